@@ -1,0 +1,91 @@
+"""gflags spellings on top of argparse: ``-gpu 0``, ``--gpu=0``, ``--noshuffle``, ``--shuffle=true``.
+
+Caffe's tools read their flags with gflags; scripts and courses use all of its spellings. `expand`
+rewrites an argument list to the one spelling that argparse is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from minicaffe.errors import UsageError
+
+_TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
+
+
+def flag_actions(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+    """Return the parser's options by bare name (dashes removed, - and _ the same)."""
+    return {
+        option.lstrip("-").replace("-", "_"): action
+        for action in parser._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+
+
+def expand(argv: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+    """Rewrite gflags spellings in `argv` to the long options of `parser`.
+
+    Raises
+    ------
+    UsageError
+        If a boolean flag has a value that is neither true nor false, or a flag file is missing.
+    """
+    actions = flag_actions(parser)
+    words: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return [*words, "--", *rest]
+        if not word.startswith("-") or word == "-" or _is_number(word):
+            words.append(word)
+            continue
+        name, equals, value = word.lstrip("-").partition("=")
+        name = name.replace("-", "_")
+        if name == "flagfile":
+            rest = _flag_file(value if equals else (rest.pop(0) if rest else "")) + rest
+        elif name in ("helpshort", "helpfull"):
+            words.append("--help")
+        elif name in actions:
+            words.extend(_one(actions[name], name, value if equals else None))
+        elif name.startswith("no") and name[2:] in actions and _is_boolean(actions[name[2:]]):
+            continue
+        else:
+            words.append(word)
+    return words
+
+
+def _one(action: argparse.Action, name: str, value: str | None) -> list[str]:
+    option = next(o for o in action.option_strings if o.startswith("--"))
+    if not _is_boolean(action):
+        return [option] if value is None else [f"{option}={value}"]
+    if value is None or value.lower() in _TRUE:
+        return [option]
+    if value.lower() in _FALSE:
+        return []
+    raise UsageError(f"--{name}={value}: a boolean flag is true or false")
+
+
+def _is_boolean(action: argparse.Action) -> bool:
+    return isinstance(action, argparse._StoreTrueAction)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _flag_file(path: str) -> list[str]:
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise UsageError(f"--flagfile={path}: {error.strerror}") from error
+    flags = [line.strip() for line in lines]
+    return [w for line in flags if line.startswith("-") for w in shlex.split(line)]

@@ -1,0 +1,136 @@
+"""The ``minicaffe`` program: finds the command, reads its flags, turns errors into exit codes.
+
+A command is a module of this package with ``add_arguments(parser)`` and ``run(args) -> int``; its
+docstring is the help text, from the first line to the example. Only the command asked for is
+imported, so that ``minicaffe --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from minicaffe import __version__, log
+from minicaffe.cli import gflags
+from minicaffe.errors import MinicaffeError, nearest
+
+COMMANDS = {
+    "train": "train or fine-tune a net as a solver prototxt says",
+    "test": "score a net with given weights",
+    "time": "time every layer of a net, forward and backward",
+    "device_query": "show the devices that training can use",
+    "convert_imageset": "write a folder of pictures to an LMDB or LevelDB database",
+    "compute_image_mean": "compute the mean picture of a database",
+    "convert_mnist_data": "write MNIST-format (IDX) files to a database",
+    "convert_cifar_data": "write CIFAR-10's binary batches to databases",
+    "get": "fetch a data set: mnist, fashion-mnist, cifar10",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "-help", "help", "--helpshort", "-helpshort"):
+        print(_overview())
+        return 0 if words else 2
+    if words[0] in ("--version", "-version"):
+        print(f"minicaffe {__version__}")
+        return 0
+    # gflags lets flags stand before the command: caffe --solver=x train
+    at = next((i for i, word in enumerate(words) if word in COMMANDS), 0)
+    command = words.pop(at)
+    if command not in COMMANDS:
+        print(f"minicaffe: no command {command}. {nearest(command, COMMANDS)}", file=sys.stderr)
+        return 2
+    return run_command(command, words)
+
+
+def run_command(command: str, argv: Sequence[str]) -> int:
+    """Run one command with its arguments and return the exit code."""
+    module = importlib.import_module(f"minicaffe.cli.{command}")
+    text, _, example = (module.__doc__ or "").partition("\nExample")
+    parser = argparse.ArgumentParser(
+        prog=f"minicaffe {command}",
+        description=text.strip(),
+        epilog=f"Example{example}".rstrip() if example else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    _add_common_arguments(parser)
+    log.to_stderr()
+    debug = False
+    try:
+        args = parser.parse_args(gflags.expand(argv, parser))
+        debug = args.debug
+        if args.log_dir:
+            log.to_directory(args.log_dir, f"minicaffe-{command}")
+        return int(module.run(args))
+    except MinicaffeError as error:
+        if debug:
+            traceback.print_exc()
+        for line in str(error).splitlines():
+            log.logger.error(line)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away. Nothing is lost; be as quiet as cat.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        log.logger.error("stopped by Ctrl-C")
+        return 130
+
+
+def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("common")
+    group.add_argument(
+        "--log_dir",
+        default=os.environ.get("GLOG_log_dir", ""),
+        help="write the log to a file in this folder as well",
+    )
+    group.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    group.add_argument("--version", action="version", version=f"minicaffe {__version__}")
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "minicaffe: Caffe's world without Caffe.",
+            "",
+            "usage: minicaffe COMMAND [FLAGS]     (minicaffe COMMAND --help shows the flags)",
+            "",
+            *lines,
+            "",
+            "Example: minicaffe train --solver=models/lenet/lenet_solver.prototxt",
+        ]
+    )
+
+
+def convert_imageset() -> int:
+    """Run ``convert_imageset`` under its own name."""
+    return run_command("convert_imageset", sys.argv[1:])
+
+
+def compute_image_mean() -> int:
+    """Run ``compute_image_mean`` under its own name."""
+    return run_command("compute_image_mean", sys.argv[1:])
+
+
+def convert_mnist_data() -> int:
+    """Run ``convert_mnist_data`` under its own name."""
+    return run_command("convert_mnist_data", sys.argv[1:])
+
+
+def convert_cifar_data() -> int:
+    """Run ``convert_cifar_data`` under its own name."""
+    return run_command("convert_cifar_data", sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

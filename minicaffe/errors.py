@@ -1,0 +1,124 @@
+"""Every error that minicaffe raises on purpose.
+
+    MinicaffeError (a RuntimeError, because that is what pycaffe programs catch)
+    ├── UsageError            the command line asks for something it cannot have (exit code 2)
+    ├── SchemaError           a prototxt or protobuf file does not say anything valid
+    ├── NetError              a net cannot be built
+    │   └── ShapeError        ... because the shape of a blob does not fit a layer
+    ├── SolverError           a solver's settings do not make sense
+    ├── DataError             a data source is missing, unreadable or holds impossible values
+    │   └── LabelError        ... a label is outside 0 .. classes - 1
+    ├── SnapshotError         weights or solver state cannot be written, read or do not fit
+    └── BackendUnavailable    a backend cannot run on this machine
+        └── Unsupported       a backend has no kernel for one op (raised while planning only)
+
+A message has up to four parts in one or two lines: where (file, line, layer), what was found, the
+rule, and the likely fix. `Problems` collects several independent ones into a single error.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MinicaffeError(RuntimeError):
+    """Base class of all errors with a message for the user."""
+
+    exit_code = 1
+
+
+class UsageError(MinicaffeError):
+    """The command line asks for something it cannot have."""
+
+    exit_code = 2
+
+
+class SchemaError(MinicaffeError):
+    """A prototxt or protobuf file does not say anything valid."""
+
+
+class NetError(MinicaffeError):
+    """A net cannot be built."""
+
+
+class ShapeError(NetError):
+    """The shape of a blob does not fit a layer."""
+
+
+class SolverError(MinicaffeError):
+    """A solver's settings do not make sense."""
+
+
+class DataError(MinicaffeError):
+    """A data source is missing, unreadable or holds impossible values."""
+
+
+class LabelError(DataError):
+    """A label is outside the range of the classes.
+
+    Parameters
+    ----------
+    item : int
+        Index of the sample in the batch (first axis of the label blob).
+    value : float
+        The label found.
+    n_classes : int
+        Labels must be integers in 0 .. n_classes - 1.
+    """
+
+    def __init__(self, item: int, value: float, n_classes: int) -> None:
+        self.item, self.value, self.n_classes = item, value, n_classes
+        super().__init__(
+            f"label {value:g} of sample {item} in the batch is not a class; "
+            f"labels must be whole numbers from 0 to {n_classes - 1}"
+        )
+
+
+class SnapshotError(MinicaffeError):
+    """Weights or solver state cannot be written, read or do not fit."""
+
+
+class BackendUnavailable(MinicaffeError):
+    """A backend cannot run on this machine."""
+
+
+class Unsupported(BackendUnavailable):
+    """A backend has no kernel for an op with these shapes. Raised while planning only."""
+
+
+def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
+    """Return a sentence that names what `name` may have meant, then all that is known.
+
+    Parameters
+    ----------
+    name : str
+        The word that was not understood.
+    known : iterable of str
+        The words that would have been.
+    n : int
+        How many near words to name first.
+    """
+    words = sorted(set(known))
+    folded = {word.lower(): word for word in words}
+    near = difflib.get_close_matches(name.lower(), list(folded), n=n, cutoff=0.6)
+    hint = f"Did you mean {' or '.join(folded[w] for w in near)}? " if near else ""
+    return f"{hint}Known: {', '.join(words)}."
+
+
+class Problems:
+    """Independent problems, found one by one and raised together."""
+
+    def __init__(self, kind: type[MinicaffeError]) -> None:
+        self.kind = kind
+        self.messages: list[str] = []
+
+    def add(self, message: str) -> None:
+        """Note a problem; nothing is raised yet."""
+        if message not in self.messages:
+            self.messages.append(message)
+
+    def raise_if_any(self) -> None:
+        """Raise one error that holds every message, a line each."""
+        if self.messages:
+            raise self.kind("\n".join(self.messages))
