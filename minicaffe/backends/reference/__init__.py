@@ -1,0 +1,20 @@
+"""The reference backend: clear and correct, on NumPy.
+
+Its kernels are written on ``xp``, so that an array module with NumPy's interface (CuPy) runs them
+too. Other backends inherit from `ReferenceBackend` and override single kernels.
+"""
+
+from minicaffe.backends.reference import (  # noqa: F401 - importing a module registers its kernels
+    accuracy,
+    activation,
+    conv,
+    dropout,
+    inner_product,
+    layout,
+    pool,
+    softmax,
+    update,
+)
+from minicaffe.backends.reference.backend import ReferenceBackend
+
+__all__ = ["ReferenceBackend"]

@@ -1,0 +1,90 @@
+"""The reference backend itself: tensors, the table of kernels, planning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from minicaffe.backends.reference.tensor import ArrayTensor
+from minicaffe.errors import Unsupported
+from minicaffe.log import logger
+from minicaffe.ops.backend import Op, Shape, Tensor
+
+KernelType = TypeVar("KernelType", bound="type[ReferenceKernel]")
+
+
+class ReferenceKernel:
+    """Base of the reference kernels: holds the op and the array module.
+
+    A subclass may do once per shape what needs doing once, in ``__init__``.
+    """
+
+    def __init__(self, backend: ReferenceBackend, op: Any, *tensors: Tensor) -> None:
+        self.backend = backend
+        self.op = op
+        self.xp: Any = backend.xp
+
+
+class ReferenceBackend:
+    """NumPy, in float32 or (for tests) float64."""
+
+    name = "reference"
+    # One table per class; planning looks through them from the most derived class to this one.
+    kernels: ClassVar[dict[type[Op], type[ReferenceKernel]]] = {}
+
+    def __init__(self, dtype: npt.DTypeLike = np.float32, strict: bool = False) -> None:
+        self.dtype = np.dtype(dtype)
+        self.strict = strict
+        self._told: set[str] = set()
+
+    @property
+    def xp(self) -> ModuleType:
+        """The array module of the tensors."""
+        return np
+
+    def tensor(self, shape: Shape) -> Tensor:
+        """Return a new tensor, filled with zeros."""
+        return ArrayTensor(self.xp, shape, self.dtype)
+
+    def plan(self, op: Op, *tensors: Tensor) -> Any:
+        """Return the kernel of the most derived backend class that has one for `op`.
+
+        Raises
+        ------
+        Unsupported
+            If no class has one, or only the reference has one and ``strict`` is set.
+        """
+        for cls in type(self).__mro__:
+            kernel = vars(cls).get("kernels", {}).get(type(op))
+            if kernel is None:
+                continue
+            try:
+                return kernel(self, op, *tensors)
+            except Unsupported as reason:
+                self._fall_back(str(reason))
+        shapes = ", ".join(str(t.shape) for t in tensors)
+        raise Unsupported(f"backend {self.name} has no kernel for {op} on {shapes}")
+
+    def _fall_back(self, reason: str) -> None:
+        if self.strict:
+            raise Unsupported(f"{reason} (--strict-backend refuses the slower kernel)")
+        if reason not in self._told:
+            self._told.add(reason)
+            logger.info(f"{reason}; using the reference kernel")
+
+    def synchronize(self) -> None:
+        """Return at once: NumPy has computed everything already."""
+
+
+def kernel(op: type[Op]) -> Callable[[KernelType], KernelType]:
+    """Register the decorated class as the reference kernel of `op`."""
+
+    def register(cls: KernelType) -> KernelType:
+        ReferenceBackend.kernels[op] = cls
+        return cls
+
+    return register

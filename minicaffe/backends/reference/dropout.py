@@ -1,0 +1,34 @@
+"""Dropout with 16 random bits an element, four elements from each draw."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
+from minicaffe.ops.backend import Tensor
+from minicaffe.ops.dropout import Dropout
+from minicaffe.random import RandomStream
+
+
+@kernel(Dropout)
+class ReferenceDropout(ReferenceKernel):
+    """Keeps the mask of the last forward pass, already scaled."""
+
+    def __init__(self, backend: ReferenceBackend, op: Dropout, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        self.mask: Any = self.xp.zeros(tensors[0].shape, backend.dtype)
+
+    def forward(self, x: Tensor, y: Tensor, stream: RandomStream) -> None:
+        """Overwrite y."""
+        size = self.mask.size
+        words = stream.generator().bit_generator.random_raw(-(-size // 4))
+        bits = self.xp.asarray(words.view(np.uint16)[:size]).reshape(self.mask.shape)
+        threshold = round(self.op.ratio * 65536)
+        self.xp.multiply(bits >= threshold, 1 / (1 - self.op.ratio), out=self.mask)
+        self.xp.multiply(x.read(), self.mask, out=y.write())
+
+    def backward(self, dy: Tensor, dx: Tensor) -> None:
+        """Overwrite dx."""
+        self.xp.multiply(dy.read(), self.mask, out=dx.write())

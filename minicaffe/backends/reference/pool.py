@@ -1,0 +1,129 @@
+"""Pooling as a pass over the taps of the window, each a strided view of the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
+from minicaffe.ops.backend import Array, Tensor
+from minicaffe.ops.pool import Pool
+from minicaffe.random import RandomStream
+
+
+@kernel(Pool)
+class ReferencePool(ReferenceKernel):
+    """Max, average and stochastic pooling; `chosen` is the tap that each window took."""
+
+    def __init__(self, backend: ReferenceBackend, op: Pool, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        self.image = tensors[0].shape[2:]
+        # The last window may reach past the padding: the canvas holds every window whole.
+        reach = [(o - 1) * s + k for o, s, k in zip(op.out, op.stride, op.kernel, strict=True)]
+        sizes = zip(self.image, op.pad, reach, strict=True)
+        self.canvas = tuple(max(n + 2 * p, r) for n, p, r in sizes)
+        taps = op.kernel[0] * op.kernel[1]
+        self.tap_type = np.uint8 if taps <= 256 else np.int32
+        self.chosen: Any = None
+        self.area: Any = self._area() if op.mode == "ave" else None
+
+    def forward(
+        self, x: Tensor, y: Tensor, mask: Tensor | None = None, stream: RandomStream | None = None
+    ) -> None:
+        """Overwrite y and, where given, mask."""
+        if self.op.mode == "ave":
+            out = y.write()
+            self._sum(self._on_canvas(x.read(), 0), out)
+            out /= self.area
+        elif self.op.mode == "max":
+            self._take_largest(self._on_canvas(x.read(), -self.xp.inf), y.write())
+            if mask is not None:
+                mask.write()[...] = self._plane_index()
+        elif self.op.training and stream is not None:
+            self._draw(self._on_canvas(x.read(), 0), y.write(), stream)
+        else:
+            self._weighted_mean(self._on_canvas(x.read(), 0), y.write())
+
+    def backward(self, dy: Tensor, dx: Tensor) -> None:
+        """Overwrite dx."""
+        out, given = dx.write(), dy.read()
+        canvas = self.xp.zeros((*out.shape[:2], *self.canvas), out.dtype)
+        share = given / self.area if self.op.mode == "ave" else None
+        for tap, window in enumerate(self._windows()):
+            canvas[window] += given * (self.chosen == tap) if share is None else share
+        (top, left), (rows, columns) = self.op.pad, self.image
+        out[...] = canvas[:, :, top : top + rows, left : left + columns]
+
+    def _windows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield, for each tap in row-major order, the canvas positions that it meets."""
+        (kh, kw), (sh, sw), (oh, ow) = self.op.kernel, self.op.stride, self.op.out
+        for i in range(kh):
+            for j in range(kw):
+                rows = slice(i, i + (oh - 1) * sh + 1, sh)
+                columns = slice(j, j + (ow - 1) * sw + 1, sw)
+                yield (slice(None), slice(None), rows, columns)
+
+    def _on_canvas(self, x: Array, background: float) -> Array:
+        if self.canvas == self.image:
+            return x
+        (top, left), (rows, columns) = self.op.pad, self.image
+        canvas = self.xp.full((*x.shape[:2], *self.canvas), background, x.dtype)
+        canvas[:, :, top : top + rows, left : left + columns] = x
+        return canvas
+
+    def _take_largest(self, canvas: Array, out: Array) -> None:
+        self.chosen = self.xp.zeros(out.shape, self.tap_type)
+        out[...] = -self.xp.inf
+        for tap, window in enumerate(self._windows()):
+            values = canvas[window]
+            larger = values > out
+            self.xp.copyto(out, values, where=larger)
+            self.xp.copyto(self.chosen, tap, where=larger, casting="unsafe")
+
+    def _sum(self, canvas: Array, out: Array) -> None:
+        out[...] = 0
+        for window in self._windows():
+            out += canvas[window]
+
+    def _weighted_mean(self, canvas: Array, out: Array) -> None:
+        self._sum(canvas, out)
+        squares = self.xp.zeros_like(out)
+        self._sum(canvas * canvas, squares)
+        out[...] = squares / self.xp.where(out > 0, out, 1)
+
+    def _draw(self, canvas: Array, out: Array, stream: RandomStream) -> None:
+        total = self.xp.zeros_like(out)
+        self._sum(canvas, total)
+        drawn = self.xp.asarray(stream.generator().random(out.shape, np.float32))
+        threshold = total * drawn
+        running = self.xp.zeros_like(out)
+        waiting = self.xp.ones(out.shape, bool)
+        self.chosen = self.xp.zeros(out.shape, self.tap_type)
+        out[...] = 0
+        for tap, window in enumerate(self._windows()):
+            values = canvas[window]
+            running += values
+            hit = waiting & (running >= threshold) & (values > 0)
+            self.xp.copyto(out, values, where=hit)
+            self.xp.copyto(self.chosen, tap, where=hit, casting="unsafe")
+            waiting &= ~hit
+
+    def _area(self) -> Array:
+        """Return the area of each window cut to the padded image, (H', W')."""
+        sides = []
+        for size, k, s, p, o in zip(
+            self.image, self.op.kernel, self.op.stride, self.op.pad, self.op.out, strict=True
+        ):
+            start = np.arange(o) * s - p
+            sides.append(np.minimum(start + k, size + p) - start)
+        return self.xp.asarray(np.outer(*sides), self.backend.dtype)
+
+    def _plane_index(self) -> Array:
+        """Return what was chosen as an index in the H * W plane."""
+        xp, op = self.xp, self.op
+        tap = self.chosen.astype(np.int64)
+        row = xp.arange(op.out[0])[:, None] * op.stride[0] - op.pad[0] + tap // op.kernel[1]
+        column = xp.arange(op.out[1]) * op.stride[1] - op.pad[1] + tap % op.kernel[1]
+        return row * self.image[1] + column

@@ -1,0 +1,78 @@
+"""Blobs: the named arrays between layers, and the parameters inside them."""
+
+from __future__ import annotations
+
+import math
+
+from minicaffe.ops.backend import Backend, Shape, Tensor
+
+
+class Blob:
+    """Values and their gradient, of one shape; memory is taken when first asked for.
+
+    Parameters
+    ----------
+    backend : Backend
+        Whose tensors hold the values.
+    name : str
+        The name in the prototxt, for messages.
+    shape : tuple of int
+        May be empty: a single value, as losses are.
+    """
+
+    def __init__(self, backend: Backend, name: str = "", shape: Shape = ()) -> None:
+        self._backend = backend
+        self.name = name
+        self._shape = shape
+        self._data: Tensor | None = None
+        self._diff: Tensor | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the axes."""
+        return self._shape
+
+    @property
+    def count(self) -> int:
+        """Number of values."""
+        return math.prod(self._shape)
+
+    @property
+    def data(self) -> Tensor:
+        """The values."""
+        if self._data is None:
+            self._data = self._backend.tensor(self._shape)
+        return self._data
+
+    @property
+    def diff(self) -> Tensor:
+        """The gradient of the loss with respect to the values, of the same shape."""
+        if self._diff is None:
+            self._diff = self._backend.tensor(self._shape)
+        return self._diff
+
+    def reshape(self, shape: Shape) -> None:
+        """Change the shape; values are kept where they fit."""
+        if shape == self._shape:
+            return
+        self._shape = shape
+        for tensor in (self._data, self._diff):
+            if tensor is not None:
+                tensor.reshape(shape)
+
+    def share_data(self, other: Blob) -> None:
+        """Use the values of `other`, under this blob's shape if that differs."""
+        same = other.shape == self._shape
+        self._data = other.data if same else other.data.view(self._shape)
+
+    def share_diff(self, other: Blob) -> None:
+        """Use the gradient of `other`, under this blob's shape if that differs."""
+        same = other.shape == self._shape
+        self._diff = other.diff if same else other.diff.view(self._shape)
+
+    def shape_text(self) -> str:
+        """Return the shape as Caffe's log writes it: ``64 1 28 28 (50176)``."""
+        return "".join(f"{size} " for size in self._shape) + f"({self.count})"
+
+    def __repr__(self) -> str:
+        return f"Blob({self.name!r}, {self._shape})"

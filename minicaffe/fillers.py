@@ -1,0 +1,117 @@
+"""Fillers: the first values of a parameter.
+
+=================  ===========================================================================
+type               values
+=================  ===========================================================================
+constant           `value` everywhere
+uniform            uniform in [min, max)
+gaussian           normal with `mean` and `std`; with `sparse` >= 0 all but about that many inputs
+                   of each output are zero
+positive_unitball  uniform in [0, 1), each output's inputs divided by their sum
+xavier             uniform in [-a, a), a = sqrt(3 / n) (Glorot and Bengio, 2010)
+msra               normal, std = sqrt(2 / n) (He et al., 2015)
+bilinear           weights of bilinear interpolation, for Deconvolution that enlarges
+=================  ===========================================================================
+
+n is fan_in, fan_out or their mean, as `variance_norm` says: fan_in = count / shape[0], fan_out =
+count / shape[1] (count where there is one axis only).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minicaffe.errors import NetError, nearest
+from minicaffe.ops.backend import Shape
+
+FloatArray = npt.NDArray[np.float32]
+Filler = Callable[[Any, Shape, np.random.Generator], FloatArray]
+
+
+def fill(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+    """Return an array of `shape` filled as a FillerParameter says.
+
+    Raises
+    ------
+    NetError
+        If the type is unknown or cannot fill this shape.
+    """
+    filler = FILLERS.get(param.type)
+    if filler is None:
+        raise NetError(f'unknown filler type "{param.type}". {nearest(param.type, FILLERS)}')
+    return filler(param, shape, generator).astype(np.float32, copy=False)
+
+
+def _constant(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+    return np.full(shape, param.value, np.float32)
+
+
+def _uniform(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+    if param.max < param.min:
+        raise NetError(f"uniform filler: max: {param.max:g} is below min: {param.min:g}")
+    width = np.float32(param.max - param.min)
+    return generator.random(shape, np.float32) * width + np.float32(param.min)
+
+
+def _gaussian(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+    values = generator.standard_normal(shape, np.float32) * np.float32(param.std)
+    values += np.float32(param.mean)
+    if param.sparse >= 0:
+        if not shape:
+            raise NetError("gaussian filler: sparse needs a parameter with at least one axis")
+        kept = generator.random(shape, np.float32) < param.sparse / shape[0]
+        values *= kept
+    return values
+
+
+def _positive_unitball(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+    values = generator.random(shape, np.float32)
+    rows = values.reshape(shape[0] if shape else 1, -1)
+    rows /= rows.sum(1, keepdims=True)
+    return values
+
+
+def _xavier(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+    a = np.float32(math.sqrt(3 / _fan(param, shape)))
+    return (generator.random(shape, np.float32) * 2 - 1) * a
+
+
+def _msra(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+    std = np.float32(math.sqrt(2 / _fan(param, shape)))
+    return generator.standard_normal(shape, np.float32) * std
+
+
+def _bilinear(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+    if len(shape) != 4 or shape[2] != shape[3]:
+        raise NetError(f"bilinear filler: the parameter must be (F, C, k, k), it is {shape}")
+    factor = math.ceil(shape[3] / 2)
+    center = (2 * factor - 1 - factor % 2) / (2 * factor)
+    line = 1 - np.abs(np.arange(shape[3]) / factor - center)
+    values = np.empty(shape, np.float32)
+    values[...] = np.outer(line, line)
+    return values
+
+
+def _fan(param: Any, shape: Shape) -> float:
+    count = math.prod(shape)
+    fan_in = count / shape[0] if shape else 1
+    fan_out = count / shape[1] if len(shape) > 1 else count
+    choices = {"FAN_IN": fan_in, "FAN_OUT": fan_out, "AVERAGE": (fan_in + fan_out) / 2}
+    kind = type(param).VarianceNorm.Name(param.variance_norm)
+    return max(float(choices[kind]), 1.0)
+
+
+FILLERS: dict[str, Filler] = {
+    "constant": _constant,
+    "uniform": _uniform,
+    "gaussian": _gaussian,
+    "positive_unitball": _positive_unitball,
+    "xavier": _xavier,
+    "msra": _msra,
+    "bilinear": _bilinear,
+}

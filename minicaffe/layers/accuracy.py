@@ -1,0 +1,54 @@
+"""Accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.loss import require_labels
+from minicaffe.layers.registry import register
+from minicaffe.ops.accuracy import Accuracy as AccuracyOp
+
+
+@register("Accuracy")
+class Accuracy(Layer):
+    """Count how often the true class is among the top_k scores.
+
+    Shapes: x (N, K, ...), labels (N, ...) -> accuracy ()[, per_class (K,)]
+
+    Notes
+    -----
+    A tie counts against the prediction. Labels equal to ignore_label do not count; the second top
+    holds the accuracy over the samples of each class, 0 for a class without any.
+    """
+
+    param_field = "accuracy_param"
+    bottoms = 2
+    tops = (1, 2)
+    without_gradient = (0, 1)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check the labels and plan."""
+        proto = self.settings
+        axis = self.axis(proto.axis, bottom[0])
+        require_labels(self, bottom[0], bottom[1], axis)
+        classes = bottom[0].shape[axis]
+        self.require(
+            1 <= proto.top_k <= classes,
+            f"top_k: {proto.top_k} must be 1 to the number of classes, {classes}",
+        )
+        top[0].reshape(())
+        if len(top) > 1:
+            top[1].reshape((classes,))
+        ignored = proto.ignore_label if proto.HasField("ignore_label") else None
+        op = AccuracyOp(axis, proto.top_k, ignored)
+        tensors = (blob.data for blob in (*bottom, *top))
+        self.kernel = self.plan(op, *tensors)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the tops."""
+        self.kernel.forward(*(blob.data for blob in (*bottom, *top)))
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Refuse: counting has no gradient."""
+        self.require(not any(propagate_down), "Accuracy has no gradient")

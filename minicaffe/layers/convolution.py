@@ -1,0 +1,165 @@
+"""Convolution and its transpose, Deconvolution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+from minicaffe.layers.window import Window
+from minicaffe.ops.backend import Shape, Tensor
+from minicaffe.ops.conv import Conv
+
+
+@register("Convolution")
+class Convolution(Layer):
+    """Correlate the input with learned filters.
+
+    Shapes: x (N, C, *S) -> y (N, F, *S')
+
+    Notes
+    -----
+    y[n, f, p] = b[f] + sum over c, k of w[f, c, k] x[n, c, p * stride - pad + k * dilation], with
+    S' = floor((S + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1. With group: g, filter f sees
+    only the C / g channels of its own group. Any number of spatial axes; `axis` names the channel
+    axis, all axes before it are samples. Several bottoms of one shape share the filters.
+
+    Parameters: weights (F, C / group, *kernel), then bias (F,).
+    """
+
+    param_field = "convolution_param"
+    bottoms = (1, None)
+    tops = (1, None)
+    transposed = False
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the window and create weights and bias."""
+        proto = self.settings
+        self.channel_axis = self.axis(proto.axis, bottom[0])
+        self.n_axes = len(bottom[0].shape) - self.channel_axis - 1
+        self.require(len(bottom) == len(top), f"{len(bottom)} bottoms need as many tops")
+        self.window = Window.of(self, self.n_axes)
+        self.require(proto.num_output > 0, "num_output is missing or 0; it must be at least 1")
+        channels, outputs, group = bottom[0].shape[self.channel_axis], proto.num_output, proto.group
+        self._require_divisible(bottom[0].name, channels, outputs, group)
+        first, second = (channels, outputs) if self.transposed else (outputs, channels)
+        self.add_parameter((first, second // group, *self.window.kernel), proto.weight_filler)
+        if proto.bias_term:
+            self.add_parameter((outputs,), proto.bias_filler)
+
+    def _require_divisible(self, name: str, channels: int, outputs: int, group: int) -> None:
+        self.require(group > 0, "group must be at least 1")
+        fitting = [g for g in range(1, math.gcd(channels, outputs) + 1) if _divides(g, channels, outputs)]
+        choices = ", ".join(map(str, fitting[:12]))
+        self.require(
+            channels % group == 0,
+            f'bottom "{name}" has {channels} channels; group: {group} must divide it. '
+            f"Set group to one of {choices}.",
+        )
+        self.require(
+            outputs % group == 0,
+            f"group: {group} must divide num_output: {outputs}. Set group to one of {choices}.",
+        )
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Compute the output size and plan."""
+        axis, shape = self.channel_axis, bottom[0].shape
+        for other in bottom:
+            self.require_shape(
+                other.shape == shape,
+                f'bottoms "{bottom[0].name}" {shape} and "{other.name}" {other.shape} must have '
+                "one shape, as they share the filters",
+            )
+        expected = self._channels()
+        self.require_shape(
+            len(shape) == axis + 1 + self.n_axes and shape[axis] == expected,
+            f'bottom "{bottom[0].name}" now has shape {shape}; the filters were made for '
+            f"{expected} channels and {self.n_axes} spatial axes",
+        )
+        images = self._output_size(bottom[0].name, shape[axis + 1 :])
+        outputs = self.settings.num_output
+        for blob in top:
+            blob.reshape((*shape[:axis], outputs, *images))
+        w, *bias = (blob.data for blob in self.blobs)
+        op = Conv(
+            kernel=self.window.kernel,
+            stride=self.window.stride,
+            pad=self.window.pad,
+            dilation=self.window.dilation,
+            group=self.settings.group,
+            bias=bool(bias),
+            transposed=self.transposed,
+        )
+        x, y = self._images(bottom[0].data), self._images(top[0].data)
+        self.kernel = self.plan(op, x, w, y, *bias)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the tops."""
+        w, b = self.blobs[0].data, self.blobs[1].data if len(self.blobs) > 1 else None
+        for x, y in zip(bottom, top, strict=True):
+            self.kernel.forward(self._images(x.data), w, b, self._images(y.data))
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the bottoms' diffs, add to the filters'."""
+        dw, db = self.weight_diffs()
+        for x, y, needed in zip(bottom, top, propagate_down, strict=True):
+            dy = self._images(y.diff)
+            if dw is not None or db is not None:
+                self.kernel.backward_weights(self._images(x.data), dy, dw, db)
+            if needed:
+                self.kernel.backward_data(dy, self.blobs[0].data, self._images(x.diff))
+
+    def _channels(self) -> int:
+        shape = self.blobs[0].shape
+        return shape[0] if self.transposed else shape[1] * int(self.settings.group)
+
+    def _images(self, tensor: Tensor) -> Tensor:
+        """Return the tensor with all axes before the channel axis as one."""
+        if self.channel_axis == 1:
+            return tensor
+        shape, axis = tensor.shape, self.channel_axis
+        return tensor.view((math.prod(shape[:axis]), *shape[axis:]))
+
+    def _output_size(self, name: str, image: Shape) -> Shape:
+        w = self.window
+        spans = zip(image, w.pad, w.extent(), w.stride, strict=True)
+        sizes = tuple((n + 2 * p - extent) // s + 1 for n, p, extent, s in spans)
+        self.require_shape(
+            min(sizes, default=1) > 0,
+            f'bottom "{name}" has images of {image}; a kernel of {w.kernel} with dilation '
+            f"{w.dilation} and pad {w.pad} does not fit into them",
+        )
+        return sizes
+
+
+@register("Deconvolution")
+class Deconvolution(Convolution):
+    """Multiply learned filters by each input value and add them up: a convolution transposed.
+
+    Shapes: x (N, C, *S) -> y (N, F, *S')
+
+    Notes
+    -----
+    The gradient of a convolution with respect to its input, used to enlarge images:
+    S' = stride (S - 1) + dilation (kernel - 1) + 1 - 2 pad. With a bilinear filler, group = C =
+    num_output and lr_mult: 0 it interpolates.
+
+    Parameters: weights (C, F / group, *kernel), then bias (F,).
+    """
+
+    transposed = True
+
+    def _output_size(self, name: str, image: Shape) -> Shape:
+        w = self.window
+        spans = zip(image, w.pad, w.extent(), w.stride, strict=True)
+        sizes = tuple(s * (n - 1) + extent - 2 * p for n, p, extent, s in spans)
+        self.require_shape(
+            min(sizes, default=1) > 0,
+            f'bottom "{name}" has images of {image}; pad {w.pad} leaves nothing of the output',
+        )
+        return sizes
+
+
+def _divides(g: int, *numbers: int) -> bool:
+    return all(n % g == 0 for n in numbers)

@@ -1,0 +1,57 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+from minicaffe.ops.dropout import Dropout as DropoutOp
+from minicaffe.ops.layout import Copy
+
+
+@register("Dropout")
+class Dropout(Layer):
+    """Set a random share of the values to zero while training; do nothing in the TEST phase.
+
+    Shapes: x (...) -> y (...)
+
+    Notes
+    -----
+    y = x * kept / (1 - dropout_ratio); the same mask multiplies the gradient. The mask depends on
+    the random seed, the layer's name and the number of passes so far alone.
+
+    References
+    ----------
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+    """
+
+    param_field = "dropout_param"
+    in_place = True
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Check the ratio."""
+        ratio = self.settings.dropout_ratio
+        self.require(0 < ratio < 1, f"dropout_ratio must lie between 0 and 1, it is {ratio:g}")
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Give the top the bottom's shape and plan."""
+        top[0].reshape(bottom[0].shape)
+        op = DropoutOp(self.settings.dropout_ratio) if self.is_training else Copy()
+        self.kernel = self.plan(op, bottom[0].data, top[0].data)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the top."""
+        if self.is_training:
+            self.kernel.forward(bottom[0].data, top[0].data, self.stream("mask"))
+        elif bottom[0] is not top[0]:
+            self.kernel.forward(bottom[0].data, top[0].data)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the bottom's diff."""
+        if not propagate_down[0]:
+            return
+        if self.is_training:
+            self.kernel.backward(top[0].diff, bottom[0].diff)
+        elif bottom[0] is not top[0]:
+            self.kernel.forward(top[0].diff, bottom[0].diff)

@@ -1,0 +1,76 @@
+"""DummyData: blobs from fillers."""
+
+from __future__ import annotations
+
+from minicaffe import fillers
+from minicaffe.errors import NetError
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+from minicaffe.ops.backend import Shape
+
+
+@register("DummyData")
+class DummyData(Layer):
+    """Fill blobs of given shapes: constants once, everything else anew in each pass.
+
+    Shapes: -> x (...)[, x (...) and so on]
+
+    Notes
+    -----
+    Shapes come from `shape`, or from num, channels, height and width; fillers from `data_filler`.
+    One of either serves all tops. Without a filler the blobs are 0.
+    """
+
+    param_field = "dummy_data_param"
+    bottoms = 0
+    tops = (1, None)
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Shape the tops and fill them for the first time."""
+        proto = self.settings
+        shapes = self._shapes(len(top))
+        count = len(proto.data_filler)
+        self.require(
+            count in (0, 1, len(top)),
+            f"{count} data_fillers for {len(top)} tops; give none, one for all, or one for each",
+        )
+        # Blobs begin as zeros, so that no filler is as good as a constant 0.
+        self.fillers = list(proto.data_filler) * (len(top) if count == 1 else 1)
+        for blob, shape in zip(top, shapes, strict=True):
+            blob.reshape(shape)
+        self._fill(top, refill=False)
+
+    def _shapes(self, n: int) -> list[Shape]:
+        proto = self.settings
+        if len(proto.shape):
+            self.require(not len(proto.num), "give shape or num, channels, height, width, not both")
+            shapes = [tuple(int(d) for d in shape.dim) for shape in proto.shape]
+        else:
+            four = (proto.num, proto.channels, proto.height, proto.width)
+            lengths = {len(sizes) for sizes in four}
+            self.require(
+                len(lengths) == 1 and lengths != {0},
+                "give shape { dim: ... }, or num, channels, height and width equally often",
+            )
+            shapes = [tuple(map(int, sizes)) for sizes in zip(*four, strict=True)]
+        self.require(
+            len(shapes) in (1, n), f"{len(shapes)} shapes for {n} tops; give one, or one for each"
+        )
+        return shapes * n if len(shapes) == 1 else shapes
+
+    def _fill(self, top: Blobs, refill: bool) -> None:
+        for i, (blob, filler) in enumerate(zip(top, self.fillers, strict=False)):
+            if refill and filler.type == "constant":
+                continue
+            try:
+                values = fillers.fill(filler, blob.shape, self.stream(f"top/{i}").generator())
+            except NetError as error:
+                raise NetError(f"{self.where}: data_filler {i}: {error}") from error
+            blob.data.set(values)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Keep the shapes."""
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Fill anew what is not constant."""
+        self._fill(top, refill=True)

@@ -1,0 +1,36 @@
+"""Flatten."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+
+
+@register("Flatten")
+class Flatten(Layer):
+    """Join the axes from `axis` to `end_axis` into one; nothing is copied.
+
+    Shapes: x (N, C, H, W) -> y (N, C * H * W)
+    """
+
+    param_field = "flatten_param"
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Give the top its shape over the bottom's memory."""
+        proto, shape = self.settings, bottom[0].shape
+        first = self.axis(proto.axis, bottom[0])
+        last = self.axis(proto.end_axis, bottom[0], "end_axis")
+        self.require(first <= last, f"axis: {first} must not come after end_axis: {last}")
+        joined = math.prod(shape[first : last + 1])
+        top[0].reshape((*shape[:first], joined, *shape[last + 1 :]))
+        top[0].share_data(bottom[0])
+        top[0].share_diff(bottom[0])
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Do nothing: the memory is shared."""
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Do nothing: the memory is shared."""

@@ -1,0 +1,65 @@
+"""InnerProduct: the fully connected layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+from minicaffe.ops.inner_product import InnerProduct as InnerProductOp
+
+
+@register("InnerProduct")
+class InnerProduct(Layer):
+    """Multiply each sample, as one vector, by a learned matrix and add a bias.
+
+    Shapes: x (M..., K...) -> y (M..., num_output)
+
+    Notes
+    -----
+    y[m, n] = b[n] + sum over k of w[n, k] x[m, k]. The axes from `axis` on form the vector of K
+    values, those before it the samples.
+
+    Parameters: weights (num_output, K), or (K, num_output) with transpose, then bias (num_output,).
+    """
+
+    param_field = "inner_product_param"
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Create weights and bias."""
+        proto = self.settings
+        self.require(proto.num_output > 0, "num_output is missing or 0; it must be at least 1")
+        self.first = self.axis(proto.axis, bottom[0])
+        self.inputs = math.prod(bottom[0].shape[self.first :])
+        shape = (self.inputs, proto.num_output) if proto.transpose else (proto.num_output, self.inputs)
+        self.add_parameter(shape, proto.weight_filler)
+        if proto.bias_term:
+            self.add_parameter((proto.num_output,), proto.bias_filler)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Give the top its shape and plan."""
+        shape = bottom[0].shape
+        found = math.prod(shape[self.first :])
+        self.require_shape(
+            len(shape) > self.first and found == self.inputs,
+            f'bottom "{bottom[0].name}" of shape {shape} now has {found} values a sample; the '
+            f"weights were made for {self.inputs}",
+        )
+        top[0].reshape((*shape[: self.first], self.settings.num_output))
+        w, *bias = (blob.data for blob in self.blobs)
+        op = InnerProductOp(self.first, self.settings.transpose, bool(bias))
+        self.kernel = self.plan(op, bottom[0].data, w, top[0].data, *bias)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the top."""
+        b = self.blobs[1].data if len(self.blobs) > 1 else None
+        self.kernel.forward(bottom[0].data, self.blobs[0].data, b, top[0].data)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the bottom's diff, add to the parameters'."""
+        dw, db = self.weight_diffs()
+        if dw is not None or db is not None:
+            self.kernel.backward_weights(bottom[0].data, top[0].diff, dw, db)
+        if propagate_down[0]:
+            self.kernel.backward_data(top[0].diff, self.blobs[0].data, bottom[0].diff)

@@ -1,0 +1,53 @@
+"""What all loss layers share: labels, a single number as top, how it is normalised."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+from minicaffe.blob import Blob
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.ops.softmax import Normalization
+
+
+class LossLayer(Layer):
+    """A layer whose first top is the loss, a single number.
+
+    The net writes the loss weight into the top's diff, where backward reads it.
+    """
+
+    bottoms = 2
+    automatic_tops = 1
+    loss_weight = 1.0
+    without_gradient = (1,)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Give the loss its shape: ()."""
+        self.require_shape(
+            bottom[0].shape[:1] == bottom[1].shape[:1],
+            f'bottoms "{bottom[0].name}" {bottom[0].shape} and "{bottom[1].name}" '
+            f"{bottom[1].shape} must have the same number of samples",
+        )
+        top[0].reshape(())
+
+    def normalization(self) -> Normalization:
+        """Return what the loss is divided by, the old field `normalize` included."""
+        proto = self.param.loss_param
+        if proto.HasField("normalize") and not proto.HasField("normalization"):
+            return "valid" if proto.normalize else "batch_size"
+        return cast(Normalization, type(proto).NormalizationMode.Name(proto.normalization).lower())
+
+    def ignore_label(self) -> int | None:
+        """Return the label that counts for nothing."""
+        proto = self.param.loss_param
+        return int(proto.ignore_label) if proto.HasField("ignore_label") else None
+
+
+def require_labels(layer: Layer, scores: Blob, labels: Blob, axis: int) -> None:
+    """Raise a ShapeError unless there is a label for every pixel of the scores."""
+    pixels = math.prod(scores.shape[:axis]) * math.prod(scores.shape[axis + 1 :])
+    layer.require_shape(
+        pixels == labels.count,
+        f'bottom "{scores.name}" {scores.shape} with classes along axis {axis} needs {pixels} '
+        f'labels; bottom "{labels.name}" {labels.shape} has {labels.count}',
+    )

@@ -1,0 +1,111 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+from minicaffe.layers.window import Window
+from minicaffe.ops.backend import Shape
+from minicaffe.ops.pool import Pool
+
+
+@register("Pooling")
+class Pooling(Layer):
+    """Reduce each window of every channel to its maximum, its mean or one element drawn.
+
+    Shapes: x (N, C, H, W) -> y (N, C, H', W')[, mask (N, C, H', W')]
+
+    Notes
+    -----
+    H' = ceil((H + 2 pad - kernel) / stride) + 1, floor with round_mode: FLOOR. If any pad is set, a
+    last window that would start at or past H + pad is dropped. AVE divides by the window cut to the
+    padded image. The second top (MAX only) holds the index of each maximum in its H * W plane.
+
+    Differs from Caffe: a window without any pixel (stride larger than kernel, pad 0) is an error;
+    there it wrote before the beginning of the gradient.
+
+    References
+    ----------
+    Zeiler and Fergus, "Stochastic pooling for regularization of deep CNNs", 2013 (STOCHASTIC).
+    """
+
+    param_field = "pooling_param"
+    tops = (1, 2)
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read and check the window."""
+        proto = self.settings
+        self.mode = type(proto).PoolMethod.Name(proto.pool).lower()
+        self.require(
+            len(top) == 1 or self.mode == "max", "the second top (mask) exists for pool: MAX only"
+        )
+        self.require_shape(
+            len(bottom[0].shape) == 4,
+            f'bottom "{bottom[0].name}" must be (N, C, H, W), it is {bottom[0].shape}',
+        )
+        if proto.global_pooling:
+            given = [f for f in ("kernel_size", "kernel_h", "kernel_w") if proto.HasField(f)]
+            self.require(not given, f"global_pooling takes the whole image; remove {given}")
+            fixed = Window((1, 1), *(self._global(f) for f in ("stride", "pad")), (1, 1))
+        else:
+            fixed = Window.of(self, 2)
+            self.require(
+                all(p < k for p, k in zip(fixed.pad, fixed.kernel, strict=True)),
+                f"pad {fixed.pad} must be smaller than the kernel {fixed.kernel}",
+            )
+            self.require(
+                self.mode != "stochastic" or fixed.pad == (0, 0),
+                "pool: STOCHASTIC takes no pad",
+            )
+        self.window = fixed
+
+    def _global(self, field: str) -> Shape:
+        neutral = 1 if field == "stride" else 0
+        for name in (field, f"{field}_h", f"{field}_w"):
+            given = getattr(self.settings, name) if self.settings.HasField(name) else neutral
+            self.require(
+                given == neutral, f"global_pooling needs {name}: {neutral}, it is {given}"
+            )
+        return (neutral, neutral)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Compute the output size and plan."""
+        x, w = bottom[0], self.window
+        self.require_shape(len(x.shape) == 4, f'bottom "{x.name}" must be (N, C, H, W)')
+        kernel = x.shape[2:] if self.settings.global_pooling else w.kernel
+        out = tuple(map(self._out_size, x.shape[2:], kernel, w.stride, w.pad))
+        for blob in top:
+            blob.reshape((*x.shape[:2], *out))
+        op = Pool(self.mode, kernel, w.stride, w.pad, out, training=self.is_training)
+        self.kernel = self.plan(op, x.data, *(blob.data for blob in top))
+
+    def _out_size(self, size: int, kernel: int, stride: int, pad: int) -> int:
+        room = size + 2 * pad - kernel
+        self.require_shape(
+            room >= 0, f"a window of {kernel} does not fit into {size} pixels with pad {pad}"
+        )
+        rounds_up = self.settings.round_mode == type(self.settings).CEIL
+        n = (-(-room // stride) if rounds_up else room // stride) + 1
+        if any(self.window.pad) and (n - 1) * stride >= size + pad:
+            n -= 1
+        self.require_shape(
+            (n - 1) * stride - pad < size,
+            f"the last window would start at pixel {(n - 1) * stride - pad} of {size} and hold "
+            f"nothing. Set stride: {stride} to at most the kernel {kernel}, or round_mode: FLOOR.",
+        )
+        return n
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the tops."""
+        mask = top[1].data if len(top) > 1 else None
+        draws = self.mode == "stochastic" and self.is_training
+        self.kernel.forward(
+            bottom[0].data, top[0].data, mask, self.stream("pool") if draws else None
+        )
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the bottom's diff."""
+        if propagate_down[0]:
+            self.kernel.backward(top[0].diff, bottom[0].diff)

@@ -1,0 +1,47 @@
+"""Which class implements which layer type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from minicaffe.errors import NetError, nearest
+
+if TYPE_CHECKING:
+    from minicaffe.layers.base import Layer
+
+LayerType = TypeVar("LayerType", bound="type[Layer]")
+
+LAYERS: dict[str, type[Layer]] = {}
+
+
+def register(name: str) -> Callable[[LayerType], LayerType]:
+    """Make the decorated class the implementation of layer type `name`.
+
+    Raises
+    ------
+    NetError
+        If the type has an implementation already.
+    """
+
+    def add(cls: LayerType) -> LayerType:
+        if name in LAYERS:
+            raise NetError(f"layer type {name} is registered already, by {LAYERS[name].__module__}")
+        cls.type = name
+        LAYERS[name] = cls
+        return cls
+
+    return add
+
+
+def layer_class(name: str) -> type[Layer]:
+    """Return the class of layer type `name`.
+
+    Raises
+    ------
+    NetError
+        If there is none.
+    """
+    if name not in LAYERS:
+        raise NetError(f'unknown layer type "{name}". {nearest(name, LAYERS)}')
+    return LAYERS[name]

@@ -1,0 +1,31 @@
+"""Silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+
+
+@register("Silence")
+class Silence(Layer):
+    """Take blobs and do nothing, so that they do not count as outputs of the net.
+
+    Shapes: x (...)[, x (...) and so on] ->
+    """
+
+    bottoms = (1, None)
+    tops = 0
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Nothing to shape."""
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Do nothing."""
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the diffs with zero."""
+        for blob, needed in zip(bottom, propagate_down, strict=True):
+            if needed:
+                blob.diff.write()[...] = 0

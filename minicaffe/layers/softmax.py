@@ -1,0 +1,39 @@
+"""Softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+from minicaffe.ops.softmax import Softmax as SoftmaxOp
+
+
+@register("Softmax")
+class Softmax(Layer):
+    """Turn scores into probabilities that sum to 1 along an axis.
+
+    Shapes: x (...) -> y (...)
+
+    Notes
+    -----
+    y = exp(x) / sum of exp(x) along `axis`; dx = y (dy - sum of dy y).
+    """
+
+    param_field = "softmax_param"
+    in_place = True
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Give the top the bottom's shape and plan."""
+        top[0].reshape(bottom[0].shape)
+        axis = self.axis(self.settings.axis, bottom[0])
+        self.kernel = self.plan(SoftmaxOp(axis), bottom[0].data, top[0].data)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the top."""
+        self.kernel.forward(bottom[0].data, top[0].data)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the bottom's diff."""
+        if propagate_down[0]:
+            self.kernel.backward(top[0].data, top[0].diff, bottom[0].diff)

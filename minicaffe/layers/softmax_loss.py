@@ -1,0 +1,57 @@
+"""SoftmaxWithLoss: softmax and multinomial logistic loss in one, stable, layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.blob import Blob
+from minicaffe.layers.base import Blobs
+from minicaffe.layers.loss import LossLayer, require_labels
+from minicaffe.layers.registry import register
+from minicaffe.ops.softmax import SoftmaxLoss
+
+
+@register("SoftmaxWithLoss")
+class SoftmaxWithLoss(LossLayer):
+    """Measure how improbable the true classes are under the softmax of the scores.
+
+    Shapes: x (N, K, ...), labels (N, ...) -> loss ()[, probabilities (N, K, ...)]
+
+    Notes
+    -----
+    loss = - sum of log softmax(x)[label] / Z over all labels that are not ignore_label; Z as
+    loss_param { normalization } says. dx = (softmax(x) - onehot(label)) / Z.
+
+    Differs from Caffe: a label that is not a class is an error; there it read foreign memory.
+    """
+
+    param_field = "softmax_param"
+    tops = (1, 2)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check the labels and plan."""
+        super().reshape(bottom, top)
+        axis = self.axis(self.settings.axis, bottom[0])
+        require_labels(self, bottom[0], bottom[1], axis)
+        if not hasattr(self, "_own_probabilities"):
+            self._own_probabilities = Blob(self.context.backend, "probabilities")
+        self.probabilities = top[1] if len(top) > 1 else self._own_probabilities
+        self.probabilities.reshape(bottom[0].shape)
+        op = SoftmaxLoss(axis, self.normalization(), self.ignore_label())
+        self.kernel = self.plan(
+            op, bottom[0].data, bottom[1].data, self.probabilities.data, top[0].data
+        )
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the tops."""
+        self.kernel.forward(
+            bottom[0].data, bottom[1].data, self.probabilities.data, top[0].data
+        )
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the scores' diff."""
+        self.require(not propagate_down[1], "labels have no gradient; set propagate_down: false")
+        if propagate_down[0]:
+            self.kernel.backward(
+                self.probabilities.data, bottom[1].data, top[0].diff, bottom[0].diff
+            )

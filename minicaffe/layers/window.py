@@ -1,0 +1,88 @@
+"""The shared fields of everything with a sliding window: kernel, stride, pad, dilation.
+
+Caffe lets each be given once for all axes, once per axis, or (2-D only) as _h and _w.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from minicaffe.layers.base import Layer
+from minicaffe.ops.backend import Shape
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window's plain numbers, one per spatial axis (rows, columns, ...)."""
+
+    kernel: Shape
+    stride: Shape
+    pad: Shape
+    dilation: Shape
+
+    @classmethod
+    def of(cls, layer: Layer, n_axes: int) -> Window:
+        """Read a layer's settings (ConvolutionParameter or PoolingParameter).
+
+        Parameters
+        ----------
+        layer : Layer
+            For its settings, and for messages.
+        n_axes : int
+            Number of spatial axes.
+
+        Raises
+        ------
+        NetError
+            If a field is missing, given twice or out of range.
+        """
+        proto = layer.settings
+        window = cls(
+            kernel=_read(layer, proto, "kernel_size", "kernel", n_axes, None),
+            stride=_read(layer, proto, "stride", "stride", n_axes, 1),
+            pad=_read(layer, proto, "pad", "pad", n_axes, 0),
+            dilation=_read(layer, proto, "dilation", "", n_axes, 1),
+        )
+        layer.require(min(window.kernel, default=1) > 0, "kernel_size must be at least 1")
+        layer.require(min(window.stride, default=1) > 0, "stride must be at least 1")
+        layer.require(min(window.dilation, default=1) > 0, "dilation must be at least 1")
+        return window
+
+    def extent(self) -> Shape:
+        """Return how many rows, columns, ... the window spans, dilation included."""
+        return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+
+
+def _read(
+    layer: Layer, proto: Any, field: str, stem: str, n_axes: int, default: int | None
+) -> Shape:
+    pair = (f"{stem}_h", f"{stem}_w")
+    has_pair = bool(stem) and any(proto.HasField(name) for name in pair)
+    values = _values(proto, field)
+    if has_pair:
+        layer.require(not values, f"give {field} or {pair[0]} and {pair[1]}, not both")
+        layer.require(n_axes == 2, f"{pair[0]} and {pair[1]} are for 2-D images, not {n_axes}-D")
+        both = all(proto.HasField(name) for name in pair) or default is not None
+        layer.require(both, f"{pair[0]} and {pair[1]} go together")
+        # An unset half of pad_h, pad_w is 0; of stride_h, stride_w it is 0 too, and refused.
+        return tuple(int(getattr(proto, name)) for name in pair)
+    if not values and default is not None:
+        return (default,) * n_axes
+    layer.require(values, f"{field} (or {stem}_h and {stem}_w) is missing")
+    layer.require(
+        len(values) in (1, n_axes),
+        f"{field} is given {len(values)} times; give it once, or once for each of the "
+        f"{n_axes} spatial axes",
+    )
+    return values * n_axes if len(values) == 1 else values
+
+
+def _values(proto: Any, field: str) -> Shape:
+    """Return a field's values, whether it is repeated (convolution) or single (pooling)."""
+    if field not in proto.DESCRIPTOR.fields_by_name:
+        return ()
+    value = getattr(proto, field)
+    if isinstance(value, int):
+        return (value,) if proto.HasField(field) else ()
+    return tuple(int(v) for v in value)

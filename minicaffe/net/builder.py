@@ -1,0 +1,202 @@
+"""From a NetSource to a net's parts: runs the passes in order.
+
+    filter -> splits -> wiring -> layers (here) -> gradients -> parameters
+
+The fourth pass, here, makes the layers one by one: each is set up when the shapes of its bottoms are
+known. A layer that fails does not stop the others: every layer that does not depend on it is tried,
+and all problems are raised together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from minicaffe.blob import Blob
+from minicaffe.errors import MinicaffeError, NetError, Problems
+from minicaffe.layers import Layer, LayerContext
+from minicaffe.log import logger
+from minicaffe.net.filter import filter_layers
+from minicaffe.net.gradients import plan_gradients
+from minicaffe.net.parameters import Parameter, share_parameters
+from minicaffe.net.splits import insert_splits
+from minicaffe.net.wiring import Wire, Wiring, wire
+from minicaffe.ops.backend import Backend, Shape
+from minicaffe.schema import NetSource, Phase, format_prototxt
+
+BYTES_PER_VALUE = 4
+
+
+class Step:
+    """A layer with its blobs: what a net runs.
+
+    Attributes
+    ----------
+    layer : Layer
+    bottom, top : list of Blob
+    loss_weights : list of float
+        One for each top; not zero for a loss.
+    needs_backward : bool
+        Whether the backward pass calls this layer.
+    propagate_down : list of bool
+        Whether each bottom gets a gradient.
+    """
+
+    def __init__(
+        self, layer: Layer, bottom: list[Blob], top: list[Blob], loss_weights: list[float]
+    ) -> None:
+        self.layer, self.bottom, self.top = layer, bottom, top
+        self.loss_weights = loss_weights
+        self.needs_backward = False
+        self.propagate_down = [False] * len(bottom)
+        self._shapes: list[Shape] = []
+
+    def reshape(self) -> None:
+        """Have the layer shape its tops and plan, and write the loss weights where it reads them."""
+        self.layer.reshape(self.bottom, self.top)
+        self._shapes = [blob.shape for blob in self.bottom]
+        for blob, weight in zip(self.top, self.loss_weights, strict=True):
+            if weight:
+                blob.diff.write()[...] = weight
+
+    def forward(self) -> None:
+        """Run the layer, after reshaping it if a bottom changed its shape."""
+        if [blob.shape for blob in self.bottom] != self._shapes:
+            self.reshape()
+        self.layer.forward(self.bottom, self.top)
+
+    def backward(self) -> None:
+        """Run the layer backward, if anybody wants that."""
+        if self.needs_backward:
+            self.layer.backward(self.top, self.propagate_down, self.bottom)
+
+
+@dataclass
+class Parts:
+    """What a net is made of."""
+
+    param: Any
+    wiring: Wiring
+    steps: list[Step]
+    blobs: list[Blob]
+    parameters: list[Parameter]
+
+
+def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
+    """Run all passes.
+
+    Parameters
+    ----------
+    source : NetSource
+        The net as read, with the places of its layers.
+    state : NetState
+        Phase, level and stages that the rules are held against.
+    backend : Backend
+        Where the net will run.
+    seed : int
+        Of fillers and everything random.
+
+    Raises
+    ------
+    NetError
+        Every independent problem, a line each, with file, line and layer.
+    """
+    nodes = filter_layers(source, state)
+    param = type(source.param)()
+    param.CopyFrom(source.param)
+    param.state.CopyFrom(state)
+    del param.layer[:]
+    param.layer.extend(node.param for node in nodes)
+    logger.info(f"Initializing net from parameters: \n{format_prototxt(param)}")
+    wiring = wire(insert_splits(nodes), source)
+    steps, blobs = _Maker(source, wiring, state, backend, seed).run()
+    layers = [step.layer for step in steps]
+    weights = [step.loss_weights for step in steps]
+    parameters = share_parameters(layers)
+    gradients = plan_gradients(wiring, layers, weights, param.force_backward)
+    for step, needed, down in zip(steps, gradients.layers, gradients.bottoms, strict=True):
+        step.needs_backward, step.propagate_down = needed, down
+    for name in wiring.outputs:
+        logger.info(f"This network produces output {name}")
+    logger.info("Network initialization done.")
+    return Parts(param, wiring, steps, blobs, parameters)
+
+
+class _Maker:
+    """The pass that makes layers and blobs."""
+
+    def __init__(
+        self, source: NetSource, wiring: Wiring, state: Any, backend: Backend, seed: int
+    ) -> None:
+        self.source, self.wiring, self.state = source, wiring, state
+        self.backend, self.seed = backend, seed
+        self.blobs = [Blob(backend, name) for name in wiring.blob_names]
+        self.broken: set[int] = set()
+        self.problems = Problems(NetError)
+        self.bytes = 0
+
+    def run(self) -> tuple[list[Step], list[Blob]]:
+        steps = []
+        for link in self.wiring.wires:
+            if self.broken.intersection(link.bottoms):
+                self.broken.update(link.tops)
+                continue
+            try:
+                steps.append(self._make(link))
+            except MinicaffeError as error:
+                self.problems.add(str(error))
+                self.broken.update(link.tops)
+        if self.problems.messages:
+            for step in steps:
+                step.layer.close()
+        self.problems.raise_if_any()
+        return steps, self.blobs
+
+    def _make(self, link: Wire) -> Step:
+        param = link.node.param
+        if not param.HasField("phase"):
+            param.phase = self.state.phase
+        context = LayerContext(
+            where=link.node.where(self.source),
+            is_training=param.phase == Phase.Value("TRAIN"),
+            backend=self.backend,
+            seed=self.seed,
+        )
+        logger.info(f"Creating layer {param.name}")
+        layer = link.layer(param, context)
+        bottom = [self.blobs[blob] for blob in link.bottoms]
+        top = [self.blobs[blob] for blob in link.tops]
+        self._log_blobs(link)
+        step = Step(layer, bottom, top, self._loss_weights(layer, len(top)))
+        layer.setup(bottom, top)
+        step.reshape()
+        self._log_shapes(step)
+        return step
+
+    def _loss_weights(self, layer: Layer, n: int) -> list[float]:
+        given = list(layer.param.loss_weight)
+        layer.require(
+            len(given) in (0, n),
+            f"loss_weight is given {len(given)} times for {n} tops; give it once for each, or not "
+            "at all",
+        )
+        return given or [layer.loss_weight if i == 0 else 0.0 for i in range(n)]
+
+    def _log_blobs(self, link: Wire) -> None:
+        name = link.node.param.name
+        logger.info(f"Creating Layer {name}")
+        for blob in link.bottoms:
+            logger.info(f"{name} <- {self.blobs[blob].name}")
+        for k, blob in enumerate(link.tops):
+            in_place = k < len(link.bottoms) and link.bottoms[k] == blob
+            suffix = " (in-place)" if in_place else ""
+            logger.info(f"{name} -> {self.blobs[blob].name}{suffix}")
+
+    def _log_shapes(self, step: Step) -> None:
+        logger.info(f"Setting up {step.layer.name}")
+        for blob, weight in zip(step.top, step.loss_weights, strict=True):
+            logger.info(f"Top shape: {blob.shape_text()}")
+            if weight:
+                logger.info(f"    with loss weight {weight:g}")
+            self.bytes += blob.count * BYTES_PER_VALUE
+        logger.info(f"Memory required for data: {self.bytes}")

@@ -1,0 +1,240 @@
+"""The net: layers in order, run forward and backward."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicaffe.backends import get_backend
+from minicaffe.blob import Blob
+from minicaffe.errors import LabelError, NetError, nearest
+from minicaffe.layers import Layer
+from minicaffe.layers.base import State
+from minicaffe.log import logger
+from minicaffe.net.builder import Step, build
+from minicaffe.net.parameters import Parameter
+from minicaffe.ops.backend import Backend
+from minicaffe.schema import NetSource, NetState, Phase, read_net
+
+
+class Net:
+    """A net for one phase.
+
+    Parameters
+    ----------
+    source : NetSource, str or Path
+        A net as read by `read_net`, or the prototxt to read.
+    phase : str
+        "TRAIN" or "TEST".
+    level : int
+        Level that include and exclude rules may ask for.
+    stages : sequence of str
+        Stages that they may ask for.
+    backend : Backend, optional
+        Where to run; by default a new one of the default kind.
+    seed : int, optional
+        Of fillers and everything random; by default drawn by the operating system.
+
+    Raises
+    ------
+    SchemaError
+        If the prototxt cannot be read.
+    NetError
+        If the net cannot be built; holds every independent problem.
+    """
+
+    def __init__(
+        self,
+        source: NetSource | str | Path,
+        phase: str,
+        *,
+        level: int = 0,
+        stages: Sequence[str] = (),
+        backend: Backend | None = None,
+        seed: int | None = None,
+        state: Any = None,
+    ) -> None:
+        if not isinstance(source, NetSource):
+            source = read_net(source)
+        if state is None:
+            state = NetState(phase=Phase.Value(phase), level=level, stage=stages)
+        self.source = source
+        self.backend = backend or get_backend()
+        self.seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
+        parts = build(source, state, self.backend, self.seed)
+        self.param: Any = parts.param
+        self.steps: list[Step] = parts.steps
+        self.parameters: list[Parameter] = parts.parameters
+        self.blobs: dict[str, Blob] = {blob.name: blob for blob in parts.blobs}
+        self.outputs: list[Blob] = [self.blobs[name] for name in parts.wiring.outputs]
+        self.inputs: list[Blob] = [
+            blob for step in self.steps if step.layer.type == "Input" for blob in step.top
+        ]
+        self.debug_info = bool(self.param.debug_info)
+
+    @property
+    def name(self) -> str:
+        """The name in the prototxt."""
+        return str(self.param.name)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, in the order in which they run."""
+        return [step.layer for step in self.steps]
+
+    def layer_index(self, name: str) -> int:
+        """Return the place of the layer of this name.
+
+        Raises
+        ------
+        NetError
+            If there is none.
+        """
+        names = [layer.name for layer in self.layers]
+        if name not in names:
+            raise NetError(f'no layer "{name}" in net "{self.name}". {nearest(name, names)}')
+        return names.index(name)
+
+    def forward(self, start: int = 0, end: int | None = None) -> None:
+        """Run the layers from `start` up to and including `end` (default: the last).
+
+        Raises
+        ------
+        LabelError
+            If a label is not a class; the message names the layer and, if known, the record.
+        """
+        last = len(self.steps) - 1 if end is None else end
+        for step in self.steps[start : last + 1]:
+            try:
+                step.forward()
+            except LabelError as error:
+                raise self._located(error, step) from None
+            if self.debug_info:
+                self._debug_forward(step)
+
+    def backward(self, start: int | None = None, end: int = 0) -> None:
+        """Run the layers backward from `start` (default: the last) down to and including `end`."""
+        first = len(self.steps) - 1 if start is None else start
+        for step in reversed(self.steps[end : first + 1]):
+            step.backward()
+            if self.debug_info and step.needs_backward:
+                self._debug_backward(step)
+        if self.debug_info:
+            self._debug_norms()
+
+    def loss(self) -> float:
+        """Return the sum of all losses of the last forward pass, times their weights."""
+        total = 0.0
+        for step in self.steps:
+            for blob, weight in zip(step.top, step.loss_weights, strict=True):
+                if weight:
+                    total += weight * float(blob.data.get().sum())
+        return total
+
+    def reshape(self) -> None:
+        """Carry changed input shapes through to the outputs, without running the net."""
+        for step in self.steps:
+            step.reshape()
+
+    def clear_param_diffs(self) -> None:
+        """Set all parameters' gradients to zero."""
+        for parameter in self.parameters:
+            parameter.blob.diff.write()[...] = 0
+
+    def share_parameters_with(self, other: Net) -> None:
+        """Use the parameters of `other`'s layers of the same names, as a test net does.
+
+        Raises
+        ------
+        NetError
+            If a layer of the same name has parameters of another shape.
+        """
+        mine = {layer.name: layer for layer in self.layers}
+        for theirs in other.layers:
+            layer = mine.get(theirs.name)
+            if layer is None:
+                continue
+            shapes = [blob.shape for blob in layer.blobs], [blob.shape for blob in theirs.blobs]
+            layer.require(
+                shapes[0] == shapes[1],
+                f"parameters have shapes {shapes[0]} here and {shapes[1]} in the training net",
+            )
+            for blob, trained in zip(layer.blobs, theirs.blobs, strict=True):
+                blob.share_data(trained)
+
+    def state(self) -> State:
+        """Return what a resumed run needs beside the weights (JSON types only)."""
+        return {layer.name: state for layer in self.layers if (state := layer.state())}
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` returned in an earlier run."""
+        for layer in self.layers:
+            if layer.name in state:
+                layer.restore(state[layer.name])
+
+    def close(self) -> None:
+        """Give back files and threads."""
+        for layer in self.layers:
+            layer.close()
+
+    def _located(self, error: LabelError, step: Step) -> LabelError:
+        """Add to a label error where it arose and which record it came from."""
+        labels = step.bottom[1] if len(step.bottom) > 1 else None
+        source = self._maker(labels) if labels is not None else None
+        record = source.sample_name(error.item) if source is not None else ""
+        located = LabelError(error.item, error.value, error.n_classes)
+        located.args = (f"{step.layer.where}: {error}" + (f". It is {record}." if record else "."),)
+        return located
+
+    def _maker(self, blob: Blob) -> Layer | None:
+        """Return the layer that a blob's values come from, through the splits."""
+        for step in self.steps:
+            if blob in step.top:
+                if step.layer.type == "Split":
+                    return self._maker(step.bottom[0])
+                return step.layer
+        return None
+
+    def _debug_forward(self, step: Step) -> None:
+        for blob in step.top:
+            value = mean_magnitude(blob.data.get())
+            logger.info(f"    [Forward] Layer {step.layer.name}, top blob {blob.name} data: {value:g}")
+        for index, blob in enumerate(step.layer.blobs):
+            value = mean_magnitude(blob.data.get())
+            logger.info(f"    [Forward] Layer {step.layer.name}, param blob {index} data: {value:g}")
+
+    def _debug_backward(self, step: Step) -> None:
+        for blob, needed in zip(step.bottom, step.propagate_down, strict=True):
+            if needed:
+                value = mean_magnitude(blob.diff.get())
+                logger.info(
+                    f"    [Backward] Layer {step.layer.name}, bottom blob {blob.name} "
+                    f"diff: {value:g}"
+                )
+        for index, blob in enumerate(step.layer.blobs):
+            if step.layer.param_needs_diff[index]:
+                value = mean_magnitude(blob.diff.get())
+                logger.info(
+                    f"    [Backward] Layer {step.layer.name}, param blob {index} diff: {value:g}"
+                )
+
+    def _debug_norms(self) -> None:
+        norms = []
+        for kind in (lambda b: b.data, lambda b: b.diff):
+            values = [kind(p.blob).get().astype(np.float64) for p in self.parameters]
+            l1 = sum(float(np.abs(v).sum()) for v in values)
+            norms.append((l1, sum(float((v * v).sum()) for v in values) ** 0.5))
+        (data_l1, data_l2), (diff_l1, diff_l2) = norms
+        logger.info(
+            f"    [Backward] All net params (data, diff): L1 norm = ({data_l1:g}, {diff_l1:g}); "
+            f"L2 norm = ({data_l2:g}, {diff_l2:g})"
+        )
+
+
+def mean_magnitude(values: Any) -> float:
+    """Return the mean of the absolute values, as debug_info reports it."""
+    return float(np.abs(values).sum(dtype=np.float64) / max(values.size, 1))

@@ -1,0 +1,119 @@
+"""Sixth pass: the parameters of a net, and which layers share them by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from minicaffe.blob import Blob
+from minicaffe.errors import NetError, Problems
+from minicaffe.layers import Layer
+from minicaffe.log import logger
+
+
+@dataclass
+class Parameter:
+    """A parameter that a solver may train: the first layer that has it owns it.
+
+    Parameters
+    ----------
+    blob : Blob
+        Values and gradient.
+    layer : Layer
+        The owner.
+    index : int
+        Place among the owner's blobs.
+    name : str
+        The name that shares it; empty if it has none.
+    lr_mult, decay_mult : float
+        What the solver's rates are multiplied with.
+    """
+
+    blob: Blob
+    layer: Layer
+    index: int
+    name: str
+    lr_mult: float
+    decay_mult: float
+    # Whether the rates above were given, rather than being the default.
+    has_lr: bool
+    has_decay: bool
+
+
+def share_parameters(layers: list[Layer]) -> list[Parameter]:
+    """Return the parameters in the order of the layers, those of one name as one.
+
+    A layer that names a parameter as an earlier layer does gets that one's values and gradient.
+    The shapes must agree (share_mode: STRICT, the default) or only the counts (PERMISSIVE).
+
+    Raises
+    ------
+    NetError
+        If shapes, counts or rates contradict each other; all contradictions at once.
+    """
+    problems = Problems(NetError)
+    parameters: list[Parameter] = []
+    owners: dict[str, Parameter] = {}
+    for layer in layers:
+        if len(layer.param.param) > len(layer.blobs):
+            problems.add(
+                f"{layer.where}: param is given {len(layer.param.param)} times; "
+                f"{layer.type} has {len(layer.blobs)} parameters here"
+            )
+        for index, blob in enumerate(layer.blobs):
+            spec = layer.param.param[index] if index < len(layer.param.param) else None
+            name = spec.name if spec is not None else ""
+            if name and name in owners:
+                _share(owners[name], layer, index, spec, problems)
+                continue
+            parameter = _own(blob, layer, index, spec)
+            parameters.append(parameter)
+            if name:
+                owners[name] = parameter
+    problems.raise_if_any()
+    return parameters
+
+
+def _own(blob: Blob, layer: Layer, index: int, spec: Any) -> Parameter:
+    return Parameter(
+        blob=blob,
+        layer=layer,
+        index=index,
+        name=spec.name if spec is not None else "",
+        lr_mult=spec.lr_mult if spec is not None else 1.0,
+        decay_mult=spec.decay_mult if spec is not None else 1.0,
+        has_lr=spec is not None and spec.HasField("lr_mult"),
+        has_decay=spec is not None and spec.HasField("decay_mult"),
+    )
+
+
+def _share(owner: Parameter, layer: Layer, index: int, spec: Any, problems: Problems) -> None:
+    logger.info(
+        f"Sharing parameters '{owner.name}' owned by layer '{owner.layer.name}', "
+        f"param index {owner.index}"
+    )
+    blob = layer.blobs[index]
+    permissive = spec.share_mode == type(spec).PERMISSIVE
+    fits = blob.count == owner.blob.count if permissive else blob.shape == owner.blob.shape
+    if not fits:
+        rule = "as many values" if permissive else "the same shape"
+        hint = "" if permissive else ", or share_mode: PERMISSIVE with as many values"
+        problems.add(
+            f'{layer.where}: parameter {index}, "{owner.name}", has shape {blob.shape}; layer '
+            f'"{owner.layer.name}", which it shares it with, has {owner.blob.shape}. They need '
+            f"{rule}{hint}."
+        )
+        return
+    for field, has in (("lr_mult", "has_lr"), ("decay_mult", "has_decay")):
+        if not spec.HasField(field):
+            continue
+        given, known = getattr(spec, field), getattr(owner, field)
+        if getattr(owner, has) and given != known:
+            problems.add(
+                f'{layer.where}: parameter "{owner.name}" has {field}: {given:g} here and '
+                f'{known:g} in layer "{owner.layer.name}"; it can have one only'
+            )
+        setattr(owner, field, given)
+        setattr(owner, has, True)
+    blob.share_data(owner.blob)
+    blob.share_diff(owner.blob)

@@ -1,0 +1,159 @@
+"""Third pass: which blob each bottom and top is.
+
+Works on names alone, so that every misspelt name and every wrong count is found before a single
+layer is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minicaffe.errors import NetError, Problems, nearest
+from minicaffe.layers import LAYERS, Layer, layer_class
+from minicaffe.layers.base import Arity
+from minicaffe.net.filter import Node
+from minicaffe.schema import NetSource
+
+
+@dataclass
+class Wire:
+    """A layer with its blobs, by their index in `Wiring.blob_names`."""
+
+    node: Node
+    layer: type[Layer]
+    bottoms: list[int]
+    tops: list[int]
+
+
+@dataclass
+class Wiring:
+    """The graph of a net.
+
+    Parameters
+    ----------
+    wires : list of Wire
+        In the order in which the layers run.
+    blob_names : list of str
+        In the order in which the blobs are made.
+    outputs : list of str
+        The blobs that no layer reads, sorted, as Caffe reports them.
+    """
+
+    wires: list[Wire]
+    blob_names: list[str]
+    outputs: list[str]
+
+
+def wire(nodes: list[Node], source: NetSource) -> Wiring:
+    """Connect the layers.
+
+    Raises
+    ------
+    NetError
+        Names every unknown layer type, every bottom that no earlier layer makes, every top made
+        twice or in place where that is not allowed, and every wrong number of blobs, at once.
+    """
+    return _Wirer(source, nodes).run()
+
+
+class _Wirer:
+    def __init__(self, source: NetSource, nodes: list[Node]) -> None:
+        self.source, self.nodes = source, nodes
+        self.problems = Problems(NetError)
+        self.names: list[str] = []
+        self.index: dict[str, int] = {}
+        self.unread: dict[str, None] = {}
+        self.makers = {top: n.param.name for n in nodes for top in n.param.top}
+
+    def run(self) -> Wiring:
+        wires = [w for node in self.nodes if (w := self._wire(node))]
+        self.problems.raise_if_any()
+        return Wiring(wires, self.names, sorted(self.unread))
+
+    def _wire(self, node: Node) -> Wire | None:
+        param = node.param
+        bottoms = [self._bottom(node, k) for k in range(len(param.bottom))]
+        if param.type not in LAYERS:
+            # Its tops exist all the same, so that readers are not reported as well.
+            for k in range(len(param.top)):
+                self._new_top(node, k)
+            try:
+                layer_class(param.type)
+            except NetError as error:
+                self._problem(node, str(error), "type")
+            return None
+        layer = layer_class(param.type)
+        self._count(node, "bottom", len(param.bottom), layer.bottoms)
+        tops = [self._top(node, k, layer) for k in range(len(param.top))]
+        tops += [self._blob("(automatic)") for _ in range(layer.automatic_tops - len(tops))]
+        self._count(node, "top", len(tops), layer.tops)
+        if len(param.propagate_down) not in (0, len(param.bottom)):
+            self._problem(
+                node,
+                f"propagate_down is given {len(param.propagate_down)} times for "
+                f"{len(param.bottom)} bottoms; give it once for each, or not at all",
+                "propagate_down",
+            )
+        return Wire(node, layer, bottoms, tops)
+
+    def _bottom(self, node: Node, k: int) -> int:
+        name = node.param.bottom[k]
+        if name not in self.index:
+            if name in self.makers:
+                why = f'layer "{self.makers[name]}" makes it only later; move that layer up'
+            else:
+                why = nearest(name, self.index) if self.index else "no layer makes a blob before"
+            self._problem(node, f'bottom "{name}" does not exist here. {why}', "bottom", k)
+            return -1
+        self.unread.pop(name, None)
+        return self.index[name]
+
+    def _top(self, node: Node, k: int, layer: type[Layer]) -> int:
+        param, name = node.param, node.param.top[k]
+        if k < len(param.bottom) and param.bottom[k] == name and name in self.index:
+            if not layer.in_place:
+                self._problem(
+                    node,
+                    f'top "{name}" is its bottom, but {param.type} cannot work in place; '
+                    "give the top a name of its own",
+                    "top",
+                    k,
+                )
+            self.unread[name] = None
+            return self.index[name]
+        return self._new_top(node, k)
+
+    def _new_top(self, node: Node, k: int) -> int:
+        name = node.param.top[k]
+        if name in self.index:
+            self._problem(
+                node,
+                f'top "{name}" is made by an earlier layer already; give it another name, '
+                "or include and exclude rules so that only one of the layers is in the net",
+                "top",
+                k,
+            )
+            return self.index[name]
+        self.index[name] = len(self.names)
+        self.unread[name] = None
+        return self._blob(name)
+
+    def _blob(self, name: str) -> int:
+        self.names.append(name)
+        if name == "(automatic)":
+            self.unread[name] = None
+        return len(self.names) - 1
+
+    def _count(self, node: Node, what: str, found: int, arity: Arity) -> None:
+        fewest, most = (arity, arity) if isinstance(arity, int) else arity
+        if found < fewest or (most is not None and found > most):
+            if fewest == most:
+                rule = f"exactly {fewest}"
+            else:
+                rule = f"at least {fewest}" if most is None else f"{fewest} to {most}"
+            number = f"{found} {what}" + ("" if found == 1 else "s")
+            self._problem(node, f"has {number}; {node.param.type} takes {rule}")
+
+    def _problem(self, node: Node, message: str, field: str = "", k: int = 0) -> None:
+        where = node.where(self.source, field, k)
+        self.problems.add(f'{where}, layer "{node.param.name}" ({node.param.type}): {message}')

@@ -1,0 +1,117 @@
+"""The protocols between layers and backends: Tensor, Op, Kernel, Backend.
+
+Describe, plan, run: a layer describes its work as an `Op`, ``backend.plan(op, *tensors)`` returns a
+kernel when shapes are known, and the kernel runs every iteration.
+
+The kernel law
+--------------
+* Outputs are preallocated. Tops and bottom diffs (y, dx) are overwritten, parameter diffs (dw, db)
+  are accumulated into.
+* A kernel belongs to one layer: it may keep what its backward pass needs (a mask, the windows it
+  chose). What is costly and holds no data (primitives, compiled code) is shared inside the backend.
+* Nothing is allocated on a fast backend after planning, and nothing waits for the device.
+* `Unsupported` is raised by ``plan`` or never.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Shape: TypeAlias = tuple[int, ...]
+# numpy.ndarray, or cupy.ndarray on a GPU: the reference kernels run on both.
+Array: TypeAlias = Any
+HostArray: TypeAlias = npt.NDArray[Any]
+
+
+class Tensor(Protocol):
+    """A logical array, C-ordered as Caffe orders it, whose physical layout is the backend's secret.
+
+    Kernels of the same backend reach behind the protocol; everybody else declares an intent.
+    """
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the logical axes."""
+        ...
+
+    def read(self) -> Array:
+        """Return the values as an array of ``backend.xp`` that the caller must not change."""
+        ...
+
+    def write(self) -> Array:
+        """Return an array that the caller will overwrite as a whole; what it holds is undefined."""
+        ...
+
+    def update(self) -> Array:
+        """Return the values as an array that the caller may change."""
+        ...
+
+    def get(self) -> HostArray:
+        """Return a copy of the values in host memory."""
+        ...
+
+    def set(self, values: npt.ArrayLike) -> None:
+        """Overwrite the values with an array of the host, of the same shape."""
+        ...
+
+    def host(self) -> HostArray:
+        """Return a live NumPy view: what is written to it is what the next forward pass reads.
+
+        From then on the tensor is kept where the host can see it, which may cost speed.
+        """
+        ...
+
+    def reshape(self, shape: Shape) -> None:
+        """Change the shape; values are kept where the new shape needs no more memory."""
+        ...
+
+    def view(self, shape: Shape) -> Tensor:
+        """Return a tensor of another shape, with as many values, over the same memory."""
+        ...
+
+
+@dataclass(frozen=True)
+class Op:
+    """What a layer asks a backend for. Subclasses are frozen and hold plain numbers only."""
+
+
+Kernel: TypeAlias = Any
+"""What ``plan`` returns; the protocol of each op's kernel stands beside the op."""
+
+
+class Backend(Protocol):
+    """One way to compute: NumPy, oneDNN, CUDA."""
+
+    name: str
+    dtype: np.dtype[Any]
+
+    @property
+    def xp(self) -> ModuleType:
+        """The array module that `Tensor.read` and `Tensor.write` speak: numpy or cupy."""
+        ...
+
+    def tensor(self, shape: Shape) -> Tensor:
+        """Return a new tensor, filled with zeros."""
+        ...
+
+    def plan(self, op: Op, *tensors: Tensor) -> Any:
+        """Return a kernel for `op` on tensors of these shapes, in the order the op documents.
+
+        Planning may choose the physical layout of the op's outputs; consumers are planned later
+        and follow. The kernel is called with the tensors again, so nothing is bound here.
+
+        Raises
+        ------
+        Unsupported
+            If neither this backend nor one it builds on has a kernel for this op.
+        """
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until everything asked for has been computed."""
+        ...

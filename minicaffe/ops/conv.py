@@ -1,0 +1,49 @@
+"""Convolution in N dimensions: what every backend must compute.
+
+Tensors in planning order: x (N, C, *S), w (F, C / group, *kernel), y (N, F, *S') and, with bias,
+b (F,). Filters are correlated, not flipped::
+
+    y[n, f, p] = b[f] + sum over c, k of w[f, c, k] * x[n, c, p * stride - pad + k * dilation]
+
+where positions outside the image count as zero and filter f of group g sees that group's channels
+only. S' = floor((S + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1.
+
+With ``transposed`` the same sum is read backwards (Caffe's Deconvolution, the gradient of a
+convolution with respect to its input): x (N, C, *S), w (C, F / group, *kernel), y (N, F, *S') with
+S' = stride (S - 1) + dilation (kernel - 1) + 1 - 2 pad.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from minicaffe.ops.backend import Op, Shape, Tensor
+
+
+@dataclass(frozen=True)
+class Conv(Op):
+    """Describe a convolution; each tuple has one entry per spatial axis (rows, columns, ...)."""
+
+    kernel: Shape
+    stride: Shape
+    pad: Shape
+    dilation: Shape
+    group: int = 1
+    bias: bool = True
+    transposed: bool = False
+
+
+class ConvKernel(Protocol):
+    """Forward, gradient of the data and gradient of the weights: planned and run apart."""
+
+    def forward(self, x: Tensor, w: Tensor, b: Tensor | None, y: Tensor) -> None:
+        """Overwrite y."""
+
+    def backward_data(self, dy: Tensor, w: Tensor, dx: Tensor) -> None:
+        """Overwrite dx."""
+
+    def backward_weights(
+        self, x: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None
+    ) -> None:
+        """Add to dw and, with bias, to db. Either may be None where it is not wanted."""

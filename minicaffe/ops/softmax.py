@@ -1,0 +1,68 @@
+"""Softmax and its loss: what every backend must compute.
+
+x has `outer` axes before `axis`, K classes along it, and `inner` axes after it::
+
+    p[o, k, i] = exp(x[o, k, i] - max over k of x) / sum over k of the same
+
+Softmax: tensors in planning order x, y of one shape; y may be x.
+
+SoftmaxLoss: tensors x, labels (outer * inner values, whole numbers as floats), p like x, loss ().
+Pixels whose label is `ignore_label` count for nothing::
+
+    loss = - sum over o, i of log(max(p[o, label, i], tiny)) / Z
+    dx   = dloss / Z * (p - onehot(label)),  0 where ignored
+
+with tiny the smallest normal float32, and Z, never below 1: "full" outer * inner; "valid" the
+number of pixels not ignored; "batch_size" the product of the outer axes; "none" 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from minicaffe.ops.backend import Op, Tensor
+
+Normalization: TypeAlias = Literal["full", "valid", "batch_size", "none"]
+
+
+@dataclass(frozen=True)
+class Softmax(Op):
+    """Describe a softmax along one axis."""
+
+    axis: int
+
+
+class SoftmaxKernel(Protocol):
+    """Forward, and the gradient from y alone."""
+
+    def forward(self, x: Tensor, y: Tensor) -> None:
+        """Overwrite y."""
+
+    def backward(self, y: Tensor, dy: Tensor, dx: Tensor) -> None:
+        """Overwrite dx with y * (dy - sum over classes of dy * y)."""
+
+
+@dataclass(frozen=True)
+class SoftmaxLoss(Op):
+    """Describe a softmax followed by the multinomial logistic loss."""
+
+    axis: int
+    normalization: Normalization
+    ignore_label: int | None = None
+
+
+class SoftmaxLossKernel(Protocol):
+    """Forward keeps the probabilities, backward reads them."""
+
+    def forward(self, x: Tensor, labels: Tensor, p: Tensor, loss: Tensor) -> None:
+        """Overwrite p and loss.
+
+        Raises
+        ------
+        LabelError
+            If a label that counts is not a whole number in 0 .. K - 1.
+        """
+
+    def backward(self, p: Tensor, labels: Tensor, dloss: Tensor, dx: Tensor) -> None:
+        """Overwrite dx."""
