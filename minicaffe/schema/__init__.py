@@ -1,0 +1,1 @@
+"""Caffe's file formats: message classes, prototxt, weights files and the upgrade of old forms."""

@@ -1,0 +1,50 @@
+"""What a file holds, judged by its first bytes: for messages about files given by mistake."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from minicaffe.errors import SchemaError
+
+HEAD_BYTES = 4096
+_SIGNATURES = (
+    (b"version https://git-lfs", "a git-lfs pointer, not the file itself; run 'git lfs pull'"),
+    (b"\x89HDF\r\n", "an HDF5 file; name it .caffemodel.h5 or .solverstate.h5"),
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"PK\x03\x04", "a zip archive; unpack it first"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+)
+
+
+def read_file(path: str | Path) -> bytes:
+    """Return the content of a file, or raise SchemaError that names it."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise SchemaError(f"{path}: no such file (in {Path.cwd()}); check the path") from None
+    except IsADirectoryError:
+        raise SchemaError(f"{path}: is a folder; a file is needed") from None
+    except OSError as error:
+        raise SchemaError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def known_kind(head: bytes) -> str:
+    """Say what a file is that starts with `head`, or "" if nothing speaks for anything."""
+    for signature, kind in _SIGNATURES:
+        if head.startswith(signature):
+            return kind
+    if re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
+        return "a web page; the download went wrong, or needs a login"
+    return ""
+
+
+def is_prototxt(head: bytes) -> bool:
+    """Say whether `head` reads like the beginning of a prototxt."""
+    return b"\0" not in head and bool(re.match(rb"(\s|#.*|\xef\xbb\xbf)*[A-Za-z_]\w*\s*[:{]", head))
+
+
+def is_binary(head: bytes) -> bool:
+    """Say whether `head` holds bytes that no text file has."""
+    return bool(re.search(rb"[\x00-\x08\x0e-\x1a]", head))

@@ -1,0 +1,335 @@
+"""Where in a prototxt each field stands, and everything that is wrong with its structure.
+
+`scan` walks the text once, with the schema beside it. It knows names, braces and repetitions, and
+nothing of values: those are read by protobuf's own text format (see `minicaffe.schema.text`).
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from minicaffe.errors import SchemaError, nearest
+
+_TOKEN = re.compile(
+    r"""(?:\s+|\#[^\n]*)
+      | (?P<word>[\w.+-]+)
+      | (?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+      | (?P<mark>[{}<>\[\]:;,])
+      | (?P<other>.)""",
+    re.VERBOSE,
+)
+_CLOSER = {"{": "}", "<": ">"}
+
+
+class Position(NamedTuple):
+    """A place in a text: line and column, both counted from 1."""
+
+    line: int
+    column: int
+
+
+class Token(NamedTuple):
+    """A word, a quoted text, a punctuation mark, or ("end", "") after the last."""
+
+    kind: str
+    text: str
+    offset: int
+
+
+class SourceText:
+    """A text and the name it goes by in messages."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path, self.text = path, text
+        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def position(self, offset: int) -> Position:
+        """Return line and column of a character."""
+        line = bisect_right(self._starts, offset)
+        return Position(line, offset - self._starts[line - 1] + 1)
+
+    def offset(self, line: int, column: int) -> int:
+        """Return the index of the character at a line and column."""
+        return self._starts[min(line, len(self._starts)) - 1] + column - 1
+
+    def indent(self, offset: int) -> int:
+        """Return how far the line that holds a character is indented."""
+        start = self._starts[bisect_right(self._starts, offset) - 1]
+        line = self.text[start : self.text.find("\n", offset)]
+        return len(line) - len(line.lstrip(" \t"))
+
+    def error(self, offset: int, message: str) -> SchemaError:
+        """Return an error about the text at a character."""
+        line, column = self.position(offset)
+        return SchemaError(f"{self.path}:{line}:{column}: {message}")
+
+
+@dataclass
+class Entry:
+    """One value of one field.
+
+    Attributes
+    ----------
+    descriptor : FieldDescriptor
+        The field.
+    name : Token
+        The field's name as it stands in the text.
+    value : Token
+        The value, or the brace that opens it.
+    block : Block, optional
+        What is inside, for a message.
+    """
+
+    descriptor: FieldDescriptor
+    name: Token
+    value: Token
+    block: Block | None = None
+
+
+@dataclass
+class Block:
+    """One message in a text: its entries by field name, in the order of the text."""
+
+    descriptor: Descriptor
+    opener: Token
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+
+    def find(self, *path: str | int) -> Entry | None:
+        """Return an entry, such as ``find("layer", 3, "convolution_param", "group")``, if written.
+
+        A number picks among several of a name; left out, the first is meant.
+        """
+        names = iter(path)
+        block: Block | None = self
+        entry: Entry | None = None
+        index: str | int | None = next(names, None)
+        while index is not None:
+            name, index = index, next(names, None)
+            number, index = (index, next(names, None)) if isinstance(index, int) else (0, index)
+            entries = block.entries.get(str(name), []) if block is not None else []
+            if number >= len(entries):
+                return None
+            entry = entries[number]
+            block = entry.block
+        return entry
+
+    def walk(self) -> Iterator[Entry]:
+        """Yield all entries, those of blocks inside included."""
+        for entries in self.entries.values():
+            for entry in entries:
+                yield entry
+                if entry.block is not None:
+                    yield from entry.block.walk()
+
+
+@cache
+def repeated_fields(descriptor: Descriptor) -> frozenset[str]:
+    """Return the names of a message's repeated fields, as every protobuf release can tell them."""
+    proto = descriptor_pb2.DescriptorProto()
+    descriptor.CopyToProto(proto)
+    return frozenset(f.name for f in proto.field if f.label == f.LABEL_REPEATED)
+
+
+def scan(source: SourceText, descriptor: Descriptor) -> Block:
+    """Return the places of all fields, or raise SchemaError for the first thing out of place.
+
+    Parameters
+    ----------
+    source : SourceText
+        A prototxt.
+    descriptor : Descriptor
+        The message that the text is about.
+    """
+    return _Scanner(source).scan(descriptor)
+
+
+class _Scanner:
+    """The state of one `scan`: the tokens that are left and the blocks that are open."""
+
+    def __init__(self, source: SourceText) -> None:
+        self.source = source
+        self._tokens = self._split()
+        self._next = next(self._tokens)
+        self._open: list[Block] = []
+        self._misaligned: Block | None = None
+
+    def scan(self, descriptor: Descriptor) -> Block:
+        root = Block(descriptor, Token("mark", "", 0))
+        self._fields(root)
+        return root
+
+    def _split(self) -> Iterator[Token]:
+        for match in _TOKEN.finditer(self.source.text):
+            if match.lastgroup == "other":
+                raise self.source.error(match.start(), _complaint(match.group()))
+            if match.lastgroup is not None:
+                yield Token(match.lastgroup, match.group(), match.start())
+        yield Token("end", "", len(self.source.text))
+
+    def _take(self) -> Token:
+        token = self._next
+        if token.kind != "end":
+            self._next = next(self._tokens)
+        return token
+
+    def _fields(self, block: Block) -> None:
+        """Read up to the end of a block."""
+        self._open.append(block)
+        while not self._closes(block, token := self._take()):
+            if token.text in (";", ","):
+                continue
+            if token.kind != "word":
+                raise self.source.error(
+                    token.offset, f"a field name must stand here, not {token.text}"
+                )
+            descriptor = self._known(token, block)
+            if self._next.text == ":":
+                self._take()
+            elif descriptor.message_type is None:
+                found = self._next.text or "the end of the file"
+                raise self.source.error(
+                    self._next.offset, f'":" must follow "{token.text}", not {found}'
+                )
+            self._value(descriptor, token, block)
+        self._open.pop()
+
+    def _closes(self, block: Block, token: Token) -> bool:
+        opener = block.opener.text
+        if token.kind == "end":
+            if opener:
+                raise self._unclosed(self._misaligned or block, token.offset)
+            return True
+        if token.text not in ("}", ">"):
+            return False
+        if not opener:
+            message = f'"{token.text}" closes nothing: there is one too many, here or above'
+            raise self.source.error(token.offset, message)
+        if token.text != _CLOSER[opener]:
+            line = self.source.position(block.opener.offset).line
+            raise self.source.error(
+                token.offset, f'"{token.text}" cannot close the "{opener}" of line {line}'
+            )
+        self._note_alignment(block, token)
+        return True
+
+    def _note_alignment(self, block: Block, closer: Token) -> None:
+        """Remember the first block whose closing line is indented less than its opening line."""
+        begins = self.source.indent(block.opener.offset)
+        ends = self.source.indent(closer.offset)
+        if self._misaligned is None and ends < begins:
+            line, column = self.source.position(closer.offset)
+            if column == ends + 1 and line != self.source.position(block.opener.offset).line:
+                self._misaligned = block
+
+    def _unclosed(self, block: Block, offset: int) -> SchemaError:
+        line, column = self.source.position(block.opener.offset)
+        opener, closer = block.opener.text, _CLOSER[block.opener.text]
+        return self.source.error(
+            offset,
+            f'the file ends inside a block: the "{opener}" at line {line}, column {column} was '
+            f'probably never closed. Add "{closer}"',
+        )
+
+    def _known(self, name: Token, block: Block) -> FieldDescriptor:
+        """Return the field of this name, or raise."""
+        descriptor = block.descriptor.fields_by_name.get(name.text)
+        if descriptor is None:
+            raise self._unknown(name, block)
+        first = block.entries.get(name.text)
+        if first and name.text not in repeated_fields(block.descriptor):
+            line = self.source.position(first[0].name.offset).line
+            raise self.source.error(
+                name.offset,
+                f'"{name.text}" is set twice in one {block.descriptor.name}, first in line {line}; '
+                "it takes one value. Remove one",
+            )
+        return descriptor
+
+    def _unknown(self, name: Token, block: Block) -> SchemaError:
+        """Return the most helpful error about a name that the message has not."""
+        fields = block.descriptor.fields_by_name
+        message = f'message "{block.descriptor.name}" has no field "{name.text}". '
+        homes = [
+            field.name
+            for field in fields.values()
+            if field.message_type is not None and name.text in field.message_type.fields_by_name
+        ]
+        if any(name.text in outer.descriptor.fields_by_name for outer in self._open[:-1]):
+            line = self.source.position((self._misaligned or block).opener.offset).line
+            message += f'Is a "}}" missing? The block of line {line} is still open. '
+        elif homes:
+            message += f"It belongs into a block: {', '.join(homes)}. "
+        return self.source.error(name.offset, message + nearest(name.text, fields))
+
+    def _value(self, descriptor: FieldDescriptor, name: Token, block: Block) -> None:
+        """Read one value, or several in brackets."""
+        token = self._take()
+        if token.text != "[":
+            self._one(descriptor, name, token, block)
+            return
+        if name.text not in repeated_fields(block.descriptor):
+            raise self.source.error(token.offset, f'"{name.text}" takes one value, not a list')
+        while self._next.text != "]":
+            self._one(descriptor, name, self._take(), block)
+            if self._next.text == ",":
+                self._take()
+            elif self._next.text != "]":
+                raise self.source.error(
+                    self._next.offset,
+                    f'"," or "]" must stand here, not {self._next.text or "the end"}',
+                )
+        self._take()
+
+    def _one(self, descriptor: FieldDescriptor, name: Token, token: Token, block: Block) -> None:
+        entry = Entry(descriptor, name, token)
+        block.entries.setdefault(name.text, []).append(entry)
+        if descriptor.message_type is not None:
+            if token.text not in _CLOSER:
+                raise self.source.error(token.offset, takes(descriptor, token))
+            entry.block = Block(descriptor.message_type, token)
+            self._fields(entry.block)
+        elif token.kind == "text":
+            while self._next.kind == "text":  # "a" "b" is one text
+                self._take()
+        elif token.kind != "word":
+            raise self.source.error(token.offset, takes(descriptor, token))
+
+
+def _complaint(character: str) -> str:
+    if character in "\"'":
+        return f"a text begins with {character} and is not closed on this line"
+    if "\udc80" <= character <= "\udcff":
+        return "this is not UTF-8 text; save the file as UTF-8"
+    return f"the character {character!r} has no meaning here"
+
+
+_KINDS = {
+    FieldDescriptor.CPPTYPE_INT32: "a whole number from -2147483648 to 2147483647",
+    FieldDescriptor.CPPTYPE_INT64: "a whole number",
+    FieldDescriptor.CPPTYPE_UINT32: "a whole number from 0 to 4294967295",
+    FieldDescriptor.CPPTYPE_FLOAT: "a number",
+    FieldDescriptor.CPPTYPE_DOUBLE: "a number",
+    FieldDescriptor.CPPTYPE_BOOL: "true or false",
+    FieldDescriptor.CPPTYPE_STRING: 'text in quotes ("...")',
+    FieldDescriptor.CPPTYPE_MESSAGE: "a block: { ... }",
+}
+
+
+def takes(descriptor: FieldDescriptor, found: Token) -> str:
+    """Return a sentence about a value of the wrong kind."""
+    what = {"{": "a block", "<": "a block", "": "the end of the file"}.get(found.text, found.text)
+    if descriptor.enum_type is None:
+        return f'"{descriptor.name}" takes {_KINDS[descriptor.cpp_type]}; found {what}'
+    names = [value.name for value in descriptor.enum_type.values]
+    hint = nearest(found.text.strip("\"'"), names)
+    quotes = " without quotes" if found.kind == "text" else ""
+    rule = f"one of the names of {descriptor.enum_type.name}{quotes}"
+    return f'"{descriptor.name}" takes {rule}; found {what}. {hint}'

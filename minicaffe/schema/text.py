@@ -1,0 +1,177 @@
+"""Reading and writing prototxt: protobuf's text format, with the line of every field kept.
+
+Values are read by `google.protobuf.text_format`; structure and places by
+`minicaffe.schema.locations`. Whatever is wrong with a text, the outcome is one SchemaError of the
+form ``path:line:column: what is wrong and what would be right``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import numpy as np
+from google.protobuf import text_encoding, text_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from minicaffe.errors import SchemaError
+from minicaffe.schema.content import HEAD_BYTES, is_binary, known_kind, read_file
+from minicaffe.schema.locations import Block, SourceText, repeated_fields, scan, takes
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True)
+class Parsed(Generic[M]):
+    """A message and where in a text its fields stand.
+
+    Attributes
+    ----------
+    message : Message
+        The message.
+    path : str
+        The file it was read from, as the caller named it.
+    locations : Block
+        The entries of the text, by field name.
+    source : SourceText
+        The text itself.
+    """
+
+    message: M
+    path: str
+    locations: Block
+    source: SourceText
+
+    def where(self, *path: str | int) -> str:
+        """Return ``file:line`` of a field, or of the nearest block around it that is in the text.
+
+        ``where("layer", 3, "bottom", 1)`` is the second bottom of the fourth layer.
+        """
+        for end in range(len(path), 0, -1):
+            if end < len(path) and isinstance(path[end], int):
+                continue  # a name without the number that belongs to it would be the first's
+            entry = self.locations.find(*path[:end])
+            if entry is not None:
+                return f"{self.path}:{self.source.position(entry.name.offset).line}"
+        return self.path
+
+
+def read_prototxt(path: str | Path, message_class: type[M]) -> Parsed[M]:
+    """Read a prototxt file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. A byte order mark, CRLF and comments in any encoding are fine.
+    message_class : type of Message
+        What the file describes: `NetParameter`, `SolverParameter`, ...
+
+    Raises
+    ------
+    SchemaError
+        The file is missing, is not a prototxt, or says something that the message has not.
+    """
+    data = read_file(path)
+    head = data[:HEAD_BYTES]
+    kind = known_kind(head)
+    if not kind and is_binary(head):
+        kind = "a binary file (.caffemodel, .solverstate or .binaryproto?)"
+    if kind:
+        raise SchemaError(f"{path}: a prototxt is needed here; this looks like {kind}")
+    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="surrogateescape")
+    return parse_prototxt(text, message_class, str(path))
+
+
+def parse_prototxt(text: str, message_class: type[M], path: str = "<string>") -> Parsed[M]:
+    """Read a prototxt from a string; `path` is what messages call it. See `read_prototxt`."""
+    source = SourceText(path, text.replace("\r\n", "\n").replace("\r", "\n"))
+    locations = scan(source, cast(Descriptor, message_class.DESCRIPTOR))
+    _refuse_other_encodings(source, locations)
+    message = message_class()
+    try:
+        text_format.Parse(source.text, message)
+    except text_format.ParseError as error:
+        raise _located(error, source, locations) from None
+    _require(message, source, locations)
+    return Parsed(message, path, locations, source)
+
+
+def _refuse_other_encodings(source: SourceText, locations: Block) -> None:
+    """Values must be UTF-8, or paths in them would be wrong; comments may be anything."""
+    if re.search("[\udc80-\udcff]", source.text):
+        for entry in locations.walk():
+            if re.search("[\udc80-\udcff]", entry.value.text):
+                message = f'the text of "{entry.name.text}" is not UTF-8; save the file as UTF-8'
+                raise source.error(entry.value.offset, message)
+
+
+def _located(error: text_format.ParseError, source: SourceText, locations: Block) -> SchemaError:
+    """Say in our words what protobuf could not read: a value of the wrong kind."""
+    line, column = error.GetLine(), error.GetColumn()
+    if line is None or column is None:
+        return SchemaError(f"{source.path}: {error}")
+    offset = source.offset(line, column)
+    for entry in locations.walk():
+        if entry.value.offset == offset:
+            return source.error(offset, takes(entry.descriptor, entry.value))
+    return source.error(offset, re.sub(r"^\d+:\d+ : ", "", str(error)))
+
+
+def _require(message: Message, source: SourceText, locations: Block) -> None:
+    """Refuse a message that lacks a required field, such as the min of a clip_param."""
+    for missing in cast(Any, message).FindInitializationErrors():
+        *parents, name = re.findall(r"\w+", missing)
+        entry = locations.find(*(int(p) if p.isdigit() else p for p in parents))
+        offset = entry.name.offset if entry is not None else 0
+        inside = entry.name.text if entry is not None else message.DESCRIPTOR.name
+        raise source.error(offset, f'"{inside}" must set "{name}"; add {name}: ...')
+
+
+def write_prototxt(message: Message, path: str | Path) -> None:
+    """Write a message as a prototxt file."""
+    Path(path).write_text(format_prototxt(message), encoding="utf-8", newline="\n")
+
+
+def format_prototxt(message: Message) -> str:
+    """Return a message as text, exactly as Caffe prints it in its log and writes it to files.
+
+    Fields come in the order of their numbers, one a line, blocks indented by two.
+    """
+    return "".join(f"{line}\n" for line in _lines(message, ""))
+
+
+def _lines(message: Message, indent: str) -> Iterator[str]:
+    repeated = repeated_fields(cast(Descriptor, message.DESCRIPTOR))
+    for field, content in message.ListFields():
+        for value in content if field.name in repeated else [content]:
+            if field.message_type is None:
+                yield f"{indent}{field.name}: {_value_text(field, value)}"
+            else:
+                yield f"{indent}{field.name} {{"
+                yield from _lines(value, indent + "  ")
+                yield f"{indent}}}"
+
+
+def _value_text(field: FieldDescriptor, value: Any) -> str:
+    if field.enum_type is not None:
+        known = field.enum_type.values_by_number.get(value)
+        return str(value) if known is None else known.name
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return f'"{text_encoding.CEscape(value, False)}"'
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return "true" if value else "false"
+    if field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
+        return _digits(np.float32(value), 6, 9)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
+        return _digits(np.float64(value), 15, 17)
+    return str(value)
+
+
+def _digits(value: np.floating[Any], few: int, all_: int) -> str:
+    """Return `few` digits where they say it all, else `all_`: the rule of protobuf for C++."""
+    text = f"{value:.{few}g}"
+    return text if type(value)(text) == value or value != value else f"{value:.{all_}g}"

@@ -1,0 +1,172 @@
+"""The schema equals Caffe's, the committed classes equal it, and nobody's classes clash with it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+
+from minicaffe.schema import minicaffe_pb2, weights_pb2
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "schema"
+TYPES = {
+    getattr(FieldDescriptor, f"TYPE_{name.upper()}"): name
+    for name in ("int32", "int64", "uint32", "float", "double", "bool", "string", "bytes")
+}
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with (GOLDEN / name).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def short(descriptor: Descriptor | EnumDescriptor) -> str:
+    return descriptor.full_name.removeprefix("minicaffe.")
+
+
+def default_text(field: FieldDescriptor) -> str:
+    if not field.has_default_value:
+        return ""
+    if field.enum_type is not None:
+        return field.enum_type.values_by_number[field.default_value].name
+    if isinstance(field.default_value, bool):
+        return str(field.default_value).lower()
+    return (
+        field.default_value if isinstance(field.default_value, str) else f"{field.default_value:g}"
+    )
+
+
+LABELS = {1: "optional", 2: "required", 3: "repeated"}
+
+
+def labels(message: Descriptor) -> dict[str, str]:
+    """Read labels as every protobuf release can: the attribute for it has changed."""
+    proto = descriptor_pb2.DescriptorProto()
+    message.CopyToProto(proto)
+    return {field.name: LABELS[field.label] for field in proto.field}
+
+
+def described(field: FieldDescriptor) -> dict[str, str]:
+    named = field.message_type or field.enum_type
+    return {
+        "message": short(field.containing_type),
+        "field": field.name,
+        "number": str(field.number),
+        "label": labels(field.containing_type)[field.name],
+        "type": short(named) if named is not None else TYPES[field.type],
+        "default": default_text(field),
+        "packed": "packed" if field.GetOptions().packed else "",
+    }
+
+
+def test_every_field_is_that_of_caffe():
+    expected = rows("schema_fields.tsv")
+    messages = minicaffe_pb2.DESCRIPTOR.message_types_by_name
+    actual = [described(field) for message in messages.values() for field in message.fields]
+
+    def by_number(row: dict[str, str]) -> tuple[str, int]:
+        return row["message"], int(row["number"])
+
+    assert sorted(actual, key=by_number) == sorted(expected, key=by_number)
+
+
+def test_every_enum_value_is_that_of_caffe():
+    file = minicaffe_pb2.DESCRIPTOR
+    enums = list(file.enum_types_by_name.values())
+    for message in file.message_types_by_name.values():
+        enums.extend(message.enum_types)
+    actual = {(short(enum), v.name, str(v.number)) for enum in enums for v in enum.values}
+    assert actual == {(r["enum"], r["value"], r["number"]) for r in rows("schema_enums.tsv")}
+
+
+@pytest.mark.parametrize(
+    ("light", "full"),
+    [
+        (weights_pb2.BlobWeights, minicaffe_pb2.BlobProto),
+        (weights_pb2.LayerWeights, minicaffe_pb2.LayerParameter),
+        (weights_pb2.V0LayerWeights, minicaffe_pb2.V0LayerParameter),
+        (weights_pb2.V1LayerWeights, minicaffe_pb2.V1LayerParameter),
+        (weights_pb2.NetWeights, minicaffe_pb2.NetParameter),
+        (weights_pb2.SolverStateWeights, minicaffe_pb2.SolverState),
+    ],
+)
+def test_the_light_view_uses_the_numbers_of_the_full_schema(light, full):
+    shared = full.DESCRIPTOR.fields_by_name
+    for field in light.DESCRIPTOR.fields:
+        if not field.name.startswith("raw_"):  # NVIDIA's, which Caffe has not
+            assert field.number == shared[field.name].number
+            repeated = labels(full.DESCRIPTOR)[field.name] == "repeated"
+            assert (labels(light.DESCRIPTOR)[field.name] == "repeated") == (
+                repeated and field.type != field.TYPE_BYTES
+            )
+
+
+def normalised(file: descriptor_pb2.FileDescriptorProto) -> descriptor_pb2.FileDescriptorProto:
+    """Undo what protoc and the runtimes write differently: JSON names, digits of float defaults."""
+    for field in (field for message in file.message_type for field in message.field):
+        field.ClearField("json_name")
+        if field.type == field.TYPE_FLOAT and field.HasField("default_value"):
+            field.default_value = str(np.float32(field.default_value))
+    return file
+
+
+@pytest.mark.parametrize("name", ["minicaffe", "weights"])
+def test_committed_classes_equal_the_proto_files(name, tmp_path):
+    pytest.importorskip("grpc_tools", reason="needs grpcio-tools (the dev extra)")
+    out = tmp_path / "set.bin"
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "grpc_tools.protoc",
+        "-Iminicaffe/schema=proto",
+    ]
+    command += [f"--descriptor_set_out={out}", f"minicaffe/schema/{name}.proto"]
+    subprocess.run(command, cwd=ROOT, check=True)
+    [fresh] = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
+    module = {"minicaffe": minicaffe_pb2, "weights": weights_pb2}[name]
+    committed = descriptor_pb2.FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
+    assert normalised(fresh) == normalised(committed), "run scripts/generate_schema"
+
+
+def test_every_current_field_has_a_comment_directly_above():
+    lines = (ROOT / "proto" / "minicaffe.proto").read_text(encoding="utf-8").splitlines()
+    message = ""
+    for above, line in pairwise(lines):
+        if line.startswith("message "):
+            message = line.split()[1]
+            assert above.startswith("// "), line
+        elif line.lstrip().startswith(("optional ", "repeated ", "required ")):
+            assert message.startswith(("V0", "V1")) or above.lstrip().startswith("// "), line
+
+
+def test_another_packages_caffe_proto_can_live_in_the_same_process():
+    """A fresh process: what is added to the default pool stays there."""
+    code = (
+        "from google.protobuf import descriptor_pb2, descriptor_pool, message_factory\n"
+        "from minicaffe.schema import minicaffe_pb2, weights_pb2\n"
+        "pool = descriptor_pool.Default()\n"
+        "file = descriptor_pb2.FileDescriptorProto()\n"
+        "minicaffe_pb2.DESCRIPTOR.CopyToProto(file)\n"
+        "file.name, file.package = 'caffe.proto', 'caffe'\n"
+        "for message in file.message_type:\n"
+        "    for field in (f for f in message.field if f.type_name):\n"
+        "        field.type_name = field.type_name.replace('.minicaffe.', '.caffe.')\n"
+        "pool.AddSerializedFile(file.SerializeToString())\n"
+        "theirs = pool.FindMessageTypeByName('caffe.NetParameter')\n"
+        "net = message_factory.GetMessageClass(theirs)(name='x')\n"
+        "assert minicaffe_pb2.NetParameter.FromString(net.SerializeToString()).name == 'x'\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert descriptor_pool.Default().FindFileByName("minicaffe/schema/minicaffe.proto")

@@ -1,0 +1,190 @@
+"""Prototxt: what is read, where it stands, how it is printed, and what every mistake says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from minicaffe.errors import SchemaError
+from minicaffe.schema.minicaffe_pb2 import TEST, NetParameter, SolverParameter
+from minicaffe.schema.text import format_prototxt, parse_prototxt, read_prototxt, write_prototxt
+
+LEGACY = Path(__file__).parents[1] / "golden" / "legacy"
+
+NET = """\
+name: "places"  # the first line
+layer {
+  name: "conv1"
+  type: "Convolution"
+  bottom: "data"
+  convolution_param {
+    kernel_size: [3,
+                  5]
+    group: 2
+  }
+}
+layer { name: "sum" type: "Eltwise"
+  bottom: "a"
+  bottom: "b" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        (("layer", 0), 2),
+        (("layer", 0, "convolution_param", "group"), 9),
+        (("layer", 0, "convolution_param", 0, "group"), 9),
+        (("layer", 0, "convolution_param", "kernel_size", 1), 7),
+        (("layer", 1), 12),
+        (("layer", 1, "bottom", 1), 14),
+        (("layer", 1, "eltwise_param", "operation"), 12),
+        (("layer", 0, "convolution_param", "stride"), 6),
+    ],
+)
+def test_where_is_the_line_of_a_field_or_of_the_block_around_it(path, line):
+    assert parse_prototxt(NET, NetParameter, "net.prototxt").where(*path) == f"net.prototxt:{line}"
+
+
+def test_where_without_any_line_is_the_path():
+    assert parse_prototxt(NET, NetParameter, "net.prototxt").where("layer", 7) == "net.prototxt"
+
+
+def test_all_of_the_text_format_is_read():
+    text = (
+        "layer < name: 'x' \"y\" bottom: [\"a\", 'b\\n']; loss_weight: [1, -.5, 2.f, 1e-3],\n"
+        "  include: { phase: 1 } propagate_down: true propagate_down: 0 > # end"
+    )
+    [layer] = parse_prototxt(text, NetParameter).message.layer
+    assert layer.name == "xy"
+    assert list(layer.bottom) == ["a", "b\n"]
+    assert list(layer.loss_weight) == pytest.approx([1, -0.5, 2, 0.001])
+    assert layer.include[0].phase == TEST
+    assert list(layer.propagate_down) == [True, False]
+
+
+def test_byte_order_mark_crlf_and_foreign_comments_are_fine(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_bytes(b'\xef\xbb\xbfname: "n" # gr\xfc\xdfe\r\nlayer {\r\n  name: "x"\r\n}\r\n')
+    parsed = read_prototxt(path, NetParameter)
+    assert parsed.message.layer[0].name == "x"
+    assert parsed.where("layer", 0, "name") == f"{path}:3"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "layer { convolution_param { kernal_size: 3 } }",
+            'n:1:29: message "ConvolutionParameter" has no field "kernal_size". '
+            "Did you mean kernel_size or kernel_w or kernel_h? Known: axis, bias_filler, ",
+        ),
+        (
+            "layer {\n  kernel_size: 3\n}",
+            'n:2:3: message "LayerParameter" has no field "kernel_size". '
+            "It belongs into a block: convolution_param, pooling_param. Known: ",
+        ),
+        (
+            'layer {\n  convolution_param {\n    num_output: 2\n}\nlayer { name: "b" }\n',
+            'n:5:1: message "LayerParameter" has no field "layer". '
+            'Is a "}" missing? The block of line 2 is still open. ',
+        ),
+        (
+            "layer {\n  convolution_param {\n    num_output: 2\n}\n",
+            'n:5:1: the file ends inside a block: the "{" at line 2, column 21 was probably never '
+            'closed. Add "}"',
+        ),
+        ("layer {", 'n:1:8: the file ends inside a block: the "{" at line 1, column 7 was'),
+        ('name: "a"\n}', 'n:2:1: "}" closes nothing: there is one too many, here or above'),
+        ('layer { name: "x" >', 'n:1:19: ">" cannot close the "{" of line 1'),
+        ("layer { name: 3 }", 'n:1:15: "name" takes text in quotes ("..."); found 3'),
+        ("name: ", 'n:1:7: "name" takes text in quotes ("..."); found the end of the file'),
+        ("name: {}", 'n:1:7: "name" takes text in quotes ("..."); found a block'),
+        ("layer: 5", 'n:1:8: "layer" takes a block: { ... }; found 5'),
+        (
+            "layer { convolution_param { num_output: -1 } }",
+            'n:1:41: "num_output" takes a whole number from 0 to 4294967295; found -1',
+        ),
+        ("force_backward: yes", 'n:1:17: "force_backward" takes true or false; found yes'),
+        ("layer { loss_weight: abc }", 'n:1:22: "loss_weight" takes a number; found abc'),
+        (
+            "layer { pooling_param { pool: MAXX } }",
+            'n:1:31: "pool" takes one of the names of PoolMethod; found MAXX. '
+            "Did you mean MAX? Known: AVE, MAX, STOCHASTIC.",
+        ),
+        (
+            'layer { pooling_param { pool: "MAX" } }',
+            'n:1:31: "pool" takes one of the names of PoolMethod without quotes; found "MAX".',
+        ),
+        ("layer { clip_param { min: 1 } }", 'n:1:9: "clip_param" must set "max"; add max: ...'),
+        (
+            'name: "a"\nname: "b"',
+            'n:2:1: "name" is set twice in one NetParameter, first in line 1; it takes one value. ',
+        ),
+        ('name "a"', 'n:1:6: ":" must follow "name", not "a"'),
+        ('name: "a', 'n:1:7: a text begins with " and is not closed on this line'),
+        ('name: ["a"]', 'n:1:7: "name" takes one value, not a list'),
+        ('layer { bottom: ["a" "b" }', 'n:1:26: "," or "]" must stand here, not }'),
+        ('"name": 1', 'n:1:1: a field name must stand here, not "name"'),
+        ("@", "n:1:1: the character '@' has no meaning here"),
+        ("\udce4: 1", "n:1:1: this is not UTF-8 text; save the file as UTF-8"),
+        ('name: "\udce4"', 'n:1:7: the text of "name" is not UTF-8; save the file as UTF-8'),
+    ],
+)
+def test_a_mistake_is_one_error_with_its_place_and_the_way_out(text, message):
+    with pytest.raises(SchemaError) as raised:
+        parse_prototxt(text, NetParameter, "n")
+    assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\x0a\x05LeNet\xa2\x06\x10\x00\x01", "a binary file"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    ],
+)
+def test_another_kind_of_file_is_named(content, kind, tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_bytes(content)
+    with pytest.raises(SchemaError, match=f"net.prototxt: a prototxt is needed here; .* {kind}"):
+        read_prototxt(path, NetParameter)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(SchemaError, match=r"none\.prototxt: no such file"):
+        read_prototxt(tmp_path / "none.prototxt", NetParameter)
+    with pytest.raises(SchemaError, match="is a folder; a file is needed"):
+        read_prototxt(tmp_path, NetParameter)
+
+
+@pytest.mark.parametrize("path", sorted(LEGACY.glob("*.upgraded.prototxt")), ids=lambda p: p.name)
+def test_text_is_printed_byte_for_byte_as_caffe_prints_it(path, tmp_path):
+    message = SolverParameter if "solver" in path.name else NetParameter
+    write_prototxt(read_prototxt(path, message).message, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == path.read_bytes()
+
+
+def test_numbers_and_text_are_printed_as_protobuf_for_cpp_prints_them():
+    solver = SolverParameter(
+        base_lr=1e-5, gamma=0.00390625, power=1 / 3, momentum=1e20, random_seed=-1, max_iter=7
+    )
+    solver.snapshot_prefix = 'a "b"\n\\é'
+    solver.train_state.stage.append("")
+    solver.delta = float("inf")
+    assert format_prototxt(solver).splitlines() == [
+        "base_lr: 1e-05",
+        "max_iter: 7",
+        "gamma: 0.00390625",
+        "power: 0.333333343",
+        "momentum: 1e+20",
+        'snapshot_prefix: "a \\"b\\"\\n\\\\\\303\\251"',
+        "random_seed: -1",
+        "train_state {",
+        '  stage: ""',
+        "}",
+        "delta: inf",
+    ]
