@@ -1,4 +1,4 @@
-"""gflags spellings on top of argparse: ``-gpu 0``, ``--gpu=0``, ``--noshuffle``, ``--shuffle=true``.
+"""gflags spellings on top of argparse: ``-gpu 0``, ``--gpu=0``, ``--noshuffle``.
 
 Caffe's tools read their flags with gflags; scripts and courses use all of its spellings. `expand`
 rewrites an argument list to the one spelling that argparse is given.

@@ -1,0 +1,1 @@
+"""Databases, pictures and what turns them into batches."""

@@ -94,7 +94,7 @@ class Layer:
 
     @property
     def settings(self) -> Any:
-        """This type's message inside the LayerParameter."""
+        """The type's message inside the LayerParameter."""
         return getattr(self.param, self.param_field)
 
     # What a subclass overrides.
@@ -140,9 +140,7 @@ class Layer:
         """File, line, name and type, as messages begin."""
         return f'{self.context.where}, layer "{self.name}" ({self.type})'
 
-    def require(
-        self, ok: object, message: str, kind: ErrorType = NetError
-    ) -> None:
+    def require(self, ok: object, message: str, kind: ErrorType = NetError) -> None:
         """Raise an error that begins with where this layer stands, unless `ok`."""
         if not ok:
             raise kind(f"{self.where}: {message}")

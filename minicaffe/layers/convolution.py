@@ -50,7 +50,9 @@ class Convolution(Layer):
 
     def _require_divisible(self, name: str, channels: int, outputs: int, group: int) -> None:
         self.require(group > 0, "group must be at least 1")
-        fitting = [g for g in range(1, math.gcd(channels, outputs) + 1) if _divides(g, channels, outputs)]
+        fitting = [
+            g for g in range(1, math.gcd(channels, outputs) + 1) if _divides(g, channels, outputs)
+        ]
         choices = ", ".join(map(str, fitting[:12]))
         self.require(
             channels % group == 0,

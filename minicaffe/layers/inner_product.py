@@ -32,7 +32,9 @@ class InnerProduct(Layer):
         self.require(proto.num_output > 0, "num_output is missing or 0; it must be at least 1")
         self.first = self.axis(proto.axis, bottom[0])
         self.inputs = math.prod(bottom[0].shape[self.first :])
-        shape = (self.inputs, proto.num_output) if proto.transpose else (proto.num_output, self.inputs)
+        shape = (
+            (self.inputs, proto.num_output) if proto.transpose else (proto.num_output, self.inputs)
+        )
         self.add_parameter(shape, proto.weight_filler)
         if proto.bias_term:
             self.add_parameter((proto.num_output,), proto.bias_filler)

@@ -48,7 +48,7 @@ class Pooling(Layer):
         if proto.global_pooling:
             given = [f for f in ("kernel_size", "kernel_h", "kernel_w") if proto.HasField(f)]
             self.require(not given, f"global_pooling takes the whole image; remove {given}")
-            fixed = Window((1, 1), *(self._global(f) for f in ("stride", "pad")), (1, 1))
+            fixed = Window((1, 1), self._global("stride"), self._global("pad"), (1, 1))
         else:
             fixed = Window.of(self, 2)
             self.require(
@@ -65,9 +65,7 @@ class Pooling(Layer):
         neutral = 1 if field == "stride" else 0
         for name in (field, f"{field}_h", f"{field}_w"):
             given = getattr(self.settings, name) if self.settings.HasField(name) else neutral
-            self.require(
-                given == neutral, f"global_pooling needs {name}: {neutral}, it is {given}"
-            )
+            self.require(given == neutral, f"global_pooling needs {name}: {neutral}, it is {given}")
         return (neutral, neutral)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -44,9 +44,7 @@ class SoftmaxWithLoss(LossLayer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops."""
-        self.kernel.forward(
-            bottom[0].data, bottom[1].data, self.probabilities.data, top[0].data
-        )
+        self.kernel.forward(bottom[0].data, bottom[1].data, self.probabilities.data, top[0].data)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the scores' diff."""

@@ -3,8 +3,8 @@
     filter -> splits -> wiring -> layers (here) -> gradients -> parameters
 
 The fourth pass, here, makes the layers one by one: each is set up when the shapes of its bottoms are
-known. A layer that fails does not stop the others: every layer that does not depend on it is tried,
-and all problems are raised together.
+known. A layer that fails does not stop the others: every layer that does not depend on it is
+tried, and all problems are raised together.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Step:
         self._shapes: list[Shape] = []
 
     def reshape(self) -> None:
-        """Have the layer shape its tops and plan, and write the loss weights where it reads them."""
+        """Have the layer shape its tops and plan; write the loss weights where it reads them."""
         self.layer.reshape(self.bottom, self.top)
         self._shapes = [blob.shape for blob in self.bottom]
         for blob, weight in zip(self.top, self.loss_weights, strict=True):

@@ -17,8 +17,8 @@ from minicaffe.layers.base import State
 from minicaffe.log import logger
 from minicaffe.net.builder import Step, build
 from minicaffe.net.parameters import Parameter
-from minicaffe.ops.backend import Backend
-from minicaffe.schema import NetSource, NetState, Phase, read_net
+from minicaffe.ops.backend import Backend, Tensor
+from minicaffe.schema import NetSource, NetState, read_net
 
 
 class Net:
@@ -61,7 +61,7 @@ class Net:
         if not isinstance(source, NetSource):
             source = read_net(source)
         if state is None:
-            state = NetState(phase=Phase.Value(phase), level=level, stage=stages)
+            state = NetState(phase=phase, level=level, stage=stages)
         self.source = source
         self.backend = backend or get_backend()
         self.seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
@@ -202,10 +202,14 @@ class Net:
     def _debug_forward(self, step: Step) -> None:
         for blob in step.top:
             value = mean_magnitude(blob.data.get())
-            logger.info(f"    [Forward] Layer {step.layer.name}, top blob {blob.name} data: {value:g}")
+            logger.info(
+                f"    [Forward] Layer {step.layer.name}, top blob {blob.name} data: {value:g}"
+            )
         for index, blob in enumerate(step.layer.blobs):
             value = mean_magnitude(blob.data.get())
-            logger.info(f"    [Forward] Layer {step.layer.name}, param blob {index} data: {value:g}")
+            logger.info(
+                f"    [Forward] Layer {step.layer.name}, param blob {index} data: {value:g}"
+            )
 
     def _debug_backward(self, step: Step) -> None:
         for blob, needed in zip(step.bottom, step.propagate_down, strict=True):
@@ -223,12 +227,9 @@ class Net:
                 )
 
     def _debug_norms(self) -> None:
-        norms = []
-        for kind in (lambda b: b.data, lambda b: b.diff):
-            values = [kind(p.blob).get().astype(np.float64) for p in self.parameters]
-            l1 = sum(float(np.abs(v).sum()) for v in values)
-            norms.append((l1, sum(float((v * v).sum()) for v in values) ** 0.5))
-        (data_l1, data_l2), (diff_l1, diff_l2) = norms
+        blobs = [parameter.blob for parameter in self.parameters]
+        data_l1, data_l2 = _norms([blob.data for blob in blobs])
+        diff_l1, diff_l2 = _norms([blob.diff for blob in blobs])
         logger.info(
             f"    [Backward] All net params (data, diff): L1 norm = ({data_l1:g}, {diff_l1:g}); "
             f"L2 norm = ({data_l2:g}, {diff_l2:g})"
@@ -238,3 +239,10 @@ class Net:
 def mean_magnitude(values: Any) -> float:
     """Return the mean of the absolute values, as debug_info reports it."""
     return float(np.abs(values).sum(dtype=np.float64) / max(values.size, 1))
+
+
+def _norms(tensors: Sequence[Tensor]) -> tuple[float, float]:
+    """Return L1 and L2 norm of all values together."""
+    values = [tensor.get().astype(np.float64) for tensor in tensors]
+    l1 = sum(float(np.abs(v).sum()) for v in values)
+    return l1, float(np.sqrt(sum(float((v * v).sum()) for v in values)))

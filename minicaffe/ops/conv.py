@@ -43,7 +43,5 @@ class ConvKernel(Protocol):
     def backward_data(self, dy: Tensor, w: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
 
-    def backward_weights(
-        self, x: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None
-    ) -> None:
+    def backward_weights(self, x: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None) -> None:
         """Add to dw and, with bias, to db. Either may be None where it is not wanted."""

@@ -1,8 +1,8 @@
 """Inner product (fully connected layer): what every backend must compute.
 
 Tensors in planning order: x, w, y and, with bias, b. The axes of x from `axis` on are one vector of
-K values, the axes before it M samples: x (M..., K...), y (M..., N), b (N,), w (N, K), or (K, N) with
-``transpose``::
+K values, the axes before it M samples: x (M..., K...), y (M..., N), b (N,), w (N, K), or (K, N)
+with ``transpose``::
 
     y[m, n] = b[n] + sum over k of x[m, k] * w[n, k]
 """
@@ -33,7 +33,5 @@ class InnerProductKernel(Protocol):
     def backward_data(self, dy: Tensor, w: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
 
-    def backward_weights(
-        self, x: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None
-    ) -> None:
+    def backward_weights(self, x: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None) -> None:
         """Add to dw and db; either may be None where it is not wanted."""

@@ -1,7 +1,7 @@
 """The solver's step over one parameter: what every backend must compute.
 
-Tensors in planning order: w, dw and the rule's history tensors, all of one shape. dw comes in as the
-accumulated gradient and goes out as the value subtracted from w, as Caffe leaves it::
+Tensors in planning order: w, dw and the rule's history tensors, all of one shape. dw comes in as
+the accumulated gradient and goes out as the value subtracted from w, as Caffe leaves it::
 
     g  = scale * dw + decay * (w            if regularization is "L2",
                                sign(w)      if "L1")

@@ -1,0 +1,1 @@
+"""The pycaffe-compatible face; ``import caffe`` resolves to it."""

@@ -1,0 +1,1 @@
+"""Solvers: the training loop, learning-rate policies, snapshots."""

@@ -50,9 +50,7 @@ class ReferenceConv(ReferenceKernel):
         else:
             self._gather(dy.read(), w.read(), dx.write())
 
-    def backward_weights(
-        self, x: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None
-    ) -> None:
+    def backward_weights(self, x: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None) -> None:
         """Add to dw and db."""
         wide, narrow = (dy.read(), x.read()) if self.op.transposed else (x.read(), dy.read())
         if dw is not None:
@@ -90,7 +88,9 @@ class ReferenceConv(ReferenceKernel):
         shape = (self.channels, *self.op.kernel, len(images), *self.positions)
         columns = self.xp.empty(shape, images.dtype)
         for tap, window in self._windows():
-            columns[(slice(None), *tap)] = padded[(slice(None), slice(None), *window)].swapaxes(0, 1)
+            columns[(slice(None), *tap)] = padded[(slice(None), slice(None), *window)].swapaxes(
+                0, 1
+            )
         return columns.reshape(self.op.group, self.taps, -1)
 
     def _add_columns(self, columns: Array, images: Array) -> None:

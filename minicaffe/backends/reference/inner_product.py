@@ -25,9 +25,7 @@ class ReferenceInnerProduct(ReferenceKernel):
         out = self._rows(dx.write())
         self.xp.matmul(self._rows(dy.read()), self._filters(w.read()), out=out)
 
-    def backward_weights(
-        self, x: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None
-    ) -> None:
+    def backward_weights(self, x: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None) -> None:
         """Add to dw and db."""
         rows = self._rows(dy.read())
         if dw is not None:
