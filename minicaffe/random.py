@@ -1,0 +1,46 @@
+"""Random numbers that a resumed run repeats.
+
+Every consumer of random numbers (dropout of one layer, the crops of one data layer, one filler) has
+a stream of its own. What a stream yields at a step is a function of (seed, name, step) alone: the
+order in which consumers run, threads and skipped steps change nothing, and the state to save is one
+number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class RandomStream:
+    """A named sequence of independent generators, one per step.
+
+    The generator is Philox4x64 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
+    2011), keyed by a hash of seed and name; the step is the most significant word of its counter,
+    so no two steps share a number however many are drawn.
+
+    Parameters
+    ----------
+    seed : int
+        The run's seed (``random_seed`` of the solver, or one drawn for the run).
+    name : str
+        What the numbers are for. Equal names give equal numbers: use the layer's name and the
+        purpose.
+    step : int
+        The step that the next call of `generator` serves.
+    """
+
+    seed: int
+    name: str
+    step: int = 0
+
+    def generator(self) -> np.random.Generator:
+        """Return the generator of the current step and advance to the next step."""
+        digest = hashlib.blake2b(f"{self.seed}/{self.name}".encode(), digest_size=16).digest()
+        key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
+        counter = np.array([0, 0, 0, self.step], dtype=np.uint64)
+        self.step += 1
+        return np.random.Generator(np.random.Philox(key=key, counter=counter))
