@@ -110,7 +110,8 @@ def _grey(image: Image.Image, mixed_by_libpng: bool = False) -> Pixels:
         mixed = (9797 * red + 19234 * green + 3737 * blue) >> 15
     else:
         mixed = (4899 * red + 9617 * green + 1868 * blue + (1 << 13)) >> 14
-    return mixed.astype(np.uint8)[:, :, None]
+    grey: Pixels = mixed.astype(np.uint8)
+    return grey[:, :, None]
 
 
 def _bgr_from_cmyk(inks: Pixels) -> Pixels:
