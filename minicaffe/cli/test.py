@@ -1,4 +1,4 @@
-"""Score a net with given weights: run it in the TEST phase and average its outputs.
+r"""Score a net with given weights: run it in the TEST phase and average its outputs.
 
 Example:
   minicaffe test --model=lenet_train_test.prototxt --weights=lenet_iter_10000.caffemodel \\

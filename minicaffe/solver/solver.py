@@ -260,11 +260,11 @@ class Solver:
         self._log_multistep()
 
     def _clipping(self) -> float:
-        limit = self.param.clip_gradients
+        limit = float(self.param.clip_gradients)
         if limit < 0:
             return 1.0
         pairs = zip(self._squares, self.net.parameters, strict=True)
-        norm = math.sqrt(sum(kernel.forward(p.blob.diff) for kernel, p in pairs))
+        norm = math.sqrt(sum(float(kernel.forward(p.blob.diff)) for kernel, p in pairs))
         if norm <= limit:
             return 1.0
         factor: float = limit / norm
