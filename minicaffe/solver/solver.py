@@ -220,7 +220,7 @@ class Solver:
             self.net.forward()
             loss += self.net.loss()
             self.net.backward()
-        return loss / self.param.iter_size
+        return loss / int(self.param.iter_size)
 
     def _act_on_signals(self) -> bool:
         """Snapshot where due or asked for; return whether to stop."""
