@@ -252,6 +252,7 @@ def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
             if backend == "LMDB"
             else leveldb_engine.LevelDbWriter(partial, path)
         )
+        logger.info("Opened %s %s", backend.lower(), path)
         try:
             database = NewDatabase(writer)
             yield database
