@@ -70,8 +70,8 @@ def _get(source: Source, urls: tuple[str, ...], given: str | None, folder: Path)
 @contextmanager
 def _bar(name: str) -> Iterator[Progress]:
     """Show a progress bar on stderr if that is a terminal."""
-    from rich.console import Console
     from rich import progress as bars
+    from rich.console import Console
 
     columns = (
         bars.TextColumn("{task.description}"),

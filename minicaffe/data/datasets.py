@@ -155,7 +155,7 @@ def problem_of(path: Path, source: Source) -> str | None:
 
 
 def take(source: Source, folder: Path, target: Path) -> Path:
-    """Copy a source that lies in `folder` to the folder `target`; what is not packed gets packed."""
+    """Copy a source from `folder` to `target`; what is not packed yet is packed."""
     problems = []
     for name in dict.fromkeys((source.name, source.unpacked_name)):
         problem = problem_of(folder / name, source)
