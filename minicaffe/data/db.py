@@ -92,6 +92,10 @@ class Cursor:
         self.key, self.value = self._position.item()
         return wrapped
 
+    def __str__(self) -> str:
+        """Return database and key, for messages."""
+        return f"{self._path}, key {printable(self.key)}"
+
     def seek(self, key: bytes) -> None:
         """Go to the record `key`.
 
