@@ -18,16 +18,17 @@ import numpy as np
 class RandomStream:
     """A named sequence of independent generators, one per step.
 
-    The generator is Philox4x64 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011),
-    keyed by a hash of seed and name; the step is the most significant word of its counter, so no two
-    steps share a number however many are drawn.
+    The generator is Philox4x64 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
+    2011), keyed by a hash of seed and name; the step is the most significant word of its counter,
+    so no two steps share a number however many are drawn.
 
     Parameters
     ----------
     seed : int
         The run's seed (``random_seed`` of the solver, or one drawn for the run).
     name : str
-        What the numbers are for. Equal names give equal numbers: use the layer's name and the purpose.
+        What the numbers are for. Equal names give equal numbers: use the layer's name and the
+        purpose.
     step : int
         The step that the next call of `generator` serves.
     """

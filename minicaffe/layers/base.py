@@ -119,12 +119,13 @@ class Layer:
 
     def state(self) -> State:
         """Return what a resumed run needs to go on as if never interrupted (JSON types only)."""
-        return {name: stream.step for name, stream in self._streams.items()}
+        return {name: [stream.seed, stream.step] for name, stream in self._streams.items()}
 
     def restore(self, state: State) -> None:
         """Take over what `state` returned in an earlier run."""
-        for name, stream in self._streams.items():
-            stream.step = int(state.get(name, stream.step))
+        for purpose, (seed, step) in state.items():
+            stream = self.stream(purpose)
+            stream.seed, stream.step = seed, step
 
     def close(self) -> None:
         """Give back files and threads."""

@@ -8,11 +8,21 @@ the accumulated gradient and goes out as the value subtracted from w, as Caffe l
     dw = rule(g, rate, history)
     w  = w - dw
 
-=========  =======================================================  =========
-rule       history h and the value subtracted                       tensors
-=========  =======================================================  =========
-sgd        h = momentum * h + rate * g;  dw = h                     h
-=========  =======================================================  =========
+========  ==========================================================================  =======
+rule      history and the value subtracted (m is momentum)                            history
+========  ==========================================================================  =======
+sgd       h = m h + rate g;  dw = h                                                   h
+nesterov  h' = m h + rate g;  dw = (1 + m) h' - m h;  h = h'                          h
+adagrad   h = h + g^2;  dw = rate g / (sqrt(h) + delta)                               h
+rmsprop   h = decay2 h + (1 - decay2) g^2;  dw = rate g / (sqrt(h) + delta)           h
+adadelta  h = m h + (1 - m) g^2;  u = g sqrt((k + delta) / (h + delta));              h, k
+          k = m k + (1 - m) u^2;  dw = rate u
+adam      h = m h + (1 - m) g;  k = decay2 k + (1 - decay2) g^2;                      h, k
+          dw = rate h / (sqrt(k) + delta)
+========  ==========================================================================  =======
+
+Sources: Polyak 1964; Nesterov 1983; Duchi et al. 2011; Tieleman and Hinton 2012; Zeiler 2012;
+Kingma and Ba 2015 (their bias correction is part of the rate that the solver passes).
 
 `rate`, `decay` and `scale` change between iterations, so they are arguments of the kernel and not
 part of the op.
@@ -29,11 +39,13 @@ from minicaffe.ops.backend import Op, Tensor
 
 @dataclass(frozen=True)
 class Update(Op):
-    """Describe a solver's rule."""
+    """Describe a solver's rule; `decay2` is rms_decay or momentum2."""
 
-    rule: Literal["sgd"]
+    rule: Literal["sgd", "nesterov", "adagrad", "rmsprop", "adadelta", "adam"]
     regularization: Literal["L1", "L2"] = "L2"
     momentum: float = 0.0
+    decay2: float = 0.0
+    delta: float = 0.0
 
 
 class UpdateKernel(Protocol):

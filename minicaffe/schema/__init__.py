@@ -1,26 +1,99 @@
-"""Caffe's file formats: message classes, prototxt, weights files and the upgrade of old forms."""
+"""Caffe's file formats: message classes, prototxt, weights files and the upgrade of old forms.
 
-from __future__ import annotations
+| to | call |
+|---|---|
+| read a net or a solver from prototxt, of any age, with line numbers | `read_net`, `read_solver` |
+| print a message as Caffe does | `format_prototxt`, `write_prototxt` |
+| read and write weights | `read_net_weights`, `write_net_weights` |
+| read and write solver state | `read_solver_state`, `write_solver_state` |
+| read and write a mean image | `read_blobproto`, `write_blobproto` |
 
-from pathlib import Path
+The HDF5 twins of the writers are in `minicaffe.schema.hdf5`, apart because h5py is slow to import;
+the readers here take both formats.
+"""
 
-from minicaffe.schema.minicaffe_pb2 import NetParameter, NetState, Phase
-from minicaffe.schema.text import Parsed, format_prototxt, read_prototxt
+from minicaffe.schema.binary import (
+    LayerArrays,
+    LayerBlobs,
+    SolverStateFile,
+    net_weights_bytes,
+    read_binary,
+    read_blobproto,
+    read_net_weights,
+    read_solver_state,
+    write_blobproto,
+    write_net_weights,
+    write_solver_state,
+)
+from minicaffe.schema.minicaffe_pb2 import (
+    TEST,
+    TRAIN,
+    BlobProto,
+    BlobShape,
+    Datum,
+    FillerParameter,
+    LayerParameter,
+    NetParameter,
+    NetState,
+    NetStateRule,
+    ParamSpec,
+    SolverParameter,
+    SolverState,
+)
+from minicaffe.schema.sources import (
+    NetSource,
+    SolverSource,
+    parse_net,
+    read_net,
+    read_net_binary,
+    read_solver,
+)
+from minicaffe.schema.text import (
+    Parsed,
+    format_prototxt,
+    parse_prototxt,
+    read_prototxt,
+    write_prototxt,
+)
+from minicaffe.schema.upgrade import net_is_current, upgrade_net, upgrade_solver
 
-__all__ = ["NetParameter", "NetSource", "NetState", "Phase", "format_prototxt", "read_net"]
-
-
-class NetSource:
-    """A net as read from a prototxt, with the places of its layers."""
-
-    def __init__(self, parsed: Parsed[NetParameter]) -> None:
-        self.parsed, self.param, self.path = parsed, parsed.message, parsed.path
-
-    def where(self, index: int, field: str = "", k: int = 0) -> str:
-        """Return ``file:line`` of a layer, or of one value of a field of it."""
-        return self.parsed.where(*("layer", index, *((field, k) if field else ())))
-
-
-def read_net(path: str | Path) -> NetSource:
-    """Read a net."""
-    return NetSource(read_prototxt(path, NetParameter))
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "BlobProto",
+    "BlobShape",
+    "Datum",
+    "FillerParameter",
+    "LayerArrays",
+    "LayerBlobs",
+    "LayerParameter",
+    "NetParameter",
+    "NetSource",
+    "NetState",
+    "NetStateRule",
+    "ParamSpec",
+    "Parsed",
+    "SolverParameter",
+    "SolverSource",
+    "SolverState",
+    "SolverStateFile",
+    "format_prototxt",
+    "net_is_current",
+    "net_weights_bytes",
+    "parse_net",
+    "parse_prototxt",
+    "read_binary",
+    "read_blobproto",
+    "read_net",
+    "read_net_binary",
+    "read_net_weights",
+    "read_prototxt",
+    "read_solver",
+    "read_solver_state",
+    "upgrade_net",
+    "upgrade_solver",
+    "write_blobproto",
+    "write_net_weights",
+    "write_prototxt",
+    "write_solver_state",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from minicaffe.errors import SchemaError
+from minicaffe.errors import MinicaffeError, SchemaError
 
 HEAD_BYTES = 4096
 _SIGNATURES = (
@@ -18,16 +18,16 @@ _SIGNATURES = (
 )
 
 
-def read_file(path: str | Path) -> bytes:
-    """Return the content of a file, or raise SchemaError that names it."""
+def read_file(path: str | Path, error: type[MinicaffeError] = SchemaError) -> bytes:
+    """Return the content of a file, or raise an error of a kind that names it."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise SchemaError(f"{path}: no such file (in {Path.cwd()}); check the path") from None
+        raise error(f"{path}: no such file (in {Path.cwd()}); check the path") from None
     except IsADirectoryError:
-        raise SchemaError(f"{path}: is a folder; a file is needed") from None
-    except OSError as error:
-        raise SchemaError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise error(f"{path}: is a folder; a file is needed") from None
+    except OSError as reason:
+        raise error(f"{path}: cannot be read: {reason.strerror or reason}") from None
 
 
 def known_kind(head: bytes) -> str:

@@ -39,6 +39,34 @@ class ReferenceUpdate(ReferenceKernel):
         h += rate * g
         return h
 
+    def _nesterov(self, g: Array, rate: float, h: Array) -> Array:
+        before = self.op.momentum * h
+        h[...] = before + rate * g
+        return (1 + self.op.momentum) * h - before
+
+    def _adagrad(self, g: Array, rate: float, h: Array) -> Array:
+        h += g * g
+        return rate * g / (self.xp.sqrt(h) + self.op.delta)
+
+    def _rmsprop(self, g: Array, rate: float, h: Array) -> Array:
+        self._average(h, g * g, self.op.decay2)
+        return rate * g / (self.xp.sqrt(h) + self.op.delta)
+
+    def _adadelta(self, g: Array, rate: float, h: Array, k: Array) -> Array:
+        self._average(h, g * g, self.op.momentum)
+        u = g * self.xp.sqrt((k + self.op.delta) / (h + self.op.delta))
+        self._average(k, u * u, self.op.momentum)
+        return rate * u
+
+    def _adam(self, g: Array, rate: float, h: Array, k: Array) -> Array:
+        self._average(h, g, self.op.momentum)
+        self._average(k, g * g, self.op.decay2)
+        return rate * h / (self.xp.sqrt(k) + self.op.delta)
+
+    def _average(self, mean: Array, value: Array, keep: float) -> None:
+        mean *= keep
+        mean += (1 - keep) * value
+
 
 @kernel(SumOfSquares)
 class ReferenceSumOfSquares(ReferenceKernel):

@@ -1,0 +1,189 @@
+"""Batches for the data layers: what a source of batches is, and the one that reads databases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicaffe.data.datum import Picture, decode_datum
+from minicaffe.data.db import open_database, printable
+from minicaffe.data.transformer import Transformer
+from minicaffe.errors import DataError
+from minicaffe.log import logger
+from minicaffe.random import RandomStream
+
+# Where a source stands: a dict that JSON can hold. Its content is the source's own business.
+Position = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch.
+
+    Attributes
+    ----------
+    data : ndarray, float32, shape (n, channels, rows, columns)
+    label : ndarray, float32, shape (n,)
+    keys : list of bytes or None
+        The database keys of the items, for messages; None where there is no database.
+    position : dict
+        Where the source stands after this batch, for `BatchSource.restore`.
+    """
+
+    data: NDArray[np.float32]
+    label: NDArray[np.float32]
+    keys: list[bytes] | None
+    position: Position
+
+
+class BatchSource(Protocol):
+    """What yields batches without end."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of the first batch's data; later ones may differ in rows and columns."""
+
+    def next(self) -> Batch:
+        """Return the next batch; after the last item comes the first."""
+
+    def position(self) -> Position:
+        """Return where the source stands: after the last batch returned."""
+
+    def restore(self, position: Position) -> None:
+        """Go on from a position as if the batches before it had been returned."""
+
+    def close(self) -> None:
+        """Let go of files and threads; closing twice does nothing."""
+
+
+class DatabaseBatches:
+    """Batches from an LMDB or LevelDB of Datum messages, in the order of its keys.
+
+    Parameters
+    ----------
+    source : str
+        The database's folder.
+    backend : str
+        LMDB or LEVELDB.
+    batch_size : int
+        Items a batch.
+    transformer : Transformer
+        What is done to the pictures.
+    stream : RandomStream
+        Random numbers of the transformation and of `rand_skip`.
+    rand_skip : int, optional
+        Start up to ``rand_skip - 1`` records after the first, so that runs side by side differ.
+
+    Raises
+    ------
+    DataError
+        If the database cannot be opened or its first record cannot be used.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        backend: str,
+        batch_size: int,
+        transformer: Transformer,
+        stream: RandomStream,
+        rand_skip: int = 0,
+    ) -> None:
+        if batch_size < 1:
+            raise DataError(f"data_param.batch_size is {batch_size}; it must be 1 or more.")
+        self._database = open_database(source, backend)
+        self._batch_size = batch_size
+        self._transformer = transformer
+        self._stream = stream
+        self._records = 0
+        try:
+            self._cursor = self._database.cursor()
+            if rand_skip:
+                self._skip(int(stream.generator().integers(rand_skip)))
+            picture, _ = self._decode()
+            self._shape = (batch_size, *self._output_shape(picture))
+        except BaseException:
+            self._database.close()
+            raise
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of a batch's data, from the first record."""
+        return self._shape
+
+    def next(self) -> Batch:
+        """Return the next batch.
+
+        The first picture of a batch decides its size, so that pictures of any size pass with
+        ``batch_size: 1`` or a crop.
+
+        Raises
+        ------
+        DataError
+            If a record cannot be decoded or has another size than the first of the batch.
+        """
+        pictures: list[Picture] = []
+        labels = np.empty(self._batch_size, dtype=np.float32)
+        keys: list[bytes] = []
+        for i in range(self._batch_size):
+            picture, labels[i] = self._decode()
+            if pictures and picture.shape != pictures[0].shape:
+                self._check_same_size(keys[0], pictures[0], picture)
+            pictures.append(picture)
+            keys.append(self._cursor.key)
+            self._advance()
+        self._records += self._batch_size
+        generator = self._stream.generator() if self._transformer.is_random else None
+        data = self._transformer(pictures, generator)
+        return Batch(data, labels, keys, self.position())
+
+    def position(self) -> Position:
+        """Return where the source stands: next key, records delivered, random step."""
+        return {
+            "key": self._cursor.key.decode("latin-1"),
+            "records": self._records,
+            "step": self._stream.step,
+        }
+
+    def restore(self, position: Position) -> None:
+        """Go on from a position; the database must be the same."""
+        self._cursor.seek(position["key"].encode("latin-1"))
+        self._records = position["records"]
+        self._stream.step = position["step"]
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def _skip(self, n: int) -> None:
+        logger.info("Skipping first %d data points.", n)
+        for _ in range(n):
+            self._advance()
+
+    def _advance(self) -> None:
+        if self._cursor.advance():
+            logger.info("Restarting data prefetching from start.")
+
+    def _where(self) -> str:
+        return f"{self._database.path}, key {printable(self._cursor.key)}"
+
+    def _decode(self) -> tuple[Picture, int]:
+        return decode_datum(self._cursor.value, self._transformer.color, self._where())
+
+    def _output_shape(self, picture: Picture) -> tuple[int, int, int]:
+        try:
+            return self._transformer.output_shape(picture.shape)
+        except DataError as error:
+            raise DataError(f"{self._where()}: {error}") from error
+
+    def _check_same_size(self, key: bytes, first: Picture, picture: Picture) -> None:
+        if self._output_shape(picture) != self._output_shape(first):
+            shapes = [" x ".join(map(str, p.shape)) for p in (picture, first)]
+            raise DataError(
+                f"{self._where()}: the picture is {shapes[0]} (channels x rows x columns), but the "
+                f"batch began with {shapes[1]} (key {printable(key)}); a batch has one size. Use "
+                "crop_size or batch_size: 1, or convert with --resize_height and --resize_width."
+            )

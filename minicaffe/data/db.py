@@ -1,0 +1,336 @@
+"""LMDB and LevelDB databases, as Caffe writes and reads them.
+
+`open_database` reads, `create_database` writes; both name the database in every error. Databases
+opened twice in one process (train and test net on one source) share a handle: LMDB forbids two
+environments on one file, LevelDB two handles on one database.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from minicaffe.data import leveldb_engine, lmdb_engine
+from minicaffe.errors import DataError, nearest
+from minicaffe.log import logger
+
+BACKENDS = ("LMDB", "LEVELDB")
+
+# Records are written in transactions of this many records or bytes, whichever comes first.
+_BATCH_RECORDS, _BATCH_BYTES = 1000, 32 << 20
+
+
+class Position(Protocol):
+    """Where a reader stands: what the two engines offer."""
+
+    def first(self) -> bool:
+        """Go to the first record; False if there is none."""
+
+    def seek(self, key: bytes) -> bool:
+        """Go to `key`; False if there is no such record."""
+
+    def next(self) -> bool:
+        """Go to the next record; False after the last."""
+
+    def item(self) -> tuple[bytes, bytes]:
+        """Return key and value of the record."""
+
+
+class Reader(Protocol):
+    """A database open for reading."""
+
+    def count(self) -> int:
+        """Return the number of records."""
+
+    def position(self) -> Position:
+        """Return a position of its own in the database."""
+
+    def close(self) -> None:
+        """Let go of the files."""
+
+
+class Writer(Protocol):
+    """A new database."""
+
+    def write(self, records: list[tuple[bytes, bytes]]) -> None:
+        """Store the records in one transaction."""
+
+    def close(self) -> None:
+        """Bring everything to the disk."""
+
+
+class Cursor:
+    """A position in a database that goes round: after the last record comes the first.
+
+    Attributes
+    ----------
+    key, value : bytes
+        The record that the cursor stands on.
+    """
+
+    def __init__(self, position: Position, path: str) -> None:
+        self._position = position
+        self._path = path
+        if not position.first():
+            raise DataError(
+                f"{path}: the database is empty. Convert at least one picture into it; the "
+                "converter's own messages say why it found none."
+            )
+        self.key, self.value = position.item()
+
+    def advance(self) -> bool:
+        """Go to the next record; return True if that meant starting again at the first."""
+        wrapped = not self._position.next()
+        if wrapped:
+            self._position.first()
+        self.key, self.value = self._position.item()
+        return wrapped
+
+    def seek(self, key: bytes) -> None:
+        """Go to the record `key`.
+
+        Raises
+        ------
+        DataError
+            If there is none: the database is not the one that the key was taken from.
+        """
+        if not self._position.seek(key):
+            raise DataError(
+                f"{self._path}: no record with key {printable(key)}; the database has changed "
+                "since the snapshot was taken. Put the old one back, or delete the snapshot's data "
+                "state file to start from the first record."
+            )
+        self.key, self.value = self._position.item()
+
+
+class Database:
+    """A database open for reading; close it, or use it in a ``with`` statement.
+
+    Attributes
+    ----------
+    path : str
+        As given to `open_database`.
+    backend : str
+        LMDB or LEVELDB.
+    """
+
+    def __init__(self, path: str, backend: str, reader: Reader) -> None:
+        self.path, self.backend = path, backend
+        self._reader: Reader | None = reader
+
+    def __len__(self) -> int:
+        """Return the number of records (LevelDB has to walk over all of them)."""
+        return self._open_reader().count()
+
+    def cursor(self) -> Cursor:
+        """Return a cursor on the first record; an empty database is an error."""
+        return Cursor(self._open_reader().position(), self.path)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield key and value of every record, in the order of the keys."""
+        position = self._open_reader().position()
+        more = position.first()
+        while more:
+            yield position.item()
+            more = position.next()
+
+    def close(self) -> None:
+        """Close the database; closing twice does nothing."""
+        if self._reader is not None:
+            self._reader = None
+            _release(self.path, self.backend)
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open_reader(self) -> Reader:
+        if self._reader is None:
+            raise DataError(f"{self.path}: the database was closed. Open it again.")
+        return self._reader
+
+
+_shared: dict[tuple[str, str], tuple[Reader, int]] = {}
+_shared_lock = threading.Lock()
+
+
+def open_database(path: str, backend: str) -> Database:
+    """Open an existing database for reading.
+
+    Parameters
+    ----------
+    path : str
+        The database's folder.
+    backend : str
+        LMDB or LEVELDB, in any case.
+
+    Raises
+    ------
+    DataError
+        If there is no database, it is damaged, locked or of the other kind.
+    """
+    backend = known_backend(backend)
+    _check_exists(path, backend)
+    key = backend, os.path.realpath(path)
+    with _shared_lock:
+        reader, users = _shared.get(key) or (_engine_reader(path, backend), 0)
+        _shared[key] = reader, users + 1
+    logger.info("Opened %s %s", backend.lower(), path)
+    return Database(path, backend, reader)
+
+
+def _engine_reader(path: str, backend: str) -> Reader:
+    if backend == "LMDB":
+        return lmdb_engine.LmdbReader(path)
+    return leveldb_engine.LevelDbReader(path)
+
+
+def _release(path: str, backend: str) -> None:
+    key = backend, os.path.realpath(path)
+    with _shared_lock:
+        reader, users = _shared[key]
+        if users > 1:
+            _shared[key] = reader, users - 1
+            return
+        del _shared[key]
+        reader.close()
+
+
+class NewDatabase:
+    """A database being written; `create_database` makes one."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._waiting: list[tuple[bytes, bytes]] = []
+        self._waiting_bytes = 0
+        self.count = 0
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Add a record; it reaches the disk with the next transaction."""
+        self._waiting.append((key, value))
+        self._waiting_bytes += len(value)
+        self.count += 1
+        if len(self._waiting) >= _BATCH_RECORDS or self._waiting_bytes >= _BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the records put so far."""
+        if self._waiting:
+            self._writer.write(self._waiting)
+            self._waiting, self._waiting_bytes = [], 0
+
+
+@contextmanager
+def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
+    """Create a database; it appears under its name when the ``with`` block ends without an error.
+
+    Until then it is in a folder ``PATH.partial`` next to it, which an error or Ctrl-C removes.
+
+    Raises
+    ------
+    DataError
+        If `path` exists, its folder does not, or the disk is full.
+    """
+    backend = known_backend(backend)
+    partial = _claim(path)
+    try:
+        writer: Writer = (
+            lmdb_engine.LmdbWriter(partial, path)
+            if backend == "LMDB"
+            else leveldb_engine.LevelDbWriter(partial, path)
+        )
+        try:
+            database = NewDatabase(writer)
+            yield database
+            database.flush()
+        finally:
+            writer.close()
+        Path(partial).rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _claim(path: str) -> str:
+    """Make the folder that a database is written in, if nothing of its name exists."""
+    if os.path.lexists(path):
+        raise DataError(
+            f"{path}: exists already; databases are never overwritten or added to. Remove it "
+            f"(rm -r {path}) or choose another name."
+        )
+    partial = f"{path.rstrip('/')}.partial"
+    try:
+        Path(partial).mkdir()
+    except FileExistsError as error:
+        raise DataError(
+            f"{partial}: exists already; another conversion is writing it, or one was killed. If "
+            f"none is running, remove it (rm -r {partial})."
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{path}: the database cannot be created: {error.strerror}. {_relative_hint(path)}"
+        ) from error
+    return partial
+
+
+def known_backend(backend: str) -> str:
+    """Return LMDB or LEVELDB for any spelling of them."""
+    if backend.upper() not in BACKENDS:
+        raise DataError(f"backend {backend}: no such database. {nearest(backend, BACKENDS)}")
+    return backend.upper()
+
+
+def kind_of(path: str) -> str | None:
+    """Return which of `BACKENDS` a folder holds, from its file names, or None."""
+    names = {entry.name for entry in Path(path).iterdir()}
+    if "data.mdb" in names:
+        return "LMDB"
+    if any(name == "CURRENT" or name.startswith("MANIFEST-") for name in names):
+        return "LEVELDB"
+    return None
+
+
+def printable(key: bytes) -> str:
+    """Return a key for messages."""
+    return ascii(key.decode("latin-1"))
+
+
+def _check_exists(path: str, backend: str) -> None:
+    if not Path(path).exists():
+        raise DataError(f"{path}: no such database. {_relative_hint(path)}")
+    if not Path(path).is_dir():
+        raise DataError(
+            f"{path}: a file, but a database is a folder. Give the folder that holds it."
+        )
+    kind = kind_of(path)
+    if kind is None:
+        raise DataError(
+            f"{path}: this folder holds no {backend} database (no "
+            f"{'data.mdb' if backend == 'LMDB' else 'CURRENT and MANIFEST file'})."
+        )
+    if kind != backend:
+        name = "an LMDB" if kind == "LMDB" else "a LevelDB"
+        default = " (the default of data_param)" if backend == "LEVELDB" else ""
+        raise DataError(
+            f"{path}: this is {name} database, but it was to be opened as {backend}{default}. "
+            f"Write backend: {kind} in data_param, or --backend={kind.lower()} on a command line."
+        )
+
+
+def _relative_hint(path: str) -> str:
+    if Path(path).is_absolute():
+        return "Check the path."
+    return f"The path is relative to the current directory, {Path.cwd()}."

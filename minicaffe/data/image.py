@@ -1,0 +1,198 @@
+"""Pictures as Caffe's tools see them: OpenCV's conventions, decoded with Pillow.
+
+Caffe reads pictures with OpenCV, so that databases, means and trained weights carry OpenCV's
+habits: blue-green-red order, its bilinear rule in fixed-point numbers, its ways to drop an alpha
+channel, to mix grey, and to turn pictures by their EXIF orientation. This module repeats them.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from minicaffe.errors import DataError
+
+Pixels = NDArray[np.uint8]
+
+_COEFFICIENT_BITS = 11  # of OpenCV's weights in resize: INTER_RESIZE_COEF_BITS
+
+
+def read_image(path: str | Path, color: bool = True, height: int = 0, width: int = 0) -> Pixels:
+    """Read a picture file, resized if `height` and `width` are given.
+
+    Returns
+    -------
+    ndarray, uint8, shape (3 or 1, rows, columns)
+        Blue, green, red; or grey.
+
+    Raises
+    ------
+    DataError
+        If there is no such file or it is no picture.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: the picture cannot be read: {error.strerror}.") from error
+    image = decode_image(content, color, str(path))
+    return resize(image, height, width) if height and width else image
+
+
+def decode_image(content: bytes, color: bool | None, where: str) -> Pixels:
+    """Decode the content of a picture file.
+
+    Parameters
+    ----------
+    content : bytes
+        JPEG, PNG, BMP or whatever else Pillow reads.
+    color : bool or None
+        True: blue, green, red. False: grey. None: 1, 3 or, with transparency, 4 channels as the
+        file has them, not turned by EXIF (as OpenCV's IMREAD_UNCHANGED).
+    where : str
+        File, or database and key, for errors.
+
+    Returns
+    -------
+    ndarray, uint8, shape (channels, rows, columns)
+    """
+    if not content:
+        raise DataError(f"{where}: the picture is empty (0 bytes).")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if color is False and image.format == "JPEG" and image.mode == "RGB":
+                image.draft("L", None)  # the luma as stored, which is what OpenCV takes
+            turned = image if color is None else ImageOps.exif_transpose(image)
+            if color is None:
+                pixels = _native(turned)
+            elif color:
+                pixels = _bgr(turned)
+            else:
+                pixels = _grey(turned, mixed_by_libpng=image.format == "PNG")
+    # Pillow's plugins raise all of these for damaged files.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{where}: not a picture that can be decoded ({len(content)} bytes): {error}. "
+            "Is the file complete?"
+        ) from error
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _native(image: Image.Image) -> Pixels:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        rgba: Pixels = np.asarray(image.convert("RGBA"))
+        return rgba[:, :, [2, 1, 0, 3]]
+    if image.mode == "1" or image.mode.startswith(("L", "I")):
+        return _grey(image)
+    return _bgr(image)
+
+
+def _bgr(image: Image.Image) -> Pixels:
+    if image.mode.startswith("I"):
+        return np.repeat(_grey(image), 3, axis=2)
+    if image.mode == "CMYK":
+        return _bgr_from_cmyk(np.asarray(image))
+    if image.mode == "RGBA":  # the colours under the alpha channel, not blended with it
+        return np.asarray(image)[:, :, 2::-1]
+    return np.asarray(image.convert("RGB"))[:, :, ::-1]
+
+
+def _grey(image: Image.Image, mixed_by_libpng: bool = False) -> Pixels:
+    if image.mode.startswith("I"):  # 16 bits
+        return (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)[:, :, None]
+    if image.mode in ("1", "L", "LA"):
+        return np.asarray(image.convert("L"))[:, :, None]
+    blue, green, red = (plane.astype(np.int32) for plane in np.moveaxis(_bgr(image), 2, 0))
+    if mixed_by_libpng:  # OpenCV leaves it to libpng, which cuts where OpenCV rounds
+        mixed = (9797 * red + 19234 * green + 3737 * blue) >> 15
+    else:
+        mixed = (4899 * red + 9617 * green + 1868 * blue + (1 << 13)) >> 14
+    grey: Pixels = mixed.astype(np.uint8)
+    return grey[:, :, None]
+
+
+def _bgr_from_cmyk(inks: Pixels) -> Pixels:
+    # OpenCV counts from the stored, inverted values; Pillow has turned them into amounts of ink.
+    light = 255 - inks.astype(np.int32)
+    black = light[:, :, 3:]
+    rgb: Pixels = (black - ((255 - light[:, :, :3]) * black >> 8)).astype(np.uint8)
+    return rgb[:, :, ::-1]
+
+
+def resize(image: Pixels, height: int, width: int) -> Pixels:
+    """Resize as OpenCV's ``resize`` with INTER_LINEAR does, to the bit.
+
+    Weights have 11 bits; sums are cut to 16 bits between the passes, rounded at the end. Halving
+    both sides exactly averages four pixels each.
+
+    Parameters
+    ----------
+    image : ndarray, uint8, shape (channels, rows, columns)
+    height, width : int
+        The new size, pixels.
+    """
+    _, old_height, old_width = image.shape
+    if (old_height, old_width) == (height, width):
+        return image
+    if (old_height, old_width) == (2 * height, 2 * width):
+        wide = image.astype(np.uint16)
+        quads = wide[:, ::2, ::2] + wide[:, 1::2, ::2] + wide[:, ::2, 1::2] + wide[:, 1::2, 1::2]
+        return ((quads + 2) >> 2).astype(np.uint8)
+    columns, column_weights = _taps(old_width, width)
+    # A column that reaches over the edge takes the pixel on the edge alone; a row keeps its two
+    # weights, both on the row at the edge, which rounds differently.
+    outside = (columns[:, 0] < 0) | (columns[:, 1] >= old_width)
+    column_weights[outside] = 1 << _COEFFICIENT_BITS, 0
+    columns = columns.clip(0, old_width - 1)
+    rows, row_weights = _taps(old_height, height)
+    needed, rows = np.unique(rows.clip(0, old_height - 1), return_inverse=True)
+    source = image[:, needed].astype(np.int32)
+    left, right = source[:, :, columns[:, 0]], source[:, :, columns[:, 1]]
+    across = (left * column_weights[:, 0] + right * column_weights[:, 1]) >> 4
+    rows = rows.reshape(height, 2)
+    upper = across[:, rows[:, 0]] * row_weights[:, 0, None] >> 16
+    lower = across[:, rows[:, 1]] * row_weights[:, 1, None] >> 16
+    return ((upper + lower + 2) >> 2).astype(np.uint8)
+
+
+def _taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    """Return the two source indices of each target index (maybe outside) and their weights."""
+    scale = 1.0 / (new / old)  # in this order, for the same last bit as OpenCV
+    at = ((np.arange(new) + 0.5) * scale - 0.5).astype(np.float32)
+    first = np.floor(at)
+    fraction = at - first
+    weights = np.stack([np.float32(1) - fraction, fraction], axis=1) * (1 << _COEFFICIENT_BITS)
+    low = first.astype(np.intp)
+    return np.stack([low, low + 1], axis=1), np.rint(weights).astype(np.int32)
+
+
+def encode_image(image: Pixels, kind: str) -> bytes:
+    """Return the bytes of a picture file, at OpenCV's default quality (JPEG: 95).
+
+    Parameters
+    ----------
+    image : ndarray, uint8, shape (3 or 1, rows, columns)
+        Blue, green, red; or grey.
+    kind : str
+        A file name extension without the dot: jpg, png, bmp, ...
+    """
+    format_name = picture_format(kind)
+    pixels = image[0] if image.shape[0] == 1 else image[::-1].transpose(1, 2, 0)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format_name, quality=95)
+    return file.getvalue()
+
+
+def picture_format(kind: str) -> str:
+    """Return Pillow's name of the format that writes files ending in `kind`."""
+    known = {
+        extension[1:]: name
+        for extension, name in Image.registered_extensions().items()
+        if name in Image.SAVE
+    }
+    if kind.lower() not in known:
+        raise DataError(f"picture type {kind!r}: not one that can be written. Try jpg or png.")
+    return known[kind.lower()]

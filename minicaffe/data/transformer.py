@@ -1,0 +1,229 @@
+"""transform_param: crop, mirror, mean and scale, over a whole batch at once.
+
+For every value: ``y = (x - mean) * scale``, after cutting out a window (random in TRAIN, the
+middle one in TEST) and maybe mirroring it left to right (half of the pictures, in TRAIN and TEST
+alike).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from minicaffe.data.datum import Picture
+from minicaffe.errors import DataError
+from minicaffe.schema.minicaffe_pb2 import TRAIN, BlobProto, TransformationParameter
+
+Floats = NDArray[np.float32]
+
+
+class _Window(NamedTuple):
+    """What is cut out of one picture."""
+
+    top: int
+    left: int
+    mirror: bool
+
+
+class Transformer:
+    """The transformation that a ``transform_param`` describes.
+
+    Parameters
+    ----------
+    param : TransformationParameter
+        ``mean_file`` is read here, once.
+    phase : int
+        TRAIN or TEST.
+
+    Attributes
+    ----------
+    color : bool or None
+        What encoded pictures are to be decoded to: True colour (force_color), False grey
+        (force_gray), None as the file has it.
+    is_random : bool
+        Whether calls need a generator.
+
+    Raises
+    ------
+    DataError
+        If the fields contradict each other or the mean file cannot be read.
+    """
+
+    def __init__(self, param: TransformationParameter, phase: int) -> None:
+        if param.force_color and param.force_gray:
+            raise DataError(
+                "transform_param: force_color and force_gray are both set; pictures can be "
+                "converted to one of them only. Remove one."
+            )
+        if param.mean_file and param.mean_value:
+            raise DataError(
+                "transform_param: mean_file and mean_value are both set; there can be one mean "
+                "only. Remove one."
+            )
+        self.color = True if param.force_color else False if param.force_gray else None
+        self._crop_size = int(param.crop_size)
+        self._crop_at_random = phase == TRAIN and self._crop_size > 0
+        self._mirror = bool(param.mirror)
+        self.is_random = self._mirror or self._crop_at_random
+        self._scale = np.float32(param.scale)
+        self._mean_file = str(param.mean_file)
+        self._mean = read_mean(self._mean_file) if self._mean_file else None
+        self._mean_values = np.array(param.mean_value, dtype=np.float32)
+
+    def output_shape(self, picture: tuple[int, ...]) -> tuple[int, int, int]:
+        """Return (channels, rows, columns) of what becomes of pictures of that shape.
+
+        Raises
+        ------
+        DataError
+            If the mean does not fit such pictures, or the crop is larger than they are.
+        """
+        channels, height, width = picture
+        if self._mean is not None and self._mean.shape != picture:
+            raise DataError(self._mean_mismatch(picture))
+        if len(self._mean_values) not in (0, 1, channels):
+            raise DataError(
+                f"transform_param: {len(self._mean_values)} mean_values for pictures of {channels} "
+                f"channels; give one, or one a channel (blue, green, red)."
+            )
+        if not self._crop_size:
+            return channels, height, width
+        if self._crop_size > min(height, width):
+            raise DataError(
+                f"transform_param: crop_size {self._crop_size} is larger than the picture, "
+                f"{height} x {width} (rows x columns); a crop must fit. Use at most "
+                f"{min(height, width)}, or convert the pictures to a larger size."
+            )
+        return channels, self._crop_size, self._crop_size
+
+    def __call__(
+        self, pictures: Sequence[Picture], generator: np.random.Generator | None = None
+    ) -> Floats:
+        """Transform a batch.
+
+        Parameters
+        ----------
+        pictures : sequence of ndarray, each (channels, rows, columns), uint8 or float32
+            They may differ in size if there is a crop. Read only.
+        generator : numpy.random.Generator, optional
+            Needed if `is_random`. Draws, in this order: mirror, top and left of all pictures.
+
+        Returns
+        -------
+        ndarray, float32, shape (n, channels, rows, columns)
+        """
+        shapes = {picture.shape for picture in pictures}
+        cuts = {self.output_shape(shape) for shape in shapes}
+        if len(cuts) != 1:
+            raise DataError(
+                f"pictures of different shapes in a batch: {_join(shapes)} (channels x rows x "
+                f"columns)."
+            )
+        if not self._crop_size and not self._mirror:
+            return self._arithmetic(cast(Picture, np.stack(pictures)), self._mean)
+        windows = self._windows(pictures, generator)
+        shape = cuts.pop()
+        cut = np.empty((len(pictures), *shape), dtype=pictures[0].dtype)
+        for picture, window, target in zip(pictures, windows, cut, strict=True):
+            target[...] = _cut(picture, window, shape)
+        if self._mean is None:
+            return self._arithmetic(cut, None)
+        if len(set(windows)) == 1:
+            return self._arithmetic(cut, cast(Floats, _cut(self._mean, windows[0], shape)))
+        means = np.empty(cut.shape, dtype=np.float32)
+        for window, target in zip(windows, means, strict=True):
+            target[...] = _cut(self._mean, window, shape)
+        return self._arithmetic(cut, means)
+
+    def _windows(
+        self, pictures: Sequence[Picture], generator: np.random.Generator | None
+    ) -> list[_Window]:
+        n = len(pictures)
+        sizes = np.array([picture.shape[1:] for picture in pictures])
+        spare = sizes - self._crop_size if self._crop_size else np.zeros_like(sizes)
+        mirror = np.zeros(n, dtype=bool)
+        if self.is_random and generator is None:
+            raise ValueError("a random transformation needs a generator")
+        if self._mirror and generator is not None:
+            mirror = generator.integers(2, size=n).astype(bool)
+        if self._crop_at_random and generator is not None:
+            corner = generator.integers(spare + 1)
+        else:
+            corner = spare // 2
+        tops, lefts = corner.T.tolist()
+        return [_Window(*window) for window in zip(tops, lefts, mirror.tolist(), strict=True)]
+
+    def _arithmetic(self, x: Picture, mean: Floats | None) -> Floats:
+        if mean is not None:
+            y = np.subtract(x, mean, dtype=np.float32)
+        elif len(self._mean_values):
+            y = np.subtract(x, self._mean_values[:, None, None], dtype=np.float32)
+        elif self._scale == 1:
+            return x.astype(np.float32)
+        else:
+            return np.multiply(x, self._scale, dtype=np.float32)
+        if self._scale != 1:
+            y *= self._scale
+        return y
+
+    def _mean_mismatch(self, picture: tuple[int, ...]) -> str:
+        mean = self._mean.shape if self._mean is not None else ()
+        return (
+            f"mean_file {self._mean_file}: the mean is {_times(mean)} and the picture "
+            f"{_times(picture)} (channels x rows x columns); they must agree before the crop. Run "
+            "compute_image_mean on this database, or use one mean_value a channel."
+        )
+
+
+def read_mean(path: str) -> Floats:
+    """Read a mean picture (binaryproto).
+
+    Returns
+    -------
+    ndarray, float32, shape (channels, rows, columns)
+
+    Raises
+    ------
+    DataError
+        If the file is missing or is no BlobProto with one picture.
+    """
+    try:
+        blob = BlobProto.FromString(Path(path).read_bytes())
+    except OSError as error:
+        raise DataError(
+            f"mean_file {path}: cannot be read: {error.strerror}. Make it with compute_image_mean; "
+            f"the path is relative to the current directory, {Path.cwd()}."
+        ) from error
+    except DecodeError as error:
+        raise DataError(
+            f"mean_file {path}: not a BlobProto (.binaryproto). Make it with compute_image_mean."
+        ) from error
+    shape = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
+    values = np.array(blob.data or blob.double_data, dtype=np.float32)
+    if len(shape) == 4 and shape[0] == 1:
+        shape = shape[1:]
+    if len(shape) != 3 or not values.size or values.size != np.prod(shape):
+        raise DataError(
+            f"mean_file {path}: holds {values.size} values of shape {_times(shape)}; a mean is one "
+            "picture, channels x rows x columns. Make it with compute_image_mean."
+        )
+    return values.reshape(shape)
+
+
+def _cut(picture: Picture, window: _Window, shape: tuple[int, int, int]) -> Picture:
+    rows = slice(window.top, window.top + shape[1])
+    cut = picture[:, rows, window.left : window.left + shape[2]]
+    return cut[:, :, ::-1] if window.mirror else cut
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _join(shapes: set[tuple[int, ...]]) -> str:
+    return ", ".join(_times(shape) for shape in sorted(shapes))

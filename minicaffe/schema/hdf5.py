@@ -1,0 +1,113 @@
+"""Weights and solver state as HDF5: .caffemodel.h5 and .solverstate.h5.
+
+Weights are the datasets ``data/LAYER/INDEX`` (gradients: ``diff/LAYER/INDEX``), with a group for
+each layer. Solver state is ``iter``, ``current_step``, ``learned_net`` and ``history/INDEX``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+
+from minicaffe.errors import SnapshotError
+from minicaffe.schema.binary import LayerArrays, LayerBlobs, SolverStateFile
+from minicaffe.schema.minicaffe_pb2 import NetParameter
+
+
+def read_net_weights(path: str | Path) -> list[LayerBlobs]:
+    """Read the weights of all layers that have some, sorted by name.
+
+    Raises
+    ------
+    SnapshotError
+        The file cannot be read as HDF5, or holds no weights.
+    """
+    found: dict[str, dict[int, Any]] = {}
+
+    def note(name: str, item: Any) -> None:
+        layer, _, index = name.rpartition("/")  # layer names may hold slashes themselves
+        if isinstance(item, h5py.Dataset) and index.isdigit():
+            found.setdefault(layer, {})[int(index)] = np.asarray(item, np.float32)
+
+    with _opened(path) as file:
+        if "data" not in file:
+            raise SnapshotError(
+                f'{path}: holds {", ".join(file) or "nothing"}; weights are in a group "data". '
+                "A .solverstate.h5 is for --snapshot"
+            )
+        file["data"].visititems(note)
+    return [
+        LayerBlobs(layer, "", [blobs[index] for index in sorted(blobs)])
+        for layer, blobs in sorted(found.items())
+    ]
+
+
+def write_net_weights(
+    target: str | Path | BinaryIO, net: NetParameter, layers: Iterable[LayerArrays]
+) -> None:
+    """Write weights to a path or an open file; arguments as for the binary format."""
+    with h5py.File(target, "w", libver="earliest") as file:
+        data_group = file.create_group("data")
+        for layer in net.layer:
+            data_group.require_group(layer.name)
+        for index, data, diff in layers:
+            name = net.layer[index].name
+            _write_arrays(data_group[name], data)
+            if diff is not None:
+                _write_arrays(file.require_group(f"diff/{name}"), diff)
+
+
+def read_solver_state(path: str | Path) -> SolverStateFile:
+    """Read solver state.
+
+    Raises
+    ------
+    SnapshotError
+        The file cannot be read as HDF5, or holds no solver state.
+    """
+    with _opened(path) as file:
+        missing = {"iter", "learned_net", "current_step", "history"} - set(file)
+        if missing:
+            raise SnapshotError(
+                f"{path}: has no {', '.join(sorted(missing))}, so it is no solver state. "
+                "A .caffemodel.h5 is for --weights"
+            )
+        group = file["history"]
+        return SolverStateFile(
+            iter=int(np.ravel(file["iter"])[0]),
+            learned_net=bytes(np.asarray(file["learned_net"], "S")).rstrip(b"\0").decode(),
+            current_step=int(np.ravel(file["current_step"])[0]),
+            history=[np.asarray(group[str(index)], np.float32) for index in range(len(group))],
+        )
+
+
+def write_solver_state(target: str | Path | BinaryIO, state: SolverStateFile) -> None:
+    """Write solver state to a path or an open file."""
+    with h5py.File(target, "w", libver="earliest") as file:
+        file["iter"] = np.array([state.iter], np.int32)
+        name = state.learned_net.encode()
+        file["learned_net"] = np.array(name, f"S{len(name) + 1}")  # with its closing zero, as in C
+        file["current_step"] = np.array([state.current_step], np.int32)
+        _write_arrays(file.create_group("history"), state.history)
+
+
+def _write_arrays(group: Any, arrays: Iterable[Any]) -> None:
+    for index, values in enumerate(arrays):
+        group[str(index)] = np.asarray(values, "<f4")
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise SnapshotError(
+            f"{path}: cannot be read as HDF5 ({error}); probably it was cut off"
+        ) from None
+    with file:
+        yield file

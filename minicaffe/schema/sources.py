@@ -1,0 +1,154 @@
+"""Nets and solvers as read from files: current form, with the line of each layer and setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from minicaffe.schema.binary import read_binary
+from minicaffe.schema.minicaffe_pb2 import NetParameter, SolverParameter
+from minicaffe.schema.text import Parsed, parse_prototxt, read_prototxt
+from minicaffe.schema.upgrade import (
+    Origin,
+    complete_snapshot_prefix,
+    upgrade_net,
+    upgrade_solver,
+)
+
+InlineNet = Literal["net_param", "train_net_param", "test_net_param"]
+
+
+@dataclass(frozen=True)
+class NetSource:
+    """A net in the current form and where it was written.
+
+    Attributes
+    ----------
+    param : NetParameter
+        The net, upgraded. Change a copy: lines are found by its layer indices.
+    path : str
+        The file, as messages name it.
+    origin : list of int or None
+        For each layer, its index in the file; None for an Input layer that stands for `input`.
+    parsed : Parsed, optional
+        The text; None for a net from a binary file or from memory.
+    within : tuple
+        The path of the net in the text: ``("net_param", 0)`` for one inside a solver.
+    """
+
+    param: NetParameter
+    path: str
+    origin: Origin
+    parsed: Parsed[NetParameter] | Parsed[SolverParameter] | None = None
+    within: tuple[str | int, ...] = ()
+
+    def where(self, layer_index: int | None = None, field: str = "", k: int = 0) -> str:
+        """Return ``file:line`` of a layer or of one of its values, or the nearest that is known.
+
+        Parameters
+        ----------
+        layer_index : int, optional
+            Index in ``param.layer``; without it, the net as a whole is meant.
+        field : str
+            A field of the layer, such as "bottom" or "convolution_param.group".
+        k : int
+            Which of the values of a repeated field.
+        """
+        if self.parsed is None:
+            return self.path
+        if layer_index is None:
+            return self.parsed.where(*self.within)
+        index = self.origin[layer_index]
+        if index is None:
+            return self.parsed.where(*self.within, "input", k)
+        names = field.split(".") if field else []
+        place: list[str | int] = [*self.within, self._layers_field(), index, *names]
+        return self.parsed.where(*place, k) if names else self.parsed.where(*place)
+
+    def _layers_field(self) -> str:
+        """Return the name of the field that the text has its layers in."""
+        if self.parsed is not None and self.parsed.locations.find(*self.within, "layers"):
+            return "layers"
+        return "layer"
+
+
+@dataclass(frozen=True)
+class SolverSource:
+    """A solver in the current form and where it was written.
+
+    Attributes
+    ----------
+    param : SolverParameter
+        The solver, upgraded; nets inside it are as they were written (see `inline_net`).
+    path : str
+        The file, as messages name it.
+    parsed : Parsed, optional
+        The text; None for a solver from memory.
+    """
+
+    param: SolverParameter
+    path: str
+    parsed: Parsed[SolverParameter] | None = None
+
+    def where(self, field: str = "", k: int = 0) -> str:
+        """Return ``file:line`` of a setting such as "stepvalue" or "train_state.stage"."""
+        if self.parsed is None or not field:
+            return self.path
+        return self.parsed.where(*field.split("."), k)
+
+    def inline_net(self, field: InlineNet, k: int = 0) -> NetSource:
+        """Return a net that is written inside the solver, upgraded."""
+        found = (
+            self.param.test_net_param[k]
+            if field == "test_net_param"
+            else getattr(self.param, field)
+        )
+        net = NetParameter()
+        net.CopyFrom(found)
+        return NetSource(net, self.path, upgrade_net(net, self.path), self.parsed, (field, k))
+
+
+def read_net(path: str | Path) -> NetSource:
+    """Read a net's prototxt, whichever form it has.
+
+    Raises
+    ------
+    SchemaError
+        The file is missing or wrong; see `minicaffe.schema.text.read_prototxt`.
+    """
+    return _net_source(read_prototxt(path, NetParameter))
+
+
+def parse_net(text: str, path: str = "<string>") -> NetSource:
+    """Read a net from a string; `path` is what messages call it."""
+    return _net_source(parse_prototxt(text, NetParameter, path))
+
+
+def _net_source(parsed: Parsed[NetParameter]) -> NetSource:
+    origin = upgrade_net(parsed.message, parsed.path)
+    return NetSource(parsed.message, parsed.path, origin, parsed)
+
+
+def read_net_binary(path: str | Path) -> NetSource:
+    """Read a net with its weights from a .caffemodel, whichever form it has.
+
+    This makes a message of every value; `minicaffe.schema.read_net_weights` is the fast way to
+    weights alone.
+    """
+    net = read_binary(path, NetParameter)
+    return NetSource(net, str(path), upgrade_net(net, str(path)))
+
+
+def read_solver(path: str | Path) -> SolverSource:
+    """Read a solver's prototxt, and complete its snapshot_prefix from the file's own name.
+
+    Raises
+    ------
+    SchemaError
+        The file is missing or wrong; see `minicaffe.schema.text.read_prototxt`.
+    """
+    parsed = read_prototxt(path, SolverParameter)
+    upgrade_solver(parsed.message, parsed.path)
+    complete_snapshot_prefix(parsed.message, parsed.path)
+    return SolverSource(parsed.message, parsed.path, parsed)

@@ -1,0 +1,239 @@
+"""Old forms of nets and solvers, converted to the current one.
+
+In this order: V0 layers, transformation settings in data layers, V1 layers, `input` fields,
+BatchNorm layers that list their parameters, `solver_type`. Each step says in the log what it does,
+in the words that Caffe's users know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from minicaffe.errors import SchemaError
+from minicaffe.log import logger
+from minicaffe.schema.minicaffe_pb2 import (
+    LayerParameter,
+    NetParameter,
+    SolverParameter,
+    V1LayerParameter,
+)
+from minicaffe.schema.upgrade_v0 import upgrade_v0
+
+Origin = list[int | None]
+
+# Words whose spelling as a layer type is not just their capitalised form.
+_SPELLINGS = {
+    "ABSVAL": "AbsVal",
+    "ARGMAX": "ArgMax",
+    "BNLL": "BNLL",
+    "HDF5_DATA": "HDF5Data",
+    "HDF5_OUTPUT": "HDF5Output",
+    "IM2COL": "Im2col",
+    "LRN": "LRN",
+    "MVN": "MVN",
+    "NONE": "",
+    "RELU": "ReLU",
+    "SOFTMAX_LOSS": "SoftmaxWithLoss",
+    "TANH": "TanH",
+}
+_SOLVER_TYPES = {
+    SolverParameter.SGD: "SGD",
+    SolverParameter.NESTEROV: "Nesterov",
+    SolverParameter.ADAGRAD: "AdaGrad",
+    SolverParameter.RMSPROP: "RMSProp",
+    SolverParameter.ADADELTA: "AdaDelta",
+    SolverParameter.ADAM: "Adam",
+}
+_TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
+_DATA_BLOCKS = {
+    V1LayerParameter.DATA: "data_param",
+    V1LayerParameter.IMAGE_DATA: "image_data_param",
+    V1LayerParameter.WINDOW_DATA: "window_data_param",
+}
+
+
+def net_is_current(net: NetParameter) -> bool:
+    """Say whether `upgrade_net` would leave a net as it is."""
+    return not (net.layers or net.input or _listed_statistics(net))
+
+
+def upgrade_net(net: NetParameter, path: str) -> Origin:
+    """Convert a net to the current form, in place.
+
+    Parameters
+    ----------
+    net : NetParameter
+        The net, with or without weights.
+    path : str
+        Where it comes from, for messages.
+
+    Returns
+    -------
+    list of int or None
+        For each layer, its index in `layers` or `layer` before; None for an added Input layer.
+
+    Raises
+    ------
+    SchemaError
+        The net mixes `layers` with `layer`, or an old form says something that has no meaning.
+    """
+    if net.layers and net.layer:
+        raise SchemaError(
+            f"{path}: the net has {len(net.layers)} `layers` (the old form) and {len(net.layer)} "
+            "`layer` (the current one); it must have one kind. Write all of them as `layer`"
+        )
+    origin: Origin = list(range(len(net.layers) or len(net.layer)))
+    if any(layer.HasField("layer") for layer in net.layers):
+        _attempt("V0LayerParameter", path)
+        origin = list(upgrade_v0(net, path))
+        logger.info("Successfully upgraded file specified using deprecated V0LayerParameter")
+    if any(_old_transform(layer) for layer in net.layers):
+        _attempt("transformation parameters", path)
+        _move_transforms(net)
+        logger.info(
+            "Successfully upgraded file specified using deprecated data transformation parameters."
+        )
+    if net.layers:
+        _attempt("V1LayerParameter", path)
+        net.layer.extend(_upgrade_v1(layer) for layer in net.layers)
+        net.ClearField("layers")
+        logger.info("Successfully upgraded file specified using deprecated V1LayerParameter")
+    if net.input:
+        _attempt("input fields", path)
+        origin = _upgrade_inputs(net, path) + origin
+        logger.info("Successfully upgraded file specified using deprecated input fields.")
+    if statistics := _listed_statistics(net):
+        logger.info("Attempting to upgrade batch norm layers using deprecated params: %s", path)
+        _freeze(statistics)
+        logger.info("Successfully upgraded batch norm layers using deprecated params.")
+    return origin
+
+
+def _attempt(what: str, path: str) -> None:
+    logger.info("Attempting to upgrade input file specified using deprecated %s: %s", what, path)
+
+
+def _old_transform(layer: V1LayerParameter) -> list[str]:
+    """Return the transformation settings that a data layer has in its old place."""
+    block = _DATA_BLOCKS.get(layer.type)
+    if block is None:
+        return []
+    return [name for name in _TRANSFORM_FIELDS if getattr(layer, block).HasField(name)]
+
+
+def _move_transforms(net: NetParameter) -> None:
+    for layer in net.layers:
+        for name in _old_transform(layer):
+            block = getattr(layer, _DATA_BLOCKS[layer.type])
+            setattr(layer.transform_param, name, getattr(block, name))
+            block.ClearField(name)
+
+
+def current_type(old: V1LayerParameter.LayerType) -> str:
+    """Return the layer type that a V1 type is called now: CONVOLUTION is "Convolution"."""
+    word = V1LayerParameter.LayerType.Name(old)
+    return _SPELLINGS.get(word, word.title().replace("_", ""))
+
+
+def _upgrade_v1(old: V1LayerParameter) -> LayerParameter:
+    new = LayerParameter(name=old.name) if old.HasField("name") else LayerParameter()
+    if old.HasField("type"):
+        new.type = current_type(old.type)
+    for field, value in old.ListFields():
+        if field.name.endswith("_param"):
+            getattr(new, field.name).CopyFrom(value)
+        elif field.name in ("bottom", "top", "include", "exclude", "blobs", "loss_weight"):
+            getattr(new, field.name).extend(value)
+    specs: tuple[tuple[str, Iterable[object]], ...] = (
+        ("name", old.param),
+        ("share_mode", old.blob_share_mode),
+        ("lr_mult", old.blobs_lr),
+        ("decay_mult", old.weight_decay),
+    )
+    for name, values in specs:
+        for index, value in enumerate(values):
+            while len(new.param) <= index:
+                new.param.add()
+            setattr(new.param[index], name, value)
+    return new
+
+
+def _upgrade_inputs(net: NetParameter, path: str) -> Origin:
+    """Replace `input` fields by an Input layer, if shapes are given; return what it comes from."""
+    wanted = len(net.input) if net.input_shape else 4 * len(net.input)
+    given = len(net.input_shape or net.input_dim)
+    if given not in (0, wanted):
+        field = "input_shape" if net.input_shape else "input_dim"
+        each = "one" if net.input_shape else "four"
+        raise SchemaError(
+            f"{path}: {len(net.input)} input and {given} {field}; there must be {each} {field} for "
+            f"each input, or {wanted}"
+        )
+    if given:
+        layer = LayerParameter(name="input", type="Input", top=net.input)
+        for index in range(len(net.input)):
+            old_form = net.input_dim[4 * index : 4 * index + 4]
+            dims = net.input_shape[index].dim if net.input_shape else old_form
+            layer.input_param.shape.add(dim=dims)
+        layers = [
+            layer,
+            *(LayerParameter.FromString(x.SerializePartialToString()) for x in net.layer),
+        ]
+        net.ClearField("layer")
+        net.layer.extend(layers)
+    for field in ("input", "input_shape", "input_dim"):
+        net.ClearField(field)
+    return [None] if given else []
+
+
+def _listed_statistics(net: NetParameter) -> list[LayerParameter]:
+    """Return BatchNorm layers with settings for their three statistics that would train them."""
+    return [
+        layer
+        for layer in net.layer
+        if layer.type == "BatchNorm"
+        and len(layer.param) == 3
+        and any(spec.lr_mult or spec.decay_mult for spec in layer.param)
+    ]
+
+
+def _freeze(layers: list[LayerParameter]) -> None:
+    """Keep the solver away from statistics: they are measured, not learned."""
+    for layer in layers:
+        for spec in layer.param:
+            spec.lr_mult = spec.decay_mult = 0
+
+
+def upgrade_solver(solver: SolverParameter, path: str) -> None:
+    """Replace `solver_type` by `type`, in place.
+
+    Raises
+    ------
+    SchemaError
+        Both are set.
+    """
+    if not solver.HasField("solver_type"):
+        return
+    what = "'solver_type' field (enum)"
+    _attempt(what, path)
+    if solver.HasField("type"):
+        raise SchemaError(
+            f"{path}: solver_type (the old form) and type are both set; remove solver_type"
+        )
+    solver.type = _SOLVER_TYPES[solver.solver_type]
+    solver.ClearField("solver_type")
+    logger.info(
+        "Successfully upgraded file specified using deprecated %s to 'type' field (string).", what
+    )
+
+
+def complete_snapshot_prefix(solver: SolverParameter, path: str) -> None:
+    """Give snapshots the solver file's name where the solver names none, or a folder only."""
+    stem = Path(path).with_suffix("")
+    if not solver.HasField("snapshot_prefix"):
+        solver.snapshot_prefix = str(stem)
+        logger.info("snapshot_prefix was not specified and is set to %s", stem)
+    elif Path(solver.snapshot_prefix).is_dir():
+        solver.snapshot_prefix = str(Path(solver.snapshot_prefix) / stem.name)
+        logger.info("snapshot_prefix was a directory and is replaced to %s", solver.snapshot_prefix)

@@ -1,0 +1,79 @@
+"""Learning-rate policies: the rate as a function of the iteration.
+
+=========  ==========================================================================
+policy     rate at iteration i
+=========  ==========================================================================
+fixed      base_lr
+step       base_lr * gamma ^ floor(i / stepsize)
+exp        base_lr * gamma ^ i
+inv        base_lr * (1 + gamma * i) ^ -power
+multistep  base_lr * gamma ^ (how many of the stepvalues have been reached)
+poly       base_lr * (1 - i / max_iter) ^ power
+sigmoid    base_lr / (1 + exp(-gamma * (i - stepsize)))
+=========  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import Any
+
+from minicaffe.errors import nearest
+
+Policy = Callable[[Any, int], float]
+
+POLICIES: dict[str, Policy] = {
+    "fixed": lambda p, i: p.base_lr,
+    "step": lambda p, i: p.base_lr * p.gamma ** (i // p.stepsize),
+    "exp": lambda p, i: p.base_lr * p.gamma**i,
+    "inv": lambda p, i: p.base_lr * (1 + p.gamma * i) ** -p.power,
+    "multistep": lambda p, i: p.base_lr * p.gamma ** steps_reached(p, i),
+    # The last forward pass of a run asks for the rate at max_iter; beyond it the rate stays 0.
+    "poly": lambda p, i: p.base_lr * max(0.0, 1 - i / p.max_iter) ** p.power,
+    "sigmoid": lambda p, i: p.base_lr / (1 + math.exp(-p.gamma * (i - p.stepsize))),
+}
+# What each policy reads beside base_lr, and must therefore be in the solver.
+NEEDS: dict[str, tuple[str, ...]] = {
+    "step": ("gamma", "stepsize"),
+    "exp": ("gamma",),
+    "inv": ("gamma", "power"),
+    "multistep": ("gamma", "stepvalue"),
+    "poly": ("power", "max_iter"),
+    "sigmoid": ("gamma", "stepsize"),
+}
+
+
+def learning_rate(param: Any, iteration: int) -> float:
+    """Return the rate that a SolverParameter sets for an iteration.
+
+    The parameter must be one that `problems` finds nothing wrong with.
+    """
+    return float(POLICIES[param.lr_policy](param, iteration))
+
+
+def steps_reached(param: Any, iteration: int) -> int:
+    """Return how many stepvalues an iteration has reached."""
+    return bisect_right(list(param.stepvalue), iteration)
+
+
+def problems(param: Any) -> list[str]:
+    """Return what is wrong with a SolverParameter's rate, empty if nothing."""
+    policy = param.lr_policy
+    if not param.HasField("base_lr"):
+        return ["base_lr is missing; it is the learning rate to begin with"]
+    if policy not in POLICIES:
+        found = f'lr_policy: "{policy}" is unknown' if policy else "lr_policy is missing"
+        return [f"{found}. {nearest(policy, POLICIES)}"]
+    missing = [field for field in NEEDS.get(policy, ()) if not _is_given(param, field)]
+    found = [f'lr_policy: "{policy}" needs {field}, which is missing' for field in missing]
+    if policy == "step" and not missing and param.stepsize < 1:
+        found.append(f"stepsize must be at least 1, it is {param.stepsize}")
+    if list(param.stepvalue) != sorted(param.stepvalue):
+        found.append(f"stepvalues must ascend; they are {list(param.stepvalue)}")
+    return found
+
+
+def _is_given(param: Any, field: str) -> bool:
+    return bool(param.stepvalue) if field == "stepvalue" else bool(param.HasField(field))

@@ -1,0 +1,108 @@
+"""Which nets a solver trains and tests, and under which state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from minicaffe.errors import SolverError
+from minicaffe.log import logger
+from minicaffe.schema import NetSource, NetState, SolverSource, read_net
+
+Source = tuple[NetSource, Any]
+
+
+def train_net_source(solver: SolverSource) -> Source:
+    """Return the net to train and its NetState.
+
+    Raises
+    ------
+    SolverError
+        Unless exactly one of net, net_param, train_net and train_net_param is given.
+    """
+    param: Any = solver.param
+    fields = [f for f in ("net", "net_param", "train_net", "train_net_param") if param.HasField(f)]
+    if len(fields) != 1:
+        found = "none is" if not fields else f"{' and '.join(fields)} are"
+        raise SolverError(
+            f"{solver.path}: give exactly one of net, net_param, train_net and train_net_param; "
+            f"{found} given"
+        )
+    field = fields[0]
+    if field.endswith("_param"):
+        logger.info(f"Creating training net specified in {field.removesuffix('_net_param')}_param.")
+        source = solver.inner_net(field)
+    else:
+        kind = "net" if field == "net" else "train_net"
+        logger.info(f"Creating training net from {kind} file: {getattr(param, field)}")
+        source = _read(solver, getattr(param, field))
+    state = NetState(phase="TRAIN")
+    state.MergeFrom(source.param.state)
+    state.MergeFrom(param.train_state)
+    state.phase = 0
+    return source, state
+
+
+def test_net_sources(solver: SolverSource) -> Iterator[Source]:
+    """Yield the nets to test and their NetStates, in Caffe's order.
+
+    First the test_net_params, then the test_nets, then the net itself as often as test_iter has
+    entries left.
+
+    Raises
+    ------
+    SolverError
+        If the numbers of nets, test_iter and test_state do not agree.
+    """
+    param: Any = solver.param
+    own = [f for f in ("net_param", "net") if param.HasField(f)]
+    n_own = _check_counts(solver, bool(own))
+    sources = [
+        *(("test_net_param", i) for i in range(len(param.test_net_param))),
+        *(("test_net", i) for i in range(len(param.test_net))),
+        *((own[0], None) for _ in range(n_own)),
+    ]
+    for index, (field, k) in enumerate(sources):
+        value = getattr(param, field) if k is None else getattr(param, field)[k]
+        is_file = isinstance(value, str)
+        what = f"{field} file: {value}" if is_file else field
+        logger.info(f"Creating test net (#{index}) specified by {what}")
+        source = _read(solver, value) if is_file else solver.inner_net(field, k or 0)
+        state = NetState(phase="TEST")
+        state.MergeFrom(source.param.state)
+        if len(param.test_state):
+            state.MergeFrom(param.test_state[index])
+        state.phase = 1
+        yield source, state
+
+
+def _check_counts(solver: SolverSource, has_own: bool) -> int:
+    """Return how often the net itself is tested."""
+    param: Any = solver.param
+    n_extra, n_iter = len(param.test_net_param) + len(param.test_net), len(param.test_iter)
+    if n_iter < n_extra or (n_iter > n_extra and not has_own):
+        raise SolverError(
+            f"{solver.path}: test_iter is given {n_iter} times for {n_extra} test nets; give it "
+            "once for each"
+        )
+    if len(param.test_state) not in (0, n_iter):
+        raise SolverError(
+            f"{solver.path}: test_state is given {len(param.test_state)} times for {n_iter} test "
+            "nets; give it once for each, or not at all"
+        )
+    if n_iter and param.test_interval < 1:
+        raise SolverError(
+            f"{solver.path}: test_iter is given, so test_interval must be at least 1; it says "
+            "after how many iterations to test"
+        )
+    return n_iter - n_extra
+
+
+def _read(solver: SolverSource, path: str) -> NetSource:
+    """Read a net whose path is relative to the working directory, or else to the solver file."""
+    beside = Path(solver.path).parent / path
+    if not Path(path).exists() and beside.exists():
+        logger.info(f"{path} is not below the working directory; using {beside}")
+        return read_net(beside)
+    return read_net(path)

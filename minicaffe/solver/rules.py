@@ -1,0 +1,93 @@
+"""What the six solver types differ in: the rule, its settings and its memory.
+
+One table instead of six classes: the arithmetic is an op (`minicaffe.ops.update`), and what is left
+of a type is a name, how many history blobs it keeps per parameter and which fields it reads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from minicaffe.errors import SolverError, nearest
+from minicaffe.ops.update import Update
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One solver type.
+
+    Parameters
+    ----------
+    type : str
+        The name in the solver's `type` field.
+    n_history : int
+        History blobs for each parameter. A .solverstate holds the first of all parameters, then
+        the second of all parameters.
+    op : callable
+        From SolverParameter and regularisation to the op.
+    correction : callable
+        Factor of the rate at the n-th update (counted from 1).
+    uses_momentum : bool
+        Whether `momentum` means anything.
+    """
+
+    type: str
+    n_history: int
+    op: Callable[[Any, Any], Update]
+    correction: Callable[[Any, int], float] = lambda param, n: 1.0
+    uses_momentum: bool = True
+
+
+def _bias_correction(param: Any, n: int) -> float:
+    """Undo that Adam's averages begin at zero (Kingma and Ba, 2015, section 3)."""
+    return math.sqrt(1 - param.momentum2**n) / (1 - param.momentum**n)
+
+
+RULES = {
+    rule.type: rule
+    for rule in (
+        Rule("SGD", 1, lambda p, r: Update("sgd", r, momentum=p.momentum)),
+        Rule("Nesterov", 1, lambda p, r: Update("nesterov", r, momentum=p.momentum)),
+        Rule("AdaGrad", 1, lambda p, r: Update("adagrad", r, delta=p.delta), uses_momentum=False),
+        Rule(
+            "RMSProp",
+            1,
+            lambda p, r: Update("rmsprop", r, decay2=p.rms_decay, delta=p.delta),
+            uses_momentum=False,
+        ),
+        Rule("AdaDelta", 2, lambda p, r: Update("adadelta", r, momentum=p.momentum, delta=p.delta)),
+        Rule(
+            "Adam",
+            2,
+            lambda p, r: Update(
+                "adam", r, momentum=p.momentum, decay2=p.momentum2, delta=p.delta
+            ),
+            correction=_bias_correction,
+        ),
+    )
+}
+
+
+def find_rule(param: Any) -> Rule:
+    """Return the rule that a SolverParameter names.
+
+    Raises
+    ------
+    SolverError
+        If there is none, or its settings contradict it.
+    """
+    if param.type not in RULES:
+        raise SolverError(f'unknown solver type "{param.type}". {nearest(param.type, RULES)}')
+    rule = RULES[param.type]
+    if param.momentum and not rule.uses_momentum:
+        raise SolverError(f"momentum: {param.momentum:g} cannot be used with {rule.type}; remove it")
+    if rule.type == "RMSProp" and not 0 <= param.rms_decay < 1:
+        raise SolverError(f"rms_decay must be at least 0 and below 1, it is {param.rms_decay:g}")
+    if param.regularization_type not in ("L1", "L2"):
+        raise SolverError(
+            f'unknown regularization_type "{param.regularization_type}". Known: L1, L2.'
+        )
+    return rule

@@ -1,0 +1,166 @@
+"""Snapshots: weights, solver state, and what makes a resumed run equal an uninterrupted one.
+
+Three files are written, each first under another name and then moved into place, so that whatever
+happens there is either the old file or the new one:
+
+* ``PREFIX_iter_N.caffemodel``: the net with its weights
+* ``PREFIX_iter_N.solverstate.json``: position in the data and random steps (ours)
+* ``PREFIX_iter_N.solverstate``: iteration and history; written last, so that where it is, all are
+
+The first and the last are Caffe's and go both ways; without the second one a run resumes as Caffe
+does, from the beginning of the data.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minicaffe.atomic_file import write_atomically
+from minicaffe.errors import Problems, SnapshotError, SolverError
+from minicaffe.log import logger
+from minicaffe.net.weights import load_weights, save_net
+from minicaffe.schema import SolverStateFile, read_solver_state, write_solver_state
+from minicaffe.solver.lr_policy import steps_reached
+
+if TYPE_CHECKING:
+    from minicaffe.solver.solver import Solver
+
+
+def check_prefix(prefix: str, needed: bool) -> None:
+    """Make the folder that snapshots go to, and see that it can be written.
+
+    Raises
+    ------
+    SolverError
+        If it cannot, and snapshots are due while training.
+    """
+    folder = Path(prefix).parent
+    probe = Path(f"{prefix}.writable")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        if needed:
+            raise SolverError(
+                f'snapshot_prefix: "{prefix}" cannot be written: {error.strerror}. '
+                "Give a folder that can."
+            ) from error
+
+
+def write(solver: Solver) -> None:
+    """Write weights and solver state for the current iteration.
+
+    Raises
+    ------
+    SnapshotError
+        If a file cannot be written; files of earlier snapshots are as they were.
+    """
+    param = solver.param
+    as_hdf5 = param.snapshot_format == type(param).HDF5
+    suffix, kind = (".h5", "HDF5 file") if as_hdf5 else ("", "binary proto file")
+    stem = f"{solver.snapshot_prefix}_iter_{solver.iter}"
+    weights, state = Path(f"{stem}.caffemodel{suffix}"), Path(f"{stem}.solverstate{suffix}")
+    logger.info(f"Snapshotting to {kind} {weights}")
+    save_net(solver.net, weights, diffs=bool(param.snapshot_diff))
+    logger.info(f"Snapshotting solver state to {kind} {state}")
+    with write_atomically(_side_file(state)) as file:
+        file.write(json.dumps(_side_state(solver)).encode())
+    contents = SolverStateFile(
+        iter=solver.iter,
+        learned_net=str(weights),
+        current_step=steps_reached(param, solver.iter),
+        history=[tensor.get() for tensor in solver.history],
+    )
+    write_solver_state(state, contents)
+
+
+def restore(solver: Solver, path: str | Path) -> None:
+    """Set a solver to where a .solverstate file was written.
+
+    Raises
+    ------
+    SnapshotError
+        If the file is something else, is damaged, or belongs to another net or solver type.
+    """
+    path = Path(path)
+    if ".caffemodel" in path.name:
+        raise SnapshotError(
+            f"{path} holds weights, not a solver state. To go on training where it stopped give "
+            "the .solverstate file beside it; to start from these weights use --weights."
+        )
+    state = read_solver_state(path)
+    _check_history(solver, state, path)
+    load_weights(solver.net, _weights_of(state, path))
+    solver.iter = state.iter
+    for tensor, values in zip(solver.history, state.history, strict=True):
+        tensor.set(values.reshape(tensor.shape))
+    _restore_side_state(solver, _side_file(path))
+
+
+def _check_history(solver: Solver, state: SolverStateFile, path: Path) -> None:
+    expected, found = len(solver.history), len(state.history)
+    if expected != found:
+        raise SnapshotError(
+            f"{path}: holds {found} history blobs; solver type {solver.rule.type} on net "
+            f'"{solver.net.name}" has {expected}. It was written for another solver type or net.'
+        )
+    problems = Problems(SnapshotError)
+    for i, (tensor, values) in enumerate(zip(solver.history, state.history, strict=True)):
+        parameter = solver.net.parameters[i % len(solver.net.parameters)]
+        if values.size != parameter.blob.count:
+            problems.add(
+                f"{path}: history blob {i} has shape {values.shape}; parameter {parameter.index} "
+                f'of layer "{parameter.layer.name}" has {tensor.shape}'
+            )
+    problems.raise_if_any()
+
+
+def _weights_of(state: SolverStateFile, path: Path) -> Path:
+    """Return the weights file, which may have moved together with the state file."""
+    named = Path(state.learned_net)
+    beside = path.parent / named.name
+    if not named.exists() and beside.exists():
+        return beside
+    if not state.learned_net or not named.exists():
+        raise SnapshotError(
+            f'{path}: its weights file "{named}" does not exist, neither there nor as {beside}'
+        )
+    return named
+
+
+def _side_file(state: Path) -> Path:
+    return state.with_name(f"{state.name}.json")
+
+
+def _side_state(solver: Solver) -> dict[str, Any]:
+    return {
+        "iter": solver.iter,
+        "losses": list(solver.losses),
+        "net": solver.net.state(),
+        "test_nets": [net.state() for net in solver.test_nets],
+    }
+
+
+def _restore_side_state(solver: Solver, path: Path) -> None:
+    if not path.exists():
+        logger.info(f"No {path}: the data starts from the beginning, as in Caffe.")
+        return
+    try:
+        side = json.loads(path.read_bytes())
+        matches = side["iter"] == solver.iter
+        nets = [side["net"], *side["test_nets"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SnapshotError(
+            f"{path}: damaged ({error}). Delete it to resume from the beginning of the data."
+        ) from error
+    if not matches:
+        logger.warning(f"{path} belongs to iteration {side['iter']}; it is not used.")
+        return
+    for net, state in zip([solver.net, *solver.test_nets], nets, strict=False):
+        net.restore(state)
+    solver.losses.extend(side["losses"])
+
+

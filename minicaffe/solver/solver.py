@@ -1,0 +1,368 @@
+"""The solver: iterate, test, display, snapshot, as a SolverParameter says."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from minicaffe.backends import get_backend
+from minicaffe.blob import Blob
+from minicaffe.errors import Problems, SnapshotError, SolverError
+from minicaffe.log import logger
+from minicaffe.net import Net
+from minicaffe.net.net import mean_magnitude
+from minicaffe.ops.backend import Backend, Tensor
+from minicaffe.ops.update import SumOfSquares
+from minicaffe.schema import SolverSource, format_prototxt, read_solver
+from minicaffe.solver import lr_policy, snapshot
+from minicaffe.solver.nets import test_net_sources, train_net_source
+from minicaffe.solver.rules import Rule, find_rule
+from minicaffe.solver.signals import Action
+
+Callback = Callable[[], object]
+
+
+class Solver:
+    """Train a net.
+
+    Parameters
+    ----------
+    source : SolverSource, str or Path
+        The solver as read by `read_solver`, or the prototxt to read.
+    backend : Backend, optional
+        Where to run; by default a new one of the default kind.
+
+    Attributes
+    ----------
+    net : Net
+        The net being trained.
+    test_nets : list of Net
+        Share the parameters of `net`.
+    iter : int
+        Number of updates made.
+    history : list of Tensor
+        The rule's memory, in the order of a .solverstate file.
+    on_start, on_gradients_ready : list of callable
+        Called at the beginning of each iteration, and before each update.
+    poll : callable
+        Asked after each iteration what a signal wants; see `minicaffe.solver.signals`.
+
+    Raises
+    ------
+    SolverError
+        If settings are missing or contradict each other; holds all of them.
+    """
+
+    def __init__(self, source: SolverSource | str | Path, backend: Backend | None = None) -> None:
+        if not isinstance(source, SolverSource):
+            source = read_solver(source)
+        self.source = source
+        self.param: Any = source.param
+        logger.info(f"Initializing solver from parameters: \n{format_prototxt(self.param)}")
+        self.rule = self._check()
+        self.backend = backend or get_backend()
+        self.seed = self._seed()
+        self.iter = 0
+        self.losses: deque[float] = deque(maxlen=max(1, self.param.average_loss))
+        self.on_start: list[Callback] = []
+        self.on_gradients_ready: list[Callback] = []
+        self.poll: Callable[[], Action] = lambda: Action.NONE
+        self.stopped_early = False
+        self._snapshot_failed: SnapshotError | None = None
+        self._make_nets()
+        self._plan()
+        snapshot.check_prefix(self.snapshot_prefix, needed=self.param.snapshot > 0)
+        logger.info("Solver scaffolding done.")
+
+    def _check(self) -> Rule:
+        problems = Problems(SolverError)
+        where, param = self.source.path, self.param
+        for message in lr_policy.problems(param):
+            problems.add(f"{where}: {message}")
+        for field, fewest in (("iter_size", 1), ("average_loss", 1), ("max_iter", 0)):
+            if getattr(param, field) < fewest:
+                problems.add(
+                    f"{where}: {field} must be at least {fewest}, it is {getattr(param, field)}"
+                )
+        try:
+            rule = find_rule(param)
+        except SolverError as error:
+            problems.add(f"{where}: {error}")
+        problems.raise_if_any()
+        return rule
+
+    def _seed(self) -> int:
+        given = int(self.param.random_seed)
+        return given if given >= 0 else int.from_bytes(os.urandom(4), "little")
+
+    def _make_nets(self) -> None:
+        net_source, state = train_net_source(self.source)
+        self.net = Net(net_source, state, backend=self.backend, seed=self.seed)
+        self.test_nets: list[Net] = []
+        try:
+            for net_source, state in test_net_sources(self.source):
+                net = Net(net_source, state, backend=self.backend, seed=self.seed)
+                self.test_nets.append(net)
+                net.debug_info = bool(self.param.debug_info)
+                net.share_parameters_with(self.net)
+        except BaseException:
+            self.close()
+            raise
+
+    def _plan(self) -> None:
+        op = self.rule.op(self.param, self.param.regularization_type)
+        parameters = self.net.parameters
+        self.history: list[Tensor] = [
+            self.backend.tensor(p.blob.shape) for _ in range(self.rule.n_history) for p in parameters
+        ]
+        self._updates = []
+        for i, parameter in enumerate(parameters):
+            history = self.history[i :: len(parameters)]
+            blob = parameter.blob
+            kernel = self.backend.plan(op, blob.data, blob.diff, *history)
+            self._updates.append((parameter, kernel, history))
+        self._squares = [self.backend.plan(SumOfSquares(), p.blob.diff) for p in parameters]
+
+    @property
+    def snapshot_prefix(self) -> str:
+        """Path and beginning of the name of snapshots."""
+        prefix, own = str(self.param.snapshot_prefix), Path(self.source.path).with_suffix("")
+        if not prefix:
+            return str(own)
+        return str(Path(prefix) / own.name) if Path(prefix).is_dir() else prefix
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the current iteration, before lr_mult."""
+        return lr_policy.learning_rate(self.param, self.iter)
+
+    @property
+    def smoothed_loss(self) -> float:
+        """Mean loss of the last `average_loss` iterations."""
+        return sum(self.losses) / len(self.losses) if self.losses else float("nan")
+
+    def solve(self, resume: str | Path | None = None) -> None:
+        """Train until max_iter, or until a signal asks to stop.
+
+        Parameters
+        ----------
+        resume : str or Path, optional
+            A .solverstate file to go on from.
+
+        Raises
+        ------
+        SnapshotError
+            If the last snapshot could not be written.
+        """
+        logger.info(f"Solving {self.net.name}")
+        logger.info(f"Learning Rate Policy: {self.param.lr_policy}")
+        if resume is not None:
+            self.restore(resume)
+        self.step(self.param.max_iter - self.iter)
+        every = self.param.snapshot
+        if self.param.snapshot_after_train and (not every or self.iter % every or self._failed()):
+            self._snapshot_failed = None
+            self.snapshot()
+        if self._snapshot_failed:
+            raise self._snapshot_failed
+        if self.stopped_early:
+            logger.info("Optimization stopped early.")
+            return
+        if self.param.display and self.iter % self.param.display == 0:
+            self.net.forward()
+            self.losses.append(self.net.loss())
+            logger.info(f"Iteration {self.iter}, loss = {self.smoothed_loss:g}")
+        if self.param.test_interval and self.iter % self.param.test_interval == 0:
+            self.test_all()
+        logger.info("Optimization Done.")
+
+    def _failed(self) -> bool:
+        return self._snapshot_failed is not None
+
+    def step(self, n: int) -> None:
+        """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot."""
+        self.stopped_early = False
+        display = _Display(self)
+        end = self.iter + n
+        while self.iter < end:
+            self.net.clear_param_diffs()
+            interval = self.param.test_interval
+            if interval and self.iter % interval == 0 and (self.iter or self._tests_first()):
+                self.test_all()
+                if self.stopped_early:
+                    return
+            for call in self.on_start:
+                call()
+            shows = bool(self.param.display) and self.iter % self.param.display == 0
+            self.net.debug_info = shows and bool(self.param.debug_info)
+            self.losses.append(self._forward_backward())
+            if shows:
+                display.show()
+            for call in self.on_gradients_ready:
+                call()
+            if shows:
+                logger.info(f"Iteration {self.iter}, lr = {self.rate:g}")
+            self.apply_update()
+            self.iter += 1
+            if self._act_on_signals():
+                return
+
+    def _tests_first(self) -> bool:
+        return bool(self.param.test_initialization)
+
+    def _forward_backward(self) -> float:
+        loss = 0.0
+        for _ in range(self.param.iter_size):
+            self.net.forward()
+            loss += self.net.loss()
+            self.net.backward()
+        return loss / self.param.iter_size
+
+    def _act_on_signals(self) -> bool:
+        """Snapshot where due or asked for; return whether to stop."""
+        due = self.param.snapshot and self.iter % self.param.snapshot == 0
+        action = self.poll()
+        if due or action is Action.SNAPSHOT:
+            self._try_snapshot()
+        self.stopped_early = action is Action.STOP
+        return self.stopped_early
+
+    def _try_snapshot(self) -> None:
+        """Snapshot; a full disk does not end the training, whose weights would be lost."""
+        try:
+            self.snapshot()
+            self._snapshot_failed = None
+        except SnapshotError as error:
+            logger.error(f"{error}. Training goes on; the next snapshot is tried when it is due.")
+            self._snapshot_failed = error
+
+    def apply_update(self) -> None:
+        """Turn the gradients into updates and make them, as the solver's rule says."""
+        param = self.param
+        scale = self._clipping() / param.iter_size
+        rate = self.rate * self.rule.correction(param, self.iter + 1)
+        for parameter, kernel, history in self._updates:
+            blob = parameter.blob
+            kernel.step(
+                blob.data,
+                blob.diff,
+                history,
+                rate * parameter.lr_mult,
+                param.weight_decay * parameter.decay_mult,
+                scale,
+            )
+            if self.net.debug_info:
+                self._debug_update(parameter.layer.name, parameter.name or parameter.index, blob)
+        self._log_multistep()
+
+    def _clipping(self) -> float:
+        limit = self.param.clip_gradients
+        if limit < 0:
+            return 1.0
+        pairs = zip(self._squares, self.net.parameters, strict=True)
+        norm = sum(kernel.forward(p.blob.diff) for kernel, p in pairs) ** 0.5
+        if norm <= limit:
+            return 1.0
+        factor = float(limit / norm)
+        logger.info(
+            f"Gradient clipping: scaling down gradients (L2 norm {norm:g} > {limit:g}) "
+            f"by scale factor {factor:g}"
+        )
+        return factor
+
+    def _debug_update(self, layer: str, name: object, blob: Blob) -> None:
+        update = blob.diff.get()
+        before = blob.data.get() + update
+        logger.info(
+            f"    [Update] Layer {layer}, param {name} data: {mean_magnitude(before):g}; "
+            f"diff: {mean_magnitude(update):g}"
+        )
+
+    def _log_multistep(self) -> None:
+        if self.param.lr_policy == "multistep" and self.iter + 1 in self.param.stepvalue:
+            step = lr_policy.steps_reached(self.param, self.iter + 1)
+            logger.info(f"MultiStep Status: Iteration {self.iter + 1}, step = {step}")
+
+    def test_all(self) -> None:
+        """Score every test net."""
+        for index in range(len(self.test_nets)):
+            if not self.stopped_early:
+                self.test(index)
+
+    def test(self, index: int = 0) -> None:
+        """Score one test net over its test_iter batches, and log the means."""
+        logger.info(f"Iteration {self.iter}, Testing net (#{index})")
+        net = self.test_nets[index]
+        net.share_parameters_with(self.net)
+        iterations = self.param.test_iter[index]
+        totals: list[Any] = [0.0] * len(net.outputs)
+        loss = 0.0
+        for _ in range(iterations):
+            while (action := self.poll()) is not Action.NONE:
+                if action is Action.SNAPSHOT:
+                    self._try_snapshot()
+                else:
+                    self.stopped_early = True
+            if self.stopped_early:
+                logger.info("Test interrupted.")
+                return
+            net.forward()
+            loss += net.loss() if self.param.test_compute_loss else 0.0
+            totals = [t + b.data.get() for t, b in zip(totals, net.outputs, strict=True)]
+        if self.param.test_compute_loss:
+            logger.info(f"Test loss: {loss / iterations:g}")
+        means = [total / iterations for total in totals]
+        log_outputs("Test", net, means)
+
+    def restore(self, path: str | Path) -> None:
+        """Go on from a .solverstate file; its weights file is found beside it."""
+        snapshot.restore(self, path)
+
+    def snapshot(self) -> None:
+        """Write weights and solver state for the current iteration."""
+        snapshot.write(self)
+
+    def close(self) -> None:
+        """Give back files and threads."""
+        for net in (self.net, *self.test_nets):
+            net.close()
+
+
+class _Display:
+    """The lines of a display iteration, with the speed since the last one."""
+
+    def __init__(self, solver: Solver) -> None:
+        self.solver = solver
+        self.since, self.iteration = time.monotonic(), solver.iter
+
+    def show(self) -> None:
+        solver, now = self.solver, time.monotonic()
+        lapse = round(now - self.since, 3)
+        speed = (solver.iter - self.iteration) / (lapse or 1)
+        self.since, self.iteration = now, solver.iter
+        logger.info(
+            f"Iteration {solver.iter} ({speed:g} iter/s, {lapse:g}s/{solver.param.display} iters), "
+            f"loss = {solver.smoothed_loss:g}"
+        )
+        log_outputs("Train", solver.net, [blob.data.get() for blob in solver.net.outputs])
+
+
+def log_outputs(kind: str, net: Net, values: list[Any]) -> None:
+    """Log the outputs of a net, a line a number: ``    Test net output #0: accuracy = 0.9``."""
+    weights = {
+        blob.name: weight
+        for step in net.steps
+        for blob, weight in zip(step.top, step.loss_weights, strict=True)
+        if weight
+    }
+    number = 0
+    for blob, value in zip(net.outputs, values, strict=True):
+        weight = weights.get(blob.name)
+        for one in value.ravel():
+            loss = f" (* {weight:g} = {weight * one:g} loss)" if weight else ""
+            logger.info(f"    {kind} net output #{number}: {blob.name} = {one:g}{loss}")
+            number += 1

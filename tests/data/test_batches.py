@@ -1,0 +1,152 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from conftest import GOLDEN
+from google.protobuf import text_format
+
+from minicaffe.data.batches import DatabaseBatches
+from minicaffe.data.transformer import Transformer
+from minicaffe.errors import DataError
+from minicaffe.random import RandomStream
+from minicaffe.schema.minicaffe_pb2 import TEST, TRAIN, NetParameter, TransformationParameter
+
+PICTURES = [np.full((1, 4, 5), i, np.uint8) for i in range(10)]
+
+
+def batches(path, batch_size, text="", phase=TEST, backend="LMDB", rand_skip=0, seed=1):
+    transformer = Transformer(text_format.Parse(text, TransformationParameter()), phase)
+    stream = RandomStream(seed, "data")
+    return DatabaseBatches(path, backend, batch_size, transformer, stream, rand_skip)
+
+
+@pytest.fixture
+def database(make_database):
+    return make_database(PICTURES)
+
+
+@pytest.mark.parametrize(
+    "case", ["lmdb_scale", "lmdb_mean_file_crop", "leveldb_mean_value", "encoded_png"]
+)
+def test_batches_equal_those_of_caffe(golden_files, case):
+    with np.load(GOLDEN / "data" / f"{case}.npz") as golden:
+        text = str(golden["prototxt"]).replace("FILES", str(golden_files))
+        layer = text_format.Parse(text, NetParameter()).layer[0]
+        param = layer.data_param
+        source = DatabaseBatches(
+            param.source,
+            type(param).DB.Name(param.backend),
+            param.batch_size,
+            Transformer(layer.transform_param, TEST),
+            RandomStream(0, layer.name),
+        )
+        for i in range(int(golden["batches"])):
+            batch = source.next()
+            assert batch.data.dtype == batch.label.dtype == np.float32
+            assert batch.data.shape == source.shape
+            np.testing.assert_array_equal(batch.data, golden[f"batch.{i}.data"])
+            np.testing.assert_array_equal(batch.label, golden[f"batch.{i}.label"])
+        source.close()
+
+
+def test_batches_go_round_and_say_so(database, caplog_minicaffe):
+    source = batches(database, 4)
+    assert source.shape == (4, 1, 4, 5)
+    labels = [source.next().label.tolist() for _ in range(5)]
+    assert labels == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1], [2, 3, 4, 5], [6, 7, 8, 9]]
+    assert caplog_minicaffe.messages == [
+        f"Opened lmdb {database}",
+        *["Restarting data prefetching from start."] * 2,
+    ]
+    source.close()
+
+
+def test_keys(database):
+    source = batches(database, 3)
+    assert source.next().keys == [b"00000000", b"00000001", b"00000002"]
+    source.close()
+
+
+def test_a_restored_source_goes_on_as_if_nothing_had_happened(database):
+    text = "crop_size: 2 mirror: true"
+    source = batches(database, 4, text, TRAIN)
+    made = [source.next() for _ in range(6)]
+    again = batches(database, 4, text, TRAIN)
+    again.restore(json.loads(json.dumps(made[2].position)))
+    for batch in made[3:]:
+        repeated = again.next()
+        np.testing.assert_array_equal(repeated.data, batch.data)
+        np.testing.assert_array_equal(repeated.label, batch.label)
+        assert repeated.position == batch.position
+    assert made[2].position == {"key": "00000002", "records": 12, "step": 3}
+    source.close()
+    again.close()
+
+
+def test_keys_of_any_bytes_survive_the_position(tmp_path):
+    from minicaffe.data.datum import encode_datum
+    from minicaffe.data.db import create_database
+
+    path = str(tmp_path / "db")
+    with create_database(path, "LMDB") as new:
+        for key in (b"a", b"\xff\x00\xe9"):
+            new.put(key, encode_datum(PICTURES[0], 0))
+    source = batches(path, 1)
+    position = json.loads(json.dumps(source.next().position))
+    source.next()
+    source.restore(position)
+    assert source.next().keys == [b"\xff\x00\xe9"]
+    source.close()
+
+
+def test_rand_skip(database, caplog_minicaffe):
+    starts = set()
+    for seed in range(12):
+        source = batches(database, 1, rand_skip=3, seed=seed)
+        skipped = int(re.findall(r"Skipping first (\d) data points.", caplog_minicaffe.text)[-1])
+        assert source.next().label[0] == skipped
+        starts.add(skipped)
+        source.close()
+    assert starts == {0, 1, 2}
+
+
+def test_pictures_of_different_sizes(make_database):
+    path = make_database([np.zeros((1, 4, 5), np.uint8), np.zeros((1, 6, 5), np.uint8)])
+    source = batches(path, 2)
+    with pytest.raises(DataError) as caught:
+        source.next()
+    assert str(caught.value) == (
+        f"{path}, key '00000001': the picture is 1 x 6 x 5 (channels x rows x columns), but the "
+        "batch began with 1 x 4 x 5 (key '00000000'); a batch has one size. Use crop_size or "
+        "batch_size: 1, or convert with --resize_height and --resize_width."
+    )
+    source.close()
+    single = batches(path, 1)
+    assert [single.next().data.shape for _ in range(3)] == [
+        (1, 1, 4, 5),
+        (1, 1, 6, 5),
+        (1, 1, 4, 5),
+    ]
+    single.close()
+    cropped = batches(path, 2, "crop_size: 4")
+    assert cropped.next().data.shape == (2, 1, 4, 4)
+    cropped.close()
+
+
+def test_first_record_that_does_not_fit_the_transformation(database):
+    with pytest.raises(DataError, match=r"key '00000000': transform_param: crop_size 5 is larger"):
+        batches(database, 2, "crop_size: 5")
+
+
+def test_later_record_smaller_than_the_crop(make_database):
+    path = make_database([np.zeros((1, 4, 5), np.uint8), np.zeros((1, 3, 5), np.uint8)])
+    source = batches(path, 2, "crop_size: 4")
+    with pytest.raises(DataError, match=r"key '00000001': transform_param: crop_size 4 is larger"):
+        source.next()
+    source.close()
+
+
+def test_no_batch_size(database):
+    with pytest.raises(DataError, match="batch_size is 0; it must be 1 or more"):
+        batches(database, 0)

@@ -1,0 +1,320 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minicaffe.data import lmdb_engine
+from minicaffe.data.db import create_database, open_database
+from minicaffe.errors import DataError
+
+BACKENDS = ("LMDB", "LEVELDB")
+RECORDS = [(b"%08d" % i, bytes([i]) * (i + 1)) for i in range(20)]
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    return request.param
+
+
+@pytest.fixture
+def database(tmp_path, backend):
+    path = str(tmp_path / "db")
+    with create_database(path, backend) as new:
+        for key, value in reversed(RECORDS):
+            new.put(key, value)
+    return path
+
+
+def test_records_come_back_in_the_order_of_their_keys(database, backend):
+    with open_database(database, backend) as db:
+        assert list(db.items()) == RECORDS
+        assert len(db) == 20
+
+
+def test_a_cursor_goes_round(database, backend):
+    with open_database(database, backend) as db:
+        cursor = db.cursor()
+        assert (cursor.key, cursor.value) == RECORDS[0]
+        wraps = [cursor.advance() for _ in range(21)]
+        assert wraps == [False] * 19 + [True, False]
+        assert cursor.key == RECORDS[1][0]
+
+
+def test_seek(database, backend):
+    with open_database(database, backend) as db:
+        cursor = db.cursor()
+        cursor.seek(RECORDS[13][0])
+        assert cursor.value == RECORDS[13][1]
+        with pytest.raises(
+            DataError, match=r"db: no record with key '0000001x'; the database has cha"
+        ):
+            cursor.seek(b"0000001x")
+
+
+def test_two_users_in_one_process_share_the_database(database, backend):
+    link = f"{database}_link"
+    Path(link).symlink_to(database)
+    first, second = open_database(database, backend), open_database(link, backend.lower())
+    a, b = first.cursor(), second.cursor()
+    a.advance()
+    assert (a.key, b.key) == (RECORDS[1][0], RECORDS[0][0])
+    first.close()
+    first.close()
+    assert not b.advance()
+    second.close()
+    open_database(database, backend).close()
+
+
+def test_a_closed_database_says_so(database, backend):
+    db = open_database(database, backend)
+    db.close()
+    with pytest.raises(DataError, match="db: the database was closed"):
+        db.cursor()
+
+
+@pytest.mark.parametrize(
+    ("name", "backend", "first"),
+    [
+        ("db_resized_lmdb", "LMDB", b"00000000_a/img0.png"),
+        ("db_resized_leveldb", "LEVELDB", b"00000000_a/img0.png"),
+        ("db_encoded_png_leveldb", "LEVELDB", b"00000000_a/img0.png"),
+    ],
+)
+def test_databases_that_caffe_wrote(golden_files, name, backend, first):
+    with open_database(str(golden_files / name), backend) as db:
+        assert len(db) == 10
+        assert db.cursor().key == first
+
+
+def test_lmdb_on_read_only_media(golden_files):
+    folder = golden_files / "db_raw_lmdb"
+    (folder / "data.mdb").chmod(0o444)
+    folder.chmod(0o555)
+    with open_database(str(folder), "LMDB") as db:
+        assert len(db) == 10
+    assert [entry.name for entry in folder.iterdir()] == ["data.mdb"]
+    folder.chmod(0o755)
+
+
+def test_lmdb_outgrows_its_map(tmp_path, monkeypatch):
+    monkeypatch.setattr(lmdb_engine, "_FIRST_MAP_BYTES", 1 << 16)
+    path = str(tmp_path / "db")
+    with create_database(path, "LMDB") as new:
+        for i in range(1500):
+            new.put(b"%08d" % i, bytes(1000))
+    with open_database(path, "LMDB") as db:
+        assert len(db) == 1500
+
+
+def test_opened_is_logged_as_caffe_does(database, backend, caplog_minicaffe):
+    open_database(database, backend).close()
+    assert caplog_minicaffe.messages == [f"Opened {backend.lower()} {database}"]
+
+
+# --- what can be wrong with a path ---
+
+
+def test_no_such_database(tmp_path, monkeypatch, backend):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        open_database("examples/db", backend)
+    assert str(caught.value) == (
+        f"examples/db: no such database. The path is relative to the current directory, {tmp_path}."
+    )
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DataError, match=r"/nowhere/db: no such database. Check the path."):
+        open_database("/nowhere/db", backend)
+
+
+def test_the_other_backend(database, backend):
+    other = BACKENDS[1 - BACKENDS.index(backend)]
+    with pytest.raises(DataError) as caught:
+        open_database(database, other)
+    name = "an LMDB" if backend == "LMDB" else "a LevelDB"
+    default = " (the default of data_param)" if other == "LEVELDB" else ""
+    assert str(caught.value) == (
+        f"{database}: this is {name} database, but it was to be opened as {other}{default}. "
+        f"Write backend: {backend} in data_param, or --backend={backend.lower()} on a command line."
+    )
+
+
+def test_a_file_and_a_folder_without_database(tmp_path, backend):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="file: a file, but a database is a folder"):
+        open_database(str(tmp_path / "file"), backend)
+    with pytest.raises(DataError, match=f"this folder holds no {backend} database"):
+        open_database(str(tmp_path), backend)
+
+
+def test_unknown_backend(tmp_path):
+    with pytest.raises(DataError, match=r"backend lmbd: no such database. Did you mean LMDB\?"):
+        open_database(str(tmp_path), "lmbd")
+
+
+# --- damage ---
+
+
+def test_lmdb_cut_off(golden_files):
+    folder = golden_files / "db_raw_lmdb"
+    os.truncate(folder / "data.mdb", 100_000)
+    with pytest.raises(
+        DataError, match=r"data.mdb is cut off: it has 100000 bytes, its header says 172032"
+    ):
+        open_database(str(folder), "LMDB")
+
+
+@pytest.mark.parametrize("content", [b"", b"short", os.urandom(20000)])
+def test_lmdb_that_is_none(tmp_path, content):
+    (tmp_path / "data.mdb").write_bytes(content)
+    with pytest.raises(DataError, match=r"the LMDB is damaged: .*\. Copy or convert it again"):
+        open_database(str(tmp_path), "LMDB")
+
+
+@pytest.mark.parametrize("missing", ["CURRENT", "MANIFEST-000004", "000005.ldb"])
+def test_leveldb_with_a_file_missing(golden_files, missing):
+    folder = golden_files / "db_resized_leveldb"
+    (folder / missing).unlink()
+    with pytest.raises(DataError, match=r"db_resized_leveldb: the LevelDB is damaged: "):
+        open_database(str(folder), "LEVELDB")
+
+
+def test_leveldb_with_a_flipped_bit(golden_files):
+    table = golden_files / "db_resized_leveldb" / "000005.ldb"
+    content = bytearray(table.read_bytes())
+    content[1000] ^= 1
+    table.write_bytes(content)
+    with (
+        open_database(str(table.parent), "LEVELDB") as db,
+        pytest.raises(DataError, match="the LevelDB is damaged: "),
+    ):
+        list(db.items())
+
+
+def test_empty_database(tmp_path, backend):
+    path = str(tmp_path / "db")
+    with create_database(path, backend):
+        pass
+    with open_database(path, backend) as db, pytest.raises(DataError, match="database is empty"):
+        db.cursor()
+
+
+def test_leveldb_held_by_another_process(tmp_path):
+    path = str(tmp_path / "db")
+    with create_database(path, "LEVELDB") as new:
+        new.put(b"a", b"b")
+    program = f"import plyvel; db = plyvel.DB({path!r}); print('open', flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with other:
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(
+            DataError, match=r"another process has this LevelDB open.*backend: LMDB"
+        ):
+            open_database(path, "LEVELDB")
+        other.communicate(b"\n")
+    open_database(path, "LEVELDB").close()
+
+
+def test_no_plyvel(golden_files, monkeypatch):
+    monkeypatch.setitem(sys.modules, "plyvel", None)
+    with pytest.raises(
+        DataError, match=r"pip install plyvel; or convert the data to backend: LMDB"
+    ):
+        open_database(str(golden_files / "db_resized_leveldb"), "LEVELDB")
+    with (
+        pytest.raises(DataError, match="pip install plyvel"),
+        create_database(str(golden_files / "new"), "LEVELDB"),
+    ):
+        pass
+
+
+# --- writing ---
+
+
+def test_an_existing_database_is_refused(database, backend):
+    with (
+        pytest.raises(DataError, match=r"db: exists already; databases are never overwritten"),
+        create_database(database, backend),
+    ):
+        pass
+    with open_database(database, backend) as db:
+        assert len(db) == 20
+
+
+def test_no_folder_to_create_in(tmp_path, backend):
+    with (
+        pytest.raises(DataError, match=r"cannot be created: No such file or directory"),
+        create_database(str(tmp_path / "a" / "db"), backend),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_interrupted_conversion_leaves_nothing(tmp_path, backend, error):
+    (tmp_path / "other").mkdir()
+
+    def convert():
+        with create_database(str(tmp_path / "db"), backend) as new:
+            new.put(b"a", b"b")
+            raise error
+
+    with pytest.raises(error):
+        convert()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["other"]
+
+
+def test_a_killed_conversion_is_not_taken_for_a_database(tmp_path, backend):
+    (tmp_path / "db.partial").mkdir()
+    with (
+        pytest.raises(
+            DataError, match=r"db.partial: exists already; another conversion is writing"
+        ),
+        create_database(str(tmp_path / "db"), backend),
+    ):
+        pass
+
+
+FILL_THE_DISK = """
+import resource, sys
+from minicaffe.data.db import create_database
+from minicaffe.errors import DataError
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+try:
+    with create_database(sys.argv[1], sys.argv[2]) as new:
+        for i in range(4000):
+            new.put(b"%08d" % i, bytes(1000))
+except DataError as error:
+    print(error)
+"""
+
+
+def test_full_disk(tmp_path, backend):
+    # A limit on the size of files fails in the same calls as a full disk does.
+    (tmp_path / "other").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK, str(tmp_path / "db"), backend],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith(f"{tmp_path}/db: the L")
+    assert "cannot be written" in done.stdout
+    assert done.stdout.endswith("Is the disk full? What was written of it has been removed.\n")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["other"]
+
+
+def test_plyvel_reads_what_we_write(tmp_path):
+    plyvel = pytest.importorskip("plyvel")
+    path = str(tmp_path / "db")
+    with create_database(path, "LEVELDB") as new:
+        new.put(b"k", b"v")
+    copy = shutil.copytree(path, tmp_path / "copy")
+    db = plyvel.DB(str(Path(copy)))
+    assert list(db) == [(b"k", b"v")]
+    db.close()

@@ -1,0 +1,177 @@
+import os
+import subprocess
+import sys
+import threading
+import traceback
+
+import numpy as np
+import pytest
+from test_batches import PICTURES, batches
+
+from minicaffe.data import prefetch
+from minicaffe.data.batches import Batch
+from minicaffe.data.prefetch import Prefetcher
+from minicaffe.errors import DataError
+
+
+class Counter:
+    """A source that counts; `gate` opens the way for one batch each time it is released."""
+
+    shape = (1, 1, 1, 1)
+
+    def __init__(self, fail_at=None, gated=False):
+        self.count, self.fail_at, self.closed = 0, fail_at, False
+        self.gate = threading.Semaphore(0) if gated else None
+        self.asked = threading.Semaphore(0)
+
+    def next(self):
+        self.asked.release()
+        if self.gate:
+            self.gate.acquire()
+        if self.count == self.fail_at:
+            raise DataError("the source is at its end")
+        self.count += 1
+        value = np.full((1, 1, 1, 1), self.count, np.float32)
+        return Batch(value, value.reshape(1), None, self.position())
+
+    def position(self):
+        return {"count": self.count}
+
+    def restore(self, position):
+        self.count = position["count"]
+
+    def close(self):
+        self.closed = True
+
+
+def values(source, n):
+    return [int(source.next().label[0]) for _ in range(n)]
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name == "minicaffe-prefetch"]
+
+
+def test_same_batches_in_the_same_order():
+    source = Prefetcher(Counter(), depth=3)
+    assert source.shape == (1, 1, 1, 1)
+    assert values(source, 50) == list(range(1, 51))
+    assert source.waited_s > 0
+    source.close()
+    assert not threads()
+
+
+def test_it_reads_ahead_no_further_than_its_depth():
+    counter = Counter(gated=True)
+    source = Prefetcher(counter, depth=2)
+    counter.gate.release(3)
+    source.next()
+    counter.gate.release(10)
+    # One delivered, two waiting: the fourth may be made only when a place is free.
+    source.next()
+    source.close()
+    assert counter.count <= 4
+
+
+def test_nothing_is_read_before_the_first_batch_is_asked_for():
+    source = Prefetcher(Counter(), depth=2)
+    assert not threads()
+    source.close()
+
+
+def test_position_counts_what_was_delivered():
+    source = Prefetcher(Counter(), depth=4)
+    assert source.position() == {"count": 0}
+    values(source, 3)
+    assert source.position() == {"count": 3}
+    source.restore({"count": 1})
+    assert source.position() == {"count": 1}
+    assert values(source, 2) == [2, 3]
+    source.close()
+
+
+def test_an_error_comes_after_the_good_batches_with_its_traceback():
+    source = Prefetcher(Counter(fail_at=2), depth=4)
+    assert values(source, 2) == [1, 2]
+    for _ in range(2):
+        with pytest.raises(DataError, match="the source is at its end") as caught:
+            source.next()
+    frames = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert "_run" in frames
+    source.restore({"count": 0})
+    assert values(source, 1) == [1]
+    source.close()
+
+
+def test_close_closes_the_source_and_may_come_twice():
+    counter = Counter()
+    source = Prefetcher(counter, depth=1)
+    source.next()
+    source.close()
+    source.close()
+    assert counter.closed
+
+
+def test_close_does_not_wait_for_a_read_that_hangs(monkeypatch, caplog_minicaffe):
+    monkeypatch.setattr(prefetch, "_CLOSE_TIMEOUT_S", 0.05)
+    counter = Counter(gated=True)
+    source = Prefetcher(counter, depth=1)
+    counter.gate.release()
+    source.next()
+    counter.asked.acquire()
+    counter.asked.acquire()  # the second batch is being read now
+    source.close()
+    assert not counter.closed
+    assert "prefetching still waits for a read after 0.05 s" in caplog_minicaffe.text
+    counter.gate.release()
+    for thread in threads():
+        thread.join()
+
+
+def test_a_forgotten_prefetcher_ends_its_thread():
+    source = Prefetcher(Counter(), depth=1)
+    source.next()
+    (thread,) = threads()
+    del source
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_it_prefetches_a_database(make_database):
+    path = make_database(PICTURES)
+    plain, ahead = batches(path, 4), Prefetcher(batches(path, 4), depth=3)
+    for _ in range(6):
+        expected, batch = plain.next(), ahead.next()
+        np.testing.assert_array_equal(batch.data, expected.data)
+        assert ahead.position() == expected.position
+    plain.close()
+    ahead.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_after_a_fork_the_child_goes_on_by_itself(make_database):
+    path = make_database(PICTURES)
+    source = Prefetcher(batches(path, 2), depth=2)
+    source.next()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if source.next().label.tolist() == [2, 3] else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert source.next().label.tolist() == [2, 3]
+    source.close()
+
+
+def test_a_program_ends_with_the_thread_running(make_database):
+    program = (
+        "import sys\n"
+        "sys.path.insert(0, 'tests/data')\n"
+        "from test_prefetch import Prefetcher, batches\n"
+        f"source = Prefetcher(batches({make_database(PICTURES)!r}, 2), 2)\n"
+        "print(source.next().label.tolist())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[0.0, 1.0]\n"
+    assert done.stderr == ""

@@ -1,0 +1,208 @@
+"""Old forms become what Caffe's own upgrade tools made of them, and lines survive."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from minicaffe.errors import SchemaError
+from minicaffe.log import logger
+from minicaffe.schema import (
+    NetParameter,
+    SolverParameter,
+    format_prototxt,
+    net_is_current,
+    parse_net,
+    read_net,
+    read_net_binary,
+    read_prototxt,
+    read_solver,
+    upgrade_net,
+    upgrade_solver,
+)
+from minicaffe.schema.minicaffe_pb2 import V1LayerParameter
+from minicaffe.schema.upgrade import current_type
+
+LEGACY = Path(__file__).parents[1] / "golden" / "legacy"
+NETS = ("v0_net", "v1_net", "input_fields")
+
+
+@pytest.fixture
+def lines():
+    """Collect what is logged."""
+    found: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    yield found
+    logger.removeHandler(handler)
+
+
+def upgraded(name: str) -> str:
+    return (LEGACY / f"{name}.upgraded.prototxt").read_text()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_text_nets_equal_those_of_caffes_tool(name):
+    source = read_net(LEGACY / f"{name}.prototxt")
+    assert format_prototxt(source.param) == upgraded(name)
+    assert net_is_current(source.param)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_binary_nets_equal_those_of_caffes_tool(name, tmp_path):
+    old = read_prototxt(LEGACY / f"{name}.prototxt", NetParameter).message
+    (tmp_path / "net.caffemodel").write_bytes(old.SerializeToString())
+    source = read_net_binary(tmp_path / "net.caffemodel")
+    assert format_prototxt(source.param) == upgraded(name)
+    assert source.where(0) == str(tmp_path / "net.caffemodel")
+
+
+def test_solver_equals_that_of_caffes_tool(lines):
+    solver = read_prototxt(LEGACY / "solver_enum.prototxt", SolverParameter).message
+    upgrade_solver(solver, "s.prototxt")
+    assert format_prototxt(solver) == upgraded("solver_enum")
+    assert lines == [
+        "Attempting to upgrade input file specified using deprecated 'solver_type' field (enum): "
+        "s.prototxt",
+        "Successfully upgraded file specified using deprecated 'solver_type' field (enum) to "
+        "'type' field (string).",
+    ]
+
+
+def test_each_step_is_logged_as_caffe_does(lines):
+    path = LEGACY / "v1_net.prototxt"
+    read_net(path)
+    prefix = "Attempting to upgrade input file specified using deprecated"
+    assert lines == [
+        f"{prefix} transformation parameters: {path}",
+        "Successfully upgraded file specified using deprecated data transformation parameters.",
+        f"{prefix} V1LayerParameter: {path}",
+        "Successfully upgraded file specified using deprecated V1LayerParameter",
+    ]
+
+
+def test_lines_survive_the_upgrade():
+    v0 = read_net(LEGACY / "v0_net.prototxt")
+    assert v0.origin == [None, 1, 2, 3, 4, 5, 6, 7]  # an Input layer came, padding went
+    assert [v0.where(i).rpartition(":")[2] for i in (0, 1, 7)] == ["2", "4", "10"]
+    v1 = read_net(LEGACY / "v1_net.prototxt")
+    assert v1.where(0, "data_param.batch_size").endswith("v1_net.prototxt:4")
+    assert v1.where(2, "convolution_param.num_output").endswith("v1_net.prototxt:15")
+    assert v1.where(2, "convolution_param.pad").endswith("v1_net.prototxt:15")
+    assert v1.where().endswith("v1_net.prototxt")
+
+
+def test_where_of_a_current_net():
+    text = 'layer {\n  name: "a"\n  bottom: "x"\n  bottom: "y"\n}\ninput: "x"\n'
+    text += "input_shape { dim: 1 }\n"
+    source = parse_net(text, "net.prototxt")
+    assert source.origin == [None, 0]
+    assert source.where(1, "bottom", 1) == "net.prototxt:4"
+    assert source.where(0, "top") == "net.prototxt:6"
+
+
+def test_a_net_inside_a_solver_is_upgraded_and_keeps_its_lines(tmp_path):
+    path = tmp_path / "solver.prototxt"
+    path.write_text(
+        'snapshot_prefix: "snap"\nbase_lr: 0.1\nstepvalue: 1\nstepvalue: 2\n'
+        'test_net_param { name: "one" }\n'
+        'test_net_param {\n  layers { type: RELU\n    name: "r" }\n}\n'
+    )
+    solver = read_solver(path)
+    assert solver.where("stepvalue", 1) == f"{path}:4"
+    assert solver.where() == str(path)
+    net = solver.inline_net("test_net_param", 1)
+    assert net.param.layer[0].type == "ReLU"
+    assert net.where() == f"{path}:6"
+    assert net.where(0) == f"{path}:7"
+    assert net.where(0, "name") == f"{path}:8"
+
+
+def test_snapshots_are_named_after_the_solver_if_nothing_else_is_said(tmp_path, lines):
+    path = tmp_path / "quick_solver.prototxt"
+    path.write_text("max_iter: 1")
+    assert read_solver(path).param.snapshot_prefix == str(tmp_path / "quick_solver")
+    assert lines[-1].startswith("snapshot_prefix was not specified and is set to ")
+    path.write_text(f'snapshot_prefix: "{tmp_path}"')
+    assert read_solver(path).param.snapshot_prefix == str(tmp_path / "quick_solver")
+    assert lines[-1].startswith("snapshot_prefix was a directory and is replaced to ")
+
+
+def test_every_v1_type_has_the_name_of_a_layer():
+    names = {current_type(number) for number in V1LayerParameter.LayerType.values()}
+    assert {"Im2col", "HDF5Data", "SigmoidCrossEntropyLoss", "SoftmaxWithLoss", "LRN", ""} <= names
+    assert len(names) == len(V1LayerParameter.LayerType.values())
+    assert not any("_" in name for name in names)
+
+
+def test_v0_settings_of_every_kind_move_to_their_block(lines):
+    text = """
+    layers { layer { name: "d" type: "images" source: "l.txt" batchsize: 4 cropsize: 8 scale: 0.5
+             meanfile: "m" mirror: true shuffle_images: true new_height: 9 new_width: 9 } top: "d" }
+    layers { layer { name: "w" type: "window_data" det_fg_threshold: 0.6 det_crop_mode: "square" } }
+    layers { layer { name: "c" type: "concat" concat_dim: 0 } bottom: "d" top: "c" }
+    layers { layer { name: "i" type: "infogain_loss" source: "h" } bottom: "c" }
+    layers { layer { name: "o" type: "hdf5_output" hdf5_output_param { file_name: "o.h5" } } }
+    layers { layer { name: "r" type: "relu" num_output: 3 } bottom: "d" top: "d" }
+    """
+    layers = parse_net(text).param.layer
+    assert [layer.type for layer in layers] == [
+        "ImageData",
+        "WindowData",
+        "Concat",
+        "InfogainLoss",
+        "HDF5Output",
+        "ReLU",
+    ]
+    images = layers[0]
+    assert images.image_data_param.source == "l.txt"
+    assert images.image_data_param.shuffle
+    assert images.image_data_param.new_height == 9
+    assert images.transform_param.crop_size == 8
+    assert images.transform_param.mean_file == "m"
+    assert layers[1].window_data_param.crop_mode == "square"
+    assert layers[2].concat_param.concat_dim == 0
+    assert layers[3].infogain_loss_param.source == "h"
+    assert layers[4].hdf5_output_param.file_name == "o.h5"
+    assert "Unknown parameter num_output for layer type relu (<string>)" in lines
+
+
+def test_weights_survive_the_upgrade():
+    net = NetParameter()
+    old = net.layers.add(bottom=["x"], top=["y"])
+    old.layer.name, old.layer.type = "fc", "innerproduct"
+    old.layer.blobs.add(num=1, channels=1, height=2, width=1).data.extend([3, 4])
+    upgrade_net(net, "n")
+    assert list(net.layer[0].blobs[0].data) == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("layers { type: RELU } layer { }", "n: the net has 1 `layers` .* must have one kind"),
+        ('layers { layer { name: "a" type: "magic" } }', 'n: .* unknown V0 type "magic". Known: '),
+        (
+            'layers { layer { name: "p" type: "padding" pad: 1 } bottom: "a" top: "b" }'
+            'layers { layer { name: "r" type: "relu" } bottom: "b" top: "c" }',
+            'n: layer "r" .relu. reads from padding layer "p"; only conv and pool can pad',
+        ),
+        (
+            'layers { layer { name: "p" type: "padding" pad: 1 } bottom: "a" }',
+            'n: padding layer "p" has 1 bottoms and 0 tops; it must have one of each',
+        ),
+        ('input: "a" input: "b" input_dim: 1', "n: 2 input and 1 input_dim; .* four .* or 8"),
+        ('input: "a" input: "b" input_shape {}', "n: 2 input and 1 input_shape; .* one .* or 2"),
+    ],
+)
+def test_old_forms_without_meaning_are_refused(text, message):
+    with pytest.raises(SchemaError, match=message):
+        parse_net(text, "n")
+
+
+def test_both_kinds_of_solver_type_are_refused():
+    solver = SolverParameter(type="Adam", solver_type=SolverParameter.ADAM)
+    with pytest.raises(SchemaError, match=r"s: solver_type .* and type are both set"):
+        upgrade_solver(solver, "s")
