@@ -7,6 +7,7 @@ from minicaffe.layers import (  # noqa: F401 - importing a module registers its 
     accuracy,
     activations,
     convolution,
+    data,
     dropout,
     dummy_data,
     flatten,

@@ -2,8 +2,8 @@
 
     filter -> splits -> wiring -> layers (here) -> gradients -> parameters
 
-The fourth pass, here, makes the layers one by one: each is set up when the shapes of its bottoms are
-known. A layer that fails does not stop the others: every layer that does not depend on it is
+The fourth pass, here, makes the layers one by one: each is set up when the shapes of its bottoms
+are known. A layer that fails does not stop the others: every layer that does not depend on it is
 tried, and all problems are raised together.
 """
 
@@ -22,7 +22,7 @@ from minicaffe.net.parameters import Parameter, share_parameters
 from minicaffe.net.splits import insert_splits
 from minicaffe.net.wiring import Wire, Wiring, wire
 from minicaffe.ops.backend import Backend, Shape
-from minicaffe.schema import NetSource, Phase, format_prototxt
+from minicaffe.schema import TRAIN, NetSource, format_prototxt
 
 BYTES_PER_VALUE = 4
 
@@ -158,7 +158,7 @@ class _Maker:
             param.phase = self.state.phase
         context = LayerContext(
             where=link.node.where(self.source),
-            is_training=param.phase == Phase.Value("TRAIN"),
+            is_training=param.phase == TRAIN,
             backend=self.backend,
             seed=self.seed,
         )

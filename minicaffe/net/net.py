@@ -28,12 +28,9 @@ class Net:
     ----------
     source : NetSource, str or Path
         A net as read by `read_net`, or the prototxt to read.
-    phase : str
+    state : NetState or str
+        Phase, level and stages that include and exclude rules ask for; or the phase alone,
         "TRAIN" or "TEST".
-    level : int
-        Level that include and exclude rules may ask for.
-    stages : sequence of str
-        Stages that they may ask for.
     backend : Backend, optional
         Where to run; by default a new one of the default kind.
     seed : int, optional
@@ -50,18 +47,15 @@ class Net:
     def __init__(
         self,
         source: NetSource | str | Path,
-        phase: str,
+        state: NetState | str,
         *,
-        level: int = 0,
-        stages: Sequence[str] = (),
         backend: Backend | None = None,
         seed: int | None = None,
-        state: Any = None,
     ) -> None:
         if not isinstance(source, NetSource):
             source = read_net(source)
-        if state is None:
-            state = NetState(phase=phase, level=level, stage=stages)
+        if isinstance(state, str):
+            state = NetState(phase=state)
         self.source = source
         self.backend = backend or get_backend()
         self.seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
@@ -134,6 +128,15 @@ class Net:
                 if weight:
                     total += weight * float(blob.data.get().sum())
         return total
+
+    def loss_weights(self) -> dict[str, float]:
+        """Return the loss weight of each blob that is a loss, by name."""
+        return {
+            blob.name: weight
+            for step in self.steps
+            for blob, weight in zip(step.top, step.loss_weights, strict=True)
+            if weight
+        }
 
     def reshape(self) -> None:
         """Carry changed input shapes through to the outputs, without running the net."""

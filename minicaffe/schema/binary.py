@@ -32,7 +32,7 @@ M = TypeVar("M", bound=Message)
 # One layer's arrays for writing: index in the net, data, and diff where it is to be saved.
 LayerArrays = tuple[int, Sequence[npt.ArrayLike], Sequence[npt.ArrayLike] | None]
 
-HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LIMIT_BYTES = 2**31 - 1
 _LAYER, _HISTORY, _BLOBS = 100, 3, 7
 
@@ -134,14 +134,23 @@ def read_net_weights(path: str | Path) -> list[LayerBlobs]:
     SnapshotError
         The file is missing, cut off, or something else.
     """
-    data = read_file(path, SnapshotError)
-    if data.startswith(HDF5_SIGNATURE):
+    if _is_hdf5(path):
         from minicaffe.schema import hdf5  # h5py is slow to import
 
         return hdf5.read_net_weights(path)
+    data = read_file(path, SnapshotError)
     net = _decode(data, NetWeights, path, SnapshotError)
+    del data  # halves the memory that the largest nets need
     layers = [LayerBlobs(x.name, x.type, _arrays(x.blobs, x.name, path)) for x in net.layer]
     return [*(_old_layer(x, path) for x in net.layers), *layers]
+
+
+def _is_hdf5(path: str | Path) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+    except OSError:
+        return False  # reading it says what is wrong with it
 
 
 def _old_layer(layer: V1LayerWeights, path: str | Path) -> LayerBlobs:
@@ -229,11 +238,11 @@ def read_solver_state(path: str | Path) -> SolverStateFile:
     SnapshotError
         The file is missing, cut off, or something else.
     """
-    data = read_file(path, SnapshotError)
-    if data.startswith(HDF5_SIGNATURE):
+    if _is_hdf5(path):
         from minicaffe.schema import hdf5  # h5py is slow to import
 
         return hdf5.read_solver_state(path)
+    data = read_file(path, SnapshotError)
     state = _decode(data, SolverStateWeights, path, SnapshotError)
     if not state.HasField("iter"):
         raise SnapshotError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from minicaffe.schema.binary import read_binary
 from minicaffe.schema.minicaffe_pb2 import NetParameter, SolverParameter
@@ -15,8 +14,6 @@ from minicaffe.schema.upgrade import (
     upgrade_net,
     upgrade_solver,
 )
-
-InlineNet = Literal["net_param", "train_net_param", "test_net_param"]
 
 
 @dataclass(frozen=True)
@@ -97,8 +94,16 @@ class SolverSource:
             return self.path
         return self.parsed.where(*field.split("."), k)
 
-    def inline_net(self, field: InlineNet, k: int = 0) -> NetSource:
-        """Return a net that is written inside the solver, upgraded."""
+    def inline_net(self, field: str, k: int = 0) -> NetSource:
+        """Return a net that is written inside the solver, upgraded.
+
+        Parameters
+        ----------
+        field : str
+            "net_param", "train_net_param" or "test_net_param".
+        k : int
+            Which of the test_net_params.
+        """
         found = (
             self.param.test_net_param[k]
             if field == "test_net_param"

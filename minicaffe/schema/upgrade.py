@@ -83,6 +83,20 @@ def upgrade_net(net: NetParameter, path: str) -> Origin:
             f"{path}: the net has {len(net.layers)} `layers` (the old form) and {len(net.layer)} "
             "`layer` (the current one); it must have one kind. Write all of them as `layer`"
         )
+    origin = _upgrade_layers(net, path)
+    if net.input:
+        _attempt("input fields", path)
+        origin = _upgrade_inputs(net, path) + origin
+        logger.info("Successfully upgraded file specified using deprecated input fields.")
+    if statistics := _listed_statistics(net):
+        logger.info("Attempting to upgrade batch norm layers using deprecated params: %s", path)
+        _freeze(statistics)
+        logger.info("Successfully upgraded batch norm layers using deprecated params.")
+    return origin
+
+
+def _upgrade_layers(net: NetParameter, path: str) -> Origin:
+    """Turn `layers` of both old forms into `layer`."""
     origin: Origin = list(range(len(net.layers) or len(net.layer)))
     if any(layer.HasField("layer") for layer in net.layers):
         _attempt("V0LayerParameter", path)
@@ -99,14 +113,6 @@ def upgrade_net(net: NetParameter, path: str) -> Origin:
         net.layer.extend(_upgrade_v1(layer) for layer in net.layers)
         net.ClearField("layers")
         logger.info("Successfully upgraded file specified using deprecated V1LayerParameter")
-    if net.input:
-        _attempt("input fields", path)
-        origin = _upgrade_inputs(net, path) + origin
-        logger.info("Successfully upgraded file specified using deprecated input fields.")
-    if statistics := _listed_statistics(net):
-        logger.info("Attempting to upgrade batch norm layers using deprecated params: %s", path)
-        _freeze(statistics)
-        logger.info("Successfully upgraded batch norm layers using deprecated params.")
     return origin
 
 

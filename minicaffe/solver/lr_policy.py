@@ -64,8 +64,8 @@ def problems(param: Any) -> list[str]:
     if not param.HasField("base_lr"):
         return ["base_lr is missing; it is the learning rate to begin with"]
     if policy not in POLICIES:
-        found = f'lr_policy: "{policy}" is unknown' if policy else "lr_policy is missing"
-        return [f"{found}. {nearest(policy, POLICIES)}"]
+        what = f'lr_policy: "{policy}" is unknown' if policy else "lr_policy is missing"
+        return [f"{what}. {nearest(policy, POLICIES)}"]
     missing = [field for field in NEEDS.get(policy, ()) if not _is_given(param, field)]
     found = [f'lr_policy: "{policy}" needs {field}, which is missing' for field in missing]
     if policy == "step" and not missing and param.stepsize < 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 from minicaffe.errors import SolverError
 from minicaffe.log import logger
-from minicaffe.schema import NetSource, NetState, SolverSource, read_net
+from minicaffe.schema import TEST, TRAIN, NetSource, NetState, SolverSource, read_net
 
 Source = tuple[NetSource, Any]
 
@@ -32,7 +32,7 @@ def train_net_source(solver: SolverSource) -> Source:
     field = fields[0]
     if field.endswith("_param"):
         logger.info(f"Creating training net specified in {field.removesuffix('_net_param')}_param.")
-        source = solver.inner_net(field)
+        source = solver.inline_net(field)
     else:
         kind = "net" if field == "net" else "train_net"
         logger.info(f"Creating training net from {kind} file: {getattr(param, field)}")
@@ -40,7 +40,7 @@ def train_net_source(solver: SolverSource) -> Source:
     state = NetState(phase="TRAIN")
     state.MergeFrom(source.param.state)
     state.MergeFrom(param.train_state)
-    state.phase = 0
+    state.phase = TRAIN
     return source, state
 
 
@@ -68,12 +68,12 @@ def test_net_sources(solver: SolverSource) -> Iterator[Source]:
         is_file = isinstance(value, str)
         what = f"{field} file: {value}" if is_file else field
         logger.info(f"Creating test net (#{index}) specified by {what}")
-        source = _read(solver, value) if is_file else solver.inner_net(field, k or 0)
+        source = _read(solver, value) if is_file else solver.inline_net(field, k or 0)
         state = NetState(phase="TEST")
         state.MergeFrom(source.param.state)
         if len(param.test_state):
             state.MergeFrom(param.test_state[index])
-        state.phase = 1
+        state.phase = TEST
         yield source, state
 
 

@@ -43,7 +43,7 @@ class Rule:
 
 def _bias_correction(param: Any, n: int) -> float:
     """Undo that Adam's averages begin at zero (Kingma and Ba, 2015, section 3)."""
-    return math.sqrt(1 - param.momentum2**n) / (1 - param.momentum**n)
+    return float(math.sqrt(1 - param.momentum2**n) / (1 - param.momentum**n))
 
 
 RULES = {
@@ -62,9 +62,7 @@ RULES = {
         Rule(
             "Adam",
             2,
-            lambda p, r: Update(
-                "adam", r, momentum=p.momentum, decay2=p.momentum2, delta=p.delta
-            ),
+            lambda p, r: Update("adam", r, momentum=p.momentum, decay2=p.momentum2, delta=p.delta),
             correction=_bias_correction,
         ),
     )
@@ -83,7 +81,9 @@ def find_rule(param: Any) -> Rule:
         raise SolverError(f'unknown solver type "{param.type}". {nearest(param.type, RULES)}')
     rule = RULES[param.type]
     if param.momentum and not rule.uses_momentum:
-        raise SolverError(f"momentum: {param.momentum:g} cannot be used with {rule.type}; remove it")
+        raise SolverError(
+            f"momentum: {param.momentum:g} cannot be used with {rule.type}; remove it"
+        )
     if rule.type == "RMSProp" and not 0 <= param.rms_decay < 1:
         raise SolverError(f"rms_decay must be at least 0 and below 1, it is {param.rms_decay:g}")
     if param.regularization_type not in ("L1", "L2"):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import Problems, SnapshotError, SolverError
 from minicaffe.log import logger
-from minicaffe.net.weights import load_weights, save_net
+from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.schema import SolverStateFile, read_solver_state, write_solver_state
 from minicaffe.solver.lr_policy import steps_reached
 
@@ -74,7 +74,13 @@ def write(solver: Solver) -> None:
         current_step=steps_reached(param, solver.iter),
         history=[tensor.get() for tensor in solver.history],
     )
-    write_solver_state(state, contents)
+    with write_atomically(state) as file:
+        if as_hdf5:
+            from minicaffe.schema import hdf5  # h5py is slow to import
+
+            hdf5.write_solver_state(file, contents)
+        else:
+            write_solver_state(file, contents)
 
 
 def restore(solver: Solver, path: str | Path) -> None:
@@ -93,7 +99,7 @@ def restore(solver: Solver, path: str | Path) -> None:
         )
     state = read_solver_state(path)
     _check_history(solver, state, path)
-    load_weights(solver.net, _weights_of(state, path))
+    copy_trained_layers(solver.net, _weights_of(state, path))
     solver.iter = state.iter
     for tensor, values in zip(solver.history, state.history, strict=True):
         tensor.set(values.reshape(tensor.shape))
@@ -162,5 +168,3 @@ def _restore_side_state(solver: Solver, path: Path) -> None:
     for net, state in zip([solver.net, *solver.test_nets], nets, strict=False):
         net.restore(state)
     solver.losses.extend(side["losses"])
-
-

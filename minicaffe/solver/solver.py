@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -117,7 +118,9 @@ class Solver:
         op = self.rule.op(self.param, self.param.regularization_type)
         parameters = self.net.parameters
         self.history: list[Tensor] = [
-            self.backend.tensor(p.blob.shape) for _ in range(self.rule.n_history) for p in parameters
+            self.backend.tensor(p.blob.shape)
+            for _ in range(self.rule.n_history)
+            for p in parameters
         ]
         self._updates = []
         for i, parameter in enumerate(parameters):
@@ -130,10 +133,7 @@ class Solver:
     @property
     def snapshot_prefix(self) -> str:
         """Path and beginning of the name of snapshots."""
-        prefix, own = str(self.param.snapshot_prefix), Path(self.source.path).with_suffix("")
-        if not prefix:
-            return str(own)
-        return str(Path(prefix) / own.name) if Path(prefix).is_dir() else prefix
+        return str(self.param.snapshot_prefix)
 
     @property
     def rate(self) -> float:
@@ -220,7 +220,7 @@ class Solver:
             self.net.forward()
             loss += self.net.loss()
             self.net.backward()
-        return loss / self.param.iter_size
+        return loss / int(self.param.iter_size)
 
     def _act_on_signals(self) -> bool:
         """Snapshot where due or asked for; return whether to stop."""
@@ -260,14 +260,14 @@ class Solver:
         self._log_multistep()
 
     def _clipping(self) -> float:
-        limit = self.param.clip_gradients
+        limit = float(self.param.clip_gradients)
         if limit < 0:
             return 1.0
         pairs = zip(self._squares, self.net.parameters, strict=True)
-        norm = sum(kernel.forward(p.blob.diff) for kernel, p in pairs) ** 0.5
+        norm = math.sqrt(sum(float(kernel.forward(p.blob.diff)) for kernel, p in pairs))
         if norm <= limit:
             return 1.0
-        factor = float(limit / norm)
+        factor: float = limit / norm
         logger.info(
             f"Gradient clipping: scaling down gradients (L2 norm {norm:g} > {limit:g}) "
             f"by scale factor {factor:g}"
@@ -353,12 +353,7 @@ class _Display:
 
 def log_outputs(kind: str, net: Net, values: list[Any]) -> None:
     """Log the outputs of a net, a line a number: ``    Test net output #0: accuracy = 0.9``."""
-    weights = {
-        blob.name: weight
-        for step in net.steps
-        for blob, weight in zip(step.top, step.loss_weights, strict=True)
-        if weight
-    }
+    weights = net.loss_weights()
     number = 0
     for blob, value in zip(net.outputs, values, strict=True):
         weight = weights.get(blob.name)

@@ -1,0 +1,82 @@
+"""The live line under the log while training, on terminals only."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minicaffe.solver.solver import Solver
+
+REFRESH_S = 0.2
+
+
+class ProgressLine:
+    """Iterations, speed, time left, loss and rate; gone when the block ends, never in the log.
+
+    Parameters
+    ----------
+    solver : Solver
+        Whose progress to show.
+    """
+
+    def __init__(self, solver: Solver) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        self.solver = solver
+        self._text = Text
+        self._live = Live(
+            console=Console(stderr=True, soft_wrap=True), auto_refresh=False, transient=True
+        )
+        self._began, self._first = 0.0, 0
+        self._shown = 0.0
+
+    @classmethod
+    def of(cls, solver: Solver) -> AbstractContextManager[object]:
+        """Return a progress line if stderr is a terminal, else something that does nothing."""
+        return cls(solver) if sys.stderr.isatty() else nullcontext()
+
+    def __enter__(self) -> ProgressLine:
+        self._began, self._first = time.monotonic(), self.solver.iter
+        self.solver.on_gradients_ready.append(self._show)
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.solver.on_gradients_ready.remove(self._show)
+        self._live.stop()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self._shown >= REFRESH_S:
+            self._shown = now
+            self._live.update(self._text(self.line(now)), refresh=True)
+
+    def line(self, now: float) -> str:
+        """Return the line for a time of `time.monotonic`."""
+        solver = self.solver
+        last = solver.param.max_iter
+        speed = (solver.iter - self._first) / max(now - self._began, 1e-9)
+        left_s = (last - solver.iter) / speed if speed else 0.0
+        share = solver.iter / last if last else 1.0
+        bar = "█" * round(20 * share)
+        return (
+            f"{bar:░<20} {solver.iter}/{last}  {speed:.1f} it/s  ETA {_clock(left_s)}  "
+            f"loss {solver.smoothed_loss:.4g}  lr {solver.rate:.4g}"
+        )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

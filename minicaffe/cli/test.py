@@ -1,0 +1,79 @@
+r"""Score a net with given weights: run it in the TEST phase and average its outputs.
+
+Example:
+  minicaffe test --model=lenet_train_test.prototxt --weights=lenet_iter_10000.caffemodel \\
+      --iterations=100
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from minicaffe.cli import device
+from minicaffe.cli.state import add_state_arguments, apply_state
+from minicaffe.errors import UsageError
+from minicaffe.log import logger
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags."""
+    parser.add_argument("--model", default="", metavar="FILE", help="the net prototxt")
+    parser.add_argument(
+        "--weights", default="", metavar="FILES", help="weights; several separated by commas"
+    )
+    parser.add_argument(
+        "--iterations", type=int, default=50, help="number of batches to run (%(default)s)"
+    )
+    add_state_arguments(parser)
+    device.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    if not args.model:
+        raise UsageError("test needs a net: --model=FILE")
+    if not args.weights:
+        raise UsageError("test needs weights to score: --weights=FILE")
+    if args.iterations < 1:
+        raise UsageError(f"--iterations={args.iterations}: must be at least 1")
+    from minicaffe.net import Net
+    from minicaffe.net.weights import copy_trained_layers
+    from minicaffe.schema import TEST, NetState
+
+    backend = device.choose(args)
+    state = NetState(phase=TEST)
+    apply_state(args, state)
+    net = Net(args.model, state, backend=backend)
+    try:
+        copy_trained_layers(net, *filter(None, args.weights.split(",")))
+        logger.info(f"Running for {args.iterations} iterations.")
+        loss, totals = _score(net, args.iterations)
+    finally:
+        net.close()
+    logger.info(f"Loss: {loss / args.iterations:g}")
+    _log_means(net, [total / args.iterations for total in totals])
+    return 0
+
+
+def _score(net: Any, iterations: int) -> tuple[float, list[Any]]:
+    loss = 0.0
+    totals: list[Any] = [0.0] * len(net.outputs)
+    for batch in range(iterations):
+        net.forward()
+        loss += net.loss()
+        for index, blob in enumerate(net.outputs):
+            values = blob.data.get()
+            totals[index] = totals[index] + values
+            for value in values.ravel():
+                logger.info(f"Batch {batch}, {blob.name} = {value:g}")
+    return loss, totals
+
+
+def _log_means(net: Any, means: list[Any]) -> None:
+    weights = net.loss_weights()
+    for blob, mean in zip(net.outputs, means, strict=True):
+        weight = weights.get(blob.name, 0.0)
+        for value in mean.ravel():
+            loss = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
+            logger.info(f"{blob.name} = {value:g}{loss}")

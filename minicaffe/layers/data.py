@@ -1,0 +1,112 @@
+"""Data: batches from an LMDB or LevelDB database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicaffe.data.batches import Batch, BatchSource, DatabaseBatches
+from minicaffe.data.db import printable
+from minicaffe.data.prefetch import Prefetcher
+from minicaffe.data.transformer import Transformer
+from minicaffe.errors import DataError
+from minicaffe.layers.base import Blobs, Layer, LayerContext, State
+from minicaffe.layers.registry import register
+from minicaffe.log import logger
+from minicaffe.random import RandomStream
+
+
+class BatchLayer(Layer):
+    """Base of the layers that hand out prefetched batches: a subclass says where they come from."""
+
+    bottoms = 0
+    tops = (1, 2)
+    # How many batches wait; Data reads it from the prototxt.
+    prefetch = 4
+
+    def __init__(self, param: Any, context: LayerContext) -> None:
+        super().__init__(param, context)
+        self.random = RandomStream(context.seed, f"{self.name}/data")
+        self._batch: Batch | None = None
+        try:
+            phase = param.phase if param.HasField("phase") else (0 if context.is_training else 1)
+            transformer = Transformer(param.transform_param, phase)
+            self.source = Prefetcher(self.open(transformer), self.prefetch)
+        except DataError as error:
+            raise DataError(f"{self.where}: {error}") from error
+
+    def open(self, transformer: Transformer) -> BatchSource:
+        """Return the source of batches."""
+        raise NotImplementedError
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Give the tops the shape of the first batch."""
+        shape = self.source.shape
+        top[0].reshape(shape)
+        logger.info(f"output data size: {','.join(map(str, shape))}")
+        if len(top) > 1:
+            top[1].reshape(shape[:1])
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Keep the shapes: batches set them."""
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Hand out the next batch."""
+        try:
+            self._batch = batch = self.source.next()
+        except DataError as error:
+            raise DataError(f"{self.where}: {error}") from error
+        top[0].reshape(batch.data.shape)
+        top[0].data.set(batch.data)
+        if len(top) > 1:
+            top[1].reshape(batch.label.shape)
+            top[1].data.set(batch.label)
+
+    def state(self) -> State:
+        """Return the position after the last batch handed out, and the seed of its randomness."""
+        return {"seed": self.random.seed, "position": self.source.position()}
+
+    def restore(self, state: State) -> None:
+        """Go on from a position."""
+        self.random.seed = state["seed"]
+        self.source.restore(state["position"])
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self.source.close()
+
+
+@register("Data")
+class Data(BatchLayer):
+    """Read pictures and labels from a database, in the order of its keys, again and again.
+
+    Shapes: -> data (N, C, H, W)[, label (N,)]
+
+    Notes
+    -----
+    Batches are decoded and transformed ahead of time by a background thread. transform_param says
+    what is done to the pictures; rand_skip starts somewhere behind the first record.
+    """
+
+    param_field = "data_param"
+
+    def open(self, transformer: Transformer) -> BatchSource:
+        """Open the database."""
+        proto = self.settings
+        self.require(proto.source, "data_param { source } is missing: the folder of the database")
+        self.require(proto.batch_size > 0, "batch_size is missing or 0; it must be at least 1")
+        self.prefetch = int(proto.prefetch)
+        backend = type(proto).DB.Name(proto.backend)
+        return DatabaseBatches(
+            proto.source,
+            backend,
+            proto.batch_size,
+            transformer,
+            self.random,
+            rand_skip=proto.rand_skip,
+        )
+
+    def sample_name(self, item: int) -> str:
+        """Name the database and the key of a sample."""
+        if self._batch is None or self._batch.keys is None or item >= len(self._batch.keys):
+            return ""
+        return f"key {printable(self._batch.keys[item])} of {self.settings.source}"

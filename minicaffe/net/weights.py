@@ -1,0 +1,122 @@
+"""Weights of nets, to and from files: .caffemodel and .caffemodel.h5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from minicaffe.atomic_file import write_atomically
+from minicaffe.blob import Blob
+from minicaffe.errors import Problems, SnapshotError
+from minicaffe.layers import Layer
+from minicaffe.log import logger
+from minicaffe.net.net import Net
+from minicaffe.ops.backend import Shape
+from minicaffe.schema import LayerBlobs, read_net_weights, write_net_weights
+
+Floats = npt.NDArray[np.float32]
+
+
+def copy_trained_layers(net: Net, *paths: str | Path) -> None:
+    """Copy weights from files into the layers of the same names.
+
+    Layers that a file lacks keep what they have; layers that only the file has are named in the
+    log. Later files win. Nothing is copied unless everything fits.
+
+    Raises
+    ------
+    SnapshotError
+        If a file cannot be read, or weights do not fit; all that do not are listed.
+    """
+    problems = Problems(SnapshotError)
+    copies: list[tuple[Blob, Floats]] = []
+    layers = {layer.name: layer for layer in net.layers}
+    for path in paths:
+        for source in read_net_weights(path):
+            layer = layers.get(source.name)
+            if layer is None:
+                logger.info(f"Ignoring source layer {source.name}")
+                continue
+            message = _mismatch(layer, source)
+            if message:
+                problems.add(f"{path}: {message}")
+            else:
+                copies.extend(zip(layer.blobs, source.blobs, strict=False))
+    if problems.messages:
+        problems.add(
+            "To start a layer anew, rename it in the prototxt; its weights are then left out."
+        )
+    problems.raise_if_any()
+    for blob, values in copies:
+        blob.data.set(values.reshape(blob.shape))
+
+
+def _mismatch(layer: Layer, source: LayerBlobs) -> str:
+    """Say why the weights of a layer do not fit, or nothing."""
+    where = f'layer "{layer.name}" ({layer.type})'
+    if source.blobs and len(source.blobs) != len(layer.blobs):
+        return (
+            f"{where} has {len(layer.blobs)} parameters in the net and {len(source.blobs)} in "
+            "the file"
+        )
+    differing = [
+        f"parameter {i} is {blob.shape} in the net and {values.shape} in the file"
+        for i, (blob, values) in enumerate(zip(layer.blobs, source.blobs, strict=False))
+        if not same_shape(blob.shape, values.shape)
+    ]
+    return f"{where}: {'; '.join(differing)}" if differing else ""
+
+
+def same_shape(shape: Shape, stored: Sequence[int]) -> bool:
+    """Return whether shapes agree, leading ones aside.
+
+    Files from before N-D blobs hold every array with four axes: (1, 1, 500, 800) for (500, 800).
+    """
+    return _without_leading_ones(shape) == _without_leading_ones(tuple(stored))
+
+
+def _without_leading_ones(shape: Shape) -> Shape:
+    first = next((i for i, size in enumerate(shape) if size != 1), len(shape))
+    return shape[first:]
+
+
+def save_net(net: Net, path: str | Path, diffs: bool = False) -> None:
+    """Write a net with its weights; in HDF5 if the name ends in .h5. Replaces the file as a whole.
+
+    Parameters
+    ----------
+    net : Net
+        The net.
+    path : str or Path
+        The file.
+    diffs : bool
+        Whether to write the gradients too.
+
+    Raises
+    ------
+    SnapshotError
+        If the file cannot be written; an older one of that name is then as it was.
+    """
+    arrays = [
+        (
+            index,
+            [blob.data.get() for blob in layer.blobs],
+            [blob.diff.get() for blob in layer.blobs] if diffs else None,
+        )
+        for index, layer in enumerate(net.layers)
+        if layer.blobs
+    ]
+    param = type(net.param)()
+    param.CopyFrom(net.param)
+    del param.layer[:]
+    param.layer.extend(layer.param for layer in net.layers)
+    with write_atomically(path) as file:
+        if Path(path).suffix == ".h5":
+            from minicaffe.schema import hdf5  # h5py is slow to import
+
+            hdf5.write_net_weights(file, param, arrays)
+        else:
+            write_net_weights(file, param, arrays)

@@ -1,0 +1,282 @@
+"""Weights, solver state and means: Caffe's own files, old and foreign forms, damaged files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from minicaffe.errors import DataError, SchemaError, SnapshotError
+from minicaffe.schema import (
+    BlobProto,
+    NetParameter,
+    SolverState,
+    SolverStateFile,
+    binary,
+    hdf5,
+    net_weights_bytes,
+    read_binary,
+    read_blobproto,
+    read_net_binary,
+    read_net_weights,
+    read_solver_state,
+    write_blobproto,
+    write_net_weights,
+    write_solver_state,
+)
+from minicaffe.schema.minicaffe_pb2 import V1LayerParameter
+from minicaffe.schema.weights_pb2 import BlobWeights, NetWeights
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "schema"
+MODEL = GOLDEN / "adam_iter_10.caffemodel"
+STATE = GOLDEN / "adam_iter_10.solverstate"
+
+
+def twin(path: Path) -> Path:
+    """Return Caffe's HDF5 file of the same content."""
+    return path.with_name(path.name + ".h5")
+
+
+def varied(*shape: int) -> np.ndarray:
+    return np.arange(np.prod(shape), dtype=np.float32).reshape(shape) / 7
+
+
+def same(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
+    return len(left) == len(right) and all(
+        a.dtype == np.float32 and a.shape == np.shape(b) and np.array_equal(a, b)
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def read_bytes(content: bytes, tmp_path: Path):
+    (tmp_path / "net.caffemodel").write_bytes(content)
+    return read_net_weights(tmp_path / "net.caffemodel")
+
+
+def test_caffes_weights_are_read():
+    layers = read_net_weights(MODEL)
+    assert [(x.name, x.type) for x in layers] == [
+        ("data", "Input"),
+        ("conv", "Convolution"),
+        ("relu", "ReLU"),
+        ("pool", "Pooling"),
+        ("ip", "InnerProduct"),
+        ("loss", "SoftmaxWithLoss"),
+    ]
+    full = read_binary(MODEL, NetParameter)
+    for layer, expected in zip(layers, full.layer, strict=True):
+        arrays = [np.reshape(np.float32(b.data), tuple(b.shape.dim)) for b in expected.blobs]
+        assert same(layer.blobs, arrays)
+
+
+def test_caffes_hdf5_weights_are_read():
+    layers = {x.name: x.blobs for x in read_net_weights(twin(MODEL))}
+    assert list(layers) == ["conv", "ip"]
+    with h5py.File(twin(MODEL)) as file:
+        for name, blobs in layers.items():
+            assert same(blobs, [file[f"data/{name}/{index}"][()] for index in (0, 1)])
+
+
+def test_caffes_solver_states_are_read_in_both_formats():
+    state, other = read_solver_state(STATE), read_solver_state(twin(STATE))
+    assert (state.iter, state.current_step) == (other.iter, other.current_step) == (10, 0)
+    assert state.learned_net == "trajectory_iter_10.caffemodel"
+    assert other.learned_net == "trajectory_iter_10.caffemodel.h5"
+    full = read_binary(STATE, SolverState).history
+    assert same(state.history, [np.reshape(np.float32(b.data), tuple(b.shape.dim)) for b in full])
+    with h5py.File(twin(STATE)) as file:
+        assert same(other.history, [file[f"history/{index}"][()] for index in range(8)])
+
+
+def test_hdf5_files_have_the_layout_of_caffes(tmp_path):
+    def layout(path: Path) -> dict[str, str]:
+        found: dict[str, str] = {}
+        with h5py.File(path) as file:
+            file.visititems(lambda name, item: found.update({name: str(item).split(":")[-1]}))
+        return {name: text for name, text in found.items() if " members" not in text}
+
+    net = read_binary(MODEL, NetParameter)
+    weights = {x.name: x.blobs for x in read_net_weights(twin(MODEL))}
+    arrays = [(i, weights.get(layer.name, []), None) for i, layer in enumerate(net.layer)]
+    hdf5.write_net_weights(tmp_path / "w.h5", net, arrays)
+    assert layout(tmp_path / "w.h5") == layout(twin(MODEL))
+    hdf5.write_solver_state(tmp_path / "s.h5", read_solver_state(twin(STATE)))
+    assert layout(tmp_path / "s.h5") == layout(twin(STATE))
+
+
+def test_caffes_mean_is_read_and_written_byte_for_byte(tmp_path):
+    mean = read_blobproto(GOLDEN / "mean.binaryproto")
+    assert mean.shape == (1, 3, 28, 32)
+    write_blobproto(tmp_path / "mean.binaryproto", mean[0])
+    written = (tmp_path / "mean.binaryproto").read_bytes()
+    assert written == (GOLDEN / "mean.binaryproto").read_bytes()
+    with pytest.raises(DataError, match="at most four axes"):
+        write_blobproto(tmp_path / "x", np.zeros((1, 1, 1, 1, 1)))
+
+
+@pytest.fixture
+def net() -> NetParameter:
+    net = NetParameter(name="n")
+    for name in ("a/1x1", "silent", "b"):
+        net.layer.add(name=name, type="InnerProduct", bottom=["x"])
+    return net
+
+
+@pytest.mark.parametrize("diffs", [None, [varied(2, 3), varied(3) + 1]])
+def test_weights_are_written_as_the_full_schema_reads_them(net, diffs, tmp_path):
+    data = [varied(2, 3), varied(3)]
+    write_net_weights(tmp_path / "w", net, [(0, data, diffs), (2, [np.float64(0.5)], None)])
+    full = read_binary(tmp_path / "w", NetParameter)
+    assert full.name == "n"
+    assert [x.name for x in full.layer] == ["a/1x1", "silent", "b"]
+    assert list(full.layer[0].bottom) == ["x"]
+    assert list(full.layer[0].blobs[0].data) == list(data[0].ravel())
+    assert list(full.layer[0].blobs[0].shape.dim) == [2, 3]
+    saved = [list(blob.diff) for blob in full.layer[0].blobs]
+    assert saved == [list(d.ravel()) for d in diffs or (np.zeros(0), np.zeros(0))]
+    layers = read_net_weights(tmp_path / "w")
+    assert same(layers[0].blobs, data)
+    assert same(layers[2].blobs, [np.float32(0.5)])
+
+
+def test_large_arrays_get_lengths_of_several_bytes(net, tmp_path):
+    data = [varied(300, 100)]
+    file = io.BytesIO()
+    write_net_weights(file, net, [(1, data, None)])
+    assert file.getvalue() == net_weights_bytes(net, [(1, data, None)])
+    assert same(read_bytes(file.getvalue(), tmp_path)[1].blobs, data)
+
+
+def test_hdf5_weights_go_both_ways(net, tmp_path):
+    data, diffs = [varied(2, 3), varied(3)], [varied(2, 3) + 1, varied(3) + 1]
+    hdf5.write_net_weights(tmp_path / "w.h5", net, [(0, data, diffs)])
+    [layer] = read_net_weights(tmp_path / "w.h5")  # layers without weights have an empty group
+    assert layer.name == "a/1x1"
+    assert same(layer.blobs, data)
+
+
+@pytest.mark.parametrize("write", [write_solver_state, hdf5.write_solver_state])
+def test_solver_state_goes_both_ways(write, tmp_path):
+    state = SolverStateFile(7, "snap/lenet_iter_7.caffemodel", 2, [varied(2, 3), varied(4)])
+    write(tmp_path / "s", state)
+    back = read_solver_state(tmp_path / "s")
+    assert (back.iter, back.learned_net, back.current_step) == (7, state.learned_net, 2)
+    assert same(back.history, state.history)
+
+
+def test_v1_and_v0_weights_keep_their_four_axes(tmp_path):
+    net = NetParameter()
+    v1 = net.layers.add(name="conv", type=V1LayerParameter.CONVOLUTION)
+    v1.blobs.add(num=2, channels=1, height=1, width=3).data.extend(range(6))
+    v0 = net.layers.add()
+    v0.layer.name, v0.layer.type = "fc", "innerproduct"
+    v0.layer.blobs.add(num=1, channels=1, height=1, width=2).data.extend([5, 6])
+    conv, fc = read_bytes(net.SerializeToString(), tmp_path)
+    assert (conv.name, conv.type, fc.name, fc.type) == ("conv", "Convolution", "fc", "innerproduct")
+    assert same(conv.blobs, [np.arange(6, dtype=np.float32).reshape(2, 1, 1, 3)])
+    assert same(fc.blobs, [np.float32([[[[5, 6]]]])])
+
+
+def test_double_half_unpacked_and_shapeless_values_are_read(tmp_path):
+    net = NetWeights()
+    layer = net.layer.add(name="x")
+    values = varied(2, 3).astype(np.float16).astype(np.float32)
+    half, double = layer.blobs.add(), layer.blobs.add()
+    half.shape.dim.extend([2, 3])
+    half.raw_data_type, half.raw_data = BlobWeights.FLOAT16, values.astype("<f2").tobytes()
+    double.shape.dim.extend([2, 3])
+    double.double_data = values.astype("<f8").tobytes()
+    layer.blobs.add(data=values.ravel().tobytes())
+    unpacked = layer.blobs.add()
+    one_by_one = b"".join(b"\x2d" + v.tobytes() for v in values.ravel())  # field 5, four bytes
+    unpacked.MergeFromString(one_by_one)
+    unpacked.shape.dim.extend([2, 3])
+    empty = layer.blobs.add()
+    empty.shape.dim.extend([0, 3])
+    [read] = read_bytes(net.SerializeToString(), tmp_path)
+    flat = values.ravel()
+    assert same(read.blobs, [values, values, flat, values, np.zeros((0, 3), np.float32)])
+
+
+def test_what_forks_wrote_is_read_and_kept(tmp_path):
+    path = tmp_path / "fork.caffemodel"
+    # A layer with field 148 as a fork has it: Caffe's clip_param, but without the required max.
+    net = NetParameter()
+    net.layer.add(name="smooth").clip_param.min = 3
+    content = net.SerializePartialToString() + b"\xf2\x7f\x02hi"  # field 2046, unknown here
+    path.write_bytes(content)
+    assert read_net_binary(path).param.SerializePartialToString() == content
+    assert [x.name for x in read_net_weights(path)] == ["smooth"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty; it was probably cut off"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a git-lfs pointer.*git lfs pull"),
+        (b"\n<!DOCTYPE html>\n<html>", "a web page; the download went wrong"),
+        (b"\x1f\x8b\x08\x00", "a gzip archive; unpack it first"),
+        (b'# LeNet\nname: "LeNet"\n', "a prototxt .text.; give the binary file"),
+        (MODEL.read_bytes()[:-1], r"1,471 bytes that are not a whole \w+; .* cut off"),
+        (MODEL.read_bytes()[:700], r"700 bytes that are not a whole \w+; .* cut off"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_net_weights, read_solver_state])
+def test_a_file_that_is_something_else_says_what(read, content, message, tmp_path):
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(content)
+    with pytest.raises(SnapshotError, match=f"net.caffemodel: .*{message}"):
+        read(path)
+
+
+def test_each_reader_raises_its_own_kind_of_error(tmp_path):
+    path = tmp_path / "none"
+    for read, error in (
+        (read_net_weights, SnapshotError),
+        (read_solver_state, SnapshotError),
+        (read_blobproto, DataError),
+        (read_net_binary, SchemaError),
+    ):
+        with pytest.raises(error, match="none: no such file"):
+            read(path)
+
+
+def test_values_that_do_not_fit_the_shape_are_refused(tmp_path):
+    net = NetParameter()
+    blob = net.layer.add(name="ip").blobs.add()
+    blob.shape.dim.extend([2, 3])
+    blob.data.extend([1, 2])
+    with pytest.raises(SnapshotError, match=r'blob 0 of "ip": .*shape \(2, 3\) holds 2 values'):
+        read_bytes(net.SerializeToString(), tmp_path)
+    mean = BlobProto(num=1, channels=2, height=2, width=2, data=[1.0])
+    (tmp_path / "mean").write_bytes(mean.SerializeToString())
+    with pytest.raises(DataError, match=r"mean: a blob of shape \(1, 2, 2, 2\) holds 1 values"):
+        read_blobproto(tmp_path / "mean")
+
+
+def test_weights_given_as_solver_state_and_the_reverse_are_named(tmp_path):
+    with pytest.raises(SnapshotError, match=r"no solver state. .* --weights"):
+        read_solver_state(MODEL)
+    with pytest.raises(SnapshotError, match="has no current_step, history, iter"):
+        read_solver_state(twin(MODEL))
+    with pytest.raises(SnapshotError, match='weights are in a group "data"'):
+        read_net_weights(twin(STATE))
+
+
+def test_a_damaged_hdf5_file_is_named(tmp_path):
+    path = tmp_path / "net.caffemodel.h5"
+    path.write_bytes(twin(MODEL).read_bytes()[:3000])
+    with pytest.raises(SnapshotError, match=r"net\.caffemodel\.h5: cannot be read as HDF5"):
+        read_net_weights(path)
+
+
+def test_the_limit_of_the_format_is_told_before_it_is_met(net, monkeypatch, tmp_path):
+    monkeypatch.setattr(binary, "_LIMIT_BYTES", 1000)
+    with pytest.raises(SnapshotError, match="1,472 bytes; protobuf reads less than 2 GiB"):
+        read_net_weights(MODEL)
+    with pytest.raises(SnapshotError, match=r"less than 2 GiB\. Set snapshot_format: HDF5"):
+        write_net_weights(tmp_path / "w", net, [(0, [varied(300)], None)])
+    assert not (tmp_path / "w").exists()
