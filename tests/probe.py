@@ -11,8 +11,7 @@ from minicaffe.backends import BACKENDS, get_backend
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.net import Net
 from minicaffe.ops.backend import Backend
-from minicaffe.schema import NetParameter, NetSource
-from minicaffe.schema.text import parse_prototxt
+from minicaffe.schema import parse_net
 
 REFERENCE = "reference-float64"
 BACKEND_NAMES = (REFERENCE, *BACKENDS)
@@ -27,8 +26,7 @@ def make_backend(name: str) -> Backend:
 
 def net_from_text(text: str, phase: str = "TRAIN", **options) -> Net:
     """Build a net from prototxt text; its messages name the file net.prototxt."""
-    source = NetSource(parse_prototxt(text, NetParameter, "net.prototxt"))
-    return Net(source, phase, **{"seed": 1, **options})
+    return Net(parse_net(text, "net.prototxt"), phase, **{"seed": 1, **options})
 
 
 class Probe:
@@ -96,7 +94,8 @@ class Probe:
         # Tops may share memory with bottoms, so these are written last.
         for name, values in (inputs or self.inputs()).items():
             self.bottoms[name].data.set(values)
-        self.layer.restore(dict.fromkeys(self.layer.state(), 0))
+        streams = self.layer.state()
+        self.layer.restore({purpose: [seed, 0] for purpose, (seed, _) in streams.items()})
         self.step.forward()
         return {name: blob.data.get() for name, blob in self.tops.items()}
 

@@ -3,9 +3,9 @@ import re
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
 from google.protobuf import text_format
 
+from conftest import GOLDEN
 from minicaffe.data.batches import DatabaseBatches
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError

@@ -14,8 +14,9 @@ from tolerances import BY_DTYPE, DERIVATIVE, Tolerance, assert_close
 
 # Types that the suite cannot run, and where they are tested instead.
 ELSEWHERE = {
-    "Input": "computes nothing; every case here feeds its layer through Input",
+    "Data": "reads a database: tests/data",
     "DummyData": "has no bottoms and no gradient: test_dummy_data.py",
+    "Input": "computes nothing; every case here feeds its layer through Input",
 }
 
 ALL = [

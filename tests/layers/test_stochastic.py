@@ -30,9 +30,11 @@ def test_a_step_repeats_and_the_next_differs(layer_type, case, backend):
     second = probe.tops["y"].data.get()
     assert (first != second).any()
     np.testing.assert_array_equal(probe.forward()["y"], first)
+    after_one_step = probe.layer.state()
     resumed = Probe(layer_type, case, backend)
-    resumed.forward()
-    assert resumed.layer.state() == dict.fromkeys(resumed.layer.state(), 1)
+    for name, values in resumed.inputs().items():
+        resumed.bottoms[name].data.set(values)
+    resumed.layer.restore(after_one_step)
     resumed.step.forward()
     np.testing.assert_array_equal(resumed.tops["y"].data.get(), second)
 
