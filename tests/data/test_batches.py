@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
+from conftest import GOLDEN
 from minicaffe.data.batches import DatabaseBatches
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError
