@@ -6,18 +6,23 @@ Importing this package registers them all.
 from minicaffe.layers import (  # noqa: F401 - importing a module registers its types
     accuracy,
     activations,
+    concat,
     convolution,
     data,
+    crop,
     dropout,
     dummy_data,
     flatten,
     inner_product,
     input,
     pooling,
+    reshape,
     silence,
+    slice,
     softmax,
     softmax_loss,
     split,
+    tile,
 )
 from minicaffe.layers.base import Layer, LayerContext
 from minicaffe.layers.registry import LAYERS, layer_class, register

@@ -7,12 +7,15 @@ too. Other backends inherit from `ReferenceBackend` and override single kernels.
 from minicaffe.backends.reference import (  # noqa: F401 - importing a module registers its kernels
     accuracy,
     activation,
+    concat,
     conv,
+    crop,
     dropout,
     inner_product,
     layout,
     pool,
     softmax,
+    tile,
     update,
 )
 from minicaffe.backends.reference.backend import ReferenceBackend
