@@ -175,12 +175,12 @@ class Layer:
         index = len(self.blobs)
         blob = Blob(self.context.backend, f"{self.name}[{index}]", shape)
         if filler is not None:
-            self._fill(blob, index, filler)
+            self._fill_parameter(blob, index, filler)
         self.blobs.append(blob)
         self.param_needs_diff.append(True)
         return blob
 
-    def _fill(self, blob: Blob, index: int, filler: Any) -> None:
+    def _fill_parameter(self, blob: Blob, index: int, filler: Any) -> None:
         generator = RandomStream(self.context.seed, f"{self.name}/fill/{index}").generator()
         try:
             blob.data.set(fillers.fill(filler, blob.shape, generator))
