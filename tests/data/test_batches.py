@@ -13,7 +13,6 @@ from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TEST, TRAIN, NetParameter, TransformationParameter
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 PICTURES = [np.full((1, 4, 5), i, np.uint8) for i in range(10)]
 
 
