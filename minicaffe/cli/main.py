@@ -31,6 +31,10 @@ COMMANDS = {
     "upgrade_net_proto_text": "bring a net prototxt to the current form",
     "upgrade_net_proto_binary": "bring a .caffemodel to the current form",
     "upgrade_solver_proto_text": "bring a solver prototxt to the current form",
+    "parse_log": "turn a training log into tables",
+    "extract_seconds": "write the times of a training log",
+    "plot": "draw loss, accuracy and learning rate of trainings",
+    "plot_training_log": "draw one of Caffe's eight charts of training logs",
     "get": "fetch a data set: mnist, fashion-mnist, cifar10",
 }
 

@@ -17,7 +17,7 @@ def test_help_ends_with_an_example(command, capsys):
     assert done.value.code == 0
     text = capsys.readouterr().out
     assert f"usage: minicaffe {command}" in text
-    assert f"Example:\n  minicaffe {command}" in text
+    assert f"\n  minicaffe {command}" in text.partition("\nExample:")[2]
     assert importlib.import_module(f"minicaffe.cli.{command}").__doc__.splitlines()[0][-1] in ".:"
 
 
