@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-
-from probe import net_from_text
+import pytest
 
 from minicaffe.errors import NetError
+from probe import net_from_text
 
 INPUTS = """
 layer { name: "data" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
