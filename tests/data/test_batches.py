@@ -51,6 +51,7 @@ def test_batches_equal_those_of_caffe(golden_files, case):
 
 
 def test_batches_go_round_and_say_so(database, caplog_minicaffe):
+    caplog_minicaffe.clear()
     source = batches(database, 4)
     assert source.shape == (4, 1, 4, 5)
     labels = [source.next().label.tolist() for _ in range(5)]
