@@ -14,6 +14,7 @@ from minicaffe.layers import (  # noqa: F401 - importing a module registers its 
     inner_product,
     input,
     pooling,
+    python_layer,
     silence,
     softmax,
     softmax_loss,

@@ -27,10 +27,11 @@ class Flatten(Layer):
         joined = math.prod(shape[first : last + 1])
         top[0].reshape((*shape[:first], joined, *shape[last + 1 :]))
         top[0].share_data(bottom[0])
-        top[0].share_diff(bottom[0])
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Do nothing: the memory is shared."""
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """Do nothing: the memory is shared."""
+        """Let the bottom have the top's gradient: the same memory."""
+        if propagate_down[0]:
+            bottom[0].share_diff(top[0])

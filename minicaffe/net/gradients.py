@@ -63,7 +63,8 @@ def _want(wire: Wire, layer: Layer, needed: list[bool], gradients: Gradients) ->
     bottoms = list(param.propagate_down) or [needed[blob] for blob in wire.bottoms]
     learning = [_rate(param, i) != 0 for i in range(len(layer.blobs))]
     layer.param_needs_diff = learning
-    runs = any(bottoms) or any(learning)
+    # propagate_down alone makes no layer run: something behind it must want the gradient.
+    runs = any(needed[blob] for blob in wire.bottoms) or any(learning)
     for blob in wire.tops:
         needed[blob] = runs
     gradients.bottoms.append(bottoms)
