@@ -55,7 +55,7 @@ class DataError(MinicaffeError):
 
 
 class LabelError(DataError):
-    """A label is outside the range of the classes.
+    """A label is outside the range of the classes, or the number of a row outside a table.
 
     Parameters
     ----------
@@ -65,13 +65,17 @@ class LabelError(DataError):
         The label found.
     n_classes : int
         Labels must be integers in 0 .. n_classes - 1.
+    noun, target : str
+        What the value is, and what it should have named.
     """
 
-    def __init__(self, item: int, value: float, n_classes: int) -> None:
+    def __init__(
+        self, item: int, value: float, n_classes: int, noun: str = "label", target: str = "class"
+    ) -> None:
         self.item, self.value, self.n_classes = item, value, n_classes
         super().__init__(
-            f"label {value:g} of sample {item} in the batch is not a class; "
-            f"labels must be whole numbers from 0 to {n_classes - 1}"
+            f"{noun} {value:g} of sample {item} in the batch is not a {target}; "
+            f"{noun}s must be whole numbers from 0 to {n_classes - 1}"
         )
 
 

@@ -90,7 +90,7 @@ def _bilinear(param: Any, shape: Shape, generator: np.random.Generator) -> Float
     if len(shape) != 4 or shape[2] != shape[3]:
         raise NetError(f"bilinear filler: the parameter must be (F, C, k, k), it is {shape}")
     factor = math.ceil(shape[3] / 2)
-    center = (2 * factor - 1 - factor % 2) / (2 * factor)
+    center = (shape[3] - 1) / (2 * factor)
     line = 1 - np.abs(np.arange(shape[3]) / factor - center)
     values = np.empty(shape, np.float32)
     values[...] = np.outer(line, line)

@@ -167,23 +167,20 @@ class DatabaseBatches:
         if self._cursor.advance():
             logger.info("Restarting data prefetching from start.")
 
-    def _where(self) -> str:
-        return f"{self._database.path}, key {printable(self._cursor.key)}"
-
     def _decode(self) -> tuple[Picture, int]:
-        return decode_datum(self._cursor.value, self._transformer.color, self._where())
+        return decode_datum(self._cursor.value, self._transformer.color, self._cursor)
 
     def _output_shape(self, picture: Picture) -> tuple[int, int, int]:
         try:
             return self._transformer.output_shape(picture.shape)
         except DataError as error:
-            raise DataError(f"{self._where()}: {error}") from error
+            raise DataError(f"{self._cursor}: {error}") from error
 
     def _check_same_size(self, key: bytes, first: Picture, picture: Picture) -> None:
         if self._output_shape(picture) != self._output_shape(first):
             shapes = [" x ".join(map(str, p.shape)) for p in (picture, first)]
             raise DataError(
-                f"{self._where()}: the picture is {shapes[0]} (channels x rows x columns), but the "
+                f"{self._cursor}: the picture is {shapes[0]} (channels x rows x columns), but the "
                 f"batch began with {shapes[1]} (key {printable(key)}); a batch has one size. Use "
                 "crop_size or batch_size: 1, or convert with --resize_height and --resize_width."
             )

@@ -43,8 +43,8 @@ def encoded_datum(content: bytes, label: int) -> bytes:
     return Datum(data=content, label=label, encoded=True).SerializeToString()
 
 
-def parse_datum(value: bytes, where: str) -> Datum:
-    """Parse a record; `where` names database and key in the error."""
+def parse_datum(value: bytes, where: object) -> Datum:
+    """Parse a record; the ``str`` of `where` names database and key in the error."""
     try:
         return Datum.FromString(value)
     except DecodeError as error:
@@ -54,7 +54,7 @@ def parse_datum(value: bytes, where: str) -> Datum:
         ) from error
 
 
-def decode_datum(value: bytes, color: bool | None, where: str) -> tuple[Picture, int]:
+def decode_datum(value: bytes, color: bool | None, where: object) -> tuple[Picture, int]:
     """Return picture and label of a record.
 
     Parameters
@@ -64,8 +64,8 @@ def decode_datum(value: bytes, color: bool | None, where: str) -> tuple[Picture,
     color : bool or None
         For encoded pictures: True converts to blue-green-red, False to grey, None keeps what the
         file has. Raw pictures stay as they are.
-    where : str
-        Database and key, for errors.
+    where : object
+        Its ``str`` names database and key in errors.
 
     Returns
     -------
@@ -87,8 +87,9 @@ def decode_datum(value: bytes, color: bool | None, where: str) -> tuple[Picture,
         return decode_image(datum.data, color, where), datum.label
     shape = datum.channels, datum.height, datum.width
     picture: Picture
-    if datum.data:
-        picture = np.frombuffer(datum.data, dtype=np.uint8)
+    data = datum.data  # every access makes a copy
+    if data:
+        picture = np.frombuffer(data, dtype=np.uint8)
     else:
         picture = np.array(datum.float_data, dtype=np.float32)
     if not picture.size or picture.size != shape[0] * shape[1] * shape[2]:
@@ -96,7 +97,7 @@ def decode_datum(value: bytes, color: bool | None, where: str) -> tuple[Picture,
     return picture.reshape(shape), datum.label
 
 
-def _wrong_size(datum: Datum, found: int, where: str) -> str:
+def _wrong_size(datum: Datum, found: int, where: object) -> str:
     expected = datum.channels * datum.height * datum.width
     if datum.data[:3] == b"\xff\xd8\xff" or datum.data[:4] == b"\x89PNG":
         fix = "The bytes are a JPEG or PNG file: its writer forgot encoded: true."

@@ -92,6 +92,10 @@ class Cursor:
         self.key, self.value = self._position.item()
         return wrapped
 
+    def __str__(self) -> str:
+        """Return database and key, for messages."""
+        return f"{self._path}, key {printable(self.key)}"
+
     def seek(self, key: bytes) -> None:
         """Go to the record `key`.
 
@@ -252,6 +256,7 @@ def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
             if backend == "LMDB"
             else leveldb_engine.LevelDbWriter(partial, path)
         )
+        logger.info("Opened %s %s", backend.lower(), path)
         try:
             database = NewDatabase(writer)
             yield database

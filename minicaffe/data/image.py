@@ -42,7 +42,7 @@ def read_image(path: str | Path, color: bool = True, height: int = 0, width: int
     return resize(image, height, width) if height and width else image
 
 
-def decode_image(content: bytes, color: bool | None, where: str) -> Pixels:
+def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
     """Decode the content of a picture file.
 
     Parameters
@@ -52,8 +52,8 @@ def decode_image(content: bytes, color: bool | None, where: str) -> Pixels:
     color : bool or None
         True: blue, green, red. False: grey. None: 1, 3 or, with transparency, 4 channels as the
         file has them, not turned by EXIF (as OpenCV's IMREAD_UNCHANGED).
-    where : str
-        File, or database and key, for errors.
+    where : object
+        Its ``str`` names file, or database and key, in errors.
 
     Returns
     -------

@@ -102,9 +102,12 @@ class LevelDbPosition:
 
     def next(self) -> bool:
         """Go to the next record; False after the last."""
-        with _explained(self._path):
+        try:  # once a record: entering _explained first would cost more than the step
             self._iterator.next()
             return bool(self._iterator.valid())
+        except Exception:
+            with _explained(self._path):
+                raise
 
     def item(self) -> tuple[bytes, bytes]:
         """Return key and value of the record."""

@@ -91,7 +91,7 @@ class LmdbPosition:
 
     def item(self) -> tuple[bytes, bytes]:
         """Return key and value of the record."""
-        return cast(tuple[bytes, bytes], self._cursor.item())
+        return cast("tuple[bytes, bytes]", self._cursor.item())
 
 
 class LmdbWriter:

@@ -8,16 +8,15 @@ alike).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from minicaffe.data.datum import Picture
 from minicaffe.errors import DataError
-from minicaffe.schema.minicaffe_pb2 import TRAIN, BlobProto, TransformationParameter
+from minicaffe.schema.binary import read_blobproto
+from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
 
 Floats = NDArray[np.float32]
 
@@ -190,29 +189,20 @@ def read_mean(path: str) -> Floats:
     Raises
     ------
     DataError
-        If the file is missing or is no BlobProto with one picture.
+        If the file is missing or does not hold one picture.
     """
     try:
-        blob = BlobProto.FromString(Path(path).read_bytes())
-    except OSError as error:
+        mean = read_blobproto(path)
+    except DataError as error:
+        raise DataError(f"mean_file {error}. Make one with compute_image_mean.") from error
+    if mean.ndim == 4 and mean.shape[0] == 1:
+        mean = mean[0]
+    if mean.ndim != 3 or not mean.size:
         raise DataError(
-            f"mean_file {path}: cannot be read: {error.strerror}. Make it with compute_image_mean; "
-            f"the path is relative to the current directory, {Path.cwd()}."
-        ) from error
-    except DecodeError as error:
-        raise DataError(
-            f"mean_file {path}: not a BlobProto (.binaryproto). Make it with compute_image_mean."
-        ) from error
-    shape = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
-    values = np.array(blob.data or blob.double_data, dtype=np.float32)
-    if len(shape) == 4 and shape[0] == 1:
-        shape = shape[1:]
-    if len(shape) != 3 or not values.size or values.size != np.prod(shape):
-        raise DataError(
-            f"mean_file {path}: holds {values.size} values of shape {_times(shape)}; a mean is one "
-            "picture, channels x rows x columns. Make it with compute_image_mean."
+            f"mean_file {path}: its shape is {_times(mean.shape)}; a mean is one picture, channels "
+            "x rows x columns. Make one with compute_image_mean."
         )
-    return values.reshape(shape)
+    return mean
 
 
 def _cut(picture: Picture, window: _Window, shape: tuple[int, int, int]) -> Picture:

@@ -72,8 +72,9 @@ class Layer:
     automatic_tops: ClassVar[int] = 0
     # Loss weight of the first top where the prototxt says nothing.
     loss_weight: ClassVar[float] = 0.0
-    # Bottoms that never get a gradient, even under force_backward (labels).
-    without_gradient: ClassVar[tuple[int, ...]] = ()
+    # Bottoms that never get a gradient, even under force_backward (labels). Set it on the instance
+    # where it depends on how many bottoms there are.
+    without_gradient: tuple[int, ...] = ()
 
     def __init__(self, param: Any, context: LayerContext) -> None:
         self.param = param
@@ -150,6 +151,15 @@ class Layer:
         """Raise a ShapeError that begins with where this layer stands, unless `ok`."""
         self.require(ok, message, ShapeError)
 
+    def refuse_gradient(self, propagate_down: Sequence[bool]) -> None:
+        """Raise a NetError if a gradient is asked for a bottom that has none."""
+        for k in self.without_gradient:
+            if k < len(propagate_down) and propagate_down[k]:
+                raise NetError(
+                    f'{self.where}: bottom "{self.param.bottom[k]}" has no gradient here. Set '
+                    "propagate_down: false for it; true, or nothing, for the others."
+                )
+
     def plan(self, op: Op, *tensors: Tensor) -> Any:
         """Return the backend's kernel for `op`."""
         return self.context.backend.plan(op, *tensors)
@@ -160,18 +170,22 @@ class Layer:
             self._streams[purpose] = RandomStream(self.context.seed, f"{self.name}/{purpose}")
         return self._streams[purpose]
 
-    def add_parameter(self, shape: Shape, filler: Any) -> Blob:
-        """Create the next parameter and fill it as a FillerParameter says."""
+    def add_parameter(self, shape: Shape, filler: Any = None) -> Blob:
+        """Create the next parameter and fill it as a FillerParameter says, or with zeros."""
         index = len(self.blobs)
         blob = Blob(self.context.backend, f"{self.name}[{index}]", shape)
-        generator = RandomStream(self.context.seed, f"{self.name}/fill/{index}").generator()
-        try:
-            blob.data.set(fillers.fill(filler, shape, generator))
-        except NetError as error:
-            raise NetError(f"{self.where}: parameter {index}: {error}") from error
+        if filler is not None:
+            self._fill_parameter(blob, index, filler)
         self.blobs.append(blob)
         self.param_needs_diff.append(True)
         return blob
+
+    def _fill_parameter(self, blob: Blob, index: int, filler: Any) -> None:
+        generator = RandomStream(self.context.seed, f"{self.name}/fill/{index}").generator()
+        try:
+            blob.data.set(fillers.fill(filler, blob.shape, generator))
+        except NetError as error:
+            raise NetError(f"{self.where}: parameter {index}: {error}") from error
 
     def axis(self, axis: int, blob: Blob, field: str = "axis") -> int:
         """Return `axis` of `blob` counted from the front; negative ones count from the end."""

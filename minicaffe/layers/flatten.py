@@ -32,6 +32,6 @@ class Flatten(Layer):
         """Do nothing: the memory is shared."""
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """Let the bottom have the top's gradient: the same memory."""
+        """Share the top's diff, not before: without a backward pass the bottom's is its own."""
         if propagate_down[0]:
             bottom[0].share_diff(top[0])

@@ -1,7 +1,8 @@
 """Fifth pass: which layers and blobs take part in the backward pass.
 
-A gradient is computed where two things hold: something behind it wants it (a parameter that learns,
-or force_backward), and a loss in front of it depends on it.
+A gradient is computed where two things hold: something behind it wants it (a parameter that
+learns), and a loss in front of it depends on it. propagate_down narrows or widens what a layer that
+runs computes; force_backward makes every layer run.
 """
 
 from __future__ import annotations
@@ -60,11 +61,12 @@ def plan_gradients(
 
 def _want(wire: Wire, layer: Layer, needed: list[bool], gradients: Gradients) -> None:
     param = wire.node.param
-    bottoms = list(param.propagate_down) or [needed[blob] for blob in wire.bottoms]
     learning = [_rate(param, i) != 0 for i in range(len(layer.blobs))]
     layer.param_needs_diff = learning
-    # propagate_down alone makes no layer run: something behind it must want the gradient.
-    runs = any(needed[blob] for blob in wire.bottoms) or any(learning)
+    wanted = [needed[blob] for blob in wire.bottoms]
+    # propagate_down: true does not make a layer run that nothing behind it needs: as in Caffe.
+    runs = any(wanted) or any(learning)
+    bottoms = list(param.propagate_down) or wanted
     for blob in wire.tops:
         needed[blob] = runs
     gradients.bottoms.append(bottoms)
@@ -85,10 +87,10 @@ def _drop_what_no_loss_needs(
         tops = list(zip(wire.tops, loss_weights[i], strict=True))
         contributes = any(weight or blob in under_loss for blob, weight in tops)
         skipped = all(blob in without for blob in wire.tops)
+        if gradients.layers[i] and skipped:
+            gradients.bottoms[i] = [False] * len(wire.bottoms)
         if not contributes or skipped:
             gradients.layers[i] = False
-            if skipped:
-                gradients.bottoms[i] = [False] * len(wire.bottoms)
         verb = "needs" if gradients.layers[i] else "does not need"
         logger.info(f"{layers[i].name} {verb} backward computation.")
         for k, blob in enumerate(wire.bottoms):
@@ -102,7 +104,8 @@ def _drop_what_no_loss_needs(
 
 def _force(layers: list[Layer], gradients: Gradients) -> None:
     for i, layer in enumerate(layers):
-        gradients.layers[i] = True
+        # Data layers have no gradient to compute, and no code for it.
+        gradients.layers[i] = bool(gradients.bottoms[i] or layer.blobs)
         gradients.bottoms[i] = [
             wanted or k not in layer.without_gradient
             for k, wanted in enumerate(gradients.bottoms[i])

@@ -1,17 +1,19 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
 from google.protobuf import text_format
 
+from conftest import GOLDEN
 from minicaffe.data.batches import DatabaseBatches
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TEST, TRAIN, NetParameter, TransformationParameter
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 PICTURES = [np.full((1, 4, 5), i, np.uint8) for i in range(10)]
 
 
@@ -51,6 +53,7 @@ def test_batches_equal_those_of_caffe(golden_files, case):
 
 
 def test_batches_go_round_and_say_so(database, caplog_minicaffe):
+    caplog_minicaffe.clear()
     source = batches(database, 4)
     assert source.shape == (4, 1, 4, 5)
     labels = [source.next().label.tolist() for _ in range(5)]

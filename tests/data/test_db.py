@@ -110,6 +110,7 @@ def test_lmdb_outgrows_its_map(tmp_path, monkeypatch):
 
 
 def test_opened_is_logged_as_caffe_does(database, backend, caplog_minicaffe):
+    caplog_minicaffe.clear()
     open_database(database, backend).close()
     assert caplog_minicaffe.messages == [f"Opened {backend.lower()} {database}"]
 

@@ -123,9 +123,9 @@ def test_unknown_names(deploy):
 
 
 def test_missing_files(deploy_path, tmp_path):
-    with pytest.raises(RuntimeError, match=r"^Could not open file .*nowhere.prototxt$"):
+    with pytest.raises(RuntimeError, match=r"(?m)^Could not open file .*nowhere.prototxt$"):
         caffe.Net(str(tmp_path / "nowhere.prototxt"), caffe.TEST)
-    with pytest.raises(RuntimeError, match=r"^Could not open file .*nowhere.caffemodel$"):
+    with pytest.raises(RuntimeError, match=r"(?m)^Could not open file .*nowhere.caffemodel$"):
         caffe.Net(deploy_path, caffe.TEST, weights=str(tmp_path / "nowhere.caffemodel"))
     with pytest.raises(RuntimeError, match=r"unknown phase 2; use caffe.TRAIN"):
         caffe.Net(deploy_path, 2)

@@ -7,12 +7,20 @@ too. Other backends inherit from `ReferenceBackend` and override single kernels.
 from minicaffe.backends.reference import (  # noqa: F401 - importing a module registers its kernels
     accuracy,
     activation,
+    arg_max,
+    concat,
     conv,
+    crop,
     dropout,
+    eltwise,
+    embed,
     inner_product,
     layout,
     pool,
+    reduction,
+    rows,
     softmax,
+    tile,
     update,
 )
 from minicaffe.backends.reference.backend import ReferenceBackend

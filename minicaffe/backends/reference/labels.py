@@ -1,4 +1,4 @@
-"""Labels: whole numbers stored as floats, checked before they index anything."""
+"""Labels and row numbers: whole numbers stored as floats, checked before they index anything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minicaffe.ops.backend import Array
 
 
 def class_indices(
-    xp: Any, labels: Array, n_classes: int, ignore_label: int | None
+    xp: Any, labels: Array, n_classes: int, ignore_label: int | None = None
 ) -> tuple[Array, Array]:
     """Return the classes of the labels and which of them count.
 
@@ -23,7 +23,7 @@ def class_indices(
         Whole numbers as floats; the first axis is the sample.
     n_classes : int
         Labels that count lie in 0 .. n_classes - 1.
-    ignore_label : int or None
+    ignore_label : int, optional
         The label that counts for nothing.
 
     Returns
@@ -39,10 +39,27 @@ def class_indices(
         If a label that counts is not a class. Only on the host: a GPU is not waited for.
     """
     counts = xp.ones(labels.shape, bool) if ignore_label is None else labels != ignore_label
-    classes = xp.where(counts, labels, 0).astype(np.int64)
+    return _whole(xp, xp.where(counts, labels, 0), n_classes, "label", "class"), counts
+
+
+def row_numbers(xp: Any, numbers: Array, n_rows: int) -> Array:
+    """Return numbers of rows as int64, safe to index a table of `n_rows` rows with.
+
+    Raises
+    ------
+    LabelError
+        If there is no such row. Only on the host: a GPU is not waited for.
+    """
+    return _whole(xp, numbers, n_rows, "row number", "row")
+
+
+def _whole(xp: Any, given: Array, n: int, noun: str, target: str) -> Array:
+    """Return `given` as int64; raises a LabelError unless it is whole and in 0 .. n - 1."""
+    with np.errstate(invalid="ignore"):  # NaN becomes some number, which it does not equal
+        whole = given.astype(np.int64)
     if xp is np:
-        wrong = counts & ((classes < 0) | (classes >= n_classes) | (classes != labels))
+        wrong = (whole < 0) | (whole >= n) | (whole != given)
         if wrong.any():
             at = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
-            raise LabelError(int(at[0]) if at else 0, float(labels[at]), n_classes)
-    return classes, counts
+            raise LabelError(int(at[0]) if at else 0, float(given[at]), n, noun, target)
+    return whole

@@ -1,0 +1,49 @@
+r"""Write MNIST-format (IDX) files to a database.
+
+IMAGES and LABELS are IDX files, plain or gzip (as `minicaffe get mnist` leaves them). Keys are the
+pictures' numbers with 8 digits; every picture is a Datum of one channel.
+
+Example:
+  minicaffe convert_mnist_data data/fashion-mnist/train-images-idx3-ubyte.gz \
+      data/fashion-mnist/train-labels-idx1-ubyte.gz fashion_train_lmdb
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from minicaffe.data.datum import encode_datum
+from minicaffe.data.db import create_database
+from minicaffe.data.idx import read_images, read_labels
+from minicaffe.errors import DataError
+from minicaffe.log import logger
+
+_REPORT_EVERY = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("images", metavar="IMAGES", help="IDX file of pictures")
+    parser.add_argument("labels", metavar="LABELS", help="IDX file of labels")
+    parser.add_argument("database", metavar="DB", help="database to create")
+    parser.add_argument("--backend", default="lmdb", help="lmdb (the default) or leveldb")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert."""
+    images, labels = read_images(args.images), read_labels(args.labels)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{args.images} holds {len(images)} pictures, {args.labels} {len(labels)} labels; "
+            "there must be one label a picture. Are the files of the same set?"
+        )
+    with create_database(args.database, args.backend) as database:
+        logger.info("A total of %d items.", len(images))
+        logger.info("Rows: %d Cols: %d", *images.shape[1:])
+        for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            database.put(b"%08d" % i, encode_datum(image[None], label))
+            if database.count % _REPORT_EVERY == 0:
+                logger.info("Processed %d files.", database.count)
+        if database.count % _REPORT_EVERY:
+            logger.info("Processed %d files.", database.count)
+    return 0

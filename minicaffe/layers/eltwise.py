@@ -1,0 +1,67 @@
+"""Eltwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+from minicaffe.ops.eltwise import Eltwise as EltwiseOp
+
+
+@register("Eltwise")
+class Eltwise(Layer):
+    """Combine blobs of one shape element by element: sum, product or maximum.
+
+    Shapes: x (...), z (...)[, further (...) and so on] -> y (...)
+
+    Notes
+    -----
+    SUM weighs each bottom with its `coeff`, 1 by default. The gradient of PROD is the product of
+    the other bottoms, or, with stable_prod_grad: false, the top divided by the bottom: faster for
+    many bottoms, and not a number where one is zero. The gradient of MAX goes to the bottom that
+    was largest; if the first two are equal, to the second.
+    """
+
+    param_field = "eltwise_param"
+    bottoms = (2, None)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check that the shapes agree and plan."""
+        first = bottom[0]
+        for blob in bottom[1:]:
+            self.require_shape(
+                blob.shape == first.shape,
+                f'bottoms "{first.name}" {first.shape} and "{blob.name}" {blob.shape} must have '
+                "the same shape",
+            )
+        top[0].reshape(first.shape)
+        tensors = (blob.data for blob in (*bottom, *top))
+        self.kernel = self.plan(self._op(len(bottom)), *tensors)
+
+    def _op(self, n: int) -> EltwiseOp:
+        proto = self.settings
+        operation = type(proto).EltwiseOp.Name(proto.operation).lower()
+        coefficients = tuple(proto.coeff)
+        self.require(
+            len(coefficients) in (0, n),
+            f"{len(coefficients)} coeffs for {n} bottoms; give one for each, or none",
+        )
+        self.require(operation != "prod" or not coefficients, "operation: PROD takes no coeff")
+        if operation == "sum":
+            return EltwiseOp(operation, coefficients or (1.0,) * n)
+        return EltwiseOp(operation, stable=proto.stable_prod_grad)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the top."""
+        self.kernel.forward([blob.data for blob in bottom], top[0].data)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the bottoms' diffs."""
+        wanted = zip(bottom, propagate_down, strict=True)
+        self.kernel.backward(
+            [blob.data for blob in bottom],
+            top[0].data,
+            top[0].diff,
+            [blob.diff if needed else None for blob, needed in wanted],
+        )

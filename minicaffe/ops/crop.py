@@ -1,0 +1,29 @@
+"""Cutting out a block: what every backend must compute.
+
+Tensors in planning order: x, y, with as many axes; y[p] = x[p + offset]. The gradient is zero
+outside the block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from minicaffe.ops.backend import Op, Shape, Tensor
+
+
+@dataclass(frozen=True)
+class Crop(Op):
+    """Describe a block by where it begins; there is one offset for each axis."""
+
+    offset: Shape
+
+
+class CropKernel(Protocol):
+    """Cut out, and put back."""
+
+    def forward(self, x: Tensor, y: Tensor) -> None:
+        """Overwrite y."""
+
+    def backward(self, dy: Tensor, dx: Tensor) -> None:
+        """Overwrite dx."""

@@ -1,0 +1,43 @@
+"""Combining tensors element by element: what every backend must compute.
+
+Tensors in planning order: x1, ..., xn, y, all of one shape, n at least 2.
+
+=========  ==============================  =======================================================
+operation  y                               dxi
+=========  ==============================  =======================================================
+sum        sum of ci xi                    ci dy
+prod       product of xi                   dy * product of the other x; dy * y / xi if not `stable`
+max        largest xi                      dy where xi was chosen, 0 elsewhere
+=========  ==============================  =======================================================
+
+max chooses the later of x1 and x2 if they are equal, and a further one only if it is larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from minicaffe.ops.backend import Op, Tensor
+
+
+@dataclass(frozen=True)
+class Eltwise(Op):
+    """Describe the operation; sum has one coefficient for each x, the others none."""
+
+    operation: Literal["sum", "prod", "max"]
+    coefficients: tuple[float, ...] = ()
+    stable: bool = True
+
+
+class EltwiseKernel(Protocol):
+    """Forward keeps which x was chosen, for the gradient of max."""
+
+    def forward(self, xs: Sequence[Tensor], y: Tensor) -> None:
+        """Overwrite y."""
+
+    def backward(
+        self, xs: Sequence[Tensor], y: Tensor, dy: Tensor, dxs: Sequence[Tensor | None]
+    ) -> None:
+        """Overwrite the dxs; None where one is not wanted. Only prod reads xs and y."""

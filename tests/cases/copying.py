@@ -1,0 +1,24 @@
+from cases.case import Case, normal
+
+CASES = {
+    "Dropout": [
+        Case(
+            "training",
+            "dropout_param { dropout_ratio: 0.3 }",
+            {"x": normal(3, 5, 7)},
+            is_stochastic=True,
+        ),
+        Case(
+            "testing", "dropout_param { dropout_ratio: 0.3 }", {"x": normal(3, 5, 7)}, phase="TEST"
+        ),
+    ],
+    "Flatten": [
+        Case("images", "", {"x": normal(2, 3, 5, 7)}, reshapes=({"x": (3, 2, 6, 9)},)),
+        Case("some axes", "flatten_param { axis: -3 end_axis: -2 }", {"x": normal(2, 3, 5, 7)}),
+    ],
+    "Silence": [Case("two", "", {"x": normal(2, 3), "z": normal(5)}, tops=())],
+    "Split": [
+        Case("one", "", {"x": normal(2, 3, 5)}, tops=("u",)),
+        Case("three", "", {"x": normal(2, 3, 5)}, tops=("u", "v", "w")),
+    ],
+}

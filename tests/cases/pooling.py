@@ -1,0 +1,60 @@
+from cases.case import Case, distinct, normal, positive
+
+
+def pool(name, settings, values, **options):
+    return Case(name, f"pooling_param {{ {settings} }}", {"x": values}, **options)
+
+
+LARGER_THEN_SMALLER = ({"x": (3, 3, 9, 11)}, {"x": (1, 3, 6, 5)})
+
+CASES = {
+    "Pooling": [
+        pool("max 2 stride 2", "pool: MAX kernel_size: 2 stride: 2", distinct(2, 3, 6, 9)),
+        pool(
+            "max overlapping, last window cut",
+            "pool: MAX kernel_size: 3 stride: 2",
+            distinct(2, 3, 6, 10),
+            reshapes=LARGER_THEN_SMALLER,
+        ),
+        pool("max padded", "pool: MAX kernel_size: 3 stride: 2 pad: 1", distinct(2, 3, 7, 6)),
+        pool(
+            "max floor",
+            "pool: MAX kernel_size: 3 stride: 2 round_mode: FLOOR",
+            distinct(2, 3, 6, 10),
+        ),
+        pool(
+            "max with mask",
+            "pool: MAX kernel_h: 2 kernel_w: 3 stride_h: 1 stride_w: 2 pad_h: 1 pad_w: 0",
+            distinct(2, 3, 5, 7),
+            tops=("y", "mask"),
+            tops_without_gradient=("mask",),
+        ),
+        pool("ave", "pool: AVE kernel_size: 3 stride: 2", normal(2, 3, 6, 10)),
+        pool(
+            "ave padded",
+            "pool: AVE kernel_size: 3 stride: 2 pad: 1",
+            normal(2, 3, 6, 7),
+            reshapes=LARGER_THEN_SMALLER,
+        ),
+        pool("ave global", "pool: AVE global_pooling: true", normal(2, 3, 5, 7)),
+        pool(
+            "max global",
+            "pool: MAX global_pooling: true",
+            distinct(2, 3, 5, 7),
+            reshapes=LARGER_THEN_SMALLER,
+        ),
+        pool(
+            "stochastic while testing",
+            "pool: STOCHASTIC kernel_size: 3 stride: 2",
+            positive(2, 3, 6, 7),
+            phase="TEST",
+            gradients=(),
+        ),
+        pool(
+            "stochastic while training",
+            "pool: STOCHASTIC kernel_size: 3 stride: 2",
+            positive(2, 3, 6, 7),
+            is_stochastic=True,
+        ),
+    ]
+}

@@ -1,0 +1,101 @@
+"""Names and numbers of blobs: what is refused, with file and line, all at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from minicaffe.errors import NetError
+from probe import net_from_text
+
+DATA = 'layer { name: "data" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
+
+
+def refused(*layers):
+    """Return the messages of building a net of these layers, one a line from line 2 on."""
+    with pytest.raises(NetError) as caught:
+        net_from_text(DATA + "\n".join(f"layer {{ {layer} }}" for layer in layers))
+    return str(caught.value).split("\n")
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (
+            'name: "a" type: "ReLu" bottom: "x" top: "y"',
+            '(ReLu): unknown layer type "ReLu". Did you mean ReLU',
+        ),
+        (
+            'name: "a" type: "ReLU" bottom: "xx" top: "y"',
+            '(ReLU): bottom "xx" does not exist here. Did you mean x?',
+        ),
+        ('name: "a" type: "ReLU" top: "y"', "(ReLU): has 0 bottoms; ReLU takes exactly 1"),
+        ('name: "a" type: "ReLU" bottom: "x"', "(ReLU): has 0 tops; ReLU takes exactly 1"),
+        (
+            'name: "a" type: "Pooling" bottom: "x" top: "y" top: "m" top: "z"',
+            "(Pooling): has 3 tops; Pooling takes 1 to 2",
+        ),
+        ('name: "a" type: "Split" bottom: "x"', "(Split): has 0 tops; Split takes at least 1"),
+        (
+            'name: "a" type: "Flatten" bottom: "x" top: "x"',
+            '(Flatten): top "x" is its bottom, but Flatten cannot work in place; '
+            "give the top a name of its own",
+        ),
+        (
+            'name: "a" type: "Input" top: "x"',
+            '(Input): top "x" is made by an earlier layer already; give it another name',
+        ),
+        (
+            'name: "a" type: "ReLU" bottom: "x" top: "y" propagate_down: true propagate_down: true',
+            "(ReLU): propagate_down is given 2 times for 1 bottoms",
+        ),
+    ],
+)
+def test_one_error(layer, message):
+    (found,) = refused(layer)
+    assert found.startswith(f'net.prototxt:2, layer "a" {message}')
+
+
+def test_a_blob_made_later_is_named_with_its_maker():
+    (found,) = refused(
+        'name: "a" type: "ReLU" bottom: "y" top: "z"', 'name: "b" type: "ReLU" bottom: "x" top: "y"'
+    )
+    assert found == (
+        'net.prototxt:2, layer "a" (ReLU): bottom "y" does not exist here. '
+        'layer "b" makes it only later; move that layer up'
+    )
+
+
+def test_independent_errors_come_together_and_dependent_ones_do_not():
+    found = refused(
+        'name: "a" type: "Nonsense" bottom: "x" top: "y"',
+        'name: "b" type: "ReLU" bottom: "y" top: "z"',
+        'name: "c" type: "ReLU" bottom: "nowhere" top: "v"',
+    )
+    assert [line.split(":")[1].split(",")[0] for line in found] == ["2", "4"]
+
+
+def test_shape_errors_of_independent_layers_come_together():
+    found = refused(
+        'name: "a" type: "Pooling" bottom: "x" top: "y" pooling_param { kernel_size: 2 }',
+        'name: "b" type: "ReLU" bottom: "y" top: "z"',
+        'name: "c" type: "InnerProduct" bottom: "x" top: "v"',
+    )
+    assert len(found) == 2
+    assert 'layer "a" (Pooling): bottom "x_data_0_split_0" must be (N, C, H, W)' in found[0]
+    assert 'layer "c" (InnerProduct): num_output is missing or 0' in found[1]
+
+
+def test_a_line_of_its_own_for_each_bottom():
+    text = DATA + 'layer {\n  name: "a"\n  type: "Split"\n  bottom: "u"\n  top: "y"\n}\n'
+    with pytest.raises(NetError, match=r'^net\.prototxt:5, layer "a"'):
+        net_from_text(text)
+
+
+def test_outputs_are_what_nobody_reads():
+    net = net_from_text(
+        DATA
+        + 'layer { name: "a" type: "ReLU" bottom: "x" top: "z" }'
+        + 'layer { name: "b" type: "ReLU" bottom: "x" top: "y" }'
+    )
+    assert [blob.name for blob in net.outputs] == ["y", "z"]
+    assert [blob.name for blob in net.inputs] == ["x"]

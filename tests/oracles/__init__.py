@@ -1,0 +1,14 @@
+"""Loops straight from the formulas, in float64: what every layer must compute.
+
+`ORACLES[type](layer, bottoms, params, training)` takes a LayerParameter message and arrays and
+returns the list of tops. Nothing here may import minicaffe.
+"""
+
+import importlib
+import pkgutil
+
+ORACLES = {}
+for _module in pkgutil.iter_modules(__path__):
+    _found = importlib.import_module(f"oracles.{_module.name}").ORACLES
+    assert not ORACLES.keys() & _found.keys(), f"{_module.name}: types with oracles elsewhere"
+    ORACLES.update(_found)

@@ -1,0 +1,19 @@
+"""Layers that move values without changing them."""
+
+import math
+
+
+def flatten(layer, bottoms, params, training):
+    x, proto = bottoms[0], layer.flatten_param
+    first, last = proto.axis % x.ndim, proto.end_axis % x.ndim
+    joined = math.prod(x.shape[first : last + 1])
+    return [x.reshape(*x.shape[:first], joined, *x.shape[last + 1 :])]
+
+
+ORACLES = {
+    # While testing only: while training it is random.
+    "Dropout": lambda layer, bottoms, params, training: [bottoms[0]],
+    "Flatten": flatten,
+    "Silence": lambda layer, bottoms, params, training: [],
+    "Split": lambda layer, bottoms, params, training: [bottoms[0]] * len(layer.top),
+}

@@ -1,0 +1,8 @@
+#!/usr/bin/env python3
+"""Run ``minicaffe compute_image_mean`` under the name of Caffe's tool."""
+
+import sys
+
+from minicaffe.cli.main import compute_image_mean
+
+sys.exit(compute_image_mean())

@@ -1,0 +1,8 @@
+#!/usr/bin/env python3
+"""Run ``minicaffe convert_imageset`` under the name of Caffe's tool."""
+
+import sys
+
+from minicaffe.cli.main import convert_imageset
+
+sys.exit(convert_imageset())
