@@ -23,6 +23,7 @@ from minicaffe.layers import (  # noqa: F401 - importing a module registers its 
     input,
     parameter,
     pooling,
+    python_layer,
     reduction,
     reshape,
     silence,
