@@ -5,7 +5,13 @@ its primitives prefer. Ops without a kernel here run on the reference backend's.
 """
 
 from minicaffe.backends.onednn import (  # noqa: F401 - importing a module registers its kernels
+    activation,
     conv,
+    inner_product,
+    layout,
+    pool,
+    softmax,
+    update,
 )
 from minicaffe.backends.onednn.backend import OneDnnBackend
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -42,6 +43,22 @@ class OneDnnBackend(ReferenceBackend):
         self.engine = Engine()
         self.engine.lib.set_threads(self.threads)
         self.reorders = Reorders(self.engine)
+        self._pool = ThreadPoolExecutor(self.threads, "minicaffe")
+
+    def spread(self, run: Callable[[int], None], pieces: int) -> None:
+        """Call ``run(thread)`` for every thread, at once; for few pieces on fewer threads.
+
+        Parameters
+        ----------
+        run : callable
+            Does the share of one thread, with NumPy calls that let go of Python's lock.
+        pieces : int
+            How many pieces of work there are; a thread without any is not woken.
+        """
+        others = [self._pool.submit(run, i) for i in range(1, min(self.threads, pieces))]
+        run(0)
+        for other in others:
+            other.result()
 
     def tensor(self, shape: Shape) -> Tensor:
         """Return a new tensor, filled with zeros."""

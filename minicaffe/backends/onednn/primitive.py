@@ -121,6 +121,7 @@ class Primitive:
     ) -> None:
         self.engine, self.lib = engine, engine.lib
         attributes = attributes or Attributes()
+        self.workspace: Buffer | None = None
         self._memories: dict[int, int] = {}
         raw = [_raw(arg) for arg in args]
         if hint is not None:
@@ -138,19 +139,19 @@ class Primitive:
         """Return the layout that the library chose for one of its tensors."""
         return Layout.of(self._query(query), shape)
 
-    def workspace(self) -> Buffer | None:
+    def new_workspace(self) -> Buffer | None:
         """Return a buffer for what forward keeps for backward, None if it keeps nothing."""
         size = self._size(self._query(Query.WORKSPACE))
         return Buffer(size, self.engine.handle) if size else None
 
     def use_workspace(self, buffer: Buffer | None) -> None:
         """Have this primitive keep, or find, its workspace in a buffer."""
+        self.workspace = buffer
         if buffer is not None:
             descriptor = self._query(Query.WORKSPACE)
             self._memories[Arg.WORKSPACE] = self.lib.make(
                 "dnnl_memory_create", descriptor, self.engine.handle, buffer.address
             )
-            self._workspace = buffer
 
     def bind(self, arguments: Sequence[int], memories: Sequence[int]) -> Callable[[], int]:
         """Return a function that runs the primitive on these memories and returns the status."""

@@ -158,6 +158,14 @@ class OneDnnTensor:
             self._reorder_newest_to(self._plain_buffer(), plain)
             self._plain_is_newest()
 
+    def copy_from(self, other: OneDnnTensor) -> None:
+        """Overwrite the values with those of a tensor of the same shape, in its layout."""
+        layout = other.layout
+        given = other.source(layout)
+        self._reorders(layout, given, layout, self.target(layout))
+        if self.is_pinned:
+            self.settle()
+
     def add(self, other: OneDnnTensor) -> None:
         """Add the values of another tensor, as many, in the layout that this one has."""
         layout, given = self._newest, other.layout
@@ -177,6 +185,11 @@ class OneDnnTensor:
     def address(self) -> int:
         """Return where the values lie in C order, to be read."""
         self.read()
+        return self._plain_buffer().address
+
+    def address_to_update(self) -> int:
+        """Return where the values lie in C order, to be changed."""
+        self.update()
         return self._plain_buffer().address
 
     def address_to_write(self) -> int:
