@@ -18,10 +18,12 @@ from minicaffe.layers import (  # noqa: F401 - importing a module registers its 
     embed,
     filter,
     flatten,
+    im2col,
     inner_product,
     input,
     parameter,
     pooling,
+    python_layer,
     reduction,
     reshape,
     silence,
@@ -29,6 +31,7 @@ from minicaffe.layers import (  # noqa: F401 - importing a module registers its 
     softmax,
     softmax_loss,
     split,
+    spp,
     tile,
 )
 from minicaffe.layers.base import Layer, LayerContext

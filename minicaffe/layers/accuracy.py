@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.loss import require_labels
 from minicaffe.layers.registry import register
@@ -48,7 +46,3 @@ class Accuracy(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops."""
         self.kernel.forward(*(blob.data for blob in (*bottom, *top)))
-
-    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """Refuse: counting has no gradient."""
-        self.require(not any(propagate_down), "Accuracy has no gradient")

@@ -114,9 +114,9 @@ class Layer:
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the bottoms' diffs where `propagate_down`, add to the parameters' diffs.
 
-        Only called if a gradient is wanted; a type without one keeps this.
+        A type without a gradient keeps this, and names its bottoms in `without_gradient`.
         """
-        raise NetError(f"{self.where}: layers of type {self.type} have no gradient")
+        self.require(not any(propagate_down), f"layers of type {self.type} have no gradient")
 
     def state(self) -> State:
         """Return what a resumed run needs to go on as if never interrupted (JSON types only)."""

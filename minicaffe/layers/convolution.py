@@ -124,15 +124,7 @@ class Convolution(Layer):
         return tensor.view((math.prod(shape[:axis]), *shape[axis:]))
 
     def _output_size(self, name: str, image: Shape) -> Shape:
-        w = self.window
-        spans = zip(image, w.pad, w.extent(), w.stride, strict=True)
-        sizes = tuple((n + 2 * p - extent) // s + 1 for n, p, extent, s in spans)
-        self.require_shape(
-            min(sizes, default=1) > 0,
-            f'bottom "{name}" has images of {image}; a kernel of {w.kernel} with dilation '
-            f"{w.dilation} and pad {w.pad} does not fit into them",
-        )
-        return sizes
+        return self.window.positions(self, name, image)
 
 
 @register("Deconvolution")

@@ -53,6 +53,32 @@ class Window:
         """Return how many rows, columns, ... the window spans, dilation included."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
+    def positions(self, layer: Layer, name: str, image: Shape) -> Shape:
+        """Return how often the window fits into the padded image, by axis.
+
+        Parameters
+        ----------
+        layer : Layer
+            For messages.
+        name : str
+            Of the bottom, for messages.
+        image : tuple of int
+            Size of the image without padding.
+
+        Raises
+        ------
+        ShapeError
+            If it does not fit once.
+        """
+        spans = zip(image, self.pad, self.extent(), self.stride, strict=True)
+        sizes = tuple((n + 2 * p - extent) // s + 1 for n, p, extent, s in spans)
+        layer.require_shape(
+            min(sizes, default=1) > 0,
+            f'bottom "{name}" has images of {image}; a kernel of {self.kernel} with dilation '
+            f"{self.dilation} and pad {self.pad} does not fit into them",
+        )
+        return sizes
+
 
 def _read(
     layer: Layer, proto: Any, field: str, stem: str, n_axes: int, default: int | None

@@ -104,7 +104,8 @@ def _drop_what_no_loss_needs(
 
 def _force(layers: list[Layer], gradients: Gradients) -> None:
     for i, layer in enumerate(layers):
-        gradients.layers[i] = True
+        # Data layers have no gradient to compute, and no code for it.
+        gradients.layers[i] = bool(gradients.bottoms[i] or layer.blobs)
         gradients.bottoms[i] = [
             wanted or k not in layer.without_gradient
             for k, wanted in enumerate(gradients.bottoms[i])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from minicaffe.net.builder import Step, build
 from minicaffe.net.parameters import Parameter
 from minicaffe.ops.backend import Backend, Tensor
 from minicaffe.schema import NetSource, NetState, read_net
+
+# Called with the index of a layer.
+Hook: TypeAlias = Callable[[int], object]
 
 
 class Net:
@@ -35,6 +38,11 @@ class Net:
         Where to run; by default a new one of the default kind.
     seed : int, optional
         Of fillers and everything random; by default drawn by the operating system.
+
+    Attributes
+    ----------
+    before_forward, after_forward, before_backward, after_backward : list of callable
+        Called with the index of each layer, before and after it runs.
 
     Raises
     ------
@@ -69,6 +77,10 @@ class Net:
             blob for step in self.steps if step.layer.type == "Input" for blob in step.top
         ]
         self.debug_info = bool(self.param.debug_info)
+        self.before_forward: list[Hook] = []
+        self.after_forward: list[Hook] = []
+        self.before_backward: list[Hook] = []
+        self.after_backward: list[Hook] = []
 
     @property
     def name(self) -> str:
@@ -102,28 +114,37 @@ class Net:
             If a label is not a class; the message names the layer and, if known, the record.
         """
         last = len(self.steps) - 1 if end is None else end
-        for step in self.steps[start : last + 1]:
+        for index, step in enumerate(self.steps[start : last + 1], start):
+            _call(self.before_forward, index)
             try:
                 step.forward()
             except LabelError as error:
                 raise self._located(error, step) from None
             if self.debug_info:
                 self._debug_forward(step)
+            _call(self.after_forward, index)
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers backward from `start` (default: the last) down to and including `end`."""
         first = len(self.steps) - 1 if start is None else start
-        for step in reversed(self.steps[end : first + 1]):
+        for index in range(first, end - 1, -1):
+            step = self.steps[index]
+            _call(self.before_backward, index)
             step.backward()
             if self.debug_info and step.needs_backward:
                 self._debug_backward(step)
+            _call(self.after_backward, index)
         if self.debug_info:
             self._debug_norms()
 
-    def loss(self) -> float:
-        """Return the sum of all losses of the last forward pass, times their weights."""
+    def loss(self, start: int = 0, end: int | None = None) -> float:
+        """Return the sum of the losses that the last forward pass gave, times their weights.
+
+        `start` and `end` are as for `forward`.
+        """
+        last = len(self.steps) - 1 if end is None else end
         total = 0.0
-        for step in self.steps:
+        for step in self.steps[start : last + 1]:
             for blob, weight in zip(step.top, step.loss_weights, strict=True):
                 if weight:
                     total += weight * float(blob.data.get().sum())
@@ -146,7 +167,7 @@ class Net:
     def clear_param_diffs(self) -> None:
         """Set all parameters' gradients to zero."""
         for parameter in self.parameters:
-            parameter.blob.diff.write()[...] = 0
+            parameter.blob.diff.clear()
 
     def share_parameters_with(self, other: Net) -> None:
         """Use the parameters of `other`'s layers of the same names, as a test net does.
@@ -237,6 +258,11 @@ class Net:
             f"    [Backward] All net params (data, diff): L1 norm = ({data_l1:g}, {diff_l1:g}); "
             f"L2 norm = ({data_l2:g}, {diff_l2:g})"
         )
+
+
+def _call(hooks: Sequence[Hook], index: int) -> None:
+    for hook in hooks:
+        hook(index)
 
 
 def mean_magnitude(values: Any) -> float:

@@ -83,8 +83,8 @@ def _without_leading_ones(shape: Shape) -> Shape:
     return shape[first:]
 
 
-def save_net(net: Net, path: str | Path, diffs: bool = False) -> None:
-    """Write a net with its weights; in HDF5 if the name ends in .h5. Replaces the file as a whole.
+def save_net(net: Net, path: str | Path, diffs: bool = False, hdf5: bool | None = None) -> None:
+    """Write a net with its weights. Replaces the file as a whole.
 
     Parameters
     ----------
@@ -94,6 +94,8 @@ def save_net(net: Net, path: str | Path, diffs: bool = False) -> None:
         The file.
     diffs : bool
         Whether to write the gradients too.
+    hdf5 : bool, optional
+        Whether to write HDF5; by default if the name ends in .h5.
 
     Raises
     ------
@@ -114,9 +116,9 @@ def save_net(net: Net, path: str | Path, diffs: bool = False) -> None:
     del param.layer[:]
     param.layer.extend(layer.param for layer in net.layers)
     with write_atomically(path) as file:
-        if Path(path).suffix == ".h5":
-            from minicaffe.schema import hdf5  # h5py is slow to import
+        if Path(path).suffix == ".h5" if hdf5 is None else hdf5:
+            from minicaffe.schema import hdf5 as hdf5_format  # h5py is slow to import
 
-            hdf5.write_net_weights(file, param, arrays)
+            hdf5_format.write_net_weights(file, param, arrays)
         else:
             write_net_weights(file, param, arrays)

@@ -1,1 +1,62 @@
-"""The pycaffe-compatible face; ``import caffe`` resolves to it."""
+"""The Python API of Caffe: what ``import caffe`` gives.
+
+Names, arguments, views and exceptions are pycaffe's. This is the only part of minicaffe with state
+for the whole process: mode, device and seed (`minicaffe.pycaffe.session`). Importing it sends log
+lines to stderr, as importing pycaffe does; the environment variable GLOG_minloglevel limits them.
+"""
+
+import logging
+
+from minicaffe import log as _log
+from minicaffe.host_blob import BlobVec
+from minicaffe.host_blob import HostBlob as Blob
+from minicaffe.pycaffe.layer import Layer
+from minicaffe.pycaffe.net import Net
+from minicaffe.pycaffe.session import (
+    TEST,
+    TRAIN,
+    has_nccl,
+    init_log,
+    layer_type_list,
+    log,
+    set_device,
+    set_mode_cpu,
+    set_mode_gpu,
+    set_multiprocess,
+    set_random_seed,
+    set_solver_count,
+    set_solver_rank,
+    solver_count,
+    solver_rank,
+)
+from minicaffe.pycaffe.timer import Timer
+
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "Blob",
+    "BlobVec",
+    "Layer",
+    "Net",
+    "Timer",
+    "has_nccl",
+    "init_log",
+    "layer_type_list",
+    "log",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_multiprocess",
+    "set_random_seed",
+    "set_solver_count",
+    "set_solver_rank",
+    "solver_count",
+    "solver_rank",
+]
+
+# The release of Caffe whose API this is; `minicaffe.__version__` is ours.
+__version__ = "1.0.0"
+
+# A program that has directed the log somewhere already keeps it there.
+if all(isinstance(handler, logging.NullHandler) for handler in _log.logger.handlers):
+    _log.to_stderr()

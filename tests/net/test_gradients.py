@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from minicaffe.errors import NetError
 from probe import net_from_text
 
 INPUTS = """
@@ -112,3 +114,15 @@ def test_force_backward_reaches_inputs_but_not_labels():
     assert down["a"] == [True]
     assert down["loss"] == [True, False]
     assert net.layers[net.layer_index("a")].param_needs_diff == [True, True]
+
+
+def test_layers_without_a_gradient_run_backward_unless_one_is_asked_for():
+    accuracy = 'layer { name: "acc" type: "Accuracy" bottom: "x" bottom: "t" top: "acc" MORE }'
+    net = net_from_text("force_backward: true" + INPUTS + accuracy.replace("MORE", ""))
+    net.forward()
+    net.backward()
+    asked = accuracy.replace("MORE", "propagate_down: true propagate_down: false loss_weight: 1")
+    net = net_from_text("force_backward: true" + INPUTS + asked)
+    net.forward()
+    with pytest.raises(NetError, match=r'layer "acc" \(Accuracy\): layers .* have no gradient'):
+        net.backward()

@@ -14,6 +14,7 @@ from minicaffe.backends.reference import (  # noqa: F401 - importing a module re
     dropout,
     eltwise,
     embed,
+    im2col,
     inner_product,
     layout,
     pool,

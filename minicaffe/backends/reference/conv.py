@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Shape, Tensor
 from minicaffe.ops.conv import Conv
+from minicaffe.ops.im2col import Im2col
 
 CHUNK_BYTES = 64 << 20
 
@@ -87,7 +88,7 @@ class ReferenceConv(ReferenceKernel):
         padded = self._padded(images)
         shape = (self.channels, *self.op.kernel, len(images), *self.positions)
         columns = self.xp.empty(shape, images.dtype)
-        for tap, window in self._windows():
+        for tap, window in windows(self.op, self.positions):
             columns[(slice(None), *tap)] = padded[(slice(None), slice(None), *window)].swapaxes(
                 0, 1
             )
@@ -99,7 +100,7 @@ class ReferenceConv(ReferenceKernel):
         columns = columns.reshape(self.channels, *self.op.kernel, n, *self.positions)
         sizes = [s + 2 * p for s, p in zip(self.image, self.op.pad, strict=True)]
         padded = self.xp.zeros((n, self.channels, *sizes), images.dtype)
-        for tap, window in self._windows():
+        for tap, window in windows(self.op, self.positions):
             at = (slice(None), slice(None), *window)
             padded[at] += columns[(slice(None), *tap)].swapaxes(0, 1)
         images[...] = padded[(slice(None), slice(None), *self._inside())]
@@ -112,14 +113,11 @@ class ReferenceConv(ReferenceKernel):
     def _inside(self) -> tuple[slice, ...]:
         return tuple(slice(p, p + s) for p, s in zip(self.op.pad, self.image, strict=True))
 
-    def _windows(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-        """Yield each filter tap with the padded positions that it meets."""
-        op = self.op
-        for tap in itertools.product(*map(range, op.kernel)):
-            yield (
-                tap,
-                tuple(
-                    slice(k * d, k * d + s * (n - 1) + 1, s)
-                    for k, d, s, n in zip(tap, op.dilation, op.stride, self.positions, strict=True)
-                ),
-            )
+
+def windows(
+    op: Conv | Im2col, positions: Shape
+) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+    """Yield each tap of the window with the padded positions that it meets."""
+    for tap in itertools.product(*map(range, op.kernel)):
+        axes = zip(tap, op.dilation, op.stride, positions, strict=True)
+        yield tap, tuple(slice(k * d, k * d + s * (n - 1) + 1, s) for k, d, s, n in axes)

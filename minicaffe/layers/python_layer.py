@@ -1,0 +1,114 @@
+"""Python: a layer that the user wrote, as a class in a module of their own."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from minicaffe.errors import MinicaffeError, nearest
+from minicaffe.host_blob import BlobVec, host_blobs
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+
+
+@register("Python")
+class Python(Layer):
+    """Call setup, reshape, forward and backward of a user's class.
+
+    Shapes: [x (...)[, x (...) and so on]] -> [y (...)[, y (...) and so on]]
+
+    Notes
+    -----
+    ``python_param { module: "my_layers" layer: "MyLayer" param_str: "..." }`` stands for
+    ``my_layers.MyLayer``, a class with the four methods (`caffe.Layer` is its base class). The
+    module is looked for where Python looks, then in the current folder. The user's `reshape` runs
+    before every forward pass: data layers written in Python rely on it.
+
+    An exception of the user's reaches the user as it was raised; a note names the layer.
+    """
+
+    param_field = "python_param"
+    bottoms = (0, None)
+    tops = (0, None)
+    in_place = True
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Import the class, make the user's object and call its setup."""
+        cls = self._user_class()
+        with self._named("__init__"):
+            self.user: Any = cls(self.param)
+        settings = self.settings
+        self.user.blobs = BlobVec(self)
+        self.user.param_str = self.user.param_str_ = settings.param_str
+        self.user.phase = int(self.param.phase)
+        self._call("setup", host_blobs(bottom), host_blobs(top))
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Have the user's object shape the tops."""
+        self._call("reshape", host_blobs(bottom), host_blobs(top))
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the tops."""
+        x, y = host_blobs(bottom), host_blobs(top)
+        self._call("reshape", x, y)
+        self._call("forward", x, y)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the bottoms' diffs, add to the parameters'."""
+        self._call("backward", host_blobs(top), list(propagate_down), host_blobs(bottom))
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        with self._named(method):
+            getattr(self.user, method)(*arguments)
+
+    @contextmanager
+    def _named(self, method: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            user = f"{self.settings.module}.{self.settings.layer}"
+            error.add_note(f"{self.where}: raised in {user}.{method}")
+            raise
+
+    def _user_class(self) -> Any:
+        settings = self.settings
+        self.require(
+            settings.module and settings.layer,
+            'python_param must name a class: python_param { module: "my_layers" layer: "MyLayer" }',
+        )
+        module = self._import(settings.module)
+        cls: Any = getattr(module, settings.layer, None)
+        if not inspect.isclass(cls):
+            classes = [name for name, _ in inspect.getmembers(module, inspect.isclass)]
+            file = getattr(module, "__file__", settings.module)
+            hint = nearest(settings.layer, classes) if classes else "It has no classes."
+            self.require(False, f'{file} has no class "{settings.layer}". {hint}')
+        return cls
+
+    def _import(self, name: str) -> Any:
+        # A command started from a folder finds the modules beside it, as `python script.py` does.
+        folder = os.getcwd()  # noqa: PTH109 - entries of sys.path are strings
+        if folder not in sys.path and "" not in sys.path:
+            sys.path.append(folder)
+        try:
+            return importlib.import_module(name)
+        except MinicaffeError:
+            raise
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                error.add_note(f'{self.where}: raised while importing module "{name}"')
+                raise
+        except Exception as error:
+            error.add_note(f'{self.where}: raised while importing module "{name}"')
+            raise
+        self.require(
+            False,
+            f'there is no module "{name}" in {folder} or on the Python path; put {name}.py there, '
+            "or its folder into PYTHONPATH",
+        )
+        return None

@@ -1,0 +1,5 @@
+"""Caffe's message classes under the name that pycaffe programs use: ``caffe.proto.caffe_pb2``."""
+
+from minicaffe.schema import minicaffe_pb2 as caffe_pb2
+
+__all__ = ["caffe_pb2"]

@@ -1,0 +1,31 @@
+"""The nets of models/ that are too repetitive to write by hand, as short Python functions.
+
+Each function takes an empty `Draft` and adds the layers of one net, in the published names.
+"""
+
+from models.generator.alexnet import alexnet, caffenet
+from models.generator.cifar10 import cifar10_full, cifar10_quick
+from models.generator.draft import Draft
+from models.generator.googlenet import googlenet
+from models.generator.mobilenet import mobilenet_v1
+from models.generator.nin import nin
+from models.generator.resnet import resnet18, resnet50
+from models.generator.squeezenet import squeezenet
+from models.generator.vgg import vgg16, vgg19
+
+NETS = {
+    "alexnet": alexnet,
+    "caffenet": caffenet,
+    "cifar10_full": cifar10_full,
+    "cifar10_quick": cifar10_quick,
+    "googlenet": googlenet,
+    "mobilenet_v1": mobilenet_v1,
+    "nin": nin,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+    "squeezenet": squeezenet,
+    "vgg16": vgg16,
+    "vgg19": vgg19,
+}
+
+__all__ = ["NETS", "Draft"]

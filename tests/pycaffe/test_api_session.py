@@ -1,0 +1,100 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe
+from minicaffe.pycaffe import session
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def fresh_session(monkeypatch):
+    monkeypatch.setattr(session, "_session", session._Session())
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def weights(net):
+    return net.params["ip"][0].data.copy()
+
+
+def test_seed_repeats_nets_one_by_one(net_path):
+    caffe.set_random_seed(7)
+    first, second = (weights(caffe.Net(net_path, caffe.TRAIN)) for _ in range(2))
+    caffe.set_random_seed(7)
+    np.testing.assert_array_equal(first, weights(caffe.Net(net_path, caffe.TRAIN)))
+    assert (first != second).any()
+    np.testing.assert_array_equal(second, weights(caffe.Net(net_path, caffe.TRAIN)))
+
+
+def test_gpu_mode_fails_when_a_net_is_made(net_path, monkeypatch, fresh_session):
+    def refuse(name):
+        raise session.BackendUnavailable("no driver.")
+
+    monkeypatch.setattr(session, "get_backend", refuse)
+    caffe.set_mode_gpu()
+    caffe.set_device(0)
+    message = r"set_mode_gpu\(\) was called, but no GPU can be used: no driver. .*set_mode_cpu"
+    with pytest.raises(RuntimeError, match=message):
+        caffe.Net(net_path, caffe.TRAIN)
+
+
+def test_numbers_of_parallel_runs(fresh_session):
+    assert (caffe.solver_count(), caffe.solver_rank(), caffe.has_nccl()) == (1, 0, False)
+    caffe.set_solver_count(2)
+    caffe.set_solver_rank(1)
+    caffe.set_multiprocess(True)
+    assert (caffe.solver_count(), caffe.solver_rank()) == (2, 1)
+
+
+def test_layer_types():
+    types = caffe.layer_type_list()
+    assert types == sorted(types)
+    assert {"Convolution", "Python", "Input"} <= set(types)
+
+
+def test_modules():
+    import caffe.proto
+    from caffe.proto import caffe_pb2
+
+    assert caffe_pb2.TRAIN == caffe.TRAIN == 0
+    assert caffe_pb2.TEST == caffe.TEST == 1
+    assert caffe_pb2.LayerParameter(name="x").name == "x"
+    assert caffe.pycaffe.Net is caffe.Net
+    assert caffe.__version__ == "1.0.0"
+
+
+def test_timer():
+    timer = caffe.Timer()
+    timer.start()
+    timer.stop()
+    assert timer.ms >= 0
+    assert timer.ms == timer.ms
+
+
+def test_log_goes_to_stderr_with_the_callers_line():
+    result = run("import caffe\ncaffe.log('hello')")
+    assert result.stderr.rstrip().endswith("<string>:2] hello")
+    assert result.stderr.startswith("I")
+    assert result.stdout == ""
+
+
+def test_what_limits_the_log():
+    assert run("import caffe; caffe.log('a')", GLOG_minloglevel="2").stderr == ""
+    code = "import caffe; caffe.init_log(2); caffe.log('a'); caffe.init_log(0); caffe.log('b')"
+    assert [line[-1] for line in run(code).stderr.splitlines()] == ["b"]
+    quiet = "import caffe; caffe.init_log(2); caffe.init_log(0, False); caffe.log('a')"
+    assert run(quiet).stderr == ""
