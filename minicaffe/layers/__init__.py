@@ -22,6 +22,7 @@ from minicaffe.layers import (  # noqa: F401 - importing a module registers its 
     input,
     parameter,
     pooling,
+    powers,
     reduction,
     reshape,
     silence,
