@@ -36,6 +36,14 @@ def build(layer_type, settings, *shapes):
         ("Clip", "clip_param { min: 2 max: 1 }", [(3,)], "min: 2 must not be above max: 1"),
         ("LRN", "lrn_param { local_size: 4 }", [(2, 3, 4, 5)], "local_size: 4 must be odd"),
         ("LRN", "", [(2, 3, 4)], r'bottom "a" must be \(N, C, H, W\), it is \(2, 3, 4\)'),
+        ("Scale", "scale_param { axis: 3 num_axes: 2 }", [(2, 3, 4, 5)], "reach past the 4 axes"),
+        ("Bias", "bias_param { num_axes: -2 }", [(2, 3)], "num_axes: -2 must be 0 or more, or -1"),
+        (
+            "Scale",
+            "",
+            [(2, 3, 4), (4,)],
+            r'bottom "b" of shape \(4,\) must fit the axes of bottom "a" \(2, 3, 4\) from axis 1',
+        ),
         ("PReLU", "", [(3,)], r'bottom "a" must be \(N, C, ...\), it is \(3,\)'),
     ],
 )
