@@ -17,6 +17,7 @@ from minicaffe.backends.reference import (  # noqa: F401 - importing a module re
     im2col,
     inner_product,
     layout,
+    loss,
     pool,
     reduction,
     rows,
