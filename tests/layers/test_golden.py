@@ -9,6 +9,7 @@ are held to derivatives in test_every_layer.py and to Caffe's in the solver traj
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_golden(path):
     with np.load(path) as file:
         case = dict(file)
     text = str(case["prototxt"])
-    missing = [t for t in text.split('"')[1::2] if t[:1].isupper() and t not in LAYERS]
+    missing = [t for t in re.findall(r'type: "([A-Z]\w*)"', text) if t not in LAYERS]
     if missing:
         pytest.skip(f"layer type {missing[0]} is not registered yet")
     net = net_from_text(text, str(case["phase"]))
