@@ -22,7 +22,8 @@ def get_backend(name: str = AUTO, *, strict: bool = False, threads: int | None =
     Parameters
     ----------
     name : str
-        One of `BACKENDS`, or "auto": the fastest one that runs on this CPU; a line in the log says why it is not onednn.
+        One of `BACKENDS`, or "auto": the fastest one that runs on this CPU. If that is not onednn,
+        a line in the log says why.
     strict : bool
         Refuse ops for which there is no fast kernel, instead of computing them more slowly.
     threads : int, optional
