@@ -29,16 +29,34 @@ from minicaffe.pycaffe.session import (
     solver_count,
     solver_rank,
 )
+from minicaffe.pycaffe.solver import (
+    NCCL,
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    get_solver,
+)
 from minicaffe.pycaffe.timer import Timer
 
 __all__ = [
+    "NCCL",
     "TEST",
     "TRAIN",
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
     "Blob",
     "BlobVec",
     "Layer",
+    "NesterovSolver",
     "Net",
+    "RMSPropSolver",
+    "SGDSolver",
     "Timer",
+    "get_solver",
     "has_nccl",
     "init_log",
     "layer_type_list",
