@@ -6,26 +6,25 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.blob import Blob as CoreBlob
-from minicaffe.errors import DataError, MinicaffeError, NetError, SchemaError, nearest
+from minicaffe.errors import DataError, MinicaffeError, NetError, nearest
 from minicaffe.host_blob import BlobVec, HostBlob, host_blobs
 from minicaffe.log import logger
 from minicaffe.net import Net as CoreNet
 from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.ops.backend import HostArray
 from minicaffe.pycaffe import batches, display
+from minicaffe.pycaffe.files import FilePath, require_file
 from minicaffe.pycaffe.layer import BuiltinLayer, Layer
 from minicaffe.pycaffe.session import current_backend, next_seed, phase_name
 from minicaffe.schema import NetState, read_net
 
 Arrays: TypeAlias = dict[str, HostArray]
-FilePath: TypeAlias = str | os.PathLike[str]
 Hook: TypeAlias = Callable[[int], object]
 
 
@@ -69,8 +68,9 @@ class Net:
                 f"Net(network_file, weights, phase) is the deprecated form; write "
                 f"Net('{network_file}', {phase}, weights='{weights}')"
             )
-        for path in (network_file, weights):
-            _check_file(path)
+        require_file(network_file)
+        if weights is not None:
+            require_file(weights)
         source = read_net(os.fspath(network_file))
         state = NetState()
         state.CopyFrom(source.param.state)
@@ -357,7 +357,7 @@ class Net:
 
     def copy_from(self, trained_filename: FilePath) -> None:
         """Copy the parameters of all layers that a .caffemodel(.h5) has by the same name."""
-        _check_file(trained_filename)
+        require_file(trained_filename)
         copy_trained_layers(self._net, os.fspath(trained_filename))
 
     def share_with(self, other: Net) -> None:
@@ -400,13 +400,6 @@ class Net:
 
     def _repr_html_(self) -> str:
         return display.net_html(self, phase_name(self._net.param.state.phase))
-
-
-def _check_file(path: FilePath | None) -> None:
-    if path is not None and not Path(path).is_file():
-        error = SchemaError(f"Could not open file {path}")
-        error.add_note(f"There is no such file in {Path.cwd()}; check the path")
-        raise error
 
 
 def _check_names(given: Iterable[str], known: Sequence[str], message: str) -> None:
