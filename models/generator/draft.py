@@ -1,8 +1,8 @@
 """A net being written down, once for training and once for deploying.
 
 The two differ in little: a deploy net takes its pictures from an Input layer, ends in
-probabilities, and leaves out what only training reads (fillers, learning rates). `Draft` knows these
-differences, so that the description of a net need not.
+probabilities, and leaves out what only training reads (fillers, learning rates). `Draft` knows
+these differences, so that the description of a net need not.
 """
 
 from __future__ import annotations
@@ -189,14 +189,20 @@ class Draft:
         self, name: str, bottom: str, method: str, kernel: int, stride: int = 1, pad: int = 0
     ) -> str:
         """Add a pooling; `method` is MAX or AVE."""
-        param = {"pool": method, "kernel_size": kernel, **({"stride": stride} if stride > 1 else {})}
+        param = {
+            "pool": method,
+            "kernel_size": kernel,
+            **({"stride": stride} if stride > 1 else {}),
+        }
         return self.layer(
             "Pooling", name, bottom, pooling_param={**param, **({"pad": pad} if pad else {})}
         )
 
     def pool_all(self, name: str, bottom: str) -> str:
         """Add an average over each whole channel."""
-        return self.layer("Pooling", name, bottom, pooling_param={"pool": "AVE", "global_pooling": True})
+        return self.layer(
+            "Pooling", name, bottom, pooling_param={"pool": "AVE", "global_pooling": True}
+        )
 
     def lrn(self, name: str, bottom: str, size: int, alpha: float, **param: Any) -> str:
         """Add local response normalisation with beta 0.75."""
@@ -204,13 +210,21 @@ class Draft:
         return self.layer("LRN", name, bottom, lrn_param=param)
 
     def batch_norm(
-        self, name: str, scale: str, bottom: str, *, top: str | None = None, param: Fields | None = None
+        self,
+        name: str,
+        scale: str,
+        bottom: str,
+        *,
+        top: str | None = None,
+        param: Fields | None = None,
     ) -> str:
-        """Add a BatchNorm and the Scale that belongs to it, in place unless `top` is another blob."""
+        """Add a BatchNorm and its Scale, in place unless `top` is another blob."""
         top = self.layer("BatchNorm", name, bottom, top=top or bottom, batch_norm_param=param)
         return self.layer("Scale", scale, top, top=top, scale_param={"bias_term": True})
 
-    def loss(self, name: str, scores: str, top: str | None = None, weight: float | None = None) -> None:
+    def loss(
+        self, name: str, scores: str, top: str | None = None, weight: float | None = None
+    ) -> None:
         """Add a softmax loss to the net for training."""
         self.layer(
             "SoftmaxWithLoss",
