@@ -1,21 +1,31 @@
 """The ways to compute, by name: reference (NumPy), onednn (CPU), cuda (GPU).
 
-A backend other than the reference one inherits from it and overrides what it does faster.
+A backend other than the reference one inherits from it and overrides what it does faster. Each is
+imported when it is asked for, because loading its library takes time and may fail.
 """
 
 from __future__ import annotations
 
-from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import BackendUnavailable, nearest
+from minicaffe.log import logger
 from minicaffe.ops.backend import Backend
 
 __all__ = ["BACKENDS", "get_backend"]
 
-BACKENDS = ("reference",)
+BACKENDS = ("auto", "onednn", "reference")
 
 
-def get_backend(name: str = "reference") -> Backend:
+def get_backend(name: str = "auto", *, strict: bool = False, threads: int | None = None) -> Backend:
     """Return a new backend.
+
+    Parameters
+    ----------
+    name : str
+        "auto" is the fastest one that runs on this CPU; a line in the log says why it is not onednn.
+    strict : bool
+        Refuse ops for which there is no fast kernel, instead of computing them more slowly.
+    threads : int, optional
+        Default: the physical cores.
 
     Raises
     ------
@@ -24,4 +34,15 @@ def get_backend(name: str = "reference") -> Backend:
     """
     if name not in BACKENDS:
         raise BackendUnavailable(f'no backend "{name}". {nearest(name, BACKENDS)}')
-    return ReferenceBackend()
+    if name != "reference":
+        try:
+            from minicaffe.backends.onednn import OneDnnBackend
+
+            return OneDnnBackend(strict=strict, threads=threads)
+        except BackendUnavailable as error:
+            if name != "auto" or strict:
+                raise
+            logger.info(f"Using the slower reference backend: {error}")
+    from minicaffe.backends.reference import ReferenceBackend
+
+    return ReferenceBackend(strict=strict)

@@ -167,7 +167,7 @@ class Net:
     def clear_param_diffs(self) -> None:
         """Set all parameters' gradients to zero."""
         for parameter in self.parameters:
-            parameter.blob.diff.write()[...] = 0
+            parameter.blob.diff.clear()
 
     def share_parameters_with(self, other: Net) -> None:
         """Use the parameters of `other`'s layers of the same names, as a test net does.

@@ -59,6 +59,10 @@ class Tensor(Protocol):
         """Overwrite the values with an array of the host, of the same shape."""
         ...
 
+    def clear(self) -> None:
+        """Overwrite all values with zero."""
+        ...
+
     def host(self) -> HostArray:
         """Return a live NumPy view: what is written to it is what the next forward pass reads.
 

@@ -43,8 +43,8 @@ class ReferenceSoftmaxLoss(ReferenceKernel):
     def forward(self, x: Tensor, labels: Tensor, p: Tensor, loss: Tensor) -> None:
         """Overwrite p and loss."""
         xp, axis = self.xp, self.op.axis
-        probabilities = p.write()
-        probabilities[...] = softmax(xp, x.read(), axis)
+        self._probabilities(x, p)
+        probabilities = p.read()
         classes, counts = self._classes(probabilities, labels.read())
         true = xp.take_along_axis(probabilities, xp.expand_dims(classes, axis), axis)
         losses = -xp.log(xp.maximum(true.squeeze(axis), TINY))
@@ -60,6 +60,10 @@ class ReferenceSoftmaxLoss(ReferenceKernel):
         xp.put_along_axis(out, at, xp.take_along_axis(out, at, axis) - 1, axis)
         scale = dloss.read().reshape(()) / self._normalizer(probabilities, counts)
         out *= xp.expand_dims(counts, axis) * scale
+
+    def _probabilities(self, x: Tensor, p: Tensor) -> None:
+        """Overwrite p with the softmax of x."""
+        p.write()[...] = softmax(self.xp, x.read(), self.op.axis)
 
     def _classes(self, p: Array, labels: Array) -> tuple[Array, Array]:
         shape = p.shape[: self.op.axis] + p.shape[self.op.axis + 1 :]

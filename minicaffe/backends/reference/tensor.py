@@ -66,6 +66,10 @@ class ArrayTensor:
         """Overwrite the values."""
         self.read()[...] = values
 
+    def clear(self) -> None:
+        """Overwrite the values with zero."""
+        self.read().fill(0)
+
     def host(self) -> HostArray:
         """Return the array itself: there is no other copy."""
         array: HostArray = self.read()

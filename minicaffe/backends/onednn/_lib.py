@@ -1,0 +1,288 @@
+"""oneDNN's C API (dnnl.h, version 3) through ctypes: the library, its functions and numbers.
+
+The library is the one that the wheel ``onednn-cpu-gomp`` installed, or the file that the environment
+variable MINICAFFE_ONEDNN names. Nothing here knows tensors; see `primitive` and `memory`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import functools
+import importlib.metadata
+import os
+from ctypes import POINTER, c_char, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
+from typing import Any
+
+from minicaffe.errors import BackendUnavailable, Unsupported
+
+WHEEL = "onednn-cpu-gomp"
+VARIABLE = "MINICAFFE_ONEDNN"
+ADVICE = f"pip install {WHEEL} (Linux on x86-64), or set {VARIABLE} to a libdnnl.so of version 3"
+
+MAX_AXES = 12
+Dims = c_int64 * MAX_AXES
+_HANDLE = POINTER(c_void_p)
+
+
+class ExecArg(ctypes.Structure):
+    """One argument of an execution: which it is, and its memory (dnnl_exec_arg_t)."""
+
+    _fields_ = [("arg", c_int), ("memory", c_void_p)]
+
+
+class Status(enum.IntEnum):
+    """dnnl_status_t."""
+
+    SUCCESS = 0
+    OUT_OF_MEMORY = 1
+    INVALID_ARGUMENTS = 2
+    UNIMPLEMENTED = 3
+    LAST_IMPL_REACHED = 4
+    RUNTIME_ERROR = 5
+    NOT_REQUIRED = 6
+
+
+class Prop(enum.IntEnum):
+    """dnnl_prop_kind_t."""
+
+    TRAINING = 64
+    INFERENCE = 96
+    BACKWARD = 128
+    BACKWARD_DATA = 160
+
+
+class Alg(enum.IntEnum):
+    """dnnl_alg_kind_t, those in use; USE_DST variants take y instead of x for the gradient."""
+
+    NONE = 0
+    CONVOLUTION_DIRECT = 1
+    POOLING_MAX = 0x1FF
+    POOLING_AVG_INCLUDE_PADDING = 0x2FF
+    POOLING_AVG_EXCLUDE_PADDING = 0x3FF
+    LRN_ACROSS = 0xAFF
+    LRN_WITHIN = 0xBFF
+    ELTWISE_RELU = 0x20
+    ELTWISE_TANH = 0x21
+    ELTWISE_LINEAR = 0x26
+    ELTWISE_LOGISTIC = 0x29
+    ELTWISE_RELU_USE_DST = 0x100
+    ELTWISE_TANH_USE_DST = 0x101
+    ELTWISE_LOGISTIC_USE_DST = 0x104
+    BINARY_ADD = 0x1FFF0
+    BINARY_MUL = 0x1FFF1
+    BINARY_MAX = 0x1FFF2
+    REDUCTION_SUM = 0x2FFF4
+    SOFTMAX_ACCURATE = 0x30000
+
+
+class Query(enum.IntEnum):
+    """dnnl_query_t, those in use: the memory descriptors of a primitive."""
+
+    SRC = 129
+    DIFF_SRC = 130
+    WEIGHTS = 131
+    DIFF_WEIGHTS = 132
+    DST = 133
+    DIFF_DST = 134
+    WORKSPACE = 135
+    SCRATCHPAD = 136
+
+
+class Arg(enum.IntEnum):
+    """The DNNL_ARG_... numbers in use; POST_OP is that of the first post-op's second source."""
+
+    SRC = 1
+    SRC_1 = 2
+    DST = 17
+    WEIGHTS = 33
+    BIAS = 41
+    MEAN = 49
+    VARIANCE = 50
+    SCALE = 51
+    SHIFT = 52
+    WORKSPACE = 64
+    SCRATCHPAD = 80
+    DIFF_SRC = 129
+    DIFF_DST = 145
+    DIFF_WEIGHTS = 161
+    DIFF_BIAS = 169
+    DIFF_SCALE = 255
+    DIFF_SHIFT = 256
+    MULTIPLE_SRC = 1024
+    POST_OP_SRC_1 = 32768 | 2
+
+
+CPU = 1
+F32 = 3
+U8 = 6
+IN_ORDER = 1
+TAG_ANY = 1
+FPMATH_BF16 = 1
+SCRATCHPAD_USER = 1
+
+# Arguments of dnnl_<name>_primitive_desc_create between the engine and the attributes:
+# m memory descriptor, d dims, i int or enum, u unsigned, f float, n int64, h hint (forward pd).
+PRIMITIVES = {
+    "convolution_forward": "iimmmmdddd",
+    "convolution_backward_data": "immmddddh",
+    "convolution_backward_weights": "immmmddddh",
+    "eltwise_forward": "iimmff",
+    "eltwise_backward": "immmffh",
+    "softmax_forward": "iimmi",
+    "softmax_backward": "immmih",
+    "pooling_forward": "iimmddddd",
+    "pooling_backward": "immdddddh",
+    "prelu_forward": "immm",
+    "prelu_backward": "mmmmmh",
+    "lrn_forward": "iimmnfff",
+    "lrn_backward": "immmnfffh",
+    "batch_normalization_forward": "immfu",
+    "batch_normalization_backward": "immmfuh",
+    "inner_product_forward": "immmm",
+    "inner_product_backward_data": "mmmh",
+    "inner_product_backward_weights": "mmmmh",
+    "binary": "immm",
+    "reduction": "immff",
+}
+_TYPES = {
+    "m": c_void_p,
+    "d": POINTER(c_int64),
+    "i": c_int,
+    "u": c_uint,
+    "f": c_float,
+    "n": c_int64,
+    "h": c_void_p,
+}
+
+_PROTOTYPES: dict[str, tuple[Any, ...]] = {
+    "dnnl_engine_create": (_HANDLE, c_int, c_size_t),
+    "dnnl_stream_create": (_HANDLE, c_void_p, c_uint),
+    "dnnl_memory_desc_create_with_strides": (_HANDLE, c_int, Dims, c_int, Dims),
+    "dnnl_memory_desc_create_with_tag": (_HANDLE, c_int, Dims, c_int, c_int),
+    "dnnl_memory_desc_create_submemory": (_HANDLE, c_void_p, Dims, Dims),
+    "dnnl_memory_desc_clone": (_HANDLE, c_void_p),
+    "dnnl_memory_desc_destroy": (c_void_p,),
+    "dnnl_memory_create": (_HANDLE, c_void_p, c_void_p, c_void_p),
+    "dnnl_memory_set_data_handle": (c_void_p, c_void_p),
+    "dnnl_memory_destroy": (c_void_p,),
+    "dnnl_primitive_attr_create": (_HANDLE,),
+    "dnnl_primitive_attr_destroy": (c_void_p,),
+    "dnnl_primitive_attr_set_scratchpad_mode": (c_void_p, c_int),
+    "dnnl_primitive_attr_set_fpmath_mode": (c_void_p, c_int),
+    "dnnl_primitive_attr_set_post_ops": (c_void_p, c_void_p),
+    "dnnl_post_ops_create": (_HANDLE,),
+    "dnnl_post_ops_destroy": (c_void_p,),
+    "dnnl_post_ops_append_eltwise": (c_void_p, c_int, c_float, c_float),
+    "dnnl_post_ops_append_sum": (c_void_p, c_float, c_int, c_int),
+    "dnnl_post_ops_append_binary": (c_void_p, c_int, c_void_p),
+    "dnnl_primitive_create": (_HANDLE, c_void_p),
+    "dnnl_primitive_destroy": (c_void_p,),
+    "dnnl_primitive_desc_destroy": (c_void_p,),
+    "dnnl_primitive_execute": (c_void_p, c_void_p, c_int, c_void_p),
+    "dnnl_reorder_primitive_desc_create": (
+        *(_HANDLE, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p),
+    ),
+    "dnnl_concat_primitive_desc_create": (
+        *(_HANDLE, c_void_p, c_void_p, c_int, c_int, _HANDLE, c_void_p),
+    ),
+    "dnnl_sum_primitive_desc_create": (
+        *(_HANDLE, c_void_p, c_void_p, c_int, POINTER(c_float), _HANDLE, c_void_p),
+    ),
+    "dnnl_sgemm": (
+        *(c_char, c_char, c_int64, c_int64, c_int64, c_float, c_void_p, c_int64),
+        *(c_void_p, c_int64, c_float, c_void_p, c_int64),
+    ),
+}
+
+
+class Library:
+    """The loaded library: its functions with their argument types, and its OpenMP runtime."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self.omp = ctypes.CDLL("libgomp.so.1")
+            self.c = ctypes.CDLL(path)
+            version = self.c.dnnl_version
+        except (OSError, AttributeError) as error:
+            raise BackendUnavailable(f"oneDNN does not load ({error}). {ADVICE}") from None
+        version.restype = POINTER(c_int)
+        self.version = tuple(version()[:3])
+        if self.version[0] != 3:
+            raise BackendUnavailable(
+                f"{path} is oneDNN {'.'.join(map(str, self.version))}; version 3 is needed. {ADVICE}"
+            )
+        self._declare()
+
+    def _declare(self) -> None:
+        for name, types in _PROTOTYPES.items():
+            getattr(self.c, name).argtypes = types
+        for name, codes in PRIMITIVES.items():
+            function = getattr(self.c, f"dnnl_{name}_primitive_desc_create")
+            function.argtypes = (_HANDLE, c_void_p, *(_TYPES[c] for c in codes), c_void_p)
+        self.c.dnnl_memory_desc_get_size.argtypes = (c_void_p,)
+        self.c.dnnl_memory_desc_get_size.restype = c_size_t
+        self.c.dnnl_memory_desc_equal.argtypes = (c_void_p, c_void_p)
+        self.c.dnnl_primitive_desc_query_md.argtypes = (c_void_p, c_int, c_int)
+        self.c.dnnl_primitive_desc_query_md.restype = c_void_p
+
+    def make(self, function: str, *args: Any) -> int:
+        """Call a function whose first argument takes the new object, and return that.
+
+        Raises
+        ------
+        Unsupported
+            If the library has no implementation for what was asked.
+        BackendUnavailable
+            If it failed in another way.
+        """
+        handle = c_void_p()
+        check(getattr(self.c, function)(ctypes.byref(handle), *args), function)
+        return int(handle.value or 0)
+
+    def set_threads(self, n_threads: int) -> None:
+        """Set the number of threads that calls from the current thread run on."""
+        self.omp.omp_set_num_threads(n_threads)
+
+
+def check(status: int, what: str) -> None:
+    """Raise unless `status` says success."""
+    if status == Status.SUCCESS:
+        return
+    name = Status(status).name.lower().replace("_", " ")
+    kind = Unsupported if status in (Status.UNIMPLEMENTED, Status.INVALID_ARGUMENTS) else None
+    raise (kind or BackendUnavailable)(f"oneDNN: {what} answers: {name}")
+
+
+def find() -> str:
+    """Return the path of the library.
+
+    Raises
+    ------
+    BackendUnavailable
+        If the environment names none and the wheel is not installed.
+    """
+    given = os.environ.get(VARIABLE)
+    if given:
+        return given
+    try:
+        files = importlib.metadata.files(WHEEL) or []
+    except importlib.metadata.PackageNotFoundError:
+        raise BackendUnavailable(f"the oneDNN library is not installed. {ADVICE}") from None
+    for file in files:
+        if file.name.startswith("libdnnl.so"):
+            return str(file.locate())
+    raise BackendUnavailable(f"{WHEEL} is installed but holds no libdnnl.so. {ADVICE}")
+
+
+@functools.cache
+def library() -> Library:
+    """Return the library, loaded at the first call.
+
+    Raises
+    ------
+    BackendUnavailable
+        If it cannot be found or loaded; the message says how to get it.
+    """
+    return Library(find())

@@ -1,0 +1,88 @@
+"""The oneDNN backend: inherits from the reference and overrides what oneDNN does faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from minicaffe.backends.onednn.primitive import Engine
+from minicaffe.backends.onednn.reorder import Reorders
+from minicaffe.backends.onednn.tensor import OneDnnTensor
+from minicaffe.backends.onednn.threads import default_threads
+from minicaffe.backends.reference.backend import ReferenceBackend
+from minicaffe.ops.backend import Op, Shape, Tensor
+
+KernelType = TypeVar("KernelType", bound="type[OneDnnKernel]")
+
+
+class OneDnnBackend(ReferenceBackend):
+    """oneDNN on the CPU, in float32.
+
+    Parameters
+    ----------
+    strict : bool
+        Refuse ops that only the reference has a kernel for.
+    threads : int, optional
+        Default: one for each physical core that this process may use.
+
+    Raises
+    ------
+    BackendUnavailable
+        If the library cannot be loaded.
+    """
+
+    name = "onednn"
+    kernels: ClassVar[dict[type[Op], Any]] = {}
+
+    def __init__(self, strict: bool = False, threads: int | None = None) -> None:
+        super().__init__(np.float32, strict)
+        self.threads = threads or default_threads()
+        self.engine = Engine()
+        self.engine.lib.set_threads(self.threads)
+        self.reorders = Reorders(self.engine)
+        self._pool = ThreadPoolExecutor(self.threads, "minicaffe")
+
+    def spread(self, run: Callable[[int], None], pieces: int) -> None:
+        """Call ``run(thread)`` for every thread, at once; for few pieces on fewer threads.
+
+        Parameters
+        ----------
+        run : callable
+            Does the share of one thread, with NumPy calls that let go of Python's lock.
+        pieces : int
+            How many pieces of work there are; a thread without any is not woken.
+        """
+        others = [self._pool.submit(run, i) for i in range(1, min(self.threads, pieces))]
+        run(0)
+        for other in others:
+            other.result()
+
+    def tensor(self, shape: Shape) -> Tensor:
+        """Return a new tensor, filled with zeros."""
+        return OneDnnTensor(self.reorders, shape)
+
+
+class OneDnnKernel:
+    """Base of the kernels: holds the op and the engine.
+
+    A subclass creates its primitives in ``__init__`` or, where they follow the layout of tensors
+    that other kernels write, at the first call that meets a layout.
+    """
+
+    def __init__(self, backend: OneDnnBackend, op: Any, *tensors: Tensor) -> None:
+        self.backend = backend
+        self.engine = backend.engine
+        self.op = op
+
+
+def kernel(op: type[Op]) -> Callable[[KernelType], KernelType]:
+    """Register the decorated class as this backend's kernel of `op`."""
+
+    def register(cls: KernelType) -> KernelType:
+        OneDnnBackend.kernels[op] = cls
+        return cls
+
+    return register

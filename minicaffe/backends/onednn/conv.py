@@ -1,0 +1,138 @@
+"""Convolution and its transpose.
+
+oneDNN chooses the layouts of all tensors. A transposed convolution is the same three primitives with
+the roles changed: its forward pass is the convolution's gradient with respect to the data. Below,
+"wide" is the side that has the windows, "narrow" the one with a value for each window.
+"""
+
+from __future__ import annotations
+
+from minicaffe.backends.onednn._lib import Alg, Arg, Prop, Query
+from minicaffe.backends.onednn.accumulate import Accumulator
+from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.channels import ChannelBias
+from minicaffe.backends.onednn.memory import AnyLayout, Layout
+from minicaffe.backends.onednn.primitive import Call, Primitive
+from minicaffe.backends.onednn.tensor import OneDnnTensor
+from minicaffe.errors import Unsupported
+from minicaffe.ops.backend import Tensor
+from minicaffe.ops.conv import Conv
+
+MAX_SPATIAL_AXES = 3
+DIRECT = Alg.CONVOLUTION_DIRECT
+
+
+@kernel(Conv)
+class OneDnnConv(OneDnnKernel):
+    """Convolution, or its transpose; what backward needs is planned at the first backward pass."""
+
+    def __init__(self, backend: OneDnnBackend, op: Conv, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        if not 1 <= len(op.kernel) <= MAX_SPATIAL_AXES:
+            raise Unsupported(f"oneDNN has no convolution over {len(op.kernel)} spatial axes")
+        x, w, y = (t.shape for t in tensors[:3])
+        self._wide, self._narrow = (y, x) if op.transposed else (x, y)
+        self._filters = w if op.group == 1 else (op.group, w[0] // op.group, *w[1:])
+        # oneDNN counts the gaps between taps where Caffe counts the distance.
+        gaps = tuple(d - 1 for d in op.dilation)
+        self._steps = (op.stride, gaps, op.pad, op.pad)
+        self._has_own_bias = op.bias and op.transposed
+        self._accumulate = Accumulator(backend)
+        self._channels = ChannelBias(backend, len(y), y[1]) if self._has_own_bias else None
+        self._correlate = self._plan_correlate()
+        self._gather: Call | None = None
+        self._weights: dict[bool, Call] = {}
+        if op.transposed:
+            self._gather = self._plan_gather()
+
+    def forward(
+        self, x: OneDnnTensor, w: OneDnnTensor, b: OneDnnTensor | None, y: OneDnnTensor
+    ) -> None:
+        """Overwrite y."""
+        if not self.op.transposed:
+            self._correlate(*((x, w, y) if b is None else (x, w, b, y)))
+            return
+        self._run_gather(x, w, y)
+        if b is not None and self._channels is not None:
+            self._channels.add(b, y)
+
+    def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
+        """Overwrite dx."""
+        if self.op.transposed:
+            self._correlate(dy, w, dx)
+        else:
+            self._run_gather(dy, w, dx)
+
+    def backward_weights(
+        self,
+        x: OneDnnTensor,
+        dy: OneDnnTensor,
+        dw: OneDnnTensor | None,
+        db: OneDnnTensor | None,
+    ) -> None:
+        """Add to dw and db."""
+        wide, narrow = (dy, x) if self.op.transposed else (x, dy)
+        with_bias = db is not None and self._channels is None
+        call = self._weights.get(with_bias)
+        if call is None:
+            call = self._weights[with_bias] = self._plan_weights(with_bias)
+        totals = (dw, db) if with_bias else (dw,)
+        shapes = (self._filters, self._narrow[1:2])
+        self._accumulate(lambda *parts: call(wide, narrow, *parts), totals, shapes)
+        if db is not None and self._channels is not None:
+            self._channels.accumulate(dy, db)
+
+    def _run_gather(
+        self, narrow: OneDnnTensor, w: OneDnnTensor, wide: OneDnnTensor
+    ) -> None:
+        if self._gather is None:
+            self._gather = self._plan_gather()
+        self._gather(narrow, w, wide)
+
+    def _plan_correlate(self) -> Call:
+        bias = Layout.plain(self._narrow[1:2]) if self.op.bias and not self.op.transposed else None
+        wide, filters, narrow = map(AnyLayout, (self._wide, self._filters, self._narrow))
+        primitive = Primitive(
+            self.engine,
+            "convolution_forward",
+            *(Prop.TRAINING, DIRECT, wide, filters, bias, narrow, *self._steps),
+        )
+        reads = [
+            (Arg.SRC, primitive.layout(Query.SRC, self._wide)),
+            (Arg.WEIGHTS, primitive.layout(Query.WEIGHTS, self._filters)),
+        ]
+        if bias is not None:
+            reads.append((Arg.BIAS, bias))
+        return Call(primitive, reads, [(Arg.DST, primitive.layout(Query.DST, self._narrow))])
+
+    def _plan_gather(self) -> Call:
+        wide, filters, narrow = map(AnyLayout, (self._wide, self._filters, self._narrow))
+        primitive = Primitive(
+            self.engine,
+            "convolution_backward_data",
+            *(DIRECT, wide, filters, narrow, *self._steps),
+            hint=self._correlate.primitive,
+        )
+        reads = [
+            (Arg.DIFF_DST, primitive.layout(Query.DIFF_DST, self._narrow)),
+            (Arg.WEIGHTS, primitive.layout(Query.WEIGHTS, self._filters)),
+        ]
+        return Call(primitive, reads, [(Arg.DIFF_SRC, primitive.layout(Query.DIFF_SRC, self._wide))])
+
+    def _plan_weights(self, with_bias: bool) -> Call:
+        bias = Layout.plain(self._narrow[1:2]) if with_bias else None
+        wide, filters, narrow = map(AnyLayout, (self._wide, self._filters, self._narrow))
+        primitive = Primitive(
+            self.engine,
+            "convolution_backward_weights",
+            *(DIRECT, wide, filters, bias, narrow, *self._steps),
+            hint=self._correlate.primitive,
+        )
+        reads = [
+            (Arg.SRC, primitive.layout(Query.SRC, self._wide)),
+            (Arg.DIFF_DST, primitive.layout(Query.DIFF_DST, self._narrow)),
+        ]
+        writes = [(Arg.DIFF_WEIGHTS, primitive.layout(Query.DIFF_WEIGHTS, self._filters))]
+        if bias is not None:
+            writes.append((Arg.DIFF_BIAS, bias))
+        return Call(primitive, reads, writes)

@@ -1,0 +1,104 @@
+"""Inner product: oneDNN's primitive forward, its sgemm backward.
+
+All layouts are plain. Packed weights gain little where weights are read once an iteration, and cost
+a second copy of the largest parameters that nets have. sgemm adds to the gradient in place, so that
+accumulating over several passes needs no second gradient either.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minicaffe.backends.onednn._lib import Arg, Prop, check
+from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.memory import Layout
+from minicaffe.backends.onednn.primitive import Call, Primitive
+from minicaffe.backends.onednn.tensor import OneDnnTensor
+from minicaffe.ops.backend import Tensor
+from minicaffe.ops.inner_product import InnerProduct
+
+
+@kernel(InnerProduct)
+class OneDnnInnerProduct(OneDnnKernel):
+    """y = x w^T + b on (M, K) and (N, K)."""
+
+    def __init__(self, backend: OneDnnBackend, op: InnerProduct, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        x, y = tensors[0].shape, tensors[2].shape
+        self._m, self._k = math.prod(x[: op.axis]), math.prod(x[op.axis :])
+        self._n = math.prod(y[op.axis :])
+        self._sgemm = backend.engine.lib.c.dnnl_sgemm
+        self._forward = None if op.transpose else self._plan_forward()
+
+    def forward(
+        self, x: OneDnnTensor, w: OneDnnTensor, b: OneDnnTensor | None, y: OneDnnTensor
+    ) -> None:
+        """Overwrite y."""
+        if self._forward is not None:
+            self._forward(*((x, w, y) if b is None else (x, w, b, y)))
+            return
+        out = y.write().reshape(self._m, self._n)
+        out[...] = 0 if b is None else b.read()
+        m, n, k = self._m, self._n, self._k
+        self._multiply(b"N", b"N", m, n, k, x.address(), w.address(), 1.0, y.address())
+
+    def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
+        """Overwrite dx."""
+        turned = b"T" if self.op.transpose else b"N"
+        m, n, k = self._m, self._n, self._k
+        given, weights, out = dy.address(), w.address(), dx.address_to_write()
+        self._multiply(b"N", turned, m, k, n, given, weights, 0.0, out)
+
+    def backward_weights(
+        self,
+        x: OneDnnTensor,
+        dy: OneDnnTensor,
+        dw: OneDnnTensor | None,
+        db: OneDnnTensor | None,
+    ) -> None:
+        """Add to dw and db."""
+        m, n, k = self._m, self._n, self._k
+        if dw is not None:
+            old = 0.0 if dw.is_zero else 1.0
+            left, right = x.address(), dy.address()
+            out = dw.address_to_write() if dw.is_zero else dw.address_to_update()
+            if self.op.transpose:
+                self._multiply(b"T", b"N", k, n, m, left, right, old, out)
+            else:
+                self._multiply(b"T", b"N", n, k, m, right, left, old, out)
+        if db is not None:
+            rows = dy.read().reshape(m, n)
+            if db.is_zero:
+                np.add.reduce(rows, axis=0, out=db.write().reshape(n))
+            else:
+                db.update().reshape(n)[...] += rows.sum(0)
+
+    def _multiply(
+        self,
+        turn_a: bytes,
+        turn_b: bytes,
+        rows: int,
+        columns: int,
+        inner: int,
+        a: int,
+        b: int,
+        old: float,
+        out: int,
+    ) -> None:
+        """Compute ``out = op(a) op(b) + old * out`` on C-ordered matrices."""
+        step_a = rows if turn_a == b"T" else inner
+        step_b = inner if turn_b == b"T" else columns
+        given = (turn_a, turn_b, rows, columns, inner, 1.0, a, step_a, b, step_b, old, out, columns)
+        check(self._sgemm(*given), "sgemm")
+
+    def _plan_forward(self) -> Call:
+        m, n, k = self._m, self._n, self._k
+        x, w, y = map(Layout.plain, ((m, k), (n, k), (m, n)))
+        b = Layout.plain((n,)) if self.op.bias else None
+        primitive = Primitive(self.engine, "inner_product_forward", Prop.TRAINING, x, w, b, y)
+        reads = [(Arg.SRC, x), (Arg.WEIGHTS, w)]
+        if b is not None:
+            reads.append((Arg.BIAS, b))
+        return Call(primitive, reads, [(Arg.DST, y)])

@@ -1,0 +1,131 @@
+"""Layouts (oneDNN's memory descriptors) and the buffers that values lie in."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minicaffe.backends.onednn import _lib
+from minicaffe.ops.backend import Shape
+
+ALIGNMENT_BYTES = 64
+# A net that sees images of ever new sizes must not remember them all.
+MAX_KNOWN_SHAPES = 4096
+
+
+class Layout:
+    """How float32 values of some shape lie in memory; equal layouts are one object.
+
+    Attributes
+    ----------
+    handle : int
+        The dnnl_memory_desc_t; the layout owns it.
+    shape : tuple of int
+        The logical shape. It may cut a tensor's axes differently (filters by group), but counts
+        through the values in the same order.
+    size_bytes : int
+        What a buffer needs, padding included.
+    is_plain : bool
+        Whether the values lie in C order without gaps.
+    """
+
+    _known: dict[Shape, list[Layout]] = {}
+
+    def __init__(self, handle: int, shape: Shape, is_plain: bool) -> None:
+        self.handle, self.shape, self.is_plain = handle, shape, is_plain
+        self.size_bytes = int(_lib.library().c.dnnl_memory_desc_get_size(handle))
+
+    @classmethod
+    def plain(cls, shape: Shape) -> Layout:
+        """Return the C-ordered layout; a single number counts as a vector of one."""
+        shape = shape or (1,)
+        known = cls._known.get(shape)
+        if known is None:
+            if len(cls._known) >= MAX_KNOWN_SHAPES:
+                # Costs a reorder where old and new objects for one layout meet, and is never wrong.
+                cls._known.clear()
+            known = cls._known[shape] = [cls(_strided(shape, c_strides(shape)), shape, True)]
+        return known[0]
+
+    @classmethod
+    def of(cls, handle: int, shape: Shape) -> Layout:
+        """Return the layout that a descriptor, which stays its owner's, describes."""
+        same = _lib.library().c.dnnl_memory_desc_equal
+        known = (cls.plain(shape), *cls._known[shape])
+        for layout in known:
+            if same(layout.handle, handle):
+                return layout
+        layout = cls(_lib.library().make("dnnl_memory_desc_clone", handle), shape, False)
+        cls._known[shape].append(layout)
+        return layout
+
+    def __del__(self) -> None:
+        _lib.library().c.dnnl_memory_desc_destroy(self.handle)
+
+    def __repr__(self) -> str:
+        return f"Layout({self.shape}, {'plain' if self.is_plain else hex(self.handle)})"
+
+
+class AnyLayout:
+    """A request: the library chooses the layout for this shape."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.handle = _lib.library().make(
+            *("dnnl_memory_desc_create_with_tag", len(shape), dims(shape), _lib.F32, _lib.TAG_ANY)
+        )
+
+    def __del__(self) -> None:
+        _lib.library().c.dnnl_memory_desc_destroy(self.handle)
+
+
+class Buffer:
+    """Aligned memory, filled with zeros, seen through layouts.
+
+    Attributes
+    ----------
+    values : float32 array (n,)
+        All of it, padding included.
+    address : int
+    """
+
+    def __init__(self, size_bytes: int, engine: int) -> None:
+        raw = np.zeros(size_bytes + ALIGNMENT_BYTES, np.uint8)
+        offset = -raw.ctypes.data % ALIGNMENT_BYTES
+        self.values: npt.NDArray[Any] = raw[offset : offset + size_bytes // 4 * 4].view(np.float32)
+        self.address = raw.ctypes.data + offset
+        self.size_bytes = size_bytes
+        self._raw, self._engine = raw, engine
+        self._memories: dict[Layout, int] = {}
+
+    def memory(self, layout: Layout) -> int:
+        """Return the dnnl_memory_t that sees this buffer through a layout."""
+        memory = self._memories.get(layout)
+        if memory is None:
+            memory = self._memories[layout] = _lib.library().make(
+                "dnnl_memory_create", layout.handle, self._engine, self.address
+            )
+        return memory
+
+    def __del__(self) -> None:
+        for memory in getattr(self, "_memories", {}).values():
+            _lib.library().c.dnnl_memory_destroy(memory)
+
+
+def dims(sizes: Shape) -> Any:
+    """Return sizes as dnnl_dims_t."""
+    return _lib.Dims(*sizes)
+
+
+def c_strides(shape: Shape) -> Shape:
+    """Return the steps between neighbours along each axis of a C-ordered array, in values."""
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
+def _strided(shape: Shape, strides: Shape) -> int:
+    return _lib.library().make(
+        "dnnl_memory_desc_create_with_strides", len(shape), dims(shape), _lib.F32, dims(strides)
+    )

@@ -1,0 +1,267 @@
+"""Tensors whose values may lie in a layout of oneDNN's choice.
+
+A tensor's newest values lie in one or several buffers: the plain one (C order) and one for each
+layout that a kernel asked for. A kernel names the layout it wants with `source` and `target`; a
+reorder happens only if no buffer holds the newest values in it. Whoever takes a live view of the
+memory (`host`, `view`) pins the tensor: from then on the plain buffer alone counts, and what
+kernels keep elsewhere is a copy made for one call.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy.typing as npt
+
+from minicaffe.backends.onednn.memory import Buffer, Layout
+from minicaffe.backends.onednn.reorder import Reorders
+from minicaffe.ops.backend import Array, HostArray, Shape
+
+FLOAT_BYTES = 4
+
+
+class _PlainMemory:
+    """The plain buffer, which views share; made when first needed, it grows and never shrinks."""
+
+    def __init__(self, engine: int) -> None:
+        self.engine = engine
+        self.buffer: Buffer | None = None
+
+    def holding(self, size: int) -> Buffer:
+        needed = max(size, 1) * FLOAT_BYTES
+        if self.buffer is None or self.buffer.size_bytes < needed:
+            self.buffer = Buffer(needed, self.engine)
+        return self.buffer
+
+
+class OneDnnTensor:
+    """A logical C-ordered float32 array in one or several physical layouts."""
+
+    def __init__(self, reorders: Reorders, shape: Shape, plain: _PlainMemory | None = None) -> None:
+        self._reorders = reorders
+        self._engine = reorders.engine.handle
+        self._shape = shape
+        self._plain = plain or _PlainMemory(self._engine)
+        self._packed: dict[Layout, Buffer] = {}
+        # Memories that hold the newest values; nothing in it while the tensor is all zeros.
+        self._ready: dict[Layout, int] = {}
+        self._is_plain_ready = False
+        self._newest = Layout.plain(shape)
+        self.is_zero = True
+        self.is_pinned = False
+        self._array: Array = None
+        self._array_of: Buffer | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the logical axes."""
+        return self._shape
+
+    @property
+    def layout(self) -> Layout:
+        """The layout that the values were last written in: what a consumer best follows."""
+        return self._newest
+
+    # What everybody may use: plain arrays.
+
+    def read(self) -> Array:
+        """Return the values in C order."""
+        if not self._is_plain_ready or self.is_pinned:
+            self._gather()
+        return self._view_of_plain()
+
+    def write(self) -> Array:
+        """Return the plain array; what it holds is undefined, and it is newest from now on."""
+        array = self._view_of_plain()
+        self._plain_is_newest()
+        return array
+
+    def update(self) -> Array:
+        """Return the values in C order, newest from now on."""
+        array = self.read()
+        self._plain_is_newest()
+        return array
+
+    def get(self) -> HostArray:
+        """Return a copy."""
+        if self.is_zero or self._is_plain_ready or self.is_pinned:
+            copied: HostArray = self.read().copy()
+            return copied
+        copy = Buffer(math.prod(self._shape) * FLOAT_BYTES, self._engine)
+        self._reorder_newest_to(copy, Layout.plain(self._newest.shape))
+        return copy.values.reshape(self._shape)
+
+    def set(self, values: npt.ArrayLike) -> None:
+        """Overwrite the values."""
+        self.write()[...] = values
+
+    def clear(self) -> None:
+        """Overwrite all values with zero."""
+        if self.is_pinned:
+            self._view_of_plain().fill(0)
+            return
+        self._ready.clear()
+        self._is_plain_ready = False
+        self.is_zero = True
+
+    def host(self) -> HostArray:
+        """Return a live view; pins the tensor."""
+        self._pin()
+        view: HostArray = self._view_of_plain()
+        return view
+
+    def reshape(self, shape: Shape) -> None:
+        """Change the shape; values are kept where they fit."""
+        if shape == self._shape:
+            return
+        if not self.is_zero:
+            self._gather()
+            self._plain_is_newest()
+        self._packed.clear()
+        self._ready.clear()
+        self._shape = shape
+        self._newest = Layout.plain(shape)
+        self._array = None
+
+    def view(self, shape: Shape) -> OneDnnTensor:
+        """Return a tensor of another shape over the same memory; pins both."""
+        self._pin()
+        self._view_of_plain()
+        other = OneDnnTensor(self._reorders, shape, self._plain)
+        other.is_zero, other.is_pinned = False, True
+        return other
+
+    # What kernels of this backend use: memories in a layout.
+
+    def source(self, layout: Layout) -> int:
+        """Return a memory that holds the values in this layout."""
+        memory = self._ready.get(layout)
+        if memory is not None and not self.is_pinned:
+            return memory
+        return self._make_ready(layout)
+
+    def target(self, layout: Layout) -> int:
+        """Return a memory in this layout that the caller overwrites; it is newest from now on."""
+        buffer = self._plain_buffer() if layout.is_plain else self._packed_buffer(layout)
+        memory = buffer.memory(layout)
+        self._ready.clear()
+        self._ready[layout] = memory
+        self._is_plain_ready = layout.is_plain
+        self._newest = layout
+        self.is_zero = False
+        return memory
+
+    def settle(self) -> None:
+        """Bring what a kernel wrote to the plain buffer of a pinned tensor."""
+        if not self._newest.is_plain:
+            plain = Layout.plain(self._newest.shape)
+            self._reorder_newest_to(self._plain_buffer(), plain)
+            self._plain_is_newest()
+
+    def copy_from(self, other: OneDnnTensor) -> None:
+        """Overwrite the values with those of a tensor of the same shape, in its layout."""
+        layout = other.layout
+        given = other.source(layout)
+        self._reorders(layout, given, layout, self.target(layout))
+        if self.is_pinned:
+            self.settle()
+
+    def add(self, other: OneDnnTensor) -> None:
+        """Add the values of another tensor, as many, in the layout that this one has."""
+        layout, given = self._newest, other.layout
+        if given.shape != layout.shape:
+            given = Layout.plain(layout.shape)
+        memory = self.source(layout)
+        self._reorders(given, other.source(given), layout, memory, adds=True)
+        self.target(layout)
+
+    def values(self, layout: Layout) -> Array:
+        """Return the newest values in this layout as a flat array, padding included."""
+        self.source(layout)
+        if layout.is_plain:
+            return self._plain_buffer().values[: math.prod(self._shape)]
+        return self._packed[layout].values
+
+    def address(self) -> int:
+        """Return where the values lie in C order, to be read."""
+        self.read()
+        return self._plain_buffer().address
+
+    def address_to_update(self) -> int:
+        """Return where the values lie in C order, to be changed."""
+        self.update()
+        return self._plain_buffer().address
+
+    def address_to_write(self) -> int:
+        """Return where to write the values in C order, to be overwritten as a whole."""
+        self._plain_is_newest()
+        return self._plain_buffer().address
+
+    # How it works inside.
+
+    def _plain_buffer(self) -> Buffer:
+        return self._plain.holding(math.prod(self._shape))
+
+    def _packed_buffer(self, layout: Layout) -> Buffer:
+        buffer = self._packed.get(layout)
+        if buffer is None:
+            buffer = self._packed[layout] = Buffer(layout.size_bytes, self._engine)
+        return buffer
+
+    def _view_of_plain(self) -> Array:
+        buffer = self._plain_buffer()
+        if self._array is None or self._array_of is not buffer:
+            self._array = buffer.values[: math.prod(self._shape)].reshape(self._shape)
+            self._array_of = buffer
+        return self._array
+
+    def _plain_is_newest(self) -> None:
+        self._ready.clear()
+        self._is_plain_ready = True
+        self._newest = Layout.plain(self._shape)
+        self.is_zero = False
+
+    def _pin(self) -> None:
+        if not self.is_pinned:
+            self._gather()
+            self._plain_is_newest()
+            self.is_pinned = True
+
+    def _gather(self) -> None:
+        """Make the plain buffer hold the newest values."""
+        if self.is_zero:
+            self._view_of_plain().fill(0)
+            self._plain_is_newest()
+        elif not self._newest.is_plain:
+            self._reorder_newest_to(self._plain_buffer(), Layout.plain(self._newest.shape))
+        self._is_plain_ready = True
+
+    def _make_ready(self, layout: Layout) -> int:
+        if layout.is_plain:
+            self._gather()
+            memory = self._plain_buffer().memory(layout)
+        else:
+            buffer = self._packed_buffer(layout)
+            memory = buffer.memory(layout)
+            if self.is_zero:
+                buffer.values.fill(0)
+            elif layout.shape == self._newest.shape and not self._newest.is_plain:
+                self._reorder_newest_to(buffer, layout)
+            else:
+                self._gather()
+                plain = Layout.plain(layout.shape)
+                self._reorders(
+                    plain, self._plain_buffer().memory(plain), layout, memory
+                )
+        if not self.is_zero:
+            self._ready[layout] = memory
+        return memory
+
+    def _reorder_newest_to(self, buffer: Buffer, layout: Layout) -> None:
+        newest = self._newest
+        self._reorders(
+            newest, self._packed[newest].memory(newest), layout, buffer.memory(layout)
+        )
+
+    def __repr__(self) -> str:
+        return f"OneDnnTensor{self._shape}"
