@@ -19,7 +19,9 @@ def deploy_file(name: str) -> Path:
 
 
 def training_file(name: str) -> Path:
-    return MODELS / name / ("lenet_train_test.prototxt" if name == "lenet" else "train_val.prototxt")
+    return (
+        MODELS / name / ("lenet_train_test.prototxt" if name == "lenet" else "train_val.prototxt")
+    )
 
 
 def solver_files() -> list[Path]:

@@ -36,9 +36,7 @@ class ChannelBias:
         self._accumulate(lambda part: call(dy, part), (db,), (self._shape,))
 
     def _plan_adding(self, layout: Layout) -> Call:
-        primitive = Primitive(
-            self._engine, "binary", Alg.BINARY_ADD, layout, self._bias, layout
-        )
+        primitive = Primitive(self._engine, "binary", Alg.BINARY_ADD, layout, self._bias, layout)
         reads = [(Arg.SRC, layout), (Arg.SRC_1, self._bias)]
         return Call(primitive, reads, [(Arg.DST, layout)])
 

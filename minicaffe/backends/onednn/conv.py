@@ -82,9 +82,7 @@ class OneDnnConv(OneDnnKernel):
         if db is not None and self._channels is not None:
             self._channels.accumulate(dy, db)
 
-    def _run_gather(
-        self, narrow: OneDnnTensor, w: OneDnnTensor, wide: OneDnnTensor
-    ) -> None:
+    def _run_gather(self, narrow: OneDnnTensor, w: OneDnnTensor, wide: OneDnnTensor) -> None:
         if self._gather is None:
             self._gather = self._plan_gather()
         self._gather(narrow, w, wide)
@@ -117,7 +115,9 @@ class OneDnnConv(OneDnnKernel):
             (Arg.DIFF_DST, primitive.layout(Query.DIFF_DST, self._narrow)),
             (Arg.WEIGHTS, primitive.layout(Query.WEIGHTS, self._filters)),
         ]
-        return Call(primitive, reads, [(Arg.DIFF_SRC, primitive.layout(Query.DIFF_SRC, self._wide))])
+        return Call(
+            primitive, reads, [(Arg.DIFF_SRC, primitive.layout(Query.DIFF_SRC, self._wide))]
+        )
 
     def _plan_weights(self, with_bias: bool) -> Call:
         bias = Layout.plain(self._narrow[1:2]) if with_bias else None

@@ -180,7 +180,9 @@ class Primitive:
             else:
                 self.lib.c.dnnl_memory_destroy(memory)
         for name in ("handle", "descriptor"):
-            destroy = "dnnl_primitive_destroy" if name == "handle" else "dnnl_primitive_desc_destroy"
+            destroy = (
+                "dnnl_primitive_destroy" if name == "handle" else "dnnl_primitive_desc_destroy"
+            )
             if hasattr(self, name):
                 getattr(self.lib.c, destroy)(getattr(self, name))
 
@@ -192,9 +194,7 @@ class Call:
     it builds for one set of memories is kept, so that a call costs microseconds.
     """
 
-    def __init__(
-        self, primitive: Primitive, reads: Sequence[Port], writes: Sequence[Port]
-    ) -> None:
+    def __init__(self, primitive: Primitive, reads: Sequence[Port], writes: Sequence[Port]) -> None:
         self.primitive = primitive
         self._arguments = tuple(arg for arg, _ in (*reads, *writes))
         self._sources = tuple(layout for _, layout in reads)

@@ -250,18 +250,14 @@ class OneDnnTensor:
             else:
                 self._gather()
                 plain = Layout.plain(layout.shape)
-                self._reorders(
-                    plain, self._plain_buffer().memory(plain), layout, memory
-                )
+                self._reorders(plain, self._plain_buffer().memory(plain), layout, memory)
         if not self.is_zero:
             self._ready[layout] = memory
         return memory
 
     def _reorder_newest_to(self, buffer: Buffer, layout: Layout) -> None:
         newest = self._newest
-        self._reorders(
-            newest, self._packed[newest].memory(newest), layout, buffer.memory(layout)
-        )
+        self._reorders(newest, self._packed[newest].memory(newest), layout, buffer.memory(layout))
 
     def __repr__(self) -> str:
         return f"OneDnnTensor{self._shape}"
