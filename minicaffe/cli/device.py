@@ -5,15 +5,30 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from minicaffe.backends import BACKENDS, get_backend
 from minicaffe.errors import BackendUnavailable
 from minicaffe.log import logger
 from minicaffe.ops.backend import Backend
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --gpu."""
+    """Declare --gpu, --backend, --threads and --strict_backend."""
     parser.add_argument(
         "--gpu", default="", metavar="ID", help="number of the GPU to use; without it the CPU"
+    )
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="auto",
+        help="how the CPU computes: onednn is fast, reference clear; auto takes what runs here",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=None, metavar="N", help="threads (the physical cores)"
+    )
+    parser.add_argument(
+        "--strict_backend",
+        action="store_true",
+        help="refuse a net with an op that only the reference backend can compute",
     )
 
 
@@ -26,8 +41,6 @@ def choose(args: argparse.Namespace, solver_param: Any = None) -> Backend:
         If --gpu asks for a GPU that cannot be used. A solver's ``solver_mode: GPU`` is a wish
         instead: without a GPU it trains on the CPU and says so.
     """
-    from minicaffe.backends import get_backend
-
     if args.gpu:
         raise BackendUnavailable(
             f"--gpu={args.gpu}: this version computes on the CPU only. Leave the flag out."
@@ -37,4 +50,4 @@ def choose(args: argparse.Namespace, solver_param: Any = None) -> Backend:
         if mode == "GPU":
             logger.warning("solver_mode: GPU, but no GPU can be used here; training on the CPU.")
     logger.info("Use CPU.")
-    return get_backend()
+    return get_backend(args.backend, strict=args.strict_backend, threads=args.threads)
