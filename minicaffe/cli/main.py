@@ -26,6 +26,7 @@ COMMANDS = {
     "convert_imageset": "write a folder of pictures to an LMDB or LevelDB database",
     "compute_image_mean": "compute the mean picture of a database",
     "convert_mnist_data": "write MNIST-format (IDX) files to a database",
+    "convert_mnist_siamese_data": "write pairs of MNIST-format pictures to a database",
     "convert_cifar_data": "write CIFAR-10's binary batches to databases",
     "get": "fetch a data set: mnist, fashion-mnist, cifar10",
 }
@@ -125,6 +126,11 @@ def compute_image_mean() -> int:
 def convert_mnist_data() -> int:
     """Run ``convert_mnist_data`` under its own name."""
     return run_command("convert_mnist_data", sys.argv[1:])
+
+
+def convert_mnist_siamese_data() -> int:
+    """Run ``convert_mnist_siamese_data`` under its own name."""
+    return run_command("convert_mnist_siamese_data", sys.argv[1:])
 
 
 def convert_cifar_data() -> int:
