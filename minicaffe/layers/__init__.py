@@ -18,9 +18,13 @@ from minicaffe.layers import (  # noqa: F401 - importing a module registers its 
     embed,
     filter,
     flatten,
+    hdf5_data,
+    hdf5_output,
     im2col,
+    image_data,
     inner_product,
     input,
+    memory_data,
     parameter,
     pooling,
     python_layer,
@@ -33,6 +37,7 @@ from minicaffe.layers import (  # noqa: F401 - importing a module registers its 
     split,
     spp,
     tile,
+    window_data,
 )
 from minicaffe.layers.base import Layer, LayerContext
 from minicaffe.layers.registry import LAYERS, layer_class, register
