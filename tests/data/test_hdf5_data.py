@@ -1,15 +1,17 @@
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from conftest import GOLDEN
 
 from minicaffe.data.hdf5 import Hdf5Batches
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.random import RandomStream
 from minicaffe.schema import parse_net
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
 
 from minicaffe.data.image_list import ImageBatches
 from minicaffe.data.transformer import Transformer
@@ -12,6 +12,8 @@ from minicaffe.net import Net
 from minicaffe.random import RandomStream
 from minicaffe.schema import parse_net
 from minicaffe.schema.minicaffe_pb2 import TEST, TransformationParameter
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 IMAGES = GOLDEN / "files" / "images"
 LIST = str(IMAGES / "list.txt")

@@ -1,9 +1,9 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
 
 from minicaffe.data.image import read_image, resize
 from minicaffe.data.window_crop import Box, Cropper
@@ -12,6 +12,8 @@ from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.schema import parse_net
 from minicaffe.schema.minicaffe_pb2 import BlobProto, BlobShape
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 IMAGES = GOLDEN / "files" / "images"
 NAMES = ("a/img0.png", "b/img1.jpg")
