@@ -14,6 +14,7 @@ import numpy.typing as npt
 from minicaffe.blob import Blob as CoreBlob
 from minicaffe.errors import DataError, MinicaffeError, NetError, nearest
 from minicaffe.host_blob import BlobVec, HostBlob, host_blobs
+from minicaffe.layers.memory_data import MemoryData
 from minicaffe.log import logger
 from minicaffe.net import Net as CoreNet
 from minicaffe.net.weights import copy_trained_layers, save_net
@@ -335,23 +336,17 @@ class Net:
             float32, C-contiguous, samples × channels × rows × columns; the number of samples is a
             multiple of the batch size.
         labels : ndarray
-            float32, C-contiguous, with four axes too (or none, for zeros): samples × 1 × 1 × 1.
+            float32, C-contiguous: one a sample, or samples × 1 × 1 × 1, or without axes for zeros.
         """
         layer = self._net.layers[0]
-        if layer.type != "MemoryData":
+        if not isinstance(layer, MemoryData):
             raise DataError(
                 "set_input_arrays may only be called if the first layer is a MemoryData layer; "
                 f'here "{layer.name}" ({layer.type}) is the first'
             )
         if labels.ndim == 0:
             labels = np.zeros((data.shape[0], 1, 1, 1), np.float32)
-        for name, array in (("data", data), ("labels", labels)):
-            if not array.flags.c_contiguous or array.dtype != np.float32 or array.ndim != 4:
-                raise DataError(
-                    f"{name} array must be C contiguous float32 with 4 axes; this is {array.dtype} "
-                    f"of shape {array.shape}. Use np.ascontiguousarray({name}, np.float32)"
-                )
-        layer.set_arrays(data, labels)  # type: ignore[attr-defined]
+        layer.reset(data, labels)
 
     # Parameters: from and to files and other nets.
 

@@ -16,7 +16,12 @@ from tolerances import BY_DTYPE, DERIVATIVE, Tolerance, assert_close
 ELSEWHERE = {
     "Data": "reads a database: tests/data",
     "DummyData": "has no bottoms and no gradient: test_dummy_data.py",
+    "HDF5Data": "reads files: tests/data",
+    "HDF5Output": "writes a file: tests/data/test_hdf5_data.py",
+    "ImageData": "reads files: tests/data",
     "Input": "computes nothing; every case here feeds its layer through Input",
+    "MemoryData": "reads the program's arrays: tests/data",
+    "WindowData": "reads files: tests/data",
 }
 
 ALL = [
