@@ -7,20 +7,44 @@ function in one replaces it in the other.
 import sys
 
 import minicaffe.pycaffe
+from minicaffe.net import spec as net_spec
 from minicaffe.pycaffe import *  # noqa: F403 - all of it is the point
-from minicaffe.pycaffe import __version__, proto
-from minicaffe.schema import minicaffe_pb2
+from minicaffe.pycaffe import (
+    __version__,
+    classifier,
+    coord_map,
+    detector,
+    draw,
+    io,
+    proto,
+)
 
 pycaffe = _caffe = minicaffe.pycaffe
 
 # `import caffe.io` and the like look here first.
-sys.modules.update(
-    {
-        "caffe._caffe": _caffe,
-        "caffe.proto": proto,
-        "caffe.proto.caffe_pb2": minicaffe_pb2,
-        "caffe.pycaffe": pycaffe,
-    }
-)
+_SUBMODULES = {
+    "_caffe": _caffe,
+    "classifier": classifier,
+    "coord_map": coord_map,
+    "detector": detector,
+    "draw": draw,
+    "io": io,
+    "net_spec": net_spec,
+    "proto": proto,
+    "proto.caffe_pb2": proto.caffe_pb2,
+    "pycaffe": pycaffe,
+}
+sys.modules.update({f"caffe.{name}": module for name, module in _SUBMODULES.items()})
 
-__all__ = [*minicaffe.pycaffe.__all__, "__version__", "proto", "pycaffe"]
+__all__ = [
+    *minicaffe.pycaffe.__all__,
+    "__version__",
+    "classifier",
+    "coord_map",
+    "detector",
+    "draw",
+    "io",
+    "net_spec",
+    "proto",
+    "pycaffe",
+]

@@ -22,6 +22,8 @@ BY_DTYPE = {
 }
 # Against what the reference implementation computed in float32.
 GOLDEN = Tolerance(absolute=1e-5, relative=1e-4)
+# The same after the roundings of a whole net.
+GOLDEN_MODEL = Tolerance(absolute=1e-3, relative=1e-3)
 # A central difference of step 1e-6 in float64 is good to about 1e-9; smooth curvature adds to it.
 DERIVATIVE = Tolerance(absolute=0.0, relative=2e-6)
 

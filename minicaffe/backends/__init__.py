@@ -12,16 +12,18 @@ from minicaffe.ops.backend import Backend
 
 __all__ = ["BACKENDS", "get_backend"]
 
-BACKENDS = ("auto", "onednn", "reference")
+BACKENDS = ("onednn", "reference")
+AUTO = "auto"
 
 
-def get_backend(name: str = "auto", *, strict: bool = False, threads: int | None = None) -> Backend:
+def get_backend(name: str = AUTO, *, strict: bool = False, threads: int | None = None) -> Backend:
     """Return a new backend.
 
     Parameters
     ----------
     name : str
-        "auto" is the fastest one that runs on this CPU; a line in the log says why it is not onednn.
+        One of `BACKENDS`, or "auto": the fastest one that runs on this CPU. If that is not onednn,
+        a line in the log says why.
     strict : bool
         Refuse ops for which there is no fast kernel, instead of computing them more slowly.
     threads : int, optional
@@ -32,15 +34,15 @@ def get_backend(name: str = "auto", *, strict: bool = False, threads: int | None
     BackendUnavailable
         If there is none of this name, or it cannot run here.
     """
-    if name not in BACKENDS:
-        raise BackendUnavailable(f'no backend "{name}". {nearest(name, BACKENDS)}')
+    if name not in (AUTO, *BACKENDS):
+        raise BackendUnavailable(f'no backend "{name}". {nearest(name, (AUTO, *BACKENDS))}')
     if name != "reference":
         try:
             from minicaffe.backends.onednn import OneDnnBackend
 
             return OneDnnBackend(strict=strict, threads=threads)
         except BackendUnavailable as error:
-            if name != "auto" or strict:
+            if name != AUTO or strict:
                 raise
             logger.info(f"Using the slower reference backend: {error}")
     from minicaffe.backends.reference import ReferenceBackend

@@ -23,19 +23,12 @@ from typing import NamedTuple
 from minicaffe.data.datum import encode_datum, encoded_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.image import decode_image, encode_image, picture_format, read_image
-from minicaffe.errors import DataError, Problems
+from minicaffe.data.image_list import ListedImage, read_image_list
+from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.random import RandomStream
 
 _REPORT_EVERY = 1000
-_MOST_PROBLEMS = 10  # in one message about a list
-
-
-class Entry(NamedTuple):
-    """A line of the list."""
-
-    name: str
-    label: int
 
 
 class Converted(NamedTuple):
@@ -70,7 +63,7 @@ class Conversion:
     encoded: bool
     kind: str
 
-    def __call__(self, entry: Entry) -> Converted:
+    def __call__(self, entry: ListedImage) -> Converted:
         """Convert one picture; `DataError` if it cannot be read."""
         path = self._path(entry.name)
         picture = read_image(path, self.color, self.height, self.width)
@@ -131,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         if not encoded:
             logger.info("encode_type specified, assuming encoded=true.")
             encoded = True
-    entries = read_list(args.list_file)
+    entries = read_image_list(args.list_file)
     if args.shuffle:
         logger.info("Shuffling data")
         RandomStream(0, "convert_imageset").generator().shuffle(entries)
@@ -149,37 +142,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def read_list(path: str) -> list[Entry]:
-    """Read a list of pictures and labels; every line that is wrong is named."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8", errors="surrogateescape").split("\n")
-    except OSError as error:
-        raise DataError(f"{path}: the list cannot be read: {error.strerror}.") from error
-    problems = Problems(DataError)
-    entries = []
-    for number, line in enumerate(lines, start=1):
-        name, _, label = line.rstrip().rpartition(" ")
-        if not line.strip():
-            continue
-        if name.strip() and label.lstrip("+-").isdecimal():
-            entries.append(Entry(name, int(label)))
-        elif len(problems.messages) < _MOST_PROBLEMS:
-            problems.add(
-                f"{path}:{number}: {line.rstrip()!r}; a line is a path, a space and a label, which "
-                "is a whole number"
-            )
-    problems.raise_if_any()
-    if not entries:
-        raise DataError(f"{path}: the list is empty; a line is a path, a space and a label.")
-    return entries
-
-
 def convert(
-    entries: Sequence[Entry], conversion: Conversion, path: str, backend: str, check_size: bool
+    entries: Sequence[ListedImage],
+    conversion: Conversion,
+    path: str,
+    backend: str,
+    check_size: bool,
 ) -> None:
     """Convert the pictures, several at a time, and store them in order."""
     skipped = 0
-    first: tuple[Entry, Converted] | None = None
+    first: tuple[ListedImage, Converted] | None = None
     with create_database(path, backend) as database:
         for index, (entry, future) in enumerate(_ahead(entries, conversion)):
             try:
@@ -207,11 +179,11 @@ def convert(
 
 
 def _ahead(
-    entries: Sequence[Entry], conversion: Conversion
-) -> Iterator[tuple[Entry, Future[Converted]]]:
+    entries: Sequence[ListedImage], conversion: Conversion
+) -> Iterator[tuple[ListedImage, Future[Converted]]]:
     """Yield the conversions in order while a few more are under way."""
     workers = os.cpu_count() or 1
-    waiting: deque[tuple[Entry, Future[Converted]]] = deque()
+    waiting: deque[tuple[ListedImage, Future[Converted]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for entry in entries:
@@ -224,7 +196,9 @@ def _ahead(
             pool.shutdown(cancel_futures=True)
 
 
-def _other_size(entry: Entry, converted: Converted, first: Entry, first_one: Converted) -> str:
+def _other_size(
+    entry: ListedImage, converted: Converted, first: ListedImage, first_one: Converted
+) -> str:
     shapes = [" x ".join(map(str, one.shape)) for one in (converted, first_one)]
     return (
         f"{entry.name}: the picture is {shapes[0]} (channels x rows x columns), {first.name} is "

@@ -14,8 +14,7 @@ import argparse
 
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
-from minicaffe.data.idx import read_images, read_labels
-from minicaffe.errors import DataError
+from minicaffe.data.idx import read_set
 from minicaffe.log import logger
 
 _REPORT_EVERY = 1000
@@ -31,12 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert."""
-    images, labels = read_images(args.images), read_labels(args.labels)
-    if len(images) != len(labels):
-        raise DataError(
-            f"{args.images} holds {len(images)} pictures, {args.labels} {len(labels)} labels; "
-            "there must be one label a picture. Are the files of the same set?"
-        )
+    images, labels = read_set(args.images, args.labels)
     with create_database(args.database, args.backend) as database:
         logger.info("A total of %d items.", len(images))
         logger.info("Rows: %d Cols: %d", *images.shape[1:])

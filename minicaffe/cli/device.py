@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--backend",
-        choices=BACKENDS,
+        choices=("auto", *BACKENDS),
         default="auto",
         help="how the CPU computes: onednn is fast, reference clear; auto takes what runs here",
     )

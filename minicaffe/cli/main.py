@@ -27,6 +27,7 @@ COMMANDS = {
     "convert_imageset": "write a folder of pictures to an LMDB or LevelDB database",
     "compute_image_mean": "compute the mean picture of a database",
     "convert_mnist_data": "write MNIST-format (IDX) files to a database",
+    "convert_mnist_siamese_data": "write pairs of MNIST-format pictures to a database",
     "convert_cifar_data": "write CIFAR-10's binary batches to databases",
     "upgrade_net_proto_text": "bring a net prototxt to the current form",
     "upgrade_net_proto_binary": "bring a .caffemodel to the current form",

@@ -28,6 +28,21 @@ def read_labels(path: str | Path) -> NDArray[np.uint8]:
     return _read(path, _LABELS, "labels")
 
 
+def read_set(
+    images_path: str | Path, labels_path: str | Path
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return pictures, shape (n, rows, columns), and their labels, shape (n,), of two IDX files."""
+    images, labels = read_images(images_path), read_labels(labels_path)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{images_path} holds {len(images)} pictures, {labels_path} {len(labels)} labels; "
+            "there must be one label a picture. Are the files of the same set?"
+        )
+    if not len(images):
+        raise DataError(f"{images_path}: holds no pictures. Is the file complete?")
+    return images, labels
+
+
 def write_idx(values: NDArray[np.uint8]) -> bytes:
     """Return the content of an IDX file of pictures (3 axes) or labels (1 axis)."""
     magic = _IMAGES if values.ndim == 3 else _LABELS

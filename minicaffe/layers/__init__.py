@@ -1,40 +1,16 @@
 """The layer types: each file translates one message of the schema into ops.
 
-Importing this package registers them all.
+Importing this package imports all of its modules, and each registers its types: a new file is a new
+layer.
 """
 
-from minicaffe.layers import (  # noqa: F401 - importing a module registers its types
-    accuracy,
-    activations,
-    arg_max,
-    batch_reindex,
-    concat,
-    convolution,
-    crop,
-    data,
-    dropout,
-    dummy_data,
-    eltwise,
-    embed,
-    filter,
-    flatten,
-    im2col,
-    inner_product,
-    input,
-    parameter,
-    pooling,
-    python_layer,
-    reduction,
-    reshape,
-    silence,
-    slice,
-    softmax,
-    softmax_loss,
-    split,
-    spp,
-    tile,
-)
+import importlib
+import pkgutil
+
 from minicaffe.layers.base import Layer, LayerContext
 from minicaffe.layers.registry import LAYERS, layer_class, register
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["LAYERS", "Layer", "LayerContext", "layer_class", "register"]

@@ -1,4 +1,4 @@
-"""Layers that apply one function to every number."""
+"""Layers that bend every number: activation functions."""
 
 from __future__ import annotations
 
@@ -33,6 +33,85 @@ class ActivationLayer(Layer):
             self.kernel.backward(bottom[0].data, top[0].data, top[0].diff, bottom[0].diff)
 
 
+@register("AbsVal")
+class AbsVal(ActivationLayer):
+    """Take the absolute value.
+
+    Shapes: x (...) -> y (...)
+
+    Notes
+    -----
+    y = abs(x), dy/dx = sign(x), 0 at 0.
+
+    Differs from Caffe: works in place with the right gradient; there it was 1 everywhere.
+    """
+
+    def op(self) -> Activation:
+        """Return the op."""
+        return Activation("absval")
+
+
+@register("BNLL")
+class BNLL(ActivationLayer):
+    """Bend smoothly from 0 to x: the binomial normal log likelihood, also known as softplus.
+
+    Shapes: x (...) -> y (...)
+
+    Notes
+    -----
+    y = log(1 + exp(x)), dy/dx = 1 / (1 + exp(-x)).
+    """
+
+    def op(self) -> Activation:
+        """Return the op."""
+        return Activation("bnll")
+
+
+@register("Clip")
+class Clip(ActivationLayer):
+    """Limit to the range from min to max.
+
+    Shapes: x (...) -> y (...)
+
+    Notes
+    -----
+    y = min if x < min, max if x > max, else x; dy/dx = 1 from min to max, else 0.
+    """
+
+    param_field = "clip_param"
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Check the range."""
+        low, high = self.settings.min, self.settings.max
+        self.require(low <= high, f"clip_param: min: {low:g} must not be above max: {high:g}")
+
+    def op(self) -> Activation:
+        """Return the op."""
+        return Activation("clip", alpha=self.settings.min, beta=self.settings.max)
+
+
+@register("ELU")
+class ELU(ActivationLayer):
+    """Replace what is negative by an exponential that saturates at -alpha.
+
+    Shapes: x (...) -> y (...)
+
+    Notes
+    -----
+    y = x if x > 0, else alpha (exp(x) - 1); dy/dx = 1 if x > 0, else y + alpha.
+
+    References
+    ----------
+    Clevert et al., "Fast and accurate deep network learning by exponential linear units", 2015.
+    """
+
+    param_field = "elu_param"
+
+    def op(self) -> Activation:
+        """Return the op."""
+        return Activation("elu", alpha=self.settings.alpha)
+
+
 @register("ReLU")
 class ReLU(ActivationLayer):
     """Cut off what is negative, or scale it by negative_slope.
@@ -45,14 +124,6 @@ class ReLU(ActivationLayer):
     """
 
     param_field = "relu_param"
-
-    def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Refuse what cannot be undone in place."""
-        self.require(
-            self.settings.negative_slope >= 0 or bottom[0] is not top[0],
-            "a negative negative_slope does not work in place: the sign of the input is lost. "
-            "Give the top a name of its own.",
-        )
 
     def op(self) -> Activation:
         """Return the op."""
@@ -77,6 +148,28 @@ class Sigmoid(ActivationLayer):
         return Activation("sigmoid")
 
 
+@register("Swish")
+class Swish(ActivationLayer):
+    """Multiply each number by its own sigmoid.
+
+    Shapes: x (...) -> y (...)
+
+    Notes
+    -----
+    y = x sigmoid(beta x), dy/dx = beta y + sigmoid(beta x) (1 - beta y).
+
+    References
+    ----------
+    Ramachandran et al., "Searching for activation functions", 2017.
+    """
+
+    param_field = "swish_param"
+
+    def op(self) -> Activation:
+        """Return the op."""
+        return Activation("swish", alpha=self.settings.beta)
+
+
 @register("TanH")
 class TanH(ActivationLayer):
     """Squash to (-1, 1).
@@ -93,3 +186,26 @@ class TanH(ActivationLayer):
     def op(self) -> Activation:
         """Return the op."""
         return Activation("tanh")
+
+
+@register("Threshold")
+class Threshold(ActivationLayer):
+    """Tell what exceeds a threshold.
+
+    Shapes: x (...) -> y (...)
+
+    Notes
+    -----
+    y = 1 if x > threshold, else 0. There is no gradient.
+    """
+
+    param_field = "threshold_param"
+    without_gradient = (0,)
+
+    def op(self) -> Activation:
+        """Return the op."""
+        return Activation("threshold", alpha=self.settings.threshold)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Refuse: the function is constant wherever it has a slope."""
+        self.require(not any(propagate_down), "layers of type Threshold have no gradient")

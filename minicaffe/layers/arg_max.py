@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
@@ -47,3 +48,7 @@ class ArgMax(Layer):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""
         self.kernel.forward(bottom[0].data, top[0].data)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Refuse: places have no gradient."""
+        self.refuse_gradient(propagate_down)

@@ -13,6 +13,7 @@ from minicaffe.layers.base import Blobs, Layer, LayerContext, State
 from minicaffe.layers.registry import register
 from minicaffe.log import logger
 from minicaffe.random import RandomStream
+from minicaffe.schema import TEST, TRAIN
 
 
 class BatchLayer(Layer):
@@ -20,23 +21,24 @@ class BatchLayer(Layer):
 
     bottoms = 0
     tops = (1, 2)
-    # How many batches wait; Data reads it from the prototxt.
-    prefetch = 4
 
     def __init__(self, param: Any, context: LayerContext) -> None:
         super().__init__(param, context)
         self.random = RandomStream(context.seed, f"{self.name}/data")
         self._batch: Batch | None = None
         try:
-            phase = param.phase if param.HasField("phase") else (0 if context.is_training else 1)
-            transformer = Transformer(param.transform_param, phase)
-            self.source = Prefetcher(self.open(transformer), self.prefetch)
+            # In Caffe, too, every layer that reads ahead finds the depth in data_param.
+            self.source = Prefetcher(self.open(), int(param.data_param.prefetch))
         except DataError as error:
             raise DataError(f"{self.where}: {error}") from error
 
-    def open(self, transformer: Transformer) -> BatchSource:
+    def open(self) -> BatchSource:
         """Return the source of batches."""
         raise NotImplementedError
+
+    def transformer(self) -> Transformer:
+        """Return what transform_param asks for, in this layer's phase."""
+        return Transformer(self.param.transform_param, TRAIN if self.is_training else TEST)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Give the tops the shape of the first batch."""
@@ -89,18 +91,17 @@ class Data(BatchLayer):
 
     param_field = "data_param"
 
-    def open(self, transformer: Transformer) -> BatchSource:
+    def open(self) -> BatchSource:
         """Open the database."""
         proto = self.settings
         self.require(proto.source, "data_param { source } is missing: the folder of the database")
         self.require(proto.batch_size > 0, "batch_size is missing or 0; it must be at least 1")
-        self.prefetch = int(proto.prefetch)
         backend = type(proto).DB.Name(proto.backend)
         return DatabaseBatches(
             proto.source,
             backend,
             proto.batch_size,
-            transformer,
+            self.transformer(),
             self.random,
             rand_skip=proto.rand_skip,
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import ClassVar, cast
 
 from minicaffe.blob import Blob
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.base import Arity, Blobs, Layer
 from minicaffe.ops.softmax import Normalization
 
 
@@ -16,10 +16,10 @@ class LossLayer(Layer):
     The net writes the loss weight into the top's diff, where backward reads it.
     """
 
-    bottoms = 2
+    bottoms: ClassVar[Arity] = 2
     automatic_tops = 1
     loss_weight = 1.0
-    without_gradient = (1,)
+    without_gradient: tuple[int, ...] = (1,)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the loss its shape: ()."""
@@ -50,4 +50,13 @@ def require_labels(layer: Layer, scores: Blob, labels: Blob, axis: int) -> None:
         pixels == labels.count,
         f'bottom "{scores.name}" {scores.shape} with classes along axis {axis} needs {pixels} '
         f'labels; bottom "{labels.name}" {labels.shape} has {labels.count}',
+    )
+
+
+def require_label_each(layer: Layer, x: Blob, labels: Blob) -> None:
+    """Raise a ShapeError unless there is one label a sample."""
+    layer.require_shape(
+        x.shape and labels.count == x.shape[0],
+        f'bottom "{x.name}" {x.shape} needs one label a sample; bottom "{labels.name}" '
+        f"{labels.shape} has {labels.count}",
     )

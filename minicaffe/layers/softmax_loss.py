@@ -48,7 +48,7 @@ class SoftmaxWithLoss(LossLayer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the scores' diff."""
-        self.require(not propagate_down[1], "labels have no gradient; set propagate_down: false")
+        self.refuse_gradient(propagate_down)
         if propagate_down[0]:
             self.kernel.backward(
                 self.probabilities.data, bottom[1].data, top[0].diff, bottom[0].diff

@@ -10,6 +10,9 @@ import logging
 from minicaffe import log as _log
 from minicaffe.host_blob import BlobVec
 from minicaffe.host_blob import HostBlob as Blob
+from minicaffe.net.spec import NetSpec, layers, params, to_proto
+from minicaffe.pycaffe.classifier import Classifier
+from minicaffe.pycaffe.detector import Detector
 from minicaffe.pycaffe.layer import Layer
 from minicaffe.pycaffe.net import Net
 from minicaffe.pycaffe.session import (
@@ -29,20 +32,43 @@ from minicaffe.pycaffe.session import (
     solver_count,
     solver_rank,
 )
+from minicaffe.pycaffe.solver import (
+    NCCL,
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    get_solver,
+)
 from minicaffe.pycaffe.timer import Timer
 
 __all__ = [
+    "NCCL",
     "TEST",
     "TRAIN",
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
     "Blob",
     "BlobVec",
+    "Classifier",
+    "Detector",
     "Layer",
+    "NesterovSolver",
     "Net",
+    "NetSpec",
+    "RMSPropSolver",
+    "SGDSolver",
     "Timer",
+    "get_solver",
     "has_nccl",
     "init_log",
     "layer_type_list",
+    "layers",
     "log",
+    "params",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
@@ -52,6 +78,7 @@ __all__ = [
     "set_solver_rank",
     "solver_count",
     "solver_rank",
+    "to_proto",
 ]
 
 # The release of Caffe whose API this is; `minicaffe.__version__` is ours.

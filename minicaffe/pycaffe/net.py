@@ -6,26 +6,26 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.blob import Blob as CoreBlob
-from minicaffe.errors import DataError, MinicaffeError, NetError, SchemaError, nearest
+from minicaffe.errors import DataError, MinicaffeError, NetError, nearest
 from minicaffe.host_blob import BlobVec, HostBlob, host_blobs
+from minicaffe.layers.memory_data import MemoryData
 from minicaffe.log import logger
 from minicaffe.net import Net as CoreNet
 from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.ops.backend import HostArray
 from minicaffe.pycaffe import batches, display
+from minicaffe.pycaffe.files import FilePath, require_file
 from minicaffe.pycaffe.layer import BuiltinLayer, Layer
 from minicaffe.pycaffe.session import current_backend, next_seed, phase_name
 from minicaffe.schema import NetState, read_net
 
 Arrays: TypeAlias = dict[str, HostArray]
-FilePath: TypeAlias = str | os.PathLike[str]
 Hook: TypeAlias = Callable[[int], object]
 
 
@@ -69,8 +69,9 @@ class Net:
                 f"Net(network_file, weights, phase) is the deprecated form; write "
                 f"Net('{network_file}', {phase}, weights='{weights}')"
             )
-        for path in (network_file, weights):
-            _check_file(path)
+        require_file(network_file)
+        if weights is not None:
+            require_file(weights)
         source = read_net(os.fspath(network_file))
         state = NetState()
         state.CopyFrom(source.param.state)
@@ -335,29 +336,23 @@ class Net:
             float32, C-contiguous, samples × channels × rows × columns; the number of samples is a
             multiple of the batch size.
         labels : ndarray
-            float32, C-contiguous, with four axes too (or none, for zeros): samples × 1 × 1 × 1.
+            float32, C-contiguous: one a sample, or samples × 1 × 1 × 1, or without axes for zeros.
         """
         layer = self._net.layers[0]
-        if layer.type != "MemoryData":
+        if not isinstance(layer, MemoryData):
             raise DataError(
                 "set_input_arrays may only be called if the first layer is a MemoryData layer; "
                 f'here "{layer.name}" ({layer.type}) is the first'
             )
         if labels.ndim == 0:
             labels = np.zeros((data.shape[0], 1, 1, 1), np.float32)
-        for name, array in (("data", data), ("labels", labels)):
-            if not array.flags.c_contiguous or array.dtype != np.float32 or array.ndim != 4:
-                raise DataError(
-                    f"{name} array must be C contiguous float32 with 4 axes; this is {array.dtype} "
-                    f"of shape {array.shape}. Use np.ascontiguousarray({name}, np.float32)"
-                )
-        layer.set_arrays(data, labels)  # type: ignore[attr-defined]
+        layer.reset(data, labels)
 
     # Parameters: from and to files and other nets.
 
     def copy_from(self, trained_filename: FilePath) -> None:
         """Copy the parameters of all layers that a .caffemodel(.h5) has by the same name."""
-        _check_file(trained_filename)
+        require_file(trained_filename)
         copy_trained_layers(self._net, os.fspath(trained_filename))
 
     def share_with(self, other: Net) -> None:
@@ -400,13 +395,6 @@ class Net:
 
     def _repr_html_(self) -> str:
         return display.net_html(self, phase_name(self._net.param.state.phase))
-
-
-def _check_file(path: FilePath | None) -> None:
-    if path is not None and not Path(path).is_file():
-        error = SchemaError(f"Could not open file {path}")
-        error.add_note(f"There is no such file in {Path.cwd()}; check the path")
-        raise error
 
 
 def _check_names(given: Iterable[str], known: Sequence[str], message: str) -> None:

@@ -36,6 +36,8 @@ class Solver:
         The solver as read by `read_solver`, or the prototxt to read.
     backend : Backend, optional
         Where to run; by default a new one of the default kind.
+    seed : int, optional
+        Taken where the solver sets no random_seed; by default drawn by the operating system.
 
     Attributes
     ----------
@@ -58,7 +60,12 @@ class Solver:
         If settings are missing or contradict each other; holds all of them.
     """
 
-    def __init__(self, source: SolverSource | str | Path, backend: Backend | None = None) -> None:
+    def __init__(
+        self,
+        source: SolverSource | str | Path,
+        backend: Backend | None = None,
+        seed: int | None = None,
+    ) -> None:
         if not isinstance(source, SolverSource):
             source = read_solver(source)
         self.source = source
@@ -66,7 +73,7 @@ class Solver:
         logger.info(f"Initializing solver from parameters: \n{format_prototxt(self.param)}")
         self.rule = self._check()
         self.backend = backend or get_backend()
-        self.seed = self._seed()
+        self.seed = self._seed(seed)
         self.iter = 0
         self.losses: deque[float] = deque(maxlen=max(1, self.param.average_loss))
         self.on_start: list[Callback] = []
@@ -96,9 +103,10 @@ class Solver:
         problems.raise_if_any()
         return rule
 
-    def _seed(self) -> int:
-        given = int(self.param.random_seed)
-        return given if given >= 0 else int.from_bytes(os.urandom(4), "little")
+    def _seed(self, default: int | None) -> int:
+        if self.param.random_seed >= 0:
+            return int(self.param.random_seed)
+        return int.from_bytes(os.urandom(4), "little") if default is None else default
 
     def _make_nets(self) -> None:
         net_source, state = train_net_source(self.source)

@@ -6,17 +6,17 @@ from models.generator.draft import IMAGENET, Draft, gaussian
 
 
 def alexnet(net: Draft) -> None:
-    """AlexNet: normalisation, then pooling."""
+    """Describe AlexNet: normalisation, then pooling."""
     _classes(net, _features(net, pool_first=False, bias=0.1), bias=0.1)
 
 
 def caffenet(net: Draft) -> None:
-    """CaffeNet: pooling, then normalisation, over smaller maps."""
+    """Describe CaffeNet: pooling, then normalisation, over smaller maps."""
     _classes(net, _features(net, pool_first=True, bias=1), bias=1)
 
 
 def _features(net: Draft, pool_first: bool, bias: float) -> str:
-    """Five convolutions. `bias` is what half of the layers' biases start from, to keep ReLUs alive."""
+    """Add five convolutions; `bias` is what half of them start from, to keep their ReLUs alive."""
     x = net.data(IMAGENET, 227, (256, 50), crop=True, mean_file=IMAGENET.mean)
     weights = gaussian(0.01)
     x = net.relu("relu1", net.conv("conv1", x, 96, 11, stride=4, weights=weights))

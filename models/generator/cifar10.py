@@ -10,7 +10,7 @@ _RATES = ((1, 1), (2, 1))  # cuda-convnet's nets decay biases like weights
 
 
 def cifar10_quick(net: Draft) -> None:
-    """Three convolutions and two inner products."""
+    """Describe three convolutions and two inner products."""
     x = _data(net)
     x = net.pool("pool1", _conv(net, 1, x, 32, gaussian(0.0001)), "MAX", 3, 2)
     x = net.relu("relu1", x)
@@ -23,7 +23,7 @@ def cifar10_quick(net: Draft) -> None:
 
 
 def cifar10_full(net: Draft) -> None:
-    """Three convolutions with local normalisation and one inner product, decayed strongly."""
+    """Describe three convolutions with local normalisation and one strongly decayed product."""
     x = _data(net)
     x = net.pool("pool1", _conv(net, 1, x, 32, gaussian(0.0001)), "MAX", 3, 2)
     x = _norm(net, 1, net.relu("relu1", x))

@@ -1,8 +1,8 @@
 """A net being written down, once for training and once for deploying.
 
 The two differ in little: a deploy net takes its pictures from an Input layer, ends in
-probabilities, and leaves out what only training reads (fillers, learning rates). `Draft` knows these
-differences, so that the description of a net need not.
+probabilities, and leaves out what only training reads (fillers, learning rates). `Draft` knows
+these differences, so that the description of a net need not.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ class Draft:
         top: str | None = None,
         param: Fields | None = None,
     ) -> str:
-        """Add a BatchNorm and the Scale that belongs to it, in place unless `top` is another blob."""
+        """Add a BatchNorm and its Scale, in place unless `top` is another blob."""
         top = self.layer("BatchNorm", name, bottom, top=top or bottom, batch_norm_param=param)
         return self.layer("Scale", scale, top, top=top, scale_param={"bias_term": True})
 

@@ -23,7 +23,7 @@ _AUXILIARY_AFTER = {"4a": 1, "4d": 2}
 
 
 def googlenet(net: Draft) -> None:
-    """The net of the ILSVRC 2014 submission."""
+    """Describe the net of the ILSVRC 2014 submission."""
     x = _stem(net)
     for module in _MODULES:
         x = _inception(net, module, x)

@@ -25,7 +25,7 @@ _PAIRS = {
 
 
 def mobilenet_v1(net: Draft) -> None:
-    """MobileNet v1, width 1, 224 x 224."""
+    """Describe MobileNet v1, width 1, 224 x 224."""
     mean = [103.94, 116.78, 123.68]
     x = net.data(IMAGENET, 224, (32, 25), crop=True, scale=0.017, mean_value=mean)
     channels = 32

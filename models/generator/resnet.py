@@ -11,7 +11,7 @@ _MEAN = [103.939, 116.779, 123.68]
 
 
 def resnet18(net: Draft) -> None:
-    """Eight blocks of two 3 x 3 convolutions.
+    """Describe eight blocks of two 3 x 3 convolutions.
 
     The published Caffe weights project the first shortcut too, where the paper adds it as it is.
     """
@@ -30,7 +30,7 @@ def resnet18(net: Draft) -> None:
 
 
 def resnet50(net: Draft) -> None:
-    """Sixteen bottleneck blocks: 1 x 1, 3 x 3, 1 x 1.
+    """Describe sixteen bottleneck blocks: 1 x 1, 3 x 3, 1 x 1.
 
     As in the authors' release conv1 has a bias and the stride sits in a block's first convolution.
     """

@@ -18,7 +18,7 @@ _FIRES = {
 
 
 def squeezenet(net: Draft) -> None:
-    """Version 1.1: less than half the arithmetic of 1.0, same accuracy."""
+    """Describe version 1.1: less than half the arithmetic of 1.0, same accuracy."""
     x = net.data(IMAGENET, 227, (32, 25), crop=True, mean_value=[104, 117, 123])
     x = net.conv("conv1", x, 64, 3, stride=2, weights=XAVIER)
     x = net.pool("pool1", net.relu("relu_conv1", x), "MAX", 3, 2)

@@ -10,12 +10,12 @@ _CHANNELS = (64, 128, 256, 512, 512)
 
 
 def vgg16(net: Draft) -> None:
-    """Configuration D of the paper."""
+    """Describe configuration D of the paper."""
     _vgg(net, depths=(2, 2, 3, 3, 3))
 
 
 def vgg19(net: Draft) -> None:
-    """Configuration E of the paper."""
+    """Describe configuration E of the paper."""
     _vgg(net, depths=(2, 2, 4, 4, 4))
 
 

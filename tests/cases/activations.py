@@ -1,16 +1,50 @@
-from cases.case import Case, normal, off_zero
+from cases.case import Case, normal, off_zero, positive
+
+
+def case(name, settings, values):
+    return Case(name, settings, {"x": values})
+
 
 CASES = {
-    "ReLU": [
-        Case("plain", "", {"x": off_zero(3, 5, 7)}),
-        Case("leaky", "relu_param { negative_slope: 0.1 }", {"x": off_zero(2, 3, 5, 7)}),
-        Case(
-            "negative slope",
-            "relu_param { negative_slope: -0.5 }",
-            {"x": off_zero(3, 5)},
-            in_place=False,
-        ),
+    "AbsVal": [case("plain", "", off_zero(3, 5, 7))],
+    "BNLL": [case("plain", "", normal(3, 5, 7))],
+    "Clip": [
+        case(
+            "both ends", "clip_param { min: -0.5 max: 0.75 }", off_zero(3, 5, 7, kinks=(-0.5, 0.75))
+        )
     ],
-    "Sigmoid": [Case("plain", "", {"x": normal(3, 5, 7)})],
-    "TanH": [Case("plain", "", {"x": normal(3, 5, 7)})],
+    "ELU": [
+        case("plain", "", off_zero(3, 5, 7)),
+        case("alpha", "elu_param { alpha: 0.3 }", off_zero(3, 5, 7)),
+        case("negative alpha", "elu_param { alpha: -0.3 }", off_zero(3, 5, 7)),
+    ],
+    "Exp": [
+        case("natural", "", normal(3, 5, 7)),
+        case("base 2", "exp_param { base: 2 scale: -0.5 shift: 0.75 }", normal(3, 5, 7)),
+        case("natural, shifted", "exp_param { scale: 0.5 shift: -1 }", normal(3, 5, 7)),
+    ],
+    "Log": [
+        case("natural", "", positive(3, 5, 7)),
+        case("base 10", "log_param { base: 10 scale: 3 shift: 0.5 }", positive(3, 5, 7)),
+    ],
+    "Power": [
+        case("identity", "", normal(3, 5, 7)),
+        case("linear", "power_param { scale: -2 shift: 0.5 }", normal(3, 5, 7)),
+        case("square", "power_param { power: 2 scale: 0.5 shift: 1.5 }", normal(3, 5, 7)),
+        case("root", "power_param { power: 0.5 scale: 2 shift: 0.25 }", positive(3, 5, 7)),
+        case("inverse", "power_param { power: -1 }", positive(3, 5, 7)),
+        case("constant", "power_param { power: 0 }", normal(3, 5, 7)),
+    ],
+    "ReLU": [
+        case("plain", "", off_zero(3, 5, 7)),
+        case("leaky", "relu_param { negative_slope: 0.1 }", off_zero(2, 3, 5, 7)),
+        case("negative slope", "relu_param { negative_slope: -0.5 }", off_zero(3, 5)),
+    ],
+    "Sigmoid": [case("plain", "", normal(3, 5, 7))],
+    "Swish": [
+        case("plain", "", normal(3, 5, 7)),
+        case("beta", "swish_param { beta: 1.75 }", normal(3, 5, 7)),
+    ],
+    "TanH": [case("plain", "", normal(3, 5, 7))],
+    "Threshold": [case("plain", "threshold_param { threshold: 0.25 }", off_zero(3, 5, 7))],
 }

@@ -95,10 +95,14 @@ class Case:
         grows by 3, then shrinks by 1. Empty if the shapes cannot change.
     in_place : bool, optional
         Whether it may work in place; by default what the type claims.
+    shares_diff : bool
+        The bottom's diff is the top's from the start, so that propagate_down: false cannot keep it.
     is_stochastic : bool
         Draws random numbers: there is no oracle, see test_stochastic.py.
     tolerance_factor : float
         What float32 tolerances are multiplied with; say why beside it.
+    derivative_factor : float
+        What the tolerance of derivatives is multiplied with; say why beside it.
     """
 
     name: str
@@ -112,8 +116,10 @@ class Case:
     params_without_gradient: tuple[int, ...] = ()
     reshapes: tuple[dict[str, Shape], ...] | None = None
     in_place: bool | None = None
+    shares_diff: bool = False
     is_stochastic: bool = False
     tolerance_factor: float = 1.0
+    derivative_factor: float = 1.0
     shapes: dict[str, Shape] = field(init=False)
 
     def __post_init__(self) -> None:

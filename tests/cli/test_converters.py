@@ -1,4 +1,4 @@
-"""convert_imageset, compute_image_mean, convert_mnist_data and convert_cifar_data."""
+"""convert_imageset, compute_image_mean, convert_mnist_(siamese_)data and convert_cifar_data."""
 
 import gzip
 import os
@@ -244,6 +244,11 @@ def test_mnist(log, pack):
             "images: holds 6017 values; its header says 1003 x 3 x 2. Is the file complete?",
         ),
         (gzip.compress(b"x" * 99)[:-9], b"", "images: a damaged gzip file: "),
+        (
+            write_idx(PICTURES[:0]),
+            write_idx(LABELS[:0]),
+            "images: holds no pictures. Is the file complete?",
+        ),
     ],
 )
 def test_wrong_idx_files(log, images, labels, message):
@@ -252,6 +257,36 @@ def test_wrong_idx_files(log, images, labels, message):
     assert run_command("convert_mnist_data", ["images", "labels", "db"]) == 1
     assert message in log.messages[-1]
     assert not Path("db").exists()
+
+
+# --- convert_mnist_siamese_data ---
+
+
+@pytest.mark.parametrize("backend", ["leveldb", "lmdb"])
+def test_siamese_pairs(log, backend):
+    numbered = np.zeros((1003, 2, 1), np.uint8)
+    numbered[:, :, 0] = np.stack(np.divmod(np.arange(1003), 256), axis=1)
+    Path("images").write_bytes(write_idx(numbered))
+    Path("labels").write_bytes(write_idx(LABELS))
+    flags = [] if backend == "leveldb" else ["--backend=lmdb"]
+    assert run_command("convert_mnist_siamese_data", [*flags, "images", "labels", "db"]) == 0
+    found = records("db", backend.upper())
+    assert [key for key, _ in found] == [b"%08d" % i for i in range(1003)]
+    pairs, same = zip(*(decode_datum(value, None, "") for _, value in found), strict=True)
+    numbers = np.stack(pairs).astype(int)[..., 0] @ [256, 1]  # (1003, 2): which pictures
+    np.testing.assert_array_equal(same, LABELS[numbers[:, 0]] == LABELS[numbers[:, 1]])
+    assert 60 < sum(same) < 140  # of ten classes, one pair in ten matches
+    assert len(np.unique(numbers)) > 800  # 1 - 1/e^2 of 1,003 are drawn
+    assert log.messages[0] == f"Opened {backend} db"
+    assert "Processed 1003 files." in log.messages
+
+
+def test_siamese_pairs_are_the_same_on_every_run(log):
+    Path("images").write_bytes(write_idx(PICTURES))
+    Path("labels").write_bytes(write_idx(LABELS))
+    for name in ("one", "two"):
+        assert run_command("convert_mnist_siamese_data", ["images", "labels", name]) == 0
+    assert records("one", "LEVELDB") == records("two", "LEVELDB")
 
 
 # --- convert_cifar_data ---
@@ -291,7 +326,14 @@ def test_wrong_cifar_files(log):
 
 
 @pytest.mark.parametrize(
-    "tool", ["convert_imageset", "compute_image_mean", "convert_mnist_data", "convert_cifar_data"]
+    "tool",
+    [
+        "convert_imageset",
+        "compute_image_mean",
+        "convert_mnist_data",
+        "convert_mnist_siamese_data",
+        "convert_cifar_data",
+    ],
 )
 def test_tools_show_their_help_with_an_example(tool):
     done = subprocess.run(

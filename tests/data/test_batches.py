@@ -1,16 +1,18 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from conftest import GOLDEN
 from minicaffe.data.batches import DatabaseBatches
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TEST, TRAIN, NetParameter, TransformationParameter
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 PICTURES = [np.full((1, 4, 5), i, np.uint8) for i in range(10)]
 

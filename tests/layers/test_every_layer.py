@@ -16,7 +16,12 @@ from tolerances import BY_DTYPE, DERIVATIVE, Tolerance, assert_close
 ELSEWHERE = {
     "Data": "reads a database: tests/data",
     "DummyData": "has no bottoms and no gradient: test_dummy_data.py",
+    "HDF5Data": "reads files: tests/data",
+    "HDF5Output": "writes a file: tests/data/test_hdf5_data.py",
+    "ImageData": "reads files: tests/data",
     "Input": "computes nothing; every case here feeds its layer through Input",
+    "MemoryData": "reads the program's arrays: tests/data",
+    "WindowData": "reads files: tests/data",
 }
 
 ALL = [
@@ -76,12 +81,13 @@ def test_gradient_is_the_derivative(layer_type, case, backend):
         assert_all_close(Probe(layer_type, case, backend).run(), want, tolerance(backend, case))
         return
     inputs = reference.inputs()
+    allowed = Tolerance(0.0, DERIVATIVE.relative * case.derivative_factor)
     for name in reference.gradients:
         direction = reference.rng(f"direction {name}").standard_normal(inputs[name].shape)
         slope = central_difference(
             lambda h, n=name, d=direction: reference.functional({**inputs, n: inputs[n] + h * d})
         )
-        assert_close((want[name] * direction).sum(), slope, DERIVATIVE, name)
+        assert_close((want[name] * direction).sum(), slope, allowed, name)
     for i, blob in enumerate(reference.layer.blobs):
         if i in case.params_without_gradient:
             continue
@@ -94,7 +100,7 @@ def test_gradient_is_the_derivative(layer_type, case, backend):
 
         slope = central_difference(functional)
         blob.data.set(values)
-        assert_close((want[f"param {i}"] * direction).sum(), slope, DERIVATIVE, f"param {i}")
+        assert_close((want[f"param {i}"] * direction).sum(), slope, allowed, f"param {i}")
 
 
 def central_difference(functional, h: float = 1e-6) -> float:
@@ -130,6 +136,8 @@ def test_parameter_diffs_are_accumulated(layer_type, case, backend):
 
 @every_case
 def test_propagate_down_false_leaves_a_diff_alone(layer_type, case, backend):
+    if case.shares_diff:
+        pytest.skip("top and bottom have one diff")
     probe = Probe(layer_type, case, backend)
     probe.forward()
     for name in probe.gradients:

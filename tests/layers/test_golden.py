@@ -1,4 +1,5 @@
-"""Every layer case of the golden data: what BVLC Caffe 1.0 computed (CPU, float32, git 9b89154).
+"""Every layer case of the golden data: what BVLC Caffe 1.0 computed (CPU, float32, git 9b89154),
+held against every backend.
 
 The numbers come from pycaffe running each case's prototxt: inputs and parameters set, forward,
 diffs of the tops set, backward. The nets have no path from a parameter to a loss, so that Caffe ran
@@ -9,6 +10,7 @@ are held to derivatives in test_every_layer.py and to Caffe's in the solver traj
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +29,14 @@ def test_all_cases_are_there():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_golden(path):
+def test_golden(path, backend):
     with np.load(path) as file:
         case = dict(file)
     text = str(case["prototxt"])
-    missing = [t for t in text.split('"')[1::2] if t[:1].isupper() and t not in LAYERS]
+    missing = [t for t in re.findall(r'type: "([A-Z]\w*)"', text) if t not in LAYERS]
     if missing:
         pytest.skip(f"layer type {missing[0]} is not registered yet")
-    net = net_from_text(text, str(case["phase"]))
+    net = net_from_text(text, str(case["phase"]), backend=backend)
     params = net.layers[net.layer_index("probe")].blobs
     assert len(params) == len(part(case, "param."))
     for index, values in part(case, "param.").items():

@@ -114,6 +114,7 @@ def test_force_backward_reaches_inputs_but_not_labels():
     assert down["a"] == [True]
     assert down["loss"] == [True, False]
     assert net.layers[net.layer_index("a")].param_needs_diff == [True, True]
+    assert not net.steps[net.layer_index("data")].needs_backward
 
 
 def test_layers_without_a_gradient_run_backward_unless_one_is_asked_for():

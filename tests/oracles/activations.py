@@ -15,8 +15,29 @@ def each(function):
     return oracle
 
 
+def base(proto):
+    return math.e if proto.base == -1 else proto.base
+
+
+def linear(proto, x):
+    return proto.scale * x + proto.shift
+
+
+def swish(layer, x):
+    return x / (1 + math.exp(-layer.swish_param.beta * x))
+
+
 ORACLES = {
+    "AbsVal": each(lambda layer, x: abs(x)),
+    "BNLL": each(lambda layer, x: math.log(1 + math.exp(x))),
+    "Clip": each(lambda layer, x: min(max(x, layer.clip_param.min), layer.clip_param.max)),
+    "ELU": each(lambda layer, x: x if x > 0 else layer.elu_param.alpha * (math.exp(x) - 1)),
+    "Exp": each(lambda layer, x: base(layer.exp_param) ** linear(layer.exp_param, x)),
+    "Log": each(lambda layer, x: math.log(linear(layer.log_param, x), base(layer.log_param))),
+    "Power": each(lambda layer, x: linear(layer.power_param, x) ** layer.power_param.power),
     "ReLU": each(lambda layer, x: x if x > 0 else layer.relu_param.negative_slope * x),
     "Sigmoid": each(lambda layer, x: 1 / (1 + math.exp(-x))),
+    "Swish": each(swish),
     "TanH": each(lambda layer, x: math.tanh(x)),
+    "Threshold": each(lambda layer, x: float(x > layer.threshold_param.threshold)),
 }

@@ -234,6 +234,26 @@ def test_set_input_arrays_needs_memory_data(net):
         net.set_input_arrays(np.zeros((5, 3, 7, 9), np.float32), np.zeros(5))
 
 
+@pytest.mark.parametrize("shape", [(4,), (4, 1, 1, 1)])
+def test_set_input_arrays(write, shape):
+    text = """
+    layer { name: "data" type: "MemoryData" top: "data" top: "label" memory_data_param {
+      batch_size: 2 channels: 3 height: 1 width: 5 } }
+    """
+    net = caffe.Net(write(text), caffe.TEST)
+    data = np.arange(60, dtype=np.float32).reshape(4, 3, 1, 5)
+    net.set_input_arrays(data, np.arange(4, dtype=np.float32).reshape(shape))
+    net.forward()
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["data"].data, data[2:])
+    np.testing.assert_array_equal(net.blobs["label"].data, [2, 3])
+    net.set_input_arrays(data, np.array(7))
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["label"].data, [0, 0])
+    with pytest.raises(RuntimeError, match=r"the data are float64 .* C-contiguous float32"):
+        net.set_input_arrays(data.astype(float), np.zeros(4))
+
+
 def test_repr(net):
     assert repr(net).startswith("Net('small', TRAIN, 4 layers, 340 parameters, inputs: data 5 x 3")
     assert repr(net.blobs["conv"]) == "Blob('conv', shape=(5, 2, 5, 7))"

@@ -1,7 +1,7 @@
 """oneDNN's C API (dnnl.h, version 3) through ctypes: the library, its functions and numbers.
 
-The library is the one that the wheel ``onednn-cpu-gomp`` installed, or the file that the environment
-variable MINICAFFE_ONEDNN names. Nothing here knows tensors; see `primitive` and `memory`.
+The library is the one that the wheel ``onednn-cpu-gomp`` installed, or the file that the
+environment variable MINICAFFE_ONEDNN names. Nothing here knows tensors; see `primitive`.
 """
 
 from __future__ import annotations
@@ -210,9 +210,8 @@ class Library:
         version.restype = POINTER(c_int)
         self.version = tuple(version()[:3])
         if self.version[0] != 3:
-            raise BackendUnavailable(
-                f"{path} is oneDNN {'.'.join(map(str, self.version))}; version 3 is needed. {ADVICE}"
-            )
+            found = ".".join(map(str, self.version))
+            raise BackendUnavailable(f"{path} is oneDNN {found}; version 3 is needed. {ADVICE}")
         self._declare()
 
     def _declare(self) -> None:

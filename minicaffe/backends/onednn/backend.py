@@ -13,9 +13,11 @@ from minicaffe.backends.onednn.reorder import Reorders
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.backends.onednn.threads import default_threads
 from minicaffe.backends.reference.backend import ReferenceBackend
+from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.backend import Op, Shape, Tensor
+from minicaffe.ops.dropout import Dropout
 
-KernelType = TypeVar("KernelType", bound="type[OneDnnKernel]")
+KernelType = TypeVar("KernelType", bound=type)
 
 
 class OneDnnBackend(ReferenceBackend):
@@ -36,6 +38,8 @@ class OneDnnBackend(ReferenceBackend):
 
     name = "onednn"
     kernels: ClassVar[dict[type[Op], Any]] = {}
+    # Work on labels, or small next to the layers around it.
+    inherited = frozenset({Accuracy, Dropout})
 
     def __init__(self, strict: bool = False, threads: int | None = None) -> None:
         super().__init__(np.float32, strict)

@@ -1,8 +1,8 @@
 """Convolution and its transpose.
 
-oneDNN chooses the layouts of all tensors. A transposed convolution is the same three primitives with
-the roles changed: its forward pass is the convolution's gradient with respect to the data. Below,
-"wide" is the side that has the windows, "narrow" the one with a value for each window.
+oneDNN chooses the layouts of all tensors. A transposed convolution is the same three primitives
+with the roles changed: its forward pass is the convolution's gradient with respect to the data.
+Below, "wide" is the side that has the windows, "narrow" the one with a value for each window.
 """
 
 from __future__ import annotations

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from collections.abc import Sequence
 
-from minicaffe.backends.onednn._lib import Arg
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
-from minicaffe.backends.onednn.memory import Layout
-from minicaffe.backends.onednn.primitive import Call, Primitive
+from minicaffe.backends.onednn.eltwise import plan_sum
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.layout import Add, Copy
@@ -33,8 +30,8 @@ class OneDnnAdd(OneDnnKernel):
 
     def __init__(self, backend: OneDnnBackend, op: Add, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self._n = len(tensors) - 1
-        self._sum = functools.cache(self._plan)
+        ones, engine = [1.0] * (len(tensors) - 1), backend.engine
+        self._sum = functools.cache(lambda layout: plan_sum(engine, layout, ones))
 
     def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
         """Overwrite y."""
@@ -43,10 +40,3 @@ class OneDnnAdd(OneDnnKernel):
                 y.copy_from(xs[0])
             return
         self._sum(xs[0].layout)(*xs, y)
-
-    def _plan(self, layout: Layout) -> Call:
-        ones = (ctypes.c_float * self._n)(*[1.0] * self._n)
-        given = (ctypes.c_void_p * self._n)(*[layout.handle] * self._n)
-        primitive = Primitive(self.engine, "sum", layout, self._n, ones, given)
-        reads = [(Arg.MULTIPLE_SRC + i, layout) for i in range(self._n)]
-        return Call(primitive, reads, [(Arg.DST, layout)])

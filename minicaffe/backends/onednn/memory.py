@@ -36,7 +36,8 @@ class Layout:
 
     def __init__(self, handle: int, shape: Shape, is_plain: bool) -> None:
         self.handle, self.shape, self.is_plain = handle, shape, is_plain
-        self.size_bytes = int(_lib.library().c.dnnl_memory_desc_get_size(handle))
+        self._lib = _lib.library()
+        self.size_bytes = int(self._lib.c.dnnl_memory_desc_get_size(handle))
 
     @classmethod
     def plain(cls, shape: Shape) -> Layout:
@@ -62,8 +63,20 @@ class Layout:
         cls._known[shape].append(layout)
         return layout
 
+    def place(self, shape: Shape, offsets: Shape) -> Layout:
+        """Return the layout of a part, of this shape and at these offsets, inside this one.
+
+        Raises
+        ------
+        Unsupported
+            If the part does not begin and end with a block.
+        """
+        function = "dnnl_memory_desc_create_submemory"
+        handle = self._lib.make(function, self.handle, dims(shape), dims(offsets))
+        return Layout(handle, shape, is_plain=False)
+
     def __del__(self) -> None:
-        _lib.library().c.dnnl_memory_desc_destroy(self.handle)
+        self._lib.c.dnnl_memory_desc_destroy(self.handle)
 
     def __repr__(self) -> str:
         return f"Layout({self.shape}, {'plain' if self.is_plain else hex(self.handle)})"
@@ -73,13 +86,13 @@ class AnyLayout:
     """A request: the library chooses the layout for this shape."""
 
     def __init__(self, shape: Shape) -> None:
-        self.shape = shape
-        self.handle = _lib.library().make(
+        self.shape, self._lib = shape, _lib.library()
+        self.handle = self._lib.make(
             *("dnnl_memory_desc_create_with_tag", len(shape), dims(shape), _lib.F32, _lib.TAG_ANY)
         )
 
     def __del__(self) -> None:
-        _lib.library().c.dnnl_memory_desc_destroy(self.handle)
+        self._lib.c.dnnl_memory_desc_destroy(self.handle)
 
 
 class Buffer:
@@ -99,20 +112,21 @@ class Buffer:
         self.address = raw.ctypes.data + offset
         self.size_bytes = size_bytes
         self._raw, self._engine = raw, engine
+        self._lib = _lib.library()
         self._memories: dict[Layout, int] = {}
 
     def memory(self, layout: Layout) -> int:
         """Return the dnnl_memory_t that sees this buffer through a layout."""
         memory = self._memories.get(layout)
         if memory is None:
-            memory = self._memories[layout] = _lib.library().make(
+            memory = self._memories[layout] = self._lib.make(
                 "dnnl_memory_create", layout.handle, self._engine, self.address
             )
         return memory
 
     def __del__(self) -> None:
-        for memory in getattr(self, "_memories", {}).values():
-            _lib.library().c.dnnl_memory_destroy(memory)
+        for memory in self._memories.values():
+            self._lib.c.dnnl_memory_destroy(memory)
 
 
 def dims(sizes: Shape) -> Any:

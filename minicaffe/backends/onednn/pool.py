@@ -1,8 +1,8 @@
 """Max and average pooling in the layout of x.
 
 Caffe divides an average by the area of the window cut to the padded image. oneDNN divides by the
-whole window, or by what lies on the image itself. Without padding Caffe's rule is the second one; if
-no window reaches beyond the padding it is the first; else the first is corrected by the ratio.
+whole window, or by what lies on the image itself. Without padding Caffe's rule is the second one;
+if no window reaches beyond the padding it is the first; else the first is corrected by the ratio.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class Primitive:
         create = f"dnnl_{kind}_primitive_desc_create"
         if kind != "reorder":
             raw.insert(0, engine.handle)
-        self.descriptor = self.lib.make(create, *raw, attributes.handle)
+        self.descriptor: int = self.lib.make(create, *raw, attributes.handle)
         self.handle = self.lib.make("dnnl_primitive_create", self.descriptor)
         scratchpad = self._query(Query.SCRATCHPAD)
         if self._size(scratchpad):
@@ -156,7 +156,7 @@ class Primitive:
     def bind(self, arguments: Sequence[int], memories: Sequence[int]) -> Callable[[], int]:
         """Return a function that runs the primitive on these memories and returns the status."""
         given = {**dict(zip(arguments, memories, strict=True)), **self._memories}
-        array = (_lib.ExecArg * len(given))(*given.items())
+        array = (_lib.ExecArg * len(given))(*[_lib.ExecArg(*pair) for pair in given.items()])
         execute = self.lib.c.dnnl_primitive_execute
         handle, stream, n = self.handle, self.engine.stream, len(given)
         address = ctypes.addressof(array)

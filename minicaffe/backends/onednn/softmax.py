@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 from minicaffe.backends.onednn._lib import Alg, Arg, Prop
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
@@ -49,7 +50,7 @@ class OneDnnSoftmaxLoss(ReferenceSoftmaxLoss):
         super().__init__(backend, op, *tensors)
         self._softmax = plan(backend.engine, Layout.plain(tensors[0].shape), op.axis)
 
-    def _probabilities(self, x: OneDnnTensor, p: OneDnnTensor) -> None:
+    def _probabilities(self, x: Any, p: Any) -> None:
         self._softmax(x, p)
 
 

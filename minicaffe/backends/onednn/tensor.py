@@ -166,6 +166,14 @@ class OneDnnTensor:
         if self.is_pinned:
             self.settle()
 
+    def copy_place(self, whole: OneDnnTensor, layout: Layout, place: Layout, own: Layout) -> None:
+        """Overwrite the values, in layout `own`, with those at a place in another tensor."""
+        whole.source(layout)
+        buffer = whole._plain_buffer() if layout.is_plain else whole._packed[layout]
+        self._reorders(place, buffer.memory(place), own, self.target(own))
+        if self.is_pinned:
+            self.settle()
+
     def add(self, other: OneDnnTensor) -> None:
         """Add the values of another tensor, as many, in the layout that this one has."""
         layout, given = self._newest, other.layout

@@ -1,13 +1,14 @@
 """The solvers' rules, a chunk of the parameter at a time and several chunks at once.
 
-A chunk of weights, gradient and history stays in the cache while the rule's few passes go over it, so
-that main memory is read and written once. NumPy lets go of Python's lock inside a pass: chunks run on
-threads. The values keep whatever layout the gradient has, because updates are elementwise.
+A chunk of weights, gradient and history stays in the cache while the rule's few passes go over it,
+so that main memory is read and written once. NumPy lets go of Python's lock inside a pass: chunks
+run on threads. The values keep whatever layout the gradient has: updates are elementwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from minicaffe.ops.update import SumOfSquares, Update
 # Measured on an AMD EPYC with 2 cores: smaller chunks spend their time on Python's lock, larger
 # ones leave the cache.
 CHUNK = 131072
+
+# Learning rate, weight decay, and what the gradient is multiplied with first.
+Rates: TypeAlias = tuple[float, float, float]
 
 
 @kernel(Update)
@@ -36,9 +40,9 @@ class OneDnnUpdate(ReferenceUpdate):
 
     def step(
         self,
-        w: OneDnnTensor,
-        dw: OneDnnTensor,
-        history: Sequence[OneDnnTensor],
+        w: Any,
+        dw: Any,
+        history: Sequence[Any],
         rate: float,
         decay: float,
         scale: float,
@@ -54,7 +58,7 @@ class OneDnnUpdate(ReferenceUpdate):
             step = CHUNK * self.backend.threads
             for start in range(thread * CHUNK, arrays[0].size, step):
                 part = [array[start : start + CHUNK] for array in arrays]
-                update(spare[: part[0].size], *part, rate=rate, decay=decay, scale=scale)
+                update((rate, decay, scale), spare[: part[0].size], *part)
 
         self.backend.spread(run, pieces=-(-arrays[0].size // CHUNK))
         for tensor in tensors:
@@ -71,10 +75,9 @@ class OneDnnUpdate(ReferenceUpdate):
             return Layout.plain(dw.shape)
         return dw.layout
 
-    def _update_any(
-        self, spare: Array, w: Array, g: Array, *h: Array, rate: float, decay: float, scale: float
-    ) -> None:
+    def _update_any(self, rates: Rates, spare: Array, w: Array, g: Array, *h: Array) -> None:
         """Run the reference's formula on one chunk."""
+        rate, decay, scale = rates
         if scale != 1:
             g *= scale
         if decay:
@@ -85,9 +88,10 @@ class OneDnnUpdate(ReferenceUpdate):
         w -= g
 
     def _update_sgd(
-        self, spare: Array, w: Array, g: Array, h: Array, rate: float, decay: float, scale: float
+        self, rates: Rates, spare: Array, w: Array, g: Array, *histories: Array
     ) -> None:
         """Run the same for plain momentum, in as few passes as possible."""
+        (h,), (rate, decay, scale) = histories, rates
         h *= self.op.momentum
         g *= rate * scale
         if decay:
@@ -103,7 +107,7 @@ class OneDnnUpdate(ReferenceUpdate):
 class OneDnnSumOfSquares(ReferenceSumOfSquares):
     """Sum of squares in double precision, in whatever layout; padding adds nothing."""
 
-    def forward(self, x: OneDnnTensor) -> float:
+    def forward(self, x: Any) -> float:
         """Return the sum."""
         values = x.values(x.layout)
         chunks = (values[i : i + CHUNK] for i in range(0, values.size, CHUNK))

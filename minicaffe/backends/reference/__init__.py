@@ -2,28 +2,16 @@
 
 Its kernels are written on ``xp``, so that an array module with NumPy's interface (CuPy) runs them
 too. Other backends inherit from `ReferenceBackend` and override single kernels.
+
+Importing this package imports all of its modules, and each registers its kernels.
 """
 
-from minicaffe.backends.reference import (  # noqa: F401 - importing a module registers its kernels
-    accuracy,
-    activation,
-    arg_max,
-    concat,
-    conv,
-    crop,
-    dropout,
-    eltwise,
-    embed,
-    im2col,
-    inner_product,
-    layout,
-    pool,
-    reduction,
-    rows,
-    softmax,
-    tile,
-    update,
-)
+import importlib
+import pkgutil
+
 from minicaffe.backends.reference.backend import ReferenceBackend
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["ReferenceBackend"]

@@ -35,6 +35,8 @@ class ReferenceBackend:
     name = "reference"
     # One table per class; planning looks through them from the most derived class to this one.
     kernels: ClassVar[dict[type[Op], type[ReferenceKernel]]] = {}
+    # Ops that a faster backend inherits on purpose: not logged, and allowed under ``strict``.
+    inherited: ClassVar[frozenset[type[Op]]] = frozenset()
 
     def __init__(self, dtype: npt.DTypeLike = np.float32, strict: bool = False) -> None:
         self.dtype = np.dtype(dtype)
@@ -56,11 +58,14 @@ class ReferenceBackend:
         Raises
         ------
         Unsupported
-            If no class has one, or only the reference has one and ``strict`` is set.
+            If no class has one, or only the reference has one and ``strict`` is set and it is not
+            `inherited` on purpose.
         """
         for cls in type(self).__mro__:
             kernel = vars(cls).get("kernels", {}).get(type(op))
             if kernel is None:
+                if cls is type(self) and type(op) not in self.inherited:
+                    self._fall_back(f"backend {self.name} has no kernel for {type(op).__name__}")
                 continue
             try:
                 return kernel(self, op, *tensors)
@@ -70,6 +75,8 @@ class ReferenceBackend:
         raise Unsupported(f"backend {self.name} has no kernel for {op} on {shapes}")
 
     def _fall_back(self, reason: str) -> None:
+        if type(self) is ReferenceBackend:
+            return
         if self.strict:
             raise Unsupported(f"{reason} (--strict-backend refuses the slower kernel)")
         if reason not in self._told:

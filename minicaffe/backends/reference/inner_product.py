@@ -36,7 +36,8 @@ class ReferenceInnerProduct(ReferenceKernel):
 
     def _rows(self, values: Array) -> Array:
         """Return (M..., K...) as (M, K)."""
-        return values.reshape(math.prod(values.shape[: self.op.axis]), -1)
+        samples, vector = values.shape[: self.op.axis], values.shape[self.op.axis :]
+        return values.reshape(math.prod(samples), math.prod(vector))
 
     def _filters(self, w: Array) -> Array:
         """Return the weights as (N, K) whichever way they are stored."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.backends.reference.labels import class_indices
+from minicaffe.backends.reference.normalization import normalizer
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.softmax import Softmax, SoftmaxLoss
 
@@ -72,9 +73,5 @@ class ReferenceSoftmaxLoss(ReferenceKernel):
         )
 
     def _normalizer(self, p: Array, counts: Array) -> Any:
-        choice = self.op.normalization
-        if choice == "valid":
-            return self.xp.maximum(counts.sum(), 1)
-        if choice == "full":
-            return max(counts.size, 1)
-        return max(math.prod(p.shape[: self.op.axis]), 1) if choice == "batch_size" else 1
+        samples = math.prod(p.shape[: self.op.axis])
+        return normalizer(self.xp, self.op.normalization, counts, samples)

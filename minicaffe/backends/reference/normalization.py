@@ -1,0 +1,31 @@
+"""What losses are divided by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicaffe.ops.backend import Array
+from minicaffe.ops.softmax import Normalization
+
+
+def normalizer(xp: Any, choice: Normalization, counts: Array, samples: int) -> Any:
+    """Return the number of what `choice` counts, never below 1.
+
+    Parameters
+    ----------
+    xp : module
+        numpy or cupy.
+    choice : str
+        "full": every pixel; "valid": those that count; "batch_size": the samples; "none": 1.
+    counts : bool array
+        Whether each pixel counts.
+    samples : int
+        Number of samples.
+
+    Returns
+    -------
+    number, or an array of shape () where it depends on data
+    """
+    if choice == "valid":
+        return xp.maximum(counts.sum(), 1)
+    return max({"full": counts.size, "batch_size": samples, "none": 1}[choice], 1)

@@ -1,0 +1,42 @@
+"""Parametric ReLU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
+from minicaffe.ops.backend import Array, Tensor
+from minicaffe.ops.prelu import PReLU
+
+
+@kernel(PReLU)
+class ReferencePReLU(ReferenceKernel):
+    """Slopes broadcast over the axes after the channels."""
+
+    def __init__(self, backend: ReferenceBackend, op: PReLU, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        x, a, y = tensors
+        self._slopes = a.shape + (1,) * (len(x.shape) - 2) if a.shape else ()
+        # The axes that one slope covers.
+        self._axes = (0, *range(2, len(x.shape))) if a.shape else None
+        self._kept: Any = self.xp.empty(x.shape, backend.dtype) if x is y else None
+
+    def forward(self, x: Tensor, a: Tensor, y: Tensor) -> None:
+        """Overwrite y."""
+        values = x.read()
+        if self._kept is not None:
+            self._kept[...] = values
+        slopes = a.read().reshape(self._slopes)
+        y.write()[...] = self.xp.where(values > 0, values, slopes * values)
+
+    def backward_weights(self, x: Tensor, dy: Tensor, da: Tensor) -> None:
+        """Add to da."""
+        da.update()[...] += (dy.read() * self.xp.minimum(self._input(x), 0)).sum(self._axes)
+
+    def backward_data(self, x: Tensor, a: Tensor, dy: Tensor, dx: Tensor) -> None:
+        """Overwrite dx."""
+        slopes = a.read().reshape(self._slopes)
+        dx.write()[...] = dy.read() * self.xp.where(self._input(x) > 0, 1, slopes)
+
+    def _input(self, x: Tensor) -> Array:
+        return x.read() if self._kept is None else self._kept

@@ -1,0 +1,250 @@
+"""Rows of HDF5 files: what HDF5Data reads and HDF5Output writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from minicaffe.data.batches import Position
+from minicaffe.errors import DataError
+from minicaffe.log import logger
+from minicaffe.random import RandomStream
+
+Floats = NDArray[np.float32]
+Shape = tuple[int, ...]
+
+
+def read_file_list(source: str) -> list[tuple[int, str]]:
+    """Return line number and path of every file that a list names.
+
+    Raises
+    ------
+    DataError
+        If the list cannot be read or is empty.
+    """
+    try:
+        text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise DataError(
+            f"{source}: the list of HDF5 files cannot be read: {error.strerror}."
+        ) from error
+    if "\0" in text:
+        raise DataError(
+            f"{source}: not a text file; source is a list of HDF5 files, a path a line. "
+            "Write the path of the .h5 file into a text file."
+        )
+    lines = enumerate(text.split("\n"), start=1)
+    files = [(number, line.strip()) for number, line in lines if line.strip()]
+    if not files:
+        raise DataError(f"{source}: the list is empty; it needs the path of an HDF5 file a line.")
+    return files
+
+
+class Hdf5Batches:
+    """Batches of rows, across files, again and again.
+
+    A row is one entry of the first axis of every dataset. One file is held in memory at a time.
+
+    Parameters
+    ----------
+    source : str
+        A text file that names HDF5 files, a path a line, relative to the current directory.
+    datasets : sequence of str
+        The datasets to read from each file.
+    batch_size : int
+        Rows a batch.
+    stream : RandomStream
+        Seed and name of the random order.
+    shuffle : bool
+        Read the files, and the rows of each file, in a new random order in each round.
+
+    Raises
+    ------
+    DataError
+        If the list or the first file cannot be used.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        datasets: Sequence[str],
+        batch_size: int,
+        stream: RandomStream,
+        shuffle: bool = False,
+    ) -> None:
+        logger.info("Loading list of HDF5 filenames from: %s", source)
+        self._source, self._files = source, read_file_list(source)
+        logger.info("Number of HDF5 files: %d", len(self._files))
+        self._datasets, self._batch_size = list(datasets), batch_size
+        self._stream, self._shuffle = stream, shuffle
+        self._loaded, self._arrays = -1, [np.empty(0, np.float32)]
+        self._row_shapes: list[Shape] = []
+        self._place(0, 0, 0)
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """Shape of a batch, for each dataset."""
+        return [(self._batch_size, *shape) for shape in self._row_shapes]
+
+    def next(self) -> list[Floats]:
+        """Return the next batch: an array for each dataset.
+
+        Raises
+        ------
+        DataError
+            If the next file cannot be used.
+        """
+        batch = [np.empty(shape, np.float32) for shape in self.shapes]
+        filled = 0
+        while filled < self._batch_size:
+            if self._row == len(self._rows):
+                self._next_file()
+            rows = self._rows[self._row : self._row + self._batch_size - filled]
+            for array, values in zip(batch, self._arrays, strict=True):
+                array[filled : filled + len(rows)] = values[rows]
+            filled += len(rows)
+            self._row += len(rows)
+        return batch
+
+    def position(self) -> Position:
+        """Return where the source stands: round, place in the order of files, row in its order."""
+        return {"round": self._round, "file": self._file, "row": self._row}
+
+    def restore(self, position: Position) -> None:
+        """Go on from a position; list and files must be the same."""
+        self._place(position["round"], position["file"], position["row"])
+
+    def _next_file(self) -> None:
+        if self._file + 1 < len(self._files):
+            self._place(self._round, self._file + 1, 0)
+        else:
+            self._place(self._round + 1, 0, 0)
+
+    def _place(self, round_: int, file: int, row: int) -> None:
+        self._round, self._file, self._row = round_, file, row
+        # Orders are functions of round and file alone, so that a resumed run finds them again.
+        n = len(self._files)
+        first_step = round_ * (n + 1)
+        self._load(int(self._order(n, first_step)[file]))
+        self._rows = self._order(len(self._arrays[0]), first_step + 1 + file)
+
+    def _order(self, n: int, step: int) -> NDArray[np.intp]:
+        if not self._shuffle:
+            return np.arange(n)
+        stream = RandomStream(self._stream.seed, f"{self._stream.name}/shuffle", step)
+        return stream.generator().permutation(n)
+
+    def _load(self, index: int) -> None:
+        if index == self._loaded:
+            return
+        line, path = self._files[index]
+        where = f"{self._source}:{line}: {path}"
+        arrays = read_datasets(path, self._datasets, where)
+        shapes = [array.shape[1:] for array in arrays]
+        for name, found, first in zip(self._datasets, shapes, self._row_shapes, strict=False):
+            if found != first:
+                raise DataError(
+                    f'{where}: a row of dataset "{name}" has shape {found}; in the first file it '
+                    f"has {first}. All files must have rows of one shape."
+                )
+        self._loaded, self._arrays, self._row_shapes = index, arrays, shapes
+
+
+def read_datasets(path: str, names: Sequence[str], where: str) -> list[Floats]:
+    """Read datasets of equally many rows.
+
+    Parameters
+    ----------
+    path : str
+        The HDF5 file.
+    names : sequence of str
+        The datasets.
+    where : str
+        How messages begin.
+
+    Returns
+    -------
+    list of ndarray, float32, at least one axis each
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            arrays = [_read_dataset(file, name, where) for name in names]
+    except OSError as error:
+        raise DataError(
+            f"{where}: cannot be read as HDF5: {error}. Paths are relative to the current "
+            f"directory, {Path.cwd()}."
+        ) from error
+    rows = [len(array) for array in arrays]
+    if len(set(rows)) > 1 or not rows[0]:
+        counts = ", ".join(f'"{name}" has {n}' for name, n in zip(names, rows, strict=True))
+        raise DataError(
+            f"{where}: {counts} rows; every dataset must have the same number, at least 1: row i "
+            "of all of them is one sample."
+        )
+    return arrays
+
+
+def _read_dataset(file: Any, name: str, where: str) -> Floats:
+    found = file.get(name)
+    if not isinstance(found, h5py.Dataset):
+        known = ", ".join(key for key in file if isinstance(file[key], h5py.Dataset)) or "none"
+        raise DataError(
+            f'{where}: no dataset "{name}"; every top of HDF5Data is read from the dataset of its '
+            f"name. Known: {known}."
+        )
+    if found.dtype.kind not in "fiub" or not found.ndim:
+        raise DataError(
+            f'{where}: dataset "{name}" holds {found.dtype} of shape {found.shape}; it must hold '
+            "numbers, with the samples along the first axis."
+        )
+    return np.asarray(found, np.float32)
+
+
+class Hdf5Writer:
+    """A file whose datasets grow by the rows of every batch.
+
+    Parameters
+    ----------
+    path : str
+        An existing file is replaced.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            self._file = h5py.File(path, "w", libver="earliest")
+        except OSError as error:
+            raise DataError(f"{path}: the HDF5 file cannot be written: {error}.") from error
+
+    def append(self, name: str, rows: NDArray[Any]) -> None:
+        """Add rows, shape (n, ...), to a dataset, which the first ones create."""
+        if name not in self._file:
+            self._file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
+            return
+        dataset = self._file[name]
+        if dataset.shape[1:] != rows.shape[1:]:
+            raise DataError(
+                f'{self._path}: dataset "{name}" has rows of shape {dataset.shape[1:]}; those of '
+                f"this batch have {rows.shape[1:]}. All batches must have rows of one shape."
+            )
+        n = len(dataset)
+        dataset.resize(n + len(rows), axis=0)
+        dataset[n:] = rows
+
+    def flush(self) -> None:
+        """Bring what was added to the disk."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; closing twice does nothing."""
+        self._file.close()

@@ -1,0 +1,131 @@
+"""How a box is cut out of a picture and warped to the size that a net takes.
+
+Girshick et al., "Rich feature hierarchies for accurate object detection and semantic segmentation",
+CVPR 2014, appendix A: the box is widened so that, once warped, it has `context_pad` pixels of its
+surroundings on each side; what lies outside the picture is left empty.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from minicaffe.data.image import Pixels, resize
+from minicaffe.errors import DataError
+
+
+class Box(NamedTuple):
+    """First and last pixel of a box, from 0."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+
+class Patch(NamedTuple):
+    """A warped piece of a picture, and where it goes in the net's input."""
+
+    pixels: Pixels
+    top: int
+    left: int
+
+
+class _Span(NamedTuple):
+    """One side of a box: what to take from the picture, and where that goes."""
+
+    first: int
+    size: int
+    target: int
+    target_size: int
+    # Empty pixels of the target behind it.
+    behind: int
+
+
+@dataclass(frozen=True)
+class Cropper:
+    """Cuts boxes out.
+
+    Parameters
+    ----------
+    size : int
+        Rows and columns of the result.
+    context_pad : int
+        Pixels of surroundings on each side, counted in the result.
+    square : bool
+        Widen the shorter side of the box to the longer one first, rather than stretch it.
+    """
+
+    size: int
+    context_pad: int = 0
+    square: bool = False
+
+    def __call__(self, image: Pixels, box: Box, mirror: bool) -> Patch:
+        """Cut out a box.
+
+        Parameters
+        ----------
+        image : ndarray, uint8, shape (channels, rows, columns)
+            Read only.
+        box : Box
+            Without context and square it must lie inside the picture.
+        mirror : bool
+            Whether to turn it left to right.
+
+        Raises
+        ------
+        DataError
+            If the box lies outside the picture.
+        """
+        _, rows, columns = image.shape
+        if self.context_pad or self.square:
+            box = self._widened(box)
+            inside = box.x1 < columns and box.y1 < rows and box.x2 >= 0 and box.y2 >= 0
+        else:
+            inside = box.x1 >= 0 and box.y1 >= 0 and box.x2 < columns and box.y2 < rows
+        if not inside:
+            raise DataError(
+                f"the window {' '.join(map(str, box))} (x1 y1 x2 y2) lies outside the picture of "
+                f"{rows} x {columns} (rows x columns)"
+            )
+        across = self._span(box.x1, box.x2, columns)
+        down = self._span(box.y1, box.y2, rows)
+        left = across.behind if mirror else across.target
+        # Rounding may make it stick out.
+        height = min(down.target_size, self.size - down.target)
+        width = min(across.target_size, self.size - left)
+        piece = image[:, down.first : down.first + down.size]
+        piece = piece[:, :, across.first : across.first + across.size]
+        piece = resize(piece, height, width) if height and width else piece[:, :height, :width]
+        return Patch(piece[:, :, ::-1] if mirror else piece, down.target, left)
+
+    def _widened(self, box: Box) -> Box:
+        # In float32 as Caffe computes it: borders are rounded, and halves are frequent.
+        scale = np.float32(self.size) / np.float32(self.size - 2 * self.context_pad)
+        half_width = np.float32(box.x2 - box.x1 + 1) / np.float32(2)
+        half_height = np.float32(box.y2 - box.y1 + 1) / np.float32(2)
+        x, y = np.float32(box.x1) + half_width, np.float32(box.y1) + half_height
+        if self.square:
+            half_width = half_height = max(half_width, half_height)
+        half_width, half_height = half_width * scale, half_height * scale
+        return Box(
+            _round(x - half_width),
+            _round(y - half_height),
+            _round(x + half_width),
+            _round(y + half_height),
+        )
+
+    def _span(self, first: int, last: int, limit: int) -> _Span:
+        before, behind = max(0, -first), max(0, last - limit + 1)
+        whole, taken = last - first + 1, last - first + 1 - before - behind
+        scale = np.float32(self.size) / np.float32(whole)
+        target, size, empty = (_round(np.float32(n) * scale) for n in (before, taken, behind))
+        return _Span(first + before, taken, target, size, empty)
+
+
+def _round(x: np.float32) -> int:
+    """Round halves away from zero, as C does."""
+    return int(math.copysign(math.floor(abs(float(x)) + 0.5), x))

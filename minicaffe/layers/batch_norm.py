@@ -1,0 +1,79 @@
+"""BatchNorm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+from minicaffe.ops.batch_norm import BatchNorm as BatchNormOp
+
+
+@register("BatchNorm")
+class BatchNorm(Layer):
+    """Give each channel mean 0 and variance 1, over the batch or by what was seen in training.
+
+    Shapes: x (N, C, ...) -> y (N, C, ...)
+
+    Notes
+    -----
+    y = (x - mean) / sqrt(variance + eps). While training, mean and variance are those of the batch,
+    and moving averages of them are kept; while testing (or with use_global_stats: true) the
+    averages are used. A Scale layer with bias_term usually follows.
+
+    Parameters: sum of means (C,), sum of variances (C,), sum of weights (1,). The average is the
+    first or second divided by the third. Each sum is multiplied by moving_average_fraction before
+    the batch's value, or 1, is added; variances enter it as m / (m - 1) times those of the m
+    values. Solvers leave all three alone: their lr_mult is 0.
+
+    References
+    ----------
+    Ioffe and Szegedy, "Batch normalization", 2015.
+    """
+
+    param_field = "batch_norm_param"
+    in_place = True
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Create the statistics and keep solvers away from them."""
+        channels = self._channels(bottom)
+        for shape in ((channels,), (channels,), (1,)):
+            self.add_parameter(shape)
+        specs = self.param.param
+        self.require(
+            all(spec.lr_mult == 0 for spec in specs),
+            "param: the statistics are not learned; set lr_mult: 0, or leave param out",
+        )
+        for _ in range(len(specs), len(self.blobs)):
+            specs.add(lr_mult=0)
+
+    def _channels(self, bottom: Blobs) -> int:
+        shape = bottom[0].shape
+        self.require_shape(shape, f'bottom "{bottom[0].name}" must have at least one axis')
+        return shape[1] if len(shape) > 1 else 1
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Give the top the bottom's shape and plan."""
+        proto, channels = self.settings, self.blobs[0].count
+        self.require_shape(
+            self._channels(bottom) == channels,
+            f'bottom "{bottom[0].name}" now has shape {bottom[0].shape}; the statistics are of '
+            f"{channels} channels",
+        )
+        top[0].reshape(bottom[0].shape)
+        stored = (
+            proto.use_global_stats if proto.HasField("use_global_stats") else not self.is_training
+        )
+        op = BatchNormOp(stored, proto.moving_average_fraction, proto.eps)
+        statistics = (blob.data for blob in self.blobs)
+        self.kernel = self.plan(op, bottom[0].data, *statistics, top[0].data)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the top; while training, update the statistics."""
+        statistics = (blob.data for blob in self.blobs)
+        self.kernel.forward(bottom[0].data, *statistics, top[0].data)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the bottom's diff."""
+        if propagate_down[0]:
+            self.kernel.backward(top[0].diff, bottom[0].diff)

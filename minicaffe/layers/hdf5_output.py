@@ -1,0 +1,68 @@
+"""HDF5Output: write what a net computes to a file."""
+
+from __future__ import annotations
+
+from minicaffe.errors import DataError
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+
+_DATASETS = ("data", "label")
+# Caffe wrote blobs as its four-dimensional ones, and readers of its files expect that.
+_LEGACY_AXES = 4
+
+
+@register("HDF5Output")
+class HDF5Output(Layer):
+    """Write two blobs to an HDF5 file, as the datasets "data" and "label".
+
+    Shapes: x (N, ...), label (N, ...) ->
+
+    Notes
+    -----
+    An existing file is replaced when the net is built. Shapes with fewer than four axes are filled
+    up with ones.
+
+    Differs from Caffe: every forward pass adds its rows to the datasets; Caffe failed at the second
+    one, because the datasets existed already.
+    """
+
+    param_field = "hdf5_output_param"
+    bottoms = 2
+    tops = 0
+    without_gradient = (0, 1)
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Create the file."""
+        path = self.settings.file_name
+        self.require(path, "hdf5_output_param { file_name } is missing: the file to write")
+        # h5py is slow to import.
+        from minicaffe.data.hdf5 import Hdf5Writer
+
+        try:
+            self.writer = Hdf5Writer(path)
+        except DataError as error:
+            raise DataError(f"{self.where}: {error}") from error
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check that both bottoms hold as many samples."""
+        first, second = (blob.shape for blob in bottom)
+        self.require_shape(
+            first and second and first[0] == second[0],
+            f'bottoms "{bottom[0].name}" of shape {first} and "{bottom[1].name}" of shape '
+            f"{second}; both must have samples along the first axis, equally many",
+        )
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Add the bottoms' rows to the file."""
+        try:
+            for name, blob in zip(_DATASETS, bottom, strict=True):
+                values = blob.data.get()
+                missing = (1,) * (_LEGACY_AXES - values.ndim)
+                self.writer.append(name, values.reshape(values.shape + missing))
+        except DataError as error:
+            raise DataError(f"{self.where}: {error}") from error
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.writer.close()

@@ -1,0 +1,57 @@
+"""ImageData: batches from a list of picture files."""
+
+from __future__ import annotations
+
+import os
+
+from minicaffe.data.batches import BatchSource
+from minicaffe.layers.data import BatchLayer
+from minicaffe.layers.registry import register
+
+
+@register("ImageData")
+class ImageData(BatchLayer):
+    """Read pictures from files and labels from the list that names them, again and again.
+
+    Shapes: -> data (N, C, H, W)[, label (N,)]
+
+    Notes
+    -----
+    A line of the list is a path, a space and a whole number; paths may hold spaces. Pictures are
+    read and transformed ahead of time, several at once, in the order of the list or, with shuffle,
+    in a new random order in each round. new_height and new_width resize them, transform_param says
+    what else is done.
+    """
+
+    param_field = "image_data_param"
+
+    def open(self) -> BatchSource:
+        """Read the list."""
+        # Pillow is imported for those who read picture files only.
+        from minicaffe.data.image_list import ImageBatches
+
+        proto = self.settings
+        self.require(proto.source, "image_data_param { source } is missing: the list of pictures")
+        self.require(proto.batch_size > 0, "batch_size is 0; it must be at least 1")
+        self.require(
+            (proto.new_height > 0) == (proto.new_width > 0),
+            f"new_height: {proto.new_height}, new_width: {proto.new_width}; give both or neither",
+        )
+        return ImageBatches(
+            proto.source,
+            proto.batch_size,
+            self.transformer(),
+            self.random,
+            root_folder=proto.root_folder,
+            height=proto.new_height,
+            width=proto.new_width,
+            color=proto.is_color,
+            shuffle=proto.shuffle,
+            rand_skip=proto.rand_skip,
+        )
+
+    def sample_name(self, item: int) -> str:
+        """Name the file of a sample and the list."""
+        if self._batch is None or self._batch.keys is None or item >= len(self._batch.keys):
+            return ""
+        return f"{os.fsdecode(self._batch.keys[item])} of {self.settings.source}"

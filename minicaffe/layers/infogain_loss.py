@@ -1,0 +1,85 @@
+"""InfogainLoss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.blob import Blob
+from minicaffe.errors import DataError
+from minicaffe.layers.base import Blobs
+from minicaffe.layers.loss import LossLayer, require_labels
+from minicaffe.layers.registry import register
+from minicaffe.ops.loss import InfogainLoss as InfogainLossOp
+from minicaffe.schema import read_blobproto
+
+
+@register("InfogainLoss")
+class InfogainLoss(LossLayer):
+    """Generalise SoftmaxWithLoss: a matrix says what each confusion of classes costs.
+
+    Shapes: x (N, K, ...), labels (N, ...)[, h (K, K)] -> loss ()[, probabilities (N, K, ...)]
+
+    Notes
+    -----
+    With p the softmax of x along `axis`, loss = - sum over labels and classes k of
+    h[label, k] log(p[k]) / Z; Z as loss_param { normalization } says. Probabilities below 1e-20
+    count as that. The identity as h gives SoftmaxWithLoss. h is the third bottom, or read from
+    `source`, a .binaryproto with K * K values.
+
+    Differs from Caffe: a label that is not a class is an error; there it read foreign memory.
+    """
+
+    param_field = "infogain_loss_param"
+    bottoms = (2, 3)
+    tops = (1, 2)
+    without_gradient = (1, 2)
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the matrix from its file, unless it is a bottom."""
+        self.require(
+            not self.param.loss_param.HasField("normalize"),
+            "InfogainLoss does not know normalize; use loss_param { normalization: ... }",
+        )
+        self.own_probabilities = Blob(self.context.backend, "probabilities")
+        if len(bottom) > 2:
+            self.matrix = bottom[2]
+            return
+        source = self.settings.source
+        self.require(source, "give the matrix as source, a .binaryproto, or as a third bottom")
+        try:
+            values = read_blobproto(source)
+        except DataError as error:
+            raise DataError(f"{self.where}: source: {error}") from error
+        self.matrix = Blob(self.context.backend, source, values.shape)
+        self.matrix.data.set(values)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Check labels and matrix and plan."""
+        super().reshape(bottom, top)
+        x, labels = bottom[:2]
+        axis = self.axis(self.settings.axis, x)
+        require_labels(self, x, labels, axis)
+        classes = x.shape[axis]
+        self.require_shape(
+            self.matrix.count == classes * classes,
+            f'the matrix "{self.matrix.name}" {self.matrix.shape} must have {classes} x {classes} '
+            f'values: bottom "{x.name}" {x.shape} has {classes} classes along axis {axis}',
+        )
+        self.probabilities = top[1] if len(top) > 1 else self.own_probabilities
+        self.probabilities.reshape(x.shape)
+        op = InfogainLossOp(axis, self.normalization(), self.ignore_label())
+        tensors = (x, labels, self.matrix, self.probabilities, top[0])
+        self.kernel = self.plan(op, *(blob.data for blob in tensors))
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the tops."""
+        x, labels = bottom[:2]
+        blobs = (x, labels, self.matrix, self.probabilities, top[0])
+        self.kernel.forward(*(blob.data for blob in blobs))
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the scores' diff."""
+        self.refuse_gradient(propagate_down)
+        if propagate_down[0]:
+            blobs = (self.probabilities, bottom[1], self.matrix)
+            self.kernel.backward(*(blob.data for blob in blobs), top[0].diff, bottom[0].diff)

@@ -1,0 +1,45 @@
+"""What Scale and Bias share: an array, learned or a second bottom, lined up with axes of the first."""
+
+from __future__ import annotations
+
+from minicaffe.blob import Blob
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.ops.backend import Shape
+
+
+class LinedUpLayer(Layer):
+    """A layer whose settings have `axis` and `num_axes`, and that may take a second bottom."""
+
+    bottoms = (1, 2)
+    in_place = True
+
+    def learned_shape(self, x: Blob) -> Shape:
+        """Return the shape of the learned array: num_axes axes of x from `axis` on, -1 for all."""
+        axis, n = self.axis(self.settings.axis, x), self.settings.num_axes
+        self.require(n >= -1, f"num_axes: {n} must be 0 or more, or -1, which stands for all")
+        end = len(x.shape) if n == -1 else axis + n
+        self.require_shape(
+            end <= len(x.shape),
+            f"axis: {axis} and num_axes: {n} reach past the {len(x.shape)} axes of bottom "
+            f'"{x.name}" of shape {x.shape}',
+        )
+        return x.shape[axis:end]
+
+    def other(self, bottom: Blobs) -> Blob:
+        """Return the array that is lined up: the second bottom, or the first parameter."""
+        return bottom[1] if len(bottom) > 1 else self.blobs[0]
+
+    def line_up(self, bottom: Blobs) -> int:
+        """Return the first axis of the first bottom that the other array has."""
+        x, other = bottom[0], self.other(bottom)
+        if not other.shape:
+            return 0
+        axis = self.axis(self.settings.axis, x)
+        found = x.shape[axis : axis + len(other.shape)]
+        what = f'bottom "{other.name}"' if len(bottom) > 1 else "the learned array"
+        self.require_shape(
+            found == other.shape,
+            f"{what} of shape {other.shape} must fit the axes of bottom "
+            f'"{x.name}" {x.shape} from axis {axis} on',
+        )
+        return axis

@@ -1,0 +1,61 @@
+"""LRN: local response normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+from minicaffe.ops.lrn import Lrn
+
+
+@register("LRN")
+class LRN(Layer):
+    """Divide each value by a power of the mean square of its neighbours.
+
+    Shapes: x (N, C, H, W) -> y (N, C, H, W)
+
+    Notes
+    -----
+    y = x / (k + alpha / m * sum of x^2)^beta over the local_size channels around the value at the
+    same place (ACROSS_CHANNELS, m = local_size) or the local_size x local_size window around it in
+    its channel (WITHIN_CHANNEL, m = local_size^2, and k is 1 whatever the field says). Neighbours
+    outside count as zero, and in m all the same.
+
+    References
+    ----------
+    Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012.
+    """
+
+    param_field = "lrn_param"
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Check the window."""
+        size = self.settings.local_size
+        self.require(size % 2 == 1, f"local_size: {size} must be odd, to have a middle")
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Give the top the bottom's shape and plan."""
+        proto, shape = self.settings, bottom[0].shape
+        self.require_shape(
+            len(shape) == 4, f'bottom "{bottom[0].name}" must be (N, C, H, W), it is {shape}'
+        )
+        top[0].reshape(shape)
+        across = proto.norm_region == type(proto).ACROSS_CHANNELS
+        op = Lrn(
+            region="across" if across else "within",
+            local_size=proto.local_size,
+            alpha=proto.alpha,
+            beta=proto.beta,
+            k=proto.k if across else 1.0,
+        )
+        self.kernel = self.plan(op, bottom[0].data, top[0].data)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the top."""
+        self.kernel.forward(bottom[0].data, top[0].data)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Overwrite the bottom's diff."""
+        if propagate_down[0]:
+            self.kernel.backward(bottom[0].data, top[0].diff, bottom[0].diff)

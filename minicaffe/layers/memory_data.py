@@ -1,0 +1,103 @@
+"""MemoryData: batches from arrays of the program."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicaffe.errors import DataError
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+from minicaffe.log import logger
+
+Floats = NDArray[np.float32]
+
+
+@register("MemoryData")
+class MemoryData(Layer):
+    """Hand out batches of arrays that the program has given, again and again.
+
+    Shapes: -> data (N, C, H, W), label (N,)
+
+    Notes
+    -----
+    `reset` gives the arrays (pycaffe: ``net.set_input_arrays``). They are not copied: what the
+    program writes into them later is what the next batch holds. transform_param is not applied.
+    """
+
+    param_field = "memory_data_param"
+    bottoms = 0
+    tops = 2
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Give the tops their shapes."""
+        proto = self.settings
+        self.shape = (proto.batch_size, proto.channels, proto.height, proto.width)
+        self.require(
+            all(self.shape),
+            f"batch_size: {proto.batch_size}, channels: {proto.channels}, height: {proto.height}, "
+            f"width: {proto.width}; all four must be given and at least 1",
+        )
+        top[0].reshape(self.shape)
+        top[1].reshape(self.shape[:1])
+        self._arrays: tuple[Floats, Floats] | None = None
+        self._next = 0
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Keep the shapes."""
+
+    def reset(self, data: Floats, labels: Floats) -> None:
+        """Take the arrays that batches come from, from their first sample on.
+
+        Parameters
+        ----------
+        data : ndarray, float32, C-contiguous, shape (n, C, H, W)
+            n is a multiple of batch_size. Kept, not copied.
+        labels : ndarray, float32, C-contiguous, shape (n,) or (n, 1, 1, 1)
+
+        Raises
+        ------
+        DataError
+            If an array is not like that.
+        """
+        if self.param.HasField("transform_param"):
+            logger.warning("%s: MemoryData does not transform the arrays it is given", self.where)
+        self._check("data", data, self.shape[1:])
+        self._check("labels", labels, () if labels.ndim == 1 else (1, 1, 1))
+        if len(data) != len(labels):
+            raise DataError(
+                f"{self.where}: {len(data)} samples and {len(labels)} labels; there must be "
+                "equally many"
+            )
+        if not len(data) or len(data) % self.shape[0]:
+            raise DataError(
+                f"{self.where}: {len(data)} samples; it must be a multiple of batch_size, "
+                f"{self.shape[0]}, and not 0"
+            )
+        self._arrays, self._next = (data, labels.reshape(-1)), 0
+
+    def _check(self, what: str, array: Floats, sample: tuple[int, ...]) -> None:
+        if array.dtype != np.float32 or not array.flags.c_contiguous:
+            raise DataError(
+                f"{self.where}: the {what} are {array.dtype} of shape {array.shape}"
+                f"{'' if array.flags.c_contiguous else ', not C-contiguous'}; they must be "
+                f"C-contiguous float32. Use np.ascontiguousarray({what}, np.float32)"
+            )
+        if array.shape[1:] != sample or not array.ndim:
+            wanted = ", ".join(["n", *map(str, sample)])
+            raise DataError(
+                f"{self.where}: the {what} have shape {array.shape}; it must be ({wanted}), as "
+                "memory_data_param says"
+            )
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Hand out the next batch."""
+        if self._arrays is None:
+            raise DataError(
+                f"{self.where}: there are no data yet; give them with reset (in pycaffe "
+                "net.set_input_arrays) before the first forward pass"
+            )
+        n = self.shape[0]
+        for blob, array in zip(top, self._arrays, strict=True):
+            blob.data.set(array[self._next : self._next + n])
+        self._next = (self._next + n) % len(self._arrays[0])

@@ -1,0 +1,89 @@
+"""Layers that apply a power, an exponential or a logarithm to scale * x + shift."""
+
+from __future__ import annotations
+
+import math
+
+from minicaffe.layers.activations import ActivationLayer
+from minicaffe.layers.base import Blobs
+from minicaffe.layers.registry import register
+from minicaffe.ops.activation import Activation
+
+# The value of the field `base` that stands for e.
+NATURAL = -1
+
+
+def log_of_base(layer: ActivationLayer) -> float:
+    """Return the natural logarithm of the base in the layer's settings."""
+    base = layer.settings.base
+    layer.require(
+        base > 0 or base == NATURAL, f"base: {base:g} must be positive, or -1, which stands for e"
+    )
+    return 1.0 if base == NATURAL else math.log(base)
+
+
+@register("Exp")
+class Exp(ActivationLayer):
+    """Raise a base to the power of each number.
+
+    Shapes: x (...) -> y (...)
+
+    Notes
+    -----
+    y = base^(scale x + shift), dy/dx = y scale log(base); base: -1 stands for e.
+    """
+
+    param_field = "exp_param"
+
+    def op(self) -> Activation:
+        """Return the op."""
+        factor, proto = log_of_base(self), self.settings
+        return Activation("exp", scale=proto.scale * factor, shift=proto.shift * factor)
+
+
+@register("Log")
+class Log(ActivationLayer):
+    """Take the logarithm to a base.
+
+    Shapes: x (...) -> y (...)
+
+    Notes
+    -----
+    y = log(scale x + shift) / log(base), dy/dx = scale / ((scale x + shift) log(base)); base: -1
+    stands for e.
+
+    Differs from Caffe: works in place with the right gradient; there it was taken at y.
+    """
+
+    param_field = "log_param"
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Refuse the base that no logarithm has."""
+        self.require(self.settings.base != 1, "base: 1 has no logarithm; set another base")
+
+    def op(self) -> Activation:
+        """Return the op."""
+        factor, proto = 1 / log_of_base(self), self.settings
+        return Activation("log", alpha=factor, scale=proto.scale, shift=proto.shift)
+
+
+@register("Power")
+class Power(ActivationLayer):
+    """Raise each number, scaled and shifted, to a power.
+
+    Shapes: x (...) -> y (...)
+
+    Notes
+    -----
+    y = (scale x + shift)^power, dy/dx = power scale (scale x + shift)^(power - 1). A negative
+    number to a power that is not whole is nan.
+
+    Differs from Caffe: works in place with the right gradient; there it was taken at y.
+    """
+
+    param_field = "power_param"
+
+    def op(self) -> Activation:
+        """Return the op."""
+        proto = self.settings
+        return Activation("power", alpha=proto.power, scale=proto.scale, shift=proto.shift)

@@ -1,0 +1,66 @@
+"""PReLU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.registry import register
+from minicaffe.ops.backend import Shape
+from minicaffe.ops.prelu import PReLU as PReLUOp
+from minicaffe.schema import FillerParameter
+
+
+@register("PReLU")
+class PReLU(Layer):
+    """Scale what is negative by a learned slope for each channel.
+
+    Shapes: x (N, C, ...) -> y (N, C, ...)
+
+    Notes
+    -----
+    y = x if x > 0, else a[c] x. The slopes begin at 0.25 unless a filler says otherwise.
+
+    Parameters: slopes (C,), or () with channel_shared.
+
+    References
+    ----------
+    He et al., "Delving deep into rectifiers", 2015.
+    """
+
+    param_field = "prelu_param"
+    in_place = True
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Create the slopes."""
+        proto, shape = self.settings, bottom[0].shape
+        self.require_shape(
+            len(shape) >= 2,
+            f'bottom "{bottom[0].name}" must be (N, C, ...), it is {shape}',
+        )
+        slopes: Shape = () if proto.channel_shared else (shape[1],)
+        quarter = FillerParameter(type="constant", value=0.25)
+        self.add_parameter(slopes, proto.filler if proto.HasField("filler") else quarter)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Give the top the bottom's shape and plan."""
+        shape, slopes = bottom[0].shape, self.blobs[0]
+        self.require_shape(
+            len(shape) >= 2 and slopes.shape in ((), (shape[1],)),
+            f'bottom "{bottom[0].name}" now has shape {shape}; the slopes were made for '
+            f"{slopes.count} channels",
+        )
+        top[0].reshape(shape)
+        self.kernel = self.plan(PReLUOp(), bottom[0].data, slopes.data, top[0].data)
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the top."""
+        self.kernel.forward(bottom[0].data, self.blobs[0].data, top[0].data)
+
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
+        """Add to the slopes' diff, then overwrite the bottom's, which may be the top's."""
+        x, dy = bottom[0].data, top[0].diff
+        if self.param_needs_diff[0]:
+            self.kernel.backward_weights(x, dy, self.blobs[0].diff)
+        if propagate_down[0]:
+            self.kernel.backward_data(x, self.blobs[0].data, dy, bottom[0].diff)

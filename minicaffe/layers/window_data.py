@@ -1,0 +1,70 @@
+"""WindowData: batches of windows cut out of pictures, for R-CNN."""
+
+from __future__ import annotations
+
+import os
+
+from minicaffe.data.batches import BatchSource
+from minicaffe.layers.data import BatchLayer
+from minicaffe.layers.registry import register
+
+
+@register("WindowData")
+class WindowData(BatchLayer):
+    """Cut windows out of pictures, warp them to one size, and mix objects with background.
+
+    Shapes: -> data (N, 3, crop_size, crop_size), label (N,)
+
+    Notes
+    -----
+    The source is a window file of R-CNN: pictures, and for each the boxes with class and overlap.
+    Of N windows, drawn at random, N * fg_fraction (rounded down) show an object: their overlap is
+    at least fg_threshold. The others come first in the batch, overlap by less than bg_threshold
+    and have label 0. context_pad adds surroundings, crop_mode "square" keeps the proportions.
+    crop_size, mirror, scale and the mean are set in transform_param.
+
+    Source: Girshick et al., "Rich feature hierarchies for accurate object detection and semantic
+    segmentation", CVPR 2014, appendix A.
+    """
+
+    param_field = "window_data_param"
+    tops = (2, 2)
+
+    def open(self) -> BatchSource:
+        """Read the window file."""
+        # Pillow is imported for those who read picture files only.
+        from minicaffe.data.window_crop import Cropper
+        from minicaffe.data.windows import Sampling, WindowBatches
+
+        proto, size = self.settings, self.param.transform_param.crop_size
+        self.require(proto.source, "window_data_param { source } is missing: the window file")
+        self.require(proto.batch_size > 0, "batch_size is missing or 0; it must be at least 1")
+        self.require(size > 0, "transform_param { crop_size } is missing: the size of the windows")
+        self.require(
+            size > 2 * proto.context_pad,
+            f"context_pad: {proto.context_pad} on both sides leaves nothing of crop_size: {size}; "
+            f"it can be at most {(size - 1) // 2}",
+        )
+        self.require(
+            proto.crop_mode in ("warp", "square"),
+            f'crop_mode: "{proto.crop_mode}" is unknown; it is "warp" or "square"',
+        )
+        self.require(
+            0 <= proto.fg_fraction <= 1,
+            f"fg_fraction: {proto.fg_fraction:g} is not a share; it must be from 0 to 1",
+        )
+        return WindowBatches(
+            proto.source,
+            Sampling(proto.batch_size, proto.fg_threshold, proto.bg_threshold, proto.fg_fraction),
+            Cropper(size, proto.context_pad, proto.crop_mode == "square"),
+            self.param.transform_param,
+            self.random,
+            root_folder=proto.root_folder,
+            cache_images=proto.cache_images,
+        )
+
+    def sample_name(self, item: int) -> str:
+        """Name the picture that a window is from, and the window file."""
+        if self._batch is None or self._batch.keys is None or item >= len(self._batch.keys):
+            return ""
+        return f"a window of {os.fsdecode(self._batch.keys[item])} of {self.settings.source}"

@@ -1,0 +1,42 @@
+"""Local response normalisation: what every backend must compute.
+
+Tensors in planning order: x, y of one shape (N, C, H, W).
+The neighbours of a value are the n = local_size channels around it at the same place ("across"),
+or the n x n window around it in its own channel ("within"); those outside count as zero::
+
+    scale = k + alpha / m * sum of x^2 over the neighbours        m = n across, n * n within
+    y  = x * scale^-beta
+    dx = dy * scale^-beta - 2 alpha beta / m * x * sum of (dy * y / scale) over the neighbours
+
+(Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012, sec.
+3.3, has alpha without the division). n is odd. backward may not read y: a later layer may have
+changed it in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from minicaffe.ops.backend import Op, Tensor
+
+
+@dataclass(frozen=True)
+class Lrn(Op):
+    """Describe a local response normalisation."""
+
+    region: Literal["across", "within"]
+    local_size: int
+    alpha: float
+    beta: float
+    k: float
+
+
+class LrnKernel(Protocol):
+    """Forward and backward; the kernel may keep `scale` between them."""
+
+    def forward(self, x: Tensor, y: Tensor) -> None:
+        """Overwrite y."""
+
+    def backward(self, x: Tensor, dy: Tensor, dx: Tensor) -> None:
+        """Overwrite dx."""

@@ -1,0 +1,137 @@
+"""Draw nets as graphs, with pydot and Graphviz (both optional)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from minicaffe.errors import BackendUnavailable
+from minicaffe.pycaffe.files import FilePath
+from minicaffe.schema import LayerParameter, NetParameter
+
+_LAYER_STYLE = {"shape": "record", "fillcolor": "#6495ED", "style": "filled"}
+_IN_PLACE_STYLE = {"shape": "record", "fillcolor": "#90EE90", "style": "filled"}
+_BLOB_STYLE = {"shape": "octagon", "fillcolor": "#E0E0E0", "style": "filled"}
+
+
+def layers_of_phase(net: NetParameter, phase: int | None) -> Iterator[LayerParameter]:
+    """Yield the layers whose include and exclude rules name no other phase."""
+    for layer in net.layer:
+        included = [rule.phase for rule in layer.include if rule.HasField("phase")]
+        excluded = [rule.phase for rule in layer.exclude if rule.HasField("phase")]
+        if phase is None or ((not included or phase in included) and phase not in excluded):
+            yield layer
+
+
+def get_layer_label(layer: LayerParameter, rankdir: str, display_lrm: bool = False) -> str:
+    """Return name, type and sizes of windows, in one line or several as the direction asks.
+
+    With `display_lrm`, the learning-rate multipliers of the parameters as well.
+    """
+    separator = " " if rankdir in ("TB", "BT") else "\\n"
+    words = [layer.name, f"({layer.type})"]
+    windows = {
+        "Convolution": layer.convolution_param,
+        "Deconvolution": layer.convolution_param,
+        "Pooling": layer.pooling_param,
+    }
+    if layer.type in windows:
+        window = windows[layer.type]
+        words += [f"{name}: {_size(window, name)}" for name in ("kernel_size", "stride", "pad")]
+    if display_lrm and layer.param:
+        words.append("lr_mult: " + ", ".join(f"{spec.lr_mult:g}" for spec in layer.param))
+    return separator.join(words)
+
+
+def _size(window: Any, name: str) -> str:
+    short = name.removesuffix("_size")
+    if window.HasField(f"{short}_h"):
+        return f"{getattr(window, f'{short}_h')}x{getattr(window, f'{short}_w')}"
+    value = getattr(window, name)
+    sizes = list(value) if hasattr(value, "append") else [value]
+    return "x".join(map(str, sizes)) or ("0" if name == "pad" else "1")
+
+
+def get_pydot_graph(
+    caffe_net: NetParameter,
+    rankdir: str = "LR",
+    label_edges: bool = True,
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> Any:
+    """Return a net as a pydot graph.
+
+    Parameters
+    ----------
+    caffe_net : NetParameter
+        The net.
+    rankdir : str
+        Direction: LR, TB, RL or BT.
+    label_edges : bool
+        Whether edges carry the number of outputs.
+    phase : int, optional
+        Draw the layers of this phase only.
+    display_lrm : bool
+        Whether to show learning-rate multipliers.
+
+    Raises
+    ------
+    BackendUnavailable
+        If pydot is not installed.
+    """
+    pydot = _pydot()
+    graph = pydot.Dot(caffe_net.name or "Net", graph_type="digraph", rankdir=rankdir)
+    for layer in layers_of_phase(caffe_net, phase):
+        in_place = bool(layer.bottom) and list(layer.bottom) == list(layer.top)
+        node = f"{layer.name}_{layer.type}"
+        style = _IN_PLACE_STYLE if in_place else _LAYER_STYLE
+        graph.add_node(
+            pydot.Node(node, label=get_layer_label(layer, rankdir, display_lrm), **style)
+        )
+        label = f"{layer.convolution_param.num_output or layer.inner_product_param.num_output}"
+        for blob in layer.bottom:
+            graph.add_node(pydot.Node(f"{blob}_blob", label=blob, **_BLOB_STYLE))
+            graph.add_edge(pydot.Edge(f"{blob}_blob", node))
+        for blob in layer.top:
+            graph.add_node(pydot.Node(f"{blob}_blob", label=blob, **_BLOB_STYLE))
+            shown = label if label_edges and label != "0" else ""
+            graph.add_edge(pydot.Edge(node, f"{blob}_blob", label=shown))
+    return graph
+
+
+def draw_net(
+    caffe_net: NetParameter,
+    rankdir: str,
+    ext: str = "png",
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> bytes:
+    """Return a picture of a net in the format `ext`; see `get_pydot_graph`."""
+    graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
+    picture: bytes = graph.create(format=ext)
+    return picture
+
+
+def draw_net_to_file(
+    caffe_net: NetParameter,
+    filename: FilePath,
+    rankdir: str = "LR",
+    phase: int | None = None,
+    display_lrm: bool = False,
+) -> None:
+    """Write a picture of a net in the format that the file's name ends in."""
+    path = Path(filename)
+    ext = path.suffix.removeprefix(".")
+    path.write_bytes(draw_net(caffe_net, rankdir, ext, phase, display_lrm))
+
+
+def _pydot() -> Any:
+    try:
+        import pydot
+    except ImportError as error:
+        raise BackendUnavailable(
+            "drawing with caffe.draw needs pydot and Graphviz, which are not installed: "
+            "pip install pydot, and Graphviz from your system (apt install graphviz)"
+        ) from error
+    return pydot

@@ -1,0 +1,121 @@
+"""caffe.io: pictures, and the messages that hold arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minicaffe.errors import DataError
+from minicaffe.pycaffe.images import load_image, oversample, resize_image
+from minicaffe.pycaffe.transformer import Transformer
+from minicaffe.schema import BlobProto, Datum
+from minicaffe.schema import minicaffe_pb2 as caffe_pb2
+from minicaffe.schema.blobs import blob_shape
+from minicaffe.schema.minicaffe_pb2 import BlobProtoVector
+
+__all__ = [
+    "Transformer",
+    "array_to_blobproto",
+    "array_to_datum",
+    "arraylist_to_blobprotovector_str",
+    "blobproto_to_array",
+    "blobprotovector_str_to_arraylist",
+    "caffe_pb2",
+    "datum_to_array",
+    "load_image",
+    "oversample",
+    "resize_image",
+]
+
+
+def blobproto_to_array(blob: BlobProto, return_diff: bool = False) -> npt.NDArray[Any]:
+    """Return the values of a BlobProto (or their gradient) in its shape.
+
+    The four numbers of old files make a 4-D array; a blob without a shape makes a 1-D one.
+
+    Raises
+    ------
+    DataError
+        If the number of values does not fit the shape.
+    """
+    field = "diff" if return_diff else "data"
+    values = np.array(getattr(blob, field) or getattr(blob, f"double_{field}"), np.float32)
+    shape = blob_shape(blob)
+    if shape is None:
+        return values
+    if values.size != int(np.prod(shape)):
+        raise DataError(f"a BlobProto of shape {shape} holds {values.size} values as {field}")
+    return values.reshape(shape)
+
+
+def array_to_blobproto(arr: npt.ArrayLike, diff: npt.ArrayLike | None = None) -> BlobProto:
+    """Return a BlobProto with an array's shape and values, and their gradient if it is given."""
+    values = np.asarray(arr)
+    blob = BlobProto()
+    blob.shape.dim.extend(values.shape)
+    blob.data.extend(values.astype(float).ravel())
+    if diff is not None:
+        blob.diff.extend(np.asarray(diff).astype(float).ravel())
+    return blob
+
+
+def arraylist_to_blobprotovector_str(arraylist: Iterable[npt.ArrayLike]) -> bytes:
+    """Return arrays as the bytes of a BlobProtoVector."""
+    vector = BlobProtoVector(blobs=[array_to_blobproto(arr) for arr in arraylist])
+    return vector.SerializeToString()
+
+
+def blobprotovector_str_to_arraylist(str: bytes) -> list[npt.NDArray[Any]]:
+    """Return the arrays in the bytes of a BlobProtoVector."""
+    return [blobproto_to_array(blob) for blob in BlobProtoVector.FromString(str).blobs]
+
+
+def array_to_datum(arr: npt.NDArray[Any], label: int | None = None) -> Datum:
+    """Return a Datum with an array's values: bytes for uint8, floats for anything else.
+
+    Parameters
+    ----------
+    arr : ndarray
+        Channels × rows × columns.
+    label : int, optional
+        The label, a whole number.
+
+    Raises
+    ------
+    ValueError
+        If the array has not three axes.
+    """
+    if arr.ndim != 3:
+        raise ValueError("Incorrect array shape.")
+    channels, height, width = arr.shape
+    datum = Datum(channels=channels, height=height, width=width)
+    if arr.dtype == np.uint8:
+        datum.data = arr.tobytes()
+    else:
+        datum.float_data.extend(arr.astype(float).ravel())
+    if label is not None:
+        datum.label = label
+    return datum
+
+
+def datum_to_array(datum: Datum) -> npt.NDArray[Any]:
+    """Return the values of a Datum, channels × rows × columns; its label is not in them.
+
+    Raises
+    ------
+    DataError
+        If the Datum holds an encoded picture.
+    """
+    if datum.encoded:
+        raise DataError(
+            "the Datum holds an encoded picture (JPEG or PNG); decode datum.data, for example with "
+            "PIL.Image.open(io.BytesIO(datum.data))"
+        )
+    if datum.data:
+        values: npt.NDArray[Any] = np.frombuffer(datum.data, np.uint8).copy()
+    else:
+        values = np.array(datum.float_data, float)
+    return values.reshape(datum.channels, datum.height, datum.width)

@@ -1,0 +1,185 @@
+"""The solver classes as pycaffe has them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from minicaffe.errors import BackendUnavailable
+from minicaffe.pycaffe.files import FilePath, require_file
+from minicaffe.pycaffe.net import Net
+from minicaffe.pycaffe.session import current_backend, next_seed
+from minicaffe.schema import SolverSource, read_solver
+from minicaffe.solver.solver import Solver as CoreSolver
+
+Callback = Callable[[], object]
+
+
+class Solver:
+    """Train a net as a solver's prototxt says.
+
+    Use one of the subclasses, whose type counts whatever the prototxt names, or `get_solver`,
+    which makes the one that it names.
+
+    Parameters
+    ----------
+    solver_file : str or Path
+        The solver's prototxt.
+
+    Attributes
+    ----------
+    net : Net
+        The net being trained.
+    test_nets : list of Net
+        Share the parameters of `net`.
+
+    Raises
+    ------
+    RuntimeError
+        If a file is missing or wrong, or a net cannot be built (`minicaffe.errors`).
+    """
+
+    type: ClassVar[str]
+
+    def __init__(self, solver_file: FilePath) -> None:
+        require_file(solver_file)
+        source = read_solver(os.fspath(solver_file))
+        source.param.type = self.type
+        self._attach(source)
+
+    def _attach(self, source: SolverSource) -> None:
+        self._solver = CoreSolver(source, current_backend(), next_seed())
+        self.net = Net._of(self._solver.net)
+        self.test_nets = [Net._of(net) for net in self._solver.test_nets]
+
+    @property
+    def iter(self) -> int:
+        """Number of updates made."""
+        return self._solver.iter
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the current iteration."""
+        return self._solver.rate
+
+    @property
+    def param(self) -> Any:
+        """The settings, a SolverParameter; ``param.base_lr`` may be set at any time."""
+        return self._solver.param
+
+    def step(self, n: int) -> None:
+        """Make `n` iterations, tests and snapshots that are due included."""
+        self._solver.step(n)
+
+    def solve(self, resume_file: FilePath | None = None) -> None:
+        """Train until max_iter; from a .solverstate file, if one is given."""
+        if resume_file is not None:
+            require_file(resume_file)
+        self._solver.solve(None if resume_file is None else os.fspath(resume_file))
+
+    def restore(self, resume_file: FilePath) -> None:
+        """Go on from a .solverstate file."""
+        require_file(resume_file)
+        self._solver.restore(os.fspath(resume_file))
+
+    def snapshot(self) -> None:
+        """Write weights and solver state under the solver's snapshot_prefix."""
+        self._solver.snapshot()
+
+    def apply_update(self) -> None:
+        """Update the parameters with the gradients that they have; `iter` stays as it is."""
+        self._solver.apply_update()
+
+    def share_weights(self, net: Net) -> None:
+        """Train the parameters of another net's layers of the same names, as one memory."""
+        self.net.share_with(net)
+
+    def add_callback(self, on_start: Callback, on_gradients_ready: Callback | None = None) -> None:
+        """Have functions called in every iteration.
+
+        Parameters
+        ----------
+        on_start : callable
+            Called at the beginning of each iteration.
+        on_gradients_ready : callable, optional
+            Called before each update.
+        """
+        self._solver.on_start.append(on_start)
+        if on_gradients_ready is not None:
+            self._solver.on_gradients_ready.append(on_gradients_ready)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(iter={self.iter}, lr={self.lr:g}, net={self.net!r})"
+
+
+class SGDSolver(Solver):
+    """Stochastic gradient descent with momentum."""
+
+    type = "SGD"
+
+
+class NesterovSolver(Solver):
+    """Nesterov's accelerated gradient."""
+
+    type = "Nesterov"
+
+
+class AdaGradSolver(Solver):
+    """Rates that fall with the squares of past gradients (Duchi et al., 2011)."""
+
+    type = "AdaGrad"
+
+
+class RMSPropSolver(Solver):
+    """Rates by a running mean of squared gradients (Tieleman and Hinton, 2012)."""
+
+    type = "RMSProp"
+
+
+class AdaDeltaSolver(Solver):
+    """Rates by running means of squared gradients and updates (Zeiler, 2012)."""
+
+    type = "AdaDelta"
+
+
+class AdamSolver(Solver):
+    """Rates by running means of gradients and their squares (Kingma and Ba, 2015)."""
+
+    type = "Adam"
+
+
+_CLASSES = {cls.type: cls for cls in Solver.__subclasses__()}
+
+
+def get_solver(solver_file: FilePath) -> Solver:
+    """Return a solver of the type that the prototxt names.
+
+    Raises
+    ------
+    RuntimeError
+        If a file is missing or wrong, or a net cannot be built (`minicaffe.errors`).
+    """
+    require_file(solver_file)
+    source = read_solver(os.fspath(solver_file))
+    # An unknown type gets its message from the solver itself.
+    cls = _CLASSES.get(source.param.type, Solver)
+    solver = cls.__new__(cls)
+    solver._attach(source)
+    return solver
+
+
+class NCCL:
+    """Training over several GPUs, which is not available: making one says so.
+
+    Raises
+    ------
+    BackendUnavailable
+        Always.
+    """
+
+    def __init__(self, solver: Solver, uid: str) -> None:
+        raise BackendUnavailable(
+            "caffe.NCCL: training over several GPUs is not available (caffe.has_nccl() is False); "
+            "train on one, with iter_size for a larger batch"
+        )

@@ -1,0 +1,149 @@
+"""Transformer: from pictures as they are loaded to what a net takes, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minicaffe.errors import DataError, NetError
+from minicaffe.pycaffe.images import Floats, resize_image
+
+
+class Transformer:
+    """Prepare pictures for the inputs of a net.
+
+    In this order, each step only if it is set: resize, transpose, swap channels, scale to the
+    range that the net was trained on, subtract the mean, scale again.
+
+    Parameters
+    ----------
+    inputs : mapping of str to sequence of int
+        Shape of each input: ``{"data": net.blobs["data"].data.shape}``.
+    """
+
+    def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:
+        self.inputs = inputs
+        self.transpose: dict[str, Sequence[int]] = {}
+        self.channel_swap: dict[str, Sequence[int]] = {}
+        self.raw_scale: dict[str, float] = {}
+        self.mean: dict[str, Any] = {}
+        self.input_scale: dict[str, float] = {}
+
+    def preprocess(self, in_: str, data: npt.ArrayLike) -> Floats:
+        """Return one picture as the net's input `in_` takes it.
+
+        Parameters
+        ----------
+        in_ : str
+            Name of the input.
+        data : array_like
+            Rows × columns × channels; not changed.
+
+        Returns
+        -------
+        ndarray of float32
+            Channels × rows × columns, if a transpose is set.
+        """
+        self._check(in_)
+        values = np.array(data, np.float32)
+        size = tuple(self.inputs[in_][2:])
+        if values.shape[:2] != size:
+            values = resize_image(values, size)
+        if self.transpose.get(in_) is not None:
+            values = values.transpose(self.transpose[in_])
+        if self.channel_swap.get(in_) is not None:
+            values = values[np.asarray(self.channel_swap[in_])]
+        if self.raw_scale.get(in_) is not None:
+            values = values * np.float32(self.raw_scale[in_])
+        if self.mean.get(in_) is not None:
+            values = (values - self.mean[in_]).astype(np.float32, copy=False)
+        if self.input_scale.get(in_) is not None:
+            values = values * np.float32(self.input_scale[in_])
+        return values
+
+    def deprocess(self, in_: str, data: npt.ArrayLike) -> Floats:
+        """Undo `preprocess`, the resizing aside; axes of size 1 are dropped first."""
+        self._check(in_)
+        values = np.array(data, np.float32).squeeze()
+        if self.input_scale.get(in_) is not None:
+            values = values / np.float32(self.input_scale[in_])
+        if self.mean.get(in_) is not None:
+            values = (values + self.mean[in_]).astype(np.float32, copy=False)
+        if self.raw_scale.get(in_) is not None:
+            values = values / np.float32(self.raw_scale[in_])
+        if self.channel_swap.get(in_) is not None:
+            values = values[np.argsort(self.channel_swap[in_])]
+        if self.transpose.get(in_) is not None:
+            values = values.transpose(np.argsort(self.transpose[in_]))
+        return values
+
+    def set_transpose(self, in_: str, order: Sequence[int]) -> None:
+        """Set the order of the axes: (2, 0, 1) makes channels × rows × columns of a picture."""
+        self._check(in_)
+        if len(order) != len(self.inputs[in_]) - 1:
+            raise NetError(
+                "Transpose order needs to have the same number of dimensions as the input."
+            )
+        self.transpose[in_] = order
+
+    def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
+        """Set the order of the channels: (2, 1, 0) makes BGR of RGB."""
+        self._check(in_)
+        if len(order) != self.inputs[in_][1]:
+            raise NetError(
+                "Channel swap needs to have the same number of dimensions as the input channels."
+            )
+        self.channel_swap[in_] = order
+
+    def set_raw_scale(self, in_: str, scale: float) -> None:
+        """Set the factor before the mean: 255 where the net was trained on 0 .. 255."""
+        self._check(in_)
+        self.raw_scale[in_] = scale
+
+    def set_mean(self, in_: str, mean: npt.NDArray[Any]) -> None:
+        """Set what is subtracted.
+
+        Parameters
+        ----------
+        in_ : str
+            Name of the input.
+        mean : ndarray
+            A value for each channel, or a mean image (channels × rows × columns), which is resized
+            to the input where it has another size.
+
+        Raises
+        ------
+        ValueError
+            If the channels or the axes do not fit.
+        """
+        self._check(in_)
+        shape = tuple(self.inputs[in_][1:])
+        if mean.ndim == 1:
+            if mean.shape[0] != shape[0]:
+                raise ValueError("Mean channels incompatible with input.")
+            self.mean[in_] = mean[:, np.newaxis, np.newaxis]
+            return
+        image = mean[np.newaxis] if mean.ndim == 2 else mean
+        if image.ndim != 3:
+            raise ValueError("Mean shape invalid")
+        if image.shape[0] != shape[0]:
+            raise ValueError("Mean channels incompatible with input.")
+        if image.shape != shape:
+            image = resize_image(image.transpose(1, 2, 0), shape[1:]).transpose(2, 0, 1)
+        self.mean[in_] = image
+
+    def set_input_scale(self, in_: str, scale: float) -> None:
+        """Set the factor after the mean."""
+        self._check(in_)
+        self.input_scale[in_] = scale
+
+    def _check(self, in_: str) -> None:
+        if in_ not in self.inputs:
+            raise DataError(f"{in_} is not one of the net inputs: {self.inputs}")
+
+    def __repr__(self) -> str:
+        shapes = {name: tuple(shape) for name, shape in self.inputs.items()}
+        return f"Transformer({shapes})"

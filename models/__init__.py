@@ -1,0 +1,1 @@
+"""The nets of this folder; `python -m models.generate` writes the repetitive ones."""

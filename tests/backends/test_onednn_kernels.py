@@ -1,0 +1,226 @@
+"""oneDNN's kernels against the reference's in float64, over many geometries.
+
+The generic layer suite holds every kernel to its contract on a few cases; here are the choices that
+only this backend makes: divisors, padding, layouts, accumulation, chunks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minicaffe.backends.reference import ReferenceBackend
+from minicaffe.errors import Unsupported
+from minicaffe.ops.concat import Concat
+from minicaffe.ops.conv import Conv
+from minicaffe.ops.eltwise import Eltwise
+from minicaffe.ops.inner_product import InnerProduct
+from minicaffe.ops.layout import Add, Copy
+from minicaffe.ops.pool import Pool
+from minicaffe.ops.update import SumOfSquares, Update
+from tolerances import BY_DTYPE, assert_close
+
+ALLOWED = BY_DTYPE["float32"]
+
+
+def agree(onednn, body):
+    """Hold what `body(make, backend)` returns on oneDNN to what it returns on the reference."""
+    results = []
+    for backend in (onednn, ReferenceBackend(np.float64)):
+        rng = np.random.default_rng(1701)
+
+        def make(*shape, zero=False, backend=backend, rng=rng):
+            tensor = backend.tensor(shape)
+            if not zero:
+                tensor.set(rng.standard_normal(shape))
+            return tensor
+
+        results.append([t.get() for t in body(make, backend)])
+    for i, (got, want) in enumerate(zip(*results, strict=True)):
+        assert_close(got, want, ALLOWED, f"result {i}")
+
+
+def pack(make, backend, tensor):
+    """Return a tensor with random values in whatever layout a convolution leaves them in."""
+    n, channels, *image = tensor.shape
+    w = make(channels, 3, 1, 1)
+    x = make(n, 3, *image)
+    op = Conv((1, 1), (1, 1), (0, 0), (1, 1), bias=False)
+    backend.plan(op, x, w, tensor).forward(x, w, None, tensor)
+    return tensor
+
+
+CONVOLUTIONS = {
+    "plain": ((2, 3, 11, 7), 5, Conv((3, 3), (1, 1), (1, 1), (1, 1))),
+    "groups": ((2, 6, 11, 7), 9, Conv((3, 2), (2, 3), (1, 0), (1, 2), group=3)),
+    "blocked groups": ((3, 16, 14, 15), 32, Conv((5, 5), (2, 2), (2, 2), (1, 1), group=2)),
+    "one axis": ((3, 5, 13), 7, Conv((3,), (2,), (1,), (1,), bias=False)),
+    "three axes": ((3, 5, 5, 6, 7), 7, Conv((3, 2, 1), (2, 1, 1), (1, 0, 0), (1, 1, 1))),
+    "depthwise": ((2, 4, 9, 9), 4, Conv((4, 4), (2, 2), (1, 1), (1, 1), group=4)),
+}
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolution(onednn, name, transposed):
+    shape, filters, plain = CONVOLUTIONS[name]
+    op = Conv(**{**vars(plain), "transposed": transposed})
+    spans = list(zip(shape[2:], op.kernel, op.stride, op.pad, op.dilation, strict=True))
+    if transposed:
+        image = [s * (n - 1) + d * (k - 1) + 1 - 2 * p for n, k, s, p, d in spans]
+        w_shape = (shape[1], filters // op.group, *op.kernel)
+    else:
+        image = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in spans]
+        w_shape = (filters, shape[1] // op.group, *op.kernel)
+
+    def body(make, backend):
+        x, w, b = make(*shape), make(*w_shape), make(filters) if op.bias else None
+        y, dy = make(shape[0], filters, *image, zero=True), make(shape[0], filters, *image)
+        dx = make(*shape, zero=True)
+        dw, db = make(*w_shape, zero=True), make(filters, zero=True) if op.bias else None
+        kernel = backend.plan(op, x, w, y, *([b] if op.bias else []))
+        kernel.forward(x, w, b, y)
+        kernel.backward_data(dy, w, dx)
+        # Twice into the same gradients: the first is written, the second added.
+        for _ in range(2):
+            kernel.backward_weights(x, dy, dw, db)
+        kernel.backward_weights(x, dy, dw, None)
+        kernel.backward_weights(x, dy, None, db)
+        return [t for t in (y, dx, dw, db) if t is not None]
+
+    agree(onednn, body)
+
+
+def test_four_spatial_axes_are_left_to_the_reference(onednn, caplog_minicaffe, caplog):
+    ones = (1, 1, 1, 1)
+    op = Conv(ones, ones, (0, 0, 0, 0), ones, bias=False)
+    tensors = [onednn.tensor(s) for s in ((1, 2, *ones), (3, 2, *ones), (1, 3, *ones))]
+    for _ in range(2):
+        onednn.plan(op, *tensors)
+    assert (
+        caplog.messages.count(
+            "oneDNN has no convolution over 4 spatial axes; using the reference kernel"
+        )
+        <= 1
+    )
+    with pytest.raises(Unsupported, match="strict-backend refuses"):
+        type(onednn)(strict=True).plan(op, *tensors)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("mode", ["max", "ave"])
+@pytest.mark.parametrize("pad", [0, 1])
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2), (3, 1), (3, 3), (5, 3)])
+def test_pooling(onednn, mode, pad, kernel, stride, packed):
+    rows, columns = 11, 8
+
+    def size(n):
+        room = n + 2 * pad - kernel
+        out = -(-room // stride) + 1
+        return out - 1 if pad and (out - 1) * stride >= n + pad else out
+
+    op = Pool(mode, (kernel,) * 2, (stride,) * 2, (pad,) * 2, (size(rows), size(columns)))
+
+    def body(make, backend):
+        x = make(2, 5, rows, columns)
+        if packed:
+            x = pack(make, backend, x)
+        y, dx = make(2, 5, *op.out, zero=True), make(2, 5, rows, columns, zero=True)
+        dy = make(2, 5, *op.out)
+        k = backend.plan(op, x, y)
+        k.forward(x, y)
+        k.backward(dy, dx)
+        return y, dx
+
+    agree(onednn, body)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_inner_product(onednn, transpose):
+    def body(make, backend):
+        op = InnerProduct(1, transpose, bias=True)
+        w_shape = (45, 7) if transpose else (7, 45)
+        x, w, b, y = pack(make, backend, make(4, 5, 3, 3)), make(*w_shape), make(7), make(4, 7)
+        dx, dw, db, dy = make(4, 5, 3, 3), make(*w_shape, zero=True), make(7, zero=True), make(4, 7)
+        k = backend.plan(op, x, w, y, b)
+        k.forward(x, w, b, y)
+        k.backward_data(dy, w, dx)
+        for _ in range(2):
+            k.backward_weights(x, dy, dw, db)
+        return y, dx, dw, db
+
+    agree(onednn, body)
+
+
+@pytest.mark.parametrize("channels", [(8, 16, 8), (5, 16, 3), (16, 5)])
+def test_concat_of_packed_parts(onednn, channels):
+    def body(make, backend):
+        xs = [pack(make, backend, make(2, c, 4, 3)) for c in channels]
+        y, dxs = make(2, sum(channels), 4, 3), [make(*x.shape) for x in xs]
+        k = backend.plan(Concat(1), y, *xs)
+        k.forward(xs, y)
+        k.backward(y, dxs)
+        first = make(*xs[0].shape)
+        k.backward(y, [first, *[None] * (len(xs) - 1)])
+        return y, *dxs, first
+
+    agree(onednn, body)
+
+
+def test_sums_mix_layouts(onednn):
+    def body(make, backend):
+        shape = (2, 5, 4, 3)
+        xs = [pack(make, backend, make(*shape)), make(*shape), pack(make, backend, make(*shape))]
+        y, total, copy = make(*shape), make(*shape), make(*shape)
+        k = backend.plan(Eltwise("sum", (1.0, -2.0, 0.5)), *xs, y)
+        k.forward(xs, y)
+        dxs = [make(*shape) for _ in xs]
+        k.backward(xs, y, xs[0], dxs)
+        backend.plan(Add(), *xs, total).forward(xs, total)
+        backend.plan(Copy(), xs[0], copy).forward(xs[0], copy)
+        return y, *dxs, total, copy
+
+    agree(onednn, body)
+
+
+RULES = {
+    "sgd": (1, Update("sgd", momentum=0.9)),
+    "sgd L1": (1, Update("sgd", "L1", momentum=0.9)),
+    "nesterov": (1, Update("nesterov", momentum=0.9)),
+    "adagrad": (1, Update("adagrad", delta=1e-6)),
+    "rmsprop": (1, Update("rmsprop", decay2=0.9, delta=1e-6)),
+    "adadelta": (2, Update("adadelta", momentum=0.95, delta=1e-6)),
+    "adam": (2, Update("adam", momentum=0.9, decay2=0.999, delta=1e-8)),
+}
+
+
+@pytest.mark.parametrize("host", [False, True])
+@pytest.mark.parametrize("shape", [(7, 5, 3, 3), (3, 100_003)])
+@pytest.mark.parametrize("name", RULES)
+def test_update(onednn, name, shape, host):
+    n_history, op = RULES[name]
+
+    def body(make, backend):
+        w = make(*shape)
+        dw = pack(make, backend, make(*shape)) if len(shape) == 4 else make(*shape)
+        history = [make(*shape, zero=True) for _ in range(n_history)]
+        if host:
+            w.host()
+        k = backend.plan(op, w, dw, *history)
+        for scale in (1.0, 0.5):
+            k.step(w, dw, history, 0.01, 0.0005, scale)
+        return w, dw, *history
+
+    agree(onednn, body)
+
+
+def test_sum_of_squares_counts_no_padding(onednn):
+    x = onednn.tensor((3, 5, 4, 4))
+    x.set(np.full(x.shape, 0.5))
+    y = onednn.tensor(x.shape)
+    w = onednn.tensor((5, 5, 1, 1))
+    w.set(np.eye(5).reshape(w.shape))
+    op = Conv((1, 1), (1, 1), (0, 0), (1, 1), bias=False)
+    onednn.plan(op, x, w, y).forward(x, w, None, y)
+    assert not y.layout.is_plain
+    assert onednn.plan(SumOfSquares(), y).forward(y) == pytest.approx(240 * 0.25)

@@ -1,0 +1,9 @@
+from cases.case import Case, off_zero
+
+CASES = {
+    "PReLU": [
+        Case("images", "", {"x": off_zero(2, 3, 5, 7)}, reshapes=({"x": (4, 3, 6, 9)},)),
+        Case("vectors", "", {"x": off_zero(3, 5)}),
+        Case("one slope", "prelu_param { channel_shared: true }", {"x": off_zero(2, 3, 5)}),
+    ]
+}

@@ -1,0 +1,61 @@
+"""The figures of models/readme.md, counted."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from zoo import MODELS, NAMES, deploy_file, missing_types, n_multiply_adds, n_parameters
+
+from minicaffe.net import Net
+
+ROW = re.compile(r"\| \[(\w+)\]\(\w+\) \| ([\d,]+) \| ([\d,]+) \| ([\d x]+) \| .* \|")
+
+# As generally stated for the published nets; the papers give millions.
+PUBLISHED = {
+    "alexnet": 60_965_224,  # paper: 60 million
+    "caffenet": 60_965_224,
+    "googlenet": 6_998_552,  # without its auxiliary classifiers
+    "vgg16": 138_357_544,  # paper: 138 million
+    "vgg19": 143_667_240,  # paper: 144 million
+    "squeezenet": 1_235_496,  # version 1.1
+    "resnet18": 11_689_512 + 64 * 64 + 2 * 64,  # the paper's net and the projection of res2a
+    "resnet50": 25_557_032 + 64,  # the paper's net and the idle bias of conv1
+    "mobilenet_v1": 4_231_976,  # paper: 4.2 million
+}
+
+
+def table() -> dict[str, tuple[int, int, str]]:
+    rows = ROW.findall((MODELS / "readme.md").read_text())
+    return {
+        name: (int(parameters.replace(",", "")), int(adds.replace(",", "")), picture)
+        for name, parameters, adds, picture in rows
+    }
+
+
+def test_the_table_has_every_model():
+    assert sorted(table()) == NAMES
+
+
+@pytest.mark.parametrize(("name", "parameters"), PUBLISHED.items(), ids=list(PUBLISHED))
+def test_published_counts(name, parameters):
+    assert table()[name][0] == parameters
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_are_those_of_the_deploy_net(name):
+    if missing := missing_types(deploy_file(name)):
+        pytest.skip(f"layer type {missing[0]} is not registered yet")
+    net = Net(deploy_file(name), "TEST", seed=1)
+    picture = " x ".join(map(str, net.blobs["data"].shape[1:]))
+    assert table()[name] == (n_parameters(net), n_multiply_adds(net), picture)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_readme_states_the_figures_and_where_they_are_from(name):
+    text = (MODELS / name / "readme.md").read_text()
+    assert f"| Parameters | {table()[name][0]:,}" in text
+    for heading in ("| Input |", "| Multiply-adds |", "| Published weights |", "| Result |"):
+        assert heading in text
+    assert re.search(r"\b(19|20)\d\d\b", text)
+    assert "minicaffe train --solver=models/" in text

@@ -1,0 +1,59 @@
+"""Whole deploy nets against what BVLC Caffe 1.0 computed (CPU, float32, git 9b89154).
+
+tests/golden/models holds, for every blob of a net, its shape, mean, standard deviation and first
+eight values, and the outputs whole. Weights and pictures are drawn from seeds made of their names.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from zoo import deploy_file, missing_types
+
+from minicaffe.net import Net
+from tolerances import GOLDEN_MODEL, assert_close
+
+FILES = sorted((Path(__file__).parents[1] / "golden" / "models").glob("*.npz"))
+
+
+def test_all_cases_are_there():
+    names = ["alexnet", "caffenet", "cifar10_full", "cifar10_quick", "googlenet", "lenet"]
+    assert [path.stem for path in FILES] == names
+
+
+def drawn(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The values of parameter LAYER/INDEX: number 0 is scaled by its fan-in, others small."""
+    values = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape, np.float32)
+    if not key.endswith("/0"):
+        return values * np.float32(0.05)
+    fan_in = int(np.prod(shape[1:])) if len(shape) > 1 else 1
+    return values * np.float32(np.sqrt(2.0 / fan_in))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_golden(path):
+    if missing := missing_types(deploy_file(path.stem)):
+        pytest.skip(f"layer type {missing[0]} is not registered yet")
+    with np.load(path) as file:
+        case = dict(file)
+    net = Net(deploy_file(path.stem), "TEST", seed=1)
+    net.blobs["data"].reshape(tuple(map(int, case["shape.data"])))
+    net.reshape()
+    for layer in net.layers:
+        for index, blob in enumerate(layer.blobs):
+            blob.data.write()[...] = drawn(f"{layer.name}/{index}", blob.shape)
+    pictures = drawn("input/data", net.blobs["data"].shape) * 50 / 0.05
+    net.blobs["data"].data.write()[...] = pictures
+    net.forward()
+    for name in map(str, case["blobs"]):
+        values = net.blobs[name].data.read()
+        assert values.shape == tuple(case[f"shape.{name}"])
+        found = np.array([values.mean(), values.std(), *values.ravel()[:8]])
+        head = case[f"head.{name}"]
+        expected = np.array([case[f"mean.{name}"], case[f"std.{name}"], *head])
+        assert_close(found, expected, GOLDEN_MODEL, name)
+    for name in (key.removeprefix("out.") for key in case if key.startswith("out.")):
+        assert_close(net.blobs[name].data.read(), case[f"out.{name}"], GOLDEN_MODEL, name)

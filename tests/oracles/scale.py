@@ -1,0 +1,29 @@
+"""Factors and terms lined up with some axes."""
+
+import numpy as np
+
+
+def each(x, other, axis, function):
+    """Return function(value, value of `other` at the same place) for every value of x."""
+    axis = axis % x.ndim if other.ndim else 0
+    y = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        y[index] = function(x[index], other[index[axis : axis + other.ndim]])
+    return y
+
+
+def scale(layer, bottoms, params, training):
+    proto = layer.scale_param
+    factor = [*bottoms, *params][1]
+    y = each(bottoms[0], factor, proto.axis, lambda value, s: value * s)
+    if proto.bias_term:
+        y = each(y, params[-1], proto.axis, lambda value, b: value + b)
+    return [y]
+
+
+def bias(layer, bottoms, params, training):
+    other = [*bottoms, *params][1]
+    return [each(bottoms[0], other, layer.bias_param.axis, lambda value, b: value + b)]
+
+
+ORACLES = {"Scale": scale, "Bias": bias}

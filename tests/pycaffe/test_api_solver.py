@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+
+import caffe
+
+NET = """
+layer { name: "data" type: "Input" top: "data" top: "label"
+  input_param { shape { dim: 5 dim: 3 } shape { dim: 5 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+TYPES = ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"]
+
+
+@pytest.fixture
+def solver_path(write, tmp_path):
+    def make(more=""):
+        return write(
+            f'net: "{write(NET)}" test_iter: 2 test_interval: 100 lr_policy: "step" gamma: 0.1 '
+            f'stepsize: 3 max_iter: 4 base_lr: 0.5 snapshot_prefix: "{tmp_path}/run" {more}'
+        )
+
+    return make
+
+
+def feed(solver):
+    rng = np.random.default_rng(0)
+    for net in (solver.net, *solver.test_nets):
+        net.blobs["data"].data[...] = rng.standard_normal((5, 3))
+        net.blobs["label"].data[...] = [0, 1, 2, 3, 1]
+
+
+def test_solver_surface(solver_path):
+    solver = caffe.get_solver(solver_path())
+    assert type(solver) is caffe.SGDSolver
+    assert isinstance(solver.net, caffe.Net)
+    assert len(solver.test_nets) == 1
+    assert solver.net is solver.net
+    assert (solver.iter, solver.param.max_iter, solver.param.display) == (0, 4, 0)
+    assert repr(solver).startswith("SGDSolver(iter=0, lr=0.5, net=Net(")
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_get_solver_makes_the_type_of_the_prototxt(solver_path, kind):
+    solver = caffe.get_solver(solver_path(f'type: "{kind}"'))
+    assert type(solver) is getattr(caffe, f"{kind}Solver")
+    feed(solver)
+    before = solver.net.params["ip"][0].data.copy()
+    solver.step(1)
+    assert (solver.net.params["ip"][0].data != before).any()
+
+
+def test_a_class_counts_whatever_the_prototxt_names(solver_path):
+    solver = caffe.AdamSolver(solver_path('type: "Nesterov"'))
+    assert solver.param.type == "Adam"
+    with pytest.raises(RuntimeError, match=r"net\d+.prototxt: unknown solver type .Adm."):
+        caffe.get_solver(solver_path('type: "Adm"'))
+
+
+def test_training_lowers_loss_and_rate(solver_path):
+    solver = caffe.SGDSolver(solver_path())
+    feed(solver)
+    solver.step(1)
+    first = float(solver.net.blobs["loss"].data)
+    solver.solve()
+    assert solver.iter == 4
+    assert float(solver.net.blobs["loss"].data) < first
+    assert solver.lr == pytest.approx(0.05)
+    solver.param.base_lr = 1
+    assert solver.lr == pytest.approx(0.1)
+
+
+def test_test_nets_share_the_weights(solver_path):
+    solver = caffe.SGDSolver(solver_path())
+    solver.net.params["ip"][0].data[...] = 7
+    assert (solver.test_nets[0].params["ip"][0].data == 7).all()
+
+
+def test_snapshot_and_restore(solver_path, tmp_path):
+    solver = caffe.SGDSolver(solver_path("momentum: 0.9"))
+    feed(solver)
+    solver.step(2)
+    solver.snapshot()
+    solver.step(1)
+    again = caffe.SGDSolver(solver_path("momentum: 0.9"))
+    feed(again)
+    again.restore(str(tmp_path / "run_iter_2.solverstate"))
+    assert again.iter == 2
+    again.step(1)
+    np.testing.assert_array_equal(again.net.params["ip"][0].data, solver.net.params["ip"][0].data)
+    with pytest.raises(RuntimeError, match=r"Could not open file nowhere.solverstate"):
+        again.solve("nowhere.solverstate")
+
+
+def test_callbacks(solver_path):
+    solver = caffe.SGDSolver(solver_path())
+    feed(solver)
+    calls = []
+
+    def ready():
+        calls.append(("ready", bool(solver.net.params["ip"][0].diff.any())))
+
+    solver.add_callback(lambda: calls.append(("start", solver.iter)), ready)
+    solver.add_callback(lambda: calls.append("second"))
+    solver.step(2)
+    assert calls == [
+        ("start", 0), "second", ("ready", True), ("start", 1), "second", ("ready", True),
+    ]  # fmt: skip
+
+
+def test_update_by_hand(solver_path):
+    solver = caffe.SGDSolver(solver_path())
+    before = solver.net.params["ip"][0].data.copy()
+    solver.net.params["ip"][0].diff[...] = 2
+    solver.apply_update()
+    np.testing.assert_allclose(solver.net.params["ip"][0].data, before - 1)
+
+
+def test_share_weights(solver_path):
+    one, other = (caffe.SGDSolver(solver_path()) for _ in range(2))
+    other.share_weights(one.net)
+    one.net.params["ip"][0].data[...] = 3
+    assert (other.net.params["ip"][0].data == 3).all()
+
+
+def test_hooks_run_in_steps(solver_path):
+    solver = caffe.SGDSolver(solver_path())
+    feed(solver)
+    seen = []
+    solver.net.after_forward(seen.append)
+    solver.net.after_backward(seen.append)
+    solver.step(1)
+    assert seen == [0, 1, 2, 2, 1, 0]
+
+
+def test_seed_of_the_session_serves_solvers_without_one(solver_path):
+    def weights(more=""):
+        caffe.set_random_seed(5)
+        return caffe.SGDSolver(solver_path(more)).net.params["ip"][0].data.copy()
+
+    np.testing.assert_array_equal(weights(), weights())
+    assert (weights("random_seed: 1") != weights()).any()
+
+
+def test_nccl_is_refused(solver_path):
+    with pytest.raises(RuntimeError, match=r"has_nccl\(\) is False"):
+        caffe.NCCL(None, "")
