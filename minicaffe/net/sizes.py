@@ -1,4 +1,4 @@
-"""How large a net is: shapes, parameters, multiply-adds and memory of each layer, without running it.
+"""How large a net is: shapes, parameters, multiply-adds and memory of each layer.
 
 The net is built with constants for weights, which costs little even for large ones. Where a data
 source is missing, shapes are taken from what the layer says of its batches, if it says enough.
@@ -143,7 +143,7 @@ def multiply_adds(step: Step) -> int:
         return sum(bottom.count for bottom in step.bottom) * math.prod(blobs[0].shape[1:])
     if kind == "InnerProduct":
         samples = step.top[0].count // step.layer.settings.num_output
-        return samples * blobs[0].count
+        return int(samples * blobs[0].count)
     if kind in _RECURRENT:
         steps, streams = step.bottom[0].shape[:2]
         return steps * streams * sum(blob.count for blob in blobs if len(blob.shape) == 2)
