@@ -1,4 +1,4 @@
-"""A factor and a bias for each channel: batch normalisation with mean 0 and variance 1.
+"""A factor and a bias for each channel: batch normalisation with mean 0 and deviation 1.
 
 That primitive computes what a Scale layer computes, backward in a single pass.
 """
@@ -20,6 +20,10 @@ from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.scale import Scale
 
+# Variance and epsilon, whose sum is 1. With no epsilon the padding of packed layouts, where the
+# variance is 0, would become not a number.
+HALF = 0.5
+
 
 @kernel(Scale)
 class OneDnnScale(OneDnnKernel):
@@ -33,11 +37,11 @@ class OneDnnScale(OneDnnKernel):
         self._channels = s.shape
         self._flags = USE_GLOBAL_STATS | USE_SCALE | USE_SHIFT
         self._zeros = OneDnnTensor(backend.reorders, s.shape)
-        self._ones = OneDnnTensor(backend.reorders, s.shape)
-        self._ones.set(np.ones(s.shape))
+        self._halves = OneDnnTensor(backend.reorders, s.shape)
+        self._halves.set(np.full(s.shape, HALF))
         self._kept = OneDnnTensor(backend.reorders, x.shape) if x is y else None
         self._dx = OneDnnTensor(backend.reorders, x.shape)
-        self._factor: OneDnnTensor = self._ones
+        self._factor: OneDnnTensor = self._halves
         self._accumulate = Accumulator(backend)
         self._forward = functools.cache(self._plan_forward)
         self._backward = functools.cache(self._plan_backward)
@@ -51,7 +55,7 @@ class OneDnnScale(OneDnnKernel):
             self._kept.take_from(x, self._layout)
             x = self._kept
         self._factor = s
-        self._forward(self._layout)(x, self._zeros, self._ones, s, b or self._zeros, y)
+        self._forward(self._layout)(x, self._zeros, self._halves, s, b or self._zeros, y)
 
     def backward_weights(
         self,
@@ -62,17 +66,17 @@ class OneDnnScale(OneDnnKernel):
     ) -> None:
         """Add to ds and db."""
         values, call = self._kept or x, self._backward(self._layout)
-        fixed = (values, self._zeros, self._ones, self._factor, dy, self._dx)
+        fixed = (values, self._zeros, self._halves, self._factor, dy, self._dx)
         shapes = (self._channels, (*self._channels, 1))
         self._accumulate(lambda *parts: call(*fixed, *parts), (ds, db), shapes)
 
     def backward_data(self, dy: OneDnnTensor, s: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
         # As a forward pass: dx = dy * s.
-        self._forward(images_layout(dy))(dy, self._zeros, self._ones, s, self._zeros, dx)
+        self._forward(images_layout(dy))(dy, self._zeros, self._halves, s, self._zeros, dx)
 
     def _plan_forward(self, layout: Layout) -> Call:
-        given = (Prop.TRAINING, layout, layout, 0.0, self._flags)
+        given = (Prop.TRAINING, layout, layout, HALF, self._flags)
         primitive = Primitive(self.engine, "batch_normalization_forward", *given)
         numbers = Layout.plain(self._channels)
         fixed = [(arg, numbers) for arg in (Arg.MEAN, Arg.VARIANCE, Arg.SCALE, Arg.SHIFT)]
@@ -80,7 +84,7 @@ class OneDnnScale(OneDnnKernel):
 
     def _plan_backward(self, layout: Layout) -> Call:
         hint = self._forward(layout).primitive
-        given = (Prop.BACKWARD, layout, layout, layout, 0.0, self._flags)
+        given = (Prop.BACKWARD, layout, layout, layout, HALF, self._flags)
         primitive = Primitive(self.engine, "batch_normalization_backward", *given, hint=hint)
         numbers = Layout.plain(self._channels)
         fixed = [(arg, numbers) for arg in (Arg.MEAN, Arg.VARIANCE, Arg.SCALE)]
