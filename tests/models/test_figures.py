@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from zoo import MODELS, NAMES, deploy_file, missing_types, n_multiply_adds, n_parameters
 
 from minicaffe.net import Net
+from zoo import MODELS, NAMES, deploy_file, missing_types, n_multiply_adds, n_parameters
 
 ROW = re.compile(r"\| \[(\w+)\]\(\w+\) \| ([\d,]+) \| ([\d,]+) \| ([\d x]+) \| .* \|")
 

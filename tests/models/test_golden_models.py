@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from zoo import deploy_file, missing_types
 
 from minicaffe.net import Net
 from tolerances import GOLDEN_MODEL, assert_close
+from zoo import deploy_file, missing_types
 
 FILES = sorted((Path(__file__).parents[1] / "golden" / "models").glob("*.npz"))
 

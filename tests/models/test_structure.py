@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from zoo import MODELS, NAMES, ROOT, deploy_file, missing_types, solver_files, training_file
 
 from minicaffe.net import Net
 from minicaffe.schema import LayerParameter, NetParameter, read_net, read_solver
 from minicaffe.schema.text import format_prototxt
 from models.generate import NETS, main, prototxt
+from zoo import MODELS, NAMES, ROOT, deploy_file, missing_types, solver_files, training_file
 
 # Half a gigabyte of parameters each: one phase will do.
 LARGE = ("vgg16", "vgg19")

@@ -9,7 +9,7 @@ from minicaffe.layers import LAYERS
 from minicaffe.net import Net
 from minicaffe.schema import read_net
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "models"
 NAMES = sorted(path.parent.name for path in MODELS.glob("*/deploy.prototxt"))
 
