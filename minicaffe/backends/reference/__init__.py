@@ -18,6 +18,7 @@ from minicaffe.backends.reference import (  # noqa: F401 - importing a module re
     inner_product,
     layout,
     pool,
+    recurrent,
     reduction,
     rows,
     softmax,
