@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from zoo import MODELS, NAMES, deploy_file, missing_types, n_multiply_adds, n_parameters
 
 from minicaffe.net import Net
+from zoo import MODELS, NAMES, deploy_file, n_multiply_adds, n_parameters, n_running_statistics
 
 ROW = re.compile(r"\| \[(\w+)\]\(\w+\) \| ([\d,]+) \| ([\d,]+) \| ([\d x]+) \| .* \|")
 
@@ -44,11 +44,13 @@ def test_published_counts(name, parameters):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_figures_are_those_of_the_deploy_net(name):
-    if missing := missing_types(deploy_file(name)):
-        pytest.skip(f"layer type {missing[0]} is not registered yet")
     net = Net(deploy_file(name), "TEST", seed=1)
+    assert [blob.name for blob in net.inputs] == ["data"]
     picture = " x ".join(map(str, net.blobs["data"].shape[1:]))
     assert table()[name] == (n_parameters(net), n_multiply_adds(net), picture)
+    statistics = n_running_statistics(net)
+    said = f"{statistics:,} running statistics" in (MODELS / name / "readme.md").read_text()
+    assert said == bool(statistics)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from minicaffe.layers import LAYERS
 from minicaffe.net import Net
-from minicaffe.schema import read_net
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "models"
 NAMES = sorted(path.parent.name for path in MODELS.glob("*/deploy.prototxt"))
 
@@ -28,19 +26,20 @@ def solver_files() -> list[Path]:
     return sorted(MODELS.glob("*/*solver.prototxt"))
 
 
-def missing_types(path: Path) -> list[str]:
-    """Layer types of a net that are not registered."""
-    return sorted({layer.type for layer in read_net(path).param.layer} - set(LAYERS))
-
-
 def n_parameters(net: Net) -> int:
-    """Learnt values: everything but the running statistics of BatchNorm."""
-    return sum(
-        math.prod(blob.shape)
-        for layer in net.layers
-        for blob in layer.blobs
-        if layer.type != "BatchNorm"
-    )
+    """Learnt values."""
+    return n_values(net) - n_running_statistics(net)
+
+
+def n_running_statistics(net: Net) -> int:
+    """Values that BatchNorm layers gather: means, variances, and how many batches are in them."""
+    return n_values(net, "BatchNorm")
+
+
+def n_values(net: Net, layer_type: str = "") -> int:
+    """Values in the blobs of layers, of one type or of all."""
+    layers = [layer for layer in net.layers if layer_type in ("", layer.type)]
+    return sum(math.prod(blob.shape) for layer in layers for blob in layer.blobs)
 
 
 def n_multiply_adds(net: Net) -> int:
