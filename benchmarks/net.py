@@ -214,7 +214,9 @@ def compare(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Parse the command line, time, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("nets", nargs="+", choices=NETS)
     parser.add_argument("--mode", choices=("train", "forward"), default="train")
     parser.add_argument("--backend", default="onednn")
