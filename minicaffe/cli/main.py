@@ -41,6 +41,7 @@ COMMANDS = {
     "draw_net": "the same with the arguments of Caffe's draw_net.py",
     "extract_features": "run a net over its data and write blobs to databases",
     "classification": "print the five likeliest classes of pictures",
+    "show": "draw filters of a net, or its activations for a picture",
     "get": "fetch a data set: mnist, fashion-mnist, cifar10",
 }
 
