@@ -65,6 +65,14 @@ def steps_reached(param: Any, iteration: int) -> int:
     return bisect_right(list(param.stepvalue), iteration)
 
 
+def current_step(param: Any, iteration: int) -> int:
+    """Return how often the rate has been lowered before an iteration, as a .solverstate counts."""
+    last = max(0, iteration - 1)
+    if param.lr_policy == "multistep":
+        return steps_reached(param, last)
+    return last // int(param.stepsize) if param.lr_policy == "step" else 0
+
+
 def problems(param: Any) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with a SolverParameter's rate: the field at fault and a message."""
     policy = param.lr_policy

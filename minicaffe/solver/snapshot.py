@@ -22,7 +22,7 @@ from minicaffe.errors import Problems, SnapshotError, SolverError
 from minicaffe.log import logger
 from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.schema import SolverStateFile, read_solver_state, write_solver_state
-from minicaffe.solver.lr_policy import steps_reached
+from minicaffe.solver.lr_policy import current_step
 
 if TYPE_CHECKING:
     from minicaffe.solver.solver import Solver
@@ -77,7 +77,7 @@ def write(solver: Solver) -> None:
     contents = SolverStateFile(
         iter=solver.iter,
         learned_net=str(weights),
-        current_step=steps_reached(param, solver.iter),
+        current_step=current_step(param, solver.iter),
         history=[tensor.get() for tensor in solver.history],
     )
     with write_atomically(state) as file:

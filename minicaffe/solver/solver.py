@@ -212,8 +212,7 @@ class Solver:
                 display.show()
             for call in self.on_gradients_ready:
                 call()
-            if shows:
-                logger.info(f"Iteration {self.iter}, lr = {self.rate:g}")
+            self._log_rate(shows)
             self.apply_update()
             self.iter += 1
             if self._act_on_signals():
@@ -276,7 +275,6 @@ class Solver:
             )
             if self.net.debug_info:
                 self._debug_update(parameter.layer.name, parameter.name or parameter.index, blob)
-        self._log_multistep()
 
     def _clipping(self) -> float:
         limit = float(self.param.clip_gradients)
@@ -301,10 +299,12 @@ class Solver:
             f"diff: {mean_magnitude(update):g}"
         )
 
-    def _log_multistep(self) -> None:
-        if self.param.lr_policy == "multistep" and self.iter + 1 in self.param.stepvalue:
-            step = lr_policy.steps_reached(self.param, self.iter + 1)
-            logger.info(f"MultiStep Status: Iteration {self.iter + 1}, step = {step}")
+    def _log_rate(self, shows: bool) -> None:
+        if self.param.lr_policy == "multistep" and self.iter in self.param.stepvalue:
+            step = lr_policy.steps_reached(self.param, self.iter)
+            logger.info(f"MultiStep Status: Iteration {self.iter}, step = {step}")
+        if shows:
+            logger.info(f"Iteration {self.iter}, lr = {self.rate:g}")
 
     def test_all(self) -> None:
         """Score every test net."""
