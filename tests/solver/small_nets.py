@@ -24,10 +24,10 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "
 FED_NET = """
 name: "fed"
 layer { name: "x" type: "Input" top: "x" top: "y"
-  input_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 } } }
+  input_param { shape { dim: 4 dim: 3 } shape { dim: 4 } } }
 layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
   inner_product_param { num_output: 2 weight_filler { type: "gaussian" std: 1 } } }
-layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "y" top: "loss" }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "y" top: "loss" }
 """
 FIXED = 'base_lr: 0.1 lr_policy: "fixed" snapshot_after_train: false random_seed: 1 '
 
@@ -35,8 +35,9 @@ FIXED = 'base_lr: 0.1 lr_policy: "fixed" snapshot_after_train: false random_seed
 def feed(solver, step):
     """Fill FED_NET's inputs with numbers that depend on the step alone."""
     rng = np.random.default_rng(step)
-    for blob in solver.net.inputs:
-        blob.data.set(rng.standard_normal(blob.shape).astype(np.float32))
+    x, y = solver.net.inputs
+    x.data.set(rng.standard_normal(x.shape).astype(np.float32))
+    y.data.set(rng.integers(0, 2, y.shape).astype(np.float32))
 
 
 def weights(solver):
