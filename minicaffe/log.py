@@ -52,8 +52,12 @@ class GlogFormatter(logging.Formatter):
 def min_level_from_environment() -> int:
     """Return the logging level that GLOG_minloglevel asks for (default: INFO)."""
     text = os.environ.get("GLOG_minloglevel", "0")
-    number = int(text) if text.isdigit() else 0
-    return LEVELS[min(number, len(LEVELS) - 1)]
+    return level_of(int(text) if text.isdigit() else 0)
+
+
+def level_of(number: int) -> int:
+    """Return the logging level of one of glog's numbers, 0 (info) to 3 (fatal)."""
+    return LEVELS[max(0, min(number, len(LEVELS) - 1))]
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]

@@ -6,9 +6,13 @@ imported when it is asked for, because loading its library takes time and may fa
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from minicaffe.errors import BackendUnavailable, nearest
 from minicaffe.log import logger
-from minicaffe.ops.backend import Backend
+
+if TYPE_CHECKING:
+    from minicaffe.ops.backend import Backend
 
 __all__ = ["BACKENDS", "get_backend"]
 

@@ -1,7 +1,8 @@
 """gflags spellings on top of argparse: ``-gpu 0``, ``--gpu=0``, ``--noshuffle``.
 
 Caffe's tools read their flags with gflags; scripts and courses use all of its spellings. `expand`
-rewrites an argument list to the one spelling that argparse is given.
+rewrites an argument list to the one spelling that argparse is given; `FlagParser` does so for
+itself, and says what is wrong in one line.
 """
 
 from __future__ import annotations
@@ -10,10 +11,37 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from minicaffe.errors import UsageError
+from minicaffe.errors import UsageError, nearest
 
 _TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
+
+
+class FlagParser(argparse.ArgumentParser):
+    """An argument parser that reads gflags spellings and raises UsageError."""
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Return the values of the flags in `argv`.
+
+        Raises
+        ------
+        UsageError
+            If a flag is unknown or its value is not one.
+        """
+        args, unknown = self.parse_known_args(expand(argv, self))
+        if unknown and unknown[0].startswith("-"):
+            flag = "--" + unknown[0].lstrip("-").partition("=")[0]
+            shown = [a for a in self._actions if a.help != argparse.SUPPRESS]
+            known = [o for a in shown for o in a.option_strings if o.startswith("--")]
+            raise UsageError(f"no flag {flag}. {nearest(flag, known)}")
+        if unknown:
+            raise UsageError(f'"{unknown[0]}" is one argument too many; flags begin with --')
+        return args
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print together with the usage, and exit."""
+        raise UsageError(message.removeprefix("argument "))
 
 
 def flag_actions(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:

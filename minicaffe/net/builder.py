@@ -102,12 +102,17 @@ def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
         Every independent problem, a line each, with file, line and layer.
     """
     nodes = filter_layers(source, state)
+    if not nodes:
+        raise NetError(
+            f"{source.where()}: no layer is left in phase {_phase_name(state)} "
+            f"({len(source.param.layer)} in the file). Look at the include and exclude rules."
+        )
     param = type(source.param)()
     param.CopyFrom(source.param)
     param.state.CopyFrom(state)
     del param.layer[:]
     param.layer.extend(node.param for node in nodes)
-    logger.info(f"Initializing net from parameters: \n{format_prototxt(param)}")
+    logger.info(f"Initializing net from parameters: \n{format_prototxt(param).rstrip()}")
     wiring = wire(insert_splits(nodes), source)
     steps, blobs = _Maker(source, wiring, state, backend, seed).run()
     layers = [step.layer for step in steps]
@@ -120,6 +125,10 @@ def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
         logger.info(f"This network produces output {name}")
     logger.info("Network initialization done.")
     return Parts(param, wiring, steps, blobs, parameters)
+
+
+def _phase_name(state: Any) -> str:
+    return "TRAIN" if state.phase == TRAIN else "TEST"
 
 
 class _Maker:
