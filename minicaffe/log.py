@@ -18,6 +18,8 @@ import platform
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 logger = logging.getLogger("minicaffe")
@@ -120,3 +122,14 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without a passwd entry
         return "unknown"
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep what a block logs to itself, warnings and errors aside."""
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

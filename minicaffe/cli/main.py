@@ -36,6 +36,9 @@ COMMANDS = {
     "extract_seconds": "write the times of a training log",
     "plot": "draw loss, accuracy and learning rate of trainings",
     "plot_training_log": "draw one of Caffe's eight charts of training logs",
+    "summarize": "show a net as a table: shapes, parameters, multiply-adds, memory",
+    "draw": "draw a net with shapes, parameters and multiply-adds",
+    "draw_net": "the same with the arguments of Caffe's draw_net.py",
     "get": "fetch a data set: mnist, fashion-mnist, cifar10",
 }
 

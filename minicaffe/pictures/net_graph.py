@@ -1,0 +1,130 @@
+"""A net as boxes and arrows: what `draw` shows, apart from where and how it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from minicaffe.net.described import settings_text
+from minicaffe.net.sizes import LayerSizes, NetSizes
+from minicaffe.schema import NetSource
+
+# Background by what a layer does.
+_COLOURS = {
+    "#d9ead3": ("Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "DummyData", "Input"),
+    "#fce0c8": ("Convolution", "Deconvolution", "Im2col"),
+    "#cfe2f3": ("Pooling", "SPP"),
+    "#e3d5f0": ("InnerProduct", "Embed", "LSTM", "RNN", "LSTMUnit"),
+    "#fff2b3": ("Accuracy", "Softmax", "ArgMax", "HDF5Output"),
+}
+_LOSS, _OTHER = "#f8d0d0", "#ededed"
+PHASES = ("TRAIN", "TEST")
+
+
+@dataclass
+class Box:
+    """A layer, and the layers that change its tops in place.
+
+    Attributes
+    ----------
+    title : str
+        The layer's name.
+    lines : list of str
+        Type and settings, shape, sizes.
+    riders : list of str
+        Name and type of the layers in place.
+    colour : str
+        Of the background, as HTML writes it.
+    """
+
+    title: str
+    lines: list[str]
+    colour: str
+    riders: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Graph:
+    """Boxes, and arrows from box to box by index."""
+
+    name: str
+    boxes: list[Box] = field(default_factory=list)
+    arrows: list[tuple[int, int]] = field(default_factory=list)
+
+
+def net_graph(
+    source: NetSource,
+    kept: Mapping[int, set[str]],
+    sizes: Mapping[str, NetSizes],
+    rates: bool = False,
+) -> Graph:
+    """Return the graph of a net.
+
+    Parameters
+    ----------
+    source : NetSource
+    kept : mapping of int to set of str
+        The layers to show, by index, and the phases that each belongs to.
+    sizes : mapping of str to NetSizes
+        What was measured for each of the phases.
+    rates : bool
+        Whether to show learning-rate multipliers.
+    """
+    graph = Graph(source.param.name)
+    makers: dict[tuple[str, str], int] = {}
+    for index, phases in kept.items():
+        layer: Any = source.param.layer[index]
+        measured = next((s for s in sizes.values() if index in s.layers), NetSizes())
+        ordered = [p for p in PHASES if p in phases]
+        found = [makers.get((p, blob)) for blob in layer.bottom for p in ordered]
+        inputs = list(dict.fromkeys(i for i in found if i is not None))
+        if layer.bottom and list(layer.top) == list(layer.bottom) and len(inputs) == 1:
+            graph.boxes[inputs[0]].riders.append(f"{layer.name}: {_kind(layer)}")
+            continue
+        box = len(graph.boxes)
+        shape = measured.layers.get(index)
+        graph.boxes.append(_box(layer, shape, measured.batch, rates))
+        graph.arrows += [(maker, box) for maker in inputs]
+        makers.update({(phase, blob): box for blob in layer.top for phase in ordered})
+    return graph
+
+
+def _box(layer: Any, sizes: LayerSizes | None, batch: int, rates: bool) -> Box:
+    lines = [_kind(layer)]
+    if sizes is not None:
+        shapes = dict.fromkeys(_shape_text(shape, batch) for shape in sizes.tops)
+        lines.append(", ".join(shape for shape in shapes if shape))
+        numbers = ((sizes.parameters, "parameters"), (sizes.multiply_adds // batch, "mult-adds"))
+        lines += [f"{short_number(count)} {what}" for count, what in numbers if count]
+    if rates and layer.param:
+        lines.append("lr_mult " + ", ".join(f"{spec.lr_mult:g}" for spec in layer.param))
+    phases = [PHASES[rule.phase] for rule in layer.include if rule.HasField("phase")]
+    title = f"{layer.name} ({', '.join(phases)})" if phases else layer.name
+    return Box(title, [line for line in lines if line], _colour(layer.type))
+
+
+def _kind(layer: Any) -> str:
+    return f"{layer.type} {settings_text(layer)}".rstrip()
+
+
+def _colour(kind: str) -> str:
+    if kind.endswith("Loss"):
+        return _LOSS
+    return next((colour for colour, kinds in _COLOURS.items() if kind in kinds), _OTHER)
+
+
+def _shape_text(shape: tuple[int, ...], batch: int) -> str:
+    """Return the shape of one sample; shapes that do not begin with the batch as they are."""
+    one = shape[1:] if len(shape) > 1 and shape[0] == batch else shape
+    return " x ".join(map(str, one)) if one != (batch,) else ""
+
+
+def short_number(value: int) -> str:
+    """Return a count to three digits with K, M or G: 431080 is 431K."""
+    number, unit = float(value), ""
+    for bigger in "KMG":
+        if number < 999.5:
+            break
+        number, unit = number / 1000, bigger
+    return f"{number:.3g}{unit}"
