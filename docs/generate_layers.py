@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from cases import CASES  # noqa: E402 - the tests are no installed package
 from minicaffe.layers import LAYERS  # noqa: E402
 from minicaffe.layers.data import BatchLayer  # noqa: E402
-from minicaffe.layers.loss import LossLayer  # noqa: E402
+from minicaffe.layers.loss import NormalizedLossLayer  # noqa: E402
 from minicaffe.schema import LayerParameter  # noqa: E402
 
 # Sections of numpydoc, as headings of a page.
@@ -95,7 +95,7 @@ def default_text(field: Any) -> str:
 def message_names(layer: Any) -> list[str]:
     """Return the fields of LayerParameter whose messages a type reads."""
     names = [layer.param_field] if layer.param_field else []
-    if issubclass(layer, LossLayer):
+    if issubclass(layer, NormalizedLossLayer):
         names.append("loss_param")
     if issubclass(layer, BatchLayer):
         names.append("transform_param")

@@ -9,6 +9,7 @@
     ├── DataError             a data source is missing, unreadable or holds impossible values
     │   └── LabelError        ... a label is outside 0 .. classes - 1
     ├── SnapshotError         weights or solver state cannot be written, read or do not fit
+    ├── MissingPackage        an optional package that the work needs is not installed
     └── BackendUnavailable    a backend cannot run on this machine
         └── Unsupported       a backend has no kernel for one op (raised while planning only)
 
@@ -81,6 +82,10 @@ class LabelError(DataError):
 
 class SnapshotError(MinicaffeError):
     """Weights or solver state cannot be written, read or do not fit."""
+
+
+class MissingPackage(MinicaffeError):
+    """An optional package that the work needs is not installed."""
 
 
 class BackendUnavailable(MinicaffeError):

@@ -94,8 +94,9 @@ class Probe:
         # Tops may share memory with bottoms, so these are written last.
         for name, values in (inputs or self.inputs()).items():
             self.bottoms[name].data.set(values)
-        streams = self.layer.state()
-        self.layer.restore({purpose: [seed, 0] for purpose, (seed, _) in streams.items()})
+        streams = {k: v for k, v in self.layer.state().items() if k != "states"}
+        if streams:
+            self.layer.restore({purpose: [seed, 0] for purpose, (seed, _) in streams.items()})
         self.step.forward()
         return {name: blob.data.get() for name, blob in self.tops.items()}
 

@@ -3,6 +3,6 @@
 
 import sys
 
-from minicaffe.cli.main import compute_image_mean
+from minicaffe.cli.main import run_as_program
 
-sys.exit(compute_image_mean())
+sys.exit(run_as_program())

@@ -3,6 +3,6 @@
 
 import sys
 
-from minicaffe.cli.main import convert_cifar_data
+from minicaffe.cli.main import run_as_program
 
-sys.exit(convert_cifar_data())
+sys.exit(run_as_program())

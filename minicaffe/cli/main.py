@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from minicaffe import __version__, log
 from minicaffe.cli import gflags
@@ -28,6 +29,13 @@ COMMANDS = {
     "convert_mnist_data": "write MNIST-format (IDX) files to a database",
     "convert_mnist_siamese_data": "write pairs of MNIST-format pictures to a database",
     "convert_cifar_data": "write CIFAR-10's binary batches to databases",
+    "upgrade_net_proto_text": "bring a net prototxt to the current form",
+    "upgrade_net_proto_binary": "bring a .caffemodel to the current form",
+    "upgrade_solver_proto_text": "bring a solver prototxt to the current form",
+    "parse_log": "turn a training log into tables",
+    "extract_seconds": "write the times of a training log",
+    "plot": "draw loss, accuracy and learning rate of trainings",
+    "plot_training_log": "draw one of Caffe's eight charts of training logs",
     "get": "fetch a data set: mnist, fashion-mnist, cifar10",
 }
 
@@ -113,29 +121,9 @@ def _overview() -> str:
     )
 
 
-def convert_imageset() -> int:
-    """Run ``convert_imageset`` under its own name."""
-    return run_command("convert_imageset", sys.argv[1:])
-
-
-def compute_image_mean() -> int:
-    """Run ``compute_image_mean`` under its own name."""
-    return run_command("compute_image_mean", sys.argv[1:])
-
-
-def convert_mnist_data() -> int:
-    """Run ``convert_mnist_data`` under its own name."""
-    return run_command("convert_mnist_data", sys.argv[1:])
-
-
-def convert_mnist_siamese_data() -> int:
-    """Run ``convert_mnist_siamese_data`` under its own name."""
-    return run_command("convert_mnist_siamese_data", sys.argv[1:])
-
-
-def convert_cifar_data() -> int:
-    """Run ``convert_cifar_data`` under its own name."""
-    return run_command("convert_cifar_data", sys.argv[1:])
+def run_as_program() -> int:
+    """Run the command that the running program is named after, as ``tools/`` and pip install it."""
+    return run_command(Path(sys.argv[0]).stem, sys.argv[1:])
 
 
 if __name__ == "__main__":

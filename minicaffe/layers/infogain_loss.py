@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from minicaffe.blob import Blob
 from minicaffe.errors import DataError
 from minicaffe.layers.base import Blobs
-from minicaffe.layers.loss import LossLayer, require_labels
+from minicaffe.layers.loss import NormalizedLossLayer, require_labels
 from minicaffe.layers.registry import register
 from minicaffe.ops.loss import InfogainLoss as InfogainLossOp
 from minicaffe.schema import read_blobproto
 
 
 @register("InfogainLoss")
-class InfogainLoss(LossLayer):
+class InfogainLoss(NormalizedLossLayer):
     """Generalise SoftmaxWithLoss: a matrix says what each confusion of classes costs.
 
     Shapes: x (N, K, ...), labels (N, ...)[, h (K, K)] -> loss ()[, probabilities (N, K, ...)]
@@ -24,7 +24,7 @@ class InfogainLoss(LossLayer):
     With p the softmax of x along `axis`, loss = - sum over labels and classes k of
     h[label, k] log(p[k]) / Z; Z as loss_param { normalization } says. Probabilities below 1e-20
     count as that. The identity as h gives SoftmaxWithLoss. h is the third bottom, or read from
-    `source`, a .binaryproto with K * K values.
+    `source`, a .binaryproto with K * K values. loss_param { normalize } is refused.
 
     Differs from Caffe: a label that is not a class is an error; there it read foreign memory.
     """

@@ -1,4 +1,4 @@
-"""What Scale and Bias share: an array, learned or a second bottom, lined up with axes of the first."""
+"""What Scale and Bias share: an array, learned or a second bottom, lined up with the first."""
 
 from __future__ import annotations
 

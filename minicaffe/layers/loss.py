@@ -30,6 +30,10 @@ class LossLayer(Layer):
         )
         top[0].reshape(())
 
+
+class NormalizedLossLayer(LossLayer):
+    """A loss that reads loss_param: what does not count, and what the sum is divided by."""
+
     def normalization(self) -> Normalization:
         """Return what the loss is divided by, the old field `normalize` included."""
         proto = self.param.loss_param

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from minicaffe.errors import MinicaffeError, nearest
+from minicaffe.errors import nearest
 from minicaffe.host_blob import BlobVec, host_blobs
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
@@ -97,8 +97,6 @@ class Python(Layer):
             sys.path.append(folder)
         try:
             return importlib.import_module(name)
-        except MinicaffeError:
-            raise
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 error.add_note(f'{self.where}: raised while importing module "{name}"')

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs
-from minicaffe.layers.loss import LossLayer
+from minicaffe.layers.loss import NormalizedLossLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.loss import SigmoidCrossEntropyLoss as SigmoidCrossEntropyLossOp
 from minicaffe.ops.softmax import Normalization
 
 
 @register("SigmoidCrossEntropyLoss")
-class SigmoidCrossEntropyLoss(LossLayer):
+class SigmoidCrossEntropyLoss(NormalizedLossLayer):
     """Measure how improbable targets in 0 .. 1 are under the sigmoid of each score.
 
     Shapes: x (N, ...), targets (N, ...) -> loss ()

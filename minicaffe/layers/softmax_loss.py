@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs
-from minicaffe.layers.loss import LossLayer, require_labels
+from minicaffe.layers.loss import NormalizedLossLayer, require_labels
 from minicaffe.layers.registry import register
 from minicaffe.ops.softmax import SoftmaxLoss
 
 
 @register("SoftmaxWithLoss")
-class SoftmaxWithLoss(LossLayer):
+class SoftmaxWithLoss(NormalizedLossLayer):
     """Measure how improbable the true classes are under the softmax of the scores.
 
     Shapes: x (N, K, ...), labels (N, ...) -> loss ()[, probabilities (N, K, ...)]

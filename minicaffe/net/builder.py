@@ -144,7 +144,8 @@ class _Maker:
             try:
                 steps.append(self._make(link))
             except MinicaffeError as error:
-                self.problems.add(str(error))
+                # Python layers say in a note which of the user's methods failed.
+                self.problems.add("\n".join([str(error), *getattr(error, "__notes__", ())]))
                 self.broken.update(link.tops)
         if self.problems.messages:
             for step in steps:

@@ -1,19 +1,38 @@
-"""Any number of samples through a net of a fixed batch size."""
+"""Samples for a net of a fixed batch size: as many as that, or any number in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from minicaffe.ops.backend import HostArray
+from minicaffe.errors import NetError
+from minicaffe.ops.backend import HostArray, Shape
 
 if TYPE_CHECKING:
     from minicaffe.pycaffe.net import Net
 
 Arrays = Mapping[str, HostArray]
+
+
+def require_names(given: Iterable[str], known: Sequence[str], message: str) -> None:
+    """Raise `message`, with a note, unless the names given are the ones known."""
+    if set(given) != set(known):
+        error = NetError(message)
+        error.add_note(f"Given: {', '.join(given)}; the net has: {', '.join(known) or 'none'}")
+        raise error
+
+
+def require_batch(name: str, values: npt.ArrayLike, shape: Shape, message: str) -> None:
+    """Raise `message`, with a note, unless there are as many samples as in `shape`."""
+    given = np.shape(values)
+    if given[:1] != shape[:1]:
+        error = NetError(message)
+        error.add_note(f'"{name}" has shape {shape} and was given {given}')
+        raise error
 
 
 def split(arrays: Arrays, batch_size: int) -> Iterator[dict[str, Any]]:

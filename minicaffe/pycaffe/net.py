@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minicaffe.blob import Blob as CoreBlob
-from minicaffe.errors import DataError, MinicaffeError, NetError, nearest
+from minicaffe.errors import DataError, MinicaffeError, nearest
 from minicaffe.host_blob import BlobVec, HostBlob, host_blobs
 from minicaffe.layers.memory_data import MemoryData
+from minicaffe.layers.python_layer import Python
 from minicaffe.log import logger
 from minicaffe.net import Net as CoreNet
 from minicaffe.net.weights import copy_trained_layers, save_net
@@ -95,7 +96,7 @@ class Net:
         self._ids = {key: number for number, key in enumerate(by_id)}
         self._blobs = host_blobs(self._core_blobs)
         self._layers: list[Layer | BuiltinLayer] = [
-            layer.user if layer.type == "Python" else BuiltinLayer(layer)  # type: ignore[attr-defined]
+            layer.user if isinstance(layer, Python) else BuiltinLayer(layer)
             for layer in core.layers
         ]
 
@@ -216,10 +217,12 @@ class Net:
         last = len(self._layers) - 1 if end is None else self._layer_number(end)
         names = self.outputs if end is None else self.top_names[end]
         if inputs:
-            _check_names(inputs, self.inputs, "Input blob arguments do not match net inputs.")
+            wrong_names = "Input blob arguments do not match net inputs."
+            batches.require_names(inputs, self.inputs, wrong_names)
             for name, values in inputs.items():
-                array = self._batch_sized(name, values, "Input is not batch sized")
-                self._blob(name).data[...] = array
+                blob = self._blob(name)
+                batches.require_batch(name, values, blob.shape, "Input is not batch sized")
+                blob.data[...] = values
         self._forward(first, last)
         return {name: self._blob(name).data for name in {*names, *(blobs or ())}}
 
@@ -257,10 +260,12 @@ class Net:
         last = 0 if end is None else self._layer_number(end)
         names = self.inputs if end is None else self.bottom_names[end]
         if top_diffs:
-            _check_names(top_diffs, self.outputs, "Top diff arguments do not match net outputs.")
+            wrong_names = "Top diff arguments do not match net outputs."
+            batches.require_names(top_diffs, self.outputs, wrong_names)
             for name, values in top_diffs.items():
-                array = self._batch_sized(name, values, "Diff is not batch sized")
-                self._blob(name).diff[...] = array
+                blob = self._blob(name)
+                batches.require_batch(name, values, blob.shape, "Diff is not batch sized")
+                blob.diff[...] = values
         self._backward(first, last)
         return {name: self._blob(name).diff for name in {*names, *(diffs or ())}}
 
@@ -345,7 +350,7 @@ class Net:
                 f'here "{layer.name}" ({layer.type}) is the first'
             )
         if labels.ndim == 0:
-            labels = np.zeros((data.shape[0], 1, 1, 1), np.float32)
+            labels = np.zeros(data.shape[0], np.float32)
         layer.reset(data, labels)
 
     # Parameters: from and to files and other nets.
@@ -382,23 +387,8 @@ class Net:
         except MinicaffeError as error:
             raise ValueError(str(error)) from None
 
-    def _batch_sized(self, name: str, values: npt.ArrayLike, message: str) -> HostArray:
-        array, shape = np.asarray(values), self._blob(name).shape
-        if array.shape[:1] != shape[:1]:
-            error = NetError(message)
-            error.add_note(f'"{name}" has shape {shape} and was given {array.shape}')
-            raise error
-        return array
-
     def __repr__(self) -> str:
         return display.net_text(self, phase_name(self._net.param.state.phase))
 
     def _repr_html_(self) -> str:
         return display.net_html(self, phase_name(self._net.param.state.phase))
-
-
-def _check_names(given: Iterable[str], known: Sequence[str], message: str) -> None:
-    if set(given) != set(known):
-        error = NetError(message)
-        error.add_note(f"Given: {', '.join(given)}; the net has: {', '.join(known) or 'none'}")
-        raise error

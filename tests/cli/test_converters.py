@@ -136,7 +136,10 @@ def test_no_picture_can_be_read(log):
 def test_malformed_lines_are_all_named(log):
     path = write_list("a.jpg 0\nb.jpg\n\nc.jpg 1.5\nd.jpg -1\r\n")
     assert run_command("convert_imageset", [IMAGES, path, "db"]) == 1
-    rule = "a line is a path, a space and a label, which is a whole number"
+    rule = (
+        "a line is a path, a space and a label, which is a whole number. For several or other "
+        "labels use HDF5Data."
+    )
     assert log.messages == [f"list.txt:2: 'b.jpg'; {rule}", f"list.txt:4: 'c.jpg 1.5'; {rule}"]
 
 

@@ -21,6 +21,7 @@ ELSEWHERE = {
     "ImageData": "reads files: tests/data",
     "Input": "computes nothing; every case here feeds its layer through Input",
     "MemoryData": "reads the program's arrays: tests/data",
+    "Python": "runs the user's code: tests/pycaffe/test_python_layer.py",
     "WindowData": "reads files: tests/data",
 }
 

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import caffe
+from minicaffe.backends import get_backend
+from minicaffe.pycaffe import session
 
 
 def test_structure(net):
@@ -267,3 +269,29 @@ def test_repr(net):
 def test_gpu_addresses_need_a_gpu(net):
     with pytest.raises(RuntimeError, match=r"is in main memory and has no GPU address"):
         _ = net.blobs["data"]._gpu_data_ptr
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_views_stay_live_through_passes(net_path, monkeypatch, backend):
+    monkeypatch.setattr(session, "_session", session._Session())
+    monkeypatch.setattr(session, "get_backend", lambda: get_backend(backend))
+    net = caffe.Net(net_path, caffe.TRAIN)
+    net.blobs["data"].data[...] = np.random.default_rng(0).standard_normal((5, 3, 7, 9))
+    weights, bias = (blob.data for blob in net.params["conv"])
+    conv = net.blobs["conv"].data
+    net.forward()
+    first = conv.copy()
+    for factor in (2, 4):
+        weights[...] *= 2
+        bias[...] *= 2
+        net.forward()
+        np.testing.assert_allclose(conv, factor * first, rtol=1e-5)
+    # What is written between the passes is what the later layers read.
+    conv[...] = 0
+    net.forward(start="ip")
+    np.testing.assert_allclose(net.blobs["ip"].data, -3)
+    gradient = net.params["conv"][0].diff
+    net.backward()
+    once = gradient.copy()
+    net.backward()
+    np.testing.assert_allclose(gradient, 2 * once, rtol=1e-5)

@@ -86,7 +86,7 @@ def test_timer():
 
 
 def test_log_goes_to_stderr_with_the_callers_line():
-    result = run("import caffe\ncaffe.log('hello')")
+    result = run("import caffe\ncaffe.log('hello')", GLOG_minloglevel="0")
     assert result.stderr.rstrip().endswith("<string>:2] hello")
     assert result.stderr.startswith("I")
     assert result.stdout == ""

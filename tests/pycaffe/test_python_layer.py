@@ -66,6 +66,11 @@ class Phase(caffe.Layer):
         top[0].data[()] = self.phase
 
 
+class Negative(Phase):
+    def reshape(self, bottom, top):
+        top[0].reshape(-1, 2)
+
+
 class Broken(Phase):
     def forward(self, bottom, top):
         raise ZeroDivisionError("my own mistake")
@@ -151,6 +156,14 @@ def test_exceptions_reach_the_user_with_the_layers_name(user_module, write):
     (note,) = error.value.__notes__
     assert note.endswith('layer "mine" (Python): raised in my_layers.Broken.forward')
     assert error.traceback[-1].path.name == "my_layers.py"
+
+
+def test_our_own_errors_while_building_keep_the_layers_name(user_module, write):
+    message = (
+        r'blob "y": cannot reshape to \(-1, 2\).*\n.*layer "mine" .* my_layers.Negative.reshape'
+    )
+    with pytest.raises(RuntimeError, match=message):
+        caffe.Net(write(python("Negative")), caffe.TEST)
 
 
 def test_a_missing_method_is_named(user_module, write):

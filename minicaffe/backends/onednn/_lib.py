@@ -119,6 +119,7 @@ U8 = 6
 IN_ORDER = 1
 TAG_ANY = 1
 FPMATH_BF16 = 1
+USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT = 1, 2, 4
 SCRATCHPAD_USER = 1
 
 # Arguments of dnnl_<name>_primitive_desc_create between the engine and the attributes:

@@ -174,6 +174,20 @@ class OneDnnTensor:
         if self.is_pinned:
             self.settle()
 
+    def take_from(self, other: OneDnnTensor, layout: Layout) -> None:
+        """Overwrite the values with those of a tensor that is about to be overwritten.
+
+        Exchanges the two tensors' buffers where nobody else holds on to them.
+        """
+        memory = other.source(layout)
+        if layout.is_plain or other.is_pinned or self.is_pinned:
+            self._reorders(layout, memory, layout, self.target(layout))
+            return
+        mine = self._packed_buffer(layout)
+        self._packed[layout], other._packed[layout] = other._packed[layout], mine
+        other._ready.clear()
+        self.target(layout)
+
     def add(self, other: OneDnnTensor) -> None:
         """Add the values of another tensor, as many, in the layout that this one has."""
         layout, given = self._newest, other.layout

@@ -80,7 +80,7 @@ class ReferenceHingeLoss(ReferenceKernel):
         """Return the margins, and -1 for true classes and 1 for others, both (N, K)."""
         classes, _ = class_indices(self.xp, labels.reshape(len(scores)), scores.shape[1])
         signs = self.xp.ones_like(scores)
-        self.xp.put_along_axis(signs, classes[:, None], -1, 1)
+        signs[self.xp.arange(len(classes)), classes] = -1
         return self.xp.maximum(0, 1 + signs * scores), signs
 
 
@@ -131,22 +131,23 @@ class ReferenceMultinomialLogisticLoss(ReferenceKernel):
 
     def forward(self, p: Tensor, labels: Tensor, loss: Tensor) -> None:
         """Overwrite loss."""
-        true, _ = self._true(rows(p.read()), labels.read())
+        true, _ = self._true(p, labels)
         loss.write()[...] = -self.xp.log(true).sum() / max(len(true), 1)
 
     def backward(self, p: Tensor, labels: Tensor, dloss: Tensor, dp: Tensor) -> None:
         """Overwrite dp."""
-        true, at = self._true(rows(p.read()), labels.read())
+        true, at = self._true(p, labels)
         out = dp.write()
         gradient = self.xp.zeros_like(rows(out))
-        self.xp.put_along_axis(gradient, at, -dloss.read() / max(len(true), 1) / true, 1)
+        gradient[at] = -dloss.read() / max(len(true), 1) / true
         out[...] = gradient.reshape(out.shape)
 
-    def _true(self, p: Array, labels: Array) -> tuple[Array, Array]:
-        """Return the true classes' probabilities and their places, both (N, 1)."""
-        classes, _ = class_indices(self.xp, labels.reshape(len(p)), p.shape[1])
-        at = classes[:, None]
-        return self.xp.maximum(self.xp.take_along_axis(p, at, 1), TINY), at
+    def _true(self, p: Tensor, labels: Tensor) -> tuple[Array, tuple[Array, Array]]:
+        """Return the probabilities of the true classes, (N,), and where they are in (N, K)."""
+        given = rows(p.read())
+        classes, _ = class_indices(self.xp, labels.read().reshape(len(given)), given.shape[1])
+        at = (self.xp.arange(len(given)), classes)
+        return self.xp.maximum(given[at], TINY), at
 
 
 @kernel(InfogainLoss)

@@ -1,0 +1,109 @@
+"""Batch normalisation in the layout of x."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+from minicaffe.backends.onednn._lib import USE_GLOBAL_STATS, Arg, Prop
+from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.memory import Layout
+from minicaffe.backends.onednn.primitive import Call, Primitive
+from minicaffe.backends.onednn.tensor import OneDnnTensor
+from minicaffe.ops.backend import Array, Shape, Tensor
+from minicaffe.ops.batch_norm import BatchNorm
+
+MAX_AXES = 5
+
+
+def images_layout(x: OneDnnTensor) -> Layout:
+    """Return the layout of x, or a plain one with two axes where oneDNN cannot have that shape."""
+    shape = x.layout.shape
+    if shape == x.shape and 2 <= len(shape) <= MAX_AXES:
+        return x.layout
+    return Layout.plain(_images(x.shape))
+
+
+def _images(shape: Shape) -> Shape:
+    """Return (N, C, values of a channel, 1)."""
+    return (*shape[:2], math.prod(shape[2:]), 1) if len(shape) > 1 else (*shape, 1)
+
+
+@kernel(BatchNorm)
+class OneDnnBatchNorm(OneDnnKernel):
+    """Normalise by the batch's statistics or by stored ones.
+
+    Backward reads x. In place that is overwritten, so forward takes over its memory first.
+    """
+
+    def __init__(self, backend: OneDnnBackend, op: BatchNorm, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        x, mean = tensors[:2]
+        channels = mean.shape[0]
+        self._m = math.prod(x.shape) // max(channels, 1)
+        self._mu = OneDnnTensor(backend.reorders, (channels,))
+        self._var = OneDnnTensor(backend.reorders, (channels,))
+        self._kept: OneDnnTensor | None = None
+        if x is tensors[-1] and not op.use_stored:
+            self._kept = OneDnnTensor(backend.reorders, x.shape)
+        self._x: OneDnnTensor | None = None
+        self._flags = USE_GLOBAL_STATS if op.use_stored else 0
+        self._forward = functools.cache(self._plan_forward)
+        self._backward = functools.cache(self._plan_backward)
+
+    def forward(
+        self,
+        x: OneDnnTensor,
+        mean: OneDnnTensor,
+        variance: OneDnnTensor,
+        weight: OneDnnTensor,
+        y: OneDnnTensor,
+    ) -> None:
+        """Overwrite y; update the statistics."""
+        self._layout = images_layout(x)
+        call = self._forward(self._layout)
+        if self.op.use_stored:
+            total = float(weight.read()[0])
+            share = 1 / total if total else 0.0
+            self._mu.set(mean.read() * share)
+            self._var.set(variance.read() * share)
+            call(x, self._mu, self._var, y)
+            return
+        if self._kept is not None:
+            self._kept.take_from(x, self._layout)
+            x = self._kept
+        self._x = x
+        call(x, y, self._mu, self._var)
+        self._remember(mean.update(), variance.update(), weight.update())
+
+    def backward(self, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
+        """Overwrite dx."""
+        # With stored statistics dx does not depend on x, which the primitive asks for all the same.
+        x = dy if self._x is None else self._x
+        self._backward(self._layout)(x, self._mu, self._var, dy, dx)
+
+    def _remember(self, mean: Array, variance: Array, weight: Array) -> None:
+        var = self._var.read() * (self._m / max(self._m - 1, 1))
+        for total, value in ((weight, 1), (mean, self._mu.read()), (variance, var)):
+            total *= self.op.fraction
+            total += value
+
+    def _plan_forward(self, layout: Layout) -> Call:
+        given = (Prop.TRAINING, layout, layout, self.op.eps, self._flags)
+        primitive = Primitive(self.engine, "batch_normalization_forward", *given)
+        x, y = (Arg.SRC, layout), (Arg.DST, layout)
+        statistics = self._statistics()
+        if self.op.use_stored:
+            return Call(primitive, [x, *statistics], [y])
+        return Call(primitive, [x], [y, *statistics])
+
+    def _plan_backward(self, layout: Layout) -> Call:
+        hint = self._forward(layout).primitive
+        given = (Prop.BACKWARD_DATA, layout, layout, layout, self.op.eps, self._flags)
+        primitive = Primitive(self.engine, "batch_normalization_backward", *given, hint=hint)
+        reads = [(Arg.SRC, layout), *self._statistics(), (Arg.DIFF_DST, layout)]
+        return Call(primitive, reads, [(Arg.DIFF_SRC, layout)])
+
+    def _statistics(self) -> list[tuple[int, Layout]]:
+        layout = Layout.plain(self._mu.shape)
+        return [(Arg.MEAN, layout), (Arg.VARIANCE, layout)]

@@ -1,0 +1,48 @@
+"""Local response normalisation in the layout of x."""
+
+from __future__ import annotations
+
+import functools
+
+from minicaffe.backends.onednn._lib import Alg, Arg, Prop
+from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.memory import Layout
+from minicaffe.backends.onednn.primitive import Call, Primitive
+from minicaffe.backends.onednn.tensor import OneDnnTensor
+from minicaffe.ops.backend import Tensor
+from minicaffe.ops.lrn import Lrn
+
+
+@kernel(Lrn)
+class OneDnnLrn(OneDnnKernel):
+    """Across channels or within one; forward keeps the powers in a workspace."""
+
+    def __init__(self, backend: OneDnnBackend, op: Lrn, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        self._algorithm = Alg.LRN_ACROSS if op.region == "across" else Alg.LRN_WITHIN
+        self._numbers = (op.local_size, op.alpha, op.beta, op.k)
+        self._forward = functools.cache(self._plan_forward)
+        self._backward = functools.cache(self._plan_backward)
+
+    def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
+        """Overwrite y."""
+        self._layout = x.layout
+        self._forward(self._layout)(x, y)
+
+    def backward(self, x: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
+        """Overwrite dx."""
+        self._backward(self._layout)(x, dy, dx)
+
+    def _plan_forward(self, layout: Layout) -> Call:
+        given = (Prop.TRAINING, self._algorithm, layout, layout, *self._numbers)
+        primitive = Primitive(self.engine, "lrn_forward", *given)
+        primitive.use_workspace(primitive.new_workspace())
+        return Call(primitive, [(Arg.SRC, layout)], [(Arg.DST, layout)])
+
+    def _plan_backward(self, layout: Layout) -> Call:
+        hint = self._forward(layout).primitive
+        given = (self._algorithm, layout, layout, layout, *self._numbers)
+        primitive = Primitive(self.engine, "lrn_backward", *given, hint=hint)
+        primitive.use_workspace(hint.workspace)
+        reads = [(Arg.SRC, layout), (Arg.DIFF_DST, layout)]
+        return Call(primitive, reads, [(Arg.DIFF_SRC, layout)])

@@ -1,0 +1,226 @@
+"""Training logs, read back: ours, Caffe's and those of its forks.
+
+A line counts if it names an iteration, an output of a net or a learning rate, in the words that
+have not changed since 2014:
+
+    I1122 06:49:14.635393  4541 solver.cpp:239] Iteration 100 (23 iter/s, 4s/100 iters), loss = 0.7
+    I1122 06:49:14.635483  4541 solver.cpp:258]     Train net output #0: loss = 0.7 (* 1 = 0.7 loss)
+    I1122 06:49:14.635495  4541 sgd_solver.cpp:112] Iteration 100, lr = 0.00992565
+
+Logs of resumed runs may simply be appended: what a run repeated replaces what it had logged before,
+and the pause between the runs does not count as time.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from minicaffe.errors import DataError
+from minicaffe.log import logger
+
+_NUMBER = r"([-+]?(?:nan|inf(?:inity)?|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))"
+# Severity, maybe the year, month and day, time, thread, file and line: glog's prefix.
+_LINE = re.compile(
+    r"[IWEF](?:\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\s+\S+\s+\S+\]\s?(.*)"
+)
+_ITERATION = re.compile(r"Iteration (\d+)")
+_LOSS = re.compile(rf"Iteration \d+.*, loss = {_NUMBER}", re.IGNORECASE)
+_RATE = re.compile(rf"\blr = {_NUMBER}", re.IGNORECASE)
+_TESTING = re.compile(r"Testing net \(#(\d+)\)")
+_OUTPUT = re.compile(
+    rf"(Train|Test) net output #\d+: (\S+) = {_NUMBER}(?: \(\*.*loss\))?", re.IGNORECASE
+)
+_YEAR = 2000  # the prefix has none; this one knows the 29th of February
+
+
+@dataclass
+class Row:
+    """What was logged for one iteration.
+
+    Attributes
+    ----------
+    iteration : int
+    seconds : float
+        Since the training began, pauses between appended runs left out.
+    values : dict of str to float
+        By the name of the output; may be NaN.
+    """
+
+    iteration: int
+    seconds: float
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class TrainingLog:
+    """What a log says about a training.
+
+    Attributes
+    ----------
+    path : str
+    train, test : list of Row
+        The nets' outputs. Further values of one output are called ``name[1]``, ``name[2]``, those
+        of further test nets ``name#1``, ``name#2``.
+    loss : list of Row
+        "loss" of the iteration lines: the mean of the last average_loss iterations.
+    rates : list of (int, float)
+        Iteration and learning rate where it was logged, in ascending order.
+    loss_names : set of str
+        The outputs that are losses.
+    """
+
+    path: str
+    train: list[Row] = field(default_factory=list)
+    test: list[Row] = field(default_factory=list)
+    loss: list[Row] = field(default_factory=list)
+    rates: list[tuple[int, float]] = field(default_factory=list)
+    loss_names: set[str] = field(default_factory=set)
+
+    def rate_at(self, iteration: int) -> float:
+        """Return the rate logged last at or before an iteration, else the first; NaN if none."""
+        after = bisect_right(self.rates, iteration, key=lambda entry: entry[0])
+        return self.rates[max(after - 1, 0)][1] if self.rates else float("nan")
+
+    def names(self, rows: list[Row]) -> list[str]:
+        """Return all outputs that occur in some rows, in the order in which they first do."""
+        return list(dict.fromkeys(name for row in rows for name in row.values))
+
+    def forget_from(self, iteration: int) -> int:
+        """Drop what was logged for `iteration` and later; return the number of rows dropped."""
+        before = self._size()
+        for name in ("train", "test", "loss"):
+            rows: list[Row] = getattr(self, name)
+            setattr(self, name, [row for row in rows if row.iteration < iteration])
+        self.rates = [entry for entry in self.rates if entry[0] < iteration]
+        return before - self._size()
+
+    def _size(self) -> int:
+        return len(self.train) + len(self.test) + len(self.loss)
+
+
+def read_log(path: str | Path) -> TrainingLog:
+    """Read a training log.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or nothing in it speaks of iterations.
+    """
+    reader = _Reader(str(path))
+    for seconds, message in timed_lines(path):
+        reader.take(seconds, message)
+    log = reader.log
+    if not (log.loss or log.train or log.test):
+        raise DataError(
+            f"{path}: no line of a training (Iteration 100, loss = ...). Give what `train` wrote "
+            "to stderr: minicaffe train ... 2>&1 | tee train.log"
+        )
+    return log
+
+
+def iteration_seconds(path: str | Path) -> list[float]:
+    """Return the time of every line that names an iteration, in seconds since the beginning."""
+    times = [seconds for seconds, message in timed_lines(path) if "Iteration" in message]
+    if not times:
+        raise DataError(f"{path}: no line names an iteration; is this the log of a training?")
+    return times
+
+
+def timed_lines(path: str | Path) -> Iterator[tuple[float, str]]:
+    """Yield seconds since "Solving" (or the first line) and the message of every log line.
+
+    At a further "Solving" the clock goes on from where it stood.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"{path}: the log cannot be read: {error.strerror}.") from error
+    clock = _Clock()
+    for line in text.splitlines():
+        if found := _LINE.match(line):
+            *stamp, message = found.groups()
+            yield clock.seconds(stamp, message.startswith("Solving ")), message
+
+
+class _Clock:
+    """Turns time stamps without a year into seconds."""
+
+    def __init__(self) -> None:
+        self.start: datetime | None = None
+        self.last = datetime(_YEAR, 1, 1)
+        self.years = timedelta()
+        self.has_started = False
+
+    def seconds(self, stamp: list[str | None], starts: bool) -> float:
+        """Return the time of a line from its stamp: month to second, and the fraction's digits."""
+        month, day, hour, minute, second = (int(part or 0) for part in stamp[:5])
+        micros = int((stamp[5] or "0").ljust(6, "0"))
+        now = datetime(_YEAR, month, day, hour, minute, second, micros) + self.years
+        if self.start is not None and now < self.last - timedelta(days=180):
+            self.years += timedelta(days=366)  # New Year's Eve
+            now += timedelta(days=366)
+        if self.start is None or (starts and not self.has_started):
+            self.start = now
+        elif starts:
+            self.start += now - self.last
+        self.has_started |= starts
+        self.last = now
+        return (now - self.start).total_seconds()
+
+
+class _Reader:
+    """Collects rows from messages."""
+
+    def __init__(self, path: str) -> None:
+        self.log = TrainingLog(path)
+        self.iteration: int | None = None
+        self.test_net = 0
+        self.begins = False
+        self.seen: dict[str, int] = {}
+
+    def take(self, seconds: float, message: str) -> None:
+        if message.startswith("Solving "):
+            self.begins = True
+        elif found := _ITERATION.search(message):
+            self._iterate(int(found[1]), seconds, message)
+        elif self.iteration is not None and (found := _OUTPUT.search(message)):
+            self._output(found, seconds)
+
+    def _iterate(self, iteration: int, seconds: float, message: str) -> None:
+        if self.begins and (dropped := self.log.forget_from(iteration)):
+            logger.info(
+                f"{self.log.path}: a later run starts at iteration {iteration}; it replaces "
+                f"{dropped} lines of the one before."
+            )
+        self.begins = False
+        self.iteration, self.seen = iteration, {}
+        if testing := _TESTING.search(message):
+            self.test_net = int(testing[1])
+        if loss := _LOSS.search(message):
+            self._row(self.log.loss, seconds).values["loss"] = float(loss[1])
+        if rate := _RATE.search(message):
+            self.log.rates.append((iteration, float(rate[1])))
+
+    def _output(self, found: re.Match[str], seconds: float) -> None:
+        kind, name, value = found.groups()
+        nth = self.seen.get(name, 0)
+        self.seen[name] = nth + 1
+        is_test = kind.lower() == "test"
+        column = name + (f"[{nth}]" if nth else "")
+        column += f"#{self.test_net}" if is_test and self.test_net else ""
+        rows = self.log.test if is_test else self.log.train
+        self._row(rows, seconds).values[column] = float(value)
+        if found[0].endswith("loss)"):
+            self.log.loss_names.add(column)
+
+    def _row(self, rows: list[Row], seconds: float) -> Row:
+        """Return the row of the current iteration, a new one if need be."""
+        iteration = self.iteration or 0
+        if not rows or rows[-1].iteration != iteration:
+            rows.append(Row(iteration, seconds))
+        return rows[-1]

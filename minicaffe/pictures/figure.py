@@ -1,0 +1,48 @@
+"""Figures of matplotlib: made without pyplot, so that no display or state is involved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from minicaffe.errors import MissingPackage, SnapshotError, UsageError
+
+_TYPES = (".png", ".svg", ".pdf")
+_DOTS_PER_INCH = 100
+
+
+def check_type(path: str | Path) -> None:
+    """Refuse a file name whose ending says nothing that can be drawn."""
+    if Path(path).suffix.lower() not in _TYPES:
+        raise UsageError(f"{path}: the ending says what to draw; give one of {', '.join(_TYPES)}")
+
+
+def new_figure(width_in: float, height_in: float) -> Any:
+    """Return an empty matplotlib Figure that fits its content into its size.
+
+    Raises
+    ------
+    MissingPackage
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingPackage(
+            "drawing curves needs matplotlib, which is not installed. "
+            "Run: pip install 'minicaffe[plot]'"
+        ) from error
+    return Figure((width_in, height_in), dpi=_DOTS_PER_INCH, layout="constrained")
+
+
+def save(figure: Any, path: str | Path) -> None:
+    """Write a figure as the ending of `path` says; the same figure gives the same bytes."""
+    import matplotlib as mpl
+
+    path = Path(path)
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
+    try:
+        with mpl.rc_context({"svg.hashsalt": "minicaffe"}):
+            figure.savefig(path, metadata=metadata)
+    except OSError as error:
+        raise SnapshotError(f"{path} cannot be written: {error.strerror or error}.") from error
