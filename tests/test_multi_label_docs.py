@@ -22,6 +22,8 @@ def test_the_example_learns_both_labels(tmp_path, monkeypatch, caplog_minicaffe)
     solver = Solver("solver.prototxt", ReferenceBackend())
     solver.solve()
     solver.close()
-    found = dict(re.findall(r"Test net output #\d: (\w+_accuracy) = ([\d.]+)", caplog_minicaffe.text))
+    found = dict(
+        re.findall(r"Test net output #\d: (\w+_accuracy) = ([\d.]+)", caplog_minicaffe.text)
+    )
     assert float(found["shape_accuracy"]) >= 0.95
     assert float(found["colour_accuracy"]) >= 0.98

@@ -1,6 +1,6 @@
 """Write sequences of random bits, and for each step whether the ones so far are odd, as HDF5.
 
-Every row is one time step of 32 streams: `bits` (32 x 1), `cont` (32: 0 where a sequence begins) and
+Every row is one time step of 32 streams: `bits` (32 x 1), `cont` (32: 0 where a sequence begins),
 `odd` (32 labels). HDF5Data hands out batches of so many steps, which continue each other.
 """
 
