@@ -39,6 +39,9 @@ COMMANDS = {
     "summarize": "show a net as a table: shapes, parameters, multiply-adds, memory",
     "draw": "draw a net with shapes, parameters and multiply-adds",
     "draw_net": "the same with the arguments of Caffe's draw_net.py",
+    "extract_features": "run a net over its data and write blobs to databases",
+    "classification": "print the five likeliest classes of pictures",
+    "show": "draw filters of a net, or its activations for a picture",
     "get": "fetch a data set: mnist, fashion-mnist, cifar10",
 }
 

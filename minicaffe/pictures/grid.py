@@ -1,0 +1,150 @@
+"""Pictures put together from many small ones, by Pillow: filters, feature maps, contact sheets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+Values = npt.NDArray[np.floating]
+Pixels = npt.NDArray[np.uint8]
+
+_TEXT_PX, _CAPTION_PX, _MARGIN, _GAP = 12, 22, 8, 2
+_INK, _FRAME, _PAPER = "#222222", "#888888", "white"
+_WIDEST_PX = 1000
+_BAR_HEIGHT_PX = 200
+_BARS = "#1f77b4"
+_LABEL_STEPS = (1, 2, 5, 10, 20, 50, 100, 1000)
+
+
+def to_pixels(values: Values, low: float, high: float) -> Pixels:
+    """Return values from `low` (black) to `high` (white) as uint8; NaN is black."""
+    span = high - low if high > low else 1.0
+    scaled = np.nan_to_num((np.asarray(values, np.float64) - low) / span, nan=0.0)
+    return (scaled.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def tile_image(pixels: Pixels) -> Image.Image:
+    """Return (rows, columns) or (3: blue, green, red; rows, columns) as an image."""
+    return Image.fromarray(pixels if pixels.ndim == 2 else pixels[::-1].transpose(1, 2, 0))
+
+
+def enlargement(rows: int, columns: int, n_across: int, wanted_px: int = 48) -> int:
+    """Return by how much to enlarge tiles so that they can be seen and all fit across."""
+    fitting = (_WIDEST_PX // max(n_across, 1) - _GAP) // max(rows, columns)
+    return max(1, min(math.ceil(wanted_px / max(rows, columns)), fitting))
+
+
+def tile_grid(tiles: Sequence[Pixels], columns: int, caption: str, scale: int = 1) -> Image.Image:
+    """Return tiles of one size side by side, each enlarged `scale` times, under a caption."""
+    height, width = tiles[0].shape[-2] * scale, tiles[0].shape[-1] * scale
+    rows = math.ceil(len(tiles) / columns)
+    lines = wrapped(caption, max(columns * (width + _GAP), 320))
+    top = _MARGIN + len(lines) * _CAPTION_PX
+    text_width = max(_font(_TEXT_PX).getlength(line) for line in lines)
+    sheet = _paper(
+        max(columns * (width + _GAP) - _GAP, int(text_width) + 1), top + rows * (height + _GAP)
+    )
+    _write_lines(sheet, lines)
+    for k, tile in enumerate(tiles):
+        row, column = divmod(k, columns)
+        place = _MARGIN + column * (width + _GAP), top + row * (height + _GAP)
+        sheet.paste(tile_image(tile).resize((width, height), Image.Resampling.NEAREST), place)
+    return sheet
+
+
+def contact_sheet(
+    pictures: Sequence[Pixels], captions: Sequence[Sequence[str]], title: str, columns: int = 6
+) -> Image.Image:
+    """Return pictures with lines of text below each, under a title."""
+    side, text = 128, 15
+    n_lines = max((len(lines) for lines in captions), default=0)
+    cell_w, cell_h = side + 24, side + n_lines * text + 14
+    columns = max(1, min(columns, len(pictures)))
+    head = wrapped(title, max(columns * cell_w, 320))
+    top = _MARGIN + len(head) * _CAPTION_PX
+    rows = math.ceil(len(pictures) / columns)
+    sheet = _paper(max(columns * cell_w, 320), top + rows * cell_h)
+    _write_lines(sheet, head)
+    pen = ImageDraw.Draw(sheet)
+    for k, (pixels, lines) in enumerate(zip(pictures, captions, strict=True)):
+        row, column = divmod(k, columns)
+        x, y = _MARGIN + column * cell_w, top + row * cell_h
+        sheet.paste(_fitted(tile_image(pixels), side), (x + (cell_w - side) // 2, y))
+        for n, line in enumerate(lines):
+            middle = y + side + 10 + n * text
+            pen.text((x + cell_w / 2, middle), shortened(line, cell_w - 6), _INK, _font(11), "mm")
+    return sheet
+
+
+def bar_chart(values: Values, caption: str) -> Image.Image:
+    """Return one bar for each value, under a caption: for blobs that are no pictures."""
+    n = len(values)
+    step = max(1, min(24, _WIDEST_PX // n))
+    lines = wrapped(caption, max(n * step, 320))
+    top = _MARGIN + len(lines) * _CAPTION_PX
+    sheet = _paper(max(n * step, 320), top + _BAR_HEIGHT_PX + 20)
+    _write_lines(sheet, lines)
+    low, high = min(0.0, float(np.nanmin(values))), max(0.0, float(np.nanmax(values)))
+    y = top + _BAR_HEIGHT_PX * (1 - (np.nan_to_num(values) - low) / ((high - low) or 1.0))
+    zero = top + _BAR_HEIGHT_PX * (1 + low / ((high - low) or 1.0))
+    pen = ImageDraw.Draw(sheet)
+    room_px = 8 + 7 * len(str(n - 1))
+    labelled = next(m for m in _LABEL_STEPS if m * step >= room_px)
+    for k in range(n):
+        left = _MARGIN + k * step
+        ends = sorted((float(y[k]), zero))
+        pen.rectangle((left, ends[0], left + max(step - 2, 0), ends[1]), fill=_BARS)
+        if k % labelled == 0:
+            pen.text((left + step / 2, top + _BAR_HEIGHT_PX + 12), str(k), _INK, _font(11), "mm")
+    pen.line((_MARGIN, zero, _MARGIN + n * step, zero), fill=_FRAME)
+    return sheet
+
+
+def wrapped(text: str, width_px: float) -> list[str]:
+    """Return a text in lines of at most some width, broken at spaces."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _font(_TEXT_PX).getlength(longer) > width_px:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def shortened(text: str, width_px: float) -> str:
+    """Return a text cut at the end so that it fits a width."""
+    if _font(11).getlength(text) <= width_px:
+        return text
+    while text and _font(11).getlength(f"{text}...") > width_px:
+        text = text[:-1]
+    return f"{text}..."
+
+
+def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size_px)
+
+
+def _paper(width: int, height: int) -> Image.Image:
+    return Image.new("RGB", (width + 2 * _MARGIN, height + _MARGIN), _PAPER)
+
+
+def _write_lines(sheet: Image.Image, lines: Sequence[str]) -> None:
+    pen = ImageDraw.Draw(sheet)
+    for n, line in enumerate(lines):
+        pen.text((_MARGIN, _MARGIN + n * _CAPTION_PX), line, _INK, _font(_TEXT_PX))
+
+
+def _fitted(image: Image.Image, side: int) -> Image.Image:
+    """Return the image at the size of a square that it just fits into, on white."""
+    scale = side / max(image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    way = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR
+    square = Image.new("RGB", (side, side), _PAPER)
+    place = (side - size[0]) // 2, (side - size[1]) // 2
+    square.paste(image.resize(size, way), place)
+    return square

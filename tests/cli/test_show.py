@@ -1,0 +1,131 @@
+"""show filters and show activations."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicaffe.cli.main import run_command
+from minicaffe.cli.show import activation_picture, filter_picture
+from minicaffe.net import Net
+from minicaffe.net.weights import save_net
+from minicaffe.pictures import grid
+
+NET = """
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 2 dim: 3 dim: 20 dim: 18 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 5 kernel_size: 4 weight_filler { type: "xavier" } } }
+layer { name: "conv2" type: "Convolution" bottom: "conv" top: "conv2"
+  convolution_param { num_output: 40 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "ip" type: "InnerProduct" bottom: "conv2" top: "ip"
+  inner_product_param { num_output: 6 weight_filler { type: "xavier" } } }
+"""
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch, caplog_minicaffe):
+    """Run in an empty folder with a net and its weights; the log's messages."""
+    monkeypatch.chdir(tmp_path)
+    Path("net.prototxt").write_text(NET)
+    save_net(Net("net.prototxt", "TEST", seed=1), "w.caffemodel")
+    Image.new("RGB", (30, 30), (200, 100, 50)).save("x.png")
+    caplog_minicaffe.clear()
+    return caplog_minicaffe
+
+
+def test_filters_that_see_colours():
+    kernels = np.zeros((4, 3, 2, 2), np.float32)
+    kernels[1, 2] = 1  # red in channel order blue, green, red
+    kernels[2] = -1
+    picture = np.asarray(filter_picture("conv1", kernels))
+    scale = grid.enlargement(2, 2, 2)
+    bottom, right = picture.shape[0] - 8, picture.shape[1] - 8
+    top = bottom - 2 * (2 * scale + 2)
+    assert picture[top + 1, 9].tolist() == [128, 128, 128]
+    assert picture[top + 1, 8 + 2 * scale + 3].tolist() == [255, 128, 128]
+    assert picture[top + 2 * scale + 3, 9].tolist() == [0, 0, 0]
+    assert right > 8 + 4 * scale
+
+
+def test_filters_of_a_file(log):
+    assert run_command("show", ["filters", "--weights=w.caffemodel"]) == 0
+    assert log.messages == ["Wrote filters.png"]
+    args = ["filters", "--weights=w.caffemodel", "--layer=conv2", "--output=c.jpg"]
+    assert run_command("show", args) == 0
+    with Image.open("c.jpg") as picture:
+        assert picture.height > 5 * picture.width  # 32 filters below each other, 5 channels across
+
+
+@pytest.mark.parametrize("blob", ["data", "conv", "ip"])
+def test_activations(log, blob):
+    args = ["activations", "--model=net.prototxt", "--weights=w.caffemodel", "--image=x.png"]
+    assert run_command("show", [*args, f"--blob={blob}", "--mean=9", "--output=a.png"]) == 0
+    with Image.open("a.png") as picture:
+        assert picture.width > 100
+
+
+def test_maps_are_tiles_and_vectors_are_bars():
+    maps = np.zeros((1, 4, 30, 50), np.float32)
+    maps[0, 3] = 1
+    picture = np.asarray(activation_picture("b", maps).convert("L"))
+    assert picture[-20, 8 + 20] == 0  # the third map
+    assert picture[-20, 8 + 60 + 20] == 255
+    bars = np.asarray(activation_picture("b", np.array([[0.0, 2.0, 1.0]])).convert("RGB"))
+    blue = (bars == [0x1F, 0x77, 0xB4]).all(axis=2).sum(axis=0)
+    assert blue[8 + 24 + 10] == pytest.approx(2 * blue[8 + 48 + 10], abs=2)
+
+
+@pytest.mark.parametrize("n", [1, 10, 1000, 5000])
+def test_bars_for_any_number_of_values(n):
+    assert grid.bar_chart(np.linspace(-1, 1, n), "caption").width >= 320
+
+
+def test_values_that_are_no_numbers_are_black():
+    pixels = grid.to_pixels(np.array([[np.nan, 0, 5, 9]]), 0, 5)
+    np.testing.assert_array_equal(pixels, [[0, 0, 255, 255]])
+    np.testing.assert_array_equal(grid.to_pixels(np.ones((1, 1)), 1, 1), [[0]])
+
+
+def test_long_texts_are_wrapped_or_cut():
+    lines = grid.wrapped("a long caption of many words " * 5, 200)
+    assert len(lines) > 3
+    assert " ".join(lines) == ("a long caption of many words " * 5).strip()
+    assert grid.shortened("n01440764 tench, Tinca tinca", 60).endswith("...")
+    assert grid.shortened("cat", 60) == "cat"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["filters"], 2, "show needs trained weights: --weights=FILE"),
+        (["filters", "--weights=w.caffemodel", "--layer=conv3"], 1, 'no filters "conv3". Did you'),
+        (["filters", "--weights=w.caffemodel", "--output=x.txt"], 1, "picture type 'txt'"),
+        (["activations", "--weights=w.caffemodel"], 2, "show activations needs a net and a blob"),
+        (
+            ["activations", "--weights=w.caffemodel", "--model=net.prototxt", "--blob=cov"],
+            1,
+            'net.prototxt: no blob "cov". Did you mean conv or conv2?',
+        ),
+        (
+            ["activations", "--weights=w.caffemodel", "--model=net.prototxt", "--blob=conv"],
+            2,
+            "net.prototxt has no data of its own; give it a picture: --image=FILE",
+        ),
+    ],
+)
+def test_messages(log, args, code, message):
+    assert run_command("show", args) == code
+    assert message in log.messages[-1]
+
+
+def test_weights_without_filters(log):
+    Path("net.prototxt").write_text(
+        'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 1 dim: 2 } } }'
+        'layer { name: "ip" type: "InnerProduct" bottom: "d" top: "ip" '
+        "inner_product_param { num_output: 2 } }"
+    )
+    save_net(Net("net.prototxt", "TEST"), "w.caffemodel")
+    assert run_command("show", ["filters", "--weights=w.caffemodel"]) == 1
+    assert log.messages[-1] == "w.caffemodel: no layer has filters of more than one pixel"
