@@ -21,6 +21,9 @@ from minicaffe.ops.conv import Conv
 
 MAX_SPATIAL_AXES = 3
 DIRECT = Alg.CONVOLUTION_DIRECT
+# Images of pixels: a packed layout would be padded with more channels than there are. Measured on
+# AVX2, the gradient of LeNet's first weights takes 2.8 ms from plain images, 6.0 ms from packed.
+FEW_CHANNELS = 3
 
 
 @kernel(Conv)
@@ -133,7 +136,9 @@ class OneDnnConv(OneDnnKernel):
 
     def _plan_weights(self, with_bias: bool) -> Call:
         bias = Layout.plain(self._narrow[1:2]) if with_bias else None
-        wide, filters, narrow = map(AnyLayout, (self._wide, self._filters, self._narrow))
+        filters, narrow = AnyLayout(self._filters), AnyLayout(self._narrow)
+        few = self._wide[1] <= FEW_CHANNELS
+        wide = Layout.plain(self._wide) if few else AnyLayout(self._wide)
         primitive = Primitive(
             self.engine,
             "convolution_backward_weights",
