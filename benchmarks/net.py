@@ -2,9 +2,9 @@
 
     python -m benchmarks.net lenet alexnet --peer-python ../torch/bin/python --json result.json
 
-The peer's environment needs PyTorch only (``pip install torch==2.13.0``). Medians and their ratio are
-printed, and written as JSON with the machine and the versions. Without --peer-python only minicaffe
-is timed.
+The peer's environment needs PyTorch only (``pip install torch==2.13.0``). Medians and their ratio
+are printed, and written as JSON with the machine and the versions. Without --peer-python only
+minicaffe is timed.
 """
 
 from __future__ import annotations
@@ -117,9 +117,8 @@ class Peer:
         self.version = self._ask(message)["version"]
 
     def _ask(self, message: dict[str, Any]) -> Any:
-        assert self.process.stdin and self.process.stdout
         print(json.dumps(message), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())
+        return json.loads(self.process.stdout.readline())  # type: ignore[union-attr]
 
     def run(self, n: int) -> list[float]:
         """Return the seconds that each of n iterations took."""

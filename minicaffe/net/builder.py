@@ -21,7 +21,7 @@ from minicaffe.net.gradients import plan_gradients
 from minicaffe.net.parameters import Parameter, share_parameters
 from minicaffe.net.splits import insert_splits
 from minicaffe.net.wiring import Wire, Wiring, wire
-from minicaffe.ops.backend import Backend, Shape
+from minicaffe.ops.backend import Backend, Op, Shape
 from minicaffe.schema import TRAIN, NetSource, format_prototxt
 
 BYTES_PER_VALUE = 4
@@ -40,6 +40,8 @@ class Step:
         Whether the backward pass calls this layer.
     propagate_down : list of bool
         Whether each bottom gets a gradient.
+    is_absorbed : bool
+        Whether the step before does this one's forward pass; see `minicaffe.net.fusion`.
     """
 
     def __init__(
@@ -49,11 +51,23 @@ class Step:
         self.loss_weights = loss_weights
         self.needs_backward = False
         self.propagate_down = [False] * len(bottom)
+        self.is_absorbed = False
         self._shapes: list[Shape] = []
+        self._then: Op | None = None
+
+    def follow_with(self, op: Op | None) -> bool:
+        """Apply `op` to the top as well in each forward pass, None: no longer; say if it will be.
+
+        The choice outlives a reshape, which plans a new kernel.
+        """
+        self._then = op if self.layer.absorb(op) else None
+        return self._then is not None
 
     def reshape(self) -> None:
         """Have the layer shape its tops and plan; write the loss weights where it reads them."""
         self.layer.reshape(self.bottom, self.top)
+        if self._then is not None:
+            self.layer.absorb(self._then)
         self._shapes = [blob.shape for blob in self.bottom]
         for blob, weight in zip(self.top, self.loss_weights, strict=True):
             if weight:
@@ -63,7 +77,8 @@ class Step:
         """Run the layer, after reshaping it if a bottom changed its shape."""
         if [blob.shape for blob in self.bottom] != self._shapes:
             self.reshape()
-        self.layer.forward(self.bottom, self.top)
+        if not self.is_absorbed:
+            self.layer.forward(self.bottom, self.top)
 
     def backward(self) -> None:
         """Run the layer backward, if anybody wants that."""

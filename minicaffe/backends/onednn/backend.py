@@ -49,6 +49,10 @@ class OneDnnBackend(ReferenceBackend):
         self.reorders = Reorders(self.engine)
         self._pool = ThreadPoolExecutor(self.threads, "minicaffe")
 
+    def absorb(self, kernel: Any, op: Op | None) -> bool:
+        """Have a kernel apply an activation in the same pass, where it can."""
+        return isinstance(kernel, OneDnnKernel) and kernel.absorb(op)
+
     def spread(self, run: Callable[[int], None], pieces: int) -> None:
         """Call ``run(thread)`` for every thread, at once; for few pieces on fewer threads.
 
@@ -80,6 +84,10 @@ class OneDnnKernel:
         self.backend = backend
         self.engine = backend.engine
         self.op = op
+
+    def absorb(self, op: Op | None) -> bool:
+        """Apply `op` to the output as well, None: no longer; say whether it will be."""
+        return False
 
 
 def kernel(op: type[Op]) -> Callable[[KernelType], KernelType]:

@@ -83,6 +83,10 @@ class ReferenceBackend:
             self._told.add(reason)
             logger.info(f"{reason}; using the reference kernel")
 
+    def absorb(self, kernel: Any, op: Op | None) -> bool:
+        """Return False: separate passes are as fast here."""
+        return False
+
     def synchronize(self) -> None:
         """Return at once: NumPy has computed everything already."""
 
