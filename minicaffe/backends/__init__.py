@@ -51,4 +51,4 @@ def get_backend(name: str = AUTO, *, strict: bool = False, threads: int | None =
             logger.info(f"Using the slower reference backend: {error}")
     from minicaffe.backends.reference import ReferenceBackend
 
-    return ReferenceBackend(strict=strict)
+    return ReferenceBackend(strict=strict, threads=threads)

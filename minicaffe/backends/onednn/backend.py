@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import threadpoolctl
 
 from minicaffe.backends.onednn.primitive import Engine
 from minicaffe.backends.onednn.reorder import Reorders
@@ -46,6 +47,9 @@ class OneDnnBackend(ReferenceBackend):
         self.threads = threads or default_threads()
         self.engine = Engine()
         self.engine.lib.set_threads(self.threads)
+        # NumPy's own threads wait actively for tens of milliseconds after each product, on the
+        # cores that oneDNN needs next.
+        threadpoolctl.threadpool_limits(1, user_api="blas")
         self.reorders = Reorders(self.engine)
         self._pool = ThreadPoolExecutor(self.threads, "minicaffe")
 
