@@ -73,6 +73,13 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
     def stream(self, value: object) -> None:
         pass
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Fall silent if the log's reader (``2>&1 | head``) went away: training is worth more."""
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            logger.removeHandler(self)
+        else:
+            super().handleError(record)
+
 
 def to_stderr(level: int | None = None) -> None:
     """Print log lines on stderr, once however often it is called.
@@ -115,6 +122,13 @@ def to_directory(directory: str | Path, program: str = "minicaffe") -> Path:
     except OSError:
         logger.debug("no link %s: this file system has none", link)
     return folder / name
+
+
+def close_files() -> None:
+    """End the files that `to_directory` began."""
+    for handler in [h for h in logger.handlers if isinstance(h, logging.FileHandler)]:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def _user() -> str:

@@ -29,7 +29,8 @@ class FlagParser(argparse.ArgumentParser):
         UsageError
             If a flag is unknown or its value is not one.
         """
-        args, unknown = self.parse_known_args(expand(argv, self))
+        args, rest = self.parse_known_args(expand(argv, self))
+        unknown = [word for word in rest if word != "--"]
         if unknown and unknown[0].startswith("-"):
             flag = "--" + unknown[0].lstrip("-").partition("=")[0]
             shown = [a for a in self._actions if a.help != argparse.SUPPRESS]
@@ -57,19 +58,23 @@ def flag_actions(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
 def expand(argv: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
     """Rewrite gflags spellings in `argv` to the long options of `parser`.
 
+    Other words come last: gflags lets flags stand between them, argparse not always.
+
     Raises
     ------
     UsageError
         If a boolean flag has a value that is neither true nor false, or a flag file is missing.
     """
     actions = flag_actions(parser)
+    flags: list[str] = []
     words: list[str] = []
     rest = list(argv)
     while rest:
         word = rest.pop(0)
         if word == "--":
-            return [*words, "--", *rest]
-        if not word.startswith("-") or word == "-" or _is_number(word):
+            words += rest
+            break
+        if not _is_flag(word):
             words.append(word)
             continue
         name, equals, value = word.lstrip("-").partition("=")
@@ -77,29 +82,37 @@ def expand(argv: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
         if name == "flagfile":
             rest = _flag_file(value if equals else (rest.pop(0) if rest else "")) + rest
         elif name in ("helpshort", "helpfull"):
-            words.append("--help")
+            flags.append("--help")
         elif name in actions:
-            words.extend(_one(actions[name], name, value if equals else None))
-        elif name.startswith("no") and name[2:] in actions and _is_boolean(actions[name[2:]]):
-            continue
+            if not equals and actions[name].nargs is None and rest and not _is_flag(rest[0]):
+                equals, value = "=", rest.pop(0)
+            _set(flags, actions[name], name, value if equals else None)
+        elif name.startswith("no") and _is_boolean(actions.get(name[2:])):
+            _set(flags, actions[name[2:]], name[2:], "false")
         else:
-            words.append(word)
-    return words
+            flags.append(word)
+    return [*flags, "--", *words] if words else flags
 
 
-def _one(action: argparse.Action, name: str, value: str | None) -> list[str]:
+def _set(flags: list[str], action: argparse.Action, name: str, value: str | None) -> None:
+    """Add a flag to `flags`; a false one takes away what an earlier one has set."""
     option = next(o for o in action.option_strings if o.startswith("--"))
     if not _is_boolean(action):
-        return [option] if value is None else [f"{option}={value}"]
-    if value is None or value.lower() in _TRUE:
-        return [option]
-    if value.lower() in _FALSE:
-        return []
-    raise UsageError(f"--{name}={value}: a boolean flag is true or false")
+        flags.append(option if value is None else f"{option}={value}")
+    elif value is None or value.lower() in _TRUE:
+        flags.append(option)
+    elif value.lower() in _FALSE:
+        flags[:] = [flag for flag in flags if flag != option]
+    else:
+        raise UsageError(f"--{name}={value}: a boolean flag is true or false")
 
 
-def _is_boolean(action: argparse.Action) -> bool:
+def _is_boolean(action: argparse.Action | None) -> bool:
     return isinstance(action, argparse._StoreTrueAction)
+
+
+def _is_flag(word: str) -> bool:
+    return word.startswith("-") and word != "-" and not _is_number(word)
 
 
 def _is_number(word: str) -> bool:

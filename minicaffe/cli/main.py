@@ -104,6 +104,8 @@ def run_command(command: str, argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         log.logger.error("stopped by Ctrl-C")
         return 130
+    finally:
+        log.close_files()
 
 
 def _start_log(args: argparse.Namespace, command: str) -> None:

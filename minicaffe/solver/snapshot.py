@@ -162,16 +162,16 @@ def _restore_side_state(solver: Solver, path: Path) -> None:
         return
     try:
         side = json.loads(path.read_bytes())
-        matches = side["iter"] == solver.iter
-        nets = [side["net"], *side["test_nets"]]
-    except (ValueError, KeyError, TypeError) as error:
+        if side["iter"] != solver.iter:
+            logger.warning(f"{path} belongs to iteration {side['iter']}; it is not used.")
+            return
+        states = [side["net"], *side["test_nets"]]
+        for net, state in zip([solver.net, *solver.test_nets], states, strict=False):
+            net.restore(state)
+        losses = [float(loss) for loss in side["losses"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SnapshotError(
-            f"{path}: damaged ({error}). Delete it to resume from the beginning of the data."
+            f"{path}: damaged ({error!r}). Delete it to resume from the beginning of the data."
         ) from error
-    if not matches:
-        logger.warning(f"{path} belongs to iteration {side['iter']}; it is not used.")
-        return
-    for net, state in zip([solver.net, *solver.test_nets], nets, strict=False):
-        net.restore(state)
     solver.losses.clear()
-    solver.losses.extend(side["losses"])
+    solver.losses.extend(losses)

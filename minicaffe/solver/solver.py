@@ -263,7 +263,7 @@ class Solver:
             self.snapshot()
             self._snapshot_failed = None
         except SnapshotError as error:
-            logger.error(f"{error}. Training goes on; the next snapshot is tried when it is due.")
+            logger.error(f"{error} Training goes on; the next snapshot is tried when it is due.")
             self._snapshot_failed = error
 
     def apply_update(self) -> None:
