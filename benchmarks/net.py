@@ -25,9 +25,9 @@ from minicaffe import __version__
 from minicaffe.backends import get_backend
 from minicaffe.backends.onednn.threads import default_threads
 from minicaffe.net import Net
+from minicaffe.net.filter import filter_layers
 from minicaffe.ops.update import Update
 from minicaffe.schema import LayerParameter, NetState, read_net
-from minicaffe.net.filter import filter_layers
 
 ROOT = Path(__file__).parents[1]
 # Prototxt, batch, input shape.
@@ -214,7 +214,9 @@ def compare(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Parse the command line, time, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("nets", nargs="+", choices=NETS)
     parser.add_argument("--mode", choices=("train", "forward"), default="train")
     parser.add_argument("--backend", default="onednn")
