@@ -1,6 +1,7 @@
 """The messages that docs/migrating.md quotes are those that are printed."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +89,7 @@ NETS = {
     ),
     "no database": (data_layer("ilsvrc12_train_lmdb"), TIME),
     "wrong backend": (data_layer("train_lmdb", "LEVELDB"), TIME),
-    "label": (data_layer("wrong_labels_lmdb") + SCORES + LOSS, TIME),
+    "label": (data_layer("wrong_labels_lmdb") + SCORES + LOSS, TRAIN),
     "sizes": (data_layer("mixed_lmdb") + SCORES, TIME),
     "crop": (data_layer(transform="crop_size: 20"), TIME),
     "mean file": (data_layer(transform='mean_file: "grey.binaryproto"'), TIME),
@@ -123,7 +124,7 @@ NETS = {
 SOLVERS = {
     "policy": SOLVER.replace("fixed", "stepp"),
     "solver type": SOLVER + 'type: "Adamm"\n',
-    "test_iter": SOLVER + "test_interval: 1\n",
+    "test_iter": SOLVER.replace("net:", "train_net:") + 'test_net: "net.prototxt"\n',
     "no net": SOLVER.replace('net: "net.prototxt"', ""),
 }
 
@@ -147,10 +148,10 @@ def write_other_solver_files():
 
 
 def assert_quoted(text):
-    """Every line is in the page, in code quotes and with | escaped as tables need it."""
+    """Every line is in the page, up to the list of all known names."""
     page = PAGE.read_text()
-    for line in filter(None, text.splitlines()):
-        assert line.replace("|", "\\|") in page, line
+    for line in filter(None, text.replace(str(Path.cwd()), "/home/me/nets").splitlines()):
+        assert f"`{line.partition(' Known: ')[0]}`" in page, line
 
 
 def errors_of(capsys, argv):
@@ -198,12 +199,12 @@ def test_warning_of_nan(folder, capsys):
 
 
 def test_locked_leveldb(folder, capsys):
-    pytest.importorskip("plyvel")
+    plyvel = pytest.importorskip("plyvel")
     database("train_leveldb", backend="leveldb")
     Path("net.prototxt").write_text(data_layer("train_leveldb", "LEVELDB"))
-    net = caffe.Net("net.prototxt", caffe.TEST)
+    other_program = plyvel.DB("train_leveldb")
     assert_quoted(errors_of(capsys, TIME))
-    net.forward()
+    other_program.close()
 
 
 def test_mean_of_a_transformer():
@@ -217,3 +218,22 @@ def test_missing_file_in_python(folder):
     with pytest.raises(MinicaffeError) as raised:
         caffe.Net("deploy.prototxt", caffe.TEST)
     assert_quoted(str(raised.value))
+
+
+def test_the_permute_layer_of_the_page(folder, monkeypatch):
+    code, net = re.search(
+        r"```python\n(.*?)```\n\n\s*```\n(.*?)```", PAGE.read_text(), re.DOTALL
+    ).groups()
+    Path("permute_layer.py").write_text(textwrap.dedent(code))
+    Path("net.prototxt").write_text(
+        'force_backward: true\n' + INPUT.replace('"data"', '"conv"') + textwrap.dedent(net)
+    )
+    monkeypatch.syspath_prepend(folder)
+    net = caffe.Net("net.prototxt", caffe.TEST)
+    values = np.random.default_rng(0).standard_normal(net.blobs["conv"].data.shape)
+    net.blobs["conv"].data[...] = values
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["perm"].data, net.blobs["conv"].data.transpose(0, 2, 3, 1))
+    net.blobs["perm"].diff[...] = net.blobs["perm"].data
+    net.backward()
+    np.testing.assert_array_equal(net.blobs["conv"].diff, net.blobs["conv"].data)
