@@ -1,0 +1,120 @@
+"""Confusion matrices as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minicaffe.pictures.figure import new_figure
+
+Counts = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float64]
+
+_MOST_LABELLED = 40  # classes whose names have room beside the matrix
+_MOST_COUNTED = 25  # classes whose counts have room in it
+_MOST_CELLS = 300  # along a side
+_LONGEST_NAME = 24
+_BINS = 20
+
+
+def draw_confusion(counts: Counts, names: Sequence[str]) -> Any:
+    """Draw a confusion matrix and the accuracy of the classes.
+
+    Colours say which share of a class (a row) was taken for which. With few classes every cell has
+    its count and every class its bar; with many, there is a histogram of the accuracies.
+
+    Parameters
+    ----------
+    counts : ndarray, shape (classes, classes)
+        Samples of the class of the row that were taken for the class of the column.
+    names : sequence of str
+    """
+    n = len(names)
+    samples = counts.sum(axis=1)
+    shares = counts / np.maximum(samples, 1)[:, None]
+    accuracy = np.where(samples > 0, shares.diagonal(), np.nan)
+    side = min(max(0.45 * n, 4.0), 9.0)
+    figure = new_figure(side + 4.5, side + 1.0)
+    matrix, classes = figure.subplots(1, 2, width_ratios=(side, 2.5))
+    _draw_matrix(figure, matrix, shares, names)
+    if n <= _MOST_COUNTED:
+        _write_counts(matrix, counts, shares)
+    if n <= _MOST_LABELLED:
+        _draw_bars(classes, accuracy, n)
+    else:
+        _draw_histogram(classes, accuracy)
+    correct = np.trace(counts) / max(counts.sum(), 1)
+    figure.suptitle(f"{correct:.2%} of {counts.sum():,} samples right")
+    return figure
+
+
+def _draw_matrix(figure: Any, axis: Any, shares: Shares, names: Sequence[str]) -> None:
+    from matplotlib.colors import PowerNorm
+
+    # Shares of a few per cent matter and are invisible on a linear scale of colours.
+    n = len(names)
+    many = n > _MOST_LABELLED
+    norm = PowerNorm(0.35 if many else 0.6, 0, 1)
+    cells, block = pooled(shares)
+    edges = (-0.5, len(cells) * block - 0.5, len(cells) * block - 0.5, -0.5)
+    image = axis.imshow(cells, cmap="Blues", norm=norm, interpolation="nearest", extent=edges)
+    axis.set_xlim(-0.5, n - 0.5)
+    axis.set_ylim(n - 0.5, -0.5)
+    axis.set_xlabel("taken for")
+    axis.set_ylabel("class")
+    if block > 1:
+        axis.set_title(f"a dot is the largest of {block} x {block} classes", fontsize=9)
+    if many:
+        figure.colorbar(image, ax=axis, shrink=0.6, label="share of the class", format="{x:.0%}")
+        return
+    short = [name if len(name) <= _LONGEST_NAME else f"{name[:21]}..." for name in names]
+    size = 9 if len(names) <= _MOST_COUNTED else 7
+    axis.set_xticks(range(len(names)), short, rotation=90, fontsize=size)
+    axis.set_yticks(range(len(names)), short, fontsize=size)
+
+
+def pooled(shares: Shares) -> tuple[Shares, int]:
+    """Return a matrix of few enough cells to be seen: the largest of blocks, and their side.
+
+    Where a screen has fewer pixels than there are cells, single ones would vanish.
+    """
+    n = len(shares)
+    block = -(-n // _MOST_CELLS)
+    room = -n % block
+    padded = np.pad(shares, ((0, room), (0, room)))
+    side = len(padded) // block
+    return padded.reshape(side, block, side, block).max(axis=(1, 3)), block
+
+
+def _write_counts(axis: Any, counts: Counts, shares: Shares) -> None:
+    size = 9 if len(counts) <= 12 else 6
+    for (i, j), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if shares[i, j] > 0.45 else "black"
+            axis.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=size)
+
+
+def _draw_bars(axis: Any, accuracy: Shares, n: int) -> None:
+    """Draw a bar for each class, at the height of its row."""
+    axis.barh(range(n), np.nan_to_num(accuracy), color="#6baed6", height=0.75)
+    for k, value in enumerate(accuracy):
+        text = "no samples" if np.isnan(value) else f"{value:.1%}"
+        axis.text(0.02, k, text, va="center", fontsize=8 if n <= _MOST_COUNTED else 6)
+    axis.set_ylim(n - 0.5, -0.5)
+    axis.set_xlim(0, 1)
+    axis.set_yticks([])
+    axis.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
+    axis.set_xlabel("accuracy of the class")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_histogram(axis: Any, accuracy: Shares) -> None:
+    axis.hist(accuracy[np.isfinite(accuracy)], bins=_BINS, range=(0, 1), color="#6baed6")
+    axis.set_xlim(0, 1)
+    axis.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
+    axis.set_xlabel("accuracy of a class")
+    axis.set_ylabel("number of classes")
+    axis.spines[["top", "right"]].set_visible(False)
