@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 # Prototxt, batch, input shape.
 NETS: dict[str, tuple[str, int, tuple[int, ...]]] = {
     "lenet": ("lenet/lenet_train_test.prototxt", 64, (1, 28, 28)),
-    "cifar10_full": ("cifar10_full/cifar10_full_train_test.prototxt", 100, (3, 32, 32)),
+    "cifar10_full": ("cifar10_full/train_val.prototxt", 100, (3, 32, 32)),
     "alexnet": ("alexnet/train_val.prototxt", 16, (3, 227, 227)),
     "googlenet": ("googlenet/train_val.prototxt", 16, (3, 224, 224)),
     "vgg16": ("vgg16/train_val.prototxt", 4, (3, 224, 224)),

@@ -25,7 +25,7 @@ def find_pairs(steps: Sequence[Step]) -> list[Pair]:
     """Return the pairs of a layer and the next one in place on its only output."""
     pairs = []
     for i, step in enumerate(steps):
-        if len(step.top) != 1 or step.top[0] in step.bottom:
+        if len(step.top) != 1:
             continue
         blob = step.top[0]
         users = [j for j in range(i + 1, len(steps)) if blob in steps[j].bottom]

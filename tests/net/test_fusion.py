@@ -63,6 +63,15 @@ def test_others_stay_apart(what, text):
     assert pairs(text) == [], what
 
 
+def test_a_chain_in_place_joins_where_it_can():
+    """BatchNorm, Scale and ReLU in place: Scale and ReLU run as one."""
+    chain = "".join(
+        f'layer {{ name: "{kind}" type: "{kind}" bottom: "conv" top: "conv" }}\n'
+        for kind in ("BatchNorm", "Scale", "ReLU")
+    )
+    assert pairs(CONV + chain) == [("Scale", "ReLU")]
+
+
 def test_a_whole_pass_fuses_and_parts_show_what_caffe_shows(net):
     net.forward()
     assert absorbed(net) == ["relu", "relu2"]
