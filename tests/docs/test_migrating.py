@@ -20,7 +20,9 @@ SCORES = (
     'layer { name: "scores" type: "InnerProduct" bottom: "data" top: "scores"\n'
     '  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }\n'
 )
-LOSS = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "scores" bottom: "label" top: "loss" }\n'
+LOSS = (
+    'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "scores" bottom: "label" top: "loss" }\n'
+)
 LABEL = 'layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 2 } } }\n'
 SOLVER = 'net: "net.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 3 snapshot_prefix: "net"\n'
 
@@ -62,7 +64,9 @@ NETS = {
     ),
     "number of bottoms": (layer('name: "loss" type: "SoftmaxWithLoss" bottom: "data"'), TIME),
     "zero kernel": (
-        layer('name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 4 }'),
+        layer(
+            'name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 4 }'
+        ),
         TIME,
     ),
     "group": (
@@ -80,7 +84,9 @@ NETS = {
         TIME,
     ),
     "eltwise shapes": (
-        INPUT + SCORES + 'layer { name: "sum" type: "Eltwise" bottom: "data" bottom: "scores" top: "sum" }',
+        INPUT
+        + SCORES
+        + 'layer { name: "sum" type: "Eltwise" bottom: "data" bottom: "scores" top: "sum" }',
         TIME,
     ),
     "number of labels": (
@@ -139,7 +145,9 @@ def folder(tmp_path, monkeypatch):
 def write_other_solver_files():
     """Write other.caffemodel and other.solverstate, of a solver with a longer history."""
     Path("other_net.prototxt").write_text(INPUT + SCORES + LABEL + LOSS)
-    Path("other.prototxt").write_text(SOLVER.replace("net.prototxt", "other_net.prototxt") + 'type: "Adam"')
+    Path("other.prototxt").write_text(
+        SOLVER.replace("net.prototxt", "other_net.prototxt") + 'type: "Adam"'
+    )
     solver = caffe.get_solver("other.prototxt")
     solver.step(1)
     solver.snapshot()
@@ -226,14 +234,16 @@ def test_the_permute_layer_of_the_page(folder, monkeypatch):
     ).groups()
     Path("permute_layer.py").write_text(textwrap.dedent(code))
     Path("net.prototxt").write_text(
-        'force_backward: true\n' + INPUT.replace('"data"', '"conv"') + textwrap.dedent(net)
+        "force_backward: true\n" + INPUT.replace('"data"', '"conv"') + textwrap.dedent(net)
     )
     monkeypatch.syspath_prepend(folder)
     net = caffe.Net("net.prototxt", caffe.TEST)
     values = np.random.default_rng(0).standard_normal(net.blobs["conv"].data.shape)
     net.blobs["conv"].data[...] = values
     net.forward()
-    np.testing.assert_array_equal(net.blobs["perm"].data, net.blobs["conv"].data.transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(
+        net.blobs["perm"].data, net.blobs["conv"].data.transpose(0, 2, 3, 1)
+    )
     net.blobs["perm"].diff[...] = net.blobs["perm"].data
     net.backward()
     np.testing.assert_array_equal(net.blobs["conv"].diff, net.blobs["conv"].data)

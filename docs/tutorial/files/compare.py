@@ -66,9 +66,11 @@ def train(name, settings, n):
 
 
 what, iterations = sys.argv[1], int(sys.argv[2])
-runs = policies(iterations) if what == "policies" else {
-    name: {"type": name, **extra} for name, extra in solvers().items()
-}
+runs = (
+    policies(iterations)
+    if what == "policies"
+    else {name: {"type": name, **extra} for name, extra in solvers().items()}
+)
 print(f"{what:10}{'test loss':>11}{'accuracy':>10}")
 for name, settings in runs.items():
     loss, accuracy = train(name, settings, iterations)
