@@ -1,0 +1,1 @@
+"""Measurements of speed, with a peer where there is one."""

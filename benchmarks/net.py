@@ -2,9 +2,9 @@
 
     python -m benchmarks.net lenet alexnet --peer-python ../torch/bin/python --json result.json
 
-The peer's environment needs PyTorch only (``pip install torch==2.13.0``). Medians and their ratio are
-printed, and written as JSON with the machine and the versions. Without --peer-python only minicaffe
-is timed.
+The peer's environment needs PyTorch only (``pip install torch==2.13.0``). Medians and their ratio
+are printed, and written as JSON with the machine and the versions. Without --peer-python only
+minicaffe is timed.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from minicaffe import __version__
 from minicaffe.backends import get_backend
 from minicaffe.backends.onednn.threads import default_threads
 from minicaffe.net import Net
+from minicaffe.net.filter import filter_layers
 from minicaffe.ops.update import Update
 from minicaffe.schema import LayerParameter, NetState, read_net
-from minicaffe.net.filter import filter_layers
 
 ROOT = Path(__file__).parents[1]
 # Prototxt, batch, input shape.
 NETS: dict[str, tuple[str, int, tuple[int, ...]]] = {
     "lenet": ("lenet/lenet_train_test.prototxt", 64, (1, 28, 28)),
-    "cifar10_full": ("cifar10_full/cifar10_full_train_test.prototxt", 100, (3, 32, 32)),
+    "cifar10_full": ("cifar10_full/train_val.prototxt", 100, (3, 32, 32)),
     "alexnet": ("alexnet/train_val.prototxt", 16, (3, 227, 227)),
     "googlenet": ("googlenet/train_val.prototxt", 16, (3, 224, 224)),
     "vgg16": ("vgg16/train_val.prototxt", 4, (3, 224, 224)),
@@ -117,9 +117,8 @@ class Peer:
         self.version = self._ask(message)["version"]
 
     def _ask(self, message: dict[str, Any]) -> Any:
-        assert self.process.stdin and self.process.stdout
         print(json.dumps(message), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())
+        return json.loads(self.process.stdout.readline())  # type: ignore[union-attr]
 
     def run(self, n: int) -> list[float]:
         """Return the seconds that each of n iterations took."""

@@ -21,9 +21,12 @@ class Graph(nn.Module):
     def __init__(self, layers):
         super().__init__()
         self.layers = layers
-        self.parts = nn.ModuleDict({str(i): m for i, l in enumerate(layers) if (m := module(l))})
+        self.parts = nn.ModuleDict(
+            {str(i): m for i, part in enumerate(layers) if (m := module(part))}
+        )
 
     def forward(self, blobs):
+        """Return the loss, or the last output where there is none."""
         loss = None
         for i, layer in enumerate(self.layers):
             xs = [blobs[name] for name in layer["bottoms"]]
@@ -67,6 +70,8 @@ FUNCTIONS = {
 
 
 class Peer:
+    """A net, its input and its optimizer."""
+
     def __init__(self, message):
         torch.set_num_threads(message["threads"])
         self.trains = message["mode"] == "train"
@@ -78,6 +83,7 @@ class Peer:
         )
 
     def step(self):
+        """Make one iteration."""
         if not self.trains:
             with torch.inference_mode():
                 self.net(dict(self.inputs))
@@ -87,6 +93,7 @@ class Peer:
         self.optimizer.step()
 
     def run(self, n):
+        """Return the seconds that each of n iterations took."""
         seconds = []
         for _ in range(n):
             start = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ def write_atomically(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    _remove_leftovers(path)
     try:
         with temporary.open("wb") as file:
             yield file
@@ -40,6 +42,25 @@ def write_atomically(path: str | Path) -> Iterator[BinaryIO]:
         with suppress(OSError):
             temporary.unlink()
     _sync_folder(path.parent)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed have left of earlier attempts at `path`."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        owner = leftover.name.rpartition(".")[2]
+        if owner.isdigit() and not _is_running(int(owner)):
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it runs, and belongs to somebody else
+        return True
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

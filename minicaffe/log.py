@@ -54,8 +54,12 @@ class GlogFormatter(logging.Formatter):
 def min_level_from_environment() -> int:
     """Return the logging level that GLOG_minloglevel asks for (default: INFO)."""
     text = os.environ.get("GLOG_minloglevel", "0")
-    number = int(text) if text.isdigit() else 0
-    return LEVELS[min(number, len(LEVELS) - 1)]
+    return level_of(int(text) if text.isdigit() else 0)
+
+
+def level_of(number: int) -> int:
+    """Return the logging level of one of glog's numbers, 0 (info) to 3 (fatal)."""
+    return LEVELS[max(0, min(number, len(LEVELS) - 1))]
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
@@ -68,6 +72,13 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
     @stream.setter
     def stream(self, value: object) -> None:
         pass
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Fall silent if the log's reader (``2>&1 | head``) went away: training is worth more."""
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            logger.removeHandler(self)
+        else:
+            super().handleError(record)
 
 
 def to_stderr(level: int | None = None) -> None:
@@ -111,6 +122,13 @@ def to_directory(directory: str | Path, program: str = "minicaffe") -> Path:
     except OSError:
         logger.debug("no link %s: this file system has none", link)
     return folder / name
+
+
+def close_files() -> None:
+    """End the files that `to_directory` began."""
+    for handler in [h for h in logger.handlers if isinstance(h, logging.FileHandler)]:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def _user() -> str:

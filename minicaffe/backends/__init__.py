@@ -6,9 +6,13 @@ imported when it is asked for, because loading its library takes time and may fa
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from minicaffe.errors import BackendUnavailable, nearest
 from minicaffe.log import logger
-from minicaffe.ops.backend import Backend
+
+if TYPE_CHECKING:
+    from minicaffe.ops.backend import Backend
 
 __all__ = ["BACKENDS", "get_backend"]
 
@@ -47,4 +51,4 @@ def get_backend(name: str = AUTO, *, strict: bool = False, threads: int | None =
             logger.info(f"Using the slower reference backend: {error}")
     from minicaffe.backends.reference import ReferenceBackend
 
-    return ReferenceBackend(strict=strict)
+    return ReferenceBackend(strict=strict, threads=threads)

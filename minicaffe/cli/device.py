@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicaffe.backends import BACKENDS, get_backend
 from minicaffe.errors import BackendUnavailable
 from minicaffe.log import logger
-from minicaffe.ops.backend import Backend
+
+if TYPE_CHECKING:
+    from minicaffe.ops.backend import Backend  # needs numpy, and --help must not
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

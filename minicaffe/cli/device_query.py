@@ -22,10 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    logger.info(f"CPU: {_processor()}, {len(os.sched_getaffinity(0))} cores")
+    logger.info(f"CPU: {_processor()}, {_cores()} cores")
     logger.info(f"Backends: {', '.join(BACKENDS)}")
     logger.info("No GPU backend is part of this version.")
     return 0
+
+
+def _cores() -> int:
+    """Return how many cores this process may use; all of them where the system does not say."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minicaffe import __version__, log
-from minicaffe.cli import gflags
-from minicaffe.errors import MinicaffeError, nearest
+from minicaffe.cli.gflags import FlagParser
+from minicaffe.errors import MinicaffeError, UsageError, nearest
 
 COMMANDS = {
     "train": "train or fine-tune a net as a solver prototxt says",
@@ -52,6 +52,8 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if len(words) == 2 and words[0] == "help" and words[1] in COMMANDS:
+        words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "-help", "help", "--helpshort", "-helpshort"):
         print(_overview())
         return 0 if words else 2
@@ -59,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"minicaffe {__version__}")
         return 0
     # gflags lets flags stand before the command: caffe --solver=x train
-    at = next((i for i, word in enumerate(words) if word in COMMANDS), 0)
+    flags_first = words[0].startswith("-")
+    at = next((i for i, word in enumerate(words) if flags_first and word in COMMANDS), 0)
     command = words.pop(at)
     if command not in COMMANDS:
         print(f"minicaffe: no command {command}. {nearest(command, COMMANDS)}", file=sys.stderr)
@@ -71,7 +74,7 @@ def run_command(command: str, argv: Sequence[str]) -> int:
     """Run one command with its arguments and return the exit code."""
     module = importlib.import_module(f"minicaffe.cli.{command}")
     text, _, example = (module.__doc__ or "").partition("\nExample")
-    parser = argparse.ArgumentParser(
+    parser = FlagParser(
         prog=f"minicaffe {command}",
         description=text.strip(),
         epilog=f"Example{example}".rstrip() if example else None,
@@ -83,11 +86,14 @@ def run_command(command: str, argv: Sequence[str]) -> int:
     log.to_stderr()
     debug = False
     try:
-        args = parser.parse_args(gflags.expand(argv, parser))
+        args = parser.parse(argv)
         debug = args.debug
-        if args.log_dir:
-            log.to_directory(args.log_dir, f"minicaffe-{command}")
+        _start_log(args, command)
         return int(module.run(args))
+    except UsageError as error:
+        print(f"minicaffe {command}: {error}", file=sys.stderr)
+        print(f"'minicaffe {command} --help' shows the flags.", file=sys.stderr)
+        return error.exit_code
     except MinicaffeError as error:
         if debug:
             traceback.print_exc()
@@ -101,6 +107,21 @@ def run_command(command: str, argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         log.logger.error("stopped by Ctrl-C")
         return 130
+    finally:
+        log.close_files()
+
+
+def _start_log(args: argparse.Namespace, command: str) -> None:
+    if args.minloglevel is not None:
+        log.to_stderr(log.level_of(args.minloglevel))
+    if args.log_dir:
+        try:
+            log.to_directory(args.log_dir, f"minicaffe-{command}")
+        except OSError as error:
+            raise UsageError(
+                f"--log_dir={args.log_dir}: cannot be written: {error.strerror}. Give a folder "
+                "that can."
+            ) from error
 
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,8 +129,18 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--log_dir",
         default=os.environ.get("GLOG_log_dir", ""),
+        metavar="FOLDER",
         help="write the log to a file in this folder as well",
     )
+    group.add_argument(
+        "--minloglevel",
+        type=int,
+        metavar="N",
+        help="show lines from this severity on: 0 info, 1 warning, 2 error",
+    )
+    # glog's flags in old scripts: the log goes to stderr anyway.
+    for name in ("--logtostderr", "--alsologtostderr"):
+        group.add_argument(name, action="store_true", help=argparse.SUPPRESS)
     group.add_argument("--debug", action="store_true", help="show a traceback with an error")
     group.add_argument("--version", action="version", version=f"minicaffe {__version__}")
 

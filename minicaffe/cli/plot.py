@@ -64,8 +64,8 @@ def _rates(paths: list[str]) -> Panel:
     params = [read_prototxt(path, SolverParameter).message for path in paths]
     problems = Problems(SolverError)
     for path, param in zip(paths, params, strict=True):
-        for problem in lr_policy.problems(param):
-            problems.add(f"{path}: {problem}")
+        for _, message in lr_policy.problems(param):
+            problems.add(f"{path}: {message}")
         if param.max_iter < 1:
             problems.add(f"{path}: max_iter must be at least 1, it is {param.max_iter}")
     problems.raise_if_any()

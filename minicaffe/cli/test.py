@@ -47,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if not args.model:
-        raise UsageError("test needs a net: --model=FILE")
+        raise UsageError("a net is needed: --model=FILE")
     if not args.weights:
-        raise UsageError("test needs weights to score: --weights=FILE")
+        raise UsageError("weights to score are needed: --weights=FILE")
     if args.iterations < 1:
         raise UsageError(f"--iterations={args.iterations}: must be at least 1")
     if args.labels and not args.confusion:

@@ -23,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--iterations", type=int, default=50, help="number of passes to average (%(default)s)"
     )
     parser.add_argument(
-        "--phase", choices=("TRAIN", "TEST"), default="TRAIN", help="phase (%(default)s)"
+        "--phase",
+        type=str.upper,
+        choices=("TRAIN", "TEST"),
+        default="TRAIN",
+        help="phase (%(default)s)",
     )
     add_state_arguments(parser)
     device.add_arguments(parser)
@@ -32,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if not args.model:
-        raise UsageError("time needs a net: --model=FILE")
+        raise UsageError("a net is needed: --model=FILE")
     if args.iterations < 1:
         raise UsageError(f"--iterations={args.iterations}: must be at least 1")
     from minicaffe.net import Net
@@ -84,7 +88,7 @@ class _Benchmark:
         for index, step in order if forward else reversed(order):
             start = time.perf_counter()
             if forward:
-                step.forward()
+                self.net.forward(index, index)
             else:
                 step.backward()
             self.net.backend.synchronize()

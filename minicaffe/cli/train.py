@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     if not args.solver:
-        raise UsageError("train needs a solver: --solver=FILE")
+        raise UsageError("a solver is needed: --solver=FILE")
     if args.snapshot and args.weights:
         raise UsageError(
             "--snapshot resumes training, --weights starts from trained weights; give one of them"
@@ -86,6 +86,5 @@ def run(args: argparse.Namespace) -> int:
             solver.solve()
     finally:
         solver.close()
-    if not solver.stopped_early:
-        logger.info("Optimization Done.")
+    logger.info("Optimization Done.")
     return 0

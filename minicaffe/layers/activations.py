@@ -125,6 +125,10 @@ class ReLU(ActivationLayer):
 
     param_field = "relu_param"
 
+    def idempotent_op(self) -> Activation | None:
+        """Return the op, unless it scales what is negative."""
+        return None if self.settings.negative_slope else self.op()
+
     def op(self) -> Activation:
         """Return the op."""
         return Activation("relu", alpha=self.settings.negative_slope)

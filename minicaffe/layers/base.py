@@ -118,6 +118,17 @@ class Layer:
         """
         self.require(not any(propagate_down), f"layers of type {self.type} have no gradient")
 
+    def idempotent_op(self) -> Op | None:
+        """Return what this layer does, if that is one op which a second time changes nothing.
+
+        The net may have the kernel of the layer before apply it; see `minicaffe.net.fusion`.
+        """
+        return None
+
+    def absorb(self, op: Op | None) -> bool:
+        """Have the kernel apply `op` to the top as well, None: no longer; say if it can."""
+        return False
+
     def state(self) -> State:
         """Return what a resumed run needs to go on as if never interrupted (JSON types only)."""
         return {name: [stream.seed, stream.step] for name, stream in self._streams.items()}

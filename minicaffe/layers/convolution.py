@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.layers.window import Window
-from minicaffe.ops.backend import Shape, Tensor
+from minicaffe.ops.backend import Op, Shape, Tensor
 from minicaffe.ops.conv import Conv
 
 
@@ -95,6 +95,10 @@ class Convolution(Layer):
         )
         x, y = self._images(bottom[0].data), self._images(top[0].data)
         self.kernel = self.plan(op, x, w, y, *bias)
+
+    def absorb(self, op: Op | None) -> bool:
+        """Have the kernel apply `op` to the top as well, if the backend can."""
+        return self.context.backend.absorb(self.kernel, op)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops."""

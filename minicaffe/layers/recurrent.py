@@ -1,4 +1,7 @@
-"""What the recurrent layers share: streams of sequences, and states that outlive a batch."""
+"""What the recurrent layers share: streams of sequences, and states that outlive a batch.
+
+Longer than a layer should be, because it is nearly all of two.
+"""
 
 from __future__ import annotations
 
@@ -39,17 +42,13 @@ class Recurrent(Layer):
         proto = self.settings
         self.require(proto.num_output > 0, "num_output is missing or 0; it must be at least 1")
         n = len(self.states) if proto.expose_hidden else 0
-        names = ", ".join(self.states[:n])
+        given = f"with expose_hidden: {str(bool(n)).lower()}"
+        names = f", then {', '.join(self.states)}" if n else ""
         self.require(
             len(bottom) in (2 + n, 3 + n),
-            f"{len(bottom)} bottoms; with expose_hidden: {str(bool(n)).lower()} they are x, cont, "
-            f"optionally x_static{', then ' + names + ' before the first step' if n else ''}",
+            f"{len(bottom)} bottoms; {given} they are x, cont, optionally x_static{names}",
         )
-        self.require(
-            len(top) == 1 + n,
-            f"{len(top)} tops; with expose_hidden: {str(bool(n)).lower()} there must be {1 + n}: y"
-            f"{', then ' + names + ' after the last step' if n else ''}",
-        )
+        self.require(len(top) == 1 + n, f"{len(top)} tops; {given} there must be {1 + n}: y{names}")
         self.static = 2 if len(bottom) == 3 + n else None
         self.exposed = range(len(bottom) - n, len(bottom))
         self.own_states = [Blob(self.context.backend, name) for name in self.states[n:]]
@@ -104,9 +103,9 @@ class Recurrent(Layer):
         top[0].reshape((steps, streams, size))
         for blob in top[1:]:
             blob.reshape((1, streams, size))
-        if any(state.shape != (1, streams, size) for state in self.own_states):
+        if any(state.shape != (streams, size) for state in self.own_states):
             for state in self.own_states:
-                state.reshape((1, streams, size))
+                state.reshape((streams, size))
             self.reset()
         tensors = (bottom[0].data, bottom[1].data, top[0].data, *(b.data for b in self.blobs))
         self.kernel: Any = self.plan(self.op(), *tensors)
@@ -133,17 +132,13 @@ class Recurrent(Layer):
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the bottoms' diffs, add to the parameters'."""
         self.require(not propagate_down[1], "cont has no gradient; set propagate_down: false")
-
-        def wanted(k: int) -> Tensor | None:
-            return bottom[k].diff if propagate_down[k] else None
-
+        down = _wanted(bottom, propagate_down)
         none = [None] * len(self.states)
-        params = zip(self.blobs, self.param_needs_diff, strict=True)
         gradients = RecurrentInputs(
-            x=wanted(0),
-            static=None if self.static is None else wanted(self.static),
-            start=[wanted(k) for k in self.exposed] or none,
-            params=[blob.diff if needed else None for blob, needed in params],
+            x=down[0],
+            static=None if self.static is None else down[self.static],
+            start=[down[k] for k in self.exposed] or none,
+            params=_wanted(self.blobs, self.param_needs_diff),
         )
         dend = [blob.diff for blob in top[1:]] or none
         self.kernel.backward(self._inputs(bottom), top[0].diff, dend, gradients)
@@ -157,3 +152,7 @@ class Recurrent(Layer):
         for blob, values in zip(self.own_states, state["states"], strict=True):
             if np.shape(values) == blob.shape:
                 blob.data.set(values)
+
+
+def _wanted(blobs: Blobs, needed: Sequence[bool]) -> list[Tensor | None]:
+    return [blob.diff if need else None for blob, need in zip(blobs, needed, strict=True)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.lined_up import LinedUpLayer
 from minicaffe.layers.registry import register
-from minicaffe.ops.backend import Tensor
+from minicaffe.ops.backend import Op, Tensor
 from minicaffe.ops.scale import Scale as ScaleOp
 from minicaffe.schema import FillerParameter
 
@@ -50,6 +50,10 @@ class Scale(LinedUpLayer):
         op = ScaleOp(axis, bias=b is not None)
         biases = () if b is None else (b,)
         self.kernel = self.plan(op, bottom[0].data, s.data, top[0].data, *biases)
+
+    def absorb(self, op: Op | None) -> bool:
+        """Have the kernel apply `op` to the top as well, if the backend can."""
+        return self.context.backend.absorb(self.kernel, op)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""

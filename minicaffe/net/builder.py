@@ -21,7 +21,7 @@ from minicaffe.net.gradients import plan_gradients
 from minicaffe.net.parameters import Parameter, share_parameters
 from minicaffe.net.splits import insert_splits
 from minicaffe.net.wiring import Wire, Wiring, wire
-from minicaffe.ops.backend import Backend, Shape
+from minicaffe.ops.backend import Backend, Op, Shape
 from minicaffe.schema import TRAIN, NetSource, format_prototxt
 
 BYTES_PER_VALUE = 4
@@ -40,6 +40,8 @@ class Step:
         Whether the backward pass calls this layer.
     propagate_down : list of bool
         Whether each bottom gets a gradient.
+    is_absorbed : bool
+        Whether the step before does this one's forward pass; see `minicaffe.net.fusion`.
     """
 
     def __init__(
@@ -49,11 +51,23 @@ class Step:
         self.loss_weights = loss_weights
         self.needs_backward = False
         self.propagate_down = [False] * len(bottom)
+        self.is_absorbed = False
         self._shapes: list[Shape] = []
+        self._then: Op | None = None
+
+    def follow_with(self, op: Op | None) -> bool:
+        """Apply `op` to the top as well in each forward pass, None: no longer; say if it will be.
+
+        The choice outlives a reshape, which plans a new kernel.
+        """
+        self._then = op if self.layer.absorb(op) else None
+        return self._then is not None
 
     def reshape(self) -> None:
         """Have the layer shape its tops and plan; write the loss weights where it reads them."""
         self.layer.reshape(self.bottom, self.top)
+        if self._then is not None:
+            self.layer.absorb(self._then)
         self._shapes = [blob.shape for blob in self.bottom]
         for blob, weight in zip(self.top, self.loss_weights, strict=True):
             if weight:
@@ -63,7 +77,8 @@ class Step:
         """Run the layer, after reshaping it if a bottom changed its shape."""
         if [blob.shape for blob in self.bottom] != self._shapes:
             self.reshape()
-        self.layer.forward(self.bottom, self.top)
+        if not self.is_absorbed:
+            self.layer.forward(self.bottom, self.top)
 
     def backward(self) -> None:
         """Run the layer backward, if anybody wants that."""
@@ -102,12 +117,17 @@ def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
         Every independent problem, a line each, with file, line and layer.
     """
     nodes = filter_layers(source, state)
+    if not nodes:
+        raise NetError(
+            f"{source.where()}: no layer is left in phase {_phase_name(state)} "
+            f"({len(source.param.layer)} in the file). Look at the include and exclude rules."
+        )
     param = type(source.param)()
     param.CopyFrom(source.param)
     param.state.CopyFrom(state)
     del param.layer[:]
     param.layer.extend(node.param for node in nodes)
-    logger.info(f"Initializing net from parameters: \n{format_prototxt(param)}")
+    logger.info(f"Initializing net from parameters: \n{format_prototxt(param).rstrip()}")
     wiring = wire(insert_splits(nodes), source)
     steps, blobs = _Maker(source, wiring, state, backend, seed).run()
     layers = [step.layer for step in steps]
@@ -120,6 +140,10 @@ def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
         logger.info(f"This network produces output {name}")
     logger.info("Network initialization done.")
     return Parts(param, wiring, steps, blobs, parameters)
+
+
+def _phase_name(state: Any) -> str:
+    return "TRAIN" if state.phase == TRAIN else "TEST"
 
 
 class _Maker:

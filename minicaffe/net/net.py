@@ -16,6 +16,7 @@ from minicaffe.layers import Layer
 from minicaffe.layers.base import State
 from minicaffe.log import logger
 from minicaffe.net.builder import Step, build
+from minicaffe.net.fusion import Fusion
 from minicaffe.net.parameters import Parameter
 from minicaffe.ops.backend import Backend, Tensor
 from minicaffe.schema import NetSource, NetState, read_net
@@ -77,6 +78,7 @@ class Net:
             blob for step in self.steps if step.layer.type == "Input" for blob in step.top
         ]
         self.debug_info = bool(self.param.debug_info)
+        self._fusion = Fusion(self.steps)
         self.before_forward: list[Hook] = []
         self.after_forward: list[Hook] = []
         self.before_backward: list[Hook] = []
@@ -114,6 +116,8 @@ class Net:
             If a label is not a class; the message names the layer and, if known, the record.
         """
         last = len(self.steps) - 1 if end is None else end
+        is_watched = bool(self.debug_info or self.before_forward or self.after_forward)
+        self._fusion.prepare(start, last, is_watched)
         for index, step in enumerate(self.steps[start : last + 1], start):
             _call(self.before_forward, index)
             try:

@@ -116,6 +116,16 @@ class Backend(Protocol):
         """
         ...
 
+    def absorb(self, kernel: Kernel, op: Op | None) -> bool:
+        """Have `kernel` apply `op` to its output in the same pass, None: no longer.
+
+        Returns
+        -------
+        bool
+            Whether `op` will be applied; False where that brings nothing, or for None.
+        """
+        ...
+
     def synchronize(self) -> None:
         """Wait until everything asked for has been computed."""
         ...

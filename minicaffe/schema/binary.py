@@ -33,6 +33,8 @@ M = TypeVar("M", bound=Message)
 LayerArrays = tuple[int, Sequence[npt.ArrayLike], Sequence[npt.ArrayLike] | None]
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# Its first field, iter, is a number; that of a net is text.
+_SOLVER_STATE_BEGINS = b"\x08"
 _LIMIT_BYTES = 2**31 - 1
 _LAYER, _HISTORY, _BLOBS = 100, 3, 7
 
@@ -116,9 +118,20 @@ def _decode(
         return message_class.FromString(data)
     except DecodeError:
         raise error(
-            f"{path}: {size:,} bytes that are not a whole {message_class.DESCRIPTOR.name}; "
+            f"{path}: {size:,} bytes that are not a whole {_file_kind(message_class)}; "
             "probably the download or copy was cut off. Compare its size with the original's"
         ) from None
+
+
+def _file_kind(message_class: type[Message]) -> str:
+    """Return what users call a file of such messages."""
+    name = message_class.DESCRIPTOR.name
+    kinds = {
+        NetWeights.DESCRIPTOR.name: ".caffemodel",
+        SolverStateWeights.DESCRIPTOR.name: ".solverstate",
+        BlobWeights.DESCRIPTOR.name: ".binaryproto",
+    }
+    return kinds.get(name, name)
 
 
 def read_net_weights(path: str | Path) -> list[LayerBlobs]:
@@ -139,6 +152,11 @@ def read_net_weights(path: str | Path) -> list[LayerBlobs]:
 
         return hdf5.read_net_weights(path)
     data = read_file(path, SnapshotError)
+    if data.startswith(_SOLVER_STATE_BEGINS):
+        raise SnapshotError(
+            f"{path}: a solver state, which holds no weights; the .caffemodel beside it does. "
+            "To resume training, give the solver state as --snapshot"
+        )
     net = _decode(data, NetWeights, path, SnapshotError)
     del data  # halves the memory that the largest nets need
     layers = [LayerBlobs(x.name, x.type, _arrays(x.blobs, x.name, path)) for x in net.layer]

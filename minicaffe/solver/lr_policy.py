@@ -17,12 +17,19 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from minicaffe.errors import nearest
 
 Policy = Callable[[Any, int], float]
+
+
+def _sigmoid(x: float) -> float:
+    """Return 1 / (1 + exp(-x)) without ever taking the exponential of a large number."""
+    small = math.exp(-abs(x))
+    return 1 / (1 + small) if x >= 0 else small / (1 + small)
+
 
 POLICIES: dict[str, Policy] = {
     "fixed": lambda p, i: p.base_lr,
@@ -32,7 +39,7 @@ POLICIES: dict[str, Policy] = {
     "multistep": lambda p, i: p.base_lr * p.gamma ** steps_reached(p, i),
     # The last forward pass of a run asks for the rate at max_iter; beyond it the rate stays 0.
     "poly": lambda p, i: p.base_lr * max(0.0, 1 - i / p.max_iter) ** p.power,
-    "sigmoid": lambda p, i: p.base_lr / (1 + math.exp(-p.gamma * (i - p.stepsize))),
+    "sigmoid": lambda p, i: p.base_lr * _sigmoid(p.gamma * (i - p.stepsize)),
 }
 # What each policy reads beside base_lr, and must therefore be in the solver.
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -58,21 +65,34 @@ def steps_reached(param: Any, iteration: int) -> int:
     return bisect_right(list(param.stepvalue), iteration)
 
 
-def problems(param: Any) -> list[str]:
-    """Return what is wrong with a SolverParameter's rate, empty if nothing."""
+def current_step(param: Any, iteration: int) -> int:
+    """Return how often the rate has been lowered before an iteration, as a .solverstate counts."""
+    last = max(0, iteration - 1)
+    if param.lr_policy == "multistep":
+        return steps_reached(param, last)
+    return last // int(param.stepsize) if param.lr_policy == "step" else 0
+
+
+def problems(param: Any) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a SolverParameter's rate: the field at fault and a message."""
     policy = param.lr_policy
     if not param.HasField("base_lr"):
-        return ["base_lr is missing; it is the learning rate to begin with"]
+        yield "", "base_lr is missing; it is the learning rate to begin with"
     if policy not in POLICIES:
         what = f'lr_policy: "{policy}" is unknown' if policy else "lr_policy is missing"
-        return [f"{what}. {nearest(policy, POLICIES)}"]
-    missing = [field for field in NEEDS.get(policy, ()) if not _is_given(param, field)]
-    found = [f'lr_policy: "{policy}" needs {field}, which is missing' for field in missing]
-    if policy == "step" and not missing and param.stepsize < 1:
-        found.append(f"stepsize must be at least 1, it is {param.stepsize}")
+        yield "lr_policy", f"{what}. {nearest(policy, POLICIES)}"
+    for field in NEEDS.get(policy, ()):
+        if not _is_given(param, field):
+            yield "lr_policy", f'lr_policy: "{policy}" needs {field}, which is missing'
+    if policy == "step" and param.HasField("stepsize") and param.stepsize < 1:
+        yield "stepsize", f"stepsize must be at least 1, it is {param.stepsize}"
+    if policy == "poly" and param.HasField("max_iter") and param.max_iter < 1:
+        yield (
+            "max_iter",
+            f'lr_policy: "poly" needs a max_iter of at least 1, it is {param.max_iter}',
+        )
     if list(param.stepvalue) != sorted(param.stepvalue):
-        found.append(f"stepvalues must ascend; they are {list(param.stepvalue)}")
-    return found
+        yield "stepvalue", f"stepvalues must ascend; they are {list(param.stepvalue)}"
 
 
 def _is_given(param: Any, field: str) -> bool:

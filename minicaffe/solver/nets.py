@@ -36,7 +36,7 @@ def train_net_source(solver: SolverSource) -> Source:
     else:
         kind = "net" if field == "net" else "train_net"
         logger.info(f"Creating training net from {kind} file: {getattr(param, field)}")
-        source = _read(solver, getattr(param, field))
+        source = _read(solver, field)
     state = NetState(phase="TRAIN")
     state.MergeFrom(source.param.state)
     state.MergeFrom(param.train_state)
@@ -68,7 +68,7 @@ def test_net_sources(solver: SolverSource) -> Iterator[Source]:
         is_file = isinstance(value, str)
         what = f"{field} file: {value}" if is_file else field
         logger.info(f"Creating test net (#{index}) specified by {what}")
-        source = _read(solver, value) if is_file else solver.inline_net(field, k or 0)
+        source = _read(solver, field, k) if is_file else solver.inline_net(field, k or 0)
         state = NetState(phase="TEST")
         state.MergeFrom(source.param.state)
         if len(param.test_state):
@@ -91,6 +91,11 @@ def _check_counts(solver: SolverSource, has_own: bool) -> int:
             f"{solver.path}: test_state is given {len(param.test_state)} times for {n_iter} test "
             "nets; give it once for each, or not at all"
         )
+    for k, batches in enumerate(param.test_iter):
+        if batches < 1:
+            raise SolverError(
+                f"{solver.where('test_iter', k)}: test_iter: {batches}; it must be at least 1"
+            )
     if n_iter and param.test_interval < 1:
         raise SolverError(
             f"{solver.path}: test_iter is given, so test_interval must be at least 1; it says "
@@ -99,10 +104,17 @@ def _check_counts(solver: SolverSource, has_own: bool) -> int:
     return n_iter - n_extra
 
 
-def _read(solver: SolverSource, path: str) -> NetSource:
+def _read(solver: SolverSource, field: str, k: int | None = None) -> NetSource:
     """Read a net whose path is relative to the working directory, or else to the solver file."""
+    path = getattr(solver.param, field) if k is None else getattr(solver.param, field)[k]
+    if Path(path).exists():
+        return read_net(path)
     beside = Path(solver.path).parent / path
-    if not Path(path).exists() and beside.exists():
-        logger.info(f"{path} is not below the working directory; using {beside}")
-        return read_net(beside)
-    return read_net(path)
+    if not beside.exists():
+        there = "" if beside == Path(path) else f", nor as {beside}"
+        raise SolverError(
+            f'{solver.where(field, k or 0)}: {field}: "{path}" does not exist in {Path.cwd()}'
+            f"{there}. Correct the path, or start in the folder that it is relative to."
+        )
+    logger.info(f"{path} is not below the working directory; using {beside}")
+    return read_net(beside)

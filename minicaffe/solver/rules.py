@@ -7,11 +7,11 @@ of a type is a name, how many history blobs it keeps per parameter and which fie
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from minicaffe.errors import SolverError, nearest
+from minicaffe.errors import nearest
 from minicaffe.ops.update import Update
 
 
@@ -69,25 +69,22 @@ RULES = {
 }
 
 
-def find_rule(param: Any) -> Rule:
-    """Return the rule that a SolverParameter names.
-
-    Raises
-    ------
-    SolverError
-        If there is none, or its settings contradict it.
-    """
-    if param.type not in RULES:
-        raise SolverError(f'unknown solver type "{param.type}". {nearest(param.type, RULES)}')
-    rule = RULES[param.type]
-    if param.momentum and not rule.uses_momentum:
-        raise SolverError(
-            f"momentum: {param.momentum:g} cannot be used with {rule.type}; remove it"
+def problems(param: Any) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a SolverParameter's rule and numbers: each with the field."""
+    rule = RULES.get(param.type)
+    if rule is None:
+        yield "type", f'unknown solver type "{param.type}". {nearest(param.type, RULES)}'
+    elif param.momentum and not rule.uses_momentum:
+        yield "momentum", f"momentum: {param.momentum:g} cannot be used with {rule.type}; remove it"
+    elif rule.type == "RMSProp" and not 0 <= param.rms_decay < 1:
+        yield (
+            "rms_decay",
+            f"rms_decay must be at least 0 and below 1, it is {param.rms_decay:g}",
         )
-    if rule.type == "RMSProp" and not 0 <= param.rms_decay < 1:
-        raise SolverError(f"rms_decay must be at least 0 and below 1, it is {param.rms_decay:g}")
-    if param.regularization_type not in ("L1", "L2"):
-        raise SolverError(
-            f'unknown regularization_type "{param.regularization_type}". Known: L1, L2.'
-        )
-    return rule
+    fewest = {"iter_size": 1, "average_loss": 1, "max_iter": 0, "snapshot": 0, "display": 0}
+    for field, least in fewest.items():
+        if getattr(param, field) < least:
+            yield field, f"{field} must be at least {least}, it is {getattr(param, field)}"
+    kind = param.regularization_type
+    if kind not in ("L1", "L2"):
+        yield "regularization_type", f'unknown regularization_type "{kind}". Known: L1, L2.'

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from types import FrameType
 
@@ -17,6 +18,12 @@ class Action(Enum):
     NONE = "none"
     STOP = "stop"
     SNAPSHOT = "snapshot"
+
+
+_MEANING = {
+    Action.STOP: "stopping after this iteration",
+    Action.SNAPSHOT: "taking a snapshot",
+}
 
 
 class SignalActions:
@@ -32,7 +39,7 @@ class SignalActions:
         self._effects = {signal.SIGINT: on_sigint}
         if hasattr(signal, "SIGHUP"):  # Windows has none
             self._effects[signal.SIGHUP] = on_sighup
-        self._asked: list[Action] = []
+        self._asked: list[tuple[str, Action]] = []
         self._stopping = False
 
     @contextmanager
@@ -47,7 +54,11 @@ class SignalActions:
 
     def poll(self) -> Action:
         """Return the next action asked for, and forget it."""
-        return self._asked.pop(0) if self._asked else Action.NONE
+        if not self._asked:
+            return Action.NONE
+        name, action = self._asked.pop(0)
+        logger.info(f"{name}: {_MEANING[action]}")
+        return action
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
         action = self._effects[signal.Signals(number)]
@@ -56,6 +67,17 @@ class SignalActions:
                 # Asked twice: the person will not wait for the iteration to end.
                 raise KeyboardInterrupt
             self._stopping = True
-            logger.info("Stopping after this iteration; Ctrl-C again stops at once.")
+            _tell("Stopping after this iteration; Ctrl-C again stops at once, without a snapshot.")
         if action is not Action.NONE:
-            self._asked.append(action)
+            self._asked.append((signal.Signals(number).name, action))
+
+
+def _tell(message: str) -> None:
+    """Write to the terminal at once: an iteration may be long, and a second Ctrl-C costs it.
+
+    A signal may come in the middle of a write to the log, where the log cannot be written to; it
+    gets its line from `poll`.
+    """
+    with suppress(OSError):
+        if os.isatty(2):
+            os.write(2, f"\r\n{message}\r\n".encode())

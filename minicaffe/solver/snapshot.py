@@ -22,19 +22,26 @@ from minicaffe.errors import Problems, SnapshotError, SolverError
 from minicaffe.log import logger
 from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.schema import SolverStateFile, read_solver_state, write_solver_state
-from minicaffe.solver.lr_policy import steps_reached
+from minicaffe.solver.lr_policy import current_step
 
 if TYPE_CHECKING:
     from minicaffe.solver.solver import Solver
 
 
-def check_prefix(prefix: str, needed: bool) -> None:
+def check_prefix(prefix: str, where: str) -> None:
     """Make the folder that snapshots go to, and see that it can be written.
+
+    Parameters
+    ----------
+    prefix : str
+        The solver's snapshot_prefix.
+    where : str
+        File and line that say so.
 
     Raises
     ------
     SolverError
-        If it cannot, and snapshots are due while training.
+        If it cannot.
     """
     folder = Path(prefix).parent
     probe = Path(f"{prefix}.writable")
@@ -43,11 +50,10 @@ def check_prefix(prefix: str, needed: bool) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        if needed:
-            raise SolverError(
-                f'snapshot_prefix: "{prefix}" cannot be written: {error.strerror}. '
-                "Give a folder that can."
-            ) from error
+        raise SolverError(
+            f'{where}: snapshot_prefix: "{prefix}" cannot be written: {error.strerror}. '
+            "Give a folder that can, or want none: snapshot: 0 snapshot_after_train: false"
+        ) from error
 
 
 def write(solver: Solver) -> None:
@@ -71,7 +77,7 @@ def write(solver: Solver) -> None:
     contents = SolverStateFile(
         iter=solver.iter,
         learned_net=str(weights),
-        current_step=steps_reached(param, solver.iter),
+        current_step=current_step(param, solver.iter),
         history=[tensor.get() for tensor in solver.history],
     )
     with write_atomically(state) as file:
@@ -128,13 +134,13 @@ def _weights_of(state: SolverStateFile, path: Path) -> Path:
     """Return the weights file, which may have moved together with the state file."""
     named = Path(state.learned_net)
     beside = path.parent / named.name
-    if not named.exists() and beside.exists():
-        return beside
-    if not state.learned_net or not named.exists():
-        raise SnapshotError(
-            f'{path}: its weights file "{named}" does not exist, neither there nor as {beside}'
-        )
-    return named
+    # They are written side by side: what is in the old place now may be of another run.
+    for candidate in (beside, named):
+        if candidate.is_file():
+            return candidate
+    raise SnapshotError(
+        f'{path}: its weights file "{named}" does not exist, nor does {beside}. Copy it there.'
+    )
 
 
 def _side_file(state: Path) -> Path:
@@ -146,7 +152,7 @@ def _side_state(solver: Solver) -> dict[str, Any]:
         "iter": solver.iter,
         "losses": list(solver.losses),
         "net": solver.net.state(),
-        "test_nets": [net.state() for net in solver.test_nets],
+        "test_nets": solver.test_states(),
     }
 
 
@@ -156,15 +162,16 @@ def _restore_side_state(solver: Solver, path: Path) -> None:
         return
     try:
         side = json.loads(path.read_bytes())
-        matches = side["iter"] == solver.iter
-        nets = [side["net"], *side["test_nets"]]
-    except (ValueError, KeyError, TypeError) as error:
+        if side["iter"] != solver.iter:
+            logger.warning(f"{path} belongs to iteration {side['iter']}; it is not used.")
+            return
+        states = [side["net"], *side["test_nets"]]
+        for net, state in zip([solver.net, *solver.test_nets], states, strict=False):
+            net.restore(state)
+        losses = [float(loss) for loss in side["losses"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SnapshotError(
-            f"{path}: damaged ({error}). Delete it to resume from the beginning of the data."
+            f"{path}: damaged ({error!r}). Delete it to resume from the beginning of the data."
         ) from error
-    if not matches:
-        logger.warning(f"{path} belongs to iteration {side['iter']}; it is not used.")
-        return
-    for net, state in zip([solver.net, *solver.test_nets], nets, strict=False):
-        net.restore(state)
-    solver.losses.extend(side["losses"])
+    solver.losses.clear()
+    solver.losses.extend(losses)

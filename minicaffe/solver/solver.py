@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +12,17 @@ from typing import Any
 from minicaffe.backends import get_backend
 from minicaffe.blob import Blob
 from minicaffe.errors import Problems, SnapshotError, SolverError
+from minicaffe.layers.base import State
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.net.net import mean_magnitude
 from minicaffe.ops.backend import Backend, Tensor
 from minicaffe.ops.update import SumOfSquares
 from minicaffe.schema import SolverSource, format_prototxt, read_solver
-from minicaffe.solver import lr_policy, snapshot
+from minicaffe.solver import lr_policy, rules, snapshot
+from minicaffe.solver.display import Display, log_outputs
 from minicaffe.solver.nets import test_net_sources, train_net_source
-from minicaffe.solver.rules import Rule, find_rule
+from minicaffe.solver.rules import Rule
 from minicaffe.solver.signals import Action
 
 Callback = Callable[[], object]
@@ -70,7 +71,8 @@ class Solver:
             source = read_solver(source)
         self.source = source
         self.param: Any = source.param
-        logger.info(f"Initializing solver from parameters: \n{format_prototxt(self.param)}")
+        text = format_prototxt(self.param).rstrip()
+        logger.info(f"Initializing solver from parameters: \n{text}")
         self.rule = self._check()
         self.backend = backend or get_backend()
         self.seed = self._seed(seed)
@@ -81,27 +83,26 @@ class Solver:
         self.poll: Callable[[], Action] = lambda: Action.NONE
         self.stopped_early = False
         self._snapshot_failed: SnapshotError | None = None
+        self._diverged = False
+        # Where the test nets stood before the test that is running, if one is.
+        self._before_tests: list[State] | None = None
         self._make_nets()
         self._plan()
-        snapshot.check_prefix(self.snapshot_prefix, needed=self.param.snapshot > 0)
+        if self.param.snapshot:
+            self._check_prefix()
         logger.info("Solver scaffolding done.")
 
     def _check(self) -> Rule:
         problems = Problems(SolverError)
-        where, param = self.source.path, self.param
-        for message in lr_policy.problems(param):
-            problems.add(f"{where}: {message}")
-        for field, fewest in (("iter_size", 1), ("average_loss", 1), ("max_iter", 0)):
-            if getattr(param, field) < fewest:
-                problems.add(
-                    f"{where}: {field} must be at least {fewest}, it is {getattr(param, field)}"
-                )
-        try:
-            rule = find_rule(param)
-        except SolverError as error:
-            problems.add(f"{where}: {error}")
+        param = self.param
+        found = [*lr_policy.problems(param), *rules.problems(param)]
+        for field, message in found:
+            problems.add(f"{self.source.where(field)}: {message}")
         problems.raise_if_any()
-        return rule
+        return rules.RULES[param.type]
+
+    def _check_prefix(self) -> None:
+        snapshot.check_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
 
     def _seed(self, default: int | None) -> int:
         if self.param.random_seed >= 0:
@@ -170,6 +171,12 @@ class Solver:
         logger.info(f"Learning Rate Policy: {self.param.lr_policy}")
         if resume is not None:
             self.restore(resume)
+        if self.param.snapshot_after_train:
+            self._check_prefix()
+        if self.iter >= self.param.max_iter:
+            logger.warning(
+                f"Nothing to train: iteration {self.iter} of max_iter: {self.param.max_iter}."
+            )
         self.step(self.param.max_iter - self.iter)
         every = self.param.snapshot
         if self.param.snapshot_after_train and (not every or self.iter % every or self._failed()):
@@ -194,7 +201,7 @@ class Solver:
     def step(self, n: int) -> None:
         """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot."""
         self.stopped_early = False
-        display = _Display(self)
+        display = Display(self)
         end = self.iter + n
         while self.iter < end:
             self.net.clear_param_diffs()
@@ -208,12 +215,12 @@ class Solver:
             shows = bool(self.param.display) and self.iter % self.param.display == 0
             self.net.debug_info = shows and bool(self.param.debug_info)
             self.losses.append(self._forward_backward())
+            self._warn_if_diverged()
             if shows:
                 display.show()
             for call in self.on_gradients_ready:
                 call()
-            if shows:
-                logger.info(f"Iteration {self.iter}, lr = {self.rate:g}")
+            self._log_rate(shows)
             self.apply_update()
             self.iter += 1
             if self._act_on_signals():
@@ -230,6 +237,17 @@ class Solver:
             self.net.backward()
         return loss / int(self.param.iter_size)
 
+    def _warn_if_diverged(self) -> None:
+        """Say once that the loss is not a number any more: nothing after that can be of use."""
+        if self._diverged or math.isfinite(self.losses[-1]):
+            return
+        self._diverged = True
+        logger.warning(
+            f"Iteration {self.iter}: the loss is {self.losses[-1]:g}, and training will not "
+            f"recover from that. Most often the rate is too high (lr = {self.rate:g}): lower "
+            "base_lr or set clip_gradients, and look for wrong values in the data."
+        )
+
     def _act_on_signals(self) -> bool:
         """Snapshot where due or asked for; return whether to stop."""
         due = self.param.snapshot and self.iter % self.param.snapshot == 0
@@ -245,7 +263,7 @@ class Solver:
             self.snapshot()
             self._snapshot_failed = None
         except SnapshotError as error:
-            logger.error(f"{error}. Training goes on; the next snapshot is tried when it is due.")
+            logger.error(f"{error} Training goes on; the next snapshot is tried when it is due.")
             self._snapshot_failed = error
 
     def apply_update(self) -> None:
@@ -265,7 +283,6 @@ class Solver:
             )
             if self.net.debug_info:
                 self._debug_update(parameter.layer.name, parameter.name or parameter.index, blob)
-        self._log_multistep()
 
     def _clipping(self) -> float:
         limit = float(self.param.clip_gradients)
@@ -290,16 +307,24 @@ class Solver:
             f"diff: {mean_magnitude(update):g}"
         )
 
-    def _log_multistep(self) -> None:
-        if self.param.lr_policy == "multistep" and self.iter + 1 in self.param.stepvalue:
-            step = lr_policy.steps_reached(self.param, self.iter + 1)
-            logger.info(f"MultiStep Status: Iteration {self.iter + 1}, step = {step}")
+    def _log_rate(self, shows: bool) -> None:
+        if self.param.lr_policy == "multistep" and self.iter in self.param.stepvalue:
+            step = lr_policy.steps_reached(self.param, self.iter)
+            logger.info(f"MultiStep Status: Iteration {self.iter}, step = {step}")
+        if shows:
+            logger.info(f"Iteration {self.iter}, lr = {self.rate:g}")
 
     def test_all(self) -> None:
         """Score every test net."""
+        self._before_tests = [net.state() for net in self.test_nets]
         for index in range(len(self.test_nets)):
             if not self.stopped_early:
                 self.test(index)
+        if self.stopped_early:
+            # A resumed run makes this test again, from its beginning.
+            for net, state in zip(self.test_nets, self._before_tests, strict=True):
+                net.restore(state)
+        self._before_tests = None
 
     def test(self, index: int = 0) -> None:
         """Score one test net over its test_iter batches, and log the means."""
@@ -326,6 +351,10 @@ class Solver:
         means = [total / iterations for total in totals]
         log_outputs("Test", net, means)
 
+    def test_states(self) -> list[State]:
+        """Return the states of the test nets that a resumed run goes on from."""
+        return self._before_tests or [net.state() for net in self.test_nets]
+
     def restore(self, path: str | Path) -> None:
         """Go on from a .solverstate file; its weights file is found beside it."""
         snapshot.restore(self, path)
@@ -338,34 +367,3 @@ class Solver:
         """Give back files and threads."""
         for net in (self.net, *self.test_nets):
             net.close()
-
-
-class _Display:
-    """The lines of a display iteration, with the speed since the last one."""
-
-    def __init__(self, solver: Solver) -> None:
-        self.solver = solver
-        self.since, self.iteration = time.monotonic(), solver.iter
-
-    def show(self) -> None:
-        solver, now = self.solver, time.monotonic()
-        lapse = round(now - self.since, 3)
-        speed = (solver.iter - self.iteration) / (lapse or 1)
-        self.since, self.iteration = now, solver.iter
-        logger.info(
-            f"Iteration {solver.iter} ({speed:g} iter/s, {lapse:g}s/{solver.param.display} iters), "
-            f"loss = {solver.smoothed_loss:g}"
-        )
-        log_outputs("Train", solver.net, [blob.data.get() for blob in solver.net.outputs])
-
-
-def log_outputs(kind: str, net: Net, values: list[Any]) -> None:
-    """Log the outputs of a net, a line a number: ``    Test net output #0: accuracy = 0.9``."""
-    weights = net.loss_weights()
-    number = 0
-    for blob, value in zip(net.outputs, values, strict=True):
-        weight = weights.get(blob.name)
-        for one in value.ravel():
-            loss = f" (* {weight:g} = {weight * one:g} loss)" if weight else ""
-            logger.info(f"    {kind} net output #{number}: {blob.name} = {one:g}{loss}")
-            number += 1

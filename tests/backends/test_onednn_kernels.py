@@ -16,6 +16,7 @@ from minicaffe.ops.conv import Conv
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.inner_product import InnerProduct
 from minicaffe.ops.layout import Add, Copy
+from minicaffe.ops.lrn import Lrn
 from minicaffe.ops.pool import Pool
 from minicaffe.ops.update import SumOfSquares, Update
 from tolerances import BY_DTYPE, assert_close
@@ -224,3 +225,28 @@ def test_sum_of_squares_counts_no_padding(onednn):
     onednn.plan(op, x, w, y).forward(x, w, None, y)
     assert not y.layout.is_plain
     assert onednn.plan(SumOfSquares(), y).forward(y) == pytest.approx(240 * 0.25)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    "op",
+    [
+        Lrn("across", 5, 0.3, 0.75, 1.0),
+        Lrn("across", 3, 0.3, 0.6, 2.0),
+        Lrn("within", 3, 0.3, 0.75, 1.0),
+        Lrn("within", 7, 0.3, 0.75, 1.0),
+    ],
+    ids=str,
+)
+def test_lrn(onednn, op, packed):
+    def body(make, backend):
+        x, y, dy, dx = (make(3, 16, 5, 4) for _ in range(4))
+        if packed:
+            pack(make, backend, x)
+            pack(make, backend, dy)
+        k = backend.plan(op, x, y)
+        k.forward(x, y)
+        k.backward(x, dy, dx)
+        return y, dx
+
+    agree(onednn, body)

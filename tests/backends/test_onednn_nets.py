@@ -13,7 +13,8 @@ from tolerances import Tolerance, assert_close
 ALLOWED = Tolerance(absolute=1e-4, relative=1e-3)
 
 INPUT = """
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 3 dim: 3 dim: 13 dim: 11 } } }
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 3 dim: 3 dim: 13 dim: 11 } } }
 layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 3 } } }
 """
 LOSS = """

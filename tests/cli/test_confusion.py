@@ -158,8 +158,9 @@ def test_a_class_without_samples():
         (["--model=no.prototxt", *ARGS[1:]], 1, "the net has no layer of type Accuracy or Softmax"),
     ],
 )
-def test_messages(log, args, code, message):
+def test_messages(log, capsys, args, code, message):
     Path("x").write_text("a\nb\n")
     Path("no.prototxt").write_text(NET.split('layer { name: "top2"')[0])
     assert run_command("test", args) == code
-    assert message in log.messages[-1]
+    # What asks for the impossible is said plainly, what fails goes to the log; both to stderr.
+    assert message in "\n".join([*log.messages, capsys.readouterr().err])

@@ -93,9 +93,9 @@ def test_from_a_folder_without_the_files(site, caplog_minicaffe):
     )
 
 
-def test_unknown_set(caplog_minicaffe):
+def test_unknown_set(capsys):
     assert run_command("get", ["fashon-mnist"]) == 2
-    assert "no data set fashon-mnist. Did you mean fashion-mnist" in caplog_minicaffe.messages[-1]
+    assert "no data set fashon-mnist. Did you mean fashion-mnist" in capsys.readouterr().err
 
 
 def test_the_bundled_subset():

@@ -143,6 +143,6 @@ def test_data_that_is_not_there(capsys, caplog_minicaffe, tmp_path):
         (["-w", "2"], "-w 2: names need at least 4 characters"),
     ],
 )
-def test_messages(caplog_minicaffe, flags, message):
+def test_messages(capsys, flags, message):
     assert run_command("summarize", ["net", *flags]) == 2
-    assert message in caplog_minicaffe.messages[-1]
+    assert message in capsys.readouterr().err

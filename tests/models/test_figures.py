@@ -24,6 +24,25 @@ PUBLISHED = {
     "mobilenet_v1": 4_231_976,  # paper: 4.2 million
 }
 
+# Of the published weights: a layer, and the shape of its first blob.
+PUBLISHED_SHAPES = {
+    "lenet": ("ip1", (500, 800)),
+    "autoencoder": ("decode4", (250, 30)),
+    "siamese": ("feat", (2, 10)),
+    "cifar10_quick": ("ip1", (64, 1024)),
+    "cifar10_full": ("ip1", (10, 1024)),
+    "alexnet": ("conv2", (256, 48, 5, 5)),
+    "caffenet": ("fc6", (4096, 9216)),
+    "nin": ("cccp8-1024", (1000, 1024, 1, 1)),
+    "vgg16": ("conv5_3", (512, 512, 3, 3)),
+    "vgg19": ("conv5_4", (512, 512, 3, 3)),
+    "googlenet": ("inception_5b/5x5_reduce", (48, 832, 1, 1)),
+    "resnet18": ("res2a_branch1", (64, 64, 1, 1)),
+    "resnet50": ("res5c_branch2a", (512, 2048, 1, 1)),
+    "squeezenet": ("fire9/expand3x3", (256, 64, 3, 3)),
+    "mobilenet_v1": ("conv5_6/dw", (512, 1, 3, 3)),
+}
+
 
 def table() -> dict[str, tuple[int, int, str]]:
     rows = ROW.findall((MODELS / "readme.md").read_text())
@@ -43,11 +62,13 @@ def test_published_counts(name, parameters):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_figures_are_those_of_the_deploy_net(name):
+def test_figures_and_shapes_are_those_of_the_deploy_net(name):
     net = Net(deploy_file(name), "TEST", seed=1)
     assert [blob.name for blob in net.inputs] == ["data"]
     picture = " x ".join(map(str, net.blobs["data"].shape[1:]))
     assert table()[name] == (n_parameters(net), n_multiply_adds(net), picture)
+    layer, shape = PUBLISHED_SHAPES[name]
+    assert net.layers[net.layer_index(layer)].blobs[0].shape == shape
     statistics = n_running_statistics(net)
     said = f"{statistics:,} running statistics" in (MODELS / name / "readme.md").read_text()
     assert said == bool(statistics)

@@ -54,7 +54,7 @@ def test_get_solver_makes_the_type_of_the_prototxt(solver_path, kind):
 def test_a_class_counts_whatever_the_prototxt_names(solver_path):
     solver = caffe.AdamSolver(solver_path('type: "Nesterov"'))
     assert solver.param.type == "Adam"
-    with pytest.raises(RuntimeError, match=r"net\d+.prototxt: unknown solver type .Adm."):
+    with pytest.raises(RuntimeError, match=r"net\d+.prototxt:1: unknown solver type .Adm."):
         caffe.get_solver(solver_path('type: "Adm"'))
 
 

@@ -220,8 +220,8 @@ def test_what_forks_wrote_is_read_and_kept(tmp_path):
         (b"\n<!DOCTYPE html>\n<html>", "a web page; the download went wrong"),
         (b"\x1f\x8b\x08\x00", "a gzip archive; unpack it first"),
         (b'# LeNet\nname: "LeNet"\n', "a prototxt .text.; give the binary file"),
-        (MODEL.read_bytes()[:-1], r"1,471 bytes that are not a whole \w+; .* cut off"),
-        (MODEL.read_bytes()[:700], r"700 bytes that are not a whole \w+; .* cut off"),
+        (MODEL.read_bytes()[:-1], r"1,471 bytes that are not a whole \.\w+; .* cut off"),
+        (MODEL.read_bytes()[:700], r"700 bytes that are not a whole \.\w+; .* cut off"),
     ],
 )
 @pytest.mark.parametrize("read", [read_net_weights, read_solver_state])

@@ -118,6 +118,8 @@ F32 = 3
 U8 = 6
 IN_ORDER = 1
 TAG_ANY = 1
+# dnnl_query_impl_info_str: the name of a primitive's implementation.
+IMPLEMENTATION = 8
 FPMATH_BF16 = 1
 USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT = 1, 2, 4
 SCRATCHPAD_USER = 1
@@ -180,6 +182,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "dnnl_primitive_create": (_HANDLE, c_void_p),
     "dnnl_primitive_destroy": (c_void_p,),
     "dnnl_primitive_desc_destroy": (c_void_p,),
+    "dnnl_primitive_desc_query": (c_void_p, c_int, c_int, c_void_p),
     "dnnl_primitive_execute": (c_void_p, c_void_p, c_int, c_void_p),
     "dnnl_reorder_primitive_desc_create": (
         *(_HANDLE, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p),

@@ -11,7 +11,7 @@ from minicaffe.backends.onednn.primitive import Call, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
 from minicaffe.ops.activation import Activation
-from minicaffe.ops.backend import Tensor
+from minicaffe.ops.backend import Op, Tensor
 
 # kind: the function, and its gradient as a function of y.
 ALGORITHMS = {
@@ -19,6 +19,11 @@ ALGORITHMS = {
     "sigmoid": (Alg.ELTWISE_LOGISTIC, Alg.ELTWISE_LOGISTIC_USE_DST),
     "tanh": (Alg.ELTWISE_TANH, Alg.ELTWISE_TANH_USE_DST),
 }
+
+
+def is_relu(op: Op | None) -> bool:
+    """Return whether an op is the plain ReLU, which other kernels can apply on the way."""
+    return isinstance(op, Activation) and op.kind == "relu" and op.alpha == 0
 
 
 @kernel(Activation)

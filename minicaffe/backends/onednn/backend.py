@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import threadpoolctl
 
 from minicaffe.backends.onednn.primitive import Engine
 from minicaffe.backends.onednn.reorder import Reorders
@@ -46,8 +47,15 @@ class OneDnnBackend(ReferenceBackend):
         self.threads = threads or default_threads()
         self.engine = Engine()
         self.engine.lib.set_threads(self.threads)
+        # NumPy's own threads wait actively for tens of milliseconds after each product, on the
+        # cores that oneDNN needs next.
+        threadpoolctl.threadpool_limits(1, user_api="blas")
         self.reorders = Reorders(self.engine)
         self._pool = ThreadPoolExecutor(self.threads, "minicaffe")
+
+    def absorb(self, kernel: Any, op: Op | None) -> bool:
+        """Have a kernel apply an activation in the same pass, where it can."""
+        return isinstance(kernel, OneDnnKernel) and kernel.absorb(op)
 
     def spread(self, run: Callable[[int], None], pieces: int) -> None:
         """Call ``run(thread)`` for every thread, at once; for few pieces on fewer threads.
@@ -80,6 +88,10 @@ class OneDnnKernel:
         self.backend = backend
         self.engine = backend.engine
         self.op = op
+
+    def absorb(self, op: Op | None) -> bool:
+        """Apply `op` to the output as well, None: no longer; say whether it will be."""
+        return False
 
 
 def kernel(op: type[Op]) -> Callable[[KernelType], KernelType]:

@@ -7,12 +7,13 @@ import functools
 from collections.abc import Sequence
 
 from minicaffe.backends.onednn._lib import Alg, Arg, Prop
+from minicaffe.backends.onednn.activation import is_relu
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.memory import Layout
-from minicaffe.backends.onednn.primitive import Call, Engine, Primitive
+from minicaffe.backends.onednn.primitive import Attributes, Call, Engine, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Tensor
+from minicaffe.ops.backend import Op, Tensor
 from minicaffe.ops.eltwise import Eltwise
 
 
@@ -25,12 +26,22 @@ class OneDnnEltwise(OneDnnKernel):
         if op.operation != "sum":
             raise Unsupported(f"no oneDNN kernel for Eltwise {op.operation}")
         engine, coefficients = backend.engine, op.coefficients
+        # The primitive for sums takes no ReLU; that for two summands does.
+        self._can_rectify = op.coefficients == (1.0, 1.0)
+        self._is_rectified = False
+        self._rectify = functools.cache(self._plan_rectify)
         self._sum = functools.cache(lambda layout: plan_sum(engine, layout, coefficients))
         self._scale = functools.cache(self._plan_scale)
 
     def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
         """Overwrite y."""
-        self._sum(xs[0].layout)(*xs, y)
+        plan = self._rectify if self._is_rectified else self._sum
+        plan(xs[0].layout)(*xs, y)
+
+    def absorb(self, op: Op | None) -> bool:
+        """Apply a ReLU to y in the same pass."""
+        self._is_rectified = is_relu(op) and self._can_rectify
+        return self._is_rectified
 
     def backward(
         self,
@@ -47,6 +58,13 @@ class OneDnnEltwise(OneDnnKernel):
                 dx.copy_from(dy)
             else:
                 self._scale(dy.layout, coefficient)(dy, dx)
+
+    def _plan_rectify(self, layout: Layout) -> Call:
+        primitive = Primitive(
+            *(self.engine, "binary", Alg.BINARY_ADD, layout, layout, layout),
+            attributes=Attributes().eltwise(Alg.ELTWISE_RELU),
+        )
+        return Call(primitive, [(Arg.SRC, layout), (Arg.SRC_1, layout)], [(Arg.DST, layout)])
 
     def _plan_scale(self, layout: Layout, coefficient: float) -> Call:
         given = (Prop.TRAINING, Alg.ELTWISE_LINEAR, layout, layout, coefficient, 0.0)

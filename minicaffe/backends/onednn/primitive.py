@@ -7,6 +7,7 @@ with named places for tensors; calling it finds each tensor's memory in the layo
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -134,6 +135,14 @@ class Primitive:
         scratchpad = self._query(Query.SCRATCHPAD)
         if self._size(scratchpad):
             self._memories[Arg.SCRATCHPAD] = engine.scratchpad(scratchpad)
+
+    @functools.cached_property
+    def is_compiled(self) -> bool:
+        """Whether code was made for this very operation; loops in C++ serve everything else."""
+        name = ctypes.c_char_p()
+        query = self.lib.c.dnnl_primitive_desc_query
+        check(query(self.descriptor, _lib.IMPLEMENTATION, 0, ctypes.byref(name)), "query")
+        return not (name.value or b"").startswith(b"ref")
 
     def layout(self, query: Query, shape: Shape) -> Layout:
         """Return the layout that the library chose for one of its tensors."""

@@ -9,15 +9,16 @@ import functools
 
 import numpy as np
 
-from minicaffe.backends.onednn._lib import USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT, Arg, Prop
+from minicaffe.backends.onednn._lib import USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT, Alg, Arg, Prop
 from minicaffe.backends.onednn.accumulate import Accumulator
+from minicaffe.backends.onednn.activation import is_relu
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.batch_norm import images_layout
 from minicaffe.backends.onednn.memory import Layout
-from minicaffe.backends.onednn.primitive import Call, Primitive
+from minicaffe.backends.onednn.primitive import Attributes, Call, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Tensor
+from minicaffe.ops.backend import Op, Tensor
 from minicaffe.ops.scale import Scale
 
 # Variance and epsilon, whose sum is 1. With no epsilon the padding of packed layouts, where the
@@ -43,6 +44,7 @@ class OneDnnScale(OneDnnKernel):
         self._dx = OneDnnTensor(backend.reorders, x.shape)
         self._factor: OneDnnTensor = self._halves
         self._accumulate = Accumulator(backend)
+        self._is_rectified = False
         self._forward = functools.cache(self._plan_forward)
         self._backward = functools.cache(self._plan_backward)
 
@@ -55,7 +57,13 @@ class OneDnnScale(OneDnnKernel):
             self._kept.take_from(x, self._layout)
             x = self._kept
         self._factor = s
-        self._forward(self._layout)(x, self._zeros, self._halves, s, b or self._zeros, y)
+        call = self._forward(self._layout, self._is_rectified)
+        call(x, self._zeros, self._halves, s, b or self._zeros, y)
+
+    def absorb(self, op: Op | None) -> bool:
+        """Apply a ReLU to y in the same pass."""
+        self._is_rectified = is_relu(op)
+        return self._is_rectified
 
     def backward_weights(
         self,
@@ -75,9 +83,13 @@ class OneDnnScale(OneDnnKernel):
         # As a forward pass: dx = dy * s.
         self._forward(images_layout(dy))(dy, self._zeros, self._halves, s, self._zeros, dx)
 
-    def _plan_forward(self, layout: Layout) -> Call:
-        given = (Prop.TRAINING, layout, layout, HALF, self._flags)
-        primitive = Primitive(self.engine, "batch_normalization_forward", *given)
+    def _plan_forward(self, layout: Layout, rectifies: bool = False) -> Call:
+        # As stored statistics serve, nothing is lost in the form for inference, which takes a ReLU.
+        given = (Prop.INFERENCE if rectifies else Prop.TRAINING, layout, layout, HALF, self._flags)
+        attributes = Attributes().eltwise(Alg.ELTWISE_RELU) if rectifies else None
+        primitive = Primitive(
+            self.engine, "batch_normalization_forward", *given, attributes=attributes
+        )
         numbers = Layout.plain(self._channels)
         fixed = [(arg, numbers) for arg in (Arg.MEAN, Arg.VARIANCE, Arg.SCALE, Arg.SHIFT)]
         return Call(primitive, [(Arg.SRC, layout), *fixed], [(Arg.DST, layout)])

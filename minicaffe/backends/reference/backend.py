@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import threadpoolctl
 
 from minicaffe.backends.reference.tensor import ArrayTensor
 from minicaffe.errors import Unsupported
@@ -38,9 +39,16 @@ class ReferenceBackend:
     # Ops that a faster backend inherits on purpose: not logged, and allowed under ``strict``.
     inherited: ClassVar[frozenset[type[Op]]] = frozenset()
 
-    def __init__(self, dtype: npt.DTypeLike = np.float32, strict: bool = False) -> None:
+    def __init__(
+        self,
+        dtype: npt.DTypeLike = np.float32,
+        strict: bool = False,
+        threads: int | None = None,
+    ) -> None:
         self.dtype = np.dtype(dtype)
         self.strict = strict
+        if threads:
+            threadpoolctl.threadpool_limits(threads, user_api="blas")
         self._told: set[str] = set()
 
     @property
@@ -82,6 +90,10 @@ class ReferenceBackend:
         if reason not in self._told:
             self._told.add(reason)
             logger.info(f"{reason}; using the reference kernel")
+
+    def absorb(self, kernel: Any, op: Op | None) -> bool:
+        """Return False: separate passes are as fast here."""
+        return False
 
     def synchronize(self) -> None:
         """Return at once: NumPy has computed everything already."""

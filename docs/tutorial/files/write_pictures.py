@@ -1,0 +1,39 @@
+"""Write some of Fashion-MNIST's test pictures as PNG files with lists: write_pictures.py FOLDER.
+
+Four groups of clothing, 20 pictures each to train with and 100 each to test with. Test pictures,
+because LeNet has not seen them when page 5 fine-tunes it.
+"""
+
+import gzip
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+GROUPS = {"tops": (0, 2, 4, 6), "trousers": (1,), "shoes": (5, 7, 9), "bags": (8,)}
+TRAIN, TEST = 20, 100
+HEADER_BYTES = {"images": 16, "labels": 8}
+
+folder = Path(sys.argv[1])
+images, labels = (
+    np.frombuffer(
+        gzip.open(f"data/fashion-mnist/t10k-{what}-ubyte.gz").read(),
+        np.uint8,
+        offset=HEADER_BYTES[what.split("-")[0]],
+    )
+    for what in ("images-idx3", "labels-idx1")
+)
+images = images.reshape(-1, 28, 28)
+
+lists: dict[str, list[str]] = {"train": [], "test": []}
+for number, (group, classes) in enumerate(GROUPS.items()):
+    (folder / group).mkdir(parents=True, exist_ok=True)
+    for count, index in enumerate(np.flatnonzero(np.isin(labels, classes))[: TRAIN + TEST]):
+        name = f"{group}/{index:04}.png"
+        # Twice the size, so that convert_imageset has something to resize.
+        Image.fromarray(images[index].repeat(2, 0).repeat(2, 1)).save(folder / name)
+        lists["train" if count < TRAIN else "test"].append(f"{name} {number}\n")
+for name, lines in lists.items():
+    (folder / f"{name}.txt").write_text("".join(lines))
+    print(f"{folder / name}.txt: {len(lines)} pictures")

@@ -1,0 +1,44 @@
+"""What training shows: the lines of a display iteration, and the outputs of nets."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from minicaffe.log import logger
+from minicaffe.net import Net
+
+if TYPE_CHECKING:
+    from minicaffe.solver.solver import Solver
+
+
+class Display:
+    """The lines of a display iteration, with the speed since the last one."""
+
+    def __init__(self, solver: Solver) -> None:
+        self.solver = solver
+        self.since, self.iteration = time.monotonic(), solver.iter
+
+    def show(self) -> None:
+        """Log loss, speed and outputs."""
+        solver, now = self.solver, time.monotonic()
+        lapse = round(now - self.since, 3)
+        speed = (solver.iter - self.iteration) / (lapse or 1)
+        self.since, self.iteration = now, solver.iter
+        logger.info(
+            f"Iteration {solver.iter} ({speed:g} iter/s, {lapse:g}s/{solver.param.display} iters), "
+            f"loss = {solver.smoothed_loss:g}"
+        )
+        log_outputs("Train", solver.net, [blob.data.get() for blob in solver.net.outputs])
+
+
+def log_outputs(kind: str, net: Net, values: list[Any]) -> None:
+    """Log the outputs of a net, a line a number: ``    Test net output #0: accuracy = 0.9``."""
+    weights = net.loss_weights()
+    number = 0
+    for blob, value in zip(net.outputs, values, strict=True):
+        weight = weights.get(blob.name)
+        for one in value.ravel():
+            loss = f" (* {weight:g} = {weight * one:g} loss)" if weight else ""
+            logger.info(f"    {kind} net output #{number}: {blob.name} = {one:g}{loss}")
+            number += 1

@@ -1,0 +1,176 @@
+"""Killed, interrupted, hung up on, out of disk: what is left, and how training ends."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import until
+from minicaffe.schema import read_net_weights, read_solver_state
+from minicaffe.solver.signals import Action, SignalActions
+
+ENDLESS = "max_iter: 100000000"
+
+
+def snapshots():
+    return sorted(Path().glob("s_iter_*.solverstate"), key=lambda p: int(p.stem.split("_")[-1]))
+
+
+def check_complete():
+    """Read every snapshot file there is; a state's weights and side file are there before it."""
+    for path in Path().glob("s_iter_*.caffemodel"):
+        assert len(read_net_weights(path)) == 3
+    for path in snapshots():
+        state = read_solver_state(path)
+        assert len(state.history) == 2
+        assert Path(state.learned_net).exists()
+        assert Path(f"{path}.json").exists()
+
+
+def test_killed_again_and_again(project, start):
+    """kill -9 at any moment leaves old files or new ones, and the last snapshot resumes."""
+    solver = project.solver.replace("max_iter: 2", ENDLESS)
+    project.write(solver=solver.replace("display: 1", "display: 0 snapshot: 1"))
+    for kill, delay_s in enumerate((0.003, 0.0071, 0.02), start=1):
+        resume = [f"--snapshot={snapshots()[-1]}"] if snapshots() else []
+        process = start("train", "--solver=solver.prototxt", *resume)
+        until(process, rf"Snapshotting solver state .*_{6 * kill}\.")
+        time.sleep(delay_s)
+        process.kill()
+        process.wait()
+        check_complete()
+        for path in snapshots()[:-3]:
+            path.unlink()
+    last = snapshots()[-1]
+    project.write(solver=project.solver.replace("max_iter: 2", "max_iter: 1"))
+    process = start("train", "--solver=solver.prototxt", f"--snapshot={last}")
+    assert "Traceback" not in process.stderr.read()
+    assert process.wait() == 0
+
+
+def test_ctrl_c_snapshots_and_ends_well(project, start):
+    project.write(solver=project.solver.replace("max_iter: 2", ENDLESS))
+    process = start("train", "--solver=solver.prototxt")
+    before = until(process, "Iteration 20, lr")
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait() == 0
+    assert "SIGINT: stopping after this iteration" in rest
+    assert rest.splitlines()[-2].endswith("] Optimization stopped early.")
+    assert rest.splitlines()[-1].endswith("] Optimization Done.")
+    last = int(re.findall(r"Iteration (\d+), lr", "".join(before) + rest)[-1])
+    assert [p.name for p in snapshots()] == [f"s_iter_{last + 1}.solverstate"]
+    check_complete()
+
+
+def test_hanging_up_snapshots_and_goes_on(project, start):
+    project.write(solver=project.solver.replace("max_iter: 2", ENDLESS))
+    process = start("train", "--solver=solver.prototxt")
+    until(process, "Iteration 20, lr")
+    process.send_signal(signal.SIGHUP)
+    lines = until(process, "Snapshotting solver state")
+    assert any("SIGHUP: taking a snapshot" in line for line in lines)
+    until(process, r"Iteration \d+, lr")
+    check_complete()
+
+
+def test_effects_can_be_changed(project, start):
+    project.write(solver=project.solver.replace("max_iter: 2", ENDLESS))
+    effects = ["--sigint_effect=snapshot", "--sighup_effect=stop"]
+    process = start("train", "--solver=solver.prototxt", *effects)
+    until(process, "Iteration 5, lr")
+    process.send_signal(signal.SIGINT)
+    until(process, "SIGINT: taking a snapshot")
+    until(process, r"Iteration \d+, lr")
+    process.send_signal(signal.SIGHUP)
+    assert "SIGHUP: stopping after this iteration" in process.stderr.read()
+    assert process.wait() == 0
+
+
+def test_signals_are_collected_and_handlers_restored():
+    before = signal.getsignal(signal.SIGINT)
+    signals = SignalActions(Action.SNAPSHOT, Action.NONE)
+    with signals.installed():
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert signals.poll() is Action.NONE
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert [signals.poll() for _ in range(3)] == [Action.SNAPSHOT, Action.SNAPSHOT, Action.NONE]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    signals = SignalActions()
+    with signals.installed():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_before_training_begins(project, run, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minicaffe.solver.solver.Solver", interrupt)
+    result = run("train", "--solver=solver.prototxt")
+    assert result.code == 130
+    assert result.errors == ["stopped by Ctrl-C"]
+
+
+@pytest.mark.parametrize("form", ["BINARYPROTO", "HDF5"])
+def test_a_full_disk(project, start, form):
+    """The limit on file sizes lets the weights through, but not the longer state."""
+    wide = project.net.replace("num_output: 5", "num_output: 300")
+    settings = project.solver.replace("max_iter: 2", "max_iter: 4")
+    project.write(net=wide, solver=f"{settings} snapshot: 2 snapshot_format: {form}")
+    limit = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (20000, 20000))"
+    process = start("train", "--solver=solver.prototxt", before=limit)
+    log = process.stderr.read()
+    assert process.wait() == 1
+    suffix = "" if form == "BINARYPROTO" else ".h5"
+    errors = [line for line in log.splitlines() if line.startswith("E")]
+    assert re.search(
+        rf"s_iter_2.caffemodel{suffix} cannot be written: .*File too large.*What was there before "
+        "is untouched. Training goes on; the next snapshot is tried when it is due.",
+        errors[0],
+    )
+    assert re.search(rf"s_iter_4.caffemodel{suffix} cannot be written: ", errors[-1])
+    assert "Traceback" not in log
+    assert "Iteration 3, lr" in log
+    assert not list(Path().glob("*s_iter*"))
+
+
+def test_an_error_in_the_data_while_training(project, run):
+    """Snapshots from before stay, and the message names the record."""
+    from minicaffe.data.db import create_database
+
+    with create_database("broken", "LMDB") as db:
+        from minicaffe.data.db import open_database
+
+        with open_database("lmdb", "LMDB") as whole:
+            for key, value in whole.items():
+                db.put(key, value if key < b"00000009" else b"\xff" * 20)
+    project.write(
+        net=project.net.replace('"lmdb"', '"broken"'),
+        solver=project.solver.replace("max_iter: 2", "max_iter: 9 snapshot: 1"),
+    )
+    result = run("train", "--solver=solver.prototxt")
+    assert result.code == 1
+    (error,) = result.errors
+    assert error.startswith("net.prototxt:2, layer \"data\" (Data): broken, key '00000009': ")
+    assert [p.name for p in snapshots()] == ["s_iter_1.solverstate", "s_iter_2.solverstate"]
+    check_complete()
+
+
+def test_a_reader_of_the_log_that_goes_away(project, start):
+    """`minicaffe train 2>&1 | head` must not cost the training its weights."""
+    project.write(solver=project.solver.replace("max_iter: 2", "max_iter: 40"))
+    process = start("train", "--solver=solver.prototxt")
+    until(process, "Iteration 3, lr")
+    process.stderr.close()
+    assert process.wait() == 0
+    assert Path("s_iter_40.caffemodel").exists()
+    process.stderr = None

@@ -1,0 +1,342 @@
+"""Wrong input through the real command line: message, exit code, and nothing lost."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from minicaffe.cli.main import COMMANDS
+
+
+@pytest.fixture
+def trained(project, run):
+    """The project with a snapshot of iteration 2."""
+    assert run("train", "--solver=solver.prototxt").code == 0
+    return project
+
+
+def files():
+    """Return every file below the working directory with its content."""
+    return {p: p.read_bytes() for p in Path().rglob("*") if p.is_file() and "lock" not in p.name}
+
+
+def refuse(run, message, *argv, code=1):
+    """Run, and check the one error message (a regular expression) and that no file changed."""
+    before = files()
+    result = run(*argv)
+    assert result.code == code, result.err
+    assert "Traceback" not in result.err
+    found = "\n".join(result.errors if code == 1 else result.plain)
+    assert re.search(message, found), found
+    assert files() == before
+    return result
+
+
+TRAIN = ("train", "--solver=solver.prototxt")
+
+FILES = [
+    ("missing solver", ["--solver=no.prototxt"], r"^no\.prototxt: no such file \(in /"),
+    ("folder as solver", ["--solver=lmdb"], r"^lmdb: is a folder; a file is needed"),
+    ("net as solver", ["--solver=net.prototxt"], r"^net\.prototxt:1:1: .*no field \"name\""),
+    (
+        "weights as solver",
+        ["--solver=s_iter_2.caffemodel"],
+        r"^s_iter_2.caffemodel: a prototxt is needed here; this looks like a binary file",
+    ),
+    ("missing weights", [*TRAIN[1:], "--weights=no.caffemodel"], r"^no\.caffemodel: no such file"),
+    (
+        "one of two weights missing",
+        [*TRAIN[1:], "--weights=s_iter_2.caffemodel,no.caffemodel"],
+        r"^no\.caffemodel: no such file",
+    ),
+    (
+        "missing snapshot",
+        [*TRAIN[1:], "--snapshot=no.solverstate"],
+        r"^no\.solverstate: no such file",
+    ),
+    (
+        "weights as snapshot",
+        [*TRAIN[1:], "--snapshot=s_iter_2.caffemodel"],
+        r"^--snapshot=s_iter_2.caffemodel: a .caffemodel holds weights only. Resume from the "
+        r".solverstate beside it, or start from these weights with --weights",
+    ),
+    (
+        "snapshot as weights",
+        [*TRAIN[1:], "--weights=s_iter_2.solverstate"],
+        r"^s_iter_2.solverstate: a solver state, which holds no weights; the .caffemodel beside",
+    ),
+    (
+        "prototxt as weights",
+        [*TRAIN[1:], "--weights=net.prototxt"],
+        r"^net.prototxt: a binary file is needed here; this looks like a prototxt",
+    ),
+    ("GPU", [*TRAIN[1:], "--gpu=0"], r"^--gpu=0: .*CPU"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), [f[1:] for f in FILES], ids=[f[0] for f in FILES])
+def test_files_given(trained, run, flags, message):
+    refuse(run, message, "train", *flags)
+
+
+CONTENTS = [
+    (
+        "web page",
+        b"<!DOCTYPE html>\n<html></html>",
+        "this looks like a web page; the download went",
+    ),
+    (
+        "git-lfs pointer",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
+        "this looks like a git-lfs pointer, not the file itself; run 'git lfs pull'",
+    ),
+    ("empty", b"", "is empty; it was probably cut off"),
+    ("noise", b"\xff" * 500, r"500 bytes that are not a whole \.caffemodel; probably the downl"),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [c[1:] for c in CONTENTS], ids=[c[0] for c in CONTENTS]
+)
+def test_weights_that_are_something_else(project, run, content, message):
+    Path("w.caffemodel").write_bytes(content)
+    refuse(run, rf"^w\.caffemodel: .*{message}", *TRAIN, "--weights=w.caffemodel")
+    refuse(run, message, "test", "--model=net.prototxt", "--weights=w.caffemodel")
+
+
+@pytest.mark.parametrize("kind", ["caffemodel", "solverstate"])
+def test_files_cut_off(trained, run, kind):
+    whole = Path(f"s_iter_2.{kind}").read_bytes()
+    Path(f"cut.{kind}").write_bytes(whole[: len(whole) - 10])
+    flag = "--weights" if kind == "caffemodel" else "--snapshot"
+    refuse(
+        run,
+        rf"^cut\.{kind}: [\d,]+ bytes that are not a whole \.{kind}; prob",
+        *TRAIN,
+        f"{flag}=cut.{kind}",
+    )
+
+
+NETS = [
+    # name, what is replaced in the net, by what, the message
+    (
+        "misspelt field",
+        ("num_output: 5", "num_outputs: 5"),
+        r'^net.prototxt:5:25: message "InnerProductParameter" has no field "num_outputs". Did you '
+        r"mean num_output\?",
+    ),
+    (
+        "misspelt type",
+        ('"InnerProduct"', '"InerProduct"'),
+        r'^net.prototxt:4, layer "ip" \(InerProduct\): unknown layer type "InerProduct". Did you '
+        "mean InnerProduct",
+    ),
+    (
+        "bad enum",
+        ("LMDB", "LMDBX"),
+        r'^net.prototxt:3:\d+: "backend" takes .* found LMDBX. Did you',
+    ),
+    (
+        "missing brace",
+        ('top: "loss" }', 'top: "loss"'),
+        r'^net.prototxt:9:1: the file ends inside a block: the "{" at line 8, column 7',
+    ),
+    (
+        "unknown bottom",
+        ('"ip" type: "InnerProduct" bottom: "data"', '"ip" type: "InnerProduct" bottom: "dta"'),
+        r'^net.prototxt:4, layer "ip" \(InnerProduct\): bottom "dta" does not exist here. Did you '
+        r"mean data\?",
+    ),
+    (
+        "top made twice",
+        ('top: "ip"', 'top: "label"'),
+        r'^net.prototxt:4, layer "ip" \(InnerProduct\): top "label" is made by an earlier layer',
+    ),
+    (
+        "kernel too large",
+        (
+            '"ip" type: "InnerProduct" bottom: "data" top: "ip"\n  inner_product_param {',
+            '"ip" type: "Convolution" bottom: "data" top: "ip" convolution_param { kernel_size: 9',
+        ),
+        r'^net.prototxt:4, layer "ip" \(Convolution\): bottom "data" has images of \(6, 7\); a '
+        r"kernel of \(9, 9\)",
+    ),
+    (
+        "group",
+        (
+            '"ip" type: "InnerProduct" bottom: "data" top: "ip"\n  inner_product_param {',
+            '"ip" type: "Convolution" bottom: "data" top: "ip" convolution_param { kernel_size: 2 '
+            "group: 3",
+        ),
+        r'^net.prototxt:4, layer "ip" \(Convolution\): bottom "data" has 1 channels; group: 3',
+    ),
+    (
+        "label out of range",
+        ("num_output: 5", "num_output: 4"),
+        r'^net.prototxt:\d, layer "loss" \(SoftmaxWithLoss\): label 4 of sample 0 in the batch is '
+        r"not a class; labels must be whole numbers from 0 to 3. It is key '00000004' of lmdb.",
+    ),
+    (
+        "wrong path of the database",
+        ('"lmdb"', '"lmbd"'),
+        r'^net.prototxt:2, layer "data" \(Data\): lmbd: no such database. The path is relative to',
+    ),
+    (
+        "LMDB read as LEVELDB",
+        ("backend: LMDB", ""),
+        r'^net.prototxt:2, layer "data" \(Data\): lmdb: this is an LMDB database, but it was to be '
+        r"opened as LEVELDB \(the default of data_param\). Write backend: LMDB in data_param",
+    ),
+    ("no batch size", ("batch_size: 4", ""), r"^net.prototxt:2, .*batch_size is missing or 0; it"),
+    ("nothing", (None, ""), r"^net.prototxt: no layer is left in phase TRAIN \(0 in the file\)"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), [n[1:] for n in NETS], ids=[n[0] for n in NETS])
+def test_nets(project, run, change, message):
+    old, new = change
+    net = project.net.replace(old, new, 1) if old else new
+    assert net != project.net
+    project.write(net=net)
+    refuse(run, message, *TRAIN)
+
+
+def test_independent_problems_of_a_net_at_once(project, run):
+    net = project.net.replace("num_output: 5", "")
+    net += 'layer { name: "more" type: "InnerProduct" bottom: "data" top: "more" }'
+    project.write(net=net)
+    result = refuse(run, "num_output", *TRAIN)
+    assert [error.partition(":")[2].partition(" ")[0] for error in result.errors] == ["4,", "9,"]
+
+
+SOLVERS = [
+    ("misspelt field", ("max_iter", "max_iters"), r'^solver.prototxt:4:1: .*"max_iters". Did you '),
+    (
+        "missing net",
+        ("net.proto", "nt.proto"),
+        r'^solver.prototxt:1: net: "nt.prototxt" does not ex',
+    ),
+    ("no lr_policy", ('lr_policy: "fixed"', ""), r"^solver.prototxt: lr_policy is missing. Known:"),
+    (
+        "unknown lr_policy",
+        ("fixed", "fix"),
+        r'^solver.prototxt:3: lr_policy: "fix" is unknown. Did',
+    ),
+    ("no base_lr", ("base_lr: 0.01", ""), r"^solver.prototxt: base_lr is missing"),
+    ("type", ("display", 'type: "Sgd" display'), r'^solver.prototxt:5: unknown solver type "Sgd".'),
+    (
+        "test_iter alone",
+        ("display", "test_iter: 1 display"),
+        r"^solver.prototxt: test_iter is given, so test_interval must be at least 1",
+    ),
+    (
+        "unwritable prefix",
+        ('"s"', '"solver.prototxt/s"'),
+        r'^solver.prototxt:6: snapshot_prefix: "solver.prototxt/s" cannot be written: ',
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [s[1:] for s in SOLVERS], ids=[s[0] for s in SOLVERS]
+)
+def test_solvers(project, run, change, message):
+    project.write(solver=project.solver.replace(*change))
+    refuse(run, message, *TRAIN)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_no_permission_for_snapshots(project, run):
+    Path("locked").mkdir(mode=0o500)
+    project.write(solver=project.solver.replace('"s"', '"locked/s"'))
+    refuse(run, r'^solver.prototxt:6: snapshot_prefix: "locked/s" cannot be written: Perm', *TRAIN)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: os.urandom(len(data)), "lmdb: the LMDB is damaged: "),
+        (lambda data: data[: len(data) // 2], r"lmdb: data.mdb is cut off: it has \d+ bytes"),
+    ],
+    ids=["noise", "cut off"],
+)
+def test_damaged_databases(project, run, damage, message):
+    path = Path("lmdb/data.mdb")
+    path.write_bytes(damage(path.read_bytes()))
+    refuse(run, rf'^net.prototxt:2, layer "data" \(Data\): {message}', *TRAIN)
+
+
+def test_weights_that_do_not_fit_are_all_listed(trained, run):
+    wider = trained.net.replace("num_output: 5", "num_output: 6").replace(
+        'bottom: "ip" bottom: "label" top: "loss"', 'bottom: "ip2" bottom: "label" top: "loss"'
+    ) + (
+        'layer { name: "ip2" type: "InnerProduct" bottom: "data" top: "ip2" '
+        "inner_product_param { num_output: 5 } }"
+    )
+    lines = wider.splitlines()
+    lines.insert(5, lines.pop())
+    trained.write(net="\n".join(lines))
+    shutil.copy("s_iter_2.caffemodel", "a.caffemodel")
+    result = refuse(run, "shape|parameter", *TRAIN, "--weights=a.caffemodel,s_iter_2.caffemodel")
+    assert result.errors == [
+        *(
+            f'{name}.caffemodel: layer "ip" (InnerProduct): parameter 0 is (6, 42) in the net and '
+            "(5, 42) in the file; parameter 1 is (6,) in the net and (5,) in the file"
+            for name in ("a", "s_iter_2")
+        ),
+        "To start a layer anew, rename it in the prototxt; its weights are then left out.",
+    ]
+
+
+USAGE = [
+    ("no solver", ["train"], "minicaffe train: a solver is needed: --solver=FILE"),
+    ("no model", ["test"], "minicaffe test: a net is needed: --model=FILE"),
+    ("no weights", ["test", "--model=net.prototxt"], "minicaffe test: weights to score are needed"),
+    ("nothing to time", ["time"], "minicaffe time: a net is needed: --model=FILE"),
+    (
+        "no iterations",
+        ["test", "--model=a", "--weights=b", "--iterations=0"],
+        "minicaffe test: --iterations=0: must be at least 1",
+    ),
+    ("not a number", ["time", "--iterations=ten"], "minicaffe time: --iterations: invalid int val"),
+    ("unknown flag", ["train", "--solvr=x"], r"train: no flag --solvr. Did you mean --solver\? Kn"),
+    ("flag of NVIDIA's fork", ["train", "--gpus=0"], r"no flag --gpus. Did you mean --gpu\? Known"),
+    ("flag without value", ["train", "--solver"], "minicaffe train: --solver: expected one arg"),
+    ("one word too many", ["train", "solver.prototxt"], 'train: "solver.prototxt" is one argument'),
+    ("bad choice", ["train", "--sigint_effect=x"], "--sigint_effect: invalid choice: 'x' .*stop"),
+    ("bad boolean", ["train", "--debug=maybe"], "--debug=maybe: a boolean flag is true or false"),
+    ("no flag file", ["train", "--flagfile=no"], "minicaffe train: --flagfile=no: No such file"),
+    (
+        "resume and fine-tune",
+        [*TRAIN, "--snapshot=a", "--weights=b"],
+        "train: --snapshot resumes training, --weights starts from trained weights; give one",
+    ),
+    ("log folder", [*TRAIN, "--log_dir=net.prototxt"], "--log_dir=net.prototxt: cannot be written"),
+]
+
+
+@pytest.mark.parametrize(("argv", "message"), [u[1:] for u in USAGE], ids=[u[0] for u in USAGE])
+def test_usage(project, run, argv, message):
+    result = refuse(run, message, *argv, code=2)
+    assert len(result.plain) == 2
+    assert result.plain[1] == f"'minicaffe {argv[0]} --help' shows the flags."
+
+
+def test_unknown_command(run):
+    result = run("trian")
+    assert result.code == 2
+    assert result.plain[0].startswith("minicaffe: no command trian. Did you mean train? Known: ")
+
+
+def test_debug_shows_where_an_error_comes_from(run, tmp_path):
+    result = run("train", f"--solver={tmp_path}/no.prototxt", "--debug")
+    assert result.code == 1
+    assert "Traceback (most recent call last)" in result.err
+
+
+def test_no_words_at_all(run):
+    result = run()
+    assert result.code == 2
+    assert all(command in result.out for command in COMMANDS)

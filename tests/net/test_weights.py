@@ -1,0 +1,143 @@
+"""Copying weights by layer name, and saving them."""
+
+import re
+
+import numpy as np
+import pytest
+
+from minicaffe.errors import NetError, SnapshotError
+from minicaffe.net import Net
+from minicaffe.net.weights import copy_trained_layers, same_shape, save_net
+from minicaffe.schema import NetParameter, parse_net, read_binary, read_net_weights
+
+TEXT = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a"
+  inner_product_param { num_output: 4 weight_filler { type: "gaussian" } } }
+layer { name: "b" type: "InnerProduct" bottom: "a" top: "b"
+  inner_product_param { num_output: 5 weight_filler { type: "gaussian" } } }
+"""
+
+
+def make(text=TEXT, seed=1):
+    return Net(parse_net(text), "TEST", seed=seed)
+
+
+def values(net):
+    return {(p.layer.name, p.index): p.blob.data.get().copy() for p in net.parameters}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    net = make()
+    save_net(net, tmp_path / "w.caffemodel")
+    return net, tmp_path / "w.caffemodel"
+
+
+@pytest.mark.parametrize("name", ["w.caffemodel", "w.caffemodel.h5"])
+def test_there_and_back(tmp_path, name):
+    net, other = make(seed=1), make(seed=2)
+    save_net(net, tmp_path / name)
+    copy_trained_layers(other, tmp_path / name)
+    for key, array in values(net).items():
+        np.testing.assert_array_equal(values(other)[key], array)
+
+
+def test_the_file_holds_the_net(saved):
+    net, path = saved
+    stored = read_binary(path, NetParameter)
+    assert [(x.name, x.type) for x in stored.layer] == [(x.name, x.type) for x in net.layers]
+    assert [len(x.blobs) for x in read_net_weights(path)] == [0, 2, 2]
+
+
+def test_only_layers_of_the_same_name(saved, caplog_minicaffe):
+    net, path = saved
+    other = make(TEXT.replace('name: "b"', 'name: "new"'), seed=2)
+    before = values(other)
+    copy_trained_layers(other, path)
+    np.testing.assert_array_equal(values(other)["a", 0], values(net)["a", 0])
+    np.testing.assert_array_equal(values(other)["new", 0], before["new", 0])
+    assert "Ignoring source layer b" in caplog_minicaffe.messages
+
+
+def test_later_files_win(saved, tmp_path):
+    _, path = saved
+    second = make(seed=9)
+    save_net(second, tmp_path / "second.caffemodel")
+    net = make(seed=2)
+    copy_trained_layers(net, path, tmp_path / "second.caffemodel")
+    np.testing.assert_array_equal(values(net)["a", 0], values(second)["a", 0])
+
+
+def test_every_mismatch_at_once_and_nothing_copied(saved):
+    _, path = saved
+    other = make(
+        TEXT.replace("num_output: 4", "num_output: 6 bias_term: false").replace(
+            "num_output: 5", "num_output: 7"
+        ),
+        seed=2,
+    )
+    before = values(other)
+    with pytest.raises(SnapshotError) as caught:
+        copy_trained_layers(other, path)
+    assert str(caught.value).splitlines() == [
+        f'{path}: layer "a" (InnerProduct) has 1 parameters in the net and 2 in the file',
+        f'{path}: layer "b" (InnerProduct): parameter 0 is (7, 6) in the net and (5, 4) in the '
+        "file; parameter 1 is (7,) in the net and (5,) in the file",
+        "To start a layer anew, rename it in the prototxt; its weights are then left out.",
+    ]
+    for key, array in before.items():
+        np.testing.assert_array_equal(values(other)[key], array)
+
+
+def test_nothing_is_copied_if_a_later_file_is_missing(saved):
+    _, path = saved
+    other = make(seed=2)
+    before = values(other)
+    with pytest.raises(SnapshotError, match=re.escape("nowhere: no such file")):
+        copy_trained_layers(other, path, "nowhere")
+    for key, array in before.items():
+        np.testing.assert_array_equal(values(other)[key], array)
+
+
+@pytest.mark.parametrize(
+    ("shape", "stored", "same"),
+    [
+        ((500, 800), (1, 1, 500, 800), True),
+        ((500,), (1, 1, 1, 500), True),
+        ((1,), (1, 1, 1, 1), True),
+        ((), (1, 1, 1, 1), True),
+        ((1, 500), (500,), True),
+        ((4096, 9216), (4096, 256, 6, 6), False),
+        ((500, 800), (800, 500), False),
+        ((500, 1), (500,), False),
+    ],
+)
+def test_old_files_hold_four_axes(shape, stored, same):
+    assert same_shape(shape, stored) is same
+
+
+def test_saving_where_one_cannot(tmp_path):
+    with pytest.raises(SnapshotError, match=r"no/w.caffemodel cannot be written: No such file"):
+        save_net(make(), tmp_path / "no" / "w.caffemodel")
+
+
+def test_a_net_without_layers_in_its_phase():
+    text = 'layer { name: "x" type: "Input" top: "x" include { phase: TRAIN } }'
+    with pytest.raises(NetError) as caught:
+        make(text)
+    assert str(caught.value) == (
+        "<string>: no layer is left in phase TEST (1 in the file). Look at the include and "
+        "exclude rules."
+    )
+
+
+def test_diverged_scores_are_never_right():
+    net = make(
+        'layer { name: "x" type: "Input" top: "x" top: "y" '
+        "input_param { shape { dim: 3 dim: 2 } shape { dim: 3 } } }"
+        'layer { name: "acc" type: "Accuracy" bottom: "x" bottom: "y" top: "acc" }'
+    )
+    net.inputs[0].data.set(np.array([[np.nan, np.nan], [1, np.nan], [1, 0]], np.float32))
+    net.forward()
+    assert net.outputs[0].data.get() == pytest.approx(1 / 3)

@@ -1,0 +1,124 @@
+"""A file is the old one or the new one, wherever the process dies."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minicaffe.atomic_file import write_atomically
+from minicaffe.errors import SnapshotError
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing cleans up after it."""
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(b"old")
+    return path
+
+
+def write(path, then=lambda: None):
+    with write_atomically(path) as file:
+        file.write(b"new content")
+        then()
+
+
+def others(path):
+    return [p for p in path.parent.iterdir() if p != path]
+
+
+def test_new_content(path):
+    write(path)
+    assert path.read_bytes() == b"new content"
+    assert others(path) == []
+
+
+def test_a_file_that_did_not_exist(tmp_path):
+    write(str(tmp_path / "fresh"))
+    assert (tmp_path / "fresh").read_bytes() == b"new content"
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt()])
+def test_an_error_in_the_block_changes_nothing(path, error):
+    def write_half():
+        with write_atomically(path) as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write_half()
+    assert path.read_bytes() == b"old"
+    assert others(path) == []
+
+
+@pytest.mark.parametrize("place", ["fsync", "replace"])
+def test_a_disk_error_says_so_and_changes_nothing(path, monkeypatch, place):
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[place], fail)
+    with pytest.raises(SnapshotError) as caught:
+        write(path)
+    assert str(caught.value) == (
+        f"{path} cannot be written: No space left on device. What was there before is untouched."
+    )
+    assert path.read_bytes() == b"old"
+    assert others(path) == []
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(SnapshotError, match="no/file cannot be written: No such file or directory"):
+        write(tmp_path / "no" / "file")
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [("write", b"old"), ("fsync", b"old"), ("replace", b"old"), ("folder", b"new content")],
+)
+def test_killed_at_every_step(path, monkeypatch, place, expected):
+    def die(*args, **kwargs):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *args, **kwargs: None)
+        if place == "fsync":
+            patch.setattr(os, "fsync", die)
+        elif place == "replace":
+            patch.setattr(Path, "replace", die)
+        elif place == "folder":
+            patch.setattr("minicaffe.atomic_file._sync_folder", die)
+        with pytest.raises(Killed):
+            write(path, die if place == "write" else lambda: None)
+    assert path.read_bytes() == expected
+
+
+def test_what_killed_processes_left_is_removed(path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    leftover = path.with_name(f".{path.name}.{dead.pid}")
+    alive = path.with_name(f".{path.name}.{os.getppid()}")
+    foreign = path.with_name(f".{path.name}.notes")
+    for file in (leftover, alive, foreign):
+        file.write_bytes(b"half")
+    write(path)
+    assert sorted(others(path)) == sorted([alive, foreign])
+
+
+def test_a_name_with_the_signs_of_patterns(tmp_path):
+    path = tmp_path / "net[1]*?"
+    write(path)
+    assert path.read_bytes() == b"new content"
+
+
+def test_the_data_reach_the_disk_before_the_name(path, monkeypatch):
+    steps = []
+    sync, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (steps.append("fsync"), sync(handle)))
+    monkeypatch.setattr(Path, "replace", lambda *a: (steps.append("replace"), replace(*a))[1])
+    write(path)
+    assert steps == ["fsync", "replace", "fsync"]

@@ -1,0 +1,122 @@
+"""Log lines in glog's shape, to stderr and to files."""
+
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from minicaffe import log
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    before = list(log.logger.handlers)
+    log.logger.handlers[:] = [h for h in before if isinstance(h, logging.NullHandler)]
+    yield
+    log.close_files()
+    log.logger.handlers[:] = before
+
+
+def record(level=logging.INFO, message="Use CPU.", created=1_700_000_000.25):
+    made = logging.LogRecord("minicaffe", level, "/a/train.py", 75, message, (), None)
+    made.created = created
+    return made
+
+
+@pytest.mark.parametrize(
+    ("level", "letter"),
+    [("DEBUG", "I"), ("INFO", "I"), ("WARNING", "W"), ("ERROR", "E"), ("CRITICAL", "F")],
+)
+def test_format(level, letter):
+    line = log.GlogFormatter().format(record(getattr(logging, level)))
+    pattern = letter + r"11(14|15) \d\d:\d\d:20\.250000 [ \d]{4}\d train\.py:75\] Use CPU\."
+    assert re.fullmatch(pattern, line)
+
+
+def test_a_message_of_several_lines_has_one_prefix():
+    text = log.GlogFormatter().format(record(message="parameters: \nname: 1\n  x"))
+    assert text.split("] ", 1)[1] == "parameters: \nname: 1\n  x"
+
+
+def test_microseconds_have_six_digits():
+    line = log.GlogFormatter().format(record(created=1_700_000_000.000001))
+    assert re.search(r":20\.00000[01] ", line)
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("0", "INFO"),
+        ("1", "WARNING"),
+        ("2", "ERROR"),
+        ("3", "CRITICAL"),
+        ("9", "CRITICAL"),
+        ("", "INFO"),
+        ("x", "INFO"),
+        ("-1", "INFO"),
+    ],
+)
+def test_min_level_from_environment(monkeypatch, text, level):
+    monkeypatch.setenv("GLOG_minloglevel", text)
+    assert log.min_level_from_environment() == getattr(logging, level)
+
+
+def test_nothing_is_printed_unasked(capfd):
+    log.logger.info("quiet")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_stderr_once_however_often_asked(capfd, monkeypatch):
+    monkeypatch.delenv("GLOG_minloglevel", raising=False)
+    log.to_stderr()
+    log.to_stderr()
+    log.logger.info("one %s", "line")
+    assert capfd.readouterr().err.count("one line\n") == 1
+    log.to_stderr(logging.ERROR)
+    log.logger.warning("unseen")
+    assert capfd.readouterr().err == ""
+
+
+def test_stderr_is_the_one_of_the_moment(monkeypatch, tmp_path):
+    log.to_stderr(logging.INFO)
+    with (tmp_path / "err").open("w") as other:
+        monkeypatch.setattr(sys, "stderr", other)
+        log.logger.info("there")
+    assert (tmp_path / "err").read_text().endswith("] there\n")
+
+
+def test_directory(tmp_path):
+    path = log.to_directory(tmp_path / "a" / "b", "caffe")
+    log.logger.info("kept")
+    log.close_files()
+    log.logger.info("too late")
+    assert [line.split("] ")[1] for line in path.read_text().splitlines()] == ["kept"]
+    assert re.fullmatch(rf"caffe\..*\.log\.INFO\.\d{{8}}-\d{{6}}\.{os.getpid()}", path.name)
+    assert (tmp_path / "a" / "b" / "caffe.INFO").read_text() == path.read_text()
+
+
+def test_directory_on_a_file_system_without_links(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise OSError("no links")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    path = log.to_directory(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_broken_pipe_ends_the_printing_quietly(monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    log.to_stderr(logging.INFO)
+    n_handlers = len(log.logger.handlers)
+    with os.fdopen(writer, "w", buffering=1) as broken:
+        monkeypatch.setattr(sys, "stderr", broken)
+        log.logger.info("nobody reads this")
+        monkeypatch.undo()
+        assert len(log.logger.handlers) == n_handlers - 1
+        log.logger.info("nor this")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
+    assert capfd.readouterr().err == ""
