@@ -105,11 +105,11 @@ def test_ten_crops_of_a_picture_and_of_an_array(log, capsys):
         (["in", "o.npy", *FLAGS, "--gpu"], 1, "no GPU can be used"),
     ],
 )
-def test_messages_of_classify(log, args, code, message):
+def test_messages_of_classify(log, capsys, args, code, message):
     np.save("flat.npy", np.zeros(3))
     np.save("flat2.npy", np.zeros((2, 2)))
     assert run_command("classify", args) == code
-    assert message in log.messages[-1]
+    assert message in capsys.readouterr().err
     assert not Path("o.npy").exists()
 
 
@@ -160,10 +160,10 @@ def test_windows_to_hdf5_and_surroundings(windows):
         ),
     ],
 )
-def test_messages_of_detect(windows, log, text, output, code, message):
+def test_messages_of_detect(windows, capsys, text, output, code, message):
     Path("windows.csv").write_text(text)
     assert run_command("detect", ["windows.csv", output, *windows]) == code
-    assert message in log.messages[-1]
+    assert message in capsys.readouterr().err
 
 
 def test_selective_search_is_refused(windows, log):
@@ -213,6 +213,6 @@ def test_folders(log):
         ),
     ],
 )
-def test_messages_of_resize_and_crop(log, args, code, message):
+def test_messages_of_resize_and_crop(log, capsys, args, code, message):
     assert run_command("resize_and_crop_images", args) == code
-    assert message in log.messages[-1]
+    assert message in capsys.readouterr().err
