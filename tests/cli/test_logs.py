@@ -2,6 +2,8 @@
 
 import csv
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -247,3 +249,11 @@ def test_without_matplotlib(log, monkeypatch):
 def test_an_empty_log_is_an_error():
     with pytest.raises(DataError, match=r"2>&1 \| tee train.log"):
         read_log("/dev/null")
+
+
+def test_parse_log_sh_is_still_a_program(log):
+    script = ROOT / "tools" / "parse_log.sh"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    subprocess.run([script, CAFFES], check=True, env=environment)
+    assert Path("train.log.test").read_text().startswith("#Iters")
