@@ -51,7 +51,6 @@ def flag_actions(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
         option.lstrip("-").replace("-", "_"): action
         for action in parser._actions
         for option in action.option_strings
-        if option.startswith("--")
     }
 
 
