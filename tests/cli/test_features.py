@@ -99,12 +99,12 @@ def test_blobs_of_any_number_of_axes_are_stored():
         ({0: "none"}, 1, "none: no such file"),
     ],
 )
-def test_messages(log, change, code, message):
+def test_messages(log, capsys, change, code, message):
     args = ["w.caffemodel", "net.prototxt", "ip", "a", "1", "lmdb", "CPU"]
     for k, word in change.items():
         args[k] = word
     assert run_command("extract_features", args) == code
-    assert message in log.messages[-1]
+    assert message in capsys.readouterr().err
     assert not Path("a").exists()
 
 

@@ -115,9 +115,9 @@ def test_long_texts_are_wrapped_or_cut():
         ),
     ],
 )
-def test_messages(log, args, code, message):
+def test_messages(log, capsys, args, code, message):
     assert run_command("show", args) == code
-    assert message in log.messages[-1]
+    assert message in capsys.readouterr().err
 
 
 def test_weights_without_filters(log):
