@@ -24,6 +24,7 @@ from minicaffe.data.preparation import channel_means, find_pictures, prepare, re
 from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
+from minicaffe.ops.backend import HostArray
 
 _TOP = 5
 
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         for path in images:
             net.inputs[0].data.set(prepare(path, shape, mean, args.input_scale)[None])
             net.forward()
-            _print(path, net.outputs[0].data.get().ravel(), labels)
+            print_best(path, net.outputs[0].data.get().ravel(), labels)
     finally:
         net.close()
     return 0
@@ -82,7 +83,8 @@ def input_shape(net: Net, path: str | Path) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _print(path: str, scores: np.ndarray, labels: Sequence[str]) -> None:
+def print_best(path: str, scores: HostArray, labels: Sequence[str]) -> None:
+    """Print the five largest scores of a picture."""
     print(f"---------- Prediction for {path} ----------")
     for k in np.argsort(-scores, kind="stable")[:_TOP]:
         print(f'{scores[k]:.4f} - "{labels[k]}"')

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from minicaffe import log
 from minicaffe.cli.measuring import picture_shape, warn_of_guesses
 from minicaffe.log import logger
-from minicaffe.net.filter import filter_layers
-from minicaffe.net.sizes import measure
 from minicaffe.pictures.graph_drawing import draw_graph
 from minicaffe.pictures.graph_layout import DIRECTIONS
-from minicaffe.pictures.net_graph import PHASES, net_graph
-from minicaffe.schema import NetSource, NetState, read_net
+from minicaffe.pictures.net_drawing import graph_of
+from minicaffe.pictures.net_graph import PHASES
+from minicaffe.schema import read_net
 
 
 def add_arguments(parser: argparse.ArgumentParser, direction: str) -> None:
@@ -38,22 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser, direction: str) -> None:
 
 def draw(args: argparse.Namespace, net: str, output: str, input_shape: str = "") -> None:
     """Read, measure, draw, write."""
-    source = read_net(net)
     phases = PHASES if args.phase == "ALL" else (args.phase,)
-    sizes = {p: measure(source, NetState(phase=p), picture_shape(input_shape)) for p in phases}
-    warn_of_guesses(sizes[phases[0]])
-    kept = _kept(source, phases)
-    graph = net_graph(source, kept, sizes, args.display_lrm)
+    graph, sizes = graph_of(read_net(net), phases, picture_shape(input_shape), args.display_lrm)
+    warn_of_guesses(sizes)
     draw_graph(graph, output, args.rankdir)
     logger.info("Wrote %s", output)
-
-
-def _kept(source: NetSource, phases: tuple[str, ...]) -> dict[int, set[str]]:
-    """Return the layers of some phases, by index, with the phases that each belongs to."""
-    kept: dict[int, set[str]] = {}
-    with log.quietly():
-        for phase in phases:
-            for node in filter_layers(source, NetState(phase=phase)):
-                if node.index is not None:
-                    kept.setdefault(node.index, set()).add(phase)
-    return dict(sorted(kept.items()))

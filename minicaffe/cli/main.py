@@ -42,6 +42,9 @@ COMMANDS = {
     "extract_features": "run a net over its data and write blobs to databases",
     "classification": "print the five likeliest classes of pictures",
     "show": "draw filters of a net, or its activations for a picture",
+    "classify": "classify pictures as Caffe's classify.py does",
+    "detect": "classify windows of pictures as Caffe's detect.py does",
+    "resize_and_crop_images": "make squares of a folder of pictures",
     "get": "fetch a data set: mnist, fashion-mnist, cifar10",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from functools import cache
 from html import escape
@@ -36,16 +37,22 @@ def draw_graph(graph: Graph, path: str | Path, direction: str = "TB") -> None:
     direction : str
         TB, BT, LR or RL: the way that arrows point.
     """
-    kind = Path(path).suffix.lower()
+    content = graph_bytes(graph, Path(path).suffix.lower(), direction, path)
+    with write_atomically(path) as file:
+        file.write(content)
+
+
+def graph_bytes(graph: Graph, kind: str, direction: str = "TB", name: object = "graph") -> bytes:
+    """Return a graph in the format ".svg" or ".png"; messages call it `name`."""
     if kind not in TYPES:
-        raise UsageError(f"{path}: the ending says what to draw; give {' or '.join(TYPES)}")
+        raise UsageError(f"{name}: the ending says what to draw; give {' or '.join(TYPES)}")
     sizes = [_box_size(box) for box in graph.boxes]
     plan = layout(sizes, graph.arrows, direction)
-    with write_atomically(path) as file:
-        if kind == ".svg":
-            file.write(svg(graph, plan, sizes).encode())
-        else:
-            picture(graph, plan, sizes).save(file, "PNG", optimize=True)
+    if kind == ".svg":
+        return svg(graph, plan, sizes).encode()
+    content = io.BytesIO()
+    picture(graph, plan, sizes).save(content, "PNG", optimize=True)
+    return content.getvalue()
 
 
 @cache

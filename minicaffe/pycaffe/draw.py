@@ -1,14 +1,17 @@
-"""Draw nets as graphs, with pydot and Graphviz (both optional)."""
+"""Draw nets as graphs: PNG and SVG by minicaffe itself, other formats with pydot and Graphviz."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from minicaffe.errors import BackendUnavailable
+from minicaffe.errors import MissingPackage
 from minicaffe.pycaffe.files import FilePath
-from minicaffe.schema import LayerParameter, NetParameter
+from minicaffe.schema import LayerParameter, NetParameter, NetSource, upgrade_net
+
+if TYPE_CHECKING:
+    from minicaffe.pictures.net_graph import Graph
 
 _LAYER_STYLE = {"shape": "record", "fillcolor": "#6495ED", "style": "filled"}
 _IN_PLACE_STYLE = {"shape": "record", "fillcolor": "#90EE90", "style": "filled"}
@@ -77,7 +80,7 @@ def get_pydot_graph(
 
     Raises
     ------
-    BackendUnavailable
+    MissingPackage
         If pydot is not installed.
     """
     pydot = _pydot()
@@ -107,10 +110,30 @@ def draw_net(
     phase: int | None = None,
     display_lrm: bool = False,
 ) -> bytes:
-    """Return a picture of a net in the format `ext`; see `get_pydot_graph`."""
+    """Return a picture of a net in the format `ext`.
+
+    png and svg need nothing installed, and show shapes, parameters and multiply-adds as well; see
+    `get_pydot_graph` for the other formats and the arguments.
+    """
+    if ext in ("png", "svg"):
+        from minicaffe.pictures.graph_drawing import graph_bytes
+
+        return graph_bytes(_graph(caffe_net, phase, display_lrm), f".{ext}", rankdir)
     graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
     picture: bytes = graph.create(format=ext)
     return picture
+
+
+def _graph(caffe_net: NetParameter, phase: int | None, display_lrm: bool) -> Graph:
+    from minicaffe.pictures.net_drawing import graph_of
+    from minicaffe.pictures.net_graph import PHASES
+
+    net = NetParameter()
+    net.CopyFrom(caffe_net)
+    source = NetSource(net, caffe_net.name or "net", upgrade_net(net, caffe_net.name or "net"))
+    return graph_of(
+        source, PHASES if phase is None else PHASES[phase : phase + 1], (), display_lrm
+    )[0]
 
 
 def draw_net_to_file(
@@ -130,8 +153,8 @@ def _pydot() -> Any:
     try:
         import pydot
     except ImportError as error:
-        raise BackendUnavailable(
-            "drawing with caffe.draw needs pydot and Graphviz, which are not installed: "
+        raise MissingPackage(
+            "caffe.draw needs pydot and Graphviz for formats other than png and svg: "
             "pip install pydot, and Graphviz from your system (apt install graphviz)"
         ) from error
     return pydot

@@ -165,7 +165,7 @@ def test_means(tmp_path):
         ({4: "empty"}, "empty: no picture in this folder (.jpg, "),
     ],
 )
-def test_messages_of_classification(log, change, message):
+def test_messages_of_classification(log, capsys, change, message):
     Path("empty").mkdir()
     Path("two.txt").write_text("a\nb\n")
     Path("labels.txt").write_text("a\nb\nc\nd\ne\nf\n")
@@ -173,4 +173,4 @@ def test_messages_of_classification(log, change, message):
     for k, word in change.items():
         args[k] = word
     assert run_command("classification", args) == 1
-    assert message in log.messages[-1]
+    assert message in capsys.readouterr().err

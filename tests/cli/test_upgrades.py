@@ -73,8 +73,8 @@ def test_binary_nets_keep_their_weights(log):
         ("upgrade_solver_proto_text", "solver_type: ADAM type: 'SGD'", 1, "remove solver_type"),
     ],
 )
-def test_exit_codes_and_messages(log, tool, text, code, message):
+def test_exit_codes_and_messages(log, capsys, tool, text, code, message):
     Path("old").write_text(text)
     assert run_command(tool, ["old", "new"]) == code
-    assert message in log.messages[-1]
+    assert message in capsys.readouterr().err
     assert not Path("new").exists()

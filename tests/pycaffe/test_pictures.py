@@ -173,13 +173,25 @@ def test_graph(drawn, pydot):
     assert fill[0] != fill[1]
 
 
-def test_draw_to_file(drawn, pydot, tmp_path):
-    caffe.draw.draw_net_to_file(drawn, str(tmp_path / "a.svg"))
-    assert (tmp_path / "a.svg").read_bytes() == b"svg"
+def test_draw_to_file_without_graphviz(drawn, tmp_path):
+    before = drawn.SerializeToString()
+    caffe.draw.draw_net_to_file(drawn, str(tmp_path / "a.svg"), "TB", caffe.TRAIN, True)
+    text = (tmp_path / "a.svg").read_text()
+    assert ">lr_mult 3<" in text
+    assert ">relu: ReLU<" in text
+    assert ">acc<" not in text
+    assert ">acc<" in caffe.draw.draw_net(drawn, "LR", "svg").decode()
+    assert caffe.draw.draw_net(drawn, "LR").startswith(b"\x89PNG")
+    assert drawn.SerializeToString() == before
+
+
+def test_other_formats_are_those_of_pydot(drawn, pydot, tmp_path):
+    caffe.draw.draw_net_to_file(drawn, str(tmp_path / "a.dot"))
+    assert (tmp_path / "a.dot").read_bytes() == b"dot"
     assert "\\n" in caffe.draw.get_layer_label(drawn.layer[1], "LR")
 
 
-def test_draw_without_pydot(drawn, monkeypatch):
+def test_other_formats_without_pydot(drawn, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydot", None)
     with pytest.raises(RuntimeError, match=r"needs pydot and Graphviz.*pip install pydot"):
-        caffe.draw.draw_net(drawn, "LR")
+        caffe.draw.draw_net(drawn, "LR", "pdf")

@@ -1,0 +1,8 @@
+#!/usr/bin/env python3
+"""Run ``minicaffe detect`` under the name of Caffe's tool."""
+
+import sys
+
+from minicaffe.cli.main import run_as_program
+
+sys.exit(run_as_program())
