@@ -95,7 +95,8 @@ def expand(argv: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
 
 def _set(flags: list[str], action: argparse.Action, name: str, value: str | None) -> None:
     """Add a flag to `flags`; a false one takes away what an earlier one has set."""
-    option = next(o for o in action.option_strings if o.startswith("--"))
+    # The long spelling, where there is one, as argparse allows a value after = only there.
+    option = max(action.option_strings, key=len)
     if not _is_boolean(action):
         flags.append(option if value is None else f"{option}={value}")
     elif value is None or value.lower() in _TRUE:

@@ -74,6 +74,10 @@ NETS = {
     + conv("b", "c1", 16)
     + layer("p", "Pooling", "c1", "p", "pooling_param { kernel_size: 3 stride: 1 pad: 1 }")
     + layer("last", "Concat", "a b p", "last"),
+    "learned slopes": conv("c1", "data", 9)
+    + layer("slope", "PReLU", "c1", "c1")
+    + conv("last", "c1", 16)
+    + layer("slope2", "PReLU", "last", "last", "prelu_param { channel_shared: true }"),
     "flat": conv("c1", "data", 8)
     + RELU
     + layer("flat", "Flatten", "c1", "flat")

@@ -1,4 +1,3 @@
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,12 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from log_lines import PREFIX
 
 from minicaffe.cli.main import main
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 
-PREFIX = re.compile(r"([IWEF])\d{4} [\d:]{8}\.\d{6} +\d+ [\w.]+:\d+\] ")
 NET = """name: "small"
 layer { name: "data" type: "Data" top: "data" top: "label"
   transform_param { scale: 0.004 } data_param { source: "lmdb" batch_size: 4 backend: LMDB } }
@@ -94,13 +93,3 @@ def start():
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def until(process, pattern):
-    """Read the process's log up to a line that the pattern is found in; return the lines."""
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if re.search(pattern, line):
-            return lines
-    raise AssertionError(f"no {pattern!r} in:\n{''.join(lines)}")

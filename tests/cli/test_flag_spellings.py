@@ -19,7 +19,7 @@ def parser():
     parser.add_argument("--gpu", default="")
     parser.add_argument("--resize_width", type=int, default=0)
     parser.add_argument("--shuffle", action="store_true")
-    parser.add_argument("--encode_type", default="")
+    parser.add_argument("-e", "--encode_type", default="")
     parser.add_argument("words", nargs="*")
     return parser
 
@@ -36,6 +36,7 @@ def parser():
         ("--gpu=a=b", {"gpu": "a=b"}),
         ("--gpu=0 --gpu=1", {"gpu": "1"}),
         ("--resize_width=5", {"resize_width": 5}),
+        ("-e jpg", {"encode_type": "jpg"}),
         ("-resize-width 5", {"resize_width": 5}),
         ("--shuffle", {"shuffle": True}),
         ("-shuffle", {"shuffle": True}),

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+from log_lines import until
 
-from conftest import until
 from minicaffe.schema import read_net_weights, read_solver_state
 from minicaffe.solver.signals import Action, SignalActions
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from log_lines import PREFIX
 
-from conftest import PREFIX
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.schema import NetParameter, SolverParameter, format_prototxt, parse_prototxt

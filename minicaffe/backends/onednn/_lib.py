@@ -71,7 +71,6 @@ class Alg(enum.IntEnum):
     ELTWISE_LOGISTIC_USE_DST = 0x104
     BINARY_ADD = 0x1FFF0
     BINARY_MUL = 0x1FFF1
-    BINARY_MAX = 0x1FFF2
     REDUCTION_SUM = 0x2FFF4
     SOFTMAX_ACCURATE = 0x30000
 
@@ -90,7 +89,7 @@ class Query(enum.IntEnum):
 
 
 class Arg(enum.IntEnum):
-    """The DNNL_ARG_... numbers in use; POST_OP is that of the first post-op's second source."""
+    """The DNNL_ARG_... numbers in use."""
 
     SRC = 1
     SRC_1 = 2
@@ -110,17 +109,14 @@ class Arg(enum.IntEnum):
     DIFF_SCALE = 255
     DIFF_SHIFT = 256
     MULTIPLE_SRC = 1024
-    POST_OP_SRC_1 = 32768 | 2
 
 
 CPU = 1
 F32 = 3
-U8 = 6
 IN_ORDER = 1
 TAG_ANY = 1
 # dnnl_query_impl_info_str: the name of a primitive's implementation.
 IMPLEMENTATION = 8
-FPMATH_BF16 = 1
 USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT = 1, 2, 4
 SCRATCHPAD_USER = 1
 
@@ -143,8 +139,6 @@ PRIMITIVES = {
     "batch_normalization_forward": "immfu",
     "batch_normalization_backward": "immmfuh",
     "inner_product_forward": "immmm",
-    "inner_product_backward_data": "mmmh",
-    "inner_product_backward_weights": "mmmmh",
     "binary": "immm",
     "reduction": "immff",
 }
@@ -172,13 +166,11 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "dnnl_primitive_attr_create": (_HANDLE,),
     "dnnl_primitive_attr_destroy": (c_void_p,),
     "dnnl_primitive_attr_set_scratchpad_mode": (c_void_p, c_int),
-    "dnnl_primitive_attr_set_fpmath_mode": (c_void_p, c_int),
     "dnnl_primitive_attr_set_post_ops": (c_void_p, c_void_p),
     "dnnl_post_ops_create": (_HANDLE,),
     "dnnl_post_ops_destroy": (c_void_p,),
     "dnnl_post_ops_append_eltwise": (c_void_p, c_int, c_float, c_float),
     "dnnl_post_ops_append_sum": (c_void_p, c_float, c_int, c_int),
-    "dnnl_post_ops_append_binary": (c_void_p, c_int, c_void_p),
     "dnnl_primitive_create": (_HANDLE, c_void_p),
     "dnnl_primitive_destroy": (c_void_p,),
     "dnnl_primitive_desc_destroy": (c_void_p,),

@@ -56,18 +56,13 @@ class Engine:
 
 
 class Attributes:
-    """How a primitive runs beside what it computes: post-ops and precision."""
+    """What a primitive does to its result before writing it: post-ops."""
 
     def __init__(self) -> None:
         self._lib = _lib.library()
         self.handle = self._lib.make("dnnl_primitive_attr_create")
         self._lib.c.dnnl_primitive_attr_set_scratchpad_mode(self.handle, _lib.SCRATCHPAD_USER)
         self._post_ops = self._lib.make("dnnl_post_ops_create")
-
-    def bf16(self) -> Attributes:
-        """Allow products in bfloat16 where the processor has it."""
-        self._lib.c.dnnl_primitive_attr_set_fpmath_mode(self.handle, _lib.FPMATH_BF16)
-        return self
 
     def sum(self) -> Attributes:
         """Add what the destination held."""
@@ -76,10 +71,6 @@ class Attributes:
     def eltwise(self, alg: Alg, alpha: float = 0.0, beta: float = 0.0) -> Attributes:
         """Apply a function to the result."""
         return self._append("eltwise", alg, alpha, beta)
-
-    def binary(self, alg: Alg, layout: Layout) -> Attributes:
-        """Combine the result with another tensor, given when the primitive runs."""
-        return self._append("binary", alg, layout.handle)
 
     def _append(self, kind: str, *args: Any) -> Attributes:
         check(getattr(self._lib.c, f"dnnl_post_ops_append_{kind}")(self._post_ops, *args), kind)
@@ -104,7 +95,7 @@ class Primitive:
     hint : Primitive, optional
         The forward primitive of a backward one.
     attributes : Attributes, optional
-        Post-ops and precision.
+        Post-ops.
 
     Raises
     ------
