@@ -149,9 +149,12 @@ def activation_picture(name: str, values: HostArray) -> Image:
     from minicaffe.pictures.grid import bar_chart, enlargement, tile_grid, to_pixels
 
     sample = values[0] if values.ndim > 1 else values
-    low, high = float(sample.min()), float(sample.max())
+    finite = sample[np.isfinite(sample)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     shape = " x ".join(map(str, sample.shape))
     caption = f"{name}: {shape}, {low:.3g} to {high:.3g}"
+    if finite.size < sample.size:
+        caption += f", {sample.size - finite.size} values not finite"
     if sample.ndim < 3 or sample.shape[1:] == (1, 1):
         flat = sample.ravel()
         best = ", ".join(f"{k} ({flat[k]:.3g})" for k in np.argsort(-flat, kind="stable")[:5])

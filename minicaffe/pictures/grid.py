@@ -23,7 +23,7 @@ _LABEL_STEPS = (1, 2, 5, 10, 20, 50, 100, 1000)
 def to_pixels(values: Values, low: float, high: float) -> Pixels:
     """Return values from `low` (black) to `high` (white) as uint8; NaN is black."""
     span = high - low if high > low else 1.0
-    scaled = np.nan_to_num((np.asarray(values, np.float64) - low) / span, nan=0.0)
+    scaled = np.nan_to_num((np.asarray(values, np.float64) - low) / span)
     return (scaled.clip(0, 1) * 255).round().astype(np.uint8)
 
 
@@ -81,15 +81,19 @@ def contact_sheet(
 
 
 def bar_chart(values: Values, caption: str) -> Image.Image:
-    """Return one bar for each value, under a caption: for blobs that are no pictures."""
+    """Return one bar for each value, under a caption: for blobs that are no pictures.
+
+    Values that are not finite get no bar.
+    """
     n = len(values)
     step = max(1, min(24, _WIDEST_PX // n))
     lines = wrapped(caption, max(n * step, 320))
     top = _MARGIN + len(lines) * _CAPTION_PX
     sheet = _paper(max(n * step, 320), top + _BAR_HEIGHT_PX + 20)
     _write_lines(sheet, lines)
-    low, high = min(0.0, float(np.nanmin(values))), max(0.0, float(np.nanmax(values)))
-    y = top + _BAR_HEIGHT_PX * (1 - (np.nan_to_num(values) - low) / ((high - low) or 1.0))
+    values = np.where(np.isfinite(values), values, 0.0)
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    y = top + _BAR_HEIGHT_PX * (1 - (values - low) / ((high - low) or 1.0))
     zero = top + _BAR_HEIGHT_PX * (1 + low / ((high - low) or 1.0))
     pen = ImageDraw.Draw(sheet)
     room_px = 8 + 7 * len(str(n - 1))

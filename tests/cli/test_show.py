@@ -88,6 +88,15 @@ def test_values_that_are_no_numbers_are_black():
     np.testing.assert_array_equal(grid.to_pixels(np.ones((1, 1)), 1, 1), [[0]])
 
 
+@pytest.mark.parametrize("shape", [(2, 7), (2, 3, 4, 5)])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_activations_of_a_net_that_has_diverged(shape, share):
+    values = np.ones(shape, np.float32)
+    values.flat[: int(values.size * share)] = np.nan
+    values.flat[0] = np.inf
+    assert activation_picture("b", values).width > 0
+
+
 def test_long_texts_are_wrapped_or_cut():
     lines = grid.wrapped("a long caption of many words " * 5, 200)
     assert len(lines) > 3
