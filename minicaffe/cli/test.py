@@ -4,9 +4,9 @@ With --confusion FOLDER, also count what every class is taken for: confusion.csv
 confusion.png, and mistakes.png with the pictures that the net got wrong most surely.
 
 Example:
-  minicaffe test --model=lenet_train_test.prototxt --weights=lenet_iter_10000.caffemodel \\
+  minicaffe test --model=lenet_train_test.prototxt --weights=lenet_iter_10000.caffemodel \
       --iterations=100
-  minicaffe test --model=lenet_train_test.prototxt --weights=lenet_iter_10000.caffemodel \\
+  minicaffe test --model=lenet_train_test.prototxt --weights=lenet_iter_10000.caffemodel \
       --iterations=100 --confusion=lenet_confusion --labels=digits.txt
 """
 
