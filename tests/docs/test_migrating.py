@@ -15,7 +15,10 @@ from minicaffe.errors import MinicaffeError
 
 PAGE = Path(__file__).parents[2] / "docs/migrating.md"
 
-INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }\n'
+INPUT = (
+    'layer { name: "data" type: "Input" top: "data" '
+    "input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }\n"
+)
 SCORES = (
     'layer { name: "scores" type: "InnerProduct" bottom: "data" top: "scores"\n'
     '  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }\n'
@@ -65,7 +68,8 @@ NETS = {
     "number of bottoms": (layer('name: "loss" type: "SoftmaxWithLoss" bottom: "data"'), TIME),
     "zero kernel": (
         layer(
-            'name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 4 }'
+            'name: "c" type: "Convolution" bottom: "data" top: "c" '
+            "convolution_param { num_output: 4 }"
         ),
         TIME,
     ),
