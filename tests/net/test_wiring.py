@@ -99,3 +99,12 @@ def test_outputs_are_what_nobody_reads():
     )
     assert [blob.name for blob in net.outputs] == ["y", "z"]
     assert [blob.name for blob in net.inputs] == ["x"]
+
+
+def test_a_blob_with_several_readers_has_the_name_it_has_in_the_file():
+    messages = refused(
+        'name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 4 }',
+        'name: "sum" type: "Eltwise" bottom: "x" bottom: "y" top: "z"',
+    )
+    assert len(messages) == 1
+    assert messages[0].endswith('bottoms "x" (2, 3) and "y" (2, 4) must have the same shape')

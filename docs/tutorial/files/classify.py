@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-
 import caffe
 
 deploy, weights, labels_file, *pictures = sys.argv[1:]
