@@ -65,7 +65,7 @@ def setting(variables: str, log: str | None) -> Iterator[None]:
     try:
         with contextlib.ExitStack() as stack:
             if log:
-                file = stack.enter_context(open(log, "w"))
+                file = stack.enter_context(Path(log).open("w"))
                 stack.enter_context(contextlib.redirect_stdout(file))
                 stack.enter_context(contextlib.redirect_stderr(file))
             yield

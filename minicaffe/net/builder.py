@@ -169,13 +169,22 @@ class _Maker:
                 steps.append(self._make(link))
             except MinicaffeError as error:
                 # Python layers say in a note which of the user's methods failed.
-                self.problems.add("\n".join([str(error), *getattr(error, "__notes__", ())]))
+                notes = getattr(error, "__notes__", ())
+                self.problems.add("\n".join([self._as_written(str(error)), *notes]))
                 self.broken.update(link.tops)
         if self.problems.messages:
             for step in steps:
                 step.layer.close()
         self.problems.raise_if_any()
         return steps, self.blobs
+
+    def _as_written(self, message: str) -> str:
+        """Name blobs as the prototxt does, not as the splits that were put in name their copies."""
+        for param in (link.node.param for link in self.wiring.wires):
+            for copy in param.top:
+                if param.type == "Split" and copy.startswith(f"{param.name}_"):
+                    message = message.replace(f'"{copy}"', f'"{param.bottom[0]}"')
+        return message
 
     def _make(self, link: Wire) -> Step:
         param = link.node.param

@@ -15,7 +15,10 @@ from minicaffe.errors import MinicaffeError
 
 PAGE = Path(__file__).parents[2] / "docs/migrating.md"
 
-INPUT = 'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }\n'
+INPUT = (
+    'layer { name: "data" type: "Input" top: "data" '
+    "input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }\n"
+)
 SCORES = (
     'layer { name: "scores" type: "InnerProduct" bottom: "data" top: "scores"\n'
     '  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }\n'
@@ -65,7 +68,8 @@ NETS = {
     "number of bottoms": (layer('name: "loss" type: "SoftmaxWithLoss" bottom: "data"'), TIME),
     "zero kernel": (
         layer(
-            'name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 4 }'
+            'name: "c" type: "Convolution" bottom: "data" top: "c" '
+            "convolution_param { num_output: 4 }"
         ),
         TIME,
     ),
@@ -96,6 +100,7 @@ NETS = {
     "no database": (data_layer("ilsvrc12_train_lmdb"), TIME),
     "wrong backend": (data_layer("train_lmdb", "LEVELDB"), TIME),
     "label": (data_layer("wrong_labels_lmdb") + SCORES + LOSS, TRAIN),
+    "label while timing": (data_layer("wrong_labels_lmdb") + SCORES + LOSS, TIME),
     "sizes": (data_layer("mixed_lmdb") + SCORES, TIME),
     "crop": (data_layer(transform="crop_size: 20"), TIME),
     "mean file": (data_layer(transform='mean_file: "grey.binaryproto"'), TIME),
@@ -175,7 +180,7 @@ def test_message_of_a_net(case, folder, capsys):
     text, argv = NETS[case]
     Path("net.prototxt").write_text(text)
     Path("solver.prototxt").write_text(SOLVER)
-    if case == "label":
+    if case.startswith("label"):
         database("wrong_labels_lmdb", labels=(0, 1, 4, 3))
     if case == "sizes":
         database("mixed_lmdb", sizes=(8, 9, 8, 8))

@@ -54,3 +54,11 @@ def test_numbers_of_iterations_shrink_and_others_stay():
     assert fewer("max_iter: 1000 a_iter_500.caffemodel 0000.png 0.00390625 28 100") == (
         "max_iter: 8 a_iter_4.caffemodel 0000.png 0.00390625 28 100"
     )
+
+
+def test_korean_readme_has_the_same_code():
+    def code(path):
+        blocks = re.findall(r"^```\n.*?^```", path.read_text(), re.DOTALL | re.MULTILINE)
+        return [re.sub(r" +# .*", "", block) for block in blocks]
+
+    assert code(ROOT / "README.ko.md") == code(ROOT / "README.md")

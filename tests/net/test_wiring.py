@@ -81,7 +81,7 @@ def test_shape_errors_of_independent_layers_come_together():
         'name: "c" type: "InnerProduct" bottom: "x" top: "v"',
     )
     assert len(found) == 2
-    assert 'layer "a" (Pooling): bottom "x_data_0_split_0" must be (N, C, H, W)' in found[0]
+    assert 'layer "a" (Pooling): bottom "x" must be (N, C, H, W)' in found[0]
     assert 'layer "c" (InnerProduct): num_output is missing or 0' in found[1]
 
 
@@ -99,3 +99,13 @@ def test_outputs_are_what_nobody_reads():
     )
     assert [blob.name for blob in net.outputs] == ["y", "z"]
     assert [blob.name for blob in net.inputs] == ["x"]
+
+
+def test_a_blob_with_several_readers_has_the_name_it_has_in_the_file():
+    messages = refused(
+        'name: "ip" type: "InnerProduct" bottom: "x" top: "y" '
+        "inner_product_param { num_output: 4 }",
+        'name: "sum" type: "Eltwise" bottom: "x" bottom: "y" top: "z"',
+    )
+    assert len(messages) == 1
+    assert messages[0].endswith('bottoms "x" (2, 3) and "y" (2, 4) must have the same shape')

@@ -1,14 +1,12 @@
 """Say what is on pictures: classify.py DEPLOY WEIGHTS LABELS PICTURE..."""
 
 import sys
-
-import numpy as np
+from pathlib import Path
 
 import caffe
 
 deploy, weights, labels_file, *pictures = sys.argv[1:]
-with open(labels_file) as file:
-    labels = np.array(file.read().splitlines())
+labels = Path(labels_file).read_text().splitlines()
 
 # load_image gives 0 to 1; LeNet was trained on pixels from 0 to 255, times 1/256.
 classifier = caffe.Classifier(deploy, weights, raw_scale=255, input_scale=1 / 256)

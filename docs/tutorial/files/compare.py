@@ -4,11 +4,11 @@ N is the number of iterations. Writes lab/compare_NAME.prototxt for each run and
 """
 
 import sys
+from pathlib import Path
 
 from google.protobuf import text_format
 
 import caffe
-from caffe.proto import caffe_pb2
 
 TEST_BATCHES = 20
 
@@ -44,7 +44,7 @@ def policies(n):
 
 def train(name, settings, n):
     """Train for `n` iterations and return loss and accuracy on the test set."""
-    param = caffe_pb2.SolverParameter(
+    param = caffe.proto.caffe_pb2.SolverParameter(
         net="models/lenet/lenet_train_test.prototxt",
         test_iter=[TEST_BATCHES],
         test_interval=n + 1,
@@ -56,8 +56,7 @@ def train(name, settings, n):
         **{"lr_policy": "fixed", **settings},
     )
     path = f"lab/compare_{name}.prototxt"
-    with open(path, "w") as file:
-        file.write(text_format.MessageToString(param))
+    Path(path).write_text(text_format.MessageToString(param))
     solver = caffe.get_solver(path)
     solver.step(n)
     net = solver.test_nets[0]

@@ -13,18 +13,16 @@ from PIL import Image
 
 GROUPS = {"tops": (0, 2, 4, 6), "trousers": (1,), "shoes": (5, 7, 9), "bags": (8,)}
 TRAIN, TEST = 20, 100
-HEADER_BYTES = {"images": 16, "labels": 8}
+
+
+def read(path, header_bytes):
+    """Return the bytes of an IDX file behind its header."""
+    return np.frombuffer(gzip.decompress(Path(path).read_bytes()), np.uint8, offset=header_bytes)
+
 
 folder = Path(sys.argv[1])
-images, labels = (
-    np.frombuffer(
-        gzip.open(f"data/fashion-mnist/t10k-{what}-ubyte.gz").read(),
-        np.uint8,
-        offset=HEADER_BYTES[what.split("-")[0]],
-    )
-    for what in ("images-idx3", "labels-idx1")
-)
-images = images.reshape(-1, 28, 28)
+images = read("data/fashion-mnist/t10k-images-idx3-ubyte.gz", header_bytes=16).reshape(-1, 28, 28)
+labels = read("data/fashion-mnist/t10k-labels-idx1-ubyte.gz", header_bytes=8)
 
 lists: dict[str, list[str]] = {"train": [], "test": []}
 for number, (group, classes) in enumerate(GROUPS.items()):
