@@ -1,9 +1,12 @@
-"""The nets of models/, and what can be counted in them."""
+"""The nets of models/, values for their parameters, and what can be counted in them."""
 
 from __future__ import annotations
 
 import math
+import zlib
 from pathlib import Path
+
+import numpy as np
 
 from minicaffe.net import Net
 
@@ -24,6 +27,15 @@ def training_file(name: str) -> Path:
 
 def solver_files() -> list[Path]:
     return sorted(MODELS.glob("*/*solver.prototxt"))
+
+
+def drawn(key: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The values of parameter LAYER/INDEX: number 0 is scaled by its fan-in, others small."""
+    values = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape, np.float32)
+    if not key.endswith("/0"):
+        return values * np.float32(0.05)
+    fan_in = int(np.prod(shape[1:])) if len(shape) > 1 else 1
+    return values * np.float32(np.sqrt(2.0 / fan_in))
 
 
 def n_parameters(net: Net) -> int:

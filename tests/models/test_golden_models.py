@@ -6,7 +6,6 @@ eight values, and the outputs whole. Weights and pictures are drawn from seeds m
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 
 from minicaffe.net import Net
 from tolerances import GOLDEN_MODEL, assert_close
-from zoo import deploy_file
+from zoo import deploy_file, drawn
 
 FILES = sorted((Path(__file__).parents[1] / "golden" / "models").glob("*.npz"))
 
@@ -22,15 +21,6 @@ FILES = sorted((Path(__file__).parents[1] / "golden" / "models").glob("*.npz"))
 def test_all_cases_are_there():
     names = ["alexnet", "caffenet", "cifar10_full", "cifar10_quick", "googlenet", "lenet"]
     assert [path.stem for path in FILES] == names
-
-
-def drawn(key: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The values of parameter LAYER/INDEX: number 0 is scaled by its fan-in, others small."""
-    values = np.random.default_rng(zlib.crc32(key.encode())).standard_normal(shape, np.float32)
-    if not key.endswith("/0"):
-        return values * np.float32(0.05)
-    fan_in = int(np.prod(shape[1:])) if len(shape) > 1 else 1
-    return values * np.float32(np.sqrt(2.0 / fan_in))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

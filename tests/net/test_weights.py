@@ -2,6 +2,7 @@
 
 import re
 
+import h5py
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from minicaffe.errors import NetError, SnapshotError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, same_shape, save_net
 from minicaffe.schema import NetParameter, parse_net, read_binary, read_net_weights
+from zoo import deploy_file, drawn
 
 TEXT = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
@@ -141,3 +143,20 @@ def test_diverged_scores_are_never_right():
     net.inputs[0].data.set(np.array([[np.nan, np.nan], [1, np.nan], [1, 0]], np.float32))
     net.forward()
     assert net.outputs[0].data.get() == pytest.approx(1 / 3)
+
+
+def test_hdf5_holds_what_the_binary_file_holds(tmp_path):
+    net = Net(deploy_file("squeezenet"), "TEST", seed=1)  # its layers' names have slashes
+    for layer in net.layers:
+        for index, blob in enumerate(layer.blobs):
+            blob.data.set(drawn(f"{layer.name}/{index}", blob.shape))
+    save_net(net, tmp_path / "w.caffemodel")
+    save_net(net, tmp_path / "w.caffemodel.h5")
+    with h5py.File(tmp_path / "w.caffemodel.h5") as file:
+        for layer in read_net_weights(tmp_path / "w.caffemodel"):
+            group = file["data"][layer.name]
+            assert sum(isinstance(item, h5py.Dataset) for item in group.values()) == len(
+                layer.blobs
+            )
+            for index, blob in enumerate(layer.blobs):
+                np.testing.assert_array_equal(group[str(index)], blob, strict=True)

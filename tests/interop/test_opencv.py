@@ -1,0 +1,53 @@
+"""Another reader of Caffe's files, OpenCV's dnn module, computes what we do from what we write."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minicaffe.cli.main import run_command
+from minicaffe.net import Net
+from minicaffe.net.weights import save_net
+from tolerances import GOLDEN_MODEL, assert_close
+from zoo import deploy_file, drawn
+
+cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless, of the dev extra")
+
+# Statistics are stored times this, as they are after a few batches of training.
+BATCH_NORM_FACTOR = 3.0
+
+
+def with_drawn_weights(name: str) -> Net:
+    net = Net(deploy_file(name), "TEST", seed=1)
+    for layer in net.layers:
+        for index, blob in enumerate(layer.blobs):
+            blob.data.set(drawn(f"{layer.name}/{index}", blob.shape))
+        if layer.type == "BatchNorm":
+            mean, variance, factor = layer.blobs
+            variance.data.set(BATCH_NORM_FACTOR * (1 + np.abs(mean.data.get())))
+            factor.data.set(np.array([BATCH_NORM_FACTOR], np.float32))
+    data = net.blobs["data"]
+    data.reshape((1, *data.shape[1:]))
+    net.reshape()
+    data.data.set(drawn("input/data", data.shape) * 50 / 0.05)
+    return net
+
+
+@pytest.mark.parametrize("name", ["lenet", "alexnet", "googlenet", "resnet50", "squeezenet"])
+def test_opencv_reads_what_is_saved_and_computes_the_same(name, tmp_path):
+    prototxt, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    net = with_drawn_weights(name)
+    assert run_command("upgrade_net_proto_text", [str(deploy_file(name)), str(prototxt)]) == 0
+    save_net(net, weights)
+    peer = cv2.dnn.readNetFromCaffe(str(prototxt), str(weights))
+    weights.unlink()  # hundreds of megabytes, which pytest would keep
+
+    net.forward()
+    softmax = net.steps[-1]
+    assert softmax.layer.type == "Softmax"
+    scores, probabilities = softmax.bottom[0], softmax.top[0]
+    # The scores too: where one class has it all, probabilities agree whatever was computed.
+    scorer = next(step.layer.name for step in net.steps if scores in step.top)
+    peer.setInput(net.blobs["data"].data.get())
+    for blob, layer in ((scores, scorer), (probabilities, softmax.layer.name)):
+        assert_close(peer.forward(layer), blob.data.get(), GOLDEN_MODEL, blob.name)
