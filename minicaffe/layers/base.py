@@ -142,6 +142,11 @@ class Layer:
     def close(self) -> None:
         """Give back files and threads."""
 
+    @property
+    def waited_s(self) -> float:
+        """How long forward has waited for data to be read ahead so far, seconds."""
+        return 0.0
+
     def sample_name(self, item: int) -> str:
         """Say where sample `item` of the current batch came from; empty if that is not known."""
         return ""

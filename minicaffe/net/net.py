@@ -94,6 +94,11 @@ class Net:
         """The layers, in the order in which they run."""
         return [step.layer for step in self.steps]
 
+    @property
+    def waited_s(self) -> float:
+        """How long all forward passes together have waited for data, seconds."""
+        return sum(layer.waited_s for layer in self.layers)
+
     def layer_index(self, name: str) -> int:
         """Return the place of the layer of this name.
 
