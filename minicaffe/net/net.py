@@ -136,6 +136,7 @@ class Net:
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers backward from `start` (default: the last) down to and including `end`."""
         first = len(self.steps) - 1 if start is None else start
+        self._fusion.prepare_backward()
         for index in range(first, end - 1, -1):
             step = self.steps[index]
             _call(self.before_backward, index)
