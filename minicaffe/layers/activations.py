@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.activation import Activation
+from minicaffe.ops.backend import Follower
 
 
 class ActivationLayer(Layer):
@@ -125,9 +126,9 @@ class ReLU(ActivationLayer):
 
     param_field = "relu_param"
 
-    def idempotent_op(self) -> Activation | None:
-        """Return the op, unless it scales what is negative."""
-        return None if self.settings.negative_slope else self.op()
+    def follower(self) -> Follower:
+        """Return the op: its gradient needs the top alone."""
+        return Follower(self.op(), keeps_input=bool(self.settings.negative_slope))
 
     def op(self) -> Activation:
         """Return the op."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 from minicaffe import fillers
 from minicaffe.blob import Blob
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
-from minicaffe.ops.backend import Backend, Op, Shape, Tensor
+from minicaffe.ops.backend import Backend, Follower, Op, Shape, Tensor
 from minicaffe.random import RandomStream
 
 Blobs: TypeAlias = Sequence[Blob]
@@ -118,16 +118,16 @@ class Layer:
         """
         self.require(not any(propagate_down), f"layers of type {self.type} have no gradient")
 
-    def idempotent_op(self) -> Op | None:
-        """Return what this layer does, if that is one op which a second time changes nothing.
+    def follower(self) -> Follower | None:
+        """Return what this layer does, if that is one op on its first bottom and parameters.
 
         The net may have the kernel of the layer before apply it; see `minicaffe.net.fusion`.
         """
         return None
 
-    def absorb(self, op: Op | None) -> bool:
-        """Have the kernel apply `op` to the top as well, None: no longer; say if it can."""
-        return False
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Have the kernel do what follows on the top as well, and nothing else; say how many."""
+        return 0
 
     def state(self) -> State:
         """Return what a resumed run needs to go on as if never interrupted (JSON types only)."""
@@ -141,6 +141,11 @@ class Layer:
 
     def close(self) -> None:
         """Give back files and threads."""
+
+    @property
+    def waited_s(self) -> float:
+        """How long forward has waited for data to be read ahead so far, seconds."""
+        return 0.0
 
     def sample_name(self, item: int) -> str:
         """Say where sample `item` of the current batch came from; empty if that is not known."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.ops.backend import Follower
 from minicaffe.ops.batch_norm import BatchNorm as BatchNormOp
 
 
@@ -64,9 +65,17 @@ class BatchNorm(Layer):
         stored = (
             proto.use_global_stats if proto.HasField("use_global_stats") else not self.is_training
         )
-        op = BatchNormOp(stored, proto.moving_average_fraction, proto.eps)
+        self.op = BatchNormOp(stored, proto.moving_average_fraction, proto.eps)
         statistics = (blob.data for blob in self.blobs)
-        self.kernel = self.plan(op, bottom[0].data, *statistics, top[0].data)
+        self.kernel = self.plan(self.op, bottom[0].data, *statistics, top[0].data)
+
+    def follower(self) -> Follower:
+        """Return the op and its statistics."""
+        return Follower(self.op, lambda: [blob.data for blob in self.blobs], keeps_input=True)
+
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Have the kernel do what follows on the top as well, as far as the backend can."""
+        return self.context.backend.absorb(self.kernel, followers)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top; while training, update the statistics."""

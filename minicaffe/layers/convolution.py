@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.layers.window import Window
-from minicaffe.ops.backend import Op, Shape, Tensor
+from minicaffe.ops.backend import Follower, Shape, Tensor
 from minicaffe.ops.conv import Conv
 
 
@@ -96,9 +96,11 @@ class Convolution(Layer):
         x, y = self._images(bottom[0].data), self._images(top[0].data)
         self.kernel = self.plan(op, x, w, y, *bias)
 
-    def absorb(self, op: Op | None) -> bool:
-        """Have the kernel apply `op` to the top as well, if the backend can."""
-        return self.context.backend.absorb(self.kernel, op)
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Have the kernel do what follows on the top as well, as far as the backend can."""
+        if self.channel_axis != 1:
+            return 0  # the followers' channels are others than the kernel's
+        return self.context.backend.absorb(self.kernel, followers)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops."""

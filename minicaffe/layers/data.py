@@ -72,6 +72,11 @@ class BatchLayer(Layer):
         self.random.seed = state["seed"]
         self.source.restore(state["position"])
 
+    @property
+    def waited_s(self) -> float:
+        """How long forward has waited for batches so far, seconds."""
+        return self.source.waited_s
+
     def close(self) -> None:
         """Stop reading ahead."""
         self.source.close()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.lined_up import LinedUpLayer
 from minicaffe.layers.registry import register
-from minicaffe.ops.backend import Op, Tensor
+from minicaffe.ops.backend import Follower, Tensor
 from minicaffe.ops.scale import Scale as ScaleOp
 from minicaffe.schema import FillerParameter
 
@@ -47,13 +47,19 @@ class Scale(LinedUpLayer):
             f"the factor now has shape {s.shape}; the bias was made for another",
         )
         top[0].reshape(bottom[0].shape)
-        op = ScaleOp(axis, bias=b is not None)
+        self.op = ScaleOp(axis, bias=b is not None)
         biases = () if b is None else (b,)
-        self.kernel = self.plan(op, bottom[0].data, s.data, top[0].data, *biases)
+        self.kernel = self.plan(self.op, bottom[0].data, s.data, top[0].data, *biases)
 
-    def absorb(self, op: Op | None) -> bool:
-        """Have the kernel apply `op` to the top as well, if the backend can."""
-        return self.context.backend.absorb(self.kernel, op)
+    def follower(self) -> Follower | None:
+        """Return the op and its parameters, unless the factor is a bottom."""
+        if self.param.bottom[1:]:
+            return None
+        return Follower(self.op, lambda: [blob.data for blob in self.blobs], keeps_input=True)
+
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Have the kernel do what follows on the top as well, as far as the backend can."""
+        return self.context.backend.absorb(self.kernel, followers)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""

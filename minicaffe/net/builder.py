@@ -9,6 +9,7 @@ tried, and all problems are raised together.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from minicaffe.net.gradients import plan_gradients
 from minicaffe.net.parameters import Parameter, share_parameters
 from minicaffe.net.splits import insert_splits
 from minicaffe.net.wiring import Wire, Wiring, wire
-from minicaffe.ops.backend import Backend, Op, Shape
+from minicaffe.ops.backend import Backend, Shape
 from minicaffe.schema import TRAIN, NetSource, format_prototxt
 
 BYTES_PER_VALUE = 4
@@ -53,21 +54,26 @@ class Step:
         self.propagate_down = [False] * len(bottom)
         self.is_absorbed = False
         self._shapes: list[Shape] = []
-        self._then: Op | None = None
+        self._next: Sequence[Step] = ()
 
-    def follow_with(self, op: Op | None) -> bool:
-        """Apply `op` to the top as well in each forward pass, None: no longer; say if it will be.
+    def absorb(self, steps: Sequence[Step]) -> int:
+        """Do what these steps do as well, as far as possible, and nothing else; say how many.
 
         The choice outlives a reshape, which plans a new kernel.
         """
-        self._then = op if self.layer.absorb(op) else None
-        return self._then is not None
+        for step in self._next:
+            step.is_absorbed = False
+        self._next = steps
+        n = self.layer.absorb([f for step in steps if (f := step.layer.follower())])
+        for i, step in enumerate(steps):
+            step.is_absorbed = i < n
+        return n
 
     def reshape(self) -> None:
         """Have the layer shape its tops and plan; write the loss weights where it reads them."""
         self.layer.reshape(self.bottom, self.top)
-        if self._then is not None:
-            self.layer.absorb(self._then)
+        if self._next:
+            self.absorb(self._next)
         self._shapes = [blob.shape for blob in self.bottom]
         for blob, weight in zip(self.top, self.loss_weights, strict=True):
             if weight:

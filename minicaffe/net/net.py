@@ -94,6 +94,11 @@ class Net:
         """The layers, in the order in which they run."""
         return [step.layer for step in self.steps]
 
+    @property
+    def waited_s(self) -> float:
+        """How long all forward passes together have waited for data, seconds."""
+        return sum(layer.waited_s for layer in self.layers)
+
     def layer_index(self, name: str) -> int:
         """Return the place of the layer of this name.
 
@@ -131,6 +136,7 @@ class Net:
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers backward from `start` (default: the last) down to and including `end`."""
         first = len(self.steps) - 1 if start is None else start
+        self._fusion.prepare_backward()
         for index in range(first, end - 1, -1):
             step = self.steps[index]
             _call(self.before_backward, index)

@@ -15,6 +15,7 @@ The kernel law
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
@@ -84,6 +85,24 @@ class Op:
     """What a layer asks a backend for. Subclasses are frozen and hold plain numbers only."""
 
 
+@dataclass(frozen=True)
+class Follower:
+    """What a layer in place does, for the kernel that makes its input.
+
+    Parameters
+    ----------
+    op : Op
+    parameters : callable
+        Returns the op's tensors but x and y, in planning order; asked again in every pass.
+    keeps_input : bool
+        Whether its own backward pass needs that it ran forward itself.
+    """
+
+    op: Op
+    parameters: Callable[[], Sequence[Tensor]] = tuple
+    keeps_input: bool = False
+
+
 Kernel: TypeAlias = Any
 """What ``plan`` returns; the protocol of each op's kernel stands beside the op."""
 
@@ -116,13 +135,13 @@ class Backend(Protocol):
         """
         ...
 
-    def absorb(self, kernel: Kernel, op: Op | None) -> bool:
-        """Have `kernel` apply `op` to its output in the same pass, None: no longer.
+    def absorb(self, kernel: Kernel, followers: Sequence[Follower]) -> int:
+        """Have `kernel` do what follows on its output in the same pass, and nothing else.
 
         Returns
         -------
-        bool
-            Whether `op` will be applied; False where that brings nothing, or for None.
+        int
+            How many of the followers, from the first on, it will do: 0 where that brings nothing.
         """
         ...
 

@@ -12,24 +12,34 @@ if TYPE_CHECKING:
     from minicaffe.solver.solver import Solver
 
 
+# A share below this is nothing to act on, and in less time than this it is an accident.
+LEAST_WAITING_SHARE = 0.05
+LEAST_WAITING_LAPSE_S = 1
+
+
 class Display:
     """The lines of a display iteration, with the speed since the last one."""
 
     def __init__(self, solver: Solver) -> None:
         self.solver = solver
         self.since, self.iteration = time.monotonic(), solver.iter
+        self.waited_s = solver.net.waited_s
 
     def show(self) -> None:
-        """Log loss, speed and outputs."""
+        """Log loss, speed and outputs, and the time spent waiting for data if that is much."""
         solver, now = self.solver, time.monotonic()
         lapse = round(now - self.since, 3)
         speed = (solver.iter - self.iteration) / (lapse or 1)
         self.since, self.iteration = now, solver.iter
+        waited = solver.net.waited_s - self.waited_s
+        self.waited_s += waited
         logger.info(
             f"Iteration {solver.iter} ({speed:g} iter/s, {lapse:g}s/{solver.param.display} iters), "
             f"loss = {solver.smoothed_loss:g}"
         )
         log_outputs("Train", solver.net, [blob.data.get() for blob in solver.net.outputs])
+        if lapse >= LEAST_WAITING_LAPSE_S and waited > LEAST_WAITING_SHARE * lapse:
+            logger.info(f"    Waited for data {waited / lapse:.0%} of the time")
 
 
 def log_outputs(kind: str, net: Net, values: list[Any]) -> None:

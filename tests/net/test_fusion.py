@@ -7,7 +7,7 @@ import pytest
 
 from minicaffe.backends import get_backend
 from minicaffe.errors import BackendUnavailable
-from minicaffe.net.fusion import find_pairs
+from minicaffe.net.fusion import find_chains
 from probe import net_from_text
 
 INPUT = """
@@ -26,18 +26,35 @@ layer { name: "relu2" type: "ReLU" bottom: "ip" top: "ip" }
 """
 
 
-def pairs(text):
+CHAIN = "".join(
+    f'layer {{ name: "{name}" type: "{kind}" bottom: "conv" top: "conv" {settings} }}\n'
+    for name, kind, settings in (
+        ("bn", "BatchNorm", ""),
+        ("scale", "Scale", "scale_param { bias_term: true }"),
+        ("relu", "ReLU", ""),
+    )
+)
+IP_CHAIN = IP.split('layer { name: "relu2"')[0] + CHAIN.replace('"conv"', '"ip"').replace(
+    'name: "', 'name: "ip_'
+)
+
+
+def chains(text):
     net = net_from_text(INPUT + text)
     names = [layer.name for layer in net.layers]
-    return [(names[i], names[j]) for i, j in find_pairs(net.steps)]
+    return [(names[i], *[names[j] for j in others]) for i, others in find_chains(net.steps)]
 
 
 @pytest.fixture
-def net():
+def backend():
     try:
-        backend = get_backend("onednn")
+        return get_backend("onednn")
     except BackendUnavailable as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture
+def net(backend):
     net = net_from_text(INPUT + CONV + RELU + IP, backend=backend)
     net.blobs["data"].data.set(np.random.default_rng(0).standard_normal((2, 3, 6, 5)))
     return net
@@ -48,28 +65,34 @@ def absorbed(net):
 
 
 def test_an_activation_in_place_joins_the_layer_before():
-    assert pairs(CONV + RELU + IP) == [("conv", "relu"), ("ip", "relu2")]
+    assert chains(CONV + RELU + IP) == [("conv", "relu"), ("ip", "relu2")]
 
 
 @pytest.mark.parametrize(
     ("what", "text"),
     [
         ("not in place", CONV + 'layer { name: "r" type: "ReLU" bottom: "conv" top: "r" }'),
-        ("a slope", CONV + RELU.replace("}", "relu_param { negative_slope: 0.1 } }")),
         ("another function", CONV + RELU.replace("ReLU", "TanH")),
     ],
 )
 def test_others_stay_apart(what, text):
-    assert pairs(text) == [], what
+    assert chains(text) == [], what
 
 
-def test_a_chain_in_place_joins_where_it_can():
-    """BatchNorm, Scale and ReLU in place: Scale and ReLU run as one."""
-    chain = "".join(
-        f'layer {{ name: "{kind}" type: "{kind}" bottom: "conv" top: "conv" }}\n'
-        for kind in ("BatchNorm", "Scale", "ReLU")
-    )
-    assert pairs(CONV + chain) == [("Scale", "ReLU")]
+def test_a_chain_in_place_joins_as_a_whole():
+    """Each of its layers may begin one, too: what the first cannot absorb, the next may."""
+    assert chains(CONV + CHAIN) == [
+        ("conv", "bn", "scale", "relu"),
+        ("bn", "scale", "relu"),
+        ("scale", "relu"),
+    ]
+
+
+def test_a_slope_is_not_absorbed(backend):
+    slope = RELU.replace("}", "relu_param { negative_slope: 0.1 } }")
+    net = net_from_text(INPUT + CONV + slope, backend=backend)
+    net.forward()
+    assert absorbed(net) == []
 
 
 def test_a_whole_pass_fuses_and_parts_show_what_caffe_shows(net):
@@ -110,3 +133,86 @@ def test_fusion_outlives_a_reshape(net):
     assert net.blobs["conv"].data.get().shape == (3, 4, 4, 3)
     assert net.blobs["conv"].data.get().min() == 0
     assert net.blobs["ip"].data.get().min() == 0
+
+
+def chained(backend, phase="TEST", text=CONV + CHAIN + IP_CHAIN):
+    """Return a net with chains behind a convolution and an inner product, and numbers in it."""
+    net = net_from_text("force_backward: true" + INPUT + text, phase, backend=backend)
+    rng = np.random.default_rng(3)
+    net.blobs["data"].data.set(rng.standard_normal((2, 3, 6, 5)))
+    for layer in net.layers:
+        for blob in layer.blobs:
+            blob.data.set(rng.uniform(0.5, 2, blob.shape))
+    return net
+
+
+def check_equal(net, expected):
+    for name, blob in net.blobs.items():
+        np.testing.assert_allclose(
+            blob.data.get(), expected.blobs[name].data.get(), rtol=1e-4, atol=1e-5, err_msg=name
+        )
+
+
+def test_stored_statistics_and_scales_join_while_testing(backend):
+    net, expected = chained(backend), chained(get_backend("reference"))
+    net.forward()
+    expected.forward()
+    assert absorbed(net) == ["bn", "scale", "relu", "ip_bn", "ip_scale", "ip_relu"]
+    check_equal(net, expected)
+
+
+def test_changed_numbers_are_seen(backend):
+    net, expected = chained(backend), chained(get_backend("reference"))
+    net.forward()
+    for one in (net, expected):
+        for name in ("conv", "bn", "scale", "ip_bn", "ip_scale"):
+            for blob in one.layers[one.layer_index(name)].blobs:
+                blob.data.host()[...] *= 1.5
+        one.forward()
+    check_equal(net, expected)
+    for one in (net, expected):
+        bn = one.layers[one.layer_index("bn")]
+        bn.blobs[2].data.set([0])  # no statistics at all: Caffe takes mean and variance as 0
+        one.forward()
+    check_equal(net, expected)
+
+
+def test_a_part_of_a_chain_shows_what_caffe_shows(backend):
+    net, expected = chained(backend), chained(get_backend("reference"))
+    for one in (net, expected):
+        one.forward()
+        one.forward(0, one.layer_index("bn"))
+    assert absorbed(net) == ["bn"]
+    check_equal(net, expected)
+    for one in (net, expected):
+        one.forward(one.layer_index("scale"))
+    assert absorbed(net) == ["relu", "ip_bn", "ip_scale", "ip_relu"]
+    check_equal(net, expected)
+    net.forward()
+    assert absorbed(net) == ["bn", "scale", "relu", "ip_bn", "ip_scale", "ip_relu"]
+
+
+def test_backward_while_testing_takes_chains_apart(backend):
+    net, expected = chained(backend), chained(get_backend("reference"))
+    for one in (net, expected):
+        one.forward()
+        for _ in range(2):
+            one.blobs["ip"].diff.set(np.random.default_rng(4).standard_normal((2, 5)))
+            one.clear_param_diffs()
+            one.backward()
+            one.forward()
+    assert absorbed(net) == ["relu", "ip_relu"]
+    check_equal(net, expected)
+    for layer, other in zip(net.layers, expected.layers, strict=True):
+        for blob, wanted in zip(layer.blobs, other.blobs, strict=True):
+            np.testing.assert_allclose(
+                blob.diff.get(), wanted.diff.get(), rtol=1e-3, atol=1e-4, err_msg=layer.name
+            )
+    found, wanted = net.blobs["data"].diff.get(), expected.blobs["data"].diff.get()
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_training_keeps_chains_of_batch_statistics_apart(backend):
+    net = chained(backend, "TRAIN")
+    net.forward()
+    assert absorbed(net) == ["relu", "ip_relu"]

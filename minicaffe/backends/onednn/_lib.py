@@ -109,6 +109,8 @@ class Arg(enum.IntEnum):
     DIFF_SCALE = 255
     DIFF_SHIFT = 256
     MULTIPLE_SRC = 1024
+    # The second operand of post-op i is this, times i + 1, plus SRC_1.
+    POST_OP = 32768
 
 
 CPU = 1
@@ -169,6 +171,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "dnnl_primitive_attr_set_post_ops": (c_void_p, c_void_p),
     "dnnl_post_ops_create": (_HANDLE,),
     "dnnl_post_ops_destroy": (c_void_p,),
+    "dnnl_post_ops_append_binary": (c_void_p, c_int, c_void_p),
     "dnnl_post_ops_append_eltwise": (c_void_p, c_int, c_float, c_float),
     "dnnl_post_ops_append_sum": (c_void_p, c_float, c_int, c_int),
     "dnnl_primitive_create": (_HANDLE, c_void_p),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from minicaffe.backends.onednn._lib import Alg, Arg, Prop
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
@@ -11,7 +12,7 @@ from minicaffe.backends.onednn.primitive import Call, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
 from minicaffe.ops.activation import Activation
-from minicaffe.ops.backend import Op, Tensor
+from minicaffe.ops.backend import Follower, Tensor
 
 # kind: the function, and its gradient as a function of y.
 ALGORITHMS = {
@@ -21,8 +22,9 @@ ALGORITHMS = {
 }
 
 
-def is_relu(op: Op | None) -> bool:
-    """Return whether an op is the plain ReLU, which other kernels can apply on the way."""
+def starts_with_relu(followers: Sequence[Follower]) -> bool:
+    """Return whether the first is the plain ReLU, which other kernels can apply on the way."""
+    op = followers[0].op if followers else None
     return isinstance(op, Activation) and op.kind == "relu" and op.alpha == 0
 
 

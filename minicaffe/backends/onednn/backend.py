@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
@@ -15,7 +15,7 @@ from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.backends.onednn.threads import default_threads
 from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
-from minicaffe.ops.backend import Op, Shape, Tensor
+from minicaffe.ops.backend import Follower, Op, Shape, Tensor
 from minicaffe.ops.dropout import Dropout
 
 KernelType = TypeVar("KernelType", bound=type)
@@ -53,9 +53,9 @@ class OneDnnBackend(ReferenceBackend):
         self.reorders = Reorders(self.engine)
         self._pool = ThreadPoolExecutor(self.threads, "minicaffe")
 
-    def absorb(self, kernel: Any, op: Op | None) -> bool:
-        """Have a kernel apply an activation in the same pass, where it can."""
-        return isinstance(kernel, OneDnnKernel) and kernel.absorb(op)
+    def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:
+        """Have a kernel do what follows in the same pass, as far as it can."""
+        return kernel.absorb(followers) if isinstance(kernel, OneDnnKernel) else 0
 
     def spread(self, run: Callable[[int], None], pieces: int) -> None:
         """Call ``run(thread)`` for every thread, at once; for few pieces on fewer threads.
@@ -89,9 +89,9 @@ class OneDnnKernel:
         self.engine = backend.engine
         self.op = op
 
-    def absorb(self, op: Op | None) -> bool:
-        """Apply `op` to the output as well, None: no longer; say whether it will be."""
-        return False
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Do what follows on the output as well, and nothing else; say how many of them."""
+        return 0
 
 
 def kernel(op: type[Op]) -> Callable[[KernelType], KernelType]:

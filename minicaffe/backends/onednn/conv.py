@@ -7,16 +7,19 @@ Below, "wide" is the side that has the windows, "narrow" the one with a value fo
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 from minicaffe.backends.onednn._lib import Alg, Arg, Prop, Query
 from minicaffe.backends.onednn.accumulate import Accumulator
-from minicaffe.backends.onednn.activation import is_relu
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.channels import ChannelBias
+from minicaffe.backends.onednn.followers import Followers, Kind
 from minicaffe.backends.onednn.memory import AnyLayout, Layout
-from minicaffe.backends.onednn.primitive import Attributes, Call, Primitive
+from minicaffe.backends.onednn.primitive import Call, Port, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Op, Tensor
+from minicaffe.ops.backend import Follower, Tensor
 from minicaffe.ops.conv import Conv
 
 MAX_SPATIAL_AXES = 3
@@ -43,9 +46,9 @@ class OneDnnConv(OneDnnKernel):
         self._has_own_bias = op.bias and op.transposed
         self._accumulate = Accumulator(backend)
         self._channels = ChannelBias(backend, len(y), y[1]) if self._has_own_bias else None
-        self._correlate = self._plan_correlate()
-        self._rectify: Call | None = None
-        self._is_rectified = False
+        self._followers = Followers(backend, y)
+        self._correlate = functools.cache(self._plan_correlate)
+        self._plain = self._correlate(Kind())
         self._gather: Call | None = None
         self._weights: dict[bool, Call] = {}
         if op.transposed:
@@ -56,24 +59,27 @@ class OneDnnConv(OneDnnKernel):
     ) -> None:
         """Overwrite y."""
         if not self.op.transposed:
-            call = self._rectify if self._is_rectified and self._rectify else self._correlate
-            call(*((x, w, y) if b is None else (x, w, b, y)))
+            given = (x, w) if b is None else (x, w, b)
+            self._correlate(self._followers.kind)(*given, *self._followers.tensors(), y)
             return
         self._run_gather(x, w, y)
         if b is not None and self._channels is not None:
             self._channels.add(b, y)
 
-    def absorb(self, op: Op | None) -> bool:
-        """Apply a ReLU to y in the same pass."""
-        self._is_rectified = is_relu(op) and not self.op.transposed
-        if self._is_rectified and self._rectify is None:
-            self._rectify = self._plan_correlate(Attributes().eltwise(Alg.ELTWISE_RELU))
-        return self._is_rectified
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Normalise, scale and rectify y in the same pass."""
+        if self.op.transposed:
+            return 0
+        n = self._followers.take(followers)
+        fused = self._correlate(self._followers.kind).primitive
+        if self._plain.primitive.is_compiled and not fused.is_compiled:
+            return self._followers.take(())
+        return n
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
         if self.op.transposed:
-            self._correlate(dy, w, dx)
+            self._plain(dy, w, dx)
         else:
             self._run_gather(dy, w, dx)
 
@@ -101,21 +107,22 @@ class OneDnnConv(OneDnnKernel):
             self._gather = self._plan_gather()
         self._gather(narrow, w, wide)
 
-    def _plan_correlate(self, attributes: Attributes | None = None) -> Call:
+    def _plan_correlate(self, kind: Kind) -> Call:
         bias = Layout.plain(self._narrow[1:2]) if self.op.bias and not self.op.transposed else None
         wide, filters, narrow = map(AnyLayout, (self._wide, self._filters, self._narrow))
         primitive = Primitive(
             self.engine,
             "convolution_forward",
             *(Prop.TRAINING, DIRECT, wide, filters, bias, narrow, *self._steps),
-            attributes=attributes,
+            attributes=self._followers.attributes(kind),
         )
-        reads = [
+        reads: list[Port] = [
             (Arg.SRC, primitive.layout(Query.SRC, self._wide)),
             (Arg.WEIGHTS, primitive.layout(Query.WEIGHTS, self._filters)),
         ]
         if bias is not None:
             reads.append((Arg.BIAS, bias))
+        reads += self._followers.ports(kind)
         return Call(primitive, reads, [(Arg.DST, primitive.layout(Query.DST, self._narrow))])
 
     def _plan_gather(self) -> Call:
@@ -124,7 +131,7 @@ class OneDnnConv(OneDnnKernel):
             self.engine,
             "convolution_backward_data",
             *(DIRECT, wide, filters, narrow, *self._steps),
-            hint=self._correlate.primitive,
+            hint=self._plain.primitive,
         )
         reads = [
             (Arg.DIFF_DST, primitive.layout(Query.DIFF_DST, self._narrow)),
@@ -143,7 +150,7 @@ class OneDnnConv(OneDnnKernel):
             self.engine,
             "convolution_backward_weights",
             *(DIRECT, wide, filters, bias, narrow, *self._steps),
-            hint=self._correlate.primitive,
+            hint=self._plain.primitive,
         )
         reads = [
             (Arg.SRC, primitive.layout(Query.SRC, self._wide)),

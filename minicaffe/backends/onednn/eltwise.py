@@ -7,13 +7,13 @@ import functools
 from collections.abc import Sequence
 
 from minicaffe.backends.onednn._lib import Alg, Arg, Prop
-from minicaffe.backends.onednn.activation import is_relu
+from minicaffe.backends.onednn.activation import starts_with_relu
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.memory import Layout
 from minicaffe.backends.onednn.primitive import Attributes, Call, Engine, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Op, Tensor
+from minicaffe.ops.backend import Follower, Tensor
 from minicaffe.ops.eltwise import Eltwise
 
 
@@ -38,10 +38,10 @@ class OneDnnEltwise(OneDnnKernel):
         plan = self._rectify if self._is_rectified else self._sum
         plan(xs[0].layout)(*xs, y)
 
-    def absorb(self, op: Op | None) -> bool:
+    def absorb(self, followers: Sequence[Follower]) -> int:
         """Apply a ReLU to y in the same pass."""
-        self._is_rectified = is_relu(op) and self._can_rectify
-        return self._is_rectified
+        self._is_rectified = starts_with_relu(followers) and self._can_rectify
+        return int(self._is_rectified)
 
     def backward(
         self,

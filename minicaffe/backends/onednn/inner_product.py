@@ -7,17 +7,19 @@ accumulating over several passes needs no second gradient either.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from minicaffe.backends.onednn._lib import Alg, Arg, Prop, check
-from minicaffe.backends.onednn.activation import is_relu
+from minicaffe.backends.onednn._lib import Arg, Prop, check
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.followers import Followers, Kind
 from minicaffe.backends.onednn.memory import Layout
-from minicaffe.backends.onednn.primitive import Attributes, Call, Primitive
+from minicaffe.backends.onednn.primitive import Call, Port, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
-from minicaffe.ops.backend import Op, Tensor
+from minicaffe.ops.backend import Follower, Tensor
 from minicaffe.ops.inner_product import InnerProduct
 
 
@@ -31,29 +33,28 @@ class OneDnnInnerProduct(OneDnnKernel):
         self._m, self._k = math.prod(x[: op.axis]), math.prod(x[op.axis :])
         self._n = math.prod(y[op.axis :])
         self._sgemm = backend.engine.lib.c.dnnl_sgemm
-        self._forward = None if op.transpose else self._plan_forward()
-        self._rectify: Call | None = None
-        self._is_rectified = False
+        # With several axes before the outputs, these are not what other layers call channels.
+        self._followers = Followers(backend, (self._m, self._n) if op.axis == 1 else ())
+        self._forward = functools.cache(self._plan_forward)
 
     def forward(
         self, x: OneDnnTensor, w: OneDnnTensor, b: OneDnnTensor | None, y: OneDnnTensor
     ) -> None:
         """Overwrite y."""
-        if self._forward is not None:
-            call = self._rectify if self._is_rectified and self._rectify else self._forward
-            call(*((x, w, y) if b is None else (x, w, b, y)))
+        if not self.op.transpose:
+            given = (x, w) if b is None else (x, w, b)
+            self._forward(self._followers.kind)(*given, *self._followers.tensors(), y)
             return
         out = y.write().reshape(self._m, self._n)
         out[...] = 0 if b is None else b.read()
         m, n, k = self._m, self._n, self._k
         self._multiply(b"N", b"N", m, n, k, x.address(), w.address(), 1.0, y.address())
 
-    def absorb(self, op: Op | None) -> bool:
-        """Apply a ReLU to y in the same pass."""
-        self._is_rectified = is_relu(op) and not self.op.transpose
-        if self._is_rectified and self._rectify is None:
-            self._rectify = self._plan_forward(Attributes().eltwise(Alg.ELTWISE_RELU))
-        return self._is_rectified
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Normalise, scale and rectify y in the same pass."""
+        if self.op.transpose:
+            return 0
+        return self._followers.take(followers)
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
@@ -104,13 +105,15 @@ class OneDnnInnerProduct(OneDnnKernel):
         given = (turn_a, turn_b, rows, columns, inner, 1.0, a, step_a, b, step_b, old, out, columns)
         check(self._sgemm(*given), "sgemm")
 
-    def _plan_forward(self, attributes: Attributes | None = None) -> Call:
+    def _plan_forward(self, kind: Kind) -> Call:
         m, n, k = self._m, self._n, self._k
         x, w, y = map(Layout.plain, ((m, k), (n, k), (m, n)))
         b = Layout.plain((n,)) if self.op.bias else None
         given = (Prop.TRAINING, x, w, b, y)
+        attributes = self._followers.attributes(kind)
         primitive = Primitive(self.engine, "inner_product_forward", *given, attributes=attributes)
-        reads = [(Arg.SRC, x), (Arg.WEIGHTS, w)]
+        reads: list[Port] = [(Arg.SRC, x), (Arg.WEIGHTS, w)]
         if b is not None:
             reads.append((Arg.BIAS, b))
+        reads += self._followers.ports(kind)
         return Call(primitive, reads, [(Arg.DST, y)])

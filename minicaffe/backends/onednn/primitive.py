@@ -72,6 +72,10 @@ class Attributes:
         """Apply a function to the result."""
         return self._append("eltwise", alg, alpha, beta)
 
+    def binary(self, alg: Alg, layout: Layout) -> Attributes:
+        """Combine the result with a tensor of this layout; axes of size 1 are repeated."""
+        return self._append("binary", alg, layout.handle)
+
     def _append(self, kind: str, *args: Any) -> Attributes:
         check(getattr(self._lib.c, f"dnnl_post_ops_append_{kind}")(self._post_ops, *args), kind)
         self._lib.c.dnnl_primitive_attr_set_post_ops(self.handle, self._post_ops)

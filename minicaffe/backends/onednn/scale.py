@@ -6,19 +6,20 @@ That primitive computes what a Scale layer computes, backward in a single pass.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
 from minicaffe.backends.onednn._lib import USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT, Alg, Arg, Prop
 from minicaffe.backends.onednn.accumulate import Accumulator
-from minicaffe.backends.onednn.activation import is_relu
+from minicaffe.backends.onednn.activation import starts_with_relu
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.batch_norm import images_layout
 from minicaffe.backends.onednn.memory import Layout
 from minicaffe.backends.onednn.primitive import Attributes, Call, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Op, Tensor
+from minicaffe.ops.backend import Follower, Tensor
 from minicaffe.ops.scale import Scale
 
 # Variance and epsilon, whose sum is 1. With no epsilon the padding of packed layouts, where the
@@ -60,10 +61,10 @@ class OneDnnScale(OneDnnKernel):
         call = self._forward(self._layout, self._is_rectified)
         call(x, self._zeros, self._halves, s, b or self._zeros, y)
 
-    def absorb(self, op: Op | None) -> bool:
+    def absorb(self, followers: Sequence[Follower]) -> int:
         """Apply a ReLU to y in the same pass."""
-        self._is_rectified = is_relu(op)
-        return self._is_rectified
+        self._is_rectified = starts_with_relu(followers)
+        return int(self._is_rectified)
 
     def backward_weights(
         self,

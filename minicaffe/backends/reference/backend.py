@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
@@ -13,7 +13,7 @@ import threadpoolctl
 from minicaffe.backends.reference.tensor import ArrayTensor
 from minicaffe.errors import Unsupported
 from minicaffe.log import logger
-from minicaffe.ops.backend import Op, Shape, Tensor
+from minicaffe.ops.backend import Follower, Op, Shape, Tensor
 
 KernelType = TypeVar("KernelType", bound="type[ReferenceKernel]")
 
@@ -91,9 +91,9 @@ class ReferenceBackend:
             self._told.add(reason)
             logger.info(f"{reason}; using the reference kernel")
 
-    def absorb(self, kernel: Any, op: Op | None) -> bool:
-        """Return False: separate passes are as fast here."""
-        return False
+    def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:
+        """Return 0: separate passes are as fast here."""
+        return 0
 
     def synchronize(self) -> None:
         """Return at once: NumPy has computed everything already."""

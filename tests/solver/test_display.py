@@ -1,0 +1,34 @@
+"""When the log says that training waits for its data."""
+
+import pytest
+from small_nets import FED_NET, FIXED
+
+from minicaffe.net import Net
+from minicaffe.solver.display import Display
+
+
+@pytest.mark.parametrize(
+    ("lapse_s", "waited_s", "line"),
+    [
+        (10, 2.5, ["    Waited for data 25% of the time"]),
+        (10, 0.4, []),
+        (0.5, 0.4, []),
+    ],
+    ids=["much", "little", "too short to tell"],
+)
+def test_waiting_is_shown_where_it_costs(
+    make_solver, monkeypatch, caplog_minicaffe, lapse_s, waited_s, line
+):
+    solver = make_solver(FED_NET, FIXED + "display: 1")
+    clock = {"now": 100.0, "waited": 3.0}
+    monkeypatch.setattr("minicaffe.solver.display.time.monotonic", lambda: clock["now"])
+    monkeypatch.setattr(Net, "waited_s", property(lambda net: clock["waited"]))
+    display = Display(solver)
+    clock["now"] += lapse_s
+    clock["waited"] += waited_s
+    display.show()
+    assert [m for m in caplog_minicaffe.messages if "Waited" in m] == line
+    caplog_minicaffe.clear()
+    clock["now"] += 10
+    display.show()
+    assert not [m for m in caplog_minicaffe.messages if "Waited" in m]
