@@ -52,4 +52,6 @@ def choose(args: argparse.Namespace, solver_param: Any = None) -> Backend:
         if mode == "GPU":
             logger.warning("solver_mode: GPU, but no GPU can be used here; training on the CPU.")
     logger.info("Use CPU.")
-    return get_backend(args.backend, strict=args.strict_backend, threads=args.threads)
+    backend = get_backend(args.backend, strict=args.strict_backend, threads=args.threads)
+    logger.info(f"Computing with {backend.description}.")
+    return backend

@@ -53,15 +53,15 @@ class Convolution(Layer):
         fitting = [
             g for g in range(1, math.gcd(channels, outputs) + 1) if _divides(g, channels, outputs)
         ]
-        choices = ", ".join(map(str, fitting[:12]))
+        choices = f"one of {', '.join(map(str, fitting[:12]))}" if len(fitting) > 1 else "1"
         self.require(
             channels % group == 0,
             f'bottom "{name}" has {channels} channels; group: {group} must divide it. '
-            f"Set group to one of {choices}.",
+            f"Set group to {choices}.",
         )
         self.require(
             outputs % group == 0,
-            f"group: {group} must divide num_output: {outputs}. Set group to one of {choices}.",
+            f"group: {group} must divide num_output: {outputs}. Set group to {choices}.",
         )
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -114,6 +114,11 @@ class Backend(Protocol):
     dtype: np.dtype[Any]
 
     @property
+    def description(self) -> str:
+        """What computes, for the log: library, version, threads."""
+        ...
+
+    @property
     def xp(self) -> ModuleType:
         """The array module that `Tensor.read` and `Tensor.write` speak: numpy or cupy."""
         ...

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from log_lines import PREFIX
 
+from minicaffe.backends import get_backend
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.schema import NetParameter, SolverParameter, format_prototxt, parse_prototxt
@@ -36,11 +37,15 @@ def messages_of(err):
     return [m.removesuffix("\n") for m in re.split(rf"\n{PREFIX.pattern}", text)[2::2]]
 
 
+# What our log says and Caffe's does not.
+OURS = [f"Computing with {get_backend(name).description}." for name in ("auto", "reference")]
+
+
 def normal(messages):
     """Drop what legitimately differs: numbers that training made, times, and data starting over.
 
     Caffe logs a second "Creating layer loss" for the loss layer's inner softmax, and an empty
-    stage for an empty --stage flag; we have neither.
+    stage for an empty --stage flag; we have neither. We add the line that names the backend.
     """
     text = [re.sub(r'\n\s+stage: ""', "", m) for m in messages]
     text = [re.sub(r"((?:accuracy|loss) =|Initial loss:|Loss:) [-\d.e]+", r"\1 #", m) for m in text]
@@ -48,7 +53,7 @@ def normal(messages):
     text = [re.sub(r"\([-\d.e]+ iter/s, [-\d.e]+s/", "(# iter/s, #s/", m) for m in text]
     text = [re.sub(r"[-\d.e]+ ms\.", "# ms.", m) for m in text]
     once = [m for i, m in enumerate(text) if not (m == "Creating layer loss" and inner(text, i))]
-    return [m for m in once if m != "Restarting data prefetching from start."]
+    return [m for m in once if m not in OURS and m != "Restarting data prefetching from start."]
 
 
 def inner(text, i):

@@ -57,6 +57,13 @@ class OneDnnBackend(ReferenceBackend):
         """Have a kernel do what follows in the same pass, as far as it can."""
         return kernel.absorb(followers) if isinstance(kernel, OneDnnKernel) else 0
 
+    @property
+    def description(self) -> str:
+        """What computes, for the log."""
+        version = ".".join(map(str, self.engine.lib.version))
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"the {self.name} backend: oneDNN {version}, {threads}"
+
     def spread(self, run: Callable[[int], None], pieces: int) -> None:
         """Call ``run(thread)`` for every thread, at once; for few pieces on fewer threads.
 

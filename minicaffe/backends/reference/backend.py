@@ -52,6 +52,11 @@ class ReferenceBackend:
         self._told: set[str] = set()
 
     @property
+    def description(self) -> str:
+        """What computes, for the log."""
+        return f"the {self.name} backend: NumPy {np.__version__}"
+
+    @property
     def xp(self) -> ModuleType:
         """The array module of the tensors."""
         return np
