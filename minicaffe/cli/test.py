@@ -64,10 +64,8 @@ def run(args: argparse.Namespace) -> int:
     net = Net(args.model, state, backend=backend)
     try:
         if net.inputs:
-            names = ", ".join(f'"{blob.name}"' for blob in net.inputs)
-            logger.warning(
-                f"Nothing fills the net's inputs {names}: they are zero. Give a data layer."
-            )
+            inputs = ", ".join(f'"{blob.name}"' for blob in net.inputs)
+            logger.warning(f"Nothing fills the inputs {inputs}: they are zero. Give a data layer.")
         copy_trained_layers(net, *filter(None, args.weights.split(",")))
         confusion, names = _prepare_confusion(net, args) if args.confusion else (None, [])
         logger.info(f"Running for {args.iterations} iterations.")
