@@ -114,6 +114,12 @@ def test_windows_without_a_pixel(files, photo, pad):
         detector.crop(photo[1], (100, 100, 110, 110))
 
 
+def test_context_leaves_room_for_the_window(files):
+    caffe.Detector(*files, context_pad=2)
+    with pytest.raises(RuntimeError, match=r'context_pad: 3 .* "data", 6 x 6; .* at most 2$'):
+        caffe.Detector(*files, context_pad=3)
+
+
 def test_selective_search_is_refused(files):
     with pytest.raises(RuntimeError, match="not available here; find windows with another one"):
         caffe.Detector(*files).detect_selective_search(["a.png"])
