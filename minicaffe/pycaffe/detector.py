@@ -15,7 +15,7 @@ from minicaffe.pycaffe.images import Floats, load_image, resize_image
 
 
 class Detector(PictureNet):
-    """Classify windows of pictures.
+    """Classify windows of pictures, which are read in grey for a net of one channel.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Detector(PictureNet):
         found = []
         crops = []
         for path, windows in images_windows:
-            picture = load_image(path)
+            picture = load_image(path, color=self.crop_dims[2] != 1)
             for window in windows:
                 found.append((window, path))
                 crops.append(self._sized(self.crop(picture, window)))
