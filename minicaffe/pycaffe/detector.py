@@ -15,7 +15,7 @@ from minicaffe.pycaffe.images import Floats, load_image, resize_image
 
 
 class Detector(PictureNet):
-    """Classify windows of pictures.
+    """Classify windows of pictures, which are read in grey for a net of one channel.
 
     Parameters
     ----------
@@ -42,10 +42,21 @@ class Detector(PictureNet):
         self.configure_crop(context_pad)
 
     def configure_crop(self, context_pad: int | None) -> None:
-        """Set the width of the surroundings, and prepare what is put outside the picture."""
+        """Set the width of the surroundings, and prepare what is put outside the picture.
+
+        Raises
+        ------
+        DataError
+            If they leave no room for the window.
+        """
         in_ = self.inputs[0]
         self.context_pad = int(context_pad or 0)
         channels, rows, columns = self.blobs[in_].shape[1:]
+        if 2 * self.context_pad >= min(rows, columns):
+            raise DataError(
+                f"context_pad: {self.context_pad} on both sides leaves nothing of the net's input "
+                f'"{in_}", {rows} x {columns}; it can be at most {(min(rows, columns) - 1) // 2}'
+            )
         self.crop_dims = np.array([rows, columns, channels])
         self.crop_mean: Floats = np.zeros((rows, columns, channels), np.float32)
         mean = self.transformer.mean.get(in_)
@@ -75,7 +86,7 @@ class Detector(PictureNet):
         found = []
         crops = []
         for path, windows in images_windows:
-            picture = load_image(path)
+            picture = load_image(path, color=self.crop_dims[2] != 1)
             for window in windows:
                 found.append((window, path))
                 crops.append(self._sized(self.crop(picture, window)))
@@ -98,7 +109,7 @@ class Detector(PictureNet):
         raise DataError(
             f"detect_selective_search on {len(image_fnames)} pictures: selective search is a "
             "separate program (MATLAB) and not available here; find windows with another one, such "
-            "as cv2.ximgproc, and call detect_windows"
+            "as cv2.ximgproc, and call detect_windows, or minicaffe detect --crop_mode list"
         )
 
     def crop(self, im: Floats, window: Sequence[float]) -> Floats:

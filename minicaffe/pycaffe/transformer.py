@@ -94,7 +94,9 @@ class Transformer:
         self._check(in_)
         if len(order) != self.inputs[in_][1]:
             raise NetError(
-                "Channel swap needs to have the same number of dimensions as the input channels."
+                "Channel swap needs to have the same number of dimensions as the input channels. "
+                f'Found {tuple(order)} for the {self.inputs[in_][1]} of "{in_}"; a grey net takes '
+                "None, on the command line --channel_swap=''"
             )
         self.channel_swap[in_] = order
 

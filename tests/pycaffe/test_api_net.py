@@ -1,4 +1,6 @@
 import inspect
+import sys
+import threading
 from collections import OrderedDict
 
 import numpy as np
@@ -295,3 +297,39 @@ def test_views_stay_live_through_passes(net_path, monkeypatch, backend):
     once = gradient.copy()
     net.backward()
     np.testing.assert_allclose(gradient, 2 * once, rtol=1e-5)
+
+
+LARGE = """
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 8 dim: 16 dim: 96 dim: 96 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 32 kernel_size: 5 weight_filler { type: "xavier" } } }
+"""
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+def test_other_threads_run_during_a_layer(write, monkeypatch, backend):
+    monkeypatch.setattr(session, "_session", session._Session())
+    monkeypatch.setattr(session, "get_backend", lambda: get_backend(backend))
+    net = caffe.Net(write(LARGE), caffe.TEST)
+    net.forward()
+    ticks, seen, done = [0], [], threading.Event()
+
+    def tick():
+        while not done.wait(1e-4):
+            ticks[0] += 1
+
+    net.before_forward(lambda _: seen.append(ticks[0]))
+    net.after_forward(lambda _: seen.append(ticks[0]))
+    other = threading.Thread(target=tick)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(600)  # nobody is made to give up the GIL: only who lets go of it does
+    try:
+        other.start()
+        for _ in range(20):
+            net.forward(start="conv")
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        other.join()
+    assert any(after > before for before, after in zip(seen[::2], seen[1::2], strict=True))

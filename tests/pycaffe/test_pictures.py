@@ -114,6 +114,26 @@ def test_windows_without_a_pixel(files, photo, pad):
         detector.crop(photo[1], (100, 100, 110, 110))
 
 
+@pytest.mark.parametrize("pad", [None, 1])
+def test_grey_nets_get_grey_windows(write, tmp_path, photo, pad):
+    path, weights = write(NET.replace("dim: 3", "dim: 1")), str(tmp_path / "grey.caffemodel")
+    caffe.Net(path, caffe.TEST).save(weights)
+    detector = caffe.Detector(path, weights, context_pad=pad)
+    name, picture = photo
+    (found,) = detector.detect_windows([(name, [(3, 4, 20, 30)])])
+    grey = caffe.io.load_image(name, color=False)
+    assert grey.shape == (*picture.shape[:2], 1)
+    crop = caffe.io.resize_image(detector.crop(grey, (3, 4, 20, 30)), (6, 6))
+    detector.blobs["data"].data[0] = detector.transformer.preprocess("data", crop)
+    np.testing.assert_allclose(found["prediction"], detector.forward()["prob"][0], rtol=1e-5)
+
+
+def test_context_leaves_room_for_the_window(files):
+    caffe.Detector(*files, context_pad=2)
+    with pytest.raises(RuntimeError, match=r'context_pad: 3 .* "data", 6 x 6; .* at most 2$'):
+        caffe.Detector(*files, context_pad=3)
+
+
 def test_selective_search_is_refused(files):
     with pytest.raises(RuntimeError, match="not available here; find windows with another one"):
         caffe.Detector(*files).detect_selective_search(["a.png"])
