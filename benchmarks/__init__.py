@@ -1,1 +1,1 @@
-"""Measurements of speed, with a peer where there is one."""
+"""Measurements of speed and memory, with peers where there are any: `python -m benchmarks`."""

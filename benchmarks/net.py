@@ -1,56 +1,61 @@
-"""Time whole nets beside PyTorch: same net, same batch, same threads, taking turns.
-
-    python -m benchmarks.net lenet alexnet --peer-python ../torch/bin/python --json result.json
-
-The peer's environment needs PyTorch only (``pip install torch==2.13.0``). Medians and their ratio
-are printed, and written as JSON with the machine and the versions. Without --peer-python only
-minicaffe is timed.
-"""
+"""Whole nets beside PyTorch and OpenCV: same net, same batch, same threads, taking turns."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
+import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicaffe import __version__
-from minicaffe.backends import get_backend
-from minicaffe.backends.onednn.threads import default_threads
+from benchmarks.table import Row
 from minicaffe.net import Net
 from minicaffe.net.filter import filter_layers
+from minicaffe.net.weights import save_net
 from minicaffe.ops.update import Update
-from minicaffe.schema import LayerParameter, NetState, read_net
+from minicaffe.schema import LayerParameter, NetState, format_prototxt, read_net
 
 ROOT = Path(__file__).parents[1]
-# Prototxt, batch, input shape.
-NETS: dict[str, tuple[str, int, tuple[int, ...]]] = {
-    "lenet": ("lenet/lenet_train_test.prototxt", 64, (1, 28, 28)),
-    "cifar10_full": ("cifar10_full/train_val.prototxt", 100, (3, 32, 32)),
-    "alexnet": ("alexnet/train_val.prototxt", 16, (3, 227, 227)),
-    "googlenet": ("googlenet/train_val.prototxt", 16, (3, 224, 224)),
-    "vgg16": ("vgg16/train_val.prototxt", 4, (3, 224, 224)),
-    "resnet50": ("resnet50/train_val.prototxt", 8, (3, 224, 224)),
+WARM_UP = 2
+FEWEST_RUNS = 3
+WANTED_FORWARD = 1.3
+
+
+class Known(NamedTuple):
+    """A net, its input, and how many times faster than the peer its training must be."""
+
+    title: str
+    path: str
+    batch: int
+    shape: tuple[int, ...]
+    wanted_training: float
+
+
+NETS = {
+    "lenet": Known("LeNet", "lenet/lenet_train_test.prototxt", 64, (1, 28, 28), 2.0),
+    "alexnet": Known("AlexNet", "alexnet/train_val.prototxt", 16, (3, 227, 227), 2.0),
+    "googlenet": Known("GoogLeNet", "googlenet/train_val.prototxt", 16, (3, 224, 224), 2.0),
+    "vgg16": Known("VGG-16", "vgg16/train_val.prototxt", 4, (3, 224, 224), 1.3),
+    "resnet50": Known("ResNet-50", "resnet50/train_val.prototxt", 8, (3, 224, 224), 1.3),
 }
 
 
-def source_of(name: str, phase: str) -> Any:
+def source_of(name: str, phase: str, batch: int = 0) -> Any:
     """Return the net with inputs instead of its database, without accuracies."""
-    path, batch, shape = NETS[name]
-    source = read_net(ROOT / "models" / path)
+    known = NETS[name]
+    batch = batch or known.batch
+    source = read_net(ROOT / "models" / known.path)
     nodes = filter_layers(source, NetState(phase=phase))
     kept = [n.param for n in nodes if n.param.type not in ("Data", "Accuracy")]
     if phase == "TEST":
         kept = [p for p in kept if "Loss" not in p.type]
     inputs = [LayerParameter(name="data", type="Input", top=["data"])]
-    inputs[0].input_param.shape.add(dim=[batch, *shape])
+    inputs[0].input_param.shape.add(dim=[batch, *known.shape])
     if phase == "TRAIN":
         inputs.append(LayerParameter(name="label", type="Input", top=["label"]))
         inputs[1].input_param.shape.add(dim=[batch])
@@ -62,12 +67,16 @@ def source_of(name: str, phase: str) -> Any:
 class Own:
     """minicaffe's side."""
 
-    def __init__(self, name: str, mode: str, threads: int, backend: str) -> None:
+    def __init__(self, name: str, mode: str, backend: Any, batch: int = 0) -> None:
         phase = "TRAIN" if mode == "train" else "TEST"
-        self.backend = get_backend(backend, threads=threads)
-        self.net = Net(source_of(name, phase), phase, backend=self.backend, seed=1)
+        self.backend = backend
+        self.net = Net(source_of(name, phase, batch), phase, backend=backend, seed=1)
         data = self.net.blobs["data"].data
         data.set(np.random.default_rng(0).standard_normal(data.shape))
+        for layer in self.net.layers:
+            if layer.type == "BatchNorm":  # numbers stay finite without any training
+                for blob in layer.blobs[1:]:
+                    blob.data.set(np.ones(blob.shape))
         self.trains = mode == "train"
         self.updates = []
         for p in self.net.parameters if self.trains else ():
@@ -85,6 +94,10 @@ class Own:
         self.net.forward()
         self.net.loss()
         self.net.backward()
+        self.update()
+
+    def update(self) -> None:
+        """Update all parameters."""
         for kernel, blob, history in self.updates:
             kernel.step(blob.data, blob.diff, history, 1e-4, 5e-4, 1.0)
 
@@ -99,21 +112,16 @@ class Own:
 
 
 class Peer:
-    """PyTorch's side, in a process of its own."""
+    """Another side, in a process of its own."""
 
-    def __init__(self, python: str, name: str, mode: str, threads: int) -> None:
-        phase = "TRAIN" if mode == "train" else "TEST"
-        net = Net(source_of(name, phase), phase, backend=get_backend("reference"))
-        worker = Path(__file__).with_name("torch_peer.py")
+    def __init__(self, python: str, worker: str, message: dict[str, Any]) -> None:
         self.process = subprocess.Popen(
-            [python, "-W", "ignore", str(worker)],
+            [python, "-W", "ignore", str(Path(__file__).with_name(worker))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            env={**os.environ, "OMP_NUM_THREADS": str(message["threads"])},
         )
-        shape = net.blobs["data"].shape
-        message = {"layers": describe(net), "mode": mode, "threads": threads, "shape": shape}
         self.version = self._ask(message)["version"]
 
     def _ask(self, message: dict[str, Any]) -> Any:
@@ -189,56 +197,50 @@ def settings(layer: Any, bottom: tuple[int, ...]) -> dict[str, Any]:
     return {}
 
 
-def compare(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Time one net on both sides, taking turns."""
-    sides: dict[str, Any] = {"minicaffe": Own(name, args.mode, args.threads, args.backend)}
-    if args.peer_python:
-        peer = sides["peer"] = Peer(args.peer_python, name, args.mode, args.threads)
-    seconds: dict[str, list[float]] = {side: [] for side in sides}
+def peers_of(own: Own, name: str, python: str, scratch: Path) -> dict[str, Peer]:
+    """Start the other sides of one comparison: PyTorch, and OpenCV for forward passes."""
+    threads, shape = own.backend.threads, own.net.blobs["data"].shape
+    mode = "train" if own.trains else "forward"
+    given = {"mode": mode, "threads": threads, "shape": shape}
+    peers = {"PyTorch": Peer(python, "torch_peer.py", {"layers": describe(own.net), **given})}
+    if not own.trains:
+        weights, prototxt = scratch / f"{name}.caffemodel", scratch / f"{name}.prototxt"
+        prototxt.write_text(format_prototxt(own.net.param))
+        save_net(own.net, weights)
+        files = {"prototxt": str(prototxt), "weights": str(weights)}
+        peers["OpenCV"] = Peer(python, "opencv_peer.py", {**files, **given})
+        weights.unlink()
+    return peers
+
+
+def compare(name: str, mode: str, backend: Any, python: str, seconds: float) -> Row:
+    """Time one net on all sides, taking turns, for some seconds."""
+    own = Own(name, mode, backend)
+    with tempfile.TemporaryDirectory() as scratch:
+        peers = peers_of(own, name, python, Path(scratch)) if python else {}
+    sides: dict[str, Any] = {"minicaffe": own, **peers}
+    times: dict[str, list[float]] = {side: [] for side in sides}
     for side in sides.values():
-        side.run(args.warm_up)
-    for _ in range(args.rounds):
+        side.run(WARM_UP)
+    end = time.perf_counter() + seconds
+    while len(times["minicaffe"]) < FEWEST_RUNS or time.perf_counter() < end:
         for side, runner in sides.items():
-            seconds[side] += runner.run(args.iterations)
-    medians = {side: statistics.median(values) * 1e3 for side, values in seconds.items()}
-    result: dict[str, Any] = {"net": name, "batch": NETS[name][1], "mode": args.mode}
-    result.update({f"{side}_ms": round(ms, 3) for side, ms in medians.items()})
-    result.update({f"{s}_best_ms": round(min(v) * 1e3, 3) for s, v in seconds.items()})
-    if args.peer_python:
-        result["times_faster"] = round(medians["peer"] / medians["minicaffe"], 3)
-        result["peer"] = peer.version
+            times[side] += runner.run(1)
+    medians = {side: statistics.median(values) * 1e3 for side, values in times.items()}
+    best = min(peers, key=medians.__getitem__, default="minicaffe")
+    for peer in peers.values():
         peer.close()
-    return result
-
-
-def main() -> None:
-    """Parse the command line, time, print, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("nets", nargs="+", choices=NETS)
-    parser.add_argument("--mode", choices=("train", "forward"), default="train")
-    parser.add_argument("--backend", default="onednn")
-    parser.add_argument("--peer-python", default="", help="python of an environment with PyTorch")
-    parser.add_argument("--threads", type=int, default=default_threads())
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--iterations", type=int, default=5, help="of each side in a round")
-    parser.add_argument("--warm-up", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="where to write the results")
-    args = parser.parse_args()
-    report: dict[str, Any] = {
-        "machine": platform.processor() or platform.machine(),
-        "threads": args.threads,
-        "minicaffe": __version__,
-        "numpy": np.__version__,
-        "results": [],
+    details = {
+        "median_ms": medians,
+        "best_ms": {side: min(values) * 1e3 for side, values in times.items()},
+        "runs": len(times["minicaffe"]),
+        "versions": {side: peer.version for side, peer in peers.items()},
     }
-    for name in args.nets:
-        report["results"].append(compare(name, args))
-        print(json.dumps(report["results"][-1]), flush=True)
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    return Row(
+        f"{NETS[name].title} {NETS[name].batch}, {'training step' if own.trains else 'forward'}",
+        f"{medians['minicaffe']:.2f} ms",
+        f"{medians[best]:.2f} ms ({peers[best].version})" if peers else "no peer",
+        medians[best] / medians["minicaffe"],
+        NETS[name].wanted_training if own.trains else WANTED_FORWARD,
+        details=details,
+    )

@@ -1,4 +1,4 @@
-"""PyTorch's side of `benchmarks.net`: runs in an environment of its own, without minicaffe.
+"""PyTorch's side of `benchmarks`: runs in an environment of its own, without minicaffe.
 
 Reads one JSON message a line and answers with one. The first describes the net as a list of layers
 with plain numbers; "run" makes that many iterations and returns the seconds each took.

@@ -1,0 +1,87 @@
+"""Measure what docs/performance.md claims, on this machine, and print the table.
+
+    python -m benchmarks --peer-python ../torch/bin/python --json result.json
+
+The peer's environment is one that holds ``torch==2.13.0 "opencv-python-headless<5"`` and needs
+nothing else. Without --peer-python nothing is compared with others. Every line is printed as soon
+as it is measured. A ratio is how many times faster minicaffe is, or the share of a limit reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import limits
+from benchmarks.net import NETS, compare
+from benchmarks.table import HEAD, Row
+from minicaffe import __version__
+from minicaffe.backends import get_backend
+from minicaffe.backends.onednn.threads import default_threads
+
+KINDS = ("train", "forward", "convolutions", "update", "memory", "iteration")
+
+
+def measure(args: argparse.Namespace, backend: Any) -> Iterator[Row]:
+    """Yield the rows asked for, in the order of the table."""
+    for mode in ("train", "forward"):
+        if mode in args.only:
+            for name in args.nets:
+                yield compare(name, mode, backend, args.peer_python, args.seconds)
+    if "convolutions" in args.only:
+        for name in ("alexnet", "vgg16"):
+            if name in args.nets:
+                yield limits.convolutions(name, backend, args.seconds)
+    if "update" in args.only and "alexnet" in args.nets:
+        yield limits.solver_update(backend, args.seconds / 2)
+    if "memory" in args.only and "alexnet" in args.nets:
+        yield limits.peak_memory()
+    if "iteration" in args.only and "lenet" in args.nets:
+        yield from limits.lenet_iteration(backend, args.seconds / 2)
+
+
+def processor() -> str:
+    """Return the processor's name as the system knows it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse the command line, measure, print, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="what to measure")
+    parser.add_argument("--peer-python", default="", help="python of the peers' environment")
+    parser.add_argument("--threads", type=int, default=default_threads())
+    parser.add_argument("--seconds", type=float, default=6, help="for each line (%(default)g)")
+    parser.add_argument("--json", type=Path, help="where to write all numbers")
+    args = parser.parse_args(argv)
+    backend = get_backend("onednn", threads=args.threads)
+    report: dict[str, Any] = {
+        "processor": processor(),
+        "threads": args.threads,
+        "python": platform.python_version(),
+        "minicaffe": __version__,
+        "numpy": np.__version__,
+        "rows": [],
+    }
+    print(f"{report['processor']}, {args.threads} threads\n\n{HEAD}", flush=True)
+    for row in measure(args, backend):
+        print(row.markdown(), flush=True)
+        report["rows"].append(row.json())
+        if args.json:
+            args.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

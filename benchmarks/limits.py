@@ -1,0 +1,231 @@
+"""How far from a limit: of the machine for convolutions and updates, of memory, of Python."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+from benchmarks.machine import bandwidth, best_seconds, peak_flops
+from benchmarks.net import FEWEST_RUNS, NETS, ROOT, WARM_UP, Own
+from benchmarks.table import Row
+from minicaffe.backends import get_backend
+from minicaffe.data.datum import encode_datum
+from minicaffe.data.db import create_database
+from minicaffe.schema import SolverParameter, SolverSource, read_net
+from minicaffe.solver.solver import Solver
+
+MIB = 1 << 20
+LENET_PICTURES = 256
+
+
+def convolutions(name: str, backend: Any, seconds: float) -> Row:
+    """Hold a net's convolution layers, forward and backward, against the machine's sgemm."""
+    own = Own(name, "train", backend)
+    own.step()
+    steps = [step for step in own.net.steps if step.layer.type == "Convolution"]
+    peak = peak_flops(backend, seconds / 4)
+    layers = {s.layer.name: _convolution(s, seconds / len(steps) / 3) for s in steps}
+    passes = [figures for layer in layers.values() for figures in layer.values()]
+    rate = sum(flops for flops, _ in passes) / sum(took for _, took in passes)
+    shown = {
+        layer: {kind: flops / took / 1e9 for kind, (flops, took) in figures.items()}
+        for layer, figures in layers.items()
+    }
+    return Row(
+        f"{NETS[name].title}'s convolution layers",
+        f"{rate / 1e9:.0f} GFLOP/s",
+        f"{peak / 1e9:.0f} GFLOP/s (sgemm)",
+        rate / peak,
+        0.8,
+        details={"gflops": shown},
+    )
+
+
+def _convolution(step: Any, seconds: float) -> dict[str, tuple[float, float]]:
+    """Return operations and best seconds of each pass of a convolution layer."""
+    layer, x, y = step.layer, step.bottom[0], step.top[0]
+    w, *b = layer.blobs
+    flops = 2.0 * y.count * w.count / w.shape[0]
+    bias = b[0].data if b else None
+    passes: dict[str, Callable[[], object]] = {
+        "forward": lambda: layer.kernel.forward(x.data, w.data, bias, y.data),
+        "backward weights": lambda: _backward_weights(layer, x, y),
+    }
+    if step.propagate_down[0]:
+        passes["backward data"] = lambda: layer.kernel.backward_data(y.diff, w.data, x.diff)
+    return {kind: (flops, best_seconds(run, seconds)) for kind, run in passes.items()}
+
+
+def _backward_weights(layer: Any, x: Any, y: Any) -> None:
+    for blob in layer.blobs:
+        blob.diff.clear()
+    layer.kernel.backward_weights(x.data, y.diff, *layer.weight_diffs())
+
+
+def solver_update(backend: Any, seconds: float) -> Row:
+    """Hold AlexNet's SGD update against the memory's bandwidth."""
+    own = Own("alexnet", "train", backend)
+    own.step()
+    # It reads weights, gradients and history, and writes all three.
+    traffic = 6 * 4 * sum(p.blob.count for p in own.net.parameters)
+    own.update()
+    limit = bandwidth(backend, seconds / 2)
+    rate = traffic / best_seconds(own.update, seconds / 2)
+    return Row(
+        "AlexNet's solver update",
+        f"{rate / 1e9:.1f} GB/s",
+        f"{limit / 1e9:.1f} GB/s (c = a + b)",
+        rate / limit,
+        0.6,
+    )
+
+
+def peak_memory() -> Row:
+    """Hold the memory of training AlexNet with batch 64 against the values that there must be."""
+    command = [sys.executable, "-m", "benchmarks.limits"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    figures = json.loads(answer.stdout.splitlines()[-1])
+    needed = figures["activations"] + figures["gradients"] + 3 * figures["parameters"]
+    return Row(
+        "peak memory, AlexNet training, batch 64",
+        f"{figures['peak'] / MIB:.0f} MiB",
+        f"{needed / MIB:.0f} MiB (activations, gradients, 3 x parameters)",
+        figures["peak"] / needed,
+        1.3,
+        is_limit=True,
+        details=figures,
+    )
+
+
+def measure_memory(name: str, batch: int) -> dict[str, int]:
+    """Train in this process; return bytes: by how much memory grew, and of what it must hold."""
+    backend = get_backend("onednn")
+    before = _peak_bytes()
+    own = Own(name, "train", backend, batch)
+    own.run(2)
+    peak = _peak_bytes() - before
+    made = {id(b): b for s in own.net.steps if s.layer.type != "Split" for b in s.top}
+    learned = {id(b) for s in own.net.steps if s.needs_backward for b in s.top}
+    return {
+        "peak": peak,
+        "activations": 4 * sum(b.count for b in made.values()),
+        "gradients": 4 * sum(b.count for i, b in made.items() if i in learned),
+        "parameters": 4 * sum(p.blob.count for p in own.net.parameters),
+    }
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that this process has had so far.
+
+    The kernel's own figure: that of getrusage begins with the parent's.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (line for line in lines if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) * 1024
+
+
+def lenet_iteration(backend: Any, seconds: float) -> list[Row]:
+    """Hold LeNet's iteration, fed from an LMDB, against its kernels' times; show what is Python."""
+    with tempfile.TemporaryDirectory() as folder, timed_kernels(backend) as kernels:
+        solver = _lenet_solver(folder, backend)
+        try:
+            whole, inside, _ = _iterations(lambda: solver.step(1), kernels, seconds)
+        finally:
+            solver.close()
+        own = Own("lenet", "train", backend)
+        alone, inside_alone, rest = _iterations(own.step, kernels, seconds)
+    return [
+        Row(
+            "LeNet iteration from LMDB",
+            f"{whole:.2f} ms",
+            f"{inside:.2f} ms (its kernels)",
+            whole / inside,
+            1.25,
+            is_limit=True,
+        ),
+        Row(
+            "Python and dispatch in a LeNet iteration, ms",
+            f"{alone:.2f} ms",
+            f"{inside_alone:.2f} ms (its kernels)",
+            rest,
+            0.7,
+            is_limit=True,
+        ),
+    ]
+
+
+def _iterations(
+    run: Callable[[], object], kernels: list[float], seconds: float
+) -> tuple[float, float, float]:
+    """Return the medians of an iteration, its kernels together, and the rest, in milliseconds."""
+    times: list[tuple[float, float, float]] = []
+    for _ in range(WARM_UP):  # primitives are made in the first ones
+        run()
+    end = time.perf_counter() + seconds
+    while len(times) < FEWEST_RUNS or time.perf_counter() < end:
+        kernels.clear()
+        start = time.perf_counter()
+        run()
+        whole, inside = time.perf_counter() - start, sum(kernels)
+        times.append((whole, inside, whole - inside))
+    whole, inside, rest = (statistics.median(column) * 1e3 for column in zip(*times, strict=True))
+    return whole, inside, rest
+
+
+@contextmanager
+def timed_kernels(backend: Any) -> Iterator[list[float]]:
+    """Collect the seconds of every call into the library, and of every update, of nets made now."""
+    seconds: list[float] = []
+
+    def timed(run: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            answer = run(*args, **kwargs)
+            seconds.append(time.perf_counter() - start)
+            return answer
+
+        return call
+
+    library = backend.engine.lib.c
+    places = [(library, "dnnl_primitive_execute"), (library, "dnnl_sgemm"), (backend, "spread")]
+    patches = [patch.object(place, name, timed(getattr(place, name))) for place, name in places]
+    for one in patches:
+        one.start()
+    try:
+        yield seconds
+    finally:
+        for one in patches:
+            one.stop()
+
+
+def _lenet_solver(folder: str, backend: Any) -> Solver:
+    """Return LeNet's solver on an LMDB of noise."""
+    rng = np.random.default_rng(0)
+    with create_database(f"{folder}/train", "LMDB") as db:
+        for i in range(LENET_PICTURES):
+            picture = rng.integers(0, 256, (1, 28, 28), dtype=np.uint8)
+            db.put(b"%08d" % i, encode_datum(picture, i % 10))
+    source = read_net(ROOT / "models" / NETS["lenet"].path)
+    for layer in source.param.layer:
+        if layer.type == "Data":
+            layer.data_param.source = f"{folder}/train"
+    param = SolverParameter(
+        base_lr=0.01, lr_policy="inv", gamma=0.0001, power=0.75, momentum=0.9, weight_decay=0.0005
+    )
+    param.train_net_param.CopyFrom(source.param)
+    return Solver(SolverSource(param, "lenet"), backend=backend, seed=1)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure_memory("alexnet", 64)))

@@ -1,0 +1,53 @@
+"""What the machine can do: the largest sgemm, the fastest pass over memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minicaffe.backends.onednn.memory import Buffer
+
+GEMM_SIZES = (1024, 1536, 2048, 3072)
+# Far more than any cache holds.
+STREAM_VALUES = 1 << 25
+STREAM_CHUNK = 1 << 17
+
+
+def best_seconds(run: Callable[[], object], at_least_s: float, fewest: int = 3) -> float:
+    """Return the shortest time of several runs that together last `at_least_s` seconds."""
+    times: list[float] = []
+    while len(times) < fewest or sum(times) < at_least_s:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def peak_flops(backend: Any, seconds: float) -> float:
+    """Return the operations in a second of the fastest square sgemm."""
+    engine, best = backend.engine, 0.0
+    sgemm = engine.lib.c.dnnl_sgemm
+    for n in GEMM_SIZES:
+        a, b, c = (Buffer(4 * n * n, engine.handle) for _ in range(3))
+        for buffer in (a, b):
+            buffer.values[:] = 1
+        given = (b"N", b"N", n, n, n, 1.0, a.address, n, b.address, n, 0.0, c.address, n)
+        took = best_seconds(lambda given=given: sgemm(*given), seconds / len(GEMM_SIZES))  # type: ignore[misc]
+        best = max(best, 2 * n**3 / took)
+    return best
+
+
+def bandwidth(backend: Any, seconds: float) -> float:
+    """Return the bytes in a second that c = a + b reads and writes, on all threads."""
+    a, b, c = (np.ones(STREAM_VALUES, np.float32) for _ in range(3))
+
+    def run(thread: int) -> None:
+        for start in range(thread * STREAM_CHUNK, a.size, backend.threads * STREAM_CHUNK):
+            part = slice(start, start + STREAM_CHUNK)
+            np.add(a[part], b[part], out=c[part])
+
+    took = best_seconds(lambda: backend.spread(run, a.size // STREAM_CHUNK), seconds)
+    return 3 * a.nbytes / took

@@ -1,0 +1,51 @@
+"""What a measurement says, as a line of a markdown table and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+HEAD = "| work | minicaffe | compared with | ratio | wanted | |\n|---|---|---|---|---|---|"
+
+
+@dataclass
+class Row:
+    """One measurement.
+
+    Parameters
+    ----------
+    work : str
+        What was measured.
+    own, other : str
+        The two numbers, with units and, for `other`, whose it is.
+    ratio : float
+        How they compare, as issue and documentation count it.
+    wanted : float
+        The ratio to reach, or not to exceed if `is_limit`.
+    details : dict
+        More numbers, for the JSON file.
+    """
+
+    work: str
+    own: str
+    other: str
+    ratio: float
+    wanted: float
+    is_limit: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the ratio is what was wanted."""
+        return self.ratio <= self.wanted if self.is_limit else self.ratio >= self.wanted
+
+    def markdown(self) -> str:
+        """Return the line of the table."""
+        bound = "at most" if self.is_limit else "at least"
+        verdict = "met" if self.is_met else "missed"
+        numbers = f"{self.own} | {self.other} | {self.ratio:.2f} | {bound} {self.wanted:g}"
+        return f"| {self.work} | {numbers} | {verdict} |"
+
+    def json(self) -> dict[str, Any]:
+        """Return everything."""
+        return {**asdict(self), "is_met": self.is_met}

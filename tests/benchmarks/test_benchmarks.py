@@ -1,0 +1,68 @@
+"""The benchmarks run and write what they measured; how fast anything is, is not tested."""
+
+import json
+
+import pytest
+
+from benchmarks import limits
+from benchmarks.__main__ import main
+from benchmarks.machine import best_seconds
+from benchmarks.table import Row
+from minicaffe.backends import get_backend
+from minicaffe.errors import BackendUnavailable
+
+
+@pytest.fixture
+def backend():
+    try:
+        return get_backend("onednn")
+    except BackendUnavailable as reason:
+        pytest.skip(str(reason))
+
+
+def test_lenet_without_peers(backend, tmp_path, capsys):
+    path = tmp_path / "result.json"
+    main(["--nets", "lenet", "--seconds", "0", "--json", str(path)])
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["work"] for row in rows] == [
+        "LeNet 64, training step",
+        "LeNet 64, forward",
+        "LeNet iteration from LMDB",
+        "Python and dispatch in a LeNet iteration, ms",
+    ]
+    assert rows[0]["details"]["runs"] == 3
+    assert rows[1]["details"]["median_ms"]["minicaffe"] > 0
+    assert rows[2]["ratio"] > 1
+    table = capsys.readouterr().out.split("\n\n")[1].splitlines()
+    assert {line.count("|") for line in table} == {7}
+    assert len(table) == 2 + len(rows)
+
+
+def test_convolutions_are_counted(backend, monkeypatch):
+    """LeNet's first filters: 64 x 20 x 24 x 24 sums of 25 products."""
+    monkeypatch.setattr("benchmarks.machine.GEMM_SIZES", (64,))
+    seen = {}
+    monkeypatch.setattr("benchmarks.limits.best_seconds", lambda run, s: seen.setdefault(run, 1e-9))
+    row = limits.convolutions("lenet", backend, 0)
+    flops = row.details["gflops"]
+    assert flops["conv1"]["forward"] == 2 * 64 * 20 * 24 * 24 * 25
+    assert set(flops["conv1"]) == {"forward", "backward weights"}
+    assert set(flops["conv2"]) == {"forward", "backward weights", "backward data"}
+    assert len(seen) == 5
+
+
+def test_memory_is_counted(backend):
+    figures = limits.measure_memory("lenet", 2)
+    assert figures["parameters"] == 4 * 431080
+    assert figures["activations"] > figures["gradients"] > 0
+
+
+def test_a_limit_is_met_from_below():
+    assert Row("a", "", "", 1.2, 1.25, is_limit=True).is_met
+    assert not Row("a", "", "", 1.2, 1.25).is_met
+
+
+def test_the_best_of_several_runs_counts():
+    runs = []
+    assert best_seconds(lambda: runs.append(1), 0) < 1
+    assert len(runs) == 3
