@@ -13,6 +13,18 @@ from zoo import deploy_file, drawn
 
 cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless, of the dev extra")
 
+NAMES = [
+    "alexnet",
+    "cifar10_full",
+    "cifar10_quick",
+    "googlenet",
+    "lenet",
+    "mobilenet_v1",
+    "nin",
+    "resnet18",
+    "resnet50",
+    "squeezenet",
+]
 # Statistics are stored times this, as they are after a few batches of training.
 BATCH_NORM_FACTOR = 3.0
 
@@ -33,7 +45,7 @@ def with_drawn_weights(name: str) -> Net:
     return net
 
 
-@pytest.mark.parametrize("name", ["lenet", "alexnet", "googlenet", "resnet50", "squeezenet"])
+@pytest.mark.parametrize("name", NAMES)
 def test_opencv_reads_what_is_saved_and_computes_the_same(name, tmp_path):
     prototxt, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
     net = with_drawn_weights(name)
