@@ -112,6 +112,6 @@ def losses_of(name: str, iterations: int) -> list[float]:
 
 def test_both_sources_give_the_same_training(root, monkeypatch):
     monkeypatch.chdir(root)
-    lmdb = losses_of("clothes_solver", 40)
-    assert losses_of("clothes_files_solver", 8) == lmdb[:8]
-    assert np.mean(lmdb[-5:]) < 0.7 * np.mean(lmdb[:5]), lmdb
+    lmdb = losses_of("clothes_solver", 30)
+    assert losses_of("clothes_files_solver", 6) == lmdb[:6]
+    assert np.mean(lmdb[-5:]) < 0.9 * np.mean(lmdb[:5]), lmdb
