@@ -224,7 +224,7 @@ class Net:
                 batches.require_batch(name, values, blob.shape, "Input is not batch sized")
                 blob.data[...] = values
         self._forward(first, last)
-        return {name: self._blob(name).data for name in {*names, *(blobs or ())}}
+        return {name: self._blob(name).data for name in dict.fromkeys([*names, *(blobs or ())])}
 
     def backward(
         self,
@@ -267,7 +267,7 @@ class Net:
                 batches.require_batch(name, values, blob.shape, "Diff is not batch sized")
                 blob.diff[...] = values
         self._backward(first, last)
-        return {name: self._blob(name).diff for name in {*names, *(diffs or ())}}
+        return {name: self._blob(name).diff for name in dict.fromkeys([*names, *(diffs or ())])}
 
     def forward_all(
         self, blobs: Sequence[str] | None = None, **inputs: HostArray
