@@ -27,13 +27,12 @@ class OneDnnLrn(OneDnnKernel):
         self._algorithm = Alg.LRN_ACROSS if op.region == "across" else Alg.LRN_WITHIN
         self._numbers = (op.local_size, op.alpha, op.beta, op.k)
         self._by_image = ByImage(backend, op, tensors[0].shape)
-        self._forward = functools.cache(self._plan_forward)
-        self._backward = functools.cache(self._plan_backward)
+        self._calls = functools.cache(self._plan)
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
         self._layout = x.layout
-        call = self._forward(self._layout)
+        call, _ = self._calls(self._layout)
         if call.primitive.is_compiled:
             call(x, y)
         else:
@@ -41,22 +40,27 @@ class OneDnnLrn(OneDnnKernel):
 
     def backward(self, x: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
-        call = self._backward(self._layout)
-        if call.primitive.is_compiled:
+        _, call = self._calls(self._layout)
+        if call is not None:
             call(x, dy, dx)
         else:
             self._by_image.backward(x.read(), dy.read(), dx.write())
 
-    def _plan_forward(self, layout: Layout) -> Call:
-        given = (Prop.TRAINING, self._algorithm, layout, layout, *self._numbers)
-        primitive = Primitive(self.engine, "lrn_forward", *given)
-        primitive.use_workspace(primitive.new_workspace())
-        return Call(primitive, [(Arg.SRC, layout)], [(Arg.DST, layout)])
-
-    def _plan_backward(self, layout: Layout) -> Call:
-        hint = self._forward(layout).primitive
+    def _plan(self, layout: Layout) -> tuple[Call, Call | None]:
+        """Return forward, and backward where there is compiled code for it."""
+        forward = self._primitive(Prop.TRAINING, layout)
         given = (self._algorithm, layout, layout, layout, *self._numbers)
-        primitive = Primitive(self.engine, "lrn_backward", *given, hint=hint)
-        primitive.use_workspace(hint.workspace)
-        reads = [(Arg.SRC, layout), (Arg.DIFF_DST, layout)]
-        return Call(primitive, reads, [(Arg.DIFF_SRC, layout)])
+        backward = Primitive(self.engine, "lrn_backward", *given, hint=forward)
+        source, result = (Arg.SRC, layout), (Arg.DST, layout)
+        if not backward.is_compiled:
+            # Without a workspace, which is as large as x or twice that.
+            return Call(self._primitive(Prop.INFERENCE, layout), [source], [result]), None
+        workspace = forward.new_workspace()
+        for primitive in (forward, backward):
+            primitive.use_workspace(workspace)
+        reads = [source, (Arg.DIFF_DST, layout)]
+        return Call(forward, [source], [result]), Call(backward, reads, [(Arg.DIFF_SRC, layout)])
+
+    def _primitive(self, prop: Prop, layout: Layout) -> Primitive:
+        given = (prop, self._algorithm, layout, layout, *self._numbers)
+        return Primitive(self.engine, "lrn_forward", *given)
