@@ -125,6 +125,18 @@ class Layer:
         """
         return None
 
+    @property
+    def absorbs_backward(self) -> bool:
+        """Whether what is absorbed is done backward as well, so that it must not run itself."""
+        return False
+
+    def repeat_forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the tops' data as `forward` did last, with no other effect.
+
+        Called after absorbed layers were taken apart, on layers that had absorbed some.
+        """
+        self.forward(bottom, top)
+
     def absorb(self, followers: Sequence[Follower]) -> int:
         """Have the kernel do what follows on the top as well, and nothing else; say how many."""
         return 0

@@ -77,6 +77,15 @@ class BatchNorm(Layer):
         """Have the kernel do what follows on the top as well, as far as the backend can."""
         return self.context.backend.absorb(self.kernel, followers)
 
+    @property
+    def absorbs_backward(self) -> bool:
+        """Whether what is absorbed is done backward as well: by statistics of the batch."""
+        return not self.op.use_stored
+
+    def repeat_forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Overwrite the top again; leave the statistics alone."""
+        self.kernel.repeat_forward(top[0].data)
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top; while training, update the statistics."""
         statistics = (blob.data for blob in self.blobs)

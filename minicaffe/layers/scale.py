@@ -55,7 +55,12 @@ class Scale(LinedUpLayer):
         """Return the op and its parameters, unless the factor is a bottom."""
         if self.param.bottom[1:]:
             return None
-        return Follower(self.op, lambda: [blob.data for blob in self.blobs], keeps_input=True)
+        return Follower(
+            self.op,
+            lambda: [blob.data for blob in self.blobs],
+            keeps_input=True,
+            gradients=self.weight_diffs,
+        )
 
     def absorb(self, followers: Sequence[Follower]) -> int:
         """Have the kernel do what follows on the top as well, as far as the backend can."""

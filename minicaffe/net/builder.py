@@ -41,8 +41,12 @@ class Step:
         Whether the backward pass calls this layer.
     propagate_down : list of bool
         Whether each bottom gets a gradient.
+    absorbed : list of Step
+        The steps that this one does on the way.
     is_absorbed : bool
-        Whether the step before does this one's forward pass; see `minicaffe.net.fusion`.
+        Whether an earlier step does this one's forward pass; see `minicaffe.net.fusion`.
+    is_absorbed_backward : bool
+        Whether that step does its backward pass as well.
     """
 
     def __init__(
@@ -52,22 +56,24 @@ class Step:
         self.loss_weights = loss_weights
         self.needs_backward = False
         self.propagate_down = [False] * len(bottom)
-        self.is_absorbed = False
+        self.is_absorbed = self.is_absorbed_backward = False
         self._shapes: list[Shape] = []
+        self.absorbed: Sequence[Step] = ()
         self._next: Sequence[Step] = ()
 
-    def absorb(self, steps: Sequence[Step]) -> int:
-        """Do what these steps do as well, as far as possible, and nothing else; say how many.
+    def absorb(self, steps: Sequence[Step]) -> None:
+        """Do what these steps do as well, as far as possible, and nothing else.
 
         The choice outlives a reshape, which plans a new kernel.
         """
         for step in self._next:
-            step.is_absorbed = False
+            step.is_absorbed = step.is_absorbed_backward = False
         self._next = steps
         n = self.layer.absorb([f for step in steps if (f := step.layer.follower())])
         for i, step in enumerate(steps):
             step.is_absorbed = i < n
-        return n
+            step.is_absorbed_backward = i < n and self.layer.absorbs_backward
+        self.absorbed = steps[:n]
 
     def reshape(self) -> None:
         """Have the layer shape its tops and plan; write the loss weights where it reads them."""
@@ -86,9 +92,17 @@ class Step:
         if not self.is_absorbed:
             self.layer.forward(self.bottom, self.top)
 
+    def repeat_forward(self) -> None:
+        """Run this layer and those that it has absorbed forward again, one by one."""
+        absorbed = self.absorbed
+        self.absorb([])
+        self.layer.repeat_forward(self.bottom, self.top)
+        for step in absorbed:
+            step.forward()
+
     def backward(self) -> None:
         """Run the layer backward, if anybody wants that."""
-        if self.needs_backward:
+        if self.needs_backward and not self.is_absorbed_backward:
             self.layer.backward(self.top, self.propagate_down, self.bottom)
 
 

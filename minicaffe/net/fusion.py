@@ -3,7 +3,8 @@
 Layers that work in place on the output of the layer before them, one after the other and before
 anybody else reads it, may be left to that layer's kernel: what was in between is overwritten
 anyway. This pass says where that is legal; the backend says how far it can. Absorbed layers stay in
-the net with their name, log lines and blobs, and run backward themselves.
+the net with their name, log lines and blobs. They run backward themselves, unless the layer that
+absorbed them does that too (`Layer.absorbs_backward`).
 """
 
 from __future__ import annotations
@@ -68,31 +69,34 @@ class Fusion:
         for i, _ in self._chains:
             self._steps[i].absorb([])
         for i, followers in self._chains:
-            if not is_watched and first <= i and not self._steps[i].is_absorbed:
-                self._steps[i].absorb(self._absorbable(followers, last))
+            head = self._steps[i]
+            if not is_watched and first <= i and not head.is_absorbed:
+                head.absorb(self._absorbable(head, followers, last))
 
-    def prepare_backward(self) -> None:
-        """Give absorbed layers whose backward pass needs their forward pass that forward pass.
+    def prepare_backward(self, first: int, last: int, is_watched: bool) -> None:
+        """Take apart what cannot run backward as it ran forward, and run it forward again.
 
-        Where a net is trained they are never absorbed. One that is tested may run backward all the
-        same, and from the first time on keeps them apart.
+        Those are chains that do their backward pass as one where the steps `first` down to `last`
+        do not hold all of it, or somebody watches; and, in a net that is tested, layers that need
+        their forward pass. Such a net keeps the latter apart from then on.
         """
-        if self._runs_backward:
-            return
-        self._runs_backward, self._prepared = True, None
+        self._runs_backward = True
         for i, followers in self._chains:
-            steps = [self._steps[j] for j in followers if self._steps[j].is_absorbed]
-            misses = any(step.needs_backward and _keeps_input(step) for step in steps)
-            if misses and not self._steps[i].is_absorbed:
-                self._steps[i].absorb([])
-                for step in (self._steps[i], *steps):
-                    step.forward()
+            head = self._steps[i]
+            n = len(head.absorbed)
+            if not any(step.needs_backward and _keeps_input(step) for step in head.absorbed):
+                continue
+            is_whole = last <= i and followers[n - 1] <= first and not is_watched
+            if not (head.layer.absorbs_backward and is_whole):
+                head.repeat_forward()
+                self._prepared = None
 
-    def _absorbable(self, followers: Sequence[int], last: int) -> list[Step]:
-        steps = []
+    def _absorbable(self, head: Step, followers: Sequence[int], last: int) -> list[Step]:
+        steps: list[Step] = []
+        goes_back = head.layer.absorbs_backward and head.needs_backward and all(head.propagate_down)
         for j in followers:
             step = self._steps[j]
-            if j > last or (_keeps_input(step) and self._keeps_apart(step)):
+            if j > last or (_keeps_input(step) and self._keeps_apart(step) and not goes_back):
                 break
             steps.append(step)
         return steps

@@ -136,7 +136,8 @@ class Net:
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers backward from `start` (default: the last) down to and including `end`."""
         first = len(self.steps) - 1 if start is None else start
-        self._fusion.prepare_backward()
+        is_watched = bool(self.debug_info or self.before_backward or self.after_backward)
+        self._fusion.prepare_backward(first, end, is_watched)
         for index in range(first, end - 1, -1):
             step = self.steps[index]
             _call(self.before_backward, index)

@@ -96,11 +96,14 @@ class Follower:
         Returns the op's tensors but x and y, in planning order; asked again in every pass.
     keeps_input : bool
         Whether its own backward pass needs that it ran forward itself.
+    gradients : callable
+        Returns the gradients of the parameters to add to, None for those that nobody wants.
     """
 
     op: Op
     parameters: Callable[[], Sequence[Tensor]] = tuple
     keeps_input: bool = False
+    gradients: Callable[[], Sequence[Tensor | None]] = tuple
 
 
 Kernel: TypeAlias = Any

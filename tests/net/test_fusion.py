@@ -212,7 +212,114 @@ def test_backward_while_testing_takes_chains_apart(backend):
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
-def test_training_keeps_chains_of_batch_statistics_apart(backend):
-    net = chained(backend, "TRAIN")
-    net.forward()
-    assert absorbed(net) == ["relu", "ip_relu"]
+TRAINED = (
+    CONV
+    + CHAIN
+    + IP_CHAIN
+    + """
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "wanted" top: "loss" }
+"""
+)
+WANTED = """
+layer { name: "wanted" type: "Input" top: "wanted" input_param { shape { dim: 2 dim: 5 } } }
+"""
+
+
+def trained(backend, text=TRAINED):
+    return chained(backend, "TRAIN", WANTED + text)
+
+
+def check_trained(net, expected):
+    check_equal(net, expected)
+    pairs = zip(net.layers, expected.layers, strict=True)
+    blobs = [
+        (f"{layer.name}[{i}]", blob, wanted)
+        for layer, other in pairs
+        for i, (blob, wanted) in enumerate(zip(layer.blobs, other.blobs, strict=True))
+    ]
+    blobs += [(name, blob, expected.blobs[name]) for name, blob in net.blobs.items()]
+    for name, blob, wanted in blobs:
+        for what in ("data", "diff"):
+            found, right = getattr(blob, what).get(), getattr(wanted, what).get()
+            scale = max(1, abs(right).max())
+            np.testing.assert_allclose(found, right, rtol=1e-3, atol=1e-4 * scale, err_msg=name)
+
+
+def test_batch_statistics_scale_and_relu_join_while_training(backend):
+    """Gradients are added up over passes, statistics go on."""
+    net, expected = trained(backend), trained(get_backend("reference"))
+    for one in (net, expected):
+        for _ in range(2):
+            one.forward()
+            one.backward()
+    assert absorbed(net) == ["scale", "relu", "ip_scale", "ip_relu"]
+    assert [s.layer.name for s in net.steps if s.is_absorbed_backward] == absorbed(net)
+    check_trained(net, expected)
+
+
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_without_relu_and_bias(backend, bias):
+    text = TRAINED.replace("bias_term: true", f"bias_term: {str(bias).lower()}")
+    for name in ("conv", "ip"):
+        prefix = "ip_" if name == "ip" else ""
+        text = text.replace(
+            f'layer {{ name: "{prefix}relu" type: "ReLU" bottom: "{name}" top: "{name}"  }}\n', ""
+        )
+    assert "ReLU" not in text
+    net, expected = trained(backend, text), trained(get_backend("reference"), text)
+    for one in (net, expected):
+        one.forward()
+        one.backward()
+    assert absorbed(net) == ["scale", "ip_scale"]
+    check_trained(net, expected)
+
+
+@pytest.mark.parametrize("cut", ["scale", "bn", "relu"])
+def test_a_backward_pass_in_parts_shows_what_caffe_shows(backend, cut):
+    net, expected = trained(backend), trained(get_backend("reference"))
+    for one in (net, expected):
+        one.forward()
+        one.backward(end=one.layer_index(cut))
+    check_trained(net, expected)
+    for one in (net, expected):
+        one.backward(one.layer_index(cut) - 1)
+        one.clear_param_diffs()
+        one.forward()
+        one.backward()
+    assert absorbed(net) == ["scale", "relu", "ip_scale", "ip_relu"]
+    check_trained(net, expected)
+
+
+def test_a_watched_backward_pass_runs_layer_by_layer(backend):
+    net, expected = trained(backend), trained(get_backend("reference"))
+    seen = {id(net): [], id(expected): []}
+    for one in (net, expected):
+        one.forward()
+        one.after_backward.append(
+            lambda i, one=one: seen[id(one)].append(abs(one.blobs["conv"].diff.get()).sum())
+        )
+        one.backward()
+    np.testing.assert_allclose(seen[id(net)], seen[id(expected)], rtol=1e-3, atol=1e-4)
+    check_trained(net, expected)
+
+
+def test_frozen_layers_below_leave_scale_its_own_gradient(backend):
+    text = TRAINED.replace(
+        'bottom: "data" top: "conv"',
+        'bottom: "data" top: "conv" param { lr_mult: 0 } param { lr_mult: 0 }',
+    )
+    nets = []
+    for one in (backend, get_backend("reference")):
+        net = net_from_text(INPUT + WANTED + text, backend=one)
+        rng = np.random.default_rng(3)
+        for layer in net.layers:
+            for blob in layer.blobs:
+                blob.data.set(rng.uniform(0.5, 2, blob.shape))
+        net.blobs["data"].data.set(rng.standard_normal((2, 3, 6, 5)))
+        net.forward()
+        net.backward()
+        nets.append(net)
+    assert absorbed(nets[0]) == ["relu", "ip_scale", "ip_relu"]
+    scale = [net.layers[net.layer_index("scale")] for net in nets]
+    for blob, wanted in zip(scale[0].blobs, scale[1].blobs, strict=True):
+        np.testing.assert_allclose(blob.diff.get(), wanted.diff.get(), rtol=1e-3, atol=1e-4)

@@ -119,7 +119,7 @@ IN_ORDER = 1
 TAG_ANY = 1
 # dnnl_query_impl_info_str: the name of a primitive's implementation.
 IMPLEMENTATION = 8
-USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT = 1, 2, 4
+USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT, FUSE_RELU = 1, 2, 4, 8
 SCRATCHPAD_USER = 1
 
 # Arguments of dnnl_<name>_primitive_desc_create between the engine and the attributes:

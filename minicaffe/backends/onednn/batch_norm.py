@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 
 from minicaffe.backends.onednn._lib import USE_GLOBAL_STATS, Arg, Prop
+from minicaffe.backends.onednn.activation import starts_with_relu
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.images import images_layout
 from minicaffe.backends.onednn.memory import Layout
 from minicaffe.backends.onednn.primitive import Call, Primitive
+from minicaffe.backends.onednn.scaled_batch_norm import ScaledBatchNorm
 from minicaffe.backends.onednn.tensor import OneDnnTensor
-from minicaffe.ops.backend import Array, Shape, Tensor
+from minicaffe.ops.backend import Array, Follower, Tensor
 from minicaffe.ops.batch_norm import BatchNorm
-
-MAX_AXES = 5
-
-
-def images_layout(x: OneDnnTensor) -> Layout:
-    """Return the layout of x, or a plain one with two axes where oneDNN cannot have that shape."""
-    shape = x.layout.shape
-    if shape == x.shape and 2 <= len(shape) <= MAX_AXES:
-        return x.layout
-    return Layout.plain(_images(x.shape))
-
-
-def _images(shape: Shape) -> Shape:
-    """Return (N, C, values of a channel, 1)."""
-    return (*shape[:2], math.prod(shape[2:]), 1) if len(shape) > 1 else (*shape, 1)
+from minicaffe.ops.scale import Scale
 
 
 @kernel(BatchNorm)
@@ -48,6 +38,7 @@ class OneDnnBatchNorm(OneDnnKernel):
             self._kept = OneDnnTensor(backend.reorders, x.shape)
         self._x: OneDnnTensor | None = None
         self._flags = USE_GLOBAL_STATS if op.use_stored else 0
+        self._scaling: ScaledBatchNorm | None = None
         self._forward = functools.cache(self._plan_forward)
         self._backward = functools.cache(self._plan_backward)
 
@@ -61,23 +52,48 @@ class OneDnnBatchNorm(OneDnnKernel):
     ) -> None:
         """Overwrite y; update the statistics."""
         self._layout = images_layout(x)
-        call = self._forward(self._layout)
         if self.op.use_stored:
             total = float(weight.read()[0])
             share = 1 / total if total else 0.0
             self._mu.set(mean.read() * share)
             self._var.set(variance.read() * share)
-            call(x, self._mu, self._var, y)
+            self._forward(self._layout)(x, self._mu, self._var, y)
             return
         if self._kept is not None:
             self._kept.take_from(x, self._layout)
             x = self._kept
         self._x = x
-        call(x, y, self._mu, self._var)
+        if self._scaling is not None:
+            self._scaling.forward(x, y, self._mu, self._var)
+        else:
+            self._forward(self._layout)(x, y, self._mu, self._var)
         self._remember(mean.update(), variance.update(), weight.update())
+
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Scale and rectify y in the same pass, forward and backward.
+
+        In place only: elsewhere a gradient that lies between the layers stays to be seen.
+        """
+        self._scaling = None
+        if self._kept is None or not followers:
+            return 0
+        op, shape = followers[0].op, self._mu.shape
+        if not isinstance(op, Scale) or op.axis != 1 or followers[0].parameters()[0].shape != shape:
+            return 0
+        rectifies = starts_with_relu(followers[1:])
+        self._scaling = ScaledBatchNorm(self.backend, self.op.eps, followers[0], rectifies)
+        return 1 + rectifies
+
+    def repeat_forward(self, y: OneDnnTensor) -> None:
+        """Overwrite y again, from x as it was kept."""
+        if self._x is not None:
+            self._forward(self._layout)(self._x, y, self._mu, self._var)
 
     def backward(self, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
+        if self._scaling is not None and self._x is not None:
+            self._scaling.backward(self._x, self._mu, self._var, dy, dx)
+            return
         # With stored statistics dx does not depend on x, which the primitive asks for all the same.
         x = dy if self._x is None else self._x
         self._backward(self._layout)(x, self._mu, self._var, dy, dx)

@@ -7,7 +7,7 @@ import functools
 from minicaffe.backends.onednn._lib import Arg, Prop
 from minicaffe.backends.onednn.accumulate import Accumulator
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
-from minicaffe.backends.onednn.batch_norm import images_layout
+from minicaffe.backends.onednn.images import images_layout
 from minicaffe.backends.onednn.memory import Layout
 from minicaffe.backends.onednn.primitive import Call, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor

@@ -14,7 +14,7 @@ from minicaffe.backends.onednn._lib import USE_GLOBAL_STATS, USE_SCALE, USE_SHIF
 from minicaffe.backends.onednn.accumulate import Accumulator
 from minicaffe.backends.onednn.activation import starts_with_relu
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
-from minicaffe.backends.onednn.batch_norm import images_layout
+from minicaffe.backends.onednn.images import images_layout
 from minicaffe.backends.onednn.memory import Layout
 from minicaffe.backends.onednn.primitive import Attributes, Call, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
