@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from minicaffe.backends import BACKENDS, get_backend
-from minicaffe.errors import BackendUnavailable
+from minicaffe.errors import BackendUnavailable, UsageError
 from minicaffe.log import logger
 
 if TYPE_CHECKING:
@@ -39,10 +39,14 @@ def choose(args: argparse.Namespace, solver_param: Any = None) -> Backend:
 
     Raises
     ------
+    UsageError
+        If --threads is not positive.
     BackendUnavailable
         If --gpu asks for a GPU that cannot be used. A solver's ``solver_mode: GPU`` is a wish
         instead: without a GPU it trains on the CPU and says so.
     """
+    if args.threads is not None and args.threads < 1:
+        raise UsageError(f"--threads={args.threads}: must be at least 1")
     if args.gpu:
         raise BackendUnavailable(
             f"--gpu={args.gpu}: this version computes on the CPU only. Leave the flag out."

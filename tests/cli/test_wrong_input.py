@@ -300,6 +300,7 @@ USAGE = [
         ["test", "--model=a", "--weights=b", "--iterations=0"],
         "minicaffe test: --iterations=0: must be at least 1",
     ),
+    ("no threads", ["time", "--model=a", "--threads=0"], "time: --threads=0: must be at least 1"),
     ("not a number", ["time", "--iterations=ten"], "minicaffe time: --iterations: invalid int val"),
     ("unknown flag", ["train", "--solvr=x"], r"train: no flag --solvr. Did you mean --solver\? Kn"),
     ("flag of NVIDIA's fork", ["train", "--gpus=0"], r"no flag --gpus. Did you mean --gpu\? Known"),
