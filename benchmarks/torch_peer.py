@@ -1,16 +1,12 @@
 """PyTorch's side of `benchmarks`: runs in an environment of its own, without minicaffe.
 
-Reads one JSON message a line and answers with one. The first describes the net as a list of layers
-with plain numbers; "run" makes that many iterations and returns the seconds each took.
+The net comes as a list of layers with plain numbers; the protocol is that of `serving`.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-
 import torch
+from serving import serve
 from torch import nn
 from torch.nn import functional
 
@@ -92,27 +88,6 @@ class Peer:
         self.net(dict(self.inputs)).backward()
         self.optimizer.step()
 
-    def run(self, n):
-        """Return the seconds that each of n iterations took."""
-        seconds = []
-        for _ in range(n):
-            start = time.perf_counter()
-            self.step()
-            seconds.append(time.perf_counter() - start)
-        return seconds
-
-
-def main():
-    peer = None
-    for line in sys.stdin:
-        message = json.loads(line)
-        if "layers" in message:
-            peer = Peer(message)
-            answer = {"version": f"PyTorch {torch.__version__}"}
-        else:
-            answer = {"seconds": peer.run(message["run"])}
-        print(json.dumps(answer), flush=True)
-
 
 if __name__ == "__main__":
-    main()
+    serve(lambda message: Peer(message).step, f"PyTorch {torch.__version__}")
