@@ -10,8 +10,9 @@
     │   └── LabelError        ... a label is outside 0 .. classes - 1
     ├── SnapshotError         weights or solver state cannot be written, read or do not fit
     ├── MissingPackage        an optional package that the work needs is not installed
-    └── BackendUnavailable    a backend cannot run on this machine
-        └── Unsupported       a backend has no kernel for one op (raised while planning only)
+    ├── BackendUnavailable    a backend cannot run on this machine
+    │   └── Unsupported       a backend has no kernel for one op (raised while planning only)
+    └── DeviceMemoryError     a GPU has not enough memory
 
 A message has up to four parts in one or two lines: where (file, line, layer), what was found, the
 rule, and the likely fix. `Problems` collects several independent ones into a single error.
@@ -94,6 +95,10 @@ class BackendUnavailable(MinicaffeError):
 
 class Unsupported(BackendUnavailable):
     """A backend has no kernel for an op with these shapes. Raised while planning only."""
+
+
+class DeviceMemoryError(MinicaffeError):
+    """A GPU has not enough memory."""
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:

@@ -1,0 +1,20 @@
+"""The cuda backend: NVIDIA GPUs through CuPy, cuBLAS, cuDNN and kernels of our own.
+
+The kernels are CUDA sources in kernels/, compiled at run time; one Python module for each op
+launches them. All that is asked of the machine is in `device`; `cupy_device` alone imports CuPy, so that
+everything else is tested where there is no GPU. Ops without a kernel here run on the reference
+backend's, on arrays in the GPU's memory.
+
+Importing this package imports all of its modules but `cupy_device`, and each registers its kernels.
+"""
+
+import importlib
+import pkgutil
+
+from minicaffe.backends.cuda.backend import CudaBackend
+
+for _module in pkgutil.iter_modules(__path__):
+    if _module.name != "cupy_device":
+        importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["CudaBackend"]

@@ -1,0 +1,130 @@
+"""The cuda backend: inherits from the reference, whose kernels run on the device's arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+
+import numpy as np
+
+from minicaffe.backends.cuda.device import THREADS, Address, Argument, Device, Function, blocks
+from minicaffe.backends.cuda.format import Format, ValueType
+from minicaffe.backends.cuda.recording import Piece, Repeatable
+from minicaffe.backends.cuda.session import Session
+from minicaffe.backends.cuda.tensor import CudaTensor
+from minicaffe.backends.reference.backend import ReferenceBackend
+from minicaffe.ops.backend import Op, Shape, Tensor
+
+KernelType = TypeVar("KernelType", bound=type)
+Precision: TypeAlias = Literal["fp32", "tf32", "bf16", "fp16"]
+
+# The type in which convolutions and inner products leave activations.
+VALUES: dict[Precision, ValueType] = {
+    "fp32": "float",
+    "tf32": "float",
+    "bf16": "bfloat16",
+    "fp16": "float16",
+}
+
+
+class CudaBackend(ReferenceBackend):
+    """An NVIDIA GPU.
+
+    Parameters
+    ----------
+    device : Device
+    precision : str
+        "fp32"; "tf32": matrix products read 10 bits of the fraction; "bf16", "fp16": activations
+        have 16 bits, parameters and sums 32.
+    strict : bool
+        Refuse ops that only the reference has a kernel for.
+    records : bool
+        Whether repeated work is recorded as CUDA graphs.
+    channels_last : bool
+        Whether convolutions put the channels last, as tensor cores want them.
+    """
+
+    name = "cuda"
+    kernels: ClassVar[dict[type[Op], Any]] = {}
+
+    def __init__(
+        self,
+        device: Device,
+        precision: Precision = "tf32",
+        strict: bool = False,
+        records: bool = True,
+        channels_last: bool = True,
+    ) -> None:
+        super().__init__(np.float32, strict)
+        self.device = device
+        self.precision = precision
+        self.records = records
+        self.session = Session(device)
+        # What convolutions write.
+        self.format = Format(channels_last, VALUES[precision])
+
+    @property
+    def description(self) -> str:
+        """What computes, for the log."""
+        return f"the {self.name} backend: {self.device.description}, {self.precision}"
+
+    @property
+    def xp(self) -> ModuleType:
+        """The array module of `Tensor.read`."""
+        return self.device.xp
+
+    def tensor(self, shape: Shape) -> Tensor:
+        """Return a new tensor, filled with zeros."""
+        return CudaTensor(self.session, shape)
+
+    def repeatable(self, work: Sequence[Piece]) -> Piece:
+        """Return what does all pieces of `work`, by a recording where that is possible."""
+        return Repeatable(self.session, work) if self.records else super().repeatable(work)
+
+    def synchronize(self) -> None:
+        """Wait until everything asked for has been computed."""
+        self.device.synchronize()
+
+
+class CudaKernel:
+    """Base of the kernels: holds the op, and launches functions of one source file.
+
+    Attributes
+    ----------
+    file : str
+        The file in kernels/, without its suffix.
+    """
+
+    file: ClassVar[str] = ""
+
+    def __init__(self, backend: CudaBackend, op: Any, *tensors: Tensor) -> None:
+        self.backend = backend
+        self.session = backend.session
+        self.device = backend.device
+        self.op = op
+        # What the source leaves open, beside VALUE.
+        self.defines: tuple[str, ...] = ()
+
+    def function(self, name: str, value: ValueType = "float") -> Function:
+        """Return a function of the source file, for one type of values."""
+        return self.session.kernels(self.file, name, f"VALUE={value}", *self.defines)
+
+    def launch(self, name: str, n: int, *args: Argument, value: ValueType = "float") -> None:
+        """Launch a function whose threads share n elements, in a loop over the grid."""
+        if n:
+            self.function(name, value)(blocks(n), THREADS, *args)
+
+    def scratch(self, size_bytes: int, purpose: str = "") -> Address:
+        """Return memory for one call; see `Session.scratch`."""
+        return self.session.scratch(size_bytes, purpose)
+
+
+def kernel(op: type[Op]) -> Callable[[KernelType], KernelType]:
+    """Register the decorated class as this backend's kernel of `op`."""
+
+    def register(cls: KernelType) -> KernelType:
+        CudaBackend.kernels[op] = cls
+        return cls
+
+    return register

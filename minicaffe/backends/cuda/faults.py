@@ -1,0 +1,46 @@
+"""Wrong labels that kernels find, told to the host when it reads a loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicaffe.backends.cuda.device import Address, Device, Memory
+from minicaffe.errors import LabelError
+
+# A place holds: found (0 or 1), item, label (bits of a float), number of classes.
+WORDS = 4
+PLACES = 256
+
+
+class Faults:
+    """Places where kernels note the first label of theirs that is no class.
+
+    Such a kernel makes its result NaN as well: whoever reads a NaN asks `raise_if_any`.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._memory: Memory | None = None
+        self._used = 0
+
+    def place(self) -> Address:
+        """Return a place for one kernel; places are shared when there are no more."""
+        if self._memory is None:
+            self._memory = self._device.allocate(PLACES * WORDS * 4)
+            self._device.clear(self._memory.address, self._memory.size_bytes)
+        place = self._used % PLACES
+        self._used += 1
+        return self._memory.address + place * WORDS * 4
+
+    def raise_if_any(self) -> None:
+        """Raise the LabelError of the first place with a note, and forget all notes."""
+        if self._memory is None:
+            return
+        notes = np.zeros((PLACES, WORDS), np.int32)
+        self._device.download(self._memory.address, notes)
+        found = np.flatnonzero(notes[:, 0])
+        if not found.size:
+            return
+        self._device.clear(self._memory.address, self._memory.size_bytes)
+        _, item, label, classes = notes[found[0]]
+        raise LabelError(int(item), float(label.view(np.float32)), int(classes))

@@ -1,0 +1,48 @@
+"""How a tensor's values lie in device memory: their order and their type."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from minicaffe.ops.backend import Shape
+
+# As the kernel sources call them.
+ValueType: TypeAlias = Literal["float", "bfloat16", "float16"]
+SIZE_BYTES: dict[ValueType, int] = {"float": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class Format:
+    """An order and a type of values.
+
+    Parameters
+    ----------
+    channels_last : bool
+        Whether axis 1 is moved to the end: (N, C, H, W) lies as (N, H, W, C), and the filters of a
+        convolution, (F, C, H, W), as (F, H, W, C). Otherwise C order.
+    value : str
+        Type of the values.
+    """
+
+    channels_last: bool = False
+    value: ValueType = "float"
+
+    def on(self, shape: Shape) -> Format:
+        """Return the one format among those that mean the same for this shape."""
+        return self if not self.channels_last or _differs(shape) else Format(False, self.value)
+
+    def size_bytes(self, shape: Shape) -> int:
+        """Return how much memory the values of a tensor take."""
+        return math.prod(shape) * SIZE_BYTES[self.value]
+
+
+PLAIN = Format()
+
+
+@functools.cache
+def _differs(shape: Shape) -> bool:
+    """Return whether the order makes a difference."""
+    return len(shape) > 2 and shape[1] > 1 and math.prod(shape[2:]) > 1

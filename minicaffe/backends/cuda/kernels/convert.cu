@@ -1,0 +1,30 @@
+// From one format to another: order of values, and type: FROM and TO instead of VALUE.
+//
+// VARIANTS FROM: float bfloat16 float16
+// VARIANTS TO: float bfloat16 float16
+
+// A tensor of (outer, rows, columns) becomes (outer, columns, rows), 32 x 32 values at a time, so
+// that both sides are read and written in runs. Grid: tiles of columns, tiles of rows, outer.
+#define TILE 32
+#define TILE_ROWS 8
+
+extern "C" __global__ void transpose(const FROM* x, TO* y, int rows, int columns) {
+    __shared__ float tile[TILE][TILE + 1];
+    int base = blockIdx.z * rows * columns;
+    int column = blockIdx.x * TILE + threadIdx.x;
+    for (int k = threadIdx.y; k < TILE; k += TILE_ROWS) {
+        int row = blockIdx.y * TILE + k;
+        if (row < rows && column < columns)
+            tile[k][threadIdx.x] = load(x, base + row * columns + column);
+    }
+    __syncthreads();
+    int row = blockIdx.y * TILE + threadIdx.x;
+    for (int k = threadIdx.y; k < TILE; k += TILE_ROWS) {
+        int out = blockIdx.x * TILE + k;
+        if (row < rows && out < columns) store(y, base + out * rows + row, tile[threadIdx.x][k]);
+    }
+}
+
+extern "C" __global__ void cast(const FROM* x, TO* y, int n) {
+    FOR_EACH(i, n) store(y, i, load(x, i));
+}

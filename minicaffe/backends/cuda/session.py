@@ -1,0 +1,115 @@
+"""What the tensors and kernels of one cuda backend share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from minicaffe.backends.cuda.device import THREADS, Address, Device, Memory, blocks
+from minicaffe.backends.cuda.faults import Faults
+from minicaffe.backends.cuda.format import Format
+from minicaffe.backends.cuda.run_values import RunValues
+from minicaffe.backends.cuda.sources import Kernels
+from minicaffe.ops.backend import Shape
+
+if TYPE_CHECKING:
+    from minicaffe.backends.cuda.tensor import CudaTensor, State
+
+TILE, TILE_ROWS = 32, 8  # as in kernels/convert.cu
+
+
+class Seen(NamedTuple):
+    """A tensor when a piece of work first used it."""
+
+    state: State
+    mark: object
+    undo: Callable[[], None]
+
+
+class Watch:
+    """Notes what a piece of work does with tensors.
+
+    Attributes
+    ----------
+    seen : dict
+        Each tensor that native kernels used, as it was before that.
+    is_outside : bool
+        Whether somebody else saw values (a reference kernel, the host): that cannot be recorded.
+    """
+
+    def __init__(self) -> None:
+        self.seen: dict[CudaTensor, Seen] = {}
+        self.is_outside = False
+
+    def undo(self) -> None:
+        """Forget what the work would have done: the notes of all tensors are as before."""
+        for seen in reversed(self.seen.values()):
+            seen.undo()
+
+
+class Session:
+    """The device with its kernels, scratch memory and values that change in every run.
+
+    Parameters
+    ----------
+    device : Device
+    """
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.kernels = Kernels(device)
+        self.values = RunValues(device)
+        self.faults = Faults(device)
+        self.watch = Watch()
+        self._scratch: dict[str, Memory] = {}
+
+    def scratch(self, size_bytes: int, purpose: str = "") -> Address:
+        """Return memory that the next call for the same purpose may return again.
+
+        It holds what one kernel hands to the next within one call. What is recorded keeps the
+        memory that it was given: see `Device.record`.
+        """
+        memory = self._scratch.get(purpose)
+        if memory is None or memory.size_bytes < size_bytes:
+            memory = self.device.allocate(size_bytes)
+            self._scratch[purpose] = memory
+        return memory.address
+
+    @property
+    def held(self) -> list[Memory]:
+        """Scratch memory as it is now."""
+        return list(self._scratch.values())
+
+    def convert(
+        self, shape: Shape, source: Address, given: Format, target: Address, wanted: Format
+    ) -> None:
+        """Write the values of a tensor in another format."""
+        types = f"FROM={given.value}", f"TO={wanted.value}"
+        n = math.prod(shape)
+        if not n:
+            return
+        if given.channels_last == wanted.channels_last:
+            self.kernels("convert", "cast", *types)(blocks(n), THREADS, source, target, n)
+            return
+        outer, channels, pixels = shape[0], shape[1], math.prod(shape[2:])
+        rows, columns = (pixels, channels) if given.channels_last else (channels, pixels)
+        grid = (-(-columns // TILE), -(-rows // TILE), outer)
+        self.kernels("convert", "transpose", *types)(
+            grid, (TILE, TILE_ROWS, 1), source, target, rows, columns
+        )
+
+    def later(self, address: Address, shape: Shape) -> Callable[[], np.ndarray]:
+        """Begin to fetch float values; what is returned waits for them and gives them."""
+        values = np.empty(shape, np.float32)
+        wait = self.device.download_later(address, values)
+
+        def fetched() -> np.ndarray:
+            wait()
+            if np.isnan(values).any():
+                self.faults.raise_if_any()
+            return values
+
+        return fetched

@@ -1,0 +1,352 @@
+"""Tensors in device memory, in whatever formats kernels asked for.
+
+A tensor's newest values lie in one or several buffers, one for each `Format`. A kernel names the
+format it wants with `source` and `target`; values are converted only if no buffer has them in it.
+The plain buffer (C order, float32) belongs to a storage, which tensors of other shapes may share
+(`view`); a token tells each of them whether somebody else has written since.
+
+`host` gives a mirror in host memory, as Caffe's SyncedMemory does: each call fetches what the
+device has written since, and what the host writes to it goes to the device when a kernel next reads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minicaffe.backends.cuda.device import Address, Memory
+from minicaffe.backends.cuda.format import PLAIN, Format
+from minicaffe.backends.cuda.session import Seen, Session
+from minicaffe.ops.backend import Array, HostArray, Shape
+
+
+class _Storage:
+    """The plain memory, which views share, and who has the newest values."""
+
+    def __init__(self) -> None:
+        self.plain: Memory | None = None
+        # Whoever holds this object has the newest values.
+        self.token = object()
+        # The tensor that has them in formats of its own alone; None if the plain memory has them.
+        self.owner: CudaTensor | None = None
+        self.is_zero = True
+        self.mirror: HostArray | None = None
+        self.is_mirror_current = False
+        self.may_host_be_newer = False
+
+
+class State(NamedTuple):
+    """What must be the case for a recording to be repeated, and what is after it.
+
+    Parameters
+    ----------
+    generation : int
+        Counts the times that the tensor's memory was exchanged.
+    formats : frozenset of Format
+        Those that hold the newest values.
+    newest : Format
+        The one written last.
+    is_zero : bool
+        Whether all values are zero, with nothing but a note to say so.
+    """
+
+    generation: int
+    formats: frozenset[Format]
+    newest: Format
+    is_zero: bool
+
+    def serves(self, wanted: State) -> bool:
+        """Return whether a recording that began with `wanted` may begin here."""
+        return self == wanted or (
+            self.generation == wanted.generation
+            and self.is_zero == wanted.is_zero
+            and self.formats >= wanted.formats
+        )
+
+
+class CudaTensor:
+    """A logical C-ordered array of numbers in device memory."""
+
+    def __init__(self, session: Session, shape: Shape, storage: _Storage | None = None) -> None:
+        self._session = session
+        self._shape = shape
+        self._storage = storage or _Storage()
+        self._token = self._storage.token if storage is None else object()
+        self._buffers: dict[Format, Memory] = {}
+        self._ready: set[Format] = set()
+        self._newest = PLAIN
+        self._generation = 0
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the logical axes."""
+        return self._shape
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self._shape)
+
+    @property
+    def format(self) -> Format:
+        """The format that the values were last written in: what a kernel best follows."""
+        self._agree()
+        return self._newest
+
+    # What everybody may use: plain arrays.
+
+    def read(self) -> Array:
+        """Return the values as an array of the device, in C order."""
+        self._session.watch.is_outside = True
+        self._source(PLAIN)
+        return self._array()
+
+    def write(self) -> Array:
+        """Return the plain array; what it holds is undefined, and it is newest from now on."""
+        self._session.watch.is_outside = True
+        self._target(PLAIN)
+        return self._array()
+
+    def update(self) -> Array:
+        """Return the values as an array of the device, newest from now on."""
+        array = self.read()
+        self._target(PLAIN)
+        return array
+
+    def get(self) -> HostArray:
+        """Return a copy in host memory."""
+        return self.later()()
+
+    def later(self) -> Callable[[], HostArray]:
+        """Begin to fetch a copy; what is returned waits for it."""
+        self._session.watch.is_outside = True
+        self._agree()
+        if self._storage.is_zero:
+            zeros = np.zeros(self._shape, np.float32)
+            return lambda: zeros
+        return self._session.later(self._plain_copy(), self._shape)
+
+    def set(self, values: npt.ArrayLike) -> None:
+        """Overwrite the values with an array of the host."""
+        self._session.watch.is_outside = True
+        full = np.empty(self._shape, np.float32)
+        full[...] = values
+        self._session.device.upload(self._target(PLAIN), full)
+
+    def clear(self) -> None:
+        """Overwrite all values with zero: a note, until somebody reads."""
+        self._watched()
+        storage = self._storage
+        self._renew()
+        storage.is_zero = True
+        self._ready.clear()
+        self._newest = PLAIN
+
+    def host(self) -> HostArray:
+        """Return the mirror in host memory, up to date; see the module about when it is read."""
+        self._session.watch.is_outside = True
+        self._agree()
+        storage = self._storage
+        if storage.mirror is None or storage.mirror.size < self.size:
+            storage.mirror, storage.is_mirror_current = np.zeros(self.size, np.float32), False
+        view = storage.mirror[: self.size].reshape(self._shape)
+        if not storage.is_mirror_current:
+            view[...] = self.get()
+            storage.is_mirror_current = True
+        storage.may_host_be_newer = True
+        return view
+
+    def reshape(self, shape: Shape) -> None:
+        """Change the shape; values are kept where they fit."""
+        if shape == self._shape:
+            return
+        self._session.watch.is_outside = True
+        size = math.prod(shape)
+        self._agree()
+        if not self._storage.is_zero:
+            if size <= self.size:
+                self._source(PLAIN)
+            self._target(PLAIN)
+        plain = self._storage.plain
+        if plain is not None and plain.size_bytes < PLAIN.size_bytes(shape):
+            self._storage.plain = None
+        self._buffers.clear()
+        self._shape = shape
+        self._generation += 1
+
+    def view(self, shape: Shape) -> CudaTensor:
+        """Return a tensor of another shape over the same memory."""
+        return CudaTensor(self._session, shape, self._storage)
+
+    # What kernels of this backend use: addresses of values in a format.
+
+    def source(self, wanted: Format = PLAIN) -> Address:
+        """Return where the values lie in this format."""
+        self._watched()
+        return self._source(wanted)
+
+    def target(self, wanted: Format = PLAIN) -> Address:
+        """Return where to write values in this format, all of them; newest from now on."""
+        self._watched()
+        return self._target(wanted)
+
+    def change(self, wanted: Format = PLAIN) -> Address:
+        """Return where the values lie in this format, to be changed; newest from now on."""
+        self._watched()
+        self._source(wanted)
+        return self._target(wanted)
+
+    def accumulate(self, wanted: Format = PLAIN) -> tuple[Address, bool]:
+        """Return where to add values in this format, and whether to overwrite instead.
+
+        The latter is the case after `clear`: what is there then is undefined.
+        """
+        self._watched()
+        self._agree()
+        is_first = self._storage.is_zero
+        return (self.target(wanted) if is_first else self.change(wanted)), is_first
+
+    # What recordings use.
+
+    def settle(self) -> None:
+        """Have the device know what the host has written."""
+        self._agree()
+
+    def state(self) -> State:
+        """Return the state that decides what kernels do with this tensor."""
+        self._agree()
+        return self._state()
+
+    def mark(self) -> object:
+        """Return an object that is another one after every write."""
+        return self._storage.token
+
+    def state_if_newest(self) -> State | None:
+        """Return the state, or None if somebody else has written; nothing is converted."""
+        return self._state() if self._token is self._storage.token else None
+
+    def become(self, state: State) -> None:
+        """Take over the state in which a recording that writes the tensor leaves it."""
+        self._renew()
+        self._storage.is_zero = state.is_zero
+        self._storage.owner = None if PLAIN in state.formats or state.is_zero else self
+        self._ready = set(state.formats)
+        self._newest = state.newest
+
+    def gain(self, formats: frozenset[Format]) -> None:
+        """Note that a recording that only reads the tensor has made it ready in these formats."""
+        self._ready |= formats
+        if PLAIN in formats:
+            self._storage.owner = None
+
+    # How it works inside.
+
+    def _state(self) -> State:
+        formats = frozenset(self._ready)
+        return State(self._generation, formats, self._newest, self._storage.is_zero)
+
+    def _watched(self) -> None:
+        seen = self._session.watch.seen
+        if self not in seen:
+            undo = self._undo()
+            seen[self] = Seen(self.state(), self.mark(), undo)
+
+    def _undo(self) -> Callable[[], None]:
+        """Return what puts all notes back to what they are now."""
+        mine = {name: getattr(self, name) for name in ("_token", "_newest")}
+        ready, storage, theirs = set(self._ready), self._storage, dict(vars(self._storage))
+
+        def undo() -> None:
+            vars(self).update(mine, _ready=ready)
+            vars(storage).update(theirs)
+
+        return undo
+
+    def _agree(self) -> None:
+        """Take notice of what the host, or a tensor over the same memory, has written."""
+        storage = self._storage
+        if storage.may_host_be_newer:
+            self._take_from_host()
+        elif self._token is not storage.token:
+            if storage.owner is not None:
+                storage.owner._source(PLAIN)
+                storage.owner = None
+            self._token = storage.token
+            self._ready = set() if storage.is_zero else {PLAIN}
+            self._newest = PLAIN
+
+    def _take_from_host(self) -> None:
+        storage = self._storage
+        storage.may_host_be_newer = False
+        if storage.mirror is None:
+            return
+        self._session.watch.is_outside = True
+        self._session.device.upload(self._target(PLAIN), storage.mirror[: self.size])
+        storage.is_mirror_current = True
+
+    def _source(self, wanted: Format) -> Address:
+        self._agree()
+        wanted = wanted.on(self._shape)
+        address = self._buffer(wanted).address
+        if wanted not in self._ready:
+            if self._storage.is_zero:
+                self._session.device.clear(address, wanted.size_bytes(self._shape))
+            else:
+                newest = self._buffer(self._newest).address
+                self._session.convert(self._shape, newest, self._newest, address, wanted)
+                if wanted == PLAIN:
+                    self._storage.owner = None
+            self._ready.add(wanted)
+        return address
+
+    def _target(self, wanted: Format) -> Address:
+        storage = self._storage
+        storage.may_host_be_newer = False
+        wanted = wanted.on(self._shape)
+        self._renew()
+        storage.is_zero = False
+        storage.owner = None if wanted == PLAIN else self
+        self._ready = {wanted}
+        self._newest = wanted
+        return self._buffer(wanted).address
+
+    def _renew(self) -> None:
+        """Make this tensor the one that has the newest values."""
+        storage = self._storage
+        storage.token = self._token = object()
+        storage.owner = None
+        storage.is_mirror_current = False
+        storage.may_host_be_newer = False
+
+    def _buffer(self, wanted: Format) -> Memory:
+        if wanted == PLAIN:
+            storage = self._storage
+            needed = PLAIN.size_bytes(self._shape)
+            if storage.plain is None or storage.plain.size_bytes < needed:
+                storage.plain = self._session.device.allocate(max(needed, 4))
+            return storage.plain
+        buffer = self._buffers.get(wanted)
+        if buffer is None:
+            size_bytes = max(wanted.size_bytes(self._shape), 4)
+            buffer = self._buffers[wanted] = self._session.device.allocate(size_bytes)
+        return buffer
+
+    def _plain_copy(self) -> Address:
+        """Return where the values lie in C order, without keeping them there."""
+        if PLAIN in self._ready:
+            return self._buffer(PLAIN).address
+        session = self._session
+        address = session.scratch(PLAIN.size_bytes(self._shape), "copy")
+        newest = self._buffer(self._newest).address
+        session.convert(self._shape, newest, self._newest, address, PLAIN)
+        return address
+
+    def _array(self) -> Array:
+        return self._session.device.array(self._buffer(PLAIN), self._shape)
+
+    def __repr__(self) -> str:
+        return f"CudaTensor{self._shape}"

@@ -1,0 +1,63 @@
+"""Every kernel source compiles for every card that is supported; no GPU is needed for that."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import itertools
+import re
+
+import pytest
+
+from minicaffe.backends.cuda.sources import FOLDER, source
+
+ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+FILES = sorted(path.name.removesuffix(".cu") for path in FOLDER.iterdir() if path.suffix == ".cu")
+VALUES = ("float", "bfloat16", "float16")
+
+
+def variants(file: str) -> list[tuple[str, ...]]:
+    """All combinations of what the source says that it leaves open, and VALUE."""
+    found = re.findall(r"^// VARIANTS (\w+): (.+)$", (FOLDER / f"{file}.cu").read_text(), re.M)
+    axes = [[f"{name}={word}" for word in words.split()] for name, words in found]
+    return list(itertools.product([f"VALUE={value}" for value in VALUES], *axes))
+
+
+@pytest.fixture(scope="module")
+def nvrtc():
+    try:
+        files = importlib.metadata.files("nvidia-cuda-nvrtc") or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("nvidia-cuda-nvrtc is not installed: pip install nvidia-cuda-nvrtc")
+    names = [file for file in files if re.search(r"libnvrtc\.so\.\d+$", str(file))]
+    return ctypes.CDLL(str(names[0].locate()))
+
+
+def compile_errors(nvrtc, text: str, options: list[str]) -> str:
+    """Compile; return the compiler's messages, empty if it has nothing to complain about."""
+    program = ctypes.c_void_p()
+    created = nvrtc.nvrtcCreateProgram(
+        ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None
+    )
+    assert created == 0
+    arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    status = nvrtc.nvrtcCompileProgram(program, len(options), arguments)
+    size = ctypes.c_size_t()
+    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetProgramLog(program, log)
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    return log.value.decode().strip() or ("failed" if status else "")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_source_compiles(file, nvrtc):
+    for i, defines in enumerate(variants(file)):
+        # Every variant for one card, every card for one variant: the rest has nothing new.
+        for architecture in ARCHITECTURES if i == 0 else ARCHITECTURES[1:2]:
+            options = ["--std=c++17", f"-arch={architecture}", *(f"-D{d}" for d in defines)]
+            assert compile_errors(nvrtc, source(file), options) == "", (defines, architecture)
+
+
+def test_a_wrong_source_is_told(nvrtc):
+    assert "error" in compile_errors(nvrtc, source("convert") + "nonsense;", ["-arch=sm_90"])
