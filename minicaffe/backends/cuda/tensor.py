@@ -6,7 +6,8 @@ The plain buffer (C order, float32) belongs to a storage, which tensors of other
 (`view`); a token tells each of them whether somebody else has written since.
 
 `host` gives a mirror in host memory, as Caffe's SyncedMemory does: each call fetches what the
-device has written since, and what the host writes to it goes to the device when a kernel next reads.
+device has written since, and what the host writes to it goes to the device when a kernel next
+reads.
 """
 
 from __future__ import annotations
