@@ -6,10 +6,11 @@ rest of the package knows addresses and this protocol only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
+from minicaffe.backends.cuda.plans import Dnn
 from minicaffe.errors import BackendUnavailable
 from minicaffe.ops.backend import Array, HostArray, Shape
 
@@ -76,8 +77,8 @@ class Device(Protocol):
     is_recording: bool
     # ctypes library with cuBLAS's functions.
     cublas: Any
-    # What plans convolutions (`plans.Dnn`), None without cuDNN.
-    dnn: Any
+    # What plans convolutions, the best first; none without cuDNN.
+    dnns: Sequence[Dnn]
 
     @property
     def xp(self) -> ModuleType:
@@ -138,6 +139,10 @@ class Device(Protocol):
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record what `work` asks for without doing it; calling what is returned does it."""
+        ...
+
+    def milliseconds(self, work: Callable[[], None]) -> float:
+        """Return the time that the device takes for `work`."""
         ...
 
     def synchronize(self) -> None:
