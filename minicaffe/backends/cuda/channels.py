@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from minicaffe.backends.cuda.backend import CudaKernel
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.device import THREADS
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
@@ -26,7 +26,7 @@ class ChannelBias(CudaKernel):
 
     file = "channels"
 
-    def __init__(self, backend, shape: Shape) -> None:
+    def __init__(self, backend: CudaBackend, shape: Shape) -> None:
         super().__init__(backend, None)
         self._images, self._channels = shape[0], shape[1]
         self._pixels = math.prod(shape[2:])

@@ -7,7 +7,7 @@ y of a convolution, y and x of a transposed one.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
@@ -135,5 +135,5 @@ class CudaConv(CudaKernel):
             self.backend.tell(f"{reason}; computing it as a matrix product")
             return None
 
-    def _run(self, plan: Plan, addresses: dict[Role, int]) -> None:
+    def _run(self, plan: Plan, addresses: Mapping[Role, int]) -> None:
         plan(addresses, self.scratch(plan.workspace_bytes, "workspace"))

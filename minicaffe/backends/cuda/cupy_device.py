@@ -7,8 +7,9 @@ run on it too, because it is made the current stream of the thread that opens th
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -77,6 +78,28 @@ class CupyFunction:
             self._function(
                 _axes(grid), _axes(block), tuple(map(_typed, args)), shared_mem=shared_bytes
             )
+
+
+class CupyDownload:
+    """A copy to the host that may not be done yet."""
+
+    def __init__(self, stream: Any, address: int, values: HostArray) -> None:
+        self._values = values
+        self._pinned = cupy.cuda.alloc_pinned_memory(max(values.nbytes, 1))
+        kind = runtime.memcpyDeviceToHost
+        runtime.memcpyAsync(self._pinned.ptr, address, values.nbytes, kind, stream.ptr)
+        self._event = cupy.cuda.Event(disable_timing=True)
+        self._event.record(stream)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is done."""
+        return bool(self._event.done)
+
+    def __call__(self) -> None:
+        """Wait until it is done."""
+        self._event.synchronize()
+        ctypes.memmove(self._values.ctypes.data, self._pinned.ptr, self._values.nbytes)
 
 
 def _axes(grid: Grid) -> tuple[int, ...]:
@@ -191,21 +214,10 @@ class CupyDevice:
         """Copy to the host and wait for it."""
         self.download_later(address, values)()
 
-    def download_later(self, address: Address, values: HostArray) -> Callable[[], None]:
-        """Begin to copy to the host."""
+    def download_later(self, address: Address, values: HostArray) -> CupyDownload:
+        """Begin to copy to the host, by way of pinned memory."""
         self._refuse_recording("a download")
-        size_bytes = values.nbytes
-        pinned = cupy.cuda.alloc_pinned_memory(max(size_bytes, 1))
-        kind = runtime.memcpyDeviceToHost
-        runtime.memcpyAsync(pinned.ptr, address, size_bytes, kind, self._stream.ptr)
-        event = cupy.cuda.Event(disable_timing=True)
-        event.record(self._stream)
-
-        def wait() -> None:
-            event.synchronize()
-            ctypes.memmove(values.ctypes.data, pinned.ptr, size_bytes)
-
-        return wait
+        return CupyDownload(self._stream, address, values)
 
     def clear(self, address: Address, size_bytes: int) -> None:
         """Fill with zero bytes."""
@@ -238,6 +250,25 @@ class CupyDevice:
                 self.is_recording = False
             graph = self._stream.end_capture()
         return lambda: graph.launch(self._stream)
+
+    @functools.cached_property
+    def cublas(self) -> Any:
+        """The library of cuBLAS."""
+        return cublas.load()
+
+    @functools.cached_property
+    def dnns(self) -> Sequence[Dnn]:
+        """What plans convolutions: cuDNN's frontend, then its older interface."""
+        return cudnn_frontend.load(self), cudnn_legacy.load(self)
+
+    def milliseconds(self, work: Callable[[], None]) -> float:
+        """Return the time that the device takes for `work`."""
+        begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+        begin.record(self._stream)
+        work()
+        end.record(self._stream)
+        end.synchronize()
+        return float(cupy.cuda.get_elapsed_time(begin, end))
 
     def synchronize(self) -> None:
         """Wait until everything is done."""

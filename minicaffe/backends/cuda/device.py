@@ -64,6 +64,19 @@ class Function(Protocol):
         ...
 
 
+class Download(Protocol):
+    """A copy to the host that may not be done yet."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is done."""
+        ...
+
+    def __call__(self) -> None:
+        """Wait until it is done."""
+        ...
+
+
 class Device(Protocol):
     """One GPU, or what stands in for it. Everything happens in the order in which it is asked for.
 
@@ -121,8 +134,8 @@ class Device(Protocol):
         """Copy to the host and wait for it."""
         ...
 
-    def download_later(self, address: Address, values: HostArray) -> Callable[[], None]:
-        """Begin to copy to the host; call what is returned to wait for it."""
+    def download_later(self, address: Address, values: HostArray) -> Download:
+        """Begin to copy to the host."""
         ...
 
     def clear(self, address: Address, size_bytes: int) -> None:

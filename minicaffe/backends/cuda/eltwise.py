@@ -88,7 +88,7 @@ class CudaEltwise(_Sum):
                 chosen, to = self._chosen.address, dx.target(form)
                 self.launch("where_chosen", n, given, chosen, to, n, index, value=form.value)
             elif self.op.stable:
-                others = [x.source(form) for x in xs[:index] + xs[index + 1 :]]
+                others = [x.source(form) for x in (*xs[:index], *xs[index + 1 :])]
                 self._multiply([given, *others], dx.target(form), n, form)
             else:
                 after, before = y.source(form), xs[index].source(form)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.device import THREADS, Address, Device, Memory
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
-from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Update
+from minicaffe.ops.update import StepSize, SumOfSquares, Update
 
 CHUNK = 4096
 FLOAT_BYTES = 4
@@ -21,25 +23,37 @@ CHUNK_TYPE = np.dtype(
 )
 
 
+class Row(NamedTuple):
+    """One parameter: where it, its gradient and its history lie (0: there is none), its size."""
+
+    w: int
+    dw: int
+    h: int
+    k: int
+    n: int
+    lr_mult: float
+    decay_mult: float
+
+
 class ChunkTable:
     """Tells each block of a launch where its chunk lies; uploaded again only when that changes."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._rows: list[tuple[int | float, ...]] = []
+        self._rows: list[Row] = []
         self._memory: Memory | None = None
         self.n_chunks = 0
 
-    def holding(self, rows: list[tuple[int | float, ...]]) -> Address:
+    def holding(self, rows: list[Row]) -> Address:
         """Return the table of these parameters.
 
         Parameters
         ----------
-        rows : list of tuple
-            Addresses of w, dw, h and k (0 for none), number of values, lr_mult, decay_mult.
+        rows : list of Row
+            One for each parameter.
         """
         if self._memory is None or rows != self._rows:
-            table = np.concatenate([_chunks(*row) for row in rows])
+            table = np.concatenate([_chunks(row) for row in rows])
             if self._memory is None or self._memory.size_bytes < table.nbytes:
                 self._memory = self._device.allocate(max(table.nbytes, CHUNK_TYPE.itemsize))
             self._device.upload(self._memory.address, table.view(np.uint8))
@@ -47,16 +61,14 @@ class ChunkTable:
         return self._memory.address
 
 
-def _chunks(
-    w: int, dw: int, h: int, k: int, n: int, lr_mult: float, decay_mult: float
-) -> np.ndarray:
-    starts = np.arange(0, n, CHUNK)
+def _chunks(row: Row) -> npt.NDArray[np.void]:
+    starts = np.arange(0, row.n, CHUNK)
     table = np.zeros(len(starts), CHUNK_TYPE)
-    for name, address in (("w", w), ("dw", dw), ("h", h), ("k", k)):
+    for name, address in zip(("w", "dw", "h", "k"), row[:4], strict=True):
         if address:
             table[name] = int(address) + starts * FLOAT_BYTES
-    table["n"] = np.minimum(CHUNK, n - starts)
-    table["lr_mult"], table["decay_mult"] = lr_mult, decay_mult
+    table["n"] = np.minimum(CHUNK, row.n - starts)
+    table["lr_mult"], table["decay_mult"] = row.lr_mult, row.decay_mult
     return table
 
 
@@ -77,16 +89,16 @@ class CudaUpdate(CudaKernel):
         self._size = self.session.values.slot(3)
         self._table = ChunkTable(self.device)
 
-    def step(self, parameters: Sequence[Parameter], size: Callable[[], StepSize]) -> None:
+    def step(self, parameters: Sequence[Any], size: Callable[[], StepSize]) -> None:
         """Update w, dw and history of all parameters."""
         self._size.give(lambda: np.array(size(), np.float32))
         rows = []
-        for parameter in parameters:
-            form = _form(parameter.dw)
-            tensors = (parameter.w, parameter.dw, *parameter.history)
+        for w, dw, history, lr_mult, decay_mult in parameters:
+            form = _form(dw)
+            tensors = (w, dw, *history)
             addresses = [tensor.change(form) for tensor in tensors]
-            addresses += [Address(0)] * (4 - len(addresses))
-            rows.append((*addresses, parameter.w.size, parameter.lr_mult, parameter.decay_mult))
+            h, k, *_ = *addresses[2:], 0, 0
+            rows.append(Row(addresses[0], addresses[1], h, k, w.size, lr_mult, decay_mult))
         table = self._table.holding(rows)
         numbers = (self.op.momentum, self.op.decay2, self.op.delta)
         self.function("step")(self._table.n_chunks, THREADS, table, self._size.address, *numbers)
@@ -104,11 +116,11 @@ class CudaSumOfSquares(CudaKernel):
         self.defines = ("RULE=sgd", "DECAY=L2")
         self._table = ChunkTable(self.device)
 
-    def forward(self, tensors: Sequence[CudaTensor]) -> float:
+    def forward(self, tensors: Sequence[Any]) -> float:
         """Return the sum."""
         self.session.watch.is_outside = True
-        rows: list[tuple[int | float, ...]] = [
-            (0, tensor.source(_form(tensor)), 0, 0, tensor.size, 0.0, 0.0) for tensor in tensors
+        rows: list[Row] = [
+            Row(0, tensor.source(_form(tensor)), 0, 0, tensor.size, 0.0, 0.0) for tensor in tensors
         ]
         table = self._table.holding(rows)
         sums = np.zeros(self._table.n_chunks, np.float64)
