@@ -33,8 +33,8 @@ class ColumnConvolution(CudaKernel):
         self.form = Format(False, backend.format.value)
         image, out, taps = what.x[2:], what.y[2:], what.w[2:]
         self._numbers = (
-            *(_three(image, 1), *_three(out, 1), *_three(taps, 1)),
-            *(_three(what.stride, 1), *_three(what.pad, 0), *_three(what.dilation, 1)),
+            *(*_three(image, 1), *_three(out, 1), *_three(taps, 1)),
+            *(*_three(what.stride, 1), *_three(what.pad, 0), *_three(what.dilation, 1)),
         )
         self._positions = math.prod(out)
         self._rows = what.w[1] * math.prod(taps)
