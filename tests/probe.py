@@ -7,20 +7,26 @@ import zlib
 import numpy as np
 
 from cases.case import Case, Shape, Values
+from emulator import EmulatedDevice
 from minicaffe.backends import BACKENDS, get_backend
+from minicaffe.backends.cuda import CudaBackend
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.net import Net
 from minicaffe.ops.backend import Backend
 from minicaffe.schema import parse_net
 
 REFERENCE = "reference-float64"
-BACKEND_NAMES = (REFERENCE, *BACKENDS)
+# The cuda backend on an emulated GPU, with the channels where each order puts them.
+EMULATED = {"cuda-channels-first": False, "cuda-channels-last": True}
+BACKEND_NAMES = (REFERENCE, *BACKENDS, *EMULATED)
 
 Arrays = dict[str, np.ndarray]
 
 
 def make_backend(name: str) -> Backend:
     """Return a backend of the generic suite; raises BackendUnavailable if it cannot run here."""
+    if name in EMULATED:
+        return CudaBackend(EmulatedDevice(), "fp32", channels_last=EMULATED[name])
     return ReferenceBackend(np.float64) if name == REFERENCE else get_backend(name)
 
 

@@ -86,8 +86,14 @@ class _Function:
         if self.argtypes is not None:
             if len(self.argtypes) != self._count:
                 raise DeviceFault(f"{self.name}: {len(self.argtypes)} argtypes, not {self._count}")
-            args = [kind.from_param(arg) for kind, arg in zip(self.argtypes, args, strict=True)]
+            args = [_passed(kind, arg) for kind, arg in zip(self.argtypes, args, strict=True)]
         return self._call(*(_plain(arg) for arg in args))
+
+
+def _passed(kind, arg):
+    """Return what ctypes makes of an argument; numbers stay what they are, if they are accepted."""
+    passed = kind.from_param(arg)
+    return arg if isinstance(arg, int) else passed
 
 
 def _plain(arg):

@@ -8,7 +8,7 @@ import pytest
 
 from emulator import DeviceArray, DeviceFault
 from emulator.cublas import BFLOAT16, FLOAT16, FLOAT32, from_float32, to_float32
-from minicaffe.backends.cuda.device import Address
+from minicaffe.backends.cuda.device import Address, CannotRecord
 from minicaffe.errors import DeviceMemoryError
 
 SOURCE = r"""
@@ -396,7 +396,7 @@ def test_what_waits_is_refused_while_recording(device, random):
         "get": array.get,
         "add": lambda: array + 1,
     }.items():
-        with pytest.raises(DeviceFault, match=f"{what} while recording"):
+        with pytest.raises(CannotRecord, match=f"{what} while recording"):
             device.record(ask)
         assert not device.is_recording
 
