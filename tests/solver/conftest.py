@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.backends import get_backend
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
+from probe import make_backend
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def make_solver(workdir):
         Path(f"{name}_net.prototxt").write_text(net)
         path = Path(f"{name}.prototxt")
         path.write_text(f'net: "{name}_net.prototxt" {settings}')
-        made.append(Solver(read_solver(path), get_backend(backend)))
+        made.append(Solver(read_solver(path), make_backend(backend)))
         return made[-1]
 
     yield make
