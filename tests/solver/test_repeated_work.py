@@ -137,9 +137,11 @@ def test_what_a_program_changes_between_steps_counts(make_solver, database):
         solver.step(1)
         solver.param.iter_size = 2
         solver.step(4)
+        before = weights(other)
         solver.net.share_parameters_with(other.net)
         solver.step(4)
         for name, values in weights(other).items():
+            assert (values != before[name]).any(), f"{name} is not trained"
             np.testing.assert_array_equal(values, weights(solver)[name])
         return weights(solver), []
 
