@@ -9,7 +9,9 @@ The kernel law
   are accumulated into.
 * A kernel belongs to one layer: it may keep what its backward pass needs (a mask, the windows it
   chose). What is costly and holds no data (primitives, compiled code) is shared inside the backend.
-* Nothing is allocated on a fast backend after planning, and nothing waits for the device.
+* Nothing is allocated on a fast backend after planning, and nothing waits for the device. A wrong
+  label is a `LabelError`: of the kernel's forward pass where that has the values at hand, else of
+  whoever reads what came of them.
 * `Unsupported` is raised by ``plan`` or never.
 """
 

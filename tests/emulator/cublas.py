@@ -208,7 +208,7 @@ class EmulatedCublas:
         right = right.swapaxes(1, 2) if flips[1] else right
         target = c.view(heap, f"{name}, operand C")
         with np.errstate(invalid="ignore", over="ignore"):
-            product = np.float32(alpha) * (left @ right)
+            product = (alpha * (left.astype(np.float64) @ right)).astype(np.float32)
             # What C held before does not matter, were it NaN, if nothing is added to it.
             if beta:
                 product += np.float32(beta) * to_float32(target, c.kind)

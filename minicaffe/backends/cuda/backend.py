@@ -90,6 +90,11 @@ class CudaBackend(ReferenceBackend):
         """Return a new tensor, filled with zeros."""
         return CudaTensor(self.session, shape)
 
+    def plan(self, op: Op, *tensors: Tensor) -> Any:
+        """Return a kernel for `op`; see `ReferenceBackend.plan`."""
+        self.session.version += 1
+        return super().plan(op, *tensors)
+
     def repeatable(self, work: Sequence[Piece]) -> Piece:
         """Return what does all pieces of `work`, by a recording where that is possible."""
         return Repeatable(self.session, work) if self.records else super().repeatable(work)
@@ -106,6 +111,7 @@ class CudaBackend(ReferenceBackend):
 
     def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:
         """Have a kernel do what follows in the same pass, as far as it can."""
+        self.session.version += 1
         return kernel.absorb(followers) if isinstance(kernel, CudaKernel) else 0
 
     def synchronize(self) -> None:

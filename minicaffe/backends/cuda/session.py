@@ -64,6 +64,8 @@ class Session:
         self.values = RunValues(device)
         self.faults = Faults(device)
         self.watch = Watch()
+        # Counts what makes recordings void: new plans, other fusions, other shapes.
+        self.version = 0
         self._scratch: dict[str, Memory] = {}
 
     def scratch(self, size_bytes: int, purpose: str = "") -> Address:

@@ -178,6 +178,7 @@ class CudaTensor:
         self._buffers.clear()
         self._shape = shape
         self._generation += 1
+        self._session.version += 1
 
     def view(self, shape: Shape) -> CudaTensor:
         """Return a tensor of another shape over the same memory."""
