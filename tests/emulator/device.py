@@ -36,6 +36,7 @@ class Download:
         self._arrive = arrive
 
     def __call__(self):
+        """Wait."""
         if not self.is_ready:
             self._arrive()
         self.is_ready = True
@@ -58,7 +59,8 @@ class EmulatedDevice:
     launches : list of Launch
         Kernels and cuBLAS calls that have run, also those of recordings.
     counts : Counter
-        How often each method was called; "wait" for each time that the host waited for the device.
+        How often each method was called; "wait" for each time that the host waited for the device,
+        "refused" for each time that something was refused while recording.
     """
 
     name = "emulated"
@@ -196,8 +198,9 @@ class EmulatedDevice:
         self._submit("launch", run_checked)
 
     def computing(self, what):
-        """Raise if the arrays of `xp` are used while recording: it would be done, not recorded."""
+        """Raise while recording: what is asked for would be done, not recorded."""
         if self.is_recording:
+            self.counts["refused"] += 1
             raise CannotRecord(f"{what} while recording")
 
     def waiting(self, what):
@@ -215,8 +218,7 @@ class EmulatedDevice:
             run()
 
     def _outside(self, what, waits=False):
-        if self.is_recording:
-            raise CannotRecord(f"{what} while recording")
+        self.computing(what)
         self.counts[what] += 1
         if waits and what != "wait":
             self.counts["wait"] += 1
