@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 
 from cases.case import Case, Shape, Values
-from emulator import EmulatedDevice
+from emulator import EmulatedDevice, reason_to_skip
 from minicaffe.backends import BACKENDS, get_backend
 from minicaffe.backends.cuda import CudaBackend
 from minicaffe.backends.reference import ReferenceBackend
+from minicaffe.errors import BackendUnavailable
 from minicaffe.net import Net
 from minicaffe.ops.backend import Backend
 from minicaffe.schema import parse_net
@@ -18,6 +20,8 @@ from minicaffe.schema import parse_net
 REFERENCE = "reference-float64"
 # The cuda backend on an emulated GPU, with the channels where each order puts them.
 EMULATED = {"cuda-channels-first": False, "cuda-channels-last": True}
+# Compiled kernels are kept where the fixture `emulated_device` keeps them.
+KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "d" / "emulated_kernels"
 BACKEND_NAMES = (REFERENCE, *BACKENDS, *EMULATED)
 
 Arrays = dict[str, np.ndarray]
@@ -26,7 +30,9 @@ Arrays = dict[str, np.ndarray]
 def make_backend(name: str) -> Backend:
     """Return a backend of the generic suite; raises BackendUnavailable if it cannot run here."""
     if name in EMULATED:
-        return CudaBackend(EmulatedDevice(), "fp32", channels_last=EMULATED[name])
+        if reason := reason_to_skip():
+            raise BackendUnavailable(reason)
+        return CudaBackend(EmulatedDevice(KERNELS), "fp32", channels_last=EMULATED[name])
     return ReferenceBackend(np.float64) if name == REFERENCE else get_backend(name)
 
 
