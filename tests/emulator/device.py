@@ -1,0 +1,206 @@
+"""The device itself: memory, copies, launches, recording."""
+
+import atexit
+import collections
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from emulator.arrays import ArrayModule
+from emulator.contract import Address
+from emulator.cublas import EmulatedCublas
+from emulator.kernels import Compiler, Kernel
+from emulator.memory import DeviceFault, Heap
+
+_compilers = {}
+
+
+def compiler(folder=None):
+    """Return the compiler of a folder; without one, of a folder that the process removes."""
+    if folder not in _compilers:
+        path = Path(folder or tempfile.mkdtemp(prefix="emulated_kernels_"))
+        if folder is None:
+            atexit.register(shutil.rmtree, path, ignore_errors=True)
+        _compilers[folder] = Compiler(path)
+    return _compilers[folder]
+
+
+class EmulatedDevice:
+    """A device on the CPU, which does everything at once and in order.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where compiled kernels are kept.
+    total_bytes : int
+        Memory of the device; ``device.heap.total_bytes`` may be set at any time.
+    is_backwards : bool
+        Run the last block, warp and thread first: a kernel that depends on the order shows it.
+
+    Attributes
+    ----------
+    launches : list of Launch
+        Kernels and cuBLAS calls that have run, also those of recordings.
+    counts : Counter
+        How often each method was called; "wait" for each time that the host waited for the device.
+    """
+
+    name = "emulated"
+    capability = (9, 0)
+    multiprocessors = 4
+    stream = 0x57
+    description = "an emulated GPU"
+    dnn = None
+
+    def __init__(self, folder=None, total_bytes=4 << 30, is_backwards=False):
+        self.compiler = compiler(folder)
+        self.heap = Heap(total_bytes)
+        self.is_backwards = is_backwards
+        self.is_recording = False
+        self.launches = []
+        self.counts = collections.Counter()
+        self.xp = ArrayModule(self)
+        self.cublas = EmulatedCublas(self)
+        self._functions = {}
+        self._recorded = []
+
+    def memory(self):
+        """Return free and total memory, bytes."""
+        return self.heap.total_bytes - self.heap.used_bytes, self.heap.total_bytes
+
+    def allocate(self, size_bytes):
+        """Return new memory, which holds NaN."""
+        self._outside("allocate")
+        return self.heap.allocate(size_bytes)
+
+    def array(self, memory, shape):
+        """Return a float32 array over the beginning of a memory."""
+        count = int(np.prod(shape, dtype=np.int64))
+        values = self.heap.view(memory.address, count, np.float32, "array")
+        return self.xp.over(values.reshape(shape), memory)
+
+    def upload(self, address, values):
+        """Copy from the host."""
+        self._outside("upload")
+        self._bytes(address, values, "upload")[:] = values.reshape(-1).view(np.uint8)
+
+    def download(self, address, values):
+        """Copy to the host."""
+        self._outside("download", waits=True)
+        values.reshape(-1).view(np.uint8)[:] = self._bytes(address, values, "download")
+
+    def download_later(self, address, values):
+        """Take a copy; `values` holds garbage until the function that is returned is called."""
+        self._outside("download_later")
+        copied = self._bytes(address, values, "download_later").copy()
+        target = values.reshape(-1).view(np.uint8)
+        target[:] = 0xFF
+
+        def wait():
+            self._outside("wait", waits=True)
+            target[:] = copied
+
+        return wait
+
+    def clear(self, address, size_bytes):
+        """Fill with zero bytes."""
+
+        def run():
+            self.heap.view(address, size_bytes, np.uint8, "clear")[:] = 0
+
+        self._submit("clear", run)
+
+    def copy(self, source, target, size_bytes):
+        """Copy within the device."""
+        if abs(source - target) < size_bytes:
+            raise DeviceFault(f"copy of {size_bytes} bytes onto themselves, {target - source} further")
+
+        def run():
+            values = self.heap.view(source, size_bytes, np.uint8, "copy from")
+            self.heap.view(target, size_bytes, np.uint8, "copy to")[:] = values
+
+        self._submit("copy", run)
+
+    def function(self, source, name, options=()):
+        """Return a kernel of a CUDA source text."""
+        key = source, name, options
+        if key not in self._functions:
+            library, signatures = self.compiler.library(source, options)
+            self._functions[key] = Kernel(self, name, library, signatures)
+        return self._functions[key]
+
+    def record(self, work):
+        """Record what `work` asks for without doing it; calling what is returned does it."""
+        self._outside("record")
+        self.is_recording, self._recorded = True, []
+        try:
+            work()
+        finally:
+            self.is_recording, recorded = False, self._recorded
+
+        def replay():
+            self._outside("replay")
+            for run in recorded:
+                run()
+
+        return replay
+
+    def synchronize(self):
+        """Count that the host waits."""
+        self._outside("synchronize", waits=True)
+
+    # What the other parts of the emulator and the tests use.
+
+    def check(self):
+        """Raise if anything was written outside of allocations or to memory given back."""
+        self.heap.check()
+
+    def submit(self, launch, run):
+        """Have a launch run, or recorded. Its pointers are looked at in both cases."""
+        self._blocks(launch)
+
+        def run_checked():
+            blocks = self._blocks(launch)
+            run()
+            self.launches.append(launch)
+            for block in blocks:
+                try:
+                    block.check()
+                except DeviceFault as fault:
+                    raise DeviceFault(f"{launch.name}: {fault}") from None
+
+        self._submit("launch", run_checked)
+
+    def computing(self, what):
+        """Raise if the arrays of `xp` are used while recording: it would be done, not recorded."""
+        if self.is_recording:
+            raise DeviceFault(f"{what} while recording")
+
+    def waiting(self, what):
+        """Count that the host waits for a value; raise while recording."""
+        self._outside(what, waits=True)
+
+    def _blocks(self, launch):
+        return [self.heap.block(address, 0, launch.name) for address in launch.addresses]
+
+    def _submit(self, what, run):
+        self.counts[what] += 1
+        if self.is_recording:
+            self._recorded.append(run)
+        else:
+            run()
+
+    def _outside(self, what, waits=False):
+        if self.is_recording:
+            raise DeviceFault(f"{what} while recording")
+        self.counts[what] += 1
+        if waits and what != "wait":
+            self.counts["wait"] += 1
+
+    def _bytes(self, address, values, purpose):
+        if type(address) is not Address:
+            raise DeviceFault(f"{purpose}: {address!r} is no Address")
+        if type(values) is not np.ndarray or not values.flags.c_contiguous:
+            raise DeviceFault(f"{purpose}: not a C-ordered array of the host")
+        return self.heap.view(address, values.nbytes, np.uint8, purpose)

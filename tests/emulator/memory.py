@@ -1,0 +1,172 @@
+"""Device memory in host memory, with guarded edges.
+
+The address of an allocation is where it lies in host memory. On both sides of it lies a zone that
+nobody may write to. New memory holds garbage; memory that was given back is kept for a while, filled
+with other garbage, so that whoever still uses it is found out. All garbage is NaN, read as float32,
+float16 or bfloat16.
+"""
+
+import bisect
+import collections
+import ctypes
+
+import numpy as np
+from emulator.contract import Address, DeviceMemoryError
+
+ZONE_BYTES = 256
+FRESH = b"\xff\xff"
+ZONE = b"\xfd\xff" * (ZONE_BYTES // 2)
+FREED = b"\xfb\xff"
+KEPT_BYTES = 64 << 20
+
+
+class DeviceFault(Exception):
+    """Something was done that a GPU would not survive, or would do wrong without a word.
+
+    Not one of minicaffe's errors, so that nothing but a test takes notice of it.
+    """
+
+
+class EmulatedMemory:
+    """An allocation, given back when nobody holds on to the object any more."""
+
+    def __init__(self, heap, block):
+        self._heap, self._block = heap, block
+        self.address = Address(block.start)
+        self.size_bytes = block.size_bytes
+
+    def __del__(self):
+        self._heap.free(self._block)
+
+
+class Block:
+    """Host memory: alignment, zone, what was asked for, zone."""
+
+    def __init__(self, size_bytes):
+        self.size_bytes = size_bytes
+        self._bytes = np.empty(size_bytes + 2 * ZONE_BYTES + 256, np.uint8)
+        first = self._bytes.ctypes.data
+        self.start = (first + ZONE_BYTES + 255) // 256 * 256
+        self.end = self.start + size_bytes
+        offset = self.start - first
+        self.content = self._bytes[offset : offset + size_bytes]
+        self.fill(FRESH)
+        ctypes.memmove(self.start - ZONE_BYTES, ZONE, ZONE_BYTES)
+        ctypes.memmove(self.end, ZONE, ZONE_BYTES)
+
+    def fill(self, garbage):
+        """Overwrite the content with two bytes again and again."""
+        even = self.size_bytes // 2 * 2
+        self.content[:even].view(np.uint16)[:] = np.frombuffer(garbage, np.uint16)
+        self.content[even:] = garbage[0]
+
+    def holds_only(self, garbage):
+        """Return whether nobody has written since `fill`."""
+        even = self.size_bytes // 2 * 2
+        return bool((self.content[:even].view(np.uint16) == np.frombuffer(garbage, np.uint16)).all())
+
+    def check(self):
+        """Raise if somebody has written to the zones."""
+        for name, zone in (("before", self.start - ZONE_BYTES), ("behind", self.end)):
+            found = ctypes.string_at(zone, ZONE_BYTES)
+            if found != ZONE:
+                place = next(i for i in range(ZONE_BYTES) if found[i] != ZONE[i])
+                distance = place if name == "behind" else ZONE_BYTES - place
+                raise DeviceFault(f"written {name} {self}, {distance} bytes from it")
+
+    def __str__(self):
+        return f"the allocation of {self.size_bytes} bytes at {self.start:#x}"
+
+
+class Heap:
+    """All allocations of a device.
+
+    Parameters
+    ----------
+    total_bytes : int
+        Memory of the device; may be set at any time.
+    """
+
+    def __init__(self, total_bytes):
+        self.total_bytes = total_bytes
+        self.used_bytes = 0
+        self._starts = []
+        self._live = {}
+        self._freed = collections.deque()
+        self._freed_bytes = 0
+        self._found = []
+
+    def allocate(self, size_bytes):
+        """Return new memory, which holds NaN."""
+        if size_bytes < 0:
+            raise DeviceFault(f"allocation of {size_bytes} bytes")
+        free = self.total_bytes - self.used_bytes
+        if size_bytes > free:
+            raise DeviceMemoryError(f"{size_bytes} bytes of device memory asked for; {free} are free")
+        block = Block(size_bytes)
+        bisect.insort(self._starts, block.start)
+        self._live[block.start] = block
+        self.used_bytes += size_bytes
+        return EmulatedMemory(self, block)
+
+    def free(self, block):
+        """Take memory back. Called by the garbage collector: what is wrong is told by `check`."""
+        self._note(block.check)
+        self._starts.remove(block.start)
+        del self._live[block.start]
+        self.used_bytes -= block.size_bytes
+        block.fill(FREED)
+        self._freed.append(block)
+        self._freed_bytes += block.size_bytes
+        while self._freed_bytes > KEPT_BYTES:
+            oldest = self._freed.popleft()
+            self._freed_bytes -= oldest.size_bytes
+            self._note(lambda: self._check_freed(oldest))
+
+    def block(self, address, size_bytes, purpose):
+        """Return the allocation that holds `size_bytes` bytes at `address`.
+
+        Raises
+        ------
+        DeviceFault
+            If there is none.
+        """
+        address = int(address)
+        i = bisect.bisect_right(self._starts, address) - 1
+        block = self._live[self._starts[i]] if i >= 0 else None
+        if block is not None and address < max(block.end, block.start + 1):
+            if address + size_bytes > block.end:
+                inside = address - block.start
+                raise DeviceFault(f"{purpose}: {size_bytes} bytes from byte {inside} of {block}")
+            return block
+        for freed in self._freed:
+            if freed.start <= address < freed.end:
+                raise DeviceFault(f"{purpose}: {freed} was given back")
+        raise DeviceFault(f"{purpose}: address {address:#x} is in no allocation")
+
+    def view(self, address, count, dtype, purpose):
+        """Return `count` values at `address` as an array."""
+        dtype = np.dtype(dtype)
+        block = self.block(address, count * dtype.itemsize, purpose)
+        offset = address - block.start
+        return block.content[offset : offset + count * dtype.itemsize].view(dtype)
+
+    def check(self):
+        """Raise if anything was written where nothing may be written."""
+        for block in self._live.values():
+            self._note(block.check)
+        for block in self._freed:
+            self._note(lambda block=block: self._check_freed(block))
+        if self._found:
+            found, self._found = self._found, []
+            raise DeviceFault("; ".join(found))
+
+    def _note(self, check):
+        try:
+            check()
+        except DeviceFault as fault:
+            self._found.append(str(fault))
+
+    def _check_freed(self, block):
+        if not block.holds_only(FREED):
+            raise DeviceFault(f"written to {block} after it was given back")
