@@ -2,6 +2,7 @@ import logging
 
 import pytest
 
+from emulator import EmulatedDevice, reason_to_skip
 from minicaffe.log import logger
 
 
@@ -12,3 +13,14 @@ def caplog_minicaffe(caplog):
     caplog.set_level(logging.INFO, logger="minicaffe")
     yield caplog
     logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def emulated_device(pytestconfig):
+    """A GPU on the CPU; what kernels wrote where they may not is told at the end of the test."""
+    reason = reason_to_skip()
+    if reason:
+        pytest.skip(reason)
+    device = EmulatedDevice(pytestconfig.cache.mkdir("emulated_kernels"))
+    yield device
+    device.check()

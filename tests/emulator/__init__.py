@@ -7,6 +7,7 @@ threads cannot be seen here.
 
 from emulator.arrays import DeviceArray
 from emulator.device import EmulatedDevice
+from emulator.kernels import Launch, reason_to_skip
 from emulator.memory import DeviceFault
 
-__all__ = ["DeviceArray", "DeviceFault", "EmulatedDevice"]
+__all__ = ["DeviceArray", "DeviceFault", "EmulatedDevice", "Launch", "reason_to_skip"]

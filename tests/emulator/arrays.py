@@ -77,11 +77,15 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         self._values[...] = values
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        if method == "__call__" and ufunc is not np.matmul and ufunc.__name__ not in _CUPY["ufuncs"]:
+        if (
+            method == "__call__"
+            and ufunc is not np.matmul
+            and ufunc.__name__ not in _CUPY["ufuncs"]
+        ):
             return NotImplemented
         if method != "__call__" and method not in _CUPY["ufuncs"].get(ufunc.__name__, ()):
             return NotImplemented
-        return self._module.apply(getattr(ufunc, method), inputs, kwargs)
+        return self._module.apply(ufunc.__name__, getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
         return getattr(self._module, function.__name__)(*args, **kwargs)
@@ -93,7 +97,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         key = _as_tuple(key)
         keys = _host_view(key)
         self._module.device.computing("indexing")
-        if any(getattr(k, "dtype", None) == bool for k in keys):
+        if any(isinstance(k, np.ndarray) and k.dtype == np.bool_ for k in keys):
             self._module.device.waiting("boolean index")
         # An index that names one element gives a view of it, as in CuPy.
         if not any(k is Ellipsis for k in keys):
@@ -175,9 +179,9 @@ class ArrayModule(ModuleType):
             return DeviceArray(self, np.asarray(result))
         return result
 
-    def apply(self, function, args, kwargs):
+    def apply(self, name, function, args, kwargs):
         """Return what a function of NumPy makes of arrays of the device."""
-        self.device.computing(function.__name__)
+        self.device.computing(name)
         out = kwargs.get("out")
         found = function(*_device_only(args), **{k: _device_only(v) for k, v in kwargs.items()})
         if out is None:
@@ -194,7 +198,7 @@ class ArrayModule(ModuleType):
                 _check_parameters(name, (array, *args), kwargs)
             if name in ("item", "tolist", "tobytes"):
                 return getattr(array._values, name)(*args, **kwargs)
-            return self.apply(getattr(array._values, name), args, kwargs)
+            return self.apply(name, getattr(array._values, name), args, kwargs)
 
         return call
 
@@ -208,7 +212,7 @@ class ArrayModule(ModuleType):
                 found = getattr(np, name)(*_host_view(args), **kwargs)
                 # Memory of the host never becomes the device's.
                 return self.wrap(found if isinstance(args[0], DeviceArray) else found.copy())
-            result = self.apply(getattr(np, name), args, kwargs)
+            result = self.apply(name, getattr(np, name), args, kwargs)
             if name in ("empty", "empty_like"):
                 result._values.reshape(-1).view(np.uint8)[:] = _GARBAGE
             return result
@@ -227,13 +231,13 @@ class _Ufunc:
         unknown = kwargs.keys() - {"out", "dtype", "casting", "where"}
         if unknown:
             raise TypeError(f"{self._name}: CuPy's has no {sorted(unknown)}")
-        return self._module.apply(getattr(np, self._name), args, kwargs)
+        return self._module.apply(self._name, getattr(np, self._name), args, kwargs)
 
     def __getattr__(self, method):
         if method not in _CUPY["ufuncs"][self._name]:
             raise AttributeError(f"CuPy's {self._name} has no {method}")
         function = getattr(getattr(np, self._name), method)
-        return lambda *args, **kwargs: self._module.apply(function, args, kwargs)
+        return lambda *args, **kwargs: self._module.apply(self._name, function, args, kwargs)
 
 
 class _Held:

@@ -8,9 +8,10 @@ import ctypes
 from typing import NamedTuple
 
 import numpy as np
-from emulator.contract import Address
+
 from emulator.kernels import Launch
 from emulator.memory import DeviceFault
+from minicaffe.backends.cuda.device import Address
 
 SUCCESS, NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 7, 15
 FLOAT32, FLOAT16, BFLOAT16 = 0, 2, 14
@@ -162,7 +163,9 @@ class EmulatedCublas:
         flips, sizes, alpha = args[0:2], args[2:5], args[5]
         a, b, beta, c, compute = args[6:9], args[9:12], args[12], args[13:16], args[16]
         operands = [(*operand, 0) for operand in (a, b, c)]
-        return self._multiply("cublasGemmEx", handle, flips, sizes, (alpha, beta), operands, 1, compute)
+        return self._multiply(
+            "cublasGemmEx", handle, flips, sizes, (alpha, beta), operands, 1, compute
+        )
 
     def _gemm_batched(self, handle, *args):
         flips, sizes, alpha = args[0:2], args[2:5], args[5]

@@ -92,6 +92,7 @@ void work() {
             become(in_order(next++, int(threads.size())));
             entry(arguments);
             threads[current].state = State::returned;
+            threads[current].line = 0;
         }
         idle.push_back(running);
         leave();

@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
 from emulator.arrays import ArrayModule
-from emulator.contract import Address
 from emulator.cublas import EmulatedCublas
 from emulator.kernels import Compiler, Kernel
 from emulator.memory import DeviceFault, Heap
+from minicaffe.backends.cuda.device import Address
 
 _compilers = {}
 
@@ -114,7 +115,9 @@ class EmulatedDevice:
     def copy(self, source, target, size_bytes):
         """Copy within the device."""
         if abs(source - target) < size_bytes:
-            raise DeviceFault(f"copy of {size_bytes} bytes onto themselves, {target - source} further")
+            raise DeviceFault(
+                f"copy of {size_bytes} bytes onto themselves, {target - source} further"
+            )
 
         def run():
             values = self.heap.view(source, size_bytes, np.uint8, "copy from")

@@ -16,8 +16,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator.contract import Address
 from emulator.memory import DeviceFault
+from minicaffe.backends.cuda.device import Address
 
 FOLDER = Path(__file__).parent
 COMPILE = ("g++", "-std=c++17", "-O2", "-fPIC", "-U_FORTIFY_SOURCE")
@@ -33,7 +33,6 @@ _KERNEL = re.compile(
     r"(?:__attribute__\(\(cuda_launch_bounds\((?P<after>[^)]*)\)\)\)\s*)?"
     r"(?P<name>\w+)\s*\((?P<parameters>[^)]*)\)"
 )
-_MARK = re.compile(r'extern\s+"C"\s+__attribute__\(\(cuda_kernel\)\)')
 _DYNAMIC_SHARED = re.compile(
     r'extern\s+static\s+__attribute__\(\(section\("cuda_shared"\)\)\)\s+'
     r"(?P<type>[\w\s]+?(?:__attribute__\(\(aligned\(\d+\)\)\)\s*)?[\w\s]*?)\s*(?P<name>\w+)\s*\[\s*\]\s*;"
@@ -85,7 +84,7 @@ class Signature:
         args = ", ".join(f"Argument{{place + {8 * i}}}" for i in range(len(self.kinds)))
         return (
             f'extern "C" void run_{self.name}(const char* place) '
-            f"{{ using cuda_on_cpu::Argument; {self.name}({args}); }}\n"
+            f"{{ using cuda_on_cpu::Argument; kernel_{self.name}({args}); }}\n"
         )
 
 
@@ -121,6 +120,7 @@ class Compiler:
 
     def __init__(self, folder):
         self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._tag = _tag(*(file.read_bytes() for file in sorted(FOLDER.glob("cuda_on_cpu.*"))))
         self._libraries = {}
 
@@ -152,8 +152,7 @@ class Compiler:
             text = self._preprocess(source, options)
             with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
                 scratch = Path(scratch)
-                # Under its C name a kernel could be mistaken for a function of the C library.
-                (scratch / "kernels.ii").write_text(_MARK.sub("", text))
+                (scratch / "kernels.ii").write_text(_KERNEL.sub(_rename, text))
                 runtime = self._runtime_path()
                 links = ("-shared", runtime, f"-Wl,-rpath,{self._folder.resolve()}")
                 output = ("-o", scratch / "kernels.so")
@@ -169,12 +168,13 @@ class Compiler:
         )
         command = (*COMPILE, "-w", "-DEMULATED", *options, "-I", FOLDER, "-x", "c++", "-E", "-")
         text = _DYNAMIC_SHARED.sub(_declare_dynamic_shared, _run(*command, text=text))
-        return text + "".join(kernel.adapter for kernel in signatures(text).values()) + _SHARED_LIMITS
+        return (
+            text + "".join(kernel.adapter for kernel in signatures(text).values()) + _SHARED_LIMITS
+        )
 
     def _runtime_path(self):
         path = self._folder / f"libcuda_on_cpu-{self._tag}.so"
         if not path.exists():
-            self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
                 built = Path(scratch) / path.name
                 options = ("-shared", f"-Wl,-soname,{path.name}", "-o", built)
@@ -188,6 +188,11 @@ _SHARED_LIMITS = (
     'extern "C" char* shared_begin() { return __start_cuda_shared; }\n'
     'extern "C" char* shared_end() { return __stop_cuda_shared; }\n'
 )
+
+
+def _rename(match):
+    # Under its own name a kernel could be mistaken for a function of the C library.
+    return f"void kernel_{match['name']}({match['parameters']})"
 
 
 def _declare_dynamic_shared(match):
@@ -254,9 +259,13 @@ class Kernel:
         name, threads = launch.name, launch.block[0] * launch.block[1] * launch.block[2]
         if not 1 <= threads <= self._signature.max_threads:
             limit = self._signature.max_threads
-            raise DeviceFault(f"{name}: a block of {threads} threads; from 1 to {limit} are allowed")
+            raise DeviceFault(
+                f"{name}: a block of {threads} threads; from 1 to {limit} are allowed"
+            )
         if not all(1 <= n <= most for n, most in zip(launch.grid, MAX_GRID, strict=True)):
-            raise DeviceFault(f"{name}: a grid of {launch.grid} blocks; 1 to {MAX_GRID} are allowed")
+            raise DeviceFault(
+                f"{name}: a grid of {launch.grid} blocks; 1 to {MAX_GRID} are allowed"
+            )
         if not 0 <= launch.shared_bytes <= MAX_SHARED_BYTES:
             raise DeviceFault(f"{name}: {launch.shared_bytes} bytes of shared memory")
 

@@ -1,9 +1,9 @@
 """Device memory in host memory, with guarded edges.
 
 The address of an allocation is where it lies in host memory. On both sides of it lies a zone that
-nobody may write to. New memory holds garbage; memory that was given back is kept for a while, filled
-with other garbage, so that whoever still uses it is found out. All garbage is NaN, read as float32,
-float16 or bfloat16.
+nobody may write to. New memory holds garbage; memory that was given back is kept for a while,
+filled with other garbage, so that whoever still uses it is found out. All garbage is NaN, read as
+float32, float16 or bfloat16.
 """
 
 import bisect
@@ -11,7 +11,9 @@ import collections
 import ctypes
 
 import numpy as np
-from emulator.contract import Address, DeviceMemoryError
+
+from minicaffe.backends.cuda.device import Address
+from minicaffe.errors import DeviceMemoryError
 
 ZONE_BYTES = 256
 FRESH = b"\xff\xff"
@@ -60,10 +62,11 @@ class Block:
         self.content[:even].view(np.uint16)[:] = np.frombuffer(garbage, np.uint16)
         self.content[even:] = garbage[0]
 
-    def holds_only(self, garbage):
-        """Return whether nobody has written since `fill`."""
+    def check_freed(self):
+        """Raise if somebody has written since the memory was given back."""
         even = self.size_bytes // 2 * 2
-        return bool((self.content[:even].view(np.uint16) == np.frombuffer(garbage, np.uint16)).all())
+        if (self.content[:even].view(np.uint16) != np.frombuffer(FREED, np.uint16)).any():
+            raise DeviceFault(f"written to {self} after it was given back")
 
     def check(self):
         """Raise if somebody has written to the zones."""
@@ -102,7 +105,9 @@ class Heap:
             raise DeviceFault(f"allocation of {size_bytes} bytes")
         free = self.total_bytes - self.used_bytes
         if size_bytes > free:
-            raise DeviceMemoryError(f"{size_bytes} bytes of device memory asked for; {free} are free")
+            raise DeviceMemoryError(
+                f"{size_bytes} bytes of device memory asked for; {free} are free"
+            )
         block = Block(size_bytes)
         bisect.insort(self._starts, block.start)
         self._live[block.start] = block
@@ -121,7 +126,7 @@ class Heap:
         while self._freed_bytes > KEPT_BYTES:
             oldest = self._freed.popleft()
             self._freed_bytes -= oldest.size_bytes
-            self._note(lambda: self._check_freed(oldest))
+            self._note(oldest.check_freed)
 
     def block(self, address, size_bytes, purpose):
         """Return the allocation that holds `size_bytes` bytes at `address`.
@@ -156,7 +161,7 @@ class Heap:
         for block in self._live.values():
             self._note(block.check)
         for block in self._freed:
-            self._note(lambda block=block: self._check_freed(block))
+            self._note(block.check_freed)
         if self._found:
             found, self._found = self._found, []
             raise DeviceFault("; ".join(found))
@@ -166,7 +171,3 @@ class Heap:
             check()
         except DeviceFault as fault:
             self._found.append(str(fault))
-
-    def _check_freed(self, block):
-        if not block.holds_only(FREED):
-            raise DeviceFault(f"written to {block} after it was given back")
