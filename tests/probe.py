@@ -3,24 +3,60 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 
 from cases.case import Case, Shape, Values
+from emulator import EmulatedDevice
+from emulator.kernels import reason_to_skip
 from minicaffe.backends import BACKENDS, get_backend
+from minicaffe.backends.cuda import CudaBackend
+from minicaffe.backends.cuda.format import Format
+from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.backends.reference import ReferenceBackend
+from minicaffe.errors import BackendUnavailable
 from minicaffe.net import Net
 from minicaffe.ops.backend import Backend
 from minicaffe.schema import parse_net
 
 REFERENCE = "reference-float64"
-BACKEND_NAMES = (REFERENCE, *BACKENDS)
+# The kernels of the cuda backend on a CPU, in both orders.
+EMULATED = {"cuda-emulated": False, "cuda-emulated-channels-last": True}
+BACKEND_NAMES = (REFERENCE, *BACKENDS, *EMULATED)
+# Compiled kernels are kept between runs, under a hash of what they were compiled from.
+KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "emulated_kernels"
 
 Arrays = dict[str, np.ndarray]
 
 
+class ChannelsLastTensor(CudaTensor):
+    """Has what a test sets with the channels last, as if a convolution had written it."""
+
+    def set(self, values) -> None:
+        super().set(values)
+        self.change(Format(channels_last=True))
+
+
+class ChannelsLastBackend(CudaBackend):
+    """Meets the channels last everywhere."""
+
+    def tensor(self, shape: Shape) -> CudaTensor:
+        return ChannelsLastTensor(self.session, shape)
+
+
+def emulated_cuda(channels_last: bool) -> CudaBackend:
+    """Return the cuda backend on the CPU."""
+    if reason := reason_to_skip():
+        raise BackendUnavailable(reason)
+    cls = ChannelsLastBackend if channels_last else CudaBackend
+    return cls(EmulatedDevice(KERNELS), "fp32", channels_last=channels_last)
+
+
 def make_backend(name: str) -> Backend:
     """Return a backend of the generic suite; raises BackendUnavailable if it cannot run here."""
+    if name in EMULATED:
+        return emulated_cuda(EMULATED[name])
     return ReferenceBackend(np.float64) if name == REFERENCE else get_backend(name)
 
 
