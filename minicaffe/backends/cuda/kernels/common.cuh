@@ -200,3 +200,18 @@ __device__ __forceinline__ unsigned int place_in(unsigned int j, int channel, in
     unsigned int outer = quotient(j, inner);
     return (outer * channels + channel) * inner.by + (j - outer * inner.by);
 }
+#define WALK int lanes, int channels, int total, DIVISOR(inner)
+
+// The channel of value i of a tensor (outer, channels, inner).
+#define CHANNEL DIVISOR(inner), DIVISOR(channels)
+#define CHANNEL_OF(i) channel_of(i, divisor(inner), divisor(channels))
+__device__ __forceinline__ int channel_of(unsigned int i, Divisor inner, Divisor channels) {
+    unsigned int row = quotient(i, inner);
+    return (int)(row - quotient(row, channels) * channels.by);
+}
+
+// Brings what a block's threads have in shared memory together, until the first `lanes` threads
+// have it: the body adds what lies `half` behind a thread's own to that.
+#define FOLD(half, lanes) \
+    for (int half = (__syncthreads(), THREADS / 2); half >= (lanes); half /= 2, __syncthreads()) \
+        if (threadIdx.x < half)
