@@ -12,6 +12,7 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass
@@ -39,8 +40,23 @@ class RandomStream:
 
     def generator(self) -> np.random.Generator:
         """Return the generator of the current step and advance to the next step."""
-        digest = hashlib.blake2b(f"{self.seed}/{self.name}".encode(), digest_size=16).digest()
-        key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
+        key = np.frombuffer(self._digest(), dtype="<u8").astype(np.uint64)
         counter = np.array([0, 0, 0, self.step], dtype=np.uint64)
         self.step += 1
         return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+    def words(self) -> npt.NDArray[np.uint32]:
+        """Return what a counter-based generator of 32-bit words needs, and advance to the next step.
+
+        Returns
+        -------
+        uint32 array, (4,)
+            Two words of a key, a function of seed and name, and the step, its lower word first.
+        """
+        key = np.frombuffer(self._digest(), dtype="<u4")[:2]
+        step = (self.step & 0xFFFFFFFF, self.step >> 32)
+        self.step += 1
+        return np.array([*key, *step], np.uint32)
+
+    def _digest(self) -> bytes:
+        return hashlib.blake2b(f"{self.seed}/{self.name}".encode(), digest_size=16).digest()

@@ -11,6 +11,8 @@ from cases.case import Case, Shape, Values
 from emulator import EmulatedDevice, reason_to_skip
 from minicaffe.backends import BACKENDS, get_backend
 from minicaffe.backends.cuda import CudaBackend
+from minicaffe.backends.cuda.format import Format
+from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import BackendUnavailable
 from minicaffe.net import Net
@@ -27,12 +29,33 @@ BACKEND_NAMES = (REFERENCE, *BACKENDS, *EMULATED)
 Arrays = dict[str, np.ndarray]
 
 
+class ChannelsLastTensor(CudaTensor):
+    """Has what a test sets with the channels last, as if a convolution had written it."""
+
+    def set(self, values) -> None:
+        super().set(values)
+        self.change(Format(channels_last=True))
+
+
+class ChannelsLastBackend(CudaBackend):
+    """Meets the channels last everywhere."""
+
+    def tensor(self, shape: Shape) -> CudaTensor:
+        return ChannelsLastTensor(self.session, shape)
+
+
+def emulated_cuda(channels_last: bool) -> CudaBackend:
+    """Return the cuda backend on the CPU."""
+    if reason := reason_to_skip():
+        raise BackendUnavailable(reason)
+    cls = ChannelsLastBackend if channels_last else CudaBackend
+    return cls(EmulatedDevice(KERNELS), "fp32", channels_last=channels_last)
+
+
 def make_backend(name: str) -> Backend:
     """Return a backend of the generic suite; raises BackendUnavailable if it cannot run here."""
     if name in EMULATED:
-        if reason := reason_to_skip():
-            raise BackendUnavailable(reason)
-        return CudaBackend(EmulatedDevice(KERNELS), "fp32", channels_last=EMULATED[name])
+        return emulated_cuda(EMULATED[name])
     return ReferenceBackend(np.float64) if name == REFERENCE else get_backend(name)
 
 

@@ -48,7 +48,7 @@ class Bias(LinedUpLayer):
         is_learned, b = len(bottom) == 1, self.other(bottom)
         wanted = self.param_needs_diff[0] if is_learned else propagate_down[1]
         if wanted and not is_learned:
-            b.diff.write()[...] = 0
+            b.diff.clear()
         if wanted:
             self.kernel.backward_weights(top[0].diff, b.diff)
         if propagate_down[0] and bottom[0] is not top[0]:

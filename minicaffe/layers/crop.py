@@ -64,4 +64,4 @@ class Crop(Layer):
         if propagate_down[0]:
             self.kernel.backward(top[0].diff, bottom[0].diff)
         if propagate_down[1]:
-            bottom[1].diff.write()[...] = 0
+            bottom[1].diff.clear()

@@ -113,7 +113,7 @@ class Recurrent(Layer):
     def reset(self) -> None:
         """Set the states to zero, as before the first batch."""
         for state in self.own_states:
-            state.data.write()[...] = 0
+            state.data.clear()
 
     def _inputs(self, bottom: Blobs) -> RecurrentInputs:
         start = self.own_states or [bottom[k] for k in self.exposed]

@@ -76,7 +76,7 @@ class Scale(LinedUpLayer):
         is_learned = len(bottom) == 1
         wanted = self.param_needs_diff[0] if is_learned else propagate_down[1]
         if wanted and not is_learned:
-            s.diff.write()[...] = 0
+            s.diff.clear()
         has_bias = self.settings.bias_term and self.param_needs_diff[-1]
         db = self.blobs[-1].diff if has_bias else None
         if wanted or has_bias:

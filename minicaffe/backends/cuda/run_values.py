@@ -7,6 +7,7 @@ for them and uploads them.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -49,6 +50,8 @@ class RunValues:
         self._memory: Memory | None = None
         self._image = np.zeros(CAPACITY, np.uint32)
         self._used = 0
+        # Where slots of each size were that nobody holds any more.
+        self._free: dict[int, list[int]] = {}
         self._collected: list[tuple[Slot, Provider]] | None = None
 
     @property
@@ -59,11 +62,15 @@ class RunValues:
         return self._memory.address
 
     def slot(self, count: int) -> Slot:
-        """Return a new slot for `count` words."""
-        if self._used + count > CAPACITY:
-            raise MemoryError(f"more than {CAPACITY} values that change from run to run")
-        slot = Slot(self, self._used, count)
-        self._used += count
+        """Return a slot for `count` words, given back when nobody holds on to it any more."""
+        free = self._free.setdefault(count, [])
+        if not free:
+            if self._used + count > CAPACITY:
+                raise MemoryError(f"more than {CAPACITY} values that change from run to run")
+            free.append(self._used)
+            self._used += count
+        slot = Slot(self, free.pop(), count)
+        weakref.finalize(slot, free.append, slot.first)
         return slot
 
     def give(self, slot: Slot, provider: Provider) -> None:

@@ -105,3 +105,113 @@ __device__ __forceinline__ int place(int n, int c, int pixel, int channels, int 
                                      int channels_last) {
     return channels_last ? (n * pixels + pixel) * channels + c : (n * channels + c) * pixels + pixel;
 }
+
+#define INFINITE bits_to_float(0x7f800000u)
+
+// Quotients of numbers below 2^31 by one that is the same for all threads: a product, where the
+// card's own division takes some twenty instructions. divisor.py makes the three numbers (Granlund
+// and Montgomery, "Division by invariant integers using multiplication", 1994, figure 4.1).
+struct Divisor { unsigned int by, factor, shift; };
+#define DIVISOR(name) int name##_by, int name##_factor, int name##_shift
+#define divisor(name) \
+    Divisor{(unsigned int)name##_by, (unsigned int)name##_factor, (unsigned int)name##_shift}
+
+__device__ __forceinline__ unsigned int quotient(unsigned int n, Divisor d) {
+    return (__umulhi(n, d.factor) + n) >> d.shift;
+}
+
+// Which value of a tensor (N, C, H, W) lies at place i, in C order or with the channels last.
+struct Spot { int n, c, row, column; };
+__device__ __forceinline__ Spot spot(unsigned int i, Divisor channels, Divisor rows,
+                                     Divisor columns, int channels_last) {
+    unsigned int c = 0, rest = i;
+    if (channels_last) {
+        rest = quotient(i, channels);
+        c = i - rest * channels.by;
+    }
+    unsigned int line = quotient(rest, columns), column = rest - line * columns.by;
+    unsigned int plane = quotient(line, rows), row = line - plane * rows.by;
+    unsigned int n = plane;
+    if (!channels_last) {
+        n = quotient(plane, channels);
+        c = plane - n * channels.by;
+    }
+    return Spot{(int)n, (int)c, (int)row, (int)column};
+}
+
+// Four words of 32 random bits, a function of `stream` (two words of a key, two of a step) and
+// `index` alone: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
+// 2011).
+struct Words { unsigned int word[4]; };
+__device__ __forceinline__ Words random_words(const unsigned int* stream, unsigned int index) {
+    unsigned int key_0 = stream[0], key_1 = stream[1];
+    unsigned int a = index, b = 0, c = stream[2], d = stream[3];
+    for (int round = 0; round < 10; round++) {
+        unsigned int high_a = __umulhi(0xd2511f53u, a), low_a = 0xd2511f53u * a;
+        unsigned int high_c = __umulhi(0xcd9e8d57u, c), low_c = 0xcd9e8d57u * c;
+        a = high_c ^ b ^ key_0;
+        b = low_c;
+        c = high_a ^ d ^ key_1;
+        d = low_a;
+        key_0 += 0x9e3779b9u;
+        key_1 += 0xbb67ae85u;
+    }
+    return Words{{a, b, c, d}};
+}
+
+// The class that a label names. One that names none is noted for the host (faults.py), and -1.
+__device__ __forceinline__ int class_of(float label, int classes, int item, int* fault) {
+    if (label >= 0 && label < (float)classes && truncf(label) == label) return (int)label;
+    if (atomicCAS(fault, 0, 1) == 0) {
+        fault[1] = item;
+        fault[2] = (int)float_to_bits(label);
+        fault[3] = classes;
+    }
+    return -1;
+}
+#define NOT_A_NUMBER bits_to_float(0x7fc00000u)
+
+// The sums of two numbers over the block, as one pair for each block.
+__device__ __forceinline__ void write_sums(float first, float second, float* pairs) {
+    first = block_sum(first);
+    second = block_sum(second);
+    if (threadIdx.x == 0) {
+        pairs[2 * blockIdx.x] = first;
+        pairs[2 * blockIdx.x + 1] = second;
+    }
+}
+
+// Passes over the values of each channel of a tensor (outer, channels, inner): blocks of THREADS
+// threads in a grid of (channels / lanes, splits). Where inner is 1 a block has 32 channels side by
+// side, so that its threads read neighbours; elsewhere one, along which its threads walk.
+#define THREADS 256
+struct Walk {
+    int lanes, channel;
+    unsigned int first, step;
+};
+__device__ __forceinline__ Walk walk(int lanes) {
+    int rows = THREADS / lanes;
+    return Walk{lanes, (int)(blockIdx.x * lanes + threadIdx.x % lanes),
+                blockIdx.y * rows + threadIdx.x / lanes, gridDim.y * rows};
+}
+// Where value j of a channel lies.
+__device__ __forceinline__ unsigned int place_in(unsigned int j, int channel, int channels,
+                                                 Divisor inner) {
+    unsigned int outer = quotient(j, inner);
+    return (outer * channels + channel) * inner.by + (j - outer * inner.by);
+}
+#define WALK int lanes, int channels, int total, DIVISOR(inner)
+
+// The channel of value i of a tensor (outer, channels, inner).
+#define CHANNEL DIVISOR(inner), DIVISOR(channels)
+#define CHANNEL_OF(i) channel_of(i, divisor(inner), divisor(channels))
+__device__ __forceinline__ int channel_of(unsigned int i, Divisor inner, Divisor channels) {
+    unsigned int row = quotient(i, inner);
+    return (int)(row - quotient(row, channels) * channels.by);
+}
+
+// Brings what a block's threads have in shared memory together, until the first `lanes` threads
+// have it: the body adds what lies `half` behind a thread's own to that.
+#define FOLD(half, lanes) \
+    for (int half = (__syncthreads(), THREADS / 2); half >= (lanes); half /= 2, __syncthreads()) \
+        if (threadIdx.x < half)

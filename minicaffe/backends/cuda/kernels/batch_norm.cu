@@ -1,0 +1,115 @@
+// Batch normalisation (minicaffe/ops/batch_norm.py), in C order or with the channels last.
+//
+// Bound by memory: forward reads x twice (statistics, then values) and writes y once; backward reads
+// x and dy twice and writes dx once. Statistics are taken in one pass: each thread sums differences
+// from the first value that it meets, so that no digits are lost where the mean is large, and parts
+// are merged with the means that they have (Chan, Golub and LeVeque, "Updating formulae", 1979).
+
+struct Moments { float count, mean, squares; };  // squares: of the differences from the mean
+
+__device__ __forceinline__ Moments merged(Moments a, Moments b) {
+    float count = a.count + b.count;
+    float share = count > 0 ? b.count / count : 0.0f, apart = b.mean - a.mean;
+    return Moments{count, a.mean + apart * share,
+                   a.squares + b.squares + apart * apart * a.count * share};
+}
+
+// Leaves the merged moments of a block's channels with its first `lanes` threads.
+#define MERGE_BLOCK(own, lanes) \
+    __shared__ Moments merging[THREADS]; \
+    merging[threadIdx.x] = own; \
+    FOLD(half, lanes) merging[threadIdx.x] = merged(merging[threadIdx.x], merging[threadIdx.x + half]);
+
+// parts: for each split of a channel count, mean and squares, each over all channels.
+extern "C" __global__ void statistics(const VALUE* __restrict__ x, float* __restrict__ parts, WALK) {
+    Walk w = walk(lanes);
+    Moments own = {0, 0, 0};
+    if (w.channel < channels && w.first < (unsigned int)total) {
+        float origin = load(x, place_in(w.first, w.channel, channels, divisor(inner)));
+        float sum = 0, squares = 0;
+#pragma unroll 4
+        for (unsigned int j = w.first; j < (unsigned int)total; j += w.step) {
+            float value = load(x, place_in(j, w.channel, channels, divisor(inner))) - origin;
+            sum += value;
+            squares += value * value;
+        }
+        own.count = (float)((total - 1 - w.first) / w.step + 1);
+        own.mean = origin + sum / own.count;
+        own.squares = fmaxf(squares - sum * (sum / own.count), 0.0f);
+    }
+    MERGE_BLOCK(own, lanes)
+    if (threadIdx.x < lanes && w.channel < channels) {
+        float* part = parts + 3 * blockIdx.y * channels + w.channel;
+        part[0] = merging[threadIdx.x].count;
+        part[channels] = merging[threadIdx.x].mean;
+        part[2 * channels] = merging[threadIdx.x].squares;
+    }
+}
+
+// Blocks of 32 channels, eight threads for each. mean and inverse, 1 / deviation, are what values
+// are normalised with; the running sums and their weight are updated.
+extern "C" __global__ void finish(const float* __restrict__ parts, int splits, int channels,
+                                  float* __restrict__ mean, float* __restrict__ inverse,
+                                  float* __restrict__ running_mean,
+                                  float* __restrict__ running_variance, float* __restrict__ weight,
+                                  float fraction, float eps) {
+    int channel = blockIdx.x * 32 + threadIdx.x % 32;
+    Moments own = {0, 0, 0};
+    if (channel < channels)
+        for (int split = threadIdx.x / 32; split < splits; split += THREADS / 32) {
+            const float* part = parts + 3 * split * channels + channel;
+            own = merged(own, Moments{part[0], part[channels], part[2 * channels]});
+        }
+    MERGE_BLOCK(own, 32)
+    if (threadIdx.x >= 32 || channel >= channels) return;
+    own = merging[threadIdx.x];
+    float variance = own.squares / own.count;
+    mean[channel] = own.mean;
+    inverse[channel] = 1.0f / sqrtf(variance + eps);
+    running_mean[channel] = fraction * running_mean[channel] + own.mean;
+    running_variance[channel] = fraction * running_variance[channel] +
+                                variance * (own.count / fmaxf(own.count - 1, 1.0f));
+    if (channel == 0) weight[0] = fraction * weight[0] + 1;
+}
+
+// The same from stored statistics.
+extern "C" __global__ void stored(const float* __restrict__ running_mean,
+                                  const float* __restrict__ running_variance,
+                                  const float* __restrict__ weight, float* __restrict__ mean,
+                                  float* __restrict__ inverse, int channels, float eps) {
+    float share = weight[0] == 0 ? 0.0f : 1.0f / weight[0];
+    FOR_EACH(c, channels) {
+        mean[c] = running_mean[c] * share;
+        inverse[c] = 1.0f / sqrtf(running_variance[c] * share + eps);
+    }
+}
+
+// y may be x; kept, where given, receives x. What follows in the same pass has its place here.
+extern "C" __global__ void forward(const VALUE* x, VALUE* y, VALUE* kept,
+                                   const float* __restrict__ mean,
+                                   const float* __restrict__ inverse, int n, CHANNEL) {
+    FOR_EACH(i, n) {
+        int c = CHANNEL_OF(i);
+        float value = load(x, i);
+        if (kept) store(kept, i, value);
+        store(y, i, (value - mean[c]) * inverse[c]);
+    }
+}
+
+// means: of dy, then of dy * y, for each channel. dx may be dy.
+extern "C" __global__ void backward(const VALUE* __restrict__ x, const VALUE* dy, VALUE* dx,
+                                    const float* __restrict__ mean,
+                                    const float* __restrict__ inverse,
+                                    const float* __restrict__ means, int n, CHANNEL) {
+    FOR_EACH(i, n) {
+        int c = CHANNEL_OF(i);
+        float normal = (load(x, i) - mean[c]) * inverse[c];
+        float inner = load(dy, i) - means[c] - normal * means[channels_by + c];
+        store(dx, i, inner * inverse[c]);
+    }
+}
+
+extern "C" __global__ void backward_stored(const VALUE* dy, VALUE* dx,
+                                           const float* __restrict__ inverse, int n, CHANNEL) {
+    FOR_EACH(i, n) store(dx, i, load(dy, i) * inverse[CHANNEL_OF(i)]);
+}

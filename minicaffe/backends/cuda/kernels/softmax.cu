@@ -1,0 +1,156 @@
+// Softmax, its loss and accuracy (minicaffe/ops/softmax.py, accuracy.py) over rows of classes.
+//
+// A tensor is (outer, classes, inner); a row is one (outer, inner), its classes `inner` apart. TEAM
+// threads share a row: with inner = 1 (vectors, or channels last) a warp, or a block where rows are
+// long and few; where inner is large one thread, so that threads side by side read side by side.
+// Rows are read twice: once for the maximum and the sum together, once to write.
+//
+// VARIANTS TEAM: 1 32 256
+
+#if TEAM == 1
+#define TEAM_SUM(value) (value)
+#define TEAM_MAX(value) (value)
+#elif TEAM == 32
+#define TEAM_SUM(value) warp_sum(value)
+#define TEAM_MAX(value) warp_max(value)
+#else
+#define TEAM_SUM(value) block_sum(value)
+#define TEAM_MAX(value) block_max(value)
+#endif
+
+#define RANK (threadIdx.x % TEAM)
+// All threads of a team go through the same rows.
+#define FOR_EACH_ROW(row, rows) \
+    for (unsigned int row = (blockIdx.x * THREADS + threadIdx.x) / TEAM; row < (unsigned int)(rows); \
+         row += gridDim.x * (THREADS / TEAM))
+#define FOR_EACH_CLASS(k, classes) for (int k = RANK; k < (classes); k += TEAM)
+#define ROWS int rows, int classes, int inner
+#define FIRST_OF(row) (int)(row / inner * inner * classes + row % inner)
+
+// Sum over a row of exp(x - largest).
+struct Peak { float largest, sum; };
+
+__device__ __forceinline__ Peak peak(const VALUE* x, int first, int classes, int inner) {
+    float largest = -INFINITE, sum = 0;
+    FOR_EACH_CLASS(k, classes) {
+        float value = load(x, first + k * inner);
+        if (value > largest) {
+            sum = sum * expf(largest - value) + 1;
+            largest = value;
+        } else {
+            sum += value == largest ? 1.0f : expf(value - largest);
+        }
+    }
+    float top = TEAM_MAX(largest);
+    return Peak{top, TEAM_SUM(sum * expf(largest - top))};
+}
+
+// y may be x.
+extern "C" __global__ void forward(const VALUE* x, VALUE* y, ROWS) {
+    FOR_EACH_ROW(row, rows) {
+        int first = FIRST_OF(row);
+        Peak at = peak(x, first, classes, inner);
+        float share = 1.0f / at.sum;
+        FOR_EACH_CLASS(k, classes) {
+            int i = first + k * inner;
+            store(y, i, expf(load(x, i) - at.largest) * share);
+        }
+    }
+}
+
+// dx = y (dy - sum of dy y); dx may be dy.
+extern "C" __global__ void backward(const VALUE* __restrict__ y, const VALUE* dy, VALUE* dx, ROWS) {
+    FOR_EACH_ROW(row, rows) {
+        int first = FIRST_OF(row);
+        float sum = 0;
+        FOR_EACH_CLASS(k, classes) sum += load(y, first + k * inner) * load(dy, first + k * inner);
+        sum = TEAM_SUM(sum);
+        FOR_EACH_CLASS(k, classes) {
+            int i = first + k * inner;
+            store(dx, i, load(y, i) * (load(dy, i) - sum));
+        }
+    }
+}
+
+#define LABELS const float* __restrict__ labels, int ignores, int ignored, int per_item
+#define COUNTS(row) (!ignores || labels[row] != (float)ignored)
+
+// - log of the smallest normal float: the loss of a probability of 0.
+#define MOST 87.33654475f
+
+// p: the probabilities; pairs: loss and number of rows that count, of each block.
+extern "C" __global__ void loss(const VALUE* __restrict__ x, float* __restrict__ p,
+                                float* __restrict__ pairs, int* fault, LABELS, ROWS) {
+    float total = 0, counted = 0;
+    FOR_EACH_ROW(row, rows) {
+        int first = FIRST_OF(row);
+        Peak at = peak(x, first, classes, inner);
+        float share = 1.0f / at.sum;
+        FOR_EACH_CLASS(k, classes) {
+            int i = first + k * inner;
+            p[i] = expf(load(x, i) - at.largest) * share;
+        }
+        if (RANK == 0 && COUNTS(row)) {
+            int label = class_of(labels[row], classes, row / per_item, fault);
+            float own = NOT_A_NUMBER;
+            if (label >= 0) own = logf(at.sum) - (load(x, first + label * inner) - at.largest);
+            // A NaN stays one.
+            total += own > MOST ? MOST : own;
+            counted += 1;
+        }
+    }
+    write_sums(total, counted, pairs);
+}
+
+// dx = (p - onehot(label)) dloss share, 0 where a label does not count; by values, not rows.
+extern "C" __global__ void loss_backward(const float* __restrict__ p, VALUE* __restrict__ dx,
+                                         const float* __restrict__ dloss,
+                                         const float* __restrict__ share, LABELS, int n,
+                                         DIVISOR(classes), DIVISOR(inner)) {
+    float scale = dloss[0] * share[0];
+    FOR_EACH(i, n) {
+        unsigned int line = quotient(i, divisor(inner)), pixel = i - line * inner_by;
+        unsigned int outer = quotient(line, divisor(classes)), k = line - outer * classes_by;
+        unsigned int row = outer * inner_by + pixel;
+        float slope = p[i] - (labels[row] == (float)k ? 1.0f : 0.0f);
+        store(dx, i, COUNTS(row) ? slope * scale : 0.0f);
+    }
+}
+
+// tally: rows that are right, rows that count, labels that are no class; then, where per_class, the
+// first two for each class. Whole numbers: their order of addition changes nothing.
+extern "C" __global__ void accuracy(const VALUE* __restrict__ x, int* tally, int* fault, LABELS, ROWS,
+                                    int top_k, int per_class) {
+    FOR_EACH_ROW(row, rows) {
+        if (!COUNTS(row)) continue;
+        int first = FIRST_OF(row);
+        int label = class_of(labels[row], classes, row / per_item, fault);
+        float own = label < 0 ? NOT_A_NUMBER : load(x, first + label * inner);
+        // Those that do not score less than the true class; so is whatever is compared with a NaN.
+        float above = 0;
+        FOR_EACH_CLASS(k, classes) above += load(x, first + k * inner) < own ? 0.0f : 1.0f;
+        above = TEAM_SUM(above);
+        if (RANK != 0) continue;
+        int is_right = label >= 0 && above - 1 < (float)top_k;
+        if (is_right) atomicAdd(tally, 1);
+        atomicAdd(tally + 1, 1);
+        if (label < 0) atomicAdd(tally + 2, 1);
+        if (per_class && label >= 0) {
+            if (is_right) atomicAdd(tally + 3 + label, 1);
+            atomicAdd(tally + 3 + classes + label, 1);
+        }
+    }
+}
+
+// accuracy of all rows, and, where given, of those of each class.
+extern "C" __global__ void shares(const int* __restrict__ tally, float* __restrict__ accuracy,
+                                  float* __restrict__ per_class, int classes) {
+    FOR_EACH(k, classes) {
+        if (k == 0) {
+            float share = (float)tally[0] / (float)max(tally[1], 1);
+            accuracy[0] = tally[2] ? NOT_A_NUMBER : share;
+        }
+        if (per_class)
+            per_class[k] = (float)tally[3 + k] / (float)max(tally[3 + classes + k], 1);
+    }
+}
