@@ -27,7 +27,6 @@ from minicaffe.errors import BackendUnavailable, Unsupported
 
 WHEEL = "nvidia-cudnn-frontend"
 ADVICE = f'pip install "{WHEEL}>=1.18,<1.29"'
-DEFAULT_WORKSPACE_LIMIT = 1 << 30
 
 # Tensors that the graph of a batch normalisation has but nobody asks for.
 _RUNNING = (21, 22, 23, 24)
@@ -65,8 +64,8 @@ class Frontend:
         cudnn: Any,
         where: Mapping[str, Any],
         *,
-        is_deterministic: bool = False,
-        workspace_limit: int = DEFAULT_WORKSPACE_LIMIT,
+        is_deterministic: bool,
+        workspace_limit: int,
     ) -> None:
         self.cudnn, self.where = cudnn, dict(where)
         self.is_deterministic, self.workspace_limit = is_deterministic, workspace_limit
@@ -94,7 +93,7 @@ class Frontend:
             handle = cudnn.create_handle()
             cudnn.set_stream(handle=handle, stream=int(stream))
         except Exception as error:  # each release has classes of its own for this
-            raise BackendUnavailable(f"cuDNN does not start: {error}") from error
+            raise BackendUnavailable(f"cuDNN does not start: {_brief(error)}") from error
         return cls(cudnn, {"handle": handle}, **options)
 
     @property
@@ -117,7 +116,7 @@ class Frontend:
             graph, extra = self._graph(what)
             names = self._candidates(graph, what)
         except self.failures as error:
-            raise Unsupported(f"{what}: cuDNN has no graph for it: {error}") from error
+            raise Unsupported(f"{what}: cuDNN has no graph for it: {_brief(error)}") from error
         if not names:
             raise Unsupported(f"{what}: cuDNN has no plan for it")
         return [FrontendPlan(self, graph, index, name, extra) for index, name in names]
@@ -196,9 +195,7 @@ class Extra:
 class FrontendPlan:
     """One of a graph's plans."""
 
-    def __init__(
-        self, frontend: Frontend, graph: Any, index: int, name: str, extra: Extra
-    ) -> None:
+    def __init__(self, frontend: Frontend, graph: Any, index: int, name: str, extra: Extra) -> None:
         self.name = f"frontend {name}"
         self._frontend, self._graph, self._index, self._extra = frontend, graph, index, extra
         self._is_prepared = False
@@ -223,7 +220,7 @@ class FrontendPlan:
             self._graph.build_plan_at_index(self._index)
             needed = int(self._graph.get_workspace_size_plan_at_index(self._index))
         except self._frontend.failures as error:
-            raise Unsupported(f"cuDNN cannot build {self.name}: {error}") from error
+            raise Unsupported(f"cuDNN cannot build {self.name}: {_brief(error)}") from error
         if needed > self._frontend.workspace_limit:
             raise Unsupported(f"{self.name} needs {needed} bytes of workspace")
         self._own_bytes = _aligned(needed) if self._extra.size_bytes else needed
@@ -238,7 +235,7 @@ class FrontendPlan:
                 pointers, int(workspace), self._index, handle=self._frontend.where["handle"]
             )
         except self._frontend.failures as error:
-            raise BackendUnavailable(f"cuDNN: {self.name} fails: {error}") from error
+            raise BackendUnavailable(f"cuDNN: {self.name} fails: {_brief(error)}") from error
 
 
 class _Ports:
@@ -340,6 +337,11 @@ def _add_batch_norm_backward(graph: Any, ports: _Ports) -> None:
     ports.output(Role.DX, dx)
     ports.output(Role.DSCALE, dscale)
     ports.output(Role.DB, dbias)
+
+
+def _brief(error: Exception) -> str:
+    # Some of the package's messages hold whole graphs.
+    return str(error).strip().partition("\n")[0][:200]
 
 
 def _aligned(size: int) -> int:
