@@ -35,14 +35,6 @@ _EPSILON, _MOMENTUM = 31, 32
 _ALIGNMENT = 256
 
 
-def _import() -> Any:
-    libraries.load("cudnn")  # where the package looks for it itself, it may not be
-    try:
-        return importlib.import_module("cudnn")
-    except ImportError as error:
-        raise BackendUnavailable(f"{WHEEL} is not installed ({error}). {ADVICE}") from None
-
-
 class Frontend:
     """The graph API on one device; a `Dnn`.
 
@@ -72,6 +64,22 @@ class Frontend:
         # Raised by the package: its own class, and what its C++ part throws.
         self.failures = (cudnn.cudnnGraphNotSupportedError, RuntimeError, ValueError, TypeError)
 
+    @staticmethod
+    def package() -> Any:
+        """Return what ``import cudnn`` gives.
+
+        Raises
+        ------
+        BackendUnavailable
+            If the package, or cuDNN itself, is not installed.
+        """
+        # Loaded here, it is found there even where the package itself does not look.
+        libraries.load("cudnn")
+        try:
+            return importlib.import_module("cudnn")
+        except ImportError as error:
+            raise BackendUnavailable(f"{WHEEL} is not installed ({error}). {ADVICE}") from None
+
     @classmethod
     def open(cls, stream: int, **options: Any) -> Frontend:
         """Return the graph API on the current device and a CUDA stream.
@@ -88,7 +96,7 @@ class Frontend:
         BackendUnavailable
             If cuDNN or the package is not installed, or there is no device.
         """
-        cudnn = _import()
+        cudnn = cls.package()
         try:
             handle = cudnn.create_handle()
             cudnn.set_stream(handle=handle, stream=int(stream))

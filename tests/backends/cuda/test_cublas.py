@@ -210,3 +210,12 @@ def test_failures_are_named(library, blas, status, text):
 def test_every_function_called_is_declared():
     called = {name for name in dir(ColumnMajorLibrary) if name.startswith("cublas")}
     assert called == set(cublas.PROTOTYPES)
+
+
+def test_the_real_library_loads_with_its_functions_declared():
+    try:
+        library = cublas.load()
+    except BackendUnavailable as reason:
+        pytest.skip(str(reason))
+    for name, types in cublas.PROTOTYPES.items():
+        assert tuple(getattr(library, name).argtypes) == types
