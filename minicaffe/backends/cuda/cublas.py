@@ -133,19 +133,14 @@ class Matrix:
 
 
 def load() -> ctypes.CDLL:
-    """Load cuBLAS and declare the functions used here.
+    """Load cuBLAS.
 
     Raises
     ------
     BackendUnavailable
         If it is not installed or does not load.
     """
-    library = libraries.load("cublas")
-    for name, types in PROTOTYPES.items():
-        function = getattr(library, name)
-        function.argtypes = types
-        function.restype = c_int
-    return library
+    return libraries.load("cublas")
 
 
 def check(status: int, what: str) -> None:
@@ -176,6 +171,9 @@ class Blas:
         self, library: Any, stream: int, workspace: int, workspace_bytes: int = WORKSPACE_BYTES
     ) -> None:
         self._library = library
+        for name, types in PROTOTYPES.items():
+            function = getattr(library, name)
+            function.argtypes, function.restype = types, c_int
         self._handle = c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self._handle))
         # At exit the driver may be gone before this object is; it frees everything itself.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from minicaffe.backends.cuda import cudnn_legacy
 from minicaffe.backends.cuda.cudnn_frontend import Frontend
 from minicaffe.backends.cuda.cudnn_legacy import Legacy
 from minicaffe.backends.cuda.plans import Dnn
@@ -18,7 +17,7 @@ def open_cudnn(
 ) -> tuple[Dnn, ...]:
     """Return the ways to reach cuDNN on the current device, the better one first.
 
-    Without the graph API a line in the log says how to get it.
+    Whatever cannot be reached is told in the log, with how to get it.
 
     Parameters
     ----------
@@ -29,20 +28,17 @@ def open_cudnn(
     workspace_limit : int
         Bytes; plans that need more are left out.
 
-    Raises
-    ------
-    BackendUnavailable
-        If cuDNN is not installed or does not start.
+    Returns
+    -------
+    tuple of Dnn
+        None where cuDNN is not installed or does not start.
     """
-    library = cudnn_legacy.load()
-    legacy = Legacy(
-        library, stream, is_deterministic=is_deterministic, workspace_limit=workspace_limit
-    )
-    try:
-        frontend = Frontend.open(
-            stream, is_deterministic=is_deterministic, workspace_limit=workspace_limit
-        )
-    except BackendUnavailable as error:
-        logger.info(f"Using cuDNN's older API: {error}")
-        return (legacy,)
-    return (frontend, legacy)
+    found: list[Dnn] = []
+    for opened in (Frontend.open, Legacy.open):
+        try:
+            found.append(
+                opened(stream, is_deterministic=is_deterministic, workspace_limit=workspace_limit)
+            )
+        except BackendUnavailable as error:
+            logger.info(f"Not all of cuDNN can be used: {error}")
+    return tuple(found)

@@ -198,6 +198,24 @@ class Legacy:
         weakref.finalize(self, library.cudnnDestroy, self.handle).atexit = False
         self.calls("cudnnSetStream", self.handle, int(stream), kind=BackendUnavailable)
 
+    @classmethod
+    def open(cls, stream: int, **options: Any) -> Legacy:
+        """Return the older API on the current device and a CUDA stream.
+
+        Parameters
+        ----------
+        stream : int
+            The stream that all plans run on.
+        **options
+            The keyword arguments of the class.
+
+        Raises
+        ------
+        BackendUnavailable
+            If cuDNN is not installed or does not start.
+        """
+        return cls(load(), stream, **options)
+
     @property
     def version(self) -> str:
         """The library's, and whether algorithms were left out."""

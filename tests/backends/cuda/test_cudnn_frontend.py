@@ -16,6 +16,7 @@ import pytest
 from minicaffe.backends.cuda import cudnn_frontend, libraries
 from minicaffe.backends.cuda.cudnn import open_cudnn
 from minicaffe.backends.cuda.cudnn_frontend import Frontend
+from minicaffe.backends.cuda.cudnn_legacy import Legacy
 from minicaffe.backends.cuda.plans import BatchNorm, BiasGradient, Convolution, Role, strides
 from minicaffe.errors import BackendUnavailable, Unsupported
 
@@ -297,20 +298,23 @@ def test_without_the_package_the_message_says_how_to_get_it(monkeypatch):
         Frontend.open(0, is_deterministic=False, workspace_limit=0)
 
 
-@pytest.mark.parametrize("has_frontend", [False, True])
-def test_the_older_api_serves_alone_where_it_must(
-    monkeypatch, has_frontend, caplog_minicaffe, caplog
+@pytest.mark.parametrize("there", [(), ("older",), ("graph", "older")])
+def test_what_is_there_serves_and_the_log_tells_the_rest(
+    monkeypatch, there, caplog_minicaffe, caplog
 ):
-    def opened(stream, **options):
-        if not has_frontend:
-            raise BackendUnavailable("no package")
-        return "frontend"
+    def opening(name):
+        def opened(stream, *, is_deterministic, workspace_limit):
+            if name not in there:
+                raise BackendUnavailable(f"no {name} API")
+            return f"{name} on stream {stream}"
 
-    monkeypatch.setattr("minicaffe.backends.cuda.cudnn.cudnn_legacy.load", lambda: None)
-    monkeypatch.setattr("minicaffe.backends.cuda.cudnn.Legacy", lambda *a, **k: "legacy")
-    monkeypatch.setattr(Frontend, "open", opened)
-    assert open_cudnn(5) == (("frontend", "legacy") if has_frontend else ("legacy",))
-    assert caplog.messages == ([] if has_frontend else ["Using cuDNN's older API: no package"])
+        return opened
+
+    monkeypatch.setattr(Frontend, "open", opening("graph"))
+    monkeypatch.setattr(Legacy, "open", opening("older"))
+    assert open_cudnn(5) == tuple(f"{name} on stream 5" for name in there)
+    missing = [name for name in ("graph", "older") if name not in there]
+    assert caplog.messages == [f"Not all of cuDNN can be used: no {name} API" for name in missing]
 
 
 @pytest.mark.slow
