@@ -20,7 +20,8 @@ from minicaffe.ops.backend import Backend
 from minicaffe.schema import parse_net
 
 REFERENCE = "reference-float64"
-# The cuda backend on an emulated GPU, with the channels where each order puts them.
+# The cuda backend on an emulated GPU: channels first and no cuDNN; channels last, and plans for
+# convolutions as cuDNN has them.
 EMULATED = {"cuda-channels-first": False, "cuda-channels-last": True}
 # Compiled kernels are kept where the fixture `emulated_device` keeps them.
 KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "d" / "emulated_kernels"
@@ -49,7 +50,8 @@ def emulated_cuda(channels_last: bool) -> CudaBackend:
     if reason := reason_to_skip():
         raise BackendUnavailable(reason)
     cls = ChannelsLastBackend if channels_last else CudaBackend
-    return cls(EmulatedDevice(KERNELS), "fp32", channels_last=channels_last)
+    device = EmulatedDevice(KERNELS, has_dnn=channels_last)
+    return cls(device, "fp32", channels_last=channels_last)
 
 
 def make_backend(name: str) -> Backend:
