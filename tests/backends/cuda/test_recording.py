@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minicaffe.host_blob import HostBlob
 from minicaffe.net import Net
 from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
@@ -223,3 +224,18 @@ def test_a_layer_without_a_kernel_runs_between_graphs(make_backend, make_solver)
         return found
 
     np.testing.assert_array_equal(run(make_backend()), run(make_backend(records=False)))
+
+
+def test_a_net_that_is_fed_through_host_views_is_recorded(make_backend, emulated_device):
+    net = net_from_text(NET, "TEST", backend=make_backend())
+    views = [HostBlob(blob) for blob in net.inputs]
+    for step in range(6):
+        views[0].data[...] = step
+        views[1].data[...] = LABELS
+        net.forward()
+        found = HostBlob(net.blobs["x"]).data.copy()
+        assert (found == step).all()
+    calls = []
+    net.layers[1].forward = lambda *args: calls.append("conv")
+    net.forward()
+    assert not calls
