@@ -17,7 +17,7 @@ from benchmarks.table import Row
 from minicaffe.net import Net
 from minicaffe.net.filter import filter_layers
 from minicaffe.net.weights import save_net
-from minicaffe.ops.update import Update
+from minicaffe.ops.update import Parameter, StepSize, Update
 from minicaffe.schema import LayerParameter, NetState, format_prototxt, read_net
 
 ROOT = Path(__file__).parents[1]
@@ -78,12 +78,12 @@ class Own:
                 for blob in layer.blobs[1:]:
                     blob.data.set(np.ones(blob.shape))
         self.trains = mode == "train"
-        self.updates = []
-        for p in self.net.parameters if self.trains else ():
-            history = self.backend.tensor(p.blob.shape)
-            op = Update("sgd", momentum=0.9)
-            kernel = self.backend.plan(op, p.blob.data, p.blob.diff, history)
-            self.updates.append((kernel, p.blob, [history]))
+        self.parameters = [
+            Parameter(p.blob.data, p.blob.diff, [self.backend.tensor(p.blob.shape)])
+            for p in (self.net.parameters if self.trains else ())
+        ]
+        tensors = (tensor for p in self.parameters for tensor in (p.w, p.dw, *p.history))
+        self.kernel = self.backend.plan(Update("sgd", momentum=0.9), *tensors)
 
     def step(self) -> None:
         """Make one iteration, as the solver does."""
@@ -98,8 +98,7 @@ class Own:
 
     def update(self) -> None:
         """Update all parameters."""
-        for kernel, blob, history in self.updates:
-            kernel.step(blob.data, blob.diff, history, 1e-4, 5e-4, 1.0)
+        self.kernel.step(self.parameters, lambda: StepSize(1e-4, 5e-4))
 
     def run(self, n: int) -> list[float]:
         """Return the seconds that each of n iterations took."""

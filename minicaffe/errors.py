@@ -69,12 +69,22 @@ class LabelError(DataError):
         Labels must be integers in 0 .. n_classes - 1.
     noun, target : str
         What the value is, and what it should have named.
+    labels : Tensor, optional
+        What holds the label. The net finds the layer by it where a backend finds out too late to
+        raise the error in that layer's forward pass.
     """
 
     def __init__(
-        self, item: int, value: float, n_classes: int, noun: str = "label", target: str = "class"
+        self,
+        item: int,
+        value: float,
+        n_classes: int,
+        noun: str = "label",
+        target: str = "class",
+        labels: object = None,
     ) -> None:
         self.item, self.value, self.n_classes = item, value, n_classes
+        self.labels = labels
         super().__init__(
             f"{noun} {value:g} of sample {item} in the batch is not a {target}; "
             f"{noun}s must be whole numbers from 0 to {n_classes - 1}"

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cases.case import Case, Shape, Values
-from emulator import EmulatedDevice
-from emulator.kernels import reason_to_skip
+from emulator import EmulatedDevice, reason_to_skip
 from minicaffe.backends import BACKENDS, get_backend
 from minicaffe.backends.cuda import CudaBackend
 from minicaffe.backends.cuda.format import Format
@@ -21,42 +20,55 @@ from minicaffe.ops.backend import Backend
 from minicaffe.schema import parse_net
 
 REFERENCE = "reference-float64"
-# The kernels of the cuda backend on a CPU, in both orders.
-EMULATED = {"cuda-emulated": False, "cuda-emulated-channels-last": True}
+# The cuda backend on an emulated GPU, and in which format it finds what a test sets.
+EMULATED = {
+    "cuda-channels-first": Format(channels_last=False),
+    "cuda-channels-last": Format(channels_last=True),
+}
 BACKEND_NAMES = (REFERENCE, *BACKENDS, *EMULATED)
-# Compiled kernels are kept between runs, under a hash of what they were compiled from.
-KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "emulated_kernels"
+# Compiled kernels are kept where the fixture `emulated_device` keeps them.
+KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "d" / "emulated_kernels"
+PRECISIONS = {"float": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 Arrays = dict[str, np.ndarray]
 
 
-class ChannelsLastTensor(CudaTensor):
-    """Has what a test sets with the channels last, as if a convolution had written it."""
+class EmulatedTensor(CudaTensor):
+    """Has what a test sets in the backend's format, as if another layer had written it."""
+
+    form = Format()
 
     def set(self, values) -> None:
         super().set(values)
-        self.change(Format(channels_last=True))
+        if len(self.shape) > 1:
+            self.change(self.form)
 
 
-class ChannelsLastBackend(CudaBackend):
-    """Meets the channels last everywhere."""
+class EmulatedBackend(CudaBackend):
+    """The cuda backend on an emulated GPU.
+
+    Parameters
+    ----------
+    form : Format
+        What convolutions write, and in what kernels find images and vectors.
+    """
+
+    def __init__(self, form: Format) -> None:
+        if reason := reason_to_skip():
+            raise BackendUnavailable(reason)
+        precision = PRECISIONS[form.value]
+        super().__init__(EmulatedDevice(KERNELS), precision, channels_last=form.channels_last)
 
     def tensor(self, shape: Shape) -> CudaTensor:
-        return ChannelsLastTensor(self.session, shape)
-
-
-def emulated_cuda(channels_last: bool) -> CudaBackend:
-    """Return the cuda backend on the CPU."""
-    if reason := reason_to_skip():
-        raise BackendUnavailable(reason)
-    cls = ChannelsLastBackend if channels_last else CudaBackend
-    return cls(EmulatedDevice(KERNELS), "fp32", channels_last=channels_last)
+        tensor = EmulatedTensor(self.session, shape)
+        tensor.form = self.format
+        return tensor
 
 
 def make_backend(name: str) -> Backend:
     """Return a backend of the generic suite; raises BackendUnavailable if it cannot run here."""
     if name in EMULATED:
-        return emulated_cuda(EMULATED[name])
+        return EmulatedBackend(EMULATED[name])
     return ReferenceBackend(np.float64) if name == REFERENCE else get_backend(name)
 
 

@@ -104,11 +104,10 @@ def _score(
         loss += net.loss()
         if confusion is not None:
             confusion.take()
-        for index, blob in enumerate(net.outputs):
-            values = blob.data.get()
+        for index, values in enumerate(net.output_values()):
             totals[index] = totals[index] + values
             for value in values.ravel():
-                logger.info(f"Batch {batch}, {blob.name} = {value:g}")
+                logger.info(f"Batch {batch}, {net.outputs[index].name} = {value:g}")
     return loss, totals
 
 

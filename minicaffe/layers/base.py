@@ -6,7 +6,7 @@ that the backend plans for them. It holds no arithmetic and knows no backend by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -159,9 +159,12 @@ class Layer:
         """How long forward has waited for data to be read ahead so far, seconds."""
         return 0.0
 
-    def sample_name(self, item: int) -> str:
-        """Say where sample `item` of the current batch came from; empty if that is not known."""
-        return ""
+    def sample_names(self) -> Callable[[int], str]:
+        """Return what says where a sample of the current batch came from, and may say it later.
+
+        It is given the sample's index, and returns an empty text if that is not known.
+        """
+        return lambda item: ""
 
     # What a subclass relies on.
 

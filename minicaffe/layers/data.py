@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from minicaffe.data.batches import Batch, BatchSource, DatabaseBatches
@@ -72,6 +73,15 @@ class BatchLayer(Layer):
         self.random.seed = state["seed"]
         self.source.restore(state["position"])
 
+    def key_name(self, key: bytes) -> str:
+        """Say which sample a key of `Batch.keys` is."""
+        raise NotImplementedError
+
+    def sample_names(self) -> Callable[[int], str]:
+        """Return what names the samples of the current batch by their keys."""
+        keys = (self._batch.keys if self._batch is not None else None) or []
+        return lambda item: self.key_name(keys[item]) if item < len(keys) else ""
+
     @property
     def waited_s(self) -> float:
         """How long forward has waited for batches so far, seconds."""
@@ -111,8 +121,6 @@ class Data(BatchLayer):
             rand_skip=proto.rand_skip,
         )
 
-    def sample_name(self, item: int) -> str:
+    def key_name(self, key: bytes) -> str:
         """Name the database and the key of a sample."""
-        if self._batch is None or self._batch.keys is None or item >= len(self._batch.keys):
-            return ""
-        return f"key {printable(self._batch.keys[item])} of {self.settings.source}"
+        return f"key {printable(key)} of {self.settings.source}"

@@ -50,8 +50,6 @@ class ImageData(BatchLayer):
             rand_skip=proto.rand_skip,
         )
 
-    def sample_name(self, item: int) -> str:
+    def key_name(self, key: bytes) -> str:
         """Name the file of a sample and the list."""
-        if self._batch is None or self._batch.keys is None or item >= len(self._batch.keys):
-            return ""
-        return f"{os.fsdecode(self._batch.keys[item])} of {self.settings.source}"
+        return f"{os.fsdecode(key)} of {self.settings.source}"

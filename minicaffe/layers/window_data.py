@@ -63,8 +63,6 @@ class WindowData(BatchLayer):
             cache_images=proto.cache_images,
         )
 
-    def sample_name(self, item: int) -> str:
+    def key_name(self, key: bytes) -> str:
         """Name the picture that a window is from, and the window file."""
-        if self._batch is None or self._batch.keys is None or item >= len(self._batch.keys):
-            return ""
-        return f"a window of {os.fsdecode(self._batch.keys[item])} of {self.settings.source}"
+        return f"a window of {os.fsdecode(key)} of {self.settings.source}"

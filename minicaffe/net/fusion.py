@@ -60,11 +60,17 @@ class Fusion:
         self._prepared: tuple[int, int, bool] | None = None
         self._runs_backward = False
 
-    def prepare(self, first: int, last: int, is_watched: bool) -> None:
-        """Fuse the chains that lie within the steps `first` to `last`, take apart the others."""
+    def prepare(self, first: int, last: int, is_watched: bool, goes_back: bool = False) -> bool:
+        """Fuse the chains that lie within the steps `first` to `last`, take apart the others.
+
+        With `goes_back` so that the same steps can run backward with nothing in between. Returns
+        whether a chain may have changed.
+        """
+        if goes_back and not self._runs_backward:
+            self._runs_backward, self._prepared = True, None
         wanted = (first, last, is_watched)
         if wanted == self._prepared:
-            return
+            return False
         self._prepared = wanted
         for i, _ in self._chains:
             self._steps[i].absorb([])
@@ -72,15 +78,17 @@ class Fusion:
             head = self._steps[i]
             if not is_watched and first <= i and not head.is_absorbed:
                 head.absorb(self._absorbable(head, followers, last))
+        return bool(self._chains)
 
-    def prepare_backward(self, first: int, last: int, is_watched: bool) -> None:
+    def prepare_backward(self, first: int, last: int, is_watched: bool) -> bool:
         """Take apart what cannot run backward as it ran forward, and run it forward again.
 
         Those are chains that do their backward pass as one where the steps `first` down to `last`
         do not hold all of it, or somebody watches; and, in a net that is tested, layers that need
-        their forward pass. Such a net keeps the latter apart from then on.
+        their forward pass. Such a net keeps the latter apart from then on. Returns whether a chain
+        has changed.
         """
-        self._runs_backward = True
+        self._runs_backward, changed = True, False
         for i, followers in self._chains:
             head = self._steps[i]
             n = len(head.absorbed)
@@ -89,7 +97,8 @@ class Fusion:
             is_whole = last <= i and followers[n - 1] <= first and not is_watched
             if not (head.layer.absorbs_backward and is_whole):
                 head.repeat_forward()
-                self._prepared = None
+                self._prepared, changed = None, True
+        return changed
 
     def _absorbable(self, head: Step, followers: Sequence[int], last: int) -> list[Step]:
         steps: list[Step] = []

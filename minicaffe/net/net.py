@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,8 +18,10 @@ from minicaffe.layers.base import State
 from minicaffe.log import logger
 from minicaffe.net.builder import Step, build
 from minicaffe.net.fusion import Fusion
+from minicaffe.net.label_errors import located, sample_names
+from minicaffe.net.losses import LaterLoss
 from minicaffe.net.parameters import Parameter
-from minicaffe.ops.backend import Backend, Tensor
+from minicaffe.ops.backend import Backend, HostArray, Tensor
 from minicaffe.schema import NetSource, NetState, read_net
 
 # Called with the index of a layer.
@@ -44,6 +47,9 @@ class Net:
     ----------
     before_forward, after_forward, before_backward, after_backward : list of callable
         Called with the index of each layer, before and after it runs.
+    version : int
+        Grows when the pieces of a pass come to do something else: work that was made of them
+        (`Backend.repeatable`) must be made anew.
 
     Raises
     ------
@@ -79,6 +85,8 @@ class Net:
         ]
         self.debug_info = bool(self.param.debug_info)
         self._fusion = Fusion(self.steps)
+        self.version = 0
+        self._passes: dict[str, Callable[[], None]] = {}
         self.before_forward: list[Hook] = []
         self.after_forward: list[Hook] = []
         self.before_backward: list[Hook] = []
@@ -122,13 +130,14 @@ class Net:
         """
         last = len(self.steps) - 1 if end is None else end
         is_watched = bool(self.debug_info or self.before_forward or self.after_forward)
-        self._fusion.prepare(start, last, is_watched)
+        if self._fusion.prepare(start, last, is_watched):
+            self._renew()
+        if not is_watched and last - start + 1 == len(self.steps):
+            self._repeat("forward", self.forward_pieces)
+            return
         for index, step in enumerate(self.steps[start : last + 1], start):
             _call(self.before_forward, index)
-            try:
-                step.forward()
-            except LabelError as error:
-                raise self._located(error, step) from None
+            self._forward(step)
             if self.debug_info:
                 self._debug_forward(step)
             _call(self.after_forward, index)
@@ -137,7 +146,11 @@ class Net:
         """Run the layers backward from `start` (default: the last) down to and including `end`."""
         first = len(self.steps) - 1 if start is None else start
         is_watched = bool(self.debug_info or self.before_backward or self.after_backward)
-        self._fusion.prepare_backward(first, end, is_watched)
+        if self._fusion.prepare_backward(first, end, is_watched):
+            self._renew()
+        if not is_watched and first - end + 1 == len(self.steps):
+            self._repeat("backward", self.backward_pieces)
+            return
         for index in range(first, end - 1, -1):
             step = self.steps[index]
             _call(self.before_backward, index)
@@ -148,18 +161,71 @@ class Net:
         if self.debug_info:
             self._debug_norms()
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody looks at what each layer does: debug_info, or hooks."""
+        hooks = (self.before_forward, self.after_forward, self.before_backward, self.after_backward)
+        return bool(self.debug_info or any(hooks))
+
+    def prepare_training(self) -> None:
+        """Make the net ready for all forward pieces, then all backward pieces, unwatched."""
+        if self._fusion.prepare(0, len(self.steps) - 1, is_watched=False, goes_back=True):
+            self._renew()
+
+    def forward_pieces(self) -> list[Callable[[], None]]:
+        """Return what a whole forward pass does, a piece a layer, for `Backend.repeatable`."""
+        return [partial(self._forward, step) for step in self.steps]
+
+    def backward_pieces(self) -> list[Callable[[], None]]:
+        """Return what a whole backward pass does, a piece a layer that takes part."""
+        return [step.backward for step in reversed(self.steps) if step.needs_backward]
+
+    def _repeat(self, direction: str, pieces: Callable[[], Sequence[Callable[[], None]]]) -> None:
+        work = self._passes.get(direction)
+        if work is None:
+            work = self._passes[direction] = self.backend.repeatable(pieces())
+        work()
+
+    def _renew(self) -> None:
+        self.version += 1
+        self._passes.clear()
+
+    def _forward(self, step: Step) -> None:
+        try:
+            step.forward()
+        except LabelError as error:
+            raise located(error, self.steps, step, sample_names(self.steps)) from None
+
     def loss(self, start: int = 0, end: int | None = None) -> float:
         """Return the sum of the losses that the last forward pass gave, times their weights.
 
         `start` and `end` are as for `forward`.
         """
+        return self.later_loss(start, end)()
+
+    def later_loss(self, start: int = 0, end: int | None = None) -> LaterLoss:
+        """Return what `loss` would return now, to be had without waiting for it now."""
         last = len(self.steps) - 1 if end is None else end
-        total = 0.0
-        for step in self.steps[start : last + 1]:
-            for blob, weight in zip(step.top, step.loss_weights, strict=True):
-                if weight:
-                    total += weight * float(blob.data.get().sum())
-        return total
+        parts = [
+            (weight, blob.data.later())
+            for step in self.steps[start : last + 1]
+            for blob, weight in zip(step.top, step.loss_weights, strict=True)
+            if weight
+        ]
+        return LaterLoss(parts, self.steps)
+
+    def output_values(self) -> list[HostArray]:
+        """Return copies of the outputs' values.
+
+        Raises
+        ------
+        LabelError
+            As `forward` does, where the backend could not say so at once.
+        """
+        try:
+            return [blob.data.get() for blob in self.outputs]
+        except LabelError as error:
+            raise located(error, self.steps, None, sample_names(self.steps)) from None
 
     def loss_weights(self) -> dict[str, float]:
         """Return the loss weight of each blob that is a loss, by name."""
@@ -199,7 +265,9 @@ class Net:
                 f"parameters have shapes {shapes[0]} here and {shapes[1]} in the training net",
             )
             for blob, trained in zip(layer.blobs, theirs.blobs, strict=True):
-                blob.share_data(trained)
+                if blob.data is not trained.data:
+                    blob.share_data(trained)
+                    self._renew()
 
     def state(self) -> State:
         """Return what a resumed run needs beside the weights (JSON types only)."""
@@ -215,24 +283,6 @@ class Net:
         """Give back files and threads."""
         for layer in self.layers:
             layer.close()
-
-    def _located(self, error: LabelError, step: Step) -> LabelError:
-        """Add to a label error where it arose and which record it came from."""
-        labels = step.bottom[1] if len(step.bottom) > 1 else None
-        source = self._maker(labels) if labels is not None else None
-        record = source.sample_name(error.item) if source is not None else ""
-        located = LabelError(error.item, error.value, error.n_classes)
-        located.args = (f"{step.layer.where}: {error}" + (f". It is {record}." if record else "."),)
-        return located
-
-    def _maker(self, blob: Blob) -> Layer | None:
-        """Return the layer that a blob's values come from, through the splits."""
-        for step in self.steps:
-            if blob in step.top:
-                if step.layer.type == "Split":
-                    return self._maker(step.bottom[0])
-                return step.layer
-        return None
 
     def _debug_forward(self, step: Step) -> None:
         for blob in step.top:

@@ -9,7 +9,9 @@ The kernel law
   are accumulated into.
 * A kernel belongs to one layer: it may keep what its backward pass needs (a mask, the windows it
   chose). What is costly and holds no data (primitives, compiled code) is shared inside the backend.
-* Nothing is allocated on a fast backend after planning, and nothing waits for the device.
+* Nothing is allocated on a fast backend after planning, and nothing waits for the device. A wrong
+  label is a `LabelError`: of the kernel's forward pass where that has the values at hand, else of
+  whoever reads what came of them.
 * `Unsupported` is raised by ``plan`` or never.
 """
 
@@ -27,6 +29,26 @@ Shape: TypeAlias = tuple[int, ...]
 # numpy.ndarray, or cupy.ndarray on a GPU: the reference kernels run on both.
 Array: TypeAlias = Any
 HostArray: TypeAlias = npt.NDArray[Any]
+
+
+class Later(Protocol):
+    """Values that a device may still be computing. Calling it waits for them and returns them."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a call would return without waiting."""
+        ...
+
+    def __call__(self) -> HostArray:
+        """Return the values, a copy in host memory.
+
+        Raises
+        ------
+        LabelError
+            If a kernel that made them could not say at once that a label was wrong; `labels` of the
+            error is that tensor.
+        """
+        ...
 
 
 class Tensor(Protocol):
@@ -53,7 +75,11 @@ class Tensor(Protocol):
         ...
 
     def get(self) -> HostArray:
-        """Return a copy of the values in host memory."""
+        """Return a copy of the values in host memory; waits, and raises what `later` may raise."""
+        ...
+
+    def later(self) -> Later:
+        """Return the values as they are now, to be had without waiting for them now."""
         ...
 
     def set(self, values: npt.ArrayLike) -> None:
@@ -150,6 +176,27 @@ class Backend(Protocol):
         -------
         int
             How many of the followers, from the first on, it will do: 0 where that brings nothing.
+        """
+        ...
+
+    def repeatable(self, work: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        """Return a function that does pieces of work in their order, each time it is called.
+
+        A backend may record what the pieces ask of the device and repeat that, without calling
+        them, from the second time on. It calls a piece
+
+        * every time, if the piece reads or writes values outside of kernels (`get`, `set`, `later`
+          and the like): only the pieces between those are recorded;
+        * anew, once `plan` or `absorb` was called, or a tensor that it uses changed its shape.
+
+        For any other change of what the pieces do, whoever made them asks for a new function. A
+        kernel that is given a number of this run through a function calls that function in every
+        run. If a piece raises, the pieces behind it are not done; the next call begins anew.
+
+        Parameters
+        ----------
+        work : sequence of callable
+            One for each layer and direction, so that as much as can be is recorded.
         """
         ...
 

@@ -1,10 +1,12 @@
-"""The solver's step over one parameter: what every backend must compute.
+"""The solver's step over all parameters: what every backend must compute.
 
-Tensors in planning order: w, dw and the rule's history tensors, all of one shape. dw comes in as
-the accumulated gradient and goes out as the value subtracted from w, as Caffe leaves it::
+Tensors in planning order: for each parameter w, dw and the rule's history tensors, these of one
+shape. dw comes in as the accumulated gradient and goes out as the value subtracted from w, as Caffe
+leaves it::
 
-    g  = scale * dw + decay * (w            if regularization is "L2",
-                               sign(w)      if "L1")
+    rate, decay = size.rate * lr_mult, size.decay * decay_mult
+    g  = size.scale * dw + decay * (w            if regularization is "L2",
+                                    sign(w)      if "L1")
     dw = rule(g, rate, history)
     w  = w - dw
 
@@ -24,15 +26,15 @@ adam      h = m h + (1 - m) g;  k = decay2 k + (1 - decay2) g^2;                
 Sources: Polyak 1964; Nesterov 1983; Duchi et al. 2011; Tieleman and Hinton 2012; Zeiler 2012;
 Kingma and Ba 2015 (their bias correction is part of the rate that the solver passes).
 
-`rate`, `decay` and `scale` change between iterations, so they are arguments of the kernel and not
-part of the op.
+The size of a step changes between iterations, so it is an argument of the kernel and no part of the
+op; and the kernel asks for it in every run, because a backend may repeat a recorded one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from minicaffe.ops.backend import Op, Tensor
 
@@ -48,42 +50,65 @@ class Update(Op):
     delta: float = 0.0
 
 
-class UpdateKernel(Protocol):
-    """One step of one parameter."""
+class Parameter(NamedTuple):
+    """What a step changes, and what its size is multiplied with there.
 
-    def step(
-        self,
-        w: Tensor,
-        dw: Tensor,
-        history: Sequence[Tensor],
-        rate: float,
-        decay: float,
-        scale: float,
-    ) -> None:
-        """Update w, dw and history.
+    Parameters
+    ----------
+    w, dw : Tensor
+        Values and gradient, of one shape; both overwritten.
+    history : sequence of Tensor
+        The rule's memory, updated.
+    lr_mult, decay_mult : float
+    """
+
+    w: Tensor
+    dw: Tensor
+    history: Sequence[Tensor]
+    lr_mult: float = 1.0
+    decay_mult: float = 1.0
+
+
+class StepSize(NamedTuple):
+    """How far to go in one step.
+
+    Parameters
+    ----------
+    rate : float
+        Learning rate, before lr_mult.
+    decay : float
+        Weight decay, before decay_mult.
+    scale : float
+        What gradients are multiplied with first: 1 / iter_size, and clipping.
+    """
+
+    rate: float
+    decay: float = 0.0
+    scale: float = 1.0
+
+
+class UpdateKernel(Protocol):
+    """One step of all parameters."""
+
+    def step(self, parameters: Sequence[Parameter], size: Callable[[], StepSize]) -> None:
+        """Update w, dw and history of all parameters.
 
         Parameters
         ----------
-        w, dw : Tensor
-            Parameter and gradient, of one shape; both overwritten.
-        history : sequence of Tensor
-            The rule's memory, updated.
-        rate : float
-            Learning rate of this parameter (policy's rate times lr_mult).
-        decay : float
-            Weight decay of this parameter (weight_decay times decay_mult).
-        scale : float
-            What the gradient is multiplied with first: 1 / iter_size, and clipping.
+        parameters : sequence of Parameter
+            Those planned for.
+        size : callable
+            Asked in every run, recorded ones included; see `Backend.repeatable`.
         """
 
 
 @dataclass(frozen=True)
 class SumOfSquares(Op):
-    """Describe the sum of squares of one tensor, for clip_gradients."""
+    """Describe the sum of squares of all values of some tensors, for clip_gradients."""
 
 
 class SumOfSquaresKernel(Protocol):
-    """Sum of squares of one tensor."""
+    """Sum of squares of some tensors."""
 
-    def forward(self, x: Tensor) -> float:
+    def forward(self, tensors: Sequence[Tensor]) -> float:
         """Return the sum, accumulated in double precision; waits for the device."""

@@ -37,7 +37,7 @@ class Display:
             f"Iteration {solver.iter} ({speed:g} iter/s, {lapse:g}s/{solver.param.display} iters), "
             f"loss = {solver.smoothed_loss:g}"
         )
-        log_outputs("Train", solver.net, [blob.data.get() for blob in solver.net.outputs])
+        log_outputs("Train", solver.net, solver.net.output_values())
         if lapse >= LEAST_WAITING_LAPSE_S and waited > LEAST_WAITING_SHARE * lapse:
             logger.info(f"    Waited for data {waited / lapse:.0%} of the time")
 

@@ -150,7 +150,7 @@ def _side_file(state: Path) -> Path:
 def _side_state(solver: Solver) -> dict[str, Any]:
     return {
         "iter": solver.iter,
-        "losses": list(solver.losses),
+        "losses": solver.losses.values(),
         "net": solver.net.state(),
         "test_nets": solver.test_states(),
     }
@@ -173,5 +173,4 @@ def _restore_side_state(solver: Solver, path: Path) -> None:
         raise SnapshotError(
             f"{path}: damaged ({error!r}). Delete it to resume from the beginning of the data."
         ) from error
-    solver.losses.clear()
-    solver.losses.extend(losses)
+    solver.losses.restore(losses)

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from minicaffe.backends import get_backend
-from minicaffe.blob import Blob
 from minicaffe.errors import Problems, SnapshotError, SolverError
 from minicaffe.layers.base import State
 from minicaffe.log import logger
 from minicaffe.net import Net
-from minicaffe.net.net import mean_magnitude
 from minicaffe.ops.backend import Backend, Tensor
-from minicaffe.ops.update import SumOfSquares
 from minicaffe.schema import SolverSource, format_prototxt, read_solver
 from minicaffe.solver import lr_policy, rules, snapshot
 from minicaffe.solver.display import Display, log_outputs
+from minicaffe.solver.gradients import Gradients
+from minicaffe.solver.losses import Losses
 from minicaffe.solver.nets import test_net_sources, train_net_source
 from minicaffe.solver.rules import Rule
 from minicaffe.solver.signals import Action
+from minicaffe.solver.update import ParameterUpdate
 
 Callback = Callable[[], object]
 
@@ -48,8 +47,8 @@ class Solver:
         Share the parameters of `net`.
     iter : int
         Number of updates made.
-    history : list of Tensor
-        The rule's memory, in the order of a .solverstate file.
+    losses : Losses
+        Those of the last `average_loss` iterations.
     on_start, on_gradients_ready : list of callable
         Called at the beginning of each iteration, and before each update.
     poll : callable
@@ -77,7 +76,7 @@ class Solver:
         self.backend = backend or get_backend()
         self.seed = self._seed(seed)
         self.iter = 0
-        self.losses: deque[float] = deque(maxlen=max(1, self.param.average_loss))
+        self.losses = Losses(self.param.average_loss, self._warn_if_diverged)
         self.on_start: list[Callback] = []
         self.on_gradients_ready: list[Callback] = []
         self.poll: Callable[[], Action] = lambda: Action.NONE
@@ -87,7 +86,8 @@ class Solver:
         # Where the test nets stood before the test that is running, if one is.
         self._before_tests: list[State] | None = None
         self._make_nets()
-        self._plan()
+        self._gradients = Gradients(self.net)
+        self._update = ParameterUpdate(self.net, self.param, self.rule)
         if self.param.snapshot:
             self._check_prefix()
         logger.info("Solver scaffolding done.")
@@ -123,21 +123,10 @@ class Solver:
             self.close()
             raise
 
-    def _plan(self) -> None:
-        op = self.rule.op(self.param, self.param.regularization_type)
-        parameters = self.net.parameters
-        self.history: list[Tensor] = [
-            self.backend.tensor(p.blob.shape)
-            for _ in range(self.rule.n_history)
-            for p in parameters
-        ]
-        self._updates = []
-        for i, parameter in enumerate(parameters):
-            history = self.history[i :: len(parameters)]
-            blob = parameter.blob
-            kernel = self.backend.plan(op, blob.data, blob.diff, *history)
-            self._updates.append((parameter, kernel, history))
-        self._squares = [self.backend.plan(SumOfSquares(), p.blob.diff) for p in parameters]
+    @property
+    def history(self) -> list[Tensor]:
+        """The rule's memory, in the order of a .solverstate file."""
+        return self._update.history
 
     @property
     def snapshot_prefix(self) -> str:
@@ -152,7 +141,7 @@ class Solver:
     @property
     def smoothed_loss(self) -> float:
         """Mean loss of the last `average_loss` iterations."""
-        return sum(self.losses) / len(self.losses) if self.losses else float("nan")
+        return self.losses.mean()
 
     def solve(self, resume: str | Path | None = None) -> None:
         """Train until max_iter, or until a signal asks to stop.
@@ -178,6 +167,8 @@ class Solver:
                 f"Nothing to train: iteration {self.iter} of max_iter: {self.param.max_iter}."
             )
         self.step(self.param.max_iter - self.iter)
+        # Whatever has yet to be said about the last iterations is said before they are saved.
+        self.losses.values()
         every = self.param.snapshot
         if self.param.snapshot_after_train and (not every or self.iter % every or self._failed()):
             self._snapshot_failed = None
@@ -189,7 +180,7 @@ class Solver:
             return
         if self.param.display and self.iter % self.param.display == 0:
             self.net.forward()
-            self.losses.append(self.net.loss())
+            self.losses.add(self.iter, [self.net.later_loss()])
             logger.info(f"Iteration {self.iter}, loss = {self.smoothed_loss:g}")
         if self.param.test_interval and self.iter % self.param.test_interval == 0:
             self.test_all()
@@ -204,18 +195,19 @@ class Solver:
         display = Display(self)
         end = self.iter + n
         while self.iter < end:
-            self.net.clear_param_diffs()
             interval = self.param.test_interval
             if interval and self.iter % interval == 0 and (self.iter or self._tests_first()):
                 self.test_all()
                 if self.stopped_early:
                     return
+            if self.on_start:
+                # Caffe clears the gradients before it calls these.
+                self.net.clear_param_diffs()
             for call in self.on_start:
                 call()
             shows = bool(self.param.display) and self.iter % self.param.display == 0
             self.net.debug_info = shows and bool(self.param.debug_info)
-            self.losses.append(self._forward_backward())
-            self._warn_if_diverged()
+            self.losses.add(self.iter, self._gradients.run(self.param.iter_size))
             if shows:
                 display.show()
             for call in self.on_gradients_ready:
@@ -229,22 +221,15 @@ class Solver:
     def _tests_first(self) -> bool:
         return bool(self.param.test_initialization)
 
-    def _forward_backward(self) -> float:
-        loss = 0.0
-        for _ in range(self.param.iter_size):
-            self.net.forward()
-            loss += self.net.loss()
-            self.net.backward()
-        return loss / int(self.param.iter_size)
-
-    def _warn_if_diverged(self) -> None:
+    def _warn_if_diverged(self, iteration: int, loss: float) -> None:
         """Say once that the loss is not a number any more: nothing after that can be of use."""
-        if self._diverged or math.isfinite(self.losses[-1]):
+        if self._diverged or math.isfinite(loss):
             return
         self._diverged = True
+        rate = lr_policy.learning_rate(self.param, iteration)
         logger.warning(
-            f"Iteration {self.iter}: the loss is {self.losses[-1]:g}, and training will not "
-            f"recover from that. Most often the rate is too high (lr = {self.rate:g}): lower "
+            f"Iteration {iteration}: the loss is {loss:g}, and training will not "
+            f"recover from that. Most often the rate is too high (lr = {rate:g}): lower "
             "base_lr or set clip_gradients, and look for wrong values in the data."
         )
 
@@ -268,44 +253,7 @@ class Solver:
 
     def apply_update(self) -> None:
         """Turn the gradients into updates and make them, as the solver's rule says."""
-        param = self.param
-        scale = self._clipping() / param.iter_size
-        rate = self.rate * self.rule.correction(param, self.iter + 1)
-        for parameter, kernel, history in self._updates:
-            blob = parameter.blob
-            kernel.step(
-                blob.data,
-                blob.diff,
-                history,
-                rate * parameter.lr_mult,
-                param.weight_decay * parameter.decay_mult,
-                scale,
-            )
-            if self.net.debug_info:
-                self._debug_update(parameter.layer.name, parameter.name or parameter.index, blob)
-
-    def _clipping(self) -> float:
-        limit = float(self.param.clip_gradients)
-        if limit < 0:
-            return 1.0
-        pairs = zip(self._squares, self.net.parameters, strict=True)
-        norm = math.sqrt(sum(float(kernel.forward(p.blob.diff)) for kernel, p in pairs))
-        if norm <= limit:
-            return 1.0
-        factor: float = limit / norm
-        logger.info(
-            f"Gradient clipping: scaling down gradients (L2 norm {norm:g} > {limit:g}) "
-            f"by scale factor {factor:g}"
-        )
-        return factor
-
-    def _debug_update(self, layer: str, name: object, blob: Blob) -> None:
-        update = blob.diff.get()
-        before = blob.data.get() + update
-        logger.info(
-            f"    [Update] Layer {layer}, param {name} data: {mean_magnitude(before):g}; "
-            f"diff: {mean_magnitude(update):g}"
-        )
+        self._update.run(self.rate * self.rule.correction(self.param, self.iter + 1))
 
     def _log_rate(self, shows: bool) -> None:
         if self.param.lr_policy == "multistep" and self.iter in self.param.stepvalue:
@@ -345,7 +293,7 @@ class Solver:
                 return
             net.forward()
             loss += net.loss() if self.param.test_compute_loss else 0.0
-            totals = [t + b.data.get() for t, b in zip(totals, net.outputs, strict=True)]
+            totals = [t + v for t, v in zip(totals, net.output_values(), strict=True)]
         if self.param.test_compute_loss:
             logger.info(f"Test loss: {loss / iterations:g}")
         means = [total / iterations for total in totals]

@@ -18,7 +18,7 @@ from minicaffe.ops.inner_product import InnerProduct
 from minicaffe.ops.layout import Add, Copy
 from minicaffe.ops.lrn import Lrn
 from minicaffe.ops.pool import Pool
-from minicaffe.ops.update import SumOfSquares, Update
+from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Update
 from tolerances import BY_DTYPE, assert_close
 
 ALLOWED = BY_DTYPE["float32"]
@@ -208,9 +208,28 @@ def test_update(onednn, name, shape, host):
         if host:
             w.host()
         k = backend.plan(op, w, dw, *history)
-        for scale in (1.0, 0.5):
-            k.step(w, dw, history, 0.01, 0.0005, scale)
+        scales = iter((1.0, 0.5))
+        for _ in range(2):
+            k.step([Parameter(w, dw, history)], lambda: StepSize(0.01, 0.0005, next(scales)))
         return w, dw, *history
+
+    agree(onednn, body)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_update_of_many_parameters(onednn, threads, monkeypatch):
+    """Chunks of large and of small parameters are all done, each once, with their own rates."""
+    monkeypatch.setattr(onednn, "threads", threads)
+    shapes = [(5,), (2, 140_000), (7, 3), (1,), (131_072,), (300,)]
+
+    def body(make, backend):
+        parameters = [
+            Parameter(make(*shape), make(*shape), [make(*shape, zero=True)], 1 + k, k % 2)
+            for k, shape in enumerate(shapes)
+        ]
+        k = backend.plan(RULES["sgd"][1], *(t for p in parameters for t in (p.w, p.dw, *p.history)))
+        k.step(parameters, lambda: StepSize(0.01, 0.0005, 0.5))
+        return [tensor for p in parameters for tensor in (p.w, p.dw)]
 
     agree(onednn, body)
 
@@ -224,7 +243,7 @@ def test_sum_of_squares_counts_no_padding(onednn):
     op = Conv((1, 1), (1, 1), (0, 0), (1, 1), bias=False)
     onednn.plan(op, x, w, y).forward(x, w, None, y)
     assert not y.layout.is_plain
-    assert onednn.plan(SumOfSquares(), y).forward(y) == pytest.approx(240 * 0.25)
+    assert onednn.plan(SumOfSquares(), y, y).forward([y, y]) == pytest.approx(2 * 240 * 0.25)
 
 
 @pytest.mark.parametrize("packed", [False, True])

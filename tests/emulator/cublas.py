@@ -11,6 +11,7 @@ import numpy as np
 
 from emulator.kernels import Launch
 from emulator.memory import DeviceFault
+from minicaffe.backends.cuda.cublas import PROTOTYPES
 from minicaffe.backends.cuda.device import Address
 
 SUCCESS, NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 7, 15
@@ -77,17 +78,26 @@ class _Function:
 
     def __init__(self, name, call, count):
         self.name, self._call, self._count = name, call, count
-        self.argtypes = None
+        self.argtypes = PROTOTYPES.get(name)
         self.restype = ctypes.c_int
 
     def __call__(self, *args):
         if len(args) != self._count:
             raise DeviceFault(f"{self.name}: {len(args)} arguments, not {self._count}")
-        if self.argtypes is not None:
-            if len(self.argtypes) != self._count:
-                raise DeviceFault(f"{self.name}: {len(self.argtypes)} argtypes, not {self._count}")
-            args = [kind.from_param(arg) for kind, arg in zip(self.argtypes, args, strict=True)]
-        return self._call(*(_plain(arg) for arg in args))
+        kinds = self.argtypes or (None,) * self._count
+        if len(kinds) != self._count:
+            raise DeviceFault(f"{self.name}: {len(kinds)} argtypes, not {self._count}")
+        return self._call(*(_passed(arg, kind) for arg, kind in zip(args, kinds, strict=True)))
+
+
+def _passed(arg, kind):
+    """Return what ctypes would pass for a parameter of this type."""
+    if kind is None:
+        return _plain(arg)
+    kind.from_param(arg)
+    if issubclass(kind, ctypes._Pointer) and isinstance(arg, kind._type_):
+        return ctypes.addressof(arg)
+    return _plain(arg)
 
 
 def _plain(arg):
@@ -202,7 +212,7 @@ class EmulatedCublas:
         right = right.swapaxes(1, 2) if flips[1] else right
         target = c.view(heap, f"{name}, operand C")
         with np.errstate(invalid="ignore", over="ignore"):
-            product = np.float32(alpha) * (left @ right)
+            product = (alpha * (left.astype(np.float64) @ right)).astype(np.float32)
             # What C held before does not matter, were it NaN, if nothing is added to it.
             if beta:
                 product += np.float32(beta) * to_float32(target, c.kind)

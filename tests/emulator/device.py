@@ -12,7 +12,7 @@ from emulator.arrays import ArrayModule
 from emulator.cublas import EmulatedCublas
 from emulator.kernels import Compiler, Kernel
 from emulator.memory import DeviceFault, Heap
-from minicaffe.backends.cuda.device import Address
+from minicaffe.backends.cuda.device import Address, CannotRecord
 
 _compilers = {}
 
@@ -25,6 +25,21 @@ def compiler(folder=None):
             atexit.register(shutil.rmtree, path, ignore_errors=True)
         _compilers[folder] = Compiler(path)
     return _compilers[folder]
+
+
+class Download:
+    """A copy to the host that is on its way until somebody waits for it."""
+
+    is_ready = False
+
+    def __init__(self, arrive):
+        self._arrive = arrive
+
+    def __call__(self):
+        """Wait."""
+        if not self.is_ready:
+            self._arrive()
+        self.is_ready = True
 
 
 class EmulatedDevice:
@@ -44,7 +59,8 @@ class EmulatedDevice:
     launches : list of Launch
         Kernels and cuBLAS calls that have run, also those of recordings.
     counts : Counter
-        How often each method was called; "wait" for each time that the host waited for the device.
+        How often each method was called; "wait" for each time that the host waited for the device,
+        "refused" for each time that something was refused while recording.
     """
 
     name = "emulated"
@@ -52,7 +68,8 @@ class EmulatedDevice:
     multiprocessors = 4
     stream = 0x57
     description = "an emulated GPU"
-    dnn = None
+    # Convolutions are matrix products over columns here.
+    dnns = ()
 
     def __init__(self, folder=None, total_bytes=4 << 30, is_backwards=False):
         self.compiler = compiler(folder)
@@ -98,11 +115,11 @@ class EmulatedDevice:
         target = values.reshape(-1).view(np.uint8)
         target[:] = 0xFF
 
-        def wait():
+        def arrive():
             self._outside("wait", waits=True)
             target[:] = copied
 
-        return wait
+        return Download(arrive)
 
     def clear(self, address, size_bytes):
         """Fill with zero bytes."""
@@ -149,6 +166,11 @@ class EmulatedDevice:
 
         return replay
 
+    def milliseconds(self, work):
+        """Run `work`, and return a time that means nothing."""
+        work()
+        return 1.0
+
     def synchronize(self):
         """Count that the host waits."""
         self._outside("synchronize", waits=True)
@@ -176,9 +198,10 @@ class EmulatedDevice:
         self._submit("launch", run_checked)
 
     def computing(self, what):
-        """Raise if the arrays of `xp` are used while recording: it would be done, not recorded."""
+        """Raise while recording: what is asked for would be done, not recorded."""
         if self.is_recording:
-            raise DeviceFault(f"{what} while recording")
+            self.counts["refused"] += 1
+            raise CannotRecord(f"{what} while recording")
 
     def waiting(self, what):
         """Count that the host waits for a value; raise while recording."""
@@ -195,8 +218,7 @@ class EmulatedDevice:
             run()
 
     def _outside(self, what, waits=False):
-        if self.is_recording:
-            raise DeviceFault(f"{what} while recording")
+        self.computing(what)
         self.counts[what] += 1
         if waits and what != "wait":
             self.counts["wait"] += 1

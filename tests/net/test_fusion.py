@@ -274,6 +274,21 @@ def test_without_relu_and_bias(backend, bias):
     check_trained(net, expected)
 
 
+def test_a_net_prepared_for_training_runs_its_pieces_through(backend):
+    """Layers in the TEST phase need their own forward pass as soon as there is a backward one."""
+    text = TRAINED.replace('type: "BatchNorm"', 'type: "BatchNorm" phase: TEST')
+    net, expected = trained(backend, text), trained(get_backend("reference"), text)
+    net.forward()
+    assert "bn" in absorbed(net)
+    net.prepare_training()
+    assert "bn" not in absorbed(net)
+    for piece in (*net.forward_pieces(), *net.backward_pieces()):
+        piece()
+    expected.forward()
+    expected.backward()
+    check_trained(net, expected)
+
+
 @pytest.mark.parametrize("cut", ["scale", "bn", "relu"])
 def test_a_backward_pass_in_parts_shows_what_caffe_shows(backend, cut):
     net, expected = trained(backend), trained(get_backend("reference"))

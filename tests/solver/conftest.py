@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.backends import get_backend
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
+from probe import make_backend
 
 
 @pytest.fixture
@@ -29,14 +29,15 @@ def database(workdir):
 
 @pytest.fixture
 def make_solver(workdir):
-    """A function that makes a Solver from the texts of net and solver."""
+    """A function that makes a Solver from the texts of net and solver, on a backend or its name."""
     made = []
 
     def make(net, settings, backend="auto", name="solver"):
         Path(f"{name}_net.prototxt").write_text(net)
         path = Path(f"{name}.prototxt")
         path.write_text(f'net: "{name}_net.prototxt" {settings}')
-        made.append(Solver(read_solver(path), get_backend(backend)))
+        chosen = make_backend(backend) if isinstance(backend, str) else backend
+        made.append(Solver(read_solver(path), chosen))
         return made[-1]
 
     yield make

@@ -77,7 +77,7 @@ def test_rates(case):
     assert_close(rates, case["lr"], Tolerance(absolute=0, relative=1e-5), "lr")
 
 
-@pytest.mark.parametrize("backend", ["reference", "auto"])
+@pytest.mark.parametrize("backend", ["reference", "auto", "cuda-channels-last"])
 def test_trajectory(case, solver_of, backend):
     solver = solver_of(backend)
     assert_close(train(solver, case, 0, len(case["loss"])), case["loss"], LOSS, "loss")

@@ -16,7 +16,7 @@ class CudaAccuracy(RowsKernel):
 
     def __init__(self, backend: CudaBackend, op: Accuracy, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
-        self._fault = self.session.faults.place()
+        self._fault = self.session.faults.place(tensors[1])
         self._tally = self.device.allocate(4 * (3 + 2 * tensors[0].shape[op.axis]))
 
     def forward(

@@ -8,13 +8,16 @@ from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
+from minicaffe.backends.cuda.cublas import WORKSPACE_BYTES, Blas, Math, Matrix
 from minicaffe.backends.cuda.device import THREADS, Address, Argument, Device, Function, blocks
 from minicaffe.backends.cuda.format import Format, ValueType
 from minicaffe.backends.cuda.recording import Piece, Repeatable
 from minicaffe.backends.cuda.session import Session
 from minicaffe.backends.cuda.tensor import CudaTensor
+from minicaffe.backends.cuda.tuning import PlanCache, Tuner, cache_folder
 from minicaffe.backends.reference.backend import ReferenceBackend
-from minicaffe.ops.backend import Op, Shape, Tensor
+from minicaffe.log import logger
+from minicaffe.ops.backend import Follower, Op, Shape, Tensor
 
 KernelType = TypeVar("KernelType", bound=type)
 Precision: TypeAlias = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -43,6 +46,9 @@ class CudaBackend(ReferenceBackend):
         Whether repeated work is recorded as CUDA graphs.
     channels_last : bool
         Whether convolutions put the channels last, as tensor cores want them.
+    deterministic : bool
+        Take cuDNN's first suggestion instead of what a measurement finds faster, so that every run
+        computes the same bits.
     """
 
     name = "cuda"
@@ -55,6 +61,7 @@ class CudaBackend(ReferenceBackend):
         strict: bool = False,
         records: bool = True,
         channels_last: bool = True,
+        deterministic: bool = False,
     ) -> None:
         super().__init__(np.float32, strict)
         self.device = device
@@ -63,6 +70,11 @@ class CudaBackend(ReferenceBackend):
         self.session = Session(device)
         # What convolutions write.
         self.format = Format(channels_last, VALUES[precision])
+        self.math: Math = "tf32" if precision == "tf32" else "fp32"
+        bench = None if deterministic else device
+        self.tuner = Tuner(device.dnns, device.name, PlanCache(cache_folder()), bench)
+        self._blas_memory = device.allocate(WORKSPACE_BYTES)
+        self._blas = Blas(device.cublas, device.stream, self._blas_memory.address)
 
     @property
     def description(self) -> str:
@@ -78,9 +90,29 @@ class CudaBackend(ReferenceBackend):
         """Return a new tensor, filled with zeros."""
         return CudaTensor(self.session, shape)
 
+    def plan(self, op: Op, *tensors: Tensor) -> Any:
+        """Return a kernel for `op`; see `ReferenceBackend.plan`."""
+        self.session.version += 1
+        return super().plan(op, *tensors)
+
     def repeatable(self, work: Sequence[Piece]) -> Piece:
         """Return what does all pieces of `work`, by a recording where that is possible."""
         return Repeatable(self.session, work) if self.records else super().repeatable(work)
+
+    def gemm(self, a: Matrix, b: Matrix, c: Matrix, *, beta: float = 0.0, count: int = 1) -> None:
+        """Overwrite c with a b + beta c, in the backend's precision; see `Blas.gemm`."""
+        self._blas.gemm(a, b, c, beta=beta, math=self.math, count=count)
+
+    def tell(self, message: str) -> None:
+        """Log a message the first time it is told."""
+        if message not in self._told:
+            self._told.add(message)
+            logger.info(message)
+
+    def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:
+        """Have a kernel do what follows in the same pass, as far as it can."""
+        self.session.version += 1
+        return kernel.absorb(followers) if isinstance(kernel, CudaKernel) else 0
 
     def synchronize(self) -> None:
         """Wait until everything asked for has been computed."""
@@ -105,6 +137,10 @@ class CudaKernel:
         self.op = op
         # What the source leaves open, beside VALUE.
         self.defines: tuple[str, ...] = ()
+
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Do what follows on the output as well, and nothing else; say how many of them."""
+        return 0
 
     def function(self, name: str, value: ValueType = "float") -> Function:
         """Return a function of the source file, for one type of values."""

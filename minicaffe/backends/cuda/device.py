@@ -6,10 +6,11 @@ rest of the package knows addresses and this protocol only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
 
+from minicaffe.backends.cuda.plans import Dnn
 from minicaffe.errors import BackendUnavailable
 from minicaffe.ops.backend import Array, HostArray, Shape
 
@@ -63,6 +64,19 @@ class Function(Protocol):
         ...
 
 
+class Download(Protocol):
+    """A copy to the host that may not be done yet."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is done."""
+        ...
+
+    def __call__(self) -> None:
+        """Wait until it is done."""
+        ...
+
+
 class Device(Protocol):
     """One GPU, or what stands in for it. Everything happens in the order in which it is asked for.
 
@@ -76,8 +90,8 @@ class Device(Protocol):
     is_recording: bool
     # ctypes library with cuBLAS's functions.
     cublas: Any
-    # What plans convolutions (`plans.Dnn`), None without cuDNN.
-    dnn: Any
+    # What plans convolutions, the best first; none without cuDNN.
+    dnns: Sequence[Dnn]
 
     @property
     def xp(self) -> ModuleType:
@@ -120,8 +134,8 @@ class Device(Protocol):
         """Copy to the host and wait for it."""
         ...
 
-    def download_later(self, address: Address, values: HostArray) -> Callable[[], None]:
-        """Begin to copy to the host; call what is returned to wait for it."""
+    def download_later(self, address: Address, values: HostArray) -> Download:
+        """Begin to copy to the host."""
         ...
 
     def clear(self, address: Address, size_bytes: int) -> None:
@@ -138,6 +152,10 @@ class Device(Protocol):
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record what `work` asks for without doing it; calling what is returned does it."""
+        ...
+
+    def milliseconds(self, work: Callable[[], None]) -> float:
+        """Return the time that the device takes for `work`."""
         ...
 
     def synchronize(self) -> None:

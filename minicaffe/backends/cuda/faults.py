@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.backends.cuda.device import Address, Device, Memory
-from minicaffe.errors import LabelError
+from minicaffe.errors import LabelError, Unsupported
 
 # A place holds: found (0 or 1), item, label (bits of a float), number of classes.
 WORDS = 4
@@ -21,15 +21,19 @@ class Faults:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._memory: Memory | None = None
-        self._used = 0
+        self._labels: list[object] = []
 
-    def place(self) -> Address:
-        """Return a place for one kernel; places are shared when there are no more."""
+    def place(self, labels: object) -> Address:
+        """Return the place for kernels of one tensor of labels, which the error will name."""
         if self._memory is None:
             self._memory = self._device.allocate(PLACES * WORDS * 4)
             self._device.clear(self._memory.address, self._memory.size_bytes)
-        place = self._used % PLACES
-        self._used += 1
+        place = next((i for i, known in enumerate(self._labels) if known is labels), None)
+        if place is None:
+            if len(self._labels) == PLACES:
+                raise Unsupported(f"nets have more than {PLACES} blobs with labels")
+            place = len(self._labels)
+            self._labels.append(labels)
         return self._memory.address + place * WORDS * 4
 
     def raise_if_any(self) -> None:
@@ -43,4 +47,6 @@ class Faults:
             return
         self._device.clear(self._memory.address, self._memory.size_bytes)
         _, item, label, classes = notes[found[0]]
-        raise LabelError(int(item), float(label.view(np.float32)), int(classes))
+        raise LabelError(
+            int(item), float(label.view(np.float32)), int(classes), labels=self._labels[found[0]]
+        )

@@ -14,6 +14,10 @@ ValueType: TypeAlias = Literal["float", "bfloat16", "float16"]
 SIZE_BYTES: dict[ValueType, int] = {"float": 4, "bfloat16": 2, "float16": 2}
 
 
+# As the libraries' bindings call them.
+DTYPES: dict[ValueType, str] = {"float": "float32", "bfloat16": "bfloat16", "float16": "float16"}
+
+
 @dataclass(frozen=True)
 class Format:
     """An order and a type of values.

@@ -103,7 +103,7 @@ class CudaHingeLoss(LossKernel):
 
     def __init__(self, backend: CudaBackend, op: HingeLoss, *tensors: CudaTensor) -> None:
         super().__init__(backend, op, tensors[0], max(tensors[0].shape[0], 1))
-        self._fault = self.session.faults.place()
+        self._fault = self.session.faults.place(tensors[1])
         self._squares = int(op.norm == "L2")
 
     def forward(

@@ -157,10 +157,13 @@ class Recording:
         # The graph knows addresses only: what it uses must not be given back.
         self._held: list[Memory] = session.held
         self._is_new = True
+        self._version = session.version
 
     def fits(self) -> bool:
-        """Return whether all tensors are as they were when this was recorded."""
-        return all(tensor.state().serves(state) for tensor, state in self._before)
+        """Return whether plans and tensors are as they were when this was recorded."""
+        return self._version == self._session.version and all(
+            tensor.state().serves(state) for tensor, state in self._before
+        )
 
     def launch(self) -> None:
         """Have the device do it, and note what that changes."""

@@ -13,7 +13,7 @@ from minicaffe.backends.cuda.faults import Faults
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.run_values import RunValues
 from minicaffe.backends.cuda.sources import Kernels
-from minicaffe.ops.backend import Shape
+from minicaffe.ops.backend import HostArray, Later, Shape
 
 if TYPE_CHECKING:
     from minicaffe.backends.cuda.tensor import CudaTensor, State
@@ -64,6 +64,8 @@ class Session:
         self.values = RunValues(device)
         self.faults = Faults(device)
         self.watch = Watch()
+        # Counts what makes recordings void: new plans, other fusions, other shapes.
+        self.version = 0
         self._scratch: dict[str, Memory] = {}
 
     def scratch(self, size_bytes: int, purpose: str = "") -> Address:
@@ -101,15 +103,27 @@ class Session:
             grid, (TILE, TILE_ROWS, 1), source, target, rows, columns
         )
 
-    def later(self, address: Address, shape: Shape) -> Callable[[], np.ndarray]:
-        """Begin to fetch float values; what is returned waits for them and gives them."""
-        values = np.empty(shape, np.float32)
-        wait = self.device.download_later(address, values)
+    def later(self, address: Address, shape: Shape) -> Later:
+        """Begin to fetch float values."""
+        return Fetching(self, address, shape)
 
-        def fetched() -> np.ndarray:
-            wait()
-            if np.isnan(values).any():
-                self.faults.raise_if_any()
-            return values
 
-        return fetched
+class Fetching:
+    """Values on their way to the host; see `minicaffe.ops.backend.Later`."""
+
+    def __init__(self, session: Session, address: Address, shape: Shape) -> None:
+        self._values = np.empty(shape, np.float32)
+        self._faults = session.faults
+        self._download = session.device.download_later(address, self._values)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a call would return without waiting."""
+        return self._download.is_ready
+
+    def __call__(self) -> HostArray:
+        """Return the values; raise what a kernel has found wrong with labels."""
+        self._download()
+        if np.isnan(self._values).any():
+            self._faults.raise_if_any()
+        return self._values

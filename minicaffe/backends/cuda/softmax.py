@@ -108,7 +108,7 @@ class CudaSoftmaxLoss(RowsKernel):
         shape = tensors[0].shape
         samples, pixels = math.prod(shape[: op.axis]), tensors[1].size
         self._sum = LossSum(backend, LossSum.normalizer(op.normalization, pixels, samples))
-        self._fault = self.session.faults.place()
+        self._fault = self.session.faults.place(tensors[1])
         # What inner products and convolutions read gradients in.
         self._value = backend.format.value
 

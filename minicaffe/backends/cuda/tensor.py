@@ -22,7 +22,8 @@ import numpy.typing as npt
 from minicaffe.backends.cuda.device import Address, Memory
 from minicaffe.backends.cuda.format import PLAIN, Format
 from minicaffe.backends.cuda.session import Seen, Session
-from minicaffe.ops.backend import Array, HostArray, Shape
+from minicaffe.backends.reference.tensor import Fetched
+from minicaffe.ops.backend import Array, HostArray, Later, Shape
 
 
 class _Storage:
@@ -122,13 +123,12 @@ class CudaTensor:
         """Return a copy in host memory."""
         return self.later()()
 
-    def later(self) -> Callable[[], HostArray]:
-        """Begin to fetch a copy; what is returned waits for it."""
+    def later(self) -> Later:
+        """Begin to fetch a copy."""
         self._session.watch.is_outside = True
         self._agree()
         if self._storage.is_zero:
-            zeros = np.zeros(self._shape, np.float32)
-            return lambda: zeros
+            return Fetched(np.zeros(self._shape, np.float32))
         return self._session.later(self._plain_copy(), self._shape)
 
     def set(self, values: npt.ArrayLike) -> None:
@@ -178,6 +178,7 @@ class CudaTensor:
         self._buffers.clear()
         self._shape = shape
         self._generation += 1
+        self._session.version += 1
 
     def view(self, shape: Shape) -> CudaTensor:
         """Return a tensor of another shape over the same memory."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from minicaffe.backends.onednn.memory import Buffer, Layout
 from minicaffe.backends.onednn.reorder import Reorders
+from minicaffe.backends.reference.tensor import Fetched
 from minicaffe.ops.backend import Array, HostArray, Shape
 
 FLOAT_BYTES = 4
@@ -90,6 +91,10 @@ class OneDnnTensor:
         copy = Buffer(math.prod(self._shape) * FLOAT_BYTES, self._engine)
         self._reorder_newest_to(copy, Layout.plain(self._newest.shape))
         return copy.values.reshape(self._shape)
+
+    def later(self) -> Fetched:
+        """Return a copy, made at once."""
+        return Fetched(self.get())
 
     def set(self, values: npt.ArrayLike) -> None:
         """Overwrite the values."""

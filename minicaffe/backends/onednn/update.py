@@ -1,14 +1,17 @@
-"""The solvers' rules, a chunk of the parameter at a time and several chunks at once.
+"""The solvers' rules, a chunk of a parameter at a time and several chunks at once.
 
 A chunk of weights, gradient and history stays in the cache while the rule's few passes go over it,
 so that main memory is read and written once. NumPy lets go of Python's lock inside a pass: chunks
-run on threads. The values keep whatever layout the gradient has: updates are elementwise.
+run on threads, and small parameters, one chunk each, are shared out like those of large ones. The
+values keep whatever layout the gradient has: updates are elementwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,54 +20,62 @@ from minicaffe.backends.onednn.memory import Layout
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.backends.reference.update import ReferenceSumOfSquares, ReferenceUpdate
 from minicaffe.ops.backend import Array, Tensor
-from minicaffe.ops.update import SumOfSquares, Update
+from minicaffe.ops.update import StepSize, SumOfSquares, Update
 
 # Measured on an AMD EPYC with 2 cores: smaller chunks spend their time on Python's lock, larger
 # ones leave the cache.
 CHUNK = 131072
 
-# Learning rate, weight decay, and what the gradient is multiplied with first.
-Rates: TypeAlias = tuple[float, float, float]
+
+class _Chunk(NamedTuple):
+    """A part of one parameter: weights, gradient and history, and the size of its step."""
+
+    arrays: list[Array]
+    size: StepSize
 
 
 @kernel(Update)
 class OneDnnUpdate(ReferenceUpdate):
-    """One step of one parameter."""
+    """One step of all parameters."""
 
     backend: OneDnnBackend
 
     def __init__(self, backend: OneDnnBackend, op: Update, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        # One for each thread would do; one for each chunk in flight needs no bookkeeping.
         self._spare = [np.empty(CHUNK, np.float32) for _ in range(backend.threads)]
+        self._update = self._update_sgd if op.rule == "sgd" else self._update_any
 
-    def step(
-        self,
-        w: Any,
-        dw: Any,
-        history: Sequence[Any],
-        rate: float,
-        decay: float,
-        scale: float,
-    ) -> None:
-        """Update w, dw and history."""
-        layout = self._layout(w, dw)
-        tensors = (w, dw, *history)
-        arrays = [tensor.values(layout) for tensor in tensors]
-        update = self._update_sgd if self.op.rule == "sgd" else self._update_any
-
-        def run(thread: int) -> None:
-            spare = self._spare[thread]
-            step = CHUNK * self.backend.threads
-            for start in range(thread * CHUNK, arrays[0].size, step):
-                part = [array[start : start + CHUNK] for array in arrays]
-                update((rate, decay, scale), spare[: part[0].size], *part)
-
-        self.backend.spread(run, pieces=-(-arrays[0].size // CHUNK))
-        for tensor in tensors:
+    def step(self, parameters: Sequence[Any], size: Callable[[], StepSize]) -> None:
+        """Update w, dw and history of all parameters."""
+        rate, decay, scale = size()
+        chunks: list[_Chunk] = []
+        written: list[tuple[OneDnnTensor, Layout]] = []
+        for w, dw, history, lr_mult, decay_mult in parameters:
+            layout = self._layout(w, dw)
+            sizes = StepSize(rate * lr_mult, decay * decay_mult, scale)
+            tensors: list[Any] = [w, dw, *history]
+            chunks += _chunks([tensor.values(layout) for tensor in tensors], sizes)
+            written += [(tensor, layout) for tensor in tensors]
+        self._run(chunks)
+        for tensor, layout in written:
             tensor.target(layout)
             if tensor.is_pinned:
                 tensor.settle()
+
+    def _run(self, chunks: Sequence[_Chunk]) -> None:
+        """Share the chunks out to as many threads as they are worth."""
+        ends = list(accumulate(chunk.arrays[0].size for chunk in chunks))
+        total = ends[-1] if ends else 0
+        threads = max(1, min(self.backend.threads, -(-total // CHUNK)))
+        # A thread does the chunks that end in its share of all values.
+        bounds = [bisect_right(ends, total * i // threads) for i in range(threads)] + [len(chunks)]
+
+        def run(thread: int) -> None:
+            spare = self._spare[thread]
+            for arrays, size in chunks[bounds[thread] : bounds[thread + 1]]:
+                self._update(size, spare[: arrays[0].size], *arrays)
+
+        self.backend.spread(run, pieces=threads)
 
     def _layout(self, w: OneDnnTensor, dw: OneDnnTensor) -> Layout:
         """Return the gradient's layout, or the plain one where that cannot serve."""
@@ -75,9 +86,9 @@ class OneDnnUpdate(ReferenceUpdate):
             return Layout.plain(dw.shape)
         return dw.layout
 
-    def _update_any(self, rates: Rates, spare: Array, w: Array, g: Array, *h: Array) -> None:
+    def _update_any(self, size: StepSize, spare: Array, w: Array, g: Array, *h: Array) -> None:
         """Run the reference's formula on one chunk."""
-        rate, decay, scale = rates
+        rate, decay, scale = size
         if scale != 1:
             g *= scale
         if decay:
@@ -88,10 +99,10 @@ class OneDnnUpdate(ReferenceUpdate):
         w -= g
 
     def _update_sgd(
-        self, rates: Rates, spare: Array, w: Array, g: Array, *histories: Array
+        self, size: StepSize, spare: Array, w: Array, g: Array, *histories: Array
     ) -> None:
         """Run the same for plain momentum, in as few passes as possible."""
-        (h,), (rate, decay, scale) = histories, rates
+        (h,), (rate, decay, scale) = histories, size
         h *= self.op.momentum
         g *= rate * scale
         if decay:
@@ -103,12 +114,20 @@ class OneDnnUpdate(ReferenceUpdate):
         w -= h
 
 
+def _chunks(arrays: Sequence[Array], size: StepSize) -> list[_Chunk]:
+    starts = range(0, arrays[0].size, CHUNK)
+    return [_Chunk([array[i : i + CHUNK] for array in arrays], size) for i in starts]
+
+
 @kernel(SumOfSquares)
 class OneDnnSumOfSquares(ReferenceSumOfSquares):
     """Sum of squares in double precision, in whatever layout; padding adds nothing."""
 
-    def forward(self, x: Any) -> float:
+    def forward(self, tensors: Sequence[Any]) -> float:
         """Return the sum."""
-        values = x.values(x.layout)
-        chunks = (values[i : i + CHUNK] for i in range(0, values.size, CHUNK))
-        return float(sum(np.einsum("i,i->", c, c, dtype=np.float64) for c in chunks))
+        total = 0.0
+        for x in tensors:
+            values = x.values(x.layout)
+            chunks = (values[i : i + CHUNK] for i in range(0, values.size, CHUNK))
+            total += float(sum(np.einsum("i,i->", c, c, dtype=np.float64) for c in chunks))
+        return total

@@ -100,6 +100,16 @@ class ReferenceBackend:
         """Return 0: separate passes are as fast here."""
         return 0
 
+    def repeatable(self, work: Sequence[Callable[[], None]]) -> Callable[[], None]:
+        """Return a function that calls the pieces of work one after another."""
+        pieces = tuple(work)
+
+        def run() -> None:
+            for piece in pieces:
+                piece()
+
+        return run
+
     def synchronize(self) -> None:
         """Return at once: NumPy has computed everything already."""
 

@@ -24,6 +24,19 @@ class _Storage:
             self.flat = self.xp.zeros(size, self.dtype)
 
 
+class Fetched:
+    """Values that are in host memory already."""
+
+    is_ready = True
+
+    def __init__(self, values: HostArray) -> None:
+        self._values = values
+
+    def __call__(self) -> HostArray:
+        """Return the values."""
+        return self._values
+
+
 class ArrayTensor:
     """A C-ordered array of ``xp``, the whole or the beginning of a storage."""
 
@@ -61,6 +74,10 @@ class ArrayTensor:
         """Return a copy."""
         array: HostArray = self.read().copy()
         return array
+
+    def later(self) -> Fetched:
+        """Return a copy, made at once."""
+        return Fetched(self.get())
 
     def set(self, values: npt.ArrayLike) -> None:
         """Overwrite the values."""

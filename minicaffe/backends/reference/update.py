@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Tensor
-from minicaffe.ops.update import SumOfSquares, Update
+from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Update
 
 
 @kernel(Update)
 class ReferenceUpdate(ReferenceKernel):
-    """One step of one parameter."""
+    """One step of all parameters, one after another."""
 
-    def step(
-        self,
-        w: Tensor,
-        dw: Tensor,
-        history: Sequence[Tensor],
-        rate: float,
-        decay: float,
-        scale: float,
-    ) -> None:
-        """Update w, dw and history."""
-        weights, g = w.update(), dw.update()
-        if scale != 1:
-            g *= scale
-        if decay:
-            g += decay * (self.xp.sign(weights) if self.op.regularization == "L1" else weights)
-        rule = getattr(self, f"_{self.op.rule}")
-        g[...] = rule(g, rate, *(h.update() for h in history))
-        weights -= g
+    def step(self, parameters: Sequence[Parameter], size: Callable[[], StepSize]) -> None:
+        """Update w, dw and history of all parameters."""
+        rate, decay, scale = size()
+        for w, dw, history, lr_mult, decay_mult in parameters:
+            sizes = StepSize(rate * lr_mult, decay * decay_mult, scale)
+            self._step(w.update(), dw.update(), [h.update() for h in history], sizes)
+
+    def _step(self, w: Array, g: Array, history: Sequence[Array], size: StepSize) -> None:
+        if size.scale != 1:
+            g *= size.scale
+        if size.decay:
+            g += size.decay * (self.xp.sign(w) if self.op.regularization == "L1" else w)
+        g[...] = getattr(self, f"_{self.op.rule}")(g, size.rate, *history)
+        w -= g
 
     def _sgd(self, g: Array, rate: float, h: Array) -> Array:
         h *= self.op.momentum
@@ -70,9 +66,12 @@ class ReferenceUpdate(ReferenceKernel):
 
 @kernel(SumOfSquares)
 class ReferenceSumOfSquares(ReferenceKernel):
-    """Sum of squares of one tensor."""
+    """Sum of squares of some tensors."""
 
-    def forward(self, x: Tensor) -> float:
+    def forward(self, tensors: Sequence[Tensor]) -> float:
         """Return the sum."""
-        flat = x.read().ravel()
-        return float(self.xp.dot(flat.astype(np.float64), flat.astype(np.float64)))
+        total = 0.0
+        for x in tensors:
+            flat = x.read().ravel().astype(np.float64)
+            total += float(self.xp.dot(flat, flat))
+        return total

@@ -1,0 +1,139 @@
+"""Convolution and its transpose: plans of cuDNN, or matrix products over columns.
+
+Below, "wide" is the side that has the windows, "narrow" the one with a value for each window: x and
+y of a convolution, y and x of a transposed one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.channels import ChannelBias
+from minicaffe.backends.cuda.columns import MAX_AXES, ColumnConvolution
+from minicaffe.backends.cuda.format import DTYPES, Format
+from minicaffe.backends.cuda.plans import Convolution, Direction, Plan, Role
+from minicaffe.backends.cuda.tensor import CudaTensor
+from minicaffe.errors import Unsupported
+from minicaffe.ops.activation import Activation
+from minicaffe.ops.backend import Follower
+from minicaffe.ops.conv import Conv
+
+
+@kernel(Conv)
+class CudaConv(CudaKernel):
+    """Convolution, or its transpose; each direction is planned when it is first needed."""
+
+    def __init__(self, backend: CudaBackend, op: Conv, *tensors: CudaTensor) -> None:
+        super().__init__(backend, op)
+        if not 1 <= len(op.kernel) <= MAX_AXES:
+            raise Unsupported(f"no GPU kernel convolves over {len(op.kernel)} spatial axes")
+        x, w, y = (tensor.shape for tensor in tensors[:3])
+        wide, narrow = (y, x) if op.transposed else (x, y)
+        self._form = backend.format
+        self._what = Convolution(
+            *("forward", wide, w, narrow, op.stride, op.pad, op.dilation, op.group),
+            channels_last=self._form.channels_last,
+            dtype=DTYPES[self._form.value],
+            math=backend.math,
+        )
+        self._bias = ChannelBias(backend, y)
+        self._relu = False
+        self._plan = functools.cache(self._find_plan)
+        self._columns = functools.cache(lambda: ColumnConvolution(backend, self._what))
+
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Rectify y in the same pass."""
+        first = followers[0].op if followers else None
+        self._relu = isinstance(first, Activation) and first.kind == "relu" and first.alpha == 0
+        return int(self._relu)
+
+    def forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
+        """Overwrite y."""
+        if self.op.transposed:
+            form = self._gather(x, w, y)
+            self._bias.add(b, y, form, self._relu)
+            return
+        plan = self._plan("forward", b is not None, self._relu)
+        if plan is None:
+            self._bias.add(b, y, self._correlate(x, w, y), self._relu)
+            return
+        form = self._form
+        addresses = {Role.X: x.source(form), Role.W: w.source(form)}
+        if b is not None:
+            addresses[Role.B] = b.source(Format(False, form.value))
+        self._run(plan, addresses | {Role.Y: y.target(form)})
+
+    def backward_data(self, dy: CudaTensor, w: CudaTensor, dx: CudaTensor) -> None:
+        """Overwrite dx."""
+        if self.op.transposed:
+            self._correlate(dy, w, dx)
+        else:
+            self._gather(dy, w, dx)
+
+    def backward_weights(
+        self, x: CudaTensor, dy: CudaTensor, dw: CudaTensor | None, db: CudaTensor | None
+    ) -> None:
+        """Add to dw and db."""
+        if dw is not None:
+            wide, narrow = (dy, x) if self.op.transposed else (x, dy)
+            self._accumulate(wide, narrow, dw)
+        if db is not None:
+            self._bias.accumulate(dy, db)
+
+    def _correlate(self, wide: CudaTensor, w: CudaTensor, narrow: CudaTensor) -> Format:
+        plan = self._plan("forward", False, False)
+        if plan is None:
+            columns = self._columns()
+            given, weights = wide.source(columns.form), w.source(columns.form)
+            columns.correlate(given, weights, narrow.target(columns.form))
+            return columns.form
+        form = self._form
+        addresses = {Role.X: wide.source(form), Role.W: w.source(form)}
+        self._run(plan, addresses | {Role.Y: narrow.target(form)})
+        return form
+
+    def _gather(self, narrow: CudaTensor, w: CudaTensor, wide: CudaTensor) -> Format:
+        plan = self._plan("data", False, False)
+        if plan is None:
+            columns = self._columns()
+            given, weights = narrow.source(columns.form), w.source(columns.form)
+            columns.gather(given, weights, wide.target(columns.form))
+            return columns.form
+        form = self._form
+        addresses = {Role.DY: narrow.source(form), Role.W: w.source(form)}
+        self._run(plan, addresses | {Role.DX: wide.target(form)})
+        return form
+
+    def _accumulate(self, wide: CudaTensor, narrow: CudaTensor, dw: CudaTensor) -> None:
+        plan = self._plan("weights", False, False)
+        if plan is None:
+            columns = self._columns()
+            given, dy = wide.source(columns.form), narrow.source(columns.form)
+            columns.weights(given, dy, *dw.accumulate())
+            return
+        form = self._form
+        addresses = {Role.X: wide.source(form), Role.DY: narrow.source(form)}
+        to, is_first = dw.accumulate(Format(form.channels_last))
+        if is_first and form.value == "float":
+            self._run(plan, addresses | {Role.DW: to})
+            return
+        # Plans overwrite, and their result has the type of their input.
+        part = self.scratch(form.size_bytes(dw.shape), "gradient")
+        self._run(plan, addresses | {Role.DW: part})
+        if is_first:
+            self.device.clear(to, Format().size_bytes(dw.shape))
+        self._bias.launch("accumulate", dw.size, part, to, dw.size, value=form.value)
+
+    def _find_plan(self, direction: Direction, bias: bool, relu: bool) -> Plan | None:
+        what = replace(self._what, direction=direction, bias=bias, relu=relu)
+        try:
+            return self.backend.tuner.plan(what)
+        except Unsupported as reason:
+            self.backend.tell(f"{reason}; computing it as a matrix product")
+            return None
+
+    def _run(self, plan: Plan, addresses: Mapping[Role, int]) -> None:
+        plan(addresses, self.scratch(plan.workspace_bytes, "workspace"))

@@ -1,0 +1,290 @@
+"""A GPU, by way of CuPy: the only module that imports it.
+
+Everything runs on one stream of our own. CuPy's arrays, which the reference kernels compute with,
+run on it too, because it is made the current stream of the thread that opens the device.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+try:
+    import cupy
+    from cupy.cuda import runtime
+    from cupy.cuda.memory import OutOfMemoryError
+except ImportError as error:
+    from minicaffe.errors import BackendUnavailable
+
+    raise BackendUnavailable(
+        f"no GPU can be used without CuPy ({error}). Install it: pip install 'minicaffe[gpu]'"
+    ) from error
+
+from minicaffe.backends.cuda.device import Address, Argument, CannotRecord, Function, Grid
+from minicaffe.errors import DeviceMemoryError
+from minicaffe.ops.backend import Array, HostArray, Shape
+
+# Uploads go through pinned memory in rings: small ones (numbers of a run) and large ones (batches).
+SMALL_BYTES = 1 << 16
+RING_LENGTH = {True: 64, False: 2}
+MIB = 1 << 20
+
+
+def open_device(number: int) -> CupyDevice:
+    """Return a GPU.
+
+    Raises
+    ------
+    BackendUnavailable
+        If there is no driver, no card, or none of this number.
+    """
+    try:
+        count = runtime.getDeviceCount()
+    except runtime.CUDARuntimeError as error:
+        raise BackendUnavailable(
+            f"no GPU can be used: {error}. Look at what `nvidia-smi` says: it needs an NVIDIA card "
+            "and a driver of version 580 or newer (525 with minicaffe[gpu-cuda12])."
+        ) from error
+    if not 0 <= number < count:
+        cards = "GPU 0" if count == 1 else f"GPUs 0 to {count - 1}"
+        raise BackendUnavailable(f"there is no GPU {number}; this machine has {cards}")
+    return CupyDevice(number)
+
+
+class CupyMemory:
+    """An allocation of CuPy's pool."""
+
+    def __init__(self, pointer: Any, size_bytes: int) -> None:
+        self.pointer = pointer
+        self.address = Address(pointer.ptr)
+        self.size_bytes = size_bytes
+
+
+class CupyFunction:
+    """A compiled kernel."""
+
+    def __init__(self, stream: Any, function: Any) -> None:
+        self._stream, self._function = stream, function
+
+    def __call__(self, grid: Grid, block: Grid, *args: Argument, shared_bytes: int = 0) -> None:
+        """Launch it; see `Function`."""
+        with self._stream:
+            self._function(
+                _axes(grid), _axes(block), tuple(map(_typed, args)), shared_mem=shared_bytes
+            )
+
+
+class CupyDownload:
+    """A copy to the host that may not be done yet."""
+
+    def __init__(self, stream: Any, address: int, values: HostArray) -> None:
+        self._values = values
+        self._pinned = cupy.cuda.alloc_pinned_memory(max(values.nbytes, 1))
+        kind = runtime.memcpyDeviceToHost
+        runtime.memcpyAsync(self._pinned.ptr, address, values.nbytes, kind, stream.ptr)
+        self._event = cupy.cuda.Event(disable_timing=True)
+        self._event.record(stream)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is done."""
+        return bool(self._event.done)
+
+    def __call__(self) -> None:
+        """Wait until it is done."""
+        self._event.synchronize()
+        ctypes.memmove(self._values.ctypes.data, self._pinned.ptr, self._values.nbytes)
+
+
+def _axes(grid: Grid) -> tuple[int, ...]:
+    return grid if isinstance(grid, tuple) else (grid,)
+
+
+def _typed(argument: Argument) -> np.generic:
+    """Return an argument with the size that the kernel expects."""
+    if isinstance(argument, Address):
+        return np.uint64(argument)
+    return np.int32(argument) if isinstance(argument, int) else np.float32(argument)
+
+
+class _Ring:
+    """Pinned buffers that are used in turn, each again when its last copy is done."""
+
+    def __init__(self, size_bytes: int, length: int) -> None:
+        self._slots = itertools.cycle(
+            [
+                (cupy.cuda.alloc_pinned_memory(size_bytes), cupy.cuda.Event(disable_timing=True))
+                for _ in range(length)
+            ]
+        )
+
+    def upload(self, stream: Any, address: int, values: HostArray) -> None:
+        pinned, event = next(self._slots)
+        event.synchronize()
+        np.frombuffer(pinned, np.uint8, values.nbytes)[...] = values.reshape(-1).view(np.uint8)
+        kind = runtime.memcpyHostToDevice
+        runtime.memcpyAsync(address, pinned.ptr, values.nbytes, kind, stream.ptr)
+        event.record(stream)
+
+
+class CupyDevice:
+    """One NVIDIA GPU; see `minicaffe.backends.cuda.device.Device`.
+
+    Parameters
+    ----------
+    number : int
+        Counted as `nvidia-smi` does.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._device = cupy.cuda.Device(number)
+        self._device.use()
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+        self._stream.use()
+        properties = runtime.getDeviceProperties(number)
+        self.properties: dict[str, Any] = properties
+        self.number = number
+        self.name = properties["name"].decode()
+        self.capability = (properties["major"], properties["minor"])
+        self.multiprocessors = properties["multiProcessorCount"]
+        self.is_recording = False
+        self._modules: dict[tuple[str, tuple[str, ...]], Any] = {}
+        self._rings: dict[int, _Ring] = {}
+
+    @property
+    def xp(self) -> ModuleType:
+        """CuPy."""
+        module: ModuleType = cupy
+        return module
+
+    @property
+    def description(self) -> str:
+        """Card and versions, for the log."""
+        driver = runtime.driverGetVersion()
+        return f"{self.name}, CUDA driver {_version(driver)}, CuPy {cupy.__version__}"
+
+    @property
+    def stream(self) -> int:
+        """The stream that everything runs on."""
+        return int(self._stream.ptr)
+
+    def memory(self) -> tuple[int, int]:
+        """Return free and total memory; what CuPy's pool holds unused is free."""
+        free, total = runtime.memGetInfo()
+        return free + cupy.get_default_memory_pool().free_bytes(), total
+
+    def allocate(self, size_bytes: int) -> CupyMemory:
+        """Return new memory."""
+        self._refuse_recording("memory")
+        try:
+            with self._stream:
+                return CupyMemory(cupy.cuda.alloc(max(size_bytes, 1)), size_bytes)
+        except OutOfMemoryError as error:
+            free, total = self.memory()
+            raise DeviceMemoryError(
+                f"GPU {self.number} has no {size_bytes / MIB:.0f} MiB left: {free / MIB:.0f} of "
+                f"{total / MIB:.0f} MiB are free. Make batch_size smaller, and iter_size larger by "
+                "the same factor, or close other programs (nvidia-smi lists them)."
+            ) from error
+
+    def array(self, memory: Any, shape: Shape) -> Array:
+        """Return a float32 array over a memory."""
+        return cupy.ndarray(shape, np.float32, memptr=memory.pointer)
+
+    def upload(self, address: Address, values: HostArray) -> None:
+        """Copy from the host by way of pinned memory."""
+        self._refuse_recording("an upload")
+        values = np.ascontiguousarray(values)
+        if not values.nbytes:
+            return
+        is_small = values.nbytes <= SMALL_BYTES
+        size_bytes = SMALL_BYTES if is_small else 1 << (values.nbytes - 1).bit_length()
+        ring = self._rings.get(size_bytes)
+        if ring is None:
+            ring = self._rings[size_bytes] = _Ring(size_bytes, RING_LENGTH[is_small])
+        ring.upload(self._stream, address, values)
+
+    def download(self, address: Address, values: HostArray) -> None:
+        """Copy to the host and wait for it."""
+        self.download_later(address, values)()
+
+    def download_later(self, address: Address, values: HostArray) -> CupyDownload:
+        """Begin to copy to the host, by way of pinned memory."""
+        self._refuse_recording("a download")
+        return CupyDownload(self._stream, address, values)
+
+    def clear(self, address: Address, size_bytes: int) -> None:
+        """Fill with zero bytes."""
+        runtime.memsetAsync(address, 0, size_bytes, self._stream.ptr)
+
+    def copy(self, source: Address, target: Address, size_bytes: int) -> None:
+        """Copy within the device."""
+        kind = runtime.memcpyDeviceToDevice
+        runtime.memcpyAsync(target, source, size_bytes, kind, self._stream.ptr)
+
+    def function(self, source: str, name: str, options: tuple[str, ...] = ()) -> Function:
+        """Return a kernel of a source text; CuPy keeps the compiled code on disk."""
+        key = (source, options)
+        if key not in self._modules:
+            self._refuse_recording("compiling")
+            self._modules[key] = cupy.RawModule(code=source, options=("--std=c++17", *options))
+        return CupyFunction(self._stream, self._modules[key].get_function(name))
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Record what `work` asks for as a CUDA graph."""
+        with self._stream:
+            self._stream.begin_capture()
+            self.is_recording = True
+            try:
+                work()
+            except BaseException:
+                self._abandon()
+                raise
+            finally:
+                self.is_recording = False
+            graph = self._stream.end_capture()
+        return lambda: graph.launch(self._stream)
+
+    @functools.cached_property
+    def cublas(self) -> Any:
+        """The library of cuBLAS."""
+        return cublas.load()
+
+    @functools.cached_property
+    def dnns(self) -> Sequence[Dnn]:
+        """What plans convolutions: cuDNN's frontend, then its older interface."""
+        return cudnn_frontend.load(self), cudnn_legacy.load(self)
+
+    def milliseconds(self, work: Callable[[], None]) -> float:
+        """Return the time that the device takes for `work`."""
+        begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+        begin.record(self._stream)
+        work()
+        end.record(self._stream)
+        end.synchronize()
+        return float(cupy.cuda.get_elapsed_time(begin, end))
+
+    def synchronize(self) -> None:
+        """Wait until everything is done."""
+        self._stream.synchronize()
+
+    def _abandon(self) -> None:
+        """End a capture whose work has failed; that it has is what the caller hears of."""
+        try:
+            self._stream.end_capture()
+        except runtime.CUDARuntimeError:
+            return
+
+    def _refuse_recording(self, what: str) -> None:
+        if self.is_recording:
+            raise CannotRecord(f"{what} is asked for while work is recorded")
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"

@@ -1,0 +1,101 @@
+"""Tensors combined element by element, and sums of gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.device import Address
+from minicaffe.backends.cuda.format import Format
+from minicaffe.backends.cuda.tensor import CudaTensor
+from minicaffe.errors import Unsupported
+from minicaffe.ops.eltwise import Eltwise
+from minicaffe.ops.layout import Add
+
+# Which input was chosen is kept in a byte.
+MOST_INPUTS = 256
+
+
+class _Sum(CudaKernel):
+    file = "eltwise"
+
+    def sum(self, xs: Sequence[CudaTensor], coefficients: Sequence[float], y: CudaTensor) -> None:
+        """Overwrite y, which may be the first of the xs, with the weighted sum."""
+        form = xs[0].format
+        given = [x.source(form) for x in xs]
+        to, n = y.target(form), y.size
+        if len(xs) == 1:
+            self.launch("scaled", n, given[0], to, n, coefficients[0], value=form.value)
+            return
+        self.launch("weighted", n, *given[:2], to, n, *coefficients[:2], value=form.value)
+        for x, c in zip(given[2:], coefficients[2:], strict=True):
+            self.launch("weighted", n, to, x, to, n, 1.0, c, value=form.value)
+
+
+@kernel(Add)
+class CudaAdd(_Sum):
+    """The sum of several tensors."""
+
+    def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
+        """Overwrite y."""
+        self.sum(xs, [1.0] * len(xs), y)
+
+
+@kernel(Eltwise)
+class CudaEltwise(_Sum):
+    """Sum, product and maximum in the format of the first input."""
+
+    def __init__(self, backend: CudaBackend, op: Eltwise, *tensors: CudaTensor) -> None:
+        super().__init__(backend, op)
+        if len(tensors) > MOST_INPUTS:
+            raise Unsupported(f"Eltwise of {len(tensors) - 1} tensors on the GPU")
+        is_max = op.operation == "max"
+        self._chosen = self.device.allocate(max(tensors[0].size, 1)) if is_max else None
+
+    def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
+        """Overwrite y."""
+        if self.op.operation == "sum":
+            self.sum(xs, self.op.coefficients, y)
+            return
+        form = xs[0].format
+        given = [x.source(form) for x in xs]
+        to, n = y.target(form), y.size
+        if self._chosen is None:
+            self._multiply(given, to, n, form)
+            return
+        chosen = self._chosen.address
+        self.launch("larger", n, *given[:2], to, chosen, n, value=form.value)
+        for index, x in enumerate(given[2:], 2):
+            self.launch("larger_still", n, x, to, chosen, n, index, value=form.value)
+
+    def backward(
+        self,
+        xs: Sequence[CudaTensor],
+        y: CudaTensor,
+        dy: CudaTensor,
+        dxs: Sequence[CudaTensor | None],
+    ) -> None:
+        """Overwrite the dxs."""
+        form = xs[0].format if self.op.operation == "prod" else dy.format
+        given, n = dy.source(form), dy.size
+        for index, dx in enumerate(dxs):
+            if dx is None:
+                continue
+            if self.op.operation == "sum":
+                c = self.op.coefficients[index]
+                self.launch("scaled", n, given, dx.target(form), n, c, value=form.value)
+            elif self._chosen is not None:
+                chosen, to = self._chosen.address, dx.target(form)
+                self.launch("where_chosen", n, given, chosen, to, n, index, value=form.value)
+            elif self.op.stable:
+                others = [x.source(form) for x in (*xs[:index], *xs[index + 1 :])]
+                self._multiply([given, *others], dx.target(form), n, form)
+            else:
+                after, before = y.source(form), xs[index].source(form)
+                to = dx.target(form)
+                self.launch("quotient", n, given, after, before, to, n, value=form.value)
+
+    def _multiply(self, given: Sequence[Address], to: Address, n: int, form: Format) -> None:
+        self.launch("product", n, *given[:2], to, n, value=form.value)
+        for x in given[2:]:
+            self.launch("product", n, to, x, to, n, value=form.value)

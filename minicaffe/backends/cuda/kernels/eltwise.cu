@@ -1,0 +1,47 @@
+// Tensors combined element by element; see minicaffe/ops/eltwise.py. y may be any of the inputs.
+
+extern "C" __global__ void scaled(const VALUE* x, VALUE* y, int n, float c) {
+    FOR_EACH(i, n) store(y, i, c * load(x, i));
+}
+
+extern "C" __global__ void weighted(const VALUE* a, const VALUE* b, VALUE* y, int n, float ca,
+                                    float cb) {
+    FOR_EACH(i, n) store(y, i, ca * load(a, i) + cb * load(b, i));
+}
+
+extern "C" __global__ void product(const VALUE* a, const VALUE* b, VALUE* y, int n) {
+    FOR_EACH(i, n) store(y, i, load(a, i) * load(b, i));
+}
+
+// The gradient of a product by way of the quotient: infinite or NaN where x is 0, as in Caffe.
+extern "C" __global__ void quotient(const VALUE* dy, const VALUE* y, const VALUE* x, VALUE* dx,
+                                    int n) {
+    FOR_EACH(i, n) store(dx, i, load(dy, i) * load(y, i) / load(x, i));
+}
+
+// The first two inputs: the later one is chosen if they are equal.
+extern "C" __global__ void larger(const VALUE* a, const VALUE* b, VALUE* y,
+                                  unsigned char* chosen, int n) {
+    FOR_EACH(i, n) {
+        float first = load(a, i), second = load(b, i);
+        chosen[i] = first > second ? 0 : 1;
+        store(y, i, first > second ? first : second);
+    }
+}
+
+// Input `index`: chosen only if it is larger than the largest so far.
+extern "C" __global__ void larger_still(const VALUE* x, VALUE* y, unsigned char* chosen, int n,
+                                        int index) {
+    FOR_EACH(i, n) {
+        float value = load(x, i);
+        if (value > load(y, i)) {
+            chosen[i] = (unsigned char)index;
+            store(y, i, value);
+        }
+    }
+}
+
+extern "C" __global__ void where_chosen(const VALUE* dy, const unsigned char* chosen, VALUE* dx,
+                                        int n, int index) {
+    FOR_EACH(i, n) store(dx, i, chosen[i] == index ? load(dy, i) : 0.0f);
+}

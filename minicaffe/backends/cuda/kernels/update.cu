@@ -1,0 +1,84 @@
+// One step of a solver over all parameters; see minicaffe/ops/update.py. A block does one chunk.
+//
+// VARIANTS RULE: sgd nesterov adagrad rmsprop adadelta adam
+// VARIANTS DECAY: L1 L2
+
+#define JOINED(A, B) A##B
+#define JOIN(A, B) JOINED(A, B)
+
+// As ChunkTable in update.py writes it.
+struct Chunk {
+    float *w, *dw, *h, *k;
+    int n;
+    float lr_mult, decay_mult;
+    int unused;
+};
+struct Size { float rate, decay, scale; };
+
+__device__ __forceinline__ float term_L1(float w) { return w > 0 ? 1.0f : (w < 0 ? -1.0f : 0.0f); }
+__device__ __forceinline__ float term_L2(float w) { return w; }
+
+#define RULE_ARGS float g, float rate, float &h, float &k, float momentum, float decay2, float delta
+
+__device__ __forceinline__ float step_sgd(RULE_ARGS) {
+    h = momentum * h + rate * g;
+    return h;
+}
+__device__ __forceinline__ float step_nesterov(RULE_ARGS) {
+    float before = momentum * h;
+    h = before + rate * g;
+    return (1 + momentum) * h - before;
+}
+__device__ __forceinline__ float step_adagrad(RULE_ARGS) {
+    h += g * g;
+    return rate * g / (sqrtf(h) + delta);
+}
+__device__ __forceinline__ float step_rmsprop(RULE_ARGS) {
+    h = decay2 * h + (1 - decay2) * g * g;
+    return rate * g / (sqrtf(h) + delta);
+}
+__device__ __forceinline__ float step_adadelta(RULE_ARGS) {
+    h = momentum * h + (1 - momentum) * g * g;
+    float u = g * sqrtf((k + delta) / (h + delta));
+    k = momentum * k + (1 - momentum) * u * u;
+    return rate * u;
+}
+__device__ __forceinline__ float step_adam(RULE_ARGS) {
+    h = momentum * h + (1 - momentum) * g;
+    k = decay2 * k + (1 - decay2) * g * g;
+    return rate * h / (sqrtf(k) + delta);
+}
+
+extern "C" __global__ void step(const Chunk* chunks, const Size* size, float momentum,
+                                float decay2, float delta) {
+    const Chunk chunk = chunks[blockIdx.x];
+    const float rate = size->rate * chunk.lr_mult, decay = size->decay * chunk.decay_mult;
+    const float scale = size->scale;
+    for (int i = threadIdx.x; i < chunk.n; i += blockDim.x) {
+        float w = chunk.w[i];
+        float g = scale * chunk.dw[i] + decay * JOIN(term_, DECAY)(w);
+        float h = chunk.h ? chunk.h[i] : 0.0f, k = chunk.k ? chunk.k[i] : 0.0f;
+        g = JOIN(step_, RULE)(g, rate, h, k, momentum, decay2, delta);
+        if (chunk.h) chunk.h[i] = h;
+        if (chunk.k) chunk.k[i] = k;
+        chunk.dw[i] = g;
+        chunk.w[i] = w - g;
+    }
+}
+
+// The sum of squares of one chunk, in double precision as the contract says.
+extern "C" __global__ void squares(const Chunk* chunks, double* sums) {
+    __shared__ double parts[256];
+    const Chunk chunk = chunks[blockIdx.x];
+    double sum = 0;
+    for (int i = threadIdx.x; i < chunk.n; i += blockDim.x) {
+        double value = chunk.dw[i];
+        sum += value * value;
+    }
+    parts[threadIdx.x] = sum;
+    for (int half = blockDim.x / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
+    }
+    if (threadIdx.x == 0) sums[blockIdx.x] = parts[0];
+}

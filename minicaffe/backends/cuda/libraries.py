@@ -1,0 +1,128 @@
+"""Where NVIDIA's shared libraries lie: one search for cuBLAS, cuDNN and NVRTC.
+
+Looked for in this order: with the package ``cuda-pathfinder`` (it comes with CuPy and knows wheels,
+conda, and CUDA_HOME), in the file lists of NVIDIA's own wheels, on the system's library path.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import functools
+import importlib
+import importlib.metadata
+from dataclasses import dataclass
+
+from minicaffe.errors import BackendUnavailable
+
+EXTRA = "gpu"
+
+
+@dataclass(frozen=True)
+class Library:
+    """One shared library.
+
+    Parameters
+    ----------
+    title : str
+        As its maker writes it.
+    name : str
+        lib<name>.so, and what cuda-pathfinder calls it.
+    wheels : tuple of str
+        Those that hold it, for CUDA 13 and for CUDA 12.
+    needs : tuple of str
+        Names of the libraries that it opens by itself, later, and perhaps from elsewhere.
+    """
+
+    title: str
+    name: str
+    wheels: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def advice(self) -> str:
+        """How to get it."""
+        return (
+            f'pip install "minicaffe[{EXTRA}]" brings it for CUDA 13; so do the wheels '
+            f"{self.wheels[0]} (CUDA 13) and {self.wheels[1]} (CUDA 12)"
+        )
+
+
+_CUBLAS_WHEELS = ("nvidia-cublas", "nvidia-cublas-cu12")
+_KNOWN = (
+    Library("cuBLAS", "cublas", _CUBLAS_WHEELS, needs=("cublasLt",)),
+    Library("cuBLASLt", "cublasLt", _CUBLAS_WHEELS),
+    # cuDNN opens both when it looks for plans: without cuBLASLt it finds none.
+    Library("cuDNN", "cudnn", ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12"), ("cublasLt", "nvrtc")),
+    Library("NVRTC", "nvrtc", ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")),
+)
+LIBRARIES = {library.name: library for library in _KNOWN}
+
+
+def _by_pathfinder(library: Library) -> str | None:
+    try:
+        pathfinder = importlib.import_module("cuda.pathfinder")
+    except ImportError:
+        return None
+    try:
+        return str(pathfinder.load_nvidia_dynamic_lib(library.name).abs_path)
+    except (RuntimeError, ValueError):  # not found, or a name that this release does not know
+        return None
+
+
+def _in_wheels(library: Library) -> str | None:
+    for wheel in library.wheels:
+        try:
+            files = importlib.metadata.files(wheel) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            path = file.locate()
+            # The list of a wheel that was removed by hand may outlive its files.
+            if file.name.startswith(f"lib{library.name}.so") and path.exists():  # type: ignore[attr-defined]
+                return str(path)
+    return None
+
+
+def _on_system(library: Library) -> str | None:
+    return ctypes.util.find_library(library.name)
+
+
+def find(name: str) -> str:
+    """Return the path (or the name that the loader knows) of one of `LIBRARIES`.
+
+    Raises
+    ------
+    BackendUnavailable
+        If it is nowhere; the message says where it was looked for and how to get it.
+    """
+    library = LIBRARIES[name]
+    found = _by_pathfinder(library) or _in_wheels(library) or _on_system(library)
+    if found is None:
+        raise BackendUnavailable(
+            f"{library.title} (lib{name}.so) is not installed: neither cuda-pathfinder nor the "
+            f"wheels {' and '.join(library.wheels)} nor the system's library path has it. "
+            f"{library.advice}"
+        )
+    return found
+
+
+@functools.cache
+def load(name: str) -> ctypes.CDLL:
+    """Load one of `LIBRARIES`, after those that it needs.
+
+    Raises
+    ------
+    BackendUnavailable
+        If one of them cannot be found, or does not load.
+    """
+    library = LIBRARIES[name]
+    for needed in library.needs:
+        load(needed)
+    path = find(name)
+    try:
+        return ctypes.CDLL(path)
+    except OSError as error:
+        raise BackendUnavailable(
+            f"{library.title} does not load from {path} ({error}). {library.advice}"
+        ) from None

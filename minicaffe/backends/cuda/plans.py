@@ -1,0 +1,342 @@
+"""What is asked of cuDNN, and what answers: descriptions, plans, and the protocol of a library.
+
+A description (`Convolution`, `BatchNorm`, `BiasGradient`) is frozen and holds plain numbers. A `Dnn`
+turns it into candidate plans, and `tuning` chooses one. A plan works on device addresses, named by
+their `Role`. Shapes are always logical: (N, C, *S) and (K, C / group, *kernel), whatever the order
+in memory.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, TypeAlias
+
+from minicaffe.errors import ShapeError, Unsupported
+from minicaffe.ops.backend import Shape
+
+Direction: TypeAlias = Literal["forward", "data", "weights"]
+Math: TypeAlias = Literal["fp32", "tf32"]
+
+SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+class Role(enum.IntEnum):
+    """The part that a tensor plays in a plan; gradients begin with D."""
+
+    X = 1
+    W = 2
+    B = 3
+    Y = 4
+    SCALE = 5
+    MEAN = 6
+    INVERSE_DEVIATION = 7
+    DX = 11
+    DW = 12
+    DB = 13
+    DY = 14
+    DSCALE = 15
+
+
+@dataclass(frozen=True)
+class Operand:
+    """Shape and type of a tensor that a plan reads or writes, without gaps."""
+
+    shape: Shape
+    dtype: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of device memory."""
+        return math.prod(self.shape) * SIZES[self.dtype]
+
+
+def strides(shape: Shape, channels_last: bool) -> Shape:
+    """Return the strides, in values, of a tensor without gaps.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Logical: (N, C, *S).
+    channels_last : bool
+        Whether the channels of one pixel lie side by side: N, *S, C in memory.
+    """
+    order = (0, *range(2, len(shape)), 1) if channels_last else tuple(range(len(shape)))
+    found = [1] * len(shape)
+    step = 1
+    for axis in reversed(order):
+        found[axis] = step
+        step *= shape[axis]
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution, or one of its gradients. Outputs are overwritten.
+
+    Parameters
+    ----------
+    direction : {"forward", "data", "weights"}
+        "forward" reads X, W and, with bias, B, and writes Y; "data" reads DY and W and writes DX;
+        "weights" reads X and DY and writes DW.
+    x, w, y : tuple of int
+        (N, C, *S), (K, C / group, *kernel), (N, K, *S'), with 1 to 3 spatial axes.
+    stride, pad, dilation : tuple of int
+        One entry for each spatial axis.
+    group : int
+    channels_last : bool
+        Order in memory of x, w and y alike: N, *S, C and K, *kernel, C / group.
+    dtype : {"float32", "bfloat16", "float16"}
+        Of all tensors; sums are made in float32.
+    bias, relu : bool
+        Add B to the sums; then replace what is negative by zero. Forward only.
+    math : {"fp32", "tf32"}
+        Whether float32 factors may be rounded to 10 bits of mantissa for the tensor cores.
+
+    Raises
+    ------
+    ShapeError
+        If y is not what x and w make.
+    Unsupported
+        If the number of axes or the dtype is none of those above.
+    """
+
+    direction: Direction
+    x: Shape
+    w: Shape
+    y: Shape
+    stride: Shape
+    pad: Shape
+    dilation: Shape
+    group: int = 1
+    channels_last: bool = False
+    dtype: str = "float32"
+    bias: bool = False
+    relu: bool = False
+    math: Math = "tf32"
+
+    def __post_init__(self) -> None:
+        if len(self.x) not in (3, 4, 5):
+            raise Unsupported(f"cuDNN: {self}: images must have 1 to 3 spatial axes")
+        _check_dtype(self.dtype, str(self))
+        if self.y != self._expected_y() or self.x[1] != self.w[1] * self.group:
+            raise ShapeError(
+                f"cuDNN: {self}: x and w make {self._expected_y()} of {self.w[1] * self.group} "
+                f"channels, not {self.y} of {self.x[1]}"
+            )
+        if (self.bias or self.relu) and self.direction != "forward":
+            raise Unsupported(f"cuDNN: {self}: a gradient is not combined with bias or relu")
+
+    def _expected_y(self) -> Shape:
+        window = zip(self.x[2:], self.w[2:], self.stride, self.pad, self.dilation, strict=True)
+        sizes = ((s + 2 * p - (d * (k - 1) + 1)) // step + 1 for s, k, step, p, d in window)
+        return (self.x[0], self.w[0], *sizes)
+
+    @property
+    def canonical(self) -> Convolution:
+        """The same with at least two spatial axes, as cuDNN needs: a unit axis of rows first."""
+        if len(self.x) > 3:
+            return self
+
+        def lifted(shape: Shape) -> Shape:
+            return (*shape[:-1], 1, shape[-1])
+
+        return replace(
+            self,
+            x=lifted(self.x),
+            w=lifted(self.w),
+            y=lifted(self.y),
+            stride=(1, *self.stride),
+            pad=(0, *self.pad),
+            dilation=(1, *self.dilation),
+        )
+
+    @property
+    def operands(self) -> dict[Role, Operand]:
+        """What a plan for this reads and writes."""
+        shapes: dict[Role, Shape]
+        if self.direction == "forward":
+            shapes = {Role.X: self.x, Role.W: self.w, Role.Y: self.y}
+            if self.bias:
+                shapes[Role.B] = (1, self.y[1], *(1 for _ in self.y[2:]))
+        elif self.direction == "data":
+            shapes = {Role.DY: self.y, Role.W: self.w, Role.DX: self.x}
+        else:
+            shapes = {Role.X: self.x, Role.DY: self.y, Role.DW: self.w}
+        return {role: Operand(shape, self.dtype) for role, shape in shapes.items()}
+
+    def __str__(self) -> str:
+        followers = ("+bias" if self.bias else "") + ("+relu" if self.relu else "")
+        numbers = " ".join(
+            f"{name} {_joined(value)}"
+            for name, value in (
+                *(("x", self.x), ("w", self.w), ("y", self.y), ("stride", self.stride)),
+                *(("pad", self.pad), ("dilation", self.dilation)),
+            )
+        )
+        return (
+            f"convolution {self.direction}{followers} {numbers} group {self.group} "
+            f"{_kind(self.channels_last, self.dtype)} {self.math}"
+        )
+
+
+@dataclass(frozen=True)
+class BiasGradient:
+    """The gradient of a bias: reads DY (N, K, *S) and writes DB (K), sums over all else."""
+
+    y: Shape
+    channels_last: bool = False
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        _check_dtype(self.dtype, str(self))
+
+    @property
+    def canonical(self) -> BiasGradient:
+        """The same with two spatial axes: which pixel is which plays no part."""
+        return replace(self, y=_flattened(self.y))
+
+    @property
+    def operands(self) -> dict[Role, Operand]:
+        """What a plan for this reads and writes."""
+        bias = (1, self.y[1], *(1 for _ in self.y[2:]))
+        return {Role.DY: Operand(self.y, self.dtype), Role.DB: Operand(bias, self.dtype)}
+
+    def __str__(self) -> str:
+        return f"bias gradient y {_joined(self.y)} {_kind(self.channels_last, self.dtype)}"
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Batch normalisation while training, or its gradient.
+
+    "forward" reads X, SCALE and B, and writes Y, MEAN and INVERSE_DEVIATION, which is
+    1 / sqrt(variance + epsilon) with the variance of the batch (divided by the number of values,
+    not by one less). "backward" reads X, DY, SCALE, MEAN and INVERSE_DEVIATION, and writes DX,
+    DSCALE and DB. Running statistics are not kept.
+
+    Parameters
+    ----------
+    direction : {"forward", "backward"}
+    x : tuple of int
+        (N, C, *S); X, Y, DX, DY lie in this shape, all else in (C,), which is always float32.
+    channels_last : bool
+    dtype : {"float32", "bfloat16", "float16"}
+        Of X, Y, DX and DY.
+    epsilon : float
+        Forward only.
+    relu : bool
+        Replace what is negative in Y by zero. Forward only.
+    """
+
+    direction: Literal["forward", "backward"]
+    x: Shape
+    channels_last: bool = False
+    dtype: str = "float32"
+    epsilon: float = 0.0
+    relu: bool = False
+
+    def __post_init__(self) -> None:
+        _check_dtype(self.dtype, str(self))
+        if self.relu and self.direction != "forward":
+            raise Unsupported(f"cuDNN: {self}: a gradient is not combined with relu")
+
+    @property
+    def canonical(self) -> BatchNorm:
+        """The same with two spatial axes: which pixel is which plays no part."""
+        return replace(self, x=_flattened(self.x))
+
+    @property
+    def operands(self) -> dict[Role, Operand]:
+        """What a plan for this reads and writes."""
+        is_forward = self.direction == "forward"
+        images = [Role.X, Role.Y] if is_forward else [Role.X, Role.DY, Role.DX]
+        vectors = [Role.SCALE, Role.MEAN, Role.INVERSE_DEVIATION]
+        vectors += [Role.B] if is_forward else [Role.DSCALE, Role.DB]
+        vector = (1, self.x[1], *(1 for _ in self.x[2:]))
+        return {
+            **{role: Operand(self.x, self.dtype) for role in images},
+            **{role: Operand(vector, "float32") for role in vectors},
+        }
+
+    def __str__(self) -> str:
+        follower = "+relu" if self.relu else ""
+        kind = _kind(self.channels_last, self.dtype)
+        return f"batch norm {self.direction}{follower} x {_joined(self.x)} {kind}"
+
+
+Description: TypeAlias = Convolution | BiasGradient | BatchNorm
+
+
+class Plan(Protocol):
+    """One way to do what a description says."""
+
+    @property
+    def name(self) -> str:
+        """The same for the same way in every process, as long as the library is the same."""
+        ...
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Device memory needed while it runs; known once it is prepared."""
+        ...
+
+    def prepare(self) -> None:
+        """Compile and load what it needs, if that was not done yet.
+
+        Raises
+        ------
+        Unsupported
+            If it cannot be done, or not within the limits of its `Dnn`.
+        """
+        ...
+
+    def __call__(self, addresses: Mapping[Role, int], workspace: int) -> None:
+        """Start the work on the stream; may be recorded.
+
+        Parameters
+        ----------
+        addresses : mapping
+            Where the tensors of each role of the description's `operands` lie.
+        workspace : int
+            Address of `workspace_bytes` bytes, aligned to 256; whatever, if these are 0.
+        """
+        ...
+
+
+class Dnn(Protocol):
+    """A library that has plans."""
+
+    @property
+    def version(self) -> str:
+        """Library, version, and whatever else decides which plans there are."""
+        ...
+
+    def plans(self, what: Description) -> Sequence[Plan]:
+        """Return at least one plan, not prepared, the most promising first.
+
+        Raises
+        ------
+        Unsupported
+            If there is none.
+        """
+        ...
+
+
+def _check_dtype(dtype: str, what: str) -> None:
+    if dtype not in SIZES:
+        raise Unsupported(f"cuDNN: {what}: {dtype} is none of {', '.join(SIZES)}")
+
+
+def _flattened(shape: Shape) -> Shape:
+    return shape if len(shape) == 4 else (*shape[:2], math.prod(shape[2:]), 1)
+
+
+def _joined(values: Shape) -> str:
+    return "x".join(map(str, values))
+
+
+def _kind(channels_last: bool, dtype: str) -> str:
+    return f"{'channels last' if channels_last else 'channels first'} {dtype}"

@@ -1,0 +1,48 @@
+"""The loss of a pass, which a device may still be computing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minicaffe.errors import LabelError
+from minicaffe.net.builder import Step
+from minicaffe.net.label_errors import located, sample_names
+from minicaffe.ops.backend import Later
+
+
+class LaterLoss:
+    """The sum of the losses that the last forward pass gave, times their weights.
+
+    Parameters
+    ----------
+    parts : sequence of (float, Later)
+        The weight and the values of each loss.
+    steps : sequence of Step
+        Those of the whole net, for messages.
+    """
+
+    def __init__(self, parts: Sequence[tuple[float, Later]], steps: Sequence[Step]) -> None:
+        self._parts, self._steps = parts, steps
+        # An error that comes late is about this batch, whatever the data layers hold by then.
+        self._names = sample_names(steps)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can be had without waiting."""
+        return all(values.is_ready for _, values in self._parts)
+
+    def __call__(self) -> float:
+        """Wait for it and return it.
+
+        Raises
+        ------
+        LabelError
+            If a label of that pass is not a class, and the backend could not say so at once.
+        """
+        total = 0.0
+        try:
+            for weight, values in self._parts:
+                total += weight * float(values().sum())
+        except LabelError as error:
+            raise located(error, self._steps, None, self._names) from None
+        return total
