@@ -36,7 +36,7 @@ class CudaAccuracy(RowsKernel):
         self.launch(
             "accuracy",
             -(-rows.count // self.use_team(rows)) * THREADS,
-            *(given, self._tally.address, self._fault, *labelled, *rows.args),
+            *(given, self._tally.address, self._fault.address, *labelled, *rows.args),
             *(self.op.top_k, int(per_class is not None)),
             value=form.value,
         )
