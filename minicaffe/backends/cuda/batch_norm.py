@@ -47,14 +47,23 @@ class CudaBatchNorm(CudaKernel):
         if self.op.use_stored:
             averages = (mean.source(), variance.source(), weight.source())
             used = (self._mean.address, self._inverse.address)
-            self.launch("stored", channels.count, *averages, *used, channels.count, self.op.eps)
+            self.launch(
+                "stored", channels.n_channels, *averages, *used, channels.n_channels, self.op.eps
+            )
         else:
             parts, splits = self._statistics(x, channels, form)
             sums = (mean.change(), variance.change(), weight.change())
             self.function("finish")(
-                -(-max(channels.count, 1) // LANES),
+                -(-max(channels.n_channels, 1) // LANES),
                 THREADS,
-                *(parts, splits, channels.count, self._mean.address, self._inverse.address, *sums),
+                *(
+                    parts,
+                    splits,
+                    channels.n_channels,
+                    self._mean.address,
+                    self._inverse.address,
+                    *sums,
+                ),
                 *(self.op.fraction, self.op.eps),
             )
         if self._kept is None:
@@ -86,7 +95,7 @@ class CudaBatchNorm(CudaKernel):
             form.value,
             (values, given, mean, inverse),
             (means, True),
-            (means + 4 * channels.count, True),
+            (means + 4 * channels.n_channels, True),
             1 / max(channels.total, 1),
         )
         args = (values, given, dx.target(form), mean, inverse, means, x.size, *channels.find())
@@ -95,7 +104,7 @@ class CudaBatchNorm(CudaKernel):
     def _statistics(self, x: CudaTensor, channels: Channels, form: Format) -> tuple[Address, int]:
         """Return where the moments of the parts of each channel are, and how many parts."""
         grid = channels.grid(self.device.multiprocessors)
-        parts = self.scratch(max(12 * grid[1] * channels.count, 4), "batch norm")
+        parts = self.scratch(max(12 * grid[1] * channels.n_channels, 4), "batch norm")
         self.function("statistics", form.value)(
             grid, THREADS, x.source(form), parts, *channels.walk()
         )

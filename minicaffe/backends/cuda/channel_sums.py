@@ -20,16 +20,16 @@ LANES = 32
 
 
 class Channels(NamedTuple):
-    """How values of channels lie in memory: (outer, count, inner).
+    """How values of channels lie in memory: (outer, channels, inner).
 
     Parameters
     ----------
-    outer, count, inner : int
+    outer, n_channels, inner : int
         With the channels last, inner is 1.
     """
 
     outer: int
-    count: int
+    n_channels: int
     inner: int
 
     @staticmethod
@@ -52,7 +52,7 @@ class Channels(NamedTuple):
     @property
     def size(self) -> int:
         """Number of values."""
-        return self.total * self.count
+        return self.total * self.n_channels
 
     @property
     def lanes(self) -> int:
@@ -61,18 +61,18 @@ class Channels(NamedTuple):
 
     def grid(self, multiprocessors: int) -> tuple[int, int]:
         """Return the blocks along the channels and the parts that each channel is split into."""
-        across = -(-self.count // self.lanes)
+        across = -(-self.n_channels // self.lanes)
         rows = THREADS // self.lanes
         enough = -(-BLOCKS_EACH * multiprocessors // max(across, 1))
         return max(across, 1), max(1, min(enough, -(-self.total // (rows * VALUES_EACH))))
 
     def walk(self) -> tuple[int, ...]:
         """Return the arguments of a kernel that sums: WALK in kernels/common.cuh."""
-        return (self.lanes, self.count, self.total, *divisor(self.inner))
+        return (self.lanes, self.n_channels, self.total, *divisor(self.inner))
 
     def find(self) -> tuple[int, ...]:
         """Return the arguments of a kernel that asks for the channel of a value: CHANNEL."""
-        return (*divisor(self.inner), *divisor(self.count))
+        return (*divisor(self.inner), *divisor(self.n_channels))
 
 
 class ChannelSums(CudaKernel):
@@ -117,11 +117,11 @@ class ChannelSums(CudaKernel):
             The sums are multiplied by it.
         """
         grid = channels.grid(self.device.multiprocessors)
-        parts = self.scratch(max(8 * grid[1] * channels.count, 4), "channel sums")
+        parts = self.scratch(max(8 * grid[1] * channels.n_channels, 4), "channel sums")
         self.function("parts", value)(grid, THREADS, *given, parts, *channels.walk())
         adds = [int(not is_first) for _, is_first in (first, second)]
         self.function("whole", value)(
-            -(-max(channels.count, 1) // LANES),
+            -(-max(channels.n_channels, 1) // LANES),
             THREADS,
-            *(parts, grid[1], channels.count, first[0], second[0], *adds, factor),
+            *(parts, grid[1], channels.n_channels, first[0], second[0], *adds, factor),
         )
