@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.device import THREADS, Address
@@ -12,6 +13,11 @@ from minicaffe.backends.cuda.format import Format, ValueType
 from minicaffe.ops.backend import Shape
 
 NOWHERE = Address(0)
+# Where a sum goes, and whether it overwrites what is there.
+Sum: TypeAlias = tuple[Address, bool]
+NO_SUM: Sum = (NOWHERE, True)
+# How many arrays the kernel that sums parts may be given.
+GIVEN = 6
 # Blocks for each multiprocessor, and values for each thread before there is another block.
 BLOCKS_EACH = 8
 VALUES_EACH = 8
@@ -95,12 +101,16 @@ class ChannelSums(CudaKernel):
         self,
         channels: Channels,
         value: ValueType,
-        given: tuple[Address, ...],
-        first: tuple[Address, bool] = (NOWHERE, False),
-        second: tuple[Address, bool] = (NOWHERE, False),
-        factor: float = 1.0,
+        given: Sequence[Address],
+        first: Sum = NO_SUM,
+        second: Sum = NO_SUM,
     ) -> None:
-        """Sum.
+        """Take the sums and give them; see `take` and `give`."""
+        self.take(channels, value, given)
+        self.give(channels, first, second)
+
+    def take(self, channels: Channels, value: ValueType, given: Sequence[Address]) -> None:
+        """Sum the parts.
 
         Parameters
         ----------
@@ -108,20 +118,44 @@ class ChannelSums(CudaKernel):
             How the values lie.
         value : str
             Their type.
-        given : tuple of Address
-            x, dy, and the mean and inverse deviation of each channel; `NOWHERE` for what the terms
-            do not read.
+        given : sequence of Address
+            x, dy, and for each channel mean, inverse deviation, factor and term; `NOWHERE` for what
+            the terms do not read, and nothing for the last of them.
+        """
+        missing = (NOWHERE,) * (GIVEN - len(given))
+        self.function("parts", value)(
+            channels.grid(self.device.multiprocessors),
+            THREADS,
+            *(*given, *missing, self._parts(channels), *channels.walk()),
+        )
+
+    def give(
+        self,
+        channels: Channels,
+        first: Sum = NO_SUM,
+        second: Sum = NO_SUM,
+        factor: float = 1.0,
+    ) -> None:
+        """Bring the parts together that `take` has just left, times a factor.
+
+        Parameters
+        ----------
+        channels : Channels
+            As they were taken.
         first, second : (Address, bool)
             Where the sums go, as `CudaTensor.accumulate` returns it.
         factor : float
             The sums are multiplied by it.
         """
-        grid = channels.grid(self.device.multiprocessors)
-        parts = self.scratch(max(8 * grid[1] * channels.n_channels, 4), "channel sums")
-        self.function("parts", value)(grid, THREADS, *given, parts, *channels.walk())
+        splits = channels.grid(self.device.multiprocessors)[1]
         adds = [int(not is_first) for _, is_first in (first, second)]
-        self.function("whole", value)(
+        self.function("whole")(
             -(-max(channels.n_channels, 1) // LANES),
             THREADS,
-            *(parts, grid[1], channels.n_channels, first[0], second[0], *adds, factor),
+            *(self._parts(channels), splits, channels.n_channels, first[0], second[0]),
+            *(*adds, factor),
         )
+
+    def _parts(self, channels: Channels) -> Address:
+        splits = channels.grid(self.device.multiprocessors)[1]
+        return self.scratch(max(8 * splits * channels.n_channels, 4), "channel sums")
