@@ -11,6 +11,7 @@ import pytest
 
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import Unsupported
+from minicaffe.ops.activation import Activation
 from minicaffe.ops.concat import Concat
 from minicaffe.ops.conv import Conv
 from minicaffe.ops.eltwise import Eltwise
@@ -180,6 +181,42 @@ def test_sums_mix_layouts(onednn):
         backend.plan(Add(), *xs, total).forward(xs, total)
         backend.plan(Copy(), xs[0], copy).forward(xs[0], copy)
         return y, *dxs, total, copy
+
+    agree(onednn, body)
+
+
+FUNCTIONS = [
+    Activation("relu", alpha=-0.5),
+    Activation("elu", alpha=0.7),
+    Activation("sigmoid"),
+    Activation("exp", scale=0.5, shift=-1.0),
+    Activation("bnll"),
+    Activation("absval"),
+    Activation("clip", alpha=0.5, beta=0.75),
+    Activation("power", alpha=1.0, scale=-2.0, shift=0.5),
+    Activation("power", alpha=2.0, shift=0.5),
+    Activation("power", alpha=3.0, scale=0.5),
+    Activation("swish", alpha=1.75),
+    Activation("threshold", alpha=-0.25),
+]
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("op", FUNCTIONS, ids=str)
+def test_functions_leave_padding_zero(onednn, op, in_place):
+    """A function that gives no zero for zero must not reach what the next convolution skips."""
+
+    def body(make, backend):
+        x, dy, dx = (pack(make, backend, make(2, 5, 4, 3)) for _ in range(3))
+        y = x if in_place else make(2, 5, 4, 3)
+        k = backend.plan(op, x, y)
+        k.forward(x, y)
+        w, after = make(4, 5, 3, 3), make(2, 4, 4, 3)
+        conv = Conv((3, 3), (1, 1), (1, 1), (1, 1), bias=False)
+        backend.plan(conv, y, w, after).forward(y, w, None, after)
+        if op.kind != "threshold":
+            k.backward(x, y, dy, dx)
+        return y, after, dx
 
     agree(onednn, body)
 

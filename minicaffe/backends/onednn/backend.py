@@ -18,7 +18,7 @@ from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.backend import Follower, Op, Shape, Tensor
 from minicaffe.ops.dropout import Dropout
 
-KernelType = TypeVar("KernelType", bound=type)
+KernelType = TypeVar("KernelType", bound=Callable[..., Any])
 
 
 class OneDnnBackend(ReferenceBackend):
@@ -102,10 +102,10 @@ class OneDnnKernel:
 
 
 def kernel(op: type[Op]) -> Callable[[KernelType], KernelType]:
-    """Register the decorated class as this backend's kernel of `op`."""
+    """Register the decorated class, or the function that returns a kernel, for `op`."""
 
-    def register(cls: KernelType) -> KernelType:
-        OneDnnBackend.kernels[op] = cls
-        return cls
+    def register(make: KernelType) -> KernelType:
+        OneDnnBackend.kernels[op] = make
+        return make
 
     return register

@@ -205,9 +205,12 @@ class OneDnnTensor:
     def values(self, layout: Layout) -> Array:
         """Return the newest values in this layout as a flat array, padding included."""
         self.source(layout)
-        if layout.is_plain:
-            return self._plain_buffer().values[: math.prod(self._shape)]
-        return self._packed[layout].values
+        return self._values_in(layout)
+
+    def values_to_write(self, layout: Layout) -> Array:
+        """Return a flat array in this layout that the caller overwrites; newest from now on."""
+        self.target(layout)
+        return self._values_in(layout)
 
     def address(self) -> int:
         """Return where the values lie in C order, to be read."""
@@ -228,6 +231,11 @@ class OneDnnTensor:
 
     def _plain_buffer(self) -> Buffer:
         return self._plain.holding(math.prod(self._shape))
+
+    def _values_in(self, layout: Layout) -> Array:
+        if layout.is_plain:
+            return self._plain_buffer().values[: math.prod(self._shape)]
+        return self._packed[layout].values
 
     def _packed_buffer(self, layout: Layout) -> Buffer:
         buffer = self._packed.get(layout)
