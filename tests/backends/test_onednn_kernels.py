@@ -185,6 +185,25 @@ def test_sums_mix_layouts(onednn):
     agree(onednn, body)
 
 
+@pytest.mark.parametrize("n", [2, 4])
+@pytest.mark.parametrize(
+    "op", [Eltwise("prod"), Eltwise("prod", stable=False), Eltwise("max")], ids=str
+)
+def test_products_and_maxima_mix_layouts(onednn, op, n):
+    def body(make, backend):
+        shape = (2, 5, 4, 3)
+        xs = [make(*shape), *(pack(make, backend, make(*shape)) for _ in range(n - 1))][::-1]
+        y, dy, dxs = make(*shape), pack(make, backend, make(*shape)), [make(*shape) for _ in xs]
+        k = backend.plan(op, *xs, y)
+        k.forward(xs, y)
+        k.backward(xs, y, dy, dxs)
+        last = make(*shape)
+        k.backward(xs, y, dy, [*[None] * (n - 1), last])
+        return y, *dxs, last
+
+    agree(onednn, body)
+
+
 FUNCTIONS = [
     Activation("relu", alpha=-0.5),
     Activation("elu", alpha=0.7),

@@ -17,9 +17,9 @@ from minicaffe.ops.backend import Array
 if TYPE_CHECKING:
     from minicaffe.backends.onednn.backend import OneDnnBackend
 
-# Numbers in a chunk. Measured on an AMD EPYC with 2 cores, see docs/performance.md: with a quarter
-# of it threads wait for Python's lock, with four times as many a formula leaves the cache.
-CHUNK = 32768
+# Numbers in a chunk. Measured on two cores of an AMD EPYC: with an eighth of it most formulas are a
+# third slower, as threads wait for Python's lock; with twice as many some leave the cache.
+CHUNK = 65536
 
 
 def gapless_layout(x: OneDnnTensor) -> Layout:
