@@ -12,7 +12,7 @@ import pytest
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import Unsupported
 from minicaffe.ops.activation import Activation
-from minicaffe.ops.concat import Concat
+from minicaffe.ops.concat import Concat, Slice
 from minicaffe.ops.conv import Conv
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.inner_product import InnerProduct
@@ -167,6 +167,33 @@ def test_concat_of_packed_parts(onednn, channels):
         return y, *dxs, first
 
     agree(onednn, body)
+
+
+@pytest.mark.parametrize("channels", [(8, 16, 8), (5, 16, 3), (16, 5)])
+def test_slice_of_a_packed_whole(onednn, channels):
+    def body(make, backend):
+        x = pack(make, backend, make(2, sum(channels), 4, 3))
+        ys, dx = [make(2, c, 4, 3) for c in channels], make(*x.shape)
+        k = backend.plan(Slice(1), x, *ys)
+        k.forward(x, ys)
+        k.backward([pack(make, backend, make(*y.shape)) for y in ys], dx)
+        samples = [make(1, sum(channels), 4, 3) for _ in range(2)]
+        backend.plan(Slice(0), x, *samples).forward(x, samples)
+        return *ys, dx, *samples
+
+    agree(onednn, body)
+
+
+def test_parts_of_whole_blocks_stay_packed(onednn):
+    x, ys = onednn.tensor((2, 24, 4, 3)), [onednn.tensor((2, 8, 4, 3)) for _ in range(3)]
+    w, image = onednn.tensor((24, 3, 1, 1)), onednn.tensor((2, 3, 4, 3))
+    op = Conv((1, 1), (1, 1), (0, 0), (1, 1), bias=False)
+    onednn.plan(op, image, w, x).forward(image, w, None, x)
+    onednn.plan(Slice(1), x, *ys).forward(x, ys)
+    assert not x.layout.is_plain
+    (layout,) = {y.layout for y in ys}
+    assert not layout.is_plain
+    assert layout.size_bytes == 2 * 8 * 4 * 3 * 4
 
 
 def test_sums_mix_layouts(onednn):
