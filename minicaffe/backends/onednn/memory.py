@@ -113,14 +113,15 @@ class Buffer:
         self.size_bytes = size_bytes
         self._raw, self._engine = raw, engine
         self._lib = _lib.library()
-        self._memories: dict[Layout, int] = {}
+        self._memories: dict[tuple[Layout, int], int] = {}
 
-    def memory(self, layout: Layout) -> int:
-        """Return the dnnl_memory_t that sees this buffer through a layout."""
-        memory = self._memories.get(layout)
+    def memory(self, layout: Layout, offset_bytes: int = 0) -> int:
+        """Return the dnnl_memory_t that sees this buffer, from there on, through a layout."""
+        memory = self._memories.get((layout, offset_bytes))
         if memory is None:
-            memory = self._memories[layout] = self._lib.make(
-                "dnnl_memory_create", layout.handle, self._engine, self.address
+            address = self.address + offset_bytes
+            memory = self._memories[layout, offset_bytes] = self._lib.make(
+                "dnnl_memory_create", layout.handle, self._engine, address
             )
         return memory
 

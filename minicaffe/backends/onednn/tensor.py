@@ -212,6 +212,11 @@ class OneDnnTensor:
         self.target(layout)
         return self._values_in(layout)
 
+    def steps(self, layout: Layout) -> list[int]:
+        """Return a memory for each index of the first axis, for values that stay in C order."""
+        buffer = self._plain_buffer()
+        return [buffer.memory(layout, t * layout.size_bytes) for t in range(self._shape[0])]
+
     def address(self) -> int:
         """Return where the values lie in C order, to be read."""
         self.read()
