@@ -15,8 +15,20 @@ from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.backends.onednn.threads import default_threads
 from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
+from minicaffe.ops.arg_max import ArgMax
 from minicaffe.ops.backend import Follower, Op, Shape, Tensor
 from minicaffe.ops.dropout import Dropout
+from minicaffe.ops.embed import Embed
+from minicaffe.ops.loss import (
+    ContrastiveLoss,
+    EuclideanLoss,
+    HingeLoss,
+    InfogainLoss,
+    MultinomialLogisticLoss,
+    SigmoidCrossEntropyLoss,
+)
+from minicaffe.ops.recurrent import LstmUnit
+from minicaffe.ops.rows import FilterRows, TakeRows
 
 KernelType = TypeVar("KernelType", bound=Callable[..., Any])
 
@@ -39,8 +51,15 @@ class OneDnnBackend(ReferenceBackend):
 
     name = "onednn"
     kernels: ClassVar[dict[type[Op], Any]] = {}
-    # Work on labels, or small next to the layers around it.
-    inherited = frozenset({Accuracy, Dropout})
+    # Work on labels and scores, or on rows that NumPy copies as fast as memory is: next to the
+    # layers around it, nothing that a faster kernel would shorten.
+    inherited = frozenset(
+        {
+            *(Accuracy, ArgMax, Dropout, Embed, FilterRows, TakeRows, LstmUnit),
+            *(ContrastiveLoss, EuclideanLoss, HingeLoss, InfogainLoss),
+            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss),
+        }
+    )
 
     def __init__(self, strict: bool = False, threads: int | None = None) -> None:
         super().__init__(np.float32, strict)

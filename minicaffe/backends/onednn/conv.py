@@ -45,7 +45,7 @@ class OneDnnConv(OneDnnKernel):
         self._steps = (op.stride, gaps, op.pad, op.pad)
         self._has_own_bias = op.bias and op.transposed
         self._accumulate = Accumulator(backend)
-        self._channels = ChannelBias(backend, len(y), y[1]) if self._has_own_bias else None
+        self._channels = ChannelBias(backend, y[1]) if self._has_own_bias else None
         self._followers = Followers(backend, y)
         self._correlate = functools.cache(self._plan_correlate)
         self._plain = self._correlate(Kind())
@@ -64,7 +64,7 @@ class OneDnnConv(OneDnnKernel):
             return
         self._run_gather(x, w, y)
         if b is not None and self._channels is not None:
-            self._channels.add(b, y)
+            self._channels.add(y, b, y)
 
     def absorb(self, followers: Sequence[Follower]) -> int:
         """Normalise, scale and rectify y in the same pass."""
