@@ -13,6 +13,8 @@ from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.recurrent import Lstm
 
+# Where the gates lie in a.
+IN, FORGET, OUT, NEW = range(4)
 # Numbers of a state that are worth waking a thread for: NumPy goes over them in some 100 us.
 PIECE = 32768
 
@@ -28,10 +30,11 @@ class OneDnnLstm(Recurrent):
         super().__init__(backend, op, *tensors)
         factors = np.repeat((1.0, 1.0, 1.0, 2.0), self.size)
         self._product = StepProduct(backend, self.h_before, self.a, Alg.ELTWISE_LOGISTIC, factors)
-        # c before the first step and behind each; tanh of the latter.
-        self._cells = np.zeros((self.steps + 1, self.streams, self.size), np.float32)
-        self._tanh = np.zeros((self.steps, self.streams, self.size), np.float32)
-        self._dc, self._spare = (np.zeros_like(self._tanh[0]) for _ in range(2))
+        # c before the first step and behind each; tanh of the latter, and dh / dc.
+        shape = (self.steps, self.streams, self.size)
+        self._cells = np.zeros((self.steps + 1, *shape[1:]), np.float32)
+        self._tanh, self._slope = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self._dc, self._spare = (np.zeros(shape[1:], np.float32) for _ in range(2))
         n = max(1, min(backend.threads, self.streams, self.streams * self.size // PIECE))
         edges = [self.streams * i // n for i in range(n + 1)]
         self._shares = [slice(*edges[i : i + 2]) for i in range(n)]
@@ -47,10 +50,11 @@ class OneDnnLstm(Recurrent):
         self.drive(inputs, cont)
         self._product.use(inputs.params[self.recurrent])
         self._cells[0] = inputs.start[1].read().reshape(self.dh.shape)
-        a, before, out = self.a.update(), self.h_before.update(), y.write()
+        gates = self.a.update().reshape(self.steps, self.streams, 4, self.size)
+        before, out = self.h_before.update(), y.write()
         for t in range(self.steps):
             self._product(t)
-            self._spread(self._step, t, a[t], out[t])
+            self._spread(self._step, t, gates[t], out[t])
             if t + 1 < self.steps:
                 np.multiply(out[t], self.cont[t + 1], out=before[t + 1])
         for tensor, state in zip(end, (out[-1], self._cells[-1]), strict=True):
@@ -64,16 +68,34 @@ class OneDnnLstm(Recurrent):
         gradients: Inputs,
     ) -> None:
         """Overwrite the gradients of data and states, add to those of the parameters."""
-        self.begin_backward(dend[0])
-        self._dc[...] = 0 if dend[1] is None else dend[1].read().reshape(self._dc.shape)
-        a, da, dh, given = self.a.read(), self.da.write(), self.dh.update(), dy.read()
+        step_back = self.begin_backward(inputs.params[self.recurrent], dend[0])
+        dh, dc, spare, given = self.dh.update(), self._dc, self._spare, dy.read()
+        dc[...] = 0 if dend[1] is None else dend[1].read().reshape(dc.shape)
+        shape = (self.steps, self.streams, 4, self.size)
+        gates, da = self.a.read().reshape(shape), self.da.update().reshape(shape)
+        self._spread_steps(lambda steps: self._slopes(steps, gates[steps], da[steps]))
         for t in reversed(range(self.steps)):
             dh += given[t]
-            self._spread(self._step_back, t, a[t], da[t])
-            self.step_back(t, inputs.params[self.recurrent])
+            np.multiply(self._slope[t], dh, out=spare)
+            dc += spare
+            da[t, :, :OUT] *= dc[:, None]
+            da[t, :, OUT] *= dh
+            da[t, :, NEW] *= dc
+            dc *= gates[t, :, FORGET]
+            step_back(t)
         self.finish_backward(inputs, gradients)
-        for tensor, state in zip(gradients.start, (dh, self._dc), strict=True):
+        for tensor, state in zip(gradients.start, (dh, dc), strict=True):
             write_state(tensor, state)
+
+    def _spread_steps(self, run: Callable[[slice], None]) -> None:
+        """Call ``run(steps)`` on all threads, with as many time steps as stay in the cache."""
+        n = max(1, PIECE // (self.streams * self.size))
+
+        def run_share(thread: int) -> None:
+            for start in range(thread * n, self.steps, n * self.backend.threads):
+                run(slice(start, min(start + n, self.steps)))
+
+        self.backend.spread(run_share, -(-self.steps // n))
 
     def _spread(self, run: Callable[..., None], t: int, *arrays: Array) -> None:
         """Call ``run(t, rows, *arrays)`` on each thread with its streams and their rows."""
@@ -86,7 +108,7 @@ class OneDnnLstm(Recurrent):
 
     def _step(self, t: int, rows: slice, gates: Array, h: Array) -> None:
         """Give c, its tanh and h of some streams."""
-        i, f, o, g = quarters(gates)
+        i, f, o, g = (gates[:, k] for k in (IN, FORGET, OUT, NEW))
         c, tanh = self._cells[t + 1, rows], self._tanh[t, rows]
         f *= self.cont[t, rows]
         g *= 2
@@ -97,33 +119,17 @@ class OneDnnLstm(Recurrent):
         np.tanh(c, out=tanh)
         np.multiply(o, tanh, out=h)
 
-    def _step_back(self, t: int, rows: slice, gates: Array, da: Array) -> None:
-        """From dh and dc give da of some streams, and overwrite dc with the gradient of c[t-1]."""
-        (i, f, o, g), (di, df, do, dg) = quarters(gates), quarters(da)
-        tanh, dh = self._tanh[t, rows], self.dh.read()[rows]
-        dc, spare = self._dc[rows], self._spare[rows]
-        np.multiply(dh, o, out=spare)
-        np.subtract(1, o, out=do)
-        do *= spare
-        do *= tanh
-        np.multiply(tanh, tanh, out=di)
-        np.subtract(1, di, out=di)
-        spare *= di
-        dc += spare
-        np.multiply(dc, i, out=spare)
-        np.multiply(g, g, out=dg)
-        np.subtract(1, dg, out=dg)
-        dg *= spare
-        np.subtract(1, i, out=di)
-        di *= spare
-        di *= g
-        np.subtract(1, f, out=df)
-        dc *= f
-        df *= dc
-        df *= self._cells[t, rows]
-
-
-def quarters(rows: Array) -> list[Array]:
-    """Return i, f, o and g."""
-    size = rows.shape[1] // 4
-    return [rows[:, k * size : (k + 1) * size] for k in range(4)]
+    def _slopes(self, steps: slice, gates: Array, da: Array) -> None:
+        """Overwrite da with what dc, for o dh, is multiplied with, and give dh / dc."""
+        tanh, slope = self._tanh[steps], self._slope[steps]
+        np.subtract(1, gates, out=da)
+        da *= gates
+        np.multiply(gates[:, :, NEW], gates[:, :, NEW], out=da[:, :, NEW])
+        np.subtract(1, da[:, :, NEW], out=da[:, :, NEW])
+        da[:, :, IN] *= gates[:, :, NEW]
+        da[:, :, FORGET] *= self._cells[steps]
+        da[:, :, OUT] *= tanh
+        da[:, :, NEW] *= gates[:, :, IN]
+        np.multiply(tanh, tanh, out=slope)
+        np.subtract(1, slope, out=slope)
+        slope *= gates[:, :, OUT]

@@ -141,17 +141,26 @@ class Recurrent(OneDnnKernel):
         h = inputs.start[0].read().reshape(self.streams, self.size)
         np.multiply(h, self.cont[0], out=self.h_before.write()[0])
 
-    def begin_backward(self, dend: OneDnnTensor | None) -> None:
-        """Overwrite dh with the gradient of the state after the last step."""
-        self.dh.write()[...] = 0 if dend is None else dend.read().reshape(self.dh.shape)
+    def begin_backward(self, w: OneDnnTensor, dend: OneDnnTensor | None) -> Callable[[int], None]:
+        """Overwrite dh with the gradient of the state after the last step.
 
-    def step_back(self, t: int, w: OneDnnTensor) -> None:
-        """From da[t] overwrite dh with the gradient of h[t-1]."""
-        n, d, rows = self.streams, self.size, self._rows
-        given = self.da.address() + t * n * rows * FLOAT_BYTES
-        multiply(b"N", b"N", n, d, rows, given, w.address(), 0.0, self.dh.address_to_write())
-        dh = self.dh.update()
-        dh *= self.cont[t]
+        Returns
+        -------
+        callable
+            Takes a step t and, from da[t], overwrites dh with the gradient of h[t-1].
+        """
+        dh = self.dh.write()
+        dh[...] = 0 if dend is None else dend.read().reshape(dh.shape)
+        sizes = (self.streams, self.size, self._rows)
+        step_bytes = self.streams * self._rows * FLOAT_BYTES
+        weights, start, out = w.address(), self.da.address(), self.dh.address()
+
+        def step_back(t: int) -> None:
+            # With the weights as they lie: packed they gain as often as they lose.
+            multiply(b"N", b"N", *sizes, start + t * step_bytes, weights, 0.0, out)
+            np.multiply(dh, self.cont[t], out=dh)
+
+        return step_back
 
     def finish_backward(self, inputs: Inputs, gradients: Inputs) -> None:
         """From da overwrite the gradients of the inputs, add to those of the parameters."""

@@ -25,7 +25,7 @@ class OneDnnRnn(Recurrent):
         self._product = StepProduct(backend, self.h_before, self.a, Alg.ELTWISE_TANH, ones)
         # y as it was, whatever a layer in place makes of it.
         self._y, self._dout = self.new(self.a.shape), self.new(self.a.shape)
-        self._slope = np.zeros((self.streams, self.size), np.float32)
+        self._slope = np.zeros(self.a.shape, np.float32)
         self._outputs = self.product(self.a, tensors[-2], self._y, bias=True)
         self._tanh = backend.plan(Activation("tanh"), self._y, self._y)
 
@@ -58,18 +58,17 @@ class OneDnnRnn(Recurrent):
         gradients: Inputs,
     ) -> None:
         """Overwrite the gradients of data and states, add to those of the parameters."""
-        self.begin_backward(dend[0])
         self._tanh.backward(self._y, self._y, dy, self._dout)
         dw_o, db_o = gradients.params[-2:]
         self._outputs.backward_weights(self.a, self._dout, dw_o, db_o)
         self._outputs.backward_data(self._dout, inputs.params[-2], self.da)
+        step_back = self.begin_backward(inputs.params[self.recurrent], dend[0])
         h, da, dh = self.a.read(), self.da.update(), self.dh.update()
-        slope = self._slope
+        np.multiply(h, h, out=self._slope)
+        np.subtract(1, self._slope, out=self._slope)
         for t in reversed(range(self.steps)):
-            np.multiply(h[t], h[t], out=slope)
-            np.subtract(1, slope, out=slope)
             da[t] += dh
-            da[t] *= slope
-            self.step_back(t, inputs.params[self.recurrent])
+            da[t] *= self._slope[t]
+            step_back(t)
         self.finish_backward(inputs, gradients)
         write_state(gradients.start[0], dh)
