@@ -19,6 +19,7 @@ from minicaffe.ops.inner_product import InnerProduct
 from minicaffe.ops.layout import Add, Copy
 from minicaffe.ops.lrn import Lrn
 from minicaffe.ops.pool import Pool
+from minicaffe.ops.recurrent import Lstm, RecurrentInputs, Rnn
 from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Update
 from tolerances import BY_DTYPE, assert_close
 
@@ -227,6 +228,57 @@ def test_products_and_maxima_mix_layouts(onednn, op, n):
         last = make(*shape)
         k.backward(xs, y, dy, [*[None] * (n - 1), last])
         return y, *dxs, last
+
+    agree(onednn, body)
+
+
+@pytest.mark.parametrize("op", [Eltwise("max"), Activation("power", alpha=3.0)], ids=str)
+def test_formulas_reach_every_chunk(onednn, monkeypatch, op):
+    monkeypatch.setattr("minicaffe.backends.onednn.pointwise.CHUNK", 7)
+
+    def body(make, backend):
+        n = 3 if isinstance(op, Eltwise) else 1
+        xs, dxs = ([make(5, 10) for _ in range(n)] for _ in range(2))
+        y, dy = make(5, 10), make(5, 10)
+        k = backend.plan(op, *xs, y)
+        if n == 1:
+            k.forward(*xs, y)
+            k.backward(*xs, y, dy, *dxs)
+        else:
+            k.forward(xs, y)
+            k.backward(xs, y, dy, dxs)
+        return y, *dxs
+
+    agree(onednn, body)
+
+
+@pytest.mark.parametrize("op", [Lstm(static=True), Rnn(static=True)], ids=str)
+def test_recurrent_kernels_share_the_streams_among_threads(onednn, monkeypatch, op):
+    monkeypatch.setattr("minicaffe.backends.onednn.lstm.PIECE", 8)
+    steps, streams, size, inputs, static = 6, 5, 9, 3, 7
+    rows, n_states = (4 * size, 2) if isinstance(op, Lstm) else (size, 1)
+    shapes = [(rows, inputs), (rows,), (rows, static), (rows, size)]
+    if n_states == 1:
+        shapes += [(size, size), (size,)]
+
+    def body(make, backend):
+        x, cont = make(steps, streams, inputs), make(steps, streams)
+        y, dy = make(steps, streams, size), make(steps, streams, size)
+        cont.set(np.arange(steps * streams).reshape(steps, streams) % 3 > 0)
+        params, states = [make(*s) for s in shapes], [make(streams, size) for _ in range(n_states)]
+        end, dend = ([make(streams, size) for _ in range(n_states)] for _ in range(2))
+        given = RecurrentInputs(x, make(streams, static), states, params)
+        wanted = RecurrentInputs(
+            make(*x.shape),
+            make(streams, static),
+            [make(streams, size) for _ in range(n_states)],
+            [make(*s, zero=True) for s in shapes],
+        )
+        k = backend.plan(op, x, cont, y, *params)
+        k.forward(given, cont, y, end)
+        for _ in range(2):
+            k.backward(given, dy, dend, wanted)
+        return y, *end, wanted.x, wanted.static, *wanted.start, *wanted.params
 
     agree(onednn, body)
 

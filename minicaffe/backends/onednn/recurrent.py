@@ -2,7 +2,8 @@
 
 The inputs' share of all steps is one inner product, and so are the gradients behind the loop. In a
 step there remains the product with the state before it. oneDNN's own LSTM is not used: it runs
-through whole sequences and cannot forget a state in the middle of one, as cont asks.
+through whole sequences and cannot forget a state in the middle of one, as cont asks, and for AVX2
+it has no compiled code.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ Inputs: TypeAlias = Any
 class StepProduct:
     """a[t] = function(factors * (a[t] + h[t] w^T)), one time step at a time.
 
-    The weights are packed once for all steps, and the function is applied on the way.
+    The weights are packed once for all steps, and the function is applied on the way. Measured on
+    one core with AVX2: with 16 streams 1.2 to 1.3 times as fast as sgemm, which leaves the function
+    to be done; with 50 and 100 as fast.
 
     Parameters
     ----------
@@ -156,7 +159,7 @@ class Recurrent(OneDnnKernel):
         weights, start, out = w.address(), self.da.address(), self.dh.address()
 
         def step_back(t: int) -> None:
-            # With the weights as they lie: packed they gain as often as they lose.
+            # The weights as they lie: packed, they are slower for large states (measured on AVX2).
             multiply(b"N", b"N", *sizes, start + t * step_bytes, weights, 0.0, out)
             np.multiply(dh, self.cont[t], out=dh)
 
