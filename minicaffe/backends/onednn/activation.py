@@ -44,13 +44,17 @@ class OneDnnActivation(OneDnnKernel):
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
-        self._forward(x.layout)(x, y)
+        self._forward(self._layout(x))(x, y)
 
     def backward(
         self, x: OneDnnTensor, y: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor
     ) -> None:
         """Overwrite dx."""
-        self._backward(y.layout)(y, dy, dx)
+        self._backward(self._layout(y))(y, dy, dx)
+
+    def _layout(self, tensor: OneDnnTensor) -> Layout:
+        # A rectified bfloat16 is one again; other functions are for float32 alone.
+        return tensor.stored if self.op.kind == "relu" else tensor.layout
 
     def _plan_forward(self, layout: Layout) -> Call:
         given = (Prop.TRAINING, self._function, layout, layout, self.op.alpha, 0.0)

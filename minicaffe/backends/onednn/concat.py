@@ -40,8 +40,11 @@ class OneDnnConcat(OneDnnKernel):
 
     def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
         """Overwrite y."""
+        is_uniform = len({x.stored.data_type for x in xs}) == 1
+        found = [x.stored if is_uniform else x.layout for x in xs]
         self._layouts = tuple(
-            x.layout if x.layout.shape == x.shape else Layout.plain(x.shape) for x in xs
+            layout if layout.shape == x.shape else Layout.plain(x.shape)
+            for x, layout in zip(xs, found, strict=True)
         )
         self._plan().join(*xs, y)
 
@@ -57,7 +60,7 @@ class OneDnnConcat(OneDnnKernel):
         if layouts not in self._plans:
             n = len(layouts)
             given = (ctypes.c_void_p * n)(*[layout.handle for layout in layouts])
-            whole = AnyLayout(self._whole)
+            whole = AnyLayout(self._whole, layouts[0].data_type)
             primitive = Primitive(self.engine, "concat", whole, n, self.op.axis, given)
             reads = [(Arg.MULTIPLE_SRC + i, layout) for i, layout in enumerate(layouts)]
             y = primitive.layout(Query.DST, self._whole)
