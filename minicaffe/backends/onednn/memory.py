@@ -105,7 +105,8 @@ class Layout:
             except Unsupported:  # a name for another number of axes
                 continue
             if same(named.handle, self.handle):
-                return Layout.of(TaggedLayout(self.shape, tag).handle, self.shape)
+                wide = TaggedLayout(self.shape, tag)
+                return Layout.of(wide.handle, self.shape)
         return Layout.plain(self.shape)
 
     def __del__(self) -> None:

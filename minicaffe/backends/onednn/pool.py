@@ -70,7 +70,7 @@ class OneDnnPool(OneDnnKernel):
     def _plan_forward(self, x: Layout) -> Call:
         primitive = Primitive(
             *(self.engine, "pooling_forward", Prop.TRAINING, self._algorithm),
-            *(x, AnyLayout(self._y), *self._steps),
+            *(x, AnyLayout(self._y, x.data_type), *self._steps),
         )
         primitive.use_workspace(primitive.new_workspace())
         y = primitive.layout(Query.DST, self._y)
