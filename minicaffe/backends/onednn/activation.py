@@ -53,8 +53,9 @@ class OneDnnActivation(OneDnnKernel):
         self._backward(self._layout(y))(y, dy, dx)
 
     def _layout(self, tensor: OneDnnTensor) -> Layout:
-        # A rectified bfloat16 is one again; other functions are for float32 alone.
-        return tensor.stored if self.op.kind == "relu" else tensor.layout
+        # A rectified bfloat16 is one again, without a slope; other functions are for float32 alone.
+        is_exact = self.op.kind == "relu" and self.op.alpha == 0
+        return tensor.stored if is_exact else tensor.layout
 
     def _plan_forward(self, layout: Layout) -> Call:
         given = (Prop.TRAINING, self._function, layout, layout, self.op.alpha, 0.0)

@@ -55,7 +55,7 @@ class OneDnnBackend(ReferenceBackend):
         self.threads = threads or default_threads()
         self.engine = Engine()
         self.engine.lib.set_threads(self.threads)
-        self.precision = find_precision(self.engine, precision or "fp32")
+        self.precision = find_precision(self.engine, precision or self.precisions[0])
         # NumPy's own threads wait actively for tens of milliseconds after each product, on the
         # cores that oneDNN needs next.
         threadpoolctl.threadpool_limits(1, user_api="blas")
