@@ -101,6 +101,13 @@ class Query(enum.IntEnum):
     SCRATCHPAD = 136
 
 
+class DataType(enum.IntEnum):
+    """dnnl_data_type_t, those in use."""
+
+    BF16 = 2
+    F32 = 3
+
+
 class Arg(enum.IntEnum):
     """The DNNL_ARG_... numbers in use."""
 
@@ -127,9 +134,12 @@ class Arg(enum.IntEnum):
 
 
 CPU = 1
-F32 = 3
 IN_ORDER = 1
 TAG_ANY = 1
+# dnnl_query_data_type: what a memory descriptor's values are.
+DATA_TYPE = 258
+# The bit of dnnl_cpu_isa_t that AVX-512 processors with bfloat16 instructions have.
+ISA_BF16 = 0x80
 # dnnl_query_impl_info_str: the name of a primitive's implementation.
 IMPLEMENTATION = 8
 USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT, FUSE_RELU = 1, 2, 4, 8
@@ -154,6 +164,8 @@ PRIMITIVES = {
     "batch_normalization_forward": "immfu",
     "batch_normalization_backward": "immmfuh",
     "inner_product_forward": "immmm",
+    "inner_product_backward_data": "mmmh",
+    "inner_product_backward_weights": "mmmmh",
     "binary": "immm",
     "reduction": "immff",
 }
@@ -175,6 +187,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "dnnl_memory_desc_create_submemory": (_HANDLE, c_void_p, Dims, Dims),
     "dnnl_memory_desc_clone": (_HANDLE, c_void_p),
     "dnnl_memory_desc_destroy": (c_void_p,),
+    "dnnl_memory_desc_query": (c_void_p, c_int, c_void_p),
     "dnnl_memory_create": (_HANDLE, c_void_p, c_void_p, c_void_p),
     "dnnl_memory_set_data_handle": (c_void_p, c_void_p),
     "dnnl_memory_destroy": (c_void_p,),
@@ -246,6 +259,7 @@ class Library:
             function.argtypes = (_HANDLE, c_void_p, *(_TYPES[c] for c in codes), c_void_p)
         self.c.dnnl_memory_desc_get_size.argtypes = (c_void_p,)
         self.c.dnnl_memory_desc_get_size.restype = c_size_t
+        self.c.dnnl_get_effective_cpu_isa.restype = c_int
         self.c.dnnl_memory_desc_equal.argtypes = (c_void_p, c_void_p)
         self.c.dnnl_primitive_desc_query_md.argtypes = (c_void_p, c_int, c_int)
         self.c.dnnl_primitive_desc_query_md.restype = c_void_p

@@ -78,6 +78,9 @@ class OneDnnActivation(OneDnnKernel):
             self._linear(layout, factor, 0.0)(dx, dx)
 
     def _layout(self, x: OneDnnTensor) -> Layout:
+        # A rectified bfloat16 is one again, without a slope; other functions are for float32 alone.
+        if self.op.kind == "relu" and self.op.alpha == 0:
+            return x.stored
         # Compiled code for a function that does not keep zero does not serve layouts with padding.
         return x.layout if self._recipe.keeps_zero else gapless_layout(x)
 

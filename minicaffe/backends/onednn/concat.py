@@ -30,7 +30,8 @@ class _Parts(OneDnnKernel):
 
     def join(self, parts: Sequence[OneDnnTensor], whole: OneDnnTensor) -> tuple[Layout, ...]:
         """Overwrite the whole; return the layouts of the parts."""
-        layouts = tuple(map(_own_layout, parts))
+        is_uniform = len({part.stored.data_type for part in parts}) == 1
+        layouts = tuple(_own_layout(part, keeps_type=is_uniform) for part in parts)
         self._joining(layouts)(*parts, whole)
         return layouts
 
@@ -59,7 +60,9 @@ class _Parts(OneDnnKernel):
     def _concat(self, layouts: Sequence[Layout], whole: Shape) -> Primitive:
         n = len(layouts)
         given = (ctypes.c_void_p * n)(*[layout.handle for layout in layouts])
-        return Primitive(self.engine, "concat", AnyLayout(whole), n, self.op.axis, given)
+        return Primitive(
+            self.engine, "concat", AnyLayout(whole, layouts[0].data_type), n, self.op.axis, given
+        )
 
     def _plan_cutting(self, whole: Layout) -> tuple[Layout, list[Layout], list[Layout]]:
         """Return the layout to cut, each part's place in it, and a layout for each part.
@@ -119,6 +122,7 @@ class OneDnnSlice(_Parts):
         self.join(dys, dx)
 
 
-def _own_layout(x: OneDnnTensor) -> Layout:
+def _own_layout(x: OneDnnTensor, keeps_type: bool = False) -> Layout:
     """Return the layout of x, or the plain one where that cuts its axes differently."""
-    return x.layout if x.layout.shape == x.shape else Layout.plain(x.shape)
+    layout = x.stored if keeps_type else x.layout
+    return layout if layout.shape == x.shape else Layout.plain(x.shape)

@@ -18,6 +18,8 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kerne
 from minicaffe.backends.onednn.followers import Followers, Kind
 from minicaffe.backends.onednn.gemm import multiply
 from minicaffe.backends.onednn.memory import Layout
+from minicaffe.backends.onednn.packed_inner_product import PackedInnerProduct
+from minicaffe.backends.onednn.precision import FP32
 from minicaffe.backends.onednn.primitive import Call, Port, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.ops.backend import Follower, Tensor
@@ -25,6 +27,12 @@ from minicaffe.ops.inner_product import InnerProduct
 
 
 @kernel(InnerProduct)
+def plan(backend: OneDnnBackend, op: InnerProduct, *tensors: Tensor) -> OneDnnKernel:
+    """Return the kernel for the backend's precision."""
+    kind = OneDnnInnerProduct if backend.precision is FP32 else PackedInnerProduct
+    return kind(backend, op, *tensors)
+
+
 class OneDnnInnerProduct(OneDnnKernel):
     """y = x w^T + b on (M, K) and (N, K)."""
 
