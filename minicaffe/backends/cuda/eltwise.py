@@ -12,6 +12,8 @@ from minicaffe.errors import Unsupported
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.layout import Add
 
+# As kernels/eltwise.cu sums them in one pass.
+AT_ONCE = 4
 # Which input was chosen is kept in a byte.
 MOST_INPUTS = 256
 
@@ -23,13 +25,18 @@ class _Sum(CudaKernel):
         """Overwrite y, which may be the first of the xs, with the weighted sum."""
         form = xs[0].format
         given = [x.source(form) for x in xs]
-        to, n = y.target(form), y.size
-        if len(xs) == 1:
-            self.launch("scaled", n, given[0], to, n, coefficients[0], value=form.value)
-            return
-        self.launch("weighted", n, *given[:2], to, n, *coefficients[:2], value=form.value)
-        for x, c in zip(given[2:], coefficients[2:], strict=True):
-            self.launch("weighted", n, to, x, to, n, 1.0, c, value=form.value)
+        to = y.target(form)
+        terms = list(zip(given, coefficients, strict=True))
+        self._sum(terms[:AT_ONCE], to, y.size, form)
+        for i in range(AT_ONCE, len(terms), AT_ONCE - 1):
+            self._sum([(to, 1.0), *terms[i : i + AT_ONCE - 1]], to, y.size, form)
+
+    def _sum(
+        self, terms: Sequence[tuple[Address, float]], to: Address, n: int, form: Format
+    ) -> None:
+        missing = AT_ONCE - len(terms)
+        addresses, coefficients = zip(*terms, *[(Address(0), 0.0)] * missing, strict=True)
+        self.launch("weighted", n, *addresses, to, n, *coefficients, value=form.value)
 
 
 @kernel(Add)
@@ -83,7 +90,7 @@ class CudaEltwise(_Sum):
                 continue
             if self.op.operation == "sum":
                 c = self.op.coefficients[index]
-                self.launch("scaled", n, given, dx.target(form), n, c, value=form.value)
+                self._sum([(given, c)], dx.target(form), n, form)
             elif self._chosen is not None:
                 chosen, to = self._chosen.address, dx.target(form)
                 self.launch("where_chosen", n, given, chosen, to, n, index, value=form.value)
