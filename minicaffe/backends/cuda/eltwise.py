@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minicaffe.backends.cuda.activation import starts_with_relu
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.device import Address
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.errors import Unsupported
+from minicaffe.ops.backend import Follower
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.layout import Add
 
@@ -20,6 +22,7 @@ MOST_INPUTS = 256
 
 class _Sum(CudaKernel):
     file = "eltwise"
+    relu = False
 
     def sum(self, xs: Sequence[CudaTensor], coefficients: Sequence[float], y: CudaTensor) -> None:
         """Overwrite y, which may be the first of the xs, with the weighted sum."""
@@ -27,16 +30,24 @@ class _Sum(CudaKernel):
         given = [x.source(form) for x in xs]
         to = y.target(form)
         terms = list(zip(given, coefficients, strict=True))
-        self._sum(terms[:AT_ONCE], to, y.size, form)
+        passes = [terms[:AT_ONCE]]
         for i in range(AT_ONCE, len(terms), AT_ONCE - 1):
-            self._sum([(to, 1.0), *terms[i : i + AT_ONCE - 1]], to, y.size, form)
+            passes.append([(to, 1.0), *terms[i : i + AT_ONCE - 1]])
+        for part in passes:
+            self._sum(part, to, y.size, form, self.relu and part is passes[-1])
 
     def _sum(
-        self, terms: Sequence[tuple[Address, float]], to: Address, n: int, form: Format
+        self,
+        terms: Sequence[tuple[Address, float]],
+        to: Address,
+        n: int,
+        form: Format,
+        relu: bool = False,
     ) -> None:
         missing = AT_ONCE - len(terms)
         addresses, coefficients = zip(*terms, *[(Address(0), 0.0)] * missing, strict=True)
-        self.launch("weighted", n, *addresses, to, n, *coefficients, value=form.value)
+        numbers = (n, *coefficients, int(relu))
+        self.launch("weighted", n, *addresses, to, *numbers, value=form.value)
 
 
 @kernel(Add)
@@ -58,6 +69,11 @@ class CudaEltwise(_Sum):
             raise Unsupported(f"Eltwise of {len(tensors) - 1} tensors on the GPU")
         is_max = op.operation == "max"
         self._chosen = self.device.allocate(max(tensors[0].size, 1)) if is_max else None
+
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Rectify the sum in the same pass."""
+        self.relu = self.op.operation == "sum" and starts_with_relu(followers)
+        return int(self.relu)
 
     def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
         """Overwrite y."""

@@ -1,14 +1,16 @@
 // Tensors combined element by element; see minicaffe/ops/eltwise.py. y may be any of the inputs.
 
-// The weighted sum of up to four inputs; those that are not there are null.
+// The weighted sum of up to four inputs; those that are not there are null. Then, if asked for, what
+// is negative becomes zero.
 extern "C" __global__ void weighted(const VALUE* a, const VALUE* b, const VALUE* c, const VALUE* d,
-                                    VALUE* y, int n, float ca, float cb, float cc, float cd) {
+                                    VALUE* y, int n, float ca, float cb, float cc, float cd,
+                                    int relu) {
     FOR_EACH(i, n) {
         float sum = ca * load(a, i);
         if (b) sum += cb * load(b, i);
         if (c) sum += cc * load(c, i);
         if (d) sum += cd * load(d, i);
-        store(y, i, sum);
+        store(y, i, relu && sum < 0 ? 0.0f : sum);
     }
 }
 
