@@ -25,11 +25,11 @@ class _Sum(CudaKernel):
         given = [x.source(form) for x in xs]
         to, n = y.target(form), y.size
         if len(xs) == 1:
-            self.launch("scaled", n, given[0], to, n, coefficients[0], value=form.value)
+            self.launch_packs("scaled", n, given[0], to, n, coefficients[0], value=form.value)
             return
-        self.launch("weighted", n, *given[:2], to, n, *coefficients[:2], value=form.value)
+        self.launch_packs("weighted", n, *given[:2], to, n, *coefficients[:2], value=form.value)
         for x, c in zip(given[2:], coefficients[2:], strict=True):
-            self.launch("weighted", n, to, x, to, n, 1.0, c, value=form.value)
+            self.launch_packs("weighted", n, to, x, to, n, 1.0, c, value=form.value)
 
 
 @kernel(Add)
@@ -83,7 +83,7 @@ class CudaEltwise(_Sum):
                 continue
             if self.op.operation == "sum":
                 c = self.op.coefficients[index]
-                self.launch("scaled", n, given, dx.target(form), n, c, value=form.value)
+                self.launch_packs("scaled", n, given, dx.target(form), n, c, value=form.value)
             elif self._chosen is not None:
                 chosen, to = self._chosen.address, dx.target(form)
                 self.launch("where_chosen", n, given, chosen, to, n, index, value=form.value)

@@ -1,12 +1,20 @@
 // Tensors combined element by element; see minicaffe/ops/eltwise.py. y may be any of the inputs.
 
 extern "C" __global__ void scaled(const VALUE* x, VALUE* y, int n, float c) {
-    FOR_EACH(i, n) store(y, i, c * load(x, i));
+    FOR_EACH_PACK(i, n) {
+        Pack pack = load_pack(x, i, n);
+        FOR_EACH_IN_PACK(k) pack.at[k] *= c;
+        store_pack(y, i, n, pack);
+    }
 }
 
 extern "C" __global__ void weighted(const VALUE* a, const VALUE* b, VALUE* y, int n, float ca,
                                     float cb) {
-    FOR_EACH(i, n) store(y, i, ca * load(a, i) + cb * load(b, i));
+    FOR_EACH_PACK(i, n) {
+        Pack first = load_pack(a, i, n), second = load_pack(b, i, n);
+        FOR_EACH_IN_PACK(k) first.at[k] = ca * first.at[k] + cb * second.at[k];
+        store_pack(y, i, n, first);
+    }
 }
 
 extern "C" __global__ void product(const VALUE* a, const VALUE* b, VALUE* y, int n) {
