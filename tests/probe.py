@@ -20,7 +20,8 @@ from minicaffe.ops.backend import Backend
 from minicaffe.schema import parse_net
 
 REFERENCE = "reference-float64"
-# The cuda backend on an emulated GPU, and in which format it finds what a test sets.
+# The cuda backend on an emulated GPU, and in which format it finds what a test sets. With the
+# channels last there are plans for convolutions, as cuDNN has them.
 EMULATED = {
     "cuda-channels-first": Format(channels_last=False),
     "cuda-channels-last": Format(channels_last=True),
@@ -57,7 +58,8 @@ class EmulatedBackend(CudaBackend):
         if reason := reason_to_skip():
             raise BackendUnavailable(reason)
         precision = PRECISIONS[form.value]
-        super().__init__(EmulatedDevice(KERNELS), precision, channels_last=form.channels_last)
+        device = EmulatedDevice(KERNELS, has_dnn=form.channels_last)
+        super().__init__(device, precision, channels_last=form.channels_last)
 
     def tensor(self, shape: Shape) -> CudaTensor:
         tensor = EmulatedTensor(self.session, shape)
