@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minicaffe.backends.cuda.activation import starts_with_relu
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.device import Address
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.errors import Unsupported
+from minicaffe.ops.backend import Follower
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.layout import Add
 
@@ -19,17 +21,28 @@ MOST_INPUTS = 256
 class _Sum(CudaKernel):
     file = "eltwise"
 
-    def sum(self, xs: Sequence[CudaTensor], coefficients: Sequence[float], y: CudaTensor) -> None:
-        """Overwrite y, which may be the first of the xs, with the weighted sum."""
+    def sum(
+        self,
+        xs: Sequence[CudaTensor],
+        coefficients: Sequence[float],
+        y: CudaTensor,
+        rectifies: bool = False,
+    ) -> None:
+        """Overwrite y, which may be the first of the xs, with the weighted sum of two or more.
+
+        With `rectifies` negative sums become 0; one x alone stays as it is.
+        """
         form = xs[0].format
         given = [x.source(form) for x in xs]
         to, n = y.target(form), y.size
         if len(xs) == 1:
             self.launch_packs("scaled", n, given[0], to, n, coefficients[0], value=form.value)
             return
-        self.launch_packs("weighted", n, *given[:2], to, n, *coefficients[:2], value=form.value)
-        for x, c in zip(given[2:], coefficients[2:], strict=True):
-            self.launch_packs("weighted", n, to, x, to, n, 1.0, c, value=form.value)
+        pairs = [(given[0], given[1], *coefficients[:2])]
+        pairs += [(to, x, 1.0, c) for x, c in zip(given[2:], coefficients[2:], strict=True)]
+        for i, (a, b, *both) in enumerate(pairs, 1):
+            last = int(rectifies and i == len(pairs))
+            self.launch_packs("weighted", n, a, b, to, n, *both, last, value=form.value)
 
 
 @kernel(Add)
@@ -51,11 +64,18 @@ class CudaEltwise(_Sum):
             raise Unsupported(f"Eltwise of {len(tensors) - 1} tensors on the GPU")
         is_max = op.operation == "max"
         self._chosen = self.device.allocate(max(tensors[0].size, 1)) if is_max else None
+        self._can_rectify = op.operation == "sum" and len(tensors) > 2
+        self._rectifies = False
+
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Rectify a sum in the same pass."""
+        self._rectifies = self._can_rectify and starts_with_relu(followers)
+        return int(self._rectifies)
 
     def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
         """Overwrite y."""
         if self.op.operation == "sum":
-            self.sum(xs, self.op.coefficients, y)
+            self.sum(xs, self.op.coefficients, y, self._rectifies)
             return
         form = xs[0].format
         given = [x.source(form) for x in xs]

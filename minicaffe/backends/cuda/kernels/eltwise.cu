@@ -9,10 +9,14 @@ extern "C" __global__ void scaled(const VALUE* x, VALUE* y, int n, float c) {
 }
 
 extern "C" __global__ void weighted(const VALUE* a, const VALUE* b, VALUE* y, int n, float ca,
-                                    float cb) {
+                                    float cb, int rectifies) {
     FOR_EACH_PACK(i, n) {
         Pack first = load_pack(a, i, n), second = load_pack(b, i, n);
-        FOR_EACH_IN_PACK(k) first.at[k] = ca * first.at[k] + cb * second.at[k];
+        FOR_EACH_IN_PACK(k) {
+            float sum = ca * first.at[k] + cb * second.at[k];
+            // A NaN stays one.
+            first.at[k] = rectifies && sum <= 0 ? 0.0f : sum;
+        }
         store_pack(y, i, n, first);
     }
 }
