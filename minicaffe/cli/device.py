@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from minicaffe.backends import BACKENDS, get_backend
+from minicaffe.backends import BACKENDS, PRECISIONS, get_backend
 from minicaffe.errors import BackendUnavailable, UsageError
 from minicaffe.log import logger
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --gpu, --backend, --threads and --strict_backend."""
+    """Declare --gpu, --backend, --precision, --threads and --strict_backend."""
     parser.add_argument(
         "--gpu", default="", metavar="ID", help="number of the GPU to use; without it the CPU"
     )
@@ -23,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("auto", *BACKENDS),
         default="auto",
         help="how the CPU computes: onednn is fast, reference clear; auto takes what runs here",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="what convolutions and inner products multiply: fp32 (the CPU's default) or bf16; "
+        "all else, parameters included, stays float32",
     )
     parser.add_argument(
         "--threads", type=int, default=None, metavar="N", help="threads (the physical cores)"
@@ -42,8 +48,9 @@ def choose(args: argparse.Namespace, solver_param: Any = None) -> Backend:
     UsageError
         If --threads is not positive.
     BackendUnavailable
-        If --gpu asks for a GPU that cannot be used. A solver's ``solver_mode: GPU`` is a wish
-        instead: without a GPU it trains on the CPU and says so.
+        If --gpu asks for a GPU that cannot be used, or --precision for what the backend cannot.
+        A solver's ``solver_mode: GPU`` is a wish instead: without a GPU it trains on the CPU and
+        says so.
     """
     if args.threads is not None and args.threads < 1:
         raise UsageError(f"--threads={args.threads}: must be at least 1")
@@ -56,6 +63,11 @@ def choose(args: argparse.Namespace, solver_param: Any = None) -> Backend:
         if mode == "GPU":
             logger.warning("solver_mode: GPU, but no GPU can be used here; training on the CPU.")
     logger.info("Use CPU.")
-    backend = get_backend(args.backend, strict=args.strict_backend, threads=args.threads)
+    backend = get_backend(
+        args.backend,
+        strict=args.strict_backend,
+        threads=args.threads,
+        precision=args.precision,
+    )
     logger.info(f"Computing with {backend.description}.")
     return backend

@@ -73,6 +73,11 @@ FILES = [
         r"^net.prototxt: a binary file is needed here; this looks like a prototxt",
     ),
     ("GPU", [*TRAIN[1:], "--gpu=0"], r"^--gpu=0: .*CPU"),
+    (
+        "precision that the backend has not",
+        [*TRAIN[1:], "--backend=reference", "--precision=bf16"],
+        r"^the reference backend cannot compute in bf16; it can in fp32\. Choose that with --prec",
+    ),
 ]
 
 
@@ -301,6 +306,7 @@ USAGE = [
         "minicaffe test: --iterations=0: must be at least 1",
     ),
     ("no threads", ["time", "--model=a", "--threads=0"], "time: --threads=0: must be at least 1"),
+    ("bad precision", ["time", "--precision=int8"], "--precision: invalid choice: 'int8' .*bf16"),
     ("not a number", ["time", "--iterations=ten"], "minicaffe time: --iterations: invalid int val"),
     ("unknown flag", ["train", "--solvr=x"], r"train: no flag --solvr. Did you mean --solver\? Kn"),
     ("flag of NVIDIA's fork", ["train", "--gpus=0"], r"no flag --gpus. Did you mean --gpu\? Known"),
