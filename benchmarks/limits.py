@@ -1,16 +1,12 @@
-"""How far from a limit: of the machine for convolutions and updates, of memory, of Python."""
+"""How far from a limit: of the machine for convolutions and updates, of Python."""
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -19,13 +15,11 @@ import numpy as np
 from benchmarks.machine import bandwidth, best_seconds, peak_flops
 from benchmarks.net import FEWEST_RUNS, NETS, ROOT, WARM_UP, Own
 from benchmarks.table import Row
-from minicaffe.backends import get_backend
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.schema import SolverParameter, SolverSource, read_net
 from minicaffe.solver.solver import Solver
 
-MIB = 1 << 20
 LENET_PICTURES = 256
 
 
@@ -89,50 +83,6 @@ def solver_update(backend: Any, seconds: float) -> Row:
         rate / limit,
         0.6,
     )
-
-
-def peak_memory() -> Row:
-    """Hold the memory of training AlexNet with batch 64 against the values that there must be."""
-    command = [sys.executable, "-m", "benchmarks.limits"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    figures = json.loads(answer.stdout.splitlines()[-1])
-    needed = figures["activations"] + figures["gradients"] + 3 * figures["parameters"]
-    return Row(
-        "peak memory, AlexNet training, batch 64",
-        f"{figures['peak'] / MIB:.0f} MiB",
-        f"{needed / MIB:.0f} MiB (activations, gradients, 3 x parameters)",
-        figures["peak"] / needed,
-        1.3,
-        is_limit=True,
-        details=figures,
-    )
-
-
-def measure_memory(name: str, batch: int) -> dict[str, int]:
-    """Train in this process; return bytes: by how much memory grew, and of what it must hold."""
-    backend = get_backend("onednn")
-    before = _peak_bytes()
-    own = Own(name, "train", backend, batch)
-    own.run(2)
-    peak = _peak_bytes() - before
-    made = {id(b): b for s in own.net.steps if s.layer.type != "Split" for b in s.top}
-    learned = {id(b) for s in own.net.steps if s.needs_backward for b in s.top}
-    return {
-        "peak": peak,
-        "activations": 4 * sum(b.count for b in made.values()),
-        "gradients": 4 * sum(b.count for i, b in made.items() if i in learned),
-        "parameters": 4 * sum(p.blob.count for p in own.net.parameters),
-    }
-
-
-def _peak_bytes() -> int:
-    """Return the most memory that this process has had so far.
-
-    The kernel's own figure: that of getrusage begins with the parent's.
-    """
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (peak,) = (line for line in lines if line.startswith("VmHWM:"))
-    return int(peak.split()[1]) * 1024
 
 
 def lenet_iteration(backend: Any, seconds: float) -> list[Row]:
@@ -225,7 +175,3 @@ def _lenet_solver(folder: str, backend: Any) -> Solver:
     )
     param.train_net_param.CopyFrom(source.param)
     return Solver(SolverSource(param, "lenet"), backend=backend, seed=1)
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure_memory("alexnet", 64)))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import limits
+from benchmarks import limits, memory
 from benchmarks.__main__ import main
 from benchmarks.machine import best_seconds
 from benchmarks.table import Row
@@ -52,9 +52,16 @@ def test_convolutions_are_counted(backend, monkeypatch):
 
 
 def test_memory_is_counted(backend):
-    figures = limits.measure_memory("lenet", 2)
+    figures = memory.measure("lenet", "train", 2)
     assert figures["parameters"] == 4 * 431080
     assert figures["activations"] > figures["gradients"] > 0
+
+
+def test_shared_memory_is_measured(backend):
+    row = memory.tested("lenet", 256)
+    assert row.details["apart"]["activations"] == row.details["shared"]["activations"]
+    assert row.work == "peak memory, LeNet testing, batch 256, --optimize_memory"
+    assert row.is_limit
 
 
 def test_a_limit_is_met_from_below():
