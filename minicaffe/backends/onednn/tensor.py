@@ -221,6 +221,12 @@ class OneDnnTensor:
         if self.is_pinned:
             self.settle()
 
+    def paste(self, layout: Layout, place: Layout, part: OneDnnTensor) -> None:
+        """Overwrite what lies at a place; the caller has made `layout` the target before."""
+        own = Layout.plain(part.shape)
+        buffer = self._plain_buffer() if layout.is_plain else self._packed[layout]
+        self._reorders(own, part.source(own), place, buffer.memory(place))
+
     def take_from(self, other: OneDnnTensor, layout: Layout) -> None:
         """Overwrite the values with those of a tensor that is about to be overwritten.
 
