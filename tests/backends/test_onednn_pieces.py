@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.onednn.pieces import Pieces
+from minicaffe.errors import Unsupported
 from minicaffe.ops.conv import Conv
 
 SHAPE = (7, 5, 4, 3)
@@ -63,6 +64,4 @@ def test_images_that_are_packed_together_are_plain(onednn, packed, monkeypatch):
 
 
 def refuse(*_):
-    from minicaffe.errors import Unsupported
-
     raise Unsupported("blocks of images")
