@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 class _Benchmark:
     """Times of all layers; milliseconds."""
 
-    def __init__(self, net: Any, iterations: int, has_backward: bool) -> None:
+    def __init__(self, net: Any, iterations: int, has_backward: bool = True) -> None:
         self.net, self.iterations, self.has_backward = net, iterations, has_backward
         self.forward_ms = [0.0] * len(net.steps)
         self.backward_ms = [0.0] * len(net.steps)
