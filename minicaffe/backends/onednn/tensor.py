@@ -36,12 +36,12 @@ class _Buffers:
         self._n_used, self._spare = 0, list[Buffer]()
 
     def plain(self, size: int) -> Buffer:
-        needed = max(size, 1) * FLOAT_BYTES
-        if self._plain is None:
-            self._plain = self.take(needed)
-        elif self._plain.size_bytes < needed:
-            self._plain.reserve(needed)
-        return self._plain
+        buffer, needed = self._plain, size * FLOAT_BYTES
+        if buffer is None:
+            buffer = self._plain = self.take(max(needed, FLOAT_BYTES))
+        elif buffer.size_bytes < needed:
+            buffer.reserve(needed)
+        return buffer
 
     def take(self, size_bytes: int) -> Buffer:
         if self.shared is None:
@@ -73,7 +73,7 @@ class OneDnnTensor:
     def __init__(self, reorders: Reorders, shape: Shape, buffers: _Buffers | None = None) -> None:
         self._reorders = reorders
         self._engine = reorders.engine.handle
-        self._shape = shape
+        self._shape, self._size = shape, math.prod(shape)
         self._buffers = buffers or _Buffers(self._engine)
         self._packed: dict[Layout, Buffer] = {}
         # Memories that hold the newest values; nothing in it while the tensor is all zeros.
@@ -125,7 +125,7 @@ class OneDnnTensor:
         if self.is_zero or self._is_plain_ready or self.is_pinned:
             copied: HostArray = self.read().copy()
             return copied
-        copy = Buffer(math.prod(self._shape) * FLOAT_BYTES, self._engine)
+        copy = Buffer(self._size * FLOAT_BYTES, self._engine)
         self._reorder_newest_to(copy, Layout.plain(self._newest.shape))
         return copy.values.reshape(self._shape)
 
@@ -160,7 +160,7 @@ class OneDnnTensor:
             self._gather()
             self._plain_is_newest()
         self._drop_packed()
-        self._shape = shape
+        self._shape, self._size = shape, math.prod(shape)
         self._newest = Layout.plain(shape)
         self._array = None
 
@@ -283,11 +283,11 @@ class OneDnnTensor:
     # How it works inside.
 
     def _plain_buffer(self) -> Buffer:
-        return self._buffers.plain(math.prod(self._shape))
+        return self._buffers.plain(self._size)
 
     def _values_in(self, layout: Layout) -> Array:
         if layout.is_plain:
-            return self._plain_buffer().values[: math.prod(self._shape)]
+            return self._plain_buffer().values[: self._size]
         return self._packed[layout].values[: layout.size_bytes // FLOAT_BYTES]
 
     def _packed_buffer(self, layout: Layout) -> Buffer:
@@ -299,7 +299,7 @@ class OneDnnTensor:
     def _view_of_plain(self) -> Array:
         buffer = self._plain_buffer()
         if self._array is None or self._array_of is not buffer.values:
-            self._array = buffer.values[: math.prod(self._shape)].reshape(self._shape)
+            self._array = buffer.values[: self._size].reshape(self._shape)
             self._array_of = buffer.values
         return self._array
 
