@@ -1,9 +1,10 @@
 """Where a training iteration spends its time: layer by layer, and by type of layer.
 
-    python -m benchmarks.layers lenet --seconds 5
+    python -m benchmarks.layers lenet --threads 1
 
-Every figure is the smallest of many iterations, which run layer by layer like any other. GFLOP/s
-counts multiplications and additions of convolutions and inner products.
+Where other programs want the cores, threads wait for each other: one thread says more then. Every
+figure is the smallest of many iterations, which run layer by layer like any other. GFLOP/s counts
+multiplications and additions of convolutions and inner products.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from benchmarks.net import NETS, WARM_UP, Own
 from minicaffe.backends import get_backend
+from minicaffe.backends.onednn.threads import default_threads
 from minicaffe.net.sizes import multiply_adds
 
 HEAD = "| {} | forward, ms | backward, ms | share | GFLOP/s |\n|---|---|---|---|---|"
@@ -120,9 +122,10 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("net", choices=NETS)
     parser.add_argument("--batch", type=int, default=0, help="default: the benchmark's")
+    parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--seconds", type=float, default=6, help="how long (%(default)g)")
     args = parser.parse_args(argv)
-    own = Own(args.net, "train", get_backend("onednn"), args.batch)
+    own = Own(args.net, "train", get_backend("onednn", threads=args.threads), args.batch)
     print("\n".join(report(profile(own, args.seconds))))
 
 
