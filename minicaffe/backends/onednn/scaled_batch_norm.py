@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from minicaffe.backends.onednn._lib import FUSE_RELU, USE_SCALE, USE_SHIFT, Arg, Prop
 from minicaffe.backends.onednn.accumulate import Accumulator
-from minicaffe.backends.onednn.activation import OneDnnActivation
 from minicaffe.backends.onednn.images import images_layout
 from minicaffe.backends.onednn.memory import Layout
 from minicaffe.backends.onednn.primitive import Call, Primitive
@@ -42,7 +41,7 @@ class ScaledBatchNorm:
         self._flags = USE_SCALE | USE_SHIFT | (FUSE_RELU if rectifies else 0)
         self._channels = scale.parameters()[0].shape
         self._zeros = OneDnnTensor(backend.reorders, self._channels)
-        self._relu = OneDnnActivation(backend, Activation("relu")) if rectifies else None
+        self._relu = backend.plan(Activation("relu"), y, y) if rectifies else None
         self._factor = backend.plan(scale.op, y, scale.parameters()[0], y)
         self._accumulate = Accumulator(backend)
         self._forward = functools.cache(self._plan_forward)
