@@ -7,13 +7,12 @@ import itertools
 import numpy as np
 import pytest
 
-from minicaffe.backends import get_backend
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import BackendUnavailable, NetError
 from minicaffe.net import Net
 from minicaffe.net.sharing import LiveRange, find_live_ranges, place
 from minicaffe.schema import read_net
-from probe import net_from_text
+from probe import make_backend, net_from_text
 from zoo import NAMES, deploy_file, drawn
 
 INPUT = """
@@ -42,10 +41,10 @@ BRANCHES = (
 )
 
 
-@pytest.fixture(params=["reference", "onednn"])
+@pytest.fixture(params=["reference", "onednn", "cuda-channels-last"])
 def backend(request):
     try:
-        return get_backend(request.param)
+        return make_backend(request.param)
     except BackendUnavailable as reason:
         pytest.skip(str(reason))
 
