@@ -21,6 +21,7 @@ from minicaffe.backends.onednn.followers import Followers, Kind
 from minicaffe.backends.onednn.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.primitive import Call, Port, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
+from minicaffe.backends.onednn.winograd import Sizes, Winograd, suits
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Follower, Tensor
 from minicaffe.ops.conv import Conv
@@ -44,6 +45,7 @@ class OneDnnConv(OneDnnKernel):
             raise Unsupported(f"oneDNN has no convolution over {len(op.kernel)} spatial axes")
         x, w, y = (t.shape for t in tensors[:3])
         self._wide, self._narrow = (y, x) if op.transposed else (x, y)
+        self._weight_shape = w
         self._filters = w if op.group == 1 else (op.group, w[0] // op.group, *w[1:])
         # oneDNN counts the gaps between taps where Caffe counts the distance.
         gaps = tuple(d - 1 for d in op.dilation)
@@ -57,6 +59,10 @@ class OneDnnConv(OneDnnKernel):
         self._followers = Followers(backend, y)
         self._correlate = functools.cache(self._plan_correlate)
         self._plain = self._correlate(Kind())
+        self._winograd = functools.cache(self._plan_winograd)
+        self._winograd_of_data = functools.cache(self._plan_winograd_of_data)
+        # Weights that are trained change before the next pass.
+        self._is_trained = False
         self._gather: Call | None = None
         self._weights: dict[bool, Call] = {}
         if op.transposed:
@@ -67,8 +73,13 @@ class OneDnnConv(OneDnnKernel):
     ) -> None:
         """Overwrite y."""
         if not self.op.transposed:
+            scaling = self._followers.tensors()
+            winograd = self._winograd(self._followers.kind)
+            if winograd is not None:
+                winograd(x, w, y, b, scaling, keeps=not self._is_trained)
+                return
             given = (x, w) if b is None else (x, w, b)
-            self._correlate(self._followers.kind)(*given, *self._followers.tensors(), y)
+            self._correlate(self._followers.kind)(*given, *scaling, y)
             return
         self._run_gather(x, w, y)
         if b is not None and self._channels is not None:
@@ -88,6 +99,10 @@ class OneDnnConv(OneDnnKernel):
         """Overwrite dx."""
         if self.op.transposed:
             self._plain(dy, w, dx)
+            return
+        winograd = self._winograd_of_data()
+        if winograd is not None:
+            winograd(dy, w, dx)
         else:
             self._run_gather(dy, w, dx)
 
@@ -99,6 +114,7 @@ class OneDnnConv(OneDnnKernel):
         db: OneDnnTensor | None,
     ) -> None:
         """Add to dw and db."""
+        self._is_trained = True
         wide, narrow = (dy, x) if self.op.transposed else (x, dy)
         with_bias = db is not None and self._channels is None
         call = self._weights.get(with_bias)
@@ -114,6 +130,23 @@ class OneDnnConv(OneDnnKernel):
         if self._gather is None:
             self._gather = self._plan_gather()
         self._gather(narrow, w, wide)
+
+    def _plan_winograd(self, kind: Kind) -> Winograd | None:
+        """Return the faster way to y, where there is one."""
+        sizes = Sizes(self._wide, self._narrow, self.op.pad, self.op.group)
+        if not suits(self.op, self._wide, self._narrow):
+            return None
+        target = self._plain.primitive.layout(Query.DST, self._narrow)
+        return Winograd(self.backend, sizes, self._weight_shape, target, kind)
+
+    def _plan_winograd_of_data(self) -> Winograd | None:
+        """Return the faster way to dx: the correlation of dy with turned filters."""
+        if not suits(self.op, self._narrow, self._wide):
+            return None
+        pad = tuple(k - 1 - p for k, p in zip(self.op.kernel, self.op.pad, strict=True))
+        sizes = Sizes(self._narrow, self._wide, pad, self.op.group)
+        target = self._plain.primitive.layout(Query.SRC, self._wide)
+        return Winograd(self.backend, sizes, self._weight_shape, target, is_turned=True)
 
     def _plan_correlate(self, kind: Kind) -> Call:
         bias = Layout.plain(self._narrow[1:2]) if self.op.bias and not self.op.transposed else None
