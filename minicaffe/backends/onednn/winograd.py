@@ -12,6 +12,7 @@ read its rows, cut them into tiles, transform, multiply, transform back, put til
 from __future__ import annotations
 
 import functools
+import itertools
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,9 +46,10 @@ CHANNEL_STEP = 16
 MIN_TILES = 32
 # Of the computed outputs, which must lie inside the image.
 MIN_SHARE = 0.5
-# Tiles of a piece: as many as fill this many values, but enough to reuse the filters.
-PIECE_VALUES = 1 << 19
-MIN_PIECE_TILES = 96
+# Tiles of a piece, also measured: with more than this for each channel, what one step writes has
+# left the cache before the next reads it; with fewer, filters are read anew too often.
+TILES_PER_CHANNEL = 1.5
+MAX_PIECE_TILES = 192
 
 
 def suits(op: Conv, x: Shape, y: Shape) -> bool:
@@ -131,7 +133,7 @@ class Winograd:
         ones = np.linalg.pinv(MATRICES.outputs) @ np.ones(OUTPUTS)
         self._ones = np.outer(ones, ones).reshape(-1, 1)
         self._per_group = (group, 1, filters)
-        self._parts = functools.cache(self._cut)
+        self._parts = functools.cache(self._plan_parts)
 
     def __call__(
         self,
@@ -181,6 +183,16 @@ class Winograd:
                 values = buffer.values.reshape(group, SPAN**2, filters)
                 values[...] = tensor.read().reshape(self._per_group) * share
 
+    def _plan_parts(self, source: Layout) -> list[Part]:
+        parts = self._cut(source)
+
+        def prepare() -> None:
+            for lane, part in itertools.product(self._lanes, parts):
+                lane.prepare(part, source, self._target)
+
+        self._backend.workbench.alone(prepare)
+        return parts
+
     def _cut(self, source: Layout) -> list[Part]:
         """Return the parts, with their places in x and y."""
         x, y, pad, group = self._sizes
@@ -205,12 +217,12 @@ def block(sizes: Sizes, threads: int) -> Block:
     tile_rows, columns = tile_grid(y)
     channels, filters = x[1] // group, y[1] // group
     most = LANE_VALUES // (SPAN**2 * max(channels, filters))
-    wanted = max(MIN_PIECE_TILES, PIECE_VALUES // (SPAN**2 * max(channels, filters)))
-    wanted = min(wanted, most, -(-x[0] * tile_rows * columns // threads))
+    wanted = min(MAX_PIECE_TILES, int(TILES_PER_CHANNEL * min(channels, filters)), most)
+    wanted = min(wanted, -(-x[0] * tile_rows * columns // threads))
     images, rows = 1, tile_rows
     if wanted >= tile_rows * columns:
         pieces = -(-x[0] // (wanted // (tile_rows * columns)))
-        images = -(-x[0] // pieces)
+        images = -(-x[0] // (-(-pieces // threads) * threads))
     else:
         best = max(1, wanted // columns)
         candidates = range(-(-best // 2), min(best * 3 // 2, most // columns, tile_rows) + 1)

@@ -88,6 +88,11 @@ class WinogradLane:
         self._restore = self._plan_combine(outputs, block.filters, after)
         self._multiply = self._plan_multiply(kind)
 
+    def prepare(self, part: Part, source: Layout, target: Layout) -> None:
+        """Make what `run` needs for a part of these layouts; any lane may get any part."""
+        self._read(source, part.images, part.rows, part.above)
+        self._write(target, part.images, part.out_rows)
+
     def run(
         self, part: Part, source: Layout, target: Layout, given: int, filters: int, out: int
     ) -> None:
