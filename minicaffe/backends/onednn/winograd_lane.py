@@ -19,6 +19,7 @@ from minicaffe.ops.backend import Array, Shape
 
 # Along one axis: outputs of a tile, and inputs that they need.
 OUTPUTS, SPAN = 4, 6
+ZERO = np.float32(0)
 NO_STEPS = ((1,), (0,), (0,), (0,))
 
 
@@ -80,12 +81,10 @@ class WinogradLane:
         self._read = functools.cache(self._plan_read)
         self._write = functools.cache(self._plan_write)
         self._view()
-        after = Attributes()
-        if kind.rectifies:
-            after.eltwise(Alg.ELTWISE_RELU)
         data, outputs = (np.kron(m, m) for m in (matrices.data, matrices.outputs))
-        self._transform = self._plan_combine(data, block.channels, Attributes())
-        self._restore = self._plan_combine(outputs, block.filters, after)
+        self._transform = self._plan_combine(data, block.channels)
+        self._restore = self._plan_combine(outputs, block.filters)
+        self._rectifies = kind.rectifies
         self._multiply = self._plan_multiply(kind)
 
     def prepare(self, part: Part, source: Layout, target: Layout) -> None:
@@ -115,7 +114,11 @@ class WinogradLane:
         self._point(part.group, filters)
         check(self._multiply(), "multiplication")
         check(self._restore(), "transform back")
-        np.copyto(self._joined, self._values)
+        # As a post-op of the step before, a ReLU would run number by number.
+        if self._rectifies:
+            np.maximum(self._values, ZERO, out=self._joined)
+        else:
+            np.copyto(self._joined, self._values)
         y, write = self._write(target, part.images, part.out_rows)
         y.move(out + part.at_y)
         check(write(), "writing rows")
@@ -144,9 +147,7 @@ class WinogradLane:
         rows[:, :, : b.pad] = 0
         rows[:, :, b.pad + b.width :] = 0
 
-    def _plan_combine(
-        self, matrix: Matrix, channels: int, attributes: Attributes
-    ) -> Callable[[], int]:
+    def _plan_combine(self, matrix: Matrix, channels: int) -> Callable[[], int]:
         """Return the multiplication of each tile's positions by a matrix."""
         n_out, n_in = matrix.shape
         tiles, weights = self._block.tiles, (n_out, n_in, 1)
@@ -154,7 +155,6 @@ class WinogradLane:
         primitive = Primitive(
             *(self._lane.engine, "convolution_forward", Prop.INFERENCE, Alg.CONVOLUTION_DIRECT),
             *(given, AnyLayout(weights), None, out, *NO_STEPS),
-            attributes=attributes,
         )
         layout, plain = primitive.layout(Query.WEIGHTS, weights), Layout.plain(weights)
         values, packed = (Buffer(own.size_bytes, self._engine) for own in (plain, layout))
