@@ -114,11 +114,10 @@ class WinogradLane:
         self._point(part.group, filters)
         check(self._multiply(), "multiplication")
         check(self._restore(), "transform back")
-        # As a post-op of the step before, a ReLU would run number by number.
+        # As a post-op of the step before, it would run number by number.
         if self._rectifies:
-            np.maximum(self._values, ZERO, out=self._joined)
-        else:
-            np.copyto(self._joined, self._values)
+            np.maximum(self._values, ZERO, out=self._values)
+        np.copyto(self._joined, self._values)
         y, write = self._write(target, part.images, part.out_rows)
         y.move(out + part.at_y)
         check(write(), "writing rows")
