@@ -228,7 +228,7 @@ def test_pieces_fit_the_image_and_the_memory(threads):
         if not suits(square(), shape, shape):
             continue
         tried += 1
-        piece = block(Sizes(shape, shape, (1, 1), 1), threads)
+        piece = block(Sizes(shape, shape, (1, 1), 1), threads).grid
         assert 1 <= piece.images <= images
         assert 1 <= piece.rows <= tile_grid(shape)[0]
         assert piece.columns == tile_grid(shape)[1]

@@ -23,7 +23,8 @@ from minicaffe.backends.onednn.followers import Kind
 from minicaffe.backends.onednn.memory import Buffer, Layout, address_of
 from minicaffe.backends.onednn.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.onednn.winograd_filters import WinogradFilters
-from minicaffe.backends.onednn.winograd_lane import OUTPUTS, SPAN, Block, Part, WinogradLane
+from minicaffe.backends.onednn.winograd_lane import Block, Part, WinogradLane
+from minicaffe.backends.onednn.winograd_tiles import OUTPUTS, SPAN, Grid
 from minicaffe.backends.onednn.workbench import LANE_VALUES
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.conv import Conv
@@ -196,7 +197,7 @@ class Winograd:
     def _cut(self, source: Layout) -> list[Part]:
         """Return the parts, with their places in x and y."""
         x, y, pad, group = self._sizes
-        images, rows = self._block.images, self._block.rows
+        images, rows, _ = self._block.grid
         parts = []
         for g in range(group):
             for n in range(0, x[0], images):
@@ -212,20 +213,23 @@ class Winograd:
 
 
 def block(sizes: Sizes, threads: int) -> Block:
-    """Return how much a piece holds: enough pieces for all threads, each as the cache likes it."""
-    x, y, pad, group = sizes
-    tile_rows, columns = tile_grid(y)
-    channels, filters = x[1] // group, y[1] // group
+    """Return how much a piece holds."""
+    channels, filters = (shape[1] // sizes.group for shape in (sizes.x, sizes.y))
     most = LANE_VALUES // (SPAN**2 * max(channels, filters))
     wanted = min(MAX_PIECE_TILES, int(TILES_PER_CHANNEL * min(channels, filters)), most)
-    wanted = min(wanted, -(-x[0] * tile_rows * columns // threads))
-    images, rows = 1, tile_rows
+    grid = cut(sizes.y, wanted, most, threads)
+    return Block(grid, channels, filters, sizes.x[3], sizes.y[3], sizes.pad[1])
+
+
+def cut(y: Shape, wanted: int, most: int, threads: int) -> Grid:
+    """Return a piece of about as many tiles as wanted, such that all threads have some."""
+    tile_rows, columns = tile_grid(y)
+    wanted = min(wanted, -(-y[0] * tile_rows * columns // threads))
     if wanted >= tile_rows * columns:
-        pieces = -(-x[0] // (wanted // (tile_rows * columns)))
-        images = -(-x[0] // (-(-pieces // threads) * threads))
-    else:
-        best = max(1, wanted // columns)
-        candidates = range(-(-best // 2), min(best * 3 // 2, most // columns, tile_rows) + 1)
-        # Rows of tiles below the image are computed in vain; of equal waste, the larger pieces.
-        rows = min(candidates, key=lambda n: (-(-tile_rows // n) * n, -n))
-    return Block(images, rows, columns, channels, filters, x[3], y[3], pad[1])
+        pieces = -(-y[0] // (wanted // (tile_rows * columns)))
+        return Grid(-(-y[0] // (-(-pieces // threads) * threads)), tile_rows, columns)
+    best = max(1, wanted // columns)
+    candidates = range(-(-best // 2), min(best * 3 // 2, most // columns, tile_rows) + 1)
+    # Rows of tiles below the image are computed in vain; of equal waste, the larger pieces.
+    rows = min(candidates, key=lambda n: (-(-tile_rows // n) * n, -n))
+    return Grid(1, rows, columns)
