@@ -11,7 +11,8 @@ import pytest
 from minicaffe.backends.onednn import toom_cook
 from minicaffe.backends.onednn.memory import Buffer
 from minicaffe.backends.onednn.primitive import Primitive
-from minicaffe.backends.onednn.winograd import POINTS, Sizes, block, suits, tile_grid
+from minicaffe.backends.onednn.winograd import POINTS, block, suits
+from minicaffe.backends.onednn.winograd_pieces import Sizes, tile_grid
 from minicaffe.backends.onednn.workbench import LANE_VALUES
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.conv import Conv
@@ -38,8 +39,8 @@ def sizes(x, filters, op):
     return (filters, x[1] // op.group, 3, 3), (x[0], filters, *image)
 
 
-def both_ways(backend, op, x_shape, filters, seed=0):
-    """Return y and dx, written over what is not a number."""
+def all_ways(backend, op, x_shape, filters, seed=0):
+    """Return y and dx, written over what is not a number, and dw and db, once and twice added."""
     rng = np.random.default_rng(seed)
     w_shape, y_shape = sizes(x_shape, filters, op)
     shapes = (x_shape, w_shape, (filters,), y_shape)
@@ -48,7 +49,12 @@ def both_ways(backend, op, x_shape, filters, seed=0):
     kernel = backend.plan(op, x, w, y)
     kernel.forward(x, w, b if op.bias else None, y)
     kernel.backward_data(dy, w, dx)
-    return y.get(), dx.get()
+    results = [y.get(), dx.get()]
+    dw, db = backend.tensor(w_shape), backend.tensor((filters,)) if op.bias else None
+    for _ in range(2):
+        kernel.backward_weights(x, dy, dw, db)
+        results += [dw.get()] + ([db.get()] if db is not None else [])
+    return results
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 4, 6])
@@ -91,12 +97,12 @@ def test_agrees_with_the_reference(onednn, name):
     _, y_shape = sizes(shape, filters, op)
     assert suits(op, shape, y_shape)
     assert suits(op, y_shape, shape)
-    want = both_ways(ReferenceBackend(np.float64), op, shape, filters)
+    want = all_ways(ReferenceBackend(np.float64), op, shape, filters)
     # What another size left in the shared memory must not show.
     for _ in range(2):
-        got = both_ways(onednn, op, shape, filters)
-        for a, b, what in zip(got, want, ("y", "dx"), strict=True):
-            assert_close(a, b, ALLOWED, what)
+        got = all_ways(onednn, op, shape, filters)
+        for i, (a, b) in enumerate(zip(got, want, strict=True)):
+            assert_close(a, b, ALLOWED, f"result {i}")
 
 
 def test_agrees_on_random_shapes(onednn):
@@ -111,8 +117,8 @@ def test_agrees_on_random_shapes(onednn):
         if not suits(op, shape, sizes(shape, filters, op)[1]):
             continue
         tried += 1
-        want = both_ways(reference, op, shape, filters, tried)
-        got = both_ways(onednn, op, shape, filters, tried)
+        want = all_ways(reference, op, shape, filters, tried)
+        got = all_ways(onednn, op, shape, filters, tried)
         for a, b in zip(got, want, strict=True):
             assert_close(a, b, ALLOWED, f"{shape}, {filters} filters, {op}")
 

@@ -21,7 +21,9 @@ from minicaffe.backends.onednn.followers import Followers, Kind
 from minicaffe.backends.onednn.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.primitive import Call, Port, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
-from minicaffe.backends.onednn.winograd import Sizes, Winograd, suits
+from minicaffe.backends.onednn.winograd import Winograd, suits
+from minicaffe.backends.onednn.winograd_gradient import WinogradGradient, suits_gradient
+from minicaffe.backends.onednn.winograd_pieces import Sizes
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Follower, Tensor
 from minicaffe.ops.conv import Conv
@@ -60,6 +62,7 @@ class OneDnnConv(OneDnnKernel):
         self._correlate = functools.cache(self._plan_correlate)
         self._plain = self._correlate(Kind())
         self._winograd = functools.cache(self._plan_winograd)
+        self._winograd_of_weights = functools.cache(self._plan_winograd_of_weights)
         self._winograd_of_data = functools.cache(self._plan_winograd_of_data)
         # Weights that are trained change before the next pass.
         self._is_trained = False
@@ -115,6 +118,10 @@ class OneDnnConv(OneDnnKernel):
     ) -> None:
         """Add to dw and db."""
         self._is_trained = True
+        winograd = self._winograd_of_weights()
+        if winograd is not None and dw is not None:
+            winograd(x, dy, dw, db)
+            return
         wide, narrow = (dy, x) if self.op.transposed else (x, dy)
         with_bias = db is not None and self._channels is None
         call = self._weights.get(with_bias)
@@ -147,6 +154,13 @@ class OneDnnConv(OneDnnKernel):
         sizes = Sizes(self._narrow, self._wide, pad, self.op.group)
         target = self._plain.primitive.layout(Query.SRC, self._wide)
         return Winograd(self.backend, sizes, self._weight_shape, target, is_turned=True)
+
+    def _plan_winograd_of_weights(self) -> WinogradGradient | None:
+        """Return the faster way to dw and db, where there is one."""
+        sizes = Sizes(self._wide, self._narrow, self.op.pad, self.op.group)
+        if not suits(self.op, self._wide, self._narrow) or not suits_gradient(sizes):
+            return None
+        return WinogradGradient(self.backend, sizes)
 
     def _plan_correlate(self, kind: Kind) -> Call:
         bias = Layout.plain(self._narrow[1:2]) if self.op.bias and not self.op.transposed else None

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import itertools
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,8 +23,9 @@ from minicaffe.backends.onednn.followers import Kind
 from minicaffe.backends.onednn.memory import Buffer, Layout, address_of
 from minicaffe.backends.onednn.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.onednn.winograd_filters import WinogradFilters
-from minicaffe.backends.onednn.winograd_lane import Block, Part, WinogradLane
-from minicaffe.backends.onednn.winograd_tiles import OUTPUTS, SPAN, Grid
+from minicaffe.backends.onednn.winograd_lane import Block, WinogradLane
+from minicaffe.backends.onednn.winograd_pieces import Part, Sizes, cut, parts_of, tile_grid
+from minicaffe.backends.onednn.winograd_tiles import OUTPUTS, SPAN, TAPS
 from minicaffe.backends.onednn.workbench import LANE_VALUES
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.conv import Conv
@@ -32,7 +33,6 @@ from minicaffe.ops.conv import Conv
 if TYPE_CHECKING:
     from minicaffe.backends.onednn.backend import OneDnnBackend
 
-TAPS = 3
 # Chosen for accuracy: with 512 channels of normally distributed values the largest error against
 # float64 is 2.0e-6 of the largest output, a third of that of the usual 0, +-1, +-2. Being sums of
 # powers of two, they leave the matrices for data and outputs without any rounding.
@@ -64,20 +64,6 @@ def suits(op: Conv, x: Shape, y: Shape) -> bool:
     share = y[2] * y[3] / (rows * columns * OUTPUTS**2)
     fits = columns * SPAN**2 * max(channels) <= LANE_VALUES
     return max(op.pad) < TAPS and x[0] * rows * columns >= MIN_TILES and share >= MIN_SHARE and fits
-
-
-def tile_grid(y: Shape) -> tuple[int, int]:
-    """Return how many tiles cover the rows and the columns of (N, K, rows, columns)."""
-    return -(-y[2] // OUTPUTS), -(-y[3] // OUTPUTS)
-
-
-class Sizes(NamedTuple):
-    """What is correlated: x with filters, padded by so many rows and columns, to y."""
-
-    x: Shape
-    y: Shape
-    pad: Shape
-    group: int
 
 
 class Winograd:
@@ -185,30 +171,13 @@ class Winograd:
                 values[...] = tensor.read().reshape(self._per_group) * share
 
     def _plan_parts(self, source: Layout) -> list[Part]:
-        parts = self._cut(source)
+        parts = parts_of(self._sizes, self._block.grid, source, self._target)
 
         def prepare() -> None:
             for lane, part in itertools.product(self._lanes, parts):
                 lane.prepare(part, source, self._target)
 
         self._backend.workbench.alone(prepare)
-        return parts
-
-    def _cut(self, source: Layout) -> list[Part]:
-        """Return the parts, with their places in x and y."""
-        x, y, pad, group = self._sizes
-        images, rows, _ = self._block.grid
-        parts = []
-        for g in range(group):
-            for n in range(0, x[0], images):
-                for row in range(0, y[2], rows * OUTPUTS):
-                    first = max(row - pad[0], 0)
-                    last = min(row - pad[0] + rows * OUTPUTS + TAPS - 1, x[2])
-                    cut = (min(images, x[0] - n), last - first, max(pad[0] - row, 0))
-                    left = min(rows * OUTPUTS, y[2] - row)
-                    at_x = source.offset((n, g * (x[1] // group), first, 0))
-                    at_y = self._target.offset((n, g * (y[1] // group), row, 0))
-                    parts.append(Part(g, *cut, left, at_x * FLOAT_BYTES, at_y * FLOAT_BYTES))
         return parts
 
 
@@ -219,17 +188,3 @@ def block(sizes: Sizes, threads: int) -> Block:
     wanted = min(MAX_PIECE_TILES, int(TILES_PER_CHANNEL * min(channels, filters)), most)
     grid = cut(sizes.y, wanted, most, threads)
     return Block(grid, channels, filters, sizes.x[3], sizes.y[3], sizes.pad[1])
-
-
-def cut(y: Shape, wanted: int, most: int, threads: int) -> Grid:
-    """Return a piece of about as many tiles as wanted, such that all threads have some."""
-    tile_rows, columns = tile_grid(y)
-    wanted = min(wanted, -(-y[0] * tile_rows * columns // threads))
-    if wanted >= tile_rows * columns:
-        pieces = -(-y[0] // (wanted // (tile_rows * columns)))
-        return Grid(-(-y[0] // (-(-pieces // threads) * threads)), tile_rows, columns)
-    best = max(1, wanted // columns)
-    candidates = range(-(-best // 2), min(best * 3 // 2, most // columns, tile_rows) + 1)
-    # Rows of tiles below the image are computed in vain; of equal waste, the larger pieces.
-    rows = min(candidates, key=lambda n: (-(-tile_rows // n) * n, -n))
-    return Grid(1, rows, columns)

@@ -14,6 +14,7 @@ from minicaffe.backends.onednn.memory import AnyLayout, Buffer, Cursor, Layout
 from minicaffe.backends.onednn.primitive import Attributes, Port, Primitive
 from minicaffe.backends.onednn.tensor import FLOAT_BYTES
 from minicaffe.backends.onednn.toom_cook import Matrices
+from minicaffe.backends.onednn.winograd_pieces import Part
 from minicaffe.backends.onednn.winograd_tiles import (
     OUTPUTS,
     SPAN,
@@ -38,18 +39,6 @@ class Block(NamedTuple):
     width: int
     out_width: int
     pad: int
-
-
-class Part(NamedTuple):
-    """A piece: its group, what of it lies in the image, and where (in bytes)."""
-
-    group: int
-    images: int
-    rows: int
-    above: int
-    out_rows: int
-    at_x: int
-    at_y: int
 
 
 class WinogradLane:

@@ -16,8 +16,9 @@ from minicaffe.backends.onednn.toom_cook import Matrix
 from minicaffe.backends.onednn.workbench import Lane
 from minicaffe.ops.backend import Array, Shape
 
-# Along one axis: outputs of a tile, and inputs that they need.
-OUTPUTS, SPAN = 4, 6
+# Along one axis: outputs of a tile, taps of a filter, and inputs that the outputs need.
+OUTPUTS, TAPS = 4, 3
+SPAN = OUTPUTS + TAPS - 1
 NO_STEPS = ((1,), (0,), (0,), (0,))
 
 

@@ -60,6 +60,7 @@ class Workbench:
         self._backend = backend
         self.lanes = [Lane() for _ in range(backend.threads)]
         self.filters, self.taps = Spare(backend.engine), Spare(backend.engine)
+        self.sums = [Spare(backend.engine) for _ in self.lanes]
 
     def alone(self, make: Callable[[], None]) -> None:
         """Call what makes primitives that are to run on one thread."""
