@@ -16,7 +16,7 @@ from minicaffe.backends.onednn.winograd_pieces import Sizes, tile_grid
 from minicaffe.backends.onednn.workbench import LANE_VALUES
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.conv import Conv
-from minicaffe.ops.update import Update
+from minicaffe.ops.update import Parameter, StepSize, Update
 from probe import net_from_text
 from tolerances import BY_DTYPE, Tolerance, assert_close
 
@@ -157,7 +157,8 @@ def _host(w, onednn):
 
 def _solver(w, onednn):
     dw, history = tensor(onednn, np.ones(w.shape)), onednn.tensor(w.shape)
-    onednn.plan(Update("sgd", momentum=0.9), w, dw, history).step(w, dw, [history], 0.1, 0.0, 1.0)
+    kernel = onednn.plan(Update("sgd", momentum=0.9), w, dw, history)
+    kernel.step([Parameter(w, dw, [history])], lambda: StepSize(0.1, 0.0, 1.0))
 
 
 @pytest.mark.parametrize("change", [_set, _update, _host, _solver])
