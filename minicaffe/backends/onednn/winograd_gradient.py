@@ -48,16 +48,21 @@ def suits_gradient(sizes: Sizes) -> bool:
     """Return whether this is faster than the definition, for a convolution that `suits`."""
     rows, columns = tile_grid(sizes.y)
     tiles = sizes.x[0] * rows * columns
-    return sizes.group == 1 and tiles >= MIN_TILES and columns <= _most_tiles(sizes)
+    return tiles >= MIN_TILES and columns <= _most_tiles(sizes)
 
 
 def _most_tiles(sizes: Sizes) -> int:
     # One buffer holds both transforms, the other rows and tiles.
-    return LANE_VALUES // (2 * SPAN**2 * (max(sizes.x[1], sizes.y[1]) + GAP))
+    return LANE_VALUES // (2 * SPAN**2 * (max(_channels(sizes)) + GAP))
+
+
+def _channels(sizes: Sizes) -> tuple[int, int]:
+    """Return how many channels of x and of y a group has."""
+    return sizes.x[1] // sizes.group, sizes.y[1] // sizes.group
 
 
 class WinogradGradient:
-    """dw and db of a convolution without groups.
+    """dw and db of a convolution.
 
     Parameters
     ----------
@@ -67,7 +72,7 @@ class WinogradGradient:
 
     def __init__(self, backend: OneDnnBackend, sizes: Sizes) -> None:
         self._backend, self._sizes = backend, sizes
-        channels, filters = sizes.x[1], sizes.y[1]
+        channels, filters = _channels(sizes)
         self._grid = cut(sizes.y, MAX_PIECE_TILES, _most_tiles(sizes), backend.threads)
         bench, lanes = backend.workbench, list[GradientLane]()
         bench.alone(
@@ -78,12 +83,14 @@ class WinogradGradient:
         self._lanes = lanes
         self._matrix = channels * filters
         self._combination = np.ascontiguousarray(TRANSFORM_OF_FILTERS, np.float32)
-        self._bias_sums = np.zeros((backend.threads, filters), np.float32)
+        self._bias_sums = np.zeros((sizes.group, backend.threads, filters), np.float32)
         shape = (filters, channels, TAPS, TAPS)
-        self._plain = Layout.plain(shape)
+        self._plain = Layout.plain((sizes.y[1], *shape[1:]))
         # As the combination leaves it: for each tap, filters times channels.
         self._by_taps = Layout.strided(shape, (channels, 1, TAPS * self._matrix, self._matrix))
-        self._taps = Cursor(backend.engine.handle, self._by_taps)
+        self._of_group = Layout.plain(shape)
+        engine = backend.engine.handle
+        self._taps, self._out = (Cursor(engine, own) for own in (self._by_taps, self._of_group))
         self._shares = functools.cache(self._plan_shares)
 
     def __call__(
@@ -96,24 +103,34 @@ class WinogradGradient:
         given_x, given_dy = (
             address_of(t.source(own)) for t, own in zip((x, dy), layouts, strict=True)
         )
-        bench, size = self._backend.workbench, SPAN**2 * self._matrix
-        shares = self._shares(*layouts)
-        sums = [bench.sums[i].holding(size).address for i in range(len(shares))]
+        adds = not dw.is_zero
+        out = address_of(dw.source(self._plain) if adds else dw.target(self._plain))
         self._bias_sums[...] = 0
+        for group, shares in enumerate(self._shares(*layouts)):
+            sums = self._sum(group, shares, layouts, (given_x, given_dy))
+            self._finish(sums, out + group * TAPS**2 * self._matrix * FLOAT_BYTES, adds)
+        dw.target(self._plain)
+        if db is not None:
+            db.update()[...] += self._bias_sums.sum(1).reshape(-1)
+
+    def _sum(
+        self, group: int, shares: list[list[Part]], layouts: list[Layout], given: tuple[int, int]
+    ) -> list[int]:
+        """Return the addresses of the products that each share of a group's parts adds up to."""
+        bench, size = self._backend.workbench, SPAN**2 * self._matrix
+        sums = [bench.sums[i].holding(size).address for i in range(len(shares))]
 
         # Which parts are summed up together is fixed, whichever lane does it: the order of a sum
         # changes its rounding.
         def run(lane: int, share: int) -> None:
-            self._lanes[lane].run(
-                shares[share], layouts, (given_x, given_dy), sums[share], self._bias_sums[share]
-            )
+            bias_sums = self._bias_sums[group, share]
+            self._lanes[lane].run(shares[share], layouts, given, sums[share], bias_sums)
 
         bench.share(run, range(len(shares)))
-        self._finish(sums, dw)
-        if db is not None:
-            db.update()[...] += self._bias_sums.sum(0)
+        return sums
 
-    def _plan_shares(self, source: Layout, target: Layout) -> list[list[Part]]:
+    def _plan_shares(self, source: Layout, target: Layout) -> list[list[list[Part]]]:
+        """Return, for each group, the parts of each share."""
         parts = parts_of(self._sizes, self._grid, source, target)
 
         def prepare() -> None:
@@ -121,11 +138,12 @@ class WinogradGradient:
                 lane.prepare(part, source, target)
 
         self._backend.workbench.alone(prepare)
-        n = min(self._backend.threads, len(parts))
-        return [parts[i::n] for i in range(n)]
+        groups = [[p for p in parts if p.group == g] for g in range(self._sizes.group)]
+        n = min(self._backend.threads, len(groups[0]))
+        return [[own[i::n] for i in range(n)] for own in groups]
 
-    def _finish(self, sums: list[int], dw: OneDnnTensor) -> None:
-        """Add to dw what all shares found."""
+    def _finish(self, sums: list[int], out: int, adds: bool) -> None:
+        """Write, or add, to a group's gradient what all shares found."""
         bench, size = self._backend.workbench, self._matrix
         taps = bench.taps.holding(TAPS**2 * size).address
         combination, n_taps = self._combination.ctypes.data, TAPS**2
@@ -140,10 +158,9 @@ class WinogradGradient:
 
         bench.share(run, range(0, size, CHUNK))
         self._taps.move(taps)
-        adds = not dw.is_zero
-        memory = dw.source(self._plain) if adds else dw.target(self._plain)
-        self._backend.reorders(self._by_taps, self._taps.handle, self._plain, memory, adds=adds)
-        dw.target(self._plain)
+        self._out.move(out)
+        given, target = (self._by_taps, self._taps.handle), (self._of_group, self._out.handle)
+        self._backend.reorders(*given, *target, adds=adds)
 
 
 class GradientLane:
@@ -151,7 +168,7 @@ class GradientLane:
 
     def __init__(self, lane: Lane, sizes: Sizes, grid: Grid, matrices: Matrices) -> None:
         self._grid = grid
-        self._channels, self._filters = channels, filters = sizes.x[1], sizes.y[1]
+        self._channels, self._filters = channels, filters = _channels(sizes)
         self._steps = (channels + GAP, filters + GAP)
         room = grid.tiles * SPAN**2
         rows, tiles = Place(lane.near), Place(lane.near, room * max(self._steps))
