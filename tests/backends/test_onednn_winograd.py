@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from minicaffe.backends.onednn import toom_cook
+from minicaffe.backends.onednn import conv, toom_cook
 from minicaffe.backends.onednn.memory import Buffer
 from minicaffe.backends.onednn.primitive import Primitive
 from minicaffe.backends.onednn.winograd import POINTS, block, suits
@@ -224,6 +224,14 @@ def test_nothing_is_made_after_the_first_passes(onednn, monkeypatch):
 def test_where_it_is_used(op, x, filters, expected):
     y = (x[0], filters, *(n + 2 * p - 2 for n, p in zip(x[2:], op.pad, strict=True)))
     assert suits(op, x, y) is expected
+
+
+def test_bfloat16_is_left_to_the_direct_convolution(onednn, monkeypatch):
+    monkeypatch.setattr(conv, "Winograd", None)
+    shape = (4, 64, 16, 16)
+    all_ways(type(onednn)(precision="bf16"), square(), shape, 64)
+    with pytest.raises(TypeError, match="NoneType"):
+        all_ways(onednn, square(), shape, 64)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])

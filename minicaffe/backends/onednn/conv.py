@@ -19,13 +19,14 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kerne
 from minicaffe.backends.onednn.channels import ChannelBias
 from minicaffe.backends.onednn.followers import Followers, Kind
 from minicaffe.backends.onednn.memory import AnyLayout, Layout
+from minicaffe.backends.onednn.precision import FP32
 from minicaffe.backends.onednn.primitive import Call, Port, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.backends.onednn.winograd import Winograd, suits
 from minicaffe.backends.onednn.winograd_gradient import WinogradGradient, suits_gradient
 from minicaffe.backends.onednn.winograd_pieces import Sizes
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Follower, Tensor
+from minicaffe.ops.backend import Follower, Shape, Tensor
 from minicaffe.ops.conv import Conv
 
 MAX_SPATIAL_AXES = 3
@@ -138,17 +139,21 @@ class OneDnnConv(OneDnnKernel):
             self._gather = self._plan_gather()
         self._gather(narrow, w, wide)
 
+    def _suits(self, x: Shape, y: Shape) -> bool:
+        """Return whether Winograd's algorithm, which is for float32, is faster."""
+        return self.backend.precision == FP32 and suits(self.op, x, y)
+
     def _plan_winograd(self, kind: Kind) -> Winograd | None:
         """Return the faster way to y, where there is one."""
         sizes = Sizes(self._wide, self._narrow, self.op.pad, self.op.group)
-        if not suits(self.op, self._wide, self._narrow):
+        if not self._suits(self._wide, self._narrow):
             return None
         target = self._plain.primitive.layout(Query.DST, self._narrow)
         return Winograd(self.backend, sizes, self._weight_shape, target, kind)
 
     def _plan_winograd_of_data(self) -> Winograd | None:
         """Return the faster way to dx: the correlation of dy with turned filters."""
-        if not suits(self.op, self._narrow, self._wide):
+        if not self._suits(self._narrow, self._wide):
             return None
         pad = tuple(k - 1 - p for k, p in zip(self.op.kernel, self.op.pad, strict=True))
         sizes = Sizes(self._narrow, self._wide, pad, self.op.group)
@@ -158,7 +163,7 @@ class OneDnnConv(OneDnnKernel):
     def _plan_winograd_of_weights(self) -> WinogradGradient | None:
         """Return the faster way to dw and db, where there is one."""
         sizes = Sizes(self._wide, self._narrow, self.op.pad, self.op.group)
-        if not suits(self.op, self._wide, self._narrow) or not suits_gradient(sizes):
+        if not self._suits(self._wide, self._narrow) or not suits_gradient(sizes):
             return None
         return WinogradGradient(self.backend, sizes)
 
