@@ -190,7 +190,6 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "dnnl_memory_desc_clone": (_HANDLE, c_void_p),
     "dnnl_memory_desc_query": (c_void_p, c_int, c_void_p),
     "dnnl_memory_desc_destroy": (c_void_p,),
-    "dnnl_memory_desc_query": (c_void_p, c_int, c_void_p),
     "dnnl_memory_create": (_HANDLE, c_void_p, c_void_p, c_void_p),
     "dnnl_memory_set_data_handle": (c_void_p, c_void_p),
     "dnnl_memory_get_data_handle": (c_void_p, _HANDLE),
