@@ -142,6 +142,8 @@ DATA_TYPE = 258
 ISA_BF16 = 0x80
 # dnnl_query_impl_info_str: the name of a primitive's implementation.
 IMPLEMENTATION = 8
+# dnnl_query_submemory_offset_s64: where a part's values begin in the whole.
+SUBMEMORY_OFFSET = 259
 USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT, FUSE_RELU = 1, 2, 4, 8
 SCRATCHPAD_USER = 1
 
@@ -186,10 +188,11 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "dnnl_memory_desc_create_with_tag": (_HANDLE, c_int, Dims, c_int, c_int),
     "dnnl_memory_desc_create_submemory": (_HANDLE, c_void_p, Dims, Dims),
     "dnnl_memory_desc_clone": (_HANDLE, c_void_p),
-    "dnnl_memory_desc_destroy": (c_void_p,),
     "dnnl_memory_desc_query": (c_void_p, c_int, c_void_p),
+    "dnnl_memory_desc_destroy": (c_void_p,),
     "dnnl_memory_create": (_HANDLE, c_void_p, c_void_p, c_void_p),
     "dnnl_memory_set_data_handle": (c_void_p, c_void_p),
+    "dnnl_memory_get_data_handle": (c_void_p, _HANDLE),
     "dnnl_memory_destroy": (c_void_p,),
     "dnnl_primitive_attr_create": (_HANDLE,),
     "dnnl_primitive_attr_destroy": (c_void_p,),

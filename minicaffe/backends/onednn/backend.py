@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
@@ -15,6 +16,7 @@ from minicaffe.backends.onednn.reorder import Reorders
 from minicaffe.backends.onednn.rounding import RoundingCall
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.backends.onednn.threads import default_threads
+from minicaffe.backends.onednn.workbench import Workbench
 from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.arg_max import ArgMax
@@ -84,6 +86,11 @@ class OneDnnBackend(ReferenceBackend):
     def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:
         """Have a kernel do what follows in the same pass, as far as it can."""
         return kernel.absorb(followers) if isinstance(kernel, OneDnnKernel) else 0
+
+    @functools.cached_property
+    def workbench(self) -> Workbench:
+        """What kernels that compute on threads of their own share, made for the first of them."""
+        return Workbench(self)
 
     @property
     def description(self) -> str:

@@ -19,10 +19,14 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kerne
 from minicaffe.backends.onednn.channels import ChannelBias
 from minicaffe.backends.onednn.followers import Followers, Kind
 from minicaffe.backends.onednn.memory import AnyLayout, Layout
+from minicaffe.backends.onednn.precision import FP32
 from minicaffe.backends.onednn.primitive import Call, Port, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
+from minicaffe.backends.onednn.winograd import Winograd, suits
+from minicaffe.backends.onednn.winograd_gradient import WinogradGradient, suits_gradient
+from minicaffe.backends.onednn.winograd_pieces import Sizes
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Follower, Tensor
+from minicaffe.ops.backend import Follower, Shape, Tensor
 from minicaffe.ops.conv import Conv
 
 MAX_SPATIAL_AXES = 3
@@ -44,6 +48,7 @@ class OneDnnConv(OneDnnKernel):
             raise Unsupported(f"oneDNN has no convolution over {len(op.kernel)} spatial axes")
         x, w, y = (t.shape for t in tensors[:3])
         self._wide, self._narrow = (y, x) if op.transposed else (x, y)
+        self._weight_shape = w
         self._filters = w if op.group == 1 else (op.group, w[0] // op.group, *w[1:])
         # oneDNN counts the gaps between taps where Caffe counts the distance.
         gaps = tuple(d - 1 for d in op.dilation)
@@ -57,6 +62,11 @@ class OneDnnConv(OneDnnKernel):
         self._followers = Followers(backend, y)
         self._correlate = functools.cache(self._plan_correlate)
         self._plain = self._correlate(Kind())
+        self._winograd = functools.cache(self._plan_winograd)
+        self._winograd_of_weights = functools.cache(self._plan_winograd_of_weights)
+        self._winograd_of_data = functools.cache(self._plan_winograd_of_data)
+        # Weights that are trained change before the next pass.
+        self._is_trained = False
         self._gather: Call | None = None
         self._weights: dict[bool, Call] = {}
         if op.transposed:
@@ -67,8 +77,13 @@ class OneDnnConv(OneDnnKernel):
     ) -> None:
         """Overwrite y."""
         if not self.op.transposed:
+            scaling = self._followers.tensors()
+            winograd = self._winograd(self._followers.kind)
+            if winograd is not None:
+                winograd(x, w, y, b, scaling, keeps=not self._is_trained)
+                return
             given = (x, w) if b is None else (x, w, b)
-            self._correlate(self._followers.kind)(*given, *self._followers.tensors(), y)
+            self._correlate(self._followers.kind)(*given, *scaling, y)
             return
         self._run_gather(x, w, y)
         if b is not None and self._channels is not None:
@@ -88,6 +103,10 @@ class OneDnnConv(OneDnnKernel):
         """Overwrite dx."""
         if self.op.transposed:
             self._plain(dy, w, dx)
+            return
+        winograd = self._winograd_of_data()
+        if winograd is not None:
+            winograd(dy, w, dx)
         else:
             self._run_gather(dy, w, dx)
 
@@ -99,6 +118,11 @@ class OneDnnConv(OneDnnKernel):
         db: OneDnnTensor | None,
     ) -> None:
         """Add to dw and db."""
+        self._is_trained = True
+        winograd = self._winograd_of_weights()
+        if winograd is not None and dw is not None:
+            winograd(x, dy, dw, db)
+            return
         wide, narrow = (dy, x) if self.op.transposed else (x, dy)
         with_bias = db is not None and self._channels is None
         call = self._weights.get(with_bias)
@@ -114,6 +138,34 @@ class OneDnnConv(OneDnnKernel):
         if self._gather is None:
             self._gather = self._plan_gather()
         self._gather(narrow, w, wide)
+
+    def _suits(self, x: Shape, y: Shape) -> bool:
+        """Return whether Winograd's algorithm, which is for float32, is faster."""
+        return self.backend.precision == FP32 and suits(self.op, x, y)
+
+    def _plan_winograd(self, kind: Kind) -> Winograd | None:
+        """Return the faster way to y, where there is one."""
+        sizes = Sizes(self._wide, self._narrow, self.op.pad, self.op.group)
+        if not self._suits(self._wide, self._narrow):
+            return None
+        target = self._plain.primitive.layout(Query.DST, self._narrow)
+        return Winograd(self.backend, sizes, self._weight_shape, target, kind)
+
+    def _plan_winograd_of_data(self) -> Winograd | None:
+        """Return the faster way to dx: the correlation of dy with turned filters."""
+        if not self._suits(self._narrow, self._wide):
+            return None
+        pad = tuple(k - 1 - p for k, p in zip(self.op.kernel, self.op.pad, strict=True))
+        sizes = Sizes(self._narrow, self._wide, pad, self.op.group)
+        target = self._plain.primitive.layout(Query.SRC, self._wide)
+        return Winograd(self.backend, sizes, self._weight_shape, target, is_turned=True)
+
+    def _plan_winograd_of_weights(self) -> WinogradGradient | None:
+        """Return the faster way to dw and db, where there is one."""
+        sizes = Sizes(self._wide, self._narrow, self.op.pad, self.op.group)
+        if not self._suits(self._wide, self._narrow) or not suits_gradient(sizes):
+            return None
+        return WinogradGradient(self.backend, sizes)
 
     def _plan_correlate(self, kind: Kind) -> Call:
         bias = Layout.plain(self._narrow[1:2]) if self.op.bias and not self.op.transposed else None

@@ -69,6 +69,19 @@ class Layout:
         cls._known[shape].append(layout)
         return layout
 
+    @classmethod
+    def strided(cls, shape: Shape, strides: Shape) -> Layout:
+        """Return the layout with these steps, in values, along the axes; equal ones are not one."""
+        return cls(_strided(shape, strides), shape, is_plain=False)
+
+    def offset(self, at: Shape) -> int:
+        """Return how many values lie before the one at an index, which must begin a block."""
+        part = self.place(tuple(n - i for n, i in zip(self.shape, at, strict=True)), at)
+        values = ctypes.c_int64()
+        query = self._lib.c.dnnl_memory_desc_query
+        check(query(part.handle, _lib.SUBMEMORY_OFFSET, ctypes.byref(values)), "offset")
+        return values.value
+
     def place(self, shape: Shape, offsets: Shape) -> Layout:
         """Return the layout of a part, of this shape and at these offsets, inside this one.
 
@@ -190,6 +203,29 @@ class Buffer:
     def __del__(self) -> None:
         for memory in self._memories.values():
             self._lib.c.dnnl_memory_destroy(memory)
+
+
+class Cursor:
+    """Somebody else's memory, seen through a layout from an address that can be moved."""
+
+    def __init__(self, engine: int, layout: Layout, address: int = 0) -> None:
+        self._lib, self.layout = _lib.library(), layout
+        self.handle = self._lib.make("dnnl_memory_create", layout.handle, engine, address)
+
+    def move(self, address: int) -> None:
+        """See the values from this address on."""
+        self._lib.c.dnnl_memory_set_data_handle(self.handle, address)
+
+    def __del__(self) -> None:
+        self._lib.c.dnnl_memory_destroy(self.handle)
+
+
+def address_of(memory: int) -> int:
+    """Return where the values of a dnnl_memory_t begin."""
+    address = ctypes.c_void_p()
+    function = _lib.library().c.dnnl_memory_get_data_handle
+    check(function(memory, ctypes.byref(address)), "address")
+    return address.value or 0
 
 
 def dims(sizes: Shape) -> Any:

@@ -82,6 +82,8 @@ class OneDnnTensor:
         self._newest = Layout.plain(shape)
         self.is_zero = True
         self.is_pinned = False
+        # Counts what may have changed the values; of a pinned tensor, nobody knows.
+        self.version = 0
         self._array: Array = None
         self._array_of: Array = None
 
@@ -145,6 +147,7 @@ class OneDnnTensor:
         self._ready.clear()
         self._is_plain_ready = False
         self.is_zero = True
+        self.version += 1
 
     def host(self) -> HostArray:
         """Return a live view; pins the tensor."""
@@ -163,6 +166,7 @@ class OneDnnTensor:
         self._shape, self._size = shape, math.prod(shape)
         self._newest = Layout.plain(shape)
         self._array = None
+        self.version += 1
 
     def view(self, shape: Shape) -> OneDnnTensor:
         """Return a tensor of another shape over the same memory; pins both."""
@@ -196,6 +200,7 @@ class OneDnnTensor:
         self._is_plain_ready = layout.is_plain
         self._newest = layout
         self.is_zero = False
+        self.version += 1
         return memory
 
     def settle(self) -> None:
@@ -319,6 +324,7 @@ class OneDnnTensor:
         self._is_plain_ready = True
         self._newest = Layout.plain(self._shape)
         self.is_zero = False
+        self.version += 1
 
     def _pin(self) -> None:
         if not self.is_pinned:

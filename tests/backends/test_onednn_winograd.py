@@ -1,0 +1,280 @@
+"""Winograd's algorithm in the oneDNN backend: its matrices, its results, and what it keeps."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from minicaffe.backends.onednn import conv, toom_cook
+from minicaffe.backends.onednn.memory import Buffer
+from minicaffe.backends.onednn.primitive import Primitive
+from minicaffe.backends.onednn.winograd import POINTS, block, suits
+from minicaffe.backends.onednn.winograd_pieces import Sizes, tile_grid
+from minicaffe.backends.onednn.workbench import LANE_VALUES
+from minicaffe.backends.reference import ReferenceBackend
+from minicaffe.ops.conv import Conv
+from minicaffe.ops.update import Parameter, StepSize, Update
+from probe import net_from_text
+from tolerances import BY_DTYPE, Tolerance, assert_close
+
+ALLOWED = BY_DTYPE["float32"]
+
+
+def square(pad=(1, 1), **settings):
+    return Conv((3, 3), (1, 1), pad, (1, 1), **settings)
+
+
+def tensor(backend, values):
+    made = backend.tensor(values.shape)
+    made.set(values)
+    return made
+
+
+def sizes(x, filters, op):
+    """Return the shapes of w and y."""
+    image = (n + 2 * p - 2 for n, p in zip(x[2:], op.pad, strict=True))
+    return (filters, x[1] // op.group, 3, 3), (x[0], filters, *image)
+
+
+def all_ways(backend, op, x_shape, filters, seed=0):
+    """Return y and dx, written over what is not a number, and dw and db, once and twice added."""
+    rng = np.random.default_rng(seed)
+    w_shape, y_shape = sizes(x_shape, filters, op)
+    shapes = (x_shape, w_shape, (filters,), y_shape)
+    x, w, b, dy = (tensor(backend, rng.standard_normal(shape)) for shape in shapes)
+    y, dx = (tensor(backend, np.full(shape, np.nan)) for shape in (y_shape, x_shape))
+    kernel = backend.plan(op, x, w, y)
+    kernel.forward(x, w, b if op.bias else None, y)
+    kernel.backward_data(dy, w, dx)
+    results = [y.get(), dx.get()]
+    dw, db = backend.tensor(w_shape), backend.tensor((filters,)) if op.bias else None
+    for _ in range(2):
+        kernel.backward_weights(x, dy, dw, db)
+        results += [dw.get()] + ([db.get()] if db is not None else [])
+    return results
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 4, 6])
+@pytest.mark.parametrize("taps", [2, 3, 5])
+def test_matrices_correlate(outputs, taps):
+    points = [Fraction(n, 3) for n in range(-2, outputs + taps - 4)]
+    data, filters, sums = toom_cook.matrices(points, outputs)
+    assert data.shape == (outputs + taps - 1, outputs + taps - 1)
+    rng = np.random.default_rng(outputs * taps)
+    g, d = rng.standard_normal(taps), rng.standard_normal(outputs + taps - 1)
+    got = sums @ ((filters @ g) * (data @ d))
+    want = [sum(g[k] * d[i + k] for k in range(taps)) for i in range(outputs)]
+    np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-11)
+
+
+def test_matrices_for_data_and_outputs_are_exact_in_float32():
+    data, _, sums = toom_cook.matrices(POINTS, 4)
+    for matrix in (data, sums):
+        assert (np.kron(matrix, matrix).astype(np.float32) == np.kron(matrix, matrix)).all()
+
+
+# Images that tiles of 4 fit and do not fit, one or several images a piece, parts of images.
+SHAPES = {
+    "fits": ((2, 64, 16, 20), 64, square()),
+    "rest": ((3, 64, 15, 22), 96, square()),
+    "no padding": ((2, 80, 17, 19), 64, square((0, 0))),
+    "wide padding": ((3, 64, 13, 14), 64, square((2, 2))),
+    "one-sided": ((3, 64, 14, 21), 80, square((0, 2))),
+    "one image": ((1, 128, 30, 31), 64, square(bias=False)),
+    "many images": ((33, 64, 7, 7), 64, square()),
+    "groups": ((5, 192, 13, 13), 384, square(group=3)),
+    "flat": ((2, 64, 4, 90), 64, square()),
+    "large": ((1, 64, 90, 57), 64, square()),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_agrees_with_the_reference(onednn, name):
+    shape, filters, op = SHAPES[name]
+    _, y_shape = sizes(shape, filters, op)
+    assert suits(op, shape, y_shape)
+    assert suits(op, y_shape, shape)
+    want = all_ways(ReferenceBackend(np.float64), op, shape, filters)
+    # What another size left in the shared memory must not show.
+    for _ in range(2):
+        got = all_ways(onednn, op, shape, filters)
+        for i, (a, b) in enumerate(zip(got, want, strict=True)):
+            assert_close(a, b, ALLOWED, f"result {i}")
+
+
+def test_agrees_on_random_shapes(onednn):
+    rng = np.random.default_rng(17)
+    reference, tried = ReferenceBackend(np.float64), 0
+    while tried < 12:
+        group = int(rng.integers(1, 3))
+        shape = (int(rng.integers(1, 10)), 16 * int(rng.integers(4, 7)) * group)
+        shape += tuple(int(n) for n in rng.integers(3, 26, 2))
+        filters = 16 * int(rng.integers(4, 7)) * group
+        op = square(tuple(int(p) for p in rng.integers(0, 3, 2)), group=group)
+        if not suits(op, shape, sizes(shape, filters, op)[1]):
+            continue
+        tried += 1
+        want = all_ways(reference, op, shape, filters, tried)
+        got = all_ways(onednn, op, shape, filters, tried)
+        for a, b in zip(got, want, strict=True):
+            assert_close(a, b, ALLOWED, f"{shape}, {filters} filters, {op}")
+
+
+def test_same_result_in_every_pass_whatever_the_layout(onednn):
+    op, shape = square(), (4, 64, 23, 18)
+    rng = np.random.default_rng(2)
+    w_shape, y_shape = sizes(shape, 64, op)
+    x, w, b = (tensor(onednn, rng.standard_normal(s)) for s in (shape, w_shape, (64,)))
+    y = onednn.tensor(y_shape)
+    kernel = onednn.plan(op, x, w, y)
+    kernel.forward(x, w, b, y)
+    want = y.get()
+    packed, pinned = onednn.tensor(shape), onednn.tensor(y_shape)
+    onednn.plan(op, x, w, packed).forward(x, w, b, packed)
+    packed.take_from(x, packed.layout)
+    view = pinned.host()
+    for given, out in itertools.product((x, packed), (y, pinned)):
+        kernel.forward(given, w, b, out)
+        np.testing.assert_array_equal(out.get(), want)
+    np.testing.assert_array_equal(view, want)
+
+
+# Each changes the weights in a way of its own.
+def _set(w, onednn):
+    w.set(w.get() * 2)
+
+
+def _update(w, onednn):
+    w.update()[0] += 1
+
+
+def _host(w, onednn):
+    w.host()[...] -= 1
+
+
+def _solver(w, onednn):
+    dw, history = tensor(onednn, np.ones(w.shape)), onednn.tensor(w.shape)
+    kernel = onednn.plan(Update("sgd", momentum=0.9), w, dw, history)
+    kernel.step([Parameter(w, dw, [history])], lambda: StepSize(0.1, 0.0, 1.0))
+
+
+@pytest.mark.parametrize("change", [_set, _update, _host, _solver])
+def test_changed_weights_are_seen(onednn, change):
+    op, shape = square(bias=False), (2, 64, 16, 16)
+    w_shape, y_shape = sizes(shape, 64, op)
+    rng = np.random.default_rng(3)
+    x, w = tensor(onednn, rng.standard_normal(shape)), tensor(onednn, rng.standard_normal(w_shape))
+    y, reference = onednn.tensor(y_shape), ReferenceBackend(np.float64)
+    kernel = onednn.plan(op, x, w, y)
+    other = tensor(onednn, rng.standard_normal(w_shape))
+    for weights in (w, w, other, w):
+        kernel.forward(x, weights, None, y)
+        change(weights, onednn)
+    kernel.forward(x, w, None, y)
+    want_x, want_w = tensor(reference, x.get()), tensor(reference, w.get())
+    want = reference.tensor(y_shape)
+    reference.plan(op, want_x, want_w, want).forward(want_x, want_w, None, want)
+    assert_close(y.get(), want.get(), ALLOWED, "y")
+
+
+def test_nothing_is_made_after_the_first_passes(onednn, monkeypatch):
+    op, shape = square(), (4, 64, 18, 18)
+    w_shape, y_shape = sizes(shape, 64, op)
+    x, y, dx, dy = (onednn.tensor(s) for s in (shape, y_shape, shape, y_shape))
+    w, b, dw, db = (onednn.tensor(s) for s in (w_shape, (64,), w_shape, (64,)))
+    kernel = onednn.plan(op, x, w, y)
+    made = []
+
+    def iterate():
+        w.set(np.ones(w_shape))
+        dw.clear()
+        db.clear()
+        kernel.forward(x, w, b, y)
+        kernel.backward_data(dy, w, dx)
+        kernel.backward_weights(x, dy, dw, db)
+
+    iterate()
+    iterate()
+    for kind in (Buffer, Primitive):
+        monkeypatch.setattr(kind, "__init__", lambda *args, **kwargs: made.append(args))
+    iterate()
+    assert not made
+
+
+@pytest.mark.parametrize(
+    ("op", "x", "filters", "expected"),
+    [
+        (square(), (4, 64, 56, 56), 64, True),
+        (square(), (4, 64, 56, 56), 32, False),
+        (square(), (4, 72, 56, 56), 64, False),
+        (square(group=2), (4, 64, 56, 56), 128, False),
+        (square(), (1, 64, 14, 14), 64, False),
+        (square(), (64, 64, 5, 5), 64, False),
+        (square((3, 1)), (4, 64, 56, 56), 64, False),
+        (square(transposed=True), (4, 64, 56, 56), 64, False),
+        (Conv((3, 3), (1, 1), (1, 1), (2, 2)), (4, 64, 56, 56), 64, False),
+        (Conv((3, 3), (2, 1), (1, 1), (1, 1)), (4, 64, 56, 56), 64, False),
+        (Conv((3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1)), (1, 64, 9, 9, 9), 64, False),
+        (square(), (4, 4096, 8, 256), 4096, False),
+    ],
+)
+def test_where_it_is_used(op, x, filters, expected):
+    y = (x[0], filters, *(n + 2 * p - 2 for n, p in zip(x[2:], op.pad, strict=True)))
+    assert suits(op, x, y) is expected
+
+
+def test_bfloat16_is_left_to_the_direct_convolution(onednn, monkeypatch):
+    monkeypatch.setattr(conv, "Winograd", None)
+    shape = (4, 64, 16, 16)
+    all_ways(type(onednn)(precision="bf16"), square(), shape, 64)
+    with pytest.raises(TypeError, match="NoneType"):
+        all_ways(onednn, square(), shape, 64)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_pieces_fit_the_image_and_the_memory(threads):
+    rng, tried = np.random.default_rng(8), 0
+    while tried < 100:
+        images, channels, rows, columns = (int(n) for n in rng.integers(1, 120, 4))
+        shape = (images, 16 * channels, rows, columns)
+        if not suits(square(), shape, shape):
+            continue
+        tried += 1
+        piece = block(Sizes(shape, shape, (1, 1), 1), threads).grid
+        assert 1 <= piece.images <= images
+        assert 1 <= piece.rows <= tile_grid(shape)[0]
+        assert piece.columns == tile_grid(shape)[1]
+        assert piece.tiles * 36 * shape[1] <= LANE_VALUES
+
+
+NET = """
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 2 dim: 64 dim: 18 dim: 21 } } }
+layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param {
+  num_output: 64 kernel_size: 3 pad: 1 weight_filler { type: "xavier" }
+  bias_filler { type: "gaussian" std: 1 } } }
+layer { name: "bn" type: "BatchNorm" bottom: "c" top: "c" }
+layer { name: "scale" type: "Scale" bottom: "c" top: "c" scale_param { bias_term: true
+  filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 1 } } }
+layer { name: "relu" type: "ReLU" bottom: "c" top: "c" }
+"""
+
+
+@pytest.mark.parametrize("layers", [2, 3, 4, 5])
+def test_followers_are_computed_on_the_way(onednn, layers):
+    text = "layer {".join(NET.split("layer {")[: layers + 1])
+    results = []
+    for backend in (ReferenceBackend(np.float64), onednn):
+        net = net_from_text(text, "TEST", backend=backend)
+        rng = np.random.default_rng(4)
+        for parameter in net.parameters:
+            parameter.blob.data.set(np.abs(rng.standard_normal(parameter.blob.shape)) + 0.1)
+        for _ in range(2):
+            net.blobs["data"].data.set(rng.standard_normal((2, 64, 18, 21)))
+            net.forward()
+        results.append(net.blobs["c"].data.get())
+    want, got = results
+    assert_close(got, want, Tolerance(absolute=2e-5, relative=1e-4), "c")
