@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from minicaffe.data.datum import Picture, decode_datum
 from minicaffe.data.db import open_database, printable
+from minicaffe.data.packing import Packing
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError
 from minicaffe.log import logger
+from minicaffe.ops.transform import Parcel
 from minicaffe.random import RandomStream
 
 # Where a source stands: a dict that JSON can hold. Its content is the source's own business.
@@ -25,7 +27,8 @@ class Batch:
 
     Attributes
     ----------
-    data : ndarray, float32, shape (n, channels, rows, columns)
+    data : ndarray, float32, shape (n, channels, rows, columns); or Parcel
+        A parcel holds pictures of that shape, and the labels once more, for a device to transform.
     label : ndarray, float32, shape (n,)
     keys : list of bytes or None
         The database keys of the items, for messages; None where there is no database.
@@ -33,7 +36,7 @@ class Batch:
         Where the source stands after this batch, for `BatchSource.restore`.
     """
 
-    data: NDArray[np.float32]
+    data: NDArray[np.float32] | Parcel
     label: NDArray[np.float32]
     keys: list[bytes] | None
     position: Position
@@ -45,6 +48,10 @@ class BatchSource(Protocol):
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of the first batch's data; later ones may differ in rows and columns."""
+
+    @property
+    def packing(self) -> Packing | None:
+        """What makes batches of pictures of bytes; None if they are made in another way."""
 
     def next(self) -> Batch:
         """Return the next batch; after the last item comes the first."""
@@ -105,6 +112,8 @@ class DatabaseBatches:
                 self._skip(int(stream.generator().integers(rand_skip)))
             picture, _ = self._decode()
             self._shape = (batch_size, *self._output_shape(picture))
+            self._packing = Packing(transformer, stream)
+            self._holds_bytes = picture.dtype == np.uint8
         except BaseException:
             self._database.close()
             raise
@@ -113,6 +122,11 @@ class DatabaseBatches:
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of a batch's data, from the first record."""
         return self._shape
+
+    @property
+    def packing(self) -> Packing | None:
+        """What makes the batches; None if the first record holds float_data."""
+        return self._packing if self._holds_bytes else None
 
     def next(self) -> Batch:
         """Return the next batch.
@@ -136,8 +150,7 @@ class DatabaseBatches:
             keys.append(self._cursor.key)
             self._advance()
         self._records += self._batch_size
-        generator = self._stream.generator() if self._transformer.is_random else None
-        data = self._transformer(pictures, generator)
+        data = self._packing(pictures, labels)
         return Batch(data, labels, keys, self.position())
 
     def position(self) -> Position:

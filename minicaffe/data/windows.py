@@ -105,6 +105,11 @@ class WindowBatches:
         """Shape of a batch's data."""
         return self._sampling.batch_size, 3, self._cropper.size, self._cropper.size
 
+    @property
+    def packing(self) -> None:
+        """None: crops have empty parts, which the transformation leaves alone."""
+        return None
+
     def next(self) -> Batch:
         """Return the next batch: background first, then objects.
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from minicaffe.blob import Blob
 from minicaffe.data.batches import Batch, BatchSource, DatabaseBatches
 from minicaffe.data.db import printable
 from minicaffe.data.prefetch import Prefetcher
 from minicaffe.data.transformer import Transformer
-from minicaffe.errors import DataError
+from minicaffe.errors import DataError, Unsupported
 from minicaffe.layers.base import Blobs, Layer, LayerContext, State
 from minicaffe.layers.registry import register
 from minicaffe.log import logger
+from minicaffe.ops.transform import Transform, TransformKernel
 from minicaffe.random import RandomStream
 from minicaffe.schema import TEST, TRAIN
 
@@ -27,6 +31,7 @@ class BatchLayer(Layer):
         super().__init__(param, context)
         self.random = RandomStream(context.seed, f"{self.name}/data")
         self._batch: Batch | None = None
+        self._transform: TransformKernel | None = None
         try:
             # In Caffe, too, every layer that reads ahead finds the depth in data_param.
             self.source = Prefetcher(self.open(), int(param.data_param.prefetch))
@@ -48,6 +53,23 @@ class BatchLayer(Layer):
         logger.info(f"output data size: {','.join(map(str, shape))}")
         if len(top) > 1:
             top[1].reshape(shape[:1])
+        self._leave_to_device(top[0])
+
+    def _leave_to_device(self, top: Blob) -> None:
+        """Have the backend's device transform the pictures, if it can."""
+        packing = self.source.packing
+        if packing is None:
+            return
+        mean = packing.transformer.mean(top.shape[1])
+        self._mean = self.context.backend.tensor(mean.shape)
+        # One parcel more than those that wait: the one that forward is at.
+        op = Transform(float(packing.transformer.scale), self.source.depth + 1)
+        try:
+            self._transform = self.plan(op, self._mean, top.data)
+        except Unsupported:  # the host transforms, ahead of time
+            return
+        self._mean.set(mean)
+        packing.parcel = self._transform.parcel
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Keep the shapes: batches set them."""
@@ -58,11 +80,15 @@ class BatchLayer(Layer):
             self._batch = batch = self.source.next()
         except DataError as error:
             raise DataError(f"{self.where}: {error}") from error
-        top[0].reshape(batch.data.shape)
-        top[0].data.set(batch.data)
-        if len(top) > 1:
-            top[1].reshape(batch.label.shape)
-            top[1].data.set(batch.label)
+        for blob, values in zip(top, (batch.data, batch.label), strict=False):
+            blob.reshape(values.shape)
+        labels = top[1].data if len(top) > 1 else None
+        if isinstance(batch.data, np.ndarray):
+            top[0].data.set(batch.data)
+            if labels is not None:
+                labels.set(batch.label)
+        elif self._transform is not None:
+            self._transform.forward(batch.data, self._mean, top[0].data, labels)
 
     def state(self) -> State:
         """Return the position after the last batch handed out, and the seed of its randomness."""
