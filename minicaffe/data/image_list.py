@@ -93,6 +93,8 @@ class ImageBatches:
         Read in a new random order in each round.
     rand_skip : int
         Start up to ``rand_skip - 1`` pictures after the first, so that runs side by side differ.
+    threads : int
+        Decode so many pictures at once.
 
     Attributes
     ----------
@@ -118,6 +120,7 @@ class ImageBatches:
         color: bool = True,
         shuffle: bool = False,
         rand_skip: int = 0,
+        threads: int = 1,
     ) -> None:
         logger.info("Opening file %s", source)
         self._images = read_image_list(source)
@@ -125,7 +128,7 @@ class ImageBatches:
         self._source, self._root = source, root_folder
         self._batch_size, self._transformer, self._stream = batch_size, transformer, stream
         self._size, self._color, self._shuffle = (height, width), color, shuffle
-        self._pool, self.packing = OrderedPool(), Packing(transformer, stream)
+        self._pool, self.packing = OrderedPool(threads), Packing(transformer, stream)
         self._round, self._next = 0, self._skip(rand_skip)
         self._order = self._order_of_round()
         first = self._images[self._order[self._next]]

@@ -145,6 +145,7 @@ class Data(BatchLayer):
             self.transformer(),
             self.random,
             rand_skip=proto.rand_skip,
+            threads=self.context.backend.data_threads,
         )
 
     def key_name(self, key: bytes) -> str:

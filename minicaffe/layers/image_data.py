@@ -48,6 +48,7 @@ class ImageData(BatchLayer):
             color=proto.is_color,
             shuffle=proto.shuffle,
             rand_skip=proto.rand_skip,
+            threads=self.context.backend.data_threads,
         )
 
     def key_name(self, key: bytes) -> str:

@@ -61,6 +61,7 @@ class WindowData(BatchLayer):
             self.random,
             root_folder=proto.root_folder,
             cache_images=proto.cache_images,
+            threads=self.context.backend.data_threads,
         )
 
     def key_name(self, key: bytes) -> str:

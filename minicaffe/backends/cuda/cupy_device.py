@@ -117,6 +117,11 @@ class CupyInbox:
     memory : CupyMemory
     refuse_recording : callable
         Raises while work is recorded.
+
+    Notes
+    -----
+    A thread begins with GPU 0, and an event belongs to the GPU that it was made on. So what any
+    thread may call makes its own GPU the current one.
     """
 
     def __init__(
@@ -140,11 +145,11 @@ class CupyInbox:
 
     def wait(self) -> None:
         """Wait until the last upload has arrived."""
-        self._arrived.synchronize()
+        with self._device:
+            self._arrived.synchronize()
 
     def send(self) -> None:
         """Upload on the stream of uploads, behind the last release."""
-        # A thread begins with GPU 0, and an event belongs to the GPU that it was made on.
         with self._device:
             self._uploads.wait_event(self._released)
             size_bytes, kind = self.host.nbytes, runtime.memcpyHostToDevice

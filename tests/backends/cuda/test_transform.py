@@ -12,6 +12,7 @@ import pytest
 from emulator import DeviceFault
 from minicaffe.backends import get_backend
 from minicaffe.backends.reference import ReferenceBackend
+from minicaffe.data.batches import Batch
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.schema import read_solver
@@ -259,7 +260,7 @@ def test_an_inbox_is_not_read_before_it_is_received(make_backend, make_net, monk
     parcel = net.layers[0].source.packing.parcel()
     monkeypatch.setattr(parcel.inbox, "receive", lambda: None)
     parcel.send()
-    blobs = list(net.blobs.values())
+    batch = Batch(parcel, parcel.labels, [], {})
+    monkeypatch.setattr(net.layers[0].source, "next", lambda: batch)
     with pytest.raises(DeviceFault, match="transform: an inbox is read that was not received"):
-        layer = net.layers[0]
-        layer._transform.forward(parcel, layer._mean, blobs[0].data, blobs[1].data)
+        net.forward()
