@@ -190,9 +190,10 @@ def _varint(value: memoryview, at: int) -> tuple[int, int]:
         number |= (byte & 0x7F) << shift
         shift += 7
         at += 1
-        if shift > 63:
-            raise IndexError("more than ten bytes")
-    return number | byte << shift, at + 1
+    number |= byte << shift
+    if number >> 64:
+        raise IndexError("more than 64 bits")
+    return number, at + 1
 
 
 def _int32(number: int) -> int:

@@ -13,7 +13,6 @@ from minicaffe.backends.cuda.device import THREADS, Inbox
 from minicaffe.backends.cuda.divisor import divisor
 from minicaffe.backends.cuda.format import PLAIN
 from minicaffe.backends.cuda.tensor import CudaTensor
-from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.transform import Transform
 
@@ -63,8 +62,6 @@ class CudaTransform(CudaKernel):
         self._shape = y.shape
         n, channels, rows, columns = y.shape
         size = channels * rows * columns
-        if not size or n * size >= 2**31:
-            raise Unsupported(f"pictures of shape {y.shape} are not transformed on the device")
         self._numbers = (size, *divisor(channels), *divisor(rows), *divisor(columns))
         height, width = mean.shape[1:]
         # Strides of the mean's channels, rows and columns; one that has a single value has none.
