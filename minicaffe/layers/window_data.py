@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from minicaffe.data.batches import BatchSource
-from minicaffe.layers.data import BatchLayer
+from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
 
 
