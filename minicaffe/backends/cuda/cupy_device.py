@@ -121,7 +121,8 @@ class CupyInbox:
     Notes
     -----
     A thread begins with GPU 0, and an event belongs to the GPU that it was made on. So what any
-    thread may call makes its own GPU the current one.
+    thread may call makes its own GPU the current one, and leaves it so: CuPy's ``with device`` keeps
+    what was current before in the object, where threads would mix it up.
     """
 
     def __init__(
@@ -145,17 +146,17 @@ class CupyInbox:
 
     def wait(self) -> None:
         """Wait until the last upload has arrived."""
-        with self._device:
-            self._arrived.synchronize()
+        self._device.use()
+        self._arrived.synchronize()
 
     def send(self) -> None:
         """Upload on the stream of uploads, behind the last release."""
-        with self._device:
-            self._uploads.wait_event(self._released)
-            size_bytes, kind = self.host.nbytes, runtime.memcpyHostToDevice
-            stream = self._uploads.ptr
-            runtime.memcpyAsync(self.address, self._pinned.ptr, size_bytes, kind, stream)
-            self._arrived.record(self._uploads)
+        self._device.use()
+        self._uploads.wait_event(self._released)
+        size_bytes, kind = self.host.nbytes, runtime.memcpyHostToDevice
+        stream = self._uploads.ptr
+        runtime.memcpyAsync(self.address, self._pinned.ptr, size_bytes, kind, stream)
+        self._arrived.record(self._uploads)
 
     def receive(self) -> None:
         """Have the kernels' stream wait for the upload."""
