@@ -121,8 +121,8 @@ class CupyInbox:
     Notes
     -----
     A thread begins with GPU 0, and an event belongs to the GPU that it was made on. So what any
-    thread may call makes its own GPU the current one, and leaves it so: CuPy's ``with device`` keeps
-    what was current before in the object, where threads would mix it up.
+    thread may call makes its own GPU the current one, and leaves it so: CuPy's ``with device``
+    keeps what was current before in the object, where threads would mix it up.
     """
 
     def __init__(
@@ -141,7 +141,9 @@ class CupyInbox:
         # A blocking event leaves the core to others while the host waits.
         self._arrived = cupy.cuda.Event(block=True, disable_timing=True)
         self._released = cupy.cuda.Event(disable_timing=True)
-        # CuPy hands the memory to the next who asks, whatever still writes to it.
+        # CuPy hands on memory that kernels asked for before still use, ...
+        self._released.record(kernels)
+        # ... and this memory to the next who asks, though an upload may still write to it.
         weakref.finalize(self, self._arrived.synchronize)
 
     def wait(self) -> None:
