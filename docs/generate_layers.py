@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from cases import CASES  # noqa: E402 - the tests are no installed package
 from minicaffe.layers import LAYERS  # noqa: E402
-from minicaffe.layers.data import BatchLayer  # noqa: E402
+from minicaffe.layers.batch_layer import BatchLayer  # noqa: E402
 from minicaffe.layers.loss import NormalizedLossLayer  # noqa: E402
 from minicaffe.schema import LayerParameter  # noqa: E402
 

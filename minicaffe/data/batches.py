@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.datum import Picture, decode_datum
-from minicaffe.data.db import open_database, printable
+from minicaffe.data.datum import Picture, StoredPicture, read_datum
+from minicaffe.data.db import Place, open_database, printable
+from minicaffe.data.ordered_pool import OrderedPool
+from minicaffe.data.packing import Packing
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError
 from minicaffe.log import logger
+from minicaffe.ops.transform import Parcel
 from minicaffe.random import RandomStream
 
 # Where a source stands: a dict that JSON can hold. Its content is the source's own business.
@@ -25,7 +28,8 @@ class Batch:
 
     Attributes
     ----------
-    data : ndarray, float32, shape (n, channels, rows, columns)
+    data : ndarray, float32, shape (n, channels, rows, columns); or Parcel
+        A parcel holds pictures of that shape, and the labels once more, for a device to transform.
     label : ndarray, float32, shape (n,)
     keys : list of bytes or None
         The database keys of the items, for messages; None where there is no database.
@@ -33,7 +37,7 @@ class Batch:
         Where the source stands after this batch, for `BatchSource.restore`.
     """
 
-    data: NDArray[np.float32]
+    data: NDArray[np.float32] | Parcel
     label: NDArray[np.float32]
     keys: list[bytes] | None
     position: Position
@@ -46,6 +50,10 @@ class BatchSource(Protocol):
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of the first batch's data; later ones may differ in rows and columns."""
 
+    @property
+    def packing(self) -> Packing | None:
+        """What makes batches of pictures of bytes; None if they are made in another way."""
+
     def next(self) -> Batch:
         """Return the next batch; after the last item comes the first."""
 
@@ -57,6 +65,13 @@ class BatchSource(Protocol):
 
     def close(self) -> None:
         """Let go of files and threads; closing twice does nothing."""
+
+
+class _Record(NamedTuple):
+    """A record that was read."""
+
+    place: Place
+    stored: StoredPicture
 
 
 class DatabaseBatches:
@@ -76,6 +91,8 @@ class DatabaseBatches:
         Random numbers of the transformation and of `rand_skip`.
     rand_skip : int, optional
         Start up to ``rand_skip - 1`` records after the first, so that runs side by side differ.
+    threads : int, optional
+        Decode so many files at once.
 
     Raises
     ------
@@ -91,6 +108,7 @@ class DatabaseBatches:
         transformer: Transformer,
         stream: RandomStream,
         rand_skip: int = 0,
+        threads: int = 1,
     ) -> None:
         if batch_size < 1:
             raise DataError(f"data_param.batch_size is {batch_size}; it must be 1 or more.")
@@ -99,12 +117,16 @@ class DatabaseBatches:
         self._transformer = transformer
         self._stream = stream
         self._records = 0
+        self._pool = OrderedPool(threads)
         try:
             self._cursor = self._database.cursor()
             if rand_skip:
                 self._skip(int(stream.generator().integers(rand_skip)))
-            picture, _ = self._decode()
-            self._shape = (batch_size, *self._output_shape(picture))
+            record = self._read()
+            picture = self._decode(record)
+            self._shape = (batch_size, *self._output_shape(record, picture))
+            self._packing = Packing(transformer, stream)
+            self._holds_bytes = picture.dtype == np.uint8
         except BaseException:
             self._database.close()
             raise
@@ -113,6 +135,11 @@ class DatabaseBatches:
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of a batch's data, from the first record."""
         return self._shape
+
+    @property
+    def packing(self) -> Packing | None:
+        """What makes the batches; None if the first record holds float_data."""
+        return self._packing if self._holds_bytes else None
 
     def next(self) -> Batch:
         """Return the next batch.
@@ -125,20 +152,15 @@ class DatabaseBatches:
         DataError
             If a record cannot be decoded or has another size than the first of the batch.
         """
-        pictures: list[Picture] = []
-        labels = np.empty(self._batch_size, dtype=np.float32)
-        keys: list[bytes] = []
-        for i in range(self._batch_size):
-            picture, labels[i] = self._decode()
-            if pictures and picture.shape != pictures[0].shape:
-                self._check_same_size(keys[0], pictures[0], picture)
-            pictures.append(picture)
-            keys.append(self._cursor.key)
+        records = []
+        for _ in range(self._batch_size):
+            records.append(self._read())
             self._advance()
         self._records += self._batch_size
-        generator = self._stream.generator() if self._transformer.is_random else None
-        data = self._transformer(pictures, generator)
-        return Batch(data, labels, keys, self.position())
+        pictures = self._pictures(records)
+        labels = np.array([record.stored.label for record in records], np.float32)
+        data = self._packing(pictures, labels)
+        return Batch(data, labels, [record.place.key for record in records], self.position())
 
     def position(self) -> Position:
         """Return where the source stands: next key, records delivered, random step."""
@@ -155,7 +177,8 @@ class DatabaseBatches:
         self._stream.step = position["step"]
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database, end the threads that decode."""
+        self._pool.close()
         self._database.close()
 
     def _skip(self, n: int) -> None:
@@ -167,20 +190,38 @@ class DatabaseBatches:
         if self._cursor.advance():
             logger.info("Restarting data prefetching from start.")
 
-    def _decode(self) -> tuple[Picture, int]:
-        return decode_datum(self._cursor.value, self._transformer.color, self._cursor)
+    def _read(self) -> _Record:
+        place = self._cursor.place
+        return _Record(place, read_datum(self._cursor.value, place))
 
-    def _output_shape(self, picture: Picture) -> tuple[int, int, int]:
+    def _pictures(self, records: list[_Record]) -> list[Picture]:
+        """Decode, files on several threads: a raw picture is only looked at."""
+        if any(record.stored.is_encoded for record in records):
+            pictures = self._pool.map(self._decode, records)
+        else:
+            pictures = [self._decode(record) for record in records]
+        for record, picture in zip(records, pictures, strict=True):
+            if picture.shape != pictures[0].shape:
+                self._check_same_size(records[0], pictures[0], record, picture)
+        return pictures
+
+    def _decode(self, record: _Record) -> Picture:
+        return record.stored.decode(self._transformer.color, record.place)
+
+    def _output_shape(self, record: _Record, picture: Picture) -> tuple[int, int, int]:
         try:
             return self._transformer.output_shape(picture.shape)
         except DataError as error:
-            raise DataError(f"{self._cursor}: {error}") from error
+            raise DataError(f"{record.place}: {error}") from error
 
-    def _check_same_size(self, key: bytes, first: Picture, picture: Picture) -> None:
-        if self._output_shape(picture) != self._output_shape(first):
-            shapes = [" x ".join(map(str, p.shape)) for p in (picture, first)]
+    def _check_same_size(
+        self, first: _Record, first_picture: Picture, record: _Record, picture: Picture
+    ) -> None:
+        if self._output_shape(record, picture) != self._output_shape(first, first_picture):
+            shapes = [" x ".join(map(str, p.shape)) for p in (picture, first_picture)]
             raise DataError(
-                f"{self._cursor}: the picture is {shapes[0]} (channels x rows x columns), but the "
-                f"batch began with {shapes[1]} (key {printable(key)}); a batch has one size. Use "
-                "crop_size or batch_size: 1, or convert with --resize_height and --resize_width."
+                f"{record.place}: the picture is {shapes[0]} (channels x rows x columns), but the "
+                f"batch began with {shapes[1]} (key {printable(first.place.key)}); a batch has one "
+                "size. Use crop_size or batch_size: 1, or convert with --resize_height and "
+                "--resize_width."
             )

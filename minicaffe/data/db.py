@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from minicaffe.data import leveldb_engine, lmdb_engine
 from minicaffe.errors import DataError, nearest
@@ -38,8 +38,8 @@ class Position(Protocol):
     def next(self) -> bool:
         """Go to the next record; False after the last."""
 
-    def item(self) -> tuple[bytes, bytes]:
-        """Return key and value of the record."""
+    def item(self) -> tuple[bytes, bytes | memoryview]:
+        """Return key and value of the record; a view lasts until the reader is closed."""
 
 
 class Reader(Protocol):
@@ -65,13 +65,25 @@ class Writer(Protocol):
         """Bring everything to the disk."""
 
 
+class Place(NamedTuple):
+    """A record, for messages."""
+
+    path: str
+    key: bytes
+
+    def __str__(self) -> str:
+        """Return database and key."""
+        return f"{self.path}, key {printable(self.key)}"
+
+
 class Cursor:
     """A position in a database that goes round: after the last record comes the first.
 
     Attributes
     ----------
-    key, value : bytes
-        The record that the cursor stands on.
+    key : bytes
+    value : bytes-like
+        The record that the cursor stands on; a view may last only while the database is open.
     """
 
     def __init__(self, position: Position, path: str) -> None:
@@ -92,9 +104,10 @@ class Cursor:
         self.key, self.value = self._position.item()
         return wrapped
 
-    def __str__(self) -> str:
-        """Return database and key, for messages."""
-        return f"{self._path}, key {printable(self.key)}"
+    @property
+    def place(self) -> Place:
+        """Database and key, for messages."""
+        return Place(self._path, self.key)
 
     def seek(self, key: bytes) -> None:
         """Go to the record `key`.
@@ -141,7 +154,8 @@ class Database:
         position = self._open_reader().position()
         more = position.first()
         while more:
-            yield position.item()
+            key, value = position.item()
+            yield key, bytes(value)
             more = position.next()
 
     def close(self) -> None:

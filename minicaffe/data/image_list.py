@@ -12,6 +12,7 @@ import numpy as np
 from minicaffe.data.batches import Batch, Position
 from minicaffe.data.image import Pixels, read_image
 from minicaffe.data.ordered_pool import OrderedPool
+from minicaffe.data.packing import Packing
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError, Problems
 from minicaffe.log import logger
@@ -92,6 +93,13 @@ class ImageBatches:
         Read in a new random order in each round.
     rand_skip : int
         Start up to ``rand_skip - 1`` pictures after the first, so that runs side by side differ.
+    threads : int
+        Decode so many pictures at once.
+
+    Attributes
+    ----------
+    packing : Packing
+        What makes the batches.
 
     Raises
     ------
@@ -112,6 +120,7 @@ class ImageBatches:
         color: bool = True,
         shuffle: bool = False,
         rand_skip: int = 0,
+        threads: int = 1,
     ) -> None:
         logger.info("Opening file %s", source)
         self._images = read_image_list(source)
@@ -119,7 +128,7 @@ class ImageBatches:
         self._source, self._root = source, root_folder
         self._batch_size, self._transformer, self._stream = batch_size, transformer, stream
         self._size, self._color, self._shuffle = (height, width), color, shuffle
-        self._pool = OrderedPool()
+        self._pool, self.packing = OrderedPool(threads), Packing(transformer, stream)
         self._round, self._next = 0, self._skip(rand_skip)
         self._order = self._order_of_round()
         first = self._images[self._order[self._next]]
@@ -144,9 +153,8 @@ class ImageBatches:
         images = [self._advance() for _ in range(self._batch_size)]
         pictures = self._pool.map(self._read, images)
         self._check_sizes(images, pictures)
-        generator = self._stream.generator() if self._transformer.is_random else None
-        data = self._transformer(pictures, generator)
         labels = np.array([image.label for image in images], np.float32)
+        data = self.packing(pictures, labels)
         keys = [os.fsencode(self._root + image.name) for image in images]
         return Batch(data, labels, keys, self.position())
 

@@ -36,7 +36,7 @@ class LmdbReader:
         try:
             self._check_size()
             # Without locks a transaction costs nothing, so that one serves everybody.
-            self._txn = self._env.begin()
+            self._txn = self._env.begin(buffers=True)
         except BaseException:
             self._env.close()
             raise
@@ -89,9 +89,10 @@ class LmdbPosition:
             with _explained(self._path):
                 raise
 
-    def item(self) -> tuple[bytes, bytes]:
-        """Return key and value of the record."""
-        return cast("tuple[bytes, bytes]", self._cursor.item())
+    def item(self) -> tuple[bytes, memoryview]:
+        """Return key and value of the record; the value is a view of the file."""
+        key, value = self._cursor.item()
+        return bytes(key), cast(memoryview, value)
 
 
 class LmdbWriter:

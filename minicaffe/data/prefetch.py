@@ -9,6 +9,7 @@ import weakref
 from collections import deque
 
 from minicaffe.data.batches import Batch, BatchSource, Position
+from minicaffe.data.packing import Packing
 from minicaffe.log import logger
 
 # A read that hangs (a network disk gone) must not hang the program's end.
@@ -82,13 +83,15 @@ class Prefetcher:
 
     Attributes
     ----------
+    depth : int
+        How many batches may wait, at least 1.
     waited_s : float
         How long `next` has waited for the thread so far, seconds: near 0 if the data keep up.
     """
 
     def __init__(self, source: BatchSource, depth: int) -> None:
         self._source = source
-        self._depth = max(1, depth)
+        self.depth = max(1, depth)
         self._position = source.position()
         self._worker: _Worker | None = None
         self._finalizer: weakref.finalize[[], Prefetcher] | None = None
@@ -99,12 +102,17 @@ class Prefetcher:
         """Shape of the first batch's data."""
         return self._source.shape
 
+    @property
+    def packing(self) -> Packing | None:
+        """What makes the batches; it is used by the thread, see `source`."""
+        return self._source.packing
+
     def next(self) -> Batch:
         """Return the next batch; errors of the source come out here, with their traceback."""
         if self._worker is not None and self._worker.process != os.getpid():
             self.restore(self._position)
         if self._worker is None:
-            self._worker = _Worker(self._source, self._depth)
+            self._worker = _Worker(self._source, self.depth)
             # At exit, and when nobody holds the prefetcher any more.
             self._finalizer = weakref.finalize(self, self._worker.stop)
         began = time.perf_counter()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from minicaffe.data.datum import Picture
 from minicaffe.errors import DataError
+from minicaffe.ops.transform import Parcel
 from minicaffe.schema.binary import read_blobproto
 from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
 
@@ -46,6 +47,8 @@ class Transformer:
         (force_gray), None as the file has it.
     is_random : bool
         Whether calls need a generator.
+    scale : float32
+        What values are multiplied by, after the mean was subtracted.
 
     Raises
     ------
@@ -69,7 +72,7 @@ class Transformer:
         self._crop_at_random = phase == TRAIN and self._crop_size > 0
         self._mirror = bool(param.mirror)
         self.is_random = self._mirror or self._crop_at_random
-        self._scale = np.float32(param.scale)
+        self.scale = np.float32(param.scale)
         self._mean_file = str(param.mean_file)
         self._mean = read_mean(self._mean_file) if self._mean_file else None
         self._mean_values = np.array(param.mean_value, dtype=np.float32)
@@ -116,17 +119,10 @@ class Transformer:
         -------
         ndarray, float32, shape (n, channels, rows, columns)
         """
-        shapes = {picture.shape for picture in pictures}
-        cuts = {self.output_shape(shape) for shape in shapes}
-        if len(cuts) != 1:
-            raise DataError(
-                f"pictures of different shapes in a batch: {_join(shapes)} (channels x rows x "
-                f"columns)."
-            )
+        shape = self._common_shape(pictures)
         if not self._crop_size and not self._mirror:
             return self._arithmetic(cast(Picture, np.stack(pictures)), self._mean)
         windows = self._windows(pictures, generator)
-        shape = cuts.pop()
         cut = np.empty((len(pictures), *shape), dtype=pictures[0].dtype)
         for picture, window, target in zip(pictures, windows, cut, strict=True):
             target[...] = _cut(picture, window, shape)
@@ -138,6 +134,48 @@ class Transformer:
         for window, target in zip(windows, means, strict=True):
             target[...] = _cut(self._mean, window, shape)
         return self._arithmetic(cut, means)
+
+    def fits(self, pictures: Sequence[Picture], parcel: Parcel) -> bool:
+        """Return whether `pack` can do with these pictures what a call would do."""
+        return (len(pictures), *self._common_shape(pictures)) == parcel.shape and all(
+            picture.dtype == np.uint8 for picture in pictures
+        )
+
+    def pack(
+        self, pictures: Sequence[Picture], generator: np.random.Generator | None, parcel: Parcel
+    ) -> None:
+        """Write into a parcel what a device needs to do the rest; see `minicaffe.ops.transform`.
+
+        Draws from the generator what a call draws.
+        """
+        windows = self._windows(pictures, generator)
+        parcel.windows[...] = windows
+        shape = parcel.shape[1], parcel.shape[2], parcel.shape[3]
+        for picture, window, target in zip(pictures, windows, parcel.pictures, strict=True):
+            target[...] = _cut(picture, window._replace(mirror=False), shape)
+
+    def mean(self, channels: int) -> Floats:
+        """Return what is subtracted from pictures.
+
+        Returns
+        -------
+        ndarray, float32, shape (channels, rows, columns) or (channels, 1, 1)
+        """
+        if self._mean is not None:
+            return self._mean
+        values = self._mean_values if len(self._mean_values) else np.zeros(1, np.float32)
+        return np.array(np.broadcast_to(values[:, None, None], (channels, 1, 1)))
+
+    def _common_shape(self, pictures: Sequence[Picture]) -> tuple[int, int, int]:
+        """Return what all pictures are cut to."""
+        shapes = {picture.shape for picture in pictures}
+        cuts = {self.output_shape(shape) for shape in shapes}
+        if len(cuts) != 1:
+            raise DataError(
+                f"pictures of different shapes in a batch: {_join(shapes)} (channels x rows x "
+                f"columns)."
+            )
+        return cuts.pop()
 
     def _windows(
         self, pictures: Sequence[Picture], generator: np.random.Generator | None
@@ -162,12 +200,12 @@ class Transformer:
             y = np.subtract(x, mean, dtype=np.float32)
         elif len(self._mean_values):
             y = np.subtract(x, self._mean_values[:, None, None], dtype=np.float32)
-        elif self._scale == 1:
+        elif self.scale == 1:
             return x.astype(np.float32)
         else:
-            return np.multiply(x, self._scale, dtype=np.float32)
-        if self._scale != 1:
-            y *= self._scale
+            return np.multiply(x, self.scale, dtype=np.float32)
+        if self.scale != 1:
+            y *= self.scale
         return y
 
     def _mean_mismatch(self, picture: tuple[int, ...]) -> str:

@@ -69,6 +69,8 @@ class WindowBatches:
         Put before every path as it is, so it ends with a slash.
     cache_images : bool
         Keep the bytes of the picture files in memory.
+    threads : int
+        Decode so many pictures at once.
 
     Raises
     ------
@@ -86,6 +88,7 @@ class WindowBatches:
         *,
         root_folder: str = "",
         cache_images: bool = False,
+        threads: int = 1,
     ) -> None:
         self._source, self._root = source, root_folder
         self._sampling, self._cropper, self._stream = sampling, cropper, stream
@@ -95,7 +98,7 @@ class WindowBatches:
         self._windows = read_window_file(source)
         logger.info("Number of images: %d", len(self._windows.images))
         self._objects, self._background = self._divide()
-        self._pool = OrderedPool()
+        self._pool = OrderedPool(threads)
         self._cache: list[bytes] | None = None
         if cache_images:
             self._cache = self._pool.map(self._content, self._windows.images)
@@ -104,6 +107,11 @@ class WindowBatches:
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of a batch's data."""
         return self._sampling.batch_size, 3, self._cropper.size, self._cropper.size
+
+    @property
+    def packing(self) -> None:
+        """None: crops have empty parts, which the transformation leaves alone."""
+        return None
 
     def next(self) -> Batch:
         """Return the next batch: background first, then objects.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from minicaffe.data.batches import BatchSource
-from minicaffe.layers.data import BatchLayer
+from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
 
 
@@ -48,6 +48,7 @@ class ImageData(BatchLayer):
             color=proto.is_color,
             shuffle=proto.shuffle,
             rand_skip=proto.rand_skip,
+            threads=self.context.backend.data_threads,
         )
 
     def key_name(self, key: bytes) -> str:

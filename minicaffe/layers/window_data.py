@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from minicaffe.data.batches import BatchSource
-from minicaffe.layers.data import BatchLayer
+from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
 
 
@@ -61,6 +61,7 @@ class WindowData(BatchLayer):
             self.random,
             root_folder=proto.root_folder,
             cache_images=proto.cache_images,
+            threads=self.context.backend.data_threads,
         )
 
     def key_name(self, key: bytes) -> str:

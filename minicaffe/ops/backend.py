@@ -157,6 +157,11 @@ class Backend(Protocol):
         ...
 
     @property
+    def data_threads(self) -> int:
+        """How many threads may decode pictures while this computes."""
+        ...
+
+    @property
     def xp(self) -> ModuleType:
         """The array module that `Tensor.read` and `Tensor.write` speak: numpy or cupy."""
         ...

@@ -7,6 +7,9 @@ import pytest
 from google.protobuf import text_format
 
 from minicaffe.data.batches import DatabaseBatches
+from minicaffe.data.datum import encoded_datum
+from minicaffe.data.db import create_database
+from minicaffe.data.image import encode_image
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
@@ -100,6 +103,36 @@ def test_keys_of_any_bytes_survive_the_position(tmp_path):
     source.next()
     source.restore(position)
     assert source.next().keys == [b"\xff\x00\xe9"]
+    source.close()
+
+
+@pytest.mark.parametrize("name", ["db_raw_lmdb", "db_encoded_lmdb"])
+def test_several_threads_decode_the_same_batches(golden_files, name):
+    text = "crop_size: 16 force_color: true"
+    transformer = Transformer(text_format.Parse(text, TransformationParameter()), TRAIN)
+    made = []
+    for threads in (1, 3):
+        stream = RandomStream(2, "data")
+        path = str(golden_files / name)
+        source = DatabaseBatches(path, "LMDB", 7, transformer, stream, threads=threads)
+        made.append([source.next() for _ in range(5)])
+        source.close()
+    for one, three in zip(*made, strict=True):
+        np.testing.assert_array_equal(one.data, three.data)
+        np.testing.assert_array_equal(one.label, three.label)
+        assert (one.keys, one.position) == (three.keys, three.position)
+
+
+def test_a_picture_that_cannot_be_decoded_is_named(tmp_path):
+    path = str(tmp_path / "db")
+    with create_database(path, "LMDB") as database:
+        for i in range(6):
+            content = encode_image(np.full((1, 4, 5), i, np.uint8), "png")
+            database.put(b"%d" % i, encoded_datum(content[: 40 if i in (3, 5) else None], i))
+    stream, transformer = RandomStream(1, "data"), Transformer(TransformationParameter(), TEST)
+    source = DatabaseBatches(path, "LMDB", 6, transformer, stream, threads=2)
+    with pytest.raises(DataError, match=r"db, key '3': not a picture that can be decoded"):
+        source.next()
     source.close()
 
 

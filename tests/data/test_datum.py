@@ -1,7 +1,10 @@
+import itertools
+
 import numpy as np
 import pytest
+from google.protobuf.message import DecodeError
 
-from minicaffe.data.datum import decode_datum, encode_datum, encoded_datum
+from minicaffe.data.datum import decode_datum, encode_datum, encoded_datum, read_datum
 from minicaffe.data.image import encode_image
 from minicaffe.errors import DataError
 from minicaffe.schema.minicaffe_pb2 import Datum
@@ -29,6 +32,68 @@ def test_encoded_picture_is_converted_as_asked(color, channels):
     picture, label = decode_datum(encoded_datum(content, 2), color, WHERE)
     assert label == 2
     np.testing.assert_array_equal(picture, np.full((channels, 4, 6), 90))
+
+
+def fields(datum):
+    """The bytes of each field of a Datum."""
+    parts = []
+    for descriptor, value in datum.ListFields():
+        part = Datum()
+        if descriptor.name == "float_data":
+            part.float_data.extend(value)
+        else:
+            setattr(part, descriptor.name, value)
+        parts.append(part.SerializeToString())
+    return parts
+
+
+def assert_read_as_protobuf_does(value):
+    try:
+        datum = Datum.FromString(value)
+    except DecodeError:
+        with pytest.raises(DataError, match="bytes that are not a Datum"):
+            read_datum(value, WHERE)
+        return
+    for given in (value, memoryview(value)):
+        found = read_datum(given, WHERE)
+        assert bytes(found.data) == datum.data
+        assert found.shape == (datum.channels, datum.height, datum.width)
+        assert (found.label, found.is_encoded) == (datum.label, datum.encoded)
+        if not datum.data:
+            np.testing.assert_array_equal(found.floats, np.float32(datum.float_data))
+
+
+NUMBERS = {"channels": 3, "height": 128, "width": 70000, "label": -(2**31)}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"data": b"ab" * 99}, {"data": b"a", "encoded": True}, {"float_data": [1, -2.5]}, {}],
+    ids=["raw", "encoded", "floats", "nothing"],
+)
+def test_fields_may_come_in_any_order_and_again(more):
+    parts = fields(Datum(**NUMBERS, **more))
+    for order in itertools.permutations(parts):
+        assert_read_as_protobuf_does(b"".join(order))
+    again = fields(Datum(channels=1, label=2**31 - 1, data=b"the last one counts"))
+    assert_read_as_protobuf_does(b"".join([*parts, *again]))
+    assert_read_as_protobuf_does(b"".join([*again, *parts]))
+
+
+def test_damaged_records_are_read_as_protobuf_reads_them():
+    rng = np.random.default_rng(5)
+    good = Datum(**NUMBERS, data=bytes(40), encoded=True).SerializeToString()
+    for _ in range(3000):
+        value = bytearray(good[: rng.integers(len(good) + 1)] + bytes(rng.integers(3)))
+        for place in rng.integers(len(value), size=rng.integers(4)) if value else ():
+            value[place] = rng.integers(256)
+        assert_read_as_protobuf_does(bytes(value))
+
+
+def test_raw_pictures_are_not_copied():
+    value = encode_datum(np.arange(24, dtype=np.uint8).reshape(2, 3, 4), 0)
+    picture, _ = decode_datum(memoryview(value), None, WHERE)
+    assert np.shares_memory(picture, np.frombuffer(value, np.uint8))
 
 
 def test_not_a_datum():

@@ -4,6 +4,7 @@ import atexit
 import collections
 import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from emulator.memory import DeviceFault, Heap
 from minicaffe.backends.cuda.device import Address, CannotRecord
 
 _compilers = {}
+# What an inbox of the device holds when nobody may read it.
+GARBAGE = 0xA7
 
 
 def compiler(folder=None):
@@ -41,6 +44,64 @@ class Download:
         if not self.is_ready:
             self._arrive()
         self.is_ready = True
+
+
+class Inbox:
+    """Memory that is uploaded to whenever it is least convenient.
+
+    What is sent arrives when the host or the device waits for it, no sooner; before that, and once
+    it is released, the device's memory holds garbage, and whatever asks for it is refused.
+    """
+
+    def __init__(self, device, size_bytes):
+        self._device = device
+        self._memory = device.allocate(size_bytes)
+        self.address = self._memory.address
+        # Looked up now: another thread sends.
+        self._content = device.heap.view(self.address, size_bytes, np.uint8, "inbox")
+        self.host = np.full(size_bytes, GARBAGE, np.uint8)
+        self.is_held = False
+        self._sent = None
+        self._is_on_its_way = False
+
+    def wait(self):
+        """Have it arrive, as far as the host's memory is concerned."""
+        self._device.counts["inbox wait"] += 1
+        if self._is_on_its_way and (self._sent != self.host).any():
+            raise DeviceFault("an inbox was changed on the host while it was uploaded")
+        self._is_on_its_way = False
+
+    def send(self):
+        """Overwrite what the device has with garbage until it is received."""
+        self._device.counts["send"] += 1
+        if self.is_held:
+            raise DeviceFault("an inbox was sent that was not released")
+        if self._is_on_its_way:
+            raise DeviceFault("an inbox was sent twice without a wait")
+        self._content[:] = GARBAGE
+        self._sent, self._is_on_its_way = self.host.copy(), True
+
+    def receive(self):
+        """Have it arrive."""
+        self._device.computing("receive")
+        self._device.counts["receive"] += 1
+        if self._sent is None or self.is_held:
+            raise DeviceFault("an inbox was received that was not sent")
+        self.wait()
+        self._content[:] = self._sent
+        self.is_held = True
+
+    def release(self):
+        """Let nobody read it any more."""
+        self._device.computing("release")
+        if not self.is_held:
+            raise DeviceFault("an inbox was released that was not received")
+        self._content[:] = GARBAGE
+        self._sent, self.is_held = None, False
+
+    def holds(self, address):
+        """Return whether an address lies in it."""
+        return self.address <= address < self.address + self._content.size
 
 
 class EmulatedDevice:
@@ -84,6 +145,7 @@ class EmulatedDevice:
         self.cublas = EmulatedCublas(self)
         self._functions = {}
         self._recorded = []
+        self._inboxes = weakref.WeakSet()
 
     def memory(self):
         """Return free and total memory, bytes."""
@@ -104,6 +166,12 @@ class EmulatedDevice:
         """Copy from the host."""
         self._outside("upload")
         self._bytes(address, values, "upload")[:] = values.reshape(-1).view(np.uint8)
+
+    def inbox(self, size_bytes):
+        """Return new memory for uploads that overlap with kernels."""
+        inbox = Inbox(self, size_bytes)
+        self._inboxes.add(inbox)
+        return inbox
 
     def download(self, address, values):
         """Copy to the host."""
@@ -139,6 +207,7 @@ class EmulatedDevice:
             )
 
         def run():
+            self._look_into_inboxes("copy", [source, target])
             values = self.heap.view(source, size_bytes, np.uint8, "copy from")
             self.heap.view(target, size_bytes, np.uint8, "copy to")[:] = values
 
@@ -188,6 +257,7 @@ class EmulatedDevice:
         self._blocks(launch)
 
         def run_checked():
+            self._look_into_inboxes(launch.name, launch.addresses)
             blocks = self._blocks(launch)
             run()
             self.launches.append(launch)
@@ -211,6 +281,11 @@ class EmulatedDevice:
 
     def _blocks(self, launch):
         return [self.heap.block(address, 0, launch.name) for address in launch.addresses]
+
+    def _look_into_inboxes(self, what, addresses):
+        for inbox in self._inboxes:
+            if not inbox.is_held and any(inbox.holds(address) for address in addresses):
+                raise DeviceFault(f"{what}: an inbox is read that was not received")
 
     def _submit(self, what, run):
         self.counts[what] += 1

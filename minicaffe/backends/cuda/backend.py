@@ -17,6 +17,7 @@ from minicaffe.backends.cuda.session import Session
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.backends.cuda.tuning import PlanCache, Tuner, cache_folder
 from minicaffe.backends.reference.backend import ReferenceBackend
+from minicaffe.cores import usable_cores
 from minicaffe.errors import Unsupported
 from minicaffe.log import logger
 from minicaffe.ops.backend import Follower, Op, Shape, Tensor
@@ -33,6 +34,9 @@ VALUES: dict[str, ValueType] = {
 # What a thread takes at once where values lie side by side, as in kernels/common.cuh.
 PACK_BYTES = 16
 
+
+# With more threads that decode, what each does under the interpreter's lock holds up the others.
+MOST_DATA_THREADS = 16
 
 # Kernels count in int.
 MAX_VALUES = 2**31 - 1
@@ -53,6 +57,9 @@ class CudaBackend(ReferenceBackend):
         Whether repeated work is recorded as CUDA graphs.
     channels_last : bool
         Whether convolutions put the channels last, as tensor cores want them.
+    threads : int, optional
+        How many threads of the host decode pictures. Default: the cores, at most
+        `MOST_DATA_THREADS`.
     """
 
     name = "cuda"
@@ -66,8 +73,10 @@ class CudaBackend(ReferenceBackend):
         strict: bool = False,
         records: bool = True,
         channels_last: bool = True,
+        threads: int | None = None,
     ) -> None:
         super().__init__(np.float32, strict, precision=precision)
+        self._threads = threads
         self.device = device
         self.precision = precision or self.precisions[0]
         self.records = records
@@ -84,6 +93,11 @@ class CudaBackend(ReferenceBackend):
     def description(self) -> str:
         """What computes, for the log."""
         return f"the {self.name} backend: {self.device.description}, {self.precision}"
+
+    @property
+    def data_threads(self) -> int:
+        """How many threads may decode pictures: the cores have nothing else to do."""
+        return self._threads or min(usable_cores(), MOST_DATA_THREADS)
 
     @property
     def xp(self) -> ModuleType:

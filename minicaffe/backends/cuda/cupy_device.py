@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
+import weakref
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -103,6 +104,71 @@ class CupyDownload:
         """Wait until it is done."""
         self._event.synchronize()
         ctypes.memmove(self._values.ctypes.data, self._pinned.ptr, self._values.nbytes)
+
+
+class CupyInbox:
+    """Memory of the device with a page-locked twin; see `Inbox`.
+
+    Parameters
+    ----------
+    device : cupy.cuda.Device
+    kernels, uploads : cupy.cuda.Stream
+        Where kernels run, and beside them the uploads.
+    memory : CupyMemory
+    refuse_recording : callable
+        Raises while work is recorded.
+
+    Notes
+    -----
+    A thread begins with GPU 0, and an event belongs to the GPU that it was made on. So what any
+    thread may call makes its own GPU the current one, and leaves it so: CuPy's ``with device``
+    keeps what was current before in the object, where threads would mix it up.
+    """
+
+    def __init__(
+        self,
+        device: Any,
+        kernels: Any,
+        uploads: Any,
+        memory: CupyMemory,
+        refuse_recording: Callable[[str], None],
+    ) -> None:
+        self._device, self._kernels, self._uploads = device, kernels, uploads
+        self._memory, self._refuse_recording = memory, refuse_recording
+        self.address = memory.address
+        self._pinned = cupy.cuda.alloc_pinned_memory(memory.size_bytes)
+        self.host: HostArray = np.frombuffer(self._pinned, np.uint8, memory.size_bytes)
+        # A blocking event leaves the core to others while the host waits.
+        self._arrived = cupy.cuda.Event(block=True, disable_timing=True)
+        self._released = cupy.cuda.Event(disable_timing=True)
+        # CuPy hands on memory that kernels asked for before still use, ...
+        self._released.record(kernels)
+        # ... and this memory to the next who asks, though an upload may still write to it.
+        weakref.finalize(self, self._arrived.synchronize)
+
+    def wait(self) -> None:
+        """Wait until the last upload has arrived."""
+        self._device.use()
+        self._arrived.synchronize()
+
+    def send(self) -> None:
+        """Upload on the stream of uploads, behind the last release."""
+        self._device.use()
+        self._uploads.wait_event(self._released)
+        size_bytes, kind = self.host.nbytes, runtime.memcpyHostToDevice
+        stream = self._uploads.ptr
+        runtime.memcpyAsync(self.address, self._pinned.ptr, size_bytes, kind, stream)
+        self._arrived.record(self._uploads)
+
+    def receive(self) -> None:
+        """Have the kernels' stream wait for the upload."""
+        self._refuse_recording("what is uploaded")
+        self._kernels.wait_event(self._arrived)
+
+    def release(self) -> None:
+        """Note the end of what has been asked for on the kernels' stream."""
+        self._refuse_recording("what is uploaded")
+        self._released.record(self._kernels)
 
 
 def _axes(grid: Grid) -> tuple[int, ...]:
@@ -212,6 +278,16 @@ class CupyDevice:
         if ring is None:
             ring = self._rings[size_bytes] = _Ring(size_bytes, RING_LENGTH[is_small])
         ring.upload(self._stream, address, values)
+
+    def inbox(self, size_bytes: int) -> CupyInbox:
+        """Return memory for uploads that overlap with kernels."""
+        memory = self.allocate(size_bytes)
+        return CupyInbox(self._device, self._stream, self._uploads, memory, self._refuse_recording)
+
+    @functools.cached_property
+    def _uploads(self) -> Any:
+        """The stream of what is uploaded ahead of time."""
+        return cupy.cuda.Stream(non_blocking=True)
 
     def download(self, address: Address, values: HostArray) -> None:
         """Copy to the host and wait for it."""

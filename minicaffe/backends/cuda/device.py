@@ -77,6 +77,41 @@ class Download(Protocol):
         ...
 
 
+class Inbox(Protocol):
+    """Memory of the device with a twin on the host, for uploads that overlap with kernels.
+
+    It goes from hand to hand: the host fills `host` and has it sent; the kernels asked for between
+    `receive` and `release` read it; then it may be filled and sent again. `wait` and `send` may be
+    called by another thread than the rest, also while work is recorded.
+
+    Attributes
+    ----------
+    address : Address
+        Where kernels read.
+    host : ndarray, uint8
+        To be filled; page-locked, so that the device fetches it by itself.
+    """
+
+    address: Address
+    host: HostArray
+
+    def wait(self) -> None:
+        """Wait until `host` may be filled: what was sent last has arrived."""
+        ...
+
+    def send(self) -> None:
+        """Begin to upload, once what was asked for before `release` is done."""
+        ...
+
+    def receive(self) -> None:
+        """Have what is asked for from now on wait until the upload has arrived."""
+        ...
+
+    def release(self) -> None:
+        """Say that what is asked for from now on does not read it."""
+        ...
+
+
 class Device(Protocol):
     """One GPU, or what stands in for it. Everything happens in the order in which it is asked for.
 
@@ -136,6 +171,16 @@ class Device(Protocol):
 
     def download_later(self, address: Address, values: HostArray) -> Download:
         """Begin to copy to the host."""
+        ...
+
+    def inbox(self, size_bytes: int) -> Inbox:
+        """Return a new inbox.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If there is not enough memory.
+        """
         ...
 
     def clear(self, address: Address, size_bytes: int) -> None:

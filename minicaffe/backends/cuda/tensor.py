@@ -155,9 +155,9 @@ class CudaTensor:
     def set(self, values: npt.ArrayLike) -> None:
         """Overwrite the values with an array of the host."""
         self._session.watch.is_outside = True
-        full = np.empty(self._shape, np.float32)
-        full[...] = values
-        self._session.device.upload(self._target(PLAIN), full)
+        # No copy of what lies as it is wanted already: the device makes its own.
+        full = np.broadcast_to(np.asarray(values, np.float32), self._shape)
+        self._session.device.upload(self._target(PLAIN), np.ascontiguousarray(full))
 
     def clear(self) -> None:
         """Overwrite all values with zero: a note, until somebody reads."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import threadpoolctl
 
 from minicaffe.backends.reference.tensor import ArrayTensor
+from minicaffe.cores import usable_cores
 from minicaffe.errors import BackendUnavailable, Unsupported
 from minicaffe.log import logger
 from minicaffe.ops.backend import Follower, Op, Shape, Tensor
@@ -63,6 +64,11 @@ class ReferenceBackend:
     def description(self) -> str:
         """What computes, for the log."""
         return f"the {self.name} backend: NumPy {np.__version__}"
+
+    @property
+    def data_threads(self) -> int:
+        """How many threads may decode pictures; computing wants the cores too."""
+        return min(4, usable_cores())
 
     @property
     def xp(self) -> ModuleType:

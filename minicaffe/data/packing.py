@@ -1,0 +1,46 @@
+"""From pictures to what a net is given: values, or a parcel for a device that makes the values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from minicaffe.data.datum import Picture
+from minicaffe.data.transformer import Transformer
+from minicaffe.ops.transform import Parcel
+from minicaffe.random import RandomStream
+
+Floats = NDArray[np.float32]
+
+
+class Packing:
+    """The last step of a source of batches.
+
+    Parameters
+    ----------
+    transformer : Transformer
+    stream : RandomStream
+        Makes one step a batch if the transformation is random, whoever does it.
+
+    Attributes
+    ----------
+    parcel : callable
+        Returns a parcel to fill, or None: then the transformation is done here.
+    """
+
+    def __init__(self, transformer: Transformer, stream: RandomStream) -> None:
+        self.transformer, self._stream = transformer, stream
+        self.parcel: Callable[[], Parcel | None] = lambda: None
+
+    def __call__(self, pictures: Sequence[Picture], labels: Floats) -> Floats | Parcel:
+        """Return the values, or a parcel with pictures and labels that was sent."""
+        generator = self._stream.generator() if self.transformer.is_random else None
+        parcel = self.parcel()
+        if parcel is None or not self.transformer.fits(pictures, parcel):
+            return self.transformer(pictures, generator)
+        self.transformer.pack(pictures, generator, parcel)
+        parcel.labels[...] = labels
+        parcel.send()
+        return parcel
