@@ -19,46 +19,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.backends.cuda.device import Address, CannotRecord, Device, Memory
+from minicaffe.backends.cuda.device import Address, CannotRecord, Memory
 from minicaffe.backends.cuda.format import PLAIN, Format
 from minicaffe.backends.cuda.session import Seen, Session
+from minicaffe.backends.cuda.storage import Lease, Storage
 from minicaffe.backends.reference.tensor import Fetched
 from minicaffe.ops.backend import Array, HostArray, Later, Shape
-
-
-class _Lease:
-    """Memories that several tensors use at different times, each in the order of its own needs."""
-
-    def __init__(self, device: Device) -> None:
-        self._device = device
-        self._memories: list[Memory] = []
-        # What the largest tensor needs, so that no memory must grow.
-        self.size_bytes = 0
-
-    def memory(self, index: int, size_bytes: int) -> Memory:
-        if index == len(self._memories):
-            self._memories.append(self._device.allocate(max(self.size_bytes, size_bytes)))
-        elif self._memories[index].size_bytes < size_bytes:
-            self._memories[index] = self._device.allocate(size_bytes)
-        return self._memories[index]
-
-
-class _Storage:
-    """The plain memory, which views share, and who has the newest values."""
-
-    def __init__(self) -> None:
-        self.lease: _Lease | None = None
-        # Indices of the lease's memories: how many are used, and those that are free again.
-        self.n_leased, self.spare = 0, list[int]()
-        self.plain: Memory | None = None
-        # Whoever holds this object has the newest values.
-        self.token = object()
-        # The tensor that has them in formats of its own alone; None if the plain memory has them.
-        self.owner: CudaTensor | None = None
-        self.is_zero = True
-        self.mirror: HostArray | None = None
-        self.is_mirror_current = False
-        self.may_host_be_newer = False
 
 
 class State(NamedTuple):
@@ -93,10 +59,10 @@ class State(NamedTuple):
 class CudaTensor:
     """A logical C-ordered array of numbers in device memory."""
 
-    def __init__(self, session: Session, shape: Shape, storage: _Storage | None = None) -> None:
+    def __init__(self, session: Session, shape: Shape, storage: Storage | None = None) -> None:
         self._session = session
         self._shape = shape
-        self._storage = storage or _Storage()
+        self._storage = storage or Storage()
         self._token = self._storage.token if storage is None else object()
         self._buffers: dict[Format, Memory] = {}
         self._leased: list[int] = []
@@ -210,7 +176,7 @@ class CudaTensor:
         """Use the memory of `other` from now on, views included; values of both are lost."""
         lease = other._storage.lease
         if lease is None:
-            lease = _Lease(self._session.device)
+            lease = Lease(self._session.device)
             other._take(lease)
         self._take(lease)
 
@@ -384,7 +350,7 @@ class CudaTensor:
         leased.append(storage.spare.pop())
         return storage.lease.memory(leased[-1], size_bytes)
 
-    def _take(self, lease: _Lease) -> None:
+    def _take(self, lease: Lease) -> None:
         storage = self._storage
         lease.size_bytes = max(lease.size_bytes, PLAIN.size_bytes(self._shape))
         storage.lease, storage.plain = lease, None
