@@ -16,7 +16,7 @@ class CudaAccuracy(RowsKernel):
 
     def __init__(self, backend: CudaBackend, op: Accuracy, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
-        self._fault = self.session.faults.place()
+        self._fault = self.session.faults.place(tensors[1])
         self._tally = self.device.allocate(4 * (3 + 2 * tensors[0].shape[op.axis]))
 
     def forward(
@@ -36,7 +36,7 @@ class CudaAccuracy(RowsKernel):
         self.launch(
             "accuracy",
             -(-rows.count // self.use_team(rows)) * THREADS,
-            *(given, self._tally.address, self._fault, *labelled, *rows.args),
+            *(given, self._tally.address, self._fault.address, *labelled, *rows.args),
             *(self.op.top_k, int(per_class is not None)),
             value=form.value,
         )

@@ -46,9 +46,6 @@ class CudaBackend(ReferenceBackend):
         Whether repeated work is recorded as CUDA graphs.
     channels_last : bool
         Whether convolutions put the channels last, as tensor cores want them.
-    deterministic : bool
-        Take cuDNN's first suggestion instead of what a measurement finds faster, so that every run
-        computes the same bits.
     """
 
     name = "cuda"
@@ -61,7 +58,6 @@ class CudaBackend(ReferenceBackend):
         strict: bool = False,
         records: bool = True,
         channels_last: bool = True,
-        deterministic: bool = False,
     ) -> None:
         super().__init__(np.float32, strict)
         self.device = device
@@ -71,8 +67,8 @@ class CudaBackend(ReferenceBackend):
         # What convolutions write.
         self.format = Format(channels_last, VALUES[precision])
         self.math: Math = "tf32" if precision == "tf32" else "fp32"
-        bench = None if deterministic else device
-        self.tuner = Tuner(device.dnns, device.name, PlanCache(cache_folder()), bench)
+        # What was found fastest once is taken in every later run, which so computes the same bits.
+        self.tuner = Tuner(device.dnns, device.name, PlanCache(cache_folder()), device)
         self._blas_memory = device.allocate(WORKSPACE_BYTES)
         self._blas = Blas(device.cublas, device.stream, self._blas_memory.address)
 

@@ -38,7 +38,11 @@ class Channels(NamedTuple):
         count = shape[1] if len(shape) > 1 else 1
         pixels = math.prod(shape[2:] if len(shape) > 1 else shape)
         outer = shape[0] if len(shape) > 1 else 1
-        return Channels(outer * pixels, count, 1) if form.channels_last else Channels(outer, count, pixels)
+        return (
+            Channels(outer * pixels, count, 1)
+            if form.channels_last
+            else Channels(outer, count, pixels)
+        )
 
     @property
     def total(self) -> int:

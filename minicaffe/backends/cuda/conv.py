@@ -81,7 +81,7 @@ class CudaConv(CudaKernel):
             wide, narrow = (dy, x) if self.op.transposed else (x, dy)
             self._accumulate(wide, narrow, dw)
         if db is not None:
-            self._bias.accumulate(dy, db)
+            self._bias.accumulate(dy, db, dy.format)
 
     def _correlate(self, wide: CudaTensor, w: CudaTensor, narrow: CudaTensor) -> Format:
         plan = self._plan("forward", False, False)

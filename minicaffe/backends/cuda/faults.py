@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 
 from minicaffe.backends.cuda.device import Address, Device, Memory
@@ -12,26 +14,38 @@ WORDS = 4
 PLACES = 256
 
 
-class Faults:
-    """Places where kernels note the first label of theirs that is no class.
+class Place:
+    """Where one kernel notes the first label of its tensor of labels that is no class."""
 
-    Such a kernel makes its result NaN as well: whoever reads a NaN asks `raise_if_any`.
+    def __init__(self, address: Address, labels: object) -> None:
+        self.address, self.labels = address, labels
+
+
+class Faults:
+    """The places of all kernels.
+
+    A kernel that notes something makes its result NaN as well: whoever reads a NaN asks
+    `raise_if_any`.
     """
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._memory: Memory | None = None
-        self._labels: list[object] = []
+        self._free = list(reversed(range(PLACES)))
+        self._places: weakref.WeakValueDictionary[int, Place] = weakref.WeakValueDictionary()
 
-    def place(self, labels: object) -> Address:
-        """Return a place for one kernel; the error will name its tensor of labels."""
+    def place(self, labels: object) -> Place:
+        """Return a place, given back when nobody holds on to it any more."""
         if self._memory is None:
             self._memory = self._device.allocate(PLACES * WORDS * 4)
             self._device.clear(self._memory.address, self._memory.size_bytes)
-        if len(self._labels) == PLACES:
-            raise Unsupported(f"a net has more than {PLACES} layers that read labels")
-        self._labels.append(labels)
-        return self._memory.address + (len(self._labels) - 1) * WORDS * 4
+        if not self._free:
+            raise Unsupported(f"more than {PLACES} layers read labels")
+        index = self._free.pop()
+        place = Place(self._memory.address + index * WORDS * 4, labels)
+        self._places[index] = place
+        weakref.finalize(place, self._free.append, index)
+        return place
 
     def raise_if_any(self) -> None:
         """Raise the LabelError of the first place with a note, and forget all notes."""
@@ -44,6 +58,6 @@ class Faults:
             return
         self._device.clear(self._memory.address, self._memory.size_bytes)
         _, item, label, classes = notes[found[0]]
-        raise LabelError(
-            int(item), float(label.view(np.float32)), int(classes), labels=self._labels[found[0]]
-        )
+        place = self._places.get(int(found[0]))
+        labels = place.labels if place else None
+        raise LabelError(int(item), float(label.view(np.float32)), int(classes), labels=labels)

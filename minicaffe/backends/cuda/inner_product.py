@@ -56,7 +56,7 @@ class CudaInnerProduct(CudaKernel):
             sum_of = self._w(to, "float32")
             self.backend.gemm(gradient.transpose, given, sum_of, beta=0.0 if is_first else 1.0)
         if db is not None:
-            self._bias.accumulate(dy, db)
+            self._bias.accumulate(dy, db, self._form)
 
     def _x(self, address: int) -> Matrix:
         return Matrix(address, self._samples, self._inputs, self._dtype)

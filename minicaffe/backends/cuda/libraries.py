@@ -12,6 +12,7 @@ import functools
 import importlib
 import importlib.metadata
 from dataclasses import dataclass
+from pathlib import Path
 
 from minicaffe.errors import BackendUnavailable
 
@@ -77,9 +78,9 @@ def _in_wheels(library: Library) -> str | None:
         except importlib.metadata.PackageNotFoundError:
             continue
         for file in files:
-            path = file.locate()
+            path = Path(str(file.locate()))
             # The list of a wheel that was removed by hand may outlive its files.
-            if file.name.startswith(f"lib{library.name}.so") and path.exists():  # type: ignore[attr-defined]
+            if file.name.startswith(f"lib{library.name}.so") and path.exists():
                 return str(path)
     return None
 

@@ -103,7 +103,7 @@ class CudaHingeLoss(LossKernel):
 
     def __init__(self, backend: CudaBackend, op: HingeLoss, *tensors: CudaTensor) -> None:
         super().__init__(backend, op, tensors[0], max(tensors[0].shape[0], 1))
-        self._fault = self.session.faults.place()
+        self._fault = self.session.faults.place(tensors[1])
         self._squares = int(op.norm == "L2")
 
     def forward(
@@ -115,7 +115,7 @@ class CudaHingeLoss(LossKernel):
         self.function("hinge")(
             blocks,
             THREADS,
-            *(given, true, margins.target(), self.sum.pairs(blocks), self._fault, x.size),
+            *(given, true, margins.target(), self.sum.pairs(blocks), self._fault.address, x.size),
             *(*divisor(self.length), self._squares),
         )
         self.sum.finish(blocks, loss)
@@ -163,4 +163,6 @@ class CudaContrastiveLoss(LossKernel):
         given = (a.source(), b.source(), similar.source(), self._distances.address, dloss.source())
         size = (a.size, *divisor(self.length))
         to = _targets(da, db)
-        self.launch("contrastive_backward", a.size, *given, *to, *size, *self._numbers, 1 / self.samples)
+        self.launch(
+            "contrastive_backward", a.size, *given, *to, *size, *self._numbers, 1 / self.samples
+        )

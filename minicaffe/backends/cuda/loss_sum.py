@@ -50,4 +50,6 @@ class LossSum(CudaKernel):
     def finish(self, blocks: int, loss: CudaTensor) -> None:
         """Overwrite the loss."""
         to = loss.target()
-        self.function("finish")(1, THREADS, self.pairs(blocks), blocks, self._normalizer, to, self.share)
+        self.function("finish")(
+            1, THREADS, self.pairs(blocks), blocks, self._normalizer, to, self.share
+        )

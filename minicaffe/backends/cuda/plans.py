@@ -1,9 +1,9 @@
 """What is asked of cuDNN, and what answers: descriptions, plans, and the protocol of a library.
 
-A description (`Convolution`, `BatchNorm`, `BiasGradient`) is frozen and holds plain numbers. A `Dnn`
-turns it into candidate plans, and `tuning` chooses one. A plan works on device addresses, named by
-their `Role`. Shapes are always logical: (N, C, *S) and (K, C / group, *kernel), whatever the order
-in memory.
+A description (`Convolution`, `BatchNorm`, `BiasGradient`) is frozen and holds plain numbers. A
+`Dnn` turns it into candidate plans, and `tuning` chooses one. A plan works on device addresses,
+named by their `Role`. Shapes are always logical: (N, C, *S) and (K, C / group, *kernel), whatever
+the order in memory.
 """
 
 from __future__ import annotations

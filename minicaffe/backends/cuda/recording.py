@@ -151,9 +151,12 @@ class Recording:
         self._read: list[tuple[CudaTensor, State]] = []
         for tensor, seen in watch.seen.items():
             after = tensor.state_if_newest()
-            if after is not None and after != seen.state:
-                is_written = tensor.mark() is not seen.mark
-                (self._written if is_written else self._read).append((tensor, after))
+            if after is None:
+                continue
+            if tensor.mark() is not seen.mark:
+                self._written.append((tensor, after))
+            elif after != seen.state:
+                self._read.append((tensor, after))
         # The graph knows addresses only: what it uses must not be given back.
         self._held: list[Memory] = session.held
         self._is_new = True

@@ -96,7 +96,9 @@ class CudaSoftmax(RowsKernel):
     def _run(self, name: str, form: Format, shape: Shape, addresses: tuple[Address, ...]) -> None:
         rows = Rows.of(shape, self.op.axis, form)
         each = self.use_team(rows)
-        self.launch(name, -(-rows.count // each) * THREADS, *addresses, *rows.args, value=form.value)
+        self.launch(
+            name, -(-rows.count // each) * THREADS, *addresses, *rows.args, value=form.value
+        )
 
 
 @kernel(SoftmaxLoss)
@@ -108,7 +110,7 @@ class CudaSoftmaxLoss(RowsKernel):
         shape = tensors[0].shape
         samples, pixels = math.prod(shape[: op.axis]), tensors[1].size
         self._sum = LossSum(backend, LossSum.normalizer(op.normalization, pixels, samples))
-        self._fault = self.session.faults.place()
+        self._fault = self.session.faults.place(tensors[1])
         # What inner products and convolutions read gradients in.
         self._value = backend.format.value
 
@@ -120,7 +122,14 @@ class CudaSoftmaxLoss(RowsKernel):
         given, labelled = x.source(form), self.labels(labels, x.shape)
         to = p.target(Format(form.channels_last))
         self.function("loss", form.value)(
-            blocks, THREADS, given, to, self._sum.pairs(blocks), self._fault, *labelled, *rows.args
+            blocks,
+            THREADS,
+            given,
+            to,
+            self._sum.pairs(blocks),
+            self._fault.address,
+            *labelled,
+            *rows.args,
         )
         self._sum.finish(blocks, loss)
 

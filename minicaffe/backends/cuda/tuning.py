@@ -49,7 +49,7 @@ class Bench(Protocol):
 
 
 def cache_folder() -> Path | None:
-    """Return the user's cache folder for minicaffe, which may not exist yet; None: there is none."""
+    """Return the user's folder for minicaffe's caches, if there can be one; it may not exist."""
     if given := os.environ.get(VARIABLE):
         return Path(given)
     if given := os.environ.get("XDG_CACHE_HOME"):

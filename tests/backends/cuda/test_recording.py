@@ -1,0 +1,210 @@
+"""Work that is recorded does what the same work does when it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minicaffe.net import Net
+from minicaffe.schema import read_solver
+from minicaffe.solver.solver import Solver
+from probe import net_from_text
+
+LABELS = [0, 3, 1, 2, 4, 0]
+# All that a training iteration of a common net asks for: a branch, layers in place, dropout.
+NET = """
+name: "recorded"
+layer { name: "in" type: "Input" top: "x" top: "label"
+  input_param { shape { dim: 6 dim: 2 dim: 9 dim: 8 } shape { dim: 6 } } }
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "bn" }
+layer { name: "scale" type: "Scale" bottom: "bn" top: "bn" scale_param { bias_term: true } }
+layer { name: "relu" type: "ReLU" bottom: "bn" top: "bn" }
+layer { name: "pool" type: "Pooling" bottom: "bn" top: "pool"
+  pooling_param { pool: MAX kernel_size: 3 stride: 2 } }
+layer { name: "norm" type: "LRN" bottom: "pool" top: "norm" lrn_param { local_size: 3 } }
+layer { name: "side" type: "Convolution" bottom: "pool" top: "side"
+  convolution_param { num_output: 4 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "sum" type: "Eltwise" bottom: "norm" bottom: "side" top: "sum" }
+layer { name: "join" type: "Concat" bottom: "sum" bottom: "side" top: "join" }
+layer { name: "ip" type: "InnerProduct" bottom: "join" top: "ip"
+  inner_product_param { num_output: 7 weight_filler { type: "xavier" } } }
+layer { name: "drop" type: "Dropout" bottom: "ip" top: "ip" }
+layer { name: "out" type: "InnerProduct" bottom: "ip" top: "out"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "out" bottom: "label" top: "loss" }
+"""
+SETTINGS = (
+    'base_lr: 0.1 lr_policy: "inv" gamma: 0.1 power: 0.75 momentum: 0.9 weight_decay: 0.01 '
+    'random_seed: 3 max_iter: 100 snapshot_prefix: "s" '
+)
+
+
+@pytest.fixture
+def make_solver(tmp_path, monkeypatch):
+    """A function that makes a solver on a backend."""
+    monkeypatch.chdir(tmp_path)
+    Path("net.prototxt").write_text(NET)
+    made = []
+
+    def make(backend, settings=""):
+        Path("solver.prototxt").write_text(f'net: "net.prototxt" {SETTINGS} {settings}')
+        made.append(Solver(read_solver(Path("solver.prototxt")), backend))
+        return made[-1]
+
+    yield make
+    for solver in made:
+        solver.close()
+
+
+def feed(solver, step, size=6):
+    rng = np.random.default_rng(step)
+    data, labels = solver.net.inputs
+    data.data.set(rng.standard_normal((size, 2, 9, 8)))
+    labels.data.set(LABELS[:size])
+
+
+def train(solver, steps, between=lambda solver, step: None):
+    """Train; return the parameters after every step."""
+    seen = []
+    for step in range(steps):
+        feed(solver, step)
+        solver.step(1)
+        between(solver, step)
+        seen.append([p.blob.data.get() for p in solver.net.parameters])
+    return seen
+
+
+def assert_same(got, want):
+    for step, (ours, theirs) in enumerate(zip(got, want, strict=True)):
+        for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            np.testing.assert_array_equal(a, b, err_msg=f"parameter {i} after step {step}")
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("settings", ["", "iter_size: 3", "clip_gradients: 0.5", 'type: "Adam"'])
+def test_recorded_training_is_the_same(make_backend, make_solver, channels_last, settings):
+    plain = make_backend(records=False, channels_last=channels_last)
+    want = train(make_solver(plain, settings), 8)
+    recorded = make_backend(channels_last=channels_last)
+    assert_same(train(make_solver(recorded, settings), 8), want)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
+def test_recorded_training_is_the_same_in_other_precisions(make_backend, make_solver, precision):
+    want = train(make_solver(make_backend(records=False, precision=precision)), 6)
+    assert np.isfinite(want[-1][0]).all()
+    assert_same(train(make_solver(make_backend(precision=precision)), 6), want)
+
+
+def test_nothing_is_planned_or_taken_once_it_is_recorded(
+    make_backend, make_solver, emulated_device
+):
+    backend = make_backend()
+    solver = make_solver(backend)
+    train(solver, 5)
+    calls = []
+    for layer in solver.net.layers:
+        layer.forward = lambda *args, name=layer.name: calls.append(name)
+        layer.backward = lambda *args, name=layer.name: calls.append(name)
+    before = dict(emulated_device.counts)
+    for step in range(5, 8):
+        feed(solver, step)
+        solver.step(1)
+    assert emulated_device.counts["allocate"] == before["allocate"]
+    # What has been recorded runs without Python; Input has nothing to record.
+    assert set(calls) <= {"in"}
+    per_step = (emulated_device.counts["upload"] - before["upload"]) / 3
+    # The batch and its labels, what changes in each of two graphs.
+    assert per_step == 4
+
+
+DISTURBANCES = {
+    "weights are read": lambda solver, step: solver.net.parameters[0].blob.data.read(),
+    "weights are written": lambda solver, step: solver.net.parameters[0].blob.data.set(
+        np.full(solver.net.parameters[0].blob.shape, 0.01 * step)
+    ),
+    "weights are changed on the host": lambda solver, step: np.multiply(
+        solver.net.parameters[2].blob.data.host(),
+        0.5,
+        out=solver.net.parameters[2].blob.data.host(),
+    ),
+    "a pass runs in between": lambda solver, step: solver.net.forward(),
+    "a part runs in between": lambda solver, step: solver.net.forward(1, 4),
+    "the history is read": lambda solver, step: [h.host() for h in solver.history],
+    "gradients are read": lambda solver, step: [
+        p.blob.diff.update() for p in solver.net.parameters
+    ],
+}
+
+
+@pytest.mark.parametrize("name", DISTURBANCES)
+def test_disturbed_training_is_the_same(make_backend, make_solver, name):
+    """Whatever is done between two steps is seen, and does no harm."""
+    between = DISTURBANCES[name]
+
+    def sometimes(solver, step):
+        if step in (2, 4, 5, 8):
+            between(solver, step)
+
+    want = train(make_solver(make_backend(records=False)), 11, sometimes)
+    assert_same(train(make_solver(make_backend()), 11, sometimes), want)
+
+
+def test_a_new_batch_size_is_recorded_anew(make_backend, make_solver):
+    def run(backend):
+        solver = make_solver(backend)
+        seen = []
+        for step, size in enumerate([6, 6, 6, 6, 4, 4, 4, 4, 6, 6, 6, 6]):
+            for blob, rest in zip(solver.net.inputs, ((2, 9, 8), ()), strict=True):
+                blob.reshape((size, *rest))
+            feed(solver, step, size)
+            solver.step(1)
+            seen.append([p.blob.data.get() for p in solver.net.parameters])
+        return seen
+
+    assert_same(run(make_backend()), run(make_backend(records=False)))
+
+
+def test_a_test_net_shares_the_weights(make_backend, make_solver):
+    def run(backend):
+        solver = make_solver(backend)
+        tester = Net("net.prototxt", "TEST", backend=backend, seed=1)
+        tester.share_parameters_with(solver.net)
+        losses = []
+
+        def test(solver, step):
+            rng = np.random.default_rng(100 + step)
+            tester.inputs[0].data.set(rng.standard_normal((6, 2, 9, 8)))
+            tester.inputs[1].data.set(LABELS)
+            tester.forward()
+            losses.append(tester.loss())
+
+        train(solver, 8, test)
+        return losses
+
+    assert run(make_backend()) == run(make_backend(records=False))
+
+
+def test_a_layer_without_a_kernel_runs_between_graphs(make_backend, make_solver):
+    text = NET.replace(
+        'type: "LRN" bottom: "pool" top: "norm" lrn_param { local_size: 3 }',
+        'type: "MVN" bottom: "pool" top: "norm"',
+    )
+    rng = np.random.default_rng(0)
+    batches = [rng.standard_normal((6, 2, 9, 8)) for _ in range(6)]
+
+    def run(backend):
+        net = net_from_text(text, "TEST", backend=backend)
+        net.inputs[1].data.set(LABELS)
+        found = []
+        for batch in batches:
+            net.inputs[0].data.set(batch)
+            net.forward()
+            found.append(net.blobs["out"].data.get())
+        return found
+
+    np.testing.assert_array_equal(run(make_backend()), run(make_backend(records=False)))
