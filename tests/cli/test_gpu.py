@@ -28,12 +28,14 @@ def weights(path):
     return [blob for layer in read_net_weights(path) for blob in layer.blobs]
 
 
-@pytest.mark.parametrize("flags", [["--gpu=0"], ["-gpu", "0"], ["--gpu", "all"], ["--backend=cuda"]])
+@pytest.mark.parametrize(
+    "flags", [["--gpu=0"], ["-gpu", "0"], ["--gpu", "all"], ["--backend=cuda"]]
+)
 def test_train(project, run, gpu, flags):
     assert run(*TRAIN).code == 0
     wanted = weights("s_iter_2.caffemodel")
     assert not gpu.launches
-    result = run(*TRAIN, *flags, "--precision=fp32")
+    result = run(*TRAIN, *flags.split(), "--precision=fp32")
     assert result.code == 0, result.err
     assert gpu.launches
     assert {"Using GPUs 0", "GPU 0: emulated"} <= set(result.messages)
@@ -113,8 +115,8 @@ def test_old_card(project, run, monkeypatch):
     no_card.install(monkeypatch, [device])
     result = run(*TRAIN, "--gpu=0", "--precision=bf16")
     assert result.errors == [
-        "--gpu=0: GPU 0 (emulated, compute capability 7.5) cannot compute in bf16, which needs 8.0. "
-        "Choose fp16 or fp32 with --precision."
+        "--gpu=0: GPU 0 (emulated, compute capability 7.5) cannot compute in bf16, which needs "
+        "8.0. Choose fp16 or fp32 with --precision."
     ]
 
 
@@ -145,4 +147,14 @@ def test_query_without_gpu(run, no_gpu, ids):
     assert result.code == 1
     assert len(result.errors) == 1
     assert "no GPU can be used: no driver" in result.err
-    assert "no GPU can be used: no driver" in run("device_query").messages
+    assert "no GPU can be used: no driver." in run("device_query").messages
+
+
+def test_without_cupy(project, run, monkeypatch):
+    no_card.remove_cupy(monkeypatch)
+    message = "no GPU can be used: CuPy is not installed. Do: pip install 'minicaffe[gpu]'"
+    for command in (TRAIN, ("time", "--model=net.prototxt")):
+        result = run(*command, "--gpu=0")
+        assert result.code == 1
+        assert result.errors == [f"--gpu=0: {message}"]
+    assert run("device_query", "--gpu=0").errors == [message]

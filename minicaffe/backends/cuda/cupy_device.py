@@ -22,10 +22,11 @@ try:
     from cupy.cuda import runtime
     from cupy.cuda.memory import OutOfMemoryError
 except ImportError as error:
+    is_missing = isinstance(error, ModuleNotFoundError)
     # Where CuPy is there and does not load, its own message is a page; the cause is one line.
+    reason = "is not installed" if is_missing else f"does not load ({error.__cause__ or error})"
     raise BackendUnavailable(
-        f"no GPU can be used without CuPy ({error.__cause__ or error}). "
-        "Install it: pip install 'minicaffe[gpu]'"
+        f"no GPU can be used: CuPy {reason}. Do: pip install 'minicaffe[gpu]'"
     ) from error
 
 from minicaffe.backends.cuda import cublas
@@ -74,9 +75,9 @@ def count_devices() -> int:
         driver = runtime.driverGetVersion()
         found = f"its driver is for CUDA {cuda_version(driver)}" if driver else "there is no driver"
         raise BackendUnavailable(
-            f"no GPU can be used: {error}; {found}. Look at what `nvidia-smi` says: minicaffe needs "
-            "an NVIDIA card and a driver of version 580 or newer; with one of version 525 or newer "
-            "do: pip install 'minicaffe[gpu-cuda12]'"
+            f"no GPU can be used: {error}; {found}. Look at what `nvidia-smi` says: what is needed "
+            "is an NVIDIA card, and a driver of version 580 or newer, or of 525 or newer with "
+            "another CuPy: pip install 'minicaffe[gpu-cuda12]'"
         ) from error
 
 
@@ -319,4 +320,3 @@ class CupyDevice:
     def _refuse_recording(self, what: str) -> None:
         if self.is_recording:
             raise CannotRecord(f"{what} is asked for while work is recorded")
-
