@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from cases.case import Case, Shape, Values
 from emulator import EmulatedDevice, reason_to_skip
-from minicaffe.backends import BACKENDS, get_backend
+from minicaffe.backends import count_gpus, get_backend
 from minicaffe.backends.cuda import CudaBackend
+from minicaffe.backends.cuda.device import Device
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.backends.reference import ReferenceBackend
@@ -24,7 +27,19 @@ REFERENCE = "reference-float64"
 EMULATED = {"cuda-channels-first": False, "cuda-channels-last": True}
 # Compiled kernels are kept where the fixture `emulated_device` keeps them.
 KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "d" / "emulated_kernels"
-BACKEND_NAMES = (REFERENCE, *BACKENDS, *EMULATED)
+
+
+def _gpu_names():
+    """Return the name of the cuda backend as a parameter of tests, where there is a card."""
+    try:
+        count_gpus()
+    except BackendUnavailable:
+        return ()
+    return (pytest.param("cuda", marks=pytest.mark.gpu),)
+
+
+GPU_NAMES = _gpu_names()
+BACKEND_NAMES = (REFERENCE, "onednn", "reference", *EMULATED, *GPU_NAMES)
 
 Arrays = dict[str, np.ndarray]
 
@@ -57,6 +72,14 @@ def make_backend(name: str) -> Backend:
     if name in EMULATED:
         return emulated_cuda(EMULATED[name])
     return ReferenceBackend(np.float64) if name == REFERENCE else get_backend(name)
+
+
+@functools.cache
+def _card() -> Device:
+    """Return the first GPU; kernels are compiled once for all tests."""
+    from minicaffe.backends.cuda.cupy_device import open_device
+
+    return open_device(0)
 
 
 def net_from_text(text: str, phase: str = "TRAIN", **options) -> Net:
