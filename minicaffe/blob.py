@@ -28,6 +28,11 @@ class Blob:
         self._diff: Tensor | None = None
 
     @property
+    def backend(self) -> Backend:
+        """Whose tensors hold the values."""
+        return self._backend
+
+    @property
     def shape(self) -> Shape:
         """Sizes of the axes."""
         return self._shape

@@ -6,12 +6,13 @@ imported when it is asked for, because loading its library takes time and may fa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from minicaffe.errors import BackendUnavailable, nearest
 from minicaffe.log import logger
 
 if TYPE_CHECKING:
+    from minicaffe.backends.cuda.backend import Precision
     from minicaffe.ops.backend import Backend
 
 __all__ = ["BACKENDS", "PRECISIONS", "count_gpus", "get_backend"]
@@ -103,4 +104,5 @@ def _on_gpu(number: int, precision: str | None, strict: bool, graph: bool) -> Ba
             f"GPU {number} ({device.name}, compute capability {capability}) cannot compute in "
             "bf16, which needs 8.0. Choose fp16 or fp32 with --precision."
         )
-    return CudaBackend(device, precision or "tf32", strict=strict, records=graph)
+    chosen = cast("Precision", precision or "tf32")
+    return CudaBackend(device, chosen, strict=strict, records=graph)

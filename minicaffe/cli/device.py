@@ -122,7 +122,9 @@ def _asked_for(args: argparse.Namespace) -> int | None:
 
 def _wants_gpu(solver_param: Any) -> bool:
     """Return whether a solver says so itself; Caffe's default, GPU, is nobody's wish."""
-    return solver_param.HasField("solver_mode") and solver_param.solver_mode == solver_param.GPU
+    return bool(
+        solver_param.HasField("solver_mode") and solver_param.solver_mode == solver_param.GPU
+    )
 
 
 def _open_gpu(args: argparse.Namespace, number: int, trains: bool) -> Backend:

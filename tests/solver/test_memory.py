@@ -1,4 +1,4 @@
-"""What a training needs of a GPU's memory: estimated before it begins, and told when it is short."""
+"""What a training needs of a GPU's memory: estimated before it begins, told when it is short."""
 
 import re
 
