@@ -46,7 +46,7 @@ class RandomStream:
         return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
     def words(self) -> npt.NDArray[np.uint32]:
-        """Return what a counter-based generator of 32-bit words needs, and advance to the next step.
+        """Return what a generator of 32-bit words needs, and advance to the next step.
 
         Returns
         -------

@@ -6,6 +6,14 @@ from emulator import EmulatedDevice, reason_to_skip
 from minicaffe.log import logger
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Keep what is found about the emulated GPU out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINICAFFE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def caplog_minicaffe(caplog):
     """Caplog for our logger, which does not propagate to the root."""

@@ -23,10 +23,15 @@ from minicaffe.ops.backend import Backend
 from minicaffe.schema import parse_net
 
 REFERENCE = "reference-float64"
-# The cuda backend on an emulated GPU, with the channels where each order puts them.
-EMULATED = {"cuda-channels-first": False, "cuda-channels-last": True}
+# The cuda backend on an emulated GPU, and in which format it finds what a test sets. With the
+# channels last there are plans for convolutions, as cuDNN has them.
+EMULATED = {
+    "cuda-channels-first": Format(channels_last=False),
+    "cuda-channels-last": Format(channels_last=True),
+}
 # Compiled kernels are kept where the fixture `emulated_device` keeps them.
 KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "d" / "emulated_kernels"
+PRECISIONS = {"float": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 def _gpu_names():
@@ -44,33 +49,45 @@ BACKEND_NAMES = (REFERENCE, "onednn", "reference", *EMULATED, *GPU_NAMES)
 Arrays = dict[str, np.ndarray]
 
 
-class ChannelsLastTensor(CudaTensor):
-    """Has what a test sets with the channels last, as if a convolution had written it."""
+class EmulatedTensor(CudaTensor):
+    """Has what a test sets in the backend's format, as if another layer had written it."""
+
+    form = Format()
 
     def set(self, values) -> None:
         super().set(values)
-        self.change(Format(channels_last=True))
+        if len(self.shape) > 1:
+            self.change(self.form)
 
 
-class ChannelsLastBackend(CudaBackend):
-    """Meets the channels last everywhere."""
+class EmulatedBackend(CudaBackend):
+    """The cuda backend on an emulated GPU.
+
+    Parameters
+    ----------
+    form : Format
+        What convolutions write, and in what kernels find images and vectors.
+    """
+
+    def __init__(self, form: Format) -> None:
+        if reason := reason_to_skip():
+            raise BackendUnavailable(reason)
+        precision = PRECISIONS[form.value]
+        device = EmulatedDevice(KERNELS, has_dnn=form.channels_last)
+        super().__init__(device, precision, channels_last=form.channels_last)
 
     def tensor(self, shape: Shape) -> CudaTensor:
-        return ChannelsLastTensor(self.session, shape)
-
-
-def emulated_cuda(channels_last: bool) -> CudaBackend:
-    """Return the cuda backend on the CPU."""
-    if reason := reason_to_skip():
-        raise BackendUnavailable(reason)
-    cls = ChannelsLastBackend if channels_last else CudaBackend
-    return cls(EmulatedDevice(KERNELS), "fp32", channels_last=channels_last)
+        tensor = EmulatedTensor(self.session, shape)
+        tensor.form = self.format
+        return tensor
 
 
 def make_backend(name: str) -> Backend:
     """Return a backend of the generic suite; raises BackendUnavailable if it cannot run here."""
     if name in EMULATED:
-        return emulated_cuda(EMULATED[name])
+        return EmulatedBackend(EMULATED[name])
+    if name == "cuda":
+        return CudaBackend(_card(), "fp32")
     return ReferenceBackend(np.float64) if name == REFERENCE else get_backend(name)
 
 

@@ -20,6 +20,8 @@ BY_DTYPE = {
     "float64": Tolerance(absolute=1e-10, relative=1e-9),
     "float32": Tolerance(absolute=1e-5, relative=1e-4),
 }
+# Products of bfloat16: three roundings of at most 1/512 each, of terms that may cancel.
+BFLOAT16 = Tolerance(absolute=8e-3, relative=8e-3)
 # Against what the reference implementation computed in float32.
 GOLDEN = Tolerance(absolute=1e-5, relative=1e-4)
 # The same after the roundings of a whole net.

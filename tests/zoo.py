@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from minicaffe.net import Net
+from minicaffe.schema import LayerParameter, NetSource, read_net
 
 ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "models"
@@ -23,6 +24,26 @@ def training_file(name: str) -> Path:
     return (
         MODELS / name / ("lenet_train_test.prototxt" if name == "lenet" else "train_val.prototxt")
     )
+
+
+def training_net(name: str, batch: int) -> NetSource:
+    """The training net on blank pictures, so that it needs no database."""
+    source = read_net(training_file(name))
+    picture = read_net(deploy_file(name)).param.layer[0].input_param.shape[0].dim
+    channels = 2 if name == "siamese" else picture[1]
+    for layer in source.param.layer:
+        if layer.type == "Data":
+            feed_constants(layer, (batch, channels, *picture[2:]))
+    return source
+
+
+def feed_constants(layer: LayerParameter, shape: tuple[int, ...]) -> None:
+    """Turn a Data layer into one that needs no database."""
+    layer.type = "DummyData"
+    layer.ClearField("data_param")
+    layer.ClearField("transform_param")
+    for size in (shape, shape[:1])[: len(layer.top)]:
+        layer.dummy_data_param.shape.add(dim=size)
 
 
 def solver_files() -> list[Path]:

@@ -6,13 +6,12 @@ imported when it is asked for, because loading its library takes time and may fa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from minicaffe.errors import BackendUnavailable, nearest
 from minicaffe.log import logger
 
 if TYPE_CHECKING:
-    from minicaffe.backends.cuda.backend import Precision
     from minicaffe.ops.backend import Backend
 
 __all__ = ["BACKENDS", "PRECISIONS", "count_gpus", "get_backend"]
@@ -61,23 +60,18 @@ def get_backend(
         raise BackendUnavailable(f'no backend "{name}". {nearest(name, (AUTO, *BACKENDS))}')
     if name == "cuda":
         return _on_gpu(gpu, precision, strict, graph)
-    if precision not in (None, "fp32"):
-        raise BackendUnavailable(
-            f"the CPU backends cannot compute in {precision}; they can in fp32. Choose that with "
-            "--precision."
-        )
     if name != "reference":
         try:
             from minicaffe.backends.onednn import OneDnnBackend
 
-            return OneDnnBackend(strict=strict, threads=threads)
+            return OneDnnBackend(strict=strict, threads=threads, precision=precision)
         except BackendUnavailable as error:
-            if name != AUTO or strict:
+            if name != AUTO or strict or precision not in (None, "fp32"):
                 raise
             logger.info(f"Using the slower reference backend: {error}")
     from minicaffe.backends.reference import ReferenceBackend
 
-    return ReferenceBackend(strict=strict, threads=threads)
+    return ReferenceBackend(strict=strict, threads=threads, precision=precision)
 
 
 def count_gpus() -> int:
@@ -104,5 +98,4 @@ def _on_gpu(number: int, precision: str | None, strict: bool, graph: bool) -> Ba
             f"GPU {number} ({device.name}, compute capability {capability}) cannot compute in "
             "bf16, which needs 8.0. Choose fp16 or fp32 with --precision."
         )
-    chosen = cast("Precision", precision or "tf32")
-    return CudaBackend(device, chosen, strict=strict, records=graph)
+    return CudaBackend(device, precision, strict=strict, records=graph)

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         help="what convolutions and inner products multiply: fp32 (the CPU's default), tf32 (a "
-        "GPU's), bf16 or fp16; parameters stay float32",
+        "GPU's), bf16, or on a GPU fp16; parameters stay float32",
     )
     parser.add_argument(
         "--threads", type=int, default=None, metavar="N", help="threads (the physical cores)"

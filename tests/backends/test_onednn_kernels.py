@@ -11,13 +11,15 @@ import pytest
 
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import Unsupported
-from minicaffe.ops.concat import Concat
+from minicaffe.ops.activation import Activation
+from minicaffe.ops.concat import Concat, Slice
 from minicaffe.ops.conv import Conv
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.inner_product import InnerProduct
 from minicaffe.ops.layout import Add, Copy
 from minicaffe.ops.lrn import Lrn
 from minicaffe.ops.pool import Pool
+from minicaffe.ops.recurrent import Lstm, RecurrentInputs, Rnn
 from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Update
 from tolerances import BY_DTYPE, assert_close
 
@@ -168,6 +170,33 @@ def test_concat_of_packed_parts(onednn, channels):
     agree(onednn, body)
 
 
+@pytest.mark.parametrize("channels", [(8, 16, 8), (5, 16, 3), (16, 5)])
+def test_slice_of_a_packed_whole(onednn, channels):
+    def body(make, backend):
+        x = pack(make, backend, make(2, sum(channels), 4, 3))
+        ys, dx = [make(2, c, 4, 3) for c in channels], make(*x.shape)
+        k = backend.plan(Slice(1), x, *ys)
+        k.forward(x, ys)
+        k.backward([pack(make, backend, make(*y.shape)) for y in ys], dx)
+        samples = [make(1, sum(channels), 4, 3) for _ in range(2)]
+        backend.plan(Slice(0), x, *samples).forward(x, samples)
+        return *ys, dx, *samples
+
+    agree(onednn, body)
+
+
+def test_parts_of_whole_blocks_stay_packed(onednn):
+    x, ys = onednn.tensor((2, 24, 4, 3)), [onednn.tensor((2, 8, 4, 3)) for _ in range(3)]
+    w, image = onednn.tensor((24, 3, 1, 1)), onednn.tensor((2, 3, 4, 3))
+    op = Conv((1, 1), (1, 1), (0, 0), (1, 1), bias=False)
+    onednn.plan(op, image, w, x).forward(image, w, None, x)
+    onednn.plan(Slice(1), x, *ys).forward(x, ys)
+    assert not x.layout.is_plain
+    (layout,) = {y.layout for y in ys}
+    assert not layout.is_plain
+    assert layout.size_bytes == 2 * 8 * 4 * 3 * 4
+
+
 def test_sums_mix_layouts(onednn):
     def body(make, backend):
         shape = (2, 5, 4, 3)
@@ -180,6 +209,112 @@ def test_sums_mix_layouts(onednn):
         backend.plan(Add(), *xs, total).forward(xs, total)
         backend.plan(Copy(), xs[0], copy).forward(xs[0], copy)
         return y, *dxs, total, copy
+
+    agree(onednn, body)
+
+
+@pytest.mark.parametrize("n", [2, 4])
+@pytest.mark.parametrize(
+    "op", [Eltwise("prod"), Eltwise("prod", stable=False), Eltwise("max")], ids=str
+)
+def test_products_and_maxima_mix_layouts(onednn, op, n):
+    def body(make, backend):
+        shape = (2, 5, 4, 3)
+        xs = [make(*shape), *(pack(make, backend, make(*shape)) for _ in range(n - 1))][::-1]
+        y, dy, dxs = make(*shape), pack(make, backend, make(*shape)), [make(*shape) for _ in xs]
+        k = backend.plan(op, *xs, y)
+        k.forward(xs, y)
+        k.backward(xs, y, dy, dxs)
+        last = make(*shape)
+        k.backward(xs, y, dy, [*[None] * (n - 1), last])
+        return y, *dxs, last
+
+    agree(onednn, body)
+
+
+@pytest.mark.parametrize("op", [Eltwise("max"), Activation("power", alpha=3.0)], ids=str)
+def test_formulas_reach_every_chunk(onednn, monkeypatch, op):
+    monkeypatch.setattr("minicaffe.backends.onednn.pointwise.CHUNK", 7)
+
+    def body(make, backend):
+        n = 3 if isinstance(op, Eltwise) else 1
+        xs, dxs = ([make(5, 10) for _ in range(n)] for _ in range(2))
+        y, dy = make(5, 10), make(5, 10)
+        k = backend.plan(op, *xs, y)
+        if n == 1:
+            k.forward(*xs, y)
+            k.backward(*xs, y, dy, *dxs)
+        else:
+            k.forward(xs, y)
+            k.backward(xs, y, dy, dxs)
+        return y, *dxs
+
+    agree(onednn, body)
+
+
+@pytest.mark.parametrize("op", [Lstm(static=True), Rnn(static=True)], ids=str)
+def test_recurrent_kernels_share_the_streams_among_threads(onednn, monkeypatch, op):
+    monkeypatch.setattr("minicaffe.backends.onednn.lstm.PIECE", 8)
+    steps, streams, size, inputs, static = 6, 5, 9, 3, 7
+    rows, n_states = (4 * size, 2) if isinstance(op, Lstm) else (size, 1)
+    shapes = [(rows, inputs), (rows,), (rows, static), (rows, size)]
+    if n_states == 1:
+        shapes += [(size, size), (size,)]
+
+    def body(make, backend):
+        x, cont = make(steps, streams, inputs), make(steps, streams)
+        y, dy = make(steps, streams, size), make(steps, streams, size)
+        cont.set(np.arange(steps * streams).reshape(steps, streams) % 3 > 0)
+        params, states = [make(*s) for s in shapes], [make(streams, size) for _ in range(n_states)]
+        end, dend = ([make(streams, size) for _ in range(n_states)] for _ in range(2))
+        given = RecurrentInputs(x, make(streams, static), states, params)
+        wanted = RecurrentInputs(
+            make(*x.shape),
+            make(streams, static),
+            [make(streams, size) for _ in range(n_states)],
+            [make(*s, zero=True) for s in shapes],
+        )
+        k = backend.plan(op, x, cont, y, *params)
+        k.forward(given, cont, y, end)
+        for _ in range(2):
+            k.backward(given, dy, dend, wanted)
+        return y, *end, wanted.x, wanted.static, *wanted.start, *wanted.params
+
+    agree(onednn, body)
+
+
+FUNCTIONS = [
+    Activation("relu", alpha=-0.5),
+    Activation("elu", alpha=0.7),
+    Activation("sigmoid"),
+    Activation("exp", scale=0.5, shift=-1.0),
+    Activation("bnll"),
+    Activation("absval"),
+    Activation("clip", alpha=0.5, beta=0.75),
+    Activation("power", alpha=1.0, scale=-2.0, shift=0.5),
+    Activation("power", alpha=2.0, shift=0.5),
+    Activation("power", alpha=3.0, scale=0.5),
+    Activation("swish", alpha=1.75),
+    Activation("threshold", alpha=-0.25),
+]
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("op", FUNCTIONS, ids=str)
+def test_functions_leave_padding_zero(onednn, op, in_place):
+    """A function that gives no zero for zero must not reach what the next convolution skips."""
+
+    def body(make, backend):
+        x, dy, dx = (pack(make, backend, make(2, 5, 4, 3)) for _ in range(3))
+        y = x if in_place else make(2, 5, 4, 3)
+        k = backend.plan(op, x, y)
+        k.forward(x, y)
+        w, after = make(4, 5, 3, 3), make(2, 4, 4, 3)
+        conv = Conv((3, 3), (1, 1), (1, 1), (1, 1), bias=False)
+        backend.plan(conv, y, w, after).forward(y, w, None, after)
+        if op.kind != "threshold":
+            k.backward(x, y, dy, dx)
+        return y, after, dx
 
     agree(onednn, body)
 

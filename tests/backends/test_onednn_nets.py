@@ -51,6 +51,7 @@ def block(name, bottom, outputs, in_place):
 
 
 POOL = "pooling_param { pool: %s kernel_size: 3 stride: 2 }"
+RECURRENT = 'recurrent_param { num_output: 9 weight_filler { type: "xavier" } }'
 RELU = layer("relu1", "ReLU", "c1", "c1")
 NETS = {
     "chain": conv("c1", "data", 20)
@@ -78,6 +79,21 @@ NETS = {
     + layer("slope", "PReLU", "c1", "c1")
     + conv("last", "c1", 16)
     + layer("slope2", "PReLU", "last", "last", "prelu_param { channel_shared: true }"),
+    "two ways": conv("c1", "data", 16)
+    + 'layer { name: "cut" type: "Slice" bottom: "c1" top: "s1" top: "s2" }\n'
+    + layer("bend1", "ELU", "s1", "s1")
+    + layer("bend2", "Exp", "s2", "e2", "exp_param { scale: 0.5 }")
+    + layer("max", "Eltwise", "s1 e2", "m", "eltwise_param { operation: MAX }")
+    + conv("c2", "m", 8)
+    + layer("product", "Eltwise", "c2 m", "last", "eltwise_param { operation: PROD }")
+    + layer("bias", "Bias", "last", "last"),
+    "recurrent": conv("c1", "data", 8)
+    + layer("steps", "Reshape", "c1", "x", "reshape_param { shape { dim: 0 dim: 4 dim: -1 } }")
+    + 'layer { name: "cont" type: "DummyData" top: "cont" dummy_data_param { '
+    'data_filler { type: "constant" value: 1 } shape { dim: 3 dim: 4 } } }\n'
+    + layer("lstm", "LSTM", "x cont", "y", RECURRENT)
+    + layer("rnn", "RNN", "y cont", "z", RECURRENT)
+    + layer("last", "Reshape", "z", "last", "reshape_param { shape { dim: 3 dim: -1 } }"),
     "flat": conv("c1", "data", 8)
     + RELU
     + layer("flat", "Flatten", "c1", "flat")

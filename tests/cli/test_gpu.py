@@ -97,7 +97,7 @@ def test_test_time_and_features(project, run, gpu):
         (["--gpu=zero"], 2, "--gpu=zero: must be the number of a GPU, counted from 0, several"),
         (["--gpu=-1"], 2, "--gpu=-1: must be the number of a GPU"),
         (["--gpu=0", "--backend=onednn"], 2, "--gpu=0 and --backend=onednn: give one of them"),
-        (["--precision=tf32"], 1, "cannot compute in tf32"),
+        (["--precision=tf32"], 1, "the onednn backend cannot compute in tf32; it can in fp32 and "),
     ],
 )
 def test_refused(project, run, monkeypatch, emulated_device, flags, code, message):

@@ -72,6 +72,11 @@ FILES = [
         [*TRAIN[1:], "--weights=net.prototxt"],
         r"^net.prototxt: a binary file is needed here; this looks like a prototxt",
     ),
+    (
+        "precision that the backend has not",
+        [*TRAIN[1:], "--backend=reference", "--precision=bf16"],
+        r"^the reference backend cannot compute in bf16; it can in fp32\. Choose that with --prec",
+    ),
 ]
 
 
@@ -300,6 +305,7 @@ USAGE = [
         "minicaffe test: --iterations=0: must be at least 1",
     ),
     ("no threads", ["time", "--model=a", "--threads=0"], "time: --threads=0: must be at least 1"),
+    ("bad precision", ["time", "--precision=int8"], "--precision: invalid choice: 'int8' .*bf16"),
     ("not a number", ["time", "--iterations=ten"], "minicaffe time: --iterations: invalid int val"),
     ("unknown flag", ["train", "--solvr=x"], r"train: no flag --solvr. Did you mean --solver\? Kn"),
     ("flag of NVIDIA's fork", ["train", "--gpus=0"], r"no flag --gpus. Did you mean --gpu\? Known"),

@@ -10,6 +10,7 @@ import numpy as np
 
 from emulator.arrays import ArrayModule
 from emulator.cublas import EmulatedCublas
+from emulator.dnn import EmulatedDnn
 from emulator.kernels import Compiler, Kernel
 from emulator.memory import DeviceFault, Heap
 from minicaffe.backends.cuda.device import Address, CannotRecord
@@ -51,6 +52,8 @@ class EmulatedDevice:
         Where compiled kernels are kept.
     total_bytes : int
         Memory of the device; ``device.heap.total_bytes`` may be set at any time.
+    has_dnn : bool
+        Whether there are plans for convolutions, as cuDNN has them.
     is_backwards : bool
         Run the last block, warp and thread first: a kernel that depends on the order shows it.
 
@@ -68,13 +71,12 @@ class EmulatedDevice:
     multiprocessors = 4
     stream = 0x57
     description = "an emulated GPU"
-    # Convolutions are matrix products over columns here.
-    dnns = ()
 
-    def __init__(self, folder=None, total_bytes=4 << 30, is_backwards=False):
+    def __init__(self, folder=None, total_bytes=4 << 30, has_dnn=False, is_backwards=False):
         self.compiler = compiler(folder)
         self.heap = Heap(total_bytes)
         self.is_backwards = is_backwards
+        self.dnns = (EmulatedDnn(self),) if has_dnn else ()
         self.is_recording = False
         self.launches = []
         self.counts = collections.Counter()

@@ -146,7 +146,6 @@ class Compiler:
         wrong = [option for option in options if not option.startswith("-D")]
         if wrong:
             raise DeviceFault(f"options {wrong}: only -D is understood")
-        self._folder.mkdir(parents=True, exist_ok=True)
         name = _tag(self._tag, source, *options)
         listing, path = self._folder / f"{name}.ii", self._folder / f"{name}.so"
         if not path.exists():

@@ -25,6 +25,28 @@ def test_eltwise_max_gives_a_tie_to_the_second_and_never_to_a_later_one(backend)
     assert found == {"x": [0, 0, 3, 0], "z": [1, 2, 0, 0], "w": [0, 0, 0, 4]}
 
 
+@pytest.mark.parametrize(
+    ("layer_type", "settings", "x", "slopes"),
+    [
+        ("Clip", "clip_param { min: 0 max: 6 }", [-1, 0, 1, 6, 7], [0, 1, 1, 1, 0]),
+        ("Clip", "clip_param { min: -2 max: 2 }", [-3, -2, 0, 2, 3], [0, 1, 1, 1, 0]),
+        ("ReLU", "", [-1, 0, 2], [0, 0, 1]),
+        ("AbsVal", "", [-3, 0, 2], [-1, 0, 1]),
+        ("Power", "power_param { power: 2 }", [-3, 0, 2], [-6, 0, 4]),
+        ("Power", "power_param { power: 3 }", [-3, 0, 2], [27, 0, 12]),
+        ("Power", "power_param { power: 0 }", [-3, 0, 2], [0, 0, 0]),
+    ],
+)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_slopes_where_functions_bend_or_end(backend, layer_type, settings, x, slopes, in_place):
+    case = Case("edges", settings, {"x": exactly(x)})
+    probe = Probe(layer_type, case, backend, in_place=in_place)
+    probe.forward()
+    probe.tops["y"].diff.set(np.ones(len(x)))
+    probe.layer.backward(probe.step.top, [True], probe.step.bottom)
+    np.testing.assert_allclose(probe.bottoms["x"].diff.get(), slopes, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("top_k", "places"), [(1, [3]), (3, [3, 1, 4])])
 def test_arg_max_prefers_the_later_of_equal_values(backend, top_k, places):
     case = Case("ties", f"argmax_param {{ top_k: {top_k} }}", {"x": exactly([[0, 7, 1, 7, 2]])})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from minicaffe.net import Net
-from minicaffe.schema import LayerParameter, NetParameter, read_net, read_solver
+from minicaffe.schema import NetParameter, read_net, read_solver
 from minicaffe.schema.text import format_prototxt
 from models.generate import NETS, main, prototxt
-from zoo import MODELS, NAMES, ROOT, deploy_file, solver_files, training_file
+from zoo import MODELS, NAMES, ROOT, deploy_file, solver_files, training_file, training_net
 
 # Of hundreds of megabytes of parameters: one phase will do.
 LARGE = ("alexnet", "caffenet", "vgg16", "vgg19")
@@ -84,19 +84,4 @@ def test_consolidated_solver_holds_the_net_of_lenet():
     ],
 )
 def test_training_net_builds(name, phase):
-    source = read_net(training_file(name))
-    picture = read_net(deploy_file(name)).param.layer[0].input_param.shape[0].dim
-    channels = 2 if name == "siamese" else picture[1]
-    for layer in source.param.layer:
-        if layer.type == "Data":
-            feed_constants(layer, (1, channels, *picture[2:]))
-    assert Net(source, phase, seed=1).outputs
-
-
-def feed_constants(layer: LayerParameter, shape: tuple[int, ...]) -> None:
-    """Turn a Data layer into one that needs no database."""
-    layer.type = "DummyData"
-    layer.ClearField("data_param")
-    layer.ClearField("transform_param")
-    for size in (shape, shape[:1])[: len(layer.top)]:
-        layer.dummy_data_param.shape.add(dim=size)
+    assert Net(training_net(name, batch=1), phase, seed=1).outputs

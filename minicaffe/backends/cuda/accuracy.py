@@ -35,7 +35,7 @@ class CudaAccuracy(RowsKernel):
         self.device.clear(self._tally.address, self._tally.size_bytes)
         self.launch(
             "accuracy",
-            -(-rows.count // self.use_team(rows)) * THREADS,
+            -(-rows.n_rows // self.use_team(rows)) * THREADS,
             *(given, self._tally.address, self._fault.address, *labelled, *rows.args),
             *(self.op.top_k, int(per_class is not None)),
             value=form.value,

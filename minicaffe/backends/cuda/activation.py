@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.device import Address
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.kept import Kept
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.ops.activation import Activation
+from minicaffe.ops.backend import Follower
+
+
+def starts_with_relu(followers: Sequence[Follower]) -> bool:
+    """Return whether the first is the plain ReLU, which other kernels can apply on the way."""
+    op = followers[0].op if followers else None
+    return isinstance(op, Activation) and op.kind == "relu" and op.alpha == 0
 
 
 @kernel(Activation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 
@@ -20,10 +20,8 @@ from minicaffe.log import logger
 from minicaffe.ops.backend import Follower, Op, Shape, Tensor
 
 KernelType = TypeVar("KernelType", bound=type)
-Precision: TypeAlias = Literal["fp32", "tf32", "bf16", "fp16"]
-
 # The type in which convolutions and inner products leave activations.
-VALUES: dict[Precision, ValueType] = {
+VALUES: dict[str, ValueType] = {
     "fp32": "float",
     "tf32": "float",
     "bf16": "bfloat16",
@@ -37,9 +35,9 @@ class CudaBackend(ReferenceBackend):
     Parameters
     ----------
     device : Device
-    precision : str
-        "fp32"; "tf32": matrix products read 10 bits of the fraction; "bf16", "fp16": activations
-        have 16 bits, parameters and sums 32.
+    precision : str, optional
+        "tf32", the default: matrix products read 10 bits of the fraction; "fp32": all 23; "bf16",
+        "fp16": activations have 16 bits, parameters and sums 32.
     strict : bool
         Refuse ops that only the reference has a kernel for.
     records : bool
@@ -50,23 +48,24 @@ class CudaBackend(ReferenceBackend):
 
     name = "cuda"
     kernels: ClassVar[dict[type[Op], Any]] = {}
+    precisions = ("tf32", "fp32", "bf16", "fp16")
 
     def __init__(
         self,
         device: Device,
-        precision: Precision = "tf32",
+        precision: str | None = None,
         strict: bool = False,
         records: bool = True,
         channels_last: bool = True,
     ) -> None:
-        super().__init__(np.float32, strict)
+        super().__init__(np.float32, strict, precision=precision)
         self.device = device
-        self.precision = precision
+        self.precision = precision or self.precisions[0]
         self.records = records
         self.session = Session(device)
         # What convolutions write.
-        self.format = Format(channels_last, VALUES[precision])
-        self.math: Math = "tf32" if precision == "tf32" else "fp32"
+        self.format = Format(channels_last, VALUES[self.precision])
+        self.math: Math = "tf32" if self.precision == "tf32" else "fp32"
         # What was found fastest once is taken in every later run, which so computes the same bits.
         self.tuner = Tuner(device.dnns, device.name, PlanCache(cache_folder()), device)
         self._blas_memory = device.allocate(WORKSPACE_BYTES)

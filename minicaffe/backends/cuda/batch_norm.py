@@ -1,13 +1,18 @@
-"""Batch normalisation in the format that x has."""
+"""Batch normalisation in the format that x has, with Scale and ReLU behind it on the way."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from minicaffe.backends.cuda.activation import starts_with_relu
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.channel_sums import LANES, NOWHERE, Channels, ChannelSums
+from minicaffe.backends.cuda.channel_sums import LANES, NO_SUM, NOWHERE, Channels, ChannelSums
 from minicaffe.backends.cuda.device import THREADS, Address
-from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
+from minicaffe.ops.backend import Follower
 from minicaffe.ops.batch_norm import BatchNorm
+from minicaffe.ops.scale import Scale
 
 
 @kernel(BatchNorm)
@@ -23,15 +28,36 @@ class CudaBatchNorm(CudaKernel):
     def __init__(self, backend: CudaBackend, op: BatchNorm, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
         x, mean, y = tensors[0], tensors[1], tensors[-1]
+        self._statistics = mean.shape
         size_bytes = max(4 * mean.size, 4)
         # Of each channel: what forward subtracts and multiplies with, and two means of gradients.
         self._mean = self.device.allocate(size_bytes)
         self._inverse = self.device.allocate(size_bytes)
         self._means = self.device.allocate(2 * size_bytes)
-        self._sums = ChannelSums(backend, "normal")
-        keeps = x is y and not op.use_stored
-        self._kept = CudaTensor(self.session, x.shape) if keeps else None
+        self._sums, self._rectified_sums = (
+            ChannelSums(backend, t) for t in ("normal", "rectified")
+        )
+        # Has memory only once something is written to it.
+        self._kept = CudaTensor(self.session, x.shape) if x is y else None
         self._x: CudaTensor = x if self._kept is None else self._kept
+        self._scale: Follower | None = None
+        self._rectifies = False
+
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Scale and rectify y in the same pass, and in training all of it backward.
+
+        In place only: elsewhere a gradient that lies between the layers stays to be seen.
+        """
+        self._scale, self._rectifies = None, False
+        if self._kept is None or not followers:
+            return 0
+        op = followers[0].op
+        if not isinstance(op, Scale) or op.axis != 1:
+            return 0
+        if followers[0].parameters()[0].shape != self._statistics:
+            return 0
+        self._scale, self._rectifies = followers[0], starts_with_relu(followers[1:])
+        return 1 + self._rectifies
 
     def forward(
         self,
@@ -42,61 +68,90 @@ class CudaBatchNorm(CudaKernel):
         y: CudaTensor,
     ) -> None:
         """Overwrite y; update the statistics."""
-        form = x.format
-        given, channels = x.source(form), Channels.of(x.shape, form)
         if self.op.use_stored:
             averages = (mean.source(), variance.source(), weight.source())
-            used = (self._mean.address, self._inverse.address)
-            self.launch("stored", channels.count, *averages, *used, channels.count, self.op.eps)
+            n, used = mean.size, (self._mean.address, self._inverse.address)
+            self.launch("stored", n, *averages, *used, n, self.op.eps)
         else:
-            parts, splits = self._statistics(x, channels, form)
-            sums = (mean.change(), variance.change(), weight.change())
-            self.function("finish")(
-                -(-max(channels.count, 1) // LANES),
-                THREADS,
-                *(parts, splits, channels.count, self._mean.address, self._inverse.address, *sums),
-                *(self.op.fraction, self.op.eps),
-            )
+            self._take_statistics(x, mean, variance, weight)
+        kept = self._kept
+        if self.op.use_stored and self._scale is None:
+            # Neither backward nor a forward pass that is taken apart will ask for x.
+            kept = None
         if self._kept is None:
             self._x = x
-        kept = NOWHERE if self._kept is None else self._kept.target(form)
-        to = y.target(form)
-        statistics = (self._mean.address, self._inverse.address)
+        self._normalise(x, y, kept)
+
+    def repeat_forward(self, y: CudaTensor) -> None:
+        """Overwrite y again, from x as it was kept."""
+        self._normalise(self._x, y, None)
+
+    def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
+        """Overwrite dx; add to the gradients of what was absorbed."""
+        if self.op.use_stored:
+            form = dy.format
+            given, find = dy.source(form), Channels.of(dy.shape, form).find()
+            args = (given, dx.target(form), self._inverse.address, dy.size, *find)
+            self.launch("backward_stored", dy.size, *args, value=form.value)
+            return
+        x, means = self._x, self._means.address
+        form = x.format
+        values, given = x.source(form), dy.source(form)
+        per_channel = (self._mean.address, self._inverse.address, *self._parameters())
+        channels = Channels.of(x.shape, form)
+        sums = self._rectified_sums if self._rectifies else self._sums
+        sums.take(channels, form.value, (values, given, *per_channel))
+        second = means + 4 * channels.n_channels
+        sums.give(channels, (means, True), (second, True), 1 / max(channels.total, 1))
+        if self._scale is not None:
+            factors, terms = self._gradients()
+            sums.give(channels, terms, factors)
         self.launch(
-            "forward",
-            *(x.size, given, to, kept, *statistics, x.size, *channels.find()),
+            "backward",
+            x.size,
+            *(values, given, dx.target(form), *per_channel, int(self._rectifies), means),
+            *(x.size, *channels.find()),
             value=form.value,
         )
 
-    def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
-        """Overwrite dx."""
-        inverse = self._inverse.address
-        if self.op.use_stored:
-            form = dy.format
-            given, to, channels = dy.source(form), dx.target(form), Channels.of(dy.shape, form)
-            args = (given, to, inverse, dy.size, *channels.find())
-            self.launch("backward_stored", dy.size, *args, value=form.value)
-            return
-        x, mean, means = self._x, self._mean.address, self._means.address
+    def _take_statistics(
+        self, x: CudaTensor, mean: CudaTensor, variance: CudaTensor, weight: CudaTensor
+    ) -> None:
         form = x.format
-        values, given = x.source(form), dy.source(form)
         channels = Channels.of(x.shape, form)
-        self._sums(
-            channels,
-            form.value,
-            (values, given, mean, inverse),
-            (means, True),
-            (means + 4 * channels.count, True),
-            1 / max(channels.total, 1),
+        grid, n = channels.grid(self.device.multiprocessors), channels.n_channels
+        parts = self.scratch(max(12 * grid[1] * n, 4), "batch norm")
+        given = x.source(form)
+        self.function("statistics", form.value)(grid, THREADS, given, parts, *channels.walk())
+        sums = (mean.change(), variance.change(), weight.change())
+        used = (self._mean.address, self._inverse.address)
+        self.function("finish")(
+            -(-max(n, 1) // LANES),
+            THREADS,
+            *(parts, grid[1], n, *used, *sums, self.op.fraction, self.op.eps),
         )
-        args = (values, given, dx.target(form), mean, inverse, means, x.size, *channels.find())
-        self.launch("backward", x.size, *args, value=form.value)
 
-    def _statistics(self, x: CudaTensor, channels: Channels, form: Format) -> tuple[Address, int]:
-        """Return where the moments of the parts of each channel are, and how many parts."""
-        grid = channels.grid(self.device.multiprocessors)
-        parts = self.scratch(max(12 * grid[1] * channels.count, 4), "batch norm")
-        self.function("statistics", form.value)(
-            grid, THREADS, x.source(form), parts, *channels.walk()
+    def _normalise(self, x: CudaTensor, y: CudaTensor, kept: CudaTensor | None) -> None:
+        form = x.format
+        given, parameters = x.source(form), self._parameters()
+        to_keep = NOWHERE if kept is None else kept.target(form)
+        self.launch(
+            "forward",
+            x.size,
+            *(given, y.target(form), to_keep, self._mean.address, self._inverse.address),
+            *(*parameters, int(self._rectifies), x.size, *Channels.of(x.shape, form).find()),
+            value=form.value,
         )
-        return parts, grid[1]
+
+    def _parameters(self) -> tuple[Address, Address]:
+        """Return the factors and terms of what was absorbed."""
+        if self._scale is None:
+            return NOWHERE, NOWHERE
+        tensors: Sequence[Any] = self._scale.parameters()
+        return tensors[0].source(), tensors[1].source() if len(tensors) > 1 else NOWHERE
+
+    def _gradients(self) -> list[tuple[Address, bool]]:
+        """Return where the sums for factors and terms of what was absorbed go."""
+        tensors: Sequence[Any] = self._scale.gradients() if self._scale is not None else ()
+        wanted = (*tensors, None, None)[:2]
+        return [NO_SUM if tensor is None else tensor.accumulate() for tensor in wanted]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.device import THREADS, Address
@@ -12,6 +13,11 @@ from minicaffe.backends.cuda.format import Format, ValueType
 from minicaffe.ops.backend import Shape
 
 NOWHERE = Address(0)
+# Where a sum goes, and whether it overwrites what is there.
+Sum: TypeAlias = tuple[Address, bool]
+NO_SUM: Sum = (NOWHERE, True)
+# How many arrays the kernel that sums parts may be given.
+GIVEN = 6
 # Blocks for each multiprocessor, and values for each thread before there is another block.
 BLOCKS_EACH = 8
 VALUES_EACH = 8
@@ -20,16 +26,16 @@ LANES = 32
 
 
 class Channels(NamedTuple):
-    """How values of channels lie in memory: (outer, count, inner).
+    """How values of channels lie in memory: (outer, channels, inner).
 
     Parameters
     ----------
-    outer, count, inner : int
+    outer, n_channels, inner : int
         With the channels last, inner is 1.
     """
 
     outer: int
-    count: int
+    n_channels: int
     inner: int
 
     @staticmethod
@@ -52,7 +58,7 @@ class Channels(NamedTuple):
     @property
     def size(self) -> int:
         """Number of values."""
-        return self.total * self.count
+        return self.total * self.n_channels
 
     @property
     def lanes(self) -> int:
@@ -61,18 +67,18 @@ class Channels(NamedTuple):
 
     def grid(self, multiprocessors: int) -> tuple[int, int]:
         """Return the blocks along the channels and the parts that each channel is split into."""
-        across = -(-self.count // self.lanes)
+        across = -(-self.n_channels // self.lanes)
         rows = THREADS // self.lanes
         enough = -(-BLOCKS_EACH * multiprocessors // max(across, 1))
         return max(across, 1), max(1, min(enough, -(-self.total // (rows * VALUES_EACH))))
 
     def walk(self) -> tuple[int, ...]:
         """Return the arguments of a kernel that sums: WALK in kernels/common.cuh."""
-        return (self.lanes, self.count, self.total, *divisor(self.inner))
+        return (self.lanes, self.n_channels, self.total, *divisor(self.inner))
 
     def find(self) -> tuple[int, ...]:
         """Return the arguments of a kernel that asks for the channel of a value: CHANNEL."""
-        return (*divisor(self.inner), *divisor(self.count))
+        return (*divisor(self.inner), *divisor(self.n_channels))
 
 
 class ChannelSums(CudaKernel):
@@ -95,12 +101,16 @@ class ChannelSums(CudaKernel):
         self,
         channels: Channels,
         value: ValueType,
-        given: tuple[Address, ...],
-        first: tuple[Address, bool] = (NOWHERE, False),
-        second: tuple[Address, bool] = (NOWHERE, False),
-        factor: float = 1.0,
+        given: Sequence[Address],
+        first: Sum = NO_SUM,
+        second: Sum = NO_SUM,
     ) -> None:
-        """Sum.
+        """Take the sums and give them; see `take` and `give`."""
+        self.take(channels, value, given)
+        self.give(channels, first, second)
+
+    def take(self, channels: Channels, value: ValueType, given: Sequence[Address]) -> None:
+        """Sum the parts.
 
         Parameters
         ----------
@@ -108,20 +118,44 @@ class ChannelSums(CudaKernel):
             How the values lie.
         value : str
             Their type.
-        given : tuple of Address
-            x, dy, and the mean and inverse deviation of each channel; `NOWHERE` for what the terms
-            do not read.
+        given : sequence of Address
+            x, dy, and for each channel mean, inverse deviation, factor and term; `NOWHERE` for what
+            the terms do not read, and nothing for the last of them.
+        """
+        missing = (NOWHERE,) * (GIVEN - len(given))
+        self.function("parts", value)(
+            channels.grid(self.device.multiprocessors),
+            THREADS,
+            *(*given, *missing, self._parts(channels), *channels.walk()),
+        )
+
+    def give(
+        self,
+        channels: Channels,
+        first: Sum = NO_SUM,
+        second: Sum = NO_SUM,
+        factor: float = 1.0,
+    ) -> None:
+        """Bring the parts together that `take` has just left, times a factor.
+
+        Parameters
+        ----------
+        channels : Channels
+            As they were taken.
         first, second : (Address, bool)
             Where the sums go, as `CudaTensor.accumulate` returns it.
         factor : float
             The sums are multiplied by it.
         """
-        grid = channels.grid(self.device.multiprocessors)
-        parts = self.scratch(max(8 * grid[1] * channels.count, 4), "channel sums")
-        self.function("parts", value)(grid, THREADS, *given, parts, *channels.walk())
+        splits = channels.grid(self.device.multiprocessors)[1]
         adds = [int(not is_first) for _, is_first in (first, second)]
-        self.function("whole", value)(
-            -(-max(channels.count, 1) // LANES),
+        self.function("whole")(
+            -(-max(channels.n_channels, 1) // LANES),
             THREADS,
-            *(parts, grid[1], channels.count, first[0], second[0], *adds, factor),
+            *(self._parts(channels), splits, channels.n_channels, first[0], second[0]),
+            *(*adds, factor),
         )
+
+    def _parts(self, channels: Channels) -> Address:
+        splits = channels.grid(self.device.multiprocessors)[1]
+        return self.scratch(max(8 * splits * channels.n_channels, 4), "channel sums")

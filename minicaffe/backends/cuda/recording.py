@@ -13,7 +13,7 @@ pieces, and records them anew. After a launch it notes the states that the kerne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 from minicaffe.backends.cuda.device import CannotRecord, Memory
@@ -74,20 +74,31 @@ class Repeatable:
                 pieces.append(piece)
                 continue
             if pieces:
-                parts.append(Segment(self._session, pieces))
+                parts.append(Segment(self._session, pieces, self._seen))
                 pieces = []
             parts.append(piece)
         if pieces:
-            parts.append(Segment(self._session, pieces))
+            parts.append(Segment(self._session, pieces, self._seen))
         return parts
 
 
 class Segment:
-    """Pieces that are recorded together."""
+    """Pieces that are recorded together.
 
-    def __init__(self, session: Session, pieces: Sequence[Piece]) -> None:
+    Parameters
+    ----------
+    session : Session
+    pieces : sequence of callable
+    tensors : collection of CudaTensor
+        All that the pieces use, perhaps more.
+    """
+
+    def __init__(
+        self, session: Session, pieces: Sequence[Piece], tensors: Collection[CudaTensor]
+    ) -> None:
         self._session = session
         self._pieces = list(pieces)
+        self._tensors = tensors
         self._recording: Recording | None = None
         self._failures = 0
 
@@ -110,6 +121,9 @@ class Segment:
             piece()
 
     def _record(self) -> None:
+        # What the host has written cannot be uploaded while recording.
+        for tensor in self._tensors:
+            tensor.settle()
         try:
             self._recording = Recording(self._session, self._run)
         except CannotRecord:

@@ -67,8 +67,8 @@ class CudaScale(CudaKernel):
         x = x if self._kept is None else self._kept
         form = self._lined_up.form(dy)
         given = (x.source(form), dy.source(form), NOWHERE, NOWHERE)
-        sums = ((NOWHERE, True) if to is None else to.accumulate() for to in (ds, db))
-        self._sums(self._lined_up.channels(form), form.value, given, *sums)
+        first, second = ((NOWHERE, True) if to is None else to.accumulate() for to in (ds, db))
+        self._sums(self._lined_up.channels(form), form.value, given, first, second)
 
     def backward_data(self, dy: CudaTensor, s: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""

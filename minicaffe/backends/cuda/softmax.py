@@ -41,7 +41,7 @@ class Rows(NamedTuple):
         return form if axis == 1 else Format(False, form.value)
 
     @property
-    def count(self) -> int:
+    def n_rows(self) -> int:
         """Number of rows."""
         return self.outer * self.inner
 
@@ -55,7 +55,7 @@ class Rows(NamedTuple):
     @property
     def args(self) -> tuple[int, int, int]:
         """Arguments of a kernel: ROWS."""
-        return self.count, self.classes, self.inner
+        return self.n_rows, self.classes, self.inner
 
 
 class RowsKernel(CudaKernel):
@@ -97,7 +97,7 @@ class CudaSoftmax(RowsKernel):
         rows = Rows.of(shape, self.op.axis, form)
         each = self.use_team(rows)
         self.launch(
-            name, -(-rows.count // each) * THREADS, *addresses, *rows.args, value=form.value
+            name, -(-rows.n_rows // each) * THREADS, *addresses, *rows.args, value=form.value
         )
 
 
@@ -118,7 +118,7 @@ class CudaSoftmaxLoss(RowsKernel):
         """Overwrite p and loss."""
         form = Rows.order(x, self.op.axis)
         rows = Rows.of(x.shape, self.op.axis, form)
-        blocks = self._sum.blocks(rows.count, self.use_team(rows))
+        blocks = self._sum.blocks(rows.n_rows, self.use_team(rows))
         given, labelled = x.source(form), self.labels(labels, x.shape)
         to = p.target(Format(form.channels_last))
         self.function("loss", form.value)(

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.backends.cuda.device import Address, Memory
+from minicaffe.backends.cuda.device import Address, CannotRecord, Memory
 from minicaffe.backends.cuda.format import PLAIN, Format
 from minicaffe.backends.cuda.session import Seen, Session
 from minicaffe.backends.reference.tensor import Fetched
@@ -267,7 +267,12 @@ class CudaTensor:
         seen = self._session.watch.seen
         if self not in seen:
             undo = self._undo()
-            seen[self] = Seen(self.state(), self.mark(), undo)
+            try:
+                state = self.state()
+            except CannotRecord:
+                undo()
+                raise
+            seen[self] = Seen(state, self.mark(), undo)
 
     def _undo(self) -> Callable[[], None]:
         """Return what puts all notes back to what they are now."""

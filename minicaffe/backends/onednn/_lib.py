@@ -64,13 +64,26 @@ class Alg(enum.IntEnum):
     LRN_WITHIN = 0xBFF
     ELTWISE_RELU = 0x20
     ELTWISE_TANH = 0x21
+    ELTWISE_ELU = 0x22
+    ELTWISE_SQUARE = 0x23
+    ELTWISE_ABS = 0x24
+    ELTWISE_SQRT = 0x25
     ELTWISE_LINEAR = 0x26
+    ELTWISE_SOFT_RELU = 0x27
     ELTWISE_LOGISTIC = 0x29
+    ELTWISE_EXP = 0x2A
+    ELTWISE_SWISH = 0x2C
+    ELTWISE_LOG = 0x2D
+    ELTWISE_CLIP = 0x2E
     ELTWISE_RELU_USE_DST = 0x100
     ELTWISE_TANH_USE_DST = 0x101
+    ELTWISE_ELU_USE_DST = 0x102
+    ELTWISE_SQRT_USE_DST = 0x103
     ELTWISE_LOGISTIC_USE_DST = 0x104
+    ELTWISE_EXP_USE_DST = 0x105
     BINARY_ADD = 0x1FFF0
     BINARY_MUL = 0x1FFF1
+    BINARY_DIV = 0x1FFF4
     REDUCTION_SUM = 0x2FFF4
     SOFTMAX_ACCURATE = 0x30000
 
@@ -86,6 +99,13 @@ class Query(enum.IntEnum):
     DIFF_DST = 134
     WORKSPACE = 135
     SCRATCHPAD = 136
+
+
+class DataType(enum.IntEnum):
+    """dnnl_data_type_t, those in use."""
+
+    BF16 = 2
+    F32 = 3
 
 
 class Arg(enum.IntEnum):
@@ -114,9 +134,12 @@ class Arg(enum.IntEnum):
 
 
 CPU = 1
-F32 = 3
 IN_ORDER = 1
 TAG_ANY = 1
+# dnnl_query_data_type: what a memory descriptor's values are.
+DATA_TYPE = 258
+# The bit of dnnl_cpu_isa_t that AVX-512 processors with bfloat16 instructions have.
+ISA_BF16 = 0x80
 # dnnl_query_impl_info_str: the name of a primitive's implementation.
 IMPLEMENTATION = 8
 USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT, FUSE_RELU = 1, 2, 4, 8
@@ -141,6 +164,8 @@ PRIMITIVES = {
     "batch_normalization_forward": "immfu",
     "batch_normalization_backward": "immmfuh",
     "inner_product_forward": "immmm",
+    "inner_product_backward_data": "mmmh",
+    "inner_product_backward_weights": "mmmmh",
     "binary": "immm",
     "reduction": "immff",
 }
@@ -162,6 +187,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "dnnl_memory_desc_create_submemory": (_HANDLE, c_void_p, Dims, Dims),
     "dnnl_memory_desc_clone": (_HANDLE, c_void_p),
     "dnnl_memory_desc_destroy": (c_void_p,),
+    "dnnl_memory_desc_query": (c_void_p, c_int, c_void_p),
     "dnnl_memory_create": (_HANDLE, c_void_p, c_void_p, c_void_p),
     "dnnl_memory_set_data_handle": (c_void_p, c_void_p),
     "dnnl_memory_destroy": (c_void_p,),
@@ -233,6 +259,7 @@ class Library:
             function.argtypes = (_HANDLE, c_void_p, *(_TYPES[c] for c in codes), c_void_p)
         self.c.dnnl_memory_desc_get_size.argtypes = (c_void_p,)
         self.c.dnnl_memory_desc_get_size.restype = c_size_t
+        self.c.dnnl_get_effective_cpu_isa.restype = c_int
         self.c.dnnl_memory_desc_equal.argtypes = (c_void_p, c_void_p)
         self.c.dnnl_primitive_desc_query_md.argtypes = (c_void_p, c_int, c_int)
         self.c.dnnl_primitive_desc_query_md.restype = c_void_p

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import threadpoolctl
 
-from minicaffe.backends.onednn.primitive import Engine
+from minicaffe.backends.onednn.precision import find as find_precision
+from minicaffe.backends.onednn.primitive import Call, Engine, Port, Primitive
 from minicaffe.backends.onednn.reorder import Reorders
+from minicaffe.backends.onednn.rounding import RoundingCall
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.backends.onednn.threads import default_threads
 from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
+from minicaffe.ops.arg_max import ArgMax
 from minicaffe.ops.backend import Follower, Op, Shape, Tensor
 from minicaffe.ops.dropout import Dropout
+from minicaffe.ops.embed import Embed
+from minicaffe.ops.loss import (
+    ContrastiveLoss,
+    EuclideanLoss,
+    HingeLoss,
+    InfogainLoss,
+    MultinomialLogisticLoss,
+    SigmoidCrossEntropyLoss,
+)
+from minicaffe.ops.recurrent import LstmUnit
+from minicaffe.ops.rows import FilterRows, TakeRows
 
-KernelType = TypeVar("KernelType", bound=type)
+KernelType = TypeVar("KernelType", bound=Callable[..., Any])
 
 
 class OneDnnBackend(ReferenceBackend):
-    """oneDNN on the CPU, in float32.
+    """oneDNN on the CPU, in float32; on request, products of bfloat16.
 
     Parameters
     ----------
@@ -30,23 +44,37 @@ class OneDnnBackend(ReferenceBackend):
         Refuse ops that only the reference has a kernel for.
     threads : int, optional
         Default: one for each physical core that this process may use.
+    precision : str, optional
+        "bf16": convolutions and inner products multiply bfloat16 and add in float32; parameters,
+        their gradients and all other layers stay float32. Default: "fp32".
 
     Raises
     ------
     BackendUnavailable
-        If the library cannot be loaded.
+        If the library cannot be loaded, or for another precision.
     """
 
     name = "onednn"
     kernels: ClassVar[dict[type[Op], Any]] = {}
-    # Work on labels, or small next to the layers around it.
-    inherited = frozenset({Accuracy, Dropout})
+    # Work on labels and scores, or on rows that NumPy copies as fast as memory is: next to the
+    # layers around it, nothing that a faster kernel would shorten.
+    inherited = frozenset(
+        {
+            *(Accuracy, ArgMax, Dropout, Embed, FilterRows, TakeRows, LstmUnit),
+            *(ContrastiveLoss, EuclideanLoss, HingeLoss, InfogainLoss),
+            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss),
+        }
+    )
+    precisions = ("fp32", "bf16")
 
-    def __init__(self, strict: bool = False, threads: int | None = None) -> None:
-        super().__init__(np.float32, strict)
+    def __init__(
+        self, strict: bool = False, threads: int | None = None, precision: str | None = None
+    ) -> None:
+        super().__init__(np.float32, strict, precision=precision)
         self.threads = threads or default_threads()
         self.engine = Engine()
         self.engine.lib.set_threads(self.threads)
+        self.precision = find_precision(self.engine, precision or self.precisions[0])
         # NumPy's own threads wait actively for tens of milliseconds after each product, on the
         # cores that oneDNN needs next.
         threadpoolctl.threadpool_limits(1, user_api="blas")
@@ -62,7 +90,8 @@ class OneDnnBackend(ReferenceBackend):
         """What computes, for the log."""
         version = ".".join(map(str, self.engine.lib.version))
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"the {self.name} backend: oneDNN {version}, {threads}"
+        remark = self.precision.remark and f", {self.precision.remark}"
+        return f"the {self.name} backend: oneDNN {version}, {threads}{remark}"
 
     def spread(self, run: Callable[[int], None], pieces: int) -> None:
         """Call ``run(thread)`` for every thread, at once; for few pieces on fewer threads.
@@ -78,6 +107,26 @@ class OneDnnBackend(ReferenceBackend):
         run(0)
         for other in others:
             other.result()
+
+    def call(
+        self,
+        primitive: Primitive,
+        reads: Sequence[Port],
+        writes: Sequence[Port],
+        converted: Collection[int],
+    ) -> Call:
+        """Return a primitive with places for tensors, in this backend's precision.
+
+        Parameters
+        ----------
+        primitive, reads, writes
+            As for `Call`; planned with `precision.operands`.
+        converted : collection of int
+            The arguments whose values are of the precision's type; the others are float32.
+        """
+        if self.precision.rounds:
+            return RoundingCall(primitive, reads, writes, converted, self.reorders)
+        return Call(primitive, reads, writes)
 
     def tensor(self, shape: Shape) -> Tensor:
         """Return a new tensor, filled with zeros."""
@@ -102,10 +151,10 @@ class OneDnnKernel:
 
 
 def kernel(op: type[Op]) -> Callable[[KernelType], KernelType]:
-    """Register the decorated class as this backend's kernel of `op`."""
+    """Register the decorated class, or the function that returns a kernel, for `op`."""
 
-    def register(cls: KernelType) -> KernelType:
-        OneDnnBackend.kernels[op] = cls
-        return cls
+    def register(make: KernelType) -> KernelType:
+        OneDnnBackend.kernels[op] = make
+        return make
 
     return register

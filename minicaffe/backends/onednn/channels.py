@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from minicaffe.backends.onednn._lib import Alg, Arg
 from minicaffe.backends.onednn.accumulate import Accumulator
+from minicaffe.backends.onednn.images import images_layout
 from minicaffe.backends.onednn.memory import Layout
 from minicaffe.backends.onednn.primitive import Call, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
@@ -18,30 +19,33 @@ if TYPE_CHECKING:
 class ChannelBias:
     """Adds b[channel] to (N, C, *S), in whatever layout that has."""
 
-    def __init__(self, backend: OneDnnBackend, n_axes: int, channels: int) -> None:
-        self._engine = backend.engine
+    def __init__(self, backend: OneDnnBackend, channels: int) -> None:
+        self._engine, self._channels = backend.engine, channels
         self._accumulate = Accumulator(backend)
-        self._shape = (1, channels, *(1,) * (n_axes - 2))
-        self._bias = Layout.plain(self._shape)
         self._adding = functools.cache(self._plan_adding)
         self._summing = functools.cache(self._plan_summing)
 
-    def add(self, b: OneDnnTensor, y: OneDnnTensor) -> None:
-        """Add b to y."""
-        self._adding(y.layout)(y, b, y)
+    def add(self, x: OneDnnTensor, b: OneDnnTensor, y: OneDnnTensor) -> None:
+        """Overwrite y with x + b."""
+        self._adding(images_layout(x))(x, b, y)
 
     def accumulate(self, dy: OneDnnTensor, db: OneDnnTensor) -> None:
         """Add to db the sum of dy over all but the channels."""
-        call = self._summing(dy.layout)
-        self._accumulate(lambda part: call(dy, part), (db,), (self._shape,))
+        layout = images_layout(dy)
+        call = self._summing(layout)
+        shapes = (self._bias(layout).shape,)
+        self._accumulate(lambda part: call(dy, part), (db,), shapes)
+
+    def _bias(self, layout: Layout) -> Layout:
+        return Layout.plain((1, self._channels, *(1,) * (len(layout.shape) - 2)))
 
     def _plan_adding(self, layout: Layout) -> Call:
-        primitive = Primitive(self._engine, "binary", Alg.BINARY_ADD, layout, self._bias, layout)
-        reads = [(Arg.SRC, layout), (Arg.SRC_1, self._bias)]
-        return Call(primitive, reads, [(Arg.DST, layout)])
+        bias = self._bias(layout)
+        primitive = Primitive(self._engine, "binary", Alg.BINARY_ADD, layout, bias, layout)
+        return Call(primitive, [(Arg.SRC, layout), (Arg.SRC_1, bias)], [(Arg.DST, layout)])
 
     def _plan_summing(self, layout: Layout) -> Call:
-        primitive = Primitive(
-            self._engine, "reduction", Alg.REDUCTION_SUM, layout, self._bias, 0.0, 0.0
-        )
-        return Call(primitive, [(Arg.SRC, layout)], [(Arg.DST, self._bias)])
+        bias = self._bias(layout)
+        given = (Alg.REDUCTION_SUM, layout, bias, 0.0, 0.0)
+        primitive = Primitive(self._engine, "reduction", *given)
+        return Call(primitive, [(Arg.SRC, layout)], [(Arg.DST, bias)])

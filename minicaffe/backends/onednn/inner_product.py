@@ -13,10 +13,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minicaffe.backends.onednn._lib import Arg, Prop, check
+from minicaffe.backends.onednn._lib import Arg, Prop
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.followers import Followers, Kind
+from minicaffe.backends.onednn.gemm import multiply
 from minicaffe.backends.onednn.memory import Layout
+from minicaffe.backends.onednn.packed_inner_product import PackedInnerProduct
+from minicaffe.backends.onednn.precision import FP32
 from minicaffe.backends.onednn.primitive import Call, Port, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.ops.backend import Follower, Tensor
@@ -24,6 +27,12 @@ from minicaffe.ops.inner_product import InnerProduct
 
 
 @kernel(InnerProduct)
+def plan(backend: OneDnnBackend, op: InnerProduct, *tensors: Tensor) -> OneDnnKernel:
+    """Return the kernel for the backend's precision."""
+    kind = OneDnnInnerProduct if backend.precision is FP32 else PackedInnerProduct
+    return kind(backend, op, *tensors)
+
+
 class OneDnnInnerProduct(OneDnnKernel):
     """y = x w^T + b on (M, K) and (N, K)."""
 
@@ -32,7 +41,6 @@ class OneDnnInnerProduct(OneDnnKernel):
         x, y = tensors[0].shape, tensors[2].shape
         self._m, self._k = math.prod(x[: op.axis]), math.prod(x[op.axis :])
         self._n = math.prod(y[op.axis :])
-        self._sgemm = backend.engine.lib.c.dnnl_sgemm
         # With several axes before the outputs, these are not what other layers call channels.
         self._followers = Followers(backend, (self._m, self._n) if op.axis == 1 else ())
         self._forward = functools.cache(self._plan_forward)
@@ -48,7 +56,7 @@ class OneDnnInnerProduct(OneDnnKernel):
         out = y.write().reshape(self._m, self._n)
         out[...] = 0 if b is None else b.read()
         m, n, k = self._m, self._n, self._k
-        self._multiply(b"N", b"N", m, n, k, x.address(), w.address(), 1.0, y.address())
+        multiply(b"N", b"N", m, n, k, x.address(), w.address(), 1.0, y.address())
 
     def absorb(self, followers: Sequence[Follower]) -> int:
         """Normalise, scale and rectify y in the same pass."""
@@ -61,7 +69,7 @@ class OneDnnInnerProduct(OneDnnKernel):
         turned = b"T" if self.op.transpose else b"N"
         m, n, k = self._m, self._n, self._k
         given, weights, out = dy.address(), w.address(), dx.address_to_write()
-        self._multiply(b"N", turned, m, k, n, given, weights, 0.0, out)
+        multiply(b"N", turned, m, k, n, given, weights, 0.0, out)
 
     def backward_weights(
         self,
@@ -77,33 +85,15 @@ class OneDnnInnerProduct(OneDnnKernel):
             left, right = x.address(), dy.address()
             out = dw.address_to_write() if dw.is_zero else dw.address_to_update()
             if self.op.transpose:
-                self._multiply(b"T", b"N", k, n, m, left, right, old, out)
+                multiply(b"T", b"N", k, n, m, left, right, old, out)
             else:
-                self._multiply(b"T", b"N", n, k, m, right, left, old, out)
+                multiply(b"T", b"N", n, k, m, right, left, old, out)
         if db is not None:
             rows = dy.read().reshape(m, n)
             if db.is_zero:
                 np.add.reduce(rows, axis=0, out=db.write().reshape(n))
             else:
                 db.update().reshape(n)[...] += rows.sum(0)
-
-    def _multiply(
-        self,
-        turn_a: bytes,
-        turn_b: bytes,
-        rows: int,
-        columns: int,
-        inner: int,
-        a: int,
-        b: int,
-        old: float,
-        out: int,
-    ) -> None:
-        """Compute ``out = op(a) op(b) + old * out`` on C-ordered matrices."""
-        step_a = rows if turn_a == b"T" else inner
-        step_b = inner if turn_b == b"T" else columns
-        given = (turn_a, turn_b, rows, columns, inner, 1.0, a, step_a, b, step_b, old, out, columns)
-        check(self._sgemm(*given), "sgemm")
 
     def _plan_forward(self, kind: Kind) -> Call:
         m, n, k = self._m, self._n, self._k

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import math
 from typing import Any
 
@@ -9,15 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from minicaffe.backends.onednn import _lib
+from minicaffe.backends.onednn._lib import DataType, check
+from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Shape
 
 ALIGNMENT_BYTES = 64
 # A net that sees images of ever new sizes must not remember them all.
 MAX_KNOWN_SHAPES = 4096
+# All format tags that activations may have lie below, in every version 3.
+MAX_TAG = 256
 
 
 class Layout:
-    """How float32 values of some shape lie in memory; equal layouts are one object.
+    """How values of some shape lie in memory, and of what type; equal layouts are one object.
 
     Attributes
     ----------
@@ -29,7 +35,7 @@ class Layout:
     size_bytes : int
         What a buffer needs, padding included.
     is_plain : bool
-        Whether the values lie in C order without gaps.
+        Whether these are float32 values in C order without gaps.
     """
 
     _known: dict[Shape, list[Layout]] = {}
@@ -75,6 +81,34 @@ class Layout:
         handle = self._lib.make(function, self.handle, dims(shape), dims(offsets))
         return Layout(handle, shape, is_plain=False)
 
+    @functools.cached_property
+    def data_type(self) -> DataType:
+        """What the values are."""
+        number = ctypes.c_int()
+        query = self._lib.c.dnnl_memory_desc_query
+        check(query(self.handle, _lib.DATA_TYPE, ctypes.byref(number)), "query")
+        return DataType(number.value)
+
+    @functools.cached_property
+    def widened(self) -> Layout:
+        """The layout of float32 values in the same order, the plain one if there is none.
+
+        The library changes no descriptor's type, but it makes one of each type by the name of an
+        order; which name this order has is found out by trying.
+        """
+        if self.data_type is DataType.F32:
+            return self
+        same = self._lib.c.dnnl_memory_desc_equal
+        for tag in range(_lib.TAG_ANY + 1, MAX_TAG):
+            try:
+                named = TaggedLayout(self.shape, tag, self.data_type)
+            except Unsupported:  # a name for another number of axes
+                continue
+            if same(named.handle, self.handle):
+                wide = TaggedLayout(self.shape, tag)
+                return Layout.of(wide.handle, self.shape)
+        return Layout.plain(self.shape)
+
     def __del__(self) -> None:
         self._lib.c.dnnl_memory_desc_destroy(self.handle)
 
@@ -82,17 +116,30 @@ class Layout:
         return f"Layout({self.shape}, {'plain' if self.is_plain else hex(self.handle)})"
 
 
-class AnyLayout:
-    """A request: the library chooses the layout for this shape."""
+class TaggedLayout:
+    """A descriptor by the name (dnnl_format_tag_t) of an order.
 
-    def __init__(self, shape: Shape) -> None:
+    Raises
+    ------
+    Unsupported
+        If the name is for another number of axes.
+    """
+
+    def __init__(self, shape: Shape, tag: int, data_type: DataType = DataType.F32) -> None:
         self.shape, self._lib = shape, _lib.library()
-        self.handle = self._lib.make(
-            *("dnnl_memory_desc_create_with_tag", len(shape), dims(shape), _lib.F32, _lib.TAG_ANY)
-        )
+        given = (len(shape), dims(shape), data_type, tag)
+        self.handle = self._lib.make("dnnl_memory_desc_create_with_tag", *given)
 
     def __del__(self) -> None:
-        self._lib.c.dnnl_memory_desc_destroy(self.handle)
+        if hasattr(self, "handle"):
+            self._lib.c.dnnl_memory_desc_destroy(self.handle)
+
+
+class AnyLayout(TaggedLayout):
+    """A request: the library chooses the layout for this shape."""
+
+    def __init__(self, shape: Shape, data_type: DataType = DataType.F32) -> None:
+        super().__init__(shape, _lib.TAG_ANY, data_type)
 
 
 class Buffer:
@@ -101,7 +148,7 @@ class Buffer:
     Attributes
     ----------
     values : float32 array (n,)
-        All of it, padding included.
+        All of it, padding included; without meaning where a layout has values of another type.
     address : int
     """
 
@@ -113,14 +160,19 @@ class Buffer:
         self.size_bytes = size_bytes
         self._raw, self._engine = raw, engine
         self._lib = _lib.library()
-        self._memories: dict[Layout, int] = {}
+        self._memories: dict[tuple[Layout, int], int] = {}
 
-    def memory(self, layout: Layout) -> int:
-        """Return the dnnl_memory_t that sees this buffer through a layout."""
-        memory = self._memories.get(layout)
+    def clear(self) -> None:
+        """Overwrite everything with zero, which is zero in every type."""
+        self._raw.fill(0)
+
+    def memory(self, layout: Layout, offset_bytes: int = 0) -> int:
+        """Return the dnnl_memory_t that sees this buffer, from there on, through a layout."""
+        memory = self._memories.get((layout, offset_bytes))
         if memory is None:
-            memory = self._memories[layout] = self._lib.make(
-                "dnnl_memory_create", layout.handle, self._engine, self.address
+            address = self.address + offset_bytes
+            memory = self._memories[layout, offset_bytes] = self._lib.make(
+                "dnnl_memory_create", layout.handle, self._engine, address
             )
         return memory
 
@@ -141,5 +193,6 @@ def c_strides(shape: Shape) -> Shape:
 
 def _strided(shape: Shape, strides: Shape) -> int:
     return _lib.library().make(
-        "dnnl_memory_desc_create_with_strides", len(shape), dims(shape), _lib.F32, dims(strides)
+        *("dnnl_memory_desc_create_with_strides", len(shape), dims(shape), DataType.F32),
+        dims(strides),
     )

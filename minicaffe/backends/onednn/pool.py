@@ -54,7 +54,8 @@ class OneDnnPool(OneDnnKernel):
         self, x: OneDnnTensor, y: OneDnnTensor, mask: None = None, stream: None = None
     ) -> None:
         """Overwrite y."""
-        self._layout = x.layout
+        # The largest of some bfloat16 values is one of them; an average is for float32 alone.
+        self._layout = x.stored if self.op.mode == "max" else x.layout
         self._forward(self._layout)(x, y)
         if self._ratio is not None:
             self._multiply(y.layout)(y, self._ratio, y)
@@ -69,7 +70,7 @@ class OneDnnPool(OneDnnKernel):
     def _plan_forward(self, x: Layout) -> Call:
         primitive = Primitive(
             *(self.engine, "pooling_forward", Prop.TRAINING, self._algorithm),
-            *(x, AnyLayout(self._y), *self._steps),
+            *(x, AnyLayout(self._y, x.data_type), *self._steps),
         )
         primitive.use_workspace(primitive.new_workspace())
         y = primitive.layout(Query.DST, self._y)

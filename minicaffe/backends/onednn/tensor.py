@@ -36,7 +36,10 @@ class _PlainMemory:
 
 
 class OneDnnTensor:
-    """A logical C-ordered float32 array in one or several physical layouts."""
+    """A logical C-ordered float32 array in one or several physical layouts.
+
+    Some of these may be of bfloat16: then everybody who asks for float32 gets the values widened.
+    """
 
     def __init__(self, reorders: Reorders, shape: Shape, plain: _PlainMemory | None = None) -> None:
         self._reorders = reorders
@@ -60,7 +63,12 @@ class OneDnnTensor:
 
     @property
     def layout(self) -> Layout:
-        """The layout that the values were last written in: what a consumer best follows."""
+        """The float32 layout that a consumer best follows: the order of `stored`."""
+        return self._newest.widened
+
+    @property
+    def stored(self) -> Layout:
+        """The layout that the values were last written in, for those who take bfloat16 as well."""
         return self._newest
 
     # What everybody may use: plain arrays.
@@ -165,7 +173,7 @@ class OneDnnTensor:
 
     def copy_from(self, other: OneDnnTensor) -> None:
         """Overwrite the values with those of a tensor of the same shape, in its layout."""
-        layout = other.layout
+        layout = other.stored
         given = other.source(layout)
         self._reorders(layout, given, layout, self.target(layout))
         if self.is_pinned:
@@ -195,7 +203,7 @@ class OneDnnTensor:
 
     def add(self, other: OneDnnTensor) -> None:
         """Add the values of another tensor, as many, in the layout that this one has."""
-        layout, given = self._newest, other.layout
+        layout, given = self.layout, other.layout
         if given.shape != layout.shape:
             given = Layout.plain(layout.shape)
         memory = self.source(layout)
@@ -203,11 +211,19 @@ class OneDnnTensor:
         self.target(layout)
 
     def values(self, layout: Layout) -> Array:
-        """Return the newest values in this layout as a flat array, padding included."""
+        """Return the newest values in a float32 layout as a flat array, padding included."""
         self.source(layout)
-        if layout.is_plain:
-            return self._plain_buffer().values[: math.prod(self._shape)]
-        return self._packed[layout].values
+        return self._values_in(layout)
+
+    def values_to_write(self, layout: Layout) -> Array:
+        """Return a flat array in this layout that the caller overwrites; newest from now on."""
+        self.target(layout)
+        return self._values_in(layout)
+
+    def steps(self, layout: Layout) -> list[int]:
+        """Return a memory for each index of the first axis, for values that stay in C order."""
+        buffer = self._plain_buffer()
+        return [buffer.memory(layout, t * layout.size_bytes) for t in range(self._shape[0])]
 
     def address(self) -> int:
         """Return where the values lie in C order, to be read."""
@@ -228,6 +244,11 @@ class OneDnnTensor:
 
     def _plain_buffer(self) -> Buffer:
         return self._plain.holding(math.prod(self._shape))
+
+    def _values_in(self, layout: Layout) -> Array:
+        if layout.is_plain:
+            return self._plain_buffer().values[: math.prod(self._shape)]
+        return self._packed[layout].values
 
     def _packed_buffer(self, layout: Layout) -> Buffer:
         buffer = self._packed.get(layout)
@@ -271,7 +292,7 @@ class OneDnnTensor:
             buffer = self._packed_buffer(layout)
             memory = buffer.memory(layout)
             if self.is_zero:
-                buffer.values.fill(0)
+                buffer.clear()
             elif layout.shape == self._newest.shape and not self._newest.is_plain:
                 self._reorder_newest_to(buffer, layout)
             else:

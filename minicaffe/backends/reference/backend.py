@@ -11,7 +11,7 @@ import numpy.typing as npt
 import threadpoolctl
 
 from minicaffe.backends.reference.tensor import ArrayTensor
-from minicaffe.errors import Unsupported
+from minicaffe.errors import BackendUnavailable, Unsupported
 from minicaffe.log import logger
 from minicaffe.ops.backend import Follower, Op, Shape, Tensor
 
@@ -38,13 +38,21 @@ class ReferenceBackend:
     kernels: ClassVar[dict[type[Op], type[ReferenceKernel]]] = {}
     # Ops that a faster backend inherits on purpose: not logged, and allowed under ``strict``.
     inherited: ClassVar[frozenset[type[Op]]] = frozenset()
+    # What --precision may ask for; the first is the default.
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
 
     def __init__(
         self,
         dtype: npt.DTypeLike = np.float32,
         strict: bool = False,
         threads: int | None = None,
+        precision: str | None = None,
     ) -> None:
+        if precision not in (None, *self.precisions):
+            raise BackendUnavailable(
+                f"the {self.name} backend cannot compute in {precision}; it can in "
+                f"{' and '.join(self.precisions)}. Choose that with --precision."
+            )
         self.dtype = np.dtype(dtype)
         self.strict = strict
         if threads:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minicaffe.host_blob import HostBlob
 from minicaffe.net import Net
 from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
@@ -84,20 +85,35 @@ def assert_same(got, want):
             np.testing.assert_array_equal(a, b, err_msg=f"parameter {i} after step {step}")
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("modern", [False, True], ids=["columns first", "dnn channels last"])
 @pytest.mark.parametrize("settings", ["", "iter_size: 3", "clip_gradients: 0.5", 'type: "Adam"'])
-def test_recorded_training_is_the_same(make_backend, make_solver, channels_last, settings):
-    plain = make_backend(records=False, channels_last=channels_last)
+def test_recorded_training_is_the_same(make_backend, make_solver, modern, settings):
+    plain = make_backend(modern, records=False, channels_last=modern)
     want = train(make_solver(plain, settings), 8)
-    recorded = make_backend(channels_last=channels_last)
+    recorded = make_backend(modern, channels_last=modern)
     assert_same(train(make_solver(recorded, settings), 8), want)
 
 
+@pytest.mark.parametrize("has_dnn", [False, True])
 @pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
-def test_recorded_training_is_the_same_in_other_precisions(make_backend, make_solver, precision):
-    want = train(make_solver(make_backend(records=False, precision=precision)), 6)
-    assert np.isfinite(want[-1][0]).all()
-    assert_same(train(make_solver(make_backend(precision=precision)), 6), want)
+def test_recorded_training_is_the_same_in_other_precisions(
+    make_backend, make_solver, precision, has_dnn
+):
+    want = train(make_solver(make_backend(has_dnn, records=False, precision=precision)), 6)
+    assert_same(train(make_solver(make_backend(has_dnn, precision=precision)), 6), want)
+
+
+@pytest.mark.parametrize("has_dnn", [False, True])
+@pytest.mark.parametrize(("precision", "bits"), [("bf16", 8), ("fp16", 11)])
+def test_short_values_change_an_update_by_their_rounding(
+    make_backend, make_solver, precision, bits, has_dnn
+):
+    """Parameters stay float32; a step differs by a few units in the last place of an activation."""
+    full = train(make_solver(make_backend(has_dnn)), 1)[0]
+    short = train(make_solver(make_backend(has_dnn, precision=precision)), 1)[0]
+    assert not np.array_equal(full[0], short[0])
+    for want, got in zip(full, short, strict=True):
+        assert abs(got - want).max() <= 8 * 0.5**bits * max(abs(want).max(), 0.1)
 
 
 def test_nothing_is_planned_or_taken_once_it_is_recorded(
@@ -208,3 +224,18 @@ def test_a_layer_without_a_kernel_runs_between_graphs(make_backend, make_solver)
         return found
 
     np.testing.assert_array_equal(run(make_backend()), run(make_backend(records=False)))
+
+
+def test_a_net_that_is_fed_through_host_views_is_recorded(make_backend, emulated_device):
+    net = net_from_text(NET, "TEST", backend=make_backend())
+    views = [HostBlob(blob) for blob in net.inputs]
+    for step in range(6):
+        views[0].data[...] = step
+        views[1].data[...] = LABELS
+        net.forward()
+        found = HostBlob(net.blobs["x"]).data.copy()
+        assert (found == step).all()
+    calls = []
+    net.layers[1].forward = lambda *args: calls.append("conv")
+    net.forward()
+    assert not calls

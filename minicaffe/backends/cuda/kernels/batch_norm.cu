@@ -84,28 +84,40 @@ extern "C" __global__ void stored(const float* __restrict__ running_mean,
     }
 }
 
-// y may be x; kept, where given, receives x. What follows in the same pass has its place here.
+// Scale and ReLU behind it, where given: y = max(0, normal * factor + term). y may be x; kept, where
+// given, receives x.
 extern "C" __global__ void forward(const VALUE* x, VALUE* y, VALUE* kept,
                                    const float* __restrict__ mean,
-                                   const float* __restrict__ inverse, int n, CHANNEL) {
+                                   const float* __restrict__ inverse,
+                                   const float* __restrict__ factors,
+                                   const float* __restrict__ terms, int rectifies, int n, CHANNEL) {
     FOR_EACH(i, n) {
         int c = CHANNEL_OF(i);
-        float value = load(x, i);
-        if (kept) store(kept, i, value);
-        store(y, i, (value - mean[c]) * inverse[c]);
+        float given = load(x, i), value = (given - mean[c]) * inverse[c];
+        if (kept) store(kept, i, given);
+        if (factors) value *= factors[c];
+        if (terms) value += terms[c];
+        // A NaN stays one.
+        if (rectifies && value <= 0) value = 0;
+        store(y, i, value);
     }
 }
 
-// means: of dy, then of dy * y, for each channel. dx may be dy.
+// dy is the gradient of what forward wrote. means, for each channel: of what of it passes the ReLU,
+// then of that times the normalised x. dx may be dy.
 extern "C" __global__ void backward(const VALUE* __restrict__ x, const VALUE* dy, VALUE* dx,
                                     const float* __restrict__ mean,
                                     const float* __restrict__ inverse,
+                                    const float* __restrict__ factors,
+                                    const float* __restrict__ terms, int rectifies,
                                     const float* __restrict__ means, int n, CHANNEL) {
     FOR_EACH(i, n) {
         int c = CHANNEL_OF(i);
         float normal = (load(x, i) - mean[c]) * inverse[c];
-        float inner = load(dy, i) - means[c] - normal * means[channels_by + c];
-        store(dx, i, inner * inverse[c]);
+        float factor = factors ? factors[c] : 1.0f, term = terms ? terms[c] : 0.0f;
+        float passed = rectifies && !(normal * factor + term > 0) ? 0.0f : load(dy, i);
+        float inner = passed - means[c] - normal * means[channels_by + c];
+        store(dx, i, inner * inverse[c] * factor);
     }
 }
 

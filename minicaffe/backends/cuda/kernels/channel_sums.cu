@@ -3,38 +3,47 @@
 //   given     dy                                    gradient of a bias
 //   product   dy * x, dy                            of a factor and a bias
 //   negative  dy * min(x, 0)                        of PReLU's slopes
-//   normal    dy, dy * (x - mean) * inverse         what batch normalisation's gradient needs
+//   normal    dy, dy * normal                       what batch normalisation's gradient needs,
+//                                                   normal = (x - mean) * inverse
+//   rectified the same where normal * factor + term > 0: where Scale and ReLU followed it
 //
 // Bound by reading x and dy once. The order of the additions is fixed by the grid.
 //
-// VARIANTS TERMS: given product negative normal
+// VARIANTS TERMS: given product negative normal rectified
 
 #define JOINED(A, B) A##B
 #define JOIN(A, B) JOINED(A, B)
-#define NAMED const VALUE* x, const VALUE* dy, float mean, float inverse, unsigned int i
+#define NAMED const VALUE* x, const VALUE* dy, Channel c, unsigned int i
 #define ROW(TERMS_NAME, FIRST, SECOND) \
     __device__ __forceinline__ float first_##TERMS_NAME(NAMED) { return FIRST; } \
     __device__ __forceinline__ float second_##TERMS_NAME(NAMED) { return SECOND; }
 
+struct Channel { float mean, inverse, factor, term; };
+#define NORMAL ((load(x, i) - c.mean) * c.inverse)
+#define PASSED (NORMAL * c.factor + c.term > 0 ? load(dy, i) : 0.0f)
+
 ROW(given, load(dy, i), 0.0f)
 ROW(product, load(dy, i) * load(x, i), load(dy, i))
 ROW(negative, load(dy, i) * fminf(load(x, i), 0.0f), 0.0f)
-ROW(normal, load(dy, i), load(dy, i) * ((load(x, i) - mean) * inverse))
+ROW(normal, load(dy, i), load(dy, i) * NORMAL)
+ROW(rectified, PASSED, PASSED * NORMAL)
 
-// mean and inverse, one for each channel, may be null.
+// What there is one of for each channel may be null.
 extern "C" __global__ void parts(const VALUE* __restrict__ x, const VALUE* __restrict__ dy,
                                  const float* __restrict__ mean, const float* __restrict__ inverse,
-                                 float* __restrict__ sums, WALK) {
+                                 const float* __restrict__ factors,
+                                 const float* __restrict__ terms, float* __restrict__ sums, WALK) {
     __shared__ float first[THREADS], second[THREADS];
     Walk w = walk(lanes);
     float a = 0, b = 0;
     if (w.channel < channels) {
-        float middle = mean ? mean[w.channel] : 0.0f, width = inverse ? inverse[w.channel] : 1.0f;
+        Channel c = {mean ? mean[w.channel] : 0.0f, inverse ? inverse[w.channel] : 1.0f,
+                     factors ? factors[w.channel] : 1.0f, terms ? terms[w.channel] : 0.0f};
 #pragma unroll 4
         for (unsigned int j = w.first; j < (unsigned int)total; j += w.step) {
             unsigned int i = place_in(j, w.channel, channels, divisor(inner));
-            a += JOIN(first_, TERMS)(x, dy, middle, width, i);
-            b += JOIN(second_, TERMS)(x, dy, middle, width, i);
+            a += JOIN(first_, TERMS)(x, dy, c, i);
+            b += JOIN(second_, TERMS)(x, dy, c, i);
         }
     }
     first[threadIdx.x] = a;

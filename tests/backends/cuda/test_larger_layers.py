@@ -1,0 +1,170 @@
+"""Kernels of the cuda backend where a block, a tile, or a part of a sum is not all there is.
+
+The generic suite's shapes are too small for that. All values here can be written with eight bits,
+so that activations of 16 bits begin without an error; what they then lose is allowed for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cases.case import Case, Values, labels
+from minicaffe.backends.cuda.format import Format
+from minicaffe.errors import BackendUnavailable
+from probe import REFERENCE, EmulatedBackend, Probe, make_backend
+from tolerances import Tolerance, assert_close
+
+FORMATS = [
+    Format(is_last, value)
+    for value in ("float", "bfloat16", "float16")
+    for is_last in (False, True)
+]
+# A rounding to 8 or 11 bits, several times over.
+ALLOWED = {
+    "float": Tolerance(1e-5, 1e-4),
+    "bfloat16": Tolerance(0.02, 0.02),
+    "float16": Tolerance(0.003, 0.003),
+}
+
+
+def coarse(*shape: int, offset: float = 0.0) -> Values:
+    """Multiples of 1/16 in [-4, 4], plus `offset`."""
+    return Values(shape, lambda rng, s: rng.integers(-64, 65, s) / 16 + offset)
+
+
+def case(name, layer_type, settings, bottoms, **options):
+    return pytest.param(layer_type, Case(name, settings, bottoms, **options), id=name)
+
+
+IMAGES = {"x": coarse(3, 70, 13, 11)}
+SCORES = {"x": coarse(2, 7, 9, 11), "t": labels(2, 9, 11, below=7)}
+LOSS = {"tops": ("loss",)}
+CASES = [
+    case("max", "Pooling", "pooling_param { kernel_size: 3 stride: 2 }", IMAGES),
+    case(
+        "max of a large window",
+        "Pooling",
+        "pooling_param { kernel_size: 17 stride: 2 }",
+        {"x": coarse(2, 3, 21, 19)},
+    ),
+    case("mean", "Pooling", "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }", IMAGES),
+    case("LRN across", "LRN", "lrn_param { alpha: 0.5 }", IMAGES),
+    case(
+        "LRN within",
+        "LRN",
+        "lrn_param { local_size: 3 alpha: 0.5 norm_region: WITHIN_CHANNEL }",
+        IMAGES,
+    ),
+    case("normalised", "BatchNorm", "", IMAGES, params_without_gradient=(0, 1, 2)),
+    case(
+        "normalised, few channels, many values",
+        "BatchNorm",
+        "",
+        {"x": coarse(5, 3, 37, 41)},
+        params_without_gradient=(0, 1, 2),
+    ),
+    case(
+        "normalised vectors",
+        "BatchNorm",
+        "",
+        {"x": coarse(301, 37)},
+        params_without_gradient=(0, 1, 2),
+    ),
+    case("scaled", "Scale", "scale_param { bias_term: true }", IMAGES),
+    case("scaled by one number", "Scale", "scale_param { num_axes: 0 bias_term: true }", IMAGES),
+    case("biased", "Bias", "", IMAGES),
+    case("slopes", "PReLU", "", IMAGES),
+    case("softmax of pixels", "Softmax", "", {"x": coarse(2, 7, 9, 11)}),
+    case("softmax of rows", "Softmax", "", {"x": coarse(37, 70)}),
+    case("softmax of long rows", "Softmax", "", {"x": coarse(5, 1001)}),
+    case("softmax of few pixels", "Softmax", "", {"x": coarse(3, 70, 2, 3)}),
+    case("loss of pixels", "SoftmaxWithLoss", "loss_param { ignore_label: 3 }", SCORES, **LOSS),
+    case(
+        "loss of long rows",
+        "SoftmaxWithLoss",
+        "",
+        {"x": coarse(5, 1001), "t": labels(5, below=256)},
+        **LOSS,
+    ),
+    case(
+        "accuracy by class",
+        "Accuracy",
+        "accuracy_param { top_k: 2 ignore_label: 3 }",
+        SCORES,
+        tops=("y", "by_class"),
+        gradients=(),
+        tops_without_gradient=("y", "by_class"),
+    ),
+    case(
+        "accuracy of long rows",
+        "Accuracy",
+        "accuracy_param { top_k: 5 }",
+        {"x": coarse(41, 301), "t": labels(41, below=256)},
+        gradients=(),
+        tops_without_gradient=("y",),
+    ),
+    case("euclidean", "EuclideanLoss", "", {"x": coarse(7, 301), "z": coarse(7, 301)}, **LOSS),
+    case(
+        "sigmoid",
+        "SigmoidCrossEntropyLoss",
+        "loss_param { ignore_label: 1 }",
+        {"x": coarse(7, 301), "t": labels(7, 301, below=2)},
+        **LOSS,
+    ),
+    case(
+        "hinge",
+        "HingeLoss",
+        "hinge_loss_param { norm: L2 }",
+        {"x": coarse(37, 101), "t": labels(37, below=101)},
+        **LOSS,
+    ),
+    case(
+        "contrastive",
+        "ContrastiveLoss",
+        "contrastive_loss_param { margin: 30 }",
+        {"x": coarse(37, 70), "z": coarse(37, 70), "similar": labels(37, below=2)},
+        **LOSS,
+    ),
+]
+
+
+@pytest.fixture(params=FORMATS, ids=lambda f: f"{f.value}-{'last' if f.channels_last else 'first'}")
+def backend(request):
+    try:
+        return EmulatedBackend(request.param)
+    except BackendUnavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize(("layer_type", "layer"), CASES)
+def test_layer_is_the_references(layer_type, layer, backend):
+    # Blocks and threads in the other order than in the generic suite.
+    backend.device.is_backwards = True
+    want = Probe(layer_type, layer, make_backend(REFERENCE)).run()
+    got = Probe(layer_type, layer, backend).run()
+    assert got.keys() == want.keys()
+    for name, values in want.items():
+        assert_close(got[name], values, ALLOWED[backend.format.value], name)
+
+
+def test_statistics_of_values_far_from_zero(backend):
+    """A sum of squares would leave nothing of a variance so much smaller than the mean."""
+    x = np.random.default_rng(5).integers(0, 2, (4, 3, 9, 11)) + 256.0 - 128.0
+    y = Probe("BatchNorm", Case("far", "", {"x": coarse(4, 3, 9, 11)}), backend).forward({"x": x})[
+        "y"
+    ]
+    centred = x - x.mean((0, 2, 3), keepdims=True)
+    want = centred / np.sqrt(x.var((0, 2, 3), keepdims=True) + 1e-5)
+    assert_close(y, want, ALLOWED[backend.format.value], "y")
+
+
+@pytest.mark.parametrize(("layer_type", "layer"), CASES)
+def test_order_of_blocks_and_threads_changes_no_bit(layer_type, layer):
+    runs = []
+    for is_backwards in (False, True):
+        backend = make_backend("cuda-channels-last")
+        backend.device.is_backwards = is_backwards
+        runs.append(Probe(layer_type, layer, backend).run())
+    for name, values in runs[0].items():
+        np.testing.assert_array_equal(runs[1][name], values, err_msg=name)
