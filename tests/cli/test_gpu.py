@@ -28,9 +28,7 @@ def weights(path):
     return [blob for layer in read_net_weights(path) for blob in layer.blobs]
 
 
-@pytest.mark.parametrize(
-    "flags", [["--gpu=0"], ["-gpu", "0"], ["--gpu", "all"], ["--backend=cuda"]]
-)
+@pytest.mark.parametrize("flags", ["--gpu=0", "-gpu 0", "--gpu all", "--backend=cuda"])
 def test_train(project, run, gpu, flags):
     assert run(*TRAIN).code == 0
     wanted = weights("s_iter_2.caffemodel")
