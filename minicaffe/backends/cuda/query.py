@@ -16,8 +16,8 @@ from minicaffe.errors import BackendUnavailable
 WIDTH = 31
 
 # Caffe's words, and the codes of cudaDeviceAttr whose values stand behind them.
-_BEFORE_NAME = (("Major revision number", (75,)), ("Minor revision number", (76,)))
-_BEHIND_MEMORY = (
+_BEFORE_NAME = (("Major revision number", 75), ("Minor revision number", 76))
+_BEHIND_MEMORY: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("Total shared memory per block", (8,)),
     ("Total registers per block", (12,)),
     ("Warp size", (10,)),
@@ -54,12 +54,12 @@ def _facts(runtime: Any, number: int, cupy_version: str) -> Iterator[tuple[str, 
 
     free, total = runtime.memGetInfo()
     yield "Device id", number
-    for name, codes in _BEFORE_NAME:
-        yield name, attribute(*codes)
+    for name, code in _BEFORE_NAME:
+        yield name, attribute(code)
     yield "Name", runtime.getDeviceProperties(number)["name"].decode()
     yield "Total global memory", total
     for name, codes in _BEHIND_MEMORY:
-        yield name, ", ".join(str(attribute(code)) for code in codes)
+        yield name, ", ".join(str(attribute(axis)) for axis in codes)
     yield "Concurrent copy and execution", _yes(attribute(_COPY_ENGINES))
     yield "Number of multiprocessors", attribute(_MULTIPROCESSORS)
     yield "Kernel execution timeout", _yes(attribute(_TIMEOUT))
