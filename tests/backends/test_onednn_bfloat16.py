@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_onednn_nets import INPUT, LOSS, NETS, run
+from test_nets import INPUT, LOSS, NETS, run
 from unlocked import bfloat16_unlocked, can_unlock
 
 from cases import CASES

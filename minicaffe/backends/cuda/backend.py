@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar, cast
@@ -16,6 +17,7 @@ from minicaffe.backends.cuda.session import Session
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.backends.cuda.tuning import PlanCache, Tuner, cache_folder
 from minicaffe.backends.reference.backend import ReferenceBackend
+from minicaffe.errors import Unsupported
 from minicaffe.log import logger
 from minicaffe.ops.backend import Follower, Op, Shape, Tensor
 
@@ -27,6 +29,10 @@ VALUES: dict[str, ValueType] = {
     "bf16": "bfloat16",
     "fp16": "float16",
 }
+
+
+# Kernels count in int.
+MAX_VALUES = 2**31 - 1
 
 
 class CudaBackend(ReferenceBackend):
@@ -86,7 +92,19 @@ class CudaBackend(ReferenceBackend):
         return CudaTensor(self.session, shape)
 
     def plan(self, op: Op, *tensors: Tensor) -> Any:
-        """Return a kernel for `op`; see `ReferenceBackend.plan`."""
+        """Return a kernel for `op`; see `ReferenceBackend.plan`.
+
+        Raises
+        ------
+        Unsupported
+            Also if a tensor is so large that kernels could not count its values.
+        """
+        largest = max((math.prod(tensor.shape) for tensor in tensors), default=0)
+        if largest > MAX_VALUES:
+            raise Unsupported(
+                f"a blob of {largest} values is too large for the GPU's kernels, which count to "
+                f"{MAX_VALUES}. Make batch_size smaller, and iter_size larger by the same factor."
+            )
         self.session.version += 1
         return super().plan(op, *tensors)
 

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from minicaffe.backends.cuda.activation import starts_with_relu
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.channels import ChannelBias
 from minicaffe.backends.cuda.columns import MAX_AXES, ColumnConvolution
@@ -17,7 +18,6 @@ from minicaffe.backends.cuda.format import DTYPES, Format
 from minicaffe.backends.cuda.plans import Convolution, Direction, Plan, Role
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.errors import Unsupported
-from minicaffe.ops.activation import Activation
 from minicaffe.ops.backend import Follower
 from minicaffe.ops.conv import Conv
 
@@ -46,8 +46,7 @@ class CudaConv(CudaKernel):
 
     def absorb(self, followers: Sequence[Follower]) -> int:
         """Rectify y in the same pass."""
-        first = followers[0].op if followers else None
-        self._relu = isinstance(first, Activation) and first.kind == "relu" and first.alpha == 0
+        self._relu = starts_with_relu(followers)
         return int(self._relu)
 
     def forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:

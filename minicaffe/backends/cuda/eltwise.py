@@ -4,32 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minicaffe.backends.cuda.activation import starts_with_relu
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.device import Address
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.errors import Unsupported
+from minicaffe.ops.backend import Follower
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.layout import Add
 
+# As kernels/eltwise.cu sums them in one pass.
+AT_ONCE = 4
 # Which input was chosen is kept in a byte.
 MOST_INPUTS = 256
 
 
 class _Sum(CudaKernel):
     file = "eltwise"
+    relu = False
 
     def sum(self, xs: Sequence[CudaTensor], coefficients: Sequence[float], y: CudaTensor) -> None:
         """Overwrite y, which may be the first of the xs, with the weighted sum."""
         form = xs[0].format
         given = [x.source(form) for x in xs]
-        to, n = y.target(form), y.size
-        if len(xs) == 1:
-            self.launch("scaled", n, given[0], to, n, coefficients[0], value=form.value)
-            return
-        self.launch("weighted", n, *given[:2], to, n, *coefficients[:2], value=form.value)
-        for x, c in zip(given[2:], coefficients[2:], strict=True):
-            self.launch("weighted", n, to, x, to, n, 1.0, c, value=form.value)
+        to = y.target(form)
+        terms = list(zip(given, coefficients, strict=True))
+        passes = [terms[:AT_ONCE]]
+        for i in range(AT_ONCE, len(terms), AT_ONCE - 1):
+            passes.append([(to, 1.0), *terms[i : i + AT_ONCE - 1]])
+        for part in passes:
+            self._sum(part, to, y.size, form, self.relu and part is passes[-1])
+
+    def _sum(
+        self,
+        terms: Sequence[tuple[Address, float]],
+        to: Address,
+        n: int,
+        form: Format,
+        relu: bool = False,
+    ) -> None:
+        missing = AT_ONCE - len(terms)
+        addresses, coefficients = zip(*terms, *[(Address(0), 0.0)] * missing, strict=True)
+        numbers = (n, *coefficients, int(relu))
+        self.launch("weighted", n, *addresses, to, *numbers, value=form.value)
 
 
 @kernel(Add)
@@ -51,6 +69,11 @@ class CudaEltwise(_Sum):
             raise Unsupported(f"Eltwise of {len(tensors) - 1} tensors on the GPU")
         is_max = op.operation == "max"
         self._chosen = self.device.allocate(max(tensors[0].size, 1)) if is_max else None
+
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Rectify the sum in the same pass."""
+        self.relu = self.op.operation == "sum" and starts_with_relu(followers)
+        return int(self.relu)
 
     def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
         """Overwrite y."""
@@ -83,7 +106,7 @@ class CudaEltwise(_Sum):
                 continue
             if self.op.operation == "sum":
                 c = self.op.coefficients[index]
-                self.launch("scaled", n, given, dx.target(form), n, c, value=form.value)
+                self._sum([(given, c)], dx.target(form), n, form)
             elif self._chosen is not None:
                 chosen, to = self._chosen.address, dx.target(form)
                 self.launch("where_chosen", n, given, chosen, to, n, index, value=form.value)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from minicaffe.backends.cuda.activation import starts_with_relu
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.channels import ChannelBias
 from minicaffe.backends.cuda.cublas import Matrix
 from minicaffe.backends.cuda.format import DTYPES, Format
 from minicaffe.backends.cuda.tensor import CudaTensor
-from minicaffe.ops.activation import Activation
 from minicaffe.ops.backend import Follower
 from minicaffe.ops.inner_product import InnerProduct
 
@@ -31,8 +31,7 @@ class CudaInnerProduct(CudaKernel):
 
     def absorb(self, followers: Sequence[Follower]) -> int:
         """Rectify y in the pass that adds the bias."""
-        first = followers[0].op if followers else None
-        self._relu = isinstance(first, Activation) and first.kind == "relu" and first.alpha == 0
+        self._relu = starts_with_relu(followers)
         return int(self._relu)
 
     def forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:

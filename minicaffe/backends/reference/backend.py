@@ -82,15 +82,17 @@ class ReferenceBackend:
             If no class has one, or only the reference has one and ``strict`` is set and it is not
             `inherited` on purpose.
         """
+        is_refused = type(op) in self.inherited
         for cls in type(self).__mro__:
             kernel = vars(cls).get("kernels", {}).get(type(op))
             if kernel is None:
-                if cls is type(self) and type(op) not in self.inherited:
-                    self._fall_back(f"backend {self.name} has no kernel for {type(op).__name__}")
                 continue
+            if cls is ReferenceBackend and not is_refused:
+                self._fall_back(f"backend {self.name} has no kernel for {type(op).__name__}")
             try:
                 return kernel(self, op, *tensors)
             except Unsupported as reason:
+                is_refused = True
                 self._fall_back(str(reason))
         shapes = ", ".join(str(t.shape) for t in tensors)
         raise Unsupported(f"backend {self.name} has no kernel for {op} on {shapes}")

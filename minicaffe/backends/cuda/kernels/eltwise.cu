@@ -1,12 +1,17 @@
 // Tensors combined element by element; see minicaffe/ops/eltwise.py. y may be any of the inputs.
 
-extern "C" __global__ void scaled(const VALUE* x, VALUE* y, int n, float c) {
-    FOR_EACH(i, n) store(y, i, c * load(x, i));
-}
-
-extern "C" __global__ void weighted(const VALUE* a, const VALUE* b, VALUE* y, int n, float ca,
-                                    float cb) {
-    FOR_EACH(i, n) store(y, i, ca * load(a, i) + cb * load(b, i));
+// The weighted sum of up to four inputs; those that are not there are null. Then, if asked for, what
+// is negative becomes zero.
+extern "C" __global__ void weighted(const VALUE* a, const VALUE* b, const VALUE* c, const VALUE* d,
+                                    VALUE* y, int n, float ca, float cb, float cc, float cd,
+                                    int relu) {
+    FOR_EACH(i, n) {
+        float sum = ca * load(a, i);
+        if (b) sum += cb * load(b, i);
+        if (c) sum += cc * load(c, i);
+        if (d) sum += cd * load(d, i);
+        store(y, i, relu && sum < 0 ? 0.0f : sum);
+    }
 }
 
 extern "C" __global__ void product(const VALUE* a, const VALUE* b, VALUE* y, int n) {
