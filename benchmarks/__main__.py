@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import limits
+from benchmarks import limits, memory
 from benchmarks.net import NETS, compare
 from benchmarks.table import HEAD, Row
 from minicaffe import __version__
@@ -40,8 +40,8 @@ def measure(args: argparse.Namespace, backend: Any) -> Iterator[Row]:
                 yield limits.convolutions(name, backend, args.seconds)
     if "update" in args.only and "alexnet" in args.nets:
         yield limits.solver_update(backend, args.seconds / 2)
-    if "memory" in args.only and "alexnet" in args.nets:
-        yield limits.peak_memory()
+    if "memory" in args.only:
+        yield from memory.rows(args.nets)
     if "iteration" in args.only and "lenet" in args.nets:
         yield from limits.lenet_iteration(backend, args.seconds / 2)
 

@@ -26,6 +26,7 @@ class Blob:
         self._shape = shape
         self._data: Tensor | None = None
         self._diff: Tensor | None = None
+        self._data_owner: Blob | None = None
 
     @property
     def backend(self) -> Backend:
@@ -56,6 +57,11 @@ class Blob:
             self._diff = self._backend.tensor(self._shape)
         return self._diff
 
+    @property
+    def data_owner(self) -> Blob:
+        """The blob whose values these are: itself, or that given to `share_data`."""
+        return self._data_owner or self
+
     def reshape(self, shape: Shape) -> None:
         """Change the shape; values are kept where they fit."""
         if shape == self._shape:
@@ -68,6 +74,7 @@ class Blob:
     def share_data(self, other: Blob) -> None:
         """Use the values of `other`, under this blob's shape if that differs."""
         same = other.shape == self._shape
+        self._data_owner = other.data_owner
         self._data = other.data if same else other.data.view(self._shape)
 
     def share_diff(self, other: Blob) -> None:

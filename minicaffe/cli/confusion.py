@@ -74,6 +74,11 @@ class Confusion:
         self.mistakes: list[Mistake] = []
         self.seen = 0
 
+    @property
+    def blobs(self) -> list[Blob]:
+        """What is read after every pass."""
+        return [self.scores, self.labels, *(self.source.top[:1] if self.source else ())]
+
     def take(self) -> None:
         """Count the batch that the net has just run."""
         scores = np.moveaxis(self.scores.data.get(), self.axis, -1)

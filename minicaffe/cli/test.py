@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels", default="", metavar="FILE", help="names of the classes for it, one a line"
     )
+    parser.add_argument(
+        "--optimize_memory",
+        action="store_true",
+        help="let blobs that are needed at different times share memory",
+    )
     add_state_arguments(parser)
     device.add_arguments(parser)
 
@@ -68,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
             logger.warning(f"Nothing fills the inputs {inputs}: they are zero. Give a data layer.")
         copy_trained_layers(net, *filter(None, args.weights.split(",")))
         confusion, names = _prepare_confusion(net, args) if args.confusion else (None, [])
+        if args.optimize_memory:
+            net.optimize_memory(confusion.blobs if confusion else ())
         logger.info(f"Running for {args.iterations} iterations.")
         loss, totals = _score(net, args.iterations, confusion)
     finally:

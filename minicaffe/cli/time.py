@@ -29,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="TRAIN",
         help="phase (%(default)s)",
     )
+    parser.add_argument(
+        "--optimize_memory",
+        action="store_true",
+        help="let blobs that are needed at different times share memory; forward only",
+    )
     add_state_arguments(parser)
     device.add_arguments(parser)
 
@@ -39,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("a net is needed: --model=FILE")
     if args.iterations < 1:
         raise UsageError(f"--iterations={args.iterations}: must be at least 1")
+    if args.optimize_memory and args.phase == "TRAIN":
+        raise UsageError("--optimize_memory needs --phase=TEST: backward reads all blobs again")
     from minicaffe.net import Net
     from minicaffe.schema import NetState
 
@@ -47,12 +54,15 @@ def run(args: argparse.Namespace) -> int:
     apply_state(args, state)
     net = Net(args.model, state, backend=backend)
     try:
+        if args.optimize_memory:
+            net.optimize_memory()
         logger.info("Performing Forward")
         net.forward()
         logger.info(f"Initial loss: {net.loss():g}")
-        logger.info("Performing Backward")
-        net.backward()
-        _Benchmark(net, args.iterations).run()
+        if not args.optimize_memory:
+            logger.info("Performing Backward")
+            net.backward()
+        _Benchmark(net, args.iterations, has_backward=not args.optimize_memory).run()
     finally:
         net.close()
     return 0
@@ -61,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
 class _Benchmark:
     """Times of all layers; milliseconds."""
 
-    def __init__(self, net: Any, iterations: int) -> None:
-        self.net, self.iterations = net, iterations
+    def __init__(self, net: Any, iterations: int, has_backward: bool = True) -> None:
+        self.net, self.iterations, self.has_backward = net, iterations, has_backward
         self.forward_ms = [0.0] * len(net.steps)
         self.backward_ms = [0.0] * len(net.steps)
 
@@ -73,7 +83,7 @@ class _Benchmark:
         began = time.perf_counter()
         for i in range(self.iterations):
             one_forward = self._pass(self.forward_ms, forward=True)
-            one_backward = self._pass(self.backward_ms, forward=False)
+            one_backward = self._pass(self.backward_ms, forward=False) if self.has_backward else 0.0
             forward, backward = forward + one_forward, backward + one_backward
             logger.info(
                 f"Iteration: {i + 1} forward-backward time: {one_forward + one_backward:.0f} ms."
@@ -103,9 +113,11 @@ class _Benchmark:
         for index, step in enumerate(self.net.steps):
             name = step.layer.name
             logger.info(f"{name:>10}\tforward: {self.forward_ms[index] / n:g} ms.")
-            logger.info(f"{name:>10}\tbackward: {self.backward_ms[index] / n:g} ms.")
+            if self.has_backward:
+                logger.info(f"{name:>10}\tbackward: {self.backward_ms[index] / n:g} ms.")
         logger.info(f"Average Forward pass: {forward / n:g} ms.")
-        logger.info(f"Average Backward pass: {backward / n:g} ms.")
-        logger.info(f"Average Forward-Backward: {total / n:g} ms.")
+        if self.has_backward:
+            logger.info(f"Average Backward pass: {backward / n:g} ms.")
+            logger.info(f"Average Forward-Backward: {total / n:g} ms.")
         logger.info(f"Total Time: {total:g} ms.")
         logger.info("*** Benchmark ends ***")

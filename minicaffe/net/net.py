@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,8 +21,9 @@ from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_errors import located, sample_names
 from minicaffe.net.losses import LaterLoss
 from minicaffe.net.parameters import Parameter
+from minicaffe.net.sharing import share_memory
 from minicaffe.ops.backend import Backend, HostArray, Tensor
-from minicaffe.schema import NetSource, NetState, read_net
+from minicaffe.schema import TRAIN, NetSource, NetState, read_net
 
 # Called with the index of a layer.
 Hook: TypeAlias = Callable[[int], object]
@@ -84,6 +85,7 @@ class Net:
             blob for step in self.steps if step.layer.type == "Input" for blob in step.top
         ]
         self.debug_info = bool(self.param.debug_info)
+        self._shares_memory = False
         self._fusion = Fusion(self.steps)
         self.version = 0
         self._passes: dict[str, Callable[[], None]] = {}
@@ -143,7 +145,18 @@ class Net:
             _call(self.after_forward, index)
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
-        """Run the layers backward from `start` (default: the last) down to and including `end`."""
+        """Run the layers backward from `start` (default: the last) down to and including `end`.
+
+        Raises
+        ------
+        NetError
+            After `optimize_memory`.
+        """
+        if self._shares_memory:
+            raise NetError(
+                f'net "{self.name}": a backward pass reads blobs whose memory others have taken '
+                "over. Do not ask for optimize_memory where gradients are wanted."
+            )
         first = len(self.steps) - 1 if start is None else start
         is_watched = bool(self.debug_info or self.before_backward or self.after_backward)
         if self._fusion.prepare_backward(first, end, is_watched):
@@ -240,6 +253,37 @@ class Net:
         """Carry changed input shapes through to the outputs, without running the net."""
         for step in self.steps:
             step.reshape()
+
+    def optimize_memory(self, kept: Collection[Blob] = ()) -> None:
+        """Have blobs that are needed at different times share memory, from now on.
+
+        After a pass, inputs, outputs, losses and `kept` blobs hold their values; others what was
+        written last to their memory. There is no backward pass any more.
+
+        Parameters
+        ----------
+        kept : collection of Blob
+            Further blobs that are read after a pass.
+
+        Raises
+        ------
+        NetError
+            If the net is to be trained.
+        """
+        if self.param.state.phase == TRAIN:
+            raise NetError(
+                f'net "{self.name}": optimize_memory takes the memory of blobs that training reads '
+                "again; it is for phase TEST."
+            )
+        losses = [
+            blob
+            for step in self.steps
+            for blob, weight in zip(step.top, step.loss_weights, strict=True)
+            if weight
+        ]
+        share_memory(self.steps, [*self.outputs, *losses, *kept])
+        self._shares_memory = True
+        self._renew()
 
     def clear_param_diffs(self) -> None:
         """Set all parameters' gradients to zero."""

@@ -105,6 +105,15 @@ class Tensor(Protocol):
         """Return a tensor of another shape, with as many values, over the same memory."""
         ...
 
+    def take_memory_of(self, other: Any) -> None:
+        """Use the memory of another tensor of this backend from now on, views included.
+
+        For tensors whose values are needed at different times: writing one loses the other's.
+        What both held is lost. The memory grows to the larger need, copies in other layouts
+        included.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Op:

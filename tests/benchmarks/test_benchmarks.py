@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import limits
+from benchmarks import layers, limits, memory
 from benchmarks.__main__ import main
 from benchmarks.machine import best_seconds
 from benchmarks.table import Row
@@ -52,9 +52,16 @@ def test_convolutions_are_counted(backend, monkeypatch):
 
 
 def test_memory_is_counted(backend):
-    figures = limits.measure_memory("lenet", 2)
+    figures = memory.measure("lenet", "train", 2)
     assert figures["parameters"] == 4 * 431080
     assert figures["activations"] > figures["gradients"] > 0
+
+
+def test_shared_memory_is_measured(backend):
+    row = memory.tested("lenet", 256)
+    assert row.details["apart"]["activations"] == row.details["shared"]["activations"]
+    assert row.work == "peak memory, LeNet testing, batch 256, --optimize_memory"
+    assert row.is_limit
 
 
 def test_a_limit_is_met_from_below():
@@ -66,3 +73,25 @@ def test_the_best_of_several_runs_counts():
     runs = []
     assert best_seconds(lambda: runs.append(1), 0) < 1
     assert len(runs) == 3
+
+
+def test_a_profile_names_every_layer_and_type(backend, capsys):
+    layers.main(["lenet", "--batch", "2", "--seconds", "0"])
+    by_layer, by_type, _ = capsys.readouterr().out.split("\n\n")
+    assert "| conv2 |" in by_layer
+    assert "| Convolution |" in by_type
+    assert "| solver update |" in by_type
+    assert {line.count("|") for line in (*by_layer.splitlines(), *by_type.splitlines())} == {6}
+    assert [table.splitlines()[-1].split("|")[4] for table in (by_layer, by_type)] == [
+        " 100.0% "
+    ] * 2
+
+
+def test_costs_are_summed_by_type():
+    costs = [layers.Cost("a", "X", 1.0, 2.0, 6e9), layers.Cost("b", "Y", 9.0, 0.0)]
+    costs.append(layers.Cost("c", "X", 1.0, 0.0))
+    assert [(c.kind, c.total_s, c.operations) for c in layers.by_type(costs)] == [
+        ("Y", 9.0, 0.0),
+        ("X", 4.0, 6e9),
+    ]
+    assert costs[0].line(6.0) == "| a | 1000.00 | 2000.00 | 50.0% | 2 |"

@@ -57,9 +57,10 @@ def rows(path):
         return list(csv.reader(file))
 
 
-def test_tables_and_pictures(log, capsys):
+@pytest.mark.parametrize("flags", [[], ["--optimize_memory"]])
+def test_tables_and_pictures(log, capsys, flags):
     Path("names.txt").write_text("sky\ngrass\nrose\n")
-    assert run_command("test", [*ARGS, "--labels=names.txt"]) == 0
+    assert run_command("test", [*ARGS, "--labels=names.txt", *flags]) == 0
     assert rows("out/confusion.csv") == [
         ["", "sky", "grass", "rose"],
         ["sky", "2", "0", "2"],

@@ -162,6 +162,22 @@ def test_time(trained, run):
     ]
 
 
+def test_shared_memory_changes_no_score(trained, run):
+    model, weights = f"{trained}/lenet_train_test.prototxt", f"{trained}/lenet_iter_3.caffemodel"
+    given = ("test", f"--model={model}", f"--weights={weights}", "--iterations=2")
+    apart, shared = run(*given), run(*given, "--optimize_memory")
+    assert messages_of(shared.err) == messages_of(apart.err)
+
+
+def test_a_net_with_shared_memory_is_timed_forward(trained, run):
+    model = f"{trained}/lenet_train_test.prototxt"
+    result = run("time", f"--model={model}", "--phase=TEST", "--iterations=1", "--optimize_memory")
+    found = messages_of(result.err)
+    after = found[found.index("Performing Forward") :]
+    assert not any("ackward" in m for m in after if not m.startswith("Iteration: 1 forward-"))
+    assert any(m.startswith("Average Forward pass: ") for m in after)
+
+
 def test_log_dir_holds_what_stderr_shows(project, run):
     result = run("train", "--solver=solver.prototxt", "--log_dir=logs")
     (file,) = (p for p in Path("logs").iterdir() if not p.is_symlink())

@@ -304,6 +304,11 @@ USAGE = [
         ["test", "--model=a", "--weights=b", "--iterations=0"],
         "minicaffe test: --iterations=0: must be at least 1",
     ),
+    (
+        "shared memory, backward",
+        ["time", "--model=a", "--optimize_memory"],
+        "minicaffe time: --optimize_memory needs --phase=TEST: backward reads all blobs again",
+    ),
     ("no threads", ["time", "--model=a", "--threads=0"], "time: --threads=0: must be at least 1"),
     ("bad precision", ["time", "--precision=int8"], "--precision: invalid choice: 'int8' .*bf16"),
     ("not a number", ["time", "--iterations=ten"], "minicaffe time: --iterations: invalid int val"),

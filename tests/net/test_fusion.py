@@ -212,14 +212,8 @@ def test_backward_while_testing_takes_chains_apart(backend):
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
-TRAINED = (
-    CONV
-    + CHAIN
-    + IP_CHAIN
-    + """
-layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "wanted" top: "loss" }
-"""
-)
+LOSS = 'layer { name: "loss" type: "EuclideanLoss" bottom: "%s" bottom: "wanted" top: "loss" }\n'
+TRAINED = CONV + CHAIN + IP_CHAIN + LOSS % "ip"
 WANTED = """
 layer { name: "wanted" type: "Input" top: "wanted" input_param { shape { dim: 2 dim: 5 } } }
 """
@@ -257,15 +251,63 @@ def test_batch_statistics_scale_and_relu_join_while_training(backend):
     check_trained(net, expected)
 
 
+def apart(blob, prefix=""):
+    """A chain whose BatchNorm has a top of its own; the layers behind it work in place on that."""
+    top, name = f'top: "{blob}_bn"', f'layer {{ name: "{prefix}'
+    return (
+        f'{name}bn" type: "BatchNorm" bottom: "{blob}" {top} }}\n'
+        f'{name}scale" type: "Scale" bottom: "{blob}_bn" {top} scale_param {{ bias_term: true }} }}'
+        f'\n{name}relu" type: "ReLU" bottom: "{blob}_bn" {top} }}\n'
+    )
+
+
+APART = (
+    CONV
+    + apart("conv")
+    + IP.split('layer { name: "relu2"')[0].replace('bottom: "conv"', 'bottom: "conv_bn"')
+    + apart("ip", "ip_")
+    + LOSS % "ip_bn"
+)
+
+
+def test_batch_norm_with_a_top_of_its_own_joins_while_training(backend):
+    """The convolution's output and all gradients stay to be seen."""
+    net, expected = trained(backend, APART), trained(get_backend("reference"), APART)
+    for one in (net, expected):
+        for _ in range(2):
+            one.forward()
+            one.backward()
+    assert absorbed(net) == ["scale", "relu", "ip_scale", "ip_relu"]
+    assert [s.layer.name for s in net.steps if s.is_absorbed_backward] == absorbed(net)
+    check_trained(net, expected)
+    for one in (net, expected):
+        one.backward(end=one.layer_index("scale"))
+    check_trained(net, expected)
+    for one in (net, expected):
+        one.backward(one.layer_index("bn"))
+    check_trained(net, expected)
+
+
+def test_live_views_of_joined_layers_show_what_caffe_shows(backend):
+    net, expected = trained(backend, APART), trained(get_backend("reference"), APART)
+    blobs = [(name, net.blobs[name]) for name in net.blobs if name != "data"]
+    views = {name: (blob.data.host(), blob.diff.host()) for name, blob in blobs}
+    for one in (net, expected):
+        one.forward()
+        one.backward()
+    assert absorbed(net) == ["scale", "relu", "ip_scale", "ip_relu"]
+    check_trained(net, expected)
+    for name, (data, diff) in views.items():
+        wanted = expected.blobs[name]
+        np.testing.assert_allclose(data, wanted.data.get(), rtol=1e-3, atol=1e-3, err_msg=name)
+        np.testing.assert_allclose(diff, wanted.diff.get(), rtol=1e-3, atol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("text", [TRAINED, APART], ids=["in place", "apart"])
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
-def test_without_relu_and_bias(backend, bias):
-    text = TRAINED.replace("bias_term: true", f"bias_term: {str(bias).lower()}")
-    for name in ("conv", "ip"):
-        prefix = "ip_" if name == "ip" else ""
-        text = text.replace(
-            f'layer {{ name: "{prefix}relu" type: "ReLU" bottom: "{name}" top: "{name}"  }}\n', ""
-        )
-    assert "ReLU" not in text
+def test_without_relu_and_bias(backend, bias, text):
+    text = text.replace("bias_term: true", f"bias_term: {str(bias).lower()}")
+    text = "".join(line for line in text.splitlines(keepends=True) if "ReLU" not in line)
     net, expected = trained(backend, text), trained(get_backend("reference"), text)
     for one in (net, expected):
         one.forward()

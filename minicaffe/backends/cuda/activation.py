@@ -38,14 +38,14 @@ class CudaActivation(CudaKernel):
         if self._kept is not None:
             self._kept.keep(given, form)
         to = y.target(form)
-        self.launch("forward", x.size, given, to, x.size, *self._numbers, value=form.value)
+        self.launch_packs("forward", x.size, given, to, x.size, *self._numbers, value=form.value)
 
     def backward(self, x: CudaTensor, y: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
         form = self._kept.format if self._kept is not None else y.format
         before, after, given = self._input(x, y, form), y.source(form), dy.source(form)
         to = dx.target(form)
-        self.launch(
+        self.launch_packs(
             "backward", x.size, before, after, given, to, x.size, *self._numbers, value=form.value
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from minicaffe.backends.cuda.cublas import WORKSPACE_BYTES, Blas, Math, Matrix
 from minicaffe.backends.cuda.device import THREADS, Address, Argument, Device, Function, blocks
-from minicaffe.backends.cuda.format import Format, ValueType
+from minicaffe.backends.cuda.format import SIZE_BYTES, Format, ValueType
 from minicaffe.backends.cuda.recording import Piece, Repeatable
 from minicaffe.backends.cuda.session import Session
 from minicaffe.backends.cuda.tensor import CudaTensor
@@ -29,6 +29,9 @@ VALUES: dict[str, ValueType] = {
     "bf16": "bfloat16",
     "fp16": "float16",
 }
+
+# What a thread takes at once where values lie side by side, as in kernels/common.cuh.
+PACK_BYTES = 16
 
 
 # Kernels count in int.
@@ -177,6 +180,10 @@ class CudaKernel:
         """Launch a function whose threads share n elements, in a loop over the grid."""
         if n:
             self.function(name, value)(blocks(n), THREADS, *args)
+
+    def launch_packs(self, name: str, n: int, *args: Argument, value: ValueType = "float") -> None:
+        """Launch a function whose threads take n values 16 bytes at a time: FOR_EACH_PACK."""
+        self.launch(name, -(-n * SIZE_BYTES[value] // PACK_BYTES), *args, value=value)
 
     def scratch(self, size_bytes: int, purpose: str = "") -> Address:
         """Return memory for one call; see `Session.scratch`."""

@@ -92,7 +92,7 @@ class CudaBatchNorm(CudaKernel):
             form = dy.format
             given, find = dy.source(form), Channels.of(dy.shape, form).find()
             args = (given, dx.target(form), self._inverse.address, dy.size, *find)
-            self.launch("backward_stored", dy.size, *args, value=form.value)
+            self.launch_packs("backward_stored", dy.size, *args, value=form.value)
             return
         x, means = self._x, self._means.address
         form = x.format
@@ -106,7 +106,7 @@ class CudaBatchNorm(CudaKernel):
         if self._scale is not None:
             factors, terms = self._gradients()
             sums.give(channels, terms, factors)
-        self.launch(
+        self.launch_packs(
             "backward",
             x.size,
             *(values, given, dx.target(form), *per_channel, int(self._rectifies), means),
@@ -135,7 +135,7 @@ class CudaBatchNorm(CudaKernel):
         form = x.format
         given, parameters = x.source(form), self._parameters()
         to_keep = NOWHERE if kept is None else kept.target(form)
-        self.launch(
+        self.launch_packs(
             "forward",
             x.size,
             *(given, y.target(form), to_keep, self._mean.address, self._inverse.address),

@@ -30,9 +30,9 @@ class ChannelBias(CudaKernel):
         to, n = y.change(form), y.size
         if b is not None:
             sizes = Channels.of(self._shape, form).find()
-            self.launch("add_bias", n, to, b.source(), n, *sizes, int(relu), value=form.value)
+            self.launch_packs("add_bias", n, to, b.source(), n, *sizes, int(relu), value=form.value)
         elif relu:
-            self.launch("rectify", n, to, n, value=form.value)
+            self.launch_packs("rectify", n, to, n, value=form.value)
 
     def accumulate(self, dy: CudaTensor, db: CudaTensor, form: Format) -> None:
         """Add to db the sums of dy, read in `form`, over all but the channels."""

@@ -39,9 +39,9 @@ class CudaDropout(CudaKernel):
     def _apply(self, x: CudaTensor, y: CudaTensor) -> None:
         form = Format(self._channels_last, x.format.value)
         given, to = x.source(form), y.target(form)
-        self.launch(
+        self.launch_packs(
             "dropout",
-            -(-x.size // 4),
+            x.size,
             *(given, to, self._stream.address, x.size, self._threshold, self._scale),
             value=form.value,
         )

@@ -22,10 +22,18 @@ MOST_INPUTS = 256
 
 class _Sum(CudaKernel):
     file = "eltwise"
-    relu = False
 
-    def sum(self, xs: Sequence[CudaTensor], coefficients: Sequence[float], y: CudaTensor) -> None:
-        """Overwrite y, which may be the first of the xs, with the weighted sum."""
+    def sum(
+        self,
+        xs: Sequence[CudaTensor],
+        coefficients: Sequence[float],
+        y: CudaTensor,
+        rectifies: bool = False,
+    ) -> None:
+        """Overwrite y, which may be the first of the xs, with the weighted sum.
+
+        With `rectifies` negative sums become 0.
+        """
         form = xs[0].format
         given = [x.source(form) for x in xs]
         to = y.target(form)
@@ -34,7 +42,7 @@ class _Sum(CudaKernel):
         for i in range(AT_ONCE, len(terms), AT_ONCE - 1):
             passes.append([(to, 1.0), *terms[i : i + AT_ONCE - 1]])
         for part in passes:
-            self._sum(part, to, y.size, form, self.relu and part is passes[-1])
+            self._sum(part, to, y.size, form, rectifies and part is passes[-1])
 
     def _sum(
         self,
@@ -42,12 +50,12 @@ class _Sum(CudaKernel):
         to: Address,
         n: int,
         form: Format,
-        relu: bool = False,
+        rectifies: bool = False,
     ) -> None:
         missing = AT_ONCE - len(terms)
         addresses, coefficients = zip(*terms, *[(Address(0), 0.0)] * missing, strict=True)
-        numbers = (n, *coefficients, int(relu))
-        self.launch("weighted", n, *addresses, to, *numbers, value=form.value)
+        numbers = (n, *coefficients, int(rectifies))
+        self.launch_packs("weighted", n, *addresses, to, *numbers, value=form.value)
 
 
 @kernel(Add)
@@ -69,16 +77,17 @@ class CudaEltwise(_Sum):
             raise Unsupported(f"Eltwise of {len(tensors) - 1} tensors on the GPU")
         is_max = op.operation == "max"
         self._chosen = self.device.allocate(max(tensors[0].size, 1)) if is_max else None
+        self._rectifies = False
 
     def absorb(self, followers: Sequence[Follower]) -> int:
-        """Rectify the sum in the same pass."""
-        self.relu = self.op.operation == "sum" and starts_with_relu(followers)
-        return int(self.relu)
+        """Rectify a sum in the same pass."""
+        self._rectifies = self.op.operation == "sum" and starts_with_relu(followers)
+        return int(self._rectifies)
 
     def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
         """Overwrite y."""
         if self.op.operation == "sum":
-            self.sum(xs, self.op.coefficients, y)
+            self.sum(xs, self.op.coefficients, y, self._rectifies)
             return
         form = xs[0].format
         given = [x.source(form) for x in xs]

@@ -29,7 +29,7 @@ class CudaPReLU(CudaKernel):
         given, slopes = x.source(form), a.source()
         kept = NOWHERE if self._kept is None else self._kept.target(form)
         args = (given, y.target(form), kept, slopes, x.size, *self._channels(form).find())
-        self.launch("prelu", x.size, *args, value=form.value)
+        self.launch_packs("prelu", x.size, *args, value=form.value)
 
     def backward_weights(self, x: CudaTensor, dy: CudaTensor, da: CudaTensor) -> None:
         """Add to da."""
@@ -44,7 +44,7 @@ class CudaPReLU(CudaKernel):
         form = x.format
         values, given, slopes = x.source(form), dy.source(form), a.source()
         args = (values, given, dx.target(form), slopes, x.size, *self._channels(form).find())
-        self.launch("prelu_backward", x.size, *args, value=form.value)
+        self.launch_packs("prelu_backward", x.size, *args, value=form.value)
 
     def _channels(self, form: Format) -> Channels:
         channels = Channels.of(self._shape, form)

@@ -56,7 +56,7 @@ class CudaScale(CudaKernel):
         kept = NOWHERE if self._kept is None else self._kept.target(form)
         find = self._lined_up.channels(form).find()
         to = y.target(form)
-        self.launch(
+        self.launch_packs(
             "scale", *(x.size, given, to, kept, factors, terms, x.size, *find), value=form.value
         )
 
@@ -75,7 +75,7 @@ class CudaScale(CudaKernel):
         form = self._lined_up.form(dy)
         given, factors, to = dy.source(form), s.source(), dx.target(form)
         find = self._lined_up.channels(form).find()
-        self.launch(
+        self.launch_packs(
             "scale", *(dy.size, given, to, NOWHERE, factors, NOWHERE, dy.size, *find),
             value=form.value,
         )  # fmt: skip
@@ -99,7 +99,7 @@ class CudaBias(CudaKernel):
         form = self._lined_up.form(x)
         given, terms, to = x.source(form), b.source(), y.target(form)
         find = self._lined_up.channels(form).find()
-        self.launch(
+        self.launch_packs(
             "scale", *(x.size, given, to, NOWHERE, NOWHERE, terms, x.size, *find), value=form.value
         )
 

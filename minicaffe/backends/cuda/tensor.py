@@ -19,17 +19,37 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.backends.cuda.device import Address, CannotRecord, Memory
+from minicaffe.backends.cuda.device import Address, CannotRecord, Device, Memory
 from minicaffe.backends.cuda.format import PLAIN, Format
 from minicaffe.backends.cuda.session import Seen, Session
 from minicaffe.backends.reference.tensor import Fetched
 from minicaffe.ops.backend import Array, HostArray, Later, Shape
 
 
+class _Lease:
+    """Memories that several tensors use at different times, each in the order of its own needs."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._memories: list[Memory] = []
+        # What the largest tensor needs, so that no memory must grow.
+        self.size_bytes = 0
+
+    def memory(self, index: int, size_bytes: int) -> Memory:
+        if index == len(self._memories):
+            self._memories.append(self._device.allocate(max(self.size_bytes, size_bytes)))
+        elif self._memories[index].size_bytes < size_bytes:
+            self._memories[index] = self._device.allocate(size_bytes)
+        return self._memories[index]
+
+
 class _Storage:
     """The plain memory, which views share, and who has the newest values."""
 
     def __init__(self) -> None:
+        self.lease: _Lease | None = None
+        # Indices of the lease's memories: how many are used, and those that are free again.
+        self.n_leased, self.spare = 0, list[int]()
         self.plain: Memory | None = None
         # Whoever holds this object has the newest values.
         self.token = object()
@@ -79,6 +99,7 @@ class CudaTensor:
         self._storage = storage or _Storage()
         self._token = self._storage.token if storage is None else object()
         self._buffers: dict[Format, Memory] = {}
+        self._leased: list[int] = []
         self._ready: set[Format] = set()
         self._newest = PLAIN
         self._generation = 0
@@ -178,16 +199,17 @@ class CudaTensor:
         if shape == self._shape:
             return
         self._session.watch.is_outside = True
-        size = math.prod(shape)
         self._agree()
-        if not self._storage.is_zero:
-            if size <= self.size:
+        storage = self._storage
+        if not storage.is_zero:
+            if math.prod(shape) <= self.size and storage.lease is None:
                 self._source(PLAIN)
             self._target(PLAIN)
-        plain = self._storage.plain
-        if plain is not None and plain.size_bytes < PLAIN.size_bytes(shape):
-            self._storage.plain = None
+        if storage.plain is not None and storage.plain.size_bytes < PLAIN.size_bytes(shape):
+            storage.plain = None
         self._buffers.clear()
+        storage.spare += self._leased
+        self._leased.clear()
         self._shape = shape
         self._generation += 1
         self._session.version += 1
@@ -195,6 +217,14 @@ class CudaTensor:
     def view(self, shape: Shape) -> CudaTensor:
         """Return a tensor of another shape over the same memory."""
         return CudaTensor(self._session, shape, self._storage)
+
+    def take_memory_of(self, other: CudaTensor) -> None:
+        """Use the memory of `other` from now on, views included; values of both are lost."""
+        lease = other._storage.lease
+        if lease is None:
+            lease = _Lease(self._session.device)
+            other._take(lease)
+        self._take(lease)
 
     # What kernels of this backend use: addresses of values in a format.
 
@@ -346,13 +376,36 @@ class CudaTensor:
             storage = self._storage
             needed = PLAIN.size_bytes(self._shape)
             if storage.plain is None or storage.plain.size_bytes < needed:
-                storage.plain = self._session.device.allocate(max(needed, 4))
+                storage.plain = self._memory(needed, [])
             return storage.plain
         buffer = self._buffers.get(wanted)
         if buffer is None:
-            size_bytes = max(wanted.size_bytes(self._shape), 4)
-            buffer = self._buffers[wanted] = self._session.device.allocate(size_bytes)
+            buffer = self._buffers[wanted] = self._memory(
+                wanted.size_bytes(self._shape), self._leased
+            )
         return buffer
+
+    def _memory(self, size_bytes: int, leased: list[int]) -> Memory:
+        """Return new or leased memory; add the index of the latter to `leased`."""
+        storage, size_bytes = self._storage, max(size_bytes, 4)
+        if storage.lease is None:
+            return self._session.device.allocate(size_bytes)
+        if not storage.spare:
+            storage.spare.append(storage.n_leased)
+            storage.n_leased += 1
+        leased.append(storage.spare.pop())
+        return storage.lease.memory(leased[-1], size_bytes)
+
+    def _take(self, lease: _Lease) -> None:
+        storage = self._storage
+        lease.size_bytes = max(lease.size_bytes, PLAIN.size_bytes(self._shape))
+        storage.lease, storage.plain = lease, None
+        storage.n_leased, storage.spare = 0, []
+        self._buffers.clear()
+        self._leased.clear()
+        self._generation += 1
+        self._session.version += 1
+        self.clear()
 
     def _plain_copy(self) -> Address:
         """Return where the values lie in C order, without keeping them there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from minicaffe.backends.onednn._lib import USE_GLOBAL_STATS, Arg, Prop
 from minicaffe.backends.onednn.activation import starts_with_relu
@@ -37,6 +38,7 @@ class OneDnnBatchNorm(OneDnnKernel):
         if x is tensors[-1] and not op.use_stored:
             self._kept = OneDnnTensor(backend.reorders, x.shape)
         self._x: OneDnnTensor | None = None
+        self._y: Any = tensors[-1]
         self._flags = USE_GLOBAL_STATS if op.use_stored else 0
         self._scaling: ScaledBatchNorm | None = None
         self._forward = functools.cache(self._plan_forward)
@@ -62,7 +64,7 @@ class OneDnnBatchNorm(OneDnnKernel):
         if self._kept is not None:
             self._kept.take_from(x, self._layout)
             x = self._kept
-        self._x = x
+        self._x, self._y = x, y
         if self._scaling is not None:
             self._scaling.forward(x, y, self._mu, self._var)
         else:
@@ -70,18 +72,15 @@ class OneDnnBatchNorm(OneDnnKernel):
         self._remember(mean.update(), variance.update(), weight.update())
 
     def absorb(self, followers: Sequence[Follower]) -> int:
-        """Scale and rectify y in the same pass, forward and backward.
-
-        In place only: elsewhere a gradient that lies between the layers stays to be seen.
-        """
+        """Scale and rectify y in the same pass, forward and backward."""
         self._scaling = None
-        if self._kept is None or not followers:
+        if self.op.use_stored or not followers:
             return 0
         op, shape = followers[0].op, self._mu.shape
         if not isinstance(op, Scale) or op.axis != 1 or followers[0].parameters()[0].shape != shape:
             return 0
         rectifies = starts_with_relu(followers[1:])
-        self._scaling = ScaledBatchNorm(self.backend, self.op.eps, followers[0], rectifies)
+        self._scaling = ScaledBatchNorm(self.backend, self.op.eps, self._y, followers[0], rectifies)
         return 1 + rectifies
 
     def repeat_forward(self, y: OneDnnTensor) -> None:
@@ -93,6 +92,8 @@ class OneDnnBatchNorm(OneDnnKernel):
         """Overwrite dx."""
         if self._scaling is not None and self._x is not None:
             self._scaling.backward(self._x, self._mu, self._var, dy, dx)
+            if dy is not dx:
+                self._scaling.leave_gradient(self._y, dy)
             return
         # With stored statistics dx does not depend on x, which the primitive asks for all the same.
         x = dy if self._x is None else self._x

@@ -36,7 +36,7 @@ class OneDnnLrn(OneDnnKernel):
         if call.primitive.is_compiled:
             call(x, y)
         else:
-            self._by_image.forward(x.read(), y.write())
+            self._by_image.forward(x, y)
 
     def backward(self, x: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
@@ -44,7 +44,7 @@ class OneDnnLrn(OneDnnKernel):
         if call is not None:
             call(x, dy, dx)
         else:
-            self._by_image.backward(x.read(), dy.read(), dx.write())
+            self._by_image.backward(x, dy, dx)
 
     def _plan(self, layout: Layout) -> tuple[Call, Call | None]:
         """Return forward, and backward where there is compiled code for it."""

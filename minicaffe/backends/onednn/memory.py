@@ -153,14 +153,25 @@ class Buffer:
     """
 
     def __init__(self, size_bytes: int, engine: int) -> None:
+        self._engine, self._lib = engine, _lib.library()
+        self._memories: dict[tuple[Layout, int], int] = {}
+        self._allocate(size_bytes)
+
+    def _allocate(self, size_bytes: int) -> None:
         raw = np.zeros(size_bytes + ALIGNMENT_BYTES, np.uint8)
         offset = -raw.ctypes.data % ALIGNMENT_BYTES
         self.values: npt.NDArray[Any] = raw[offset : offset + size_bytes // 4 * 4].view(np.float32)
         self.address = raw.ctypes.data + offset
         self.size_bytes = size_bytes
-        self._raw, self._engine = raw, engine
-        self._lib = _lib.library()
-        self._memories: dict[tuple[Layout, int], int] = {}
+        self._raw = raw
+
+    def reserve(self, size_bytes: int) -> None:
+        """Grow to this size, if the buffer is smaller; what it held is lost then."""
+        if size_bytes <= self.size_bytes:
+            return
+        self._allocate(size_bytes)
+        for (_, offset_bytes), memory in self._memories.items():
+            self._lib.c.dnnl_memory_set_data_handle(memory, self.address + offset_bytes)
 
     def clear(self) -> None:
         """Overwrite everything with zero, which is zero in every type."""

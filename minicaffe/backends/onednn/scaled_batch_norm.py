@@ -12,7 +12,8 @@ from minicaffe.backends.onednn.images import images_layout
 from minicaffe.backends.onednn.memory import Layout
 from minicaffe.backends.onednn.primitive import Call, Primitive
 from minicaffe.backends.onednn.tensor import OneDnnTensor
-from minicaffe.ops.backend import Follower
+from minicaffe.ops.activation import Activation
+from minicaffe.ops.backend import Follower, Tensor
 
 if TYPE_CHECKING:
     from minicaffe.backends.onednn.backend import OneDnnBackend
@@ -25,6 +26,8 @@ class ScaledBatchNorm:
     ----------
     backend : OneDnnBackend
     eps : float
+    y : OneDnnTensor
+        What it overwrites, for its shape.
     scale : Follower
         The Scale layer: s, b if it has one, and their gradients.
     rectifies : bool
@@ -32,12 +35,14 @@ class ScaledBatchNorm:
     """
 
     def __init__(
-        self, backend: OneDnnBackend, eps: float, scale: Follower, rectifies: bool
+        self, backend: OneDnnBackend, eps: float, y: Tensor, scale: Follower, rectifies: bool
     ) -> None:
         self._engine, self._eps, self._scale = backend.engine, eps, scale
         self._flags = USE_SCALE | USE_SHIFT | (FUSE_RELU if rectifies else 0)
         self._channels = scale.parameters()[0].shape
         self._zeros = OneDnnTensor(backend.reorders, self._channels)
+        self._relu = backend.plan(Activation("relu"), y, y) if rectifies else None
+        self._factor = backend.plan(scale.op, y, scale.parameters()[0], y)
         self._accumulate = Accumulator(backend)
         self._forward = functools.cache(self._plan_forward)
         self._backward = functools.cache(self._plan_backward)
@@ -67,6 +72,13 @@ class ScaledBatchNorm:
         # Different shapes, as each has a place of its own to be summed up in.
         shapes = (self._channels, (*self._channels, 1))
         self._accumulate(lambda *parts: call(*fixed, *parts), gradients, shapes)
+
+    def leave_gradient(self, y: OneDnnTensor, dy: OneDnnTensor) -> None:
+        """Overwrite dy as ReLU and Scale do, which work in place on it: people look at it."""
+        if self._relu is not None:
+            self._relu.backward(y, y, dy, dy)
+        s: Any = self._scale.parameters()[0]
+        self._factor.backward_data(dy, s, dy)
 
     def _plan_forward(self, layout: Layout) -> Call:
         given = (Prop.TRAINING, layout, layout, self._eps, self._flags)

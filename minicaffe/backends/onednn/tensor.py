@@ -10,6 +10,7 @@ kernels keep elsewhere is a copy made for one call.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy.typing as npt
 
@@ -21,18 +22,46 @@ from minicaffe.ops.backend import Array, HostArray, Shape
 FLOAT_BYTES = 4
 
 
-class _PlainMemory:
-    """The plain buffer, which views share; made when first needed, it grows and never shrinks."""
+class _Buffers:
+    """Where a tensor and its views have their buffers from: new ones, or those of shared memory.
+
+    The plain buffer is one for all views; it is made when first needed, grows and never shrinks.
+    """
 
     def __init__(self, engine: int) -> None:
-        self.engine = engine
-        self.buffer: Buffer | None = None
+        self._engine = engine
+        self._plain: Buffer | None = None
+        # What all tensors over the same memory use, each in the order of its own needs.
+        self.shared: list[Buffer] | None = None
+        self._n_used, self._spare = 0, list[Buffer]()
 
-    def holding(self, size: int) -> Buffer:
-        needed = max(size, 1) * FLOAT_BYTES
-        if self.buffer is None or self.buffer.size_bytes < needed:
-            self.buffer = Buffer(needed, self.engine)
-        return self.buffer
+    def plain(self, size: int) -> Buffer:
+        buffer, needed = self._plain, size * FLOAT_BYTES
+        if buffer is None:
+            buffer = self._plain = self.take(max(needed, FLOAT_BYTES))
+        elif buffer.size_bytes < needed:
+            buffer.reserve(needed)
+        return buffer
+
+    def take(self, size_bytes: int) -> Buffer:
+        if self.shared is None:
+            return Buffer(size_bytes, self._engine)
+        if not self._spare:
+            if self._n_used == len(self.shared):
+                self.shared.append(Buffer(0, self._engine))
+            self._spare.append(self.shared[self._n_used])
+            self._n_used += 1
+        buffer = self._spare.pop()
+        buffer.reserve(size_bytes)
+        return buffer
+
+    def give_back(self, buffers: Iterable[Buffer]) -> None:
+        if self.shared is not None:
+            self._spare += buffers
+
+    def share(self, shared: list[Buffer] | None) -> None:
+        self.shared, self._plain = shared, None
+        self._n_used, self._spare = 0, []
 
 
 class OneDnnTensor:
@@ -41,11 +70,11 @@ class OneDnnTensor:
     Some of these may be of bfloat16: then everybody who asks for float32 gets the values widened.
     """
 
-    def __init__(self, reorders: Reorders, shape: Shape, plain: _PlainMemory | None = None) -> None:
+    def __init__(self, reorders: Reorders, shape: Shape, buffers: _Buffers | None = None) -> None:
         self._reorders = reorders
         self._engine = reorders.engine.handle
-        self._shape = shape
-        self._plain = plain or _PlainMemory(self._engine)
+        self._shape, self._size = shape, math.prod(shape)
+        self._buffers = buffers or _Buffers(self._engine)
         self._packed: dict[Layout, Buffer] = {}
         # Memories that hold the newest values; nothing in it while the tensor is all zeros.
         self._ready: dict[Layout, int] = {}
@@ -54,7 +83,7 @@ class OneDnnTensor:
         self.is_zero = True
         self.is_pinned = False
         self._array: Array = None
-        self._array_of: Buffer | None = None
+        self._array_of: Array = None
 
     @property
     def shape(self) -> Shape:
@@ -96,7 +125,7 @@ class OneDnnTensor:
         if self.is_zero or self._is_plain_ready or self.is_pinned:
             copied: HostArray = self.read().copy()
             return copied
-        copy = Buffer(math.prod(self._shape) * FLOAT_BYTES, self._engine)
+        copy = Buffer(self._size * FLOAT_BYTES, self._engine)
         self._reorder_newest_to(copy, Layout.plain(self._newest.shape))
         return copy.values.reshape(self._shape)
 
@@ -127,12 +156,11 @@ class OneDnnTensor:
         """Change the shape; values are kept where they fit."""
         if shape == self._shape:
             return
-        if not self.is_zero:
+        if not self.is_zero and self._buffers.shared is None:
             self._gather()
             self._plain_is_newest()
-        self._packed.clear()
-        self._ready.clear()
-        self._shape = shape
+        self._drop_packed()
+        self._shape, self._size = shape, math.prod(shape)
         self._newest = Layout.plain(shape)
         self._array = None
 
@@ -140,9 +168,15 @@ class OneDnnTensor:
         """Return a tensor of another shape over the same memory; pins both."""
         self._pin()
         self._view_of_plain()
-        other = OneDnnTensor(self._reorders, shape, self._plain)
+        other = OneDnnTensor(self._reorders, shape, self._buffers)
         other.is_zero, other.is_pinned = False, True
         return other
+
+    def take_memory_of(self, other: OneDnnTensor) -> None:
+        """Use the memory of `other` from now on, views included; values of both are lost."""
+        if other._buffers.shared is None:
+            other._share([])
+        self._share(other._buffers.shared)
 
     # What kernels of this backend use: memories in a layout.
 
@@ -186,6 +220,12 @@ class OneDnnTensor:
         self._reorders(place, buffer.memory(place), own, self.target(own))
         if self.is_pinned:
             self.settle()
+
+    def paste(self, layout: Layout, place: Layout, part: OneDnnTensor) -> None:
+        """Overwrite what lies at a place; the caller has made `layout` the target before."""
+        own = Layout.plain(part.shape)
+        buffer = self._plain_buffer() if layout.is_plain else self._packed[layout]
+        self._reorders(own, part.source(own), place, buffer.memory(place))
 
     def take_from(self, other: OneDnnTensor, layout: Layout) -> None:
         """Overwrite the values with those of a tensor that is about to be overwritten.
@@ -243,25 +283,36 @@ class OneDnnTensor:
     # How it works inside.
 
     def _plain_buffer(self) -> Buffer:
-        return self._plain.holding(math.prod(self._shape))
+        return self._buffers.plain(self._size)
 
     def _values_in(self, layout: Layout) -> Array:
         if layout.is_plain:
-            return self._plain_buffer().values[: math.prod(self._shape)]
-        return self._packed[layout].values
+            return self._plain_buffer().values[: self._size]
+        return self._packed[layout].values[: layout.size_bytes // FLOAT_BYTES]
 
     def _packed_buffer(self, layout: Layout) -> Buffer:
         buffer = self._packed.get(layout)
         if buffer is None:
-            buffer = self._packed[layout] = Buffer(layout.size_bytes, self._engine)
+            buffer = self._packed[layout] = self._buffers.take(layout.size_bytes)
         return buffer
 
     def _view_of_plain(self) -> Array:
         buffer = self._plain_buffer()
-        if self._array is None or self._array_of is not buffer:
-            self._array = buffer.values[: math.prod(self._shape)].reshape(self._shape)
-            self._array_of = buffer
+        if self._array is None or self._array_of is not buffer.values:
+            self._array = buffer.values[: self._size].reshape(self._shape)
+            self._array_of = buffer.values
         return self._array
+
+    def _share(self, buffers: list[Buffer] | None) -> None:
+        self._drop_packed()
+        self._buffers.share(buffers)
+        self._newest = Layout.plain(self._shape)
+        self.is_zero, self._is_plain_ready = not self.is_pinned, self.is_pinned
+
+    def _drop_packed(self) -> None:
+        self._buffers.give_back(self._packed.values())
+        self._packed.clear()
+        self._ready.clear()
 
     def _plain_is_newest(self) -> None:
         self._ready.clear()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minicaffe.backends.reference.backend import ReferenceKernel, kernel
+from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.backends.reference.labels import class_indices
 from minicaffe.backends.reference.normalization import normalizer
 from minicaffe.ops.backend import Array, Tensor
@@ -41,37 +41,41 @@ class ReferenceSoftmax(ReferenceKernel):
 class ReferenceSoftmaxLoss(ReferenceKernel):
     """Softmax and multinomial logistic loss."""
 
+    def __init__(self, backend: ReferenceBackend, op: SoftmaxLoss, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        shape, axis = tensors[0].shape, op.axis
+        # Everything is done on (outer, K, inner): one class for each place in outer and inner.
+        self._shape = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+        self._outer = self.xp.arange(self._shape[0])[:, None]
+        self._inner = self.xp.arange(self._shape[2])
+        self._labels = shape[:axis] + shape[axis + 1 :]
+
     def forward(self, x: Tensor, labels: Tensor, p: Tensor, loss: Tensor) -> None:
         """Overwrite p and loss."""
-        xp, axis = self.xp, self.op.axis
+        xp = self.xp
         self._probabilities(x, p)
-        probabilities = p.read()
-        classes, counts = self._classes(probabilities, labels.read())
-        true = xp.take_along_axis(probabilities, xp.expand_dims(classes, axis), axis)
-        losses = -xp.log(xp.maximum(true.squeeze(axis), TINY))
-        loss.write()[...] = (losses * counts).sum() / self._normalizer(probabilities, counts)
+        classes, counts = self._classes(labels)
+        true = p.read().reshape(self._shape)[self._outer, classes, self._inner]
+        losses = -xp.log(xp.maximum(true, TINY))
+        loss.write()[...] = (losses * counts).sum() / self._normalizer(counts)
 
     def backward(self, p: Tensor, labels: Tensor, dloss: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
-        xp, axis = self.xp, self.op.axis
-        probabilities, out = p.read(), dx.write()
-        classes, counts = self._classes(probabilities, labels.read())
-        at = xp.expand_dims(classes, axis)
-        out[...] = probabilities
-        xp.put_along_axis(out, at, xp.take_along_axis(out, at, axis) - 1, axis)
-        scale = dloss.read().reshape(()) / self._normalizer(probabilities, counts)
-        out *= xp.expand_dims(counts, axis) * scale
+        classes, counts = self._classes(labels)
+        out = dx.write().reshape(self._shape)
+        out[...] = p.read().reshape(self._shape)
+        out[self._outer, classes, self._inner] -= 1
+        out *= (counts * (dloss.read().reshape(()) / self._normalizer(counts)))[:, None]
 
     def _probabilities(self, x: Tensor, p: Tensor) -> None:
         """Overwrite p with the softmax of x."""
         p.write()[...] = softmax(self.xp, x.read(), self.op.axis)
 
-    def _classes(self, p: Array, labels: Array) -> tuple[Array, Array]:
-        shape = p.shape[: self.op.axis] + p.shape[self.op.axis + 1 :]
-        return class_indices(
-            self.xp, labels.reshape(shape), p.shape[self.op.axis], self.op.ignore_label
-        )
+    def _classes(self, labels: Tensor) -> tuple[Array, Array]:
+        """Return classes and whether they count, both (outer, inner)."""
+        given, (outer, k, inner) = labels.read().reshape(self._labels), self._shape
+        classes, counts = class_indices(self.xp, given, k, self.op.ignore_label)
+        return classes.reshape(outer, inner), counts.reshape(outer, inner)
 
-    def _normalizer(self, p: Array, counts: Array) -> Any:
-        samples = math.prod(p.shape[: self.op.axis])
-        return normalizer(self.xp, self.op.normalization, counts, samples)
+    def _normalizer(self, counts: Array) -> Any:
+        return normalizer(self.xp, self.op.normalization, counts, self._shape[0])

@@ -12,16 +12,27 @@ import numpy.typing as npt
 from minicaffe.ops.backend import Array, HostArray, Shape
 
 
+class _Memory:
+    """An array that grows when it must."""
+
+    def __init__(self, flat: Array) -> None:
+        self.flat = flat
+
+
 class _Storage:
-    """Memory that tensors of different shapes may share."""
+    """What a tensor and its views, of different shapes, lie in."""
 
     def __init__(self, xp: ModuleType, size: int, dtype: np.dtype[Any]) -> None:
         self.xp, self.dtype = xp, dtype
-        self.flat = xp.zeros(size, dtype)
+        self.memory = _Memory(xp.zeros(size, dtype))
 
     def grow(self, size: int) -> None:
-        if size > self.flat.size:
-            self.flat = self.xp.zeros(size, self.dtype)
+        if size > self.memory.flat.size:
+            self.memory.flat = self.xp.zeros(size, self.dtype)
+
+    def move_to(self, memory: _Memory) -> None:
+        size, self.memory = self.memory.flat.size, memory
+        self.grow(size)
 
 
 class Fetched:
@@ -52,7 +63,7 @@ class ArrayTensor:
         self._bind()
 
     def _bind(self) -> None:
-        self._flat = self._storage.flat
+        self._flat = self._storage.memory.flat
         self._array = self._flat[: math.prod(self._shape)].reshape(self._shape)
 
     @property
@@ -63,7 +74,7 @@ class ArrayTensor:
     def read(self) -> Array:
         """Return the array."""
         # Another tensor over the same storage may have made it grow.
-        if self._storage.flat is not self._flat:
+        if self._storage.memory.flat is not self._flat:
             self._bind()
         return self._array
 
@@ -94,7 +105,7 @@ class ArrayTensor:
 
     def reshape(self, shape: Shape) -> None:
         """Change the shape; the storage grows when it must and never shrinks."""
-        if shape == self._shape and self._storage.flat is self._flat:
+        if shape == self._shape and self._storage.memory.flat is self._flat:
             return
         self._storage.grow(math.prod(shape))
         self._shape = shape
@@ -103,6 +114,10 @@ class ArrayTensor:
     def view(self, shape: Shape) -> ArrayTensor:
         """Return a tensor of another shape over the same storage."""
         return ArrayTensor(self._storage.xp, shape, self._storage.dtype, self._storage)
+
+    def take_memory_of(self, other: ArrayTensor) -> None:
+        """Use the memory of `other` from now on, views included; values of both are lost."""
+        self._storage.move_to(other._storage.memory)
 
     def __repr__(self) -> str:
         return f"ArrayTensor{self._shape}"

@@ -28,14 +28,21 @@ ROW(swish, x * sigmoid_of(alpha * x), alpha * y + sigmoid_of(alpha * x) * (1 - a
 ROW(threshold, x > alpha ? 1.0f : 0.0f, 0.0f)
 
 extern "C" __global__ void forward(const VALUE* x, VALUE* y, int n, NUMBERS) {
-    FOR_EACH(i, n) store(y, i, JOIN(value_, KIND)(load(x, i), alpha, beta, scale, shift));
+    FOR_EACH_PACK(i, n) {
+        Pack pack = load_pack(x, i, n);
+        FOR_EACH_IN_PACK(k)
+            pack.at[k] = JOIN(value_, KIND)(pack.at[k], alpha, beta, scale, shift);
+        store_pack(y, i, n, pack);
+    }
 }
 
 // x may be y where the function's gradient reads only one of them; dx may be dy.
 extern "C" __global__ void backward(const VALUE* x, const VALUE* y, const VALUE* dy, VALUE* dx,
                                     int n, NUMBERS) {
-    FOR_EACH(i, n) {
-        float slope = JOIN(slope_, KIND)(load(x, i), load(y, i), alpha, beta, scale, shift);
-        store(dx, i, load(dy, i) * slope);
+    FOR_EACH_PACK(i, n) {
+        Pack before = load_pack(x, i, n), after = load_pack(y, i, n), pack = load_pack(dy, i, n);
+        FOR_EACH_IN_PACK(k)
+            pack.at[k] *= JOIN(slope_, KIND)(before.at[k], after.at[k], alpha, beta, scale, shift);
+        store_pack(dx, i, n, pack);
     }
 }

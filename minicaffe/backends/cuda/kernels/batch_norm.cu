@@ -91,15 +91,20 @@ extern "C" __global__ void forward(const VALUE* x, VALUE* y, VALUE* kept,
                                    const float* __restrict__ inverse,
                                    const float* __restrict__ factors,
                                    const float* __restrict__ terms, int rectifies, int n, CHANNEL) {
-    FOR_EACH(i, n) {
-        int c = CHANNEL_OF(i);
-        float given = load(x, i), value = (given - mean[c]) * inverse[c];
-        if (kept) store(kept, i, given);
-        if (factors) value *= factors[c];
-        if (terms) value += terms[c];
-        // A NaN stays one.
-        if (rectifies && value <= 0) value = 0;
-        store(y, i, value);
+    FOR_EACH_PACK(i, n) {
+        Pack pack = load_pack(x, i, n);
+        if (kept) store_pack(kept, i, n, pack);
+        ChannelAt at = CHANNEL_AT(i);
+        FOR_EACH_IN_PACK(k) {
+            int c = at.channel;
+            float value = (pack.at[k] - mean[c]) * inverse[c];
+            if (factors) value *= factors[c];
+            if (terms) value += terms[c];
+            // A NaN stays one.
+            pack.at[k] = rectifies && value <= 0 ? 0.0f : value;
+            at.next();
+        }
+        store_pack(y, i, n, pack);
     }
 }
 
@@ -111,17 +116,31 @@ extern "C" __global__ void backward(const VALUE* __restrict__ x, const VALUE* dy
                                     const float* __restrict__ factors,
                                     const float* __restrict__ terms, int rectifies,
                                     const float* __restrict__ means, int n, CHANNEL) {
-    FOR_EACH(i, n) {
-        int c = CHANNEL_OF(i);
-        float normal = (load(x, i) - mean[c]) * inverse[c];
-        float factor = factors ? factors[c] : 1.0f, term = terms ? terms[c] : 0.0f;
-        float passed = rectifies && !(normal * factor + term > 0) ? 0.0f : load(dy, i);
-        float inner = passed - means[c] - normal * means[channels_by + c];
-        store(dx, i, inner * inverse[c] * factor);
+    FOR_EACH_PACK(i, n) {
+        Pack values = load_pack(x, i, n), pack = load_pack(dy, i, n);
+        ChannelAt at = CHANNEL_AT(i);
+        FOR_EACH_IN_PACK(k) {
+            int c = at.channel;
+            float normal = (values.at[k] - mean[c]) * inverse[c];
+            float factor = factors ? factors[c] : 1.0f, term = terms ? terms[c] : 0.0f;
+            float passed = rectifies && !(normal * factor + term > 0) ? 0.0f : pack.at[k];
+            float left = passed - means[c] - normal * means[channels_by + c];
+            pack.at[k] = left * inverse[c] * factor;
+            at.next();
+        }
+        store_pack(dx, i, n, pack);
     }
 }
 
 extern "C" __global__ void backward_stored(const VALUE* dy, VALUE* dx,
                                            const float* __restrict__ inverse, int n, CHANNEL) {
-    FOR_EACH(i, n) store(dx, i, load(dy, i) * inverse[CHANNEL_OF(i)]);
+    FOR_EACH_PACK(i, n) {
+        Pack pack = load_pack(dy, i, n);
+        ChannelAt at = CHANNEL_AT(i);
+        FOR_EACH_IN_PACK(k) {
+            pack.at[k] *= inverse[at.channel];
+            at.next();
+        }
+        store_pack(dx, i, n, pack);
+    }
 }

@@ -3,14 +3,24 @@
 // y += b, lined up with the channels; then, if asked for, what is negative becomes zero.
 extern "C" __global__ void add_bias(VALUE* __restrict__ y, const float* __restrict__ b, int n,
                                     CHANNEL, int relu) {
-    FOR_EACH(i, n) {
-        float value = load(y, i) + b[CHANNEL_OF(i)];
-        store(y, i, relu && value < 0 ? 0.0f : value);
+    FOR_EACH_PACK(i, n) {
+        Pack pack = load_pack(y, i, n);
+        ChannelAt at = CHANNEL_AT(i);
+        FOR_EACH_IN_PACK(k) {
+            float value = pack.at[k] + b[at.channel];
+            pack.at[k] = relu && value < 0 ? 0.0f : value;
+            at.next();
+        }
+        store_pack(y, i, n, pack);
     }
 }
 
 extern "C" __global__ void rectify(VALUE* y, int n) {
-    FOR_EACH(i, n) if (load(y, i) < 0) store(y, i, 0.0f);
+    FOR_EACH_PACK(i, n) {
+        Pack pack = load_pack(y, i, n);
+        FOR_EACH_IN_PACK(k) if (pack.at[k] < 0) pack.at[k] = 0;
+        store_pack(y, i, n, pack);
+    }
 }
 
 // y += x, from the type of activations to float.

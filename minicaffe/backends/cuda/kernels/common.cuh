@@ -202,13 +202,73 @@ __device__ __forceinline__ unsigned int place_in(unsigned int j, int channel, in
 }
 #define WALK int lanes, int channels, int total, DIVISOR(inner)
 
-// The channel of value i of a tensor (outer, channels, inner).
+// The channel of value i of a tensor (outer, channels, inner), and of those behind it.
 #define CHANNEL DIVISOR(inner), DIVISOR(channels)
-#define CHANNEL_OF(i) channel_of(i, divisor(inner), divisor(channels))
-__device__ __forceinline__ int channel_of(unsigned int i, Divisor inner, Divisor channels) {
+#define CHANNEL_AT(i) channel_at(i, divisor(inner), divisor(channels))
+struct ChannelAt {
+    unsigned int pixel, channel, inner, channels;
+    __device__ __forceinline__ void next() {
+        if (++pixel < inner) return;
+        pixel = 0;
+        channel = channel + 1 < channels ? channel + 1 : 0;
+    }
+};
+__device__ __forceinline__ ChannelAt channel_at(unsigned int i, Divisor inner, Divisor channels) {
     unsigned int row = quotient(i, inner);
-    return (int)(row - quotient(row, channels) * channels.by);
+    return ChannelAt{i - row * inner.by, row - quotient(row, channels) * channels.by, inner.by,
+                     channels.by};
 }
+
+#ifdef VALUE
+// What a thread takes at once: 16 bytes, the most that one load brings. One value of 16 bits for
+// each thread would not have enough on the way to keep the memory busy.
+#define PACK (16 / (int)sizeof(VALUE))
+struct Pack { float at[PACK]; };
+#define FOR_EACH_PACK(i, n) \
+    for (unsigned int i = PACK * (blockIdx.x * blockDim.x + threadIdx.x); i < (unsigned int)(n); \
+         i += PACK * gridDim.x * blockDim.x)
+#define FOR_EACH_IN_PACK(k) _Pragma("unroll") for (int k = 0; k < PACK; k++)
+
+__device__ __forceinline__ float unpacked(const float*, unsigned int word, int) {
+    return bits_to_float(word);
+}
+__device__ __forceinline__ float unpacked(const bfloat16*, unsigned int word, int k) {
+    return bits_to_float(k % 2 ? word & 0xffff0000u : word << 16);
+}
+__device__ __forceinline__ float unpacked(const float16*, unsigned int word, int k) {
+    return half_to_float((unsigned short)(k % 2 ? word >> 16 : word));
+}
+__device__ __forceinline__ unsigned int packed(const float*, float value, int) {
+    return float_to_bits(value);
+}
+template <class T> __device__ __forceinline__ unsigned int packed(const T*, float value, int k) {
+    T given;
+    store(&given, 0, value);
+    return (unsigned int)given.bits << (k % 2 ? 16 : 0);
+}
+
+// Values i to i + PACK - 1, as far as there are n; i is a multiple of PACK.
+__device__ __forceinline__ Pack load_pack(const VALUE* x, unsigned int i, int n) {
+    Pack pack;
+    if (i + PACK <= (unsigned int)n) {
+        uint4 bits = *(const uint4*)(x + i);
+        unsigned int words[4] = {bits.x, bits.y, bits.z, bits.w};
+        FOR_EACH_IN_PACK(k) pack.at[k] = unpacked(x, words[k * 4 / PACK], k);
+    } else {
+        FOR_EACH_IN_PACK(k) pack.at[k] = i + k < (unsigned int)n ? load(x, i + k) : 0.0f;
+    }
+    return pack;
+}
+__device__ __forceinline__ void store_pack(VALUE* y, unsigned int i, int n, Pack pack) {
+    if (i + PACK <= (unsigned int)n) {
+        unsigned int words[4] = {0, 0, 0, 0};
+        FOR_EACH_IN_PACK(k) words[k * 4 / PACK] |= packed(y, pack.at[k], k);
+        *(uint4*)(y + i) = make_uint4(words[0], words[1], words[2], words[3]);
+    } else {
+        FOR_EACH_IN_PACK(k) if (i + k < (unsigned int)n) store(y, i + k, pack.at[k]);
+    }
+}
+#endif
 
 // Brings what a block's threads have in shared memory together, until the first `lanes` threads
 // have it: the body adds what lies `half` behind a thread's own to that.

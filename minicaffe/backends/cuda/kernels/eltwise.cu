@@ -1,16 +1,24 @@
 // Tensors combined element by element; see minicaffe/ops/eltwise.py. y may be any of the inputs.
 
 // The weighted sum of up to four inputs; those that are not there are null. Then, if asked for, what
-// is negative becomes zero.
+// is not positive becomes zero; a NaN stays one.
 extern "C" __global__ void weighted(const VALUE* a, const VALUE* b, const VALUE* c, const VALUE* d,
                                     VALUE* y, int n, float ca, float cb, float cc, float cd,
-                                    int relu) {
-    FOR_EACH(i, n) {
-        float sum = ca * load(a, i);
-        if (b) sum += cb * load(b, i);
-        if (c) sum += cc * load(c, i);
-        if (d) sum += cd * load(d, i);
-        store(y, i, relu && sum < 0 ? 0.0f : sum);
+                                    int rectifies) {
+    const VALUE* others[] = {b, c, d};
+    const float factors[] = {cb, cc, cd};
+    FOR_EACH_PACK(i, n) {
+        Pack sum = load_pack(a, i, n);
+        FOR_EACH_IN_PACK(k) sum.at[k] *= ca;
+#pragma unroll
+        for (int j = 0; j < 3; j++) {
+            if (!others[j]) continue;
+            Pack term = load_pack(others[j], i, n);
+            FOR_EACH_IN_PACK(k) sum.at[k] += factors[j] * term.at[k];
+        }
+        if (rectifies)
+            FOR_EACH_IN_PACK(k) sum.at[k] = sum.at[k] <= 0 ? 0.0f : sum.at[k];
+        store_pack(y, i, n, sum);
     }
 }
 

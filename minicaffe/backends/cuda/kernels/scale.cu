@@ -5,31 +5,44 @@
 extern "C" __global__ void scale(const VALUE* x, VALUE* y, VALUE* kept,
                                  const float* __restrict__ factors, const float* __restrict__ terms,
                                  int n, CHANNEL) {
-    FOR_EACH(i, n) {
-        int c = CHANNEL_OF(i);
-        float value = load(x, i);
-        if (kept) store(kept, i, value);
-        if (factors) value *= factors[c];
-        if (terms) value += terms[c];
-        store(y, i, value);
+    FOR_EACH_PACK(i, n) {
+        Pack pack = load_pack(x, i, n);
+        if (kept) store_pack(kept, i, n, pack);
+        ChannelAt at = CHANNEL_AT(i);
+        FOR_EACH_IN_PACK(k) {
+            if (factors) pack.at[k] *= factors[at.channel];
+            if (terms) pack.at[k] += terms[at.channel];
+            at.next();
+        }
+        store_pack(y, i, n, pack);
     }
 }
 
 // y may be x; kept, where given, receives x.
 extern "C" __global__ void prelu(const VALUE* x, VALUE* y, VALUE* kept,
                                  const float* __restrict__ slopes, int n, CHANNEL) {
-    FOR_EACH(i, n) {
-        float value = load(x, i);
-        if (kept) store(kept, i, value);
-        store(y, i, value > 0 ? value : value * slopes[CHANNEL_OF(i)]);
+    FOR_EACH_PACK(i, n) {
+        Pack pack = load_pack(x, i, n);
+        if (kept) store_pack(kept, i, n, pack);
+        ChannelAt at = CHANNEL_AT(i);
+        FOR_EACH_IN_PACK(k) {
+            if (!(pack.at[k] > 0)) pack.at[k] *= slopes[at.channel];
+            at.next();
+        }
+        store_pack(y, i, n, pack);
     }
 }
 
 // dx may be dy.
 extern "C" __global__ void prelu_backward(const VALUE* __restrict__ x, const VALUE* dy, VALUE* dx,
                                           const float* __restrict__ slopes, int n, CHANNEL) {
-    FOR_EACH(i, n) {
-        float slope = load(x, i) > 0 ? 1.0f : slopes[CHANNEL_OF(i)];
-        store(dx, i, load(dy, i) * slope);
+    FOR_EACH_PACK(i, n) {
+        Pack values = load_pack(x, i, n), pack = load_pack(dy, i, n);
+        ChannelAt at = CHANNEL_AT(i);
+        FOR_EACH_IN_PACK(k) {
+            if (!(values.at[k] > 0)) pack.at[k] *= slopes[at.channel];
+            at.next();
+        }
+        store_pack(dx, i, n, pack);
     }
 }

@@ -1,4 +1,4 @@
-"""Batch normalisation with Scale and ReLU in one pass each way shows what layers apart show."""
+"""Layers that the cuda backend runs in one pass show what they show apart."""
 
 from __future__ import annotations
 
@@ -107,3 +107,25 @@ def test_a_part_of_a_backward_pass_takes_the_layers_apart(backend):
         one.backward(one.layer_index("pool"), one.layer_index("scale"))
     check_close(net.blobs["conv"].diff, expected.blobs["conv"].diff, "conv")
     check_equal(net, expected, with_diffs=False)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_residual_sum_is_rectified_in_the_same_pass(n, backend):
+    inputs = [chr(ord("a") + i) for i in range(n)]
+    text = "".join(
+        f'layer {{ name: "{name}" type: "Input" top: "{name}" '
+        "input_param { shape { dim: 2 dim: 3 dim: 5 dim: 7 } } }\n"
+        for name in inputs
+    )
+    bottoms = " ".join(f'bottom: "{name}"' for name in inputs)
+    text += f'layer {{ name: "sum" type: "Eltwise" {bottoms} top: "y" }}\n'
+    text += 'layer { name: "relu" type: "ReLU" bottom: "y" top: "y" }'
+    net = net_from_text(text, backend=backend)
+    values = np.random.default_rng(6).standard_normal((n, 2, 3, 5, 7))
+    for name, x in zip(inputs, values, strict=True):
+        net.blobs[name].data.set(x)
+    net.forward()
+    assert absorbed(net) == ["relu"]
+    np.testing.assert_allclose(net.blobs["y"].data.get(), np.maximum(values.sum(0), 0), atol=1e-5)
+    net.forward(0, net.layer_index("sum"))
+    np.testing.assert_allclose(net.blobs["y"].data.get(), values.sum(0), atol=1e-5)

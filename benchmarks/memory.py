@@ -1,0 +1,113 @@
+"""How much memory nets take, each measured in a process of its own.
+
+python -m benchmarks.memory alexnet train 64
+python -m benchmarks.memory vgg16 forward 16 --optimize_memory
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from benchmarks.net import NETS, ROOT, Own
+from benchmarks.table import Row
+from minicaffe.backends import get_backend
+
+MIB = 1 << 20
+TRAINED = ("alexnet", 64)
+TESTED = (("googlenet", 16), ("vgg16", 16))
+
+
+def rows(nets: Collection[str]) -> Iterator[Row]:
+    """Yield what is measured of these nets."""
+    if TRAINED[0] in nets:
+        yield trained(*TRAINED)
+    for name, batch in TESTED:
+        if name in nets:
+            yield tested(name, batch)
+
+
+def trained(name: str, batch: int) -> Row:
+    """Hold the memory of training against the values that there must be."""
+    figures = _measure_apart(name, "train", str(batch))
+    needed = figures["activations"] + figures["gradients"] + 3 * figures["parameters"]
+    return Row(
+        f"peak memory, {NETS[name].title} training, batch {batch}",
+        f"{figures['peak'] / MIB:.0f} MiB",
+        f"{needed / MIB:.0f} MiB (activations, gradients, 3 x parameters)",
+        figures["peak"] / needed,
+        1.3,
+        is_limit=True,
+        details=figures,
+    )
+
+
+def tested(name: str, batch: int) -> Row:
+    """Hold the memory of a net whose blobs share it against that of one where each has its own."""
+    apart = _measure_apart(name, "forward", str(batch))
+    shared = _measure_apart(name, "forward", str(batch), "--optimize_memory")
+    return Row(
+        f"peak memory, {NETS[name].title} testing, batch {batch}, --optimize_memory",
+        f"{shared['peak'] / MIB:.0f} MiB",
+        f"{apart['peak'] / MIB:.0f} MiB (without it)",
+        shared["peak"] / apart["peak"],
+        1.0,
+        is_limit=True,
+        details={"apart": apart, "shared": shared},
+    )
+
+
+def _measure_apart(*arguments: str) -> dict[str, int]:
+    """Measure in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.memory", *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    figures: dict[str, int] = json.loads(answer.stdout.splitlines()[-1])
+    return figures
+
+
+def measure(name: str, mode: str, batch: int, optimizes: bool = False) -> dict[str, int]:
+    """Run a net in this process; return bytes: by how much memory grew, and of what it must hold.
+
+    The peak counts from when the backend is there, and has the making of the net in it.
+    """
+    backend = get_backend("onednn")
+    before = _peak_bytes()
+    own = Own(name, mode, backend, batch)
+    if optimizes:
+        own.net.optimize_memory()
+    own.run(2)
+    peak = _peak_bytes() - before
+    made = {id(b): b for s in own.net.steps if s.layer.type != "Split" for b in s.top}
+    learned = {id(b) for s in own.net.steps if s.needs_backward for b in s.top}
+    return {
+        "peak": peak,
+        "activations": 4 * sum(b.count for b in made.values()),
+        "gradients": 4 * sum(b.count for i, b in made.items() if i in learned),
+        "parameters": 4 * sum(p.blob.count for p in own.net.parameters),
+    }
+
+
+def _peak_bytes() -> int:
+    """Return the most memory that this process has had so far.
+
+    The kernel's own figure: that of getrusage begins with the parent's.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (peak,) = (line for line in lines if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("net", choices=NETS)
+    parser.add_argument("mode", choices=("train", "forward"))
+    parser.add_argument("batch", type=int)
+    parser.add_argument("--optimize_memory", action="store_true")
+    args = parser.parse_args()
+    print(json.dumps(measure(args.net, args.mode, args.batch, args.optimize_memory)))
