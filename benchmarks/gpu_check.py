@@ -1,7 +1,12 @@
 """Everything that only a machine with an NVIDIA GPU can show, in one run that leaves one JSON file.
 
     scripts/gpu_check result.json
-    scripts/gpu_check --wheels folder result.json     (where no package index can be reached)
+    scripts/gpu_check --wheels folder result.json
+
+The second is for machines that reach no package index. The folder is filled on another one, for
+the python of the first:
+
+    pip download -d folder --python-version 3.12 --only-binary :all: ".[gpu]" pytest
 
 The parts run one after another, each in a process of its own and with a time of its own; one that
 fails does not stop the next. In the file each part is "passed", "failed" or "not run", with what it
@@ -89,17 +94,20 @@ def missing(requirements: Sequence[str]) -> list[str]:
     return found
 
 
-def install(wheels: str) -> str:
-    """Install what is missing; return what went wrong, "" if nothing."""
+def install(extra: str, wheels: str) -> dict[str, Any]:
+    """Install what is missing, each by itself; return the entry for the file."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = [*project["dependencies"], *project["optional-dependencies"]["gpu"], "pytest>=8.3"]
-    wanted = missing(needed)
-    if not wanted:
-        return ""
+    needed = [*project["dependencies"], *project["optional-dependencies"][extra], "pytest>=8.3"]
     source = ["--no-index", "--find-links", wheels] if wheels else []
-    command = [sys.executable, "-m", "pip", "install", "--quiet", *source, *wanted]
-    run = subprocess.run(command, capture_output=True, text=True)
-    return "" if run.returncode == 0 else "\n".join(run.stderr.splitlines()[-TAIL:])
+    entry: dict[str, Any] = {"state": PASSED, "found": {}}
+    for requirement in missing(needed):
+        command = [sys.executable, "-m", "pip", "install", "--quiet", *source, requirement]
+        run = subprocess.run(command, capture_output=True, text=True)
+        last = (run.stderr.splitlines() or [""])[-1]
+        entry["found"][requirement] = last if run.returncode else "installed"
+        if run.returncode:
+            entry["state"] = FAILED
+    return entry
 
 
 def run_part(part: Part, seconds: float, more: Sequence[str] = ()) -> dict[str, Any]:
@@ -168,7 +176,11 @@ def _tests(out: Path) -> dict[str, Any]:
 
 
 def check(
-    parts: Sequence[Part], peer_python: str, total_s: float, path: Path
+    parts: Sequence[Part],
+    peer_python: str,
+    total_s: float,
+    path: Path,
+    installed: dict[str, Any],
 ) -> dict[str, dict[str, Any]]:
     """Run the parts, and write the file anew after each.
 
@@ -185,7 +197,8 @@ def check(
             entries[part.name] = run_part(part, left, peer)
         entry = entries[part.name]
         print(f"{part.name}: {entry['state']} ({entry.get('seconds', 0):g} s)", flush=True)
-        path.write_text(json.dumps({"python": sys.version, "parts": entries}, indent=1) + "\n")
+        report = {"python": sys.version, "installed": installed, "parts": entries}
+        path.write_text(json.dumps(report, indent=1) + "\n")
         if k == 0 and entry["state"] == FAILED:
             break
     return entries
@@ -197,19 +210,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("result", type=Path, metavar="FILE", help="the JSON file to write")
+    parser.add_argument("--extra", default="gpu", help="of pyproject.toml (%(default)s)")
     parser.add_argument("--wheels", default="", metavar="FOLDER", help="with what to install")
     parser.add_argument("--peer-python", default=None, help="python that has PyTorch for CUDA")
     parser.add_argument("--seconds", type=float, default=TOTAL_S, help="for all (%(default)g)")
     args = parser.parse_args(argv)
     began = time.monotonic()
-    if problem := install(args.wheels):
-        print(problem, file=sys.stderr)
-        return 1
+    installed = install(args.extra, args.wheels)
     peer = args.peer_python
     if peer is None:
         peer = sys.executable if importlib.util.find_spec("torch") else ""
     left = args.seconds - (time.monotonic() - began)
-    entries = check(PARTS, peer, left, args.result)
+    entries = check(PARTS, peer, left, args.result, installed)
     first = entries[PARTS[0].name]
     if first["state"] == FAILED:
         print(first.get("message", "no answer").splitlines()[-1], file=sys.stderr)

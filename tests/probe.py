@@ -13,7 +13,6 @@ from cases.case import Case, Shape, Values
 from emulator import EmulatedDevice, reason_to_skip
 from minicaffe.backends import count_gpus, get_backend
 from minicaffe.backends.cuda import CudaBackend
-from minicaffe.backends.cuda.device import Device
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.backends.reference import ReferenceBackend
@@ -87,16 +86,14 @@ def make_backend(name: str) -> Backend:
     if name in EMULATED:
         return EmulatedBackend(EMULATED[name])
     if name == "cuda":
-        return CudaBackend(_card(), "fp32")
+        return _on_card()
     return ReferenceBackend(np.float64) if name == REFERENCE else get_backend(name)
 
 
 @functools.cache
-def _card() -> Device:
-    """Return the first GPU; kernels are compiled once for all tests."""
-    from minicaffe.backends.cuda.cupy_device import open_device
-
-    return open_device(0)
+def _on_card() -> Backend:
+    """Return the backend on the first GPU: one for all tests, as opening it takes its time."""
+    return get_backend("cuda", precision="fp32")
 
 
 def net_from_text(text: str, phase: str = "TRAIN", **options) -> Net:

@@ -114,11 +114,11 @@ def test_a_part_that_hangs_leaves_what_it_wrote():
 def test_check_goes_on_after_failures(tmp_path, capsys):
     path = tmp_path / "result.json"
     parts = [part("print('{}')"), part("1 / 0", "two"), part("print('{}')", "three")]
-    entries = gpu_check.check(parts, "", 60, path)
+    entries = gpu_check.check(parts, "", 60, path, {})
     assert [entry["state"] for entry in entries.values()] == ["passed", "failed", "passed"]
     assert json.loads(path.read_text())["parts"] == entries
     assert "two: failed" in capsys.readouterr().out
-    entries = gpu_check.check(parts, "", 0, path)
+    entries = gpu_check.check(parts, "", 0, path, {})
     assert {entry["state"] for entry in entries.values()} == {"not run"}
 
 
@@ -127,7 +127,7 @@ def test_without_gpu(tmp_path, monkeypatch, capsys):
     message = "no GPU can be used: CuPy is not installed. Do: pip install 'minicaffe[gpu]'"
     parts = (part(f"import sys; sys.exit({message!r})"), part("print('{}')", "two"))
     monkeypatch.setattr(gpu_check, "PARTS", parts)
-    monkeypatch.setattr(gpu_check, "install", lambda wheels: "")
+    monkeypatch.setattr(gpu_check, "install", lambda extra, wheels: {})
     assert gpu_check.main([str(path)]) == 1
     assert capsys.readouterr().err == message + "\n"
     states = {name: e["state"] for name, e in json.loads(path.read_text())["parts"].items()}
@@ -137,3 +137,11 @@ def test_without_gpu(tmp_path, monkeypatch, capsys):
 def test_what_is_missing():
     needed = ["numpy>=1.26", "cupy-of-tomorrow>=14,<15", "h5py; platform_system == 'Linux'"]
     assert gpu_check.missing(needed) == ["cupy-of-tomorrow>=14,<15"]
+
+
+def test_installing_goes_on_after_failures(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu_check, "missing", lambda needed: ["of-tomorrow==1", "of-today==2"])
+    entry = gpu_check.install("gpu", str(tmp_path))
+    assert entry["state"] == "failed"
+    assert set(entry["found"]) == {"of-tomorrow==1", "of-today==2"}
+    assert "No matching distribution found for of-today==2" in entry["found"]["of-today==2"]
