@@ -11,6 +11,7 @@ pictures against that.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 import tempfile
@@ -102,7 +103,11 @@ def median_ms(side: Any, seconds: float) -> float:
 def own_ms(name: str, precision: str, batch: int, seconds: float) -> tuple[float, Any]:
     """Time minicaffe; return milliseconds, and the net as the peer takes it."""
     own = Training(name, get_backend("cuda", precision=precision), batch)
-    return median_ms(own, seconds), describe(own.net)
+    found = median_ms(own, seconds), describe(own.net)
+    # A net refers to itself in circles, and its memory is wanted for the next one.
+    del own
+    gc.collect()
+    return found
 
 
 def peer_rows(
