@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from serving import serve
+from serving import one_by_one, serve
 
 
 class Peer:
@@ -26,4 +26,4 @@ class Peer:
 
 
 if __name__ == "__main__":
-    serve(lambda message: Peer(message).step, f"OpenCV {cv2.__version__}")
+    serve(lambda message: one_by_one(Peer(message).step), f"OpenCV {cv2.__version__}")

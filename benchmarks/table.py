@@ -20,8 +20,8 @@ class Row:
         The two numbers, with units and, for `other`, whose it is.
     ratio : float
         How they compare, as issue and documentation count it.
-    wanted : float
-        The ratio to reach, or not to exceed if `is_limit`.
+    wanted : float, optional
+        The ratio to reach, or not to exceed if `is_limit`. None: it is only shown.
     details : dict
         More numbers, for the JSON file.
     """
@@ -30,20 +30,25 @@ class Row:
     own: str
     other: str
     ratio: float
-    wanted: float
+    wanted: float | None
     is_limit: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_met(self) -> bool:
         """Whether the ratio is what was wanted."""
+        if self.wanted is None:
+            return True
         return self.ratio <= self.wanted if self.is_limit else self.ratio >= self.wanted
 
     def markdown(self) -> str:
         """Return the line of the table."""
         bound = "at most" if self.is_limit else "at least"
         verdict = "met" if self.is_met else "missed"
-        numbers = f"{self.own} | {self.other} | {self.ratio:.2f} | {bound} {self.wanted:g}"
+        numbers = f"{self.own} | {self.other} | {self.ratio:.2f}"
+        if self.wanted is None:
+            return f"| {self.work} | {numbers} | | |"
+        numbers += f" | {bound} {self.wanted:.3g}"
         return f"| {self.work} | {numbers} | {verdict} |"
 
     def json(self) -> dict[str, Any]:

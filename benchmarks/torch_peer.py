@@ -6,9 +6,11 @@ The net comes as a list of layers with plain numbers; the protocol is that of `s
 from __future__ import annotations
 
 import torch
-from serving import serve
+from serving import one_by_one, serve, together
 from torch import nn
 from torch.nn import functional
+
+WARM_UP = 3
 
 
 class Graph(nn.Module):
@@ -66,28 +68,84 @@ FUNCTIONS = {
 
 
 class Peer:
-    """A net, its input and its optimizer."""
+    """A net, its input and its optimizer.
+
+    On the CPU PyTorch computes as it does by default. On a GPU the message's `variant` says how:
+    "eager" (its defaults), "channels_last" (that order, and cudnn.benchmark), "graph" and "compile"
+    (the same as one CUDA graph, or through torch.compile); `precision` "tf32" or "bf16"
+    (torch.autocast) holds for all but "eager".
+    """
 
     def __init__(self, message):
         torch.set_num_threads(message["threads"])
         self.trains = message["mode"] == "train"
-        self.net = Graph(message["layers"]).train(self.trains)
+        self.device = message.get("device", "cpu")
+        self.variant = message.get("variant", "eager")
+        self.is_bfloat16 = message.get("precision") == "bf16"
         shape = message["shape"]
-        self.inputs = {"data": torch.randn(shape), "label": torch.zeros(shape[0])}
+        self.net = Graph(message["layers"]).train(self.trains).to(self.device)
+        self.inputs = {
+            "data": torch.randn(shape, device=self.device),
+            "label": torch.zeros(shape[0], device=self.device),
+        }
+        if self.variant != "eager":
+            self._tune()
         self.optimizer = torch.optim.SGD(
             self.net.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4
         )
+        self.step = self._recorded() if self.variant == "graph" else self._step
 
-    def step(self):
+    @property
+    def run(self):
+        """What makes n iterations and says how long they took."""
+        if self.device == "cuda":
+            return together(self.step, torch.cuda.synchronize)
+        return one_by_one(self.step)
+
+    def _tune(self):
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+        self.net = self.net.to(memory_format=torch.channels_last)
+        self.inputs["data"] = self.inputs["data"].to(memory_format=torch.channels_last)
+        if self.variant == "compile":
+            self.net = torch.compile(self.net)
+
+    def _step(self):
         """Make one iteration."""
         if not self.trains:
             with torch.inference_mode():
                 self.net(dict(self.inputs))
             return
         self.optimizer.zero_grad()
-        self.net(dict(self.inputs)).backward()
+        self._learn()
+
+    def _learn(self):
+        # A graph may not hold on to weights that were cast before it was recorded.
+        cast = torch.autocast(
+            self.device,
+            torch.bfloat16,
+            enabled=self.is_bfloat16,
+            cache_enabled=self.variant != "graph",
+        )
+        with cast:
+            loss = self.net(dict(self.inputs))
+        loss.backward()
         self.optimizer.step()
+
+    def _recorded(self):
+        """Return an iteration as one CUDA graph, recorded as PyTorch's manual says."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                self._step()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.optimizer.zero_grad()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._learn()
+        return graph.replay
 
 
 if __name__ == "__main__":
-    serve(lambda message: Peer(message).step, f"PyTorch {torch.__version__}")
+    serve(lambda message: Peer(message).run, f"PyTorch {torch.__version__}")

@@ -29,6 +29,11 @@ class Blob:
         self._data_owner: Blob | None = None
 
     @property
+    def backend(self) -> Backend:
+        """Whose tensors hold the values."""
+        return self._backend
+
+    @property
     def shape(self) -> Shape:
         """Sizes of the axes."""
         return self._shape

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from minicaffe.blob import Blob
 from minicaffe.errors import BackendUnavailable, ShapeError
-from minicaffe.ops.backend import HostArray, Shape, Tensor
+from minicaffe.ops.backend import Array, HostArray, Shape, Tensor
 
 if TYPE_CHECKING:
     from minicaffe.layers import Layer
@@ -24,6 +24,14 @@ class HostBlob:
 
     Write with ``blob.data[...] = values``: the next forward pass reads what was written. The
     arrays are views, so a later pass changes what they show; copy what is to be kept.
+
+    On a GPU they are copies in main memory, as Caffe's are: asking for `data` or `diff` fetches
+    what the GPU has computed since, and what is then written goes back before the GPU's next use of
+    the blob. Ask again after each pass; an array from before it shows old values, and what is
+    written to it is lost.
+    `gpu_data` and `gpu_diff` are the arrays on the GPU. The blob itself can be given to
+    whatever takes arrays by DLPack or ``__cuda_array_interface__``, which stand for its values:
+    ``torch.from_dlpack(blob)``, ``cupy.asarray(blob)`` share its memory.
     """
 
     def __init__(self, blob: Blob) -> None:
@@ -38,6 +46,44 @@ class HostBlob:
     def diff(self) -> HostArray:
         """The gradient of the loss with respect to the values, float32, live."""
         return self._blob.diff.host()
+
+    @property
+    def gpu_data(self) -> Array:
+        """The values, float32, as an array on the GPU (CuPy's) that may be written to.
+
+        It shares the blob's memory until a pass writes the blob or its shape changes; ask again
+        then. Work on another CUDA stream than CuPy's current one must be done
+        (``torch.cuda.synchronize()``) before the next pass.
+
+        Raises
+        ------
+        BackendUnavailable
+            If the blob is in main memory.
+        """
+        return self._on_gpu(self._blob.data)
+
+    @property
+    def gpu_diff(self) -> Array:
+        """The gradient on the GPU, as `gpu_data` is the values."""
+        return self._on_gpu(self._blob.diff)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        # hasattr() asks, and must be told no instead of stopped.
+        try:
+            interface: dict[str, Any] = self.gpu_data.__cuda_array_interface__
+        except BackendUnavailable as error:
+            raise AttributeError(str(error)) from None
+        return interface
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """Return the values as a DLPack capsule, wherever they are."""
+        return self._exchanged().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """Return DLPack's type and number of the device that has the values."""
+        device: tuple[int, int] = self._exchanged().__dlpack_device__()
+        return device
 
     @property
     def shape(self) -> Shape:
@@ -86,20 +132,29 @@ class HostBlob:
 
     @property
     def _gpu_data_ptr(self) -> int:
-        return self._pointer(self._blob.data)
+        return int(self.gpu_data.__cuda_array_interface__["data"][0])
 
     @property
     def _gpu_diff_ptr(self) -> int:
-        return self._pointer(self._blob.diff)
+        return int(self.gpu_diff.__cuda_array_interface__["data"][0])
 
-    def _pointer(self, tensor: Tensor) -> int:
-        array = tensor.update()
-        if not hasattr(array, "__cuda_array_interface__"):
+    @property
+    def _is_on_gpu(self) -> bool:
+        return self._blob.backend.free_bytes() is not None
+
+    def _on_gpu(self, tensor: Tensor) -> Array:
+        if not self._is_on_gpu:
             raise BackendUnavailable(
                 f'blob "{self._blob.name}" is in main memory and has no GPU address; '
                 "call caffe.set_mode_gpu() before the net is made"
             )
-        return int(array.__cuda_array_interface__["data"][0])
+        array = tensor.update()
+        # Whoever gets it may use it on any stream.
+        self._blob.backend.synchronize()
+        return array
+
+    def _exchanged(self) -> Any:
+        return self.gpu_data if self._is_on_gpu else self.data
 
     def _legacy(self, axis: int) -> int:
         if len(self.shape) > _LEGACY_AXES:

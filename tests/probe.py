@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from cases.case import Case, Shape, Values
 from emulator import EmulatedDevice, reason_to_skip
-from minicaffe.backends import BACKENDS, get_backend
+from minicaffe.backends import count_gpus, get_backend
 from minicaffe.backends.cuda import CudaBackend
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
@@ -26,10 +28,22 @@ EMULATED = {
     "cuda-channels-first": Format(channels_last=False),
     "cuda-channels-last": Format(channels_last=True),
 }
-BACKEND_NAMES = (REFERENCE, *BACKENDS, *EMULATED)
 # Compiled kernels are kept where the fixture `emulated_device` keeps them.
 KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "d" / "emulated_kernels"
 PRECISIONS = {"float": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+
+
+def _gpu_names():
+    """Return the name of the cuda backend as a parameter of tests, where there is a card."""
+    try:
+        count_gpus()
+    except BackendUnavailable:
+        return ()
+    return (pytest.param("cuda", marks=pytest.mark.gpu),)
+
+
+GPU_NAMES = _gpu_names()
+BACKEND_NAMES = (REFERENCE, "onednn", "reference", *EMULATED, *GPU_NAMES)
 
 Arrays = dict[str, np.ndarray]
 
@@ -71,7 +85,15 @@ def make_backend(name: str) -> Backend:
     """Return a backend of the generic suite; raises BackendUnavailable if it cannot run here."""
     if name in EMULATED:
         return EmulatedBackend(EMULATED[name])
+    if name == "cuda":
+        return _on_card()
     return ReferenceBackend(np.float64) if name == REFERENCE else get_backend(name)
+
+
+@functools.cache
+def _on_card() -> Backend:
+    """Return the backend on the first GPU: one for all tests, as opening it takes its time."""
+    return get_backend("cuda", precision="fp32")
 
 
 def net_from_text(text: str, phase: str = "TRAIN", **options) -> Net:

@@ -14,11 +14,13 @@ from minicaffe.log import logger
 if TYPE_CHECKING:
     from minicaffe.ops.backend import Backend
 
-__all__ = ["BACKENDS", "PRECISIONS", "get_backend"]
+__all__ = ["BACKENDS", "PRECISIONS", "count_gpus", "get_backend"]
 
-BACKENDS = ("onednn", "reference")
+BACKENDS = ("onednn", "reference", "cuda")
 AUTO = "auto"
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+# What tensor cores multiply bfloat16 since.
+_BFLOAT16_CAPABILITY = (8, 0)
 
 
 def get_backend(
@@ -27,6 +29,8 @@ def get_backend(
     strict: bool = False,
     threads: int | None = None,
     precision: str | None = None,
+    gpu: int = 0,
+    graph: bool = True,
 ) -> Backend:
     """Return a new backend.
 
@@ -41,7 +45,11 @@ def get_backend(
         Default: the physical cores.
     precision : str, optional
         One of `PRECISIONS`: what convolutions and inner products multiply, where it is not
-        float32. Default: the backend's own, fp32 on the CPU.
+        float32. Default: the backend's own, fp32 on the CPU, tf32 on a GPU.
+    gpu : int
+        For cuda: the number of the GPU.
+    graph : bool
+        For cuda: record iterations as CUDA graphs, instead of launching kernel by kernel.
 
     Raises
     ------
@@ -50,6 +58,8 @@ def get_backend(
     """
     if name not in (AUTO, *BACKENDS):
         raise BackendUnavailable(f'no backend "{name}". {nearest(name, (AUTO, *BACKENDS))}')
+    if name == "cuda":
+        return _on_gpu(gpu, precision, strict, graph)
     if name != "reference":
         try:
             from minicaffe.backends.onednn import OneDnnBackend
@@ -62,3 +72,30 @@ def get_backend(
     from minicaffe.backends.reference import ReferenceBackend
 
     return ReferenceBackend(strict=strict, threads=threads, precision=precision)
+
+
+def count_gpus() -> int:
+    """Return how many GPUs the cuda backend can choose from, at least one.
+
+    Raises
+    ------
+    BackendUnavailable
+        If there is none, or what is needed to use it is not installed.
+    """
+    from minicaffe.backends.cuda.cupy_device import count_devices
+
+    return count_devices()
+
+
+def _on_gpu(number: int, precision: str | None, strict: bool, graph: bool) -> Backend:
+    from minicaffe.backends.cuda import CudaBackend
+    from minicaffe.backends.cuda.cupy_device import open_device
+
+    device = open_device(number)
+    if precision == "bf16" and device.capability < _BFLOAT16_CAPABILITY:
+        capability = ".".join(map(str, device.capability))
+        raise BackendUnavailable(
+            f"GPU {number} ({device.name}, compute capability {capability}) cannot compute in "
+            "bf16, which needs 8.0. Choose fp16 or fp32 with --precision."
+        )
+    return CudaBackend(device, precision, strict=strict, records=graph)

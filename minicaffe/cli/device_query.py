@@ -1,7 +1,8 @@
-"""Show the devices that training can use.
+"""Show the devices that training can use: the CPU, or with --gpu what CUDA says of GPUs.
 
 Example:
   minicaffe device_query
+  minicaffe device_query --gpu all
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import os
 import platform
 from pathlib import Path
 
-from minicaffe.backends import BACKENDS
+from minicaffe.backends import BACKENDS, count_gpus
+from minicaffe.cli.device import gpu_numbers
+from minicaffe.errors import BackendUnavailable
 from minicaffe.log import logger
 
 
@@ -22,10 +25,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+    if args.gpu:
+        _query(args.gpu)
+        return 0
     logger.info(f"CPU: {_processor()}, {_cores()} cores")
     logger.info(f"Backends: {', '.join(BACKENDS)}")
-    logger.info("No GPU backend is part of this version.")
+    try:
+        n = count_gpus()
+    except BackendUnavailable as error:
+        logger.info(str(error))
+    else:
+        logger.info(f"GPUs: {n}; --gpu all shows what they are")
     return 0
+
+
+def _query(gpus: str) -> None:
+    """Log what CUDA says of each GPU, in Caffe's form."""
+    numbers = gpu_numbers(gpus)
+    from minicaffe.backends.cuda.cupy_device import query
+
+    logger.info(f"Querying GPUs {','.join(map(str, numbers))}")
+    for number in numbers:
+        for line in query(number):
+            logger.info(line)
 
 
 def _cores() -> int:

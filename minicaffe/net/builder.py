@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minicaffe.blob import Blob
-from minicaffe.errors import MinicaffeError, NetError, Problems
+from minicaffe.errors import DeviceMemoryError, MinicaffeError, NetError, Problems
 from minicaffe.layers import Layer, LayerContext
 from minicaffe.log import logger
 from minicaffe.net.filter import filter_layers
@@ -87,10 +87,13 @@ class Step:
 
     def forward(self) -> None:
         """Run the layer, after reshaping it if a bottom changed its shape."""
-        if [blob.shape for blob in self.bottom] != self._shapes:
-            self.reshape()
-        if not self.is_absorbed:
-            self.layer.forward(self.bottom, self.top)
+        try:
+            if [blob.shape for blob in self.bottom] != self._shapes:
+                self.reshape()
+            if not self.is_absorbed:
+                self.layer.forward(self.bottom, self.top)
+        except DeviceMemoryError as error:
+            raise _named(error, self.layer) from error
 
     def repeat_forward(self) -> None:
         """Run this layer and those that it has absorbed forward again, one by one."""
@@ -102,8 +105,17 @@ class Step:
 
     def backward(self) -> None:
         """Run the layer backward, if anybody wants that."""
-        if self.needs_backward and not self.is_absorbed_backward:
+        if not self.needs_backward or self.is_absorbed_backward:
+            return
+        try:
             self.layer.backward(self.top, self.propagate_down, self.bottom)
+        except DeviceMemoryError as error:
+            raise _named(error, self.layer) from error
+
+
+def _named(error: DeviceMemoryError, layer: Layer) -> DeviceMemoryError:
+    """Return the error with the layer that wanted the memory."""
+    return DeviceMemoryError(f"{layer.where}: {error}")
 
 
 @dataclass
@@ -162,6 +174,11 @@ def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
     return Parts(param, wiring, steps, blobs, parameters)
 
 
+def _close(steps: Sequence[Step]) -> None:
+    for step in steps:
+        step.layer.close()
+
+
 def _phase_name(state: Any) -> str:
     return "TRAIN" if state.phase == TRAIN else "TEST"
 
@@ -187,14 +204,16 @@ class _Maker:
                 continue
             try:
                 steps.append(self._make(link))
+            except DeviceMemoryError:
+                _close(steps)
+                raise
             except MinicaffeError as error:
                 # Python layers say in a note which of the user's methods failed.
                 notes = getattr(error, "__notes__", ())
                 self.problems.add("\n".join([self._as_written(str(error)), *notes]))
                 self.broken.update(link.tops)
         if self.problems.messages:
-            for step in steps:
-                step.layer.close()
+            _close(steps)
         self.problems.raise_if_any()
         return steps, self.blobs
 
@@ -222,8 +241,11 @@ class _Maker:
         top = [self.blobs[blob] for blob in link.tops]
         self._log_blobs(link)
         step = Step(layer, bottom, top, self._loss_weights(layer, len(top)))
-        layer.setup(bottom, top)
-        step.reshape()
+        try:
+            layer.setup(bottom, top)
+            step.reshape()
+        except DeviceMemoryError as error:
+            raise _named(error, layer) from error
         self._log_shapes(step)
         return step
 

@@ -217,3 +217,20 @@ class Backend(Protocol):
     def synchronize(self) -> None:
         """Wait until everything asked for has been computed."""
         ...
+
+    def free_bytes(self) -> int | None:
+        """Return what a device has left of memory of its own; None: it has none of its own."""
+        ...
+
+    def missing_bytes(self, tensors: Sequence[Tensor], are_activations: bool) -> int:
+        """Return the memory of the device that tensors will take when they are written.
+
+        Parameters
+        ----------
+        tensors : sequence of Tensor
+            Those over the same memory count once.
+        are_activations : bool
+            Whether they are values or gradients of blobs between layers, which may be kept in a
+            smaller type than parameters.
+        """
+        ...

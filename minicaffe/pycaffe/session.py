@@ -48,7 +48,7 @@ def set_mode_gpu() -> None:
 
 def set_device(device_id: int) -> None:
     """Choose the GPU for nets made in GPU mode from now on, counted from 0."""
-    _session.device = device_id
+    _session.device = int(device_id)
 
 
 def set_random_seed(seed: int) -> None:
@@ -88,7 +88,7 @@ def current_backend() -> Backend:
 
 def _gpu_backend() -> Backend:
     try:
-        return get_backend("cuda")
+        return get_backend("cuda", gpu=_session.device)
     except BackendUnavailable as error:
         raise BackendUnavailable(
             f"caffe.set_mode_gpu() was called, but no GPU can be used: {error} "

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from minicaffe.backends import get_backend
-from minicaffe.errors import Problems, SnapshotError, SolverError
+from minicaffe.errors import DeviceMemoryError, Problems, SnapshotError, SolverError
 from minicaffe.layers.base import State
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.ops.backend import Backend, Tensor
 from minicaffe.schema import SolverSource, format_prototxt, read_solver
-from minicaffe.solver import lr_policy, rules, snapshot
+from minicaffe.solver import lr_policy, memory, rules, snapshot
 from minicaffe.solver.display import Display, log_outputs
 from minicaffe.solver.gradients import Gradients
 from minicaffe.solver.losses import Losses
@@ -85,9 +85,12 @@ class Solver:
         self._diverged = False
         # Where the test nets stood before the test that is running, if one is.
         self._before_tests: list[State] | None = None
+        free = self.backend.free_bytes()
         self._make_nets()
         self._gradients = Gradients(self.net)
         self._update = ParameterUpdate(self.net, self.param, self.rule)
+        if free is not None:
+            self._check_memory(free)
         if self.param.snapshot:
             self._check_prefix()
         logger.info("Solver scaffolding done.")
@@ -120,6 +123,13 @@ class Solver:
                 net.debug_info = bool(self.param.debug_info)
                 net.share_parameters_with(self.net)
         except BaseException:
+            self.close()
+            raise
+
+    def _check_memory(self, free: int) -> None:
+        try:
+            memory.check(self.backend, self.net, self.test_nets, self.history, free)
+        except DeviceMemoryError:
             self.close()
             raise
 

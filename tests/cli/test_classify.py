@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import no_card
 from minicaffe.cli.main import run_command
 from minicaffe.cli.resize_and_crop_images import resized_and_cropped
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
+from minicaffe.pycaffe import session
 
 NET = """
 layer { name: "data" type: "Input" top: "data"
@@ -85,6 +87,18 @@ def test_ten_crops_of_a_picture_and_of_an_array(log, capsys):
     assert run_command("classify", ["array.npy", "two.npy", *flags]) == 0
     np.testing.assert_allclose(np.load("two.npy"), np.load("one.npy"), rtol=1e-5)
     assert "Loading file: array.npy" in capsys.readouterr().out
+
+
+def test_on_a_gpu(log, capsys, monkeypatch, emulated_device):
+    no_card.install(monkeypatch, [emulated_device])
+    monkeypatch.setattr(session, "_session", session._Session())
+    flags = [*FLAGS, "--images_dim=12,12", "--mean_file=9,8,7", "--ext=png"]
+    assert run_command("classify", ["in", "cpu.npy", *flags]) == 0
+    assert not emulated_device.launches
+    assert run_command("classify", ["in", "gpu.npy", *flags, "--gpu"]) == 0
+    assert emulated_device.launches
+    np.testing.assert_allclose(np.load("gpu.npy"), np.load("cpu.npy"), rtol=1e-4)
+    assert capsys.readouterr().out.count("GPU mode") == 1
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,6 @@ FILES = [
         [*TRAIN[1:], "--weights=net.prototxt"],
         r"^net.prototxt: a binary file is needed here; this looks like a prototxt",
     ),
-    ("GPU", [*TRAIN[1:], "--gpu=0"], r"^--gpu=0: .*CPU"),
     (
         "precision that the backend has not",
         [*TRAIN[1:], "--backend=reference", "--precision=bf16"],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import caffe
+import no_card
 from minicaffe.cli.main import main
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
@@ -176,8 +177,10 @@ def errors_of(capsys, argv):
 
 
 @pytest.mark.parametrize("case", NETS)
-def test_message_of_a_net(case, folder, capsys):
+def test_message_of_a_net(case, folder, capsys, monkeypatch):
     text, argv = NETS[case]
+    if case == "gpu":
+        no_card.remove_cupy(monkeypatch)
     Path("net.prototxt").write_text(text)
     Path("solver.prototxt").write_text(SOLVER)
     if case.startswith("label"):

@@ -59,6 +59,23 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         """Where the array lies."""
         return SimpleNamespace(ptr=self._values.ctypes.data)
 
+    @property
+    def __cuda_array_interface__(self):
+        return {
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.data.ptr, False),
+            "version": 3,
+            "strides": None,
+            "stream": self._module.device.stream,
+        }
+
+    def __dlpack__(self, **options):
+        return self._values.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return (2, 0)  # CUDA, the first card
+
     def get(self, out=None):
         """Return a copy in host memory."""
         self._module.device.waiting("get")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from minicaffe.net import Net
+from probe import GPU_NAMES, make_backend
 from tolerances import GOLDEN_MODEL, assert_close
 from zoo import deploy_file, drawn
 
@@ -23,25 +24,26 @@ def test_all_cases_are_there():
     assert [path.stem for path in FILES] == names
 
 
+@pytest.mark.parametrize("backend", ["auto", *GPU_NAMES])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_golden(path):
+def test_golden(path, backend):
     with np.load(path) as file:
         case = dict(file)
-    net = Net(deploy_file(path.stem), "TEST", seed=1)
+    net = Net(deploy_file(path.stem), "TEST", backend=make_backend(backend), seed=1)
     net.blobs["data"].reshape(tuple(map(int, case["shape.data"])))
     net.reshape()
     for layer in net.layers:
         for index, blob in enumerate(layer.blobs):
-            blob.data.write()[...] = drawn(f"{layer.name}/{index}", blob.shape)
+            blob.data.set(drawn(f"{layer.name}/{index}", blob.shape))
     pictures = drawn("input/data", net.blobs["data"].shape) * 50 / 0.05
-    net.blobs["data"].data.write()[...] = pictures
+    net.blobs["data"].data.set(pictures)
     net.forward()
     for name in map(str, case["blobs"]):
-        values = net.blobs[name].data.read()
+        values = net.blobs[name].data.get()
         assert values.shape == tuple(case[f"shape.{name}"])
         found = np.array([values.mean(), values.std(), *values.ravel()[:8]])
         head = case[f"head.{name}"]
         expected = np.array([case[f"mean.{name}"], case[f"std.{name}"], *head])
         assert_close(found, expected, GOLDEN_MODEL, name)
     for name in (key.removeprefix("out.") for key in case if key.startswith("out.")):
-        assert_close(net.blobs[name].data.read(), case[f"out.{name}"], GOLDEN_MODEL, name)
+        assert_close(net.blobs[name].data.get(), case[f"out.{name}"], GOLDEN_MODEL, name)

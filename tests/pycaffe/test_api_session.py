@@ -41,7 +41,7 @@ def test_seed_repeats_nets_one_by_one(net_path):
 
 
 def test_gpu_mode_fails_when_a_net_is_made(net_path, monkeypatch, fresh_session):
-    def refuse(name):
+    def refuse(name, gpu):
         raise session.BackendUnavailable("no driver.")
 
     monkeypatch.setattr(session, "get_backend", refuse)

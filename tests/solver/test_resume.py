@@ -11,6 +11,7 @@ from small_nets import DATA_NET, FED_NET, FIXED, feed, weights
 
 from minicaffe.errors import DataError, SnapshotError
 from minicaffe.solver.signals import Action
+from probe import GPU_NAMES
 
 SETTINGS = (
     'base_lr: 0.05 lr_policy: "inv" gamma: 0.1 power: 0.75 momentum: 0.9 weight_decay: 0.001 '
@@ -47,6 +48,7 @@ def since(lines, iteration):
         ("auto", ""),
         ("reference", "random_seed: 7"),
         ("reference", ""),
+        *[pytest.param(*name.values, "random_seed: 7", marks=name.marks) for name in GPU_NAMES],
         ("auto", "random_seed: 7 snapshot_format: HDF5"),
         ("auto", 'random_seed: 7 type: "Adam" momentum2: 0.99'),
     ],

@@ -16,6 +16,7 @@ from minicaffe.schema import (
     read_solver_state,
 )
 from minicaffe.solver.lr_policy import learning_rate
+from probe import GPU_NAMES
 from tolerances import Tolerance, assert_close
 
 FILES = sorted((Path(__file__).parents[1] / "golden" / "solvers").glob("*.npz"))
@@ -79,7 +80,7 @@ def test_rates(case):
     assert_close(rates, case["lr"], Tolerance(absolute=0, relative=1e-5), "lr")
 
 
-@pytest.mark.parametrize("backend", ["reference", "auto", "cuda-channels-last"])
+@pytest.mark.parametrize("backend", ["reference", "auto", "cuda-channels-last", *GPU_NAMES])
 def test_trajectory(case, path, solver_of, backend):
     solver = solver_of(backend)
     assert_close(train(solver, case, 0, len(case["loss"])), case["loss"], LOSS, "loss")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 
@@ -147,6 +147,20 @@ class CudaBackend(ReferenceBackend):
     def synchronize(self) -> None:
         """Wait until everything asked for has been computed."""
         self.device.synchronize()
+
+    def free_bytes(self) -> int | None:
+        """Return the device's free memory."""
+        return self.device.memory()[0]
+
+    def missing_bytes(self, tensors: Sequence[Tensor], are_activations: bool) -> int:
+        """Return the memory that tensors will take when they are written, in one format each."""
+        value = self.format.value if are_activations else "float"
+        missing: dict[object, int] = {}
+        for tensor in tensors:
+            mine = cast("CudaTensor", tensor)
+            needed = Format(value=value).size_bytes(mine.shape) - mine.taken_bytes
+            missing[mine.storage] = max(needed, missing.get(mine.storage, 0))
+        return sum(missing.values())
 
 
 class CudaKernel:

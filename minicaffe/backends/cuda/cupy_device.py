@@ -16,22 +16,26 @@ from typing import Any
 
 import numpy as np
 
+from minicaffe.errors import BackendUnavailable, DeviceMemoryError
+
 try:
     import cupy
     from cupy.cuda import runtime
     from cupy.cuda.memory import OutOfMemoryError
 except ImportError as error:
-    from minicaffe.errors import BackendUnavailable
-
+    is_missing = isinstance(error, ModuleNotFoundError)
+    # Where CuPy is there and does not load, its own message is a page; the cause is one line.
+    reason = "is not installed" if is_missing else f"does not load ({error.__cause__ or error})"
     raise BackendUnavailable(
-        f"no GPU can be used without CuPy ({error}). Install it: pip install 'minicaffe[gpu]'"
+        f"no GPU can be used: CuPy {reason}. Do: pip install 'minicaffe[gpu]'"
     ) from error
 
 from minicaffe.backends.cuda import cublas
 from minicaffe.backends.cuda.cudnn import open_cudnn
 from minicaffe.backends.cuda.device import Address, Argument, CannotRecord, Function, Grid
 from minicaffe.backends.cuda.plans import Dnn
-from minicaffe.errors import DeviceMemoryError
+from minicaffe.backends.cuda.query import cuda_version
+from minicaffe.backends.cuda.query import lines as query_lines
 from minicaffe.ops.backend import Array, HostArray, Shape
 
 # Uploads go through pinned memory in rings: small ones (numbers of a run) and large ones (batches).
@@ -48,17 +52,46 @@ def open_device(number: int) -> CupyDevice:
     BackendUnavailable
         If there is no driver, no card, or none of this number.
     """
-    try:
-        count = runtime.getDeviceCount()
-    except runtime.CUDARuntimeError as error:
-        raise BackendUnavailable(
-            f"no GPU can be used: {error}. Look at what `nvidia-smi` says: it needs an NVIDIA card "
-            "and a driver of version 580 or newer (525 with minicaffe[gpu-cuda12])."
-        ) from error
+    count = count_devices()
     if not 0 <= number < count:
         cards = "GPU 0" if count == 1 else f"GPUs 0 to {count - 1}"
-        raise BackendUnavailable(f"there is no GPU {number}; this machine has {cards}")
+        raise BackendUnavailable(
+            f"there is no GPU {number}; this machine has {cards}. "
+            "`minicaffe device_query --gpu all` shows what they are."
+        )
     return CupyDevice(number)
+
+
+def count_devices() -> int:
+    """Return how many GPUs there are, at least one.
+
+    Raises
+    ------
+    BackendUnavailable
+        If there is no driver, an old one, or no card.
+    """
+    try:
+        return int(runtime.getDeviceCount())
+    except runtime.CUDARuntimeError as error:
+        driver = runtime.driverGetVersion()
+        found = f"its driver is for CUDA {cuda_version(driver)}" if driver else "there is no driver"
+        raise BackendUnavailable(
+            f"no GPU can be used: {error}; {found}. Look at what `nvidia-smi` says: what is needed "
+            "is an NVIDIA card, and a driver of version 580 or newer, or of 525 or newer with "
+            "another CuPy: pip install 'minicaffe[gpu-cuda12]'"
+        ) from error
+
+
+def query(number: int) -> list[str]:
+    """Return what `minicaffe device_query` shows of a GPU, a line each.
+
+    Raises
+    ------
+    BackendUnavailable
+        As `open_device` does.
+    """
+    open_device(number)
+    return list(query_lines(runtime, number, cupy.__version__))
 
 
 class CupyMemory:
@@ -236,7 +269,7 @@ class CupyDevice:
     def description(self) -> str:
         """Card and versions, for the log."""
         driver = runtime.driverGetVersion()
-        return f"{self.name}, CUDA driver {_version(driver)}, CuPy {cupy.__version__}"
+        return f"{self.name}, CUDA driver {cuda_version(driver)}, CuPy {cupy.__version__}"
 
     @property
     def stream(self) -> int:
@@ -363,7 +396,3 @@ class CupyDevice:
     def _refuse_recording(self, what: str) -> None:
         if self.is_recording:
             raise CannotRecord(f"{what} is asked for while work is recorded")
-
-
-def _version(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"

@@ -123,10 +123,6 @@ class Device(Protocol):
     capability: tuple[int, int]
     multiprocessors: int
     is_recording: bool
-    # ctypes library with cuBLAS's functions.
-    cublas: Any
-    # What plans convolutions, the best first; none without cuDNN.
-    dnns: Sequence[Dnn]
 
     @property
     def xp(self) -> ModuleType:
@@ -136,6 +132,16 @@ class Device(Protocol):
     @property
     def description(self) -> str:
         """Card and versions, for the log."""
+        ...
+
+    @property
+    def cublas(self) -> Any:
+        """Ctypes library with cuBLAS's functions."""
+        ...
+
+    @property
+    def dnns(self) -> Sequence[Dnn]:
+        """What plans convolutions, the best first; none without cuDNN."""
         ...
 
     @property

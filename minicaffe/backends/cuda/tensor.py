@@ -86,6 +86,18 @@ class CudaTensor:
         self._agree()
         return self._newest
 
+    @property
+    def storage(self) -> object:
+        """An object that tensors over the same memory share."""
+        return self._storage
+
+    @property
+    def taken_bytes(self) -> int:
+        """The memory that holds the values now, in all formats."""
+        plain = self._storage.plain
+        memories = [*self._buffers.values(), *([plain] if plain else [])]
+        return sum(memory.size_bytes for memory in memories)
+
     # What everybody may use: plain arrays.
 
     def read(self) -> Array:

@@ -126,6 +126,14 @@ class ReferenceBackend:
 
         return run
 
+    def free_bytes(self) -> int | None:
+        """Return None: tensors lie in the host's memory."""
+        return None
+
+    def missing_bytes(self, tensors: Sequence[Tensor], are_activations: bool) -> int:
+        """Return 0: no device's memory is taken."""
+        return 0
+
     def synchronize(self) -> None:
         """Return at once: NumPy has computed everything already."""
 

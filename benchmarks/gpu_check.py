@@ -1,0 +1,232 @@
+"""Everything that only a machine with an NVIDIA GPU can show, in one run that leaves one JSON file.
+
+    scripts/gpu_check result.json
+    scripts/gpu_check --wheels folder result.json
+
+The second is for machines that reach no package index. The folder is filled on another one, for
+the python of the first:
+
+    pip download -d folder --python-version 3.12 --only-binary :all: ".[gpu]" pytest
+
+The parts run one after another, each in a process of its own and with a time of its own; one that
+fails does not stop the next. In the file each part is "passed", "failed" or "not run", with what it
+found or the end of what it printed. The exit status is 0 if all passed.
+
+Nothing but the standard library is needed to begin: what is missing is installed first. PyTorch is
+not: where the python has none for CUDA, the benchmarks have no peer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+TOTAL_S = 465
+TAIL = 40
+PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One check.
+
+    Parameters
+    ----------
+    name : str
+    arguments : tuple of str
+        Of python. The word {out} stands for a file that the part writes.
+    limit_s : float
+        It is ended after so many seconds, or when the whole run has had its time.
+    result : str
+        What says how it went: the "last line" printed, the file as "json", or as "junit".
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    limit_s: float
+    result: str = "last line"
+
+
+def own(name: str, limit_s: float) -> Part:
+    """Return a part that `gpu_parts` has."""
+    return Part(name, ("-m", "benchmarks.gpu_parts", name), limit_s)
+
+
+TESTS = ("-m", "pytest", "-q", "-m", "gpu", "--junitxml={out}")
+TEST_FOLDERS = ("tests/layers", "tests/models", "tests/solver")
+TABLE = ("-m", "benchmarks.gpu", "--json={out}", "--seconds=1")
+PARTS = (
+    own("device", 40),
+    own("graphs", 60),
+    Part("tests", (*TESTS, *TEST_FOLDERS), 150, "junit"),
+    own("resume", 40),
+    own("lenet", 60),
+    Part("benchmarks", (*TABLE, "--variants", "eager", "channels_last", "graph"), 240, "json"),
+    own("orders", 60),
+)
+
+
+def missing(requirements: Sequence[str]) -> list[str]:
+    """Return those requirements of which no version is installed."""
+    found = []
+    for requirement in requirements:
+        name = re.match(r"[\w.-]+", requirement)
+        try:
+            importlib.metadata.version(name[0] if name else requirement)
+        except importlib.metadata.PackageNotFoundError:
+            found.append(requirement)
+    return found
+
+
+def install(extra: str, wheels: str) -> dict[str, Any]:
+    """Install what is missing, each by itself; return the entry for the file."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"][extra], "pytest>=8.3"]
+    source = ["--no-index", "--find-links", wheels] if wheels else []
+    entry: dict[str, Any] = {"state": PASSED, "found": {}}
+    for requirement in missing(needed):
+        command = [sys.executable, "-m", "pip", "install", "--quiet", *source, requirement]
+        run = subprocess.run(command, capture_output=True, text=True)
+        last = (run.stderr.splitlines() or [""])[-1]
+        entry["found"][requirement] = last if run.returncode else "installed"
+        if run.returncode:
+            entry["state"] = FAILED
+    return entry
+
+
+def run_part(part: Part, seconds: float, more: Sequence[str] = ()) -> dict[str, Any]:
+    """Run a part for at most so many seconds; return its entry in the file."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        arguments = [a.replace("{out}", str(out)) for a in (*part.arguments, *more)]
+        code, printed = _run([sys.executable, *arguments], min(part.limit_s, seconds))
+        # A table or a list of tests that is cut off is worth keeping, and no success.
+        entry: dict[str, Any] = {"state": PASSED if code == 0 else FAILED}
+        entry["seconds"] = round(time.monotonic() - began, 1)
+        try:
+            entry["found"] = _found(part, out, printed)
+        except (OSError, ValueError, IndexError, ElementTree.ParseError):
+            entry["state"] = FAILED
+    if code is None:
+        entry["message"] = f"ended after {entry['seconds']:g} s; what was found until then counts"
+    elif entry["state"] == FAILED:
+        entry["message"] = "\n".join(printed.splitlines()[-TAIL:])
+    return entry
+
+
+def _run(command: list[str], seconds: float) -> tuple[int | None, str]:
+    """Run a command; return status (None: it was ended) and what it printed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        printed = process.communicate(timeout=max(seconds, 0))[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return None, process.communicate()[0]
+    return process.returncode, printed
+
+
+def _found(part: Part, out: Path, printed: str) -> Any:
+    if part.result == "json":
+        return json.loads(out.read_text())
+    if part.result == "junit":
+        return _tests(out)
+    return json.loads([line for line in printed.splitlines() if line.startswith("{")][-1])
+
+
+def _tests(out: Path) -> dict[str, Any]:
+    """Return how many tests there were, and which of them failed."""
+    suites = list(ElementTree.parse(out).getroot().iter("testsuite"))
+    counts = {
+        kind: sum(int(suite.get(kind, 0)) for suite in suites)
+        for kind in ("tests", "failures", "errors", "skipped")
+    }
+    failed = {
+        f"{case.get('classname')}::{case.get('name')}": str(found.get("message"))[:400]
+        for suite in suites
+        for case in suite.iter("testcase")
+        for found in (*case.iter("failure"), *case.iter("error"))
+    }
+    return {**counts, "failed": failed}
+
+
+def check(
+    parts: Sequence[Part],
+    peer_python: str,
+    total_s: float,
+    path: Path,
+    installed: dict[str, Any],
+) -> dict[str, dict[str, Any]]:
+    """Run the parts, and write the file anew after each.
+
+    Without a usable card (the first part fails) the others are not run.
+    """
+    end = time.monotonic() + total_s
+    entries: dict[str, dict[str, Any]] = {part.name: {"state": NOT_RUN} for part in parts}
+    for k, part in enumerate(parts):
+        left = end - time.monotonic()
+        if left <= 0:
+            entries[part.name]["message"] = "the whole run had no time left"
+        else:
+            peer = [f"--peer-python={peer_python}"] if part.name == "benchmarks" else []
+            entries[part.name] = run_part(part, left, peer)
+        entry = entries[part.name]
+        print(f"{part.name}: {entry['state']} ({entry.get('seconds', 0):g} s)", flush=True)
+        report = {"python": sys.version, "installed": installed, "parts": entries}
+        path.write_text(json.dumps(report, indent=1) + "\n")
+        if k == 0 and entry["state"] == FAILED:
+            break
+    return entries
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line, install, check."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("result", type=Path, metavar="FILE", help="the JSON file to write")
+    parser.add_argument("--extra", default="gpu", help="of pyproject.toml (%(default)s)")
+    parser.add_argument("--wheels", default="", metavar="FOLDER", help="with what to install")
+    parser.add_argument("--peer-python", default=None, help="python that has PyTorch for CUDA")
+    parser.add_argument("--seconds", type=float, default=TOTAL_S, help="for all (%(default)g)")
+    args = parser.parse_args(argv)
+    began = time.monotonic()
+    installed = install(args.extra, args.wheels)
+    peer = args.peer_python
+    if peer is None:
+        peer = sys.executable if importlib.util.find_spec("torch") else ""
+    left = args.seconds - (time.monotonic() - began)
+    entries = check(PARTS, peer, left, args.result, installed)
+    first = entries[PARTS[0].name]
+    if first["state"] == FAILED:
+        print(first.get("message", "no answer").splitlines()[-1], file=sys.stderr)
+    return 0 if all(entry["state"] == PASSED for entry in entries.values()) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,147 @@
+"""gpu_check: its parts on an emulated GPU, and what becomes of parts that pass, fail and hang."""
+
+import json
+
+import pytest
+
+import no_card
+from benchmarks import gpu, gpu_check, gpu_parts
+from benchmarks.gpu_check import Part
+
+JUNIT = """<testsuites><testsuite tests="3" failures="1" errors="0" skipped="1">
+<testcase classname="a" name="one"/>
+<testcase classname="a" name="two"><failure message="1 is not 2">...</failure></testcase>
+<testcase classname="a" name="three"><skipped/></testcase></testsuite></testsuites>"""
+
+
+@pytest.fixture
+def card(monkeypatch, emulated_device):
+    no_card.install(monkeypatch, [emulated_device])
+    for name, value in {"ITERATIONS": 4, "TRAINING": 2, "BATCHES": 1}.items():
+        monkeypatch.setattr(gpu_parts, name, value)
+    monkeypatch.setattr(gpu, "WARM_UP", 1)
+    monkeypatch.setattr(gpu, "CHUNKS", 1)
+    return emulated_device
+
+
+@pytest.fixture
+def few_pictures(monkeypatch):
+    """Databases of 50 pictures instead of 12,000."""
+    from minicaffe.cli import convert_mnist_data
+
+    read = convert_mnist_data.read_set
+    monkeypatch.setattr(
+        convert_mnist_data, "read_set", lambda *paths: tuple(a[:50] for a in read(*paths))
+    )
+
+
+def test_device(card):
+    found = gpu_parts.device()
+    assert found["query"][0].startswith("Device id:")
+    assert found["backend"] == "the cuda backend: an emulated GPU, tf32"
+
+
+def test_graphs(card):
+    found = gpu_parts.graphs(batch=2)
+    assert found["largest difference"] == {"fp32": 0, "tf32": 0, "bf16": 0}
+    assert card.counts["replay"]
+
+
+def test_graphs_that_compute_something_else(card, monkeypatch):
+    record = card.record
+    monkeypatch.setattr(card, "record", lambda work: (record(work), lambda: None)[1])
+    with pytest.raises(AssertionError, match="weights differ after 4 iterations"):
+        gpu_parts.graphs(batch=2)
+
+
+def test_orders(card):
+    found = gpu_parts.orders("lenet", 2, 0)
+    assert set(found["ms"]) == {"channels last", "channels first"}
+
+
+def test_training_and_resuming(card, few_pictures):
+    assert gpu_parts.resume() == {"iterations": 4, "largest difference": 0}
+    assert set(gpu_parts.lenet()["accuracy"]) == {"CPU", "GPU"}
+
+
+def test_worse_than_the_cpu(card, few_pictures, monkeypatch):
+    shares = iter([0.9, 0.5])
+    monkeypatch.setattr(gpu_parts, "_accuracy", lambda folder, backend: next(shares))
+    with pytest.raises(AssertionError, match="the GPU's accuracy is lower"):
+        gpu_parts.lenet()
+
+
+def part(code, name="one", limit_s=30, result="last line"):
+    return Part(name, ("-c", code, "{out}"), limit_s, result)
+
+
+def test_parts_that_pass():
+    entry = gpu_check.run_part(part("print('words'); print('{\"a\": 1}'); print('late')"), 30)
+    assert (entry["state"], entry["found"]) == ("passed", {"a": 1})
+    write = f"import sys, pathlib; pathlib.Path(sys.argv[1]).write_text({JUNIT!r})"
+    entry = gpu_check.run_part(part(write, result="junit"), 30)
+    assert entry["found"] == {
+        "tests": 3,
+        "failures": 1,
+        "errors": 0,
+        "skipped": 1,
+        "failed": {"a::two": "1 is not 2"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "result", "message"),
+    [
+        ("raise AssertionError('0.5 apart')", "last line", "AssertionError: 0.5 apart"),
+        ("print('no JSON')", "last line", "no JSON"),
+        ("pass", "junit", ""),
+        ("pass", "json", ""),
+    ],
+)
+def test_parts_that_fail(code, result, message):
+    entry = gpu_check.run_part(part(code, result=result), 30)
+    assert entry["state"] == "failed"
+    assert entry["message"].endswith(message)
+
+
+def test_a_part_that_hangs_leaves_what_it_wrote():
+    write = "import sys, time; open(sys.argv[1], 'w').write('{\"rows\": [1]}'); time.sleep(60)"
+    entry = gpu_check.run_part(part(write, limit_s=2, result="json"), 30)
+    assert (entry["state"], entry["found"]) == ("failed", {"rows": [1]})
+    assert entry["message"].startswith("ended after 2")
+
+
+def test_check_goes_on_after_failures(tmp_path, capsys):
+    path = tmp_path / "result.json"
+    parts = [part("print('{}')"), part("1 / 0", "two"), part("print('{}')", "three")]
+    entries = gpu_check.check(parts, "", 60, path, {})
+    assert [entry["state"] for entry in entries.values()] == ["passed", "failed", "passed"]
+    assert json.loads(path.read_text())["parts"] == entries
+    assert "two: failed" in capsys.readouterr().out
+    entries = gpu_check.check(parts, "", 0, path, {})
+    assert {entry["state"] for entry in entries.values()} == {"not run"}
+
+
+def test_without_gpu(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "result.json"
+    message = "no GPU can be used: CuPy is not installed. Do: pip install 'minicaffe[gpu]'"
+    parts = (part(f"import sys; sys.exit({message!r})"), part("print('{}')", "two"))
+    monkeypatch.setattr(gpu_check, "PARTS", parts)
+    monkeypatch.setattr(gpu_check, "install", lambda extra, wheels: {})
+    assert gpu_check.main([str(path)]) == 1
+    assert capsys.readouterr().err == message + "\n"
+    states = {name: e["state"] for name, e in json.loads(path.read_text())["parts"].items()}
+    assert states == {"one": "failed", "two": "not run"}
+
+
+def test_what_is_missing():
+    needed = ["numpy>=1.26", "cupy-of-tomorrow>=14,<15", "h5py; platform_system == 'Linux'"]
+    assert gpu_check.missing(needed) == ["cupy-of-tomorrow>=14,<15"]
+
+
+def test_installing_goes_on_after_failures(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu_check, "missing", lambda needed: ["of-tomorrow==1", "of-today==2"])
+    entry = gpu_check.install("gpu", str(tmp_path))
+    assert entry["state"] == "failed"
+    assert set(entry["found"]) == {"of-tomorrow==1", "of-today==2"}
+    assert "No matching distribution found for of-today==2" in entry["found"]["of-today==2"]
