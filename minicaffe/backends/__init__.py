@@ -42,7 +42,7 @@ def get_backend(
     strict : bool
         Refuse ops for which there is no fast kernel, instead of computing them more slowly.
     threads : int, optional
-        Default: the physical cores.
+        Default: the physical cores. On a GPU they decode pictures only.
     precision : str, optional
         One of `PRECISIONS`: what convolutions and inner products multiply, where it is not
         float32. Default: the backend's own, fp32 on the CPU, tf32 on a GPU.
@@ -59,7 +59,7 @@ def get_backend(
     if name not in (AUTO, *BACKENDS):
         raise BackendUnavailable(f'no backend "{name}". {nearest(name, (AUTO, *BACKENDS))}')
     if name == "cuda":
-        return _on_gpu(gpu, precision, strict, graph)
+        return _on_gpu(gpu, precision, strict, graph, threads)
     if name != "reference":
         try:
             from minicaffe.backends.onednn import OneDnnBackend
@@ -87,7 +87,9 @@ def count_gpus() -> int:
     return count_devices()
 
 
-def _on_gpu(number: int, precision: str | None, strict: bool, graph: bool) -> Backend:
+def _on_gpu(
+    number: int, precision: str | None, strict: bool, graph: bool, threads: int | None
+) -> Backend:
     from minicaffe.backends.cuda import CudaBackend
     from minicaffe.backends.cuda.cupy_device import open_device
 
@@ -98,4 +100,4 @@ def _on_gpu(number: int, precision: str | None, strict: bool, graph: bool) -> Ba
             f"GPU {number} ({device.name}, compute capability {capability}) cannot compute in "
             "bf16, which needs 8.0. Choose fp16 or fp32 with --precision."
         )
-    return CudaBackend(device, precision, strict=strict, records=graph)
+    return CudaBackend(device, precision, strict=strict, records=graph, threads=threads)
