@@ -74,6 +74,12 @@ class Layout:
         """Return the layout with these steps, in values, along the axes; equal ones are not one."""
         return cls(_strided(shape, strides), shape, is_plain=False)
 
+    @classmethod
+    def channels_last(cls, shape: Shape) -> Layout:
+        """Return the layout (N, H, W, C) of images (N, C, H, W); equal ones are not one."""
+        images, rows, columns, channels = c_strides((shape[0], *shape[2:], shape[1]))
+        return cls.strided(shape, (images, channels, rows, columns))
+
     def offset(self, at: Shape) -> int:
         """Return how many values lie before the one at an index, which must begin a block."""
         part = self.place(tuple(n - i for n, i in zip(self.shape, at, strict=True)), at)
