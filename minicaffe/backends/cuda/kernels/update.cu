@@ -49,8 +49,9 @@ __device__ __forceinline__ float step_adam(RULE_ARGS) {
     return rate * h / (sqrtf(k) + delta);
 }
 
-extern "C" __global__ void step(const Chunk* chunks, const Size* size, float momentum,
-                                float decay2, float delta) {
+// taint: 0, and NaN after the first w that is not finite or beyond what the passes can read.
+extern "C" __global__ void step(const Chunk* chunks, const Size* size, float* taint,
+                                float largest, float momentum, float decay2, float delta) {
     const Chunk chunk = chunks[blockIdx.x];
     const float rate = size->rate * chunk.lr_mult, decay = size->decay * chunk.decay_mult;
     const float scale = size->scale;
@@ -62,7 +63,9 @@ extern "C" __global__ void step(const Chunk* chunks, const Size* size, float mom
         if (chunk.h) chunk.h[i] = h;
         if (chunk.k) chunk.k[i] = k;
         chunk.dw[i] = g;
-        chunk.w[i] = w - g;
+        w -= g;
+        chunk.w[i] = w;
+        if (!(fabsf(w) <= largest)) *taint = NOT_A_NUMBER;
     }
 }
 
