@@ -205,10 +205,7 @@ class Net:
             self._renew()
 
     def forward_pieces(self) -> list[Callable[[], None]]:
-        """Return what a whole forward pass does, a piece a layer and one for the taint, if any.
-
-        They are for `Backend.repeatable`.
-        """
+        """Return what a whole forward pass does, a piece a layer, for `Backend.repeatable`."""
         pieces: list[Callable[[], None]] = [partial(self._forward, step) for step in self.steps]
         return [*pieces, self._add_taint] if self._taint is not None else pieces
 

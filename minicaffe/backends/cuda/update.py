@@ -11,6 +11,7 @@ import numpy.typing as npt
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.device import THREADS, Address, Device, Memory
 from minicaffe.backends.cuda.format import LARGEST, Format
+from minicaffe.backends.cuda.loss_scale import place_of
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.ops.update import StepSize, SumOfSquares, Taint, Update
 
@@ -103,13 +104,19 @@ class CudaUpdate(CudaKernel):
             addresses = [tensor.change(form) for tensor in tensors]
             h, k, *_ = *addresses[2:], 0, 0
             rows.append(Row(addresses[0], addresses[1], h, k, w.size, lr_mult, decay_mult))
-        table = self._table.holding(rows)
+        table, scale = self._table.holding(rows), self.session.scale
         mark = taint.target()
         self.device.clear(mark, FLOAT_BYTES)
+        if scale is not None:
+            self.function("look")(self._table.n_chunks, THREADS, table, scale.address)
         numbers = (self._largest, self.op.momentum, self.op.decay2, self.op.delta)
         self.function("step")(
-            self._table.n_chunks, THREADS, table, self._size.address, mark, *numbers
+            self._table.n_chunks,
+            THREADS,
+            *(table, self._size.address, place_of(scale), mark, *numbers),
         )
+        if scale is not None:
+            self.function("settle")(1, 1, scale.address)
 
 
 @kernel(SumOfSquares)
