@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.loss_scale import FIRST
 from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
@@ -207,3 +208,14 @@ def test_other_precisions_have_no_scale(make_backend):
         assert backend.state() == {}
         backend.restore({"loss_scale": 2.0, "good_updates": 0})
         assert backend.session.scale is None
+
+
+def test_a_gradient_from_outside_takes_up_every_scale(make_backend, emulated_device):
+    backend = make_backend(precision="fp16")
+    gradient, held = backend.gradient((3, 1)), np.empty((3, 1), np.float16)
+    gradient.set([[1], [2], [3]])
+    for scale in (1024.0, 2048.0):
+        backend.restore({"loss_scale": scale, "good_updates": 0})
+        for tensor in (gradient, gradient.view((3,))):
+            emulated_device.download(tensor.source(Format(False, "float16")), held)
+            np.testing.assert_array_equal(held, [[scale], [2 * scale], [3 * scale]])
