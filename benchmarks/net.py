@@ -84,6 +84,9 @@ class Own:
         ]
         tensors = (tensor for p in self.parameters for tensor in (p.w, p.dw, *p.history))
         self.kernel = self.backend.plan(Update("sgd", momentum=0.9), *tensors)
+        self.taint = self.backend.tensor(())
+        if self.trains:
+            self.net.taint = self.taint
 
     def step(self) -> None:
         """Make one iteration, as the solver does."""
@@ -98,7 +101,7 @@ class Own:
 
     def update(self) -> None:
         """Update all parameters."""
-        self.kernel.step(self.parameters, lambda: StepSize(1e-4, 5e-4))
+        self.kernel.step(self.parameters, lambda: StepSize(1e-4, 5e-4), self.taint)
 
     def run(self, n: int) -> list[float]:
         """Return the seconds that each of n iterations took."""

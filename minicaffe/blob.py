@@ -54,7 +54,7 @@ class Blob:
     def diff(self) -> Tensor:
         """The gradient of the loss with respect to the values, of the same shape."""
         if self._diff is None:
-            self._diff = self._backend.tensor(self._shape)
+            self._diff = self._backend.gradient(self._shape)
         return self._diff
 
     @property

@@ -60,7 +60,7 @@ class RecordingTensor(ArrayTensor):
         self.backend.call(super().clear)
 
     def reshape(self, shape: Any) -> None:
-        self.backend.state += shape != self.shape
+        self.backend.version += shape != self.shape
         super().reshape(shape)
 
 
@@ -102,7 +102,7 @@ class RecordingBackend(ReferenceBackend):
         super().__init__()
         self.delay, self.n_reads, self.waits = delay, 0, 0
         # Grows with every plan and every new shape.
-        self.state = 0
+        self.version = 0
         self.called: list[Callable[[], None]] = []
         self.replayed = 0
         self._calls: list[Callable[[], None]] = []
@@ -115,7 +115,7 @@ class RecordingBackend(ReferenceBackend):
         return tensor
 
     def plan(self, op: Any, *tensors: Any) -> RecordedKernel:
-        self.state += 1
+        self.version += 1
         return RecordedKernel(self, super().plan(op, *tensors))
 
     def touch(self) -> None:
@@ -140,18 +140,18 @@ class _Work:
 
     def __init__(self, backend: RecordingBackend, pieces: list[Callable[[], None]]) -> None:
         self.backend, self.pieces = backend, pieces
-        self.runs, self.state = 0, -1
+        self.runs, self.version = 0, -1
         self.recorded: list[list[Callable[[], None]] | None] = []
 
     def run(self) -> None:
         backend = self.backend
-        if self.state != backend.state:
-            self.runs, self.state = 0, backend.state
+        if self.version != backend.version:
+            self.runs, self.version = 0, backend.version
         self.runs += 1
         recorded: list[list[Callable[[], None]] | None] = []
         for k, piece in enumerate(self.pieces):
             calls = None
-            if self.runs > RUNS_FIRST and self.state == backend.state:
+            if self.runs > RUNS_FIRST and self.version == backend.version:
                 calls = self.recorded[k]
             if calls is not None:
                 backend.replayed += 1

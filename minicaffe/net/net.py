@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,6 +23,7 @@ from minicaffe.net.losses import LaterLoss
 from minicaffe.net.parameters import Parameter
 from minicaffe.net.sharing import share_memory
 from minicaffe.ops.backend import Backend, HostArray, Tensor
+from minicaffe.ops.update import Taint
 from minicaffe.schema import TRAIN, NetSource, NetState, read_net
 
 # Called with the index of a layer.
@@ -51,6 +52,9 @@ class Net:
     version : int
         Grows when the pieces of a pass come to do something else: work that was made of them
         (`Backend.repeatable`) must be made anew.
+    taint : Tensor or None
+        Of one value: 0, or NaN if the last update of the parameters made one of them so, or
+        infinite (see `minicaffe.ops.update`). Every forward pass adds it to the losses.
 
     Raises
     ------
@@ -88,6 +92,8 @@ class Net:
         self._shares_memory = False
         self._fusion = Fusion(self.steps)
         self.version = 0
+        self._taint: Tensor | None = None
+        self._taint_kernel: Any = None
         self._passes: dict[str, Callable[[], None]] = {}
         self.before_forward: list[Hook] = []
         self.after_forward: list[Hook] = []
@@ -103,6 +109,17 @@ class Net:
     def layers(self) -> list[Layer]:
         """The layers, in the order in which they run."""
         return [step.layer for step in self.steps]
+
+    @property
+    def taint(self) -> Tensor | None:
+        """What is added to the losses; see the class."""
+        return self._taint
+
+    @taint.setter
+    def taint(self, taint: Tensor | None) -> None:
+        if taint is not self._taint:
+            self._taint, self._taint_kernel = taint, self.backend.plan(Taint())
+            self._renew()
 
     @property
     def waited_s(self) -> float:
@@ -143,6 +160,8 @@ class Net:
             if self.debug_info:
                 self._debug_forward(step)
             _call(self.after_forward, index)
+        if self._taint is not None and last == len(self.steps) - 1:
+            self._add_taint()
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers backward from `start` (default: the last) down to and including `end`.
@@ -187,11 +206,23 @@ class Net:
 
     def forward_pieces(self) -> list[Callable[[], None]]:
         """Return what a whole forward pass does, a piece a layer, for `Backend.repeatable`."""
-        return [partial(self._forward, step) for step in self.steps]
+        pieces: list[Callable[[], None]] = [partial(self._forward, step) for step in self.steps]
+        return [*pieces, self._add_taint] if self._taint is not None else pieces
 
     def backward_pieces(self) -> list[Callable[[], None]]:
         """Return what a whole backward pass does, a piece a layer that takes part."""
         return [step.backward for step in reversed(self.steps) if step.needs_backward]
+
+    def _add_taint(self) -> None:
+        for blob, _ in self._losses():
+            self._taint_kernel.forward(self._taint, blob.data)
+
+    def _losses(self, start: int = 0, last: int | None = None) -> Iterator[tuple[Blob, float]]:
+        """Yield each blob that is a loss of the layers up to `last`, with its weight."""
+        for step in self.steps[start : None if last is None else last + 1]:
+            for blob, weight in zip(step.top, step.loss_weights, strict=True):
+                if weight:
+                    yield blob, weight
 
     def _repeat(self, direction: str, pieces: Callable[[], Sequence[Callable[[], None]]]) -> None:
         work = self._passes.get(direction)
@@ -219,13 +250,8 @@ class Net:
     def later_loss(self, start: int = 0, end: int | None = None) -> LaterLoss:
         """Return what `loss` would return now, to be had without waiting for it now."""
         last = len(self.steps) - 1 if end is None else end
-        parts = [
-            (weight, blob.data.later())
-            for step in self.steps[start : last + 1]
-            for blob, weight in zip(step.top, step.loss_weights, strict=True)
-            if weight
-        ]
-        return LaterLoss(parts, self.steps)
+        losses = self._losses(start, last)
+        return LaterLoss([(weight, blob.data.later()) for blob, weight in losses], self.steps)
 
     def output_values(self) -> list[HostArray]:
         """Return copies of the outputs' values.
@@ -242,12 +268,7 @@ class Net:
 
     def loss_weights(self) -> dict[str, float]:
         """Return the loss weight of each blob that is a loss, by name."""
-        return {
-            blob.name: weight
-            for step in self.steps
-            for blob, weight in zip(step.top, step.loss_weights, strict=True)
-            if weight
-        }
+        return {blob.name: weight for blob, weight in self._losses()}
 
     def reshape(self) -> None:
         """Carry changed input shapes through to the outputs, without running the net."""
@@ -275,12 +296,7 @@ class Net:
                 f'net "{self.name}": optimize_memory takes the memory of blobs that training reads '
                 "again; it is for phase TEST."
             )
-        losses = [
-            blob
-            for step in self.steps
-            for blob, weight in zip(step.top, step.loss_weights, strict=True)
-            if weight
-        ]
+        losses = (blob for blob, _ in self._losses())
         share_memory(self.steps, [*self.outputs, *losses, *kept])
         self._shares_memory = True
         self._renew()
@@ -299,6 +315,7 @@ class Net:
             If a layer of the same name has parameters of another shape.
         """
         mine = {layer.name: layer for layer in self.layers}
+        self.taint = self.taint or other.taint
         for theirs in other.layers:
             layer = mine.get(theirs.name)
             if layer is None:

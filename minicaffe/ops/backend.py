@@ -170,6 +170,21 @@ class Backend(Protocol):
         """Return a new tensor, filled with zeros."""
         ...
 
+    def gradient(self, shape: Shape) -> Tensor:
+        """Return a new tensor that is to hold a gradient, filled with zeros.
+
+        Between native kernels a backend may hold gradients times a factor, as their types ask for.
+        """
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return what else a resumed run needs to compute the same (JSON types only)."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned in an earlier run, perhaps of another backend."""
+        ...
+
     def plan(self, op: Op, *tensors: Tensor) -> Any:
         """Return a kernel for `op` on tensors of these shapes, in the order the op documents.
 

@@ -26,6 +26,10 @@ adam      h = m h + (1 - m) g;  k = decay2 k + (1 - decay2) g^2;                
 Sources: Polyak 1964; Nesterov 1983; Duchi et al. 2011; Tieleman and Hinton 2012; Zeiler 2012;
 Kingma and Ba 2015 (their bias correction is part of the rate that the solver passes).
 
+A weight that is not finite makes everything after it worthless, and does not always show: in a
+pass with a convolution the fastest ReLUs replace NaN by 0, and a loss can stay as it is for ever.
+So a step also says whether all w are finite; see `minicaffe.net.Net.taint`.
+
 The size of a step changes between iterations, so it is an argument of the kernel and no part of the
 op; and the kernel asks for it in every run, because a backend may repeat a recorded one.
 """
@@ -90,7 +94,9 @@ class StepSize(NamedTuple):
 class UpdateKernel(Protocol):
     """One step of all parameters."""
 
-    def step(self, parameters: Sequence[Parameter], size: Callable[[], StepSize]) -> None:
+    def step(
+        self, parameters: Sequence[Parameter], size: Callable[[], StepSize], taint: Tensor
+    ) -> None:
         """Update w, dw and history of all parameters.
 
         Parameters
@@ -99,6 +105,8 @@ class UpdateKernel(Protocol):
             Those planned for.
         size : callable
             Asked in every run, recorded ones included; see `Backend.repeatable`.
+        taint : Tensor
+            One value, overwritten: 0, or NaN if a w is not finite now.
         """
 
 
@@ -112,3 +120,15 @@ class SumOfSquaresKernel(Protocol):
 
     def forward(self, tensors: Sequence[Tensor]) -> float:
         """Return the sum, accumulated in double precision; waits for the device."""
+
+
+@dataclass(frozen=True)
+class Taint(Op):
+    """Describe how a loss shows what a step has said about the weights; planned for any tensors."""
+
+
+class TaintKernel(Protocol):
+    """The sum of a loss and what `UpdateKernel.step` leaves in `taint`."""
+
+    def forward(self, taint: Tensor, loss: Tensor) -> None:
+        """Add taint to every value of the loss."""

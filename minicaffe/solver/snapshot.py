@@ -151,6 +151,7 @@ def _side_state(solver: Solver) -> dict[str, Any]:
     return {
         "iter": solver.iter,
         "losses": solver.losses.values(),
+        "backend": solver.backend.state(),
         "net": solver.net.state(),
         "test_nets": solver.test_states(),
     }
@@ -165,6 +166,7 @@ def _restore_side_state(solver: Solver, path: Path) -> None:
         if side["iter"] != solver.iter:
             logger.warning(f"{path} belongs to iteration {side['iter']}; it is not used.")
             return
+        solver.backend.restore(side.get("backend", {}))
         states = [side["net"], *side["test_nets"]]
         for net, state in zip([solver.net, *solver.test_nets], states, strict=False):
             net.restore(state)

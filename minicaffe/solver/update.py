@@ -45,6 +45,7 @@ class ParameterUpdate:
         self._kernel = net.backend.plan(op, *tensors)
         self._squares = net.backend.plan(SumOfSquares(), *(p.dw for p in parameters))
         self._size = StepSize(0)
+        self._taint = net.taint = net.backend.tensor(())
         self._work: Callable[[], None] | None = None
         self._version = net.version
 
@@ -68,7 +69,7 @@ class ParameterUpdate:
         if self._work is None or self._version != self._net.version:
             self._version = self._net.version
             parameters = self._parameters()
-            piece = partial(self._kernel.step, parameters, lambda: self._size)
+            piece = partial(self._kernel.step, parameters, lambda: self._size, self._taint)
             self._work = self._net.backend.repeatable([piece])
         self._work()
         if self._net.debug_info:

@@ -342,10 +342,10 @@ def test_update(onednn, name, shape, host):
         history = [make(*shape, zero=True) for _ in range(n_history)]
         if host:
             w.host()
-        k = backend.plan(op, w, dw, *history)
+        k, taint = backend.plan(op, w, dw, *history), backend.tensor(())
         scales = iter((1.0, 0.5))
         for _ in range(2):
-            k.step([Parameter(w, dw, history)], lambda: StepSize(0.01, 0.0005, next(scales)))
+            k.step([Parameter(w, dw, history)], lambda: StepSize(0.01, 0.0005, next(scales)), taint)
         return w, dw, *history
 
     agree(onednn, body)
@@ -363,7 +363,8 @@ def test_update_of_many_parameters(onednn, threads, monkeypatch):
             for k, shape in enumerate(shapes)
         ]
         k = backend.plan(RULES["sgd"][1], *(t for p in parameters for t in (p.w, p.dw, *p.history)))
-        k.step(parameters, lambda: StepSize(0.01, 0.0005, 0.5))
+        taint = make(zero=True)
+        k.step(parameters, lambda: StepSize(0.01, 0.0005, 0.5), taint)
         return [tensor for p in parameters for tensor in (p.w, p.dw)]
 
     agree(onednn, body)

@@ -158,7 +158,7 @@ def _host(w, onednn):
 def _solver(w, onednn):
     dw, history = tensor(onednn, np.ones(w.shape)), onednn.tensor(w.shape)
     kernel = onednn.plan(Update("sgd", momentum=0.9), w, dw, history)
-    kernel.step([Parameter(w, dw, [history])], lambda: StepSize(0.1, 0.0, 1.0))
+    kernel.step([Parameter(w, dw, [history])], lambda: StepSize(0.1, 0.0, 1.0), onednn.tensor(()))
 
 
 @pytest.mark.parametrize("change", [_set, _update, _host, _solver])

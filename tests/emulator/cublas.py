@@ -1,7 +1,8 @@
 """The functions of cuBLAS that the cuda backend calls, over emulated memory.
 
 As in the library, matrices are column-major, scalars are read from the host when a function is
-called, and a status is returned. What the library would read wrong without a word is a DeviceFault.
+called, or from the device when it runs, and a status is returned. What the library would read wrong
+without a word is a DeviceFault.
 """
 
 import ctypes
@@ -128,6 +129,7 @@ class EmulatedCublas:
     def __init__(self, device):
         self._device = device
         self._has_workspace = False
+        self._scalars_on_device = False
         for name, call, count in (
             ("cublasCreate_v2", self._create, 1),
             ("cublasDestroy_v2", self._accept, 1),
@@ -167,7 +169,8 @@ class EmulatedCublas:
         return self._accept(handle)
 
     def _set_pointer_mode(self, handle, mode):
-        return NOT_SUPPORTED if mode else self._accept(handle)
+        self._scalars_on_device = bool(mode)
+        return self._accept(handle)
 
     def _gemm(self, handle, *args):
         flips, sizes, alpha = args[0:2], args[2:5], args[5]
@@ -196,14 +199,26 @@ class EmulatedCublas:
             return INVALID_VALUE
         if self._device.is_recording and not self._has_workspace:
             raise DeviceFault(f"{name} is recorded without a workspace, set after the stream")
-        alpha, beta = (ctypes.c_float.from_address(place).value for place in scalars)
+        alpha, beta, read = self._scalars(name, scalars)
         args = (*flips, *sizes, alpha, Address(a.address), a.leading, Address(b.address), b.leading)
         launch = Launch(name, (), (), (*args, beta, Address(c.address), c.leading, batch))
-        self._device.submit(launch, lambda: self._compute(name, flips, alpha, a, b, beta, c))
+        self._device.submit(launch, lambda: self._compute(name, flips, read(), a, b, c))
         return SUCCESS
 
-    def _compute(self, name, flips, alpha, a, b, beta, c):
-        heap = self._device.heap
+    def _scalars(self, name, places):
+        """Return alpha and beta as a launch notes them, and what returns their values."""
+        if not self._scalars_on_device:
+            values = tuple(ctypes.c_float.from_address(place).value for place in places)
+            return *values, lambda: values
+
+        def read():
+            heap = self._device.heap
+            return tuple(float(heap.view(at, 1, np.float32, f"{name}, scalar")[0]) for at in places)
+
+        return *map(Address, places), read
+
+    def _compute(self, name, flips, scalars, a, b, c):
+        heap, (alpha, beta) = self._device.heap, scalars
         left, right = (
             to_float32(x.view(heap, f"{name}, operand {letter}"), x.kind)
             for x, letter in ((a, "A"), (b, "B"))

@@ -87,7 +87,7 @@ def test_pieces_of_an_iteration(make_solver, database):
     backend = RecordingBackend()
     solver = make_solver(DATA_NET, FIXED + "iter_size: 2 momentum: 0.5", backend)
     solver.step(1)
-    forward = [f"forward {step.layer.name}" for step in solver.net.steps]
+    forward = [*(f"forward {step.layer.name}" for step in solver.net.steps), "add_taint"]
     backward = ["backward loss", "backward ip", "backward drop", "backward conv"]
     assert names(backend.called) == [
         "forward data", "clear_param_diffs", *forward[1:], *backward,

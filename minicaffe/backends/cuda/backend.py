@@ -12,6 +12,7 @@ import numpy as np
 from minicaffe.backends.cuda.cublas import WORKSPACE_BYTES, Blas, Math, Matrix
 from minicaffe.backends.cuda.device import THREADS, Address, Argument, Device, Function, blocks
 from minicaffe.backends.cuda.format import SIZE_BYTES, Format, ValueType
+from minicaffe.backends.cuda.loss_scale import LossScale
 from minicaffe.backends.cuda.recording import Piece, Repeatable
 from minicaffe.backends.cuda.session import Session
 from minicaffe.backends.cuda.tensor import CudaTensor
@@ -81,6 +82,8 @@ class CudaBackend(ReferenceBackend):
         self.precision = precision or self.precisions[0]
         self.records = records
         self.session = Session(device)
+        if self.precision == "fp16":
+            self.session.scale = LossScale(device)
         # What convolutions write.
         self.format = Format(channels_last, VALUES[self.precision])
         self.math: Math = "tf32" if self.precision == "tf32" else "fp32"
@@ -104,9 +107,25 @@ class CudaBackend(ReferenceBackend):
         """The array module of `Tensor.read`."""
         return self.device.xp
 
-    def tensor(self, shape: Shape) -> Tensor:
+    def tensor(self, shape: Shape) -> CudaTensor:
         """Return a new tensor, filled with zeros."""
         return CudaTensor(self.session, shape)
+
+    def gradient(self, shape: Shape) -> CudaTensor:
+        """Return the same for a gradient, which has a scale in float16."""
+        tensor = self.tensor(shape)
+        tensor.use_scale()
+        return tensor
+
+    def state(self) -> dict[str, Any]:
+        """Return the scale of gradients in float16."""
+        scale = self.session.scale
+        return {} if scale is None else scale.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take it over; a run in another precision has left none."""
+        if self.session.scale is not None and state:
+            self.session.scale.restore(state)
 
     def plan(self, op: Op, *tensors: Tensor) -> Any:
         """Return a kernel for `op`; see `ReferenceBackend.plan`.
@@ -129,9 +148,25 @@ class CudaBackend(ReferenceBackend):
         """Return what does all pieces of `work`, by a recording where that is possible."""
         return Repeatable(self.session, work) if self.records else super().repeatable(work)
 
-    def gemm(self, a: Matrix, b: Matrix, c: Matrix, *, beta: float = 0.0, count: int = 1) -> None:
-        """Overwrite c with a b + beta c, in the backend's precision; see `Blas.gemm`."""
-        self._blas.gemm(a, b, c, beta=beta, math=self.math, count=count)
+    def gemm(
+        self,
+        a: Matrix,
+        b: Matrix,
+        c: Matrix,
+        *,
+        beta: float = 0.0,
+        count: int = 1,
+        scale: LossScale | None = None,
+    ) -> None:
+        """Overwrite c with a b + beta c, in the backend's precision; see `Blas.gemm`.
+
+        Where a factor has a scale and c has not, a b is divided by it; beta is 0 or 1 then.
+        """
+        if scale is None:
+            self._blas.gemm(a, b, c, beta=beta, math=self.math, count=count)
+            return
+        numbers = scale.inverse, scale.number(beta)
+        self._blas.gemm_by(*numbers, a, b, c, math=self.math, count=count)
 
     def tell(self, message: str) -> None:
         """Log a message the first time it is told."""

@@ -105,7 +105,7 @@ class CudaBatchNorm(CudaKernel):
         sums.give(channels, (means, True), (second, True), 1 / max(channels.total, 1))
         if self._scale is not None:
             factors, terms = self._gradients()
-            sums.give(channels, terms, factors)
+            sums.give(channels, terms, factors, scale=dy.scale(form))
         self.launch_packs(
             "backward",
             x.size,

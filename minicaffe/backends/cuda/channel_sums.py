@@ -10,6 +10,7 @@ from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.device import THREADS, Address
 from minicaffe.backends.cuda.divisor import divisor
 from minicaffe.backends.cuda.format import Format, ValueType
+from minicaffe.backends.cuda.loss_scale import LossScale, inverse_of
 from minicaffe.ops.backend import Shape
 
 NOWHERE = Address(0)
@@ -104,10 +105,11 @@ class ChannelSums(CudaKernel):
         given: Sequence[Address],
         first: Sum = NO_SUM,
         second: Sum = NO_SUM,
+        scale: LossScale | None = None,
     ) -> None:
         """Take the sums and give them; see `take` and `give`."""
         self.take(channels, value, given)
-        self.give(channels, first, second)
+        self.give(channels, first, second, scale=scale)
 
     def take(self, channels: Channels, value: ValueType, given: Sequence[Address]) -> None:
         """Sum the parts.
@@ -135,6 +137,7 @@ class ChannelSums(CudaKernel):
         first: Sum = NO_SUM,
         second: Sum = NO_SUM,
         factor: float = 1.0,
+        scale: LossScale | None = None,
     ) -> None:
         """Bring the parts together that `take` has just left, times a factor.
 
@@ -146,6 +149,8 @@ class ChannelSums(CudaKernel):
             Where the sums go, as `CudaTensor.accumulate` returns it.
         factor : float
             The sums are multiplied by it.
+        scale : LossScale, optional
+            The sums are divided by it: what was summed has it, what they are added to has not.
         """
         splits = channels.grid(self.device.multiprocessors)[1]
         adds = [int(not is_first) for _, is_first in (first, second)]
@@ -153,7 +158,7 @@ class ChannelSums(CudaKernel):
             -(-max(channels.n_channels, 1) // LANES),
             THREADS,
             *(self._parts(channels), splits, channels.n_channels, first[0], second[0]),
-            *(*adds, factor),
+            *(*adds, factor, inverse_of(scale)),
         )
 
     def _parts(self, channels: Channels) -> Address:

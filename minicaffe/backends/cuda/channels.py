@@ -37,4 +37,5 @@ class ChannelBias(CudaKernel):
     def accumulate(self, dy: CudaTensor, db: CudaTensor, form: Format) -> None:
         """Add to db the sums of dy, read in `form`, over all but the channels."""
         given = (NOWHERE, dy.source(form), NOWHERE, NOWHERE)
-        self._sums(Channels.of(self._shape, form), form.value, given, db.accumulate())
+        channels, scale = Channels.of(self._shape, form), dy.scale(form)
+        self._sums(channels, form.value, given, db.accumulate(), scale=scale)

@@ -9,6 +9,7 @@ from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.cublas import Matrix
 from minicaffe.backends.cuda.device import Address
 from minicaffe.backends.cuda.format import DTYPES, SIZE_BYTES, Format
+from minicaffe.backends.cuda.loss_scale import LossScale
 from minicaffe.backends.cuda.plans import Convolution
 from minicaffe.ops.backend import Shape
 
@@ -65,8 +66,10 @@ class ColumnConvolution(CudaKernel):
             sizes = (size, self.op.x[1], *self._numbers)
             self.launch("gather", size, columns, image, *sizes, value=self.form.value)
 
-    def weights(self, x: Address, dy: Address, dw: Address, is_first: bool) -> None:
-        """Add to dw, which is float32, or overwrite it."""
+    def weights(
+        self, x: Address, dy: Address, dw: Address, is_first: bool, scale: LossScale | None
+    ) -> None:
+        """Add to dw, which is float32, or overwrite it; `scale` is what dy has."""
         for n, image, out in self._chunks(x, dy):
             columns = self._spread(image, n)
             for i in range(n):
@@ -78,6 +81,7 @@ class ColumnConvolution(CudaKernel):
                         self._c(one, g).transpose,
                         self._w(dw, g, "float32"),
                         beta=0.0 if is_first else 1.0,
+                        scale=scale,
                     )
                 is_first = False
 

@@ -15,6 +15,7 @@ from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.channels import ChannelBias
 from minicaffe.backends.cuda.columns import MAX_AXES, ColumnConvolution
 from minicaffe.backends.cuda.format import DTYPES, Format
+from minicaffe.backends.cuda.loss_scale import LossScale, inverse_of
 from minicaffe.backends.cuda.plans import Convolution, Direction, Plan, Role
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.errors import Unsupported
@@ -111,7 +112,7 @@ class CudaConv(CudaKernel):
         if plan is None:
             columns = self._columns()
             given, dy = wide.source(columns.form), narrow.source(columns.form)
-            columns.weights(given, dy, *dw.accumulate())
+            columns.weights(given, dy, *dw.accumulate(), _scale(wide, narrow, columns.form))
             return
         form = self._form
         addresses = {Role.X: wide.source(form), Role.DY: narrow.source(form)}
@@ -124,7 +125,8 @@ class CudaConv(CudaKernel):
         self._run(plan, addresses | {Role.DW: part})
         if is_first:
             self.device.clear(to, Format().size_bytes(dw.shape))
-        self._bias.launch("accumulate", dw.size, part, to, dw.size, value=form.value)
+        inverse = inverse_of(_scale(wide, narrow, form))
+        self._bias.launch("accumulate", dw.size, part, to, dw.size, inverse, value=form.value)
 
     def _find_plan(self, direction: Direction, bias: bool, relu: bool) -> Plan | None:
         what = replace(self._what, direction=direction, bias=bias, relu=relu)
@@ -136,3 +138,8 @@ class CudaConv(CudaKernel):
 
     def _run(self, plan: Plan, addresses: Mapping[Role, int]) -> None:
         plan(addresses, self.scratch(plan.workspace_bytes, "workspace"))
+
+
+def _scale(wide: CudaTensor, narrow: CudaTensor, form: Format) -> LossScale | None:
+    """Return the scale of a product of both: only the gradient among them can have one."""
+    return wide.scale(form) or narrow.scale(form)

@@ -34,6 +34,7 @@ PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cublasDestroy_v2": (c_void_p,),
     "cublasSetStream_v2": (c_void_p, c_void_p),
     "cublasSetWorkspace_v2": (c_void_p, c_void_p, c_size_t),
+    "cublasSetPointerMode_v2": (c_void_p, c_int),
     "cublasGemmEx": (
         *(*_GEMM, POINTER(c_float), *_MATRIX, *_MATRIX),
         *(POINTER(c_float), *_MATRIX, c_int, c_int),
@@ -64,6 +65,8 @@ class Status(enum.IntEnum):
 TYPES = {"float32": 0, "float16": 2, "bfloat16": 14}
 COMPUTE: dict[Math, int] = {"fp32": 68, "tf32": 77}
 PLAIN, TRANSPOSED = 0, 1
+# cublasPointerMode_t: where alpha and beta lie.
+ON_HOST, ON_DEVICE = 0, 1
 DEFAULT_ALGORITHM = -1
 _LARGEST = 2**31 - 1
 
@@ -214,6 +217,37 @@ class Blas:
         BackendUnavailable
             If cuBLAS fails.
         """
+        self._gemm(c_float(alpha), c_float(beta), a, b, c, math, count)
+
+    def gemm_by(
+        self,
+        alpha: int,
+        beta: int,
+        a: Matrix,
+        b: Matrix,
+        c: Matrix,
+        *,
+        math: Math = "tf32",
+        count: int = 1,
+    ) -> None:
+        """Do the same as `gemm`, by factors that lie in device memory and are read there.
+
+        Parameters
+        ----------
+        alpha, beta : int
+            Addresses of floats.
+        a, b, c, math, count
+            As for `gemm`.
+        """
+        self._call("cublasSetPointerMode_v2", self._handle, ON_DEVICE)
+        try:
+            self._gemm(_pointer(alpha), _pointer(beta), a, b, c, math, count)
+        finally:
+            self._call("cublasSetPointerMode_v2", self._handle, ON_HOST)
+
+    def _gemm(
+        self, alpha: Any, beta: Any, a: Matrix, b: Matrix, c: Matrix, math: Math, count: int
+    ) -> None:
         _check_fit(a, b, c)
         if c.is_transposed:
             a, b, c = b.transpose, a.transpose, c.transpose
@@ -222,13 +256,17 @@ class Blas:
             name,
             self._handle,
             *(_operation(b), _operation(a), c.columns, c.rows, a.columns),
-            *(c_float(alpha), *_operand(b, count), *_operand(a, count)),
-            *(c_float(beta), *_operand(c, count), *((count,) if count != 1 else ())),
+            *(alpha, *_operand(b, count), *_operand(a, count)),
+            *(beta, *_operand(c, count), *((count,) if count != 1 else ())),
             *(COMPUTE[math if a.dtype == "float32" else "fp32"], DEFAULT_ALGORITHM),
         )
 
     def _call(self, name: str, *args: Any) -> None:
         check(getattr(self._library, name)(*args), name)
+
+
+def _pointer(address: int) -> Any:
+    return ctypes.cast(c_void_p(int(address)), POINTER(c_float))
 
 
 def _operation(matrix: Matrix) -> int:

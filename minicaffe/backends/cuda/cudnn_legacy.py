@@ -14,15 +14,7 @@ from ctypes import byref, c_char_p, c_double, c_float, c_int, c_size_t, c_void_p
 from typing import Any, TypeAlias
 
 from minicaffe.backends.cuda import libraries
-from minicaffe.backends.cuda.plans import (
-    BiasGradient,
-    Convolution,
-    Description,
-    Operand,
-    Plan,
-    Role,
-    strides,
-)
+from minicaffe.backends.cuda.plans import Convolution, Operand, Plan, Role, strides
 from minicaffe.errors import BackendUnavailable, MinicaffeError, Unsupported
 
 _CODES = {"p": c_void_p, "i": c_int, "z": c_size_t, "d": c_double}
@@ -52,7 +44,6 @@ PROTOTYPES = {
     "cudnnConvolutionForward": "pppppppipzppp",
     "cudnnConvolutionBackwardData": "pppppppipzppp",
     "cudnnConvolutionBackwardFilter": "pppppppipzppp",
-    "cudnnConvolutionBackwardBias": "ppppppp",
     "cudnnAddTensor": "ppppppp",
     "cudnnActivationForward": "pppppppp",
 }
@@ -223,7 +214,7 @@ class Legacy:
         number = self.calls.library.cudnnGetVersion()
         return f"cuDNN {number} legacy{kind} up to {self.workspace_limit >> 20} MiB"
 
-    def plans(self, what: Description) -> Sequence[Plan]:
+    def plans(self, what: Convolution) -> Sequence[Plan]:
         """Return the algorithms that fit, in the order of the library's heuristics.
 
         Raises
@@ -232,25 +223,10 @@ class Legacy:
             If there is none.
         """
         what = what.canonical
-        if isinstance(what, BiasGradient):
-            return [self._bias_gradient(what)]
-        if not isinstance(what, Convolution):
-            raise Unsupported(f"{what}: not offered by cuDNN's older API")
-        convolution = _Convolution(self, what)
-        found = convolution.plans()
+        found = _Convolution(self, what).plans()
         if not found:
             raise Unsupported(f"{what}: none of cuDNN's older algorithms fits")
         return found
-
-    def _bias_gradient(self, what: BiasGradient) -> Plan:
-        operands = what.operands
-        dy = self.calls.tensor(operands[Role.DY], what.channels_last)
-        db = self.calls.tensor(operands[Role.DB], what.channels_last)
-
-        def run(at: Mapping[Role, int], workspace: int) -> None:
-            self.run("cudnnConvolutionBackwardBias", _ONE, dy, at[Role.DY], _ZERO, db, at[Role.DB])
-
-        return LegacyPlan("legacy", 0, run)
 
     def run(self, name: str, *args: Any) -> None:
         """Start work on the stream."""

@@ -12,8 +12,12 @@ from minicaffe.ops.backend import Shape
 # As the kernel sources call them.
 ValueType: TypeAlias = Literal["float", "bfloat16", "float16"]
 SIZE_BYTES: dict[ValueType, int] = {"float": 4, "bfloat16": 2, "float16": 2}
-
-
+# The largest finite one of each type.
+LARGEST: dict[ValueType, float] = {
+    "float": 3.4028234663852886e38,
+    "bfloat16": 3.3895313892515355e38,
+    "float16": 65504.0,
+}
 # As the libraries' bindings call them.
 DTYPES: dict[ValueType, str] = {"float": "float32", "bfloat16": "bfloat16", "float16": "float16"}
 

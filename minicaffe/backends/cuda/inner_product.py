@@ -53,7 +53,8 @@ class CudaInnerProduct(CudaKernel):
             given, gradient = self._x(x.source(self._form)), self._y(dy.source(self._form))
             to, is_first = dw.accumulate()
             sum_of = self._w(to, "float32")
-            self.backend.gemm(gradient.transpose, given, sum_of, beta=0.0 if is_first else 1.0)
+            beta, scale = 0.0 if is_first else 1.0, dy.scale(self._form)
+            self.backend.gemm(gradient.transpose, given, sum_of, beta=beta, scale=scale)
         if db is not None:
             self._bias.accumulate(dy, db, self._form)
 

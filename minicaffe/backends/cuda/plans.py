@@ -1,9 +1,8 @@
-"""What is asked of cuDNN, and what answers: descriptions, plans, and the protocol of a library.
+"""What is asked of cuDNN, and what answers: convolutions, plans, and the protocol of a library.
 
-A description (`Convolution`, `BatchNorm`, `BiasGradient`) is frozen and holds plain numbers. A
-`Dnn` turns it into candidate plans, and `tuning` chooses one. A plan works on device addresses,
-named by their `Role`. Shapes are always logical: (N, C, *S) and (K, C / group, *kernel), whatever
-the order in memory.
+The description of a convolution is frozen and holds plain numbers. A `Dnn` turns it into candidate
+plans, and `tuning` chooses one. A plan works on device addresses, named by their `Role`. Shapes are
+always logical: (N, C, *S) and (K, C / group, *kernel), whatever the order in memory.
 """
 
 from __future__ import annotations
@@ -30,14 +29,9 @@ class Role(enum.IntEnum):
     W = 2
     B = 3
     Y = 4
-    SCALE = 5
-    MEAN = 6
-    INVERSE_DEVIATION = 7
     DX = 11
     DW = 12
-    DB = 13
-    DY = 14
-    DSCALE = 15
+    DY = 13
 
 
 @dataclass(frozen=True)
@@ -120,7 +114,8 @@ class Convolution:
     def __post_init__(self) -> None:
         if len(self.x) not in (3, 4, 5):
             raise Unsupported(f"cuDNN: {self}: images must have 1 to 3 spatial axes")
-        _check_dtype(self.dtype, str(self))
+        if self.dtype not in SIZES:
+            raise Unsupported(f"cuDNN: {self}: {self.dtype} is none of {', '.join(SIZES)}")
         if self.y != self._expected_y() or self.x[1] != self.w[1] * self.group:
             raise ShapeError(
                 f"cuDNN: {self}: x and w make {self._expected_y()} of {self.w[1] * self.group} "
@@ -178,100 +173,12 @@ class Convolution:
         )
         return (
             f"convolution {self.direction}{followers} {numbers} group {self.group} "
-            f"{_kind(self.channels_last, self.dtype)} {self.math}"
+            f"channels {'last' if self.channels_last else 'first'} {self.dtype} {self.math}"
         )
 
 
-@dataclass(frozen=True)
-class BiasGradient:
-    """The gradient of a bias: reads DY (N, K, *S) and writes DB (K), sums over all else."""
-
-    y: Shape
-    channels_last: bool = False
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        _check_dtype(self.dtype, str(self))
-
-    @property
-    def canonical(self) -> BiasGradient:
-        """The same with two spatial axes: which pixel is which plays no part."""
-        return replace(self, y=_flattened(self.y))
-
-    @property
-    def operands(self) -> dict[Role, Operand]:
-        """What a plan for this reads and writes."""
-        bias = (1, self.y[1], *(1 for _ in self.y[2:]))
-        return {Role.DY: Operand(self.y, self.dtype), Role.DB: Operand(bias, self.dtype)}
-
-    def __str__(self) -> str:
-        return f"bias gradient y {_joined(self.y)} {_kind(self.channels_last, self.dtype)}"
-
-
-@dataclass(frozen=True)
-class BatchNorm:
-    """Batch normalisation while training, or its gradient.
-
-    "forward" reads X, SCALE and B, and writes Y, MEAN and INVERSE_DEVIATION, which is
-    1 / sqrt(variance + epsilon) with the variance of the batch (divided by the number of values,
-    not by one less). "backward" reads X, DY, SCALE, MEAN and INVERSE_DEVIATION, and writes DX,
-    DSCALE and DB. Running statistics are not kept.
-
-    Parameters
-    ----------
-    direction : {"forward", "backward"}
-    x : tuple of int
-        (N, C, *S); X, Y, DX, DY lie in this shape, all else in (C,), which is always float32.
-    channels_last : bool
-    dtype : {"float32", "bfloat16", "float16"}
-        Of X, Y, DX and DY.
-    epsilon : float
-        Forward only.
-    relu : bool
-        Replace what is negative in Y by zero. Forward only.
-    """
-
-    direction: Literal["forward", "backward"]
-    x: Shape
-    channels_last: bool = False
-    dtype: str = "float32"
-    epsilon: float = 0.0
-    relu: bool = False
-
-    def __post_init__(self) -> None:
-        _check_dtype(self.dtype, str(self))
-        if self.relu and self.direction != "forward":
-            raise Unsupported(f"cuDNN: {self}: a gradient is not combined with relu")
-
-    @property
-    def canonical(self) -> BatchNorm:
-        """The same with two spatial axes: which pixel is which plays no part."""
-        return replace(self, x=_flattened(self.x))
-
-    @property
-    def operands(self) -> dict[Role, Operand]:
-        """What a plan for this reads and writes."""
-        is_forward = self.direction == "forward"
-        images = [Role.X, Role.Y] if is_forward else [Role.X, Role.DY, Role.DX]
-        vectors = [Role.SCALE, Role.MEAN, Role.INVERSE_DEVIATION]
-        vectors += [Role.B] if is_forward else [Role.DSCALE, Role.DB]
-        vector = (1, self.x[1], *(1 for _ in self.x[2:]))
-        return {
-            **{role: Operand(self.x, self.dtype) for role in images},
-            **{role: Operand(vector, "float32") for role in vectors},
-        }
-
-    def __str__(self) -> str:
-        follower = "+relu" if self.relu else ""
-        kind = _kind(self.channels_last, self.dtype)
-        return f"batch norm {self.direction}{follower} x {_joined(self.x)} {kind}"
-
-
-Description: TypeAlias = Convolution | BiasGradient | BatchNorm
-
-
 class Plan(Protocol):
-    """One way to do what a description says."""
+    """One way to do a convolution."""
 
     @property
     def name(self) -> str:
@@ -299,7 +206,7 @@ class Plan(Protocol):
         Parameters
         ----------
         addresses : mapping
-            Where the tensors of each role of the description's `operands` lie.
+            Where the tensors of each role of the convolution's `operands` lie.
         workspace : int
             Address of `workspace_bytes` bytes, aligned to 256; whatever, if these are 0.
         """
@@ -314,7 +221,7 @@ class Dnn(Protocol):
         """Library, version, and whatever else decides which plans there are."""
         ...
 
-    def plans(self, what: Description) -> Sequence[Plan]:
+    def plans(self, what: Convolution) -> Sequence[Plan]:
         """Return at least one plan, not prepared, the most promising first.
 
         Raises
@@ -325,18 +232,5 @@ class Dnn(Protocol):
         ...
 
 
-def _check_dtype(dtype: str, what: str) -> None:
-    if dtype not in SIZES:
-        raise Unsupported(f"cuDNN: {what}: {dtype} is none of {', '.join(SIZES)}")
-
-
-def _flattened(shape: Shape) -> Shape:
-    return shape if len(shape) == 4 else (*shape[:2], math.prod(shape[2:]), 1)
-
-
 def _joined(values: Shape) -> str:
     return "x".join(map(str, values))
-
-
-def _kind(channels_last: bool, dtype: str) -> str:
-    return f"{'channels last' if channels_last else 'channels first'} {dtype}"

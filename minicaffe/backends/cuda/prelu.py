@@ -36,7 +36,8 @@ class CudaPReLU(CudaKernel):
         x = x if self._kept is None else self._kept
         form = x.format
         given = (x.source(form), dy.source(form), NOWHERE, NOWHERE)
-        self._sums(self._channels(form), form.value, given, da.accumulate())
+        channels, scale = self._channels(form), dy.scale(form)
+        self._sums(channels, form.value, given, da.accumulate(), scale=scale)
 
     def backward_data(self, x: CudaTensor, a: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""

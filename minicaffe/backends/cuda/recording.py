@@ -19,7 +19,8 @@ from typing import TypeAlias
 from minicaffe.backends.cuda.device import CannotRecord, Memory
 from minicaffe.backends.cuda.run_values import Provider, Slot
 from minicaffe.backends.cuda.session import Session, Watch
-from minicaffe.backends.cuda.tensor import CudaTensor, State
+from minicaffe.backends.cuda.state import State
+from minicaffe.backends.cuda.tensor import CudaTensor
 
 Piece: TypeAlias = Callable[[], None]
 

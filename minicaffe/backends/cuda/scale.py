@@ -68,7 +68,8 @@ class CudaScale(CudaKernel):
         form = self._lined_up.form(dy)
         given = (x.source(form), dy.source(form), NOWHERE, NOWHERE)
         first, second = ((NOWHERE, True) if to is None else to.accumulate() for to in (ds, db))
-        self._sums(self._lined_up.channels(form), form.value, given, first, second)
+        channels, scale = self._lined_up.channels(form), dy.scale(form)
+        self._sums(channels, form.value, given, first, second, scale)
 
     def backward_data(self, dy: CudaTensor, s: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
@@ -107,4 +108,5 @@ class CudaBias(CudaKernel):
         """Add to db."""
         form = self._lined_up.form(dy)
         given = (NOWHERE, dy.source(form), NOWHERE, NOWHERE)
-        self._sums(self._lined_up.channels(form), form.value, given, db.accumulate())
+        channels, scale = self._lined_up.channels(form), dy.scale(form)
+        self._sums(channels, form.value, given, db.accumulate(), scale=scale)

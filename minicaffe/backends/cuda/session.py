@@ -11,12 +11,14 @@ import numpy as np
 from minicaffe.backends.cuda.device import THREADS, Address, Device, Memory, blocks
 from minicaffe.backends.cuda.faults import Faults
 from minicaffe.backends.cuda.format import Format
+from minicaffe.backends.cuda.loss_scale import LossScale
 from minicaffe.backends.cuda.run_values import RunValues
 from minicaffe.backends.cuda.sources import Kernels
+from minicaffe.backends.cuda.state import State
 from minicaffe.ops.backend import HostArray, Later, Shape
 
 if TYPE_CHECKING:
-    from minicaffe.backends.cuda.tensor import CudaTensor, State
+    from minicaffe.backends.cuda.tensor import CudaTensor
 
 TILE, TILE_ROWS = 32, 8  # as in kernels/convert.cu
 
@@ -66,6 +68,8 @@ class Session:
         self.watch = Watch()
         # Counts what makes recordings void: new plans, other fusions, other shapes.
         self.version = 0
+        # Of gradients in float16, where activations are that.
+        self.scale: LossScale | None = None
         self._scratch: dict[str, Memory] = {}
 
     def scratch(self, size_bytes: int, purpose: str = "") -> Address:
@@ -86,21 +90,27 @@ class Session:
         return list(self._scratch.values())
 
     def convert(
-        self, shape: Shape, source: Address, given: Format, target: Address, wanted: Format
+        self,
+        shape: Shape,
+        source: Address,
+        given: Format,
+        target: Address,
+        wanted: Format,
+        scale: Address,
     ) -> None:
-        """Write the values of a tensor in another format."""
+        """Write the values of a tensor in another format; into or out of a scale, where given."""
         types = f"FROM={given.value}", f"TO={wanted.value}"
         n = math.prod(shape)
         if not n:
             return
         if given.channels_last == wanted.channels_last:
-            self.kernels("convert", "cast", *types)(blocks(n), THREADS, source, target, n)
+            self.kernels("convert", "cast", *types)(blocks(n), THREADS, source, target, n, scale)
             return
         outer, channels, pixels = shape[0], shape[1], math.prod(shape[2:])
         rows, columns = (pixels, channels) if given.channels_last else (channels, pixels)
         grid = (-(-columns // TILE), -(-rows // TILE), outer)
         self.kernels("convert", "transpose", *types)(
-            grid, (TILE, TILE_ROWS, 1), source, target, rows, columns
+            grid, (TILE, TILE_ROWS, 1), source, target, rows, columns, scale
         )
 
     def later(self, address: Address, shape: Shape) -> Later:

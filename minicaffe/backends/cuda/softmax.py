@@ -9,6 +9,7 @@ from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.device import THREADS, Address
 from minicaffe.backends.cuda.divisor import divisor
 from minicaffe.backends.cuda.format import Format
+from minicaffe.backends.cuda.loss_scale import place_of
 from minicaffe.backends.cuda.loss_sum import LossSum
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.ops.backend import Shape
@@ -140,11 +141,12 @@ class CudaSoftmaxLoss(RowsKernel):
         order = Rows.order(p, self.op.axis).channels_last
         rows = Rows.of(p.shape, self.op.axis, Format(order))
         given, labelled = p.source(Format(order)), self.labels(labels, p.shape)
-        weight, to = dloss.source(), dx.target(Format(order, self._value))
+        form = Format(order, self._value)
+        weight, to, scale = dloss.source(), dx.target(form), place_of(dx.scale(form))
         self.use_team(rows)
         self.launch(
             "loss_backward",
-            *(p.size, given, to, weight, self._sum.share, *labelled, p.size),
+            *(p.size, given, to, weight, self._sum.share, scale, *labelled, p.size),
             *(*divisor(rows.classes), *divisor(rows.inner)),
             value=self._value,
         )

@@ -14,46 +14,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.backends.cuda.device import Address, CannotRecord, Memory
 from minicaffe.backends.cuda.format import PLAIN, Format
+from minicaffe.backends.cuda.loss_scale import LossScale, place_of
 from minicaffe.backends.cuda.session import Seen, Session
+from minicaffe.backends.cuda.state import State
 from minicaffe.backends.cuda.storage import Lease, Storage
 from minicaffe.backends.reference.tensor import Fetched
 from minicaffe.ops.backend import Array, HostArray, Later, Shape
-
-
-class State(NamedTuple):
-    """What must be the case for a recording to be repeated, and what is after it.
-
-    Parameters
-    ----------
-    generation : int
-        Counts the times that the tensor's memory was exchanged.
-    formats : frozenset of Format
-        Those that hold the newest values.
-    newest : Format
-        The one written last.
-    is_zero : bool
-        Whether all values are zero, with nothing but a note to say so.
-    """
-
-    generation: int
-    formats: frozenset[Format]
-    newest: Format
-    is_zero: bool
-
-    def serves(self, wanted: State) -> bool:
-        """Return whether a recording that began with `wanted` may begin here."""
-        return self == wanted or (
-            self.generation == wanted.generation
-            and self.is_zero == wanted.is_zero
-            and self.formats >= wanted.formats
-        )
 
 
 class CudaTensor:
@@ -69,6 +41,8 @@ class CudaTensor:
         self._ready: set[Format] = set()
         self._newest = PLAIN
         self._generation = 0
+        # Of what is held in float16; see `loss_scale`.
+        self._scale: LossScale | None = None
 
     @property
     def shape(self) -> Shape:
@@ -182,7 +156,13 @@ class CudaTensor:
 
     def view(self, shape: Shape) -> CudaTensor:
         """Return a tensor of another shape over the same memory."""
-        return CudaTensor(self._session, shape, self._storage)
+        view = CudaTensor(self._session, shape, self._storage)
+        view._scale = self._scale
+        return view
+
+    def use_scale(self) -> None:
+        """Hold gradients: times the session's scale in float16, where it has one."""
+        self._scale = self._session.scale
 
     def take_memory_of(self, other: CudaTensor) -> None:
         """Use the memory of `other` from now on, views included; values of both are lost."""
@@ -193,6 +173,10 @@ class CudaTensor:
         self._take(lease)
 
     # What kernels of this backend use: addresses of values in a format.
+
+    def scale(self, form: Format) -> LossScale | None:
+        """Return the scale that values have in a format, if they have one."""
+        return self._scale if form.value == "float16" else None
 
     def source(self, wanted: Format = PLAIN) -> Address:
         """Return where the values lie in this format."""
@@ -311,11 +295,12 @@ class CudaTensor:
             if self._storage.is_zero:
                 self._session.device.clear(address, wanted.size_bytes(self._shape))
             else:
-                newest = self._buffer(self._newest).address
-                self._session.convert(self._shape, newest, self._newest, address, wanted)
+                self._convert(address, wanted)
                 if wanted == PLAIN:
                     self._storage.owner = None
-            self._ready.add(wanted)
+            # A copy with a scale is made anew each time: the scale may change before the values do.
+            if self.scale(wanted) is None:
+                self._ready.add(wanted)
         return address
 
     def _target(self, wanted: Format) -> Address:
@@ -379,9 +364,15 @@ class CudaTensor:
             return self._buffer(PLAIN).address
         session = self._session
         address = session.scratch(PLAIN.size_bytes(self._shape), "copy")
-        newest = self._buffer(self._newest).address
-        session.convert(self._shape, newest, self._newest, address, PLAIN)
+        self._convert(address, PLAIN)
         return address
+
+    def _convert(self, to: Address, wanted: Format) -> None:
+        """Write the newest values somewhere else in another format."""
+        given = self._newest
+        scale = place_of(self._scale if given.value != wanted.value else None)
+        newest = self._buffer(given).address
+        self._session.convert(self._shape, newest, given, to, wanted, scale)
 
     def _array(self) -> Array:
         return self._session.device.array(self._buffer(PLAIN), self._shape)

@@ -1,4 +1,4 @@
-"""Choosing among the plans for one description: by timing, once, and then from memory.
+"""Choosing among the plans for one convolution: by timing, once, and then from memory.
 
 What was chosen is kept in a JSON file in the user's cache folder, for each card, library version
 and description: ``$MINICAFFE_CACHE/cuda_plans.json``, else in ``$XDG_CACHE_HOME/minicaffe``, else
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from minicaffe.atomic_file import write_atomically
-from minicaffe.backends.cuda.plans import Description, Dnn, Plan, Role
+from minicaffe.backends.cuda.plans import Convolution, Dnn, Plan, Role
 from minicaffe.errors import MinicaffeError, SnapshotError, Unsupported
 from minicaffe.log import logger
 
@@ -125,9 +125,9 @@ class Tuner:
         self, dnns: Sequence[Dnn], device: str, cache: PlanCache, bench: Bench | None = None
     ) -> None:
         self._dnns, self._device, self._cache, self._bench = tuple(dnns), device, cache, bench
-        self._chosen: dict[Description, Plan] = {}
+        self._chosen: dict[Convolution, Plan] = {}
 
-    def plan(self, what: Description) -> Plan:
+    def plan(self, what: Convolution) -> Plan:
         """Return the plan for `what`, prepared; equal descriptions share one.
 
         Raises
@@ -140,7 +140,7 @@ class Tuner:
             self._chosen[what] = self._from_first_library(what)
         return self._chosen[what]
 
-    def _from_first_library(self, what: Description) -> Plan:
+    def _from_first_library(self, what: Convolution) -> Plan:
         reasons = []
         for dnn in self._dnns:
             try:
@@ -149,7 +149,7 @@ class Tuner:
                 reasons.append(str(reason))
         raise Unsupported("; ".join(reasons) or f"{what}: cuDNN is not installed")
 
-    def _choose(self, dnn: Dnn, what: Description) -> Plan:
+    def _choose(self, dnn: Dnn, what: Convolution) -> Plan:
         plans = dnn.plans(what)
         if self._bench is None:
             return _prepared(plans, 1)[0]
@@ -162,7 +162,7 @@ class Tuner:
         self._cache.put(key, chosen.name)
         return chosen
 
-    def _fastest(self, what: Description, plans: Sequence[Plan], bench: Bench) -> Plan:
+    def _fastest(self, what: Convolution, plans: Sequence[Plan], bench: Bench) -> Plan:
         try:
             memory = {r: bench.allocate(o.size_bytes) for r, o in what.operands.items()}
             workspace = bench.allocate(max(1, *(plan.workspace_bytes for plan in plans)))

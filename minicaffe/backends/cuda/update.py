@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.device import THREADS, Address, Device, Memory
-from minicaffe.backends.cuda.format import Format
+from minicaffe.backends.cuda.format import LARGEST, Format
+from minicaffe.backends.cuda.loss_scale import place_of
 from minicaffe.backends.cuda.tensor import CudaTensor
-from minicaffe.ops.update import StepSize, SumOfSquares, Update
+from minicaffe.ops.update import StepSize, SumOfSquares, Taint, Update
 
 CHUNK = 4096
 FLOAT_BYTES = 4
@@ -88,9 +89,13 @@ class CudaUpdate(CudaKernel):
         self.defines = (f"RULE={op.rule}", f"DECAY={op.regularization}")
         self._size = self.session.values.slot(3)
         self._table = ChunkTable(self.device)
+        # What is beyond that, convolutions and inner products read as infinite.
+        self._largest = LARGEST[backend.format.value]
 
-    def step(self, parameters: Sequence[Any], size: Callable[[], StepSize]) -> None:
-        """Update w, dw and history of all parameters."""
+    def step(
+        self, parameters: Sequence[Any], size: Callable[[], StepSize], taint: CudaTensor
+    ) -> None:
+        """Update w, dw and history of all parameters; overwrite taint."""
         self._size.give(lambda: np.array(size(), np.float32))
         rows = []
         for w, dw, history, lr_mult, decay_mult in parameters:
@@ -99,9 +104,19 @@ class CudaUpdate(CudaKernel):
             addresses = [tensor.change(form) for tensor in tensors]
             h, k, *_ = *addresses[2:], 0, 0
             rows.append(Row(addresses[0], addresses[1], h, k, w.size, lr_mult, decay_mult))
-        table = self._table.holding(rows)
-        numbers = (self.op.momentum, self.op.decay2, self.op.delta)
-        self.function("step")(self._table.n_chunks, THREADS, table, self._size.address, *numbers)
+        table, scale = self._table.holding(rows), self.session.scale
+        mark = taint.target()
+        self.device.clear(mark, FLOAT_BYTES)
+        if scale is not None:
+            self.function("look")(self._table.n_chunks, THREADS, table, scale.address)
+        numbers = (self._largest, self.op.momentum, self.op.decay2, self.op.delta)
+        self.function("step")(
+            self._table.n_chunks,
+            THREADS,
+            *(table, self._size.address, place_of(scale), mark, *numbers),
+        )
+        if scale is not None:
+            self.function("settle")(1, 1, scale.address)
 
 
 @kernel(SumOfSquares)
@@ -128,3 +143,15 @@ class CudaSumOfSquares(CudaKernel):
         self.function("squares")(self._table.n_chunks, THREADS, table, to)
         self.device.download(to, sums)
         return float(sums.sum())
+
+
+@kernel(Taint)
+class CudaTaint(CudaKernel):
+    """A sum with one number."""
+
+    file = "loss_sum"
+
+    def forward(self, taint: CudaTensor, loss: CudaTensor) -> None:
+        """Add taint to the loss."""
+        term, to = taint.source(), loss.change()
+        self.launch("taint", loss.size, term, to, loss.size)

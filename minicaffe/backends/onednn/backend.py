@@ -33,6 +33,7 @@ from minicaffe.ops.loss import (
 )
 from minicaffe.ops.recurrent import LstmUnit
 from minicaffe.ops.rows import FilterRows, TakeRows
+from minicaffe.ops.update import Taint
 
 KernelType = TypeVar("KernelType", bound=Callable[..., Any])
 
@@ -64,7 +65,7 @@ class OneDnnBackend(ReferenceBackend):
         {
             *(Accuracy, ArgMax, Dropout, Embed, FilterRows, TakeRows, LstmUnit),
             *(ContrastiveLoss, EuclideanLoss, HingeLoss, InfogainLoss),
-            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss),
+            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, Taint),
         }
     )
     precisions = ("fp32", "bf16")

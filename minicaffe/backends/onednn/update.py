@@ -8,6 +8,7 @@ values keep whatever layout the gradient has: updates are elementwise.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -18,7 +19,7 @@ import numpy as np
 from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.memory import Layout
 from minicaffe.backends.onednn.tensor import OneDnnTensor
-from minicaffe.backends.reference.update import ReferenceSumOfSquares, ReferenceUpdate
+from minicaffe.backends.reference.update import ReferenceSumOfSquares, ReferenceUpdate, is_finite
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.update import StepSize, SumOfSquares, Update
 
@@ -44,9 +45,10 @@ class OneDnnUpdate(ReferenceUpdate):
         super().__init__(backend, op, *tensors)
         self._spare = [np.empty(CHUNK, np.float32) for _ in range(backend.threads)]
         self._update = self._update_sgd if op.rule == "sgd" else self._update_any
+        self._tainted = 0.0
 
-    def step(self, parameters: Sequence[Any], size: Callable[[], StepSize]) -> None:
-        """Update w, dw and history of all parameters."""
+    def step(self, parameters: Sequence[Any], size: Callable[[], StepSize], taint: Tensor) -> None:
+        """Update w, dw and history of all parameters; overwrite taint."""
         rate, decay, scale = size()
         chunks: list[_Chunk] = []
         written: list[tuple[OneDnnTensor, Layout]] = []
@@ -56,7 +58,9 @@ class OneDnnUpdate(ReferenceUpdate):
             tensors: list[Any] = [w, dw, *history]
             chunks += _chunks([tensor.values(layout) for tensor in tensors], sizes)
             written += [(tensor, layout) for tensor in tensors]
+        self._tainted = 0.0
         self._run(chunks)
+        taint.set(self._tainted)
         for tensor, layout in written:
             tensor.target(layout)
             if tensor.is_pinned:
@@ -74,6 +78,9 @@ class OneDnnUpdate(ReferenceUpdate):
             spare = self._spare[thread]
             for arrays, size in chunks[bounds[thread] : bounds[thread + 1]]:
                 self._update(size, spare[: arrays[0].size], *arrays)
+                # While it is in the cache.
+                if not is_finite(np, arrays[0]):
+                    self._tainted = math.nan
 
         self.backend.spread(run, pieces=threads)
 

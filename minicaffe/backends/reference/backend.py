@@ -79,6 +79,17 @@ class ReferenceBackend:
         """Return a new tensor, filled with zeros."""
         return ArrayTensor(self.xp, shape, self.dtype)
 
+    def gradient(self, shape: Shape) -> Tensor:
+        """Return a new tensor, filled with zeros."""
+        return self.tensor(shape)
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: all that is kept is in the tensors."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Do nothing, as there is nothing to restore."""
+
     def plan(self, op: Op, *tensors: Tensor) -> Any:
         """Return the kernel of the most derived backend class that has one for `op`.
 

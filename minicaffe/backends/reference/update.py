@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Tensor
-from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Update
+from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Taint, Update
 
 
 @kernel(Update)
 class ReferenceUpdate(ReferenceKernel):
     """One step of all parameters, one after another."""
 
-    def step(self, parameters: Sequence[Parameter], size: Callable[[], StepSize]) -> None:
-        """Update w, dw and history of all parameters."""
+    def step(
+        self, parameters: Sequence[Parameter], size: Callable[[], StepSize], taint: Tensor
+    ) -> None:
+        """Update w, dw and history of all parameters; overwrite taint."""
         rate, decay, scale = size()
+        tainted = taint.write()
+        tainted[...] = 0
         for w, dw, history, lr_mult, decay_mult in parameters:
             sizes = StepSize(rate * lr_mult, decay * decay_mult, scale)
             self._step(w.update(), dw.update(), [h.update() for h in history], sizes)
+            if not is_finite(self.xp, w.read().ravel()):
+                tainted[...] = math.nan
 
     def _step(self, w: Array, g: Array, history: Sequence[Array], size: StepSize) -> None:
         if size.scale != 1:
@@ -64,6 +72,13 @@ class ReferenceUpdate(ReferenceKernel):
         mean += (1 - keep) * value
 
 
+def is_finite(xp: Any, values: Array) -> bool:
+    """Return whether all of a vector's values are finite, mostly in one quick pass."""
+    # Of all sums this one does not warn; finite values may have an infinite one.
+    total = xp.einsum("i->", values)
+    return bool(xp.isfinite(total) or xp.isfinite(values).all())
+
+
 @kernel(SumOfSquares)
 class ReferenceSumOfSquares(ReferenceKernel):
     """Sum of squares of some tensors."""
@@ -75,3 +90,12 @@ class ReferenceSumOfSquares(ReferenceKernel):
             flat = x.read().ravel().astype(np.float64)
             total += float(self.xp.dot(flat, flat))
         return total
+
+
+@kernel(Taint)
+class ReferenceTaint(ReferenceKernel):
+    """A sum with one number."""
+
+    def forward(self, taint: Tensor, loss: Tensor) -> None:
+        """Add taint to the loss."""
+        loss.update()[...] += taint.read()

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from minicaffe.backends.cuda.cudnn_frontend import Frontend
-from minicaffe.backends.cuda.plans import BatchNorm, Convolution
+from minicaffe.backends.cuda.plans import Convolution
 from minicaffe.errors import Unsupported
 
 H100 = {
@@ -117,7 +117,6 @@ DIRECTIONS = (
     {"direction": "weights"},
 )
 PRECISIONS = (("float32", "fp32"), ("float32", "tf32"), ("bfloat16", "tf32"), ("float16", "tf32"))
-NORMS = ((128, 64, 56, 56), (128, 2048, 7, 7), (4, 8, 50), (4, 8, 5, 6, 7))
 
 
 def convolutions():
@@ -141,18 +140,6 @@ def convolutions():
             math=math,
             **way,
         )
-
-
-def norms():
-    """Batch normalisations both ways, in every type and order."""
-    types, orders = ("float32", "bfloat16", "float16"), (False, True)
-    ways = (
-        {"direction": "forward"},
-        {"direction": "forward", "relu": True},
-        {"direction": "backward"},
-    )
-    for x, dtype, channels_last, way in itertools.product(NORMS, types, orders, ways):
-        yield BatchNorm(x=x, dtype=dtype, channels_last=channels_last, epsilon=1e-5, **way)
 
 
 def why_not(frontend, what):
@@ -186,7 +173,7 @@ def main(folder, compiler):
         frontend = Frontend(
             package, where, is_deterministic=is_deterministic, workspace_limit=1 << 30
         )
-        for what in itertools.chain(convolutions(), norms()):
+        for what in convolutions():
             n += 1
             if reason := why_not(frontend, what):
                 reasons.append(f"{frontend.version}: {reason}")

@@ -40,6 +40,9 @@ class ColumnMajorLibrary:
     def cublasSetWorkspace_v2(self, handle, workspace, size):
         return self._note("workspace", handle.value, workspace, size)
 
+    def cublasSetPointerMode_v2(self, handle, mode):
+        return self._note("scalars on device" if mode else "scalars on host", handle.value)
+
     def cublasGemmEx(self, handle, op_a, op_b, m, n, k, alpha, *rest):
         a, b, beta, c, (compute, algorithm) = rest[:3], rest[3:6], rest[6], rest[7:10], rest[10:]
         self._gemm((op_a, op_b), (m, n, k), (alpha, beta), (a, b, c))
@@ -75,9 +78,10 @@ class ColumnMajorLibrary:
         a = self._view(matrices[0], *((k, m) if ops[0] else (m, k)))
         b = self._view(matrices[1], *((n, k) if ops[1] else (k, n)))
         c = self._view(matrices[2], m, n)
-        product = factors[0].value * ((a.T if ops[0] else a) @ (b.T if ops[1] else b))
+        alpha, beta = (getattr(factor, "contents", factor).value for factor in factors)
+        product = alpha * ((a.T if ops[0] else a) @ (b.T if ops[1] else b))
         # As BLAS has it: c is not even read where beta is 0.
-        c[...] = product if factors[1].value == 0 else product + factors[1].value * c
+        c[...] = product if beta == 0 else product + beta * c
 
 
 @pytest.fixture
@@ -122,6 +126,16 @@ def test_every_transposition_and_row_stride(blas, transposed, beta):
     np.testing.assert_allclose(held(mc, (3, 7), transposed[2]), expected, rtol=1e-5)
     assert (mc[-1] == 99).all()
     assert ma[-1, 0] == mb[-1, 0] == 99
+
+
+def test_factors_may_lie_in_device_memory(blas, library):
+    a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones((3, 4), np.float32)
+    c, numbers = np.ones((2, 4), np.float32), np.array([0.5, 2], np.float32)
+    matrices = (Matrix(v.ctypes.data, *v.shape) for v in (a, b, c))
+    library.calls.clear()
+    blas.gemm_by(numbers.ctypes.data, numbers.ctypes.data + 4, *matrices)
+    np.testing.assert_array_equal(c, 0.5 * (a @ b) + 2)
+    assert [call[0] for call in library.calls] == ["scalars on device", "gemm", "scalars on host"]
 
 
 def test_rows_lie_without_gaps_unless_said(blas):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import shutil
 import subprocess
@@ -17,7 +16,7 @@ from minicaffe.backends.cuda import cudnn_frontend, libraries
 from minicaffe.backends.cuda.cudnn import open_cudnn
 from minicaffe.backends.cuda.cudnn_frontend import Frontend
 from minicaffe.backends.cuda.cudnn_legacy import Legacy
-from minicaffe.backends.cuda.plans import BatchNorm, BiasGradient, Convolution, Role, strides
+from minicaffe.backends.cuda.plans import Convolution, Role, strides
 from minicaffe.errors import BackendUnavailable, Unsupported
 
 HERE = Path(__file__).parent
@@ -31,7 +30,6 @@ STRIDED = Convolution(
     dilation=(1, 1),
     group=2,
 )
-NORM = BatchNorm("forward", (2, 8, 5, 7), epsilon=1e-5)
 
 
 class NotSupported(Exception):
@@ -66,17 +64,16 @@ class Graph:
         self.tensors[uid] = known
         return Tensor(uid=uid, **known)
 
-    def _op(self, name, n_results, inputs):
-        results = [Tensor() for _ in range(n_results)]
-        self.ops.append((name, inputs))
-        self.results += results
-        return results if n_results > 1 else results[0]
-
     def __getattr__(self, name):
-        n_results = {"batchnorm": 5, "batchnorm_backward": 3}
-        if name in ("conv_fprop", "conv_dgrad", "conv_wgrad", "bias", "relu", *n_results):
-            return lambda **inputs: self._op(name, n_results.get(name, 1), inputs)
-        raise AttributeError(name)
+        if name not in ("conv_fprop", "conv_dgrad", "conv_wgrad", "bias", "relu"):
+            raise AttributeError(name)
+
+        def op(**inputs):
+            self.ops.append((name, inputs))
+            self.results.append(Tensor())
+            return self.results[-1]
+
+        return op
 
     @property
     def outputs(self):
@@ -229,49 +226,10 @@ def test_plans_beyond_the_limit_are_refused():
         plan.prepare()
 
 
-@pytest.mark.parametrize("relu", [False, True])
-def test_batch_norm_puts_running_statistics_where_nobody_looks(relu):
-    package = Package(100)
-    (plan,) = frontend(package).plans(replace(NORM, relu=relu, dtype="float16"))
-    (graph,) = package.graphs
-    assert [name for name, _ in graph.ops] == ["batchnorm", "relu"][: 1 + relu]
-    plan.prepare()
-    # 100 bytes and four vectors of 8 floats, each rounded up to 256.
-    assert plan.workspace_bytes == 256 + 4 * 256
-    roles = (Role.X, Role.SCALE, Role.B, Role.Y, Role.MEAN, Role.INVERSE_DEVIATION)
-    plan(dict.fromkeys(roles, 8), 4096)
-    pointers = graph.runs[0][0]
-    assert sorted(pointers[uid] for uid in (21, 22, 23, 24)) == [4352, 4608, 4864, 5120]
-    assert ctypes.c_float.from_address(pointers[31]).value == pytest.approx(1e-5)
-    assert ctypes.c_float.from_address(pointers[32]).value == 0
-    assert set(pointers) == {*map(int, roles), 21, 22, 23, 24, 31, 32}
-    assert set(pointers) == {*graph.tensors, *graph.outputs}
-    assert graph.outputs[Role.Y]["data_type"] == "float16"
-    assert graph.outputs[Role.MEAN]["data_type"] == "float32"
-
-
-def test_gradient_of_batch_norm():
-    package = Package(0)
-    frontend(package).plans(replace(NORM, direction="backward"))
-    (graph,) = package.graphs
-    ((name, inputs),) = graph.ops
-    assert name == "batchnorm_backward"
-    assert {key: value.known["uid"] for key, value in inputs.items()} == {
-        "grad": Role.DY,
-        "input": Role.X,
-        "scale": Role.SCALE,
-        "mean": Role.MEAN,
-        "inv_variance": Role.INVERSE_DEVIATION,
-    }
-    assert list(graph.outputs) == [Role.DX, Role.DSCALE, Role.DB]
-
-
 def test_what_it_has_no_plan_for():
     package = Package()
     with pytest.raises(Unsupported, match="cuDNN has no plan for it"):
         frontend(package).plans(STRIDED)
-    with pytest.raises(Unsupported, match="not offered by cuDNN's graph API"):
-        frontend(package).plans(BiasGradient(STRIDED.y))
     package.refuses = True
     with pytest.raises(Unsupported, match=r"cuDNN has no graph for it: bad graph$"):
         frontend(package).plans(STRIDED)

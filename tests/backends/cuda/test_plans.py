@@ -1,4 +1,4 @@
-"""Descriptions of work for cuDNN: what they hold, refuse and amount to."""
+"""Descriptions of convolutions for cuDNN: what they hold, refuse and amount to."""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minicaffe.backends.cuda.plans import (
-    BatchNorm,
-    BiasGradient,
-    Convolution,
-    Operand,
-    Role,
-    strides,
-)
+from minicaffe.backends.cuda.plans import Convolution, Operand, Role, strides
 from minicaffe.errors import ShapeError, Unsupported
 
 CONV = Convolution(
@@ -47,30 +40,12 @@ def test_operands_of_each_direction():
     assert roles(data) == {"DY": CONV.y, "W": CONV.w, "DX": CONV.x}
     weights = replace(CONV, direction="weights", bias=False)
     assert roles(weights) == {"X": CONV.x, "DY": CONV.y, "DW": CONV.w}
-    assert roles(BiasGradient(CONV.y)) == {"DY": CONV.y, "DB": (1, 4, 1, 1)}
 
 
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 4), ("bfloat16", 2), ("float16", 2)])
 def test_sizes_in_bytes(dtype, size):
     assert Operand((3, 5), dtype).size_bytes == 15 * size
     assert replace(CONV, dtype=dtype).operands[Role.X].size_bytes == 2 * 6 * 11 * 9 * size
-
-
-def test_batch_norm_keeps_its_vectors_in_float32():
-    forward = BatchNorm("forward", (8, 3, 5, 7), dtype="bfloat16").operands
-    assert set(forward) == {
-        *(Role.X, Role.SCALE, Role.B, Role.Y, Role.MEAN, Role.INVERSE_DEVIATION)
-    }
-    backward = BatchNorm("backward", (8, 3, 5, 7), dtype="bfloat16").operands
-    assert set(backward) == {
-        *(Role.X, Role.DY, Role.SCALE, Role.MEAN, Role.INVERSE_DEVIATION),
-        *(Role.DX, Role.DSCALE, Role.DB),
-    }
-    for operands in (forward, backward):
-        for role, operand in operands.items():
-            is_image = role in (Role.X, Role.Y, Role.DX, Role.DY)
-            assert operand.dtype == ("bfloat16" if is_image else "float32")
-            assert operand.shape == ((8, 3, 5, 7) if is_image else (1, 3, 1, 1))
 
 
 def test_one_spatial_axis_becomes_the_columns_of_one_row():
@@ -83,20 +58,6 @@ def test_one_spatial_axis_becomes_the_columns_of_one_row():
     for channels_last in (False, True):
         kept = strides(image.x, channels_last)
         assert (*kept[:2], kept[3]) == strides(line.x, channels_last)
-
-
-@pytest.mark.parametrize(
-    ("shape", "flat"),
-    [
-        ((4, 8), (4, 8, 1, 1)),
-        ((4, 8, 5), (4, 8, 5, 1)),
-        ((4, 8, 5, 7), (4, 8, 5, 7)),
-        ((4, 8, 5, 6, 7), (4, 8, 210, 1)),
-    ],
-)
-def test_channel_sums_do_not_care_which_pixel_is_which(shape, flat):
-    assert BatchNorm("forward", shape).canonical == BatchNorm("forward", flat)
-    assert BiasGradient(shape, channels_last=True).canonical == BiasGradient(flat, True)
 
 
 def test_names_tell_everything_that_decides_the_plan():
@@ -112,10 +73,6 @@ def test_names_tell_everything_that_decides_the_plan():
         replace(CONV, bias=False),
         replace(CONV, bias=False, direction="data"),
         replace(CONV, bias=False, direction="weights"),
-        BatchNorm("forward", CONV.x),
-        BatchNorm("forward", CONV.x, relu=True),
-        BatchNorm("backward", CONV.x),
-        BiasGradient(CONV.x),
     ]
     assert len({str(what) for what in (CONV, *others)}) == len(others) + 1
 
@@ -139,5 +96,3 @@ def test_what_cudnn_is_not_asked_for():
         Convolution("forward", (2, 3), (4, 3), (2, 4), (), (), ())
     with pytest.raises(Unsupported, match="not combined with bias or relu"):
         replace(CONV, direction="weights")
-    with pytest.raises(Unsupported, match="not combined with relu"):
-        BatchNorm("backward", (2, 3, 4, 5), relu=True)

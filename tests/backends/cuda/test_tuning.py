@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from minicaffe.backends.cuda.plans import BiasGradient, Convolution, Role
+from minicaffe.backends.cuda.plans import Convolution, Role
 from minicaffe.backends.cuda.tuning import FILE, PlanCache, Tuner, cache_folder
 from minicaffe.errors import BackendUnavailable, Unsupported
 
-WHAT = BiasGradient((2, 3, 5, 7))
+WHAT = Convolution("data", (2, 3, 5, 7), (4, 3, 1, 1), (2, 4, 5, 7), (1, 1), (0, 0), (1, 1))
 
 
 class FakePlan:
@@ -76,8 +76,8 @@ def test_the_fastest_is_chosen_and_the_first_run_does_not_count():
     bench = FakeBench()
     assert tuner(FakeDnn(slow, late, early), bench=bench).plan(WHAT) is late
     assert [plan.n_runs for plan in (slow, late, early)] == [3, 3, 3]
-    assert late.addresses == {Role.DY: 1000, Role.DB: 2000}
-    assert bench.sizes == [2 * 3 * 5 * 7 * 4, 3 * 4, 1]
+    assert late.addresses == {Role.DY: 1000, Role.W: 2000, Role.DX: 3000}
+    assert bench.sizes == [2 * 4 * 5 * 7 * 4, 4 * 3 * 4, 2 * 3 * 5 * 7 * 4, 1]
 
 
 def test_of_equally_fast_plans_the_more_promising_is_chosen():
@@ -143,7 +143,7 @@ def test_the_next_library_serves_where_the_first_cannot():
     assert tuner(none, broken, FakeDnn(good)).plan(WHAT) is good
     with pytest.raises(Unsupported, match="none has no plan; broken cannot be built"):
         tuner(none, broken).plan(WHAT)
-    with pytest.raises(Unsupported, match=r"bias gradient y 2x3x5x7 .* cuDNN is not installed"):
+    with pytest.raises(Unsupported, match=r"convolution data x 2x3x5x7 .* cuDNN is not installed"):
         tuner().plan(WHAT)
 
 

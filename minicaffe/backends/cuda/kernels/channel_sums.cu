@@ -58,10 +58,12 @@ extern "C" __global__ void parts(const VALUE* __restrict__ x, const VALUE* __res
     }
 }
 
-// Blocks of 32 channels, eight threads for each. to_first and to_second may be null.
+// Blocks of 32 channels, eight threads for each. to_first and to_second may be null, and
+// inverse: of the scale of what was summed.
 extern "C" __global__ void whole(const float* __restrict__ sums, int splits, int channels,
                                  float* __restrict__ to_first, float* __restrict__ to_second,
-                                 int adds_first, int adds_second, float factor) {
+                                 int adds_first, int adds_second, float factor,
+                                 const float* inverse) {
     __shared__ float first[THREADS], second[THREADS];
     int channel = blockIdx.x * 32 + threadIdx.x % 32;
     float a = 0, b = 0;
@@ -77,6 +79,7 @@ extern "C" __global__ void whole(const float* __restrict__ sums, int splits, int
         second[threadIdx.x] += second[threadIdx.x + half];
     }
     if (threadIdx.x >= 32 || channel >= channels) return;
+    if (inverse) factor *= *inverse;
     if (to_first)
         to_first[channel] = (adds_first ? to_first[channel] : 0.0f) + factor * first[threadIdx.x];
     if (to_second)

@@ -23,7 +23,8 @@ extern "C" __global__ void rectify(VALUE* y, int n) {
     }
 }
 
-// y += x, from the type of activations to float.
-extern "C" __global__ void accumulate(const VALUE* x, float* y, int n) {
-    FOR_EACH(i, n) y[i] += load(x, i);
+// y += x, from the type of activations to float; inverse: of the scale of x, or null.
+extern "C" __global__ void accumulate(const VALUE* x, float* y, int n, const float* inverse) {
+    const float factor = inverse ? *inverse : 1.0f;
+    FOR_EACH(i, n) y[i] += factor * load(x, i);
 }

@@ -159,6 +159,17 @@ __device__ __forceinline__ Words random_words(const unsigned int* stream, unsign
     return Words{{a, b, c, d}};
 }
 
+// The scale of gradients in float16: next for those that are brought into it from now on, inverse of
+// what those have that are there; updates in a row in which all were finite; see loss_scale.py.
+struct LossScale { float next, inverse; int n_good, is_bad; };
+// Brings gradients into float16: every kernel that does multiplies them with this.
+__device__ __forceinline__ float enter(LossScale* scale) {
+    float next = scale->next;
+    if (blockIdx.x + blockIdx.y + blockIdx.z + threadIdx.x + threadIdx.y == 0)
+        scale->inverse = 1.0f / next;
+    return next;
+}
+
 // The class that a label names. One that names none is noted for the host (faults.py), and -1.
 __device__ __forceinline__ int class_of(float label, int classes, int item, int* fault) {
     if (label >= 0 && label < (float)classes && truncf(label) == label) return (int)label;

@@ -8,7 +8,12 @@
 #define TILE 32
 #define TILE_ROWS 8
 
-extern "C" __global__ void transpose(const FROM* x, TO* y, int rows, int columns) {
+// scale: of gradients in 16 bits, or null; see loss_scale.py.
+#define FACTOR (!scale ? 1.0f : sizeof(TO) < 4 ? enter(scale) : scale->inverse)
+
+extern "C" __global__ void transpose(const FROM* x, TO* y, int rows, int columns,
+                                     LossScale* scale) {
+    const float factor = FACTOR;
     __shared__ float tile[TILE][TILE + 1];
     int base = blockIdx.z * rows * columns;
     int column = blockIdx.x * TILE + threadIdx.x;
@@ -21,10 +26,12 @@ extern "C" __global__ void transpose(const FROM* x, TO* y, int rows, int columns
     int row = blockIdx.y * TILE + threadIdx.x;
     for (int k = threadIdx.y; k < TILE; k += TILE_ROWS) {
         int out = blockIdx.x * TILE + k;
-        if (row < rows && out < columns) store(y, base + out * rows + row, tile[threadIdx.x][k]);
+        if (row < rows && out < columns) 
+            store(y, base + out * rows + row, factor * tile[threadIdx.x][k]);
     }
 }
 
-extern "C" __global__ void cast(const FROM* x, TO* y, int n) {
-    FOR_EACH(i, n) store(y, i, load(x, i));
+extern "C" __global__ void cast(const FROM* x, TO* y, int n, LossScale* scale) {
+    const float factor = FACTOR;
+    FOR_EACH(i, n) store(y, i, factor * load(x, i));
 }

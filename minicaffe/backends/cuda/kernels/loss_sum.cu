@@ -17,3 +17,8 @@ extern "C" __global__ void finish(const float* __restrict__ pairs, int n, float 
         share[0] = 1.0f / by;
     }
 }
+
+// loss += taint: what an update says about the weights; see minicaffe/ops/update.py.
+extern "C" __global__ void taint(const float* __restrict__ term, float* loss, int n) {
+    FOR_EACH(i, n) loss[i] += term[0];
+}

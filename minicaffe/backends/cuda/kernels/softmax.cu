@@ -103,11 +103,13 @@ extern "C" __global__ void loss(const VALUE* __restrict__ x, float* __restrict__
 }
 
 // dx = (p - onehot(label)) dloss share, 0 where a label does not count; by values, not rows.
+// grown: the scale that dx has, or null.
 extern "C" __global__ void loss_backward(const float* __restrict__ p, VALUE* __restrict__ dx,
                                          const float* __restrict__ dloss,
-                                         const float* __restrict__ share, LABELS, int n,
+                                         const float* __restrict__ share, LossScale* grown,
+                                         LABELS, int n,
                                          DIVISOR(classes), DIVISOR(inner)) {
-    float scale = dloss[0] * share[0];
+    float scale = dloss[0] * share[0] * (grown ? enter(grown) : 1.0f);
     FOR_EACH(i, n) {
         unsigned int line = quotient(i, divisor(inner)), pixel = i - line * inner_by;
         unsigned int outer = quotient(line, divisor(classes)), k = line - outer * classes_by;

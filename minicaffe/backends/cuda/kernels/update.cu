@@ -49,9 +49,16 @@ __device__ __forceinline__ float step_adam(RULE_ARGS) {
     return rate * h / (sqrtf(k) + delta);
 }
 
-extern "C" __global__ void step(const Chunk* chunks, const Size* size, float momentum,
-                                float decay2, float delta) {
+// loss_scale, or null: if gradients are bad and it can still be to blame, nothing changes.
+// taint: 0, and NaN after the first w that is not finite or beyond what the passes can read.
+extern "C" __global__ void step(const Chunk* chunks, const Size* size, const LossScale* loss_scale,
+                                float* taint, float largest, float momentum, float decay2,
+                                float delta) {
     const Chunk chunk = chunks[blockIdx.x];
+    if (loss_scale && loss_scale->is_bad && loss_scale->next > 1) {
+        for (int i = threadIdx.x; i < chunk.n; i += blockDim.x) chunk.dw[i] = 0;
+        return;
+    }
     const float rate = size->rate * chunk.lr_mult, decay = size->decay * chunk.decay_mult;
     const float scale = size->scale;
     for (int i = threadIdx.x; i < chunk.n; i += blockDim.x) {
@@ -62,8 +69,32 @@ extern "C" __global__ void step(const Chunk* chunks, const Size* size, float mom
         if (chunk.h) chunk.h[i] = h;
         if (chunk.k) chunk.k[i] = k;
         chunk.dw[i] = g;
-        chunk.w[i] = w - g;
+        w -= g;
+        chunk.w[i] = w;
+        if (!(fabsf(w) <= largest)) *taint = NOT_A_NUMBER;
     }
+}
+
+// Before a step: finds gradients that are not finite.
+extern "C" __global__ void look(const Chunk* chunks, LossScale* loss_scale) {
+    const Chunk chunk = chunks[blockIdx.x];
+    for (int i = threadIdx.x; i < chunk.n; i += blockDim.x)
+        if (!(fabsf(chunk.dw[i]) < INFINITE)) loss_scale->is_bad = 1;
+}
+
+// Behind a step, by one thread: the scale of the next one. See loss_scale.py.
+#define MOST_SCALE 16777216.0f
+#define ENOUGH_GOOD 2000
+extern "C" __global__ void settle(LossScale* loss_scale) {
+    LossScale now = *loss_scale;
+    now.n_good = now.is_bad ? 0 : now.n_good + 1;
+    if (now.is_bad && now.next > 1) now.next /= 2;
+    if (now.n_good == ENOUGH_GOOD) {
+        now.n_good = 0;
+        if (now.next < MOST_SCALE) now.next *= 2;
+    }
+    now.is_bad = 0;
+    *loss_scale = now;
 }
 
 // The sum of squares of one chunk, in double precision as the contract says.
