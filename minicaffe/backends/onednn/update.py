@@ -99,11 +99,15 @@ class OneDnnUpdate(ReferenceUpdate):
         if scale != 1:
             g *= scale
         if decay:
-            np.sign(w, out=spare) if self.op.regularization == "L1" else np.copyto(spare, w)
-            spare *= decay
-            g += spare
+            g += self._decay(w, decay, spare)
         g[...] = getattr(self, f"_{self.op.rule}")(g, rate, *h)
         w -= g
+
+    def _decay(self, w: Array, factor: float, spare: Array) -> Array:
+        """Return the term that decay adds to the gradient, in `spare`."""
+        towards = np.sign(w, out=spare) if self.op.regularization == "L1" else w
+        term: Array = np.multiply(towards, factor, out=spare)
+        return term
 
     def _update_sgd(
         self, size: StepSize, spare: Array, w: Array, g: Array, *histories: Array
@@ -113,9 +117,7 @@ class OneDnnUpdate(ReferenceUpdate):
         h *= self.op.momentum
         g *= rate * scale
         if decay:
-            np.sign(w, out=spare) if self.op.regularization == "L1" else np.copyto(spare, w)
-            spare *= rate * decay
-            g += spare
+            g += self._decay(w, rate * decay, spare)
         h += g
         np.copyto(g, h)
         w -= h
