@@ -1,11 +1,11 @@
 """The cuda backend: NVIDIA GPUs through CuPy, cuBLAS, cuDNN and kernels of our own.
 
 The kernels are CUDA sources in kernels/, compiled at run time; one Python module for each op
-launches them. All that is asked of the machine is in `device`; `cupy_device` alone imports CuPy, so
-that everything else is tested where there is no GPU. Ops without a kernel here run on the reference
-backend's, on arrays in the GPU's memory.
+launches them. All that is asked of the machine is in `device`; `cupy_device` and `cupy_transfers`
+alone import CuPy, so that everything else is tested where there is no GPU. Ops without a kernel
+here run on the reference backend's, on arrays in the GPU's memory.
 
-Importing this package imports all of its modules but `cupy_device`, and each registers its kernels.
+Importing this package imports all of its modules but those two, and each registers its kernels.
 """
 
 import importlib
@@ -14,7 +14,7 @@ import pkgutil
 from minicaffe.backends.cuda.backend import CudaBackend
 
 for _module in pkgutil.iter_modules(__path__):
-    if _module.name != "cupy_device":
+    if not _module.name.startswith("cupy_"):
         importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["CudaBackend"]

@@ -1,15 +1,14 @@
-"""A GPU, by way of CuPy: the only module that imports it.
+"""A GPU, by way of CuPy, which this module and `cupy_transfers` alone import.
 
-Everything runs on one stream of our own. CuPy's arrays, which the reference kernels compute with,
-run on it too, because it is made the current stream of the thread that opens the device.
+Everything runs on one stream of our own, which nothing orders against CUDA's default stream.
+CuPy's arrays, which the reference kernels compute with, run on it too: whatever hands them out
+makes it the current one. That is done by ``use``, never by CuPy's ``with stream``: at its end the
+default stream is the current one, whatever was in use before (cupy/cupy#8377).
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import itertools
-import weakref
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -32,15 +31,13 @@ except ImportError as error:
 
 from minicaffe.backends.cuda import cublas
 from minicaffe.backends.cuda.cudnn import open_cudnn
+from minicaffe.backends.cuda.cupy_transfers import CupyDownload, CupyInbox, Uploads
 from minicaffe.backends.cuda.device import Address, Argument, CannotRecord, Function, Grid
 from minicaffe.backends.cuda.plans import Dnn
 from minicaffe.backends.cuda.query import cuda_version
 from minicaffe.backends.cuda.query import lines as query_lines
 from minicaffe.ops.backend import Array, HostArray, Shape
 
-# Uploads go through pinned memory in rings: small ones (numbers of a run) and large ones (batches).
-SMALL_BYTES = 1 << 16
-RING_LENGTH = {True: 64, False: 2}
 MIB = 1 << 20
 
 
@@ -111,97 +108,14 @@ class CupyFunction:
 
     def __call__(self, grid: Grid, block: Grid, *args: Argument, shared_bytes: int = 0) -> None:
         """Launch it; see `Function`."""
-        with self._stream:
-            self._function(
-                _axes(grid), _axes(block), tuple(map(_typed, args)), shared_mem=shared_bytes
-            )
+        given = tuple(map(_typed, args))
+        self._function(
+            _axes(grid), _axes(block), given, shared_mem=shared_bytes, stream=self._stream
+        )
 
 
-class CupyDownload:
-    """A copy to the host that may not be done yet."""
-
-    def __init__(self, stream: Any, address: int, values: HostArray) -> None:
-        self._values = values
-        self._pinned = cupy.cuda.alloc_pinned_memory(max(values.nbytes, 1))
-        kind = runtime.memcpyDeviceToHost
-        runtime.memcpyAsync(self._pinned.ptr, address, values.nbytes, kind, stream.ptr)
-        self._event = cupy.cuda.Event(disable_timing=True)
-        self._event.record(stream)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it is done."""
-        return bool(self._event.done)
-
-    def __call__(self) -> None:
-        """Wait until it is done."""
-        self._event.synchronize()
-        ctypes.memmove(self._values.ctypes.data, self._pinned.ptr, self._values.nbytes)
-
-
-class CupyInbox:
-    """Memory of the device with a page-locked twin; see `Inbox`.
-
-    Parameters
-    ----------
-    device : cupy.cuda.Device
-    kernels, uploads : cupy.cuda.Stream
-        Where kernels run, and beside them the uploads.
-    memory : CupyMemory
-    refuse_recording : callable
-        Raises while work is recorded.
-
-    Notes
-    -----
-    A thread begins with GPU 0, and an event belongs to the GPU that it was made on. So what any
-    thread may call makes its own GPU the current one, and leaves it so: CuPy's ``with device``
-    keeps what was current before in the object, where threads would mix it up.
-    """
-
-    def __init__(
-        self,
-        device: Any,
-        kernels: Any,
-        uploads: Any,
-        memory: CupyMemory,
-        refuse_recording: Callable[[str], None],
-    ) -> None:
-        self._device, self._kernels, self._uploads = device, kernels, uploads
-        self._memory, self._refuse_recording = memory, refuse_recording
-        self.address = memory.address
-        self._pinned = cupy.cuda.alloc_pinned_memory(memory.size_bytes)
-        self.host: HostArray = np.frombuffer(self._pinned, np.uint8, memory.size_bytes)
-        # A blocking event leaves the core to others while the host waits.
-        self._arrived = cupy.cuda.Event(block=True, disable_timing=True)
-        self._released = cupy.cuda.Event(disable_timing=True)
-        # CuPy hands on memory that kernels asked for before still use, ...
-        self._released.record(kernels)
-        # ... and this memory to the next who asks, though an upload may still write to it.
-        weakref.finalize(self, self._arrived.synchronize)
-
-    def wait(self) -> None:
-        """Wait until the last upload has arrived."""
-        self._device.use()
-        self._arrived.synchronize()
-
-    def send(self) -> None:
-        """Upload on the stream of uploads, behind the last release."""
-        self._device.use()
-        self._uploads.wait_event(self._released)
-        size_bytes, kind = self.host.nbytes, runtime.memcpyHostToDevice
-        stream = self._uploads.ptr
-        runtime.memcpyAsync(self.address, self._pinned.ptr, size_bytes, kind, stream)
-        self._arrived.record(self._uploads)
-
-    def receive(self) -> None:
-        """Have the kernels' stream wait for the upload."""
-        self._refuse_recording("what is uploaded")
-        self._kernels.wait_event(self._arrived)
-
-    def release(self) -> None:
-        """Note the end of what has been asked for on the kernels' stream."""
-        self._refuse_recording("what is uploaded")
-        self._released.record(self._kernels)
+def _cannot_record(reason: object) -> CannotRecord:
+    return CannotRecord(f"CUDA does not record this work: {reason}")
 
 
 def _axes(grid: Grid) -> tuple[int, ...]:
@@ -213,26 +127,6 @@ def _typed(argument: Argument) -> np.generic:
     if isinstance(argument, Address):
         return np.uint64(argument)
     return np.int32(argument) if isinstance(argument, int) else np.float32(argument)
-
-
-class _Ring:
-    """Pinned buffers that are used in turn, each again when its last copy is done."""
-
-    def __init__(self, size_bytes: int, length: int) -> None:
-        self._slots = itertools.cycle(
-            [
-                (cupy.cuda.alloc_pinned_memory(size_bytes), cupy.cuda.Event(disable_timing=True))
-                for _ in range(length)
-            ]
-        )
-
-    def upload(self, stream: Any, address: int, values: HostArray) -> None:
-        pinned, event = next(self._slots)
-        event.synchronize()
-        np.frombuffer(pinned, np.uint8, values.nbytes)[...] = values.reshape(-1).view(np.uint8)
-        kind = runtime.memcpyHostToDevice
-        runtime.memcpyAsync(address, pinned.ptr, values.nbytes, kind, stream.ptr)
-        event.record(stream)
 
 
 class CupyDevice:
@@ -248,7 +142,7 @@ class CupyDevice:
         self._device = cupy.cuda.Device(number)
         self._device.use()
         self._stream = cupy.cuda.Stream(non_blocking=True)
-        self._stream.use()
+        self._make_current()
         properties = runtime.getDeviceProperties(number)
         self.properties: dict[str, Any] = properties
         self.number = number
@@ -257,7 +151,7 @@ class CupyDevice:
         self.multiprocessors = properties["multiProcessorCount"]
         self.is_recording = False
         self._modules: dict[tuple[str, tuple[str, ...]], Any] = {}
-        self._rings: dict[int, _Ring] = {}
+        self._pinned = Uploads()
 
     @property
     def xp(self) -> ModuleType:
@@ -284,9 +178,10 @@ class CupyDevice:
     def allocate(self, size_bytes: int) -> CupyMemory:
         """Return new memory."""
         self._refuse_recording("memory")
+        # The pool hands on what was given back on the current stream.
+        self._make_current()
         try:
-            with self._stream:
-                return CupyMemory(cupy.cuda.alloc(max(size_bytes, 1)), size_bytes)
+            return CupyMemory(cupy.cuda.alloc(max(size_bytes, 1)), size_bytes)
         except OutOfMemoryError as error:
             free, total = self.memory()
             raise DeviceMemoryError(
@@ -297,20 +192,14 @@ class CupyDevice:
 
     def array(self, memory: Any, shape: Shape) -> Array:
         """Return a float32 array over a memory."""
+        # What computes with it comes next, perhaps after another device has been used.
+        self._make_current()
         return cupy.ndarray(shape, np.float32, memptr=memory.pointer)
 
     def upload(self, address: Address, values: HostArray) -> None:
         """Copy from the host by way of pinned memory."""
         self._refuse_recording("an upload")
-        values = np.ascontiguousarray(values)
-        if not values.nbytes:
-            return
-        is_small = values.nbytes <= SMALL_BYTES
-        size_bytes = SMALL_BYTES if is_small else 1 << (values.nbytes - 1).bit_length()
-        ring = self._rings.get(size_bytes)
-        if ring is None:
-            ring = self._rings[size_bytes] = _Ring(size_bytes, RING_LENGTH[is_small])
-        ring.upload(self._stream, address, values)
+        self._pinned.upload(self._stream, address, np.ascontiguousarray(values))
 
     def inbox(self, size_bytes: int) -> CupyInbox:
         """Return memory for uploads that overlap with kernels."""
@@ -346,21 +235,29 @@ class CupyDevice:
         if key not in self._modules:
             self._refuse_recording("compiling")
             self._modules[key] = cupy.RawModule(code=source, options=("--std=c++17", *options))
-        return CupyFunction(self._stream, self._modules[key].get_function(name))
+        # Compiled and loaded now, not by its first launch, which may be recorded.
+        return CupyFunction(self._stream, self._modules[key].get_function(name).kernel)
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record what `work` asks for as a CUDA graph."""
-        with self._stream:
-            self._stream.begin_capture()
-            self.is_recording = True
-            try:
-                work()
-            except BaseException:
-                self._abandon()
-                raise
-            finally:
-                self.is_recording = False
-            graph = self._stream.end_capture()
+        self._make_current()
+        self._stream.begin_capture()
+        self.is_recording = True
+        try:
+            work()
+        except RuntimeError as error:
+            # What CUDA does not record breaks the recording, and is no fault of the work.
+            if self._end_capture() is None:
+                raise _cannot_record(error) from error
+            raise
+        except BaseException:
+            self._end_capture()
+            raise
+        finally:
+            self.is_recording = False
+        graph = self._end_capture()
+        if graph is None:
+            raise _cannot_record("something was asked for that CUDA cannot record")
         return lambda: graph.launch(self._stream)
 
     @functools.cached_property
@@ -386,12 +283,17 @@ class CupyDevice:
         """Wait until everything is done."""
         self._stream.synchronize()
 
-    def _abandon(self) -> None:
-        """End a capture whose work has failed; that it has is what the caller hears of."""
+    def _make_current(self) -> None:
+        """Have what CuPy does from now on in this thread happen on our card and stream."""
+        self._device.use()
+        self._stream.use()
+
+    def _end_capture(self) -> Any:
+        """Return the graph; None if the recording is broken. The stream is usable either way."""
         try:
-            self._stream.end_capture()
+            return self._stream.end_capture()
         except runtime.CUDARuntimeError:
-            return
+            return None
 
     def _refuse_recording(self, what: str) -> None:
         if self.is_recording:

@@ -21,6 +21,8 @@ from minicaffe.backends.cuda.run_values import Provider, Slot
 from minicaffe.backends.cuda.session import Session, Watch
 from minicaffe.backends.cuda.state import State
 from minicaffe.backends.cuda.tensor import CudaTensor
+from minicaffe.errors import BackendUnavailable
+from minicaffe.log import logger
 
 Piece: TypeAlias = Callable[[], None]
 
@@ -127,7 +129,9 @@ class Segment:
             tensor.settle()
         try:
             self._recording = Recording(self._session, self._run)
-        except CannotRecord:
+        except BackendUnavailable as error:
+            # Also a library's that works only while nothing is recorded: running will tell.
+            logger.debug(f"{len(self._pieces)} pieces of work are not recorded: {error}")
             self._failures += 1
 
 

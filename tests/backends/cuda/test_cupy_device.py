@@ -1,0 +1,135 @@
+"""What `cupy_device` asks of CuPy, held to a stand-in that is as late and as strict as a GPU."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+import fake_cupy
+import numpy as np
+import pytest
+from fake_cupy import Stream
+
+from minicaffe.backends.cuda.device import Address, CannotRecord
+
+
+@pytest.fixture
+def module(monkeypatch):
+    yield fake_cupy.install(monkeypatch)
+    for name in fake_cupy.MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def device(module):
+    return module.CupyDevice(0)
+
+
+def floats(device, values):
+    memory = device.allocate(4 * len(values))
+    device.upload(memory.address, np.array(values, np.float32))
+    return memory
+
+
+def fetched(device, memory):
+    values = np.empty(memory.size_bytes // 4, np.float32)
+    device.download(memory.address, values)
+    return values.tolist()
+
+
+WORK = {
+    "allocate": lambda device: device.allocate(4),
+    "launch": lambda device: device.function("", "kernel")(1, 32),
+    "record": lambda device: device.record(lambda: None)(),
+    "array": lambda device: device.array(device.allocate(4), (1,)),
+    "upload": lambda device: floats(device, [1]),
+}
+
+
+@pytest.mark.parametrize("what", WORK)
+def test_the_reference_kernels_run_on_the_devices_own_stream(module, device, what):
+    WORK[what](device)
+    assert Stream.current.ptr == device.stream
+    other = module.CupyDevice(0)
+    assert Stream.current.ptr == other.stream
+    memory = device.allocate(4)
+    assert memory.pointer.stream.ptr == device.stream
+    device.array(memory, (1,))
+    assert Stream.current.ptr == device.stream
+
+
+def test_a_launch_names_its_stream_and_has_arguments_of_the_kernels_sizes(module, device):
+    launch = device.function("source", "kernel", ("-DVALUE=float",))
+    module.CupyDevice(0)
+    launch((3, 2), 256, Address(1 << 40), -1, 0.5, shared_bytes=64)
+    device.synchronize()
+    ((name, grid, block, args, shared, stream),) = Stream.launches
+    assert (name, grid, block, shared) == ("kernel", (3, 2), (256,), 64)
+    assert [type(a) for a in args] == [np.uint64, np.int32, np.float32]
+    assert stream.ptr == device.stream
+
+
+def test_pinned_memory_is_not_used_again_before_a_copy_is_done(device):
+    memories = [floats(device, [float(i)]) for i in range(100)]
+    device.synchronize()
+    values = np.empty(1, np.float32)
+    device.download_later(memories[0].address, values)  # nobody waits for it
+    gc.collect()
+    again = device.download_later(memories[7].address, values)
+    assert [fetched(device, memory) for memory in memories] == [[float(i)] for i in range(100)]
+    again()
+    assert values == 7
+
+
+def test_uploads_may_be_changed_as_soon_as_they_are_asked_for(device):
+    for size in (1, 20_000):
+        memories, values = [device.allocate(4 * size) for _ in range(70)], np.empty(size, "f4")
+        for i, memory in enumerate(memories):
+            values[:] = i
+            device.upload(memory.address, values)
+        for i, memory in enumerate(memories):
+            assert fetched(device, memory) == [i] * size
+
+
+def test_what_is_recorded_is_done_by_calling_it(device):
+    source, target = floats(device, [1, 2]), floats(device, [0, 0])
+    replay = device.record(lambda: device.copy(source.address, target.address, 8))
+    assert fetched(device, target) == [0, 0]
+    replay()
+    assert fetched(device, target) == [1, 2]
+
+
+def test_work_that_fails_while_recorded(device):
+    memory = floats(device, [3])
+
+    def fail(error):
+        device.clear(memory.address, 4)
+        raise error
+
+    for error in (CannotRecord("no"), ValueError("wrong"), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as caught:
+            device.record(lambda error=error: fail(error))
+        assert caught.value is error
+        assert not device.is_recording
+    assert fetched(device, memory) == [3]
+
+
+def test_what_cuda_does_not_record_breaks_a_recording_only(device):
+    memory = floats(device, [4])
+
+    def wait():
+        device.clear(memory.address, 4)
+        device.synchronize()
+
+    with pytest.raises(CannotRecord, match="CUDA does not record this work: operation not"):
+        device.record(wait)
+
+    def wait_without_a_word():
+        with pytest.raises(RuntimeError):
+            wait()
+
+    with pytest.raises(CannotRecord, match="something was asked for that CUDA cannot record"):
+        device.record(wait_without_a_word)
+    assert fetched(device, memory) == [4]
+    device.record(lambda: device.clear(memory.address, 4))()
+    assert fetched(device, memory) == [0]
