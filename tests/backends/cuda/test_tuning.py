@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from minicaffe.backends.cuda.device import CannotRecord
 from minicaffe.backends.cuda.plans import Convolution, Role
 from minicaffe.backends.cuda.tuning import FILE, PlanCache, Tuner, cache_folder
-from minicaffe.errors import BackendUnavailable, Unsupported
+from minicaffe.errors import BackendUnavailable, DeviceMemoryError, Unsupported
 
 WHAT = Convolution("data", (2, 3, 5, 7), (4, 3, 1, 1), (2, 4, 5, 7), (1, 1), (0, 0), (1, 1))
 
@@ -31,7 +32,7 @@ class FakePlan:
         if not self.runs:
             raise BackendUnavailable(f"{self.name} fails")
         self.addresses = dict(addresses)
-        FakeBench.running = self.times[min(self.n_runs, len(self.times) - 1)]
+        FakeBench.running += self.times[min(self.n_runs, len(self.times) - 1)]
         self.n_runs += 1
 
 
@@ -49,20 +50,35 @@ class FakeDnn:
 
 
 class FakeBench:
-    running = 0.0
+    """Has a clock that runs while plans do, and while Python launches them one by one."""
 
-    def __init__(self, free_bytes=1 << 20):
+    running = 0.0
+    refuses = False
+
+    def __init__(self, free_bytes=1 << 20, launching=0.0):
         self.free_bytes, self.sizes = free_bytes, []
+        self.launching = launching
 
     def allocate(self, size_bytes):
         if sum(self.sizes) + size_bytes > self.free_bytes:
-            raise BackendUnavailable("out of memory")
+            raise DeviceMemoryError("out of memory")
         self.sizes.append(size_bytes)
         return SimpleNamespace(address=1000 * len(self.sizes))
 
     def milliseconds(self, work):
+        FakeBench.running = 0.0
         work()
-        return FakeBench.running
+        return max(FakeBench.running, getattr(work, "launching", self.launching))
+
+    def record(self, work):
+        if self.refuses:
+            raise CannotRecord("no")
+
+        def replay():
+            work()
+
+        replay.launching = 0.0
+        return replay
 
 
 def tuner(*dnns, folder=None, bench=None, device="card"):
@@ -78,6 +94,17 @@ def test_the_fastest_is_chosen_and_the_first_run_does_not_count():
     assert [plan.n_runs for plan in (slow, late, early)] == [3, 3, 3]
     assert late.addresses == {Role.DY: 1000, Role.W: 2000, Role.DX: 3000}
     assert bench.sizes == [2 * 4 * 5 * 7 * 4, 4 * 3 * 4, 2 * 3 * 5 * 7 * 4, 1]
+
+
+def test_short_plans_are_compared_by_the_devices_time():
+    slow, fast = FakePlan("slow", [0.03]), FakePlan("fast", [0.02])
+    assert tuner(FakeDnn(slow, fast), bench=FakeBench(launching=0.1)).plan(WHAT) is fast
+
+
+def test_short_plans_that_cannot_be_recorded_are_compared_as_they_are():
+    slow, fast, bench = FakePlan("slow", [0.03]), FakePlan("fast", [0.02]), FakeBench()
+    bench.refuses = True
+    assert tuner(FakeDnn(slow, fast), bench=bench).plan(WHAT) is fast
 
 
 def test_of_equally_fast_plans_the_more_promising_is_chosen():
