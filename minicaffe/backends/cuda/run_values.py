@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.backends.cuda.device import Address, Device, Memory
+from minicaffe.backends.cuda.device import Address, CannotRecord, Device, Memory
 
 WORD_BYTES = 4
 CAPACITY = 16384
@@ -74,8 +74,16 @@ class RunValues:
         return slot
 
     def give(self, slot: Slot, provider: Provider) -> None:
-        """See `Slot.give`."""
+        """See `Slot.give`.
+
+        Raises
+        ------
+        CannotRecord
+            If a slot is given a second time in what is recorded: it has one value in each run.
+        """
         if self._collected is not None:
+            if any(slot is other for other, _ in self._collected):
+                raise CannotRecord("a number changes in the middle of what is recorded")
             self._collected.append((slot, provider))
         else:
             self.upload([(slot, provider)])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from minicaffe.backends.cuda.device import CannotRecord
+from minicaffe.backends.cuda.run_values import RunValues
 from minicaffe.host_blob import HostBlob
 from minicaffe.net import Net
 from minicaffe.schema import read_solver
@@ -239,3 +242,18 @@ def test_a_net_that_is_fed_through_host_views_is_recorded(make_backend, emulated
     net.layers[1].forward = lambda *args: calls.append("conv")
     net.forward()
     assert not calls
+
+
+def test_work_in_which_a_number_changes_is_not_recorded(emulated_device):
+    """Two passes draw two dropout masks; a recording would have one value for both."""
+    values = RunValues(emulated_device)
+    slot, other = values.slot(1), values.slot(1)
+    one = partial(np.ones, 1, np.float32)
+
+    def give(*slots):
+        for given in slots:
+            given.give(one)
+
+    assert values.collect(partial(give, slot, other)) == [(slot, one), (other, one)]
+    with pytest.raises(CannotRecord, match="a number changes in the middle"):
+        values.collect(partial(give, slot, slot))
