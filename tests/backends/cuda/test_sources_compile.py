@@ -14,6 +14,8 @@ from minicaffe.backends.cuda.sources import FOLDER, source
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 FILES = sorted(path.name.removesuffix(".cu") for path in FOLDER.iterdir() if path.suffix == ".cu")
+# What cupy_device asks for, and CuPy adds by itself.
+CUPYS = ("--std=c++17", "-ftz=true", "--device-as-default-execution-space")
 VALUES = ("float", "bfloat16", "float16")
 
 
@@ -59,7 +61,7 @@ def test_source_compiles(file, nvrtc):
 
     def errors(job):
         defines, architecture = job
-        options = ["--std=c++17", f"-arch={architecture}", *(f"-D{d}" for d in defines)]
+        options = [f"-arch={architecture}", *CUPYS, *(f"-D{d}" for d in defines)]
         return compile_errors(nvrtc, source(file), options)
 
     # The compiler runs outside of Python's lock.
