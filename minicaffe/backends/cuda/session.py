@@ -108,9 +108,11 @@ class Session:
             return
         outer, channels, pixels = shape[0], shape[1], math.prod(shape[2:])
         rows, columns = (pixels, channels) if given.channels_last else (channels, pixels)
-        grid = (-(-columns // TILE), -(-rows // TILE), outer)
+        across, down = -(-columns // TILE), -(-rows // TILE)
         self.kernels("convert", "transpose", *types)(
-            grid, (TILE, TILE_ROWS, 1), source, target, rows, columns, scale
+            across * down * outer,
+            (TILE, TILE_ROWS, 1),
+            *(source, target, rows, columns, across, down, scale),
         )
 
     def later(self, address: Address, shape: Shape) -> Later:
