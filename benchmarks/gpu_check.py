@@ -8,6 +8,12 @@ the python of the first:
 
     pip download -d folder --python-version 3.12 --only-binary :all: ".[gpu]" pytest
 
+Where PyTorch is there, so are NVIDIA's libraries, 2 GB: all files of that folder that begin with
+nvidia_cu may then stay behind, and nvidia_cublas. A file too large to be sent comes in parts, which
+are put together in the order of their names:
+
+    split -b 60M cupy_cuda13x-14.2.0-cp312-cp312-manylinux2014_x86_64.whl{,.part}
+
 The parts run one after another, each in a process of its own and with a time of its own; one that
 fails does not stop the next. In the file each part is "passed", "failed" or "not run", with what it
 found or the end of what it printed. The exit status is 0 if all passed.
@@ -73,6 +79,7 @@ TEST_FOLDERS = ("tests/layers", "tests/models", "tests/solver")
 TABLE = ("-m", "benchmarks.gpu", "--json={out}", "--seconds=1")
 PARTS = (
     own("device", 40),
+    own("basics", 60),
     own("graphs", 60),
     Part("tests", (*TESTS, *TEST_FOLDERS), 150, "junit"),
     own("resume", 40),
@@ -98,6 +105,8 @@ def install(extra: str, wheels: str) -> dict[str, Any]:
     """Install what is missing, each by itself; return the entry for the file."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = [*project["dependencies"], *project["optional-dependencies"][extra], "pytest>=8.3"]
+    if wheels:
+        put_together(Path(wheels))
     source = ["--no-index", "--find-links", wheels] if wheels else []
     entry: dict[str, Any] = {"state": PASSED, "found": {}}
     for requirement in missing(needed):
@@ -108,6 +117,15 @@ def install(extra: str, wheels: str) -> dict[str, Any]:
         if run.returncode:
             entry["state"] = FAILED
     return entry
+
+
+def put_together(folder: Path) -> None:
+    """Make the files of a folder of which there are parts, NAME.part*."""
+    names = {part.name.rpartition(".part")[0] for part in folder.glob("*.part*")}
+    for name in names:
+        with (folder / name).open("wb") as whole:
+            for part in sorted(folder.glob(f"{name}.part*")):
+                whole.write(part.read_bytes())
 
 
 def run_part(part: Part, seconds: float, more: Sequence[str] = ()) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import gpu_basics
 from benchmarks.gpu import Training, median_ms
 from benchmarks.net import ROOT
 from minicaffe.backends import get_backend
@@ -45,6 +46,15 @@ def device() -> dict[str, Any]:
         "backend": backend.description,
         "convolutions": [dnn.version for dnn in backend.device.dnns],
     }
+
+
+def basics() -> dict[str, Any]:
+    """Do what everything else is built upon; see `gpu_basics`."""
+    backend: Any = get_backend("cuda", precision="fp32")
+    found = gpu_basics.run(backend)
+    if set(found.values()) != {"passed"}:
+        raise AssertionError(json.dumps(found))
+    return found
 
 
 def graphs(batch: int = 64) -> dict[str, Any]:
@@ -169,7 +179,7 @@ def _accuracy(folder: Path, backend: Any) -> float:
 
 
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    part.__name__: part for part in (device, graphs, orders, lenet, resume)
+    part.__name__: part for part in (device, basics, graphs, orders, lenet, resume)
 }
 
 

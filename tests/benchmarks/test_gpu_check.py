@@ -5,8 +5,9 @@ import json
 import pytest
 
 import no_card
-from benchmarks import gpu, gpu_check, gpu_parts
+from benchmarks import gpu, gpu_basics, gpu_check, gpu_parts
 from benchmarks.gpu_check import Part
+from emulator.dnn import EmulatedDnn
 
 JUNIT = """<testsuites><testsuite tests="3" failures="1" errors="0" skipped="1">
 <testcase classname="a" name="one"/>
@@ -39,6 +40,16 @@ def test_device(card):
     found = gpu_parts.device()
     assert found["query"][0].startswith("Device id:")
     assert found["backend"] == "the cuda backend: an emulated GPU, tf32"
+
+
+def test_basics(card, monkeypatch):
+    for name, value in {"ROUNDS": 3, "SIZE": 1 << 10, "BATCH": 1}.items():
+        monkeypatch.setattr(gpu_basics, name, value)
+    card.dnns = (EmulatedDnn(card),)
+    assert set(gpu_parts.basics().values()) == {"passed"}
+    monkeypatch.setitem(gpu_basics.CHECKS, "formats", lambda backend: 1 / 0)
+    with pytest.raises(AssertionError, match='"formats": "ZeroDivisionError: division by zero"'):
+        gpu_parts.basics()
 
 
 def test_graphs(card):
@@ -145,3 +156,12 @@ def test_installing_goes_on_after_failures(monkeypatch, tmp_path):
     assert entry["state"] == "failed"
     assert set(entry["found"]) == {"of-tomorrow==1", "of-today==2"}
     assert "No matching distribution found for of-today==2" in entry["found"]["of-today==2"]
+
+
+def test_wheels_that_come_in_parts(monkeypatch, tmp_path):
+    for name, content in {"b": b"2", "a": b"1", "c": b"3"}.items():
+        (tmp_path / f"made-1-py3-none-any.whl.part{name}").write_bytes(content)
+    monkeypatch.setattr(gpu_check, "missing", lambda needed: [])
+    gpu_check.install("gpu", str(tmp_path))
+    gpu_check.install("gpu", str(tmp_path))
+    assert (tmp_path / "made-1-py3-none-any.whl").read_bytes() == b"123"

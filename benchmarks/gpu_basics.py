@@ -1,0 +1,218 @@
+"""The first things to see on a card: each takes a second, and all else is built upon them.
+
+A check gets a cuda backend, does what training does with streams, memory and recordings, and raises
+an AssertionError if something else comes out than must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minicaffe.backends.cuda import CudaBackend
+from minicaffe.backends.cuda.cublas import Matrix
+from minicaffe.backends.cuda.device import CannotRecord
+from minicaffe.backends.cuda.format import DTYPES, Format, ValueType
+from minicaffe.backends.cuda.plans import Convolution, Direction
+from minicaffe.backends.cuda.tuning import PlanCache, Tuner
+from minicaffe.ops.conv import Conv
+
+ROUNDS = 200
+SIZE = 1 << 20
+BATCH = 8
+# Stride, pad and dilation.
+WINDOW = (2, 2), (1, 1), (1, 1)
+DIRECTIONS: tuple[Direction, ...] = ("forward", "data", "weights")
+TYPES: tuple[ValueType, ...] = ("float", "bfloat16", "float16")
+
+ADD = """
+extern "C" __global__ void add(const float* value, float* total, int n) {
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x)
+        total[i] += value[0];
+}
+"""
+
+
+def formats(backend: CudaBackend) -> None:
+    """Hold values in all orders and types to what was set."""
+    for value in TYPES:
+        tensor: Any = backend.tensor((4, 70, 33, 5))
+        wanted = np.random.default_rng(0).integers(-128, 128, tensor.shape)
+        tensor.set(wanted)
+        tensor.change(Format(True, value))
+        _same(tensor.get(), wanted)
+
+
+def arrays_beside_kernels(backend: CudaBackend) -> None:
+    """Let CuPy and kernels compute in turn, while memory comes and goes."""
+    tensor: Any = backend.tensor((4, 64, SIZE // 256))
+    add = backend.device.function(ADD, "add")
+    one = backend.device.allocate(4)
+    backend.device.upload(one.address, np.ones(1, np.float32))
+    for _ in range(ROUNDS):
+        tensor.update()[...] += 1
+        add(64, 256, one.address, tensor.change(Format(True)), tensor.size)
+        passing = backend.device.allocate(tensor.size * 4)
+        backend.device.clear(passing.address, passing.size_bytes)
+        del passing
+    _same(tensor.get(), np.full(tensor.shape, 2 * ROUNDS))
+
+
+def values_of_a_run(backend: CudaBackend) -> None:
+    """Launch a recording many times, with another number uploaded before each."""
+    device, total = backend.device, backend.device.allocate(4 * SIZE)
+    values, slot = backend.session.values, backend.session.values.slot(1)
+    add = device.function(ADD, "add")
+    device.clear(total.address, total.size_bytes)
+    at = slot.address
+    replay = device.record(lambda: add(64, 256, at, total.address, SIZE))
+    for i in range(ROUNDS):
+        values.upload([(slot, partial(np.full, 1, i, np.float32))])
+        replay()
+    found = np.empty(SIZE, np.float32)
+    device.download(total.address, found)
+    _same(found, np.full(SIZE, sum(range(ROUNDS))))
+
+
+def products(backend: CudaBackend) -> None:
+    """Record products of cuBLAS."""
+    device, n = backend.device, 64
+    factor = np.random.default_rng(0).integers(-3, 4, (n, n)).astype(np.float32)
+    a, c = device.allocate(factor.nbytes), device.allocate(factor.nbytes)
+    device.upload(a.address, factor)
+    device.clear(c.address, c.size_bytes)
+    x, y = Matrix(a.address, n, n), Matrix(c.address, n, n)
+    backend.gemm(x, x, y)
+    replay = device.record(lambda: backend.gemm(x, x, y, beta=1.0))
+    replay()
+    replay()
+    found = np.empty((n, n), np.float32)
+    device.download(c.address, found)
+    _same(found, 3 * factor @ factor)
+
+
+def broken_recordings(backend: CudaBackend) -> None:
+    """Use the stream after a recording that fails."""
+    try:
+        backend.device.record(backend.device.synchronize)
+    except CannotRecord:
+        formats(backend)
+        return
+    raise AssertionError("the host has waited for a recording")
+
+
+def inboxes(backend: CudaBackend) -> None:
+    """Upload beside kernels that read."""
+    device, total = backend.device, backend.device.allocate(4 * SIZE)
+    boxes = [device.inbox(4 * SIZE) for _ in range(3)]
+    add = device.function(ADD, "add")
+    device.clear(total.address, total.size_bytes)
+    for i in range(ROUNDS):
+        box = boxes[i % len(boxes)]
+        box.wait()
+        box.host.view(np.float32)[:] = i
+        box.send()
+        box.receive()
+        add(64, 256, box.address, total.address, SIZE)
+        box.release()
+    found = np.empty(SIZE, np.float32)
+    device.download(total.address, found)
+    _same(found, np.full(SIZE, sum(range(ROUNDS))))
+
+
+def plans(backend: CudaBackend) -> None:
+    """Hold each library's convolutions, run and recorded, to NumPy's."""
+    for dnns in (*((dnn,) for dnn in backend.device.dnns), ()):
+        for value in TYPES:
+            _convolve(backend.device, dnns, value)
+
+
+def _convolve(device: Any, dnns: Any, value: ValueType) -> None:
+    precision = {"float": "fp32", "bfloat16": "bf16", "float16": "fp16"}[value]
+    backend = CudaBackend(device, precision)
+    backend.tuner = Tuner(dnns, device.name, PlanCache(None), device)
+    shapes = (BATCH, 32, 14, 14), (48, 32, 3, 3), (48,), (BATCH, 48, 7, 7)
+    tensors: list[Any] = [backend.tensor(shape) for shape in (*shapes, *shapes)]
+    x, w, b, y, dx, dw, db, dy = tensors
+    rng = np.random.default_rng(0)
+    for tensor in (x, w, b, dy):
+        tensor.set(rng.integers(-2, 3, tensor.shape))
+    kernel = backend.plan(Conv((3, 3), *WINDOW, 1, True), x, w, y)
+    if dnns:
+        _find_plans(backend, Convolution("forward", x.shape, w.shape, y.shape, *WINDOW))
+
+    def work() -> None:
+        dw.clear()
+        db.clear()
+        kernel.forward(x, w, b, y)
+        kernel.backward_data(dy, w, dx)
+        kernel.backward_weights(x, dy, dw, db)
+
+    repeated = backend.repeatable([work])
+    work()
+    wanted = [tensor.get() for tensor in (y, dx, dw, db)]
+    _check_forward(x.get(), w.get(), b.get(), wanted[0])
+    for _ in range(4):
+        repeated()
+    for tensor, values in zip((y, dx, dw, db), wanted, strict=True):
+        _same(tensor.get(), values)
+
+
+def _find_plans(backend: CudaBackend, what: Convolution) -> None:
+    """Raise if a library has none: the kernel would do without a word."""
+    form = backend.format
+    for direction in DIRECTIONS:
+        backend.tuner.plan(
+            replace(
+                what,
+                direction=direction,
+                channels_last=form.channels_last,
+                dtype=DTYPES[form.value],
+                math=backend.math,
+            )
+        )
+
+
+def _check_forward(x: Any, w: Any, b: Any, y: Any) -> None:
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))[:, :, ::2, ::2]
+    wanted = np.einsum("nchwij,kcij->nkhw", windows, w) + b[:, None, None]
+    # Whole numbers up to 256 are the same in all types; larger ones are rounded, sum and bias.
+    if np.abs(y - wanted).max() > np.abs(wanted).max() / 128:
+        raise AssertionError(f"a convolution is {np.abs(y - wanted).max():g} off")
+
+
+def _same(found: Any, wanted: Any) -> None:
+    differ = np.count_nonzero(found != wanted)
+    if differ:
+        raise AssertionError(f"{differ} of {np.size(wanted)} values differ")
+
+
+CHECKS: dict[str, Callable[[CudaBackend], None]] = {
+    check.__name__: check
+    for check in (
+        formats,
+        arrays_beside_kernels,
+        products,
+        values_of_a_run,
+        broken_recordings,
+        inboxes,
+        plans,
+    )
+}
+
+
+def run(backend: CudaBackend) -> dict[str, str]:
+    """Return what each check says; they do not stop one another."""
+    found = {}
+    for name, check in CHECKS.items():
+        try:
+            check(backend)
+            found[name] = "passed"
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}"
+    return found
