@@ -8,9 +8,9 @@ the python of the first:
 
     pip download -d folder --python-version 3.12 --only-binary :all: ".[gpu]" pytest
 
-Where PyTorch is there, so are NVIDIA's libraries, 2 GB: all files of that folder that begin with
-nvidia_cu may then stay behind, and nvidia_cublas. A file too large to be sent comes in parts, which
-are put together in the order of their names:
+Where PyTorch is there, so are NVIDIA's libraries, 1.5 GB: of the wheels nvidia_* only that of
+nvidia_cudnn_frontend is then wanted. A file too large to be sent may come in parts, which are put
+together in the order of their names:
 
     split -b 60M cupy_cuda13x-14.2.0-cp312-cp312-manylinux2014_x86_64.whl{,.part}
 

@@ -141,6 +141,8 @@ class CupyDevice:
     def __init__(self, number: int) -> None:
         self._device = cupy.cuda.Device(number)
         self._device.use()
+        # The pool keeps for each stream what was given back, also for those that are gone.
+        cupy.get_default_memory_pool().free_all_blocks()
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._make_current()
         properties = runtime.getDeviceProperties(number)

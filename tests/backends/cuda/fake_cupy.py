@@ -100,6 +100,13 @@ def memcpy_async(target, source, size_bytes, kind, stream):
     by_number[stream].submit(lambda: ctypes.memmove(target, source, size_bytes))
 
 
+class Pool:
+    times_freed = 0
+
+    def free_all_blocks(self):
+        Pool.times_freed += 1
+
+
 class RawModule:
     def __init__(self, code, options):
         self.code, self.options = code, options
@@ -136,7 +143,12 @@ def install(monkeypatch):
     )
     memory, cupy = ModuleType("cupy.cuda.memory"), ModuleType("cupy")
     memory.OutOfMemoryError = MemoryError
-    vars(cupy).update(cuda=cuda, RawModule=RawModule, ndarray=lambda *args, **given: given)
+    vars(cupy).update(
+        cuda=cuda,
+        RawModule=RawModule,
+        get_default_memory_pool=Pool,
+        ndarray=lambda *args, **given: given,
+    )
     for module in (cupy, cuda, memory):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     for name in MODULES:

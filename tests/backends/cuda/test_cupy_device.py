@@ -58,6 +58,12 @@ def test_the_reference_kernels_run_on_the_devices_own_stream(module, device, wha
     assert Stream.current.ptr == device.stream
 
 
+def test_a_new_device_frees_what_the_pool_keeps_for_others(module, device):
+    before = fake_cupy.Pool.times_freed
+    module.CupyDevice(0)
+    assert fake_cupy.Pool.times_freed == before + 1
+
+
 def test_a_launch_names_its_stream_and_has_arguments_of_the_kernels_sizes(module, device):
     launch = device.function("source", "kernel", ("-DVALUE=float",))
     module.CupyDevice(0)
