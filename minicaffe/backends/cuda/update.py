@@ -54,7 +54,7 @@ class ChunkTable:
             One for each parameter.
         """
         if self._memory is None or rows != self._rows:
-            table = np.concatenate([_chunks(row) for row in rows])
+            table = np.concatenate([np.zeros(0, CHUNK_TYPE), *map(_chunks, rows)])
             if self._memory is None or self._memory.size_bytes < table.nbytes:
                 self._memory = self._device.allocate(max(table.nbytes, CHUNK_TYPE.itemsize))
             self._device.upload(self._memory.address, table.view(np.uint8))
@@ -107,6 +107,8 @@ class CudaUpdate(CudaKernel):
         table, scale = self._table.holding(rows), self.session.scale
         mark = taint.target()
         self.device.clear(mark, FLOAT_BYTES)
+        if not self._table.n_chunks:
+            return
         if scale is not None:
             self.function("look")(self._table.n_chunks, THREADS, table, scale.address)
         numbers = (self._largest, self.op.momentum, self.op.decay2, self.op.delta)
@@ -138,6 +140,8 @@ class CudaSumOfSquares(CudaKernel):
             Row(0, tensor.source(_form(tensor)), 0, 0, tensor.size, 0.0, 0.0) for tensor in tensors
         ]
         table = self._table.holding(rows)
+        if not self._table.n_chunks:
+            return 0.0
         sums = np.zeros(self._table.n_chunks, np.float64)
         to = self.scratch(max(sums.nbytes, 8), "sums")
         self.function("squares")(self._table.n_chunks, THREADS, table, to)

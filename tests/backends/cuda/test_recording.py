@@ -257,3 +257,18 @@ def test_work_in_which_a_number_changes_is_not_recorded(emulated_device):
     assert values.collect(partial(give, slot, other)) == [(slot, one), (other, one)]
     with pytest.raises(CannotRecord, match="a number changes in the middle"):
         values.collect(partial(give, slot, slot))
+
+
+@pytest.mark.parametrize("settings", ["", "clip_gradients: 0.5"])
+def test_a_net_without_parameters_is_trained(make_backend, tmp_path, settings):
+    blobs = "dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 dim: 3 } }"
+    path = tmp_path / "solver.prototxt"
+    path.write_text(
+        f'net_param {{ layer {{ name: "d" type: "DummyData" top: "a" top: "b" {blobs} }} '
+        'layer { name: "loss" type: "EuclideanLoss" bottom: "a" bottom: "b" } } '
+        f"{SETTINGS} {settings}"
+    )
+    solver = Solver(read_solver(path), make_backend())
+    solver.step(4)
+    assert solver.net.loss() == 0
+    solver.close()
