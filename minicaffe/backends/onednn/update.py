@@ -25,7 +25,9 @@ from minicaffe.ops.update import StepSize, SumOfSquares, Update
 
 # Measured on an AMD EPYC with 2 cores: smaller chunks spend their time on Python's lock, larger
 # ones leave the cache.
-CHUNK = 131072
+CHUNK = 262144
+# Handing over less than this costs more than it saves.
+LEAST_OF_A_THREAD = 2 * CHUNK
 
 
 class _Chunk(NamedTuple):
@@ -70,16 +72,14 @@ class OneDnnUpdate(ReferenceUpdate):
         """Share the chunks out to as many threads as they are worth."""
         ends = list(accumulate(chunk.arrays[0].size for chunk in chunks))
         total = ends[-1] if ends else 0
-        threads = max(1, min(self.backend.threads, -(-total // CHUNK)))
+        threads = max(1, min(self.backend.threads, total // LEAST_OF_A_THREAD))
         # A thread does the chunks that end in its share of all values.
         bounds = [bisect_right(ends, total * i // threads) for i in range(threads)] + [len(chunks)]
 
         def run(thread: int) -> None:
             spare = self._spare[thread]
             for arrays, size in chunks[bounds[thread] : bounds[thread + 1]]:
-                self._update(size, spare[: arrays[0].size], *arrays)
-                # While it is in the cache.
-                if not is_finite(np, arrays[0]):
+                if self._update(size, spare[: arrays[0].size], *arrays):
                     self._tainted = math.nan
 
         self.backend.spread(run, pieces=threads)
@@ -93,8 +93,8 @@ class OneDnnUpdate(ReferenceUpdate):
             return Layout.plain(dw.shape)
         return dw.layout
 
-    def _update_any(self, size: StepSize, spare: Array, w: Array, g: Array, *h: Array) -> None:
-        """Run the reference's formula on one chunk."""
+    def _update_any(self, size: StepSize, spare: Array, w: Array, g: Array, *h: Array) -> bool:
+        """Run the reference's formula on one chunk; say whether a weight is not finite then."""
         rate, decay, scale = size
         if scale != 1:
             g *= scale
@@ -102,6 +102,7 @@ class OneDnnUpdate(ReferenceUpdate):
             g += self._decay(w, decay, spare)
         g[...] = getattr(self, f"_{self.op.rule}")(g, rate, *h)
         w -= g
+        return not is_finite(np, w)
 
     def _decay(self, w: Array, factor: float, spare: Array) -> Array:
         """Return the term that decay adds to the gradient, in `spare`."""
@@ -111,7 +112,7 @@ class OneDnnUpdate(ReferenceUpdate):
 
     def _update_sgd(
         self, size: StepSize, spare: Array, w: Array, g: Array, *histories: Array
-    ) -> None:
+    ) -> bool:
         """Run the same for plain momentum, in as few passes as possible."""
         (h,), (rate, decay, scale) = histories, size
         h *= self.op.momentum
@@ -121,6 +122,7 @@ class OneDnnUpdate(ReferenceUpdate):
         h += g
         np.copyto(g, h)
         w -= h
+        return not is_finite(np, w)
 
 
 def _chunks(arrays: Sequence[Array], size: StepSize) -> list[_Chunk]:
