@@ -100,6 +100,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=usable_cores(), help="(%(default)s)")
     parser.add_argument("--seconds", type=float, default=2, help="for each line (%(default)g)")
     args = parser.parse_args(argv)
+    if args.threads < 1:
+        parser.error(f"--threads={args.threads}: must be at least 1")
     print("| database | threads | made | pictures/s |\n|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         make_databases(Path(folder), args.records, args.size)

@@ -233,6 +233,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--peer-python", default=None, help="python that has PyTorch for CUDA")
     parser.add_argument("--seconds", type=float, default=TOTAL_S, help="for all (%(default)g)")
     args = parser.parse_args(argv)
+    try:
+        # Now, not when eight minutes of results are to be kept.
+        args.result.touch()
+    except OSError as error:
+        parser.error(f"{args.result} cannot be written: {error.strerror}")
     began = time.monotonic()
     installed = install(args.extra, args.wheels)
     peer = args.peer_python

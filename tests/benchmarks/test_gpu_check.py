@@ -165,3 +165,10 @@ def test_wheels_that_come_in_parts(monkeypatch, tmp_path):
     gpu_check.install("gpu", str(tmp_path))
     gpu_check.install("gpu", str(tmp_path))
     assert (tmp_path / "made-1-py3-none-any.whl").read_bytes() == b"123"
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_runs(tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        gpu_check.main([str(tmp_path / "nowhere" / "report.json")])
+    assert exit_.value.code == 2
+    assert "report.json cannot be written: No such file or directory" in capsys.readouterr().err

@@ -22,6 +22,12 @@ from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Follower
 from minicaffe.ops.conv import Conv
 
+# What a plan reads beside the filters, and what it writes.
+ENDS: dict[Direction, tuple[Role, Role]] = {
+    "forward": (Role.X, Role.Y),
+    "data": (Role.DY, Role.DX),
+}
+
 
 @kernel(Conv)
 class CudaConv(CudaKernel):
@@ -53,12 +59,12 @@ class CudaConv(CudaKernel):
     def forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
         """Overwrite y."""
         if self.op.transposed:
-            form = self._gather(x, w, y)
+            form = self._pass("data", x, w, y)
             self._bias.add(b, y, form, self._relu)
             return
         plan = self._plan("forward", b is not None, self._relu)
         if plan is None:
-            self._bias.add(b, y, self._correlate(x, w, y), self._relu)
+            self._bias.add(b, y, self._pass("forward", x, w, y), self._relu)
             return
         form = self._form
         addresses = {Role.X: x.source(form), Role.W: w.source(form)}
@@ -69,9 +75,9 @@ class CudaConv(CudaKernel):
     def backward_data(self, dy: CudaTensor, w: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
         if self.op.transposed:
-            self._correlate(dy, w, dx)
+            self._pass("forward", dy, w, dx)
         else:
-            self._gather(dy, w, dx)
+            self._pass("data", dy, w, dx)
 
     def backward_weights(
         self, x: CudaTensor, dy: CudaTensor, dw: CudaTensor | None, db: CudaTensor | None
@@ -83,28 +89,20 @@ class CudaConv(CudaKernel):
         if db is not None:
             self._bias.accumulate(dy, db, dy.format)
 
-    def _correlate(self, wide: CudaTensor, w: CudaTensor, narrow: CudaTensor) -> Format:
-        plan = self._plan("forward", False, False)
-        if plan is None:
-            columns = self._columns()
-            given, weights = wide.source(columns.form), w.source(columns.form)
-            columns.correlate(given, weights, narrow.target(columns.form))
-            return columns.form
-        form = self._form
-        addresses = {Role.X: wide.source(form), Role.W: w.source(form)}
-        self._run(plan, addresses | {Role.Y: narrow.target(form)})
-        return form
-
-    def _gather(self, narrow: CudaTensor, w: CudaTensor, wide: CudaTensor) -> Format:
-        plan = self._plan("data", False, False)
-        if plan is None:
-            columns = self._columns()
-            given, weights = narrow.source(columns.form), w.source(columns.form)
-            columns.gather(given, weights, wide.target(columns.form))
-            return columns.form
-        form = self._form
-        addresses = {Role.DY: narrow.source(form), Role.W: w.source(form)}
-        self._run(plan, addresses | {Role.DX: wide.target(form)})
+    def _pass(
+        self, direction: Direction, given: CudaTensor, w: CudaTensor, out: CudaTensor
+    ) -> Format:
+        """Overwrite `out`: narrow from wide ("forward"), or wide from narrow ("data")."""
+        plan = self._plan(direction, False, False)
+        form = self._form if plan is not None else self._columns().form
+        source, weights, target = given.source(form), w.source(form), out.target(form)
+        if plan is not None:
+            reads, writes = ENDS[direction]
+            self._run(plan, {reads: source, Role.W: weights, writes: target})
+        elif direction == "forward":
+            self._columns().correlate(source, weights, target)
+        else:
+            self._columns().gather(source, weights, target)
         return form
 
     def _accumulate(self, wide: CudaTensor, narrow: CudaTensor, dw: CudaTensor) -> None:
