@@ -24,8 +24,6 @@ Math: TypeAlias = Literal["fp32", "tf32"]
 
 # What NVIDIA recommends for Hopper; earlier cards want less.
 WORKSPACE_BYTES = 32 << 20
-# cuBLAS wants its workspace aligned to this.
-WORKSPACE_ALIGNMENT = 256
 
 _GEMM = (c_void_p, c_int, c_int, c_int, c_int, c_int)
 _MATRIX = (c_void_p, c_int, c_int)
@@ -164,7 +162,7 @@ class Blas:
     stream : int
         The CUDA stream that all products run on.
     workspace : int
-        Address of `workspace_bytes` bytes of device memory, aligned to `WORKSPACE_ALIGNMENT`. They
+        Address of `workspace_bytes` bytes of device memory, aligned to 256 as cuBLAS wants. They
         must outlive this object and must not be used by anybody else.
     workspace_bytes : int
         `WORKSPACE_BYTES` is what NVIDIA recommends.
