@@ -110,6 +110,7 @@ def install(extra: str, wheels: str) -> dict[str, Any]:
     source = ["--no-index", "--find-links", wheels] if wheels else []
     entry: dict[str, Any] = {"state": PASSED, "found": {}}
     for requirement in missing(needed):
+        print(f"Installing {requirement} ...", flush=True)
         command = [sys.executable, "-m", "pip", "install", "--quiet", *source, requirement]
         run = subprocess.run(command, capture_output=True, text=True)
         last = (run.stderr.splitlines() or [""])[-1]
@@ -166,6 +167,10 @@ def _run(command: list[str], seconds: float) -> tuple[int | None, str]:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return None, process.communicate()[0]
+    except KeyboardInterrupt:
+        # In a session of its own it does not hear of Ctrl-C, and would keep the card busy.
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     return process.returncode, printed
 
 
@@ -238,6 +243,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.result.touch()
     except OSError as error:
         parser.error(f"{args.result} cannot be written: {error.strerror}")
+    try:
+        return _install_and_check(args)
+    except KeyboardInterrupt:
+        print(f"stopped by Ctrl-C; {args.result} has what was finished", file=sys.stderr)
+        return 130
+
+
+def _install_and_check(args: argparse.Namespace) -> int:
     began = time.monotonic()
     installed = install(args.extra, args.wheels)
     peer = args.peer_python

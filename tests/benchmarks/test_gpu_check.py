@@ -172,3 +172,21 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_runs(tmp_path, 
         gpu_check.main([str(tmp_path / "nowhere" / "report.json")])
     assert exit_.value.code == 2
     assert "report.json cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_part_that_runs_and_keeps_the_report(tmp_path, monkeypatch, capsys):
+    killed = []
+    monkeypatch.setattr(gpu_check.os, "killpg", lambda process, _: killed.append(process))
+    monkeypatch.setattr(gpu_check, "install", lambda *_: {})
+
+    def stopped(self, timeout=None):
+        self.kill()
+        self.wait()
+        self.stdout.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu_check.subprocess.Popen, "communicate", stopped)
+    path = tmp_path / "report.json"
+    assert gpu_check.main([str(path)]) == 130
+    assert len(killed) == 1
+    assert f"stopped by Ctrl-C; {path} has what was finished" in capsys.readouterr().err
