@@ -70,3 +70,8 @@ def test_environment_sets_the_threads(monkeypatch, value, expected):
     assert usual >= 1
     monkeypatch.setenv("MINICAFFE_THREADS", value)
     assert default_threads() == (expected or usual)
+
+
+@pytest.mark.parametrize("name", ["reference", "auto"])
+def test_threads_govern_decoding_too(name):
+    assert get_backend(name, threads=1).data_threads == 1

@@ -73,7 +73,7 @@ class OneDnnBackend(ReferenceBackend):
     def __init__(
         self, strict: bool = False, threads: int | None = None, precision: str | None = None
     ) -> None:
-        super().__init__(np.float32, strict, precision=precision)
+        super().__init__(np.float32, strict, threads, precision)
         self.threads = threads or default_threads()
         self.engine = Engine()
         self.engine.lib.set_threads(self.threads)

@@ -19,6 +19,10 @@ from minicaffe.ops.backend import Follower, Op, Shape, Tensor
 KernelType = TypeVar("KernelType", bound="type[ReferenceKernel]")
 
 
+# That decode pictures where nobody says how many threads there shall be.
+MOST_DATA_THREADS = 4
+
+
 class ReferenceKernel:
     """Base of the reference kernels: holds the op and the array module.
 
@@ -58,6 +62,7 @@ class ReferenceBackend:
         self.strict = strict
         if threads:
             threadpoolctl.threadpool_limits(threads, user_api="blas")
+        self._data_threads = threads or min(MOST_DATA_THREADS, usable_cores())
         self._told: set[str] = set()
 
     @property
@@ -68,7 +73,7 @@ class ReferenceBackend:
     @property
     def data_threads(self) -> int:
         """How many threads may decode pictures; computing wants the cores too."""
-        return min(4, usable_cores())
+        return self._data_threads
 
     @property
     def xp(self) -> ModuleType:
