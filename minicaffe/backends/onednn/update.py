@@ -19,7 +19,12 @@ import numpy as np
 from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.memory import Layout
 from minicaffe.backends.onednn.tensor import OneDnnTensor
-from minicaffe.backends.reference.update import ReferenceSumOfSquares, ReferenceUpdate, is_finite
+from minicaffe.backends.reference.update import (
+    N_SPARES,
+    ReferenceSumOfSquares,
+    ReferenceUpdate,
+    is_finite,
+)
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.update import StepSize, SumOfSquares, Update
 
@@ -45,7 +50,7 @@ class OneDnnUpdate(ReferenceUpdate):
 
     def __init__(self, backend: OneDnnBackend, op: Update, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self._spare = [np.empty(CHUNK, np.float32) for _ in range(backend.threads)]
+        self._spares = np.empty((backend.threads, N_SPARES, CHUNK), np.float32)
         self._update = self._update_sgd if op.rule == "sgd" else self._update_any
         self._tainted = 0.0
 
@@ -77,9 +82,9 @@ class OneDnnUpdate(ReferenceUpdate):
         bounds = [bisect_right(ends, total * i // threads) for i in range(threads)] + [len(chunks)]
 
         def run(thread: int) -> None:
-            spare = self._spare[thread]
+            spares = self._spares[thread]
             for arrays, size in chunks[bounds[thread] : bounds[thread + 1]]:
-                if self._update(size, spare[: arrays[0].size], *arrays):
+                if self._update(size, spares[:, : arrays[0].size], *arrays):
                     self._tainted = math.nan
 
         self.backend.spread(run, pieces=threads)
@@ -93,32 +98,26 @@ class OneDnnUpdate(ReferenceUpdate):
             return Layout.plain(dw.shape)
         return dw.layout
 
-    def _update_any(self, size: StepSize, spare: Array, w: Array, g: Array, *h: Array) -> bool:
+    def _update_any(self, size: StepSize, spares: Array, w: Array, g: Array, *h: Array) -> bool:
         """Run the reference's formula on one chunk; say whether a weight is not finite then."""
         rate, decay, scale = size
         if scale != 1:
             g *= scale
         if decay:
-            g += self._decay(w, decay, spare)
-        g[...] = getattr(self, f"_{self.op.rule}")(g, rate, *h)
+            g += self.decay_of(w, decay, spares[0])
+        self.apply_rule(g, rate, h, spares)
         w -= g
         return not is_finite(np, w)
 
-    def _decay(self, w: Array, factor: float, spare: Array) -> Array:
-        """Return the term that decay adds to the gradient, in `spare`."""
-        towards = np.sign(w, out=spare) if self.op.regularization == "L1" else w
-        term: Array = np.multiply(towards, factor, out=spare)
-        return term
-
     def _update_sgd(
-        self, size: StepSize, spare: Array, w: Array, g: Array, *histories: Array
+        self, size: StepSize, spares: Array, w: Array, g: Array, *histories: Array
     ) -> bool:
         """Run the same for plain momentum, in as few passes as possible."""
         (h,), (rate, decay, scale) = histories, size
         h *= self.op.momentum
         g *= rate * scale
         if decay:
-            g += self._decay(w, rate * decay, spare)
+            g += self.decay_of(w, rate * decay, spares[0])
         h += g
         np.copyto(g, h)
         w -= h

@@ -26,7 +26,8 @@ class ReferenceDropout(ReferenceKernel):
         words = stream.generator().bit_generator.random_raw(-(-size // 4))
         bits = self.xp.asarray(words.view(np.uint16)[:size]).reshape(self.mask.shape)
         threshold = round(self.op.ratio * 65536)
-        self.xp.multiply(bits >= threshold, 1 / (1 - self.op.ratio), out=self.mask)
+        self.mask[...] = bits >= threshold
+        self.mask *= 1 / (1 - self.op.ratio)
         self.xp.multiply(x.read(), self.mask, out=y.write())
 
     def backward(self, dy: Tensor, dx: Tensor) -> None:

@@ -12,6 +12,9 @@ from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Taint, Update
 
+# Arrays of a gradient's size that the rules need besides.
+N_SPARES = 2
+
 
 @kernel(Update)
 class ReferenceUpdate(ReferenceKernel):
@@ -31,45 +34,76 @@ class ReferenceUpdate(ReferenceKernel):
                 tainted[...] = math.nan
 
     def _step(self, w: Array, g: Array, history: Sequence[Array], size: StepSize) -> None:
+        spares = self.xp.empty((N_SPARES, *g.shape), g.dtype)
         if size.scale != 1:
             g *= size.scale
         if size.decay:
-            g += size.decay * (self.xp.sign(w) if self.op.regularization == "L1" else w)
-        g[...] = getattr(self, f"_{self.op.rule}")(g, size.rate, *history)
+            g += self.decay_of(w, size.decay, spares[0])
+        self.apply_rule(g, size.rate, history, spares)
         w -= g
 
-    def _sgd(self, g: Array, rate: float, h: Array) -> Array:
+    def decay_of(self, w: Array, factor: float, spare: Array) -> Array:
+        """Return the term that decay adds to the gradient, in `spare`."""
+        towards = self.xp.sign(w, out=spare) if self.op.regularization == "L1" else w
+        term: Array = self.xp.multiply(towards, factor, out=spare)
+        return term
+
+    def apply_rule(
+        self, g: Array, rate: float, history: Sequence[Array], spares: Sequence[Array]
+    ) -> None:
+        """Make of the gradient what is subtracted from w; spares, of its shape, are lost."""
+        getattr(self, f"_{self.op.rule}")(g, rate, *history, *spares)
+
+    def _sgd(self, g: Array, rate: float, h: Array, *_: Array) -> None:
+        g *= rate
         h *= self.op.momentum
-        h += rate * g
-        return h
+        h += g
+        self.xp.copyto(g, h)
 
-    def _nesterov(self, g: Array, rate: float, h: Array) -> Array:
-        before = self.op.momentum * h
-        h[...] = before + rate * g
-        return (1 + self.op.momentum) * h - before
+    def _nesterov(self, g: Array, rate: float, h: Array, before: Array, _: Array) -> None:
+        g *= rate
+        self.xp.multiply(h, self.op.momentum, out=before)
+        self.xp.add(before, g, out=h)
+        self.xp.multiply(h, 1 + self.op.momentum, out=g)
+        g -= before
 
-    def _adagrad(self, g: Array, rate: float, h: Array) -> Array:
-        h += g * g
-        return rate * g / (self.xp.sqrt(h) + self.op.delta)
+    def _adagrad(self, g: Array, rate: float, h: Array, spare: Array, _: Array) -> None:
+        h += self.xp.multiply(g, g, out=spare)
+        g *= rate
+        g /= self._root(h, spare)
 
-    def _rmsprop(self, g: Array, rate: float, h: Array) -> Array:
-        self._average(h, g * g, self.op.decay2)
-        return rate * g / (self.xp.sqrt(h) + self.op.delta)
+    def _rmsprop(self, g: Array, rate: float, h: Array, spare: Array, _: Array) -> None:
+        self._average_squares(h, g, self.op.decay2, spare)
+        g *= rate
+        g /= self._root(h, spare)
 
-    def _adadelta(self, g: Array, rate: float, h: Array, k: Array) -> Array:
-        self._average(h, g * g, self.op.momentum)
-        u = g * self.xp.sqrt((k + self.op.delta) / (h + self.op.delta))
-        self._average(k, u * u, self.op.momentum)
-        return rate * u
+    def _adadelta(
+        self, g: Array, rate: float, h: Array, k: Array, spare: Array, other: Array
+    ) -> None:
+        self._average_squares(h, g, self.op.momentum, spare)
+        self.xp.add(k, self.op.delta, out=spare)
+        spare /= self.xp.add(h, self.op.delta, out=other)
+        g *= self.xp.sqrt(spare, out=spare)
+        self._average_squares(k, g, self.op.momentum, spare)
+        g *= rate
 
-    def _adam(self, g: Array, rate: float, h: Array, k: Array) -> Array:
-        self._average(h, g, self.op.momentum)
-        self._average(k, g * g, self.op.decay2)
-        return rate * h / (self.xp.sqrt(k) + self.op.delta)
+    def _adam(self, g: Array, rate: float, h: Array, k: Array, spare: Array, _: Array) -> None:
+        h *= self.op.momentum
+        h += self.xp.multiply(g, 1 - self.op.momentum, out=spare)
+        self._average_squares(k, g, self.op.decay2, spare)
+        self.xp.multiply(h, rate, out=g)
+        g /= self._root(k, spare)
 
-    def _average(self, mean: Array, value: Array, keep: float) -> None:
+    def _average_squares(self, mean: Array, g: Array, keep: float, spare: Array) -> None:
+        self.xp.multiply(g, g, out=spare)
+        spare *= 1 - keep
         mean *= keep
-        mean += (1 - keep) * value
+        mean += spare
+
+    def _root(self, squares: Array, spare: Array) -> Array:
+        self.xp.sqrt(squares, out=spare)
+        spare += self.op.delta
+        return spare
 
 
 def is_finite(xp: Any, values: Array) -> bool:
