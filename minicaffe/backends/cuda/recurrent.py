@@ -93,8 +93,8 @@ class Recurrent(CudaKernel):
         super().__init__(backend, op)
         self.steps, self.streams, self.size = y.shape
         self.rows, self._inputs = params[0].shape
-        if self.steps * self.streams * self.rows > MAX_VALUES:
-            raise Unsupported(f"more than {MAX_VALUES} sums in all time steps")
+        if (n := self.steps * self.streams * self.rows) > MAX_VALUES:
+            raise Unsupported(f"the GPU's kernels count to {MAX_VALUES}; there are {n} sums")
         self.form = Format(False, backend.format.value)
         self._divisor = divisor(self.size)
         self.recurrent = 3 if op.static else 2
