@@ -93,7 +93,9 @@ NETS = {
     + 'layer { name: "cont" type: "DummyData" top: "cont" dummy_data_param { '
     'data_filler { type: "constant" value: 1 } shape { dim: 3 dim: 4 } } }\n'
     + layer("lstm", "LSTM", "x cont", "y", RECURRENT)
+    + layer("bend_y", "TanH", "y", "y")
     + layer("rnn", "RNN", "y cont", "z", RECURRENT)
+    + layer("bend_z", "TanH", "z", "z")
     + layer("last", "Reshape", "z", "last", "reshape_param { shape { dim: 3 dim: -1 } }"),
     "flat": conv("c1", "data", 8)
     + RELU
@@ -150,7 +152,5 @@ def test_looking_at_blobs_changes_no_result(fast):
 
 @pytest.mark.parametrize("name", NETS)
 def test_no_layer_of_these_nets_falls_back(fast, name):
-    if fast.name == "cuda" and name == "recurrent":
-        pytest.skip("the cuda backend has no kernel for LSTM and RNN yet")
     fast.strict = True
     net_from_text(INPUT + NETS[name] + LOSS, backend=fast)

@@ -40,7 +40,43 @@ def case(name, layer_type, settings, bottoms, **options):
 IMAGES = {"x": coarse(3, 70, 13, 11)}
 SCORES = {"x": coarse(2, 7, 9, 11), "t": labels(2, 9, 11, below=7)}
 LOSS = {"tops": ("loss",)}
+
+
+def recurrent(layer_type, states, steps, streams, inputs, size):
+    """A layer with a static input and its states as bottoms and tops; weights of 1/32 to 8/32."""
+    small = Values((), lambda rng, s: rng.integers(-8, 9, s) / 32)
+    bottoms = {
+        "x": coarse(steps, streams, inputs),
+        "cont": labels(steps, streams, below=2),
+        "static": coarse(streams, 5),
+        **{f"{state}0": coarse(1, streams, size) for state in states},
+    }
+    return case(
+        f"{layer_type} of {steps} steps, {streams} streams",
+        layer_type,
+        f"recurrent_param {{ num_output: {size} expose_hidden: true }}",
+        bottoms,
+        tops=("y", *(f"{state}1" for state in states)),
+        params=(small,) * 6,
+    )
+
+
 CASES = [
+    recurrent("LSTM", "hc", 5, 37, 11, 29),
+    recurrent("LSTM", "hc", 1, 3, 7, 5),
+    recurrent("LSTM", "hc", 7, 1, 1, 3),
+    recurrent("LSTM", "hc", 1, 1, 3, 1),
+    recurrent("RNN", "h", 5, 37, 11, 29),
+    recurrent("RNN", "h", 1, 3, 7, 5),
+    recurrent("RNN", "h", 7, 1, 1, 3),
+    recurrent("RNN", "h", 1, 1, 3, 1),
+    case(
+        "LSTM unit",
+        "LSTMUnit",
+        "",
+        {"c": coarse(1, 37, 29), "a": coarse(1, 37, 116), "cont": labels(1, 37, below=2)},
+        tops=("c1", "h1"),
+    ),
     case("max", "Pooling", "pooling_param { kernel_size: 3 stride: 2 }", IMAGES),
     case(
         "max of a large window",

@@ -6,8 +6,6 @@
 #define JOIN(A, B) JOINED(A, B)
 #define NUMBERS float alpha, float beta, float scale, float shift
 
-__device__ __forceinline__ float sigmoid_of(float x) { return 0.5f * tanhf(0.5f * x) + 0.5f; }
-
 // y from x; and dy/dx from x and y, of which only what the contract says is read.
 #define ROW(KIND_NAME, Y, SLOPE) \
     __device__ __forceinline__ float value_##KIND_NAME(float x, NUMBERS) { return Y; } \

@@ -108,6 +108,9 @@ __device__ __forceinline__ int place(int n, int c, int pixel, int channels, int 
 
 #define INFINITE bits_to_float(0x7f800000u)
 
+// 1 / (1 + exp(-x)), which so never overflows.
+__device__ __forceinline__ float sigmoid_of(float x) { return 0.5f * tanhf(0.5f * x) + 0.5f; }
+
 // Quotients of numbers below 2^31 by one that is the same for all threads: a product, where the
 // card's own division takes some twenty instructions. divisor.py makes the three numbers (Granlund
 // and Montgomery, "Division by invariant integers using multiplication", 1994, figure 4.1).
