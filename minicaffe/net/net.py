@@ -8,14 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from minicaffe.backends import get_backend
 from minicaffe.blob import Blob
 from minicaffe.errors import LabelError, NetError, nearest
 from minicaffe.layers import Layer
 from minicaffe.layers.base import State
-from minicaffe.log import logger
+from minicaffe.net import debug_info
 from minicaffe.net.builder import Step, build
 from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_errors import located, sample_names
@@ -158,7 +156,7 @@ class Net:
             _call(self.before_forward, index)
             self._forward(step)
             if self.debug_info:
-                self._debug_forward(step)
+                debug_info.log_forward(step)
             _call(self.after_forward, index)
         if self._taint is not None and last == len(self.steps) - 1:
             self._add_taint()
@@ -188,10 +186,10 @@ class Net:
             _call(self.before_backward, index)
             step.backward()
             if self.debug_info and step.needs_backward:
-                self._debug_backward(step)
+                debug_info.log_backward(step)
             _call(self.after_backward, index)
         if self.debug_info:
-            self._debug_norms()
+            debug_info.log_norms(self.parameters)
 
     @property
     def is_watched(self) -> bool:
@@ -345,55 +343,7 @@ class Net:
         for layer in self.layers:
             layer.close()
 
-    def _debug_forward(self, step: Step) -> None:
-        for blob in step.top:
-            value = mean_magnitude(blob.data.get())
-            logger.info(
-                f"    [Forward] Layer {step.layer.name}, top blob {blob.name} data: {value:g}"
-            )
-        for index, blob in enumerate(step.layer.blobs):
-            value = mean_magnitude(blob.data.get())
-            logger.info(
-                f"    [Forward] Layer {step.layer.name}, param blob {index} data: {value:g}"
-            )
-
-    def _debug_backward(self, step: Step) -> None:
-        for blob, needed in zip(step.bottom, step.propagate_down, strict=True):
-            if needed:
-                value = mean_magnitude(blob.diff.get())
-                logger.info(
-                    f"    [Backward] Layer {step.layer.name}, bottom blob {blob.name} "
-                    f"diff: {value:g}"
-                )
-        for index, blob in enumerate(step.layer.blobs):
-            if step.layer.param_needs_diff[index]:
-                value = mean_magnitude(blob.diff.get())
-                logger.info(
-                    f"    [Backward] Layer {step.layer.name}, param blob {index} diff: {value:g}"
-                )
-
-    def _debug_norms(self) -> None:
-        blobs = [parameter.blob for parameter in self.parameters]
-        data_l1, data_l2 = _norms([blob.data for blob in blobs])
-        diff_l1, diff_l2 = _norms([blob.diff for blob in blobs])
-        logger.info(
-            f"    [Backward] All net params (data, diff): L1 norm = ({data_l1:g}, {diff_l1:g}); "
-            f"L2 norm = ({data_l2:g}, {diff_l2:g})"
-        )
-
 
 def _call(hooks: Sequence[Hook], index: int) -> None:
     for hook in hooks:
         hook(index)
-
-
-def mean_magnitude(values: Any) -> float:
-    """Return the mean of the absolute values, as debug_info reports it."""
-    return float(np.abs(values).sum(dtype=np.float64) / max(values.size, 1))
-
-
-def _norms(tensors: Sequence[Tensor]) -> tuple[float, float]:
-    """Return L1 and L2 norm of all values together."""
-    values = [tensor.get().astype(np.float64) for tensor in tensors]
-    l1 = sum(float(np.abs(v).sum()) for v in values)
-    return l1, float(np.sqrt(sum(float((v * v).sum()) for v in values)))

@@ -10,7 +10,7 @@ from typing import Any
 from minicaffe.blob import Blob
 from minicaffe.log import logger
 from minicaffe.net import Net
-from minicaffe.net.net import mean_magnitude
+from minicaffe.net.debug_info import mean_magnitude
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.update import Parameter, StepSize, SumOfSquares
 from minicaffe.solver.rules import Rule
