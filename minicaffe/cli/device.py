@@ -132,6 +132,7 @@ def _open_gpu(args: argparse.Namespace, number: int, trains: bool) -> Backend:
     backend: Any = get_backend(
         "cuda",
         strict=args.strict_backend,
+        threads=args.threads,
         precision=args.precision,
         gpu=number,
         graph=not args.no_graph,

@@ -1,5 +1,6 @@
 """--gpu and solver_mode: GPU through the commands, on an emulated GPU; and without one."""
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import no_card
 from emulator import EmulatedDevice
+from minicaffe.cli.device import add_arguments, choose
 from minicaffe.data.db import open_database
 from minicaffe.schema.binary import read_net_weights
 
@@ -48,6 +50,13 @@ def test_graphs(project, run, gpu, flags, is_recorded):
     project.write(solver=project.solver.replace("max_iter: 2", "max_iter: 6"))
     assert run(*TRAIN, "--gpu=0", *flags).code == 0
     assert bool(gpu.counts["replay"]) == is_recorded
+
+
+def test_threads_decode_pictures(gpu):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    backend = choose(parser.parse_args(["--gpu=0", "--threads=3"]))
+    assert backend.data_threads == 3
 
 
 def test_solver_mode(project, run, gpu):
