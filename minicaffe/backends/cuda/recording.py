@@ -165,7 +165,9 @@ class Recording:
         except BaseException:
             watch.undo()
             raise
-        self._before = [(tensor, seen.state) for tensor, seen in watch.seen.items()]
+        # Equal states are one object, by which a tensor that has not changed is soon recognised.
+        one = session.states.setdefault
+        self._before = [(t, one(seen.state, seen.state)) for t, seen in watch.seen.items()]
         self._written: list[tuple[CudaTensor, State]] = []
         self._read: list[tuple[CudaTensor, State]] = []
         for tensor, seen in watch.seen.items():
@@ -173,7 +175,7 @@ class Recording:
             if after is None:
                 continue
             if tensor.mark() is not seen.mark:
-                self._written.append((tensor, after))
+                self._written.append((tensor, one(after, after)))
             elif after != seen.state:
                 self._read.append((tensor, after))
         # The graph knows addresses only: what it uses must not be given back.
@@ -184,7 +186,7 @@ class Recording:
     def fits(self) -> bool:
         """Return whether plans and tensors are as they were when this was recorded."""
         return self._version == self._session.version and all(
-            tensor.state().serves(state) for tensor, state in self._before
+            tensor.serves(state) for tensor, state in self._before
         )
 
     def launch(self) -> None:

@@ -68,6 +68,8 @@ class Session:
         self.watch = Watch()
         # Counts what makes recordings void: new plans, other fusions, other shapes.
         self.version = 0
+        # Those that recordings begin or end with, each once.
+        self.states: dict[State, State] = {}
         # Of gradients in float16, where activations are that.
         self.scale: LossScale | None = None
         self._scratch: dict[str, Memory] = {}

@@ -20,12 +20,15 @@ class State(NamedTuple):
         The one written last.
     is_zero : bool
         Whether all values are zero, with nothing but a note to say so.
+    is_shared : bool
+        Whether tensors over the same memory find the values there: it follows from the others.
     """
 
     generation: int
     formats: frozenset[Format]
     newest: Format
     is_zero: bool
+    is_shared: bool
 
     def serves(self, wanted: State) -> bool:
         """Return whether a recording that began with `wanted` may begin here."""

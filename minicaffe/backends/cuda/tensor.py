@@ -38,9 +38,11 @@ class CudaTensor:
         self._token = self._storage.token if storage is None else object()
         self._buffers: dict[Format, Memory] = {}
         self._leased: list[int] = []
-        self._ready: set[Format] = set()
+        self._ready: frozenset[Format] = frozenset()
         self._newest = PLAIN
         self._generation = 0
+        # The state, while nothing has changed since it was last asked for.
+        self._noted: State | None = None
         # Of what is held in float16; see `loss_scale`.
         self._scale: LossScale | None = None
 
@@ -117,7 +119,7 @@ class CudaTensor:
         storage = self._storage
         self._renew()
         storage.is_zero = True
-        self._ready.clear()
+        self._ready = frozenset()
         self._newest = PLAIN
 
     def host(self) -> HostArray:
@@ -152,6 +154,7 @@ class CudaTensor:
         self._leased.clear()
         self._shape = shape
         self._generation += 1
+        self._noted = None
         self._session.version += 1
 
     def view(self, shape: Shape) -> CudaTensor:
@@ -223,25 +226,41 @@ class CudaTensor:
         """Return the state, or None if somebody else has written; nothing is converted."""
         return self._state() if self._token is self._storage.token else None
 
+    def serves(self, wanted: State) -> bool:
+        """Return whether a recording that begins with this state may begin now."""
+        storage = self._storage
+        is_known = self._token is storage.token and not storage.may_host_be_newer
+        if is_known and self._noted is wanted:  # nearly always, and a net has many tensors
+            return True
+        state = self.state()
+        if state == wanted:
+            self._noted = wanted
+            return True
+        return state.serves(wanted)
+
     def become(self, state: State) -> None:
         """Take over the state in which a recording that writes the tensor leaves it."""
         self._renew()
         self._storage.is_zero = state.is_zero
-        self._storage.owner = None if PLAIN in state.formats or state.is_zero else self
-        self._ready = set(state.formats)
-        self._newest = state.newest
+        self._storage.owner = None if state.is_shared else self
+        self._ready, self._newest = state.formats, state.newest
+        self._noted = state
 
     def gain(self, formats: frozenset[Format]) -> None:
         """Note that a recording that only reads the tensor has made it ready in these formats."""
+        if formats <= self._ready:
+            return
         self._ready |= formats
+        self._noted = None
         if PLAIN in formats:
             self._storage.owner = None
 
     # How it works inside.
 
     def _state(self) -> State:
-        formats = frozenset(self._ready)
-        return State(self._generation, formats, self._newest, self._storage.is_zero)
+        is_zero = self._storage.is_zero
+        is_shared = is_zero or PLAIN in self._ready
+        return State(self._generation, self._ready, self._newest, is_zero, is_shared)
 
     def _watched(self) -> None:
         seen = self._session.watch.seen
@@ -256,11 +275,11 @@ class CudaTensor:
 
     def _undo(self) -> Callable[[], None]:
         """Return what puts all notes back to what they are now."""
-        mine = {name: getattr(self, name) for name in ("_token", "_newest")}
-        ready, storage, theirs = set(self._ready), self._storage, dict(vars(self._storage))
+        mine = {name: getattr(self, name) for name in ("_token", "_newest", "_ready", "_noted")}
+        storage, theirs = self._storage, dict(vars(self._storage))
 
         def undo() -> None:
-            vars(self).update(mine, _ready=ready)
+            vars(self).update(mine)
             vars(storage).update(theirs)
 
         return undo
@@ -275,8 +294,9 @@ class CudaTensor:
                 storage.owner._source(PLAIN)
                 storage.owner = None
             self._token = storage.token
-            self._ready = set() if storage.is_zero else {PLAIN}
+            self._ready = frozenset(() if storage.is_zero else (PLAIN,))
             self._newest = PLAIN
+            self._noted = None
 
     def _take_from_host(self) -> None:
         storage = self._storage
@@ -300,7 +320,8 @@ class CudaTensor:
                     self._storage.owner = None
             # A copy with a scale is made anew each time: the scale may change before the values do.
             if self.scale(wanted) is None:
-                self._ready.add(wanted)
+                self._ready |= {wanted}
+                self._noted = None
         return address
 
     def _target(self, wanted: Format) -> Address:
@@ -310,7 +331,7 @@ class CudaTensor:
         self._renew()
         storage.is_zero = False
         storage.owner = None if wanted == PLAIN else self
-        self._ready = {wanted}
+        self._ready = frozenset((wanted,))
         self._newest = wanted
         return self._buffer(wanted).address
 
@@ -318,6 +339,7 @@ class CudaTensor:
         """Make this tensor the one that has the newest values."""
         storage = self._storage
         storage.token = self._token = object()
+        self._noted = None
         storage.owner = None
         storage.is_mirror_current = False
         storage.may_host_be_newer = False
