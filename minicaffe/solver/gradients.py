@@ -1,11 +1,14 @@
-"""The first half of an iteration: the gradients of one or, with iter_size, several batches."""
+"""The gradients of one or, with iter_size, several batches; and an update as part of the work."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from minicaffe.net import Net
 from minicaffe.net.losses import LaterLoss
+
+Piece: TypeAlias = Callable[[], None]
 
 
 class Gradients:
@@ -20,12 +23,18 @@ class Gradients:
     def __init__(self, net: Net) -> None:
         self._net = net
         self._losses: list[LaterLoss] = []
-        self._work: Callable[[], None] | None = None
-        # What the work was made for: a version of the net, and a number of batches.
-        self._made_for = (0, 0)
+        self._work: Piece | None = None
+        # What the work was made for: a version of the net, a number of batches, an update.
+        self._made_for: tuple[int, int, Piece | None] = (0, 0, None)
 
-    def run(self, n_batches: int) -> list[LaterLoss]:
+    def run(self, n_batches: int, update: Piece | None = None) -> list[LaterLoss]:
         """Compute the gradients over so many batches (iter_size).
+
+        Parameters
+        ----------
+        n_batches : int
+        update : callable, optional
+            Done at the end, as part of the same work; not for a net that is watched.
 
         Returns
         -------
@@ -36,7 +45,7 @@ class Gradients:
         if self._net.is_watched:
             self._run_watched(n_batches)
         else:
-            self._repeated(n_batches)()
+            self._repeated(n_batches, update)()
         self._take_loss()
         return self._losses
 
@@ -48,16 +57,17 @@ class Gradients:
             self._net.forward()
             self._net.backward()
 
-    def _repeated(self, n_batches: int) -> Callable[[], None]:
+    def _repeated(self, n_batches: int, update: Piece | None) -> Piece:
         net = self._net
         net.prepare_training()
-        wanted = (net.version, n_batches)
+        wanted = (net.version, n_batches, update)
         if self._work is None or self._made_for != wanted:
-            self._work = net.backend.repeatable(self._pieces(n_batches))
+            pieces = self._pieces(n_batches)
+            self._work = net.backend.repeatable([*pieces, update] if update else pieces)
             self._made_for = wanted
         return self._work
 
-    def _pieces(self, n_batches: int) -> list[Callable[[], None]]:
+    def _pieces(self, n_batches: int) -> list[Piece]:
         net = self._net
         forward, backward = net.forward_pieces(), net.backward_pieces()
         # What brings new batches cannot be recorded. All the rest can stand together behind it.

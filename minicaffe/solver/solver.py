@@ -217,13 +217,15 @@ class Solver:
                 call()
             shows = bool(self.param.display) and self.iter % self.param.display == 0
             self.net.debug_info = shows and bool(self.param.debug_info)
-            self.losses.add(self.iter, self._gradients.run(self.param.iter_size))
+            update = None if self.on_gradients_ready else self._update.at_once(self._full_rate)
+            self.losses.add(self.iter, self._gradients.run(self.param.iter_size, update))
             if shows:
                 display.show()
             for call in self.on_gradients_ready:
                 call()
             self._log_rate(shows)
-            self.apply_update()
+            if update is None:
+                self.apply_update()
             self.iter += 1
             if self._act_on_signals():
                 return
@@ -263,7 +265,11 @@ class Solver:
 
     def apply_update(self) -> None:
         """Turn the gradients into updates and make them, as the solver's rule says."""
-        self._update.run(self.rate * self.rule.correction(self.param, self.iter + 1))
+        self._update.run(self._full_rate)
+
+    @property
+    def _full_rate(self) -> float:
+        return self.rate * self.rule.correction(self.param, self.iter + 1)
 
     def _log_rate(self, shows: bool) -> None:
         if self.param.lr_policy == "multistep" and self.iter in self.param.stepvalue:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,6 +12,7 @@ from minicaffe.net import Net
 from minicaffe.net.debug_info import mean_magnitude
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.update import Parameter, StepSize, SumOfSquares
+from minicaffe.solver.gradients import Piece
 from minicaffe.solver.rules import Rule
 
 
@@ -46,8 +46,10 @@ class ParameterUpdate:
         self._squares = net.backend.plan(SumOfSquares(), *(p.dw for p in parameters))
         self._size = StepSize(0)
         self._taint = net.taint = net.backend.tensor(())
-        self._work: Callable[[], None] | None = None
+        self._step: Piece | None = None
         self._version = net.version
+        self._work: Piece | None = None
+        self._work_of: Piece | None = None
 
     def _parameters(self) -> list[Parameter]:
         n = len(self._net.parameters)
@@ -56,25 +58,51 @@ class ParameterUpdate:
             for i, p in enumerate(self._net.parameters)
         ]
 
+    def at_once(self, rate: float) -> Piece | None:
+        """Return the update as a piece of the work that computes the gradients.
+
+        Parameters
+        ----------
+        rate : float
+            The learning rate, before lr_mult.
+
+        Returns
+        -------
+        callable or None
+            None if the host looks at the gradients first, for clip_gradients or for hooks.
+        """
+        if self._param.clip_gradients >= 0 or self._net.is_watched:
+            return None
+        self._size = self._step_size(rate, 1.0)
+        return self._piece()
+
     def run(self, rate: float) -> None:
         """Update all parameters with the gradients that they have.
 
         Parameters
         ----------
         rate : float
-            The learning rate, before lr_mult.
+            As for `at_once`.
         """
-        param = self._param
-        self._size = StepSize(rate, param.weight_decay, self._clipping() / param.iter_size)
-        if self._work is None or self._version != self._net.version:
-            self._version = self._net.version
-            parameters = self._parameters()
-            piece = partial(self._kernel.step, parameters, lambda: self._size, self._taint)
-            self._work = self._net.backend.repeatable([piece])
+        self._size = self._step_size(rate, self._clipping())
+        piece = self._piece()
+        if self._work is None or self._work_of is not piece:
+            self._work, self._work_of = self._net.backend.repeatable([piece]), piece
         self._work()
         if self._net.debug_info:
             for p in self._net.parameters:
                 _log_update(p.layer.name, p.name or p.index, p.blob)
+
+    def _step_size(self, rate: float, clipping: float) -> StepSize:
+        return StepSize(rate, self._param.weight_decay, clipping / self._param.iter_size)
+
+    def _piece(self) -> Piece:
+        """Return the kernel's step, the same object as long as the parameters are the same."""
+        if self._step is None or self._version != self._net.version:
+            self._version = self._net.version
+            parameters = self._parameters()
+            self._step = partial(self._kernel.step, parameters, lambda: self._size, self._taint)
+        return self._step
 
     def _clipping(self) -> float:
         limit = float(self._param.clip_gradients)

@@ -99,6 +99,29 @@ def test_pieces_of_an_iteration(make_solver, database):
     assert names(backend.called) == ["forward data", "take_loss", "forward data"] * 5
 
 
+@pytest.mark.parametrize(
+    ("more", "listens", "n"),
+    [
+        ("", False, 1),
+        ("iter_size: 3", False, 1),
+        ("clip_gradients: 100", False, 2),
+        ("", True, 2),
+    ],
+)
+def test_the_update_is_part_of_the_work_where_nobody_looks_at_gradients(
+    make_solver, monkeypatch, more, listens, n
+):
+    works, backend = [], ReferenceBackend()
+    repeatable = backend.repeatable
+    monkeypatch.setattr(backend, "repeatable", lambda work: works.append(work) or repeatable(work))
+    solver = make_solver(FED_NET, FIXED + more, backend)
+    if listens:
+        solver.on_gradients_ready.append(lambda: None)
+    solver.step(3)
+    assert [names(work)[-1] for work in works][-1] == "step"
+    assert len(works) == n
+
+
 def test_callbacks_see_what_they_always_saw(make_solver, database):
     def seen_by(backend):
         solver, seen = make_solver(DATA_NET, FIXED + "momentum: 0.5 iter_size: 2", backend), []
