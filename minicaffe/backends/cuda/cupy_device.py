@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from minicaffe.backends.cuda.kernel_cache import VARIABLE, prepare_folder
 from minicaffe.errors import BackendUnavailable, DeviceMemoryError
 
 try:
+    prepare_folder()
     import cupy
     from cupy.cuda import runtime
     from cupy.cuda.memory import OutOfMemoryError
@@ -27,6 +29,11 @@ except ImportError as error:
     reason = "is not installed" if is_missing else f"does not load ({error.__cause__ or error})"
     raise BackendUnavailable(
         f"no GPU can be used: CuPy {reason}. Do: pip install 'minicaffe[gpu]'"
+    ) from error
+except OSError as error:
+    raise BackendUnavailable(
+        f"no GPU can be used: CuPy does not load ({error}). Let {VARIABLE} name a folder that can "
+        "be written."
     ) from error
 
 from minicaffe.backends.cuda import cublas
