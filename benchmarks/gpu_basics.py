@@ -6,6 +6,7 @@ an AssertionError if something else comes out than must.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicaffe.backends.cuda import CudaBackend
-from minicaffe.backends.cuda.cublas import Matrix
+from minicaffe.backends.cuda.cublas import Math, Matrix
 from minicaffe.backends.cuda.device import CannotRecord
 from minicaffe.backends.cuda.format import DTYPES, Format, ValueType
 from minicaffe.backends.cuda.plans import Convolution, Direction
@@ -95,6 +96,51 @@ def products(backend: CudaBackend) -> None:
     _same(found, 3 * factor @ factor)
 
 
+def precisions(backend: CudaBackend) -> None:
+    """Hold products and convolutions of fractions to what float32 and TF32 can give."""
+    device = backend.device
+    # TF32 cuts fractions to 10 bits, and so is 2**-10 off; sums in float32 are far below that.
+    bounds: dict[Math, float] = {"fp32": 2.0**-18, "tf32": 2.0**-9}
+    for name, most in bounds.items():
+        errors = {"product": _product_error(device, name)}
+        for dnn in device.dnns:
+            errors[dnn.version] = _convolution_error(device, dnn, name)
+        wrong = {what: error for what, error in errors.items() if not error <= most}
+        if wrong:
+            raise AssertionError(f"in {name} errors are up to {wrong}, more than {most:.1g}")
+
+
+def _product_error(device: Any, math: Math) -> float:
+    n = 256
+    values = np.random.default_rng(0).uniform(1, 2, (n, n)).astype(np.float32)
+    a, c = device.allocate(values.nbytes), device.allocate(values.nbytes)
+    device.upload(a.address, values)
+    x, y = Matrix(a.address, n, n), Matrix(c.address, n, n)
+    CudaBackend(device, math).gemm(x, x, y)
+    found = np.empty((n, n), np.float32)
+    device.download(c.address, found)
+    return _furthest(found, values.astype(float) @ values)
+
+
+def _convolution_error(device: Any, dnn: Any, math: Math) -> float:
+    """Return that of windows of one pixel, which are a product."""
+    rng = np.random.default_rng(0)
+    x, w = rng.uniform(1, 2, (BATCH, 64, 8, 8)), rng.uniform(1, 2, (32, 64, 1, 1))
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    backend = CudaBackend(device, math)
+    backend.tuner = Tuner((dnn,), device.name, PlanCache(None))
+    tensors: list[Any] = [backend.tensor(shape) for shape in (x.shape, w.shape, (BATCH, 32, 8, 8))]
+    for tensor, values in zip(tensors, (x, w), strict=False):
+        tensor.set(values)
+    op = Conv((1, 1), (1, 1), (0, 0), (1, 1), 1, False)
+    backend.plan(op, *tensors).forward(*tensors[:2], None, tensors[2])
+    return _furthest(tensors[2].get(), np.einsum("nchw,kc->nkhw", x.astype(float), w[:, :, 0, 0]))
+
+
+def _furthest(found: Any, wanted: Any) -> float:
+    return float((np.abs(found - wanted) / np.abs(wanted)).max())
+
+
 def broken_recordings(backend: CudaBackend) -> None:
     """Use the stream after a recording that fails."""
     try:
@@ -122,6 +168,39 @@ def inboxes(backend: CudaBackend) -> None:
     found = np.empty(SIZE, np.float32)
     device.download(total.address, found)
     _same(found, np.full(SIZE, sum(range(ROUNDS))))
+
+
+def uploads_beside_recordings(backend: CudaBackend) -> None:
+    """Let another thread upload, as it does in training, while work is recorded."""
+    device, total = backend.device, backend.device.allocate(4 * SIZE)
+    box, add = device.inbox(4 * SIZE), device.function(ADD, "add")
+    one = device.allocate(4)
+    device.upload(one.address, np.ones(1, np.float32))
+    is_over, failures = threading.Event(), list[Exception]()
+
+    def send() -> None:
+        try:
+            while not is_over.is_set():
+                box.wait()
+                box.host[:] = 0
+                box.send()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        device.clear(total.address, total.size_bytes)
+        for _ in range(ROUNDS):
+            device.record(lambda: add(64, 256, one.address, total.address, SIZE))()
+    finally:
+        is_over.set()
+        thread.join()
+    found = np.empty(SIZE, np.float32)
+    device.download(total.address, found)
+    _same(found, np.full(SIZE, ROUNDS))
+    if failures:
+        raise failures[0]
 
 
 def plans(backend: CudaBackend) -> None:
@@ -198,9 +277,11 @@ CHECKS: dict[str, Callable[[CudaBackend], None]] = {
         formats,
         arrays_beside_kernels,
         products,
+        precisions,
         values_of_a_run,
         broken_recordings,
         inboxes,
+        uploads_beside_recordings,
         plans,
     )
 }

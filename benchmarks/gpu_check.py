@@ -25,11 +25,14 @@ not: where the python has none for CUDA, the benchmarks have no peer.
 from __future__ import annotations
 
 import argparse
+import atexit
+import functools
 import importlib.metadata
 import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,11 +77,13 @@ def own(name: str, limit_s: float) -> Part:
     return Part(name, ("-m", "benchmarks.gpu_parts", name), limit_s)
 
 
-TESTS = ("-m", "pytest", "-q", "-m", "gpu", "--junitxml={out}")
+# What other packages, of other versions than the tests know, warn of is no failure of a card.
+TESTS = ("-m", "pytest", "-q", "-W", "default", "-m", "gpu", "--junitxml={out}")
 TEST_FOLDERS = ("tests/layers", "tests/models", "tests/solver")
 TABLE = ("-m", "benchmarks.gpu", "--json={out}", "--seconds=1")
 PARTS = (
-    own("device", 40),
+    # Libraries of 1.5 GB are read from the disk for the first time.
+    own("device", 120),
     own("basics", 60),
     own("graphs", 60),
     Part("tests", (*TESTS, *TEST_FOLDERS), 150, "junit"),
@@ -113,11 +118,22 @@ def install(extra: str, wheels: str) -> dict[str, Any]:
         print(f"Installing {requirement} ...", flush=True)
         command = [sys.executable, "-m", "pip", "install", "--quiet", *source, requirement]
         run = subprocess.run(command, capture_output=True, text=True)
-        last = (run.stderr.splitlines() or [""])[-1]
-        entry["found"][requirement] = last if run.returncode else "installed"
+        entry["found"][requirement] = _reason(run.stderr) if run.returncode else "installed"
         if run.returncode:
             entry["state"] = FAILED
+            print(f"  {entry['found'][requirement]}", flush=True)
     return entry
+
+
+def _reason(printed: str) -> str:
+    """Return why pip has failed, in a line."""
+    lines = [line for line in printed.splitlines() if line.strip()] or [""]
+    if any("externally-managed-environment" in line for line in lines):
+        return (
+            "this python belongs to the system. Make one of your own: python3 -m venv "
+            "--system-site-packages venv; PYTHON=venv/bin/python scripts/gpu_check ..."
+        )
+    return lines[-1]
 
 
 def put_together(folder: Path) -> None:
@@ -135,7 +151,8 @@ def run_part(part: Part, seconds: float, more: Sequence[str] = ()) -> dict[str, 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         arguments = [a.replace("{out}", str(out)) for a in (*part.arguments, *more)]
-        code, printed = _run([sys.executable, *arguments], min(part.limit_s, seconds))
+        command = [sys.executable, *arguments]
+        code, printed = _run(command, min(part.limit_s, seconds), environment())
         # A table or a list of tests that is cut off is worth keeping, and no success.
         entry: dict[str, Any] = {"state": PASSED if code == 0 else FAILED}
         entry["seconds"] = round(time.monotonic() - began, 1)
@@ -150,9 +167,27 @@ def run_part(part: Part, seconds: float, more: Sequence[str] = ()) -> dict[str, 
     return entry
 
 
-def _run(command: list[str], seconds: float) -> tuple[int | None, str]:
+@functools.cache
+def environment() -> dict[str, str]:
+    """Return the environment of all parts.
+
+    They keep plans and compiled kernels for one another: where the home cannot be written, in
+    another one, which goes with the process.
+    """
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    # Of pytest's plugins none is needed, and any may be there.
+    found = {**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    try:
+        with tempfile.TemporaryFile(dir=Path.home()):
+            return found
+    except (OSError, RuntimeError):  # the latter: there is none
+        home = tempfile.mkdtemp(prefix="gpu_check_")
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
+        return {**found, "HOME": home}
+
+
+def _run(command: list[str], seconds: float, environment: dict[str, str]) -> tuple[int | None, str]:
     """Run a command; return status (None: it was ended) and what it printed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         command,
         cwd=ROOT,

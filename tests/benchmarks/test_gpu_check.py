@@ -1,6 +1,7 @@
 """gpu_check: its parts on an emulated GPU, and what becomes of parts that pass, fail and hang."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -156,6 +157,37 @@ def test_installing_goes_on_after_failures(monkeypatch, tmp_path):
     assert entry["state"] == "failed"
     assert set(entry["found"]) == {"of-tomorrow==1", "of-today==2"}
     assert "No matching distribution found for of-today==2" in entry["found"]["of-today==2"]
+
+
+def test_a_python_of_the_system_is_told_from_what_pip_says():
+    printed = "error: externally-managed-environment\n\nx This environment ...\nhint: See PEP 668"
+    assert "python3 -m venv --system-site-packages" in gpu_check._reason(printed)
+    assert gpu_check._reason("WARNING: a\nERROR: b\n\n") == "ERROR: b"
+    assert gpu_check._reason("") == ""
+
+
+@pytest.fixture
+def fresh_environment():
+    gpu_check.environment.cache_clear()
+    yield
+    gpu_check.environment.cache_clear()
+
+
+def test_parts_see_what_was_installed_beside_the_python(monkeypatch, tmp_path, fresh_environment):
+    (tmp_path / "of_tomorrow.py").write_text("found = 3")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code = "import of_tomorrow, benchmarks; print('{\"found\": %d}' % of_tomorrow.found)"
+    assert gpu_check.run_part(part(code), 30)["found"] == {"found": 3}
+
+
+def test_a_home_that_cannot_be_written_is_exchanged(monkeypatch, tmp_path, fresh_environment):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert gpu_check.environment()["HOME"] == str(tmp_path)
+    gpu_check.environment.cache_clear()
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    home = gpu_check.environment()["HOME"]
+    assert list(Path(home).iterdir()) == []
+    assert gpu_check.environment()["HOME"] == home
 
 
 def test_wheels_that_come_in_parts(monkeypatch, tmp_path):

@@ -32,6 +32,7 @@ PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cublasDestroy_v2": (c_void_p,),
     "cublasSetStream_v2": (c_void_p, c_void_p),
     "cublasSetWorkspace_v2": (c_void_p, c_void_p, c_size_t),
+    "cublasSetMathMode": (c_void_p, c_int),
     "cublasSetPointerMode_v2": (c_void_p, c_int),
     "cublasGemmEx": (
         *(*_GEMM, POINTER(c_float), *_MATRIX, *_MATRIX),
@@ -66,6 +67,8 @@ PLAIN, TRANSPOSED = 0, 1
 # cublasPointerMode_t: where alpha and beta lie.
 ON_HOST, ON_DEVICE = 0, 1
 DEFAULT_ALGORITHM = -1
+# cublasMath_t: sums of parts of a product may not be kept in 16 bits because the product is.
+FLOAT_SUMS = 16
 _LARGEST = 2**31 - 1
 
 
@@ -182,6 +185,7 @@ class Blas:
         # In this order: setting the stream brings the default workspace back.
         self._call("cublasSetStream_v2", self._handle, stream)
         self._call("cublasSetWorkspace_v2", self._handle, workspace, workspace_bytes)
+        self._call("cublasSetMathMode", self._handle, FLOAT_SUMS)
 
     def gemm(
         self,

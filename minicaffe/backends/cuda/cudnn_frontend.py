@@ -63,6 +63,8 @@ class Frontend:
             return importlib.import_module("cudnn")
         except ImportError as error:
             raise BackendUnavailable(f"{WHEEL} is not installed ({error}). {ADVICE}") from None
+        except Exception as error:  # it looks for libraries, and finds none or too many
+            raise BackendUnavailable(f"{WHEEL} does not load ({_brief(error)})") from error
 
     @classmethod
     def open(cls, stream: int, **options: Any) -> Frontend:
@@ -120,8 +122,11 @@ class Frontend:
         graph.create_execution_plans([modes.A, modes.FALLBACK])
         # Sums in half precision, which no caller allows.
         unwanted = [notes.REDUCED_PRECISION_REDUCTION]
-        if what.dtype == "float32" and what.math == "fp32":
-            unwanted += [notes.TENSOR_CORE, notes.DOWN_CONVERT_INPUTS]
+        if what.dtype == "float32":
+            # To half precision; TF32 is none of these, but what tensor cores make of float32.
+            unwanted.append(notes.DOWN_CONVERT_INPUTS)
+            if what.math == "fp32":
+                unwanted.append(notes.TENSOR_CORE)
         if self.is_deterministic:
             unwanted.append(notes.NONDETERMINISTIC)
         graph.deselect_numeric_notes(unwanted)

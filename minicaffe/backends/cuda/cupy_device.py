@@ -8,16 +8,20 @@ default stream is the current one, whatever was in use before (cupy/cupy#8377).
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from minicaffe.backends.cuda.kernel_cache import VARIABLE, prepare_folder
 from minicaffe.errors import BackendUnavailable, DeviceMemoryError
 
 try:
+    prepare_folder()
     import cupy
     from cupy.cuda import runtime
     from cupy.cuda.memory import OutOfMemoryError
@@ -27,6 +31,11 @@ except ImportError as error:
     reason = "is not installed" if is_missing else f"does not load ({error.__cause__ or error})"
     raise BackendUnavailable(
         f"no GPU can be used: CuPy {reason}. Do: pip install 'minicaffe[gpu]'"
+    ) from error
+except OSError as error:
+    raise BackendUnavailable(
+        f"no GPU can be used: CuPy does not load ({error}). Let {VARIABLE} name a folder that can "
+        "be written."
     ) from error
 
 from minicaffe.backends.cuda import cublas
@@ -112,6 +121,18 @@ class CupyFunction:
         self._function(
             _axes(grid), _axes(block), given, shared_mem=shared_bytes, stream=self._stream
         )
+
+
+@contextlib.contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Have nothing collected: graphs and handles of libraries, given back, break a recording."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _cannot_record(reason: object) -> CannotRecord:
@@ -224,12 +245,15 @@ class CupyDevice:
 
     def clear(self, address: Address, size_bytes: int) -> None:
         """Fill with zero bytes."""
-        runtime.memsetAsync(address, 0, size_bytes, self._stream.ptr)
+        # Nothing to fill is no node of a graph.
+        if size_bytes:
+            runtime.memsetAsync(address, 0, size_bytes, self._stream.ptr)
 
     def copy(self, source: Address, target: Address, size_bytes: int) -> None:
         """Copy within the device."""
         kind = runtime.memcpyDeviceToDevice
-        runtime.memcpyAsync(target, source, size_bytes, kind, self._stream.ptr)
+        if size_bytes:
+            runtime.memcpyAsync(target, source, size_bytes, kind, self._stream.ptr)
 
     def function(self, source: str, name: str, options: tuple[str, ...] = ()) -> Function:
         """Return a kernel of a source text; CuPy keeps the compiled code on disk."""
@@ -243,13 +267,19 @@ class CupyDevice:
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record what `work` asks for as a CUDA graph."""
         self._make_current()
+        with _garbage_kept():
+            graph = self._capture(work)
+        return lambda: graph.launch(self._stream)
+
+    def _capture(self, work: Callable[[], None]) -> Any:
         self._stream.begin_capture()
         self.is_recording = True
         try:
             work()
         except RuntimeError as error:
-            # What CUDA does not record breaks the recording, and is no fault of the work.
-            if self._end_capture() is None:
+            # What CUDA does not record may break the recording, and is no fault of the work.
+            is_broken = self._end_capture() is None
+            if is_broken or isinstance(error, runtime.CUDARuntimeError):
                 raise _cannot_record(error) from error
             raise
         except BaseException:
@@ -260,7 +290,7 @@ class CupyDevice:
         graph = self._end_capture()
         if graph is None:
             raise _cannot_record("something was asked for that CUDA cannot record")
-        return lambda: graph.launch(self._stream)
+        return graph
 
     @functools.cached_property
     def cublas(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 
 import numpy as np
@@ -39,6 +40,9 @@ class Faults:
         if self._memory is None:
             self._memory = self._device.allocate(PLACES * WORDS * 4)
             self._device.clear(self._memory.address, self._memory.size_bytes)
+        if not self._free:
+            # Nets that are gone refer to themselves in circles.
+            gc.collect()
         if not self._free:
             raise Unsupported(f"more than {PLACES} layers read labels")
         index = self._free.pop()

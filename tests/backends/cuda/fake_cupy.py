@@ -62,6 +62,12 @@ by_number = weakref.WeakValueDictionary()
 null = Stream()
 
 
+def memset_async(address, value, size_bytes, stream):
+    if not size_bytes and by_number[stream].captured is not None:
+        raise CUDARuntimeError("invalid argument")
+    by_number[stream].submit(lambda: ctypes.memset(address, value, size_bytes))
+
+
 class Event:
     stream, done = None, True
 
@@ -125,9 +131,7 @@ def install(monkeypatch):
     card = {"name": b"a card", "major": 9, "minor": 0, "multiProcessorCount": 132}
     runtime = SimpleNamespace(
         memcpyAsync=memcpy_async,
-        memsetAsync=lambda at, value, n, stream: by_number[stream].submit(
-            lambda: ctypes.memset(at, value, n)
-        ),
+        memsetAsync=memset_async,
         getDeviceProperties=lambda number: card,
         CUDARuntimeError=CUDARuntimeError,
         **{f"memcpy{way}": 0 for way in ("HostToDevice", "DeviceToHost", "DeviceToDevice")},

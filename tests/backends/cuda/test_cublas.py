@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.cuda import cublas
-from minicaffe.backends.cuda.cublas import Blas, Matrix
+from minicaffe.backends.cuda.cublas import FLOAT_SUMS, Blas, Matrix
 from minicaffe.errors import BackendUnavailable, ShapeError, Unsupported
 
 NUMPY = {0: np.float32, 2: np.float16}
@@ -39,6 +39,9 @@ class ColumnMajorLibrary:
 
     def cublasSetWorkspace_v2(self, handle, workspace, size):
         return self._note("workspace", handle.value, workspace, size)
+
+    def cublasSetMathMode(self, handle, mode):
+        return self._note("math", handle.value, mode)
 
     def cublasSetPointerMode_v2(self, handle, mode):
         return self._note("scalars on device" if mode else "scalars on host", handle.value)
@@ -185,7 +188,8 @@ def test_precision_of_float32_products(blas, library, math, compute):
 
 
 def test_workspace_is_set_after_the_stream_which_would_reset_it(blas, library):
-    assert library.calls == [("create",), ("stream", 77, 5), ("workspace", 77, 4096, 32 << 20)]
+    begun = [("create",), ("stream", 77, 5), ("workspace", 77, 4096, 32 << 20)]
+    assert library.calls == [*begun, ("math", 77, FLOAT_SUMS)]
     del blas
 
 

@@ -191,9 +191,9 @@ def test_gradients_of_a_convolution(direction, op, inputs, output):
     ("change", "is_deterministic", "left_out"),
     [
         ({"math": "fp32"}, False, {"reduced", "tensor core", "down convert"}),
-        ({"math": "tf32"}, False, {"reduced"}),
+        ({"math": "tf32"}, False, {"reduced", "down convert"}),
         ({"math": "fp32", "dtype": "float16"}, False, {"reduced"}),
-        ({}, True, {"reduced", "nondeterministic"}),
+        ({}, True, {"reduced", "down convert", "nondeterministic"}),
     ],
 )
 def test_plans_left_out(change, is_deterministic, left_out):
@@ -253,6 +253,16 @@ def test_without_the_package_the_message_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(libraries, "load", lambda name: None)
     monkeypatch.setitem(sys.modules, "cudnn", None)
     with pytest.raises(BackendUnavailable, match=r"nvidia-cudnn-frontend is not installed .* pip"):
+        Frontend.open(0, is_deterministic=False, workspace_limit=0)
+
+
+def test_a_package_that_breaks_while_it_loads(monkeypatch):
+    def broken(name):
+        raise AssertionError("Found 2 libcudnn.so.x")
+
+    monkeypatch.setattr(libraries, "load", lambda name: None)
+    monkeypatch.setattr(cudnn_frontend.importlib, "import_module", broken)
+    with pytest.raises(BackendUnavailable, match=r"frontend does not load \(Found 2 libcudnn"):
         Frontend.open(0, is_deterministic=False, workspace_limit=0)
 
 

@@ -120,6 +120,53 @@ def test_work_that_fails_while_recorded(device):
     assert fetched(device, memory) == [3]
 
 
+def test_what_cuda_refuses_without_breaking_the_recording(device):
+    def refused():
+        raise fake_cupy.CUDARuntimeError("invalid argument")
+
+    with pytest.raises(CannotRecord, match="CUDA does not record this work: invalid argument"):
+        device.record(refused)
+
+
+def test_nothing_is_no_part_of_a_recording(device):
+    memory = floats(device, [5])
+    device.record(lambda: device.clear(memory.address, 0))()
+    device.record(lambda: device.copy(memory.address, memory.address, 0))()
+    assert fetched(device, memory) == [5]
+
+
+class Handle:
+    """What waits for the device when it is given back, as cuBLAS's does; refers to itself."""
+
+    def __init__(self, device):
+        self.me, self.device = self, device
+
+    def __del__(self):
+        self.device.synchronize()
+
+
+def test_garbage_is_not_given_back_while_recorded(device):
+    memory = floats(device, [6])
+    gc.collect()
+
+    def work():
+        for _ in range(2):
+            Handle(device)
+        # Enough for a collection.
+        kept = [[] for _ in range(10 * gc.get_threshold()[0])]
+        device.clear(memory.address, len(kept) and 4)
+
+    try:
+        device.record(work)()
+        assert gc.isenabled()
+        with pytest.raises(ValueError, match="wrong"):
+            device.record(lambda: (_ for _ in ()).throw(ValueError("wrong")))
+        assert gc.isenabled()
+    finally:
+        gc.collect()
+    assert fetched(device, memory) == [0]
+
+
 def test_what_cuda_does_not_record_breaks_a_recording_only(device):
     memory = floats(device, [4])
 

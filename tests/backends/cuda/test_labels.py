@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 
 from cases.case import Case, exactly, normal
-from minicaffe.errors import LabelError
+from minicaffe.backends.cuda.faults import PLACES, Faults
+from minicaffe.errors import LabelError, Unsupported
 from probe import EMULATED, Probe, make_backend
 
 LABELS = np.arange(24).reshape(2, 3, 4) % 5
@@ -33,3 +36,24 @@ def test_a_wrong_label_is_told_with_its_sample(layer_type, settings, x, labels, 
         probe.forward(inputs)
     inputs["t"] = np.array(labels, float)
     assert probe.forward(inputs)["y"] == right
+
+
+@pytest.fixture
+def no_collection():
+    """Garbage is collected only when it is asked for."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_places_of_nets_that_are_gone_are_found(emulated_device, no_collection):
+    faults = Faults(emulated_device)
+    kept = faults.place(None)
+    for _ in range(2 * PLACES):
+        circle = [faults.place(None)]
+        circle.append(circle)
+    del circle
+    places = [faults.place(None) for _ in range(PLACES - 1)]
+    assert len({kept.address, *(place.address for place in places)}) == PLACES
+    with pytest.raises(Unsupported, match="more than 256 layers read labels"):
+        faults.place(None)
