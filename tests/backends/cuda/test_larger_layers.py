@@ -162,6 +162,36 @@ CASES = [
         {"x": coarse(37, 70), "z": coarse(37, 70), "similar": labels(37, below=2)},
         **LOSS,
     ),
+    case(
+        "a block of pictures",
+        "Crop",
+        "crop_param { offset: 2 offset: 1 }",
+        IMAGES | {"like": coarse(3, 70, 9, 10)},
+    ),
+    case(
+        "a block along every axis",
+        "Crop",
+        "crop_param { axis: 0 offset: 1 offset: 33 offset: 0 offset: 3 }",
+        IMAGES | {"like": coarse(2, 30, 12, 7)},
+    ),
+    case(
+        "some samples and lines",
+        "Crop",
+        "crop_param { axis: 0 offset: 1 offset: 0 offset: 2 offset: 0 }",
+        IMAGES | {"like": coarse(2, 70, 9, 11)},
+    ),
+    case(
+        "a pixel",
+        "Crop",
+        "crop_param { offset: 5 offset: 7 }",
+        IMAGES | {"like": coarse(3, 70, 1, 1)},
+    ),
+    case(
+        "a block of volumes",
+        "Crop",
+        "crop_param { offset: 1 offset: 2 offset: 3 }",
+        {"x": coarse(2, 3, 5, 7, 9), "like": coarse(2, 3, 3, 4, 5)},
+    ),
 ]
 
 
