@@ -192,6 +192,17 @@ CASES = [
         "crop_param { offset: 1 offset: 2 offset: 3 }",
         {"x": coarse(2, 3, 5, 7, 9), "like": coarse(2, 3, 3, 4, 5)},
     ),
+    case("channels tiled", "Tile", "tile_param { tiles: 3 }", {"x": coarse(3, 21, 13, 11)}),
+    case("lines tiled", "Tile", "tile_param { axis: 2 tiles: 3 }", {"x": coarse(3, 21, 13, 11)}),
+    case("samples tiled", "Tile", "tile_param { axis: 0 tiles: 2 }", {"x": coarse(3, 21, 13, 11)}),
+    case("numbers tiled often", "Tile", "tile_param { tiles: 37 }", {"x": coarse(13, 1)}),
+    case("numbers tiled to rows", "Tile", "tile_param { tiles: 301 }", {"x": coarse(13, 1)}),
+    case(
+        "a vector at every pixel",
+        "Tile",
+        "tile_param { axis: 3 tiles: 13 }",
+        {"x": coarse(2, 37, 3, 1)},
+    ),
 ]
 
 

@@ -289,3 +289,29 @@ __device__ __forceinline__ void store_pack(VALUE* y, unsigned int i, int n, Pack
 #define FOLD(half, lanes) \
     for (int half = (__syncthreads(), THREADS / 2); half >= (lanes); half /= 2, __syncthreads()) \
         if (threadIdx.x < half)
+
+#ifdef TEAM
+// Passes over rows of a tensor (outer, classes, inner): a row is one (outer, inner), its classes
+// `inner` apart. TEAM threads share a row: with inner = 1 (vectors, or channels last) a warp, or a
+// block where rows are long and few; where inner is large one thread, so that threads side by side
+// read side by side.
+#if TEAM == 1
+#define TEAM_SUM(value) (value)
+#define TEAM_MAX(value) (value)
+#elif TEAM == 32
+#define TEAM_SUM(value) warp_sum(value)
+#define TEAM_MAX(value) warp_max(value)
+#else
+#define TEAM_SUM(value) block_sum(value)
+#define TEAM_MAX(value) block_max(value)
+#endif
+
+#define RANK (threadIdx.x % TEAM)
+// All threads of a team go through the same rows.
+#define FOR_EACH_ROW(row, rows) \
+    for (unsigned int row = (blockIdx.x * THREADS + threadIdx.x) / TEAM; row < (unsigned int)(rows); \
+         row += gridDim.x * (THREADS / TEAM))
+#define FOR_EACH_CLASS(k, classes) for (int k = RANK; k < (classes); k += TEAM)
+#define ROWS int rows, int classes, int inner
+#define FIRST_OF(row) (int)(row / inner * inner * classes + row % inner)
+#endif

@@ -1,31 +1,8 @@
 // Softmax, its loss and accuracy (minicaffe/ops/softmax.py, accuracy.py) over rows of classes.
 //
-// A tensor is (outer, classes, inner); a row is one (outer, inner), its classes `inner` apart. TEAM
-// threads share a row: with inner = 1 (vectors, or channels last) a warp, or a block where rows are
-// long and few; where inner is large one thread, so that threads side by side read side by side.
 // Rows are read twice: once for the maximum and the sum together, once to write.
 //
 // VARIANTS TEAM: 1 32 256
-
-#if TEAM == 1
-#define TEAM_SUM(value) (value)
-#define TEAM_MAX(value) (value)
-#elif TEAM == 32
-#define TEAM_SUM(value) warp_sum(value)
-#define TEAM_MAX(value) warp_max(value)
-#else
-#define TEAM_SUM(value) block_sum(value)
-#define TEAM_MAX(value) block_max(value)
-#endif
-
-#define RANK (threadIdx.x % TEAM)
-// All threads of a team go through the same rows.
-#define FOR_EACH_ROW(row, rows) \
-    for (unsigned int row = (blockIdx.x * THREADS + threadIdx.x) / TEAM; row < (unsigned int)(rows); \
-         row += gridDim.x * (THREADS / TEAM))
-#define FOR_EACH_CLASS(k, classes) for (int k = RANK; k < (classes); k += TEAM)
-#define ROWS int rows, int classes, int inner
-#define FIRST_OF(row) (int)(row / inner * inner * classes + row % inner)
 
 // Sum over a row of exp(x - largest).
 struct Peak { float largest, sum; };
