@@ -203,6 +203,25 @@ CASES = [
         "tile_param { axis: 3 tiles: 13 }",
         {"x": coarse(2, 37, 3, 1)},
     ),
+    case(
+        "words",
+        "Embed",
+        "embed_param { input_dim: 11 num_output: 37 }",
+        {"t": labels(37, 13, below=11)},
+    ),
+    case(
+        "many words",
+        "Embed",
+        "embed_param { input_dim: 1009 num_output: 3 bias_term: false }",
+        {"t": labels(41, 7, below=256)},
+    ),
+    case(
+        "pictures taken often",
+        "BatchReindex",
+        "",
+        {"x": coarse(7, 37, 5, 3), "rows": labels(19, below=5)},
+    ),
+    case("numbers taken often", "BatchReindex", "", {"x": coarse(7), "rows": labels(301, below=5)}),
 ]
 
 

@@ -173,9 +173,15 @@ __device__ __forceinline__ float enter(LossScale* scale) {
     return next;
 }
 
+// A whole number from 0 to n - 1; -1 for anything else.
+__device__ __forceinline__ int whole_below(int n, float number) {
+    bool is_one = number >= 0 && number < (float)n && truncf(number) == number;
+    return is_one ? (int)number : -1;
+}
 // The class that a label names. One that names none is noted for the host (faults.py), and -1.
 __device__ __forceinline__ int class_of(float label, int classes, int item, int* fault) {
-    if (label >= 0 && label < (float)classes && truncf(label) == label) return (int)label;
+    int found = whole_below(classes, label);
+    if (found >= 0) return found;
     if (atomicCAS(fault, 0, 1) == 0) {
         fault[1] = item;
         fault[2] = (int)float_to_bits(label);
