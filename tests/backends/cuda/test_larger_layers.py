@@ -37,6 +37,10 @@ def case(name, layer_type, settings, bottoms, **options):
     return pytest.param(layer_type, Case(name, settings, bottoms, **options), id=name)
 
 
+def reduction(operation: str, axis: int) -> str:
+    return f"reduction_param {{ operation: {operation} axis: {axis} coeff: 0.5 }}"
+
+
 IMAGES = {"x": coarse(3, 70, 13, 11)}
 SCORES = {"x": coarse(2, 7, 9, 11), "t": labels(2, 9, 11, below=7)}
 LOSS = {"tops": ("loss",)}
@@ -222,6 +226,14 @@ CASES = [
         {"x": coarse(7, 37, 5, 3), "rows": labels(19, below=5)},
     ),
     case("numbers taken often", "BatchReindex", "", {"x": coarse(7), "rows": labels(301, below=5)}),
+    case("sum of all", "Reduction", "", {"x": coarse(3, 70, 13, 11)}),
+    case("mean of samples", "Reduction", reduction("MEAN", 1), IMAGES),
+    case("squares of channels", "Reduction", reduction("SUMSQ", 2), IMAGES),
+    case("magnitudes of lines", "Reduction", reduction("ASUM", 3), IMAGES),
+    case(
+        "squares of few channels", "Reduction", reduction("SUMSQ", 2), {"x": coarse(5, 3, 37, 41)}
+    ),
+    case("sums of many rows", "Reduction", reduction("SUM", -1), {"x": coarse(301, 37)}),
 ]
 
 

@@ -22,14 +22,14 @@ __device__ __forceinline__ Moments merged(Moments a, Moments b) {
 
 // parts: for each split of a channel count, mean and squares, each over all channels.
 extern "C" __global__ void statistics(const VALUE* __restrict__ x, float* __restrict__ parts, WALK) {
-    Walk w = walk(lanes);
+    Walk w = WALK_HERE;
     Moments own = {0, 0, 0};
-    if (w.channel < channels && w.first < (unsigned int)total) {
-        float origin = load(x, place_in(w.first, w.channel, channels, divisor(inner)));
+    if (w.channel < all_channels && w.first < (unsigned int)total) {
+        float origin = load(x, place_in(w, w.first, divisor(inner)));
         float sum = 0, squares = 0;
 #pragma unroll 4
         for (unsigned int j = w.first; j < (unsigned int)total; j += w.step) {
-            float value = load(x, place_in(j, w.channel, channels, divisor(inner))) - origin;
+            float value = load(x, place_in(w, j, divisor(inner))) - origin;
             sum += value;
             squares += value * value;
         }
@@ -38,11 +38,11 @@ extern "C" __global__ void statistics(const VALUE* __restrict__ x, float* __rest
         own.squares = fmaxf(squares - sum * (sum / own.count), 0.0f);
     }
     MERGE_BLOCK(own, lanes)
-    if (threadIdx.x < lanes && w.channel < channels) {
-        float* part = parts + 3 * blockIdx.y * channels + w.channel;
+    if (threadIdx.x < lanes && w.channel < all_channels) {
+        float* part = parts + 3 * blockIdx.y * all_channels + w.channel;
         part[0] = merging[threadIdx.x].count;
-        part[channels] = merging[threadIdx.x].mean;
-        part[2 * channels] = merging[threadIdx.x].squares;
+        part[all_channels] = merging[threadIdx.x].mean;
+        part[2 * all_channels] = merging[threadIdx.x].squares;
     }
 }
 
