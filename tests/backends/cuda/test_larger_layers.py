@@ -234,6 +234,11 @@ CASES = [
         "squares of few channels", "Reduction", reduction("SUMSQ", 2), {"x": coarse(5, 3, 37, 41)}
     ),
     case("sums of many rows", "Reduction", reduction("SUM", -1), {"x": coarse(301, 37)}),
+    case("channels of samples", "MVN", "", IMAGES),
+    case("few channels of samples", "MVN", "", {"x": coarse(5, 3, 37, 41)}),
+    case("samples", "MVN", "mvn_param { across_channels: true eps: 0.01 }", IMAGES),
+    case("samples centred", "MVN", "mvn_param { normalize_variance: false }", IMAGES),
+    case("rows", "MVN", "mvn_param { across_channels: true }", {"x": coarse(37, 301)}),
 ]
 
 
@@ -256,14 +261,14 @@ def test_layer_is_the_references(layer_type, layer, backend):
         assert_close(got[name], values, ALLOWED[backend.format.value], name)
 
 
-def test_statistics_of_values_far_from_zero(backend):
+@pytest.mark.parametrize(("layer_type", "axes"), [("BatchNorm", (0, 2, 3)), ("MVN", (2, 3))])
+def test_statistics_of_values_far_from_zero(layer_type, axes, backend):
     """A sum of squares would leave nothing of a variance so much smaller than the mean."""
     x = np.random.default_rng(5).integers(0, 2, (4, 3, 9, 11)) + 256.0 - 128.0
-    y = Probe("BatchNorm", Case("far", "", {"x": coarse(4, 3, 9, 11)}), backend).forward({"x": x})[
-        "y"
-    ]
-    centred = x - x.mean((0, 2, 3), keepdims=True)
-    want = centred / np.sqrt(x.var((0, 2, 3), keepdims=True) + 1e-5)
+    probe = Probe(layer_type, Case("far", "", {"x": coarse(4, 3, 9, 11)}), backend)
+    y = probe.forward({"x": x})["y"]
+    centred = x - x.mean(axes, keepdims=True)
+    want = centred / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
     assert_close(y, want, ALLOWED[backend.format.value], "y")
 
 
