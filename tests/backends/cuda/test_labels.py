@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cases.case import Case, exactly, normal
+from cases.case import Case, exactly, normal, positive
 from minicaffe.errors import LabelError
 from probe import EMULATED, Probe, make_backend
 
@@ -15,6 +15,8 @@ LAYERS = [
     ("Accuracy", "accuracy_param { ignore_label: 9 }", normal(2, 5, 3, 4), LABELS),
     ("Accuracy", "accuracy_param { ignore_label: 9 }", normal(5, 301), np.arange(5)),
     ("HingeLoss", "", normal(5, 7), np.arange(5)),
+    ("MultinomialLogisticLoss", "", positive(5, 7), np.arange(5)),
+    ("InfogainLoss", "loss_param { ignore_label: 9 }", normal(2, 5, 3, 4), LABELS),
     ("BatchReindex", "", normal(5, 7), np.arange(5)),
     ("Embed", "embed_param { input_dim: 5 num_output: 3 }", None, LABELS),
 ]
@@ -25,6 +27,8 @@ LAYERS = [
 @pytest.mark.parametrize("wrong", [-1.0, 301.0, 1.5, np.nan])
 def test_a_wrong_label_is_told_with_its_sample(layer_type, settings, x, labels, wrong, backend):
     bottoms = {"x": x, "t": exactly(labels)} if x else {"t": exactly(labels)}
+    if layer_type == "InfogainLoss":
+        bottoms["h"] = normal(5, 5)
     probe = Probe(layer_type, Case("labels", settings, bottoms), make_backend(backend))
     inputs = probe.inputs()
     right = probe.forward(inputs)["y"]

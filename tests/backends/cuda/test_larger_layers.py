@@ -239,6 +239,37 @@ CASES = [
     case("samples", "MVN", "mvn_param { across_channels: true eps: 0.01 }", IMAGES),
     case("samples centred", "MVN", "mvn_param { normalize_variance: false }", IMAGES),
     case("rows", "MVN", "mvn_param { across_channels: true }", {"x": coarse(37, 301)}),
+    case(
+        "weighed confusions of pixels",
+        "InfogainLoss",
+        "loss_param { ignore_label: 3 }",
+        SCORES | {"h": coarse(7, 7)},
+        **LOSS,
+    ),
+    case(
+        "weighed confusions of long rows",
+        "InfogainLoss",
+        "",
+        {"x": coarse(5, 301), "t": labels(5, below=256), "h": coarse(301, 301)},
+        **LOSS,
+    ),
+    case(
+        "weighed confusions in the middle",
+        "InfogainLoss",
+        "infogain_loss_param { axis: 2 }",
+        {"x": coarse(3, 5, 7, 37), "t": labels(3, 5, 37, below=7), "h": coarse(7, 7)},
+        **LOSS,
+    ),
+    case(
+        "given probabilities",
+        "MultinomialLogisticLoss",
+        "",
+        {
+            "x": Values((301, 7), lambda rng, s: rng.integers(1, 8, s) / 8),
+            "t": labels(301, below=7),
+        },
+        **LOSS,
+    ),
 ]
 
 

@@ -10,7 +10,16 @@ from minicaffe.backends.cuda.format import Format
 from minicaffe.errors import BackendUnavailable
 from probe import EmulatedBackend, Probe
 
-TYPES = ("BatchReindex", "Crop", "Embed", "MVN", "Reduction", "Tile")
+TYPES = (
+    "BatchReindex",
+    "Crop",
+    "Embed",
+    "InfogainLoss",
+    "MVN",
+    "MultinomialLogisticLoss",
+    "Reduction",
+    "Tile",
+)
 EVERY = [
     pytest.param(layer_type, case, id=f"{layer_type}-{case.name.replace(' ', '_')}")
     for layer_type in TYPES
