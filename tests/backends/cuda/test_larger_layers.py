@@ -44,6 +44,7 @@ def reduction(operation: str, axis: int) -> str:
 IMAGES = {"x": coarse(3, 70, 13, 11)}
 SCORES = {"x": coarse(2, 7, 9, 11), "t": labels(2, 9, 11, below=7)}
 LOSS = {"tops": ("loss",)}
+PLACES = {"gradients": (), "tops_without_gradient": ("y",)}
 
 
 def recurrent(layer_type, states, steps, streams, inputs, size):
@@ -269,6 +270,35 @@ CASES = [
             "t": labels(301, below=7),
         },
         **LOSS,
+    ),
+    case("largest channel of pixels", "ArgMax", "argmax_param { axis: 1 }", IMAGES, **PLACES),
+    case(
+        "largest three of few channels",
+        "ArgMax",
+        "argmax_param { axis: 1 top_k: 3 out_max_val: true }",
+        {"x": coarse(2, 7, 37, 41)},
+        **PLACES,
+    ),
+    case("largest line", "ArgMax", "argmax_param { axis: 2 top_k: 2 }", IMAGES, **PLACES),
+    case(
+        "largest of samples",
+        "ArgMax",
+        "argmax_param { top_k: 5 out_max_val: true }",
+        {"x": coarse(3, 7, 13, 11)},
+        **PLACES,
+    ),
+    case(
+        "largest of vectors",
+        "ArgMax",
+        "argmax_param { top_k: 3 }",
+        {"x": coarse(301, 37)},
+        **PLACES,
+    ),
+    case(
+        "windows",
+        "Im2col",
+        "convolution_param { kernel_size: 3 stride: 2 pad: 1 dilation: 2 }",
+        {"x": coarse(3, 7, 23, 21)},
     ),
 ]
 
