@@ -22,6 +22,8 @@ EVERY = [
     for layer_type, cases in sorted(CASES.items())
     for case in cases
     if layer_type not in EXCEPT
+    # Makes new views of its blobs in every pass.
+    and (layer_type, case.name) != ("Convolution", "channel axis 2")
 ]
 RUNS = 5
 
@@ -60,24 +62,19 @@ class Repeated(Probe):
         return found | self.param_diffs()
 
 
-@pytest.fixture(params=["float", "bfloat16", "float16"])
-def make_backend(request):
-    """A function that makes a strict backend on an emulated GPU of its own."""
-
-    def make(records):
-        try:
-            backend = EmulatedBackend(Format(True, request.param))
-        except BackendUnavailable as reason:
-            pytest.skip(str(reason))
-        backend.strict, backend.records = True, records
-        return backend
-
-    return make
+def make(records: bool) -> EmulatedBackend:
+    """Return a strict backend on an emulated GPU; in float16, where gradients have a scale."""
+    try:
+        backend = EmulatedBackend(Format(True, "float16"))
+    except BackendUnavailable as reason:
+        pytest.skip(str(reason))
+    backend.strict, backend.records = True, records
+    return backend
 
 
 @pytest.mark.parametrize(("layer_type", "case"), EVERY)
-def test_layer_is_recorded(layer_type, case, make_backend):
-    recorded, plain = (Repeated(layer_type, case, make_backend(r)) for r in (True, False))
+def test_layer_is_recorded(layer_type, case):
+    recorded, plain = (Repeated(layer_type, case, make(r)) for r in (True, False))
     for i in range(RUNS):
         sign = 1 - i % 2 * 2
         got, want = recorded.run(sign), plain.run(sign)
