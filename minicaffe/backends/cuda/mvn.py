@@ -24,7 +24,9 @@ class CudaMvn(Normalisation):
         self._inverse = self.device.allocate(size_bytes)
         self._means = self.device.allocate(2 * size_bytes)
         self._sums = ChannelSums(backend, "normal" if op.divide else "given")
-        self._kept = CudaTensor(self.session, x.shape) if x is y else None
+        # What is not divided has a gradient without x.
+        is_lost = x is y and op.divide
+        self._kept = CudaTensor(self.session, x.shape) if is_lost else None
         self._x: CudaTensor = x if self._kept is None else self._kept
 
     def forward(self, x: CudaTensor, y: CudaTensor) -> None:

@@ -1,8 +1,4 @@
-"""Rows chosen by their numbers.
-
-FilterRows is the reference's: the shape of its output depends on values, so the host must wait for
-them, and nothing around it could be recorded as one.
-"""
+"""Rows chosen by their numbers."""
 
 from __future__ import annotations
 

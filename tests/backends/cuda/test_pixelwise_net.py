@@ -84,12 +84,13 @@ def test_everything_is_recorded_and_the_same(
     want = train(make_backend(has_dnn, precision=precision, records=False))
     counts = []
     backend = make_backend(has_dnn, precision=precision, strict=True)
-    got = train(backend, lambda step: counts.append(emulated_device.counts["record"]))
+    got = train(backend, lambda step: counts.append(emulated_device.counts.copy()))
     for step, (ours, theirs) in enumerate(zip(got, want, strict=True)):
         for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
             np.testing.assert_array_equal(a, b, err_msg=f"parameter {i} after step {step}")
     # Once two runs have been alike: forward and backward, and the update.
-    assert [count - counts[0] for count in counts] == [0, 0, 2, 2, 2, 2]
+    assert [count["record"] - counts[0]["record"] for count in counts] == [0, 0, 2, 2, 2, 2]
+    assert counts[-1]["allocate"] == counts[2]["allocate"]
     assert abs(got[-1][0] - got[0][0]).max() > 0
 
 

@@ -13,9 +13,6 @@ from probe import EmulatedBackend, Probe
 # Types that are not recorded, and why.
 EXCEPT = {
     "Filter": "the shapes of its tops depend on values",
-    "LSTM": "its kernels are the reference's",
-    "LSTMUnit": "its kernels are the reference's",
-    "RNN": "its kernels are the reference's",
 }
 EVERY = [
     pytest.param(layer_type, case, id=f"{layer_type}-{case.name.replace(' ', '_')}")
