@@ -80,3 +80,12 @@ def test_layer_is_recorded(layer_type, case):
     assert plain.calls == RUNS
     # Twice run, once recorded; after that Python is not asked.
     assert recorded.calls == 3
+
+
+@pytest.mark.parametrize("layer_type", sorted(EXCEPT))
+def test_what_is_not_recorded_is_the_references_on_purpose(layer_type):
+    """A strict backend plans it, and its passes are called in every run."""
+    layer = Repeated(layer_type, CASES[layer_type][0], make(True))
+    for _ in range(RUNS):
+        layer.run(1)
+    assert layer.calls == RUNS
