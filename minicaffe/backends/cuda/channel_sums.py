@@ -24,6 +24,8 @@ BLOCKS_EACH = 8
 VALUES_EACH = 8
 # Channels of a block whose threads lie side by side, as in kernels/common.cuh.
 LANES = 32
+# Channels of fewer values would leave most threads of a block of their own without work.
+SHORT = 128
 
 
 class Channels(NamedTuple):
@@ -80,7 +82,7 @@ class Channels(NamedTuple):
     @property
     def lanes(self) -> int:
         """How many channels a block of sums has."""
-        return LANES if self.inner == 1 else 1
+        return LANES if self.inner == 1 or self.total < SHORT else 1
 
     def grid(self, multiprocessors: int) -> tuple[int, int]:
         """Return the blocks along the channels and the parts that each channel is split into."""

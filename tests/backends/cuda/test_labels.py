@@ -7,7 +7,7 @@ import pytest
 
 from cases.case import Case, exactly, normal, positive
 from minicaffe.errors import LabelError
-from probe import EMULATED, Probe, make_backend
+from probe import EMULATED, Probe, make_backend, net_from_text
 
 LABELS = np.arange(24).reshape(2, 3, 4) % 5
 LAYERS = [
@@ -48,3 +48,24 @@ def test_a_wrong_row_is_called_one():
         probe.forward()
     # The others give their gradients all the same.
     assert (probe.backward()["x"][[0, 4]] == probe.top_diffs()["y"][[0, 2]].astype("f4")).all()
+
+
+def test_a_wrong_row_is_told_with_its_layer_when_the_loss_is_read():
+    net = net_from_text(
+        """
+        layer { name: "in" type: "Input" top: "numbers" top: "wanted"
+          input_param { shape { dim: 3 dim: 2 } shape { dim: 3 dim: 2 dim: 5 } } }
+        layer { name: "words" type: "Embed" bottom: "numbers" top: "y"
+          embed_param { input_dim: 4 num_output: 5 weight_filler { type: "xavier" } } }
+        layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "wanted" top: "loss" }
+        """,
+        backend=make_backend("cuda-channels-first"),
+    )
+    net.inputs[0].data.set([[0, 1], [2, 3], [4, 0]])
+    net.clear_param_diffs()
+    net.forward()
+    net.backward()
+    with pytest.raises(
+        LabelError, match=r'"words" \(Embed\): row number 4 of sample 2 in the batch'
+    ):
+        net.loss()

@@ -204,7 +204,8 @@ __device__ __forceinline__ void write_sums(float first, float second, float* pai
 // Passes over the values of each channel of a tensor (outer, channels, inner), or of several such
 // images one behind another, each with channels of its own: blocks of THREADS threads in a grid of
 // (channels of all images / lanes, splits). Where inner is 1 a block has 32 channels side by side,
-// so that its threads read neighbours; elsewhere one, along which its threads walk.
+// so that its threads read neighbours, and where channels are short, so that all have work; elsewhere
+// one, along which its threads walk.
 #define THREADS 256
 struct Walk {
     int channel;               // counted through all images
