@@ -53,6 +53,23 @@ def test_arg_max_prefers_the_later_of_equal_values(backend, top_k, places):
     assert list(Probe("ArgMax", case, backend).forward()["y"].ravel()) == places
 
 
+@pytest.mark.parametrize(
+    ("x", "top_k", "places"),
+    [
+        ([0, -0.0, -1], 1, [1]),
+        ([-0.0, 0, -1], 2, [1, 0]),
+        ([-np.inf, -3, np.inf, -1e-30], 4, [2, 3, 1, 0]),
+        ([1, np.nan, 3, np.nan, 2], 1, [3]),
+        ([1, np.nan, 3, np.nan, 2], 5, [2, 4, 0, 3, 1]),
+        ([np.nan, np.nan], 2, [1, 0]),
+    ],
+)
+def test_arg_max_of_zeros_and_what_is_not_finite(backend, x, top_k, places):
+    """One NaN is the largest value, but several values are sorted, which puts NaN last."""
+    case = Case("edges", f"argmax_param {{ top_k: {top_k} }}", {"x": exactly([x])})
+    assert list(Probe("ArgMax", case, backend).forward()["y"].ravel()) == places
+
+
 def test_contrastive_gradient_divides_by_the_distance_plus_a_ten_thousandth(backend):
     bottoms = {"x": [[3e-4, 4e-4], [2, 1]], "z": [[0, 0], [2, 1]], "similar": [0, 0]}
     case = Case("close", "", {k: exactly(v) for k, v in bottoms.items()}, tops=("loss",))

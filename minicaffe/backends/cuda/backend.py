@@ -22,6 +22,7 @@ from minicaffe.cores import usable_cores
 from minicaffe.errors import Unsupported
 from minicaffe.log import logger
 from minicaffe.ops.backend import Follower, Op, Shape, Tensor
+from minicaffe.ops.rows import FilterRows
 
 KernelType = TypeVar("KernelType", bound=type)
 # The type in which convolutions and inner products leave activations.
@@ -65,6 +66,8 @@ class CudaBackend(ReferenceBackend):
 
     name = "cuda"
     kernels: ClassVar[dict[type[Op], Any]] = {}
+    # The shape of what it writes depends on values, so the host must wait for them in any case.
+    inherited = frozenset({FilterRows})
     precisions = ("tf32", "fp32", "bf16", "fp16")
 
     def __init__(

@@ -8,22 +8,39 @@ from typing import Any
 from minicaffe.backends.cuda.activation import starts_with_relu
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.channel_sums import LANES, NO_SUM, NOWHERE, Channels, ChannelSums
-from minicaffe.backends.cuda.device import THREADS, Address
+from minicaffe.backends.cuda.device import THREADS, Address, Argument
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.ops.backend import Follower
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale
 
 
+class Normalisation(CudaKernel):
+    """What normalisations of batches and of samples share."""
+
+    file = "batch_norm"
+
+    def take_moments(self, x: CudaTensor, channels: Channels) -> tuple[Address, int]:
+        """Return parts of the moments of each channel, and how many parts."""
+        form = x.format
+        grid, n = channels.grid(self.device.multiprocessors), channels.all_channels
+        parts = self.scratch(max(12 * grid[1] * n, 4), "batch norm")
+        given = x.source(form)
+        self.function("statistics", form.value)(grid, THREADS, given, parts, *channels.walk())
+        return parts, grid[1]
+
+    def finish(self, name: str, channels: Channels, *args: Argument) -> None:
+        """Launch a function that brings parts together."""
+        self.function(name)(-(-max(channels.all_channels, 1) // LANES), THREADS, *args)
+
+
 @kernel(BatchNorm)
-class CudaBatchNorm(CudaKernel):
+class CudaBatchNorm(Normalisation):
     """Normalise by the batch's statistics or by stored ones.
 
     Backward computes the normalised values again from x. In place that is overwritten, so forward
     keeps a copy, which costs a write but no pass of its own.
     """
-
-    file = "batch_norm"
 
     def __init__(self, backend: CudaBackend, op: BatchNorm, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
@@ -117,19 +134,11 @@ class CudaBatchNorm(CudaKernel):
     def _take_statistics(
         self, x: CudaTensor, mean: CudaTensor, variance: CudaTensor, weight: CudaTensor
     ) -> None:
-        form = x.format
-        channels = Channels.of(x.shape, form)
-        grid, n = channels.grid(self.device.multiprocessors), channels.n_channels
-        parts = self.scratch(max(12 * grid[1] * n, 4), "batch norm")
-        given = x.source(form)
-        self.function("statistics", form.value)(grid, THREADS, given, parts, *channels.walk())
+        channels = Channels.of(x.shape, x.format)
+        parts = (*self.take_moments(x, channels), channels.n_channels)
         sums = (mean.change(), variance.change(), weight.change())
         used = (self._mean.address, self._inverse.address)
-        self.function("finish")(
-            -(-max(n, 1) // LANES),
-            THREADS,
-            *(parts, grid[1], n, *used, *sums, self.op.fraction, self.op.eps),
-        )
+        self.finish("finish", channels, *parts, *used, *sums, self.op.fraction, self.op.eps)
 
     def _normalise(self, x: CudaTensor, y: CudaTensor, kept: CudaTensor | None) -> None:
         form = x.format

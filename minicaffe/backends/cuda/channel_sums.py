@@ -24,6 +24,8 @@ BLOCKS_EACH = 8
 VALUES_EACH = 8
 # Channels of a block whose threads lie side by side, as in kernels/common.cuh.
 LANES = 32
+# Channels of fewer values would leave most threads of a block of their own without work.
+SHORT = 128
 
 
 class Channels(NamedTuple):
@@ -33,11 +35,14 @@ class Channels(NamedTuple):
     ----------
     outer, n_channels, inner : int
         With the channels last, inner is 1.
+    images : int
+        How many of these lie one behind another, each with channels of its own.
     """
 
     outer: int
     n_channels: int
     inner: int
+    images: int = 1
 
     @staticmethod
     def of(shape: Shape, form: Format) -> Channels:
@@ -51,6 +56,19 @@ class Channels(NamedTuple):
             else Channels(outer, count, pixels)
         )
 
+    @staticmethod
+    def trailing(shape: Shape, axis: int, form: Format) -> Channels:
+        """Return how the values for each index of the axes before `axis` lie: its channels."""
+        rows, length = math.prod(shape[:axis]), math.prod(shape[axis:])
+        if not form.channels_last or axis < 2:
+            return Channels(1, rows, length)
+        return Channels(length, shape[1], 1, rows // shape[1])
+
+    @property
+    def all_channels(self) -> int:
+        """Number of the channels of all images."""
+        return self.images * self.n_channels
+
     @property
     def total(self) -> int:
         """Number of values of a channel."""
@@ -59,27 +77,36 @@ class Channels(NamedTuple):
     @property
     def size(self) -> int:
         """Number of values."""
-        return self.total * self.n_channels
+        return self.total * self.all_channels
 
     @property
     def lanes(self) -> int:
         """How many channels a block of sums has."""
-        return LANES if self.inner == 1 else 1
+        return LANES if self.inner == 1 or self.total < SHORT else 1
 
     def grid(self, multiprocessors: int) -> tuple[int, int]:
         """Return the blocks along the channels and the parts that each channel is split into."""
-        across = -(-self.n_channels // self.lanes)
+        across = -(-self.all_channels // self.lanes)
         rows = THREADS // self.lanes
         enough = -(-BLOCKS_EACH * multiprocessors // max(across, 1))
         return max(across, 1), max(1, min(enough, -(-self.total // (rows * VALUES_EACH))))
 
     def walk(self) -> tuple[int, ...]:
         """Return the arguments of a kernel that sums: WALK in kernels/common.cuh."""
-        return (self.lanes, self.n_channels, self.total, *divisor(self.inner))
+        sizes = (self.lanes, self.n_channels, self.all_channels, self.total)
+        return (*sizes, *divisor(self.inner))
 
     def find(self) -> tuple[int, ...]:
-        """Return the arguments of a kernel that asks for the channel of a value: CHANNEL."""
+        """Return the arguments of a kernel that asks for the channel of a value: CHANNEL.
+
+        For a single image.
+        """
         return (*divisor(self.inner), *divisor(self.n_channels))
+
+    def find_trailing(self) -> tuple[int, ...]:
+        """Return the arguments for the channels of `trailing`: TRAILING in kernels/common.cuh."""
+        width = self.n_channels if self.inner == 1 else 1
+        return (*divisor(self.outer * width * self.inner), *divisor(width))
 
 
 class ChannelSums(CudaKernel):
@@ -155,12 +182,12 @@ class ChannelSums(CudaKernel):
         splits = channels.grid(self.device.multiprocessors)[1]
         adds = [int(not is_first) for _, is_first in (first, second)]
         self.function("whole")(
-            -(-max(channels.n_channels, 1) // LANES),
+            -(-max(channels.all_channels, 1) // LANES),
             THREADS,
-            *(self._parts(channels), splits, channels.n_channels, first[0], second[0]),
+            *(self._parts(channels), splits, channels.all_channels, first[0], second[0]),
             *(*adds, factor, inverse_of(scale)),
         )
 
     def _parts(self, channels: Channels) -> Address:
         splits = channels.grid(self.device.multiprocessors)[1]
-        return self.scratch(max(8 * splits * channels.n_channels, 4), "channel sums")
+        return self.scratch(max(8 * splits * channels.all_channels, 4), "channel sums")

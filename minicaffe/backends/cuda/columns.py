@@ -33,10 +33,7 @@ class ColumnConvolution(CudaKernel):
         super().__init__(backend, what)
         self.form = Format(False, backend.format.value)
         image, out, taps = what.x[2:], what.y[2:], what.w[2:]
-        self._numbers = (
-            *(*_three(image, 1), *_three(out, 1), *_three(taps, 1)),
-            *(*_three(what.stride, 1), *_three(what.pad, 0), *_three(what.dilation, 1)),
-        )
+        self._numbers = geometry(image, out, taps, what.stride, what.pad, what.dilation)
         self._positions = math.prod(out)
         self._rows = what.w[1] * math.prod(taps)
         self._filters = what.y[1] // what.group
@@ -118,6 +115,16 @@ class ColumnConvolution(CudaKernel):
         at = y + g * self._filters * self._positions * self._size_bytes
         step = self.op.y[1] * self._positions
         return Matrix(at, self._filters, self._positions, self._dtype, step=step)
+
+
+def geometry(
+    image: Shape, out: Shape, kernel: Shape, stride: Shape, pad: Shape, dilation: Shape
+) -> tuple[int, ...]:
+    """Return the arguments GEOMETRY of kernels/columns.cu."""
+    return (
+        *(*_three(image, 1), *_three(out, 1), *_three(kernel, 1)),
+        *(*_three(stride, 1), *_three(pad, 0), *_three(dilation, 1)),
+    )
 
 
 def _three(sizes: Shape, fill: int) -> Shape:

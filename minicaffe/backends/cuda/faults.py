@@ -16,10 +16,19 @@ PLACES = 256
 
 
 class Place:
-    """Where one kernel notes the first label of its tensor of labels that is no class."""
+    """Where one kernel notes the first label of its tensor of labels that is no class.
 
-    def __init__(self, address: Address, labels: object) -> None:
+    Parameters
+    ----------
+    address : Address
+    labels : Tensor
+    noun, target : str
+        What the numbers are and what they name, for the message.
+    """
+
+    def __init__(self, address: Address, labels: object, noun: str, target: str) -> None:
         self.address, self.labels = address, labels
+        self.noun, self.target = noun, target
 
 
 class Faults:
@@ -35,7 +44,7 @@ class Faults:
         self._free = list(reversed(range(PLACES)))
         self._places: weakref.WeakValueDictionary[int, Place] = weakref.WeakValueDictionary()
 
-    def place(self, labels: object) -> Place:
+    def place(self, labels: object, noun: str = "label", target: str = "class") -> Place:
         """Return a place, given back when nobody holds on to it any more."""
         if self._memory is None:
             self._memory = self._device.allocate(PLACES * WORDS * 4)
@@ -46,7 +55,7 @@ class Faults:
         if not self._free:
             raise Unsupported(f"more than {PLACES} layers read labels")
         index = self._free.pop()
-        place = Place(self._memory.address + index * WORDS * 4, labels)
+        place = Place(self._memory.address + index * WORDS * 4, labels, noun, target)
         self._places[index] = place
         weakref.finalize(place, self._free.append, index)
         return place
@@ -63,5 +72,7 @@ class Faults:
         self._device.clear(self._memory.address, self._memory.size_bytes)
         _, item, label, classes = notes[found[0]]
         place = self._places.get(int(found[0]))
-        labels = place.labels if place else None
-        raise LabelError(int(item), float(label.view(np.float32)), int(classes), labels=labels)
+        found_there = int(item), float(label.view(np.float32)), int(classes)
+        if place is None:
+            raise LabelError(*found_there)
+        raise LabelError(*found_there, place.noun, place.target, place.labels)

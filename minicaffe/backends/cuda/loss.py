@@ -12,6 +12,7 @@ from minicaffe.ops.loss import (
     ContrastiveLoss,
     EuclideanLoss,
     HingeLoss,
+    MultinomialLogisticLoss,
     SigmoidCrossEntropyLoss,
 )
 
@@ -127,6 +128,34 @@ class CudaHingeLoss(LossKernel):
         given, true, weight = x.source(), labels.source(), dloss.source()
         args = (given, true, dx.target(), weight, x.size, *divisor(self.length))
         self.launch("hinge_backward", x.size, *args, self._squares, 1 / self.samples)
+
+
+@kernel(MultinomialLogisticLoss)
+class CudaMultinomialLogisticLoss(LossKernel):
+    """The logarithm of the true class's probability."""
+
+    def __init__(
+        self, backend: CudaBackend, op: MultinomialLogisticLoss, *tensors: CudaTensor
+    ) -> None:
+        super().__init__(backend, op, tensors[0], max(tensors[0].shape[0], 1))
+        self._fault = self.session.faults.place(tensors[1])
+
+    def forward(self, p: CudaTensor, labels: CudaTensor, loss: CudaTensor) -> None:
+        """Overwrite loss."""
+        rows = p.shape[0]
+        blocks = self.sum.blocks(rows)
+        given, true = p.source(), labels.source()
+        args = (given, true, self.sum.pairs(blocks), self._fault.address, rows, self.length)
+        self.function("logistic")(blocks, THREADS, *args)
+        self.sum.finish(blocks, loss)
+
+    def backward(
+        self, p: CudaTensor, labels: CudaTensor, dloss: CudaTensor, dp: CudaTensor
+    ) -> None:
+        """Overwrite dp."""
+        given, true, weight = p.source(), labels.source(), dloss.source()
+        args = (given, true, dp.target(), weight, p.size, *divisor(self.length), 1 / self.samples)
+        self.launch("logistic_backward", p.size, *args)
 
 
 @kernel(ContrastiveLoss)

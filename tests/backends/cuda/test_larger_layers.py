@@ -37,9 +37,14 @@ def case(name, layer_type, settings, bottoms, **options):
     return pytest.param(layer_type, Case(name, settings, bottoms, **options), id=name)
 
 
+def reduction(operation: str, axis: int) -> str:
+    return f"reduction_param {{ operation: {operation} axis: {axis} coeff: 0.5 }}"
+
+
 IMAGES = {"x": coarse(3, 70, 13, 11)}
 SCORES = {"x": coarse(2, 7, 9, 11), "t": labels(2, 9, 11, below=7)}
 LOSS = {"tops": ("loss",)}
+PLACES = {"gradients": (), "tops_without_gradient": ("y",)}
 
 
 def recurrent(layer_type, states, steps, streams, inputs, size):
@@ -162,6 +167,139 @@ CASES = [
         {"x": coarse(37, 70), "z": coarse(37, 70), "similar": labels(37, below=2)},
         **LOSS,
     ),
+    case(
+        "a block of pictures",
+        "Crop",
+        "crop_param { offset: 2 offset: 1 }",
+        IMAGES | {"like": coarse(3, 70, 9, 10)},
+    ),
+    case(
+        "a block along every axis",
+        "Crop",
+        "crop_param { axis: 0 offset: 1 offset: 33 offset: 0 offset: 3 }",
+        IMAGES | {"like": coarse(2, 30, 12, 7)},
+    ),
+    case(
+        "some samples and lines",
+        "Crop",
+        "crop_param { axis: 0 offset: 1 offset: 0 offset: 2 offset: 0 }",
+        IMAGES | {"like": coarse(2, 70, 9, 11)},
+    ),
+    case(
+        "a pixel",
+        "Crop",
+        "crop_param { offset: 5 offset: 7 }",
+        IMAGES | {"like": coarse(3, 70, 1, 1)},
+    ),
+    case(
+        "a block of volumes",
+        "Crop",
+        "crop_param { offset: 1 offset: 2 offset: 3 }",
+        {"x": coarse(2, 3, 5, 7, 9), "like": coarse(2, 3, 3, 4, 5)},
+    ),
+    case("channels tiled", "Tile", "tile_param { tiles: 3 }", {"x": coarse(3, 21, 13, 11)}),
+    case("lines tiled", "Tile", "tile_param { axis: 2 tiles: 3 }", {"x": coarse(3, 21, 13, 11)}),
+    case("samples tiled", "Tile", "tile_param { axis: 0 tiles: 2 }", {"x": coarse(3, 21, 13, 11)}),
+    case("numbers tiled often", "Tile", "tile_param { tiles: 37 }", {"x": coarse(13, 1)}),
+    case("numbers tiled to rows", "Tile", "tile_param { tiles: 301 }", {"x": coarse(13, 1)}),
+    case(
+        "a vector at every pixel",
+        "Tile",
+        "tile_param { axis: 3 tiles: 13 }",
+        {"x": coarse(2, 37, 3, 1)},
+    ),
+    case(
+        "words",
+        "Embed",
+        "embed_param { input_dim: 11 num_output: 37 }",
+        {"t": labels(37, 13, below=11)},
+    ),
+    case(
+        "many words",
+        "Embed",
+        "embed_param { input_dim: 1009 num_output: 3 bias_term: false }",
+        {"t": labels(41, 7, below=256)},
+    ),
+    case(
+        "pictures taken often",
+        "BatchReindex",
+        "",
+        {"x": coarse(7, 37, 5, 3), "rows": labels(19, below=5)},
+    ),
+    case("numbers taken often", "BatchReindex", "", {"x": coarse(7), "rows": labels(301, below=5)}),
+    case("sum of all", "Reduction", "", {"x": coarse(3, 70, 13, 11)}),
+    case("mean of samples", "Reduction", reduction("MEAN", 1), IMAGES),
+    case("squares of channels", "Reduction", reduction("SUMSQ", 2), IMAGES),
+    case("magnitudes of lines", "Reduction", reduction("ASUM", 3), IMAGES),
+    case(
+        "squares of few channels", "Reduction", reduction("SUMSQ", 2), {"x": coarse(5, 3, 37, 41)}
+    ),
+    case("sums of many rows", "Reduction", reduction("SUM", -1), {"x": coarse(301, 37)}),
+    case("channels of samples", "MVN", "", IMAGES),
+    case("few channels of samples", "MVN", "", {"x": coarse(5, 3, 37, 41)}),
+    case("samples", "MVN", "mvn_param { across_channels: true eps: 0.01 }", IMAGES),
+    case("samples centred", "MVN", "mvn_param { normalize_variance: false }", IMAGES),
+    case("rows", "MVN", "mvn_param { across_channels: true }", {"x": coarse(37, 301)}),
+    case(
+        "weighed confusions of pixels",
+        "InfogainLoss",
+        "loss_param { ignore_label: 3 }",
+        SCORES | {"h": coarse(7, 7)},
+        **LOSS,
+    ),
+    case(
+        "weighed confusions of long rows",
+        "InfogainLoss",
+        "",
+        {"x": coarse(5, 301), "t": labels(5, below=256), "h": coarse(301, 301)},
+        **LOSS,
+    ),
+    case(
+        "weighed confusions in the middle",
+        "InfogainLoss",
+        "infogain_loss_param { axis: 2 }",
+        {"x": coarse(3, 5, 7, 37), "t": labels(3, 5, 37, below=7), "h": coarse(7, 7)},
+        **LOSS,
+    ),
+    case(
+        "given probabilities",
+        "MultinomialLogisticLoss",
+        "",
+        {
+            "x": Values((301, 7), lambda rng, s: rng.integers(1, 8, s) / 8),
+            "t": labels(301, below=7),
+        },
+        **LOSS,
+    ),
+    case("largest channel of pixels", "ArgMax", "argmax_param { axis: 1 }", IMAGES, **PLACES),
+    case(
+        "largest three of few channels",
+        "ArgMax",
+        "argmax_param { axis: 1 top_k: 3 out_max_val: true }",
+        {"x": coarse(2, 7, 37, 41)},
+        **PLACES,
+    ),
+    case("largest line", "ArgMax", "argmax_param { axis: 2 top_k: 2 }", IMAGES, **PLACES),
+    case(
+        "largest of samples",
+        "ArgMax",
+        "argmax_param { top_k: 5 out_max_val: true }",
+        {"x": coarse(3, 7, 13, 11)},
+        **PLACES,
+    ),
+    case(
+        "largest of vectors",
+        "ArgMax",
+        "argmax_param { top_k: 3 }",
+        {"x": coarse(301, 37)},
+        **PLACES,
+    ),
+    case(
+        "windows",
+        "Im2col",
+        "convolution_param { kernel_size: 3 stride: 2 pad: 1 dilation: 2 }",
+        {"x": coarse(3, 7, 23, 21)},
+    ),
 ]
 
 
@@ -184,14 +322,14 @@ def test_layer_is_the_references(layer_type, layer, backend):
         assert_close(got[name], values, ALLOWED[backend.format.value], name)
 
 
-def test_statistics_of_values_far_from_zero(backend):
+@pytest.mark.parametrize(("layer_type", "axes"), [("BatchNorm", (0, 2, 3)), ("MVN", (2, 3))])
+def test_statistics_of_values_far_from_zero(layer_type, axes, backend):
     """A sum of squares would leave nothing of a variance so much smaller than the mean."""
     x = np.random.default_rng(5).integers(0, 2, (4, 3, 9, 11)) + 256.0 - 128.0
-    y = Probe("BatchNorm", Case("far", "", {"x": coarse(4, 3, 9, 11)}), backend).forward({"x": x})[
-        "y"
-    ]
-    centred = x - x.mean((0, 2, 3), keepdims=True)
-    want = centred / np.sqrt(x.var((0, 2, 3), keepdims=True) + 1e-5)
+    probe = Probe(layer_type, Case("far", "", {"x": coarse(4, 3, 9, 11)}), backend)
+    y = probe.forward({"x": x})["y"]
+    centred = x - x.mean(axes, keepdims=True)
+    want = centred / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
     assert_close(y, want, ALLOWED[backend.format.value], "y")
 
 

@@ -30,8 +30,9 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "out" bottom: "label" top: 
 """
 # A layer for each way in which a gradient leaves or enters float16.
 ALL_KINDS = """
-layer { name: "in" type: "Input" top: "x" top: "label" top: "wanted" input_param {
-  shape { dim: 4 dim: 2 dim: 9 dim: 8 } shape { dim: 4 } shape { dim: 4 dim: 5 } } }
+layer { name: "in" type: "Input" top: "x" top: "label" top: "wanted" top: "h" input_param {
+  shape { dim: 4 dim: 2 dim: 9 dim: 8 } shape { dim: 4 } shape { dim: 4 dim: 5 }
+  shape { dim: 5 dim: 5 } } }
 layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
   convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
 layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }
@@ -42,10 +43,29 @@ layer { name: "up" type: "Deconvolution" bottom: "conv" top: "up" convolution_pa
 layer { name: "prelu" type: "PReLU" bottom: "up" top: "prelu" }
 layer { name: "factor" type: "Scale" bottom: "prelu" top: "factor" }
 layer { name: "bias" type: "Bias" bottom: "factor" top: "bias" }
-layer { name: "out" type: "InnerProduct" bottom: "bias" top: "out"
+layer { name: "crop" type: "Crop" bottom: "bias" bottom: "x" top: "crop" crop_param { offset: 2 } }
+layer { name: "tile" type: "Tile" bottom: "crop" top: "tile" tile_param { tiles: 2 } }
+layer { name: "mvn" type: "MVN" bottom: "tile" top: "mvn" }
+layer { name: "columns" type: "Im2col" bottom: "mvn" top: "columns"
+  convolution_param { kernel_size: 3 stride: 2 } }
+layer { name: "chosen" type: "BatchReindex" bottom: "columns" bottom: "label" top: "chosen" }
+layer { name: "squares" type: "Reduction" bottom: "chosen" top: "squares"
+  reduction_param { operation: SUMSQ axis: 2 coeff: 0.1 } }
+layer { name: "all" type: "InnerProduct" bottom: "chosen" top: "all"
   inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "some" type: "InnerProduct" bottom: "squares" top: "some"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "words" type: "Embed" bottom: "label" top: "words"
+  embed_param { input_dim: 4 num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "out" type: "Eltwise" bottom: "all" bottom: "some" bottom: "words" top: "out" }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "out" bottom: "label" top: "loss" }
 layer { name: "apart" type: "EuclideanLoss" bottom: "out" bottom: "wanted" top: "apart" }
+layer { name: "weighed" type: "InfogainLoss" bottom: "out" bottom: "label" bottom: "h"
+  top: "weighed" }
+layer { name: "p" type: "Softmax" bottom: "out" top: "p" }
+layer { name: "given" type: "MultinomialLogisticLoss" bottom: "p" bottom: "label" top: "given" }
+layer { name: "small" type: "Reduction" bottom: "out" top: "small" loss_weight: 0.1
+  reduction_param { operation: ASUM } }
 """
 
 
@@ -92,7 +112,7 @@ def gradients(backend):
     rng = np.random.default_rng(2)
     for blob, values in zip(
         net.inputs,
-        (rng.standard_normal((4, 2, 9, 8)), LABELS, rng.standard_normal((4, 5))),
+        (rng.standard_normal((4, 2, 9, 8)), LABELS, rng.standard_normal((4, 5)), np.eye(5)),
         strict=True,
     ):
         blob.data.set(values)
@@ -100,7 +120,10 @@ def gradients(backend):
     for _ in range(2):
         net.forward()
         net.backward()
-    blobs = {name: net.blobs[name].diff.get() for name in ("out", "bias", "prelu", "up", "conv")}
+    blobs = {
+        name: net.blobs[name].diff.get()
+        for name in ("out", "words", "tile", "bias", "prelu", "up", "conv")
+    }
     return blobs | {f"{p.layer.name}, {p.index}": p.blob.diff.get() for p in net.parameters}
 
 

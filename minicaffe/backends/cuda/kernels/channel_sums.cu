@@ -2,6 +2,8 @@
 //
 //   given     dy                                    gradient of a bias
 //   product   dy * x, dy                            of a factor and a bias
+//   magnitude |dy|                                  what Reduction sums, dy being what it is given
+//   square    dy * dy
 //   negative  dy * min(x, 0)                        of PReLU's slopes
 //   normal    dy, dy * normal                       what batch normalisation's gradient needs,
 //                                                   normal = (x - mean) * inverse
@@ -9,7 +11,7 @@
 //
 // Bound by reading x and dy once. The order of the additions is fixed by the grid.
 //
-// VARIANTS TERMS: given product negative normal rectified
+// VARIANTS TERMS: given magnitude square product negative normal rectified
 
 #define JOINED(A, B) A##B
 #define JOIN(A, B) JOINED(A, B)
@@ -23,6 +25,8 @@ struct Channel { float mean, inverse, factor, term; };
 #define PASSED (NORMAL * c.factor + c.term > 0 ? load(dy, i) : 0.0f)
 
 ROW(given, load(dy, i), 0.0f)
+ROW(magnitude, fabsf(load(dy, i)), 0.0f)
+ROW(square, load(dy, i) * load(dy, i), 0.0f)
 ROW(product, load(dy, i) * load(x, i), load(dy, i))
 ROW(negative, load(dy, i) * fminf(load(x, i), 0.0f), 0.0f)
 ROW(normal, load(dy, i), load(dy, i) * NORMAL)
@@ -34,14 +38,14 @@ extern "C" __global__ void parts(const VALUE* __restrict__ x, const VALUE* __res
                                  const float* __restrict__ factors,
                                  const float* __restrict__ terms, float* __restrict__ sums, WALK) {
     __shared__ float first[THREADS], second[THREADS];
-    Walk w = walk(lanes);
+    Walk w = WALK_HERE;
     float a = 0, b = 0;
-    if (w.channel < channels) {
+    if (w.channel < all_channels) {
         Channel c = {mean ? mean[w.channel] : 0.0f, inverse ? inverse[w.channel] : 1.0f,
                      factors ? factors[w.channel] : 1.0f, terms ? terms[w.channel] : 0.0f};
 #pragma unroll 4
         for (unsigned int j = w.first; j < (unsigned int)total; j += w.step) {
-            unsigned int i = place_in(j, w.channel, channels, divisor(inner));
+            unsigned int i = place_in(w, j, divisor(inner));
             a += JOIN(first_, TERMS)(x, dy, c, i);
             b += JOIN(second_, TERMS)(x, dy, c, i);
         }
@@ -52,9 +56,9 @@ extern "C" __global__ void parts(const VALUE* __restrict__ x, const VALUE* __res
         first[threadIdx.x] += first[threadIdx.x + half];
         second[threadIdx.x] += second[threadIdx.x + half];
     }
-    if (threadIdx.x < lanes && w.channel < channels) {
-        sums[2 * blockIdx.y * channels + w.channel] = first[threadIdx.x];
-        sums[(2 * blockIdx.y + 1) * channels + w.channel] = second[threadIdx.x];
+    if (threadIdx.x < lanes && w.channel < all_channels) {
+        sums[2 * blockIdx.y * all_channels + w.channel] = first[threadIdx.x];
+        sums[(2 * blockIdx.y + 1) * all_channels + w.channel] = second[threadIdx.x];
     }
 }
 

@@ -173,9 +173,15 @@ __device__ __forceinline__ float enter(LossScale* scale) {
     return next;
 }
 
+// A whole number from 0 to n - 1; -1 for anything else.
+__device__ __forceinline__ int whole_below(int n, float number) {
+    bool is_one = number >= 0 && number < (float)n && truncf(number) == number;
+    return is_one ? (int)number : -1;
+}
 // The class that a label names. One that names none is noted for the host (faults.py), and -1.
 __device__ __forceinline__ int class_of(float label, int classes, int item, int* fault) {
-    if (label >= 0 && label < (float)classes && truncf(label) == label) return (int)label;
+    int found = whole_below(classes, label);
+    if (found >= 0) return found;
     if (atomicCAS(fault, 0, 1) == 0) {
         fault[1] = item;
         fault[2] = (int)float_to_bits(label);
@@ -195,26 +201,30 @@ __device__ __forceinline__ void write_sums(float first, float second, float* pai
     }
 }
 
-// Passes over the values of each channel of a tensor (outer, channels, inner): blocks of THREADS
-// threads in a grid of (channels / lanes, splits). Where inner is 1 a block has 32 channels side by
-// side, so that its threads read neighbours; elsewhere one, along which its threads walk.
+// Passes over the values of each channel of a tensor (outer, channels, inner), or of several such
+// images one behind another, each with channels of its own: blocks of THREADS threads in a grid of
+// (channels of all images / lanes, splits). Where inner is 1 a block has 32 channels side by side,
+// so that its threads read neighbours, and where channels are short, so that all have work; elsewhere
+// one, along which its threads walk.
 #define THREADS 256
 struct Walk {
-    int lanes, channel;
-    unsigned int first, step;
+    int channel;               // counted through all images
+    unsigned int first, step;  // of the channel's values, those that the thread takes
+    unsigned int begin, line;  // where the channel begins, and how much further its next line lies
 };
-__device__ __forceinline__ Walk walk(int lanes) {
-    int rows = THREADS / lanes;
-    return Walk{lanes, (int)(blockIdx.x * lanes + threadIdx.x % lanes),
-                blockIdx.y * rows + threadIdx.x / lanes, gridDim.y * rows};
+__device__ __forceinline__ Walk walk(int lanes, int channels, int total, unsigned int inner) {
+    int rows = THREADS / lanes, channel = blockIdx.x * lanes + threadIdx.x % lanes;
+    unsigned int image = channel / max(channels, 1), own = channel - image * channels;
+    return Walk{channel, blockIdx.y * rows + threadIdx.x / lanes, gridDim.y * rows,
+                image * channels * total + own * inner, channels * inner};
 }
-// Where value j of a channel lies.
-__device__ __forceinline__ unsigned int place_in(unsigned int j, int channel, int channels,
-                                                 Divisor inner) {
+// Where value j of the channel lies.
+__device__ __forceinline__ unsigned int place_in(Walk w, unsigned int j, Divisor inner) {
     unsigned int outer = quotient(j, inner);
-    return (outer * channels + channel) * inner.by + (j - outer * inner.by);
+    return w.begin + outer * w.line + (j - outer * inner.by);
 }
-#define WALK int lanes, int channels, int total, DIVISOR(inner)
+#define WALK int lanes, int channels, int all_channels, int total, DIVISOR(inner)
+#define WALK_HERE walk(lanes, channels, total, inner_by)
 
 // The channel of value i of a tensor (outer, channels, inner), and of those behind it.
 #define CHANNEL DIVISOR(inner), DIVISOR(channels)
@@ -231,6 +241,14 @@ __device__ __forceinline__ ChannelAt channel_at(unsigned int i, Divisor inner, D
     unsigned int row = quotient(i, inner);
     return ChannelAt{i - row * inner.by, row - quotient(row, channels) * channels.by, inner.by,
                      channels.by};
+}
+
+// The same where the values of a channel are those of the trailing axes: `image` of them, in which
+// they lie `width` apart.
+#define TRAILING DIVISOR(image), DIVISOR(width)
+#define TRAILING_AT(i) trailing_at(i, divisor(image), divisor(width))
+__device__ __forceinline__ unsigned int trailing_at(unsigned int i, Divisor image, Divisor width) {
+    return quotient(i, image) * width.by + (i - quotient(i, width) * width.by);
 }
 
 #ifdef VALUE
@@ -289,3 +307,29 @@ __device__ __forceinline__ void store_pack(VALUE* y, unsigned int i, int n, Pack
 #define FOLD(half, lanes) \
     for (int half = (__syncthreads(), THREADS / 2); half >= (lanes); half /= 2, __syncthreads()) \
         if (threadIdx.x < half)
+
+#ifdef TEAM
+// Passes over rows of a tensor (outer, classes, inner): a row is one (outer, inner), its classes
+// `inner` apart. TEAM threads share a row: with inner = 1 (vectors, or channels last) a warp, or a
+// block where rows are long and few; where inner is large one thread, so that threads side by side
+// read side by side.
+#if TEAM == 1
+#define TEAM_SUM(value) (value)
+#define TEAM_MAX(value) (value)
+#elif TEAM == 32
+#define TEAM_SUM(value) warp_sum(value)
+#define TEAM_MAX(value) warp_max(value)
+#else
+#define TEAM_SUM(value) block_sum(value)
+#define TEAM_MAX(value) block_max(value)
+#endif
+
+#define RANK (threadIdx.x % TEAM)
+// All threads of a team go through the same rows.
+#define FOR_EACH_ROW(row, rows) \
+    for (unsigned int row = (blockIdx.x * THREADS + threadIdx.x) / TEAM; row < (unsigned int)(rows); \
+         row += gridDim.x * (THREADS / TEAM))
+#define FOR_EACH_CLASS(k, classes) for (int k = RANK; k < (classes); k += TEAM)
+#define ROWS int rows, int classes, int inner
+#define FIRST_OF(row) (int)(row / inner * inner * classes + row % inner)
+#endif

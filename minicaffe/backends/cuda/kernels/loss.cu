@@ -86,6 +86,34 @@ extern "C" __global__ void hinge_backward(const float* __restrict__ x,
     }
 }
 
+// Multinomial logistic: - log of the true class's probability. Below the small number none is taken.
+#define TINY 1e-20f
+
+extern "C" __global__ void logistic(const float* __restrict__ p, const float* __restrict__ labels,
+                                    float* __restrict__ pairs, int* fault, int rows, int classes) {
+    float sum = 0;
+    FOR_EACH(row, rows) {
+        int label = class_of(labels[row], classes, row, fault);
+        float own = label < 0 ? NOT_A_NUMBER : p[row * classes + label];
+        sum -= logf(own < TINY ? TINY : own);
+    }
+    write_sums(sum, 0, pairs);
+}
+
+// dp = - scale dloss / p for the true class, 0 for the others.
+extern "C" __global__ void logistic_backward(const float* __restrict__ p,
+                                             const float* __restrict__ labels,
+                                             float* __restrict__ dp,
+                                             const float* __restrict__ dloss, int n,
+                                             DIVISOR(classes), float scale) {
+    float factor = dloss[0] * scale;
+    FOR_EACH(i, n) {
+        unsigned int row = quotient(i, divisor(classes));
+        bool is_true = labels[row] == (float)(i - row * classes_by);
+        dp[i] = is_true ? -factor / (p[i] < TINY ? TINY : p[i]) : 0.0f;
+    }
+}
+
 // Contrastive: a warp takes the squared distance of a pair, which backward finds in `distances`.
 extern "C" __global__ void contrastive(const float* __restrict__ a, const float* __restrict__ b,
                                        const float* __restrict__ similar,

@@ -1,31 +1,9 @@
-// Softmax, its loss and accuracy (minicaffe/ops/softmax.py, accuracy.py) over rows of classes.
+// Softmax, its losses and accuracy (minicaffe/ops/softmax.py, loss.py, accuracy.py) over rows of
+// classes.
 //
-// A tensor is (outer, classes, inner); a row is one (outer, inner), its classes `inner` apart. TEAM
-// threads share a row: with inner = 1 (vectors, or channels last) a warp, or a block where rows are
-// long and few; where inner is large one thread, so that threads side by side read side by side.
 // Rows are read twice: once for the maximum and the sum together, once to write.
 //
 // VARIANTS TEAM: 1 32 256
-
-#if TEAM == 1
-#define TEAM_SUM(value) (value)
-#define TEAM_MAX(value) (value)
-#elif TEAM == 32
-#define TEAM_SUM(value) warp_sum(value)
-#define TEAM_MAX(value) warp_max(value)
-#else
-#define TEAM_SUM(value) block_sum(value)
-#define TEAM_MAX(value) block_max(value)
-#endif
-
-#define RANK (threadIdx.x % TEAM)
-// All threads of a team go through the same rows.
-#define FOR_EACH_ROW(row, rows) \
-    for (unsigned int row = (blockIdx.x * THREADS + threadIdx.x) / TEAM; row < (unsigned int)(rows); \
-         row += gridDim.x * (THREADS / TEAM))
-#define FOR_EACH_CLASS(k, classes) for (int k = RANK; k < (classes); k += TEAM)
-#define ROWS int rows, int classes, int inner
-#define FIRST_OF(row) (int)(row / inner * inner * classes + row % inner)
 
 // Sum over a row of exp(x - largest).
 struct Peak { float largest, sum; };
@@ -116,6 +94,56 @@ extern "C" __global__ void loss_backward(const float* __restrict__ p, VALUE* __r
         unsigned int row = outer * inner_by + pixel;
         float slope = p[i] - (labels[row] == (float)k ? 1.0f : 0.0f);
         store(dx, i, COUNTS(row) ? slope * scale : 0.0f);
+    }
+}
+
+// Below this a probability is not taken for the logarithm; a NaN is.
+#define TINY 1e-20f
+
+// Infogain: loss = - sum of weights[label] log(p), weights being (classes, classes).
+extern "C" __global__ void infogain(const VALUE* __restrict__ x, const float* __restrict__ weights,
+                                    float* __restrict__ p, float* __restrict__ pairs, int* fault,
+                                    LABELS, ROWS) {
+    float total = 0, counted = 0;
+    FOR_EACH_ROW(row, rows) {
+        int first = FIRST_OF(row), label = -1;
+        Peak at = peak(x, first, classes, inner);
+        float share = 1.0f / at.sum;
+        if (COUNTS(row)) {
+            label = class_of(labels[row], classes, row / per_item, fault);
+            if (label < 0) total = NOT_A_NUMBER;
+            counted += RANK == 0;
+        }
+        FOR_EACH_CLASS(k, classes) {
+            int i = first + k * inner;
+            float own = expf(load(x, i) - at.largest) * share;
+            p[i] = own;
+            if (label >= 0) total -= weights[label * classes + k] * logf(own < TINY ? TINY : own);
+        }
+    }
+    write_sums(total, counted, pairs);
+}
+
+// dx = (p sum of weights[label] - weights[label]) dloss share, 0 where a label does not count or is
+// no class. grown: the scale that dx has, or null.
+extern "C" __global__ void infogain_backward(const float* __restrict__ p,
+                                             const float* __restrict__ weights,
+                                             VALUE* __restrict__ dx,
+                                             const float* __restrict__ dloss,
+                                             const float* __restrict__ share, LossScale* grown,
+                                             LABELS, ROWS) {
+    float scale = dloss[0] * share[0] * (grown ? enter(grown) : 1.0f);
+    FOR_EACH_ROW(row, rows) {
+        int first = FIRST_OF(row);
+        int label = COUNTS(row) ? whole_below(classes, labels[row]) : -1;
+        const float* own = weights + max(label, 0) * classes;
+        float sum = 0;
+        FOR_EACH_CLASS(k, classes) sum += own[k];
+        sum = TEAM_SUM(sum);
+        FOR_EACH_CLASS(k, classes) {
+            int i = first + k * inner;
+            store(dx, i, label < 0 ? 0.0f : (p[i] * sum - own[k]) * scale);
+        }
     }
 }
 

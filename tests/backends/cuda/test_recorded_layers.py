@@ -1,0 +1,91 @@
+"""Layers that the cuda backend has kernels for are recorded, and recordings do the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cases import CASES
+from minicaffe.backends.cuda.format import Format
+from minicaffe.errors import BackendUnavailable
+from probe import EmulatedBackend, Probe
+
+# Types that are not recorded, and why.
+EXCEPT = {
+    "Filter": "the shapes of its tops depend on values",
+}
+EVERY = [
+    pytest.param(layer_type, case, id=f"{layer_type}-{case.name.replace(' ', '_')}")
+    for layer_type, cases in sorted(CASES.items())
+    for case in cases
+    if layer_type not in EXCEPT
+    # Makes new views of its blobs in every pass.
+    and (layer_type, case.name) != ("Convolution", "channel axis 2")
+]
+RUNS = 5
+
+
+class Repeated(Probe):
+    """A layer whose passes are work that is repeated."""
+
+    def __init__(self, layer_type, case, backend) -> None:
+        super().__init__(layer_type, case, backend)
+        self.calls = 0
+        pieces = (
+            [self._forward, self._backward]
+            if self.gradients or self.layer.blobs
+            else [self._forward]
+        )
+        self._work = backend.repeatable(pieces)
+
+    def _forward(self) -> None:
+        self.calls += 1
+        self.layer.forward(self.step.bottom, self.step.top)
+
+    def _backward(self) -> None:
+        down = [name in self.gradients for name in self.bottoms]
+        self.layer.backward(self.step.top, down, self.step.bottom)
+
+    def run(self, sign: int):
+        """Run with other values; return tops and gradients, those of parameters added up."""
+        for name, values in self.inputs().items():
+            fixed = name not in self.gradients
+            self.bottoms[name].data.set(values if fixed else sign * values)
+        for name, values in self.top_diffs().items():
+            self.tops[name].diff.set(values)
+        self._work()
+        found = {f"top {name}": blob.data.get() for name, blob in self.tops.items()}
+        found |= {name: self.bottoms[name].diff.get() for name in self.gradients}
+        return found | self.param_diffs()
+
+
+def make(records: bool) -> EmulatedBackend:
+    """Return a strict backend on an emulated GPU; in float16, where gradients have a scale."""
+    try:
+        backend = EmulatedBackend(Format(True, "float16"))
+    except BackendUnavailable as reason:
+        pytest.skip(str(reason))
+    backend.strict, backend.records = True, records
+    return backend
+
+
+@pytest.mark.parametrize(("layer_type", "case"), EVERY)
+def test_layer_is_recorded(layer_type, case):
+    recorded, plain = (Repeated(layer_type, case, make(r)) for r in (True, False))
+    for i in range(RUNS):
+        sign = 1 - i % 2 * 2
+        got, want = recorded.run(sign), plain.run(sign)
+        for name, values in want.items():
+            np.testing.assert_array_equal(got[name], values, err_msg=f"{name}, run {i}")
+    assert plain.calls == RUNS
+    # Twice run, once recorded; after that Python is not asked.
+    assert recorded.calls == 3
+
+
+@pytest.mark.parametrize("layer_type", sorted(EXCEPT))
+def test_what_is_not_recorded_is_the_references_on_purpose(layer_type):
+    """A strict backend plans it, and its passes are called in every run."""
+    layer = Repeated(layer_type, CASES[layer_type][0], make(True))
+    for _ in range(RUNS):
+        layer.run(1)
+    assert layer.calls == RUNS
