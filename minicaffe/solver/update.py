@@ -73,6 +73,8 @@ class ParameterUpdate:
         """
         if self._param.clip_gradients >= 0 or self._net.is_watched:
             return None
+        # Now, as it may raise the net's version, by which the piece is known.
+        self._net.prepare_training()
         self._size = self._step_size(rate, 1.0)
         return self._piece()
 
