@@ -5,10 +5,11 @@ first. A piece in which only native kernels touch tensors can be recorded. When 
 agree about which pieces these are, each uninterrupted sequence of them becomes a segment: its next
 run is recorded as one CUDA graph, and from then on the graph is launched instead.
 
-A graph does what the kernels would do only if it begins with the tensors in the state in which they
-were when it was recorded: which formats hold the newest values, what has been cleared, where the
-memory lies. A segment looks before each launch, and where something else is found it runs its
-pieces, and records them anew. After a launch it notes the states that the kernels would have left.
+A graph does what the kernels would do only if it begins with the tensors that it reads in the state
+in which they were when it was recorded: which formats hold the newest values, what has been cleared.
+A segment looks before each launch, and where something else is found it runs its pieces, and records
+them anew; so it does if memory was exchanged (`Session.version`). After a launch it notes the states
+that the kernels would have left.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from minicaffe.log import logger
 
 Piece: TypeAlias = Callable[[], None]
 
-# A segment that had to be recorded so often without ever being launched twice is left alone.
+# A segment that had to be recorded so often in a row, without being launched twice, is left alone.
 MAX_FAILURES = 8
 
 
@@ -103,6 +104,7 @@ class Segment:
         self._pieces = list(pieces)
         self._tensors = tensors
         self._recording: Recording | None = None
+        self._n_launches = 0
         self._failures = 0
 
     def __call__(self) -> None:
@@ -111,13 +113,14 @@ class Segment:
             self._record()
         elif self._recording is not None and not self._recording.fits():
             self._recording = None
-            self._failures += 1
+            self._failures = self._failures + 1 if self._n_launches < 2 else 0
             self._run()
             return
         if self._recording is None:
             self._run()
             return
         self._recording.launch()
+        self._n_launches += 1
 
     def _run(self) -> None:
         for piece in self._pieces:
@@ -129,6 +132,7 @@ class Segment:
             tensor.settle()
         try:
             self._recording = Recording(self._session, self._run)
+            self._n_launches = 0
         except BackendUnavailable as error:
             # Also a library's that works only while nothing is recorded: running will tell.
             logger.debug(f"{len(self._pieces)} pieces of work are not recorded: {error}")
@@ -167,7 +171,11 @@ class Recording:
             raise
         # Equal states are one object, by which a tensor that has not changed is soon recognised.
         one = session.states.setdefault
-        self._before = [(t, one(seen.state, seen.state)) for t, seen in watch.seen.items()]
+        self._before = [
+            (tensor, one(seen.state, seen.state))
+            for tensor, seen in watch.seen.items()
+            if seen.is_read
+        ]
         self._written: list[tuple[CudaTensor, State]] = []
         self._read: list[tuple[CudaTensor, State]] = []
         for tensor, seen in watch.seen.items():

@@ -24,9 +24,21 @@ TILE, TILE_ROWS = 32, 8  # as in kernels/convert.cu
 
 
 class Seen(NamedTuple):
-    """A tensor when a piece of work first used it."""
+    """A tensor when a piece of work first used it.
+
+    Parameters
+    ----------
+    state : State
+    is_read : bool
+        Whether the work began with the values, instead of overwriting them.
+    mark : object
+        See `CudaTensor.mark`.
+    undo : callable
+        Puts all notes back to what they were.
+    """
 
     state: State
+    is_read: bool
     mark: object
     undo: Callable[[], None]
 

@@ -115,7 +115,7 @@ class CudaTensor:
 
     def clear(self) -> None:
         """Overwrite all values with zero: a note, until somebody reads."""
-        self._watched()
+        self._watched(is_read=False)
         storage = self._storage
         self._renew()
         storage.is_zero = True
@@ -188,7 +188,7 @@ class CudaTensor:
 
     def target(self, wanted: Format = PLAIN) -> Address:
         """Return where to write values in this format, all of them; newest from now on."""
-        self._watched()
+        self._watched(is_read=False)
         return self._target(wanted)
 
     def change(self, wanted: Format = PLAIN) -> Address:
@@ -262,7 +262,7 @@ class CudaTensor:
         is_shared = is_zero or PLAIN in self._ready
         return State(self._generation, self._ready, self._newest, is_zero, is_shared)
 
-    def _watched(self) -> None:
+    def _watched(self, is_read: bool = True) -> None:
         seen = self._session.watch.seen
         if self not in seen:
             undo = self._undo()
@@ -271,7 +271,7 @@ class CudaTensor:
             except CannotRecord:
                 undo()
                 raise
-            seen[self] = Seen(state, self.mark(), undo)
+            seen[self] = Seen(state, is_read, self.mark(), undo)
 
     def _undo(self) -> Callable[[], None]:
         """Return what puts all notes back to what they are now."""

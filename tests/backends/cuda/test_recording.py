@@ -10,6 +10,7 @@ import pytest
 
 from minicaffe.backends.cuda import CudaBackend
 from minicaffe.backends.cuda.device import CannotRecord
+from minicaffe.backends.cuda.recording import MAX_FAILURES
 from minicaffe.backends.cuda.run_values import RunValues
 from minicaffe.host_blob import HostBlob
 from minicaffe.net import Net
@@ -174,6 +175,40 @@ def test_disturbed_training_is_the_same(make_backend, make_solver, name):
 
     want = train(make_solver(make_backend(records=False)), 11, sometimes)
     assert_same(train(make_solver(make_backend()), 11, sometimes), want)
+
+
+def count_replays(solver, device, n_steps, between):
+    """Return how many graphs were launched in each step, with something done before every sixth."""
+    replays = []
+    for step in range(n_steps):
+        feed(solver, step)
+        if step % 6 == 5:
+            between()
+        before = device.counts["replay"]
+        solver.step(1)
+        replays.append(device.counts["replay"] - before)
+    return replays
+
+
+def test_what_is_disturbed_now_and_then_is_recorded_ever_again(
+    make_backend, make_solver, emulated_device
+):
+    solver = make_solver(make_backend())
+    disturb = partial(solver.net.forward, 1, 4)
+    replays = count_replays(solver, emulated_device, 6 * (MAX_FAILURES + 2), disturb)
+    assert replays[11:] == [0, 0, 1, 1, 1, 1] * MAX_FAILURES + [0]
+
+
+@pytest.mark.parametrize("name", ["conv", "loss"])
+def test_looking_at_what_is_overwritten_disturbs_nothing(
+    make_backend, make_solver, emulated_device, name
+):
+    solver = make_solver(make_backend())
+    blob = solver.net.blobs[name]
+    replays = count_replays(
+        solver, emulated_device, 18, lambda: (blob.data.host(), blob.diff.host())
+    )
+    assert replays == [0, 0, *[1] * 16]
 
 
 def test_a_new_batch_size_is_recorded_anew(make_backend, make_solver):
