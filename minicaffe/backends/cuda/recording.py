@@ -5,11 +5,11 @@ first. A piece in which only native kernels touch tensors can be recorded. When 
 agree about which pieces these are, each uninterrupted sequence of them becomes a segment: its next
 run is recorded as one CUDA graph, and from then on the graph is launched instead.
 
-A graph does what the kernels would do only if it begins with the tensors that it reads in the state
-in which they were when it was recorded: which formats hold the newest values, what has been cleared.
-A segment looks before each launch, and where something else is found it runs its pieces, and records
-them anew; so it does if memory was exchanged (`Session.version`). After a launch it notes the states
-that the kernels would have left.
+A graph does what the kernels would do only if it begins with the tensors that it reads in the
+state in which they were when it was recorded: which formats hold the newest values, what has been
+cleared. A segment looks before each launch, and where something else is found it runs its pieces,
+and records them anew; so it does if memory was exchanged (`Session.version`). After a launch it
+notes the states that the kernels would have left.
 """
 
 from __future__ import annotations
