@@ -113,7 +113,7 @@ def read_datum(value: Bytes, where: object) -> StoredPicture:
     DataError
         If the bytes are no Datum; the ``str`` of `where` names database and key.
     """
-    found = _scan(memoryview(value))
+    found = _scan_as_before(memoryview(value))
     if found is not None:
         return found
     datum = parse_datum(bytes(value), where)
@@ -157,20 +157,51 @@ _DATA = 4 * 8 + 2
 _CHANNELS, _HEIGHT, _WIDTH, _LABEL, _ENCODED = _NUMBERS = 1 * 8, 2 * 8, 3 * 8, 5 * 8, 7 * 8
 
 
-def _scan(value: memoryview) -> StoredPicture | None:
-    """Find the fields of a record as our and Caffe's converters write them.
+# Raw pictures of one size differ in nothing but their values and labels. Kept for records of a
+# length is where the values lie; for where they begin and all other bytes, what these mean.
+_PLACES: dict[int, tuple[int, int]] = {}
+_MEANINGS: dict[tuple[int, bytes], tuple[tuple[int, int, int], int]] = {}
+MOST_MEANINGS = 4096
+
+
+def _scan_as_before(value: memoryview) -> StoredPicture | None:
+    """Return what `_scan` returns, in a fraction of the time where such a record was seen."""
+    place = _PLACES.get(len(value))
+    if place is not None:
+        known = _MEANINGS.get(_frame(value, *place))
+        if known is not None:
+            return StoredPicture(value[slice(*place)], None, *known, is_encoded=False)
+    found = _scan(value)
+    if found is None:
+        return None
+    picture, begin = found
+    if not picture.is_encoded:
+        if len(_MEANINGS) >= MOST_MEANINGS:
+            _PLACES.clear()
+            _MEANINGS.clear()
+        place = _PLACES[len(value)] = begin, begin + len(picture.data)
+        _MEANINGS[_frame(value, *place)] = picture.shape, picture.label
+    return picture
+
+
+def _frame(value: memoryview, begin: int, end: int) -> tuple[int, bytes]:
+    return begin, bytes(value[:begin]) + bytes(value[end:])
+
+
+def _scan(value: memoryview) -> tuple[StoredPicture, int] | None:
+    """Find the fields of a record as our and Caffe's converters write them, and where data begin.
 
     Parsing copies the bytes twice, which takes longer than all else that is done to a raw picture.
     For what is not as expected, damaged or with float_data, return None.
     """
     numbers = dict.fromkeys(_NUMBERS, 0)
-    data, at, end = value[:0], 0, len(value)
+    data, begin, at, end = value[:0], 0, 0, len(value)
     try:
         while at < end:
             key = value[at]
             number, at = _varint(value, at + 1)
             if key == _DATA:
-                data, at = value[at : at + number], at + number
+                data, begin, at = value[at : at + number], at, at + number
             elif key in numbers:
                 numbers[key] = number
             else:
@@ -180,7 +211,8 @@ def _scan(value: memoryview) -> StoredPicture | None:
     if at > end or not data:
         return None
     shape = _int32(numbers[_CHANNELS]), _int32(numbers[_HEIGHT]), _int32(numbers[_WIDTH])
-    return StoredPicture(data, None, shape, _int32(numbers[_LABEL]), numbers[_ENCODED] != 0)
+    is_encoded = numbers[_ENCODED] != 0
+    return StoredPicture(data, None, shape, _int32(numbers[_LABEL]), is_encoded), begin
 
 
 def _varint(value: memoryview, at: int) -> tuple[int, int]:

@@ -150,6 +150,9 @@ class Transformer:
         """
         windows = self._windows(pictures, generator)
         parcel.windows[...] = windows
+        if not self._crop_size:
+            np.stack(pictures, out=parcel.pictures)
+            return
         shape = parcel.shape[1], parcel.shape[2], parcel.shape[3]
         for picture, window, target in zip(pictures, windows, parcel.pictures, strict=True):
             target[...] = _cut(picture, window._replace(mirror=False), shape)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from google.protobuf.message import DecodeError
 
+from minicaffe.data import datum
 from minicaffe.data.datum import decode_datum, encode_datum, encoded_datum, read_datum
 from minicaffe.data.image import encode_image
 from minicaffe.errors import DataError
@@ -34,10 +35,10 @@ def test_encoded_picture_is_converted_as_asked(color, channels):
     np.testing.assert_array_equal(picture, np.full((channels, 4, 6), 90))
 
 
-def fields(datum):
+def fields(given):
     """The bytes of each field of a Datum."""
     parts = []
-    for descriptor, value in datum.ListFields():
+    for descriptor, value in given.ListFields():
         part = Datum()
         if descriptor.name == "float_data":
             part.float_data.extend(value)
@@ -49,18 +50,18 @@ def fields(datum):
 
 def assert_read_as_protobuf_does(value):
     try:
-        datum = Datum.FromString(value)
+        wanted = Datum.FromString(value)
     except DecodeError:
         with pytest.raises(DataError, match="bytes that are not a Datum"):
             read_datum(value, WHERE)
         return
     for given in (value, memoryview(value)):
         found = read_datum(given, WHERE)
-        assert bytes(found.data) == datum.data
-        assert found.shape == (datum.channels, datum.height, datum.width)
-        assert (found.label, found.is_encoded) == (datum.label, datum.encoded)
-        if not datum.data:
-            np.testing.assert_array_equal(found.floats, np.float32(datum.float_data))
+        assert bytes(found.data) == wanted.data
+        assert found.shape == (wanted.channels, wanted.height, wanted.width)
+        assert (found.label, found.is_encoded) == (wanted.label, wanted.encoded)
+        if not wanted.data:
+            np.testing.assert_array_equal(found.floats, np.float32(wanted.float_data))
 
 
 NUMBERS = {"channels": 3, "height": 128, "width": 70000, "label": -(2**31)}
@@ -80,14 +81,29 @@ def test_fields_may_come_in_any_order_and_again(more):
     assert_read_as_protobuf_does(b"".join([*again, *parts]))
 
 
-def test_damaged_records_are_read_as_protobuf_reads_them():
+@pytest.mark.parametrize("encoded", [False, True])
+def test_damaged_records_are_read_as_protobuf_reads_them(encoded):
     rng = np.random.default_rng(5)
-    good = Datum(**NUMBERS, data=bytes(40), encoded=True).SerializeToString()
+    good = Datum(**NUMBERS, data=bytes(40), encoded=encoded).SerializeToString()
     for _ in range(3000):
         value = bytearray(good[: rng.integers(len(good) + 1)] + bytes(rng.integers(3)))
         for place in rng.integers(len(value), size=rng.integers(4)) if value else ():
             value[place] = rng.integers(256)
         assert_read_as_protobuf_does(bytes(value))
+
+
+def test_records_of_one_length_are_read_as_protobuf_reads_them(monkeypatch):
+    """Whatever was read before: other sizes, orders of fields and labels, more than are kept."""
+    monkeypatch.setattr(datum, "MOST_MEANINGS", 50)
+    rng = np.random.default_rng(6)
+    for _ in range(600):
+        sizes = rng.permutation([2, 3, 4]).tolist()
+        given = Datum(channels=sizes[0], height=sizes[1], width=sizes[2], data=rng.bytes(24))
+        given.label = int(rng.integers(200))
+        parts = fields(given)
+        value = b"".join(parts[i] for i in (rng.permutation(5) if rng.random() < 0.5 else range(5)))
+        assert_read_as_protobuf_does(value)
+    assert len(datum._MEANINGS) <= 50
 
 
 def test_raw_pictures_are_not_copied():
