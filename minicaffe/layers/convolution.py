@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
@@ -37,6 +38,8 @@ class Convolution(Layer):
         """Read the window and create weights and bias."""
         proto = self.settings
         self.channel_axis = self.axis(proto.axis, bottom[0])
+        # What a backend keeps for a tensor, a layout or a recording, it keeps for a view as well.
+        self._views: WeakKeyDictionary[Tensor, Tensor] = WeakKeyDictionary()
         self.n_axes = len(bottom[0].shape) - self.channel_axis - 1
         self.require(len(bottom) == len(top), f"{len(bottom)} bottoms need as many tops")
         self.window = Window.of(self, self.n_axes)
@@ -123,11 +126,15 @@ class Convolution(Layer):
         return shape[0] if self.transposed else shape[1] * int(self.settings.group)
 
     def _images(self, tensor: Tensor) -> Tensor:
-        """Return the tensor with all axes before the channel axis as one."""
+        """Return the tensor with all axes before the channel axis as one, the same every time."""
         if self.channel_axis == 1:
             return tensor
         shape, axis = tensor.shape, self.channel_axis
-        return tensor.view((math.prod(shape[:axis]), *shape[axis:]))
+        wanted = (math.prod(shape[:axis]), *shape[axis:])
+        view = self._views.get(tensor)
+        if view is None or view.shape != wanted:
+            view = self._views[tensor] = tensor.view(wanted)
+        return view
 
     def _output_size(self, name: str, image: Shape) -> Shape:
         return self.window.positions(self, name, image)
