@@ -170,9 +170,11 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="show lines from this severity on: 0 info, 1 warning, 2 error",
     )
-    # glog's flags in old scripts: the log goes to stderr anyway.
-    for name in ("--logtostderr", "--alsologtostderr"):
+    # glog's flags in old scripts: the log goes to stderr anyway, in glog's form.
+    for name in ("--logtostderr", "--alsologtostderr", "--colorlogtostderr", "--log_prefix"):
         group.add_argument(name, action="store_true", help=argparse.SUPPRESS)
+    for name in ("--v", "--vmodule", "--stderrthreshold", "--logbuflevel", "--logbufsecs"):
+        group.add_argument(name, help=argparse.SUPPRESS)
     group.add_argument("--debug", action="store_true", help="show a traceback with an error")
     group.add_argument("--version", action="version", version=f"minicaffe {__version__}")
 

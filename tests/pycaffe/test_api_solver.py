@@ -41,6 +41,20 @@ def test_solver_surface(solver_path):
     assert repr(solver).startswith("SGDSolver(iter=0, lr=0.5, net=Net(")
 
 
+def test_weights_that_the_solver_names(solver_path, write, tmp_path):
+    """Commas separate files; what only a test net has is copied, too."""
+    other_net = write(NET.replace('"ip"', '"other"'))
+    for layer, path, value in [("ip", write(NET), 7), ("other", other_net, 9)]:
+        net = caffe.Net(path, caffe.TRAIN)
+        net.params[layer][0].data[...] = value
+        net.save(str(tmp_path / f"{layer}.caffemodel"))
+    files = f"{tmp_path}/ip.caffemodel, {tmp_path}/other.caffemodel"
+    solver = caffe.SGDSolver(solver_path(f'weights: "{files}" test_net: "{other_net}"'))
+    (test_net,) = solver.test_nets
+    assert (solver.net.params["ip"][0].data == 7).all()
+    assert (test_net.params["other"][0].data == 9).all()
+
+
 @pytest.mark.parametrize("kind", TYPES)
 def test_get_solver_makes_the_type_of_the_prototxt(solver_path, kind):
     solver = caffe.get_solver(solver_path(f'type: "{kind}"'))
