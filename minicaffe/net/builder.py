@@ -9,6 +9,7 @@ tried, and all problems are raised together.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -164,6 +165,7 @@ def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
     steps, blobs = _Maker(source, wiring, state, backend, seed).run()
     layers = [step.layer for step in steps]
     weights = [step.loss_weights for step in steps]
+    _warn_of_names(layers)
     parameters = share_parameters(layers)
     gradients = plan_gradients(wiring, layers, weights, param.force_backward)
     for step, needed, down in zip(steps, gradients.layers, gradients.bottoms, strict=True):
@@ -172,6 +174,17 @@ def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
         logger.info(f"This network produces output {name}")
     logger.info("Network initialization done.")
     return Parts(param, wiring, steps, blobs, parameters)
+
+
+def _warn_of_names(layers: Sequence[Layer]) -> None:
+    """Say which layers with parameters are not alone with their names."""
+    count = Counter(layer.name for layer in layers)
+    for layer in layers:
+        if layer.blobs and count[layer.name] > 1:
+            logger.warning(
+                f"{layer.where}: {count[layer.name]} layers have this name, but weights are saved "
+                "and found by it. Give each layer a name of its own."
+            )
 
 
 def _close(steps: Sequence[Step]) -> None:

@@ -103,7 +103,14 @@ def test_flags_before_the_command(project, run):
 
 
 def test_glogs_flags_in_old_scripts(project, run):
-    flags = "-logtostderr=1 --alsologtostderr --stderrthreshold 0 -v=2 --nolog_prefix".split()
+    flags = [
+        "-logtostderr=1",
+        "--alsologtostderr",
+        "--stderrthreshold",
+        "0",
+        "-v=2",
+        "--nolog_prefix",
+    ]
     assert run("train", "-solver", "solver.prototxt", *flags).code == 0
 
 

@@ -189,7 +189,7 @@ def test_no_stderr_at_all(project):
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("argv", [["--version"], ["summarize", "net.prototxt"]])
 def test_output_that_cannot_be_written(project, start, argv):
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         process = start(*argv, stdout=full)
         err = process.stderr.read()
     assert process.wait() == 1
