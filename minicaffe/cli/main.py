@@ -132,6 +132,13 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
         for line in str(error).splitlines():
             log.logger.error(line)
         return error.exit_code
+    except MemoryError as error:
+        if debug:
+            traceback.print_exc()
+        log.logger.error(
+            f"out of memory: {error}. Use a smaller batch_size; iter_size makes up for it."
+        )
+        return 1
     except OSError:
         if debug:
             traceback.print_exc()
