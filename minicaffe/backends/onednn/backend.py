@@ -17,7 +17,7 @@ from minicaffe.backends.onednn.primitive import Call, Engine, Port, Primitive
 from minicaffe.backends.onednn.reorder import Reorders
 from minicaffe.backends.onednn.rounding import RoundingCall
 from minicaffe.backends.onednn.tensor import OneDnnTensor
-from minicaffe.backends.onednn.threads import default_threads
+from minicaffe.backends.onednn.threads import usable_threads
 from minicaffe.backends.onednn.workbench import Workbench
 from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
@@ -77,7 +77,7 @@ class OneDnnBackend(ReferenceBackend):
     ) -> None:
         super().__init__(np.float32, strict, threads, precision)
         self._turn = threading.RLock()
-        self.threads = threads or default_threads()
+        self.threads = usable_threads(threads)
         self.engine = Engine()
         self.engine.lib.set_threads(self.threads)
         self.precision = find_precision(self.engine, precision or self.precisions[0])
