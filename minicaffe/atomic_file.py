@@ -17,14 +17,29 @@ def write_atomically(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of `path` when the block ends well.
 
     The bytes go to a file of another name in the same folder, are forced to the disk, and the file
-    is then renamed. If anything fails, `path` is as it was and the other file is gone.
+    is then renamed. If anything fails, `path` is as it was and the other file is gone. A symbolic
+    link stays one: the file that it leads to is replaced. What is no file (/dev/null, a pipe) is
+    written to as it is.
 
     Raises
     ------
     SnapshotError
         If the file cannot be written: no such folder, no permission, disk full.
     """
-    path = Path(path)
+    real = Path(os.path.realpath(path))
+    direct = _takes_bytes_only(real)
+    try:
+        with real.open("wb") if direct else _replacing(real) as file:
+            yield file
+    except OSError as error:
+        before = "" if direct else " What was there before is untouched."
+        raise SnapshotError(
+            f"{path} cannot be written: {error.strerror or error}.{before}"
+        ) from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     _remove_leftovers(path)
     try:
@@ -33,15 +48,15 @@ def write_atomically(path: str | Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise SnapshotError(
-            f"{path} cannot be written: {error.strerror or error}. What was there before is "
-            "untouched."
-        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
     _sync_folder(path.parent)
+
+
+def _takes_bytes_only(path: Path) -> bool:
+    """Return whether `path` is there and is neither file nor folder: a device, a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _remove_leftovers(path: Path) -> None:

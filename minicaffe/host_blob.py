@@ -122,7 +122,14 @@ class HostBlob:
         ------
         ShapeError
             If a size is negative.
+        TypeError
+            If a size is no number.
         """
+        if any(isinstance(size, Iterable) for size in dims):
+            raise TypeError(
+                f'blob "{self._blob.name}": reshape takes sizes, not a sequence of them; '
+                "write reshape(*shape)"
+            )
         shape = tuple(int(size) for size in dims)
         if any(size < 0 for size in shape):
             raise ShapeError(

@@ -76,6 +76,37 @@ def test_no_such_folder(tmp_path):
         write(tmp_path / "no" / "file")
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_link_stays_one(tmp_path, is_there):
+    (tmp_path / "disk").mkdir()
+    target = tmp_path / "disk" / "weights"
+    if is_there:
+        target.write_bytes(b"old")
+    link = tmp_path / "latest"
+    link.symlink_to("disk/weights")
+    write(link)
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new content"
+    assert others(target) == []
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write(pipe)
+    assert os.read(reader, 100) == b"new content"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
+def test_a_device_that_is_full(tmp_path):
+    (tmp_path / "device").symlink_to("/dev/full")
+    with pytest.raises(SnapshotError, match=r"device cannot be written: No space left on device.$"):
+        write(tmp_path / "device")
+
+
 @pytest.mark.parametrize(
     ("place", "expected"),
     [("write", b"old"), ("fsync", b"old"), ("replace", b"old"), ("folder", b"new content")],

@@ -130,6 +130,8 @@ def run(args: argparse.Namespace) -> int:
         RandomStream(0, "convert_imageset").generator().shuffle(entries)
     logger.info("A total of %d images.", len(entries))
     resize = args.resize_height > 0 and args.resize_width > 0
+    if not resize and (args.resize_height or args.resize_width):
+        logger.warning("Nothing is resized: give both, --resize_height and --resize_width.")
     conversion = Conversion(
         root=args.root,
         color=not args.gray,

@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from minicaffe import __version__, log
@@ -52,6 +52,10 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    return _with_output(lambda: _run_words(words))
+
+
+def _run_words(words: list[str]) -> int:
     if len(words) == 2 and words[0] == "help" and words[1] in COMMANDS:
         words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "-help", "help", "--helpshort", "-helpshort"):
@@ -67,11 +71,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"minicaffe: no command {command}. {nearest(command, COMMANDS)}", file=sys.stderr)
         return 2
-    return run_command(command, words)
+    return _run_command(command, words)
 
 
 def run_command(command: str, argv: Sequence[str]) -> int:
     """Run one command with its arguments and return the exit code."""
+    return _with_output(lambda: _run_command(command, argv))
+
+
+def _with_output(program: Callable[[], int]) -> int:
+    """Run `program` and return its exit code, whatever becomes of what it prints."""
+    try:
+        code = program()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away. Nothing is lost; be as quiet as cat.
+        _drop_output()
+        return 0
+    except OSError as error:
+        log.to_stderr()
+        log.logger.error(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        if error.filename is None:
+            _drop_output()
+        return 1
+
+
+def _drop_output() -> None:
+    """Have what is still to be printed go nowhere: Python tries once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run_command(command: str, argv: Sequence[str]) -> int:
     module = importlib.import_module(f"minicaffe.cli.{command}")
     text, _, example = (module.__doc__ or "").partition("\nExample")
     parser = FlagParser(
@@ -100,10 +132,17 @@ def run_command(command: str, argv: Sequence[str]) -> int:
         for line in str(error).splitlines():
             log.logger.error(line)
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output (head, less) went away. Nothing is lost; be as quiet as cat.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except MemoryError as error:
+        if debug:
+            traceback.print_exc()
+        log.logger.error(
+            f"out of memory: {error}. Use a smaller batch_size; iter_size makes up for it."
+        )
+        return 1
+    except OSError:
+        if debug:
+            traceback.print_exc()
+        raise
     except KeyboardInterrupt:
         log.logger.error("stopped by Ctrl-C")
         return 130
@@ -138,9 +177,11 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="show lines from this severity on: 0 info, 1 warning, 2 error",
     )
-    # glog's flags in old scripts: the log goes to stderr anyway.
-    for name in ("--logtostderr", "--alsologtostderr"):
+    # glog's flags in old scripts: the log goes to stderr anyway, in glog's form.
+    for name in ("--logtostderr", "--alsologtostderr", "--colorlogtostderr", "--log_prefix"):
         group.add_argument(name, action="store_true", help=argparse.SUPPRESS)
+    for name in ("--v", "--vmodule", "--stderrthreshold", "--logbuflevel", "--logbufsecs"):
+        group.add_argument(name, help=argparse.SUPPRESS)
     group.add_argument("--debug", action="store_true", help="show a traceback with an error")
     group.add_argument("--version", action="version", version=f"minicaffe {__version__}")
 

@@ -39,7 +39,8 @@ class ProgressLine:
     @classmethod
     def of(cls, solver: Solver) -> AbstractContextManager[object]:
         """Return a progress line if stderr is a terminal, else something that does nothing."""
-        return cls(solver) if sys.stderr.isatty() else nullcontext()
+        has_terminal = sys.stderr is not None and sys.stderr.isatty()  # None: closed by 2>&-
+        return cls(solver) if has_terminal else nullcontext()
 
     def __enter__(self) -> ProgressLine:
         self._began, self._first = time.monotonic(), self.solver.iter

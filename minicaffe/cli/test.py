@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         if net.inputs:
             inputs = ", ".join(f'"{blob.name}"' for blob in net.inputs)
             logger.warning(f"Nothing fills the inputs {inputs}: they are zero. Give a data layer.")
-        copy_trained_layers(net, *filter(None, args.weights.split(",")))
+        copy_trained_layers(net, *filter(None, map(str.strip, args.weights.split(","))))
         confusion, names = _prepare_confusion(net, args) if args.confusion else (None, [])
         if args.optimize_memory:
             net.optimize_memory(confusion.blobs if confusion else ())

@@ -54,16 +54,14 @@ def run(args: argparse.Namespace) -> int:
             "--snapshot resumes training, --weights starts from trained weights; give one of them"
         )
     from minicaffe.cli.progress import ProgressLine
-    from minicaffe.net.weights import copy_trained_layers
     from minicaffe.schema import read_solver
     from minicaffe.solver.signals import Action, SignalActions
     from minicaffe.solver.solver import Solver
 
     source = read_solver(args.solver)
     apply_state(args, source.param.train_state)
-    weights = [path for path in args.weights.split(",") if path]
-    if not weights and not args.snapshot:
-        weights = list(source.param.weights)
+    if args.weights or args.snapshot:
+        source.param.weights[:] = filter(None, [args.weights])
     if args.snapshot.removesuffix(".h5").endswith(".caffemodel"):
         raise SnapshotError(
             f"--snapshot={args.snapshot}: a .caffemodel holds weights only. Resume from the "
@@ -77,10 +75,6 @@ def run(args: argparse.Namespace) -> int:
         if args.snapshot:
             logger.info(f"Resuming from {args.snapshot}")
             solver.restore(args.snapshot)
-        elif weights:
-            for path in weights:
-                logger.info(f"Finetuning from {path}")
-            copy_trained_layers(solver.net, *weights)
         with signals.installed(), ProgressLine.of(solver):
             logger.info("Starting Optimization")
             solver.solve()

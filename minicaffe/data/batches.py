@@ -219,9 +219,14 @@ class DatabaseBatches:
     ) -> None:
         if self._output_shape(record, picture) != self._output_shape(first, first_picture):
             shapes = [" x ".join(map(str, p.shape)) for p in (picture, first_picture)]
+            if picture.shape[0] == first_picture.shape[0]:
+                fix = (
+                    "crop_size or batch_size: 1, or convert with --resize_height and --resize_width"
+                )
+            else:
+                fix = "force_color or force_gray in transform_param, where the pictures are encoded"
             raise DataError(
                 f"{record.place}: the picture is {shapes[0]} (channels x rows x columns), but the "
                 f"batch began with {shapes[1]} (key {printable(first.place.key)}); a batch has one "
-                "size. Use crop_size or batch_size: 1, or convert with --resize_height and "
-                "--resize_width."
+                f"size. Use {fix}."
             )

@@ -28,7 +28,7 @@ def read_file_list(source: str) -> list[tuple[int, str]]:
         If the list cannot be read or is empty.
     """
     try:
-        text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
+        text = Path(source).read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise DataError(
             f"{source}: the list of HDF5 files cannot be read: {error.strerror}."

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from minicaffe.errors import DataError
 
@@ -74,8 +74,10 @@ def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
                 pixels = _grey(turned, mixed_by_libpng=image.format == "PNG")
     # Pillow's plugins raise all of these for damaged files.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # Pillow's message is about the object that it was given, which is none of the user's.
+        reason = "no known format" if isinstance(error, UnidentifiedImageError) else error
         raise DataError(
-            f"{where}: not a picture that can be decoded ({len(content)} bytes): {error}. "
+            f"{where}: not a picture that can be decoded ({len(content)} bytes): {reason}. "
             "Is the file complete?"
         ) from error
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -48,7 +48,7 @@ def read_image_list(path: str) -> list[ListedImage]:
         If the list cannot be read or is empty; or names the lines that are wrong.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+        lines = Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
     except OSError as error:
         raise DataError(f"{path}: the list cannot be read: {error.strerror}.") from error
     problems = Problems(DataError)

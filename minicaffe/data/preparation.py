@@ -120,7 +120,7 @@ def find_pictures(paths: Sequence[str]) -> list[str]:
 def read_labels(path: str, n: int) -> list[str]:
     """Return the names of `n` classes, one a line of a file."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise DataError(f"{path}: the labels cannot be read: {error.strerror}.") from error
     labels = text.rstrip("\n").split("\n")

@@ -77,7 +77,7 @@ def read_window_file(path: str) -> Windows:
         If it cannot be read, or at its first line that breaks the format.
     """
     try:
-        with Path(path).open(encoding="utf-8", errors="surrogateescape") as file:
+        with Path(path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
             lines = ((n, line.strip()) for n, line in enumerate(file, start=1))
             blocks = list(_blocks(path, ((n, line) for n, line in lines if line)))
     except OSError as error:

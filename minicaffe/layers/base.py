@@ -72,6 +72,8 @@ class Layer:
     automatic_tops: ClassVar[int] = 0
     # Loss weight of the first top where the prototxt says nothing.
     loss_weight: ClassVar[float] = 0.0
+    # Whether passes wait for data or run the user's code: other nets need not wait with them.
+    waits: ClassVar[bool] = False
     # Bottoms that never get a gradient, even under force_backward (labels). Set it on the instance
     # where it depends on how many bottoms there are.
     without_gradient: tuple[int, ...] = ()

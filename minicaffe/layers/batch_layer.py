@@ -28,6 +28,7 @@ class BatchLayer(Layer):
 
     bottoms = 0
     tops = (1, 2)
+    waits = True
 
     def __init__(self, param: Any, context: LayerContext) -> None:
         super().__init__(param, context)

@@ -42,6 +42,8 @@ def layer_class(name: str) -> type[Layer]:
     NetError
         If there is none.
     """
+    if not name:
+        raise NetError(f"type is missing. {nearest(name, LAYERS)}")
     if name not in LAYERS:
         raise NetError(f'unknown layer type "{name}". {nearest(name, LAYERS)}')
     return LAYERS[name]

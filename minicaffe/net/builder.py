@@ -9,7 +9,9 @@ tried, and all problems are raised together.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +59,7 @@ class Step:
         self.needs_backward = False
         self.propagate_down = [False] * len(bottom)
         self.is_absorbed = self.is_absorbed_backward = False
+        self._turn = nullcontext() if layer.waits else layer.context.backend.turn
         self._shapes: list[Shape] = []
         self.absorbed: Sequence[Step] = ()
         self._next: Sequence[Step] = ()
@@ -69,15 +72,23 @@ class Step:
         for step in self._next:
             step.is_absorbed = step.is_absorbed_backward = False
         self._next = steps
-        n = self.layer.absorb([f for step in steps if (f := step.layer.follower())])
+        with self._turn:
+            n = self.layer.absorb([f for step in steps if (f := step.layer.follower())])
         for i, step in enumerate(steps):
             step.is_absorbed = i < n
             step.is_absorbed_backward = i < n and self.layer.absorbs_backward
         self.absorbed = steps[:n]
 
+    def setup(self) -> None:
+        """Have the layer make its parameters, then shape its tops."""
+        with self._turn:
+            self.layer.setup(self.bottom, self.top)
+        self.reshape()
+
     def reshape(self) -> None:
         """Have the layer shape its tops and plan; write the loss weights where it reads them."""
-        self.layer.reshape(self.bottom, self.top)
+        with self._turn:
+            self.layer.reshape(self.bottom, self.top)
         if self._next:
             self.absorb(self._next)
         self._shapes = [blob.shape for blob in self.bottom]
@@ -91,7 +102,8 @@ class Step:
             if [blob.shape for blob in self.bottom] != self._shapes:
                 self.reshape()
             if not self.is_absorbed:
-                self.layer.forward(self.bottom, self.top)
+                with self._turn:
+                    self.layer.forward(self.bottom, self.top)
         except DeviceMemoryError as error:
             raise _named(error, self.layer) from error
 
@@ -99,7 +111,8 @@ class Step:
         """Run this layer and those that it has absorbed forward again, one by one."""
         absorbed = self.absorbed
         self.absorb([])
-        self.layer.repeat_forward(self.bottom, self.top)
+        with self._turn:
+            self.layer.repeat_forward(self.bottom, self.top)
         for step in absorbed:
             step.forward()
 
@@ -108,7 +121,8 @@ class Step:
         if not self.needs_backward or self.is_absorbed_backward:
             return
         try:
-            self.layer.backward(self.top, self.propagate_down, self.bottom)
+            with self._turn:
+                self.layer.backward(self.top, self.propagate_down, self.bottom)
         except DeviceMemoryError as error:
             raise _named(error, self.layer) from error
 
@@ -164,6 +178,7 @@ def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
     steps, blobs = _Maker(source, wiring, state, backend, seed).run()
     layers = [step.layer for step in steps]
     weights = [step.loss_weights for step in steps]
+    _warn_of_names(layers)
     parameters = share_parameters(layers)
     gradients = plan_gradients(wiring, layers, weights, param.force_backward)
     for step, needed, down in zip(steps, gradients.layers, gradients.bottoms, strict=True):
@@ -172,6 +187,17 @@ def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
         logger.info(f"This network produces output {name}")
     logger.info("Network initialization done.")
     return Parts(param, wiring, steps, blobs, parameters)
+
+
+def _warn_of_names(layers: Sequence[Layer]) -> None:
+    """Say which layers with parameters are not alone with their names."""
+    count = Counter(layer.name for layer in layers)
+    for layer in layers:
+        if layer.blobs and count[layer.name] > 1:
+            logger.warning(
+                f"{layer.where}: {count[layer.name]} layers have this name, but weights are saved "
+                "and found by it. Give each layer a name of its own."
+            )
 
 
 def _close(steps: Sequence[Step]) -> None:
@@ -242,8 +268,7 @@ class _Maker:
         self._log_blobs(link)
         step = Step(layer, bottom, top, self._loss_weights(layer, len(top)))
         try:
-            layer.setup(bottom, top)
-            step.reshape()
+            step.setup()
         except DeviceMemoryError as error:
             raise _named(error, layer) from error
         self._log_shapes(step)

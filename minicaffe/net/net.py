@@ -321,7 +321,9 @@ class Net:
             shapes = [blob.shape for blob in layer.blobs], [blob.shape for blob in theirs.blobs]
             layer.require(
                 shapes[0] == shapes[1],
-                f"parameters have shapes {shapes[0]} here and {shapes[1]} in the training net",
+                f"parameters have shapes {shapes[0]} here and {shapes[1]} in the training net; "
+                "they must agree. Give both the same settings, and data of the same size and "
+                "channels.",
             )
             for blob, trained in zip(layer.blobs, theirs.blobs, strict=True):
                 if blob.data is not trained.data:

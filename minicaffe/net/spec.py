@@ -116,9 +116,9 @@ class Function:
         field = param_name_dict().get(self.type_name)
         own = getattr(layer, f"{field}_param") if field else None
         if own is not None and not key.endswith("param") and key in own.DESCRIPTOR.fields_by_name:
-            assign_proto(own, key, value)
+            self._assign(own, layer.name, key, value)
         elif key in layer.DESCRIPTOR.fields_by_name:
-            assign_proto(layer, key, value)
+            self._assign(layer, layer.name, key, value)
         else:
             known = [*layer.DESCRIPTOR.fields_by_name]
             known += [] if own is None else [*own.DESCRIPTOR.fields_by_name]
@@ -126,6 +126,13 @@ class Function:
                 f'layer "{layer.name}" ({self.type_name}) has no setting "{key}". '
                 f"{nearest(key, known)}"
             )
+
+    def _assign(self, proto: Any, name: str, key: str, value: Any) -> None:
+        try:
+            assign_proto(proto, key, value)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f'layer "{name}" ({self.type_name}): {key}={value!r}: {error}') from error
 
     def __repr__(self) -> str:
         return f"Function({self.type_name}, {len(self.inputs)} inputs, {self.ntop} tops)"

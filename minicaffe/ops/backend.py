@@ -18,6 +18,7 @@ The kernel law
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol, TypeAlias
@@ -164,6 +165,15 @@ class Backend(Protocol):
     @property
     def xp(self) -> ModuleType:
         """The array module that `Tensor.read` and `Tensor.write` speak: numpy or cupy."""
+        ...
+
+    @property
+    def turn(self) -> AbstractContextManager[Any]:
+        """What to hold while one layer is planned or computes.
+
+        Nets of one backend share its memory for intermediate values. In programs that run them in
+        threads, they take turns, layer by layer. The same thread may hold it more than once.
+        """
         ...
 
     def tensor(self, shape: Shape) -> Tensor:

@@ -157,6 +157,10 @@ class Net:
         return OrderedDict(weights)
 
     @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
+
+    @property
     def _layer_names(self) -> list[str]:
         return [layer.name for layer in self._net.layers]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from dataclasses import dataclass, field
 
 from minicaffe import log as _log
@@ -34,6 +35,9 @@ class _Session:
 
 
 _session = _Session()
+if sys.platform != "win32":
+    # The threads of a backend do not come along into a forked process: nets get a new one there.
+    os.register_at_fork(after_in_child=lambda: _session.backends.clear())
 
 
 def set_mode_cpu() -> None:

@@ -13,6 +13,7 @@ _SIGNATURES = (
     (b"\x89HDF\r\n", "an HDF5 file; name it .caffemodel.h5 or .solverstate.h5"),
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
     (b"PK\x03\x04", "a zip archive; unpack it first"),
+    (b"\x93NUMPY", "a NumPy array (.npy)"),
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
 )

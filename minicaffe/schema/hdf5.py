@@ -40,6 +40,11 @@ def read_net_weights(path: str | Path) -> list[LayerBlobs]:
                 f'{path}: holds {", ".join(file) or "nothing"}; weights are in a group "data". '
                 "A .solverstate.h5 is for --snapshot"
             )
+        if not isinstance(file["data"], h5py.Group):
+            raise SnapshotError(
+                f'{path}: its "data" are an array, as in a file for HDF5Data; weights are in a '
+                "group of this name. Give a .caffemodel.h5"
+            )
         file["data"].visititems(note)
     return [
         LayerBlobs(layer, "", [blobs[index] for index in sorted(blobs)])

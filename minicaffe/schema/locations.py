@@ -27,6 +27,11 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _CLOSER = {"{": "}", "<": ">"}
+_MISTAKEN = {  # what a file was read as, what it may be instead, and what to say then
+    "NetParameter": ("SolverParameter", "This looks like a solver; a net is needed here. "),
+    "SolverParameter": ("NetParameter", "This looks like a net; a solver is needed here. "),
+}
+_OLD_LAYER_FIELDS = {"blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
 
 
 class Position(NamedTuple):
@@ -265,9 +270,22 @@ class _Scanner:
         if any(name.text in outer.descriptor.fields_by_name for outer in self._open[:-1]):
             line = self.source.position((self._misaligned or block).opener.offset).line
             message += f'Is a "}}" missing? The block of line {line} is still open. '
+        elif mistaken := self._mistaken(name, block):
+            message += mistaken
+        elif block.descriptor.name == "LayerParameter" and name.text in _OLD_LAYER_FIELDS:
+            new = _OLD_LAYER_FIELDS[name.text]
+            message += f"It belongs to the old `layers`; here it is param {{ {new}: ... }}. "
         elif homes:
             message += f"It belongs into a block: {', '.join(homes)}. "
         return self.source.error(name.offset, message + nearest(name.text, fields))
+
+    def _mistaken(self, name: Token, block: Block) -> str:
+        """Say that the whole file is something else, if that has this name at its top level."""
+        kind, message = _MISTAKEN.get(block.descriptor.name, ("", ""))
+        kinds = block.descriptor.file.message_types_by_name
+        if len(self._open) > 1 or not kind or name.text not in kinds[kind].fields_by_name:
+            return ""
+        return message
 
     def _value(self, descriptor: FieldDescriptor, name: Token, block: Block) -> None:
         """Read one value, or several in brackets."""

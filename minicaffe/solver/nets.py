@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from minicaffe.errors import SolverError
 from minicaffe.log import logger
+from minicaffe.net import Net
+from minicaffe.net.weights import copy_trained_layers
 from minicaffe.schema import TEST, TRAIN, NetSource, NetState, SolverSource, read_net
 
 Source = tuple[NetSource, Any]
@@ -75,6 +77,30 @@ def test_net_sources(solver: SolverSource) -> Iterator[Source]:
             state.MergeFrom(param.test_state[index])
         state.phase = TEST
         yield source, state
+
+
+def copy_first_weights(solver: SolverSource, trained: Net, tested: Sequence[Net]) -> None:
+    """Copy the weights that the solver says to begin with; commas separate files in one entry.
+
+    Test nets, which share what the training net has, are given what only they have.
+
+    Raises
+    ------
+    SnapshotError
+        If a file cannot be read or does not fit.
+    """
+    param: Any = solver.param
+    words = [word.strip() for entry in param.weights for word in entry.split(",")]
+    paths = [word for word in words if word]
+    if not paths:
+        return
+    for path in paths:
+        logger.info(f"Finetuning from {path}")
+    shared = {layer.name for layer in trained.layers}
+    copy_trained_layers(trained, *paths)
+    for net in tested:
+        if any(layer.blobs and layer.name not in shared for layer in net.layers):
+            copy_trained_layers(net, *paths)
 
 
 def _check_counts(solver: SolverSource, has_own: bool) -> int:

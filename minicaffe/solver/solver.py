@@ -19,7 +19,7 @@ from minicaffe.solver import lr_policy, memory, rules, snapshot
 from minicaffe.solver.display import Display, log_outputs
 from minicaffe.solver.gradients import Gradients
 from minicaffe.solver.losses import Losses
-from minicaffe.solver.nets import test_net_sources, train_net_source
+from minicaffe.solver.nets import copy_first_weights, test_net_sources, train_net_source
 from minicaffe.solver.rules import Rule
 from minicaffe.solver.signals import Action
 from minicaffe.solver.update import ParameterUpdate
@@ -58,6 +58,8 @@ class Solver:
     ------
     SolverError
         If settings are missing or contradict each other; holds all of them.
+    SnapshotError
+        If the weights that the solver names cannot be read or do not fit.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Solver:
                 self.test_nets.append(net)
                 net.debug_info = bool(self.param.debug_info)
                 net.share_parameters_with(self.net)
+            copy_first_weights(self.source, self.net, self.test_nets)
         except BaseException:
             self.close()
             raise

@@ -42,8 +42,9 @@ class ParameterUpdate:
         parameters = self._parameters()
         tensors = (tensor for p in parameters for tensor in (p.w, p.dw, *p.history))
         op = rule.op(param, param.regularization_type)
-        self._kernel = net.backend.plan(op, *tensors)
-        self._squares = net.backend.plan(SumOfSquares(), *(p.dw for p in parameters))
+        with net.backend.turn:
+            self._kernel = net.backend.plan(op, *tensors)
+            self._squares = net.backend.plan(SumOfSquares(), *(p.dw for p in parameters))
         self._size = StepSize(0)
         self._taint = net.taint = net.backend.tensor(())
         self._step: Piece | None = None
@@ -86,7 +87,9 @@ class ParameterUpdate:
         rate : float
             As for `at_once`.
         """
-        self._size = self._step_size(rate, self._clipping())
+        with self._net.backend.turn:
+            clipping = self._clipping()
+        self._size = self._step_size(rate, clipping)
         piece = self._piece()
         if self._work is None or self._work_of is not piece:
             self._work, self._work_of = self._net.backend.repeatable([piece]), piece
@@ -103,8 +106,12 @@ class ParameterUpdate:
         if self._step is None or self._version != self._net.version:
             self._version = self._net.version
             parameters = self._parameters()
-            self._step = partial(self._kernel.step, parameters, lambda: self._size, self._taint)
+            self._step = partial(self._update, parameters)
         return self._step
+
+    def _update(self, parameters: list[Parameter]) -> None:
+        with self._net.backend.turn:
+            self._kernel.step(parameters, lambda: self._size, self._taint)
 
     def _clipping(self) -> float:
         limit = float(self._param.clip_gradients)

@@ -160,6 +160,12 @@ def test_windows_to_hdf5_and_surroundings(windows):
         assert file["df/xmax"][:].tolist() == [8, 11]
 
 
+def test_windows_that_a_spreadsheet_saved(windows):
+    """They begin with a byte order mark, and are not always in UTF-8."""
+    Path("windows.csv").write_bytes(b"\xef\xbb\xbf" + WINDOWS.encode())
+    assert run_command("detect", ["windows.csv", "out.csv", *windows]) == 0
+
+
 @pytest.mark.parametrize(
     ("text", "output", "code", "message"),
     [
@@ -172,10 +178,11 @@ def test_windows_to_hdf5_and_surroundings(windows):
             1,
             "windows.csv:4: a window is four numbers; this is 1, 2, y, 4",
         ),
+        ("\udcfc", "o.csv", 1, "windows.csv: not a text in UTF-8; save it as one."),
     ],
 )
 def test_messages_of_detect(windows, capsys, text, output, code, message):
-    Path("windows.csv").write_text(text)
+    Path("windows.csv").write_text(text, encoding="utf-8", errors="surrogateescape")
     assert run_command("detect", ["windows.csv", output, *windows]) == code
     assert message in capsys.readouterr().err
 

@@ -123,6 +123,28 @@ def test_unreadable_pictures_are_skipped_and_counted(log):
     assert "2 of 4 pictures could not be read." in log.messages
 
 
+def test_what_is_no_picture_at_all(log):
+    Path("notes.txt").write_text("no pixels")
+    assert run_command("convert_imageset", ["", write_list("notes.txt 1\n"), "db"]) == 1
+    assert log.messages[-2] == (
+        "skipped: notes.txt: not a picture that can be decoded (9 bytes): no known format. Is the "
+        "file complete?"
+    )
+
+
+def test_a_list_that_begins_with_a_byte_order_mark(log):
+    path = write_list("\ufeffa/img0.png 3\n")
+    assert run_command("convert_imageset", [IMAGES, path, "db"]) == 0
+    assert [key for key, _ in records("db")] == [b"00000000_a/img0.png"]
+
+
+def test_half_a_size_resizes_nothing(log):
+    path = write_list("a/img0.png 3\n")
+    assert run_command("convert_imageset", ["--resize_width=8", IMAGES, path, "db"]) == 0
+    warnings = [record.message for record in log.records if record.levelname == "WARNING"]
+    assert warnings == ["Nothing is resized: give both, --resize_height and --resize_width."]
+
+
 def test_no_picture_can_be_read(log):
     path = write_list("a.jpg 0\nb.jpg 1\n")
     assert run_command("convert_imageset", ["wrong/", path, "db"]) == 1

@@ -103,9 +103,23 @@ def test_flags_before_the_command(project, run):
 
 
 def test_glogs_flags_in_old_scripts(project, run):
-    assert (
-        run("train", "-solver", "solver.prototxt", "-logtostderr=1", "--alsologtostderr").code == 0
-    )
+    flags = [
+        "-logtostderr=1",
+        "--alsologtostderr",
+        "--stderrthreshold",
+        "0",
+        "-v=2",
+        "--nolog_prefix",
+    ]
+    assert run("train", "-solver", "solver.prototxt", *flags).code == 0
+
+
+def test_spaces_between_weights(project, run):
+    assert run("train", "-solver", "solver.prototxt").code == 0
+    weights = "s_iter_2.caffemodel, s_iter_2.caffemodel"
+    result = run("train", "-solver", "solver.prototxt", "-weights", weights)
+    assert result.messages.count("Finetuning from s_iter_2.caffemodel") == 2
+    assert run("test", "-model", "net.prototxt", "-weights", weights).code == 0
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"], ["-help"], ["--helpshort"]])

@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -174,3 +176,22 @@ def test_a_reader_of_the_log_that_goes_away(project, start):
     assert process.wait() == 0
     assert Path("s_iter_40.caffemodel").exists()
     process.stderr = None
+
+
+def test_no_stderr_at_all(project):
+    """`minicaffe train 2>&-`, as some job systems start programs."""
+    command = [sys.executable, "-m", "minicaffe.cli.main", "train", "--solver=solver.prototxt"]
+    ended = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *command], capture_output=True)
+    assert (ended.returncode, ended.stdout) == (0, b"")
+    assert Path("s_iter_2.caffemodel").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("argv", [["--version"], ["summarize", "net.prototxt"]])
+def test_output_that_cannot_be_written(project, start, argv):
+    with Path("/dev/full").open("w") as full:
+        process = start(*argv, stdout=full)
+        err = process.stderr.read()
+    assert process.wait() == 1
+    assert err.splitlines()[-1].endswith("standard output: No space left on device")
+    assert "Traceback" not in err

@@ -207,6 +207,19 @@ def test_nets(project, run, change, message):
     refuse(run, message, *TRAIN)
 
 
+def test_data_of_other_sizes_for_test(project, run):
+    first, line, rest = project.net.partition('layer { name: "ip"')
+    data = 'layer { name: "data" include { phase: TEST }' + first.split('"data"', 1)[1]
+    data = data.replace("scale: 0.004", "crop_size: 4")
+    train = first.replace('name: "data"', 'name: "data" include { phase: TRAIN }')
+    project.write(train + data + line + rest, project.solver + "test_iter: 1 test_interval: 9")
+    message = (
+        r"parameters have shapes \[\(5, 16\), \(5,\)\] here and \[\(5, 42\), \(5,\)\] in the "
+        r"training net; they must agree. Give both the same settings, and data of the same size"
+    )
+    refuse(run, message, *TRAIN)
+
+
 def test_independent_problems_of_a_net_at_once(project, run):
     net = project.net.replace("num_output: 5", "")
     net += 'layer { name: "more" type: "InnerProduct" bottom: "data" top: "more" }'
@@ -345,6 +358,17 @@ def test_debug_shows_where_an_error_comes_from(run, tmp_path):
     result = run("train", f"--solver={tmp_path}/no.prototxt", "--debug")
     assert result.code == 1
     assert "Traceback (most recent call last)" in result.err
+
+
+def test_main_memory_is_used_up(run, monkeypatch):
+    def run_out(args):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr("minicaffe.cli.summarize.run", run_out)
+    result = refuse(
+        run, "^out of memory: Unable to allocate 9 TiB. Use a smaller", "summarize", "n"
+    )
+    assert "Traceback" not in result.err
 
 
 def test_no_words_at_all(run):

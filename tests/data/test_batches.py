@@ -170,6 +170,13 @@ def test_pictures_of_different_sizes(make_database):
     cropped.close()
 
 
+def test_pictures_of_different_colours(make_database):
+    source = batches(make_database([np.zeros((c, 4, 5), np.uint8) for c in (3, 1)]), 2)
+    with pytest.raises(DataError, match=r"is 1 x 4 x 5 .* Use force_color or force_gray in tran"):
+        source.next()
+    source.close()
+
+
 def test_first_record_that_does_not_fit_the_transformation(database):
     with pytest.raises(DataError, match=r"key '00000000': transform_param: crop_size 5 is larger"):
         batches(database, 2, "crop_size: 5")

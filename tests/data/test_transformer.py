@@ -122,6 +122,12 @@ def test_contradictions(mean_file):
         transformer(f'mean_file: "{mean_file}" mean_value: 3')
 
 
+def test_a_mean_of_numpy(tmp_path):
+    np.save(tmp_path / "mean.npy", MEAN)
+    with pytest.raises(DataError, match=r"looks like a NumPy array \(\.npy\)\. Make one with comp"):
+        transformer(f'mean_file: "{tmp_path}/mean.npy"')
+
+
 def test_what_does_not_fit_the_pictures(mean_file):
     with pytest.raises(DataError, match=r"2 mean_values for pictures of 3 channels; give one"):
         transformer("mean_value: 1 mean_value: 2").output_shape((3, 7, 9))

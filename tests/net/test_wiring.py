@@ -24,6 +24,7 @@ def refused(*layers):
             'name: "a" type: "ReLu" bottom: "x" top: "y"',
             '(ReLu): unknown layer type "ReLu". Did you mean ReLU',
         ),
+        ('name: "a" bottom: "x" top: "y"', "(): type is missing. Known: AbsVal, "),
         (
             'name: "a" type: "ReLU" bottom: "xx" top: "y"',
             '(ReLU): bottom "xx" does not exist here. Did you mean x?',
@@ -109,3 +110,20 @@ def test_a_blob_with_several_readers_has_the_name_it_has_in_the_file():
     )
     assert len(messages) == 1
     assert messages[0].endswith('bottoms "x" (2, 3) and "y" (2, 4) must have the same shape')
+
+
+def test_layers_with_parameters_and_one_name(caplog_minicaffe):
+    fc = 'type: "InnerProduct" inner_product_param { num_output: 2 }'
+    layers = [
+        f'name: "fc" {fc} bottom: "x" top: "y"',
+        f'name: "fc" {fc} bottom: "y" top: "z"',
+        'name: "relu" type: "ReLU" bottom: "z" top: "z"',
+        'name: "relu" type: "ReLU" bottom: "y" top: "y2"',
+    ]
+    net_from_text(DATA + "\n".join(f"layer {{ {layer} }}" for layer in layers))
+    warnings = [r.message for r in caplog_minicaffe.records if r.levelname == "WARNING"]
+    assert warnings == [
+        f'net.prototxt:{line}, layer "fc" (InnerProduct): 2 layers have this name, but weights are '
+        "saved and found by it. Give each layer a name of its own."
+        for line in (2, 3)
+    ]

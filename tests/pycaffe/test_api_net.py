@@ -30,6 +30,7 @@ def test_structure(net):
     assert net.layer_dict["conv"] is net.layers[1]
     assert len(net.layer_dict["conv"].blobs) == 2
     assert net.blob_loss_weights == OrderedDict(data=0, label=0, conv=0, ip=0, loss=1)
+    assert net._blob_loss_weights == [0, 0, 0, 0, 1]
 
 
 def test_signatures():
@@ -70,6 +71,11 @@ def test_legacy_shape(net):
         blob.reshape(-1, 3)
     with pytest.raises(TypeError):
         blob.reshape(shape=(1, 2))
+    for shape in ([1, 3, 7, 9], np.zeros((2, 3)).shape):
+        with pytest.raises(
+            TypeError, match=r'blob "data": reshape takes .* write reshape\(\*shape\)'
+        ):
+            blob.reshape(shape)
 
 
 def test_shapes_follow_the_input(deploy):

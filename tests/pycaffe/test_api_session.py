@@ -98,3 +98,29 @@ def test_what_limits_the_log():
     assert [line[-1] for line in run(code).stderr.splitlines()] == ["b"]
     quiet = "import caffe; caffe.init_log(2); caffe.init_log(0, False); caffe.log('a')"
     assert run(quiet).stderr == ""
+
+
+FORK = """
+import multiprocessing, sys
+import caffe
+
+def classify(answers):
+    answers.put(float(caffe.Net(sys.argv[1], caffe.TEST).forward()["prob"].sum()))
+
+caffe.Net(sys.argv[1], caffe.TEST).forward()
+context = multiprocessing.get_context("fork")
+answers = context.Queue()
+child = context.Process(target=classify, args=[answers])
+child.start()
+print(answers.get(timeout=30))
+child.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_nets_in_a_forked_process(deploy_path):
+    """OpenMP's threads do not come along; whoever waits for them waits for ever."""
+    command = [sys.executable, "-W", "ignore", "-c", FORK, deploy_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(4)

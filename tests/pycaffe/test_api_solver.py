@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,51 @@ def test_solver_surface(solver_path):
     assert solver.net is solver.net
     assert (solver.iter, solver.param.max_iter, solver.param.display) == (0, 4, 0)
     assert repr(solver).startswith("SGDSolver(iter=0, lr=0.5, net=Net(")
+
+
+def test_weights_that_the_solver_names(solver_path, write, tmp_path):
+    """Commas separate files; what only a test net has is copied, too."""
+    other_net = write(NET.replace('"ip"', '"other"'))
+    for layer, path, value in [("ip", write(NET), 7), ("other", other_net, 9)]:
+        net = caffe.Net(path, caffe.TRAIN)
+        net.params[layer][0].data[...] = value
+        net.save(str(tmp_path / f"{layer}.caffemodel"))
+    files = f"{tmp_path}/ip.caffemodel, {tmp_path}/other.caffemodel"
+    solver = caffe.SGDSolver(solver_path(f'weights: "{files}" test_net: "{other_net}"'))
+    (test_net,) = solver.test_nets
+    assert (solver.net.params["ip"][0].data == 7).all()
+    assert (test_net.params["other"][0].data == 9).all()
+
+
+CONVOLUTIONS = """
+layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {
+  shape { dim: 10 dim: 3 dim: 28 dim: 28 } shape { dim: 10 }
+  data_filler { type: "gaussian" } data_filler { value: 1 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 5 weight_filler { type: "xavier" } } }
+layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip"
+  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+
+
+def test_solvers_in_threads(write):
+    """They share oneDNN's scratchpad; in Caffe, Python's lock keeps them apart."""
+    text = f'net: "{write(CONVOLUTIONS)}" base_lr: 1e-4 lr_policy: "fixed" random_seed: 1'
+    path = write(text)
+    alone = caffe.SGDSolver(path)
+    alone.step(8)
+    solvers = [caffe.SGDSolver(path) for _ in range(3)]
+    threads = [threading.Thread(target=s.step, args=[8], daemon=True) for s in solvers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    for solver in solvers:
+        np.testing.assert_array_equal(
+            solver.net.params["conv"][0].data, alone.net.params["conv"][0].data
+        )
 
 
 @pytest.mark.parametrize("kind", TYPES)

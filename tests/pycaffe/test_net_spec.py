@@ -137,6 +137,13 @@ def test_mistakes():
         caffe.to_proto(wrong)
     with pytest.raises(RuntimeError, match=r'FillerParameter has no field "typ". Did you mean typ'):
         caffe.to_proto(L.Convolution(L.Input(), weight_filler=dict(typ="xavier")))
+    text = r"^layer \"Convolution1\" \(Convolution\): num_output='8': "
+    with pytest.raises(TypeError, match=text):
+        caffe.to_proto(L.Convolution(L.Input(), num_output="8"))
+    with pytest.raises(
+        ValueError, match=r'^layer "Pooling1" \(Pooling\): pool=\'MIN\': unknown enum'
+    ):
+        caffe.to_proto(L.Pooling(L.Input(), pool="MIN"))
     with pytest.raises(AttributeError, match="NoSuchParameter"):
         _ = P.NoSuch
     with pytest.raises(AttributeError):

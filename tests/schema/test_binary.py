@@ -264,6 +264,10 @@ def test_weights_given_as_solver_state_and_the_reverse_are_named(tmp_path):
         read_solver_state(twin(MODEL))
     with pytest.raises(SnapshotError, match='weights are in a group "data"'):
         read_net_weights(twin(STATE))
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        file["data"] = np.zeros((2, 3))
+    with pytest.raises(SnapshotError, match='its "data" are an array, as in a file for HDF5Data'):
+        read_net_weights(tmp_path / "rows.h5")
 
 
 def test_a_damaged_hdf5_file_is_named(tmp_path):

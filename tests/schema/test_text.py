@@ -86,6 +86,16 @@ def test_byte_order_mark_crlf_and_foreign_comments_are_fine(tmp_path):
             "It belongs into a block: convolution_param, pooling_param. Known: ",
         ),
         (
+            "base_lr: 0.1",
+            'n:1:1: message "NetParameter" has no field "base_lr". This looks like a solver; a net '
+            "is needed here. Known: ",
+        ),
+        (
+            "layer { blobs_lr: 1 }",
+            'n:1:9: message "LayerParameter" has no field "blobs_lr". It belongs to the old '
+            "`layers`; here it is param { lr_mult: ... }. Did you mean blobs? Known: ",
+        ),
+        (
             'layer {\n  convolution_param {\n    num_output: 2\n}\nlayer { name: "b" }\n',
             'n:5:1: message "LayerParameter" has no field "layer". '
             'Is a "}" missing? The block of line 2 is still open. ',

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -15,7 +17,7 @@ from minicaffe.backends.onednn.primitive import Call, Engine, Port, Primitive
 from minicaffe.backends.onednn.reorder import Reorders
 from minicaffe.backends.onednn.rounding import RoundingCall
 from minicaffe.backends.onednn.tensor import OneDnnTensor
-from minicaffe.backends.onednn.threads import default_threads
+from minicaffe.backends.onednn.threads import usable_threads
 from minicaffe.backends.onednn.workbench import Workbench
 from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
@@ -74,7 +76,8 @@ class OneDnnBackend(ReferenceBackend):
         self, strict: bool = False, threads: int | None = None, precision: str | None = None
     ) -> None:
         super().__init__(np.float32, strict, threads, precision)
-        self.threads = threads or default_threads()
+        self._turn = threading.RLock()
+        self.threads = usable_threads(threads)
         self.engine = Engine()
         self.engine.lib.set_threads(self.threads)
         self.precision = find_precision(self.engine, precision or self.precisions[0])
@@ -83,6 +86,11 @@ class OneDnnBackend(ReferenceBackend):
         threadpoolctl.threadpool_limits(1, user_api="blas")
         self.reorders = Reorders(self.engine)
         self._pool = ThreadPoolExecutor(self.threads, "minicaffe")
+
+    @property
+    def turn(self) -> AbstractContextManager[Any]:
+        """A lock: all primitives compute in one scratchpad, and lanes belong to one kernel."""
+        return self._turn
 
     def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:
         """Have a kernel do what follows in the same pass, as far as it can."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
@@ -127,6 +128,11 @@ class ReferenceBackend:
         if reason not in self._told:
             self._told.add(reason)
             logger.info(f"{reason}; using the reference kernel")
+
+    @property
+    def turn(self) -> AbstractContextManager[Any]:
+        """Nothing: kernels have their memory to themselves."""
+        return nullcontext()
 
     def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:
         """Return 0: separate passes are as fast here."""
