@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import threading
 
 import pytest
 
@@ -75,3 +76,21 @@ def test_environment_sets_the_threads(monkeypatch, value, expected):
 @pytest.mark.parametrize("name", ["reference", "auto"])
 def test_threads_govern_decoding_too(name):
     assert get_backend(name, threads=1).data_threads == 1
+
+
+def test_every_thread_computes_on_as_many_as_the_backend(onednn):
+    other = get_backend("onednn", threads=3)
+    seen = []
+
+    def look():
+        for backend in (other, onednn, other):
+            with backend.turn, backend.turn:
+                seen.append(onednn.engine.lib.omp.omp_get_max_threads())
+
+    look()
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [3, 2, 3] * 2
+    with onednn.turn:  # as the tests behind this one expect
+        pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -18,6 +17,7 @@ from minicaffe.backends.onednn.reorder import Reorders
 from minicaffe.backends.onednn.rounding import RoundingCall
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.backends.onednn.threads import usable_threads
+from minicaffe.backends.onednn.turn import Turn
 from minicaffe.backends.onednn.workbench import Workbench
 from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
@@ -76,9 +76,9 @@ class OneDnnBackend(ReferenceBackend):
         self, strict: bool = False, threads: int | None = None, precision: str | None = None
     ) -> None:
         super().__init__(np.float32, strict, threads, precision)
-        self._turn = threading.RLock()
         self.threads = usable_threads(threads)
         self.engine = Engine()
+        self._turn = Turn(self.engine.lib, self.threads)
         self.engine.lib.set_threads(self.threads)
         self.precision = find_precision(self.engine, precision or self.precisions[0])
         # NumPy's own threads wait actively for tens of milliseconds after each product, on the
@@ -89,7 +89,7 @@ class OneDnnBackend(ReferenceBackend):
 
     @property
     def turn(self) -> AbstractContextManager[Any]:
-        """A lock: all primitives compute in one scratchpad, and lanes belong to one kernel."""
+        """See `Turn`."""
         return self._turn
 
     def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:
