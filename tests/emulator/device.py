@@ -4,6 +4,7 @@ import atexit
 import collections
 import shutil
 import tempfile
+import threading
 import weakref
 from pathlib import Path
 
@@ -146,6 +147,7 @@ class EmulatedDevice:
         self._functions = {}
         self._recorded = []
         self._inboxes = weakref.WeakSet()
+        self._threads = {threading.get_ident()}
 
     def memory(self):
         """Return free and total memory, bytes."""
@@ -242,6 +244,10 @@ class EmulatedDevice:
         work()
         return 1.0
 
+    def make_current(self):
+        """Let the calling thread launch."""
+        self._threads.add(threading.get_ident())
+
     def synchronize(self):
         """Count that the host waits."""
         self._outside("synchronize", waits=True)
@@ -254,6 +260,8 @@ class EmulatedDevice:
 
     def submit(self, launch, run):
         """Have a launch run, or recorded. Its pointers are looked at in both cases."""
+        if threading.get_ident() not in self._threads:
+            raise DeviceFault(f"{launch.name}: the device is not the current one of this thread")
         self._blocks(launch)
 
         def run_checked():

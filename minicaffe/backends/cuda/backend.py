@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -109,6 +110,11 @@ class CudaBackend(ReferenceBackend):
     def xp(self) -> ModuleType:
         """The array module of `Tensor.read`."""
         return self.device.xp
+
+    @property
+    def turn(self) -> AbstractContextManager[Any]:
+        """See `Turn`."""
+        return self.session.turn
 
     def tensor(self, shape: Shape) -> CudaTensor:
         """Return a new tensor, filled with zeros."""

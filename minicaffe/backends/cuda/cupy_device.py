@@ -165,7 +165,7 @@ class CupyDevice:
         # The pool keeps for each stream what was given back, also for those that are gone.
         cupy.get_default_memory_pool().free_all_blocks()
         self._stream = cupy.cuda.Stream(non_blocking=True)
-        self._make_current()
+        self.make_current()
         properties = runtime.getDeviceProperties(number)
         self.properties: dict[str, Any] = properties
         self.number = number
@@ -202,7 +202,7 @@ class CupyDevice:
         """Return new memory."""
         self._refuse_recording("memory")
         # The pool hands on what was given back on the current stream.
-        self._make_current()
+        self.make_current()
         try:
             return CupyMemory(cupy.cuda.alloc(max(size_bytes, 1)), size_bytes)
         except OutOfMemoryError as error:
@@ -216,7 +216,7 @@ class CupyDevice:
     def array(self, memory: Any, shape: Shape) -> Array:
         """Return a float32 array over a memory."""
         # What computes with it comes next, perhaps after another device has been used.
-        self._make_current()
+        self.make_current()
         return cupy.ndarray(shape, np.float32, memptr=memory.pointer)
 
     def upload(self, address: Address, values: HostArray) -> None:
@@ -266,7 +266,7 @@ class CupyDevice:
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record what `work` asks for as a CUDA graph."""
-        self._make_current()
+        self.make_current()
         with _garbage_kept():
             graph = self._capture(work)
         return lambda: graph.launch(self._stream)
@@ -311,14 +311,14 @@ class CupyDevice:
         end.synchronize()
         return float(cupy.cuda.get_elapsed_time(begin, end))
 
+    def make_current(self) -> None:
+        """Have what this thread asks of CUDA and CuPy from now on happen on our card and stream."""
+        self._device.use()
+        self._stream.use()
+
     def synchronize(self) -> None:
         """Wait until everything is done."""
         self._stream.synchronize()
-
-    def _make_current(self) -> None:
-        """Have what CuPy does from now on in this thread happen on our card and stream."""
-        self._device.use()
-        self._stream.use()
 
     def _end_capture(self) -> Any:
         """Return the graph; None if the recording is broken. The stream is usable either way."""

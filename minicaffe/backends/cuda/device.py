@@ -209,6 +209,10 @@ class Device(Protocol):
         """Return the time that the device takes for `work`."""
         ...
 
+    def make_current(self) -> None:
+        """Have what the calling thread asks for from now on happen on this device."""
+        ...
+
     def synchronize(self) -> None:
         """Wait until everything is done."""
         ...

@@ -48,15 +48,16 @@ class Repeatable:
         self._seen: set[CudaTensor] = set()
 
     def __call__(self) -> None:
-        """Do the work."""
-        if self._parts:
-            for part in self._parts:
-                part()
-            return
-        outside = self._run()
-        if outside == self._outside:
-            self._parts = self._divide()
-        self._outside = outside
+        """Do the work, with no other thread's in between."""
+        with self._session.turn:
+            if self._parts:
+                for part in self._parts:
+                    part()
+                return
+            outside = self._run()
+            if outside == self._outside:
+                self._parts = self._divide()
+            self._outside = outside
 
     def _run(self) -> list[bool]:
         """Run all pieces; return which of them cannot be recorded."""

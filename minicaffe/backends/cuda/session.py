@@ -15,6 +15,7 @@ from minicaffe.backends.cuda.loss_scale import LossScale
 from minicaffe.backends.cuda.run_values import RunValues
 from minicaffe.backends.cuda.sources import Kernels
 from minicaffe.backends.cuda.state import State
+from minicaffe.backends.cuda.turn import Turn, in_turn
 from minicaffe.ops.backend import HostArray, Later, Shape
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Session:
 
     def __init__(self, device: Device) -> None:
         self.device = device
+        self.turn = Turn(device)
         self.kernels = Kernels(device)
         self.values = RunValues(device)
         self.faults = Faults(device)
@@ -139,7 +141,7 @@ class Fetching:
 
     def __init__(self, session: Session, address: Address, shape: Shape) -> None:
         self._values = np.empty(shape, np.float32)
-        self._faults = session.faults
+        self._session = session
         self._download = session.device.download_later(address, self._values)
 
     @property
@@ -147,9 +149,10 @@ class Fetching:
         """Whether a call would return without waiting."""
         return self._download.is_ready
 
+    @in_turn
     def __call__(self) -> HostArray:
         """Return the values; raise what a kernel has found wrong with labels."""
         self._download()
         if np.isnan(self._values).any():
-            self._faults.raise_if_any()
+            self._session.faults.raise_if_any()
         return self._values

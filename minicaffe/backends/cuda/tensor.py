@@ -23,7 +23,8 @@ from minicaffe.backends.cuda.format import PLAIN, Format
 from minicaffe.backends.cuda.loss_scale import LossScale, place_of
 from minicaffe.backends.cuda.session import Seen, Session
 from minicaffe.backends.cuda.state import State
-from minicaffe.backends.cuda.storage import Lease, Storage
+from minicaffe.backends.cuda.storage import Buffers, Lease, Storage
+from minicaffe.backends.cuda.turn import in_turn
 from minicaffe.backends.reference.tensor import Fetched
 from minicaffe.ops.backend import Array, HostArray, Later, Shape
 
@@ -36,8 +37,7 @@ class CudaTensor:
         self._shape = shape
         self._storage = storage or Storage()
         self._token = self._storage.token if storage is None else object()
-        self._buffers: dict[Format, Memory] = {}
-        self._leased: list[int] = []
+        self._buffers = Buffers(session.device, self._storage)
         self._ready: frozenset[Format] = frozenset()
         self._newest = PLAIN
         self._generation = 0
@@ -70,24 +70,25 @@ class CudaTensor:
     @property
     def taken_bytes(self) -> int:
         """The memory that holds the values now, in all formats."""
-        plain = self._storage.plain
-        memories = [*self._buffers.values(), *([plain] if plain else [])]
-        return sum(memory.size_bytes for memory in memories)
+        return self._buffers.size_bytes
 
     # What everybody may use: plain arrays.
 
+    @in_turn
     def read(self) -> Array:
         """Return the values as an array of the device, in C order."""
         self._session.watch.is_outside = True
         self._source(PLAIN)
         return self._array()
 
+    @in_turn
     def write(self) -> Array:
         """Return the plain array; what it holds is undefined, and it is newest from now on."""
         self._session.watch.is_outside = True
         self._target(PLAIN)
         return self._array()
 
+    @in_turn
     def update(self) -> Array:
         """Return the values as an array of the device, newest from now on."""
         array = self.read()
@@ -98,6 +99,7 @@ class CudaTensor:
         """Return a copy in host memory."""
         return self.later()()
 
+    @in_turn
     def later(self) -> Later:
         """Begin to fetch a copy."""
         self._session.watch.is_outside = True
@@ -106,6 +108,7 @@ class CudaTensor:
             return Fetched(np.zeros(self._shape, np.float32))
         return self._session.later(self._plain_copy(), self._shape)
 
+    @in_turn
     def set(self, values: npt.ArrayLike) -> None:
         """Overwrite the values with an array of the host."""
         self._session.watch.is_outside = True
@@ -113,6 +116,7 @@ class CudaTensor:
         full = np.broadcast_to(np.asarray(values, np.float32), self._shape)
         self._session.device.upload(self._target(PLAIN), np.ascontiguousarray(full))
 
+    @in_turn
     def clear(self) -> None:
         """Overwrite all values with zero: a note, until somebody reads."""
         self._watched(is_read=False)
@@ -122,6 +126,7 @@ class CudaTensor:
         self._ready = frozenset()
         self._newest = PLAIN
 
+    @in_turn
     def host(self) -> HostArray:
         """Return the mirror in host memory, up to date; see the module about when it is read."""
         self._session.watch.is_outside = True
@@ -136,6 +141,7 @@ class CudaTensor:
         storage.may_host_be_newer = True
         return view
 
+    @in_turn
     def reshape(self, shape: Shape) -> None:
         """Change the shape; values are kept where they fit."""
         if shape == self._shape:
@@ -147,11 +153,7 @@ class CudaTensor:
             if math.prod(shape) <= self.size and storage.lease is None:
                 self._source(PLAIN)
             self._target(PLAIN)
-        if storage.plain is not None and storage.plain.size_bytes < PLAIN.size_bytes(shape):
-            storage.plain = None
-        self._buffers.clear()
-        storage.spare += self._leased
-        self._leased.clear()
+        self._buffers.reshape(shape)
         self._shape = shape
         self._generation += 1
         self._noted = None
@@ -209,6 +211,7 @@ class CudaTensor:
 
     # What recordings use.
 
+    @in_turn
     def settle(self) -> None:
         """Have the device know what the host has written."""
         self._agree()
@@ -345,37 +348,10 @@ class CudaTensor:
         storage.may_host_be_newer = False
 
     def _buffer(self, wanted: Format) -> Memory:
-        if wanted == PLAIN:
-            storage = self._storage
-            needed = PLAIN.size_bytes(self._shape)
-            if storage.plain is None or storage.plain.size_bytes < needed:
-                storage.plain = self._memory(needed, [])
-            return storage.plain
-        buffer = self._buffers.get(wanted)
-        if buffer is None:
-            buffer = self._buffers[wanted] = self._memory(
-                wanted.size_bytes(self._shape), self._leased
-            )
-        return buffer
-
-    def _memory(self, size_bytes: int, leased: list[int]) -> Memory:
-        """Return new or leased memory; add the index of the latter to `leased`."""
-        storage, size_bytes = self._storage, max(size_bytes, 4)
-        if storage.lease is None:
-            return self._session.device.allocate(size_bytes)
-        if not storage.spare:
-            storage.spare.append(storage.n_leased)
-            storage.n_leased += 1
-        leased.append(storage.spare.pop())
-        return storage.lease.memory(leased[-1], size_bytes)
+        return self._buffers.get(wanted, self._shape)
 
     def _take(self, lease: Lease) -> None:
-        storage = self._storage
-        lease.size_bytes = max(lease.size_bytes, PLAIN.size_bytes(self._shape))
-        storage.lease, storage.plain = lease, None
-        storage.n_leased, storage.spare = 0, []
-        self._buffers.clear()
-        self._leased.clear()
+        self._buffers.take(lease, self._shape)
         self._generation += 1
         self._session.version += 1
         self.clear()

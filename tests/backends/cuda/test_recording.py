@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from pathlib import Path
 
@@ -244,6 +245,24 @@ def test_a_test_net_shares_the_weights(make_backend, make_solver):
         return losses
 
     assert run(make_backend()) == run(make_backend(records=False))
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_solvers_in_threads(make_backend, make_solver, records):
+    """They share scratch memory and notes, and a new thread has chosen no device yet."""
+    want = train(make_solver(make_backend(records=records)), 6)
+    backend = make_backend(records=records)
+    solvers, found = [make_solver(backend) for _ in range(3)], {}
+    threads = [
+        threading.Thread(target=lambda s=solver: found.update({s: train(s, 6)}))
+        for solver in solvers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for solver in solvers:
+        assert_same(found[solver], want)
 
 
 def test_a_layer_without_a_kernel_runs_between_graphs(make_backend, monkeypatch, emulated_device):
