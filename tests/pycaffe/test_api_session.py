@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import caffe
+from minicaffe.backends import get_backend
 from minicaffe.pycaffe import session
 
 ROOT = Path(__file__).parents[2]
@@ -124,3 +125,36 @@ def test_nets_in_a_forked_process(deploy_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(4)
+
+
+FORKED_NET = """
+import multiprocessing, sys
+import caffe
+
+def use(answers):
+    try:
+        net.forward()
+    except RuntimeError as error:
+        answers.put(str(error))
+
+net = caffe.Net(sys.argv[1], caffe.TEST)
+net.forward()
+context = multiprocessing.get_context("fork")
+answers = context.Queue()
+child = context.Process(target=use, args=[answers])
+child.start()
+print(answers.get(timeout=30))
+child.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_net_of_the_parent_is_refused_in_a_forked_process(deploy_path):
+    if get_backend().name != "onednn":
+        pytest.skip("the reference backend has no threads that stay behind")
+    command = [sys.executable, "-W", "ignore", "-c", FORKED_NET, deploy_path]
+    environment = {**os.environ, "MINICAFFE_THREADS": "2"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=True, env=environment
+    )
+    assert done.stdout.startswith("this net was made before the process was forked")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from minicaffe.backends.cuda.device import Device
+from minicaffe.errors import BackendUnavailable
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -22,12 +24,24 @@ class Turn:
     Parameters
     ----------
     device : Device
+
+    Raises
+    ------
+    BackendUnavailable
+        When it is taken in a process that was forked since.
     """
 
     def __init__(self, device: Device) -> None:
         self._lock, self._device = threading.RLock(), device
+        self._process = os.getpid()
 
     def __enter__(self) -> None:
+        if os.getpid() != self._process:
+            raise BackendUnavailable(
+                "this net was made before the process was forked, and CUDA works in one of the two "
+                'only. Start processes that use a GPU with multiprocessing\'s "spawn", and make '
+                "nets in them."
+            )
         self._lock.acquire()
         self._device.make_current()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 from minicaffe.backends.onednn._lib import Library
+from minicaffe.errors import BackendUnavailable
 
 
 class Turn:
@@ -18,13 +20,25 @@ class Turn:
     ----------
     library : Library
     threads : int
+
+    Raises
+    ------
+    BackendUnavailable
+        When it is taken in a process that was forked since, unless there is one thread only.
     """
 
     def __init__(self, library: Library, threads: int) -> None:
         self._lock = threading.RLock()
         self._library, self._threads = library, threads
+        self._process = os.getpid()
 
     def __enter__(self) -> None:
+        # Threads are not forked, and whoever waits for them waits for ever.
+        if self._threads > 1 and os.getpid() != self._process:
+            raise BackendUnavailable(
+                "this net was made before the process was forked, and the threads that it computes "
+                "on have stayed behind. Make nets in the process that uses them."
+            )
         self._lock.acquire()
         self._library.set_threads(self._threads)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from minicaffe.backends.cuda import CudaBackend
 from minicaffe.backends.cuda.device import CannotRecord
 from minicaffe.backends.cuda.recording import MAX_FAILURES
 from minicaffe.backends.cuda.run_values import RunValues
+from minicaffe.errors import BackendUnavailable
 from minicaffe.host_blob import HostBlob
 from minicaffe.net import Net
 from minicaffe.ops.lrn import Lrn
@@ -263,6 +265,13 @@ def test_solvers_in_threads(make_backend, make_solver, records):
         thread.join()
     for solver in solvers:
         assert_same(found[solver], want)
+
+
+def test_a_forked_process_is_told_to_make_its_own(make_backend, make_solver, monkeypatch):
+    solver = make_solver(make_backend())
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    with pytest.raises(BackendUnavailable, match="made before the process was forked, and CUDA"):
+        solver.step(1)
 
 
 def test_a_layer_without_a_kernel_runs_between_graphs(make_backend, monkeypatch, emulated_device):
