@@ -105,40 +105,15 @@ FORK = """
 import multiprocessing, sys
 import caffe
 
-def classify(answers):
-    answers.put(float(caffe.Net(sys.argv[1], caffe.TEST).forward()["prob"].sum()))
-
-caffe.Net(sys.argv[1], caffe.TEST).forward()
-context = multiprocessing.get_context("fork")
-answers = context.Queue()
-child = context.Process(target=classify, args=[answers])
-child.start()
-print(answers.get(timeout=30))
-child.join()
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_nets_in_a_forked_process(deploy_path):
-    """OpenMP's threads do not come along; whoever waits for them waits for ever."""
-    command = [sys.executable, "-W", "ignore", "-c", FORK, deploy_path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) == pytest.approx(4)
-
-
-FORKED_NET = """
-import multiprocessing, sys
-import caffe
-
 def use(answers):
     try:
-        net.forward()
+        net = made if sys.argv[2] == "parent" else caffe.Net(sys.argv[1], caffe.TEST)
+        answers.put(str(net.forward()["prob"].sum()))
     except RuntimeError as error:
         answers.put(str(error))
 
-net = caffe.Net(sys.argv[1], caffe.TEST)
-net.forward()
+made = caffe.Net(sys.argv[1], caffe.TEST)
+made.forward()
 context = multiprocessing.get_context("fork")
 answers = context.Queue()
 child = context.Process(target=use, args=[answers])
@@ -148,13 +123,30 @@ child.join()
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_net_of_the_parent_is_refused_in_a_forked_process(deploy_path):
+@pytest.fixture
+def forked(deploy_path):
+    """A function that runs a net in a forked process, made there or by its parent."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+
+    def answer(maker):
+        command = [sys.executable, "-W", "ignore", "-c", FORK, deploy_path, maker]
+        environment = {**os.environ, "MINICAFFE_THREADS": "2"}
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return answer
+
+
+def test_nets_in_a_forked_process(forked):
+    """OpenMP's threads do not come along; whoever waits for them waits for ever."""
+    assert float(forked("child")) == pytest.approx(4)
+
+
+def test_a_net_of_the_parent_is_refused_in_a_forked_process(forked):
     if get_backend().name != "onednn":
         pytest.skip("the reference backend has no threads that stay behind")
-    command = [sys.executable, "-W", "ignore", "-c", FORKED_NET, deploy_path]
-    environment = {**os.environ, "MINICAFFE_THREADS": "2"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=True, env=environment
-    )
-    assert done.stdout.startswith("this net was made before the process was forked")
+    assert forked("parent").startswith("this net was made before the process was forked")

@@ -113,7 +113,7 @@ class CudaBackend(ReferenceBackend):
 
     @property
     def turn(self) -> AbstractContextManager[Any]:
-        """See `Turn`."""
+        """What to hold while one layer is planned or computes."""
         return self.session.turn
 
     def tensor(self, shape: Shape) -> CudaTensor:

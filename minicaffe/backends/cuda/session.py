@@ -15,13 +15,19 @@ from minicaffe.backends.cuda.loss_scale import LossScale
 from minicaffe.backends.cuda.run_values import RunValues
 from minicaffe.backends.cuda.sources import Kernels
 from minicaffe.backends.cuda.state import State
-from minicaffe.backends.cuda.turn import Turn, in_turn
+from minicaffe.backends.turn import Turn, in_turn
 from minicaffe.ops.backend import HostArray, Later, Shape
 
 if TYPE_CHECKING:
     from minicaffe.backends.cuda.tensor import CudaTensor
 
 TILE, TILE_ROWS = 32, 8  # as in kernels/convert.cu
+
+
+ONE_PROCESS = (
+    "CUDA works in one of the two only. Start processes that use a GPU with multiprocessing's "
+    '"spawn", and make nets in them.'
+)
 
 
 class Seen(NamedTuple):
@@ -75,7 +81,9 @@ class Session:
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        self.turn = Turn(device)
+        # Scratch memory, what is noted of tensors, and recordings are everybody's; and CUDA
+        # launches to the device that the calling thread has chosen.
+        self.turn = Turn(device.make_current, ONE_PROCESS)
         self.kernels = Kernels(device)
         self.values = RunValues(device)
         self.faults = Faults(device)

@@ -24,8 +24,8 @@ from minicaffe.backends.cuda.loss_scale import LossScale, place_of
 from minicaffe.backends.cuda.session import Seen, Session
 from minicaffe.backends.cuda.state import State
 from minicaffe.backends.cuda.storage import Buffers, Lease, Storage
-from minicaffe.backends.cuda.turn import in_turn
 from minicaffe.backends.reference.tensor import Fetched
+from minicaffe.backends.turn import in_turn
 from minicaffe.ops.backend import Array, HostArray, Later, Shape
 
 

@@ -17,9 +17,9 @@ from minicaffe.backends.onednn.reorder import Reorders
 from minicaffe.backends.onednn.rounding import RoundingCall
 from minicaffe.backends.onednn.tensor import OneDnnTensor
 from minicaffe.backends.onednn.threads import usable_threads
-from minicaffe.backends.onednn.turn import Turn
 from minicaffe.backends.onednn.workbench import Workbench
 from minicaffe.backends.reference.backend import ReferenceBackend
+from minicaffe.backends.turn import Turn
 from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.arg_max import ArgMax
 from minicaffe.ops.backend import Follower, Op, Shape, Tensor
@@ -38,6 +38,11 @@ from minicaffe.ops.rows import FilterRows, TakeRows
 from minicaffe.ops.update import Taint
 
 KernelType = TypeVar("KernelType", bound=Callable[..., Any])
+
+# Whoever waits for threads that are not there waits for ever.
+LEFT_BEHIND = (
+    "the threads that it computes on have stayed behind. Make nets in the process that uses them."
+)
 
 
 class OneDnnBackend(ReferenceBackend):
@@ -78,7 +83,10 @@ class OneDnnBackend(ReferenceBackend):
         super().__init__(np.float32, strict, threads, precision)
         self.threads = usable_threads(threads)
         self.engine = Engine()
-        self._turn = Turn(self.engine.lib, self.threads)
+        # All primitives compute in one scratchpad, and lanes belong to one kernel. OpenMP counts
+        # threads for each thread of the program by itself, from all cores on.
+        prepare = functools.partial(self.engine.lib.set_threads, self.threads)
+        self._turn = Turn(prepare, LEFT_BEHIND if self.threads > 1 else "")
         self.engine.lib.set_threads(self.threads)
         self.precision = find_precision(self.engine, precision or self.precisions[0])
         # NumPy's own threads wait actively for tens of milliseconds after each product, on the
@@ -89,7 +97,7 @@ class OneDnnBackend(ReferenceBackend):
 
     @property
     def turn(self) -> AbstractContextManager[Any]:
-        """See `Turn`."""
+        """What to hold while one layer is planned or computes."""
         return self._turn
 
     def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:

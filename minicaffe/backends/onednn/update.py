@@ -100,13 +100,7 @@ class OneDnnUpdate(ReferenceUpdate):
 
     def _update_any(self, size: StepSize, spares: Array, w: Array, g: Array, *h: Array) -> bool:
         """Run the reference's formula on one chunk; say whether a weight is not finite then."""
-        rate, decay, scale = size
-        if scale != 1:
-            g *= scale
-        if decay:
-            g += self.decay_of(w, decay, spares[0])
-        self.apply_rule(g, rate, h, spares)
-        w -= g
+        self.step_one(size, spares, w, g, *h)
         return not is_finite(np, w)
 
     def _update_sgd(

@@ -29,17 +29,21 @@ class ReferenceUpdate(ReferenceKernel):
         tainted[...] = 0
         for w, dw, history, lr_mult, decay_mult in parameters:
             sizes = StepSize(rate * lr_mult, decay * decay_mult, scale)
-            self._step(w.update(), dw.update(), [h.update() for h in history], sizes)
+            g = dw.update()
+            spares = self.xp.empty((N_SPARES, *g.shape), g.dtype)
+            self.step_one(sizes, spares, w.update(), g, *(h.update() for h in history))
             if not is_finite(self.xp, w.read().ravel()):
                 tainted[...] = math.nan
 
-    def _step(self, w: Array, g: Array, history: Sequence[Array], size: StepSize) -> None:
-        spares = self.xp.empty((N_SPARES, *g.shape), g.dtype)
+    def step_one(
+        self, size: StepSize, spares: Sequence[Array], w: Array, g: Array, *history: Array
+    ) -> None:
+        """Update arrays of one shape; spares, of this shape too, are lost."""
         if size.scale != 1:
             g *= size.scale
         if size.decay:
             g += self.decay_of(w, size.decay, spares[0])
-        self.apply_rule(g, size.rate, history, spares)
+        getattr(self, f"_{self.op.rule}")(g, size.rate, *history, *spares)
         w -= g
 
     def decay_of(self, w: Array, factor: float, spare: Array) -> Array:
@@ -47,12 +51,6 @@ class ReferenceUpdate(ReferenceKernel):
         towards = self.xp.sign(w, out=spare) if self.op.regularization == "L1" else w
         term: Array = self.xp.multiply(towards, factor, out=spare)
         return term
-
-    def apply_rule(
-        self, g: Array, rate: float, history: Sequence[Array], spares: Sequence[Array]
-    ) -> None:
-        """Make of the gradient what is subtracted from w; spares, of its shape, are lost."""
-        getattr(self, f"_{self.op.rule}")(g, rate, *history, *spares)
 
     def _sgd(self, g: Array, rate: float, h: Array, *_: Array) -> None:
         g *= rate
