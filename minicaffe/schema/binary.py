@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError, Message
 
 from minicaffe.errors import DataError, MinicaffeError, SchemaError, SnapshotError
 from minicaffe.schema.blobs import Floats, Piece, blob_array, blob_record, record
-from minicaffe.schema.content import HEAD_BYTES, is_prototxt, known_kind, read_file
+from minicaffe.schema.content import HEAD_BYTES, is_binary, is_prototxt, known_kind, read_file
 from minicaffe.schema.minicaffe_pb2 import BlobProto, NetParameter, SolverState, V1LayerParameter
 from minicaffe.schema.upgrade import current_type
 from minicaffe.schema.weights_pb2 import (
@@ -117,6 +117,8 @@ def _decode(
     try:
         return message_class.FromString(data)
     except DecodeError:
+        if head.isascii() and not is_binary(head):
+            raise error(f"{path}: a binary file is needed here; this is a text") from None
         raise error(
             f"{path}: {size:,} bytes that are not a whole {_file_kind(message_class)}; "
             "probably the download or copy was cut off. Compare its size with the original's"

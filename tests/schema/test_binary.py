@@ -216,6 +216,7 @@ def test_what_forks_wrote_is_read_and_kept(tmp_path):
     ("content", "message"),
     [
         (b"", "is empty; it was probably cut off"),
+        (b"# A model\n\nIts weights are elsewhere.\n", "this is a text"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "a git-lfs pointer.*git lfs pull"),
         (b"\n<!DOCTYPE html>\n<html>", "a web page; the download went wrong"),
         (b"\x1f\x8b\x08\x00", "a gzip archive; unpack it first"),
