@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from pathlib import Path
 
 VARIABLES = ("MINICAFFE_THREADS", "OMP_NUM_THREADS")
 CPUS = Path("/sys/devices/system/cpu")
-
-# Whether this process was forked from one that computed; see `usable_threads`.
-_were_left_behind = False
 
 
 def usable_threads(wanted: int | None) -> int:
@@ -20,19 +16,14 @@ def usable_threads(wanted: int | None) -> int:
     One in a process that was forked from one that had a backend: OpenMP's threads stay behind, and
     the first loop on several would wait for them for ever.
     """
-    _notice_forks()
-    return 1 if _were_left_behind else wanted or default_threads()
+    was_forked = os.getpid() != _first_process()
+    return 1 if was_forked else wanted or default_threads()
 
 
 @functools.cache
-def _notice_forks() -> None:
-    if sys.platform != "win32":
-        os.register_at_fork(after_in_child=_leave_behind)
-
-
-def _leave_behind() -> None:
-    global _were_left_behind
-    _were_left_behind = True
+def _first_process() -> int:
+    """Return the process that asked first: this one, or one that it was forked from."""
+    return os.getpid()
 
 
 def default_threads() -> int:
