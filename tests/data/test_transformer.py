@@ -154,9 +154,13 @@ def test_mean_file_of_caffe(golden_files):
 def test_bad_mean_files(tmp_path, mean_file):
     with pytest.raises(DataError, match=r"^mean_file nowhere: .*Make one with compute_image_mean"):
         read_mean("nowhere")
-    (tmp_path / "bad").write_bytes(b"hello, world")
-    with pytest.raises(DataError, match=r"bad: 12 bytes that are not"):
-        read_mean(str(tmp_path / "bad"))
+    for content, message in [
+        (b"\xff" * 12, r"bad: 12 bytes that are not a whole \.binaryproto"),
+        (b"hello, world", r"bad: a binary file is needed here; this is a text"),
+    ]:
+        (tmp_path / "bad").write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            read_mean(str(tmp_path / "bad"))
     blob = BlobProto(data=[1, 2, 3])
     blob.shape.dim.extend([3, 2, 2])
     mean_file.write_bytes(blob.SerializeToString())
