@@ -360,7 +360,7 @@ def test_debug_shows_where_an_error_comes_from(run, tmp_path):
     assert "Traceback (most recent call last)" in result.err
 
 
-def test_main_memory_is_used_up(run, monkeypatch):
+def test_main_memory_is_used_up(project, run, monkeypatch):
     def run_out(args):
         raise MemoryError("Unable to allocate 9 TiB")
 
