@@ -7,7 +7,14 @@ from typing import Any
 
 from minicaffe.backends.cuda.activation import starts_with_relu
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.channel_sums import LANES, NO_SUM, NOWHERE, Channels, ChannelSums
+from minicaffe.backends.cuda.channel_sums import (
+    LANES,
+    NO_SUM,
+    NOWHERE,
+    Channels,
+    ChannelSums,
+    Result,
+)
 from minicaffe.backends.cuda.device import THREADS, Address, Argument
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.ops.backend import Follower
@@ -117,12 +124,11 @@ class CudaBatchNorm(Normalisation):
         per_channel = (self._mean.address, self._inverse.address, *self._parameters())
         channels = Channels.of(x.shape, form)
         sums = self._rectified_sums if self._rectifies else self._sums
-        sums.take(channels, form.value, (values, given, *per_channel))
         second = means + 4 * channels.n_channels
-        sums.give(channels, (means, True), (second, True), 1 / max(channels.total, 1))
-        if self._scale is not None:
-            factors, terms = self._gradients()
-            sums.give(channels, terms, factors, scale=dy.scale(form))
+        mean = Result((means, True), (second, True), 1 / max(channels.total, 1))
+        factors, terms = self._gradients()
+        gradients = Result(terms, factors, scale=dy.scale(form))
+        sums(channels, form.value, (values, given, *per_channel), mean, gradients)
         self.launch_packs(
             "backward",
             x.size,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
-from minicaffe.backends.cuda.device import THREADS, Address
+from minicaffe.backends.cuda.device import THREADS, Address, Argument
 from minicaffe.backends.cuda.divisor import divisor
 from minicaffe.backends.cuda.format import Format, ValueType
 from minicaffe.backends.cuda.loss_scale import LossScale, inverse_of
@@ -17,6 +17,28 @@ NOWHERE = Address(0)
 # Where a sum goes, and whether it overwrites what is there.
 Sum: TypeAlias = tuple[Address, bool]
 NO_SUM: Sum = (NOWHERE, True)
+
+
+class Result(NamedTuple):
+    """Where two sums go.
+
+    Parameters
+    ----------
+    first, second : (Address, bool)
+        As `CudaTensor.accumulate` returns it.
+    factor : float
+        The sums are multiplied by it.
+    scale : LossScale, optional
+        The sums are divided by it: what was summed has it, what they are added to has not.
+    """
+
+    first: Sum = NO_SUM
+    second: Sum = NO_SUM
+    factor: float = 1.0
+    scale: LossScale | None = None
+
+
+NO_RESULT = Result()
 # How many arrays the kernel that sums parts may be given.
 GIVEN = 6
 # Blocks for each multiprocessor, and values for each thread before there is another block.
@@ -110,7 +132,7 @@ class Channels(NamedTuple):
 
 
 class ChannelSums(CudaKernel):
-    """Two sums for each channel, in two steps: of parts, then of those parts in a fixed order.
+    """Two sums for each channel: of parts, then of those parts in a fixed order.
 
     Parameters
     ----------
@@ -130,16 +152,10 @@ class ChannelSums(CudaKernel):
         channels: Channels,
         value: ValueType,
         given: Sequence[Address],
-        first: Sum = NO_SUM,
-        second: Sum = NO_SUM,
-        scale: LossScale | None = None,
+        result: Result,
+        other: Result = NO_RESULT,
     ) -> None:
-        """Take the sums and give them; see `take` and `give`."""
-        self.take(channels, value, given)
-        self.give(channels, first, second, scale=scale)
-
-    def take(self, channels: Channels, value: ValueType, given: Sequence[Address]) -> None:
-        """Sum the parts.
+        """Take the sums and leave them in one or two places.
 
         Parameters
         ----------
@@ -150,44 +166,23 @@ class ChannelSums(CudaKernel):
         given : sequence of Address
             x, dy, and for each channel mean, inverse deviation, factor and term; `NOWHERE` for what
             the terms do not read, and nothing for the last of them.
+        result, other : Result
+            Where the sums go.
         """
-        missing = (NOWHERE,) * (GIVEN - len(given))
-        self.function("parts", value)(
-            channels.grid(self.device.multiprocessors),
-            THREADS,
-            *(*given, *missing, self._parts(channels), *channels.walk()),
-        )
+        given = (*given, *(NOWHERE,) * (GIVEN - len(given)))
+        results = (*_arguments(result), *_arguments(other))
+        grid, n = channels.grid(self.device.multiprocessors), channels.all_channels
+        splits = grid[1]
+        if splits == 1:
+            self.function("at_once", value)(grid, THREADS, *given, *channels.walk(), *results)
+            return
+        parts = self.scratch(max(8 * splits * n, 4), "channel sums")
+        self.function("parts", value)(grid, THREADS, *given, parts, *channels.walk())
+        self.function("whole")(max(-(-n // LANES), 1), THREADS, parts, splits, n, *results)
 
-    def give(
-        self,
-        channels: Channels,
-        first: Sum = NO_SUM,
-        second: Sum = NO_SUM,
-        factor: float = 1.0,
-        scale: LossScale | None = None,
-    ) -> None:
-        """Bring the parts together that `take` has just left, times a factor.
 
-        Parameters
-        ----------
-        channels : Channels
-            As they were taken.
-        first, second : (Address, bool)
-            Where the sums go, as `CudaTensor.accumulate` returns it.
-        factor : float
-            The sums are multiplied by it.
-        scale : LossScale, optional
-            The sums are divided by it: what was summed has it, what they are added to has not.
-        """
-        splits = channels.grid(self.device.multiprocessors)[1]
-        adds = [int(not is_first) for _, is_first in (first, second)]
-        self.function("whole")(
-            -(-max(channels.all_channels, 1) // LANES),
-            THREADS,
-            *(self._parts(channels), splits, channels.all_channels, first[0], second[0]),
-            *(*adds, factor, inverse_of(scale)),
-        )
-
-    def _parts(self, channels: Channels) -> Address:
-        splits = channels.grid(self.device.multiprocessors)[1]
-        return self.scratch(max(8 * splits * channels.all_channels, 4), "channel sums")
+def _arguments(result: Result) -> tuple[Argument, ...]:
+    """Return RESULT in kernels/channel_sums.cu."""
+    (first, overwrites_first), (second, overwrites_second) = result.first, result.second
+    adds = (int(not overwrites_first), int(not overwrites_second))
+    return (first, second, *adds, result.factor, inverse_of(result.scale))

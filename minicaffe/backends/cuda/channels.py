@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
-from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums
+from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.ops.backend import Shape
@@ -36,6 +36,6 @@ class ChannelBias(CudaKernel):
 
     def accumulate(self, dy: CudaTensor, db: CudaTensor, form: Format) -> None:
         """Add to db the sums of dy, read in `form`, over all but the channels."""
-        given = (NOWHERE, dy.source(form), NOWHERE, NOWHERE)
-        channels, scale = Channels.of(self._shape, form), dy.scale(form)
-        self._sums(channels, form.value, given, db.accumulate(), scale=scale)
+        given = (NOWHERE, dy.source(form))
+        result = Result(db.accumulate(), scale=dy.scale(form))
+        self._sums(Channels.of(self._shape, form), form.value, given, result)

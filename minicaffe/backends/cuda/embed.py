@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, kernel
-from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums
+from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.format import PLAIN, Format
 from minicaffe.backends.cuda.loss_scale import inverse_of
 from minicaffe.backends.cuda.rows import NumberedRows
@@ -43,4 +43,4 @@ class CudaEmbed(NumberedRows):
             self.give_back("add_rows", given, form, LANES, to, inverse_of(scale))
         if db is not None:
             terms = (NOWHERE, dy.source(form))
-            self._sums(self._channels, form.value, terms, db.accumulate(), scale=scale)
+            self._sums(self._channels, form.value, terms, Result(db.accumulate(), scale=scale))

@@ -6,7 +6,7 @@ import math
 
 from minicaffe.backends.cuda.backend import CudaBackend, kernel
 from minicaffe.backends.cuda.batch_norm import Normalisation
-from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums
+from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.ops.mvn import Mvn
@@ -53,9 +53,8 @@ class CudaMvn(Normalisation):
         given, used = dy.source(form), (self._mean.address, self._inverse.address)
         channels = self._channels(dy, form)
         n = channels.all_channels
-        self._sums.take(channels, form.value, (values, given, *used))
-        second = means + 4 * n
-        self._sums.give(channels, (means, True), (second, True), 1 / max(channels.total, 1))
+        mean = Result((means, True), (means + 4 * n, True), 1 / max(channels.total, 1))
+        self._sums(channels, form.value, (values, given, *used), mean)
         args = (values, given, dx.target(form), *used, means, n, int(self.op.divide))
         sizes = (dy.size, *channels.find_trailing())
         self.launch_packs("backward_samples", dy.size, *args, *sizes, value=form.value)

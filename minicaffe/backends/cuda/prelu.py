@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums
+from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.ops.prelu import PReLU
@@ -35,9 +35,9 @@ class CudaPReLU(CudaKernel):
         """Add to da."""
         x = x if self._kept is None else self._kept
         form = x.format
-        given = (x.source(form), dy.source(form), NOWHERE, NOWHERE)
-        channels, scale = self._channels(form), dy.scale(form)
-        self._sums(channels, form.value, given, da.accumulate(), scale=scale)
+        given = (x.source(form), dy.source(form))
+        result = Result(da.accumulate(), scale=dy.scale(form))
+        self._sums(self._channels(form), form.value, given, result)
 
     def backward_data(self, x: CudaTensor, a: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from minicaffe.backends.cuda.backend import MAX_VALUES, CudaBackend, CudaKernel
-from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums
+from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.cublas import Matrix
 from minicaffe.backends.cuda.device import Address, Argument, Memory
 from minicaffe.backends.cuda.divisor import divisor
@@ -225,8 +225,8 @@ class Recurrent(CudaKernel):
         """Add the gradient of a bias, where it is wanted."""
         if db is not None:
             channels = Channels(self.steps * self.streams, gradient.columns, 1)
-            given = (NOWHERE, gradient.address, NOWHERE, NOWHERE)
-            self._sums(channels, gradient.value, given, db.accumulate(), scale=scale)
+            given, result = (NOWHERE, gradient.address), Result(db.accumulate(), scale=scale)
+            self._sums(channels, gradient.value, given, result)
 
     def _once(self, address: Address, inputs: Inputs) -> Steps:
         """Return values of a tensor like the static input, in `form`."""

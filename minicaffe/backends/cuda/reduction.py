@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums
+from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.loss_scale import place_of
 from minicaffe.backends.cuda.tensor import CudaTensor
@@ -39,8 +39,7 @@ class CudaReduction(CudaKernel):
         channels = Channels.trailing(x.shape, self.op.axis, form)
         given = (NOWHERE, x.source(form))
         to = y.target(Format(form.channels_last))
-        self._sums.take(channels, form.value, given)
-        self._sums.give(channels, (to, True), factor=self._coefficient)
+        self._sums(channels, form.value, given, Result((to, True), factor=self._coefficient))
 
     def backward(self, x: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums
+from minicaffe.backends.cuda.channel_sums import NO_SUM, NOWHERE, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.ops.scale import Bias, Scale
@@ -66,10 +66,10 @@ class CudaScale(CudaKernel):
         """Add to ds and db."""
         x = x if self._kept is None else self._kept
         form = self._lined_up.form(dy)
-        given = (x.source(form), dy.source(form), NOWHERE, NOWHERE)
-        first, second = ((NOWHERE, True) if to is None else to.accumulate() for to in (ds, db))
-        channels, scale = self._lined_up.channels(form), dy.scale(form)
-        self._sums(channels, form.value, given, first, second, scale)
+        given = (x.source(form), dy.source(form))
+        first, second = (NO_SUM if to is None else to.accumulate() for to in (ds, db))
+        result = Result(first, second, scale=dy.scale(form))
+        self._sums(self._lined_up.channels(form), form.value, given, result)
 
     def backward_data(self, dy: CudaTensor, s: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
@@ -107,6 +107,6 @@ class CudaBias(CudaKernel):
     def backward_weights(self, dy: CudaTensor, db: CudaTensor) -> None:
         """Add to db."""
         form = self._lined_up.form(dy)
-        given = (NOWHERE, dy.source(form), NOWHERE, NOWHERE)
-        channels, scale = self._lined_up.channels(form), dy.scale(form)
-        self._sums(channels, form.value, given, db.accumulate(), scale=scale)
+        given = (NOWHERE, dy.source(form))
+        result = Result(db.accumulate(), scale=dy.scale(form))
+        self._sums(self._lined_up.channels(form), form.value, given, result)

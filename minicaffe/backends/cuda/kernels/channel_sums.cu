@@ -33,59 +33,89 @@ ROW(normal, load(dy, i), load(dy, i) * NORMAL)
 ROW(rectified, PASSED, PASSED * NORMAL)
 
 // What there is one of for each channel may be null.
-extern "C" __global__ void parts(const VALUE* __restrict__ x, const VALUE* __restrict__ dy,
-                                 const float* __restrict__ mean, const float* __restrict__ inverse,
-                                 const float* __restrict__ factors,
-                                 const float* __restrict__ terms, float* __restrict__ sums, WALK) {
+#define GIVEN \
+    const VALUE *__restrict__ x, const VALUE *__restrict__ dy, const float *__restrict__ mean, \
+        const float *__restrict__ inverse, const float *__restrict__ factors, \
+        const float *__restrict__ terms
+// Where the two sums go, null if nowhere, and whether they are added to what is there; what they are
+// multiplied with, and the address of another such factor, or null. They may go to two places.
+#define RESULT(to) \
+    float *__restrict__ to##_first, float *__restrict__ to##_second, int to##_adds_first, \
+        int to##_adds_second, float to##_factor, const float *to##_scale
+#define GIVE(to, channel, sums) \
+    give(channel, sums, to##_first, to##_second, to##_adds_first, to##_adds_second, to##_factor, \
+         to##_scale)
+
+struct Sums { float first, second; };
+
+// Brings the threads' sums together; the first `lanes` threads get those of their channels.
+__device__ __forceinline__ Sums folded(Sums own, int lanes) {
     __shared__ float first[THREADS], second[THREADS];
-    Walk w = WALK_HERE;
-    float a = 0, b = 0;
+    first[threadIdx.x] = own.first;
+    second[threadIdx.x] = own.second;
+    FOLD(half, lanes) {
+        first[threadIdx.x] += first[threadIdx.x + half];
+        second[threadIdx.x] += second[threadIdx.x + half];
+    }
+    return Sums{first[threadIdx.x], second[threadIdx.x]};
+}
+
+// Sums what the block has of each of its channels.
+__device__ __forceinline__ Sums sums_of_block(Walk w, GIVEN, WALK) {
+    Sums own = {0, 0};
     if (w.channel < all_channels) {
         Channel c = {mean ? mean[w.channel] : 0.0f, inverse ? inverse[w.channel] : 1.0f,
                      factors ? factors[w.channel] : 1.0f, terms ? terms[w.channel] : 0.0f};
 #pragma unroll 4
         for (unsigned int j = w.first; j < (unsigned int)total; j += w.step) {
             unsigned int i = place_in(w, j, divisor(inner));
-            a += JOIN(first_, TERMS)(x, dy, c, i);
-            b += JOIN(second_, TERMS)(x, dy, c, i);
+            own.first += JOIN(first_, TERMS)(x, dy, c, i);
+            own.second += JOIN(second_, TERMS)(x, dy, c, i);
         }
     }
-    first[threadIdx.x] = a;
-    second[threadIdx.x] = b;
-    FOLD(half, lanes) {
-        first[threadIdx.x] += first[threadIdx.x + half];
-        second[threadIdx.x] += second[threadIdx.x + half];
-    }
-    if (threadIdx.x < lanes && w.channel < all_channels) {
-        sums[2 * blockIdx.y * all_channels + w.channel] = first[threadIdx.x];
-        sums[(2 * blockIdx.y + 1) * all_channels + w.channel] = second[threadIdx.x];
-    }
+    return folded(own, lanes);
+}
+#define SUMS_OF_BLOCK(w) \
+    sums_of_block(w, x, dy, mean, inverse, factors, terms, lanes, channels, all_channels, total, \
+                  inner_by, inner_factor, inner_shift)
+
+__device__ __forceinline__ void give(int channel, Sums sums, RESULT(to)) {
+    if (to_scale) to_factor *= *to_scale;
+    if (to_first)
+        to_first[channel] = (to_adds_first ? to_first[channel] : 0.0f) + to_factor * sums.first;
+    if (to_second)
+        to_second[channel] = (to_adds_second ? to_second[channel] : 0.0f) + to_factor * sums.second;
 }
 
-// Blocks of 32 channels, eight threads for each. to_first and to_second may be null, and
-// inverse: of the scale of what was summed.
+extern "C" __global__ void parts(GIVEN, float* __restrict__ sums, WALK) {
+    Walk w = WALK_HERE;
+    Sums part = SUMS_OF_BLOCK(w);
+    if (threadIdx.x >= lanes || w.channel >= all_channels) return;
+    sums[2 * blockIdx.y * all_channels + w.channel] = part.first;
+    sums[(2 * blockIdx.y + 1) * all_channels + w.channel] = part.second;
+}
+
+// Blocks of 32 channels, eight threads for each.
 extern "C" __global__ void whole(const float* __restrict__ sums, int splits, int channels,
-                                 float* __restrict__ to_first, float* __restrict__ to_second,
-                                 int adds_first, int adds_second, float factor,
-                                 const float* inverse) {
-    __shared__ float first[THREADS], second[THREADS];
+                                 RESULT(a), RESULT(b)) {
     int channel = blockIdx.x * 32 + threadIdx.x % 32;
-    float a = 0, b = 0;
+    Sums own = {0, 0};
     if (channel < channels)
         for (int split = threadIdx.x / 32; split < splits; split += THREADS / 32) {
-            a += sums[2 * split * channels + channel];
-            b += sums[(2 * split + 1) * channels + channel];
+            own.first += sums[2 * split * channels + channel];
+            own.second += sums[(2 * split + 1) * channels + channel];
         }
-    first[threadIdx.x] = a;
-    second[threadIdx.x] = b;
-    FOLD(half, 32) {
-        first[threadIdx.x] += first[threadIdx.x + half];
-        second[threadIdx.x] += second[threadIdx.x + half];
-    }
+    Sums all = folded(own, 32);
     if (threadIdx.x >= 32 || channel >= channels) return;
-    if (inverse) factor *= *inverse;
-    if (to_first)
-        to_first[channel] = (adds_first ? to_first[channel] : 0.0f) + factor * first[threadIdx.x];
-    if (to_second)
-        to_second[channel] = (adds_second ? to_second[channel] : 0.0f) + factor * second[threadIdx.x];
+    GIVE(a, channel, all);
+    GIVE(b, channel, all);
+}
+
+// Both steps at once, where there is one part only.
+extern "C" __global__ void at_once(GIVEN, WALK, RESULT(a), RESULT(b)) {
+    Walk w = WALK_HERE;
+    Sums all = SUMS_OF_BLOCK(w);
+    if (threadIdx.x >= lanes || w.channel >= all_channels) return;
+    GIVE(a, w.channel, all);
+    GIVE(b, w.channel, all);
 }
