@@ -2,6 +2,7 @@ from cases.case import Case, distinct, normal, off_zero, positive
 
 TWO = {"x": normal(2, 3, 5), "z": normal(2, 3, 5)}
 THREE = {**TWO, "w": normal(2, 3, 5)}
+SIX = {f"x{i}": normal(2, 3, 5) for i in range(6)}
 
 
 def reduction(name, settings, values):
@@ -17,6 +18,11 @@ CASES = {
         Case("sum", "", TWO),
         Case("sum of three", "eltwise_param { operation: SUM }", THREE),
         Case("weighted", "eltwise_param { coeff: 0.5 coeff: -2 coeff: 1 }", THREE),
+        Case(
+            "sum of six",
+            "eltwise_param { coeff: 1 coeff: -.5 coeff: 2 coeff: .25 coeff: -1 coeff: 3 }",
+            SIX,
+        ),
         Case("product", "eltwise_param { operation: PROD }", TWO),
         Case("product of three", "eltwise_param { operation: PROD }", THREE),
         Case(

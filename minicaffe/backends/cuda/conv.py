@@ -121,10 +121,8 @@ class CudaConv(CudaKernel):
         # Plans overwrite, and their result has the type of their input.
         part = self.scratch(form.size_bytes(dw.shape), "gradient")
         self._run(plan, addresses | {Role.DW: part})
-        if is_first:
-            self.device.clear(to, Format().size_bytes(dw.shape))
-        inverse = inverse_of(_scale(wide, narrow, form))
-        self._bias.launch("accumulate", dw.size, part, to, dw.size, inverse, value=form.value)
+        numbers = (dw.size, int(not is_first), inverse_of(_scale(wide, narrow, form)))
+        self._bias.launch("accumulate", dw.size, part, to, *numbers, value=form.value)
 
     def _find_plan(self, direction: Direction, bias: bool, relu: bool) -> Plan | None:
         what = replace(self._what, direction=direction, bias=bias, relu=relu)

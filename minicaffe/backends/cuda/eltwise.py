@@ -52,10 +52,18 @@ class _Sum(CudaKernel):
         form: Format,
         rectifies: bool = False,
     ) -> None:
-        missing = AT_ONCE - len(terms)
-        addresses, coefficients = zip(*terms, *[(Address(0), 0.0)] * missing, strict=True)
+        addresses, coefficients = _filled_up(terms)
         numbers = (n, *coefficients, int(rectifies))
         self.launch_packs("weighted", n, *addresses, to, *numbers, value=form.value)
+
+
+def _filled_up(
+    terms: Sequence[tuple[Address, float]],
+) -> tuple[tuple[Address, ...], tuple[float, ...]]:
+    """Return addresses and coefficients as a kernel takes them, where there may be fewer."""
+    missing = [(Address(0), 0.0)] * (AT_ONCE - len(terms))
+    addresses, coefficients = zip(*terms, *missing, strict=True)
+    return addresses, coefficients
 
 
 @kernel(Add)
@@ -108,15 +116,15 @@ class CudaEltwise(_Sum):
         dxs: Sequence[CudaTensor | None],
     ) -> None:
         """Overwrite the dxs."""
+        if self.op.operation == "sum":
+            self._spread(dy, dxs)
+            return
         form = xs[0].format if self.op.operation == "prod" else dy.format
         given, n = dy.source(form), dy.size
         for index, dx in enumerate(dxs):
             if dx is None:
                 continue
-            if self.op.operation == "sum":
-                c = self.op.coefficients[index]
-                self._sum([(given, c)], dx.target(form), n, form)
-            elif self._chosen is not None:
+            if self._chosen is not None:
                 chosen, to = self._chosen.address, dx.target(form)
                 self.launch("where_chosen", n, given, chosen, to, n, index, value=form.value)
             elif self.op.stable:
@@ -126,6 +134,16 @@ class CudaEltwise(_Sum):
                 after, before = y.source(form), xs[index].source(form)
                 to = dx.target(form)
                 self.launch("quotient", n, given, after, before, to, n, value=form.value)
+
+    def _spread(self, dy: CudaTensor, dxs: Sequence[CudaTensor | None]) -> None:
+        """Overwrite the dxs of a sum."""
+        form, n, coefficients = dy.format, dy.size, self.op.coefficients
+        given = dy.source(form)
+        wanted = [(dx, c) for dx, c in zip(dxs, coefficients, strict=True) if dx is not None]
+        for i in range(0, len(wanted), AT_ONCE):
+            part = [(dx.target(form), c) for dx, c in wanted[i : i + AT_ONCE]]
+            addresses, factors = _filled_up(part)
+            self.launch_packs("spread", n, given, *addresses, n, *factors, value=form.value)
 
     def _multiply(self, given: Sequence[Address], to: Address, n: int, form: Format) -> None:
         self.launch("product", n, *given[:2], to, n, value=form.value)

@@ -23,8 +23,10 @@ extern "C" __global__ void rectify(VALUE* y, int n) {
     }
 }
 
-// y += x, from the type of activations to float; inverse: of the scale of x, or null.
-extern "C" __global__ void accumulate(const VALUE* x, float* y, int n, const float* inverse) {
+// y = x or, if `adds`, y += x, from the type of activations to float; inverse: of the scale of x, or
+// null.
+extern "C" __global__ void accumulate(const VALUE* __restrict__ x, float* __restrict__ y, int n,
+                                      int adds, const float* inverse) {
     const float factor = inverse ? *inverse : 1.0f;
-    FOR_EACH(i, n) y[i] += factor * load(x, i);
+    FOR_EACH(i, n) y[i] = (adds ? y[i] : 0.0f) + factor * load(x, i);
 }

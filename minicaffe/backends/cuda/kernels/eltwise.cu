@@ -22,6 +22,23 @@ extern "C" __global__ void weighted(const VALUE* a, const VALUE* b, const VALUE*
     }
 }
 
+// The gradient of that sum for up to four inputs at once, so that dy is read once. dy may be any of
+// them.
+extern "C" __global__ void spread(const VALUE* dy, VALUE* a, VALUE* b, VALUE* c, VALUE* d, int n,
+                                  float ca, float cb, float cc, float cd) {
+    VALUE* const targets[] = {a, b, c, d};
+    const float factors[] = {ca, cb, cc, cd};
+    FOR_EACH_PACK(i, n) {
+        Pack given = load_pack(dy, i, n), scaled;
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            if (!targets[j]) continue;
+            FOR_EACH_IN_PACK(k) scaled.at[k] = factors[j] * given.at[k];
+            store_pack(targets[j], i, n, scaled);
+        }
+    }
+}
+
 extern "C" __global__ void product(const VALUE* a, const VALUE* b, VALUE* y, int n) {
     FOR_EACH(i, n) store(y, i, load(a, i) * load(b, i));
 }
