@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.device import Address
 from minicaffe.backends.cuda.format import Format
 from minicaffe.backends.cuda.tensor import CudaTensor
 from minicaffe.ops.backend import Shape
@@ -25,12 +26,12 @@ class ChannelBias(CudaKernel):
         self._shape = shape
         self._sums = ChannelSums(backend, "given")
 
-    def add(self, b: CudaTensor | None, y: CudaTensor, form: Format, relu: bool = False) -> None:
-        """Add b to y, which has just been written in `form`, and rectify."""
+    def add(self, b: Address | None, y: CudaTensor, form: Format, relu: bool = False) -> None:
+        """Add b, float32, to y, which has just been written in `form`, and rectify."""
         to, n = y.change(form), y.size
         if b is not None:
             sizes = Channels.of(self._shape, form).find()
-            self.launch_packs("add_bias", n, to, b.source(), n, *sizes, int(relu), value=form.value)
+            self.launch_packs("add_bias", n, to, b, n, *sizes, int(relu), value=form.value)
         elif relu:
             self.launch_packs("rectify", n, to, n, value=form.value)
 

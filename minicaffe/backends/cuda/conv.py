@@ -10,10 +10,10 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from minicaffe.backends.cuda.activation import starts_with_relu
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.channels import ChannelBias
 from minicaffe.backends.cuda.columns import MAX_AXES, ColumnConvolution
+from minicaffe.backends.cuda.followers import Followers
 from minicaffe.backends.cuda.format import DTYPES, Format
 from minicaffe.backends.cuda.loss_scale import LossScale, inverse_of
 from minicaffe.backends.cuda.plans import Convolution, Direction, Plan, Role
@@ -47,30 +47,22 @@ class CudaConv(CudaKernel):
             math=backend.math,
         )
         self._bias = ChannelBias(backend, y)
-        self._relu = False
+        self._followers = Followers(backend, w, scales=not op.transposed)
         self._plan = functools.cache(self._find_plan)
         self._columns = functools.cache(lambda: ColumnConvolution(backend, self._what))
 
     def absorb(self, followers: Sequence[Follower]) -> int:
-        """Rectify y in the same pass."""
-        self._relu = starts_with_relu(followers)
-        return int(self._relu)
+        """Normalise, scale and rectify y in the same pass."""
+        return self._followers.take(followers)
 
     def forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
         """Overwrite y."""
         if self.op.transposed:
             form = self._pass("data", x, w, y)
-            self._bias.add(b, y, form, self._relu)
-            return
-        plan = self._plan("forward", b is not None, self._relu)
-        if plan is None:
-            self._bias.add(b, y, self._pass("forward", x, w, y), self._relu)
-            return
-        form = self._form
-        addresses = {Role.X: x.source(form), Role.W: w.source(form)}
-        if b is not None:
-            addresses[Role.B] = b.source(Format(False, form.value))
-        self._run(plan, addresses | {Role.Y: y.target(form)})
+            bias = None if b is None else b.source()
+            self._bias.add(bias, y, form, self._followers.rectifies)
+        else:
+            self._correlate(x, w, b, y)
 
     def backward_data(self, dy: CudaTensor, w: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
@@ -88,6 +80,25 @@ class CudaConv(CudaKernel):
             self._accumulate(wide, narrow, dw)
         if db is not None:
             self._bias.accumulate(dy, db, dy.format)
+
+    def _correlate(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
+        rectifies = self._followers.rectifies
+        adds = b is not None or self._followers.scales
+        whole = self._plan("forward", adds, rectifies)
+        plan = whole if whole is not None else self._plan("forward", False, False)
+        form = self._form if plan is not None else self._columns().form
+        bias_value = form.value if whole is not None else "float"
+        filters, bias = self._followers.fold(w, b, form, bias_value)
+        given, target = x.source(form), y.target(form)
+        if plan is None:
+            self._columns().correlate(given, filters, target)
+        else:
+            addresses = {Role.X: given, Role.W: filters, Role.Y: target}
+            if plan is whole and bias is not None:
+                addresses[Role.B] = bias
+            self._run(plan, addresses)
+        if whole is None:
+            self._bias.add(bias, y, form, rectifies)
 
     def _pass(
         self, direction: Direction, given: CudaTensor, w: CudaTensor, out: CudaTensor

@@ -38,7 +38,7 @@ class CudaInnerProduct(CudaKernel):
         """Overwrite y."""
         given, weights = self._x(x.source(self._form)), self._w(w.source(self._form))
         self.backend.gemm(given, weights.transpose, self._y(y.target(self._form)))
-        self._bias.add(b, y, self._form, self._relu)
+        self._bias.add(None if b is None else b.source(), y, self._form, self._relu)
 
     def backward_data(self, dy: CudaTensor, w: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
