@@ -1,8 +1,9 @@
 """The Python API of Caffe: what ``import caffe`` gives.
 
 Names, arguments, views and exceptions are pycaffe's. This is the only part of minicaffe with state
-for the whole process: mode, device and seed (`minicaffe.pycaffe.session`). Importing it sends log
-lines to stderr, as importing pycaffe does; the environment variable GLOG_minloglevel limits them.
+for the whole process: mode, device, precision and seed (`minicaffe.pycaffe.session`). Importing it
+sends log lines to stderr, as importing pycaffe does; the environment variable GLOG_minloglevel
+limits them.
 """
 
 import logging
@@ -26,6 +27,7 @@ from minicaffe.pycaffe.session import (
     set_mode_cpu,
     set_mode_gpu,
     set_multiprocess,
+    set_precision,
     set_random_seed,
     set_solver_count,
     set_solver_rank,
@@ -73,6 +75,7 @@ __all__ = [
     "set_mode_cpu",
     "set_mode_gpu",
     "set_multiprocess",
+    "set_precision",
     "set_random_seed",
     "set_solver_count",
     "set_solver_rank",

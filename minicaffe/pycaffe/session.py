@@ -1,4 +1,4 @@
-"""What pycaffe keeps for the whole process: mode, device, seed, and the numbers of parallel runs.
+"""What pycaffe keeps for the process: mode, device, precision, seed, numbers of parallel runs.
 
 Nothing else in minicaffe has such state; nets get backend and seed from here when they are made.
 """
@@ -11,8 +11,8 @@ import sys
 from dataclasses import dataclass, field
 
 from minicaffe import log as _log
-from minicaffe.backends import get_backend
-from minicaffe.errors import BackendUnavailable, UsageError
+from minicaffe.backends import PRECISIONS, get_backend
+from minicaffe.errors import BackendUnavailable, UsageError, nearest
 from minicaffe.layers import LAYERS
 from minicaffe.log import logger
 from minicaffe.ops.backend import Backend
@@ -26,12 +26,13 @@ PHASES = {TRAIN: "TRAIN", TEST: "TEST"}
 class _Session:
     mode: str = "CPU"
     device: int = 0
+    precision: str | None = None
     seed: int | None = None
     nets_since_seed: int = 0
     solver_count: int = 1
     solver_rank: int = 0
     multiprocess: bool = False
-    backends: dict[tuple[str, int], Backend] = field(default_factory=dict)
+    backends: dict[tuple[str, int, str | None], Backend] = field(default_factory=dict)
 
 
 _session = _Session()
@@ -53,6 +54,26 @@ def set_mode_gpu() -> None:
 def set_device(device_id: int) -> None:
     """Choose the GPU for nets made in GPU mode from now on, counted from 0."""
     _session.device = int(device_id)
+
+
+def set_precision(precision: str | None) -> None:
+    """Choose what convolutions and inner products multiply, in nets made from now on.
+
+    Caffe has no such function. Parameters and their gradients stay float32.
+
+    Parameters
+    ----------
+    precision : {"fp32", "tf32", "bf16", "fp16"} or None
+        None, as in the beginning: the mode's own, fp32 on the CPU and tf32 on a GPU.
+
+    Raises
+    ------
+    UsageError
+        If it is none of these. What the mode cannot compute in is found out when a net is made.
+    """
+    if precision is not None and precision not in PRECISIONS:
+        raise UsageError(f'unknown precision "{precision}". {nearest(precision, PRECISIONS)}')
+    _session.precision = precision
 
 
 def set_random_seed(seed: int) -> None:
@@ -82,17 +103,19 @@ def current_backend() -> Backend:
     Raises
     ------
     BackendUnavailable
-        In GPU mode, where no GPU can be used.
+        In GPU mode, where no GPU can be used; or where the mode has not the precision.
     """
-    key = (_session.mode, _session.device if _session.mode == "GPU" else 0)
+    is_gpu, precision = _session.mode == "GPU", _session.precision
+    key = (_session.mode, _session.device if is_gpu else 0, precision)
     if key not in _session.backends:
-        _session.backends[key] = get_backend() if _session.mode == "CPU" else _gpu_backend()
+        made = _gpu_backend() if is_gpu else get_backend(precision=precision)
+        _session.backends[key] = made
     return _session.backends[key]
 
 
 def _gpu_backend() -> Backend:
     try:
-        return get_backend("cuda", gpu=_session.device)
+        return get_backend("cuda", gpu=_session.device, precision=_session.precision)
     except BackendUnavailable as error:
         raise BackendUnavailable(
             f"caffe.set_mode_gpu() was called, but no GPU can be used: {error} "

@@ -240,6 +240,8 @@ def test_log_says_what_computes(rounding, native):
     ],
 )
 def test_other_precisions_are_refused(onednn, name, asked, can):
-    message = rf"cannot compute in {asked}; it can in {can}\. Choose that with --precision\."
+    message = (
+        rf"cannot compute in {asked}; it can in {can}\. Choose that with --precision, or in Python"
+    )
     with pytest.raises(BackendUnavailable, match=message):
         get_backend(name, precision=asked)

@@ -223,6 +223,16 @@ def test_locked_leveldb(folder, capsys):
     other_program.close()
 
 
+def test_memory_of_a_gpu(folder, capsys, monkeypatch, emulated_device):
+    no_card.install(monkeypatch, [emulated_device])
+    emulated_device.heap.total_bytes = 40 << 20
+    sizes = "dim: 16384 dim: 3 dim: 8 dim: 8 } shape { dim: 16384 } } }\n"
+    net = 'layer { name: "data" type: "Input" top: "data" top: "label" input_param { shape { '
+    Path("net.prototxt").write_text(net + sizes + SCORES + LOSS)
+    Path("solver.prototxt").write_text(SOLVER)
+    assert_quoted(errors_of(capsys, [*TRAIN, "--gpu=0"]))
+
+
 def test_mean_of_a_transformer():
     transformer = caffe.io.Transformer({"data": (1, 3, 227, 227)})
     with pytest.raises(ValueError, match="Mean") as raised:

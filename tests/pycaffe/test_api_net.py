@@ -282,7 +282,7 @@ def test_gpu_addresses_need_a_gpu(net):
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 def test_views_stay_live_through_passes(net_path, monkeypatch, backend):
     monkeypatch.setattr(session, "_session", session._Session())
-    monkeypatch.setattr(session, "get_backend", lambda: get_backend(backend))
+    monkeypatch.setattr(session, "get_backend", lambda precision: get_backend(backend))
     net = caffe.Net(net_path, caffe.TRAIN)
     net.blobs["data"].data[...] = np.random.default_rng(0).standard_normal((5, 3, 7, 9))
     weights, bias = (blob.data for blob in net.params["conv"])
@@ -316,7 +316,7 @@ layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
 @pytest.mark.parametrize("backend", ["auto", "reference"])
 def test_other_threads_run_during_a_layer(write, monkeypatch, backend):
     monkeypatch.setattr(session, "_session", session._Session())
-    monkeypatch.setattr(session, "get_backend", lambda: get_backend(backend))
+    monkeypatch.setattr(session, "get_backend", lambda precision: get_backend(backend))
     net = caffe.Net(write(LARGE), caffe.TEST)
     net.forward()
     ticks, seen, done = [0], [], threading.Event()

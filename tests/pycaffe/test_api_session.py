@@ -42,7 +42,7 @@ def test_seed_repeats_nets_one_by_one(net_path):
 
 
 def test_gpu_mode_fails_when_a_net_is_made(net_path, monkeypatch, fresh_session):
-    def refuse(name, gpu):
+    def refuse(name, gpu, precision):
         raise session.BackendUnavailable("no driver.")
 
     monkeypatch.setattr(session, "get_backend", refuse)
@@ -51,6 +51,18 @@ def test_gpu_mode_fails_when_a_net_is_made(net_path, monkeypatch, fresh_session)
     message = r"set_mode_gpu\(\) was called, but no GPU can be used: no driver. .*set_mode_cpu"
     with pytest.raises(RuntimeError, match=message):
         caffe.Net(net_path, caffe.TRAIN)
+
+
+def test_precision(net_path, fresh_session):
+    with pytest.raises(
+        RuntimeError, match=r'unknown precision "fp8"\. Known: bf16, fp16, fp32, tf32'
+    ):
+        caffe.set_precision("fp8")
+    caffe.set_precision("tf32")
+    with pytest.raises(RuntimeError, match="tf32"):
+        caffe.Net(net_path, caffe.TRAIN)
+    caffe.set_precision(None)
+    caffe.Net(net_path, caffe.TRAIN)
 
 
 def test_numbers_of_parallel_runs(fresh_session):

@@ -61,6 +61,22 @@ def test_modes(net, net_path, gpu):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
+def test_precision(net_path, gpu):
+    found = {}
+    for precision in (None, "fp32", "bf16"):
+        caffe.set_precision(precision)
+        caffe.set_random_seed(3)
+        net = caffe.Net(net_path, caffe.TRAIN)
+        net.blobs["data"].data[...] = np.random.default_rng(0).standard_normal((5, 3, 7, 9))
+        net.blobs["label"].data[...] = 1
+        net.forward()
+        found[precision] = net.blobs["conv"].data.copy(), net._net.backend.precision
+    assert [precision for _, precision in found.values()] == ["tf32", "fp32", "bf16"]
+    exact, short = found["fp32"][0], found["bf16"][0]
+    assert (exact != short).any()
+    np.testing.assert_allclose(exact, short, atol=0.05)
+
+
 def test_host_arrays_are_fetched_when_asked_for(net):
     net.forward()
     first = net.blobs["conv"].data.copy()

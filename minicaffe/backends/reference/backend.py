@@ -57,7 +57,8 @@ class ReferenceBackend:
         if precision not in (None, *self.precisions):
             raise BackendUnavailable(
                 f"the {self.name} backend cannot compute in {precision}; it can in "
-                f"{' and '.join(self.precisions)}. Choose that with --precision."
+                f"{' and '.join(self.precisions)}. Choose that with --precision, or in Python "
+                "with caffe.set_precision."
             )
         self.dtype = np.dtype(dtype)
         self.strict = strict
