@@ -41,6 +41,7 @@ class CudaPool(CudaKernel):
         # The strides are divided by in backward.
         self._out = (*op.out, *divisor(op.stride[0]), *divisor(op.stride[1]))
         self._choice_last = int(backend.format.channels_last)
+        self._x_last = backend.format.channels_last
         self._stream = self.session.values.slot(4) if op.mode == "stochastic" else None
 
     def forward(
@@ -52,6 +53,7 @@ class CudaPool(CudaKernel):
     ) -> None:
         """Overwrite y and, where given, mask."""
         form = x.format
+        self._x_last = form.channels_last
         given, to = x.source(form), y.target(form)
         places = (y.size, *_places(self._y, form), *self._windows)
         if self.op.mode == "ave":
@@ -72,8 +74,8 @@ class CudaPool(CudaKernel):
         )
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
-        """Overwrite dx."""
-        form = dy.format
+        """Overwrite dx, in x's order: dy is smaller, and so is what has to be moved."""
+        form = Format(self._x_last, dy.format.value)
         if self.op.mode != "ave" and self._choice is None:
             # As the reference: what is weighted while testing has no gradient.
             dx.clear()
