@@ -1,6 +1,6 @@
 """From a NetSource to a net's parts: runs the passes in order.
 
-    filter -> splits -> wiring -> layers (here) -> gradients -> parameters
+    filter -> splits -> wiring -> layers (here) -> parameters -> gradients
 
 The fourth pass, here, makes the layers one by one: each is set up when the shapes of its bottoms
 are known. A layer that fails does not stop the others: every layer that does not depend on it is

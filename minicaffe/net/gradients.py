@@ -1,4 +1,4 @@
-"""Fifth pass: which layers and blobs take part in the backward pass.
+"""Sixth pass: which layers and blobs take part in the backward pass.
 
 A gradient is computed where two things hold: something behind it wants it (a parameter that
 learns), and a loss in front of it depends on it. propagate_down narrows or widens what a layer that

@@ -1,4 +1,4 @@
-"""Sixth pass: the parameters of a net, and which layers share them by name."""
+"""Fifth pass: the parameters of a net, and which layers share them by name."""
 
 from __future__ import annotations
 
