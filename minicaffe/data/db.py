@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from minicaffe.data import leveldb_engine, lmdb_engine
 from minicaffe.errors import DataError, nearest
@@ -24,6 +24,10 @@ BACKENDS = ("LMDB", "LEVELDB")
 
 # Records are written in transactions of this many records or bytes, whichever comes first.
 _BATCH_RECORDS, _BATCH_BYTES = 1000, 32 << 20
+
+# What a shared handle is found by: the kind of database, and its folder, resolved when it is
+# opened, as the working directory may be another one when it is closed.
+_Key: TypeAlias = tuple[str, str]
 
 
 class Position(Protocol):
@@ -137,9 +141,10 @@ class Database:
         LMDB or LEVELDB.
     """
 
-    def __init__(self, path: str, backend: str, reader: Reader) -> None:
+    def __init__(self, path: str, backend: str, reader: Reader, key: _Key) -> None:
         self.path, self.backend = path, backend
         self._reader: Reader | None = reader
+        self._key = key
 
     def __len__(self) -> int:
         """Return the number of records (LevelDB has to walk over all of them)."""
@@ -162,7 +167,7 @@ class Database:
         """Close the database; closing twice does nothing."""
         if self._reader is not None:
             self._reader = None
-            _release(self.path, self.backend)
+            _release(self._key)
 
     def __enter__(self) -> Database:
         return self
@@ -181,7 +186,8 @@ class Database:
         return self._reader
 
 
-_shared: dict[tuple[str, str], tuple[Reader, int]] = {}
+# The handles that are open, and how many databases use each.
+_shared: dict[_Key, tuple[Reader, int]] = {}
 _shared_lock = threading.Lock()
 
 
@@ -207,7 +213,7 @@ def open_database(path: str, backend: str) -> Database:
         reader, users = _shared.get(key) or (_engine_reader(path, backend), 0)
         _shared[key] = reader, users + 1
     logger.info("Opened %s %s", backend.lower(), path)
-    return Database(path, backend, reader)
+    return Database(path, backend, reader, key)
 
 
 def _engine_reader(path: str, backend: str) -> Reader:
@@ -216,8 +222,7 @@ def _engine_reader(path: str, backend: str) -> Reader:
     return leveldb_engine.LevelDbReader(path)
 
 
-def _release(path: str, backend: str) -> None:
-    key = backend, os.path.realpath(path)
+def _release(key: _Key) -> None:
     with _shared_lock:
         reader, users = _shared[key]
         if users > 1:

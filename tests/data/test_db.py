@@ -68,6 +68,16 @@ def test_two_users_in_one_process_share_the_database(database, backend):
     open_database(database, backend).close()
 
 
+def test_closing_after_a_change_of_directory(database, backend, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    db = open_database("db", backend)
+    monkeypatch.chdir("/")
+    db.close()
+    monkeypatch.chdir(tmp_path)
+    with open_database("db", backend) as again:  # LevelDB has but one lock to give
+        assert len(again) == 20
+
+
 def test_a_closed_database_says_so(database, backend):
     db = open_database(database, backend)
     db.close()
