@@ -14,12 +14,11 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.atomic_file import write_atomically
 from minicaffe.data.datum import decode_datum
 from minicaffe.data.db import Database, open_database, printable
 from minicaffe.errors import DataError
 from minicaffe.log import logger
-from minicaffe.schema.minicaffe_pb2 import BlobProto
+from minicaffe.schema import write_blobproto
 
 _REPORT_EVERY = 10000
 
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         mean = mean_picture(database)
     if args.output:
         logger.info("Write to %s", args.output)
-        _write(mean, args.output)
+        write_blobproto(args.output, mean)
     logger.info("Number of channels: %d", mean.shape[0])
     for channel, plane in enumerate(mean):
         logger.info("mean_value channel [%d]: %g", channel, plane.mean(dtype=np.float64))
@@ -70,10 +69,3 @@ def mean_picture(database: Database) -> NDArray[np.float32]:
     if count % _REPORT_EVERY:
         logger.info("Processed %d files.", count)
     return (total / count).astype(np.float32)
-
-
-def _write(mean: NDArray[np.float32], path: str) -> None:
-    channels, height, width = mean.shape
-    blob = BlobProto(num=1, channels=channels, height=height, width=width, data=mean.ravel())
-    with write_atomically(path) as file:
-        file.write(blob.SerializeToString())

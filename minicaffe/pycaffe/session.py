@@ -152,7 +152,7 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
         False leaves the log as it is.
     """
     if stderr:
-        _log.to_stderr(_log.LEVELS[min(max(level, 0), len(_log.LEVELS) - 1)])
+        _log.to_stderr(_log.level_of(level))
 
 
 def log(message: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError, Message
 
+from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import DataError, MinicaffeError, SchemaError, SnapshotError
 from minicaffe.schema.blobs import Floats, Piece, blob_array, blob_record, record
 from minicaffe.schema.content import HEAD_BYTES, is_binary, is_prototxt, known_kind, read_file
@@ -317,6 +318,8 @@ def write_blobproto(path: str | Path, array: npt.ArrayLike) -> None:
     ------
     DataError
         The array has more than four axes.
+    SnapshotError
+        The file cannot be written; an older one of that name is then as it was.
     """
     values = np.asarray(array, np.float32)
     if values.ndim > 4:
@@ -326,4 +329,5 @@ def write_blobproto(path: str | Path, array: npt.ArrayLike) -> None:
     num, channels, height, width = (1,) * (4 - values.ndim) + values.shape
     blob = BlobProto(num=num, channels=channels, height=height, width=width)
     blob.data.extend(values.ravel())
-    Path(path).write_bytes(blob.SerializeToString())
+    with write_atomically(path) as file:
+        file.write(blob.SerializeToString())
