@@ -14,6 +14,7 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.cli.file_count import FileCount
 from minicaffe.data.datum import decode_datum
 from minicaffe.data.db import Database, open_database, printable
 from minicaffe.errors import DataError
@@ -47,6 +48,7 @@ def mean_picture(database: Database) -> NDArray[np.float32]:
     """Return the mean of all pictures, float32, shape (channels, rows, columns)."""
     total: NDArray[np.float64] | None = None
     count = 0
+    processed = FileCount(_REPORT_EVERY)
     logger.info("Starting iteration")
     for key, value in database.items():
         where = f"{database.path}, key {printable(key)}"
@@ -62,10 +64,8 @@ def mean_picture(database: Database) -> NDArray[np.float32]:
             )
         total += picture
         count += 1
-        if count % _REPORT_EVERY == 0:
-            logger.info("Processed %d files.", count)
+        processed.add()
     if total is None:
         raise DataError(f"{database.path}: the database is empty; there is no mean of nothing.")
-    if count % _REPORT_EVERY:
-        logger.info("Processed %d files.", count)
+    processed.end()
     return (total / count).astype(np.float32)

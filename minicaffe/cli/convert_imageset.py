@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from minicaffe.cli.file_count import FileCount
 from minicaffe.data.datum import encode_datum, encoded_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.image import decode_image, encode_image, picture_format, read_image
@@ -27,8 +28,6 @@ from minicaffe.data.image_list import ListedImage, read_image_list
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.random import RandomStream
-
-_REPORT_EVERY = 1000
 
 
 class Converted(NamedTuple):
@@ -153,6 +152,7 @@ def convert(
 ) -> None:
     """Convert the pictures, several at a time, and store them in order."""
     skipped = 0
+    processed = FileCount()
     first: tuple[ListedImage, Converted] | None = None
     with create_database(path, backend) as database:
         for index, (entry, future) in enumerate(_ahead(entries, conversion)):
@@ -167,15 +167,13 @@ def convert(
                 raise DataError(_other_size(entry, converted, *first))
             key = f"{index:08d}_{entry.name}".encode("utf-8", "surrogateescape")
             database.put(key, converted.value)
-            if database.count % _REPORT_EVERY == 0:
-                logger.info("Processed %d files.", database.count)
+            processed.add()
         if not database.count:
             raise DataError(
                 f"none of the {len(entries)} pictures could be read; is ROOTFOLDER "
                 f"{conversion.root!r} right? It is put before every name of the list."
             )
-        if database.count % _REPORT_EVERY:
-            logger.info("Processed %d files.", database.count)
+        processed.end()
     if skipped:
         logger.warning("%d of %d pictures could not be read.", skipped, len(entries))
 

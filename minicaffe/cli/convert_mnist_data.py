@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 
+from minicaffe.cli.file_count import FileCount
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.idx import read_set
 from minicaffe.log import logger
-
-_REPORT_EVERY = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +33,9 @@ def run(args: argparse.Namespace) -> int:
     with create_database(args.database, args.backend) as database:
         logger.info("A total of %d items.", len(images))
         logger.info("Rows: %d Cols: %d", *images.shape[1:])
+        processed = FileCount()
         for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
             database.put(b"%08d" % i, encode_datum(image[None], label))
-            if database.count % _REPORT_EVERY == 0:
-                logger.info("Processed %d files.", database.count)
-        if database.count % _REPORT_EVERY:
-            logger.info("Processed %d files.", database.count)
+            processed.add()
+        processed.end()
     return 0

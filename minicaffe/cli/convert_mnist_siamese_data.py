@@ -15,13 +15,13 @@ import argparse
 
 import numpy as np
 
+from minicaffe.cli.file_count import FileCount
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.idx import read_set
 from minicaffe.log import logger
 
 _SEED = 1701
-_REPORT_EVERY = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,10 +40,9 @@ def run(args: argparse.Namespace) -> int:
     with create_database(args.database, args.backend) as database:
         logger.info("A total of %d items.", len(images))
         logger.info("Rows: %d Cols: %d", *images.shape[1:])
+        processed = FileCount()
         for i, (pair, label) in enumerate(zip(pairs, same, strict=True)):
             database.put(b"%08d" % i, encode_datum(images[pair], int(label)))
-            if database.count % _REPORT_EVERY == 0:
-                logger.info("Processed %d files.", database.count)
-        if database.count % _REPORT_EVERY:
-            logger.info("Processed %d files.", database.count)
+            processed.add()
+        processed.end()
     return 0

@@ -15,13 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from minicaffe.atomic_file import write_atomically
+from minicaffe.cli.file_count import FileCount
 from minicaffe.data.image import encode_image, picture_format, read_image, resize
 from minicaffe.data.preparation import find_pictures
 from minicaffe.errors import DataError, UsageError
 from minicaffe.log import logger
 from minicaffe.pictures.grid import Pixels
-
-_REPORT_EVERY = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(f"{args.input_folder}: no such folder")
     files = find_pictures([args.input_folder])
     done = skipped = 0
+    processed = FileCount()
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for error in threads.map(lambda file: _convert(Path(file), args), files):
             if error:
@@ -56,9 +56,8 @@ def run(args: argparse.Namespace) -> int:
                 skipped += 1
             else:
                 done += 1
-                if done % _REPORT_EVERY == 0:
-                    logger.info("Processed %d files.", done)
-    logger.info("Processed %d files.", done)
+                processed.add()
+    processed.end()
     if not done:
         raise DataError(f"{args.input_folder}: none of its {skipped} pictures could be read")
     return 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minicaffe.cli.file_count import FileCount
 from minicaffe.cli.main import run_command
 from minicaffe.data.datum import decode_datum, parse_datum
 from minicaffe.data.db import open_database
@@ -36,6 +37,15 @@ def records(path, backend="LMDB"):
 def write_list(text):
     Path("list.txt").write_text(text)
     return "list.txt"
+
+
+@pytest.mark.parametrize(("files", "told"), [(0, []), (2, [2]), (3, [3]), (7, [3, 6, 7])])
+def test_every_count_is_told_once(log, files, told):
+    count = FileCount(every=3)
+    for _ in range(files):
+        count.add()
+    count.end()
+    assert log.messages == [f"Processed {n} files." for n in told]
 
 
 # --- convert_imageset ---
