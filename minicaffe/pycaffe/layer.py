@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicaffe.host_blob import BlobVec, HostBlob, core_blobs
-from minicaffe.layers import Layer as CoreLayer
+from minicaffe.net.builder import Step
 
 
 class Layer:
@@ -61,9 +61,9 @@ class Layer:
 class BuiltinLayer:
     """A layer of a net that is not written in Python: its type and parameters."""
 
-    def __init__(self, layer: CoreLayer) -> None:
-        self._layer = layer
-        self.blobs = BlobVec(layer)
+    def __init__(self, step: Step) -> None:
+        self._step, self._layer = step, step.layer
+        self.blobs = BlobVec(step.layer)
 
     @property
     def type(self) -> str:
@@ -71,12 +71,21 @@ class BuiltinLayer:
         return self._layer.type
 
     def setup(self, bottom: Sequence[HostBlob], top: Sequence[HostBlob]) -> None:
-        """Set the layer up for these blobs once more."""
-        self._layer.setup(core_blobs(bottom), core_blobs(top))
+        """Set the layer up for these blobs once more; parameters that it has stay as they are."""
+        layer = self._layer
+        blobs, needs = layer.blobs, layer.param_needs_diff
+        layer.blobs, layer.param_needs_diff = [], []
+        try:
+            layer.setup(core_blobs(bottom), core_blobs(top))
+        finally:
+            layer.blobs, layer.param_needs_diff = blobs, needs
+        self._step.reshape()
 
     def reshape(self, bottom: Sequence[HostBlob], top: Sequence[HostBlob]) -> None:
         """Give these tops the shapes that follow from these bottoms."""
         self._layer.reshape(core_blobs(bottom), core_blobs(top))
+        # The net runs the layer on its own blobs, and together with those that it has absorbed.
+        self._step.reshape()
 
     def __repr__(self) -> str:
         return f"Layer({self._layer.name!r}, {self.type}, {self.blobs!r})"

@@ -96,8 +96,8 @@ class Net:
         self._ids = {key: number for number, key in enumerate(by_id)}
         self._blobs = host_blobs(self._core_blobs)
         self._layers: list[Layer | BuiltinLayer] = [
-            layer.user if isinstance(layer, Python) else BuiltinLayer(layer)
-            for layer in core.layers
+            step.layer.user if isinstance(step.layer, Python) else BuiltinLayer(step)
+            for step in core.steps
         ]
 
     # What the net consists of.

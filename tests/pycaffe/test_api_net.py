@@ -8,6 +8,7 @@ import pytest
 
 import caffe
 from minicaffe.backends import get_backend
+from minicaffe.blob import Blob as CoreBlob
 from minicaffe.pycaffe import session
 
 
@@ -31,6 +32,20 @@ def test_structure(net):
     assert len(net.layer_dict["conv"].blobs) == 2
     assert net.blob_loss_weights == OrderedDict(data=0, label=0, conv=0, ip=0, loss=1)
     assert net._blob_loss_weights == [0, 0, 0, 0, 1]
+
+
+def test_layers_are_set_up_and_reshaped_again(deploy):
+    deploy.blobs["data"].data[...] = np.arange(24).reshape(4, 6)
+    expected = deploy.forward()["prob"].copy()  # by a kernel that does the ReLU as well
+    layer, top = deploy.layer_dict["ip"], caffe.Blob(CoreBlob(get_backend()))
+    weights = [blob.data.copy() for blob in layer.blobs]
+    layer.reshape([deploy.blobs["data"]], [top])
+    assert top.shape == (4, 3)
+    np.testing.assert_array_equal(deploy.forward()["prob"], expected)
+    layer.setup([deploy.blobs["data"]], [deploy.blobs["ip"]])
+    for blob, before in zip(layer.blobs, weights, strict=True):
+        np.testing.assert_array_equal(blob.data, before)
+    np.testing.assert_array_equal(deploy.forward()["prob"], expected)
 
 
 def test_signatures():
