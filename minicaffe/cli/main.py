@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from minicaffe import __version__, log
 from minicaffe.cli.gflags import FlagParser
@@ -105,16 +106,7 @@ def _drop_output() -> None:
 
 def _run_command(command: str, argv: Sequence[str]) -> int:
     module = importlib.import_module(f"minicaffe.cli.{command}")
-    text, _, example = (module.__doc__ or "").partition("\nExample")
-    parser = FlagParser(
-        prog=f"minicaffe {command}",
-        description=text.strip(),
-        epilog=f"Example{example}".rstrip() if example else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    module.add_arguments(parser)
-    _add_common_arguments(parser)
+    parser = _parser(command, module)
     log.to_stderr()
     debug = False
     try:
@@ -148,6 +140,21 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
         return 130
     finally:
         log.close_files()
+
+
+def _parser(command: str, module: ModuleType) -> FlagParser:
+    """Return the parser of a command, whose help is the docstring of its module."""
+    text, _, example = (module.__doc__ or "").partition("\nExample")
+    parser = FlagParser(
+        prog=f"minicaffe {command}",
+        description=text.strip(),
+        epilog=f"Example{example}".rstrip() if example else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    _add_common_arguments(parser)
+    return parser
 
 
 def _start_log(args: argparse.Namespace, command: str) -> None:
