@@ -1,0 +1,50 @@
+"""Kernels take what the protocol beside their op says, name by name, on every backend.
+
+Layers call kernels through Any, so that no type checker compares the two.
+"""
+
+import inspect
+import sys
+
+import pytest
+
+from minicaffe.backends.cuda import CudaBackend
+from minicaffe.backends.onednn import OneDnnBackend
+from minicaffe.backends.reference import ReferenceBackend
+from minicaffe.ops.backend import Op
+from minicaffe.ops.recurrent import Lstm, Rnn
+from minicaffe.ops.transform import Transform
+
+BACKENDS = (ReferenceBackend, OneDnnBackend, CudaBackend)
+# Where a function chooses the kernel, the layers' own suite has to do.
+KERNELS = [
+    pytest.param(op, kernel, id=kernel.__name__)
+    for backend in BACKENDS
+    for op, kernel in vars(backend)["kernels"].items()
+    if inspect.isclass(kernel)
+]
+
+
+def protocol(op):
+    name = "Recurrent" if op in (Lstm, Rnn) else op.__name__
+    return getattr(sys.modules[op.__module__], f"{name}Kernel")
+
+
+def parameters(method):
+    return [(p.name, p.kind, p.default) for p in inspect.signature(method).parameters.values()]
+
+
+@pytest.mark.parametrize(("op", "kernel"), KERNELS)
+def test_methods_are_those_of_the_protocol(op, kernel):
+    methods = {name: m for name, m in vars(protocol(op)).items() if not name.startswith("_")}
+    if kernel in ReferenceBackend.kernels.values():
+        methods.pop("repeat_forward", None)  # called after an absorb only, and it absorbs nothing
+    assert methods
+    for name, method in methods.items():
+        assert parameters(getattr(kernel, name)) == parameters(method), name
+
+
+def test_every_op_has_a_reference_kernel():
+    ops = {op for op in Op.__subclasses__() if op.__module__.startswith("minicaffe.ops.")}
+    # The host transforms pictures where there is no kernel: see minicaffe.layers.batch_layer.
+    assert ops - set(ReferenceBackend.kernels) == {Transform}
