@@ -25,6 +25,7 @@ from minicaffe.layers import LAYERS  # noqa: E402
 from minicaffe.layers.batch_layer import BatchLayer  # noqa: E402
 from minicaffe.layers.loss import NormalizedLossLayer  # noqa: E402
 from minicaffe.schema import LayerParameter  # noqa: E402
+from minicaffe.schema.locations import repeated_fields  # noqa: E402
 
 # Sections of numpydoc, as headings of a page.
 SECTION = re.compile(r"^(Notes|References|Examples)\n-+\n", re.MULTILINE)
@@ -64,7 +65,7 @@ def settings_table(message: Any, comments: dict[str, str]) -> str:
     rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
     for field in message.fields:
         name = type_text(field)
-        many = "repeated " if field.is_repeated else ""
+        many = "repeated " if field.name in repeated_fields(message) else ""
         meaning = comments.get(f"{message.name}.{field.name}", "").replace("|", "\\|")
         rows.append(f"| `{field.name}` | {many}{name} | {default_text(field)} | {meaning} |")
     return "\n".join(rows)
@@ -82,7 +83,8 @@ SCALARS = {1: "double", 2: "float", 3: "int64", 5: "int32", 8: "bool", 9: "strin
 
 def default_text(field: Any) -> str:
     """Return a field's default as prototxt writes it."""
-    if field.is_repeated or field.message_type or not field.has_default_value:
+    is_repeated = field.name in repeated_fields(field.containing_type)
+    if is_repeated or field.message_type or not field.has_default_value:
         return ""
     if field.enum_type:
         return f"`{field.enum_type.values_by_number[field.default_value].name}`"

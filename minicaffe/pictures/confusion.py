@@ -53,6 +53,7 @@ def draw_confusion(counts: Counts, names: Sequence[str]) -> Any:
 
 def _draw_matrix(figure: Any, axis: Any, shares: Shares, names: Sequence[str]) -> None:
     from matplotlib.colors import PowerNorm
+    from matplotlib.ticker import PercentFormatter
 
     # Shares of a few per cent matter and are invisible on a linear scale of colours.
     n = len(names)
@@ -68,7 +69,9 @@ def _draw_matrix(figure: Any, axis: Any, shares: Shares, names: Sequence[str]) -
     if block > 1:
         axis.set_title(f"a dot is the largest of {block} x {block} classes", fontsize=9)
     if many:
-        figure.colorbar(image, ax=axis, shrink=0.6, label="share of the class", format="{x:.0%}")
+        # A text for the format is taken for one of the old style by matplotlib 3.8: it holds "%".
+        percent = PercentFormatter(1, decimals=0)
+        figure.colorbar(image, ax=axis, shrink=0.6, label="share of the class", format=percent)
         return
     short = [name if len(name) <= _LONGEST_NAME else f"{name[:21]}..." for name in names]
     size = 9 if len(names) <= _MOST_COUNTED else 7
