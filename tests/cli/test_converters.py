@@ -348,6 +348,19 @@ def test_cifar(log):
     ]
 
 
+@pytest.mark.parametrize("model", ["cifar10_quick", "cifar10_full"])
+def test_cifar_as_the_readmes_say(log, model):
+    for name in (*(f"data_batch_{batch}" for batch in range(1, 6)), "test_batch"):
+        Path(f"{name}.bin").write_bytes(bytes(2 * 3073))  # where `get cifar10` puts them
+    readme = (ROOT / "models" / model / "readme.md").read_text()
+    steps = readme.partition("minicaffe get cifar10\n")[2].partition("minicaffe train")[0]
+    commands = [line.split() for line in steps.splitlines() if "minicaffe" in line]
+    assert [command[1] for command in commands] == ["convert_cifar_data", "compute_image_mean"]
+    for _, command, *arguments in commands:
+        assert run_command(command, arguments) == 0
+    assert Path("mean.binaryproto").exists()
+
+
 def test_wrong_cifar_files(log):
     assert run_command("convert_cifar_data", [".", ".", "lmdb"]) == 1
     assert "data_batch_1.bin: cannot be read: No such file or directory" in log.messages[-1]
