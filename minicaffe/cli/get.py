@@ -3,7 +3,7 @@
 Downloads the full set, checks every SHA-256 and leaves what the converters need in a folder. With
 --from, copies the files from a folder that has them already (Debian's package dataset-fashion-mnist
 puts them in /usr/share/datasets/fashion-mnist), after the same check. Files that are there are
-kept.
+kept, but for archives, which are removed once they are unpacked.
 
 Example:
   minicaffe get fashion-mnist --from /usr/share/datasets/fashion-mnist --to data/fashion-mnist-full
