@@ -38,7 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-w", "--max_name", type=int, default=30, metavar="N", help="cut names to N characters"
     )
-    parser.add_argument("--phase", choices=("TRAIN", "TEST"), default="TRAIN", help="(%(default)s)")
+    parser.add_argument(
+        "--phase",
+        type=str.upper,
+        choices=("TRAIN", "TEST"),
+        default="TRAIN",
+        help="phase (%(default)s)",
+    )
     add_input_shape(parser)
 
 

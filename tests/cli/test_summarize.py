@@ -130,7 +130,7 @@ def test_data_that_is_not_there(capsys, caplog_minicaffe, tmp_path):
     assert "parameters" not in capsys.readouterr().out
     assert caplog_minicaffe.messages[0].startswith("shapes are left out: ")
     assert "none: no such database" in caplog_minicaffe.messages[0]
-    assert run_command("summarize", [str(net), "--input_shape=1,2,3", "--phase=TEST"]) == 0
+    assert run_command("summarize", [str(net), "--input_shape=1,2,3", "--phase=test"]) == 0
     out = capsys.readouterr().out
     assert "4 x 1 x 2 x 3, 4" in out
     assert "2 layers, 14 parameters (56 B), 12 multiply-adds a sample" in out
