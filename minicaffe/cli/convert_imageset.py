@@ -12,7 +12,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minicaffe.cli.file_count import FileCount
+from minicaffe.cores import usable_cores
 from minicaffe.data.datum import encode_datum, encoded_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.image import decode_image, encode_image, picture_format, read_image
@@ -182,7 +182,7 @@ def _ahead(
     entries: Sequence[ListedImage], conversion: Conversion
 ) -> Iterator[tuple[ListedImage, Future[Converted]]]:
     """Yield the conversions in order while a few more are under way."""
-    workers = os.cpu_count() or 1
+    workers = usable_cores()
     waiting: deque[tuple[ListedImage, Future[Converted]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

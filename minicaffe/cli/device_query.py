@@ -8,12 +8,12 @@ Example:
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 from pathlib import Path
 
 from minicaffe.backends import BACKENDS, count_gpus
 from minicaffe.cli.device import gpu_numbers
+from minicaffe.cores import usable_cores
 from minicaffe.errors import BackendUnavailable
 from minicaffe.log import logger
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     if args.gpu:
         _query(args.gpu)
         return 0
-    logger.info(f"CPU: {_processor()}, {_cores()} cores")
+    logger.info(f"CPU: {_processor()}, {usable_cores()} cores")
     logger.info(f"Backends: {', '.join(BACKENDS)}")
     try:
         n = count_gpus()
@@ -48,13 +48,6 @@ def _query(gpus: str) -> None:
     for number in numbers:
         for line in query(number):
             logger.info(line)
-
-
-def _cores() -> int:
-    """Return how many cores this process may use; all of them where the system does not say."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _processor() -> str:

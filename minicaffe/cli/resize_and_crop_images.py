@@ -10,12 +10,12 @@ Example:
 from __future__ import annotations
 
 import argparse
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.file_count import FileCount
+from minicaffe.cores import usable_cores
 from minicaffe.data.image import encode_image, picture_format, read_image, resize
 from minicaffe.data.preparation import find_pictures
 from minicaffe.errors import DataError, UsageError
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     files = find_pictures([args.input_folder])
     done = skipped = 0
     processed = FileCount()
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         for error in threads.map(lambda file: _convert(Path(file), args), files):
             if error:
                 logger.error("skipped: %s", error)
