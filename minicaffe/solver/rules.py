@@ -32,6 +32,8 @@ class Rule:
         Factor of the rate at the n-th update (counted from 1).
     uses_momentum : bool
         Whether `momentum` means anything.
+    averages : tuple of str
+        Fields that are the weight of the past in a running average.
     """
 
     type: str
@@ -39,6 +41,7 @@ class Rule:
     op: Callable[[Any, Any], Update]
     correction: Callable[[Any, int], float] = lambda param, n: 1.0
     uses_momentum: bool = True
+    averages: tuple[str, ...] = ()
 
 
 def _bias_correction(param: Any, n: int) -> float:
@@ -57,6 +60,7 @@ RULES = {
             1,
             lambda p, r: Update("rmsprop", r, decay2=p.rms_decay, delta=p.delta),
             uses_momentum=False,
+            averages=("rms_decay",),
         ),
         Rule("AdaDelta", 2, lambda p, r: Update("adadelta", r, momentum=p.momentum, delta=p.delta)),
         Rule(
@@ -64,6 +68,7 @@ RULES = {
             2,
             lambda p, r: Update("adam", r, momentum=p.momentum, decay2=p.momentum2, delta=p.delta),
             correction=_bias_correction,
+            averages=("momentum", "momentum2"),
         ),
     )
 }
@@ -76,11 +81,10 @@ def problems(param: Any) -> Iterator[tuple[str, str]]:
         yield "type", f'unknown solver type "{param.type}". {nearest(param.type, RULES)}'
     elif param.momentum and not rule.uses_momentum:
         yield "momentum", f"momentum: {param.momentum:g} cannot be used with {rule.type}; remove it"
-    elif rule.type == "RMSProp" and not 0 <= param.rms_decay < 1:
-        yield (
-            "rms_decay",
-            f"rms_decay must be at least 0 and below 1, it is {param.rms_decay:g}",
-        )
+    for field in rule.averages if rule is not None else ():
+        if not 0 <= getattr(param, field) < 1:
+            value = getattr(param, field)
+            yield field, f"{field} must be at least 0 and below 1, it is {value:g}"
     fewest = {"iter_size": 1, "average_loss": 1, "max_iter": 0, "snapshot": 0, "display": 0}
     for field, least in fewest.items():
         if getattr(param, field) < least:

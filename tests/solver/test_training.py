@@ -200,6 +200,8 @@ def test_all_problems_of_a_solver_at_once(make_solver):
     ("settings", "message"),
     [
         ('type: "RMSProp" rms_decay: 1', "rms_decay must be at least 0 and below 1, it is 1"),
+        ('type: "Adam" momentum: 1', "momentum must be at least 0 and below 1, it is 1"),
+        ('type: "Adam" momentum2: 1.5', "momentum2 must be at least 0 and below 1, it is 1.5"),
         ('type: "AdaGrad" momentum: 0.9', "momentum: 0.9 cannot be used with AdaGrad; remove it"),
         ("average_loss: 0", "average_loss must be at least 1, it is 0"),
         ("max_iter: -1", "max_iter must be at least 0, it is -1"),
