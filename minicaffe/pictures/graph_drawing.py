@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from functools import cache
 from html import escape
 from itertools import pairwise
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import UsageError
+from minicaffe.pictures.font import font
 from minicaffe.pictures.graph_layout import Layout, Point, Size, layout
 from minicaffe.pictures.net_graph import Box, Graph
 
@@ -55,14 +55,9 @@ def graph_bytes(graph: Graph, kind: str, direction: str = "TB", name: object = "
     return content.getvalue()
 
 
-@cache
-def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size_px)
-
-
 def _box_size(box: Box) -> Size:
     texts = [(box.title, _TITLE_PX), *((line, _TEXT_PX) for line in [*box.lines, *box.riders])]
-    width = max(_font(px).getlength(text) for text, px in texts) * _FONT_SLACK + 2 * _PAD
+    width = max(font(px).getlength(text) for text, px in texts) * _FONT_SLACK + 2 * _PAD
     riders = len(box.riders) * _LINE_PX + (_PAD if box.riders else 0)
     return width, (1 + len(box.lines)) * _LINE_PX + 2 * _PAD + riders
 
@@ -170,7 +165,7 @@ def picture(graph: Graph, plan: Layout, sizes: Sequence[Size]) -> Image.Image:
     pen = ImageDraw.Draw(small)
     for box, centre, size in zip(graph.boxes, plan.centres, sizes, strict=True):
         for text, px, colour, middle in _texts(box, centre, size):
-            pen.text((centre[0], middle), text, colour, _font(px), anchor="mm")
+            pen.text((centre[0], middle), text, colour, font(px), anchor="mm")
     return small
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from minicaffe.pictures.font import font
 
 Values = npt.NDArray[np.floating]
 Pixels = npt.NDArray[np.uint8]
@@ -44,7 +46,7 @@ def tile_grid(tiles: Sequence[Pixels], columns: int, caption: str, scale: int = 
     rows = math.ceil(len(tiles) / columns)
     lines = wrapped(caption, max(columns * (width + _GAP), 320))
     top = _MARGIN + len(lines) * _CAPTION_PX
-    text_width = max(_font(_TEXT_PX).getlength(line) for line in lines)
+    text_width = max(font(_TEXT_PX).getlength(line) for line in lines)
     sheet = _paper(
         max(columns * (width + _GAP) - _GAP, int(text_width) + 1), top + rows * (height + _GAP)
     )
@@ -76,7 +78,7 @@ def contact_sheet(
         sheet.paste(_fitted(tile_image(pixels), side), (x + (cell_w - side) // 2, y))
         for n, line in enumerate(lines):
             middle = y + side + 10 + n * text
-            pen.text((x + cell_w / 2, middle), shortened(line, cell_w - 6), _INK, _font(11), "mm")
+            pen.text((x + cell_w / 2, middle), shortened(line, cell_w - 6), _INK, font(11), "mm")
     return sheet
 
 
@@ -103,7 +105,7 @@ def bar_chart(values: Values, caption: str) -> Image.Image:
         ends = sorted((float(y[k]), zero))
         pen.rectangle((left, ends[0], left + max(step - 2, 0), ends[1]), fill=_BARS)
         if k % labelled == 0:
-            pen.text((left + step / 2, top + _BAR_HEIGHT_PX + 12), str(k), _INK, _font(11), "mm")
+            pen.text((left + step / 2, top + _BAR_HEIGHT_PX + 12), str(k), _INK, font(11), "mm")
     pen.line((_MARGIN, zero, _MARGIN + n * step, zero), fill=_FRAME)
     return sheet
 
@@ -113,7 +115,7 @@ def wrapped(text: str, width_px: float) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _font(_TEXT_PX).getlength(longer) > width_px:
+        if lines[-1] and font(_TEXT_PX).getlength(longer) > width_px:
             lines.append(word)
         else:
             lines[-1] = longer
@@ -122,15 +124,11 @@ def wrapped(text: str, width_px: float) -> list[str]:
 
 def shortened(text: str, width_px: float) -> str:
     """Return a text cut at the end so that it fits a width."""
-    if _font(11).getlength(text) <= width_px:
+    if font(11).getlength(text) <= width_px:
         return text
-    while text and _font(11).getlength(f"{text}...") > width_px:
+    while text and font(11).getlength(f"{text}...") > width_px:
         text = text[:-1]
     return f"{text}..."
-
-
-def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size_px)
 
 
 def _paper(width: int, height: int) -> Image.Image:
@@ -140,7 +138,7 @@ def _paper(width: int, height: int) -> Image.Image:
 def _write_lines(sheet: Image.Image, lines: Sequence[str]) -> None:
     pen = ImageDraw.Draw(sheet)
     for n, line in enumerate(lines):
-        pen.text((_MARGIN, _MARGIN + n * _CAPTION_PX), line, _INK, _font(_TEXT_PX))
+        pen.text((_MARGIN, _MARGIN + n * _CAPTION_PX), line, _INK, font(_TEXT_PX))
 
 
 def _fitted(image: Image.Image, side: int) -> Image.Image:
