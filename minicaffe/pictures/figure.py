@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from minicaffe.errors import MissingPackage, SnapshotError, UsageError
+from minicaffe.atomic_file import write_atomically
+from minicaffe.errors import MissingPackage, UsageError
 
 _TYPES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 100
@@ -40,9 +41,7 @@ def save(figure: Any, path: str | Path) -> None:
     import matplotlib as mpl
 
     path = Path(path)
-    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
-    try:
-        with mpl.rc_context({"svg.hashsalt": "minicaffe"}):
-            figure.savefig(path, metadata=metadata)
-    except OSError as error:
-        raise SnapshotError(f"{path} cannot be written: {error.strerror or error}.") from error
+    kind = path.suffix.lower()
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind)
+    with write_atomically(path) as file, mpl.rc_context({"svg.hashsalt": "minicaffe"}):
+        figure.savefig(file, format=kind[1:], metadata=metadata)
