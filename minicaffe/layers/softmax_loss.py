@@ -28,14 +28,16 @@ class SoftmaxWithLoss(NormalizedLossLayer):
     param_field = "softmax_param"
     tops = (1, 2)
 
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Have a place for the probabilities where no top is one."""
+        self.own_probabilities = Blob(self.context.backend, "probabilities")
+
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the labels and plan."""
         super().reshape(bottom, top)
         axis = self.axis(self.settings.axis, bottom[0])
         require_labels(self, bottom[0], bottom[1], axis)
-        if not hasattr(self, "_own_probabilities"):
-            self._own_probabilities = Blob(self.context.backend, "probabilities")
-        self.probabilities = top[1] if len(top) > 1 else self._own_probabilities
+        self.probabilities = top[1] if len(top) > 1 else self.own_probabilities
         self.probabilities.reshape(bottom[0].shape)
         op = SoftmaxLoss(axis, self.normalization(), self.ignore_label())
         self.kernel = self.plan(
