@@ -2,21 +2,23 @@
 
 `open_database` reads, `create_database` writes; both name the database in every error. Databases
 opened twice in one process (train and test net on one source) share a handle: LMDB forbids two
-environments on one file, LevelDB two handles on one database.
+environments on one file, LevelDB two handles on one database. It is closed with the last of them,
+or when the last is forgotten, as nets in notebooks are.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
 from minicaffe.data import leveldb_engine, lmdb_engine
+from minicaffe.data.shared_handles import FileId, SharedHandles
 from minicaffe.errors import DataError, nearest
 from minicaffe.log import logger
 
@@ -25,9 +27,8 @@ BACKENDS = ("LMDB", "LEVELDB")
 # Records are written in transactions of this many records or bytes, whichever comes first.
 _BATCH_RECORDS, _BATCH_BYTES = 1000, 32 << 20
 
-# What a shared handle is found by: the kind of database, and its folder, resolved when it is
-# opened, as the working directory may be another one when it is closed.
-_Key: TypeAlias = tuple[str, str]
+# What a reader holds open, whatever the path leads to later.
+_HELD_FILE = {"LMDB": "data.mdb", "LEVELDB": "LOCK"}
 
 
 class Position(Protocol):
@@ -90,9 +91,11 @@ class Cursor:
         The record that the cursor stands on; a view may last only while the database is open.
     """
 
-    def __init__(self, position: Position, path: str) -> None:
+    def __init__(self, position: Position, path: str, database: Database) -> None:
         self._position = position
         self._path = path
+        # As long as there is a cursor, the database is not forgotten.
+        self._database = database
         if not position.first():
             raise DataError(
                 f"{path}: the database is empty. Convert at least one picture into it; the "
@@ -141,10 +144,12 @@ class Database:
         LMDB or LEVELDB.
     """
 
-    def __init__(self, path: str, backend: str, reader: Reader, key: _Key) -> None:
+    def __init__(self, path: str, backend: str, reader: Reader, file: FileId) -> None:
         self.path, self.backend = path, backend
         self._reader: Reader | None = reader
-        self._key = key
+        self._file = file
+        self._finalizer = weakref.finalize(self, _readers.drop, file)
+        self._finalizer.atexit = False  # the system closes what is open, and somebody may read yet
 
     def __len__(self) -> int:
         """Return the number of records (LevelDB has to walk over all of them)."""
@@ -152,7 +157,7 @@ class Database:
 
     def cursor(self) -> Cursor:
         """Return a cursor on the first record; an empty database is an error."""
-        return Cursor(self._open_reader().position(), self.path)
+        return Cursor(self._open_reader().position(), self.path, self)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and value of every record, in the order of the keys."""
@@ -165,9 +170,9 @@ class Database:
 
     def close(self) -> None:
         """Close the database; closing twice does nothing."""
-        if self._reader is not None:
-            self._reader = None
-            _release(self._key)
+        self._reader = None
+        if self._finalizer.detach():
+            _readers.give_back(self._file)
 
     def __enter__(self) -> Database:
         return self
@@ -186,9 +191,7 @@ class Database:
         return self._reader
 
 
-# The handles that are open, and how many databases use each.
-_shared: dict[_Key, tuple[Reader, int]] = {}
-_shared_lock = threading.Lock()
+_readers: SharedHandles[Reader] = SharedHandles()
 
 
 def open_database(path: str, backend: str) -> Database:
@@ -208,28 +211,16 @@ def open_database(path: str, backend: str) -> Database:
     """
     backend = known_backend(backend)
     _check_exists(path, backend)
-    key = backend, os.path.realpath(path)
-    with _shared_lock:
-        reader, users = _shared.get(key) or (_engine_reader(path, backend), 0)
-        _shared[key] = reader, users + 1
+    held = Path(path, _HELD_FILE[backend])
+    reader, file = _readers.take(held, lambda: _engine_reader(path, backend))
     logger.info("Opened %s %s", backend.lower(), path)
-    return Database(path, backend, reader, key)
+    return Database(path, backend, reader, file)
 
 
 def _engine_reader(path: str, backend: str) -> Reader:
     if backend == "LMDB":
         return lmdb_engine.LmdbReader(path)
     return leveldb_engine.LevelDbReader(path)
-
-
-def _release(key: _Key) -> None:
-    with _shared_lock:
-        reader, users = _shared[key]
-        if users > 1:
-            _shared[key] = reader, users - 1
-            return
-        del _shared[key]
-        reader.close()
 
 
 class NewDatabase:

@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import subprocess
@@ -76,6 +77,30 @@ def test_closing_after_a_change_of_directory(database, backend, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     with open_database("db", backend) as again:  # LevelDB has but one lock to give
         assert len(again) == 20
+
+
+def test_a_forgotten_database_is_closed(database, backend):
+    cursor = open_database(database, backend).cursor()
+    gc.collect()
+    assert bytes(cursor.value) == RECORDS[0][1]  # for a cursor it is kept
+    del cursor
+    gc.collect()
+    code = f"from minicaffe.data.db import open_database; open_database({database!r}, {backend!r})"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_database_written_anew_is_read_anew(database, backend):
+    old = open_database(database, backend)
+    if backend == "LEVELDB":  # it locks by the path
+        del old
+        gc.collect()
+    shutil.rmtree(database)
+    with create_database(database, backend) as new:
+        new.put(b"key", b"value")
+    with open_database(database, backend) as db:
+        assert list(db.items()) == [(b"key", b"value")]
+    if backend == "LMDB":
+        assert list(old.items()) == RECORDS
 
 
 def test_a_closed_database_says_so(database, backend):
