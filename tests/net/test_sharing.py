@@ -12,6 +12,7 @@ from minicaffe.errors import BackendUnavailable, NetError
 from minicaffe.net import Net
 from minicaffe.net.sharing import LiveRange, find_live_ranges, place
 from minicaffe.schema import read_net
+from minicaffe.schema.minicaffe_pb2 import PoolingParameter
 from probe import make_backend, net_from_text
 from zoo import NAMES, deploy_file, drawn
 
@@ -147,11 +148,18 @@ def test_outputs_are_the_same(backend):
             )
 
 
+GLOBAL_MEAN = PoolingParameter(pool=PoolingParameter.AVE, global_pooling=True)
+
+
 def smaller(name):
     """A bundled net for one small picture: its layers, without its cost."""
     source = read_net(deploy_file(name))
     shape = source.param.layer[0].input_param.shape[0]
-    shape.dim[0] = 1
+    _, channels, rows, columns = shape.dim
+    shape.dim[:] = [1, channels, min(rows, 64), min(columns, 64)]
+    for one in source.param.layer:
+        if one.pooling_param.kernel_size == 7:  # the whole image, where pictures have their size
+            one.pooling_param.CopyFrom(GLOBAL_MEAN)
     return source
 
 
