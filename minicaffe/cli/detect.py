@@ -108,7 +108,7 @@ def _windows(path: str) -> Windows:
                 problems.add(f"{path}:{table.line_num}: a window is four numbers; this is {found}")
     problems.raise_if_any()
     if not windows:
-        raise DataError(f"{path}: holds no window")
+        raise DataError(f"{path}: holds no window; write one in each row below the names")
     return windows
 
 

@@ -52,7 +52,11 @@ def _curves(log: TrainingLog, quantity: str, by: str, name: str, run: int) -> li
     wants_loss = quantity == "Test loss"
     outputs = [o for o in log.names(log.test) if (o in log.loss_names) == wants_loss]
     if not outputs:
-        raise DataError(f"{log.path}: the test net puts out nothing that is a {quantity.lower()}")
+        found = ", ".join(log.names(log.test)) or "nothing"
+        raise DataError(
+            f"{log.path}: the test net puts out nothing that is a {quantity.lower()}; it puts out "
+            f"{found}. Take another CHART_TYPE, or minicaffe plot."
+        )
     return [
         curve(name if len(outputs) == 1 else f"{name}: {output}", log.test, output, by, run, nth)
         for nth, output in enumerate(outputs)

@@ -81,7 +81,10 @@ def _filters(args: argparse.Namespace) -> Image:
     # Files from before N-D blobs give the weights of every layer four axes.
     kernels = {name: w for name, w in kernels.items() if w.shape[:2] != (1, 1)}
     if not kernels:
-        raise SnapshotError(f"{args.weights}: no layer has filters of more than one pixel")
+        raise SnapshotError(
+            f"{args.weights}: no layer has filters of more than one pixel. Give the weights of a "
+            "net with convolutions."
+        )
     name = args.layer or next(iter(kernels))
     if name not in kernels:
         raise SnapshotError(f'{args.weights}: no filters "{name}". {nearest(name, kernels)}')

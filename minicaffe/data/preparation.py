@@ -125,5 +125,8 @@ def read_labels(path: str, n: int) -> list[str]:
         raise DataError(f"{path}: the labels cannot be read: {error.strerror}.") from error
     labels = text.rstrip("\n").split("\n")
     if len(labels) != n:
-        raise DataError(f"{path}: {len(labels)} labels, but the net tells {n} classes apart")
+        raise DataError(
+            f"{path}: {len(labels)} labels, but the net tells {n} classes apart; give the name of "
+            "each in a line of its own"
+        )
     return [label.rstrip("\r") for label in labels]

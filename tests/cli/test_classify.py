@@ -171,7 +171,7 @@ def test_windows_that_a_spreadsheet_saved(windows):
     [
         (WINDOWS, "o.txt", 2, "o.txt: the ending says what to write; give .csv or .h5"),
         ("filename,ymin\n", "o.csv", 1, "windows.csv: no column xmin, ymax, xmax; the first line"),
-        (WINDOWS[:29], "o.csv", 1, "windows.csv: holds no window"),
+        (WINDOWS[:29], "o.csv", 1, "windows.csv: holds no window; write one in each row"),
         (
             WINDOWS + "x,1,2,y,4\n",
             "o.csv",

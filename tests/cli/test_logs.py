@@ -226,7 +226,11 @@ def test_rate_of_a_solver(log):
         (["plot", "x", "--average=0"], 2, "--average=0: must be at least 1"),
         (["plot", "x", "--output=x.gif"], 2, "x.gif: the ending says what to draw; give one of"),
         (["plot_training_log", "8", "x.png", "x"], 2, "CHART_TYPE 8: must be 0 to 7"),
-        (["plot_training_log", "0", "x.png", "x"], 1, "puts out nothing that is a test accuracy"),
+        (
+            ["plot_training_log", "0", "x.png", "x"],
+            1,
+            "nothing that is a test accuracy; it puts out nothing. Take",
+        ),
         (["plot", "x", "--output=no/x.png"], 1, "no/x.png cannot be written: No such file"),
     ],
 )

@@ -137,4 +137,7 @@ def test_weights_without_filters(log):
     )
     save_net(Net("net.prototxt", "TEST"), "w.caffemodel")
     assert run_command("show", ["filters", "--weights=w.caffemodel"]) == 1
-    assert log.messages[-1] == "w.caffemodel: no layer has filters of more than one pixel"
+    assert log.messages[-1] == (
+        "w.caffemodel: no layer has filters of more than one pixel. Give the weights of a net "
+        "with convolutions."
+    )
