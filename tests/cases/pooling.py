@@ -23,6 +23,21 @@ CASES = {
             distinct(2, 3, 6, 10),
         ),
         pool(
+            "max window larger than the image",
+            "pool: MAX kernel_size: 3 stride: 2",
+            distinct(2, 3, 2, 5),
+        ),
+        pool(
+            "ave window larger than the image",
+            "pool: AVE kernel_size: 3 stride: 3",
+            normal(2, 3, 1, 5),
+        ),
+        pool(
+            "ave padded window larger than the image",
+            "pool: AVE kernel_size: 5 stride: 4 pad: 1",
+            normal(2, 3, 1, 7),
+        ),
+        pool(
             "max with mask",
             "pool: MAX kernel_h: 2 kernel_w: 3 stride_h: 1 stride_w: 2 pad_h: 1 pad_w: 0",
             distinct(2, 3, 5, 7),

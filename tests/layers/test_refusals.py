@@ -64,6 +64,14 @@ REFUSED = [
     (layer("Embed", "embed_param { num_output: 2 }", (5,)), r"input_dim is missing or 0"),
     (layer("Im2col", "convolution_param { kernel_size: 5 }", (1, 1, 4, 9)), r"does not fit"),
     (layer("Im2col", "convolution_param { kernel_size: 1 }", (3, 2)), r"has no axes after axis 1"),
+    (
+        layer("Pooling", "pooling_param { kernel_size: 3 stride: 2 }", (1, 1, 4, 1)),
+        r"a window of 3 does not fit into 1 pixels with pad 0",
+    ),
+    (
+        layer("Pooling", "pooling_param { kernel_size: 2 round_mode: FLOOR }", (1, 1, 4, 1)),
+        r"a window of 2 does not fit into 1 pixels with pad 0",
+    ),
     (layer("SPP", "", (1, 1, 4, 4)), r"pyramid_height is missing"),
     (layer("SPP", "spp_param { pyramid_height: 3 }", (1, 1, 4, 2)), r"too small for 4 by 4 bins"),
     (
