@@ -240,6 +240,6 @@ def complete_snapshot_prefix(solver: SolverParameter, path: str) -> None:
     if not solver.HasField("snapshot_prefix"):
         solver.snapshot_prefix = str(stem)
         logger.info("snapshot_prefix was not specified and is set to %s", stem)
-    elif Path(solver.snapshot_prefix).is_dir():
+    elif solver.snapshot_prefix.endswith("/") or Path(solver.snapshot_prefix).is_dir():
         solver.snapshot_prefix = str(Path(solver.snapshot_prefix) / stem.name)
         logger.info("snapshot_prefix was a directory and is replaced to %s", solver.snapshot_prefix)

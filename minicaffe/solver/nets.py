@@ -118,9 +118,9 @@ def _check_counts(solver: SolverSource, has_own: bool) -> int:
             "nets; give it once for each, or not at all"
         )
     for k, batches in enumerate(param.test_iter):
-        if batches < 1:
+        if batches < 0:
             raise SolverError(
-                f"{solver.where('test_iter', k)}: test_iter: {batches}; it must be at least 1"
+                f"{solver.where('test_iter', k)}: test_iter: {batches}; it must not be negative"
             )
     if n_iter and param.test_interval < 1:
         raise SolverError(

@@ -294,7 +294,7 @@ class Solver:
         self._before_tests = None
 
     def test(self, index: int = 0) -> None:
-        """Score one test net over its test_iter batches, and log the means."""
+        """Score one test net over its test_iter batches, and log the means; of none, nothing."""
         logger.info(f"Iteration {self.iter}, Testing net (#{index})")
         net = self.test_nets[index]
         net.share_parameters_with(self.net)
@@ -313,6 +313,8 @@ class Solver:
             net.forward()
             loss += net.loss() if self.param.test_compute_loss else 0.0
             totals = [t + v for t, v in zip(totals, net.output_values(), strict=True)]
+        if iterations == 0:
+            return
         if self.param.test_compute_loss:
             logger.info(f"Test loss: {loss / iterations:g}")
         means = [total / iterations for total in totals]

@@ -129,6 +129,8 @@ def test_snapshots_are_named_after_the_solver_if_nothing_else_is_said(tmp_path, 
     path.write_text(f'snapshot_prefix: "{tmp_path}"')
     assert read_solver(path).param.snapshot_prefix == str(tmp_path / "quick_solver")
     assert lines[-1].startswith("snapshot_prefix was a directory and is replaced to ")
+    path.write_text('snapshot_prefix: "later/"')
+    assert read_solver(path).param.snapshot_prefix == "later/quick_solver"
 
 
 def test_every_v1_type_has_the_name_of_a_layer():

@@ -67,6 +67,12 @@ def test_outputs_of_several_values_have_a_line_each(make_solver, caplog_minicaff
     ]
 
 
+def test_a_test_of_no_batches_says_nothing_more(make_solver, caplog_minicaffe):
+    solver = make_solver(STAGED, FIXED + "test_interval: 1 test_iter: 0 test_compute_loss: true")
+    solver.test_all()
+    assert lines(caplog_minicaffe) == ["Iteration 0, Testing net (#0)"]
+
+
 def test_means_over_the_batches(make_solver, database, caplog_minicaffe):
     """Eleven records in batches of three: the fourth batch begins with the tenth record."""
     solver = make_solver(DATA_NET, FIXED + "test_interval: 1 test_iter: 4")
@@ -88,7 +94,7 @@ def test_means_over_the_batches(make_solver, database, caplog_minicaffe):
     ("settings", "message"),
     [
         ("test_iter: 1", "test_iter is given, so test_interval must be at least 1"),
-        ("test_iter: 0 test_interval: 1", "solver.prototxt:1: test_iter: 0; it must be at least 1"),
+        ("test_iter: -1 test_interval: 1", "test_iter: -1; it must not be negative"),
         (
             "test_iter: 1 test_interval: 1 test_state { } test_state { }",
             "test_state is given 2 times for 1 test nets",
