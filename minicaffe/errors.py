@@ -111,8 +111,8 @@ class DeviceMemoryError(MinicaffeError):
     """A GPU has not enough memory."""
 
 
-def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
-    """Return a sentence that names what `name` may have meant, then all that is known.
+def nearest(name: str, known: Iterable[str], advice: str = "") -> str:
+    """Return a sentence that names what `name` may have meant, then advice, then all that is known.
 
     Parameters
     ----------
@@ -120,14 +120,18 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
         The word that was not understood.
     known : iterable of str
         The words that would have been.
-    n : int
-        How many near words to name first.
+    advice : str
+        What to do if none of the near words was meant.
     """
     words = sorted(set(known))
-    folded = {word.lower(): word for word in words}
-    near = difflib.get_close_matches(name.lower(), list(folded), n=n, cutoff=0.6)
-    hint = f"Did you mean {' or '.join(folded[w] for w in near)}? " if near else ""
-    return f"{hint}Known: {', '.join(words)}."
+    return " ".join(filter(None, (near(name, words), advice, f"Known: {', '.join(words)}.")))
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that names up to three words that `name` may have meant, "" if none."""
+    folded = {word.lower(): word for word in known}
+    words = difflib.get_close_matches(name.lower(), list(folded), n=3, cutoff=0.6)
+    return f"Did you mean {' or '.join(folded[word] for word in words)}?" if words else ""
 
 
 class Problems:

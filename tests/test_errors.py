@@ -35,7 +35,11 @@ def test_nearest(name, sentence):
 
 
 def test_nearest_names_a_few():
-    assert nearest("conv", ["conv1", "conv2", "conv3", "conv4"], n=2).count("conv") == 2 + 4
+    assert nearest("conv", ["conv1", "conv2", "conv3", "conv4"]).count("conv") == 3 + 4
+
+
+def test_nearest_gives_advice_before_all_that_is_known():
+    assert nearest("a", ["ab", "c"], "Ask.") == "Did you mean ab? Ask. Known: ab, c."
 
 
 def test_problems_are_raised_together():

@@ -107,7 +107,7 @@ class Python(Layer):
             raise
         self.require(
             False,
-            f'there is no module "{name}" in {folder} or on the Python path; put {name}.py there, '
-            "or its folder into PYTHONPATH",
+            f'there is no module "{name}" in {folder} or on the Python path; put '
+            f"{name.replace('.', '/')}.py there, or its folder into PYTHONPATH",
         )
         return None

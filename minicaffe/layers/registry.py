@@ -14,6 +14,11 @@ LayerType = TypeVar("LayerType", bound="type[Layer]")
 
 LAYERS: dict[str, type[Layer]] = {}
 
+_OF_A_FORK = (
+    "A layer of a fork of Caffe is replaced by known layers or by one in Python "
+    '(type: "Python"), or the net is cut before it.'
+)
+
 
 def register(name: str) -> Callable[[LayerType], LayerType]:
     """Make the decorated class the implementation of layer type `name`.
@@ -45,5 +50,5 @@ def layer_class(name: str) -> type[Layer]:
     if not name:
         raise NetError(f"type is missing. {nearest(name, LAYERS)}")
     if name not in LAYERS:
-        raise NetError(f'unknown layer type "{name}". {nearest(name, LAYERS)}')
+        raise NetError(f'unknown layer type "{name}". {nearest(name, LAYERS, _OF_A_FORK)}')
     return LAYERS[name]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minicaffe.errors import NetError, Problems, nearest
+from minicaffe.errors import NetError, Problems, near, nearest
 from minicaffe.layers import LAYERS, Layer, layer_class
 from minicaffe.layers.base import Arity
 from minicaffe.net.filter import Node
@@ -64,6 +64,13 @@ class _Wirer:
         self.index: dict[str, int] = {}
         self.unread: dict[str, None] = {}
         self.makers = {top: n.param.name for n in nodes for top in n.param.top}
+        self.copies = {
+            top
+            for param in (node.param for node in nodes if node.param.type == "Split")
+            for top in param.top
+            if top.startswith(f"{param.name}_")
+        }
+        self.unknown_types: set[str] = set()
 
     def run(self) -> Wiring:
         wires = [w for node in self.nodes if (w := self._wire(node))]
@@ -77,10 +84,7 @@ class _Wirer:
             # Its tops exist all the same, so that readers are not reported as well.
             for k in range(len(param.top)):
                 self._new_top(node, k)
-            try:
-                layer_class(param.type)
-            except NetError as error:
-                self._problem(node, str(error), "type")
+            self._unknown_type(node)
             return None
         layer = layer_class(param.type)
         self._count(node, "bottom", len(param.bottom), layer.bottoms)
@@ -96,13 +100,27 @@ class _Wirer:
             )
         return Wire(node, layer, bottoms, tops)
 
+    def _unknown_type(self, node: Node) -> None:
+        """Report a type that has no implementation; what is known, the first time only."""
+        name = node.param.type
+        try:
+            layer_class(name)
+        except NetError as error:
+            message = str(error)
+        if name and self.unknown_types:
+            hint = "" if name in self.unknown_types else near(name, LAYERS)
+            message = " ".join(filter(None, (f'unknown layer type "{name}".', hint)))
+        self.unknown_types.add(name)
+        self._problem(node, message, "type")
+
     def _bottom(self, node: Node, k: int) -> int:
         name = node.param.bottom[k]
         if name not in self.index:
             if name in self.makers:
                 why = f'layer "{self.makers[name]}" makes it only later; move that layer up'
             else:
-                why = nearest(name, self.index) if self.index else "no layer makes a blob before"
+                written = self.index.keys() - self.copies
+                why = nearest(name, written) if written else "no layer makes a blob before"
             self._problem(node, f'bottom "{name}" does not exist here. {why}', "bottom", k)
             return -1
         self.unread.pop(name, None)

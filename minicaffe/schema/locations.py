@@ -16,7 +16,7 @@ from typing import NamedTuple
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from minicaffe.errors import SchemaError, nearest
+from minicaffe.errors import SchemaError, near, nearest
 
 _TOKEN = re.compile(
     r"""(?:\s+|\#[^\n]*)
@@ -32,6 +32,12 @@ _MISTAKEN = {  # what a file was read as, what it may be instead, and what to sa
     "SolverParameter": ("NetParameter", "This looks like a net; a solver is needed here. "),
 }
 _OLD_LAYER_FIELDS = {"blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
+_FORKS_LAYER = (
+    "The settings of a fork's layer: replace that layer by known ones or by one in Python "
+    '(type: "Python"), or cut the net before it.'
+)
+_FORKS_ENGINE = "An engine of a fork: delete the line, it changes no result."
+_FORKS_FIELD = "A fork's field: delete it if the results do not depend on it."
 
 
 class Position(NamedTuple):
@@ -261,7 +267,7 @@ class _Scanner:
     def _unknown(self, name: Token, block: Block) -> SchemaError:
         """Return the most helpful error about a name that the message has not."""
         fields = block.descriptor.fields_by_name
-        message = f'message "{block.descriptor.name}" has no field "{name.text}". '
+        message, advice = f'message "{block.descriptor.name}" has no field "{name.text}". ', ""
         homes = [
             field.name
             for field in fields.values()
@@ -277,7 +283,11 @@ class _Scanner:
             message += f"It belongs to the old `layers`; here it is param {{ {new}: ... }}. "
         elif homes:
             message += f"It belongs into a block: {', '.join(homes)}. "
-        return self.source.error(name.offset, message + nearest(name.text, fields))
+        elif block.descriptor.name.endswith("LayerParameter") and name.text.endswith("_param"):
+            advice = _FORKS_LAYER
+        elif not near(name.text, fields):
+            advice = _FORKS_FIELD
+        return self.source.error(name.offset, message + nearest(name.text, fields, advice))
 
     def _mistaken(self, name: Token, block: Block) -> str:
         """Say that the whole file is something else, if that has this name at its top level."""
@@ -347,7 +357,8 @@ def takes(descriptor: FieldDescriptor, found: Token) -> str:
     if descriptor.enum_type is None:
         return f'"{descriptor.name}" takes {_KINDS[descriptor.cpp_type]}; found {what}'
     names = [value.name for value in descriptor.enum_type.values]
-    hint = nearest(found.text.strip("\"'"), names)
+    advice = _FORKS_ENGINE if descriptor.enum_type.name == "Engine" else ""
+    hint = nearest(found.text.strip("\"'"), names, advice)
     quotes = " without quotes" if found.kind == "text" else ""
     rule = f"one of the names of {descriptor.enum_type.name}{quotes}"
     return f'"{descriptor.name}" takes {rule}; found {what}. {hint}'

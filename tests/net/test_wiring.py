@@ -56,6 +56,32 @@ def test_one_error(layer, message):
     assert found.startswith(f'net.prototxt:2, layer "a" {message}')
 
 
+def test_what_is_known_is_listed_once_for_many_unknown_types():
+    first, second, again, nameless = refused(
+        'name: "a" type: "Warp" bottom: "x" top: "y"',
+        'name: "b" type: "Poolin" bottom: "y" top: "z"',
+        'name: "c" type: "Warp" bottom: "z" top: "w"',
+        'name: "d" bottom: "w" top: "v"',
+    )
+    assert first.startswith(
+        'net.prototxt:2, layer "a" (Warp): unknown layer type "Warp". A layer of a fork of Caffe is '
+        'replaced by known layers or by one in Python (type: "Python"), or the net is cut before '
+        "it. Known: AbsVal, "
+    )
+    assert second.endswith('(Poolin): unknown layer type "Poolin". Did you mean Pooling?')
+    assert again == 'net.prototxt:4, layer "c" (Warp): unknown layer type "Warp".'
+    assert "(): type is missing. " in nameless
+
+
+def test_copies_of_a_blob_are_not_named():
+    (found,) = refused(
+        'name: "a" type: "ReLU" bottom: "x" top: "y"',
+        'name: "b" type: "TanH" bottom: "x" top: "z"',
+        'name: "c" type: "TanH" bottom: "q" top: "w"',
+    )
+    assert found.endswith("Known: x, y, z.")
+
+
 def test_a_blob_made_later_is_named_with_its_maker():
     (found,) = refused(
         'name: "a" type: "ReLU" bottom: "y" top: "z"', 'name: "b" type: "ReLU" bottom: "x" top: "y"'

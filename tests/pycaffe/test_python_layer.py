@@ -178,7 +178,7 @@ def test_a_missing_method_is_named(user_module, write):
         ("Scal", "my_layers", r'my_layers.py has no class "Scal". Did you mean Scale'),
         ("number", "my_layers", r'has no class "number"'),
         ("X", "my_layerz", r'there is no module "my_layerz" in .* or its folder into PYTHONPATH'),
-        ("X", "my_layers.inner", r'there is no module "my_layers.inner"'),
+        ("X", "my_layers.inner", r'no module "my_layers.inner" .* put my_layers/inner.py '),
         ("", "my_layers", r"python_param must name a class"),
     ],
 )

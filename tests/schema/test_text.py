@@ -86,6 +86,28 @@ def test_byte_order_mark_crlf_and_foreign_comments_are_fine(tmp_path):
             "It belongs into a block: convolution_param, pooling_param. Known: ",
         ),
         (
+            "layer { permute_param { order: 0 } }",
+            'n:1:9: message "LayerParameter" has no field "permute_param". Did you mean '
+            "parameter_param or prelu_param or power_param? The settings of a fork's layer: replace "
+            'that layer by known ones or by one in Python (type: "Python"), or cut the net before '
+            "it. Known: accuracy_param, ",
+        ),
+        (
+            "layers { deformable_param { } }",
+            'n:1:10: message "V1LayerParameter" has no field "deformable_param". Did you mean '
+            "transform_param or argmax_param or softmax_param? The settings of a fork",
+        ),
+        (
+            "layer { dropout_param { halve_it: true } }",
+            'n:1:25: message "DropoutParameter" has no field "halve_it". A fork\'s field: delete it '
+            "if the results do not depend on it. Known: dropout_ratio.",
+        ),
+        (
+            "layer { relu_param { engine: FASTER } }",
+            'n:1:30: "engine" takes one of the names of Engine; found FASTER. An engine of a fork: '
+            "delete the line, it changes no result. Known: CAFFE, CUDNN, DEFAULT.",
+        ),
+        (
             "base_lr: 0.1",
             'n:1:1: message "NetParameter" has no field "base_lr". This looks like a solver; a net '
             "is needed here. Known: ",
