@@ -20,10 +20,10 @@ class Pooling(Layer):
     Notes
     -----
     H' = ceil((H + 2 pad - kernel) / stride) + 1, floor with round_mode: FLOOR. If any pad is set, a
-    last window that would start at or past H + pad is dropped. A kernel may be larger than the image
-    by less than a stride: a 2 x 2 window with stride 2 makes one pixel of one. AVE divides by the
-    window cut to the padded image. The second top (MAX only) holds the index of each maximum in its
-    H * W plane.
+    last window that would start at or past H + pad is dropped. A kernel may be larger than the
+    image by less than a stride: a 2 x 2 window with stride 2 makes one pixel of one. AVE divides by
+    the window cut to the padded image. The second top (MAX only) holds the index of each maximum in
+    its H * W plane.
 
     Differs from Caffe: a window without any pixel (stride larger than kernel, pad 0) is an error;
     there it wrote before the beginning of the gradient.

@@ -68,7 +68,7 @@ class NetSizes:
     assumed : dict of str to tuple of int
         Shapes assumed for the layers whose data source was not there.
     problem : str
-        Why nothing could be measured, "" if it could.
+        Why nothing could be measured, a line for each reason; "" if it could.
     """
 
     layers: dict[int, LayerSizes] = field(default_factory=dict)
@@ -90,19 +90,19 @@ def measure(source: NetSource, state: NetState, picture: Shape = ()) -> NetSizes
         layer crops to, in colour.
     """
     plain = _without_fillers(source)
-    problem = ""
+    problems: dict[str, None] = {}
     for attempt in (plain, _without_sources(plain, picture)):
         try:
             with log.quietly():
                 net = Net(attempt[0], state, seed=0)
         except MinicaffeError as error:
-            problem = problem or str(error).splitlines()[0]
+            problems.update(dict.fromkeys(str(error).splitlines()))
             continue
         try:
             return _measured(net, attempt, state)
         finally:
             net.close()
-    return NetSizes(problem=problem)
+    return NetSizes(problem="\n".join(problems))
 
 
 def _measured(net: Net, attempt: Attempt, state: NetState) -> NetSizes:

@@ -118,6 +118,35 @@ def test_table(capsys, caplog_minicaffe):
     ]
 
 
+def test_everything_that_keeps_a_net_from_being_built_is_said(capsys, caplog_minicaffe, tmp_path):
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'layer { name: "d" type: "Data" top: "x" top: "l" '
+        'data_param { source: "none" batch_size: 4 } }\n'
+        'layer { name: "a" type: "Warp" bottom: "x" top: "a" }\n'
+        'layer { name: "b" type: "Fold" bottom: "a" top: "b" }\n'
+    )
+    assert run_command("summarize", [str(net)]) == 0
+    first, second = caplog_minicaffe.messages[0].splitlines()
+    assert first.startswith(f'shapes are left out: {net}:2, layer "a" (Warp): unknown layer type')
+    assert second == f'{net}:3, layer "b" (Fold): unknown layer type "Fold".'
+    assert "Fold" in capsys.readouterr().out
+
+
+def test_a_net_that_is_wrong_besides_its_missing_data(caplog_minicaffe, tmp_path):
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'layer { name: "d" type: "Data" top: "x" top: "l" transform_param { crop_size: 4 } '
+        'data_param { source: "none" batch_size: 4 } }\n'
+        'layer { name: "c" type: "Convolution" bottom: "x" top: "c" '
+        "convolution_param { num_output: 2 kernel_size: 5 } }\n"
+    )
+    assert run_command("summarize", [str(net)]) == 0
+    first, second = caplog_minicaffe.messages[0].splitlines()
+    assert "none: no such database" in first
+    assert "does not fit into them" in second
+
+
 def test_data_that_is_not_there(capsys, caplog_minicaffe, tmp_path):
     net = tmp_path / "net.prototxt"
     net.write_text(

@@ -88,9 +88,9 @@ def test_byte_order_mark_crlf_and_foreign_comments_are_fine(tmp_path):
         (
             "layer { permute_param { order: 0 } }",
             'n:1:9: message "LayerParameter" has no field "permute_param". Did you mean '
-            "parameter_param or prelu_param or power_param? The settings of a fork's layer: replace "
-            'that layer by known ones or by one in Python (type: "Python"), or cut the net before '
-            "it. Known: accuracy_param, ",
+            "parameter_param or prelu_param or power_param? The settings of a fork's layer: "
+            'replace that layer by known ones or by one in Python (type: "Python"), or cut the net '
+            "before it. Known: accuracy_param, ",
         ),
         (
             "layers { deformable_param { } }",
@@ -99,8 +99,8 @@ def test_byte_order_mark_crlf_and_foreign_comments_are_fine(tmp_path):
         ),
         (
             "layer { dropout_param { halve_it: true } }",
-            'n:1:25: message "DropoutParameter" has no field "halve_it". A fork\'s field: delete it '
-            "if the results do not depend on it. Known: dropout_ratio.",
+            'n:1:25: message "DropoutParameter" has no field "halve_it". A fork\'s field: delete '
+            "it if the results do not depend on it. Known: dropout_ratio.",
         ),
         (
             "layer { relu_param { engine: FASTER } }",
