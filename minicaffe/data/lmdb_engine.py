@@ -20,6 +20,11 @@ def _explained(path: str) -> Iterator[None]:
     """Turn errors of reading into one that names the database."""
     try:
         yield
+    except lmdb.ReadonlyError as error:
+        raise DataError(
+            f"{path}: the LMDB cannot be read: no permission. Ask the owner of {path}/data.mdb, or "
+            "copy the database."
+        ) from error
     except lmdb.Error as error:
         raise DataError(
             f"{path}: the LMDB is damaged: {error}. Copy or convert it again."

@@ -16,6 +16,8 @@ _SIGNATURES = (
     (b"\x93NUMPY", "a NumPy array (.npy)"),
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\xff\xfe", "UTF-16, as PowerShell's > writes; save the file as UTF-8"),
+    (b"\xfe\xff", "UTF-16; save the file as UTF-8"),
 )
 
 

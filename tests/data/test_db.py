@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lmdb
 import pytest
 
 from minicaffe.data import lmdb_engine
@@ -207,6 +208,15 @@ def test_lmdb_that_is_none(tmp_path, content):
     (tmp_path / "data.mdb").write_bytes(content)
     with pytest.raises(DataError, match=r"the LMDB is damaged: .*\. Copy or convert it again"):
         open_database(str(tmp_path), "LMDB")
+
+
+def test_lmdb_of_somebody_else(golden_files, monkeypatch):
+    def refuse(path, **_):
+        raise lmdb.ReadonlyError(f"{path}: Permission denied")
+
+    monkeypatch.setattr(lmdb, "open", refuse)
+    with pytest.raises(DataError, match=r"_lmdb: the LMDB cannot be read: no permission\. Ask the"):
+        open_database(str(golden_files / "db_resized_lmdb"), "LMDB")
 
 
 @pytest.mark.parametrize("missing", ["CURRENT", "MANIFEST-000004", "000005.ldb"])

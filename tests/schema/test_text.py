@@ -176,6 +176,8 @@ def test_a_mistake_is_one_error_with_its_place_and_the_way_out(text, message):
         (b"\x0a\x05LeNet\xa2\x06\x10\x00\x01", "a binary file"),
         (b"<!DOCTYPE html><html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),
+        ('name: "n"'.encode("utf-16"), "UTF-16.*; save the file as UTF-8"),
+        (b"\xfe\xff" + 'name: "n"'.encode("utf-16-be"), "UTF-16; save the file as UTF-8"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     ],
 )
