@@ -19,6 +19,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from minicaffe.errors import SchemaError, nearest
+from minicaffe.layers import LAYERS
 from minicaffe.schema import LayerParameter, NetParameter, minicaffe_pb2
 
 # Layers made so far, in order; names given; numbers given out, by layer type.
@@ -120,6 +121,11 @@ class Function:
         elif key in layer.DESCRIPTOR.fields_by_name:
             self._assign(layer, layer.name, key, value)
         else:
+            if self.type_name not in LAYERS:
+                raise AttributeError(
+                    f'layer "{layer.name}": unknown layer type "{self.type_name}", so that '
+                    f'"{key}" is no setting of it. {nearest(self.type_name, LAYERS)}'
+                )
             known = [*layer.DESCRIPTOR.fields_by_name]
             known += [] if own is None else [*own.DESCRIPTOR.fields_by_name]
             raise AttributeError(

@@ -135,6 +135,12 @@ def test_mistakes():
     )
     with pytest.raises(AttributeError, match=message):
         caffe.to_proto(wrong)
+    message = (
+        r'"Convolutoin1": unknown layer type "Convolutoin", so that "kernel_size" is no setting of '
+        r"it. Did you mean Convolution or Deconvolution\?"
+    )
+    with pytest.raises(AttributeError, match=message):
+        caffe.to_proto(L.Convolutoin(L.Input(), kernel_size=3))
     with pytest.raises(RuntimeError, match=r'FillerParameter has no field "typ". Did you mean typ'):
         caffe.to_proto(L.Convolution(L.Input(), weight_filler=dict(typ="xavier")))
     text = r"^layer \"Convolution1\" \(Convolution\): num_output='8': "
