@@ -23,7 +23,7 @@ from minicaffe.ops.backend import HostArray
 from minicaffe.pycaffe import batches, display
 from minicaffe.pycaffe.files import FilePath, require_file
 from minicaffe.pycaffe.layer import BuiltinLayer, Layer
-from minicaffe.pycaffe.session import current_backend, next_seed, phase_name
+from minicaffe.pycaffe.session import current_backend, next_seed, phase_name, stage_names
 from minicaffe.schema import NetState, read_net
 
 Arrays: TypeAlias = dict[str, HostArray]
@@ -76,7 +76,7 @@ class Net:
         source = read_net(os.fspath(network_file))
         state = NetState()
         state.CopyFrom(source.param.state)
-        state.MergeFrom(NetState(phase=phase_name(phase), level=level, stage=stages))
+        state.MergeFrom(NetState(phase=phase_name(phase), level=level, stage=stage_names(stages)))
         self._attach(CoreNet(source, state, backend=current_backend(), seed=next_seed()))
         if weights is not None:
             self.copy_from(weights)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from minicaffe import log as _log
@@ -134,6 +135,19 @@ def phase_name(phase: int) -> str:
     if phase not in PHASES:
         raise UsageError(f"unknown phase {phase!r}; use caffe.TRAIN (0) or caffe.TEST (1)")
     return PHASES[phase]
+
+
+def stage_names(stages: Sequence[str] | None) -> Sequence[str] | None:
+    """Return the stages of a net.
+
+    Raises
+    ------
+    UsageError
+        If they are one text, whose letters would be taken for stages.
+    """
+    if isinstance(stages, str):
+        raise UsageError(f'stages="{stages}": must be a list of names; write stages=["{stages}"]')
+    return stages
 
 
 def layer_type_list() -> list[str]:

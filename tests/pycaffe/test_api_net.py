@@ -152,6 +152,8 @@ def test_missing_files(deploy_path, tmp_path):
         caffe.Net(str(tmp_path / "nowhere.prototxt"), caffe.TEST)
     with pytest.raises(RuntimeError, match=r"(?m)^Could not open file .*nowhere.caffemodel$"):
         caffe.Net(deploy_path, caffe.TEST, weights=str(tmp_path / "nowhere.caffemodel"))
+    with pytest.raises(RuntimeError, match=r'stages="x": .* list of names; write stages=\["x"\]'):
+        caffe.Net(deploy_path, caffe.TEST, stages="x")
     with pytest.raises(RuntimeError, match=r"unknown phase 2; use caffe.TRAIN"):
         caffe.Net(deploy_path, 2)
 
