@@ -47,6 +47,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TOTAL_S = 465
+# For a part that has had its time and is asked to stop.
+GRACE_S = 5
 TAIL = 40
 PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
 
@@ -160,10 +162,12 @@ def run_part(part: Part, seconds: float, more: Sequence[str] = ()) -> dict[str, 
             entry["found"] = _found(part, out, printed)
         except (OSError, ValueError, IndexError, ElementTree.ParseError):
             entry["state"] = FAILED
+    tail = printed.splitlines()[-TAIL:]
     if code is None:
-        entry["message"] = f"ended after {entry['seconds']:g} s; what was found until then counts"
+        ended = f"ended after {entry['seconds']:g} s; what was found until then counts"
+        entry["message"] = "\n".join([ended, *tail])
     elif entry["state"] == FAILED:
-        entry["message"] = "\n".join(printed.splitlines()[-TAIL:])
+        entry["message"] = "\n".join(tail)
     return entry
 
 
@@ -200,13 +204,25 @@ def _run(command: list[str], seconds: float, environment: dict[str, str]) -> tup
     try:
         printed = process.communicate(timeout=max(seconds, 0))[0]
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        return None, process.communicate()[0]
+        return None, _end(process)
     except KeyboardInterrupt:
         # In a session of its own it does not hear of Ctrl-C, and would keep the card busy.
         os.killpg(process.pid, signal.SIGKILL)
         raise
     return process.returncode, printed
+
+
+def _end(process: subprocess.Popen[str]) -> str:
+    """End a process that has had its time, and return what it printed.
+
+    Asked to stop, pytest still writes what it has found so far.
+    """
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        return process.communicate(timeout=GRACE_S)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[0]
 
 
 def _found(part: Part, out: Path, printed: str) -> Any:

@@ -123,6 +123,24 @@ def test_a_part_that_hangs_leaves_what_it_wrote():
     assert entry["message"].startswith("ended after 2")
 
 
+def test_tests_that_hang_leave_those_that_have_run(tmp_path):
+    (tmp_path / "test_two.py").write_text(
+        "import time\ndef test_one(): assert 0\ndef test_two(): time.sleep(60)\n"
+    )
+    command = ("-m", "pytest", "-q", str(tmp_path), "--junitxml={out}")
+    entry = gpu_check.run_part(Part("tests", command, 3, "junit"), 30)
+    assert (entry["state"], entry["found"]["failures"]) == ("failed", 1)
+    assert list(entry["found"]["failed"]) == ["test_two::test_one"]
+    assert "KeyboardInterrupt" in entry["message"]
+
+
+def test_a_part_that_does_not_stop_when_it_is_asked_to(monkeypatch):
+    monkeypatch.setattr(gpu_check, "GRACE_S", 0.1)
+    code = "import signal, time; signal.signal(2, signal.SIG_IGN); print('on', flush=True)"
+    entry = gpu_check.run_part(part(f"{code}; time.sleep(60)", limit_s=2), 30)
+    assert (entry["state"], entry["message"].splitlines()[1:]) == ("failed", ["on"])
+
+
 def test_check_goes_on_after_failures(tmp_path, capsys):
     path = tmp_path / "result.json"
     parts = [part("print('{}')"), part("1 / 0", "two"), part("print('{}')", "three")]

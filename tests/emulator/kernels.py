@@ -7,6 +7,7 @@ arguments from bytes is written for each, and all of it becomes a shared library
 import ctypes
 import functools
 import hashlib
+import itertools
 import re
 import shutil
 import struct
@@ -67,11 +68,22 @@ class Launch:
 
 @dataclass(frozen=True)
 class Signature:
-    """Name of a kernel, the types of its arguments, the most threads its block may have."""
+    """Name of a kernel, the types of its arguments, the most threads its block may have.
+
+    Parameters
+    ----------
+    name : str
+    kinds : tuple of type
+    max_threads : int
+    apart : tuple of (int, int)
+        Arguments that may not be one address: one of both is `__restrict__`, and one is written.
+        The compiler may read what is only read through a cache that sees no writes.
+    """
 
     name: str
     kinds: tuple
     max_threads: int
+    apart: tuple = ()
 
     @property
     def places(self):
@@ -96,8 +108,21 @@ def signatures(preprocessed):
         parameters = [p.strip() for p in match["parameters"].split(",") if p.strip()]
         kinds = tuple(_kind(name, parameter) for parameter in parameters)
         bounds = match["before"] or match["after"] or MAX_THREADS
-        found[name] = Signature(name, kinds, int(bounds))
+        found[name] = Signature(name, kinds, int(bounds), _apart(parameters))
     return found
+
+
+def _apart(parameters):
+    pointers = [(i, p) for i, p in enumerate(parameters) if "*" in p]
+    return tuple(
+        (i, j)
+        for (i, one), (j, other) in itertools.combinations(pointers, 2)
+        if "__restrict__" in one + other and not all(_is_read_only(p) for p in (one, other))
+    )
+
+
+def _is_read_only(parameter):
+    return "const" in parameter.partition("*")[0].split()
 
 
 def _kind(kernel, parameter):
@@ -279,6 +304,11 @@ class Kernel:
                 raise DeviceFault(f"{name}: argument {i} is {arg!r} ({found}), not {kind.__name__}")
             if kind is int and not -(2**31) <= arg < 2**31:
                 raise DeviceFault(f"{name}: argument {i} is {arg}, too much for an int of 32 bits")
+        for i, j in self._signature.apart:
+            if args[i] == args[j] != 0:
+                raise DeviceFault(
+                    f"{name}: arguments {i} and {j} are one address in spite of __restrict__"
+                )
 
 
 def _limit(function):

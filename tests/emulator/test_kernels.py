@@ -15,6 +15,15 @@ def test_vectors_are_added(device, kernel, random, grid):
     np.testing.assert_allclose(z.get(), x.get() + 2.5 * y.get(), rtol=1e-6)
 
 
+def test_in_place_only_where_no_pointer_says_otherwise(device, kernel, random):
+    x, y = (floats(device, random, 1001) for _ in range(2))
+    wanted = x.get() + 2 * y.get()
+    with pytest.raises(DeviceFault, match="add: arguments 0 and 2 are one address in spite of"):
+        kernel("add")(4, 256, x.address, y.address, x.address, 1001, 2.0)
+    kernel("add")(4, 256, x.address, y.address, y.address, 1001, 2.0)
+    np.testing.assert_allclose(y.get(), wanted, rtol=1e-6)
+
+
 @pytest.mark.parametrize("threads", [32, 96, 256])
 def test_blocks_reduce_with_barriers_and_shuffles(device, kernel, random, threads):
     x, y = floats(device, random, 7, 333), Values(device, np.zeros(7, np.float32))

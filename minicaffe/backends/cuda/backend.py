@@ -129,12 +129,16 @@ class CudaBackend(ReferenceBackend):
     def state(self) -> dict[str, Any]:
         """Return the scale of gradients in float16."""
         scale = self.session.scale
-        return {} if scale is None else scale.state()
+        if scale is None:
+            return {}
+        with self.turn:
+            return scale.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take it over; a run in another precision has left none."""
         if self.session.scale is not None and state:
-            self.session.scale.restore(state)
+            with self.turn:
+                self.session.scale.restore(state)
 
     def plan(self, op: Op, *tensors: Tensor) -> Any:
         """Return a kernel for `op`; see `ReferenceBackend.plan`.
@@ -190,7 +194,9 @@ class CudaBackend(ReferenceBackend):
 
     def synchronize(self) -> None:
         """Wait until everything asked for has been computed."""
-        self.device.synchronize()
+        # To wait would break what another thread records.
+        with self.turn:
+            self.device.synchronize()
 
     def free_bytes(self) -> int | None:
         """Return the device's free memory."""

@@ -195,6 +195,7 @@ class CupyDevice:
 
     def memory(self) -> tuple[int, int]:
         """Return free and total memory; what CuPy's pool holds unused is free."""
+        self.make_current()
         free, total = runtime.memGetInfo()
         return free + cupy.get_default_memory_pool().free_bytes(), total
 

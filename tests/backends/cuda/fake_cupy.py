@@ -112,6 +112,9 @@ class Pool:
     def free_all_blocks(self):
         Pool.times_freed += 1
 
+    def free_bytes(self):
+        return 3
+
 
 class RawModule:
     def __init__(self, code, options):
@@ -133,6 +136,7 @@ def install(monkeypatch):
         memcpyAsync=memcpy_async,
         memsetAsync=memset_async,
         getDeviceProperties=lambda number: card,
+        memGetInfo=lambda: (4, 9),
         CUDARuntimeError=CUDARuntimeError,
         **{f"memcpy{way}": 0 for way in ("HostToDevice", "DeviceToHost", "DeviceToDevice")},
     )

@@ -58,6 +58,12 @@ def test_the_reference_kernels_run_on_the_devices_own_stream(module, device, wha
     assert Stream.current.ptr == device.stream
 
 
+def test_memory_is_that_of_the_card_that_is_asked(module, device):
+    module.CupyDevice(0)
+    assert device.memory() == (4 + 3, 9)
+    assert Stream.current.ptr == device.stream
+
+
 def test_a_new_device_frees_what_the_pool_keeps_for_others(module, device):
     before = fake_cupy.Pool.times_freed
     module.CupyDevice(0)

@@ -267,6 +267,27 @@ def test_solvers_in_threads(make_backend, make_solver, records):
         assert_same(found[solver], want)
 
 
+@pytest.mark.parametrize("what", ["synchronize", "state", "restore"])
+def test_what_another_thread_asks_of_the_backend_waits_for_its_turn(
+    make_backend, emulated_device, what
+):
+    backend, failures = make_backend(precision="fp16"), []
+    given = [backend.state()] if what == "restore" else []
+
+    def ask():
+        try:
+            getattr(backend, what)(*given)
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=ask)
+    with backend.turn:
+        # The other thread comes in between or, at the latest, behind it.
+        emulated_device.record(lambda: (thread.start(), thread.join(0.05)))
+    thread.join()
+    assert not failures
+
+
 def test_a_forked_process_is_told_to_make_its_own(make_backend, make_solver, monkeypatch):
     solver = make_solver(make_backend())
     monkeypatch.setattr(os, "getpid", lambda: 1)
