@@ -22,6 +22,10 @@ from minicaffe.schema import LayerParameter, NetState, format_prototxt, read_net
 
 ROOT = Path(__file__).parents[1]
 WARM_UP = 2
+# What a side computes before it is the other's turn. With an iteration each, those of a few
+# milliseconds would be spent waking threads, and fetching what the other side has driven out of the
+# caches: no training does that.
+TURN_S = 0.25
 FEWEST_RUNS = 3
 WANTED_FORWARD = 1.3
 
@@ -215,6 +219,11 @@ def peers_of(own: Own, name: str, python: str, scratch: Path) -> dict[str, Peer]
     return peers
 
 
+def _turn(seconds: list[float]) -> int:
+    """Return how many iterations a side makes at a time, when some have taken so long."""
+    return max(1, int(TURN_S / min(seconds)))
+
+
 def compare(name: str, mode: str, backend: Any, python: str, seconds: float) -> Row:
     """Time one net on all sides, taking turns, for some seconds."""
     own = Own(name, mode, backend)
@@ -222,12 +231,11 @@ def compare(name: str, mode: str, backend: Any, python: str, seconds: float) -> 
         peers = peers_of(own, name, python, Path(scratch)) if python else {}
     sides: dict[str, Any] = {"minicaffe": own, **peers}
     times: dict[str, list[float]] = {side: [] for side in sides}
-    for side in sides.values():
-        side.run(WARM_UP)
+    turns = {side: _turn(runner.run(WARM_UP)) for side, runner in sides.items()}
     end = time.perf_counter() + seconds
     while len(times["minicaffe"]) < FEWEST_RUNS or time.perf_counter() < end:
         for side, runner in sides.items():
-            times[side] += runner.run(1)
+            times[side] += runner.run(turns[side])
     medians = {side: statistics.median(values) * 1e3 for side, values in times.items()}
     best = min(peers, key=medians.__getitem__, default="minicaffe")
     for peer in peers.values():
