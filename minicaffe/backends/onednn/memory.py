@@ -76,9 +76,10 @@ class Layout:
 
     @classmethod
     def channels_last(cls, shape: Shape) -> Layout:
-        """Return the layout (N, H, W, C) of images (N, C, H, W); equal ones are not one."""
+        """Return the layout (N, H, W, C) of images (N, C, H, W)."""
         images, rows, columns, channels = c_strides((shape[0], *shape[2:], shape[1]))
-        return cls.strided(shape, (images, channels, rows, columns))
+        made = cls.strided(shape, (images, channels, rows, columns))
+        return cls.of(made.handle, shape)
 
     def offset(self, at: Shape) -> int:
         """Return how many values lie before the one at an index, which must begin a block."""
