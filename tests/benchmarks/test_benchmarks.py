@@ -30,7 +30,7 @@ def test_lenet_without_peers(backend, tmp_path, capsys):
         "LeNet iteration from LMDB",
         "Python and dispatch in a LeNet iteration, ms",
     ]
-    assert rows[0]["details"]["runs"] == 3
+    assert rows[0]["details"]["runs"] >= 3
     assert rows[1]["details"]["median_ms"]["minicaffe"] > 0
     assert rows[2]["ratio"] > 1
     table = capsys.readouterr().out.split("\n\n")[1].splitlines()
