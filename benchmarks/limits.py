@@ -15,7 +15,6 @@ import numpy as np
 from benchmarks.machine import bandwidth, best_seconds, peak_flops
 from benchmarks.net import FEWEST_RUNS, NETS, ROOT, WARM_UP, Own
 from benchmarks.table import Row
-from minicaffe.backends.onednn.columns import ColumnGradient
 from minicaffe.backends.onednn.update import OneDnnUpdate
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
@@ -90,12 +89,11 @@ def solver_update(backend: Any, seconds: float) -> Row:
 def lenet_iteration(backend: Any, seconds: float) -> list[Row]:
     """Hold LeNet's iteration, fed from an LMDB, against its kernels' times; show what is Python.
 
-    Python and dispatch is the time of an iteration in which the library, the solver's rule and
-    products over columns return at once. All else counts: layers, the search for memory and
-    primitives, crossing over to the library, handing work to threads, and NumPy on labels, loss and
-    biases, some thousand numbers. The details have the other bound: a whole iteration less the time
-    inside the library and on threads, which counts waiting for the processor and caches that kernels
-    have emptied.
+    Python and dispatch is the time of an iteration in which the library and the solver's rule
+    return at once. All else counts: layers, the search for memory and primitives, crossing over to
+    the library, handing the update to threads, and NumPy on labels, loss and biases, some thousand
+    numbers. The details have the other bound: a whole iteration less the time inside the library
+    and the update, which counts waiting for the processor and caches that kernels have emptied.
     """
     with tempfile.TemporaryDirectory() as folder, timed_kernels(backend) as kernels:
         solver = _lenet_solver(folder, backend)
@@ -149,24 +147,15 @@ def _iterations(
 
 @contextmanager
 def timed_kernels(backend: Any) -> Iterator[list[float]]:
-    """Collect the seconds of each call into the library, and of work on threads, of nets made now.
-
-    A call from within such work is part of it.
-    """
+    """Collect the seconds of every call into the library, and of every update, of nets made now."""
     seconds: list[float] = []
-    within: list[Any] = []
 
     def timed(run: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if within:
-                return run(*args, **kwargs)
-            within.append(run)
             start = time.perf_counter()
-            try:
-                return run(*args, **kwargs)
-            finally:
-                seconds.append(time.perf_counter() - start)
-                within.clear()
+            answer = run(*args, **kwargs)
+            seconds.append(time.perf_counter() - start)
+            return answer
 
         return call
 
@@ -184,7 +173,7 @@ def timed_kernels(backend: Any) -> Iterator[list[float]]:
 
 @contextmanager
 def idle_kernels(backend: Any) -> Iterator[None]:
-    """Have the library, and what threads do, return at once, in nets made now."""
+    """Have the library, and the solver's rule, return at once, in nets made now."""
 
     def done(*_: Any) -> int:
         return 0
@@ -194,7 +183,6 @@ def idle_kernels(backend: Any) -> Iterator[None]:
         patch.object(library, "dnnl_primitive_execute", done),
         patch.object(library, "dnnl_sgemm", done),
         patch.object(OneDnnUpdate, "_update_sgd", done),
-        patch.object(ColumnGradient, "_sum", done),
     ):
         yield
 

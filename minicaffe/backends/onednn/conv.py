@@ -11,13 +11,13 @@ Those of a transposed one are float32: its bias is added to them.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 
 from minicaffe.backends.onednn._lib import Alg, Arg, DataType, Prop, Query
 from minicaffe.backends.onednn.accumulate import Accumulator
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.channels import ChannelBias
-from minicaffe.backends.onednn.columns import ColumnGradient, suits_column_gradient, suits_columns
 from minicaffe.backends.onednn.followers import Followers, Kind
 from minicaffe.backends.onednn.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.precision import FP32
@@ -31,6 +31,10 @@ from minicaffe.ops.backend import Follower, Shape, Tensor
 from minicaffe.ops.conv import Conv
 
 MAX_SPATIAL_AXES = 3
+# Channels that the library keeps side by side on AVX2, and from how many taps on a product over
+# columns can be faster.
+BLOCK = 8
+MIN_TAPS = 25
 DIRECT = Alg.CONVOLUTION_DIRECT
 OPERANDS = frozenset({Arg.SRC, Arg.WEIGHTS, Arg.DIFF_DST})
 RESULTS = frozenset({Arg.DST, Arg.DIFF_SRC})
@@ -63,7 +67,6 @@ class OneDnnConv(OneDnnKernel):
         self._winograd = functools.cache(self._plan_winograd)
         self._winograd_of_weights = functools.cache(self._plan_winograd_of_weights)
         self._winograd_of_data = functools.cache(self._plan_winograd_of_data)
-        self._weights_by_columns = functools.cache(self._plan_weights_by_columns)
         # Weights that are trained change before the next pass.
         self._is_trained = False
         self._gather: Call | None = None
@@ -118,10 +121,6 @@ class OneDnnConv(OneDnnKernel):
     ) -> None:
         """Add to dw and db."""
         self._is_trained = True
-        columns = self._weights_by_columns()
-        if columns is not None:
-            columns(x, dy, dw, db)
-            return
         winograd = self._winograd_of_weights()
         if winograd is not None and dw is not None:
             winograd(x, dy, dw, db)
@@ -201,12 +200,24 @@ class OneDnnConv(OneDnnKernel):
         writes = [(Arg.DST, primitive.layout(Query.DST, self._narrow))]
         return self.backend.call(primitive, reads, writes, self._converted)
 
+    def _gathers_by_columns(self) -> bool:
+        """Return whether the gradient of the data is computed sooner as a product over columns.
+
+        The library does so for images in C order. Measured on AVX2, LeNet's second convolution
+        takes 2.2 ms so, 2.9 ms in blocks of 8 channels. With padding, fewer taps or an even number
+        of blocks it takes longer.
+        """
+        op, blocks = self.op, -(-self._wide[1] // BLOCK)
+        if self.backend.precision != FP32 or len(op.kernel) != 2 or op.group > 1 or any(op.pad):
+            return False
+        is_dense = {*op.stride, *op.dilation} == {1}
+        return is_dense and blocks % 2 == 1 and math.prod(op.kernel) >= MIN_TAPS
+
     def _plan_gather(self) -> Call:
         filters = AnyLayout(self._filters, self._operands)
         wide: Layout | AnyLayout = AnyLayout(self._wide, self._results)
         narrow = self._narrow_layout(self._operands)
-        # The library computes it as a product over columns where images are in C order.
-        if self.backend.precision == FP32 and suits_columns(self.op, self._wide):
+        if self._gathers_by_columns():
             wide, narrow = Layout.plain(self._wide), Layout.plain(self._narrow)
         primitive = Primitive(
             self.engine,
@@ -220,14 +231,6 @@ class OneDnnConv(OneDnnKernel):
         ]
         writes = [(Arg.DIFF_SRC, primitive.layout(Query.DIFF_SRC, self._wide))]
         return self.backend.call(primitive, reads, writes, self._converted)
-
-    def _plan_weights_by_columns(self) -> ColumnGradient | None:
-        """Return the faster way to dw and db, where there is one."""
-        if self.backend.precision != FP32:
-            return None
-        if not suits_column_gradient(self.op, self._wide, self._narrow):
-            return None
-        return ColumnGradient(self.backend, self._wide, self._filters, self._narrow)
 
     def _plan_weights(self, with_bias: bool) -> Call:
         bias = Layout.plain(self._narrow[1:2]) if with_bias else None

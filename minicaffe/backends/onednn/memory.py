@@ -76,10 +76,9 @@ class Layout:
 
     @classmethod
     def channels_last(cls, shape: Shape) -> Layout:
-        """Return the layout (N, H, W, C) of images (N, C, H, W)."""
+        """Return the layout (N, H, W, C) of images (N, C, H, W); equal ones are not one."""
         images, rows, columns, channels = c_strides((shape[0], *shape[2:], shape[1]))
-        made = cls.strided(shape, (images, channels, rows, columns))
-        return cls.of(made.handle, shape)
+        return cls.strided(shape, (images, channels, rows, columns))
 
     def offset(self, at: Shape) -> int:
         """Return how many values lie before the one at an index, which must begin a block."""
