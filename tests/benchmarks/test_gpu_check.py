@@ -127,8 +127,9 @@ def test_tests_that_hang_leave_those_that_have_run(tmp_path):
     (tmp_path / "test_two.py").write_text(
         "import time\ndef test_one(): assert 0\ndef test_two(): time.sleep(60)\n"
     )
-    command = ("-m", "pytest", "-q", str(tmp_path), "--junitxml={out}")
-    entry = gpu_check.run_part(Part("tests", command, 3, "junit"), 30)
+    # With a folder of its own: names begin with what lies between that and the test.
+    command = ("-m", "pytest", "-q", f"--rootdir={tmp_path}", str(tmp_path), "--junitxml={out}")
+    entry = gpu_check.run_part(Part("tests", command, 8, "junit"), 30)
     assert (entry["state"], entry["found"]["failures"]) == ("failed", 1)
     assert list(entry["found"]["failed"]) == ["test_two::test_one"]
     assert "KeyboardInterrupt" in entry["message"]
