@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 from minicaffe import fillers
 from minicaffe.blob import Blob
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
-from minicaffe.ops.backend import Backend, Follower, Op, Shape, Tensor
+from minicaffe.ops.backend import Backend, Follower, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream
 
 Blobs: TypeAlias = Sequence[Blob]
@@ -193,7 +193,7 @@ class Layer:
                     "propagate_down: false for it; true, or nothing, for the others."
                 )
 
-    def plan(self, op: Op, *tensors: Tensor) -> Any:
+    def plan(self, op: Op[K], *tensors: Tensor) -> K:
         """Return the backend's kernel for `op`."""
         return self.context.backend.plan(op, *tensors)
 

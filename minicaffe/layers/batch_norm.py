@@ -88,8 +88,8 @@ class BatchNorm(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top; while training, update the statistics."""
-        statistics = (blob.data for blob in self.blobs)
-        self.kernel.forward(bottom[0].data, *statistics, top[0].data)
+        mean, variance, weight = (blob.data for blob in self.blobs)
+        self.kernel.forward(bottom[0].data, mean, variance, weight, top[0].data)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the bottom's diff."""

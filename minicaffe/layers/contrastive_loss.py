@@ -55,5 +55,6 @@ class ContrastiveLoss(LossLayer):
         """Overwrite the vectors' diffs."""
         self.refuse_gradient(propagate_down)
         wanted = zip(bottom[:2], propagate_down, strict=False)
-        diffs = (blob.diff if needed else None for blob, needed in wanted)
-        self.kernel.backward(*(blob.data for blob in bottom), top[0].diff, *diffs)
+        da, db = (blob.diff if needed else None for blob, needed in wanted)
+        a, b, similar = (blob.data for blob in bottom)
+        self.kernel.backward(a, b, similar, top[0].diff, da, db)

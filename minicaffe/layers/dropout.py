@@ -37,15 +37,18 @@ class Dropout(Layer):
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the bottom's shape and plan."""
         top[0].reshape(bottom[0].shape)
-        op = DropoutOp(self.settings.dropout_ratio) if self.is_training else Copy()
-        self.kernel = self.plan(op, bottom[0].data, top[0].data)
+        x, y = bottom[0].data, top[0].data
+        if self.is_training:
+            self.kernel = self.plan(DropoutOp(self.settings.dropout_ratio), x, y)
+        else:
+            self.copy = self.plan(Copy(), x, y)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""
         if self.is_training:
             self.kernel.forward(bottom[0].data, top[0].data, self.stream("mask"))
         elif bottom[0] is not top[0]:
-            self.kernel.forward(bottom[0].data, top[0].data)
+            self.copy.forward(bottom[0].data, top[0].data)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the bottom's diff."""
@@ -54,4 +57,4 @@ class Dropout(Layer):
         if self.is_training:
             self.kernel.backward(top[0].diff, bottom[0].diff)
         elif bottom[0] is not top[0]:
-            self.kernel.forward(top[0].diff, bottom[0].diff)
+            self.copy.forward(top[0].diff, bottom[0].diff)

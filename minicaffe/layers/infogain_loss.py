@@ -81,5 +81,5 @@ class InfogainLoss(NormalizedLossLayer):
         """Overwrite the scores' diff."""
         self.refuse_gradient(propagate_down)
         if propagate_down[0]:
-            blobs = (self.probabilities, bottom[1], self.matrix)
-            self.kernel.backward(*(blob.data for blob in blobs), top[0].diff, bottom[0].diff)
+            p, labels, matrix = self.probabilities.data, bottom[1].data, self.matrix.data
+            self.kernel.backward(p, labels, matrix, top[0].diff, bottom[0].diff)

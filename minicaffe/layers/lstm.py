@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minicaffe.layers.recurrent import Recurrent
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Op, Shape
@@ -42,6 +44,6 @@ class LSTM(Recurrent):
         of_static = [] if static is None else [(4 * size, static)]
         return [(4 * size, inputs), (4 * size,), *of_static, (4 * size, size)]
 
-    def op(self) -> Op:
+    def op(self) -> Op[Any]:
         """Return the op."""
         return LstmOp(self.static is not None)

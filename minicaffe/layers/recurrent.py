@@ -33,7 +33,7 @@ class Recurrent(Layer):
         """Return the shapes of the parameters, biases with one axis."""
         raise NotImplementedError
 
-    def op(self) -> Op:
+    def op(self) -> Op[Any]:
         """Return the op."""
         raise NotImplementedError
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minicaffe.layers.recurrent import Recurrent
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Op, Shape
@@ -39,6 +41,6 @@ class RNN(Recurrent):
         of_static = [] if static is None else [(size, static)]
         return [(size, inputs), (size,), *of_static, (size, size), (size, size), (size,)]
 
-    def op(self) -> Op:
+    def op(self) -> Op[Any]:
         """Return the op."""
         return RnnOp(self.static is not None)

@@ -16,7 +16,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Accuracy(Op):
+class Accuracy(Op["AccuracyKernel"]):
     """Describe a top-k accuracy along one axis."""
 
     axis: int

@@ -33,7 +33,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Activation(Op):
+class Activation(Op["ActivationKernel"]):
     """Describe an activation function; what its numbers mean depends on its kind."""
 
     kind: Literal[

@@ -17,7 +17,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class ArgMax(Op):
+class ArgMax(Op["ArgMaxKernel"]):
     """Describe a search for the largest elements."""
 
     top_k: int = 1

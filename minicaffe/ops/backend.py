@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -116,8 +116,11 @@ class Tensor(Protocol):
         ...
 
 
+K = TypeVar("K", covariant=True)
+
+
 @dataclass(frozen=True)
-class Op:
+class Op(Generic[K]):
     """What a layer asks a backend for. Subclasses are frozen and hold plain numbers only."""
 
 
@@ -136,7 +139,7 @@ class Follower:
         Returns the gradients of the parameters to add to, None for those that nobody wants.
     """
 
-    op: Op
+    op: Op[Any]
     parameters: Callable[[], Sequence[Tensor]] = tuple
     keeps_input: bool = False
     gradients: Callable[[], Sequence[Tensor | None]] = tuple
@@ -195,7 +198,7 @@ class Backend(Protocol):
         """Take over what `state` returned in an earlier run, perhaps of another backend."""
         ...
 
-    def plan(self, op: Op, *tensors: Tensor) -> Any:
+    def plan(self, op: Op[K], *tensors: Tensor) -> K:
         """Return a kernel for `op` on tensors of these shapes, in the order the op documents.
 
         Planning may choose the physical layout of the op's outputs; consumers are planned later

@@ -29,7 +29,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class BatchNorm(Op):
+class BatchNorm(Op["BatchNormKernel"]):
     """Describe a batch normalisation."""
 
     use_stored: bool

@@ -15,7 +15,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Concat(Op):
+class Concat(Op["ConcatKernel"]):
     """Describe a concatenation."""
 
     axis: int
@@ -32,7 +32,7 @@ class ConcatKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class Slice(Op):
+class Slice(Op["SliceKernel"]):
     """Describe a cut."""
 
     axis: int

@@ -22,7 +22,7 @@ from minicaffe.ops.backend import Op, Shape, Tensor
 
 
 @dataclass(frozen=True)
-class Conv(Op):
+class Conv(Op["ConvKernel"]):
     """Describe a convolution; each tuple has one entry per spatial axis (rows, columns, ...)."""
 
     kernel: Shape

@@ -13,7 +13,7 @@ from minicaffe.ops.backend import Op, Shape, Tensor
 
 
 @dataclass(frozen=True)
-class Crop(Op):
+class Crop(Op["CropKernel"]):
     """Describe a block by where it begins; there is one offset for each axis."""
 
     offset: Shape

@@ -19,7 +19,7 @@ from minicaffe.random import RandomStream
 
 
 @dataclass(frozen=True)
-class Dropout(Op):
+class Dropout(Op["DropoutKernel"]):
     """Describe dropout while training; in the TEST phase the layer copies."""
 
     ratio: float

@@ -23,7 +23,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Eltwise(Op):
+class Eltwise(Op["EltwiseKernel"]):
     """Describe the operation; sum has one coefficient for each x, the others none."""
 
     operation: Literal["sum", "prod", "max"]

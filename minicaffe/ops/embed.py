@@ -15,7 +15,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Embed(Op):
+class Embed(Op["EmbedKernel"]):
     """Describe a look-up."""
 
     bias: bool = True

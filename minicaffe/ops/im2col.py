@@ -17,7 +17,7 @@ from minicaffe.ops.backend import Op, Shape, Tensor
 
 
 @dataclass(frozen=True)
-class Im2col(Op):
+class Im2col(Op["Im2colKernel"]):
     """Describe the window; each tuple has one entry per spatial axis (rows, columns, ...)."""
 
     kernel: Shape

@@ -16,7 +16,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class InnerProduct(Op):
+class InnerProduct(Op["InnerProductKernel"]):
     """Describe an inner product."""
 
     axis: int = 1

@@ -14,7 +14,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Copy(Op):
+class Copy(Op["CopyKernel"]):
     """Describe a copy, in C order; the shapes may differ."""
 
 
@@ -26,7 +26,7 @@ class CopyKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class Add(Op):
+class Add(Op["AddKernel"]):
     """Describe a sum of several tensors."""
 
 

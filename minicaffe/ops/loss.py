@@ -54,7 +54,7 @@ from minicaffe.ops.softmax import Normalization
 
 
 @dataclass(frozen=True)
-class EuclideanLoss(Op):
+class EuclideanLoss(Op["EuclideanLossKernel"]):
     """Describe half the mean squared distance."""
 
 
@@ -71,7 +71,7 @@ class EuclideanLossKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class HingeLoss(Op):
+class HingeLoss(Op["HingeLossKernel"]):
     """Describe a one-against-all hinge loss."""
 
     norm: Literal["L1", "L2"]
@@ -88,7 +88,7 @@ class HingeLossKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class ContrastiveLoss(Op):
+class ContrastiveLoss(Op["ContrastiveLossKernel"]):
     """Describe a loss of pairs."""
 
     margin: float
@@ -114,7 +114,7 @@ class ContrastiveLossKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class MultinomialLogisticLoss(Op):
+class MultinomialLogisticLoss(Op["MultinomialLogisticLossKernel"]):
     """Describe the loss of probabilities that are given."""
 
 
@@ -129,7 +129,7 @@ class MultinomialLogisticLossKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class InfogainLoss(Op):
+class InfogainLoss(Op["InfogainLossKernel"]):
     """Describe a softmax followed by a loss that weighs each confusion of classes."""
 
     axis: int
@@ -148,7 +148,7 @@ class InfogainLossKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class SigmoidCrossEntropyLoss(Op):
+class SigmoidCrossEntropyLoss(Op["SigmoidCrossEntropyLossKernel"]):
     """Describe a sigmoid followed by the cross entropy of each value."""
 
     normalization: Normalization

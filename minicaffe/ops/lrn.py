@@ -22,7 +22,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Lrn(Op):
+class Lrn(Op["LrnKernel"]):
     """Describe a local response normalisation."""
 
     region: Literal["across", "within"]

@@ -19,7 +19,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Mvn(Op):
+class Mvn(Op["MvnKernel"]):
     """Describe a normalisation of each sample, or each channel of each sample."""
 
     first_axis: int

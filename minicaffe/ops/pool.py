@@ -22,7 +22,7 @@ from minicaffe.random import RandomStream
 
 
 @dataclass(frozen=True)
-class Pool(Op):
+class Pool(Op["PoolKernel"]):
     """Describe pooling; each pair is (rows, columns), `out` the size of y's image."""
 
     mode: Literal["max", "ave", "stochastic"]

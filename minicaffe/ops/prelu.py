@@ -19,7 +19,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class PReLU(Op):
+class PReLU(Op["PReLUKernel"]):
     """Describe a ReLU with learned slopes; all its numbers are in the tensors."""
 
 

@@ -37,21 +37,21 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Lstm(Op):
+class Lstm(Op["RecurrentKernel"]):
     """Describe an LSTM. Tensors in planning order: x, cont, y, the parameters."""
 
     static: bool = False
 
 
 @dataclass(frozen=True)
-class Rnn(Op):
+class Rnn(Op["RecurrentKernel"]):
     """Describe a plain recurrent net. Tensors in planning order: x, cont, y, the parameters."""
 
     static: bool = False
 
 
 @dataclass(frozen=True)
-class LstmUnit(Op):
+class LstmUnit(Op["LstmUnitKernel"]):
     """Describe one step of an LSTM. Tensors in planning order: c[t-1], a, cont, c, h."""
 
 

@@ -22,7 +22,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Reduction(Op):
+class Reduction(Op["ReductionKernel"]):
     """Describe a reduction; `coefficient` is c."""
 
     operation: Literal["sum", "asum", "sumsq", "mean"]

@@ -18,7 +18,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class TakeRows(Op):
+class TakeRows(Op["TakeRowsKernel"]):
     """Describe a choice of rows by their numbers."""
 
 
@@ -39,7 +39,7 @@ class TakeRowsKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class FilterRows(Op):
+class FilterRows(Op["FilterRowsKernel"]):
     """Describe a choice of rows by a value beside each."""
 
 

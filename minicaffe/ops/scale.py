@@ -24,7 +24,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Scale(Op):
+class Scale(Op["ScaleKernel"]):
     """Describe a product, and with `bias` a sum, repeated along some axes."""
 
     axis: int
@@ -45,7 +45,7 @@ class ScaleKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class Bias(Op):
+class Bias(Op["BiasKernel"]):
     """Describe a sum, repeated along some axes."""
 
     axis: int

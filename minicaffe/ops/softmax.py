@@ -27,7 +27,7 @@ Normalization: TypeAlias = Literal["full", "valid", "batch_size", "none"]
 
 
 @dataclass(frozen=True)
-class Softmax(Op):
+class Softmax(Op["SoftmaxKernel"]):
     """Describe a softmax along one axis."""
 
     axis: int
@@ -44,7 +44,7 @@ class SoftmaxKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class SoftmaxLoss(Op):
+class SoftmaxLoss(Op["SoftmaxLossKernel"]):
     """Describe a softmax followed by the multinomial logistic loss."""
 
     axis: int

@@ -13,7 +13,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Tile(Op):
+class Tile(Op["TileKernel"]):
     """Describe a repetition."""
 
     axis: int

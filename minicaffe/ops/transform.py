@@ -26,7 +26,7 @@ from minicaffe.ops.backend import Op, Shape, Tensor
 
 
 @dataclass(frozen=True)
-class Transform(Op):
+class Transform(Op["TransformKernel"]):
     """Describe the transformation.
 
     Parameters

@@ -44,7 +44,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 
 @dataclass(frozen=True)
-class Update(Op):
+class Update(Op["UpdateKernel"]):
     """Describe a solver's rule; `decay2` is rms_decay or momentum2."""
 
     rule: Literal["sgd", "nesterov", "adagrad", "rmsprop", "adadelta", "adam"]
@@ -111,7 +111,7 @@ class UpdateKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class SumOfSquares(Op):
+class SumOfSquares(Op["SumOfSquaresKernel"]):
     """Describe the sum of squares of all values of some tensors, for clip_gradients."""
 
 
@@ -123,7 +123,7 @@ class SumOfSquaresKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class Taint(Op):
+class Taint(Op["TaintKernel"]):
     """Describe how a loss shows what a step has said about the weights; planned for any tensors."""
 
 

@@ -66,7 +66,7 @@ class CudaBackend(ReferenceBackend):
     """
 
     name = "cuda"
-    kernels: ClassVar[dict[type[Op], Any]] = {}
+    kernels: ClassVar[dict[type[Op[Any]], Any]] = {}
     # The shape of what it writes depends on values, so the host must wait for them in any case.
     inherited = frozenset({FilterRows})
     precisions = ("tf32", "fp32", "bf16", "fp16")
@@ -140,7 +140,7 @@ class CudaBackend(ReferenceBackend):
             with self.turn:
                 self.session.scale.restore(state)
 
-    def plan(self, op: Op, *tensors: Tensor) -> Any:
+    def plan(self, op: Op[Any], *tensors: Tensor) -> Any:
         """Return a kernel for `op`; see `ReferenceBackend.plan`.
 
         Raises
@@ -254,7 +254,7 @@ class CudaKernel:
         return self.session.scratch(size_bytes, purpose)
 
 
-def kernel(op: type[Op]) -> Callable[[KernelType], KernelType]:
+def kernel(op: type[Op[Any]]) -> Callable[[KernelType], KernelType]:
     """Register the decorated class as this backend's kernel of `op`."""
 
     def register(cls: KernelType) -> KernelType:

@@ -65,7 +65,7 @@ class OneDnnBackend(ReferenceBackend):
     """
 
     name = "onednn"
-    kernels: ClassVar[dict[type[Op], Any]] = {}
+    kernels: ClassVar[dict[type[Op[Any]], Any]] = {}
     # Work on labels and scores, or on rows that NumPy copies as fast as memory is: next to the
     # layers around it, nothing that a faster kernel would shorten.
     inherited = frozenset(
@@ -174,7 +174,7 @@ class OneDnnKernel:
         return 0
 
 
-def kernel(op: type[Op]) -> Callable[[KernelType], KernelType]:
+def kernel(op: type[Op[Any]]) -> Callable[[KernelType], KernelType]:
     """Register the decorated class, or the function that returns a kernel, for `op`."""
 
     def register(make: KernelType) -> KernelType:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 from minicaffe.backends.onednn._lib import Arg, Query
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
@@ -22,7 +23,7 @@ from minicaffe.ops.concat import Concat, Slice
 class _Parts(OneDnnKernel):
     """Joins parts to a whole and cuts it."""
 
-    def __init__(self, backend: OneDnnBackend, op: Op, *tensors: Tensor) -> None:
+    def __init__(self, backend: OneDnnBackend, op: Op[Any], *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._whole, *self._parts = (t.shape for t in tensors)
         self._joining = functools.cache(self._plan_joining)

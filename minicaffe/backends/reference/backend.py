@@ -41,9 +41,9 @@ class ReferenceBackend:
 
     name = "reference"
     # One table per class; planning looks through them from the most derived class to this one.
-    kernels: ClassVar[dict[type[Op], type[ReferenceKernel]]] = {}
+    kernels: ClassVar[dict[type[Op[Any]], type[ReferenceKernel]]] = {}
     # Ops that a faster backend inherits on purpose: not logged, and allowed under ``strict``.
-    inherited: ClassVar[frozenset[type[Op]]] = frozenset()
+    inherited: ClassVar[frozenset[type[Op[Any]]]] = frozenset()
     # What --precision may ask for; the first is the default.
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
 
@@ -97,7 +97,7 @@ class ReferenceBackend:
     def restore(self, state: dict[str, Any]) -> None:
         """Do nothing, as there is nothing to restore."""
 
-    def plan(self, op: Op, *tensors: Tensor) -> Any:
+    def plan(self, op: Op[Any], *tensors: Tensor) -> Any:
         """Return the kernel of the most derived backend class that has one for `op`.
 
         Raises
@@ -161,7 +161,7 @@ class ReferenceBackend:
         """Return at once: NumPy has computed everything already."""
 
 
-def kernel(op: type[Op]) -> Callable[[KernelType], KernelType]:
+def kernel(op: type[Op[Any]]) -> Callable[[KernelType], KernelType]:
     """Register the decorated class as the reference kernel of `op`."""
 
     def register(cls: KernelType) -> KernelType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.ops.backend import Op, Tensor
@@ -12,7 +13,9 @@ from minicaffe.ops.concat import Concat, Slice
 class _Parts(ReferenceKernel):
     """Knows where each part lies in the whole."""
 
-    def __init__(self, backend: ReferenceBackend, op: Op, whole: Tensor, *parts: Tensor) -> None:
+    def __init__(
+        self, backend: ReferenceBackend, op: Op[Any], whole: Tensor, *parts: Tensor
+    ) -> None:
         super().__init__(backend, op, whole, *parts)
         self.sizes = [part.shape[self.op.axis] for part in parts]
 
