@@ -19,6 +19,7 @@ from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_errors import located, sample_names
 from minicaffe.net.losses import LaterLoss
 from minicaffe.net.parameters import Parameter
+from minicaffe.net.program import Piece, Program
 from minicaffe.net.sharing import share_memory
 from minicaffe.ops.backend import Backend, HostArray, Tensor
 from minicaffe.ops.update import Taint
@@ -92,7 +93,8 @@ class Net:
         self.version = 0
         self._taint: Tensor | None = None
         self._taint_kernel: Any = None
-        self._passes: dict[str, Callable[[], None]] = {}
+        self._whole_forward = Program(self, self.forward_pieces)
+        self._whole_backward = Program(self, self.backward_pieces)
         self.before_forward: list[Hook] = []
         self.after_forward: list[Hook] = []
         self.before_backward: list[Hook] = []
@@ -117,7 +119,7 @@ class Net:
     def taint(self, taint: Tensor | None) -> None:
         if taint is not self._taint:
             self._taint, self._taint_kernel = taint, self.backend.plan(Taint())
-            self._renew()
+            self.version += 1
 
     @property
     def waited_s(self) -> float:
@@ -148,9 +150,9 @@ class Net:
         last = len(self.steps) - 1 if end is None else end
         is_watched = bool(self.debug_info or self.before_forward or self.after_forward)
         if self._fusion.prepare(start, last, is_watched):
-            self._renew()
+            self.version += 1
         if not is_watched and last - start + 1 == len(self.steps):
-            self._repeat("forward", self.forward_pieces)
+            self._whole_forward()
             return
         for index, step in enumerate(self.steps[start : last + 1], start):
             _call(self.before_forward, index)
@@ -177,9 +179,9 @@ class Net:
         first = len(self.steps) - 1 if start is None else start
         is_watched = bool(self.debug_info or self.before_backward or self.after_backward)
         if self._fusion.prepare_backward(first, end, is_watched):
-            self._renew()
+            self.version += 1
         if not is_watched and first - end + 1 == len(self.steps):
-            self._repeat("backward", self.backward_pieces)
+            self._whole_backward()
             return
         for index in range(first, end - 1, -1):
             step = self.steps[index]
@@ -200,14 +202,14 @@ class Net:
     def prepare_training(self) -> None:
         """Make the net ready for all forward pieces, then all backward pieces, unwatched."""
         if self._fusion.prepare(0, len(self.steps) - 1, is_watched=False, goes_back=True):
-            self._renew()
+            self.version += 1
 
-    def forward_pieces(self) -> list[Callable[[], None]]:
+    def forward_pieces(self) -> list[Piece]:
         """Return what a whole forward pass does, a piece a layer, for `Backend.repeatable`."""
-        pieces: list[Callable[[], None]] = [partial(self._forward, step) for step in self.steps]
+        pieces: list[Piece] = [partial(self._forward, step) for step in self.steps]
         return [*pieces, self._add_taint] if self._taint is not None else pieces
 
-    def backward_pieces(self) -> list[Callable[[], None]]:
+    def backward_pieces(self) -> list[Piece]:
         """Return what a whole backward pass does, a piece a layer that takes part."""
         return [step.backward for step in reversed(self.steps) if step.needs_backward]
 
@@ -221,16 +223,6 @@ class Net:
             for blob, weight in zip(step.top, step.loss_weights, strict=True):
                 if weight:
                     yield blob, weight
-
-    def _repeat(self, direction: str, pieces: Callable[[], Sequence[Callable[[], None]]]) -> None:
-        work = self._passes.get(direction)
-        if work is None:
-            work = self._passes[direction] = self.backend.repeatable(pieces())
-        work()
-
-    def _renew(self) -> None:
-        self.version += 1
-        self._passes.clear()
 
     def _forward(self, step: Step) -> None:
         try:
@@ -297,7 +289,7 @@ class Net:
         losses = (blob for blob, _ in self._losses())
         share_memory(self.steps, [*self.outputs, *losses, *kept])
         self._shares_memory = True
-        self._renew()
+        self.version += 1
 
     def clear_param_diffs(self) -> None:
         """Set all parameters' gradients to zero."""
@@ -328,7 +320,7 @@ class Net:
             for blob, trained in zip(layer.blobs, theirs.blobs, strict=True):
                 if blob.data is not trained.data:
                     blob.share_data(trained)
-                    self._renew()
+                    self.version += 1
 
     def state(self) -> State:
         """Return what a resumed run needs beside the weights (JSON types only)."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 from minicaffe.net import Net
 from minicaffe.net.losses import LaterLoss
-
-Piece: TypeAlias = Callable[[], None]
+from minicaffe.net.program import Piece, Program
 
 
 class Gradients:
@@ -23,18 +21,17 @@ class Gradients:
     def __init__(self, net: Net) -> None:
         self._net = net
         self._losses: list[LaterLoss] = []
-        self._work: Piece | None = None
-        # What the work was made for: a version of the net, a number of batches, an update.
-        self._made_for: tuple[int, int, Piece | None] = (0, 0, None)
+        # By the number of batches and the update that ends the work, if one does.
+        self._programs: dict[tuple[int, Callable[[], Piece] | None], Program] = {}
 
-    def run(self, n_batches: int, update: Piece | None = None) -> list[LaterLoss]:
+    def run(self, n_batches: int, update: Callable[[], Piece] | None = None) -> list[LaterLoss]:
         """Compute the gradients over so many batches (iter_size).
 
         Parameters
         ----------
         n_batches : int
         update : callable, optional
-            Done at the end, as part of the same work; not for a net that is watched.
+            Makes a piece that ends the same work; not for a net that is watched.
 
         Returns
         -------
@@ -45,7 +42,9 @@ class Gradients:
         if self._net.is_watched:
             self._run_watched(n_batches)
         else:
-            self._repeated(n_batches, update)()
+            self._net.prepare_training()
+            make = lambda: self._pieces(n_batches, update)  # noqa: E731
+            self._programs.setdefault((n_batches, update), Program(self._net, make))()
         self._take_loss()
         return self._losses
 
@@ -57,17 +56,7 @@ class Gradients:
             self._net.forward()
             self._net.backward()
 
-    def _repeated(self, n_batches: int, update: Piece | None) -> Piece:
-        net = self._net
-        net.prepare_training()
-        wanted = (net.version, n_batches, update)
-        if self._work is None or self._made_for != wanted:
-            pieces = self._pieces(n_batches)
-            self._work = net.backend.repeatable([*pieces, update] if update else pieces)
-            self._made_for = wanted
-        return self._work
-
-    def _pieces(self, n_batches: int) -> list[Piece]:
+    def _pieces(self, n_batches: int, update: Callable[[], Piece] | None) -> list[Piece]:
         net = self._net
         forward, backward = net.forward_pieces(), net.backward_pieces()
         # What brings new batches cannot be recorded. All the rest can stand together behind it.
@@ -75,7 +64,7 @@ class Gradients:
         pieces = [*forward[:n_sources], net.clear_param_diffs, *forward[n_sources:], *backward]
         for _ in range(n_batches - 1):
             pieces += [self._take_loss, *forward, *backward]
-        return pieces
+        return [*pieces, update()] if update else pieces
 
     def _take_loss(self) -> None:
         """Note the loss of the last batch, before the next one overwrites it."""

@@ -220,14 +220,16 @@ class Solver:
                 call()
             shows = bool(self.param.display) and self.iter % self.param.display == 0
             self.net.debug_info = shows and bool(self.param.debug_info)
-            update = None if self.on_gradients_ready else self._update.at_once(self._full_rate)
+            is_separate = bool(self.on_gradients_ready) or self._update.reads_gradients
+            self._update.prepare(self._full_rate)
+            update = None if is_separate else self._update.piece
             self.losses.add(self.iter, self._gradients.run(self.param.iter_size, update))
             if shows:
                 display.show()
             for call in self.on_gradients_ready:
                 call()
             self._log_rate(shows)
-            if update is None:
+            if is_separate:
                 self.apply_update()
             self.iter += 1
             if self._act_on_signals():

@@ -10,9 +10,9 @@ from minicaffe.blob import Blob
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.net.debug_info import mean_magnitude
+from minicaffe.net.program import Piece, Program
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.update import Parameter, StepSize, SumOfSquares
-from minicaffe.solver.gradients import Piece
 from minicaffe.solver.rules import Rule
 
 
@@ -47,10 +47,7 @@ class ParameterUpdate:
             self._squares = net.backend.plan(SumOfSquares(), *(p.dw for p in parameters))
         self._size = StepSize(0)
         self._taint = net.taint = net.backend.tensor(())
-        self._step: Piece | None = None
-        self._version = net.version
-        self._work: Piece | None = None
-        self._work_of: Piece | None = None
+        self._alone = Program(net, lambda: [self.piece()])
 
     def _parameters(self) -> list[Parameter]:
         n = len(self._net.parameters)
@@ -59,25 +56,19 @@ class ParameterUpdate:
             for i, p in enumerate(self._net.parameters)
         ]
 
-    def at_once(self, rate: float) -> Piece | None:
-        """Return the update as a piece of the work that computes the gradients.
+    @property
+    def reads_gradients(self) -> bool:
+        """Whether the host looks at the gradients first: for clip_gradients, or for hooks."""
+        return self._param.clip_gradients >= 0 or self._net.is_watched
 
-        Parameters
-        ----------
-        rate : float
-            The learning rate, before lr_mult.
+    def prepare(self, rate: float, clipping: float = 1.0) -> None:
+        """Set the size of the next step: the learning rate, before lr_mult, and a factor."""
+        scale = clipping / self._param.iter_size
+        self._size = StepSize(rate, self._param.weight_decay, scale)
 
-        Returns
-        -------
-        callable or None
-            None if the host looks at the gradients first, for clip_gradients or for hooks.
-        """
-        if self._param.clip_gradients >= 0 or self._net.is_watched:
-            return None
-        # Now, as it may raise the net's version, by which the piece is known.
-        self._net.prepare_training()
-        self._size = self._step_size(rate, 1.0)
-        return self._piece()
+    def piece(self) -> Piece:
+        """Return the step on the parameters as they are now, as a piece of work."""
+        return partial(self._update, self._parameters())
 
     def run(self, rate: float) -> None:
         """Update all parameters with the gradients that they have.
@@ -85,29 +76,15 @@ class ParameterUpdate:
         Parameters
         ----------
         rate : float
-            As for `at_once`.
+            As for `prepare`.
         """
         with self._net.backend.turn:
             clipping = self._clipping()
-        self._size = self._step_size(rate, clipping)
-        piece = self._piece()
-        if self._work is None or self._work_of is not piece:
-            self._work, self._work_of = self._net.backend.repeatable([piece]), piece
-        self._work()
+        self.prepare(rate, clipping)
+        self._alone()
         if self._net.debug_info:
             for p in self._net.parameters:
                 _log_update(p.layer.name, p.name or p.index, p.blob)
-
-    def _step_size(self, rate: float, clipping: float) -> StepSize:
-        return StepSize(rate, self._param.weight_decay, clipping / self._param.iter_size)
-
-    def _piece(self) -> Piece:
-        """Return the kernel's step, the same object as long as the parameters are the same."""
-        if self._step is None or self._version != self._net.version:
-            self._version = self._net.version
-            parameters = self._parameters()
-            self._step = partial(self._update, parameters)
-        return self._step
 
     def _update(self, parameters: list[Parameter]) -> None:
         with self._net.backend.turn:
