@@ -23,7 +23,7 @@ from benchmarks.net import NETS, compare
 from benchmarks.table import HEAD, Row
 from minicaffe import __version__
 from minicaffe.backends import get_backend
-from minicaffe.backends.onednn.threads import default_threads
+from minicaffe.backends.onednn.runtime.threads import default_threads
 
 KINDS = ("train", "forward", "convolutions", "update", "memory", "iteration")
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from minicaffe.backends.cuda import CudaBackend
-from minicaffe.backends.cuda.cublas import Math, Matrix
-from minicaffe.backends.cuda.device import CannotRecord
-from minicaffe.backends.cuda.format import DTYPES, Format, ValueType
-from minicaffe.backends.cuda.plans import Convolution, Direction
-from minicaffe.backends.cuda.tuning import PlanCache, Tuner
+from minicaffe.backends.cuda.driver.cublas import Math, Matrix
+from minicaffe.backends.cuda.driver.device import CannotRecord
+from minicaffe.backends.cuda.driver.plans import Convolution, Direction
+from minicaffe.backends.cuda.driver.tuning import PlanCache, Tuner
+from minicaffe.backends.cuda.runtime.format import DTYPES, Format, ValueType
 from minicaffe.ops.conv import Conv
 
 ROUNDS = 200

@@ -39,7 +39,7 @@ PICTURES = ROOT / "data" / "fashion-mnist"
 def device() -> dict[str, Any]:
     """Say what the card and the libraries are."""
     backend: Any = get_backend("cuda")
-    from minicaffe.backends.cuda.cupy_device import query
+    from minicaffe.backends.cuda.driver.cupy_device import query
 
     return {
         "query": query(0),

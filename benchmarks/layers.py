@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.net import NETS, WARM_UP, Own
+from minicaffe.analysis.sizes import multiply_adds
 from minicaffe.backends import get_backend
-from minicaffe.backends.onednn.threads import default_threads
-from minicaffe.net.sizes import multiply_adds
+from minicaffe.backends.onednn.runtime.threads import default_threads
 
 HEAD = "| {} | forward, ms | backward, ms | share | GFLOP/s |\n|---|---|---|---|---|"
 SHOWN_SHARE = 0.02

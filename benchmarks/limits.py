@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.machine import bandwidth, best_seconds, peak_flops
 from benchmarks.net import FEWEST_RUNS, NETS, ROOT, WARM_UP, Own
 from benchmarks.table import Row
-from minicaffe.backends.onednn.update import OneDnnUpdate
+from minicaffe.backends.onednn.kernels.update import OneDnnUpdate
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.schema import SolverParameter, SolverSource, read_net

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicaffe.backends.onednn.memory import Buffer
+from minicaffe.backends.onednn.runtime.memory import Buffer
 
 GEMM_SIZES = (1024, 1536, 2048, 3072)
 # Far more than any cache holds.

@@ -1,13 +1,13 @@
-"""What stands in for `minicaffe.backends.cuda.cupy_device` where there is no GPU."""
+"""What stands in for `minicaffe.backends.cuda.driver.cupy_device` where there is no GPU."""
 
 import importlib
 import sys
 from types import ModuleType
 
-from minicaffe.backends.cuda.query import lines
+from minicaffe.backends.cuda.driver.query import lines
 from minicaffe.errors import BackendUnavailable
 
-MODULE = "minicaffe.backends.cuda.cupy_device"
+MODULE = "minicaffe.backends.cuda.driver.cupy_device"
 
 
 class FakeRuntime:

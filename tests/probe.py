@@ -13,8 +13,8 @@ from cases.case import Case, Shape, Values
 from emulator import EmulatedDevice, reason_to_skip
 from minicaffe.backends import count_gpus, get_backend
 from minicaffe.backends.cuda import CudaBackend
-from minicaffe.backends.cuda.format import Format
-from minicaffe.backends.cuda.tensor import CudaTensor
+from minicaffe.backends.cuda.runtime.format import Format
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import BackendUnavailable
 from minicaffe.net import Net

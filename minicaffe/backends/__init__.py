@@ -82,7 +82,7 @@ def count_gpus() -> int:
     BackendUnavailable
         If there is none, or what is needed to use it is not installed.
     """
-    from minicaffe.backends.cuda.cupy_device import count_devices
+    from minicaffe.backends.cuda.driver.cupy_device import count_devices
 
     return count_devices()
 
@@ -91,7 +91,7 @@ def _on_gpu(
     number: int, precision: str | None, strict: bool, graph: bool, threads: int | None
 ) -> Backend:
     from minicaffe.backends.cuda import CudaBackend
-    from minicaffe.backends.cuda.cupy_device import open_device
+    from minicaffe.backends.cuda.driver.cupy_device import open_device
 
     device = open_device(number)
     if precision == "bf16" and device.capability < _BFLOAT16_CAPABILITY:

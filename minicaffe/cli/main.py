@@ -105,7 +105,7 @@ def _drop_output() -> None:
 
 
 def _run_command(command: str, argv: Sequence[str]) -> int:
-    module = importlib.import_module(f"minicaffe.cli.{command}")
+    module = importlib.import_module(f"minicaffe.cli.commands.{command}")
     parser = _parser(command, module)
     log.to_stderr()
     debug = False

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.lined_up import LinedUpLayer
 from minicaffe.layers.registry import register
+from minicaffe.ops.bias import Bias as BiasOp
 from minicaffe.ops.layout import Copy
-from minicaffe.ops.scale import Bias as BiasOp
 
 
 @register("Bias")

@@ -9,7 +9,7 @@ from minicaffe.errors import DataError
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.loss import NormalizedLossLayer, require_labels
 from minicaffe.layers.registry import register
-from minicaffe.ops.loss import InfogainLoss as InfogainLossOp
+from minicaffe.ops.infogain_loss import InfogainLoss as InfogainLossOp
 from minicaffe.schema import read_blobproto
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
-from minicaffe.ops.recurrent import LstmUnit as LstmUnitOp
+from minicaffe.ops.lstm import LstmUnit as LstmUnitOp
 
 
 @register("LSTMUnit")

@@ -7,7 +7,7 @@ from typing import Any
 from minicaffe.layers.recurrent import Recurrent
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Op, Shape
-from minicaffe.ops.recurrent import Rnn as RnnOp
+from minicaffe.ops.rnn import Rnn as RnnOp
 
 
 @register("RNN")

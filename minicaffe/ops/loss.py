@@ -28,12 +28,6 @@ MultinomialLogisticLoss: p (N, K...), labels (N,), loss; p holds probabilities::
 
 with q = max(p, 1e-20).
 
-InfogainLoss: x, labels, h (K, K), p like x, loss; p is the softmax of x along `axis`, q as above.
-Pixels whose label is `ignore_label` count for nothing::
-
-    loss = - sum over pixels, k of h[label, k] log(q[k]) / Z
-    dx   = (p sum over k of h[label, k] - h[label]) / Z
-
 SigmoidCrossEntropyLoss: x, t of one shape, loss. t holds probabilities; where, cut to a whole
 number, it is `ignore_label`, it counts for nothing::
 
@@ -126,25 +120,6 @@ class MultinomialLogisticLossKernel(Protocol):
 
     def backward(self, p: Tensor, labels: Tensor, dloss: Tensor, dp: Tensor) -> None:
         """Overwrite dp."""
-
-
-@dataclass(frozen=True)
-class InfogainLoss(Op["InfogainLossKernel"]):
-    """Describe a softmax followed by a loss that weighs each confusion of classes."""
-
-    axis: int
-    normalization: Normalization
-    ignore_label: int | None = None
-
-
-class InfogainLossKernel(Protocol):
-    """Forward raises a LabelError for a label that counts and is not a class."""
-
-    def forward(self, x: Tensor, labels: Tensor, h: Tensor, p: Tensor, loss: Tensor) -> None:
-        """Overwrite p and loss; h has K * K values in any shape."""
-
-    def backward(self, p: Tensor, labels: Tensor, h: Tensor, dloss: Tensor, dx: Tensor) -> None:
-        """Overwrite dx."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.logs import Row, TrainingLog
+from minicaffe.analysis.training_log import Row, TrainingLog
 from minicaffe.pictures.figure import new_figure
 
 Values = npt.NDArray[np.float64]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe import log
+from minicaffe.analysis.sizes import NetSizes, measure
 from minicaffe.net.filter import filter_layers
-from minicaffe.net.sizes import NetSizes, measure
 from minicaffe.ops.backend import Shape
 from minicaffe.pictures.net_graph import Graph, net_graph
 from minicaffe.schema import NetSource, NetState

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicaffe.net.described import settings_text
-from minicaffe.net.sizes import LayerSizes, NetSizes
+from minicaffe.analysis.described import settings_text
+from minicaffe.analysis.sizes import LayerSizes, NetSizes
 from minicaffe.schema import NetSource
 
 # Background by what a layer does.

@@ -12,7 +12,8 @@ from minicaffe.backends.cuda import CudaBackend
 from minicaffe.backends.onednn import OneDnnBackend
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.backend import Op
-from minicaffe.ops.recurrent import Lstm, Rnn
+from minicaffe.ops.lstm import Lstm
+from minicaffe.ops.rnn import Rnn
 from minicaffe.ops.transform import Transform
 
 BACKENDS = (ReferenceBackend, OneDnnBackend, CudaBackend)

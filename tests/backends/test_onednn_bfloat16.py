@@ -13,10 +13,10 @@ from unlocked import bfloat16_unlocked, can_unlock
 
 from cases import CASES
 from minicaffe.backends import get_backend
-from minicaffe.backends.onednn import precision
-from minicaffe.backends.onednn._lib import DataType, library
-from minicaffe.backends.onednn.memory import Layout, TaggedLayout
-from minicaffe.backends.onednn.rounding import round_to_bfloat16
+from minicaffe.backends.onednn.runtime import precision
+from minicaffe.backends.onednn.runtime.library import DataType, library
+from minicaffe.backends.onednn.runtime.memory import Layout, TaggedLayout
+from minicaffe.backends.onednn.runtime.rounding import round_to_bfloat16
 from minicaffe.errors import BackendUnavailable
 from probe import REFERENCE, Probe, make_backend, net_from_text
 from tolerances import BFLOAT16, BY_DTYPE, assert_close

@@ -18,8 +18,10 @@ from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.inner_product import InnerProduct
 from minicaffe.ops.layout import Add, Copy
 from minicaffe.ops.lrn import Lrn
+from minicaffe.ops.lstm import Lstm
 from minicaffe.ops.pool import Pool
-from minicaffe.ops.recurrent import Lstm, RecurrentInputs, Rnn
+from minicaffe.ops.recurrent import RecurrentInputs
+from minicaffe.ops.rnn import Rnn
 from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Update
 from tolerances import BY_DTYPE, assert_close
 
@@ -235,7 +237,7 @@ def test_products_and_maxima_mix_layouts(onednn, op, n):
 
 @pytest.mark.parametrize("op", [Eltwise("max"), Activation("power", alpha=3.0)], ids=str)
 def test_formulas_reach_every_chunk(onednn, monkeypatch, op):
-    monkeypatch.setattr("minicaffe.backends.onednn.pointwise.CHUNK", 7)
+    monkeypatch.setattr("minicaffe.backends.onednn.kernels._pointwise.CHUNK", 7)
 
     def body(make, backend):
         n = 3 if isinstance(op, Eltwise) else 1
@@ -255,7 +257,7 @@ def test_formulas_reach_every_chunk(onednn, monkeypatch, op):
 
 @pytest.mark.parametrize("op", [Lstm(static=True), Rnn(static=True)], ids=str)
 def test_recurrent_kernels_share_the_streams_among_threads(onednn, monkeypatch, op):
-    monkeypatch.setattr("minicaffe.backends.onednn.lstm.PIECE", 8)
+    monkeypatch.setattr("minicaffe.backends.onednn.kernels.lstm.PIECE", 8)
     steps, streams, size, inputs, static = 6, 5, 9, 3, 7
     rows, n_states = (4 * size, 2) if isinstance(op, Lstm) else (size, 1)
     shapes = [(rows, inputs), (rows,), (rows, static), (rows, size)]

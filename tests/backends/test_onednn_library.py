@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-import minicaffe.backends.onednn._lib as lib
+import minicaffe.backends.onednn.runtime.library as lib
 from minicaffe.backends import get_backend
-from minicaffe.backends.onednn.threads import default_threads
+from minicaffe.backends.onednn.runtime.threads import default_threads
 from minicaffe.errors import BackendUnavailable, Unsupported
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minicaffe.backends.onednn.pieces import Pieces
+from minicaffe.backends.onednn.kernels._image_chunks import Pieces
 from minicaffe.errors import Unsupported
 from minicaffe.ops.conv import Conv
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minicaffe.backends.onednn._lib import Prop, Query
-from minicaffe.backends.onednn.memory import AnyLayout, Layout
-from minicaffe.backends.onednn.primitive import Primitive
+from minicaffe.backends.onednn.runtime.library import Prop, Query
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
+from minicaffe.backends.onednn.runtime.primitive import Primitive
 
 SHAPE = (2, 16, 5, 3)
 

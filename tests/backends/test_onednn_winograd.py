@@ -8,12 +8,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from minicaffe.backends.onednn import conv, toom_cook
-from minicaffe.backends.onednn.memory import Buffer
-from minicaffe.backends.onednn.primitive import Primitive
-from minicaffe.backends.onednn.winograd import POINTS, block, suits
-from minicaffe.backends.onednn.winograd_pieces import Sizes, tile_grid
-from minicaffe.backends.onednn.workbench import LANE_VALUES
+from minicaffe.backends.onednn.kernels import conv
+from minicaffe.backends.onednn.runtime.memory import Buffer
+from minicaffe.backends.onednn.runtime.primitive import Primitive
+from minicaffe.backends.onednn.runtime.workers import LANE_VALUES
+from minicaffe.backends.onednn.winograd.blocks import Sizes, tile_grid
+from minicaffe.backends.onednn.winograd.forward import POINTS, block, suits, toom_cook
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.conv import Conv
 from minicaffe.ops.update import Parameter, StepSize, Update

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from minicaffe.backends.turn import Turn
+from minicaffe.backends.lock import Turn
 
 
 def test_it_is_not_kept_where_it_cannot_be_prepared():

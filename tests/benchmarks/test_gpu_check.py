@@ -29,7 +29,7 @@ def card(monkeypatch, emulated_device):
 @pytest.fixture
 def few_pictures(monkeypatch):
     """Databases of 50 pictures instead of 12,000."""
-    from minicaffe.cli import convert_mnist_data
+    from minicaffe.cli.commands import convert_mnist_data
 
     read = convert_mnist_data.read_set
     monkeypatch.setattr(

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import no_card
+from minicaffe.cli.commands.resize_and_crop_images import resized_and_cropped
 from minicaffe.cli.main import run_command
-from minicaffe.cli.resize_and_crop_images import resized_and_cropped
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
 from minicaffe.pycaffe import session

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicaffe.cli.confusion import Confusion, report
+from minicaffe.analysis.confusion import Confusion, report
 from minicaffe.cli.main import run_command
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.cli.file_count import FileCount
+from minicaffe.cli.commands._file_count import FileCount
 from minicaffe.cli.main import run_command
 from minicaffe.data.datum import decode_datum, parse_datum
 from minicaffe.data.db import open_database

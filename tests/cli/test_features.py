@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicaffe.cli.extract_features import as_picture
+from minicaffe.cli.commands.extract_features import as_picture
 from minicaffe.cli.main import run_command
 from minicaffe.data.datum import decode_datum
 from minicaffe.data.db import open_database

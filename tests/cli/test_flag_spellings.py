@@ -188,8 +188,8 @@ HEAVY = {"numpy", "google", "rich", "lmdb", "plyvel", "PIL", "h5py", "matplotlib
     [
         "import minicaffe.cli.main",
         "from minicaffe.cli.main import main; main(['--help'])",
-        "import minicaffe.cli.train, minicaffe.cli.test, minicaffe.cli.time",
-        "import minicaffe.cli.device_query",
+        "from minicaffe.cli.commands import test, time, train",
+        "import minicaffe.cli.commands.device_query",
     ],
 )
 def test_help_imports_nothing_heavy(code):

@@ -8,7 +8,7 @@ import pytest
 
 import no_card
 from emulator import EmulatedDevice
-from minicaffe.cli.device import add_arguments, choose
+from minicaffe.cli.options.backend import add_arguments, choose
 from minicaffe.data.db import open_database
 from minicaffe.schema.binary import read_net_weights
 

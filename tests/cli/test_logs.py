@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minicaffe.analysis.training_log import read_log
 from minicaffe.cli.main import run_command
 from minicaffe.errors import DataError
-from minicaffe.logs import read_log
 from minicaffe.pictures.curves import running_mean, short_names, training_panels
 
 ROOT = Path(__file__).parents[2]

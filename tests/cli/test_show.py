@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minicaffe.cli.commands.show import activation_picture, filter_picture
 from minicaffe.cli.main import run_command
-from minicaffe.cli.show import activation_picture, filter_picture
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
 from minicaffe.pictures import grid

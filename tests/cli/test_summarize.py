@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from minicaffe.analysis.described import settings_text
+from minicaffe.analysis.sizes import measure
 from minicaffe.cli.main import run_command
-from minicaffe.net.described import settings_text
-from minicaffe.net.sizes import measure
 from minicaffe.schema import NetState, parse_net, read_net
 
 MODELS = Path(__file__).parents[2] / "models"

@@ -3,7 +3,7 @@
 import pytest
 
 from minicaffe.backends.reference import ReferenceBackend
-from minicaffe.cli import time as command
+from minicaffe.cli.commands import time as command
 from probe import net_from_text
 
 NET = """

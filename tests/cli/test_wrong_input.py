@@ -364,7 +364,7 @@ def test_main_memory_is_used_up(project, run, monkeypatch):
     def run_out(args):
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr("minicaffe.cli.summarize.run", run_out)
+    monkeypatch.setattr("minicaffe.cli.commands.summarize.run", run_out)
     result = refuse(
         run, "^out of memory: Unable to allocate 9 TiB. Use a smaller", "summarize", "n"
     )

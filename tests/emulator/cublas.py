@@ -12,8 +12,8 @@ import numpy as np
 
 from emulator.kernels import Launch
 from emulator.memory import DeviceFault
-from minicaffe.backends.cuda.cublas import PROTOTYPES
-from minicaffe.backends.cuda.device import Address
+from minicaffe.backends.cuda.driver.cublas import PROTOTYPES
+from minicaffe.backends.cuda.driver.device import Address
 
 SUCCESS, NOT_INITIALIZED, INVALID_VALUE, NOT_SUPPORTED = 0, 1, 7, 15
 FLOAT32, FLOAT16, BFLOAT16 = 0, 2, 14

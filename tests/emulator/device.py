@@ -15,7 +15,7 @@ from emulator.cublas import EmulatedCublas
 from emulator.dnn import EmulatedDnn
 from emulator.kernels import Compiler, Kernel
 from emulator.memory import DeviceFault, Heap
-from minicaffe.backends.cuda.device import Address, CannotRecord
+from minicaffe.backends.cuda.driver.device import Address, CannotRecord
 
 _compilers = {}
 # What an inbox of the device holds when nobody may read it.

@@ -4,8 +4,8 @@ import numpy as np
 
 from emulator.cublas import BFLOAT16, FLOAT16, FLOAT32, from_float32, to_float32
 from emulator.kernels import Launch
-from minicaffe.backends.cuda.device import Address
-from minicaffe.backends.cuda.plans import Role, strides
+from minicaffe.backends.cuda.driver.device import Address
+from minicaffe.backends.cuda.driver.plans import Role, strides
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.conv import Conv
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.memory import DeviceFault
-from minicaffe.backends.cuda.device import Address
+from minicaffe.backends.cuda.driver.device import Address
 
 FOLDER = Path(__file__).parent
 COMPILE = ("g++", "-std=c++17", "-O2", "-fPIC", "-U_FORTIFY_SOURCE")

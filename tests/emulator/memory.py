@@ -12,7 +12,7 @@ import ctypes
 
 import numpy as np
 
-from minicaffe.backends.cuda.device import Address
+from minicaffe.backends.cuda.driver.device import Address
 from minicaffe.errors import DeviceMemoryError
 
 ZONE_BYTES = 256

@@ -6,7 +6,7 @@ import pytest
 from emulator.device import EmulatedDevice
 from emulator.dnn import EmulatedDnn
 from emulator.values import Values
-from minicaffe.backends.cuda.plans import Convolution, Role
+from minicaffe.backends.cuda.driver.plans import Convolution, Role
 
 SIGNALLING_NAN = np.uint32(0x7F800001)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emulator import DeviceFault
-from minicaffe.backends.cuda.device import CannotRecord
+from minicaffe.backends.cuda.driver.device import CannotRecord
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from emulator import DeviceFault
 from emulator.values import Values, floats
-from minicaffe.backends.cuda.device import Address
+from minicaffe.backends.cuda.driver.device import Address
 
 
 @pytest.mark.parametrize("grid", [1, 3, 40])

@@ -7,7 +7,7 @@ import pytest
 
 from emulator import DeviceFault
 from emulator.values import floats
-from minicaffe.backends.cuda.device import Address
+from minicaffe.backends.cuda.driver.device import Address
 from minicaffe.errors import DeviceMemoryError
 
 

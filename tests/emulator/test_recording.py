@@ -5,7 +5,7 @@ import pytest
 
 from emulator import DeviceFault
 from emulator.values import floats
-from minicaffe.backends.cuda.device import CannotRecord
+from minicaffe.backends.cuda.driver.device import CannotRecord
 
 
 def test_a_recording_does_in_order_what_was_asked_for(device, kernel, random):

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from minicaffe.backends.cuda import CudaBackend, columns
+from minicaffe.backends.cuda import CudaBackend
+from minicaffe.backends.cuda.kernels import _columns as columns
 from minicaffe.errors import DeviceMemoryError
 from probe import net_from_text
 

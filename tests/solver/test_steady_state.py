@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 from small_nets import FIXED
 
-from minicaffe.backends.onednn.primitive import Primitive
+from minicaffe.backends.onednn.runtime.primitive import Primitive
 
 # Every way of computing that needs memory of its own: Winograd's algorithm and the direct one, LRN
 # in NumPy, fused layers, sums of gradients, masks. Its larger blobs and parameters have 1 MiB.

@@ -8,13 +8,7 @@ here run on the reference backend's, on arrays in the GPU's memory.
 Importing this package imports all of its modules but those two, and each registers its kernels.
 """
 
-import importlib
-import pkgutil
-
+import minicaffe.backends.cuda.kernels  # noqa: F401 - registers the kernels
 from minicaffe.backends.cuda.backend import CudaBackend
-
-for _module in pkgutil.iter_modules(__path__):
-    if not _module.name.startswith("cupy_"):
-        importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["CudaBackend"]

@@ -10,14 +10,21 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 
-from minicaffe.backends.cuda.cublas import WORKSPACE_BYTES, Blas, Math, Matrix
-from minicaffe.backends.cuda.device import THREADS, Address, Argument, Device, Function, blocks
-from minicaffe.backends.cuda.format import SIZE_BYTES, Format, ValueType
-from minicaffe.backends.cuda.loss_scale import LossScale
-from minicaffe.backends.cuda.recording import Piece, Repeatable
-from minicaffe.backends.cuda.session import Session
-from minicaffe.backends.cuda.tensor import CudaTensor
-from minicaffe.backends.cuda.tuning import PlanCache, Tuner, cache_folder
+from minicaffe.backends.cuda.driver.cublas import WORKSPACE_BYTES, Blas, Math, Matrix
+from minicaffe.backends.cuda.driver.device import (
+    THREADS,
+    Address,
+    Argument,
+    Device,
+    Function,
+    blocks,
+)
+from minicaffe.backends.cuda.driver.tuning import PlanCache, Tuner, cache_folder
+from minicaffe.backends.cuda.runtime.format import SIZE_BYTES, Format, ValueType
+from minicaffe.backends.cuda.runtime.graph_capture import Piece, Repeatable
+from minicaffe.backends.cuda.runtime.loss_scale import LossScale
+from minicaffe.backends.cuda.runtime.session import Session
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.cores import usable_cores
 from minicaffe.errors import Unsupported

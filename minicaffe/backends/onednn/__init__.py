@@ -6,12 +6,7 @@ its primitives prefer. Ops without a kernel here run on the reference backend's.
 Importing this package imports all of its modules, and each registers its kernels.
 """
 
-import importlib
-import pkgutil
-
+import minicaffe.backends.onednn.kernels  # noqa: F401 - registers the kernels
 from minicaffe.backends.onednn.backend import OneDnnBackend
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["OneDnnBackend"]

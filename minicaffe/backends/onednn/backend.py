@@ -11,29 +11,29 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import threadpoolctl
 
-from minicaffe.backends.onednn.precision import find as find_precision
-from minicaffe.backends.onednn.primitive import Call, Engine, Port, Primitive
-from minicaffe.backends.onednn.reorder import Reorders
-from minicaffe.backends.onednn.rounding import RoundingCall
-from minicaffe.backends.onednn.tensor import OneDnnTensor
-from minicaffe.backends.onednn.threads import usable_threads
-from minicaffe.backends.onednn.workbench import Workbench
+from minicaffe.backends.lock import Turn
+from minicaffe.backends.onednn.runtime.precision import find as find_precision
+from minicaffe.backends.onednn.runtime.primitive import Call, Engine, Port, Primitive
+from minicaffe.backends.onednn.runtime.reorder import Reorders
+from minicaffe.backends.onednn.runtime.rounding import RoundingCall
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.onednn.runtime.threads import usable_threads
+from minicaffe.backends.onednn.runtime.workers import Workbench
 from minicaffe.backends.reference.backend import ReferenceBackend
-from minicaffe.backends.turn import Turn
 from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.arg_max import ArgMax
 from minicaffe.ops.backend import Follower, Op, Shape, Tensor
 from minicaffe.ops.dropout import Dropout
 from minicaffe.ops.embed import Embed
+from minicaffe.ops.infogain_loss import InfogainLoss
 from minicaffe.ops.loss import (
     ContrastiveLoss,
     EuclideanLoss,
     HingeLoss,
-    InfogainLoss,
     MultinomialLogisticLoss,
     SigmoidCrossEntropyLoss,
 )
-from minicaffe.ops.recurrent import LstmUnit
+from minicaffe.ops.lstm import LstmUnit
 from minicaffe.ops.rows import FilterRows, TakeRows
 from minicaffe.ops.update import Taint
 

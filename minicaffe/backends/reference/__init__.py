@@ -6,12 +6,7 @@ too. Other backends inherit from `ReferenceBackend` and override single kernels.
 Importing this package imports all of its modules, and each registers its kernels.
 """
 
-import importlib
-import pkgutil
-
+import minicaffe.backends.reference.kernels  # noqa: F401 - registers the kernels
 from minicaffe.backends.reference.backend import ReferenceBackend
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["ReferenceBackend"]

@@ -13,7 +13,10 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-MODULES = ("minicaffe.backends.cuda.cupy_device", "minicaffe.backends.cuda.cupy_transfers")
+MODULES = (
+    "minicaffe.backends.cuda.driver.cupy_device",
+    "minicaffe.backends.cuda.driver.cupy_transfers",
+)
 
 
 class CUDARuntimeError(RuntimeError):

@@ -16,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from minicaffe.backends.cuda.cudnn_frontend import Frontend
-from minicaffe.backends.cuda.plans import Convolution
+from minicaffe.backends.cuda.driver.cudnn_frontend import Frontend
+from minicaffe.backends.cuda.driver.plans import Convolution
 from minicaffe.errors import Unsupported
 
 H100 = {

@@ -10,8 +10,8 @@ import itertools
 import numpy as np
 import pytest
 
-from minicaffe.backends.cuda import cublas
-from minicaffe.backends.cuda.cublas import FLOAT_SUMS, Blas, Matrix
+from minicaffe.backends.cuda.driver import cublas
+from minicaffe.backends.cuda.driver.cublas import FLOAT_SUMS, Blas, Matrix
 from minicaffe.errors import BackendUnavailable, ShapeError, Unsupported
 
 NUMPY = {0: np.float32, 2: np.float16}

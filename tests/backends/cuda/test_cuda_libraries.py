@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from minicaffe.backends.cuda import libraries
+from minicaffe.backends.cuda.driver import libraries
 from minicaffe.errors import BackendUnavailable
 
 

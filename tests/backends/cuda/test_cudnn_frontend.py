@@ -12,11 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from minicaffe.backends.cuda import cudnn_frontend, libraries
-from minicaffe.backends.cuda.cudnn import open_cudnn
-from minicaffe.backends.cuda.cudnn_frontend import Frontend
-from minicaffe.backends.cuda.cudnn_legacy import Legacy
-from minicaffe.backends.cuda.plans import Convolution, Role, strides
+from minicaffe.backends.cuda.driver import cudnn_frontend, libraries
+from minicaffe.backends.cuda.driver.cudnn import open_cudnn
+from minicaffe.backends.cuda.driver.cudnn_frontend import Frontend
+from minicaffe.backends.cuda.driver.cudnn_legacy import Legacy
+from minicaffe.backends.cuda.driver.plans import Convolution, Role, strides
 from minicaffe.errors import BackendUnavailable, Unsupported
 
 HERE = Path(__file__).parent

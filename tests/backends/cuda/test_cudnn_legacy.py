@@ -7,9 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from minicaffe.backends.cuda import cudnn_legacy
-from minicaffe.backends.cuda.cudnn_legacy import DEFAULT_MATH, FMA_MATH, Calls, Legacy, Performance
-from minicaffe.backends.cuda.plans import Convolution, Role
+from minicaffe.backends.cuda.driver import cudnn_legacy
+from minicaffe.backends.cuda.driver.cudnn_legacy import (
+    DEFAULT_MATH,
+    FMA_MATH,
+    Calls,
+    Legacy,
+    Performance,
+)
+from minicaffe.backends.cuda.driver.plans import Convolution, Role
 from minicaffe.errors import BackendUnavailable, Unsupported
 
 STRIDED = Convolution(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fake_cupy import Stream
 
-from minicaffe.backends.cuda.device import Address, CannotRecord
+from minicaffe.backends.cuda.driver.device import Address, CannotRecord
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from minicaffe.backends.cuda.divisor import divisor
+from minicaffe.backends.cuda.kernels._divisor import divisor
 
 LARGEST = 2**31 - 1
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minicaffe.backends.cuda.format import PLAIN, Format
-from minicaffe.backends.cuda.session import Session
-from minicaffe.backends.cuda.tensor import CudaTensor
+from minicaffe.backends.cuda.runtime.format import PLAIN, Format
+from minicaffe.backends.cuda.runtime.session import Session
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 
 
 @pytest.mark.parametrize("shape", [(3, 70, 5, 9), (2, 33, 64), (70, 2, 2), (1, 40, 3, 2, 17)])

@@ -7,7 +7,7 @@ import ctypes
 import pytest
 
 from backends.cuda.headers import codes, enumerator, wheel_files
-from minicaffe.backends.cuda import cublas, cudnn_legacy
+from minicaffe.backends.cuda.driver import cublas, cudnn_legacy
 
 LETTERS = {
     ctypes.c_void_p: "p",

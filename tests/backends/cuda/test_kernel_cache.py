@@ -11,7 +11,7 @@ import pytest
 
 SHOW = """
 import os
-from minicaffe.backends.cuda.kernel_cache import VARIABLE, prepare_folder
+from minicaffe.backends.cuda.driver.kernel_cache import VARIABLE, prepare_folder
 prepare_folder()
 print(os.environ.get(VARIABLE, ""))
 print(os.path.isdir(os.environ.get(VARIABLE, "")))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cases.case import Case, exactly, normal, positive
-from minicaffe.backends.cuda.faults import PLACES, Faults
+from minicaffe.backends.cuda.runtime.label_errors import PLACES, Faults
 from minicaffe.errors import LabelError, Unsupported
 from probe import EMULATED, Probe, make_backend, net_from_text
 

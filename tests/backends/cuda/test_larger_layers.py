@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cases.case import Case, Values, labels
-from minicaffe.backends.cuda.format import Format
+from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.errors import BackendUnavailable
 from probe import REFERENCE, EmulatedBackend, Probe, make_backend
 from tolerances import Tolerance, assert_close

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.backends.cuda.format import Format
-from minicaffe.backends.cuda.loss_scale import FIRST
+from minicaffe.backends.cuda.runtime.format import Format
+from minicaffe.backends.cuda.runtime.loss_scale import FIRST
 from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
 from probe import net_from_text

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minicaffe.backends.cuda.plans import Convolution, Operand, Role, strides
+from minicaffe.backends.cuda.driver.plans import Convolution, Operand, Role, strides
 from minicaffe.errors import ShapeError, Unsupported
 
 CONV = Convolution(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cases.case import Case, positive
-from minicaffe.backends.cuda.device import Address
-from minicaffe.backends.cuda.sources import FOLDER
+from minicaffe.backends.cuda.driver.device import Address
+from minicaffe.backends.cuda.driver.sources import FOLDER
 from probe import Probe, make_backend
 
 MASK = 0xFFFFFFFF

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cases import CASES
-from minicaffe.backends.cuda.format import Format
+from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.errors import BackendUnavailable
 from probe import EmulatedBackend, Probe
 

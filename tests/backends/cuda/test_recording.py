@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.cuda import CudaBackend
-from minicaffe.backends.cuda.device import CannotRecord
-from minicaffe.backends.cuda.recording import MAX_FAILURES
-from minicaffe.backends.cuda.run_values import RunValues
+from minicaffe.backends.cuda.driver.device import CannotRecord
+from minicaffe.backends.cuda.runtime.graph_capture import MAX_FAILURES
+from minicaffe.backends.cuda.runtime.launch_parameters import RunValues
 from minicaffe.errors import BackendUnavailable
 from minicaffe.host_blob import HostBlob
 from minicaffe.net import Net

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.backends.cuda.recurrent import MAX_VALUES
-from minicaffe.backends.cuda.rnn import CudaRnn
+from minicaffe.backends.cuda.kernels._recurrent import MAX_VALUES
+from minicaffe.backends.cuda.kernels.rnn import CudaRnn
 from minicaffe.errors import Unsupported
-from minicaffe.ops.recurrent import Rnn
+from minicaffe.ops.rnn import Rnn
 from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from minicaffe.backends.cuda.sources import FOLDER, source
+from minicaffe.backends.cuda.driver.sources import FOLDER, source
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 FILES = sorted(path.name.removesuffix(".cu") for path in FOLDER.iterdir() if path.suffix == ".cu")

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from minicaffe.backends.cuda.device import CannotRecord
-from minicaffe.backends.cuda.plans import Convolution, Role
-from minicaffe.backends.cuda.tuning import FILE, PlanCache, Tuner, cache_folder
+from minicaffe.backends.cuda.driver.device import CannotRecord
+from minicaffe.backends.cuda.driver.plans import Convolution, Role
+from minicaffe.backends.cuda.driver.tuning import FILE, PlanCache, Tuner, cache_folder
 from minicaffe.errors import BackendUnavailable, DeviceMemoryError, Unsupported
 
 WHAT = Convolution("data", (2, 3, 5, 7), (4, 3, 1, 1), (2, 4, 5, 7), (1, 1), (0, 0), (1, 1))

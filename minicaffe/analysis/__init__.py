@@ -1,0 +1,1 @@
+"""Evaluation of nets and trainings: sizes of layers, confusion counts, training logs."""

@@ -1,0 +1,46 @@
+"""The kernels' source texts, and the compiled functions."""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+
+from minicaffe.backends.cuda.driver.device import Device, Function
+
+FOLDER = resources.files("minicaffe.backends.cuda") / "kernels"
+
+
+@functools.cache
+def source(name: str) -> str:
+    """Return the text of kernels/`name`.cu behind what all sources share."""
+    return (FOLDER / "common.cuh").read_text() + (FOLDER / f"{name}.cu").read_text()
+
+
+class Kernels:
+    """The functions of one device.
+
+    Parameters
+    ----------
+    device : Device
+        Where they run.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._found: dict[tuple[str, ...], Function] = {}
+
+    def __call__(self, file: str, name: str, *defines: str) -> Function:
+        """Return function `name` of kernels/`file`.cu.
+
+        Parameters
+        ----------
+        file, name : str
+        defines : str
+            What the source leaves open: ``"VALUE=float"``.
+        """
+        key = (file, name, *defines)
+        found = self._found.get(key)
+        if found is None:
+            options = tuple(f"-D{define}" for define in defines)
+            found = self._found[key] = self._device.function(source(file), name, options)
+        return found

@@ -1,0 +1,42 @@
+"""What convolutions and inner products do for each channel: add a bias, sum its gradient."""
+
+from __future__ import annotations
+
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
+from minicaffe.backends.cuda.driver.device import Address
+from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.runtime.format import Format
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.backend import Shape
+
+
+class ChannelBias(CudaKernel):
+    """Bias of a tensor (N, C, ...).
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the tensor, in any format that is asked for.
+    """
+
+    file = "_channel_bias"
+
+    def __init__(self, backend: CudaBackend, shape: Shape) -> None:
+        super().__init__(backend, None)
+        self._shape = shape
+        self._sums = ChannelSums(backend, "given")
+
+    def add(self, b: Address | None, y: CudaTensor, form: Format, relu: bool = False) -> None:
+        """Add b, float32, to y, which has just been written in `form`, and rectify."""
+        to, n = y.change(form), y.size
+        if b is not None:
+            sizes = Channels.of(self._shape, form).find()
+            self.launch_packs("add_bias", n, to, b, n, *sizes, int(relu), value=form.value)
+        elif relu:
+            self.launch_packs("rectify", n, to, n, value=form.value)
+
+    def accumulate(self, dy: CudaTensor, db: CudaTensor, form: Format) -> None:
+        """Add to db the sums of dy, read in `form`, over all but the channels."""
+        given = (NOWHERE, dy.source(form))
+        result = Result(db.accumulate(), scale=dy.scale(form))
+        self._sums(Channels.of(self._shape, form), form.value, given, result)

@@ -1,0 +1,123 @@
+"""What follows a convolution, done as it writes its output.
+
+Batch normalisation by stored statistics and Scale are one factor and one term for each channel. The
+filters are multiplied by the factor, and the term takes the place of the bias: anew in every pass,
+so that changed numbers are never missed. That reads and writes the filters instead of the output,
+which is larger but for the smallest batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
+from minicaffe.backends.cuda.driver.device import Address
+from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE
+from minicaffe.backends.cuda.kernels._divisor import divisor
+from minicaffe.backends.cuda.kernels.activation import starts_with_relu
+from minicaffe.backends.cuda.runtime.format import Format, ValueType
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.backend import Follower, Shape
+from minicaffe.ops.batch_norm import BatchNorm
+from minicaffe.ops.scale import Scale
+
+
+class Followers(CudaKernel):
+    """The layers that a convolution does on the way.
+
+    Parameters
+    ----------
+    backend : CudaBackend
+    filters : tuple of int
+        Shape of the filters, (channels of the output, ...).
+    scales : bool
+        Whether batch normalisation and Scale may be among them; if not, ReLU alone.
+
+    Attributes
+    ----------
+    rectifies : bool
+        Whether a ReLU is the last of them.
+    """
+
+    file = "_epilogue"
+
+    def __init__(self, backend: CudaBackend, filters: Shape, scales: bool) -> None:
+        super().__init__(backend, None)
+        self._filters, self._may_scale = filters, scales
+        self._statistics: Follower | None = None
+        self._scale: Follower | None = None
+        self.rectifies = False
+
+    def take(self, followers: Sequence[Follower]) -> int:
+        """Take on as many as can be, from the first on; return how many."""
+        self._statistics = self._scale = None
+        rest = list(followers)
+        if rest and self._normalises(rest[0]):
+            self._statistics = rest.pop(0)
+        if rest and self._multiplies(rest[0]):
+            self._scale = rest.pop(0)
+        self.rectifies = starts_with_relu(rest)
+        return len(followers) - len(rest) + self.rectifies
+
+    @property
+    def scales(self) -> bool:
+        """Whether they change the filters and the bias."""
+        return self._statistics is not None or self._scale is not None
+
+    def fold(
+        self, w: CudaTensor, b: CudaTensor | None, form: Format, bias_value: ValueType
+    ) -> tuple[Address, Address | None]:
+        """Return what to convolve with and what to add then, until the next call.
+
+        Parameters
+        ----------
+        w, b : CudaTensor
+            The convolution's own filters and bias, if it has one.
+        form : Format
+            That the filters are wanted in.
+        bias_value : str
+            The type that the bias is wanted in.
+
+        Returns
+        -------
+        filters : Address
+        bias : Address or None
+        """
+        if not self.scales:
+            bias = None if b is None else b.source(Format(False, bias_value))
+            return w.source(form), bias
+        bias = NOWHERE if b is None else b.source()
+        n, given = self._filters[0], w.source(Format(form.channels_last))
+        # Each in memory of its own: cuDNN wants its operands aligned.
+        factors, terms = self.scratch(4 * n, "factors"), self.scratch(4 * n, "terms")
+        parameters = (*_sources(self._statistics, 3), *_sources(self._scale, 2))
+        numbers = (n, self._eps)
+        self.launch("fold", n, bias, *parameters, factors, terms, *numbers, value=bias_value)
+        filters = self.scratch(form.size_bytes(w.shape), "filters")
+        sizes = (w.size, *divisor(math.prod(self._filters[1:])))
+        self.launch("scale_filters", w.size, given, factors, filters, *sizes, value=form.value)
+        return filters, terms
+
+    def _normalises(self, follower: Follower) -> bool:
+        op = follower.op
+        return isinstance(op, BatchNorm) and op.use_stored and self._lines_up(follower)
+
+    def _multiplies(self, follower: Follower) -> bool:
+        op = follower.op
+        return isinstance(op, Scale) and op.axis == 1 and self._lines_up(follower)
+
+    def _lines_up(self, follower: Follower) -> bool:
+        return self._may_scale and follower.parameters()[0].shape == self._filters[:1]
+
+    @property
+    def _eps(self) -> float:
+        op = self._statistics.op if self._statistics is not None else None
+        return op.eps if isinstance(op, BatchNorm) else 0.0
+
+
+def _sources(follower: Follower | None, n: int) -> tuple[Address, ...]:
+    """Return where the parameters of a follower lie, `NOWHERE` for those that it has not."""
+    tensors: Sequence[Any] = follower.parameters() if follower is not None else ()
+    return (*(t.source() for t in tensors), *(NOWHERE,) * (n - len(tensors)))

@@ -1,0 +1,172 @@
+"""Batch normalisation in the format that x has, with Scale and ReLU behind it on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.driver.device import THREADS, Address, Argument
+from minicaffe.backends.cuda.kernels._channel_sums import (
+    LANES,
+    NO_SUM,
+    NOWHERE,
+    Channels,
+    ChannelSums,
+    Result,
+)
+from minicaffe.backends.cuda.kernels.activation import starts_with_relu
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.backend import Follower
+from minicaffe.ops.batch_norm import BatchNorm
+from minicaffe.ops.scale import Scale
+
+
+class Normalisation(CudaKernel):
+    """What normalisations of batches and of samples share."""
+
+    file = "batch_norm"
+
+    def take_moments(self, x: CudaTensor, channels: Channels) -> tuple[Address, int]:
+        """Return parts of the moments of each channel, and how many parts."""
+        form = x.format
+        grid, n = channels.grid(self.device.multiprocessors), channels.all_channels
+        parts = self.scratch(max(12 * grid[1] * n, 4), "batch norm")
+        given = x.source(form)
+        self.function("statistics", form.value)(grid, THREADS, given, parts, *channels.walk())
+        return parts, grid[1]
+
+    def finish(self, name: str, channels: Channels, *args: Argument) -> None:
+        """Launch a function that brings parts together."""
+        self.function(name)(-(-max(channels.all_channels, 1) // LANES), THREADS, *args)
+
+
+@kernel(BatchNorm)
+class CudaBatchNorm(Normalisation):
+    """Normalise by the batch's statistics or by stored ones.
+
+    Backward computes the normalised values again from x. In place that is overwritten, so forward
+    keeps a copy, which costs a write but no pass of its own.
+    """
+
+    def __init__(self, backend: CudaBackend, op: BatchNorm, *tensors: CudaTensor) -> None:
+        super().__init__(backend, op)
+        x, mean, y = tensors[0], tensors[1], tensors[-1]
+        self._statistics = mean.shape
+        size_bytes = max(4 * mean.size, 4)
+        # Of each channel: what forward subtracts and multiplies with, and two means of gradients.
+        self._mean = self.device.allocate(size_bytes)
+        self._inverse = self.device.allocate(size_bytes)
+        self._means = self.device.allocate(2 * size_bytes)
+        self._sums, self._rectified_sums = (
+            ChannelSums(backend, t) for t in ("normal", "rectified")
+        )
+        # Has memory only once something is written to it.
+        self._kept = CudaTensor(self.session, x.shape) if x is y else None
+        self._x: CudaTensor = x if self._kept is None else self._kept
+        self._scale: Follower | None = None
+        self._rectifies = False
+
+    def absorb(self, followers: Sequence[Follower]) -> int:
+        """Scale and rectify y in the same pass, and in training all of it backward.
+
+        In place only: elsewhere a gradient that lies between the layers stays to be seen.
+        """
+        self._scale, self._rectifies = None, False
+        if self._kept is None or not followers:
+            return 0
+        op = followers[0].op
+        if not isinstance(op, Scale) or op.axis != 1:
+            return 0
+        if followers[0].parameters()[0].shape != self._statistics:
+            return 0
+        self._scale, self._rectifies = followers[0], starts_with_relu(followers[1:])
+        return 1 + self._rectifies
+
+    def forward(
+        self,
+        x: CudaTensor,
+        mean: CudaTensor,
+        variance: CudaTensor,
+        weight: CudaTensor,
+        y: CudaTensor,
+    ) -> None:
+        """Overwrite y; update the statistics."""
+        if self.op.use_stored:
+            averages = (mean.source(), variance.source(), weight.source())
+            n, used = mean.size, (self._mean.address, self._inverse.address)
+            self.launch("stored", n, *averages, *used, n, self.op.eps)
+        else:
+            self._take_statistics(x, mean, variance, weight)
+        kept = self._kept
+        if self.op.use_stored and self._scale is None:
+            # Neither backward nor a forward pass that is taken apart will ask for x.
+            kept = None
+        if self._kept is None:
+            self._x = x
+        self._normalise(x, y, kept)
+
+    def repeat_forward(self, y: CudaTensor) -> None:
+        """Overwrite y again, from x as it was kept."""
+        self._normalise(self._x, y, None)
+
+    def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
+        """Overwrite dx; add to the gradients of what was absorbed."""
+        if self.op.use_stored:
+            form = dy.format
+            given, find = dy.source(form), Channels.of(dy.shape, form).find()
+            args = (given, dx.target(form), self._inverse.address, dy.size, *find)
+            self.launch_packs("backward_stored", dy.size, *args, value=form.value)
+            return
+        x, means = self._x, self._means.address
+        form = x.format
+        values, given = x.source(form), dy.source(form)
+        per_channel = (self._mean.address, self._inverse.address, *self._parameters())
+        channels = Channels.of(x.shape, form)
+        sums = self._rectified_sums if self._rectifies else self._sums
+        second = means + 4 * channels.n_channels
+        mean = Result((means, True), (second, True), 1 / max(channels.total, 1))
+        factors, terms = self._gradients()
+        gradients = Result(terms, factors, scale=dy.scale(form))
+        sums(channels, form.value, (values, given, *per_channel), mean, gradients)
+        self.launch_packs(
+            "backward",
+            x.size,
+            *(values, given, dx.target(form), *per_channel, int(self._rectifies), means),
+            *(x.size, *channels.find()),
+            value=form.value,
+        )
+
+    def _take_statistics(
+        self, x: CudaTensor, mean: CudaTensor, variance: CudaTensor, weight: CudaTensor
+    ) -> None:
+        channels = Channels.of(x.shape, x.format)
+        parts = (*self.take_moments(x, channels), channels.n_channels)
+        sums = (mean.change(), variance.change(), weight.change())
+        used = (self._mean.address, self._inverse.address)
+        self.finish("finish", channels, *parts, *used, *sums, self.op.fraction, self.op.eps)
+
+    def _normalise(self, x: CudaTensor, y: CudaTensor, kept: CudaTensor | None) -> None:
+        form = x.format
+        given, parameters = x.source(form), self._parameters()
+        to_keep = NOWHERE if kept is None else kept.target(form)
+        self.launch_packs(
+            "forward",
+            x.size,
+            *(given, y.target(form), to_keep, self._mean.address, self._inverse.address),
+            *(*parameters, int(self._rectifies), x.size, *Channels.of(x.shape, form).find()),
+            value=form.value,
+        )
+
+    def _parameters(self) -> tuple[Address, Address]:
+        """Return the factors and terms of what was absorbed."""
+        if self._scale is None:
+            return NOWHERE, NOWHERE
+        tensors: Sequence[Any] = self._scale.parameters()
+        return tensors[0].source(), tensors[1].source() if len(tensors) > 1 else NOWHERE
+
+    def _gradients(self) -> list[tuple[Address, bool]]:
+        """Return where the sums for factors and terms of what was absorbed go."""
+        tensors: Sequence[Any] = self._scale.gradients() if self._scale is not None else ()
+        wanted = (*tensors, None, None)[:2]
+        return [NO_SUM if tensor is None else tensor.accumulate() for tensor in wanted]

@@ -1,0 +1,87 @@
+"""Joining tensors along an axis and cutting them apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.runtime.format import Format
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.backend import Shape
+from minicaffe.ops.concat import Concat, Slice
+
+
+def row_length(shape: Shape, axis: int, form: Format) -> int:
+    """Return how many values lie together for one index of the axes that lie before `axis`."""
+    if not form.channels_last or axis == 0:
+        return math.prod(shape[axis:])
+    return shape[1] if axis == 1 else math.prod(shape[axis:]) * shape[1]
+
+
+class _Parts(CudaKernel):
+    file = "concat"
+
+    def __init__(self, backend: CudaBackend, op: Concat | Slice, *tensors: CudaTensor) -> None:
+        super().__init__(backend, op)
+        self._parts = [tensor.shape for tensor in tensors[1:]]
+        self._whole = tensors[0].shape
+
+    def join(self, parts: Sequence[CudaTensor], whole: CudaTensor) -> None:
+        """Overwrite `whole`."""
+        form = self._common(parts)
+        given = [part.source(form) for part in parts]
+        to = whole.target(form)
+        for i, part in enumerate(given):
+            n, *place = self._place(i, form)
+            self.launch("put", n, part, to, n, *place, value=form.value)
+
+    def cut(self, whole: CudaTensor, parts: Sequence[CudaTensor | None]) -> None:
+        """Overwrite the parts."""
+        form = whole.format
+        given = whole.source(form)
+        for i, part in enumerate(parts):
+            if part is not None:
+                n, *place = self._place(i, form)
+                self.launch("take", n, given, part.target(form), n, *place, value=form.value)
+
+    @staticmethod
+    def _common(tensors: Sequence[CudaTensor]) -> Format:
+        """Return the first tensor's format, with the channels last if any has them there.
+
+        A tensor with a single channel or pixel lies the same way in both orders.
+        """
+        channels_last = any(tensor.format.channels_last for tensor in tensors)
+        return Format(channels_last, tensors[0].format.value)
+
+    def _place(self, index: int, form: Format) -> tuple[int, int, int, int]:
+        axis, part = self.op.axis, self._parts[index]
+        whole = row_length(self._whole, axis, form)
+        before = (row_length(shape, axis, form) for shape in self._parts[:index])
+        return math.prod(part), row_length(part, axis, form), whole, sum(before)
+
+
+@kernel(Concat)
+class CudaConcat(_Parts):
+    """Join, and cut the gradient."""
+
+    def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
+        """Overwrite y."""
+        self.join(xs, y)
+
+    def backward(self, dy: CudaTensor, dxs: Sequence[CudaTensor | None]) -> None:
+        """Overwrite the dxs."""
+        self.cut(dy, dxs)
+
+
+@kernel(Slice)
+class CudaSlice(_Parts):
+    """Cut, and join the gradients."""
+
+    def forward(self, x: CudaTensor, ys: Sequence[CudaTensor]) -> None:
+        """Overwrite the ys."""
+        self.cut(x, ys)
+
+    def backward(self, dys: Sequence[CudaTensor], dx: CudaTensor) -> None:
+        """Overwrite dx."""
+        self.join(dys, dx)

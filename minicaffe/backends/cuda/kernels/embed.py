@@ -1,0 +1,46 @@
+"""Look-ups in a learned table."""
+
+from __future__ import annotations
+
+from minicaffe.backends.cuda.backend import CudaBackend, kernel
+from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.kernels.rows import NumberedRows
+from minicaffe.backends.cuda.runtime.format import PLAIN, Format
+from minicaffe.backends.cuda.runtime.loss_scale import inverse_of
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.embed import Embed
+
+# Columns of a block: a word may stand in a batch a hundred times.
+LANES = 32
+
+
+@kernel(Embed)
+class CudaEmbed(NumberedRows):
+    """Rows of float weights, written as inner products want them."""
+
+    def __init__(self, backend: CudaBackend, op: Embed, *tensors: CudaTensor) -> None:
+        rows, w = tensors[:2]
+        super().__init__(backend, op, rows, *w.shape)
+        self._form = Format(False, backend.format.value)
+        self._channels = Channels(rows.size, w.shape[1], 1)
+        self._sums = ChannelSums(backend, "given")
+
+    def forward(self, rows: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
+        """Overwrite y."""
+        terms = NOWHERE if b is None else b.source()
+        self.look_up("embed", y, self._form, rows.source(), w.source(), terms)
+
+    def backward_weights(
+        self, rows: CudaTensor, dy: CudaTensor, dw: CudaTensor | None, db: CudaTensor | None
+    ) -> None:
+        """Add to dw and db."""
+        form, scale = self._form, dy.scale(self._form)
+        if dw is not None:
+            given = (rows.source(), dy.source(form))
+            to, is_first = dw.accumulate()
+            if is_first:
+                self.device.clear(to, PLAIN.size_bytes(dw.shape))
+            self.give_back("add_rows", given, form, LANES, to, inverse_of(scale))
+        if db is not None:
+            terms = (NOWHERE, dy.source(form))
+            self._sums(self._channels, form.value, terms, Result(db.accumulate(), scale=scale))

@@ -1,0 +1,55 @@
+"""Softmax with a loss that weighs each confusion of classes."""
+
+from __future__ import annotations
+
+import math
+
+from minicaffe.backends.cuda.backend import CudaBackend, kernel
+from minicaffe.backends.cuda.driver.device import THREADS
+from minicaffe.backends.cuda.kernels._loss_sum import LossSum
+from minicaffe.backends.cuda.kernels.softmax import Rows, RowsKernel
+from minicaffe.backends.cuda.runtime.format import Format
+from minicaffe.backends.cuda.runtime.loss_scale import place_of
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.infogain_loss import InfogainLoss
+
+
+@kernel(InfogainLoss)
+class CudaInfogainLoss(RowsKernel):
+    """The loss by rows of classes; p holds float, whatever x holds."""
+
+    def __init__(self, backend: CudaBackend, op: InfogainLoss, *tensors: CudaTensor) -> None:
+        super().__init__(backend, op)
+        samples, pixels = math.prod(tensors[0].shape[: op.axis]), tensors[1].size
+        self._sum = LossSum(backend, LossSum.normalizer(op.normalization, pixels, samples))
+        self._fault = self.session.faults.place(tensors[1])
+        # What inner products and convolutions read gradients in.
+        self._value = backend.format.value
+
+    def forward(
+        self, x: CudaTensor, labels: CudaTensor, h: CudaTensor, p: CudaTensor, loss: CudaTensor
+    ) -> None:
+        """Overwrite p and loss."""
+        form = Rows.order(x, self.op.axis)
+        rows = Rows.of(x.shape, self.op.axis, form)
+        blocks = self._sum.blocks(rows.n_rows, self.use_team(rows))
+        given, labelled = (x.source(form), h.source()), self.labels(labels, x.shape)
+        to = (p.target(Format(form.channels_last)), self._sum.pairs(blocks), self._fault.address)
+        self.function("infogain", form.value)(blocks, THREADS, *given, *to, *labelled, *rows.args)
+        self._sum.finish(blocks, loss)
+
+    def backward(
+        self, p: CudaTensor, labels: CudaTensor, h: CudaTensor, dloss: CudaTensor, dx: CudaTensor
+    ) -> None:
+        """Overwrite dx."""
+        order = Rows.order(p, self.op.axis).channels_last
+        rows = Rows.of(p.shape, self.op.axis, Format(order))
+        given, labelled = (p.source(Format(order)), h.source()), self.labels(labels, p.shape)
+        form = Format(order, self._value)
+        weight, to, scale = dloss.source(), dx.target(form), place_of(dx.scale(form))
+        self.launch(
+            "infogain_backward",
+            -(-rows.n_rows // self.use_team(rows)) * THREADS,
+            *(*given, to, weight, self._sum.share, scale, *labelled, *rows.args),
+            value=self._value,
+        )

@@ -1,0 +1,52 @@
+"""Parametric ReLU in the format that x has."""
+
+from __future__ import annotations
+
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.runtime.format import Format
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.prelu import PReLU
+
+
+@kernel(PReLU)
+class CudaPReLU(CudaKernel):
+    """One slope for each channel, or one for all; in place, x is kept on the way."""
+
+    file = "scale"
+
+    def __init__(
+        self, backend: CudaBackend, op: PReLU, x: CudaTensor, a: CudaTensor, y: CudaTensor
+    ) -> None:
+        super().__init__(backend, op)
+        self._shape, self._is_shared = x.shape, not a.shape
+        self._sums = ChannelSums(backend, "negative")
+        self._kept = CudaTensor(self.session, x.shape) if x is y else None
+
+    def forward(self, x: CudaTensor, a: CudaTensor, y: CudaTensor) -> None:
+        """Overwrite y."""
+        form = x.format
+        given, slopes = x.source(form), a.source()
+        kept = NOWHERE if self._kept is None else self._kept.target(form)
+        args = (given, y.target(form), kept, slopes, x.size, *self._channels(form).find())
+        self.launch_packs("prelu", x.size, *args, value=form.value)
+
+    def backward_weights(self, x: CudaTensor, dy: CudaTensor, da: CudaTensor) -> None:
+        """Add to da."""
+        x = x if self._kept is None else self._kept
+        form = x.format
+        given = (x.source(form), dy.source(form))
+        result = Result(da.accumulate(), scale=dy.scale(form))
+        self._sums(self._channels(form), form.value, given, result)
+
+    def backward_data(self, x: CudaTensor, a: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
+        """Overwrite dx."""
+        x = x if self._kept is None else self._kept
+        form = x.format
+        values, given, slopes = x.source(form), dy.source(form), a.source()
+        args = (values, given, dx.target(form), slopes, x.size, *self._channels(form).find())
+        self.launch_packs("prelu_backward", x.size, *args, value=form.value)
+
+    def _channels(self, form: Format) -> Channels:
+        channels = Channels.of(self._shape, form)
+        return Channels(1, 1, channels.size) if self._is_shared else channels

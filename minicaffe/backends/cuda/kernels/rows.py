@@ -1,0 +1,105 @@
+"""Rows chosen by their numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.driver.device import THREADS, Address, Argument
+from minicaffe.backends.cuda.kernels._divisor import divisor
+from minicaffe.backends.cuda.runtime.format import Format
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.rows import TakeRows
+
+
+class NumberedRows(CudaKernel):
+    """What look-ups share: numbers of rows, and what is given back to the rows.
+
+    Parameters
+    ----------
+    backend : CudaBackend
+    op : Op
+    numbers : CudaTensor
+        Numbers of rows.
+    n_rows, length : int
+        Of the table.
+    """
+
+    file = "rows"
+
+    def __init__(
+        self, backend: CudaBackend, op: object, numbers: CudaTensor, n_rows: int, length: int
+    ) -> None:
+        super().__init__(backend, op)
+        self._n = numbers.size
+        self._fault = self.session.faults.place(numbers, "row number", "row")
+        self._n_rows, self._length = n_rows, length
+        self._per_item = max(math.prod(numbers.shape[1:]), 1)
+
+    def look_up(self, name: str, y: CudaTensor, form: Format, *given: Address) -> None:
+        """Overwrite y in a format, by the function of this name, from addresses."""
+        to = y.target(form)
+        sizes = (y.size, self._n_rows, self._per_item, *divisor(self._length))
+        self.launch(name, y.size, *given, to, self._fault.address, *sizes, value=form.value)
+
+    def give_back(
+        self,
+        name: str,
+        given: Sequence[Address],
+        form: Format,
+        lanes: int,
+        *to: Argument,
+    ) -> None:
+        """Write sums of gradients by the function of this name.
+
+        Parameters
+        ----------
+        name : str
+        given : sequence of Address
+            The numbers, then dy in the format.
+        form : Format
+        lanes : int
+            Columns of a block, which shares its other threads among what is summed.
+        to : arguments
+            What the function has of its own.
+        """
+        n, across = self._n, -(-self._length // lanes)
+        if not n * across:
+            return
+        numbers, dy = given
+        ordered = self.scratch(8 * n, "rows")
+        places = ordered + 4 * n
+        sort = self.function("sort", form.value)
+        sort(-(-n // THREADS), THREADS, numbers, ordered, places, n, self._n_rows)
+        sums = (dy, ordered, places, n, self._length, lanes)
+        self.function(name, form.value)(n * across, THREADS, *sums, *to)
+
+
+@kernel(TakeRows)
+class CudaTakeRows(NumberedRows):
+    """Whole rows, in whatever format x has: the first axis is the first in memory too."""
+
+    def __init__(
+        self,
+        backend: CudaBackend,
+        op: TakeRows,
+        x: CudaTensor,
+        rows: CudaTensor,
+        y: CudaTensor,
+    ) -> None:
+        super().__init__(backend, op, rows, x.shape[0], math.prod(x.shape[1:]))
+
+    def forward(self, x: CudaTensor, rows: CudaTensor, y: CudaTensor) -> None:
+        """Overwrite y."""
+        form = x.format
+        self.look_up("take", y, form, rows.source(), x.source(form))
+
+    def backward(self, rows: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
+        """Overwrite dx."""
+        form = dy.format
+        given = (rows.source(), dy.source(form))
+        to = dx.target(form)
+        self.device.clear(to, form.size_bytes(dx.shape))
+        # Most rows are taken once or twice.
+        self.give_back("put_rows", given, form, THREADS, to)

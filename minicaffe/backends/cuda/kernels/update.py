@@ -1,0 +1,161 @@
+"""A solver's step over all parameters in one launch, and the norm that clipping needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, Memory
+from minicaffe.backends.cuda.runtime.format import LARGEST, Format
+from minicaffe.backends.cuda.runtime.loss_scale import place_of
+from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.update import StepSize, SumOfSquares, Taint, Update
+
+CHUNK = 4096
+FLOAT_BYTES = 4
+# As struct Chunk in kernels/update.cu.
+CHUNK_TYPE = np.dtype(
+    [(name, "u8") for name in ("w", "dw", "h", "k")]
+    + [("n", "i4"), ("lr_mult", "f4"), ("decay_mult", "f4"), ("unused", "i4")]
+)
+
+
+class Row(NamedTuple):
+    """One parameter: where it, its gradient and its history lie (0: there is none), its size."""
+
+    w: int
+    dw: int
+    h: int
+    k: int
+    n: int
+    lr_mult: float
+    decay_mult: float
+
+
+class ChunkTable:
+    """Tells each block of a launch where its chunk lies; uploaded again only when that changes."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._rows: list[Row] = []
+        self._memory: Memory | None = None
+        self.n_chunks = 0
+
+    def holding(self, rows: list[Row]) -> Address:
+        """Return the table of these parameters.
+
+        Parameters
+        ----------
+        rows : list of Row
+            One for each parameter.
+        """
+        if self._memory is None or rows != self._rows:
+            table = np.concatenate([np.zeros(0, CHUNK_TYPE), *map(_chunks, rows)])
+            if self._memory is None or self._memory.size_bytes < table.nbytes:
+                self._memory = self._device.allocate(max(table.nbytes, CHUNK_TYPE.itemsize))
+            self._device.upload(self._memory.address, table.view(np.uint8))
+            self._rows, self.n_chunks = rows, len(table)
+        return self._memory.address
+
+
+def _chunks(row: Row) -> npt.NDArray[np.void]:
+    starts = np.arange(0, row.n, CHUNK)
+    table = np.zeros(len(starts), CHUNK_TYPE)
+    for name, address in zip(("w", "dw", "h", "k"), row[:4], strict=True):
+        if address:
+            table[name] = int(address) + starts * FLOAT_BYTES
+    table["n"] = np.minimum(CHUNK, row.n - starts)
+    table["lr_mult"], table["decay_mult"] = row.lr_mult, row.decay_mult
+    return table
+
+
+def _form(tensor: CudaTensor) -> Format:
+    """Return the order of a gradient: parameters and history follow it, as float32."""
+    return Format(tensor.format.channels_last)
+
+
+@kernel(Update)
+class CudaUpdate(CudaKernel):
+    """One step of all parameters."""
+
+    file = "update"
+
+    def __init__(self, backend: CudaBackend, op: Update, *tensors: CudaTensor) -> None:
+        super().__init__(backend, op)
+        self.defines = (f"RULE={op.rule}", f"DECAY={op.regularization}")
+        self._size = self.session.values.slot(3)
+        self._table = ChunkTable(self.device)
+        # What is beyond that, convolutions and inner products read as infinite.
+        self._largest = LARGEST[backend.format.value]
+
+    def step(
+        self, parameters: Sequence[Any], size: Callable[[], StepSize], taint: CudaTensor
+    ) -> None:
+        """Update w, dw and history of all parameters; overwrite taint."""
+        self._size.give(lambda: np.array(size(), np.float32))
+        rows = []
+        for w, dw, history, lr_mult, decay_mult in parameters:
+            form = _form(dw)
+            tensors = (w, dw, *history)
+            addresses = [tensor.change(form) for tensor in tensors]
+            h, k, *_ = *addresses[2:], 0, 0
+            rows.append(Row(addresses[0], addresses[1], h, k, w.size, lr_mult, decay_mult))
+        table, scale = self._table.holding(rows), self.session.scale
+        mark = taint.target()
+        self.device.clear(mark, FLOAT_BYTES)
+        if not self._table.n_chunks:
+            return
+        if scale is not None:
+            self.function("look")(self._table.n_chunks, THREADS, table, scale.address)
+        numbers = (self._largest, self.op.momentum, self.op.decay2, self.op.delta)
+        self.function("step")(
+            self._table.n_chunks,
+            THREADS,
+            *(table, self._size.address, place_of(scale), mark, *numbers),
+        )
+        if scale is not None:
+            self.function("settle")(1, 1, scale.address)
+
+
+@kernel(SumOfSquares)
+class CudaSumOfSquares(CudaKernel):
+    """Sum of squares of some tensors."""
+
+    file = "update"
+
+    def __init__(self, backend: CudaBackend, op: SumOfSquares, *tensors: CudaTensor) -> None:
+        super().__init__(backend, op)
+        # Rule and decay are of no importance here.
+        self.defines = ("RULE=sgd", "DECAY=L2")
+        self._table = ChunkTable(self.device)
+
+    def forward(self, tensors: Sequence[Any]) -> float:
+        """Return the sum."""
+        self.session.watch.is_outside = True
+        rows: list[Row] = [
+            Row(0, tensor.source(_form(tensor)), 0, 0, tensor.size, 0.0, 0.0) for tensor in tensors
+        ]
+        table = self._table.holding(rows)
+        if not self._table.n_chunks:
+            return 0.0
+        sums = np.zeros(self._table.n_chunks, np.float64)
+        to = self.scratch(max(sums.nbytes, 8), "sums")
+        self.function("squares")(self._table.n_chunks, THREADS, table, to)
+        self.device.download(to, sums)
+        return float(sums.sum())
+
+
+@kernel(Taint)
+class CudaTaint(CudaKernel):
+    """A sum with one number."""
+
+    file = "_loss_sum"
+
+    def forward(self, taint: CudaTensor, loss: CudaTensor) -> None:
+        """Add taint to the loss."""
+        term, to = taint.source(), loss.change()
+        self.launch("taint", loss.size, term, to, loss.size)

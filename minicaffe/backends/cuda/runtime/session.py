@@ -1,0 +1,166 @@
+"""What the tensors and kernels of one cuda backend share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, Memory, blocks
+from minicaffe.backends.cuda.driver.sources import Kernels
+from minicaffe.backends.cuda.runtime.format import Format
+from minicaffe.backends.cuda.runtime.label_errors import Faults
+from minicaffe.backends.cuda.runtime.launch_parameters import RunValues
+from minicaffe.backends.cuda.runtime.loss_scale import LossScale
+from minicaffe.backends.cuda.runtime.tensor_state import State
+from minicaffe.backends.lock import Turn, in_turn
+from minicaffe.ops.backend import HostArray, Later, Shape
+
+if TYPE_CHECKING:
+    from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+
+TILE, TILE_ROWS = 32, 8  # as in kernels/convert.cu
+
+
+ONE_PROCESS = (
+    "CUDA works in one of the two only. Start processes that use a GPU with multiprocessing's "
+    '"spawn", and make nets in them.'
+)
+
+
+class Seen(NamedTuple):
+    """A tensor when a piece of work first used it.
+
+    Parameters
+    ----------
+    state : State
+    is_read : bool
+        Whether the work began with the values, instead of overwriting them.
+    mark : object
+        See `CudaTensor.mark`.
+    undo : callable
+        Puts all notes back to what they were.
+    """
+
+    state: State
+    is_read: bool
+    mark: object
+    undo: Callable[[], None]
+
+
+class Watch:
+    """Notes what a piece of work does with tensors.
+
+    Attributes
+    ----------
+    seen : dict
+        Each tensor that native kernels used, as it was before that.
+    is_outside : bool
+        Whether somebody else saw values (a reference kernel, the host): that cannot be recorded.
+    """
+
+    def __init__(self) -> None:
+        self.seen: dict[CudaTensor, Seen] = {}
+        self.is_outside = False
+
+    def undo(self) -> None:
+        """Forget what the work would have done: the notes of all tensors are as before."""
+        for seen in reversed(self.seen.values()):
+            seen.undo()
+
+
+class Session:
+    """The device with its kernels, scratch memory and values that change in every run.
+
+    Parameters
+    ----------
+    device : Device
+    """
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        # Scratch memory, what is noted of tensors, and recordings are everybody's; and CUDA
+        # launches to the device that the calling thread has chosen.
+        self.turn = Turn(device.make_current, ONE_PROCESS)
+        self.kernels = Kernels(device)
+        self.values = RunValues(device)
+        self.faults = Faults(device)
+        self.watch = Watch()
+        # Counts what makes recordings void: new plans, other fusions, other shapes.
+        self.version = 0
+        # Those that recordings begin or end with, each once.
+        self.states: dict[State, State] = {}
+        # Of gradients in float16, where activations are that.
+        self.scale: LossScale | None = None
+        self._scratch: dict[str, Memory] = {}
+
+    def scratch(self, size_bytes: int, purpose: str = "") -> Address:
+        """Return memory that the next call for the same purpose may return again.
+
+        It holds what one kernel hands to the next within one call. What is recorded keeps the
+        memory that it was given: see `Device.record`.
+        """
+        memory = self._scratch.get(purpose)
+        if memory is None or memory.size_bytes < size_bytes:
+            memory = self.device.allocate(size_bytes)
+            self._scratch[purpose] = memory
+        return memory.address
+
+    @property
+    def held(self) -> list[Memory]:
+        """Scratch memory as it is now."""
+        return list(self._scratch.values())
+
+    def convert(
+        self,
+        shape: Shape,
+        source: Address,
+        given: Format,
+        target: Address,
+        wanted: Format,
+        scale: Address,
+    ) -> None:
+        """Write the values of a tensor in another format; into or out of a scale, where given."""
+        types = f"FROM={given.value}", f"TO={wanted.value}"
+        n = math.prod(shape)
+        if not n:
+            return
+        if given.channels_last == wanted.channels_last:
+            self.kernels("_convert", "cast", *types)(blocks(n), THREADS, source, target, n, scale)
+            return
+        outer, channels, pixels = shape[0], shape[1], math.prod(shape[2:])
+        rows, columns = (pixels, channels) if given.channels_last else (channels, pixels)
+        across, down = -(-columns // TILE), -(-rows // TILE)
+        self.kernels("_convert", "transpose", *types)(
+            across * down * outer,
+            (TILE, TILE_ROWS, 1),
+            *(source, target, rows, columns, across, down, scale),
+        )
+
+    def later(self, address: Address, shape: Shape) -> Later:
+        """Begin to fetch float values."""
+        return Fetching(self, address, shape)
+
+
+class Fetching:
+    """Values on their way to the host; see `minicaffe.ops.backend.Later`."""
+
+    def __init__(self, session: Session, address: Address, shape: Shape) -> None:
+        self._values = np.empty(shape, np.float32)
+        self._session = session
+        self._download = session.device.download_later(address, self._values)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a call would return without waiting."""
+        return self._download.is_ready
+
+    @in_turn
+    def __call__(self) -> HostArray:
+        """Return the values; raise what a kernel has found wrong with labels."""
+        self._download()
+        if np.isnan(self._values).any():
+            self._session.faults.raise_if_any()
+        return self._values

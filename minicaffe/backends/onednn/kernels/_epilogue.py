@@ -1,0 +1,104 @@
+"""What follows a convolution or an inner product, done as it writes its output.
+
+Batch normalisation by stored statistics and Scale are one factor and one term for each channel,
+computed anew in every pass: some thousand numbers, so that changed weights or statistics are never
+missed, where changed filters would have to be found out and multiplied again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from minicaffe.backends.onednn.kernels.activation import starts_with_relu
+from minicaffe.backends.onednn.runtime.library import Alg, Arg
+from minicaffe.backends.onednn.runtime.memory import Layout
+from minicaffe.backends.onednn.runtime.primitive import Attributes, Port
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.ops.backend import Array, Follower, Shape
+from minicaffe.ops.batch_norm import BatchNorm
+from minicaffe.ops.scale import Scale
+
+if TYPE_CHECKING:
+    from minicaffe.backends.onednn.backend import OneDnnBackend
+
+
+class Kind(NamedTuple):
+    """What primitives differ by."""
+
+    scales: bool = False
+    rectifies: bool = False
+
+
+class Followers:
+    """The layers that a kernel does on the way.
+
+    Parameters
+    ----------
+    backend : OneDnnBackend
+    shape : tuple of int
+        Of the output, (N, C, ...); () where there are no channels to scale.
+    """
+
+    def __init__(self, backend: OneDnnBackend, shape: Shape) -> None:
+        numbers = (1, *shape[1:2], *(1,) * (len(shape) - 2))
+        self._channels, self._layout = shape[1:2], Layout.plain(numbers)
+        self._factor, self._term = (OneDnnTensor(backend.reorders, numbers) for _ in range(2))
+        self._scaling: Sequence[Follower] = ()
+        self.kind = Kind()
+
+    def take(self, followers: Sequence[Follower]) -> int:
+        """Take on as many as can be, from the first on; return how many."""
+        n = 0
+        while n < len(followers) and self._scales_channels(followers[n]):
+            n += 1
+        self._scaling = followers[:n]
+        self.kind = Kind(n > 0, starts_with_relu(followers[n:]))
+        return n + self.kind.rectifies
+
+    def tensors(self) -> tuple[OneDnnTensor, ...]:
+        """Return what the primitive reads beside its own inputs, as it is now."""
+        if not self.kind.scales:
+            return ()
+        factor, term = np.ones(self._channels), np.zeros(self._channels)
+        for follower in self._scaling:
+            f, t = _factor_and_term(follower)
+            factor, term = factor * f, term * f + t
+        self._factor.write().reshape(-1)[...] = factor
+        self._term.write().reshape(-1)[...] = term
+        return self._factor, self._term
+
+    def attributes(self, kind: Kind) -> Attributes:
+        """Return the post-ops of a primitive for `kind`."""
+        attributes = Attributes()
+        if kind.scales:
+            attributes.binary(Alg.BINARY_MUL, self._layout).binary(Alg.BINARY_ADD, self._layout)
+        if kind.rectifies:
+            attributes.eltwise(Alg.ELTWISE_RELU)
+        return attributes
+
+    def ports(self, kind: Kind) -> list[Port]:
+        """Return the places that `tensors` go to."""
+        n = 2 if kind.scales else 0
+        return [(Arg.POST_OP * (i + 1) | Arg.SRC_1, self._layout) for i in range(n)]
+
+    def _scales_channels(self, follower: Follower) -> bool:
+        op = follower.op
+        if isinstance(op, BatchNorm):
+            fits = op.use_stored
+        else:
+            fits = isinstance(op, Scale) and op.axis == 1
+        return fits and bool(self._channels) and follower.parameters()[0].shape == self._channels
+
+
+def _factor_and_term(follower: Follower) -> tuple[Array, Array | float]:
+    """Return what a follower multiplies by and then adds, a number for each channel."""
+    numbers = [tensor.read() for tensor in follower.parameters()]
+    if isinstance(follower.op, BatchNorm):
+        mean, variance, weight = numbers
+        share = 1 / weight[0] if weight[0] else 0.0
+        factor = 1 / np.sqrt(variance * share + follower.op.eps)
+        return factor, -mean * share * factor
+    return numbers[0], numbers[1] if len(numbers) > 1 else 0.0

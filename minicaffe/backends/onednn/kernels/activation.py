@@ -1,0 +1,107 @@
+"""Functions of one number, in whatever layout the values have."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.kernels._activation_by_formula import ActivationByFormula
+from minicaffe.backends.onednn.kernels._activation_recipe import Recipe, recipe_of
+from minicaffe.backends.onednn.kernels._pointwise import gapless_layout
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
+from minicaffe.backends.onednn.runtime.memory import Layout
+from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.ops.activation import Activation
+from minicaffe.ops.backend import Follower, Tensor
+
+
+def starts_with_relu(followers: Sequence[Follower]) -> bool:
+    """Return whether the first is the plain ReLU, which other kernels can apply on the way."""
+    op = followers[0].op if followers else None
+    return isinstance(op, Activation) and op.kind == "relu" and op.alpha == 0
+
+
+@kernel(Activation)
+def plan_activation(backend: OneDnnBackend, op: Activation, x: Tensor, y: Tensor) -> OneDnnKernel:
+    """Return the kernel with oneDNN's function, or with NumPy's where that is none."""
+    recipe = recipe_of(op)
+    if recipe is None:
+        return ActivationByFormula(backend, op, x, y)
+    return OneDnnActivation(backend, op, recipe, x, y)
+
+
+class OneDnnActivation(OneDnnKernel):
+    """One function, with a linear one before it or a factor behind it where the op has them.
+
+    In place, forward takes over the memory of x where the gradient needs x.
+    """
+
+    def __init__(
+        self, backend: OneDnnBackend, op: Activation, recipe: Recipe, *tensors: Any
+    ) -> None:
+        super().__init__(backend, op, *tensors)
+        x, y = tensors
+        self._recipe = recipe
+        # What the function is applied to, where backward finds it neither in x nor in y.
+        is_lost = not recipe.reads_y and (x is y or recipe.has_inner)
+        self._kept = OneDnnTensor(backend.reorders, x.shape) if is_lost else None
+        self._forward = functools.cache(self._plan_forward)
+        self._backward = functools.cache(self._plan_backward)
+        self._linear = functools.cache(self._plan_linear)
+
+    def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
+        """Overwrite y."""
+        recipe, layout = self._recipe, self._layout(x)
+        if recipe.has_inner:
+            inner = self._kept or y
+            self._linear(layout, recipe.scale, recipe.shift)(x, inner)
+            x = inner
+        elif self._kept is not None:
+            self._kept.take_from(x, layout)
+            x = self._kept
+        self._forward(layout)(x, y)
+        if recipe.factor != 1:
+            self._linear(layout, recipe.factor, 0.0)(y, y)
+
+    def backward(
+        self, x: OneDnnTensor, y: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor
+    ) -> None:
+        """Overwrite dx."""
+        values = y if self._recipe.reads_y else self._kept or x
+        layout = self._layout(values)
+        self._backward(layout)(values, dy, dx)
+        factor = self._recipe.scale * self._recipe.factor
+        if factor != 1:
+            self._linear(layout, factor, 0.0)(dx, dx)
+
+    def _layout(self, x: OneDnnTensor) -> Layout:
+        # A rectified bfloat16 is one again, without a slope; other functions are for float32 alone.
+        if self.op.kind == "relu" and self.op.alpha == 0:
+            return x.stored
+        # Compiled code for a function that does not keep zero does not serve layouts with padding.
+        return x.layout if self._recipe.keeps_zero else gapless_layout(x)
+
+    def _plan_forward(self, layout: Layout) -> Call:
+        given = (self._recipe.function, layout, layout, *self._recipe.numbers)
+        primitive = Primitive(self.engine, "eltwise_forward", Prop.TRAINING, *given)
+        return Call(primitive, [(Arg.SRC, layout)], [(Arg.DST, layout)])
+
+    def _plan_backward(self, layout: Layout) -> Call:
+        gradient, numbers = self._recipe.gradient, self._recipe.gradient_numbers
+        hint = Primitive(
+            self.engine, "eltwise_forward", Prop.TRAINING, gradient, layout, layout, *numbers
+        )
+        primitive = Primitive(
+            *(self.engine, "eltwise_backward", gradient, layout, layout, layout, *numbers),
+            hint=hint,
+        )
+        reads = [(self._recipe.gradient_reads, layout), (Arg.DIFF_DST, layout)]
+        return Call(primitive, reads, [(Arg.DIFF_SRC, layout)])
+
+    def _plan_linear(self, layout: Layout, scale: float, shift: float) -> Call:
+        given = (Alg.ELTWISE_LINEAR, layout, layout, scale, shift)
+        primitive = Primitive(self.engine, "eltwise_forward", Prop.TRAINING, *given)
+        return Call(primitive, [(Arg.SRC, layout)], [(Arg.DST, layout)])

@@ -1,0 +1,98 @@
+"""Max and average pooling in the layout of x.
+
+Caffe divides an average by the area of the window cut to the padded image. oneDNN divides by the
+whole window, or by what lies on the image itself. Without padding Caffe's rule is the second one;
+if no window reaches beyond the padding it is the first; else the first is corrected by the ratio.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
+from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.errors import Unsupported
+from minicaffe.ops.backend import Array, Tensor
+from minicaffe.ops.pool import Pool
+
+
+@kernel(Pool)
+class OneDnnPool(OneDnnKernel):
+    """Max and average pooling."""
+
+    def __init__(self, backend: OneDnnBackend, op: Pool, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        if op.mode == "stochastic" or len(tensors) > 2:
+            what = "stochastic pooling" if op.mode == "stochastic" else "the mask of max pooling"
+            raise Unsupported(f"oneDNN has no kernel for {what}")
+        self._x, self._y = (t.shape for t in tensors)
+        spans = zip(self._x[2:], op.out, op.kernel, op.stride, op.pad, strict=True)
+        after = tuple(max(0, (o - 1) * s + k - n - p) for n, o, k, s, p in spans)
+        self._steps = (op.stride, op.kernel, (0, 0), op.pad, after)
+        overhangs = any(a > p for a, p in zip(after, op.pad, strict=True))
+        if op.mode == "max":
+            self._algorithm = Alg.POOLING_MAX
+        elif any(op.pad):
+            self._algorithm = Alg.POOLING_AVG_INCLUDE_PADDING
+        else:
+            self._algorithm = Alg.POOLING_AVG_EXCLUDE_PADDING
+        self._ratio: OneDnnTensor | None = None
+        if self._algorithm is Alg.POOLING_AVG_INCLUDE_PADDING and overhangs:
+            self._ratio = OneDnnTensor(backend.reorders, (1, 1, *op.out))
+            self._ratio.set(self._ratios())
+            self._scaled = OneDnnTensor(backend.reorders, self._y)
+        self._forward = functools.cache(self._plan_forward)
+        self._backward = functools.cache(self._plan_backward)
+        self._multiply = functools.cache(self._plan_multiply)
+
+    def forward(
+        self, x: OneDnnTensor, y: OneDnnTensor, mask: None = None, stream: None = None
+    ) -> None:
+        """Overwrite y."""
+        # The largest of some bfloat16 values is one of them; an average is for float32 alone.
+        self._layout = x.stored if self.op.mode == "max" else x.layout
+        self._forward(self._layout)(x, y)
+        if self._ratio is not None:
+            self._multiply(y.layout)(y, self._ratio, y)
+
+    def backward(self, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
+        """Overwrite dx."""
+        if self._ratio is not None:
+            self._multiply(dy.layout)(dy, self._ratio, self._scaled)
+            dy = self._scaled
+        self._backward(self._layout)(dy, dx)
+
+    def _plan_forward(self, x: Layout) -> Call:
+        primitive = Primitive(
+            *(self.engine, "pooling_forward", Prop.TRAINING, self._algorithm),
+            *(x, AnyLayout(self._y, x.data_type), *self._steps),
+        )
+        primitive.use_workspace(primitive.new_workspace())
+        y = primitive.layout(Query.DST, self._y)
+        return Call(primitive, [(Arg.SRC, x)], [(Arg.DST, y)])
+
+    def _plan_backward(self, x: Layout) -> Call:
+        forward = self._forward(x).primitive
+        y = forward.layout(Query.DST, self._y)
+        given = (self._algorithm, x, y, *self._steps)
+        primitive = Primitive(self.engine, "pooling_backward", *given, hint=forward)
+        primitive.use_workspace(forward.workspace)
+        return Call(primitive, [(Arg.DIFF_DST, y)], [(Arg.DIFF_SRC, x)])
+
+    def _plan_multiply(self, layout: Layout) -> Call:
+        ratio = Layout.plain((1, 1, *self.op.out))
+        primitive = Primitive(self.engine, "binary", Alg.BINARY_MUL, layout, ratio, layout)
+        return Call(primitive, [(Arg.SRC, layout), (Arg.SRC_1, ratio)], [(Arg.DST, layout)])
+
+    def _ratios(self) -> Array:
+        """Return the whole window's area over that of the window cut to the padded image."""
+        op, sides = self.op, []
+        for n, k, s, p, o in zip(self._x[2:], op.kernel, op.stride, op.pad, op.out, strict=True):
+            start = np.arange(o) * s - p
+            sides.append(k / (np.minimum(start + k, n + p) - start))
+        return np.outer(*sides)

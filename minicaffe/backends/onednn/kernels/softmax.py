@@ -1,0 +1,61 @@
+"""Softmax and its loss: oneDNN's softmax, the reference's arithmetic on labels."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
+from minicaffe.backends.onednn.runtime.memory import Layout
+from minicaffe.backends.onednn.runtime.primitive import Call, Engine, Primitive
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.reference.kernels.softmax import ReferenceSoftmaxLoss
+from minicaffe.ops.backend import Tensor
+from minicaffe.ops.softmax import Softmax, SoftmaxLoss
+
+
+@kernel(Softmax)
+class OneDnnSoftmax(OneDnnKernel):
+    """Softmax in the layout of x."""
+
+    def __init__(self, backend: OneDnnBackend, op: Softmax, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        self._forward = functools.cache(lambda layout: plan(self.engine, layout, op.axis))
+        self._backward = functools.cache(self._plan_backward)
+
+    def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
+        """Overwrite y."""
+        self._forward(x.layout)(x, y)
+
+    def backward(self, y: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
+        """Overwrite dx."""
+        self._backward(y.layout)(y, dy, dx)
+
+    def _plan_backward(self, layout: Layout) -> Call:
+        primitive = Primitive(
+            *(self.engine, "softmax_backward", Alg.SOFTMAX_ACCURATE),
+            *(layout, layout, layout, self.op.axis),
+            hint=self._forward(layout).primitive,
+        )
+        reads = [(Arg.DST, layout), (Arg.DIFF_DST, layout)]
+        return Call(primitive, reads, [(Arg.DIFF_SRC, layout)])
+
+
+@kernel(SoftmaxLoss)
+class OneDnnSoftmaxLoss(ReferenceSoftmaxLoss):
+    """Softmax and multinomial logistic loss; the probabilities are plain, as labels index them."""
+
+    def __init__(self, backend: OneDnnBackend, op: SoftmaxLoss, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        self._softmax = plan(backend.engine, Layout.plain(tensors[0].shape), op.axis)
+
+    def _probabilities(self, x: Any, p: Any) -> None:
+        self._softmax(x, p)
+
+
+def plan(engine: Engine, layout: Layout, axis: int) -> Call:
+    """Return a softmax from and to one layout."""
+    given = (Prop.TRAINING, Alg.SOFTMAX_ACCURATE, layout, layout, axis)
+    primitive = Primitive(engine, "softmax_forward", *given)
+    return Call(primitive, [(Arg.SRC, layout)], [(Arg.DST, layout)])

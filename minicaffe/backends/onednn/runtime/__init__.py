@@ -1,0 +1,1 @@
+"""Binding to the oneDNN library, memory layouts, primitives, tensors and worker threads."""

@@ -1,0 +1,24 @@
+"""Layouts for primitives that take images, whatever number of axes a tensor has."""
+
+from __future__ import annotations
+
+import math
+
+from minicaffe.backends.onednn.runtime.memory import Layout
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.ops.backend import Shape
+
+MAX_AXES = 5
+
+
+def images_layout(x: OneDnnTensor) -> Layout:
+    """Return the layout of x, or a plain one with two axes where oneDNN cannot have that shape."""
+    shape = x.layout.shape
+    if shape == x.shape and 2 <= len(shape) <= MAX_AXES:
+        return x.layout
+    return Layout.plain(_images(x.shape))
+
+
+def _images(shape: Shape) -> Shape:
+    """Return (N, C, values of a channel, 1)."""
+    return (*shape[:2], math.prod(shape[2:]), 1) if len(shape) > 1 else (*shape, 1)

@@ -1,0 +1,78 @@
+"""What convolutions and inner products multiply: float32, or bfloat16 with sums in float32.
+
+oneDNN can also be let compute float32 primitives in bfloat16 inside (dnnl_fpmath_mode_bf16). Not
+taken: it is a permission and no order, version 3.2 makes use of it on processors with AMX only, and
+no byte of memory traffic is saved.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minicaffe.backends.onednn.runtime import library as _lib
+from minicaffe.backends.onednn.runtime.library import Alg, DataType, Prop
+from minicaffe.backends.onednn.runtime.memory import AnyLayout
+from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
+from minicaffe.errors import Unsupported
+
+
+class Precision(NamedTuple):
+    """How products are computed.
+
+    Attributes
+    ----------
+    operands : DataType
+        What a primitive takes: sources, weights and incoming gradients.
+    rounds : bool
+        Whether operands are float32 values that are rounded to bfloat16 first.
+    remark : str
+        For the log.
+    """
+
+    operands: DataType
+    rounds: bool
+    remark: str
+
+
+FP32 = Precision(DataType.F32, False, "")
+BF16 = Precision(DataType.BF16, False, "bfloat16")
+SLOW_BF16 = BF16._replace(remark="bfloat16, which this CPU has no instructions for: not faster")
+ROUNDED = Precision(
+    DataType.F32,
+    True,
+    "float32 on values rounded to bfloat16: its numbers, not its speed, which this CPU cannot give",
+)
+
+
+def find(engine: Engine, name: str) -> Precision:
+    """Return the best that this CPU has for "fp32" or "bf16"."""
+    if name == "fp32":
+        return FP32
+    if not _trains_in_bfloat16(engine):
+        return ROUNDED
+    return BF16 if engine.lib.c.dnnl_get_effective_cpu_isa() & _lib.ISA_BF16 else SLOW_BF16
+
+
+def _trains_in_bfloat16(engine: Engine) -> bool:
+    """Return whether the library can make all three primitives of a convolution."""
+    x, w, y = (
+        AnyLayout(shape, DataType.BF16) for shape in ((1, 4, 3, 3), (5, 4, 3, 3), (1, 5, 1, 1))
+    )
+    steps = ((1, 1), (0, 0), (0, 0), (0, 0))
+    try:
+        forward = Primitive(
+            *(engine, "convolution_forward", Prop.TRAINING, Alg.CONVOLUTION_DIRECT),
+            *(x, w, None, y, *steps),
+        )
+        for direction, operands in (
+            ("data", (x, w, y)),
+            ("weights", (x, AnyLayout(w.shape), None, y)),
+        ):
+            Primitive(
+                *(engine, f"convolution_backward_{direction}", Alg.CONVOLUTION_DIRECT),
+                *(*operands, *steps),
+                hint=forward,
+            )
+    except Unsupported:
+        return False
+    return True

@@ -1,0 +1,234 @@
+"""Primitives: describing, creating and running them.
+
+A `Primitive` is oneDNN's compiled code for one operation on fixed layouts. A `Call` is a primitive
+with named places for tensors; calling it finds each tensor's memory in the layout wanted.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from minicaffe.backends.onednn.runtime import library as _lib
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, Query, check
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, dims
+from minicaffe.ops.backend import Shape
+
+if TYPE_CHECKING:
+    from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+
+# An argument and the layout that its tensor must have.
+Port: TypeAlias = tuple[int, Layout]
+
+
+class Engine:
+    """oneDNN's engine and stream, and the scratchpad that all primitives share.
+
+    One primitive runs at a time, so one scratchpad, as large as the largest need, is enough.
+    """
+
+    def __init__(self) -> None:
+        self.lib = _lib.library()
+        self.handle = self.lib.make("dnnl_engine_create", _lib.CPU, 0)
+        self.stream = self.lib.make("dnnl_stream_create", self.handle, _lib.IN_ORDER)
+        self._scratchpad = Buffer(1 << 16, self.handle)
+        self._users: list[int] = []
+
+    def scratchpad(self, descriptor: int) -> int:
+        """Return the memory of a primitive's scratchpad, valid while the engine lives."""
+        size = int(self.lib.c.dnnl_memory_desc_get_size(descriptor))
+        if size > self._scratchpad.size_bytes:
+            self._scratchpad = Buffer(size, self.handle)
+            for memory in self._users:
+                self.lib.c.dnnl_memory_set_data_handle(memory, self._scratchpad.address)
+        memory = self.lib.make(
+            "dnnl_memory_create", descriptor, self.handle, self._scratchpad.address
+        )
+        self._users.append(memory)
+        return memory
+
+    def release_scratchpad(self, memory: int) -> None:
+        """Take back what `scratchpad` returned."""
+        self._users.remove(memory)
+        self.lib.c.dnnl_memory_destroy(memory)
+
+
+class Attributes:
+    """What a primitive does to its result before writing it: post-ops."""
+
+    def __init__(self) -> None:
+        self._lib = _lib.library()
+        self.handle = self._lib.make("dnnl_primitive_attr_create")
+        self._lib.c.dnnl_primitive_attr_set_scratchpad_mode(self.handle, _lib.SCRATCHPAD_USER)
+        self._post_ops = self._lib.make("dnnl_post_ops_create")
+
+    def sum(self) -> Attributes:
+        """Add what the destination held."""
+        return self._append("sum", 1.0, 0, 0)
+
+    def eltwise(self, alg: Alg, alpha: float = 0.0, beta: float = 0.0) -> Attributes:
+        """Apply a function to the result."""
+        return self._append("eltwise", alg, alpha, beta)
+
+    def binary(self, alg: Alg, layout: Layout) -> Attributes:
+        """Combine the result with a tensor of this layout; axes of size 1 are repeated."""
+        return self._append("binary", alg, layout.handle)
+
+    def _append(self, kind: str, *args: Any) -> Attributes:
+        check(getattr(self._lib.c, f"dnnl_post_ops_append_{kind}")(self._post_ops, *args), kind)
+        self._lib.c.dnnl_primitive_attr_set_post_ops(self.handle, self._post_ops)
+        return self
+
+    def __del__(self) -> None:
+        self._lib.c.dnnl_post_ops_destroy(self._post_ops)
+        self._lib.c.dnnl_primitive_attr_destroy(self.handle)
+
+
+class Primitive:
+    """One operation on fixed layouts.
+
+    Parameters
+    ----------
+    engine : Engine
+    kind : str
+        A key of `_lib.PRIMITIVES`, or "reorder", "concat", "sum".
+    *args
+        What the C function takes between the engine and the attributes: layouts, shapes, numbers.
+    hint : Primitive, optional
+        The forward primitive of a backward one.
+    attributes : Attributes, optional
+        Post-ops.
+
+    Raises
+    ------
+    Unsupported
+        If the library has no implementation.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        kind: str,
+        *args: Any,
+        hint: Primitive | None = None,
+        attributes: Attributes | None = None,
+    ) -> None:
+        self.engine, self.lib = engine, engine.lib
+        attributes = attributes or Attributes()
+        self.workspace: Buffer | None = None
+        self._memories: dict[int, int] = {}
+        raw = [_raw(arg) for arg in args]
+        if hint is not None:
+            raw.append(hint.descriptor)
+        create = f"dnnl_{kind}_primitive_desc_create"
+        if kind != "reorder":
+            raw.insert(0, engine.handle)
+        self.descriptor: int = self.lib.make(create, *raw, attributes.handle)
+        self.handle = self.lib.make("dnnl_primitive_create", self.descriptor)
+        scratchpad = self._query(Query.SCRATCHPAD)
+        if self._size(scratchpad):
+            self._memories[Arg.SCRATCHPAD] = engine.scratchpad(scratchpad)
+
+    @functools.cached_property
+    def is_compiled(self) -> bool:
+        """Whether code was made for this very operation; loops in C++ serve everything else."""
+        name = ctypes.c_char_p()
+        query = self.lib.c.dnnl_primitive_desc_query
+        check(query(self.descriptor, _lib.IMPLEMENTATION, 0, ctypes.byref(name)), "query")
+        return not (name.value or b"").startswith(b"ref")
+
+    def layout(self, query: Query, shape: Shape) -> Layout:
+        """Return the layout that the library chose for one of its tensors."""
+        return Layout.of(self._query(query), shape)
+
+    def new_workspace(self) -> Buffer | None:
+        """Return a buffer for what forward keeps for backward, None if it keeps nothing."""
+        size = self._size(self._query(Query.WORKSPACE))
+        return Buffer(size, self.engine.handle) if size else None
+
+    def use_workspace(self, buffer: Buffer | None) -> None:
+        """Have this primitive keep, or find, its workspace in a buffer."""
+        self.workspace = buffer
+        if buffer is not None:
+            descriptor = self._query(Query.WORKSPACE)
+            self._memories[Arg.WORKSPACE] = self.lib.make(
+                "dnnl_memory_create", descriptor, self.engine.handle, buffer.address
+            )
+
+    def bind(self, arguments: Sequence[int], memories: Sequence[int]) -> Callable[[], int]:
+        """Return a function that runs the primitive on these memories and returns the status."""
+        given = {**dict(zip(arguments, memories, strict=True)), **self._memories}
+        array = (_lib.ExecArg * len(given))(*[_lib.ExecArg(*pair) for pair in given.items()])
+        execute = self.lib.c.dnnl_primitive_execute
+        handle, stream, n = self.handle, self.engine.stream, len(given)
+        address = ctypes.addressof(array)
+
+        # The function keeps alive what it hands to the library as bare addresses.
+        def run(_held: Any = (self, array)) -> int:
+            return execute(handle, stream, n, address)  # type: ignore[no-any-return]
+
+        return run
+
+    def _query(self, query: Query) -> int:
+        return self.lib.c.dnnl_primitive_desc_query_md(self.descriptor, query, 0) or 0
+
+    def _size(self, descriptor: int) -> int:
+        return int(self.lib.c.dnnl_memory_desc_get_size(descriptor)) if descriptor else 0
+
+    def __del__(self) -> None:
+        for arg, memory in self._memories.items():
+            if arg == Arg.SCRATCHPAD:
+                self.engine.release_scratchpad(memory)
+            else:
+                self.lib.c.dnnl_memory_destroy(memory)
+        for name in ("handle", "descriptor"):
+            destroy = (
+                "dnnl_primitive_destroy" if name == "handle" else "dnnl_primitive_desc_destroy"
+            )
+            if hasattr(self, name):
+                getattr(self.lib.c, destroy)(getattr(self, name))
+
+
+class Call:
+    """A primitive with places for tensors.
+
+    Calling it takes the tensors to read, then those to overwrite, in the order of the ports. What
+    it builds for one set of memories is kept, so that a call costs microseconds.
+    """
+
+    def __init__(self, primitive: Primitive, reads: Sequence[Port], writes: Sequence[Port]) -> None:
+        self.primitive = primitive
+        self._arguments = tuple(arg for arg, _ in (*reads, *writes))
+        self._sources = tuple(layout for _, layout in reads)
+        self._targets = tuple(layout for _, layout in writes)
+        self._n_reads = len(reads)
+        self._bound: dict[tuple[int, ...], Callable[[], int]] = {}
+
+    def __call__(self, *tensors: OneDnnTensor) -> None:
+        """Run on these tensors."""
+        n = self._n_reads
+        written = tensors[n:]
+        memories = (
+            *[t.source(layout) for t, layout in zip(tensors, self._sources, strict=False)],
+            *[t.target(layout) for t, layout in zip(written, self._targets, strict=True)],
+        )
+        run = self._bound.get(memories)
+        if run is None:
+            run = self._bound[memories] = self.primitive.bind(self._arguments, memories)
+        status = run()
+        if status:
+            check(status, "execution")
+        for tensor in written:
+            if tensor.is_pinned:
+                tensor.settle()
+
+
+def _raw(arg: Any) -> Any:
+    """Return a layout's handle, a shape as dims, anything else as it is."""
+    if arg is None or isinstance(arg, (int, float)):
+        return arg
+    if isinstance(arg, (Layout, AnyLayout)):
+        return arg.handle
+    return dims(arg) if isinstance(arg, tuple) else arg

@@ -1,0 +1,81 @@
+"""Softmax and its loss along one axis."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
+from minicaffe.backends.reference.kernels._labels import class_indices
+from minicaffe.backends.reference.kernels._normalization import normalizer
+from minicaffe.ops.backend import Array, Tensor
+from minicaffe.ops.softmax import Softmax, SoftmaxLoss
+
+TINY = float(np.finfo(np.float32).tiny)
+
+
+def softmax(xp: Any, x: Array, axis: int) -> Array:
+    """Return exp(x) / sum(exp(x)) along `axis`, with the maximum taken out first."""
+    e = xp.exp(x - x.max(axis, keepdims=True))
+    e /= e.sum(axis, keepdims=True)
+    return e
+
+
+@kernel(Softmax)
+class ReferenceSoftmax(ReferenceKernel):
+    """Softmax."""
+
+    def forward(self, x: Tensor, y: Tensor) -> None:
+        """Overwrite y."""
+        y.write()[...] = softmax(self.xp, x.read(), self.op.axis)
+
+    def backward(self, y: Tensor, dy: Tensor, dx: Tensor) -> None:
+        """Overwrite dx."""
+        p, given = y.read(), dy.read()
+        dx.write()[...] = p * (given - (given * p).sum(self.op.axis, keepdims=True))
+
+
+@kernel(SoftmaxLoss)
+class ReferenceSoftmaxLoss(ReferenceKernel):
+    """Softmax and multinomial logistic loss."""
+
+    def __init__(self, backend: ReferenceBackend, op: SoftmaxLoss, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        shape, axis = tensors[0].shape, op.axis
+        # Everything is done on (outer, K, inner): one class for each place in outer and inner.
+        self._shape = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+        self._outer = self.xp.arange(self._shape[0])[:, None]
+        self._inner = self.xp.arange(self._shape[2])
+        self._labels = shape[:axis] + shape[axis + 1 :]
+
+    def forward(self, x: Tensor, labels: Tensor, p: Tensor, loss: Tensor) -> None:
+        """Overwrite p and loss."""
+        xp = self.xp
+        self._probabilities(x, p)
+        classes, counts = self._classes(labels)
+        true = p.read().reshape(self._shape)[self._outer, classes, self._inner]
+        losses = -xp.log(xp.maximum(true, TINY))
+        loss.write()[...] = (losses * counts).sum() / self._normalizer(counts)
+
+    def backward(self, p: Tensor, labels: Tensor, dloss: Tensor, dx: Tensor) -> None:
+        """Overwrite dx."""
+        classes, counts = self._classes(labels)
+        out = dx.write().reshape(self._shape)
+        out[...] = p.read().reshape(self._shape)
+        out[self._outer, classes, self._inner] -= 1
+        out *= (counts * (dloss.read().reshape(()) / self._normalizer(counts)))[:, None]
+
+    def _probabilities(self, x: Tensor, p: Tensor) -> None:
+        """Overwrite p with the softmax of x."""
+        p.write()[...] = softmax(self.xp, x.read(), self.op.axis)
+
+    def _classes(self, labels: Tensor) -> tuple[Array, Array]:
+        """Return classes and whether they count, both (outer, inner)."""
+        given, (outer, k, inner) = labels.read().reshape(self._labels), self._shape
+        classes, counts = class_indices(self.xp, given, k, self.op.ignore_label)
+        return classes.reshape(outer, inner), counts.reshape(outer, inner)
+
+    def _normalizer(self, counts: Array) -> Any:
+        return normalizer(self.xp, self.op.normalization, counts, self._shape[0])

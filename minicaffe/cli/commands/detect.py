@@ -1,0 +1,136 @@
+r"""Classify windows of pictures as Caffe's detect.py does (R-CNN), and save the scores.
+
+INPUT is a .csv table with the columns filename, ymin, xmin, ymax, xmax, a window in each row
+(--crop_mode list). OUTPUT is a .csv table with a column for each class behind these, or an .h5 file
+with the group "df" of the arrays filename, ymin, xmin, ymax, xmax and prediction. Selective search
+(--crop_mode selective_search, INPUT a .txt list of pictures) needs MATLAB code that is not part of
+this package.
+
+Example:
+  minicaffe detect windows.csv scores.csv --crop_mode list --context_pad 16 \
+      --model_def deploy.prototxt --pretrained_model rcnn.caffemodel
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicaffe.atomic_file import write_atomically
+from minicaffe.cli.options import preprocessing
+from minicaffe.errors import DataError, Problems, UsageError
+
+_COORDINATES = ("ymin", "xmin", "ymax", "xmax")
+_MODES = ("list", "selective_search")
+_MOST_PROBLEMS = 10
+
+Windows = list[tuple[str, list[float]]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("input_file", metavar="INPUT", help=".csv of windows, or .txt of pictures")
+    parser.add_argument("output_file", metavar="OUTPUT", help=".csv or .h5 file to write")
+    preprocessing.add_arguments(parser)
+    parser.add_argument(
+        "--crop_mode", choices=_MODES, default="selective_search", help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--context_pad",
+        type=int,
+        default=16,
+        help="pixels of surroundings, counted at the size of the net's input (%(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, classify, save."""
+    from minicaffe.pycaffe import Detector
+
+    kind = Path(args.output_file).suffix.lower()
+    if kind not in (".csv", ".h5"):
+        raise UsageError(f"{args.output_file}: the ending says what to write; give .csv or .h5")
+    options = preprocessing.options(args, of_channels=True)
+    preprocessing.choose_mode(args)
+    detector = Detector(
+        args.model_def, args.pretrained_model, **options, context_pad=args.context_pad
+    )
+    print("Loading input...")
+    began = time.perf_counter()
+    if args.crop_mode == "list":
+        found = detector.detect_windows((path, [w]) for path, w in _windows(args.input_file))
+    else:
+        found = detector.detect_selective_search(_pictures(args.input_file))
+    print(f"Processed {len(found)} windows in {time.perf_counter() - began:.3f} s.")
+    began = time.perf_counter()
+    with write_atomically(args.output_file) as file:
+        file.write(_csv(found) if kind == ".csv" else _hdf5(found))
+    print(f"Saved to {args.output_file} in {time.perf_counter() - began:.3f} s.")
+    return 0
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text in UTF-8; save it as one.") from error
+
+
+def _pictures(path: str) -> list[str]:
+    return [line.strip() for line in _read(path).splitlines() if line.strip()]
+
+
+def _windows(path: str) -> Windows:
+    """Return file name and window of every row; every row that is wrong is named."""
+    table = csv.DictReader(io.StringIO(_read(path)), skipinitialspace=True)
+    missing = [name for name in ("filename", *_COORDINATES) if name not in (table.fieldnames or ())]
+    if missing:
+        raise DataError(
+            f"{path}: no column {', '.join(missing)}; the first line must name the columns "
+            f"filename, {', '.join(_COORDINATES)}"
+        )
+    problems = Problems(DataError)
+    windows: Windows = []
+    for row in table:
+        try:
+            windows.append((row["filename"], [float(row[name]) for name in _COORDINATES]))
+        except (TypeError, ValueError):
+            if len(problems.messages) < _MOST_PROBLEMS:
+                found = ", ".join(str(row[name]) for name in _COORDINATES)
+                problems.add(f"{path}:{table.line_num}: a window is four numbers; this is {found}")
+    problems.raise_if_any()
+    if not windows:
+        raise DataError(f"{path}: holds no window; write one in each row below the names")
+    return windows
+
+
+def _csv(found: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    n_classes = np.size(found[0]["prediction"])
+    writer.writerow(["filename", *_COORDINATES, *(f"class{k}" for k in range(n_classes))])
+    for one in found:
+        corners = [f"{corner:g}" for corner in one["window"]]
+        writer.writerow([one["filename"], *corners, *np.ravel(one["prediction"])])
+    return text.getvalue().encode()
+
+
+def _hdf5(found: list[dict[str, Any]]) -> bytes:
+    import h5py  # slow to import
+
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        group = file.create_group("df")
+        group["filename"] = [str(one["filename"]) for one in found]
+        for k, name in enumerate(_COORDINATES):
+            group[name] = [one["window"][k] for one in found]
+        group["prediction"] = np.stack([np.ravel(one["prediction"]) for one in found])
+    return content.getvalue()

@@ -1,0 +1,136 @@
+"""Show a net as a table: layers, settings, shapes, parameters, multiply-adds, memory.
+
+A parameter's learning-rate and decay multipliers stand behind its count where they are not 1: x2 is
+a doubled rate, D0 no decay. Multiply-adds are those of one sample; memory is that of the whole
+batch. Pictures whose database is not there are taken to have the size that crop_size says, or
+--input_shape.
+
+Example:
+  minicaffe summarize models/alexnet/train_val.prototxt
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from minicaffe import log
+from minicaffe.analysis.described import settings_text
+from minicaffe.analysis.sizes import LayerSizes, NetSizes, measure
+from minicaffe.cli.options.input_shape import add_input_shape, picture_shape, warn_of_guesses
+from minicaffe.errors import UsageError
+from minicaffe.net.filter import filter_layers
+from minicaffe.schema import NetSource, NetState, read_net
+
+_COLUMNS = (
+    *("layer", "type", "settings", "bottoms -> tops", "output"),
+    *("parameters", "mult-adds", "memory"),
+)
+_RIGHT = (5, 6, 7)
+_BOLD, _FAINT, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("net", metavar="NET", help="the net prototxt")
+    parser.add_argument(
+        "-w", "--max_name", type=int, default=30, metavar="N", help="cut names to N characters"
+    )
+    parser.add_argument(
+        "--phase",
+        type=str.upper,
+        choices=("TRAIN", "TEST"),
+        default="TRAIN",
+        help="phase (%(default)s)",
+    )
+    add_input_shape(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    if args.max_name < 4:
+        raise UsageError(f"-w {args.max_name}: names need at least 4 characters")
+    picture = picture_shape(args.input_shape)
+    source = read_net(args.net)
+    state = NetState(phase=args.phase)
+    sizes = measure(source, state, picture)
+    warn_of_guesses(sizes)
+    rows = [
+        _row(source.param.layer[i], sizes.layers.get(i), sizes.batch, args.max_name)
+        for i in _indices(source, state)
+    ]
+    _print(rows, sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    if not sizes.problem:
+        _print_totals(source, sizes)
+    return 0
+
+
+def _indices(source: NetSource, state: NetState) -> list[int]:
+    with log.quietly():
+        return [node.index for node in filter_layers(source, state) if node.index is not None]
+
+
+def _row(layer: Any, sizes: LayerSizes | None, batch: int, width: int) -> list[str]:
+    def short(name: str) -> str:
+        return name if len(name) <= width else f"{name[: width - 3]}..."
+
+    blobs = [", ".join(map(short, names)) for names in (layer.bottom, layer.top)]
+    row = [short(layer.name), layer.type, settings_text(layer), " -> ".join(blobs).strip()]
+    if sizes is None:
+        return [*row, "", "", "", ""]
+    shapes = dict.fromkeys(" x ".join(map(str, shape)) for shape in sizes.tops)
+    return [
+        *row,
+        ", ".join(shapes),
+        f"{sizes.parameters:,}{_multipliers(layer)}" if sizes.parameters else "",
+        f"{sizes.multiply_adds // batch:,}" if sizes.multiply_adds else "",
+        bytes_text(sizes.memory_bytes) if sizes.memory_bytes else "",
+    ]
+
+
+def _multipliers(layer: Any) -> str:
+    """Return the multipliers that are not 1: " (x1 x2 D0)" for a quick, undecayed bias."""
+    rates = [spec.lr_mult for spec in layer.param]
+    decays = [spec.decay_mult for spec in layer.param]
+    words = [f"x{rate:g}" for rate in rates] if any(rate != 1 for rate in rates) else []
+    words += [f"D{decay:g}" for decay in decays] if any(decay != 1 for decay in decays) else []
+    return f" ({' '.join(words)})" if words else ""
+
+
+def bytes_text(size_bytes: int) -> str:
+    """Return a size with a unit, to three digits."""
+    size, unit = float(size_bytes), "B"
+    for bigger in ("KiB", "MiB", "GiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, bigger
+    return f"{size:.3g} {unit}" if size < 1000 else f"{size:.0f} {unit}"
+
+
+def _print(rows: list[list[str]], colours: bool) -> None:
+    used = [k for k in range(len(_COLUMNS)) if any(row[k] for row in rows)]
+    table = [[row[k] for k in used] for row in [list(_COLUMNS), *rows]]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for number, row in enumerate(table):
+        cells = [
+            cell.rjust(width) if k in _RIGHT else cell.ljust(width)
+            for k, cell, width in zip(used, row, widths, strict=True)
+        ]
+        if colours:
+            cells[0] = f"{_BOLD}{cells[0]}{_PLAIN}"
+            cells[1] = f"{_FAINT}{cells[1]}{_PLAIN}" if number else cells[1]
+        print("  ".join(cells).rstrip())
+
+
+def _print_totals(source: NetSource, sizes: NetSizes) -> None:
+    layers = sizes.layers.values()
+    parameters = sum(layer.parameters for layer in layers)
+    multiply_adds = sum(layer.multiply_adds for layer in layers) // sizes.batch
+    memory = sum(layer.memory_bytes for layer in layers)
+    print(
+        f"\n{source.param.name or source.path}: {len(layers)} layers, {parameters:,} parameters "
+        f"({bytes_text(4 * parameters)}), {multiply_adds:,} multiply-adds a sample, "
+        f"{bytes_text(memory)} for the blobs of a batch of {sizes.batch}"
+    )
