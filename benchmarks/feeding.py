@@ -34,8 +34,8 @@ BATCH = 64
 MEANS = (104, 117, 123)
 
 
-class HostParcel:
-    """A parcel that nobody fetches."""
+class HostStagedBatch:
+    """A staged that nobody fetches."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -43,7 +43,7 @@ class HostParcel:
         self.windows = np.empty((shape[0], 3), np.int32)
         self.labels = np.empty(shape[0], np.float32)
 
-    def send(self) -> None:
+    def upload(self) -> None:
         """Leave it where it is."""
 
 
@@ -74,7 +74,7 @@ def make_databases(folder: Path, records: int, size: int) -> None:
 def measure(folder: Path, crop: int, threads: int, seconds: float) -> Iterator[tuple[str, ...]]:
     """Yield database, threads, what is made, and pictures a second."""
     param = TransformationParameter(crop_size=crop, mirror=True, mean_value=MEANS)
-    parcel = HostParcel((BATCH, 3, crop, crop))
+    staged = HostStagedBatch((BATCH, 3, crop, crop))
     # A raw picture is only copied, by one thread.
     for name, counts in (("raw", [1]), ("jpeg", sorted({1, threads}))):
         for count in counts:
@@ -82,8 +82,8 @@ def measure(folder: Path, crop: int, threads: int, seconds: float) -> Iterator[t
                 transformer, stream = Transformer(param, TRAIN), RandomStream(1, name)
                 path = str(folder / name)
                 source = DatabaseBatches(path, "LMDB", BATCH, transformer, stream, threads=count)
-                if made == "bytes" and source.packing is not None:
-                    source.packing.parcel = lambda: parcel
+                if made == "bytes" and source.assembler is not None:
+                    source.assembler.stage = lambda: staged
                 rate = BATCH / best_seconds(source.next, seconds)
                 source.close()
                 yield name, str(count), made, f"{rate:.0f}"

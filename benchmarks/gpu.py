@@ -75,8 +75,8 @@ class Training(Own):
 
     def step(self) -> None:
         """Begin an iteration."""
-        update = self._update.at_once(1e-4)
-        self._losses.add(self._iteration, self._gradients.run(1, update))
+        self._update.prepare(1e-4)
+        self._losses.add(self._iteration, self._gradients.run(1, self._update.piece))
         self._iteration += 1
 
     def run(self, n: int) -> list[float]:

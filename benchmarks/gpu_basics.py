@@ -151,18 +151,18 @@ def broken_recordings(backend: CudaBackend) -> None:
     raise AssertionError("the host has waited for a recording")
 
 
-def inboxes(backend: CudaBackend) -> None:
+def staging_buffers(backend: CudaBackend) -> None:
     """Upload beside kernels that read."""
     device, total = backend.device, backend.device.allocate(4 * SIZE)
-    boxes = [device.inbox(4 * SIZE) for _ in range(3)]
+    boxes = [device.staging(4 * SIZE) for _ in range(3)]
     add = device.function(ADD, "add")
     device.clear(total.address, total.size_bytes)
     for i in range(ROUNDS):
         box = boxes[i % len(boxes)]
         box.wait()
         box.host.view(np.float32)[:] = i
-        box.send()
-        box.receive()
+        box.upload()
+        box.acquire()
         add(64, 256, box.address, total.address, SIZE)
         box.release()
     found = np.empty(SIZE, np.float32)
@@ -173,21 +173,21 @@ def inboxes(backend: CudaBackend) -> None:
 def uploads_beside_recordings(backend: CudaBackend) -> None:
     """Let another thread upload, as it does in training, while work is recorded."""
     device, total = backend.device, backend.device.allocate(4 * SIZE)
-    box, add = device.inbox(4 * SIZE), device.function(ADD, "add")
+    box, add = device.staging(4 * SIZE), device.function(ADD, "add")
     one = device.allocate(4)
     device.upload(one.address, np.ones(1, np.float32))
     is_over, failures = threading.Event(), list[Exception]()
 
-    def send() -> None:
+    def upload() -> None:
         try:
             while not is_over.is_set():
                 box.wait()
                 box.host[:] = 0
-                box.send()
+                box.upload()
         except Exception as error:
             failures.append(error)
 
-    thread = threading.Thread(target=send)
+    thread = threading.Thread(target=upload)
     thread.start()
     try:
         device.clear(total.address, total.size_bytes)
@@ -231,7 +231,7 @@ def _convolve(device: Any, dnns: Any, value: ValueType) -> None:
         kernel.backward_data(dy, w, dx)
         kernel.backward_weights(x, dy, dw, db)
 
-    repeated = backend.repeatable([work])
+    repeated = backend.compile([work])
     work()
     wanted = [tensor.get() for tensor in (y, dx, dw, db)]
     _check_forward(x.get(), w.get(), b.get(), wanted[0])
@@ -280,7 +280,7 @@ CHECKS: dict[str, Callable[[CudaBackend], None]] = {
         precisions,
         values_of_a_run,
         broken_recordings,
-        inboxes,
+        staging_buffers,
         uploads_beside_recordings,
         plans,
     )

@@ -88,9 +88,9 @@ class Own:
         ]
         tensors = (tensor for p in self.parameters for tensor in (p.w, p.dw, *p.history))
         self.kernel = self.backend.plan(Update("sgd", momentum=0.9), *tensors)
-        self.taint = self.backend.tensor(())
+        self.non_finite = self.backend.tensor(())
         if self.trains:
-            self.net.taint = self.taint
+            self.net.non_finite = self.non_finite
 
     def step(self) -> None:
         """Make one iteration, as the solver does."""
@@ -105,7 +105,7 @@ class Own:
 
     def update(self) -> None:
         """Update all parameters."""
-        self.kernel.step(self.parameters, lambda: StepSize(1e-4, 5e-4), self.taint)
+        self.kernel.step(self.parameters, lambda: StepSize(1e-4, 5e-4), self.non_finite)
 
     def run(self, n: int) -> list[float]:
         """Return the seconds that each of n iterations took."""
@@ -219,7 +219,7 @@ def peers_of(own: Own, name: str, python: str, scratch: Path) -> dict[str, Peer]
     return peers
 
 
-def _turn(seconds: list[float]) -> int:
+def _lock(seconds: list[float]) -> int:
     """Return how many iterations a side makes at a time, when some have taken so long."""
     return max(1, int(TURN_S / min(seconds)))
 
@@ -231,7 +231,7 @@ def compare(name: str, mode: str, backend: Any, python: str, seconds: float) -> 
         peers = peers_of(own, name, python, Path(scratch)) if python else {}
     sides: dict[str, Any] = {"minicaffe": own, **peers}
     times: dict[str, list[float]] = {side: [] for side in sides}
-    turns = {side: _turn(runner.run(WARM_UP)) for side, runner in sides.items()}
+    turns = {side: _lock(runner.run(WARM_UP)) for side, runner in sides.items()}
     end = time.perf_counter() + seconds
     while len(times["minicaffe"]) < FEWEST_RUNS or time.perf_counter() < end:
         for side, runner in sides.items():

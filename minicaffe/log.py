@@ -139,7 +139,7 @@ def _user() -> str:
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
+def suppress_info() -> Iterator[None]:
     """Keep what a block logs to itself, warnings and errors aside."""
     before = logger.level
     logger.setLevel(logging.WARNING)

@@ -18,7 +18,7 @@ from minicaffe.backends.reference.tensor import ArrayTensor
 RUNS_FIRST = 2
 
 
-class LaterValues:
+class RecordedFuture:
     """Values that are ready once the backend has been asked for some more."""
 
     def __init__(self, backend: RecordingBackend, values: Any) -> None:
@@ -26,11 +26,11 @@ class LaterValues:
         self.due = backend.n_reads + backend.delay
 
     @property
-    def is_ready(self) -> bool:
+    def is_done(self) -> bool:
         return self.backend.n_reads >= self.due
 
-    def __call__(self) -> Any:
-        self.backend.waits += not self.is_ready
+    def result(self) -> Any:
+        self.backend.waits += not self.is_done
         return self.values
 
 
@@ -51,10 +51,10 @@ class RecordingTensor(ArrayTensor):
         self.backend.touch()
         return super().host()
 
-    def later(self) -> LaterValues:
+    def get_async(self) -> RecordedFuture:
         values = self.get()
         self.backend.n_reads += 1
-        return LaterValues(self.backend, values)
+        return RecordedFuture(self.backend, values)
 
     def clear(self) -> None:
         self.backend.call(super().clear)
@@ -131,7 +131,7 @@ class RecordingBackend(ReferenceBackend):
         finally:
             self._depth -= 1
 
-    def repeatable(self, work: Any) -> Callable[[], None]:
+    def compile(self, work: Any) -> Callable[[], None]:
         return _Work(self, list(work)).run
 
 

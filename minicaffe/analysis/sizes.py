@@ -93,7 +93,7 @@ def measure(source: NetSource, state: NetState, picture: Shape = ()) -> NetSizes
     problems: dict[str, None] = {}
     for attempt in (plain, _without_sources(plain, picture)):
         try:
-            with log.quietly():
+            with log.suppress_info():
                 net = Net(attempt[0], state, seed=0)
         except MinicaffeError as error:
             problems.update(dict.fromkeys(str(error).splitlines()))
@@ -108,7 +108,7 @@ def measure(source: NetSource, state: NetState, picture: Shape = ()) -> NetSizes
 def _measured(net: Net, attempt: Attempt, state: NetState) -> NetSizes:
     source, assumed = attempt
     given = {layer.name for layer in source.param.layer}
-    with log.quietly():
+    with log.suppress_info():
         indices = [node.index for node in filter_layers(source, state)]
     steps = [s for s in net.steps if s.layer.type != "Split" or s.layer.name in given]
     sizes = NetSizes()

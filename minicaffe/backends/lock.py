@@ -14,7 +14,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class Turn:
+class BackendLock:
     """A lock over what all nets of a backend share. A thread may hold it more than once.
 
     Parameters
@@ -50,14 +50,14 @@ class Turn:
         self._lock.release()
 
 
-def in_turn(
+def locked(
     method: Callable[Concatenate[Any, Given], Result],
 ) -> Callable[Concatenate[Any, Given], Result]:
     """Have a method of something that has a `_session` hold the session's turn."""
 
     @functools.wraps(method)
     def held(self: Any, *args: Given.args, **kwargs: Given.kwargs) -> Result:
-        with self._session.turn:
+        with self._session.lock:
             return method(self, *args, **kwargs)
 
     return cast("Callable[Concatenate[Any, Given], Result]", held)

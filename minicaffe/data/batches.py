@@ -8,14 +8,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.data.batch_assembler import BatchAssembler
 from minicaffe.data.datum import Picture, StoredPicture, read_datum
 from minicaffe.data.db import Place, open_database, printable
 from minicaffe.data.ordered_pool import OrderedPool
-from minicaffe.data.packing import Packing
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError
 from minicaffe.log import logger
-from minicaffe.ops.transform import Parcel
+from minicaffe.ops.transform import StagedBatch
 from minicaffe.random import RandomStream
 
 # Where a source stands: a dict that JSON can hold. Its content is the source's own business.
@@ -28,8 +28,8 @@ class Batch:
 
     Attributes
     ----------
-    data : ndarray, float32, shape (n, channels, rows, columns); or Parcel
-        A parcel holds pictures of that shape, and the labels once more, for a device to transform.
+    data : ndarray, float32, shape (n, channels, rows, columns); or StagedBatch
+        A staged holds pictures of that shape, and the labels once more, for a device to transform.
     label : ndarray, float32, shape (n,)
     keys : list of bytes or None
         The database keys of the items, for messages; None where there is no database.
@@ -37,7 +37,7 @@ class Batch:
         Where the source stands after this batch, for `BatchSource.restore`.
     """
 
-    data: NDArray[np.float32] | Parcel
+    data: NDArray[np.float32] | StagedBatch
     label: NDArray[np.float32]
     keys: list[bytes] | None
     position: Position
@@ -51,7 +51,7 @@ class BatchSource(Protocol):
         """Shape of the first batch's data; later ones may differ in rows and columns."""
 
     @property
-    def packing(self) -> Packing | None:
+    def assembler(self) -> BatchAssembler | None:
         """What makes batches of pictures of bytes; None if they are made in another way."""
 
     def next(self) -> Batch:
@@ -125,7 +125,7 @@ class DatabaseBatches:
             record = self._read()
             picture = self._decode(record)
             self._shape = (batch_size, *self._output_shape(record, picture))
-            self._packing = Packing(transformer, stream)
+            self._assembler = BatchAssembler(transformer, stream)
             self._holds_bytes = picture.dtype == np.uint8
         except BaseException:
             self._database.close()
@@ -137,9 +137,9 @@ class DatabaseBatches:
         return self._shape
 
     @property
-    def packing(self) -> Packing | None:
+    def assembler(self) -> BatchAssembler | None:
         """What makes the batches; None if the first record holds float_data."""
-        return self._packing if self._holds_bytes else None
+        return self._assembler if self._holds_bytes else None
 
     def next(self) -> Batch:
         """Return the next batch.
@@ -159,7 +159,7 @@ class DatabaseBatches:
         self._records += self._batch_size
         pictures = self._pictures(records)
         labels = np.array([record.stored.label for record in records], np.float32)
-        data = self._packing(pictures, labels)
+        data = self._assembler(pictures, labels)
         return Batch(data, labels, [record.place.key for record in records], self.position())
 
     def position(self) -> Position:

@@ -181,14 +181,14 @@ def encode_image(image: Pixels, kind: str) -> bytes:
     kind : str
         A file name extension without the dot: jpg, png, bmp, ...
     """
-    format_name = picture_format(kind)
+    format_name = image_format(kind)
     pixels = image[0] if image.shape[0] == 1 else image[::-1].transpose(1, 2, 0)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format_name, quality=95)
     return file.getvalue()
 
 
-def picture_format(kind: str) -> str:
+def image_format(kind: str) -> str:
     """Return Pillow's name of the format that writes files ending in `kind`."""
     known = {
         extension[1:]: name

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from minicaffe.data.batch_assembler import BatchAssembler
 from minicaffe.data.batches import Batch, Position
 from minicaffe.data.image import Pixels, read_image
 from minicaffe.data.ordered_pool import OrderedPool
-from minicaffe.data.packing import Packing
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError, Problems
 from minicaffe.log import logger
@@ -98,7 +98,7 @@ class ImageBatches:
 
     Attributes
     ----------
-    packing : Packing
+    assembler : BatchAssembler
         What makes the batches.
 
     Raises
@@ -128,7 +128,7 @@ class ImageBatches:
         self._source, self._root = source, root_folder
         self._batch_size, self._transformer, self._stream = batch_size, transformer, stream
         self._size, self._color, self._shuffle = (height, width), color, shuffle
-        self._pool, self.packing = OrderedPool(threads), Packing(transformer, stream)
+        self._pool, self.assembler = OrderedPool(threads), BatchAssembler(transformer, stream)
         self._round, self._next = 0, self._skip(rand_skip)
         self._order = self._order_of_round()
         first = self._images[self._order[self._next]]
@@ -154,7 +154,7 @@ class ImageBatches:
         pictures = self._pool.map(self._read, images)
         self._check_sizes(images, pictures)
         labels = np.array([image.label for image in images], np.float32)
-        data = self.packing(pictures, labels)
+        data = self.assembler(pictures, labels)
         keys = [os.fsencode(self._root + image.name) for image in images]
         return Batch(data, labels, keys, self.position())
 

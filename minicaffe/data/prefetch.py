@@ -8,8 +8,8 @@ import time
 import weakref
 from collections import deque
 
+from minicaffe.data.batch_assembler import BatchAssembler
 from minicaffe.data.batches import Batch, BatchSource, Position
-from minicaffe.data.packing import Packing
 from minicaffe.log import logger
 
 # A read that hangs (a network disk gone) must not hang the program's end.
@@ -85,7 +85,7 @@ class Prefetcher:
     ----------
     depth : int
         How many batches may wait, at least 1.
-    waited_s : float
+    data_wait_s : float
         How long `next` has waited for the thread so far, seconds: near 0 if the data keep up.
     """
 
@@ -95,7 +95,7 @@ class Prefetcher:
         self._position = source.position()
         self._worker: _Worker | None = None
         self._finalizer: weakref.finalize[[], Prefetcher] | None = None
-        self.waited_s = 0.0
+        self.data_wait_s = 0.0
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -103,9 +103,9 @@ class Prefetcher:
         return self._source.shape
 
     @property
-    def packing(self) -> Packing | None:
+    def assembler(self) -> BatchAssembler | None:
         """What makes the batches; it is used by the thread, see `source`."""
-        return self._source.packing
+        return self._source.assembler
 
     def next(self) -> Batch:
         """Return the next batch; errors of the source come out here, with their traceback."""
@@ -119,7 +119,7 @@ class Prefetcher:
         try:
             batch = self._worker.take()
         finally:
-            self.waited_s += time.perf_counter() - began
+            self.data_wait_s += time.perf_counter() - began
         self._position = batch.position
         return batch
 

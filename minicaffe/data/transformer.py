@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from minicaffe.data.datum import Picture
 from minicaffe.errors import DataError
-from minicaffe.ops.transform import Parcel
+from minicaffe.ops.transform import StagedBatch
 from minicaffe.schema.binary import read_blobproto
 from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
 
@@ -135,26 +135,29 @@ class Transformer:
             target[...] = _cut(self._mean, window, shape)
         return self._arithmetic(cut, means)
 
-    def fits(self, pictures: Sequence[Picture], parcel: Parcel) -> bool:
+    def fits(self, pictures: Sequence[Picture], staged: StagedBatch) -> bool:
         """Return whether `pack` can do with these pictures what a call would do."""
-        return (len(pictures), *self._common_shape(pictures)) == parcel.shape and all(
+        return (len(pictures), *self._common_shape(pictures)) == staged.shape and all(
             picture.dtype == np.uint8 for picture in pictures
         )
 
     def pack(
-        self, pictures: Sequence[Picture], generator: np.random.Generator | None, parcel: Parcel
+        self,
+        pictures: Sequence[Picture],
+        generator: np.random.Generator | None,
+        staged: StagedBatch,
     ) -> None:
-        """Write into a parcel what a device needs to do the rest; see `minicaffe.ops.transform`.
+        """Write into a staged what a device needs to do the rest; see `minicaffe.ops.transform`.
 
         Draws from the generator what a call draws.
         """
         windows = self._windows(pictures, generator)
-        parcel.windows[...] = windows
+        staged.windows[...] = windows
         if not self._crop_size:
-            np.stack(pictures, out=parcel.pictures)
+            np.stack(pictures, out=staged.pictures)
             return
-        shape = parcel.shape[1], parcel.shape[2], parcel.shape[3]
-        for picture, window, target in zip(pictures, windows, parcel.pictures, strict=True):
+        shape = staged.shape[1], staged.shape[2], staged.shape[3]
+        for picture, window, target in zip(pictures, windows, staged.pictures, strict=True):
             target[...] = _cut(picture, window._replace(mirror=False), shape)
 
     def mean(self, channels: int) -> Floats:

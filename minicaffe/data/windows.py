@@ -109,7 +109,7 @@ class WindowBatches:
         return self._sampling.batch_size, 3, self._cropper.size, self._cropper.size
 
     @property
-    def packing(self) -> None:
+    def assembler(self) -> None:
         """None: crops have empty parts, which the transformation leaves alone."""
         return None
 

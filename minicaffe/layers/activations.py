@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.activation import Activation
-from minicaffe.ops.backend import Follower
+from minicaffe.ops.backend import EpilogueOp
 
 
 class ActivationLayer(Layer):
@@ -126,9 +126,9 @@ class ReLU(ActivationLayer):
 
     param_field = "relu_param"
 
-    def follower(self) -> Follower:
+    def epilogue_op(self) -> EpilogueOp:
         """Return the op: its gradient needs the top alone."""
-        return Follower(self.op(), keeps_input=bool(self.settings.negative_slope))
+        return EpilogueOp(self.op(), keeps_input=bool(self.settings.negative_slope))
 
     def op(self) -> Activation:
         """Return the op."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeAlias
 from minicaffe import fillers
 from minicaffe.blob import Blob
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
-from minicaffe.ops.backend import Backend, Follower, K, Op, Shape, Tensor
+from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream
 
 Blobs: TypeAlias = Sequence[Blob]
@@ -73,7 +73,7 @@ class Layer:
     # Loss weight of the first top where the prototxt says nothing.
     loss_weight: ClassVar[float] = 0.0
     # Whether passes wait for data or run the user's code: other nets need not wait with them.
-    waits: ClassVar[bool] = False
+    releases_lock: ClassVar[bool] = False
     # Bottoms that never get a gradient, even under force_backward (labels). Set it on the instance
     # where it depends on how many bottoms there are.
     without_gradient: tuple[int, ...] = ()
@@ -120,7 +120,7 @@ class Layer:
         """
         self.require(not any(propagate_down), f"layers of type {self.type} have no gradient")
 
-    def follower(self) -> Follower | None:
+    def epilogue_op(self) -> EpilogueOp | None:
         """Return what this layer does, if that is one op on its first bottom and parameters.
 
         The net may have the kernel of the layer before apply it; see `minicaffe.net.fusion`.
@@ -128,18 +128,18 @@ class Layer:
         return None
 
     @property
-    def absorbs_backward(self) -> bool:
-        """Whether what is absorbed is done backward as well, so that it must not run itself."""
+    def fuses_backward(self) -> bool:
+        """Whether what is fused is done backward as well, so that it must not run itself."""
         return False
 
-    def repeat_forward(self, bottom: Blobs, top: Blobs) -> None:
+    def recompute_forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops' data as `forward` did last, with no other effect.
 
-        Called after absorbed layers were taken apart, on layers that had absorbed some.
+        Called after fused layers were taken apart, on layers that had fused some.
         """
         self.forward(bottom, top)
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Have the kernel do what follows on the top as well, and nothing else; say how many."""
         return 0
 
@@ -157,7 +157,7 @@ class Layer:
         """Give back files and threads."""
 
     @property
-    def waited_s(self) -> float:
+    def data_wait_s(self) -> float:
         """How long forward has waited for data to be read ahead so far, seconds."""
         return 0.0
 

@@ -28,7 +28,7 @@ class BatchLayer(Layer):
 
     bottoms = 0
     tops = (1, 2)
-    waits = True
+    releases_lock = True
 
     def __init__(self, param: Any, context: LayerContext) -> None:
         super().__init__(param, context)
@@ -60,19 +60,19 @@ class BatchLayer(Layer):
 
     def _leave_to_device(self, top: Blob) -> None:
         """Have the backend's device transform the pictures, if it can."""
-        packing = self.source.packing
-        if packing is None:
+        assembler = self.source.assembler
+        if assembler is None:
             return
-        mean = packing.transformer.mean(top.shape[1])
+        mean = assembler.transformer.mean(top.shape[1])
         self._mean = self.context.backend.tensor(mean.shape)
-        # One parcel more than those that wait: the one that forward is at.
-        op = Transform(float(packing.transformer.scale), self.source.depth + 1)
+        # One more than the prefetched batches: forward reads it.
+        op = Transform(float(assembler.transformer.scale), self.source.depth + 1)
         try:
             self._transform = self.plan(op, self._mean, top.data)
         except Unsupported:  # the host transforms, ahead of time
             return
         self._mean.set(mean)
-        packing.parcel = self._transform.parcel
+        assembler.stage = self._transform.stage
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Keep the shapes: batches set them."""
@@ -112,9 +112,9 @@ class BatchLayer(Layer):
         return lambda item: self.key_name(keys[item]) if item < len(keys) else ""
 
     @property
-    def waited_s(self) -> float:
+    def data_wait_s(self) -> float:
         """How long forward has waited for batches so far, seconds."""
-        return self.source.waited_s
+        return self.source.data_wait_s
 
     def close(self) -> None:
         """Stop reading ahead."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
-from minicaffe.ops.backend import Follower
+from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.batch_norm import BatchNorm as BatchNormOp
 
 
@@ -69,22 +69,22 @@ class BatchNorm(Layer):
         statistics = (blob.data for blob in self.blobs)
         self.kernel = self.plan(self.op, bottom[0].data, *statistics, top[0].data)
 
-    def follower(self) -> Follower:
+    def epilogue_op(self) -> EpilogueOp:
         """Return the op and its statistics."""
-        return Follower(self.op, lambda: [blob.data for blob in self.blobs], keeps_input=True)
+        return EpilogueOp(self.op, lambda: [blob.data for blob in self.blobs], keeps_input=True)
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Have the kernel do what follows on the top as well, as far as the backend can."""
-        return self.context.backend.absorb(self.kernel, followers)
+        return self.context.backend.fuse(self.kernel, epilogue)
 
     @property
-    def absorbs_backward(self) -> bool:
-        """Whether what is absorbed is done backward as well: by statistics of the batch."""
+    def fuses_backward(self) -> bool:
+        """Whether what is fused is done backward as well: by statistics of the batch."""
         return not self.op.use_stored
 
-    def repeat_forward(self, bottom: Blobs, top: Blobs) -> None:
+    def recompute_forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top again; leave the statistics alone."""
-        self.kernel.repeat_forward(top[0].data)
+        self.kernel.recompute_forward(top[0].data)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top; while training, update the statistics."""

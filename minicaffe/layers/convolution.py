@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.layers.window import Window
-from minicaffe.ops.backend import Follower, Shape, Tensor
+from minicaffe.ops.backend import EpilogueOp, Shape, Tensor
 from minicaffe.ops.conv import Conv
 
 
@@ -99,11 +99,11 @@ class Convolution(Layer):
         x, y = self._images(bottom[0].data), self._images(top[0].data)
         self.kernel = self.plan(op, x, w, y, *bias)
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Have the kernel do what follows on the top as well, as far as the backend can."""
         if self.channel_axis != 1:
-            return 0  # the followers' channels are others than the kernel's
-        return self.context.backend.absorb(self.kernel, followers)
+            return 0  # the epilogue' channels are others than the kernel's
+        return self.context.backend.fuse(self.kernel, epilogue)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
-from minicaffe.ops.backend import Follower
+from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.eltwise import Eltwise as EltwiseOp
 
 
@@ -53,9 +53,9 @@ class Eltwise(Layer):
             return EltwiseOp(operation, coefficients or (1.0,) * n)
         return EltwiseOp(operation, stable=proto.stable_prod_grad)
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Have the kernel do what follows on the top as well, as far as the backend can."""
-        return self.context.backend.absorb(self.kernel, followers)
+        return self.context.backend.fuse(self.kernel, epilogue)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""

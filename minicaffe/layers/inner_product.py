@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
-from minicaffe.ops.backend import Follower
+from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.inner_product import InnerProduct as InnerProductOp
 
 
@@ -54,9 +54,9 @@ class InnerProduct(Layer):
         op = InnerProductOp(self.first, self.settings.transpose, bool(bias))
         self.kernel = self.plan(op, bottom[0].data, w, top[0].data, *bias)
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Have the kernel do what follows on the top as well, as far as the backend can."""
-        return self.context.backend.absorb(self.kernel, followers)
+        return self.context.backend.fuse(self.kernel, epilogue)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""

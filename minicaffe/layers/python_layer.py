@@ -36,7 +36,7 @@ class Python(Layer):
     bottoms = (0, None)
     tops = (0, None)
     in_place = True
-    waits = True
+    releases_lock = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Import the class, make the user's object and call its setup."""

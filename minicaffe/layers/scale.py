@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.lined_up import LinedUpLayer
 from minicaffe.layers.registry import register
-from minicaffe.ops.backend import Follower, Tensor
+from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.scale import Scale as ScaleOp
 from minicaffe.schema import FillerParameter
 
@@ -51,20 +51,20 @@ class Scale(LinedUpLayer):
         biases = () if b is None else (b,)
         self.kernel = self.plan(self.op, bottom[0].data, s.data, top[0].data, *biases)
 
-    def follower(self) -> Follower | None:
+    def epilogue_op(self) -> EpilogueOp | None:
         """Return the op and its parameters, unless the factor is a bottom."""
         if self.param.bottom[1:]:
             return None
-        return Follower(
+        return EpilogueOp(
             self.op,
             lambda: [blob.data for blob in self.blobs],
             keeps_input=True,
             gradients=self.weight_diffs,
         )
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Have the kernel do what follows on the top as well, as far as the backend can."""
-        return self.context.backend.absorb(self.kernel, followers)
+        return self.context.backend.fuse(self.kernel, epilogue)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""

@@ -43,11 +43,11 @@ class Step:
         Whether the backward pass calls this layer.
     propagate_down : list of bool
         Whether each bottom gets a gradient.
-    absorbed : list of Step
+    fused : list of Step
         The steps that this one does on the way.
-    is_absorbed : bool
+    is_fused : bool
         Whether an earlier step does this one's forward pass; see `minicaffe.net.fusion`.
-    is_absorbed_backward : bool
+    is_fused_backward : bool
         Whether that step does its backward pass as well.
     """
 
@@ -58,39 +58,39 @@ class Step:
         self.loss_weights = loss_weights
         self.needs_backward = False
         self.propagate_down = [False] * len(bottom)
-        self.is_absorbed = self.is_absorbed_backward = False
-        self._turn = nullcontext() if layer.waits else layer.context.backend.turn
+        self.is_fused = self.is_fused_backward = False
+        self._lock = nullcontext() if layer.releases_lock else layer.context.backend.lock
         self._shapes: list[Shape] = []
-        self.absorbed: Sequence[Step] = ()
+        self.fused: Sequence[Step] = ()
         self._next: Sequence[Step] = ()
 
-    def absorb(self, steps: Sequence[Step]) -> None:
+    def fuse(self, steps: Sequence[Step]) -> None:
         """Do what these steps do as well, as far as possible, and nothing else.
 
         The choice outlives a reshape, which plans a new kernel.
         """
         for step in self._next:
-            step.is_absorbed = step.is_absorbed_backward = False
+            step.is_fused = step.is_fused_backward = False
         self._next = steps
-        with self._turn:
-            n = self.layer.absorb([f for step in steps if (f := step.layer.follower())])
+        with self._lock:
+            n = self.layer.fuse([f for step in steps if (f := step.layer.epilogue_op())])
         for i, step in enumerate(steps):
-            step.is_absorbed = i < n
-            step.is_absorbed_backward = i < n and self.layer.absorbs_backward
-        self.absorbed = steps[:n]
+            step.is_fused = i < n
+            step.is_fused_backward = i < n and self.layer.fuses_backward
+        self.fused = steps[:n]
 
     def setup(self) -> None:
         """Have the layer make its parameters, then shape its tops."""
-        with self._turn:
+        with self._lock:
             self.layer.setup(self.bottom, self.top)
         self.reshape()
 
     def reshape(self) -> None:
         """Have the layer shape its tops and plan; write the loss weights where it reads them."""
-        with self._turn:
+        with self._lock:
             self.layer.reshape(self.bottom, self.top)
         if self._next:
-            self.absorb(self._next)
+            self.fuse(self._next)
         self._shapes = [blob.shape for blob in self.bottom]
         for blob, weight in zip(self.top, self.loss_weights, strict=True):
             if weight:
@@ -101,27 +101,27 @@ class Step:
         try:
             if [blob.shape for blob in self.bottom] != self._shapes:
                 self.reshape()
-            if not self.is_absorbed:
-                with self._turn:
+            if not self.is_fused:
+                with self._lock:
                     self.layer.forward(self.bottom, self.top)
         except DeviceMemoryError as error:
             raise _named(error, self.layer) from error
 
-    def repeat_forward(self) -> None:
-        """Run this layer and those that it has absorbed forward again, one by one."""
-        absorbed = self.absorbed
-        self.absorb([])
-        with self._turn:
-            self.layer.repeat_forward(self.bottom, self.top)
-        for step in absorbed:
+    def recompute_forward(self) -> None:
+        """Run this layer and those that it has fused forward again, one by one."""
+        fused = self.fused
+        self.fuse([])
+        with self._lock:
+            self.layer.recompute_forward(self.bottom, self.top)
+        for step in fused:
             step.forward()
 
     def backward(self) -> None:
         """Run the layer backward, if anybody wants that."""
-        if not self.needs_backward or self.is_absorbed_backward:
+        if not self.needs_backward or self.is_fused_backward:
             return
         try:
-            with self._turn:
+            with self._lock:
                 self.layer.backward(self.top, self.propagate_down, self.bottom)
         except DeviceMemoryError as error:
             raise _named(error, self.layer) from error

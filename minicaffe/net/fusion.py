@@ -4,7 +4,7 @@ Layers that work in place on the output of the layer before them, one after the 
 anybody else reads it, may be left to that layer's kernel: what was in between is overwritten
 anyway. This pass says where that is legal; the backend says how far it can. Absorbed layers stay in
 the net with their name, log lines and blobs. They run backward themselves, unless the layer that
-absorbed them does that too (`Layer.absorbs_backward`).
+fused them does that too (`Layer.fuses_backward`).
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ class Chain(NamedTuple):
     """Steps, by their index in the net, that may run as one."""
 
     first: int
-    followers: list[int]
+    epilogue: list[int]
 
 
 def find_chains(steps: Sequence[Step]) -> list[Chain]:
-    """Return each layer that has followers in place on its only output, with them.
+    """Return each layer that has epilogue in place on its only output, with them.
 
-    A follower has a chain of its own for those behind it, which counts where it is not absorbed.
+    A epilogue_op has a chain of its own for those behind it, which counts where it is not fused.
     """
     chains = []
     for i, step in enumerate(steps):
-        followers = _followers(steps, i) if len(step.top) == 1 else []
-        if followers:
-            chains.append(Chain(i, followers))
+        epilogue = _epilogue(steps, i) if len(step.top) == 1 else []
+        if epilogue:
+            chains.append(Chain(i, epilogue))
     return chains
 
 
-def _followers(steps: Sequence[Step], i: int) -> list[int]:
+def _epilogue(steps: Sequence[Step], i: int) -> list[int]:
     blob, found = steps[i].top[0], []
     for j in range(i + 1, len(steps)):
         step = steps[j]
         if blob not in step.bottom:
             continue
-        if step.top != [blob] or step.bottom != [blob] or step.layer.follower() is None:
+        if step.top != [blob] or step.bottom != [blob] or step.layer.epilogue_op() is None:
             break
         found.append(j)
     return found
@@ -73,11 +73,11 @@ class Fusion:
             return False
         self._prepared = wanted
         for i, _ in self._chains:
-            self._steps[i].absorb([])
-        for i, followers in self._chains:
+            self._steps[i].fuse([])
+        for i, epilogue in self._chains:
             head = self._steps[i]
-            if not is_watched and first <= i and not head.is_absorbed:
-                head.absorb(self._absorbable(head, followers, last))
+            if not is_watched and first <= i and not head.is_fused:
+                head.fuse(self._absorbable(head, epilogue, last))
         return bool(self._chains)
 
     def prepare_backward(self, first: int, last: int, is_watched: bool) -> bool:
@@ -89,21 +89,21 @@ class Fusion:
         has changed.
         """
         self._runs_backward, changed = True, False
-        for i, followers in self._chains:
+        for i, epilogue in self._chains:
             head = self._steps[i]
-            n = len(head.absorbed)
-            if not any(step.needs_backward and _keeps_input(step) for step in head.absorbed):
+            n = len(head.fused)
+            if not any(step.needs_backward and _keeps_input(step) for step in head.fused):
                 continue
-            is_whole = last <= i and followers[n - 1] <= first and not is_watched
-            if not (head.layer.absorbs_backward and is_whole):
-                head.repeat_forward()
+            is_whole = last <= i and epilogue[n - 1] <= first and not is_watched
+            if not (head.layer.fuses_backward and is_whole):
+                head.recompute_forward()
                 self._prepared, changed = None, True
         return changed
 
-    def _absorbable(self, head: Step, followers: Sequence[int], last: int) -> list[Step]:
+    def _absorbable(self, head: Step, epilogue: Sequence[int], last: int) -> list[Step]:
         steps: list[Step] = []
-        goes_back = head.layer.absorbs_backward and head.needs_backward and all(head.propagate_down)
-        for j in followers:
+        goes_back = head.layer.fuses_backward and head.needs_backward and all(head.propagate_down)
+        for j in epilogue:
             step = self._steps[j]
             if j > last or (_keeps_input(step) and self._keeps_apart(step) and not goes_back):
                 break
@@ -115,5 +115,5 @@ class Fusion:
 
 
 def _keeps_input(step: Step) -> bool:
-    follower = step.layer.follower()
-    return follower is not None and follower.keeps_input
+    epilogue_op = step.layer.epilogue_op()
+    return epilogue_op is not None and epilogue_op.keeps_input

@@ -7,31 +7,31 @@ from collections.abc import Sequence
 from minicaffe.errors import LabelError
 from minicaffe.net.builder import Step
 from minicaffe.net.label_errors import located, sample_names
-from minicaffe.ops.backend import Later
+from minicaffe.ops.backend import Future
 
 
-class LaterLoss:
+class LossFuture:
     """The sum of the losses that the last forward pass gave, times their weights.
 
     Parameters
     ----------
-    parts : sequence of (float, Later)
+    parts : sequence of (float, Future)
         The weight and the values of each loss.
     steps : sequence of Step
         Those of the whole net, for messages.
     """
 
-    def __init__(self, parts: Sequence[tuple[float, Later]], steps: Sequence[Step]) -> None:
+    def __init__(self, parts: Sequence[tuple[float, Future]], steps: Sequence[Step]) -> None:
         self._parts, self._steps = parts, steps
         # An error that comes late is about this batch, whatever the data layers hold by then.
         self._names = sample_names(steps)
 
     @property
-    def is_ready(self) -> bool:
+    def is_done(self) -> bool:
         """Whether it can be had without waiting."""
-        return all(values.is_ready for _, values in self._parts)
+        return all(values.is_done for _, values in self._parts)
 
-    def __call__(self) -> float:
+    def result(self) -> float:
         """Wait for it and return it.
 
         Raises
@@ -42,7 +42,7 @@ class LaterLoss:
         total = 0.0
         try:
             for weight, values in self._parts:
-                total += weight * float(values().sum())
+                total += weight * float(values.result().sum())
         except LabelError as error:
             raise located(error, self._steps, None, self._names) from None
         return total

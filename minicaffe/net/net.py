@@ -17,12 +17,12 @@ from minicaffe.net import debug_info
 from minicaffe.net.builder import Step, build
 from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_errors import located, sample_names
-from minicaffe.net.losses import LaterLoss
+from minicaffe.net.losses import LossFuture
 from minicaffe.net.parameters import Parameter
 from minicaffe.net.program import Piece, Program
 from minicaffe.net.sharing import share_memory
 from minicaffe.ops.backend import Backend, HostArray, Tensor
-from minicaffe.ops.update import Taint
+from minicaffe.ops.update import NonFiniteFlag
 from minicaffe.schema import TRAIN, NetSource, NetState, read_net
 
 # Called with the index of a layer.
@@ -50,8 +50,8 @@ class Net:
         Called with the index of each layer, before and after it runs.
     version : int
         Grows when the pieces of a pass come to do something else: work that was made of them
-        (`Backend.repeatable`) must be made anew.
-    taint : Tensor or None
+        (`Backend.compile`) must be made anew.
+    non_finite : Tensor or None
         Of one value: 0, or NaN if the last update of the parameters made one of them so, or
         infinite (see `minicaffe.ops.update`). Every forward pass adds it to the losses.
 
@@ -91,8 +91,8 @@ class Net:
         self._shares_memory = False
         self._fusion = Fusion(self.steps)
         self.version = 0
-        self._taint: Tensor | None = None
-        self._taint_kernel: Any = None
+        self._non_finite: Tensor | None = None
+        self._non_finite_kernel: Any = None
         self._whole_forward = Program(self, self.forward_pieces)
         self._whole_backward = Program(self, self.backward_pieces)
         self.before_forward: list[Hook] = []
@@ -111,20 +111,23 @@ class Net:
         return [step.layer for step in self.steps]
 
     @property
-    def taint(self) -> Tensor | None:
+    def non_finite(self) -> Tensor | None:
         """What is added to the losses; see the class."""
-        return self._taint
+        return self._non_finite
 
-    @taint.setter
-    def taint(self, taint: Tensor | None) -> None:
-        if taint is not self._taint:
-            self._taint, self._taint_kernel = taint, self.backend.plan(Taint())
+    @non_finite.setter
+    def non_finite(self, non_finite: Tensor | None) -> None:
+        if non_finite is not self._non_finite:
+            self._non_finite, self._non_finite_kernel = (
+                non_finite,
+                self.backend.plan(NonFiniteFlag()),
+            )
             self.version += 1
 
     @property
-    def waited_s(self) -> float:
+    def data_wait_s(self) -> float:
         """How long all forward passes together have waited for data, seconds."""
-        return sum(layer.waited_s for layer in self.layers)
+        return sum(layer.data_wait_s for layer in self.layers)
 
     def layer_index(self, name: str) -> int:
         """Return the place of the layer of this name.
@@ -160,8 +163,8 @@ class Net:
             if self.debug_info:
                 debug_info.log_forward(step)
             _call(self.after_forward, index)
-        if self._taint is not None and last == len(self.steps) - 1:
-            self._add_taint()
+        if self._non_finite is not None and last == len(self.steps) - 1:
+            self._add_non_finite()
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers backward from `start` (default: the last) down to and including `end`.
@@ -205,17 +208,17 @@ class Net:
             self.version += 1
 
     def forward_pieces(self) -> list[Piece]:
-        """Return what a whole forward pass does, a piece a layer, for `Backend.repeatable`."""
+        """Return what a whole forward pass does, a piece a layer, for `Backend.compile`."""
         pieces: list[Piece] = [partial(self._forward, step) for step in self.steps]
-        return [*pieces, self._add_taint] if self._taint is not None else pieces
+        return [*pieces, self._add_non_finite] if self._non_finite is not None else pieces
 
     def backward_pieces(self) -> list[Piece]:
         """Return what a whole backward pass does, a piece a layer that takes part."""
         return [step.backward for step in reversed(self.steps) if step.needs_backward]
 
-    def _add_taint(self) -> None:
+    def _add_non_finite(self) -> None:
         for blob, _ in self._losses():
-            self._taint_kernel.forward(self._taint, blob.data)
+            self._non_finite_kernel.forward(self._non_finite, blob.data)
 
     def _losses(self, start: int = 0, last: int | None = None) -> Iterator[tuple[Blob, float]]:
         """Yield each blob that is a loss of the layers up to `last`, with its weight."""
@@ -235,13 +238,13 @@ class Net:
 
         `start` and `end` are as for `forward`.
         """
-        return self.later_loss(start, end)()
+        return self.loss_async(start, end).result()
 
-    def later_loss(self, start: int = 0, end: int | None = None) -> LaterLoss:
+    def loss_async(self, start: int = 0, end: int | None = None) -> LossFuture:
         """Return what `loss` would return now, to be had without waiting for it now."""
         last = len(self.steps) - 1 if end is None else end
         losses = self._losses(start, last)
-        return LaterLoss([(weight, blob.data.later()) for blob, weight in losses], self.steps)
+        return LossFuture([(weight, blob.data.get_async()) for blob, weight in losses], self.steps)
 
     def output_values(self) -> list[HostArray]:
         """Return copies of the outputs' values.
@@ -305,7 +308,7 @@ class Net:
             If a layer of the same name has parameters of another shape.
         """
         mine = {layer.name: layer for layer in self.layers}
-        self.taint = self.taint or other.taint
+        self.non_finite = self.non_finite or other.non_finite
         for theirs in other.layers:
             layer = mine.get(theirs.name)
             if layer is None:

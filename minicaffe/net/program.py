@@ -18,7 +18,7 @@ class Versioned(Protocol):
 
 
 class Program:
-    """Pieces of work, run through `Backend.repeatable`.
+    """Pieces of work, run through `Backend.compile`.
 
     Parameters
     ----------
@@ -35,5 +35,5 @@ class Program:
     def __call__(self) -> None:
         """Do the work."""
         if self._made is None or self._made[0] != self._net.version:
-            self._made = self._net.version, self._net.backend.repeatable(self._pieces())
+            self._made = self._net.version, self._net.backend.compile(self._pieces())
         self._made[1]()

@@ -38,7 +38,7 @@ def share_memory(steps: Sequence[Step], kept: Collection[Blob]) -> None:
     ranges = find_live_ranges(steps, kept)
     for first, *others in place(ranges):
         for blob in others:
-            blob.data.take_memory_of(first.data)
+            blob.data.share_memory_with(first.data)
 
 
 def find_live_ranges(steps: Sequence[Step], kept: Collection[Blob]) -> dict[Blob, LiveRange]:

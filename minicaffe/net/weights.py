@@ -52,8 +52,8 @@ def copy_trained_layers(net: Net, *paths: str | Path) -> None:
     problems.raise_if_any()
     for blob, values in copies:
         blob.data.set(values.reshape(blob.shape))
-    if net.taint is not None:
-        net.taint.clear()
+    if net.non_finite is not None:
+        net.non_finite.clear()
 
 
 def _mismatch(layer: Layer, source: LayerBlobs) -> str:

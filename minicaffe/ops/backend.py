@@ -1,18 +1,18 @@
-"""The protocols between layers and backends: Tensor, Op, Kernel, Backend.
+"""The protocols between layers and backends: Tensor, Future, Op, Backend.
 
 Describe, plan, run: a layer describes its work as an `Op`, ``backend.plan(op, *tensors)`` returns a
-kernel when shapes are known, and the kernel runs every iteration.
+kernel when shapes are known, and the kernel runs in every iteration.
 
-The kernel law
---------------
+The kernel contract
+-------------------
 * Outputs are preallocated. Tops and bottom diffs (y, dx) are overwritten, parameter diffs (dw, db)
-  are accumulated into.
-* A kernel belongs to one layer: it may keep what its backward pass needs (a mask, the windows it
-  chose). What is costly and holds no data (primitives, compiled code) is shared inside the backend.
-* Nothing is allocated on a fast backend after planning, and nothing waits for the device. A wrong
-  label is a `LabelError`: of the kernel's forward pass where that has the values at hand, else of
-  whoever reads what came of them.
-* `Unsupported` is raised by ``plan`` or never.
+  are accumulated.
+* A kernel belongs to one layer: it may save what its backward pass needs (a mask, the indices of
+  the maxima). Costly objects without data (primitives, compiled code) are shared in the backend.
+* A fast backend allocates nothing after planning, and no kernel synchronises with the device. A
+  wrong label is a `LabelError`, raised by the kernel's forward pass if the values are in host
+  memory, otherwise by the read of a result that depends on them.
+* ``plan`` raises `Unsupported`; a kernel never does.
 """
 
 from __future__ import annotations
@@ -30,32 +30,33 @@ Shape: TypeAlias = tuple[int, ...]
 # numpy.ndarray, or cupy.ndarray on a GPU: the reference kernels run on both.
 Array: TypeAlias = Any
 HostArray: TypeAlias = npt.NDArray[Any]
+# A unit of work: one layer in one direction, an update, ...
+Task: TypeAlias = Callable[[], None]
 
 
-class Later(Protocol):
-    """Values that a device may still be computing. Calling it waits for them and returns them."""
+class Future(Protocol):
+    """The result of an asynchronous copy to host memory."""
 
     @property
-    def is_ready(self) -> bool:
-        """Whether a call would return without waiting."""
+    def is_done(self) -> bool:
+        """Whether `result` would return without waiting."""
         ...
 
-    def __call__(self) -> HostArray:
-        """Return the values, a copy in host memory.
+    def result(self) -> HostArray:
+        """Wait for the copy and return it.
 
         Raises
         ------
         LabelError
-            If a kernel that made them could not say at once that a label was wrong; `labels` of the
-            error is that tensor.
+            If a kernel on the device found a wrong label; `labels` of the error is that tensor.
         """
         ...
 
 
 class Tensor(Protocol):
-    """A logical array, C-ordered as Caffe orders it, whose physical layout is the backend's secret.
+    """A logical C-order array, whose physical layout is private to the backend.
 
-    Kernels of the same backend reach behind the protocol; everybody else declares an intent.
+    Kernels of the same backend may use the concrete class; all other code declares an intent.
     """
 
     @property
@@ -68,7 +69,7 @@ class Tensor(Protocol):
         ...
 
     def write(self) -> Array:
-        """Return an array that the caller will overwrite as a whole; what it holds is undefined."""
+        """Return an array that the caller will overwrite completely; its contents are undefined."""
         ...
 
     def update(self) -> Array:
@@ -76,11 +77,11 @@ class Tensor(Protocol):
         ...
 
     def get(self) -> HostArray:
-        """Return a copy of the values in host memory; waits, and raises what `later` may raise."""
+        """Return a copy of the values in host memory: ``get_async().result()``."""
         ...
 
-    def later(self) -> Later:
-        """Return the values as they are now, to be had without waiting for them now."""
+    def get_async(self) -> Future:
+        """Start a copy of the values to host memory and return its future."""
         ...
 
     def set(self, values: npt.ArrayLike) -> None:
@@ -92,9 +93,9 @@ class Tensor(Protocol):
         ...
 
     def host(self) -> HostArray:
-        """Return a live NumPy view: what is written to it is what the next forward pass reads.
+        """Return a live NumPy view: the next forward pass reads what is written to it.
 
-        From then on the tensor is kept where the host can see it, which may cost speed.
+        From then on the tensor is kept in memory that the host can access, which may cost speed.
         """
         ...
 
@@ -106,12 +107,12 @@ class Tensor(Protocol):
         """Return a tensor of another shape, with as many values, over the same memory."""
         ...
 
-    def take_memory_of(self, other: Any) -> None:
-        """Use the memory of another tensor of this backend from now on, views included.
+    def share_memory_with(self, other: Any) -> None:
+        """Share memory with another tensor of this backend from now on, views included.
 
-        For tensors whose values are needed at different times: writing one loses the other's.
-        What both held is lost. The memory grows to the larger need, copies in other layouts
-        included.
+        For tensors that are not live at the same time: writing one overwrites the other, and the
+        values of both are lost now. The memory grows to the larger need, including copies in other
+        layouts.
         """
         ...
 
@@ -121,32 +122,31 @@ K = TypeVar("K", covariant=True)
 
 @dataclass(frozen=True)
 class Op(Generic[K]):
-    """What a layer asks a backend for. Subclasses are frozen and hold plain numbers only."""
+    """An operation, generic over the protocol of its kernels.
+
+    Subclasses are frozen dataclasses and hold plain numbers only.
+    """
 
 
 @dataclass(frozen=True)
-class Follower:
-    """What a layer in place does, for the kernel that makes its input.
+class EpilogueOp:
+    """An in-place op that may be fused into the kernel that computes its input.
 
     Parameters
     ----------
     op : Op
     parameters : callable
-        Returns the op's tensors but x and y, in planning order; asked again in every pass.
+        Returns the op's tensors except x and y, in planning order; called in every pass.
     keeps_input : bool
-        Whether its own backward pass needs that it ran forward itself.
+        Whether its backward pass requires that its own forward pass ran.
     gradients : callable
-        Returns the gradients of the parameters to add to, None for those that nobody wants.
+        Returns the parameter gradients to accumulate into, None for each that is not needed.
     """
 
     op: Op[Any]
     parameters: Callable[[], Sequence[Tensor]] = tuple
     keeps_input: bool = False
     gradients: Callable[[], Sequence[Tensor | None]] = tuple
-
-
-Kernel: TypeAlias = Any
-"""What ``plan`` returns; the protocol of each op's kernel stands beside the op."""
 
 
 class Backend(Protocol):
@@ -157,25 +157,25 @@ class Backend(Protocol):
 
     @property
     def description(self) -> str:
-        """What computes, for the log: library, version, threads."""
+        """Library, version and threads, for the log."""
         ...
 
     @property
     def data_threads(self) -> int:
-        """How many threads may decode pictures while this computes."""
+        """Number of threads that may decode images while the backend computes."""
         ...
 
     @property
     def xp(self) -> ModuleType:
-        """The array module that `Tensor.read` and `Tensor.write` speak: numpy or cupy."""
+        """The array module of `Tensor.read` and `Tensor.write`: numpy or cupy."""
         ...
 
     @property
-    def turn(self) -> AbstractContextManager[Any]:
-        """What to hold while one layer is planned or computes.
+    def lock(self) -> AbstractContextManager[Any]:
+        """The reentrant lock to hold while one layer is planned or computes.
 
-        Nets of one backend share its memory for intermediate values. In programs that run them in
-        threads, they take turns, layer by layer. The same thread may hold it more than once.
+        Nets of one backend share its scratch memory, so nets in several threads alternate layer by
+        layer.
         """
         ...
 
@@ -184,18 +184,18 @@ class Backend(Protocol):
         ...
 
     def gradient(self, shape: Shape) -> Tensor:
-        """Return a new tensor that is to hold a gradient, filled with zeros.
+        """Return a new tensor for a gradient, filled with zeros.
 
-        Between native kernels a backend may hold gradients times a factor, as their types ask for.
+        A backend may apply loss scaling to it between its own kernels.
         """
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return what else a resumed run needs to compute the same (JSON types only)."""
+        """Return the backend's state for exact resuming (JSON types only)."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned in an earlier run, perhaps of another backend."""
+        """Restore what `state` returned in an earlier run, possibly of another backend."""
         ...
 
     def plan(self, op: Op[K], *tensors: Tensor) -> K:
@@ -211,54 +211,54 @@ class Backend(Protocol):
         """
         ...
 
-    def absorb(self, kernel: Kernel, followers: Sequence[Follower]) -> int:
-        """Have `kernel` do what follows on its output in the same pass, and nothing else.
+    def fuse(self, kernel: object, epilogue: Sequence[EpilogueOp]) -> int:
+        """Fuse ops that follow on the output of `kernel` into it; replaces its earlier epilogue.
 
         Returns
         -------
         int
-            How many of the followers, from the first on, it will do: 0 where that brings nothing.
+            How many of the ops, counted from the first, are fused; 0 if fusion brings nothing.
         """
         ...
 
-    def repeatable(self, work: Sequence[Callable[[], None]]) -> Callable[[], None]:
-        """Return a function that does pieces of work in their order, each time it is called.
+    def compile(self, tasks: Sequence[Task]) -> Task:
+        """Return a function that runs tasks in order, each time it is called.
 
-        A backend may record what the pieces ask of the device and repeat that, without calling
-        them, from the second time on. It calls a piece
+        A backend may capture the device operations of the tasks as graphs and replay these from the
+        second run on, without calling the tasks. It calls a task
 
-        * every time, if the piece reads or writes values outside of kernels (`get`, `set`, `later`
-          and the like): only the pieces between those are recorded;
-        * anew, once `plan` or `absorb` was called, or a tensor that it uses changed its shape.
+        * in every run, if the task accesses values outside of kernels (`get`, `set`, `get_async`
+          and the like): only the tasks between those are captured;
+        * again, after `plan` or `fuse` was called or a tensor that the task uses was reshaped.
 
-        For any other change of what the pieces do, whoever made them asks for a new function. A
-        kernel that is given a number of this run through a function calls that function in every
-        run. If a piece raises, the pieces behind it are not done; the next call begins anew.
+        After any other change of what the tasks do, their owner must compile again. A kernel that
+        receives a number through a function calls this function in every run. If a task raises,
+        the tasks after it do not run; the next call starts with the first task.
 
         Parameters
         ----------
-        work : sequence of callable
-            One for each layer and direction, so that as much as can be is recorded.
+        tasks : sequence of callable
+            One for each layer and direction, so that as much as possible is captured.
         """
         ...
 
     def synchronize(self) -> None:
-        """Wait until everything asked for has been computed."""
+        """Wait until all work on the device is finished."""
         ...
 
     def free_bytes(self) -> int | None:
-        """Return what a device has left of memory of its own; None: it has none of its own."""
+        """Return the free device memory in bytes; None if the backend uses host memory."""
         ...
 
     def missing_bytes(self, tensors: Sequence[Tensor], are_activations: bool) -> int:
-        """Return the memory of the device that tensors will take when they are written.
+        """Return how much device memory tensors will allocate when they are first written.
 
         Parameters
         ----------
         tensors : sequence of Tensor
-            Those over the same memory count once.
+            Tensors that share memory count once.
         are_activations : bool
-            Whether they are values or gradients of blobs between layers, which may be kept in a
-            smaller type than parameters.
+            Whether they are activations or their gradients, which may be stored in a smaller type
+            than parameters.
         """
         ...

@@ -43,8 +43,8 @@ class BatchNormKernel(Protocol):
     def forward(self, x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, y: Tensor) -> None:
         """Overwrite y, which may be x itself; update mean, variance and weight."""
 
-    def repeat_forward(self, y: Tensor) -> None:
-        """Overwrite y as forward last did, from what it kept; called after an absorb only."""
+    def recompute_forward(self, y: Tensor) -> None:
+        """Overwrite y as forward last did, from what it kept; called after an fuse only."""
 
     def backward(self, dy: Tensor, dx: Tensor) -> None:
         """Overwrite dx, which may be dy itself."""

@@ -32,16 +32,16 @@ class Transform(Op["TransformKernel"]):
     Parameters
     ----------
     scale : float
-    parcels : int
-        Batches that may be on their way or waiting at the same time.
+    depth : int
+        Number of batches that may be in use at the same time.
     """
 
     scale: float
-    parcels: int
+    depth: int
 
 
-class Parcel(Protocol):
-    """One batch on its way; the host fills the arrays, all of them, and sends it.
+class StagedBatch(Protocol):
+    """A batch in page-locked host memory: the host fills all arrays, then uploads it.
 
     Attributes
     ----------
@@ -61,19 +61,18 @@ class Parcel(Protocol):
         """Shape of the pictures."""
         ...
 
-    def send(self) -> None:
-        """Begin to bring it to the device; the arrays are not to be touched from now on."""
+    def upload(self) -> None:
+        """Start the copy to the device; the arrays must not be accessed from now on."""
 
 
 class TransformKernel(Protocol):
-    """Forward only. `parcel` may be called, and parcels filled and sent, by any one thread."""
+    """Forward only. One other thread may call `stage` and fill and upload the batches."""
 
-    def parcel(self) -> Parcel | None:
-        """Return a parcel to fill; None if as many as were planned are under way already.
+    def stage(self) -> StagedBatch | None:
+        """Return a batch to fill; None if as many as were planned are in use.
 
-        One that nobody holds on to any more counts no longer, and neither does one that `forward`
-        was given.
+        A batch is free again after `forward`, or when its last reference goes away.
         """
 
-    def forward(self, parcel: Parcel, mean: Tensor, y: Tensor, labels: Tensor | None) -> None:
-        """Overwrite y and, where given, labels (N,), from a parcel that was sent."""
+    def forward(self, staged: StagedBatch, mean: Tensor, y: Tensor, labels: Tensor | None) -> None:
+        """Overwrite y and, where given, labels (N,), from a batch that was uploaded."""

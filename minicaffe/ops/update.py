@@ -28,7 +28,7 @@ Kingma and Ba 2015 (their bias correction is part of the rate that the solver pa
 
 A weight that is not finite makes everything after it worthless, and does not always show: in a
 pass with a convolution the fastest ReLUs replace NaN by 0, and a loss can stay as it is for ever.
-So a step also says whether all w are finite; see `minicaffe.net.Net.taint`.
+So a step also says whether all w are finite; see `minicaffe.net.Net.non_finite`.
 
 The size of a step changes between iterations, so it is an argument of the kernel and no part of the
 op; and the kernel asks for it in every run, because a backend may repeat a recorded one.
@@ -95,7 +95,7 @@ class UpdateKernel(Protocol):
     """One step of all parameters."""
 
     def step(
-        self, parameters: Sequence[Parameter], size: Callable[[], StepSize], taint: Tensor
+        self, parameters: Sequence[Parameter], size: Callable[[], StepSize], non_finite: Tensor
     ) -> None:
         """Update w, dw and history of all parameters.
 
@@ -104,8 +104,8 @@ class UpdateKernel(Protocol):
         parameters : sequence of Parameter
             Those planned for.
         size : callable
-            Asked in every run, recorded ones included; see `Backend.repeatable`.
-        taint : Tensor
+            Asked in every run, recorded ones included; see `Backend.compile`.
+        non_finite : Tensor
             One value, overwritten: 0, or NaN if a w is not finite now.
         """
 
@@ -123,12 +123,12 @@ class SumOfSquaresKernel(Protocol):
 
 
 @dataclass(frozen=True)
-class Taint(Op["TaintKernel"]):
+class NonFiniteFlag(Op["NonFiniteFlagKernel"]):
     """Describe how a loss shows what a step has said about the weights; planned for any tensors."""
 
 
-class TaintKernel(Protocol):
-    """The sum of a loss and what `UpdateKernel.step` leaves in `taint`."""
+class NonFiniteFlagKernel(Protocol):
+    """The sum of a loss and what `UpdateKernel.step` leaves in `non_finite`."""
 
-    def forward(self, taint: Tensor, loss: Tensor) -> None:
-        """Add taint to every value of the loss."""
+    def forward(self, non_finite: Tensor, loss: Tensor) -> None:
+        """Add non_finite to every value of the loss."""

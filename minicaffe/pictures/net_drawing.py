@@ -35,7 +35,7 @@ def graph_of(
 def _kept(source: NetSource, phases: Sequence[str]) -> dict[int, set[str]]:
     """Return the layers of some phases, by index, with the phases that each belongs to."""
     kept: dict[int, set[str]] = {}
-    with log.quietly():
+    with log.suppress_info():
         for phase in phases:
             for node in filter_layers(source, NetState(phase=phase)):
                 if node.index is not None:

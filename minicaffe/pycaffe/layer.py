@@ -84,7 +84,7 @@ class BuiltinLayer:
     def reshape(self, bottom: Sequence[HostBlob], top: Sequence[HostBlob]) -> None:
         """Give these tops the shapes that follow from these bottoms."""
         self._layer.reshape(core_blobs(bottom), core_blobs(top))
-        # The net runs the layer on its own blobs, and together with those that it has absorbed.
+        # The net runs the layer on its own blobs, and together with those that it has fused.
         self._step.reshape()
 
     def __repr__(self) -> str:

@@ -78,7 +78,7 @@ def set_precision(precision: str | None) -> None:
 
 
 def set_random_seed(seed: int) -> None:
-    """Make fillers, dropout and everything else random in nets made from now on repeatable."""
+    """Make fillers, dropout and everything else random in nets made from now on compile."""
     _session.seed = int(seed)
     _session.nets_since_seed = 0
 

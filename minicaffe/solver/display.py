@@ -23,7 +23,7 @@ class Display:
     def __init__(self, solver: Solver) -> None:
         self.solver = solver
         self.since, self.iteration = time.monotonic(), solver.iter
-        self.waited_s = solver.net.waited_s
+        self.data_wait_s = solver.net.data_wait_s
 
     def show(self) -> None:
         """Log loss, speed and outputs, and the time spent waiting for data if that is much."""
@@ -31,8 +31,8 @@ class Display:
         lapse = round(now - self.since, 3)
         speed = (solver.iter - self.iteration) / (lapse or 1)
         self.since, self.iteration = now, solver.iter
-        waited = solver.net.waited_s - self.waited_s
-        self.waited_s += waited
+        waited = solver.net.data_wait_s - self.data_wait_s
+        self.data_wait_s += waited
         logger.info(
             f"Iteration {solver.iter} ({speed:g} iter/s, {lapse:g}s/{solver.param.display} iters), "
             f"loss = {solver.smoothed_loss:g}"

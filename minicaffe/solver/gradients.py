@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minicaffe.net import Net
-from minicaffe.net.losses import LaterLoss
+from minicaffe.net.losses import LossFuture
 from minicaffe.net.program import Piece, Program
 
 
@@ -20,11 +20,11 @@ class Gradients:
 
     def __init__(self, net: Net) -> None:
         self._net = net
-        self._losses: list[LaterLoss] = []
+        self._losses: list[LossFuture] = []
         # By the number of batches and the update that ends the work, if one does.
         self._programs: dict[tuple[int, Callable[[], Piece] | None], Program] = {}
 
-    def run(self, n_batches: int, update: Callable[[], Piece] | None = None) -> list[LaterLoss]:
+    def run(self, n_batches: int, update: Callable[[], Piece] | None = None) -> list[LossFuture]:
         """Compute the gradients over so many batches (iter_size).
 
         Parameters
@@ -35,7 +35,7 @@ class Gradients:
 
         Returns
         -------
-        list of LaterLoss
+        list of LossFuture
             One for each batch.
         """
         self._losses = []
@@ -68,4 +68,4 @@ class Gradients:
 
     def _take_loss(self) -> None:
         """Note the loss of the last batch, before the next one overwrites it."""
-        self._losses.append(self._net.later_loss())
+        self._losses.append(self._net.loss_async())

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from minicaffe.net.losses import LaterLoss
+from minicaffe.net.losses import LossFuture
 
 # How many iterations later a loss is read at the latest: so late comes a warning at most.
 LONGEST_DELAY = 100
@@ -16,16 +16,16 @@ class _Pending(NamedTuple):
     """What an iteration's loss is the mean of."""
 
     iteration: int
-    batches: Sequence[LaterLoss]
+    batches: Sequence[LossFuture]
 
     @property
-    def is_ready(self) -> bool:
-        return all(loss.is_ready for loss in self.batches)
+    def is_done(self) -> bool:
+        return all(loss.is_done for loss in self.batches)
 
     def mean(self) -> float:
         total = 0.0
         for loss in self.batches:
-            total += loss()
+            total += loss.result()
         return total / len(self.batches)
 
 
@@ -45,10 +45,10 @@ class Losses:
         self._pending: deque[_Pending] = deque()
         self._check = check
 
-    def add(self, iteration: int, batches: Sequence[LaterLoss]) -> None:
+    def add(self, iteration: int, batches: Sequence[LossFuture]) -> None:
         """Add an iteration's loss; read all that are there, and those that are long due."""
         self._pending.append(_Pending(iteration, batches))
-        while self._pending and (self._pending[0].is_ready or len(self._pending) > LONGEST_DELAY):
+        while self._pending and (self._pending[0].is_done or len(self._pending) > LONGEST_DELAY):
             self._read()
 
     def _read(self) -> None:
@@ -63,7 +63,7 @@ class Losses:
         Raises
         ------
         LabelError
-            If a label is not a class; see `LaterLoss`.
+            If a label is not a class; see `LossFuture`.
         """
         while self._pending:
             self._read()

@@ -193,7 +193,7 @@ class Solver:
             return
         if self.param.display and self.iter % self.param.display == 0:
             self.net.forward()
-            self.losses.add(self.iter, [self.net.later_loss()])
+            self.losses.add(self.iter, [self.net.loss_async()])
             logger.info(f"Iteration {self.iter}, loss = {self.smoothed_loss:g}")
         if self.param.test_interval and self.iter % self.param.test_interval == 0:
             self.test_all()

@@ -42,11 +42,11 @@ class ParameterUpdate:
         parameters = self._parameters()
         tensors = (tensor for p in parameters for tensor in (p.w, p.dw, *p.history))
         op = rule.op(param, param.regularization_type)
-        with net.backend.turn:
+        with net.backend.lock:
             self._kernel = net.backend.plan(op, *tensors)
             self._squares = net.backend.plan(SumOfSquares(), *(p.dw for p in parameters))
         self._size = StepSize(0)
-        self._taint = net.taint = net.backend.tensor(())
+        self._non_finite = net.non_finite = net.backend.tensor(())
         self._alone = Program(net, lambda: [self.piece()])
 
     def _parameters(self) -> list[Parameter]:
@@ -78,7 +78,7 @@ class ParameterUpdate:
         rate : float
             As for `prepare`.
         """
-        with self._net.backend.turn:
+        with self._net.backend.lock:
             clipping = self._clipping()
         self.prepare(rate, clipping)
         self._alone()
@@ -87,8 +87,8 @@ class ParameterUpdate:
                 _log_update(p.layer.name, p.name or p.index, p.blob)
 
     def _update(self, parameters: list[Parameter]) -> None:
-        with self._net.backend.turn:
-            self._kernel.step(parameters, lambda: self._size, self._taint)
+        with self._net.backend.lock:
+            self._kernel.step(parameters, lambda: self._size, self._non_finite)
 
     def _clipping(self) -> float:
         limit = float(self._param.clip_gradients)

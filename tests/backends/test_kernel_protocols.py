@@ -39,7 +39,7 @@ def parameters(method):
 def test_methods_are_those_of_the_protocol(op, kernel):
     methods = {name: m for name, m in vars(protocol(op)).items() if not name.startswith("_")}
     if kernel in ReferenceBackend.kernels.values():
-        methods.pop("repeat_forward", None)  # called after an absorb only, and it absorbs nothing
+        methods.pop("recompute_forward", None)  # called after an fuse only, and it fuses nothing
     assert methods
     for name, method in methods.items():
         assert parameters(getattr(kernel, name)) == parameters(method), name

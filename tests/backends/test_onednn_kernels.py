@@ -345,10 +345,14 @@ def test_update(onednn, name, shape, host):
         history = [make(*shape, zero=True) for _ in range(n_history)]
         if host:
             w.host()
-        k, taint = backend.plan(op, w, dw, *history), backend.tensor(())
+        k, non_finite = backend.plan(op, w, dw, *history), backend.tensor(())
         scales = iter((1.0, 0.5))
         for _ in range(2):
-            k.step([Parameter(w, dw, history)], lambda: StepSize(0.01, 0.0005, next(scales)), taint)
+            k.step(
+                [Parameter(w, dw, history)],
+                lambda: StepSize(0.01, 0.0005, next(scales)),
+                non_finite,
+            )
         return w, dw, *history
 
     agree(onednn, body)
@@ -366,8 +370,8 @@ def test_update_of_many_parameters(onednn, threads, monkeypatch):
             for k, shape in enumerate(shapes)
         ]
         k = backend.plan(RULES["sgd"][1], *(t for p in parameters for t in (p.w, p.dw, *p.history)))
-        taint = make(zero=True)
-        k.step(parameters, lambda: StepSize(0.01, 0.0005, 0.5), taint)
+        non_finite = make(zero=True)
+        k.step(parameters, lambda: StepSize(0.01, 0.0005, 0.5), non_finite)
         return [tensor for p in parameters for tensor in (p.w, p.dw)]
 
     agree(onednn, body)

@@ -84,7 +84,7 @@ def test_every_thread_computes_on_as_many_as_the_backend(onednn):
 
     def look():
         for backend in (other, onednn, other):
-            with backend.turn, backend.turn:
+            with backend.lock, backend.lock:
                 seen.append(onednn.engine.lib.omp.omp_get_max_threads())
 
     look()
@@ -92,5 +92,5 @@ def test_every_thread_computes_on_as_many_as_the_backend(onednn):
     thread.start()
     thread.join()
     assert seen == [3, 2, 3] * 2
-    with onednn.turn:  # as the tests behind this one expect
+    with onednn.lock:  # as the tests behind this one expect
         pass

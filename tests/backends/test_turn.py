@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from minicaffe.backends.lock import Turn
+from minicaffe.backends.lock import BackendLock
 
 
 def test_it_is_not_kept_where_it_cannot_be_prepared():
     def fail():
         raise OSError("no card")
 
-    turn = Turn(fail)
+    turn = BackendLock(fail)
     with pytest.raises(OSError, match="no card"), turn:
         pass
     turn._prepare = lambda: None

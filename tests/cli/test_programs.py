@@ -18,7 +18,10 @@ def test_help_ends_with_an_example(command, capsys):
     text = capsys.readouterr().out
     assert f"usage: minicaffe {command}" in text
     assert f"\n  minicaffe {command}" in text.partition("\nExample:")[2]
-    assert importlib.import_module(f"minicaffe.cli.commands.{command}").__doc__.splitlines()[0][-1] in ".:"
+    assert (
+        importlib.import_module(f"minicaffe.cli.commands.{command}").__doc__.splitlines()[0][-1]
+        in ".:"
+    )
 
 
 @pytest.mark.parametrize("script", sorted(TOOLS.glob("*.py")), ids=lambda path: path.stem)

@@ -56,7 +56,7 @@ def test_same_batches_in_the_same_order():
     source = Prefetcher(Counter(), depth=3)
     assert source.shape == (1, 1, 1, 1)
     assert values(source, 50) == list(range(1, 51))
-    assert source.waited_s > 0
+    assert source.data_wait_s > 0
     source.close()
     assert not threads()
 

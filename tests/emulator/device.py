@@ -18,7 +18,7 @@ from emulator.memory import DeviceFault, Heap
 from minicaffe.backends.cuda.driver.device import Address, CannotRecord
 
 _compilers = {}
-# What an inbox of the device holds when nobody may read it.
+# What a staging buffer of the device holds when nobody may read it.
 GARBAGE = 0xA7
 
 
@@ -35,19 +35,19 @@ def compiler(folder=None):
 class Download:
     """A copy to the host that is on its way until somebody waits for it."""
 
-    is_ready = False
+    is_done = False
 
     def __init__(self, arrive):
         self._arrive = arrive
 
-    def __call__(self):
+    def wait(self):
         """Wait."""
-        if not self.is_ready:
+        if not self.is_done:
             self._arrive()
-        self.is_ready = True
+        self.is_done = True
 
 
-class Inbox:
+class StagingBuffer:
     """Memory that is uploaded to whenever it is least convenient.
 
     What is sent arrives when the host or the device waits for it, no sooner; before that, and once
@@ -59,7 +59,7 @@ class Inbox:
         self._memory = device.allocate(size_bytes)
         self.address = self._memory.address
         # Looked up now: another thread sends.
-        self._content = device.heap.view(self.address, size_bytes, np.uint8, "inbox")
+        self._content = device.heap.view(self.address, size_bytes, np.uint8, "staging")
         self.host = np.full(size_bytes, GARBAGE, np.uint8)
         self.is_held = False
         self._sent = None
@@ -67,27 +67,27 @@ class Inbox:
 
     def wait(self):
         """Have it arrive, as far as the host's memory is concerned."""
-        self._device.counts["inbox wait"] += 1
+        self._device.counts["staging wait"] += 1
         if self._is_on_its_way and (self._sent != self.host).any():
-            raise DeviceFault("an inbox was changed on the host while it was uploaded")
+            raise DeviceFault("a staging buffer was changed on the host while it was uploaded")
         self._is_on_its_way = False
 
-    def send(self):
+    def upload(self):
         """Overwrite what the device has with garbage until it is received."""
-        self._device.counts["send"] += 1
+        self._device.counts["staging upload"] += 1
         if self.is_held:
-            raise DeviceFault("an inbox was sent that was not released")
+            raise DeviceFault("a staging buffer was sent that was not released")
         if self._is_on_its_way:
-            raise DeviceFault("an inbox was sent twice without a wait")
+            raise DeviceFault("a staging buffer was sent twice without a wait")
         self._content[:] = GARBAGE
         self._sent, self._is_on_its_way = self.host.copy(), True
 
-    def receive(self):
+    def acquire(self):
         """Have it arrive."""
-        self._device.computing("receive")
-        self._device.counts["receive"] += 1
+        self._device.computing("acquire")
+        self._device.counts["acquire"] += 1
         if self._sent is None or self.is_held:
-            raise DeviceFault("an inbox was received that was not sent")
+            raise DeviceFault("a staging buffer was received that was not sent")
         self.wait()
         self._content[:] = self._sent
         self.is_held = True
@@ -96,7 +96,7 @@ class Inbox:
         """Let nobody read it any more."""
         self._device.computing("release")
         if not self.is_held:
-            raise DeviceFault("an inbox was released that was not received")
+            raise DeviceFault("a staging buffer was released that was not received")
         self._content[:] = GARBAGE
         self._sent, self.is_held = None, False
 
@@ -169,21 +169,21 @@ class EmulatedDevice:
         self._outside("upload")
         self._bytes(address, values, "upload")[:] = values.reshape(-1).view(np.uint8)
 
-    def inbox(self, size_bytes):
+    def staging(self, size_bytes):
         """Return new memory for uploads that overlap with kernels."""
-        inbox = Inbox(self, size_bytes)
-        self._inboxes.add(inbox)
-        return inbox
+        staging = StagingBuffer(self, size_bytes)
+        self._inboxes.add(staging)
+        return staging
 
     def download(self, address, values):
         """Copy to the host."""
         self._outside("download", waits=True)
         values.reshape(-1).view(np.uint8)[:] = self._bytes(address, values, "download")
 
-    def download_later(self, address, values):
+    def download_async(self, address, values):
         """Take a copy; `values` holds garbage until the function that is returned is called."""
-        self._outside("download_later")
-        copied = self._bytes(address, values, "download_later").copy()
+        self._outside("download_async")
+        copied = self._bytes(address, values, "download_async").copy()
         target = values.reshape(-1).view(np.uint8)
         target[:] = 0xFF
 
@@ -291,9 +291,9 @@ class EmulatedDevice:
         return [self.heap.block(address, 0, launch.name) for address in launch.addresses]
 
     def _look_into_inboxes(self, what, addresses):
-        for inbox in self._inboxes:
-            if not inbox.is_held and any(inbox.holds(address) for address in addresses):
-                raise DeviceFault(f"{what}: an inbox is read that was not received")
+        for staging in self._inboxes:
+            if not staging.is_held and any(staging.holds(address) for address in addresses):
+                raise DeviceFault(f"{what}: a staging buffer is read that was not received")
 
     def _submit(self, what, run):
         self.counts[what] += 1

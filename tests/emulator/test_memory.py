@@ -83,9 +83,9 @@ def test_memory_runs_out(device):
 def test_a_later_download_shows_the_values_of_then(device, random):
     x = floats(device, random, 5)
     expected, found = x.get(), np.zeros(5, np.float32)
-    wait = device.download_later(x.address, found)
+    download = device.download_async(x.address, found)
     device.clear(x.address, 20)
     assert np.isnan(found).all()
-    wait()
+    download.wait()
     np.testing.assert_array_equal(found, expected)
     assert device.counts["wait"] == 2

@@ -40,7 +40,7 @@ def test_what_waits_is_refused_while_recording(device, random):
         "allocate": lambda: device.allocate(4),
         "upload": lambda: device.upload(x.address, host),
         "download": lambda: device.download(x.address, host),
-        "download_later": lambda: device.download_later(x.address, host),
+        "download_async": lambda: device.download_async(x.address, host),
         "synchronize": device.synchronize,
         "record": lambda: device.record(lambda: None),
         "get": array.get,

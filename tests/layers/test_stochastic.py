@@ -1,4 +1,4 @@
-"""Dropout and stochastic pooling: in distribution, and repeatable."""
+"""Dropout and stochastic pooling: in distribution, and compile."""
 
 from __future__ import annotations
 

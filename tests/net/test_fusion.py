@@ -60,8 +60,8 @@ def net(backend):
     return net
 
 
-def absorbed(net):
-    return [step.layer.name for step in net.steps if step.is_absorbed]
+def fused(net):
+    return [step.layer.name for step in net.steps if step.is_fused]
 
 
 def test_an_activation_in_place_joins_the_layer_before():
@@ -80,7 +80,7 @@ def test_others_stay_apart(what, text):
 
 
 def test_a_chain_in_place_joins_as_a_whole():
-    """Each of its layers may begin one, too: what the first cannot absorb, the next may."""
+    """Each of its layers may begin one, too: what the first cannot fuse, the next may."""
     assert chains(CONV + CHAIN) == [
         ("conv", "bn", "scale", "relu"),
         ("bn", "scale", "relu"),
@@ -92,22 +92,22 @@ def test_a_slope_is_not_absorbed(backend):
     slope = RELU.replace("}", "relu_param { negative_slope: 0.1 } }")
     net = net_from_text(INPUT + CONV + slope, backend=backend)
     net.forward()
-    assert absorbed(net) == []
+    assert fused(net) == []
 
 
 def test_a_whole_pass_fuses_and_parts_show_what_caffe_shows(net):
     net.forward()
-    assert absorbed(net) == ["relu", "relu2"]
-    fused = net.blobs["conv"].data.get()
-    assert (fused == 0).any()
+    assert fused(net) == ["relu", "relu2"]
+    conv = net.blobs["conv"].data.get()
+    assert (conv == 0).any()
     net.forward(0, net.layer_index("conv"))
-    assert absorbed(net) == []
+    assert fused(net) == []
     before = net.blobs["conv"].data.get()
     assert before.min() < 0
-    np.testing.assert_allclose(np.maximum(before, 0), fused, rtol=1e-6)
+    np.testing.assert_allclose(np.maximum(before, 0), conv, rtol=1e-6)
     net.forward(net.layer_index("relu"))
-    assert absorbed(net) == ["relu2"]
-    np.testing.assert_allclose(net.blobs["conv"].data.get(), fused, rtol=1e-6)
+    assert fused(net) == ["relu2"]
+    np.testing.assert_allclose(net.blobs["conv"].data.get(), conv, rtol=1e-6)
 
 
 def test_watched_layers_run_one_by_one(net):
@@ -120,7 +120,7 @@ def test_watched_layers_run_one_by_one(net):
 
     net.after_forward.append(look)
     net.forward()
-    assert absorbed(net) == []
+    assert fused(net) == []
     assert seen[0] < 0
 
 
@@ -129,7 +129,7 @@ def test_fusion_outlives_a_reshape(net):
     net.blobs["data"].reshape((3, 3, 6, 5))
     net.blobs["data"].data.set(np.random.default_rng(1).standard_normal((3, 3, 6, 5)))
     net.forward()
-    assert absorbed(net) == ["relu", "relu2"]
+    assert fused(net) == ["relu", "relu2"]
     assert net.blobs["conv"].data.get().shape == (3, 4, 4, 3)
     assert net.blobs["conv"].data.get().min() == 0
     assert net.blobs["ip"].data.get().min() == 0
@@ -157,7 +157,7 @@ def test_stored_statistics_and_scales_join_while_testing(backend):
     net, expected = chained(backend), chained(get_backend("reference"))
     net.forward()
     expected.forward()
-    assert absorbed(net) == ["bn", "scale", "relu", "ip_bn", "ip_scale", "ip_relu"]
+    assert fused(net) == ["bn", "scale", "relu", "ip_bn", "ip_scale", "ip_relu"]
     check_equal(net, expected)
 
 
@@ -182,14 +182,14 @@ def test_a_part_of_a_chain_shows_what_caffe_shows(backend):
     for one in (net, expected):
         one.forward()
         one.forward(0, one.layer_index("bn"))
-    assert absorbed(net) == ["bn"]
+    assert fused(net) == ["bn"]
     check_equal(net, expected)
     for one in (net, expected):
         one.forward(one.layer_index("scale"))
-    assert absorbed(net) == ["relu", "ip_bn", "ip_scale", "ip_relu"]
+    assert fused(net) == ["relu", "ip_bn", "ip_scale", "ip_relu"]
     check_equal(net, expected)
     net.forward()
-    assert absorbed(net) == ["bn", "scale", "relu", "ip_bn", "ip_scale", "ip_relu"]
+    assert fused(net) == ["bn", "scale", "relu", "ip_bn", "ip_scale", "ip_relu"]
 
 
 def test_backward_while_testing_takes_chains_apart(backend):
@@ -201,7 +201,7 @@ def test_backward_while_testing_takes_chains_apart(backend):
             one.clear_param_diffs()
             one.backward()
             one.forward()
-    assert absorbed(net) == ["relu", "ip_relu"]
+    assert fused(net) == ["relu", "ip_relu"]
     check_equal(net, expected)
     for layer, other in zip(net.layers, expected.layers, strict=True):
         for blob, wanted in zip(layer.blobs, other.blobs, strict=True):
@@ -246,8 +246,8 @@ def test_batch_statistics_scale_and_relu_join_while_training(backend):
         for _ in range(2):
             one.forward()
             one.backward()
-    assert absorbed(net) == ["scale", "relu", "ip_scale", "ip_relu"]
-    assert [s.layer.name for s in net.steps if s.is_absorbed_backward] == absorbed(net)
+    assert fused(net) == ["scale", "relu", "ip_scale", "ip_relu"]
+    assert [s.layer.name for s in net.steps if s.is_fused_backward] == fused(net)
     check_trained(net, expected)
 
 
@@ -277,8 +277,8 @@ def test_batch_norm_with_a_top_of_its_own_joins_while_training(backend):
         for _ in range(2):
             one.forward()
             one.backward()
-    assert absorbed(net) == ["scale", "relu", "ip_scale", "ip_relu"]
-    assert [s.layer.name for s in net.steps if s.is_absorbed_backward] == absorbed(net)
+    assert fused(net) == ["scale", "relu", "ip_scale", "ip_relu"]
+    assert [s.layer.name for s in net.steps if s.is_fused_backward] == fused(net)
     check_trained(net, expected)
     for one in (net, expected):
         one.backward(end=one.layer_index("scale"))
@@ -295,7 +295,7 @@ def test_live_views_of_joined_layers_show_what_caffe_shows(backend):
     for one in (net, expected):
         one.forward()
         one.backward()
-    assert absorbed(net) == ["scale", "relu", "ip_scale", "ip_relu"]
+    assert fused(net) == ["scale", "relu", "ip_scale", "ip_relu"]
     check_trained(net, expected)
     for name, (data, diff) in views.items():
         wanted = expected.blobs[name]
@@ -312,7 +312,7 @@ def test_without_relu_and_bias(backend, bias, text):
     for one in (net, expected):
         one.forward()
         one.backward()
-    assert absorbed(net) == ["scale", "ip_scale"]
+    assert fused(net) == ["scale", "ip_scale"]
     check_trained(net, expected)
 
 
@@ -321,9 +321,9 @@ def test_a_net_prepared_for_training_runs_its_pieces_through(backend):
     text = TRAINED.replace('type: "BatchNorm"', 'type: "BatchNorm" phase: TEST')
     net, expected = trained(backend, text), trained(get_backend("reference"), text)
     net.forward()
-    assert "bn" in absorbed(net)
+    assert "bn" in fused(net)
     net.prepare_training()
-    assert "bn" not in absorbed(net)
+    assert "bn" not in fused(net)
     for piece in (*net.forward_pieces(), *net.backward_pieces()):
         piece()
     expected.forward()
@@ -343,7 +343,7 @@ def test_a_backward_pass_in_parts_shows_what_caffe_shows(backend, cut):
         one.clear_param_diffs()
         one.forward()
         one.backward()
-    assert absorbed(net) == ["scale", "relu", "ip_scale", "ip_relu"]
+    assert fused(net) == ["scale", "relu", "ip_scale", "ip_relu"]
     check_trained(net, expected)
 
 
@@ -376,7 +376,7 @@ def test_frozen_layers_below_leave_scale_its_own_gradient(backend):
         net.forward()
         net.backward()
         nets.append(net)
-    assert absorbed(nets[0]) == ["relu", "ip_scale", "ip_relu"]
+    assert fused(nets[0]) == ["relu", "ip_scale", "ip_relu"]
     scale = [net.layers[net.layer_index("scale")] for net in nets]
     for blob, wanted in zip(scale[0].blobs, scale[1].blobs, strict=True):
         np.testing.assert_allclose(blob.diff.get(), wanted.diff.get(), rtol=1e-3, atol=1e-4)

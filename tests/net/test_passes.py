@@ -70,10 +70,10 @@ def test_only_whole_passes_are_repeated():
 
 
 @pytest.mark.parametrize("name", ["auto", "reference"])
-def test_later_values_are_those_of_now(name):
+def test_an_asynchronous_copy_has_the_values_of_its_call(name):
     tensor = get_backend(name).tensor((2, 3))
     tensor.set(np.full((2, 3), 4))
-    values = tensor.later()
+    values = tensor.get_async()
     tensor.set(np.zeros((2, 3)))
-    assert values.is_ready
-    np.testing.assert_array_equal(values(), np.full((2, 3), 4))
+    assert values.is_done
+    np.testing.assert_array_equal(values.result(), np.full((2, 3), 4))

@@ -8,7 +8,7 @@ from minicaffe.solver.display import Display
 
 
 @pytest.mark.parametrize(
-    ("lapse_s", "waited_s", "line"),
+    ("lapse_s", "data_wait_s", "line"),
     [
         (10, 2.5, ["    Waited for data 25% of the time"]),
         (10, 0.4, []),
@@ -17,15 +17,15 @@ from minicaffe.solver.display import Display
     ids=["much", "little", "too short to tell"],
 )
 def test_waiting_is_shown_where_it_costs(
-    make_solver, monkeypatch, caplog_minicaffe, lapse_s, waited_s, line
+    make_solver, monkeypatch, caplog_minicaffe, lapse_s, data_wait_s, line
 ):
     solver = make_solver(FED_NET, FIXED + "display: 1")
     clock = {"now": 100.0, "waited": 3.0}
     monkeypatch.setattr("minicaffe.solver.display.time.monotonic", lambda: clock["now"])
-    monkeypatch.setattr(Net, "waited_s", property(lambda net: clock["waited"]))
+    monkeypatch.setattr(Net, "data_wait_s", property(lambda net: clock["waited"]))
     display = Display(solver)
     clock["now"] += lapse_s
-    clock["waited"] += waited_s
+    clock["waited"] += data_wait_s
     display.show()
     assert [m for m in caplog_minicaffe.messages if "Waited" in m] == line
     caplog_minicaffe.clear()

@@ -87,7 +87,7 @@ def test_pieces_of_an_iteration(make_solver, database):
     backend = RecordingBackend()
     solver = make_solver(DATA_NET, FIXED + "iter_size: 2 momentum: 0.5", backend)
     solver.step(1)
-    forward = [*(f"forward {step.layer.name}" for step in solver.net.steps), "add_taint"]
+    forward = [*(f"forward {step.layer.name}" for step in solver.net.steps), "add_non_finite"]
     backward = ["backward loss", "backward ip", "backward drop", "backward conv"]
     assert names(backend.called) == [
         "forward data", "clear_param_diffs", *forward[1:], *backward,
@@ -112,8 +112,8 @@ def test_the_update_is_part_of_the_work_where_nobody_looks_at_gradients(
     make_solver, monkeypatch, more, listens, n
 ):
     works, backend = [], ReferenceBackend()
-    repeatable = backend.repeatable
-    monkeypatch.setattr(backend, "repeatable", lambda work: works.append(work) or repeatable(work))
+    compile = backend.compile
+    monkeypatch.setattr(backend, "compile", lambda work: works.append(work) or compile(work))
     solver = make_solver(FED_NET, FIXED + more, backend)
     if listens:
         solver.on_gradients_ready.append(lambda: None)
@@ -238,21 +238,21 @@ def test_a_wrong_label_that_is_found_late_is_named(make_solver, database):
     """The data layer has gone on to other batches by then."""
     solver = make_solver(DATA_NET, FIXED, RecordingBackend())
     loss, label = solver.net.blobs["loss"].data, solver.net.blobs["label"].data
-    later = loss.later
+    get_async = loss.get_async
 
-    def later_and_wrong():
-        values = later()
+    def get_wrong():
+        values = get_async()
         if solver.iter != 1:
             return values
 
         class Wrong(type(values)):
-            def __call__(self):
+            def result(self):
                 raise LabelError(2, 7, 5, labels=label)
 
         values.__class__ = Wrong
         return values
 
-    loss.later = later_and_wrong
+    loss.get_async = get_wrong
     message = (
         r'solver_net.prototxt:\d+, layer "loss" \(SoftmaxWithLoss\): label 7 of sample 2 in the '
         r"batch is not a class; .* It is key '00000006' of train_lmdb."

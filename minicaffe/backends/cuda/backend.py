@@ -21,7 +21,7 @@ from minicaffe.backends.cuda.driver.device import (
 )
 from minicaffe.backends.cuda.driver.tuning import PlanCache, Tuner, cache_folder
 from minicaffe.backends.cuda.runtime.format import SIZE_BYTES, Format, ValueType
-from minicaffe.backends.cuda.runtime.graph_capture import Piece, Repeatable
+from minicaffe.backends.cuda.runtime.graph_capture import GraphRunner, Piece
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale
 from minicaffe.backends.cuda.runtime.session import Session
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -29,7 +29,7 @@ from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.cores import usable_cores
 from minicaffe.errors import Unsupported
 from minicaffe.log import logger
-from minicaffe.ops.backend import Follower, Op, Shape, Tensor
+from minicaffe.ops.backend import EpilogueOp, Op, Shape, Tensor
 from minicaffe.ops.rows import FilterRows
 
 KernelType = TypeVar("KernelType", bound=type)
@@ -119,9 +119,9 @@ class CudaBackend(ReferenceBackend):
         return self.device.xp
 
     @property
-    def turn(self) -> AbstractContextManager[Any]:
+    def lock(self) -> AbstractContextManager[Any]:
         """What to hold while one layer is planned or computes."""
-        return self.session.turn
+        return self.session.lock
 
     def tensor(self, shape: Shape) -> CudaTensor:
         """Return a new tensor, filled with zeros."""
@@ -138,13 +138,13 @@ class CudaBackend(ReferenceBackend):
         scale = self.session.scale
         if scale is None:
             return {}
-        with self.turn:
+        with self.lock:
             return scale.state()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take it over; a run in another precision has left none."""
         if self.session.scale is not None and state:
-            with self.turn:
+            with self.lock:
                 self.session.scale.restore(state)
 
     def plan(self, op: Op[Any], *tensors: Tensor) -> Any:
@@ -164,9 +164,9 @@ class CudaBackend(ReferenceBackend):
         self.session.version += 1
         return super().plan(op, *tensors)
 
-    def repeatable(self, work: Sequence[Piece]) -> Piece:
+    def compile(self, work: Sequence[Piece]) -> Piece:
         """Return what does all pieces of `work`, by a recording where that is possible."""
-        return Repeatable(self.session, work) if self.records else super().repeatable(work)
+        return GraphRunner(self.session, work) if self.records else super().compile(work)
 
     def gemm(
         self,
@@ -194,15 +194,15 @@ class CudaBackend(ReferenceBackend):
             self._told.add(message)
             logger.info(message)
 
-    def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:
+    def fuse(self, kernel: Any, epilogue: Sequence[EpilogueOp]) -> int:
         """Have a kernel do what follows in the same pass, as far as it can."""
         self.session.version += 1
-        return kernel.absorb(followers) if isinstance(kernel, CudaKernel) else 0
+        return kernel.fuse(epilogue) if isinstance(kernel, CudaKernel) else 0
 
     def synchronize(self) -> None:
         """Wait until everything asked for has been computed."""
         # To wait would break what another thread records.
-        with self.turn:
+        with self.lock:
             self.device.synchronize()
 
     def free_bytes(self) -> int | None:
@@ -239,7 +239,7 @@ class CudaKernel:
         # What the source leaves open, beside VALUE.
         self.defines: tuple[str, ...] = ()
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Do what follows on the output as well, and nothing else; say how many of them."""
         return 0
 

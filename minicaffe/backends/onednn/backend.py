@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import threadpoolctl
 
-from minicaffe.backends.lock import Turn
+from minicaffe.backends.lock import BackendLock
 from minicaffe.backends.onednn.runtime.precision import find as find_precision
 from minicaffe.backends.onednn.runtime.primitive import Call, Engine, Port, Primitive
 from minicaffe.backends.onednn.runtime.reorder import Reorders
@@ -22,7 +22,7 @@ from minicaffe.backends.onednn.runtime.workers import Workbench
 from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.arg_max import ArgMax
-from minicaffe.ops.backend import Follower, Op, Shape, Tensor
+from minicaffe.ops.backend import EpilogueOp, Op, Shape, Tensor
 from minicaffe.ops.dropout import Dropout
 from minicaffe.ops.embed import Embed
 from minicaffe.ops.infogain_loss import InfogainLoss
@@ -35,7 +35,7 @@ from minicaffe.ops.loss import (
 )
 from minicaffe.ops.lstm import LstmUnit
 from minicaffe.ops.rows import FilterRows, TakeRows
-from minicaffe.ops.update import Taint
+from minicaffe.ops.update import NonFiniteFlag
 
 KernelType = TypeVar("KernelType", bound=Callable[..., Any])
 
@@ -72,7 +72,7 @@ class OneDnnBackend(ReferenceBackend):
         {
             *(Accuracy, ArgMax, Dropout, Embed, FilterRows, TakeRows, LstmUnit),
             *(ContrastiveLoss, EuclideanLoss, HingeLoss, InfogainLoss),
-            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, Taint),
+            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, NonFiniteFlag),
         }
     )
     precisions = ("fp32", "bf16")
@@ -86,7 +86,7 @@ class OneDnnBackend(ReferenceBackend):
         # All primitives compute in one scratchpad, and lanes belong to one kernel. OpenMP counts
         # threads for each thread of the program by itself, from all cores on.
         prepare = functools.partial(self.engine.lib.set_threads, self.threads)
-        self._turn = Turn(prepare, LEFT_BEHIND if self.threads > 1 else "")
+        self._lock = BackendLock(prepare, LEFT_BEHIND if self.threads > 1 else "")
         self.engine.lib.set_threads(self.threads)
         self.precision = find_precision(self.engine, precision or self.precisions[0])
         # NumPy's own threads wait actively for tens of milliseconds after each product, on the
@@ -96,13 +96,13 @@ class OneDnnBackend(ReferenceBackend):
         self._pool = ThreadPoolExecutor(self.threads, "minicaffe")
 
     @property
-    def turn(self) -> AbstractContextManager[Any]:
+    def lock(self) -> AbstractContextManager[Any]:
         """What to hold while one layer is planned or computes."""
-        return self._turn
+        return self._lock
 
-    def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:
+    def fuse(self, kernel: Any, epilogue: Sequence[EpilogueOp]) -> int:
         """Have a kernel do what follows in the same pass, as far as it can."""
-        return kernel.absorb(followers) if isinstance(kernel, OneDnnKernel) else 0
+        return kernel.fuse(epilogue) if isinstance(kernel, OneDnnKernel) else 0
 
     @functools.cached_property
     def workbench(self) -> Workbench:
@@ -169,7 +169,7 @@ class OneDnnKernel:
         self.engine = backend.engine
         self.op = op
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Do what follows on the output as well, and nothing else; say how many of them."""
         return 0
 

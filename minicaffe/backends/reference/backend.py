@@ -15,7 +15,7 @@ from minicaffe.backends.reference.tensor import ArrayTensor
 from minicaffe.cores import usable_cores
 from minicaffe.errors import BackendUnavailable, Unsupported
 from minicaffe.log import logger
-from minicaffe.ops.backend import Follower, Op, Shape, Tensor
+from minicaffe.ops.backend import EpilogueOp, Op, Shape, Tensor
 
 KernelType = TypeVar("KernelType", bound="type[ReferenceKernel]")
 
@@ -131,15 +131,15 @@ class ReferenceBackend:
             logger.info(f"{reason}; using the reference kernel")
 
     @property
-    def turn(self) -> AbstractContextManager[Any]:
+    def lock(self) -> AbstractContextManager[Any]:
         """Nothing: kernels have their memory to themselves."""
         return nullcontext()
 
-    def absorb(self, kernel: Any, followers: Sequence[Follower]) -> int:
+    def fuse(self, kernel: Any, epilogue: Sequence[EpilogueOp]) -> int:
         """Return 0: separate passes are as fast here."""
         return 0
 
-    def repeatable(self, work: Sequence[Callable[[], None]]) -> Callable[[], None]:
+    def compile(self, work: Sequence[Callable[[], None]]) -> Callable[[], None]:
         """Return a function that calls the pieces of work one after another."""
         pieces = tuple(work)
 

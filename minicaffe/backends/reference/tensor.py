@@ -35,15 +35,15 @@ class _Storage:
         self.grow(size)
 
 
-class Fetched:
+class CompletedFuture:
     """Values that are in host memory already."""
 
-    is_ready = True
+    is_done = True
 
     def __init__(self, values: HostArray) -> None:
         self._values = values
 
-    def __call__(self) -> HostArray:
+    def result(self) -> HostArray:
         """Return the values."""
         return self._values
 
@@ -86,9 +86,9 @@ class ArrayTensor:
         array: HostArray = self.read().copy()
         return array
 
-    def later(self) -> Fetched:
+    def get_async(self) -> CompletedFuture:
         """Return a copy, made at once."""
-        return Fetched(self.get())
+        return CompletedFuture(self.get())
 
     def set(self, values: npt.ArrayLike) -> None:
         """Overwrite the values."""
@@ -115,7 +115,7 @@ class ArrayTensor:
         """Return a tensor of another shape over the same storage."""
         return ArrayTensor(self._storage.xp, shape, self._storage.dtype, self._storage)
 
-    def take_memory_of(self, other: ArrayTensor) -> None:
+    def share_memory_with(self, other: ArrayTensor) -> None:
         """Use the memory of `other` from now on, views included; values of both are lost."""
         self._storage.move_to(other._storage.memory)
 

@@ -23,7 +23,7 @@ from minicaffe.cli.commands._file_count import FileCount
 from minicaffe.cores import usable_cores
 from minicaffe.data.datum import encode_datum, encoded_datum
 from minicaffe.data.db import create_database
-from minicaffe.data.image import decode_image, encode_image, picture_format, read_image
+from minicaffe.data.image import decode_image, encode_image, image_format, read_image
 from minicaffe.data.image_list import ListedImage, read_image_list
 from minicaffe.errors import DataError
 from minicaffe.log import logger
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     """Convert."""
     encoded = args.encoded
     if args.encode_type:
-        picture_format(args.encode_type)
+        image_format(args.encode_type)
         if not encoded:
             logger.info("encode_type specified, assuming encoded=true.")
             encoded = True

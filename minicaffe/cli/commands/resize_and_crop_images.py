@@ -16,7 +16,7 @@ from pathlib import Path
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.commands._file_count import FileCount
 from minicaffe.cores import usable_cores
-from minicaffe.data.image import encode_image, picture_format, read_image, resize
+from minicaffe.data.image import encode_image, image_format, read_image, resize
 from minicaffe.data.preparation import find_pictures
 from minicaffe.errors import DataError, UsageError
 from minicaffe.log import logger
@@ -69,7 +69,7 @@ def _convert(file: Path, args: argparse.Namespace) -> str:
     try:
         square = resized_and_cropped(read_image(file), args.output_side_length)
         kind = file.suffix[1:]
-        picture_format(kind)
+        image_format(kind)
     except DataError as error:
         return str(error)
     target.parent.mkdir(parents=True, exist_ok=True)

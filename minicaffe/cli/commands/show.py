@@ -57,10 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw."""
-    from minicaffe.data.image import picture_format
+    from minicaffe.data.image import image_format
 
     output = args.output or f"{args.what}.png"
-    kind = picture_format(Path(output).suffix[1:])
+    kind = image_format(Path(output).suffix[1:])
     if not args.weights:
         raise UsageError("show needs trained weights: --weights=FILE")
     picture = _filters(args) if args.what == "filters" else _activations(args)

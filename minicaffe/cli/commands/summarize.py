@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _indices(source: NetSource, state: NetState) -> list[int]:
-    with log.quietly():
+    with log.suppress_info():
         return [node.index for node in filter_layers(source, state) if node.index is not None]
 
 

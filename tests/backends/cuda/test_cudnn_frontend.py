@@ -153,8 +153,8 @@ def test_a_forward_convolution_with_bias_and_relu():
         "compute_data_type": "float32",
         "handle": "h",
     }
-    (name, inputs), (follower, _), (last, _) = graph.ops
-    assert (name, follower, last) == ("conv_fprop", "bias", "relu")
+    (name, inputs), (epilogue_op, _), (last, _) = graph.ops
+    assert (name, epilogue_op, last) == ("conv_fprop", "bias", "relu")
     assert (inputs["image"].known["uid"], inputs["weight"].known["uid"]) == (Role.X, Role.W)
     assert (inputs["padding"], inputs["stride"], inputs["dilation"]) == ([1, 0], [2, 2], [1, 1])
     assert set(graph.tensors) == {Role.X, Role.W, Role.B}

@@ -85,11 +85,11 @@ def test_pinned_memory_is_not_used_again_before_a_copy_is_done(device):
     memories = [floats(device, [float(i)]) for i in range(100)]
     device.synchronize()
     values = np.empty(1, np.float32)
-    device.download_later(memories[0].address, values)  # nobody waits for it
+    device.download_async(memories[0].address, values)  # nobody waits for it
     gc.collect()
-    again = device.download_later(memories[7].address, values)
+    again = device.download_async(memories[7].address, values)
     assert [fetched(device, memory) for memory in memories] == [[float(i)] for i in range(100)]
-    again()
+    again.wait()
     assert values == 7
 
 

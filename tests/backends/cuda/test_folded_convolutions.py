@@ -73,8 +73,8 @@ def change(net, seed):
             )
 
 
-def absorbed(net):
-    return [step.layer.name for step in net.steps if step.is_absorbed]
+def fused(net):
+    return [step.layer.name for step in net.steps if step.is_fused]
 
 
 def check(net, expected, precision="fp32"):
@@ -89,7 +89,7 @@ def test_what_is_folded_shows_what_caffe_shows(make_backend, chain, has_dnn):
     text, together = CHAINS[chain]
     net, expected = make(text, make_backend(has_dnn)), make(text, get_backend("reference"))
     check(net, expected)
-    assert absorbed(net) == together
+    assert fused(net) == together
 
 
 @pytest.mark.parametrize("has_dnn", [True, False], ids=["dnn", "columns"])
@@ -98,7 +98,7 @@ def test_short_values(make_backend, precision, has_dnn):
     text, together = CHAINS["all"]
     net = make(text, make_backend(has_dnn, precision=precision))
     check(net, make(text, get_backend("reference")), precision)
-    assert absorbed(net) == together
+    assert fused(net) == together
 
 
 def test_changed_numbers_are_seen_by_what_is_recorded(make_backend, emulated_device):

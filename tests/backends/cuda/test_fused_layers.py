@@ -43,8 +43,8 @@ def filled(text, phase, backend):
     return net
 
 
-def absorbed(net):
-    return [step.layer.name for step in net.steps if step.is_absorbed]
+def fused(net):
+    return [step.layer.name for step in net.steps if step.is_fused]
 
 
 def train(net):
@@ -77,7 +77,7 @@ def test_training_in_one_pass_is_training_apart(variant, backend):
     for _ in range(2):
         train(net)
         train(expected)
-        assert absorbed(net) == together
+        assert fused(net) == together
         check_equal(net, expected)
 
 
@@ -87,14 +87,14 @@ def test_testing_in_one_pass_is_testing_apart(variant, backend):
     net, expected = filled(text, "TEST", backend), filled(text, "TEST", get_backend("reference"))
     net.forward()
     expected.forward()
-    assert absorbed(net) == ["bn", *together]
+    assert fused(net) == ["bn", *together]
     check_equal(net, expected, with_diffs=False)
     # From the first backward pass on the layers are apart.
     for _ in range(2):
         train(net)
         train(expected)
         check_equal(net, expected)
-    assert not {"bn", "scale"} & {*absorbed(net)}
+    assert not {"bn", "scale"} & {*fused(net)}
 
 
 def test_a_part_of_a_backward_pass_takes_the_layers_apart(backend):
@@ -125,7 +125,7 @@ def test_a_residual_sum_is_rectified_in_the_same_pass(n, backend):
     for name, x in zip(inputs, values, strict=True):
         net.blobs[name].data.set(x)
     net.forward()
-    assert absorbed(net) == ["relu"]
+    assert fused(net) == ["relu"]
     np.testing.assert_allclose(net.blobs["y"].data.get(), np.maximum(values.sum(0), 0), atol=1e-5)
     net.forward(0, net.layer_index("sum"))
     np.testing.assert_allclose(net.blobs["y"].data.get(), values.sum(0), atol=1e-5)

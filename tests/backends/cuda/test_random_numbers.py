@@ -105,7 +105,7 @@ def test_recorded_work_draws_as_other_work_does(layer_type, layer, backend):
             probe.layer.backward(probe.step.top, [True], probe.step.bottom)
 
         recorded = backend.device.counts["record"]
-        work = backend.repeatable([forward, backward])
+        work = backend.compile([forward, backward])
         runs = []
         for _ in range(6):
             if repeats:

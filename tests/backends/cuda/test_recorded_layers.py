@@ -34,7 +34,7 @@ class Repeated(Probe):
             if self.gradients or self.layer.blobs
             else [self._forward]
         )
-        self._work = backend.repeatable(pieces)
+        self._work = backend.compile(pieces)
 
     def _forward(self) -> None:
         self.calls += 1

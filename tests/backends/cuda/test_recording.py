@@ -281,7 +281,7 @@ def test_what_another_thread_asks_of_the_backend_waits_for_its_turn(
             failures.append(error)
 
     thread = threading.Thread(target=ask)
-    with backend.turn:
+    with backend.lock:
         # The other thread comes in between or, at the latest, behind it.
         emulated_device.record(lambda: (thread.start(), thread.join(0.05)))
     thread.join()

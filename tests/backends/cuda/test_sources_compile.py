@@ -71,4 +71,4 @@ def test_source_compiles(file, nvrtc):
 
 
 def test_a_wrong_source_is_told(nvrtc):
-    assert "error" in compile_errors(nvrtc, source("convert") + "nonsense;", ["-arch=sm_90"])
+    assert "error" in compile_errors(nvrtc, source("_convert") + "nonsense;", ["-arch=sm_90"])

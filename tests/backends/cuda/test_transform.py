@@ -20,7 +20,7 @@ from minicaffe.solver.solver import Solver
 from probe import net_from_text
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "files"
-PARCELS = 3  # of prefetch: 2
+STAGED_BATCHES = 3  # of prefetch: 2
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_every_transformation(
     backend = make_backend(channels_last=channels_last)
     net = make_net(backend, source, transform, phase)
     assert_same(batches(net, 5), want)
-    assert emulated_device.counts["receive"] == 5
+    assert emulated_device.counts["acquire"] == 5
     assert net.blobs["x"].data.format.channels_last == channels_last
 
 
@@ -117,7 +117,7 @@ def test_every_source(make_backend, make_net, emulated_device, name):
     source, transform = SOURCES[name]
     want = batches(make_net(ReferenceBackend(), source, transform), 6)
     assert_same(batches(make_net(make_backend(), source, transform), 6), want)
-    assert emulated_device.counts["receive"] == 6
+    assert emulated_device.counts["acquire"] == 6
 
 
 def test_pictures_of_another_size_are_transformed_on_the_host(
@@ -127,7 +127,7 @@ def test_pictures_of_another_size_are_transformed_on_the_host(
     want = batches(make_net(ReferenceBackend(), source, "mirror: true"), 10)
     assert len({batch[0].shape for batch in want}) > 2
     assert_same(batches(make_net(make_backend(), source, "mirror: true"), 10), want)
-    assert 0 < emulated_device.counts["receive"] < 10
+    assert 0 < emulated_device.counts["acquire"] < 10
 
 
 def test_pictures_of_floats_are_transformed_on_the_host(
@@ -139,7 +139,7 @@ def test_pictures_of_floats_are_transformed_on_the_host(
     source = data("floats")
     want = batches(make_net(ReferenceBackend(), source, "scale: 3"), 4)
     assert_same(batches(make_net(make_backend(), source, "scale: 3"), 4), want)
-    assert emulated_device.counts["send"] == 0
+    assert emulated_device.counts["staging upload"] == 0
 
 
 def test_without_labels(make_backend, make_net):
@@ -177,10 +177,10 @@ def test_going_back_drops_what_waits_and_loses_no_parcel(make_backend, make_net,
     net = make_net(make_backend(), data("db_resized_lmdb"), "mirror: true")
     state = json.dumps(net.state())
     want = batches(net, 2)
-    for _ in range(2 * PARCELS):
+    for _ in range(2 * STAGED_BATCHES):
         net.restore(json.loads(state))
         assert_same(batches(net, 2), want)
-    assert emulated_device.counts["receive"] == 2 + 4 * PARCELS
+    assert emulated_device.counts["acquire"] == 2 + 4 * STAGED_BATCHES
 
 
 def test_a_batch_costs_nothing_but_its_own_upload(make_backend, make_net, emulated_device):
@@ -200,10 +200,10 @@ def test_whoever_gets_no_parcel_transforms_on_the_host(make_backend, make_net, e
     source, transform = data("db_resized_lmdb"), "mirror: true"
     want = batches(make_net(ReferenceBackend(), source, transform), 4)
     net = make_net(make_backend(), source, transform)
-    held = [net.layers[0].source.packing.parcel() for _ in range(PARCELS)]
+    held = [net.layers[0].source.assembler.stage() for _ in range(STAGED_BATCHES)]
     assert None not in held
     assert_same(batches(net, 4), want)
-    assert emulated_device.counts["receive"] == 0
+    assert emulated_device.counts["acquire"] == 0
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -257,10 +257,10 @@ def test_recorded_training_is_the_same(make_backend, train, emulated_device, cha
 
 def test_an_inbox_is_not_read_before_it_is_received(make_backend, make_net, monkeypatch):
     net = make_net(make_backend(), data("db_resized_lmdb"), "")
-    parcel = net.layers[0].source.packing.parcel()
-    monkeypatch.setattr(parcel.inbox, "receive", lambda: None)
-    parcel.send()
-    batch = Batch(parcel, parcel.labels, [], {})
+    staged = net.layers[0].source.assembler.stage()
+    monkeypatch.setattr(staged.staging, "acquire", lambda: None)
+    staged.upload()
+    batch = Batch(staged, staged.labels, [], {})
     monkeypatch.setattr(net.layers[0].source, "next", lambda: batch)
-    with pytest.raises(DeviceFault, match="transform: an inbox is read that was not received"):
+    with pytest.raises(DeviceFault, match="transform: a staging buffer is read that was"):
         net.forward()

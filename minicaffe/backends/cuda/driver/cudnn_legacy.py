@@ -305,7 +305,7 @@ class _Convolution:
         d, run = self._descriptors, self._legacy.run
         convolution = self._legacy.calls.convolution(self._what, math)
         algorithm, size = found.algorithm, found.workspace_bytes
-        followers = self._followers()
+        epilogue = self._epilogue()
 
         def work(at: Mapping[Role, int], workspace: int) -> None:
             run(
@@ -313,12 +313,12 @@ class _Convolution:
                 *(at[second], convolution, algorithm, workspace, size),
                 *(_ZERO, d[result], at[result]),
             )
-            for follower in followers:
-                follower(at)
+            for epilogue_op in epilogue:
+                epilogue_op(at)
 
         return LegacyPlan(f"legacy algorithm {algorithm} math {math}", size, work)
 
-    def _followers(self) -> Sequence[Callable[[Mapping[Role, int]], None]]:
+    def _epilogue(self) -> Sequence[Callable[[Mapping[Role, int]], None]]:
         d, run, relu = self._descriptors, self._legacy.run, self._legacy.calls.relu
         y = Role.Y
 

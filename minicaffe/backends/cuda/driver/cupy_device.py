@@ -40,7 +40,7 @@ except OSError as error:
 
 from minicaffe.backends.cuda.driver import cublas
 from minicaffe.backends.cuda.driver.cudnn import open_cudnn
-from minicaffe.backends.cuda.driver.cupy_transfers import CupyDownload, CupyInbox, Uploads
+from minicaffe.backends.cuda.driver.cupy_transfers import CupyDownload, CupyStagingBuffer, Uploads
 from minicaffe.backends.cuda.driver.device import Address, Argument, CannotRecord, Function, Grid
 from minicaffe.backends.cuda.driver.plans import Dnn
 from minicaffe.backends.cuda.driver.query import cuda_version
@@ -225,10 +225,12 @@ class CupyDevice:
         self._refuse_recording("an upload")
         self._pinned.upload(self._stream, address, np.ascontiguousarray(values))
 
-    def inbox(self, size_bytes: int) -> CupyInbox:
+    def staging(self, size_bytes: int) -> CupyStagingBuffer:
         """Return memory for uploads that overlap with kernels."""
         memory = self.allocate(size_bytes)
-        return CupyInbox(self._device, self._stream, self._uploads, memory, self._refuse_recording)
+        return CupyStagingBuffer(
+            self._device, self._stream, self._uploads, memory, self._refuse_recording
+        )
 
     @functools.cached_property
     def _uploads(self) -> Any:
@@ -237,9 +239,9 @@ class CupyDevice:
 
     def download(self, address: Address, values: HostArray) -> None:
         """Copy to the host and wait for it."""
-        self.download_later(address, values)()
+        self.download_async(address, values).wait()
 
-    def download_later(self, address: Address, values: HostArray) -> CupyDownload:
+    def download_async(self, address: Address, values: HostArray) -> CupyDownload:
         """Begin to copy to the host, by way of pinned memory."""
         self._refuse_recording("a download")
         return CupyDownload(self._stream, address, values)

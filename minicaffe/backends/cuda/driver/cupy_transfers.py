@@ -77,18 +77,18 @@ class CupyDownload:
         weakref.finalize(self, self._event.synchronize).atexit = False
 
     @property
-    def is_ready(self) -> bool:
+    def is_done(self) -> bool:
         """Whether it is done."""
         return bool(self._event.done)
 
-    def __call__(self) -> None:
+    def wait(self) -> None:
         """Wait until it is done."""
         self._event.synchronize()
         ctypes.memmove(self._values.ctypes.data, self._pinned.ptr, self._values.nbytes)
 
 
-class CupyInbox:
-    """Memory of the device with a page-locked twin; see `Inbox`.
+class CupyStagingBuffer:
+    """Memory of the device with a page-locked twin; see `StagingBuffer`.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class CupyInbox:
         self._device.use()
         self._arrived.synchronize()
 
-    def send(self) -> None:
+    def upload(self) -> None:
         """Upload on the stream of uploads, behind the last release."""
         self._device.use()
         self._uploads.wait_event(self._released)
@@ -141,7 +141,7 @@ class CupyInbox:
         runtime.memcpyAsync(self.address, self._pinned.ptr, size_bytes, kind, stream)
         self._arrived.record(self._uploads)
 
-    def receive(self) -> None:
+    def acquire(self) -> None:
         """Have the kernels' stream wait for the upload."""
         self._refuse_recording("what is uploaded")
         self._kernels.wait_event(self._arrived)

@@ -68,47 +68,47 @@ class Download(Protocol):
     """A copy to the host that may not be done yet."""
 
     @property
-    def is_ready(self) -> bool:
+    def is_done(self) -> bool:
         """Whether it is done."""
         ...
 
-    def __call__(self) -> None:
+    def wait(self) -> None:
         """Wait until it is done."""
         ...
 
 
-class Inbox(Protocol):
-    """Memory of the device with a twin on the host, for uploads that overlap with kernels.
+class StagingBuffer(Protocol):
+    """Device memory with a page-locked host copy, for uploads that overlap with kernels.
 
-    It goes from hand to hand: the host fills `host` and has it sent; the kernels asked for between
-    `receive` and `release` read it; then it may be filled and sent again. `wait` and `send` may be
-    called by another thread than the rest, also while work is recorded.
+    The host fills `host` and calls `upload`; kernels launched between `acquire` and `release` read
+    the device memory; then the buffer may be filled again. Another thread may call `wait` and
+    `upload`, also during graph capture.
 
     Attributes
     ----------
     address : Address
         Where kernels read.
     host : ndarray, uint8
-        To be filled; page-locked, so that the device fetches it by itself.
+        To be filled; page-locked, so that the copy is asynchronous.
     """
 
     address: Address
     host: HostArray
 
     def wait(self) -> None:
-        """Wait until `host` may be filled: what was sent last has arrived."""
+        """Wait until the last upload is finished, so that `host` may be filled."""
         ...
 
-    def send(self) -> None:
-        """Begin to upload, once what was asked for before `release` is done."""
+    def upload(self) -> None:
+        """Start the upload, after the kernels launched before `release` have finished."""
         ...
 
-    def receive(self) -> None:
-        """Have what is asked for from now on wait until the upload has arrived."""
+    def acquire(self) -> None:
+        """Make kernels launched from now on wait for the upload."""
         ...
 
     def release(self) -> None:
-        """Say that what is asked for from now on does not read it."""
+        """Mark the end of the kernels that read the buffer."""
         ...
 
 
@@ -175,12 +175,12 @@ class Device(Protocol):
         """Copy to the host and wait for it."""
         ...
 
-    def download_later(self, address: Address, values: HostArray) -> Download:
+    def download_async(self, address: Address, values: HostArray) -> Download:
         """Begin to copy to the host."""
         ...
 
-    def inbox(self, size_bytes: int) -> Inbox:
-        """Return a new inbox.
+    def staging(self, size_bytes: int) -> StagingBuffer:
+        """Return a new staging.
 
         Raises
         ------

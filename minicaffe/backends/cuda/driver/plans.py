@@ -163,7 +163,7 @@ class Convolution:
         return {role: Operand(shape, self.dtype) for role, shape in shapes.items()}
 
     def __str__(self) -> str:
-        followers = ("+bias" if self.bias else "") + ("+relu" if self.relu else "")
+        epilogue = ("+bias" if self.bias else "") + ("+relu" if self.relu else "")
         numbers = " ".join(
             f"{name} {_joined(value)}"
             for name, value in (
@@ -172,7 +172,7 @@ class Convolution:
             )
         )
         return (
-            f"convolution {self.direction}{followers} {numbers} group {self.group} "
+            f"convolution {self.direction}{epilogue} {numbers} group {self.group} "
             f"channels {'last' if self.channels_last else 'first'} {self.dtype} {self.math}"
         )
 

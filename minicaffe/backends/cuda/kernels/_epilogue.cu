@@ -1,4 +1,4 @@
-// Batch normalisation by stored statistics and Scale as part of a convolution; see followers.py.
+// Batch normalisation by stored statistics and Scale as part of a convolution; see epilogue.py.
 
 // What the sums of each channel are multiplied by, and what is then added: bias, then
 // (y - mean) / deviation, then y * scale + shift, as far as they are there.

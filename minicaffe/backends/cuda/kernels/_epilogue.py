@@ -19,12 +19,12 @@ from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.kernels.activation import starts_with_relu
 from minicaffe.backends.cuda.runtime.format import Format, ValueType
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
-from minicaffe.ops.backend import Follower, Shape
+from minicaffe.ops.backend import EpilogueOp, Shape
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale
 
 
-class Followers(CudaKernel):
+class Epilogue(CudaKernel):
     """The layers that a convolution does on the way.
 
     Parameters
@@ -46,20 +46,20 @@ class Followers(CudaKernel):
     def __init__(self, backend: CudaBackend, filters: Shape, scales: bool) -> None:
         super().__init__(backend, None)
         self._filters, self._may_scale = filters, scales
-        self._statistics: Follower | None = None
-        self._scale: Follower | None = None
+        self._statistics: EpilogueOp | None = None
+        self._scale: EpilogueOp | None = None
         self.rectifies = False
 
-    def take(self, followers: Sequence[Follower]) -> int:
+    def take(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Take on as many as can be, from the first on; return how many."""
         self._statistics = self._scale = None
-        rest = list(followers)
+        rest = list(epilogue)
         if rest and self._normalises(rest[0]):
             self._statistics = rest.pop(0)
         if rest and self._multiplies(rest[0]):
             self._scale = rest.pop(0)
         self.rectifies = starts_with_relu(rest)
-        return len(followers) - len(rest) + self.rectifies
+        return len(epilogue) - len(rest) + self.rectifies
 
     @property
     def scales(self) -> bool:
@@ -100,16 +100,16 @@ class Followers(CudaKernel):
         self.launch("scale_filters", w.size, given, factors, filters, *sizes, value=form.value)
         return filters, terms
 
-    def _normalises(self, follower: Follower) -> bool:
-        op = follower.op
-        return isinstance(op, BatchNorm) and op.use_stored and self._lines_up(follower)
+    def _normalises(self, epilogue_op: EpilogueOp) -> bool:
+        op = epilogue_op.op
+        return isinstance(op, BatchNorm) and op.use_stored and self._lines_up(epilogue_op)
 
-    def _multiplies(self, follower: Follower) -> bool:
-        op = follower.op
-        return isinstance(op, Scale) and op.axis == 1 and self._lines_up(follower)
+    def _multiplies(self, epilogue_op: EpilogueOp) -> bool:
+        op = epilogue_op.op
+        return isinstance(op, Scale) and op.axis == 1 and self._lines_up(epilogue_op)
 
-    def _lines_up(self, follower: Follower) -> bool:
-        return self._may_scale and follower.parameters()[0].shape == self._filters[:1]
+    def _lines_up(self, epilogue_op: EpilogueOp) -> bool:
+        return self._may_scale and epilogue_op.parameters()[0].shape == self._filters[:1]
 
     @property
     def _eps(self) -> float:
@@ -117,7 +117,7 @@ class Followers(CudaKernel):
         return op.eps if isinstance(op, BatchNorm) else 0.0
 
 
-def _sources(follower: Follower | None, n: int) -> tuple[Address, ...]:
-    """Return where the parameters of a follower lie, `NOWHERE` for those that it has not."""
-    tensors: Sequence[Any] = follower.parameters() if follower is not None else ()
+def _sources(epilogue_op: EpilogueOp | None, n: int) -> tuple[Address, ...]:
+    """Return where the parameters of a epilogue_op lie, `NOWHERE` for those that it has not."""
+    tensors: Sequence[Any] = epilogue_op.parameters() if epilogue_op is not None else ()
     return (*(t.source() for t in tensors), *(NOWHERE,) * (n - len(tensors)))

@@ -18,7 +18,7 @@ extern "C" __global__ void finish(const float* __restrict__ pairs, int n, float 
     }
 }
 
-// loss += taint: what an update says about the weights; see minicaffe/ops/update.py.
-extern "C" __global__ void taint(const float* __restrict__ term, float* loss, int n) {
+// loss += non_finite: what an update says about the weights; see minicaffe/ops/update.py.
+extern "C" __global__ void non_finite(const float* __restrict__ term, float* loss, int n) {
     FOR_EACH(i, n) loss[i] += term[0];
 }

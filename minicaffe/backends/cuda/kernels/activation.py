@@ -10,12 +10,12 @@ from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.saved import Kept
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.activation import Activation
-from minicaffe.ops.backend import Follower
+from minicaffe.ops.backend import EpilogueOp
 
 
-def starts_with_relu(followers: Sequence[Follower]) -> bool:
+def starts_with_relu(epilogue: Sequence[EpilogueOp]) -> bool:
     """Return whether the first is the plain ReLU, which other kernels can apply on the way."""
-    op = followers[0].op if followers else None
+    op = epilogue[0].op if epilogue else None
     return isinstance(op, Activation) and op.kind == "relu" and op.alpha == 0
 
 

@@ -17,7 +17,7 @@ from minicaffe.backends.cuda.kernels._channel_sums import (
 )
 from minicaffe.backends.cuda.kernels.activation import starts_with_relu
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
-from minicaffe.ops.backend import Follower
+from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale
 
@@ -64,23 +64,23 @@ class CudaBatchNorm(Normalisation):
         # Has memory only once something is written to it.
         self._kept = CudaTensor(self.session, x.shape) if x is y else None
         self._x: CudaTensor = x if self._kept is None else self._kept
-        self._scale: Follower | None = None
+        self._scale: EpilogueOp | None = None
         self._rectifies = False
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Scale and rectify y in the same pass, and in training all of it backward.
 
         In place only: elsewhere a gradient that lies between the layers stays to be seen.
         """
         self._scale, self._rectifies = None, False
-        if self._kept is None or not followers:
+        if self._kept is None or not epilogue:
             return 0
-        op = followers[0].op
+        op = epilogue[0].op
         if not isinstance(op, Scale) or op.axis != 1:
             return 0
-        if followers[0].parameters()[0].shape != self._statistics:
+        if epilogue[0].parameters()[0].shape != self._statistics:
             return 0
-        self._scale, self._rectifies = followers[0], starts_with_relu(followers[1:])
+        self._scale, self._rectifies = epilogue[0], starts_with_relu(epilogue[1:])
         return 1 + self._rectifies
 
     def forward(
@@ -106,12 +106,12 @@ class CudaBatchNorm(Normalisation):
             self._x = x
         self._normalise(x, y, kept)
 
-    def repeat_forward(self, y: CudaTensor) -> None:
+    def recompute_forward(self, y: CudaTensor) -> None:
         """Overwrite y again, from x as it was kept."""
         self._normalise(self._x, y, None)
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
-        """Overwrite dx; add to the gradients of what was absorbed."""
+        """Overwrite dx; add to the gradients of what was fused."""
         if self.op.use_stored:
             form = dy.format
             given, find = dy.source(form), Channels.of(dy.shape, form).find()
@@ -159,14 +159,14 @@ class CudaBatchNorm(Normalisation):
         )
 
     def _parameters(self) -> tuple[Address, Address]:
-        """Return the factors and terms of what was absorbed."""
+        """Return the factors and terms of what was fused."""
         if self._scale is None:
             return NOWHERE, NOWHERE
         tensors: Sequence[Any] = self._scale.parameters()
         return tensors[0].source(), tensors[1].source() if len(tensors) > 1 else NOWHERE
 
     def _gradients(self) -> list[tuple[Address, bool]]:
-        """Return where the sums for factors and terms of what was absorbed go."""
+        """Return where the sums for factors and terms of what was fused go."""
         tensors: Sequence[Any] = self._scale.gradients() if self._scale is not None else ()
         wanted = (*tensors, None, None)[:2]
         return [NO_SUM if tensor is None else tensor.accumulate() for tensor in wanted]

@@ -14,12 +14,12 @@ from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.driver.plans import Convolution, Direction, Plan, Role
 from minicaffe.backends.cuda.kernels._channel_bias import ChannelBias
 from minicaffe.backends.cuda.kernels._columns import MAX_AXES, ColumnConvolution
-from minicaffe.backends.cuda.kernels._epilogue import Followers
+from minicaffe.backends.cuda.kernels._epilogue import Epilogue
 from minicaffe.backends.cuda.runtime.format import DTYPES, Format
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale, inverse_of
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Follower
+from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.conv import Conv
 
 # What a plan reads beside the filters, and what it writes.
@@ -47,20 +47,20 @@ class CudaConv(CudaKernel):
             math=backend.math,
         )
         self._bias = ChannelBias(backend, y)
-        self._followers = Followers(backend, w, scales=not op.transposed)
+        self._epilogue = Epilogue(backend, w, scales=not op.transposed)
         self._plan = functools.cache(self._find_plan)
         self._columns = functools.cache(lambda: ColumnConvolution(backend, self._what))
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Normalise, scale and rectify y in the same pass."""
-        return self._followers.take(followers)
+        return self._epilogue.take(epilogue)
 
     def forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
         """Overwrite y."""
         if self.op.transposed:
             form = self._pass("data", x, w, y)
             bias = None if b is None else b.source()
-            self._bias.add(bias, y, form, self._followers.rectifies)
+            self._bias.add(bias, y, form, self._epilogue.rectifies)
         else:
             self._correlate(x, w, b, y)
 
@@ -82,13 +82,13 @@ class CudaConv(CudaKernel):
             self._bias.accumulate(dy, db, dy.format)
 
     def _correlate(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
-        rectifies = self._followers.rectifies
-        adds = b is not None or self._followers.scales
+        rectifies = self._epilogue.rectifies
+        adds = b is not None or self._epilogue.scales
         whole = self._plan("forward", adds, rectifies)
         plan = whole if whole is not None else self._plan("forward", False, False)
         form = self._form if plan is not None else self._columns().form
         bias_value = form.value if whole is not None else "float"
-        filters, bias = self._followers.fold(w, b, form, bias_value)
+        filters, bias = self._epilogue.fold(w, b, form, bias_value)
         given, target = x.source(form), y.target(form)
         if plan is None:
             self._columns().correlate(given, filters, target)

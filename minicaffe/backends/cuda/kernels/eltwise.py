@@ -10,7 +10,7 @@ from minicaffe.backends.cuda.kernels.activation import starts_with_relu
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Follower
+from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.layout import Add
 
@@ -87,9 +87,9 @@ class CudaEltwise(_Sum):
         self._chosen = self.device.allocate(max(tensors[0].size, 1)) if is_max else None
         self._rectifies = False
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Rectify a sum in the same pass."""
-        self._rectifies = self.op.operation == "sum" and starts_with_relu(followers)
+        self._rectifies = self.op.operation == "sum" and starts_with_relu(epilogue)
         return int(self._rectifies)
 
     def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:

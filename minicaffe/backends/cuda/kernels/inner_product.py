@@ -11,7 +11,7 @@ from minicaffe.backends.cuda.kernels._channel_bias import ChannelBias
 from minicaffe.backends.cuda.kernels.activation import starts_with_relu
 from minicaffe.backends.cuda.runtime.format import DTYPES, Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
-from minicaffe.ops.backend import Follower
+from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.inner_product import InnerProduct
 
 
@@ -29,9 +29,9 @@ class CudaInnerProduct(CudaKernel):
         self._bias = ChannelBias(backend, (self._samples, self._outputs))
         self._relu = False
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Rectify y in the pass that adds the bias."""
-        self._relu = starts_with_relu(followers)
+        self._relu = starts_with_relu(epilogue)
         return int(self._relu)
 
     def forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.driver.device import THREADS, Inbox
+from minicaffe.backends.cuda.driver.device import THREADS, StagingBuffer
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.runtime.format import PLAIN
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -22,36 +22,38 @@ WINDOW_BYTES, LABEL_BYTES = 12, 4
 VALUES_PER_THREAD, MAX_BLOCKS_ALONG_Y = 4, 65535
 
 
-class CudaParcel:
-    """An inbox seen as windows, labels and pictures; see `minicaffe.ops.transform.Parcel`.
+class CudaStagedBatch:
+    """A staging buffer divided into windows, labels and images; a `StagedBatch`.
 
     Parameters
     ----------
-    inbox : Inbox
+    staging : StagingBuffer
     shape : tuple of int
         Shape of the pictures.
     give_back : callable
-        Takes the inbox once the parcel is used up or nobody holds on to it.
+        Called with the staging buffer after use, or when the last reference goes away.
     """
 
-    def __init__(self, inbox: Inbox, shape: Shape, give_back: Callable[[Inbox], None]) -> None:
-        self.inbox, self.shape = inbox, shape
+    def __init__(
+        self, staging: StagingBuffer, shape: Shape, give_back: Callable[[StagingBuffer], None]
+    ) -> None:
+        self.staging, self.shape = staging, shape
         n = shape[0]
         labels_at, pictures_at = n * WINDOW_BYTES, n * (WINDOW_BYTES + LABEL_BYTES)
-        self.windows = inbox.host[:labels_at].view(np.int32).reshape(n, 3)
-        self.labels = inbox.host[labels_at:pictures_at].view(np.float32)
-        self.pictures = inbox.host[pictures_at:].reshape(shape)
-        self.use_up = weakref.finalize(self, give_back, inbox)
+        self.windows = staging.host[:labels_at].view(np.int32).reshape(n, 3)
+        self.labels = staging.host[labels_at:pictures_at].view(np.float32)
+        self.pictures = staging.host[pictures_at:].reshape(shape)
+        self.use_up = weakref.finalize(self, give_back, staging)
         self.use_up.atexit = False
 
-    def send(self) -> None:
+    def upload(self) -> None:
         """Begin to upload."""
-        self.inbox.send()
+        self.staging.upload()
 
 
 @kernel(Transform)
 class CudaTransform(CudaKernel):
-    """One inbox for each parcel; y is written in the format that convolutions want."""
+    """Image transformation on the device; y is written in the format that convolutions prefer."""
 
     file = "transform"
 
@@ -69,32 +71,32 @@ class CudaTransform(CudaKernel):
         blocks = -(-size // (THREADS * VALUES_PER_THREAD))
         self._grid = (n, min(blocks, MAX_BLOCKS_ALONG_Y))
         # May be given back to by the garbage collector: its `put` may interrupt itself.
-        self._free: queue.SimpleQueue[Inbox] = queue.SimpleQueue()
-        for _ in range(op.parcels):
+        self._free: queue.SimpleQueue[StagingBuffer] = queue.SimpleQueue()
+        for _ in range(op.depth):
             size_bytes = n * (WINDOW_BYTES + LABEL_BYTES) + n * size
-            self._free.put(self.device.inbox(size_bytes))
+            self._free.put(self.device.staging(size_bytes))
 
-    def parcel(self) -> CudaParcel | None:
-        """Return a parcel to fill."""
+    def stage(self) -> CudaStagedBatch | None:
+        """Return a staged batch to fill."""
         try:
-            inbox = self._free.get_nowait()
+            staging = self._free.get_nowait()
         except queue.Empty:
             return None
-        inbox.wait()
-        return CudaParcel(inbox, self._shape, self._free.put)
+        staging.wait()
+        return CudaStagedBatch(staging, self._shape, self._free.put)
 
     def forward(
-        self, parcel: CudaParcel, mean: CudaTensor, y: CudaTensor, labels: CudaTensor | None
+        self, staged: CudaStagedBatch, mean: CudaTensor, y: CudaTensor, labels: CudaTensor | None
     ) -> None:
         """Overwrite y and labels."""
         # Another batch comes another way: this is not to be repeated.
         self.session.watch.is_outside = True
         form = self.backend.format.on(y.shape)
         means, to = mean.source(PLAIN), y.target(form)
-        inbox, n = parcel.inbox, self._shape[0]
-        windows, given_labels = inbox.address, inbox.address + n * WINDOW_BYTES
+        staging, n = staged.staging, self._shape[0]
+        windows, given_labels = staging.address, staging.address + n * WINDOW_BYTES
         pictures = given_labels + n * LABEL_BYTES
-        inbox.receive()
+        staging.acquire()
         self.function("transform", form.value)(
             self._grid,
             THREADS,
@@ -103,5 +105,5 @@ class CudaTransform(CudaKernel):
         )
         if labels is not None:
             self.device.copy(given_labels, labels.target(PLAIN), n * LABEL_BYTES)
-        inbox.release()
-        parcel.use_up()
+        staging.release()
+        staged.use_up()

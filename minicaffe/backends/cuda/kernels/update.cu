@@ -50,9 +50,9 @@ __device__ __forceinline__ float step_adam(RULE_ARGS) {
 }
 
 // loss_scale, or null: if gradients are bad and it can still be to blame, nothing changes.
-// taint: 0, and NaN after the first w that is not finite or beyond what the passes can read.
+// non_finite: 0, and NaN after the first w that is not finite or beyond what the passes can read.
 extern "C" __global__ void step(const Chunk* chunks, const Size* size, const LossScale* loss_scale,
-                                float* taint, float largest, float momentum, float decay2,
+                                float* non_finite, float largest, float momentum, float decay2,
                                 float delta) {
     const Chunk chunk = chunks[blockIdx.x];
     if (loss_scale && loss_scale->is_bad && loss_scale->next > 1) {
@@ -71,7 +71,7 @@ extern "C" __global__ void step(const Chunk* chunks, const Size* size, const Los
         chunk.dw[i] = g;
         w -= g;
         chunk.w[i] = w;
-        if (!(fabsf(w) <= largest)) *taint = NOT_A_NUMBER;
+        if (!(fabsf(w) <= largest)) *non_finite = NOT_A_NUMBER;
     }
 }
 

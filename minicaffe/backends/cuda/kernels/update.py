@@ -13,7 +13,7 @@ from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, Memo
 from minicaffe.backends.cuda.runtime.format import LARGEST, Format
 from minicaffe.backends.cuda.runtime.loss_scale import place_of
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
-from minicaffe.ops.update import StepSize, SumOfSquares, Taint, Update
+from minicaffe.ops.update import NonFiniteFlag, StepSize, SumOfSquares, Update
 
 CHUNK = 4096
 FLOAT_BYTES = 4
@@ -93,9 +93,9 @@ class CudaUpdate(CudaKernel):
         self._largest = LARGEST[backend.format.value]
 
     def step(
-        self, parameters: Sequence[Any], size: Callable[[], StepSize], taint: CudaTensor
+        self, parameters: Sequence[Any], size: Callable[[], StepSize], non_finite: CudaTensor
     ) -> None:
-        """Update w, dw and history of all parameters; overwrite taint."""
+        """Update w, dw and history of all parameters; overwrite non_finite."""
         self._size.give(lambda: np.array(size(), np.float32))
         rows = []
         for w, dw, history, lr_mult, decay_mult in parameters:
@@ -105,7 +105,7 @@ class CudaUpdate(CudaKernel):
             h, k, *_ = *addresses[2:], 0, 0
             rows.append(Row(addresses[0], addresses[1], h, k, w.size, lr_mult, decay_mult))
         table, scale = self._table.holding(rows), self.session.scale
-        mark = taint.target()
+        mark = non_finite.target()
         self.device.clear(mark, FLOAT_BYTES)
         if not self._table.n_chunks:
             return
@@ -149,13 +149,13 @@ class CudaSumOfSquares(CudaKernel):
         return float(sums.sum())
 
 
-@kernel(Taint)
-class CudaTaint(CudaKernel):
+@kernel(NonFiniteFlag)
+class CudaNonFiniteFlag(CudaKernel):
     """A sum with one number."""
 
     file = "_loss_sum"
 
-    def forward(self, taint: CudaTensor, loss: CudaTensor) -> None:
-        """Add taint to the loss."""
-        term, to = taint.source(), loss.change()
-        self.launch("taint", loss.size, term, to, loss.size)
+    def forward(self, non_finite: CudaTensor, loss: CudaTensor) -> None:
+        """Add non_finite to the loss."""
+        term, to = non_finite.source(), loss.change()
+        self.launch("non_finite", loss.size, term, to, loss.size)

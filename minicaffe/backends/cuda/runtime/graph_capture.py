@@ -31,7 +31,7 @@ Piece: TypeAlias = Callable[[], None]
 MAX_FAILURES = 8
 
 
-class Repeatable:
+class GraphRunner:
     """Pieces of work in order; call it to have them done.
 
     Parameters
@@ -49,7 +49,7 @@ class Repeatable:
 
     def __call__(self) -> None:
         """Do the work, with no other thread's in between."""
-        with self._session.turn:
+        with self._session.lock:
             if self._parts:
                 for part in self._parts:
                     part()

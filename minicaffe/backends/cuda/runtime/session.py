@@ -15,8 +15,8 @@ from minicaffe.backends.cuda.runtime.label_errors import Faults
 from minicaffe.backends.cuda.runtime.launch_parameters import RunValues
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale
 from minicaffe.backends.cuda.runtime.tensor_state import State
-from minicaffe.backends.lock import Turn, in_turn
-from minicaffe.ops.backend import HostArray, Later, Shape
+from minicaffe.backends.lock import BackendLock, locked
+from minicaffe.ops.backend import Future, HostArray, Shape
 
 if TYPE_CHECKING:
     from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -83,7 +83,7 @@ class Session:
         self.device = device
         # Scratch memory, what is noted of tensors, and recordings are everybody's; and CUDA
         # launches to the device that the calling thread has chosen.
-        self.turn = Turn(device.make_current, ONE_PROCESS)
+        self.lock = BackendLock(device.make_current, ONE_PROCESS)
         self.kernels = Kernels(device)
         self.values = RunValues(device)
         self.faults = Faults(device)
@@ -139,28 +139,28 @@ class Session:
             *(source, target, rows, columns, across, down, scale),
         )
 
-    def later(self, address: Address, shape: Shape) -> Later:
+    def get_async(self, address: Address, shape: Shape) -> Future:
         """Begin to fetch float values."""
-        return Fetching(self, address, shape)
+        return CudaFuture(self, address, shape)
 
 
-class Fetching:
-    """Values on their way to the host; see `minicaffe.ops.backend.Later`."""
+class CudaFuture:
+    """An asynchronous copy from the device; a `minicaffe.ops.backend.Future`."""
 
     def __init__(self, session: Session, address: Address, shape: Shape) -> None:
         self._values = np.empty(shape, np.float32)
         self._session = session
-        self._download = session.device.download_later(address, self._values)
+        self._download = session.device.download_async(address, self._values)
 
     @property
-    def is_ready(self) -> bool:
+    def is_done(self) -> bool:
         """Whether a call would return without waiting."""
-        return self._download.is_ready
+        return self._download.is_done
 
-    @in_turn
-    def __call__(self) -> HostArray:
+    @locked
+    def result(self) -> HostArray:
         """Return the values; raise what a kernel has found wrong with labels."""
-        self._download()
+        self._download.wait()
         if np.isnan(self._values).any():
             self._session.faults.raise_if_any()
         return self._values

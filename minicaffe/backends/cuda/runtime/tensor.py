@@ -24,9 +24,9 @@ from minicaffe.backends.cuda.runtime.loss_scale import LossScale, place_of
 from minicaffe.backends.cuda.runtime.session import Seen, Session
 from minicaffe.backends.cuda.runtime.storage import Buffers, Lease, Storage
 from minicaffe.backends.cuda.runtime.tensor_state import State
-from minicaffe.backends.lock import in_turn
-from minicaffe.backends.reference.tensor import Fetched
-from minicaffe.ops.backend import Array, HostArray, Later, Shape
+from minicaffe.backends.lock import locked
+from minicaffe.backends.reference.tensor import CompletedFuture
+from minicaffe.ops.backend import Array, Future, HostArray, Shape
 
 
 class CudaTensor:
@@ -74,21 +74,21 @@ class CudaTensor:
 
     # What everybody may use: plain arrays.
 
-    @in_turn
+    @locked
     def read(self) -> Array:
         """Return the values as an array of the device, in C order."""
         self._session.watch.is_outside = True
         self._source(PLAIN)
         return self._array()
 
-    @in_turn
+    @locked
     def write(self) -> Array:
         """Return the plain array; what it holds is undefined, and it is newest from now on."""
         self._session.watch.is_outside = True
         self._target(PLAIN)
         return self._array()
 
-    @in_turn
+    @locked
     def update(self) -> Array:
         """Return the values as an array of the device, newest from now on."""
         array = self.read()
@@ -97,18 +97,18 @@ class CudaTensor:
 
     def get(self) -> HostArray:
         """Return a copy in host memory."""
-        return self.later()()
+        return self.get_async().result()
 
-    @in_turn
-    def later(self) -> Later:
+    @locked
+    def get_async(self) -> Future:
         """Begin to fetch a copy."""
         self._session.watch.is_outside = True
         self._agree()
         if self._storage.is_zero:
-            return Fetched(np.zeros(self._shape, np.float32))
-        return self._session.later(self._plain_copy(), self._shape)
+            return CompletedFuture(np.zeros(self._shape, np.float32))
+        return self._session.get_async(self._plain_copy(), self._shape)
 
-    @in_turn
+    @locked
     def set(self, values: npt.ArrayLike) -> None:
         """Overwrite the values with an array of the host."""
         self._session.watch.is_outside = True
@@ -116,7 +116,7 @@ class CudaTensor:
         full = np.broadcast_to(np.asarray(values, np.float32), self._shape)
         self._session.device.upload(self._target(PLAIN), np.ascontiguousarray(full))
 
-    @in_turn
+    @locked
     def clear(self) -> None:
         """Overwrite all values with zero: a note, until somebody reads."""
         self._watched(is_read=False)
@@ -126,7 +126,7 @@ class CudaTensor:
         self._ready = frozenset()
         self._newest = PLAIN
 
-    @in_turn
+    @locked
     def host(self) -> HostArray:
         """Return the mirror in host memory, up to date; see the module about when it is read."""
         self._session.watch.is_outside = True
@@ -141,7 +141,7 @@ class CudaTensor:
         storage.may_host_be_newer = True
         return view
 
-    @in_turn
+    @locked
     def reshape(self, shape: Shape) -> None:
         """Change the shape; values are kept where they fit."""
         if shape == self._shape:
@@ -169,7 +169,7 @@ class CudaTensor:
         """Hold gradients: times the session's scale in float16, where it has one."""
         self._scale = self._session.scale
 
-    def take_memory_of(self, other: CudaTensor) -> None:
+    def share_memory_with(self, other: CudaTensor) -> None:
         """Use the memory of `other` from now on, views included; values of both are lost."""
         lease = other._storage.lease
         if lease is None:
@@ -211,7 +211,7 @@ class CudaTensor:
 
     # What recordings use.
 
-    @in_turn
+    @locked
     def settle(self) -> None:
         """Have the device know what the host has written."""
         self._agree()

@@ -17,7 +17,7 @@ from minicaffe.backends.onednn.runtime.library import Alg, Arg
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Port
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.ops.backend import Array, Follower, Shape
+from minicaffe.ops.backend import Array, EpilogueOp, Shape
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale
 
@@ -32,7 +32,7 @@ class Kind(NamedTuple):
     rectifies: bool = False
 
 
-class Followers:
+class Epilogue:
     """The layers that a kernel does on the way.
 
     Parameters
@@ -46,16 +46,16 @@ class Followers:
         numbers = (1, *shape[1:2], *(1,) * (len(shape) - 2))
         self._channels, self._layout = shape[1:2], Layout.plain(numbers)
         self._factor, self._term = (OneDnnTensor(backend.reorders, numbers) for _ in range(2))
-        self._scaling: Sequence[Follower] = ()
+        self._scaling: Sequence[EpilogueOp] = ()
         self.kind = Kind()
 
-    def take(self, followers: Sequence[Follower]) -> int:
+    def take(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Take on as many as can be, from the first on; return how many."""
         n = 0
-        while n < len(followers) and self._scales_channels(followers[n]):
+        while n < len(epilogue) and self._scales_channels(epilogue[n]):
             n += 1
-        self._scaling = followers[:n]
-        self.kind = Kind(n > 0, starts_with_relu(followers[n:]))
+        self._scaling = epilogue[:n]
+        self.kind = Kind(n > 0, starts_with_relu(epilogue[n:]))
         return n + self.kind.rectifies
 
     def tensors(self) -> tuple[OneDnnTensor, ...]:
@@ -63,8 +63,8 @@ class Followers:
         if not self.kind.scales:
             return ()
         factor, term = np.ones(self._channels), np.zeros(self._channels)
-        for follower in self._scaling:
-            f, t = _factor_and_term(follower)
+        for epilogue_op in self._scaling:
+            f, t = _factor_and_term(epilogue_op)
             factor, term = factor * f, term * f + t
         self._factor.write().reshape(-1)[...] = factor
         self._term.write().reshape(-1)[...] = term
@@ -84,21 +84,21 @@ class Followers:
         n = 2 if kind.scales else 0
         return [(Arg.POST_OP * (i + 1) | Arg.SRC_1, self._layout) for i in range(n)]
 
-    def _scales_channels(self, follower: Follower) -> bool:
-        op = follower.op
+    def _scales_channels(self, epilogue_op: EpilogueOp) -> bool:
+        op = epilogue_op.op
         if isinstance(op, BatchNorm):
             fits = op.use_stored
         else:
             fits = isinstance(op, Scale) and op.axis == 1
-        return fits and bool(self._channels) and follower.parameters()[0].shape == self._channels
+        return fits and bool(self._channels) and epilogue_op.parameters()[0].shape == self._channels
 
 
-def _factor_and_term(follower: Follower) -> tuple[Array, Array | float]:
-    """Return what a follower multiplies by and then adds, a number for each channel."""
-    numbers = [tensor.read() for tensor in follower.parameters()]
-    if isinstance(follower.op, BatchNorm):
+def _factor_and_term(epilogue_op: EpilogueOp) -> tuple[Array, Array | float]:
+    """Return what a epilogue_op multiplies by and then adds, a number for each channel."""
+    numbers = [tensor.read() for tensor in epilogue_op.parameters()]
+    if isinstance(epilogue_op.op, BatchNorm):
         mean, variance, weight = numbers
         share = 1 / weight[0] if weight[0] else 0.0
-        factor = 1 / np.sqrt(variance * share + follower.op.eps)
+        factor = 1 / np.sqrt(variance * share + epilogue_op.op.eps)
         return factor, -mean * share * factor
     return numbers[0], numbers[1] if len(numbers) > 1 else 0.0

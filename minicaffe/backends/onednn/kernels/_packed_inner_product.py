@@ -16,12 +16,12 @@ from collections.abc import Sequence
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
-from minicaffe.backends.onednn.kernels._epilogue import Followers, Kind
+from minicaffe.backends.onednn.kernels._epilogue import Epilogue, Kind
 from minicaffe.backends.onednn.runtime.library import Arg, Prop, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.runtime.primitive import Call, Port, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.ops.backend import Follower, Tensor
+from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.inner_product import InnerProduct
 
 OPERANDS = frozenset({Arg.SRC, Arg.WEIGHTS, Arg.DIFF_DST})
@@ -37,7 +37,7 @@ class PackedInnerProduct(OneDnnKernel):
         inner, outer = (n, k) if op.transpose else (k, n)
         self._inner, self._outer, self._weights = (m, inner), (m, outer), (outer, inner)
         self._operands = backend.precision.operands
-        self._followers = Followers(backend, (m, n) if op.axis == 1 else ())
+        self._epilogue = Epilogue(backend, (m, n) if op.axis == 1 else ())
         self._accumulate = Accumulator(backend)
         self._project = functools.cache(self._plan_project)
         self._gather = functools.cache(self._plan_gather)
@@ -49,15 +49,15 @@ class PackedInnerProduct(OneDnnKernel):
         """Overwrite y."""
         if not self.op.transpose:
             given = (x, w) if b is None else (x, w, b)
-            self._project(self._followers.kind)(*given, *self._followers.tensors(), y)
+            self._project(self._epilogue.kind)(*given, *self._epilogue.tensors(), y)
             return
         self._gather()(x, w, y)
         if b is not None:
             y.update().reshape(self._inner)[...] += b.read()
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Normalise, scale and rectify y in the same pass."""
-        return 0 if self.op.transpose else self._followers.take(followers)
+        return 0 if self.op.transpose else self._epilogue.take(epilogue)
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
@@ -89,7 +89,7 @@ class PackedInnerProduct(OneDnnKernel):
         result = Layout.plain(self._outer)
         primitive = Primitive(
             *(self.engine, "inner_product_forward", Prop.TRAINING, source, weights, bias, result),
-            attributes=self._followers.attributes(kind),
+            attributes=self._epilogue.attributes(kind),
         )
         reads: list[Port] = [
             (Arg.SRC, primitive.layout(Query.SRC, self._inner)),
@@ -97,7 +97,7 @@ class PackedInnerProduct(OneDnnKernel):
         ]
         if bias is not None:
             reads.append((Arg.BIAS, bias))
-        reads += self._followers.ports(kind)
+        reads += self._epilogue.ports(kind)
         return self.backend.call(primitive, reads, [(Arg.DST, result)], OPERANDS)
 
     def _plan_gather(self) -> Call:

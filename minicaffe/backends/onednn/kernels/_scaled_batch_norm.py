@@ -13,7 +13,7 @@ from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.activation import Activation
-from minicaffe.ops.backend import Follower, Tensor
+from minicaffe.ops.backend import EpilogueOp, Tensor
 
 if TYPE_CHECKING:
     from minicaffe.backends.onednn.backend import OneDnnBackend
@@ -28,14 +28,14 @@ class ScaledBatchNorm:
     eps : float
     y : OneDnnTensor
         What it overwrites, for its shape.
-    scale : Follower
+    scale : EpilogueOp
         The Scale layer: s, b if it has one, and their gradients.
     rectifies : bool
         Whether there is a ReLU.
     """
 
     def __init__(
-        self, backend: OneDnnBackend, eps: float, y: Tensor, scale: Follower, rectifies: bool
+        self, backend: OneDnnBackend, eps: float, y: Tensor, scale: EpilogueOp, rectifies: bool
     ) -> None:
         self._engine, self._eps, self._scale = backend.engine, eps, scale
         self._flags = USE_SCALE | USE_SHIFT | (FUSE_RELU if rectifies else 0)

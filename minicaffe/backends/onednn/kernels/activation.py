@@ -15,12 +15,12 @@ from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.activation import Activation
-from minicaffe.ops.backend import Follower, Tensor
+from minicaffe.ops.backend import EpilogueOp, Tensor
 
 
-def starts_with_relu(followers: Sequence[Follower]) -> bool:
+def starts_with_relu(epilogue: Sequence[EpilogueOp]) -> bool:
     """Return whether the first is the plain ReLU, which other kernels can apply on the way."""
-    op = followers[0].op if followers else None
+    op = epilogue[0].op if epilogue else None
     return isinstance(op, Activation) and op.kind == "relu" and op.alpha == 0
 
 

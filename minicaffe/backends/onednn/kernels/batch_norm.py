@@ -15,7 +15,7 @@ from minicaffe.backends.onednn.runtime.library import USE_GLOBAL_STATS, Arg, Pro
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.ops.backend import Array, Follower, Tensor
+from minicaffe.ops.backend import Array, EpilogueOp, Tensor
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale
 
@@ -71,19 +71,19 @@ class OneDnnBatchNorm(OneDnnKernel):
             self._forward(self._layout)(x, y, self._mu, self._var)
         self._remember(mean.update(), variance.update(), weight.update())
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Scale and rectify y in the same pass, forward and backward."""
         self._scaling = None
-        if self.op.use_stored or not followers:
+        if self.op.use_stored or not epilogue:
             return 0
-        op, shape = followers[0].op, self._mu.shape
-        if not isinstance(op, Scale) or op.axis != 1 or followers[0].parameters()[0].shape != shape:
+        op, shape = epilogue[0].op, self._mu.shape
+        if not isinstance(op, Scale) or op.axis != 1 or epilogue[0].parameters()[0].shape != shape:
             return 0
-        rectifies = starts_with_relu(followers[1:])
-        self._scaling = ScaledBatchNorm(self.backend, self.op.eps, self._y, followers[0], rectifies)
+        rectifies = starts_with_relu(epilogue[1:])
+        self._scaling = ScaledBatchNorm(self.backend, self.op.eps, self._y, epilogue[0], rectifies)
         return 1 + rectifies
 
-    def repeat_forward(self, y: OneDnnTensor) -> None:
+    def recompute_forward(self, y: OneDnnTensor) -> None:
         """Overwrite y again, from x as it was kept."""
         if self._x is not None:
             self._forward(self._layout)(self._x, y, self._mu, self._var)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.kernels._channel_bias import ChannelBias
-from minicaffe.backends.onednn.kernels._epilogue import Followers, Kind
+from minicaffe.backends.onednn.kernels._epilogue import Epilogue, Kind
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, DataType, Prop, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.runtime.precision import FP32
@@ -27,7 +27,7 @@ from minicaffe.backends.onednn.winograd.blocks import Sizes
 from minicaffe.backends.onednn.winograd.forward import Winograd, suits
 from minicaffe.backends.onednn.winograd.gradient import WinogradGradient, suits_gradient
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Follower, Shape, Tensor
+from minicaffe.ops.backend import EpilogueOp, Shape, Tensor
 from minicaffe.ops.conv import Conv
 
 MAX_SPATIAL_AXES = 3
@@ -61,7 +61,7 @@ class OneDnnConv(OneDnnKernel):
         self._has_own_bias = op.bias and op.transposed
         self._accumulate = Accumulator(backend)
         self._channels = ChannelBias(backend, y[1]) if self._has_own_bias else None
-        self._followers = Followers(backend, y)
+        self._epilogue = Epilogue(backend, y)
         self._correlate = functools.cache(self._plan_correlate)
         self._plain = self._correlate(Kind())
         self._winograd = functools.cache(self._plan_winograd)
@@ -79,26 +79,26 @@ class OneDnnConv(OneDnnKernel):
     ) -> None:
         """Overwrite y."""
         if not self.op.transposed:
-            scaling = self._followers.tensors()
-            winograd = self._winograd(self._followers.kind)
+            scaling = self._epilogue.tensors()
+            winograd = self._winograd(self._epilogue.kind)
             if winograd is not None:
                 winograd(x, w, y, b, scaling, keeps=not self._is_trained)
                 return
             given = (x, w) if b is None else (x, w, b)
-            self._correlate(self._followers.kind)(*given, *scaling, y)
+            self._correlate(self._epilogue.kind)(*given, *scaling, y)
             return
         self._run_gather(x, w, y)
         if b is not None and self._channels is not None:
             self._channels.add(y, b, y)
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Normalise, scale and rectify y in the same pass."""
         if self.op.transposed:
             return 0
-        n = self._followers.take(followers)
-        fused = self._correlate(self._followers.kind).primitive
+        n = self._epilogue.take(epilogue)
+        fused = self._correlate(self._epilogue.kind).primitive
         if self._plain.primitive.is_compiled and not fused.is_compiled:
-            return self._followers.take(())
+            return self._epilogue.take(())
         return n
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
@@ -188,7 +188,7 @@ class OneDnnConv(OneDnnKernel):
             self.engine,
             "convolution_forward",
             *(Prop.TRAINING, DIRECT, wide, filters, bias, narrow, *self._steps),
-            attributes=self._followers.attributes(kind),
+            attributes=self._epilogue.attributes(kind),
         )
         reads: list[Port] = [
             (Arg.SRC, primitive.layout(Query.SRC, self._wide)),
@@ -196,7 +196,7 @@ class OneDnnConv(OneDnnKernel):
         ]
         if bias is not None:
             reads.append((Arg.BIAS, bias))
-        reads += self._followers.ports(kind)
+        reads += self._epilogue.ports(kind)
         writes = [(Arg.DST, primitive.layout(Query.DST, self._narrow))]
         return self.backend.call(primitive, reads, writes, self._converted)
 

@@ -16,7 +16,7 @@ from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Call, Engine, Port, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.ops.backend import Array, Follower, Tensor
+from minicaffe.ops.backend import Array, EpilogueOp, Tensor
 from minicaffe.ops.eltwise import Eltwise
 
 
@@ -45,9 +45,9 @@ class OneDnnSum(OneDnnKernel):
         plan = self._rectify if self._is_rectified else self._sum
         plan(xs[0].layout)(*xs, y)
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Apply a ReLU to y in the same pass."""
-        self._is_rectified = starts_with_relu(followers) and self._can_rectify
+        self._is_rectified = starts_with_relu(epilogue) and self._can_rectify
         return int(self._is_rectified)
 
     def backward(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
-from minicaffe.backends.onednn.kernels._epilogue import Followers, Kind
+from minicaffe.backends.onednn.kernels._epilogue import Epilogue, Kind
 from minicaffe.backends.onednn.kernels._packed_inner_product import PackedInnerProduct
 from minicaffe.backends.onednn.runtime.gemm import multiply
 from minicaffe.backends.onednn.runtime.library import Arg, Prop
@@ -22,7 +22,7 @@ from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.primitive import Call, Port, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.ops.backend import Follower, Tensor
+from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.inner_product import InnerProduct
 
 
@@ -42,7 +42,7 @@ class OneDnnInnerProduct(OneDnnKernel):
         self._m, self._k = math.prod(x[: op.axis]), math.prod(x[op.axis :])
         self._n = math.prod(y[op.axis :])
         # With several axes before the outputs, these are not what other layers call channels.
-        self._followers = Followers(backend, (self._m, self._n) if op.axis == 1 else ())
+        self._epilogue = Epilogue(backend, (self._m, self._n) if op.axis == 1 else ())
         self._forward = functools.cache(self._plan_forward)
 
     def forward(
@@ -51,18 +51,18 @@ class OneDnnInnerProduct(OneDnnKernel):
         """Overwrite y."""
         if not self.op.transpose:
             given = (x, w) if b is None else (x, w, b)
-            self._forward(self._followers.kind)(*given, *self._followers.tensors(), y)
+            self._forward(self._epilogue.kind)(*given, *self._epilogue.tensors(), y)
             return
         out = y.write().reshape(self._m, self._n)
         out[...] = 0 if b is None else b.read()
         m, n, k = self._m, self._n, self._k
         multiply(b"N", b"N", m, n, k, x.address(), w.address(), 1.0, y.address())
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Normalise, scale and rectify y in the same pass."""
         if self.op.transpose:
             return 0
-        return self._followers.take(followers)
+        return self._epilogue.take(epilogue)
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
@@ -100,10 +100,10 @@ class OneDnnInnerProduct(OneDnnKernel):
         x, w, y = map(Layout.plain, ((m, k), (n, k), (m, n)))
         b = Layout.plain((n,)) if self.op.bias else None
         given = (Prop.TRAINING, x, w, b, y)
-        attributes = self._followers.attributes(kind)
+        attributes = self._epilogue.attributes(kind)
         primitive = Primitive(self.engine, "inner_product_forward", *given, attributes=attributes)
         reads: list[Port] = [(Arg.SRC, x), (Arg.WEIGHTS, w)]
         if b is not None:
             reads.append((Arg.BIAS, b))
-        reads += self._followers.ports(kind)
+        reads += self._epilogue.ports(kind)
         return Call(primitive, reads, [(Arg.DST, y)])

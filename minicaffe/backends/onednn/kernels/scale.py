@@ -26,7 +26,7 @@ from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Call, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Follower, Tensor
+from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.scale import Scale
 
 # Variance and epsilon, whose sum is 1. With no epsilon the padding of packed layouts, where the
@@ -68,9 +68,9 @@ class OneDnnScale(OneDnnKernel):
         call = self._forward(self._layout, self._is_rectified)
         call(x, self._zeros, self._halves, s, b or self._zeros, y)
 
-    def absorb(self, followers: Sequence[Follower]) -> int:
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Apply a ReLU to y in the same pass."""
-        self._is_rectified = starts_with_relu(followers)
+        self._is_rectified = starts_with_relu(epilogue)
         return int(self._is_rectified)
 
     def backward_weights(

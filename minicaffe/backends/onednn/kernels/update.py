@@ -54,8 +54,10 @@ class OneDnnUpdate(ReferenceUpdate):
         self._update = self._update_sgd if op.rule == "sgd" else self._update_any
         self._tainted = 0.0
 
-    def step(self, parameters: Sequence[Any], size: Callable[[], StepSize], taint: Tensor) -> None:
-        """Update w, dw and history of all parameters; overwrite taint."""
+    def step(
+        self, parameters: Sequence[Any], size: Callable[[], StepSize], non_finite: Tensor
+    ) -> None:
+        """Update w, dw and history of all parameters; overwrite non_finite."""
         rate, decay, scale = size()
         chunks: list[_Chunk] = []
         written: list[tuple[OneDnnTensor, Layout]] = []
@@ -67,7 +69,7 @@ class OneDnnUpdate(ReferenceUpdate):
             written += [(tensor, layout) for tensor in tensors]
         self._tainted = 0.0
         self._run(chunks)
-        taint.set(self._tainted)
+        non_finite.set(self._tainted)
         for tensor, layout in written:
             tensor.target(layout)
             if tensor.is_pinned:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from minicaffe.backends.onednn.runtime.memory import Buffer, Layout
 from minicaffe.backends.onednn.runtime.reorder import Reorders
-from minicaffe.backends.reference.tensor import Fetched
+from minicaffe.backends.reference.tensor import CompletedFuture
 from minicaffe.ops.backend import Array, HostArray, Shape
 
 FLOAT_BYTES = 4
@@ -131,9 +131,9 @@ class OneDnnTensor:
         self._reorder_newest_to(copy, Layout.plain(self._newest.shape))
         return copy.values.reshape(self._shape)
 
-    def later(self) -> Fetched:
+    def get_async(self) -> CompletedFuture:
         """Return a copy, made at once."""
-        return Fetched(self.get())
+        return CompletedFuture(self.get())
 
     def set(self, values: npt.ArrayLike) -> None:
         """Overwrite the values."""
@@ -176,7 +176,7 @@ class OneDnnTensor:
         other.is_zero, other.is_pinned = False, True
         return other
 
-    def take_memory_of(self, other: OneDnnTensor) -> None:
+    def share_memory_with(self, other: OneDnnTensor) -> None:
         """Use the memory of `other` from now on, views included; values of both are lost."""
         if other._buffers.shared is None:
             other._share([])

@@ -10,7 +10,7 @@ import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Tensor
-from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Taint, Update
+from minicaffe.ops.update import NonFiniteFlag, Parameter, StepSize, SumOfSquares, Update
 
 # Arrays of a gradient's size that the rules need besides.
 N_SPARES = 2
@@ -21,11 +21,11 @@ class ReferenceUpdate(ReferenceKernel):
     """One step of all parameters, one after another."""
 
     def step(
-        self, parameters: Sequence[Parameter], size: Callable[[], StepSize], taint: Tensor
+        self, parameters: Sequence[Parameter], size: Callable[[], StepSize], non_finite: Tensor
     ) -> None:
-        """Update w, dw and history of all parameters; overwrite taint."""
+        """Update w, dw and history of all parameters; overwrite non_finite."""
         rate, decay, scale = size()
-        tainted = taint.write()
+        tainted = non_finite.write()
         tainted[...] = 0
         for w, dw, history, lr_mult, decay_mult in parameters:
             sizes = StepSize(rate * lr_mult, decay * decay_mult, scale)
@@ -124,10 +124,10 @@ class ReferenceSumOfSquares(ReferenceKernel):
         return total
 
 
-@kernel(Taint)
-class ReferenceTaint(ReferenceKernel):
+@kernel(NonFiniteFlag)
+class ReferenceNonFiniteFlag(ReferenceKernel):
     """A sum with one number."""
 
-    def forward(self, taint: Tensor, loss: Tensor) -> None:
-        """Add taint to the loss."""
-        loss.update()[...] += taint.read()
+    def forward(self, non_finite: Tensor, loss: Tensor) -> None:
+        """Add non_finite to the loss."""
+        loss.update()[...] += non_finite.read()

@@ -1,4 +1,4 @@
-"""From pictures to what a net is given: values, or a parcel for a device that makes the values."""
+"""From pictures to what a net is given: values, or a staged for a device that makes the values."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from minicaffe.data.datum import Picture
 from minicaffe.data.transformer import Transformer
-from minicaffe.ops.transform import Parcel
+from minicaffe.ops.transform import StagedBatch
 from minicaffe.random import RandomStream
 
 Floats = NDArray[np.float32]
 
 
-class Packing:
+class BatchAssembler:
     """The last step of a source of batches.
 
     Parameters
@@ -26,21 +26,21 @@ class Packing:
 
     Attributes
     ----------
-    parcel : callable
-        Returns a parcel to fill, or None: then the transformation is done here.
+    stage : callable
+        Returns a staged batch to fill, or None: then the transformation is done here.
     """
 
     def __init__(self, transformer: Transformer, stream: RandomStream) -> None:
         self.transformer, self._stream = transformer, stream
-        self.parcel: Callable[[], Parcel | None] = lambda: None
+        self.stage: Callable[[], StagedBatch | None] = lambda: None
 
-    def __call__(self, pictures: Sequence[Picture], labels: Floats) -> Floats | Parcel:
-        """Return the values, or a parcel with pictures and labels that was sent."""
+    def __call__(self, pictures: Sequence[Picture], labels: Floats) -> Floats | StagedBatch:
+        """Return the values, or a staged batch with pictures and labels that was sent."""
         generator = self._stream.generator() if self.transformer.is_random else None
-        parcel = self.parcel()
-        if parcel is None or not self.transformer.fits(pictures, parcel):
+        staged = self.stage()
+        if staged is None or not self.transformer.fits(pictures, staged):
             return self.transformer(pictures, generator)
-        self.transformer.pack(pictures, generator, parcel)
-        parcel.labels[...] = labels
-        parcel.send()
-        return parcel
+        self.transformer.pack(pictures, generator, staged)
+        staged.labels[...] = labels
+        staged.upload()
+        return staged
