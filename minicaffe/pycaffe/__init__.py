@@ -9,8 +9,8 @@ limits them.
 import logging
 
 from minicaffe import log as _log
-from minicaffe.host_blob import BlobVec
-from minicaffe.host_blob import HostBlob as Blob
+from minicaffe.layers.host_blob import BlobVec
+from minicaffe.layers.host_blob import HostBlob as Blob
 from minicaffe.net.spec import NetSpec, layers, params, to_proto
 from minicaffe.pycaffe.classifier import Classifier
 from minicaffe.pycaffe.detector import Detector

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from minicaffe.blob import Blob as CoreBlob
 from minicaffe.errors import DataError, MinicaffeError, nearest
-from minicaffe.host_blob import BlobVec, HostBlob, host_blobs
+from minicaffe.layers.host_blob import BlobVec, HostBlob, host_blobs
 from minicaffe.layers.memory_data import MemoryData
 from minicaffe.layers.python_layer import Python
 from minicaffe.log import logger

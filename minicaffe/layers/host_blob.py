@@ -7,14 +7,13 @@ work on; here its tensors appear as arrays of the host, whatever the backend doe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from minicaffe.blob import Blob
 from minicaffe.errors import BackendUnavailable, ShapeError
+from minicaffe.layers.base import Layer
 from minicaffe.ops.backend import Array, HostArray, Shape, Tensor
 
-if TYPE_CHECKING:
-    from minicaffe.layers import Layer
 
 _LEGACY_AXES = 4
 
