@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import DataError, MinicaffeError, SchemaError, SnapshotError
 from minicaffe.schema.blobs import Floats, Piece, blob_array, blob_record, record
-from minicaffe.schema.content import HEAD_BYTES, is_binary, is_prototxt, known_kind, read_file
+from minicaffe.schema.file_type import HEAD_BYTES, is_binary, is_prototxt, known_kind, read_file
 from minicaffe.schema.minicaffe_pb2 import BlobProto, NetParameter, SolverState, V1LayerParameter
 from minicaffe.schema.upgrade import current_type
 from minicaffe.schema.weights_pb2 import (

@@ -19,7 +19,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from minicaffe.errors import SchemaError
-from minicaffe.schema.content import HEAD_BYTES, is_binary, known_kind, read_file
+from minicaffe.schema.file_type import HEAD_BYTES, is_binary, known_kind, read_file
 from minicaffe.schema.locations import Block, SourceText, repeated_fields, scan, takes
 
 M = TypeVar("M", bound=Message)
