@@ -13,9 +13,6 @@ the readers here take both formats.
 """
 
 from minicaffe.schema.binary import (
-    LayerArrays,
-    LayerBlobs,
-    SolverStateFile,
     net_weights_bytes,
     read_binary,
     read_blobproto,
@@ -25,6 +22,7 @@ from minicaffe.schema.binary import (
     write_net_weights,
     write_solver_state,
 )
+from minicaffe.schema.contents import LayerArrays, LayerBlobs, SolverStateFile
 from minicaffe.schema.minicaffe_pb2 import (
     TEST,
     TRAIN,

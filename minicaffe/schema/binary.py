@@ -6,8 +6,7 @@ than the disk does. Files that forks of Caffe wrote are read as far as their fie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -18,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import DataError, MinicaffeError, SchemaError, SnapshotError
 from minicaffe.schema.blobs import Floats, Piece, blob_array, blob_record, record
+from minicaffe.schema.contents import LayerArrays, LayerBlobs, SolverStateFile
 from minicaffe.schema.file_type import HEAD_BYTES, is_binary, is_prototxt, known_kind, read_file
 from minicaffe.schema.minicaffe_pb2 import BlobProto, NetParameter, SolverState, V1LayerParameter
 from minicaffe.schema.upgrade import current_type
@@ -30,53 +30,11 @@ from minicaffe.schema.weights_pb2 import (
 
 M = TypeVar("M", bound=Message)
 
-# One layer's arrays for writing: index in the net, data, and diff where it is to be saved.
-LayerArrays = tuple[int, Sequence[npt.ArrayLike], Sequence[npt.ArrayLike] | None]
-
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Its first field, iter, is a number; that of a net is text.
 _SOLVER_STATE_BEGINS = b"\x08"
 _LIMIT_BYTES = 2**31 - 1
 _LAYER, _HISTORY, _BLOBS = 100, 3, 7
-
-
-@dataclass(frozen=True)
-class LayerBlobs:
-    """The weights of one layer in a file.
-
-    Attributes
-    ----------
-    name, type : str
-        As in the file; HDF5 files hold no type.
-    blobs : list of ndarray
-        float32, read-only, in the shapes of the file.
-    """
-
-    name: str
-    type: str
-    blobs: list[Floats]
-
-
-@dataclass(frozen=True)
-class SolverStateFile:
-    """Where training stood: the content of a .solverstate.
-
-    Attributes
-    ----------
-    iter : int
-        Iterations done.
-    learned_net : str
-        Path of the weights that belong to it.
-    current_step : int
-        How often lr_policy "step" or "multistep" has lowered the rate.
-    history : list of ndarray
-        float32: what the optimiser remembers, in Caffe's order.
-    """
-
-    iter: int
-    learned_net: str
-    current_step: int = 0
-    history: list[Floats] = field(default_factory=list)
 
 
 def read_binary(

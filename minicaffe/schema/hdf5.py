@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from minicaffe.errors import SnapshotError
-from minicaffe.schema.binary import LayerArrays, LayerBlobs, SolverStateFile
+from minicaffe.schema.contents import LayerArrays, LayerBlobs, SolverStateFile
 from minicaffe.schema.minicaffe_pb2 import NetParameter
 
 
