@@ -1,4 +1,4 @@
-"""Contents of weights files and solver state files, whichever format stores them."""
+"""Contents of weights files and solver state files, independent of the file format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from minicaffe.schema.blobs import Floats
 
-# One layer's arrays for writing: index in the net, data, and diff where it is to be saved.
+# One layer's arrays to be written: index in the net, data, and diff if gradients are saved.
 LayerArrays = tuple[int, Sequence[npt.ArrayLike], Sequence[npt.ArrayLike] | None]
 
 
@@ -20,7 +20,7 @@ class LayerBlobs:
     Attributes
     ----------
     name, type : str
-        As in the file; HDF5 files hold no type.
+        As in the file; the type is "" for HDF5 files, which do not store it.
     blobs : list of ndarray
         float32, read-only, in the shapes of the file.
     """
@@ -32,18 +32,18 @@ class LayerBlobs:
 
 @dataclass(frozen=True)
 class SolverStateFile:
-    """Where training stood: the content of a .solverstate.
+    """The content of a .solverstate: iteration, weights file and optimiser history.
 
     Attributes
     ----------
     iter : int
         Iterations done.
     learned_net : str
-        Path of the weights that belong to it.
+        Path of the weights file of the same snapshot.
     current_step : int
-        How often lr_policy "step" or "multistep" has lowered the rate.
+        How often lr_policy "step" or "multistep" has lowered the learning rate.
     history : list of ndarray
-        float32: what the optimiser remembers, in Caffe's order.
+        float32: the optimiser's history (momentum and the like), in Caffe's order.
     """
 
     iter: int

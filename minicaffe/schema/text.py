@@ -19,7 +19,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from minicaffe.errors import SchemaError
-from minicaffe.schema.file_type import HEAD_BYTES, is_binary, known_kind, read_file
+from minicaffe.schema.file_type import HEAD_BYTES, detect_file_type, is_binary, read_file
 from minicaffe.schema.locations import Block, SourceText, repeated_fields, scan, takes
 
 M = TypeVar("M", bound=Message)
@@ -77,7 +77,7 @@ def read_prototxt(path: str | Path, message_class: type[M]) -> Parsed[M]:
     """
     data = read_file(path)
     head = data[:HEAD_BYTES]
-    kind = known_kind(head)
+    kind = detect_file_type(head)
     if not kind and is_binary(head):
         kind = "a binary file (.caffemodel, .solverstate or .binaryproto?)"
     if kind:
