@@ -40,7 +40,7 @@ _FORKS_ENGINE = "An engine of a fork: delete the line, it changes no result."
 _FORKS_FIELD = "A fork's field: delete it if the results do not depend on it."
 
 
-class Position(NamedTuple):
+class TextPosition(NamedTuple):
     """A place in a text: line and column, both counted from 1."""
 
     line: int
@@ -62,10 +62,10 @@ class SourceText:
         self.path, self.text = path, text
         self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
-    def position(self, offset: int) -> Position:
+    def position(self, offset: int) -> TextPosition:
         """Return line and column of a character."""
         line = bisect_right(self._starts, offset)
-        return Position(line, offset - self._starts[line - 1] + 1)
+        return TextPosition(line, offset - self._starts[line - 1] + 1)
 
     def offset(self, line: int, column: int) -> int:
         """Return the index of the character at a line and column."""
@@ -95,18 +95,18 @@ class Entry:
         The field's name as it stands in the text.
     value : Token
         The value, or the brace that opens it.
-    block : Block, optional
+    block : TextBlock, optional
         What is inside, for a message.
     """
 
     descriptor: FieldDescriptor
     name: Token
     value: Token
-    block: Block | None = None
+    block: TextBlock | None = None
 
 
 @dataclass
-class Block:
+class TextBlock:
     """One message in a text: its entries by field name, in the order of the text."""
 
     descriptor: Descriptor
@@ -119,7 +119,7 @@ class Block:
         A number picks among several of a name; left out, the first is meant.
         """
         names = iter(path)
-        block: Block | None = self
+        block: TextBlock | None = self
         entry: Entry | None = None
         index: str | int | None = next(names, None)
         while index is not None:
@@ -149,7 +149,7 @@ def repeated_fields(descriptor: Descriptor) -> frozenset[str]:
     return frozenset(f.name for f in proto.field if f.label == f.LABEL_REPEATED)
 
 
-def scan(source: SourceText, descriptor: Descriptor) -> Block:
+def scan(source: SourceText, descriptor: Descriptor) -> TextBlock:
     """Return the places of all fields, or raise SchemaError for the first thing out of place.
 
     Parameters
@@ -169,11 +169,11 @@ class _Scanner:
         self.source = source
         self._tokens = self._split()
         self._next = next(self._tokens)
-        self._open: list[Block] = []
-        self._misaligned: Block | None = None
+        self._open: list[TextBlock] = []
+        self._misaligned: TextBlock | None = None
 
-    def scan(self, descriptor: Descriptor) -> Block:
-        root = Block(descriptor, Token("mark", "", 0))
+    def scan(self, descriptor: Descriptor) -> TextBlock:
+        root = TextBlock(descriptor, Token("mark", "", 0))
         self._fields(root)
         return root
 
@@ -191,7 +191,7 @@ class _Scanner:
             self._next = next(self._tokens)
         return token
 
-    def _fields(self, block: Block) -> None:
+    def _fields(self, block: TextBlock) -> None:
         """Read up to the end of a block."""
         self._open.append(block)
         while not self._closes(block, token := self._take()):
@@ -212,7 +212,7 @@ class _Scanner:
             self._value(descriptor, token, block)
         self._open.pop()
 
-    def _closes(self, block: Block, token: Token) -> bool:
+    def _closes(self, block: TextBlock, token: Token) -> bool:
         opener = block.opener.text
         if token.kind == "end":
             if opener:
@@ -231,7 +231,7 @@ class _Scanner:
         self._note_alignment(block, token)
         return True
 
-    def _note_alignment(self, block: Block, closer: Token) -> None:
+    def _note_alignment(self, block: TextBlock, closer: Token) -> None:
         """Remember the first block whose closing line is indented less than its opening line."""
         begins = self.source.indent(block.opener.offset)
         ends = self.source.indent(closer.offset)
@@ -240,7 +240,7 @@ class _Scanner:
             if column == ends + 1 and line != self.source.position(block.opener.offset).line:
                 self._misaligned = block
 
-    def _unclosed(self, block: Block, offset: int) -> SchemaError:
+    def _unclosed(self, block: TextBlock, offset: int) -> SchemaError:
         line, column = self.source.position(block.opener.offset)
         opener, closer = block.opener.text, _CLOSER[block.opener.text]
         return self.source.error(
@@ -249,7 +249,7 @@ class _Scanner:
             f'probably never closed. Add "{closer}"',
         )
 
-    def _known(self, name: Token, block: Block) -> FieldDescriptor:
+    def _known(self, name: Token, block: TextBlock) -> FieldDescriptor:
         """Return the field of this name, or raise."""
         descriptor = block.descriptor.fields_by_name.get(name.text)
         if descriptor is None:
@@ -264,7 +264,7 @@ class _Scanner:
             )
         return descriptor
 
-    def _unknown(self, name: Token, block: Block) -> SchemaError:
+    def _unknown(self, name: Token, block: TextBlock) -> SchemaError:
         """Return the most helpful error about a name that the message has not."""
         fields = block.descriptor.fields_by_name
         message, advice = f'message "{block.descriptor.name}" has no field "{name.text}". ', ""
@@ -289,7 +289,7 @@ class _Scanner:
             advice = _FORKS_FIELD
         return self.source.error(name.offset, message + nearest(name.text, fields, advice))
 
-    def _mistaken(self, name: Token, block: Block) -> str:
+    def _mistaken(self, name: Token, block: TextBlock) -> str:
         """Say that the whole file is something else, if that has this name at its top level."""
         kind, message = _MISTAKEN.get(block.descriptor.name, ("", ""))
         kinds = block.descriptor.file.message_types_by_name
@@ -297,7 +297,7 @@ class _Scanner:
             return ""
         return message
 
-    def _value(self, descriptor: FieldDescriptor, name: Token, block: Block) -> None:
+    def _value(self, descriptor: FieldDescriptor, name: Token, block: TextBlock) -> None:
         """Read one value, or several in brackets."""
         token = self._take()
         if token.text != "[":
@@ -316,13 +316,15 @@ class _Scanner:
                 )
         self._take()
 
-    def _one(self, descriptor: FieldDescriptor, name: Token, token: Token, block: Block) -> None:
+    def _one(
+        self, descriptor: FieldDescriptor, name: Token, token: Token, block: TextBlock
+    ) -> None:
         entry = Entry(descriptor, name, token)
         block.entries.setdefault(name.text, []).append(entry)
         if descriptor.message_type is not None:
             if token.text not in _CLOSER:
                 raise self.source.error(token.offset, takes(descriptor, token))
-            entry.block = Block(descriptor.message_type, token)
+            entry.block = TextBlock(descriptor.message_type, token)
             self._fields(entry.block)
         elif token.kind == "text":
             while self._next.kind == "text":  # "a" "b" is one text

@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 
 from minicaffe.errors import SchemaError
 from minicaffe.schema.file_type import HEAD_BYTES, detect_file_type, is_binary, read_file
-from minicaffe.schema.locations import Block, SourceText, repeated_fields, scan, takes
+from minicaffe.schema.locations import TextBlock, SourceText, repeated_fields, scan, takes
 
 M = TypeVar("M", bound=Message)
 
@@ -35,7 +35,7 @@ class Parsed(Generic[M]):
         The message.
     path : str
         The file it was read from, as the caller named it.
-    locations : Block
+    locations : TextBlock
         The entries of the text, by field name.
     source : SourceText
         The text itself.
@@ -43,7 +43,7 @@ class Parsed(Generic[M]):
 
     message: M
     path: str
-    locations: Block
+    locations: TextBlock
     source: SourceText
 
     def where(self, *path: str | int) -> str:
@@ -100,7 +100,7 @@ def parse_prototxt(text: str, message_class: type[M], path: str = "<string>") ->
     return Parsed(message, path, locations, source)
 
 
-def _refuse_other_encodings(source: SourceText, locations: Block) -> None:
+def _refuse_other_encodings(source: SourceText, locations: TextBlock) -> None:
     """Values must be UTF-8, or paths in them would be wrong; comments may be anything."""
     if re.search("[\udc80-\udcff]", source.text):
         for entry in locations.walk():
@@ -109,7 +109,9 @@ def _refuse_other_encodings(source: SourceText, locations: Block) -> None:
                 raise source.error(entry.value.offset, message)
 
 
-def _located(error: text_format.ParseError, source: SourceText, locations: Block) -> SchemaError:
+def _located(
+    error: text_format.ParseError, source: SourceText, locations: TextBlock
+) -> SchemaError:
     """Say in our words what protobuf could not read: a value of the wrong kind."""
     line, column = error.GetLine(), error.GetColumn()
     if line is None or column is None:
@@ -121,7 +123,7 @@ def _located(error: text_format.ParseError, source: SourceText, locations: Block
     return source.error(offset, re.sub(r"^\d+:\d+ : ", "", str(error)))
 
 
-def _require(message: Message, source: SourceText, locations: Block) -> None:
+def _require(message: Message, source: SourceText, locations: TextBlock) -> None:
     """Refuse a message that lacks a required field, such as the min of a clip_param."""
     for missing in cast(Any, message).FindInitializationErrors():
         *parents, name = re.findall(r"\w+", missing)
