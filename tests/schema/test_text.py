@@ -105,7 +105,8 @@ def test_byte_order_mark_crlf_and_comments_in_other_encodings_are_accepted(tmp_p
         (
             "layer { relu_param { engine: FASTER } }",
             'n:1:30: "engine" takes one of the names of Engine; found FASTER. This may be the '
-            "engine of a fork: delete the line; results stay the same. Known: CAFFE, CUDNN, DEFAULT.",
+            "engine of a fork: delete the line; results stay the same. Known: CAFFE, CUDNN, "
+            "DEFAULT.",
         ),
         (
             "base_lr: 0.1",
