@@ -41,7 +41,8 @@ MAX_ARGUMENTS = 6
 PENDING = {
     *(f"class {name}" for name in (
         "Box", "ChannelBias", "Convolution", "Cursor", "Epilogue", "Function", "Gradients",
-        "Layout", "Library", "Memory", "Parameter", "Place", "Recurrent", "Row", "Status", "Transformer",
+        "Layout", "Library", "Memory", "Parameter", "Place", "Recurrent", "Row",
+        "Status", "Transformer",
     )),
     *(f"def {name}" for name in (
         "check", "draw", "find", "load", "problems", "read_labels", "read_mean", "sigmoid",
