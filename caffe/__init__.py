@@ -1,14 +1,14 @@
 """Caffe's Python API, provided by minicaffe.
 
-Every name and submodule here is one of `minicaffe.pycaffe`: the same objects, so that replacing a
-function in one replaces it in the other.
+Its names and submodules are the objects of `minicaffe.pycaffe`, so replacing a function in one
+module replaces it in the other.
 """
 
 import sys
 
 import minicaffe.pycaffe
 from minicaffe.net import spec as net_spec
-from minicaffe.pycaffe import *  # noqa: F403 - all of it is the point
+from minicaffe.pycaffe import *  # noqa: F403 - re-exports the whole API
 from minicaffe.pycaffe import (
     __version__,
     classifier,
@@ -21,7 +21,7 @@ from minicaffe.pycaffe import (
 
 pycaffe = _caffe = minicaffe.pycaffe
 
-# `import caffe.io` and the like look here first.
+# `import caffe.io` finds these modules before it searches the package's folder.
 _SUBMODULES = {
     "_caffe": _caffe,
     "classifier": classifier,

@@ -1,7 +1,7 @@
-"""Caffe's world without Caffe: prototxt-driven training and inference from pip.
+"""Caffe reimplemented in Python: training and inference of nets defined by prototxt files.
 
-The Python API that Caffe users know is ``import caffe`` (see `minicaffe.pycaffe`); the commands
-are ``minicaffe train | test | time | ...`` (see `minicaffe.cli`).
+``import caffe`` provides Caffe's Python API (see `minicaffe.pycaffe`); the commands are
+``minicaffe train | test | time | ...`` (see `minicaffe.cli`).
 """
 
 from minicaffe.errors import MinicaffeError

@@ -1,4 +1,4 @@
-"""Files that are either old or new, never half of one."""
+"""Atomic file replacement: readers see the old or the new content, never a partial file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from minicaffe.errors import SnapshotError
 
 @contextmanager
 def write_atomically(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of `path` when the block ends well.
+    """Open a temporary file that replaces `path` atomically when the block succeeds.
 
-    The bytes go to a file of another name in the same folder, are forced to the disk, and the file
-    is then renamed. If anything fails, `path` is as it was and the other file is gone. A symbolic
-    link stays one: the file that it leads to is replaced. What is no file (/dev/null, a pipe) is
-    written to as it is.
+    The bytes are written to a temporary file in the same folder and synced to disk; then the file
+    is renamed. If a step fails, `path` is unchanged and the temporary file is removed. If `path` is
+    a symbolic link, its target is replaced. A device or a pipe (/dev/null) is written directly.
 
     Raises
     ------
@@ -27,19 +26,19 @@ def write_atomically(path: str | Path) -> Iterator[BinaryIO]:
         If the file cannot be written: no such folder, no permission, disk full.
     """
     real = Path(os.path.realpath(path))
-    direct = _takes_bytes_only(real)
+    is_special = _is_special_file(real)
     try:
-        with real.open("wb") if direct else _replacing(real) as file:
+        with real.open("wb") if is_special else _replace(real) as file:
             yield file
     except OSError as error:
-        before = "" if direct else " What was there before is untouched."
+        previous = "" if is_special else " The previous file is unchanged."
         raise SnapshotError(
-            f"{path} cannot be written: {error.strerror or error}.{before}"
+            f"{path} cannot be written: {error.strerror or error}.{previous}"
         ) from error
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def _replace(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     _remove_leftovers(path)
     try:
@@ -54,13 +53,13 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     _sync_folder(path.parent)
 
 
-def _takes_bytes_only(path: Path) -> bool:
-    """Return whether `path` is there and is neither file nor folder: a device, a pipe."""
+def _is_special_file(path: Path) -> bool:
+    """Return whether `path` exists and is a device or a pipe."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed have left of earlier attempts at `path`."""
+    """Remove the temporary files for `path` of processes that were killed."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
         owner = leftover.name.rpartition(".")[2]
         if owner.isdigit() and not _is_running(int(owner)):
@@ -73,13 +72,13 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it runs, and belongs to somebody else
+    except OSError:  # it runs, but belongs to another user
         return True
     return True
 
 
 def _sync_folder(folder: Path) -> None:
-    """Force the renaming to the disk, where the system lets a folder be opened."""
+    """Sync the rename to disk, if the operating system can open folders."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""The cores of this machine that the process may use."""
+"""Number of CPU cores that this process may use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def usable_cores() -> int:
-    """Return how many cores, counted as hardware threads, this process may run on."""
+    """Return the number of hardware threads in the process's CPU affinity mask."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

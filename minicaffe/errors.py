@@ -1,21 +1,21 @@
-"""Every error that minicaffe raises on purpose.
+"""Errors that minicaffe raises intentionally.
 
-    MinicaffeError (a RuntimeError, because that is what pycaffe programs catch)
-    ├── UsageError            the command line asks for something it cannot have (exit code 2)
-    ├── SchemaError           a prototxt or protobuf file does not say anything valid
+    MinicaffeError (a RuntimeError, because pycaffe programs catch that)
+    ├── UsageError            the command line arguments are invalid (exit code 2)
+    ├── SchemaError           a prototxt or protobuf file is missing or invalid
     ├── NetError              a net cannot be built
-    │   └── ShapeError        ... because the shape of a blob does not fit a layer
-    ├── SolverError           a solver's settings do not make sense
-    ├── DataError             a data source is missing, unreadable or holds impossible values
+    │   └── ShapeError        ... because the shape of a blob does not match a layer
+    ├── SolverError           the settings of a solver are invalid
+    ├── DataError             a data source is missing, unreadable or contains invalid values
     │   └── LabelError        ... a label is outside 0 .. classes - 1
-    ├── SnapshotError         weights or solver state cannot be written, read or do not fit
-    ├── MissingPackage        an optional package that the work needs is not installed
+    ├── SnapshotError         weights or solver state cannot be read or written, or do not match
+    ├── MissingPackage        an optional package that is needed is not installed
     ├── BackendUnavailable    a backend cannot run on this machine
-    │   └── Unsupported       a backend has no kernel for one op (raised while planning only)
+    │   └── Unsupported       a backend has no kernel for an op (raised by planning only)
     └── DeviceMemoryError     a GPU has not enough memory
 
-A message has up to four parts in one or two lines: where (file, line, layer), what was found, the
-rule, and the likely fix. `Problems` collects several independent ones into a single error.
+A message has up to four parts in one or two lines: location (file, line, layer), the values found,
+the rule, and the likely fix. `Problems` collects several independent messages into one error.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class MinicaffeError(RuntimeError):
 
 
 class UsageError(MinicaffeError):
-    """The command line asks for something it cannot have."""
+    """The command line arguments are invalid."""
 
     exit_code = 2
 
 
 class SchemaError(MinicaffeError):
-    """A prototxt or protobuf file does not say anything valid."""
+    """A prototxt or protobuf file is missing or invalid."""
 
 
 class NetError(MinicaffeError):
@@ -45,33 +45,33 @@ class NetError(MinicaffeError):
 
 
 class ShapeError(NetError):
-    """The shape of a blob does not fit a layer."""
+    """The shape of a blob does not match a layer."""
 
 
 class SolverError(MinicaffeError):
-    """A solver's settings do not make sense."""
+    """The settings of a solver are invalid."""
 
 
 class DataError(MinicaffeError):
-    """A data source is missing, unreadable or holds impossible values."""
+    """A data source is missing, unreadable or contains invalid values."""
 
 
 class LabelError(DataError):
-    """A label is outside the range of the classes, or the number of a row outside a table.
+    """A label is not a class index, or an index is outside a table.
 
     Parameters
     ----------
     item : int
         Index of the sample in the batch (first axis of the label blob).
     value : float
-        The label found.
+        The invalid label.
     n_classes : int
         Labels must be integers in 0 .. n_classes - 1.
     noun, target : str
-        What the value is, and what it should have named.
+        Words for the value and for what it selects.
     labels : Tensor, optional
-        What holds the label. The net finds the layer by it where a backend finds out too late to
-        raise the error in that layer's forward pass.
+        The tensor that contains the label. A backend that detects the error only after the
+        layer's forward pass sets it, so that the net can find the layer.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class LabelError(DataError):
 
 
 class SnapshotError(MinicaffeError):
-    """Weights or solver state cannot be written, read or do not fit."""
+    """Weights or solver state cannot be read or written, or do not match the net."""
 
 
 class MissingPackage(MinicaffeError):
-    """An optional package that the work needs is not installed."""
+    """An optional package that is needed is not installed."""
 
 
 class BackendUnavailable(MinicaffeError):
@@ -104,7 +104,7 @@ class BackendUnavailable(MinicaffeError):
 
 
 class Unsupported(BackendUnavailable):
-    """A backend has no kernel for an op with these shapes. Raised while planning only."""
+    """A backend has no kernel for an op with these shapes; raised by planning only."""
 
 
 class DeviceMemoryError(MinicaffeError):
@@ -112,41 +112,41 @@ class DeviceMemoryError(MinicaffeError):
 
 
 def nearest(name: str, known: Iterable[str], advice: str = "") -> str:
-    """Return a sentence that names what `name` may have meant, then advice, then all that is known.
+    """Return sentences for an unknown name: the nearest known names, advice, and all known names.
 
     Parameters
     ----------
     name : str
-        The word that was not understood.
+        The unknown name.
     known : iterable of str
-        The words that would have been.
+        The known names.
     advice : str
-        What to do if none of the near words was meant.
+        What to do if none of the nearest names is right.
     """
     words = sorted(set(known))
     return " ".join(filter(None, (near(name, words), advice, f"Known: {', '.join(words)}.")))
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that names up to three words that `name` may have meant, "" if none."""
+    """Return a sentence with up to three known names that are similar to `name`, "" if none."""
     folded = {word.lower(): word for word in known}
     words = difflib.get_close_matches(name.lower(), list(folded), n=3, cutoff=0.6)
     return f"Did you mean {' or '.join(folded[word] for word in words)}?" if words else ""
 
 
 class Problems:
-    """Independent problems, found one by one and raised together."""
+    """Collects independent error messages and raises them as one error."""
 
     def __init__(self, kind: type[MinicaffeError]) -> None:
         self.kind = kind
         self.messages: list[str] = []
 
     def add(self, message: str) -> None:
-        """Note a problem; nothing is raised yet."""
+        """Add a message without raising an error; duplicates are ignored."""
         if message not in self.messages:
             self.messages.append(message)
 
     def raise_if_any(self) -> None:
-        """Raise one error that holds every message, a line each."""
+        """Raise one error with all messages, one per line, if there are any."""
         if self.messages:
             raise self.kind("\n".join(self.messages))

@@ -1,12 +1,12 @@
-"""Log lines in the shape that Caffe's tools and their readers know (glog, four-digit MMDD).
+"""Logging in glog's line format, as Caffe's log parsers expect it (date as MMDD, without year).
 
     I1122 06:41:37.133538  3497 train.py:75] Use CPU.
 
 A line is: severity letter, month and day, time, thread id, source file and line, message. Parsers
 (parse_log.py, DIGITS, many scripts) rely on that prefix, so it is part of the interface.
 
-Modules log with ``from minicaffe.log import logger``. Nothing is printed until a program asks for
-it with `to_stderr` or `to_directory`: the command line and the pycaffe face do.
+Modules log with ``from minicaffe.log import logger``. Nothing is printed until a program calls
+`to_stderr` or `to_directory`, as the command line and pycaffe do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger.addHandler(logging.NullHandler())
 logger.propagate = False
 logger.setLevel(logging.INFO)
 
-# glog's GLOG_minloglevel counts 0 info, 1 warning, 2 error, 3 fatal.
+# Indexed by glog's levels: 0 info, 1 warning, 2 error, 3 fatal.
 LEVELS = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 _LETTERS = {
     logging.DEBUG: "I",
@@ -39,10 +39,10 @@ _LETTERS = {
 
 
 class GlogFormatter(logging.Formatter):
-    """Format a record as glog does with ``log_year_in_prefix=false``."""
+    """Formats a record as glog does with ``log_year_in_prefix=false``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return prefix and message; a message of several lines gets one prefix."""
+        """Return the prefix and the message; a message of several lines has one prefix."""
         stamp = time.strftime("%m%d %H:%M:%S", time.localtime(record.created))
         micros = int(record.created % 1 * 1e6)
         thread = getattr(record, "native_thread", None) or threading.get_native_id()
@@ -52,18 +52,18 @@ class GlogFormatter(logging.Formatter):
 
 
 def min_level_from_environment() -> int:
-    """Return the logging level that GLOG_minloglevel asks for (default: INFO)."""
+    """Return the logging level that GLOG_minloglevel sets (default: INFO)."""
     text = os.environ.get("GLOG_minloglevel", "0")
     return level_of(int(text) if text.isdigit() else 0)
 
 
 def level_of(number: int) -> int:
-    """Return the logging level of one of glog's numbers, 0 (info) to 3 (fatal)."""
+    """Return the `logging` level of a glog level, 0 (info) to 3 (fatal)."""
     return LEVELS[max(0, min(number, len(LEVELS) - 1))]
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
-    """Write to whatever sys.stderr is at the time, as test runners and notebooks replace it."""
+    """Writes to the current sys.stderr, because test runners and notebooks replace it."""
 
     @property
     def stream(self):  # type: ignore[no-untyped-def]
@@ -74,7 +74,7 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
         pass
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Fall silent if the log's reader (``2>&1 | head``) went away: training is worth more."""
+        """Stop logging to a broken pipe (``2>&1 | head``) instead of ending the training."""
         if isinstance(sys.exc_info()[1], BrokenPipeError):
             logger.removeHandler(self)
         else:
@@ -82,12 +82,12 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 def to_stderr(level: int | None = None) -> None:
-    """Print log lines on stderr, once however often it is called.
+    """Print log lines on stderr; repeated calls change the level only.
 
     Parameters
     ----------
     level : int, optional
-        A `logging` level; by default what GLOG_minloglevel says.
+        A `logging` level; by default that of GLOG_minloglevel.
     """
     chosen = min_level_from_environment() if level is None else level
     handler = next((h for h in logger.handlers if isinstance(h, _Stderr)), None)
@@ -99,14 +99,15 @@ def to_stderr(level: int | None = None) -> None:
 
 
 def to_directory(directory: str | Path, program: str = "minicaffe") -> Path:
-    """Write log lines to a new file in `directory` as well, named as glog names it.
+    """Also write log lines to a new file in `directory`, with glog's file name.
 
-    ``PROGRAM.HOST.USER.log.INFO.YYYYMMDD-HHMMSS.PID``, with the link ``PROGRAM.INFO`` beside it.
+    The name is ``PROGRAM.HOST.USER.log.INFO.YYYYMMDD-HHMMSS.PID``; a symbolic link
+    ``PROGRAM.INFO`` in the same folder points to it.
 
     Returns
     -------
     Path
-        The file written to.
+        The log file.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,12 +121,12 @@ def to_directory(directory: str | Path, program: str = "minicaffe") -> Path:
         link.unlink(missing_ok=True)
         link.symlink_to(name)
     except OSError:
-        logger.debug("no link %s: this file system has none", link)
+        logger.debug("cannot create the symbolic link %s on this file system", link)
     return folder / name
 
 
 def close_files() -> None:
-    """End the files that `to_directory` began."""
+    """Close the files that `to_directory` opened."""
     for handler in [h for h in logger.handlers if isinstance(h, logging.FileHandler)]:
         logger.removeHandler(handler)
         handler.close()
@@ -140,7 +141,7 @@ def _user() -> str:
 
 @contextmanager
 def suppress_info() -> Iterator[None]:
-    """Keep what a block logs to itself, warnings and errors aside."""
+    """Suppress log lines below WARNING inside a block."""
     before = logger.level
     logger.setLevel(logging.WARNING)
     try:

@@ -8,7 +8,7 @@ from minicaffe.log import logger
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory):
-    """Keep what is found about the emulated GPU out of the user's cache."""
+    """Keep tuning results of the emulated GPU out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINICAFFE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -16,7 +16,7 @@ def _own_cache(tmp_path_factory):
 
 @pytest.fixture
 def caplog_minicaffe(caplog):
-    """Caplog for our logger, which does not propagate to the root."""
+    """Caplog for minicaffe's logger, which does not propagate to the root."""
     logger.addHandler(caplog.handler)
     caplog.set_level(logging.INFO, logger="minicaffe")
     yield caplog
@@ -25,7 +25,7 @@ def caplog_minicaffe(caplog):
 
 @pytest.fixture
 def emulated_device(pytestconfig):
-    """A GPU on the CPU; what kernels wrote where they may not is told at the end of the test."""
+    """A GPU emulated on the CPU; out-of-bounds writes of kernels fail the test at its end."""
     reason = reason_to_skip()
     if reason:
         pytest.skip(reason)

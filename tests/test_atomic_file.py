@@ -1,4 +1,4 @@
-"""A file is the old one or the new one, wherever the process dies."""
+"""Atomic file replacement: old or new content, at whichever step the process is killed."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from minicaffe.errors import SnapshotError
 
 
 class Killed(BaseException):
-    """Stands for kill -9: nothing cleans up after it."""
+    """Simulates kill -9: no cleanup runs."""
 
 
 @pytest.fixture
@@ -28,14 +28,14 @@ def write(path, then=lambda: None):
         then()
 
 
-def others(path):
+def other_files(path):
     return [p for p in path.parent.iterdir() if p != path]
 
 
 def test_new_content(path):
     write(path)
     assert path.read_bytes() == b"new content"
-    assert others(path) == []
+    assert other_files(path) == []
 
 
 def test_a_file_that_did_not_exist(tmp_path):
@@ -53,22 +53,22 @@ def test_an_error_in_the_block_changes_nothing(path, error):
     with pytest.raises(type(error)):
         write_half()
     assert path.read_bytes() == b"old"
-    assert others(path) == []
+    assert other_files(path) == []
 
 
-@pytest.mark.parametrize("place", ["fsync", "replace"])
-def test_a_disk_error_says_so_and_changes_nothing(path, monkeypatch, place):
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_disk_error_is_raised_and_changes_nothing(path, monkeypatch, step):
     def fail(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[place], fail)
+    monkeypatch.setattr(*{"fsync": (os, "fsync"), "replace": (Path, "replace")}[step], fail)
     with pytest.raises(SnapshotError) as caught:
         write(path)
     assert str(caught.value) == (
-        f"{path} cannot be written: No space left on device. What was there before is untouched."
+        f"{path} cannot be written: No space left on device. The previous file is unchanged."
     )
     assert path.read_bytes() == b"old"
-    assert others(path) == []
+    assert other_files(path) == []
 
 
 def test_no_such_folder(tmp_path):
@@ -76,18 +76,18 @@ def test_no_such_folder(tmp_path):
         write(tmp_path / "no" / "file")
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_a_link_stays_one(tmp_path, is_there):
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_target_of_a_symbolic_link_is_replaced(tmp_path, exists):
     (tmp_path / "disk").mkdir()
     target = tmp_path / "disk" / "weights"
-    if is_there:
+    if exists:
         target.write_bytes(b"old")
     link = tmp_path / "latest"
     link.symlink_to("disk/weights")
     write(link)
     assert link.is_symlink()
     assert target.read_bytes() == b"new content"
-    assert others(target) == []
+    assert other_files(target) == []
 
 
 def test_a_pipe_is_written_to(tmp_path):
@@ -108,27 +108,27 @@ def test_a_device_that_is_full(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("step", "expected"),
     [("write", b"old"), ("fsync", b"old"), ("replace", b"old"), ("folder", b"new content")],
 )
-def test_killed_at_every_step(path, monkeypatch, place, expected):
+def test_killed_at_every_step(path, monkeypatch, step, expected):
     def die(*args, **kwargs):
         raise Killed
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda *args, **kwargs: None)
-        if place == "fsync":
+        if step == "fsync":
             patch.setattr(os, "fsync", die)
-        elif place == "replace":
+        elif step == "replace":
             patch.setattr(Path, "replace", die)
-        elif place == "folder":
+        elif step == "folder":
             patch.setattr("minicaffe.atomic_file._sync_folder", die)
         with pytest.raises(Killed):
-            write(path, die if place == "write" else lambda: None)
+            write(path, die if step == "write" else lambda: None)
     assert path.read_bytes() == expected
 
 
-def test_what_killed_processes_left_is_removed(path):
+def test_temporary_files_of_killed_processes_are_removed(path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     leftover = path.with_name(f".{path.name}.{dead.pid}")
@@ -137,16 +137,16 @@ def test_what_killed_processes_left_is_removed(path):
     for file in (leftover, alive, foreign):
         file.write_bytes(b"half")
     write(path)
-    assert sorted(others(path)) == sorted([alive, foreign])
+    assert sorted(other_files(path)) == sorted([alive, foreign])
 
 
-def test_a_name_with_the_signs_of_patterns(tmp_path):
+def test_a_name_with_glob_characters(tmp_path):
     path = tmp_path / "net[1]*?"
     write(path)
     assert path.read_bytes() == b"new content"
 
 
-def test_the_data_reach_the_disk_before_the_name(path, monkeypatch):
+def test_the_data_are_synced_before_the_rename(path, monkeypatch):
     steps = []
     sync, replace = os.fsync, Path.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (steps.append("fsync"), sync(handle)))

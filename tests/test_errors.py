@@ -1,4 +1,4 @@
-"""The error tree, near words, and problems that are raised together."""
+"""The error tree, the nearest names, and problems that are raised together."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from minicaffe import MinicaffeError, errors
 from minicaffe.errors import LabelError, NetError, Problems, UsageError, nearest
 
 
-def test_every_error_is_what_pycaffe_programs_catch():
+def test_every_error_is_a_runtime_error_as_in_pycaffe():
     own = [k for k in vars(errors).values() if getattr(k, "__module__", "") == errors.__name__]
     kinds = [k for k in own if isinstance(k, type) and k is not Problems]
     assert len(kinds) >= 11
@@ -15,7 +15,7 @@ def test_every_error_is_what_pycaffe_programs_catch():
     assert (MinicaffeError.exit_code, UsageError.exit_code) == (1, 2)
 
 
-def test_the_tree_is_drawn_in_full():
+def test_the_docstring_names_every_error():
     for name, kind in vars(errors).items():
         if isinstance(kind, type) and issubclass(kind, MinicaffeError):
             assert name in errors.__doc__
@@ -34,11 +34,11 @@ def test_nearest(name, sentence):
     assert nearest(name, ["ReLU", "Pooling", "SoftmaxWithLoss", "ReLU"]) == sentence
 
 
-def test_nearest_names_a_few():
+def test_nearest_returns_at_most_three_names():
     assert nearest("conv", ["conv1", "conv2", "conv3", "conv4"]).count("conv") == 3 + 4
 
 
-def test_nearest_gives_advice_before_all_that_is_known():
+def test_nearest_gives_advice_before_all_known_names():
     assert nearest("a", ["ab", "c"], "Ask.") == "Did you mean ab? Ask. Known: ab, c."
 
 

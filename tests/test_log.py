@@ -1,4 +1,4 @@
-"""Log lines in glog's shape, to stderr and to files."""
+"""Log lines in glog's format, on stderr and in files."""
 
 import logging
 import os
@@ -64,12 +64,12 @@ def test_min_level_from_environment(monkeypatch, text, level):
     assert log.min_level_from_environment() == getattr(logging, level)
 
 
-def test_nothing_is_printed_unasked(capfd):
+def test_nothing_is_printed_by_default(capfd):
     log.logger.info("quiet")
     assert capfd.readouterr() == ("", "")
 
 
-def test_stderr_once_however_often_asked(capfd, monkeypatch):
+def test_repeated_calls_of_to_stderr_print_each_line_once(capfd, monkeypatch):
     monkeypatch.delenv("GLOG_minloglevel", raising=False)
     log.to_stderr()
     log.to_stderr()
@@ -80,7 +80,7 @@ def test_stderr_once_however_often_asked(capfd, monkeypatch):
     assert capfd.readouterr().err == ""
 
 
-def test_stderr_is_the_one_of_the_moment(monkeypatch, tmp_path):
+def test_lines_go_to_the_current_stderr(monkeypatch, tmp_path):
     log.to_stderr(logging.INFO)
     with (tmp_path / "err").open("w") as other:
         monkeypatch.setattr(sys, "stderr", other)
@@ -107,16 +107,16 @@ def test_directory_on_a_file_system_without_links(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_broken_pipe_ends_the_printing_quietly(monkeypatch, capfd):
+def test_a_broken_pipe_ends_the_printing_without_an_error(monkeypatch, capfd):
     reader, writer = os.pipe()
     os.close(reader)
     log.to_stderr(logging.INFO)
     n_handlers = len(log.logger.handlers)
     with os.fdopen(writer, "w", buffering=1) as broken:
         monkeypatch.setattr(sys, "stderr", broken)
-        log.logger.info("nobody reads this")
+        log.logger.info("into the broken pipe")
         monkeypatch.undo()
         assert len(log.logger.handlers) == n_handlers - 1
-        log.logger.info("nor this")
+        log.logger.info("after the broken pipe")
         os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
     assert capfd.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""models/lstm_parity learns its task, in seconds."""
+"""models/lstm_parity learns its task within seconds."""
 
 import importlib.util
 import sys
@@ -21,7 +21,7 @@ def make_data():
     return module
 
 
-def test_the_labels_are_the_parity(make_data):
+def test_the_labels_are_the_parity_of_the_bits(make_data):
     data = make_data.sequences(50, 3, 6, seed=0)
     assert [array.shape for array in data.values()] == [(50, 32, 1), (50, 32), (50, 32)]
     assert not data["cont"][0].any()
@@ -32,7 +32,7 @@ def test_the_labels_are_the_parity(make_data):
             assert data["odd"][t, stream] == data["bits"][begin : t + 1, stream].sum() % 2
 
 
-def test_it_learns_and_carries_its_state_from_batch_to_batch(make_data, tmp_path, monkeypatch):
+def test_the_net_learns_and_keeps_its_state_between_batches(make_data, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["make_data.py", str(tmp_path)])
     make_data.main()
     for name, changes in {

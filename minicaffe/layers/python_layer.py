@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from minicaffe.errors import nearest
-from minicaffe.host_blob import BlobVec, host_blobs
 from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.host_blob import BlobVec, host_blobs
 from minicaffe.layers.registry import register
 
 

@@ -117,10 +117,6 @@ def save_net(net: Net, path: str | Path, diffs: bool = False, hdf5: bool | None 
     param.CopyFrom(net.param)
     del param.layer[:]
     param.layer.extend(layer.param for layer in net.layers)
+    as_hdf5 = Path(path).suffix == ".h5" if hdf5 is None else hdf5
     with write_atomically(path) as file:
-        if Path(path).suffix == ".h5" if hdf5 is None else hdf5:
-            from minicaffe.schema import hdf5 as hdf5_format  # h5py is slow to import
-
-            hdf5_format.write_net_weights(file, param, arrays)
-        else:
-            write_net_weights(file, param, arrays)
+        write_net_weights(file, param, arrays, as_hdf5)

@@ -1,16 +1,15 @@
-"""The Python API of Caffe: what ``import caffe`` gives.
+"""Caffe's Python API, imported as ``caffe``.
 
-Names, arguments, views and exceptions are pycaffe's. This is the only part of minicaffe with state
-for the whole process: mode, device, precision and seed (`minicaffe.pycaffe.session`). Importing it
-sends log lines to stderr, as importing pycaffe does; the environment variable GLOG_minloglevel
-limits them.
+Names, arguments, views and exceptions are pycaffe's. Only this part of minicaffe has process-wide
+state: mode, device, precision and seed (`minicaffe.pycaffe.session`). Importing it sends log lines
+to stderr, as importing pycaffe does; the environment variable GLOG_minloglevel sets the level.
 """
 
 import logging
 
 from minicaffe import log as _log
-from minicaffe.host_blob import BlobVec
-from minicaffe.host_blob import HostBlob as Blob
+from minicaffe.layers.host_blob import BlobVec
+from minicaffe.layers.host_blob import HostBlob as Blob
 from minicaffe.net.spec import NetSpec, layers, params, to_proto
 from minicaffe.pycaffe.classifier import Classifier
 from minicaffe.pycaffe.detector import Detector
@@ -84,9 +83,9 @@ __all__ = [
     "to_proto",
 ]
 
-# The release of Caffe whose API this is; `minicaffe.__version__` is ours.
+# The release of Caffe with this API; minicaffe's own release is `minicaffe.__version__`.
 __version__ = "1.0.0"
 
-# A program that has directed the log somewhere already keeps it there.
+# A program that has already added a handler keeps its own log output.
 if all(isinstance(handler, logging.NullHandler) for handler in _log.logger.handlers):
     _log.to_stderr()

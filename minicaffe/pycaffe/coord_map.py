@@ -1,8 +1,8 @@
-"""Where a pixel of one blob lies in another: to crop blobs of fully convolutional nets.
+"""Coordinate maps between blobs, for cropping in fully convolutional nets.
 
 A layer maps coordinates affinely: ``x`` in its bottom is ``a * x + b`` in its top, along each
-spatial axis. A map is a triple ``(axis, a, b)``: the first spatial axis (None where the layer does
-not care), scale and shift.
+spatial axis. A map is a triple ``(axis, a, b)``: the first spatial axis (None if the layer has no
+axis setting), scale and shift.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from minicaffe.errors import NetError
 from minicaffe.net.spec import Function, Top, layers
 
+# Any: settings are integers or floats, and are printed unchanged in error messages.
 Numbers: TypeAlias = npt.NDArray[Any] | float
 Map: TypeAlias = tuple[int | None, Numbers, Numbers]
 
@@ -28,24 +29,24 @@ _IDENTITY: Map = (None, 1, 0)
 
 
 class UndefinedMapException(NetError):
-    """A layer of a type that moves pixels in no way that a map could describe."""
+    """A layer whose type has no affine coordinate map."""
 
 
 class AxisMismatchException(NetError):
-    """Layers on the way from one blob to the other disagree on the first spatial axis."""
+    """Layers between two blobs have different first spatial axes."""
 
 
 class CropError(NetError, AssertionError):
-    """A blob cannot be made to fit another by cropping (an AssertionError in pycaffe)."""
+    """Cropping cannot align a blob with another (an AssertionError in pycaffe)."""
 
 
 def conv_params(fn: Function) -> tuple[int, Numbers, Numbers, Numbers]:
-    """Return axis, stride, kernel size with dilation, and padding of a layer with a window.
+    """Return axis, stride, dilated kernel size and padding of a layer with a sliding window.
 
     Raises
     ------
     CropError
-        If the layer sets kernel_h, pad_w and the like, which name no axis.
+        If the layer sets kernel_h, pad_w or similar fields, which are not per axis.
     """
     own = fn.params.get("convolution_param", fn.params)
     named = [field for field in _PER_AXIS_FIELDS if field in own]
@@ -64,17 +65,17 @@ def crop_params(fn: Function) -> tuple[int, Numbers]:
     return own.get("axis", 2), _list(own.get("offset", 0))
 
 
-def _list(value: Any) -> npt.NDArray[Any]:
+def _list(value: npt.ArrayLike) -> npt.NDArray[Any]:
     return np.array(value, ndmin=1)
 
 
 def coord_map(fn: Function) -> Map:
-    """Return the map of one layer.
+    """Return the coordinate map of one layer.
 
     Raises
     ------
     UndefinedMapException
-        If its type has none.
+        If its type has no map.
     """
     if fn.type_name in ("Convolution", "Pooling", "Im2col"):
         axis, stride, window, pad = conv_params(fn)
@@ -101,26 +102,26 @@ def compose(base_map: Map, next_map: Map) -> Map:
     (axis_1, a_1, b_1), (axis_2, a_2, b_2) = base_map, next_map
     if None not in (axis_1, axis_2) and axis_1 != axis_2:
         raise AxisMismatchException(
-            f"first spatial axes {axis_1} and {axis_2} differ on the way; set the same axis"
+            f"the first spatial axes {axis_1} and {axis_2} differ; set the same axis in all layers"
         )
     return axis_2 if axis_1 is None else axis_1, a_1 * a_2, a_1 * b_2 + b_1
 
 
 def inverse(coord_map: Map) -> Map:
-    """Return the map of the other direction."""
+    """Return the inverse map."""
     axis, a, b = coord_map
     return axis, 1 / a, -b / a
 
 
 def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
-    """Return the map between two tops of a NetSpec, by way of what both are computed from.
+    """Return the map between two tops of a NetSpec through their nearest common ancestor.
 
     Raises
     ------
     AxisMismatchException
-        If layers on the way disagree on the first spatial axis.
+        If the layers between them have different first spatial axes.
     RuntimeError
-        If no layers that map coordinates connect the two.
+        If no layers with coordinate maps connect them.
     """
     from_maps = _maps_below(top_from)
     to_maps = _maps_below(top_to)
@@ -131,13 +132,13 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
 
 
 def _maps_below(top: Top) -> dict[Top, Map]:
-    """Return the maps to `top` from every top it is computed from, the nearest ones first."""
+    """Return the maps to `top` from its ancestors, nearest first (breadth-first search)."""
     maps = {top: _IDENTITY}
     frontier = deque([top])
     while frontier:
         current = frontier.popleft()
         inputs = current.fn.inputs
-        # Crop takes values from its first bottom; of the other it takes the size alone.
+        # Crop takes the values of its first bottom, and only the size of the second.
         bottoms = inputs[:1] if current.fn.type_name == "Crop" else inputs
         try:
             step = coord_map(current.fn) if bottoms else _IDENTITY
@@ -150,17 +151,17 @@ def _maps_below(top: Top) -> dict[Top, Map]:
     return maps
 
 
-def crop(top_from: Top, top_to: Top) -> Any:
-    """Return a Crop layer's top: `top_from` cut to the pixels of `top_to`.
+def crop(top_from: Top, top_to: Top) -> Top:
+    """Return the top of a Crop layer that aligns `top_from` with the pixels of `top_to`.
 
     Raises
     ------
     CropError
-        If the two differ in scale, or the offset is negative or no whole number.
+        If the scales differ, or the offset is negative or not an integer.
     """
     axis, a, b = coord_map_from_to(top_from, top_to)
     if axis is None:
-        raise CropError("no layer between the tops names a spatial axis; they need no crop")
+        raise CropError("no layer between the tops has a spatial axis; no crop is needed")
     if not np.all(a == 1):
         raise CropError(f"scale mismatch on crop (a = {a})")
     if not np.all(b <= 0):
@@ -168,4 +169,6 @@ def crop(top_from: Top, top_to: Top) -> Any:
     if not np.all(np.round(b) == b):
         raise CropError(f"cannot crop noninteger offset (b = {b})")
     offset = [int(value) for value in -np.round(np.atleast_1d(b))]
-    return layers.Crop(top_from, top_to, crop_param={"axis": axis + 1, "offset": offset})
+    crop_param = {"axis": axis + 1, "offset": offset}
+    cropped: Top = layers.Crop(top_from, top_to, crop_param=crop_param)
+    return cropped

@@ -1,4 +1,4 @@
-"""Draw nets as graphs: PNG and SVG by minicaffe itself, other formats with pydot and Graphviz."""
+"""Drawing of nets as graphs: PNG and SVG without dependencies, other formats by Graphviz."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from minicaffe.errors import MissingPackage
 from minicaffe.pycaffe.files import FilePath
 from minicaffe.schema import LayerParameter, NetParameter, NetSource, upgrade_net
+from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter, PoolingParameter
 
 if TYPE_CHECKING:
     from minicaffe.pictures.net_graph import Graph
@@ -19,7 +20,7 @@ _BLOB_STYLE = {"shape": "octagon", "fillcolor": "#E0E0E0", "style": "filled"}
 
 
 def layers_of_phase(net: NetParameter, phase: int | None) -> Iterator[LayerParameter]:
-    """Yield the layers whose include and exclude rules name no other phase."""
+    """Yield the layers whose include and exclude rules allow a phase."""
     for layer in net.layer:
         included = [rule.phase for rule in layer.include if rule.HasField("phase")]
         excluded = [rule.phase for rule in layer.exclude if rule.HasField("phase")]
@@ -28,13 +29,13 @@ def layers_of_phase(net: NetParameter, phase: int | None) -> Iterator[LayerParam
 
 
 def get_layer_label(layer: LayerParameter, rankdir: str, display_lrm: bool = False) -> str:
-    """Return name, type and sizes of windows, in one line or several as the direction asks.
+    """Return a layer's name, type and window sizes, on one line if `rankdir` is TB or BT.
 
-    With `display_lrm`, the learning-rate multipliers of the parameters as well.
+    If `display_lrm` is set, the learning-rate multipliers of the parameters are added.
     """
     separator = " " if rankdir in ("TB", "BT") else "\\n"
     words = [layer.name, f"({layer.type})"]
-    windows = {
+    windows: dict[str, ConvolutionParameter | PoolingParameter] = {
         "Convolution": layer.convolution_param,
         "Deconvolution": layer.convolution_param,
         "Pooling": layer.pooling_param,
@@ -47,7 +48,7 @@ def get_layer_label(layer: LayerParameter, rankdir: str, display_lrm: bool = Fal
     return separator.join(words)
 
 
-def _size(window: Any, name: str) -> str:
+def _size(window: ConvolutionParameter | PoolingParameter, name: str) -> str:
     short = name.removesuffix("_size")
     if window.HasField(f"{short}_h"):
         return f"{getattr(window, f'{short}_h')}x{getattr(window, f'{short}_w')}"
@@ -62,7 +63,7 @@ def get_pydot_graph(
     label_edges: bool = True,
     phase: int | None = None,
     display_lrm: bool = False,
-) -> Any:
+) -> Any:  # pydot has no type information
     """Return a net as a pydot graph.
 
     Parameters
@@ -72,9 +73,9 @@ def get_pydot_graph(
     rankdir : str
         Direction: LR, TB, RL or BT.
     label_edges : bool
-        Whether edges carry the number of outputs.
+        Whether to label edges with the number of outputs.
     phase : int, optional
-        Draw the layers of this phase only.
+        The phase whose layers to draw; by default both.
     display_lrm : bool
         Whether to show learning-rate multipliers.
 
@@ -110,18 +111,18 @@ def draw_net(
     phase: int | None = None,
     display_lrm: bool = False,
 ) -> bytes:
-    """Return a picture of a net in the format `ext`.
+    """Return a drawing of a net in the format `ext`.
 
-    png and svg need nothing installed, and show shapes, parameters and multiply-adds as well; see
-    `get_pydot_graph` for the other formats and the arguments.
+    The formats png and svg need no further packages and also show shapes, parameters and
+    multiply-adds. See `get_pydot_graph` for the other formats and the arguments.
     """
     if ext in ("png", "svg"):
         from minicaffe.pictures.graph_drawing import graph_bytes
 
         return graph_bytes(_graph(caffe_net, phase, display_lrm), f".{ext}", rankdir)
     graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
-    picture: bytes = graph.create(format=ext)
-    return picture
+    drawing: bytes = graph.create(format=ext)
+    return drawing
 
 
 def _graph(caffe_net: NetParameter, phase: int | None, display_lrm: bool) -> Graph:
@@ -143,13 +144,13 @@ def draw_net_to_file(
     phase: int | None = None,
     display_lrm: bool = False,
 ) -> None:
-    """Write a picture of a net in the format that the file's name ends in."""
+    """Write a drawing of a net in the format of the file name's extension."""
     path = Path(filename)
     ext = path.suffix.removeprefix(".")
     path.write_bytes(draw_net(caffe_net, rankdir, ext, phase, display_lrm))
 
 
-def _pydot() -> Any:
+def _pydot() -> Any:  # pydot has no type information
     try:
         import pydot
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Paths that pycaffe's functions take."""
+"""File paths as arguments of pycaffe's functions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ FilePath: TypeAlias = str | os.PathLike[str]
 
 
 def require_file(path: FilePath) -> None:
-    """Raise pycaffe's error, with a note, if there is no such file."""
+    """Raise pycaffe's error, with a note, if the file does not exist."""
     if not Path(path).is_file():
         error = SchemaError(f"Could not open file {os.fspath(path)}")
-        error.add_note(f"There is no such file in {Path.cwd()}; check the path")
+        error.add_note(f"No such file in {Path.cwd()}; check the path")
         raise error

@@ -1,10 +1,10 @@
-"""Pictures as pycaffe's functions take them: float32 arrays, rows × columns × channels."""
+"""Loading, resizing and cropping of images: float32 arrays, rows × columns × channels."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Floats: TypeAlias = npt.NDArray[np.float32]
-Dims: TypeAlias = Sequence[int] | npt.NDArray[np.integer[Any]]
+Dims: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
 
-# Luma of linear BT.709 as scikit-image weighs it, which pycaffe read grey pictures with.
+# Luma weights of BT.709 as in scikit-image, which pycaffe uses for greyscale images.
 _LUMA = np.array([0.2125, 0.7154, 0.0721])
 
 
 def load_image(filename: str | os.PathLike[str], color: bool = True) -> Floats:
-    """Read a picture.
+    """Read an image file.
 
     Parameters
     ----------
     filename : str or Path
-        In any format that Pillow reads.
+        The file, in a format that Pillow reads.
     color : bool
-        Whether to return three channels (RGB) or one (grey).
+        Whether to return three channels (RGB) or one (greyscale).
 
     Returns
     -------
@@ -39,40 +39,40 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Floats:
     Raises
     ------
     OSError
-        If there is no such file, or it is no picture.
+        If the file does not exist or is not an image.
     """
     from PIL import Image
 
-    with Image.open(filename) as picture:
-        values = _unit_range(picture)
+    with Image.open(filename) as image:
+        values = _unit_range(image)
     if values.ndim == 2:
         return np.repeat(values[:, :, np.newaxis], 3 if color else 1, axis=2)
     values = values[:, :, :3]
     return values if color else (values @ _LUMA).astype(np.float32)[:, :, np.newaxis]
 
 
-def _unit_range(picture: Image) -> Floats:
-    """Return the values of a Pillow image in 0 .. 1; palettes and inks become RGB."""
-    if picture.mode == "F":
-        return np.asarray(picture, np.float32)
-    if picture.mode.startswith("I"):
-        return (np.asarray(picture) / 65535).astype(np.float32)
-    if picture.mode not in ("L", "RGB", "RGBA"):
-        picture = picture.convert("L" if picture.mode in ("1", "LA") else "RGB")
-    return (np.asarray(picture) / 255).astype(np.float32)
+def _unit_range(image: Image) -> Floats:
+    """Return the values of a Pillow image in 0 .. 1; palette and CMYK images become RGB."""
+    if image.mode == "F":
+        return np.asarray(image, np.float32)
+    if image.mode.startswith("I"):
+        return (np.asarray(image) / 65535).astype(np.float32)
+    if image.mode not in ("L", "RGB", "RGBA"):
+        image = image.convert("L" if image.mode in ("1", "LA") else "RGB")
+    return (np.asarray(image) / 255).astype(np.float32)
 
 
 def resize_image(im: npt.ArrayLike, new_dims: Dims, interp_order: int = 1) -> Floats:
-    """Resize a picture, or any array with two leading spatial axes.
+    """Resize an image, or any array with two leading spatial axes.
 
     Parameters
     ----------
     im : array_like
         Rows × columns × channels.
     new_dims : (int, int)
-        Rows and columns wanted.
+        New rows and columns.
     interp_order : int
-        0 takes the nearest value, 1 interpolates linearly. Nothing is smoothed before shrinking.
+        0 for nearest, 1 for linear interpolation. No low-pass filter is applied before shrinking.
 
     Returns
     -------
@@ -82,31 +82,31 @@ def resize_image(im: npt.ArrayLike, new_dims: Dims, interp_order: int = 1) -> Fl
     Raises
     ------
     DataError
-        If `interp_order` is another one.
+        If `interp_order` is another number.
 
     Notes
     -----
-    pycaffe resized arrays of 1 or 3 channels with scikit-image, where pixels are squares and
-    what lies beyond the border counts as the picture's minimum; and others with SciPy's zoom, where
-    the centres of the corner pixels stay in the corners. So does this.
+    As in pycaffe, arrays of 1 or 3 channels are resized as by scikit-image (pixels are squares,
+    values beyond the border are the image's minimum), others as by SciPy's zoom (the centres of the
+    corner pixels are aligned).
     """
     if interp_order not in (0, 1):
         raise DataError(
             f"interp_order: {interp_order} is not available; use 0 (nearest) or 1 (linear)"
         )
     values = np.asarray(im, np.float32)
-    squares = values.shape[-1] in (1, 3)
+    is_image = values.shape[-1] in (1, 3)
     low = values.min() if values.size else np.float32(0)
-    # Interpolating what lies above the minimum makes the minimum what zeros stand for.
-    above = values - low
+    # Shifted so that the minimum is 0, the value of pixels beyond the border in _weighted.
+    shifted = values - low
     for axis, size in enumerate(new_dims):
-        above = _resize_axis(above, axis, int(size), interp_order, squares)
-    return above + low
+        shifted = _resize_axis(shifted, axis, int(size), interp_order, is_image)
+    return shifted + low
 
 
-def _resize_axis(values: Floats, axis: int, new: int, order: int, squares: bool) -> Floats:
+def _resize_axis(values: Floats, axis: int, new: int, order: int, is_image: bool) -> Floats:
     old = values.shape[axis]
-    if squares:
+    if is_image:
         at = (np.arange(new) + 0.5) * (old / new) - 0.5
     else:
         at = np.arange(new) * ((old - 1) / max(new - 1, 1))
@@ -119,7 +119,7 @@ def _resize_axis(values: Floats, axis: int, new: int, order: int, squares: bool)
     return _weighted(values, axis, below, 1 - weight) + _weighted(values, axis, below + 1, weight)
 
 
-def _weighted(values: Floats, axis: int, index: npt.NDArray[Any], weight: Floats) -> Floats:
+def _weighted(values: Floats, axis: int, index: npt.NDArray[np.int64], weight: Floats) -> Floats:
     """Return the slices at `index` times their weights; slices beyond the border are zero."""
     old = values.shape[axis]
     inside = (index >= 0) & (index < old)
@@ -129,15 +129,15 @@ def _weighted(values: Floats, axis: int, index: npt.NDArray[Any], weight: Floats
     return picked * np.where(inside, weight, np.float32(0)).reshape(shape)
 
 
-def oversample(images: Sequence[Any], crop_dims: Dims) -> Floats:
-    """Cut ten pictures from each: four corners and the centre, then their mirror images.
+def oversample(images: Sequence[npt.ArrayLike], crop_dims: Dims) -> Floats:
+    """Return ten crops of each image: four corners and the centre, then their mirror images.
 
     Parameters
     ----------
     images : sequence of ndarray
         Rows × columns × channels, all of one shape.
     crop_dims : (int, int)
-        Rows and columns of what is cut out.
+        Rows and columns of a crop.
 
     Returns
     -------
@@ -147,14 +147,14 @@ def oversample(images: Sequence[Any], crop_dims: Dims) -> Floats:
     Raises
     ------
     DataError
-        If the pictures are smaller than the crops.
+        If the images are smaller than the crops.
     """
     rows, columns = (int(size) for size in crop_dims)
     stack = np.asarray(images, np.float32)
     height, width = stack.shape[1:3]
     if rows > height or columns > width:
         raise DataError(
-            f"cannot cut {rows} x {columns} out of pictures of {height} x {width}; resize them"
+            f"cannot crop {rows} x {columns} from images of {height} x {width}; resize the images"
         )
     corners = [(top, left) for top in (0, height - rows) for left in (0, width - columns)]
     corners.append((int(height / 2 - rows / 2), int(width / 2 - columns / 2)))

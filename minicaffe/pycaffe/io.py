@@ -1,14 +1,14 @@
-"""caffe.io: pictures, and the messages that hold arrays."""
+"""caffe.io: images, and conversion between arrays and BlobProto or Datum messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.errors import DataError
+from minicaffe.ops.backend import HostArray
 from minicaffe.pycaffe.images import load_image, oversample, resize_image
 from minicaffe.pycaffe.transformer import Transformer
 from minicaffe.schema import BlobProto, Datum
@@ -31,15 +31,16 @@ __all__ = [
 ]
 
 
-def blobproto_to_array(blob: BlobProto, return_diff: bool = False) -> npt.NDArray[Any]:
-    """Return the values of a BlobProto (or their gradient) in its shape.
+def blobproto_to_array(blob: BlobProto, return_diff: bool = False) -> HostArray:
+    """Return the values of a BlobProto, or their gradient, in the stored shape.
 
-    The four numbers of old files make a 4-D array; a blob without a shape makes a 1-D one.
+    The fields num, channels, height and width of old files give a 4-D array; a blob without a shape
+    gives a 1-D array.
 
     Raises
     ------
     DataError
-        If the number of values does not fit the shape.
+        If the number of values does not match the shape.
     """
     field = "diff" if return_diff else "data"
     values = np.array(getattr(blob, field) or getattr(blob, f"double_{field}"), np.float32)
@@ -47,12 +48,12 @@ def blobproto_to_array(blob: BlobProto, return_diff: bool = False) -> npt.NDArra
     if shape is None:
         return values
     if values.size != int(np.prod(shape)):
-        raise DataError(f"a BlobProto of shape {shape} holds {values.size} values as {field}")
+        raise DataError(f"a BlobProto of shape {shape} has {values.size} values in {field}")
     return values.reshape(shape)
 
 
 def array_to_blobproto(arr: npt.ArrayLike, diff: npt.ArrayLike | None = None) -> BlobProto:
-    """Return a BlobProto with an array's shape and values, and their gradient if it is given."""
+    """Return a BlobProto with the shape and values of an array, and optionally the gradient."""
     values = np.asarray(arr)
     blob = BlobProto()
     blob.shape.dim.extend(values.shape)
@@ -68,25 +69,25 @@ def arraylist_to_blobprotovector_str(arraylist: Iterable[npt.ArrayLike]) -> byte
     return vector.SerializeToString()
 
 
-def blobprotovector_str_to_arraylist(str: bytes) -> list[npt.NDArray[Any]]:
+def blobprotovector_str_to_arraylist(str: bytes) -> list[HostArray]:
     """Return the arrays in the bytes of a BlobProtoVector."""
     return [blobproto_to_array(blob) for blob in BlobProtoVector.FromString(str).blobs]
 
 
-def array_to_datum(arr: npt.NDArray[Any], label: int | None = None) -> Datum:
-    """Return a Datum with an array's values: bytes for uint8, floats for anything else.
+def array_to_datum(arr: HostArray, label: int | None = None) -> Datum:
+    """Return a Datum with the values of an array: bytes for uint8, else floats.
 
     Parameters
     ----------
     arr : ndarray
         Channels × rows × columns.
     label : int, optional
-        The label, a whole number.
+        The label, an integer.
 
     Raises
     ------
     ValueError
-        If the array has not three axes.
+        If the array does not have three axes.
     """
     if arr.ndim != 3:
         raise ValueError("Incorrect array shape.")
@@ -101,21 +102,21 @@ def array_to_datum(arr: npt.NDArray[Any], label: int | None = None) -> Datum:
     return datum
 
 
-def datum_to_array(datum: Datum) -> npt.NDArray[Any]:
-    """Return the values of a Datum, channels × rows × columns; its label is not in them.
+def datum_to_array(datum: Datum) -> HostArray:
+    """Return the values of a Datum without its label, channels × rows × columns.
 
     Raises
     ------
     DataError
-        If the Datum holds an encoded picture.
+        If the Datum contains an encoded image.
     """
     if datum.encoded:
         raise DataError(
-            "the Datum holds an encoded picture (JPEG or PNG); decode datum.data, for example with "
+            "the Datum contains an encoded image (JPEG or PNG); decode datum.data, for example by "
             "PIL.Image.open(io.BytesIO(datum.data))"
         )
     if datum.data:
-        values: npt.NDArray[Any] = np.frombuffer(datum.data, np.uint8).copy()
+        values: HostArray = np.frombuffer(datum.data, np.uint8).copy()
     else:
         values = np.array(datum.float_data, float)
     return values.reshape(datum.channels, datum.height, datum.width)

@@ -1,12 +1,12 @@
-"""Layers as pycaffe programs see them, and the base class of layers written in Python."""
+"""caffe.Layer, the base class of Python layers, and the facade of built-in layers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from minicaffe.host_blob import BlobVec, HostBlob, core_blobs
+from minicaffe.layers.host_blob import BlobVec, HostBlob, core_blobs
 from minicaffe.net.builder import Step
+from minicaffe.schema import LayerParameter
 
 
 class Layer:
@@ -20,7 +20,7 @@ class Layer:
     blobs : BlobVec
         The parameters; `setup` adds them with ``self.blobs.add_blob(*shape)``.
     param_str : str
-        What the prototxt says in ``python_param { param_str: "..." }``; `param_str_` is the same.
+        The text of ``python_param { param_str: "..." }``; `param_str_` is an alias.
     phase : int
         ``caffe.TRAIN`` or ``caffe.TEST``.
     type : str
@@ -33,14 +33,14 @@ class Layer:
     phase: int
     type = "Python"
 
-    def __init__(self, param: Any = None, *args: Any) -> None:
-        """Take the LayerParameter that the net makes the layer from."""
+    def __init__(self, param: LayerParameter | None = None, *args: object) -> None:
+        """Accept the LayerParameter from which the net creates the layer."""
 
     def setup(self, bottom: Sequence[HostBlob], top: Sequence[HostBlob]) -> None:
-        """Check bottoms and settings, add parameters; called once."""
+        """Check bottoms and settings and add parameters; called once."""
 
     def reshape(self, bottom: Sequence[HostBlob], top: Sequence[HostBlob]) -> None:
-        """Give the tops their shapes; called before every forward pass."""
+        """Reshape the tops; called before every forward pass."""
 
     def forward(self, bottom: Sequence[HostBlob], top: Sequence[HostBlob]) -> None:
         """Overwrite ``top[i].data``."""
@@ -52,14 +52,14 @@ class Layer:
         propagate_down: Sequence[bool],
         bottom: Sequence[HostBlob],
     ) -> None:
-        """Overwrite ``bottom[i].diff`` where `propagate_down[i]`; add to ``self.blobs[i].diff``."""
+        """Overwrite ``bottom[i].diff`` if `propagate_down[i]`; add to ``self.blobs[i].diff``."""
         raise NotImplementedError(
             f"{type(self).__name__} has no backward(self, top, propagate_down, bottom)"
         )
 
 
 class BuiltinLayer:
-    """A layer of a net that is not written in Python: its type and parameters."""
+    """Type and parameters of a layer that is not written in Python."""
 
     def __init__(self, step: Step) -> None:
         self._step, self._layer = step, step.layer
@@ -71,7 +71,7 @@ class BuiltinLayer:
         return self._layer.type
 
     def setup(self, bottom: Sequence[HostBlob], top: Sequence[HostBlob]) -> None:
-        """Set the layer up for these blobs once more; parameters that it has stay as they are."""
+        """Set the layer up again for these blobs; its parameters are unchanged."""
         layer = self._layer
         blobs, needs = layer.blobs, layer.param_needs_diff
         layer.blobs, layer.param_needs_diff = [], []
@@ -82,9 +82,9 @@ class BuiltinLayer:
         self._step.reshape()
 
     def reshape(self, bottom: Sequence[HostBlob], top: Sequence[HostBlob]) -> None:
-        """Give these tops the shapes that follow from these bottoms."""
+        """Reshape these tops for the shapes of these bottoms."""
         self._layer.reshape(core_blobs(bottom), core_blobs(top))
-        # The net runs the layer on its own blobs, and together with those that it has fused.
+        # The net runs the layer on the net's own blobs, possibly fused with other layers.
         self._step.reshape()
 
     def __repr__(self) -> str:

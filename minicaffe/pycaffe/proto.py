@@ -1,4 +1,4 @@
-"""Caffe's message classes under the name that pycaffe programs use: ``caffe.proto.caffe_pb2``."""
+"""Caffe's message classes under their pycaffe name, ``caffe.proto.caffe_pb2``."""
 
 from minicaffe.schema import minicaffe_pb2 as caffe_pb2
 

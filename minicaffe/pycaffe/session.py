@@ -1,6 +1,6 @@
-"""What pycaffe keeps for the process: mode, device, precision, seed, numbers of parallel runs.
+"""pycaffe's process-wide state: mode, device, precision, seed, solver count and rank.
 
-Nothing else in minicaffe has such state; nets get backend and seed from here when they are made.
+Only pycaffe has such state. Its nets get their backend and seed from here when they are created.
 """
 
 from __future__ import annotations
@@ -38,39 +38,39 @@ class _Session:
 
 _session = _Session()
 if sys.platform != "win32":
-    # The threads of a backend do not come along into a forked process: nets get a new one there.
+    # Worker threads do not survive fork(), so nets in a forked process get a new backend.
     os.register_at_fork(after_in_child=lambda: _session.backends.clear())
 
 
 def set_mode_cpu() -> None:
-    """Have nets made from now on compute on the CPU; nets that exist stay where they are."""
+    """Use the CPU for nets created after this call; existing nets are unchanged."""
     _session.mode = "CPU"
 
 
 def set_mode_gpu() -> None:
-    """Have nets made from now on compute on the GPU; nets that exist stay where they are."""
+    """Use the GPU for nets created after this call; existing nets are unchanged."""
     _session.mode = "GPU"
 
 
 def set_device(device_id: int) -> None:
-    """Choose the GPU for nets made in GPU mode from now on, counted from 0."""
+    """Set the GPU, counted from 0, for nets created in GPU mode after this call."""
     _session.device = int(device_id)
 
 
 def set_precision(precision: str | None) -> None:
-    """Choose what convolutions and inner products multiply, in nets made from now on.
+    """Set the number format of convolutions and inner products in nets created after this call.
 
-    Caffe has no such function. Parameters and their gradients stay float32.
+    This function is an addition to Caffe's API. Parameters and their gradients stay float32.
 
     Parameters
     ----------
     precision : {"fp32", "tf32", "bf16", "fp16"} or None
-        None, as in the beginning: the mode's own, fp32 on the CPU and tf32 on a GPU.
+        None, the default, selects fp32 on the CPU and tf32 on a GPU.
 
     Raises
     ------
     UsageError
-        If it is none of these. What the mode cannot compute in is found out when a net is made.
+        If `precision` is unknown. A precision that the mode lacks is refused when a net is created.
     """
     if precision is not None and precision not in PRECISIONS:
         raise UsageError(f'unknown precision "{precision}". {nearest(precision, PRECISIONS)}')
@@ -78,15 +78,15 @@ def set_precision(precision: str | None) -> None:
 
 
 def set_random_seed(seed: int) -> None:
-    """Make fillers, dropout and everything else random in nets made from now on compile."""
+    """Seed fillers, dropout and all other random numbers of nets created after this call."""
     _session.seed = int(seed)
     _session.nets_since_seed = 0
 
 
 def next_seed() -> int:
-    """Return the seed of the next net: another one for every net, given by `set_random_seed`.
+    """Return a seed for the next net, derived from `set_random_seed` and the number of nets since.
 
-    Without a seed, the operating system draws one.
+    Without `set_random_seed`, the operating system provides the seed.
     """
     if _session.seed is None:
         return int.from_bytes(os.urandom(4), "little")
@@ -99,18 +99,18 @@ def next_seed() -> int:
 
 
 def current_backend() -> Backend:
-    """Return the backend of the current mode and device; nets of a process share it.
+    """Return the backend of the current mode, device and precision, shared by the process's nets.
 
     Raises
     ------
     BackendUnavailable
-        In GPU mode, where no GPU can be used; or where the mode has not the precision.
+        If no GPU can be used in GPU mode, or the mode lacks the precision.
     """
     is_gpu, precision = _session.mode == "GPU", _session.precision
     key = (_session.mode, _session.device if is_gpu else 0, precision)
     if key not in _session.backends:
-        made = _gpu_backend() if is_gpu else get_backend(precision=precision)
-        _session.backends[key] = made
+        backend = _gpu_backend() if is_gpu else get_backend(precision=precision)
+        _session.backends[key] = backend
     return _session.backends[key]
 
 
@@ -138,12 +138,12 @@ def phase_name(phase: int) -> str:
 
 
 def stage_names(stages: Sequence[str] | None) -> Sequence[str] | None:
-    """Return the stages of a net.
+    """Return `stages` after checking that it is not a string.
 
     Raises
     ------
     UsageError
-        If they are one text, whose letters would be taken for stages.
+        If `stages` is a string, whose letters would be used as stages.
     """
     if isinstance(stages, str):
         raise UsageError(f'stages="{stages}": must be a list of names; write stages=["{stages}"]')
@@ -161,16 +161,16 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
     Parameters
     ----------
     level : int
-        glog's: 0 everything, 1 warnings and worse, 2 errors and worse, 3 fatal errors only.
+        glog's level: 0 all lines, 1 warnings and errors, 2 errors, 3 fatal errors only.
     stderr : bool
-        False leaves the log as it is.
+        False leaves the log unchanged.
     """
     if stderr:
         _log.to_stderr(_log.level_of(level))
 
 
 def log(message: str) -> None:
-    """Write a line of the program's own to the log, with the caller's file and line."""
+    """Log a message with the caller's file and line."""
     logger.info("%s", message, stacklevel=2)
 
 
@@ -180,25 +180,25 @@ def solver_count() -> int:
 
 
 def set_solver_count(count: int) -> None:
-    """Say how many solvers train together."""
+    """Set the number of solvers that train together."""
     _session.solver_count = int(count)
 
 
 def solver_rank() -> int:
-    """Return the number of this process among the solvers, 0 for the first."""
+    """Return the rank of this process among the solvers, from 0."""
     return _session.solver_rank
 
 
 def set_solver_rank(rank: int) -> None:
-    """Say which of the solvers this process is."""
+    """Set the rank of this process among the solvers."""
     _session.solver_rank = int(rank)
 
 
 def set_multiprocess(multiprocess: bool) -> None:
-    """Say whether the solvers run in processes of their own; kept for programs that set it."""
+    """Set whether solvers run in separate processes; stored for compatibility, has no effect."""
     _session.multiprocess = bool(multiprocess)
 
 
 def has_nccl() -> bool:
-    """Return False: training over several GPUs with NCCL is not available."""
+    """Return False, because training on several GPUs with NCCL is not available."""
     return False

@@ -1,26 +1,26 @@
-"""The solver classes as pycaffe has them."""
+"""pycaffe's solver classes: facades of `minicaffe.solver.Solver`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from minicaffe.errors import BackendUnavailable
 from minicaffe.pycaffe.files import FilePath, require_file
 from minicaffe.pycaffe.net import Net
 from minicaffe.pycaffe.session import current_backend, next_seed
-from minicaffe.schema import SolverSource, read_solver
+from minicaffe.schema import SolverParameter, SolverSource, read_solver
 from minicaffe.solver.solver import Solver as CoreSolver
 
 Callback = Callable[[], object]
 
 
 class Solver:
-    """Train a net as a solver's prototxt says.
+    """Trains a net with the settings of a solver's prototxt.
 
-    Use one of the subclasses, whose type counts whatever the prototxt names, or `get_solver`,
-    which makes the one that it names.
+    Use one of the subclasses, which override the type in the prototxt, or `get_solver`, which
+    creates the solver of the type in the prototxt.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ class Solver:
     net : Net
         The net being trained.
     test_nets : list of Net
-        Share the parameters of `net`.
+        Nets in the TEST phase that share the parameters of `net`.
 
     Raises
     ------
     RuntimeError
-        If a file is missing or wrong, or a net cannot be built (`minicaffe.errors`).
+        If a file is missing or invalid, or a net cannot be built (`minicaffe.errors`).
     """
 
     type: ClassVar[str]
@@ -55,7 +55,7 @@ class Solver:
 
     @property
     def iter(self) -> int:
-        """Number of updates made."""
+        """Number of updates done."""
         return self._solver.iter
 
     @property
@@ -64,44 +64,45 @@ class Solver:
         return self._solver.rate
 
     @property
-    def param(self) -> Any:
-        """The settings, a SolverParameter; ``param.base_lr`` may be set at any time."""
-        return self._solver.param
+    def param(self) -> SolverParameter:
+        """The settings; ``param.base_lr`` can be changed at any time."""
+        param: SolverParameter = self._solver.param
+        return param
 
     def step(self, n: int) -> None:
-        """Make `n` iterations, tests and snapshots that are due included."""
+        """Run `n` iterations, including the tests and snapshots that are due."""
         self._solver.step(n)
 
     def solve(self, resume_file: FilePath | None = None) -> None:
-        """Train until max_iter; from a .solverstate file, if one is given."""
+        """Train until max_iter, optionally resuming from a .solverstate file."""
         if resume_file is not None:
             require_file(resume_file)
         self._solver.solve(None if resume_file is None else os.fspath(resume_file))
 
     def restore(self, resume_file: FilePath) -> None:
-        """Go on from a .solverstate file."""
+        """Restore weights and solver state from a .solverstate file."""
         require_file(resume_file)
         self._solver.restore(os.fspath(resume_file))
 
     def snapshot(self) -> None:
-        """Write weights and solver state under the solver's snapshot_prefix."""
+        """Write weights and solver state to files named after snapshot_prefix."""
         self._solver.snapshot()
 
     def apply_update(self) -> None:
-        """Update the parameters with the gradients that they have; `iter` stays as it is."""
+        """Update the parameters with their current gradients; `iter` is unchanged."""
         self._solver.apply_update()
 
     def share_weights(self, net: Net) -> None:
-        """Train the parameters of another net's layers of the same names, as one memory."""
+        """Share memory with the parameters of the layers of the same names in `net`."""
         self.net.share_with(net)
 
     def add_callback(self, on_start: Callback, on_gradients_ready: Callback | None = None) -> None:
-        """Have functions called in every iteration.
+        """Register callbacks for every iteration.
 
         Parameters
         ----------
         on_start : callable
-            Called at the beginning of each iteration.
+            Called at the start of each iteration.
         on_gradients_ready : callable, optional
             Called before each update.
         """
@@ -126,25 +127,25 @@ class NesterovSolver(Solver):
 
 
 class AdaGradSolver(Solver):
-    """Rates that fall with the squares of past gradients (Duchi et al., 2011)."""
+    """Learning rates that fall with the sum of squared gradients (Duchi et al., 2011)."""
 
     type = "AdaGrad"
 
 
 class RMSPropSolver(Solver):
-    """Rates by a running mean of squared gradients (Tieleman and Hinton, 2012)."""
+    """Learning rates from a running mean of squared gradients (Tieleman and Hinton, 2012)."""
 
     type = "RMSProp"
 
 
 class AdaDeltaSolver(Solver):
-    """Rates by running means of squared gradients and updates (Zeiler, 2012)."""
+    """Learning rates from running means of squared gradients and updates (Zeiler, 2012)."""
 
     type = "AdaDelta"
 
 
 class AdamSolver(Solver):
-    """Rates by running means of gradients and their squares (Kingma and Ba, 2015)."""
+    """Updates from running means of gradients and their squares (Kingma and Ba, 2015)."""
 
     type = "Adam"
 
@@ -153,16 +154,16 @@ _CLASSES = {cls.type: cls for cls in Solver.__subclasses__()}
 
 
 def get_solver(solver_file: FilePath) -> Solver:
-    """Return a solver of the type that the prototxt names.
+    """Return a solver of the type in the prototxt.
 
     Raises
     ------
     RuntimeError
-        If a file is missing or wrong, or a net cannot be built (`minicaffe.errors`).
+        If a file is missing or invalid, or a net cannot be built (`minicaffe.errors`).
     """
     require_file(solver_file)
     source = read_solver(os.fspath(solver_file))
-    # An unknown type gets its message from the solver itself.
+    # For an unknown type, the core solver raises the error.
     cls = _CLASSES.get(source.param.type, Solver)
     solver = cls.__new__(cls)
     solver._attach(source)
@@ -170,7 +171,7 @@ def get_solver(solver_file: FilePath) -> Solver:
 
 
 class NCCL:
-    """Training over several GPUs, which is not available: making one says so.
+    """Training with several GPUs, which is not available: the constructor raises an error.
 
     Raises
     ------
@@ -180,6 +181,6 @@ class NCCL:
 
     def __init__(self, solver: Solver, uid: str) -> None:
         raise BackendUnavailable(
-            "caffe.NCCL: training over several GPUs is not available (caffe.has_nccl() is False); "
-            "train on one, with iter_size for a larger batch"
+            "caffe.NCCL: training with several GPUs is not available (caffe.has_nccl() is False); "
+            "train on one GPU, with iter_size for a larger batch"
         )

@@ -1,4 +1,4 @@
-"""A stopwatch, as pycaffe has it."""
+"""caffe.Timer: wall-clock time of backend work."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from minicaffe.pycaffe.session import current_backend
 
 
 class Timer:
-    """Measure the time between `start` and `stop`, all work of the backend included."""
+    """Measures the time between `start` and `stop`, including pending work of the backend."""
 
     def __init__(self) -> None:
         self._started_s: float | None = None
         self._elapsed_s = 0.0
 
     def start(self) -> None:
-        """Start, or start again."""
+        """Start or restart the timer."""
         current_backend().synchronize()
         self._started_s = time.perf_counter()
 
     def stop(self) -> None:
-        """Stop; without a start nothing happens."""
+        """Stop the timer; does nothing if it is not running."""
         if self._started_s is not None:
             current_backend().synchronize()
             self._elapsed_s = time.perf_counter() - self._started_s
@@ -28,6 +28,6 @@ class Timer:
 
     @property
     def ms(self) -> float:
-        """Milliseconds measured last; stops a timer that runs."""
+        """The last measured time in milliseconds; stops a running timer."""
         self.stop()
         return self._elapsed_s * 1e3

@@ -1,22 +1,22 @@
-"""Transformer: from pictures as they are loaded to what a net takes, and back."""
+"""Transformer: converts loaded images to a net's input and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.errors import DataError, NetError
+from minicaffe.ops.backend import HostArray
 from minicaffe.pycaffe.images import Floats, resize_image
 
 
 class Transformer:
-    """Prepare pictures for the inputs of a net.
+    """Converts images to the inputs of a net.
 
-    In this order, each step only if it is set: resize, transpose, swap channels, scale to the
-    range that the net was trained on, subtract the mean, scale again.
+    The steps run in this order, each only if it is set: resize, transpose, swap channels, scale to
+    the range that the net was trained on (raw scale), subtract the mean, scale (input scale).
 
     Parameters
     ----------
@@ -29,18 +29,18 @@ class Transformer:
         self.transpose: dict[str, Sequence[int]] = {}
         self.channel_swap: dict[str, Sequence[int]] = {}
         self.raw_scale: dict[str, float] = {}
-        self.mean: dict[str, Any] = {}
+        self.mean: dict[str, HostArray] = {}
         self.input_scale: dict[str, float] = {}
 
     def preprocess(self, in_: str, data: npt.ArrayLike) -> Floats:
-        """Return one picture as the net's input `in_` takes it.
+        """Return one image in the format of the net's input `in_`.
 
         Parameters
         ----------
         in_ : str
             Name of the input.
         data : array_like
-            Rows × columns × channels; not changed.
+            Rows × columns × channels; not modified.
 
         Returns
         -------
@@ -65,7 +65,7 @@ class Transformer:
         return values
 
     def deprocess(self, in_: str, data: npt.ArrayLike) -> Floats:
-        """Undo `preprocess`, the resizing aside; axes of size 1 are dropped first."""
+        """Invert `preprocess` except the resizing; axes of size 1 are removed first."""
         self._check(in_)
         values = np.array(data, np.float32).squeeze()
         if self.input_scale.get(in_) is not None:
@@ -81,7 +81,7 @@ class Transformer:
         return values
 
     def set_transpose(self, in_: str, order: Sequence[int]) -> None:
-        """Set the order of the axes: (2, 0, 1) makes channels × rows × columns of a picture."""
+        """Set the order of the axes: (2, 0, 1) for channels × rows × columns."""
         self._check(in_)
         if len(order) != len(self.inputs[in_]) - 1:
             raise NetError(
@@ -90,36 +90,36 @@ class Transformer:
         self.transpose[in_] = order
 
     def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
-        """Set the order of the channels: (2, 1, 0) makes BGR of RGB."""
+        """Set the order of the channels: (2, 1, 0) converts RGB to BGR."""
         self._check(in_)
         if len(order) != self.inputs[in_][1]:
             raise NetError(
                 "Channel swap needs to have the same number of dimensions as the input channels. "
-                f'Found {tuple(order)} for the {self.inputs[in_][1]} of "{in_}"; a grey net takes '
-                "None, on the command line --channel_swap=''"
+                f'Found {tuple(order)} for the {self.inputs[in_][1]} of "{in_}"; for a greyscale '
+                "net use None, on the command line --channel_swap=''"
             )
         self.channel_swap[in_] = order
 
     def set_raw_scale(self, in_: str, scale: float) -> None:
-        """Set the factor before the mean: 255 where the net was trained on 0 .. 255."""
+        """Set the factor before mean subtraction: 255 if the net was trained on 0 .. 255."""
         self._check(in_)
         self.raw_scale[in_] = scale
 
-    def set_mean(self, in_: str, mean: npt.NDArray[Any]) -> None:
-        """Set what is subtracted.
+    def set_mean(self, in_: str, mean: HostArray) -> None:
+        """Set the mean to subtract.
 
         Parameters
         ----------
         in_ : str
             Name of the input.
         mean : ndarray
-            A value for each channel, or a mean image (channels × rows × columns), which is resized
-            to the input where it has another size.
+            One value per channel, or a mean image (channels × rows × columns), which is resized to
+            the size of the input.
 
         Raises
         ------
         ValueError
-            If the channels or the axes do not fit.
+            If the number of channels or axes differs from the input.
         """
         self._check(in_)
         shape = tuple(self.inputs[in_][1:])
@@ -138,7 +138,7 @@ class Transformer:
         self.mean[in_] = image
 
     def set_input_scale(self, in_: str, scale: float) -> None:
-        """Set the factor after the mean."""
+        """Set the factor after mean subtraction."""
         self._check(in_)
         self.input_scale[in_] = scale
 

@@ -1,30 +1,16 @@
-"""Caffe's file formats: message classes, prototxt, weights files and the upgrade of old forms.
+"""Caffe's file formats: message classes, prototxt, weights files and upgrades of old formats.
 
-| to | call |
+| task | function |
 |---|---|
-| read a net or a solver from prototxt, of any age, with line numbers | `read_net`, `read_solver` |
-| print a message as Caffe does | `format_prototxt`, `write_prototxt` |
-| read and write weights | `read_net_weights`, `write_net_weights` |
-| read and write solver state | `read_solver_state`, `write_solver_state` |
+| read a net or a solver from prototxt, with line numbers | `read_net`, `read_solver` |
+| format a message as Caffe does | `format_prototxt`, `write_prototxt` |
+| read and write weights, binary or HDF5 | `read_net_weights`, `write_net_weights` |
+| read and write solver state, binary or HDF5 | `read_solver_state`, `write_solver_state` |
 | read and write a mean image | `read_blobproto`, `write_blobproto` |
-
-The HDF5 twins of the writers are in `minicaffe.schema.hdf5`, apart because h5py is slow to import;
-the readers here take both formats.
 """
 
-from minicaffe.schema.binary import (
-    LayerArrays,
-    LayerBlobs,
-    SolverStateFile,
-    net_weights_bytes,
-    read_binary,
-    read_blobproto,
-    read_net_weights,
-    read_solver_state,
-    write_blobproto,
-    write_net_weights,
-    write_solver_state,
-)
+from minicaffe.schema.binary import read_binary, read_blobproto, write_blobproto
+from minicaffe.schema.contents import LayerArrays, LayerBlobs, SolverStateFile
 from minicaffe.schema.minicaffe_pb2 import (
     TEST,
     TRAIN,
@@ -39,6 +25,12 @@ from minicaffe.schema.minicaffe_pb2 import (
     ParamSpec,
     SolverParameter,
     SolverState,
+)
+from minicaffe.schema.snapshot_files import (
+    read_net_weights,
+    read_solver_state,
+    write_net_weights,
+    write_solver_state,
 )
 from minicaffe.schema.sources import (
     NetSource,
@@ -79,7 +71,6 @@ __all__ = [
     "SolverStateFile",
     "format_prototxt",
     "net_is_current",
-    "net_weights_bytes",
     "parse_net",
     "parse_prototxt",
     "read_binary",

@@ -1,13 +1,13 @@
-"""Weights, solver state and mean images in binary files, read and written fast.
+"""Binary (protobuf) files: weights, solver state and mean images.
 
-Nothing here makes a Python object per value (see proto/weights.proto): reading costs little more
-than the disk does. Files that forks of Caffe wrote are read as far as their fields are Caffe's.
+Arrays are copied as raw bytes without creating a Python object per value (see proto/weights.proto),
+so reading takes little longer than the disk access. Fields that only forks of Caffe have are
+skipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -17,8 +17,15 @@ from google.protobuf.message import DecodeError, Message
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import DataError, MinicaffeError, SchemaError, SnapshotError
-from minicaffe.schema.blobs import Floats, Piece, blob_array, blob_record, record
-from minicaffe.schema.content import HEAD_BYTES, is_binary, is_prototxt, known_kind, read_file
+from minicaffe.schema.blobs import ByteChunk, Floats, blob_array, blob_field, length_delimited
+from minicaffe.schema.contents import LayerArrays, LayerBlobs, SolverStateFile
+from minicaffe.schema.file_type import (
+    HEAD_BYTES,
+    detect_file_type,
+    is_binary,
+    is_prototxt,
+    read_file,
+)
 from minicaffe.schema.minicaffe_pb2 import BlobProto, NetParameter, SolverState, V1LayerParameter
 from minicaffe.schema.upgrade import current_type
 from minicaffe.schema.weights_pb2 import (
@@ -30,53 +37,10 @@ from minicaffe.schema.weights_pb2 import (
 
 M = TypeVar("M", bound=Message)
 
-# One layer's arrays for writing: index in the net, data, and diff where it is to be saved.
-LayerArrays = tuple[int, Sequence[npt.ArrayLike], Sequence[npt.ArrayLike] | None]
-
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# Its first field, iter, is a number; that of a net is text.
-_SOLVER_STATE_BEGINS = b"\x08"
+# The key of SolverState's first field, iter (field 1, varint); a NetParameter begins with a string.
+_SOLVER_STATE_KEY = b"\x08"
 _LIMIT_BYTES = 2**31 - 1
 _LAYER, _HISTORY, _BLOBS = 100, 3, 7
-
-
-@dataclass(frozen=True)
-class LayerBlobs:
-    """The weights of one layer in a file.
-
-    Attributes
-    ----------
-    name, type : str
-        As in the file; HDF5 files hold no type.
-    blobs : list of ndarray
-        float32, read-only, in the shapes of the file.
-    """
-
-    name: str
-    type: str
-    blobs: list[Floats]
-
-
-@dataclass(frozen=True)
-class SolverStateFile:
-    """Where training stood: the content of a .solverstate.
-
-    Attributes
-    ----------
-    iter : int
-        Iterations done.
-    learned_net : str
-        Path of the weights that belong to it.
-    current_step : int
-        How often lr_policy "step" or "multistep" has lowered the rate.
-    history : list of ndarray
-        float32: what the optimiser remembers, in Caffe's order.
-    """
-
-    iter: int
-    learned_net: str
-    current_step: int = 0
-    history: list[Floats] = field(default_factory=list)
 
 
 def read_binary(
@@ -84,16 +48,17 @@ def read_binary(
 ) -> M:
     """Read a message from a binary file.
 
-    Missing required fields are fine and unknown fields are kept, as forks of Caffe wrote both.
+    Missing required fields are accepted and unknown fields are preserved, because forks of Caffe
+    write both.
 
     Parameters
     ----------
     path : str or Path
         The file.
     message_class : type of Message
-        What it holds.
+        The message that the file contains.
     error : type of MinicaffeError
-        What to raise if the file is missing, cut off, or something else.
+        The error to raise if the file is missing, truncated, or of another type.
     """
     return _decode(read_file(path, error), message_class, path, error)
 
@@ -105,12 +70,12 @@ def _decode(
     if size > _LIMIT_BYTES:
         raise error(
             f"{path}: has {size:,} bytes; protobuf reads less than 2 GiB. "
-            "Save it as HDF5 (snapshot_format: HDF5) where it was made"
+            "Save the net as HDF5 (snapshot_format: HDF5) in the program that trained it"
         )
     if size == 0:
-        raise error(f"{path}: is empty; it was probably cut off while it was written or copied")
+        raise error(f"{path}: is empty; probably writing or copying it was interrupted")
     head = data[:HEAD_BYTES]
-    kind = known_kind(head) or (
+    kind = detect_file_type(head) or (
         "a prototxt (text); give the binary file" if is_prototxt(head) else ""
     )
     if kind:
@@ -119,15 +84,15 @@ def _decode(
         return message_class.FromString(data)
     except DecodeError:
         if head.isascii() and not is_binary(head):
-            raise error(f"{path}: a binary file is needed here; this is a text") from None
+            raise error(f"{path}: a binary file is needed here; this is a text file") from None
         raise error(
-            f"{path}: {size:,} bytes that are not a whole {_file_kind(message_class)}; "
-            "probably the download or copy was cut off. Compare its size with the original's"
+            f"{path}: {size:,} bytes are not a complete {_file_kind(message_class)}; "
+            "probably the download or copy was interrupted. Compare the size with the original's"
         ) from None
 
 
 def _file_kind(message_class: type[Message]) -> str:
-    """Return what users call a file of such messages."""
+    """Return the file name extension of such messages, or the message's name."""
     name = message_class.DESCRIPTOR.name
     kinds = {
         NetWeights.DESCRIPTOR.name: ".caffemodel",
@@ -137,44 +102,21 @@ def _file_kind(message_class: type[Message]) -> str:
     return kinds.get(name, name)
 
 
-def read_net_weights(path: str | Path) -> list[LayerBlobs]:
-    """Read the weights of all layers from a .caffemodel or .caffemodel.h5 of any age.
-
-    Returns
-    -------
-    list of LayerBlobs
-        One for each layer in the file, those without weights included (not so in HDF5).
-
-    Raises
-    ------
-    SnapshotError
-        The file is missing, cut off, or something else.
-    """
-    if _is_hdf5(path):
-        from minicaffe.schema import hdf5  # h5py is slow to import
-
-        return hdf5.read_net_weights(path)
+def read_net_weights_binary(path: str | Path) -> list[LayerBlobs]:
+    """Read the weights of all layers from a .caffemodel in V0, V1 or current format."""
     data = read_file(path, SnapshotError)
-    if data.startswith(_SOLVER_STATE_BEGINS):
+    if data.startswith(_SOLVER_STATE_KEY):
         raise SnapshotError(
-            f"{path}: a solver state, which holds no weights; the .caffemodel beside it does. "
+            f"{path}: is a solver state and contains no weights; use the .caffemodel next to it. "
             "To resume training, give the solver state as --snapshot"
         )
     net = _decode(data, NetWeights, path, SnapshotError)
-    del data  # halves the memory that the largest nets need
+    del data  # otherwise the peak memory doubles
     layers = [LayerBlobs(x.name, x.type, _arrays(x.blobs, x.name, path)) for x in net.layer]
-    return [*(_old_layer(x, path) for x in net.layers), *layers]
+    return [*(_legacy_layer(x, path) for x in net.layers), *layers]
 
 
-def _is_hdf5(path: str | Path) -> bool:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
-    except OSError:
-        return False  # reading it says what is wrong with it
-
-
-def _old_layer(layer: V1LayerWeights, path: str | Path) -> LayerBlobs:
+def _legacy_layer(layer: V1LayerWeights, path: str | Path) -> LayerBlobs:
     if layer.HasField("layer"):
         v0 = layer.layer
         return LayerBlobs(v0.name, v0.type, _arrays(v0.blobs, v0.name, path))
@@ -195,100 +137,60 @@ def _arrays(blobs: Iterable[BlobWeights], owner: str, path: str | Path) -> list[
     return arrays
 
 
-def net_weights_pieces(net: NetParameter, layers: Iterable[LayerArrays]) -> list[Piece]:
-    """Return the bytes of a .caffemodel in pieces, most of them views of the arrays given.
-
-    Parameters
-    ----------
-    net : NetParameter
-        The net without blobs.
-    layers : iterable of (int, sequence of array_like, sequence of array_like or None)
-        Index in ``net.layer``, the layer's arrays, and their gradients if those are saved too.
-    """
-    arrays = {index: (data, diff) for index, data, diff in layers}
-    rest = NetParameter()
-    rest.CopyFrom(net)
-    rest.ClearField("layer")
-    pieces: list[Piece] = [rest.SerializePartialToString()]
-    for index, layer in enumerate(net.layer):
-        data, diff = arrays.get(index, ((), None))
-        content: list[Piece] = [layer.SerializePartialToString()]
-        for k, values in enumerate(data):
-            content += blob_record(_BLOBS, values, None if diff is None else diff[k])
-        pieces += record(_LAYER, content)
-    return pieces
-
-
-def net_weights_bytes(net: NetParameter, layers: Iterable[LayerArrays]) -> bytes:
-    """Return the bytes of a .caffemodel; see `net_weights_pieces`."""
-    return b"".join(net_weights_pieces(net, layers))
-
-
-def write_net_weights(
+def write_net_weights_binary(
     target: str | Path | BinaryIO, net: NetParameter, layers: Iterable[LayerArrays]
 ) -> None:
-    """Write a .caffemodel to a path or to an open file; see `net_weights_pieces`.
+    """Write a .caffemodel; most chunks are views of the arrays, so values are not copied."""
+    arrays = {index: (data, diff) for index, data, diff in layers}
+    header = NetParameter()
+    header.CopyFrom(net)
+    header.ClearField("layer")
+    chunks: list[ByteChunk] = [header.SerializePartialToString()]
+    for index, layer in enumerate(net.layer):
+        data, diff = arrays.get(index, ((), None))
+        content: list[ByteChunk] = [layer.SerializePartialToString()]
+        for k, values in enumerate(data):
+            content += blob_field(_BLOBS, values, None if diff is None else diff[k])
+        chunks += length_delimited(_LAYER, content)
+    _write(target, chunks)
 
-    Raises
-    ------
-    SnapshotError
-        The net is too large for the format.
-    """
-    _write(target, net_weights_pieces(net, layers))
 
-
-def _write(target: str | Path | BinaryIO, pieces: list[Piece]) -> None:
-    size = sum(len(piece) for piece in pieces)
+def _write(target: str | Path | BinaryIO, chunks: list[ByteChunk]) -> None:
+    size = sum(len(chunk) for chunk in chunks)
     if size > _LIMIT_BYTES:
         raise SnapshotError(
-            f"{size:,} bytes are to be written; protobuf files hold less than 2 GiB. "
+            f"cannot write {size:,} bytes; protobuf files are limited to 2 GiB. "
             "Set snapshot_format: HDF5"
         )
     if isinstance(target, str | Path):
         with Path(target).open("wb") as file:
-            file.writelines(pieces)
+            file.writelines(chunks)
     else:
-        target.writelines(pieces)
+        target.writelines(chunks)
 
 
-def read_solver_state(path: str | Path) -> SolverStateFile:
-    """Read a .solverstate or .solverstate.h5.
-
-    Raises
-    ------
-    SnapshotError
-        The file is missing, cut off, or something else.
-    """
-    if _is_hdf5(path):
-        from minicaffe.schema import hdf5  # h5py is slow to import
-
-        return hdf5.read_solver_state(path)
+def read_solver_state_binary(path: str | Path) -> SolverStateFile:
+    """Read a .solverstate."""
     data = read_file(path, SnapshotError)
     state = _decode(data, SolverStateWeights, path, SnapshotError)
     if not state.HasField("iter"):
         raise SnapshotError(
-            f"{path}: holds no iteration, so it is no solver state. Start from a .caffemodel with "
-            "--weights; --snapshot takes a .solverstate"
+            f"{path}: has no field iter, so it is not a solver state. To start from a .caffemodel, "
+            "use --weights; --snapshot takes a .solverstate"
         )
     history = _arrays(state.history, "history", path)
     return SolverStateFile(state.iter, state.learned_net, state.current_step, history)
 
 
-def write_solver_state(target: str | Path | BinaryIO, state: SolverStateFile) -> None:
-    """Write a .solverstate to a path or to an open file.
-
-    Raises
-    ------
-    SnapshotError
-        The history is too large for the format.
-    """
-    head = SolverState(
+def write_solver_state_binary(target: str | Path | BinaryIO, state: SolverStateFile) -> None:
+    """Write a .solverstate."""
+    header = SolverState(
         iter=state.iter, learned_net=state.learned_net, current_step=state.current_step
     )
-    pieces: list[Piece] = [head.SerializeToString()]
+    chunks: list[ByteChunk] = [header.SerializeToString()]
     for values in state.history:
-        pieces += blob_record(_HISTORY, values)
-    _write(target, pieces)
+        chunks += blob_field(_HISTORY, values)
+    _write(target, chunks)
 
 
 def read_blobproto(path: str | Path) -> Floats:
@@ -297,12 +199,12 @@ def read_blobproto(path: str | Path) -> Floats:
     Returns
     -------
     ndarray
-        float32, read-only; 4-D (1, channels, rows, columns) for what compute_image_mean wrote.
+        float32, read-only; 4-D (1, channels, rows, columns) if compute_image_mean wrote the file.
 
     Raises
     ------
     DataError
-        The file is missing, cut off, or something else.
+        The file is missing, truncated, or of another type.
     """
     blob = read_binary(path, BlobWeights, DataError)
     try:
@@ -312,19 +214,19 @@ def read_blobproto(path: str | Path) -> Floats:
 
 
 def write_blobproto(path: str | Path, array: npt.ArrayLike) -> None:
-    """Write one array of at most four axes as a .binaryproto, in the form of compute_image_mean.
+    """Write one array of at most four axes as a .binaryproto, with the fields of a mean image.
 
     Raises
     ------
     DataError
         The array has more than four axes.
     SnapshotError
-        The file cannot be written; an older one of that name is then as it was.
+        The file cannot be written; an existing file of that name is unchanged.
     """
     values = np.asarray(array, np.float32)
     if values.ndim > 4:
         raise DataError(
-            f"{path}: an array of shape {values.shape}; at most four axes can be written"
+            f"{path}: cannot write an array of shape {values.shape}; at most four axes are allowed"
         )
     num, channels, height, width = (1,) * (4 - values.ndim) + values.shape
     blob = BlobProto(num=num, channels=channels, height=height, width=width)

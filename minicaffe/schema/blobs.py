@@ -1,9 +1,8 @@
-"""Arrays in the form of BlobProto: to and from its bytes, without a Python object per value."""
+"""Conversion between arrays and the bytes of BlobProto, without a Python object per value."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ from minicaffe.schema.minicaffe_pb2 import BlobProto, BlobShape
 from minicaffe.schema.weights_pb2 import BlobWeights
 
 Floats = npt.NDArray[np.float32]
-Piece = bytes | memoryview
+ByteChunk = bytes | memoryview
 
 _RAW_DTYPES = {
     BlobWeights.DOUBLE: "<f8",
@@ -27,9 +26,10 @@ _DATA, _DIFF, _SHAPE = 5, 6, 7
 
 
 def blob_shape(blob: BlobWeights | BlobProto) -> tuple[int, ...] | None:
-    """Return the shape that is written in a blob, or None if none is.
+    """Return the shape stored in a blob, or None if it has none.
 
-    The four numbers of old files stay a 4-D shape: a bias is (1, 1, 1, n) there.
+    The fields num, channels, height and width of old files give a 4-D shape: a bias is (1, 1, 1, n)
+    there.
     """
     if blob.HasField("shape"):
         return tuple(blob.shape.dim)
@@ -49,23 +49,24 @@ def blob_array(blob: BlobWeights) -> Floats:
     Raises
     ------
     ValueError
-        The number of values does not fit the shape.
+        The number of values does not match the shape.
     """
     shape = blob_shape(blob)
     values = _values(blob)
-    wanted = None if shape is None else int(np.prod(shape))
-    if values.size == 0 and wanted != 0:
+    expected = None if shape is None else int(np.prod(shape))
+    if values.size == 0 and expected != 0:
         values = _unpacked(blob)
     if shape is None:
         return values
-    if values.size != wanted:
-        raise ValueError(f"a blob of shape {shape} holds {values.size} values")
+    if values.size != expected:
+        raise ValueError(f"a blob of shape {shape} has {values.size} values")
     return values.reshape(shape)
 
 
 def _values(blob: BlobWeights) -> Floats:
     if blob.HasField("raw_data"):
-        stored: npt.NDArray[Any] = np.frombuffer(blob.raw_data, _RAW_DTYPES[blob.raw_data_type])
+        dtype = _RAW_DTYPES[blob.raw_data_type]
+        stored: npt.NDArray[np.generic] = np.frombuffer(blob.raw_data, dtype)
     elif blob.HasField("double_data"):
         stored = np.frombuffer(blob.double_data, "<f8")
     else:
@@ -74,18 +75,20 @@ def _values(blob: BlobWeights) -> Floats:
 
 
 def _unpacked(blob: BlobWeights) -> Floats:
-    """Return values that were written one by one: to the light view they are an unknown field."""
+    """Return values stored without packing, which BlobWeights parses as an unknown field."""
     full = BlobProto.FromString(blob.SerializePartialToString())
     return np.fromiter(full.data or full.double_data, np.float32)
 
 
-def blob_record(number: int, data: npt.ArrayLike, diff: npt.ArrayLike | None = None) -> list[Piece]:
-    """Return a BlobProto as field `number` of a message, in pieces to be written one by one.
+def blob_field(
+    number: int, data: npt.ArrayLike, diff: npt.ArrayLike | None = None
+) -> list[ByteChunk]:
+    """Return an array as field `number` of a message, of type BlobProto, in chunks to be written.
 
     Parameters
     ----------
     number : int
-        The field that holds the blob.
+        The number of the field.
     data : array_like
         The values; written as float32.
     diff : array_like, optional
@@ -95,26 +98,26 @@ def blob_record(number: int, data: npt.ArrayLike, diff: npt.ArrayLike | None = N
     content = _floats(_DATA, values)
     if diff is not None:
         content += _floats(_DIFF, np.ascontiguousarray(diff, "<f4"))
-    # ascontiguousarray turns a scalar into one of one axis, so the shape comes from the original.
+    # ascontiguousarray gives a scalar one axis, so the shape is taken from the original.
     shape = BlobShape(dim=np.shape(data)).SerializeToString()
-    return record(number, content + record(_SHAPE, [shape]))
+    return length_delimited(number, content + length_delimited(_SHAPE, [shape]))
 
 
-def _floats(number: int, values: npt.NDArray[Any]) -> list[Piece]:
+def _floats(number: int, values: Floats) -> list[ByteChunk]:
     if values.size == 0:
         return []
-    return record(number, [values.reshape(-1).view(np.uint8).data])
+    return length_delimited(number, [values.reshape(-1).view(np.uint8).data])
 
 
-def record(number: int, content: Iterable[Piece]) -> list[Piece]:
-    """Return `content` as length-delimited field `number`: its key, its length, and itself."""
-    pieces = list(content)
-    size = sum(len(piece) for piece in pieces)
-    return [_varint(number << 3 | _LENGTH_DELIMITED) + _varint(size), *pieces]
+def length_delimited(number: int, content: Iterable[ByteChunk]) -> list[ByteChunk]:
+    """Return `content` as length-delimited field `number`: its key, its length, and the content."""
+    chunks = list(content)
+    size = sum(len(chunk) for chunk in chunks)
+    return [_varint(number << 3 | _LENGTH_DELIMITED) + _varint(size), *chunks]
 
 
 def _varint(number: int) -> bytes:
-    """Return a number seven bits a byte, lowest first, as the wire format wants it."""
+    """Return a number in protobuf's varint encoding: seven bits a byte, lowest first."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

@@ -1,7 +1,7 @@
-"""Where in a prototxt each field stands, and everything that is wrong with its structure.
+"""Scanner for prototxt that records the location of each field and reports syntax errors.
 
-`scan` walks the text once, with the schema beside it. It knows names, braces and repetitions, and
-nothing of values: those are read by protobuf's own text format (see `minicaffe.schema.text`).
+`scan` reads the text once and checks it against the schema: field names, braces and repetitions.
+It does not check values, which protobuf's own text format parses (see `minicaffe.schema.text`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _CLOSER = {"{": "}", "<": ">"}
-_MISTAKEN = {  # what a file was read as, what it may be instead, and what to say then
+_MISTAKEN = {  # expected message: (message that the file may contain instead, the error text)
     "NetParameter": ("SolverParameter", "This looks like a solver; a net is needed here. "),
     "SolverParameter": ("NetParameter", "This looks like a net; a solver is needed here. "),
 }
@@ -36,19 +36,19 @@ _FORKS_LAYER = (
     "The settings of a fork's layer: replace that layer by known ones or by one in Python "
     '(type: "Python"), or cut the net before it.'
 )
-_FORKS_ENGINE = "An engine of a fork: delete the line, it changes no result."
-_FORKS_FIELD = "A fork's field: delete it if the results do not depend on it."
+_FORKS_ENGINE = "This may be the engine of a fork: delete the line; results stay the same."
+_FORKS_FIELD = "This may be a field of a fork: delete it if the results do not depend on it."
 
 
-class Position(NamedTuple):
-    """A place in a text: line and column, both counted from 1."""
+class TextPosition(NamedTuple):
+    """Line and column in a text, both counted from 1."""
 
     line: int
     column: int
 
 
 class Token(NamedTuple):
-    """A word, a quoted text, a punctuation mark, or ("end", "") after the last."""
+    """A word, a quoted string, a punctuation mark, or ("end", "") at the end of the text."""
 
     kind: str
     text: str
@@ -56,29 +56,29 @@ class Token(NamedTuple):
 
 
 class SourceText:
-    """A text and the name it goes by in messages."""
+    """A text and the path that error messages give for it."""
 
     def __init__(self, path: str, text: str) -> None:
         self.path, self.text = path, text
         self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
-    def position(self, offset: int) -> Position:
-        """Return line and column of a character."""
+    def position(self, offset: int) -> TextPosition:
+        """Return the line and column of an offset."""
         line = bisect_right(self._starts, offset)
-        return Position(line, offset - self._starts[line - 1] + 1)
+        return TextPosition(line, offset - self._starts[line - 1] + 1)
 
     def offset(self, line: int, column: int) -> int:
-        """Return the index of the character at a line and column."""
+        """Return the offset of a line and column."""
         return self._starts[min(line, len(self._starts)) - 1] + column - 1
 
     def indent(self, offset: int) -> int:
-        """Return how far the line that holds a character is indented."""
+        """Return the indentation of the line that contains an offset, in characters."""
         start = self._starts[bisect_right(self._starts, offset) - 1]
         line = self.text[start : self.text.find("\n", offset)]
         return len(line) - len(line.lstrip(" \t"))
 
     def error(self, offset: int, message: str) -> SchemaError:
-        """Return an error about the text at a character."""
+        """Return a SchemaError whose message begins with the position of an offset."""
         line, column = self.position(offset)
         return SchemaError(f"{self.path}:{line}:{column}: {message}")
 
@@ -92,34 +92,34 @@ class Entry:
     descriptor : FieldDescriptor
         The field.
     name : Token
-        The field's name as it stands in the text.
+        The field's name in the text.
     value : Token
         The value, or the brace that opens it.
-    block : Block, optional
-        What is inside, for a message.
+    block : TextBlock, optional
+        The fields inside the braces, if the value is a message.
     """
 
     descriptor: FieldDescriptor
     name: Token
     value: Token
-    block: Block | None = None
+    block: TextBlock | None = None
 
 
 @dataclass
-class Block:
-    """One message in a text: its entries by field name, in the order of the text."""
+class TextBlock:
+    """One message in a text: its entries by field name, in text order."""
 
     descriptor: Descriptor
     opener: Token
     entries: dict[str, list[Entry]] = field(default_factory=dict)
 
     def find(self, *path: str | int) -> Entry | None:
-        """Return an entry, such as ``find("layer", 3, "convolution_param", "group")``, if written.
+        """Return an entry such as ``find("layer", 3, "convolution_param", "group")``, or None.
 
-        A number picks among several of a name; left out, the first is meant.
+        A number after a name is the index among the entries of that name; the default is 0.
         """
         names = iter(path)
-        block: Block | None = self
+        block: TextBlock | None = self
         entry: Entry | None = None
         index: str | int | None = next(names, None)
         while index is not None:
@@ -133,7 +133,7 @@ class Block:
         return entry
 
     def walk(self) -> Iterator[Entry]:
-        """Yield all entries, those of blocks inside included."""
+        """Yield all entries, including those of nested blocks."""
         for entries in self.entries.values():
             for entry in entries:
                 yield entry
@@ -143,44 +143,53 @@ class Block:
 
 @cache
 def repeated_fields(descriptor: Descriptor) -> frozenset[str]:
-    """Return the names of a message's repeated fields, as every protobuf release can tell them."""
+    """Return the names of a message's repeated fields.
+
+    The labels are read from the DescriptorProto, because `FieldDescriptor.label` is deprecated in
+    newer releases of protobuf and `is_repeated` does not exist in older ones.
+    """
     proto = descriptor_pb2.DescriptorProto()
     descriptor.CopyToProto(proto)
     return frozenset(f.name for f in proto.field if f.label == f.LABEL_REPEATED)
 
 
-def scan(source: SourceText, descriptor: Descriptor) -> Block:
-    """Return the places of all fields, or raise SchemaError for the first thing out of place.
+def scan(source: SourceText, descriptor: Descriptor) -> TextBlock:
+    """Return the locations of all fields of a prototxt.
 
     Parameters
     ----------
     source : SourceText
         A prototxt.
     descriptor : Descriptor
-        The message that the text is about.
+        The message type that the text describes.
+
+    Raises
+    ------
+    SchemaError
+        The text has a syntax error, or a field that the message type lacks.
     """
     return _Scanner(source).scan(descriptor)
 
 
 class _Scanner:
-    """The state of one `scan`: the tokens that are left and the blocks that are open."""
+    """The state of one `scan`: the remaining tokens and the open blocks."""
 
     def __init__(self, source: SourceText) -> None:
         self.source = source
         self._tokens = self._split()
         self._next = next(self._tokens)
-        self._open: list[Block] = []
-        self._misaligned: Block | None = None
+        self._open: list[TextBlock] = []
+        self._misaligned: TextBlock | None = None
 
-    def scan(self, descriptor: Descriptor) -> Block:
-        root = Block(descriptor, Token("mark", "", 0))
+    def scan(self, descriptor: Descriptor) -> TextBlock:
+        root = TextBlock(descriptor, Token("mark", "", 0))
         self._fields(root)
         return root
 
     def _split(self) -> Iterator[Token]:
         for match in _TOKEN.finditer(self.source.text):
             if match.lastgroup == "other":
-                raise self.source.error(match.start(), _complaint(match.group()))
+                raise self.source.error(match.start(), _lexical_error(match.group()))
             if match.lastgroup is not None:
                 yield Token(match.lastgroup, match.group(), match.start())
         yield Token("end", "", len(self.source.text))
@@ -191,17 +200,17 @@ class _Scanner:
             self._next = next(self._tokens)
         return token
 
-    def _fields(self, block: Block) -> None:
-        """Read up to the end of a block."""
+    def _fields(self, block: TextBlock) -> None:
+        """Parse the fields of a block up to its closing brace."""
         self._open.append(block)
         while not self._closes(block, token := self._take()):
             if token.text in (";", ","):
                 continue
             if token.kind != "word":
                 raise self.source.error(
-                    token.offset, f"a field name must stand here, not {token.text}"
+                    token.offset, f"a field name is expected here, not {token.text}"
                 )
-            descriptor = self._known(token, block)
+            descriptor = self._field(token, block)
             if self._next.text == ":":
                 self._take()
             elif descriptor.message_type is None:
@@ -212,7 +221,7 @@ class _Scanner:
             self._value(descriptor, token, block)
         self._open.pop()
 
-    def _closes(self, block: Block, token: Token) -> bool:
+    def _closes(self, block: TextBlock, token: Token) -> bool:
         opener = block.opener.text
         if token.kind == "end":
             if opener:
@@ -221,18 +230,18 @@ class _Scanner:
         if token.text not in ("}", ">"):
             return False
         if not opener:
-            message = f'"{token.text}" closes nothing: there is one too many, here or above'
+            message = f'"{token.text}" closes no block: there is one too many, here or above'
             raise self.source.error(token.offset, message)
         if token.text != _CLOSER[opener]:
             line = self.source.position(block.opener.offset).line
             raise self.source.error(
                 token.offset, f'"{token.text}" cannot close the "{opener}" of line {line}'
             )
-        self._note_alignment(block, token)
+        self._check_alignment(block, token)
         return True
 
-    def _note_alignment(self, block: Block, closer: Token) -> None:
-        """Remember the first block whose closing line is indented less than its opening line."""
+    def _check_alignment(self, block: TextBlock, closer: Token) -> None:
+        """Remember the first block whose closing brace is indented less than its opening line."""
         begins = self.source.indent(block.opener.offset)
         ends = self.source.indent(closer.offset)
         if self._misaligned is None and ends < begins:
@@ -240,17 +249,17 @@ class _Scanner:
             if column == ends + 1 and line != self.source.position(block.opener.offset).line:
                 self._misaligned = block
 
-    def _unclosed(self, block: Block, offset: int) -> SchemaError:
+    def _unclosed(self, block: TextBlock, offset: int) -> SchemaError:
         line, column = self.source.position(block.opener.offset)
         opener, closer = block.opener.text, _CLOSER[block.opener.text]
         return self.source.error(
             offset,
-            f'the file ends inside a block: the "{opener}" at line {line}, column {column} was '
-            f'probably never closed. Add "{closer}"',
+            f'the file ends inside a block: the "{opener}" at line {line}, column {column} is '
+            f'probably not closed. Add "{closer}"',
         )
 
-    def _known(self, name: Token, block: Block) -> FieldDescriptor:
-        """Return the field of this name, or raise."""
+    def _field(self, name: Token, block: TextBlock) -> FieldDescriptor:
+        """Return the field of this name, or raise SchemaError."""
         descriptor = block.descriptor.fields_by_name.get(name.text)
         if descriptor is None:
             raise self._unknown(name, block)
@@ -260,12 +269,12 @@ class _Scanner:
             raise self.source.error(
                 name.offset,
                 f'"{name.text}" is set twice in one {block.descriptor.name}, first in line {line}; '
-                "it takes one value. Remove one",
+                "it takes one value. Remove one of them",
             )
         return descriptor
 
-    def _unknown(self, name: Token, block: Block) -> SchemaError:
-        """Return the most helpful error about a name that the message has not."""
+    def _unknown(self, name: Token, block: TextBlock) -> SchemaError:
+        """Return an error about an unknown field name, with the most likely cause and fix."""
         fields = block.descriptor.fields_by_name
         message, advice = f'message "{block.descriptor.name}" has no field "{name.text}". ', ""
         homes = [
@@ -280,60 +289,62 @@ class _Scanner:
             message += mistaken
         elif block.descriptor.name == "LayerParameter" and name.text in _OLD_LAYER_FIELDS:
             new = _OLD_LAYER_FIELDS[name.text]
-            message += f"It belongs to the old `layers`; here it is param {{ {new}: ... }}. "
+            message += f"It belongs to the old `layers`; in `layer` it is param {{ {new}: ... }}. "
         elif homes:
-            message += f"It belongs into a block: {', '.join(homes)}. "
+            message += f"It belongs in a block: {', '.join(homes)}. "
         elif block.descriptor.name.endswith("LayerParameter") and name.text.endswith("_param"):
             advice = _FORKS_LAYER
         elif not near(name.text, fields):
             advice = _FORKS_FIELD
         return self.source.error(name.offset, message + nearest(name.text, fields, advice))
 
-    def _mistaken(self, name: Token, block: Block) -> str:
-        """Say that the whole file is something else, if that has this name at its top level."""
+    def _mistaken(self, name: Token, block: TextBlock) -> str:
+        """Return an error text if another message type has this name at its top level, else ""."""
         kind, message = _MISTAKEN.get(block.descriptor.name, ("", ""))
         kinds = block.descriptor.file.message_types_by_name
         if len(self._open) > 1 or not kind or name.text not in kinds[kind].fields_by_name:
             return ""
         return message
 
-    def _value(self, descriptor: FieldDescriptor, name: Token, block: Block) -> None:
-        """Read one value, or several in brackets."""
+    def _value(self, descriptor: FieldDescriptor, name: Token, block: TextBlock) -> None:
+        """Parse one value, or a list of values in brackets."""
         token = self._take()
         if token.text != "[":
-            self._one(descriptor, name, token, block)
+            self._single_value(descriptor, name, token, block)
             return
         if name.text not in repeated_fields(block.descriptor):
             raise self.source.error(token.offset, f'"{name.text}" takes one value, not a list')
         while self._next.text != "]":
-            self._one(descriptor, name, self._take(), block)
+            self._single_value(descriptor, name, self._take(), block)
             if self._next.text == ",":
                 self._take()
             elif self._next.text != "]":
                 raise self.source.error(
                     self._next.offset,
-                    f'"," or "]" must stand here, not {self._next.text or "the end"}',
+                    f'"," or "]" is expected here, not {self._next.text or "the end"}',
                 )
         self._take()
 
-    def _one(self, descriptor: FieldDescriptor, name: Token, token: Token, block: Block) -> None:
+    def _single_value(
+        self, descriptor: FieldDescriptor, name: Token, token: Token, block: TextBlock
+    ) -> None:
         entry = Entry(descriptor, name, token)
         block.entries.setdefault(name.text, []).append(entry)
         if descriptor.message_type is not None:
             if token.text not in _CLOSER:
-                raise self.source.error(token.offset, takes(descriptor, token))
-            entry.block = Block(descriptor.message_type, token)
+                raise self.source.error(token.offset, value_error(descriptor, token))
+            entry.block = TextBlock(descriptor.message_type, token)
             self._fields(entry.block)
         elif token.kind == "text":
-            while self._next.kind == "text":  # "a" "b" is one text
+            while self._next.kind == "text":  # adjacent strings are concatenated: "a" "b" is "ab"
                 self._take()
         elif token.kind != "word":
-            raise self.source.error(token.offset, takes(descriptor, token))
+            raise self.source.error(token.offset, value_error(descriptor, token))
 
 
-def _complaint(character: str) -> str:
+def _lexical_error(character: str) -> str:
     if character in "\"'":
-        return f"a text begins with {character} and is not closed on this line"
+        return f"a string begins with {character} and is not closed on this line"
     if "\udc80" <= character <= "\udcff":
         return "this is not UTF-8 text; save the file as UTF-8"
     return f"the character {character!r} has no meaning here"
@@ -351,8 +362,8 @@ _KINDS = {
 }
 
 
-def takes(descriptor: FieldDescriptor, found: Token) -> str:
-    """Return a sentence about a value of the wrong kind."""
+def value_error(descriptor: FieldDescriptor, found: Token) -> str:
+    """Return the error text for a value of the wrong type."""
     what = {"{": "a block", "<": "a block", "": "the end of the file"}.get(found.text, found.text)
     if descriptor.enum_type is None:
         return f'"{descriptor.name}" takes {_KINDS[descriptor.cpp_type]}; found {what}'

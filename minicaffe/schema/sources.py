@@ -1,4 +1,4 @@
-"""Nets and solvers as read from files: current form, with the line of each layer and setting."""
+"""Nets and solvers read from files: upgraded messages with the line of each layer and field."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from minicaffe.schema.upgrade import (
 
 @dataclass(frozen=True)
 class NetSource:
-    """A net in the current form and where it was written.
+    """A net in the current format and its location in a file.
 
     Attributes
     ----------
     param : NetParameter
-        The net, upgraded. Change a copy: lines are found by its layer indices.
+        The net, upgraded. Do not modify it, because lines are looked up by its layer indices.
     path : str
-        The file, as messages name it.
+        The file, as error messages name it.
     origin : list of int or None
-        For each layer, its index in the file; None for an Input layer that stands for `input`.
+        For each layer, its index in the file; None for an Input layer that replaces `input`.
     parsed : Parsed, optional
         The text; None for a net from a binary file or from memory.
     within : tuple
@@ -41,16 +41,16 @@ class NetSource:
     within: tuple[str | int, ...] = ()
 
     def where(self, layer_index: int | None = None, field: str = "", k: int = 0) -> str:
-        """Return ``file:line`` of a layer or of one of its values, or the nearest that is known.
+        """Return ``file:line`` of a layer or of one of its fields, or of the enclosing block.
 
         Parameters
         ----------
         layer_index : int, optional
-            Index in ``param.layer``; without it, the net as a whole is meant.
+            Index in ``param.layer``; None for the net itself.
         field : str
             A field of the layer, such as "bottom" or "convolution_param.group".
         k : int
-            Which of the values of a repeated field.
+            Index of the value in a repeated field.
         """
         if self.parsed is None:
             return self.path
@@ -60,11 +60,11 @@ class NetSource:
         if index is None:
             return self.parsed.where(*self.within, "input", k)
         names = field.split(".") if field else []
-        place: list[str | int] = [*self.within, self._layers_field(), index, *names]
-        return self.parsed.where(*place, k) if names else self.parsed.where(*place)
+        path: list[str | int] = [*self.within, self._layers_field(), index, *names]
+        return self.parsed.where(*path, k) if names else self.parsed.where(*path)
 
     def _layers_field(self) -> str:
-        """Return the name of the field that the text has its layers in."""
+        """Return the name of the field that contains the layers in the text."""
         if self.parsed is not None and self.parsed.locations.find(*self.within, "layers"):
             return "layers"
         return "layer"
@@ -72,14 +72,14 @@ class NetSource:
 
 @dataclass(frozen=True)
 class SolverSource:
-    """A solver in the current form and where it was written.
+    """A solver in the current format and its location in a file.
 
     Attributes
     ----------
     param : SolverParameter
-        The solver, upgraded; nets inside it are as they were written (see `inline_net`).
+        The solver, upgraded; nets inside it are not upgraded (see `inline_net`).
     path : str
-        The file, as messages name it.
+        The file, as error messages name it.
     parsed : Parsed, optional
         The text; None for a solver from memory.
     """
@@ -89,20 +89,20 @@ class SolverSource:
     parsed: Parsed[SolverParameter] | None = None
 
     def where(self, field: str = "", k: int = 0) -> str:
-        """Return ``file:line`` of a setting such as "stepvalue" or "train_state.stage"."""
+        """Return ``file:line`` of a field such as "stepvalue" or "train_state.stage"."""
         if self.parsed is None or not field:
             return self.path
         return self.parsed.where(*field.split("."), k)
 
     def inline_net(self, field: str, k: int = 0) -> NetSource:
-        """Return a net that is written inside the solver, upgraded.
+        """Return a net that the solver's prototxt contains inline, upgraded.
 
         Parameters
         ----------
         field : str
             "net_param", "train_net_param" or "test_net_param".
         k : int
-            Which of the test_net_params.
+            Index among the test_net_params.
         """
         found = (
             self.param.test_net_param[k]
@@ -115,18 +115,18 @@ class SolverSource:
 
 
 def read_net(path: str | Path) -> NetSource:
-    """Read a net's prototxt, whichever form it has.
+    """Read a net's prototxt in V0, V1 or current format.
 
     Raises
     ------
     SchemaError
-        The file is missing or wrong; see `minicaffe.schema.text.read_prototxt`.
+        The file is missing or invalid; see `minicaffe.schema.text.read_prototxt`.
     """
     return _net_source(read_prototxt(path, NetParameter))
 
 
 def parse_net(text: str, path: str = "<string>") -> NetSource:
-    """Read a net from a string; `path` is what messages call it."""
+    """Parse a net from a string; error messages give `path`."""
     return _net_source(parse_prototxt(text, NetParameter, path))
 
 
@@ -136,22 +136,21 @@ def _net_source(parsed: Parsed[NetParameter]) -> NetSource:
 
 
 def read_net_binary(path: str | Path) -> NetSource:
-    """Read a net with its weights from a .caffemodel, whichever form it has.
+    """Read a net with its weights from a .caffemodel in V0, V1 or current format.
 
-    This makes a message of every value; `minicaffe.schema.read_net_weights` is the fast way to
-    weights alone.
+    This creates a Python object per value; `minicaffe.schema.read_net_weights` is faster.
     """
     net = read_binary(path, NetParameter)
     return NetSource(net, str(path), upgrade_net(net, str(path)))
 
 
 def read_solver(path: str | Path) -> SolverSource:
-    """Read a solver's prototxt, and complete its snapshot_prefix from the file's own name.
+    """Read a solver's prototxt, and complete its snapshot_prefix from the file name.
 
     Raises
     ------
     SchemaError
-        The file is missing or wrong; see `minicaffe.schema.text.read_prototxt`.
+        The file is missing or invalid; see `minicaffe.schema.text.read_prototxt`.
     """
     parsed = read_prototxt(path, SolverParameter)
     upgrade_solver(parsed.message, parsed.path)

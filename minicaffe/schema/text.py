@@ -1,8 +1,8 @@
-"""Reading and writing prototxt: protobuf's text format, with the line of every field kept.
+"""Parser and formatter for prototxt (protobuf's text format) with the line of every field.
 
-Values are read by `google.protobuf.text_format`; structure and places by
-`minicaffe.schema.locations`. Whatever is wrong with a text, the outcome is one SchemaError of the
-form ``path:line:column: what is wrong and what would be right``.
+`google.protobuf.text_format` parses the values and `minicaffe.schema.locations` the structure and
+locations. Every error in a text is raised as one SchemaError of the form
+``path:line:column: what is wrong and how to fix it``.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from minicaffe.errors import SchemaError
-from minicaffe.schema.content import HEAD_BYTES, is_binary, known_kind, read_file
-from minicaffe.schema.locations import Block, SourceText, repeated_fields, scan, takes
+from minicaffe.schema.file_type import HEAD_BYTES, detect_file_type, is_binary, read_file
+from minicaffe.schema.locations import SourceText, TextBlock, repeated_fields, scan, value_error
 
 M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True)
 class Parsed(Generic[M]):
-    """A message and where in a text its fields stand.
+    """A message and the locations of its fields in a text.
 
     Attributes
     ----------
     message : Message
         The message.
     path : str
-        The file it was read from, as the caller named it.
-    locations : Block
+        The file, as the caller named it.
+    locations : TextBlock
         The entries of the text, by field name.
     source : SourceText
-        The text itself.
+        The text.
     """
 
     message: M
     path: str
-    locations: Block
+    locations: TextBlock
     source: SourceText
 
     def where(self, *path: str | int) -> str:
-        """Return ``file:line`` of a field, or of the nearest block around it that is in the text.
+        """Return ``file:line`` of a field, or of the innermost enclosing block in the text.
 
         ``where("layer", 3, "bottom", 1)`` is the second bottom of the fourth layer.
         """
         for end in range(len(path), 0, -1):
             if end < len(path) and isinstance(path[end], int):
-                continue  # a name without the number that belongs to it would be the first's
+                continue  # without its index, the name would select the first entry
             entry = self.locations.find(*path[:end])
             if entry is not None:
                 return f"{self.path}:{self.source.position(entry.name.offset).line}"
@@ -66,18 +66,18 @@ def read_prototxt(path: str | Path, message_class: type[M]) -> Parsed[M]:
     Parameters
     ----------
     path : str or Path
-        The file. A byte order mark, CRLF and comments in any encoding are fine.
+        The file. A byte order mark, CRLF and comments in any encoding are accepted.
     message_class : type of Message
-        What the file describes: `NetParameter`, `SolverParameter`, ...
+        The message type: `NetParameter`, `SolverParameter`, ...
 
     Raises
     ------
     SchemaError
-        The file is missing, is not a prototxt, or says something that the message has not.
+        The file is missing, is not a prototxt, or does not match the message type.
     """
     data = read_file(path)
     head = data[:HEAD_BYTES]
-    kind = known_kind(head)
+    kind = detect_file_type(head)
     if not kind and is_binary(head):
         kind = "a binary file (.caffemodel, .solverstate or .binaryproto?)"
     if kind:
@@ -87,7 +87,7 @@ def read_prototxt(path: str | Path, message_class: type[M]) -> Parsed[M]:
 
 
 def parse_prototxt(text: str, message_class: type[M], path: str = "<string>") -> Parsed[M]:
-    """Read a prototxt from a string; `path` is what messages call it. See `read_prototxt`."""
+    """Parse a prototxt from a string; error messages give `path`. See `read_prototxt`."""
     source = SourceText(path, text.replace("\r\n", "\n").replace("\r", "\n"))
     locations = scan(source, cast(Descriptor, message_class.DESCRIPTOR))
     _refuse_other_encodings(source, locations)
@@ -100,29 +100,32 @@ def parse_prototxt(text: str, message_class: type[M], path: str = "<string>") ->
     return Parsed(message, path, locations, source)
 
 
-def _refuse_other_encodings(source: SourceText, locations: Block) -> None:
-    """Values must be UTF-8, or paths in them would be wrong; comments may be anything."""
+def _refuse_other_encodings(source: SourceText, locations: TextBlock) -> None:
+    """Raise an error for a value that is not UTF-8; comments may have any encoding."""
     if re.search("[\udc80-\udcff]", source.text):
         for entry in locations.walk():
             if re.search("[\udc80-\udcff]", entry.value.text):
-                message = f'the text of "{entry.name.text}" is not UTF-8; save the file as UTF-8'
+                message = f'the value of "{entry.name.text}" is not UTF-8; save the file as UTF-8'
                 raise source.error(entry.value.offset, message)
 
 
-def _located(error: text_format.ParseError, source: SourceText, locations: Block) -> SchemaError:
-    """Say in our words what protobuf could not read: a value of the wrong kind."""
+def _located(
+    error: text_format.ParseError, source: SourceText, locations: TextBlock
+) -> SchemaError:
+    """Translate protobuf's error about a value of the wrong type to a SchemaError."""
     line, column = error.GetLine(), error.GetColumn()
     if line is None or column is None:
         return SchemaError(f"{source.path}: {error}")
     offset = source.offset(line, column)
     for entry in locations.walk():
         if entry.value.offset == offset:
-            return source.error(offset, takes(entry.descriptor, entry.value))
+            return source.error(offset, value_error(entry.descriptor, entry.value))
     return source.error(offset, re.sub(r"^\d+:\d+ : ", "", str(error)))
 
 
-def _require(message: Message, source: SourceText, locations: Block) -> None:
-    """Refuse a message that lacks a required field, such as the min of a clip_param."""
+def _require(message: Message, source: SourceText, locations: TextBlock) -> None:
+    """Raise an error if a required field is missing, such as the min of a clip_param."""
+    # Every message class has this method, but the type stubs omit it.
     for missing in cast(Any, message).FindInitializationErrors():
         *parents, name = re.findall(r"\w+", missing)
         entry = locations.find(*(int(p) if p.isdigit() else p for p in parents))
@@ -137,9 +140,9 @@ def write_prototxt(message: Message, path: str | Path) -> None:
 
 
 def format_prototxt(message: Message) -> str:
-    """Return a message as text, exactly as Caffe prints it in its log and writes it to files.
+    """Return a message as text, byte for byte as Caffe logs it and writes it to files.
 
-    Fields come in the order of their numbers, one a line, blocks indented by two.
+    Fields are in the order of their numbers, one per line; blocks are indented by two spaces.
     """
     return "".join(f"{line}\n" for line in _lines(message, ""))
 
@@ -156,7 +159,7 @@ def _lines(message: Message, indent: str) -> Iterator[str]:
                 yield f"{indent}}}"
 
 
-def _value_text(field: FieldDescriptor, value: Any) -> str:
+def _value_text(field: FieldDescriptor, value: Any) -> str:  # Any: the type depends on the field
     if field.enum_type is not None:
         known = field.enum_type.values_by_number.get(value)
         return str(value) if known is None else known.name
@@ -171,7 +174,7 @@ def _value_text(field: FieldDescriptor, value: Any) -> str:
     return str(value)
 
 
-def _digits(value: np.floating[Any], few: int, all_: int) -> str:
-    """Return `few` digits where they say it all, else `all_`: the rule of protobuf for C++."""
-    text = f"{value:.{few}g}"
-    return text if type(value)(text) == value or value != value else f"{value:.{all_}g}"
+def _digits(value: np.float32 | np.float64, short: int, exact: int) -> str:
+    """Return `short` digits if they parse to the same value, else `exact`, as protobuf for C++."""
+    text = f"{value:.{short}g}"
+    return text if type(value)(text) == value or value != value else f"{value:.{exact}g}"

@@ -1,8 +1,7 @@
-"""Old forms of nets and solvers, converted to the current one.
+"""Upgrade of nets and solvers from old formats to the current one.
 
-In this order: V0 layers, transformation settings in data layers, V1 layers, `input` fields,
-BatchNorm layers that list their parameters, `solver_type`. Each step says in the log what it does,
-in the words that Caffe's users know.
+The steps run in this order: V0 layers, transformation fields in data layers, V1 layers, `input`
+fields, BatchNorm layers that list their parameters, `solver_type`. Each step logs Caffe's messages.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from minicaffe.schema.upgrade_v0 import upgrade_v0
 
 Origin = list[int | None]
 
-# Words whose spelling as a layer type is not just their capitalised form.
+# V1 names whose layer type is not the capitalised name.
 _SPELLINGS = {
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",
@@ -54,33 +53,33 @@ _DATA_BLOCKS = {
 
 
 def net_is_current(net: NetParameter) -> bool:
-    """Say whether `upgrade_net` would leave a net as it is."""
-    return not (net.layers or net.input or _listed_statistics(net))
+    """Return whether `upgrade_net` would leave a net unchanged."""
+    return not (net.layers or net.input or _trained_batch_norms(net))
 
 
 def upgrade_net(net: NetParameter, path: str) -> Origin:
-    """Convert a net to the current form, in place.
+    """Upgrade a net to the current format, in place.
 
     Parameters
     ----------
     net : NetParameter
         The net, with or without weights.
     path : str
-        Where it comes from, for messages.
+        The file, for error messages.
 
     Returns
     -------
     list of int or None
-        For each layer, its index in `layers` or `layer` before; None for an added Input layer.
+        For each layer, its previous index in `layers` or `layer`; None for an added Input layer.
 
     Raises
     ------
     SchemaError
-        The net mixes `layers` with `layer`, or an old form says something that has no meaning.
+        The net mixes `layers` with `layer`, or an old field has an invalid value.
     """
     if net.layers and net.layer:
         raise SchemaError(
-            f"{path}: the net has {len(net.layers)} `layers` (the old form) and {len(net.layer)} "
+            f"{path}: the net has {len(net.layers)} `layers` (the old format) and {len(net.layer)} "
             "`layer` (the current one); it must have one kind. Write all of them as `layer`"
         )
     origin = _upgrade_layers(net, path)
@@ -88,21 +87,21 @@ def upgrade_net(net: NetParameter, path: str) -> Origin:
         _attempt("input fields", path)
         origin = _upgrade_inputs(net, path) + origin
         logger.info("Successfully upgraded file specified using deprecated input fields.")
-    if statistics := _listed_statistics(net):
+    if layers := _trained_batch_norms(net):
         logger.info("Attempting to upgrade batch norm layers using deprecated params: %s", path)
-        _freeze(statistics)
+        _freeze(layers)
         logger.info("Successfully upgraded batch norm layers using deprecated params.")
     return origin
 
 
 def _upgrade_layers(net: NetParameter, path: str) -> Origin:
-    """Turn `layers` of both old forms into `layer`."""
+    """Convert `layers` in V0 and V1 format to `layer`."""
     origin: Origin = list(range(len(net.layers) or len(net.layer)))
     if any(layer.HasField("layer") for layer in net.layers):
         _attempt("V0LayerParameter", path)
         origin = list(upgrade_v0(net, path))
         logger.info("Successfully upgraded file specified using deprecated V0LayerParameter")
-    if any(_old_transform(layer) for layer in net.layers):
+    if any(_misplaced_transforms(layer) for layer in net.layers):
         _attempt("transformation parameters", path)
         _move_transforms(net)
         logger.info(
@@ -120,8 +119,8 @@ def _attempt(what: str, path: str) -> None:
     logger.info("Attempting to upgrade input file specified using deprecated %s: %s", what, path)
 
 
-def _old_transform(layer: V1LayerParameter) -> list[str]:
-    """Return the transformation settings that a data layer has in its old place."""
+def _misplaced_transforms(layer: V1LayerParameter) -> list[str]:
+    """Return the transformation fields that a data layer sets in its own block."""
     block = _DATA_BLOCKS.get(layer.type)
     if block is None:
         return []
@@ -130,14 +129,14 @@ def _old_transform(layer: V1LayerParameter) -> list[str]:
 
 def _move_transforms(net: NetParameter) -> None:
     for layer in net.layers:
-        for name in _old_transform(layer):
+        for name in _misplaced_transforms(layer):
             block = getattr(layer, _DATA_BLOCKS[layer.type])
             setattr(layer.transform_param, name, getattr(block, name))
             block.ClearField(name)
 
 
 def current_type(old: V1LayerParameter.LayerType) -> str:
-    """Return the layer type that a V1 type is called now: CONVOLUTION is "Convolution"."""
+    """Return the current name of a V1 layer type: CONVOLUTION is "Convolution"."""
     word = V1LayerParameter.LayerType.Name(old)
     return _SPELLINGS.get(word, word.title().replace("_", ""))
 
@@ -166,21 +165,21 @@ def _upgrade_v1(old: V1LayerParameter) -> LayerParameter:
 
 
 def _upgrade_inputs(net: NetParameter, path: str) -> Origin:
-    """Replace `input` fields by an Input layer, if shapes are given; return what it comes from."""
-    wanted = len(net.input) if net.input_shape else 4 * len(net.input)
+    """Replace `input` fields by an Input layer if they have shapes; return its origin."""
+    expected = len(net.input) if net.input_shape else 4 * len(net.input)
     given = len(net.input_shape or net.input_dim)
-    if given not in (0, wanted):
+    if given not in (0, expected):
         field = "input_shape" if net.input_shape else "input_dim"
         each = "one" if net.input_shape else "four"
         raise SchemaError(
-            f"{path}: {len(net.input)} input and {given} {field}; there must be {each} {field} for "
-            f"each input, or {wanted}"
+            f"{path}: the net has {len(net.input)} input and {given} {field}; it must have {each} "
+            f"{field} for each input, {expected} in all"
         )
     if given:
         layer = LayerParameter(name="input", type="Input", top=net.input)
         for index in range(len(net.input)):
-            old_form = net.input_dim[4 * index : 4 * index + 4]
-            dims = net.input_shape[index].dim if net.input_shape else old_form
+            legacy_dims = net.input_dim[4 * index : 4 * index + 4]
+            dims = net.input_shape[index].dim if net.input_shape else legacy_dims
             layer.input_param.shape.add(dim=dims)
         layers = [
             layer,
@@ -193,8 +192,8 @@ def _upgrade_inputs(net: NetParameter, path: str) -> Origin:
     return [None] if given else []
 
 
-def _listed_statistics(net: NetParameter) -> list[LayerParameter]:
-    """Return BatchNorm layers with settings for their three statistics that would train them."""
+def _trained_batch_norms(net: NetParameter) -> list[LayerParameter]:
+    """Return the BatchNorm layers whose param entries would train their three statistics."""
     return [
         layer
         for layer in net.layer
@@ -205,7 +204,7 @@ def _listed_statistics(net: NetParameter) -> list[LayerParameter]:
 
 
 def _freeze(layers: list[LayerParameter]) -> None:
-    """Keep the solver away from statistics: they are measured, not learned."""
+    """Set lr_mult and decay_mult to 0, because statistics are measured, not learned."""
     for layer in layers:
         for spec in layer.param:
             spec.lr_mult = spec.decay_mult = 0
@@ -225,7 +224,7 @@ def upgrade_solver(solver: SolverParameter, path: str) -> None:
     _attempt(what, path)
     if solver.HasField("type"):
         raise SchemaError(
-            f"{path}: solver_type (the old form) and type are both set; remove solver_type"
+            f"{path}: solver_type (the old field) and type are both set; remove solver_type"
         )
     solver.type = _SOLVER_TYPES[solver.solver_type]
     solver.ClearField("solver_type")
@@ -235,7 +234,7 @@ def upgrade_solver(solver: SolverParameter, path: str) -> None:
 
 
 def complete_snapshot_prefix(solver: SolverParameter, path: str) -> None:
-    """Give snapshots the solver file's name where the solver names none, or a folder only."""
+    """Set snapshot_prefix from the solver file's name if it is missing or is only a folder."""
     stem = Path(path).with_suffix("")
     if not solver.HasField("snapshot_prefix"):
         solver.snapshot_prefix = str(stem)

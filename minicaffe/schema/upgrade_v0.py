@@ -1,7 +1,7 @@
-"""The layers of 2013 (``layers { layer { type: "conv" } }``) in the form of 2014 (V1).
+"""Upgrade of V0 layers (2013, ``layers { layer { type: "conv" } }``) to V1 layers (2014).
 
-A V0 layer keeps the settings of all kinds side by side; each kind has a block of its own since.
-Padding was a layer as well, and is a setting of the convolution or pooling behind it since.
+A V0 layer has the fields of all layer types in one message; in V1 each type has its own block. In
+V0 padding is a layer; in V1 it is a field of the convolution or pooling layer after it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TRANSFORM = {
     "mirror": "mirror",
 }
 
-# V0 type: (V1 type, the block that its settings move to, {V0 field: field in that block})
+# V0 type: (V1 type, the block for its fields, {V0 field: field in that block})
 _TYPES: dict[str, tuple[str, str, dict[str, str]]] = {
     "accuracy": ("ACCURACY", "", {}),
     "bnll": ("BNLL", "", {}),
@@ -76,33 +76,33 @@ _TYPES: dict[str, tuple[str, str, dict[str, str]]] = {
 
 
 def upgrade_v0(net: NetParameter, path: str) -> list[int]:
-    """Convert all V0 layers of a net to V1, in place.
+    """Upgrade all V0 layers of a net to V1, in place.
 
     Returns
     -------
     list of int
-        For each layer that is left, its index before: padding layers are gone.
+        For each remaining layer, its previous index; padding layers are removed.
 
     Raises
     ------
     SchemaError
-        A type is unknown, or padding stands where it cannot be folded in.
+        A type is unknown, or a padding layer precedes a layer that cannot pad.
     """
-    kept = _fold_padding(net, path)
-    layers = [net.layers[index] for index in kept]
+    indices = _fold_padding(net, path)
+    layers = [net.layers[index] for index in indices]
     upgraded = [
         _upgrade_layer(layer, path) if layer.HasField("layer") else layer for layer in layers
     ]
-    renewed = [V1LayerParameter.FromString(layer.SerializePartialToString()) for layer in upgraded]
+    copies = [V1LayerParameter.FromString(layer.SerializePartialToString()) for layer in upgraded]
     del net.layers[:]
-    net.layers.extend(renewed)
-    return kept
+    net.layers.extend(copies)
+    return indices
 
 
 def _fold_padding(net: NetParameter, path: str) -> list[int]:
-    """Move the pad of padding layers into their readers; return the indices of all others."""
+    """Move the pad of padding layers to the layers after them; return the other layers' indices."""
     padded: dict[str, V1LayerParameter] = {}  # by the name of the padded blob
-    kept = []
+    indices = []
     for index, layer in enumerate(net.layers):
         if layer.layer.type == "padding":
             if len(layer.bottom) != 1 or len(layer.top) != 1:
@@ -114,21 +114,19 @@ def _fold_padding(net: NetParameter, path: str) -> list[int]:
             continue
         for position, bottom in enumerate(layer.bottom):
             if bottom in padded:
-                _take_over(layer, position, padded[bottom], path)
+                _set_pad(layer, position, padded[bottom], path)
         for top in layer.top:
             padded.pop(top, None)
-        kept.append(index)
-    return kept
+        indices.append(index)
+    return indices
 
 
-def _take_over(
-    layer: V1LayerParameter, position: int, padding: V1LayerParameter, path: str
-) -> None:
-    """Let a layer pad its bottom by itself."""
+def _set_pad(layer: V1LayerParameter, position: int, padding: V1LayerParameter, path: str) -> None:
+    """Set the pad of a layer and connect it to the bottom of the padding layer."""
     if layer.layer.type not in ("conv", "pool"):
         raise SchemaError(
             f'{path}: layer "{layer.layer.name}" ({layer.layer.type}) reads from padding layer '
-            f'"{padding.layer.name}"; only conv and pool can pad. Upgrade this net by hand'
+            f'"{padding.layer.name}"; only conv and pool can pad. Upgrade this net manually'
         )
     layer.layer.pad = padding.layer.pad
     layer.bottom[position] = padding.bottom[0]
@@ -166,7 +164,7 @@ def _move_settings(v0: V0LayerParameter, new: V1LayerParameter, path: str) -> No
 
 
 def _set(block: object, name: str, value: object) -> None:
-    """Set a field, whether it is one value, a list of one, or a block."""
+    """Set a field that is a single value, a repeated field, or a message."""
     target = getattr(block, name)
     if hasattr(target, "CopyFrom"):
         target.CopyFrom(value)

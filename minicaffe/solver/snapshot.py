@@ -81,12 +81,7 @@ def write(solver: Solver) -> None:
         history=[tensor.get() for tensor in solver.history],
     )
     with write_atomically(state) as file:
-        if as_hdf5:
-            from minicaffe.schema import hdf5  # h5py is slow to import
-
-            hdf5.write_solver_state(file, contents)
-        else:
-            write_solver_state(file, contents)
+        write_solver_state(file, contents, as_hdf5)
 
 
 def restore(solver: Solver, path: str | Path) -> None:

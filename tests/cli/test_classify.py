@@ -191,7 +191,7 @@ def test_selective_search_is_refused(windows, log):
     Path("pictures.txt").write_text("in/a.png\n\nin/b.png\n")
     args = ["pictures.txt", "o.csv", *FLAGS, "--context_pad=0", "--crop_mode=selective_search"]
     assert run_command("detect", args) == 1
-    assert "detect_selective_search on 2 pictures" in log.messages[-1]
+    assert "detect_selective_search on 2 images" in log.messages[-1]
 
 
 # --- resize_and_crop_images ---

@@ -10,7 +10,7 @@ import no_card
 from emulator import EmulatedDevice
 from minicaffe.cli.options.backend import add_arguments, choose
 from minicaffe.data.db import open_database
-from minicaffe.schema.binary import read_net_weights
+from minicaffe.schema import read_net_weights
 
 TRAIN = ("train", "--solver=solver.prototxt")
 

@@ -135,8 +135,8 @@ def test_a_full_disk(project, start, form):
     suffix = "" if form == "BINARYPROTO" else ".h5"
     errors = [line for line in log.splitlines() if line.startswith("E")]
     assert re.search(
-        rf"s_iter_2.caffemodel{suffix} cannot be written: .*File too large.*What was there before "
-        "is untouched. Training goes on; the next snapshot is tried when it is due.",
+        rf"s_iter_2.caffemodel{suffix} cannot be written: .*File too large.*The previous file "
+        "is unchanged. Training goes on; the next snapshot is tried when it is due.",
         errors[0],
     )
     assert re.search(rf"s_iter_4.caffemodel{suffix} cannot be written: ", errors[-1])

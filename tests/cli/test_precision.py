@@ -5,7 +5,7 @@ import pytest
 
 from minicaffe.backends import get_backend
 from minicaffe.errors import BackendUnavailable
-from minicaffe.schema.binary import read_net_weights
+from minicaffe.schema import read_net_weights
 
 
 @pytest.fixture(autouse=True)

@@ -65,7 +65,7 @@ FILES = [
     (
         "snapshot as weights",
         [*TRAIN[1:], "--weights=s_iter_2.solverstate"],
-        r"^s_iter_2.solverstate: a solver state, which holds no weights; the .caffemodel beside",
+        r"^s_iter_2.solverstate: is a solver state and contains no weights; use the .caffemodel",
     ),
     (
         "prototxt as weights",
@@ -89,15 +89,15 @@ CONTENTS = [
     (
         "web page",
         b"<!DOCTYPE html>\n<html></html>",
-        "this looks like a web page; the download went",
+        "this looks like a web page; the download failed",
     ),
     (
         "git-lfs pointer",
         b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
         "this looks like a git-lfs pointer, not the file itself; run 'git lfs pull'",
     ),
-    ("empty", b"", "is empty; it was probably cut off"),
-    ("noise", b"\xff" * 500, r"500 bytes that are not a whole \.caffemodel; probably the downl"),
+    ("empty", b"", "is empty; probably writing or copying it was interrupted"),
+    ("noise", b"\xff" * 500, r"500 bytes are not a complete \.caffemodel; probably the downl"),
 ]
 
 
@@ -117,7 +117,7 @@ def test_files_cut_off(trained, run, kind):
     flag = "--weights" if kind == "caffemodel" else "--snapshot"
     refuse(
         run,
-        rf"^cut\.{kind}: [\d,]+ bytes that are not a whole \.{kind}; prob",
+        rf"^cut\.{kind}: [\d,]+ bytes are not a complete \.{kind}; prob",
         *TRAIN,
         f"{flag}=cut.{kind}",
     )

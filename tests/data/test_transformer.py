@@ -155,7 +155,7 @@ def test_bad_mean_files(tmp_path, mean_file):
     with pytest.raises(DataError, match=r"^mean_file nowhere: .*Make one with compute_image_mean"):
         read_mean("nowhere")
     for content, message in [
-        (b"\xff" * 12, r"bad: 12 bytes that are not a whole \.binaryproto"),
+        (b"\xff" * 12, r"bad: 12 bytes are not a complete \.binaryproto"),
         (b"hello, world", r"bad: a binary file is needed here; this is a text"),
     ]:
         (tmp_path / "bad").write_bytes(content)

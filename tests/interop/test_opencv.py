@@ -1,4 +1,4 @@
-"""Another reader of Caffe's files, OpenCV's dnn module, computes what we do from what we write."""
+"""OpenCV's dnn module reads the files that minicaffe writes and computes the same values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAMES = [
     "resnet50",
     "squeezenet",
 ]
-# Statistics are stored times this, as they are after a few batches of training.
+# Statistics are stored multiplied by this factor, as after a few batches of training.
 BATCH_NORM_FACTOR = 3.0
 
 
@@ -46,19 +46,19 @@ def with_drawn_weights(name: str) -> Net:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_opencv_reads_what_is_saved_and_computes_the_same(name, tmp_path):
+def test_opencv_computes_the_same_from_saved_files(name, tmp_path):
     prototxt, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
     net = with_drawn_weights(name)
     assert run_command("upgrade_net_proto_text", [str(deploy_file(name)), str(prototxt)]) == 0
     save_net(net, weights)
     peer = cv2.dnn.readNetFromCaffe(str(prototxt), str(weights))
-    weights.unlink()  # hundreds of megabytes, which pytest would keep
+    weights.unlink()  # hundreds of megabytes, which pytest would not delete
 
     net.forward()
     softmax = net.steps[-1]
     assert softmax.layer.type == "Softmax"
     scores, probabilities = softmax.bottom[0], softmax.top[0]
-    # The scores too: where one class has it all, probabilities agree whatever was computed.
+    # Scores are compared too, because saturated probabilities agree even if scores are wrong.
     scorer = next(step.layer.name for step in net.steps if scores in step.top)
     peer.setInput(net.blobs["data"].data.get())
     for blob, layer in ((scores, scorer), (probabilities, softmax.layer.name)):

@@ -28,7 +28,7 @@ force_backward: true
 
 @pytest.fixture
 def write(tmp_path):
-    """Write a text to a new file, return its path as str."""
+    """Write a text to a new file and return its path as str."""
     number = iter(range(100))
 
     def writer(text, name=None):

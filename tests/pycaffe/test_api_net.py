@@ -36,7 +36,7 @@ def test_structure(net):
 
 def test_layers_are_set_up_and_reshaped_again(deploy):
     deploy.blobs["data"].data[...] = np.arange(24).reshape(4, 6)
-    expected = deploy.forward()["prob"].copy()  # by a kernel that does the ReLU as well
+    expected = deploy.forward()["prob"].copy()  # with the ReLU fused into the kernel
     layer, top = deploy.layer_dict["ip"], caffe.Blob(CoreBlob(get_backend()))
     weights = [blob.data.copy() for blob in layer.blobs]
     layer.reshape([deploy.blobs["data"]], [top])
@@ -69,7 +69,7 @@ def test_blob_is_a_live_view(deploy):
     np.testing.assert_allclose(out, 1 / 3, rtol=1e-6)
     data[:, 0] = 100
     deploy.forward()
-    np.testing.assert_allclose(out[:, 0], 1)  # the same view shows the new pass
+    np.testing.assert_allclose(out[:, 0], 1)  # the same view shows the values of the new pass
     with pytest.raises(AttributeError):
         blob.data = np.zeros(3)
 
@@ -93,7 +93,7 @@ def test_legacy_shape(net):
             blob.reshape(shape)
 
 
-def test_shapes_follow_the_input(deploy):
+def test_blobs_are_reshaped_with_the_input(deploy):
     deploy.blobs["data"].reshape(2, 6)
     assert deploy.blobs["prob"].shape == (4, 3)
     assert deploy.forward()["prob"].shape == (2, 3)
@@ -132,7 +132,7 @@ def test_backward_part_of_the_net(deploy):
         ("backward", {"prob": (3, 3)}, "Diff is not batch sized"),
     ],
 )
-def test_exceptions_of_pycaffe(deploy, method, argument, message):
+def test_errors_have_the_text_of_pycaffe(deploy, method, argument, message):
     arrays = {name: np.zeros(shape) for name, shape in argument.items()}
     with pytest.raises(RuntimeError) as error:
         getattr(deploy, method)(**arrays)
@@ -223,7 +223,7 @@ def test_save_and_load(net, net_path, tmp_path, suffix):
     np.testing.assert_array_equal(third.params["ip"][0].data, net.params["ip"][0].data)
 
 
-def test_hdf5_whatever_the_name(net, tmp_path):
+def test_save_hdf5_ignores_the_file_name(net, tmp_path):
     net.save_hdf5(str(tmp_path / "weights"), write_diff=True)
     assert (tmp_path / "weights").read_bytes()[1:4] == b"HDF"
 
@@ -331,7 +331,7 @@ layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
 
 
 @pytest.mark.parametrize("backend", ["auto", "reference"])
-def test_other_threads_run_during_a_layer(write, monkeypatch, backend):
+def test_layers_release_the_gil(write, monkeypatch, backend):
     monkeypatch.setattr(session, "_session", session._Session())
     monkeypatch.setattr(session, "get_backend", lambda precision: get_backend(backend))
     net = caffe.Net(write(LARGE), caffe.TEST)
@@ -346,7 +346,9 @@ def test_other_threads_run_during_a_layer(write, monkeypatch, backend):
     net.after_forward(lambda _: seen.append(ticks[0]))
     other = threading.Thread(target=tick)
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(600)  # nobody is made to give up the GIL: only who lets go of it does
+    sys.setswitchinterval(
+        600
+    )  # no thread is forced to release the GIL, so that only voluntary releases are seen
     try:
         other.start()
         for _ in range(20):

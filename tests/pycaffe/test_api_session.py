@@ -32,7 +32,7 @@ def weights(net):
     return net.params["ip"][0].data.copy()
 
 
-def test_seed_repeats_nets_one_by_one(net_path):
+def test_the_seed_makes_the_sequence_of_nets_reproducible(net_path):
     caffe.set_random_seed(7)
     first, second = (weights(caffe.Net(net_path, caffe.TRAIN)) for _ in range(2))
     caffe.set_random_seed(7)
@@ -41,7 +41,7 @@ def test_seed_repeats_nets_one_by_one(net_path):
     np.testing.assert_array_equal(second, weights(caffe.Net(net_path, caffe.TRAIN)))
 
 
-def test_gpu_mode_fails_when_a_net_is_made(net_path, monkeypatch, fresh_session):
+def test_gpu_mode_fails_when_a_net_is_created(net_path, monkeypatch, fresh_session):
     def refuse(name, gpu, precision):
         raise session.BackendUnavailable("no driver.")
 
@@ -65,7 +65,7 @@ def test_precision(net_path, fresh_session):
     caffe.Net(net_path, caffe.TRAIN)
 
 
-def test_numbers_of_parallel_runs(fresh_session):
+def test_solver_count_and_rank(fresh_session):
     assert (caffe.solver_count(), caffe.solver_rank(), caffe.has_nccl()) == (1, 0, False)
     caffe.set_solver_count(2)
     caffe.set_solver_rank(1)
@@ -98,14 +98,14 @@ def test_timer():
     assert timer.ms == timer.ms
 
 
-def test_log_goes_to_stderr_with_the_callers_line():
+def test_log_writes_to_stderr_with_the_line_of_the_caller():
     result = run("import caffe\ncaffe.log('hello')", GLOG_minloglevel="0")
     assert result.stderr.rstrip().endswith("<string>:2] hello")
     assert result.stderr.startswith("I")
     assert result.stdout == ""
 
 
-def test_what_limits_the_log():
+def test_glog_minloglevel_and_init_log_set_the_level():
     assert run("import caffe; caffe.log('a')", GLOG_minloglevel="2").stderr == ""
     code = "import caffe; caffe.init_log(2); caffe.log('a'); caffe.init_log(0); caffe.log('b')"
     assert [line[-1] for line in run(code).stderr.splitlines()] == ["b"]
@@ -137,12 +137,12 @@ child.join()
 
 @pytest.fixture
 def forked(deploy_path):
-    """A function that runs a net in a forked process, made there or by its parent."""
+    """Return a function that runs a net, created by parent or child, in a forked process."""
     if not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
 
-    def answer(maker):
-        command = [sys.executable, "-W", "ignore", "-c", FORK, deploy_path, maker]
+    def run_forked(creator):
+        command = [sys.executable, "-W", "ignore", "-c", FORK, deploy_path, creator]
         environment = {**os.environ, "MINICAFFE_THREADS": "2"}
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=60, check=False, env=environment
@@ -150,15 +150,15 @@ def forked(deploy_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    return answer
+    return run_forked
 
 
-def test_nets_in_a_forked_process(forked):
-    """OpenMP's threads do not come along; whoever waits for them waits for ever."""
+def test_a_net_created_in_a_forked_process_runs(forked):
+    """OpenMP worker threads do not survive fork(); waiting for them would deadlock."""
     assert float(forked("child")) == pytest.approx(4)
 
 
 def test_a_net_of_the_parent_is_refused_in_a_forked_process(forked):
     if get_backend().name != "onednn":
-        pytest.skip("the reference backend has no threads that stay behind")
+        pytest.skip("the reference backend has no worker threads")
     assert forked("parent").startswith("this net was made before the process was forked")

@@ -33,7 +33,7 @@ def feed(solver):
         net.blobs["label"].data[...] = [0, 1, 2, 3, 1]
 
 
-def test_solver_surface(solver_path):
+def test_solver_attributes(solver_path):
     solver = caffe.get_solver(solver_path())
     assert type(solver) is caffe.SGDSolver
     assert isinstance(solver.net, caffe.Net)
@@ -43,8 +43,8 @@ def test_solver_surface(solver_path):
     assert repr(solver).startswith("SGDSolver(iter=0, lr=0.5, net=Net(")
 
 
-def test_weights_that_the_solver_names(solver_path, write, tmp_path):
-    """Commas separate files; what only a test net has is copied, too."""
+def test_weights_in_the_solver_are_copied(solver_path, write, tmp_path):
+    """Commas separate files; layers that only a test net has are copied, too."""
     other_net = write(NET.replace('"ip"', '"other"'))
     for layer, path, value in [("ip", write(NET), 7), ("other", other_net, 9)]:
         net = caffe.Net(path, caffe.TRAIN)
@@ -70,11 +70,11 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "
 
 
 def test_solvers_in_threads(write):
-    """They share oneDNN's scratchpad; in Caffe, Python's lock keeps them apart."""
+    """Solvers share oneDNN's scratchpad; in Caffe, the GIL serialises them."""
     text = f'net: "{write(CONVOLUTIONS)}" base_lr: 1e-4 lr_policy: "fixed" random_seed: 1'
     path = write(text)
-    alone = caffe.SGDSolver(path)
-    alone.step(8)
+    reference = caffe.SGDSolver(path)
+    reference.step(8)
     solvers = [caffe.SGDSolver(path) for _ in range(3)]
     threads = [threading.Thread(target=s.step, args=[8], daemon=True) for s in solvers]
     for thread in threads:
@@ -84,12 +84,12 @@ def test_solvers_in_threads(write):
         assert not thread.is_alive()
     for solver in solvers:
         np.testing.assert_array_equal(
-            solver.net.params["conv"][0].data, alone.net.params["conv"][0].data
+            solver.net.params["conv"][0].data, reference.net.params["conv"][0].data
         )
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_get_solver_makes_the_type_of_the_prototxt(solver_path, kind):
+def test_get_solver_creates_the_type_of_the_prototxt(solver_path, kind):
     solver = caffe.get_solver(solver_path(f'type: "{kind}"'))
     assert type(solver) is getattr(caffe, f"{kind}Solver")
     feed(solver)
@@ -98,7 +98,7 @@ def test_get_solver_makes_the_type_of_the_prototxt(solver_path, kind):
     assert (solver.net.params["ip"][0].data != before).any()
 
 
-def test_a_class_counts_whatever_the_prototxt_names(solver_path):
+def test_a_solver_class_overrides_the_type_of_the_prototxt(solver_path):
     solver = caffe.AdamSolver(solver_path('type: "Nesterov"'))
     assert solver.param.type == "Adam"
     with pytest.raises(RuntimeError, match=r"net\d+.prototxt:1: unknown solver type .Adm."):
@@ -156,7 +156,7 @@ def test_callbacks(solver_path):
     ]  # fmt: skip
 
 
-def test_update_by_hand(solver_path):
+def test_apply_update(solver_path):
     solver = caffe.SGDSolver(solver_path())
     before = solver.net.params["ip"][0].data.copy()
     solver.net.params["ip"][0].diff[...] = 2
@@ -171,7 +171,7 @@ def test_share_weights(solver_path):
     assert (other.net.params["ip"][0].data == 3).all()
 
 
-def test_hooks_run_in_steps(solver_path):
+def test_hooks_of_the_net_run_in_step(solver_path):
     solver = caffe.SGDSolver(solver_path())
     feed(solver)
     seen = []
@@ -181,7 +181,7 @@ def test_hooks_run_in_steps(solver_path):
     assert seen == [0, 1, 2, 2, 1, 0]
 
 
-def test_seed_of_the_session_serves_solvers_without_one(solver_path):
+def test_the_seed_of_the_session_applies_to_solvers_without_a_seed(solver_path):
     def weights(more=""):
         caffe.set_random_seed(5)
         return caffe.SGDSolver(solver_path(more)).net.params["ip"][0].data.copy()
@@ -190,6 +190,6 @@ def test_seed_of_the_session_serves_solvers_without_one(solver_path):
     assert (weights("random_seed: 1") != weights()).any()
 
 
-def test_nccl_is_refused(solver_path):
+def test_nccl_raises_an_error(solver_path):
     with pytest.raises(RuntimeError, match=r"has_nccl\(\) is False"):
         caffe.NCCL(None, "")

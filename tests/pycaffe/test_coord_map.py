@@ -42,7 +42,7 @@ def test_a_map_and_its_inverse():
     assert a * d + b == pytest.approx(0)
 
 
-def test_layers_that_move_nothing():
+def test_elementwise_layers_have_the_identity_map():
     n = net()
     n.relu = L.ReLU(n.conv, in_place=True)
     n.drop = L.Dropout(n.relu)
@@ -79,7 +79,7 @@ def centre(values):
         ),
     ],
 )
-def test_a_single_pixel_comes_out_where_the_map_says(layer, write):
+def test_a_single_pixel_appears_at_the_mapped_position(layer, write):
     n = caffe.NetSpec()
     n.data = L.Input(shape=dict(dim=[1, 1, 40, 30]))
     n.top = layer(n.data)
@@ -89,7 +89,7 @@ def test_a_single_pixel_comes_out_where_the_map_says(layer, write):
     assert centre(net.forward()["top"]) == pytest.approx(a * 17 + b)
 
 
-def test_crop_follows_its_first_bottom():
+def test_crop_maps_to_its_first_bottom():
     n = net(ks=5)
     n.crop = crop(n.data, n.deconv)
     assert scalars(coord_map_from_to(n.crop, n.data)) == (1, 1, 1)
@@ -113,7 +113,7 @@ def test_crop_has_axis_and_offset(write):
         (dict(ks=4), ("data", "conv"), r"cannot crop noninteger offset \(b = \[-1.5\]\)"),
     ],
 )
-def test_what_cannot_be_cropped(settings, ends, message):
+def test_invalid_crops_are_refused(settings, ends, message):
     n = net(**settings)
     with pytest.raises(AssertionError, match=message):
         crop(n[ends[0]], n[ends[1]])
@@ -128,7 +128,7 @@ def test_axes_must_agree():
         coord_map_from_to(n.data, n.two)
 
 
-def test_tops_that_nothing_connects():
+def test_unconnected_tops_are_refused():
     n = net()
     n.other = L.Input(shape=dict(dim=[1, 1, 100, 100]))
     with pytest.raises(RuntimeError, match="Could not compute map between tops"):
@@ -138,7 +138,7 @@ def test_tops_that_nothing_connects():
         coord_map_from_to(n.ip, n.data)
 
 
-def test_sizes_that_name_no_axis():
+def test_sizes_that_are_not_per_axis_are_refused():
     n = caffe.NetSpec()
     n.data = L.Input(shape=dict(dim=[1, 1, 50, 50]))
     n.conv = L.Convolution(n.data, num_output=1, kernel_h=3, kernel_w=5)

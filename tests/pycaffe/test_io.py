@@ -28,7 +28,7 @@ def test_blobproto_of_old_files():
     assert caffe.io.blobproto_to_array(caffe_pb2.BlobProto(data=[1, 2])).shape == (2,)
     assert caffe.io.blobproto_to_array(caffe_pb2.BlobProto(double_data=[1, 2]))[1] == 2
     blob.data.append(7)
-    with pytest.raises(RuntimeError, match=r"of shape \(1, 2, 3, 1\) holds 7 values as data"):
+    with pytest.raises(RuntimeError, match=r"of shape \(1, 2, 3, 1\) has 7 values in data"):
         caffe.io.blobproto_to_array(blob)
 
 
@@ -40,18 +40,18 @@ def test_blobproto_vector():
 
 
 def test_datum_round_trip():
-    picture = np.arange(30, dtype=np.uint8).reshape(3, 2, 5)
-    datum = caffe.io.array_to_datum(picture, 4)
+    image = np.arange(30, dtype=np.uint8).reshape(3, 2, 5)
+    datum = caffe.io.array_to_datum(image, 4)
     assert (datum.label, datum.channels, datum.height, datum.width) == (4, 3, 2, 5)
-    np.testing.assert_array_equal(caffe.io.datum_to_array(datum), picture)
+    np.testing.assert_array_equal(caffe.io.datum_to_array(datum), image)
     assert caffe.io.datum_to_array(datum).flags.writeable
     values = random(3, 2, 5)
     datum = caffe.io.array_to_datum(values)
     assert not datum.HasField("label")
     np.testing.assert_array_equal(caffe.io.datum_to_array(datum), values)
     with pytest.raises(ValueError, match=r"Incorrect array shape."):
-        caffe.io.array_to_datum(picture[0])
-    with pytest.raises(RuntimeError, match=r"encoded picture \(JPEG or PNG\); decode datum.data"):
+        caffe.io.array_to_datum(image[0])
+    with pytest.raises(RuntimeError, match=r"encoded image \(JPEG or PNG\); decode datum.data"):
         caffe.io.datum_to_array(caffe_pb2.Datum(encoded=True, data=b"x"))
 
 
@@ -59,8 +59,8 @@ def test_datum_round_trip():
 def saved(tmp_path):
     def save(values, mode=None, name="a.png"):
         path = tmp_path / name
-        picture = Image.fromarray(values)
-        (picture.convert(mode) if mode else picture).save(path)
+        image = Image.fromarray(values)
+        (image.convert(mode) if mode else image).save(path)
         return str(path)
 
     return save
@@ -68,20 +68,20 @@ def saved(tmp_path):
 
 def test_load_image(saved):
     rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
-    picture = caffe.io.load_image(saved(rgb))
-    assert picture.dtype == np.float32
-    np.testing.assert_allclose(picture, rgb / 255, rtol=1e-6)
+    image = caffe.io.load_image(saved(rgb))
+    assert image.dtype == np.float32
+    np.testing.assert_allclose(image, rgb / 255, rtol=1e-6)
     grey = caffe.io.load_image(saved(rgb), color=False)
     assert grey.shape == (5, 7, 1)
     np.testing.assert_allclose(grey[..., 0], rgb @ [0.2125, 0.7154, 0.0721] / 255, rtol=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "1", "CMYK"])
-def test_load_image_of_any_kind(saved, mode):
+def test_load_image_of_every_mode(saved, mode):
     values = np.repeat(np.array([[[0], [255], [255]]], np.uint8), 3, axis=2)
     name = "a.tif" if mode == "CMYK" else "a.png"
-    picture = caffe.io.load_image(saved(values, mode, name))
-    np.testing.assert_array_equal(picture, values / 255)
+    image = caffe.io.load_image(saved(values, mode, name))
+    np.testing.assert_array_equal(image, values / 255)
     assert caffe.io.load_image(saved(values, mode, name), color=False).shape == (1, 3, 1)
 
 
@@ -92,7 +92,7 @@ def test_load_image_of_16_bits(saved):
     )
 
 
-def test_load_image_that_is_none(tmp_path):
+def test_load_image_of_a_file_that_is_not_an_image(tmp_path):
     with pytest.raises(FileNotFoundError):
         caffe.io.load_image(tmp_path / "none.png")
     (tmp_path / "text.png").write_text("hello")
@@ -100,12 +100,12 @@ def test_load_image_that_is_none(tmp_path):
         caffe.io.load_image(str(tmp_path / "text.png"))
 
 
-def interpolate(picture, row, column):
-    """The value between four pixels; beyond the border is the minimum."""
+def interpolate(image, row, column):
+    """Interpolate between four pixels; the value beyond the border is the minimum."""
 
     def pixel(i, j):
-        inside = 0 <= i < picture.shape[0] and 0 <= j < picture.shape[1]
-        return picture[i, j] if inside else np.full(picture.shape[2], picture.min())
+        inside = 0 <= i < image.shape[0] and 0 <= j < image.shape[1]
+        return image[i, j] if inside else np.full(image.shape[2], image.min())
 
     i, j = int(np.floor(row)), int(np.floor(column))
     u, v = row - i, column - j
@@ -120,8 +120,8 @@ def interpolate(picture, row, column):
 @pytest.mark.parametrize("channels", [1, 2, 3])
 @pytest.mark.parametrize("size", [(4, 3), (11, 13), (5, 13), (1, 1)])
 def test_resize_image(channels, size):
-    picture = random(5, 7, channels)
-    got = caffe.io.resize_image(picture, size)
+    image = random(5, 7, channels)
+    got = caffe.io.resize_image(image, size)
     assert got.shape == (*size, channels)
     assert got.dtype == np.float32
     for i in range(size[0]):
@@ -130,18 +130,18 @@ def test_resize_image(channels, size):
                 row, column = i * 4 / max(size[0] - 1, 1), j * 6 / max(size[1] - 1, 1)
             else:
                 row, column = (i + 0.5) * 5 / size[0] - 0.5, (j + 0.5) * 7 / size[1] - 0.5
-            want = interpolate(picture.astype(float), row, column)
+            want = interpolate(image.astype(float), row, column)
             np.testing.assert_allclose(got[i, j], want, rtol=1e-4, atol=1e-5)
 
 
 def test_resize_image_to_the_nearest_pixel():
-    picture = np.arange(4, dtype=np.float32).reshape(2, 2, 1)
+    image = np.arange(4, dtype=np.float32).reshape(2, 2, 1)
     np.testing.assert_array_equal(
-        caffe.io.resize_image(picture, (4, 4), interp_order=0)[..., 0],
+        caffe.io.resize_image(image, (4, 4), interp_order=0)[..., 0],
         [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]],
     )
     with pytest.raises(RuntimeError, match=r"interp_order: 3 is not available; use 0 \(nearest\)"):
-        caffe.io.resize_image(picture, (4, 4), interp_order=3)
+        caffe.io.resize_image(image, (4, 4), interp_order=3)
 
 
 def test_resize_image_of_one_value():
@@ -149,18 +149,18 @@ def test_resize_image_of_one_value():
 
 
 def test_oversample():
-    picture = random(6, 8, 3)
-    crops = caffe.io.oversample([picture, picture + 1], (3, 5))
+    image = random(6, 8, 3)
+    crops = caffe.io.oversample([image, image + 1], (3, 5))
     assert crops.shape == (20, 3, 5, 3)
-    np.testing.assert_array_equal(crops[0], picture[:3, :5])
-    np.testing.assert_array_equal(crops[1], picture[:3, 3:])
-    np.testing.assert_array_equal(crops[2], picture[3:, :5])
-    np.testing.assert_array_equal(crops[3], picture[3:, 3:])
-    np.testing.assert_array_equal(crops[4], picture[1:4, 1:6])
+    np.testing.assert_array_equal(crops[0], image[:3, :5])
+    np.testing.assert_array_equal(crops[1], image[:3, 3:])
+    np.testing.assert_array_equal(crops[2], image[3:, :5])
+    np.testing.assert_array_equal(crops[3], image[3:, 3:])
+    np.testing.assert_array_equal(crops[4], image[1:4, 1:6])
     np.testing.assert_array_equal(crops[5:10], crops[:5, :, ::-1])
     np.testing.assert_array_equal(crops[10:], crops[:10] + 1)
-    with pytest.raises(RuntimeError, match="cannot cut 7 x 5 out of pictures of 6 x 8"):
-        caffe.io.oversample([picture], (7, 5))
+    with pytest.raises(RuntimeError, match="cannot crop 7 x 5 from images of 6 x 8"):
+        caffe.io.oversample([image], (7, 5))
 
 
 @pytest.fixture
@@ -175,24 +175,24 @@ def transformer():
 
 
 def test_transformer(transformer):
-    picture = random(4, 5, 3)
-    before = picture.copy()
-    out = transformer.preprocess("data", picture)
-    want = (picture.transpose(2, 0, 1)[[2, 0, 1]] * 255 - [[[100]], [[110]], [[120]]]) * 0.5
+    image = random(4, 5, 3)
+    before = image.copy()
+    out = transformer.preprocess("data", image)
+    want = (image.transpose(2, 0, 1)[[2, 0, 1]] * 255 - [[[100]], [[110]], [[120]]]) * 0.5
     np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-3)
     assert out.dtype == np.float32
-    np.testing.assert_array_equal(picture, before)
-    np.testing.assert_allclose(transformer.deprocess("data", out[None]), picture, atol=1e-5)
+    np.testing.assert_array_equal(image, before)
+    np.testing.assert_allclose(transformer.deprocess("data", out[None]), image, atol=1e-5)
 
 
 def test_transformer_resizes(transformer):
     assert transformer.preprocess("data", random(9, 9, 3)).shape == (3, 4, 5)
 
 
-def test_transformer_does_nothing_unasked():
-    picture = random(4, 5, 3)
-    out = caffe.io.Transformer({"data": [1, 3, 4, 5]}).preprocess("data", picture)
-    np.testing.assert_array_equal(out, picture)
+def test_transformer_does_nothing_by_default():
+    image = random(4, 5, 3)
+    out = caffe.io.Transformer({"data": [1, 3, 4, 5]}).preprocess("data", image)
+    np.testing.assert_array_equal(out, image)
 
 
 def test_mean_images(transformer):
@@ -218,13 +218,13 @@ def test_mean_images(transformer):
         (
             lambda t: t.set_channel_swap("data", (1, 0)),
             Exception,
-            r"Channel swap needs to have .* channels. Found \(1, 0\) for the \d of \"data\"; a",
+            r"Channel swap needs to have .* channels. Found \(1, 0\) for the \d of \"data\"; f",
         ),
         (lambda t: t.set_mean("data", np.zeros(2)), ValueError, "Mean channels incompatible"),
         (lambda t: t.set_mean("data", np.zeros((2, 4, 5))), ValueError, "Mean channels incomp"),
         (lambda t: t.set_mean("data", np.zeros((1, 1, 1, 1))), ValueError, "Mean shape invalid"),
     ],
 )
-def test_transformer_refuses(transformer, call, error, message):
+def test_transformer_refuses_invalid_arguments(transformer, call, error, message):
     with pytest.raises(error, match=message):
         call(transformer)

@@ -44,7 +44,7 @@ def lenet():
     return n.to_proto()
 
 
-def test_a_spec_is_the_net_one_would_have_written():
+def test_a_spec_equals_the_prototxt():
     assert lenet() == text_format.Parse(LENET, caffe_pb2.NetParameter())
 
 
@@ -76,7 +76,7 @@ def test_names_of_tops_that_are_not_assigned():
     n = caffe.NetSpec()
     first, n.second = L.Slice(L.Input(shape=dict(dim=[2, 2])), ntop=2)
     n.sum = L.Eltwise(first, n.second)
-    # The layer is called after its first top, which has no name, so gets type and number.
+    # The layer has the name of its first top; without one, that is its type and a number.
     assert names(n.to_proto()) == [
         ("Input1", [], ["Input1"]),
         ("Slice1", ["Input1"], ["Slice1", "second"]),
@@ -93,7 +93,7 @@ def test_layers_without_tops():
     assert names(caffe.to_proto(loud))[-1] == ("Silence1", ["Input1"], [])
 
 
-def test_a_name_among_the_settings_wins():
+def test_a_name_setting_overrides_the_name_of_the_top():
     n = caffe.NetSpec()
     n.top = L.ReLU(L.Input(shape=dict(dim=[1])), name="other")
     assert names(n.to_proto())[-1] == ("other", ["Input1"], ["top"])
@@ -126,7 +126,7 @@ def test_settings_in_their_own_block_and_rules():
     assert layer.include[0].phase == caffe.TRAIN
 
 
-def test_mistakes():
+def test_invalid_settings_are_refused():
     with pytest.raises(TypeError, match=r"ReLU input 0 is not a Top \(type is <class 'str'>\)"):
         L.ReLU("data")
     wrong = L.Convolution(L.Input(), num_outputs=3)

@@ -1,4 +1,4 @@
-"""Programs in the style of pycaffe's notebooks of 2015, from the first line to the last."""
+"""Complete programs in the style of pycaffe's notebooks of 2015."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from caffe import params as P
 
 
 def test_learning_step_by_step(tmp_path, monkeypatch):
-    """Define a net and a solver, look at shapes, train, keep the losses and the predictions."""
+    """Define a net and a solver, check shapes, train, and record losses and predictions."""
     monkeypatch.chdir(tmp_path)
 
     def lenet(batch_size):
@@ -31,7 +31,7 @@ def test_learning_step_by_step(tmp_path, monkeypatch):
         return n.to_proto()
 
     for phase, batch_size in (("train", 8), ("test", 5)):
-        with open(f"lenet_auto_{phase}.prototxt", "w") as f:  # noqa: PTH123 - as they do
+        with open(f"lenet_auto_{phase}.prototxt", "w") as f:  # noqa: PTH123 - as in the notebooks
             f.write(str(lenet(batch_size)))
     with open("solver.prototxt", "w") as f:  # noqa: PTH123
         f.write(
@@ -86,7 +86,7 @@ def model(write, tmp_path):
     return path, str(tmp_path / "model.caffemodel")
 
 
-def test_classifying_a_picture(model, tmp_path):
+def test_classifying_an_image(model, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)).save(
         tmp_path / "cat.png"
     )
@@ -111,18 +111,18 @@ def test_classifying_a_picture(model, tmp_path):
     np.testing.assert_allclose(back, caffe.io.resize_image(image, (8, 8)), atol=1e-5)
 
 
-def test_surgery_to_a_sliding_classifier(model, write):
-    """Turn an InnerProduct into a convolution, and find the classifier at each place."""
+def test_net_surgery_to_a_fully_convolutional_net(model, write):
+    """Convert an InnerProduct to a convolution, which classifies at each position."""
     net = caffe.Net(*model, caffe.TEST)
     full = caffe.Net(write(CLASSIFY.format(n=1, size=11, classifier=SLIDING)), model[1], caffe.TEST)
     params = {pr: (net.params[pr][0].data, net.params[pr][1].data) for pr in ["fc"]}
     conv_params = {pr: (full.params[pr][0].data, full.params[pr][1].data) for pr in ["fc-conv"]}
     conv_params["fc-conv"][0].flat = params["fc"][0].flat
     conv_params["fc-conv"][1][...] = params["fc"][1]
-    picture = np.random.default_rng(0).standard_normal((3, 11, 11)).astype(np.float32)
-    out = full.forward_all(data=np.asarray([picture]))
+    image = np.random.default_rng(0).standard_normal((3, 11, 11)).astype(np.float32)
+    out = full.forward_all(data=np.asarray([image]))
     assert out["prob"].shape == (1, 5, 4, 4)
     for row, column in ((0, 0), (1, 3), (3, 2)):
-        crop = picture[:, row : row + 8, column : column + 8]
+        crop = image[:, row : row + 8, column : column + 8]
         want = net.forward_all(data=np.asarray([crop]))["prob"][0]
         np.testing.assert_allclose(out["prob"][0, :, row, column], want, rtol=1e-4)

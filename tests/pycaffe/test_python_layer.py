@@ -38,7 +38,7 @@ class Scale(caffe.Layer):
 
 
 class Source(caffe.Layer):
-    """A data layer whose batches differ in size."""
+    """A data layer with batches of different sizes."""
 
     def setup(self, bottom, top):
         self.number = 0
@@ -114,7 +114,7 @@ def test_parameters_and_gradients(user_module, write):
     assert net.layers[1].same
 
 
-def test_layers_gives_the_users_own_object(user_module, write):
+def test_layers_contains_the_users_object(user_module, write):
     net = caffe.Net(write(SCALE), caffe.TRAIN)
     layer = net.layers[1]
     assert type(layer).__name__ == "Scale"
@@ -135,7 +135,7 @@ def test_parameters_are_saved_and_shared(user_module, write, tmp_path):
     assert other.params["mine"][0].data == [8]
 
 
-def test_a_data_layer_may_change_its_shape_every_time(user_module, write):
+def test_a_data_layer_may_change_its_shape_in_every_pass(user_module, write):
     text = python("Source") + 'layer { name: "r" type: "ReLU" bottom: "y" top: "z" }'
     net = caffe.Net(write(text), caffe.TRAIN)
     for number in range(3):
@@ -149,7 +149,7 @@ def test_phase(user_module, write, phase):
     assert caffe.Net(write(python("Phase")), phase).forward()["y"] == phase
 
 
-def test_exceptions_reach_the_user_with_the_layers_name(user_module, write):
+def test_exceptions_of_the_user_are_raised_with_the_name_of_the_layer(user_module, write):
     net = caffe.Net(write(python("Broken")), caffe.TEST)
     with pytest.raises(ZeroDivisionError, match="my own mistake") as error:
         net.forward()
@@ -158,7 +158,7 @@ def test_exceptions_reach_the_user_with_the_layers_name(user_module, write):
     assert error.traceback[-1].path.name == "my_layers.py"
 
 
-def test_our_own_errors_while_building_keep_the_layers_name(user_module, write):
+def test_errors_in_reshape_name_the_layer(user_module, write):
     message = (
         r'blob "y": cannot reshape to \(-1, 2\).*\n.*layer "mine" .* my_layers.Negative.reshape'
     )
@@ -166,7 +166,7 @@ def test_our_own_errors_while_building_keep_the_layers_name(user_module, write):
         caffe.Net(write(python("Negative")), caffe.TEST)
 
 
-def test_a_missing_method_is_named(user_module, write):
+def test_a_missing_method_raises_an_error(user_module, write):
     net = caffe.Net(write("force_backward: true " + INPUT + python("Phase", 'bottom: "x"')), 0)
     with pytest.raises(NotImplementedError, match=r"Phase has no backward\(self, top, propagate"):
         net.backward()
@@ -182,12 +182,12 @@ def test_a_missing_method_is_named(user_module, write):
         ("", "my_layers", r"python_param must name a class"),
     ],
 )
-def test_module_or_class_missing(user_module, write, cls, module, message):
+def test_a_missing_module_or_class_is_refused(user_module, write, cls, module, message):
     with pytest.raises(RuntimeError, match=message):
         caffe.Net(write(python(cls, module=module)), caffe.TEST)
 
 
-def test_a_module_that_cannot_be_imported(user_module, write, tmp_path):
+def test_a_module_that_fails_to_import_raises_its_error(user_module, write, tmp_path):
     (tmp_path / "half_module.py").write_text("import not_installed_here\n")
     with pytest.raises(ModuleNotFoundError, match="not_installed_here") as error:
         caffe.Net(write(python("X", module="half_module")), caffe.TEST)

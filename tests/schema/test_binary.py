@@ -1,4 +1,4 @@
-"""Weights, solver state and means: Caffe's own files, old and foreign forms, damaged files."""
+"""Weights, solver state and mean files: Caffe's own, old formats, forks', damaged files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from minicaffe.schema import (
     SolverState,
     SolverStateFile,
     binary,
-    hdf5,
-    net_weights_bytes,
     read_binary,
     read_blobproto,
     read_net_binary,
@@ -35,8 +33,8 @@ MODEL = GOLDEN / "adam_iter_10.caffemodel"
 STATE = GOLDEN / "adam_iter_10.solverstate"
 
 
-def twin(path: Path) -> Path:
-    """Return Caffe's HDF5 file of the same content."""
+def in_hdf5(path: Path) -> Path:
+    """Return the HDF5 file that Caffe wrote with the same content."""
     return path.with_name(path.name + ".h5")
 
 
@@ -73,21 +71,21 @@ def test_caffes_weights_are_read():
 
 
 def test_caffes_hdf5_weights_are_read():
-    layers = {x.name: x.blobs for x in read_net_weights(twin(MODEL))}
+    layers = {x.name: x.blobs for x in read_net_weights(in_hdf5(MODEL))}
     assert list(layers) == ["conv", "ip"]
-    with h5py.File(twin(MODEL)) as file:
+    with h5py.File(in_hdf5(MODEL)) as file:
         for name, blobs in layers.items():
             assert same(blobs, [file[f"data/{name}/{index}"][()] for index in (0, 1)])
 
 
 def test_caffes_solver_states_are_read_in_both_formats():
-    state, other = read_solver_state(STATE), read_solver_state(twin(STATE))
+    state, other = read_solver_state(STATE), read_solver_state(in_hdf5(STATE))
     assert (state.iter, state.current_step) == (other.iter, other.current_step) == (10, 0)
     assert state.learned_net == "trajectory_iter_10.caffemodel"
     assert other.learned_net == "trajectory_iter_10.caffemodel.h5"
     full = read_binary(STATE, SolverState).history
     assert same(state.history, [np.reshape(np.float32(b.data), tuple(b.shape.dim)) for b in full])
-    with h5py.File(twin(STATE)) as file:
+    with h5py.File(in_hdf5(STATE)) as file:
         assert same(other.history, [file[f"history/{index}"][()] for index in range(8)])
 
 
@@ -99,12 +97,12 @@ def test_hdf5_files_have_the_layout_of_caffes(tmp_path):
         return {name: text for name, text in found.items() if " members" not in text}
 
     net = read_binary(MODEL, NetParameter)
-    weights = {x.name: x.blobs for x in read_net_weights(twin(MODEL))}
+    weights = {x.name: x.blobs for x in read_net_weights(in_hdf5(MODEL))}
     arrays = [(i, weights.get(layer.name, []), None) for i, layer in enumerate(net.layer)]
-    hdf5.write_net_weights(tmp_path / "w.h5", net, arrays)
-    assert layout(tmp_path / "w.h5") == layout(twin(MODEL))
-    hdf5.write_solver_state(tmp_path / "s.h5", read_solver_state(twin(STATE)))
-    assert layout(tmp_path / "s.h5") == layout(twin(STATE))
+    write_net_weights(tmp_path / "w.h5", net, arrays, as_hdf5=True)
+    assert layout(tmp_path / "w.h5") == layout(in_hdf5(MODEL))
+    write_solver_state(tmp_path / "s.h5", read_solver_state(in_hdf5(STATE)), as_hdf5=True)
+    assert layout(tmp_path / "s.h5") == layout(in_hdf5(STATE))
 
 
 def test_caffes_mean_is_read_and_written_byte_for_byte(tmp_path):
@@ -126,7 +124,7 @@ def net() -> NetParameter:
 
 
 @pytest.mark.parametrize("diffs", [None, [varied(2, 3), varied(3) + 1]])
-def test_weights_are_written_as_the_full_schema_reads_them(net, diffs, tmp_path):
+def test_the_full_schema_reads_the_weights_that_are_written(net, diffs, tmp_path):
     data = [varied(2, 3), varied(3)]
     write_net_weights(tmp_path / "w", net, [(0, data, diffs), (2, [np.float64(0.5)], None)])
     full = read_binary(tmp_path / "w", NetParameter)
@@ -146,22 +144,21 @@ def test_large_arrays_get_lengths_of_several_bytes(net, tmp_path):
     data = [varied(300, 100)]
     file = io.BytesIO()
     write_net_weights(file, net, [(1, data, None)])
-    assert file.getvalue() == net_weights_bytes(net, [(1, data, None)])
     assert same(read_bytes(file.getvalue(), tmp_path)[1].blobs, data)
 
 
-def test_hdf5_weights_go_both_ways(net, tmp_path):
+def test_hdf5_weights_round_trip(net, tmp_path):
     data, diffs = [varied(2, 3), varied(3)], [varied(2, 3) + 1, varied(3) + 1]
-    hdf5.write_net_weights(tmp_path / "w.h5", net, [(0, data, diffs)])
+    write_net_weights(tmp_path / "w.h5", net, [(0, data, diffs)], as_hdf5=True)
     [layer] = read_net_weights(tmp_path / "w.h5")  # layers without weights have an empty group
     assert layer.name == "a/1x1"
     assert same(layer.blobs, data)
 
 
-@pytest.mark.parametrize("write", [write_solver_state, hdf5.write_solver_state])
-def test_solver_state_goes_both_ways(write, tmp_path):
+@pytest.mark.parametrize("as_hdf5", [False, True])
+def test_solver_state_round_trip(as_hdf5, tmp_path):
     state = SolverStateFile(7, "snap/lenet_iter_7.caffemodel", 2, [varied(2, 3), varied(4)])
-    write(tmp_path / "s", state)
+    write_solver_state(tmp_path / "s", state, as_hdf5)
     back = read_solver_state(tmp_path / "s")
     assert (back.iter, back.learned_net, back.current_step) == (7, state.learned_net, 2)
     assert same(back.history, state.history)
@@ -201,7 +198,7 @@ def test_double_half_unpacked_and_shapeless_values_are_read(tmp_path):
     assert same(read.blobs, [values, values, flat, values, np.zeros((0, 3), np.float32)])
 
 
-def test_what_forks_wrote_is_read_and_kept(tmp_path):
+def test_files_of_forks_are_read_and_unknown_fields_preserved(tmp_path):
     path = tmp_path / "fork.caffemodel"
     # A layer with field 148 as a fork has it: Caffe's clip_param, but without the required max.
     net = NetParameter()
@@ -215,18 +212,18 @@ def test_what_forks_wrote_is_read_and_kept(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is empty; it was probably cut off"),
-        (b"# A model\n\nIts weights are elsewhere.\n", "this is a text"),
+        (b"", "is empty; probably writing or copying it was interrupted"),
+        (b"# A model\n\nIts weights are elsewhere.\n", "this is a text file"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "a git-lfs pointer.*git lfs pull"),
-        (b"\n<!DOCTYPE html>\n<html>", "a web page; the download went wrong"),
+        (b"\n<!DOCTYPE html>\n<html>", "a web page; the download failed"),
         (b"\x1f\x8b\x08\x00", "a gzip archive; unpack it first"),
         (b'# LeNet\nname: "LeNet"\n', "a prototxt .text.; give the binary file"),
-        (MODEL.read_bytes()[:-1], r"1,471 bytes that are not a whole \.\w+; .* cut off"),
-        (MODEL.read_bytes()[:700], r"700 bytes that are not a whole \.\w+; .* cut off"),
+        (MODEL.read_bytes()[:-1], r"1,471 bytes are not a complete \.\w+; .* interrupted"),
+        (MODEL.read_bytes()[:700], r"700 bytes are not a complete \.\w+; .* interrupted"),
     ],
 )
 @pytest.mark.parametrize("read", [read_net_weights, read_solver_state])
-def test_a_file_that_is_something_else_says_what(read, content, message, tmp_path):
+def test_a_file_of_another_type_is_refused_with_its_type(read, content, message, tmp_path):
     path = tmp_path / "net.caffemodel"
     path.write_bytes(content)
     with pytest.raises(SnapshotError, match=f"net.caffemodel: .*{message}"):
@@ -250,38 +247,38 @@ def test_values_that_do_not_fit_the_shape_are_refused(tmp_path):
     blob = net.layer.add(name="ip").blobs.add()
     blob.shape.dim.extend([2, 3])
     blob.data.extend([1, 2])
-    with pytest.raises(SnapshotError, match=r'blob 0 of "ip": .*shape \(2, 3\) holds 2 values'):
+    with pytest.raises(SnapshotError, match=r'blob 0 of "ip": .*shape \(2, 3\) has 2 values'):
         read_bytes(net.SerializeToString(), tmp_path)
     mean = BlobProto(num=1, channels=2, height=2, width=2, data=[1.0])
     (tmp_path / "mean").write_bytes(mean.SerializeToString())
-    with pytest.raises(DataError, match=r"mean: a blob of shape \(1, 2, 2, 2\) holds 1 values"):
+    with pytest.raises(DataError, match=r"mean: a blob of shape \(1, 2, 2, 2\) has 1 values"):
         read_blobproto(tmp_path / "mean")
 
 
-def test_weights_given_as_solver_state_and_the_reverse_are_named(tmp_path):
-    with pytest.raises(SnapshotError, match=r"no solver state. .* --weights"):
+def test_weights_given_as_solver_state_and_the_reverse_are_refused(tmp_path):
+    with pytest.raises(SnapshotError, match=r"not a solver state. .* --weights"):
         read_solver_state(MODEL)
     with pytest.raises(SnapshotError, match="has no current_step, history, iter"):
-        read_solver_state(twin(MODEL))
+        read_solver_state(in_hdf5(MODEL))
     with pytest.raises(SnapshotError, match='weights are in a group "data"'):
-        read_net_weights(twin(STATE))
+        read_net_weights(in_hdf5(STATE))
     with h5py.File(tmp_path / "rows.h5", "w") as file:
         file["data"] = np.zeros((2, 3))
-    with pytest.raises(SnapshotError, match='its "data" are an array, as in a file for HDF5Data'):
+    with pytest.raises(SnapshotError, match='"data" is an array, as in a file for HDF5Data'):
         read_net_weights(tmp_path / "rows.h5")
 
 
-def test_a_damaged_hdf5_file_is_named(tmp_path):
+def test_a_damaged_hdf5_file_is_refused(tmp_path):
     path = tmp_path / "net.caffemodel.h5"
-    path.write_bytes(twin(MODEL).read_bytes()[:3000])
+    path.write_bytes(in_hdf5(MODEL).read_bytes()[:3000])
     with pytest.raises(SnapshotError, match=r"net\.caffemodel\.h5: cannot be read as HDF5"):
         read_net_weights(path)
 
 
-def test_the_limit_of_the_format_is_told_before_it_is_met(net, monkeypatch, tmp_path):
+def test_the_size_limit_is_checked_before_reading_and_writing(net, monkeypatch, tmp_path):
     monkeypatch.setattr(binary, "_LIMIT_BYTES", 1000)
     with pytest.raises(SnapshotError, match="1,472 bytes; protobuf reads less than 2 GiB"):
         read_net_weights(MODEL)
-    with pytest.raises(SnapshotError, match=r"less than 2 GiB\. Set snapshot_format: HDF5"):
+    with pytest.raises(SnapshotError, match=r"limited to 2 GiB\. Set snapshot_format: HDF5"):
         write_net_weights(tmp_path / "w", net, [(0, [varied(300)], None)])
     assert not (tmp_path / "w").exists()

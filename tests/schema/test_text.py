@@ -1,4 +1,4 @@
-"""Prototxt: what is read, where it stands, how it is printed, and what every mistake says."""
+"""Prototxt: parsing, locations of fields, formatting, and the error for each kind of mistake."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ layer { name: "sum" type: "Eltwise"
         (("layer", 0, "convolution_param", "stride"), 6),
     ],
 )
-def test_where_is_the_line_of_a_field_or_of_the_block_around_it(path, line):
+def test_where_returns_the_line_of_a_field_or_of_the_enclosing_block(path, line):
     assert parse_prototxt(NET, NetParameter, "net.prototxt").where(*path) == f"net.prototxt:{line}"
 
 
-def test_where_without_any_line_is_the_path():
+def test_where_returns_the_path_if_no_line_is_known():
     assert parse_prototxt(NET, NetParameter, "net.prototxt").where("layer", 7) == "net.prototxt"
 
 
-def test_all_of_the_text_format_is_read():
+def test_the_whole_text_format_is_parsed():
     text = (
         "layer < name: 'x' \"y\" bottom: [\"a\", 'b\\n']; loss_weight: [1, -.5, 2.f, 1e-3],\n"
         "  include: { phase: 1 } propagate_down: true propagate_down: 0 > # end"
@@ -64,7 +64,7 @@ def test_all_of_the_text_format_is_read():
     assert list(layer.propagate_down) == [True, False]
 
 
-def test_byte_order_mark_crlf_and_foreign_comments_are_fine(tmp_path):
+def test_byte_order_mark_crlf_and_comments_in_other_encodings_are_accepted(tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_bytes(b'\xef\xbb\xbfname: "n" # gr\xfc\xdfe\r\nlayer {\r\n  name: "x"\r\n}\r\n')
     parsed = read_prototxt(path, NetParameter)
@@ -83,7 +83,7 @@ def test_byte_order_mark_crlf_and_foreign_comments_are_fine(tmp_path):
         (
             "layer {\n  kernel_size: 3\n}",
             'n:2:3: message "LayerParameter" has no field "kernel_size". '
-            "It belongs into a block: convolution_param, pooling_param. Known: ",
+            "It belongs in a block: convolution_param, pooling_param. Known: ",
         ),
         (
             "layer { permute_param { order: 0 } }",
@@ -99,13 +99,14 @@ def test_byte_order_mark_crlf_and_foreign_comments_are_fine(tmp_path):
         ),
         (
             "layer { dropout_param { halve_it: true } }",
-            'n:1:25: message "DropoutParameter" has no field "halve_it". A fork\'s field: delete '
-            "it if the results do not depend on it. Known: dropout_ratio.",
+            'n:1:25: message "DropoutParameter" has no field "halve_it". This may be a field of '
+            "a fork: delete it if the results do not depend on it. Known: dropout_ratio.",
         ),
         (
             "layer { relu_param { engine: FASTER } }",
-            'n:1:30: "engine" takes one of the names of Engine; found FASTER. An engine of a fork: '
-            "delete the line, it changes no result. Known: CAFFE, CUDNN, DEFAULT.",
+            'n:1:30: "engine" takes one of the names of Engine; found FASTER. This may be the '
+            "engine of a fork: delete the line; results stay the same. Known: CAFFE, CUDNN, "
+            "DEFAULT.",
         ),
         (
             "base_lr: 0.1",
@@ -115,7 +116,7 @@ def test_byte_order_mark_crlf_and_foreign_comments_are_fine(tmp_path):
         (
             "layer { blobs_lr: 1 }",
             'n:1:9: message "LayerParameter" has no field "blobs_lr". It belongs to the old '
-            "`layers`; here it is param { lr_mult: ... }. Did you mean blobs? Known: ",
+            "`layers`; in `layer` it is param { lr_mult: ... }. Did you mean blobs? Known: ",
         ),
         (
             'layer {\n  convolution_param {\n    num_output: 2\n}\nlayer { name: "b" }\n',
@@ -124,11 +125,11 @@ def test_byte_order_mark_crlf_and_foreign_comments_are_fine(tmp_path):
         ),
         (
             "layer {\n  convolution_param {\n    num_output: 2\n}\n",
-            'n:5:1: the file ends inside a block: the "{" at line 2, column 21 was probably never '
+            'n:5:1: the file ends inside a block: the "{" at line 2, column 21 is probably not '
             'closed. Add "}"',
         ),
-        ("layer {", 'n:1:8: the file ends inside a block: the "{" at line 1, column 7 was'),
-        ('name: "a"\n}', 'n:2:1: "}" closes nothing: there is one too many, here or above'),
+        ("layer {", 'n:1:8: the file ends inside a block: the "{" at line 1, column 7 is'),
+        ('name: "a"\n}', 'n:2:1: "}" closes no block: there is one too many, here or above'),
         ('layer { name: "x" >', 'n:1:19: ">" cannot close the "{" of line 1'),
         ("layer { name: 3 }", 'n:1:15: "name" takes text in quotes ("..."); found 3'),
         ("name: ", 'n:1:7: "name" takes text in quotes ("..."); found the end of the file'),
@@ -155,16 +156,16 @@ def test_byte_order_mark_crlf_and_foreign_comments_are_fine(tmp_path):
             'n:2:1: "name" is set twice in one NetParameter, first in line 1; it takes one value. ',
         ),
         ('name "a"', 'n:1:6: ":" must follow "name", not "a"'),
-        ('name: "a', 'n:1:7: a text begins with " and is not closed on this line'),
+        ('name: "a', 'n:1:7: a string begins with " and is not closed on this line'),
         ('name: ["a"]', 'n:1:7: "name" takes one value, not a list'),
-        ('layer { bottom: ["a" "b" }', 'n:1:26: "," or "]" must stand here, not }'),
-        ('"name": 1', 'n:1:1: a field name must stand here, not "name"'),
+        ('layer { bottom: ["a" "b" }', 'n:1:26: "," or "]" is expected here, not }'),
+        ('"name": 1', 'n:1:1: a field name is expected here, not "name"'),
         ("@", "n:1:1: the character '@' has no meaning here"),
         ("\udce4: 1", "n:1:1: this is not UTF-8 text; save the file as UTF-8"),
-        ('name: "\udce4"', 'n:1:7: the text of "name" is not UTF-8; save the file as UTF-8'),
+        ('name: "\udce4"', 'n:1:7: the value of "name" is not UTF-8; save the file as UTF-8'),
     ],
 )
-def test_a_mistake_is_one_error_with_its_place_and_the_way_out(text, message):
+def test_a_mistake_raises_one_error_with_position_and_fix(text, message):
     with pytest.raises(SchemaError) as raised:
         parse_prototxt(text, NetParameter, "n")
     assert str(raised.value).startswith(message)
@@ -181,14 +182,14 @@ def test_a_mistake_is_one_error_with_its_place_and_the_way_out(text, message):
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     ],
 )
-def test_another_kind_of_file_is_named(content, kind, tmp_path):
+def test_a_file_of_another_type_is_refused_with_its_type(content, kind, tmp_path):
     path = tmp_path / "net.prototxt"
     path.write_bytes(content)
     with pytest.raises(SchemaError, match=f"net.prototxt: a prototxt is needed here; .* {kind}"):
         read_prototxt(path, NetParameter)
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path):
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(SchemaError, match=r"none\.prototxt: no such file"):
         read_prototxt(tmp_path / "none.prototxt", NetParameter)
     with pytest.raises(SchemaError, match="is a folder; a file is needed"):
@@ -196,13 +197,13 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(LEGACY.glob("*.upgraded.prototxt")), ids=lambda p: p.name)
-def test_text_is_printed_byte_for_byte_as_caffe_prints_it(path, tmp_path):
+def test_messages_are_formatted_byte_for_byte_as_by_caffe(path, tmp_path):
     message = SolverParameter if "solver" in path.name else NetParameter
     write_prototxt(read_prototxt(path, message).message, tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == path.read_bytes()
 
 
-def test_numbers_and_text_are_printed_as_protobuf_for_cpp_prints_them():
+def test_numbers_and_strings_are_formatted_as_by_protobuf_for_cpp():
     solver = SolverParameter(
         base_lr=1e-5, gamma=0.00390625, power=1 / 3, momentum=1e20, random_seed=-1, max_iter=7
     )

@@ -128,8 +128,8 @@ def test_training_goes_on_when_the_disk_is_full(make_solver, monkeypatch, caplog
     assert names() == sorted(name for i in (1, 3, 4) for name in triple("s", i))
     (error,) = (r.getMessage() for r in caplog_minicaffe.records if r.levelname == "ERROR")
     assert error == (
-        "s_iter_2.caffemodel cannot be written: No space left on device. What was there before is "
-        "untouched. Training goes on; the next snapshot is tried when it is due."
+        "s_iter_2.caffemodel cannot be written: No space left on device. The previous file is "
+        "unchanged. Training goes on; the next snapshot is tried when it is due."
     )
 
 

@@ -18,13 +18,16 @@ import csv
 import io
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.options import preprocessing
 from minicaffe.errors import DataError, Problems, UsageError
+
+if TYPE_CHECKING:
+    from minicaffe.pycaffe.detector import Detection
 
 _COORDINATES = ("ymin", "xmin", "ymax", "xmax")
 _MODES = ("list", "selective_search")
@@ -112,7 +115,7 @@ def _windows(path: str) -> Windows:
     return windows
 
 
-def _csv(found: list[dict[str, Any]]) -> bytes:
+def _csv(found: list[Detection]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     n_classes = np.size(found[0]["prediction"])
@@ -123,7 +126,7 @@ def _csv(found: list[dict[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _hdf5(found: list[dict[str, Any]]) -> bytes:
+def _hdf5(found: list[Detection]) -> bytes:
     import h5py  # slow to import
 
     content = io.BytesIO()

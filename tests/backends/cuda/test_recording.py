@@ -15,7 +15,7 @@ from minicaffe.backends.cuda.driver.device import CannotRecord
 from minicaffe.backends.cuda.runtime.graph_capture import MAX_FAILURES
 from minicaffe.backends.cuda.runtime.launch_parameters import RunValues
 from minicaffe.errors import BackendUnavailable
-from minicaffe.host_blob import HostBlob
+from minicaffe.layers.host_blob import HostBlob
 from minicaffe.net import Net
 from minicaffe.ops.lrn import Lrn
 from minicaffe.schema import read_solver

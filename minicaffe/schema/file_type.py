@@ -1,4 +1,4 @@
-"""What a file holds, judged by its first bytes: for messages about files given by mistake."""
+"""File type detection by signature: for error messages about files of the wrong type."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from minicaffe.errors import MinicaffeError, SchemaError
 
 HEAD_BYTES = 4096
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SIGNATURES = (
     (b"version https://git-lfs", "a git-lfs pointer, not the file itself; run 'git lfs pull'"),
     (b"\x89HDF\r\n", "an HDF5 file; name it .caffemodel.h5 or .solverstate.h5"),
@@ -22,7 +23,7 @@ _SIGNATURES = (
 
 
 def read_file(path: str | Path, error: type[MinicaffeError] = SchemaError) -> bytes:
-    """Return the content of a file, or raise an error of a kind that names it."""
+    """Return the content of a file, or raise `error` with the path and the reason."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
@@ -33,21 +34,30 @@ def read_file(path: str | Path, error: type[MinicaffeError] = SchemaError) -> by
         raise error(f"{path}: cannot be read: {reason.strerror or reason}") from None
 
 
-def known_kind(head: bytes) -> str:
-    """Say what a file is that starts with `head`, or "" if nothing speaks for anything."""
+def detect_file_type(head: bytes) -> str:
+    """Return a description of the file type whose signature `head` begins with, "" if none."""
     for signature, kind in _SIGNATURES:
         if head.startswith(signature):
             return kind
     if re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
-        return "a web page; the download went wrong, or needs a login"
+        return "a web page; the download failed, or needs a login"
     return ""
 
 
+def is_hdf5(path: str | Path) -> bool:
+    """Return whether a file exists and has HDF5's signature."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE
+    except OSError:
+        return False  # `read_file` raises an error with the reason
+
+
 def is_prototxt(head: bytes) -> bool:
-    """Say whether `head` reads like the beginning of a prototxt."""
+    """Return whether `head` looks like the beginning of a prototxt."""
     return b"\0" not in head and bool(re.match(rb"(\s|#.*|\xef\xbb\xbf)*[A-Za-z_]\w*\s*[:{]", head))
 
 
 def is_binary(head: bytes) -> bool:
-    """Say whether `head` holds bytes that no text file has."""
+    """Return whether `head` contains control characters, which no text file has."""
     return bool(re.search(rb"[\x00-\x08\x0e-\x1a]", head))

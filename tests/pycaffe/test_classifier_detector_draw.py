@@ -1,4 +1,4 @@
-"""Classifier, Detector and draw."""
+"""caffe.Classifier, caffe.Detector and caffe.draw."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -18,7 +18,7 @@ layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_p
   num_output: 5 weight_filler { type: "gaussian" std: 0.1 } } }
 layer { name: "prob" type: "Softmax" bottom: "ip" top: "prob" }
 """
-PREPARATION = dict(mean=np.array([10, 20, 30.0]), raw_scale=255, channel_swap=(2, 1, 0))
+PREPROCESSING = dict(mean=np.array([10, 20, 30.0]), raw_scale=255, channel_swap=(2, 1, 0))
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def files(write, tmp_path):
     return path, weights
 
 
-def pictures(n, rows=9, columns=11):
+def images(n, rows=9, columns=11):
     return list(np.random.default_rng(0).random((n, rows, columns, 3), np.float32))
 
 
 def scores(net, crops):
-    """The scores of crops, one by one, without any of the classes under test."""
+    """Compute the scores of crops one by one, without the classes under test."""
     plain = caffe.Net(*net[:1], caffe.TEST, weights=net[1])
     plain.blobs["data"].reshape(1, 3, 6, 6)
     found = []
@@ -44,18 +44,18 @@ def scores(net, crops):
     return np.array(found)
 
 
-def test_classifier_looks_at_the_centre(files):
-    classifier = caffe.Classifier(*files, image_dims=(8, 10), **PREPARATION)
+def test_classifier_uses_the_centre_crop(files):
+    classifier = caffe.Classifier(*files, image_dims=(8, 10), **PREPROCESSING)
     assert isinstance(classifier, caffe.Net)
-    inputs = pictures(5)
+    inputs = images(5)
     got = classifier.predict(inputs, oversample=False)
     centres = [caffe.io.resize_image(x, (8, 10))[1:7, 2:8] for x in inputs]
     np.testing.assert_allclose(got, scores(files, centres), rtol=1e-3)
 
 
 def test_classifier_averages_over_ten_crops(files):
-    classifier = caffe.Classifier(*files, image_dims=(8, 10), **PREPARATION)
-    inputs = pictures(3)
+    classifier = caffe.Classifier(*files, image_dims=(8, 10), **PREPROCESSING)
+    inputs = images(3)
     got = classifier.predict(inputs)
     assert got.shape == (3, 5)
     crops = caffe.io.oversample([caffe.io.resize_image(x, (8, 10)) for x in inputs], (6, 6))
@@ -63,8 +63,8 @@ def test_classifier_averages_over_ten_crops(files):
     np.testing.assert_allclose(got, want, rtol=1e-3)
 
 
-def test_classifier_of_pictures_of_many_sizes(files):
-    inputs = [pictures(1, 6, 6)[0], pictures(1, 20, 30)[0]]
+def test_classifier_of_images_of_different_sizes(files):
+    inputs = [images(1, 6, 6)[0], images(1, 20, 30)[0]]
     assert caffe.Classifier(*files, input_scale=2).predict(inputs, False).shape == (2, 5)
 
 
@@ -76,29 +76,29 @@ def photo(tmp_path):
 
 
 def test_detect_windows(files, photo):
-    path, picture = photo
+    path, image = photo
     windows = [(2, 3, 20, 30), (0, 0, 6, 6), (10, 10, 30, 40)]
-    found = caffe.Detector(*files, **PREPARATION).detect_windows([(path, windows)])
+    found = caffe.Detector(*files, **PREPROCESSING).detect_windows([(path, windows)])
     assert [one["window"] for one in found] == windows
     assert {one["filename"] for one in found} == {path}
-    crops = [caffe.io.resize_image(picture[a:c, b:d], (6, 6)) for a, b, c, d in windows]
+    crops = [caffe.io.resize_image(image[a:c, b:d], (6, 6)) for a, b, c, d in windows]
     got = np.array([one["prediction"] for one in found])
     np.testing.assert_allclose(got, scores(files, crops), rtol=1e-3)
     assert caffe.Detector(*files).detect_windows([]) == []
 
 
-def test_context_inside_the_picture(files, photo):
-    _, picture = photo
-    detector = caffe.Detector(*files, context_pad=1, **PREPARATION)
+def test_context_inside_the_image(files, photo):
+    _, image = photo
+    detector = caffe.Detector(*files, context_pad=1, **PREPROCESSING)
     # 8 rows grow by half of them: 6 pixels, of which one is context on each side.
-    crop = detector.crop(picture, (10, 12, 17, 19))
-    np.testing.assert_allclose(crop, caffe.io.resize_image(picture[8:20, 10:22], (6, 6)), rtol=1e-5)
+    crop = detector.crop(image, (10, 12, 17, 19))
+    np.testing.assert_allclose(crop, caffe.io.resize_image(image[8:20, 10:22], (6, 6)), rtol=1e-5)
 
 
-def test_context_outside_the_picture_is_the_mean(files, photo):
-    _, picture = photo
-    detector = caffe.Detector(*files, context_pad=1, **PREPARATION)
-    crop = detector.crop(picture, (0, 0, 7, 7))
+def test_context_outside_the_image_is_the_mean(files, photo):
+    _, image = photo
+    detector = caffe.Detector(*files, context_pad=1, **PREPROCESSING)
+    crop = detector.crop(image, (0, 0, 7, 7))
     mean = np.array([30, 20, 10]) / 255
     np.testing.assert_allclose(crop[0], np.broadcast_to(mean, (6, 3)), rtol=1e-6)
     np.testing.assert_allclose(crop[:, 0], np.broadcast_to(mean, (6, 3)), rtol=1e-6)
@@ -109,20 +109,20 @@ def test_context_outside_the_picture_is_the_mean(files, photo):
 
 @pytest.mark.parametrize("pad", [None, 1])
 def test_windows_without_a_pixel(files, photo, pad):
-    detector = caffe.Detector(*files, context_pad=pad, **PREPARATION)
-    with pytest.raises(RuntimeError, match=r"window \[100.*picture of 30 x 40"):
+    detector = caffe.Detector(*files, context_pad=pad, **PREPROCESSING)
+    with pytest.raises(RuntimeError, match=r"window \[100.*image of 30 x 40"):
         detector.crop(photo[1], (100, 100, 110, 110))
 
 
 @pytest.mark.parametrize("pad", [None, 1])
-def test_grey_nets_get_grey_windows(write, tmp_path, photo, pad):
+def test_nets_of_one_channel_get_greyscale_windows(write, tmp_path, photo, pad):
     path, weights = write(NET.replace("dim: 3", "dim: 1")), str(tmp_path / "grey.caffemodel")
     caffe.Net(path, caffe.TEST).save(weights)
     detector = caffe.Detector(path, weights, context_pad=pad)
-    name, picture = photo
+    name, image = photo
     (found,) = detector.detect_windows([(name, [(3, 4, 20, 30)])])
     grey = caffe.io.load_image(name, color=False)
-    assert grey.shape == (*picture.shape[:2], 1)
+    assert grey.shape == (*image.shape[:2], 1)
     crop = caffe.io.resize_image(detector.crop(grey, (3, 4, 20, 30)), (6, 6))
     detector.blobs["data"].data[0] = detector.transformer.preprocess("data", crop)
     np.testing.assert_allclose(found["prediction"], detector.forward()["prob"][0], rtol=1e-5)
@@ -172,7 +172,7 @@ class FakeDot:
 
 @pytest.fixture
 def pydot(monkeypatch):
-    """The part of pydot that is used; the drawing itself is Graphviz's."""
+    """Fake of the part of pydot that is used; Graphviz draws the graph."""
     fake = ModuleType("pydot")
     fake.Dot = FakeDot
     fake.Node = fake.Edge = lambda *args, **settings: SimpleNamespace(args=args, settings=settings)
@@ -205,7 +205,7 @@ def test_draw_to_file_without_graphviz(drawn, tmp_path):
     assert drawn.SerializeToString() == before
 
 
-def test_other_formats_are_those_of_pydot(drawn, pydot, tmp_path):
+def test_pydot_writes_other_formats(drawn, pydot, tmp_path):
     caffe.draw.draw_net_to_file(drawn, str(tmp_path / "a.dot"))
     assert (tmp_path / "a.dot").read_bytes() == b"dot"
     assert "\\n" in caffe.draw.get_layer_label(drawn.layer[1], "LR")

@@ -1,37 +1,35 @@
-"""Blobs as Python programs see them: NumPy views that are always live.
+"""NumPy views of blobs for pycaffe programs and Python layers.
 
-pycaffe programs and Python layers work on these. `minicaffe.blob.Blob` is what layers and backends
-work on; here its tensors appear as arrays of the host, whatever the backend does with them.
+The views are live: they share the memory of a `minicaffe.blob.Blob`, on which layers and backends
+work. On every backend its tensors appear here as arrays in host memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import overload
 
 from minicaffe.blob import Blob
 from minicaffe.errors import BackendUnavailable, ShapeError
+from minicaffe.layers.base import Layer
 from minicaffe.ops.backend import Array, HostArray, Shape, Tensor
-
-if TYPE_CHECKING:
-    from minicaffe.layers import Layer
 
 _LEGACY_AXES = 4
 
 
 class HostBlob:
-    """Values and gradient of a blob, as NumPy arrays.
+    """Data and diff of a blob as NumPy arrays.
 
-    Write with ``blob.data[...] = values``: the next forward pass reads what was written. The
-    arrays are views, so a later pass changes what they show; copy what is to be kept.
+    Write with ``blob.data[...] = values``; the next forward pass reads the new values. The arrays
+    are views, so the next pass changes them; copy values that are needed afterwards.
 
-    On a GPU they are copies in main memory, as Caffe's are: asking for `data` or `diff` fetches
-    what the GPU has computed since, and what is then written goes back before the GPU's next use of
-    the blob. Ask again after each pass; an array from before it shows old values, and what is
-    written to it is lost.
-    `gpu_data` and `gpu_diff` are the arrays on the GPU. The blob itself can be given to
-    whatever takes arrays by DLPack or ``__cuda_array_interface__``, which stand for its values:
-    ``torch.from_dlpack(blob)``, ``cupy.asarray(blob)`` share its memory.
+    On a GPU the arrays are copies in host memory, as in Caffe. Reading `data` or `diff` copies the
+    current values from the GPU, and values written to the array are uploaded before the GPU uses
+    the blob again. Read the attribute again after each pass: an older array holds old values, and
+    values written to it are lost.
+    `gpu_data` and `gpu_diff` are the arrays on the GPU. The blob itself supports DLPack and
+    ``__cuda_array_interface__``, which export its data: ``torch.from_dlpack(blob)`` and
+    ``cupy.asarray(blob)`` share its memory.
     """
 
     def __init__(self, blob: Blob) -> None:
@@ -39,50 +37,51 @@ class HostBlob:
 
     @property
     def data(self) -> HostArray:
-        """The values, float32, live."""
+        """The values: float32, a live view."""
         return self._blob.data.host()
 
     @property
     def diff(self) -> HostArray:
-        """The gradient of the loss with respect to the values, float32, live."""
+        """The gradient of the loss with respect to the values: float32, a live view."""
         return self._blob.diff.host()
 
     @property
     def gpu_data(self) -> Array:
-        """The values, float32, as an array on the GPU (CuPy's) that may be written to.
+        """The values as a writable CuPy array on the GPU, float32.
 
-        It shares the blob's memory until a pass writes the blob or its shape changes; ask again
-        then. Work on another CUDA stream than CuPy's current one must be done
-        (``torch.cuda.synchronize()``) before the next pass.
+        The array shares the blob's memory until a pass writes the blob or its shape changes; read
+        the attribute again then. Work on a CUDA stream other than CuPy's current one must be
+        finished (``torch.cuda.synchronize()``) before the next pass.
 
         Raises
         ------
         BackendUnavailable
-            If the blob is in main memory.
+            If the blob is in host memory.
         """
         return self._on_gpu(self._blob.data)
 
     @property
     def gpu_diff(self) -> Array:
-        """The gradient on the GPU, as `gpu_data` is the values."""
+        """The gradient as a writable CuPy array on the GPU; see `gpu_data`."""
         return self._on_gpu(self._blob.diff)
 
     @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        # hasattr() asks, and must be told no instead of stopped.
+    def __cuda_array_interface__(self) -> dict[str, object]:
+        # hasattr() returns False for an AttributeError only; other errors would pass through it.
         try:
-            interface: dict[str, Any] = self.gpu_data.__cuda_array_interface__
+            interface: dict[str, object] = self.gpu_data.__cuda_array_interface__
         except BackendUnavailable as error:
             raise AttributeError(str(error)) from None
         return interface
 
-    def __dlpack__(self, **options: Any) -> Any:
-        """Return the values as a DLPack capsule, wherever they are."""
-        return self._exchanged().__dlpack__(**options)
+    def __dlpack__(self, **options: object) -> object:
+        """Return the values as a DLPack capsule, on the device that holds them."""
+        capsule: object = self._exported().__dlpack__(**options)
+        return capsule
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        """Return DLPack's type and number of the device that has the values."""
-        device: tuple[int, int] = self._exchanged().__dlpack_device__()
+        """Return DLPack's type and number of the device that holds the values."""
+        device: tuple[int, int] = self._exported().__dlpack_device__()
         return device
 
     @property
@@ -116,26 +115,16 @@ class HostBlob:
         return self._legacy(3)
 
     def reshape(self, *dims: int) -> None:
-        """Change the shape; layers that read the blob follow at the next forward pass.
+        """Change the shape; layers that read the blob are reshaped by the next forward pass.
 
         Raises
         ------
         ShapeError
             If a size is negative.
         TypeError
-            If a size is no number.
+            If a size is not a number.
         """
-        if any(isinstance(size, Iterable) for size in dims):
-            raise TypeError(
-                f'blob "{self._blob.name}": reshape takes sizes, not a sequence of them; '
-                "write reshape(*shape)"
-            )
-        shape = tuple(int(size) for size in dims)
-        if any(size < 0 for size in shape):
-            raise ShapeError(
-                f'blob "{self._blob.name}": cannot reshape to {shape}; sizes must not be negative'
-            )
-        self._blob.reshape(shape)
+        self._blob.reshape(_shape_of(self._blob.name, dims))
 
     @property
     def _gpu_data_ptr(self) -> int:
@@ -153,21 +142,21 @@ class HostBlob:
         if not self._is_on_gpu:
             raise BackendUnavailable(
                 f'blob "{self._blob.name}" is in main memory and has no GPU address; '
-                "call caffe.set_mode_gpu() before the net is made"
+                "call caffe.set_mode_gpu() before creating the net"
             )
         array = tensor.update()
-        # Whoever gets it may use it on any stream.
+        # The caller may use the array on any stream.
         self._blob.backend.synchronize()
         return array
 
-    def _exchanged(self) -> Any:
+    def _exported(self) -> Array:
         return self.gpu_data if self._is_on_gpu else self.data
 
     def _legacy(self, axis: int) -> int:
         if len(self.shape) > _LEGACY_AXES:
             raise ShapeError(
                 f'blob "{self._blob.name}" of shape {self.shape} has more than four axes; '
-                "num, channels, height and width are for four at most. Use shape"
+                "num, channels, height and width exist for at most four. Use shape"
             )
         return self.shape[axis] if axis < len(self.shape) else 1
 
@@ -176,24 +165,28 @@ class HostBlob:
 
 
 class BlobVec(Sequence[HostBlob]):
-    """The parameters of one layer.
+    """The parameters of one layer as a live sequence.
 
     Parameters
     ----------
     layer : Layer
-        Whose parameters are shown; always those that it has now.
+        The layer; parameters that are added to it later appear in the sequence.
     """
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
 
     def add_blob(self, *dims: int) -> None:
-        """Add a parameter of this shape, filled with zeros: for `setup` of a Python layer."""
-        index = len(self._layer.blobs)
-        blob = Blob(self._layer.context.backend, f"{self._layer.name}[{index}]")
-        HostBlob(blob).reshape(*dims)
-        self._layer.blobs.append(blob)
-        self._layer.param_needs_diff.append(True)
+        """Add a parameter of this shape, filled with zeros; call it in `setup` of a Python layer.
+
+        Raises
+        ------
+        ShapeError
+            If a size is negative.
+        TypeError
+            If a size is not a number.
+        """
+        self._layer.add_parameter(_shape_of(f"{self._layer.name}[{len(self)}]", dims))
 
     @overload
     def __getitem__(self, index: int) -> HostBlob: ...
@@ -215,10 +208,22 @@ class BlobVec(Sequence[HostBlob]):
 
 
 def host_blobs(blobs: Iterable[Blob]) -> list[HostBlob]:
-    """Return the blobs as Python programs see them."""
+    """Return NumPy views of the blobs."""
     return [HostBlob(blob) for blob in blobs]
 
 
-def core_blobs(blobs: Iterable[Any]) -> list[Blob]:
-    """Return the blobs behind those that a Python program holds."""
+def core_blobs(blobs: Iterable[HostBlob]) -> list[Blob]:
+    """Return the blobs that the views share."""
     return [blob._blob for blob in blobs]
+
+
+def _shape_of(blob: str, dims: Iterable[int]) -> Shape:
+    """Return the sizes as a shape, or raise an error that names the blob."""
+    if any(isinstance(size, Iterable) for size in dims):
+        raise TypeError(
+            f'blob "{blob}": reshape takes sizes, not a sequence of them; write reshape(*shape)'
+        )
+    shape = tuple(int(size) for size in dims)
+    if any(size < 0 for size in shape):
+        raise ShapeError(f'blob "{blob}": cannot reshape to {shape}; sizes must not be negative')
+    return shape

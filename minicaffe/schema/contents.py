@@ -1,0 +1,52 @@
+"""Contents of weights files and solver state files, independent of the file format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy.typing as npt
+
+from minicaffe.schema.blobs import Floats
+
+# One layer's arrays to be written: index in the net, data, and diff if gradients are saved.
+LayerArrays = tuple[int, Sequence[npt.ArrayLike], Sequence[npt.ArrayLike] | None]
+
+
+@dataclass(frozen=True)
+class LayerBlobs:
+    """The weights of one layer in a file.
+
+    Attributes
+    ----------
+    name, type : str
+        As in the file; the type is "" for HDF5 files, which do not store it.
+    blobs : list of ndarray
+        float32, read-only, in the shapes of the file.
+    """
+
+    name: str
+    type: str
+    blobs: list[Floats]
+
+
+@dataclass(frozen=True)
+class SolverStateFile:
+    """The content of a .solverstate: iteration, weights file and optimiser history.
+
+    Attributes
+    ----------
+    iter : int
+        Iterations done.
+    learned_net : str
+        Path of the weights file of the same snapshot.
+    current_step : int
+        How often lr_policy "step" or "multistep" has lowered the learning rate.
+    history : list of ndarray
+        float32: the optimiser's history (momentum and the like), in Caffe's order.
+    """
+
+    iter: int
+    learned_net: str
+    current_step: int = 0
+    history: list[Floats] = field(default_factory=list)
