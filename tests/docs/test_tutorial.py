@@ -1,4 +1,4 @@
-"""The course's commands work, and both languages have the same ones."""
+"""The commands of the tutorial run, and both languages have the same commands."""
 
 import re
 import runpy
