@@ -1,7 +1,7 @@
 """Run the commands of the course, page by page: run.py FOLDER [--small].
 
-FOLDER receives the inputs of the pages (images, nets, the files of the course) and the outputs of the
-commands. --small divides the numbers of iterations; the figures on the pages need the full numbers.
+FOLDER receives the inputs of the pages (images, nets, the files of the course) and the outputs of
+the commands. --small divides the numbers of iterations; the figures on the pages need full ones.
 """
 
 from __future__ import annotations
