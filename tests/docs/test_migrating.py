@@ -1,4 +1,4 @@
-"""The messages that docs/migrating.md quotes are those that are printed."""
+"""docs/migrating.md quotes the messages that the program prints."""
 
 import re
 import textwrap
@@ -46,8 +46,8 @@ def layer(text):
 def database(path, labels=(0, 1, 2, 3), sizes=(8, 8, 8, 8), backend="lmdb"):
     with create_database(path, backend) as db:
         for index, (label, size) in enumerate(zip(labels, sizes, strict=True)):
-            picture = np.full((3, size, size), index, np.uint8)
-            db.put(b"%08d" % index, encode_datum(picture, label))
+            image = np.full((3, size, size), index, np.uint8)
+            db.put(b"%08d" % index, encode_datum(image, label))
 
 
 TIME = ["time", "--model=net.prototxt", "--iterations=1"]
@@ -106,7 +106,7 @@ NETS = {
     "crop": (data_layer(transform="crop_size: 20"), TIME),
     "mean file": (data_layer(transform='mean_file: "grey.binaryproto"'), TIME),
     "mean values": (data_layer(transform="mean_value: 1 mean_value: 2"), TIME),
-    "picture": (
+    "missing image": (
         'layer { name: "data" type: "ImageData" top: "data" top: "label"\n'
         '  image_data_param { source: "train.txt" batch_size: 1 } }\n',
         TIME,
@@ -162,14 +162,14 @@ def write_other_solver_files():
 
 
 def assert_quoted(text):
-    """Every line is in the page, up to the list of all known names."""
+    """Check that the page contains every line, up to the list of all known names."""
     page = PAGE.read_text()
     for line in filter(None, text.replace(str(Path.cwd()), "/home/me/nets").splitlines()):
         assert f"`{line.partition(' Known: ')[0]}`" in page, line
 
 
 def errors_of(capsys, argv):
-    """Run a command that must fail and return the messages it ends with."""
+    """Run a command that must fail and return its error messages."""
     capsys.readouterr()
     assert main(argv) != 0
     lines = capsys.readouterr().err.splitlines()
@@ -190,7 +190,7 @@ def test_message_of_a_net(case, folder, capsys, monkeypatch):
     if case == "mean file":
         blob = caffe.io.array_to_blobproto(np.zeros((1, 1, 8, 8)))
         Path("grey.binaryproto").write_bytes(blob.SerializeToString())
-    if case == "picture":
+    if case == "missing image":
         Path("train.txt").write_text("cats/1.jpg 0\n")
     if "other." in " ".join(argv):
         write_other_solver_files()

@@ -14,7 +14,7 @@ TEST_BATCHES = 20
 
 
 def solvers():
-    """Return the settings of the six solver types, at rates usual for each."""
+    """Return the settings of the six solver types, with a usual rate for each."""
     return {
         "SGD": {"base_lr": 0.01, "momentum": 0.9},
         "Nesterov": {"base_lr": 0.01, "momentum": 0.9},

@@ -1,7 +1,7 @@
-"""Find pictures that look alike: retrieve.py DEPLOY WEIGHTS BLOB OUTPUT.png.
+"""Find similar images: retrieve.py DEPLOY WEIGHTS BLOB OUTPUT.png.
 
-The training database is the collection, the test database holds the queries. Pictures are compared
-by the cosine of the angle between their features, the values of BLOB.
+The training database is the collection; the test database contains the queries. The similarity of
+two images is the cosine of the angle between their features, the values of BLOB.
 """
 
 import sys
@@ -16,18 +16,18 @@ COLLECTION, QUERIES, FOUND = 2000, 200, 5
 
 
 def read(database, count):
-    """Return the first `count` pictures (count x 1 x rows x columns, 0 to 255) and their labels."""
+    """Return the first `count` images (count x 1 x rows x columns, 0 to 255) and their labels."""
     with lmdb.open(database, readonly=True, lock=False) as environment, environment.begin() as txn:
         values = [value for _, (_, value) in zip(range(count), txn.cursor(), strict=False)]
     datums = [caffe.proto.caffe_pb2.Datum.FromString(value) for value in values]
-    pictures = np.stack([caffe.io.datum_to_array(datum) for datum in datums])
-    return pictures, np.array([datum.label for datum in datums])
+    images = np.stack([caffe.io.datum_to_array(datum) for datum in datums])
+    return images, np.array([datum.label for datum in datums])
 
 
-def features(net, pictures, blob):
-    """Return a row of length 1 for every picture."""
-    values = net.forward_all(blobs=[blob], data=pictures.astype(np.float32) / 256)[blob]
-    rows = values.reshape(len(pictures), -1)
+def features(net, images, blob):
+    """Return a row of length 1 for every image."""
+    values = net.forward_all(blobs=[blob], data=images.astype(np.float32) / 256)[blob]
+    rows = values.reshape(len(images), -1)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 

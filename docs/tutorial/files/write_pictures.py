@@ -1,7 +1,7 @@
-"""Write some of Fashion-MNIST's test pictures as PNG files with lists: write_pictures.py FOLDER.
+"""Write test images of Fashion-MNIST as PNG files with lists: write_pictures.py FOLDER.
 
-Four groups of clothing, 20 pictures each to train with and 100 each to test with. Test pictures,
-because LeNet has not seen them when page 5 fine-tunes it.
+Each of four groups of clothing gets 20 images for training and 100 for testing. The images are from
+the test set, because LeNet was not trained on them before page 5 fine-tunes it.
 """
 
 import gzip
@@ -16,7 +16,7 @@ TRAIN, TEST = 20, 100
 
 
 def read(path, header_bytes):
-    """Return the bytes of an IDX file behind its header."""
+    """Return the bytes of an IDX file after its header."""
     return np.frombuffer(gzip.decompress(Path(path).read_bytes()), np.uint8, offset=header_bytes)
 
 
@@ -29,9 +29,9 @@ for number, (group, classes) in enumerate(GROUPS.items()):
     (folder / group).mkdir(parents=True, exist_ok=True)
     for count, index in enumerate(np.flatnonzero(np.isin(labels, classes))[: TRAIN + TEST]):
         name = f"{group}/{index:04}.png"
-        # Twice the size, so that convert_imageset has something to resize.
+        # Double the size, so that convert_imageset has to resize the images.
         Image.fromarray(images[index].repeat(2, 0).repeat(2, 1)).save(folder / name)
         lists["train" if count < TRAIN else "test"].append(f"{name} {number}\n")
 for name, lines in lists.items():
     (folder / f"{name}.txt").write_text("".join(lines))
-    print(f"{folder / name}.txt: {len(lines)} pictures")
+    print(f"{folder / name}.txt: {len(lines)} images")
