@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
-from minicaffe.ops.activation import Activation
+from minicaffe.ops import activation as ops
 from minicaffe.ops.backend import EpilogueOp
 
 
@@ -15,7 +15,7 @@ class ActivationLayer(Layer):
 
     in_place = True
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op that the settings describe."""
         raise NotImplementedError
 
@@ -47,9 +47,9 @@ class AbsVal(ActivationLayer):
     Differs from Caffe: works in place with the right gradient; there it was 1 everywhere.
     """
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("absval")
+        return ops.Abs()
 
 
 @register("BNLL")
@@ -63,9 +63,9 @@ class BNLL(ActivationLayer):
     y = log(1 + exp(x)), dy/dx = 1 / (1 + exp(-x)).
     """
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("bnll")
+        return ops.Bnll()
 
 
 @register("Clip")
@@ -86,9 +86,9 @@ class Clip(ActivationLayer):
         low, high = self.settings.min, self.settings.max
         self.require(low <= high, f"clip_param: min: {low:g} must not be above max: {high:g}")
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("clip", alpha=self.settings.min, beta=self.settings.max)
+        return ops.Clip(self.settings.min, self.settings.max)
 
 
 @register("ELU")
@@ -108,9 +108,9 @@ class ELU(ActivationLayer):
 
     param_field = "elu_param"
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("elu", alpha=self.settings.alpha)
+        return ops.Elu(self.settings.alpha)
 
 
 @register("ReLU")
@@ -130,9 +130,9 @@ class ReLU(ActivationLayer):
         """Return the op: its gradient needs the top alone."""
         return EpilogueOp(self.op(), keeps_input=bool(self.settings.negative_slope))
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("relu", alpha=self.settings.negative_slope)
+        return ops.Relu(self.settings.negative_slope)
 
 
 @register("Sigmoid")
@@ -148,9 +148,9 @@ class Sigmoid(ActivationLayer):
 
     param_field = "sigmoid_param"
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("sigmoid")
+        return ops.Sigmoid()
 
 
 @register("Swish")
@@ -170,9 +170,9 @@ class Swish(ActivationLayer):
 
     param_field = "swish_param"
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("swish", alpha=self.settings.beta)
+        return ops.Swish(self.settings.beta)
 
 
 @register("TanH")
@@ -188,9 +188,9 @@ class TanH(ActivationLayer):
 
     param_field = "tanh_param"
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("tanh")
+        return ops.Tanh()
 
 
 @register("Threshold")
@@ -207,9 +207,9 @@ class Threshold(ActivationLayer):
     param_field = "threshold_param"
     without_gradient = (0,)
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("threshold", alpha=self.settings.threshold)
+        return ops.Threshold(self.settings.threshold)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Refuse: the function is constant wherever it has a slope."""

@@ -7,7 +7,7 @@ import math
 from minicaffe.layers.activations import ActivationLayer
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.registry import register
-from minicaffe.ops.activation import Activation
+from minicaffe.ops import activation as ops
 
 # The value of the field `base` that stands for e.
 NATURAL = -1
@@ -35,10 +35,10 @@ class Exp(ActivationLayer):
 
     param_field = "exp_param"
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
         factor, proto = log_of_base(self), self.settings
-        return Activation("exp", scale=proto.scale * factor, shift=proto.shift * factor)
+        return ops.Exp(proto.scale * factor, proto.shift * factor)
 
 
 @register("Log")
@@ -61,10 +61,10 @@ class Log(ActivationLayer):
         """Refuse the base that no logarithm has."""
         self.require(self.settings.base != 1, "base: 1 has no logarithm; set another base")
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
         factor, proto = 1 / log_of_base(self), self.settings
-        return Activation("log", alpha=factor, scale=proto.scale, shift=proto.shift)
+        return ops.Log(factor, proto.scale, proto.shift)
 
 
 @register("Power")
@@ -83,7 +83,7 @@ class Power(ActivationLayer):
 
     param_field = "power_param"
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
         proto = self.settings
-        return Activation("power", alpha=proto.power, scale=proto.scale, shift=proto.shift)
+        return ops.Power(proto.power, proto.scale, proto.shift)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
+from minicaffe.backends.reference.kernels.activation import sigmoid
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.lstm import Lstm, LstmUnit
 from minicaffe.ops.recurrent import RecurrentInputs
@@ -44,11 +45,6 @@ def lstm_backward(xp: Any, c0: Array, gates: Gates, dc: Array, dh: Array, da: Ar
     quarters = (dc * g * i * (1 - i), dc * c0 * f * (1 - f), dh * tanh_c * o * (1 - o))
     da[...] = xp.concatenate([*quarters, dc * i * (1 - g * g)], axis=1)
     return dc * f
-
-
-def sigmoid(xp: Any, x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)), which never overflows written with tanh."""
-    return 0.5 * xp.tanh(0.5 * x) + 0.5
 
 
 class _Recurrent(ReferenceKernel):
