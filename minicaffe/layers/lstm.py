@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicaffe.layers.recurrent import Recurrent
+from minicaffe.layers.recurrent import RecurrentLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Op, Shape
 from minicaffe.ops.lstm import Lstm as LstmOp
 
 
 @register("LSTM")
-class LSTM(Recurrent):
+class LSTM(RecurrentLayer):
     """Run a long short-term memory over the time steps of several streams of sequences.
 
     Shapes: x (T, N, ...), cont (T, N)[, static (N, ...)][, h, c] -> y (T, N, D)[, h, c]

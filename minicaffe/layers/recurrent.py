@@ -17,7 +17,7 @@ from minicaffe.ops.backend import Op, Shape, Tensor
 from minicaffe.ops.recurrent import RecurrentInputs
 
 
-class Recurrent(Layer):
+class RecurrentLayer(Layer):
     """Base of LSTM and RNN: a subclass says its parameters and its op.
 
     Without expose_hidden the layer keeps its states from one forward pass to the next, in TRAIN and

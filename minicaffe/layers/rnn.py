@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicaffe.layers.recurrent import Recurrent
+from minicaffe.layers.recurrent import RecurrentLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Op, Shape
 from minicaffe.ops.rnn import Rnn as RnnOp
 
 
 @register("RNN")
-class RNN(Recurrent):
+class RNN(RecurrentLayer):
     """Run a plain recurrent net over the time steps of several streams of sequences.
 
     Shapes: x (T, N, ...), cont (T, N)[, static (N, ...)][, h] -> y (T, N, D)[, h]

@@ -7,7 +7,7 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.ops.backend import Shape
 
 
-class LinedUpLayer(Layer):
+class BroadcastLayer(Layer):
     """A layer whose settings have `axis` and `num_axes`, and that may take a second bottom."""
 
     bottoms = (1, 2)
@@ -25,13 +25,13 @@ class LinedUpLayer(Layer):
         )
         return x.shape[axis:end]
 
-    def other(self, bottom: Blobs) -> Blob:
+    def operand(self, bottom: Blobs) -> Blob:
         """Return the array that is lined up: the second bottom, or the first parameter."""
         return bottom[1] if len(bottom) > 1 else self.blobs[0]
 
-    def line_up(self, bottom: Blobs) -> int:
+    def broadcast_axis(self, bottom: Blobs) -> int:
         """Return the first axis of the first bottom that the other array has."""
-        x, other = bottom[0], self.other(bottom)
+        x, other = bottom[0], self.operand(bottom)
         if not other.shape:
             return 0
         axis = self.axis(self.settings.axis, x)
