@@ -54,7 +54,7 @@ class Update(Op["UpdateKernel"]):
     delta: float = 0.0
 
 
-class Parameter(NamedTuple):
+class UpdateOperands(NamedTuple):
     """What a step changes, and what its size is multiplied with there.
 
     Parameters
@@ -95,13 +95,13 @@ class UpdateKernel(Protocol):
     """One step of all parameters."""
 
     def step(
-        self, parameters: Sequence[Parameter], size: Callable[[], StepSize], non_finite: Tensor
+        self, parameters: Sequence[UpdateOperands], size: Callable[[], StepSize], non_finite: Tensor
     ) -> None:
         """Update w, dw and history of all parameters.
 
         Parameters
         ----------
-        parameters : sequence of Parameter
+        parameters : sequence of UpdateOperands
             Those planned for.
         size : callable
             Asked in every run, recorded ones included; see `Backend.compile`.

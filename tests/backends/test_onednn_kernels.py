@@ -33,7 +33,7 @@ from minicaffe.ops.lstm import Lstm
 from minicaffe.ops.pool import Pool
 from minicaffe.ops.recurrent import RecurrentInputs
 from minicaffe.ops.rnn import Rnn
-from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Update
+from minicaffe.ops.update import StepSize, SumOfSquares, Update, UpdateOperands
 from tolerances import BY_DTYPE, assert_close
 
 ALLOWED = BY_DTYPE["float32"]
@@ -360,7 +360,7 @@ def test_update(onednn, name, shape, host):
         scales = iter((1.0, 0.5))
         for _ in range(2):
             k.step(
-                [Parameter(w, dw, history)],
+                [UpdateOperands(w, dw, history)],
                 lambda: StepSize(0.01, 0.0005, next(scales)),
                 non_finite,
             )
@@ -377,7 +377,7 @@ def test_update_of_many_parameters(onednn, threads, monkeypatch):
 
     def body(make, backend):
         parameters = [
-            Parameter(make(*shape), make(*shape), [make(*shape, zero=True)], 1 + k, k % 2)
+            UpdateOperands(make(*shape), make(*shape), [make(*shape, zero=True)], 1 + k, k % 2)
             for k, shape in enumerate(shapes)
         ]
         k = backend.plan(RULES["sgd"][1], *(t for p in parameters for t in (p.w, p.dw, *p.history)))

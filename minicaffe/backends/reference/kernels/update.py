@@ -10,7 +10,7 @@ import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Tensor
-from minicaffe.ops.update import NonFiniteFlag, Parameter, StepSize, SumOfSquares, Update
+from minicaffe.ops.update import NonFiniteFlag, StepSize, SumOfSquares, Update, UpdateOperands
 
 # Arrays of a gradient's size that the rules need besides.
 N_SPARES = 2
@@ -21,7 +21,7 @@ class ReferenceUpdate(ReferenceKernel):
     """One step of all parameters, one after another."""
 
     def step(
-        self, parameters: Sequence[Parameter], size: Callable[[], StepSize], non_finite: Tensor
+        self, parameters: Sequence[UpdateOperands], size: Callable[[], StepSize], non_finite: Tensor
     ) -> None:
         """Update w, dw and history of all parameters; overwrite non_finite."""
         rate, decay, scale = size()
