@@ -122,7 +122,8 @@ def _scoring_step(net: Net) -> Step:
 
     def order(step: Step) -> tuple[int, int]:
         kind = step.layer.type
-        return _SCORERS.index(kind), step.layer.settings.top_k if kind == "Accuracy" else 0
+        settings: Any = step.layer.settings
+        return _SCORERS.index(kind), settings.top_k if kind == "Accuracy" else 0
 
     # Of several equal ones the last: nets with helping classifiers have their own at the end.
     return min(reversed(found), key=order)

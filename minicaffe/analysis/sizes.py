@@ -142,7 +142,8 @@ def multiply_adds(step: Step) -> int:
     if kind == "Deconvolution":
         return sum(bottom.count for bottom in step.bottom) * math.prod(blobs[0].shape[1:])
     if kind == "InnerProduct":
-        samples = step.top[0].count // step.layer.settings.num_output
+        settings: Any = step.layer.settings
+        samples = step.top[0].count // settings.num_output
         return int(samples * blobs[0].count)
     if kind in _RECURRENT:
         steps, streams = step.bottom[0].shape[:2]

@@ -6,10 +6,11 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.loss import require_labels
 from minicaffe.layers.registry import register
 from minicaffe.ops.accuracy import Accuracy as AccuracyOp
+from minicaffe.schema.minicaffe_pb2 import AccuracyParameter
 
 
 @register("Accuracy")
-class Accuracy(Layer):
+class Accuracy(Layer[AccuracyParameter]):
     """Count how often the true class is among the top_k scores.
 
     Shapes: x (N, K, ...), labels (N, ...) -> accuracy ()[, per_class (K,)]
@@ -20,7 +21,6 @@ class Accuracy(Layer):
     holds the accuracy over the samples of each class, 0 for a class without any.
     """
 
-    param_field = "accuracy_param"
     bottoms = 2
     tops = (1, 2)
     without_gradient = (0, 1)

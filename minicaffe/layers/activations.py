@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.base import Blobs, Layer, P
 from minicaffe.layers.registry import register
 from minicaffe.ops import activation as ops
 from minicaffe.ops.backend import EpilogueOp
+from minicaffe.schema.minicaffe_pb2 import (
+    ClipParameter,
+    ELUParameter,
+    ReLUParameter,
+    SigmoidParameter,
+    SwishParameter,
+    TanHParameter,
+    ThresholdParameter,
+)
 
 
-class ActivationLayer(Layer):
+class ActivationLayer(Layer[P]):
     """Base of the one-formula layers: a subclass says which op its settings mean."""
 
     in_place = True
@@ -69,7 +78,7 @@ class BNLL(ActivationLayer):
 
 
 @register("Clip")
-class Clip(ActivationLayer):
+class Clip(ActivationLayer[ClipParameter]):
     """Limit to the range from min to max.
 
     Shapes: x (...) -> y (...)
@@ -78,8 +87,6 @@ class Clip(ActivationLayer):
     -----
     y = min if x < min, max if x > max, else x; dy/dx = 1 from min to max, else 0.
     """
-
-    param_field = "clip_param"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the range."""
@@ -92,7 +99,7 @@ class Clip(ActivationLayer):
 
 
 @register("ELU")
-class ELU(ActivationLayer):
+class ELU(ActivationLayer[ELUParameter]):
     """Replace what is negative by an exponential that saturates at -alpha.
 
     Shapes: x (...) -> y (...)
@@ -106,15 +113,13 @@ class ELU(ActivationLayer):
     Clevert et al., "Fast and accurate deep network learning by exponential linear units", 2015.
     """
 
-    param_field = "elu_param"
-
     def op(self) -> ops.Activation:
         """Return the op."""
         return ops.Elu(self.settings.alpha)
 
 
 @register("ReLU")
-class ReLU(ActivationLayer):
+class ReLU(ActivationLayer[ReLUParameter]):
     """Cut off what is negative, or scale it by negative_slope.
 
     Shapes: x (...) -> y (...)
@@ -123,8 +128,6 @@ class ReLU(ActivationLayer):
     -----
     y = x if x > 0, else negative_slope * x.
     """
-
-    param_field = "relu_param"
 
     def epilogue_op(self) -> EpilogueOp:
         """Return the op: its gradient needs the top alone."""
@@ -136,7 +139,7 @@ class ReLU(ActivationLayer):
 
 
 @register("Sigmoid")
-class Sigmoid(ActivationLayer):
+class Sigmoid(ActivationLayer[SigmoidParameter]):
     """Squash to (0, 1).
 
     Shapes: x (...) -> y (...)
@@ -146,15 +149,13 @@ class Sigmoid(ActivationLayer):
     y = 1 / (1 + exp(-x)), dy/dx = y (1 - y).
     """
 
-    param_field = "sigmoid_param"
-
     def op(self) -> ops.Activation:
         """Return the op."""
         return ops.Sigmoid()
 
 
 @register("Swish")
-class Swish(ActivationLayer):
+class Swish(ActivationLayer[SwishParameter]):
     """Multiply each number by its own sigmoid.
 
     Shapes: x (...) -> y (...)
@@ -168,15 +169,13 @@ class Swish(ActivationLayer):
     Ramachandran et al., "Searching for activation functions", 2017.
     """
 
-    param_field = "swish_param"
-
     def op(self) -> ops.Activation:
         """Return the op."""
         return ops.Swish(self.settings.beta)
 
 
 @register("TanH")
-class TanH(ActivationLayer):
+class TanH(ActivationLayer[TanHParameter]):
     """Squash to (-1, 1).
 
     Shapes: x (...) -> y (...)
@@ -186,15 +185,13 @@ class TanH(ActivationLayer):
     y = tanh(x), dy/dx = 1 - y^2.
     """
 
-    param_field = "tanh_param"
-
     def op(self) -> ops.Activation:
         """Return the op."""
         return ops.Tanh()
 
 
 @register("Threshold")
-class Threshold(ActivationLayer):
+class Threshold(ActivationLayer[ThresholdParameter]):
     """Tell what exceeds a threshold.
 
     Shapes: x (...) -> y (...)
@@ -204,7 +201,6 @@ class Threshold(ActivationLayer):
     y = 1 if x > threshold, else 0. There is no gradient.
     """
 
-    param_field = "threshold_param"
     without_gradient = (0,)
 
     def op(self) -> ops.Activation:

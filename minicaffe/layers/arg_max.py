@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.arg_max import ArgMax as ArgMaxOp
+from minicaffe.schema.minicaffe_pb2 import ArgMaxParameter
 
 
 @register("ArgMax")
-class ArgMax(Layer):
+class ArgMax(Layer[ArgMaxParameter]):
     """Find the top_k largest values: where they are, or what they are.
 
     Shapes: x (N, ...) -> y (N, 1 or 2, top_k, ...)
@@ -24,7 +25,6 @@ class ArgMax(Layer):
     out_max_val, else the places. Of equal values the later one comes first. There is no gradient.
     """
 
-    param_field = "argmax_param"
     without_gradient = (0,)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

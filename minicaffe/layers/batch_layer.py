@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -12,14 +11,14 @@ from minicaffe.data.batches import Batch, BatchSource
 from minicaffe.data.prefetch import Prefetcher
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError, Unsupported
-from minicaffe.layers.base import Blobs, Layer, LayerContext, State
+from minicaffe.layers.base import Blobs, Layer, LayerContext, P, State
 from minicaffe.log import logger
 from minicaffe.ops.transform import Transform, TransformKernel
 from minicaffe.random import RandomStream
-from minicaffe.schema import TEST, TRAIN
+from minicaffe.schema import TEST, TRAIN, LayerParameter
 
 
-class BatchLayer(Layer):
+class BatchLayer(Layer[P]):
     """Base of the layers that hand out prefetched batches: a subclass says where they come from.
 
     A backend whose device can transform pictures gets them as bytes, and does it in `forward`;
@@ -30,7 +29,7 @@ class BatchLayer(Layer):
     tops = (1, 2)
     releases_lock = True
 
-    def __init__(self, param: Any, context: LayerContext) -> None:
+    def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         super().__init__(param, context)
         self.random = RandomStream(context.seed, f"{self.name}/data")
         self._batch: Batch | None = None

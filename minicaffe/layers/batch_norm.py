@@ -8,10 +8,11 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.batch_norm import BatchNorm as BatchNormOp
+from minicaffe.schema.minicaffe_pb2 import BatchNormParameter
 
 
 @register("BatchNorm")
-class BatchNorm(Layer):
+class BatchNorm(Layer[BatchNormParameter]):
     """Give each channel mean 0 and variance 1, over the batch or by what was seen in training.
 
     Shapes: x (N, C, ...) -> y (N, C, ...)
@@ -32,7 +33,6 @@ class BatchNorm(Layer):
     Ioffe and Szegedy, "Batch normalization", 2015.
     """
 
-    param_field = "batch_norm_param"
     in_place = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -9,10 +9,11 @@ from minicaffe.layers.broadcast import BroadcastLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.bias import Bias as BiasOp
 from minicaffe.ops.layout import Copy
+from minicaffe.schema.minicaffe_pb2 import BiasParameter
 
 
 @register("Bias")
-class Bias(BroadcastLayer):
+class Bias(BroadcastLayer[BiasParameter]):
     """Add a learned array or a second bottom, repeated along the other axes.
 
     Shapes: x (...)[, bias (...)] -> y (...)
@@ -24,8 +25,6 @@ class Bias(BroadcastLayer):
 
     Parameters: bias, unless it is a bottom.
     """
-
-    param_field = "bias_param"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create the bias."""

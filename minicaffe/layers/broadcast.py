@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.ops.backend import Shape
+from minicaffe.schema.minicaffe_pb2 import BiasParameter, ScaleParameter
+
+B = TypeVar("B", BiasParameter, ScaleParameter)
 
 
-class BroadcastLayer(Layer):
+class BroadcastLayer(Layer[B]):
     """A layer whose settings have `axis` and `num_axes`, and that may take a second bottom."""
 
     bottoms = (1, 2)

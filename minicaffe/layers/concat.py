@@ -9,10 +9,11 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.concat import Concat as ConcatOp
+from minicaffe.schema.minicaffe_pb2 import ConcatParameter, SliceParameter
 
 
 @register("Concat")
-class Concat(Layer):
+class Concat(Layer[ConcatParameter]):
     """Join blobs along an axis.
 
     Shapes: x (N, C1, ...)[, z (N, C2, ...) and so on] -> y (N, C1 + C2 + ..., ...)
@@ -23,7 +24,6 @@ class Concat(Layer):
     axes must agree. The gradient is cut apart again.
     """
 
-    param_field = "concat_param"
     bottoms = (1, None)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -51,7 +51,7 @@ class Concat(Layer):
         self.kernel.backward(top[0].diff, [b.diff if needed else None for b, needed in wanted])
 
 
-def part_axis(layer: Layer, blob: Blob, old_field: str) -> int:
+def part_axis(layer: Layer[ConcatParameter | SliceParameter], blob: Blob, old_field: str) -> int:
     """Return the axis that Concat and Slice work along, under its new or its old name."""
     proto = layer.settings
     if not proto.HasField(old_field):

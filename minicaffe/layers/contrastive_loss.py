@@ -8,10 +8,11 @@ from minicaffe.layers.base import Blobs
 from minicaffe.layers.loss import LossLayer, require_label_each
 from minicaffe.layers.registry import register
 from minicaffe.ops.loss import ContrastiveLoss as ContrastiveLossOp
+from minicaffe.schema.minicaffe_pb2 import ContrastiveLossParameter
 
 
 @register("ContrastiveLoss")
-class ContrastiveLoss(LossLayer):
+class ContrastiveLoss(LossLayer[ContrastiveLossParameter]):
     """Draw similar pairs together and push dissimilar ones apart, for siamese nets.
 
     Shapes: a (N, C), b (N, C), similar (N,) -> loss ()
@@ -29,7 +30,6 @@ class ContrastiveLoss(LossLayer):
     equation 4.
     """
 
-    param_field = "contrastive_loss_param"
     bottoms = 3
     without_gradient = (2,)
 

@@ -11,10 +11,11 @@ from minicaffe.layers.registry import register
 from minicaffe.layers.window import Window
 from minicaffe.ops.backend import EpilogueOp, Shape, Tensor
 from minicaffe.ops.conv import Conv
+from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter
 
 
 @register("Convolution")
-class Convolution(Layer):
+class Convolution(Layer[ConvolutionParameter]):
     """Correlate the input with learned filters.
 
     Shapes: x (N, C, *S) -> y (N, F, *S')
@@ -29,7 +30,6 @@ class Convolution(Layer):
     Parameters: weights (F, C / group, *kernel), then bias (F,).
     """
 
-    param_field = "convolution_param"
     bottoms = (1, None)
     tops = (1, None)
     transposed = False

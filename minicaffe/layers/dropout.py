@@ -8,10 +8,11 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.dropout import Dropout as DropoutOp
 from minicaffe.ops.layout import Copy
+from minicaffe.schema.minicaffe_pb2 import DropoutParameter
 
 
 @register("Dropout")
-class Dropout(Layer):
+class Dropout(Layer[DropoutParameter]):
     """Set a random share of the values to zero while training; do nothing in the TEST phase.
 
     Shapes: x (...) -> y (...)
@@ -26,7 +27,6 @@ class Dropout(Layer):
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
 
-    param_field = "dropout_param"
     in_place = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -7,10 +7,11 @@ from minicaffe.errors import NetError
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
+from minicaffe.schema.minicaffe_pb2 import DummyDataParameter
 
 
 @register("DummyData")
-class DummyData(Layer):
+class DummyData(Layer[DummyDataParameter]):
     """Fill blobs of given shapes: constants once, everything else anew in each pass.
 
     Shapes: -> x (...)[, x (...) and so on]
@@ -21,7 +22,6 @@ class DummyData(Layer):
     One of either serves all tops. Without a filler the blobs are 0.
     """
 
-    param_field = "dummy_data_param"
     bottoms = 0
     tops = (1, None)
 

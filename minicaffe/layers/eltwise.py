@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.eltwise import Eltwise as EltwiseOp
+from minicaffe.ops.eltwise import EltwiseOperation
+from minicaffe.schema.minicaffe_pb2 import EltwiseParameter
 
 
 @register("Eltwise")
-class Eltwise(Layer):
+class Eltwise(Layer[EltwiseParameter]):
     """Combine blobs of one shape element by element: sum, product or maximum.
 
     Shapes: x (...), z (...)[, further (...) and so on] -> y (...)
@@ -24,7 +27,6 @@ class Eltwise(Layer):
     was largest; if the first two are equal, to the second.
     """
 
-    param_field = "eltwise_param"
     bottoms = (2, None)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -42,7 +44,7 @@ class Eltwise(Layer):
 
     def _op(self, n: int) -> EltwiseOp:
         proto = self.settings
-        operation = type(proto).EltwiseOp.Name(proto.operation).lower()
+        operation = cast(EltwiseOperation, type(proto).EltwiseOp.Name(proto.operation).lower())
         coefficients = tuple(proto.coeff)
         self.require(
             len(coefficients) in (0, n),

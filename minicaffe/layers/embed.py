@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.embed import Embed as EmbedOp
+from minicaffe.schema.minicaffe_pb2 import EmbedParameter
 
 
 @register("Embed")
-class Embed(Layer):
+class Embed(Layer[EmbedParameter]):
     """Replace each number, of a word for example, by a learned vector.
 
     Shapes: numbers (...) -> y (..., num_output)
@@ -26,7 +27,6 @@ class Embed(Layer):
     memory.
     """
 
-    param_field = "embed_param"
     without_gradient = (0,)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -6,10 +6,11 @@ from minicaffe.errors import DataError
 from minicaffe.layers.base import Blobs, Layer, State
 from minicaffe.layers.registry import register
 from minicaffe.random import RandomStream
+from minicaffe.schema.minicaffe_pb2 import HDF5DataParameter
 
 
 @register("HDF5Data")
-class HDF5Data(Layer):
+class HDF5Data(Layer[HDF5DataParameter]):
     """Read batches of rows from HDF5 files, each top from the dataset of its name.
 
     Shapes: -> x (N, ...)[, x (N, ...) and so on]
@@ -22,7 +23,6 @@ class HDF5Data(Layer):
     in each round. One file is held in memory at a time.
     """
 
-    param_field = "hdf5_data_param"
     bottoms = 0
     tops = (1, None)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.loss import LossLayer, require_label_each
 from minicaffe.layers.registry import register
 from minicaffe.ops.loss import HingeLoss as HingeLossOp
+from minicaffe.ops.loss import HingeNorm
+from minicaffe.schema.minicaffe_pb2 import HingeLossParameter
 
 
 @register("HingeLoss")
-class HingeLoss(LossLayer):
+class HingeLoss(LossLayer[HingeLossParameter]):
     """Penalise scores on the wrong side of a margin, one class against all others.
 
     Shapes: x (N, ...), labels (N,) -> loss ()
@@ -26,14 +29,13 @@ class HingeLoss(LossLayer):
     Differs from Caffe: a label that is not a class is an error; there it read foreign memory.
     """
 
-    param_field = "hinge_loss_param"
-
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the labels and plan."""
         super().reshape(bottom, top)
         x, labels = bottom
         require_label_each(self, x, labels)
-        op = HingeLossOp(type(self.settings).Norm.Name(self.settings.norm))
+        norm = type(self.settings).Norm.Name(self.settings.norm)
+        op = HingeLossOp(cast(HingeNorm, norm))
         self.kernel = self.plan(op, x.data, labels.data, x.data, top[0].data)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

@@ -9,10 +9,11 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.layers.window import Window
 from minicaffe.ops.im2col import Im2col as Im2colOp
+from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter
 
 
 @register("Im2col")
-class Im2col(Layer):
+class Im2col(Layer[ConvolutionParameter]):
     """Lay out what each position of a convolution's window sees as channels.
 
     Shapes: x (N, C, *S) -> y (N, C * taps, *S')
@@ -23,8 +24,6 @@ class Im2col(Layer):
     order, of channel c; outside the image it is 0. S' is a convolution's. Any number of spatial
     axes; `axis` names the channel axis, all axes before it are samples.
     """
-
-    param_field = "convolution_param"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the window."""

@@ -7,10 +7,11 @@ import os
 from minicaffe.data.batches import BatchSource
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
+from minicaffe.schema.minicaffe_pb2 import ImageDataParameter
 
 
 @register("ImageData")
-class ImageData(BatchLayer):
+class ImageData(BatchLayer[ImageDataParameter]):
     """Read pictures from files and labels from the list that names them, again and again.
 
     Shapes: -> data (N, C, H, W)[, label (N,)]
@@ -22,8 +23,6 @@ class ImageData(BatchLayer):
     in a new random order in each round. new_height and new_width resize them, transform_param says
     what else is done.
     """
-
-    param_field = "image_data_param"
 
     def open(self) -> BatchSource:
         """Read the list."""

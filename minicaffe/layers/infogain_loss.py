@@ -11,10 +11,11 @@ from minicaffe.layers.loss import NormalizedLossLayer, require_labels
 from minicaffe.layers.registry import register
 from minicaffe.ops.infogain_loss import InfogainLoss as InfogainLossOp
 from minicaffe.schema import read_blobproto
+from minicaffe.schema.minicaffe_pb2 import InfogainLossParameter
 
 
 @register("InfogainLoss")
-class InfogainLoss(NormalizedLossLayer):
+class InfogainLoss(NormalizedLossLayer[InfogainLossParameter]):
     """Generalise SoftmaxWithLoss: a matrix says what each confusion of classes costs.
 
     Shapes: x (N, K, ...), labels (N, ...)[, h (K, K)] -> loss ()[, probabilities (N, K, ...)]
@@ -29,7 +30,6 @@ class InfogainLoss(NormalizedLossLayer):
     Differs from Caffe: a label that is not a class is an error; there it read foreign memory.
     """
 
-    param_field = "infogain_loss_param"
     bottoms = (2, 3)
     tops = (1, 2)
     without_gradient = (1, 2)

@@ -9,10 +9,11 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.inner_product import InnerProduct as InnerProductOp
+from minicaffe.schema.minicaffe_pb2 import InnerProductParameter
 
 
 @register("InnerProduct")
-class InnerProduct(Layer):
+class InnerProduct(Layer[InnerProductParameter]):
     """Multiply each sample, as one vector, by a learned matrix and add a bias.
 
     Shapes: x (M..., K...) -> y (M..., num_output)
@@ -24,8 +25,6 @@ class InnerProduct(Layer):
 
     Parameters: weights (num_output, K), or (K, num_output) with transpose, then bias (num_output,).
     """
-
-    param_field = "inner_product_param"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create weights and bias."""

@@ -6,11 +6,11 @@ import math
 from typing import ClassVar, cast
 
 from minicaffe.blob import Blob
-from minicaffe.layers.base import Arity, Blobs, Layer
+from minicaffe.layers.base import Arity, Blobs, Layer, P
 from minicaffe.ops.softmax import Normalization
 
 
-class LossLayer(Layer):
+class LossLayer(Layer[P]):
     """A layer whose first top is the loss, a single number.
 
     The net writes the loss weight into the top's diff, where backward reads it.
@@ -31,7 +31,7 @@ class LossLayer(Layer):
         top[0].reshape(())
 
 
-class NormalizedLossLayer(LossLayer):
+class NormalizedLossLayer(LossLayer[P]):
     """A loss that reads loss_param: what does not count, and what the sum is divided by."""
 
     def normalization(self) -> Normalization:

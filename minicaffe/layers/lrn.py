@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.lrn import Lrn
+from minicaffe.schema.minicaffe_pb2 import LRNParameter
 
 
 @register("LRN")
-class LRN(Layer):
+class LRN(Layer[LRNParameter]):
     """Divide each value by a power of the mean square of its neighbours.
 
     Shapes: x (N, C, H, W) -> y (N, C, H, W)
@@ -26,8 +27,6 @@ class LRN(Layer):
     ----------
     Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012.
     """
-
-    param_field = "lrn_param"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the window."""

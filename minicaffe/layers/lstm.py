@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minicaffe.layers.recurrent import RecurrentLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Op, Shape
 from minicaffe.ops.lstm import Lstm as LstmOp
+from minicaffe.ops.recurrent import RecurrentKernel
 
 
 @register("LSTM")
@@ -44,6 +43,6 @@ class LSTM(RecurrentLayer):
         of_static = [] if static is None else [(4 * size, static)]
         return [(4 * size, inputs), (4 * size,), *of_static, (4 * size, size)]
 
-    def op(self) -> Op[Any]:
+    def op(self) -> Op[RecurrentKernel]:
         """Return the op."""
         return LstmOp(self.static is not None)

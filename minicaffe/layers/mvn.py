@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.mvn import Mvn
+from minicaffe.schema.minicaffe_pb2 import MVNParameter
 
 
 @register("MVN")
-class MVN(Layer):
+class MVN(Layer[MVNParameter]):
     """Give each channel of each sample mean 0 and variance 1.
 
     Shapes: x (N, C, ...) -> y (N, C, ...)
@@ -22,7 +23,6 @@ class MVN(Layer):
     (dy y)) / (sqrt(variance) + eps).
     """
 
-    param_field = "mvn_param"
     in_place = True
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.layers.window import Window
 from minicaffe.ops.backend import Shape
-from minicaffe.ops.pool import Pool
+from minicaffe.ops.pool import Pool, PoolMode
+from minicaffe.schema.minicaffe_pb2 import PoolingParameter
 
 
 @register("Pooling")
-class Pooling(Layer):
+class Pooling(Layer[PoolingParameter]):
     """Reduce each window of every channel to its maximum, its mean or one element drawn.
 
     Shapes: x (N, C, H, W) -> y (N, C, H', W')[, mask (N, C, H', W')]
@@ -33,13 +35,12 @@ class Pooling(Layer):
     Zeiler and Fergus, "Stochastic pooling for regularization of deep CNNs", 2013 (STOCHASTIC).
     """
 
-    param_field = "pooling_param"
     tops = (1, 2)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read and check the window."""
         proto = self.settings
-        self.mode = type(proto).PoolMethod.Name(proto.pool).lower()
+        self.mode = cast(PoolMode, type(proto).PoolMethod.Name(proto.pool).lower())
         self.require(
             len(top) == 1 or self.mode == "max", "the second top (mask) exists for pool: MAX only"
         )

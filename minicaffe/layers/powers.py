@@ -8,12 +8,13 @@ from minicaffe.layers.activations import ActivationLayer
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.registry import register
 from minicaffe.ops import activation as ops
+from minicaffe.schema.minicaffe_pb2 import ExpParameter, LogParameter, PowerParameter
 
 # The value of the field `base` that stands for e.
 NATURAL = -1
 
 
-def log_of_base(layer: ActivationLayer) -> float:
+def log_of_base(layer: ActivationLayer[ExpParameter | LogParameter]) -> float:
     """Return the natural logarithm of the base in the layer's settings."""
     base = layer.settings.base
     layer.require(
@@ -23,7 +24,7 @@ def log_of_base(layer: ActivationLayer) -> float:
 
 
 @register("Exp")
-class Exp(ActivationLayer):
+class Exp(ActivationLayer[ExpParameter]):
     """Raise a base to the power of each number.
 
     Shapes: x (...) -> y (...)
@@ -33,8 +34,6 @@ class Exp(ActivationLayer):
     y = base^(scale x + shift), dy/dx = y scale log(base); base: -1 stands for e.
     """
 
-    param_field = "exp_param"
-
     def op(self) -> ops.Activation:
         """Return the op."""
         factor, proto = log_of_base(self), self.settings
@@ -42,7 +41,7 @@ class Exp(ActivationLayer):
 
 
 @register("Log")
-class Log(ActivationLayer):
+class Log(ActivationLayer[LogParameter]):
     """Take the logarithm to a base.
 
     Shapes: x (...) -> y (...)
@@ -55,8 +54,6 @@ class Log(ActivationLayer):
     Differs from Caffe: works in place with the right gradient; there it was taken at y.
     """
 
-    param_field = "log_param"
-
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Refuse the base that no logarithm has."""
         self.require(self.settings.base != 1, "base: 1 has no logarithm; set another base")
@@ -68,7 +65,7 @@ class Log(ActivationLayer):
 
 
 @register("Power")
-class Power(ActivationLayer):
+class Power(ActivationLayer[PowerParameter]):
     """Raise each number, scaled and shifted, to a power.
 
     Shapes: x (...) -> y (...)
@@ -80,8 +77,6 @@ class Power(ActivationLayer):
 
     Differs from Caffe: works in place with the right gradient; there it was taken at y.
     """
-
-    param_field = "power_param"
 
     def op(self) -> ops.Activation:
         """Return the op."""

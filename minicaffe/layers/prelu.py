@@ -9,10 +9,11 @@ from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.prelu import PReLU as PReLUOp
 from minicaffe.schema import FillerParameter
+from minicaffe.schema.minicaffe_pb2 import PReLUParameter
 
 
 @register("PReLU")
-class PReLU(Layer):
+class PReLU(Layer[PReLUParameter]):
     """Scale what is negative by a learned slope for each channel.
 
     Shapes: x (N, C, ...) -> y (N, C, ...)
@@ -28,7 +29,6 @@ class PReLU(Layer):
     He et al., "Delving deep into rectifiers", 2015.
     """
 
-    param_field = "prelu_param"
     in_place = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -14,10 +14,11 @@ from minicaffe.errors import nearest
 from minicaffe.host_blob import BlobVec, host_blobs
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.schema.minicaffe_pb2 import PythonParameter
 
 
 @register("Python")
-class Python(Layer):
+class Python(Layer[PythonParameter]):
     """Call setup, reshape, forward and backward of a user's class.
 
     Shapes: [x (...)[, x (...) and so on]] -> [y (...)[, y (...) and so on]]
@@ -32,7 +33,6 @@ class Python(Layer):
     An exception of the user's reaches the user as it was raised; a note names the layer.
     """
 
-    param_field = "python_param"
     bottoms = (0, None)
     tops = (0, None)
     in_place = True

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs, Layer, State
 from minicaffe.ops.backend import Op, Shape, Tensor
-from minicaffe.ops.recurrent import RecurrentInputs
+from minicaffe.ops.recurrent import RecurrentInputs, RecurrentKernel
+from minicaffe.schema.minicaffe_pb2 import RecurrentParameter
 
 
-class RecurrentLayer(Layer):
+class RecurrentLayer(Layer[RecurrentParameter]):
     """Base of LSTM and RNN: a subclass says its parameters and its op.
 
     Without expose_hidden the layer keeps its states from one forward pass to the next, in TRAIN and
     TEST alike; `reset` sets them to zero, as they are at first.
     """
 
-    param_field = "recurrent_param"
     without_gradient = (1,)
     # Names of the states.
     states: ClassVar[tuple[str, ...]]
@@ -33,7 +33,7 @@ class RecurrentLayer(Layer):
         """Return the shapes of the parameters, biases with one axis."""
         raise NotImplementedError
 
-    def op(self) -> Op[Any]:
+    def op(self) -> Op[RecurrentKernel]:
         """Return the op."""
         raise NotImplementedError
 
@@ -108,7 +108,7 @@ class RecurrentLayer(Layer):
                 state.reshape((streams, size))
             self.reset()
         tensors = (bottom[0].data, bottom[1].data, top[0].data, *(b.data for b in self.blobs))
-        self.kernel: Any = self.plan(self.op(), *tensors)
+        self.kernel = self.plan(self.op(), *tensors)
 
     def reset(self) -> None:
         """Set the states to zero, as before the first batch."""

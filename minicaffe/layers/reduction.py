@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.reduction import Reduction as ReductionOp
+from minicaffe.ops.reduction import ReductionOperation
+from minicaffe.schema.minicaffe_pb2 import ReductionParameter
 
 
 @register("Reduction")
-class Reduction(Layer):
+class Reduction(Layer[ReductionParameter]):
     """Reduce the axes from `axis` on to their sum, sum of magnitudes, sum of squares or mean.
 
     Shapes: x (M..., K...) -> y (M...)
@@ -21,15 +24,13 @@ class Reduction(Layer):
     `coeff`. As a loss it takes a loss_weight; it has none by default.
     """
 
-    param_field = "reduction_param"
-
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Drop the reduced axes and plan."""
         proto = self.settings
         axis = self.axis(proto.axis, bottom[0])
         top[0].reshape(bottom[0].shape[:axis])
         operation = type(proto).ReductionOp.Name(proto.operation).lower()
-        op = ReductionOp(operation, axis, proto.coeff)
+        op = ReductionOp(cast(ReductionOperation, operation), axis, proto.coeff)
         self.kernel = self.plan(op, bottom[0].data, top[0].data)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

@@ -1,4 +1,4 @@
-"""Which class implements which layer type."""
+"""Registry of layer types: the class that implements each."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LayerType = TypeVar("LayerType", bound="type[Layer]")
 LAYERS: dict[str, type[Layer]] = {}
 
 _OF_A_FORK = (
-    "A layer of a fork of Caffe is replaced by known layers or by one in Python "
-    '(type: "Python"), or the net is cut before it.'
+    "Replace a layer of a fork of Caffe by known layers or by one in Python "
+    '(type: "Python"), or cut the net before it.'
 )
 
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
+from minicaffe.schema.minicaffe_pb2 import ReshapeParameter
 
 
 @register("Reshape")
-class Reshape(Layer):
+class Reshape(Layer[ReshapeParameter]):
     """Give values another shape; nothing is copied.
 
     Shapes: x (...) -> y (...)
@@ -22,8 +23,6 @@ class Reshape(Layer):
     the last one, so that axes of size 1 can be appended). In it, 0 keeps the size of the axis that
     it replaces, and one -1 is what the others leave.
     """
-
-    param_field = "reshape_param"
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top its shape over the bottom's memory."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minicaffe.layers.recurrent import RecurrentLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Op, Shape
+from minicaffe.ops.recurrent import RecurrentKernel
 from minicaffe.ops.rnn import Rnn as RnnOp
 
 
@@ -41,6 +40,6 @@ class RNN(RecurrentLayer):
         of_static = [] if static is None else [(size, static)]
         return [(size, inputs), (size,), *of_static, (size, size), (size, size), (size,)]
 
-    def op(self) -> Op[Any]:
+    def op(self) -> Op[RecurrentKernel]:
         """Return the op."""
         return RnnOp(self.static is not None)

@@ -10,10 +10,11 @@ from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.scale import Scale as ScaleOp
 from minicaffe.schema import FillerParameter
+from minicaffe.schema.minicaffe_pb2 import ScaleParameter
 
 
 @register("Scale")
-class Scale(BroadcastLayer):
+class Scale(BroadcastLayer[ScaleParameter]):
     """Multiply by a learned array or a second bottom, repeated along the other axes; add a bias.
 
     Shapes: x (...)[, factor (...)] -> y (...)
@@ -26,8 +27,6 @@ class Scale(BroadcastLayer):
 
     Parameters: factor, unless it is a bottom, then bias, of one shape.
     """
-
-    param_field = "scale_param"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create factor and bias."""

@@ -10,10 +10,11 @@ from minicaffe.layers.concat import part_axis
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.concat import Slice as SliceOp
+from minicaffe.schema.minicaffe_pb2 import SliceParameter
 
 
 @register("Slice")
-class Slice(Layer):
+class Slice(Layer[SliceParameter]):
     """Cut a blob into several along an axis.
 
     Shapes: x (N, C1 + C2 + ..., ...) -> y (N, C1, ...)[, z (N, C2, ...) and so on]
@@ -25,7 +26,6 @@ class Slice(Layer):
     gradients are joined again.
     """
 
-    param_field = "slice_param"
     tops = (1, None)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.softmax import Softmax as SoftmaxOp
+from minicaffe.schema.minicaffe_pb2 import SoftmaxParameter
 
 
 @register("Softmax")
-class Softmax(Layer):
+class Softmax(Layer[SoftmaxParameter]):
     """Turn scores into probabilities that sum to 1 along an axis.
 
     Shapes: x (...) -> y (...)
@@ -20,7 +21,6 @@ class Softmax(Layer):
     y = exp(x) / sum of exp(x) along `axis`; dx = y (dy - sum of dy y).
     """
 
-    param_field = "softmax_param"
     in_place = True
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -9,10 +9,11 @@ from minicaffe.layers.base import Blobs
 from minicaffe.layers.loss import NormalizedLossLayer, require_labels
 from minicaffe.layers.registry import register
 from minicaffe.ops.softmax import SoftmaxLoss
+from minicaffe.schema.minicaffe_pb2 import SoftmaxParameter
 
 
 @register("SoftmaxWithLoss")
-class SoftmaxWithLoss(NormalizedLossLayer):
+class SoftmaxWithLoss(NormalizedLossLayer[SoftmaxParameter]):
     """Measure how improbable the true classes are under the softmax of the scores.
 
     Shapes: x (N, K, ...), labels (N, ...) -> loss ()[, probabilities (N, K, ...)]
@@ -25,7 +26,6 @@ class SoftmaxWithLoss(NormalizedLossLayer):
     Differs from Caffe: a label that is not a class is an error; there it read foreign memory.
     """
 
-    param_field = "softmax_param"
     tops = (1, 2)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs, Layer
@@ -13,20 +13,20 @@ from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.concat import Concat
 from minicaffe.ops.layout import Add
-from minicaffe.ops.pool import Pool
+from minicaffe.ops.pool import Pool, PoolKernel, PoolMode
+from minicaffe.schema.minicaffe_pb2 import SPPParameter
 
 
 @dataclass
 class _Level:
-    """One level of the pyramid: its pooling, its top, and its share of the bottom's gradient."""
+    """One level of the pyramid: its output, and its share of the bottom's gradient."""
 
-    kernel: Any
     pooled: Blob
     share: Blob
 
 
 @register("SPP")
-class SPP(Layer):
+class SPP(Layer[SPPParameter]):
     """Pool images of any size into a vector of a fixed size: 1, 4, 16, ... bins a channel.
 
     Shapes: x (N, C, H, W) -> y (N, C * bins), or (N, C, 1, 1) with pyramid_height: 1
@@ -44,16 +44,14 @@ class SPP(Layer):
     2014.
     """
 
-    param_field = "spp_param"
-
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create the levels."""
         proto = self.settings
         self.require(proto.pyramid_height > 0, "pyramid_height is missing or 0; set at least 1")
-        self.mode = type(proto).PoolMethod.Name(proto.pool).lower()
+        self.mode = cast(PoolMode, type(proto).PoolMethod.Name(proto.pool).lower())
         backend = self.context.backend
         self.levels = [
-            _Level(None, Blob(backend, f"level {i}"), Blob(backend, f"share of level {i}"))
+            _Level(Blob(backend, f"level {i}"), Blob(backend, f"share of level {i}"))
             for i in range(proto.pyramid_height)
         ]
 
@@ -64,11 +62,12 @@ class SPP(Layer):
             len(x.shape) == 4, f'bottom "{x.name}" must be (N, C, H, W), it is {x.shape}'
         )
         samples, channels = x.shape[:2]
+        self.kernels: list[PoolKernel] = []
         for i, level in enumerate(self.levels):
             op = self._pool(2**i, x)
             level.pooled.reshape((samples, channels, *op.out))
             level.share.reshape(x.shape)
-            level.kernel = self.plan(op, x.data, level.pooled.data)
+            self.kernels.append(self.plan(op, x.data, level.pooled.data))
         if len(self.levels) == 1:
             top[0].reshape((samples, channels, 1, 1))
         else:
@@ -101,10 +100,10 @@ class SPP(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""
-        for i, level in enumerate(self.levels):
+        for i, (level, kernel) in enumerate(zip(self.levels, self.kernels, strict=True)):
             draws = self.mode == "stochastic" and self.is_training
             stream = self.stream(f"level/{i}") if draws else None
-            level.kernel.forward(bottom[0].data, level.pooled.data, None, stream)
+            kernel.forward(bottom[0].data, level.pooled.data, None, stream)
         vectors = [self._vector(level.pooled.data) for level in self.levels]
         self.concat.forward(vectors, self._vector(top[0].data))
 
@@ -114,6 +113,6 @@ class SPP(Layer):
             return
         vectors = [self._vector(level.pooled.diff) for level in self.levels]
         self.concat.backward(self._vector(top[0].diff), vectors)
-        for level in self.levels:
-            level.kernel.backward(level.pooled.diff, level.share.diff)
+        for level, kernel in zip(self.levels, self.kernels, strict=True):
+            kernel.backward(level.pooled.diff, level.share.diff)
         self.add.forward([level.share.diff for level in self.levels], bottom[0].diff)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.tile import Tile as TileOp
+from minicaffe.schema.minicaffe_pb2 import TileParameter
 
 
 @register("Tile")
-class Tile(Layer):
+class Tile(Layer[TileParameter]):
     """Repeat a blob along an axis.
 
     Shapes: x (N, C, ...) -> y (N, tiles * C, ...)
@@ -19,8 +20,6 @@ class Tile(Layer):
     -----
     `tiles` copies of the bottom stand behind one another along `axis`; their gradients are added.
     """
-
-    param_field = "tile_param"
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Multiply the axis and plan."""

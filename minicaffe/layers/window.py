@@ -6,10 +6,14 @@ Caffe lets each be given once for all axes, once per axis, or (2-D only) as _h a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 from minicaffe.layers.base import Layer
 from minicaffe.ops.backend import Shape
+from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter, PoolingParameter
+
+WindowParameter: TypeAlias = ConvolutionParameter | PoolingParameter
+WindowLayer: TypeAlias = Layer[WindowParameter]
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Window:
     dilation: Shape
 
     @classmethod
-    def of(cls, layer: Layer, n_axes: int) -> Window:
+    def of(cls, layer: WindowLayer, n_axes: int) -> Window:
         """Read a layer's settings (ConvolutionParameter or PoolingParameter).
 
         Parameters
@@ -81,7 +85,7 @@ class Window:
 
 
 def _read(
-    layer: Layer, proto: Any, field: str, stem: str, n_axes: int, default: int | None
+    layer: Layer, proto: WindowParameter, field: str, stem: str, n_axes: int, default: int | None
 ) -> Shape:
     pair = (f"{stem}_h", f"{stem}_w")
     has_pair = bool(stem) and any(proto.HasField(name) for name in pair)
@@ -104,7 +108,7 @@ def _read(
     return values * n_axes if len(values) == 1 else values
 
 
-def _values(proto: Any, field: str) -> Shape:
+def _values(proto: WindowParameter, field: str) -> Shape:
     """Return a field's values, whether it is repeated (convolution) or single (pooling)."""
     if field not in proto.DESCRIPTOR.fields_by_name:
         return ()

@@ -17,16 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from minicaffe.ops.backend import Op, Tensor
+
+EltwiseOperation: TypeAlias = Literal["sum", "prod", "max"]
 
 
 @dataclass(frozen=True)
 class Eltwise(Op["EltwiseKernel"]):
     """Describe the operation; sum has one coefficient for each x, the others none."""
 
-    operation: Literal["sum", "prod", "max"]
+    operation: EltwiseOperation
     coefficients: tuple[float, ...] = ()
     stable: bool = True
 

@@ -41,10 +41,12 @@ pixel and "batch_size" is N.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from minicaffe.ops.backend import Op, Tensor
 from minicaffe.ops.softmax import Normalization
+
+HingeNorm: TypeAlias = Literal["L1", "L2"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class EuclideanLossKernel(Protocol):
 class HingeLoss(Op["HingeLossKernel"]):
     """Describe a one-against-all hinge loss."""
 
-    norm: Literal["L1", "L2"]
+    norm: HingeNorm
 
 
 class HingeLossKernel(Protocol):

@@ -15,17 +15,19 @@ backward overwrites dx. It may not read x or y: a later layer may have changed t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from minicaffe.ops.backend import Op, Shape, Tensor
 from minicaffe.random import RandomStream
+
+PoolMode: TypeAlias = Literal["max", "ave", "stochastic"]
 
 
 @dataclass(frozen=True)
 class Pool(Op["PoolKernel"]):
     """Describe pooling; each pair is (rows, columns), `out` the size of y's image."""
 
-    mode: Literal["max", "ave", "stochastic"]
+    mode: PoolMode
     kernel: Shape
     stride: Shape
     pad: Shape

@@ -16,16 +16,18 @@ mean       c / n * sum of x        c / n * dy
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from minicaffe.ops.backend import Op, Tensor
+
+ReductionOperation: TypeAlias = Literal["sum", "asum", "sumsq", "mean"]
 
 
 @dataclass(frozen=True)
 class Reduction(Op["ReductionKernel"]):
     """Describe a reduction; `coefficient` is c."""
 
-    operation: Literal["sum", "asum", "sumsq", "mean"]
+    operation: ReductionOperation
     axis: int
     coefficient: float = 1.0
 
