@@ -6,29 +6,21 @@ source is missing, shapes are taken from what the layer says of its batches, if 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from minicaffe import log
 from minicaffe.errors import MinicaffeError
+from minicaffe.layers import LAYERS
+from minicaffe.layers.dummy_data import make_dummy
 from minicaffe.net.builder import BYTES_PER_VALUE, Step
 from minicaffe.net.filter import filter_layers
 from minicaffe.net.net import Net
 from minicaffe.ops.backend import Shape
-from minicaffe.schema import FillerParameter, LayerParameter, NetSource, NetState
+from minicaffe.schema import FillerParameter, NetSource, NetState
 
 # A net to try, and the shapes assumed in it by index of the layer.
 Attempt: TypeAlias = tuple[NetSource, dict[int, Shape]]
-
-_COLOUR_CHANNELS = 3  # what a source has that cannot be asked
-_SOURCES = {
-    "Data": "data_param",
-    "ImageData": "image_data_param",
-    "HDF5Data": "hdf5_data_param",
-    "WindowData": "window_data_param",
-}
-_RECURRENT = ("RNN", "LSTM")
 
 
 @dataclass(frozen=True)
@@ -110,7 +102,7 @@ def _measured(net: Net, attempt: Attempt, state: NetState) -> NetSizes:
     given = {layer.name for layer in source.param.layer}
     with log.suppress_info():
         indices = [node.index for node in filter_layers(source, state)]
-    steps = [s for s in net.steps if s.layer.type != "Split" or s.layer.name in given]
+    steps = [s for s in net.steps if not s.layer.copies_bottom or s.layer.name in given]
     sizes = NetSizes()
     owned = {id(parameter.blob) for parameter in net.parameters}
     for index, step in zip(indices, steps, strict=True):
@@ -129,26 +121,9 @@ def _layer_sizes(step: Step, owned: set[int]) -> LayerSizes:
         bottoms=[blob.shape for blob in step.bottom],
         tops=[blob.shape for blob in step.top],
         parameters=sum(blob.count for blob in step.layer.blobs if id(blob) in owned),
-        multiply_adds=multiply_adds(step),
+        multiply_adds=step.layer.multiply_adds(step.bottom, step.top),
         memory_bytes=BYTES_PER_VALUE * sum(blob.count for blob in made),
     )
-
-
-def multiply_adds(step: Step) -> int:
-    """Return the products with matrices of weights in one forward pass of a layer."""
-    kind, blobs = step.layer.type, step.layer.blobs
-    if kind == "Convolution":
-        return sum(top.count for top in step.top) * math.prod(blobs[0].shape[1:])
-    if kind == "Deconvolution":
-        return sum(bottom.count for bottom in step.bottom) * math.prod(blobs[0].shape[1:])
-    if kind == "InnerProduct":
-        settings: Any = step.layer.settings
-        samples = step.top[0].count // settings.num_output
-        return int(samples * blobs[0].count)
-    if kind in _RECURRENT:
-        steps, streams = step.bottom[0].shape[:2]
-        return steps * streams * sum(blob.count for blob in blobs if len(blob.shape) == 2)
-    return 0
 
 
 def _without_fillers(source: NetSource) -> Attempt:
@@ -175,29 +150,8 @@ def _without_sources(plain: Attempt, picture: Shape) -> Attempt:
     param.CopyFrom(plain[0].param)
     assumed = {}
     for index, layer in enumerate(param.layer):
-        shape = _likely_shape(layer, picture)
+        shape = LAYERS[layer.type].batch_shape(layer, picture) if layer.type in LAYERS else ()
         if shape:
             assumed[index] = shape
-            _make_dummy(layer, shape)
+            make_dummy(layer, shape)
     return replace(plain[0], param=param), assumed
-
-
-def _likely_shape(layer: LayerParameter, picture: Shape) -> Shape:
-    """Return the shape of a data layer's batches as far as the prototxt tells it, or nothing."""
-    if layer.type not in _SOURCES:
-        return ()
-    settings = getattr(layer, _SOURCES[layer.type])
-    transform = layer.transform_param
-    channels, height, width = picture or (_COLOUR_CHANNELS, 0, 0)
-    if layer.type == "ImageData" and not picture:
-        channels = _COLOUR_CHANNELS if settings.is_color else 1
-        height, width = settings.new_height, settings.new_width
-    height, width = transform.crop_size or height, transform.crop_size or width
-    return (settings.batch_size, channels, height, width) if height and width else ()
-
-
-def _make_dummy(layer: LayerParameter, shape: Shape) -> None:
-    """Turn a data layer into one of constants: pictures first, then a label a picture."""
-    layer.type = "DummyData"
-    for k in range(len(layer.top)):
-        layer.dummy_data_param.shape.add(dim=shape if k == 0 else shape[:1])

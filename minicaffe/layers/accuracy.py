@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.base import Blobs, Layer, Scoring
 from minicaffe.layers.loss import require_labels
 from minicaffe.layers.registry import register
 from minicaffe.ops.accuracy import Accuracy as AccuracyOp
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import AccuracyParameter
 
 
@@ -21,9 +22,19 @@ class Accuracy(Layer[AccuracyParameter]):
     holds the accuracy over the samples of each class, 0 for a class without any.
     """
 
+    role = "output"
     bottoms = 2
     tops = (1, 2)
     without_gradient = (0, 1)
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return top_k, if it is not 1."""
+        return f"top {param.accuracy_param.top_k}" if param.accuracy_param.top_k > 1 else ""
+
+    def scoring(self) -> Scoring:
+        """Return how labels are compared; smaller top_k come first."""
+        return Scoring(self.settings.axis, self._ignored(), rank=self.settings.top_k)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the labels and plan."""
@@ -38,10 +49,13 @@ class Accuracy(Layer[AccuracyParameter]):
         top[0].reshape(())
         if len(top) > 1:
             top[1].reshape((classes,))
-        ignored = proto.ignore_label if proto.HasField("ignore_label") else None
-        op = AccuracyOp(axis, proto.top_k, ignored)
+        op = AccuracyOp(axis, proto.top_k, self._ignored())
         tensors = (blob.data for blob in (*bottom, *top))
         self.kernel = self.plan(op, *tensors)
+
+    def _ignored(self) -> int | None:
+        proto = self.settings
+        return proto.ignore_label if proto.HasField("ignore_label") else None
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops."""

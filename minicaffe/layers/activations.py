@@ -22,6 +22,7 @@ from minicaffe.schema.minicaffe_pb2 import (
 class ActivationLayer(Layer[P]):
     """Base of the one-formula layers: a subclass says which op its settings mean."""
 
+    role = "activation"
     in_place = True
 
     def op(self) -> ops.Activation:

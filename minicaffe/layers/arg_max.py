@@ -25,6 +25,7 @@ class ArgMax(Layer[ArgMaxParameter]):
     out_max_val, else the places. Of equal values the later one comes first. There is no gradient.
     """
 
+    role = "output"
     without_gradient = (0,)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

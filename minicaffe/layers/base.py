@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, get_args
 
 from google.protobuf.message import Message
 
@@ -32,6 +32,18 @@ else:
 Blobs: TypeAlias = Sequence[Blob]
 # A number of blobs: exactly n, or (minimum, maximum), the maximum None for no limit.
 Arity: TypeAlias = int | tuple[int, int | None]
+# What a layer type is for; drawings have a colour for each.
+Role: TypeAlias = Literal[
+    "data",
+    "convolution",
+    "weights",
+    "pooling",
+    "activation",
+    "normalization",
+    "loss",
+    "output",
+    "other",
+]
 # What a snapshot stores of a layer: any JSON types.
 State: TypeAlias = dict[str, Any]
 # Inside Layer the name `type` is the layer type.
@@ -42,6 +54,25 @@ _FIELDS = {
     for field in LayerParameter.DESCRIPTOR.fields
     if field.message_type is not None
 }
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a layer compares scores, its first bottom, with labels, its second.
+
+    Parameters
+    ----------
+    axis : int
+        The axis of the classes.
+    ignored : int or None
+        A label that does not count.
+    rank : float
+        Of several such layers the one with the lowest rank gives the accuracy of the net.
+    """
+
+    axis: int
+    ignored: int | None
+    rank: float
 
 
 @dataclass(frozen=True)
@@ -87,6 +118,7 @@ class Layer(Generic[P]):
     tops: ClassVar[Arity] = 1
     # The field of LayerParameter with this type's settings, "" if it has none; found from P.
     param_field: ClassVar[str] = ""
+    role: ClassVar[Role] = "other"
     # Whether a top may be the bottom of the same index; if not, the net raises an error.
     in_place: ClassVar[bool] = False
     # Tops that are created if the prototxt omits them (losses have one).
@@ -95,6 +127,14 @@ class Layer(Generic[P]):
     loss_weight: ClassVar[float] = 0.0
     # Whether passes wait for data or run the user's code, so that they must not hold the lock.
     releases_lock: ClassVar[bool] = False
+    # Whether every top has the values of the bottom, as for the layer that the net inserts.
+    copies_bottom: ClassVar[bool] = False
+    # Whether the program writes the tops.
+    is_filled_by_program: ClassVar[bool] = False
+    # Whether the user's code may keep arrays of the blobs, so that these must not share memory.
+    exposes_blobs: ClassVar[bool] = False
+    # Whether a kernel may need a workspace as large as a bottom and a top.
+    needs_workspace: ClassVar[bool] = False
     # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
     # if it depends on the number of bottoms.
     without_gradient: tuple[int, ...] = ()
@@ -148,6 +188,36 @@ class Layer(Generic[P]):
         Types without a gradient inherit this, and list their bottoms in `without_gradient`.
         """
         self.require(not any(propagate_down), f"layers of type {self.type} have no gradient")
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the main settings in a few words, "96 x 11x11 / 4 + 2" for a convolution."""
+        return ""
+
+    @classmethod
+    def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
+        """Return the shape of a data layer's first top, as far as it is known without the source.
+
+        Parameters
+        ----------
+        param : LayerParameter
+        image : tuple of int
+            Channels, rows and columns to assume; () to take them from the settings.
+
+        Returns
+        -------
+        tuple of int
+            () if it is not known.
+        """
+        return ()
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """Return the multiply-adds of products with weights in one forward pass."""
+        return 0
+
+    def scoring(self) -> Scoring | None:
+        """Return how this layer compares scores with labels; None if it does not."""
+        return None
 
     def epilogue_op(self) -> EpilogueOp | None:
         """Return the op of this layer, if it is one op on the first bottom and the parameters.

@@ -13,9 +13,29 @@ from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError, Unsupported
 from minicaffe.layers.base import Blobs, Layer, LayerContext, P, State
 from minicaffe.log import logger
+from minicaffe.ops.backend import Shape
 from minicaffe.ops.transform import Transform, TransformKernel
 from minicaffe.random import RandomStream
 from minicaffe.schema import TEST, TRAIN, LayerParameter
+
+_COLOUR_CHANNELS = 3  # assumed if the source cannot be read
+
+
+def cropped_batch_shape(param: LayerParameter, field: str, image: Shape) -> Shape:
+    """Return (batch_size, channels, rows, columns) of a data layer; () if no size is known.
+
+    Parameters
+    ----------
+    param : LayerParameter
+    field : str
+        Of LayerParameter, whose message has batch_size.
+    image : tuple of int
+        Channels, rows and columns, unless transform_param crops; () for colour images.
+    """
+    channels, rows, columns = image or (_COLOUR_CHANNELS, 0, 0)
+    crop = param.transform_param.crop_size
+    rows, columns = crop or rows, crop or columns
+    return (getattr(param, field).batch_size, channels, rows, columns) if rows and columns else ()
 
 
 class BatchLayer(Layer[P]):
@@ -25,6 +45,7 @@ class BatchLayer(Layer[P]):
     otherwise the thread that prefetches has done it.
     """
 
+    role = "data"
     bottoms = 0
     tops = (1, 2)
     releases_lock = True
@@ -47,6 +68,11 @@ class BatchLayer(Layer[P]):
     def transformer(self) -> Transformer:
         """Return what transform_param asks for, in this layer's phase."""
         return Transformer(self.param.transform_param, TRAIN if self.is_training else TEST)
+
+    @classmethod
+    def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
+        """Return batch_size images of the size that transform_param crops to."""
+        return cropped_batch_shape(param, cls.param_field, image)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Give the tops the shape of the first batch."""

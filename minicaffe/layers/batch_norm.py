@@ -33,6 +33,7 @@ class BatchNorm(Layer[BatchNormParameter]):
     Ioffe and Szegedy, "Batch normalization", 2015.
     """
 
+    role = "normalization"
     in_place = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

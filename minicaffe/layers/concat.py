@@ -9,6 +9,7 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.concat import Concat as ConcatOp
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import ConcatParameter, SliceParameter
 
 
@@ -25,6 +26,11 @@ class Concat(Layer[ConcatParameter]):
     """
 
     bottoms = (1, None)
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the axis."""
+        return f"axis {param.concat_param.axis}"
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that the shapes fit together and plan."""

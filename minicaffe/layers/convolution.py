@@ -8,9 +8,10 @@ from weakref import WeakKeyDictionary
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
-from minicaffe.layers.window import Window
+from minicaffe.layers.window import Window, window_text
 from minicaffe.ops.backend import EpilogueOp, Shape, Tensor
 from minicaffe.ops.conv import Conv
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter
 
 
@@ -30,9 +31,25 @@ class Convolution(Layer[ConvolutionParameter]):
     Parameters: weights (F, C / group, *kernel), then bias (F,).
     """
 
+    needs_workspace = True
+    role = "convolution"
     bottoms = (1, None)
     tops = (1, None)
     transposed = False
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return number and window of the filters, group and dilation."""
+        proto = param.convolution_param
+        group = f", group {proto.group}" if proto.group > 1 else ""
+        dilation = ", ".join(map(str, proto.dilation))
+        dilated = f", dilation {dilation}" if dilation not in ("", "1") else ""
+        return f"{proto.num_output} x {window_text(proto)}{group}{dilated}"
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """Return the size of one filter for each output value, or input value if transposed."""
+        blobs = bottom if self.transposed else top
+        return sum(blob.count for blob in blobs) * math.prod(self.blobs[0].shape[1:])
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the window and create weights and bias."""

@@ -8,6 +8,7 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.dropout import Dropout as DropoutOp
 from minicaffe.ops.layout import Copy
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import DropoutParameter
 
 
@@ -28,6 +29,11 @@ class Dropout(Layer[DropoutParameter]):
     """
 
     in_place = True
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the ratio."""
+        return f"{param.dropout_param.dropout_ratio:g}"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the ratio."""

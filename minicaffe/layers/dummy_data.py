@@ -7,6 +7,7 @@ from minicaffe.errors import NetError
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import DummyDataParameter
 
 
@@ -22,6 +23,7 @@ class DummyData(Layer[DummyDataParameter]):
     One of either serves all tops. Without a filler the blobs are 0.
     """
 
+    role = "data"
     bottoms = 0
     tops = (1, None)
 
@@ -74,3 +76,10 @@ class DummyData(Layer[DummyDataParameter]):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Fill anew what is not constant."""
         self._fill(top, refill=True)
+
+
+def make_dummy(param: LayerParameter, shape: Shape) -> None:
+    """Turn a data layer into one of constants: images of `shape`, then one label an image."""
+    param.type = DummyData.type
+    for k in range(len(param.top)):
+        param.dummy_data_param.shape.add(dim=shape if k == 0 else shape[:1])

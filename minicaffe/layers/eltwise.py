@@ -10,6 +10,7 @@ from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.eltwise import Eltwise as EltwiseOp
 from minicaffe.ops.eltwise import EltwiseOperation
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import EltwiseParameter
 
 
@@ -28,6 +29,11 @@ class Eltwise(Layer[EltwiseParameter]):
     """
 
     bottoms = (2, None)
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the operation."""
+        return type(param.eltwise_param).EltwiseOp.Name(param.eltwise_param.operation)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that the shapes agree and plan."""

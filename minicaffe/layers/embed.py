@@ -27,6 +27,7 @@ class Embed(Layer[EmbedParameter]):
     memory.
     """
 
+    role = "weights"
     without_gradient = (0,)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -27,6 +27,7 @@ class HDF5Output(Layer[HDF5OutputParameter]):
     one, because the datasets existed already.
     """
 
+    role = "output"
     bottoms = 2
     tops = 0
     without_gradient = (0, 1)

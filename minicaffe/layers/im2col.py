@@ -25,6 +25,8 @@ class Im2col(Layer[ConvolutionParameter]):
     axes; `axis` names the channel axis, all axes before it are samples.
     """
 
+    role = "convolution"
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the window."""
         self.channel_axis = self.axis(self.settings.axis, bottom[0])

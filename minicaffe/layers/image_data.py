@@ -7,6 +7,8 @@ import os
 from minicaffe.data.batches import BatchSource
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
+from minicaffe.ops.backend import Shape
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import ImageDataParameter
 
 
@@ -23,6 +25,13 @@ class ImageData(BatchLayer[ImageDataParameter]):
     in a new random order in each round. new_height and new_width resize them, transform_param says
     what else is done.
     """
+
+    @classmethod
+    def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
+        """Return batch_size images of the size that the settings resize or crop to."""
+        proto = param.image_data_param
+        given = (3 if proto.is_color else 1, proto.new_height, proto.new_width)
+        return super().batch_shape(param, image or given)
 
     def open(self) -> BatchSource:
         """Read the list."""

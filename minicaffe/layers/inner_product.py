@@ -9,6 +9,7 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.inner_product import InnerProduct as InnerProductOp
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import InnerProductParameter
 
 
@@ -25,6 +26,17 @@ class InnerProduct(Layer[InnerProductParameter]):
 
     Parameters: weights (num_output, K), or (K, num_output) with transpose, then bias (num_output,).
     """
+
+    role = "weights"
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the number of outputs."""
+        return str(param.inner_product_param.num_output)
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """Return the number of weights for each sample."""
+        return top[0].count // self.settings.num_output * self.blobs[0].count
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create weights and bias."""

@@ -14,6 +14,8 @@ class Input(Layer[InputParameter]):
     Shapes: -> x (...)[, x (...) and so on]
     """
 
+    is_filled_by_program = True
+    role = "data"
     bottoms = 0
     tops = (1, None)
 

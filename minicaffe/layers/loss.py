@@ -16,6 +16,7 @@ class LossLayer(Layer[P]):
     The net writes the loss weight into the top's diff, where backward reads it.
     """
 
+    role = "loss"
     bottoms: ClassVar[Arity] = 2
     automatic_tops = 1
     loss_weight = 1.0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.lrn import Lrn
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import LRNParameter
 
 
@@ -27,6 +28,15 @@ class LRN(Layer[LRNParameter]):
     ----------
     Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012.
     """
+
+    role = "normalization"
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return size and kind of the window."""
+        proto = param.lrn_param
+        region = type(proto).NormRegion.Name(proto.norm_region)
+        return f"{proto.local_size} {region.lower().replace('_', ' ')}"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the window."""

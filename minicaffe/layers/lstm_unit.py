@@ -24,6 +24,7 @@ class LSTMUnit(Layer):
     the forget gate of Gers et al. (2000).
     """
 
+    role = "weights"
     bottoms = 3
     tops = 2
     without_gradient = (2,)

@@ -26,6 +26,7 @@ class MemoryData(Layer[MemoryDataParameter]):
     program writes into them later is what the next batch holds. transform_param is not applied.
     """
 
+    role = "data"
     bottoms = 0
     tops = 2
 

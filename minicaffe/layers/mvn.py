@@ -23,6 +23,7 @@ class MVN(Layer[MVNParameter]):
     (dy y)) / (sqrt(variance) + eps).
     """
 
+    role = "normalization"
     in_place = True
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -7,9 +7,10 @@ from typing import cast
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
-from minicaffe.layers.window import Window
+from minicaffe.layers.window import Window, window_text
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.pool import Pool, PoolMode
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import PoolingParameter
 
 
@@ -35,7 +36,15 @@ class Pooling(Layer[PoolingParameter]):
     Zeiler and Fergus, "Stochastic pooling for regularization of deep CNNs", 2013 (STOCHASTIC).
     """
 
+    role = "pooling"
     tops = (1, 2)
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return method and window."""
+        proto = param.pooling_param
+        mode = type(proto).PoolMethod.Name(proto.pool)
+        return f"{mode} {'global' if proto.global_pooling else window_text(proto)}"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read and check the window."""

@@ -29,6 +29,7 @@ class PReLU(Layer[PReLUParameter]):
     He et al., "Delving deep into rectifiers", 2015.
     """
 
+    role = "activation"
     in_place = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -33,6 +33,7 @@ class Python(Layer[PythonParameter]):
     An exception of the user's reaches the user as it was raised; a note names the layer.
     """
 
+    exposes_blobs = True
     bottoms = (0, None)
     tops = (0, None)
     in_place = True

@@ -15,6 +15,7 @@ from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs, Layer, State
 from minicaffe.ops.backend import Op, Shape, Tensor
 from minicaffe.ops.recurrent import RecurrentInputs, RecurrentKernel
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import RecurrentParameter
 
 
@@ -25,9 +26,20 @@ class RecurrentLayer(Layer[RecurrentParameter]):
     TEST alike; `reset` sets them to zero, as they are at first.
     """
 
+    role = "weights"
     without_gradient = (1,)
     # Names of the states.
     states: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the size of the state."""
+        return str(param.recurrent_param.num_output)
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """Return the number of weights for each step of each stream."""
+        steps, streams = bottom[0].shape[:2]
+        return steps * streams * sum(blob.count for blob in self.blobs if len(blob.shape) == 2)
 
     def parameter_shapes(self, inputs: int, static: int | None) -> list[Shape]:
         """Return the shapes of the parameters, biases with one axis."""

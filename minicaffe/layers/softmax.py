@@ -21,6 +21,7 @@ class Softmax(Layer[SoftmaxParameter]):
     y = exp(x) / sum of exp(x) along `axis`; dx = y (dy - sum of dy y).
     """
 
+    role = "output"
     in_place = True
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from minicaffe.blob import Blob
-from minicaffe.layers.base import Blobs
+from minicaffe.layers.base import Blobs, Scoring
 from minicaffe.layers.loss import NormalizedLossLayer, require_labels
 from minicaffe.layers.registry import register
 from minicaffe.ops.softmax import SoftmaxLoss
@@ -27,6 +28,10 @@ class SoftmaxWithLoss(NormalizedLossLayer[SoftmaxParameter]):
     """
 
     tops = (1, 2)
+
+    def scoring(self) -> Scoring:
+        """Return how labels are compared; every Accuracy layer comes before."""
+        return Scoring(self.settings.axis, self.ignore_label(), rank=math.inf)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Have a place for the probabilities where no top is one."""

@@ -20,6 +20,7 @@ class Split(Layer):
     The values are shared, the gradients added: dx = sum of dy.
     """
 
+    copies_bottom = True
     tops = (1, None)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -44,6 +44,8 @@ class SPP(Layer[SPPParameter]):
     2014.
     """
 
+    role = "pooling"
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create the levels."""
         proto = self.settings

@@ -116,3 +116,26 @@ def _values(proto: WindowParameter, field: str) -> Shape:
     if isinstance(value, int):
         return (value,) if proto.HasField(field) else ()
     return tuple(int(v) for v in value)
+
+
+def window_text(proto: WindowParameter) -> str:
+    """Return a window as kernel / stride + pad, without stride and pad at their defaults."""
+    kernel = _given(proto, "kernel_size", "kernel")
+    stride, pad = _given(proto, "stride", "stride"), _given(proto, "pad", "pad")
+    return (
+        "x".join(map(str, kernel if len(kernel) > 1 else kernel * 2))
+        + ("" if set(stride) <= {1} else f" / {_joined(stride)}")
+        + ("" if set(pad) <= {0} else f" + {_joined(pad)}")
+    )
+
+
+def _given(proto: WindowParameter, field: str, stem: str) -> Shape:
+    """Return a size as the prototxt gives it: once, for each axis, or as _h and _w; () if unset."""
+    pair = (f"{stem}_h", f"{stem}_w")
+    if any(proto.HasField(name) for name in pair):
+        return tuple(getattr(proto, name) for name in pair)
+    return _values(proto, field)
+
+
+def _joined(sizes: Shape) -> str:
+    return "x".join(map(str, sizes if len(set(sizes)) > 1 else sizes[:1]))
