@@ -1,4 +1,4 @@
-"""Fillers: the first values of a parameter.
+"""Fillers: initial values of parameters.
 
 =================  ===========================================================================
 type               values
@@ -10,11 +10,11 @@ gaussian           normal with `mean` and `std`; with `sparse` >= 0 all but abou
 positive_unitball  uniform in [0, 1), each output's inputs divided by their sum
 xavier             uniform in [-a, a), a = sqrt(3 / n) (Glorot and Bengio, 2010)
 msra               normal, std = sqrt(2 / n) (He et al., 2015)
-bilinear           weights of bilinear interpolation, for Deconvolution that enlarges
+bilinear           weights of bilinear interpolation, for a Deconvolution that upsamples
 =================  ===========================================================================
 
-n is fan_in, fan_out or their mean, as `variance_norm` says: fan_in = count / shape[0], fan_out =
-count / shape[1] (count where there is one axis only).
+n is fan_in, fan_out or their mean, selected by `variance_norm`: fan_in = count / shape[0], fan_out
+= count / shape[1] (count if there is only one axis).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Filler = Callable[[FillerParameter, Shape, np.random.Generator], FloatArray]
 
 
 def fill(param: FillerParameter, shape: Shape, generator: np.random.Generator) -> FloatArray:
-    """Return an array of `shape` filled as a FillerParameter says.
+    """Return an array of `shape` filled by a FillerParameter.
 
     Raises
     ------

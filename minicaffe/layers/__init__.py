@@ -1,7 +1,7 @@
-"""The layer types: each file translates one message of the schema into ops.
+"""Layer types: each file translates one message of the schema into ops.
 
-Importing this package imports all of its modules, and each registers its types: a new file is a new
-layer.
+Importing this package imports all of its modules, and each registers its types: a new file adds a
+layer type.
 """
 
 import importlib

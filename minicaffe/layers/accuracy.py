@@ -12,14 +12,14 @@ from minicaffe.schema.minicaffe_pb2 import AccuracyParameter
 
 @register("Accuracy")
 class Accuracy(Layer[AccuracyParameter]):
-    """Count how often the true class is among the top_k scores.
+    """Compute the top-k accuracy: how often the true class is among the top_k scores.
 
     Shapes: x (N, K, ...), labels (N, ...) -> accuracy ()[, per_class (K,)]
 
     Notes
     -----
-    A tie counts against the prediction. Labels equal to ignore_label do not count; the second top
-    holds the accuracy over the samples of each class, 0 for a class without any.
+    A tie counts against the prediction. Labels equal to ignore_label are ignored; the second top
+    contains the accuracy over the samples of each class, 0 for a class without samples.
     """
 
     role = "output"

@@ -1,4 +1,4 @@
-"""Layers that bend every number: activation functions."""
+"""Elementwise activation layers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from minicaffe.schema.minicaffe_pb2 import (
 
 
 class ActivationLayer(Layer[P]):
-    """Base of the one-formula layers: a subclass says which op its settings mean."""
+    """Base of the layers with one elementwise op: a subclass returns the op of its settings."""
 
     role = "activation"
     in_place = True
 
     def op(self) -> ops.Activation:
-        """Return the op that the settings describe."""
+        """Return the op with the numbers of the settings."""
         raise NotImplementedError
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -46,7 +46,7 @@ class ActivationLayer(Layer[P]):
 
 @register("AbsVal")
 class AbsVal(ActivationLayer):
-    """Take the absolute value.
+    """Compute the absolute value of each element.
 
     Shapes: x (...) -> y (...)
 
@@ -64,7 +64,7 @@ class AbsVal(ActivationLayer):
 
 @register("BNLL")
 class BNLL(ActivationLayer):
-    """Bend smoothly from 0 to x: the binomial normal log likelihood, also known as softplus.
+    """Compute softplus, in Caffe the binomial normal log likelihood.
 
     Shapes: x (...) -> y (...)
 
@@ -80,7 +80,7 @@ class BNLL(ActivationLayer):
 
 @register("Clip")
 class Clip(ActivationLayer[ClipParameter]):
-    """Limit to the range from min to max.
+    """Limit each element to the range from min to max.
 
     Shapes: x (...) -> y (...)
 
@@ -101,7 +101,7 @@ class Clip(ActivationLayer[ClipParameter]):
 
 @register("ELU")
 class ELU(ActivationLayer[ELUParameter]):
-    """Replace what is negative by an exponential that saturates at -alpha.
+    """Apply the exponential linear unit (ELU), which saturates at -alpha.
 
     Shapes: x (...) -> y (...)
 
@@ -121,7 +121,7 @@ class ELU(ActivationLayer[ELUParameter]):
 
 @register("ReLU")
 class ReLU(ActivationLayer[ReLUParameter]):
-    """Cut off what is negative, or scale it by negative_slope.
+    """Apply the rectified linear unit (ReLU); with negative_slope the leaky ReLU.
 
     Shapes: x (...) -> y (...)
 
@@ -131,7 +131,7 @@ class ReLU(ActivationLayer[ReLUParameter]):
     """
 
     def epilogue_op(self) -> EpilogueOp:
-        """Return the op: its gradient needs the top alone."""
+        """Return the op; without negative_slope its gradient needs only the top."""
         return EpilogueOp(self.op(), keeps_input=bool(self.settings.negative_slope))
 
     def op(self) -> ops.Activation:
@@ -141,7 +141,7 @@ class ReLU(ActivationLayer[ReLUParameter]):
 
 @register("Sigmoid")
 class Sigmoid(ActivationLayer[SigmoidParameter]):
-    """Squash to (0, 1).
+    """Apply the logistic function, whose values are in (0, 1).
 
     Shapes: x (...) -> y (...)
 
@@ -157,7 +157,7 @@ class Sigmoid(ActivationLayer[SigmoidParameter]):
 
 @register("Swish")
 class Swish(ActivationLayer[SwishParameter]):
-    """Multiply each number by its own sigmoid.
+    """Apply the swish function: each element times its sigmoid.
 
     Shapes: x (...) -> y (...)
 
@@ -177,7 +177,7 @@ class Swish(ActivationLayer[SwishParameter]):
 
 @register("TanH")
 class TanH(ActivationLayer[TanHParameter]):
-    """Squash to (-1, 1).
+    """Apply the hyperbolic tangent, whose values are in (-1, 1).
 
     Shapes: x (...) -> y (...)
 
@@ -193,7 +193,7 @@ class TanH(ActivationLayer[TanHParameter]):
 
 @register("Threshold")
 class Threshold(ActivationLayer[ThresholdParameter]):
-    """Tell what exceeds a threshold.
+    """Compare each element with a threshold.
 
     Shapes: x (...) -> y (...)
 
@@ -209,5 +209,5 @@ class Threshold(ActivationLayer[ThresholdParameter]):
         return ops.Threshold(self.settings.threshold)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """Refuse: the function is constant wherever it has a slope."""
+        """Raise an error: the derivative is 0 wherever it is defined."""
         self.require(not any(propagate_down), "layers of type Threshold have no gradient")

@@ -48,7 +48,7 @@ Role: TypeAlias = Literal[
 State: TypeAlias = dict[str, Any]
 # Inside Layer the name `type` is the layer type.
 ErrorType: TypeAlias = type[MinicaffeError]
-# The field of LayerParameter that holds each message of settings.
+# The field of LayerParameter for each type of message.
 _FIELDS = {
     field.message_type: field.name
     for field in LayerParameter.DESCRIPTOR.fields
@@ -284,7 +284,7 @@ class Layer(Generic[P]):
         """Raise a ShapeError that begins with `where`, unless `ok`."""
         self.require(ok, message, ShapeError)
 
-    def refuse_gradient(self, propagate_down: Sequence[bool]) -> None:
+    def require_no_gradient(self, propagate_down: Sequence[bool]) -> None:
         """Raise a NetError if a gradient is requested for a bottom that has none."""
         for k in self.without_gradient:
             if k < len(propagate_down) and propagate_down[k]:

@@ -14,7 +14,7 @@ from minicaffe.schema.minicaffe_pb2 import BiasParameter
 
 @register("Bias")
 class Bias(BroadcastLayer[BiasParameter]):
-    """Add a learned array or a second bottom, repeated along the other axes.
+    """Add a bias, learned or a second bottom, broadcast along the other axes.
 
     Shapes: x (...)[, bias (...)] -> y (...)
 

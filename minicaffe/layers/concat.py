@@ -15,14 +15,14 @@ from minicaffe.schema.minicaffe_pb2 import ConcatParameter, SliceParameter
 
 @register("Concat")
 class Concat(Layer[ConcatParameter]):
-    """Join blobs along an axis.
+    """Concatenate blobs along an axis.
 
     Shapes: x (N, C1, ...)[, z (N, C2, ...) and so on] -> y (N, C1 + C2 + ..., ...)
 
     Notes
     -----
     The axis is `axis`, 1 by default, or the older `concat_dim`, which cannot be negative. All other
-    axes must agree. The gradient is cut apart again.
+    axes must agree. The gradient is sliced.
     """
 
     bottoms = (1, None)
@@ -58,7 +58,7 @@ class Concat(Layer[ConcatParameter]):
 
 
 def part_axis(layer: Layer[ConcatParameter | SliceParameter], blob: Blob, old_field: str) -> int:
-    """Return the axis that Concat and Slice work along, under its new or its old name."""
+    """Return the axis of Concat or Slice, from the field `axis` or the older one."""
     proto = layer.settings
     if not proto.HasField(old_field):
         return layer.axis(proto.axis, blob)

@@ -13,7 +13,7 @@ from minicaffe.schema.minicaffe_pb2 import ContrastiveLossParameter
 
 @register("ContrastiveLoss")
 class ContrastiveLoss(LossLayer[ContrastiveLossParameter]):
-    """Draw similar pairs together and push dissimilar ones apart, for siamese nets.
+    """Compute the contrastive loss of pairs of vectors, for siamese nets.
 
     Shapes: a (N, C), b (N, C), similar (N,) -> loss ()
 
@@ -53,7 +53,7 @@ class ContrastiveLoss(LossLayer[ContrastiveLossParameter]):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the vectors' diffs."""
-        self.refuse_gradient(propagate_down)
+        self.require_no_gradient(propagate_down)
         wanted = zip(bottom[:2], propagate_down, strict=False)
         da, db = (blob.diff if needed else None for blob, needed in wanted)
         a, b, similar = (blob.data for blob in bottom)

@@ -13,7 +13,7 @@ from minicaffe.schema.minicaffe_pb2 import CropParameter
 
 @register("Crop")
 class Crop(Layer[CropParameter]):
-    """Cut a blob to the size of another.
+    """Crop a blob to the size of another.
 
     Shapes: x (N, C, H, W), reference (N, C, H', W') -> y (N, C, H', W')
 

@@ -14,14 +14,15 @@ from minicaffe.schema.minicaffe_pb2 import DropoutParameter
 
 @register("Dropout")
 class Dropout(Layer[DropoutParameter]):
-    """Set a random share of the values to zero while training; do nothing in the TEST phase.
+    """Set random values to zero in the TRAIN phase; copy the bottom in the TEST phase.
 
     Shapes: x (...) -> y (...)
 
     Notes
     -----
-    y = x * kept / (1 - dropout_ratio); the same mask multiplies the gradient. The mask depends on
-    the random seed, the layer's name and the number of passes so far alone.
+    y = x * mask / (1 - dropout_ratio), where mask is 0 with probability dropout_ratio, else 1; the
+    same mask multiplies the gradient. The mask depends only on the random seed, the layer's name
+    and the number of earlier passes.
 
     References
     ----------

@@ -16,13 +16,13 @@ from minicaffe.schema.minicaffe_pb2 import EltwiseParameter
 
 @register("Eltwise")
 class Eltwise(Layer[EltwiseParameter]):
-    """Combine blobs of one shape element by element: sum, product or maximum.
+    """Combine blobs of one shape elementwise: sum, product or maximum.
 
     Shapes: x (...), z (...)[, further (...) and so on] -> y (...)
 
     Notes
     -----
-    SUM weighs each bottom with its `coeff`, 1 by default. The gradient of PROD is the product of
+    SUM multiplies each bottom by its `coeff`, 1 by default. The gradient of PROD is the product of
     the other bottoms, or, with stable_prod_grad: false, the top divided by the bottom: faster for
     many bottoms, and not a number where one is zero. The gradient of MAX goes to the bottom that
     was largest; if the first two are equal, to the second.
@@ -62,7 +62,7 @@ class Eltwise(Layer[EltwiseParameter]):
         return EltwiseOp(operation, stable=proto.stable_prod_grad)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Have the kernel do what follows on the top as well, as far as the backend can."""
+        """Fuse ops that follow on the top into the kernel, as far as the backend supports it."""
         return self.context.backend.fuse(self.kernel, epilogue)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

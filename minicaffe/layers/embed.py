@@ -12,7 +12,7 @@ from minicaffe.schema.minicaffe_pb2 import EmbedParameter
 
 @register("Embed")
 class Embed(Layer[EmbedParameter]):
-    """Replace each number, of a word for example, by a learned vector.
+    """Look up a learned vector (embedding) for each index, of a word for example.
 
     Shapes: numbers (...) -> y (..., num_output)
 
@@ -54,7 +54,7 @@ class Embed(Layer[EmbedParameter]):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add to the parameters' diffs."""
-        self.refuse_gradient(propagate_down)
+        self.require_no_gradient(propagate_down)
         dw, db = self.weight_diffs()
         if dw is not None or db is not None:
             self.kernel.backward_weights(bottom[0].data, top[0].diff, dw, db)

@@ -12,7 +12,7 @@ from minicaffe.schema.minicaffe_pb2 import FlattenParameter
 
 @register("Flatten")
 class Flatten(Layer[FlattenParameter]):
-    """Join the axes from `axis` to `end_axis` into one; nothing is copied.
+    """Flatten the axes from `axis` to `end_axis` into one, without a copy.
 
     Shapes: x (N, C, H, W) -> y (N, C * H * W)
     """

@@ -15,13 +15,13 @@ from minicaffe.schema.minicaffe_pb2 import HingeLossParameter
 
 @register("HingeLoss")
 class HingeLoss(LossLayer[HingeLossParameter]):
-    """Penalise scores on the wrong side of a margin, one class against all others.
+    """Compute the one-against-all hinge loss.
 
     Shapes: x (N, ...), labels (N,) -> loss ()
 
     Notes
     -----
-    The values of a sample are the scores of the classes. With s = -1 for the true class and 1 for
+    The values of a sample are the scores of its classes. With s = -1 for the true class and 1 for
     the others, margins = max(0, 1 + s x); norm: L1 (the default) has loss = sum of margins / N and
     dx = s / N where they are above 0, L2 has sum of margins^2 / N and 2 s margins / N. As in Caffe,
     the forward pass leaves the margins in the diff of x, which backward overwrites.
@@ -45,6 +45,6 @@ class HingeLoss(LossLayer[HingeLossParameter]):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the scores' diff."""
-        self.refuse_gradient(propagate_down)
+        self.require_no_gradient(propagate_down)
         if propagate_down[0]:
             self.kernel.backward(bottom[0].data, bottom[1].data, top[0].diff, bottom[0].diff)

@@ -14,7 +14,7 @@ from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter
 
 @register("Im2col")
 class Im2col(Layer[ConvolutionParameter]):
-    """Lay out what each position of a convolution's window sees as channels.
+    """Copy the window at each position of a convolution into channels.
 
     Shapes: x (N, C, *S) -> y (N, C * taps, *S')
 

@@ -15,7 +15,7 @@ from minicaffe.schema.minicaffe_pb2 import InnerProductParameter
 
 @register("InnerProduct")
 class InnerProduct(Layer[InnerProductParameter]):
-    """Multiply each sample, as one vector, by a learned matrix and add a bias.
+    """Apply a fully connected layer: multiply each sample by a learned matrix and add a bias.
 
     Shapes: x (M..., K...) -> y (M..., num_output)
 
@@ -66,7 +66,7 @@ class InnerProduct(Layer[InnerProductParameter]):
         self.kernel = self.plan(op, bottom[0].data, w, top[0].data, *bias)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Have the kernel do what follows on the top as well, as far as the backend can."""
+        """Fuse ops that follow on the top into the kernel, as far as the backend supports it."""
         return self.context.backend.fuse(self.kernel, epilogue)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

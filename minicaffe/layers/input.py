@@ -9,7 +9,7 @@ from minicaffe.schema.minicaffe_pb2 import InputParameter
 
 @register("Input")
 class Input(Layer[InputParameter]):
-    """Provide blobs of given shapes for the program to fill; nothing is computed.
+    """Provide blobs of given shapes that the program fills.
 
     Shapes: -> x (...)[, x (...) and so on]
     """

@@ -1,4 +1,4 @@
-"""What all loss layers share: labels, a single number as top, how it is normalised."""
+"""Base of the loss layers: check of labels, shape () of the loss, normalisation."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class LossLayer(Layer[P]):
 
 
 class NormalizedLossLayer(LossLayer[P]):
-    """A loss that reads loss_param: what does not count, and what the sum is divided by."""
+    """Base of losses that read loss_param: the ignored label and the normaliser."""
 
     def normalization(self) -> Normalization:
-        """Return what the loss is divided by, the old field `normalize` included."""
+        """Return the kind of normaliser, also from the old field `normalize`."""
         proto = self.param.loss_param
         if proto.HasField("normalize") and not proto.HasField("normalization"):
             return "valid" if proto.normalize else "batch_size"
         return cast(Normalization, type(proto).NormalizationMode.Name(proto.normalization).lower())
 
     def ignore_label(self) -> int | None:
-        """Return the label that counts for nothing."""
+        """Return the label that is ignored."""
         proto = self.param.loss_param
         return int(proto.ignore_label) if proto.HasField("ignore_label") else None
 
@@ -59,7 +59,7 @@ def require_labels(layer: Layer, scores: Blob, labels: Blob, axis: int) -> None:
 
 
 def require_label_each(layer: Layer, x: Blob, labels: Blob) -> None:
-    """Raise a ShapeError unless there is one label a sample."""
+    """Raise a ShapeError unless there is one label per sample."""
     layer.require_shape(
         x.shape and labels.count == x.shape[0],
         f'bottom "{x.name}" {x.shape} needs one label a sample; bottom "{labels.name}" '

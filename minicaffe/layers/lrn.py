@@ -13,16 +13,16 @@ from minicaffe.schema.minicaffe_pb2 import LRNParameter
 
 @register("LRN")
 class LRN(Layer[LRNParameter]):
-    """Divide each value by a power of the mean square of its neighbours.
+    """Apply local response normalisation (LRN).
 
     Shapes: x (N, C, H, W) -> y (N, C, H, W)
 
     Notes
     -----
     y = x / (k + alpha / m * sum of x^2)^beta over the local_size channels around the value at the
-    same place (ACROSS_CHANNELS, m = local_size) or the local_size x local_size window around it in
-    its channel (WITHIN_CHANNEL, m = local_size^2, and k is 1 whatever the field says). Neighbours
-    outside count as zero, and in m all the same.
+    same position (ACROSS_CHANNELS, m = local_size) or the local_size x local_size window around it
+    in its channel (WITHIN_CHANNEL, m = local_size^2, and k is 1 regardless of the field).
+    Neighbours outside are zero, and m counts them.
 
     References
     ----------

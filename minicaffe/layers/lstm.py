@@ -11,7 +11,7 @@ from minicaffe.ops.recurrent import RecurrentKernel
 
 @register("LSTM")
 class LSTM(RecurrentLayer):
-    """Run a long short-term memory over the time steps of several streams of sequences.
+    """Run a long short-term memory (LSTM) over the time steps of several sequences.
 
     Shapes: x (T, N, ...), cont (T, N)[, static (N, ...)][, h, c] -> y (T, N, D)[, h, c]
 
@@ -19,7 +19,7 @@ class LSTM(RecurrentLayer):
     -----
     a[t] = w_x x[t] + b + w_s static + w_h (cont[t] h[t-1]); its quarters are i, f, o and g.
     c[t] = cont[t] sigmoid(f) c[t-1] + sigmoid(i) tanh(g); y[t] = h[t] = sigmoid(o) tanh(c[t]).
-    cont is 0 where a sequence begins and 1 where it goes on. The states h and c carry over to the
+    cont is 0 where a sequence begins and 1 where it continues. The states h and c carry over to the
     next batch, in TRAIN and TEST; gradients end at the batch. With expose_hidden they are bottoms
     and tops of shape (1, N, D) instead.
 
@@ -29,8 +29,8 @@ class LSTM(RecurrentLayer):
     the forget gate of Gers et al. (2000).
 
     Differs from Caffe: with expose_hidden, gradients flow through the states, from the tops to the
-    bottoms. Snapshots keep the states, so that a resumed run goes on exactly. Other numbers of
-    streams begin with states of zero.
+    bottoms. Snapshots store the states, so that a resumed run continues exactly. After a
+    change of the number of streams the states are zero.
     """
 
     bottoms = (2, 5)

@@ -12,14 +12,14 @@ from minicaffe.schema.minicaffe_pb2 import MVNParameter
 
 @register("MVN")
 class MVN(Layer[MVNParameter]):
-    """Give each channel of each sample mean 0 and variance 1.
+    """Normalise each channel of each sample to mean 0 and variance 1.
 
     Shapes: x (N, C, ...) -> y (N, C, ...)
 
     Notes
     -----
     y = (x - mean) / (sqrt(variance) + eps), or y = x - mean with normalize_variance: false. With
-    across_channels the statistics are of the whole sample. dx = (dy - mean of dy - y mean of
+    across_channels the statistics are those of the whole sample. dx = (dy - mean of dy - y mean of
     (dy y)) / (sqrt(variance) + eps).
     """
 

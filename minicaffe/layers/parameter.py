@@ -12,7 +12,7 @@ from minicaffe.schema.minicaffe_pb2 import ParameterParameter
 
 @register("Parameter")
 class Parameter(Layer[ParameterParameter]):
-    """Provide a learned blob that layers use as an input.
+    """Provide a learned blob as an input of other layers.
 
     Shapes: -> y (...)
 

@@ -16,7 +16,7 @@ from minicaffe.schema.minicaffe_pb2 import PoolingParameter
 
 @register("Pooling")
 class Pooling(Layer[PoolingParameter]):
-    """Reduce each window of every channel to its maximum, its mean or one element drawn.
+    """Pool each window of every channel: maximum, mean or a randomly drawn element.
 
     Shapes: x (N, C, H, W) -> y (N, C, H', W')[, mask (N, C, H', W')]
 
@@ -24,11 +24,11 @@ class Pooling(Layer[PoolingParameter]):
     -----
     H' = ceil((H + 2 pad - kernel) / stride) + 1, floor with round_mode: FLOOR. If any pad is set, a
     last window that would start at or past H + pad is dropped. A kernel may be larger than the
-    image by less than a stride: a 2 x 2 window with stride 2 makes one pixel of one. AVE divides by
-    the window cut to the padded image. The second top (MAX only) holds the index of each maximum in
-    its H * W plane.
+    image by less than a stride: a 2 x 2 window with stride 2 maps one pixel to one. AVE divides by
+    the window cut to the padded image. The second top (MAX only) contains the index of each maximum
+    in its H * W plane.
 
-    Differs from Caffe: a window without any pixel (stride larger than kernel, pad 0) is an error;
+    Differs from Caffe: a window without a pixel (stride larger than kernel, pad 0) is an error;
     there it wrote before the beginning of the gradient.
 
     References

@@ -1,4 +1,4 @@
-"""Layers that apply a power, an exponential or a logarithm to scale * x + shift."""
+"""Elementwise power, exponential and logarithm of scale * x + shift."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def log_of_base(layer: ActivationLayer[ExpParameter | LogParameter]) -> float:
 
 @register("Exp")
 class Exp(ActivationLayer[ExpParameter]):
-    """Raise a base to the power of each number.
+    """Raise a base to the power of each element.
 
     Shapes: x (...) -> y (...)
 
@@ -42,7 +42,7 @@ class Exp(ActivationLayer[ExpParameter]):
 
 @register("Log")
 class Log(ActivationLayer[LogParameter]):
-    """Take the logarithm to a base.
+    """Compute the logarithm of each element to a base.
 
     Shapes: x (...) -> y (...)
 
@@ -55,7 +55,7 @@ class Log(ActivationLayer[LogParameter]):
     """
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Refuse the base that no logarithm has."""
+        """Reject base 1, which has no logarithm."""
         self.require(self.settings.base != 1, "base: 1 has no logarithm; set another base")
 
     def op(self) -> ops.Activation:
@@ -66,14 +66,14 @@ class Log(ActivationLayer[LogParameter]):
 
 @register("Power")
 class Power(ActivationLayer[PowerParameter]):
-    """Raise each number, scaled and shifted, to a power.
+    """Raise each element, scaled and shifted, to a power.
 
     Shapes: x (...) -> y (...)
 
     Notes
     -----
     y = (scale x + shift)^power, dy/dx = power scale (scale x + shift)^(power - 1). A negative
-    number to a power that is not whole is nan.
+    number to a power that is not an integer is nan.
 
     Differs from Caffe: works in place with the right gradient; there it was taken at y.
     """

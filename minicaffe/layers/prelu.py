@@ -14,13 +14,13 @@ from minicaffe.schema.minicaffe_pb2 import PReLUParameter
 
 @register("PReLU")
 class PReLU(Layer[PReLUParameter]):
-    """Scale what is negative by a learned slope for each channel.
+    """Apply the parametric ReLU: negative values times a learned slope for each channel.
 
     Shapes: x (N, C, ...) -> y (N, C, ...)
 
     Notes
     -----
-    y = x if x > 0, else a[c] x. The slopes begin at 0.25 unless a filler says otherwise.
+    y = x if x > 0, else a[c] x. The slopes are initialised to 0.25 unless a filler is set.
 
     Parameters: slopes (C,), or () with channel_shared.
 

@@ -1,4 +1,4 @@
-"""Python: a layer that the user wrote, as a class in a module of their own."""
+"""Python: a layer whose type is a class of the user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from minicaffe.schema.minicaffe_pb2 import PythonParameter
 
 @register("Python")
 class Python(Layer[PythonParameter]):
-    """Call setup, reshape, forward and backward of a user's class.
+    """Call setup, reshape, forward and backward of a class written in Python.
 
     Shapes: [x (...)[, x (...) and so on]] -> [y (...)[, y (...) and so on]]
 
@@ -27,10 +27,10 @@ class Python(Layer[PythonParameter]):
     -----
     ``python_param { module: "my_layers" layer: "MyLayer" param_str: "..." }`` stands for
     ``my_layers.MyLayer``, a class with the four methods (`caffe.Layer` is its base class). The
-    module is looked for where Python looks, then in the current folder. The user's `reshape` runs
-    before every forward pass: data layers written in Python rely on it.
+    module is searched on the Python path, then in the current folder. The user's `reshape` runs
+    before every forward pass, because data layers written in Python rely on it.
 
-    An exception of the user's reaches the user as it was raised; a note names the layer.
+    Exceptions of the user's code propagate unchanged, with a note that names the layer.
     """
 
     exposes_blobs = True
@@ -43,6 +43,7 @@ class Python(Layer[PythonParameter]):
         """Import the class, make the user's object and call its setup."""
         cls = self._user_class()
         with self._named("__init__"):
+            # The user's class has any type; `caffe.Layer` is only its usual base.
             self.user: Any = cls(self.param)
         settings = self.settings
         self.user.blobs = BlobVec(self)
@@ -93,7 +94,7 @@ class Python(Layer[PythonParameter]):
         return cls
 
     def _import(self, name: str) -> Any:
-        # A command started from a folder finds the modules beside it, as `python script.py` does.
+        # Commands find modules in the current folder, as `python script.py` does.
         folder = os.getcwd()  # noqa: PTH109 - entries of sys.path are strings
         if folder not in sys.path and "" not in sys.path:
             sys.path.append(folder)

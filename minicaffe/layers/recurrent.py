@@ -1,7 +1,4 @@
-"""What the recurrent layers share: streams of sequences, and states that outlive a batch.
-
-Longer than a layer should be, because it is nearly all of two.
-"""
+"""Base of LSTM and RNN: checks of sequences, and states that carry over between batches."""
 
 from __future__ import annotations
 
@@ -20,10 +17,10 @@ from minicaffe.schema.minicaffe_pb2 import RecurrentParameter
 
 
 class RecurrentLayer(Layer[RecurrentParameter]):
-    """Base of LSTM and RNN: a subclass says its parameters and its op.
+    """Base of LSTM and RNN: a subclass returns its parameters and its op.
 
-    Without expose_hidden the layer keeps its states from one forward pass to the next, in TRAIN and
-    TEST alike; `reset` sets them to zero, as they are at first.
+    Without expose_hidden the layer carries its states over from one forward pass to the next, in
+    both phases; `reset` sets them to zero, their initial value.
     """
 
     role = "weights"
@@ -97,12 +94,12 @@ class RecurrentLayer(Layer[RecurrentParameter]):
             )
 
     def _sizes(self, bottom: Blobs) -> tuple[int, int | None]:
-        """Return the number of inputs a step, and of static inputs."""
+        """Return the number of inputs per step, and of static inputs."""
         static = None if self.static is None else math.prod(bottom[self.static].shape[1:])
         return math.prod(bottom[0].shape[2:]), static
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        """Give the tops their shapes and plan; other streams begin with states of zero."""
+        """Give the tops their shapes and plan; a new number of streams resets the states."""
         self._check(bottom)
         found = self._sizes(bottom)
         self.require_shape(
@@ -123,7 +120,7 @@ class RecurrentLayer(Layer[RecurrentParameter]):
         self.kernel = self.plan(self.op(), *tensors)
 
     def reset(self) -> None:
-        """Set the states to zero, as before the first batch."""
+        """Set the states to zero, their value before the first batch."""
         for state in self.own_states:
             state.data.clear()
 
@@ -137,7 +134,7 @@ class RecurrentLayer(Layer[RecurrentParameter]):
         )
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Overwrite the tops; keep the states."""
+        """Overwrite the tops and the states."""
         end = [blob.data for blob in self.own_states or top[1:]]
         self.kernel.forward(self._inputs(bottom), bottom[1].data, top[0].data, end)
 
@@ -156,11 +153,11 @@ class RecurrentLayer(Layer[RecurrentParameter]):
         self.kernel.backward(self._inputs(bottom), top[0].diff, dend, gradients)
 
     def state(self) -> State:
-        """Return the states that the next batch begins with."""
+        """Return the states before the next batch."""
         return {"states": [blob.data.get().tolist() for blob in self.own_states]}
 
     def restore(self, state: State) -> None:
-        """Take over the states of an earlier run, unless it had other numbers of streams."""
+        """Restore the states of an earlier run, unless its number of streams differs."""
         for blob, values in zip(self.own_states, state["states"], strict=True):
             if np.shape(values) == blob.shape:
                 blob.data.set(values)

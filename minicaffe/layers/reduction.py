@@ -20,8 +20,8 @@ class Reduction(Layer[ReductionParameter]):
 
     Notes
     -----
-    `axis` is 0 by default: everything becomes a single number. The result is multiplied with
-    `coeff`. As a loss it takes a loss_weight; it has none by default.
+    `axis` is 0 by default: all values are reduced to one. The result is multiplied by `coeff`. As a
+    loss it takes a loss_weight; it has none by default.
     """
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -11,14 +11,14 @@ from minicaffe.ops.rnn import Rnn as RnnOp
 
 @register("RNN")
 class RNN(RecurrentLayer):
-    """Run a plain recurrent net over the time steps of several streams of sequences.
+    """Run a simple (Elman) recurrent net over the time steps of several sequences.
 
     Shapes: x (T, N, ...), cont (T, N)[, static (N, ...)][, h] -> y (T, N, D)[, h]
 
     Notes
     -----
     h[t] = tanh(w_x x[t] + b + w_s static + w_h (cont[t] h[t-1])); y[t] = tanh(w_o h[t] + b_o).
-    cont is 0 where a sequence begins and 1 where it goes on. The state h carries over to the next
+    cont is 0 where a sequence begins and 1 where it continues. The state h carries over to the next
     batch, in TRAIN and TEST; gradients end at the batch. With expose_hidden it is a bottom and a
     top of shape (1, N, D) instead.
 
@@ -26,8 +26,8 @@ class RNN(RecurrentLayer):
     b_o (D,).
 
     Differs from Caffe: with expose_hidden, gradients flow through the state, from the top to the
-    bottom. Snapshots keep the state, so that a resumed run goes on exactly. Another number of
-    streams begins with a state of zero.
+    bottom. Snapshots store the state, so that a resumed run continues exactly. After a
+    change of the number of streams the state is zero.
     """
 
     bottoms = (2, 4)

@@ -15,15 +15,15 @@ from minicaffe.schema.minicaffe_pb2 import ScaleParameter
 
 @register("Scale")
 class Scale(BroadcastLayer[ScaleParameter]):
-    """Multiply by a learned array or a second bottom, repeated along the other axes; add a bias.
+    """Multiply by a factor, learned or a second bottom, broadcast along the other axes; add a bias.
 
     Shapes: x (...)[, factor (...)] -> y (...)
 
     Notes
     -----
     y = x s + b. s has the shape of num_axes axes of x from `axis` on (-1: all of them, 0: one
-    number), or is the second bottom, whose shape must be that of x from `axis` on. s begins at 1
-    unless a filler says otherwise, b (with bias_term) at 0.
+    number), or is the second bottom, whose shape must be that of x from `axis` on. s is
+    initialised to 1 unless a filler is set, b (with bias_term) to 0.
 
     Parameters: factor, unless it is a bottom, then bias, of one shape.
     """
@@ -62,7 +62,7 @@ class Scale(BroadcastLayer[ScaleParameter]):
         )
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Have the kernel do what follows on the top as well, as far as the backend can."""
+        """Fuse ops that follow on the top into the kernel, as far as the backend supports it."""
         return self.context.backend.fuse(self.kernel, epilogue)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

@@ -15,15 +15,15 @@ from minicaffe.schema.minicaffe_pb2 import SliceParameter
 
 @register("Slice")
 class Slice(Layer[SliceParameter]):
-    """Cut a blob into several along an axis.
+    """Slice a blob into several along an axis.
 
     Shapes: x (N, C1 + C2 + ..., ...) -> y (N, C1, ...)[, z (N, C2, ...) and so on]
 
     Notes
     -----
     The axis is `axis`, 1 by default, or the older `slice_dim`, which cannot be negative. Without
-    slice_point the parts are of one size; with it, each says where the next part begins. The
-    gradients are joined again.
+    slice_point the parts are of one size; with it, each is the index at which the next part begins.
+    The gradients are concatenated.
     """
 
     tops = (1, None)

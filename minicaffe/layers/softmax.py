@@ -12,7 +12,7 @@ from minicaffe.schema.minicaffe_pb2 import SoftmaxParameter
 
 @register("Softmax")
 class Softmax(Layer[SoftmaxParameter]):
-    """Turn scores into probabilities that sum to 1 along an axis.
+    """Compute the softmax along an axis: scores become probabilities that sum to 1.
 
     Shapes: x (...) -> y (...)
 

@@ -11,13 +11,13 @@ from minicaffe.ops.layout import Add
 
 @register("Split")
 class Split(Layer):
-    """Give each of several readers its own gradient of one blob; the net inserts it.
+    """Share a blob with several readers and sum their gradients; the net inserts this layer.
 
     Shapes: x (...) -> y (...)[, y (...) and so on]
 
     Notes
     -----
-    The values are shared, the gradients added: dx = sum of dy.
+    The values are shared, the gradients summed: dx = sum of dy.
     """
 
     copies_bottom = True

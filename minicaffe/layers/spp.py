@@ -27,15 +27,15 @@ class _Level:
 
 @register("SPP")
 class SPP(Layer[SPPParameter]):
-    """Pool images of any size into a vector of a fixed size: 1, 4, 16, ... bins a channel.
+    """Apply spatial pyramid pooling: images of any size become vectors of a fixed size.
 
     Shapes: x (N, C, H, W) -> y (N, C * bins), or (N, C, 1, 1) with pyramid_height: 1
 
     Notes
     -----
     Level l has 2^l by 2^l bins, each a window of ceil(H / 2^l) rows and ceil(W / 2^l) columns
-    beside the next; what is missing is padded, if odd with one more row or column before than
-    after. The levels stand behind one another, and inside each the channels. bins is
+    side by side; missing pixels are padded, an odd number with one more row or column before than
+    after. The vector holds level after level, and in each level channel after channel. bins is
     (4^pyramid_height - 1) / 3.
 
     References
@@ -80,7 +80,7 @@ class SPP(Layer[SPPParameter]):
         self.add = self.plan(Add(), *(level.share.data for level in self.levels), x.data)
 
     def _pool(self, bins: int, x: Blob) -> Pool:
-        """Return the pooling into bins by bins windows that stand side by side."""
+        """Return the pooling into bins by bins adjacent windows."""
         image = x.shape[2:]
         kernel = tuple(-(-size // bins) for size in image)
         missing = [k * bins - size for k, size in zip(kernel, image, strict=True)]

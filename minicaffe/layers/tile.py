@@ -18,7 +18,8 @@ class Tile(Layer[TileParameter]):
 
     Notes
     -----
-    `tiles` copies of the bottom stand behind one another along `axis`; their gradients are added.
+    The top is `tiles` copies of the bottom one after another along `axis`; the gradients are
+    summed.
     """
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -1,6 +1,6 @@
-"""The shared fields of everything with a sliding window: kernel, stride, pad, dilation.
+"""Sliding windows: kernel, stride, pad and dilation of convolution, pooling and im2col.
 
-Caffe lets each be given once for all axes, once per axis, or (2-D only) as _h and _w.
+Each is given once for all axes, once per axis, or (2-D only) as _h and _w, as in Caffe.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Window:
 
     @classmethod
     def of(cls, layer: WindowLayer, n_axes: int) -> Window:
-        """Read a layer's settings (ConvolutionParameter or PoolingParameter).
+        """Read the window of a layer's settings.
 
         Parameters
         ----------
@@ -54,11 +54,11 @@ class Window:
         return window
 
     def extent(self) -> Shape:
-        """Return how many rows, columns, ... the window spans, dilation included."""
+        """Return the number of rows, columns, ... that the window spans, dilation included."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
     def positions(self, layer: Layer, name: str, image: Shape) -> Shape:
-        """Return how often the window fits into the padded image, by axis.
+        """Return the number of window positions in the padded image, by axis.
 
         Parameters
         ----------
@@ -95,7 +95,8 @@ def _read(
         layer.require(n_axes == 2, f"{pair[0]} and {pair[1]} are for 2-D images, not {n_axes}-D")
         both = all(proto.HasField(name) for name in pair) or default is not None
         layer.require(both, f"{pair[0]} and {pair[1]} go together")
-        # An unset half of pad_h, pad_w is 0; of stride_h, stride_w it is 0 too, and refused.
+        # If one of pad_h, pad_w is unset, it is 0; so is one of stride_h, stride_w, which is an
+        # error.
         return tuple(int(getattr(proto, name)) for name in pair)
     if not values and default is not None:
         return (default,) * n_axes

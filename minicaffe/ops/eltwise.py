@@ -1,4 +1,4 @@
-"""Combining tensors element by element: what every backend must compute.
+"""Elementwise sum, product and maximum: what every backend must compute.
 
 Tensors in planning order: x1, ..., xn, y, all of one shape, n at least 2.
 
@@ -34,7 +34,7 @@ class Eltwise(Op["EltwiseKernel"]):
 
 
 class EltwiseKernel(Protocol):
-    """Forward keeps which x was chosen, for the gradient of max."""
+    """Forward and backward; forward saves the index of the x that max chose."""
 
     def forward(self, xs: Sequence[Tensor], y: Tensor) -> None:
         """Overwrite y."""
@@ -42,4 +42,4 @@ class EltwiseKernel(Protocol):
     def backward(
         self, xs: Sequence[Tensor], y: Tensor, dy: Tensor, dxs: Sequence[Tensor | None]
     ) -> None:
-        """Overwrite the dxs; None where one is not wanted. Only prod reads xs and y."""
+        """Overwrite the dxs; None for those that are not needed. Only prod reads xs and y."""

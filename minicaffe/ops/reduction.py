@@ -1,4 +1,4 @@
-"""Reducing the trailing axes to one number: what every backend must compute.
+"""Reduction of the trailing axes: what every backend must compute.
 
 Tensors in planning order: x (M..., K...), y (M...), where the axes from `axis` on are K...; n is
 the number of values that they hold.
@@ -33,7 +33,7 @@ class Reduction(Op["ReductionKernel"]):
 
 
 class ReductionKernel(Protocol):
-    """Reduce, and spread the gradient."""
+    """Reduce, and broadcast the gradient."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""

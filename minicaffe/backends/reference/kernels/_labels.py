@@ -1,4 +1,4 @@
-"""Labels and row numbers: whole numbers stored as floats, checked before they index anything."""
+"""Checks of labels and row numbers: integers stored as floats, validated before indexing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def class_indices(
 
 
 def row_numbers(xp: Any, numbers: Array, n_rows: int) -> Array:
-    """Return numbers of rows as int64, safe to index a table of `n_rows` rows with.
+    """Return row numbers as int64, valid indices of a table of `n_rows` rows.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def row_numbers(xp: Any, numbers: Array, n_rows: int) -> Array:
 
 def _whole(xp: Any, given: Array, n: int, noun: str, target: str) -> Array:
     """Return `given` as int64; raises a LabelError unless it is whole and in 0 .. n - 1."""
-    with np.errstate(invalid="ignore"):  # NaN becomes some number, which it does not equal
+    with np.errstate(invalid="ignore"):  # NaN becomes an integer, which it does not equal
         whole = given.astype(np.int64)
     if xp is np:
         wrong = (whole < 0) | (whole >= n) | (whole != given)

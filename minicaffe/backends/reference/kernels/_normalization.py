@@ -1,4 +1,4 @@
-"""What losses are divided by."""
+"""Normalisers of losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from minicaffe.ops.softmax import Normalization
 
 
 def normalizer(xp: Any, choice: Normalization, counts: Array, samples: int) -> Any:
-    """Return the number of what `choice` counts, never below 1.
+    """Return the number of pixels or samples that `choice` counts, at least 1.
 
     Parameters
     ----------

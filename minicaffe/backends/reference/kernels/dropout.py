@@ -1,4 +1,4 @@
-"""Dropout with 16 random bits an element, four elements from each draw."""
+"""Dropout with 16 random bits per element, four elements from each 64-bit draw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minicaffe.random import RandomStream
 
 @kernel(Dropout)
 class ReferenceDropout(ReferenceKernel):
-    """Keeps the mask of the last forward pass, already scaled."""
+    """Dropout; forward saves the scaled mask."""
 
     def __init__(self, backend: ReferenceBackend, op: Dropout, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)

@@ -1,4 +1,4 @@
-"""Element by element, one bottom after the other."""
+"""Elementwise sum, product and maximum, one input after another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from minicaffe.ops.eltwise import Eltwise
 
 @kernel(Eltwise)
 class ReferenceEltwise(ReferenceKernel):
-    """Sum, product and maximum; `chosen` is the index of the x that max took."""
+    """Sum, product and maximum; `chosen` is the index of the x that max selected."""
 
     def __init__(self, backend: ReferenceBackend, op: Eltwise, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)

@@ -11,7 +11,7 @@ from minicaffe.ops.lrn import Lrn
 
 @kernel(Lrn)
 class ReferenceLrn(ReferenceKernel):
-    """Keeps `scale` and its power from the forward pass."""
+    """Local response normalisation; forward saves `scale` and its power."""
 
     def __init__(self, backend: ReferenceBackend, op: Lrn, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
@@ -42,7 +42,7 @@ class ReferenceLrn(ReferenceKernel):
         out += given * self.shrink
 
     def _neighbours(self, values: Array) -> Array:
-        """Return the sum over the window around each value; both directions are alike."""
+        """Return the sum over the window around each value; the window is symmetric."""
         for axis in self.axes:
             total = values.copy()
             size = values.shape[axis]

@@ -12,7 +12,7 @@ from minicaffe.ops.mvn import Mvn
 
 @kernel(Mvn)
 class ReferenceMvn(ReferenceKernel):
-    """Keeps the normalised x and the divisors from the forward pass."""
+    """Mean and variance normalisation; forward saves the normalised x and the divisors."""
 
     def __init__(self, backend: ReferenceBackend, op: Mvn, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)

@@ -1,4 +1,4 @@
-"""Reductions: a term and its derivative each, summed over the rows of a matrix."""
+"""Reductions: each is a term and its derivative, summed over the rows of a matrix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TERMS: dict[str, tuple[Term, Term]] = {
 
 @kernel(Reduction)
 class ReferenceReduction(ReferenceKernel):
-    """Reduce, and spread the gradient."""
+    """Reduce, and broadcast the gradient."""
 
     def __init__(self, backend: ReferenceBackend, op: Reduction, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
