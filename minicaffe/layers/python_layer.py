@@ -8,9 +8,10 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
-from minicaffe.errors import nearest
+from minicaffe.errors import NetError, nearest
 from minicaffe.host_blob import BlobVec, host_blobs
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
@@ -65,7 +66,7 @@ class Python(Layer[PythonParameter]):
         """Overwrite the bottoms' diffs, add to the parameters'."""
         self._call("backward", host_blobs(top), list(propagate_down), host_blobs(bottom))
 
-    def _call(self, method: str, *arguments: Any) -> None:
+    def _call(self, method: str, *arguments: object) -> None:
         with self._named(method):
             getattr(self.user, method)(*arguments)
 
@@ -78,22 +79,22 @@ class Python(Layer[PythonParameter]):
             error.add_note(f"{self.where}: raised in {user}.{method}")
             raise
 
-    def _user_class(self) -> Any:
+    def _user_class(self) -> type[Any]:
         settings = self.settings
         self.require(
             settings.module and settings.layer,
             'python_param must name a class: python_param { module: "my_layers" layer: "MyLayer" }',
         )
         module = self._import(settings.module)
-        cls: Any = getattr(module, settings.layer, None)
+        cls = getattr(module, settings.layer, None)
         if not inspect.isclass(cls):
             classes = [name for name, _ in inspect.getmembers(module, inspect.isclass)]
             file = getattr(module, "__file__", settings.module)
             hint = nearest(settings.layer, classes) if classes else "It has no classes."
-            self.require(False, f'{file} has no class "{settings.layer}". {hint}')
+            raise NetError(f'{self.where}: {file} has no class "{settings.layer}". {hint}')
         return cls
 
-    def _import(self, name: str) -> Any:
+    def _import(self, name: str) -> ModuleType:
         # Commands find modules in the current folder, as `python script.py` does.
         folder = os.getcwd()  # noqa: PTH109 - entries of sys.path are strings
         if folder not in sys.path and "" not in sys.path:
@@ -107,9 +108,7 @@ class Python(Layer[PythonParameter]):
         except Exception as error:
             error.add_note(f'{self.where}: raised while importing module "{name}"')
             raise
-        self.require(
-            False,
-            f'there is no module "{name}" in {folder} or on the Python path; put '
-            f"{name.replace('.', '/')}.py there, or its folder into PYTHONPATH",
+        raise NetError(
+            f'{self.where}: there is no module "{name}" in {folder} or on the Python path; put '
+            f"{name.replace('.', '/')}.py there, or its folder into PYTHONPATH"
         )
-        return None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from minicaffe.analysis.sizes import LayerSizes, NetSizes
 from minicaffe.layers import Role, role_of, summary_of
-from minicaffe.schema import NetSource
+from minicaffe.schema import LayerParameter, NetSource
 
 # Background by what a layer does.
 _COLOURS: dict[Role, str] = {
@@ -75,7 +74,7 @@ def net_graph(
     graph = Graph(source.param.name)
     makers: dict[tuple[str, str], int] = {}
     for index, phases in kept.items():
-        layer: Any = source.param.layer[index]
+        layer = source.param.layer[index]
         measured = next((s for s in sizes.values() if index in s.layers), NetSizes())
         ordered = [p for p in PHASES if p in phases]
         found = [makers.get((p, blob)) for blob in layer.bottom for p in ordered]
@@ -91,7 +90,7 @@ def net_graph(
     return graph
 
 
-def _box(layer: Any, sizes: LayerSizes | None, batch: int, rates: bool) -> Box:
+def _box(layer: LayerParameter, sizes: LayerSizes | None, batch: int, rates: bool) -> Box:
     lines = [_kind(layer)]
     if sizes is not None:
         shapes = dict.fromkeys(_shape_text(shape, batch) for shape in sizes.tops)
@@ -106,7 +105,7 @@ def _box(layer: Any, sizes: LayerSizes | None, batch: int, rates: bool) -> Box:
     return Box(title, [line for line in lines if line], colour)
 
 
-def _kind(layer: Any) -> str:
+def _kind(layer: LayerParameter) -> str:
     return f"{layer.type} {summary_of(layer)}".rstrip()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._activation_by_formula import ActivationByFormula
@@ -47,7 +46,7 @@ class OneDnnActivation(OneDnnKernel):
     """
 
     def __init__(
-        self, backend: OneDnnBackend, op: Activation, recipe: Recipe, *tensors: Any
+        self, backend: OneDnnBackend, op: Activation, recipe: Recipe, *tensors: Tensor
     ) -> None:
         super().__init__(backend, op, *tensors)
         x, y = tensors

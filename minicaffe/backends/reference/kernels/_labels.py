@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from minicaffe.errors import LabelError
-from minicaffe.ops.backend import Array
+from minicaffe.ops.backend import Array, ArrayModule
 
 
 def class_indices(
-    xp: Any, labels: Array, n_classes: int, ignore_label: int | None = None
+    xp: ArrayModule, labels: Array, n_classes: int, ignore_label: int | None = None
 ) -> tuple[Array, Array]:
     """Return the classes of the labels and which of them count.
 
@@ -42,7 +40,7 @@ def class_indices(
     return _whole(xp, xp.where(counts, labels, 0), n_classes, "label", "class"), counts
 
 
-def row_numbers(xp: Any, numbers: Array, n_rows: int) -> Array:
+def row_numbers(xp: ArrayModule, numbers: Array, n_rows: int) -> Array:
     """Return row numbers as int64, valid indices of a table of `n_rows` rows.
 
     Raises
@@ -53,7 +51,7 @@ def row_numbers(xp: Any, numbers: Array, n_rows: int) -> Array:
     return _whole(xp, numbers, n_rows, "row number", "row")
 
 
-def _whole(xp: Any, given: Array, n: int, noun: str, target: str) -> Array:
+def _whole(xp: ArrayModule, given: Array, n: int, noun: str, target: str) -> Array:
     """Return `given` as int64; raises a LabelError unless it is whole and in 0 .. n - 1."""
     with np.errstate(invalid="ignore"):  # NaN becomes an integer, which it does not equal
         whole = given.astype(np.int64)

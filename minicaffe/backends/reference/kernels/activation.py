@@ -21,20 +21,20 @@ from minicaffe.ops.activation import (
     Tanh,
     Threshold,
 )
-from minicaffe.ops.backend import Array, Tensor
+from minicaffe.ops.backend import Array, ArrayModule, Tensor
 
 # value(xp, x, op) -> y and derivative(xp, x, y, op) -> dy/dx, which reads what the contract allows.
 # The op is Any, because each row of the table takes the op type that is its key.
-Value: TypeAlias = Callable[[Any, Array, Any], Array]
-Derivative: TypeAlias = Callable[[Any, Array, Array, Any], Array]
+Value: TypeAlias = Callable[[ArrayModule, Array, Any], Array]
+Derivative: TypeAlias = Callable[[ArrayModule, Array, Array, Any], Array]
 
 
-def sigmoid(xp: Any, x: Array) -> Array:
+def sigmoid(xp: ArrayModule, x: Array) -> Array:
     """Return 1 / (1 + exp(-x)), computed from tanh, which does not overflow."""
     return 0.5 * xp.tanh(0.5 * x) + 0.5
 
 
-def _power_derivative(xp: Any, x: Array, y: Array, op: Power) -> Array:
+def _power_derivative(xp: ArrayModule, x: Array, y: Array, op: Power) -> Array:
     factor = op.power * op.scale
     # 0 to a negative power must not turn a gradient of 0 into nan.
     if factor == 0:

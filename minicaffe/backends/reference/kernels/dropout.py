@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.ops.backend import Tensor
+from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.dropout import Dropout
 from minicaffe.random import RandomStream
 
@@ -18,7 +16,7 @@ class ReferenceDropout(ReferenceKernel):
 
     def __init__(self, backend: ReferenceBackend, op: Dropout, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self.mask: Any = self.xp.zeros(tensors[0].shape, backend.dtype)
+        self.mask: Array = self.xp.zeros(tensors[0].shape, backend.dtype)
 
     def forward(self, x: Tensor, y: Tensor, stream: RandomStream) -> None:
         """Overwrite y."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.backends.reference.kernels._labels import class_indices
@@ -178,7 +177,7 @@ class ReferenceInfogainLoss(ReferenceKernel):
         weights = h.reshape(n, n)[classes] * counts[..., None]
         return self.xp.moveaxis(weights, -1, axis), counts
 
-    def _normalizer(self, p: Array, counts: Array) -> Any:
+    def _normalizer(self, p: Array, counts: Array) -> Array:
         samples = math.prod(p.shape[: self.op.axis])
         return normalizer(self.xp, self.op.normalization, counts, samples)
 
@@ -209,5 +208,5 @@ class ReferenceSigmoidCrossEntropyLoss(ReferenceKernel):
             return targets, self.xp.ones(targets.shape, bool)
         return targets, self.xp.trunc(targets) != self.op.ignore_label
 
-    def _normalizer(self, scores: Array, counts: Array) -> Any:
+    def _normalizer(self, scores: Array, counts: Array) -> Array:
         return normalizer(self.xp, self.op.normalization, counts, len(scores))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.lrn import Lrn
@@ -18,8 +16,8 @@ class ReferenceLrn(ReferenceKernel):
         # A square window is a sum over rows of sums over columns.
         self.axes = (1,) if op.region == "across" else (2, 3)
         self.factor = op.alpha / op.local_size ** len(self.axes)
-        self.scale: Any = None
-        self.shrink: Any = None
+        self.scale: Array = None
+        self.shrink: Array = None
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""

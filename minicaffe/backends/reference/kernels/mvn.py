@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.ops.backend import Tensor
+from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.mvn import Mvn
 
 
@@ -18,8 +17,8 @@ class ReferenceMvn(ReferenceKernel):
         super().__init__(backend, op, *tensors)
         shape = tensors[0].shape
         self.shape = (math.prod(shape[: op.first_axis]), math.prod(shape[op.first_axis :]))
-        self.normal: Any = None
-        self.divisor: Any = None
+        self.normal: Array = None
+        self.divisor: Array = None
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""

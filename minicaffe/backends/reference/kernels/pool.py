@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -26,8 +25,8 @@ class ReferencePool(ReferenceKernel):
         self.canvas = tuple(max(n + 2 * p, r) for n, p, r in sizes)
         taps = op.kernel[0] * op.kernel[1]
         self.tap_type = np.uint8 if taps <= 256 else np.int32
-        self.chosen: Any = None
-        self.area: Any = self._area() if op.mode == "ave" else None
+        self.chosen: Array = None
+        self.area: Array = self._area() if op.mode == "ave" else None
 
     def forward(
         self, x: Tensor, y: Tensor, mask: Tensor | None = None, stream: RandomStream | None = None
@@ -56,7 +55,7 @@ class ReferencePool(ReferenceKernel):
         (top, left), (rows, columns) = self.op.pad, self.image
         out[...] = canvas[:, :, top : top + rows, left : left + columns]
 
-    def _windows(self) -> Iterator[tuple[Any, ...]]:
+    def _windows(self) -> Iterator[tuple[Array, ...]]:
         """Yield, for each tap in row-major order, the canvas positions that it covers."""
         (kh, kw), (sh, sw), (oh, ow) = self.op.kernel, self.op.stride, self.op.out
         for i in range(kh):

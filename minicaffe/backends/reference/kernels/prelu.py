@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.prelu import PReLU
@@ -19,7 +17,7 @@ class ReferencePReLU(ReferenceKernel):
         self._slopes = a.shape + (1,) * (len(x.shape) - 2) if a.shape else ()
         # The axes that one slope covers.
         self._axes = (0, *range(2, len(x.shape))) if a.shape else None
-        self._saved: Any = self.xp.empty(x.shape, backend.dtype) if x is y else None
+        self._saved: Array = self.xp.empty(x.shape, backend.dtype) if x is y else None
 
     def forward(self, x: Tensor, a: Tensor, y: Tensor) -> None:
         """Overwrite y."""

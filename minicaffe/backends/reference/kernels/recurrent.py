@@ -6,12 +6,12 @@ inputs and parameters after it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.backends.reference.kernels.activation import sigmoid
-from minicaffe.ops.backend import Array, Tensor
+from minicaffe.ops.backend import Array, ArrayModule, Tensor
 from minicaffe.ops.lstm import Lstm, LstmUnit
 from minicaffe.ops.recurrent import RecurrentInputs
 from minicaffe.ops.rnn import Rnn
@@ -30,7 +30,7 @@ class Gates(NamedTuple):
     tanh_c: Array
 
 
-def lstm_forward(xp: Any, c0: Array, a: Array, cont: Array) -> tuple[Array, Array, Gates]:
+def lstm_forward(xp: ArrayModule, c0: Array, a: Array, cont: Array) -> tuple[Array, Array, Gates]:
     """Return c, h and the gates for `lstm_backward`; c0 (N, D), a (N, 4 D), cont (N, 1)."""
     size = c0.shape[1]
     i, f, o = (sigmoid(xp, a[:, k * size : (k + 1) * size]) for k in range(3))
@@ -41,7 +41,9 @@ def lstm_forward(xp: Any, c0: Array, a: Array, cont: Array) -> tuple[Array, Arra
     return c, o * tanh_c, Gates(i, f, o, g, tanh_c)
 
 
-def lstm_backward(xp: Any, c0: Array, gates: Gates, dc: Array, dh: Array, da: Array) -> Array:
+def lstm_backward(
+    xp: ArrayModule, c0: Array, gates: Gates, dc: Array, dh: Array, da: Array
+) -> Array:
     """Overwrite da, (N, 4 D), and return the gradient of c0."""
     i, f, o, g, tanh_c = gates
     dc = dc + dh * o * (1 - tanh_c * tanh_c)
@@ -229,7 +231,7 @@ def _read(tensor: Tensor | None) -> Array:
     return tensor.read()
 
 
-def _add(gradient: Tensor | None, value: Any) -> None:
+def _add(gradient: Tensor | None, value: Callable[[], Array]) -> None:
     """Add the result of `value` to a gradient, if it is needed."""
     if gradient is not None:
         gradient.update()[...] += value()

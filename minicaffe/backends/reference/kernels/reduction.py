@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.ops.backend import Array, Tensor
+from minicaffe.ops.backend import Array, ArrayModule, Tensor
 from minicaffe.ops.reduction import Reduction
 
-Term = Callable[[Any, Array], Array]
+Term = Callable[[ArrayModule, Array], Array]
 
 TERMS: dict[str, tuple[Term, Term]] = {
     "sum": (lambda xp, x: x, lambda xp, x: xp.ones_like(x)),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Shape, Tensor
 from minicaffe.ops.bias import Bias
@@ -35,7 +33,7 @@ class ReferenceScale(ReferenceKernel):
         super().__init__(backend, op, *tensors)
         x, s, y = tensors[:3]
         self._broadcast = _Broadcast(x.shape, s.shape, op.axis)
-        self._saved: Any = self.xp.empty(x.shape, backend.dtype) if x is y else None
+        self._saved: Array = self.xp.empty(x.shape, backend.dtype) if x is y else None
 
     def forward(self, x: Tensor, s: Tensor, b: Tensor | None, y: Tensor) -> None:
         """Overwrite y."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.backends.reference.kernels._labels import class_indices
 from minicaffe.backends.reference.kernels._normalization import normalizer
-from minicaffe.ops.backend import Array, Tensor
+from minicaffe.ops.backend import Array, ArrayModule, Tensor
 from minicaffe.ops.softmax import Softmax, SoftmaxLoss
 
 TINY = float(np.finfo(np.float32).tiny)
 
 
-def softmax(xp: Any, x: Array, axis: int) -> Array:
+def softmax(xp: ArrayModule, x: Array, axis: int) -> Array:
     """Return exp(x) / sum(exp(x)) along `axis`; the maximum is subtracted first."""
     e = xp.exp(x - x.max(axis, keepdims=True))
     e /= e.sum(axis, keepdims=True)
@@ -77,5 +76,5 @@ class ReferenceSoftmaxLoss(ReferenceKernel):
         classes, counts = class_indices(self.xp, given, k, self.op.ignore_label)
         return classes.reshape(outer, inner), counts.reshape(outer, inner)
 
-    def _normalizer(self, counts: Array) -> Any:
+    def _normalizer(self, counts: Array) -> Array:
         return normalizer(self.xp, self.op.normalization, counts, self._shape[0])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
-from minicaffe.ops.backend import Array, Tensor
+from minicaffe.ops.backend import Array, ArrayModule, Tensor
 from minicaffe.ops.update import NonFiniteFlag, StepSize, SumOfSquares, Update, UpdateOperands
 
 # Number of scratch arrays of the size of a gradient that each rule needs.
@@ -104,7 +103,7 @@ class ReferenceUpdate(ReferenceKernel):
         return scratch
 
 
-def is_finite(xp: Any, values: Array) -> bool:
+def is_finite(xp: ArrayModule, values: Array) -> bool:
     """Return whether all values of a vector are finite, usually in one fast pass."""
     # This sum raises no warning on overflow; a sum of finite values may be infinite.
     total = xp.einsum("i->", values)
