@@ -1,7 +1,7 @@
-"""How large a net is: shapes, parameters, multiply-adds and memory of each layer.
+"""Sizes of a net: shapes, parameters, multiply-adds and memory of each layer.
 
-The net is built with constants for weights, which costs little even for large ones. Where a data
-source is missing, shapes are taken from what the layer says of its batches, if it says enough.
+The net is built with constants for weights, which is fast even for large nets. If a data source is
+missing, the shapes of its batches are taken from the settings of the layer, if they suffice.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class LayerSizes:
     bottoms, tops : list of tuple of int
         Shapes.
     parameters : int
-        Number of learned values; 0 for those that an earlier layer of the net shares.
+        Number of learned values; 0 for those that an earlier layer of the net owns.
     multiply_adds : int
         Of one forward pass of the whole batch. Counts products with matrices of weights
-        (convolutions, inner products, recurrent layers); what other layers add is little.
+        (convolutions, inner products, recurrent layers); those of other layers are negligible.
     memory_bytes : int
-        Of the tops' values, 0 for those that are computed in place.
+        Of the values of the tops, except those computed in place.
     """
 
     bottoms: list[Shape]
@@ -58,9 +58,9 @@ class NetSizes:
     batch : int
         Samples in a batch: the first axis of the first blob.
     assumed : dict of str to tuple of int
-        Shapes assumed for the layers whose data source was not there.
+        Shapes assumed for the layers whose data source is missing.
     problem : str
-        Why nothing could be measured, a line for each reason; "" if it could.
+        The reasons why the net could not be built, one per line; "" if it could.
     """
 
     layers: dict[int, LayerSizes] = field(default_factory=dict)
@@ -69,21 +69,21 @@ class NetSizes:
     problem: str = ""
 
 
-def measure(source: NetSource, state: NetState, picture: Shape = ()) -> NetSizes:
-    """Measure a net. A net that cannot be built is no error here.
+def measure(source: NetSource, state: NetState, image: Shape = ()) -> NetSizes:
+    """Measure a net; if it cannot be built, `problem` of the result gives the reasons.
 
     Parameters
     ----------
     source : NetSource
     state : NetState
         Phase, level and stages to build it for.
-    picture : tuple of int
-        Channels, rows and columns of pictures whose source is not there; by default what the data
-        layer crops to, in colour.
+    image : tuple of int
+        Channels, rows and columns of images whose source is missing; by default colour images of
+        the size that the data layer crops to.
     """
     plain = _without_fillers(source)
     problems: dict[str, None] = {}
-    for attempt in (plain, _without_sources(plain, picture)):
+    for attempt in (plain, _without_sources(plain, image)):
         try:
             with log.suppress_info():
                 net = Net(attempt[0], state, seed=0)
@@ -127,7 +127,7 @@ def _layer_sizes(step: Step, owned: set[int]) -> LayerSizes:
 
 
 def _without_fillers(source: NetSource) -> Attempt:
-    """Return the net with all weights filled with zeros: random ones take long and say nothing."""
+    """Return the net with zero-filled weights, because random fillers are slow and not needed."""
     param = type(source.param)()
     param.CopyFrom(source.param)
     for layer in param.layer:
@@ -144,13 +144,13 @@ def _clear_fillers(settings: Any) -> None:
             settings.ClearField(descriptor.name)
 
 
-def _without_sources(plain: Attempt, picture: Shape) -> Attempt:
-    """Return the net with constant data of the likely shape instead of data layers."""
+def _without_sources(plain: Attempt, image: Shape) -> Attempt:
+    """Return the net with constant data instead of data layers whose batch shape is known."""
     param = type(plain[0].param)()
     param.CopyFrom(plain[0].param)
     assumed = {}
     for index, layer in enumerate(param.layer):
-        shape = LAYERS[layer.type].batch_shape(layer, picture) if layer.type in LAYERS else ()
+        shape = LAYERS[layer.type].batch_shape(layer, image) if layer.type in LAYERS else ()
         if shape:
             assumed[index] = shape
             make_dummy(layer, shape)
