@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.net import NETS, WARM_UP, Own
-from minicaffe.analysis.sizes import multiply_adds
 from minicaffe.backends import get_backend
 from minicaffe.backends.onednn.runtime.threads import default_threads
 
@@ -90,7 +89,7 @@ def _seconds(run: Callable[[], object]) -> float:
 def _operations(step: Any) -> float:
     """Return what the layer multiplies and adds forward, for its weights, and for its bottom."""
     passes = 1 + step.needs_backward + any(step.propagate_down)
-    return float(OPERATIONS * passes * multiply_adds(step))
+    return float(OPERATIONS * passes * step.layer.multiply_adds(step.bottom, step.top))
 
 
 def by_type(costs: Iterable[Cost]) -> list[Cost]:

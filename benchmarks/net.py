@@ -17,7 +17,7 @@ from benchmarks.table import Row
 from minicaffe.net import Net
 from minicaffe.net.filter import filter_layers
 from minicaffe.net.weights import save_net
-from minicaffe.ops.update import Parameter, StepSize, Update
+from minicaffe.ops.update import StepSize, Update, UpdateOperands
 from minicaffe.schema import LayerParameter, NetState, format_prototxt, read_net
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +83,7 @@ class Own:
                     blob.data.set(np.ones(blob.shape))
         self.trains = mode == "train"
         self.parameters = [
-            Parameter(p.blob.data, p.blob.diff, [self.backend.tensor(p.blob.shape)])
+            UpdateOperands(p.blob.data, p.blob.diff, [self.backend.tensor(p.blob.shape)])
             for p in (self.net.parameters if self.trains else ())
         ]
         tensors = (tensor for p in self.parameters for tensor in (p.w, p.dw, *p.history))

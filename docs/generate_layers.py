@@ -1,4 +1,4 @@
-"""Write docs/layers/: a page for each layer type, from its docstring and the schema's comments.
+"""Generate docs/layers/: a page for each layer type, from docstrings and the schema's comments.
 
     python docs/generate_layers.py            # write the pages
     python docs/generate_layers.py --check    # exit 1 if a page is not what would be written
@@ -14,14 +14,15 @@ import re
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "layers"
 sys.path.insert(0, str(ROOT / "tests"))
 
-from cases import CASES  # noqa: E402 - the tests are no installed package
-from minicaffe.layers import LAYERS  # noqa: E402
+from cases import CASES  # noqa: E402 - the tests are not an installed package
+from minicaffe.layers import LAYERS, Layer  # noqa: E402
 from minicaffe.layers.batch_layer import BatchLayer  # noqa: E402
 from minicaffe.layers.loss import NormalizedLossLayer  # noqa: E402
 from minicaffe.schema import LayerParameter  # noqa: E402
@@ -60,8 +61,8 @@ def read_comments(proto: str) -> dict[str, str]:
     return comments
 
 
-def settings_table(message: Any, comments: dict[str, str]) -> str:
-    """Return a table of a message's fields: name, type, default, meaning."""
+def settings_table(message: Descriptor, comments: dict[str, str]) -> str:
+    """Return a Markdown table of a message's fields: name, type, default, meaning."""
     rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
     for field in message.fields:
         name = type_text(field)
@@ -71,7 +72,7 @@ def settings_table(message: Any, comments: dict[str, str]) -> str:
     return "\n".join(rows)
 
 
-def type_text(field: Any) -> str:
+def type_text(field: FieldDescriptor) -> str:
     """Return a field's type; of an enumeration, its values."""
     if field.enum_type:
         return ", ".join(f"`{value.name}`" for value in field.enum_type.values)
@@ -81,7 +82,7 @@ def type_text(field: Any) -> str:
 SCALARS = {1: "double", 2: "float", 3: "int64", 5: "int32", 8: "bool", 9: "string", 13: "uint32"}
 
 
-def default_text(field: Any) -> str:
+def default_text(field: FieldDescriptor) -> str:
     """Return a field's default as prototxt writes it."""
     is_repeated = field.name in repeated_fields(field.containing_type)
     if is_repeated or field.message_type or not field.has_default_value:
@@ -94,7 +95,7 @@ def default_text(field: Any) -> str:
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
-def message_names(layer: Any) -> list[str]:
+def message_names(layer: type[Layer]) -> list[str]:
     """Return the fields of LayerParameter whose messages a type reads."""
     names = [layer.param_field] if layer.param_field else []
     if issubclass(layer, NormalizedLossLayer):
@@ -147,7 +148,7 @@ def pages() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write the pages, or say which are stale."""
+    """Write the pages, or list those that are stale."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if stale")
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Blobs: the named arrays between layers, and the parameters inside them."""
+"""Blobs: named tensors for the data between layers and for parameters, with their gradients."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from minicaffe.ops.backend import Backend, Shape, Tensor
 
 
 class Blob:
-    """Values and their gradient, of one shape; memory is taken when first asked for.
+    """Values and their gradient, of one shape; memory is allocated at the first access.
 
     Parameters
     ----------
     backend : Backend
-        Whose tensors hold the values.
+        Allocates the tensors.
     name : str
         The name in the prototxt, for messages.
     shape : tuple of int
-        May be empty: a single value, as losses are.
+        May be (): a single value, for example a loss.
     """
 
     def __init__(self, backend: Backend, name: str = "", shape: Shape = ()) -> None:
@@ -30,7 +30,7 @@ class Blob:
 
     @property
     def backend(self) -> Backend:
-        """Whose tensors hold the values."""
+        """The backend that allocates the tensors."""
         return self._backend
 
     @property
@@ -59,11 +59,11 @@ class Blob:
 
     @property
     def data_owner(self) -> Blob:
-        """The blob whose values these are: itself, or that given to `share_data`."""
+        """The blob that owns the values: itself, or the argument of `share_data`."""
         return self._data_owner or self
 
     def reshape(self, shape: Shape) -> None:
-        """Change the shape; values are kept where they fit."""
+        """Change the shape; values are preserved if memory suffices."""
         if shape == self._shape:
             return
         self._shape = shape

@@ -1,4 +1,4 @@
-"""Fillers: the first values of a parameter.
+"""Fillers: initial values of parameters.
 
 =================  ===========================================================================
 type               values
@@ -10,31 +10,31 @@ gaussian           normal with `mean` and `std`; with `sparse` >= 0 all but abou
 positive_unitball  uniform in [0, 1), each output's inputs divided by their sum
 xavier             uniform in [-a, a), a = sqrt(3 / n) (Glorot and Bengio, 2010)
 msra               normal, std = sqrt(2 / n) (He et al., 2015)
-bilinear           weights of bilinear interpolation, for Deconvolution that enlarges
+bilinear           weights of bilinear interpolation, for a Deconvolution that upsamples
 =================  ===========================================================================
 
-n is fan_in, fan_out or their mean, as `variance_norm` says: fan_in = count / shape[0], fan_out =
-count / shape[1] (count where there is one axis only).
+n is fan_in, fan_out or their mean, selected by `variance_norm`: fan_in = count / shape[0], fan_out
+= count / shape[1] (count if there is only one axis).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.errors import NetError, nearest
 from minicaffe.ops.backend import Shape
+from minicaffe.schema import FillerParameter
 
 FloatArray = npt.NDArray[np.float32]
-Filler = Callable[[Any, Shape, np.random.Generator], FloatArray]
+Filler = Callable[[FillerParameter, Shape, np.random.Generator], FloatArray]
 
 
-def fill(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
-    """Return an array of `shape` filled as a FillerParameter says.
+def fill(param: FillerParameter, shape: Shape, generator: np.random.Generator) -> FloatArray:
+    """Return an array of `shape` filled by a FillerParameter.
 
     Raises
     ------
@@ -47,18 +47,18 @@ def fill(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray
     return filler(param, shape, generator).astype(np.float32, copy=False)
 
 
-def _constant(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+def _constant(param: FillerParameter, shape: Shape, generator: np.random.Generator) -> FloatArray:
     return np.full(shape, param.value, np.float32)
 
 
-def _uniform(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+def _uniform(param: FillerParameter, shape: Shape, generator: np.random.Generator) -> FloatArray:
     if param.max < param.min:
         raise NetError(f"uniform filler: max: {param.max:g} is below min: {param.min:g}")
     width = np.float32(param.max - param.min)
     return generator.random(shape, np.float32) * width + np.float32(param.min)
 
 
-def _gaussian(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+def _gaussian(param: FillerParameter, shape: Shape, generator: np.random.Generator) -> FloatArray:
     values = generator.standard_normal(shape, np.float32) * np.float32(param.std)
     values += np.float32(param.mean)
     if param.sparse >= 0:
@@ -69,24 +69,26 @@ def _gaussian(param: Any, shape: Shape, generator: np.random.Generator) -> Float
     return values
 
 
-def _positive_unitball(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+def _positive_unitball(
+    param: FillerParameter, shape: Shape, generator: np.random.Generator
+) -> FloatArray:
     values = generator.random(shape, np.float32)
     rows = values.reshape(shape[0] if shape else 1, -1)
     rows /= rows.sum(1, keepdims=True)
     return values
 
 
-def _xavier(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+def _xavier(param: FillerParameter, shape: Shape, generator: np.random.Generator) -> FloatArray:
     a = np.float32(math.sqrt(3 / _fan(param, shape)))
     return (generator.random(shape, np.float32) * 2 - 1) * a
 
 
-def _msra(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+def _msra(param: FillerParameter, shape: Shape, generator: np.random.Generator) -> FloatArray:
     std = np.float32(math.sqrt(2 / _fan(param, shape)))
     return generator.standard_normal(shape, np.float32) * std
 
 
-def _bilinear(param: Any, shape: Shape, generator: np.random.Generator) -> FloatArray:
+def _bilinear(param: FillerParameter, shape: Shape, generator: np.random.Generator) -> FloatArray:
     if len(shape) != 4 or shape[2] != shape[3]:
         raise NetError(f"bilinear filler: the parameter must be (F, C, k, k), it is {shape}")
     factor = math.ceil(shape[3] / 2)
@@ -97,7 +99,7 @@ def _bilinear(param: Any, shape: Shape, generator: np.random.Generator) -> Float
     return values
 
 
-def _fan(param: Any, shape: Shape) -> float:
+def _fan(param: FillerParameter, shape: Shape) -> float:
     count = math.prod(shape)
     fan_in = count / shape[0] if shape else 1
     fan_out = count / shape[1] if len(shape) > 1 else count

@@ -1,9 +1,8 @@
-"""Random numbers that a resumed run repeats.
+"""Counter-based random streams, which a resumed run reproduces.
 
 Every consumer of random numbers (dropout of one layer, the crops of one data layer, one filler) has
-a stream of its own. What a stream yields at a step is a function of (seed, name, step) alone: the
-order in which consumers run, threads and skipped steps change nothing, and the state to save is one
-number.
+its own stream. The numbers of a step are a function of (seed, name, step) only: the order in which
+consumers run, threads and skipped steps do not change them, and a snapshot stores one number.
 """
 
 from __future__ import annotations
@@ -28,10 +27,9 @@ class RandomStream:
     seed : int
         The run's seed (``random_seed`` of the solver, or one drawn for the run).
     name : str
-        What the numbers are for. Equal names give equal numbers: use the layer's name and the
-        purpose.
+        The layer's name and the purpose; equal names give equal numbers.
     step : int
-        The step that the next call of `generator` serves.
+        The step of the next call of `generator`.
     """
 
     seed: int
@@ -46,7 +44,7 @@ class RandomStream:
         return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
     def words(self) -> npt.NDArray[np.uint32]:
-        """Return what a generator of 32-bit words needs, and advance to the next step.
+        """Return key and counter for a generator of 32-bit words, and advance to the next step.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""A layer under test inside the smallest net that holds it."""
+"""Probe: runs one layer inside a minimal net."""
 
 from __future__ import annotations
 

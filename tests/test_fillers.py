@@ -1,4 +1,4 @@
-"""Fillers: the distribution that each promises, and what they refuse."""
+"""Fillers: their distributions and errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_gaussian_has_mean_and_std():
     assert values.std() == pytest.approx(0.5, rel=0.03)
 
 
-def test_sparse_gaussian_keeps_about_so_many_inputs_of_each_output():
+def test_sparse_gaussian_has_the_expected_number_of_inputs_per_output():
     values = filled((40, 500), type="gaussian", sparse=10)
     # 40 outputs, so that an entry stays with probability 10 / 40.
     assert (values != 0).mean() == pytest.approx(0.25, abs=0.02)
@@ -60,7 +60,7 @@ def test_xavier_and_msra_scale_with_the_fan(norm, n):
     assert values.std() == pytest.approx(np.sqrt(2 / n), rel=0.03)
 
 
-def test_a_vector_counts_as_one_input_each():
+def test_a_vector_has_fan_in_one():
     assert np.abs(filled((5000,), type="xavier")).max() == pytest.approx(np.sqrt(3), rel=0.01)
 
 
@@ -88,6 +88,6 @@ def test_bilinear_is_a_symmetric_tent(size, line):
         ((3, 4, 2, 3), {"type": "bilinear"}, r"must be \(F, C, k, k\)"),
     ],
 )
-def test_bad_fillers_are_refused(shape, settings, message):
+def test_bad_fillers_raise_errors(shape, settings, message):
     with pytest.raises(NetError, match=message):
         filled(shape, **settings)

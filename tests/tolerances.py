@@ -1,4 +1,4 @@
-"""How far results may lie apart: the only table of tolerances in the tests."""
+"""Tolerances of results: the only table in the tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DERIVATIVE = Tolerance(absolute=0.0, relative=2e-6)
 
 
 def assert_close(got, want, tolerance: Tolerance, what: str) -> None:
-    """Fail, naming the element that is furthest off, unless `got` is `want` within `tolerance`."""
+    """Fail with the element of the largest error, unless `got` is `want` within `tolerance`."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
     assert got.shape == want.shape, f"{what}: shape {got.shape}, expected {want.shape}"
     if not want.size:
@@ -42,4 +42,4 @@ def assert_close(got, want, tolerance: Tolerance, what: str) -> None:
     excess = np.abs(got - want) - allowed
     if (excess > 0).any():
         at = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), want.shape))
-        raise AssertionError(f"{what}{list(at)}: {got[at]:.9g}, expected {want[at]:.9g}")
+        raise AssertionError(f"{what}{list(at) or ''}: {got[at]:.9g}, expected {want[at]:.9g}")

@@ -27,13 +27,13 @@ def training_file(name: str) -> Path:
 
 
 def training_net(name: str, batch: int) -> NetSource:
-    """The training net on blank pictures, so that it needs no database."""
+    """Return the training net on constant images, so that it needs no database."""
     source = read_net(training_file(name))
-    picture = read_net(deploy_file(name)).param.layer[0].input_param.shape[0].dim
-    channels = 2 if name == "siamese" else picture[1]
+    image = read_net(deploy_file(name)).param.layer[0].input_param.shape[0].dim
+    channels = 2 if name == "siamese" else image[1]
     for layer in source.param.layer:
         if layer.type == "Data":
-            feed_constants(layer, (batch, channels, *picture[2:]))
+            feed_constants(layer, (batch, channels, *image[2:]))
     return source
 
 

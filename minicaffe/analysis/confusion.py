@@ -15,9 +15,11 @@ import numpy.typing as npt
 from minicaffe.atomic_file import write_atomically
 from minicaffe.blob import Blob
 from minicaffe.errors import DataError, NetError
+from minicaffe.layers import LAYERS, Layer, Scoring
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.net.builder import Step
+from minicaffe.net.label_errors import producer
 from minicaffe.ops.backend import HostArray
 from minicaffe.pictures import figure
 from minicaffe.pictures.confusion import draw_confusion
@@ -28,7 +30,6 @@ Counts = npt.NDArray[np.int64]
 _MOST_MISTAKES = 30  # on the contact sheet
 _MOST_COLUMNS = 20  # classes up to which the matrix is printed
 _MOST_ROWS = 10  # of the worst classes, and of the most frequent confusions
-_SCORERS = ("Accuracy", "SoftmaxWithLoss")
 
 
 class Mistake(NamedTuple):
@@ -61,14 +62,10 @@ class Confusion:
     """
 
     def __init__(self, net: Net) -> None:
-        step = _scoring_step(net)
-        settings: Any = step.layer.settings
-        is_accuracy = step.layer.type == "Accuracy"
-        rule = settings if is_accuracy else step.layer.param.loss_param
-        self.axis = settings.axis
-        self.ignored = rule.ignore_label if rule.HasField("ignore_label") else None
+        step, scoring = _scoring_step(net)
+        self.axis, self.ignored = scoring.axis, scoring.ignored
         self.scores, self.labels = step.bottom[0], step.bottom[1]
-        self.source = _maker(net, self.labels)
+        self.source = producer(self.labels, net.steps)
         n = self.scores.shape[self.axis]
         self.counts: Counts = np.zeros((n, n), np.int64)
         self.mistakes: list[Mistake] = []
@@ -111,29 +108,17 @@ class Confusion:
             heapq.heapreplace(self.mistakes, mistake)
 
 
-def _scoring_step(net: Net) -> Step:
+def _scoring_step(net: Net) -> tuple[Step, Scoring]:
     """Return the step that compares scores with labels: the Accuracy with the smallest top_k."""
-    found = [step for step in net.steps if step.layer.type in _SCORERS]
+    found = [(step, scoring) for step in net.steps if (scoring := step.layer.scoring())]
     if not found:
+        types = [name for name, cls in LAYERS.items() if cls.scoring is not Layer.scoring]
         raise NetError(
             f"{net.source.path}: --confusion needs scores and labels; the net has no layer of type "
-            f"{' or '.join(_SCORERS)} in the TEST phase"
+            f"{' or '.join(types)} in the TEST phase"
         )
-
-    def order(step: Step) -> tuple[int, int]:
-        kind = step.layer.type
-        return _SCORERS.index(kind), step.layer.settings.top_k if kind == "Accuracy" else 0
-
-    # Of several equal ones the last: nets with helping classifiers have their own at the end.
-    return min(reversed(found), key=order)
-
-
-def _maker(net: Net, blob: Blob) -> Step | None:
-    """Return the step that a blob comes from, through the splits."""
-    for step in net.steps:
-        if blob in step.top:
-            return _maker(net, step.bottom[0]) if step.layer.type == "Split" else step
-    return None
+    # Of equal ranks the last: nets with auxiliary classifiers have the main one at the end.
+    return min(reversed(found), key=lambda pair: pair[1].rank)
 
 
 def _probabilities(scores: HostArray) -> HostArray:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.base import Blobs, Layer, Scoring
 from minicaffe.layers.loss import require_labels
 from minicaffe.layers.registry import register
 from minicaffe.ops.accuracy import Accuracy as AccuracyOp
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import AccuracyParameter
 
 
 @register("Accuracy")
-class Accuracy(Layer):
-    """Count how often the true class is among the top_k scores.
+class Accuracy(Layer[AccuracyParameter]):
+    """Compute the top-k accuracy: how often the true class is among the top_k scores.
 
     Shapes: x (N, K, ...), labels (N, ...) -> accuracy ()[, per_class (K,)]
 
     Notes
     -----
-    A tie counts against the prediction. Labels equal to ignore_label do not count; the second top
-    holds the accuracy over the samples of each class, 0 for a class without any.
+    A tie counts against the prediction. Labels equal to ignore_label are ignored; the second top
+    contains the accuracy over the samples of each class, 0 for a class without samples.
     """
 
-    param_field = "accuracy_param"
+    role = "output"
     bottoms = 2
     tops = (1, 2)
     without_gradient = (0, 1)
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return top_k, if it is not 1."""
+        return f"top {param.accuracy_param.top_k}" if param.accuracy_param.top_k > 1 else ""
+
+    def scoring(self) -> Scoring:
+        """Return how labels are compared; smaller top_k come first."""
+        return Scoring(self.settings.axis, self._ignored(), rank=self.settings.top_k)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the labels and plan."""
@@ -38,10 +49,13 @@ class Accuracy(Layer):
         top[0].reshape(())
         if len(top) > 1:
             top[1].reshape((classes,))
-        ignored = proto.ignore_label if proto.HasField("ignore_label") else None
-        op = AccuracyOp(axis, proto.top_k, ignored)
+        op = AccuracyOp(axis, proto.top_k, self._ignored())
         tensors = (blob.data for blob in (*bottom, *top))
         self.kernel = self.plan(op, *tensors)
+
+    def _ignored(self) -> int | None:
+        proto = self.settings
+        return proto.ignore_label if proto.HasField("ignore_label") else None
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops."""

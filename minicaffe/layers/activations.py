@@ -1,22 +1,32 @@
-"""Layers that bend every number: activation functions."""
+"""Elementwise activation layers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.base import Blobs, Layer, P
 from minicaffe.layers.registry import register
-from minicaffe.ops.activation import Activation
+from minicaffe.ops import activation as ops
 from minicaffe.ops.backend import EpilogueOp
+from minicaffe.schema.minicaffe_pb2 import (
+    ClipParameter,
+    ELUParameter,
+    ReLUParameter,
+    SigmoidParameter,
+    SwishParameter,
+    TanHParameter,
+    ThresholdParameter,
+)
 
 
-class ActivationLayer(Layer):
-    """Base of the one-formula layers: a subclass says which op its settings mean."""
+class ActivationLayer(Layer[P]):
+    """Base of the layers with one elementwise op: a subclass returns the op of its settings."""
 
+    role = "activation"
     in_place = True
 
-    def op(self) -> Activation:
-        """Return the op that the settings describe."""
+    def op(self) -> ops.Activation:
+        """Return the op with the numbers of the settings."""
         raise NotImplementedError
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -36,7 +46,7 @@ class ActivationLayer(Layer):
 
 @register("AbsVal")
 class AbsVal(ActivationLayer):
-    """Take the absolute value.
+    """Compute the absolute value of each element.
 
     Shapes: x (...) -> y (...)
 
@@ -47,14 +57,14 @@ class AbsVal(ActivationLayer):
     Differs from Caffe: works in place with the right gradient; there it was 1 everywhere.
     """
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("absval")
+        return ops.Abs()
 
 
 @register("BNLL")
 class BNLL(ActivationLayer):
-    """Bend smoothly from 0 to x: the binomial normal log likelihood, also known as softplus.
+    """Compute softplus, in Caffe the binomial normal log likelihood.
 
     Shapes: x (...) -> y (...)
 
@@ -63,14 +73,14 @@ class BNLL(ActivationLayer):
     y = log(1 + exp(x)), dy/dx = 1 / (1 + exp(-x)).
     """
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("bnll")
+        return ops.Bnll()
 
 
 @register("Clip")
-class Clip(ActivationLayer):
-    """Limit to the range from min to max.
+class Clip(ActivationLayer[ClipParameter]):
+    """Limit each element to the range from min to max.
 
     Shapes: x (...) -> y (...)
 
@@ -79,21 +89,19 @@ class Clip(ActivationLayer):
     y = min if x < min, max if x > max, else x; dy/dx = 1 from min to max, else 0.
     """
 
-    param_field = "clip_param"
-
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the range."""
         low, high = self.settings.min, self.settings.max
         self.require(low <= high, f"clip_param: min: {low:g} must not be above max: {high:g}")
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("clip", alpha=self.settings.min, beta=self.settings.max)
+        return ops.Clip(self.settings.min, self.settings.max)
 
 
 @register("ELU")
-class ELU(ActivationLayer):
-    """Replace what is negative by an exponential that saturates at -alpha.
+class ELU(ActivationLayer[ELUParameter]):
+    """Apply the exponential linear unit (ELU), which saturates at -alpha.
 
     Shapes: x (...) -> y (...)
 
@@ -106,16 +114,14 @@ class ELU(ActivationLayer):
     Clevert et al., "Fast and accurate deep network learning by exponential linear units", 2015.
     """
 
-    param_field = "elu_param"
-
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("elu", alpha=self.settings.alpha)
+        return ops.Elu(self.settings.alpha)
 
 
 @register("ReLU")
-class ReLU(ActivationLayer):
-    """Cut off what is negative, or scale it by negative_slope.
+class ReLU(ActivationLayer[ReLUParameter]):
+    """Apply the rectified linear unit (ReLU); with negative_slope the leaky ReLU.
 
     Shapes: x (...) -> y (...)
 
@@ -124,20 +130,18 @@ class ReLU(ActivationLayer):
     y = x if x > 0, else negative_slope * x.
     """
 
-    param_field = "relu_param"
-
     def epilogue_op(self) -> EpilogueOp:
-        """Return the op: its gradient needs the top alone."""
+        """Return the op; without negative_slope its gradient needs only the top."""
         return EpilogueOp(self.op(), keeps_input=bool(self.settings.negative_slope))
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("relu", alpha=self.settings.negative_slope)
+        return ops.Relu(self.settings.negative_slope)
 
 
 @register("Sigmoid")
-class Sigmoid(ActivationLayer):
-    """Squash to (0, 1).
+class Sigmoid(ActivationLayer[SigmoidParameter]):
+    """Apply the logistic function, whose values are in (0, 1).
 
     Shapes: x (...) -> y (...)
 
@@ -146,16 +150,14 @@ class Sigmoid(ActivationLayer):
     y = 1 / (1 + exp(-x)), dy/dx = y (1 - y).
     """
 
-    param_field = "sigmoid_param"
-
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("sigmoid")
+        return ops.Sigmoid()
 
 
 @register("Swish")
-class Swish(ActivationLayer):
-    """Multiply each number by its own sigmoid.
+class Swish(ActivationLayer[SwishParameter]):
+    """Apply the swish function: each element times its sigmoid.
 
     Shapes: x (...) -> y (...)
 
@@ -168,16 +170,14 @@ class Swish(ActivationLayer):
     Ramachandran et al., "Searching for activation functions", 2017.
     """
 
-    param_field = "swish_param"
-
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("swish", alpha=self.settings.beta)
+        return ops.Swish(self.settings.beta)
 
 
 @register("TanH")
-class TanH(ActivationLayer):
-    """Squash to (-1, 1).
+class TanH(ActivationLayer[TanHParameter]):
+    """Apply the hyperbolic tangent, whose values are in (-1, 1).
 
     Shapes: x (...) -> y (...)
 
@@ -186,16 +186,14 @@ class TanH(ActivationLayer):
     y = tanh(x), dy/dx = 1 - y^2.
     """
 
-    param_field = "tanh_param"
-
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("tanh")
+        return ops.Tanh()
 
 
 @register("Threshold")
-class Threshold(ActivationLayer):
-    """Tell what exceeds a threshold.
+class Threshold(ActivationLayer[ThresholdParameter]):
+    """Compare each element with a threshold.
 
     Shapes: x (...) -> y (...)
 
@@ -204,13 +202,12 @@ class Threshold(ActivationLayer):
     y = 1 if x > threshold, else 0. There is no gradient.
     """
 
-    param_field = "threshold_param"
     without_gradient = (0,)
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
-        return Activation("threshold", alpha=self.settings.threshold)
+        return ops.Threshold(self.settings.threshold)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """Refuse: the function is constant wherever it has a slope."""
+        """Raise an error: the derivative is 0 wherever it is defined."""
         self.require(not any(propagate_down), "layers of type Threshold have no gradient")

@@ -8,23 +8,25 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.arg_max import ArgMax as ArgMaxOp
+from minicaffe.schema.minicaffe_pb2 import ArgMaxParameter
 
 
 @register("ArgMax")
-class ArgMax(Layer):
-    """Find the top_k largest values: where they are, or what they are.
+class ArgMax(Layer[ArgMaxParameter]):
+    """Find the indices or the values of the top_k largest elements.
 
     Shapes: x (N, ...) -> y (N, 1 or 2, top_k, ...)
 
     Notes
     -----
-    Without `axis` each sample is one vector: the top holds places (N, 1, top_k), or with
-    out_max_val places and values (N, 2, top_k); a bottom with more axes gets as many, of size 1.
-    With `axis` the top is the bottom's shape with top_k along that axis, and holds the values if
-    out_max_val, else the places. Of equal values the later one comes first. There is no gradient.
+    Without `axis` each sample is one vector: the top contains indices (N, 1, top_k), or with
+    out_max_val indices and values (N, 2, top_k), and has as many axes as the bottom, further ones
+    of size 1. With `axis` the top has the bottom's shape with top_k along that axis, and contains
+    the values if out_max_val, else the indices. Of equal values the later one comes first. There is
+    no gradient.
     """
 
-    param_field = "argmax_param"
+    role = "output"
     without_gradient = (0,)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -50,5 +52,5 @@ class ArgMax(Layer):
         self.kernel.forward(bottom[0].data, top[0].data)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """Refuse: places have no gradient."""
-        self.refuse_gradient(propagate_down)
+        """Raise an error: indices have no gradient."""
+        self.require_no_gradient(propagate_down)

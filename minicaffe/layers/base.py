@@ -1,32 +1,83 @@
-"""The base class of all layers: what a layer type must say and may rely on.
+"""The base class of all layers: the interface that a layer type implements and the methods it uses.
 
-A layer translates a LayerParameter into ops (see `minicaffe.ops`) and hands blobs to the kernels
-that the backend plans for them. It holds no arithmetic and knows no backend by name.
+A layer translates a LayerParameter into ops (see `minicaffe.ops`) and passes blobs to the kernels
+that the backend plans for them. It contains no arithmetic and names no backend.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, get_args
+
+from google.protobuf.message import Message
 
 from minicaffe import fillers
 from minicaffe.blob import Blob
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
 from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream
+from minicaffe.schema import FillerParameter, LayerParameter
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    # Plain `Layer` means a layer of any type; a layer type without settings derives from it.
+    P = TypeVar("P", bound=Message | None, covariant=True, default=Message | None)
+else:
+    from typing import TypeVar
+
+    P = TypeVar("P")  # the standard library knows defaults from Python 3.13 on (PEP 696)
 
 Blobs: TypeAlias = Sequence[Blob]
-# A number of blobs: exactly n, or (fewest, most), most None for no limit.
+# A number of blobs: exactly n, or (minimum, maximum), the maximum None for no limit.
 Arity: TypeAlias = int | tuple[int, int | None]
+# What a layer type is for; drawings have a colour for each.
+Role: TypeAlias = Literal[
+    "data",
+    "convolution",
+    "weights",
+    "pooling",
+    "activation",
+    "normalization",
+    "loss",
+    "output",
+    "other",
+]
+# What a snapshot stores of a layer: any JSON types.
 State: TypeAlias = dict[str, Any]
-# Inside Layer the word `type` means the layer type.
+# Inside Layer the name `type` is the layer type.
 ErrorType: TypeAlias = type[MinicaffeError]
+# The field of LayerParameter for each type of message.
+_FIELDS = {
+    field.message_type: field.name
+    for field in LayerParameter.DESCRIPTOR.fields
+    if field.message_type is not None
+}
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a layer compares scores, its first bottom, with labels, its second.
+
+    Parameters
+    ----------
+    axis : int
+        The axis of the classes.
+    ignored : int or None
+        A label that does not count.
+    rank : float
+        Of several such layers the one with the lowest rank gives the accuracy of the net.
+    """
+
+    axis: int
+    ignored: int | None
+    rank: float
 
 
 @dataclass(frozen=True)
 class LayerContext:
-    """What the net tells a layer about its surroundings.
+    """The properties of a net that its layers use.
 
     Parameters
     ----------
@@ -37,7 +88,7 @@ class LayerContext:
     backend : Backend
         Plans the kernels.
     seed : int
-        Of everything random in the net; each layer draws from streams of its own name.
+        Seed of all random numbers of the net; each layer draws from streams named after it.
     """
 
     where: str
@@ -46,39 +97,56 @@ class LayerContext:
     seed: int
 
 
-class Layer:
-    """One step of a net.
+class Layer(Generic[P]):
+    """A layer of a net, generic over the protobuf message of its settings.
 
-    The net calls `setup` once, `reshape` before the first pass and whenever a bottom changed its
-    shape, then `forward` and `backward`. Subclasses state how many blobs they take and override
+    The net calls `setup` once, `reshape` before the first pass and after a bottom changed its
+    shape, then `forward` and `backward`. Subclasses declare their numbers of blobs and override
     these four.
 
     Attributes
     ----------
+    param : LayerParameter
     blobs : list of Blob
         The parameters, in Caffe's order.
     param_needs_diff : list of bool
-        Whether somebody wants the gradient of each parameter; set by the net.
+        Whether the gradient of each parameter is needed; set by the net.
     """
 
     type: ClassVar[str]
     bottoms: ClassVar[Arity] = 1
     tops: ClassVar[Arity] = 1
-    # The field of LayerParameter with this type's settings, "" if it has none.
+    # The field of LayerParameter with this type's settings, "" if it has none; found from P.
     param_field: ClassVar[str] = ""
-    # May a top be the bottom of the same index? The net refuses what the layer does not claim.
+    role: ClassVar[Role] = "other"
+    # Whether a top may be the bottom of the same index; if not, the net raises an error.
     in_place: ClassVar[bool] = False
-    # Tops that a prototxt may leave out and that are made all the same (losses have one).
+    # Tops that are created if the prototxt omits them (losses have one).
     automatic_tops: ClassVar[int] = 0
-    # Loss weight of the first top where the prototxt says nothing.
+    # Loss weight of the first top if the prototxt sets none.
     loss_weight: ClassVar[float] = 0.0
-    # Whether passes wait for data or run the user's code: other nets need not wait with them.
+    # Whether passes wait for data or run the user's code, so that they must not hold the lock.
     releases_lock: ClassVar[bool] = False
-    # Bottoms that never get a gradient, even under force_backward (labels). Set it on the instance
-    # where it depends on how many bottoms there are.
+    # Whether every top has the values of the bottom, as for the layer that the net inserts.
+    copies_bottom: ClassVar[bool] = False
+    # Whether the program writes the tops.
+    is_filled_by_program: ClassVar[bool] = False
+    # Whether the user's code may keep arrays of the blobs, so that these must not share memory.
+    exposes_blobs: ClassVar[bool] = False
+    # Whether a kernel may need a workspace as large as a bottom and a top.
+    needs_workspace: ClassVar[bool] = False
+    # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
+    # if it depends on the number of bottoms.
     without_gradient: tuple[int, ...] = ()
 
-    def __init__(self, param: Any, context: LayerContext) -> None:
+    def __init_subclass__(cls) -> None:
+        """Find `param_field` from the message in the brackets of the base class."""
+        for base in vars(cls).get("__orig_bases__", ()):
+            for argument in get_args(base):
+                if getattr(argument, "DESCRIPTOR", None) in _FIELDS:
+                    cls.param_field = _FIELDS[argument.DESCRIPTOR]
+
+    def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         self.param = param
         self.context = context
         self.blobs: list[Blob] = []
@@ -88,7 +156,7 @@ class Layer:
     @property
     def name(self) -> str:
         """The name in the prototxt."""
-        return str(self.param.name)
+        return self.param.name
 
     @property
     def is_training(self) -> bool:
@@ -96,14 +164,15 @@ class Layer:
         return self.context.is_training
 
     @property
-    def settings(self) -> Any:
+    def settings(self) -> P:
         """The type's message inside the LayerParameter."""
-        return getattr(self.param, self.param_field)
+        settings: P = getattr(self.param, self.param_field)
+        return settings
 
-    # What a subclass overrides.
+    # Methods that a subclass overrides.
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Read the prototxt and create the parameters. Shapes of the bottoms are known."""
+        """Check the settings and create the parameters. Shapes of the bottoms are known."""
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the tops their shapes and plan the kernels."""
@@ -116,76 +185,107 @@ class Layer:
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the bottoms' diffs where `propagate_down`, add to the parameters' diffs.
 
-        A type without a gradient keeps this, and names its bottoms in `without_gradient`.
+        Types without a gradient inherit this, and list their bottoms in `without_gradient`.
         """
         self.require(not any(propagate_down), f"layers of type {self.type} have no gradient")
 
-    def epilogue_op(self) -> EpilogueOp | None:
-        """Return what this layer does, if that is one op on its first bottom and parameters.
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the main settings in a few words, "96 x 11x11 / 4 + 2" for a convolution."""
+        return ""
 
-        The net may have the kernel of the layer before apply it; see `minicaffe.net.fusion`.
+    @classmethod
+    def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
+        """Return the shape of a data layer's first top, as far as it is known without the source.
+
+        Parameters
+        ----------
+        param : LayerParameter
+        image : tuple of int
+            Channels, rows and columns to assume; () to take them from the settings.
+
+        Returns
+        -------
+        tuple of int
+            () if it is not known.
+        """
+        return ()
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """Return the multiply-adds of products with weights in one forward pass."""
+        return 0
+
+    def scoring(self) -> Scoring | None:
+        """Return how this layer compares scores with labels; None if it does not."""
+        return None
+
+    def epilogue_op(self) -> EpilogueOp | None:
+        """Return the op of this layer, if it is one op on the first bottom and the parameters.
+
+        The net may fuse it into the kernel of the layer before; see `minicaffe.net.fusion`.
         """
         return None
 
     @property
     def fuses_backward(self) -> bool:
-        """Whether what is fused is done backward as well, so that it must not run itself."""
+        """Whether the backward passes of fused layers are fused as well."""
         return False
 
     def recompute_forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops' data as `forward` did last, with no other effect.
 
-        Called after fused layers were taken apart, on layers that had fused some.
+        Called after unfusing, on layers that had fused others.
         """
         self.forward(bottom, top)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Have the kernel do what follows on the top as well, and nothing else; say how many."""
+        """Fuse ops that follow on the top into the kernel, and no others; return how many."""
         return 0
 
     def state(self) -> State:
-        """Return what a resumed run needs to go on as if never interrupted (JSON types only)."""
+        """Return the state that an exact resume needs (JSON types only)."""
         return {name: [stream.seed, stream.step] for name, stream in self._streams.items()}
 
     def restore(self, state: State) -> None:
-        """Take over what `state` returned in an earlier run."""
+        """Restore what `state` returned in an earlier run."""
         for purpose, (seed, step) in state.items():
             stream = self.stream(purpose)
             stream.seed, stream.step = seed, step
 
     def close(self) -> None:
-        """Give back files and threads."""
+        """Close files and stop threads."""
 
     @property
     def data_wait_s(self) -> float:
-        """How long forward has waited for data to be read ahead so far, seconds."""
+        """Total time that forward has waited for prefetched data, seconds."""
         return 0.0
 
     def sample_names(self) -> Callable[[int], str]:
-        """Return what says where a sample of the current batch came from, and may say it later.
+        """Return a function that names the source of a sample of the current batch.
 
-        It is given the sample's index, and returns an empty text if that is not known.
+        It takes the index of the sample, returns "" if its source is unknown, and stays valid after
+        the next batch.
         """
         return lambda item: ""
 
-    # What a subclass relies on.
+    # Methods that a subclass uses.
 
     @property
     def where(self) -> str:
-        """File, line, name and type, as messages begin."""
+        """File, line, name and type: the beginning of messages."""
         return f'{self.context.where}, layer "{self.name}" ({self.type})'
 
     def require(self, ok: object, message: str, kind: ErrorType = NetError) -> None:
-        """Raise an error that begins with where this layer stands, unless `ok`."""
+        """Raise an error that begins with `where`, unless `ok`."""
         if not ok:
             raise kind(f"{self.where}: {message}")
 
     def require_shape(self, ok: object, message: str) -> None:
-        """Raise a ShapeError that begins with where this layer stands, unless `ok`."""
+        """Raise a ShapeError that begins with `where`, unless `ok`."""
         self.require(ok, message, ShapeError)
 
-    def refuse_gradient(self, propagate_down: Sequence[bool]) -> None:
-        """Raise a NetError if a gradient is asked for a bottom that has none."""
+    def require_no_gradient(self, propagate_down: Sequence[bool]) -> None:
+        """Raise a NetError if a gradient is requested for a bottom that has none."""
         for k in self.without_gradient:
             if k < len(propagate_down) and propagate_down[k]:
                 raise NetError(
@@ -198,13 +298,13 @@ class Layer:
         return self.context.backend.plan(op, *tensors)
 
     def stream(self, purpose: str) -> RandomStream:
-        """Return this layer's random stream for one purpose; its step travels with snapshots."""
+        """Return this layer's random stream for one purpose; snapshots store its step."""
         if purpose not in self._streams:
             self._streams[purpose] = RandomStream(self.context.seed, f"{self.name}/{purpose}")
         return self._streams[purpose]
 
-    def add_parameter(self, shape: Shape, filler: Any = None) -> Blob:
-        """Create the next parameter and fill it as a FillerParameter says, or with zeros."""
+    def add_parameter(self, shape: Shape, filler: FillerParameter | None = None) -> Blob:
+        """Create the next parameter and fill it by a filler, or with zeros."""
         index = len(self.blobs)
         blob = Blob(self.context.backend, f"{self.name}[{index}]", shape)
         if filler is not None:
@@ -213,7 +313,7 @@ class Layer:
         self.param_needs_diff.append(True)
         return blob
 
-    def _fill_parameter(self, blob: Blob, index: int, filler: Any) -> None:
+    def _fill_parameter(self, blob: Blob, index: int, filler: FillerParameter) -> None:
         generator = RandomStream(self.context.seed, f"{self.name}/fill/{index}").generator()
         try:
             blob.data.set(fillers.fill(filler, blob.shape, generator))
@@ -231,7 +331,7 @@ class Layer:
         return axis % n
 
     def weight_diffs(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the diffs of weights and bias, None for those that nobody wants."""
+        """Return the diffs of weights and bias, None for those that are not needed."""
         wanted = [
             blob.diff if needed else None
             for blob, needed in zip(self.blobs, self.param_needs_diff, strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -12,25 +11,46 @@ from minicaffe.data.batches import Batch, BatchSource
 from minicaffe.data.prefetch import Prefetcher
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError, Unsupported
-from minicaffe.layers.base import Blobs, Layer, LayerContext, State
+from minicaffe.layers.base import Blobs, Layer, LayerContext, P, State
 from minicaffe.log import logger
+from minicaffe.ops.backend import Shape
 from minicaffe.ops.transform import Transform, TransformKernel
 from minicaffe.random import RandomStream
-from minicaffe.schema import TEST, TRAIN
+from minicaffe.schema import TEST, TRAIN, LayerParameter
+
+_COLOUR_CHANNELS = 3  # assumed if the source cannot be read
 
 
-class BatchLayer(Layer):
+def cropped_batch_shape(param: LayerParameter, field: str, image: Shape) -> Shape:
+    """Return (batch_size, channels, rows, columns) of a data layer; () if no size is known.
+
+    Parameters
+    ----------
+    param : LayerParameter
+    field : str
+        Of LayerParameter, whose message has batch_size.
+    image : tuple of int
+        Channels, rows and columns, unless transform_param crops; () for colour images.
+    """
+    channels, rows, columns = image or (_COLOUR_CHANNELS, 0, 0)
+    crop = param.transform_param.crop_size
+    rows, columns = crop or rows, crop or columns
+    return (getattr(param, field).batch_size, channels, rows, columns) if rows and columns else ()
+
+
+class BatchLayer(Layer[P]):
     """Base of the layers that hand out prefetched batches: a subclass says where they come from.
 
     A backend whose device can transform pictures gets them as bytes, and does it in `forward`;
     otherwise the thread that prefetches has done it.
     """
 
+    role = "data"
     bottoms = 0
     tops = (1, 2)
     releases_lock = True
 
-    def __init__(self, param: Any, context: LayerContext) -> None:
+    def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         super().__init__(param, context)
         self.random = RandomStream(context.seed, f"{self.name}/data")
         self._batch: Batch | None = None
@@ -48,6 +68,11 @@ class BatchLayer(Layer):
     def transformer(self) -> Transformer:
         """Return what transform_param asks for, in this layer's phase."""
         return Transformer(self.param.transform_param, TRAIN if self.is_training else TEST)
+
+    @classmethod
+    def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
+        """Return batch_size images of the size that transform_param crops to."""
+        return cropped_batch_shape(param, cls.param_field, image)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Give the tops the shape of the first batch."""

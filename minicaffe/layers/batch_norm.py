@@ -8,35 +8,36 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.batch_norm import BatchNorm as BatchNormOp
+from minicaffe.schema.minicaffe_pb2 import BatchNormParameter
 
 
 @register("BatchNorm")
-class BatchNorm(Layer):
-    """Give each channel mean 0 and variance 1, over the batch or by what was seen in training.
+class BatchNorm(Layer[BatchNormParameter]):
+    """Normalise each channel to mean 0 and variance 1, by statistics of the batch or averages.
 
     Shapes: x (N, C, ...) -> y (N, C, ...)
 
     Notes
     -----
-    y = (x - mean) / sqrt(variance + eps). While training, mean and variance are those of the batch,
-    and moving averages of them are kept; while testing (or with use_global_stats: true) the
-    averages are used. A Scale layer with bias_term usually follows.
+    y = (x - mean) / sqrt(variance + eps). In the TRAIN phase mean and variance are those of the
+    batch, and moving averages of them are updated; in the TEST phase (or with use_global_stats:
+    true) the averages are used. A Scale layer with bias_term usually follows.
 
     Parameters: sum of means (C,), sum of variances (C,), sum of weights (1,). The average is the
     first or second divided by the third. Each sum is multiplied by moving_average_fraction before
     the batch's value, or 1, is added; variances enter it as m / (m - 1) times those of the m
-    values. Solvers leave all three alone: their lr_mult is 0.
+    values. Solvers do not change them: their lr_mult is 0.
 
     References
     ----------
     Ioffe and Szegedy, "Batch normalization", 2015.
     """
 
-    param_field = "batch_norm_param"
+    role = "normalization"
     in_place = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Create the statistics and keep solvers away from them."""
+        """Create the statistics, with lr_mult 0."""
         channels = self._channels(bottom)
         for shape in ((channels,), (channels,), (1,)):
             self.add_parameter(shape)
@@ -74,20 +75,20 @@ class BatchNorm(Layer):
         return EpilogueOp(self.op, lambda: [blob.data for blob in self.blobs], keeps_input=True)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Have the kernel do what follows on the top as well, as far as the backend can."""
+        """Fuse ops that follow on the top into the kernel, as far as the backend supports it."""
         return self.context.backend.fuse(self.kernel, epilogue)
 
     @property
     def fuses_backward(self) -> bool:
-        """Whether what is fused is done backward as well: by statistics of the batch."""
+        """Whether fused layers are fused backward: with statistics of the batch."""
         return not self.op.use_stored
 
     def recompute_forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Overwrite the top again; leave the statistics alone."""
+        """Overwrite the top again without updating the statistics."""
         self.kernel.recompute_forward(top[0].data)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Overwrite the top; while training, update the statistics."""
+        """Overwrite the top; in the TRAIN phase update the statistics."""
         mean, variance, weight = (blob.data for blob in self.blobs)
         self.kernel.forward(bottom[0].data, mean, variance, weight, top[0].data)
 

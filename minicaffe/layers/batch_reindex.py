@@ -11,14 +11,13 @@ from minicaffe.ops.rows import TakeRows
 
 @register("BatchReindex")
 class BatchReindex(Layer):
-    """Take samples of a batch by their numbers: reorder, repeat, leave out.
+    """Gather samples of a batch by index: reorder, repeat or drop them.
 
     Shapes: x (N, ...), numbers (M,) -> y (M, ...)
 
     Notes
     -----
-    y[i] = x[numbers[i]]; the gradient of a sample that is taken several times is the sum of
-    theirs.
+    y[i] = x[numbers[i]]; the gradient of a sample is the sum over all its occurrences.
     """
 
     bottoms = 2
@@ -41,6 +40,6 @@ class BatchReindex(Layer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the bottom's diff."""
-        self.refuse_gradient(propagate_down)
+        self.require_no_gradient(propagate_down)
         if propagate_down[0]:
             self.kernel.backward(bottom[1].data, top[0].diff, bottom[0].diff)

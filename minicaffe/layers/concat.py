@@ -9,22 +9,28 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.concat import Concat as ConcatOp
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import ConcatParameter, SliceParameter
 
 
 @register("Concat")
-class Concat(Layer):
-    """Join blobs along an axis.
+class Concat(Layer[ConcatParameter]):
+    """Concatenate blobs along an axis.
 
     Shapes: x (N, C1, ...)[, z (N, C2, ...) and so on] -> y (N, C1 + C2 + ..., ...)
 
     Notes
     -----
     The axis is `axis`, 1 by default, or the older `concat_dim`, which cannot be negative. All other
-    axes must agree. The gradient is cut apart again.
+    axes must agree. The gradient is sliced.
     """
 
-    param_field = "concat_param"
     bottoms = (1, None)
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the axis."""
+        return f"axis {param.concat_param.axis}"
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that the shapes fit together and plan."""
@@ -51,8 +57,8 @@ class Concat(Layer):
         self.kernel.backward(top[0].diff, [b.diff if needed else None for b, needed in wanted])
 
 
-def part_axis(layer: Layer, blob: Blob, old_field: str) -> int:
-    """Return the axis that Concat and Slice work along, under its new or its old name."""
+def part_axis(layer: Layer[ConcatParameter | SliceParameter], blob: Blob, old_field: str) -> int:
+    """Return the axis of Concat or Slice, from the field `axis` or the older one."""
     proto = layer.settings
     if not proto.HasField(old_field):
         return layer.axis(proto.axis, blob)

@@ -8,11 +8,12 @@ from minicaffe.layers.base import Blobs
 from minicaffe.layers.loss import LossLayer, require_label_each
 from minicaffe.layers.registry import register
 from minicaffe.ops.loss import ContrastiveLoss as ContrastiveLossOp
+from minicaffe.schema.minicaffe_pb2 import ContrastiveLossParameter
 
 
 @register("ContrastiveLoss")
-class ContrastiveLoss(LossLayer):
-    """Draw similar pairs together and push dissimilar ones apart, for siamese nets.
+class ContrastiveLoss(LossLayer[ContrastiveLossParameter]):
+    """Compute the contrastive loss of pairs of vectors, for siamese nets.
 
     Shapes: a (N, C), b (N, C), similar (N,) -> loss ()
 
@@ -29,7 +30,6 @@ class ContrastiveLoss(LossLayer):
     equation 4.
     """
 
-    param_field = "contrastive_loss_param"
     bottoms = 3
     without_gradient = (2,)
 
@@ -53,7 +53,7 @@ class ContrastiveLoss(LossLayer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the vectors' diffs."""
-        self.refuse_gradient(propagate_down)
+        self.require_no_gradient(propagate_down)
         wanted = zip(bottom[:2], propagate_down, strict=False)
         da, db = (blob.diff if needed else None for blob, needed in wanted)
         a, b, similar = (blob.data for blob in bottom)

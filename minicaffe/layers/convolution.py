@@ -8,37 +8,55 @@ from weakref import WeakKeyDictionary
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
-from minicaffe.layers.window import Window
+from minicaffe.layers.window import Window, window_text
 from minicaffe.ops.backend import EpilogueOp, Shape, Tensor
 from minicaffe.ops.conv import Conv
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter
 
 
 @register("Convolution")
-class Convolution(Layer):
-    """Correlate the input with learned filters.
+class Convolution(Layer[ConvolutionParameter]):
+    """Convolve the input with learned filters (cross-correlation).
 
     Shapes: x (N, C, *S) -> y (N, F, *S')
 
     Notes
     -----
     y[n, f, p] = b[f] + sum over c, k of w[f, c, k] x[n, c, p * stride - pad + k * dilation], with
-    S' = floor((S + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1. With group: g, filter f sees
-    only the C / g channels of its own group. Any number of spatial axes; `axis` names the channel
-    axis, all axes before it are samples. Several bottoms of one shape share the filters.
+    S' = floor((S + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1. With group: g, filter f
+    reads only the C / g channels of its own group. Any number of spatial axes; `axis` names the
+    channel axis, all axes before it are samples. Several bottoms of one shape share the filters.
 
     Parameters: weights (F, C / group, *kernel), then bias (F,).
     """
 
-    param_field = "convolution_param"
+    needs_workspace = True
+    role = "convolution"
     bottoms = (1, None)
     tops = (1, None)
     transposed = False
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return number and window of the filters, group and dilation."""
+        proto = param.convolution_param
+        group = f", group {proto.group}" if proto.group > 1 else ""
+        dilation = ", ".join(map(str, proto.dilation))
+        dilated = f", dilation {dilation}" if dilation not in ("", "1") else ""
+        return f"{proto.num_output} x {window_text(proto)}{group}{dilated}"
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """Return the size of one filter for each output value, or input value if transposed."""
+        blobs = bottom if self.transposed else top
+        return sum(blob.count for blob in blobs) * math.prod(self.blobs[0].shape[1:])
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the window and create weights and bias."""
         proto = self.settings
         self.channel_axis = self.axis(proto.axis, bottom[0])
-        # What a backend keeps for a tensor, a layout or a recording, it keeps for a view as well.
+        # Backends store layouts and captured graphs per tensor, so the same view must be passed
+        # again.
         self._views: WeakKeyDictionary[Tensor, Tensor] = WeakKeyDictionary()
         self.n_axes = len(bottom[0].shape) - self.channel_axis - 1
         self.require(len(bottom) == len(top), f"{len(bottom)} bottoms need as many tops")
@@ -100,9 +118,9 @@ class Convolution(Layer):
         self.kernel = self.plan(op, x, w, y, *bias)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Have the kernel do what follows on the top as well, as far as the backend can."""
+        """Fuse ops that follow on the top into the kernel, as far as the backend supports it."""
         if self.channel_axis != 1:
-            return 0  # the epilogue' channels are others than the kernel's
+            return 0  # the channels of the epilogue are not those of the kernel
         return self.context.backend.fuse(self.kernel, epilogue)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
@@ -126,7 +144,7 @@ class Convolution(Layer):
         return shape[0] if self.transposed else shape[1] * int(self.settings.group)
 
     def _images(self, tensor: Tensor) -> Tensor:
-        """Return the tensor with all axes before the channel axis as one, the same every time."""
+        """Return the view with all axes before the channel axis as one, always the same object."""
         if self.channel_axis == 1:
             return tensor
         shape, axis = tensor.shape, self.channel_axis
@@ -142,13 +160,13 @@ class Convolution(Layer):
 
 @register("Deconvolution")
 class Deconvolution(Convolution):
-    """Multiply learned filters by each input value and add them up: a convolution transposed.
+    """Apply a transposed convolution with learned filters.
 
     Shapes: x (N, C, *S) -> y (N, F, *S')
 
     Notes
     -----
-    The gradient of a convolution with respect to its input, used to enlarge images:
+    The gradient of a convolution with respect to its input, used to upsample images:
     S' = stride (S - 1) + dilation (kernel - 1) + 1 - 2 pad. With a bilinear filler, group = C =
     num_output and lr_mult: 0 it interpolates.
 

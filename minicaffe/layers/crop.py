@@ -8,11 +8,12 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.crop import Crop as CropOp
+from minicaffe.schema.minicaffe_pb2 import CropParameter
 
 
 @register("Crop")
-class Crop(Layer):
-    """Cut a blob to the size of another.
+class Crop(Layer[CropParameter]):
+    """Crop a blob to the size of another.
 
     Shapes: x (N, C, H, W), reference (N, C, H', W') -> y (N, C, H', W')
 
@@ -23,7 +24,6 @@ class Crop(Layer):
     is zero.
     """
 
-    param_field = "crop_param"
     bottoms = 2
     without_gradient = (1,)
 

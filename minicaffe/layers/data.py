@@ -6,10 +6,11 @@ from minicaffe.data.batches import BatchSource, DatabaseBatches
 from minicaffe.data.db import printable
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
+from minicaffe.schema.minicaffe_pb2 import DataParameter
 
 
 @register("Data")
-class Data(BatchLayer):
+class Data(BatchLayer[DataParameter]):
     """Read pictures and labels from a database, in the order of its keys, again and again.
 
     Shapes: -> data (N, C, H, W)[, label (N,)]
@@ -19,8 +20,6 @@ class Data(BatchLayer):
     Batches are decoded and transformed ahead of time by a background thread. transform_param says
     what is done to the pictures; rand_skip starts somewhere behind the first record.
     """
-
-    param_field = "data_param"
 
     def open(self) -> BatchSource:
         """Open the database."""

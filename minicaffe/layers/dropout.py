@@ -8,26 +8,33 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.dropout import Dropout as DropoutOp
 from minicaffe.ops.layout import Copy
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import DropoutParameter
 
 
 @register("Dropout")
-class Dropout(Layer):
-    """Set a random share of the values to zero while training; do nothing in the TEST phase.
+class Dropout(Layer[DropoutParameter]):
+    """Set random values to zero in the TRAIN phase; copy the bottom in the TEST phase.
 
     Shapes: x (...) -> y (...)
 
     Notes
     -----
-    y = x * kept / (1 - dropout_ratio); the same mask multiplies the gradient. The mask depends on
-    the random seed, the layer's name and the number of passes so far alone.
+    y = x * mask / (1 - dropout_ratio), where mask is 0 with probability dropout_ratio, else 1; the
+    same mask multiplies the gradient. The mask depends only on the random seed, the layer's name
+    and the number of earlier passes.
 
     References
     ----------
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
 
-    param_field = "dropout_param"
     in_place = True
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the ratio."""
+        return f"{param.dropout_param.dropout_ratio:g}"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the ratio."""

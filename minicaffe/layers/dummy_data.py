@@ -7,21 +7,23 @@ from minicaffe.errors import NetError
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import DummyDataParameter
 
 
 @register("DummyData")
-class DummyData(Layer):
-    """Fill blobs of given shapes: constants once, everything else anew in each pass.
+class DummyData(Layer[DummyDataParameter]):
+    """Fill blobs of given shapes: constants once, random values again in each pass.
 
     Shapes: -> x (...)[, x (...) and so on]
 
     Notes
     -----
     Shapes come from `shape`, or from num, channels, height and width; fillers from `data_filler`.
-    One of either serves all tops. Without a filler the blobs are 0.
+    A single one of either applies to all tops. Without a filler the blobs are 0.
     """
 
-    param_field = "dummy_data_param"
+    role = "data"
     bottoms = 0
     tops = (1, None)
 
@@ -34,7 +36,7 @@ class DummyData(Layer):
             count in (0, 1, len(top)),
             f"{count} data_fillers for {len(top)} tops; give none, one for all, or one for each",
         )
-        # Blobs begin as zeros, so that no filler is as good as a constant 0.
+        # Blobs are zero-initialised, so that a missing filler equals constant 0.
         self.fillers = list(proto.data_filler) * (len(top) if count == 1 else 1)
         for blob, shape in zip(top, shapes, strict=True):
             blob.reshape(shape)
@@ -72,5 +74,12 @@ class DummyData(Layer):
         """Keep the shapes."""
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Fill anew what is not constant."""
+        """Fill the tops whose filler is not constant."""
         self._fill(top, refill=True)
+
+
+def make_dummy(param: LayerParameter, shape: Shape) -> None:
+    """Turn a data layer into DummyData: images of `shape`, then one label per image."""
+    param.type = DummyData.type
+    for k in range(len(param.top)):
+        param.dummy_data_param.shape.add(dim=shape if k == 0 else shape[:1])

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.eltwise import Eltwise as EltwiseOp
+from minicaffe.ops.eltwise import EltwiseOperation
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import EltwiseParameter
 
 
 @register("Eltwise")
-class Eltwise(Layer):
-    """Combine blobs of one shape element by element: sum, product or maximum.
+class Eltwise(Layer[EltwiseParameter]):
+    """Combine blobs of one shape elementwise: sum, product or maximum.
 
     Shapes: x (...), z (...)[, further (...) and so on] -> y (...)
 
     Notes
     -----
-    SUM weighs each bottom with its `coeff`, 1 by default. The gradient of PROD is the product of
+    SUM multiplies each bottom by its `coeff`, 1 by default. The gradient of PROD is the product of
     the other bottoms, or, with stable_prod_grad: false, the top divided by the bottom: faster for
     many bottoms, and not a number where one is zero. The gradient of MAX goes to the bottom that
     was largest; if the first two are equal, to the second.
     """
 
-    param_field = "eltwise_param"
     bottoms = (2, None)
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the operation."""
+        return type(param.eltwise_param).EltwiseOp.Name(param.eltwise_param.operation)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check that the shapes agree and plan."""
@@ -42,7 +50,7 @@ class Eltwise(Layer):
 
     def _op(self, n: int) -> EltwiseOp:
         proto = self.settings
-        operation = type(proto).EltwiseOp.Name(proto.operation).lower()
+        operation = cast(EltwiseOperation, type(proto).EltwiseOp.Name(proto.operation).lower())
         coefficients = tuple(proto.coeff)
         self.require(
             len(coefficients) in (0, n),
@@ -54,7 +62,7 @@ class Eltwise(Layer):
         return EltwiseOp(operation, stable=proto.stable_prod_grad)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Have the kernel do what follows on the top as well, as far as the backend can."""
+        """Fuse ops that follow on the top into the kernel, as far as the backend supports it."""
         return self.context.backend.fuse(self.kernel, epilogue)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.embed import Embed as EmbedOp
+from minicaffe.schema.minicaffe_pb2 import EmbedParameter
 
 
 @register("Embed")
-class Embed(Layer):
-    """Replace each number, of a word for example, by a learned vector.
+class Embed(Layer[EmbedParameter]):
+    """Look up a learned vector (embedding) for each index, of a word for example.
 
     Shapes: numbers (...) -> y (..., num_output)
 
@@ -26,7 +27,7 @@ class Embed(Layer):
     memory.
     """
 
-    param_field = "embed_param"
+    role = "weights"
     without_gradient = (0,)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -53,7 +54,7 @@ class Embed(Layer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add to the parameters' diffs."""
-        self.refuse_gradient(propagate_down)
+        self.require_no_gradient(propagate_down)
         dw, db = self.weight_diffs()
         if dw is not None or db is not None:
             self.kernel.backward_weights(bottom[0].data, top[0].diff, dw, db)

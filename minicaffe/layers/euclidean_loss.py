@@ -13,7 +13,7 @@ from minicaffe.ops.loss import EuclideanLoss as EuclideanLossOp
 
 @register("EuclideanLoss")
 class EuclideanLoss(LossLayer):
-    """Measure half the mean squared distance of two blobs, for regression.
+    """Compute half the mean squared distance of two blobs, for regression.
 
     Shapes: a (N, ...), b (N, ...) -> loss ()
 

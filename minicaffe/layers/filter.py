@@ -11,16 +11,16 @@ from minicaffe.ops.rows import FilterRows
 
 @register("Filter")
 class Filter(Layer):
-    """Keep the samples of a batch that a selector names.
+    """Select the samples of a batch whose selector is not 0.
 
     Shapes: x (N, ...)[, z (N, ...) and so on], selector (N,) -> y (M, ...)[, (M, ...) and so on]
 
     Notes
     -----
-    The last bottom is the selector; sample i of all others is kept where selector[i] is not 0. M is
-    known only when the net runs, and may be 0. Samples that are left out have gradient 0.
+    The last bottom is the selector; sample i of all others is copied if selector[i] is not 0. M is
+    known only when the net runs, and may be 0. Samples that are not selected have gradient 0.
 
-    Differs from Caffe: a batch of which nothing is kept has a gradient, 0; there the backward pass
+    Differs from Caffe: a batch without selected samples has the gradient 0; there the backward pass
     divided by zero.
     """
 
@@ -54,7 +54,7 @@ class Filter(Layer):
         self.kernel = self.plan(FilterRows(), selector.data, *(x.data for x in blobs))
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Count the samples that stay, give the tops their shapes and overwrite them."""
+        """Count the selected samples, reshape the tops and overwrite them."""
         *blobs, selector = bottom
         n = self.kernel.choose(selector.data)
         for x, y in zip(blobs, top, strict=True):
@@ -63,7 +63,7 @@ class Filter(Layer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the bottoms' diffs."""
-        self.refuse_gradient(propagate_down)
+        self.require_no_gradient(propagate_down)
         wanted = zip(bottom[:-1], propagate_down[:-1], strict=True)
         self.kernel.backward(
             [y.diff for y in top], [x.diff if needed else None for x, needed in wanted]

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.schema.minicaffe_pb2 import FlattenParameter
 
 
 @register("Flatten")
-class Flatten(Layer):
-    """Join the axes from `axis` to `end_axis` into one; nothing is copied.
+class Flatten(Layer[FlattenParameter]):
+    """Flatten the axes from `axis` to `end_axis` into one, without a copy.
 
     Shapes: x (N, C, H, W) -> y (N, C * H * W)
     """
-
-    param_field = "flatten_param"
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top its shape over the bottom's memory."""

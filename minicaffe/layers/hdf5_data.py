@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from minicaffe.errors import DataError
 from minicaffe.layers.base import Blobs, Layer, State
+from minicaffe.layers.batch_layer import cropped_batch_shape
 from minicaffe.layers.registry import register
+from minicaffe.ops.backend import Shape
 from minicaffe.random import RandomStream
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import HDF5DataParameter
 
 
 @register("HDF5Data")
-class HDF5Data(Layer):
+class HDF5Data(Layer[HDF5DataParameter]):
     """Read batches of rows from HDF5 files, each top from the dataset of its name.
 
     Shapes: -> x (N, ...)[, x (N, ...) and so on]
@@ -22,9 +26,14 @@ class HDF5Data(Layer):
     in each round. One file is held in memory at a time.
     """
 
-    param_field = "hdf5_data_param"
+    role = "data"
     bottoms = 0
     tops = (1, None)
+
+    @classmethod
+    def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
+        """Return batch_size images of the given size."""
+        return cropped_batch_shape(param, cls.param_field, image)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Open the first file and give the tops the shapes of a batch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from minicaffe.errors import DataError
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.schema.minicaffe_pb2 import HDF5OutputParameter
 
 _DATASETS = ("data", "label")
 # Caffe wrote blobs as its four-dimensional ones, and readers of its files expect that.
@@ -12,7 +13,7 @@ _LEGACY_AXES = 4
 
 
 @register("HDF5Output")
-class HDF5Output(Layer):
+class HDF5Output(Layer[HDF5OutputParameter]):
     """Write two blobs to an HDF5 file, as the datasets "data" and "label".
 
     Shapes: x (N, ...), label (N, ...) ->
@@ -26,7 +27,7 @@ class HDF5Output(Layer):
     one, because the datasets existed already.
     """
 
-    param_field = "hdf5_output_param"
+    role = "output"
     bottoms = 2
     tops = 0
     without_gradient = (0, 1)

@@ -9,11 +9,12 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.layers.window import Window
 from minicaffe.ops.im2col import Im2col as Im2colOp
+from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter
 
 
 @register("Im2col")
-class Im2col(Layer):
-    """Lay out what each position of a convolution's window sees as channels.
+class Im2col(Layer[ConvolutionParameter]):
+    """Copy the window at each position of a convolution into channels.
 
     Shapes: x (N, C, *S) -> y (N, C * taps, *S')
 
@@ -24,7 +25,7 @@ class Im2col(Layer):
     axes; `axis` names the channel axis, all axes before it are samples.
     """
 
-    param_field = "convolution_param"
+    role = "convolution"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the window."""

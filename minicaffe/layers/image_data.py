@@ -7,10 +7,13 @@ import os
 from minicaffe.data.batches import BatchSource
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
+from minicaffe.ops.backend import Shape
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import ImageDataParameter
 
 
 @register("ImageData")
-class ImageData(BatchLayer):
+class ImageData(BatchLayer[ImageDataParameter]):
     """Read pictures from files and labels from the list that names them, again and again.
 
     Shapes: -> data (N, C, H, W)[, label (N,)]
@@ -23,7 +26,12 @@ class ImageData(BatchLayer):
     what else is done.
     """
 
-    param_field = "image_data_param"
+    @classmethod
+    def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
+        """Return batch_size images of the size that the settings resize or crop to."""
+        proto = param.image_data_param
+        given = (3 if proto.is_color else 1, proto.new_height, proto.new_width)
+        return super().batch_shape(param, image or given)
 
     def open(self) -> BatchSource:
         """Read the list."""

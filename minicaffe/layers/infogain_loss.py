@@ -11,25 +11,25 @@ from minicaffe.layers.loss import NormalizedLossLayer, require_labels
 from minicaffe.layers.registry import register
 from minicaffe.ops.infogain_loss import InfogainLoss as InfogainLossOp
 from minicaffe.schema import read_blobproto
+from minicaffe.schema.minicaffe_pb2 import InfogainLossParameter
 
 
 @register("InfogainLoss")
-class InfogainLoss(NormalizedLossLayer):
-    """Generalise SoftmaxWithLoss: a matrix says what each confusion of classes costs.
+class InfogainLoss(NormalizedLossLayer[InfogainLossParameter]):
+    """Compute the information gain loss: a matrix holds the cost of each pair of classes.
 
     Shapes: x (N, K, ...), labels (N, ...)[, h (K, K)] -> loss ()[, probabilities (N, K, ...)]
 
     Notes
     -----
     With p the softmax of x along `axis`, loss = - sum over labels and classes k of
-    h[label, k] log(p[k]) / Z; Z as loss_param { normalization } says. Probabilities below 1e-20
-    count as that. The identity as h gives SoftmaxWithLoss. h is the third bottom, or read from
-    `source`, a .binaryproto with K * K values. loss_param { normalize } is refused.
+    h[label, k] log(p[k]) / Z; Z is set by loss_param { normalization }. Probabilities below 1e-20
+    are raised to it. The identity as h gives SoftmaxWithLoss. h is the third bottom, or read from
+    `source`, a .binaryproto with K * K values. loss_param { normalize } is an error.
 
     Differs from Caffe: a label that is not a class is an error; there it read foreign memory.
     """
 
-    param_field = "infogain_loss_param"
     bottoms = (2, 3)
     tops = (1, 2)
     without_gradient = (1, 2)
@@ -79,7 +79,7 @@ class InfogainLoss(NormalizedLossLayer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the scores' diff."""
-        self.refuse_gradient(propagate_down)
+        self.require_no_gradient(propagate_down)
         if propagate_down[0]:
             p, labels, matrix = self.probabilities.data, bottom[1].data, self.matrix.data
             self.kernel.backward(p, labels, matrix, top[0].diff, bottom[0].diff)

@@ -9,11 +9,13 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.inner_product import InnerProduct as InnerProductOp
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import InnerProductParameter
 
 
 @register("InnerProduct")
-class InnerProduct(Layer):
-    """Multiply each sample, as one vector, by a learned matrix and add a bias.
+class InnerProduct(Layer[InnerProductParameter]):
+    """Apply a fully connected layer: multiply each sample by a learned matrix and add a bias.
 
     Shapes: x (M..., K...) -> y (M..., num_output)
 
@@ -25,7 +27,16 @@ class InnerProduct(Layer):
     Parameters: weights (num_output, K), or (K, num_output) with transpose, then bias (num_output,).
     """
 
-    param_field = "inner_product_param"
+    role = "weights"
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the number of outputs."""
+        return str(param.inner_product_param.num_output)
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """Return the number of weights for each sample."""
+        return top[0].count // self.settings.num_output * self.blobs[0].count
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create weights and bias."""
@@ -55,7 +66,7 @@ class InnerProduct(Layer):
         self.kernel = self.plan(op, bottom[0].data, w, top[0].data, *bias)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Have the kernel do what follows on the top as well, as far as the backend can."""
+        """Fuse ops that follow on the top into the kernel, as far as the backend supports it."""
         return self.context.backend.fuse(self.kernel, epilogue)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

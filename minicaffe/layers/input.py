@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.schema.minicaffe_pb2 import InputParameter
 
 
 @register("Input")
-class Input(Layer):
-    """Provide blobs of given shapes for the program to fill; nothing is computed.
+class Input(Layer[InputParameter]):
+    """Provide blobs of given shapes that the program fills.
 
     Shapes: -> x (...)[, x (...) and so on]
     """
 
-    param_field = "input_param"
+    is_filled_by_program = True
+    role = "data"
     bottoms = 0
     tops = (1, None)
 

@@ -1,4 +1,4 @@
-"""What all loss layers share: labels, a single number as top, how it is normalised."""
+"""Base of the loss layers: check of labels, shape () of the loss, normalisation."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import math
 from typing import ClassVar, cast
 
 from minicaffe.blob import Blob
-from minicaffe.layers.base import Arity, Blobs, Layer
+from minicaffe.layers.base import Arity, Blobs, Layer, P
 from minicaffe.ops.softmax import Normalization
 
 
-class LossLayer(Layer):
+class LossLayer(Layer[P]):
     """A layer whose first top is the loss, a single number.
 
     The net writes the loss weight into the top's diff, where backward reads it.
     """
 
+    role = "loss"
     bottoms: ClassVar[Arity] = 2
     automatic_tops = 1
     loss_weight = 1.0
@@ -31,18 +32,18 @@ class LossLayer(Layer):
         top[0].reshape(())
 
 
-class NormalizedLossLayer(LossLayer):
-    """A loss that reads loss_param: what does not count, and what the sum is divided by."""
+class NormalizedLossLayer(LossLayer[P]):
+    """Base of losses that read loss_param: the ignored label and the normaliser."""
 
     def normalization(self) -> Normalization:
-        """Return what the loss is divided by, the old field `normalize` included."""
+        """Return the kind of normaliser, also from the old field `normalize`."""
         proto = self.param.loss_param
         if proto.HasField("normalize") and not proto.HasField("normalization"):
             return "valid" if proto.normalize else "batch_size"
         return cast(Normalization, type(proto).NormalizationMode.Name(proto.normalization).lower())
 
     def ignore_label(self) -> int | None:
-        """Return the label that counts for nothing."""
+        """Return the label that is ignored."""
         proto = self.param.loss_param
         return int(proto.ignore_label) if proto.HasField("ignore_label") else None
 
@@ -58,7 +59,7 @@ def require_labels(layer: Layer, scores: Blob, labels: Blob, axis: int) -> None:
 
 
 def require_label_each(layer: Layer, x: Blob, labels: Blob) -> None:
-    """Raise a ShapeError unless there is one label a sample."""
+    """Raise a ShapeError unless there is one label per sample."""
     layer.require_shape(
         x.shape and labels.count == x.shape[0],
         f'bottom "{x.name}" {x.shape} needs one label a sample; bottom "{labels.name}" '

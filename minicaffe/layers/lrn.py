@@ -7,27 +7,36 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.lrn import Lrn
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import LRNParameter
 
 
 @register("LRN")
-class LRN(Layer):
-    """Divide each value by a power of the mean square of its neighbours.
+class LRN(Layer[LRNParameter]):
+    """Apply local response normalisation (LRN).
 
     Shapes: x (N, C, H, W) -> y (N, C, H, W)
 
     Notes
     -----
     y = x / (k + alpha / m * sum of x^2)^beta over the local_size channels around the value at the
-    same place (ACROSS_CHANNELS, m = local_size) or the local_size x local_size window around it in
-    its channel (WITHIN_CHANNEL, m = local_size^2, and k is 1 whatever the field says). Neighbours
-    outside count as zero, and in m all the same.
+    same position (ACROSS_CHANNELS, m = local_size) or the local_size x local_size window around it
+    in its channel (WITHIN_CHANNEL, m = local_size^2, and k is 1 regardless of the field).
+    Neighbours outside are zero, and m counts them.
 
     References
     ----------
     Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", 2012.
     """
 
-    param_field = "lrn_param"
+    role = "normalization"
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return size and kind of the window."""
+        proto = param.lrn_param
+        region = type(proto).NormRegion.Name(proto.norm_region)
+        return f"{proto.local_size} {region.lower().replace('_', ' ')}"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the window."""

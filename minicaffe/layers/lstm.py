@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from minicaffe.layers.recurrent import Recurrent
+from minicaffe.layers.recurrent import RecurrentLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Op, Shape
 from minicaffe.ops.lstm import Lstm as LstmOp
+from minicaffe.ops.recurrent import RecurrentKernel
 
 
 @register("LSTM")
-class LSTM(Recurrent):
-    """Run a long short-term memory over the time steps of several streams of sequences.
+class LSTM(RecurrentLayer):
+    """Run a long short-term memory (LSTM) over the time steps of several sequences.
 
     Shapes: x (T, N, ...), cont (T, N)[, static (N, ...)][, h, c] -> y (T, N, D)[, h, c]
 
@@ -20,7 +19,7 @@ class LSTM(Recurrent):
     -----
     a[t] = w_x x[t] + b + w_s static + w_h (cont[t] h[t-1]); its quarters are i, f, o and g.
     c[t] = cont[t] sigmoid(f) c[t-1] + sigmoid(i) tanh(g); y[t] = h[t] = sigmoid(o) tanh(c[t]).
-    cont is 0 where a sequence begins and 1 where it goes on. The states h and c carry over to the
+    cont is 0 where a sequence begins and 1 where it continues. The states h and c carry over to the
     next batch, in TRAIN and TEST; gradients end at the batch. With expose_hidden they are bottoms
     and tops of shape (1, N, D) instead.
 
@@ -30,8 +29,8 @@ class LSTM(Recurrent):
     the forget gate of Gers et al. (2000).
 
     Differs from Caffe: with expose_hidden, gradients flow through the states, from the tops to the
-    bottoms. Snapshots keep the states, so that a resumed run goes on exactly. Other numbers of
-    streams begin with states of zero.
+    bottoms. Snapshots store the states, so that a resumed run continues exactly. After a
+    change of the number of streams the states are zero.
     """
 
     bottoms = (2, 5)
@@ -44,6 +43,6 @@ class LSTM(Recurrent):
         of_static = [] if static is None else [(4 * size, static)]
         return [(4 * size, inputs), (4 * size,), *of_static, (4 * size, size)]
 
-    def op(self) -> Op[Any]:
+    def op(self) -> Op[RecurrentKernel]:
         """Return the op."""
         return LstmOp(self.static is not None)

@@ -11,7 +11,7 @@ from minicaffe.ops.lstm import LstmUnit as LstmUnitOp
 
 @register("LSTMUnit")
 class LSTMUnit(Layer):
-    """Take one step of an LSTM from the sums at its gates.
+    """Compute one time step of an LSTM from the inputs of its gates.
 
     Shapes: c (1, N, D), a (1, N, 4 D), cont (1, N) -> c (1, N, D), h (1, N, D)
 
@@ -24,6 +24,7 @@ class LSTMUnit(Layer):
     the forget gate of Gers et al. (2000).
     """
 
+    role = "weights"
     bottoms = 3
     tops = 2
     without_gradient = (2,)

@@ -9,12 +9,13 @@ from minicaffe.errors import DataError
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.log import logger
+from minicaffe.schema.minicaffe_pb2 import MemoryDataParameter
 
 Floats = NDArray[np.float32]
 
 
 @register("MemoryData")
-class MemoryData(Layer):
+class MemoryData(Layer[MemoryDataParameter]):
     """Hand out batches of arrays that the program has given, again and again.
 
     Shapes: -> data (N, C, H, W), label (N,)
@@ -25,7 +26,7 @@ class MemoryData(Layer):
     program writes into them later is what the next batch holds. transform_param is not applied.
     """
 
-    param_field = "memory_data_param"
+    role = "data"
     bottoms = 0
     tops = 2
 

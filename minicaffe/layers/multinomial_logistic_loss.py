@@ -12,14 +12,15 @@ from minicaffe.ops.loss import MultinomialLogisticLoss as MultinomialLogisticLos
 
 @register("MultinomialLogisticLoss")
 class MultinomialLogisticLoss(LossLayer):
-    """Measure how improbable the true classes are, given probabilities.
+    """Compute the negative log likelihood of the true classes, given probabilities.
 
     Shapes: p (N, ...), labels (N,) -> loss ()
 
     Notes
     -----
     loss = - sum of log p[label] / N; the gradient is -1 / (N p[label]) there and 0 elsewhere.
-    Probabilities below 1e-20 count as that. For scores, SoftmaxWithLoss is faster and more precise.
+    Probabilities below 1e-20 are raised to it. For scores, SoftmaxWithLoss is faster and more
+    precise.
 
     Differs from Caffe: a label that is not a class is an error; there it read foreign memory.
     """
@@ -37,6 +38,6 @@ class MultinomialLogisticLoss(LossLayer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the probabilities' diff."""
-        self.refuse_gradient(propagate_down)
+        self.require_no_gradient(propagate_down)
         if propagate_down[0]:
             self.kernel.backward(bottom[0].data, bottom[1].data, top[0].diff, bottom[0].diff)

@@ -7,22 +7,23 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.mvn import Mvn
+from minicaffe.schema.minicaffe_pb2 import MVNParameter
 
 
 @register("MVN")
-class MVN(Layer):
-    """Give each channel of each sample mean 0 and variance 1.
+class MVN(Layer[MVNParameter]):
+    """Normalise each channel of each sample to mean 0 and variance 1.
 
     Shapes: x (N, C, ...) -> y (N, C, ...)
 
     Notes
     -----
     y = (x - mean) / (sqrt(variance) + eps), or y = x - mean with normalize_variance: false. With
-    across_channels the statistics are of the whole sample. dx = (dy - mean of dy - y mean of
+    across_channels the statistics are those of the whole sample. dx = (dy - mean of dy - y mean of
     (dy y)) / (sqrt(variance) + eps).
     """
 
-    param_field = "mvn_param"
+    role = "normalization"
     in_place = True
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

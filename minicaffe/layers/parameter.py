@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.layout import Add, Copy
+from minicaffe.schema.minicaffe_pb2 import ParameterParameter
 
 
 @register("Parameter")
-class Parameter(Layer):
-    """Provide a learned blob that layers use as an input.
+class Parameter(Layer[ParameterParameter]):
+    """Provide a learned blob as an input of other layers.
 
     Shapes: -> y (...)
 
@@ -26,7 +27,6 @@ class Parameter(Layer):
     replaced what earlier passes (iter_size) and other layers that share the parameter had added.
     """
 
-    param_field = "parameter_param"
     bottoms = 0
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
-from minicaffe.layers.window import Window
+from minicaffe.layers.window import Window, window_text
 from minicaffe.ops.backend import Shape
-from minicaffe.ops.pool import Pool
+from minicaffe.ops.pool import Pool, PoolMode
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import PoolingParameter
 
 
 @register("Pooling")
-class Pooling(Layer):
-    """Reduce each window of every channel to its maximum, its mean or one element drawn.
+class Pooling(Layer[PoolingParameter]):
+    """Pool each window of every channel: maximum, mean or a randomly drawn element.
 
     Shapes: x (N, C, H, W) -> y (N, C, H', W')[, mask (N, C, H', W')]
 
@@ -21,11 +24,11 @@ class Pooling(Layer):
     -----
     H' = ceil((H + 2 pad - kernel) / stride) + 1, floor with round_mode: FLOOR. If any pad is set, a
     last window that would start at or past H + pad is dropped. A kernel may be larger than the
-    image by less than a stride: a 2 x 2 window with stride 2 makes one pixel of one. AVE divides by
-    the window cut to the padded image. The second top (MAX only) holds the index of each maximum in
-    its H * W plane.
+    image by less than a stride: a 2 x 2 window with stride 2 maps one pixel to one. AVE divides by
+    the window cut to the padded image. The second top (MAX only) contains the index of each maximum
+    in its H * W plane.
 
-    Differs from Caffe: a window without any pixel (stride larger than kernel, pad 0) is an error;
+    Differs from Caffe: a window without a pixel (stride larger than kernel, pad 0) is an error;
     there it wrote before the beginning of the gradient.
 
     References
@@ -33,13 +36,20 @@ class Pooling(Layer):
     Zeiler and Fergus, "Stochastic pooling for regularization of deep CNNs", 2013 (STOCHASTIC).
     """
 
-    param_field = "pooling_param"
+    role = "pooling"
     tops = (1, 2)
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return method and window."""
+        proto = param.pooling_param
+        mode = type(proto).PoolMethod.Name(proto.pool)
+        return f"{mode} {'global' if proto.global_pooling else window_text(proto)}"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read and check the window."""
         proto = self.settings
-        self.mode = type(proto).PoolMethod.Name(proto.pool).lower()
+        self.mode = cast(PoolMode, type(proto).PoolMethod.Name(proto.pool).lower())
         self.require(
             len(top) == 1 or self.mode == "max", "the second top (mask) exists for pool: MAX only"
         )

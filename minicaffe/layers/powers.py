@@ -1,4 +1,4 @@
-"""Layers that apply a power, an exponential or a logarithm to scale * x + shift."""
+"""Elementwise power, exponential and logarithm of scale * x + shift."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import math
 from minicaffe.layers.activations import ActivationLayer
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.registry import register
-from minicaffe.ops.activation import Activation
+from minicaffe.ops import activation as ops
+from minicaffe.schema.minicaffe_pb2 import ExpParameter, LogParameter, PowerParameter
 
 # The value of the field `base` that stands for e.
 NATURAL = -1
 
 
-def log_of_base(layer: ActivationLayer) -> float:
+def log_of_base(layer: ActivationLayer[ExpParameter | LogParameter]) -> float:
     """Return the natural logarithm of the base in the layer's settings."""
     base = layer.settings.base
     layer.require(
@@ -23,8 +24,8 @@ def log_of_base(layer: ActivationLayer) -> float:
 
 
 @register("Exp")
-class Exp(ActivationLayer):
-    """Raise a base to the power of each number.
+class Exp(ActivationLayer[ExpParameter]):
+    """Raise a base to the power of each element.
 
     Shapes: x (...) -> y (...)
 
@@ -33,17 +34,15 @@ class Exp(ActivationLayer):
     y = base^(scale x + shift), dy/dx = y scale log(base); base: -1 stands for e.
     """
 
-    param_field = "exp_param"
-
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
         factor, proto = log_of_base(self), self.settings
-        return Activation("exp", scale=proto.scale * factor, shift=proto.shift * factor)
+        return ops.Exp(proto.scale * factor, proto.shift * factor)
 
 
 @register("Log")
-class Log(ActivationLayer):
-    """Take the logarithm to a base.
+class Log(ActivationLayer[LogParameter]):
+    """Compute the logarithm of each element to a base.
 
     Shapes: x (...) -> y (...)
 
@@ -55,35 +54,31 @@ class Log(ActivationLayer):
     Differs from Caffe: works in place with the right gradient; there it was taken at y.
     """
 
-    param_field = "log_param"
-
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Refuse the base that no logarithm has."""
+        """Reject base 1, which has no logarithm."""
         self.require(self.settings.base != 1, "base: 1 has no logarithm; set another base")
 
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
         factor, proto = 1 / log_of_base(self), self.settings
-        return Activation("log", alpha=factor, scale=proto.scale, shift=proto.shift)
+        return ops.Log(factor, proto.scale, proto.shift)
 
 
 @register("Power")
-class Power(ActivationLayer):
-    """Raise each number, scaled and shifted, to a power.
+class Power(ActivationLayer[PowerParameter]):
+    """Raise each element, scaled and shifted, to a power.
 
     Shapes: x (...) -> y (...)
 
     Notes
     -----
     y = (scale x + shift)^power, dy/dx = power scale (scale x + shift)^(power - 1). A negative
-    number to a power that is not whole is nan.
+    number to a power that is not an integer is nan.
 
     Differs from Caffe: works in place with the right gradient; there it was taken at y.
     """
 
-    param_field = "power_param"
-
-    def op(self) -> Activation:
+    def op(self) -> ops.Activation:
         """Return the op."""
         proto = self.settings
-        return Activation("power", alpha=proto.power, scale=proto.scale, shift=proto.shift)
+        return ops.Power(proto.power, proto.scale, proto.shift)

@@ -9,17 +9,18 @@ from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.prelu import PReLU as PReLUOp
 from minicaffe.schema import FillerParameter
+from minicaffe.schema.minicaffe_pb2 import PReLUParameter
 
 
 @register("PReLU")
-class PReLU(Layer):
-    """Scale what is negative by a learned slope for each channel.
+class PReLU(Layer[PReLUParameter]):
+    """Apply the parametric ReLU: negative values times a learned slope for each channel.
 
     Shapes: x (N, C, ...) -> y (N, C, ...)
 
     Notes
     -----
-    y = x if x > 0, else a[c] x. The slopes begin at 0.25 unless a filler says otherwise.
+    y = x if x > 0, else a[c] x. The slopes are initialised to 0.25 unless a filler is set.
 
     Parameters: slopes (C,), or () with channel_shared.
 
@@ -28,7 +29,7 @@ class PReLU(Layer):
     He et al., "Delving deep into rectifiers", 2015.
     """
 
-    param_field = "prelu_param"
+    role = "activation"
     in_place = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

@@ -1,4 +1,4 @@
-"""Python: a layer that the user wrote, as a class in a module of their own."""
+"""Python: a layer whose type is a class of the user."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
-from minicaffe.errors import nearest
+from minicaffe.errors import NetError, nearest
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.host_blob import BlobVec, host_blobs
 from minicaffe.layers.registry import register
+from minicaffe.schema.minicaffe_pb2 import PythonParameter
 
 
 @register("Python")
-class Python(Layer):
-    """Call setup, reshape, forward and backward of a user's class.
+class Python(Layer[PythonParameter]):
+    """Call setup, reshape, forward and backward of a class written in Python.
 
     Shapes: [x (...)[, x (...) and so on]] -> [y (...)[, y (...) and so on]]
 
@@ -26,13 +28,13 @@ class Python(Layer):
     -----
     ``python_param { module: "my_layers" layer: "MyLayer" param_str: "..." }`` stands for
     ``my_layers.MyLayer``, a class with the four methods (`caffe.Layer` is its base class). The
-    module is looked for where Python looks, then in the current folder. The user's `reshape` runs
-    before every forward pass: data layers written in Python rely on it.
+    module is searched on the Python path, then in the current folder. The user's `reshape` runs
+    before every forward pass, because data layers written in Python rely on it.
 
-    An exception of the user's reaches the user as it was raised; a note names the layer.
+    Exceptions of the user's code propagate unchanged, with a note that names the layer.
     """
 
-    param_field = "python_param"
+    exposes_blobs = True
     bottoms = (0, None)
     tops = (0, None)
     in_place = True
@@ -42,6 +44,7 @@ class Python(Layer):
         """Import the class, make the user's object and call its setup."""
         cls = self._user_class()
         with self._named("__init__"):
+            # The user's class has any type; `caffe.Layer` is only its usual base.
             self.user: Any = cls(self.param)
         settings = self.settings
         self.user.blobs = BlobVec(self)
@@ -63,7 +66,7 @@ class Python(Layer):
         """Overwrite the bottoms' diffs, add to the parameters'."""
         self._call("backward", host_blobs(top), list(propagate_down), host_blobs(bottom))
 
-    def _call(self, method: str, *arguments: Any) -> None:
+    def _call(self, method: str, *arguments: object) -> None:
         with self._named(method):
             getattr(self.user, method)(*arguments)
 
@@ -76,23 +79,23 @@ class Python(Layer):
             error.add_note(f"{self.where}: raised in {user}.{method}")
             raise
 
-    def _user_class(self) -> Any:
+    def _user_class(self) -> type[Any]:
         settings = self.settings
         self.require(
             settings.module and settings.layer,
             'python_param must name a class: python_param { module: "my_layers" layer: "MyLayer" }',
         )
         module = self._import(settings.module)
-        cls: Any = getattr(module, settings.layer, None)
+        cls = getattr(module, settings.layer, None)
         if not inspect.isclass(cls):
             classes = [name for name, _ in inspect.getmembers(module, inspect.isclass)]
             file = getattr(module, "__file__", settings.module)
             hint = nearest(settings.layer, classes) if classes else "It has no classes."
-            self.require(False, f'{file} has no class "{settings.layer}". {hint}')
+            raise NetError(f'{self.where}: {file} has no class "{settings.layer}". {hint}')
         return cls
 
-    def _import(self, name: str) -> Any:
-        # A command started from a folder finds the modules beside it, as `python script.py` does.
+    def _import(self, name: str) -> ModuleType:
+        # Commands find modules in the current folder, as `python script.py` does.
         folder = os.getcwd()  # noqa: PTH109 - entries of sys.path are strings
         if folder not in sys.path and "" not in sys.path:
             sys.path.append(folder)
@@ -105,9 +108,7 @@ class Python(Layer):
         except Exception as error:
             error.add_note(f'{self.where}: raised while importing module "{name}"')
             raise
-        self.require(
-            False,
-            f'there is no module "{name}" in {folder} or on the Python path; put '
-            f"{name.replace('.', '/')}.py there, or its folder into PYTHONPATH",
+        raise NetError(
+            f'{self.where}: there is no module "{name}" in {folder} or on the Python path; put '
+            f"{name.replace('.', '/')}.py there, or its folder into PYTHONPATH"
         )
-        return None

@@ -1,39 +1,48 @@
-"""What the recurrent layers share: streams of sequences, and states that outlive a batch.
-
-Longer than a layer should be, because it is nearly all of two.
-"""
+"""Base of LSTM and RNN: checks of sequences, and states that carry over between batches."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs, Layer, State
 from minicaffe.ops.backend import Op, Shape, Tensor
-from minicaffe.ops.recurrent import RecurrentInputs
+from minicaffe.ops.recurrent import RecurrentInputs, RecurrentKernel
+from minicaffe.schema import LayerParameter
+from minicaffe.schema.minicaffe_pb2 import RecurrentParameter
 
 
-class Recurrent(Layer):
-    """Base of LSTM and RNN: a subclass says its parameters and its op.
+class RecurrentLayer(Layer[RecurrentParameter]):
+    """Base of LSTM and RNN: a subclass returns its parameters and its op.
 
-    Without expose_hidden the layer keeps its states from one forward pass to the next, in TRAIN and
-    TEST alike; `reset` sets them to zero, as they are at first.
+    Without expose_hidden the layer carries its states over from one forward pass to the next, in
+    both phases; `reset` sets them to zero, their initial value.
     """
 
-    param_field = "recurrent_param"
+    role = "weights"
     without_gradient = (1,)
     # Names of the states.
     states: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the size of the state."""
+        return str(param.recurrent_param.num_output)
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """Return the number of weights for each step of each stream."""
+        steps, streams = bottom[0].shape[:2]
+        return steps * streams * sum(blob.count for blob in self.blobs if len(blob.shape) == 2)
 
     def parameter_shapes(self, inputs: int, static: int | None) -> list[Shape]:
         """Return the shapes of the parameters, biases with one axis."""
         raise NotImplementedError
 
-    def op(self) -> Op[Any]:
+    def op(self) -> Op[RecurrentKernel]:
         """Return the op."""
         raise NotImplementedError
 
@@ -85,12 +94,12 @@ class Recurrent(Layer):
             )
 
     def _sizes(self, bottom: Blobs) -> tuple[int, int | None]:
-        """Return the number of inputs a step, and of static inputs."""
+        """Return the number of inputs per step, and of static inputs."""
         static = None if self.static is None else math.prod(bottom[self.static].shape[1:])
         return math.prod(bottom[0].shape[2:]), static
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        """Give the tops their shapes and plan; other streams begin with states of zero."""
+        """Give the tops their shapes and plan; a new number of streams resets the states."""
         self._check(bottom)
         found = self._sizes(bottom)
         self.require_shape(
@@ -108,10 +117,10 @@ class Recurrent(Layer):
                 state.reshape((streams, size))
             self.reset()
         tensors = (bottom[0].data, bottom[1].data, top[0].data, *(b.data for b in self.blobs))
-        self.kernel: Any = self.plan(self.op(), *tensors)
+        self.kernel = self.plan(self.op(), *tensors)
 
     def reset(self) -> None:
-        """Set the states to zero, as before the first batch."""
+        """Set the states to zero, their value before the first batch."""
         for state in self.own_states:
             state.data.clear()
 
@@ -125,7 +134,7 @@ class Recurrent(Layer):
         )
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Overwrite the tops; keep the states."""
+        """Overwrite the tops and the states."""
         end = [blob.data for blob in self.own_states or top[1:]]
         self.kernel.forward(self._inputs(bottom), bottom[1].data, top[0].data, end)
 
@@ -144,11 +153,11 @@ class Recurrent(Layer):
         self.kernel.backward(self._inputs(bottom), top[0].diff, dend, gradients)
 
     def state(self) -> State:
-        """Return the states that the next batch begins with."""
+        """Return the states before the next batch."""
         return {"states": [blob.data.get().tolist() for blob in self.own_states]}
 
     def restore(self, state: State) -> None:
-        """Take over the states of an earlier run, unless it had other numbers of streams."""
+        """Restore the states of an earlier run, unless its number of streams differs."""
         for blob, values in zip(self.own_states, state["states"], strict=True):
             if np.shape(values) == blob.shape:
                 blob.data.set(values)

@@ -1,4 +1,4 @@
-"""Which class implements which layer type."""
+"""Registry of layer types: the class that implements each."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from minicaffe.errors import NetError, nearest
+from minicaffe.schema import LayerParameter
 
 if TYPE_CHECKING:
-    from minicaffe.layers.base import Layer
+    from minicaffe.layers.base import Layer, Role
 
 LayerType = TypeVar("LayerType", bound="type[Layer]")
 
 LAYERS: dict[str, type[Layer]] = {}
 
 _OF_A_FORK = (
-    "A layer of a fork of Caffe is replaced by known layers or by one in Python "
-    '(type: "Python"), or the net is cut before it.'
+    "Replace a layer of a fork of Caffe by known layers or by one in Python "
+    '(type: "Python"), or cut the net before it.'
 )
 
 
@@ -52,3 +53,15 @@ def layer_class(name: str) -> type[Layer]:
     if name not in LAYERS:
         raise NetError(f'unknown layer type "{name}". {nearest(name, LAYERS, _OF_A_FORK)}')
     return LAYERS[name]
+
+
+def role_of(name: str) -> Role:
+    """Return the role of a layer type; an unknown type is a loss if Caffe would treat it as one."""
+    if name in LAYERS:
+        return LAYERS[name].role
+    return "loss" if name.endswith("Loss") else "other"
+
+
+def summary_of(param: LayerParameter) -> str:
+    """Return the main settings of a layer in a few words; "" for an unknown type."""
+    return LAYERS[param.type].summary(param) if param.type in LAYERS else ""

@@ -8,22 +8,21 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
+from minicaffe.schema.minicaffe_pb2 import ReshapeParameter
 
 
 @register("Reshape")
-class Reshape(Layer):
-    """Give values another shape; nothing is copied.
+class Reshape(Layer[ReshapeParameter]):
+    """Change the shape of a blob without a copy.
 
     Shapes: x (...) -> y (...)
 
     Notes
     -----
-    `shape` takes the place of the num_axes axes from `axis` on (all by default; axis -1 is behind
-    the last one, so that axes of size 1 can be appended). In it, 0 keeps the size of the axis that
-    it replaces, and one -1 is what the others leave.
+    `shape` replaces the num_axes axes from `axis` on (all by default; axis -1 is after the last
+    one, so that axes of size 1 can be appended). In it, 0 copies the size of the axis that it
+    replaces, and one size may be -1, which is computed from the others.
     """
-
-    param_field = "reshape_param"
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top its shape over the bottom's memory."""

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from minicaffe.layers.recurrent import Recurrent
+from minicaffe.layers.recurrent import RecurrentLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Op, Shape
+from minicaffe.ops.recurrent import RecurrentKernel
 from minicaffe.ops.rnn import Rnn as RnnOp
 
 
 @register("RNN")
-class RNN(Recurrent):
-    """Run a plain recurrent net over the time steps of several streams of sequences.
+class RNN(RecurrentLayer):
+    """Run a simple (Elman) recurrent net over the time steps of several sequences.
 
     Shapes: x (T, N, ...), cont (T, N)[, static (N, ...)][, h] -> y (T, N, D)[, h]
 
     Notes
     -----
     h[t] = tanh(w_x x[t] + b + w_s static + w_h (cont[t] h[t-1])); y[t] = tanh(w_o h[t] + b_o).
-    cont is 0 where a sequence begins and 1 where it goes on. The state h carries over to the next
+    cont is 0 where a sequence begins and 1 where it continues. The state h carries over to the next
     batch, in TRAIN and TEST; gradients end at the batch. With expose_hidden it is a bottom and a
     top of shape (1, N, D) instead.
 
@@ -27,8 +26,8 @@ class RNN(Recurrent):
     b_o (D,).
 
     Differs from Caffe: with expose_hidden, gradients flow through the state, from the top to the
-    bottom. Snapshots keep the state, so that a resumed run goes on exactly. Another number of
-    streams begins with a state of zero.
+    bottom. Snapshots store the state, so that a resumed run continues exactly. After a
+    change of the number of streams the state is zero.
     """
 
     bottoms = (2, 4)
@@ -41,6 +40,6 @@ class RNN(Recurrent):
         of_static = [] if static is None else [(size, static)]
         return [(size, inputs), (size,), *of_static, (size, size), (size, size), (size,)]
 
-    def op(self) -> Op[Any]:
+    def op(self) -> Op[RecurrentKernel]:
         """Return the op."""
         return RnnOp(self.static is not None)

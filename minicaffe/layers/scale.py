@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs
-from minicaffe.layers.lined_up import LinedUpLayer
+from minicaffe.layers.broadcast import BroadcastLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.scale import Scale as ScaleOp
 from minicaffe.schema import FillerParameter
+from minicaffe.schema.minicaffe_pb2 import ScaleParameter
 
 
 @register("Scale")
-class Scale(LinedUpLayer):
-    """Multiply by a learned array or a second bottom, repeated along the other axes; add a bias.
+class Scale(BroadcastLayer[ScaleParameter]):
+    """Multiply by a factor, learned or a second bottom, broadcast along the other axes; add a bias.
 
     Shapes: x (...)[, factor (...)] -> y (...)
 
     Notes
     -----
     y = x s + b. s has the shape of num_axes axes of x from `axis` on (-1: all of them, 0: one
-    number), or is the second bottom, whose shape must be that of x from `axis` on. s begins at 1
-    unless a filler says otherwise, b (with bias_term) at 0.
+    number), or is the second bottom, whose shape must be that of x from `axis` on. s is
+    initialised to 1 unless a filler is set, b (with bias_term) to 0.
 
     Parameters: factor, unless it is a bottom, then bias, of one shape.
     """
-
-    param_field = "scale_param"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create factor and bias."""
@@ -37,11 +36,11 @@ class Scale(LinedUpLayer):
             filler = proto.filler if proto.HasField("filler") else ones
             self.add_parameter(self.learned_shape(bottom[0]), filler)
         if proto.bias_term:
-            self.add_parameter(self.other(bottom).shape, proto.bias_filler)
+            self.add_parameter(self.operand(bottom).shape, proto.bias_filler)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the bottom's shape and plan."""
-        axis, s, b = self.line_up(bottom), self.other(bottom), self._bias()
+        axis, s, b = self.broadcast_axis(bottom), self.operand(bottom), self._bias()
         self.require_shape(
             b is None or b.shape == s.shape,
             f"the factor now has shape {s.shape}; the bias was made for another",
@@ -63,16 +62,16 @@ class Scale(LinedUpLayer):
         )
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Have the kernel do what follows on the top as well, as far as the backend can."""
+        """Fuse ops that follow on the top into the kernel, as far as the backend supports it."""
         return self.context.backend.fuse(self.kernel, epilogue)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""
-        self.kernel.forward(bottom[0].data, self.other(bottom).data, self._bias(), top[0].data)
+        self.kernel.forward(bottom[0].data, self.operand(bottom).data, self._bias(), top[0].data)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add to the parameters' diffs, overwrite the bottoms'; the first may be the top's."""
-        dy, s = top[0].diff, self.other(bottom)
+        dy, s = top[0].diff, self.operand(bottom)
         is_learned = len(bottom) == 1
         wanted = self.param_needs_diff[0] if is_learned else propagate_down[1]
         if wanted and not is_learned:

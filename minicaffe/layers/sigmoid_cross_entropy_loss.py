@@ -13,19 +13,20 @@ from minicaffe.ops.softmax import Normalization
 
 @register("SigmoidCrossEntropyLoss")
 class SigmoidCrossEntropyLoss(NormalizedLossLayer):
-    """Measure how improbable targets in 0 .. 1 are under the sigmoid of each score.
+    """Compute the cross entropy of targets in 0 .. 1 and the sigmoid of each score.
 
     Shapes: x (N, ...), targets (N, ...) -> loss ()
 
     Notes
     -----
     With s = 1 / (1 + exp(-x)), loss = - sum of t log(s) + (1 - t) log(1 - s), divided by Z, and
-    dx = (s - t) / Z. Z is what loss_param { normalization } says, by default BATCH_SIZE, N: not
-    VALID as for other losses. Targets that are ignore_label, cut to whole numbers, do not count.
+    dx = (s - t) / Z. Z is set by loss_param { normalization }, by default BATCH_SIZE, N: not
+    VALID as for other losses. Targets that equal ignore_label, after truncation to integers, are
+    ignored.
     """
 
     def normalization(self) -> Normalization:
-        """Return what the loss is divided by."""
+        """Return the kind of normaliser."""
         proto = self.param.loss_param
         is_given = proto.HasField("normalization") or proto.HasField("normalize")
         return super().normalization() if is_given else "batch_size"
@@ -48,6 +49,6 @@ class SigmoidCrossEntropyLoss(NormalizedLossLayer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the scores' diff."""
-        self.refuse_gradient(propagate_down)
+        self.require_no_gradient(propagate_down)
         if propagate_down[0]:
             self.kernel.backward(bottom[0].data, bottom[1].data, top[0].diff, bottom[0].diff)

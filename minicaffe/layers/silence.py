@@ -10,7 +10,7 @@ from minicaffe.layers.registry import register
 
 @register("Silence")
 class Silence(Layer):
-    """Take blobs and do nothing, so that they do not count as outputs of the net.
+    """Consume blobs, so that they are not outputs of the net.
 
     Shapes: x (...)[, x (...) and so on] ->
     """
@@ -19,7 +19,7 @@ class Silence(Layer):
     tops = 0
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        """Nothing to shape."""
+        """Do nothing: there are no tops."""
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Do nothing."""

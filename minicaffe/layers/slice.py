@@ -10,22 +10,22 @@ from minicaffe.layers.concat import part_axis
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.concat import Slice as SliceOp
+from minicaffe.schema.minicaffe_pb2 import SliceParameter
 
 
 @register("Slice")
-class Slice(Layer):
-    """Cut a blob into several along an axis.
+class Slice(Layer[SliceParameter]):
+    """Slice a blob into several along an axis.
 
     Shapes: x (N, C1 + C2 + ..., ...) -> y (N, C1, ...)[, z (N, C2, ...) and so on]
 
     Notes
     -----
     The axis is `axis`, 1 by default, or the older `slice_dim`, which cannot be negative. Without
-    slice_point the parts are of one size; with it, each says where the next part begins. The
-    gradients are joined again.
+    slice_point the parts are of one size; with it, each is the index at which the next part begins.
+    The gradients are concatenated.
     """
 
-    param_field = "slice_param"
     tops = (1, None)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

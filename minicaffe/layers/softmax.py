@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.softmax import Softmax as SoftmaxOp
+from minicaffe.schema.minicaffe_pb2 import SoftmaxParameter
 
 
 @register("Softmax")
-class Softmax(Layer):
-    """Turn scores into probabilities that sum to 1 along an axis.
+class Softmax(Layer[SoftmaxParameter]):
+    """Compute the softmax along an axis: scores become probabilities that sum to 1.
 
     Shapes: x (...) -> y (...)
 
@@ -20,7 +21,7 @@ class Softmax(Layer):
     y = exp(x) / sum of exp(x) along `axis`; dx = y (dy - sum of dy y).
     """
 
-    param_field = "softmax_param"
+    role = "output"
     in_place = True
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -1,35 +1,40 @@
-"""SoftmaxWithLoss: softmax and multinomial logistic loss in one, stable, layer."""
+"""SoftmaxWithLoss: softmax and multinomial logistic loss in one numerically stable layer."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from minicaffe.blob import Blob
-from minicaffe.layers.base import Blobs
+from minicaffe.layers.base import Blobs, Scoring
 from minicaffe.layers.loss import NormalizedLossLayer, require_labels
 from minicaffe.layers.registry import register
 from minicaffe.ops.softmax import SoftmaxLoss
+from minicaffe.schema.minicaffe_pb2 import SoftmaxParameter
 
 
 @register("SoftmaxWithLoss")
-class SoftmaxWithLoss(NormalizedLossLayer):
-    """Measure how improbable the true classes are under the softmax of the scores.
+class SoftmaxWithLoss(NormalizedLossLayer[SoftmaxParameter]):
+    """Compute the softmax of the scores and the negative log likelihood of the true classes.
 
     Shapes: x (N, K, ...), labels (N, ...) -> loss ()[, probabilities (N, K, ...)]
 
     Notes
     -----
-    loss = - sum of log softmax(x)[label] / Z over all labels that are not ignore_label; Z as
-    loss_param { normalization } says. dx = (softmax(x) - onehot(label)) / Z.
+    loss = - sum of log softmax(x)[label] / Z over all labels that are not ignore_label; Z is
+    set by loss_param { normalization }. dx = (softmax(x) - onehot(label)) / Z.
 
     Differs from Caffe: a label that is not a class is an error; there it read foreign memory.
     """
 
-    param_field = "softmax_param"
     tops = (1, 2)
 
+    def scoring(self) -> Scoring:
+        """Return how labels are compared; every Accuracy layer comes before."""
+        return Scoring(self.settings.axis, self.ignore_label(), rank=math.inf)
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Have a place for the probabilities where no top is one."""
+        """Create the blob of probabilities for the case that no top holds them."""
         self.own_probabilities = Blob(self.context.backend, "probabilities")
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -50,7 +55,7 @@ class SoftmaxWithLoss(NormalizedLossLayer):
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the scores' diff."""
-        self.refuse_gradient(propagate_down)
+        self.require_no_gradient(propagate_down)
         if propagate_down[0]:
             self.kernel.backward(
                 self.probabilities.data, bottom[1].data, top[0].diff, bottom[0].diff

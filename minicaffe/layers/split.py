@@ -11,15 +11,16 @@ from minicaffe.ops.layout import Add
 
 @register("Split")
 class Split(Layer):
-    """Give each of several readers its own gradient of one blob; the net inserts it.
+    """Share a blob with several readers and sum their gradients; the net inserts this layer.
 
     Shapes: x (...) -> y (...)[, y (...) and so on]
 
     Notes
     -----
-    The values are shared, the gradients added: dx = sum of dy.
+    The values are shared, the gradients summed: dx = sum of dy.
     """
 
+    copies_bottom = True
     tops = (1, None)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs, Layer
@@ -13,29 +13,29 @@ from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.concat import Concat
 from minicaffe.ops.layout import Add
-from minicaffe.ops.pool import Pool
+from minicaffe.ops.pool import Pool, PoolKernel, PoolMode
+from minicaffe.schema.minicaffe_pb2 import SPPParameter
 
 
 @dataclass
 class _Level:
-    """One level of the pyramid: its pooling, its top, and its share of the bottom's gradient."""
+    """One level of the pyramid: its output, and its share of the bottom's gradient."""
 
-    kernel: Any
     pooled: Blob
     share: Blob
 
 
 @register("SPP")
-class SPP(Layer):
-    """Pool images of any size into a vector of a fixed size: 1, 4, 16, ... bins a channel.
+class SPP(Layer[SPPParameter]):
+    """Apply spatial pyramid pooling: images of any size become vectors of a fixed size.
 
     Shapes: x (N, C, H, W) -> y (N, C * bins), or (N, C, 1, 1) with pyramid_height: 1
 
     Notes
     -----
     Level l has 2^l by 2^l bins, each a window of ceil(H / 2^l) rows and ceil(W / 2^l) columns
-    beside the next; what is missing is padded, if odd with one more row or column before than
-    after. The levels stand behind one another, and inside each the channels. bins is
+    side by side; missing pixels are padded, an odd number with one more row or column before than
+    after. The vector holds level after level, and in each level channel after channel. bins is
     (4^pyramid_height - 1) / 3.
 
     References
@@ -44,16 +44,16 @@ class SPP(Layer):
     2014.
     """
 
-    param_field = "spp_param"
+    role = "pooling"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create the levels."""
         proto = self.settings
         self.require(proto.pyramid_height > 0, "pyramid_height is missing or 0; set at least 1")
-        self.mode = type(proto).PoolMethod.Name(proto.pool).lower()
+        self.mode = cast(PoolMode, type(proto).PoolMethod.Name(proto.pool).lower())
         backend = self.context.backend
         self.levels = [
-            _Level(None, Blob(backend, f"level {i}"), Blob(backend, f"share of level {i}"))
+            _Level(Blob(backend, f"level {i}"), Blob(backend, f"share of level {i}"))
             for i in range(proto.pyramid_height)
         ]
 
@@ -64,11 +64,12 @@ class SPP(Layer):
             len(x.shape) == 4, f'bottom "{x.name}" must be (N, C, H, W), it is {x.shape}'
         )
         samples, channels = x.shape[:2]
+        self.kernels: list[PoolKernel] = []
         for i, level in enumerate(self.levels):
             op = self._pool(2**i, x)
             level.pooled.reshape((samples, channels, *op.out))
             level.share.reshape(x.shape)
-            level.kernel = self.plan(op, x.data, level.pooled.data)
+            self.kernels.append(self.plan(op, x.data, level.pooled.data))
         if len(self.levels) == 1:
             top[0].reshape((samples, channels, 1, 1))
         else:
@@ -79,7 +80,7 @@ class SPP(Layer):
         self.add = self.plan(Add(), *(level.share.data for level in self.levels), x.data)
 
     def _pool(self, bins: int, x: Blob) -> Pool:
-        """Return the pooling into bins by bins windows that stand side by side."""
+        """Return the pooling into bins by bins adjacent windows."""
         image = x.shape[2:]
         kernel = tuple(-(-size // bins) for size in image)
         missing = [k * bins - size for k, size in zip(kernel, image, strict=True)]
@@ -101,10 +102,10 @@ class SPP(Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""
-        for i, level in enumerate(self.levels):
+        for i, (level, kernel) in enumerate(zip(self.levels, self.kernels, strict=True)):
             draws = self.mode == "stochastic" and self.is_training
             stream = self.stream(f"level/{i}") if draws else None
-            level.kernel.forward(bottom[0].data, level.pooled.data, None, stream)
+            kernel.forward(bottom[0].data, level.pooled.data, None, stream)
         vectors = [self._vector(level.pooled.data) for level in self.levels]
         self.concat.forward(vectors, self._vector(top[0].data))
 
@@ -114,6 +115,6 @@ class SPP(Layer):
             return
         vectors = [self._vector(level.pooled.diff) for level in self.levels]
         self.concat.backward(self._vector(top[0].diff), vectors)
-        for level in self.levels:
-            level.kernel.backward(level.pooled.diff, level.share.diff)
+        for level, kernel in zip(self.levels, self.kernels, strict=True):
+            kernel.backward(level.pooled.diff, level.share.diff)
         self.add.forward([level.share.diff for level in self.levels], bottom[0].diff)

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.tile import Tile as TileOp
+from minicaffe.schema.minicaffe_pb2 import TileParameter
 
 
 @register("Tile")
-class Tile(Layer):
+class Tile(Layer[TileParameter]):
     """Repeat a blob along an axis.
 
     Shapes: x (N, C, ...) -> y (N, tiles * C, ...)
 
     Notes
     -----
-    `tiles` copies of the bottom stand behind one another along `axis`; their gradients are added.
+    The top is `tiles` copies of the bottom one after another along `axis`; the gradients are
+    summed.
     """
-
-    param_field = "tile_param"
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Multiply the axis and plan."""

@@ -1,15 +1,19 @@
-"""The shared fields of everything with a sliding window: kernel, stride, pad, dilation.
+"""Sliding windows: kernel, stride, pad and dilation of convolution, pooling and im2col.
 
-Caffe lets each be given once for all axes, once per axis, or (2-D only) as _h and _w.
+Each is given once for all axes, once per axis, or (2-D only) as _h and _w, as in Caffe.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 from minicaffe.layers.base import Layer
 from minicaffe.ops.backend import Shape
+from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter, PoolingParameter
+
+WindowParameter: TypeAlias = ConvolutionParameter | PoolingParameter
+WindowLayer: TypeAlias = Layer[WindowParameter]
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,8 @@ class Window:
     dilation: Shape
 
     @classmethod
-    def of(cls, layer: Layer, n_axes: int) -> Window:
-        """Read a layer's settings (ConvolutionParameter or PoolingParameter).
+    def of(cls, layer: WindowLayer, n_axes: int) -> Window:
+        """Read the window of a layer's settings.
 
         Parameters
         ----------
@@ -50,11 +54,11 @@ class Window:
         return window
 
     def extent(self) -> Shape:
-        """Return how many rows, columns, ... the window spans, dilation included."""
+        """Return the number of rows, columns, ... that the window spans, dilation included."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
     def positions(self, layer: Layer, name: str, image: Shape) -> Shape:
-        """Return how often the window fits into the padded image, by axis.
+        """Return the number of window positions in the padded image, by axis.
 
         Parameters
         ----------
@@ -81,7 +85,7 @@ class Window:
 
 
 def _read(
-    layer: Layer, proto: Any, field: str, stem: str, n_axes: int, default: int | None
+    layer: Layer, proto: WindowParameter, field: str, stem: str, n_axes: int, default: int | None
 ) -> Shape:
     pair = (f"{stem}_h", f"{stem}_w")
     has_pair = bool(stem) and any(proto.HasField(name) for name in pair)
@@ -91,7 +95,8 @@ def _read(
         layer.require(n_axes == 2, f"{pair[0]} and {pair[1]} are for 2-D images, not {n_axes}-D")
         both = all(proto.HasField(name) for name in pair) or default is not None
         layer.require(both, f"{pair[0]} and {pair[1]} go together")
-        # An unset half of pad_h, pad_w is 0; of stride_h, stride_w it is 0 too, and refused.
+        # If one of pad_h, pad_w is unset, it is 0; so is one of stride_h, stride_w, which is an
+        # error.
         return tuple(int(getattr(proto, name)) for name in pair)
     if not values and default is not None:
         return (default,) * n_axes
@@ -104,7 +109,7 @@ def _read(
     return values * n_axes if len(values) == 1 else values
 
 
-def _values(proto: Any, field: str) -> Shape:
+def _values(proto: WindowParameter, field: str) -> Shape:
     """Return a field's values, whether it is repeated (convolution) or single (pooling)."""
     if field not in proto.DESCRIPTOR.fields_by_name:
         return ()
@@ -112,3 +117,26 @@ def _values(proto: Any, field: str) -> Shape:
     if isinstance(value, int):
         return (value,) if proto.HasField(field) else ()
     return tuple(int(v) for v in value)
+
+
+def window_text(proto: WindowParameter) -> str:
+    """Return a window as kernel / stride + pad, without stride and pad at their defaults."""
+    kernel = _given(proto, "kernel_size", "kernel")
+    stride, pad = _given(proto, "stride", "stride"), _given(proto, "pad", "pad")
+    return (
+        "x".join(map(str, kernel if len(kernel) > 1 else kernel * 2))
+        + ("" if set(stride) <= {1} else f" / {_joined(stride)}")
+        + ("" if set(pad) <= {0} else f" + {_joined(pad)}")
+    )
+
+
+def _given(proto: WindowParameter, field: str, stem: str) -> Shape:
+    """Return a size as the prototxt gives it: once, for each axis, or as _h and _w; () if unset."""
+    pair = (f"{stem}_h", f"{stem}_w")
+    if any(proto.HasField(name) for name in pair):
+        return tuple(getattr(proto, name) for name in pair)
+    return _values(proto, field)
+
+
+def _joined(sizes: Shape) -> str:
+    return "x".join(map(str, sizes if len(set(sizes)) > 1 else sizes[:1]))

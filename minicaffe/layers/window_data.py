@@ -7,10 +7,11 @@ import os
 from minicaffe.data.batches import BatchSource
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
+from minicaffe.schema.minicaffe_pb2 import WindowDataParameter
 
 
 @register("WindowData")
-class WindowData(BatchLayer):
+class WindowData(BatchLayer[WindowDataParameter]):
     """Cut windows out of pictures, warp them to one size, and mix objects with background.
 
     Shapes: -> data (N, 3, crop_size, crop_size), label (N,)
@@ -27,7 +28,6 @@ class WindowData(BatchLayer):
     segmentation", CVPR 2014, appendix A.
     """
 
-    param_field = "window_data_param"
     tops = (2, 2)
 
     def open(self) -> BatchSource:

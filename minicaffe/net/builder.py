@@ -22,7 +22,7 @@ from minicaffe.log import logger
 from minicaffe.net.filter import filter_layers
 from minicaffe.net.gradients import plan_gradients
 from minicaffe.net.parameters import Parameter, share_parameters
-from minicaffe.net.splits import insert_splits
+from minicaffe.net.splits import insert_splits, is_inserted_copy
 from minicaffe.net.wiring import Wire, Wiring, wire
 from minicaffe.ops.backend import Backend, Shape
 from minicaffe.schema import TRAIN, NetSource, format_prototxt
@@ -247,7 +247,7 @@ class _Maker:
         """Name blobs as the prototxt does, not as the splits that were put in name their copies."""
         for param in (link.node.param for link in self.wiring.wires):
             for copy in param.top:
-                if param.type == "Split" and copy.startswith(f"{param.name}_"):
+                if is_inserted_copy(param, copy):
                     message = message.replace(f'"{copy}"', f'"{param.bottom[0]}"')
         return message
 

@@ -43,8 +43,8 @@ def located(
     step = step or _reader(error.labels, steps)
     if step is None:
         return error
-    source = _maker(step.bottom[1], steps) if len(step.bottom) > 1 else None
-    name = names.get(source) if source is not None else None
+    source = producer(step.bottom[1], steps) if len(step.bottom) > 1 else None
+    name = names.get(source.layer) if source is not None else None
     record = name(error.item) if name is not None else ""
     where = LabelError(error.item, error.value, error.n_classes)
     where.args = (f"{step.layer.where}: {error}" + (f". It is {record}." if record else "."),)
@@ -54,14 +54,14 @@ def located(
 def _reader(labels: object, steps: Sequence[Step]) -> Step | None:
     """Return the first step that computes with a tensor of labels."""
     for step in steps:
-        if step.layer.type != "Split" and any(blob.data is labels for blob in step.bottom):
+        if not step.layer.copies_bottom and any(blob.data is labels for blob in step.bottom):
             return step
     return None
 
 
-def _maker(blob: Blob, steps: Sequence[Step]) -> Layer | None:
-    """Return the layer that a blob's values come from, through the splits."""
+def producer(blob: Blob, steps: Sequence[Step]) -> Step | None:
+    """Return the step whose layer computes the values of a blob, followed back through copies."""
     for step in steps:
         if blob in step.top:
-            return _maker(step.bottom[0], steps) if step.layer.type == "Split" else step.layer
+            return producer(step.bottom[0], steps) if step.layer.copies_bottom else step
     return None

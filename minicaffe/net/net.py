@@ -85,7 +85,7 @@ class Net:
         self.blobs: dict[str, Blob] = {blob.name: blob for blob in parts.blobs}
         self.outputs: list[Blob] = [self.blobs[name] for name in parts.wiring.outputs]
         self.inputs: list[Blob] = [
-            blob for step in self.steps if step.layer.type == "Input" for blob in step.top
+            blob for step in self.steps if step.layer.is_filled_by_program for blob in step.top
         ]
         self.debug_info = bool(self.param.debug_info)
         self._shares_memory = False

@@ -46,7 +46,7 @@ def find_live_ranges(steps: Sequence[Step], kept: Collection[Blob]) -> dict[Blob
 
     Blobs that use another's values are counted as that blob. Left out is what outlives a pass:
     parameters, and what layers without bottoms make, as they, or the user, may write it but once;
-    and what Python layers see, as they may hold on to the arrays.
+    and the blobs of layers whose user code may keep their arrays.
     """
     ranges: dict[Blob, LiveRange] = {}
     apart: set[Blob] = set()
@@ -57,7 +57,7 @@ def find_live_ranges(steps: Sequence[Step], kept: Collection[Blob]) -> dict[Blob
             ranges[blob] = LiveRange(ranges[blob].first if blob in ranges else i, i)
         if not step.bottom:
             apart.update(made)
-        if step.layer.type == "Python":
+        if step.layer.exposes_blobs:
             apart.update(seen)
         apart.update(blob.data_owner for blob in step.layer.blobs)
     for blob in kept:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 
 from minicaffe.net.filter import Node
+from minicaffe.schema import LayerParameter
 
 # A top, by the index of its layer and its own.
 Top = tuple[int, int]
@@ -51,6 +52,11 @@ def _readers(nodes: list[Node]) -> dict[tuple[int, int], Top]:
                 readers[i, j] = made[blob]
         made.update({blob: (i, j) for j, blob in enumerate(node.param.top)})
     return readers
+
+
+def is_inserted_copy(param: LayerParameter, top: str) -> bool:
+    """Return whether a top is a copy with a name that `insert_splits` gives."""
+    return param.type == "Split" and top.startswith(f"{param.name}_")
 
 
 def _explicit_loss_weights(nodes: list[Node]) -> dict[Top, float]:

@@ -12,6 +12,7 @@ from minicaffe.errors import NetError, Problems, near, nearest
 from minicaffe.layers import LAYERS, Layer, layer_class
 from minicaffe.layers.base import Arity
 from minicaffe.net.filter import Node
+from minicaffe.net.splits import is_inserted_copy
 from minicaffe.schema import NetSource
 
 
@@ -65,10 +66,7 @@ class _Wirer:
         self.unread: dict[str, None] = {}
         self.makers = {top: n.param.name for n in nodes for top in n.param.top}
         self.copies = {
-            top
-            for param in (node.param for node in nodes if node.param.type == "Split")
-            for top in param.top
-            if top.startswith(f"{param.name}_")
+            top for node in nodes for top in node.param.top if is_inserted_copy(node.param, top)
         }
         self.unknown_types: set[str] = set()
 

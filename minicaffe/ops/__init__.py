@@ -1,6 +1,6 @@
-"""The vocabulary between layers and backends: what must be computed, never how.
+"""Operations: the interface between layers and backends. They define what is computed, not how.
 
-`backend` holds the protocols that every backend fulfils. Each other file holds the contracts of one
-family: a frozen op with plain numbers (all of Caffe's defaults and either/or fields are resolved by
-then) and the protocol of the kernel that a backend plans for it.
+`backend` contains the protocols that every backend implements. Each other file contains the
+contract of one family of ops: a frozen dataclass with plain numbers (Caffe's defaults and
+alternative fields are resolved by the layer) and the protocol of the kernel that a backend plans.
 """

@@ -1,10 +1,10 @@
-"""Accuracy: what every backend must compute.
+"""Top-k accuracy: what every backend must compute.
 
-Tensors in planning order: x (scores with K classes along `axis`), labels (one a pixel), accuracy ()
-and optionally per_class (K,). A prediction is right if fewer than top_k *other* classes score at
+Tensors in planning order: x (scores with K classes along `axis`), labels (one per pixel), accuracy
+() and optionally per_class (K,). A prediction is right if fewer than top_k *other* classes score at
 least as high as the true one: a tie counts against it, as in Caffe. Pixels whose label is
-`ignore_label` count for nothing. accuracy is the share of right predictions, 0 if none counts;
-per_class the same over the pixels of each true class.
+`ignore_label` are ignored. accuracy is the share of right predictions, 0 if no pixel counts;
+per_class is the same over the pixels of each true class.
 """
 
 from __future__ import annotations

@@ -1,65 +1,147 @@
-"""Functions of one number, applied everywhere: what every backend must compute.
+"""Elementwise activation functions: one op type each.
 
 Tensors in planning order: x, y of one shape; y may be x (in place). With s = scale x + shift:
 
 =========  ===============================  ===============================  ================
-kind       y                                dy/dx                            reads
+op         y                                dy/dx                            reads
 =========  ===============================  ===============================  ================
-relu       x if x > 0 else alpha x          1 if x > 0 else alpha            y, or x if alpha < 0
-elu        x if x > 0 else alpha (e^x - 1)  1 if x > 0 else alpha + y        y, and x if alpha < 0
-sigmoid    1 / (1 + exp(-x))                y (1 - y)                        y
-tanh       tanh x                           1 - y^2                          y
-exp        exp s                            scale y                          y
-bnll       log(1 + exp x)                   1 - exp(-y)                      y
-absval     abs x                            sign x                           x
-clip       x limited to alpha .. beta       1 if alpha <= x <= beta else 0   x
-log        alpha log s                      alpha scale / s                  x
-power      s^alpha                          alpha scale s^(alpha - 1)        x
-swish      x sigmoid(alpha x)               alpha y + (1 - alpha y)          x, y
-                                            sigmoid(alpha x)
-threshold  1 if x > alpha else 0            none: backward is not called
+Relu       x if x > 0 else slope x          1 if x > 0 else slope            y, or x if slope < 0
+Elu        x if x > 0 else alpha (e^x - 1)  1 if x > 0 else alpha + y        y, and x if alpha < 0
+Sigmoid    1 / (1 + exp(-x))                y (1 - y)                        y
+Tanh       tanh x                           1 - y^2                          y
+Exp        exp s                            scale y                          y
+Bnll       log(1 + exp x)                   1 - exp(-y)                      y
+Abs        abs x                            sign x                           x
+Clip       x limited to low .. high         1 if low <= x <= high else 0     x
+Log        factor log s                     factor scale / s                 x
+Power      s^power                          power scale s^(power - 1)        x
+Swish      x sigmoid(beta x)                beta y + (1 - beta y)            x, y
+                                            sigmoid(beta x)
+Threshold  1 if x > threshold else 0        none: backward is not called
 =========  ===============================  ===============================  ================
 
-``reads`` says what the gradient needs. A kernel that is planned in place and whose gradient needs x
-keeps a copy of it, because backward finds y in both.
+``reads`` names what the gradient needs. A kernel that is planned in place and needs x for its
+gradient saves a copy of x, because backward finds y in both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-from minicaffe.ops.backend import Op, Tensor
+from minicaffe.ops.backend import EpilogueOp, Op, Tensor
 
 
 @dataclass(frozen=True)
 class Activation(Op["ActivationKernel"]):
-    """Describe an activation function; what its numbers mean depends on its kind."""
+    """Base of the elementwise functions of one variable."""
 
-    kind: Literal[
-        "relu",
-        "elu",
-        "sigmoid",
-        "tanh",
-        "exp",
-        "bnll",
-        "absval",
-        "clip",
-        "log",
-        "power",
-        "swish",
-        "threshold",
-    ]
-    alpha: float = 0.0
-    beta: float = 0.0
+    def gradient_needs_x(self) -> bool:
+        """Return whether the gradient needs x, because y alone does not determine it."""
+        return False
+
+
+class _NeedsX(Activation):
+    def gradient_needs_x(self) -> bool:
+        """Return True."""
+        return True
+
+
+@dataclass(frozen=True)
+class Relu(Activation):
+    """Rectified linear unit."""
+
+    slope: float = 0.0
+
+    def gradient_needs_x(self) -> bool:
+        """Return whether y may be positive where x is negative."""
+        return self.slope < 0
+
+
+@dataclass(frozen=True)
+class Elu(Activation):
+    """Exponential linear unit."""
+
+    alpha: float = 1.0
+
+    def gradient_needs_x(self) -> bool:
+        """Return whether y may be positive where x is negative."""
+        return self.alpha < 0
+
+
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """Logistic function."""
+
+
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """Hyperbolic tangent."""
+
+
+@dataclass(frozen=True)
+class Exp(Activation):
+    """Exponential of a linear function."""
+
     scale: float = 1.0
     shift: float = 0.0
 
-    def gradient_needs_x(self) -> bool:
-        """Return whether y alone does not determine the gradient."""
-        if self.kind in ("relu", "elu"):
-            return self.alpha < 0
-        return self.kind in ("absval", "clip", "log", "power", "swish")
+
+@dataclass(frozen=True)
+class Bnll(Activation):
+    """Softplus, in Caffe the binomial normal log likelihood."""
+
+
+@dataclass(frozen=True)
+class Abs(_NeedsX):
+    """Absolute value."""
+
+
+@dataclass(frozen=True)
+class Clip(_NeedsX):
+    """Limit to a closed interval."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Log(_NeedsX):
+    """Logarithm of a linear function; `factor` is 1 / log(base)."""
+
+    factor: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class Power(_NeedsX):
+    """Power of a linear function."""
+
+    power: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class Swish(_NeedsX):
+    """x times its sigmoid."""
+
+    beta: float = 1.0
+
+
+@dataclass(frozen=True)
+class Threshold(Activation):
+    """Step function."""
+
+    threshold: float = 0.0
+
+
+def starts_with_relu(epilogue: Sequence[EpilogueOp]) -> bool:
+    """Return whether the first op is a ReLU without a slope, which many kernels can fuse."""
+    op = epilogue[0].op if epilogue else None
+    return isinstance(op, Relu) and op.slope == 0
 
 
 class ActivationKernel(Protocol):

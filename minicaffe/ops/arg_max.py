@@ -1,11 +1,11 @@
-"""The places and values of the largest elements: what every backend must compute.
+"""Indices and values of the largest elements: what every backend must compute.
 
-Tensors in planning order: x, y. The largest `top_k` values are taken from the largest down; of
+Tensors in planning order: x, y. The largest `top_k` values are sorted from the largest down; of
 equal ones the later comes first.
 
-With `axis` they are those along that axis, where y has top_k entries: values if `values`, places
-otherwise. Without (None), x is N samples of K values, and y (N, 1, top_k) their places; with
-`values`, y (N, 2, top_k) has places first, then values.
+With `axis` they are those along that axis, where y has top_k entries: values if `values`, indices
+otherwise. Without (None), x is N samples of K values, and y (N, 1, top_k) their indices; with
+`values`, y (N, 2, top_k) has indices first, then values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ArgMax(Op["ArgMaxKernel"]):
 
 
 class ArgMaxKernel(Protocol):
-    """Forward only: places have no gradient."""
+    """Forward only: indices have no gradient."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y, which may have further axes of size 1."""

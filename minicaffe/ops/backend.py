@@ -29,6 +29,8 @@ import numpy.typing as npt
 Shape: TypeAlias = tuple[int, ...]
 # numpy.ndarray, or cupy.ndarray on a GPU: the reference kernels run on both.
 Array: TypeAlias = Any
+# numpy or cupy.
+ArrayModule: TypeAlias = Any
 HostArray: TypeAlias = npt.NDArray[Any]
 # A unit of work: one layer in one direction, an update, ...
 Task: TypeAlias = Callable[[], None]

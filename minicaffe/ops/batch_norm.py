@@ -38,13 +38,13 @@ class BatchNorm(Op["BatchNormKernel"]):
 
 
 class BatchNormKernel(Protocol):
-    """Forward, which updates the statistics, and backward from what it kept."""
+    """Forward, which updates the statistics, and backward from saved values."""
 
     def forward(self, x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, y: Tensor) -> None:
         """Overwrite y, which may be x itself; update mean, variance and weight."""
 
     def recompute_forward(self, y: Tensor) -> None:
-        """Overwrite y as forward last did, from what it kept; called after an fuse only."""
+        """Overwrite y again, from the values that forward saved; called after fusion only."""
 
     def backward(self, dy: Tensor, dx: Tensor) -> None:
         """Overwrite dx, which may be dy itself."""

@@ -17,7 +17,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 @dataclass(frozen=True)
 class Bias(Op["BiasKernel"]):
-    """Describe a sum, repeated along some axes."""
+    """Describe a broadcast sum."""
 
     axis: int
 

@@ -1,8 +1,8 @@
-"""Joining tensors along an axis and cutting them apart: what every backend must compute.
+"""Concatenation along an axis and its reverse, Slice: what every backend must compute.
 
 Concat: tensors in planning order y, x1, ..., xn. They agree in all axes but `axis`, where y has
-the sum of their sizes: y is x1, ..., xn behind one another. Slice: tensors x, y1, ..., yn; the same
-read backwards, x is y1, ..., yn behind one another.
+the sum of their sizes: y is x1, ..., xn one after another. Slice: tensors x, y1, ..., yn; in
+reverse, x is y1, ..., yn one after another.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ class Concat(Op["ConcatKernel"]):
 
 
 class ConcatKernel(Protocol):
-    """Join, and cut the gradient."""
+    """Concatenate, and slice the gradient."""
 
     def forward(self, xs: Sequence[Tensor], y: Tensor) -> None:
         """Overwrite y."""
 
     def backward(self, dy: Tensor, dxs: Sequence[Tensor | None]) -> None:
-        """Overwrite the dxs; None where one is not wanted."""
+        """Overwrite the dxs; None for those that are not needed."""
 
 
 @dataclass(frozen=True)
 class Slice(Op["SliceKernel"]):
-    """Describe a cut."""
+    """Describe slicing into parts."""
 
     axis: int
 
 
 class SliceKernel(Protocol):
-    """Cut, and join the gradients."""
+    """Slice, and concatenate the gradients."""
 
     def forward(self, x: Tensor, ys: Sequence[Tensor]) -> None:
         """Overwrite the ys."""

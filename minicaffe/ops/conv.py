@@ -8,7 +8,7 @@ b (F,). Filters are correlated, not flipped::
 where positions outside the image count as zero and filter f of group g sees that group's channels
 only. S' = floor((S + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1.
 
-With ``transposed`` the same sum is read backwards (Caffe's Deconvolution, the gradient of a
+With ``transposed`` this is the transposed convolution (Caffe's Deconvolution, the gradient of a
 convolution with respect to its input): x (N, C, *S), w (C, F / group, *kernel), y (N, F, *S') with
 S' = stride (S - 1) + dilation (kernel - 1) + 1 - 2 pad.
 """
@@ -35,7 +35,7 @@ class Conv(Op["ConvKernel"]):
 
 
 class ConvKernel(Protocol):
-    """Forward, gradient of the data and gradient of the weights: planned and run apart."""
+    """Forward, gradient of the data and gradient of the weights: three separate calls."""
 
     def forward(self, x: Tensor, w: Tensor, b: Tensor | None, y: Tensor) -> None:
         """Overwrite y."""
@@ -44,4 +44,4 @@ class ConvKernel(Protocol):
         """Overwrite dx."""
 
     def backward_weights(self, x: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None) -> None:
-        """Add to dw and, with bias, to db. Either may be None where it is not wanted."""
+        """Add to dw and, with bias, to db. Either may be None if it is not needed."""

@@ -1,4 +1,4 @@
-"""Cutting out a block: what every backend must compute.
+"""Cropping: what every backend must compute.
 
 Tensors in planning order: x, y, with as many axes; y[p] = x[p + offset]. The gradient is zero
 outside the block.
@@ -14,13 +14,13 @@ from minicaffe.ops.backend import Op, Shape, Tensor
 
 @dataclass(frozen=True)
 class Crop(Op["CropKernel"]):
-    """Describe a block by where it begins; there is one offset for each axis."""
+    """Describe a block by its offset along each axis."""
 
     offset: Shape
 
 
 class CropKernel(Protocol):
-    """Cut out, and put back."""
+    """Crop, and pad the gradient with zeros."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""

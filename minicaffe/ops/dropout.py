@@ -1,12 +1,12 @@
 """Dropout: what every backend must compute.
 
-Tensors in planning order: x, y of one shape; y may be x. Each element is kept with probability
-1 - ratio and then divided by it, so that the expectation is unchanged (inverted dropout)::
+Tensors in planning order: x, y of one shape; y may be x. The mask is 1 with probability
+1 - ratio, else 0; the division keeps the expectation unchanged (inverted dropout)::
 
-    y = x * kept / (1 - ratio)          dx = dy * kept / (1 - ratio)
+    y = x * mask / (1 - ratio)          dx = dy * mask / (1 - ratio)
 
-Which are kept is a function of the stream's (seed, name, step) alone, so that a resumed run repeats
-it; each forward pass advances the stream by one step. Backends need not agree on the pattern.
+The mask is a function of the stream's (seed, name, step) only, so that a resumed run repeats it;
+each forward pass advances the stream by one step. The masks of backends may differ.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Dropout(Op["DropoutKernel"]):
 
 
 class DropoutKernel(Protocol):
-    """Forward draws the mask, backward applies the same one."""
+    """Forward draws the mask, backward applies the same mask."""
 
     def forward(self, x: Tensor, y: Tensor, stream: RandomStream) -> None:
         """Overwrite y, which may be x itself."""

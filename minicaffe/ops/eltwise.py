@@ -1,4 +1,4 @@
-"""Combining tensors element by element: what every backend must compute.
+"""Elementwise sum, product and maximum: what every backend must compute.
 
 Tensors in planning order: x1, ..., xn, y, all of one shape, n at least 2.
 
@@ -17,22 +17,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from minicaffe.ops.backend import Op, Tensor
+
+EltwiseOperation: TypeAlias = Literal["sum", "prod", "max"]
 
 
 @dataclass(frozen=True)
 class Eltwise(Op["EltwiseKernel"]):
     """Describe the operation; sum has one coefficient for each x, the others none."""
 
-    operation: Literal["sum", "prod", "max"]
+    operation: EltwiseOperation
     coefficients: tuple[float, ...] = ()
     stable: bool = True
 
 
 class EltwiseKernel(Protocol):
-    """Forward keeps which x was chosen, for the gradient of max."""
+    """Forward and backward; forward saves the index of the x that max chose."""
 
     def forward(self, xs: Sequence[Tensor], y: Tensor) -> None:
         """Overwrite y."""
@@ -40,4 +42,4 @@ class EltwiseKernel(Protocol):
     def backward(
         self, xs: Sequence[Tensor], y: Tensor, dy: Tensor, dxs: Sequence[Tensor | None]
     ) -> None:
-        """Overwrite the dxs; None where one is not wanted. Only prod reads xs and y."""
+        """Overwrite the dxs; None for those that are not needed. Only prod reads xs and y."""

@@ -1,7 +1,7 @@
-"""Looking up rows of a learned table: what every backend must compute.
+"""Embedding look-up: what every backend must compute.
 
-Tensors in planning order: rows (...), whole numbers as floats, w (R, N), y (..., N) and, with bias,
-b (N,)::
+Tensors in planning order: rows (...), indices stored as floats, w (R, N), y (..., N) and, with
+bias, b (N,)::
 
     y[i, n] = w[rows[i], n] + b[n]
 """
@@ -22,7 +22,7 @@ class Embed(Op["EmbedKernel"]):
 
 
 class EmbedKernel(Protocol):
-    """Forward, and the gradient of the table; row numbers have none."""
+    """Forward, and the gradient of the table; indices have none."""
 
     def forward(self, rows: Tensor, w: Tensor, b: Tensor | None, y: Tensor) -> None:
         """Overwrite y.
@@ -36,4 +36,4 @@ class EmbedKernel(Protocol):
     def backward_weights(
         self, rows: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None
     ) -> None:
-        """Add to dw and db; either may be None where it is not wanted."""
+        """Add to dw and db; either may be None if it is not needed."""

@@ -1,11 +1,11 @@
-"""Windows as columns: what every backend must compute.
+"""im2col, which copies each window into channels: what every backend must compute.
 
 Tensors in planning order: x (N..., C, *S), y (N..., C * taps, *S'), where `kernel` has as many
 entries as S, taps is its product, and S' is a convolution's (see `minicaffe.ops.conv`)::
 
     y[n, c * taps + k, p] = x[n, c, p * stride - pad + k * dilation]
 
-where k counts the positions in the window in row-major order and what is outside the image is zero.
+where k counts the positions in the window in row-major order; values outside the image are zero.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Im2col(Op["Im2colKernel"]):
 
 
 class Im2colKernel(Protocol):
-    """Spread the windows, and add up their gradients."""
+    """Copy the windows, and accumulate their gradients (col2im)."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""

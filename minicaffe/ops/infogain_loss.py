@@ -1,13 +1,13 @@
-"""Softmax with a loss that weighs each confusion of classes: what must be computed.
+"""Information gain loss of a softmax: what every backend must compute.
 
 x, labels, h (K, K), p like x, loss; p is the softmax of x along `axis`, and q = max(p, 1e-20).
-Pixels whose label is `ignore_label` count for nothing::
+Pixels whose label is `ignore_label` are ignored::
 
     loss = - sum over pixels, k of h[label, k] log(q[k]) / Z
     dx   = (p sum over k of h[label, k] - h[label]) / Z
 
 Z is a softmax loss's (see `minicaffe.ops.softmax`); loss is one number, shape (), and the gradient
-is multiplied with dloss, which backward reads where it lies.
+is multiplied with dloss, a tensor of shape () that backward reads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from minicaffe.ops.softmax import Normalization
 
 @dataclass(frozen=True)
 class InfogainLoss(Op["InfogainLossKernel"]):
-    """Describe a softmax followed by a loss that weighs each confusion of classes."""
+    """Describe a softmax followed by a loss with a weight for each pair of classes."""
 
     axis: int
     normalization: Normalization

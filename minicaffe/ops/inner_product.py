@@ -34,4 +34,4 @@ class InnerProductKernel(Protocol):
         """Overwrite dx."""
 
     def backward_weights(self, x: Tensor, dy: Tensor, dw: Tensor | None, db: Tensor | None) -> None:
-        """Add to dw and db; either may be None where it is not wanted."""
+        """Add to dw and db; either may be None if it is not needed."""

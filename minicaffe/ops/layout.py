@@ -1,4 +1,4 @@
-"""Moving values without changing them: what every backend must compute.
+"""Copies and sums of tensors: what every backend must compute.
 
 Copy: tensors x, y with as many values; y = x. Add: tensors x1, ..., xn, y of one shape;
 y = x1 + ... + xn (the gradient of a blob with several readers); y may be x1.

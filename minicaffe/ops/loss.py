@@ -1,7 +1,7 @@
-"""Losses but that of softmax: what every backend must compute.
+"""Loss functions except softmax loss: what every backend must compute.
 
-Every loss is a single number, shape (), and every gradient is multiplied with dloss, which backward
-reads where it lies. N is the number of samples, the size of the first axis.
+Every loss is a single number, shape (), and every gradient is multiplied with dloss, a tensor
+of shape () that backward reads. N is the number of samples, the size of the first axis.
 
 EuclideanLoss: tensors in planning order a, b (N, ...), loss::
 
@@ -41,10 +41,12 @@ pixel and "batch_size" is N.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from minicaffe.ops.backend import Op, Tensor
 from minicaffe.ops.softmax import Normalization
+
+HingeNorm: TypeAlias = Literal["L1", "L2"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class EuclideanLoss(Op["EuclideanLossKernel"]):
 
 
 class EuclideanLossKernel(Protocol):
-    """Forward, and the gradient of both sides."""
+    """Forward, and the gradients of both inputs."""
 
     def forward(self, a: Tensor, b: Tensor, loss: Tensor) -> None:
         """Overwrite loss."""
@@ -61,14 +63,14 @@ class EuclideanLossKernel(Protocol):
     def backward(
         self, a: Tensor, b: Tensor, dloss: Tensor, da: Tensor | None, db: Tensor | None
     ) -> None:
-        """Overwrite da and db; None where one is not wanted."""
+        """Overwrite da and db; None for those that are not needed."""
 
 
 @dataclass(frozen=True)
 class HingeLoss(Op["HingeLossKernel"]):
     """Describe a one-against-all hinge loss."""
 
-    norm: Literal["L1", "L2"]
+    norm: HingeNorm
 
 
 class HingeLossKernel(Protocol):
@@ -78,19 +80,19 @@ class HingeLossKernel(Protocol):
         """Overwrite margins, which are like x, and loss."""
 
     def backward(self, x: Tensor, labels: Tensor, dloss: Tensor, dx: Tensor) -> None:
-        """Overwrite dx, which may be what forward was given for the margins."""
+        """Overwrite dx, which may be the tensor of the margins in forward."""
 
 
 @dataclass(frozen=True)
 class ContrastiveLoss(Op["ContrastiveLossKernel"]):
-    """Describe a loss of pairs."""
+    """Describe a contrastive loss of pairs."""
 
     margin: float
     legacy: bool = False
 
 
 class ContrastiveLossKernel(Protocol):
-    """Forward, and the gradient of both sides."""
+    """Forward, and the gradients of both inputs."""
 
     def forward(self, a: Tensor, b: Tensor, similar: Tensor, loss: Tensor) -> None:
         """Overwrite loss."""
@@ -104,12 +106,12 @@ class ContrastiveLossKernel(Protocol):
         da: Tensor | None,
         db: Tensor | None,
     ) -> None:
-        """Overwrite da and db; None where one is not wanted."""
+        """Overwrite da and db; None for those that are not needed."""
 
 
 @dataclass(frozen=True)
 class MultinomialLogisticLoss(Op["MultinomialLogisticLossKernel"]):
-    """Describe the loss of probabilities that are given."""
+    """Describe the negative log likelihood of given probabilities."""
 
 
 class MultinomialLogisticLossKernel(Protocol):

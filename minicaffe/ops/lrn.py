@@ -1,7 +1,7 @@
 """Local response normalisation: what every backend must compute.
 
 Tensors in planning order: x, y of one shape (N, C, H, W).
-The neighbours of a value are the n = local_size channels around it at the same place ("across"),
+The neighbours of a value are the n = local_size channels around it at the same position ("across"),
 or the n x n window around it in its own channel ("within"); those outside count as zero::
 
     scale = k + alpha / m * sum of x^2 over the neighbours        m = n across, n * n within
@@ -33,7 +33,7 @@ class Lrn(Op["LrnKernel"]):
 
 
 class LrnKernel(Protocol):
-    """Forward and backward; the kernel may keep `scale` between them."""
+    """Forward and backward; forward may save `scale`."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""

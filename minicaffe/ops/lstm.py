@@ -45,4 +45,4 @@ class LstmUnitKernel(Protocol):
     def backward(
         self, c0: Tensor, dc: Tensor, dh: Tensor, dc0: Tensor | None, da: Tensor | None
     ) -> None:
-        """Overwrite dc0 and da, where they are wanted; belongs to the last `forward`."""
+        """Overwrite dc0 and da, if they are needed; belongs to the last `forward`."""

@@ -28,7 +28,7 @@ class Mvn(Op["MvnKernel"]):
 
 
 class MvnKernel(Protocol):
-    """Forward, and backward from what it kept."""
+    """Forward, and backward from saved values."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y, which may be x itself."""

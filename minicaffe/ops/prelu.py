@@ -7,7 +7,7 @@ y may be x::
     dx = dy if x > 0, else a[c] * dy
     da[c] = sum over the values of channel c that are not positive of dy * x
 
-A kernel that is planned in place keeps a copy of x, because slopes may be negative.
+A kernel that is planned in place saves a copy of x, because slopes may be negative.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What recurrent ops share: shapes, and the protocol of their kernels.
+"""Recurrent ops: common shapes, and the protocol of their kernels.
 
-Shapes: T time steps, N independent streams, D = size of the state, K inputs a step. x is
+Shapes: T time steps, N independent streams, D = size of the state, K inputs per step. x is
 (T, N, K...), cont (T, N), static (N, S...), a state (1, N, D) or (N, D), y (T, N, D).
 
-cont says for each step whether its stream goes on (1) or a new sequence begins (0): the state
-before the step is multiplied with it. It has no gradient.
+cont is 1 for each step that continues the sequence of its stream and 0 for a step that begins a new
+one: the state before the step is multiplied with it. It has no gradient.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from minicaffe.ops.backend import Tensor
 
 @dataclass(frozen=True)
 class RecurrentInputs:
-    """What a recurrent kernel reads, or the gradients of it: None where nobody wants them.
+    """Inputs of a recurrent kernel, or their gradients: None for those that are not needed.
 
     Parameters
     ----------
     x : Tensor or None
     static : Tensor or None
-        None without ``static``, too.
+        None also without ``static``.
     start : sequence of Tensor or None
         The states before the first step.
     params : sequence of Tensor or None
@@ -38,7 +38,7 @@ class RecurrentInputs:
 
 
 class RecurrentKernel(Protocol):
-    """All time steps forward, then all backward."""
+    """Forward and backward over all time steps."""
 
     def forward(
         self, inputs: RecurrentInputs, cont: Tensor, y: Tensor, end: Sequence[Tensor]

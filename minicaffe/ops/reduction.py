@@ -1,4 +1,4 @@
-"""Reducing the trailing axes to one number: what every backend must compute.
+"""Reduction of the trailing axes: what every backend must compute.
 
 Tensors in planning order: x (M..., K...), y (M...), where the axes from `axis` on are K...; n is
 the number of values that they hold.
@@ -16,22 +16,24 @@ mean       c / n * sum of x        c / n * dy
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from minicaffe.ops.backend import Op, Tensor
+
+ReductionOperation: TypeAlias = Literal["sum", "asum", "sumsq", "mean"]
 
 
 @dataclass(frozen=True)
 class Reduction(Op["ReductionKernel"]):
     """Describe a reduction; `coefficient` is c."""
 
-    operation: Literal["sum", "asum", "sumsq", "mean"]
+    operation: ReductionOperation
     axis: int
     coefficient: float = 1.0
 
 
 class ReductionKernel(Protocol):
-    """Reduce, and spread the gradient."""
+    """Reduce, and broadcast the gradient."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""

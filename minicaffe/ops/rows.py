@@ -1,10 +1,10 @@
-"""Choosing rows, items along the first axis: what every backend must compute.
+"""Gather and filter rows (items along the first axis): what every backend must compute.
 
-TakeRows: tensors in planning order x (R, ...), rows (M,), whole numbers as floats, y (M, ...)::
+TakeRows: tensors in planning order x (R, ...), rows (M,), indices stored as floats, y (M, ...)::
 
     y[i] = x[rows[i]]          dx[r] = sum of dy[i] over all i with rows[i] = r
 
-FilterRows: tensors selector (R, ...) with one value a row, x1, ..., xn with R rows each. Row i of
+FilterRows: tensors selector (R, ...) with one value per row, x1, ..., xn with R rows each. Row i of
 every x is kept, in order, where selector[i] is not 0; the gradient of the others is 0.
 """
 
@@ -19,11 +19,11 @@ from minicaffe.ops.backend import Op, Tensor
 
 @dataclass(frozen=True)
 class TakeRows(Op["TakeRowsKernel"]):
-    """Describe a choice of rows by their numbers."""
+    """Describe gathering rows by index."""
 
 
 class TakeRowsKernel(Protocol):
-    """Take, and put back."""
+    """Gather rows, and scatter-add their gradients."""
 
     def forward(self, x: Tensor, rows: Tensor, y: Tensor) -> None:
         """Overwrite y.
@@ -40,17 +40,17 @@ class TakeRowsKernel(Protocol):
 
 @dataclass(frozen=True)
 class FilterRows(Op["FilterRowsKernel"]):
-    """Describe a choice of rows by a value beside each."""
+    """Describe filtering rows by the values of a selector."""
 
 
 class FilterRowsKernel(Protocol):
-    """Choose, then move rows; before the first choice all are chosen."""
+    """Select, then copy rows; before the first selection all rows are selected."""
 
     def choose(self, selector: Tensor) -> int:
-        """Return how many rows stay. Waits for the device: shapes depend on it."""
+        """Select rows and return their number; waits for the device: shapes depend on it."""
 
     def forward(self, xs: Sequence[Tensor], ys: Sequence[Tensor]) -> None:
-        """Overwrite the ys, which have as many rows as stay."""
+        """Overwrite the ys, which have as many rows as are selected."""
 
     def backward(self, dys: Sequence[Tensor], dxs: Sequence[Tensor | None]) -> None:
-        """Overwrite the dxs; None where one is not wanted."""
+        """Overwrite the dxs; None for those that are not needed."""

@@ -7,8 +7,8 @@ Tensors in planning order: x, s, y and, with bias, b like s::
 
     y = x * s + b          dx = dy * s          ds = sum of dy * x          db = sum of dy
 
-where the sums go over the axes of x that s does not have. A kernel that is planned in place keeps a
-copy of x.
+where the sums go over the axes of x that s does not have. A kernel that is planned in place saves
+a copy of x.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from minicaffe.ops.backend import Op, Tensor
 
 @dataclass(frozen=True)
 class Scale(Op["ScaleKernel"]):
-    """Describe a product, and with `bias` a sum, repeated along some axes."""
+    """Describe a broadcast product and, with `bias`, sum."""
 
     axis: int
     bias: bool = False
@@ -34,7 +34,7 @@ class ScaleKernel(Protocol):
         """Overwrite y, which may be x itself."""
 
     def backward_weights(self, x: Tensor, dy: Tensor, ds: Tensor | None, db: Tensor | None) -> None:
-        """Add to ds and db; either may be None where it is not wanted."""
+        """Add to ds and db; either may be None if it is not needed."""
 
     def backward_data(self, dy: Tensor, s: Tensor, dx: Tensor) -> None:
         """Overwrite dx, which may be dy itself."""

@@ -1,13 +1,13 @@
-"""Softmax and its loss: what every backend must compute.
+"""Softmax and softmax loss: what every backend must compute.
 
 x has `outer` axes before `axis`, K classes along it, and `inner` axes after it::
 
-    p[o, k, i] = exp(x[o, k, i] - max over k of x) / sum over k of the same
+    p[o, k, i] = exp(x[o, k, i] - max over k of x) / sum over k of this
 
 Softmax: tensors in planning order x, y of one shape; y may be x.
 
-SoftmaxLoss: tensors x, labels (outer * inner values, whole numbers as floats), p like x, loss ().
-Pixels whose label is `ignore_label` count for nothing::
+SoftmaxLoss: tensors x, labels (outer * inner values, indices stored as floats), p like x, loss ().
+Pixels whose label is `ignore_label` are ignored::
 
     loss = - sum over o, i of log(max(p[o, label, i], tiny)) / Z
     dx   = dloss / Z * (p - onehot(label)),  0 where ignored
@@ -53,7 +53,7 @@ class SoftmaxLoss(Op["SoftmaxLossKernel"]):
 
 
 class SoftmaxLossKernel(Protocol):
-    """Forward keeps the probabilities, backward reads them."""
+    """Forward overwrites the probabilities, backward reads them."""
 
     def forward(self, x: Tensor, labels: Tensor, p: Tensor, loss: Tensor) -> None:
         """Overwrite p and loss.

@@ -1,6 +1,6 @@
-"""Repeating along an axis: what every backend must compute.
+"""Repetition along an axis: what every backend must compute.
 
-Tensors in planning order: x, y; y is `tiles` copies of x behind one another along `axis`. The
+Tensors in planning order: x, y; y is `tiles` copies of x one after another along `axis`. The
 gradient is the sum of the copies'.
 """
 
@@ -21,7 +21,7 @@ class Tile(Op["TileKernel"]):
 
 
 class TileKernel(Protocol):
-    """Repeat, and add up the gradients."""
+    """Repeat, and sum the gradients."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""

@@ -1,17 +1,16 @@
-"""Transform: what becomes of a batch of pictures that comes from the host.
+"""Preprocessing of a batch of images on the device: mean subtraction, scaling, mirroring.
 
-Tensors in planning order: mean (C, H, W), of whole pictures, or (C, 1, 1), one value a channel; y
-(N, C, rows, columns). The host has cut a window of rows x columns out of each picture; left and top
-say where it lay. With k = j or, in a mirrored picture, columns - 1 - j::
+Tensors in planning order: mean (C, H, W), of whole images, or (C, 1, 1), one value per channel; y
+(N, C, rows, columns). The host has cropped each image to a window of rows x columns at (top, left).
+With k = j or, in a mirrored image, columns - 1 - j::
 
     y[n, c, i, j] = (pictures[n, c, i, k] - mean[c, top[n] + i, left[n] + k]) * scale
 
-in float32, the difference rounded before it is multiplied: the same bits as the host's own
-arithmetic (`minicaffe.data.transformer`).
+in float32, the difference rounded before the product: bitwise equal to the arithmetic of the host
+(`minicaffe.data.transformer`).
 
-Only backends whose device is apart from the host have a kernel: there bytes travel where floats
-would be four times as many, and they travel while the device computes. Where `plan` raises
-`Unsupported`, the host transforms.
+Only backends with a separate device memory have a kernel: they copy bytes instead of floats, a
+quarter of the size, while the device computes. If `plan` raises `Unsupported`, the host transforms.
 """
 
 from __future__ import annotations
@@ -46,9 +45,9 @@ class StagedBatch(Protocol):
     Attributes
     ----------
     pictures : ndarray, uint8, shape (N, C, rows, columns)
-        The windows, not mirrored.
+        The cropped images, not mirrored.
     windows : ndarray, int32, shape (N, 3)
-        For each picture top and left of its window, and 1 if it is to be mirrored, else 0.
+        For each image top and left of its window, and 1 if it is mirrored, else 0.
     labels : ndarray, float32, shape (N,)
     """
 
@@ -58,7 +57,7 @@ class StagedBatch(Protocol):
 
     @property
     def shape(self) -> Shape:
-        """Shape of the pictures."""
+        """Shape of `pictures`."""
         ...
 
     def upload(self) -> None:

@@ -1,8 +1,8 @@
-"""The solver's step over all parameters: what every backend must compute.
+"""Parameter update of a solver: what every backend must compute.
 
 Tensors in planning order: for each parameter w, dw and the rule's history tensors, these of one
-shape. dw comes in as the accumulated gradient and goes out as the value subtracted from w, as Caffe
-leaves it::
+shape. dw is the accumulated gradient before and the value subtracted from w afterwards, as in
+Caffe::
 
     rate, decay = size.rate * lr_mult, size.decay * decay_mult
     g  = size.scale * dw + decay * (w            if regularization is "L2",
@@ -26,12 +26,13 @@ adam      h = m h + (1 - m) g;  k = decay2 k + (1 - decay2) g^2;                
 Sources: Polyak 1964; Nesterov 1983; Duchi et al. 2011; Tieleman and Hinton 2012; Zeiler 2012;
 Kingma and Ba 2015 (their bias correction is part of the rate that the solver passes).
 
-A weight that is not finite makes everything after it worthless, and does not always show: in a
-pass with a convolution the fastest ReLUs replace NaN by 0, and a loss can stay as it is for ever.
-So a step also says whether all w are finite; see `minicaffe.net.Net.non_finite`.
+A weight that is not finite invalidates all later results, but the loss does not always show it: the
+ReLUs that are fused into convolutions replace NaN by 0, so that the loss can stay finite. Therefore
+a step also sets a flag if any w is not finite; see `minicaffe.net.Net.non_finite`.
 
-The size of a step changes between iterations, so it is an argument of the kernel and no part of the
-op; and the kernel asks for it in every run, because a backend may repeat a recorded one.
+The size of a step changes between iterations, so it is an argument of the kernel and not part of
+the op. The kernel calls a function for it in every run, because a backend may replay a captured
+graph.
 """
 
 from __future__ import annotations
@@ -54,15 +55,15 @@ class Update(Op["UpdateKernel"]):
     delta: float = 0.0
 
 
-class Parameter(NamedTuple):
-    """What a step changes, and what its size is multiplied with there.
+class UpdateOperands(NamedTuple):
+    """Tensors of one parameter that a step changes, and the multipliers of the step.
 
     Parameters
     ----------
     w, dw : Tensor
         Values and gradient, of one shape; both overwritten.
     history : sequence of Tensor
-        The rule's memory, updated.
+        The history of the rule, updated.
     lr_mult, decay_mult : float
     """
 
@@ -74,7 +75,7 @@ class Parameter(NamedTuple):
 
 
 class StepSize(NamedTuple):
-    """How far to go in one step.
+    """Learning rate, weight decay and gradient scale of one step.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ class StepSize(NamedTuple):
     decay : float
         Weight decay, before decay_mult.
     scale : float
-        What gradients are multiplied with first: 1 / iter_size, and clipping.
+        Factor of the gradients: 1 / iter_size, times that of clipping.
     """
 
     rate: float
@@ -95,13 +96,13 @@ class UpdateKernel(Protocol):
     """One step of all parameters."""
 
     def step(
-        self, parameters: Sequence[Parameter], size: Callable[[], StepSize], non_finite: Tensor
+        self, parameters: Sequence[UpdateOperands], size: Callable[[], StepSize], non_finite: Tensor
     ) -> None:
         """Update w, dw and history of all parameters.
 
         Parameters
         ----------
-        parameters : sequence of Parameter
+        parameters : sequence of UpdateOperands
             Those planned for.
         size : callable
             Asked in every run, recorded ones included; see `Backend.compile`.
@@ -124,11 +125,11 @@ class SumOfSquaresKernel(Protocol):
 
 @dataclass(frozen=True)
 class NonFiniteFlag(Op["NonFiniteFlagKernel"]):
-    """Describe how a loss shows what a step has said about the weights; planned for any tensors."""
+    """Describe adding the non-finite flag to a loss; planned for any tensors."""
 
 
 class NonFiniteFlagKernel(Protocol):
-    """The sum of a loss and what `UpdateKernel.step` leaves in `non_finite`."""
+    """Adds the `non_finite` flag of `UpdateKernel.step` to a loss."""
 
     def forward(self, non_finite: Tensor, loss: Tensor) -> None:
         """Add non_finite to every value of the loss."""

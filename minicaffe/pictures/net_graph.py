@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from minicaffe.analysis.described import settings_text
 from minicaffe.analysis.sizes import LayerSizes, NetSizes
-from minicaffe.schema import NetSource
+from minicaffe.layers import Role, role_of, summary_of
+from minicaffe.schema import LayerParameter, NetSource
 
 # Background by what a layer does.
-_COLOURS = {
-    "#d9ead3": ("Data", "ImageData", "HDF5Data", "MemoryData", "WindowData", "DummyData", "Input"),
-    "#fce0c8": ("Convolution", "Deconvolution", "Im2col"),
-    "#cfe2f3": ("Pooling", "SPP"),
-    "#e3d5f0": ("InnerProduct", "Embed", "LSTM", "RNN", "LSTMUnit"),
-    "#fff2b3": ("Accuracy", "Softmax", "ArgMax", "HDF5Output"),
+_COLOURS: dict[Role, str] = {
+    "data": "#d9ead3",
+    "convolution": "#fce0c8",
+    "pooling": "#cfe2f3",
+    "weights": "#e3d5f0",
+    "output": "#fff2b3",
+    "loss": "#f8d0d0",
 }
-_LOSS, _OTHER = "#f8d0d0", "#ededed"
+_OTHER_COLOUR = "#ededed"
 PHASES = ("TRAIN", "TEST")
 
 
@@ -74,7 +74,7 @@ def net_graph(
     graph = Graph(source.param.name)
     makers: dict[tuple[str, str], int] = {}
     for index, phases in kept.items():
-        layer: Any = source.param.layer[index]
+        layer = source.param.layer[index]
         measured = next((s for s in sizes.values() if index in s.layers), NetSizes())
         ordered = [p for p in PHASES if p in phases]
         found = [makers.get((p, blob)) for blob in layer.bottom for p in ordered]
@@ -90,7 +90,7 @@ def net_graph(
     return graph
 
 
-def _box(layer: Any, sizes: LayerSizes | None, batch: int, rates: bool) -> Box:
+def _box(layer: LayerParameter, sizes: LayerSizes | None, batch: int, rates: bool) -> Box:
     lines = [_kind(layer)]
     if sizes is not None:
         shapes = dict.fromkeys(_shape_text(shape, batch) for shape in sizes.tops)
@@ -101,17 +101,12 @@ def _box(layer: Any, sizes: LayerSizes | None, batch: int, rates: bool) -> Box:
         lines.append("lr_mult " + ", ".join(f"{spec.lr_mult:g}" for spec in layer.param))
     phases = [PHASES[rule.phase] for rule in layer.include if rule.HasField("phase")]
     title = f"{layer.name} ({', '.join(phases)})" if phases else layer.name
-    return Box(title, [line for line in lines if line], _colour(layer.type))
+    colour = _COLOURS.get(role_of(layer.type), _OTHER_COLOUR)
+    return Box(title, [line for line in lines if line], colour)
 
 
-def _kind(layer: Any) -> str:
-    return f"{layer.type} {settings_text(layer)}".rstrip()
-
-
-def _colour(kind: str) -> str:
-    if kind.endswith("Loss"):
-        return _LOSS
-    return next((colour for colour, kinds in _COLOURS.items() if kind in kinds), _OTHER)
+def _kind(layer: LayerParameter) -> str:
+    return f"{layer.type} {summary_of(layer)}".rstrip()
 
 
 def _shape_text(shape: tuple[int, ...], batch: int) -> str:

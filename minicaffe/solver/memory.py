@@ -18,7 +18,6 @@ from minicaffe.net.builder import BYTES_PER_VALUE
 from minicaffe.ops.backend import Backend, Tensor
 
 _MIB = 1 << 20
-_CONVOLUTIONS = ("Convolution", "Deconvolution")
 
 
 @dataclass(frozen=True)
@@ -137,6 +136,6 @@ def _workspace(backend: Backend, nets: Sequence[Net]) -> int:
         )
         for net in nets
         for step in net.steps
-        if step.layer.type in _CONVOLUTIONS
+        if step.layer.needs_workspace
     ]
     return max(sizes, default=0)

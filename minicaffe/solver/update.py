@@ -12,7 +12,7 @@ from minicaffe.net import Net
 from minicaffe.net.debug_info import mean_magnitude
 from minicaffe.net.program import Piece, Program
 from minicaffe.ops.backend import Tensor
-from minicaffe.ops.update import Parameter, StepSize, SumOfSquares
+from minicaffe.ops.update import StepSize, SumOfSquares, UpdateOperands
 from minicaffe.solver.rules import Rule
 
 
@@ -49,10 +49,10 @@ class ParameterUpdate:
         self._non_finite = net.non_finite = net.backend.tensor(())
         self._alone = Program(net, lambda: [self.piece()])
 
-    def _parameters(self) -> list[Parameter]:
+    def _parameters(self) -> list[UpdateOperands]:
         n = len(self._net.parameters)
         return [
-            Parameter(p.blob.data, p.blob.diff, self.history[i::n], p.lr_mult, p.decay_mult)
+            UpdateOperands(p.blob.data, p.blob.diff, self.history[i::n], p.lr_mult, p.decay_mult)
             for i, p in enumerate(self._net.parameters)
         ]
 
@@ -86,7 +86,7 @@ class ParameterUpdate:
             for p in self._net.parameters:
                 _log_update(p.layer.name, p.name or p.index, p.blob)
 
-    def _update(self, parameters: list[Parameter]) -> None:
+    def _update(self, parameters: list[UpdateOperands]) -> None:
         with self._net.backend.lock:
             self._kernel.step(parameters, lambda: self._size, self._non_finite)
 

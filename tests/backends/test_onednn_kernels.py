@@ -11,7 +11,18 @@ import pytest
 
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import Unsupported
-from minicaffe.ops.activation import Activation
+from minicaffe.ops.activation import (
+    Abs,
+    Bnll,
+    Clip,
+    Elu,
+    Exp,
+    Power,
+    Relu,
+    Sigmoid,
+    Swish,
+    Threshold,
+)
 from minicaffe.ops.concat import Concat, Slice
 from minicaffe.ops.conv import Conv
 from minicaffe.ops.eltwise import Eltwise
@@ -22,7 +33,7 @@ from minicaffe.ops.lstm import Lstm
 from minicaffe.ops.pool import Pool
 from minicaffe.ops.recurrent import RecurrentInputs
 from minicaffe.ops.rnn import Rnn
-from minicaffe.ops.update import Parameter, StepSize, SumOfSquares, Update
+from minicaffe.ops.update import StepSize, SumOfSquares, Update, UpdateOperands
 from tolerances import BY_DTYPE, assert_close
 
 ALLOWED = BY_DTYPE["float32"]
@@ -235,7 +246,7 @@ def test_products_and_maxima_mix_layouts(onednn, op, n):
     agree(onednn, body)
 
 
-@pytest.mark.parametrize("op", [Eltwise("max"), Activation("power", alpha=3.0)], ids=str)
+@pytest.mark.parametrize("op", [Eltwise("max"), Power(3.0)], ids=str)
 def test_formulas_reach_every_chunk(onednn, monkeypatch, op):
     monkeypatch.setattr("minicaffe.backends.onednn.kernels._pointwise.CHUNK", 7)
 
@@ -287,18 +298,18 @@ def test_recurrent_kernels_share_the_streams_among_threads(onednn, monkeypatch, 
 
 
 FUNCTIONS = [
-    Activation("relu", alpha=-0.5),
-    Activation("elu", alpha=0.7),
-    Activation("sigmoid"),
-    Activation("exp", scale=0.5, shift=-1.0),
-    Activation("bnll"),
-    Activation("absval"),
-    Activation("clip", alpha=0.5, beta=0.75),
-    Activation("power", alpha=1.0, scale=-2.0, shift=0.5),
-    Activation("power", alpha=2.0, shift=0.5),
-    Activation("power", alpha=3.0, scale=0.5),
-    Activation("swish", alpha=1.75),
-    Activation("threshold", alpha=-0.25),
+    Relu(-0.5),
+    Elu(0.7),
+    Sigmoid(),
+    Exp(scale=0.5, shift=-1.0),
+    Bnll(),
+    Abs(),
+    Clip(0.5, 0.75),
+    Power(1.0, scale=-2.0, shift=0.5),
+    Power(2.0, shift=0.5),
+    Power(3.0, scale=0.5),
+    Swish(1.75),
+    Threshold(-0.25),
 ]
 
 
@@ -315,7 +326,7 @@ def test_functions_leave_padding_zero(onednn, op, in_place):
         w, after = make(4, 5, 3, 3), make(2, 4, 4, 3)
         conv = Conv((3, 3), (1, 1), (1, 1), (1, 1), bias=False)
         backend.plan(conv, y, w, after).forward(y, w, None, after)
-        if op.kind != "threshold":
+        if not isinstance(op, Threshold):
             k.backward(x, y, dy, dx)
         return y, after, dx
 
@@ -349,7 +360,7 @@ def test_update(onednn, name, shape, host):
         scales = iter((1.0, 0.5))
         for _ in range(2):
             k.step(
-                [Parameter(w, dw, history)],
+                [UpdateOperands(w, dw, history)],
                 lambda: StepSize(0.01, 0.0005, next(scales)),
                 non_finite,
             )
@@ -366,7 +377,7 @@ def test_update_of_many_parameters(onednn, threads, monkeypatch):
 
     def body(make, backend):
         parameters = [
-            Parameter(make(*shape), make(*shape), [make(*shape, zero=True)], 1 + k, k % 2)
+            UpdateOperands(make(*shape), make(*shape), [make(*shape, zero=True)], 1 + k, k % 2)
             for k, shape in enumerate(shapes)
         ]
         k = backend.plan(RULES["sgd"][1], *(t for p in parameters for t in (p.w, p.dw, *p.history)))

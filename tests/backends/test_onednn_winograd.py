@@ -16,7 +16,7 @@ from minicaffe.backends.onednn.winograd.blocks import Sizes, tile_grid
 from minicaffe.backends.onednn.winograd.forward import POINTS, block, suits, toom_cook
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.conv import Conv
-from minicaffe.ops.update import Parameter, StepSize, Update
+from minicaffe.ops.update import StepSize, Update, UpdateOperands
 from probe import net_from_text
 from tolerances import BY_DTYPE, Tolerance, assert_close
 
@@ -158,7 +158,9 @@ def _host(w, onednn):
 def _solver(w, onednn):
     dw, history = tensor(onednn, np.ones(w.shape)), onednn.tensor(w.shape)
     kernel = onednn.plan(Update("sgd", momentum=0.9), w, dw, history)
-    kernel.step([Parameter(w, dw, [history])], lambda: StepSize(0.1, 0.0, 1.0), onednn.tensor(()))
+    kernel.step(
+        [UpdateOperands(w, dw, [history])], lambda: StepSize(0.1, 0.0, 1.0), onednn.tensor(())
+    )
 
 
 @pytest.mark.parametrize("change", [_set, _update, _host, _solver])

@@ -1,4 +1,4 @@
-"""The cases of every layer type: each module of this package adds those of its types."""
+"""Test cases of every layer type: each module of this package adds those of its types."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""What a case is, and the kinds of values that its bottoms may hold.
+"""Test case of a layer, and generators of values for its bottoms.
 
 Choose sizes that are all different and no multiples of 8 (a swapped axis or a vector's tail must
 not go unnoticed), values without ties for what takes a maximum, and none near a kink.
@@ -73,7 +73,7 @@ class Case:
     Parameters
     ----------
     name : str
-        What is special about it.
+        The property that it tests; random values depend on it.
     settings : str
         The prototxt inside the layer, without name, type, bottoms and tops.
     bottoms : dict of str to Values

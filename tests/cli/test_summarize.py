@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from minicaffe.analysis.described import settings_text
 from minicaffe.analysis.sizes import measure
 from minicaffe.cli.main import run_command
+from minicaffe.layers import summary_of
 from minicaffe.schema import NetState, parse_net, read_net
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -101,7 +101,7 @@ def test_shared_parameters_and_in_place_tops_count_once():
     ],
 )
 def test_settings(layer, text):
-    assert settings_text(parse_net(f"layer {{ {layer} }}").param.layer[0]) == text
+    assert summary_of(parse_net(f"layer {{ {layer} }}").param.layer[0]) == text
 
 
 def test_table(capsys, caplog_minicaffe):

@@ -1,4 +1,4 @@
-"""BatchNorm's statistics: what training leaves in them and what testing makes of them."""
+"""BatchNorm's statistics: their update in the TRAIN phase and their use in the TEST phase."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def statistics(made):
     return [blob.data.get() for blob in made.layers[1].blobs]
 
 
-def test_training_adds_up_weighted_statistics():
+def test_training_accumulates_weighted_statistics():
     rng = np.random.default_rng(5)
     made = net("TRAIN")
     mean, variance, weight = np.zeros(5), np.zeros(5), 0.0
@@ -40,7 +40,7 @@ def test_training_adds_up_weighted_statistics():
         np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
-def test_testing_divides_by_the_weight_and_changes_nothing():
+def test_the_test_phase_divides_by_the_weight_and_updates_nothing():
     made = net("TEST")
     for blob, value in zip(made.layers[1].blobs, (6, 32, 2), strict=True):
         blob.data.set(np.full(blob.shape, value))
@@ -52,14 +52,14 @@ def test_testing_divides_by_the_weight_and_changes_nothing():
         np.testing.assert_array_equal(got, want)
 
 
-def test_untrained_statistics_count_as_zero():
+def test_initial_statistics_are_zero():
     made = net("TEST")
     made.blobs["x"].data.set(np.ones((3, 5, 4, 7)))
     made.forward()
     np.testing.assert_allclose(made.blobs["y"].data.get(), 1 / np.sqrt(EPS), rtol=1e-5)
 
 
-def test_a_single_value_a_channel_has_variance_zero():
+def test_a_single_value_per_channel_has_variance_zero():
     made = net("TRAIN", shape=(1, 5))
     made.blobs["x"].data.set(np.arange(5).reshape(1, 5))
     made.forward()
@@ -67,7 +67,7 @@ def test_a_single_value_a_channel_has_variance_zero():
     np.testing.assert_array_equal(statistics(made)[1], np.zeros(5))
 
 
-def test_solvers_leave_the_statistics_alone():
+def test_solvers_do_not_change_the_statistics():
     assert [p.lr_mult for p in net("TRAIN").parameters] == [0, 0, 0]
     given = "param { lr_mult: 0 decay_mult: 0 } param { lr_mult: 0 }"
     assert [p.lr_mult for p in net("TRAIN", given).parameters] == [0, 0, 0]
@@ -75,7 +75,7 @@ def test_solvers_leave_the_statistics_alone():
         net("TRAIN", "param { lr_mult: 0 } param { decay_mult: 0 }")
 
 
-def test_an_in_place_layer_above_does_not_disturb_the_gradient():
+def test_an_in_place_layer_after_it_does_not_change_the_gradient():
     text = (
         'force_backward: true layer { name: "in" type: "Input" top: "x" input_param { shape { '
         "dim: 3 dim: 5 } } }\n"

@@ -1,4 +1,4 @@
-"""DummyData: shapes, fillers, and what is filled anew."""
+"""DummyData: shapes, fillers, and which tops are filled again."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def values(net, name="a"):
     return net.blobs[name].data.get()
 
 
-def test_without_a_filler_it_is_zero():
+def test_blobs_without_a_filler_are_zero():
     np.testing.assert_array_equal(values(dummy("shape { dim: 2 dim: 3 }")), np.zeros((2, 3)))
 
 
-def test_old_shapes_and_one_filler_for_all():
+def test_legacy_shapes_and_one_filler_for_all_tops():
     four = "num: 2 channels: 3 height: 5 width: 7"
     net = dummy(f'{four} data_filler {{ type: "constant" value: 4 }}', ("a", "b"))
     for name in ("a", "b"):
         np.testing.assert_array_equal(values(net, name), np.full((2, 3, 5, 7), 4))
 
 
-def test_constants_are_kept_and_random_numbers_drawn_anew():
+def test_constants_are_filled_once_and_random_values_in_every_pass():
     fillers = 'data_filler { type: "constant" value: 4 } data_filler { type: "gaussian" }'
     net = dummy(f"shape {{ dim: 7 }} {fillers}", ("a", "b"))
     first = values(net, "b")
@@ -54,7 +54,7 @@ def test_constants_are_kept_and_random_numbers_drawn_anew():
         ),
     ],
 )
-def test_bad_settings_are_refused(settings, message):
+def test_bad_settings_raise_errors(settings, message):
     with pytest.raises(
         NetError, match=rf'net.prototxt:1, layer "probe" \(DummyData\): .*{message}'
     ):

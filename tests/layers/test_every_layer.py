@@ -12,7 +12,7 @@ from oracles import ORACLES
 from probe import REFERENCE, Probe, make_backend
 from tolerances import BY_DTYPE, DERIVATIVE, Tolerance, assert_close
 
-# Types that the suite cannot run, and where they are tested instead.
+# Types that the suite cannot run, and the tests that cover them.
 ELSEWHERE = {
     "Data": "reads a database: tests/data",
     "DummyData": "has no bottoms and no gradient: test_dummy_data.py",
@@ -57,7 +57,7 @@ def test_type_is_covered(layer_type):
 
 
 @every_case
-def test_values_are_the_oracles(layer_type, case, backend):
+def test_values_equal_the_oracle(layer_type, case, backend):
     if case.is_stochastic:
         pytest.skip("random: see test_stochastic.py")
     probe = Probe(layer_type, case, backend)
@@ -72,8 +72,8 @@ def test_values_are_the_oracles(layer_type, case, backend):
 
 
 @every_case
-def test_gradient_is_the_derivative(layer_type, case, backend):
-    """Holds float64 to central differences and every other backend to float64."""
+def test_gradient_equals_the_derivative(layer_type, case, backend):
+    """Compares float64 with central differences, and every other backend with float64."""
     reference = Probe(layer_type, case, make_backend(REFERENCE))
     want = reference.run()
     if backend.dtype != np.float64:
@@ -83,12 +83,13 @@ def test_gradient_is_the_derivative(layer_type, case, backend):
         return
     inputs = reference.inputs()
     allowed = Tolerance(0.0, DERIVATIVE.relative * case.derivative_factor)
+    what = f"directional derivative of {layer_type}/{case.name} with respect to"
     for name in reference.gradients:
         direction = reference.rng(f"direction {name}").standard_normal(inputs[name].shape)
         slope = central_difference(
             lambda h, n=name, d=direction: reference.functional({**inputs, n: inputs[n] + h * d})
         )
-        assert_close((want[name] * direction).sum(), slope, allowed, name)
+        assert_close((want[name] * direction).sum(), slope, allowed, f"{what} {name}")
     for i, blob in enumerate(reference.layer.blobs):
         if i in case.params_without_gradient:
             continue
@@ -101,7 +102,7 @@ def test_gradient_is_the_derivative(layer_type, case, backend):
 
         slope = central_difference(functional)
         blob.data.set(values)
-        assert_close((want[f"param {i}"] * direction).sum(), slope, allowed, f"param {i}")
+        assert_close((want[f"param {i}"] * direction).sum(), slope, allowed, f"{what} param {i}")
 
 
 def central_difference(functional, h: float = 1e-6) -> float:
@@ -114,8 +115,8 @@ def test_bottoms_are_unchanged_by_forward(layer_type, case, backend):
     inputs = probe.inputs()
     probe.forward(inputs)
     for name, values in inputs.items():
-        kept = probe.bottoms[name].data.get()
-        np.testing.assert_array_equal(kept, values.astype(backend.dtype), err_msg=name)
+        after = probe.bottoms[name].data.get()
+        np.testing.assert_array_equal(after, values.astype(backend.dtype), err_msg=name)
 
 
 @every_case
@@ -136,7 +137,7 @@ def test_parameter_diffs_are_accumulated(layer_type, case, backend):
 
 
 @every_case
-def test_propagate_down_false_leaves_a_diff_alone(layer_type, case, backend):
+def test_propagate_down_false_does_not_write_the_diff(layer_type, case, backend):
     if case.shares_diff:
         pytest.skip("top and bottom have one diff")
     probe = Probe(layer_type, case, backend)
@@ -149,8 +150,8 @@ def test_propagate_down_false_leaves_a_diff_alone(layer_type, case, backend):
 
 
 @every_case
-def test_reshaped_is_as_new(layer_type, case, backend):
-    """Runs larger, smaller and the first shape again, each beside a net made for that shape."""
+def test_a_reshaped_layer_equals_a_new_one(layer_type, case, backend):
+    """Runs larger, smaller and the first shape again, and compares with nets built for them."""
     probe = Probe(layer_type, case, backend)
     probe.run()
     for shapes in case.other_shapes():
@@ -162,7 +163,7 @@ def test_reshaped_is_as_new(layer_type, case, backend):
 
 
 @every_case
-def test_in_place_is_the_same_or_refused(layer_type, case, backend):
+def test_in_place_gives_the_same_values_or_an_error(layer_type, case, backend):
     if not (case.bottoms and case.tops):
         pytest.skip("nothing that could be in place")
     allowed = LAYERS[layer_type].in_place if case.in_place is None else case.in_place

@@ -1,4 +1,4 @@
-"""Recurrent layers over several batches, and what they refuse."""
+"""Recurrent layers over several batches, and their errors."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_batches_continue_each_other(layer_type, phase):
 
 
 @types
-def test_the_state_is_zero_at_first_after_a_reset_and_for_other_streams(layer_type):
+def test_the_state_is_zero_initially_after_reset_and_for_another_number_of_streams(layer_type):
     x, cont = sequence(5)
     ones = np.ones_like(cont)
     net = net_of(layer_type)
@@ -72,7 +72,7 @@ def test_the_state_is_zero_at_first_after_a_reset_and_for_other_streams(layer_ty
 
 
 @types
-def test_cont_zero_forgets(layer_type):
+def test_cont_zero_resets_the_state(layer_type):
     x, _ = sequence(5)
     fresh = np.ones((5, N))
     fresh[0] = 0
@@ -82,16 +82,16 @@ def test_cont_zero_forgets(layer_type):
 
 
 @types
-def test_gradients_end_at_the_batch_but_see_the_state_it_began_with(layer_type):
+def test_gradients_end_at_the_batch_and_depend_on_its_initial_state(layer_type):
     x, cont = sequence(10)
     cont[:] = 1
     net = net_of(layer_type, extra="expose_hidden: false")
     layer = net.layers[-1]
     run(net, x[:5], cont[:5])
-    kept = layer.state()
+    state = layer.state()
 
     def loss():
-        layer.restore(kept)
+        layer.restore(state)
         return run(net, x[5:], cont[5:]).sum()
 
     loss()
@@ -112,7 +112,7 @@ def test_gradients_end_at_the_batch_but_see_the_state_it_began_with(layer_type):
 
 
 @types
-def test_a_restored_layer_goes_on_as_if_nothing_had_happened(layer_type):
+def test_a_restored_layer_continues_exactly(layer_type):
     x, cont = sequence(5)
     cont[:] = 1
     net, other = net_of(layer_type), net_of(layer_type)
@@ -178,7 +178,7 @@ layer {{ name: "probe" type: "{layer_type}" bottom: "x" bottom: "cont" top: "y"
         ),
     ],
 )
-def test_what_does_not_fit(shapes, tops, settings, message):
+def test_wrong_shapes_and_settings_raise_errors(shapes, tops, settings, message):
     names = [f"b{k}" for k in range(len(shapes))]
     text = "".join(
         f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
@@ -194,7 +194,7 @@ def test_what_does_not_fit(shapes, tops, settings, message):
         net_from_text(text)
 
 
-def test_other_inputs_than_the_weights_were_made_for():
+def test_a_changed_number_of_inputs_raises_an_error():
     net = net_of("LSTM")
     net.blobs["x"].reshape((5, N, K + 1))
     with pytest.raises(
@@ -211,7 +211,7 @@ def test_other_inputs_than_the_weights_were_made_for():
         ([(1, 2, 3), (1, 2, 12), (2, 1)], r'"cont" has shape \(2, 1\); it must be \(1, 2\)'),
     ],
 )
-def test_units_that_do_not_fit(shapes, message):
+def test_wrong_shapes_of_an_lstm_unit_raise_errors(shapes, message):
     dims = " ".join("shape { " + " ".join(f"dim: {n}" for n in shape) + " }" for shape in shapes)
     text = f"""
 layer {{ name: "in" type: "Input" top: "c" top: "a" top: "cont" input_param {{ {dims} }} }}

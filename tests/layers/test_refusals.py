@@ -1,4 +1,4 @@
-"""What layers refuse, and in which words."""
+"""Error messages of layers."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)
-def test_refused_when_built(text, message):
+def test_errors_when_the_net_is_built(text, message):
     with pytest.raises(NetError, match=r'net\.prototxt:\d+, layer "l" \(\w+\): .*' + message):
         net_from_text(text)
 
@@ -111,7 +111,7 @@ OUT_OF_RANGE = [
 
 @pytest.mark.parametrize(("layer_type", "settings", "shapes", "blob", "message"), OUT_OF_RANGE)
 @pytest.mark.parametrize("value", [2, -1, 0.5, np.nan])
-def test_what_names_no_class_or_row_is_refused(layer_type, settings, shapes, blob, message, value):
+def test_indices_out_of_range_raise_errors(layer_type, settings, shapes, blob, message, value):
     net = net_from_text(layer(layer_type, settings, *shapes))
     net.blobs[blob].data.set([0, value, 1])
     message = message.replace("2 of", f"{value:g} of", 1)
@@ -140,7 +140,7 @@ def test_no_gradient_for_labels_and_numbers(layer_type, settings, shapes, blob):
         step.layer.backward(step.top, wanted, step.bottom)
 
 
-def test_a_reference_to_crop_by_gets_a_gradient_of_zero():
+def test_the_reference_of_crop_gets_a_zero_gradient():
     net = net_from_text(layer("Crop", "", (1, 1, 4, 5), (1, 1, 2, 3)))
     step = net.steps[-1]
     step.bottom[1].diff.set(7)
@@ -173,7 +173,7 @@ def test_a_reference_to_crop_by_gets_a_gradient_of_zero():
         ("PReLU", "", [(3,)], r'bottom "a" must be \(N, C, ...\), it is \(3,\)'),
     ],
 )
-def test_settings_are_refused(layer_type, settings, shapes, message):
+def test_wrong_settings_raise_errors(layer_type, settings, shapes, message):
     where = rf'net.prototxt:{len(shapes) + 1}, layer "l" \({layer_type}\): '
     with pytest.raises(NetError, match=f"^{where}.*{message}"):
         net_from_text(layer(layer_type, settings, *shapes))

@@ -1,4 +1,4 @@
-"""Dropout and stochastic pooling: in distribution, and compile."""
+"""Dropout and stochastic pooling: distribution and reproducibility."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_step_repeats_and_the_next_differs(layer_type, case, backend):
 
 
 @pytest.mark.parametrize("ratio", [0.2, 0.5, 0.9])
-def test_dropout_keeps_the_share_and_the_mean(backend, ratio):
+def test_dropout_has_the_expected_ratio_and_mean(backend, ratio):
     y = dropout(backend, ratio).forward()["y"]
     # Five standard deviations of a binomial share.
     slack = 5 * np.sqrt(ratio * (1 - ratio) / y.size)
@@ -74,7 +74,7 @@ def test_stochastic_pooling_draws_in_proportion(backend):
         assert (y == value).mean() == pytest.approx(share, abs=slack)
 
 
-def test_stochastic_pooling_sends_the_gradient_to_what_it_drew(backend):
+def test_stochastic_pooling_routes_the_gradient_to_the_drawn_element(backend):
     probe = stochastic_pooling(backend)
     y = probe.forward()["y"]
     dy = np.arange(1, y.size + 1).reshape(y.shape) / y.size

@@ -1,4 +1,4 @@
-"""What the generic suite cannot reach: ties, empty selections, files, gradients by definition."""
+"""Special cases outside the generic suite: ties, empty selections, files, derivatives at kinks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ X = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 5 dim: 
 LABELS = 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 5 } } }\n'
 
 
-def test_eltwise_max_gives_a_tie_to_the_second_and_never_to_a_later_one(backend):
+def test_eltwise_max_breaks_ties_towards_the_second_bottom(backend):
     columns = {"x": [1, 2, 3, 5], "z": [1, 2, 1, 5], "w": [1, 0, 3, 6]}
     bottoms = {name: exactly(values) for name, values in columns.items()}
     probe = Probe("Eltwise", Case("ties", "eltwise_param { operation: MAX }", bottoms), backend)
@@ -38,7 +38,7 @@ def test_eltwise_max_gives_a_tie_to_the_second_and_never_to_a_later_one(backend)
     ],
 )
 @pytest.mark.parametrize("in_place", [False, True])
-def test_slopes_where_functions_bend_or_end(backend, layer_type, settings, x, slopes, in_place):
+def test_derivatives_at_kinks_and_bounds(backend, layer_type, settings, x, slopes, in_place):
     case = Case("edges", settings, {"x": exactly(x)})
     probe = Probe(layer_type, case, backend, in_place=in_place)
     probe.forward()
@@ -47,14 +47,14 @@ def test_slopes_where_functions_bend_or_end(backend, layer_type, settings, x, sl
     np.testing.assert_allclose(probe.bottoms["x"].diff.get(), slopes, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("top_k", "places"), [(1, [3]), (3, [3, 1, 4])])
-def test_arg_max_prefers_the_later_of_equal_values(backend, top_k, places):
+@pytest.mark.parametrize(("top_k", "indices"), [(1, [3]), (3, [3, 1, 4])])
+def test_arg_max_selects_the_later_of_equal_values(backend, top_k, indices):
     case = Case("ties", f"argmax_param {{ top_k: {top_k} }}", {"x": exactly([[0, 7, 1, 7, 2]])})
-    assert list(Probe("ArgMax", case, backend).forward()["y"].ravel()) == places
+    assert list(Probe("ArgMax", case, backend).forward()["y"].ravel()) == indices
 
 
 @pytest.mark.parametrize(
-    ("x", "top_k", "places"),
+    ("x", "top_k", "indices"),
     [
         ([0, -0.0, -1], 1, [1]),
         ([-0.0, 0, -1], 2, [1, 0]),
@@ -64,13 +64,13 @@ def test_arg_max_prefers_the_later_of_equal_values(backend, top_k, places):
         ([np.nan, np.nan], 2, [1, 0]),
     ],
 )
-def test_arg_max_of_zeros_and_what_is_not_finite(backend, x, top_k, places):
+def test_arg_max_of_zeros_and_non_finite_values(backend, x, top_k, indices):
     """One NaN is the largest value, but several values are sorted, which puts NaN last."""
     case = Case("edges", f"argmax_param {{ top_k: {top_k} }}", {"x": exactly([x])})
-    assert list(Probe("ArgMax", case, backend).forward()["y"].ravel()) == places
+    assert list(Probe("ArgMax", case, backend).forward()["y"].ravel()) == indices
 
 
-def test_contrastive_gradient_divides_by_the_distance_plus_a_ten_thousandth(backend):
+def test_contrastive_gradient_divides_by_the_distance_plus_epsilon(backend):
     bottoms = {"x": [[3e-4, 4e-4], [2, 1]], "z": [[0, 0], [2, 1]], "similar": [0, 0]}
     case = Case("close", "", {k: exactly(v) for k, v in bottoms.items()}, tops=("loss",))
     probe = Probe("ContrastiveLoss", case, backend)
@@ -84,7 +84,7 @@ def test_contrastive_gradient_divides_by_the_distance_plus_a_ten_thousandth(back
     np.testing.assert_allclose(probe.bottoms["z"].diff.get(), -want, rtol=1e-5)
 
 
-def test_a_filter_that_keeps_nothing_trains_on_nothing(backend):
+def test_a_filter_without_selected_samples_has_zero_gradients(backend):
     net = net_from_text(
         X
         + LABELS

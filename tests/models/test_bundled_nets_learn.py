@@ -1,4 +1,4 @@
-"""The nets of the bundled data learn: a few iterations of their own solvers on a part of it."""
+"""The loss of the nets for the bundled data falls in a few iterations of their solvers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
 from zoo import MODELS, ROOT
 
-N_PICTURES = 500
+N_IMAGES = 500
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder in which the nets find, under the paths they name, databases of a few pictures."""
+    """A folder with databases of a few images under the paths of the nets."""
     folder = tmp_path_factory.mktemp("root")
     (folder / "models").symlink_to(MODELS)
     data = folder / "data" / "fashion-mnist"
@@ -25,8 +25,8 @@ def folder(tmp_path_factory):
     images, labels = read_set(
         bundled / "t10k-images-idx3-ubyte.gz", bundled / "t10k-labels-idx1-ubyte.gz"
     )
-    (data / "images").write_bytes(write_idx(images[:N_PICTURES]))
-    (data / "labels").write_bytes(write_idx(labels[:N_PICTURES]))
+    (data / "images").write_bytes(write_idx(images[:N_IMAGES]))
+    (data / "labels").write_bytes(write_idx(labels[:N_IMAGES]))
     idx = [str(data / "images"), str(data / "labels")]
     for part in ("train", "test"):
         assert run_command("convert_mnist_data", [*idx, str(data / f"{part}_lmdb")]) == 0

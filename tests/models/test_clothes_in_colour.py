@@ -1,4 +1,4 @@
-"""cifar10_quick on real pictures: from their files and from LMDB it is the same training."""
+"""cifar10_quick on real images: training from files equals training from LMDB."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from zoo import MODELS, ROOT, training_file
 MODEL = MODELS / "cifar10_quick"
 CLOTHES = ROOT / "data" / "fashion-mnist"
 STAGES = {"lmdb": [], "files": ["files"]}
-N_PICTURES = {"train": 300, "test": 200}
+N_IMAGES = {"train": 300, "test": 200}
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +31,11 @@ def script():
 
 @pytest.fixture(scope="module")
 def root(script, tmp_path_factory):
-    """A folder where the nets find pictures, databases and the mean under the paths they name."""
+    """A folder with images, databases and the mean under the paths of the nets."""
     root = tmp_path_factory.mktemp("root")
     (root / "models").symlink_to(MODELS)
     folder = root / "data" / "fashion-mnist" / "colour"
-    for part, n in N_PICTURES.items():
+    for part, n in N_IMAGES.items():
         images, labels = read_set(*script.idx_files(part))
         script.write_part(folder, part, images[:n], labels[:n])
         arguments = [f"{folder}/", str(folder / f"{part}.txt"), str(folder / f"{part}_lmdb")]
@@ -45,17 +45,17 @@ def root(script, tmp_path_factory):
     return root
 
 
-def test_pictures_are_coloured_and_framed(script, root):
+def test_images_are_coloured_and_framed(script, root):
     folder = root / "data" / "fashion-mnist" / "colour"
     lines = [line.split() for line in (folder / "test.txt").read_text().splitlines()]
     images, labels = read_set(*script.idx_files("test"))
-    assert [int(label) for _, label in lines] == list(labels[: N_PICTURES["test"]])
+    assert [int(label) for _, label in lines] == list(labels[: N_IMAGES["test"]])
     for (name, _), grey in zip(lines[:20], images, strict=False):
-        picture = np.asarray(Image.open(folder / name)).astype(int)
-        assert picture.shape == (32, 32, 3)
-        assert (picture[0, 0] <= script.LIGHTEST_DARK).all()
-        assert (picture != picture[..., :1]).any()  # not grey
-        brightness = picture[2:-2, 2:-2].sum(axis=2)
+        image = np.asarray(Image.open(folder / name)).astype(int)
+        assert image.shape == (32, 32, 3)
+        assert (image[0, 0] <= script.LIGHTEST_DARK).all()
+        assert (image != image[..., :1]).any()  # not grey
+        brightness = image[2:-2, 2:-2].sum(axis=2)
         assert np.corrcoef(brightness.ravel(), grey.ravel())[0, 1] > 0.999
 
 
@@ -65,7 +65,7 @@ def test_the_net_is_that_of_cifar10():
     assert clothes[4:] == plain[2:]
 
 
-def test_the_solvers_differ_in_where_the_pictures_come_from():
+def test_the_solvers_differ_in_the_source_of_the_images():
     lmdb, files = (read_solver(MODEL / f"clothes{x}_solver.prototxt").param for x in ("", "_files"))
     assert list(files.train_state.stage) == list(files.test_state[0].stage) == ["files"]
     for param in (lmdb, files):

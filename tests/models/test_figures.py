@@ -47,8 +47,8 @@ PUBLISHED_SHAPES = {
 def table() -> dict[str, tuple[int, int, str]]:
     rows = ROW.findall((MODELS / "readme.md").read_text())
     return {
-        name: (int(parameters.replace(",", "")), int(adds.replace(",", "")), picture)
-        for name, parameters, adds, picture in rows
+        name: (int(parameters.replace(",", "")), int(adds.replace(",", "")), image)
+        for name, parameters, adds, image in rows
     }
 
 
@@ -65,8 +65,8 @@ def test_published_counts(name, parameters):
 def test_figures_and_shapes_are_those_of_the_deploy_net(name):
     net = Net(deploy_file(name), "TEST", seed=1)
     assert [blob.name for blob in net.inputs] == ["data"]
-    picture = " x ".join(map(str, net.blobs["data"].shape[1:]))
-    assert table()[name] == (n_parameters(net), n_multiply_adds(net), picture)
+    image = " x ".join(map(str, net.blobs["data"].shape[1:]))
+    assert table()[name] == (n_parameters(net), n_multiply_adds(net), image)
     layer, shape = PUBLISHED_SHAPES[name]
     assert net.layers[net.layer_index(layer)].blobs[0].shape == shape
     statistics = n_running_statistics(net)

@@ -1,7 +1,7 @@
 """Whole deploy nets against what BVLC Caffe 1.0 computed (CPU, float32, git 9b89154).
 
 tests/golden/models holds, for every blob of a net, its shape, mean, standard deviation and first
-eight values, and the outputs whole. Weights and pictures are drawn from seeds made of their names.
+eight values, and the outputs whole. Weights and images are drawn from seeds made of their names.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def test_golden(path, backend):
     for layer in net.layers:
         for index, blob in enumerate(layer.blobs):
             blob.data.set(drawn(f"{layer.name}/{index}", blob.shape))
-    pictures = drawn("input/data", net.blobs["data"].shape) * 50 / 0.05
-    net.blobs["data"].data.set(pictures)
+    images = drawn("input/data", net.blobs["data"].shape) * 50 / 0.05
+    net.blobs["data"].data.set(images)
     net.forward()
     for name in map(str, case["blobs"]):
         values = net.blobs[name].data.get()

@@ -25,7 +25,7 @@ def test_generated_files_are_those_committed(name, deploy):
     assert path.read_text() == prototxt(name, deploy=deploy)
 
 
-def test_generator_names_the_nets_it_knows(capsys):
+def test_generator_lists_the_known_nets(capsys):
     assert main(["vgg17"]) == 2
     assert capsys.readouterr().err.startswith("no net vgg17; there are alexnet, caffenet, ")
 
@@ -67,7 +67,7 @@ def test_solvers_name_files_of_this_repository(path):
     assert f"--solver={path.relative_to(ROOT)}" in path.read_text()
 
 
-def test_consolidated_solver_holds_the_net_of_lenet():
+def test_consolidated_solver_contains_the_net_of_lenet():
     solver = read_solver(MODELS / "lenet" / "lenet_consolidated_solver.prototxt").param
     plain = read_net(training_file("lenet")).param
     assert list(solver.net_param.layer)[3:] == list(plain.layer)[2:]

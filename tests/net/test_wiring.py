@@ -64,9 +64,9 @@ def test_what_is_known_is_listed_once_for_many_unknown_types():
         'name: "d" bottom: "w" top: "v"',
     )
     assert first.startswith(
-        'net.prototxt:2, layer "a" (Warp): unknown layer type "Warp". A layer of a fork of Caffe '
-        'is replaced by known layers or by one in Python (type: "Python"), or the net is cut '
-        "before it. Known: AbsVal, "
+        'net.prototxt:2, layer "a" (Warp): unknown layer type "Warp". Replace a layer of a fork '
+        'of Caffe by known layers or by one in Python (type: "Python"), or cut the net before it. '
+        "Known: AbsVal, "
     )
     assert second.endswith('(Poolin): unknown layer type "Poolin". Did you mean Pooling?')
     assert again == 'net.prototxt:4, layer "c" (Warp): unknown layer type "Warp".'

@@ -1,4 +1,4 @@
-"""Loops straight from the formulas, in float64: what every layer must compute.
+"""Oracles: the formula of every layer as loops in float64.
 
 `ORACLES[type](layer, bottoms, params, training)` takes a LayerParameter message and arrays and
 returns the list of tops. Nothing here may import minicaffe.

@@ -1,4 +1,4 @@
-"""Functions of one number."""
+"""Elementwise activation functions."""
 
 import math
 

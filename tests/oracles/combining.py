@@ -1,4 +1,4 @@
-"""Combining blobs element by element, reducing them, and finding their largest values."""
+"""Elementwise operations, reductions and ArgMax."""
 
 import math
 
@@ -31,7 +31,7 @@ def reduction(layer, bottoms, params, training):
 
 
 def largest(values, k):
-    """Return the k largest values with their places, from the largest down."""
+    """Return the k largest values with their indices, from the largest down."""
     return sorted(((v, i) for i, v in enumerate(values)), reverse=True)[:k]
 
 

@@ -1,4 +1,4 @@
-"""Layers that move values without changing them."""
+"""Layers that copy values without changing them."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Joining, cutting, repeating and reshaping."""
+"""Concat, Slice, Tile, Crop and Reshape."""
 
 import itertools
 import math

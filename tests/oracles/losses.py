@@ -1,4 +1,4 @@
-"""Losses but that of softmax."""
+"""Loss functions except softmax loss."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""LSTM and RNN, one number after the other."""
+"""LSTM and RNN, value by value."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Choosing rows, and blobs of parameters."""
+"""Gathering and filtering rows, embeddings, Parameter."""
 
 import numpy as np
 
@@ -10,8 +10,8 @@ def batch_reindex(layer, bottoms, params, training):
 
 def keep(layer, bottoms, params, training):
     *blobs, selector = bottoms
-    kept = [i for i, value in enumerate(selector.ravel()) if value != 0]
-    return [np.array([x[i] for i in kept]).reshape(len(kept), *x.shape[1:]) for x in blobs]
+    selected = [i for i, value in enumerate(selector.ravel()) if value != 0]
+    return [np.array([x[i] for i in selected]).reshape(len(selected), *x.shape[1:]) for x in blobs]
 
 
 def embed(layer, bottoms, params, training):

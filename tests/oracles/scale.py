@@ -1,4 +1,4 @@
-"""Factors and terms lined up with some axes."""
+"""Broadcast factors and biases."""
 
 import numpy as np
 

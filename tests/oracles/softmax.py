@@ -1,4 +1,4 @@
-"""Softmax, its loss, and accuracy."""
+"""Softmax, softmax loss and accuracy."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Windows as columns, and the pooling of pyramids."""
+"""Im2col and spatial pyramid pooling."""
 
 import itertools
 import math

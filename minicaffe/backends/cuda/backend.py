@@ -261,11 +261,11 @@ class CudaKernel:
         return self.session.scratch(size_bytes, purpose)
 
 
-def kernel(op: type[Op[Any]]) -> Callable[[KernelType], KernelType]:
-    """Register the decorated class as this backend's kernel of `op`."""
+def kernel(*ops: type[Op[Any]]) -> Callable[[KernelType], KernelType]:
+    """Register the decorated class as this backend's kernel of each of `ops`."""
 
     def register(cls: KernelType) -> KernelType:
-        CudaBackend.kernels[op] = cls
+        CudaBackend.kernels.update(dict.fromkeys(ops, cls))
         return cls
 
     return register

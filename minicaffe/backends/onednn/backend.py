@@ -174,11 +174,11 @@ class OneDnnKernel:
         return 0
 
 
-def kernel(op: type[Op[Any]]) -> Callable[[KernelType], KernelType]:
+def kernel(*ops: type[Op[Any]]) -> Callable[[KernelType], KernelType]:
     """Register the decorated class, or the function that returns a kernel, for `op`."""
 
     def register(make: KernelType) -> KernelType:
-        OneDnnBackend.kernels[op] = make
+        OneDnnBackend.kernels.update(dict.fromkeys(ops, make))
         return make
 
     return register

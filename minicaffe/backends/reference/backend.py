@@ -161,11 +161,11 @@ class ReferenceBackend:
         """Return at once: NumPy has computed everything already."""
 
 
-def kernel(op: type[Op[Any]]) -> Callable[[KernelType], KernelType]:
-    """Register the decorated class as the reference kernel of `op`."""
+def kernel(*ops: type[Op[Any]]) -> Callable[[KernelType], KernelType]:
+    """Register the decorated class as the reference kernel of each of `ops`."""
 
     def register(cls: KernelType) -> KernelType:
-        ReferenceBackend.kernels[op] = cls
+        ReferenceBackend.kernels.update(dict.fromkeys(ops, cls))
         return cls
 
     return register

@@ -17,10 +17,10 @@ import sys
 from typing import Any
 
 from minicaffe import log
-from minicaffe.analysis.described import settings_text
 from minicaffe.analysis.sizes import LayerSizes, NetSizes, measure
 from minicaffe.cli.options.input_shape import add_input_shape, picture_shape, warn_of_guesses
 from minicaffe.errors import UsageError
+from minicaffe.layers import summary_of
 from minicaffe.net.filter import filter_layers
 from minicaffe.schema import NetSource, NetState, read_net
 
@@ -77,7 +77,7 @@ def _row(layer: Any, sizes: LayerSizes | None, batch: int, width: int) -> list[s
         return name if len(name) <= width else f"{name[: width - 3]}..."
 
     blobs = [", ".join(map(short, names)) for names in (layer.bottom, layer.top)]
-    row = [short(layer.name), layer.type, settings_text(layer), " -> ".join(blobs).strip()]
+    row = [short(layer.name), layer.type, summary_of(layer), " -> ".join(blobs).strip()]
     if sizes is None:
         return [*row, "", "", "", ""]
     shapes = dict.fromkeys(" x ".join(map(str, shape)) for shape in sizes.tops)

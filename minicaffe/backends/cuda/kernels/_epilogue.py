@@ -16,9 +16,9 @@ from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.driver.device import Address
 from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE
 from minicaffe.backends.cuda.kernels._divisor import divisor
-from minicaffe.backends.cuda.kernels.activation import starts_with_relu
 from minicaffe.backends.cuda.runtime.format import Format, ValueType
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import EpilogueOp, Shape
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale

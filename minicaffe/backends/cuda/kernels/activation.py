@@ -1,48 +1,59 @@
-"""Functions of one number."""
+"""Elementwise activation functions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import astuple
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.driver.device import Address
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.saved import Kept
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
-from minicaffe.ops.activation import Activation
-from minicaffe.ops.backend import EpilogueOp
+from minicaffe.ops.activation import (
+    Abs,
+    Activation,
+    Bnll,
+    Clip,
+    Elu,
+    Exp,
+    Log,
+    Power,
+    Relu,
+    Sigmoid,
+    Swish,
+    Tanh,
+    Threshold,
+)
+
+# The parameters of each function in activation.cu; ops with fewer fields leave the last ones at 0.
+N_NUMBERS = 3
 
 
-def starts_with_relu(epilogue: Sequence[EpilogueOp]) -> bool:
-    """Return whether the first is the plain ReLU, which other kernels can apply on the way."""
-    op = epilogue[0].op if epilogue else None
-    return isinstance(op, Activation) and op.kind == "relu" and op.alpha == 0
-
-
-@kernel(Activation)
+@kernel(Abs, Bnll, Clip, Elu, Exp, Log, Power, Relu, Sigmoid, Swish, Tanh, Threshold)
 class CudaActivation(CudaKernel):
-    """Forward and backward in the format that x has; in place it keeps x where that is needed."""
+    """Launches one row of activation.cu; in place, saves a copy of x if the gradient needs it."""
 
     file = "activation"
 
     def __init__(self, backend: CudaBackend, op: Activation, x: CudaTensor, y: CudaTensor) -> None:
         super().__init__(backend, op)
-        self.defines = (f"KIND={op.kind}",)
-        self._numbers = (op.alpha, op.beta, op.scale, op.shift)
-        self._kept = Kept(self.device, x) if x is y and op.gradient_needs_x() else None
+        self.defines = (f"KIND={type(op).__name__.lower()}",)
+        fields = astuple(op)
+        self._numbers = (*fields, *(0.0,) * (N_NUMBERS - len(fields)))
+        self._saved = Kept(self.device, x) if x is y and op.gradient_needs_x() else None
 
     def forward(self, x: CudaTensor, y: CudaTensor) -> None:
         """Overwrite y."""
         form = x.format
         given = x.source(form)
-        if self._kept is not None:
-            self._kept.keep(given, form)
+        if self._saved is not None:
+            self._saved.keep(given, form)
         to = y.target(form)
         self.launch_packs("forward", x.size, given, to, x.size, *self._numbers, value=form.value)
 
     def backward(self, x: CudaTensor, y: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
-        form = self._kept.format if self._kept is not None else y.format
+        form = self._saved.format if self._saved is not None else y.format
         before, after, given = self._input(x, y, form), y.source(form), dy.source(form)
         to = dx.target(form)
         self.launch_packs(
@@ -50,6 +61,6 @@ class CudaActivation(CudaKernel):
         )
 
     def _input(self, x: CudaTensor, y: CudaTensor, form: Format) -> Address:
-        if self._kept is not None:
-            return self._kept.address
+        if self._saved is not None:
+            return self._saved.address
         return (x if self.op.gradient_needs_x() else y).source(form)

@@ -15,8 +15,8 @@ from minicaffe.backends.cuda.kernels._channel_sums import (
     ChannelSums,
     Result,
 )
-from minicaffe.backends.cuda.kernels.activation import starts_with_relu
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale

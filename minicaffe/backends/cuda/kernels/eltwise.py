@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.driver.device import Address
-from minicaffe.backends.cuda.kernels.activation import starts_with_relu
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.errors import Unsupported
+from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.layout import Add

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.driver.cublas import Matrix
 from minicaffe.backends.cuda.kernels._channel_bias import ChannelBias
-from minicaffe.backends.cuda.kernels.activation import starts_with_relu
 from minicaffe.backends.cuda.runtime.format import DTYPES, Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.inner_product import InnerProduct
 

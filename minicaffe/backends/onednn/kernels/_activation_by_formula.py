@@ -1,4 +1,4 @@
-"""Functions of one number that oneDNN lacks: NumPy's, a chunk at a time."""
+"""Activation functions that oneDNN lacks: NumPy formulas, applied in chunks."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from minicaffe.ops.backend import Array, Tensor
 
 
 class ActivationByFormula(OneDnnKernel):
-    """The reference's row of functions, without its temporaries of full size.
+    """Applies the formulas of the reference backend, without temporaries of full size.
 
-    In place, forward takes over the memory of x where the gradient needs x.
+    In place, forward shares the memory of x where the gradient needs x.
     """
 
     def __init__(self, backend: OneDnnBackend, op: Activation, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         x, y = tensors
-        self._function, self._slope = FUNCTIONS[op.kind]
+        self._value, self._derivative = FUNCTIONS[type(op)]
         is_lost = x is y and op.gradient_needs_x()
-        self._kept = OneDnnTensor(backend.reorders, x.shape) if is_lost else None
+        self._saved = OneDnnTensor(backend.reorders, x.shape) if is_lost else None
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
         layout = gapless_layout(x)
-        if self._kept is not None:
-            self._kept.take_from(x, layout)
-            x = self._kept
-        pointwise(self.backend, layout, self._bend, [x], [y])
+        if self._saved is not None:
+            self._saved.take_from(x, layout)
+            x = self._saved
+        pointwise(self.backend, layout, self._apply_value, [x], [y])
 
     def backward(
         self, x: OneDnnTensor, y: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor
     ) -> None:
         """Overwrite dx."""
         layout = gapless_layout(y)
-        pointwise(self.backend, layout, self._bend_back, [self._kept or x, y, dy], [dx])
+        pointwise(self.backend, layout, self._apply_derivative, [self._saved or x, y, dy], [dx])
 
-    def _bend(self, x: Array, y: Array) -> None:
-        y[...] = self._function(self.backend.xp, x, self.op)
+    def _apply_value(self, x: Array, y: Array) -> None:
+        y[...] = self._value(self.backend.xp, x, self.op)
 
-    def _bend_back(self, x: Array, y: Array, dy: Array, dx: Array) -> None:
-        self.backend.xp.multiply(dy, self._slope(self.backend.xp, x, y, self.op), out=dx)
+    def _apply_derivative(self, x: Array, y: Array, dy: Array, dx: Array) -> None:
+        self.backend.xp.multiply(dy, self._derivative(self.backend.xp, x, y, self.op), out=dx)

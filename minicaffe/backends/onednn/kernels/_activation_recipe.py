@@ -1,4 +1,4 @@
-"""How oneDNN's functions of one number make up those of `minicaffe.ops.activation`."""
+"""Maps the ops of `minicaffe.ops.activation` to eltwise primitives of oneDNN."""
 
 from __future__ import annotations
 
@@ -7,7 +7,20 @@ from typing import NamedTuple
 import numpy as np
 
 from minicaffe.backends.onednn.runtime.library import Alg, Arg
-from minicaffe.ops.activation import Activation
+from minicaffe.ops.activation import (
+    Abs,
+    Activation,
+    Bnll,
+    Clip,
+    Elu,
+    Exp,
+    Log,
+    Power,
+    Relu,
+    Sigmoid,
+    Swish,
+    Tanh,
+)
 
 
 class Recipe(NamedTuple):
@@ -17,7 +30,7 @@ class Recipe(NamedTuple):
     ----------
     function : Alg
     numbers : tuple of float
-        The function's own two.
+        The primitive's alpha and beta.
     gradient : Alg
         The same function, or the variant that computes the gradient from its result.
     gradient_numbers : tuple of float
@@ -37,29 +50,26 @@ class Recipe(NamedTuple):
 
     @property
     def has_inner(self) -> bool:
-        """Whether the function is applied to something else than x."""
+        """Whether a linear function of x comes before the function."""
         return (self.scale, self.shift) != (1, 0)
 
     @property
     def reads_y(self) -> bool:
-        """Whether y serves for the gradient, or any values, as for the linear function."""
+        """Whether the gradient can be computed from y; that of a linear function reads neither."""
         return self.gradient_reads == Arg.DST or self.gradient is Alg.ELTWISE_LINEAR
 
     @property
     def gradient_reads(self) -> Arg:
-        """What the gradient's primitive calls the values it needs."""
+        """The argument of the gradient's primitive that takes the values it needs."""
         return Arg.SRC if self.gradient is self.function else Arg.DST
 
 
-# kind: the function, and its gradient as a function of y where the contract has it so.
-DIRECT = {
-    "relu": (Alg.ELTWISE_RELU, Alg.ELTWISE_RELU_USE_DST),
-    "elu": (Alg.ELTWISE_ELU, Alg.ELTWISE_ELU_USE_DST),
-    "tanh": (Alg.ELTWISE_TANH, Alg.ELTWISE_TANH_USE_DST),
-    "sigmoid": (Alg.ELTWISE_LOGISTIC, Alg.ELTWISE_LOGISTIC_USE_DST),
-    "absval": (Alg.ELTWISE_ABS, Alg.ELTWISE_ABS),
-    "swish": (Alg.ELTWISE_SWISH, Alg.ELTWISE_SWISH),
-}
+# The function, and its gradient computed from y where the contract allows it.
+RELU = (Alg.ELTWISE_RELU, Alg.ELTWISE_RELU_USE_DST)
+ELU = (Alg.ELTWISE_ELU, Alg.ELTWISE_ELU_USE_DST)
+TANH = (Alg.ELTWISE_TANH, Alg.ELTWISE_TANH_USE_DST)
+SIGMOID = (Alg.ELTWISE_LOGISTIC, Alg.ELTWISE_LOGISTIC_USE_DST)
+EXP = (Alg.ELTWISE_EXP, Alg.ELTWISE_EXP_USE_DST)
 POWERS = {
     0.5: (Alg.ELTWISE_SQRT, Alg.ELTWISE_SQRT_USE_DST),
     2.0: (Alg.ELTWISE_SQUARE, Alg.ELTWISE_SQUARE),
@@ -67,41 +77,56 @@ POWERS = {
 
 
 def recipe_of(op: Activation) -> Recipe | None:
-    """Return how oneDNN computes it; None where its functions bring nothing, or other numbers.
+    """Return how oneDNN computes an op; None where NumPy is as fast or the values would differ.
 
-    Other powers are powf one by one, no faster than NumPy's. No function of oneDNN is a threshold.
+    Other powers are computed by powf value by value, no faster than by NumPy. oneDNN has no
+    threshold function.
     """
-    if op.kind in DIRECT:
-        function, gradient = DIRECT[op.kind]
-        gradient = function if op.gradient_needs_x() else gradient
-        numbers = (op.alpha, op.beta)
-        return Recipe(function, gradient, numbers, numbers, keeps_zero=op.kind != "sigmoid")
-    if op.kind == "clip":
-        return _clip(op)
-    if op.kind == "bnll":
-        # y could serve for the gradient as well, but oneDNN's takes x.
-        softplus, numbers = Alg.ELTWISE_SOFT_RELU, (1.0, 0.0)
-        return Recipe(softplus, softplus, numbers, numbers, keeps_zero=False)
-    if op.kind == "exp":
-        return _inner(op, Alg.ELTWISE_EXP, Alg.ELTWISE_EXP_USE_DST)
-    if op.kind == "log":
-        return _inner(op, Alg.ELTWISE_LOG, Alg.ELTWISE_LOG)._replace(factor=op.alpha)
-    if op.kind == "power" and op.alpha in POWERS:
-        return _inner(op, *POWERS[op.alpha])
-    if op.kind == "power" and op.alpha in (0, 1):
-        numbers = (op.scale, op.shift) if op.alpha else (0.0, 1.0)
-        linear = Alg.ELTWISE_LINEAR
-        return Recipe(linear, linear, numbers, numbers, keeps_zero=not numbers[1])
+    match op:
+        case Relu(slope):
+            return _direct(op, *RELU, slope)
+        case Elu(alpha):
+            return _direct(op, *ELU, alpha)
+        case Tanh():
+            return _direct(op, *TANH)
+        case Sigmoid():
+            return _direct(op, *SIGMOID)._replace(keeps_zero=False)
+        case Abs():
+            return _direct(op, Alg.ELTWISE_ABS, Alg.ELTWISE_ABS)
+        case Swish(beta):
+            return _direct(op, Alg.ELTWISE_SWISH, Alg.ELTWISE_SWISH, beta)
+        case Clip():
+            return _clip(op)
+        case Bnll():
+            # The gradient could be computed from y as well, but oneDNN's reads x.
+            recipe = _direct(op, Alg.ELTWISE_SOFT_RELU, Alg.ELTWISE_SOFT_RELU, 1.0)
+            return recipe._replace(keeps_zero=False)
+        case Exp():
+            return _of_linear(op, *EXP)
+        case Log():
+            recipe = _of_linear(op, Alg.ELTWISE_LOG, Alg.ELTWISE_LOG)
+            return recipe._replace(factor=op.factor)
+        case Power(power) if power in POWERS:
+            return _of_linear(op, *POWERS[power])
+        case Power(0 | 1):
+            numbers = (op.scale, op.shift) if op.power else (0.0, 1.0)
+            linear = Alg.ELTWISE_LINEAR
+            return Recipe(linear, linear, numbers, numbers, keeps_zero=not numbers[1])
     return None
 
 
-def _inner(op: Activation, function: Alg, gradient: Alg) -> Recipe:
+def _direct(op: Activation, function: Alg, gradient: Alg, number: float = 0.0) -> Recipe:
+    numbers = (number, 0.0)
+    return Recipe(function, function if op.gradient_needs_x() else gradient, numbers, numbers)
+
+
+def _of_linear(op: Exp | Log | Power, function: Alg, gradient: Alg) -> Recipe:
     none = (0.0, 0.0)
     return Recipe(function, gradient, none, none, op.scale, op.shift, keeps_zero=False)
 
 
-def _clip(op: Activation) -> Recipe:
-    # oneDNN lets the gradient pass where alpha < x <= beta, Caffe where x is alpha as well.
-    below = float(np.nextafter(np.float32(op.alpha), np.float32(-np.inf)))
-    clip, numbers = Alg.ELTWISE_CLIP, (op.alpha, op.beta)
-    return Recipe(clip, clip, numbers, (below, op.beta), keeps_zero=op.alpha <= 0 <= op.beta)
+def _clip(op: Clip) -> Recipe:
+    # oneDNN passes the gradient where low < x <= high, Caffe also where x equals low.
+    below = float(np.nextafter(np.float32(op.low), np.float32(-np.inf)))
+    clip, numbers = Alg.ELTWISE_CLIP, (op.low, op.high)
+    return Recipe(clip, clip, numbers, (below, op.high), keeps_zero=op.low <= 0 <= op.high)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from minicaffe.backends.onednn.kernels.activation import starts_with_relu
 from minicaffe.backends.onednn.runtime.library import Alg, Arg
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Port
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import Array, EpilogueOp, Shape
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale

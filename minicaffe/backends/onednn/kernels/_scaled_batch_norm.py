@@ -12,7 +12,7 @@ from minicaffe.backends.onednn.runtime.library import FUSE_RELU, USE_SCALE, USE_
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.ops.activation import Activation
+from minicaffe.ops.activation import Relu
 from minicaffe.ops.backend import EpilogueOp, Tensor
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ScaledBatchNorm:
         self._flags = USE_SCALE | USE_SHIFT | (FUSE_RELU if rectifies else 0)
         self._channels = scale.parameters()[0].shape
         self._zeros = OneDnnTensor(backend.reorders, self._channels)
-        self._relu = backend.plan(Activation("relu"), y, y) if rectifies else None
+        self._relu = backend.plan(Relu(), y, y) if rectifies else None
         self._factor = backend.plan(scale.op, y, scale.parameters()[0], y)
         self._accumulate = Accumulator(backend)
         self._forward = functools.cache(self._plan_forward)

@@ -1,10 +1,8 @@
-"""Functions of one number, in whatever layout the values have."""
+"""Activation functions as eltwise primitives, in any layout."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._activation_by_formula import ActivationByFormula
@@ -14,19 +12,27 @@ from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.ops.activation import Activation
-from minicaffe.ops.backend import EpilogueOp, Tensor
+from minicaffe.ops.activation import (
+    Abs,
+    Activation,
+    Bnll,
+    Clip,
+    Elu,
+    Exp,
+    Log,
+    Power,
+    Relu,
+    Sigmoid,
+    Swish,
+    Tanh,
+    Threshold,
+)
+from minicaffe.ops.backend import Tensor
 
 
-def starts_with_relu(epilogue: Sequence[EpilogueOp]) -> bool:
-    """Return whether the first is the plain ReLU, which other kernels can apply on the way."""
-    op = epilogue[0].op if epilogue else None
-    return isinstance(op, Activation) and op.kind == "relu" and op.alpha == 0
-
-
-@kernel(Activation)
+@kernel(Abs, Bnll, Clip, Elu, Exp, Log, Power, Relu, Sigmoid, Swish, Tanh, Threshold)
 def plan_activation(backend: OneDnnBackend, op: Activation, x: Tensor, y: Tensor) -> OneDnnKernel:
-    """Return the kernel with oneDNN's function, or with NumPy's where that is none."""
+    """Return a kernel with an eltwise primitive, or with NumPy formulas where oneDNN has none."""
     recipe = recipe_of(op)
     if recipe is None:
         return ActivationByFormula(backend, op, x, y)
@@ -34,20 +40,20 @@ def plan_activation(backend: OneDnnBackend, op: Activation, x: Tensor, y: Tensor
 
 
 class OneDnnActivation(OneDnnKernel):
-    """One function, with a linear one before it or a factor behind it where the op has them.
+    """One eltwise primitive, with a linear one before and a factor after it where the op has them.
 
-    In place, forward takes over the memory of x where the gradient needs x.
+    In place, forward shares the memory of x where the gradient needs x.
     """
 
     def __init__(
-        self, backend: OneDnnBackend, op: Activation, recipe: Recipe, *tensors: Any
+        self, backend: OneDnnBackend, op: Activation, recipe: Recipe, *tensors: Tensor
     ) -> None:
         super().__init__(backend, op, *tensors)
         x, y = tensors
         self._recipe = recipe
-        # What the function is applied to, where backward finds it neither in x nor in y.
+        # A copy of the function's argument, where backward finds it neither in x nor in y.
         is_lost = not recipe.reads_y and (x is y or recipe.has_inner)
-        self._kept = OneDnnTensor(backend.reorders, x.shape) if is_lost else None
+        self._saved = OneDnnTensor(backend.reorders, x.shape) if is_lost else None
         self._forward = functools.cache(self._plan_forward)
         self._backward = functools.cache(self._plan_backward)
         self._linear = functools.cache(self._plan_linear)
@@ -56,12 +62,12 @@ class OneDnnActivation(OneDnnKernel):
         """Overwrite y."""
         recipe, layout = self._recipe, self._layout(x)
         if recipe.has_inner:
-            inner = self._kept or y
+            inner = self._saved or y
             self._linear(layout, recipe.scale, recipe.shift)(x, inner)
             x = inner
-        elif self._kept is not None:
-            self._kept.take_from(x, layout)
-            x = self._kept
+        elif self._saved is not None:
+            self._saved.take_from(x, layout)
+            x = self._saved
         self._forward(layout)(x, y)
         if recipe.factor != 1:
             self._linear(layout, recipe.factor, 0.0)(y, y)
@@ -70,7 +76,7 @@ class OneDnnActivation(OneDnnKernel):
         self, x: OneDnnTensor, y: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor
     ) -> None:
         """Overwrite dx."""
-        values = y if self._recipe.reads_y else self._kept or x
+        values = y if self._recipe.reads_y else self._saved or x
         layout = self._layout(values)
         self._backward(layout)(values, dy, dx)
         factor = self._recipe.scale * self._recipe.factor
@@ -78,10 +84,10 @@ class OneDnnActivation(OneDnnKernel):
             self._linear(layout, factor, 0.0)(dx, dx)
 
     def _layout(self, x: OneDnnTensor) -> Layout:
-        # A rectified bfloat16 is one again, without a slope; other functions are for float32 alone.
-        if self.op.kind == "relu" and self.op.alpha == 0:
+        # ReLU without a slope maps bfloat16 to bfloat16; other functions are planned for float32.
+        if isinstance(self.op, Relu) and self.op.slope == 0:
             return x.stored
-        # Compiled code for a function that does not keep zero does not serve layouts with padding.
+        # oneDNN has no fast code for layouts with padding where the function does not keep zero.
         return x.layout if self._recipe.keeps_zero else gapless_layout(x)
 
     def _plan_forward(self, layout: Layout) -> Call:

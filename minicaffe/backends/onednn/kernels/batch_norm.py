@@ -9,12 +9,12 @@ from typing import Any
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._scaled_batch_norm import ScaledBatchNorm
-from minicaffe.backends.onednn.kernels.activation import starts_with_relu
 from minicaffe.backends.onednn.runtime.images import images_layout
 from minicaffe.backends.onednn.runtime.library import USE_GLOBAL_STATS, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import Array, EpilogueOp, Tensor
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale

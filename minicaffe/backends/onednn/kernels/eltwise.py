@@ -11,11 +11,11 @@ import numpy as np
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._pointwise import gapless_layout, pointwise
-from minicaffe.backends.onednn.kernels.activation import starts_with_relu
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Call, Engine, Port, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import Array, EpilogueOp, Tensor
 from minicaffe.ops.eltwise import Eltwise
 

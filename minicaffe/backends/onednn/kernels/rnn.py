@@ -10,7 +10,7 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.kernels._recurrent import Inputs, Recurrent, StepProduct, write_state
 from minicaffe.backends.onednn.runtime.library import Alg
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.ops.activation import Activation
+from minicaffe.ops.activation import Tanh
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.rnn import Rnn
 
@@ -27,7 +27,7 @@ class OneDnnRnn(Recurrent):
         self._y, self._dout = self.new(self.a.shape), self.new(self.a.shape)
         self._slope = np.zeros(self.a.shape, np.float32)
         self._outputs = self.product(self.a, tensors[-2], self._y, bias=True)
-        self._tanh = backend.plan(Activation("tanh"), self._y, self._y)
+        self._tanh = backend.plan(Tanh(), self._y, self._y)
 
     def forward(
         self,

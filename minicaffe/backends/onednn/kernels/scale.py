@@ -12,7 +12,6 @@ import numpy as np
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
-from minicaffe.backends.onednn.kernels.activation import starts_with_relu
 from minicaffe.backends.onednn.runtime.images import images_layout
 from minicaffe.backends.onednn.runtime.library import (
     USE_GLOBAL_STATS,
@@ -26,6 +25,7 @@ from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Call, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
+from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.scale import Scale
 

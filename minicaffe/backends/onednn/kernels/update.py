@@ -20,7 +20,7 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.reference.kernels.update import (
-    N_SPARES,
+    N_SCRATCH,
     ReferenceSumOfSquares,
     ReferenceUpdate,
     is_finite,
@@ -50,7 +50,7 @@ class OneDnnUpdate(ReferenceUpdate):
 
     def __init__(self, backend: OneDnnBackend, op: Update, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self._spares = np.empty((backend.threads, N_SPARES, CHUNK), np.float32)
+        self._spares = np.empty((backend.threads, N_SCRATCH, CHUNK), np.float32)
         self._update = self._update_sgd if op.rule == "sgd" else self._update_any
         self._tainted = 0.0
 

@@ -1,4 +1,4 @@
-"""One module for each op, in NumPy; modules with an underscore are shared.
+"""Reference kernels in NumPy: one module for each op; modules with an underscore are shared.
 
 Importing this package imports all of its modules, and each registers its kernels.
 """

@@ -1,17 +1,15 @@
-"""Labels and row numbers: whole numbers stored as floats, checked before they index anything."""
+"""Checks of labels and row numbers: integers stored as floats, validated before indexing."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from minicaffe.errors import LabelError
-from minicaffe.ops.backend import Array
+from minicaffe.ops.backend import Array, ArrayModule
 
 
 def class_indices(
-    xp: Any, labels: Array, n_classes: int, ignore_label: int | None = None
+    xp: ArrayModule, labels: Array, n_classes: int, ignore_label: int | None = None
 ) -> tuple[Array, Array]:
     """Return the classes of the labels and which of them count.
 
@@ -42,8 +40,8 @@ def class_indices(
     return _whole(xp, xp.where(counts, labels, 0), n_classes, "label", "class"), counts
 
 
-def row_numbers(xp: Any, numbers: Array, n_rows: int) -> Array:
-    """Return numbers of rows as int64, safe to index a table of `n_rows` rows with.
+def row_numbers(xp: ArrayModule, numbers: Array, n_rows: int) -> Array:
+    """Return row numbers as int64, valid indices of a table of `n_rows` rows.
 
     Raises
     ------
@@ -53,9 +51,9 @@ def row_numbers(xp: Any, numbers: Array, n_rows: int) -> Array:
     return _whole(xp, numbers, n_rows, "row number", "row")
 
 
-def _whole(xp: Any, given: Array, n: int, noun: str, target: str) -> Array:
+def _whole(xp: ArrayModule, given: Array, n: int, noun: str, target: str) -> Array:
     """Return `given` as int64; raises a LabelError unless it is whole and in 0 .. n - 1."""
-    with np.errstate(invalid="ignore"):  # NaN becomes some number, which it does not equal
+    with np.errstate(invalid="ignore"):  # NaN becomes an integer, which it does not equal
         whole = given.astype(np.int64)
     if xp is np:
         wrong = (whole < 0) | (whole >= n) | (whole != given)

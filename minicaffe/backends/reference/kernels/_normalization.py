@@ -1,15 +1,13 @@
-"""What losses are divided by."""
+"""Normalisers of losses."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from minicaffe.ops.backend import Array
+from minicaffe.ops.backend import Array, ArrayModule
 from minicaffe.ops.softmax import Normalization
 
 
-def normalizer(xp: Any, choice: Normalization, counts: Array, samples: int) -> Any:
-    """Return the number of what `choice` counts, never below 1.
+def normalizer(xp: ArrayModule, choice: Normalization, counts: Array, samples: int) -> Array:
+    """Return the number of pixels or samples that `choice` counts, at least 1.
 
     Parameters
     ----------

@@ -24,8 +24,9 @@ class ReferenceAccuracy(ReferenceKernel):
             xp, labels.read().reshape(pixels), n_classes, self.op.ignore_label
         )
         true = xp.take_along_axis(scores, xp.expand_dims(classes, axis), axis)
-        # The true class is among those that do not score less than itself; so is whatever is
-        # compared with a NaN, or diverged nets would have an accuracy of 1.
+        # Count the classes that do not score less than the true one (itself included): a comparison
+        # with NaN is false, so that classes with NaN count; otherwise diverged nets would have an
+        # accuracy of 1.
         others = (~(scores < true)).sum(axis) - 1
         right = (others < self.op.top_k) & counts
         accuracy.write()[...] = right.sum() / xp.maximum(counts.sum(), 1)

@@ -1,4 +1,4 @@
-"""The largest elements, by sorting where more than one is asked for."""
+"""Indices and values of the largest elements, by sorting if top_k is above 1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minicaffe.ops.backend import Array, Tensor
 
 @kernel(ArgMax)
 class ReferenceArgMax(ReferenceKernel):
-    """Places, values, or both."""
+    """Indices, values, or both."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""
@@ -29,8 +29,8 @@ class ReferenceArgMax(ReferenceKernel):
             halves[:, 1] = self.xp.take_along_axis(rows, places, 1)
 
     def _largest(self, x: Array, axis: int) -> Array:
-        """Return the places of the largest elements, from the largest down."""
-        # Backwards, so that the first of equal elements is the last one of x.
+        """Return the indices of the largest elements, from the largest down."""
+        # The axis is reversed, so that the first of equal elements is the last one of x.
         backwards = self.xp.flip(x, axis)
         if self.op.top_k == 1:
             places = self.xp.expand_dims(backwards.argmax(axis), axis)

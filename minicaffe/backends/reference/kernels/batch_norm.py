@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Tensor
@@ -12,15 +11,15 @@ from minicaffe.ops.batch_norm import BatchNorm
 
 @kernel(BatchNorm)
 class ReferenceBatchNorm(ReferenceKernel):
-    """Keeps the normalised x and the standard deviations from the forward pass."""
+    """Batch normalisation; forward saves the normalised x and the standard deviations."""
 
     def __init__(self, backend: ReferenceBackend, op: BatchNorm, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         shape = tensors[0].shape
-        # Everything happens on (N, C, values of a channel).
+        # All arrays are viewed as (N, C, values of a channel).
         self.shape = (*shape[:2], math.prod(shape[2:])) if len(shape) > 1 else (*shape, 1, 1)
-        self.normal: Any = self.xp.empty(self.shape, backend.dtype)
-        self.deviation: Any = None
+        self.normal: Array = self.xp.empty(self.shape, backend.dtype)
+        self.deviation: Array = None
 
     def forward(self, x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, y: Tensor) -> None:
         """Overwrite y; update the statistics."""

@@ -1,4 +1,4 @@
-"""Concatenation and its reverse, as one walk along the axis."""
+"""Concatenation and slicing along an axis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minicaffe.ops.concat import Concat, Slice
 
 
 class _Parts(ReferenceKernel):
-    """Knows where each part lies in the whole."""
+    """Base of both: the slices of the whole that the parts are."""
 
     def __init__(
         self, backend: ReferenceBackend, op: Op[Any], whole: Tensor, *parts: Tensor
@@ -39,7 +39,7 @@ class _Parts(ReferenceKernel):
 
 @kernel(Concat)
 class ReferenceConcat(_Parts):
-    """Join, and cut the gradient."""
+    """Concatenate, and slice the gradient."""
 
     def forward(self, xs: Sequence[Tensor], y: Tensor) -> None:
         """Overwrite y."""
@@ -52,7 +52,7 @@ class ReferenceConcat(_Parts):
 
 @kernel(Slice)
 class ReferenceSlice(_Parts):
-    """Cut, and join the gradients."""
+    """Slice, and concatenate the gradients."""
 
     def forward(self, x: Tensor, ys: Sequence[Tensor]) -> None:
         """Overwrite the ys."""

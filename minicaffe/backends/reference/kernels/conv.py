@@ -20,12 +20,13 @@ CHUNK_BYTES = 64 << 20
 
 @kernel(Conv)
 class ReferenceConv(ReferenceKernel):
-    """Convolution, or its transpose, which is the same walk in the other direction."""
+    """Convolution, or its transpose, in which input and output change their roles."""
 
     def __init__(self, backend: ReferenceBackend, op: Conv, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         x, y = tensors[0].shape, tensors[2].shape
-        # The walk goes from a wide side, which has the windows, to a narrow one, a value a window.
+        # The side with the windows is the input, that with one value per window the output; a
+        # transposed convolution exchanges them.
         wide, narrow = (y, x) if op.transposed else (x, y)
         self.image: Shape = wide[2:]
         self.positions: Shape = narrow[2:]
@@ -95,7 +96,7 @@ class ReferenceConv(ReferenceKernel):
         return columns.reshape(self.op.group, self.taps, -1)
 
     def _add_columns(self, columns: Array, images: Array) -> None:
-        """Overwrite (n, C, *S) with the sum of what its windows hold; undoes `_columns`."""
+        """Overwrite (n, C, *S) with the sums of the columns (col2im); the adjoint of `_columns`."""
         n = len(images)
         columns = columns.reshape(self.channels, *self.op.kernel, n, *self.positions)
         sizes = [s + 2 * p for s, p in zip(self.image, self.op.pad, strict=True)]
@@ -117,7 +118,7 @@ class ReferenceConv(ReferenceKernel):
 def windows(
     op: Conv | Im2col, positions: Shape
 ) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
-    """Yield each tap of the window with the padded positions that it meets."""
+    """Yield each tap of the window with the padded positions that it covers."""
     for tap in itertools.product(*map(range, op.kernel)):
         axes = zip(tap, op.dilation, op.stride, positions, strict=True)
         yield tap, tuple(slice(k * d, k * d + s * (n - 1) + 1, s) for k, d, s, n in axes)

@@ -9,7 +9,7 @@ from minicaffe.ops.crop import Crop
 
 @kernel(Crop)
 class ReferenceCrop(ReferenceKernel):
-    """Cut out, and put back."""
+    """Crop, and pad the gradient with zeros."""
 
     def __init__(self, backend: ReferenceBackend, op: Crop, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)

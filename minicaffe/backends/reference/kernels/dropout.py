@@ -1,24 +1,22 @@
-"""Dropout with 16 random bits an element, four elements from each draw."""
+"""Dropout with 16 random bits per element, four elements from each 64-bit draw."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.ops.backend import Tensor
+from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.dropout import Dropout
 from minicaffe.random import RandomStream
 
 
 @kernel(Dropout)
 class ReferenceDropout(ReferenceKernel):
-    """Keeps the mask of the last forward pass, already scaled."""
+    """Dropout; forward saves the scaled mask."""
 
     def __init__(self, backend: ReferenceBackend, op: Dropout, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self.mask: Any = self.xp.zeros(tensors[0].shape, backend.dtype)
+        self.mask: Array = self.xp.zeros(tensors[0].shape, backend.dtype)
 
     def forward(self, x: Tensor, y: Tensor, stream: RandomStream) -> None:
         """Overwrite y."""

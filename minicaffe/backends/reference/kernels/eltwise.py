@@ -1,9 +1,8 @@
-"""Element by element, one bottom after the other."""
+"""Elementwise sum, product and maximum, one input after another."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,11 +13,11 @@ from minicaffe.ops.eltwise import Eltwise
 
 @kernel(Eltwise)
 class ReferenceEltwise(ReferenceKernel):
-    """Sum, product and maximum; `chosen` is the index of the x that max took."""
+    """Sum, product and maximum; `chosen` is the index of the x that max selected."""
 
     def __init__(self, backend: ReferenceBackend, op: Eltwise, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self.chosen: Any = None
+        self.chosen: Array = None
 
     def forward(self, xs: Sequence[Tensor], y: Tensor) -> None:
         """Overwrite y."""

@@ -1,4 +1,4 @@
-"""Look-up by fancy indexing."""
+"""Embedding look-up by fancy indexing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from minicaffe.ops.embed import Embed
 
 @kernel(Embed)
 class ReferenceEmbed(ReferenceKernel):
-    """Look up, and add gradients to the rows that were looked up."""
+    """Look up rows, and scatter-add their gradients."""
 
     def forward(self, rows: Tensor, w: Tensor, b: Tensor | None, y: Tensor) -> None:
         """Overwrite y."""
@@ -26,7 +26,7 @@ class ReferenceEmbed(ReferenceKernel):
         given = dy.read()
         if dw is not None:
             table = dw.update()
-            # A row may have been looked up several times, which += on an index would count once.
+            # A row may occur several times, and += with an index array would add to it only once.
             self.xp.add.at(table, row_numbers(self.xp, rows.read(), len(table)), given)
         if db is not None:
             db.update()[...] += given.sum(tuple(range(given.ndim - 1)))

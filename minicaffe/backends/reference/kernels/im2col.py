@@ -1,4 +1,4 @@
-"""Windows as columns, one tap of the window at a time."""
+"""im2col, one tap of the window at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minicaffe.ops.im2col import Im2col
 
 @kernel(Im2col)
 class ReferenceIm2col(ReferenceKernel):
-    """Spread the windows, and add up their gradients."""
+    """Copy the windows, and accumulate their gradients (col2im)."""
 
     def __init__(self, backend: ReferenceBackend, op: Im2col, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)

@@ -40,5 +40,5 @@ class ReferenceInnerProduct(ReferenceKernel):
         return values.reshape(math.prod(samples), math.prod(vector))
 
     def _filters(self, w: Array) -> Array:
-        """Return the weights as (N, K) whichever way they are stored."""
+        """Return the weights as (N, K), transposed if they are stored as (K, N)."""
         return w.T if self.op.transpose else w

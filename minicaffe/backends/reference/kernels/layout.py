@@ -1,4 +1,4 @@
-"""Copies and sums."""
+"""Copies and sums of tensors."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Losses but that of softmax."""
+"""Loss functions except softmax loss."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.backends.reference.kernels._labels import class_indices
@@ -19,7 +18,7 @@ from minicaffe.ops.loss import (
     SigmoidCrossEntropyLoss,
 )
 
-# Below this a probability is not taken for the logarithm.
+# Lower bound of probabilities before the logarithm, as in Caffe.
 TINY = 1e-20
 # Keeps the gradient of a distance finite at 0.
 CLOSE = 1e-4
@@ -49,7 +48,7 @@ class ReferenceEuclideanLoss(ReferenceKernel):
 
 
 def write_both(gradient: Array, da: Tensor | None, db: Tensor | None) -> None:
-    """Overwrite da with the gradient and db, the other side of a difference, with its opposite."""
+    """Overwrite da with a gradient and db with its negative."""
     for side, sign in ((da, 1), (db, -1)):
         if side is not None:
             out = side.write()
@@ -58,7 +57,7 @@ def write_both(gradient: Array, da: Tensor | None, db: Tensor | None) -> None:
 
 @kernel(HingeLoss)
 class ReferenceHingeLoss(ReferenceKernel):
-    """One class against all others."""
+    """One-against-all hinge loss."""
 
     def forward(self, x: Tensor, labels: Tensor, margins: Tensor, loss: Tensor) -> None:
         """Overwrite margins and loss."""
@@ -86,7 +85,7 @@ class ReferenceHingeLoss(ReferenceKernel):
 
 @kernel(ContrastiveLoss)
 class ReferenceContrastiveLoss(ReferenceKernel):
-    """Distances of similar pairs, and what dissimilar ones lack of the margin."""
+    """Contrastive loss: distances of similar pairs, margin minus distance of dissimilar ones."""
 
     def forward(self, a: Tensor, b: Tensor, similar: Tensor, loss: Tensor) -> None:
         """Overwrite loss."""
@@ -117,7 +116,7 @@ class ReferenceContrastiveLoss(ReferenceKernel):
         write_both(apart * (weight * scale)[:, None], da, db)
 
     def _lack(self, squares: Array) -> Array:
-        """Return how much each distance (legacy: its square) is below the margin, or 0."""
+        """Return margin minus distance (legacy: minus its square), or 0."""
         distances = squares if self.op.legacy else self.xp.sqrt(squares)
         return self.xp.maximum(self.op.margin - distances, 0)
 
@@ -127,7 +126,7 @@ class ReferenceContrastiveLoss(ReferenceKernel):
 
 @kernel(MultinomialLogisticLoss)
 class ReferenceMultinomialLogisticLoss(ReferenceKernel):
-    """The logarithm of the true class's probability."""
+    """Negative log likelihood of the true class."""
 
     def forward(self, p: Tensor, labels: Tensor, loss: Tensor) -> None:
         """Overwrite loss."""
@@ -143,7 +142,7 @@ class ReferenceMultinomialLogisticLoss(ReferenceKernel):
         out[...] = gradient.reshape(out.shape)
 
     def _true(self, p: Tensor, labels: Tensor) -> tuple[Array, tuple[Array, Array]]:
-        """Return the probabilities of the true classes, (N,), and where they are in (N, K)."""
+        """Return the probabilities of the true classes, (N,), and their indices in (N, K)."""
         given = rows(p.read())
         classes, _ = class_indices(self.xp, labels.read().reshape(len(given)), given.shape[1])
         at = (self.xp.arange(len(given)), classes)
@@ -152,7 +151,7 @@ class ReferenceMultinomialLogisticLoss(ReferenceKernel):
 
 @kernel(InfogainLoss)
 class ReferenceInfogainLoss(ReferenceKernel):
-    """Softmax, and a weight for each pair of true and assumed class."""
+    """Softmax with a weight for each pair of true and predicted class."""
 
     def forward(self, x: Tensor, labels: Tensor, h: Tensor, p: Tensor, loss: Tensor) -> None:
         """Overwrite p and loss."""
@@ -171,27 +170,27 @@ class ReferenceInfogainLoss(ReferenceKernel):
         dx.write()[...] = gradient * (dloss.read() / self._normalizer(probabilities, counts))
 
     def _weights(self, p: Array, labels: Array, h: Array) -> tuple[Array, Array]:
-        """Return h[label], like p and 0 where a label does not count, and which of them count."""
+        """Return h[label], like p and 0 for ignored labels, and a mask of labels that count."""
         axis, n = self.op.axis, p.shape[self.op.axis]
         pixels = p.shape[:axis] + p.shape[axis + 1 :]
         classes, counts = class_indices(self.xp, labels.reshape(pixels), n, self.op.ignore_label)
         weights = h.reshape(n, n)[classes] * counts[..., None]
         return self.xp.moveaxis(weights, -1, axis), counts
 
-    def _normalizer(self, p: Array, counts: Array) -> Any:
+    def _normalizer(self, p: Array, counts: Array) -> Array:
         samples = math.prod(p.shape[: self.op.axis])
         return normalizer(self.xp, self.op.normalization, counts, samples)
 
 
 @kernel(SigmoidCrossEntropyLoss)
 class ReferenceSigmoidCrossEntropyLoss(ReferenceKernel):
-    """Cross entropy of every value on its own."""
+    """Binary cross entropy of each value."""
 
     def forward(self, x: Tensor, t: Tensor, loss: Tensor) -> None:
         """Overwrite loss."""
         xp, scores = self.xp, x.read()
         targets, counts = self._targets(scores, t)
-        # -t log(s) - (1 - t) log(1 - s) without the exponential of a large number.
+        # -t log(s) - (1 - t) log(1 - s), written so that exp never overflows.
         losses = xp.maximum(scores, 0) - scores * targets + xp.log1p(xp.exp(-xp.abs(scores)))
         loss.write()[...] = (losses * counts).sum() / self._normalizer(scores, counts)
 
@@ -203,11 +202,11 @@ class ReferenceSigmoidCrossEntropyLoss(ReferenceKernel):
         dx.write()[...] = gradient * (dloss.read() / self._normalizer(scores, counts))
 
     def _targets(self, scores: Array, t: Tensor) -> tuple[Array, Array]:
-        """Return the targets in the shape of the scores, and which of them count."""
+        """Return the targets in the shape of the scores, and a mask of those that count."""
         targets = t.read().reshape(scores.shape)
         if self.op.ignore_label is None:
             return targets, self.xp.ones(targets.shape, bool)
         return targets, self.xp.trunc(targets) != self.op.ignore_label
 
-    def _normalizer(self, scores: Array, counts: Array) -> Any:
+    def _normalizer(self, scores: Array, counts: Array) -> Array:
         return normalizer(self.xp, self.op.normalization, counts, len(scores))

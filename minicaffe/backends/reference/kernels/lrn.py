@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.lrn import Lrn
@@ -11,15 +9,15 @@ from minicaffe.ops.lrn import Lrn
 
 @kernel(Lrn)
 class ReferenceLrn(ReferenceKernel):
-    """Keeps `scale` and its power from the forward pass."""
+    """Local response normalisation; forward saves `scale` and its power."""
 
     def __init__(self, backend: ReferenceBackend, op: Lrn, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         # A square window is a sum over rows of sums over columns.
         self.axes = (1,) if op.region == "across" else (2, 3)
         self.factor = op.alpha / op.local_size ** len(self.axes)
-        self.scale: Any = None
-        self.shrink: Any = None
+        self.scale: Array = None
+        self.shrink: Array = None
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""
@@ -42,7 +40,7 @@ class ReferenceLrn(ReferenceKernel):
         out += given * self.shrink
 
     def _neighbours(self, values: Array) -> Array:
-        """Return the sum over the window around each value; both directions are alike."""
+        """Return the sum over the window around each value; the window is symmetric."""
         for axis in self.axes:
             total = values.copy()
             size = values.shape[axis]

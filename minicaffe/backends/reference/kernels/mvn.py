@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.ops.backend import Tensor
+from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.mvn import Mvn
 
 
 @kernel(Mvn)
 class ReferenceMvn(ReferenceKernel):
-    """Keeps the normalised x and the divisors from the forward pass."""
+    """Mean and variance normalisation; forward saves the normalised x and the divisors."""
 
     def __init__(self, backend: ReferenceBackend, op: Mvn, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         shape = tensors[0].shape
         self.shape = (math.prod(shape[: op.first_axis]), math.prod(shape[op.first_axis :]))
-        self.normal: Any = None
-        self.divisor: Any = None
+        self.normal: Array = None
+        self.divisor: Array = None
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""

@@ -1,9 +1,8 @@
-"""Pooling as a pass over the taps of the window, each a strided view of the whole batch."""
+"""Pooling as a loop over the taps of the window, each a strided view of the whole batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -15,19 +14,19 @@ from minicaffe.random import RandomStream
 
 @kernel(Pool)
 class ReferencePool(ReferenceKernel):
-    """Max, average and stochastic pooling; `chosen` is the tap that each window took."""
+    """Max, average and stochastic pooling; `chosen` is the tap that each window selected."""
 
     def __init__(self, backend: ReferenceBackend, op: Pool, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self.image = tensors[0].shape[2:]
-        # The last window may reach past the padding: the canvas holds every window whole.
+        # The canvas contains every window completely: the last one may extend beyond the padding.
         reach = [(o - 1) * s + k for o, s, k in zip(op.out, op.stride, op.kernel, strict=True)]
         sizes = zip(self.image, op.pad, reach, strict=True)
         self.canvas = tuple(max(n + 2 * p, r) for n, p, r in sizes)
         taps = op.kernel[0] * op.kernel[1]
         self.tap_type = np.uint8 if taps <= 256 else np.int32
-        self.chosen: Any = None
-        self.area: Any = self._area() if op.mode == "ave" else None
+        self.chosen: Array = None
+        self.area: Array = self._area() if op.mode == "ave" else None
 
     def forward(
         self, x: Tensor, y: Tensor, mask: Tensor | None = None, stream: RandomStream | None = None
@@ -56,8 +55,8 @@ class ReferencePool(ReferenceKernel):
         (top, left), (rows, columns) = self.op.pad, self.image
         out[...] = canvas[:, :, top : top + rows, left : left + columns]
 
-    def _windows(self) -> Iterator[tuple[Any, ...]]:
-        """Yield, for each tap in row-major order, the canvas positions that it meets."""
+    def _windows(self) -> Iterator[tuple[Array, ...]]:
+        """Yield, for each tap in row-major order, the canvas positions that it covers."""
         (kh, kw), (sh, sw), (oh, ow) = self.op.kernel, self.op.stride, self.op.out
         for i in range(kh):
             for j in range(kw):
@@ -79,7 +78,7 @@ class ReferencePool(ReferenceKernel):
         for window in windows[1:]:
             self.xp.maximum(out, canvas[window], out=out)
         # Counted from the last tap to the first: 0 where a tap holds the maximum, else one more
-        # than for the taps behind it. This is several times faster than masked copies.
+        # than for the taps after it. This is several times faster than masked copies.
         self.chosen = self.xp.zeros(out.shape, self.tap_type)
         for window in reversed(windows[:-1]):
             self.chosen += 1
@@ -124,7 +123,7 @@ class ReferencePool(ReferenceKernel):
         return self.xp.asarray(np.outer(*sides), self.backend.dtype)
 
     def _plane_index(self) -> Array:
-        """Return what was chosen as an index in the H * W plane."""
+        """Return the chosen taps as indices in the H * W plane."""
         xp, op = self.xp, self.op
         tap = self.chosen.astype(np.int64)
         row = xp.arange(op.out[0])[:, None] * op.stride[0] - op.pad[0] + tap // op.kernel[1]

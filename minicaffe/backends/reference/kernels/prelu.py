@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.prelu import PReLU
@@ -19,13 +17,13 @@ class ReferencePReLU(ReferenceKernel):
         self._slopes = a.shape + (1,) * (len(x.shape) - 2) if a.shape else ()
         # The axes that one slope covers.
         self._axes = (0, *range(2, len(x.shape))) if a.shape else None
-        self._kept: Any = self.xp.empty(x.shape, backend.dtype) if x is y else None
+        self._saved: Array = self.xp.empty(x.shape, backend.dtype) if x is y else None
 
     def forward(self, x: Tensor, a: Tensor, y: Tensor) -> None:
         """Overwrite y."""
         values = x.read()
-        if self._kept is not None:
-            self._kept[...] = values
+        if self._saved is not None:
+            self._saved[...] = values
         slopes = a.read().reshape(self._slopes)
         y.write()[...] = self.xp.where(values > 0, values, slopes * values)
 
@@ -39,4 +37,4 @@ class ReferencePReLU(ReferenceKernel):
         dx.write()[...] = dy.read() * self.xp.where(self._input(x) > 0, 1, slopes)
 
     def _input(self, x: Tensor) -> Array:
-        return x.read() if self._kept is None else self._kept
+        return x.read() if self._saved is None else self._saved

@@ -1,23 +1,27 @@
-"""Recurrent layers: one matrix product for all inputs, then a loop over time steps.
+"""LSTM and RNN: one matrix product for the inputs of all time steps, then a loop over the steps.
 
-What a step costs apart from the loop is done for all steps at once: the inputs' share before it,
-the gradients of inputs and parameters behind it.
+The products of the inputs are computed before the loop for all steps at once, the gradients of
+inputs and parameters after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
-from minicaffe.ops.backend import Array, Tensor
+from minicaffe.backends.reference.kernels.activation import sigmoid
+from minicaffe.ops.backend import Array, ArrayModule, Tensor
 from minicaffe.ops.lstm import Lstm, LstmUnit
 from minicaffe.ops.recurrent import RecurrentInputs
 from minicaffe.ops.rnn import Rnn
 
+Arrays: TypeAlias = Sequence[Array]
+Tensors: TypeAlias = Sequence[Tensor | None]
+
 
 class Gates(NamedTuple):
-    """What one LSTM step keeps for its backward pass, each (N, D)."""
+    """Values of one LSTM step that are saved for backward, each (N, D)."""
 
     i: Array
     f: Array
@@ -26,8 +30,8 @@ class Gates(NamedTuple):
     tanh_c: Array
 
 
-def lstm_forward(xp: Any, c0: Array, a: Array, cont: Array) -> tuple[Array, Array, Gates]:
-    """Return c, h and what `lstm_backward` needs; c0 (N, D), a (N, 4 D), cont (N, 1)."""
+def lstm_forward(xp: ArrayModule, c0: Array, a: Array, cont: Array) -> tuple[Array, Array, Gates]:
+    """Return c, h and the gates for `lstm_backward`; c0 (N, D), a (N, 4 D), cont (N, 1)."""
     size = c0.shape[1]
     i, f, o = (sigmoid(xp, a[:, k * size : (k + 1) * size]) for k in range(3))
     f *= cont
@@ -37,7 +41,9 @@ def lstm_forward(xp: Any, c0: Array, a: Array, cont: Array) -> tuple[Array, Arra
     return c, o * tanh_c, Gates(i, f, o, g, tanh_c)
 
 
-def lstm_backward(xp: Any, c0: Array, gates: Gates, dc: Array, dh: Array, da: Array) -> Array:
+def lstm_backward(
+    xp: ArrayModule, c0: Array, gates: Gates, dc: Array, dh: Array, da: Array
+) -> Array:
     """Overwrite da, (N, 4 D), and return the gradient of c0."""
     i, f, o, g, tanh_c = gates
     dc = dc + dh * o * (1 - tanh_c * tanh_c)
@@ -46,16 +52,59 @@ def lstm_backward(xp: Any, c0: Array, gates: Gates, dc: Array, dh: Array, da: Ar
     return dc * f
 
 
-def sigmoid(xp: Any, x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)), which never overflows written with tanh."""
-    return 0.5 * xp.tanh(0.5 * x) + 0.5
-
-
 class _Recurrent(ReferenceKernel):
-    """What LSTM and RNN share: the products before and behind the loop.
+    """Base of LSTM and RNN: everything but the loop over time steps.
 
-    The parameters begin with w_x, b and, with static, w_s; w_h follows.
+    The parameters begin with w_x, b and, with static, w_s; w_h and those of the subclass follow.
     """
+
+    def _run(self, a: Array, weights: Arrays, states: Arrays, y: Array) -> Arrays:
+        """Overwrite y and `h_before`, and return the states after the last step.
+
+        `a` are the products of the inputs, (T, N, rows), `weights` w_h and the parameters after it.
+        """
+        raise NotImplementedError
+
+    def _run_backward(
+        self, dy: Array, weights: Arrays, dstates: Arrays, gradients: Tensors
+    ) -> tuple[Array, Arrays]:
+        """Return the gradients of a and of the states before the first step.
+
+        Adds the gradients of the parameters after w_h to `gradients`.
+        """
+        raise NotImplementedError
+
+    def forward(
+        self, inputs: RecurrentInputs, cont: Tensor, y: Tensor, end: Sequence[Tensor]
+    ) -> None:
+        """Overwrite y and end."""
+        out = y.write()
+        weights = self._weights(inputs)
+        # Copies, because the end may be written to the same tensors.
+        states = [_read(tensor).reshape(out.shape[1], -1).copy() for tensor in inputs.start]
+        self.cont = cont.read().copy()[:, :, None]
+        self.h_before = self.xp.empty_like(out)
+        after = weights[self._recurrent_index() :]
+        _write_states(end, self._run(self._input_products(inputs, weights), after, states, out))
+
+    def backward(
+        self, inputs: RecurrentInputs, dy: Tensor, dend: Tensors, gradients: RecurrentInputs
+    ) -> None:
+        """Overwrite the gradients of data and states, add to those of the parameters."""
+        values = dy.read()
+        first = self._recurrent_index()
+        dstates = [
+            self.xp.zeros_like(values[0]) if d is None else d.read().reshape(values[0].shape).copy()
+            for d in dend
+        ]
+        weights = self._weights(inputs)
+        da, dstart = self._run_backward(
+            values, weights[first:], dstates, gradients.params[first + 1 :]
+        )
+        self._backward_inputs(da, inputs, gradients)
+        flat, before = da.reshape(-1, da.shape[-1]), self.h_before.reshape(-1, values.shape[-1])
+        _add(gradients.params[first], lambda: flat.T @ before)
+        _write_states(gradients.start, dstart)
 
     def _weights(self, inputs: RecurrentInputs) -> list[Array]:
         return [w.read() for w in inputs.params if w is not None]
@@ -63,8 +112,8 @@ class _Recurrent(ReferenceKernel):
     def _recurrent_index(self) -> int:
         return 3 if self.op.static else 2
 
-    def _driven(self, inputs: RecurrentInputs, weights: Sequence[Array]) -> Array:
-        """Return the share of inputs and bias, (T, N, rows)."""
+    def _input_products(self, inputs: RecurrentInputs, weights: Arrays) -> Array:
+        """Return w_x x + b + w_s static for all steps, (T, N, rows)."""
         x = _read(inputs.x)
         steps, streams = x.shape[:2]
         a = x.reshape(steps * streams, -1) @ weights[0].T
@@ -74,18 +123,10 @@ class _Recurrent(ReferenceKernel):
             a += _read(inputs.static).reshape(streams, -1) @ weights[2].T
         return a
 
-    def _states(self, tensors: Sequence[Tensor | None], streams: int) -> list[Array]:
-        """Return copies of states as (N, D): the end may be written to the same tensors."""
-        return [_read(tensor).reshape(streams, -1).copy() for tensor in tensors]
-
-    def _end_gradients(self, dend: Sequence[Tensor | None], like: Array) -> list[Array]:
-        return [
-            self.xp.zeros_like(like) if d is None else d.read().reshape(like.shape).copy()
-            for d in dend
-        ]
-
-    def _spread(self, da: Array, inputs: RecurrentInputs, gradients: RecurrentInputs) -> None:
-        """From the gradient of a, (T, N, rows), give that of inputs and their parameters."""
+    def _backward_inputs(
+        self, da: Array, inputs: RecurrentInputs, gradients: RecurrentInputs
+    ) -> None:
+        """Propagate the gradient of a, (T, N, rows), to the inputs and their parameters."""
         steps, streams, rows = da.shape
         flat = da.reshape(steps * streams, rows)
         weights = self._weights(inputs)
@@ -105,98 +146,59 @@ class _Recurrent(ReferenceKernel):
 class ReferenceLstm(_Recurrent):
     """LSTM."""
 
-    def forward(
-        self, inputs: RecurrentInputs, cont: Tensor, y: Tensor, end: Sequence[Tensor]
-    ) -> None:
-        """Overwrite y and end."""
-        xp, out = self.xp, y.write()
-        steps, streams, _ = out.shape
-        weights = self._weights(inputs)
-        a, w_h = self._driven(inputs, weights), weights[self._recurrent_index()]
-        h, c = self._states(inputs.start, streams)
-        self.cont = cont.read().copy()[:, :, None]
-        self.h_before, self.c_before = xp.empty_like(out), xp.empty_like(out)
+    def _run(self, a: Array, weights: Arrays, states: Arrays, y: Array) -> Arrays:
+        (w_h,), (h, c) = weights, states
+        self.c_before = self.xp.empty_like(y)
         self.gates: list[Gates] = []
-        for t in range(steps):
+        for t in range(len(y)):
             self.h_before[t], self.c_before[t] = h * self.cont[t], c
             a[t] += self.h_before[t] @ w_h.T
-            c, h, gates = lstm_forward(xp, c, a[t], self.cont[t])
+            c, h, gates = lstm_forward(self.xp, c, a[t], self.cont[t])
             self.gates.append(gates)
-            out[t] = h
-        for tensor, state in zip(end, (h, c), strict=True):
-            tensor.write()[...] = state.reshape(tensor.shape)
+            y[t] = h
+        return h, c
 
-    def backward(
-        self,
-        inputs: RecurrentInputs,
-        dy: Tensor,
-        dend: Sequence[Tensor | None],
-        gradients: RecurrentInputs,
-    ) -> None:
-        """Overwrite the gradients of data and states, add to those of the parameters."""
-        xp, given = self.xp, dy.read()
-        steps, _, size = given.shape
-        index = self._recurrent_index()
-        w_h = self._weights(inputs)[index]
-        dh, dc = self._end_gradients(dend, given[0])
-        da = xp.empty((*given.shape[:2], 4 * size), given.dtype)
-        for t in reversed(range(steps)):
-            dc = lstm_backward(xp, self.c_before[t], self.gates[t], dc, dh + given[t], da[t])
+    def _run_backward(
+        self, dy: Array, weights: Arrays, dstates: Arrays, gradients: Tensors
+    ) -> tuple[Array, Arrays]:
+        (w_h,), (dh, dc) = weights, dstates
+        da = self.xp.empty((*dy.shape[:2], 4 * dy.shape[2]), dy.dtype)
+        for t in reversed(range(len(dy))):
+            before, gates = self.c_before[t], self.gates[t]
+            dc = lstm_backward(self.xp, before, gates, dc, dh + dy[t], da[t])
             dh = (da[t] @ w_h) * self.cont[t]
-        self._spread(da, inputs, gradients)
-        flat, before = da.reshape(-1, 4 * size), self.h_before.reshape(-1, size)
-        _add(gradients.params[index], lambda: flat.T @ before)
-        _write_states(gradients.start, (dh, dc))
+        return da, (dh, dc)
 
 
 @kernel(Rnn)
 class ReferenceRnn(_Recurrent):
     """Plain recurrent net."""
 
-    def forward(
-        self, inputs: RecurrentInputs, cont: Tensor, y: Tensor, end: Sequence[Tensor]
-    ) -> None:
-        """Overwrite y and end."""
-        xp, out = self.xp, y.write()
-        steps, streams, size = out.shape
-        weights = self._weights(inputs)
-        w_h, w_o, b_o = weights[self._recurrent_index() :]
-        a = self._driven(inputs, weights)
-        (h,) = self._states(inputs.start, streams)
-        self.cont = cont.read().copy()[:, :, None]
-        self.h_before, self.h = xp.empty_like(out), xp.empty_like(out)
-        for t in range(steps):
+    def _run(self, a: Array, weights: Arrays, states: Arrays, y: Array) -> Arrays:
+        (w_h, w_o, b_o), (h,) = weights, states
+        xp, size = self.xp, y.shape[-1]
+        self.h = xp.empty_like(y)
+        for t in range(len(y)):
             self.h_before[t] = h * self.cont[t]
             h = xp.tanh(a[t] + self.h_before[t] @ w_h.T)
             self.h[t] = h
-        out[...] = xp.tanh(self.h.reshape(-1, size) @ w_o.T + b_o).reshape(out.shape)
-        self.y = out.copy()
-        end[0].write()[...] = h.reshape(end[0].shape)
+        y[...] = xp.tanh(self.h.reshape(-1, size) @ w_o.T + b_o).reshape(y.shape)
+        self.y = y.copy()
+        return (h,)
 
-    def backward(
-        self,
-        inputs: RecurrentInputs,
-        dy: Tensor,
-        dend: Sequence[Tensor | None],
-        gradients: RecurrentInputs,
-    ) -> None:
-        """Overwrite the gradients of data and states, add to those of the parameters."""
-        given = dy.read()
-        steps, _, size = given.shape
-        index = self._recurrent_index()
-        w_h, w_o, _ = self._weights(inputs)[index:]
-        dout = (given * (1 - self.y * self.y)).reshape(-1, size)
-        _add(gradients.params[index + 1], lambda: dout.T @ self.h.reshape(-1, size))
-        _add(gradients.params[index + 2], lambda: dout.sum(0))
-        da = (dout @ w_o).reshape(given.shape)
-        (dh,) = self._end_gradients(dend, given[0])
-        for t in reversed(range(steps)):
+    def _run_backward(
+        self, dy: Array, weights: Arrays, dstates: Arrays, gradients: Tensors
+    ) -> tuple[Array, Arrays]:
+        (w_h, w_o, _), (dh,) = weights, dstates
+        size = dy.shape[-1]
+        dout = (dy * (1 - self.y * self.y)).reshape(-1, size)
+        _add(gradients[0], lambda: dout.T @ self.h.reshape(-1, size))
+        _add(gradients[1], lambda: dout.sum(0))
+        da = (dout @ w_o).reshape(dy.shape)
+        for t in reversed(range(len(dy))):
             da[t] = (da[t] + dh) * (1 - self.h[t] * self.h[t])
             dh = (da[t] @ w_h) * self.cont[t]
-        self._spread(da, inputs, gradients)
-        flat, before = da.reshape(-1, size), self.h_before.reshape(-1, size)
-        _add(gradients.params[index], lambda: flat.T @ before)
-        _write_states(gradients.start, (dh,))
+        return da, (dh,)
 
 
 @kernel(LstmUnit)
@@ -205,8 +207,8 @@ class ReferenceLstmUnit(ReferenceKernel):
 
     def forward(self, c0: Tensor, a: Tensor, cont: Tensor, c: Tensor, h: Tensor) -> None:
         """Overwrite c and h."""
-        going_on = cont.read()[0][:, None]
-        cell, hidden, self.gates = lstm_forward(self.xp, c0.read()[0], a.read()[0], going_on)
+        continues = cont.read()[0][:, None]
+        cell, hidden, self.gates = lstm_forward(self.xp, c0.read()[0], a.read()[0], continues)
         c.write()[...], h.write()[...] = cell, hidden
 
     def backward(
@@ -229,13 +231,13 @@ def _read(tensor: Tensor | None) -> Array:
     return tensor.read()
 
 
-def _add(gradient: Tensor | None, value: Any) -> None:
-    """Add what `value` returns, if it is wanted."""
+def _add(gradient: Tensor | None, value: Callable[[], Array]) -> None:
+    """Add the result of `value` to a gradient, if it is needed."""
     if gradient is not None:
         gradient.update()[...] += value()
 
 
-def _write_states(tensors: Sequence[Tensor | None], states: Sequence[Array]) -> None:
+def _write_states(tensors: Tensors, states: Arrays) -> None:
     for tensor, state in zip(tensors, states, strict=True):
         if tensor is not None:
             tensor.write()[...] = state.reshape(tensor.shape)

@@ -1,16 +1,15 @@
-"""Reductions: a term and its derivative each, summed over the rows of a matrix."""
+"""Reductions: each is a term and its derivative, summed over the rows of a matrix."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.ops.backend import Array, Tensor
+from minicaffe.ops.backend import Array, ArrayModule, Tensor
 from minicaffe.ops.reduction import Reduction
 
-Term = Callable[[Any, Array], Array]
+Term = Callable[[ArrayModule, Array], Array]
 
 TERMS: dict[str, tuple[Term, Term]] = {
     "sum": (lambda xp, x: x, lambda xp, x: xp.ones_like(x)),
@@ -22,7 +21,7 @@ TERMS: dict[str, tuple[Term, Term]] = {
 
 @kernel(Reduction)
 class ReferenceReduction(ReferenceKernel):
-    """Reduce, and spread the gradient."""
+    """Reduce, and broadcast the gradient."""
 
     def __init__(self, backend: ReferenceBackend, op: Reduction, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)

@@ -1,4 +1,4 @@
-"""Rows chosen by fancy indexing."""
+"""Gather and filter rows by fancy indexing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minicaffe.ops.rows import FilterRows, TakeRows
 
 @kernel(TakeRows)
 class ReferenceTakeRows(ReferenceKernel):
-    """Take, and put back."""
+    """Gather rows, and scatter-add their gradients."""
 
     def forward(self, x: Tensor, rows: Tensor, y: Tensor) -> None:
         """Overwrite y."""
@@ -23,20 +23,20 @@ class ReferenceTakeRows(ReferenceKernel):
         """Overwrite dx."""
         out = dx.write()
         out[...] = 0
-        # A row may have been taken several times, which += on an index would count once.
+        # A row may occur several times, and += with an index array would add to it only once.
         self.xp.add.at(out, row_numbers(self.xp, rows.read(), len(out)), dy.read())
 
 
 @kernel(FilterRows)
 class ReferenceFilterRows(ReferenceKernel):
-    """Choose, then move rows."""
+    """Select, then copy rows."""
 
     def __init__(self, backend: ReferenceBackend, op: FilterRows, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self.rows = self.xp.arange(tensors[0].shape[0])
 
     def choose(self, selector: Tensor) -> int:
-        """Return how many rows stay."""
+        """Select rows and return their number."""
         self.rows = self.xp.flatnonzero(selector.read())
         return len(self.rows)
 

@@ -1,23 +1,22 @@
-"""Softmax and its loss along one axis."""
+"""Softmax and softmax loss along one axis."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.backends.reference.kernels._labels import class_indices
 from minicaffe.backends.reference.kernels._normalization import normalizer
-from minicaffe.ops.backend import Array, Tensor
+from minicaffe.ops.backend import Array, ArrayModule, Tensor
 from minicaffe.ops.softmax import Softmax, SoftmaxLoss
 
 TINY = float(np.finfo(np.float32).tiny)
 
 
-def softmax(xp: Any, x: Array, axis: int) -> Array:
-    """Return exp(x) / sum(exp(x)) along `axis`, with the maximum taken out first."""
+def softmax(xp: ArrayModule, x: Array, axis: int) -> Array:
+    """Return exp(x) / sum(exp(x)) along `axis`; the maximum is subtracted first."""
     e = xp.exp(x - x.max(axis, keepdims=True))
     e /= e.sum(axis, keepdims=True)
     return e
@@ -44,7 +43,7 @@ class ReferenceSoftmaxLoss(ReferenceKernel):
     def __init__(self, backend: ReferenceBackend, op: SoftmaxLoss, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         shape, axis = tensors[0].shape, op.axis
-        # Everything is done on (outer, K, inner): one class for each place in outer and inner.
+        # All arrays are viewed as (outer, K, inner): one class for each index of outer and inner.
         self._shape = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
         self._outer = self.xp.arange(self._shape[0])[:, None]
         self._inner = self.xp.arange(self._shape[2])
@@ -72,10 +71,10 @@ class ReferenceSoftmaxLoss(ReferenceKernel):
         p.write()[...] = softmax(self.xp, x.read(), self.op.axis)
 
     def _classes(self, labels: Tensor) -> tuple[Array, Array]:
-        """Return classes and whether they count, both (outer, inner)."""
+        """Return classes and a mask of those that count, both (outer, inner)."""
         given, (outer, k, inner) = labels.read().reshape(self._labels), self._shape
         classes, counts = class_indices(self.xp, given, k, self.op.ignore_label)
         return classes.reshape(outer, inner), counts.reshape(outer, inner)
 
-    def _normalizer(self, counts: Array) -> Any:
+    def _normalizer(self, counts: Array) -> Array:
         return normalizer(self.xp, self.op.normalization, counts, self._shape[0])

@@ -1,4 +1,4 @@
-"""Repetition as an axis of its own."""
+"""Repetition along an axis, viewed as an axis of its own."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from minicaffe.ops.tile import Tile
 
 @kernel(Tile)
 class ReferenceTile(ReferenceKernel):
-    """Repeat, and add up the gradients."""
+    """Repeat, and sum the gradients."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""
         values = x.read()
-        self._apart(y.write(), values.shape)[...] = self.xp.expand_dims(values, self.op.axis)
+        self._copies(y.write(), values.shape)[...] = self.xp.expand_dims(values, self.op.axis)
 
     def backward(self, dy: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
         out = dx.write()
-        self._apart(dy.read(), out.shape).sum(self.op.axis, out=out)
+        self._copies(dy.read(), out.shape).sum(self.op.axis, out=out)
 
-    def _apart(self, y: Array, shape: Shape) -> Array:
-        """Return y with the copies along an axis before the one that they repeat."""
+    def _copies(self, y: Array, shape: Shape) -> Array:
+        """Return a view of y with an axis of copies before the repeated axis."""
         return y.reshape(*shape[: self.op.axis], self.op.tiles, *shape[self.op.axis :])

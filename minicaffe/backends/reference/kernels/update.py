@@ -1,19 +1,18 @@
-"""The solvers' rules, and the norm that clipping needs."""
+"""Update rules of the solvers, and the norm for gradient clipping."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
-from minicaffe.ops.backend import Array, Tensor
-from minicaffe.ops.update import NonFiniteFlag, Parameter, StepSize, SumOfSquares, Update
+from minicaffe.ops.backend import Array, ArrayModule, Tensor
+from minicaffe.ops.update import NonFiniteFlag, StepSize, SumOfSquares, Update, UpdateOperands
 
-# Arrays of a gradient's size that the rules need besides.
-N_SPARES = 2
+# Number of scratch arrays of the size of a gradient that each rule needs.
+N_SCRATCH = 2
 
 
 @kernel(Update)
@@ -21,35 +20,35 @@ class ReferenceUpdate(ReferenceKernel):
     """One step of all parameters, one after another."""
 
     def step(
-        self, parameters: Sequence[Parameter], size: Callable[[], StepSize], non_finite: Tensor
+        self, parameters: Sequence[UpdateOperands], size: Callable[[], StepSize], non_finite: Tensor
     ) -> None:
         """Update w, dw and history of all parameters; overwrite non_finite."""
         rate, decay, scale = size()
-        tainted = non_finite.write()
-        tainted[...] = 0
+        flag = non_finite.write()
+        flag[...] = 0
         for w, dw, history, lr_mult, decay_mult in parameters:
             sizes = StepSize(rate * lr_mult, decay * decay_mult, scale)
             g = dw.update()
-            spares = self.xp.empty((N_SPARES, *g.shape), g.dtype)
-            self.step_one(sizes, spares, w.update(), g, *(h.update() for h in history))
+            scratch = self.xp.empty((N_SCRATCH, *g.shape), g.dtype)
+            self.step_one(sizes, scratch, w.update(), g, *(h.update() for h in history))
             if not is_finite(self.xp, w.read().ravel()):
-                tainted[...] = math.nan
+                flag[...] = math.nan
 
     def step_one(
-        self, size: StepSize, spares: Sequence[Array], w: Array, g: Array, *history: Array
+        self, size: StepSize, scratch: Sequence[Array], w: Array, g: Array, *history: Array
     ) -> None:
-        """Update arrays of one shape; spares, of this shape too, are lost."""
+        """Update arrays of one shape; `scratch` arrays, of the same shape, are overwritten."""
         if size.scale != 1:
             g *= size.scale
         if size.decay:
-            g += self.decay_of(w, size.decay, spares[0])
-        getattr(self, f"_{self.op.rule}")(g, size.rate, *history, *spares)
+            g += self.decay_of(w, size.decay, scratch[0])
+        getattr(self, f"_{self.op.rule}")(g, size.rate, *history, *scratch)
         w -= g
 
-    def decay_of(self, w: Array, factor: float, spare: Array) -> Array:
-        """Return the term that decay adds to the gradient, in `spare`."""
-        towards = self.xp.sign(w, out=spare) if self.op.regularization == "L1" else w
-        term: Array = self.xp.multiply(towards, factor, out=spare)
+    def decay_of(self, w: Array, factor: float, scratch: Array) -> Array:
+        """Return the decay term of the gradient, written to `scratch`."""
+        direction = self.xp.sign(w, out=scratch) if self.op.regularization == "L1" else w
+        term: Array = self.xp.multiply(direction, factor, out=scratch)
         return term
 
     def _sgd(self, g: Array, rate: float, h: Array, *_: Array) -> None:
@@ -65,48 +64,48 @@ class ReferenceUpdate(ReferenceKernel):
         self.xp.multiply(h, 1 + self.op.momentum, out=g)
         g -= before
 
-    def _adagrad(self, g: Array, rate: float, h: Array, spare: Array, _: Array) -> None:
-        h += self.xp.multiply(g, g, out=spare)
+    def _adagrad(self, g: Array, rate: float, h: Array, scratch: Array, _: Array) -> None:
+        h += self.xp.multiply(g, g, out=scratch)
         g *= rate
-        g /= self._root(h, spare)
+        g /= self._root(h, scratch)
 
-    def _rmsprop(self, g: Array, rate: float, h: Array, spare: Array, _: Array) -> None:
-        self._average_squares(h, g, self.op.decay2, spare)
+    def _rmsprop(self, g: Array, rate: float, h: Array, scratch: Array, _: Array) -> None:
+        self._average_squares(h, g, self.op.decay2, scratch)
         g *= rate
-        g /= self._root(h, spare)
+        g /= self._root(h, scratch)
 
     def _adadelta(
-        self, g: Array, rate: float, h: Array, k: Array, spare: Array, other: Array
+        self, g: Array, rate: float, h: Array, k: Array, scratch: Array, other: Array
     ) -> None:
-        self._average_squares(h, g, self.op.momentum, spare)
-        self.xp.add(k, self.op.delta, out=spare)
-        spare /= self.xp.add(h, self.op.delta, out=other)
-        g *= self.xp.sqrt(spare, out=spare)
-        self._average_squares(k, g, self.op.momentum, spare)
+        self._average_squares(h, g, self.op.momentum, scratch)
+        self.xp.add(k, self.op.delta, out=scratch)
+        scratch /= self.xp.add(h, self.op.delta, out=other)
+        g *= self.xp.sqrt(scratch, out=scratch)
+        self._average_squares(k, g, self.op.momentum, scratch)
         g *= rate
 
-    def _adam(self, g: Array, rate: float, h: Array, k: Array, spare: Array, _: Array) -> None:
+    def _adam(self, g: Array, rate: float, h: Array, k: Array, scratch: Array, _: Array) -> None:
         h *= self.op.momentum
-        h += self.xp.multiply(g, 1 - self.op.momentum, out=spare)
-        self._average_squares(k, g, self.op.decay2, spare)
+        h += self.xp.multiply(g, 1 - self.op.momentum, out=scratch)
+        self._average_squares(k, g, self.op.decay2, scratch)
         self.xp.multiply(h, rate, out=g)
-        g /= self._root(k, spare)
+        g /= self._root(k, scratch)
 
-    def _average_squares(self, mean: Array, g: Array, keep: float, spare: Array) -> None:
-        self.xp.multiply(g, g, out=spare)
-        spare *= 1 - keep
+    def _average_squares(self, mean: Array, g: Array, keep: float, scratch: Array) -> None:
+        self.xp.multiply(g, g, out=scratch)
+        scratch *= 1 - keep
         mean *= keep
-        mean += spare
+        mean += scratch
 
-    def _root(self, squares: Array, spare: Array) -> Array:
-        self.xp.sqrt(squares, out=spare)
-        spare += self.op.delta
-        return spare
+    def _root(self, squares: Array, scratch: Array) -> Array:
+        self.xp.sqrt(squares, out=scratch)
+        scratch += self.op.delta
+        return scratch
 
 
-def is_finite(xp: Any, values: Array) -> bool:
-    """Return whether all of a vector's values are finite, mostly in one quick pass."""
-    # Of all sums this one does not warn; finite values may have an infinite one.
+def is_finite(xp: ArrayModule, values: Array) -> bool:
+    """Return whether all values of a vector are finite, usually in one fast pass."""
+    # This sum raises no warning on overflow; a sum of finite values may be infinite.
     total = xp.einsum("i->", values)
     return bool(xp.isfinite(total) or xp.isfinite(values).all())
 
@@ -126,7 +125,7 @@ class ReferenceSumOfSquares(ReferenceKernel):
 
 @kernel(NonFiniteFlag)
 class ReferenceNonFiniteFlag(ReferenceKernel):
-    """A sum with one number."""
+    """Adds the non-finite flag to a loss."""
 
     def forward(self, non_finite: Tensor, loss: Tensor) -> None:
         """Add non_finite to the loss."""

@@ -1,14 +1,19 @@
-"""What Scale and Bias share: an array, learned or a second bottom, lined up with the first."""
+"""Base of Scale and Bias: an operand, learned or a second bottom, broadcast over the first."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.ops.backend import Shape
+from minicaffe.schema.minicaffe_pb2 import BiasParameter, ScaleParameter
+
+B = TypeVar("B", BiasParameter, ScaleParameter)
 
 
-class LinedUpLayer(Layer):
-    """A layer whose settings have `axis` and `num_axes`, and that may take a second bottom."""
+class BroadcastLayer(Layer[B]):
+    """Base of layers whose settings have `axis` and `num_axes`, with an optional second bottom."""
 
     bottoms = (1, 2)
     in_place = True
@@ -25,21 +30,21 @@ class LinedUpLayer(Layer):
         )
         return x.shape[axis:end]
 
-    def other(self, bottom: Blobs) -> Blob:
-        """Return the array that is lined up: the second bottom, or the first parameter."""
+    def operand(self, bottom: Blobs) -> Blob:
+        """Return the operand that is broadcast: the second bottom, or the first parameter."""
         return bottom[1] if len(bottom) > 1 else self.blobs[0]
 
-    def line_up(self, bottom: Blobs) -> int:
-        """Return the first axis of the first bottom that the other array has."""
-        x, other = bottom[0], self.other(bottom)
-        if not other.shape:
+    def broadcast_axis(self, bottom: Blobs) -> int:
+        """Return the axis of the first bottom at which the axes of the operand begin."""
+        x, operand = bottom[0], self.operand(bottom)
+        if not operand.shape:
             return 0
         axis = self.axis(self.settings.axis, x)
-        found = x.shape[axis : axis + len(other.shape)]
-        what = f'bottom "{other.name}"' if len(bottom) > 1 else "the learned array"
+        found = x.shape[axis : axis + len(operand.shape)]
+        what = f'bottom "{operand.name}"' if len(bottom) > 1 else "the learned array"
         self.require_shape(
-            found == other.shape,
-            f"{what} of shape {other.shape} must fit the axes of bottom "
+            found == operand.shape,
+            f"{what} of shape {operand.shape} must fit the axes of bottom "
             f'"{x.name}" {x.shape} from axis {axis} on',
         )
         return axis
