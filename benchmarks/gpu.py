@@ -31,7 +31,7 @@ from minicaffe.data.db import create_database
 from minicaffe.errors import BackendUnavailable
 from minicaffe.schema import SolverParameter, SolverSource, read_net
 from minicaffe.solver.gradients import Gradients
-from minicaffe.solver.losses import Losses
+from minicaffe.solver.loss_history import Losses
 from minicaffe.solver.rules import RULES
 from minicaffe.solver.solver import Solver
 from minicaffe.solver.update import ParameterUpdate

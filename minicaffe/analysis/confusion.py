@@ -17,7 +17,7 @@ from minicaffe.blob import Blob
 from minicaffe.errors import DataError, NetError
 from minicaffe.log import logger
 from minicaffe.net import Net
-from minicaffe.net.builder import Step
+from minicaffe.net.step import Step
 from minicaffe.ops.backend import HostArray
 from minicaffe.pictures import figure
 from minicaffe.pictures.confusion import draw_confusion

@@ -12,9 +12,10 @@ from typing import Any, TypeAlias
 
 from minicaffe import log
 from minicaffe.errors import MinicaffeError
-from minicaffe.net.builder import BYTES_PER_VALUE, Step
-from minicaffe.net.filter import filter_layers
+from minicaffe.net.builder import BYTES_PER_VALUE
+from minicaffe.net.include_rules import filter_layers
 from minicaffe.net.net import Net
+from minicaffe.net.step import Step
 from minicaffe.ops.backend import Shape
 from minicaffe.schema import FillerParameter, LayerParameter, NetSource, NetState
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minicaffe.log import logger
-from minicaffe.net.builder import Step
 from minicaffe.net.parameters import Parameter
+from minicaffe.net.step import Step
 from minicaffe.ops.backend import Tensor
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minicaffe.net.builder import Step
+from minicaffe.net.step import Step
 
 
 class Chain(NamedTuple):

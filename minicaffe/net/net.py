@@ -14,13 +14,14 @@ from minicaffe.errors import LabelError, NetError, nearest
 from minicaffe.layers import Layer
 from minicaffe.layers.base import State
 from minicaffe.net import debug_info
-from minicaffe.net.builder import Step, build
+from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
-from minicaffe.net.label_errors import located, sample_names
-from minicaffe.net.losses import LossFuture
+from minicaffe.net.label_location import located, sample_names
+from minicaffe.net.loss_future import LossFuture
+from minicaffe.net.memory_sharing import share_memory
 from minicaffe.net.parameters import Parameter
 from minicaffe.net.program import Piece, Program
-from minicaffe.net.sharing import share_memory
+from minicaffe.net.step import Step
 from minicaffe.ops.backend import Backend, HostArray, Tensor
 from minicaffe.ops.update import NonFiniteFlag
 from minicaffe.schema import TRAIN, NetSource, NetState, read_net

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from minicaffe.net.filter import Node
+from minicaffe.net.include_rules import Node
 
 # A top, by the index of its layer and its own.
 Top = tuple[int, int]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from minicaffe.errors import NetError, Problems, near, nearest
 from minicaffe.layers import LAYERS, Layer, layer_class
 from minicaffe.layers.base import Arity
-from minicaffe.net.filter import Node
+from minicaffe.net.include_rules import Node
 from minicaffe.schema import NetSource
 
 

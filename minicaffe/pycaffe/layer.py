@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minicaffe.host_blob import BlobVec, HostBlob, core_blobs
-from minicaffe.net.builder import Step
+from minicaffe.net.step import Step
 
 
 class Layer:

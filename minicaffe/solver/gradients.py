@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minicaffe.net import Net
-from minicaffe.net.losses import LossFuture
+from minicaffe.net.loss_future import LossFuture
 from minicaffe.net.program import Piece, Program
 
 

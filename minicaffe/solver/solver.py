@@ -18,7 +18,7 @@ from minicaffe.schema import SolverSource, format_prototxt, read_solver
 from minicaffe.solver import lr_policy, memory, rules, snapshot
 from minicaffe.solver.display import Display, log_outputs
 from minicaffe.solver.gradients import Gradients
-from minicaffe.solver.losses import Losses
+from minicaffe.solver.loss_history import Losses
 from minicaffe.solver.nets import copy_first_weights, test_net_sources, train_net_source
 from minicaffe.solver.rules import Rule
 from minicaffe.solver.signals import Action

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minicaffe.net.filter import filter_layers
+from minicaffe.net.include_rules import filter_layers
 from minicaffe.net.splits import insert_splits
 from minicaffe.schema import NetState, parse_net
 

@@ -12,7 +12,7 @@ from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.errors import LabelError
-from minicaffe.solver.losses import LONGEST_DELAY
+from minicaffe.solver.loss_history import LONGEST_DELAY
 from minicaffe.solver.signals import Action
 from recording import RUNS_FIRST, RecordingBackend
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe.errors import LabelError
-from minicaffe.net.builder import Step
-from minicaffe.net.label_errors import located, sample_names
+from minicaffe.net.label_location import located, sample_names
+from minicaffe.net.step import Step
 from minicaffe.ops.backend import Future
 
 

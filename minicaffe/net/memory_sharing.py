@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from minicaffe.blob import Blob
-from minicaffe.net.builder import Step
+from minicaffe.net.step import Step
 
 
 class LiveRange(NamedTuple):

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from minicaffe.net.losses import LossFuture
+from minicaffe.net.loss_future import LossFuture
 
 # How many iterations later a loss is read at the latest: so late comes a warning at most.
 LONGEST_DELAY = 100

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from minicaffe.blob import Blob
 from minicaffe.errors import LabelError
 from minicaffe.layers import Layer
-from minicaffe.net.builder import Step
+from minicaffe.net.step import Step
 
 # For data layers, what says where a sample of one batch came from.
 SampleNames: TypeAlias = Mapping[Layer, Callable[[int], str]]
