@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicaffe.log import logger
-from minicaffe.net.parameters import Parameter
+from minicaffe.net.parameters import LearnableParameter
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import Tensor
 
@@ -34,7 +34,7 @@ def log_backward(step: Step) -> None:
             logger.info(f"{head}, param blob {index} diff: {mean_magnitude(blob.diff.get()):g}")
 
 
-def log_norms(parameters: Sequence[Parameter]) -> None:
+def log_norms(parameters: Sequence[LearnableParameter]) -> None:
     """Log the norms of all parameters and of all their gradients."""
     data_l1, data_l2 = _norms([parameter.blob.data for parameter in parameters])
     diff_l1, diff_l2 = _norms([parameter.blob.diff for parameter in parameters])

@@ -23,7 +23,7 @@ def sample_names(steps: Sequence[Step]) -> SampleNames:
     return {step.layer: step.layer.sample_names() for step in steps if not step.bottom}
 
 
-def located(
+def locate(
     error: LabelError, steps: Sequence[Step], step: Step | None, names: SampleNames
 ) -> LabelError:
     """Return a label error with where it arose and which record it came from.

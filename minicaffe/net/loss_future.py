@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe.errors import LabelError
-from minicaffe.net.label_location import located, sample_names
+from minicaffe.net.label_location import locate, sample_names
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import Future
 
@@ -44,5 +44,5 @@ class LossFuture:
             for weight, values in self._parts:
                 total += weight * float(values.result().sum())
         except LabelError as error:
-            raise located(error, self._steps, None, self._names) from None
+            raise locate(error, self._steps, None, self._names) from None
         return total

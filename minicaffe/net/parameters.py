@@ -12,7 +12,7 @@ from minicaffe.log import logger
 
 
 @dataclass
-class Parameter:
+class LearnableParameter:
     """A parameter that a solver may train: the first layer that has it owns it.
 
     Parameters
@@ -40,7 +40,7 @@ class Parameter:
     has_decay: bool
 
 
-def share_parameters(layers: list[Layer]) -> list[Parameter]:
+def share_parameters(layers: list[Layer]) -> list[LearnableParameter]:
     """Return the parameters in the order of the layers, those of one name as one.
 
     A layer that names a parameter as an earlier layer does gets that one's values and gradient.
@@ -52,8 +52,8 @@ def share_parameters(layers: list[Layer]) -> list[Parameter]:
         If shapes, counts or rates contradict each other; all contradictions at once.
     """
     problems = Problems(NetError)
-    parameters: list[Parameter] = []
-    owners: dict[str, Parameter] = {}
+    parameters: list[LearnableParameter] = []
+    owners: dict[str, LearnableParameter] = {}
     for layer in layers:
         if len(layer.param.param) > len(layer.blobs):
             problems.add(
@@ -74,8 +74,8 @@ def share_parameters(layers: list[Layer]) -> list[Parameter]:
     return parameters
 
 
-def _own(blob: Blob, layer: Layer, index: int, spec: Any) -> Parameter:
-    return Parameter(
+def _own(blob: Blob, layer: Layer, index: int, spec: Any) -> LearnableParameter:
+    return LearnableParameter(
         blob=blob,
         layer=layer,
         index=index,
@@ -87,7 +87,9 @@ def _own(blob: Blob, layer: Layer, index: int, spec: Any) -> Parameter:
     )
 
 
-def _share(owner: Parameter, layer: Layer, index: int, spec: Any, problems: Problems) -> None:
+def _share(
+    owner: LearnableParameter, layer: Layer, index: int, spec: Any, problems: Problems
+) -> None:
     logger.info(
         f"Sharing parameters '{owner.name}' owned by layer '{owner.layer.name}', "
         f"param index {owner.index}"

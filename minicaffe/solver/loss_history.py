@@ -1,19 +1,23 @@
-"""The losses of the last iterations, read when they are there or somebody wants them."""
+"""The losses of the last iterations, read from the device without waiting for it."""
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from minicaffe.log import logger
 from minicaffe.net.loss_future import LossFuture
+from minicaffe.schema import SolverParameter
+from minicaffe.solver.lr_policy import learning_rate
 
-# How many iterations later a loss is read at the latest: so late comes a warning at most.
+# A loss is read at the latest so many iterations after its own: the largest delay of a warning.
 LONGEST_DELAY = 100
 
 
-class _Pending(NamedTuple):
-    """What an iteration's loss is the mean of."""
+class _PendingLoss(NamedTuple):
+    """An iteration and the losses of its batches, whose mean is its loss."""
 
     iteration: int
     batches: Sequence[LossFuture]
@@ -29,25 +33,27 @@ class _Pending(NamedTuple):
         return total / len(self.batches)
 
 
-class Losses:
-    """A backend that computes while Python goes on is not waited for in every iteration.
+class LossHistory:
+    """The last `average_loss` losses; logs a warning when the first of all is not finite.
+
+    A loss is read when its future is done, so that a backend that computes asynchronously is not
+    waited for in every iteration.
 
     Parameters
     ----------
-    n : int
-        How many losses to keep: average_loss.
-    check : callable
-        Called once with each iteration and its loss, in their order, as soon as it is read.
+    param : SolverParameter
+        Sets average_loss, and the rate that the warning names.
     """
 
-    def __init__(self, n: int, check: Callable[[int, float], None]) -> None:
-        self._known: deque[float] = deque(maxlen=n)
-        self._pending: deque[_Pending] = deque()
-        self._check = check
+    def __init__(self, param: SolverParameter) -> None:
+        self._param = param
+        self._known: deque[float] = deque(maxlen=param.average_loss)
+        self._pending: deque[_PendingLoss] = deque()
+        self._has_diverged = False
 
     def add(self, iteration: int, batches: Sequence[LossFuture]) -> None:
-        """Add an iteration's loss; read all that are there, and those that are long due."""
-        self._pending.append(_Pending(iteration, batches))
+        """Add an iteration's loss; read all that are done, and those older than LONGEST_DELAY."""
+        self._pending.append(_PendingLoss(iteration, batches))
         while self._pending and (self._pending[0].is_done or len(self._pending) > LONGEST_DELAY):
             self._read()
 
@@ -55,10 +61,17 @@ class Losses:
         iteration, _ = pending = self._pending.popleft()
         loss = pending.mean()
         self._known.append(loss)
-        self._check(iteration, loss)
+        if not math.isfinite(loss) and not self._has_diverged:
+            self._has_diverged = True
+            rate = learning_rate(self._param, iteration)
+            logger.warning(
+                f"Iteration {iteration}: the loss is {loss:g}, and training will not "
+                f"recover from that. Most often the rate is too high (lr = {rate:g}): lower "
+                "base_lr or set clip_gradients, and look for wrong values in the data."
+            )
 
     def values(self) -> list[float]:
-        """Wait for all losses and return the last n.
+        """Wait for all losses and return the last `average_loss`.
 
         Raises
         ------
@@ -70,7 +83,7 @@ class Losses:
         return list(self._known)
 
     def mean(self) -> float:
-        """Wait for all losses and return the mean of the last n; not a number without any."""
+        """Wait for all losses and return the mean of the last ones; NaN if there is none."""
         values = self.values()
         return sum(values) / len(values) if values else float("nan")
 

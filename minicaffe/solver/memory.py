@@ -53,7 +53,7 @@ class Demand:
         return max(0, int((free + self.kept - self.rest) / each)) if each else self.batch
 
 
-def check(
+def check_memory(
     backend: Backend, net: Net, test_nets: Sequence[Net], history: Sequence[Tensor], before: int
 ) -> None:
     """Raise if there is too little memory.

@@ -324,8 +324,8 @@ def test_a_net_prepared_for_training_runs_its_pieces_through(backend):
     assert "bn" in fused(net)
     net.prepare_training()
     assert "bn" not in fused(net)
-    for piece in (*net.forward_pieces(), *net.backward_pieces()):
-        piece()
+    for task in (*net.forward_tasks(), *net.backward_tasks()):
+        task()
     expected.forward()
     expected.backward()
     check_trained(net, expected)

@@ -220,12 +220,12 @@ def test_backward_is_refused(backend):
     with pytest.raises(NetError) as caught:
         net.backward()
     assert str(caught.value) == (
-        'net "small": a backward pass reads blobs whose memory others have taken over. Do not ask '
-        "for optimize_memory where gradients are wanted."
+        'net "small": optimize_memory has overwritten blobs that a backward pass reads. Do not '
+        "call optimize_memory on a net that computes gradients."
     )
 
 
-def test_a_net_that_trains_is_refused():
+def test_a_net_in_the_train_phase_is_refused():
     net = net_from_text(INPUT + BRANCHES, "TRAIN", backend=ReferenceBackend())
-    with pytest.raises(NetError, match="it is for phase TEST"):
+    with pytest.raises(NetError, match="call it on a net in the TEST phase"):
         net.optimize_memory()

@@ -91,7 +91,7 @@ def test_pieces_of_an_iteration(make_solver, database):
     backward = ["backward loss", "backward ip", "backward drop", "backward conv"]
     assert names(backend.called) == [
         "forward data", "clear_param_diffs", *forward[1:], *backward,
-        "take_loss", *forward, *backward, "update",
+        "take_loss", *forward, *backward, "update_parameters",
     ]  # fmt: skip
     solver.step(RUNS_FIRST - 1)
     backend.called.clear()
@@ -118,7 +118,7 @@ def test_the_update_is_part_of_the_work_where_nobody_looks_at_gradients(
     if listens:
         solver.on_gradients_ready.append(lambda: None)
     solver.step(3)
-    assert [names(work)[-1] for work in works][-1] == "update"
+    assert [names(work)[-1] for work in works][-1] == "update_parameters"
     assert len(works) == n
 
 
