@@ -6,6 +6,7 @@ work on; here its tensors appear as arrays of the host, whatever the backend doe
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -185,14 +186,16 @@ class BlobVec(Sequence[HostBlob]):
     """
 
     def __init__(self, layer: Layer) -> None:
-        self._layer = layer
+        # A Python layer's user object has this attribute, and the layer has the user object. The
+        # parameters may be used longer than the layer exists.
+        self._layer, self._blobs = weakref.proxy(layer), layer.blobs
 
     def add_blob(self, *dims: int) -> None:
         """Add a parameter of this shape, filled with zeros: for `setup` of a Python layer."""
-        index = len(self._layer.blobs)
+        index = len(self._blobs)
         blob = Blob(self._layer.context.backend, f"{self._layer.name}[{index}]")
         HostBlob(blob).reshape(*dims)
-        self._layer.blobs.append(blob)
+        self._blobs.append(blob)
         self._layer.param_needs_diff.append(True)
 
     @overload
@@ -201,17 +204,17 @@ class BlobVec(Sequence[HostBlob]):
     def __getitem__(self, index: slice) -> list[HostBlob]: ...
     def __getitem__(self, index: int | slice) -> HostBlob | list[HostBlob]:
         if isinstance(index, slice):
-            return host_blobs(self._layer.blobs[index])
-        return HostBlob(self._layer.blobs[index])
+            return host_blobs(self._blobs[index])
+        return HostBlob(self._blobs[index])
 
     def __len__(self) -> int:
-        return len(self._layer.blobs)
+        return len(self._blobs)
 
     def __iter__(self) -> Iterator[HostBlob]:
-        return iter(host_blobs(self._layer.blobs))
+        return iter(host_blobs(self._blobs))
 
     def __repr__(self) -> str:
-        return f"BlobVec({[blob.shape for blob in self._layer.blobs]})"
+        return f"BlobVec({[blob.shape for blob in self._blobs]})"
 
 
 def host_blobs(blobs: Iterable[Blob]) -> list[HostBlob]:

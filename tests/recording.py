@@ -131,6 +131,11 @@ class RecordingBackend(ReferenceBackend):
         finally:
             self._depth -= 1
 
+    def forget(self) -> None:
+        """Drop what was noted, which refers to the nets that ran."""
+        self.called.clear()
+        self._calls.clear()
+
     def compile(self, work: Any) -> Callable[[], None]:
         return _Work(self, list(work)).run
 

@@ -64,5 +64,6 @@ class HDF5Output(Layer):
         self.writer.flush()
 
     def close(self) -> None:
-        """Close the file."""
-        self.writer.close()
+        """Close the file, if there is one: `setup` may have failed."""
+        if writer := getattr(self, "writer", None):
+            writer.close()
