@@ -1,4 +1,4 @@
-"""The loss of a pass, which a device may still be computing."""
+"""Future of the loss of a forward pass."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from minicaffe.ops.backend import Future
 
 
 class LossFuture:
-    """The sum of the losses that the last forward pass gave, times their weights.
+    """Future of the weighted sum of the losses of a forward pass.
 
     Parameters
     ----------
     parts : sequence of (float, Future)
         The weight and the values of each loss.
     steps : sequence of Step
-        Those of the whole net, for messages.
+        The whole net, to name the layer of an invalid label.
     """
 
     def __init__(self, parts: Sequence[tuple[float, Future]], steps: Sequence[Step]) -> None:
         self._parts, self._steps = parts, steps
-        # An error that comes late is about this batch, whatever the data layers hold by then.
+        # An error may be raised when the data layers hold another batch already.
         self._names = sample_names(steps)
 
     @property
     def is_done(self) -> bool:
-        """Whether it can be had without waiting."""
+        """Whether `result` would return without waiting."""
         return all(values.is_done for _, values in self._parts)
 
     def result(self) -> float:
-        """Wait for it and return it.
+        """Wait for the losses and return their weighted sum.
 
         Raises
         ------
         LabelError
-            If a label of that pass is not a class, and the backend could not say so at once.
+            If a label of that pass is not a class, and the backend found it after the pass.
         """
         total = 0.0
         try:

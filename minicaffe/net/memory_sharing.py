@@ -1,8 +1,8 @@
-"""Memory for blobs that are needed at different times, in a net that only runs forward.
+"""Memory planning for inference: blobs that are not live at the same time share memory.
 
-A blob is alive from the layer that makes it to the last one that reads it or what shares its values
-(copies of a Split, views of a Reshape). Blobs that are never alive at once take the same memory.
-Nobody may look at a blob when it is dead: that is why this pass is only run on request.
+A blob is live from the layer that makes it to the last one that reads it, or reads a blob that
+shares its values (copies of a Split, views of a Reshape). The values of a blob that is not live are
+undefined; that is why this pass runs on request only (`Net.optimize_memory`).
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from minicaffe.net.step import Step
 
 
 class LiveRange(NamedTuple):
-    """The steps, by their index, that a blob's values must outlast; both ends count."""
+    """The steps, by their index, during which a blob's values are needed; both included."""
 
     first: int
     last: int
 
     def overlaps(self, other: LiveRange) -> bool:
-        """Return whether both are alive at some step."""
+        """Return whether both are live at some step."""
         return self.first <= other.last and other.first <= self.last
 
 
 def share_memory(steps: Sequence[Step], kept: Collection[Blob]) -> None:
-    """Have blobs that are never alive at once use the same memory.
+    """Share memory between blobs that are not live at the same time.
 
     Parameters
     ----------
@@ -36,17 +36,17 @@ def share_memory(steps: Sequence[Step], kept: Collection[Blob]) -> None:
         Blobs that are read after a pass.
     """
     ranges = find_live_ranges(steps, kept)
-    for first, *others in place(ranges):
+    for first, *others in assign_memory(ranges):
         for blob in others:
             blob.data.share_memory_with(first.data)
 
 
 def find_live_ranges(steps: Sequence[Step], kept: Collection[Blob]) -> dict[Blob, LiveRange]:
-    """Return when each blob that may share memory is alive; `kept` ones are to the end.
+    """Return the live range of each blob that may share memory; `kept` ones live to the end.
 
-    Blobs that use another's values are counted as that blob. Left out is what outlives a pass:
-    parameters, and what layers without bottoms make, as they, or the user, may write it but once;
-    and what Python layers see, as they may hold on to the arrays.
+    Blobs that use another's values count as that blob. Left out are values that outlive a pass:
+    parameters; tops of layers without bottoms, because these, or the user, may write them only
+    once; and blobs of Python layers, because user code may keep their arrays.
     """
     ranges: dict[Blob, LiveRange] = {}
     apart: set[Blob] = set()
@@ -63,20 +63,21 @@ def find_live_ranges(steps: Sequence[Step], kept: Collection[Blob]) -> dict[Blob
     for blob in kept:
         owner = blob.data_owner
         ranges[owner] = LiveRange(ranges[owner].first, len(steps))
-    return {blob: alive for blob, alive in ranges.items() if blob not in apart}
+    return {blob: live for blob, live in ranges.items() if blob not in apart}
 
 
-def place(ranges: dict[Blob, LiveRange]) -> Iterable[list[Blob]]:
-    """Return lists of blobs that can use one memory; the first of each is the largest.
+def assign_memory(ranges: dict[Blob, LiveRange]) -> Iterable[list[Blob]]:
+    """Return groups of blobs that can share memory; the first blob of each is the largest.
 
-    Larger blobs are placed first, each where the least memory is left over: "greedy by size" of
-    Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020.
+    Larger blobs are assigned first, each to the group in which it leaves the least memory unused:
+    "greedy by size" of Pisarchyk and Lee, "Efficient memory management for deep neural net
+    inference", 2020.
     """
-    places: list[list[Blob]] = []
+    groups: list[list[Blob]] = []
     for blob in sorted(ranges, key=lambda blob: -blob.count):
-        free = [p for p in places if not any(ranges[blob].overlaps(ranges[b]) for b in p)]
+        free = [g for g in groups if not any(ranges[blob].overlaps(ranges[b]) for b in g)]
         if free:
-            min(free, key=lambda p: p[0].count).append(blob)
+            min(free, key=lambda g: g[0].count).append(blob)
         else:
-            places.append([blob])
-    return places
+            groups.append([blob])
+    return groups

@@ -1,6 +1,6 @@
-"""Second pass: a Split layer after every top that several layers read.
+"""Second pass: insert a Split layer after every top that several layers read.
 
-Gradients of several readers must be added; Split does it. Names are Caffe's, so that blob names and
+Split adds the gradients of these layers. Names are Caffe's, so that blob names and
 logs agree: blob "ip2" made by layer "ip2" as top 0 becomes ``ip2_ip2_0_split_0``, ``..._1``, made
 by the layer ``ip2_ip2_0_split``.
 """

@@ -1,4 +1,4 @@
-"""A layer with its blobs, as a net runs it."""
+"""One step of a net: a layer with its bottoms and tops."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minicaffe.ops.backend import Shape
 
 
 class Step:
-    """A layer with its blobs: what a net runs.
+    """A layer with its bottoms and tops, run under the backend's lock.
 
     Attributes
     ----------
@@ -24,12 +24,12 @@ class Step:
         Whether the backward pass calls this layer.
     propagate_down : list of bool
         Whether each bottom gets a gradient.
-    fused : list of Step
-        The steps that this one does on the way.
+    fused : sequence of Step
+        The steps whose ops are the epilogue of this one's kernel.
     is_fused : bool
-        Whether an earlier step does this one's forward pass; see `minicaffe.net.fusion`.
+        Whether an earlier step computes this one's forward pass; see `minicaffe.net.fusion`.
     is_fused_backward : bool
-        Whether that step does its backward pass as well.
+        Whether that step computes its backward pass as well.
     """
 
     def __init__(
@@ -46,9 +46,9 @@ class Step:
         self._next: Sequence[Step] = ()
 
     def fuse(self, steps: Sequence[Step]) -> None:
-        """Do what these steps do as well, as far as possible, and nothing else.
+        """Fuse as many of these steps as the backend can; unfuse the earlier ones.
 
-        The choice outlives a reshape, which plans a new kernel.
+        `reshape`, which plans a new kernel, fuses the same steps again.
         """
         for step in self._next:
             step.is_fused = step.is_fused_backward = False
@@ -61,13 +61,13 @@ class Step:
         self.fused = steps[:n]
 
     def setup(self) -> None:
-        """Have the layer make its parameters, then shape its tops."""
+        """Set the layer up: make its parameters, then shape its tops."""
         with self._lock:
             self.layer.setup(self.bottom, self.top)
         self.reshape()
 
     def reshape(self) -> None:
-        """Have the layer shape its tops and plan; write the loss weights where it reads them."""
+        """Shape the tops, plan the kernels, and write the loss weights to the tops' diffs."""
         with self._lock:
             self.layer.reshape(self.bottom, self.top)
         if self._next:
@@ -78,7 +78,7 @@ class Step:
                 blob.diff.write()[...] = weight
 
     def forward(self) -> None:
-        """Run the layer, after reshaping it if a bottom changed its shape."""
+        """Run the layer forward, after reshaping it if a bottom changed its shape."""
         try:
             if [blob.shape for blob in self.bottom] != self._shapes:
                 self.reshape()
@@ -89,7 +89,7 @@ class Step:
             raise name_layer(error, self.layer) from error
 
     def recompute_forward(self) -> None:
-        """Run this layer and those that it has fused forward again, one by one."""
+        """Unfuse, and recompute the forward passes of this layer and the fused ones one by one."""
         fused = self.fused
         self.fuse([])
         with self._lock:
@@ -98,7 +98,7 @@ class Step:
             step.forward()
 
     def backward(self) -> None:
-        """Run the layer backward, if anybody wants that."""
+        """Run the layer backward, if it takes part in the backward pass."""
         if not self.needs_backward or self.is_fused_backward:
             return
         try:
@@ -109,5 +109,5 @@ class Step:
 
 
 def name_layer(error: DeviceMemoryError, layer: Layer) -> DeviceMemoryError:
-    """Return the error with the layer that wanted the memory."""
+    """Return the error with the location of the layer that ran out of memory."""
     return DeviceMemoryError(f"{layer.where}: {error}")

@@ -48,8 +48,8 @@ def train_net_source(solver: SolverSource) -> StatedSource:
 def test_net_sources(solver: SolverSource) -> Iterator[StatedSource]:
     """Yield the nets to test and their NetStates, in Caffe's order.
 
-    First the test_net_params, then the test_nets, then the net itself as often as test_iter has
-    entries left.
+    The test_net_params come first, then the test_nets, then `net` or `net_param`, once for each
+    entry of test_iter that is left.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def copy_initial_weights(solver: SolverSource, net: Net, test_nets: Sequence[Net
 
 
 def _check_counts(solver: SolverSource, has_own: bool) -> int:
-    """Return how often the net itself is tested."""
+    """Return how many test nets are the training net's file in the TEST phase."""
     param = solver.param
     n_extra, n_iter = len(param.test_net_param) + len(param.test_net), len(param.test_iter)
     if n_iter < n_extra or (n_iter > n_extra and not has_own):

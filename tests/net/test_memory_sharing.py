@@ -10,7 +10,7 @@ import pytest
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import BackendUnavailable, NetError
 from minicaffe.net import Net
-from minicaffe.net.memory_sharing import LiveRange, find_live_ranges, place
+from minicaffe.net.memory_sharing import LiveRange, assign_memory, find_live_ranges
 from minicaffe.schema import read_net
 from minicaffe.schema.minicaffe_pb2 import PoolingParameter
 from probe import make_backend, net_from_text
@@ -29,7 +29,7 @@ def layer(kind, bottoms, tops, settings=""):
 
 BRANCHES = (
     layer("TanH", "data", "a")
-    + layer("ReLU", "a", "a").replace('name: "a"', 'name: "in_place"')
+    + layer("ReLU", "a", "a").reassign_memory('name: "a"', 'name: "in_place"')
     + layer("TanH", "a", "b")
     + layer("Sigmoid", "a", "c")
     + layer("Eltwise", "b c", "sum")
@@ -97,7 +97,7 @@ def test_the_largest_blob_is_the_memory():
     net = build(BRANCHES)
     blobs = [net.blobs[name] for name in ("a", "both", "sum")]
     ranges = dict(zip(blobs, (LiveRange(0, 1), LiveRange(2, 3), LiveRange(3, 4)), strict=True))
-    names = [[blob.name for blob in group] for group in place(ranges)]
+    names = [[blob.name for blob in group] for group in assign_memory(ranges)]
     assert names == [["both", "a"], ["sum"]]
 
 
