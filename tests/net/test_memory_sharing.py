@@ -29,7 +29,7 @@ def layer(kind, bottoms, tops, settings=""):
 
 BRANCHES = (
     layer("TanH", "data", "a")
-    + layer("ReLU", "a", "a").reassign_memory('name: "a"', 'name: "in_place"')
+    + layer("ReLU", "a", "a").replace('name: "a"', 'name: "in_place"')
     + layer("TanH", "a", "b")
     + layer("Sigmoid", "a", "c")
     + layer("Eltwise", "b c", "sum")
