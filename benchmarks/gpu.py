@@ -101,7 +101,7 @@ def own_ms(name: str, precision: str, batch: int, seconds: float) -> tuple[float
     """Time minicaffe; return milliseconds, and the net as the peer takes it."""
     own = Training(name, get_backend("cuda", precision=precision), batch)
     found = median_ms(own, seconds), describe(own.net)
-    # A net refers to itself in circles, and its memory is wanted for the next one.
+    # Tensors and their storage refer to each other, and the next net needs their memory.
     del own
     gc.collect()
     return found

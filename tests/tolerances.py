@@ -1,4 +1,4 @@
-"""How far results may lie apart: the only table of tolerances in the tests."""
+"""The table of tolerances of all numerical tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DERIVATIVE = Tolerance(absolute=0.0, relative=2e-6)
 
 
 def assert_close(got, want, tolerance: Tolerance, what: str) -> None:
-    """Fail, naming the element that is furthest off, unless `got` is `want` within `tolerance`."""
+    """Fail, and name the element furthest off, unless `got` is `want` within `tolerance`."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
     assert got.shape == want.shape, f"{what}: shape {got.shape}, expected {want.shape}"
     if not want.size:

@@ -1,4 +1,4 @@
-"""The nets of models/, values for their parameters, and what can be counted in them."""
+"""The nets of models/, values for their parameters, and their sizes."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def training_file(name: str) -> Path:
 
 
 def training_net(name: str, batch: int) -> NetSource:
-    """The training net on blank pictures, so that it needs no database."""
+    """The training net on blank images, so that it needs no database."""
     source = read_net(training_file(name))
-    picture = read_net(deploy_file(name)).param.layer[0].input_param.shape[0].dim
-    channels = 2 if name == "siamese" else picture[1]
+    image = read_net(deploy_file(name)).param.layer[0].input_param.shape[0].dim
+    channels = 2 if name == "siamese" else image[1]
     for layer in source.param.layer:
         if layer.type == "Data":
-            feed_constants(layer, (batch, channels, *picture[2:]))
+            feed_constants(layer, (batch, channels, *image[2:]))
     return source
 
 

@@ -18,7 +18,7 @@ from minicaffe.errors import DeviceMemoryError, MinicaffeError, NetError, Proble
 from minicaffe.layers import Layer, LayerContext
 from minicaffe.log import logger
 from minicaffe.net.backward_plan import plan_backward
-from minicaffe.net.include_rules import filter_layers
+from minicaffe.net.include_rules import Node, filter_layers
 from minicaffe.net.parameters import LearnableParameter, share_parameters
 from minicaffe.net.splits import insert_splits
 from minicaffe.net.step import Step, name_layer
@@ -65,12 +65,7 @@ def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> Ne
             f"{source.where()}: no layer is left in phase {_phase_name(state)} "
             f"({len(source.param.layer)} in the file). Look at the include and exclude rules."
         )
-    param = NetParameter()
-    param.CopyFrom(source.param)
-    param.state.CopyFrom(state)
-    del param.layer[:]
-    param.layer.extend(node.param for node in nodes)
-    logger.info(f"Initializing net from parameters: \n{format_prototxt(param).rstrip()}")
+    param = _filtered_param(source, state, nodes)
     wiring = wire(insert_splits(nodes), source)
     maker = _LayerPass(source, wiring, state, backend, seed)
     try:
@@ -89,6 +84,17 @@ def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> Ne
         logger.info(f"This network produces output {name}")
     logger.info("Network initialization done.")
     return NetParts(param, wiring, steps, maker.blobs, parameters)
+
+
+def _filtered_param(source: NetSource, state: NetState, nodes: Sequence[Node]) -> NetParameter:
+    """Return the net with its state and the layers that are left, and log it."""
+    param = NetParameter()
+    param.CopyFrom(source.param)
+    param.state.CopyFrom(state)
+    del param.layer[:]
+    param.layer.extend(node.param for node in nodes)
+    logger.info(f"Initializing net from parameters: \n{format_prototxt(param).rstrip()}")
+    return param
 
 
 def _warn_of_shared_names(layers: Sequence[Layer]) -> None:

@@ -113,15 +113,7 @@ def write_snapshot(
     logger.info(f"Snapshotting to {kind} {weights}")
     save_net(contents.net, weights, diffs=bool(param.snapshot_diff))
     logger.info(f"Snapshotting solver state to {kind} {path}")
-    side_state = {
-        "iter": iteration,
-        "losses": contents.losses.values(),
-        "backend": contents.net.backend.state(),
-        "net": contents.net.state(),
-        "test_nets": list(test_states),
-    }
-    with write_atomically(_side_file(path)) as file:
-        file.write(json.dumps(side_state).encode())
+    _write_side_state(contents, iteration, test_states, _side_file(path))
     state = SolverStateFile(
         iter=iteration,
         learned_net=str(weights),
@@ -194,6 +186,20 @@ def _weights_of(state: SolverStateFile, path: Path) -> Path:
 
 def _side_file(state: Path) -> Path:
     return state.with_name(f"{state.name}.json")
+
+
+def _write_side_state(
+    contents: SnapshotContents, iteration: int, test_states: Sequence[State], path: Path
+) -> None:
+    side_state = {
+        "iter": iteration,
+        "losses": contents.losses.values(),
+        "backend": contents.net.backend.state(),
+        "net": contents.net.state(),
+        "test_nets": list(test_states),
+    }
+    with write_atomically(path) as file:
+        file.write(json.dumps(side_state).encode())
 
 
 def _restore_side_state(contents: SnapshotContents, iteration: int, path: Path) -> None:

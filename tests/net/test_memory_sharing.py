@@ -152,13 +152,13 @@ GLOBAL_MEAN = PoolingParameter(pool=PoolingParameter.AVE, global_pooling=True)
 
 
 def smaller(name):
-    """A bundled net for one small picture: its layers, without its cost."""
+    """A bundled net for one small image: its layers, without its cost."""
     source = read_net(deploy_file(name))
     shape = source.param.layer[0].input_param.shape[0]
     _, channels, rows, columns = shape.dim
     shape.dim[:] = [1, channels, min(rows, 64), min(columns, 64)]
     for one in source.param.layer:
-        if one.pooling_param.kernel_size == 7:  # the whole image, where pictures have their size
+        if one.pooling_param.kernel_size == 7:  # the whole image, where images have their size
             one.pooling_param.CopyFrom(GLOBAL_MEAN)
     return source
 

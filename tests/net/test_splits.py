@@ -73,6 +73,6 @@ def test_a_loss_weight_counts_as_a_reader_and_moves_to_the_first_copy():
     ]
 
 
-def test_a_loss_that_nobody_reads_stays():
+def test_a_loss_without_readers_stays():
     layers = split(DATA, 'name: "a" type: "ReLU" bottom: "x" top: "y" loss_weight: 0.5')
     assert layers[-1] == ("a", "ReLU", ["x"], ["y"], [0.5])
