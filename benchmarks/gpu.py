@@ -30,11 +30,10 @@ from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.errors import BackendUnavailable
 from minicaffe.schema import SolverParameter, SolverSource, read_net
-from minicaffe.solver.gradients import Gradients
-from minicaffe.solver.losses import Losses
+from minicaffe.solver.iteration import Iteration
+from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.rules import RULES
 from minicaffe.solver.solver import Solver
-from minicaffe.solver.update import ParameterUpdate
 
 # Kernels are compiled, plans chosen and graphs recorded in the first iterations.
 WARM_UP = 10
@@ -68,16 +67,14 @@ class Training(Own):
     def __init__(self, name: str, backend: Any, batch: int) -> None:
         super().__init__(name, "train", backend, batch)
         param = SolverParameter(momentum=0.9, weight_decay=5e-4)
-        self._gradients = Gradients(self.net)
-        self._update = ParameterUpdate(self.net, param, RULES["SGD"])
-        self._losses = Losses(1, lambda iteration, loss: None)
-        self._iteration = 0
+        self._iteration = Iteration(self.net, param, RULES["SGD"])
+        self._losses = LossHistory(param)
+        self._n = 0
 
     def step(self) -> None:
         """Begin an iteration."""
-        self._update.prepare(1e-4)
-        self._losses.add(self._iteration, self._gradients.run(1, self._update.piece))
-        self._iteration += 1
+        self._losses.add(self._n, self._iteration.run(1e-4))
+        self._n += 1
 
     def run(self, n: int) -> list[float]:
         """Return the seconds of one of n iterations that are made at once."""
@@ -104,7 +101,7 @@ def own_ms(name: str, precision: str, batch: int, seconds: float) -> tuple[float
     """Time minicaffe; return milliseconds, and the net as the peer takes it."""
     own = Training(name, get_backend("cuda", precision=precision), batch)
     found = median_ms(own, seconds), describe(own.net)
-    # A net refers to itself in circles, and its memory is wanted for the next one.
+    # Tensors and their storage refer to each other, and the next net needs their memory.
     del own
     gc.collect()
     return found

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.table import Row
 from minicaffe.net import Net
-from minicaffe.net.filter import filter_layers
+from minicaffe.net.include_rules import filter_layers
 from minicaffe.net.weights import save_net
 from minicaffe.ops.update import StepSize, Update, UpdateOperands
 from minicaffe.schema import LayerParameter, NetState, format_prototxt, read_net

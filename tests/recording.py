@@ -1,8 +1,7 @@
-"""A backend that repeats work as one on a device does: it replays kernels, and answers late.
+"""A backend that imitates graph capture and asynchronous copies with the reference kernels.
 
-What it replays are the calls of kernels, so that the Python of layers and nets does not run; values
-that are read later are there after some more reads. It computes with the reference's kernels, so
-that results must be the same to the last bit.
+It captures the calls of kernels and replays them, so that the Python code of layers and nets does
+not run. A future is done after some further reads. Results are bit-identical to the reference's.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from typing import Any
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.backends.reference.tensor import ArrayTensor
 
-# How often work runs before it is recorded.
+# How often tasks run before they are replayed.
 RUNS_FIRST = 2
 
 
 class RecordedFuture:
-    """Values that are ready once the backend has been asked for some more."""
+    """A future that is done after some further reads of the backend."""
 
     def __init__(self, backend: RecordingBackend, values: Any) -> None:
         self.backend, self.values = backend, values
@@ -35,7 +34,7 @@ class RecordedFuture:
 
 
 class RecordingTensor(ArrayTensor):
-    """Says so when it is used outside of kernels, or changes its shape."""
+    """Reports accesses outside of kernels, and new shapes, to the backend."""
 
     backend: RecordingBackend
 
@@ -65,7 +64,7 @@ class RecordingTensor(ArrayTensor):
 
 
 class RecordedKernel:
-    """A kernel whose calls are noted."""
+    """A kernel whose calls are captured."""
 
     def __init__(self, backend: RecordingBackend, kernel: Any) -> None:
         self._backend, self._kernel = backend, kernel
@@ -86,13 +85,13 @@ class RecordingBackend(ReferenceBackend):
     Attributes
     ----------
     delay : int
-        How many reads later values are there.
+        After how many further reads a future is done.
     called : list
-        The pieces of work that were called, in order; not those that were replayed.
+        The tasks that were called, in order; not those that were replayed.
     replayed : int
-        How many pieces were replayed.
+        Number of tasks that were replayed.
     waits : int
-        How many reads had to wait.
+        Number of futures that were read before they were done.
     """
 
     name = "recording"
@@ -122,7 +121,7 @@ class RecordingBackend(ReferenceBackend):
         self._is_touched = self._is_touched or not self._depth
 
     def call(self, method: Callable[..., Any], *args: Any) -> Any:
-        """Call a kernel; note the call unless another kernel makes it."""
+        """Call a kernel; capture the call unless another kernel makes it."""
         if not self._depth:
             self._calls.append(lambda: method(*args))
         self._depth += 1
@@ -131,41 +130,46 @@ class RecordingBackend(ReferenceBackend):
         finally:
             self._depth -= 1
 
-    def compile(self, work: Any) -> Callable[[], None]:
-        return _Work(self, list(work)).run
+    def forget(self) -> None:
+        """Drop the tasks and calls, which refer to the nets that ran."""
+        self.called.clear()
+        self._calls.clear()
+
+    def compile(self, tasks: Any) -> Callable[[], None]:
+        return _CapturedTasks(self, list(tasks)).run
 
 
-class _Work:
-    """Pieces of work, with what was recorded of them."""
+class _CapturedTasks:
+    """Tasks with the kernel calls that were captured from each."""
 
-    def __init__(self, backend: RecordingBackend, pieces: list[Callable[[], None]]) -> None:
-        self.backend, self.pieces = backend, pieces
+    def __init__(self, backend: RecordingBackend, tasks: list[Callable[[], None]]) -> None:
+        self.backend, self.tasks = backend, tasks
         self.runs, self.version = 0, -1
-        self.recorded: list[list[Callable[[], None]] | None] = []
+        self.captured: list[list[Callable[[], None]] | None] = []
 
     def run(self) -> None:
         backend = self.backend
         if self.version != backend.version:
             self.runs, self.version = 0, backend.version
         self.runs += 1
-        recorded: list[list[Callable[[], None]] | None] = []
-        for k, piece in enumerate(self.pieces):
+        captured: list[list[Callable[[], None]] | None] = []
+        for k, task in enumerate(self.tasks):
             calls = None
             if self.runs > RUNS_FIRST and self.version == backend.version:
-                calls = self.recorded[k]
+                calls = self.captured[k]
             if calls is not None:
                 backend.replayed += 1
                 for call in calls:
                     call()
             else:
-                calls = self._call(piece)
-            recorded.append(calls)
-        self.recorded = recorded
+                calls = self._call(task)
+            captured.append(calls)
+        self.captured = captured
 
-    def _call(self, piece: Callable[[], None]) -> list[Callable[[], None]] | None:
-        """Call a piece; return its kernel calls, or None if it must be called every time."""
+    def _call(self, task: Callable[[], None]) -> list[Callable[[], None]] | None:
+        """Call a task; return its kernel calls, or None if it cannot be replayed."""
         backend = self.backend
         backend._calls, backend._is_touched = [], False
-        backend.called.append(piece)
-        piece()
+        backend.called.append(task)
+        task()
         return None if backend._is_touched else backend._calls

@@ -1,4 +1,4 @@
-"""The nets of models/, values for their parameters, and what can be counted in them."""
+"""The nets of models/, values for their parameters, and their sizes."""
 
 from __future__ import annotations
 

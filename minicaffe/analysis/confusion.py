@@ -18,8 +18,8 @@ from minicaffe.errors import DataError, NetError
 from minicaffe.layers import LAYERS, Layer, Scoring
 from minicaffe.log import logger
 from minicaffe.net import Net
-from minicaffe.net.builder import Step
-from minicaffe.net.label_errors import producer
+from minicaffe.net.label_location import producer
+from minicaffe.net.step import Step
 from minicaffe.ops.backend import HostArray
 from minicaffe.pictures import figure
 from minicaffe.pictures.confusion import draw_confusion

@@ -13,9 +13,10 @@ from minicaffe import log
 from minicaffe.errors import MinicaffeError
 from minicaffe.layers import LAYERS
 from minicaffe.layers.dummy_data import make_dummy
-from minicaffe.net.builder import BYTES_PER_VALUE, Step
-from minicaffe.net.filter import filter_layers
+from minicaffe.net.builder import BYTES_PER_VALUE
+from minicaffe.net.include_rules import filter_layers
 from minicaffe.net.net import Net
+from minicaffe.net.step import Step
 from minicaffe.ops.backend import Shape
 from minicaffe.schema import FillerParameter, NetSource, NetState
 

@@ -65,5 +65,6 @@ class HDF5Output(Layer[HDF5OutputParameter]):
         self.writer.flush()
 
     def close(self) -> None:
-        """Close the file."""
-        self.writer.close()
+        """Close the file, if there is one: `setup` may have failed."""
+        if writer := getattr(self, "writer", None):
+            writer.close()

@@ -6,6 +6,7 @@ work. On every backend its tensors appear here as arrays in host memory.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
@@ -174,7 +175,9 @@ class BlobVec(Sequence[HostBlob]):
     """
 
     def __init__(self, layer: Layer) -> None:
-        self._layer = layer
+        # A Python layer's user object has this attribute, and the layer has the user object. The
+        # parameters may be used longer than the layer exists.
+        self._layer, self._blobs = weakref.proxy(layer), layer.blobs
 
     def add_blob(self, *dims: int) -> None:
         """Add a parameter of this shape, filled with zeros; call it in `setup` of a Python layer.
@@ -194,17 +197,17 @@ class BlobVec(Sequence[HostBlob]):
     def __getitem__(self, index: slice) -> list[HostBlob]: ...
     def __getitem__(self, index: int | slice) -> HostBlob | list[HostBlob]:
         if isinstance(index, slice):
-            return host_blobs(self._layer.blobs[index])
-        return HostBlob(self._layer.blobs[index])
+            return host_blobs(self._blobs[index])
+        return HostBlob(self._blobs[index])
 
     def __len__(self) -> int:
-        return len(self._layer.blobs)
+        return len(self._blobs)
 
     def __iter__(self) -> Iterator[HostBlob]:
-        return iter(host_blobs(self._layer.blobs))
+        return iter(host_blobs(self._blobs))
 
     def __repr__(self) -> str:
-        return f"BlobVec({[blob.shape for blob in self._layer.blobs]})"
+        return f"BlobVec({[blob.shape for blob in self._blobs]})"
 
 
 def host_blobs(blobs: Iterable[Blob]) -> list[HostBlob]:

@@ -1,161 +1,58 @@
-"""From a NetSource to a net's parts: runs the passes in order.
+"""Net construction: from a NetSource to the parts of a net, one pass after another.
 
-    filter -> splits -> wiring -> layers (here) -> parameters -> gradients
+    include rules -> splits -> wiring -> layers (here) -> parameters -> backward plan
 
 The fourth pass, here, makes the layers one by one: each is set up when the shapes of its bottoms
-are known. A layer that fails does not stop the others: every layer that does not depend on it is
-tried, and all problems are raised together.
+are known. After a layer that fails, every layer that does not depend on it is tried, and all
+problems are raised together.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 from minicaffe.blob import Blob
 from minicaffe.errors import DeviceMemoryError, MinicaffeError, NetError, Problems
 from minicaffe.layers import Layer, LayerContext
 from minicaffe.log import logger
-from minicaffe.net.filter import filter_layers
-from minicaffe.net.gradients import plan_gradients
-from minicaffe.net.parameters import Parameter, share_parameters
+from minicaffe.net.backward_plan import plan_backward
+from minicaffe.net.include_rules import Node, filter_layers
+from minicaffe.net.parameters import LearnableParameter, share_parameters
 from minicaffe.net.splits import insert_splits, is_inserted_copy
+from minicaffe.net.step import Step, name_layer
 from minicaffe.net.wiring import Wire, Wiring, wire
-from minicaffe.ops.backend import Backend, Shape
-from minicaffe.schema import TRAIN, NetSource, format_prototxt
+from minicaffe.ops.backend import Backend
+from minicaffe.schema import TRAIN, NetParameter, NetSource, NetState, format_prototxt
 
 BYTES_PER_VALUE = 4
 
 
-class Step:
-    """A layer with its blobs: what a net runs.
-
-    Attributes
-    ----------
-    layer : Layer
-    bottom, top : list of Blob
-    loss_weights : list of float
-        One for each top; not zero for a loss.
-    needs_backward : bool
-        Whether the backward pass calls this layer.
-    propagate_down : list of bool
-        Whether each bottom gets a gradient.
-    fused : list of Step
-        The steps that this one does on the way.
-    is_fused : bool
-        Whether an earlier step does this one's forward pass; see `minicaffe.net.fusion`.
-    is_fused_backward : bool
-        Whether that step does its backward pass as well.
-    """
-
-    def __init__(
-        self, layer: Layer, bottom: list[Blob], top: list[Blob], loss_weights: list[float]
-    ) -> None:
-        self.layer, self.bottom, self.top = layer, bottom, top
-        self.loss_weights = loss_weights
-        self.needs_backward = False
-        self.propagate_down = [False] * len(bottom)
-        self.is_fused = self.is_fused_backward = False
-        self._lock = nullcontext() if layer.releases_lock else layer.context.backend.lock
-        self._shapes: list[Shape] = []
-        self.fused: Sequence[Step] = ()
-        self._next: Sequence[Step] = ()
-
-    def fuse(self, steps: Sequence[Step]) -> None:
-        """Do what these steps do as well, as far as possible, and nothing else.
-
-        The choice outlives a reshape, which plans a new kernel.
-        """
-        for step in self._next:
-            step.is_fused = step.is_fused_backward = False
-        self._next = steps
-        with self._lock:
-            n = self.layer.fuse([f for step in steps if (f := step.layer.epilogue_op())])
-        for i, step in enumerate(steps):
-            step.is_fused = i < n
-            step.is_fused_backward = i < n and self.layer.fuses_backward
-        self.fused = steps[:n]
-
-    def setup(self) -> None:
-        """Have the layer make its parameters, then shape its tops."""
-        with self._lock:
-            self.layer.setup(self.bottom, self.top)
-        self.reshape()
-
-    def reshape(self) -> None:
-        """Have the layer shape its tops and plan; write the loss weights where it reads them."""
-        with self._lock:
-            self.layer.reshape(self.bottom, self.top)
-        if self._next:
-            self.fuse(self._next)
-        self._shapes = [blob.shape for blob in self.bottom]
-        for blob, weight in zip(self.top, self.loss_weights, strict=True):
-            if weight:
-                blob.diff.write()[...] = weight
-
-    def forward(self) -> None:
-        """Run the layer, after reshaping it if a bottom changed its shape."""
-        try:
-            if [blob.shape for blob in self.bottom] != self._shapes:
-                self.reshape()
-            if not self.is_fused:
-                with self._lock:
-                    self.layer.forward(self.bottom, self.top)
-        except DeviceMemoryError as error:
-            raise _named(error, self.layer) from error
-
-    def recompute_forward(self) -> None:
-        """Run this layer and those that it has fused forward again, one by one."""
-        fused = self.fused
-        self.fuse([])
-        with self._lock:
-            self.layer.recompute_forward(self.bottom, self.top)
-        for step in fused:
-            step.forward()
-
-    def backward(self) -> None:
-        """Run the layer backward, if anybody wants that."""
-        if not self.needs_backward or self.is_fused_backward:
-            return
-        try:
-            with self._lock:
-                self.layer.backward(self.top, self.propagate_down, self.bottom)
-        except DeviceMemoryError as error:
-            raise _named(error, self.layer) from error
-
-
-def _named(error: DeviceMemoryError, layer: Layer) -> DeviceMemoryError:
-    """Return the error with the layer that wanted the memory."""
-    return DeviceMemoryError(f"{layer.where}: {error}")
-
-
 @dataclass
-class Parts:
-    """What a net is made of."""
+class NetParts:
+    """The results of all passes: what a net consists of."""
 
-    param: Any
+    param: NetParameter
     wiring: Wiring
     steps: list[Step]
     blobs: list[Blob]
-    parameters: list[Parameter]
+    parameters: list[LearnableParameter]
 
 
-def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
-    """Run all passes.
+def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> NetParts:
+    """Run all passes. If one fails, the layers made so far are closed.
 
     Parameters
     ----------
     source : NetSource
-        The net as read, with the places of its layers.
+        The net as read, with the locations of its layers.
     state : NetState
-        Phase, level and stages that the rules are held against.
+        Phase, level and stages that include and exclude rules are compared with.
     backend : Backend
         Where the net will run.
     seed : int
-        Of fillers and everything random.
+        For fillers and everything random.
 
     Raises
     ------
@@ -168,29 +65,40 @@ def build(source: NetSource, state: Any, backend: Backend, seed: int) -> Parts:
             f"{source.where()}: no layer is left in phase {_phase_name(state)} "
             f"({len(source.param.layer)} in the file). Look at the include and exclude rules."
         )
-    param = type(source.param)()
+    param = _filtered_param(source, state, nodes)
+    wiring = wire(insert_splits(nodes), source)
+    maker = _LayerPass(source, wiring, state, backend, seed)
+    try:
+        steps = maker.run()
+        layers = [step.layer for step in steps]
+        weights = [step.loss_weights for step in steps]
+        _warn_of_shared_names(layers)
+        parameters = share_parameters(layers)
+        plan = plan_backward(wiring, layers, weights, param.force_backward)
+    except BaseException:
+        maker.close()
+        raise
+    for step, needed, down in zip(steps, plan.layers, plan.bottoms, strict=True):
+        step.needs_backward, step.propagate_down = needed, down
+    for name in wiring.outputs:
+        logger.info(f"This network produces output {name}")
+    logger.info("Network initialization done.")
+    return NetParts(param, wiring, steps, maker.blobs, parameters)
+
+
+def _filtered_param(source: NetSource, state: NetState, nodes: Sequence[Node]) -> NetParameter:
+    """Return the net with its state and the layers that are left, and log it."""
+    param = NetParameter()
     param.CopyFrom(source.param)
     param.state.CopyFrom(state)
     del param.layer[:]
     param.layer.extend(node.param for node in nodes)
     logger.info(f"Initializing net from parameters: \n{format_prototxt(param).rstrip()}")
-    wiring = wire(insert_splits(nodes), source)
-    steps, blobs = _Maker(source, wiring, state, backend, seed).run()
-    layers = [step.layer for step in steps]
-    weights = [step.loss_weights for step in steps]
-    _warn_of_names(layers)
-    parameters = share_parameters(layers)
-    gradients = plan_gradients(wiring, layers, weights, param.force_backward)
-    for step, needed, down in zip(steps, gradients.layers, gradients.bottoms, strict=True):
-        step.needs_backward, step.propagate_down = needed, down
-    for name in wiring.outputs:
-        logger.info(f"This network produces output {name}")
-    logger.info("Network initialization done.")
-    return Parts(param, wiring, steps, blobs, parameters)
+    return param
 
 
-def _warn_of_names(layers: Sequence[Layer]) -> None:
-    """Say which layers with parameters are not alone with their names."""
+def _warn_of_shared_names(layers: Sequence[Layer]) -> None:
+    """Warn of layers with parameters whose name another layer has as well."""
     count = Counter(layer.name for layer in layers)
     for layer in layers:
         if layer.blobs and count[layer.name] > 1:
@@ -200,29 +108,32 @@ def _warn_of_names(layers: Sequence[Layer]) -> None:
             )
 
 
-def _close(steps: Sequence[Step]) -> None:
-    for step in steps:
-        step.layer.close()
-
-
-def _phase_name(state: Any) -> str:
+def _phase_name(state: NetState) -> str:
     return "TRAIN" if state.phase == TRAIN else "TEST"
 
 
-class _Maker:
+class _LayerPass:
     """The pass that makes layers and blobs."""
 
     def __init__(
-        self, source: NetSource, wiring: Wiring, state: Any, backend: Backend, seed: int
+        self, source: NetSource, wiring: Wiring, state: NetState, backend: Backend, seed: int
     ) -> None:
         self.source, self.wiring, self.state = source, wiring, state
         self.backend, self.seed = backend, seed
         self.blobs = [Blob(backend, name) for name in wiring.blob_names]
+        self.layers: list[Layer] = []
         self.broken: set[int] = set()
         self.problems = Problems(NetError)
         self.bytes = 0
 
-    def run(self) -> tuple[list[Step], list[Blob]]:
+    def run(self) -> list[Step]:
+        """Make all layers and set them up.
+
+        Raises
+        ------
+        NetError
+            All problems of layers that do not depend on one another.
+        """
         steps = []
         for link in self.wiring.wires:
             if self.broken.intersection(link.bottoms):
@@ -231,20 +142,22 @@ class _Maker:
             try:
                 steps.append(self._make(link))
             except DeviceMemoryError:
-                _close(steps)
                 raise
             except MinicaffeError as error:
-                # Python layers say in a note which of the user's methods failed.
+                # Notes name the method of the user's class that failed in a Python layer.
                 notes = getattr(error, "__notes__", ())
                 self.problems.add("\n".join([self._as_written(str(error)), *notes]))
                 self.broken.update(link.tops)
-        if self.problems.messages:
-            _close(steps)
         self.problems.raise_if_any()
-        return steps, self.blobs
+        return steps
+
+    def close(self) -> None:
+        """Close the layers made so far."""
+        for layer in self.layers:
+            layer.close()
 
     def _as_written(self, message: str) -> str:
-        """Name blobs as the prototxt does, not as the splits that were put in name their copies."""
+        """Replace the names of a Split layer's tops by the blob's name in the prototxt."""
         for param in (link.node.param for link in self.wiring.wires):
             for copy in param.top:
                 if is_inserted_copy(param, copy):
@@ -263,6 +176,7 @@ class _Maker:
         )
         logger.info(f"Creating layer {param.name}")
         layer = link.layer(param, context)
+        self.layers.append(layer)
         bottom = [self.blobs[blob] for blob in link.bottoms]
         top = [self.blobs[blob] for blob in link.tops]
         self._log_blobs(link)
@@ -270,7 +184,7 @@ class _Maker:
         try:
             step.setup()
         except DeviceMemoryError as error:
-            raise _named(error, layer) from error
+            raise name_layer(error, layer) from error
         self._log_shapes(step)
         return step
 

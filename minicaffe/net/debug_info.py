@@ -1,20 +1,19 @@
-"""What a net or solver with debug_info says of each layer, in Caffe's words."""
+"""The log lines of debug_info: means of activations, gradients and parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from minicaffe.log import logger
-from minicaffe.net.builder import Step
-from minicaffe.net.parameters import Parameter
-from minicaffe.ops.backend import Tensor
+from minicaffe.net.parameters import LearnableParameter
+from minicaffe.net.step import Step
+from minicaffe.ops.backend import HostArray, Tensor
 
 
 def log_forward(step: Step) -> None:
-    """Log the means of what a layer wrote, and of its parameters."""
+    """Log the mean magnitudes of a layer's tops and parameters."""
     head = f"    [Forward] Layer {step.layer.name}"
     for blob in step.top:
         logger.info(f"{head}, top blob {blob.name} data: {mean_magnitude(blob.data.get()):g}")
@@ -23,7 +22,7 @@ def log_forward(step: Step) -> None:
 
 
 def log_backward(step: Step) -> None:
-    """Log the means of the gradients that a layer wrote."""
+    """Log the mean magnitudes of the gradients that a layer computed."""
     head = f"    [Backward] Layer {step.layer.name}"
     for blob, needed in zip(step.bottom, step.propagate_down, strict=True):
         if needed:
@@ -34,8 +33,8 @@ def log_backward(step: Step) -> None:
             logger.info(f"{head}, param blob {index} diff: {mean_magnitude(blob.diff.get()):g}")
 
 
-def log_norms(parameters: Sequence[Parameter]) -> None:
-    """Log the norms of all parameters and of all their gradients."""
+def log_norms(parameters: Sequence[LearnableParameter]) -> None:
+    """Log the norms of all parameters together, and of all their gradients."""
     data_l1, data_l2 = _norms([parameter.blob.data for parameter in parameters])
     diff_l1, diff_l2 = _norms([parameter.blob.diff for parameter in parameters])
     logger.info(
@@ -44,8 +43,8 @@ def log_norms(parameters: Sequence[Parameter]) -> None:
     )
 
 
-def mean_magnitude(values: Any) -> float:
-    """Return the mean of the absolute values, as debug_info reports it."""
+def mean_magnitude(values: HostArray) -> float:
+    """Return the mean of the absolute values."""
     return float(np.abs(values).sum(dtype=np.float64) / max(values.size, 1))
 
 

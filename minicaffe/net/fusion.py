@@ -1,10 +1,10 @@
-"""Seventh pass: layers whose work another layer's kernel can do on the way.
+"""Seventh pass: find chains of layers that one kernel may compute, and fuse them.
 
-Layers that work in place on the output of the layer before them, one after the other and before
-anybody else reads it, may be left to that layer's kernel: what was in between is overwritten
-anyway. This pass says where that is legal; the backend says how far it can. Absorbed layers stay in
-the net with their name, log lines and blobs. They run backward themselves, unless the layer that
-fused them does that too (`Layer.fuses_backward`).
+Layers that work in place on the output of the layer before them, one after the other and before any
+other layer reads it, may become the epilogue of that layer's kernel: the values in between are
+overwritten anyway. This pass decides where that is legal; the backend decides how much it fuses.
+Fused layers stay in the net with their name, log lines and blobs. They run backward themselves,
+unless the layer that fused them does that too (`Layer.fuses_backward`).
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from minicaffe.net.builder import Step
+from minicaffe.net.program import Programs
+from minicaffe.net.step import Step
 
 
 class Chain(NamedTuple):
-    """Steps, by their index in the net, that may run as one."""
+    """Steps, by their index in the net, that one kernel may compute."""
 
     first: int
     epilogue: list[int]
 
 
 def find_chains(steps: Sequence[Step]) -> list[Chain]:
-    """Return each layer that has epilogue in place on its only output, with them.
+    """Return each step whose only output is changed in place by following steps, with these.
 
-    A epilogue_op has a chain of its own for those behind it, which counts where it is not fused.
+    A step of an epilogue begins a chain of its own, which matters where the step is not fused.
     """
     chains = []
     for i, step in enumerate(steps):
@@ -48,69 +49,88 @@ def _epilogue(steps: Sequence[Step], i: int) -> list[int]:
 
 
 class Fusion:
-    """Lets the backend run chains as one where they are run as a whole.
+    """Fuses chains, and unfuses them where only part of a chain runs, or layers run one by one.
 
-    A pass over a part of the net, or one that somebody watches layer by layer, must leave in each
-    blob what Caffe leaves there: a chain that it does not run whole, and unwatched, is taken apart.
+    A pass over a part of the net, or one with hooks or debug_info, must leave in each blob what
+    Caffe leaves there; so only a chain that runs as a whole is fused.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        The whole net.
+    programs : Programs
+        Invalidated when the fused chains change.
     """
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = steps
+    def __init__(self, steps: Sequence[Step], programs: Programs) -> None:
+        self._steps, self._programs = steps, programs
         self._chains = find_chains(steps)
         self._prepared: tuple[int, int, bool] | None = None
         self._runs_backward = False
 
-    def prepare(self, first: int, last: int, is_watched: bool, goes_back: bool = False) -> bool:
-        """Fuse the chains that lie within the steps `first` to `last`, take apart the others.
+    def prepare(
+        self, first: int, last: int, layer_by_layer: bool, then_backward: bool = False
+    ) -> None:
+        """Fuse the chains within the steps `first` to `last`, and unfuse the others.
 
-        With `goes_back` so that the same steps can run backward with nothing in between. Returns
-        whether a chain may have changed.
+        Parameters
+        ----------
+        first, last : int
+            The steps that run forward, both included.
+        layer_by_layer : bool
+            Whether blobs are read between layers: nothing is fused.
+        then_backward : bool
+            Whether the same steps then run backward, with no other call in between.
         """
-        if goes_back and not self._runs_backward:
+        if then_backward and not self._runs_backward:
             self._runs_backward, self._prepared = True, None
-        wanted = (first, last, is_watched)
+        wanted = (first, last, layer_by_layer)
         if wanted == self._prepared:
-            return False
+            return
         self._prepared = wanted
         for i, _ in self._chains:
             self._steps[i].fuse([])
         for i, epilogue in self._chains:
             head = self._steps[i]
-            if not is_watched and first <= i and not head.is_fused:
-                head.fuse(self._absorbable(head, epilogue, last))
-        return bool(self._chains)
+            if not layer_by_layer and first <= i and not head.is_fused:
+                head.fuse(self._fusible(head, epilogue, last))
+        if self._chains:
+            self._programs.invalidate()
 
-    def prepare_backward(self, first: int, last: int, is_watched: bool) -> bool:
-        """Take apart what cannot run backward as it ran forward, and run it forward again.
+    def prepare_backward(self, first: int, last: int, layer_by_layer: bool) -> None:
+        """Unfuse what cannot run backward as it ran forward, and recompute it layer by layer.
 
-        Those are chains that do their backward pass as one where the steps `first` down to `last`
-        do not hold all of it, or somebody watches; and, in a net that is tested, layers that need
-        their forward pass. Such a net keeps the latter apart from then on. Returns whether a chain
-        has changed.
+        Those are chains with a fused backward pass of which the steps `first` down to `last` hold
+        only a part, or which run layer by layer; and, in the TEST phase, layers whose backward pass
+        needs their own forward pass. The latter stay unfused from then on.
         """
-        self._runs_backward, changed = True, False
+        self._runs_backward = True
         for i, epilogue in self._chains:
             head = self._steps[i]
             n = len(head.fused)
             if not any(step.needs_backward and _keeps_input(step) for step in head.fused):
                 continue
-            is_whole = last <= i and epilogue[n - 1] <= first and not is_watched
+            is_whole = last <= i and epilogue[n - 1] <= first and not layer_by_layer
             if not (head.layer.fuses_backward and is_whole):
                 head.recompute_forward()
-                self._prepared, changed = None, True
-        return changed
+                self._prepared = None
+                self._programs.invalidate()
 
-    def _absorbable(self, head: Step, epilogue: Sequence[int], last: int) -> list[Step]:
+    def _fusible(self, head: Step, epilogue: Sequence[int], last: int) -> list[Step]:
         steps: list[Step] = []
-        goes_back = head.layer.fuses_backward and head.needs_backward and all(head.propagate_down)
+        fuses_backward = (
+            head.layer.fuses_backward and head.needs_backward and all(head.propagate_down)
+        )
         for j in epilogue:
             step = self._steps[j]
-            if j > last or (_keeps_input(step) and self._keeps_apart(step) and not goes_back):
+            if j > last:
+                break
+            if _keeps_input(step) and self._needs_own_forward(step) and not fuses_backward:
                 break
             steps.append(step)
         return steps
 
-    def _keeps_apart(self, step: Step) -> bool:
+    def _needs_own_forward(self, step: Step) -> bool:
         return step.needs_backward and (self._runs_backward or step.layer.is_training)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from minicaffe.backends import get_backend
 from minicaffe.blob import Blob
@@ -14,16 +14,17 @@ from minicaffe.errors import LabelError, NetError, nearest
 from minicaffe.layers import Layer
 from minicaffe.layers.base import State
 from minicaffe.net import debug_info
-from minicaffe.net.builder import Step, build
+from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
-from minicaffe.net.label_errors import located, sample_names
-from minicaffe.net.losses import LossFuture
-from minicaffe.net.parameters import Parameter
-from minicaffe.net.program import Piece, Program
-from minicaffe.net.sharing import share_memory
-from minicaffe.ops.backend import Backend, HostArray, Tensor
-from minicaffe.ops.update import NonFiniteFlag
-from minicaffe.schema import TRAIN, NetSource, NetState, read_net
+from minicaffe.net.label_location import locate, sample_names
+from minicaffe.net.loss_future import LossFuture
+from minicaffe.net.memory_sharing import share_memory
+from minicaffe.net.parameters import LearnableParameter
+from minicaffe.net.program import Programs
+from minicaffe.net.step import Step
+from minicaffe.ops.backend import Backend, HostArray, Task, Tensor
+from minicaffe.ops.update import NonFiniteFlag, NonFiniteFlagKernel
+from minicaffe.schema import TRAIN, NetParameter, NetSource, NetState, read_net
 
 # Called with the index of a layer.
 Hook: TypeAlias = Callable[[int], object]
@@ -48,12 +49,8 @@ class Net:
     ----------
     before_forward, after_forward, before_backward, after_backward : list of callable
         Called with the index of each layer, before and after it runs.
-    version : int
-        Grows when the pieces of a pass come to do something else: work that was made of them
-        (`Backend.compile`) must be made anew.
-    non_finite : Tensor or None
-        Of one value: 0, or NaN if the last update of the parameters made one of them so, or
-        infinite (see `minicaffe.ops.update`). Every forward pass adds it to the losses.
+    programs : Programs
+        The compiled passes of the net, and what others compile from its tasks.
 
     Raises
     ------
@@ -61,6 +58,11 @@ class Net:
         If the prototxt cannot be read.
     NetError
         If the net cannot be built; holds every independent problem.
+
+    Notes
+    -----
+    A net is freed, and its files and threads are closed, when the last reference to it is gone.
+    `close` does the latter earlier.
     """
 
     def __init__(
@@ -79,22 +81,21 @@ class Net:
         self.backend = backend or get_backend()
         self.seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
         parts = build(source, state, self.backend, self.seed)
-        self.param: Any = parts.param
+        self.param: NetParameter = parts.param
         self.steps: list[Step] = parts.steps
-        self.parameters: list[Parameter] = parts.parameters
+        self.parameters: list[LearnableParameter] = parts.parameters
         self.blobs: dict[str, Blob] = {blob.name: blob for blob in parts.blobs}
         self.outputs: list[Blob] = [self.blobs[name] for name in parts.wiring.outputs]
         self.inputs: list[Blob] = [
             blob for step in self.steps if step.layer.is_filled_by_program for blob in step.top
         ]
         self.debug_info = bool(self.param.debug_info)
+        self.programs = Programs(self.backend)
+        self._forward_pass = self.programs.create(self.forward_tasks)
+        self._backward_pass = self.programs.create(self.backward_tasks)
+        self._fusion = Fusion(self.steps, self.programs)
         self._shares_memory = False
-        self._fusion = Fusion(self.steps)
-        self.version = 0
         self._non_finite: Tensor | None = None
-        self._non_finite_kernel: Any = None
-        self._whole_forward = Program(self, self.forward_pieces)
-        self._whole_backward = Program(self, self.backward_pieces)
         self.before_forward: list[Hook] = []
         self.after_forward: list[Hook] = []
         self.before_backward: list[Hook] = []
@@ -112,25 +113,30 @@ class Net:
 
     @property
     def non_finite(self) -> Tensor | None:
-        """What is added to the losses; see the class."""
+        """The non-finite flag of a parameter update; every forward pass adds it to the losses.
+
+        One value: 0, or NaN after an update that made a parameter NaN or infinite; see
+        `minicaffe.ops.update`.
+        """
         return self._non_finite
 
     @non_finite.setter
-    def non_finite(self, non_finite: Tensor | None) -> None:
-        if non_finite is not self._non_finite:
-            self._non_finite, self._non_finite_kernel = (
-                non_finite,
-                self.backend.plan(NonFiniteFlag()),
-            )
-            self.version += 1
+    def non_finite(self, flag: Tensor | None) -> None:
+        if flag is not self._non_finite:
+            self._non_finite = flag
+            self.programs.invalidate()
+
+    @cached_property
+    def _non_finite_kernel(self) -> NonFiniteFlagKernel:
+        return self.backend.plan(NonFiniteFlag())
 
     @property
     def data_wait_s(self) -> float:
-        """How long all forward passes together have waited for data, seconds."""
+        """Total time that forward passes have waited for data, seconds."""
         return sum(layer.data_wait_s for layer in self.layers)
 
     def layer_index(self, name: str) -> int:
-        """Return the place of the layer of this name.
+        """Return the index of the layer of this name.
 
         Raises
         ------
@@ -142,6 +148,17 @@ class Net:
             raise NetError(f'no layer "{name}" in net "{self.name}". {nearest(name, names)}')
         return names.index(name)
 
+    @property
+    def runs_layer_by_layer(self) -> bool:
+        """Whether something reads blobs between layers: debug_info, or hooks."""
+        return bool(
+            self.debug_info
+            or self.before_forward
+            or self.after_forward
+            or self.before_backward
+            or self.after_backward
+        )
+
     def forward(self, start: int = 0, end: int | None = None) -> None:
         """Run the layers from `start` up to and including `end` (default: the last).
 
@@ -151,20 +168,20 @@ class Net:
             If a label is not a class; the message names the layer and, if known, the record.
         """
         last = len(self.steps) - 1 if end is None else end
-        is_watched = bool(self.debug_info or self.before_forward or self.after_forward)
-        if self._fusion.prepare(start, last, is_watched):
-            self.version += 1
-        if not is_watched and last - start + 1 == len(self.steps):
-            self._whole_forward()
+        layer_by_layer = self.runs_layer_by_layer
+        self._fusion.prepare(start, last, layer_by_layer)
+        if not layer_by_layer and last - start + 1 == len(self.steps):
+            self._forward_pass()
             return
         for index, step in enumerate(self.steps[start : last + 1], start):
             _call(self.before_forward, index)
-            self._forward(step)
+            _forward(step, self.steps)
             if self.debug_info:
                 debug_info.log_forward(step)
             _call(self.after_forward, index)
-        if self._non_finite is not None and last == len(self.steps) - 1:
-            self._add_non_finite()
+        if last == len(self.steps) - 1:
+            for task in self._non_finite_tasks():
+                task()
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Run the layers backward from `start` (default: the last) down to and including `end`.
@@ -176,15 +193,14 @@ class Net:
         """
         if self._shares_memory:
             raise NetError(
-                f'net "{self.name}": a backward pass reads blobs whose memory others have taken '
-                "over. Do not ask for optimize_memory where gradients are wanted."
+                f'net "{self.name}": optimize_memory has overwritten blobs that a backward pass '
+                "reads. Do not call optimize_memory on a net that computes gradients."
             )
         first = len(self.steps) - 1 if start is None else start
-        is_watched = bool(self.debug_info or self.before_backward or self.after_backward)
-        if self._fusion.prepare_backward(first, end, is_watched):
-            self.version += 1
-        if not is_watched and first - end + 1 == len(self.steps):
-            self._whole_backward()
+        layer_by_layer = self.runs_layer_by_layer
+        self._fusion.prepare_backward(first, end, layer_by_layer)
+        if not layer_by_layer and first - end + 1 == len(self.steps):
+            self._backward_pass()
             return
         for index in range(first, end - 1, -1):
             step = self.steps[index]
@@ -196,52 +212,42 @@ class Net:
         if self.debug_info:
             debug_info.log_norms(self.parameters)
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether somebody looks at what each layer does: debug_info, or hooks."""
-        hooks = (self.before_forward, self.after_forward, self.before_backward, self.after_backward)
-        return bool(self.debug_info or any(hooks))
-
     def prepare_training(self) -> None:
-        """Make the net ready for all forward pieces, then all backward pieces, unwatched."""
-        if self._fusion.prepare(0, len(self.steps) - 1, is_watched=False, goes_back=True):
-            self.version += 1
+        """Fuse layers for whole forward and backward passes that run from the tasks below."""
+        last = len(self.steps) - 1
+        self._fusion.prepare(0, last, layer_by_layer=False, then_backward=True)
 
-    def forward_pieces(self) -> list[Piece]:
-        """Return what a whole forward pass does, a piece a layer, for `Backend.compile`."""
-        pieces: list[Piece] = [partial(self._forward, step) for step in self.steps]
-        return [*pieces, self._add_non_finite] if self._non_finite is not None else pieces
+    def forward_tasks(self) -> list[Task]:
+        """Return the tasks of a whole forward pass: one for each layer, then the flag's."""
+        tasks: list[Task] = [partial(_forward, step, self.steps) for step in self.steps]
+        return [*tasks, *self._non_finite_tasks()]
 
-    def backward_pieces(self) -> list[Piece]:
-        """Return what a whole backward pass does, a piece a layer that takes part."""
+    def backward_tasks(self) -> list[Task]:
+        """Return the tasks of a whole backward pass: one for each layer that takes part."""
         return [step.backward for step in reversed(self.steps) if step.needs_backward]
 
-    def _add_non_finite(self) -> None:
-        for blob, _ in self._losses():
-            self._non_finite_kernel.forward(self._non_finite, blob.data)
+    def _non_finite_tasks(self) -> list[Task]:
+        if self._non_finite is None:
+            return []
+        losses = [blob for blob, _ in self._losses()]
+        return [partial(_add_non_finite, self._non_finite_kernel, self._non_finite, losses)]
 
     def _losses(self, start: int = 0, last: int | None = None) -> Iterator[tuple[Blob, float]]:
-        """Yield each blob that is a loss of the layers up to `last`, with its weight."""
+        """Yield each loss of the layers up to `last`, with its weight."""
         for step in self.steps[start : None if last is None else last + 1]:
             for blob, weight in zip(step.top, step.loss_weights, strict=True):
                 if weight:
                     yield blob, weight
 
-    def _forward(self, step: Step) -> None:
-        try:
-            step.forward()
-        except LabelError as error:
-            raise located(error, self.steps, step, sample_names(self.steps)) from None
-
     def loss(self, start: int = 0, end: int | None = None) -> float:
-        """Return the sum of the losses that the last forward pass gave, times their weights.
+        """Return the weighted sum of the losses of the last forward pass.
 
         `start` and `end` are as for `forward`.
         """
         return self.loss_async(start, end).result()
 
     def loss_async(self, start: int = 0, end: int | None = None) -> LossFuture:
-        """Return what `loss` would return now, to be had without waiting for it now."""
+        """Return a future of what `loss` would return now."""
         last = len(self.steps) - 1 if end is None else end
         losses = self._losses(start, last)
         return LossFuture([(weight, blob.data.get_async()) for blob, weight in losses], self.steps)
@@ -252,27 +258,27 @@ class Net:
         Raises
         ------
         LabelError
-            As `forward` does, where the backend could not say so at once.
+            As `forward` does, if the backend finds the label only after that pass.
         """
         try:
             return [blob.data.get() for blob in self.outputs]
         except LabelError as error:
-            raise located(error, self.steps, None, sample_names(self.steps)) from None
+            raise locate(error, self.steps, None, sample_names(self.steps)) from None
 
     def loss_weights(self) -> dict[str, float]:
         """Return the loss weight of each blob that is a loss, by name."""
         return {blob.name: weight for blob, weight in self._losses()}
 
     def reshape(self) -> None:
-        """Carry changed input shapes through to the outputs, without running the net."""
+        """Propagate changed input shapes to the outputs, without running the net."""
         for step in self.steps:
             step.reshape()
 
     def optimize_memory(self, kept: Collection[Blob] = ()) -> None:
-        """Have blobs that are needed at different times share memory, from now on.
+        """Share memory between blobs that are not live at the same time, from now on.
 
-        After a pass, inputs, outputs, losses and `kept` blobs hold their values; others what was
-        written last to their memory. There is no backward pass any more.
+        After a pass, inputs, outputs, losses and `kept` blobs hold their values; any other blob
+        holds what was last written to its memory. Backward passes are refused from then on.
 
         Parameters
         ----------
@@ -282,17 +288,17 @@ class Net:
         Raises
         ------
         NetError
-            If the net is to be trained.
+            In the TRAIN phase.
         """
         if self.param.state.phase == TRAIN:
             raise NetError(
-                f'net "{self.name}": optimize_memory takes the memory of blobs that training reads '
-                "again; it is for phase TEST."
+                f'net "{self.name}": optimize_memory overwrites blobs that a backward pass reads; '
+                "call it on a net in the TEST phase."
             )
         losses = (blob for blob, _ in self._losses())
         share_memory(self.steps, [*self.outputs, *losses, *kept])
         self._shares_memory = True
-        self.version += 1
+        self.programs.invalidate()
 
     def clear_param_diffs(self) -> None:
         """Set all parameters' gradients to zero."""
@@ -300,7 +306,7 @@ class Net:
             parameter.blob.diff.clear()
 
     def share_parameters_with(self, other: Net) -> None:
-        """Use the parameters of `other`'s layers of the same names, as a test net does.
+        """Use the parameters of `other`'s layers of the same names, and its non-finite flag.
 
         Raises
         ------
@@ -308,7 +314,8 @@ class Net:
             If a layer of the same name has parameters of another shape.
         """
         mine = {layer.name: layer for layer in self.layers}
-        self.non_finite = self.non_finite or other.non_finite
+        if self.non_finite is None:
+            self.non_finite = other.non_finite
         for theirs in other.layers:
             layer = mine.get(theirs.name)
             if layer is None:
@@ -323,22 +330,35 @@ class Net:
             for blob, trained in zip(layer.blobs, theirs.blobs, strict=True):
                 if blob.data is not trained.data:
                     blob.share_data(trained)
-                    self.version += 1
+                    self.programs.invalidate()
 
     def state(self) -> State:
-        """Return what a resumed run needs beside the weights (JSON types only)."""
+        """Return the layers' state for exact resuming, without the weights (JSON types only)."""
         return {layer.name: state for layer in self.layers if (state := layer.state())}
 
     def restore(self, state: State) -> None:
-        """Take over what `state` returned in an earlier run."""
+        """Restore what `state` returned in an earlier run."""
         for layer in self.layers:
             if layer.name in state:
                 layer.restore(state[layer.name])
 
     def close(self) -> None:
-        """Give back files and threads."""
+        """Close files and end threads. Not needed: see the class."""
         for layer in self.layers:
             layer.close()
+
+
+def _forward(step: Step, steps: Sequence[Step]) -> None:
+    """Run one of the net's steps; an invalid label's error names the record."""
+    try:
+        step.forward()
+    except LabelError as error:
+        raise locate(error, steps, step, sample_names(steps)) from None
+
+
+def _add_non_finite(kernel: NonFiniteFlagKernel, flag: Tensor, losses: Sequence[Blob]) -> None:
+    for blob in losses:
+        kernel.forward(flag, blob.data)
 
 
 def _call(hooks: Sequence[Hook], index: int) -> None:

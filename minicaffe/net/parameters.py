@@ -1,19 +1,19 @@
-"""Fifth pass: the parameters of a net, and which layers share them by name."""
+"""Fifth pass: the learnable parameters of a net, and their sharing by name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from minicaffe.blob import Blob
 from minicaffe.errors import NetError, Problems
 from minicaffe.layers import Layer
 from minicaffe.log import logger
+from minicaffe.schema import ParamSpec
 
 
 @dataclass
-class Parameter:
-    """A parameter that a solver may train: the first layer that has it owns it.
+class LearnableParameter:
+    """A parameter that a solver can train. Of several layers that share it, the first owns it.
 
     Parameters
     ----------
@@ -22,11 +22,11 @@ class Parameter:
     layer : Layer
         The owner.
     index : int
-        Place among the owner's blobs.
+        Index in the owner's blobs.
     name : str
-        The name that shares it; empty if it has none.
+        The name by which layers share it; empty if it has none.
     lr_mult, decay_mult : float
-        What the solver's rates are multiplied with.
+        Factors of the solver's learning rate and weight decay.
     """
 
     blob: Blob
@@ -35,15 +35,15 @@ class Parameter:
     name: str
     lr_mult: float
     decay_mult: float
-    # Whether the rates above were given, rather than being the default.
+    # Whether the prototxt sets these factors.
     has_lr: bool
     has_decay: bool
 
 
-def share_parameters(layers: list[Layer]) -> list[Parameter]:
-    """Return the parameters in the order of the layers, those of one name as one.
+def share_parameters(layers: list[Layer]) -> list[LearnableParameter]:
+    """Return the parameters in the order of the layers; parameters of the same name are one.
 
-    A layer that names a parameter as an earlier layer does gets that one's values and gradient.
+    A parameter with the name of an earlier one shares its values and gradient.
     The shapes must agree (share_mode: STRICT, the default) or only the counts (PERMISSIVE).
 
     Raises
@@ -52,8 +52,8 @@ def share_parameters(layers: list[Layer]) -> list[Parameter]:
         If shapes, counts or rates contradict each other; all contradictions at once.
     """
     problems = Problems(NetError)
-    parameters: list[Parameter] = []
-    owners: dict[str, Parameter] = {}
+    parameters: list[LearnableParameter] = []
+    owners: dict[str, LearnableParameter] = {}
     for layer in layers:
         if len(layer.param.param) > len(layer.blobs):
             problems.add(
@@ -63,7 +63,7 @@ def share_parameters(layers: list[Layer]) -> list[Parameter]:
         for index, blob in enumerate(layer.blobs):
             spec = layer.param.param[index] if index < len(layer.param.param) else None
             name = spec.name if spec is not None else ""
-            if name and name in owners:
+            if spec is not None and name in owners:
                 _share(owners[name], layer, index, spec, problems)
                 continue
             parameter = _own(blob, layer, index, spec)
@@ -74,8 +74,8 @@ def share_parameters(layers: list[Layer]) -> list[Parameter]:
     return parameters
 
 
-def _own(blob: Blob, layer: Layer, index: int, spec: Any) -> Parameter:
-    return Parameter(
+def _own(blob: Blob, layer: Layer, index: int, spec: ParamSpec | None) -> LearnableParameter:
+    return LearnableParameter(
         blob=blob,
         layer=layer,
         index=index,
@@ -87,13 +87,15 @@ def _own(blob: Blob, layer: Layer, index: int, spec: Any) -> Parameter:
     )
 
 
-def _share(owner: Parameter, layer: Layer, index: int, spec: Any, problems: Problems) -> None:
+def _share(
+    owner: LearnableParameter, layer: Layer, index: int, spec: ParamSpec, problems: Problems
+) -> None:
     logger.info(
         f"Sharing parameters '{owner.name}' owned by layer '{owner.layer.name}', "
         f"param index {owner.index}"
     )
     blob = layer.blobs[index]
-    permissive = spec.share_mode == type(spec).PERMISSIVE
+    permissive = spec.share_mode == ParamSpec.PERMISSIVE
     fits = blob.count == owner.blob.count if permissive else blob.shape == owner.blob.shape
     if not fits:
         rule = "as many values" if permissive else "the same shape"

@@ -1,39 +1,73 @@
-"""Work of a net that is done again and again, made anew when the net changes."""
+"""Programs: sequences of tasks that the backend compiles once and runs many times."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Generic, TypeVarTuple, Unpack
+from weakref import WeakMethod, WeakSet
 
-from minicaffe.ops.backend import Backend
+from minicaffe.ops.backend import Backend, Task
 
-Piece: TypeAlias = Callable[[], None]
-
-
-class Versioned(Protocol):
-    """A net, as far as its work asks."""
-
-    backend: Backend
-    version: int
+Arguments = TypeVarTuple("Arguments")
 
 
-class Program:
-    """Pieces of work, run through `Backend.compile`.
+class Program(Generic[*Arguments]):
+    """A sequence of tasks, compiled when it first runs and when it runs after `invalidate`.
 
     Parameters
     ----------
-    net : Net
-        Whose version says when the pieces must be made anew.
-    pieces : callable
-        Makes them.
+    backend : Backend
+        Compiles the tasks.
+    make_tasks : bound method
+        Returns the tasks for the arguments of a run, which are hashable. The program holds the
+        method's object weakly, because that object owns the program. The tasks must not refer to
+        that object either; otherwise it would be freed by the garbage collector only.
     """
 
-    def __init__(self, net: Versioned, pieces: Callable[[], Sequence[Piece]]) -> None:
-        self._net, self._pieces = net, pieces
-        self._made: tuple[int, Piece] | None = None
+    def __init__(
+        self, backend: Backend, make_tasks: Callable[[Unpack[Arguments]], Sequence[Task]]
+    ) -> None:
+        self._backend, self._make_tasks = backend, WeakMethod(make_tasks)
+        self._compiled: dict[tuple[*Arguments], Task] = {}
 
-    def __call__(self) -> None:
-        """Do the work."""
-        if self._made is None or self._made[0] != self._net.version:
-            self._made = self._net.version, self._net.backend.compile(self._pieces())
-        self._made[1]()
+    def __call__(self, *arguments: *Arguments) -> None:
+        """Run the tasks for these arguments."""
+        compiled = self._compiled.get(arguments)
+        if compiled is None:
+            make_tasks = self._make_tasks()
+            if make_tasks is None:
+                raise RuntimeError("the owner of this program no longer exists")
+            compiled = self._compiled[arguments] = self._backend.compile(make_tasks(*arguments))
+        compiled()
+
+    def invalidate(self) -> None:
+        """Discard the compiled form, because the tasks have changed."""
+        self._compiled.clear()
+
+
+class Programs:
+    """All programs with tasks of one net, for invalidation together.
+
+    Parameters
+    ----------
+    backend : Backend
+        Compiles the tasks.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        # The arguments of a program do not matter here.
+        self._programs: WeakSet[Program[*tuple[Any, ...]]] = WeakSet()
+
+    def create(
+        self, make_tasks: Callable[[Unpack[Arguments]], Sequence[Task]]
+    ) -> Program[*Arguments]:
+        """Return a new program; see `Program`."""
+        program = Program(self._backend, make_tasks)
+        self._programs.add(program)
+        return program
+
+    def invalidate(self) -> None:
+        """Invalidate every program, because tasks of the net have changed."""
+        for program in self._programs:
+            program.invalidate()

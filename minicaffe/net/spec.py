@@ -1,4 +1,4 @@
-"""NetSpec: nets written as Python expressions, turned into a NetParameter.
+"""NetSpec: a Python interface that generates a NetParameter.
 
     n = NetSpec()
     n.data = layers.Input(shape=dict(dim=[1, 3, 32, 32]))
@@ -14,9 +14,11 @@ because weights are found by them.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, TypeAlias
+
+from google.protobuf.message import Message
 
 from minicaffe.errors import SchemaError, nearest
 from minicaffe.layers import LAYERS
@@ -65,16 +67,21 @@ class Function:
         If an input is not a Top.
     """
 
-    def __init__(self, type_name: str, inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
+    def __init__(
+        self, type_name: str, inputs: tuple[object, ...], params: Mapping[str, object]
+    ) -> None:
         self.type_name = type_name
+        tops: list[Top] = []
         for index, given in enumerate(inputs):
             if not isinstance(given, Top):
                 raise TypeError(
                     f"{type_name} input {index} is not a Top (type is {type(given)}); "
-                    "pass what another layer returned, and settings by name"
+                    "pass the tops of other layers by position, and settings by name"
                 )
-        self.inputs: tuple[Top, ...] = tuple(inputs)
-        self.params = dict(params)
+            tops.append(given)
+        self.inputs = tuple(tops)
+        # Any: settings of every type, which pycaffe programs read.
+        self.params: dict[str, Any] = dict(params)
         self.ntop = int(self.params.pop("ntop", 1))
         self.in_place = bool(self.params.pop("in_place", False))
         self.tops = tuple(Top(self, n) for n in range(self.ntop))
@@ -113,9 +120,9 @@ class Function:
             self._set(layer, key, value)
         layers[self] = layer
 
-    def _set(self, layer: LayerParameter, key: str, value: Any) -> None:
+    def _set(self, layer: LayerParameter, key: str, value: object) -> None:
         field = param_name_dict().get(self.type_name)
-        own = getattr(layer, f"{field}_param") if field else None
+        own: Message | None = getattr(layer, f"{field}_param") if field else None
         if own is not None and not key.endswith("param") and key in own.DESCRIPTOR.fields_by_name:
             self._assign(own, layer.name, key, value)
         elif key in layer.DESCRIPTOR.fields_by_name:
@@ -133,7 +140,7 @@ class Function:
                 f"{nearest(key, known)}"
             )
 
-    def _assign(self, proto: Any, name: str, key: str, value: Any) -> None:
+    def _assign(self, proto: Message, name: str, key: str, value: object) -> None:
         try:
             assign_proto(proto, key, value)
         except (TypeError, ValueError) as error:
@@ -158,6 +165,8 @@ class NetSpec:
     def __setattr__(self, name: str, value: Top | Function) -> None:
         self.tops[name] = value
 
+    # Any in the next methods: a Top, a Function or a tuple of Tops, as in pycaffe, where programs
+    # index and pass the result without a check.
     def __getattr__(self, name: str) -> Any:
         tops = self.__dict__.get("tops", {})
         if name not in tops:
@@ -192,7 +201,7 @@ class LayerTypes:
         if type_name.startswith("__"):
             raise AttributeError(type_name)
 
-        def make(*inputs: Top, **params: Any) -> Any:
+        def make(*inputs: Top, **params: object) -> Any:
             function = Function(type_name, inputs, params)
             if function.ntop == 0:
                 return function
@@ -205,6 +214,7 @@ class LayerTypes:
 class Parameters:
     """``params.Pooling.MAX``: the enum values of the settings of every layer type."""
 
+    # Any: the attributes of a message class are known at run time only.
     def __getattr__(self, type_name: str) -> Any:
         message = f"{type_name}Parameter"
         if not hasattr(minicaffe_pb2, message):
@@ -217,7 +227,7 @@ def to_proto(*tops: Top | Function) -> NetParameter:
     return _net(tops, {})
 
 
-def _net(tops: Any, names: Names) -> NetParameter:
+def _net(tops: Iterable[Top | Function], names: Names) -> NetParameter:
     layers: Layers = OrderedDict()
     counts: Counts = Counter()
     for top in tops:
@@ -235,7 +245,7 @@ def param_name_dict() -> dict[str, str]:
     }
 
 
-def assign_proto(proto: Any, name: str, val: Any) -> None:
+def assign_proto(proto: Message, name: str, val: object) -> None:
     """Set a field of a message from plain Python values.
 
     Parameters
@@ -266,7 +276,7 @@ def assign_proto(proto: Any, name: str, val: Any) -> None:
             else:
                 field.append(item)
     elif isinstance(val, dict):
-        # A message without settings is there all the same.
+        # An empty dict still sets the field.
         field.SetInParent()
         _fill(field, val)
     elif hasattr(field, "CopyFrom"):
@@ -275,7 +285,7 @@ def assign_proto(proto: Any, name: str, val: Any) -> None:
         setattr(proto, name, val)
 
 
-def _fill(message: Any, values: Mapping[str, Any]) -> None:
+def _fill(message: Message, values: Mapping[str, object]) -> None:
     for key, value in values.items():
         assign_proto(message, key, value)
 

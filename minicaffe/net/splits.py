@@ -1,6 +1,6 @@
-"""Second pass: a Split layer after every top that several layers read.
+"""Second pass: insert a Split layer after every top that several layers read.
 
-Gradients of several readers must be added; Split does it. Names are Caffe's, so that blob names and
+Split adds the gradients of these layers. Names are Caffe's, so that blob names and
 logs agree: blob "ip2" made by layer "ip2" as top 0 becomes ``ip2_ip2_0_split_0``, ``..._1``, made
 by the layer ``ip2_ip2_0_split``.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from minicaffe.net.filter import Node
+from minicaffe.net.include_rules import Node
 from minicaffe.schema import LayerParameter
 
 # A top, by the index of its layer and its own.

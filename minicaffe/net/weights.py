@@ -1,4 +1,4 @@
-"""Weights of nets, to and from files: .caffemodel and .caffemodel.h5."""
+"""Reading and writing the weights of nets: .caffemodel and .caffemodel.h5 files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Floats = npt.NDArray[np.float32]
 def copy_trained_layers(net: Net, *paths: str | Path) -> None:
     """Copy weights from files into the layers of the same names.
 
-    Layers that a file lacks keep what they have; layers that only the file has are named in the
-    log. Later files win. Nothing is copied unless everything fits.
+    Layers that a file lacks keep their weights; layers that only the file has are logged. Later
+    files override earlier ones. Nothing is copied unless everything fits.
 
     Raises
     ------
     SnapshotError
-        If a file cannot be read, or weights do not fit; all that do not are listed.
+        If a file cannot be read, or weights do not fit; lists all that do not.
     """
     problems = Problems(SnapshotError)
     copies: list[tuple[Blob, Floats]] = []
@@ -57,7 +57,7 @@ def copy_trained_layers(net: Net, *paths: str | Path) -> None:
 
 
 def _mismatch(layer: Layer, source: LayerBlobs) -> str:
-    """Say why the weights of a layer do not fit, or nothing."""
+    """Return why the weights of a layer do not fit; an empty string if they do."""
     where = f'layer "{layer.name}" ({layer.type})'
     if source.blobs and len(source.blobs) != len(layer.blobs):
         return (
@@ -73,7 +73,7 @@ def _mismatch(layer: Layer, source: LayerBlobs) -> str:
 
 
 def same_shape(shape: Shape, stored: Sequence[int]) -> bool:
-    """Return whether shapes agree, leading ones aside.
+    """Return whether shapes are equal except for leading ones.
 
     Files from before N-D blobs hold every array with four axes: (1, 1, 500, 800) for (500, 800).
     """
@@ -86,7 +86,7 @@ def _without_leading_ones(shape: Shape) -> Shape:
 
 
 def save_net(net: Net, path: str | Path, diffs: bool = False, hdf5: bool | None = None) -> None:
-    """Write a net with its weights. Replaces the file as a whole.
+    """Write a net with its weights; an existing file is replaced atomically.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def save_net(net: Net, path: str | Path, diffs: bool = False, hdf5: bool | None 
     Raises
     ------
     SnapshotError
-        If the file cannot be written; an older one of that name is then as it was.
+        If the file cannot be written; an existing file is then unchanged.
     """
     arrays = [
         (

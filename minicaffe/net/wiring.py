@@ -1,6 +1,6 @@
-"""Third pass: which blob each bottom and top is.
+"""Third pass: resolve the names of bottoms and tops to blobs.
 
-Works on names alone, so that every misspelt name and every wrong count is found before a single
+Reads names only, so that every misspelt name and every wrong number of blobs is found before a
 layer is made.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from minicaffe.errors import NetError, Problems, near, nearest
 from minicaffe.layers import LAYERS, Layer, layer_class
 from minicaffe.layers.base import Arity
-from minicaffe.net.filter import Node
+from minicaffe.net.include_rules import Node
 from minicaffe.net.splits import is_inserted_copy
 from minicaffe.schema import NetSource
 
@@ -79,7 +79,7 @@ class _Wirer:
         param = node.param
         bottoms = [self._bottom(node, k) for k in range(len(param.bottom))]
         if param.type not in LAYERS:
-            # Its tops exist all the same, so that readers are not reported as well.
+            # Define its tops, because otherwise every layer that reads them would be reported too.
             for k in range(len(param.top)):
                 self._new_top(node, k)
             self._unknown_type(node)
@@ -99,7 +99,7 @@ class _Wirer:
         return Wire(node, layer, bottoms, tops)
 
     def _unknown_type(self, node: Node) -> None:
-        """Report a type that has no implementation; what is known, the first time only."""
+        """Report a type that has no implementation; list the known types the first time only."""
         name = node.param.type
         try:
             layer_class(name)

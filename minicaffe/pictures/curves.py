@@ -187,7 +187,7 @@ def rate_panel(params: Sequence[Any], names: Sequence[str]) -> Panel:
     Parameters
     ----------
     params : sequence of SolverParameter
-        Without `problems` of their learning rates.
+        Without `lr_policy_problems`.
     names : sequence of str
         What the legend calls each.
     """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from minicaffe import log
 from minicaffe.analysis.sizes import NetSizes, measure
-from minicaffe.net.filter import filter_layers
+from minicaffe.net.include_rules import filter_layers
 from minicaffe.ops.backend import Shape
 from minicaffe.pictures.net_graph import Graph, net_graph
 from minicaffe.schema import NetSource, NetState

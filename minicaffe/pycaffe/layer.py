@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe.layers.host_blob import BlobVec, HostBlob, core_blobs
-from minicaffe.net.builder import Step
+from minicaffe.net.step import Step
 from minicaffe.schema import LayerParameter
 
 

@@ -1,48 +1,64 @@
-"""What training shows: the lines of a display iteration, and the outputs of nets."""
+"""Log lines of a display iteration, and the outputs of nets."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 from minicaffe.log import logger
 from minicaffe.net import Net
+from minicaffe.ops.backend import HostArray
 
-if TYPE_CHECKING:
-    from minicaffe.solver.solver import Solver
-
-
-# A share below this is nothing to act on, and in less time than this it is an accident.
+# The wait for data is logged above this share of the time, and over intervals of at least this
+# length only, because shorter ones are noise.
 LEAST_WAITING_SHARE = 0.05
 LEAST_WAITING_LAPSE_S = 1
 
 
 class Display:
-    """The lines of a display iteration, with the speed since the last one."""
+    """Logs the lines of display iterations, with the speed since the last one.
 
-    def __init__(self, solver: Solver) -> None:
-        self.solver = solver
-        self.since, self.iteration = time.monotonic(), solver.iter
-        self.data_wait_s = solver.net.data_wait_s
+    Parameters
+    ----------
+    net : Net
+        The net being trained.
+    iteration : int
+        The current iteration, from which the speed is measured.
+    """
 
-    def show(self) -> None:
-        """Log loss, speed and outputs, and the time spent waiting for data if that is much."""
-        solver, now = self.solver, time.monotonic()
-        lapse = round(now - self.since, 3)
-        speed = (solver.iter - self.iteration) / (lapse or 1)
-        self.since, self.iteration = now, solver.iter
-        waited = solver.net.data_wait_s - self.data_wait_s
-        self.data_wait_s += waited
+    def __init__(self, net: Net, iteration: int) -> None:
+        self._net = net
+        self._since, self._iteration = time.monotonic(), iteration
+        self._data_wait_s = net.data_wait_s
+
+    def show(self, iteration: int, interval: int, loss: float) -> None:
+        """Log loss, speed and outputs, and the wait for data if it was long.
+
+        Parameters
+        ----------
+        iteration : int
+            The current iteration.
+        interval : int
+            The solver's field `display`.
+        loss : float
+            The smoothed loss.
+        """
+        now = time.monotonic()
+        lapse = round(now - self._since, 3)
+        speed = (iteration - self._iteration) / (lapse or 1)
+        self._since, self._iteration = now, iteration
+        waited = self._net.data_wait_s - self._data_wait_s
+        self._data_wait_s += waited
         logger.info(
-            f"Iteration {solver.iter} ({speed:g} iter/s, {lapse:g}s/{solver.param.display} iters), "
-            f"loss = {solver.smoothed_loss:g}"
+            f"Iteration {iteration} ({speed:g} iter/s, {lapse:g}s/{interval} iters), "
+            f"loss = {loss:g}"
         )
-        log_outputs("Train", solver.net, solver.net.output_values())
+        log_outputs("Train", self._net, self._net.output_values())
         if lapse >= LEAST_WAITING_LAPSE_S and waited > LEAST_WAITING_SHARE * lapse:
             logger.info(f"    Waited for data {waited / lapse:.0%} of the time")
 
 
-def log_outputs(kind: str, net: Net, values: list[Any]) -> None:
+def log_outputs(kind: str, net: Net, values: Sequence[HostArray]) -> None:
     """Log the outputs of a net, a line a number: ``    Test net output #0: accuracy = 0.9``."""
     weights = net.loss_weights()
     number = 0

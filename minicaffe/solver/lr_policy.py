@@ -18,15 +18,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from minicaffe.errors import nearest
+from minicaffe.schema import SolverParameter
 
-Policy = Callable[[Any, int], float]
+Policy = Callable[[SolverParameter, int], float]
 
 
 def _sigmoid(x: float) -> float:
-    """Return 1 / (1 + exp(-x)) without ever taking the exponential of a large number."""
+    """Return 1 / (1 + exp(-x)); the exponential cannot overflow."""
     small = math.exp(-abs(x))
     return 1 / (1 + small) if x >= 0 else small / (1 + small)
 
@@ -41,7 +41,7 @@ POLICIES: dict[str, Policy] = {
     "poly": lambda p, i: p.base_lr * max(0.0, 1 - i / p.max_iter) ** p.power,
     "sigmoid": lambda p, i: p.base_lr * _sigmoid(p.gamma * (i - p.stepsize)),
 }
-# What each policy reads beside base_lr, and must therefore be in the solver.
+# The fields that each policy requires besides base_lr.
 NEEDS: dict[str, tuple[str, ...]] = {
     "step": ("gamma", "stepsize"),
     "exp": ("gamma",),
@@ -52,29 +52,29 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def learning_rate(param: Any, iteration: int) -> float:
+def learning_rate(param: SolverParameter, iteration: int) -> float:
     """Return the rate that a SolverParameter sets for an iteration.
 
-    The parameter must be one that `problems` finds nothing wrong with.
+    The parameter must have no `lr_policy_problems`.
     """
     return float(POLICIES[param.lr_policy](param, iteration))
 
 
-def steps_reached(param: Any, iteration: int) -> int:
+def steps_reached(param: SolverParameter, iteration: int) -> int:
     """Return how many stepvalues an iteration has reached."""
     return bisect_right(list(param.stepvalue), iteration)
 
 
-def current_step(param: Any, iteration: int) -> int:
-    """Return how often the rate has been lowered before an iteration, as a .solverstate counts."""
+def current_step(param: SolverParameter, iteration: int) -> int:
+    """Return how often the rate was lowered before an iteration, as a .solverstate counts."""
     last = max(0, iteration - 1)
     if param.lr_policy == "multistep":
         return steps_reached(param, last)
     return last // int(param.stepsize) if param.lr_policy == "step" else 0
 
 
-def problems(param: Any) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a SolverParameter's rate: the field at fault and a message."""
+def lr_policy_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
+    """Yield the problems of a SolverParameter's learning rate: field and message."""
     policy = param.lr_policy
     if not param.HasField("base_lr"):
         yield "", "base_lr is missing; it is the learning rate to begin with"
@@ -95,5 +95,5 @@ def problems(param: Any) -> Iterator[tuple[str, str]]:
         yield "stepvalue", f"stepvalues must ascend; they are {list(param.stepvalue)}"
 
 
-def _is_given(param: Any, field: str) -> bool:
+def _is_given(param: SolverParameter, field: str) -> bool:
     return bool(param.stepvalue) if field == "stepvalue" else bool(param.HasField(field))

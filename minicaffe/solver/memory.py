@@ -1,10 +1,10 @@
-"""Whether a training fits into a GPU's memory, told before it begins instead of in its middle.
+"""Estimate of the GPU memory that a training needs, checked before the first iteration.
 
-What is counted: values and gradients of the blobs in the type that the backend keeps them in, the
-gradients and history of parameters, and the largest workspace that a convolution may ask for (its
-input and output once more). Memory that is taken already, as that of the parameters, is not counted
-again. It is an estimate: layers that compute outside the backend's own kernels, and blobs that two
-layers want in different orders, take more.
+It counts values and gradients of the blobs in the backend's type, gradients and history of the
+parameters, and the largest workspace that a convolution may request (its input and output once
+more). Memory that is allocated already, such as that of the parameters, is not counted again.
+Layers that run on reference kernels, and blobs that two layers use in different layouts, need more
+than this estimate.
 """
 
 from __future__ import annotations
@@ -21,41 +21,43 @@ _MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Demand:
-    """Bytes that a training still has to take.
+class MemoryDemand:
+    """Bytes that a training has yet to allocate.
 
     Attributes
     ----------
     activations : int
-        Values and gradients of the training net's blobs, and the workspace: grow with the batch.
-    kept : int
-        What the training net's kernels have taken while they were planned, which grows as well.
+        Values and gradients of the training net's blobs, and the workspace. Proportional to the
+        batch size.
+    planned : int
+        Memory that the training net's kernels allocated when they were planned. Proportional to
+        the batch size as well.
     rest : int
         The test nets' blobs, gradients and history of the parameters.
     batch : int
-        Samples in a batch of the training net.
+        Number of samples in a batch of the training net.
     """
 
     activations: int
-    kept: int
+    planned: int
     rest: int
     batch: int
 
     @property
     def total(self) -> int:
-        """What must be free."""
+        """The bytes that must be free."""
         return self.activations + self.rest
 
     def largest_batch(self, free: int) -> int:
         """Return the largest batch that fits if so many bytes are free now; 0 if none does."""
-        each = (self.activations + self.kept) / self.batch
-        return max(0, int((free + self.kept - self.rest) / each)) if each else self.batch
+        each = (self.activations + self.planned) / self.batch
+        return max(0, int((free + self.planned - self.rest) / each)) if each else self.batch
 
 
-def check(
+def check_memory(
     backend: Backend, net: Net, test_nets: Sequence[Net], history: Sequence[Tensor], before: int
 ) -> None:
-    """Raise if there is too little memory.
+    """Raise an error if the training does not fit into the device's memory.
 
     Parameters
     ----------
@@ -63,14 +65,14 @@ def check(
     net, test_nets : Net
         Built, and not run yet.
     history : sequence of Tensor
-        The solver's memory of updates.
+        The history of the solver's rule.
     before : int
-        The bytes that were free before the nets were built.
+        The free bytes before the nets were built.
 
     Raises
     ------
     DeviceMemoryError
-        With what is needed, what is free, and the largest batch_size that would fit.
+        The message has the needed and the free memory, and the largest batch_size that would fit.
     """
     free = backend.free_bytes() or 0
     demand = _demand(backend, net, test_nets, history, before - free)
@@ -95,8 +97,8 @@ def _demand(
     net: Net,
     test_nets: Sequence[Net],
     history: Sequence[Tensor],
-    taken: int,
-) -> Demand:
+    allocated: int,
+) -> MemoryDemand:
     blobs = [parameter.blob for parameter in net.parameters]
     parameters = BYTES_PER_VALUE * sum(blob.count for blob in blobs)
     of_parameters = [*(blob.diff for blob in blobs), *history]
@@ -105,9 +107,9 @@ def _demand(
     rest += backend.missing_bytes(values, are_activations=True)
     activations = backend.missing_bytes([*_values(net), *_gradients(net)], are_activations=True)
     first = next((blob.shape for blob in net.blobs.values() if blob.shape), (1,))
-    return Demand(
+    return MemoryDemand(
         activations + _workspace(backend, [net, *test_nets]),
-        max(0, taken - parameters),
+        max(0, allocated - parameters),
         rest,
         max(first[0], 1),
     )
@@ -128,7 +130,7 @@ def _gradients(net: Net) -> Iterator[Tensor]:
 
 
 def _workspace(backend: Backend, nets: Sequence[Net]) -> int:
-    """Return the most that one convolution takes, if it has both its blobs in another order."""
+    """Return the largest workspace of a convolution, which copies both blobs to another layout."""
     sizes = [
         backend.missing_bytes(
             [backend.tensor(step.bottom[0].shape), backend.tensor(step.top[0].shape)],

@@ -1,10 +1,9 @@
-"""Which nets a solver trains and tests, and under which state."""
+"""The nets that a solver trains and tests, with their NetStates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from minicaffe.errors import SolverError
 from minicaffe.log import logger
@@ -12,10 +11,10 @@ from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.schema import TEST, TRAIN, NetSource, NetState, SolverSource, read_net
 
-Source = tuple[NetSource, Any]
+StatedSource = tuple[NetSource, NetState]
 
 
-def train_net_source(solver: SolverSource) -> Source:
+def train_net_source(solver: SolverSource) -> StatedSource:
     """Return the net to train and its NetState.
 
     Raises
@@ -23,7 +22,7 @@ def train_net_source(solver: SolverSource) -> Source:
     SolverError
         Unless exactly one of net, net_param, train_net and train_net_param is given.
     """
-    param: Any = solver.param
+    param = solver.param
     fields = [f for f in ("net", "net_param", "train_net", "train_net_param") if param.HasField(f)]
     if len(fields) != 1:
         found = "none is" if not fields else f"{' and '.join(fields)} are"
@@ -46,18 +45,18 @@ def train_net_source(solver: SolverSource) -> Source:
     return source, state
 
 
-def test_net_sources(solver: SolverSource) -> Iterator[Source]:
+def test_net_sources(solver: SolverSource) -> Iterator[StatedSource]:
     """Yield the nets to test and their NetStates, in Caffe's order.
 
-    First the test_net_params, then the test_nets, then the net itself as often as test_iter has
-    entries left.
+    The test_net_params come first, then the test_nets, then `net` or `net_param`, once for each
+    entry of test_iter that is left.
 
     Raises
     ------
     SolverError
         If the numbers of nets, test_iter and test_state do not agree.
     """
-    param: Any = solver.param
+    param = solver.param
     own = [f for f in ("net_param", "net") if param.HasField(f)]
     n_own = _check_counts(solver, bool(own))
     sources = [
@@ -79,33 +78,33 @@ def test_net_sources(solver: SolverSource) -> Iterator[Source]:
         yield source, state
 
 
-def copy_first_weights(solver: SolverSource, trained: Net, tested: Sequence[Net]) -> None:
-    """Copy the weights that the solver says to begin with; commas separate files in one entry.
+def copy_initial_weights(solver: SolverSource, net: Net, test_nets: Sequence[Net]) -> None:
+    """Copy the initial weights that the solver names; commas separate files in one entry.
 
-    Test nets, which share what the training net has, are given what only they have.
+    Test nets share the training net's layers; their other layers are copied as well.
 
     Raises
     ------
     SnapshotError
         If a file cannot be read or does not fit.
     """
-    param: Any = solver.param
+    param = solver.param
     words = [word.strip() for entry in param.weights for word in entry.split(",")]
     paths = [word for word in words if word]
     if not paths:
         return
     for path in paths:
         logger.info(f"Finetuning from {path}")
-    shared = {layer.name for layer in trained.layers}
-    copy_trained_layers(trained, *paths)
-    for net in tested:
-        if any(layer.blobs and layer.name not in shared for layer in net.layers):
-            copy_trained_layers(net, *paths)
+    shared = {layer.name for layer in net.layers}
+    copy_trained_layers(net, *paths)
+    for test_net in test_nets:
+        if any(layer.blobs and layer.name not in shared for layer in test_net.layers):
+            copy_trained_layers(test_net, *paths)
 
 
 def _check_counts(solver: SolverSource, has_own: bool) -> int:
-    """Return how often the net itself is tested."""
-    param: Any = solver.param
+    """Return how many test nets are the training net's file in the TEST phase."""
+    param = solver.param
     n_extra, n_iter = len(param.test_net_param) + len(param.test_net), len(param.test_iter)
     if n_iter < n_extra or (n_iter > n_extra and not has_own):
         raise SolverError(
@@ -124,8 +123,8 @@ def _check_counts(solver: SolverSource, has_own: bool) -> int:
             )
     if n_iter and param.test_interval < 1:
         raise SolverError(
-            f"{solver.path}: test_iter is given, so test_interval must be at least 1; it says "
-            "after how many iterations to test"
+            f"{solver.path}: test_iter is given, so test_interval must be at least 1; it is the "
+            "number of iterations between tests"
         )
     return n_iter - n_extra
 

@@ -1,7 +1,7 @@
-"""What the six solver types differ in: the rule, its settings and its memory.
+"""Table of the six solver types: update rule, its settings and its number of history blobs.
 
-One table instead of six classes: the arithmetic is an op (`minicaffe.ops.update`), and what is left
-of a type is a name, how many history blobs it keeps per parameter and which fields it reads.
+The arithmetic is an op (`minicaffe.ops.update`); a solver type adds its name, the number of history
+blobs for each parameter and the fields that it reads.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from minicaffe.errors import nearest
 from minicaffe.ops.update import Update
+from minicaffe.schema import SolverParameter
 
 
 @dataclass(frozen=True)
@@ -27,55 +28,66 @@ class Rule:
         History blobs for each parameter. A .solverstate holds the first of all parameters, then
         the second of all parameters.
     op : callable
-        From SolverParameter and regularisation to the op.
+        Returns the op for a SolverParameter.
     correction : callable
         Factor of the rate at the n-th update (counted from 1).
     uses_momentum : bool
-        Whether `momentum` means anything.
+        Whether the rule reads `momentum`.
     averages : tuple of str
         Fields that are the weight of the past in a running average.
     """
 
     type: str
     n_history: int
-    op: Callable[[Any, Any], Update]
-    correction: Callable[[Any, int], float] = lambda param, n: 1.0
+    op: Callable[[SolverParameter], Update]
+    correction: Callable[[SolverParameter, int], float] = lambda param, n: 1.0
     uses_momentum: bool = True
     averages: tuple[str, ...] = ()
 
 
-def _bias_correction(param: Any, n: int) -> float:
+def _regularization(param: SolverParameter) -> Literal["L1", "L2"]:
+    return "L1" if param.regularization_type == "L1" else "L2"
+
+
+def _bias_correction(param: SolverParameter, n: int) -> float:
     """Undo that Adam's averages begin at zero (Kingma and Ba, 2015, section 3)."""
     return float(math.sqrt(1 - param.momentum2**n) / (1 - param.momentum**n))
+
+
+def _adam(p: SolverParameter) -> Update:
+    return Update("adam", _regularization(p), p.momentum, p.momentum2, p.delta)
 
 
 RULES = {
     rule.type: rule
     for rule in (
-        Rule("SGD", 1, lambda p, r: Update("sgd", r, momentum=p.momentum)),
-        Rule("Nesterov", 1, lambda p, r: Update("nesterov", r, momentum=p.momentum)),
-        Rule("AdaGrad", 1, lambda p, r: Update("adagrad", r, delta=p.delta), uses_momentum=False),
+        Rule("SGD", 1, lambda p: Update("sgd", _regularization(p), p.momentum)),
+        Rule("Nesterov", 1, lambda p: Update("nesterov", _regularization(p), p.momentum)),
+        Rule(
+            "AdaGrad",
+            1,
+            lambda p: Update("adagrad", _regularization(p), delta=p.delta),
+            uses_momentum=False,
+        ),
         Rule(
             "RMSProp",
             1,
-            lambda p, r: Update("rmsprop", r, decay2=p.rms_decay, delta=p.delta),
+            lambda p: Update("rmsprop", _regularization(p), decay2=p.rms_decay, delta=p.delta),
             uses_momentum=False,
             averages=("rms_decay",),
         ),
-        Rule("AdaDelta", 2, lambda p, r: Update("adadelta", r, momentum=p.momentum, delta=p.delta)),
         Rule(
-            "Adam",
+            "AdaDelta",
             2,
-            lambda p, r: Update("adam", r, momentum=p.momentum, decay2=p.momentum2, delta=p.delta),
-            correction=_bias_correction,
-            averages=("momentum", "momentum2"),
+            lambda p: Update("adadelta", _regularization(p), p.momentum, delta=p.delta),
         ),
+        Rule("Adam", 2, _adam, correction=_bias_correction, averages=("momentum", "momentum2")),
     )
 }
 
 
-def problems(param: Any) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a SolverParameter's rule and numbers: each with the field."""
+def rule_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
+    """Yield the problems of a SolverParameter's type and numbers: field and message."""
     rule = RULES.get(param.type)
     if rule is None:
         yield "type", f'unknown solver type "{param.type}". {nearest(param.type, RULES)}'

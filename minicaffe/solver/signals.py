@@ -13,7 +13,7 @@ from minicaffe.log import logger
 
 
 class Action(Enum):
-    """What a signal asks the solver to do at the end of its iteration."""
+    """The action that a signal requests at the end of an iteration."""
 
     NONE = "none"
     STOP = "stop"
@@ -27,24 +27,24 @@ _MEANING = {
 
 
 class SignalActions:
-    """Collects what signals ask for until the solver polls.
+    """Queue of the actions that signals request, which the solver polls.
 
     Parameters
     ----------
     on_sigint, on_sighup : Action
-        What each signal asks for.
+        The action of each signal.
     """
 
     def __init__(self, on_sigint: Action = Action.STOP, on_sighup: Action = Action.SNAPSHOT):
         self._effects = {signal.SIGINT: on_sigint}
         if hasattr(signal, "SIGHUP"):  # Windows has none
             self._effects[signal.SIGHUP] = on_sighup
-        self._asked: list[tuple[str, Action]] = []
+        self._requested: list[tuple[str, Action]] = []
         self._stopping = False
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Catch the signals inside the block; restore the former handlers after it."""
+        """Handle the signals inside the block; restore the earlier handlers after it."""
         former = {number: signal.signal(number, self._catch) for number in self._effects}
         try:
             yield
@@ -53,10 +53,10 @@ class SignalActions:
                 signal.signal(number, handler)
 
     def poll(self) -> Action:
-        """Return the next action asked for, and forget it."""
-        if not self._asked:
+        """Remove and return the next requested action."""
+        if not self._requested:
             return Action.NONE
-        name, action = self._asked.pop(0)
+        name, action = self._requested.pop(0)
         logger.info(f"{name}: {_MEANING[action]}")
         return action
 
@@ -64,19 +64,20 @@ class SignalActions:
         action = self._effects[signal.Signals(number)]
         if action is Action.STOP:
             if self._stopping:
-                # Asked twice: the person will not wait for the iteration to end.
+                # The second signal interrupts the iteration.
                 raise KeyboardInterrupt
             self._stopping = True
-            _tell("Stopping after this iteration; Ctrl-C again stops at once, without a snapshot.")
+            _write_to_terminal(
+                "Stopping after this iteration; Ctrl-C again stops at once, without a snapshot."
+            )
         if action is not Action.NONE:
-            self._asked.append((signal.Signals(number).name, action))
+            self._requested.append((signal.Signals(number).name, action))
 
 
-def _tell(message: str) -> None:
-    """Write to the terminal at once: an iteration may be long, and a second Ctrl-C costs it.
+def _write_to_terminal(message: str) -> None:
+    """Write a message to the terminal immediately, because the iteration may take long.
 
-    A signal may come in the middle of a write to the log, where the log cannot be written to; it
-    gets its line from `poll`.
+    Not to the log: the signal may interrupt a write to it. `poll` logs the action.
     """
     with suppress(OSError):
         if os.isatty(2):

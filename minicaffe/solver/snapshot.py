@@ -1,47 +1,78 @@
-"""Snapshots: weights, solver state, and what makes a resumed run equal an uninterrupted one.
+"""Snapshots: weights and solver state, for exact resuming.
 
-Three files are written, each first under another name and then moved into place, so that whatever
-happens there is either the old file or the new one:
+A resumed run computes the same values as an uninterrupted one. Three files are written, each first
+under another name and then renamed, so that a file of a snapshot is complete, or is the older one
+of that name:
 
 * ``PREFIX_iter_N.caffemodel``: the net with its weights
 * ``PREFIX_iter_N.solverstate.json``: position in the data and random steps (ours)
-* ``PREFIX_iter_N.solverstate``: iteration and history; written last, so that where it is, all are
+* ``PREFIX_iter_N.solverstate``: iteration and history; written last, so that its presence implies
+  the other two
 
-The first and the last are Caffe's and go both ways; without the second one a run resumes as Caffe
-does, from the beginning of the data.
+The first and the last are Caffe's and are exchanged with it; without the second one a run resumes
+as Caffe does, from the beginning of the data.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import Problems, SnapshotError, SolverError
+from minicaffe.layers.base import State
 from minicaffe.log import logger
+from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, save_net
-from minicaffe.schema import SolverStateFile, read_solver_state, write_solver_state
+from minicaffe.ops.backend import Tensor
+from minicaffe.schema import (
+    SolverParameter,
+    SolverStateFile,
+    read_solver_state,
+    write_solver_state,
+)
+from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.lr_policy import current_step
 
-if TYPE_CHECKING:
-    from minicaffe.solver.solver import Solver
+
+@dataclass(frozen=True)
+class SnapshotContents:
+    """The objects of a training that a snapshot saves and restores.
+
+    Parameters
+    ----------
+    param : SolverParameter
+    net : Net
+        The net being trained.
+    test_nets : sequence of Net
+    history : sequence of Tensor
+        The rule's history, in the order of a .solverstate file.
+    losses : LossHistory
+    """
+
+    param: SolverParameter
+    net: Net
+    test_nets: Sequence[Net]
+    history: Sequence[Tensor]
+    losses: LossHistory
 
 
-def check_prefix(prefix: str, where: str) -> None:
-    """Make the folder that snapshots go to, and see that it can be written.
+def check_snapshot_prefix(prefix: str, where: str) -> None:
+    """Make the folder for snapshots, and check that it is writable.
 
     Parameters
     ----------
     prefix : str
         The solver's snapshot_prefix.
     where : str
-        File and line that say so.
+        File and line of that setting.
 
     Raises
     ------
     SolverError
-        If it cannot.
+        If the folder cannot be made or written to.
     """
     folder = Path(prefix).parent
     probe = Path(f"{prefix}.writable")
@@ -51,41 +82,50 @@ def check_prefix(prefix: str, where: str) -> None:
         probe.unlink()
     except OSError as error:
         raise SolverError(
-            f'{where}: snapshot_prefix: "{prefix}" cannot be written: {error.strerror}. '
-            "Give a folder that can, or want none: snapshot: 0 snapshot_after_train: false"
+            f'{where}: snapshot_prefix: "{prefix}" cannot be written: {error.strerror}. Give a '
+            "writable folder, or switch snapshots off: snapshot: 0 snapshot_after_train: false"
         ) from error
 
 
-def write(solver: Solver) -> None:
-    """Write weights and solver state for the current iteration.
+def write_snapshot(
+    contents: SnapshotContents, iteration: int, test_states: Sequence[State]
+) -> None:
+    """Write weights and solver state.
+
+    Parameters
+    ----------
+    contents : SnapshotContents
+    iteration : int
+        Number of updates made.
+    test_states : sequence of dict
+        States of the test nets for a resumed run.
 
     Raises
     ------
     SnapshotError
-        If a file cannot be written; files of earlier snapshots are as they were.
+        If a file cannot be written; files of earlier snapshots are unchanged.
     """
-    param = solver.param
-    as_hdf5 = param.snapshot_format == type(param).HDF5
+    param = contents.param
+    as_hdf5 = param.snapshot_format == SolverParameter.HDF5
     suffix, kind = (".h5", "HDF5 file") if as_hdf5 else ("", "binary proto file")
-    stem = f"{solver.snapshot_prefix}_iter_{solver.iter}"
-    weights, state = Path(f"{stem}.caffemodel{suffix}"), Path(f"{stem}.solverstate{suffix}")
+    stem = f"{param.snapshot_prefix}_iter_{iteration}"
+    weights, path = Path(f"{stem}.caffemodel{suffix}"), Path(f"{stem}.solverstate{suffix}")
     logger.info(f"Snapshotting to {kind} {weights}")
-    save_net(solver.net, weights, diffs=bool(param.snapshot_diff))
-    logger.info(f"Snapshotting solver state to {kind} {state}")
-    with write_atomically(_side_file(state)) as file:
-        file.write(json.dumps(_side_state(solver)).encode())
-    contents = SolverStateFile(
-        iter=solver.iter,
+    save_net(contents.net, weights, diffs=bool(param.snapshot_diff))
+    logger.info(f"Snapshotting solver state to {kind} {path}")
+    _write_side_state(contents, iteration, test_states, _side_file(path))
+    state = SolverStateFile(
+        iter=iteration,
         learned_net=str(weights),
-        current_step=current_step(param, solver.iter),
-        history=[tensor.get() for tensor in solver.history],
+        current_step=current_step(param, iteration),
+        history=[tensor.get() for tensor in contents.history],
     )
-    with write_atomically(state) as file:
-        write_solver_state(file, contents, as_hdf5)
+    with write_atomically(path) as file:
+        write_solver_state(file, state, as_hdf5)
 
 
-def restore(solver: Solver, path: str | Path) -> None:
-    """Set a solver to where a .solverstate file was written.
+def restore_snapshot(contents: SnapshotContents, path: str | Path) -> int:
+    """Restore weights and solver state from a .solverstate file, and return its iteration.
 
     Raises
     ------
@@ -99,24 +139,25 @@ def restore(solver: Solver, path: str | Path) -> None:
             "the .solverstate file beside it; to start from these weights use --weights."
         )
     state = read_solver_state(path)
-    _check_history(solver, state, path)
-    copy_trained_layers(solver.net, _weights_of(state, path))
-    solver.iter = state.iter
-    for tensor, values in zip(solver.history, state.history, strict=True):
+    _check_history(contents, state, path)
+    copy_trained_layers(contents.net, _weights_of(state, path))
+    for tensor, values in zip(contents.history, state.history, strict=True):
         tensor.set(values.reshape(tensor.shape))
-    _restore_side_state(solver, _side_file(path))
+    _restore_side_state(contents, state.iter, _side_file(path))
+    return state.iter
 
 
-def _check_history(solver: Solver, state: SolverStateFile, path: Path) -> None:
-    expected, found = len(solver.history), len(state.history)
+def _check_history(contents: SnapshotContents, state: SolverStateFile, path: Path) -> None:
+    net = contents.net
+    expected, found = len(contents.history), len(state.history)
     if expected != found:
         raise SnapshotError(
-            f"{path}: holds {found} history blobs; solver type {solver.rule.type} on net "
-            f'"{solver.net.name}" has {expected}. It was written for another solver type or net.'
+            f"{path}: holds {found} history blobs; solver type {contents.param.type} on net "
+            f'"{net.name}" has {expected}. It was written for another solver type or net.'
         )
     problems = Problems(SnapshotError)
-    for i, (tensor, values) in enumerate(zip(solver.history, state.history, strict=True)):
-        parameter = solver.net.parameters[i % len(solver.net.parameters)]
+    for i, (tensor, values) in enumerate(zip(contents.history, state.history, strict=True)):
+        parameter = net.parameters[i % len(net.parameters)]
         if values.size != parameter.blob.count:
             problems.add(
                 f"{path}: history blob {i} has shape {values.shape}; parameter {parameter.index} "
@@ -126,10 +167,10 @@ def _check_history(solver: Solver, state: SolverStateFile, path: Path) -> None:
 
 
 def _weights_of(state: SolverStateFile, path: Path) -> Path:
-    """Return the weights file, which may have moved together with the state file."""
+    """Return the weights file, which may have been moved together with the state file."""
     named = Path(state.learned_net)
     beside = path.parent / named.name
-    # They are written side by side: what is in the old place now may be of another run.
+    # Both are written side by side, so a file at the old path may now belong to another run.
     for candidate in (beside, named):
         if candidate.is_file():
             return candidate
@@ -142,32 +183,36 @@ def _side_file(state: Path) -> Path:
     return state.with_name(f"{state.name}.json")
 
 
-def _side_state(solver: Solver) -> dict[str, Any]:
-    return {
-        "iter": solver.iter,
-        "losses": solver.losses.values(),
-        "backend": solver.backend.state(),
-        "net": solver.net.state(),
-        "test_nets": solver.test_states(),
+def _write_side_state(
+    contents: SnapshotContents, iteration: int, test_states: Sequence[State], path: Path
+) -> None:
+    side_state = {
+        "iter": iteration,
+        "losses": contents.losses.values(),
+        "backend": contents.net.backend.state(),
+        "net": contents.net.state(),
+        "test_nets": list(test_states),
     }
+    with write_atomically(path) as file:
+        file.write(json.dumps(side_state).encode())
 
 
-def _restore_side_state(solver: Solver, path: Path) -> None:
+def _restore_side_state(contents: SnapshotContents, iteration: int, path: Path) -> None:
     if not path.exists():
         logger.info(f"No {path}: the data starts from the beginning, as in Caffe.")
         return
     try:
         side = json.loads(path.read_bytes())
-        if side["iter"] != solver.iter:
+        if side["iter"] != iteration:
             logger.warning(f"{path} belongs to iteration {side['iter']}; it is not used.")
             return
-        solver.backend.restore(side.get("backend", {}))
+        contents.net.backend.restore(side.get("backend", {}))
         states = [side["net"], *side["test_nets"]]
-        for net, state in zip([solver.net, *solver.test_nets], states, strict=False):
+        for net, state in zip([contents.net, *contents.test_nets], states, strict=False):
             net.restore(state)
         losses = [float(loss) for loss in side["losses"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise SnapshotError(
             f"{path}: damaged ({error!r}). Delete it to resume from the beginning of the data."
         ) from error
-    solver.losses.restore(losses)
+    contents.losses.restore(losses)

@@ -1,28 +1,34 @@
-"""The solver: iterate, test, display, snapshot, as a SolverParameter says."""
+"""The solver: iterate, test, display and snapshot as a SolverParameter says."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from minicaffe.backends import get_backend
-from minicaffe.errors import DeviceMemoryError, Problems, SnapshotError, SolverError
+from minicaffe.errors import Problems, SnapshotError, SolverError
 from minicaffe.layers.base import State
 from minicaffe.log import logger
 from minicaffe.net import Net
-from minicaffe.ops.backend import Backend, Tensor
-from minicaffe.schema import SolverSource, format_prototxt, read_solver
-from minicaffe.solver import lr_policy, memory, rules, snapshot
+from minicaffe.ops.backend import Backend, HostArray, Tensor
+from minicaffe.schema import SolverParameter, SolverSource, format_prototxt, read_solver
 from minicaffe.solver.display import Display, log_outputs
-from minicaffe.solver.gradients import Gradients
-from minicaffe.solver.losses import Losses
-from minicaffe.solver.nets import copy_first_weights, test_net_sources, train_net_source
-from minicaffe.solver.rules import Rule
+from minicaffe.solver.iteration import Iteration
+from minicaffe.solver.loss_history import LossHistory
+from minicaffe.solver.lr_policy import learning_rate, lr_policy_problems, steps_reached
+from minicaffe.solver.memory import check_memory
+from minicaffe.solver.nets import copy_initial_weights, test_net_sources, train_net_source
+from minicaffe.solver.rules import RULES, Rule, rule_problems
 from minicaffe.solver.signals import Action
-from minicaffe.solver.update import ParameterUpdate
+from minicaffe.solver.snapshot import (
+    SnapshotContents,
+    check_snapshot_prefix,
+    restore_snapshot,
+    write_snapshot,
+)
 
 Callback = Callable[[], object]
 
@@ -37,7 +43,7 @@ class Solver:
     backend : Backend, optional
         Where to run; by default a new one of the default kind.
     seed : int, optional
-        Taken where the solver sets no random_seed; by default drawn by the operating system.
+        Used if the solver sets no random_seed; by default drawn by the operating system.
 
     Attributes
     ----------
@@ -47,12 +53,14 @@ class Solver:
         Share the parameters of `net`.
     iter : int
         Number of updates made.
-    losses : Losses
+    losses : LossHistory
         Those of the last `average_loss` iterations.
     on_start, on_gradients_ready : list of callable
         Called at the beginning of each iteration, and before each update.
     poll : callable
-        Asked after each iteration what a signal wants; see `minicaffe.solver.signals`.
+        Returns after each iteration what a signal asks for; see `minicaffe.solver.signals`.
+    stopped_early : bool
+        Whether a signal ended the last `step`.
 
     Raises
     ------
@@ -60,6 +68,11 @@ class Solver:
         If settings are missing or contradict each other; holds all of them.
     SnapshotError
         If the weights that the solver names cannot be read or do not fit.
+
+    Notes
+    -----
+    A solver is freed with its nets, and their files and threads are closed, when the last reference
+    to it is gone. `close` does the latter earlier.
     """
 
     def __init__(
@@ -71,85 +84,76 @@ class Solver:
         if not isinstance(source, SolverSource):
             source = read_solver(source)
         self.source = source
-        self.param: Any = source.param
+        self.param: SolverParameter = source.param
         text = format_prototxt(self.param).rstrip()
         logger.info(f"Initializing solver from parameters: \n{text}")
         self.rule = self._check()
         self.backend = backend or get_backend()
         self.seed = self._seed(seed)
         self.iter = 0
-        self.losses = Losses(self.param.average_loss, self._warn_if_diverged)
+        self.losses = LossHistory(self.param)
         self.on_start: list[Callback] = []
         self.on_gradients_ready: list[Callback] = []
         self.poll: Callable[[], Action] = lambda: Action.NONE
         self.stopped_early = False
-        self._snapshot_failed: SnapshotError | None = None
-        self._diverged = False
-        # Where the test nets stood before the test that is running, if one is.
+        # The message of the last snapshot if that could not be written. The error itself would
+        # refer to this solver by its traceback.
+        self._snapshot_failure = ""
+        # The states of the test nets at the start of the test that is running, if one is.
         self._before_tests: list[State] | None = None
         free = self.backend.free_bytes()
-        self._make_nets()
-        self._gradients = Gradients(self.net)
-        self._update = ParameterUpdate(self.net, self.param, self.rule)
-        if free is not None:
-            self._check_memory(free)
-        if self.param.snapshot:
-            self._check_prefix()
-        logger.info("Solver scaffolding done.")
-
-    def _check(self) -> Rule:
-        problems = Problems(SolverError)
-        param = self.param
-        found = [*lr_policy.problems(param), *rules.problems(param)]
-        for field, message in found:
-            problems.add(f"{self.source.where(field)}: {message}")
-        problems.raise_if_any()
-        return rules.RULES[param.type]
-
-    def _check_prefix(self) -> None:
-        snapshot.check_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
-
-    def _seed(self, default: int | None) -> int:
-        if self.param.random_seed >= 0:
-            return int(self.param.random_seed)
-        return int.from_bytes(os.urandom(4), "little") if default is None else default
-
-    def _make_nets(self) -> None:
         net_source, state = train_net_source(self.source)
         self.net = Net(net_source, state, backend=self.backend, seed=self.seed)
         self.test_nets: list[Net] = []
         try:
-            for net_source, state in test_net_sources(self.source):
-                net = Net(net_source, state, backend=self.backend, seed=self.seed)
-                self.test_nets.append(net)
-                net.debug_info = bool(self.param.debug_info)
-                net.share_parameters_with(self.net)
-            copy_first_weights(self.source, self.net, self.test_nets)
+            self._make_test_nets()
+            self._iteration = Iteration(self.net, self.param, self.rule)
+            if free is not None:
+                check_memory(self.backend, self.net, self.test_nets, self.history, free)
+            if self.param.snapshot:
+                self._check_prefix()
         except BaseException:
             self.close()
             raise
+        logger.info("Solver scaffolding done.")
 
-    def _check_memory(self, free: int) -> None:
-        try:
-            memory.check(self.backend, self.net, self.test_nets, self.history, free)
-        except DeviceMemoryError:
-            self.close()
-            raise
+    def _check(self) -> Rule:
+        problems = Problems(SolverError)
+        for field, message in (*lr_policy_problems(self.param), *rule_problems(self.param)):
+            problems.add(f"{self.source.where(field)}: {message}")
+        problems.raise_if_any()
+        return RULES[self.param.type]
+
+    def _check_prefix(self) -> None:
+        check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
+
+    def _seed(self, default: int | None) -> int:
+        if self.param.random_seed >= 0:
+            return self.param.random_seed
+        return int.from_bytes(os.urandom(4), "little") if default is None else default
+
+    def _make_test_nets(self) -> None:
+        for net_source, state in test_net_sources(self.source):
+            net = Net(net_source, state, backend=self.backend, seed=self.seed)
+            self.test_nets.append(net)
+            net.debug_info = self.param.debug_info
+            net.share_parameters_with(self.net)
+        copy_initial_weights(self.source, self.net, self.test_nets)
 
     @property
     def history(self) -> list[Tensor]:
-        """The rule's memory, in the order of a .solverstate file."""
-        return self._update.history
+        """The rule's history tensors, in the order of a .solverstate file."""
+        return self._iteration.history
 
     @property
     def snapshot_prefix(self) -> str:
         """Path and beginning of the name of snapshots."""
-        return str(self.param.snapshot_prefix)
+        return self.param.snapshot_prefix
 
     @property
     def rate(self) -> float:
         """Learning rate of the current iteration, before lr_mult."""
-        return lr_policy.learning_rate(self.param, self.iter)
+        return learning_rate(self.param, self.iter)
 
     @property
     def smoothed_loss(self) -> float:
@@ -180,14 +184,16 @@ class Solver:
                 f"Nothing to train: iteration {self.iter} of max_iter: {self.param.max_iter}."
             )
         self.step(self.param.max_iter - self.iter)
-        # Whatever has yet to be said about the last iterations is said before they are saved.
+        # Reading the losses logs warnings and raises errors of the last iterations, which must
+        # come before their weights are saved.
         self.losses.values()
         every = self.param.snapshot
-        if self.param.snapshot_after_train and (not every or self.iter % every or self._failed()):
-            self._snapshot_failed = None
+        is_saved = every and not self.iter % every and not self._snapshot_failure
+        if self.param.snapshot_after_train and not is_saved:
+            self._snapshot_failure = ""
             self.snapshot()
-        if self._snapshot_failed:
-            raise self._snapshot_failed
+        elif self._snapshot_failure:
+            raise SnapshotError(self._snapshot_failure)
         if self.stopped_early:
             logger.info("Optimization stopped early.")
             return
@@ -199,17 +205,13 @@ class Solver:
             self.test_all()
         logger.info("Optimization Done.")
 
-    def _failed(self) -> bool:
-        return self._snapshot_failed is not None
-
     def step(self, n: int) -> None:
         """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot."""
         self.stopped_early = False
-        display = Display(self)
+        display = Display(self.net, self.iter)
         end = self.iter + n
         while self.iter < end:
-            interval = self.param.test_interval
-            if interval and self.iter % interval == 0 and (self.iter or self._tests_first()):
+            if self._test_is_due():
                 self.test_all()
                 if self.stopped_early:
                     return
@@ -219,13 +221,12 @@ class Solver:
             for call in self.on_start:
                 call()
             shows = bool(self.param.display) and self.iter % self.param.display == 0
-            self.net.debug_info = shows and bool(self.param.debug_info)
-            is_separate = bool(self.on_gradients_ready) or self._update.reads_gradients
-            self._update.prepare(self._full_rate)
-            update = None if is_separate else self._update.piece
-            self.losses.add(self.iter, self._gradients.run(self.param.iter_size, update))
+            self.net.debug_info = shows and self.param.debug_info
+            is_separate = bool(self.on_gradients_ready) or self._iteration.reads_gradients
+            losses = self._iteration.run(None if is_separate else self._full_rate)
+            self.losses.add(self.iter, losses)
             if shows:
-                display.show()
+                display.show(self.iter, self.param.display, self.smoothed_loss)
             for call in self.on_gradients_ready:
                 call()
             self._log_rate(shows)
@@ -235,20 +236,11 @@ class Solver:
             if self._act_on_signals():
                 return
 
-    def _tests_first(self) -> bool:
-        return bool(self.param.test_initialization)
-
-    def _warn_if_diverged(self, iteration: int, loss: float) -> None:
-        """Say once that the loss is not a number any more: nothing after that can be of use."""
-        if self._diverged or math.isfinite(loss):
-            return
-        self._diverged = True
-        rate = lr_policy.learning_rate(self.param, iteration)
-        logger.warning(
-            f"Iteration {iteration}: the loss is {loss:g}, and training will not "
-            f"recover from that. Most often the rate is too high (lr = {rate:g}): lower "
-            "base_lr or set clip_gradients, and look for wrong values in the data."
-        )
+    def _test_is_due(self) -> bool:
+        interval = self.param.test_interval
+        if not interval or self.iter % interval:
+            return False
+        return self.iter > 0 or self.param.test_initialization
 
     def _act_on_signals(self) -> bool:
         """Snapshot where due or asked for; return whether to stop."""
@@ -260,17 +252,18 @@ class Solver:
         return self.stopped_early
 
     def _try_snapshot(self) -> None:
-        """Snapshot; a full disk does not end the training, whose weights would be lost."""
+        """Snapshot, and log a failure: if it ended the training, the weights would be lost."""
         try:
             self.snapshot()
-            self._snapshot_failed = None
         except SnapshotError as error:
             logger.error(f"{error} Training goes on; the next snapshot is tried when it is due.")
-            self._snapshot_failed = error
+            self._snapshot_failure = str(error)
+        else:
+            self._snapshot_failure = ""
 
     def apply_update(self) -> None:
-        """Turn the gradients into updates and make them, as the solver's rule says."""
-        self._update.run(self._full_rate)
+        """Update the parameters with the gradients that they have, by the solver's rule."""
+        self._iteration.update(self._full_rate)
 
     @property
     def _full_rate(self) -> float:
@@ -278,7 +271,7 @@ class Solver:
 
     def _log_rate(self, shows: bool) -> None:
         if self.param.lr_policy == "multistep" and self.iter in self.param.stepvalue:
-            step = lr_policy.steps_reached(self.param, self.iter)
+            step = steps_reached(self.param, self.iter)
             logger.info(f"MultiStep Status: Iteration {self.iter}, step = {step}")
         if shows:
             logger.info(f"Iteration {self.iter}, lr = {self.rate:g}")
@@ -296,12 +289,12 @@ class Solver:
         self._before_tests = None
 
     def test(self, index: int = 0) -> None:
-        """Score one test net over its test_iter batches, and log the means; of none, nothing."""
+        """Score one test net over its test_iter batches, and log the means if there are any."""
         logger.info(f"Iteration {self.iter}, Testing net (#{index})")
         net = self.test_nets[index]
         net.share_parameters_with(self.net)
         iterations = self.param.test_iter[index]
-        totals: list[Any] = [0.0] * len(net.outputs)
+        totals: list[HostArray | float] = [0.0] * len(net.outputs)
         loss = 0.0
         for _ in range(iterations):
             while (action := self.poll()) is not Action.NONE:
@@ -319,22 +312,25 @@ class Solver:
             return
         if self.param.test_compute_loss:
             logger.info(f"Test loss: {loss / iterations:g}")
-        means = [total / iterations for total in totals]
-        log_outputs("Test", net, means)
+        log_outputs("Test", net, [np.asarray(total) / iterations for total in totals])
 
     def test_states(self) -> list[State]:
         """Return the states of the test nets that a resumed run goes on from."""
         return self._before_tests or [net.state() for net in self.test_nets]
 
+    @property
+    def _snapshot_contents(self) -> SnapshotContents:
+        return SnapshotContents(self.param, self.net, self.test_nets, self.history, self.losses)
+
     def restore(self, path: str | Path) -> None:
         """Go on from a .solverstate file; its weights file is found beside it."""
-        snapshot.restore(self, path)
+        self.iter = restore_snapshot(self._snapshot_contents, path)
 
     def snapshot(self) -> None:
         """Write weights and solver state for the current iteration."""
-        snapshot.write(self)
+        write_snapshot(self._snapshot_contents, self.iter, self.test_states())
 
     def close(self) -> None:
-        """Give back files and threads."""
+        """Close files and end threads. Not needed: see the class."""
         for net in (self.net, *self.test_nets):
             net.close()

@@ -1,4 +1,4 @@
-"""Which layers may run as one, and that nobody can tell."""
+"""Fusion of layers: which chains are fused, and that values are those of separate layers."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_whole_pass_fuses_and_parts_show_what_caffe_shows(net):
     np.testing.assert_allclose(net.blobs["conv"].data.get(), conv, rtol=1e-6)
 
 
-def test_watched_layers_run_one_by_one(net):
+def test_layers_with_hooks_run_one_by_one(net):
     seen = []
     conv = net.layer_index("conv")
 
@@ -136,7 +136,7 @@ def test_fusion_outlives_a_reshape(net):
 
 
 def chained(backend, phase="TEST", text=CONV + CHAIN + IP_CHAIN):
-    """Return a net with chains behind a convolution and an inner product, and numbers in it."""
+    """Return a net with chains after a convolution and an inner product, with values set."""
     net = net_from_text("force_backward: true" + INPUT + text, phase, backend=backend)
     rng = np.random.default_rng(3)
     net.blobs["data"].data.set(rng.standard_normal((2, 3, 6, 5)))
@@ -252,7 +252,7 @@ def test_batch_statistics_scale_and_relu_join_while_training(backend):
 
 
 def apart(blob, prefix=""):
-    """A chain whose BatchNorm has a top of its own; the layers behind it work in place on that."""
+    """A chain whose BatchNorm has a top of its own; the layers after it work in place on that."""
     top, name = f'top: "{blob}_bn"', f'layer {{ name: "{prefix}'
     return (
         f'{name}bn" type: "BatchNorm" bottom: "{blob}" {top} }}\n'
@@ -316,7 +316,7 @@ def test_without_relu_and_bias(backend, bias, text):
     check_trained(net, expected)
 
 
-def test_a_net_prepared_for_training_runs_its_pieces_through(backend):
+def test_a_net_prepared_for_training_runs_its_tasks_in_order(backend):
     """Layers in the TEST phase need their own forward pass as soon as there is a backward one."""
     text = TRAINED.replace('type: "BatchNorm"', 'type: "BatchNorm" phase: TEST')
     net, expected = trained(backend, text), trained(get_backend("reference"), text)
@@ -324,8 +324,8 @@ def test_a_net_prepared_for_training_runs_its_pieces_through(backend):
     assert "bn" in fused(net)
     net.prepare_training()
     assert "bn" not in fused(net)
-    for piece in (*net.forward_pieces(), *net.backward_pieces()):
-        piece()
+    for task in (*net.forward_tasks(), *net.backward_tasks()):
+        task()
     expected.forward()
     expected.backward()
     check_trained(net, expected)
@@ -347,7 +347,7 @@ def test_a_backward_pass_in_parts_shows_what_caffe_shows(backend, cut):
     check_trained(net, expected)
 
 
-def test_a_watched_backward_pass_runs_layer_by_layer(backend):
+def test_a_backward_pass_with_hooks_runs_layer_by_layer(backend):
     net, expected = trained(backend), trained(get_backend("reference"))
     seen = {id(net): [], id(expected): []}
     for one in (net, expected):

@@ -1,4 +1,4 @@
-"""Whole passes are work that a backend may repeat; nobody can tell, except by the time it takes."""
+"""Whole passes run as compiled programs, with the same values as layer by layer."""
 
 from __future__ import annotations
 

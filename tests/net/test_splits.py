@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minicaffe.net.filter import filter_layers
+from minicaffe.net.include_rules import filter_layers
 from minicaffe.net.splits import insert_splits
 from minicaffe.schema import NetState, parse_net
 
@@ -73,6 +73,6 @@ def test_a_loss_weight_counts_as_a_reader_and_moves_to_the_first_copy():
     ]
 
 
-def test_a_loss_that_nobody_reads_stays():
+def test_a_loss_without_readers_stays():
     layers = split(DATA, 'name: "a" type: "ReLU" bottom: "x" top: "y" loss_weight: 0.5')
     assert layers[-1] == ("a", "ReLU", ["x"], ["y"], [0.5])

@@ -118,7 +118,7 @@ def test_a_line_of_its_own_for_each_bottom():
         net_from_text(text)
 
 
-def test_outputs_are_what_nobody_reads():
+def test_outputs_are_blobs_without_readers():
     net = net_from_text(
         DATA
         + 'layer { name: "a" type: "ReLU" bottom: "x" top: "z" }'

@@ -23,8 +23,8 @@ def database(workdir):
     rng = np.random.default_rng(5)
     with create_database("train_lmdb", "LMDB") as db:
         for i in range(11):
-            picture = rng.integers(0, 256, (1, 9, 8), dtype=np.uint8)
-            db.put(b"%08d" % i, encode_datum(picture, i % 5))
+            image = rng.integers(0, 256, (1, 9, 8), dtype=np.uint8)
+            db.put(b"%08d" % i, encode_datum(image, i % 5))
 
 
 @pytest.fixture

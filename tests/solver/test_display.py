@@ -23,12 +23,12 @@ def test_waiting_is_shown_where_it_costs(
     clock = {"now": 100.0, "waited": 3.0}
     monkeypatch.setattr("minicaffe.solver.display.time.monotonic", lambda: clock["now"])
     monkeypatch.setattr(Net, "data_wait_s", property(lambda net: clock["waited"]))
-    display = Display(solver)
+    display = Display(solver.net, solver.iter)
     clock["now"] += lapse_s
     clock["waited"] += data_wait_s
-    display.show()
+    display.show(solver.iter, 1, 0.5)
     assert [m for m in caplog_minicaffe.messages if "Waited" in m] == line
     caplog_minicaffe.clear()
     clock["now"] += 10
-    display.show()
+    display.show(solver.iter, 1, 0.5)
     assert not [m for m in caplog_minicaffe.messages if "Waited" in m]

@@ -66,7 +66,7 @@ def test_the_loss_of_a_diverged_net_is_not_a_number(solver, caplog_minicaffe):
     solver.step(24)
     assert math.isnan(solver.losses.values()[-1])
     assert any("training will not recover" in m for m in caplog_minicaffe.messages)
-    # Whoever reads it sees the same.
+    # Every reader gets the same value.
     solver.net.forward()
     assert np.isnan(solver.net.blobs["loss"].data.get())
     solver.net.before_forward.append(lambda index: None)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from minicaffe.schema import SolverParameter, parse_prototxt
-from minicaffe.solver.lr_policy import current_step, learning_rate, problems
+from minicaffe.solver.lr_policy import current_step, learning_rate, lr_policy_problems
 
 
 def solver_param(text):
@@ -33,7 +33,7 @@ TABLE = [
 @pytest.mark.parametrize(("policy", "fields", "iteration", "rate"), TABLE)
 def test_rate(policy, fields, iteration, rate):
     param = solver_param(f'base_lr: 0.5 lr_policy: "{policy}" {fields}')
-    assert not list(problems(param))
+    assert not list(lr_policy_problems(param))
     assert learning_rate(param, iteration) == pytest.approx(rate, rel=1e-6, abs=1e-12)
 
 
@@ -73,6 +73,6 @@ def test_current_step_counts_the_rates_used_so_far(fields, iteration, expected):
     ],
 )
 def test_problems(fields, field, message):
-    ((found, text),) = problems(solver_param(fields))
+    ((found, text),) = lr_policy_problems(solver_param(fields))
     assert found == field
     assert message in text

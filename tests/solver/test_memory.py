@@ -1,4 +1,4 @@
-"""What a training needs of a GPU's memory: estimated before it begins, told when it is short."""
+"""Estimate of the GPU memory that a training needs, and the error if it does not fit."""
 
 import re
 
@@ -10,7 +10,7 @@ from minicaffe.backends.cuda.kernels import _columns as columns
 from minicaffe.errors import DeviceMemoryError
 from probe import net_from_text
 
-NET = """name: "pictures"
+NET = """name: "images"
 layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {
   shape { dim: {batch} dim: 3 dim: 32 dim: 32 } shape { dim: {batch} } } }
 layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
@@ -30,7 +30,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def backend(emulated_device, monkeypatch):
-    # Columns of few pictures: cuDNN, which this device has not, needs no more either.
+    # Columns of few images: cuDNN, which this device does not have, needs no more either.
     monkeypatch.setattr(columns, "CHUNK_BYTES", MIB // 2)
     return CudaBackend(emulated_device, "fp32")
 
@@ -54,10 +54,10 @@ def refused(make_solver, backend, batch, free, rule="SGD", net=NET):
 def test_advised_batch_fits_and_the_estimate_is_near(make_solver, backend):
     heap, free = backend.device.heap, 10 * MIB
     message = refused(make_solver, backend, 64, free)
-    need, told, batch = needed(message)
+    need, stated, batch = needed(message)
     assert message.startswith("solver_net.prototxt: training net ")
-    assert 'training net "pictures" needs about' in message
-    assert told < free // MIB < need
+    assert 'training net "images" needs about' in message
+    assert stated < free // MIB < need
     assert 0 < batch < 64
     heap.total_bytes = heap.used_bytes + free
     before = heap.used_bytes

@@ -1,4 +1,4 @@
-"""A backend that repeats recorded work, and answers late, trains as one that does neither."""
+"""Training on a backend with graph replay and asynchronous copies equals training without."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.errors import LabelError
-from minicaffe.solver.losses import LONGEST_DELAY
+from minicaffe.solver.loss_history import LONGEST_DELAY
 from minicaffe.solver.signals import Action
 from recording import RUNS_FIRST, RecordingBackend
 
@@ -24,7 +24,7 @@ SETTINGS = (
 
 
 def logged(caplog):
-    """Return what training said, without speeds."""
+    """Return the log of a training, without speeds."""
     lines = [re.sub(r" \(\S+ iter/s.*\)", "", m) for m in caplog.messages]
     return [m for m in lines if re.match(r"Iteration|    [T\[]|Gradient|Snapshotting", m)]
 
@@ -41,12 +41,12 @@ def assert_same(got, want):
         np.testing.assert_array_equal(got[0][name], values, err_msg=name)
 
 
-def names(pieces):
-    """Return what pieces of work are: a layer and a direction, or a method."""
+def names(tasks):
+    """Return the names of tasks: a direction and a layer, or a function."""
     found = []
-    for piece in pieces:
-        function = getattr(piece, "func", piece)
-        step = piece.args[0] if hasattr(piece, "args") else piece.__self__
+    for task in tasks:
+        function = getattr(task, "func", task)
+        step = task.args[0] if hasattr(task, "args") else task.__self__
         layer = f" {step.layer.name}" if hasattr(step, "layer") else ""
         found.append(f"{function.__name__.strip('_')}{layer}")
     return found
@@ -83,7 +83,7 @@ def test_resumes_alike(make_solver, database, caplog_minicaffe, iter_size):
     assert_same((resumed[0], []), (whole[0], []))
 
 
-def test_pieces_of_an_iteration(make_solver, database):
+def test_tasks_of_an_iteration(make_solver, database):
     backend = RecordingBackend()
     solver = make_solver(DATA_NET, FIXED + "iter_size: 2 momentum: 0.5", backend)
     solver.step(1)
@@ -91,7 +91,7 @@ def test_pieces_of_an_iteration(make_solver, database):
     backward = ["backward loss", "backward ip", "backward drop", "backward conv"]
     assert names(backend.called) == [
         "forward data", "clear_param_diffs", *forward[1:], *backward,
-        "take_loss", *forward, *backward, "update",
+        "take_loss", *forward, *backward, "update_parameters",
     ]  # fmt: skip
     solver.step(RUNS_FIRST - 1)
     backend.called.clear()
@@ -108,21 +108,21 @@ def test_pieces_of_an_iteration(make_solver, database):
         ("", True, 2),
     ],
 )
-def test_the_update_is_part_of_the_work_where_nobody_looks_at_gradients(
+def test_the_update_is_one_of_the_tasks_unless_gradients_are_read(
     make_solver, monkeypatch, more, listens, n
 ):
-    works, backend = [], ReferenceBackend()
+    compiled, backend = [], ReferenceBackend()
     compile = backend.compile
-    monkeypatch.setattr(backend, "compile", lambda work: works.append(work) or compile(work))
+    monkeypatch.setattr(backend, "compile", lambda tasks: compiled.append(tasks) or compile(tasks))
     solver = make_solver(FED_NET, FIXED + more, backend)
     if listens:
         solver.on_gradients_ready.append(lambda: None)
     solver.step(3)
-    assert [names(work)[-1] for work in works][-1] == "update"
-    assert len(works) == n
+    assert names(compiled[-1])[-1] == "update_parameters"
+    assert len(compiled) == n
 
 
-def test_callbacks_see_what_they_always_saw(make_solver, database):
+def test_callbacks_see_the_same_values(make_solver, database):
     def seen_by(backend):
         solver, seen = make_solver(DATA_NET, FIXED + "momentum: 0.5 iter_size: 2", backend), []
         blob = solver.net.parameters[0].blob
@@ -140,7 +140,7 @@ def test_callbacks_see_what_they_always_saw(make_solver, database):
     assert seen_by(RecordingBackend()) == seen_by(ReferenceBackend())
 
 
-def test_hooks_are_called_though_work_was_recorded(make_solver, database):
+def test_hooks_are_called_after_graph_capture(make_solver, database):
     solver = make_solver(DATA_NET, FIXED, RecordingBackend())
     solver.step(4)
     seen = []
@@ -171,13 +171,13 @@ def test_what_a_program_changes_between_steps_counts(make_solver, database):
     assert_same(after(RecordingBackend()), after(ReferenceBackend()))
 
 
-def test_pictures_of_changing_size(make_solver, workdir):
+def test_images_of_changing_size(make_solver, workdir):
     rng = np.random.default_rng(5)
     with create_database("train_lmdb", "LMDB") as db:
         for i in range(12):
             size = 9 if i % 5 == 4 else 7
-            picture = rng.integers(0, 256, (1, size, 8), dtype=np.uint8)
-            db.put(b"%08d" % i, encode_datum(picture, i % 5))
+            image = rng.integers(0, 256, (1, size, 8), dtype=np.uint8)
+            db.put(b"%08d" % i, encode_datum(image, i % 5))
     net = DATA_NET.replace("batch_size: 4", "batch_size: 1").replace("crop_size: 6", "")
     net = net.replace("batch_size: 3", "batch_size: 1").replace(
         'layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }',
@@ -206,7 +206,7 @@ def test_losses_are_not_waited_for(make_solver, database):
 
 
 @pytest.mark.parametrize(("delay", "steps"), [(0, 1), (3, 4), (10**6, LONGEST_DELAY + 1)])
-def test_divergence_is_said_as_soon_as_it_is_known(make_solver, caplog_minicaffe, delay, steps):
+def test_divergence_is_logged_when_the_loss_is_read(make_solver, caplog_minicaffe, delay, steps):
     solver = make_solver(FED_NET, FIXED, RecordingBackend(delay))
     solver.net.inputs[0].data.set(np.full((4, 3), np.nan, np.float32))
     solver.step(steps - 1)
@@ -216,14 +216,14 @@ def test_divergence_is_said_as_soon_as_it_is_known(make_solver, caplog_minicaffe
     assert warning.getMessage().startswith("Iteration 0: the loss is nan")
 
 
-def test_divergence_is_said_at_the_end(make_solver, caplog_minicaffe):
+def test_divergence_is_logged_at_the_end(make_solver, caplog_minicaffe):
     solver = make_solver(FED_NET, FIXED + "max_iter: 3", RecordingBackend(10**6))
     solver.net.inputs[0].data.set(np.full((4, 3), np.nan, np.float32))
     solver.solve()
     assert any("Iteration 0: the loss is nan" in m for m in caplog_minicaffe.messages)
 
 
-def test_stopping_by_a_signal_saves_what_is_still_to_be_read(make_solver, database):
+def test_stopping_by_a_signal_saves_pending_losses(make_solver, database):
     backend = RecordingBackend(10**6)
     settings = SETTINGS.replace("display: 4", "").replace("test_interval: 5", "test_interval: 99")
     solver = make_solver(DATA_NET, settings, backend)

@@ -99,13 +99,13 @@ def test_a_prefix_that_cannot_be_written_is_found_before_training(make_solver, s
     )
 
 
-def test_who_wants_no_snapshots_needs_no_folder(make_solver):
+def test_without_snapshots_no_folder_is_needed(make_solver):
     Path("file").touch()
     make_solver(FED_NET, FIXED + 'snapshot_prefix: "file/s" max_iter: 1').solve()
 
 
 class FullDisk:
-    """Lets writing fail from one snapshot to another."""
+    """Makes writes fail between two iterations."""
 
     def __init__(self, monkeypatch, iterations):
         self.iterations, self.save = iterations, snapshot.save_net
@@ -146,7 +146,7 @@ def test_a_last_snapshot_that_failed_is_an_error(make_solver, monkeypatch, after
 def test_the_last_snapshot_is_tried_again(make_solver, monkeypatch):
     disk = FullDisk(monkeypatch, [3])
     solver = make_solver(FED_NET, ALWAYS + 'snapshot_prefix: "s" snapshot: 1 max_iter: 3')
-    # Somebody makes room right after the failure.
+    # Space is freed right after the failure.
     original = solver._try_snapshot
 
     def then_make_room():

@@ -64,7 +64,7 @@ def _rates(paths: list[str]) -> Panel:
     params = [read_prototxt(path, SolverParameter).message for path in paths]
     problems = Problems(SolverError)
     for path, param in zip(paths, params, strict=True):
-        for _, message in lr_policy.problems(param):
+        for _, message in lr_policy.lr_policy_problems(param):
             problems.add(f"{path}: {message}")
         if param.max_iter < 1:
             problems.add(f"{path}: max_iter must be at least 1, it is {param.max_iter}")

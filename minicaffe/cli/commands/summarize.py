@@ -21,7 +21,7 @@ from minicaffe.analysis.sizes import LayerSizes, NetSizes, measure
 from minicaffe.cli.options.input_shape import add_input_shape, picture_shape, warn_of_guesses
 from minicaffe.errors import UsageError
 from minicaffe.layers import summary_of
-from minicaffe.net.filter import filter_layers
+from minicaffe.net.include_rules import filter_layers
 from minicaffe.schema import NetSource, NetState, read_net
 
 _COLUMNS = (

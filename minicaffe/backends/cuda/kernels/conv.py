@@ -18,6 +18,7 @@ from minicaffe.backends.cuda.kernels._epilogue import Epilogue
 from minicaffe.backends.cuda.runtime.format import DTYPES, Format
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale, inverse_of
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.conv import Conv
@@ -48,8 +49,9 @@ class CudaConv(CudaKernel):
         )
         self._bias = ChannelBias(backend, y)
         self._epilogue = Epilogue(backend, w, scales=not op.transposed)
-        self._plan = functools.cache(self._find_plan)
-        self._columns = functools.cache(lambda: ColumnConvolution(backend, self._what))
+        self._plan = cache_method(self._find_plan)
+        what = self._what
+        self._columns = functools.cache(lambda: ColumnConvolution(backend, what))
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Normalise, scale and rectify y in the same pass."""

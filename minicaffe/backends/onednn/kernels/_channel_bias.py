@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.runtime.images import images_layout
 from minicaffe.backends.onednn.runtime.library import Alg, Arg
@@ -22,8 +22,8 @@ class ChannelBias:
     def __init__(self, backend: OneDnnBackend, channels: int) -> None:
         self._engine, self._channels = backend.engine, channels
         self._accumulate = Accumulator(backend)
-        self._adding = functools.cache(self._plan_adding)
-        self._summing = functools.cache(self._plan_summing)
+        self._adding = cache_method(self._plan_adding)
+        self._summing = cache_method(self._plan_summing)
 
     def add(self, x: OneDnnTensor, b: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y with x + b."""

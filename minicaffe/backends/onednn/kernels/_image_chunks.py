@@ -5,10 +5,10 @@ Plain copies of whole tensors would double the memory that these take.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
@@ -39,8 +39,8 @@ class Pieces:
     def __init__(self, backend: OneDnnBackend, shape: Shape, size: int) -> None:
         self._reorders, self._shape = backend.reorders, shape
         self._spans = [(i, min(i + size, shape[0])) for i in range(0, shape[0], size)]
-        self._side = functools.cache(self._cut)
-        self._copy = functools.cache(self._make_copy)
+        self._side = cache_method(self._cut)
+        self._copy = cache_method(self._make_copy)
 
     def __call__(
         self, given: Sequence[OneDnnTensor], result: OneDnnTensor

@@ -10,10 +10,10 @@ computes the gradient with respect to the input.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.kernels._epilogue import Epilogue, Kind
@@ -39,9 +39,9 @@ class PackedInnerProduct(OneDnnKernel):
         self._operands = backend.precision.operands
         self._epilogue = Epilogue(backend, (m, n) if op.axis == 1 else ())
         self._accumulate = Accumulator(backend)
-        self._project = functools.cache(self._plan_project)
-        self._gather = functools.cache(self._plan_gather)
-        self._multiply = functools.cache(self._plan_weights)
+        self._project = cache_method(self._plan_project)
+        self._gather = cache_method(self._plan_gather)
+        self._multiply = cache_method(self._plan_weights)
 
     def forward(
         self, x: OneDnnTensor, w: OneDnnTensor, b: OneDnnTensor | None, y: OneDnnTensor

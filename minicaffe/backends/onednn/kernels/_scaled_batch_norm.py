@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.runtime.images import images_layout
 from minicaffe.backends.onednn.runtime.library import FUSE_RELU, USE_SCALE, USE_SHIFT, Arg, Prop
@@ -44,8 +44,8 @@ class ScaledBatchNorm:
         self._relu = backend.plan(Relu(), y, y) if rectifies else None
         self._factor = backend.plan(scale.op, y, scale.parameters()[0], y)
         self._accumulate = Accumulator(backend)
-        self._forward = functools.cache(self._plan_forward)
-        self._backward = functools.cache(self._plan_backward)
+        self._forward = cache_method(self._plan_forward)
+        self._backward = cache_method(self._plan_backward)
 
     def forward(
         self, x: OneDnnTensor, y: OneDnnTensor, mu: OneDnnTensor, var: OneDnnTensor

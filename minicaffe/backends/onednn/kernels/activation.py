@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._activation_by_formula import ActivationByFormula
 from minicaffe.backends.onednn.kernels._activation_recipe import Recipe, recipe_of
@@ -54,9 +53,9 @@ class OneDnnActivation(OneDnnKernel):
         # A copy of the function's argument, where backward finds it neither in x nor in y.
         is_lost = not recipe.reads_y and (x is y or recipe.has_inner)
         self._saved = OneDnnTensor(backend.reorders, x.shape) if is_lost else None
-        self._forward = functools.cache(self._plan_forward)
-        self._backward = functools.cache(self._plan_backward)
-        self._linear = functools.cache(self._plan_linear)
+        self._forward = cache_method(self._plan_forward)
+        self._backward = cache_method(self._plan_backward)
+        self._linear = cache_method(self._plan_linear)
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._scaled_batch_norm import ScaledBatchNorm
 from minicaffe.backends.onednn.runtime.images import images_layout
@@ -41,8 +41,8 @@ class OneDnnBatchNorm(OneDnnKernel):
         self._y: Any = tensors[-1]
         self._flags = USE_GLOBAL_STATS if op.use_stored else 0
         self._scaling: ScaledBatchNorm | None = None
-        self._forward = functools.cache(self._plan_forward)
-        self._backward = functools.cache(self._plan_backward)
+        self._forward = cache_method(self._plan_forward)
+        self._backward = cache_method(self._plan_backward)
 
     def forward(
         self,

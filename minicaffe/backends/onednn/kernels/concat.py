@@ -6,10 +6,10 @@ Concat joins forward and cuts its gradient, Slice does the same the other way ro
 from __future__ import annotations
 
 import ctypes
-import functools
 from collections.abc import Sequence
 from typing import Any
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.runtime.library import Arg, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
@@ -26,8 +26,8 @@ class _Parts(OneDnnKernel):
     def __init__(self, backend: OneDnnBackend, op: Op[Any], *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._whole, *self._parts = (t.shape for t in tensors)
-        self._joining = functools.cache(self._plan_joining)
-        self._cutting = functools.cache(self._plan_cutting)
+        self._joining = cache_method(self._plan_joining)
+        self._cutting = cache_method(self._plan_cutting)
 
     def join(self, parts: Sequence[OneDnnTensor], whole: OneDnnTensor) -> tuple[Layout, ...]:
         """Overwrite the whole; return the layouts of the parts."""

@@ -10,10 +10,10 @@ Those of a transposed one are float32: its bias is added to them.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.kernels._channel_bias import ChannelBias
@@ -62,11 +62,11 @@ class OneDnnConv(OneDnnKernel):
         self._accumulate = Accumulator(backend)
         self._channels = ChannelBias(backend, y[1]) if self._has_own_bias else None
         self._epilogue = Epilogue(backend, y)
-        self._correlate = functools.cache(self._plan_correlate)
+        self._correlate = cache_method(self._plan_correlate)
         self._plain = self._correlate(Kind())
-        self._winograd = functools.cache(self._plan_winograd)
-        self._winograd_of_weights = functools.cache(self._plan_winograd_of_weights)
-        self._winograd_of_data = functools.cache(self._plan_winograd_of_data)
+        self._winograd = cache_method(self._plan_winograd)
+        self._winograd_of_weights = cache_method(self._plan_winograd_of_weights)
+        self._winograd_of_data = cache_method(self._plan_winograd_of_data)
         # Weights that are trained change before the next pass.
         self._is_trained = False
         self._gather: Call | None = None

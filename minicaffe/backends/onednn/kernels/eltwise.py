@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._pointwise import gapless_layout, pointwise
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
@@ -36,9 +37,9 @@ class OneDnnSum(OneDnnKernel):
         # The primitive for sums takes no ReLU; that for two summands does.
         self._can_rectify = op.coefficients == (1.0, 1.0)
         self._is_rectified = False
-        self._rectify = functools.cache(self._plan_rectify)
+        self._rectify = cache_method(self._plan_rectify)
         self._sum = functools.cache(lambda layout: plan_sum(engine, layout, coefficients))
-        self._scale = functools.cache(self._plan_scale)
+        self._scale = cache_method(self._plan_scale)
 
     def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
         """Overwrite y."""
@@ -85,7 +86,7 @@ class OneDnnProduct(OneDnnKernel):
     def __init__(self, backend: OneDnnBackend, op: Eltwise, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._n = len(tensors) - 1
-        self._product = functools.cache(self._plan_product)
+        self._product = cache_method(self._plan_product)
 
     def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
         """Overwrite y."""

@@ -7,12 +7,12 @@ accumulating over several passes needs no second gradient either.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._epilogue import Epilogue, Kind
 from minicaffe.backends.onednn.kernels._packed_inner_product import PackedInnerProduct
@@ -43,7 +43,7 @@ class OneDnnInnerProduct(OneDnnKernel):
         self._n = math.prod(y[op.axis :])
         # With several axes before the outputs, these are not what other layers call channels.
         self._epilogue = Epilogue(backend, (self._m, self._n) if op.axis == 1 else ())
-        self._forward = functools.cache(self._plan_forward)
+        self._forward = cache_method(self._plan_forward)
 
     def forward(
         self, x: OneDnnTensor, w: OneDnnTensor, b: OneDnnTensor | None, y: OneDnnTensor

@@ -6,8 +6,7 @@ slower than NumPy by a factor of 20 (measured on AVX2, backward). `ByImage` serv
 
 from __future__ import annotations
 
-import functools
-
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._lrn_by_image import ByImage
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
@@ -27,7 +26,7 @@ class OneDnnLrn(OneDnnKernel):
         self._algorithm = Alg.LRN_ACROSS if op.region == "across" else Alg.LRN_WITHIN
         self._numbers = (op.local_size, op.alpha, op.beta, op.k)
         self._by_image = ByImage(backend, op, tensors[0].shape)
-        self._calls = functools.cache(self._plan)
+        self._calls = cache_method(self._plan)
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""

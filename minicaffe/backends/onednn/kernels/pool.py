@@ -7,10 +7,9 @@ if no window reaches beyond the padding it is the first; else the first is corre
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
@@ -46,9 +45,9 @@ class OneDnnPool(OneDnnKernel):
             self._ratio = OneDnnTensor(backend.reorders, (1, 1, *op.out))
             self._ratio.set(self._ratios())
             self._scaled = OneDnnTensor(backend.reorders, self._y)
-        self._forward = functools.cache(self._plan_forward)
-        self._backward = functools.cache(self._plan_backward)
-        self._multiply = functools.cache(self._plan_multiply)
+        self._forward = cache_method(self._plan_forward)
+        self._backward = cache_method(self._plan_backward)
+        self._multiply = cache_method(self._plan_multiply)
 
     def forward(
         self, x: OneDnnTensor, y: OneDnnTensor, mask: None = None, stream: None = None

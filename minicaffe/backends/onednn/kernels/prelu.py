@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.runtime.images import images_layout
@@ -32,8 +31,8 @@ class OneDnnPReLU(OneDnnKernel):
         self._dx = OneDnnTensor(backend.reorders, x.shape)
         self._unused = OneDnnTensor(backend.reorders, (self._n_slopes,))
         self._accumulate = Accumulator(backend)
-        self._forward = functools.cache(self._plan_forward)
-        self._backward = functools.cache(self._plan_backward)
+        self._forward = cache_method(self._plan_forward)
+        self._backward = cache_method(self._plan_backward)
 
     def forward(self, x: OneDnnTensor, a: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""

@@ -5,11 +5,11 @@ That primitive computes what a Scale layer computes, backward in a single pass.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.runtime.images import images_layout
@@ -53,8 +53,8 @@ class OneDnnScale(OneDnnKernel):
         self._factor: OneDnnTensor = self._halves
         self._accumulate = Accumulator(backend)
         self._is_rectified = False
-        self._forward = functools.cache(self._plan_forward)
-        self._backward = functools.cache(self._plan_backward)
+        self._forward = cache_method(self._plan_forward)
+        self._backward = cache_method(self._plan_backward)
 
     def forward(
         self, x: OneDnnTensor, s: OneDnnTensor, b: OneDnnTensor | None, y: OneDnnTensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
@@ -21,8 +22,9 @@ class OneDnnSoftmax(OneDnnKernel):
 
     def __init__(self, backend: OneDnnBackend, op: Softmax, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self._forward = functools.cache(lambda layout: plan(self.engine, layout, op.axis))
-        self._backward = functools.cache(self._plan_backward)
+        engine = backend.engine
+        self._forward = functools.cache(lambda layout: plan(engine, layout, op.axis))
+        self._backward = cache_method(self._plan_backward)
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""

@@ -51,7 +51,6 @@ class OneDnnUpdate(ReferenceUpdate):
     def __init__(self, backend: OneDnnBackend, op: Update, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._spares = np.empty((backend.threads, N_SCRATCH, CHUNK), np.float32)
-        self._update = self._update_sgd if op.rule == "sgd" else self._update_any
         self._tainted = 0.0
 
     def step(
@@ -82,11 +81,12 @@ class OneDnnUpdate(ReferenceUpdate):
         threads = max(1, min(self.backend.threads, total // LEAST_OF_A_THREAD))
         # A thread does the chunks that end in its share of all values.
         bounds = [bisect_right(ends, total * i // threads) for i in range(threads)] + [len(chunks)]
+        update = self._update_sgd if self.op.rule == "sgd" else self._update_any
 
         def run(thread: int) -> None:
             spares = self._spares[thread]
             for arrays, size in chunks[bounds[thread] : bounds[thread + 1]]:
-                if self._update(size, spares[:, : arrays[0].size], *arrays):
+                if update(size, spares[:, : arrays[0].size], *arrays):
                     self._tainted = math.nan
 
         self.backend.spread(run, pieces=threads)

@@ -11,13 +11,13 @@ read its rows, cut them into tiles, transform, multiply, transform back, put til
 
 from __future__ import annotations
 
-import functools
 import itertools
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.kernels._epilogue import Kind
 from minicaffe.backends.onednn.runtime.memory import Buffer, Layout, address_of
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
@@ -120,7 +120,7 @@ class Winograd:
         ones = np.linalg.pinv(MATRICES.outputs) @ np.ones(OUTPUTS)
         self._ones = np.outer(ones, ones).reshape(-1, 1)
         self._per_group = (group, 1, filters)
-        self._parts = functools.cache(self._plan_parts)
+        self._parts = cache_method(self._plan_parts)
 
     def __call__(
         self,

@@ -7,12 +7,12 @@ filters times channels. What made U of the filters then makes their gradient of 
 
 from __future__ import annotations
 
-import functools
 import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.runtime.library import check
 from minicaffe.backends.onednn.runtime.memory import Cursor, Layout, address_of
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
@@ -91,7 +91,7 @@ class WinogradGradient:
         self._of_group = Layout.plain(shape)
         engine = backend.engine.handle
         self._taps, self._out = (Cursor(engine, own) for own in (self._by_taps, self._of_group))
-        self._shares = functools.cache(self._plan_shares)
+        self._shares = cache_method(self._plan_shares)
 
     def __call__(
         self, x: OneDnnTensor, dy: OneDnnTensor, dw: OneDnnTensor, db: OneDnnTensor | None

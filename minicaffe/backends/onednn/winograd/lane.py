@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.kernels._epilogue import Kind
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query, check
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Cursor, Layout
@@ -66,7 +66,7 @@ class WinogradLane:
     ) -> None:
         self._lane, self._block, self._numbers = lane, block, numbers
         self._rectifies = kind.rectifies
-        self._write = functools.cache(self._plan_write)
+        self._write = cache_method(self._plan_write)
         near, far, grid = Place(lane.near), Place(lane.far), block.grid
         self._read = TileReader(
             *(lane, grid, SPAN, (block.channels, block.width, block.pad), far),

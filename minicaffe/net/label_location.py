@@ -1,7 +1,7 @@
-"""Where a wrong label stands: the layer that reads it, and the record that it came from.
+"""Location of an invalid label: the layer that reads it, and its record in the data.
 
-A kernel knows its tensors only. What this adds is known to the net: file, line and name of the
-layer, and the data layer that the labels come from.
+A kernel raises LabelError with the index of the sample. The net adds file, line and name of the
+layer, and the record, which it asks the data layer that the labels come from for.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from typing import TypeAlias
 from minicaffe.blob import Blob
 from minicaffe.errors import LabelError
 from minicaffe.layers import Layer
-from minicaffe.net.builder import Step
+from minicaffe.net.step import Step
 
-# For data layers, what says where a sample of one batch came from.
+# For each data layer, a function that returns the record of a sample of one batch.
 SampleNames: TypeAlias = Mapping[Layer, Callable[[int], str]]
 
 
 def sample_names(steps: Sequence[Step]) -> SampleNames:
-    """Return the names of the samples of the batches that the net holds now."""
+    """Return, for each data layer, the function that names the samples of its current batch."""
     return {step.layer: step.layer.sample_names() for step in steps if not step.bottom}
 
 
-def located(
+def locate(
     error: LabelError, steps: Sequence[Step], step: Step | None, names: SampleNames
 ) -> LabelError:
-    """Return a label error with where it arose and which record it came from.
+    """Return a label error whose message has the layer and the record.
 
     Parameters
     ----------
     error : LabelError
-        As a kernel raises it.
+        The error of a kernel.
     steps : sequence of Step
-        The net's.
+        The whole net.
     step : Step or None
-        The one that raised it; None, if a backend found out later, for the first that reads the
-        error's labels.
+        The step that raised it. None if the backend found the label after the pass: then the first
+        step that reads the error's labels.
     names : mapping
-        The samples of the pass that the error is about.
+        `sample_names` of that pass.
     """
     step = step or _reader(error.labels, steps)
     if step is None:

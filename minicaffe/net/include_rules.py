@@ -1,29 +1,28 @@
-"""First pass: which layers belong to the net for a phase, level and stages."""
+"""First pass: select the layers whose include and exclude rules match a NetState."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from minicaffe.errors import NetError, Problems
 from minicaffe.log import logger
-from minicaffe.schema import NetSource
+from minicaffe.schema import LayerParameter, NetSource, NetState, NetStateRule
 
 
 @dataclass
 class Node:
-    """A layer on its way through the passes.
+    """A layer of the prototxt, or inserted by a pass, before it is made.
 
     Parameters
     ----------
     param : LayerParameter
         The node's own copy; passes may change it.
     index : int or None
-        The layer's place in the source, for messages; None for a layer that a pass inserted.
+        The layer's index in the source, for messages; None for a layer that a pass inserted.
     """
 
-    param: Any
+    param: LayerParameter
     index: int | None
 
     def where(self, source: NetSource, field: str = "", k: int = 0) -> str:
@@ -31,11 +30,11 @@ class Node:
         return source.where(self.index, field, k) if self.index is not None else str(source.path)
 
 
-def filter_layers(source: NetSource, state: Any) -> list[Node]:
-    """Return the layers whose include and exclude rules fit a NetState.
+def filter_layers(source: NetSource, state: NetState) -> list[Node]:
+    """Return the layers whose include and exclude rules match a NetState.
 
-    A layer with include rules stays if one fits, a layer with exclude rules if none does. Says in
-    the log why a rule did not fit, as Caffe does.
+    A layer with include rules stays if one matches, a layer with exclude rules if none does. Logs
+    why a rule did not match, as Caffe does.
 
     Raises
     ------
@@ -51,9 +50,9 @@ def filter_layers(source: NetSource, state: Any) -> list[Node]:
                 "exclude rules; use one kind only"
             )
         if len(layer.include):
-            stays = any(_fits(rule, state, layer.name) for rule in layer.include)
+            stays = any(_matches(rule, state, layer.name) for rule in layer.include)
         else:
-            stays = not any(_fits(rule, state, layer.name) for rule in layer.exclude)
+            stays = not any(_matches(rule, state, layer.name) for rule in layer.exclude)
         if stays:
             param = type(layer)()
             param.CopyFrom(layer)
@@ -62,14 +61,14 @@ def filter_layers(source: NetSource, state: Any) -> list[Node]:
     return nodes
 
 
-def _fits(rule: Any, state: Any, layer: str) -> bool:
-    reason = next(_misfits(rule, state), None)
+def _matches(rule: NetStateRule, state: NetState, layer: str) -> bool:
+    reason = next(_mismatches(rule, state), None)
     if reason:
         logger.info(f"The NetState {reason} specified by a rule in layer {layer}")
     return reason is None
 
 
-def _misfits(rule: Any, state: Any) -> Iterator[str]:
+def _mismatches(rule: NetStateRule, state: NetState) -> Iterator[str]:
     if rule.HasField("phase") and rule.phase != state.phase:
         yield f"phase ({state.phase}) differed from the phase ({rule.phase})"
     if rule.HasField("min_level") and state.level < rule.min_level:

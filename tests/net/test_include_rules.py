@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from minicaffe.errors import NetError
-from minicaffe.net.filter import filter_layers
+from minicaffe.net.include_rules import filter_layers
 from minicaffe.schema import NetState, parse_net
 
 

@@ -10,7 +10,7 @@ import pytest
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import BackendUnavailable, NetError
 from minicaffe.net import Net
-from minicaffe.net.sharing import LiveRange, find_live_ranges, place
+from minicaffe.net.memory_sharing import LiveRange, assign_memory, find_live_ranges
 from minicaffe.schema import read_net
 from minicaffe.schema.minicaffe_pb2 import PoolingParameter
 from probe import make_backend, net_from_text
@@ -97,7 +97,7 @@ def test_the_largest_blob_is_the_memory():
     net = build(BRANCHES)
     blobs = [net.blobs[name] for name in ("a", "both", "sum")]
     ranges = dict(zip(blobs, (LiveRange(0, 1), LiveRange(2, 3), LiveRange(3, 4)), strict=True))
-    names = [[blob.name for blob in group] for group in place(ranges)]
+    names = [[blob.name for blob in group] for group in assign_memory(ranges)]
     assert names == [["both", "a"], ["sum"]]
 
 
@@ -152,13 +152,13 @@ GLOBAL_MEAN = PoolingParameter(pool=PoolingParameter.AVE, global_pooling=True)
 
 
 def smaller(name):
-    """A bundled net for one small picture: its layers, without its cost."""
+    """A bundled net for one small image: its layers, without its cost."""
     source = read_net(deploy_file(name))
     shape = source.param.layer[0].input_param.shape[0]
     _, channels, rows, columns = shape.dim
     shape.dim[:] = [1, channels, min(rows, 64), min(columns, 64)]
     for one in source.param.layer:
-        if one.pooling_param.kernel_size == 7:  # the whole image, where pictures have their size
+        if one.pooling_param.kernel_size == 7:  # the whole image, where images have their size
             one.pooling_param.CopyFrom(GLOBAL_MEAN)
     return source
 
@@ -220,12 +220,12 @@ def test_backward_is_refused(backend):
     with pytest.raises(NetError) as caught:
         net.backward()
     assert str(caught.value) == (
-        'net "small": a backward pass reads blobs whose memory others have taken over. Do not ask '
-        "for optimize_memory where gradients are wanted."
+        'net "small": optimize_memory has overwritten blobs that a backward pass reads. Do not '
+        "call optimize_memory on a net that computes gradients."
     )
 
 
-def test_a_net_that_trains_is_refused():
+def test_a_net_in_the_train_phase_is_refused():
     net = net_from_text(INPUT + BRANCHES, "TRAIN", backend=ReferenceBackend())
-    with pytest.raises(NetError, match="it is for phase TEST"):
+    with pytest.raises(NetError, match="call it on a net in the TEST phase"):
         net.optimize_memory()

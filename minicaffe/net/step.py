@@ -1,0 +1,113 @@
+"""One step of a net: a layer with its bottoms and tops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from minicaffe.blob import Blob
+from minicaffe.errors import DeviceMemoryError
+from minicaffe.layers import Layer
+from minicaffe.ops.backend import Shape
+
+
+class Step:
+    """A layer with its bottoms and tops, run under the backend's lock.
+
+    Attributes
+    ----------
+    layer : Layer
+    bottom, top : list of Blob
+    loss_weights : list of float
+        One for each top; not zero for a loss.
+    needs_backward : bool
+        Whether the backward pass calls this layer.
+    propagate_down : list of bool
+        Whether each bottom gets a gradient.
+    fused : sequence of Step
+        The steps whose ops are the epilogue of this one's kernel.
+    is_fused : bool
+        Whether an earlier step computes this one's forward pass; see `minicaffe.net.fusion`.
+    is_fused_backward : bool
+        Whether that step computes its backward pass as well.
+    """
+
+    def __init__(
+        self, layer: Layer, bottom: list[Blob], top: list[Blob], loss_weights: list[float]
+    ) -> None:
+        self.layer, self.bottom, self.top = layer, bottom, top
+        self.loss_weights = loss_weights
+        self.needs_backward = False
+        self.propagate_down = [False] * len(bottom)
+        self.is_fused = self.is_fused_backward = False
+        self._lock = nullcontext() if layer.releases_lock else layer.context.backend.lock
+        self._shapes: list[Shape] = []
+        self.fused: Sequence[Step] = ()
+        self._next: Sequence[Step] = ()
+
+    def fuse(self, steps: Sequence[Step]) -> None:
+        """Fuse as many of these steps as the backend can; unfuse the earlier ones.
+
+        `reshape`, which plans a new kernel, fuses the same steps again.
+        """
+        for step in self._next:
+            step.is_fused = step.is_fused_backward = False
+        self._next = steps
+        with self._lock:
+            n = self.layer.fuse([f for step in steps if (f := step.layer.epilogue_op())])
+        for i, step in enumerate(steps):
+            step.is_fused = i < n
+            step.is_fused_backward = i < n and self.layer.fuses_backward
+        self.fused = steps[:n]
+
+    def setup(self) -> None:
+        """Set the layer up: make its parameters, then shape its tops."""
+        with self._lock:
+            self.layer.setup(self.bottom, self.top)
+        self.reshape()
+
+    def reshape(self) -> None:
+        """Shape the tops, plan the kernels, and write the loss weights to the tops' diffs."""
+        with self._lock:
+            self.layer.reshape(self.bottom, self.top)
+        if self._next:
+            self.fuse(self._next)
+        self._shapes = [blob.shape for blob in self.bottom]
+        for blob, weight in zip(self.top, self.loss_weights, strict=True):
+            if weight:
+                blob.diff.write()[...] = weight
+
+    def forward(self) -> None:
+        """Run the layer forward, after reshaping it if a bottom changed its shape."""
+        try:
+            if [blob.shape for blob in self.bottom] != self._shapes:
+                self.reshape()
+            if not self.is_fused:
+                with self._lock:
+                    self.layer.forward(self.bottom, self.top)
+        except DeviceMemoryError as error:
+            raise name_layer(error, self.layer) from error
+
+    def recompute_forward(self) -> None:
+        """Unfuse, and recompute the forward passes of this layer and the fused ones one by one."""
+        fused = self.fused
+        self.fuse([])
+        with self._lock:
+            self.layer.recompute_forward(self.bottom, self.top)
+        for step in fused:
+            step.forward()
+
+    def backward(self) -> None:
+        """Run the layer backward, if it takes part in the backward pass."""
+        if not self.needs_backward or self.is_fused_backward:
+            return
+        try:
+            with self._lock:
+                self.layer.backward(self.top, self.propagate_down, self.bottom)
+        except DeviceMemoryError as error:
+            raise name_layer(error, self.layer) from error
+
+
+def name_layer(error: DeviceMemoryError, layer: Layer) -> DeviceMemoryError:
+    """Return the error with the location of the layer that ran out of memory."""
+    return DeviceMemoryError(f"{layer.where}: {error}")

@@ -1,0 +1,192 @@
+"""One training iteration: clear gradients, forward and backward passes, parameter update."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from minicaffe.blob import Blob
+from minicaffe.log import logger
+from minicaffe.net import Net
+from minicaffe.net.debug_info import mean_magnitude
+from minicaffe.net.loss_future import LossFuture
+from minicaffe.ops.backend import Task, Tensor
+from minicaffe.ops.update import StepSize, SumOfSquares, UpdateOperands
+from minicaffe.schema import SolverParameter
+from minicaffe.solver.rules import Rule
+
+
+class Iteration:
+    """Runs training iterations of a net as compiled programs.
+
+    Parameters
+    ----------
+    net : Net
+        The net to train.
+    param : SolverParameter
+        Read in every iteration: iter_size, weight_decay and clip_gradients may change.
+    rule : Rule
+        The solver type.
+    """
+
+    def __init__(self, net: Net, param: SolverParameter, rule: Rule) -> None:
+        self._net, self._param = net, param
+        self._update = ParameterUpdate(net, param, rule)
+        self._losses: list[LossFuture] = []
+        self._iteration = net.programs.create(self._tasks)
+        self._separate_update = net.programs.create(self._update_tasks)
+
+    @property
+    def history(self) -> list[Tensor]:
+        """The rule's history tensors, in the order of a .solverstate file."""
+        return self._update.history
+
+    @property
+    def reads_gradients(self) -> bool:
+        """Whether the host reads the gradients before the update: clip_gradients, or hooks."""
+        return self._param.clip_gradients >= 0 or self._net.runs_layer_by_layer
+
+    def run(self, rate: float | None) -> list[LossFuture]:
+        """Compute the gradients of iter_size batches and, given a rate, update the parameters.
+
+        Parameters
+        ----------
+        rate : float or None
+            Learning rate, before lr_mult. None to leave the update to `update`, which is required
+            where `reads_gradients`.
+
+        Returns
+        -------
+        list of LossFuture
+            One for each batch.
+        """
+        net = self._net
+        self._losses.clear()
+        if rate is not None:
+            self._update.set_step(rate)
+        if net.runs_layer_by_layer:
+            self._run_layer_by_layer()
+        else:
+            net.prepare_training()
+            self._iteration(self._param.iter_size, rate is not None)
+        return [*self._losses, net.loss_async()]
+
+    def update(self, rate: float) -> None:
+        """Update all parameters with the gradients that they have; clips these first.
+
+        Parameters
+        ----------
+        rate : float
+            Learning rate, before lr_mult.
+        """
+        self._update.set_step(rate, self._update.clipping())
+        self._separate_update()
+        if self._net.debug_info:
+            for p in self._net.parameters:
+                _log_update(p.layer.name, p.name or p.index, p.blob)
+
+    def _run_layer_by_layer(self) -> None:
+        self._net.clear_param_diffs()
+        for k in range(self._param.iter_size):
+            if k:
+                _take_loss(self._losses, self._net)
+            self._net.forward()
+            self._net.backward()
+
+    def _tasks(self, n_batches: int, includes_update: bool) -> list[Task]:
+        net = self._net
+        forward, backward = net.forward_tasks(), net.backward_tasks()
+        # Layers that load batches cannot be captured in a graph. Clearing the gradients after
+        # them leaves all other tasks uninterrupted, so that they are captured as one graph.
+        n_sources = next((i for i, step in enumerate(net.steps) if step.bottom), len(net.steps))
+        tasks = [*forward[:n_sources], net.clear_param_diffs, *forward[n_sources:], *backward]
+        for _ in range(n_batches - 1):
+            # The next batch overwrites the loss.
+            tasks += [partial(_take_loss, self._losses, net), *forward, *backward]
+        return [*tasks, *(self._update_tasks() if includes_update else ())]
+
+    def _update_tasks(self) -> list[Task]:
+        return [self._update.task()]
+
+
+class ParameterUpdate:
+    """The solver's rule, applied to all parameters of a net. Owns the non-finite flag.
+
+    Parameters
+    ----------
+    net : Net
+        The net to train; its losses become NaN after an update with values that are not finite.
+    param : SolverParameter
+    rule : Rule
+        The solver type.
+
+    Attributes
+    ----------
+    history : list of Tensor
+        The rule's history tensors, in the order of a .solverstate file.
+    """
+
+    def __init__(self, net: Net, param: SolverParameter, rule: Rule) -> None:
+        self._net, self._param = net, param
+        self.history = [
+            net.backend.tensor(p.blob.shape) for _ in range(rule.n_history) for p in net.parameters
+        ]
+        operands = self._operands()
+        tensors = (tensor for p in operands for tensor in (p.w, p.dw, *p.history))
+        op = rule.op(param)
+        with net.backend.lock:
+            self._kernel = net.backend.plan(op, *tensors)
+            self._squares = net.backend.plan(SumOfSquares(), *(p.dw for p in operands))
+        self._size = StepSize(0)
+        self._non_finite = net.non_finite = net.backend.tensor(())
+
+    def set_step(self, rate: float, clipping: float = 1.0) -> None:
+        """Set the learning rate and the factor of the gradients for the next run of the task."""
+        scale = clipping / self._param.iter_size
+        self._size = StepSize(rate, self._param.weight_decay, scale)
+
+    def task(self) -> Task:
+        """Return the update of the parameters as a task; they are those that the net has now."""
+        return partial(self._update_parameters, self._operands())
+
+    def clipping(self) -> float:
+        """Return the factor that limits the norm of the gradients to clip_gradients; 1 if unset."""
+        limit = self._param.clip_gradients
+        if limit < 0:
+            return 1.0
+        with self._net.backend.lock:
+            squares = self._squares.forward([p.blob.diff for p in self._net.parameters])
+        norm = math.sqrt(squares)
+        if norm <= limit:
+            return 1.0
+        factor = limit / norm
+        logger.info(
+            f"Gradient clipping: scaling down gradients (L2 norm {norm:g} > {limit:g}) "
+            f"by scale factor {factor:g}"
+        )
+        return factor
+
+    def _operands(self) -> list[UpdateOperands]:
+        n = len(self._net.parameters)
+        return [
+            UpdateOperands(p.blob.data, p.blob.diff, self.history[i::n], p.lr_mult, p.decay_mult)
+            for i, p in enumerate(self._net.parameters)
+        ]
+
+    def _update_parameters(self, operands: list[UpdateOperands]) -> None:
+        with self._net.backend.lock:
+            self._kernel.step(operands, lambda: self._size, self._non_finite)
+
+
+def _take_loss(losses: list[LossFuture], net: Net) -> None:
+    """Append the loss of the last batch."""
+    losses.append(net.loss_async())
+
+
+def _log_update(layer: str, name: object, blob: Blob) -> None:
+    update = blob.diff.get()
+    before = blob.data.get() + update
+    logger.info(
+        f"    [Update] Layer {layer}, param {name} data: {mean_magnitude(before):g}; "
+        f"diff: {mean_magnitude(update):g}"
+    )
