@@ -1,16 +1,20 @@
-"""Confusion matrices as figures."""
+"""Drawings of a confusion matrix: the matrix as a figure, misclassified images as a sheet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from minicaffe.analysis.confusion import Counts, Mistake
 from minicaffe.pictures.figure import new_figure
+from minicaffe.pictures.grid import Pixels, contact_sheet, to_pixels
 
-Counts = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    from PIL import Image
+
 Shares = npt.NDArray[np.float64]
 
 _MOST_LABELLED = 40  # classes whose names have room beside the matrix
@@ -121,3 +125,25 @@ def _draw_histogram(axis: Any, accuracy: Shares) -> None:
     axis.set_xlabel("accuracy of a class")
     axis.set_ylabel("number of classes")
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def draw_mistakes(mistakes: Sequence[Mistake], names: Sequence[str]) -> Image.Image | None:
+    """Draw the images of mistakes, the most confident first; None if none has an image."""
+    shown = [(m, m.image) for m in sorted(mistakes, reverse=True) if m.image is not None]
+    captions = [
+        (f"is {names[m.label]}", f"taken for {names[m.predicted]}", f"{100 * m.confidence:.1f} %")
+        for m, _ in shown
+    ]
+    if not shown:
+        return None
+    pixels = [_to_pixels(image) for _, image in shown]
+    return contact_sheet(pixels, captions, f"The {len(shown)} most confident mistakes")
+
+
+def _to_pixels(image: npt.NDArray[np.float32]) -> Pixels:
+    """Return a net's input in grey or colours, stretched to the whole range from black to white.
+
+    Mean and scale of the input are not known here; stretching compensates for both.
+    """
+    pixels = to_pixels(image, float(image.min()), float(image.max()))
+    return pixels if len(pixels) == 3 else pixels[0]

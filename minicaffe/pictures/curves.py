@@ -56,7 +56,9 @@ class Panel:
     logarithmic: bool = False
 
 
-def curve(label: str, rows: Sequence[Row], name: str, by: str, run: int, nth: int = -1) -> Curve:
+def output_curve(
+    label: str, rows: Sequence[Row], name: str, by: str, run: int, nth: int = -1
+) -> Curve:
     """Return one output of a log as a curve over "iterations" or "seconds"."""
     chosen = [row for row in rows if name in row.values]
     x = [row.iteration if by == "iterations" else row.seconds for row in chosen]
@@ -80,7 +82,7 @@ def training_panels(
     names = short_names([log.path for log in logs])
     for run, (log, name) in enumerate(zip(logs, names, strict=True)):
         prefix = f"{name}: " if len(logs) > 1 else ""
-        loss.curves.append(curve(f"{prefix}train loss", log.loss, "loss", by, run))
+        loss.curves.append(output_curve(f"{prefix}train loss", log.loss, "loss", by, run))
         for kind, rows in (("train", log.train), ("test", log.test)):
             for output in log.names(rows):
                 panel = loss if output in log.loss_names else other
@@ -89,7 +91,7 @@ def training_panels(
                 earlier = [c for c in panel.curves if c.run == run and c.nth >= 0]
                 nth = -1 if kind == "train" else len(earlier)
                 label = f"{prefix}{kind} {output}"
-                panel.curves.append(curve(label, rows, output, by, run, nth))
+                panel.curves.append(output_curve(label, rows, output, by, run, nth))
         rate.curves.append(rate_curve(log, name if len(logs) > 1 else "", by, run))
     rate.logarithmic = _is_wide(rate.curves)
     return [panel for panel in (loss, other, rate) if any(len(c.x) for c in panel.curves)]
@@ -108,7 +110,7 @@ def _is_wide(curves: Sequence[Curve]) -> bool:
     return bool(len(values) and values.min() > 0 and values.max() > _WIDE_RANGE * values.min())
 
 
-def draw(panels: Sequence[Panel], x_label: str, average: int = 1) -> Any:
+def draw_curves(panels: Sequence[Panel], x_label: str, average: int = 1) -> Any:
     """Draw charts below each other over one x axis.
 
     Parameters

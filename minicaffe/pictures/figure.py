@@ -12,7 +12,7 @@ _TYPES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 100
 
 
-def check_type(path: str | Path) -> None:
+def check_figure_type(path: str | Path) -> None:
     """Refuse a file name whose ending says nothing that can be drawn."""
     if Path(path).suffix.lower() not in _TYPES:
         raise UsageError(f"{path}: the ending says what to draw; give one of {', '.join(_TYPES)}")
@@ -36,7 +36,7 @@ def new_figure(width_in: float, height_in: float) -> Any:
     return Figure((width_in, height_in), dpi=_DOTS_PER_INCH, layout="constrained")
 
 
-def save(figure: Any, path: str | Path) -> None:
+def save_figure(figure: Any, path: str | Path) -> None:
     """Write a figure as the ending of `path` says; the same figure gives the same bytes."""
     import matplotlib as mpl
 

@@ -16,8 +16,14 @@ import argparse
 from minicaffe.analysis.training_log import read_log
 from minicaffe.errors import Problems, SolverError, UsageError
 from minicaffe.log import logger
-from minicaffe.pictures import figure
-from minicaffe.pictures.curves import Panel, draw, rate_panel, short_names, training_panels
+from minicaffe.pictures.curves import (
+    Panel,
+    draw_curves,
+    rate_panel,
+    short_names,
+    training_panels,
+)
+from minicaffe.pictures.figure import check_figure_type, save_figure
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,15 +50,15 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("plot needs the log of a training, or --solver=FILE; one of the two")
     if args.average < 1:
         raise UsageError(f"--average={args.average}: must be at least 1")
-    figure.check_type(args.output)
+    check_figure_type(args.output)
     if args.solver:
         panels = [_rates(args.solver.split(","))]
-        picture = draw(panels, "iteration")
+        picture = draw_curves(panels, "iteration")
     else:
         panels = training_panels([read_log(path) for path in args.logs], args.by, args.log)
         x_label = "iteration" if args.by == "iterations" else "seconds of training"
-        picture = draw(panels, x_label, args.average)
-    figure.save(picture, args.output)
+        picture = draw_curves(panels, x_label, args.average)
+    save_figure(picture, args.output)
     logger.info("Wrote %s", args.output)
     return 0
 

@@ -16,8 +16,15 @@ import argparse
 
 from minicaffe.analysis.training_log import TrainingLog, read_log
 from minicaffe.errors import DataError, UsageError
-from minicaffe.pictures import figure
-from minicaffe.pictures.curves import Curve, Panel, curve, draw, rate_curve, short_names
+from minicaffe.pictures.curves import (
+    Curve,
+    Panel,
+    draw_curves,
+    output_curve,
+    rate_curve,
+    short_names,
+)
+from minicaffe.pictures.figure import check_figure_type, save_figure
 
 _QUANTITIES = ("Test accuracy", "Test loss", "Train learning rate", "Train loss")
 
@@ -33,14 +40,14 @@ def run(args: argparse.Namespace) -> int:
     """Read, draw, write."""
     if args.chart_type not in tuple("01234567"):
         raise UsageError(f"CHART_TYPE {args.chart_type}: must be 0 to 7")
-    figure.check_type(args.output)
+    check_figure_type(args.output)
     number = int(args.chart_type)
     quantity, by = _QUANTITIES[number // 2], ("iterations", "seconds")[number % 2]
     logs = [read_log(path) for path in args.logs]
     panel = Panel(quantity)
     for index, (log, name) in enumerate(zip(logs, short_names(args.logs), strict=True)):
         panel.curves += _curves(log, quantity, by, name, index)
-    figure.save(draw([panel], "Iters" if by == "iterations" else "Seconds"), args.output)
+    save_figure(draw_curves([panel], "Iters" if by == "iterations" else "Seconds"), args.output)
     return 0
 
 
@@ -48,7 +55,7 @@ def _curves(log: TrainingLog, quantity: str, by: str, name: str, run: int) -> li
     if quantity == "Train learning rate":
         return [rate_curve(log, name, by, run)]
     if quantity == "Train loss":
-        return [curve(name, log.loss, "loss", by, run)]
+        return [output_curve(name, log.loss, "loss", by, run)]
     wants_loss = quantity == "Test loss"
     outputs = [o for o in log.names(log.test) if (o in log.loss_names) == wants_loss]
     if not outputs:
@@ -58,6 +65,8 @@ def _curves(log: TrainingLog, quantity: str, by: str, name: str, run: int) -> li
             f"{found}. Take another CHART_TYPE, or minicaffe plot."
         )
     return [
-        curve(name if len(outputs) == 1 else f"{name}: {output}", log.test, output, by, run, nth)
+        output_curve(
+            name if len(outputs) == 1 else f"{name}: {output}", log.test, output, by, run, nth
+        )
         for nth, output in enumerate(outputs)
     ]

@@ -13,11 +13,13 @@ Example:
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.options import backend as device
 from minicaffe.cli.options.net_state import add_state_arguments, apply_state
-from minicaffe.errors import UsageError
+from minicaffe.errors import DataError, UsageError
 from minicaffe.log import logger
 
 if TYPE_CHECKING:
@@ -82,23 +84,40 @@ def run(args: argparse.Namespace) -> int:
     logger.info(f"Loss: {loss / args.iterations:g}")
     _log_means(net, [total / args.iterations for total in totals])
     if confusion is not None:
-        from minicaffe.analysis.confusion import write
-
-        write(confusion, args.confusion, names)
+        _write_confusion(confusion, Path(args.confusion), names)
     return 0
 
 
 def _prepare_confusion(net: Net, args: argparse.Namespace) -> tuple[Confusion, list[str]]:
-    """Find out before the test whether its confusion can be counted and written."""
-    from minicaffe.analysis.confusion import Confusion, check_folder
+    """Return counts and class names; raise before a long test what would fail after it."""
+    from minicaffe.analysis.confusion import Confusion
     from minicaffe.data.preparation import read_labels
     from minicaffe.pictures.figure import new_figure
 
-    check_folder(args.confusion)
+    try:
+        Path(args.confusion).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{args.confusion}: cannot be created: {error.strerror}.") from error
     new_figure(1, 1)
     confusion = Confusion(net)
     n = len(confusion.counts)
     return confusion, read_labels(args.labels, n) if args.labels else [str(k) for k in range(n)]
+
+
+def _write_confusion(confusion: Confusion, folder: Path, names: list[str]) -> None:
+    """Write tables and figures to a folder, and print the report."""
+    from minicaffe.analysis.confusion import confusion_report, write_confusion_tables
+    from minicaffe.pictures.confusion import draw_confusion, draw_mistakes
+    from minicaffe.pictures.figure import save_figure
+
+    counts = confusion.counts
+    write_confusion_tables(counts, names, folder)
+    save_figure(draw_confusion(counts, names), folder / "confusion.png")
+    if sheet := draw_mistakes(confusion.mistakes, names):
+        with write_atomically(folder / "mistakes.png") as file:
+            sheet.save(file, "PNG", optimize=True)
+    print("\n".join(confusion_report(counts, names)))
+    logger.info("Wrote confusion.csv, per_class.csv and images to %s", folder)
 
 
 def _score(
@@ -110,7 +129,7 @@ def _score(
         net.forward()
         loss += net.loss()
         if confusion is not None:
-            confusion.take()
+            confusion.add_batch()
         for index, values in enumerate(net.output_values()):
             totals[index] = totals[index] + values
             for value in values.ravel():
