@@ -39,7 +39,7 @@ _YEAR = 2000  # the prefix has none; this one knows the 29th of February
 
 
 @dataclass
-class Row:
+class LogRow:
     """What was logged for one iteration.
 
     Attributes
@@ -63,10 +63,10 @@ class TrainingLog:
     Attributes
     ----------
     path : str
-    train, test : list of Row
+    train, test : list of LogRow
         The nets' outputs. Further values of one output are called ``name[1]``, ``name[2]``, those
         of further test nets ``name#1``, ``name#2``.
-    loss : list of Row
+    loss : list of LogRow
         "loss" of the iteration lines: the mean of the last average_loss iterations.
     rates : list of (int, float)
         Iteration and learning rate where it was logged, in ascending order.
@@ -75,9 +75,9 @@ class TrainingLog:
     """
 
     path: str
-    train: list[Row] = field(default_factory=list)
-    test: list[Row] = field(default_factory=list)
-    loss: list[Row] = field(default_factory=list)
+    train: list[LogRow] = field(default_factory=list)
+    test: list[LogRow] = field(default_factory=list)
+    loss: list[LogRow] = field(default_factory=list)
     rates: list[tuple[int, float]] = field(default_factory=list)
     loss_names: set[str] = field(default_factory=set)
 
@@ -86,7 +86,7 @@ class TrainingLog:
         after = bisect_right(self.rates, iteration, key=lambda entry: entry[0])
         return self.rates[max(after - 1, 0)][1] if self.rates else float("nan")
 
-    def names(self, rows: list[Row]) -> list[str]:
+    def names(self, rows: list[LogRow]) -> list[str]:
         """Return all outputs that occur in some rows, in the order in which they first do."""
         return list(dict.fromkeys(name for row in rows for name in row.values))
 
@@ -94,7 +94,7 @@ class TrainingLog:
         """Drop what was logged for `iteration` and later; return the number of rows dropped."""
         before = self._size()
         for name in ("train", "test", "loss"):
-            rows: list[Row] = getattr(self, name)
+            rows: list[LogRow] = getattr(self, name)
             setattr(self, name, [row for row in rows if row.iteration < iteration])
         self.rates = [entry for entry in self.rates if entry[0] < iteration]
         return before - self._size()
@@ -218,9 +218,9 @@ class _Reader:
         if found[0].endswith("loss)"):
             self.log.loss_names.add(column)
 
-    def _row(self, rows: list[Row], seconds: float) -> Row:
+    def _row(self, rows: list[LogRow], seconds: float) -> LogRow:
         """Return the row of the current iteration, a new one if need be."""
         iteration = self.iteration or 0
         if not rows or rows[-1].iteration != iteration:
-            rows.append(Row(iteration, seconds))
+            rows.append(LogRow(iteration, seconds))
         return rows[-1]

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 Shares = npt.NDArray[np.float64]
 
-_MOST_LABELLED = 40  # classes whose names have room beside the matrix
-_MOST_COUNTED = 25  # classes whose counts have room in it
-_MOST_CELLS = 300  # along a side
+_MOST_LABELLED = 40  # with more classes, their names do not fit beside the matrix
+_MOST_COUNTED = 25  # with more classes, counts do not fit into the cells
+_MOST_CELLS = 300  # along a side, as many as can be told apart on a screen
 _LONGEST_NAME = 24
 _BINS = 20
 
@@ -27,14 +27,16 @@ _BINS = 20
 def draw_confusion(counts: Counts, names: Sequence[str]) -> Any:
     """Draw a confusion matrix and the accuracy of the classes.
 
-    Colours say which share of a class (a row) was taken for which. With few classes every cell has
-    its count and every class its bar; with many, there is a histogram of the accuracies.
+    The colour of a cell shows the share of the row's class that was predicted as the column's.
+    With few classes, each cell shows its count and each class has a bar of its accuracy; with many
+    classes, a histogram shows the accuracies.
 
     Parameters
     ----------
     counts : ndarray, shape (classes, classes)
-        Samples of the class of the row that were taken for the class of the column.
+        Samples of the class of the row that were predicted as the class of the column.
     names : sequence of str
+        Of the classes.
     """
     n = len(names)
     samples = counts.sum(axis=1)
@@ -59,11 +61,11 @@ def _draw_matrix(figure: Any, axis: Any, shares: Shares, names: Sequence[str]) -
     from matplotlib.colors import PowerNorm
     from matplotlib.ticker import PercentFormatter
 
-    # Shares of a few per cent matter and are invisible on a linear scale of colours.
+    # A power scale, because shares of a few per cent would be invisible on a linear one.
     n = len(names)
     many = n > _MOST_LABELLED
     norm = PowerNorm(0.35 if many else 0.6, 0, 1)
-    cells, block = pooled(shares)
+    cells, block = pool_matrix(shares)
     edges = (-0.5, len(cells) * block - 0.5, len(cells) * block - 0.5, -0.5)
     image = axis.imshow(cells, cmap="Blues", norm=norm, interpolation="nearest", extent=edges)
     axis.set_xlim(-0.5, n - 0.5)
@@ -73,7 +75,7 @@ def _draw_matrix(figure: Any, axis: Any, shares: Shares, names: Sequence[str]) -
     if block > 1:
         axis.set_title(f"a dot is the largest of {block} x {block} classes", fontsize=9)
     if many:
-        # A text for the format is taken for one of the old style by matplotlib 3.8: it holds "%".
+        # A formatter, because matplotlib 3.8 misreads format strings that contain "%".
         percent = PercentFormatter(1, decimals=0)
         figure.colorbar(image, ax=axis, shrink=0.6, label="share of the class", format=percent)
         return
@@ -83,10 +85,10 @@ def _draw_matrix(figure: Any, axis: Any, shares: Shares, names: Sequence[str]) -
     axis.set_yticks(range(len(names)), short, fontsize=size)
 
 
-def pooled(shares: Shares) -> tuple[Shares, int]:
-    """Return a matrix of few enough cells to be seen: the largest of blocks, and their side.
+def pool_matrix(shares: Shares) -> tuple[Shares, int]:
+    """Max-pool a matrix to at most 300 x 300 cells; return it and the side of a block.
 
-    Where a screen has fewer pixels than there are cells, single ones would vanish.
+    Without pooling, single cells vanish if there are more of them than pixels.
     """
     n = len(shares)
     block = -(-n // _MOST_CELLS)
@@ -105,7 +107,7 @@ def _write_counts(axis: Any, counts: Counts, shares: Shares) -> None:
 
 
 def _draw_bars(axis: Any, accuracy: Shares, n: int) -> None:
-    """Draw a bar for each class, at the height of its row."""
+    """Draw the accuracy of each class as a bar beside its row of the matrix."""
     axis.barh(range(n), np.nan_to_num(accuracy), color="#6baed6", height=0.75)
     for k, value in enumerate(accuracy):
         text = "no samples" if np.isnan(value) else f"{value:.1%}"

@@ -1,4 +1,4 @@
-"""Figures of matplotlib: made without pyplot, so that no display or state is involved."""
+"""matplotlib figures: creation without pyplot (no display, no global state) and saving."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ _DOTS_PER_INCH = 100
 
 
 def check_figure_type(path: str | Path) -> None:
-    """Refuse a file name whose ending says nothing that can be drawn."""
+    """Raise UsageError unless the extension of a file is one that figures are saved as."""
     if Path(path).suffix.lower() not in _TYPES:
-        raise UsageError(f"{path}: the ending says what to draw; give one of {', '.join(_TYPES)}")
+        raise UsageError(
+            f"{path}: unknown type of figure; the extension must be {', '.join(_TYPES)}"
+        )
 
 
 def new_figure(width_in: float, height_in: float) -> Any:
-    """Return an empty matplotlib Figure that fits its content into its size.
+    """Return an empty matplotlib Figure with constrained layout.
 
     Raises
     ------
@@ -30,14 +32,14 @@ def new_figure(width_in: float, height_in: float) -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingPackage(
-            "drawing curves needs matplotlib, which is not installed. "
+            "drawing figures needs matplotlib, which is not installed. "
             "Run: pip install 'minicaffe[plot]'"
         ) from error
     return Figure((width_in, height_in), dpi=_DOTS_PER_INCH, layout="constrained")
 
 
 def save_figure(figure: Any, path: str | Path) -> None:
-    """Write a figure as the ending of `path` says; the same figure gives the same bytes."""
+    """Save a figure in the format of the file's extension; equal figures give equal bytes."""
     import matplotlib as mpl
 
     path = Path(path)

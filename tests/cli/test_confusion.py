@@ -13,7 +13,7 @@ from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
-from minicaffe.pictures.confusion import draw_confusion, pooled
+from minicaffe.pictures.confusion import draw_confusion, pool_matrix
 from minicaffe.pictures.figure import save_figure
 from minicaffe.schema import parse_net
 
@@ -139,7 +139,7 @@ def test_figures_and_reports_of_any_number_of_classes(n, tmp_path):
 def test_large_matrices_keep_single_cells():
     shares = np.zeros((1000, 1000))
     shares[999, 0] = 1
-    cells, block = pooled(shares)
+    cells, block = pool_matrix(shares)
     assert (cells.shape, block) == ((250, 250), 4)
     assert cells[249, 0] == 1
 

@@ -13,7 +13,7 @@ import pytest
 from minicaffe.analysis.training_log import read_log
 from minicaffe.cli.main import run_command
 from minicaffe.errors import DataError
-from minicaffe.pictures.curves import running_mean, short_names, training_panels
+from minicaffe.pictures.curves import moving_average, short_names, training_panels
 
 ROOT = Path(__file__).parents[2]
 CAFFES = ROOT / "tests" / "golden" / "lenet" / "train.log"
@@ -173,10 +173,10 @@ def test_panels():
     assert two[2].curves[1].x[1] == pytest.approx(6.201591)
 
 
-def test_running_mean_skips_what_is_not_a_number():
+def test_moving_average_skips_what_is_not_a_number():
     values = np.array([1, 2, np.nan, 4, 8])
-    np.testing.assert_array_equal(running_mean(values, 2), [1, 1.5, np.nan, 4, 6])
-    np.testing.assert_array_equal(running_mean(values, 9), [1, 1.5, np.nan, 7 / 3, 15 / 4])
+    np.testing.assert_array_equal(moving_average(values, 2), [1, 1.5, np.nan, 4, 6])
+    np.testing.assert_array_equal(moving_average(values, 9), [1, 1.5, np.nan, 7 / 3, 15 / 4])
 
 
 def test_short_names():
@@ -224,7 +224,11 @@ def test_rate_of_a_solver(log):
     [
         (["plot"], 2, "plot needs the log of a training, or --solver=FILE; one of the two"),
         (["plot", "x", "--average=0"], 2, "--average=0: must be at least 1"),
-        (["plot", "x", "--output=x.gif"], 2, "x.gif: the ending says what to draw; give one of"),
+        (
+            ["plot", "x", "--output=x.gif"],
+            2,
+            "x.gif: unknown type of figure; the extension must",
+        ),
         (["plot_training_log", "8", "x.png", "x"], 2, "CHART_TYPE 8: must be 0 to 7"),
         (
             ["plot_training_log", "0", "x.png", "x"],
@@ -245,7 +249,7 @@ def test_without_matplotlib(log, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert run_command("plot", [str(CAFFES)]) == 1
     assert log.messages[-1] == (
-        "drawing curves needs matplotlib, which is not installed. "
+        "drawing figures needs matplotlib, which is not installed. "
         "Run: pip install 'minicaffe[plot]'"
     )
 

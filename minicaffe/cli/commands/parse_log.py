@@ -16,7 +16,7 @@ import csv
 import io
 from pathlib import Path
 
-from minicaffe.analysis.training_log import Row, TrainingLog, read_log
+from minicaffe.analysis.training_log import LogRow, TrainingLog, read_log
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import UsageError
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _csv(log: TrainingLog, rows: list[Row], delimiter: str) -> str:
+def _csv(log: TrainingLog, rows: list[LogRow], delimiter: str) -> str:
     names = log.names(rows)
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
@@ -81,7 +81,7 @@ def _test_table(log: TrainingLog) -> list[list[str]]:
     return table
 
 
-def _when(row: Row) -> list[str]:
+def _when(row: LogRow) -> list[str]:
     return [str(row.iteration), f"{row.seconds:f}"]
 
 

@@ -93,7 +93,7 @@ def _filters(args: argparse.Namespace) -> Image:
 
 def filter_picture(name: str, kernels: HostArray) -> Image:
     """Return the filters of a layer, shape (filters, channels, rows, columns), as a picture."""
-    from minicaffe.pictures.grid import enlargement, tile_grid, to_pixels
+    from minicaffe.pictures.grid import enlargement, image_grid, to_pixels
 
     n, channels, height, width = kernels.shape
     # Grey is zero, so that excitation is light and inhibition dark.
@@ -109,7 +109,7 @@ def filter_picture(name: str, kernels: HostArray) -> Image:
         if (rows, across) != (n, channels):
             caption += f" (the first {rows} and {across})"
         tiles = [tile for one in pixels[:rows] for tile in one[:across]]
-    return tile_grid(tiles, across, caption, enlargement(height, width, across))
+    return image_grid(tiles, across, caption, enlargement(height, width, across))
 
 
 def _activations(args: argparse.Namespace) -> Image:
@@ -149,7 +149,7 @@ def _feed(net: Net, args: argparse.Namespace) -> None:
 
 def activation_picture(name: str, values: HostArray) -> Image:
     """Return the maps of a blob's first sample as tiles, or as bars if it has none."""
-    from minicaffe.pictures.grid import bar_chart, enlargement, tile_grid, to_pixels
+    from minicaffe.pictures.grid import bar_chart, enlargement, image_grid, to_pixels
 
     sample = values[0] if values.ndim > 1 else values
     finite = sample[np.isfinite(sample)]
@@ -167,6 +167,6 @@ def activation_picture(name: str, values: HostArray) -> Image:
     if len(maps) > _MOST_MAPS:
         maps, caption = maps[:_MOST_MAPS], f"{caption} (the first {_MOST_MAPS} maps)"
     across = math.ceil(math.sqrt(len(maps)))
-    return tile_grid(
+    return image_grid(
         list(to_pixels(maps, low, high)), across, caption, enlargement(height, width, across)
     )
