@@ -153,7 +153,11 @@ def test_a_class_without_samples():
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        ([*ARGS[:3], "--labels=x"], 2, "--labels names the classes of --confusion=FOLDER, which"),
+        (
+            [*ARGS[:3], "--labels=x"],
+            2,
+            "--labels has an effect with --confusion=FOLDER only,",
+        ),
         ([*ARGS, "--labels=x"], 1, "x: 2 labels, but the net tells 3 classes apart"),
         ([*ARGS[:3], "--confusion=x"], 1, "x: cannot be created: File exists."),
         (["--model=no.prototxt", *ARGS[1:]], 1, "the net has no layer of type Accuracy or Softmax"),

@@ -84,8 +84,8 @@ def lenet(tmp_path, monkeypatch):
     for layer in (train.layer[0], test.layer[0]):
         with create_database(layer.data_param.source, "LMDB") as db:
             for i in range(layer.data_param.batch_size):
-                picture = rng.integers(0, 256, (1, 28, 28), dtype=np.uint8)
-                db.put(b"%08d" % i, encode_datum(picture, i % 10))
+                image = rng.integers(0, 256, (1, 28, 28), dtype=np.uint8)
+                db.put(b"%08d" % i, encode_datum(image, i % 10))
     both = NetParameter(name=train.name)
     accuracy = next(layer for layer in test.layer if layer.type == "Accuracy")
     both.layer.extend(

@@ -216,14 +216,14 @@ def test_rate_of_a_solver(log):
     Path("s.prototxt").write_text('base_lr: 1 lr_policy: "stp"')
     assert run_command("plot", ["--solver=s.prototxt"]) == 1
     assert log.messages[-2].startswith('s.prototxt: lr_policy: "stp" is unknown')
-    assert log.messages[-1] == "s.prototxt: max_iter must be at least 1, it is 0"
+    assert log.messages[-1] == "s.prototxt: max_iter is 0; it must be at least 1"
 
 
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
-        (["plot"], 2, "plot needs the log of a training, or --solver=FILE; one of the two"),
-        (["plot", "x", "--average=0"], 2, "--average=0: must be at least 1"),
+        (["plot"], 2, "plot needs either training logs or --solver=FILE"),
+        (["plot", "x", "--average=0"], 2, "--average: 0 is too small; it must be at least 1"),
         (
             ["plot", "x", "--output=x.gif"],
             2,
@@ -233,7 +233,7 @@ def test_rate_of_a_solver(log):
         (
             ["plot_training_log", "0", "x.png", "x"],
             1,
-            "nothing that is a test accuracy; it puts out nothing. Take",
+            "no output of the net in the TEST phase is a test accuracy; its",
         ),
         (["plot", "x", "--output=no/x.png"], 1, "no/x.png cannot be written: No such file"),
     ],
