@@ -2,12 +2,13 @@
 
     class TimeFlags(BackendFlags):
         model: str = flag(required=True, metavar="FILE", help="net prototxt")
-        iterations: int = flag(default=50, at_least=1, help="passes to average (%(default)s)")
+        iterations: int = flag(default=50, at_least=1, help="passes to average")
         optimize_memory: bool = flag(help="share memory between blobs")
 
 The annotation determines how a value is read: bool is a switch that is off by default, any other
-type is applied to the text. A flag of type str is empty if it is not given. Flags that several
-commands share are base classes, or declarations that are assigned in several classes.
+type is applied to the text. A flag of type str is empty if it is not given; other defaults are
+appended to the help text. Flags that several commands share are base classes, or declarations that
+are assigned in several classes.
 """
 
 from __future__ import annotations
@@ -42,28 +43,40 @@ class _Declaration(NamedTuple):
 
 
 # The result is Any, as that of dataclasses.field: the attribute's annotation is its type.
-def flag(*names: str, at_least: int | None = None, **settings: Any) -> Any:
-    """Declare an optional or, with ``required=True``, a required flag.
+def flag(*names: str, help: str, at_least: int | None = None, **settings: Any) -> Any:
+    """Declare a flag, or with ``required=True`` a required flag.
 
     Parameters
     ----------
     *names : str
         Spellings, with their dashes; by default the attribute's name after two dashes.
+    help : str
+        What the flag sets.
     at_least : int, optional
         The smallest value allowed.
     **settings
         As in `argparse.ArgumentParser.add_argument`.
     """
-    return _Declaration(names, False, _with_minimum(at_least, settings))
+    return _declaration(names, False, help, at_least, settings)
 
 
-def positional(*, at_least: int | None = None, **settings: Any) -> Any:
+def positional(*, help: str, at_least: int | None = None, **settings: Any) -> Any:
     """Declare a positional argument; parameters as for `flag`."""
-    return _Declaration((), True, _with_minimum(at_least, settings))
+    return _declaration((), True, help, at_least, settings)
 
 
-def _with_minimum(at_least: int | None, settings: dict[str, Any]) -> dict[str, Any]:
-    return settings if at_least is None else {"type": _integer_from(at_least), **settings}
+def _declaration(
+    names: tuple[str, ...],
+    is_positional: bool,
+    text: str,
+    at_least: int | None,
+    settings: dict[str, Any],
+) -> _Declaration:
+    if settings.get("default"):
+        text += " (default: %(default)s)"
+    if at_least is not None:
+        settings["type"] = _integer_from(at_least)
+    return _Declaration(names, is_positional, {"help": text, **settings})
 
 
 def _integer_from(minimum: int) -> Callable[[str], int]:

@@ -94,7 +94,7 @@ def test_refusals(parser, words, message):
 def test_required_flags_and_limits(words, message):
     class Given(Flags):
         net: str = flag(required=True, metavar="FILE", help="a net")
-        count: int = flag(default=3, at_least=1)
+        count: int = flag(default=3, at_least=1, help="a number")
         input: str = positional(metavar="IN", help="a file")
 
     parser = FlagParser()

@@ -14,6 +14,7 @@ Example:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -37,16 +38,13 @@ class ClassificationFlags(BackendFlags):
     mean: str = positional(metavar="MEAN", help="mean file, or numbers")
     labels: str = positional(metavar="LABELS", help="file with one class name per line")
     images: list[str] = positional(metavar="IMG", nargs="+", help="images or folders of images")
-    input_scale: float = flag(
-        default=1.0, help="factor applied after the mean is subtracted (%(default)s)"
-    )
+    input_scale: float = flag(default=1.0, help="factor applied after the mean is subtracted")
 
 
 def run(flags: ClassificationFlags) -> int:
     """Classify."""
     images = find_pictures(flags.images)
-    net = Net(flags.model, "TEST", backend=choose_backend(flags))
-    try:
+    with closing(Net(flags.model, "TEST", backend=choose_backend(flags))) as net:
         copy_trained_layers(net, flags.weights)
         shape = image_input_shape(net, flags.model)
         n_classes = net.outputs[0].count // net.outputs[0].shape[0]
@@ -57,8 +55,6 @@ def run(flags: ClassificationFlags) -> int:
             net.inputs[0].data.set(prepare(path, shape, mean, flags.input_scale)[None])
             net.forward()
             print_best(path, net.outputs[0].data.get().ravel(), labels)
-    finally:
-        net.close()
     return 0
 
 

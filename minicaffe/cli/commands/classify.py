@@ -31,10 +31,8 @@ class ClassifyFlags(PreprocessingFlags):
     input_file: str = positional(metavar="INPUT", help="image, folder or .npy")
     output_file: str = positional(metavar="OUTPUT", help=".npy file to write")
     center_only: bool = flag(help="classify the centre crop instead of ten crops")
-    images_dim: str = flag(
-        default="256,256", help="rows and columns to resize to before cropping (%(default)s)"
-    )
-    ext: str = flag(default="jpg", help="extension of images in a folder (%(default)s)")
+    images_dim: str = flag(default="256,256", help="rows and columns to resize to before cropping")
+    ext: str = flag(default="jpg", help="extension of images in a folder")
     labels: str = flag(metavar="FILE", help="file with one class name per line")
 
 

@@ -38,9 +38,9 @@ class DetectFlags(PreprocessingFlags):
 
     input_file: str = positional(metavar="INPUT", help=".csv of windows, or .txt of images")
     output_file: str = positional(metavar="OUTPUT", help=".csv or .h5 file to write")
-    crop_mode: str = flag(choices=_MODES, default="selective_search", help="(%(default)s)")
+    crop_mode: str = flag(choices=_MODES, default="selective_search", help="origin of the windows")
     context_pad: int = flag(
-        default=16, help="pixels of context around a window, at the input's size (%(default)s)"
+        default=16, help="pixels of context around a window, at the input's size"
     )
 
 

@@ -31,7 +31,7 @@ def direction_flag(default: str) -> Any:  # Any: see `minicaffe.cli.flags.flag`
         choices=DIRECTIONS,
         type=str.upper,
         default=default,
-        help="direction of the arrows: TB (top to bottom), LR (left to right), ... (%(default)s)",
+        help="direction of the arrows: TB (top to bottom), LR (left to right), ...",
     )
 
 

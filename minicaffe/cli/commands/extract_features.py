@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -51,9 +51,14 @@ class FeatureFlags(BackendFlags):
     batches: int = positional(metavar="NUM_BATCHES", at_least=1, help="number of batches")
     db_type: str = positional(metavar="DB_TYPE", type=str.lower, help=", ".join(_TYPES))
     mode: str = positional(
-        metavar="CPU/GPU", nargs="?", type=str.upper, choices=("CPU", "GPU"), default="CPU"
+        metavar="CPU/GPU",
+        nargs="?",
+        type=str.upper,
+        choices=("CPU", "GPU"),
+        default="CPU",
+        help="device to compute on",
     )
-    device_id: int = positional(metavar="DEVICE_ID", nargs="?", default=0)
+    device_id: int = positional(metavar="DEVICE_ID", nargs="?", default=0, help="GPU")
 
 
 def run(flags: FeatureFlags) -> int:
@@ -65,8 +70,7 @@ def run(flags: FeatureFlags) -> int:
     from minicaffe.net import Net
     from minicaffe.net.weights import copy_trained_layers
 
-    net = Net(flags.model, "TEST", backend=choose_backend(flags))
-    try:
+    with closing(Net(flags.model, "TEST", backend=choose_backend(flags))) as net:
         for name in names:
             if name not in net.blobs:
                 raise NetError(f'{flags.model}: no blob "{name}". {nearest(name, net.blobs)}')
@@ -78,8 +82,6 @@ def run(flags: FeatureFlags) -> int:
                 for path, name in zip(paths, names, strict=True)
             ]
             _extract(net, names, sinks, flags.batches)
-    finally:
-        net.close()
     logger.info("Successfully extracted the features!")
     return 0
 

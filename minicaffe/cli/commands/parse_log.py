@@ -27,7 +27,7 @@ class ParseLogFlags(Flags):
     logfile_path: str = positional(metavar="LOG", help="training log")
     output_dir: str = positional(metavar="OUTPUT_DIR", help="folder to write the tables to")
     verbose: bool = flag(help="print the names of the files written")
-    delimiter: str = flag(default=",", help="separator of the columns (%(default)s)")
+    delimiter: str = flag(default=",", help="separator of the columns")
     table: bool = flag(help="write aligned columns instead, as Caffe's parse_log.sh does")
 
 

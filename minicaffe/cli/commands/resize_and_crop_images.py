@@ -31,9 +31,7 @@ class ResizeFlags(Flags):
     )
     input_folder: str = flag(required=True, metavar="FOLDER", help="folder of images")
     output_folder: str = flag(required=True, metavar="FOLDER", help="folder to write to")
-    output_side_length: int = flag(
-        default=256, at_least=1, help="side of the squares in pixels (%(default)s)"
-    )
+    output_side_length: int = flag(default=256, at_least=1, help="side of the squares in pixels")
 
 
 def run(flags: ResizeFlags) -> int:

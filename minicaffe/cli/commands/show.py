@@ -14,6 +14,7 @@ Example:
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,16 +40,14 @@ _MOST_MAPS = 1024
 class ShowFlags(BackendFlags):
     """Flags of the command."""
 
-    what: str = positional(choices=("filters", "activations"))
+    what: str = positional(choices=("filters", "activations"), help="what to draw")
     weights: str = WEIGHTS
     layer: str = flag(metavar="NAME", help="layer of the filters")
     model: str = flag(metavar="FILE", help="net prototxt, for activations")
     blob: str = flag(metavar="NAME", help="blob of the activations")
     image: str = flag(metavar="FILE", help="image for the net's input")
     mean: str = flag(metavar="MEAN", help="mean file, or numbers, subtracted from the image")
-    input_scale: float = flag(
-        default=1.0, help="factor applied after the mean is subtracted (%(default)s)"
-    )
+    input_scale: float = flag(default=1.0, help="factor applied after the mean is subtracted")
     output: str = flag(metavar="FILE", help="image file to write (default: WHAT.png)")
 
 
@@ -113,8 +112,7 @@ def _activations(flags: ShowFlags) -> Image:
     from minicaffe.net import Net
     from minicaffe.net.weights import copy_trained_layers
 
-    net = Net(flags.model, "TEST", backend=choose_backend(flags))
-    try:
+    with closing(Net(flags.model, "TEST", backend=choose_backend(flags))) as net:
         if flags.blob not in net.blobs:
             raise NetError(
                 f'{flags.model}: no blob "{flags.blob}". {nearest(flags.blob, net.blobs)}'
@@ -128,8 +126,6 @@ def _activations(flags: ShowFlags) -> Image:
         sources = [k for k, step in enumerate(net.steps) if net.blobs[flags.blob] in step.top]
         net.forward(end=sources[-1])
         return activation_image(flags.blob, net.blobs[flags.blob].data.get())
-    finally:
-        net.close()
 
 
 def _set_input(net: Net, flags: ShowFlags) -> None:

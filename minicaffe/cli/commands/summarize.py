@@ -40,7 +40,7 @@ class SummarizeFlags(InputShapeFlags):
         at_least=4,
         default=30,
         metavar="N",
-        help="cut names to N characters (%(default)s)",
+        help="cut names to N characters",
     )
     phase: str = phase_flag("TRAIN")
 

@@ -13,6 +13,7 @@ Example:
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ class TestFlags(NetStateFlags, BackendFlags):
 
     model: str = MODEL
     weights: str = WEIGHTS_LIST
-    iterations: int = flag(default=50, at_least=1, help="number of batches to run (%(default)s)")
+    iterations: int = flag(default=50, at_least=1, help="number of batches to run")
     confusion: str = flag(metavar="FOLDER", help="folder to write the confusion matrix to")
     labels: str = flag(metavar="FILE", help="class names for the confusion matrix, one per line")
     optimize_memory: bool = flag(
@@ -54,8 +55,7 @@ def run(flags: TestFlags) -> int:
     backend = choose_backend(flags)
     state = NetState(phase=TEST)
     flags.apply_to(state)
-    net = Net(flags.model, state, backend=backend)
-    try:
+    with closing(Net(flags.model, state, backend=backend)) as net:
         if net.inputs:
             inputs = ", ".join(f'"{blob.name}"' for blob in net.inputs)
             logger.warning(f"No layer fills the inputs {inputs}: they are zero. Add a data layer.")
@@ -65,8 +65,6 @@ def run(flags: TestFlags) -> int:
             net.optimize_memory(confusion.blobs if confusion else ())
         logger.info(f"Running for {flags.iterations} iterations.")
         loss, totals = _score(net, flags.iterations, confusion)
-    finally:
-        net.close()
     logger.info(f"Loss: {loss / flags.iterations:g}")
     _log_means(net, [total / flags.iterations for total in totals])
     if confusion is not None:

@@ -7,6 +7,7 @@ Example:
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from minicaffe.cli.flags import flag
@@ -24,7 +25,7 @@ class TimeFlags(NetStateFlags, BackendFlags):
     """Flags of the command."""
 
     model: str = MODEL
-    iterations: int = flag(default=50, at_least=1, help="number of passes to average (%(default)s)")
+    iterations: int = flag(default=50, at_least=1, help="number of passes to average")
     phase: str = phase_flag("TRAIN")
     optimize_memory: bool = flag(
         help="share memory between blobs that are not in use at the same time; forward only"
@@ -43,8 +44,7 @@ def run(flags: TimeFlags) -> int:
     backend = choose_backend(flags)
     state = NetState(phase=flags.phase)
     flags.apply_to(state)
-    net = Net(flags.model, state, backend=backend)
-    try:
+    with closing(Net(flags.model, state, backend=backend)) as net:
         if flags.optimize_memory:
             net.optimize_memory()
         logger.info("Performing Forward")
@@ -54,8 +54,6 @@ def run(flags: TimeFlags) -> int:
             logger.info("Performing Backward")
             net.backward()
         _Benchmark(net, flags.iterations, has_backward=not flags.optimize_memory).run()
-    finally:
-        net.close()
     return 0
 
 

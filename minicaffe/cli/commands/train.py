@@ -29,12 +29,8 @@ class TrainFlags(NetStateFlags, BackendFlags):
         metavar="FILES",
         help="trained weights to fine-tune from, copied by layer name, separated by commas",
     )
-    sigint_effect: str = flag(
-        choices=_EFFECTS, default="stop", help="effect of Ctrl-C (%(default)s)"
-    )
-    sighup_effect: str = flag(
-        choices=_EFFECTS, default="snapshot", help="effect of SIGHUP (%(default)s)"
-    )
+    sigint_effect: str = flag(choices=_EFFECTS, default="stop", help="effect of Ctrl-C")
+    sighup_effect: str = flag(choices=_EFFECTS, default="snapshot", help="effect of SIGHUP")
 
 
 def run(flags: TrainFlags) -> int:

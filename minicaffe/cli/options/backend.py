@@ -22,8 +22,7 @@ class BackendFlags(Flags):
     backend: str = flag(
         choices=("auto", *BACKENDS),
         default="auto",
-        help="onednn: fast on a CPU; reference: NumPy; cuda: a GPU; auto: the fastest for this CPU "
-        "(%(default)s)",
+        help="onednn: fast on a CPU; reference: NumPy; cuda: a GPU; auto: the fastest on this CPU",
     )
     precision: str | None = flag(
         choices=PRECISIONS,

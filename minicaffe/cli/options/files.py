@@ -16,4 +16,4 @@ WEIGHTS_LIST: Any = flag(
 
 def database_backend(default: str) -> Any:
     """Declare the flag --backend of commands that read or write a database."""
-    return flag(default=default, help="lmdb or leveldb (%(default)s)")
+    return flag(default=default, help="lmdb or leveldb")

@@ -16,17 +16,15 @@ def phase_flag(default: str, *others: str) -> Any:  # Any: see `minicaffe.cli.fl
         type=str.upper,
         choices=("TRAIN", "TEST", *others),
         default=default,
-        help="phase whose layers are used (%(default)s)",
+        help="phase whose layers are used",
     )
 
 
 class NetStateFlags(Flags):
     """Flags that include and exclude rules of a net are compared with."""
 
-    level: int | None = flag(help="level for the net's include rules (default: 0, or the solver's)")
-    stage: str = flag(
-        metavar="STAGES", help="stages for the net's include rules, separated by commas"
-    )
+    level: int | None = flag(help="level for include rules of layers (default: 0 or the solver's)")
+    stage: str = flag(metavar="STAGES", help="stages for include rules, separated by commas")
 
     def apply_to(self, state: NetState) -> None:
         """Set the level, to its present value if the flag is not given, and add the stages."""

@@ -32,16 +32,12 @@ class PreprocessingFlags(Flags):
     gpu: bool = flag(help="compute on the GPU")
     mean_file: str = flag(
         default=_ILSVRC_MEAN,
-        help=".npy or .binaryproto file, or numbers, subtracted after raw_scale; empty for no mean "
-        "(default: the mean colour of ILSVRC 2012)",
+        help=".npy or .binaryproto file, or numbers, subtracted after raw_scale; empty: no mean",
     )
     input_scale: float | None = flag(help="factor applied after the mean is subtracted")
-    raw_scale: float = flag(
-        default=255.0, help="factor applied before the mean is subtracted (%(default)s)"
-    )
+    raw_scale: float = flag(default=255.0, help="factor applied before the mean is subtracted")
     channel_swap: str = flag(
-        default="2,1,0",
-        help="order of the net's channels; empty: as read (default: blue, green, red)",
+        default="2,1,0", help="order of the net's channels of RGB images; empty: RGB"
     )
 
     def preprocessing(self, of_channels: bool = False) -> Preprocessing:
