@@ -1,7 +1,8 @@
-"""Run the commands of the course, page by page: run.py FOLDER [--small].
+"""Run the commands of the tutorial, page by page: run.py FOLDER [--small].
 
-FOLDER gets what the pages need (pictures, nets, the course's files) and what their commands make.
-With --small, trainings last a hundredth of the time; the figures of the pages need the full ones.
+The files that the pages need (images, nets, the tutorial's files) are copied to FOLDER, and the
+commands write their results there. With --small, training takes a hundredth of the time; the
+figures in the pages come from full runs.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ SMALLER = 125
 
 
 def commands(page: Path) -> list[str]:
-    """Return the lines of a page's console blocks that begin with $, without it."""
+    """Return the lines that begin with $ in the console blocks of a page, without the $."""
     blocks = re.findall(r"^```console\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
     return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
 
 
 def prepare(folder: Path, small: bool) -> None:
-    """Copy what the commands read."""
+    """Copy the files that the commands read."""
     for pattern in NEEDED:
         for source in filter(Path.is_file, ROOT.glob(pattern)):
             target = folder / source.relative_to(ROOT)
@@ -49,7 +50,7 @@ def prepare(folder: Path, small: bool) -> None:
 
 
 def fewer_iterations(text: str) -> str:
-    """Divide numbers from 250 to 9999, which are iterations on these pages and in these solvers."""
+    """Divide all numbers from 250 to 9999: in these pages and solvers, they are iterations."""
     return re.sub(
         r"(?<![\d.])[1-9]\d{2,3}(?!\d)",
         lambda match: str(int(match[0]) // SMALLER) if int(match[0]) >= 250 else match[0],
@@ -59,7 +60,7 @@ def fewer_iterations(text: str) -> str:
 
 @contextlib.contextmanager
 def setting(variables: str, log: str | None) -> Iterator[None]:
-    """Set environment variables; write what is printed to a file, if one is given."""
+    """Set environment variables, and redirect stdout and stderr to a log file if one is given."""
     before = dict(os.environ)
     os.environ.update(word.split("=", 1) for word in variables.split())
     try:
@@ -75,17 +76,17 @@ def setting(variables: str, log: str | None) -> Iterator[None]:
 
 
 def run(command: str) -> None:
-    """Run one command; Python's own within this process, because starting it takes longest.
+    """Run one command; Python programs run in this process, because starting Python is slow.
 
     Raises
     ------
     RuntimeError
-        If it fails.
+        If the command fails.
     """
     parts = COMMAND.fullmatch(command)
     program, *words = shlex.split(parts["words"]) if parts else ("",)
     if parts is None or program not in ("minicaffe", "python"):
-        # diff answers 1 if files differ, which is what it is asked for.
+        # diff exits with 1 if files differ, which is not a failure.
         if subprocess.run(command, shell=True).returncode > (program == "diff"):
             raise RuntimeError(f"failed: {command}")
         return
@@ -98,7 +99,7 @@ def run(command: str) -> None:
 
 
 def main() -> None:
-    """Run all pages."""
+    """Run the commands of all pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--small", action="store_true")
