@@ -26,8 +26,9 @@ class _Declaration(NamedTuple):
     is_positional: bool
     settings: dict[str, Any]  # Any: as add_argument takes them
 
-    def add_to(self, parser: argparse._ActionsContainer, attribute: str, annotation: Any) -> None:
-        # Any: typing has no type for annotations such as `int | None`.
+    def add_to(
+        self, parser: argparse._ActionsContainer, attribute: str, annotation: object
+    ) -> None:
         kind = next(t for t in (*get_args(annotation), annotation) if t is not NoneType)
         settings = dict(self.settings)
         if kind is bool:
@@ -42,7 +43,8 @@ class _Declaration(NamedTuple):
         parser.add_argument(*(self.names or (f"--{attribute}",)), dest=attribute, **settings)
 
 
-# The result is Any, as that of dataclasses.field: the attribute's annotation is its type.
+# The result is Any and the settings are those of add_argument. As with dataclasses.field, the type
+# of an attribute is its annotation.
 def flag(*names: str, help: str, at_least: int | None = None, **settings: Any) -> Any:
     """Declare a flag, or with ``required=True`` a required flag.
 

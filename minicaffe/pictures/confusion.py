@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ from minicaffe.pictures.figure import new_figure
 from minicaffe.pictures.grid import Pixels, contact_sheet, to_pixels
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from PIL import Image
 
 Shares = npt.NDArray[np.float64]
@@ -24,7 +26,7 @@ _LONGEST_NAME = 24
 _BINS = 20
 
 
-def draw_confusion(counts: Counts, names: Sequence[str]) -> Any:
+def draw_confusion(counts: Counts, names: Sequence[str]) -> Figure:
     """Draw a confusion matrix and the accuracy of the classes.
 
     The colour of a cell shows the share of the row's class that was predicted as the column's.
@@ -57,7 +59,7 @@ def draw_confusion(counts: Counts, names: Sequence[str]) -> Any:
     return figure
 
 
-def _draw_matrix(figure: Any, axis: Any, shares: Shares, names: Sequence[str]) -> None:
+def _draw_matrix(figure: Figure, axis: Axes, shares: Shares, names: Sequence[str]) -> None:
     from matplotlib.colors import PowerNorm
     from matplotlib.ticker import PercentFormatter
 
@@ -98,7 +100,7 @@ def pool_matrix(shares: Shares) -> tuple[Shares, int]:
     return padded.reshape(side, block, side, block).max(axis=(1, 3)), block
 
 
-def _write_counts(axis: Any, counts: Counts, shares: Shares) -> None:
+def _write_counts(axis: Axes, counts: Counts, shares: Shares) -> None:
     size = 9 if len(counts) <= 12 else 6
     for (i, j), count in np.ndenumerate(counts):
         if count:
@@ -106,7 +108,7 @@ def _write_counts(axis: Any, counts: Counts, shares: Shares) -> None:
             axis.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=size)
 
 
-def _draw_bars(axis: Any, accuracy: Shares, n: int) -> None:
+def _draw_bars(axis: Axes, accuracy: Shares, n: int) -> None:
     """Draw the accuracy of each class as a bar beside its row of the matrix."""
     axis.barh(range(n), np.nan_to_num(accuracy), color="#6baed6", height=0.75)
     for k, value in enumerate(accuracy):
@@ -120,7 +122,7 @@ def _draw_bars(axis: Any, accuracy: Shares, n: int) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_histogram(axis: Any, accuracy: Shares) -> None:
+def _draw_histogram(axis: Axes, accuracy: Shares) -> None:
     axis.hist(accuracy[np.isfinite(accuracy)], bins=_BINS, range=(0, 1), color="#6baed6")
     axis.set_xlim(0, 1)
     axis.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.analysis.training_log import LogRow, TrainingLog
 from minicaffe.pictures.figure import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from minicaffe.schema import SolverParameter
 
 Values = npt.NDArray[np.float64]
 
@@ -110,7 +116,7 @@ def _is_wide(curves: Sequence[Curve]) -> bool:
     return bool(len(values) and values.min() > 0 and values.max() > _WIDE_RANGE * values.min())
 
 
-def draw_curves(panels: Sequence[Panel], x_label: str, average: int = 1) -> Any:
+def draw_curves(panels: Sequence[Panel], x_label: str, average: int = 1) -> Figure:
     """Draw charts below each other with a common x axis.
 
     Parameters
@@ -144,7 +150,7 @@ def draw_curves(panels: Sequence[Panel], x_label: str, average: int = 1) -> Any:
     return figure
 
 
-def _draw_curve(axis: Any, one: Curve, average: int) -> None:
+def _draw_curve(axis: Axes, one: Curve, average: int) -> None:
     colour = _COLOURS[one.run % len(_COLOURS)]
     if one.nth >= 0:
         marker = _MARKERS[one.nth % len(_MARKERS)] if len(one.x) <= _FEW_POINTS else None
@@ -168,7 +174,7 @@ def moving_average(values: Values, n: int) -> Values:
     return np.where(known, sums / np.maximum(counts, 1), np.nan)
 
 
-def _note_not_finite(axis: Any, panel: Panel) -> None:
+def _note_not_finite(axis: Axes, panel: Panel) -> None:
     """Mark where a curve becomes NaN or infinite, because a gap does not show which."""
     notes = []
     for one in panel.curves:
@@ -180,14 +186,14 @@ def _note_not_finite(axis: Any, panel: Panel) -> None:
         axis.text(0.01, 0.02, "\n".join(notes), transform=axis.transAxes, fontsize=8, color="#a00")
 
 
-def _legend(axis: Any, panel: Panel) -> None:
+def _legend(axis: Axes, panel: Panel) -> None:
     if panel.curves and panel.curves[0].label:
         columns = -(-len(panel.curves) // _MOST_LEGEND_ROWS)
         size = 8 if len(panel.curves) <= 2 * _MOST_LEGEND_ROWS else 6
         axis.legend(ncols=min(columns, 4), fontsize=size, framealpha=0.8)
 
 
-def rate_panel(params: Sequence[Any], names: Sequence[str]) -> Panel:
+def rate_panel(params: Sequence[SolverParameter], names: Sequence[str]) -> Panel:
     """Return the learning-rate schedules of solvers as curves over all iterations.
 
     Parameters
@@ -208,7 +214,7 @@ def rate_panel(params: Sequence[Any], names: Sequence[str]) -> Panel:
     return panel
 
 
-def _iterations(param: Any) -> npt.NDArray[np.int64]:
+def _iterations(param: SolverParameter) -> npt.NDArray[np.int64]:
     """Return up to 2,001 evenly spaced iterations, and those next to each step."""
     last = max(int(param.max_iter), 1)
     points = set(np.linspace(0, last, min(last + 1, 2001)).astype(int).tolist())

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import MissingPackage, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TYPES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 100
@@ -20,7 +23,7 @@ def check_figure_type(path: str | Path) -> None:
         )
 
 
-def new_figure(width_in: float, height_in: float) -> Any:
+def new_figure(width_in: float, height_in: float) -> Figure:
     """Return an empty matplotlib Figure with constrained layout.
 
     Raises
@@ -38,7 +41,7 @@ def new_figure(width_in: float, height_in: float) -> Any:
     return Figure((width_in, height_in), dpi=_DOTS_PER_INCH, layout="constrained")
 
 
-def save_figure(figure: Any, path: str | Path) -> None:
+def save_figure(figure: Figure, path: str | Path) -> None:
     """Save a figure in the format of the file's extension; equal figures give equal bytes."""
     import matplotlib as mpl
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from minicaffe.analysis.described import settings_text
 from minicaffe.analysis.sizes import LayerSizes, NetSizes
-from minicaffe.schema import NetSource
+from minicaffe.schema import LayerParameter, NetSource
 
 # Background by what a layer does.
 _COLOURS = {
@@ -74,7 +73,7 @@ def net_graph(
     graph = Graph(source.param.name)
     sources: dict[tuple[str, str], int] = {}
     for index, phases in phases_of.items():
-        layer: Any = source.param.layer[index]
+        layer = source.param.layer[index]
         measured = next((s for s in sizes.values() if index in s.layers), NetSizes())
         ordered = [p for p in PHASES if p in phases]
         found = [sources.get((p, blob)) for blob in layer.bottom for p in ordered]
@@ -90,7 +89,7 @@ def net_graph(
     return graph
 
 
-def _node(layer: Any, sizes: LayerSizes | None, batch: int, rates: bool) -> GraphNode:
+def _node(layer: LayerParameter, sizes: LayerSizes | None, batch: int, rates: bool) -> GraphNode:
     lines = [_kind(layer)]
     if sizes is not None:
         shapes = dict.fromkeys(_shape_text(shape, batch) for shape in sizes.tops)
@@ -104,7 +103,7 @@ def _node(layer: Any, sizes: LayerSizes | None, batch: int, rates: bool) -> Grap
     return GraphNode(title, [line for line in lines if line], _colour(layer.type))
 
 
-def _kind(layer: Any) -> str:
+def _kind(layer: LayerParameter) -> str:
     return f"{layer.type} {settings_text(layer)}".rstrip()
 
 

@@ -12,7 +12,6 @@ Example:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.cli.options.input_shape import InputShapeFlags, warn_of_assumed_shapes
@@ -25,14 +24,15 @@ from minicaffe.pictures.net_graph import PHASES
 from minicaffe.schema import read_net
 
 
-def direction_flag(default: str) -> Any:  # Any: see `minicaffe.cli.flags.flag`
+def direction_flag(default: str) -> str:
     """Declare the flag --rankdir."""
-    return flag(
+    declaration: str = flag(
         choices=DIRECTIONS,
         type=str.upper,
         default=default,
         help="direction of the arrows: TB (top to bottom), LR (left to right), ...",
     )
+    return declaration
 
 
 class GraphFlags(Flags):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minicaffe.cli.flags import flag
 
-# Any: see `minicaffe.cli.flags.flag`.
-MODEL: Any = flag(required=True, metavar="FILE", help="net prototxt")
-WEIGHTS: Any = flag(required=True, metavar="FILE", help="trained weights")
-WEIGHTS_LIST: Any = flag(
+MODEL: str = flag(required=True, metavar="FILE", help="net prototxt")
+WEIGHTS: str = flag(required=True, metavar="FILE", help="trained weights")
+WEIGHTS_LIST: str = flag(
     required=True, metavar="FILES", help="trained weights, several files separated by commas"
 )
 
 
-def database_backend(default: str) -> Any:
+def database_backend(default: str) -> str:
     """Declare the flag --backend of commands that read or write a database."""
-    return flag(default=default, help="lmdb or leveldb")
+    declaration: str = flag(default=default, help="lmdb or leveldb")
+    return declaration

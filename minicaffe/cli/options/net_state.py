@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minicaffe.cli.flags import Flags, flag
 
@@ -10,14 +10,15 @@ if TYPE_CHECKING:  # imports protobuf, which --help must not
     from minicaffe.schema import NetState
 
 
-def phase_flag(default: str, *others: str) -> Any:  # Any: see `minicaffe.cli.flags.flag`
+def phase_flag(default: str, *others: str) -> str:
     """Declare the flag --phase, whose value may be given in lower case."""
-    return flag(
+    declaration: str = flag(
         type=str.upper,
         choices=("TRAIN", "TEST", *others),
         default=default,
         help="phase whose layers are used",
     )
+    return declaration
 
 
 class NetStateFlags(Flags):
