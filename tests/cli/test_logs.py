@@ -113,7 +113,7 @@ def test_resumed_runs_replace_what_they_repeat_and_pauses_do_not_count(log):
     ]
     assert [i for i, _ in found.rates] == [0, 100, 200]
     assert log.messages == [
-        "run.log: a later run starts at iteration 100; it replaces 2 lines of the one before."
+        "run.log: a later run starts at iteration 100 and replaces 2 lines of the earlier one."
     ]
 
 
