@@ -62,7 +62,7 @@ def _run_words(words: list[str]) -> int:
     if words[0] in ("--version", "-version"):
         print(f"minicaffe {__version__}")
         return 0
-    # gflags lets flags stand before the command: caffe --solver=x train
+    # gflags accepts flags before the command: caffe --solver=x train
     flags_first = words[0].startswith("-")
     at = next((i for i, word in enumerate(words) if flags_first and word in COMMANDS), 0)
     command = words.pop(at)

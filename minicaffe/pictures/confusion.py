@@ -21,7 +21,7 @@ Shares = npt.NDArray[np.float64]
 
 _MOST_LABELLED = 40  # with more classes, their names do not fit beside the matrix
 _MOST_COUNTED = 25  # with more classes, counts do not fit into the cells
-_MOST_CELLS = 300  # along a side, as many as can be told apart on a screen
+_MOST_CELLS = 300  # along a side; more cannot be distinguished on a screen
 _LONGEST_NAME = 24
 _BINS = 20
 

@@ -26,9 +26,8 @@ FLAGS = ["--model_def=net.prototxt", "--pretrained_model=w.caffemodel"]
 
 
 @pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
+def log(log):
     """Run in an empty folder with a net, weights and images; the log's messages."""
-    monkeypatch.chdir(tmp_path)
     Path("net.prototxt").write_text(NET)
     save_net(Net("net.prototxt", "TEST", seed=1), "w.caffemodel")
     Path("in").mkdir()
@@ -36,8 +35,8 @@ def log(tmp_path, monkeypatch, caplog_minicaffe):
     for name in ("a", "b", "c"):
         pixels = random.integers(0, 256, (12, 12, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(f"in/{name}.png")
-    caplog_minicaffe.clear()
-    return caplog_minicaffe
+    log.clear()
+    return log
 
 
 def scores(pixels):

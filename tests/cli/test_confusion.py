@@ -32,9 +32,8 @@ COLOURS, LABELS = [0, 0, 1, 1, 2, 2, 2, 0], [0, 1, 1, 1, 2, 0, 0, 0]
 
 
 @pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
+def log(log):
     """Run in an empty folder with a database, a net and its weights; the log's messages."""
-    monkeypatch.chdir(tmp_path)
     with create_database("db", "lmdb") as database:
         for k, (colour, label) in enumerate(zip(COLOURS, LABELS, strict=True)):
             image = np.zeros((3, 2, 3), np.uint8)
@@ -45,8 +44,8 @@ def log(tmp_path, monkeypatch, caplog_minicaffe):
     net.layers[net.layer_index("ip")].blobs[0].data.set(np.repeat(np.eye(3), 6, axis=1) / 60)
     save_net(net, "w.caffemodel")
     net.close()
-    caplog_minicaffe.clear()
-    return caplog_minicaffe
+    log.clear()
+    return log
 
 
 ARGS = ["--model=net.prototxt", "--weights=w.caffemodel", "--iterations=2", "--confusion=out"]

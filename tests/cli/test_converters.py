@@ -22,13 +22,6 @@ FILES = ROOT / "tests" / "golden" / "files"
 IMAGES = f"{FILES}/images/"
 
 
-@pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
-    """Run in an empty folder; the log's messages."""
-    monkeypatch.chdir(tmp_path)
-    return caplog_minicaffe
-
-
 def records(path, backend="LMDB"):
     with open_database(str(path), backend) as db:
         return list(db.items())

@@ -15,13 +15,6 @@ MODELS = Path(__file__).parents[2] / "models"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
-    """Run in an empty folder; the log's messages."""
-    monkeypatch.chdir(tmp_path)
-    return caplog_minicaffe
-
-
 def texts(path):
     return [node.text for node in ET.parse(path).iter(f"{SVG}text")]
 

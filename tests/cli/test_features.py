@@ -35,16 +35,15 @@ layer { name: "data" type: "Input" top: "data"
 
 
 @pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
+def log(log):
     """Run in an empty folder with a net and its weights; the log's messages."""
-    monkeypatch.chdir(tmp_path)
     Path("net.prototxt").write_text(DATA + LAYERS)
     Path("deploy.prototxt").write_text(INPUT % 3 + LAYERS)
     net = Net("net.prototxt", "TEST", seed=1)
     save_net(net, "w.caffemodel")
     net.close()
-    caplog_minicaffe.clear()
-    return caplog_minicaffe
+    log.clear()
+    return log
 
 
 def expected(name, batches):

@@ -187,7 +187,7 @@ def test_stages(project, run):
 
 
 def test_a_solver_in_another_folder(project, run, tmp_path, monkeypatch):
-    """The net is found beside the solver; data and snapshots are relative to where one stands."""
+    """The net is found beside the solver; data and snapshots are relative to the working folder."""
     Path("conf").mkdir()
     for name in ("net.prototxt", "solver.prototxt"):
         Path(name).rename(f"conf/{name}")

@@ -37,7 +37,7 @@ def messages_of(err):
     return [m.removesuffix("\n") for m in re.split(rf"\n{PREFIX.pattern}", text)[2::2]]
 
 
-# What our log says and Caffe's does not.
+# Lines of our log that Caffe's log does not have.
 OURS = [f"Computing with {get_backend(name).description}." for name in ("auto", "reference")]
 
 
@@ -222,7 +222,7 @@ def on_terminal(argv, columns):
 
 @pytest.mark.parametrize("columns", [40, 200])
 def test_progress_line_on_a_terminal(project, columns):
-    """Log lines stand on the terminal whole and plain, and the progress line is not in the log."""
+    """Log lines are unchanged on the terminal, and the progress line is not in the log."""
     project.write(solver=project.solver.replace("max_iter: 2", "max_iter: 30"))
     shown, code = on_terminal(["train", "--solver=solver.prototxt", "--log_dir=logs"], columns)
     assert code == 0

@@ -20,13 +20,6 @@ CAFFES = ROOT / "tests" / "golden" / "lenet" / "train.log"
 SOLVER = ROOT / "models" / "lenet" / "lenet_solver.prototxt"
 
 
-@pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
-    """Run in an empty folder; the log's messages."""
-    monkeypatch.chdir(tmp_path)
-    return caplog_minicaffe
-
-
 def line(clock, message, day="1122"):
     return f"I{day} {clock}.500000  4541 solver.cpp:239] {message}\n"
 
@@ -241,7 +234,7 @@ def test_rate_of_a_solver(log):
 def test_messages(log, capsys, command, code, message):
     Path("x").write_text(block("10:00:00", 0, 3))
     assert run_command(command[0], command[1:]) == code
-    # What asks for the impossible is said plainly, what fails goes to the log; both to stderr.
+    # Usage errors are printed without a log prefix, others are logged; both go to stderr.
     assert message in "\n".join([*log.messages, capsys.readouterr().err])
 
 

@@ -25,14 +25,13 @@ layer { name: "ip" type: "InnerProduct" bottom: "conv2" top: "ip"
 
 
 @pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
+def log(log):
     """Run in an empty folder with a net and its weights; the log's messages."""
-    monkeypatch.chdir(tmp_path)
     Path("net.prototxt").write_text(NET)
     save_net(Net("net.prototxt", "TEST", seed=1), "w.caffemodel")
     Image.new("RGB", (30, 30), (200, 100, 50)).save("x.png")
-    caplog_minicaffe.clear()
-    return caplog_minicaffe
+    log.clear()
+    return log
 
 
 def test_filters_that_see_colours():

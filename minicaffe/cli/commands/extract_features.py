@@ -12,9 +12,10 @@ Example:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,12 +34,8 @@ if TYPE_CHECKING:
 _REPORT_EVERY = 1000
 _TYPES = ("lmdb", "leveldb", "hdf5", "npy")
 
-
-class Sink(Protocol):
-    """Destination of the features of one blob."""
-
-    def put(self, features: HostArray) -> None:
-        """Append the features of a batch, whose first axis is the sample."""
+# Appends the features of a batch, whose first axis is the sample.
+Sink = Callable[[HostArray], None]
 
 
 class FeatureFlags(BackendFlags):
@@ -104,7 +101,7 @@ def _extract(net: Net, names: list[str], sinks: list[Sink], batches: int) -> Non
         net.forward()
         for k, (name, sink) in enumerate(zip(names, sinks, strict=True)):
             features = np.atleast_1d(net.blobs[name].data.get())
-            sink.put(features)
+            sink(features)
             before, counts[k] = counts[k], counts[k] + len(features)
             if counts[k] // _REPORT_EVERY > before // _REPORT_EVERY:
                 _report(counts[k], name)
@@ -122,50 +119,33 @@ def open_sink(path: str, name: str, kind: str) -> Iterator[Sink]:
     """Open a new output of one of the four types, which is created when the block succeeds."""
     if kind in ("lmdb", "leveldb"):
         with create_database(path, kind) as database:
-            yield _Records(database)
+            yield partial(_put_records, database)
     elif kind == "hdf5":
         import h5py  # slow to import
 
         with write_atomically(path) as target, h5py.File(target, "w") as file:
-            yield _DataSet(file, name)
+            yield partial(_append_to_data_set, file, name)
     else:
         with write_atomically(path) as target:
-            batches = _Batches()
-            yield batches
-            np.save(target, np.concatenate(batches.arrays))
+            batches: list[HostArray] = []
+            yield batches.append
+            np.save(target, np.concatenate(batches))
 
 
-class _Records:
-    def __init__(self, database: NewDatabase) -> None:
-        self.database = database
-
-    def put(self, features: HostArray) -> None:
-        for sample in features:
-            key = b"%010d" % self.database.count
-            self.database.put(key, encode_datum(as_datum_array(sample), 0))
+def _put_records(database: NewDatabase, features: HostArray) -> None:
+    for sample in features:
+        key = b"%010d" % database.count
+        database.put(key, encode_datum(as_datum_array(sample), 0))
 
 
-class _DataSet:
-    # Any: h5py has no type hints.
-    def __init__(self, file: Any, name: str) -> None:
-        self.file, self.name = file, name
-
-    def put(self, features: HostArray) -> None:
-        if self.name not in self.file:
-            limit = (None, *features.shape[1:])
-            self.file.create_dataset(self.name, data=features, maxshape=limit)
-            return
-        data = self.file[self.name]
-        data.resize(len(data) + len(features), axis=0)
-        data[-len(features) :] = features
-
-
-class _Batches:
-    def __init__(self) -> None:
-        self.arrays: list[HostArray] = []
-
-    def put(self, features: HostArray) -> None:
-        self.arrays.append(features)
+# Any: h5py has no type hints.
+def _append_to_data_set(file: Any, name: str, features: HostArray) -> None:
+    if name not in file:
+        file.create_dataset(name, data=features, maxshape=(None, *features.shape[1:]))
+        return
+    data = file[name]
+    data.resize(len(data) + len(features), axis=0)
+    data[-len(features) :] = features
 
 
 def as_datum_array(sample: HostArray) -> HostArray:
