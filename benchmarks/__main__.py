@@ -1,10 +1,11 @@
-"""Measure what docs/performance.md claims, on this machine, and print the table.
+"""Measure the figures of docs/performance.md on this machine and print them as a table.
 
     python -m benchmarks --peer-python ../torch/bin/python --json result.json
 
-The peer's environment is one that holds ``torch==2.13.0 "opencv-python-headless<5"`` and needs
-nothing else. Without --peer-python nothing is compared with others. Every line is printed as soon
-as it is measured. A ratio is how many times faster minicaffe is, or the share of a limit reached.
+The peers' environment contains ``torch==2.13.0 "opencv-python-headless<5"``; it does not need
+minicaffe. Without --peer-python there is no comparison with PyTorch and OpenCV. Every line is
+printed as soon as it is measured. A ratio is how many times faster minicaffe is, or the fraction of
+a limit that it reaches.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from benchmarks.table import HEAD, Row
 from minicaffe import __version__
 from minicaffe.backends import get_backend
 from minicaffe.backends.onednn.runtime.threads import default_threads
+from minicaffe.ops.backend import Backend
 
 KINDS = ("train", "forward", "convolutions", "update", "memory", "iteration")
 
 
-def measure(args: argparse.Namespace, backend: Any) -> Iterator[Row]:
-    """Yield the rows asked for, in the order of the table."""
+def measure(args: argparse.Namespace, backend: Backend) -> Iterator[Row]:
+    """Yield the selected rows in the order of the table."""
     for mode in ("train", "forward"):
         if mode in args.only:
             for name in args.nets:
@@ -47,7 +49,7 @@ def measure(args: argparse.Namespace, backend: Any) -> Iterator[Row]:
 
 
 def processor() -> str:
-    """Return the processor's name as the system knows it."""
+    """Return the processor's name as the operating system reports it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -55,16 +57,18 @@ def processor() -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Parse the command line, measure, print, write."""
+    """Run the benchmarks that the command line selects."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
-    parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, help="what to measure")
-    parser.add_argument("--peer-python", default="", help="python of the peers' environment")
+    parser.add_argument(
+        "--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of rows to measure"
+    )
+    parser.add_argument("--peer-python", default="", help="Python of the peers' environment")
     parser.add_argument("--threads", type=int, default=default_threads())
-    parser.add_argument("--seconds", type=float, default=6, help="for each line (%(default)g)")
-    parser.add_argument("--json", type=Path, help="where to write all numbers")
+    parser.add_argument("--seconds", type=float, default=6, help="time per line (%(default)g)")
+    parser.add_argument("--json", type=Path, help="file for all figures")
     args = parser.parse_args(argv)
     backend = get_backend("onednn", threads=args.threads)
     report: dict[str, Any] = {

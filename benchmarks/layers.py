@@ -1,10 +1,10 @@
-"""Where a training iteration spends its time: layer by layer, and by type of layer.
+"""Profile of a training iteration: time by layer and by layer type.
 
     python -m benchmarks.layers lenet --threads 1
 
-Where other programs want the cores, threads wait for each other: one thread says more then. Every
-figure is the smallest of many iterations, which run layer by layer like any other. GFLOP/s counts
-multiplications and additions of convolutions and inner products.
+If other programs use the cores, measure with one thread, because several would wait for each other.
+Every figure is the minimum over many iterations. GFLOP/s counts multiplications and additions of
+convolutions and inner products.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ OPERATIONS = 2  # a product and a sum
 
 @dataclass
 class Cost:
-    """What one part of an iteration takes.
+    """Cost of one layer, or of another part of an iteration.
 
     Parameters
     ----------
     name, kind : str
         The layer and its type.
     forward_s, backward_s : float
-        Smallest times, seconds.
+        Minimum times in seconds.
     operations : float
         Multiplications and additions of both passes.
     """
@@ -46,7 +46,7 @@ class Cost:
 
     @property
     def total_s(self) -> float:
-        """Both passes."""
+        """Time of both passes."""
         return self.forward_s + self.backward_s
 
     def line(self, whole_s: float) -> str:
@@ -57,7 +57,7 @@ class Cost:
 
 
 def profile(own: Own, seconds: float) -> list[Cost]:
-    """Return the smallest times of every layer, in their order, and of what is not a layer."""
+    """Return the minimum times of all layers in order, of the update, and of other work."""
     net = own.net
     own.run(WARM_UP)
     net.prepare_training()
@@ -87,7 +87,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def _operations(step: Any) -> float:
-    """Return what the layer multiplies and adds forward, for its weights, and for its bottom."""
+    """Return the multiplications and additions of forward, weight gradient and bottom gradient."""
     passes = 1 + step.needs_backward + any(step.propagate_down)
     return float(OPERATIONS * passes * step.layer.multiply_adds(step.bottom, step.top))
 
@@ -104,7 +104,7 @@ def by_type(costs: Iterable[Cost]) -> list[Cost]:
 
 
 def report(costs: list[Cost]) -> Iterator[str]:
-    """Yield the lines of two tables: by layer, as far as they matter, and by type."""
+    """Yield the lines of two tables: layers of at least 2 % of the time, and layer types."""
     whole = Cost("all", "all", sum(c.forward_s for c in costs), sum(c.backward_s for c in costs))
     whole.operations = sum(c.operations for c in costs)
     shown = [c for c in costs if c.total_s >= SHOWN_SHARE * whole.total_s]
@@ -115,14 +115,16 @@ def report(costs: list[Cost]) -> Iterator[str]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Parse the command line, measure, print."""
+    """Print the profile of the net that the command line selects."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("net", choices=NETS)
-    parser.add_argument("--batch", type=int, default=0, help="default: the benchmark's")
+    parser.add_argument(
+        "--batch", type=int, default=0, help="batch size (default: that of the benchmarks)"
+    )
     parser.add_argument("--threads", type=int, default=default_threads())
-    parser.add_argument("--seconds", type=float, default=6, help="how long (%(default)g)")
+    parser.add_argument("--seconds", type=float, default=6, help="measuring time (%(default)g)")
     args = parser.parse_args(argv)
     own = Own(args.net, "train", get_backend("onednn", threads=args.threads), args.batch)
     print("\n".join(report(profile(own, args.seconds))))

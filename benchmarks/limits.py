@@ -1,4 +1,4 @@
-"""How far from a limit: of the machine for convolutions and updates, of Python."""
+"""Measurements against limits: the machine's for convolutions and updates, kernels for Python."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from minicaffe.data.db import create_database
 from minicaffe.schema import SolverParameter, SolverSource, read_net
 from minicaffe.solver.solver import Solver
 
-LENET_PICTURES = 256
+LENET_IMAGES = 256
 
 
 def convolutions(name: str, backend: Any, seconds: float) -> Row:
-    """Hold a net's convolution layers, forward and backward, against the machine's sgemm."""
+    """Compare a net's convolution layers, forward and backward, with the machine's sgemm."""
     own = Own(name, "train", backend)
     own.step()
     steps = [step for step in own.net.steps if step.layer.type == "Convolution"]
@@ -48,7 +48,7 @@ def convolutions(name: str, backend: Any, seconds: float) -> Row:
 
 
 def _convolution(step: Any, seconds: float) -> dict[str, tuple[float, float]]:
-    """Return operations and best seconds of each pass of a convolution layer."""
+    """Return operations and minimum seconds of each pass of a convolution layer."""
     layer, x, y = step.layer, step.bottom[0], step.top[0]
     w, *b = layer.blobs
     flops = 2.0 * y.count * w.count / w.shape[0]
@@ -69,10 +69,10 @@ def _backward_weights(layer: Any, x: Any, y: Any) -> None:
 
 
 def solver_update(backend: Any, seconds: float) -> Row:
-    """Hold AlexNet's SGD update against the memory's bandwidth."""
+    """Compare AlexNet's SGD update with the bandwidth of memory."""
     own = Own("alexnet", "train", backend)
     own.step()
-    # It reads weights, gradients and history, and writes all three.
+    # The update reads and writes weights, gradients and history.
     traffic = 6 * 4 * sum(p.blob.count for p in own.net.parameters)
     own.update()
     limit = bandwidth(backend, seconds / 2)
@@ -87,13 +87,13 @@ def solver_update(backend: Any, seconds: float) -> Row:
 
 
 def lenet_iteration(backend: Any, seconds: float) -> list[Row]:
-    """Hold LeNet's iteration, fed from an LMDB, against its kernels' times; show what is Python.
+    """Compare LeNet's iteration, with data from LMDB, with its kernels; measure Python's overhead.
 
-    Python and dispatch is the time of an iteration in which the library and the solver's rule
-    return at once. All else counts: layers, the search for memory and primitives, crossing over to
-    the library, handing the update to threads, and NumPy on labels, loss and biases, some thousand
-    numbers. The details have the other bound: a whole iteration less the time inside the library
-    and the update, which counts waiting for the processor and caches that kernels have emptied.
+    "Python and dispatch" is the time of an iteration in which oneDNN and the solver's rule return
+    immediately. It contains layers, lookup of memory and primitives, calls into the library,
+    dispatch of the update to threads, and NumPy on labels, loss and biases (about a thousand
+    numbers). The details give an upper bound: the whole iteration minus the time inside the library
+    and the update, which also contains waiting for the processor and cache misses after kernels.
     """
     with tempfile.TemporaryDirectory() as folder, timed_kernels(backend) as kernels:
         solver = _lenet_solver(folder, backend)
@@ -132,7 +132,7 @@ def _iterations(
 ) -> tuple[float, float, float]:
     """Return the medians of an iteration, its kernels together, and the rest, in milliseconds."""
     times: list[tuple[float, float, float]] = []
-    for _ in range(WARM_UP):  # primitives are made in the first ones
+    for _ in range(WARM_UP):  # the first iterations create primitives
         run()
     end = time.perf_counter() + seconds
     while len(times) < FEWEST_RUNS or time.perf_counter() < end:
@@ -147,21 +147,21 @@ def _iterations(
 
 @contextmanager
 def timed_kernels(backend: Any) -> Iterator[list[float]]:
-    """Collect the seconds of every call into the library, and of every update, of nets made now."""
+    """Collect the seconds of each library call and update of nets created in the block."""
     seconds: list[float] = []
 
     def timed(run: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             start = time.perf_counter()
-            answer = run(*args, **kwargs)
+            result = run(*args, **kwargs)
             seconds.append(time.perf_counter() - start)
-            return answer
+            return result
 
         return call
 
     library = backend.engine.lib.c
-    places = [(library, "dnnl_primitive_execute"), (library, "dnnl_sgemm"), (backend, "spread")]
-    patches = [patch.object(place, name, timed(getattr(place, name))) for place, name in places]
+    targets = [(library, "dnnl_primitive_execute"), (library, "dnnl_sgemm"), (backend, "spread")]
+    patches = [patch.object(owner, name, timed(getattr(owner, name))) for owner, name in targets]
     for one in patches:
         one.start()
     try:
@@ -173,7 +173,7 @@ def timed_kernels(backend: Any) -> Iterator[list[float]]:
 
 @contextmanager
 def idle_kernels(backend: Any) -> Iterator[None]:
-    """Have the library, and the solver's rule, return at once, in nets made now."""
+    """Make the library and the solver's rule return immediately in nets created in the block."""
 
     def done(*_: Any) -> int:
         return 0
@@ -188,12 +188,12 @@ def idle_kernels(backend: Any) -> Iterator[None]:
 
 
 def _lenet_solver(folder: str, backend: Any) -> Solver:
-    """Return LeNet's solver on an LMDB of noise."""
+    """Return LeNet's solver with an LMDB of random images."""
     rng = np.random.default_rng(0)
     with create_database(f"{folder}/train", "LMDB") as db:
-        for i in range(LENET_PICTURES):
-            picture = rng.integers(0, 256, (1, 28, 28), dtype=np.uint8)
-            db.put(b"%08d" % i, encode_datum(picture, i % 10))
+        for i in range(LENET_IMAGES):
+            image = rng.integers(0, 256, (1, 28, 28), dtype=np.uint8)
+            db.put(b"%08d" % i, encode_datum(image, i % 10))
     source = read_net(ROOT / "models" / NETS["lenet"].path)
     for layer in source.param.layer:
         if layer.type == "Data":

@@ -1,4 +1,4 @@
-"""What the machine can do: the largest sgemm, the fastest pass over memory."""
+"""Limits of the machine: throughput of sgemm and bandwidth of memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from minicaffe.backends.onednn.runtime.memory import Buffer
 
 GEMM_SIZES = (1024, 1536, 2048, 3072)
-# Far more than any cache holds.
+# 128 MiB of float32, more than a cache holds.
 STREAM_VALUES = 1 << 25
 STREAM_CHUNK = 1 << 17
 
 
 def best_seconds(run: Callable[[], object], at_least_s: float, fewest: int = 3) -> float:
-    """Return the shortest time of several runs that together last `at_least_s` seconds."""
+    """Return the minimum time of several runs that together take `at_least_s` seconds or more."""
     times: list[float] = []
     while len(times) < fewest or sum(times) < at_least_s:
         start = time.perf_counter()
@@ -27,7 +27,7 @@ def best_seconds(run: Callable[[], object], at_least_s: float, fewest: int = 3) 
 
 
 def peak_flops(backend: Any, seconds: float) -> float:
-    """Return the operations in a second of the fastest square sgemm."""
+    """Return the FLOP/s of the fastest square sgemm."""
     engine, best = backend.engine, 0.0
     sgemm = engine.lib.c.dnnl_sgemm
     for n in GEMM_SIZES:
@@ -41,7 +41,7 @@ def peak_flops(backend: Any, seconds: float) -> float:
 
 
 def bandwidth(backend: Any, seconds: float) -> float:
-    """Return the bytes in a second that c = a + b reads and writes, on all threads."""
+    """Return the bytes per second that c = a + b reads and writes on all threads."""
     a, b, c = (np.ones(STREAM_VALUES, np.float32) for _ in range(3))
 
     def run(thread: int) -> None:

@@ -1,4 +1,4 @@
-"""How much memory nets take, each measured in a process of its own.
+"""Peak memory of nets, each measured in a separate process.
 
 python -m benchmarks.memory alexnet train 64
 python -m benchmarks.memory vgg16 forward 16 --optimize_memory
@@ -23,7 +23,7 @@ TESTED = (("googlenet", 16), ("vgg16", 16))
 
 
 def rows(nets: Collection[str]) -> Iterator[Row]:
-    """Yield what is measured of these nets."""
+    """Yield the memory rows of the selected nets."""
     if TRAINED[0] in nets:
         yield trained(*TRAINED)
     for name, batch in TESTED:
@@ -32,7 +32,7 @@ def rows(nets: Collection[str]) -> Iterator[Row]:
 
 
 def trained(name: str, batch: int) -> Row:
-    """Hold the memory of training against the values that there must be."""
+    """Compare the memory of training with the minimum: activations, gradients, 3 x parameters."""
     figures = _measure_apart(name, "train", str(batch))
     needed = figures["activations"] + figures["gradients"] + 3 * figures["parameters"]
     return Row(
@@ -47,7 +47,7 @@ def trained(name: str, batch: int) -> Row:
 
 
 def tested(name: str, batch: int) -> Row:
-    """Hold the memory of a net whose blobs share it against that of one where each has its own."""
+    """Compare the memory of a net with and without memory shared between blobs."""
     apart = _measure_apart(name, "forward", str(batch))
     shared = _measure_apart(name, "forward", str(batch), "--optimize_memory")
     return Row(
@@ -62,17 +62,18 @@ def tested(name: str, batch: int) -> Row:
 
 
 def _measure_apart(*arguments: str) -> dict[str, int]:
-    """Measure in a process of its own."""
+    """Run `measure` in a separate process."""
     command = [sys.executable, "-m", "benchmarks.memory", *arguments]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    figures: dict[str, int] = json.loads(answer.stdout.splitlines()[-1])
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    figures: dict[str, int] = json.loads(result.stdout.splitlines()[-1])
     return figures
 
 
 def measure(name: str, mode: str, batch: int, optimizes: bool = False) -> dict[str, int]:
-    """Run a net in this process; return bytes: by how much memory grew, and of what it must hold.
+    """Run a net in this process; return the growth of peak memory and the sizes of its blobs.
 
-    The peak counts from when the backend is there, and has the making of the net in it.
+    All figures are bytes. The peak counts from the creation of the backend and includes that of the
+    net.
     """
     backend = get_backend("onednn")
     before = _peak_bytes()
@@ -92,9 +93,9 @@ def measure(name: str, mode: str, batch: int, optimizes: bool = False) -> dict[s
 
 
 def _peak_bytes() -> int:
-    """Return the most memory that this process has had so far.
+    """Return the peak resident memory of this process.
 
-    The kernel's own figure: that of getrusage begins with the parent's.
+    From /proc, because the figure of getrusage starts at the parent's.
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     (peak,) = (line for line in lines if line.startswith("VmHWM:"))

@@ -1,4 +1,4 @@
-"""Whole nets beside PyTorch and OpenCV: same net, same batch, same threads, taking turns."""
+"""Comparison of whole nets with PyTorch and OpenCV: same net, batch and threads, interleaved."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from minicaffe.schema import LayerParameter, NetState, format_prototxt, read_net
 
 ROOT = Path(__file__).parents[1]
 WARM_UP = 2
-# What a side computes before it is the other's turn. With an iteration each, those of a few
-# milliseconds would be spent waking threads, and fetching what the other side has driven out of the
-# caches: no training does that.
-TURN_S = 0.25
+# Time that one side computes before the other. If sides alternated after each iteration, short
+# iterations would mostly measure the waking of threads and cache misses that the other side causes,
+# which do not occur in training.
+SLICE_S = 0.25
 FEWEST_RUNS = 3
 WANTED_FORWARD = 1.3
 
 
 class Known(NamedTuple):
-    """A net, its input, and how many times faster than the peer its training must be."""
+    """A net, its input, and the speedup over the peer that its training must reach."""
 
     title: str
     path: str
@@ -50,21 +50,21 @@ NETS = {
 
 
 def source_of(name: str, phase: str, batch: int = 0) -> Any:
-    """Return the net with inputs instead of its database, without accuracies."""
+    """Return the net with Input layers instead of its database and without Accuracy layers."""
     known = NETS[name]
     batch = batch or known.batch
     source = read_net(ROOT / "models" / known.path)
     nodes = filter_layers(source, NetState(phase=phase))
-    kept = [n.param for n in nodes if n.param.type not in ("Data", "Accuracy")]
+    layers = [n.param for n in nodes if n.param.type not in ("Data", "Accuracy")]
     if phase == "TEST":
-        kept = [p for p in kept if "Loss" not in p.type]
+        layers = [p for p in layers if "Loss" not in p.type]
     inputs = [LayerParameter(name="data", type="Input", top=["data"])]
     inputs[0].input_param.shape.add(dim=[batch, *known.shape])
     if phase == "TRAIN":
         inputs.append(LayerParameter(name="label", type="Input", top=["label"]))
         inputs[1].input_param.shape.add(dim=[batch])
     del source.param.layer[:]
-    source.param.layer.extend([*inputs, *kept])
+    source.param.layer.extend([*inputs, *layers])
     return source
 
 
@@ -78,7 +78,7 @@ class Own:
         data = self.net.blobs["data"].data
         data.set(np.random.default_rng(0).standard_normal(data.shape))
         for layer in self.net.layers:
-            if layer.type == "BatchNorm":  # numbers stay finite without any training
+            if layer.type == "BatchNorm":  # untrained statistics would give infinite values
                 for blob in layer.blobs[1:]:
                     blob.data.set(np.ones(blob.shape))
         self.trains = mode == "train"
@@ -93,7 +93,7 @@ class Own:
             self.net.non_finite = self.non_finite
 
     def step(self) -> None:
-        """Make one iteration, as the solver does."""
+        """Run one iteration as the solver does."""
         if not self.trains:
             self.net.forward()
             return
@@ -108,7 +108,7 @@ class Own:
         self.kernel.step(self.parameters, lambda: StepSize(1e-4, 5e-4), self.non_finite)
 
     def run(self, n: int) -> list[float]:
-        """Return the seconds that each of n iterations took."""
+        """Run n iterations; return the seconds of each."""
         seconds = []
         for _ in range(n):
             start = time.perf_counter()
@@ -118,7 +118,7 @@ class Own:
 
 
 class Peer:
-    """Another side, in a process of its own."""
+    """Another library, in a separate process."""
 
     def __init__(self, python: str, worker: str, message: dict[str, Any]) -> None:
         self.process = subprocess.Popen(
@@ -135,7 +135,7 @@ class Peer:
         return json.loads(self.process.stdout.readline())  # type: ignore[union-attr]
 
     def run(self, n: int) -> list[float]:
-        """Return the seconds that each of n iterations took."""
+        """Run n iterations; return the seconds of each."""
         seconds: list[float] = self._ask({"run": n})["seconds"]
         return seconds
 
@@ -145,7 +145,7 @@ class Peer:
 
 
 def describe(net: Net) -> list[dict[str, Any]]:
-    """Return a net as the peer takes it: plain numbers only."""
+    """Return a net as a list of layers with plain numbers, for a peer."""
     layers = []
     names: dict[str, str] = {}
     for step in net.steps:
@@ -168,7 +168,7 @@ def describe(net: Net) -> list[dict[str, Any]]:
 
 
 def settings(layer: Any, bottom: tuple[int, ...]) -> dict[str, Any]:
-    """Return what a layer's module takes."""
+    """Return the arguments of the PyTorch module of a layer."""
     match layer.type:
         case "Convolution":
             w, window = layer.blobs[0].shape, layer.window
@@ -204,7 +204,7 @@ def settings(layer: Any, bottom: tuple[int, ...]) -> dict[str, Any]:
 
 
 def peers_of(own: Own, name: str, python: str, scratch: Path) -> dict[str, Peer]:
-    """Start the other sides of one comparison: PyTorch, and OpenCV for forward passes."""
+    """Start the peers of one comparison: PyTorch, and OpenCV for forward passes."""
     threads, shape = own.backend.threads, own.net.blobs["data"].shape
     mode = "train" if own.trains else "forward"
     given = {"mode": mode, "threads": threads, "shape": shape}
@@ -219,23 +219,23 @@ def peers_of(own: Own, name: str, python: str, scratch: Path) -> dict[str, Peer]
     return peers
 
 
-def _lock(seconds: list[float]) -> int:
-    """Return how many iterations a side makes at a time, when some have taken so long."""
-    return max(1, int(TURN_S / min(seconds)))
+def _iterations_per_slice(seconds: list[float]) -> int:
+    """Return the number of iterations of a time slice from the seconds of some iterations."""
+    return max(1, int(SLICE_S / min(seconds)))
 
 
 def compare(name: str, mode: str, backend: Any, python: str, seconds: float) -> Row:
-    """Time one net on all sides, taking turns, for some seconds."""
+    """Time one net on all sides, in alternating time slices, for some seconds."""
     own = Own(name, mode, backend)
     with tempfile.TemporaryDirectory() as scratch:
         peers = peers_of(own, name, python, Path(scratch)) if python else {}
     sides: dict[str, Any] = {"minicaffe": own, **peers}
     times: dict[str, list[float]] = {side: [] for side in sides}
-    turns = {side: _lock(runner.run(WARM_UP)) for side, runner in sides.items()}
+    counts = {side: _iterations_per_slice(runner.run(WARM_UP)) for side, runner in sides.items()}
     end = time.perf_counter() + seconds
     while len(times["minicaffe"]) < FEWEST_RUNS or time.perf_counter() < end:
         for side, runner in sides.items():
-            times[side] += runner.run(turns[side])
+            times[side] += runner.run(counts[side])
     medians = {side: statistics.median(values) * 1e3 for side, values in times.items()}
     best = min(peers, key=medians.__getitem__, default="minicaffe")
     for peer in peers.values():

@@ -1,6 +1,6 @@
-"""OpenCV's side of `benchmarks`: runs in an environment of its own, without minicaffe.
+"""OpenCV peer of the benchmarks, for an environment without minicaffe.
 
-The net comes as a prototxt and a caffemodel; the protocol is that of `serving`.
+It receives a net as a prototxt and a caffemodel, in the protocol of `serving`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Peer:
         self.data = rng.standard_normal(message["shape"]).astype(np.float32)
 
     def step(self):
-        """Make one forward pass."""
+        """Run one forward pass."""
         self.net.setInput(self.data)
         self.net.forward()
 

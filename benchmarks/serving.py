@@ -1,7 +1,7 @@
-"""What the peers' programs share: answering `benchmarks` on standard input and output.
+"""Protocol of the peers: JSON requests on standard input, responses on standard output.
 
-One JSON message a line, one answer each. The first message describes the net; ``{"run": n}`` makes
-n iterations and is answered with the seconds that each took.
+Each line is one message. The first request describes the net; the response to ``{"run": n}`` is the
+seconds of each of n iterations.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 
 
 def one_by_one(step):
-    """Return a function that makes n iterations and says how long each took, in seconds."""
+    """Return a function that runs n iterations and returns the seconds of each."""
 
     def run(n):
         seconds = []
@@ -26,12 +26,12 @@ def one_by_one(step):
 
 
 def together(step, finish):
-    """Return a function that makes n iterations at once and says how long one took, in a list.
+    """Return a function that queues n iterations and returns the mean seconds of one, in a list.
 
     Parameters
     ----------
     step : callable
-        Begins an iteration, and may return before it is done.
+        Starts an iteration; may return before it has finished.
     finish : callable
         Waits for all of them.
     """
@@ -47,12 +47,12 @@ def together(step, finish):
 
 
 def serve(make_run, version):
-    """Answer until the input ends.
+    """Respond to requests until the input ends.
 
     Parameters
     ----------
     make_run : callable
-        From the first message to what `one_by_one` or `together` returns.
+        Maps the first request to a function from `one_by_one` or `together`.
     version : str
         Name and version of the peer.
     """

@@ -1,4 +1,4 @@
-"""What a measurement says, as a line of a markdown table and as JSON."""
+"""Measurements as lines of a markdown table and as JSON."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Row:
     work : str
         What was measured.
     own, other : str
-        The two numbers, with units and, for `other`, whose it is.
+        The two figures with units; `other` also names its source.
     ratio : float
-        How they compare, as issue and documentation count it.
+        Speedup, or fraction of a limit.
     wanted : float, optional
-        The ratio to reach, or not to exceed if `is_limit`. None: it is only shown.
+        The ratio to reach, or not to exceed if `is_limit`; None: no requirement.
     details : dict
-        More numbers, for the JSON file.
+        More figures for the JSON file.
     """
 
     work: str
@@ -36,7 +36,7 @@ class Row:
 
     @property
     def is_met(self) -> bool:
-        """Whether the ratio is what was wanted."""
+        """Whether the ratio meets the requirement."""
         if self.wanted is None:
             return True
         return self.ratio <= self.wanted if self.is_limit else self.ratio >= self.wanted
@@ -52,5 +52,5 @@ class Row:
         return f"| {self.work} | {numbers} | {verdict} |"
 
     def json(self) -> dict[str, Any]:
-        """Return everything."""
+        """Return all fields for the JSON file."""
         return {**asdict(self), "is_met": self.is_met}

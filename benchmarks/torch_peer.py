@@ -1,6 +1,6 @@
-"""PyTorch's side of `benchmarks`: runs in an environment of its own, without minicaffe.
+"""PyTorch peer of the benchmarks, for an environment without minicaffe.
 
-The net comes as a list of layers with plain numbers; the protocol is that of `serving`.
+It receives a net as a list of layers with plain numbers, in the protocol of `serving`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Graph(nn.Module):
         )
 
     def forward(self, blobs):
-        """Return the loss, or the last output where there is none."""
+        """Return the loss, or the last output if there is no loss."""
         loss = None
         for i, layer in enumerate(self.layers):
             xs = [blobs[name] for name in layer["bottoms"]]
@@ -51,7 +51,7 @@ def module(layer):
     if kind == "LRN":
         return nn.LocalResponseNorm(**s)
     if kind == "BatchNorm":
-        # Caffe splits it in two layers; PyTorch's one does the work of both.
+        # Includes the Scale layer that follows it in Caffe.
         return nn.BatchNorm2d(**s)
     if kind == "Dropout":
         return nn.Dropout(s["p"])
@@ -70,10 +70,10 @@ FUNCTIONS = {
 class Peer:
     """A net, its input and its optimizer.
 
-    On the CPU PyTorch computes as it does by default. On a GPU the message's `variant` says how:
-    "eager" (its defaults), "channels_last" (that order, and cudnn.benchmark), "graph" and "compile"
-    (the same as one CUDA graph, or through torch.compile); `precision` "tf32" or "bf16"
-    (torch.autocast) holds for all but "eager".
+    On the CPU, PyTorch runs with its defaults. On a GPU, the message's `variant` is "eager"
+    (defaults), "channels_last" (that memory format and cudnn.benchmark), "graph" or "compile" (the
+    same as one CUDA graph, or with torch.compile); `precision` "tf32" or "bf16" (torch.autocast)
+    applies to all but "eager".
     """
 
     def __init__(self, message):
@@ -93,11 +93,11 @@ class Peer:
         self.optimizer = torch.optim.SGD(
             self.net.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4
         )
-        self.step = self._recorded() if self.variant == "graph" else self._step
+        self.step = self._captured() if self.variant == "graph" else self._step
 
     @property
     def run(self):
-        """What makes n iterations and says how long they took."""
+        """A function that runs n iterations and returns their seconds."""
         if self.device == "cuda":
             return together(self.step, torch.cuda.synchronize)
         return one_by_one(self.step)
@@ -111,7 +111,7 @@ class Peer:
             self.net = torch.compile(self.net)
 
     def _step(self):
-        """Make one iteration."""
+        """Run one iteration."""
         if not self.trains:
             with torch.inference_mode():
                 self.net(dict(self.inputs))
@@ -120,7 +120,7 @@ class Peer:
         self._learn()
 
     def _learn(self):
-        # A graph may not hold on to weights that were cast before it was recorded.
+        # No cache of cast weights in a graph, because they would be cast before its capture.
         cast = torch.autocast(
             self.device,
             torch.bfloat16,
@@ -132,8 +132,8 @@ class Peer:
         loss.backward()
         self.optimizer.step()
 
-    def _recorded(self):
-        """Return an iteration as one CUDA graph, recorded as PyTorch's manual says."""
+    def _captured(self):
+        """Capture an iteration as one CUDA graph, as PyTorch's manual describes."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):

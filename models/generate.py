@@ -1,6 +1,6 @@
 """Write train_val.prototxt and deploy.prototxt of the generated nets of this folder.
 
-Run from the repository's root; names choose some of the nets:
+Run from the repository's root; without names, all nets are written:
 
     python -m models.generate [NAME ...]
 """
@@ -38,7 +38,7 @@ def prototxt(name: str, *, deploy: bool) -> str:
 
 
 def main(names: Sequence[str]) -> int:
-    """Write the files of the nets named, or of all."""
+    """Write the files of the named nets, or of all nets."""
     unknown = [name for name in names if name not in NETS]
     if unknown:
         print(f"no net {', '.join(unknown)}; there are {', '.join(NETS)}", file=sys.stderr)

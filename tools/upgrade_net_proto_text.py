@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Run ``minicaffe upgrade_net_proto_text`` under the name of Caffe's tool."""
 
-import sys
-
 from minicaffe.cli.main import run_as_program
 
-sys.exit(run_as_program())
+raise SystemExit(run_as_program())

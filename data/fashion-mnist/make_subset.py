@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the subset in this folder: the first pictures of the full Fashion-MNIST, in order.
+"""Write the subset in this folder: the first images of the full Fashion-MNIST, in order.
 
     python data/fashion-mnist/make_subset.py FOLDER_OF_THE_FULL_SET
 

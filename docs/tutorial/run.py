@@ -1,4 +1,4 @@
-"""Run the commands of the course, page by page: run.py FOLDER [--small].
+"""Run the commands of the tutorial, page by page: run.py FOLDER [--small].
 
 FOLDER receives the inputs of the pages (images, nets, the files of the course) and the outputs of
 the commands. --small divides the numbers of iterations; the figures on the pages need full ones.
@@ -98,7 +98,7 @@ def run(command: str) -> None:
 
 
 def main() -> None:
-    """Run all pages."""
+    """Run the commands of all pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--small", action="store_true")

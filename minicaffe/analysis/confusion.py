@@ -1,4 +1,4 @@
-"""What test --confusion collects and writes: who is taken for whom, how often, and how surely."""
+"""Confusion matrix of a classifier: counts, most confident mistakes, tables and a text report."""
 
 from __future__ import annotations
 
@@ -7,58 +7,69 @@ import heapq
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.blob import Blob
-from minicaffe.errors import DataError, NetError
+from minicaffe.errors import NetError
 from minicaffe.layers import LAYERS, Layer, Scoring
-from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.net.label_location import producer
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import HostArray
-from minicaffe.pictures import figure
-from minicaffe.pictures.confusion import draw_confusion
-from minicaffe.pictures.grid import contact_sheet, to_pixels
 
 Counts = npt.NDArray[np.int64]
 
-_MOST_MISTAKES = 30  # on the contact sheet
-_MOST_COLUMNS = 20  # classes up to which the matrix is printed
-_MOST_ROWS = 10  # of the worst classes, and of the most frequent confusions
+_MOST_MISTAKES = 30
+_MOST_COLUMNS = 20  # a matrix of more classes is too wide to be printed
+_MOST_ROWS = 10  # classes of the lowest accuracy, and pairs most often confused, in the report
 
 
 class Mistake(NamedTuple):
-    """A sample that the net got wrong; the surest mistakes sort last.
+    """A misclassified sample; tuples sort by confidence.
 
-    `number` is minus that of the sample in the run: of equally sure ones the first comes first.
+    Attributes
+    ----------
+    confidence : float
+        Probability of the predicted class, 0 to 1.
+    number : int
+        Minus the sample's number in the run, so that of equally confident mistakes the first one
+        sorts last.
+    label, predicted : int
+        The true class and the class of the largest score.
+    image : ndarray or None
+        The net's input, float32, shape (channels, rows, columns); None if it is not an image.
     """
 
     confidence: float
     number: int
     label: int
-    answer: int
-    picture: HostArray | None
+    predicted: int
+    image: HostArray | None
 
 
 class Confusion:
-    """Counts what a net says for every class.
+    """Confusion matrix of a net, accumulated batch by batch.
 
     Parameters
     ----------
     net : Net
-        A net that scores itself: with an Accuracy or SoftmaxWithLoss layer.
+        It must have an Accuracy or SoftmaxWithLoss layer, whose bottoms are scores and labels.
 
     Attributes
     ----------
     counts : ndarray of int64, shape (classes, classes)
-        How often a sample of the class of the row was taken for the class of the column.
+        Samples of the class of the row that were predicted as the class of the column.
     mistakes : list of Mistake
-        The surest ones, a heap.
+        The most confident ones, as a heap.
+
+    Raises
+    ------
+    NetError
+        If the net has no such layer.
     """
 
     def __init__(self, net: Net) -> None:
@@ -73,35 +84,37 @@ class Confusion:
 
     @property
     def blobs(self) -> list[Blob]:
-        """What is read after every pass."""
+        """The blobs that are read after every forward pass."""
         return [self.scores, self.labels, *(self.source.top[:1] if self.source else ())]
 
-    def take(self) -> None:
-        """Count the batch that the net has just run."""
+    def add_batch(self) -> None:
+        """Count the batch of the net's last forward pass."""
         scores = np.moveaxis(self.scores.data.get(), self.axis, -1)
         scores = scores.reshape(-1, scores.shape[-1])
         labels = self.labels.data.get().ravel().astype(np.int64)
-        answers = scores.argmax(axis=1)
-        kept = np.ones(len(labels), bool) if self.ignored is None else labels != self.ignored
-        np.add.at(self.counts, (labels[kept], answers[kept]), 1)
-        wrong = np.flatnonzero(kept & (labels != answers))
+        predicted = scores.argmax(axis=1)
+        counted = np.ones(len(labels), bool) if self.ignored is None else labels != self.ignored
+        np.add.at(self.counts, (labels[counted], predicted[counted]), 1)
+        wrong = np.flatnonzero(counted & (labels != predicted))
         if len(wrong):
-            pictures = self._pictures(len(labels))
+            images = self._images(len(labels))
             confidences = _probabilities(scores[wrong]).max(axis=1)
             for k, confidence in zip(wrong.tolist(), confidences.tolist(), strict=True):
-                picture = None if pictures is None else pictures[k]
+                image = None if images is None else images[k]
                 number = -self.seen - k
-                self._note(Mistake(confidence, number, int(labels[k]), int(answers[k]), picture))
+                self._add_mistake(
+                    Mistake(confidence, number, int(labels[k]), int(predicted[k]), image)
+                )
         self.seen += len(labels)
 
-    def _pictures(self, n: int) -> HostArray | None:
-        """Return the batch that the labels belong to, if it is one of pictures."""
+    def _images(self, n: int) -> HostArray | None:
+        """Return the net's batch of `n` images, None if its data are not images."""
         blob = self.source.top[0] if self.source is not None else None
         if blob is None or len(blob.shape) != 4 or blob.shape[:1] != (n,):
             return None
         return blob.data.get() if blob.shape[1] in (1, 3) else None
 
-    def _note(self, mistake: Mistake) -> None:
+    def _add_mistake(self, mistake: Mistake) -> None:
         if len(self.mistakes) < _MOST_MISTAKES:
             heapq.heappush(self.mistakes, mistake)
         elif mistake > self.mistakes[0]:
@@ -114,43 +127,26 @@ def _scoring_step(net: Net) -> tuple[Step, Scoring]:
     if not found:
         types = [name for name, cls in LAYERS.items() if cls.scoring is not Layer.scoring]
         raise NetError(
-            f"{net.source.path}: --confusion needs scores and labels; the net has no layer of type "
-            f"{' or '.join(types)} in the TEST phase"
+            f"{net.source.path}: the net has no layer of type {' or '.join(types)} in the TEST "
+            "phase; a confusion matrix needs its scores and labels"
         )
-    # Of equal ranks the last: nets with auxiliary classifiers have the main one at the end.
+    # The last of several equal ones, because auxiliary classifiers come before the main one.
     return min(reversed(found), key=lambda pair: pair[1].rank)
 
 
 def _probabilities(scores: HostArray) -> HostArray:
-    """Return scores as probabilities: as they are if they are some already, else their softmax."""
+    """Return the softmax of scores, or the scores themselves if each row sums to 1 already."""
     if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
         return scores
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def write(confusion: Confusion, folder: str, names: Sequence[str]) -> None:
-    """Write tables and pictures to a folder, and print the tables as far as they can be read."""
-    out = Path(folder)
-    counts = confusion.counts
-    _write_csv(out / "confusion.csv", [["", *names], *_matrix_rows(counts, names)])
+def write_confusion_tables(counts: Counts, names: Sequence[str], folder: Path) -> None:
+    """Write confusion.csv (the matrix) and per_class.csv (accuracy of each class) to a folder."""
+    _write_csv(folder / "confusion.csv", [["", *names], *_matrix_rows(counts, names)])
     head = ["class", "name", "samples", "correct", "accuracy", "most often taken for", "times"]
-    _write_csv(out / "per_class.csv", [head, *_class_rows(counts, names)])
-    figure.save(draw_confusion(counts, names), out / "confusion.png")
-    if any(mistake.picture is not None for mistake in confusion.mistakes):
-        with write_atomically(out / "mistakes.png") as file:
-            _mistakes_picture(confusion.mistakes, names).save(file, "PNG", optimize=True)
-    for line in report(counts, names):
-        print(line)
-    logger.info("Wrote confusion.csv, per_class.csv and pictures to %s", folder)
-
-
-def check_folder(folder: str) -> None:
-    """Make the folder before a long test, not after it."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror}.") from error
+    _write_csv(folder / "per_class.csv", [head, *_class_rows(counts, names)])
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
@@ -177,8 +173,8 @@ def _class_rows(counts: Counts, names: Sequence[str]) -> list[list[object]]:
     return rows
 
 
-def report(counts: Counts, names: Sequence[str]) -> list[str]:
-    """Return the result in lines: the whole matrix for few classes, the worst ones for many."""
+def confusion_report(counts: Counts, names: Sequence[str]) -> list[str]:
+    """Return lines of text: accuracy, the matrix (of few classes), worst classes and pairs."""
     samples, correct = int(counts.sum()), int(np.trace(counts))
     lines = [f"{correct} of {samples} right ({correct / max(samples, 1):.4f})"]
     rows = _class_rows(counts, names)
@@ -209,19 +205,3 @@ def _printed_matrix(counts: Counts, names: Sequence[str]) -> list[str]:
         f"{k:>3}  {names[k]:<{width}}" + "".join(f"{n:>{cell}}" for n in row)
         for k, row in enumerate(counts.tolist())
     ]
-
-
-def _mistakes_picture(mistakes: Sequence[Mistake], names: Sequence[str]) -> Any:
-    shown = [m for m in sorted(mistakes, reverse=True) if m.picture is not None]
-    pictures = [_displayable(np.asarray(m.picture)) for m in shown]
-    captions = [
-        (f"is {names[m.label]}", f"taken for {names[m.answer]}", f"{100 * m.confidence:.1f} %")
-        for m in shown
-    ]
-    return contact_sheet(pictures, captions, f"The {len(shown)} surest mistakes")
-
-
-def _displayable(picture: HostArray) -> HostArray:
-    """Return a net's input as grey or colours: what was subtracted and scaled is stretched back."""
-    pixels = to_pixels(picture, float(picture.min()), float(picture.max()))
-    return pixels if len(pixels) == 3 else pixels[0]

@@ -1,14 +1,14 @@
-"""Training logs, read back: ours, Caffe's and those of its forks.
+"""Parser of training logs of minicaffe, Caffe and its forks.
 
-A line counts if it names an iteration, an output of a net or a learning rate, in the words that
-have not changed since 2014:
+It reads the lines of iterations, net outputs and learning rates, whose format has not changed since
+2014:
 
     I1122 06:49:14.635393  4541 solver.cpp:239] Iteration 100 (23 iter/s, 4s/100 iters), loss = 0.7
     I1122 06:49:14.635483  4541 solver.cpp:258]     Train net output #0: loss = 0.7 (* 1 = 0.7 loss)
     I1122 06:49:14.635495  4541 sgd_solver.cpp:112] Iteration 100, lr = 0.00992565
 
-Logs of resumed runs may simply be appended: what a run repeated replaces what it had logged before,
-and the pause between the runs does not count as time.
+Logs of resumed runs may be concatenated: lines of repeated iterations replace earlier ones, and the
+time between the runs is not counted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from minicaffe.errors import DataError
 from minicaffe.log import logger
 
 _NUMBER = r"([-+]?(?:nan|inf(?:inity)?|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))"
-# Severity, maybe the year, month and day, time, thread, file and line: glog's prefix.
+# Prefix of glog: severity, optional year, month and day, time, thread, file and line.
 _LINE = re.compile(
     r"[IWEF](?:\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\s+\S+\s+\S+\]\s?(.*)"
 )
@@ -35,20 +35,20 @@ _TESTING = re.compile(r"Testing net \(#(\d+)\)")
 _OUTPUT = re.compile(
     rf"(Train|Test) net output #\d+: (\S+) = {_NUMBER}(?: \(\*.*loss\))?", re.IGNORECASE
 )
-_YEAR = 2000  # the prefix has none; this one knows the 29th of February
+_YEAR = 2000  # the prefix has no year; a leap year accepts the 29th of February
 
 
 @dataclass
-class Row:
-    """What was logged for one iteration.
+class LogRow:
+    """Logged values of one iteration.
 
     Attributes
     ----------
     iteration : int
     seconds : float
-        Since the training began, pauses between appended runs left out.
+        Time since the start of training, without pauses between concatenated runs.
     values : dict of str to float
-        By the name of the output; may be NaN.
+        By name of the output; values may be NaN.
     """
 
     iteration: int
@@ -58,43 +58,43 @@ class Row:
 
 @dataclass
 class TrainingLog:
-    """What a log says about a training.
+    """Contents of a training log.
 
     Attributes
     ----------
     path : str
-    train, test : list of Row
-        The nets' outputs. Further values of one output are called ``name[1]``, ``name[2]``, those
+    train, test : list of LogRow
+        Outputs of the nets. Further values of one output are named ``name[1]``, ``name[2]``, those
         of further test nets ``name#1``, ``name#2``.
-    loss : list of Row
-        "loss" of the iteration lines: the mean of the last average_loss iterations.
+    loss : list of LogRow
+        "loss" of the iteration lines, which is the mean of the last average_loss iterations.
     rates : list of (int, float)
-        Iteration and learning rate where it was logged, in ascending order.
+        Iterations, in ascending order, and the learning rates logged there.
     loss_names : set of str
-        The outputs that are losses.
+        Names of the outputs that are losses.
     """
 
     path: str
-    train: list[Row] = field(default_factory=list)
-    test: list[Row] = field(default_factory=list)
-    loss: list[Row] = field(default_factory=list)
+    train: list[LogRow] = field(default_factory=list)
+    test: list[LogRow] = field(default_factory=list)
+    loss: list[LogRow] = field(default_factory=list)
     rates: list[tuple[int, float]] = field(default_factory=list)
     loss_names: set[str] = field(default_factory=set)
 
     def rate_at(self, iteration: int) -> float:
-        """Return the rate logged last at or before an iteration, else the first; NaN if none."""
+        """Return the last rate logged up to an iteration, or the first one; NaN without any."""
         after = bisect_right(self.rates, iteration, key=lambda entry: entry[0])
         return self.rates[max(after - 1, 0)][1] if self.rates else float("nan")
 
-    def names(self, rows: list[Row]) -> list[str]:
-        """Return all outputs that occur in some rows, in the order in which they first do."""
+    def names(self, rows: list[LogRow]) -> list[str]:
+        """Return the names of all outputs in rows, in order of first occurrence."""
         return list(dict.fromkeys(name for row in rows for name in row.values))
 
-    def forget_from(self, iteration: int) -> int:
-        """Drop what was logged for `iteration` and later; return the number of rows dropped."""
+    def remove_from(self, iteration: int) -> int:
+        """Remove the rows of `iteration` and later ones; return the number of removed rows."""
         before = self._size()
         for name in ("train", "test", "loss"):
-            rows: list[Row] = getattr(self, name)
+            rows: list[LogRow] = getattr(self, name)
             setattr(self, name, [row for row in rows if row.iteration < iteration])
         self.rates = [entry for entry in self.rates if entry[0] < iteration]
         return before - self._size()
@@ -109,32 +109,32 @@ def read_log(path: str | Path) -> TrainingLog:
     Raises
     ------
     DataError
-        If there is no such file, or nothing in it speaks of iterations.
+        If the file cannot be read, or no line names an iteration.
     """
     reader = _Reader(str(path))
     for seconds, message in timed_lines(path):
-        reader.take(seconds, message)
+        reader.add_message(seconds, message)
     log = reader.log
     if not (log.loss or log.train or log.test):
         raise DataError(
-            f"{path}: no line of a training (Iteration 100, loss = ...). Give what `train` wrote "
-            "to stderr: minicaffe train ... 2>&1 | tee train.log"
+            f"{path}: no line of training (Iteration 100, loss = ...). Give what train writes to "
+            "stderr: minicaffe train ... 2>&1 | tee train.log"
         )
     return log
 
 
 def iteration_seconds(path: str | Path) -> list[float]:
-    """Return the time of every line that names an iteration, in seconds since the beginning."""
+    """Return the elapsed seconds of every line that names an iteration."""
     times = [seconds for seconds, message in timed_lines(path) if "Iteration" in message]
     if not times:
-        raise DataError(f"{path}: no line names an iteration; is this the log of a training?")
+        raise DataError(f"{path}: no line names an iteration; is this a training log?")
     return times
 
 
 def timed_lines(path: str | Path) -> Iterator[tuple[float, str]]:
     """Yield seconds since "Solving" (or the first line) and the message of every log line.
 
-    At a further "Solving" the clock goes on from where it stood.
+    A further "Solving" continues from the last time, so that pauses between runs do not count.
     """
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -148,7 +148,7 @@ def timed_lines(path: str | Path) -> Iterator[tuple[float, str]]:
 
 
 class _Clock:
-    """Turns time stamps without a year into seconds."""
+    """Converts timestamps without a year to elapsed seconds."""
 
     def __init__(self) -> None:
         self.start: datetime | None = None
@@ -157,12 +157,12 @@ class _Clock:
         self.has_started = False
 
     def seconds(self, stamp: list[str | None], starts: bool) -> float:
-        """Return the time of a line from its stamp: month to second, and the fraction's digits."""
+        """Return the elapsed seconds of a line from its timestamp: month to second, fraction."""
         month, day, hour, minute, second = (int(part or 0) for part in stamp[:5])
         micros = int((stamp[5] or "0").ljust(6, "0"))
         now = datetime(_YEAR, month, day, hour, minute, second, micros) + self.years
         if self.start is not None and now < self.last - timedelta(days=180):
-            self.years += timedelta(days=366)  # New Year's Eve
+            self.years += timedelta(days=366)  # the year has changed
             now += timedelta(days=366)
         if self.start is None or (starts and not self.has_started):
             self.start = now
@@ -174,7 +174,7 @@ class _Clock:
 
 
 class _Reader:
-    """Collects rows from messages."""
+    """Builds a TrainingLog from messages."""
 
     def __init__(self, path: str) -> None:
         self.log = TrainingLog(path)
@@ -183,7 +183,7 @@ class _Reader:
         self.begins = False
         self.seen: dict[str, int] = {}
 
-    def take(self, seconds: float, message: str) -> None:
+    def add_message(self, seconds: float, message: str) -> None:
         if message.startswith("Solving "):
             self.begins = True
         elif found := _ITERATION.search(message):
@@ -192,10 +192,10 @@ class _Reader:
             self._output(found, seconds)
 
     def _iterate(self, iteration: int, seconds: float, message: str) -> None:
-        if self.begins and (dropped := self.log.forget_from(iteration)):
+        if self.begins and (dropped := self.log.remove_from(iteration)):
             logger.info(
-                f"{self.log.path}: a later run starts at iteration {iteration}; it replaces "
-                f"{dropped} lines of the one before."
+                f"{self.log.path}: a later run starts at iteration {iteration} and replaces "
+                f"{dropped} lines of the earlier one."
             )
         self.begins = False
         self.iteration, self.seen = iteration, {}
@@ -218,9 +218,9 @@ class _Reader:
         if found[0].endswith("loss)"):
             self.log.loss_names.add(column)
 
-    def _row(self, rows: list[Row], seconds: float) -> Row:
-        """Return the row of the current iteration, a new one if need be."""
+    def _row(self, rows: list[LogRow], seconds: float) -> LogRow:
+        """Return the row of the current iteration; create it if it does not exist."""
         iteration = self.iteration or 0
         if not rows or rows[-1].iteration != iteration:
-            rows.append(Row(iteration, seconds))
+            rows.append(LogRow(iteration, seconds))
         return rows[-1]

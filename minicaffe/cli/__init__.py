@@ -1,1 +1,1 @@
-"""The commands: one module each, found by `minicaffe.cli.main`."""
+"""Command line: the program, its flags, and one module for each command."""

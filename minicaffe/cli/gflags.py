@@ -1,8 +1,7 @@
-"""gflags spellings on top of argparse: ``-gpu 0``, ``--gpu=0``, ``--noshuffle``.
+"""Command-line parser that accepts gflags spellings: ``-gpu 0``, ``--gpu=0``, ``--noshuffle``.
 
 Caffe's tools read their flags with gflags; scripts and courses use all of its spellings. `expand`
-rewrites an argument list to the one spelling that argparse is given; `FlagParser` does so for
-itself, and says what is wrong in one line.
+rewrites a list of arguments to the one spelling that argparse accepts, and `FlagParser` parses it.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,7 +19,7 @@ _TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 
 
 class FlagParser(argparse.ArgumentParser):
-    """An argument parser that reads gflags spellings and raises UsageError."""
+    """Argument parser that accepts gflags spellings and raises UsageError instead of exiting."""
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Return the values of the flags in `argv`.
@@ -27,26 +27,61 @@ class FlagParser(argparse.ArgumentParser):
         Raises
         ------
         UsageError
-            If a flag is unknown or its value is not one.
+            If a flag is unknown, a value is invalid, or a required flag is missing or empty.
         """
-        args, rest = self.parse_known_args(expand(argv, self))
-        unknown = [word for word in rest if word != "--"]
-        if unknown and unknown[0].startswith("-"):
-            flag = "--" + unknown[0].lstrip("-").partition("=")[0]
-            shown = [a for a in self._actions if a.help != argparse.SUPPRESS]
-            known = [o for a in shown for o in a.option_strings if o.startswith("--")]
-            raise UsageError(f"no flag {flag}. {nearest(flag, known)}")
-        if unknown:
-            raise UsageError(f'"{unknown[0]}" is one argument too many; flags begin with --')
+        words = expand(argv, self)
+        # Before argparse looks for required flags, because other mistakes explain missing ones.
+        flags = list(takewhile(lambda word: word != "--", words))
+        for word in flags:
+            self._check_known(word.partition("=")[0])
+        if all(action.option_strings for action in self._actions):
+            self._check_count(words[len(flags) :])
+        args, rest = self.parse_known_args(words)
+        self._check_count(rest)
+        required = [a for a in self._actions if a.required and a.option_strings]
+        self._check_given([a for a in required if getattr(args, a.dest) == ""])
         return args
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print together with the usage, and exit."""
+        """Raise the error that argparse reports; the base class would print it and exit."""
+        prefix = "the following arguments are required: "
+        if message.startswith(prefix):
+            missing = message.removeprefix(prefix).split(", ")
+            self._check_given([a for a in self._actions if _name_of(a) in missing])
         raise UsageError(message.removeprefix("argument "))
+
+    def _check_known(self, name: str) -> None:
+        # A short flag may be followed by its value: -w20.
+        if name in self._option_string_actions or name[:2] in self._option_string_actions:
+            return
+        name = "--" + name.lstrip("-")
+        shown = [a for a in self._actions if a.help != argparse.SUPPRESS]
+        known = [o for a in shown for o in a.option_strings if o.startswith("--")]
+        raise UsageError(f"no flag {name}. {nearest(name, known)}")
+
+    def _check_count(self, words: Sequence[str]) -> None:
+        for word in words:
+            if word != "--":
+                raise UsageError(f'"{word}" is one argument too many; flags begin with --')
+
+    def _check_given(self, missing: Sequence[argparse.Action]) -> None:
+        """Raise an error that lists missing arguments in the form in which to give them."""
+        if missing:
+            forms = [
+                f"{a.option_strings[-1]}={a.metavar}" if a.option_strings else _name_of(a)
+                for a in missing
+            ]
+            shown = [f"{form} ({a.help})" for form, a in zip(forms, missing, strict=True)]
+            raise UsageError(f"missing: {', '.join(shown)}")
+
+
+def _name_of(action: argparse.Action) -> str:
+    """Return the name of an argument in argparse's messages."""
+    return "/".join(action.option_strings) or str(action.metavar or action.dest)
 
 
 def flag_actions(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
-    """Return the parser's options by bare name (dashes removed, - and _ the same)."""
+    """Return the parser's options by name, without leading dashes and with _ instead of -."""
     return {
         option.lstrip("-").replace("-", "_"): action
         for action in parser._actions
@@ -57,12 +92,12 @@ def flag_actions(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
 def expand(argv: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
     """Rewrite gflags spellings in `argv` to the long options of `parser`.
 
-    Other words come last: gflags lets flags stand between them, argparse not always.
+    Positional arguments come last, because argparse does not always accept flags between them.
 
     Raises
     ------
     UsageError
-        If a boolean flag has a value that is neither true nor false, or a flag file is missing.
+        If a boolean flag has a value that is neither true nor false, or a flag file cannot be read.
     """
     actions = flag_actions(parser)
     flags: list[str] = []
@@ -94,8 +129,8 @@ def expand(argv: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
 
 
 def _set(flags: list[str], action: argparse.Action, name: str, value: str | None) -> None:
-    """Add a flag to `flags`; a false one takes away what an earlier one has set."""
-    # The long spelling, where there is one, as argparse allows a value after = only there.
+    """Add a flag to `flags`; a false boolean flag removes earlier ones of the same name."""
+    # The long spelling if there is one, because argparse accepts a value after = only there.
     option = max(action.option_strings, key=len)
     if not _is_boolean(action):
         flags.append(option if value is None else f"{option}={value}")

@@ -1,8 +1,10 @@
-"""The ``minicaffe`` program: finds the command, reads its flags, turns errors into exit codes.
+"""Entry point of the ``minicaffe`` program: runs a command and converts errors to exit codes.
 
-A command is a module of this package with ``add_arguments(parser)`` and ``run(args) -> int``; its
-docstring is the help text, from the first line to the example. Only the command asked for is
-imported, so that ``minicaffe --help`` answers at once.
+A command is a module of `minicaffe.cli.commands` with a function ``run(flags) -> int``. The
+annotation of `flags` is the class that declares the command's flags (see `minicaffe.cli.flags`);
+the docstring of the module is the help text, and its first line the summary in the overview. To
+add a command, write its module and add its name to `COMMANDS`. Only the module of the command that
+runs is imported, so that ``minicaffe --help`` starts fast.
 """
 
 from __future__ import annotations
@@ -15,39 +17,34 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import get_type_hints
 
 from minicaffe import __version__, log
+from minicaffe.cli.flags import Flags, flag
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.errors import MinicaffeError, UsageError, nearest
 
-COMMANDS = {
-    "train": "train or fine-tune a net as a solver prototxt says",
-    "test": "score a net with given weights",
-    "time": "time every layer of a net, forward and backward",
-    "device_query": "show the devices that training can use",
-    "convert_imageset": "write a folder of pictures to an LMDB or LevelDB database",
-    "compute_image_mean": "compute the mean picture of a database",
-    "convert_mnist_data": "write MNIST-format (IDX) files to a database",
-    "convert_mnist_siamese_data": "write pairs of MNIST-format pictures to a database",
-    "convert_cifar_data": "write CIFAR-10's binary batches to databases",
-    "upgrade_net_proto_text": "bring a net prototxt to the current form",
-    "upgrade_net_proto_binary": "bring a .caffemodel to the current form",
-    "upgrade_solver_proto_text": "bring a solver prototxt to the current form",
-    "parse_log": "turn a training log into tables",
-    "extract_seconds": "write the times of a training log",
-    "plot": "draw loss, accuracy and learning rate of trainings",
-    "plot_training_log": "draw one of Caffe's eight charts of training logs",
-    "summarize": "show a net as a table: shapes, parameters, multiply-adds, memory",
-    "draw": "draw a net with shapes, parameters and multiply-adds",
-    "draw_net": "the same with the arguments of Caffe's draw_net.py",
-    "extract_features": "run a net over its data and write blobs to databases",
-    "classification": "print the five likeliest classes of pictures",
-    "show": "draw filters of a net, or its activations for a picture",
-    "classify": "classify pictures as Caffe's classify.py does",
-    "detect": "classify windows of pictures as Caffe's detect.py does",
-    "resize_and_crop_images": "make squares of a folder of pictures",
-    "get": "fetch a data set: mnist, fashion-mnist, cifar10",
-}
+# In the order of the overview.
+COMMANDS = (
+    *("train", "test", "time", "device_query"),
+    *("convert_imageset", "compute_image_mean"),
+    *("convert_mnist_data", "convert_mnist_siamese_data", "convert_cifar_data"),
+    *("upgrade_net_proto_text", "upgrade_net_proto_binary", "upgrade_solver_proto_text"),
+    *("parse_log", "extract_seconds", "plot", "plot_training_log"),
+    *("summarize", "draw", "draw_net"),
+    *("extract_features", "classification", "show", "classify", "detect"),
+    *("resize_and_crop_images", "get"),
+)
+
+
+class CommonFlags(Flags):
+    """Flags of all commands."""
+
+    log_dir: str | None = flag(metavar="FOLDER", help="also write the log to a file in this folder")
+    minloglevel: int | None = flag(
+        metavar="N", help="smallest severity to log: 0 info, 1 warning, 2 error"
+    )
+    debug: bool = flag(help="print a traceback if the command fails")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +62,7 @@ def _run_words(words: list[str]) -> int:
     if words[0] in ("--version", "-version"):
         print(f"minicaffe {__version__}")
         return 0
-    # gflags lets flags stand before the command: caffe --solver=x train
+    # gflags accepts flags before the command: caffe --solver=x train
     flags_first = words[0].startswith("-")
     at = next((i for i, word in enumerate(words) if flags_first and word in COMMANDS), 0)
     command = words.pop(at)
@@ -81,14 +78,14 @@ def run_command(command: str, argv: Sequence[str]) -> int:
 
 
 def _with_output(program: Callable[[], int]) -> int:
-    """Run `program` and return its exit code, whatever becomes of what it prints."""
+    """Run `program` and return its exit code, also if its output cannot be written."""
     try:
         code = program()
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # The reader of our output (head, less) went away. Nothing is lost; be as quiet as cat.
+        # The reader of stdout (head, less) has exited, which is not an error.
         _drop_output()
         return 0
     except OSError as error:
@@ -100,20 +97,22 @@ def _with_output(program: Callable[[], int]) -> int:
 
 
 def _drop_output() -> None:
-    """Have what is still to be printed go nowhere: Python tries once more when it ends."""
+    """Redirect stdout to the null device, because Python flushes it again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run_command(command: str, argv: Sequence[str]) -> int:
     module = importlib.import_module(f"minicaffe.cli.commands.{command}")
-    parser = _parser(command, module)
+    kind: type[Flags] = next(iter(get_type_hints(module.run).values()))
+    parser = _parser(command, module, kind)
     log.to_stderr()
     debug = False
     try:
-        args = parser.parse(argv)
-        debug = args.debug
-        _start_log(args, command)
-        return int(module.run(args))
+        values = parser.parse(argv)
+        common = CommonFlags(values)
+        debug = common.debug
+        _start_log(common, command)
+        return int(module.run(kind(values)))
     except UsageError as error:
         print(f"minicaffe {command}: {error}", file=sys.stderr)
         print(f"'minicaffe {command} --help' shows the flags.", file=sys.stderr)
@@ -128,7 +127,7 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
         if debug:
             traceback.print_exc()
         log.logger.error(
-            f"out of memory: {error}. Use a smaller batch_size; iter_size makes up for it."
+            f"out of memory: {error}. Use a smaller batch_size and a larger iter_size."
         )
         return 1
     except OSError:
@@ -142,8 +141,8 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
         log.close_files()
 
 
-def _parser(command: str, module: ModuleType) -> FlagParser:
-    """Return the parser of a command, whose help is the docstring of its module."""
+def _parser(command: str, module: ModuleType, kind: type[Flags]) -> FlagParser:
+    """Return the parser of a command, whose help text is the docstring of its module."""
     text, _, example = (module.__doc__ or "").partition("\nExample")
     parser = FlagParser(
         prog=f"minicaffe {command}",
@@ -152,65 +151,56 @@ def _parser(command: str, module: ModuleType) -> FlagParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    module.add_arguments(parser)
-    _add_common_arguments(parser)
-    return parser
-
-
-def _start_log(args: argparse.Namespace, command: str) -> None:
-    if args.minloglevel is not None:
-        log.to_stderr(log.level_of(args.minloglevel))
-    if args.log_dir:
-        try:
-            log.to_directory(args.log_dir, f"minicaffe-{command}")
-        except OSError as error:
-            raise UsageError(
-                f"--log_dir={args.log_dir}: cannot be written: {error.strerror}. Give a folder "
-                "that can."
-            ) from error
-
-
-def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    kind.add_to(parser)
     group = parser.add_argument_group("common")
-    group.add_argument(
-        "--log_dir",
-        default=os.environ.get("GLOG_log_dir", ""),
-        metavar="FOLDER",
-        help="write the log to a file in this folder as well",
-    )
-    group.add_argument(
-        "--minloglevel",
-        type=int,
-        metavar="N",
-        help="show lines from this severity on: 0 info, 1 warning, 2 error",
-    )
-    # glog's flags in old scripts: the log goes to stderr anyway, in glog's form.
+    CommonFlags.add_to(group)
+    # Flags of glog that old scripts set. They have no effect: the log always goes to stderr.
     for name in ("--logtostderr", "--alsologtostderr", "--colorlogtostderr", "--log_prefix"):
         group.add_argument(name, action="store_true", help=argparse.SUPPRESS)
     for name in ("--v", "--vmodule", "--stderrthreshold", "--logbuflevel", "--logbufsecs"):
         group.add_argument(name, help=argparse.SUPPRESS)
-    group.add_argument("--debug", action="store_true", help="show a traceback with an error")
     group.add_argument("--version", action="version", version=f"minicaffe {__version__}")
+    return parser
+
+
+def _start_log(common: CommonFlags, command: str) -> None:
+    if common.minloglevel is not None:
+        log.to_stderr(log.level_of(common.minloglevel))
+    folder = common.log_dir
+    if folder is None:
+        folder = os.environ.get("GLOG_log_dir")
+    if folder:
+        try:
+            log.to_directory(folder, f"minicaffe-{command}")
+        except OSError as error:
+            raise UsageError(
+                f"--log_dir={folder}: cannot be written: {error.strerror}. Give a folder that can."
+            ) from error
 
 
 def _overview() -> str:
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
     return "\n".join(
         [
             "minicaffe: Caffe's world without Caffe.",
             "",
             "usage: minicaffe COMMAND [FLAGS]     (minicaffe COMMAND --help shows the flags)",
             "",
-            *lines,
+            *(f"  {command:{width}}  {_summary(command)}" for command in COMMANDS),
             "",
             "Example: minicaffe train --solver=models/lenet/lenet_solver.prototxt",
         ]
     )
 
 
+def _summary(command: str) -> str:
+    """Return the first line of a command's docstring, read from its file without importing it."""
+    with Path(__file__).with_name("commands").joinpath(f"{command}.py").open() as file:
+        return file.readline().partition('"""')[2].rstrip(".\n")
+
+
 def run_as_program() -> int:
-    """Run the command that the running program is named after, as ``tools/`` and pip install it."""
+    """Run the command named like the program, which pip or the folder ``tools`` provides."""
     return run_command(Path(sys.argv[0]).stem, sys.argv[1:])
 
 

@@ -1,4 +1,4 @@
-"""The live line under the log while training, on terminals only."""
+"""Progress line below the log during training, on terminals only."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ REFRESH_S = 0.2
 
 
 class ProgressLine:
-    """Iterations, speed, time left, loss and rate; gone when the block ends, never in the log.
+    """Line of iterations, speed, remaining time, loss and rate, which is not part of the log.
+
+    A context manager; the line is erased at the end of the block.
 
     Parameters
     ----------
     solver : Solver
-        Whose progress to show.
+        The solver whose progress is shown.
     """
 
     def __init__(self, solver: Solver) -> None:
@@ -38,8 +40,8 @@ class ProgressLine:
 
     @classmethod
     def of(cls, solver: Solver) -> AbstractContextManager[object]:
-        """Return a progress line if stderr is a terminal, else something that does nothing."""
-        has_terminal = sys.stderr is not None and sys.stderr.isatty()  # None: closed by 2>&-
+        """Return a progress line if stderr is a terminal, otherwise a null context."""
+        has_terminal = sys.stderr is not None and sys.stderr.isatty()  # None if closed by 2>&-
         return cls(solver) if has_terminal else nullcontext()
 
     def __enter__(self) -> ProgressLine:
@@ -64,7 +66,7 @@ class ProgressLine:
             self._live.update(self._text(self.line(now)), refresh=True)
 
     def line(self, now: float) -> str:
-        """Return the line for a time of `time.monotonic`."""
+        """Return the text of the line at a time of `time.monotonic`."""
         solver = self.solver
         last = solver.param.max_iter
         speed = (solver.iter - self._first) / max(now - self._began, 1e-9)

@@ -1,4 +1,4 @@
-"""Everything that minicaffe draws: curves, confusion matrices, grids of pictures, nets.
+"""Drawings: training curves, confusion matrices, grids of images, graphs of nets.
 
-Curves and matrices are drawn by matplotlib (the extra ``plot``), the rest by Pillow.
+matplotlib (the extra ``plot``) draws curves and matrices, Pillow draws everything else.
 """

@@ -1,36 +1,44 @@
-"""Confusion matrices as figures."""
+"""Drawings of a confusion matrix: the matrix as a figure, misclassified images as a sheet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from minicaffe.analysis.confusion import Counts, Mistake
 from minicaffe.pictures.figure import new_figure
+from minicaffe.pictures.grid import Pixels, contact_sheet, to_pixels
 
-Counts = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from PIL import Image
+
 Shares = npt.NDArray[np.float64]
 
-_MOST_LABELLED = 40  # classes whose names have room beside the matrix
-_MOST_COUNTED = 25  # classes whose counts have room in it
-_MOST_CELLS = 300  # along a side
+_MOST_LABELLED = 40  # with more classes, their names do not fit beside the matrix
+_MOST_COUNTED = 25  # with more classes, counts do not fit into the cells
+_MOST_CELLS = 300  # along a side; more cannot be distinguished on a screen
 _LONGEST_NAME = 24
 _BINS = 20
 
 
-def draw_confusion(counts: Counts, names: Sequence[str]) -> Any:
+def draw_confusion(counts: Counts, names: Sequence[str]) -> Figure:
     """Draw a confusion matrix and the accuracy of the classes.
 
-    Colours say which share of a class (a row) was taken for which. With few classes every cell has
-    its count and every class its bar; with many, there is a histogram of the accuracies.
+    The colour of a cell shows the share of the row's class that was predicted as the column's.
+    With few classes, each cell shows its count and each class has a bar of its accuracy; with many
+    classes, a histogram shows the accuracies.
 
     Parameters
     ----------
     counts : ndarray, shape (classes, classes)
-        Samples of the class of the row that were taken for the class of the column.
+        Samples of the class of the row that were predicted as the class of the column.
     names : sequence of str
+        Of the classes.
     """
     n = len(names)
     samples = counts.sum(axis=1)
@@ -51,15 +59,15 @@ def draw_confusion(counts: Counts, names: Sequence[str]) -> Any:
     return figure
 
 
-def _draw_matrix(figure: Any, axis: Any, shares: Shares, names: Sequence[str]) -> None:
+def _draw_matrix(figure: Figure, axis: Axes, shares: Shares, names: Sequence[str]) -> None:
     from matplotlib.colors import PowerNorm
     from matplotlib.ticker import PercentFormatter
 
-    # Shares of a few per cent matter and are invisible on a linear scale of colours.
+    # A power scale, because shares of a few per cent would be invisible on a linear one.
     n = len(names)
     many = n > _MOST_LABELLED
     norm = PowerNorm(0.35 if many else 0.6, 0, 1)
-    cells, block = pooled(shares)
+    cells, block = pool_matrix(shares)
     edges = (-0.5, len(cells) * block - 0.5, len(cells) * block - 0.5, -0.5)
     image = axis.imshow(cells, cmap="Blues", norm=norm, interpolation="nearest", extent=edges)
     axis.set_xlim(-0.5, n - 0.5)
@@ -69,7 +77,7 @@ def _draw_matrix(figure: Any, axis: Any, shares: Shares, names: Sequence[str]) -
     if block > 1:
         axis.set_title(f"a dot is the largest of {block} x {block} classes", fontsize=9)
     if many:
-        # A text for the format is taken for one of the old style by matplotlib 3.8: it holds "%".
+        # A formatter, because matplotlib 3.8 misreads format strings that contain "%".
         percent = PercentFormatter(1, decimals=0)
         figure.colorbar(image, ax=axis, shrink=0.6, label="share of the class", format=percent)
         return
@@ -79,10 +87,10 @@ def _draw_matrix(figure: Any, axis: Any, shares: Shares, names: Sequence[str]) -
     axis.set_yticks(range(len(names)), short, fontsize=size)
 
 
-def pooled(shares: Shares) -> tuple[Shares, int]:
-    """Return a matrix of few enough cells to be seen: the largest of blocks, and their side.
+def pool_matrix(shares: Shares) -> tuple[Shares, int]:
+    """Max-pool a matrix to at most 300 x 300 cells; return it and the side of a block.
 
-    Where a screen has fewer pixels than there are cells, single ones would vanish.
+    Without pooling, single cells vanish if there are more of them than pixels.
     """
     n = len(shares)
     block = -(-n // _MOST_CELLS)
@@ -92,7 +100,7 @@ def pooled(shares: Shares) -> tuple[Shares, int]:
     return padded.reshape(side, block, side, block).max(axis=(1, 3)), block
 
 
-def _write_counts(axis: Any, counts: Counts, shares: Shares) -> None:
+def _write_counts(axis: Axes, counts: Counts, shares: Shares) -> None:
     size = 9 if len(counts) <= 12 else 6
     for (i, j), count in np.ndenumerate(counts):
         if count:
@@ -100,8 +108,8 @@ def _write_counts(axis: Any, counts: Counts, shares: Shares) -> None:
             axis.text(j, i, str(count), ha="center", va="center", color=colour, fontsize=size)
 
 
-def _draw_bars(axis: Any, accuracy: Shares, n: int) -> None:
-    """Draw a bar for each class, at the height of its row."""
+def _draw_bars(axis: Axes, accuracy: Shares, n: int) -> None:
+    """Draw the accuracy of each class as a bar beside its row of the matrix."""
     axis.barh(range(n), np.nan_to_num(accuracy), color="#6baed6", height=0.75)
     for k, value in enumerate(accuracy):
         text = "no samples" if np.isnan(value) else f"{value:.1%}"
@@ -114,10 +122,32 @@ def _draw_bars(axis: Any, accuracy: Shares, n: int) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_histogram(axis: Any, accuracy: Shares) -> None:
+def _draw_histogram(axis: Axes, accuracy: Shares) -> None:
     axis.hist(accuracy[np.isfinite(accuracy)], bins=_BINS, range=(0, 1), color="#6baed6")
     axis.set_xlim(0, 1)
     axis.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
     axis.set_xlabel("accuracy of a class")
     axis.set_ylabel("number of classes")
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def draw_mistakes(mistakes: Sequence[Mistake], names: Sequence[str]) -> Image.Image | None:
+    """Draw the images of mistakes, the most confident first; None if none has an image."""
+    shown = [(m, m.image) for m in sorted(mistakes, reverse=True) if m.image is not None]
+    captions = [
+        (f"is {names[m.label]}", f"taken for {names[m.predicted]}", f"{100 * m.confidence:.1f} %")
+        for m, _ in shown
+    ]
+    if not shown:
+        return None
+    pixels = [_to_pixels(image) for _, image in shown]
+    return contact_sheet(pixels, captions, f"The {len(shown)} most confident mistakes")
+
+
+def _to_pixels(image: npt.NDArray[np.float32]) -> Pixels:
+    """Return a net's input in grey or colours, stretched to the whole range from black to white.
+
+    Mean and scale of the input are not known here; stretching compensates for both.
+    """
+    pixels = to_pixels(image, float(image.min()), float(image.max()))
+    return pixels if len(pixels) == 3 else pixels[0]

@@ -1,42 +1,48 @@
-"""Curves of trainings: loss, accuracy and learning rate over iterations or time."""
+"""Training curves: loss, accuracy and learning rate over iterations or seconds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.analysis.training_log import Row, TrainingLog
+from minicaffe.analysis.training_log import LogRow, TrainingLog
 from minicaffe.pictures.figure import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from minicaffe.schema import SolverParameter
 
 Values = npt.NDArray[np.float64]
 
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#7f7f7f")
 _MARKERS = "os^Dv<>p"
-_FEW_POINTS = 60  # up to here every point of a test curve gets its marker
-_WIDE_RANGE = 20.0  # a rate that falls further than this is drawn on a logarithmic axis
+_FEW_POINTS = 60  # test curves of more points are drawn without markers
+_WIDE_RANGE = 20.0  # learning rates of a larger ratio get a logarithmic axis
 _MOST_LEGEND_ROWS = 6
 
 
 @dataclass
 class Curve:
-    """A line of a chart.
+    """One line of a chart.
 
     Attributes
     ----------
     label : str
     x, y : ndarray
-        y may hold NaN: the line has a gap there.
+        The line has a gap where y is NaN.
     run : int
-        Which run it belongs to: its colour.
+        Index of the run, which determines the colour.
     nth : int
-        Which of the test curves of the run it is: its marker; -1 for a training curve.
+        Index among the run's test curves, which determines the marker; -1 for a training curve.
     stepped : bool
-        Whether a value holds until the next one, as a learning rate does; never averaged.
+        Whether a value holds until the next point, like a learning rate; never averaged.
     """
 
     label: str
@@ -49,22 +55,24 @@ class Curve:
 
 @dataclass
 class Panel:
-    """A chart: what its axis says and its curves."""
+    """One chart: the title of its y axis and its curves."""
 
     title: str
     curves: list[Curve] = field(default_factory=list)
     logarithmic: bool = False
 
 
-def curve(label: str, rows: Sequence[Row], name: str, by: str, run: int, nth: int = -1) -> Curve:
-    """Return one output of a log as a curve over "iterations" or "seconds"."""
+def output_curve(
+    label: str, rows: Sequence[LogRow], name: str, by: str, run: int, nth: int = -1
+) -> Curve:
+    """Return one net output of a log as a curve over "iterations" or "seconds"."""
     chosen = [row for row in rows if name in row.values]
     x = [row.iteration if by == "iterations" else row.seconds for row in chosen]
     return Curve(label, np.array(x, float), np.array([r.values[name] for r in chosen]), run, nth)
 
 
 def rate_curve(log: TrainingLog, label: str, by: str, run: int) -> Curve:
-    """Return the learning rate of a log as a curve."""
+    """Return the learning rate of a log as a stepped curve."""
     rows = log.loss or log.train
     x = [row.iteration if by == "iterations" else row.seconds for row in rows]
     y = [log.rate_at(row.iteration) for row in rows]
@@ -74,29 +82,29 @@ def rate_curve(log: TrainingLog, label: str, by: str, run: int) -> Curve:
 def training_panels(
     logs: Sequence[TrainingLog], by: str = "iterations", logarithmic: bool = False
 ) -> list[Panel]:
-    """Return the charts of some runs: loss, whatever else the nets put out, learning rate."""
+    """Return the charts of several runs: loss, other net outputs, learning rate."""
     loss, other = Panel("loss", logarithmic=logarithmic), Panel("accuracy")
     rate = Panel("learning rate")
     names = short_names([log.path for log in logs])
     for run, (log, name) in enumerate(zip(logs, names, strict=True)):
         prefix = f"{name}: " if len(logs) > 1 else ""
-        loss.curves.append(curve(f"{prefix}train loss", log.loss, "loss", by, run))
+        loss.curves.append(output_curve(f"{prefix}train loss", log.loss, "loss", by, run))
         for kind, rows in (("train", log.train), ("test", log.test)):
             for output in log.names(rows):
                 panel = loss if output in log.loss_names else other
                 if kind == "train" and panel is loss:
-                    continue  # the iteration lines have the sum of these, smoothed
+                    continue  # the iteration lines contain the smoothed sum of these
                 earlier = [c for c in panel.curves if c.run == run and c.nth >= 0]
                 nth = -1 if kind == "train" else len(earlier)
                 label = f"{prefix}{kind} {output}"
-                panel.curves.append(curve(label, rows, output, by, run, nth))
+                panel.curves.append(output_curve(label, rows, output, by, run, nth))
         rate.curves.append(rate_curve(log, name if len(logs) > 1 else "", by, run))
     rate.logarithmic = _is_wide(rate.curves)
     return [panel for panel in (loss, other, rate) if any(len(c.x) for c in panel.curves)]
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """Return a name for each file: its own, with its folder's where those are the same."""
+    """Return the stem of each file, preceded by its folder if stems are not unique."""
     stems = [Path(path).stem for path in paths]
     if len(set(stems)) == len(stems):
         return stems
@@ -108,15 +116,19 @@ def _is_wide(curves: Sequence[Curve]) -> bool:
     return bool(len(values) and values.min() > 0 and values.max() > _WIDE_RANGE * values.min())
 
 
-def draw(panels: Sequence[Panel], x_label: str, average: int = 1) -> Any:
-    """Draw charts below each other over one x axis.
+def draw_curves(panels: Sequence[Panel], x_label: str, average: int = 1) -> Figure:
+    """Draw charts below each other with a common x axis.
 
     Parameters
     ----------
     panels : sequence of Panel
     x_label : str
     average : int
-        Training curves are drawn faint, and over them their mean over this many points.
+        Number of points of the moving average, drawn over a faint training curve.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure = new_figure(9, 1.2 + 2.9 * len(panels))
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -138,7 +150,7 @@ def draw(panels: Sequence[Panel], x_label: str, average: int = 1) -> Any:
     return figure
 
 
-def _draw_curve(axis: Any, one: Curve, average: int) -> None:
+def _draw_curve(axis: Axes, one: Curve, average: int) -> None:
     colour = _COLOURS[one.run % len(_COLOURS)]
     if one.nth >= 0:
         marker = _MARKERS[one.nth % len(_MARKERS)] if len(one.x) <= _FEW_POINTS else None
@@ -146,15 +158,15 @@ def _draw_curve(axis: Any, one: Curve, average: int) -> None:
         axis.plot(one.x, one.y, style, color=colour, marker=marker, markersize=4, label=one.label)
     elif average > 1 and not one.stepped:
         axis.plot(one.x, one.y, color=colour, linewidth=0.8, alpha=0.25)
-        axis.plot(one.x, running_mean(one.y, average), color=colour, label=one.label)
+        axis.plot(one.x, moving_average(one.y, average), color=colour, label=one.label)
     else:
         marker = "." if len(one.x) == 1 else None
         style = "steps-post" if one.stepped else "default"
         axis.plot(one.x, one.y, color=colour, marker=marker, drawstyle=style, label=one.label)
 
 
-def running_mean(values: Values, n: int) -> Values:
-    """Return for each value the mean of it and up to n - 1 values before it; NaN counts as none."""
+def moving_average(values: Values, n: int) -> Values:
+    """Return the moving average of each value and up to n - 1 values before it, without NaN."""
     known = np.isfinite(values)
     sums = np.cumsum(np.where(known, values, 0.0))
     counts = np.cumsum(known)
@@ -162,8 +174,8 @@ def running_mean(values: Values, n: int) -> Values:
     return np.where(known, sums / np.maximum(counts, 1), np.nan)
 
 
-def _note_not_finite(axis: Any, panel: Panel) -> None:
-    """Say where a curve becomes NaN or infinite, which a gap alone would not tell."""
+def _note_not_finite(axis: Axes, panel: Panel) -> None:
+    """Mark where a curve becomes NaN or infinite, because a gap does not show which."""
     notes = []
     for one in panel.curves:
         wrong = np.flatnonzero(~np.isfinite(one.y))
@@ -174,22 +186,22 @@ def _note_not_finite(axis: Any, panel: Panel) -> None:
         axis.text(0.01, 0.02, "\n".join(notes), transform=axis.transAxes, fontsize=8, color="#a00")
 
 
-def _legend(axis: Any, panel: Panel) -> None:
+def _legend(axis: Axes, panel: Panel) -> None:
     if panel.curves and panel.curves[0].label:
         columns = -(-len(panel.curves) // _MOST_LEGEND_ROWS)
         size = 8 if len(panel.curves) <= 2 * _MOST_LEGEND_ROWS else 6
         axis.legend(ncols=min(columns, 4), fontsize=size, framealpha=0.8)
 
 
-def rate_panel(params: Sequence[Any], names: Sequence[str]) -> Panel:
-    """Return the learning rates that SolverParameters set, over all iterations.
+def rate_panel(params: Sequence[SolverParameter], names: Sequence[str]) -> Panel:
+    """Return the learning-rate schedules of solvers as curves over all iterations.
 
     Parameters
     ----------
     params : sequence of SolverParameter
-        Without `lr_policy_problems`.
+        Their learning-rate settings must be valid: see `lr_policy_problems`.
     names : sequence of str
-        What the legend calls each.
+        Of the solvers, for the legend.
     """
     from minicaffe.solver.lr_policy import learning_rate
 
@@ -202,8 +214,8 @@ def rate_panel(params: Sequence[Any], names: Sequence[str]) -> Panel:
     return panel
 
 
-def _iterations(param: Any) -> npt.NDArray[np.int64]:
-    """Return enough iterations to draw a rate, those beside each step among them."""
+def _iterations(param: SolverParameter) -> npt.NDArray[np.int64]:
+    """Return up to 2,001 evenly spaced iterations, and those next to each step."""
     last = max(int(param.max_iter), 1)
     points = set(np.linspace(0, last, min(last + 1, 2001)).astype(int).tolist())
     steps = list(param.stepvalue)

@@ -1,25 +1,30 @@
-"""Figures of matplotlib: made without pyplot, so that no display or state is involved."""
+"""matplotlib figures: creation without pyplot (no display, no global state) and saving."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import MissingPackage, UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TYPES = (".png", ".svg", ".pdf")
 _DOTS_PER_INCH = 100
 
 
-def check_type(path: str | Path) -> None:
-    """Refuse a file name whose ending says nothing that can be drawn."""
+def check_figure_type(path: str | Path) -> None:
+    """Raise UsageError unless the extension of a file is one that figures are saved as."""
     if Path(path).suffix.lower() not in _TYPES:
-        raise UsageError(f"{path}: the ending says what to draw; give one of {', '.join(_TYPES)}")
+        raise UsageError(
+            f"{path}: unknown type of figure; the extension must be {', '.join(_TYPES)}"
+        )
 
 
-def new_figure(width_in: float, height_in: float) -> Any:
-    """Return an empty matplotlib Figure that fits its content into its size.
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """Return an empty matplotlib Figure with constrained layout.
 
     Raises
     ------
@@ -30,14 +35,14 @@ def new_figure(width_in: float, height_in: float) -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingPackage(
-            "drawing curves needs matplotlib, which is not installed. "
+            "drawing figures needs matplotlib, which is not installed. "
             "Run: pip install 'minicaffe[plot]'"
         ) from error
     return Figure((width_in, height_in), dpi=_DOTS_PER_INCH, layout="constrained")
 
 
-def save(figure: Any, path: str | Path) -> None:
-    """Write a figure as the ending of `path` says; the same figure gives the same bytes."""
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Save a figure in the format of the file's extension; equal figures give equal bytes."""
     import matplotlib as mpl
 
     path = Path(path)

@@ -1,4 +1,4 @@
-"""The font of all pictures: Pillow's own, so that they look the same everywhere."""
+"""The font of all drawings: Pillow's default, so that they look the same on every system."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from PIL import ImageFont
 
 @cache
 def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return the font in a size; Pillow unpacks it anew each time it is asked."""
+    """Return the font in a size; cached, because Pillow unpacks it on every call."""
     return ImageFont.load_default(size_px)

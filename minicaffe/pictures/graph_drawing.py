@@ -1,4 +1,4 @@
-"""Graphs drawn as SVG, and as PNG by Pillow."""
+"""Rendering of a graph of a net: as SVG, and as PNG by Pillow."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from PIL import Image, ImageDraw
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import UsageError
 from minicaffe.pictures.font import font
-from minicaffe.pictures.graph_layout import Layout, Point, Size, layout
-from minicaffe.pictures.net_graph import Box, Graph
+from minicaffe.pictures.graph_layout import GraphLayout, Point, Size, lay_out_graph
+from minicaffe.pictures.net_graph import Graph, GraphNode
 
 _TITLE_PX, _TEXT_PX, _LINE_PX, _PAD = 14, 12, 16, 8
-# Fonts of browsers are wider than the one measured with.
+# Text is measured in Pillow's font; fonts of browsers are wider.
 _FONT_SLACK = 1.12
 _INK, _GREY, _ARROW = "#222222", "#555555", "#777777"
 _ARROW_PX, _CURVE_STEPS = 7.0, 16
 _OVERSAMPLING = 2
 _MOST_PIXELS = 300_000_000
-TYPES = (".svg", ".png")
+GRAPH_TYPES = (".svg", ".png")
 
 
 def draw_graph(graph: Graph, path: str | Path, direction: str = "TB") -> None:
-    """Write a graph to a file, as SVG or PNG.
+    """Render a graph to an SVG or PNG file.
 
     Parameters
     ----------
     graph : Graph
     path : str or Path
-        Its ending says which.
+        The extension selects the format.
     direction : str
-        TB, BT, LR or RL: the way that arrows point.
+        Direction of the arrows: TB, BT, LR or RL.
     """
     content = graph_bytes(graph, Path(path).suffix.lower(), direction, path)
     with write_atomically(path) as file:
@@ -43,45 +43,47 @@ def draw_graph(graph: Graph, path: str | Path, direction: str = "TB") -> None:
 
 
 def graph_bytes(graph: Graph, kind: str, direction: str = "TB", name: object = "graph") -> bytes:
-    """Return a graph in the format ".svg" or ".png"; messages call it `name`."""
-    if kind not in TYPES:
-        raise UsageError(f"{name}: the ending says what to draw; give {' or '.join(TYPES)}")
-    sizes = [_box_size(box) for box in graph.boxes]
-    plan = layout(sizes, graph.arrows, direction)
+    """Return a graph in the format ".svg" or ".png"; `name` identifies it in messages."""
+    if kind not in GRAPH_TYPES:
+        raise UsageError(
+            f"{name}: unknown type of drawing; the extension must be {' or '.join(GRAPH_TYPES)}"
+        )
+    sizes = [_node_size(node) for node in graph.nodes]
+    plan = lay_out_graph(sizes, graph.arrows, direction)
     if kind == ".svg":
-        return svg(graph, plan, sizes).encode()
+        return graph_svg(graph, plan, sizes).encode()
     content = io.BytesIO()
-    picture(graph, plan, sizes).save(content, "PNG", optimize=True)
+    graph_image(graph, plan, sizes).save(content, "PNG", optimize=True)
     return content.getvalue()
 
 
-def _box_size(box: Box) -> Size:
-    texts = [(box.title, _TITLE_PX), *((line, _TEXT_PX) for line in [*box.lines, *box.riders])]
+def _node_size(node: GraphNode) -> Size:
+    texts = [(node.title, _TITLE_PX), *((line, _TEXT_PX) for line in [*node.lines, *node.in_place])]
     width = max(font(px).getlength(text) for text, px in texts) * _FONT_SLACK + 2 * _PAD
-    riders = len(box.riders) * _LINE_PX + (_PAD if box.riders else 0)
-    return width, (1 + len(box.lines)) * _LINE_PX + 2 * _PAD + riders
+    in_place = len(node.in_place) * _LINE_PX + (_PAD if node.in_place else 0)
+    return width, (1 + len(node.lines)) * _LINE_PX + 2 * _PAD + in_place
 
 
-def _texts(box: Box, centre: Point, size: Size) -> Iterator[tuple[str, int, str, float]]:
-    """Yield the lines of a box: text, size, colour and the middle of the line."""
+def _texts(node: GraphNode, centre: Point, size: Size) -> Iterator[tuple[str, int, str, float]]:
+    """Yield the lines of a node: text, size in pixels, colour and y of the middle."""
     y = centre[1] - size[1] / 2 + _PAD + _LINE_PX / 2
-    yield box.title, _TITLE_PX, _INK, y
-    for line in box.lines:
+    yield node.title, _TITLE_PX, _INK, y
+    for line in node.lines:
         y += _LINE_PX
         yield line, _TEXT_PX, _GREY, y
     y += _PAD
-    for line in box.riders:
+    for line in node.in_place:
         y += _LINE_PX
         yield line, _TEXT_PX, _INK, y
 
 
-def _rider_line(box: Box, centre: Point, size: Size) -> float | None:
-    """Return the height at which the layers in place are divided off, if there are any."""
-    below = len(box.riders) * _LINE_PX + _PAD
-    return centre[1] + size[1] / 2 - below - _PAD / 2 if box.riders else None
+def _divider_y(node: GraphNode, centre: Point, size: Size) -> float | None:
+    """Return the y of the line above the in-place layers, None if there are none."""
+    below = len(node.in_place) * _LINE_PX + _PAD
+    return centre[1] + size[1] / 2 - below - _PAD / 2 if node.in_place else None
 
 
-def svg(graph: Graph, plan: Layout, sizes: Sequence[Size]) -> str:
+def graph_svg(graph: Graph, plan: GraphLayout, sizes: Sequence[Size]) -> str:
     """Return a graph as SVG."""
     width, height = round(plan.width), round(plan.height)
     parts = [
@@ -93,21 +95,21 @@ def svg(graph: Graph, plan: Layout, sizes: Sequence[Size]) -> str:
     for path in plan.paths:
         parts.append(f'<path d="{_svg_path(path, plan.sideways)}" fill="none" stroke="{_ARROW}"/>')
         parts.append(f'<polygon points="{_svg_points(_head(path, plan))}" fill="{_ARROW}"/>')
-    for box, centre, size in zip(graph.boxes, plan.centres, sizes, strict=True):
-        parts += _svg_box(box, centre, size)
+    for node, centre, size in zip(graph.nodes, plan.centres, sizes, strict=True):
+        parts += _svg_node(node, centre, size)
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _svg_box(box: Box, centre: Point, size: Size) -> Iterator[str]:
+def _svg_node(node: GraphNode, centre: Point, size: Size) -> Iterator[str]:
     x, y = centre[0] - size[0] / 2, centre[1] - size[1] / 2
     yield (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{size[0]:.1f}" height="{size[1]:.1f}" rx="5" '
-        f'fill="{box.colour}" stroke="{_ARROW}"/>'
+        f'fill="{node.colour}" stroke="{_ARROW}"/>'
     )
-    divide = _rider_line(box, centre, size)
+    divide = _divider_y(node, centre, size)
     if divide is not None:
         yield f'<path d="M{x:.1f} {divide:.1f}h{size[0]:.1f}" stroke="{_ARROW}"/>'
-    for text, px, colour, middle in _texts(box, centre, size):
+    for text, px, colour, middle in _texts(node, centre, size):
         weight = ' font-weight="bold"' if px == _TITLE_PX else ""
         yield (
             f'<text x="{centre[0]:.1f}" y="{middle + px * 0.36:.1f}" font-size="{px}" '
@@ -116,7 +118,7 @@ def _svg_box(box: Box, centre: Point, size: Size) -> Iterator[str]:
 
 
 def _controls(a: Point, b: Point, sideways: bool) -> tuple[Point, Point]:
-    """Return the points that a curve from `a` to `b` heads for, half-way along the layout."""
+    """Return the control points of the cubic Bezier curve from `a` to `b`."""
     if sideways:
         half = (a[0] + b[0]) / 2
         return (half, a[1]), (half, b[1])
@@ -136,8 +138,8 @@ def _svg_points(points: Sequence[Point]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
-def _head(path: Sequence[Point], plan: Layout) -> list[Point]:
-    """Return the triangle at the end of an arrow."""
+def _head(path: Sequence[Point], plan: GraphLayout) -> list[Point]:
+    """Return the triangle of an arrowhead."""
     (x0, y0), (x, y) = path[-2:]
     size = _ARROW_PX
     if plan.sideways:
@@ -147,40 +149,44 @@ def _head(path: Sequence[Point], plan: Layout) -> list[Point]:
     return [(x, y), (x - size / 2, back), (x + size / 2, back)]
 
 
-def picture(graph: Graph, plan: Layout, sizes: Sequence[Size]) -> Image.Image:
-    """Return a graph as a picture: shapes drawn large and reduced, so that they look smooth."""
+def graph_image(graph: Graph, plan: GraphLayout, sizes: Sequence[Size]) -> Image.Image:
+    """Return a graph as an image; shapes are drawn at twice the size and reduced (antialiasing)."""
     scale = _OVERSAMPLING
     width, height = round(plan.width), round(plan.height)
     if width * height * scale * scale > _MOST_PIXELS:
-        raise UsageError(f"the picture would have {width} x {height} pixels; write an .svg instead")
+        raise UsageError(
+            f"the image would have {width} x {height} pixels, which is too large; write an .svg"
+        )
     large = Image.new("RGB", (width * scale, height * scale), "white")
     pen = ImageDraw.Draw(large)
     for path in plan.paths:
         points = [(x * scale, y * scale) for x, y in _sampled(path, plan.sideways)]
         pen.line(points, fill=_ARROW, width=scale, joint="curve")
         pen.polygon([(x * scale, y * scale) for x, y in _head(path, plan)], fill=_ARROW)
-    for box, centre, size in zip(graph.boxes, plan.centres, sizes, strict=True):
-        _paint_box(pen, box, centre, size, scale)
+    for node, centre, size in zip(graph.nodes, plan.centres, sizes, strict=True):
+        _paint_node(pen, node, centre, size, scale)
     small = large.reduce(scale)
     pen = ImageDraw.Draw(small)
-    for box, centre, size in zip(graph.boxes, plan.centres, sizes, strict=True):
-        for text, px, colour, middle in _texts(box, centre, size):
+    for node, centre, size in zip(graph.nodes, plan.centres, sizes, strict=True):
+        for text, px, colour, middle in _texts(node, centre, size):
             pen.text((centre[0], middle), text, colour, font(px), anchor="mm")
     return small
 
 
-def _paint_box(pen: ImageDraw.ImageDraw, box: Box, centre: Point, size: Size, scale: int) -> None:
+def _paint_node(
+    pen: ImageDraw.ImageDraw, node: GraphNode, centre: Point, size: Size, scale: int
+) -> None:
     left, top = centre[0] - size[0] / 2, centre[1] - size[1] / 2
     corners = [v * scale for v in (left, top, left + size[0], top + size[1])]
-    pen.rounded_rectangle(corners, 5 * scale, fill=box.colour, outline=_ARROW, width=scale)
-    divide = _rider_line(box, centre, size)
+    pen.rounded_rectangle(corners, 5 * scale, fill=node.colour, outline=_ARROW, width=scale)
+    divide = _divider_y(node, centre, size)
     if divide is not None:
         y = divide * scale
         pen.line([corners[0], y, corners[2], y], fill=_ARROW, width=scale)
 
 
 def _sampled(path: Sequence[Point], sideways: bool) -> Iterator[Point]:
-    """Yield points along the curves of an arrow."""
+    """Yield points along the Bezier curves of an arrow."""
     yield path[0]
     for a, b in pairwise(path):
         p, q = _controls(a, b, sideways)

@@ -1,9 +1,9 @@
-"""Where the boxes and arrows of a graph go: a layered layout.
+"""Layered layout of a directed graph: positions of nodes, paths of arrows.
 
 After Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchical system
-structures", 1981. Boxes stand in rows, each below all it depends on; an arrow over several rows
-gets a joint in each; rows are ordered so that few arrows cross, then spread so that arrows are as
-straight as the distances between boxes allow (least squares, by pooling adjacent violators).
+structures", 1981. Nodes stand in rows, each below all that it depends on. An arrow over several
+rows has a joint in each. Rows are sorted so that few arrows cross, then spread so that arrows are
+as straight as the distances between nodes allow (least squares, by pooling adjacent violators).
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ Size = tuple[float, float]
 
 _ROW_GAP, _BOX_GAP, _JOINT_GAP, _MARGIN = 34.0, 22.0, 14.0, 16.0
 _ORDER_SWEEPS, _PLACE_SWEEPS = 12, 16
-_STRAIGHT = 8.0  # how much more it matters that an arrow is straight between joints
+_STRAIGHT = 8.0  # weight of an arrow between joints, which should be straight, against 1 for others
 DIRECTIONS = ("TB", "BT", "LR", "RL")
 
 
 @dataclass
-class Layout:
-    """A graph on the plane, in pixels.
+class GraphLayout:
+    """Positions of a graph's nodes and arrows, in pixels.
 
     Attributes
     ----------
     centres : list of (float, float)
-        Of the boxes.
+        Of the nodes.
     paths : list of list of (float, float)
-        For each arrow its points; between them it curves, leaving and arriving along the direction
+        The points of each arrow; between two points it is a curve whose ends point in the direction
         of the layout.
     width, height : float
     sideways : bool
-        Whether rows stand beside each other.
+        Whether rows are columns: arrows point to the left or to the right.
     """
 
     centres: list[Point]
@@ -47,7 +47,7 @@ class Layout:
 
 @dataclass
 class _Item:
-    """A box or the joint of an arrow in a row."""
+    """A node, or the joint of an arrow, in a row."""
 
     row: int
     width: float
@@ -58,17 +58,19 @@ class _Item:
     is_joint: bool = False
 
 
-def layout(sizes: Sequence[Size], arrows: Sequence[tuple[int, int]], direction: str) -> Layout:
-    """Place boxes.
+def lay_out_graph(
+    sizes: Sequence[Size], arrows: Sequence[tuple[int, int]], direction: str
+) -> GraphLayout:
+    """Compute the layout of a graph.
 
     Parameters
     ----------
     sizes : sequence of (float, float)
-        Width and height of each box.
+        Width and height of each node.
     arrows : sequence of (int, int)
-        From box to box; a box comes after those that it depends on.
+        Indices of start and end; a node comes after those that it depends on.
     direction : str
-        TB, BT, LR or RL: the way that arrows point.
+        Direction of the arrows: TB, BT, LR or RL.
     """
     sideways = direction in ("LR", "RL")
     turned = [(h, w) if sideways else (w, h) for w, h in sizes]
@@ -81,13 +83,13 @@ def layout(sizes: Sequence[Size], arrows: Sequence[tuple[int, int]], direction: 
     return flat
 
 
-def _moved(flat: Layout, move: Callable[[Point], Point]) -> Layout:
+def _moved(flat: GraphLayout, move: Callable[[Point], Point]) -> GraphLayout:
     paths = [[move(point) for point in path] for path in flat.paths]
-    return Layout([move(point) for point in flat.centres], paths, flat.width, flat.height)
+    return GraphLayout([move(point) for point in flat.centres], paths, flat.width, flat.height)
 
 
 class _Rows:
-    """The work of `layout`, for arrows that point down."""
+    """Layout of a graph whose arrows point down."""
 
     def __init__(self, sizes: Sequence[Size], arrows: Sequence[tuple[int, int]]) -> None:
         self.n = len(sizes)
@@ -99,7 +101,7 @@ class _Rows:
         for i, item in enumerate(self.items):
             self.rows[item.row].append(i)
 
-    def layout(self) -> Layout:
+    def layout(self) -> GraphLayout:
         self._order()
         self._place()
         tops, heights = self._row_tops()
@@ -111,10 +113,10 @@ class _Rows:
         centres = [(item.x, middles[item.row]) for item in self.items[: self.n]]
         paths = [self._path(chain, tops, heights) for chain in self.chains]
         bottom = tops[-1] + heights[-1] if tops else 0.0
-        return Layout(centres, paths, right - left, bottom + _MARGIN)
+        return GraphLayout(centres, paths, right - left, bottom + _MARGIN)
 
     def _chain(self, start: int, end: int) -> list[int]:
-        """Return the items that an arrow goes through; arrows from one box share their joints."""
+        """Return the items that an arrow passes; arrows from one node share their joints."""
         chain = [start]
         for row in range(self.items[start].row + 1, self.items[end].row):
             if (start, row) not in self.joints:
@@ -129,7 +131,7 @@ class _Rows:
         return chain
 
     def _order(self) -> None:
-        """Sort each row by where its neighbours stand, to and fro; keep the best order seen."""
+        """Sort rows by their neighbours, in sweeps; use the order of fewest crossings."""
         best, fewest = [list(row) for row in self.rows], self._crossings()
         for sweep in range(_ORDER_SWEEPS):
             down = sweep % 2 == 0
@@ -165,7 +167,7 @@ class _Rows:
                 self._spread(row, [x for x, _ in goals], [weight for _, weight in goals])
 
     def _goal(self, i: int, sweep: int) -> tuple[float, float]:
-        """Return where an item should stand to have straight arrows, and how much that matters."""
+        """Return the x that would straighten an item's arrows, and the weight of that goal."""
         item = self.items[i]
         last = sweep >= _PLACE_SWEEPS - 4
         near = item.above + item.below if last else (item.above, item.below)[sweep % 2]
@@ -179,14 +181,16 @@ class _Rows:
         return sum(x * w for x, w in pulls) / weight, weight
 
     def _spread(self, row: list[int], goals: list[float], weights: list[float]) -> None:
-        """Put a row as near to its goals as order and distances allow."""
+        """Place a row as near to its goals as its order and minimum distances allow."""
         items = [self.items[i] for i in row]
         offsets = [0.0]
         for a, b in pairwise(items):
             gap = _JOINT_GAP if a.is_joint or b.is_joint else _BOX_GAP
             offsets.append(offsets[-1] + (a.width + b.width) / 2 + gap)
         targets = [goal - offset for goal, offset in zip(goals, offsets, strict=True)]
-        for item, x, offset in zip(items, ascending(targets, weights), offsets, strict=True):
+        for item, x, offset in zip(
+            items, isotonic_regression(targets, weights), offsets, strict=True
+        ):
             item.x = x + offset
 
     def _row_tops(self) -> tuple[list[float], list[float]]:
@@ -198,7 +202,7 @@ class _Rows:
         return tops, heights
 
     def _path(self, chain: list[int], tops: list[float], heights: list[float]) -> list[Point]:
-        """Return the points of an arrow: it curves between rows only, where no box can be."""
+        """Return the points of an arrow, which curves only between rows, where no node is."""
         first, *joints, last = (self.items[i] for i in chain)
         middle = tops[first.row] + heights[first.row] / 2
         points = [(first.x, middle + first.height / 2), (first.x, middle + heights[first.row] / 2)]
@@ -213,20 +217,20 @@ class _Rows:
 
 
 def _row_numbers(n: int, arrows: Sequence[tuple[int, int]]) -> list[int]:
-    """Return each box's row: below all that it depends on; sources just above their readers."""
+    """Return the row of each node: below its sources; nodes without sources above their readers."""
     rows = [0] * n
     for a, b in sorted(arrows, key=lambda arrow: arrow[1]):
         rows[b] = max(rows[b], rows[a] + 1)
     targets = {b for _, b in arrows}
-    for box in range(n):
-        readers = [rows[b] for a, b in arrows if a == box]
-        if box not in targets and readers:
-            rows[box] = min(readers) - 1
+    for node in range(n):
+        readers = [rows[b] for a, b in arrows if a == node]
+        if node not in targets and readers:
+            rows[node] = min(readers) - 1
     return rows
 
 
-def ascending(values: Sequence[float], weights: Sequence[float]) -> list[float]:
-    """Return the ascending sequence nearest to `values` in weighted least squares."""
+def isotonic_regression(values: Sequence[float], weights: Sequence[float]) -> list[float]:
+    """Return the nearest ascending sequence in weighted least squares (isotonic regression)."""
     blocks: list[tuple[float, float, int]] = []  # mean, weight, number of values
     for value, weight in zip(values, weights, strict=True):
         mean, total, count = value, weight, 1

@@ -1,4 +1,4 @@
-"""Pictures put together from many small ones, by Pillow: filters, feature maps, contact sheets."""
+"""Grids of images by Pillow: filters, feature maps, contact sheets; and bar charts."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _LABEL_STEPS = (1, 2, 5, 10, 20, 50, 100, 1000)
 
 
 def to_pixels(values: Values, low: float, high: float) -> Pixels:
-    """Return values from `low` (black) to `high` (white) as uint8; NaN is black."""
+    """Map values from `low` (black) to `high` (white) to uint8; NaN becomes black."""
     span = high - low if high > low else 1.0
     scaled = np.nan_to_num((np.asarray(values, np.float64) - low) / span)
     return (scaled.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def tile_image(pixels: Pixels) -> Image.Image:
-    """Return (rows, columns) or (3: blue, green, red; rows, columns) as an image."""
+    """Convert pixels, (rows, columns) or (3: blue, green, red; rows, columns), to an image."""
     return Image.fromarray(pixels if pixels.ndim == 2 else pixels[::-1].transpose(1, 2, 0))
 
 
 def enlargement(rows: int, columns: int, n_across: int, wanted_px: int = 48) -> int:
-    """Return by how much to enlarge tiles so that they can be seen and all fit across."""
+    """Return the largest useful integer scale of tiles that fit beside each other."""
     fitting = (_WIDEST_PX // max(n_across, 1) - _GAP) // max(rows, columns)
     return max(1, min(math.ceil(wanted_px / max(rows, columns)), fitting))
 
 
-def tile_grid(tiles: Sequence[Pixels], columns: int, caption: str, scale: int = 1) -> Image.Image:
-    """Return tiles of one size side by side, each enlarged `scale` times, under a caption."""
+def image_grid(tiles: Sequence[Pixels], columns: int, caption: str, scale: int = 1) -> Image.Image:
+    """Arrange tiles of one size in a grid under a caption, each enlarged `scale` times."""
     height, width = tiles[0].shape[-2] * scale, tiles[0].shape[-1] * scale
     rows = math.ceil(len(tiles) / columns)
     lines = wrapped(caption, max(columns * (width + _GAP), 320))
@@ -53,26 +53,26 @@ def tile_grid(tiles: Sequence[Pixels], columns: int, caption: str, scale: int = 
     _write_lines(sheet, lines)
     for k, tile in enumerate(tiles):
         row, column = divmod(k, columns)
-        place = _MARGIN + column * (width + _GAP), top + row * (height + _GAP)
-        sheet.paste(tile_image(tile).resize((width, height), Image.Resampling.NEAREST), place)
+        corner = _MARGIN + column * (width + _GAP), top + row * (height + _GAP)
+        sheet.paste(tile_image(tile).resize((width, height), Image.Resampling.NEAREST), corner)
     return sheet
 
 
 def contact_sheet(
-    pictures: Sequence[Pixels], captions: Sequence[Sequence[str]], title: str, columns: int = 6
+    images: Sequence[Pixels], captions: Sequence[Sequence[str]], title: str, columns: int = 6
 ) -> Image.Image:
-    """Return pictures with lines of text below each, under a title."""
+    """Arrange images in a grid under a title, with lines of text below each."""
     side, text = 128, 15
     n_lines = max((len(lines) for lines in captions), default=0)
     cell_w, cell_h = side + 24, side + n_lines * text + 14
-    columns = max(1, min(columns, len(pictures)))
+    columns = max(1, min(columns, len(images)))
     head = wrapped(title, max(columns * cell_w, 320))
     top = _MARGIN + len(head) * _CAPTION_PX
-    rows = math.ceil(len(pictures) / columns)
+    rows = math.ceil(len(images) / columns)
     sheet = _paper(max(columns * cell_w, 320), top + rows * cell_h)
     _write_lines(sheet, head)
     pen = ImageDraw.Draw(sheet)
-    for k, (pixels, lines) in enumerate(zip(pictures, captions, strict=True)):
+    for k, (pixels, lines) in enumerate(zip(images, captions, strict=True)):
         row, column = divmod(k, columns)
         x, y = _MARGIN + column * cell_w, top + row * cell_h
         sheet.paste(_fitted(tile_image(pixels), side), (x + (cell_w - side) // 2, y))
@@ -83,10 +83,7 @@ def contact_sheet(
 
 
 def bar_chart(values: Values, caption: str) -> Image.Image:
-    """Return one bar for each value, under a caption: for blobs that are no pictures.
-
-    Values that are not finite get no bar.
-    """
+    """Draw one bar for each value, under a caption; non-finite values get no bar."""
     n = len(values)
     step = max(1, min(24, _WIDEST_PX // n))
     lines = wrapped(caption, max(n * step, 320))
@@ -111,7 +108,7 @@ def bar_chart(values: Values, caption: str) -> Image.Image:
 
 
 def wrapped(text: str, width_px: float) -> list[str]:
-    """Return a text in lines of at most some width, broken at spaces."""
+    """Break a text at spaces into lines of at most a given width."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -123,7 +120,7 @@ def wrapped(text: str, width_px: float) -> list[str]:
 
 
 def shortened(text: str, width_px: float) -> str:
-    """Return a text cut at the end so that it fits a width."""
+    """Cut a text at the end so that it fits a width."""
     if font(11).getlength(text) <= width_px:
         return text
     while text and font(11).getlength(f"{text}...") > width_px:
@@ -142,11 +139,11 @@ def _write_lines(sheet: Image.Image, lines: Sequence[str]) -> None:
 
 
 def _fitted(image: Image.Image, side: int) -> Image.Image:
-    """Return the image at the size of a square that it just fits into, on white."""
+    """Scale an image so that it fits a square, on white."""
     scale = side / max(image.size)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    way = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR
+    method = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BILINEAR
     square = Image.new("RGB", (side, side), _PAPER)
-    place = (side - size[0]) // 2, (side - size[1]) // 2
-    square.paste(image.resize(size, way), place)
+    corner = (side - size[0]) // 2, (side - size[1]) // 2
+    square.paste(image.resize(size, method), corner)
     return square

@@ -1,4 +1,4 @@
-"""From a net to its graph: choose the layers, measure them, put them into boxes."""
+"""Graph of a net for drawing: selects the layers of the phases and measures their sizes."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from minicaffe.schema import NetSource, NetState
 
 
 def graph_of(
-    source: NetSource, phases: Sequence[str], picture: Shape = (), rates: bool = False
+    source: NetSource, phases: Sequence[str], image_shape: Shape = (), rates: bool = False
 ) -> tuple[Graph, NetSizes]:
-    """Return the graph of a net, and the sizes of its first phase.
+    """Return the graph of a net, and the sizes measured in its first phase.
 
     Parameters
     ----------
     source : NetSource
     phases : sequence of str
-        TRAIN, TEST or both: the layers of which phases to show.
-    picture : tuple of int
-        Channels, rows and columns of pictures whose source is not there; see `measure`.
+        TRAIN, TEST or both: the phases whose layers are shown.
+    image_shape : tuple of int
+        Channels, rows and columns of images whose database does not exist; see `measure`.
     rates : bool
         Whether to show learning-rate multipliers.
     """
-    sizes = {phase: measure(source, NetState(phase=phase), picture) for phase in phases}
-    graph = net_graph(source, _kept(source, phases), sizes, rates)
+    sizes = {phase: measure(source, NetState(phase=phase), image_shape) for phase in phases}
+    graph = net_graph(source, _phases_of_layers(source, phases), sizes, rates)
     return graph, sizes[phases[0]]
 
 
-def _kept(source: NetSource, phases: Sequence[str]) -> dict[int, set[str]]:
-    """Return the layers of some phases, by index, with the phases that each belongs to."""
-    kept: dict[int, set[str]] = {}
+def _phases_of_layers(source: NetSource, phases: Sequence[str]) -> dict[int, set[str]]:
+    """Return the phases of each layer by its index, without layers that are in none of them."""
+    found: dict[int, set[str]] = {}
     with log.suppress_info():
         for phase in phases:
             for node in filter_layers(source, NetState(phase=phase)):
                 if node.index is not None:
-                    kept.setdefault(node.index, set()).add(phase)
-    return dict(sorted(kept.items()))
+                    found.setdefault(node.index, set()).add(phase)
+    return dict(sorted(found.items()))

@@ -1,4 +1,4 @@
-"""A net as boxes and arrows: what `draw` shows, apart from where and how it is drawn."""
+"""Graph of a net: nodes (layers) with their texts and colours, and arrows between them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ PHASES = ("TRAIN", "TEST")
 
 
 @dataclass
-class Box:
-    """A layer, and the layers that change its tops in place.
+class GraphNode:
+    """A layer, with the layers that change its tops in place.
 
     Attributes
     ----------
@@ -32,30 +32,30 @@ class Box:
         The layer's name.
     lines : list of str
         Type and settings, shape, sizes.
-    riders : list of str
-        Name and type of the layers in place.
+    in_place : list of str
+        Names and types of the in-place layers.
     colour : str
-        Of the background, as HTML writes it.
+        Of the background, as in HTML.
     """
 
     title: str
     lines: list[str]
     colour: str
-    riders: list[str] = field(default_factory=list)
+    in_place: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Graph:
-    """Boxes, and arrows from box to box by index."""
+    """Nodes, and arrows between nodes as pairs of indices."""
 
     name: str
-    boxes: list[Box] = field(default_factory=list)
+    nodes: list[GraphNode] = field(default_factory=list)
     arrows: list[tuple[int, int]] = field(default_factory=list)
 
 
 def net_graph(
     source: NetSource,
-    kept: Mapping[int, set[str]],
+    phases_of: Mapping[int, set[str]],
     sizes: Mapping[str, NetSizes],
     rates: bool = False,
 ) -> Graph:
@@ -64,33 +64,33 @@ def net_graph(
     Parameters
     ----------
     source : NetSource
-    kept : mapping of int to set of str
-        The layers to show, by index, and the phases that each belongs to.
+    phases_of : mapping of int to set of str
+        The phases of each layer that is shown, by the layer's index.
     sizes : mapping of str to NetSizes
-        What was measured for each of the phases.
+        Measured sizes, by phase.
     rates : bool
         Whether to show learning-rate multipliers.
     """
     graph = Graph(source.param.name)
-    makers: dict[tuple[str, str], int] = {}
-    for index, phases in kept.items():
+    sources: dict[tuple[str, str], int] = {}
+    for index, phases in phases_of.items():
         layer = source.param.layer[index]
         measured = next((s for s in sizes.values() if index in s.layers), NetSizes())
         ordered = [p for p in PHASES if p in phases]
-        found = [makers.get((p, blob)) for blob in layer.bottom for p in ordered]
+        found = [sources.get((p, blob)) for blob in layer.bottom for p in ordered]
         inputs = list(dict.fromkeys(i for i in found if i is not None))
         if layer.bottom and list(layer.top) == list(layer.bottom) and len(inputs) == 1:
-            graph.boxes[inputs[0]].riders.append(f"{layer.name}: {_kind(layer)}")
+            graph.nodes[inputs[0]].in_place.append(f"{layer.name}: {_kind(layer)}")
             continue
-        box = len(graph.boxes)
+        node = len(graph.nodes)
         shape = measured.layers.get(index)
-        graph.boxes.append(_box(layer, shape, measured.batch, rates))
-        graph.arrows += [(maker, box) for maker in inputs]
-        makers.update({(phase, blob): box for blob in layer.top for phase in ordered})
+        graph.nodes.append(_node(layer, shape, measured.batch, rates))
+        graph.arrows += [(source_node, node) for source_node in inputs]
+        sources.update({(phase, blob): node for blob in layer.top for phase in ordered})
     return graph
 
 
-def _box(layer: LayerParameter, sizes: LayerSizes | None, batch: int, rates: bool) -> Box:
+def _node(layer: LayerParameter, sizes: LayerSizes | None, batch: int, rates: bool) -> GraphNode:
     lines = [_kind(layer)]
     if sizes is not None:
         shapes = dict.fromkeys(_shape_text(shape, batch) for shape in sizes.tops)
@@ -102,7 +102,7 @@ def _box(layer: LayerParameter, sizes: LayerSizes | None, batch: int, rates: boo
     phases = [PHASES[rule.phase] for rule in layer.include if rule.HasField("phase")]
     title = f"{layer.name} ({', '.join(phases)})" if phases else layer.name
     colour = _COLOURS.get(role_of(layer.type), _OTHER_COLOUR)
-    return Box(title, [line for line in lines if line], colour)
+    return GraphNode(title, [line for line in lines if line], colour)
 
 
 def _kind(layer: LayerParameter) -> str:
@@ -110,13 +110,13 @@ def _kind(layer: LayerParameter) -> str:
 
 
 def _shape_text(shape: tuple[int, ...], batch: int) -> str:
-    """Return the shape of one sample; shapes that do not begin with the batch as they are."""
+    """Return the shape of one sample, or the whole shape if it does not begin with the batch."""
     one = shape[1:] if len(shape) > 1 and shape[0] == batch else shape
     return " x ".join(map(str, one)) if one != (batch,) else ""
 
 
 def short_number(value: int) -> str:
-    """Return a count to three digits with K, M or G: 431080 is 431K."""
+    """Format a count with three digits and K, M or G: 431080 is 431K."""
     number, unit = float(value), ""
     for bigger in "KMG":
         if number < 999.5:

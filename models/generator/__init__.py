@@ -1,6 +1,6 @@
-"""The nets of models/ that are too repetitive to write by hand, as short Python functions.
+"""Generators of the nets of models/ that are too repetitive to write by hand.
 
-Each function takes an empty `Draft` and adds the layers of one net, in the published names.
+Each function takes an empty `Draft` and adds the layers of one net, with the published names.
 """
 
 from models.generator.alexnet import alexnet, caffenet

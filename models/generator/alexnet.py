@@ -1,4 +1,4 @@
-"""AlexNet, and CaffeNet, which pools before it normalises."""
+"""AlexNet and CaffeNet, which differ in the order of pooling and normalisation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def caffenet(net: Draft) -> None:
 
 
 def _features(net: Draft, pool_first: bool, bias: float) -> str:
-    """Add five convolutions; `bias` is what half of them start from, to keep their ReLUs alive."""
+    """Add five convolutions; `bias` is the initial bias of three, which prevents dead ReLUs."""
     x = net.data(IMAGENET, 227, (256, 50), crop=True, mean_file=IMAGENET.mean)
     weights = gaussian(0.01)
     x = net.relu("relu1", net.conv("conv1", x, 96, 11, stride=4, weights=weights))

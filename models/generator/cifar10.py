@@ -6,7 +6,7 @@ from typing import Any
 
 from models.generator.draft import CIFAR10, Draft, Fields, gaussian
 
-_RATES = ((1, 1), (2, 1))  # cuda-convnet's nets decay biases like weights
+_RATES = ((1, 1), (2, 1))  # cuda-convnet applies weight decay to biases, too
 
 
 def cifar10_quick(net: Draft) -> None:

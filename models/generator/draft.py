@@ -1,8 +1,8 @@
-"""A net being written down, once for training and once for deploying.
+"""Builder of a net's prototxt, for training or for deployment.
 
-The two differ in little: a deploy net takes its pictures from an Input layer, ends in
-probabilities, and leaves out what only training reads (fillers, learning rates). `Draft` knows
-these differences, so that the description of a net need not.
+A deploy net reads images from an Input layer, ends in probabilities, and omits fields that only
+training reads (fillers, learning rates). `Draft` handles these differences, so that one description
+of a net gives both files.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from minicaffe.schema.text import format_prototxt
 
 Fields = Mapping[str, Any]
 
-#: (learning rate, weight decay) of weights and biases: biases learn twice as fast, undecayed.
+#: (learning rate, weight decay) of weights and biases; biases: doubled rate, no decay.
 RATES = ((1, 1), (2, 0))
 
 
 @dataclass(frozen=True)
 class Database:
-    """The two databases of a data set, and its mean picture.
+    """The two databases of a data set and its mean image.
 
     Attributes
     ----------
     train, test : str
         LMDB folders, relative to the repository's root.
     mean : str
-        The file of `minicaffe compute_image_mean`, relative as well.
+        Output of `minicaffe compute_image_mean`, relative to the repository's root.
     """
 
     train: str
@@ -48,7 +48,7 @@ CIFAR10 = Database(
 
 
 def gaussian(std: float) -> Fields:
-    """Return the filler that draws from a normal distribution around 0."""
+    """Return a filler with a normal distribution of mean 0."""
     return {"type": "gaussian", "std": std}
 
 
@@ -57,14 +57,14 @@ MSRA: Fields = {"type": "msra"}
 
 
 class Draft:
-    """A net being written down.
+    """Builder of a net.
 
     Parameters
     ----------
     name : str
         The net's name.
     deploy : bool
-        Whether to write the deploy net; otherwise the net for training and testing.
+        Whether to build the deploy net; otherwise the net for training and testing.
     """
 
     def __init__(self, name: str, *, deploy: bool) -> None:
@@ -78,7 +78,7 @@ class Draft:
     def layer(self, type: str, name: str, bottom: str | Sequence[str], **fields: Any) -> str:
         """Add a layer and return its top's name: ``top``, or the layer's own name.
 
-        `fields` are those of LayerParameter; None leaves one out.
+        `fields` are those of LayerParameter; fields that are None are omitted.
         """
         bottoms = [bottom] if isinstance(bottom, str) else list(bottom)
         top = fields.pop("top", name)
@@ -89,10 +89,10 @@ class Draft:
     def data(
         self, database: Database, size: int, batches: tuple[int, int], crop: bool, **transform: Any
     ) -> str:
-        """Add the source of colour pictures of `size` x `size`; returns the blob's name.
+        """Add the data layers of colour images of `size` x `size`; return the blob's name.
 
-        `batches` are the pictures a batch in training and in testing. With `crop` the pictures are
-        cut from larger ones, in training at random and mirrored at random.
+        `batches` are the batch sizes in training and in testing. With `crop`, images are cropped
+        from larger ones; in training, at a random position and mirrored at random.
         """
         if self.deploy:
             shape = {"dim": [1, 3, size, size]}
@@ -128,7 +128,7 @@ class Draft:
         rates: Sequence[tuple[float, float]] = RATES,
         top: str | None = None,
     ) -> str:
-        """Add a convolution. `bias` is what biases start from, None for none."""
+        """Add a convolution; `bias` is the initial value of biases, None: no biases."""
         geometry = {
             "num_output": channels,
             "kernel_size": [kernel],
@@ -156,7 +156,7 @@ class Draft:
         bias: float = 0,
         rates: Sequence[tuple[float, float]] = RATES,
     ) -> str:
-        """Add an inner product. `bias` is what biases start from."""
+        """Add an inner product; `bias` is the initial value of biases."""
         learnt = self._learnt(weights, bias, rates)
         return self.layer(
             "InnerProduct",
@@ -178,17 +178,17 @@ class Draft:
         return {"param": _params(rates), "weight_filler": dict(weights), "bias_filler": filler}
 
     def relu(self, name: str, blob: str) -> str:
-        """Add a ReLU in place."""
+        """Add an in-place ReLU."""
         return self.layer("ReLU", name, blob, top=blob)
 
     def dropout(self, name: str, blob: str, ratio: float) -> str:
-        """Add dropout in place; testing and deploying leave the blob as it is."""
+        """Add an in-place dropout, which is the identity outside of training."""
         return self.layer("Dropout", name, blob, top=blob, dropout_param={"dropout_ratio": ratio})
 
     def pool(
         self, name: str, bottom: str, method: str, kernel: int, stride: int = 1, pad: int = 0
     ) -> str:
-        """Add a pooling; `method` is MAX or AVE."""
+        """Add a pooling layer; `method` is MAX or AVE."""
         param = {
             "pool": method,
             "kernel_size": kernel,
@@ -199,7 +199,7 @@ class Draft:
         )
 
     def pool_all(self, name: str, bottom: str) -> str:
-        """Add an average over each whole channel."""
+        """Add a global average pooling."""
         return self.layer(
             "Pooling", name, bottom, pooling_param={"pool": "AVE", "global_pooling": True}
         )
@@ -218,7 +218,7 @@ class Draft:
         top: str | None = None,
         param: Fields | None = None,
     ) -> str:
-        """Add a BatchNorm and its Scale, in place unless `top` is another blob."""
+        """Add a BatchNorm and its Scale, in place unless `top` is given."""
         top = self.layer("BatchNorm", name, bottom, top=top or bottom, batch_norm_param=param)
         return self.layer("Scale", scale, top, top=top, scale_param={"bias_term": True})
 
@@ -235,7 +235,7 @@ class Draft:
         )
 
     def accuracy(self, name: str, scores: str, top_k: int = 1) -> None:
-        """Add the share of pictures whose label is among the `top_k` highest scores, in testing."""
+        """Add the top-k accuracy in the TEST phase."""
         self.layer(
             "Accuracy",
             name,
@@ -245,9 +245,9 @@ class Draft:
         )
 
     def classify(self, scores: str, *, top_5: str | None = None) -> None:
-        """End the net: probabilities to deploy, loss and accuracy to train.
+        """Add the last layers: probabilities for deployment, otherwise loss and accuracy.
 
-        `top_5` names a second accuracy, of the five highest scores.
+        `top_5` is the name of an additional top-5 accuracy.
         """
         if self.deploy:
             self.layer("Softmax", "prob", scores)

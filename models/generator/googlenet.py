@@ -51,7 +51,7 @@ def _stem(net: Draft) -> str:
 
 
 def _conv(net: Draft, block: str, name: str, x: str, channels: int, kernel: int) -> str:
-    """Add a convolution that keeps the map's size, and its ReLU."""
+    """Add a convolution of unchanged spatial size, and its ReLU."""
     x = net.conv(
         f"{block}/{name}", x, channels, kernel, pad=kernel // 2, weights=XAVIER, bias=_BIAS
     )
@@ -72,7 +72,7 @@ def _inception(net: Draft, module: str, x: str) -> str:
 
 
 def _auxiliary(net: Draft, block: str, x: str) -> None:
-    """Add a classifier that feeds gradients into the middle of the net."""
+    """Add an auxiliary classifier, which adds gradients to an inner layer."""
     x = net.pool(f"{block}/ave_pool", x, "AVE", 5, 3)
     x = _conv(net, block, "conv", x, 128, 1)
     x = net.inner_product(f"{block}/fc", x, 1024, weights=XAVIER, bias=_BIAS)

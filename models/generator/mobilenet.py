@@ -1,4 +1,4 @@
-"""MobileNet: a convolution of each channel by itself, then a 1 x 1 convolution across them."""
+"""MobileNet: depthwise convolutions, each followed by a 1 x 1 convolution."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from models.generator.draft import IMAGENET, Draft, gaussian
 
 
 def nin(net: Draft) -> None:
-    """Describe four blocks; the last one's 1,000 maps, averaged, are the scores."""
+    """Describe four blocks; the averages of the last 1,000 maps are the scores."""
     x = net.data(IMAGENET, 224, (64, 50), crop=True, mean_file=IMAGENET.mean)
     # The published names skip relu4 and pool1.
     x = net.relu("relu0", net.conv("conv1", x, 96, 11, stride=4, weights=gaussian(0.01)))

@@ -13,7 +13,8 @@ _MEAN = [103.939, 116.779, 123.68]
 def resnet18(net: Draft) -> None:
     """Describe eight blocks of two 3 x 3 convolutions.
 
-    The published Caffe weights project the first shortcut too, where the paper adds it as it is.
+    The first shortcut has a projection, as in the published Caffe weights; in the paper it is the
+    identity.
     """
     norm: Fields = {"moving_average_fraction": 0.9}
     x = _stem(net, norm, batches=(32, 25), bias=None)
@@ -34,7 +35,7 @@ def resnet50(net: Draft) -> None:
 
     As in the authors' release conv1 has a bias and the stride sits in a block's first convolution.
     """
-    # The release deploys with stored statistics whatever the phase.
+    # The release uses stored statistics in both phases.
     norm: Fields | None = {"use_global_stats": True} if net.deploy else None
     x = _stem(net, norm, batches=(32, 25), bias=0)
     for stage, block, stride in _blocks((3, 4, 6, 3)):

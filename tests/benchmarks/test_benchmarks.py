@@ -1,4 +1,4 @@
-"""The benchmarks run and write what they measured; how fast anything is, is not tested."""
+"""The benchmarks run and write their figures; the figures themselves are not tested."""
 
 import json
 
@@ -69,7 +69,7 @@ def test_a_limit_is_met_from_below():
     assert not Row("a", "", "", 1.2, 1.25).is_met
 
 
-def test_the_best_of_several_runs_counts():
+def test_best_seconds_runs_at_least_three_times():
     runs = []
     assert best_seconds(lambda: runs.append(1), 0) < 1
     assert len(runs) == 3

@@ -78,6 +78,13 @@ def run(capfd):
 
 
 @pytest.fixture
+def log(tmp_path, monkeypatch, caplog_minicaffe):
+    """Run in an empty folder; the log's messages."""
+    monkeypatch.chdir(tmp_path)
+    return caplog_minicaffe
+
+
+@pytest.fixture
 def start():
     """A function that starts the command line in a process; killed at the end if it still runs."""
     processes = []

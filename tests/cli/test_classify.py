@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import no_card
-from minicaffe.cli.commands.resize_and_crop_images import resized_and_cropped
+from minicaffe.cli.commands.resize_and_crop_images import resize_and_crop
 from minicaffe.cli.main import run_command
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
@@ -26,9 +26,8 @@ FLAGS = ["--model_def=net.prototxt", "--pretrained_model=w.caffemodel"]
 
 
 @pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
-    """Run in an empty folder with a net, weights and pictures; the log's messages."""
-    monkeypatch.chdir(tmp_path)
+def log(log):
+    """Run in an empty folder with a net, weights and images; the log's messages."""
     Path("net.prototxt").write_text(NET)
     save_net(Net("net.prototxt", "TEST", seed=1), "w.caffemodel")
     Path("in").mkdir()
@@ -36,12 +35,12 @@ def log(tmp_path, monkeypatch, caplog_minicaffe):
     for name in ("a", "b", "c"):
         pixels = random.integers(0, 256, (12, 12, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(f"in/{name}.png")
-    caplog_minicaffe.clear()
-    return caplog_minicaffe
+    log.clear()
+    return log
 
 
 def scores(pixels):
-    """Scores of pictures, uint8 RGB of 8 x 8, with BGR order and a mean of 9, 8, 7."""
+    """Scores of images, uint8 RGB of 8 x 8, with BGR order and a mean of 9, 8, 7."""
     net = Net("net.prototxt", "TEST")
     weights = Net("net.prototxt", "TEST", seed=1).layers[1].blobs
     for mine, trained in zip(net.layers[1].blobs, weights, strict=True):
@@ -55,7 +54,7 @@ def scores(pixels):
     return np.array(found)
 
 
-def picture(name):
+def image(name):
     with Image.open(f"in/{name}.png") as image:
         return np.asarray(image)
 
@@ -65,7 +64,7 @@ def test_centres_of_a_folder(log, capsys):
     Path("labels.txt").write_text("".join(f"class {k}\n" for k in range(6)))
     args = ["in", "out.npy", *FLAGS, *flags, "--labels=labels.txt"]
     assert run_command("classify", args) == 0
-    expected = scores(picture(name)[2:10, 2:10] for name in "abc")
+    expected = scores(image(name)[2:10, 2:10] for name in "abc")
     np.testing.assert_allclose(np.load("out.npy"), expected, rtol=1e-4)
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == ["CPU mode", "Loading folder: in", "Classifying 3 inputs."]
@@ -75,10 +74,10 @@ def test_centres_of_a_folder(log, capsys):
     assert lines[6] == f'{expected[0][best]:.4f} - "class {best}"'
 
 
-def test_ten_crops_of_a_picture_and_of_an_array(log, capsys):
+def test_ten_crops_of_a_image_and_of_an_array(log, capsys):
     flags = [*FLAGS, "--images_dim=12,12", "--mean_file=9,8,7"]
     assert run_command("classify", ["in/b.png", "one.npy", *flags]) == 0
-    pixels = picture("b")
+    pixels = image("b")
     corners = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]
     crops = [pixels[y : y + 8, x : x + 8] for y, x in corners]
     expected = scores([*crops, *(crop[:, ::-1] for crop in crops)]).mean(axis=0)
@@ -104,13 +103,17 @@ def test_on_a_gpu(log, capsys, monkeypatch, emulated_device):
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["in", "o.npy"], 2, "--model_def=FILE is missing"),
-        (["in", "o.npy", *FLAGS, "--images_dim=9"], 2, "--images_dim=9: must be 2 whole numbers"),
-        (["in", "o.npy", *FLAGS, "--channel_swap=2,1"], 2, "--channel_swap=2,1: must be 3 whole"),
-        (["in", "o.npy", *FLAGS], 1, "in: no file in this folder ends in .jpg; see --ext"),
-        (["no.png", "o.npy", *FLAGS], 1, "no.png: a picture cannot be read: "),
+        (["in", "o.npy"], 2, "missing: --model_def=FILE (deploy net"),
+        (["in", "o.npy", *FLAGS, "--images_dim=9"], 2, "--images_dim=9: must be 2 integers"),
+        (
+            ["in", "o.npy", *FLAGS, "--channel_swap=2,1"],
+            2,
+            "--channel_swap=2,1: must be 3 integers",
+        ),
+        (["in", "o.npy", *FLAGS], 1, "in: the folder has no file that ends in .jpg; see --ext"),
+        (["no.png", "o.npy", *FLAGS], 1, "no.png: an image cannot be read: "),
         (["no.npy", "o.npy", *FLAGS], 1, "no.npy: cannot be read as a NumPy array: "),
-        (["flat.npy", "o.npy", *FLAGS], 1, "flat.npy: an array of shape (3,); must be N x rows"),
+        (["flat.npy", "o.npy", *FLAGS], 1, "flat.npy: has shape (3,); must be N x rows"),
         (
             ["in", "o.npy", *FLAGS, "--mean_file=flat2.npy"],
             1,
@@ -145,7 +148,7 @@ def test_windows_to_csv(windows, capsys):
         head, *rows = csv.reader(file)
     assert head == ["filename", "ymin", "xmin", "ymax", "xmax", *(f"class{k}" for k in range(6))]
     assert rows[1][:5] == ["in/b.png", "4", "3", "12", "11"]
-    expected = scores([picture("a")[:8, :8], picture("b")[4:12, 3:11]])
+    expected = scores([image("a")[:8, :8], image("b")[4:12, 3:11]])
     np.testing.assert_allclose(np.array([row[5:] for row in rows], float), expected, rtol=1e-4)
     assert "Processed 2 windows in " in capsys.readouterr().out
 
@@ -169,16 +172,16 @@ def test_windows_that_a_spreadsheet_saved(windows):
 @pytest.mark.parametrize(
     ("text", "output", "code", "message"),
     [
-        (WINDOWS, "o.txt", 2, "o.txt: the ending says what to write; give .csv or .h5"),
+        (WINDOWS, "o.txt", 2, "o.txt: unknown type of file; the extension must be .csv or .h5"),
         ("filename,ymin\n", "o.csv", 1, "windows.csv: no column xmin, ymax, xmax; the first line"),
-        (WINDOWS[:29], "o.csv", 1, "windows.csv: holds no window; write one in each row"),
+        (WINDOWS[:29], "o.csv", 1, "windows.csv: has no window; write one per row"),
         (
             WINDOWS + "x,1,2,y,4\n",
             "o.csv",
             1,
-            "windows.csv:4: a window is four numbers; this is 1, 2, y, 4",
+            "windows.csv:4: a window is four numbers; found 1, 2, y, 4",
         ),
-        ("\udcfc", "o.csv", 1, "windows.csv: not a text in UTF-8; save it as one."),
+        ("\udcfc", "o.csv", 1, "windows.csv: not UTF-8 text; save it in that encoding."),
     ],
 )
 def test_messages_of_detect(windows, capsys, text, output, code, message):
@@ -188,8 +191,8 @@ def test_messages_of_detect(windows, capsys, text, output, code, message):
 
 
 def test_selective_search_is_refused(windows, log):
-    Path("pictures.txt").write_text("in/a.png\n\nin/b.png\n")
-    args = ["pictures.txt", "o.csv", *FLAGS, "--context_pad=0", "--crop_mode=selective_search"]
+    Path("images.txt").write_text("in/a.png\n\nin/b.png\n")
+    args = ["images.txt", "o.csv", *FLAGS, "--context_pad=0", "--crop_mode=selective_search"]
     assert run_command("detect", args) == 1
     assert "detect_selective_search on 2 images" in log.messages[-1]
 
@@ -200,7 +203,7 @@ def test_selective_search_is_refused(windows, log):
 @pytest.mark.parametrize(("height", "width"), [(6, 12), (12, 6), (9, 9), (3, 2)])
 def test_squares_are_the_centre(height, width):
     ramp = np.broadcast_to(np.arange(width, dtype=np.uint8) * 20, (1, height, width))
-    square = resized_and_cropped(ramp, 6)
+    square = resize_and_crop(ramp, 6)
     assert square.shape == (1, 6, 6)
     middle = float(ramp.mean())
     assert float(square.mean()) == pytest.approx(middle, abs=1)
@@ -209,7 +212,7 @@ def test_squares_are_the_centre(height, width):
 def test_folders(log):
     Path("in/deep").mkdir()
     Image.new("L", (30, 10), 7).save("in/deep/x.jpg")
-    Path("in/broken.png").write_bytes(b"no picture")
+    Path("in/broken.png").write_bytes(b"no image")
     args = ["--input_folder=in", "--output_folder=out", "--output_side_length=5"]
     assert run_command("resize_and_crop_images", args) == 0
     sizes = {}
@@ -224,13 +227,17 @@ def test_folders(log):
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["--input_folder=in"], 2, "--output_folder=FOLDER is missing"),
+        (["--input_folder=in"], 2, "missing: --output_folder=FOLDER"),
         (["--input_folder=no", "--output_folder=o"], 1, "no: no such folder"),
-        (["--input_folder=in", "--output_folder=o", "--image_lib=skimage"], 2, "only opencv's way"),
+        (
+            ["--input_folder=in", "--output_folder=o", "--image_lib=skimage"],
+            2,
+            "--image_lib: invalid choice: 'skimage'",
+        ),
         (
             ["--input_folder=in", "--output_folder=o", "--output_side_length=0"],
             2,
-            "--output_side_length=0: must be at least 1",
+            "--output_side_length: 0 is too small; it must be at least 1",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""test --confusion: counts, tables, pictures."""
+"""test --confusion: counts, tables, images."""
 
 import csv
 from pathlib import Path
@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicaffe.analysis.confusion import Confusion, report
+from minicaffe.analysis.confusion import Confusion, confusion_report
 from minicaffe.cli.main import run_command
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
-from minicaffe.pictures import figure
-from minicaffe.pictures.confusion import draw_confusion, pooled
+from minicaffe.pictures.confusion import draw_confusion, pool_matrix
+from minicaffe.pictures.figure import save_figure
 from minicaffe.schema import parse_net
 
-# Pictures of one colour each; the net says 0 for blue, 1 for green, 2 for red.
+# Images of one colour each; the net answers 0 for blue, 1 for green, 2 for red.
 NET = """
 layer { name: "data" type: "Data" top: "data" top: "label"
   data_param { source: "db" batch_size: 4 backend: LMDB } }
@@ -32,21 +32,20 @@ COLOURS, LABELS = [0, 0, 1, 1, 2, 2, 2, 0], [0, 1, 1, 1, 2, 0, 0, 0]
 
 
 @pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
+def log(log):
     """Run in an empty folder with a database, a net and its weights; the log's messages."""
-    monkeypatch.chdir(tmp_path)
     with create_database("db", "lmdb") as database:
         for k, (colour, label) in enumerate(zip(COLOURS, LABELS, strict=True)):
-            picture = np.zeros((3, 2, 3), np.uint8)
-            picture[colour] = 10 + k
-            database.put(b"%d" % k, encode_datum(picture, label))
+            image = np.zeros((3, 2, 3), np.uint8)
+            image[colour] = 10 + k
+            database.put(b"%d" % k, encode_datum(image, label))
     Path("net.prototxt").write_text(NET)
     net = Net("net.prototxt", "TEST")
     net.layers[net.layer_index("ip")].blobs[0].data.set(np.repeat(np.eye(3), 6, axis=1) / 60)
     save_net(net, "w.caffemodel")
     net.close()
-    caplog_minicaffe.clear()
-    return caplog_minicaffe
+    log.clear()
+    return log
 
 
 ARGS = ["--model=net.prototxt", "--weights=w.caffemodel", "--iterations=2", "--confusion=out"]
@@ -58,7 +57,7 @@ def rows(path):
 
 
 @pytest.mark.parametrize("flags", [[], ["--optimize_memory"]])
-def test_tables_and_pictures(log, capsys, flags):
+def test_tables_and_images(log, capsys, flags):
     Path("names.txt").write_text("sky\ngrass\nrose\n")
     assert run_command("test", [*ARGS, "--labels=names.txt", *flags]) == 0
     assert rows("out/confusion.csv") == [
@@ -73,21 +72,21 @@ def test_tables_and_pictures(log, capsys, flags):
     assert "  0.5000  sky (2 of 4), most often taken for rose (2)\n" in out
     assert "      2  sky, taken for rose\n      1  grass, taken for sky\n" in out
     for name in ("confusion", "mistakes"):
-        with Image.open(f"out/{name}.png") as picture:
-            assert min(picture.size) > 100
+        with Image.open(f"out/{name}.png") as image:
+            assert min(image.size) > 100
     assert "accuracy = 0.625" in log.messages
 
 
-def test_mistakes_are_kept_by_confidence(log):
+def test_mistakes_are_sorted_by_confidence(log):
     net = Net("net.prototxt", "TEST")
     net.layers[net.layer_index("ip")].blobs[0].data.set(np.repeat(np.eye(3), 6, axis=1) / 60)
     confusion = Confusion(net)
     for _ in range(2):
         net.forward()
-        confusion.take()
+        confusion.add_batch()
     found = sorted(confusion.mistakes, reverse=True)
-    assert [(m.label, m.answer) for m in found] == [(0, 2), (0, 2), (1, 0)]
-    assert [int(m.picture.max()) for m in found] == [16, 15, 11]
+    assert [(m.label, m.predicted) for m in found] == [(0, 2), (0, 2), (1, 0)]
+    assert [int(m.image.max()) for m in found] == [16, 15, 11]
     e = np.exp(1.6)
     assert found[0].confidence == pytest.approx(e / (e + 2), rel=1e-5)
     net.close()
@@ -116,12 +115,12 @@ def test_scores_of_every_pixel_and_ignored_labels(scorer, ignored):
     net.blobs["l"].data.set(labels.reshape(2, 2, 2))
     net.forward()
     confusion = Confusion(net)
-    confusion.take()
+    confusion.add_batch()
     expected = np.zeros((3, 3), int)
     for label, answer in zip(labels, scores.argmax(axis=1).ravel(), strict=True):
         expected[label, answer] += not (ignored and label == 1)
     np.testing.assert_array_equal(confusion.counts, expected)
-    assert all(m.picture is None for m in confusion.mistakes)
+    assert all(m.image is None for m in confusion.mistakes)
 
 
 @pytest.mark.parametrize("n", [1, 2, 25, 40, 1000])
@@ -130,8 +129,8 @@ def test_figures_and_reports_of_any_number_of_classes(n, tmp_path):
     counts[0, n - 1] += 7
     names = [f"n{k:08} a rather long name of a class" for k in range(n)]
     if n in (1, 1000):
-        figure.save(draw_confusion(counts, names), tmp_path / "x.png")
-    lines = report(counts, names)
+        save_figure(draw_confusion(counts, names), tmp_path / "x.png")
+    lines = confusion_report(counts, names)
     assert len(lines) < 50
     assert (lines[-1].startswith("      7  n00000000")) is (n > 1)
 
@@ -139,23 +138,27 @@ def test_figures_and_reports_of_any_number_of_classes(n, tmp_path):
 def test_large_matrices_keep_single_cells():
     shares = np.zeros((1000, 1000))
     shares[999, 0] = 1
-    cells, block = pooled(shares)
+    cells, block = pool_matrix(shares)
     assert (cells.shape, block) == ((250, 250), 4)
     assert cells[249, 0] == 1
 
 
 def test_a_class_without_samples():
     counts = np.array([[3, 0], [0, 0]])
-    assert report(counts, ["a", "b"])[-1] == "  1.0000  a (3 of 3)"
+    assert confusion_report(counts, ["a", "b"])[-1] == "  1.0000  a (3 of 3)"
     draw_confusion(counts, ["a", "b"])
 
 
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        ([*ARGS[:3], "--labels=x"], 2, "--labels names the classes of --confusion=FOLDER, which"),
+        (
+            [*ARGS[:3], "--labels=x"],
+            2,
+            "--labels has an effect with --confusion=FOLDER only,",
+        ),
         ([*ARGS, "--labels=x"], 1, "x: 2 labels, but the net tells 3 classes apart"),
-        ([*ARGS[:3], "--confusion=x"], 1, "x: cannot be made: File exists."),
+        ([*ARGS[:3], "--confusion=x"], 1, "x: cannot be created: File exists."),
         (["--model=no.prototxt", *ARGS[1:]], 1, "the net has no layer of type Accuracy or Softmax"),
     ],
 )
@@ -163,5 +166,5 @@ def test_messages(log, capsys, args, code, message):
     Path("x").write_text("a\nb\n")
     Path("no.prototxt").write_text(NET.split('layer { name: "top2"')[0])
     assert run_command("test", args) == code
-    # What asks for the impossible is said plainly, what fails goes to the log; both to stderr.
+    # Usage errors are printed without a log prefix, others are logged; both go to stderr.
     assert message in "\n".join([*log.messages, capsys.readouterr().err])

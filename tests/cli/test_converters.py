@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.cli.commands._file_count import FileCount
+from minicaffe.cli.commands._file_counter import FileCounter
 from minicaffe.cli.main import run_command
 from minicaffe.data.datum import decode_datum, parse_datum
 from minicaffe.data.db import open_database
@@ -20,13 +20,6 @@ from minicaffe.schema.minicaffe_pb2 import BlobProto
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "tests" / "golden" / "files"
 IMAGES = f"{FILES}/images/"
-
-
-@pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
-    """Run in an empty folder; the log's messages."""
-    monkeypatch.chdir(tmp_path)
-    return caplog_minicaffe
 
 
 def records(path, backend="LMDB"):
@@ -39,13 +32,13 @@ def write_list(text):
     return "list.txt"
 
 
-@pytest.mark.parametrize(("files", "told"), [(0, []), (2, [2]), (3, [3]), (7, [3, 6, 7])])
-def test_every_count_is_told_once(log, files, told):
-    count = FileCount(every=3)
+@pytest.mark.parametrize(("files", "logged"), [(0, []), (2, [2]), (3, [3]), (7, [3, 6, 7])])
+def test_every_count_is_logged_once(log, files, logged):
+    count = FileCounter(interval=3)
     for _ in range(files):
         count.add()
-    count.end()
-    assert log.messages == [f"Processed {n} files." for n in told]
+    count.finish()
+    assert log.messages == [f"Processed {n} files." for n in logged]
 
 
 # --- convert_imageset ---
@@ -98,14 +91,14 @@ def golden_copy(tmp_path_factory):
     return Path(shutil.copytree(FILES, tmp_path_factory.mktemp("golden") / "files"))
 
 
-def test_gray_and_encoded_stores_grey_pictures(log):
+def test_gray_and_encoded_stores_grey_images(log):
     flags = ["--gray", "--encoded"]
     assert run_command("convert_imageset", [*flags, IMAGES, f"{IMAGES}list.txt", "db"]) == 0
     assert {decode_datum(value, None, "")[0].shape[0] for _, value in records("db")} == {1}
     assert parse_datum(records("db")[7][1], "").data == (FILES / "images/b/img7.jpg").read_bytes()
 
 
-def test_shuffle_keeps_every_picture_and_repeats(log):
+def test_shuffle_keeps_every_image_and_repeats(log):
     for name in ("one", "two"):
         flags = ["--shuffle", "--resize_height=4", "--resize_width=4"]
         assert run_command("convert_imageset", [*flags, IMAGES, f"{IMAGES}list.txt", name]) == 0
@@ -117,12 +110,12 @@ def test_shuffle_keeps_every_picture_and_repeats(log):
     assert records("one") == records("two")
 
 
-def test_root_without_slash_is_forgiven(log):
+def test_a_missing_slash_of_the_root_is_added(log):
     assert run_command("convert_imageset", [IMAGES[:-1], f"{IMAGES}list.txt", "db"]) == 0
     assert records("db") == records(FILES / "db_raw_lmdb")
 
 
-def test_unreadable_pictures_are_skipped_and_counted(log):
+def test_unreadable_images_are_skipped_and_counted(log):
     Path("bad.jpg").write_bytes(b"\xff\xd8\xff broken")
     path = write_list(f"{IMAGES}a/img0.png 0\nmissing.jpg 1\nbad.jpg 2\n{IMAGES}b/img9.png 3\n")
     assert run_command("convert_imageset", ["", path, "db"]) == 0
@@ -130,10 +123,10 @@ def test_unreadable_pictures_are_skipped_and_counted(log):
     assert "skipped: missing.jpg: the picture cannot be read: No such file" in log.text
     assert "skipped: bad.jpg: not a picture that can be decoded" in log.text
     assert "Processed 2 files." in log.messages
-    assert "2 of 4 pictures could not be read." in log.messages
+    assert "2 of 4 images could not be read." in log.messages
 
 
-def test_what_is_no_picture_at_all(log):
+def test_a_file_that_is_not_an_image(log):
     Path("notes.txt").write_text("no pixels")
     assert run_command("convert_imageset", ["", write_list("notes.txt 1\n"), "db"]) == 1
     assert log.messages[-2] == (
@@ -152,20 +145,20 @@ def test_half_a_size_resizes_nothing(log):
     path = write_list("a/img0.png 3\n")
     assert run_command("convert_imageset", ["--resize_width=8", IMAGES, path, "db"]) == 0
     warnings = [record.message for record in log.records if record.levelname == "WARNING"]
-    assert warnings == ["Nothing is resized: give both, --resize_height and --resize_width."]
+    assert warnings == ["Images are not resized: give both --resize_height and --resize_width."]
 
 
-def test_no_picture_can_be_read(log):
+def test_no_image_can_be_read(log):
     path = write_list("a.jpg 0\nb.jpg 1\n")
     assert run_command("convert_imageset", ["wrong/", path, "db"]) == 1
     assert log.messages[-1] == (
-        "none of the 2 pictures could be read; is ROOTFOLDER 'wrong/' right? It is put before "
-        "every name of the list."
+        "none of the 2 images could be read; is ROOTFOLDER 'wrong/' correct? It is the prefix of "
+        "every path in the list."
     )
     assert [p.name for p in Path().iterdir()] == ["list.txt"]
 
 
-def test_malformed_lines_are_all_named(log):
+def test_all_malformed_lines_are_listed(log):
     path = write_list("a.jpg 0\nb.jpg\n\nc.jpg 1.5\nd.jpg -1\r\n")
     assert run_command("convert_imageset", [IMAGES, path, "db"]) == 1
     rule = (
@@ -187,8 +180,8 @@ def test_empty_and_missing_lists(log):
 def test_check_size(log):
     assert run_command("convert_imageset", ["--check_size", IMAGES, f"{IMAGES}list.txt", "db"]) == 1
     assert log.messages[-1] == (
-        "b/img1.jpg: the picture is 3 x 71 x 63 (channels x rows x columns), a/img0.png is 3 x 63 "
-        "x 87; --check_size asks for one size. Use --resize_height and --resize_width."
+        "b/img1.jpg: the image is 3 x 71 x 63 (channels x rows x columns), a/img0.png is 3 x 63 "
+        "x 87; --check_size requires one size. Use --resize_height and --resize_width."
     )
     assert not list(Path().iterdir())
 
@@ -233,25 +226,25 @@ def test_mean_without_file(log, golden_copy):
 
 def test_mean_of_different_sizes(log):
     assert run_command("compute_image_mean", [str(FILES / "db_raw_lmdb"), "mean"]) == 1
-    assert "key '00000001_b/img1.jpg': the picture is 3 x 71 x 63 (cha" in log.messages[-1]
-    assert "those before it 3 x 63 x 87; a mean needs one size" in log.messages[-1]
+    assert "key '00000001_b/img1.jpg': the image is 3 x 71 x 63 (cha" in log.messages[-1]
+    assert "earlier ones are 3 x 63 x 87; a mean needs one size" in log.messages[-1]
 
 
 # --- convert_mnist_data ---
 
-PICTURES = np.random.default_rng(0).integers(0, 256, (1003, 3, 2)).astype(np.uint8)
+DIGITS = np.random.default_rng(0).integers(0, 256, (1003, 3, 2)).astype(np.uint8)
 LABELS = (np.arange(1003) % 10).astype(np.uint8)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_mnist(log, pack):
-    Path("images").write_bytes(pack(write_idx(PICTURES)))
+    Path("images").write_bytes(pack(write_idx(DIGITS)))
     Path("labels").write_bytes(pack(write_idx(LABELS)))
     assert run_command("convert_mnist_data", ["images", "labels", "db", "--backend=lmdb"]) == 0
     found = records("db")
     assert [key for key, _ in found] == [b"%08d" % i for i in range(1003)]
-    pictures, labels = zip(*(decode_datum(value, None, "") for _, value in found), strict=True)
-    np.testing.assert_array_equal(np.stack(pictures)[:, 0], PICTURES)
+    images, labels = zip(*(decode_datum(value, None, "") for _, value in found), strict=True)
+    np.testing.assert_array_equal(np.stack(images)[:, 0], DIGITS)
     np.testing.assert_array_equal(labels, LABELS)
     assert log.messages[:5] == [
         "Opened lmdb db",
@@ -265,7 +258,7 @@ def test_mnist(log, pack):
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (write_idx(PICTURES), write_idx(LABELS[:9]), "images holds 1003 pictures, labels 9 labels"),
+        (write_idx(DIGITS), write_idx(LABELS[:9]), "images holds 1003 pictures, labels 9 labels"),
         (
             write_idx(LABELS),
             write_idx(LABELS),
@@ -274,13 +267,13 @@ def test_mnist(log, pack):
         ),
         (b"", write_idx(LABELS), "images: not an IDX file of pictures: it begins with 0, not 2051"),
         (
-            write_idx(PICTURES)[:-1],
+            write_idx(DIGITS)[:-1],
             write_idx(LABELS),
             "images: holds 6017 values; its header says 1003 x 3 x 2. Is the file complete?",
         ),
         (gzip.compress(b"x" * 99, mtime=0)[:-9], b"", "images: a damaged gzip file: "),
         (
-            write_idx(PICTURES[:0]),
+            write_idx(DIGITS[:0]),
             write_idx(LABELS[:0]),
             "images: holds no pictures. Is the file complete?",
         ),
@@ -308,7 +301,7 @@ def test_siamese_pairs(log, backend):
     found = records("db", backend.upper())
     assert [key for key, _ in found] == [b"%08d" % i for i in range(1003)]
     pairs, same = zip(*(decode_datum(value, None, "") for _, value in found), strict=True)
-    numbers = np.stack(pairs).astype(int)[..., 0] @ [256, 1]  # (1003, 2): which pictures
+    numbers = np.stack(pairs).astype(int)[..., 0] @ [256, 1]  # (1003, 2): which images
     np.testing.assert_array_equal(same, LABELS[numbers[:, 0]] == LABELS[numbers[:, 1]])
     assert 60 < sum(same) < 140  # of ten classes, one pair in ten matches
     assert len(np.unique(numbers)) > 800  # 1 - 1/e^2 of 1,003 are drawn
@@ -317,7 +310,7 @@ def test_siamese_pairs(log, backend):
 
 
 def test_siamese_pairs_are_the_same_on_every_run(log):
-    Path("images").write_bytes(write_idx(PICTURES))
+    Path("images").write_bytes(write_idx(DIGITS))
     Path("labels").write_bytes(write_idx(LABELS))
     for name in ("one", "two"):
         assert run_command("convert_mnist_siamese_data", ["images", "labels", name]) == 0
@@ -337,9 +330,9 @@ def test_cifar(log):
     train, test = records("cifar10_train_lmdb"), records("cifar10_test_lmdb")
     assert [key for key, _ in train] == [b"%05d" % i for i in range(20)]
     for (_, value), record in zip([*train, *test], batches.reshape(24, 3073), strict=True):
-        picture, label = decode_datum(value, None, "")
+        image, label = decode_datum(value, None, "")
         assert label == record[0]
-        np.testing.assert_array_equal(picture, record[1:].reshape(3, 32, 32))
+        np.testing.assert_array_equal(image, record[1:].reshape(3, 32, 32))
     lines = [line for line in log.messages if not line.startswith("Opened")]
     assert lines == [
         "Writing Training data",
@@ -366,7 +359,10 @@ def test_wrong_cifar_files(log):
     assert "data_batch_1.bin: cannot be read: No such file or directory" in log.messages[-1]
     Path("data_batch_1.bin").write_bytes(bytes(3074))
     assert run_command("convert_cifar_data", [".", ".", "lmdb"]) == 1
-    assert "data_batch_1.bin: 3074 bytes; CIFAR-10's binary files hold records of 3073" in log.text
+    assert (
+        "data_batch_1.bin: 3074 bytes; the binary version of CIFAR-10 consists of records of 3073"
+        in log.text
+    )
     assert [p.name for p in Path().iterdir()] == ["data_batch_1.bin"]
 
 

@@ -1,4 +1,4 @@
-"""draw and draw_net: what is in the boxes, where they stand, that the files can be read."""
+"""draw and draw_net: content and position of the nodes, and that the files can be read."""
 
 import xml.etree.ElementTree as ET
 from itertools import pairwise
@@ -8,18 +8,11 @@ import pytest
 from PIL import Image
 
 from minicaffe.cli.main import run_command
-from minicaffe.pictures.graph_layout import DIRECTIONS, ascending, layout
+from minicaffe.pictures.graph_layout import DIRECTIONS, isotonic_regression, lay_out_graph
 from minicaffe.pictures.net_graph import short_number
 
 MODELS = Path(__file__).parents[2] / "models"
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
-    """Run in an empty folder; the log's messages."""
-    monkeypatch.chdir(tmp_path)
-    return caplog_minicaffe
 
 
 def texts(path):
@@ -69,8 +62,8 @@ def test_learning_rates(log):
 def test_directions(log, direction):
     net = str(MODELS / "lenet" / "deploy.prototxt")
     assert run_command("draw", [net, "l.png", f"--rankdir={direction.lower()}"]) == 0
-    with Image.open("l.png") as picture:
-        assert (picture.width > picture.height) is (direction in ("LR", "RL"))
+    with Image.open("l.png") as image:
+        assert (image.width > image.height) is (direction in ("LR", "RL"))
 
 
 @pytest.mark.parametrize("model", ["googlenet/train_val", "resnet50/deploy"])
@@ -84,9 +77,9 @@ DIAMOND = [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3), (3, 4), (0, 4)]
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_boxes_do_not_overlap_and_arrows_meet_them(direction):
+def test_nodes_do_not_overlap_and_arrows_meet_them(direction):
     sizes = [(100, 40), (60, 80), (90, 20), (50, 50), (120, 30)]
-    plan = layout(sizes, DIAMOND, direction)
+    plan = lay_out_graph(sizes, DIAMOND, direction)
     boxes = [
         (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
         for (x, y), (w, h) in zip(plan.centres, sizes, strict=True)
@@ -108,13 +101,13 @@ def test_boxes_do_not_overlap_and_arrows_meet_them(direction):
 
 
 def test_a_chain_is_straight():
-    plan = layout([(50, 20), (90, 20), (30, 20)], [(0, 1), (1, 2)], "TB")
+    plan = lay_out_graph([(50, 20), (90, 20), (30, 20)], [(0, 1), (1, 2)], "TB")
     assert len({round(x, 6) for x, _ in plan.centres}) == 1
 
 
 def test_ascending_sequence_of_least_squares():
-    assert ascending([1, 3, 2, 4], [1, 1, 1, 1]) == [1, 2.5, 2.5, 4]
-    assert ascending([3, 0], [1, 2]) == [1, 1]
+    assert isotonic_regression([1, 3, 2, 4], [1, 1, 1, 1]) == [1, 2.5, 2.5, 4]
+    assert isotonic_regression([3, 0], [1, 2]) == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -128,12 +121,12 @@ def test_short_numbers(value, text):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("x.jpg", "x.jpg: the ending says what to draw; give .svg or .png"),
+        ("x.jpg", "x.jpg: unknown type of drawing; the extension must be .svg or .png"),
         ("no/x.svg", "no/x.svg can"),
     ],
 )
 def test_messages(log, capsys, output, message):
     net = str(MODELS / "lenet" / "deploy.prototxt")
     assert run_command("draw", [net, output]) != 0
-    # What asks for the impossible is said plainly, what fails goes to the log; both to stderr.
+    # Usage errors are printed without a log prefix, others are logged; both go to stderr.
     assert message in "\n".join([*log.messages, capsys.readouterr().err])

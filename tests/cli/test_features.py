@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicaffe.cli.commands.extract_features import as_picture
+from minicaffe.cli.commands.extract_features import as_datum_array
 from minicaffe.cli.main import run_command
 from minicaffe.data.datum import decode_datum
 from minicaffe.data.db import open_database
@@ -35,16 +35,15 @@ layer { name: "data" type: "Input" top: "data"
 
 
 @pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
+def log(log):
     """Run in an empty folder with a net and its weights; the log's messages."""
-    monkeypatch.chdir(tmp_path)
     Path("net.prototxt").write_text(DATA + LAYERS)
     Path("deploy.prototxt").write_text(INPUT % 3 + LAYERS)
     net = Net("net.prototxt", "TEST", seed=1)
     save_net(net, "w.caffemodel")
     net.close()
-    caplog_minicaffe.clear()
-    return caplog_minicaffe
+    log.clear()
+    return log
 
 
 def expected(name, batches):
@@ -82,8 +81,8 @@ def test_features_in_files(log):
 
 
 def test_blobs_of_any_number_of_axes_are_stored():
-    assert as_picture(np.zeros((2, 3, 4, 5, 6))).shape == (24, 5, 6)
-    assert as_picture(np.zeros(())).shape == (1, 1, 1)
+    assert as_datum_array(np.zeros((2, 3, 4, 5, 6))).shape == (24, 5, 6)
+    assert as_datum_array(np.zeros(())).shape == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +90,10 @@ def test_blobs_of_any_number_of_axes_are_stored():
     [
         ({2: "ipp"}, 1, 'net.prototxt: no blob "ipp". Did you mean ip?'),
         ({2: "ip,conv"}, 2, "2 blobs (ip,conv) and 1 outputs (a); there must be one output for"),
-        ({2: "ip,conv", 3: "a,a"}, 2, "outputs a,a: one is named twice; give each blob its own"),
-        ({4: "0"}, 2, "NUM_BATCHES 0: must be at least 1"),
+        ({2: "ip,conv", 3: "a,a"}, 2, "outputs a,a: one occurs twice; each blob needs its own"),
+        ({4: "0"}, 2, "NUM_BATCHES: 0 is too small; it must be at least 1"),
         ({5: "lmbd"}, 2, "DB_TYPE lmbd: no such type. Did you mean lmdb?"),
-        ({6: "TPU"}, 2, "TPU: must be CPU or GPU"),
+        ({6: "TPU"}, 2, "CPU/GPU: invalid choice: 'TPU'"),
         ({6: "GPU"}, 1, "--gpu=0"),
         ({0: "none"}, 1, "none: no such file"),
     ],
@@ -113,8 +112,8 @@ def test_messages(log, capsys, change, code, message):
 
 def test_five_likeliest_classes(log, capsys):
     with open_database(str(FILES / "db_resized_lmdb"), "LMDB") as database:
-        picture = decode_datum(next(database.items())[1], None, "")[0]
-    Image.fromarray(picture[::-1].transpose(1, 2, 0)).save("first.png")
+        image = decode_datum(next(database.items())[1], None, "")[0]
+    Image.fromarray(image[::-1].transpose(1, 2, 0)).save("first.png")
     Path("labels.txt").write_text("".join(f"class {i}\r\n" for i in range(6)))
     args = ["deploy.prototxt", "w.caffemodel", "0", "labels.txt", "first.png"]
     assert run_command("classification", args) == 0
@@ -129,16 +128,16 @@ def test_mean_folder_and_grey(log, capsys):
     Path("deploy.prototxt").write_text(INPUT % 1 + LAYERS)
     save_net(Net("deploy.prototxt", "TEST", seed=1), "w.caffemodel")
     Path("labels.txt").write_text("a\nb\nc\nd\ne\nf")
-    Path("pictures").mkdir()
+    Path("images").mkdir()
     for name in ("b.png", "a.jpg"):
-        Image.new("RGB", (50, 40), (9, 9, 9)).save(f"pictures/{name}")
-    args = ["deploy.prototxt", "w.caffemodel", "9", "labels.txt", "pictures"]
+        Image.new("RGB", (50, 40), (9, 9, 9)).save(f"images/{name}")
+    args = ["deploy.prototxt", "w.caffemodel", "9", "labels.txt", "images"]
     assert run_command("classification", [*args, "--input_scale=0.01"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "---" in line] == [
-        f"---------- Prediction for pictures/{name} ----------" for name in ("a.jpg", "b.png")
+        f"---------- Prediction for images/{name} ----------" for name in ("a.jpg", "b.png")
     ]
-    assert lines[7].startswith("0.1667")  # a picture of zeros: all classes alike
+    assert lines[7].startswith("0.1667")  # an image of zeros: all classes alike
 
 
 def test_means(tmp_path):

@@ -1,4 +1,4 @@
-"""gflags' spellings, help, and what starting up imports."""
+"""Spellings of gflags, required flags, help texts, and the imports at start."""
 
 import argparse
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from minicaffe import __version__
+from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.main import COMMANDS
 from minicaffe.errors import UsageError
@@ -77,6 +78,31 @@ def test_refusals(parser, words, message):
     with pytest.raises(UsageError) as caught:
         parser.parse(words.split())
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "missing: --net=FILE (a net), IN (a file)"),
+        ("--net= in", "missing: --net=FILE (a net)"),
+        ("--nt=x in", "no flag --nt. Did you mean --net"),
+        ("--net=x in out", '"out" is one argument too many'),
+        ("--net=x in --count=0", "--count: 0 is too small; it must be at least 1"),
+        ("--net=x in --count=x", "--count: invalid int value: 'x'"),
+    ],
+)
+def test_required_flags_and_limits(words, message):
+    class Given(Flags):
+        net: str = flag(required=True, metavar="FILE", help="a net")
+        count: int = flag(default=3, at_least=1, help="a number")
+        input: str = positional(metavar="IN", help="a file")
+
+    parser = FlagParser()
+    Given.add_to(parser)
+    with pytest.raises(UsageError) as caught:
+        parser.parse(words.split())
+    assert str(caught.value).startswith(message)
+    assert Given(parser.parse(["--net=x", "in"])).count == 3
 
 
 def test_flags_that_are_not_shown_are_not_proposed(parser):
@@ -161,7 +187,7 @@ def test_stages(project, run):
 
 
 def test_a_solver_in_another_folder(project, run, tmp_path, monkeypatch):
-    """The net is found beside the solver; data and snapshots are relative to where one stands."""
+    """The net is found beside the solver; data and snapshots are relative to the working folder."""
     Path("conf").mkdir()
     for name in ("net.prototxt", "solver.prototxt"):
         Path(name).rename(f"conf/{name}")

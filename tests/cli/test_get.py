@@ -23,7 +23,7 @@ def sha256(content):
 
 @pytest.fixture
 def site(tmp_path, monkeypatch, caplog_minicaffe):
-    """A folder that stands for the web, and two small data sets that live there."""
+    """A folder in place of a web server, with two small data sets."""
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / NAME).write_bytes(gzip.compress(CONTENT))
@@ -43,7 +43,7 @@ def site(tmp_path, monkeypatch, caplog_minicaffe):
     return folder
 
 
-def test_download_falls_back_to_the_next_place(site, caplog_minicaffe, capsys):
+def test_download_falls_back_to_the_next_url(site, caplog_minicaffe, capsys):
     assert run_command("get", ["mnist"]) == 0
     assert Path("data/mnist", NAME).read_bytes() == (site / NAME).read_bytes()
     assert "nothing/labels-idx1-ubyte.gz: " in caplog_minicaffe.text
@@ -51,13 +51,13 @@ def test_download_falls_back_to_the_next_place(site, caplog_minicaffe, capsys):
     assert [p.name for p in Path("data/mnist").iterdir()] == [NAME]
 
 
-def test_files_that_are_there_are_kept(site):
+def test_existing_files_are_not_downloaded_again(site):
     assert run_command("get", ["mnist", "--to=here"]) == 0
     (site / NAME).unlink()
     assert run_command("get", ["mnist", "--to=here"]) == 0
 
 
-def test_a_wrong_download_is_not_kept(site, caplog_minicaffe):
+def test_a_wrong_download_is_removed(site, caplog_minicaffe):
     (site / NAME).write_bytes(gzip.compress(CONTENT[:-1]))
     assert run_command("get", ["mnist"]) == 1
     assert "SHA-256 is " in caplog_minicaffe.messages[-1]
@@ -74,7 +74,7 @@ def test_archives_are_unpacked_in_the_folder_and_nowhere_else(site, tmp_path):
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_from_a_folder(site, packed):
-    # Packed by somebody else, or not at all: what counts is the content.
+    # The check compares the content, so that other compression, or none, is accepted.
     Path("given").mkdir()
     name = NAME if packed else NAME[:-3]
     content = gzip.compress(CONTENT, compresslevel=1, mtime=7) if packed else CONTENT

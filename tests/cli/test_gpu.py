@@ -1,6 +1,5 @@
 """--gpu and solver_mode: GPU through the commands, on an emulated GPU; and without one."""
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,8 @@ import pytest
 
 import no_card
 from emulator import EmulatedDevice
-from minicaffe.cli.options.backend import add_arguments, choose
+from minicaffe.cli.gflags import FlagParser
+from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.data.db import open_database
 from minicaffe.schema import read_net_weights
 
@@ -45,17 +45,17 @@ def test_train(project, run, gpu, flags):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("flags", "is_recorded"), [([], True), (["--no_graph"], False)])
-def test_graphs(project, run, gpu, flags, is_recorded):
+@pytest.mark.parametrize(("flags", "is_captured"), [([], True), (["--no_graph"], False)])
+def test_graphs(project, run, gpu, flags, is_captured):
     project.write(solver=project.solver.replace("max_iter: 2", "max_iter: 6"))
     assert run(*TRAIN, "--gpu=0", *flags).code == 0
-    assert bool(gpu.counts["replay"]) == is_recorded
+    assert bool(gpu.counts["replay"]) == is_captured
 
 
-def test_threads_decode_pictures(gpu):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    backend = choose(parser.parse_args(["--gpu=0", "--threads=3"]))
+def test_threads_decode_images(gpu):
+    parser = FlagParser()
+    BackendFlags.add_to(parser)
+    backend = choose_backend(BackendFlags(parser.parse(["--gpu=0", "--threads=3"])))
     assert backend.data_threads == 3
 
 
@@ -145,7 +145,7 @@ def test_query(run, monkeypatch, emulated_device):
     assert "Kernel execution timeout:      No" in result.messages
     assert "CUDA of the driver:            13.1" in result.messages
     assert "Device id:                     1" in result.messages
-    assert "GPUs: 2; --gpu all shows what they are" in run("device_query").messages
+    assert "GPUs: 2; --gpu all shows their properties" in run("device_query").messages
 
 
 @pytest.mark.parametrize("ids", ["0", "all"])

@@ -13,18 +13,11 @@ import pytest
 from minicaffe.analysis.training_log import read_log
 from minicaffe.cli.main import run_command
 from minicaffe.errors import DataError
-from minicaffe.pictures.curves import running_mean, short_names, training_panels
+from minicaffe.pictures.curves import moving_average, short_names, training_panels
 
 ROOT = Path(__file__).parents[2]
 CAFFES = ROOT / "tests" / "golden" / "lenet" / "train.log"
 SOLVER = ROOT / "models" / "lenet" / "lenet_solver.prototxt"
-
-
-@pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
-    """Run in an empty folder; the log's messages."""
-    monkeypatch.chdir(tmp_path)
-    return caplog_minicaffe
 
 
 def line(clock, message, day="1122"):
@@ -113,7 +106,7 @@ def test_resumed_runs_replace_what_they_repeat_and_pauses_do_not_count(log):
     ]
     assert [i for i, _ in found.rates] == [0, 100, 200]
     assert log.messages == [
-        "run.log: a later run starts at iteration 100; it replaces 2 lines of the one before."
+        "run.log: a later run starts at iteration 100 and replaces 2 lines of the earlier one."
     ]
 
 
@@ -173,10 +166,10 @@ def test_panels():
     assert two[2].curves[1].x[1] == pytest.approx(6.201591)
 
 
-def test_running_mean_skips_what_is_not_a_number():
+def test_moving_average_skips_what_is_not_a_number():
     values = np.array([1, 2, np.nan, 4, 8])
-    np.testing.assert_array_equal(running_mean(values, 2), [1, 1.5, np.nan, 4, 6])
-    np.testing.assert_array_equal(running_mean(values, 9), [1, 1.5, np.nan, 7 / 3, 15 / 4])
+    np.testing.assert_array_equal(moving_average(values, 2), [1, 1.5, np.nan, 4, 6])
+    np.testing.assert_array_equal(moving_average(values, 9), [1, 1.5, np.nan, 7 / 3, 15 / 4])
 
 
 def test_short_names():
@@ -216,20 +209,24 @@ def test_rate_of_a_solver(log):
     Path("s.prototxt").write_text('base_lr: 1 lr_policy: "stp"')
     assert run_command("plot", ["--solver=s.prototxt"]) == 1
     assert log.messages[-2].startswith('s.prototxt: lr_policy: "stp" is unknown')
-    assert log.messages[-1] == "s.prototxt: max_iter must be at least 1, it is 0"
+    assert log.messages[-1] == "s.prototxt: max_iter is 0; it must be at least 1"
 
 
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
-        (["plot"], 2, "plot needs the log of a training, or --solver=FILE; one of the two"),
-        (["plot", "x", "--average=0"], 2, "--average=0: must be at least 1"),
-        (["plot", "x", "--output=x.gif"], 2, "x.gif: the ending says what to draw; give one of"),
+        (["plot"], 2, "plot needs either training logs or --solver=FILE"),
+        (["plot", "x", "--average=0"], 2, "--average: 0 is too small; it must be at least 1"),
+        (
+            ["plot", "x", "--output=x.gif"],
+            2,
+            "x.gif: unknown type of figure; the extension must",
+        ),
         (["plot_training_log", "8", "x.png", "x"], 2, "CHART_TYPE 8: must be 0 to 7"),
         (
             ["plot_training_log", "0", "x.png", "x"],
             1,
-            "nothing that is a test accuracy; it puts out nothing. Take",
+            "no output of the net in the TEST phase is a test accuracy; its",
         ),
         (["plot", "x", "--output=no/x.png"], 1, "no/x.png cannot be written: No such file"),
     ],
@@ -237,7 +234,7 @@ def test_rate_of_a_solver(log):
 def test_messages(log, capsys, command, code, message):
     Path("x").write_text(block("10:00:00", 0, 3))
     assert run_command(command[0], command[1:]) == code
-    # What asks for the impossible is said plainly, what fails goes to the log; both to stderr.
+    # Usage errors are printed without a log prefix, others are logged; both go to stderr.
     assert message in "\n".join([*log.messages, capsys.readouterr().err])
 
 
@@ -245,7 +242,7 @@ def test_without_matplotlib(log, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert run_command("plot", [str(CAFFES)]) == 1
     assert log.messages[-1] == (
-        "drawing curves needs matplotlib, which is not installed. "
+        "drawing figures needs matplotlib, which is not installed. "
         "Run: pip install 'minicaffe[plot]'"
     )
 

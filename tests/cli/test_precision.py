@@ -26,9 +26,9 @@ def train(project, run, precision):
 def test_train_test_and_time(project, run):
     exact, wanted = train(project, run, "fp32")
     result, weights = train(project, run, "bf16")
-    said = [m for m in result.messages if "bfloat16" in m]
-    assert len(said) == 1
-    assert said[0].startswith("Computing with the onednn backend: ")
+    lines = [m for m in result.messages if "bfloat16" in m]
+    assert len(lines) == 1
+    assert lines[0].startswith("Computing with the onednn backend: ")
     assert not [m for m in exact.messages if "bfloat16" in m]
     for layer, other in zip(wanted, weights, strict=True):
         for blob, rounded in zip(layer.blobs, other.blobs, strict=True):

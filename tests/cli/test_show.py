@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicaffe.cli.commands.show import activation_picture, filter_picture
+from minicaffe.cli.commands.show import activation_image, filter_image
 from minicaffe.cli.main import run_command
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
@@ -25,27 +25,26 @@ layer { name: "ip" type: "InnerProduct" bottom: "conv2" top: "ip"
 
 
 @pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
+def log(log):
     """Run in an empty folder with a net and its weights; the log's messages."""
-    monkeypatch.chdir(tmp_path)
     Path("net.prototxt").write_text(NET)
     save_net(Net("net.prototxt", "TEST", seed=1), "w.caffemodel")
     Image.new("RGB", (30, 30), (200, 100, 50)).save("x.png")
-    caplog_minicaffe.clear()
-    return caplog_minicaffe
+    log.clear()
+    return log
 
 
 def test_filters_that_see_colours():
     kernels = np.zeros((4, 3, 2, 2), np.float32)
     kernels[1, 2] = 1  # red in channel order blue, green, red
     kernels[2] = -1
-    picture = np.asarray(filter_picture("conv1", kernels))
+    image = np.asarray(filter_image("conv1", kernels))
     scale = grid.enlargement(2, 2, 2)
-    bottom, right = picture.shape[0] - 8, picture.shape[1] - 8
+    bottom, right = image.shape[0] - 8, image.shape[1] - 8
     top = bottom - 2 * (2 * scale + 2)
-    assert picture[top + 1, 9].tolist() == [128, 128, 128]
-    assert picture[top + 1, 8 + 2 * scale + 3].tolist() == [255, 128, 128]
-    assert picture[top + 2 * scale + 3, 9].tolist() == [0, 0, 0]
+    assert image[top + 1, 9].tolist() == [128, 128, 128]
+    assert image[top + 1, 8 + 2 * scale + 3].tolist() == [255, 128, 128]
+    assert image[top + 2 * scale + 3, 9].tolist() == [0, 0, 0]
     assert right > 8 + 4 * scale
 
 
@@ -54,25 +53,25 @@ def test_filters_of_a_file(log):
     assert log.messages == ["Wrote filters.png"]
     args = ["filters", "--weights=w.caffemodel", "--layer=conv2", "--output=c.jpg"]
     assert run_command("show", args) == 0
-    with Image.open("c.jpg") as picture:
-        assert picture.height > 5 * picture.width  # 32 filters below each other, 5 channels across
+    with Image.open("c.jpg") as image:
+        assert image.height > 5 * image.width  # 32 filters below each other, 5 channels across
 
 
 @pytest.mark.parametrize("blob", ["data", "conv", "ip"])
 def test_activations(log, blob):
     args = ["activations", "--model=net.prototxt", "--weights=w.caffemodel", "--image=x.png"]
     assert run_command("show", [*args, f"--blob={blob}", "--mean=9", "--output=a.png"]) == 0
-    with Image.open("a.png") as picture:
-        assert picture.width > 100
+    with Image.open("a.png") as image:
+        assert image.width > 100
 
 
 def test_maps_are_tiles_and_vectors_are_bars():
     maps = np.zeros((1, 4, 30, 50), np.float32)
     maps[0, 3] = 1
-    picture = np.asarray(activation_picture("b", maps).convert("L"))
-    assert picture[-20, 8 + 20] == 0  # the third map
-    assert picture[-20, 8 + 60 + 20] == 255
-    bars = np.asarray(activation_picture("b", np.array([[0.0, 2.0, 1.0]])).convert("RGB"))
+    image = np.asarray(activation_image("b", maps).convert("L"))
+    assert image[-20, 8 + 20] == 0  # the third map
+    assert image[-20, 8 + 60 + 20] == 255
+    bars = np.asarray(activation_image("b", np.array([[0.0, 2.0, 1.0]])).convert("RGB"))
     blue = (bars == [0x1F, 0x77, 0xB4]).all(axis=2).sum(axis=0)
     assert blue[8 + 24 + 10] == pytest.approx(2 * blue[8 + 48 + 10], abs=2)
 
@@ -94,7 +93,7 @@ def test_activations_of_a_net_that_has_diverged(shape, share):
     values = np.ones(shape, np.float32)
     values.flat[: int(values.size * share)] = np.nan
     values.flat[0] = np.inf
-    assert activation_picture("b", values).width > 0
+    assert activation_image("b", values).width > 0
 
 
 def test_long_texts_are_wrapped_or_cut():
@@ -108,7 +107,7 @@ def test_long_texts_are_wrapped_or_cut():
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["filters"], 2, "show needs trained weights: --weights=FILE"),
+        (["filters"], 2, "minicaffe show: missing: --weights=FILE (trained weights)"),
         (["filters", "--weights=w.caffemodel", "--layer=conv3"], 1, 'no filters "conv3". Did you'),
         (["filters", "--weights=w.caffemodel", "--output=x.txt"], 1, "picture type 'txt'"),
         (["activations", "--weights=w.caffemodel"], 2, "show activations needs a net and a blob"),
@@ -120,7 +119,7 @@ def test_long_texts_are_wrapped_or_cut():
         (
             ["activations", "--weights=w.caffemodel", "--model=net.prototxt", "--blob=conv"],
             2,
-            "net.prototxt has no data of its own; give it a picture: --image=FILE",
+            "net.prototxt has no data layer; give an image with --image=FILE",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""summarize, and the measuring of nets that it and draw rely on."""
+"""summarize, and the sizes of nets that summarize and draw show."""
 
 from pathlib import Path
 
@@ -114,11 +114,11 @@ def test_table(capsys, caplog_minicaffe):
         "105,415,200 284 MiB"
     )
     assert caplog_minicaffe.messages == [
-        'layer "data": its data is not there; its batches are taken as 256 x 3 x 227 x 227'
+        'layer "data": its data does not exist; assuming batches of 256 x 3 x 227 x 227'
     ]
 
 
-def test_everything_that_keeps_a_net_from_being_built_is_said(capsys, caplog_minicaffe, tmp_path):
+def test_all_errors_of_a_net_are_logged(capsys, caplog_minicaffe, tmp_path):
     net = tmp_path / "net.prototxt"
     net.write_text(
         'layer { name: "d" type: "Data" top: "x" top: "l" '
@@ -133,7 +133,7 @@ def test_everything_that_keeps_a_net_from_being_built_is_said(capsys, caplog_min
     assert "Fold" in capsys.readouterr().out
 
 
-def test_a_net_that_is_wrong_besides_its_missing_data(caplog_minicaffe, tmp_path):
+def test_a_net_with_another_error_besides_missing_data(caplog_minicaffe, tmp_path):
     net = tmp_path / "net.prototxt"
     net.write_text(
         'layer { name: "d" type: "Data" top: "x" top: "l" transform_param { crop_size: 4 } '
@@ -147,7 +147,7 @@ def test_a_net_that_is_wrong_besides_its_missing_data(caplog_minicaffe, tmp_path
     assert "does not fit into them" in second
 
 
-def test_data_that_is_not_there(capsys, caplog_minicaffe, tmp_path):
+def test_data_that_does_not_exist(capsys, caplog_minicaffe, tmp_path):
     net = tmp_path / "net.prototxt"
     net.write_text(
         'layer { name: "d" type: "Data" top: "x" top: "l" '
@@ -169,7 +169,7 @@ def test_data_that_is_not_there(capsys, caplog_minicaffe, tmp_path):
     ("flags", "message"),
     [
         (["--input_shape=3,4"], "--input_shape=3,4: must be channels, rows and columns, as"),
-        (["-w", "2"], "-w 2: names need at least 4 characters"),
+        (["-w", "2"], "-w/--max_name: 2 is too small; it must be at least 4"),
     ],
 )
 def test_messages(capsys, flags, message):

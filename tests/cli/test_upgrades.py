@@ -12,13 +12,6 @@ LEGACY = Path(__file__).parents[1] / "golden" / "legacy"
 NETS = ["v0_net", "v1_net", "input_fields"]
 
 
-@pytest.fixture
-def log(tmp_path, monkeypatch, caplog_minicaffe):
-    """Run in an empty folder; the log's messages."""
-    monkeypatch.chdir(tmp_path)
-    return caplog_minicaffe
-
-
 @pytest.mark.parametrize(
     ("tool", "name"),
     [

@@ -1,4 +1,4 @@
-"""Wrong input through the real command line: message, exit code, and nothing lost."""
+"""Invalid input through the command line: message, exit code, and unchanged files."""
 
 import os
 import re
@@ -308,21 +308,26 @@ def test_weights_that_do_not_fit_are_all_listed(trained, run):
 
 
 USAGE = [
-    ("no solver", ["train"], "minicaffe train: a solver is needed: --solver=FILE"),
-    ("no model", ["test"], "minicaffe test: a net is needed: --model=FILE"),
-    ("no weights", ["test", "--model=net.prototxt"], "minicaffe test: weights to score are needed"),
-    ("nothing to time", ["time"], "minicaffe time: a net is needed: --model=FILE"),
+    ("no solver", ["train"], r"minicaffe train: missing: --solver=FILE \(solver prototxt\)"),
+    (
+        "no model",
+        ["test"],
+        r"test: missing: --model=FILE \(net prototxt\), --weights=FIL",
+    ),
+    ("no weights", ["test", "--model=net.prototxt"], "minicaffe test: missing: --weights=FILES"),
+    ("nothing to time", ["time", "--model="], "minicaffe time: missing: --model=FILE"),
     (
         "no iterations",
         ["test", "--model=a", "--weights=b", "--iterations=0"],
-        "minicaffe test: --iterations=0: must be at least 1",
+        "minicaffe test: --iterations: 0 is too small; it must be at least 1",
     ),
     (
         "shared memory, backward",
         ["time", "--model=a", "--optimize_memory"],
-        "minicaffe time: --optimize_memory needs --phase=TEST: backward reads all blobs again",
+        "time: --optimize_memory needs --phase=TEST: a backward pass reads all blobs again",
     ),
-    ("no threads", ["time", "--model=a", "--threads=0"], "time: --threads=0: must be at least 1"),
+    ("no argument", ["draw"], r"minicaffe draw: missing: NET \(net prototxt\)"),
+    ("no threads", ["time", "--model=a", "--threads=0"], "time: --threads: 0 is too small"),
     ("bad precision", ["time", "--precision=int8"], "--precision: invalid choice: 'int8' .*bf16"),
     ("not a number", ["time", "--iterations=ten"], "minicaffe time: --iterations: invalid int val"),
     ("unknown flag", ["train", "--solvr=x"], r"train: no flag --solvr. Did you mean --solver\? Kn"),
@@ -361,10 +366,10 @@ def test_debug_shows_where_an_error_comes_from(run, tmp_path):
 
 
 def test_main_memory_is_used_up(project, run, monkeypatch):
-    def run_out(args):
+    def run_out(path):
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr("minicaffe.cli.commands.summarize.run", run_out)
+    monkeypatch.setattr("minicaffe.cli.commands.summarize.read_net", run_out)
     result = refuse(
         run, "^out of memory: Unable to allocate 9 TiB. Use a smaller", "summarize", "n"
     )

@@ -1,1 +1,1 @@
-"""The commands, one module each; modules with an underscore are shared."""
+"""Commands, one module each; modules that begin with an underscore hold shared code."""

@@ -1,25 +1,26 @@
-r"""Classify pictures: print the five likeliest classes of each.
+r"""Classify images and print the five most likely classes of each.
 
-Pictures are resized to the net's input, and the mean of each channel of MEAN is subtracted. MEAN is
-a .binaryproto or .npy file, or one number for each channel (104,117,123), or 0. LABELS has the name
-of a class in each line. Several pictures and folders may be given.
+Images are resized to the net's input, and the mean of each channel of MEAN is subtracted. MEAN is a
+.binaryproto or .npy file, or one number for each channel (104,117,123), or 0. Each line of LABELS
+is the name of a class. Several images and folders may be given.
 
 Example:
   minicaffe classification models/caffenet/deploy.prototxt caffenet.caffemodel \
       imagenet_mean.binaryproto synset_words.txt cat.jpg
   minicaffe classification models/lenet/deploy.prototxt lenet_iter_10000.caffemodel 0 \
-      digits.txt pictures/ --input_scale 0.00390625
+      digits.txt images/ --input_scale 0.00390625
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
-from minicaffe.cli.options import backend as device
+from minicaffe.cli.flags import flag, positional
+from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.data.preparation import channel_means, find_pictures, prepare, read_labels
 from minicaffe.errors import NetError
 from minicaffe.net import Net
@@ -29,54 +30,46 @@ from minicaffe.ops.backend import HostArray
 _TOP = 5
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("model", metavar="DEPLOY", help="the net prototxt, with an Input layer")
-    parser.add_argument("weights", metavar="WEIGHTS", help="the trained weights")
-    parser.add_argument("mean", metavar="MEAN", help="mean file, or numbers")
-    parser.add_argument("labels", metavar="LABELS", help="file with a class name in each line")
-    parser.add_argument("images", metavar="IMG", nargs="+", help="pictures or folders of pictures")
-    parser.add_argument(
-        "--input_scale",
-        type=float,
-        default=1.0,
-        help="factor after the mean is subtracted (%(default)s)",
-    )
-    device.add_arguments(parser)
+class ClassificationFlags(BackendFlags):
+    """Flags of the command."""
+
+    model: str = positional(metavar="DEPLOY", help="net prototxt with an Input layer")
+    weights: str = positional(metavar="WEIGHTS", help="trained weights")
+    mean: str = positional(metavar="MEAN", help="mean file, or numbers")
+    labels: str = positional(metavar="LABELS", help="file with one class name per line")
+    images: list[str] = positional(metavar="IMG", nargs="+", help="images or folders of images")
+    input_scale: float = flag(default=1.0, help="factor applied after the mean is subtracted")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: ClassificationFlags) -> int:
     """Classify."""
-    images = find_pictures(args.images)
-    net = Net(args.model, "TEST", backend=device.choose(args))
-    try:
-        copy_trained_layers(net, args.weights)
-        shape = input_shape(net, args.model)
+    images = find_pictures(flags.images)
+    with closing(Net(flags.model, "TEST", backend=choose_backend(flags))) as net:
+        copy_trained_layers(net, flags.weights)
+        shape = image_input_shape(net, flags.model)
         n_classes = net.outputs[0].count // net.outputs[0].shape[0]
-        labels = read_labels(args.labels, n_classes)
-        mean = channel_means(args.mean, shape[0])
+        labels = read_labels(flags.labels, n_classes)
+        mean = channel_means(flags.mean, shape[0])
         net.inputs[0].reshape((1, *shape))
         for path in images:
-            net.inputs[0].data.set(prepare(path, shape, mean, args.input_scale)[None])
+            net.inputs[0].data.set(prepare(path, shape, mean, flags.input_scale)[None])
             net.forward()
             print_best(path, net.outputs[0].data.get().ravel(), labels)
-    finally:
-        net.close()
     return 0
 
 
-def input_shape(net: Net, path: str | Path) -> tuple[int, int, int]:
-    """Return channels, rows and columns of the net's one input for pictures.
+def image_input_shape(net: Net, path: str | Path) -> tuple[int, int, int]:
+    """Return channels, rows and columns of a net's only input, which takes images.
 
     Raises
     ------
     NetError
-        If it has none, several, or one for something else.
+        If the net has no input, several inputs, or one of another shape.
     """
     shapes = [blob.shape for blob in net.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
         raise NetError(
-            f"{path}: needs one input of shape (N, 1 or 3, rows, columns) for pictures; it has "
+            f"{path}: needs one input of shape (N, 1 or 3, rows, columns) for images; it has "
             f"{shapes or 'none'}. Use the deploy net"
         )
     _, channels, height, width = shapes[0]
@@ -84,7 +77,7 @@ def input_shape(net: Net, path: str | Path) -> tuple[int, int, int]:
 
 
 def print_best(path: str, scores: HostArray, labels: Sequence[str]) -> None:
-    """Print the five largest scores of a picture."""
+    """Print the five largest scores of an image."""
     print(f"---------- Prediction for {path} ----------")
     for k in np.argsort(-scores, kind="stable")[:_TOP]:
         print(f'{scores[k]:.4f} - "{labels[k]}"')

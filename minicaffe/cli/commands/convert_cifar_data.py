@@ -1,9 +1,9 @@
-"""Write CIFAR-10's binary batches to two databases.
+"""Write the binary batches of CIFAR-10 to two databases.
 
 INPUT_FOLDER holds data_batch_1.bin to data_batch_5.bin and test_batch.bin (as `minicaffe get
-cifar10` leaves them). Writes OUTPUT_FOLDER/cifar10_train_DB_TYPE and
-OUTPUT_FOLDER/cifar10_test_DB_TYPE. Keys are the pictures' numbers with 5 digits; every picture is
-a Datum of 3 x 32 x 32, red first.
+cifar10` unpacks them). Writes OUTPUT_FOLDER/cifar10_train_DB_TYPE and
+OUTPUT_FOLDER/cifar10_test_DB_TYPE. Keys are 5-digit image numbers; each record is a Datum of
+3 x 32 x 32 in the order red, green, blue.
 
 Example:
   minicaffe convert_cifar_data data/cifar10 examples/cifar10 lmdb
@@ -11,13 +11,13 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.cli.flags import Flags, positional
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import NewDatabase, create_database, known_backend
 from minicaffe.errors import DataError
@@ -28,31 +28,32 @@ _RECORD_BYTES = 1 + 3 * 32 * 32
 _TRAIN_FILES = 5
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's flags."""
-    parser.add_argument("input_folder", metavar="INPUT_FOLDER", help="folder of the .bin files")
-    parser.add_argument("output_folder", metavar="OUTPUT_FOLDER", help="folder of the databases")
-    parser.add_argument("db_type", metavar="DB_TYPE", help="lmdb or leveldb")
+class CifarFlags(Flags):
+    """Flags of the command."""
+
+    input_folder: str = positional(metavar="INPUT_FOLDER", help="folder of the .bin files")
+    output_folder: str = positional(metavar="OUTPUT_FOLDER", help="folder of the databases")
+    db_type: str = positional(metavar="DB_TYPE", help="lmdb or leveldb")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: CifarFlags) -> int:
     """Convert."""
-    known_backend(args.db_type)
-    source, target = Path(args.input_folder), Path(args.output_folder)
+    known_backend(flags.db_type)
+    source, target = Path(flags.input_folder), Path(flags.output_folder)
     logger.info("Writing Training data")
-    with create_database(str(target / f"cifar10_train_{args.db_type}"), args.db_type) as database:
+    with create_database(str(target / f"cifar10_train_{flags.db_type}"), flags.db_type) as database:
         for batch in range(1, _TRAIN_FILES + 1):
             logger.info("Training Batch %d", batch)
             _convert(source / f"data_batch_{batch}.bin", database)
     logger.info("Writing Testing data")
-    with create_database(str(target / f"cifar10_test_{args.db_type}"), args.db_type) as database:
+    with create_database(str(target / f"cifar10_test_{flags.db_type}"), flags.db_type) as database:
         _convert(source / "test_batch.bin", database)
     return 0
 
 
 def _convert(path: Path, database: NewDatabase) -> None:
-    for label, picture in _records(path):
-        database.put(b"%05d" % database.count, encode_datum(picture, label))
+    for label, image in _records(path):
+        database.put(b"%05d" % database.count, encode_datum(image, label))
 
 
 def _records(path: Path) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -60,12 +61,12 @@ def _records(path: Path) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         content = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read: {error.strerror}. minicaffe get cifar10 fetches it."
+            f"{path}: cannot be read: {error.strerror}. minicaffe get cifar10 downloads it."
         ) from error
     if not content.size or content.size % _RECORD_BYTES:
         raise DataError(
-            f"{path}: {content.size} bytes; CIFAR-10's binary files hold records of "
-            f"{_RECORD_BYTES} (label, 3 x 32 x 32). Is it the binary version, and complete?"
+            f"{path}: {content.size} bytes; the binary version of CIFAR-10 consists of records of "
+            f"{_RECORD_BYTES} (label, 3 x 32 x 32). Is it that version, and complete?"
         )
     for record in content.reshape(-1, _RECORD_BYTES):
         yield int(record[0]), record[1:].reshape(_SHAPE)

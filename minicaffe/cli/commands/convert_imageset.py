@@ -1,17 +1,16 @@
-r"""Write a folder of pictures to an LMDB or LevelDB database.
+r"""Write a folder of images to an LMDB or LevelDB database.
 
-LISTFILE has a line per picture: its path below ROOTFOLDER, a space, a label (a whole number). Keys
-are the line's number with 8 digits, an underscore and the path. Pictures that cannot be read are
-skipped and counted; the numbers of the others stay as they are.
+LISTFILE has one line per image: its path below ROOTFOLDER, a space, an integer label. Keys are the
+8-digit line number, an underscore and the path. Images that cannot be read are skipped and counted;
+the others keep their numbers.
 
 Example:
   minicaffe convert_imageset --resize_height=256 --resize_width=256 --shuffle \
-      pictures/ train.txt train_lmdb
+      images/ train.txt train_lmdb
 """
 
 from __future__ import annotations
 
-import argparse
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from minicaffe.cli.commands._file_count import FileCount
+from minicaffe.cli.commands._file_counter import FileCounter
+from minicaffe.cli.flags import Flags, flag, positional
+from minicaffe.cli.options.files import database_backend
 from minicaffe.cores import usable_cores
 from minicaffe.data.datum import encode_datum, encoded_datum
 from minicaffe.data.db import create_database
@@ -31,7 +32,7 @@ from minicaffe.random import RandomStream
 
 
 class Converted(NamedTuple):
-    """A picture ready to be stored."""
+    """A serialized Datum and the shape of its image."""
 
     value: bytes
     shape: tuple[int, ...]
@@ -39,20 +40,20 @@ class Converted(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversion:
-    """What becomes of every picture.
+    """Conversion of a listed image to a Datum.
 
     Attributes
     ----------
     root : str
-        What goes before every name.
+        Prefix of every name.
     color : bool
-        False: grey.
+        Whether to store three channels; False: one, grey.
     height, width : int
-        Size to resize to; 0 keeps the picture's.
+        Size to resize to; 0: no resizing.
     encoded : bool
-        Whether to store the bytes of a picture file.
+        Whether to store the bytes of an image file instead of pixels.
     kind : str
-        Type of that file (jpg, png); empty: as the picture's own.
+        Type of that file (jpg, png); empty: the type of the source.
     """
 
     root: str
@@ -63,99 +64,92 @@ class Conversion:
     kind: str
 
     def __call__(self, entry: ListedImage) -> Converted:
-        """Convert one picture; `DataError` if it cannot be read."""
+        """Convert one image; raise DataError if it cannot be read."""
         path = self._path(entry.name)
-        picture = read_image(path, self.color, self.height, self.width)
+        image = read_image(path, self.color, self.height, self.width)
         if not self.encoded:
-            return Converted(encode_datum(picture, entry.label), picture.shape)
+            return Converted(encode_datum(image, entry.label), image.shape)
         own = Path(entry.name).suffix[1:].lower()
         kind = self.kind or own
-        if self._may_keep_file(path, own, kind):
+        if self._can_copy_file(path, own, kind):
             content = Path(path).read_bytes()
         else:
-            content = encode_image(picture, kind)
-        return Converted(encoded_datum(content, entry.label), picture.shape)
+            content = encode_image(image, kind)
+        return Converted(encoded_datum(content, entry.label), image.shape)
 
     def _path(self, name: str) -> str:
-        # Caffe puts the two together as they are; a forgotten slash is forgiven.
+        # Caffe concatenates the two; here a missing slash is added.
         plain, joined = self.root + name, str(Path(self.root, name))
         return joined if not Path(plain).exists() and Path(joined).exists() else plain
 
-    def _may_keep_file(self, path: str, own: str, kind: str) -> bool:
-        if (self.height and self.width) or own not in picture_endings(kind):
+    def _can_copy_file(self, path: str, own: str, kind: str) -> bool:
+        if (self.height and self.width) or own not in equivalent_extensions(kind):
             return False
         return self.color or decode_image(Path(path).read_bytes(), None, path).shape[0] == 1
 
 
-def picture_endings(kind: str) -> set[str]:
-    """Return the file name endings that stand for the same type as `kind`."""
+def equivalent_extensions(kind: str) -> set[str]:
+    """Return the file extensions of the image type that `kind` is an extension of."""
     return {"jpg", "jpeg"} if kind.lower() in ("jpg", "jpeg") else {kind.lower()}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's flags."""
-    parser.add_argument("root", metavar="ROOTFOLDER/", help="put before every name in the list")
-    parser.add_argument("list_file", metavar="LISTFILE", help="lines: path, space, label")
-    parser.add_argument("database", metavar="DB_NAME", help="database to create")
-    parser.add_argument("--gray", action="store_true", help="store grey pictures")
-    parser.add_argument(
-        "--shuffle", action="store_true", help="shuffle the list (the same way every time)"
-    )
-    parser.add_argument("--backend", default="lmdb", help="lmdb (the default) or leveldb")
-    parser.add_argument("--resize_width", type=int, default=0, help="columns (0: as they are)")
-    parser.add_argument("--resize_height", type=int, default=0, help="rows (0: as they are)")
-    parser.add_argument(
-        "--check_size", action="store_true", help="insist that all pictures have one size"
-    )
-    parser.add_argument(
-        "--encoded", action="store_true", help="store the bytes of the picture file"
-    )
-    parser.add_argument(
-        "--encode_type", default="", help="type of those bytes: png, jpg (default: as the file)"
-    )
+class ImagesetFlags(Flags):
+    """Flags of the command."""
+
+    root: str = positional(metavar="ROOTFOLDER/", help="prefix of every path in the list")
+    list_file: str = positional(metavar="LISTFILE", help="lines: path, space, label")
+    database: str = positional(metavar="DB_NAME", help="database to create")
+    gray: bool = flag(help="store grey images")
+    shuffle: bool = flag(help="shuffle the list (every run gives the same order)")
+    backend: str = database_backend("lmdb")
+    resize_width: int = flag(default=0, help="columns to resize to (0: do not resize)")
+    resize_height: int = flag(default=0, help="rows to resize to (0: do not resize)")
+    check_size: bool = flag(help="fail if images differ in size")
+    encoded: bool = flag(help="store the bytes of an image file instead of pixels")
+    encode_type: str = flag(help="type of that file: png or jpg (default: as the source)")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: ImagesetFlags) -> int:
     """Convert."""
-    encoded = args.encoded
-    if args.encode_type:
-        image_format(args.encode_type)
+    encoded = flags.encoded
+    if flags.encode_type:
+        image_format(flags.encode_type)
         if not encoded:
             logger.info("encode_type specified, assuming encoded=true.")
             encoded = True
-    entries = read_image_list(args.list_file)
-    if args.shuffle:
+    entries = read_image_list(flags.list_file)
+    if flags.shuffle:
         logger.info("Shuffling data")
         RandomStream(0, "convert_imageset").generator().shuffle(entries)
     logger.info("A total of %d images.", len(entries))
-    resize = args.resize_height > 0 and args.resize_width > 0
-    if not resize and (args.resize_height or args.resize_width):
-        logger.warning("Nothing is resized: give both, --resize_height and --resize_width.")
+    resize = flags.resize_height > 0 and flags.resize_width > 0
+    if not resize and (flags.resize_height or flags.resize_width):
+        logger.warning("Images are not resized: give both --resize_height and --resize_width.")
     conversion = Conversion(
-        root=args.root,
-        color=not args.gray,
-        height=args.resize_height if resize else 0,
-        width=args.resize_width if resize else 0,
+        root=flags.root,
+        color=not flags.gray,
+        height=flags.resize_height if resize else 0,
+        width=flags.resize_width if resize else 0,
         encoded=encoded,
-        kind=args.encode_type,
+        kind=flags.encode_type,
     )
-    convert(entries, conversion, args.database, args.backend, args.check_size)
+    convert_images(entries, conversion, flags.database, flags.backend, flags.check_size)
     return 0
 
 
-def convert(
+def convert_images(
     entries: Sequence[ListedImage],
     conversion: Conversion,
     path: str,
     backend: str,
     check_size: bool,
 ) -> None:
-    """Convert the pictures, several at a time, and store them in order."""
+    """Convert images in parallel and store them in order."""
     skipped = 0
-    processed = FileCount()
+    processed = FileCounter()
     first: tuple[ListedImage, Converted] | None = None
     with create_database(path, backend) as database:
-        for index, (entry, future) in enumerate(_ahead(entries, conversion)):
+        for index, (entry, future) in enumerate(_converted(entries, conversion)):
             try:
                 converted = future.result()
             except DataError as error:
@@ -170,28 +164,28 @@ def convert(
             processed.add()
         if not database.count:
             raise DataError(
-                f"none of the {len(entries)} pictures could be read; is ROOTFOLDER "
-                f"{conversion.root!r} right? It is put before every name of the list."
+                f"none of the {len(entries)} images could be read; is ROOTFOLDER "
+                f"{conversion.root!r} correct? It is the prefix of every path in the list."
             )
-        processed.end()
+        processed.finish()
     if skipped:
-        logger.warning("%d of %d pictures could not be read.", skipped, len(entries))
+        logger.warning("%d of %d images could not be read.", skipped, len(entries))
 
 
-def _ahead(
+def _converted(
     entries: Sequence[ListedImage], conversion: Conversion
 ) -> Iterator[tuple[ListedImage, Future[Converted]]]:
-    """Yield the conversions in order while a few more are under way."""
+    """Yield entries and their results in order, while a pool of threads converts further ones."""
     workers = usable_cores()
-    waiting: deque[tuple[ListedImage, Future[Converted]]] = deque()
+    pending: deque[tuple[ListedImage, Future[Converted]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for entry in entries:
-                waiting.append((entry, pool.submit(conversion, entry)))
-                if len(waiting) > 4 * workers:
-                    yield waiting.popleft()
-            while waiting:
-                yield waiting.popleft()
+                pending.append((entry, pool.submit(conversion, entry)))
+                if len(pending) > 4 * workers:
+                    yield pending.popleft()
+            while pending:
+                yield pending.popleft()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -201,6 +195,6 @@ def _other_size(
 ) -> str:
     shapes = [" x ".join(map(str, one.shape)) for one in (converted, first_one)]
     return (
-        f"{entry.name}: the picture is {shapes[0]} (channels x rows x columns), {first.name} is "
-        f"{shapes[1]}; --check_size asks for one size. Use --resize_height and --resize_width."
+        f"{entry.name}: the image is {shapes[0]} (channels x rows x columns), {first.name} is "
+        f"{shapes[1]}; --check_size requires one size. Use --resize_height and --resize_width."
     )

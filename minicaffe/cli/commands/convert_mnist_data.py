@@ -1,7 +1,7 @@
 r"""Write MNIST-format (IDX) files to a database.
 
-IMAGES and LABELS are IDX files, plain or gzip (as `minicaffe get mnist` leaves them). Keys are the
-pictures' numbers with 8 digits; every picture is a Datum of one channel.
+IMAGES and LABELS are IDX files, plain or gzip (as `minicaffe get mnist` downloads them). Keys are
+8-digit image numbers; each record is a Datum of one channel.
 
 Example:
   minicaffe convert_mnist_data data/fashion-mnist/train-images-idx3-ubyte.gz \
@@ -10,32 +10,51 @@ Example:
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Iterable
 
-from minicaffe.cli.commands._file_count import FileCount
+import numpy as np
+from numpy.typing import NDArray
+
+from minicaffe.cli.commands._file_counter import FileCounter
+from minicaffe.cli.flags import Flags, positional
+from minicaffe.cli.options.files import database_backend
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.idx import read_set
 from minicaffe.log import logger
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's flags."""
-    parser.add_argument("images", metavar="IMAGES", help="IDX file of pictures")
-    parser.add_argument("labels", metavar="LABELS", help="IDX file of labels")
-    parser.add_argument("database", metavar="DB", help="database to create")
-    parser.add_argument("--backend", default="lmdb", help="lmdb (the default) or leveldb")
+class MnistFlags(Flags):
+    """Flags of the command."""
+
+    images: str = positional(metavar="IMAGES", help="IDX file of images")
+    labels: str = positional(metavar="LABELS", help="IDX file of labels")
+    database: str = positional(metavar="DB", help="database to create")
+    backend: str = database_backend("lmdb")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Convert."""
-    images, labels = read_set(args.images, args.labels)
-    with create_database(args.database, args.backend) as database:
+def run(flags: MnistFlags) -> int:
+    """Convert one record from each image."""
+    images, labels = read_set(flags.images, flags.labels)
+    return write_mnist_records(flags, images, images[:, None], labels.tolist())
+
+
+def write_mnist_records(
+    flags: MnistFlags,
+    images: NDArray[np.uint8],
+    records: Iterable[NDArray[np.uint8]],
+    labels: Iterable[int],
+) -> int:
+    """Write one record for each of `images`, shape (n, rows, columns); return the exit code.
+
+    The shape of a record is (channels, rows, columns).
+    """
+    with create_database(flags.database, flags.backend) as database:
         logger.info("A total of %d items.", len(images))
         logger.info("Rows: %d Cols: %d", *images.shape[1:])
-        processed = FileCount()
-        for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
-            database.put(b"%08d" % i, encode_datum(image[None], label))
+        processed = FileCounter()
+        for i, (record, label) in enumerate(zip(records, labels, strict=True)):
+            database.put(b"%08d" % i, encode_datum(record, label))
             processed.add()
-        processed.end()
+        processed.finish()
     return 0

@@ -1,9 +1,9 @@
-r"""Classify windows of pictures as Caffe's detect.py does (R-CNN), and save the scores.
+r"""Classify windows of images as Caffe's detect.py does (R-CNN).
 
-INPUT is a .csv table with the columns filename, ymin, xmin, ymax, xmax, a window in each row
-(--crop_mode list). OUTPUT is a .csv table with a column for each class behind these, or an .h5 file
-with the group "df" of the arrays filename, ymin, xmin, ymax, xmax and prediction. Selective search
-(--crop_mode selective_search, INPUT a .txt list of pictures) needs MATLAB code that is not part of
+INPUT is a .csv table with the columns filename, ymin, xmin, ymax, xmax and one window per row
+(--crop_mode list). OUTPUT is a .csv table with one more column for each class, or an .h5 file whose
+group "df" has the arrays filename, ymin, xmin, ymax, xmax and prediction. Selective search
+(--crop_mode selective_search, INPUT a .txt list of images) needs MATLAB code that is not part of
 this package.
 
 Example:
@@ -13,7 +13,6 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import time
@@ -23,7 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicaffe.atomic_file import write_atomically
-from minicaffe.cli.options import preprocessing
+from minicaffe.cli.flags import flag, positional
+from minicaffe.cli.options.preprocessing import PreprocessingFlags
 from minicaffe.errors import DataError, Problems, UsageError
 
 if TYPE_CHECKING:
@@ -36,45 +36,42 @@ _MOST_PROBLEMS = 10
 Windows = list[tuple[str, list[float]]]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("input_file", metavar="INPUT", help=".csv of windows, or .txt of pictures")
-    parser.add_argument("output_file", metavar="OUTPUT", help=".csv or .h5 file to write")
-    preprocessing.add_arguments(parser)
-    parser.add_argument(
-        "--crop_mode", choices=_MODES, default="selective_search", help="(%(default)s)"
-    )
-    parser.add_argument(
-        "--context_pad",
-        type=int,
-        default=16,
-        help="pixels of surroundings, counted at the size of the net's input (%(default)s)",
+class DetectFlags(PreprocessingFlags):
+    """Flags of the command."""
+
+    input_file: str = positional(metavar="INPUT", help=".csv of windows, or .txt of images")
+    output_file: str = positional(metavar="OUTPUT", help=".csv or .h5 file to write")
+    crop_mode: str = flag(choices=_MODES, default="selective_search", help="origin of the windows")
+    context_pad: int = flag(
+        default=16, help="pixels of context around a window, at the input's size"
     )
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: DetectFlags) -> int:
     """Load, classify, save."""
     from minicaffe.pycaffe import Detector
 
-    kind = Path(args.output_file).suffix.lower()
+    kind = Path(flags.output_file).suffix.lower()
     if kind not in (".csv", ".h5"):
-        raise UsageError(f"{args.output_file}: the ending says what to write; give .csv or .h5")
-    options = preprocessing.options(args, of_channels=True)
-    preprocessing.choose_mode(args)
+        raise UsageError(
+            f"{flags.output_file}: unknown type of file; the extension must be .csv or .h5"
+        )
+    preprocessing = flags.preprocessing(of_channels=True)
+    flags.set_mode()
     detector = Detector(
-        args.model_def, args.pretrained_model, **options, context_pad=args.context_pad
+        flags.model_def, flags.pretrained_model, **preprocessing, context_pad=flags.context_pad
     )
     print("Loading input...")
     began = time.perf_counter()
-    if args.crop_mode == "list":
-        found = detector.detect_windows((path, [w]) for path, w in _windows(args.input_file))
+    if flags.crop_mode == "list":
+        found = detector.detect_windows((path, [w]) for path, w in _windows(flags.input_file))
     else:
-        found = detector.detect_selective_search(_pictures(args.input_file))
+        found = detector.detect_selective_search(_image_paths(flags.input_file))
     print(f"Processed {len(found)} windows in {time.perf_counter() - began:.3f} s.")
     began = time.perf_counter()
-    with write_atomically(args.output_file) as file:
+    with write_atomically(flags.output_file) as file:
         file.write(_csv(found) if kind == ".csv" else _hdf5(found))
-    print(f"Saved to {args.output_file} in {time.perf_counter() - began:.3f} s.")
+    print(f"Saved to {flags.output_file} in {time.perf_counter() - began:.3f} s.")
     return 0
 
 
@@ -84,15 +81,15 @@ def _read(path: str) -> str:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text in UTF-8; save it as one.") from error
+        raise DataError(f"{path}: not UTF-8 text; save it in that encoding.") from error
 
 
-def _pictures(path: str) -> list[str]:
+def _image_paths(path: str) -> list[str]:
     return [line.strip() for line in _read(path).splitlines() if line.strip()]
 
 
 def _windows(path: str) -> Windows:
-    """Return file name and window of every row; every row that is wrong is named."""
+    """Return file name and window of every row; raise one error that lists all invalid rows."""
     table = csv.DictReader(io.StringIO(_read(path)), skipinitialspace=True)
     missing = [name for name in ("filename", *_COORDINATES) if name not in (table.fieldnames or ())]
     if missing:
@@ -108,10 +105,10 @@ def _windows(path: str) -> Windows:
         except (TypeError, ValueError):
             if len(problems.messages) < _MOST_PROBLEMS:
                 found = ", ".join(str(row[name]) for name in _COORDINATES)
-                problems.add(f"{path}:{table.line_num}: a window is four numbers; this is {found}")
+                problems.add(f"{path}:{table.line_num}: a window is four numbers; found {found}")
     problems.raise_if_any()
     if not windows:
-        raise DataError(f"{path}: holds no window; write one in each row below the names")
+        raise DataError(f"{path}: has no window; write one per row below the column names")
     return windows
 
 

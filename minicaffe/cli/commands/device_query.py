@@ -1,4 +1,6 @@
-"""Show the devices that training can use: the CPU, or with --gpu what CUDA says of GPUs.
+"""List the devices that nets can run on.
+
+With --gpu, logs the properties of GPUs.
 
 Example:
   minicaffe device_query
@@ -7,26 +9,27 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import platform
 from pathlib import Path
 
 from minicaffe.backends import BACKENDS, count_gpus
+from minicaffe.cli.flags import Flags, flag
 from minicaffe.cli.options.backend import gpu_numbers
 from minicaffe.cores import usable_cores
 from minicaffe.errors import BackendUnavailable
 from minicaffe.log import logger
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags."""
-    parser.add_argument("--gpu", default="", metavar="IDS", help="GPUs to show: 0,1 or all")
+class DeviceQueryFlags(Flags):
+    """Flags of the command."""
+
+    gpu: str = flag(metavar="IDS", help="GPUs to show: numbers separated by commas, or all")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: DeviceQueryFlags) -> int:
     """Run the command."""
-    if args.gpu:
-        _query(args.gpu)
+    if flags.gpu:
+        _query(flags.gpu)
         return 0
     logger.info(f"CPU: {_processor()}, {usable_cores()} cores")
     logger.info(f"Backends: {', '.join(BACKENDS)}")
@@ -35,12 +38,12 @@ def run(args: argparse.Namespace) -> int:
     except BackendUnavailable as error:
         logger.info(str(error))
     else:
-        logger.info(f"GPUs: {n}; --gpu all shows what they are")
+        logger.info(f"GPUs: {n}; --gpu all shows their properties")
     return 0
 
 
 def _query(gpus: str) -> None:
-    """Log what CUDA says of each GPU, in Caffe's form."""
+    """Log the CUDA properties of GPUs in Caffe's format."""
     numbers = gpu_numbers(gpus)
     from minicaffe.backends.cuda.driver.cupy_device import query
 
@@ -51,7 +54,7 @@ def _query(gpus: str) -> None:
 
 
 def _processor() -> str:
-    """Return the processor's name as the system tells it."""
+    """Return the processor's name as the operating system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

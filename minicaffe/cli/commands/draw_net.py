@@ -1,4 +1,6 @@
-"""Draw a net, with the arguments of Caffe's draw_net.py; no Graphviz is needed.
+"""Draw a net with the arguments of Caffe's draw_net.py.
+
+Graphviz is not needed.
 
 Example:
   minicaffe draw_net models/lenet/deploy.prototxt lenet.png --rankdir TB
@@ -6,19 +8,18 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-
-from minicaffe.cli.commands import _drawing as drawing
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("input_net_proto_file", metavar="NET", help="the net prototxt")
-    parser.add_argument("output_image_file", metavar="OUTPUT", help=".svg or .png")
-    drawing.add_arguments(parser, "LR")
+from minicaffe.cli.commands.draw import GraphFlags, direction_flag, draw_net_file
+from minicaffe.cli.flags import positional
 
 
-def run(args: argparse.Namespace) -> int:
+class DrawNetFlags(GraphFlags):
+    """Flags of the command."""
+
+    input_net_proto_file: str = positional(metavar="NET", help="net prototxt")
+    output_image_file: str = positional(metavar="OUTPUT", help=".svg or .png")
+    rankdir: str = direction_flag("LR")
+
+
+def run(flags: DrawNetFlags) -> int:
     """Draw."""
-    drawing.draw(args, args.input_net_proto_file, args.output_image_file)
-    return 0
+    return draw_net_file(flags.input_net_proto_file, flags.output_image_file, flags)

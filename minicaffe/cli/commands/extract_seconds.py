@@ -1,4 +1,4 @@
-"""Write the time of every line of a log that names an iteration, in seconds since the beginning.
+"""Write the elapsed seconds of every iteration line of a training log.
 
 Example:
   minicaffe extract_seconds lenet.log lenet.seconds
@@ -6,21 +6,21 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-
 from minicaffe.analysis.training_log import iteration_seconds
 from minicaffe.atomic_file import write_atomically
+from minicaffe.cli.flags import Flags, positional
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("input", metavar="LOG", help="the log of a training")
-    parser.add_argument("output", metavar="OUTPUT", help="file to write, one number a line")
+class SecondsFlags(Flags):
+    """Flags of the command."""
+
+    input: str = positional(metavar="LOG", help="training log")
+    output: str = positional(metavar="OUTPUT", help="file to write, one number per line")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: SecondsFlags) -> int:
     """Read the log, write the numbers."""
-    times = iteration_seconds(args.input)
-    with write_atomically(args.output) as file:
+    times = iteration_seconds(flags.input)
+    with write_atomically(flags.output) as file:
         file.writelines(f"{seconds:f}\n".encode() for seconds in times)
     return 0

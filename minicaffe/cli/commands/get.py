@@ -1,9 +1,9 @@
-"""Fetch a data set: mnist, fashion-mnist or cifar10.
+"""Download a data set: mnist, fashion-mnist or cifar10.
 
-Downloads the full set, checks every SHA-256 and leaves what the converters need in a folder. With
---from, copies the files from a folder that has them already (Debian's package dataset-fashion-mnist
-puts them in /usr/share/datasets/fashion-mnist), after the same check. Files that are there are
-kept, but for archives, which are removed once they are unpacked.
+Downloads the full set to a folder, in the form that the converters read, and checks the SHA-256 of
+every file. With --from, copies the files from a folder instead, after the same check (Debian's
+package dataset-fashion-mnist installs them in /usr/share/datasets/fashion-mnist). Files that exist
+already are not downloaded again; archives are removed after unpacking.
 
 Example:
   minicaffe get fashion-mnist --from /usr/share/datasets/fashion-mnist --to data/fashion-mnist-full
@@ -11,12 +11,12 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.data.datasets import (
     DATA_SETS,
     Progress,
@@ -30,25 +30,26 @@ from minicaffe.errors import DataError, UsageError, nearest
 from minicaffe.log import logger
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's flags."""
-    parser.add_argument("name", metavar="SET", help=", ".join(DATA_SETS))
-    parser.add_argument("--from", dest="source", metavar="DIR", help="folder that has the files")
-    parser.add_argument("--to", metavar="DIR", help="folder to put them in (default: data/SET)")
+class GetFlags(Flags):
+    """Flags of the command."""
+
+    name: str = positional(metavar="SET", help=", ".join(DATA_SETS))
+    source: str | None = flag("--from", metavar="DIR", help="folder to copy the files from")
+    to: str | None = flag(metavar="DIR", help="folder to write to (default: data/SET)")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Fetch, check, unpack."""
-    if args.name not in DATA_SETS:
-        raise UsageError(f"no data set {args.name}. {nearest(args.name, DATA_SETS)}")
-    data_set = DATA_SETS[args.name]
-    folder = Path(args.to or f"data/{args.name}")
+def run(flags: GetFlags) -> int:
+    """Download, check, unpack."""
+    if flags.name not in DATA_SETS:
+        raise UsageError(f"no data set {flags.name}. {nearest(flags.name, DATA_SETS)}")
+    data_set = DATA_SETS[flags.name]
+    folder = Path(flags.to or f"data/{flags.name}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror}.") from error
+        raise DataError(f"{folder}: cannot be created: {error.strerror}.") from error
     for source in data_set.sources:
-        path = _get(source, data_set.urls, args.source, folder)
+        path = _get(source, data_set.urls, flags.source, folder)
         logger.info("%s: checked", path)
         if source.is_archive:
             for file in unpack_archive(path):
@@ -69,7 +70,7 @@ def _get(source: Source, urls: tuple[str, ...], given: str | None, folder: Path)
 
 @contextmanager
 def _bar(name: str) -> Iterator[Progress]:
-    """Show a progress bar on stderr if that is a terminal."""
+    """Show a progress bar on stderr if it is a terminal."""
     from rich import progress as bars
     from rich.console import Console
 

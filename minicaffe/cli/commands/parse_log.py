@@ -1,8 +1,8 @@
-"""Turn a training log into tables: LOG.train and LOG.test.
+"""Convert a training log to two tables: LOG.train and LOG.test.
 
 Both have the columns NumIters, Seconds, LearningRate, and one for every output of the net; Seconds
-count from the beginning of the training. Logs of resumed runs may be appended to each other: later
-lines replace earlier ones of the same iterations, and pauses do not count.
+count from the start of training. Logs of resumed runs may be concatenated: later lines replace
+earlier lines of the same iterations, and the time between runs is not counted.
 
 Example:
   minicaffe train --solver=lenet_solver.prototxt 2>&1 | tee lenet.log
@@ -11,48 +11,45 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 from pathlib import Path
 
-from minicaffe.analysis.training_log import Row, TrainingLog, read_log
+from minicaffe.analysis.training_log import LogRow, TrainingLog, read_log
 from minicaffe.atomic_file import write_atomically
+from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.errors import UsageError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("logfile_path", metavar="LOG", help="the log of a training")
-    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="folder to write the tables to")
-    parser.add_argument("--verbose", action="store_true", help="name the files written")
-    parser.add_argument("--delimiter", default=",", help="between columns (%(default)s)")
-    parser.add_argument(
-        "--table",
-        action="store_true",
-        help="write aligned columns instead, as Caffe's parse_log.sh does",
-    )
+class ParseLogFlags(Flags):
+    """Flags of the command."""
+
+    logfile_path: str = positional(metavar="LOG", help="training log")
+    output_dir: str = positional(metavar="OUTPUT_DIR", help="folder to write the tables to")
+    verbose: bool = flag(help="print the names of the files written")
+    delimiter: str = flag(default=",", help="separator of the columns")
+    table: bool = flag(help="write aligned columns instead, as Caffe's parse_log.sh does")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: ParseLogFlags) -> int:
     """Read the log, write two files."""
-    if len(args.delimiter) != 1:
-        raise UsageError(f"--delimiter={args.delimiter!r}: must be one character")
-    log = read_log(args.logfile_path)
+    if len(flags.delimiter) != 1:
+        raise UsageError(f"--delimiter={flags.delimiter!r}: must be one character")
+    log = read_log(flags.logfile_path)
     for kind, rows in (("train", log.train), ("test", log.test)):
-        path = Path(args.output_dir, f"{Path(args.logfile_path).name}.{kind}")
-        if args.table:
+        path = Path(flags.output_dir, f"{Path(flags.logfile_path).name}.{kind}")
+        if flags.table:
             text = _aligned(_train_table(log) if kind == "train" else _test_table(log))
         else:
-            text = _csv(log, rows, args.delimiter)
+            text = _csv(log, rows, flags.delimiter)
         with write_atomically(path) as file:
             file.write(text.encode())
-        if args.verbose:
+        if flags.verbose:
             print(f"Wrote {path}")
     return 0
 
 
-def _csv(log: TrainingLog, rows: list[Row], delimiter: str) -> str:
+def _csv(log: TrainingLog, rows: list[LogRow], delimiter: str) -> str:
     names = log.names(rows)
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
@@ -73,7 +70,7 @@ def _train_table(log: TrainingLog) -> list[list[str]]:
 
 
 def _test_table(log: TrainingLog) -> list[list[str]]:
-    """Return the first two outputs, which are accuracy and loss in every net of Caffe's."""
+    """Return a table of the first two outputs, which are accuracy and loss in Caffe's nets."""
     table = [["#Iters", "Seconds", "TestAccuracy", "TestLoss"]]
     for row in log.test:
         values = [*row.values.values(), float("nan")][:2]
@@ -81,7 +78,7 @@ def _test_table(log: TrainingLog) -> list[list[str]]:
     return table
 
 
-def _when(row: Row) -> list[str]:
+def _when(row: LogRow) -> list[str]:
     return [str(row.iteration), f"{row.seconds:f}"]
 
 

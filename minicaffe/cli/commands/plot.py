@@ -1,7 +1,7 @@
-r"""Draw the loss, accuracy and learning rate of trainings, from their logs.
+r"""Plot loss, accuracy and learning rate of training runs from their logs.
 
-Several logs are drawn into the same charts, a colour each. With --solver instead of logs, draws the
-learning rate that a solver will use, before anything is trained.
+Several logs are drawn in the same charts, each in its own colour. With --solver instead of logs,
+plots the learning-rate schedule of a solver, without training.
 
 Example:
   minicaffe plot lenet.log --output lenet.png
@@ -11,49 +11,49 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-
 from minicaffe.analysis.training_log import read_log
+from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.errors import Problems, SolverError, UsageError
 from minicaffe.log import logger
-from minicaffe.pictures import figure
-from minicaffe.pictures.curves import Panel, draw, rate_panel, short_names, training_panels
+from minicaffe.pictures.curves import (
+    Panel,
+    draw_curves,
+    rate_panel,
+    short_names,
+    training_panels,
+)
+from minicaffe.pictures.figure import check_figure_type, save_figure
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("logs", metavar="LOG", nargs="*", help="logs of trainings")
-    parser.add_argument(
-        "--solver", default="", metavar="FILES", help="solvers instead, separated by commas"
+class PlotFlags(Flags):
+    """Flags of the command."""
+
+    logs: list[str] = positional(metavar="LOG", nargs="*", help="training logs")
+    solver: str = flag(
+        metavar="FILES", help="solver prototxts instead of logs, separated by commas"
     )
-    parser.add_argument(
-        "--output", default="plot.png", metavar="FILE", help=".png, .svg or .pdf (%(default)s)"
+    output: str = flag(default="plot.png", metavar="FILE", help=".png, .svg or .pdf")
+    by: str = flag(choices=("iterations", "seconds"), default="iterations", help="x axis")
+    average: int = flag(
+        default=1, at_least=1, metavar="N", help="draw moving averages of N points of training"
     )
-    parser.add_argument(
-        "--by", choices=("iterations", "seconds"), default="iterations", help="the x axis"
-    )
-    parser.add_argument(
-        "--average", type=int, default=1, metavar="N", help="draw means of N points of training"
-    )
-    parser.add_argument("--log", action="store_true", help="a logarithmic axis for the loss")
+    log: bool = flag(help="use a logarithmic axis for the loss")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: PlotFlags) -> int:
     """Read, draw, write."""
-    if bool(args.logs) == bool(args.solver):
-        raise UsageError("plot needs the log of a training, or --solver=FILE; one of the two")
-    if args.average < 1:
-        raise UsageError(f"--average={args.average}: must be at least 1")
-    figure.check_type(args.output)
-    if args.solver:
-        panels = [_rates(args.solver.split(","))]
-        picture = draw(panels, "iteration")
+    if bool(flags.logs) == bool(flags.solver):
+        raise UsageError("plot needs either training logs or --solver=FILE")
+    check_figure_type(flags.output)
+    if flags.solver:
+        panels = [_rates(flags.solver.split(","))]
+        figure = draw_curves(panels, "iteration")
     else:
-        panels = training_panels([read_log(path) for path in args.logs], args.by, args.log)
-        x_label = "iteration" if args.by == "iterations" else "seconds of training"
-        picture = draw(panels, x_label, args.average)
-    figure.save(picture, args.output)
-    logger.info("Wrote %s", args.output)
+        panels = training_panels([read_log(path) for path in flags.logs], flags.by, flags.log)
+        x_label = "iteration" if flags.by == "iterations" else "seconds of training"
+        figure = draw_curves(panels, x_label, flags.average)
+    save_figure(figure, flags.output)
+    logger.info("Wrote %s", flags.output)
     return 0
 
 
@@ -67,6 +67,6 @@ def _rates(paths: list[str]) -> Panel:
         for _, message in lr_policy.lr_policy_problems(param):
             problems.add(f"{path}: {message}")
         if param.max_iter < 1:
-            problems.add(f"{path}: max_iter must be at least 1, it is {param.max_iter}")
+            problems.add(f"{path}: max_iter is {param.max_iter}; it must be at least 1")
     problems.raise_if_any()
     return rate_panel(params, short_names(paths))

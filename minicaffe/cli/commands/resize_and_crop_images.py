@@ -1,73 +1,65 @@
-"""Resize the pictures of a folder so that the shorter side has a length; crop the centre square.
+"""Resize the images of a folder and crop their centre square.
 
-Folders below --input_folder are kept below --output_folder. Files that are no pictures are named
-and skipped.
+The shorter side is resized to --output_side_length. The folder structure is preserved. Files that
+cannot be decoded are logged and skipped.
 
 Example:
-  minicaffe resize_and_crop_images --input_folder pictures --output_folder squares
+  minicaffe resize_and_crop_images --input_folder images --output_folder squares
 """
 
 from __future__ import annotations
 
-import argparse
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from minicaffe.atomic_file import write_atomically
-from minicaffe.cli.commands._file_count import FileCount
+from minicaffe.cli.commands._file_counter import FileCounter
+from minicaffe.cli.flags import Flags, flag
 from minicaffe.cores import usable_cores
 from minicaffe.data.image import encode_image, image_format, read_image, resize
 from minicaffe.data.preparation import find_pictures
-from minicaffe.errors import DataError, UsageError
+from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.pictures.grid import Pixels
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags."""
-    parser.add_argument(
-        "--image_lib", default="opencv", help="opencv: kept for old scripts; the only one"
+class ResizeFlags(Flags):
+    """Flags of the command."""
+
+    image_lib: str = flag(
+        choices=("opencv",), default="opencv", help="accepted for old scripts; opencv only"
     )
-    parser.add_argument("--input_folder", default="", help="folder of pictures")
-    parser.add_argument("--output_folder", default="", help="folder to write to")
-    parser.add_argument(
-        "--output_side_length", type=int, default=256, help="side of the squares (%(default)s)"
-    )
+    input_folder: str = flag(required=True, metavar="FOLDER", help="folder of images")
+    output_folder: str = flag(required=True, metavar="FOLDER", help="folder to write to")
+    output_side_length: int = flag(default=256, at_least=1, help="side of the squares in pixels")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: ResizeFlags) -> int:
     """Resize and crop."""
-    for flag in ("input_folder", "output_folder"):
-        if not getattr(args, flag):
-            raise UsageError(f"--{flag}=FOLDER is missing")
-    if args.image_lib != "opencv":
-        raise UsageError(f"--image_lib={args.image_lib}: only opencv's way to resize is available")
-    if args.output_side_length < 1:
-        raise UsageError(f"--output_side_length={args.output_side_length}: must be at least 1")
-    if not Path(args.input_folder).is_dir():
-        raise DataError(f"{args.input_folder}: no such folder")
-    files = find_pictures([args.input_folder])
+    if not Path(flags.input_folder).is_dir():
+        raise DataError(f"{flags.input_folder}: no such folder")
+    files = find_pictures([flags.input_folder])
     done = skipped = 0
-    processed = FileCount()
+    processed = FileCounter()
     with ThreadPoolExecutor(usable_cores()) as threads:
-        for error in threads.map(lambda file: _convert(Path(file), args), files):
+        for error in threads.map(lambda file: _convert(Path(file), flags), files):
             if error:
                 logger.error("skipped: %s", error)
                 skipped += 1
             else:
                 done += 1
                 processed.add()
-    processed.end()
+    processed.finish()
     if not done:
-        raise DataError(f"{args.input_folder}: none of its {skipped} pictures could be read")
+        raise DataError(f"{flags.input_folder}: none of its {skipped} images could be read")
     return 0
 
 
-def _convert(file: Path, args: argparse.Namespace) -> str:
-    """Convert one picture; return what is wrong with it, "" if nothing."""
-    target = Path(args.output_folder, file.relative_to(args.input_folder))
+def _convert(file: Path, flags: ResizeFlags) -> str:
+    """Convert one image; return an error message, "" if it succeeded."""
+    target = Path(flags.output_folder, file.relative_to(flags.input_folder))
     try:
-        square = resized_and_cropped(read_image(file), args.output_side_length)
+        square = resize_and_crop(read_image(file), flags.output_side_length)
         kind = file.suffix[1:]
         image_format(kind)
     except DataError as error:
@@ -78,13 +70,13 @@ def _convert(file: Path, args: argparse.Namespace) -> str:
     return ""
 
 
-def resized_and_cropped(picture: Pixels, side: int) -> Pixels:
-    """Return the centre square of a picture (channels, rows, columns), `side` pixels wide."""
-    _, height, width = picture.shape
+def resize_and_crop(image: Pixels, side: int) -> Pixels:
+    """Resize an image (channels, rows, columns); return its centre square of `side` pixels."""
+    _, height, width = image.shape
     if height < width:
         new = side, max(side, width * side // height)
     else:
         new = max(side, height * side // width), side
-    large = resize(picture, *new)
+    large = resize(image, *new)
     top, left = (new[0] - side) // 2, (new[1] - side) // 2
     return large[:, top : top + side, left : left + side]

@@ -1,8 +1,8 @@
-r"""Show what a net has learned, and what it does with a picture.
+r"""Draw the filters of a net, or its activations for an image.
 
-filters draws the kernels of a convolution (the first one, or --layer): one tile for each filter if
-they see one or three channels, else a row of tiles for each. activations draws a blob's feature
-maps for a picture (--image), or for the first sample of the net's own data.
+filters draws the kernels of a convolution (the first one, or --layer): one tile for each filter of
+one or three channels, otherwise a row of tiles for each. activations draws a blob's feature maps
+for an image (--image), or for the first sample of the net's own data.
 
 Example:
   minicaffe show filters --weights lenet_iter_10000.caffemodel --output conv1.png
@@ -13,15 +13,17 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import math
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicaffe.atomic_file import write_atomically
-from minicaffe.cli.options import backend as device
+from minicaffe.cli.flags import flag, positional
+from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import WEIGHTS
 from minicaffe.errors import NetError, SnapshotError, UsageError, nearest
 from minicaffe.log import logger
 from minicaffe.ops.backend import HostArray
@@ -31,72 +33,64 @@ if TYPE_CHECKING:
 
     from minicaffe.net import Net
 
-_MOST_ROWS = 32  # of filters or channels that are no pictures by themselves
+_MOST_ROWS = 32  # and columns, of filters that have neither one nor three channels
 _MOST_MAPS = 1024
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("what", choices=("filters", "activations"))
-    parser.add_argument("--weights", default="", metavar="FILE", help="the trained weights")
-    parser.add_argument("--layer", default="", metavar="NAME", help="layer of the filters")
-    parser.add_argument("--model", default="", metavar="FILE", help="net for activations")
-    parser.add_argument("--blob", default="", metavar="NAME", help="blob to show")
-    parser.add_argument("--image", default="", metavar="FILE", help="picture for the net's input")
-    parser.add_argument(
-        "--mean", default="", metavar="MEAN", help="mean file, or numbers, to subtract from it"
-    )
-    parser.add_argument(
-        "--input_scale", type=float, default=1.0, help="factor after that (%(default)s)"
-    )
-    parser.add_argument(
-        "--output", default="", metavar="FILE", help=".png or another picture (WHAT.png)"
-    )
-    device.add_arguments(parser)
+class ShowFlags(BackendFlags):
+    """Flags of the command."""
+
+    what: str = positional(choices=("filters", "activations"), help="what to draw")
+    weights: str = WEIGHTS
+    layer: str = flag(metavar="NAME", help="layer of the filters")
+    model: str = flag(metavar="FILE", help="net prototxt, for activations")
+    blob: str = flag(metavar="NAME", help="blob of the activations")
+    image: str = flag(metavar="FILE", help="image for the net's input")
+    mean: str = flag(metavar="MEAN", help="mean file, or numbers, subtracted from the image")
+    input_scale: float = flag(default=1.0, help="factor applied after the mean is subtracted")
+    output: str = flag(metavar="FILE", help="image file to write (default: WHAT.png)")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: ShowFlags) -> int:
     """Draw."""
     from minicaffe.data.image import image_format
 
-    output = args.output or f"{args.what}.png"
+    output = flags.output or f"{flags.what}.png"
     kind = image_format(Path(output).suffix[1:])
-    if not args.weights:
-        raise UsageError("show needs trained weights: --weights=FILE")
-    picture = _filters(args) if args.what == "filters" else _activations(args)
+    image = _filters(flags) if flags.what == "filters" else _activations(flags)
     with write_atomically(output) as file:
-        picture.save(file, kind)
+        image.save(file, kind)
     logger.info("Wrote %s", output)
     return 0
 
 
-def _filters(args: argparse.Namespace) -> Image:
+def _filters(flags: ShowFlags) -> Image:
     from minicaffe.schema import read_net_weights
 
     kernels = {
         layer.name: layer.blobs[0]
-        for layer in read_net_weights(args.weights)
+        for layer in read_net_weights(flags.weights)
         if layer.blobs and layer.blobs[0].ndim == 4 and layer.blobs[0].shape[2:] != (1, 1)
     }
-    # Files from before N-D blobs give the weights of every layer four axes.
+    # Files that predate N-D blobs store the weights of every layer with four axes.
     kernels = {name: w for name, w in kernels.items() if w.shape[:2] != (1, 1)}
     if not kernels:
         raise SnapshotError(
-            f"{args.weights}: no layer has filters of more than one pixel. Give the weights of a "
+            f"{flags.weights}: no layer has filters of more than one pixel. Give the weights of a "
             "net with convolutions."
         )
-    name = args.layer or next(iter(kernels))
+    name = flags.layer or next(iter(kernels))
     if name not in kernels:
-        raise SnapshotError(f'{args.weights}: no filters "{name}". {nearest(name, kernels)}')
-    return filter_picture(name, kernels[name])
+        raise SnapshotError(f'{flags.weights}: no filters "{name}". {nearest(name, kernels)}')
+    return filter_image(name, kernels[name])
 
 
-def filter_picture(name: str, kernels: HostArray) -> Image:
-    """Return the filters of a layer, shape (filters, channels, rows, columns), as a picture."""
-    from minicaffe.pictures.grid import enlargement, tile_grid, to_pixels
+def filter_image(name: str, kernels: HostArray) -> Image:
+    """Draw the filters of a layer, shape (filters, channels, rows, columns)."""
+    from minicaffe.pictures.grid import enlargement, image_grid, to_pixels
 
     n, channels, height, width = kernels.shape
-    # Grey is zero, so that excitation is light and inhibition dark.
+    # A symmetric range, so that zero is grey, positive weights light and negative ones dark.
     limit = float(np.abs(kernels).max())
     pixels = to_pixels(kernels, -limit, limit)
     caption = f"{name}: {n} filters, {channels} x {height} x {width}, -{limit:.3g} to {limit:.3g}"
@@ -109,47 +103,44 @@ def filter_picture(name: str, kernels: HostArray) -> Image:
         if (rows, across) != (n, channels):
             caption += f" (the first {rows} and {across})"
         tiles = [tile for one in pixels[:rows] for tile in one[:across]]
-    return tile_grid(tiles, across, caption, enlargement(height, width, across))
+    return image_grid(tiles, across, caption, enlargement(height, width, across))
 
 
-def _activations(args: argparse.Namespace) -> Image:
-    if not args.model or not args.blob:
+def _activations(flags: ShowFlags) -> Image:
+    if not flags.model or not flags.blob:
         raise UsageError("show activations needs a net and a blob: --model=FILE --blob=NAME")
     from minicaffe.net import Net
     from minicaffe.net.weights import copy_trained_layers
 
-    net = Net(args.model, "TEST", backend=device.choose(args))
-    try:
-        if args.blob not in net.blobs:
-            raise NetError(f'{args.model}: no blob "{args.blob}". {nearest(args.blob, net.blobs)}')
-        copy_trained_layers(net, args.weights)
-        if args.image:
-            _feed(net, args)
-        elif net.inputs:
-            raise UsageError(
-                f"{args.model} has no data of its own; give it a picture: --image=FILE"
+    with closing(Net(flags.model, "TEST", backend=choose_backend(flags))) as net:
+        if flags.blob not in net.blobs:
+            raise NetError(
+                f'{flags.model}: no blob "{flags.blob}". {nearest(flags.blob, net.blobs)}'
             )
-        # Layers behind the blob might change it in place, and are not needed.
-        makers = [k for k, step in enumerate(net.steps) if net.blobs[args.blob] in step.top]
-        net.forward(end=makers[-1])
-        return activation_picture(args.blob, net.blobs[args.blob].data.get())
-    finally:
-        net.close()
+        copy_trained_layers(net, flags.weights)
+        if flags.image:
+            _set_input(net, flags)
+        elif net.inputs:
+            raise UsageError(f"{flags.model} has no data layer; give an image with --image=FILE")
+        # Later layers are not needed.
+        sources = [k for k, step in enumerate(net.steps) if net.blobs[flags.blob] in step.top]
+        net.forward(end=sources[-1])
+        return activation_image(flags.blob, net.blobs[flags.blob].data.get())
 
 
-def _feed(net: Net, args: argparse.Namespace) -> None:
-    from minicaffe.cli.commands.classification import input_shape
+def _set_input(net: Net, flags: ShowFlags) -> None:
+    from minicaffe.cli.commands.classification import image_input_shape
     from minicaffe.data.preparation import channel_means, prepare
 
-    shape = input_shape(net, args.model)
-    mean = channel_means(args.mean, shape[0])
+    shape = image_input_shape(net, flags.model)
+    mean = channel_means(flags.mean, shape[0])
     net.inputs[0].reshape((1, *shape))
-    net.inputs[0].data.set(prepare(args.image, shape, mean, args.input_scale)[None])
+    net.inputs[0].data.set(prepare(flags.image, shape, mean, flags.input_scale)[None])
 
 
-def activation_picture(name: str, values: HostArray) -> Image:
-    """Return the maps of a blob's first sample as tiles, or as bars if it has none."""
-    from minicaffe.pictures.grid import bar_chart, enlargement, tile_grid, to_pixels
+def activation_image(name: str, values: HostArray) -> Image:
+    """Draw the first sample of a blob: feature maps as a grid of tiles, a vector as bars."""
+    from minicaffe.pictures.grid import bar_chart, enlargement, image_grid, to_pixels
 
     sample = values[0] if values.ndim > 1 else values
     finite = sample[np.isfinite(sample)]
@@ -167,6 +158,6 @@ def activation_picture(name: str, values: HostArray) -> Image:
     if len(maps) > _MOST_MAPS:
         maps, caption = maps[:_MOST_MAPS], f"{caption} (the first {_MOST_MAPS} maps)"
     across = math.ceil(math.sqrt(len(maps)))
-    return tile_grid(
+    return image_grid(
         list(to_pixels(maps, low, high)), across, caption, enlargement(height, width, across)
     )

@@ -1,9 +1,8 @@
-"""Show a net as a table: layers, settings, shapes, parameters, multiply-adds, memory.
+"""Print a net as a table: shapes, parameters, multiply-adds, memory.
 
-A parameter's learning-rate and decay multipliers stand behind its count where they are not 1: x2 is
-a doubled rate, D0 no decay. Multiply-adds are those of one sample; memory is that of the whole
-batch. Pictures whose database is not there are taken to have the size that crop_size says, or
---input_shape.
+Learning-rate and decay multipliers that are not 1 follow the number of parameters: x2 is a doubled
+rate, D0 no decay. Multiply-adds are those of one sample; memory is that of the whole batch. If the
+database does not exist, its images have the size of crop_size, or of --input_shape.
 
 Example:
   minicaffe summarize models/alexnet/train_val.prototxt
@@ -11,18 +10,17 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from typing import Any
 
 from minicaffe import log
 from minicaffe.analysis.sizes import LayerSizes, NetSizes, measure
-from minicaffe.cli.options.input_shape import add_input_shape, picture_shape, warn_of_guesses
-from minicaffe.errors import UsageError
+from minicaffe.cli.flags import flag, positional
+from minicaffe.cli.options.input_shape import InputShapeFlags, warn_of_assumed_shapes
+from minicaffe.cli.options.net_state import phase_flag
 from minicaffe.layers import summary_of
 from minicaffe.net.include_rules import filter_layers
-from minicaffe.schema import NetSource, NetState, read_net
+from minicaffe.schema import LayerParameter, NetSource, NetState, read_net
 
 _COLUMNS = (
     *("layer", "type", "settings", "bottoms -> tops", "output"),
@@ -32,33 +30,30 @@ _RIGHT = (5, 6, 7)
 _BOLD, _FAINT, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("net", metavar="NET", help="the net prototxt")
-    parser.add_argument(
-        "-w", "--max_name", type=int, default=30, metavar="N", help="cut names to N characters"
+class SummarizeFlags(InputShapeFlags):
+    """Flags of the command."""
+
+    net: str = positional(metavar="NET", help="net prototxt")
+    max_name: int = flag(
+        "-w",
+        "--max_name",
+        at_least=4,
+        default=30,
+        metavar="N",
+        help="cut names to N characters",
     )
-    parser.add_argument(
-        "--phase",
-        type=str.upper,
-        choices=("TRAIN", "TEST"),
-        default="TRAIN",
-        help="phase (%(default)s)",
-    )
-    add_input_shape(parser)
+    phase: str = phase_flag("TRAIN")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: SummarizeFlags) -> int:
     """Measure and print."""
-    if args.max_name < 4:
-        raise UsageError(f"-w {args.max_name}: names need at least 4 characters")
-    picture = picture_shape(args.input_shape)
-    source = read_net(args.net)
-    state = NetState(phase=args.phase)
-    sizes = measure(source, state, picture)
-    warn_of_guesses(sizes)
+    image_shape = flags.image_shape()
+    source = read_net(flags.net)
+    state = NetState(phase=flags.phase)
+    sizes = measure(source, state, image_shape)
+    warn_of_assumed_shapes(sizes)
     rows = [
-        _row(source.param.layer[i], sizes.layers.get(i), sizes.batch, args.max_name)
+        _row(source.param.layer[i], sizes.layers.get(i), sizes.batch, flags.max_name)
         for i in _indices(source, state)
     ]
     _print(rows, sys.stdout.isatty() and "NO_COLOR" not in os.environ)
@@ -72,7 +67,7 @@ def _indices(source: NetSource, state: NetState) -> list[int]:
         return [node.index for node in filter_layers(source, state) if node.index is not None]
 
 
-def _row(layer: Any, sizes: LayerSizes | None, batch: int, width: int) -> list[str]:
+def _row(layer: LayerParameter, sizes: LayerSizes | None, batch: int, width: int) -> list[str]:
     def short(name: str) -> str:
         return name if len(name) <= width else f"{name[: width - 3]}..."
 
@@ -90,8 +85,8 @@ def _row(layer: Any, sizes: LayerSizes | None, batch: int, width: int) -> list[s
     ]
 
 
-def _multipliers(layer: Any) -> str:
-    """Return the multipliers that are not 1: " (x1 x2 D0)" for a quick, undecayed bias."""
+def _multipliers(layer: LayerParameter) -> str:
+    """Return multipliers that are not 1: " (x1 x2 D1 D0)" for a bias of rate 2 without decay."""
     rates = [spec.lr_mult for spec in layer.param]
     decays = [spec.decay_mult for spec in layer.param]
     words = [f"x{rate:g}" for rate in rates] if any(rate != 1 for rate in rates) else []
@@ -100,7 +95,7 @@ def _multipliers(layer: Any) -> str:
 
 
 def bytes_text(size_bytes: int) -> str:
-    """Return a size with a unit, to three digits."""
+    """Format a size with a unit and three digits."""
     size, unit = float(size_bytes), "B"
     for bigger in ("KiB", "MiB", "GiB"):
         if size < 1024:

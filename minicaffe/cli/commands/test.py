@@ -1,7 +1,8 @@
-r"""Score a net with given weights: run it in the TEST phase and average its outputs.
+r"""Score a net with trained weights in the TEST phase.
 
-With --confusion FOLDER, also count what every class is taken for: confusion.csv, per_class.csv,
-confusion.png, and mistakes.png with the pictures that the net got wrong most surely.
+Outputs are averaged over the batches. With --confusion=FOLDER, also writes a confusion matrix:
+confusion.csv, per_class.csv, confusion.png, and mistakes.png with the misclassified images of the
+highest confidence.
 
 Example:
   minicaffe test --model=lenet_train_test.prototxt --weights=lenet_iter_10000.caffemodel \
@@ -12,113 +13,116 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from minicaffe.cli.options import backend as device
-from minicaffe.cli.options.net_state import add_state_arguments, apply_state
-from minicaffe.errors import UsageError
+from minicaffe.atomic_file import write_atomically
+from minicaffe.cli.flags import flag
+from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import MODEL, WEIGHTS_LIST
+from minicaffe.cli.options.net_state import NetStateFlags
+from minicaffe.errors import DataError, UsageError
 from minicaffe.log import logger
 
 if TYPE_CHECKING:
     from minicaffe.analysis.confusion import Confusion
     from minicaffe.net import Net
+    from minicaffe.ops.backend import HostArray
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags."""
-    parser.add_argument("--model", default="", metavar="FILE", help="the net prototxt")
-    parser.add_argument(
-        "--weights", default="", metavar="FILES", help="weights; several separated by commas"
+class TestFlags(NetStateFlags, BackendFlags):
+    """Flags of the command."""
+
+    model: str = MODEL
+    weights: str = WEIGHTS_LIST
+    iterations: int = flag(default=50, at_least=1, help="number of batches to run")
+    confusion: str = flag(metavar="FOLDER", help="folder to write the confusion matrix to")
+    labels: str = flag(metavar="FILE", help="class names for the confusion matrix, one per line")
+    optimize_memory: bool = flag(
+        help="share memory between blobs that are not in use at the same time"
     )
-    parser.add_argument(
-        "--iterations", type=int, default=50, help="number of batches to run (%(default)s)"
-    )
-    parser.add_argument(
-        "--confusion", default="", metavar="FOLDER", help="write the confusion matrix to a folder"
-    )
-    parser.add_argument(
-        "--labels", default="", metavar="FILE", help="names of the classes for it, one a line"
-    )
-    parser.add_argument(
-        "--optimize_memory",
-        action="store_true",
-        help="let blobs that are needed at different times share memory",
-    )
-    add_state_arguments(parser)
-    device.add_arguments(parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: TestFlags) -> int:
     """Run the command."""
-    if not args.model:
-        raise UsageError("a net is needed: --model=FILE")
-    if not args.weights:
-        raise UsageError("weights to score are needed: --weights=FILE")
-    if args.iterations < 1:
-        raise UsageError(f"--iterations={args.iterations}: must be at least 1")
-    if args.labels and not args.confusion:
-        raise UsageError("--labels names the classes of --confusion=FOLDER, which is missing")
+    if flags.labels and not flags.confusion:
+        raise UsageError("--labels has an effect with --confusion=FOLDER only, which is missing")
     from minicaffe.net import Net
     from minicaffe.net.weights import copy_trained_layers
     from minicaffe.schema import TEST, NetState
 
-    backend = device.choose(args)
+    backend = choose_backend(flags)
     state = NetState(phase=TEST)
-    apply_state(args, state)
-    net = Net(args.model, state, backend=backend)
-    try:
+    flags.apply_to(state)
+    with closing(Net(flags.model, state, backend=backend)) as net:
         if net.inputs:
             inputs = ", ".join(f'"{blob.name}"' for blob in net.inputs)
-            logger.warning(f"Nothing fills the inputs {inputs}: they are zero. Give a data layer.")
-        copy_trained_layers(net, *filter(None, map(str.strip, args.weights.split(","))))
-        confusion, names = _prepare_confusion(net, args) if args.confusion else (None, [])
-        if args.optimize_memory:
+            logger.warning(f"No layer fills the inputs {inputs}: they are zero. Add a data layer.")
+        copy_trained_layers(net, *filter(None, map(str.strip, flags.weights.split(","))))
+        confusion, names = _prepare_confusion(net, flags) if flags.confusion else (None, [])
+        if flags.optimize_memory:
             net.optimize_memory(confusion.blobs if confusion else ())
-        logger.info(f"Running for {args.iterations} iterations.")
-        loss, totals = _score(net, args.iterations, confusion)
-    finally:
-        net.close()
-    logger.info(f"Loss: {loss / args.iterations:g}")
-    _log_means(net, [total / args.iterations for total in totals])
+        logger.info(f"Running for {flags.iterations} iterations.")
+        loss, totals = _score(net, flags.iterations, confusion)
+    logger.info(f"Loss: {loss / flags.iterations:g}")
+    _log_means(net, [total / flags.iterations for total in totals])
     if confusion is not None:
-        from minicaffe.analysis.confusion import write
-
-        write(confusion, args.confusion, names)
+        _write_confusion(confusion, Path(flags.confusion), names)
     return 0
 
 
-def _prepare_confusion(net: Net, args: argparse.Namespace) -> tuple[Confusion, list[str]]:
-    """Find out before the test whether its confusion can be counted and written."""
-    from minicaffe.analysis.confusion import Confusion, check_folder
+def _prepare_confusion(net: Net, flags: TestFlags) -> tuple[Confusion, list[str]]:
+    """Return a confusion matrix and its class names; check beforehand that it can be written."""
+    from minicaffe.analysis.confusion import Confusion
     from minicaffe.data.preparation import read_labels
     from minicaffe.pictures.figure import new_figure
 
-    check_folder(args.confusion)
+    try:
+        Path(flags.confusion).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{flags.confusion}: cannot be created: {error.strerror}.") from error
     new_figure(1, 1)
     confusion = Confusion(net)
     n = len(confusion.counts)
-    return confusion, read_labels(args.labels, n) if args.labels else [str(k) for k in range(n)]
+    return confusion, read_labels(flags.labels, n) if flags.labels else [str(k) for k in range(n)]
+
+
+def _write_confusion(confusion: Confusion, folder: Path, names: list[str]) -> None:
+    """Write tables and figures to a folder, and print the report."""
+    from minicaffe.analysis.confusion import confusion_report, write_confusion_tables
+    from minicaffe.pictures.confusion import draw_confusion, draw_mistakes
+    from minicaffe.pictures.figure import save_figure
+
+    counts = confusion.counts
+    write_confusion_tables(counts, names, folder)
+    save_figure(draw_confusion(counts, names), folder / "confusion.png")
+    if sheet := draw_mistakes(confusion.mistakes, names):
+        with write_atomically(folder / "mistakes.png") as file:
+            sheet.save(file, "PNG", optimize=True)
+    print("\n".join(confusion_report(counts, names)))
+    logger.info("Wrote confusion.csv, per_class.csv and images to %s", folder)
 
 
 def _score(
     net: Net, iterations: int, confusion: Confusion | None = None
-) -> tuple[float, list[Any]]:
+) -> tuple[float, list[HostArray]]:
     loss = 0.0
-    totals: list[Any] = [0.0] * len(net.outputs)
+    totals: list[HostArray] = []
     for batch in range(iterations):
         net.forward()
         loss += net.loss()
         if confusion is not None:
-            confusion.take()
-        for index, values in enumerate(net.output_values()):
-            totals[index] = totals[index] + values
+            confusion.add_batch()
+        outputs = net.output_values()
+        totals = [a + b for a, b in zip(totals, outputs, strict=True)] if totals else outputs
+        for blob, values in zip(net.outputs, outputs, strict=True):
             for value in values.ravel():
-                logger.info(f"Batch {batch}, {net.outputs[index].name} = {value:g}")
+                logger.info(f"Batch {batch}, {blob.name} = {value:g}")
     return loss, totals
 
 
-def _log_means(net: Net, means: list[Any]) -> None:
+def _log_means(net: Net, means: list[HostArray]) -> None:
     weights = net.loss_weights()
     for blob, mean in zip(net.outputs, means, strict=True):
         weight = weights.get(blob.name, 0.0)

@@ -1,4 +1,4 @@
-"""Time every layer of a net, forward and backward.
+"""Time the forward and backward pass of every layer of a net.
 
 Example:
   minicaffe time --model=models/lenet/lenet_train_test.prototxt --iterations=20
@@ -6,72 +6,61 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import time
-from typing import Any
+from contextlib import closing
+from typing import TYPE_CHECKING
 
-from minicaffe.cli.options import backend as device
-from minicaffe.cli.options.net_state import add_state_arguments, apply_state
+from minicaffe.cli.flags import flag
+from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import MODEL
+from minicaffe.cli.options.net_state import NetStateFlags, phase_flag
 from minicaffe.errors import UsageError
 from minicaffe.log import logger
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags."""
-    parser.add_argument("--model", default="", metavar="FILE", help="the net prototxt")
-    parser.add_argument(
-        "--iterations", type=int, default=50, help="number of passes to average (%(default)s)"
-    )
-    parser.add_argument(
-        "--phase",
-        type=str.upper,
-        choices=("TRAIN", "TEST"),
-        default="TRAIN",
-        help="phase (%(default)s)",
-    )
-    parser.add_argument(
-        "--optimize_memory",
-        action="store_true",
-        help="let blobs that are needed at different times share memory; forward only",
-    )
-    add_state_arguments(parser)
-    device.add_arguments(parser)
+if TYPE_CHECKING:
+    from minicaffe.net import Net
 
 
-def run(args: argparse.Namespace) -> int:
+class TimeFlags(NetStateFlags, BackendFlags):
+    """Flags of the command."""
+
+    model: str = MODEL
+    iterations: int = flag(default=50, at_least=1, help="number of passes to average")
+    phase: str = phase_flag("TRAIN")
+    optimize_memory: bool = flag(
+        help="share memory between blobs that are not in use at the same time; forward only"
+    )
+
+
+def run(flags: TimeFlags) -> int:
     """Run the command."""
-    if not args.model:
-        raise UsageError("a net is needed: --model=FILE")
-    if args.iterations < 1:
-        raise UsageError(f"--iterations={args.iterations}: must be at least 1")
-    if args.optimize_memory and args.phase == "TRAIN":
-        raise UsageError("--optimize_memory needs --phase=TEST: backward reads all blobs again")
+    if flags.optimize_memory and flags.phase == "TRAIN":
+        raise UsageError(
+            "--optimize_memory needs --phase=TEST: a backward pass reads all blobs again"
+        )
     from minicaffe.net import Net
     from minicaffe.schema import NetState
 
-    backend = device.choose(args)
-    state = NetState(phase=args.phase)
-    apply_state(args, state)
-    net = Net(args.model, state, backend=backend)
-    try:
-        if args.optimize_memory:
+    backend = choose_backend(flags)
+    state = NetState(phase=flags.phase)
+    flags.apply_to(state)
+    with closing(Net(flags.model, state, backend=backend)) as net:
+        if flags.optimize_memory:
             net.optimize_memory()
         logger.info("Performing Forward")
         net.forward()
         logger.info(f"Initial loss: {net.loss():g}")
-        if not args.optimize_memory:
+        if not flags.optimize_memory:
             logger.info("Performing Backward")
             net.backward()
-        _Benchmark(net, args.iterations, has_backward=not args.optimize_memory).run()
-    finally:
-        net.close()
+        _Benchmark(net, flags.iterations, has_backward=not flags.optimize_memory).run()
     return 0
 
 
 class _Benchmark:
-    """Times of all layers; milliseconds."""
+    """Measures the times of all layers, in milliseconds."""
 
-    def __init__(self, net: Any, iterations: int, has_backward: bool = True) -> None:
+    def __init__(self, net: Net, iterations: int, has_backward: bool = True) -> None:
         self.net, self.iterations, self.has_backward = net, iterations, has_backward
         self.forward_ms = [0.0] * len(net.steps)
         self.backward_ms = [0.0] * len(net.steps)
@@ -92,9 +81,9 @@ class _Benchmark:
         self._log(forward, backward, total)
 
     def _pass(self, times: list[float], forward: bool) -> float:
-        """Run all layers one way, add their times, return that of the whole."""
+        """Run all layers in one direction, add their times to `times`, return the total."""
         order = list(enumerate(self.net.steps))
-        # No layer is charged with what was asked for before it.
+        # Otherwise work that is still queued would be counted for the first layer.
         self.net.backend.synchronize()
         began = time.perf_counter()
         for index, step in order if forward else reversed(order):

@@ -1,7 +1,7 @@
-"""Train or fine-tune a net as a solver prototxt says.
+"""Train or fine-tune a net with the settings of a solver prototxt.
 
-Ctrl-C stops after the running iteration and writes a snapshot (unless the solver says
-snapshot_after_train: false); --sigint_effect and --sighup_effect change what the signals do.
+Ctrl-C stops after the current iteration and writes a snapshot (unless the solver sets
+snapshot_after_train: false); --sigint_effect and --sighup_effect change the effect of the signals.
 
 Example:
   minicaffe train --solver=models/lenet/lenet_solver.prototxt
@@ -11,45 +11,31 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-
-from minicaffe.cli.options import backend as device
-from minicaffe.cli.options.net_state import add_state_arguments, apply_state
+from minicaffe.cli.flags import flag
+from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.errors import SnapshotError, UsageError
 from minicaffe.log import logger
 
+_EFFECTS = ("stop", "snapshot", "none")
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags."""
-    effects = ("stop", "snapshot", "none")
-    parser.add_argument("--solver", default="", metavar="FILE", help="the solver prototxt")
-    parser.add_argument(
-        "--snapshot", default="", metavar="FILE", help="a .solverstate to resume training from"
-    )
-    parser.add_argument(
-        "--weights",
-        default="",
+
+class TrainFlags(NetStateFlags, BackendFlags):
+    """Flags of the command."""
+
+    solver: str = flag(required=True, metavar="FILE", help="solver prototxt")
+    snapshot: str = flag(metavar="FILE", help=".solverstate to resume training from")
+    weights: str = flag(
         metavar="FILES",
-        help="weights to fine-tune from, copied by layer name; several separated by commas",
+        help="trained weights to fine-tune from, copied by layer name, separated by commas",
     )
-    parser.add_argument(
-        "--sigint_effect", choices=effects, default="stop", help="what Ctrl-C does (%(default)s)"
-    )
-    parser.add_argument(
-        "--sighup_effect",
-        choices=effects,
-        default="snapshot",
-        help="what SIGHUP does (%(default)s)",
-    )
-    add_state_arguments(parser)
-    device.add_arguments(parser)
+    sigint_effect: str = flag(choices=_EFFECTS, default="stop", help="effect of Ctrl-C")
+    sighup_effect: str = flag(choices=_EFFECTS, default="snapshot", help="effect of SIGHUP")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(flags: TrainFlags) -> int:
     """Run the command."""
-    if not args.solver:
-        raise UsageError("a solver is needed: --solver=FILE")
-    if args.snapshot and args.weights:
+    if flags.snapshot and flags.weights:
         raise UsageError(
             "--snapshot resumes training, --weights starts from trained weights; give one of them"
         )
@@ -58,23 +44,23 @@ def run(args: argparse.Namespace) -> int:
     from minicaffe.solver.signals import Action, SignalActions
     from minicaffe.solver.solver import Solver
 
-    source = read_solver(args.solver)
-    apply_state(args, source.param.train_state)
-    if args.weights or args.snapshot:
-        source.param.weights[:] = filter(None, [args.weights])
-    if args.snapshot.removesuffix(".h5").endswith(".caffemodel"):
+    source = read_solver(flags.solver)
+    flags.apply_to(source.param.train_state)
+    if flags.weights or flags.snapshot:
+        source.param.weights[:] = filter(None, [flags.weights])
+    if flags.snapshot.removesuffix(".h5").endswith(".caffemodel"):
         raise SnapshotError(
-            f"--snapshot={args.snapshot}: a .caffemodel holds weights only. Resume from the "
+            f"--snapshot={flags.snapshot}: a .caffemodel holds weights only. Resume from the "
             ".solverstate beside it, or start from these weights with --weights."
         )
-    backend = device.choose(args, source.param)
+    backend = choose_backend(flags, source.param)
     solver = Solver(source, backend)
-    signals = SignalActions(Action(args.sigint_effect), Action(args.sighup_effect))
+    signals = SignalActions(Action(flags.sigint_effect), Action(flags.sighup_effect))
     solver.poll = signals.poll
     try:
-        if args.snapshot:
-            logger.info(f"Resuming from {args.snapshot}")
-            solver.restore(args.snapshot)
+        if flags.snapshot:
+            logger.info(f"Resuming from {flags.snapshot}")
+            solver.restore(flags.snapshot)
         with signals.installed(), ProgressLine.of(solver):
             logger.info("Starting Optimization")
             solver.solve()

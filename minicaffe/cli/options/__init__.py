@@ -1,1 +1,1 @@
-"""Flags that several commands share, and what they select."""
+"""Flags that several commands share, and the objects that they select."""

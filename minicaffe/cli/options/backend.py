@@ -1,96 +1,90 @@
-"""Where a command computes: the flags, and the backend that they mean."""
+"""Backend flags (--gpu, --backend, ...) and the backend they select."""
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from minicaffe.backends import BACKENDS, PRECISIONS, count_gpus, get_backend
+from minicaffe.cli.flags import Flags, flag
 from minicaffe.errors import BackendUnavailable, UsageError
 from minicaffe.log import logger
 
-if TYPE_CHECKING:
-    from minicaffe.ops.backend import Backend  # needs numpy, and --help must not
+if TYPE_CHECKING:  # these import NumPy or protobuf, which --help must not
+    from minicaffe.backends.cuda.backend import CudaBackend
+    from minicaffe.ops.backend import Backend
+    from minicaffe.schema import SolverParameter
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare --gpu, --backend, --precision, --threads, --no_graph and --strict_backend."""
-    parser.add_argument(
-        "--gpu", default="", metavar="ID", help="number of the GPU to use; without it the CPU"
-    )
-    parser.add_argument(
-        "--backend",
+class BackendFlags(Flags):
+    """Flags of commands that compute."""
+
+    gpu: str = flag(metavar="ID", help="number of the GPU to use (default: compute on the CPU)")
+    backend: str = flag(
         choices=("auto", *BACKENDS),
         default="auto",
-        help="how to compute: onednn is fast on a CPU, reference clear, cuda what --gpu means; "
-        "auto takes what runs here",
+        help="onednn: fast on a CPU; reference: NumPy; cuda: a GPU; auto: the fastest on this CPU",
     )
-    parser.add_argument(
-        "--precision",
+    precision: str | None = flag(
         choices=PRECISIONS,
-        help="what convolutions and inner products multiply: fp32 (the CPU's default), tf32 (a "
-        "GPU's), bf16, or on a GPU fp16; parameters stay float32",
+        help="type of the factors of convolutions and inner products: fp32 (default on a CPU), "
+        "tf32 (default on a GPU), bf16, or on a GPU fp16; parameters stay float32",
     )
-    parser.add_argument(
-        "--threads", type=int, default=None, metavar="N", help="threads (the physical cores)"
+    threads: int | None = flag(
+        at_least=1, metavar="N", help="number of threads (default: the physical cores)"
     )
-    parser.add_argument(
-        "--no_graph",
-        action="store_true",
-        help="on a GPU, launch kernel by kernel instead of recording iterations as CUDA graphs",
+    no_graph: bool = flag(
+        help="on a GPU, launch each kernel instead of capturing iterations as CUDA graphs"
     )
-    parser.add_argument(
-        "--strict_backend",
-        action="store_true",
-        help="refuse a net with an op that only the reference backend can compute",
+    strict_backend: bool = flag(
+        help="refuse a net with an op that only the reference backend can compute"
     )
 
 
-def choose(args: argparse.Namespace, solver_param: Any = None) -> Backend:
-    """Return the backend that the flags and, for train, the solver ask for.
+def choose_backend(flags: BackendFlags, solver: SolverParameter | None = None) -> Backend:
+    """Return the backend that the flags and, for train, the solver select.
+
+    ``solver_mode: GPU`` in a solver is a preference: if there is no GPU, a warning gives the
+    reason and the CPU is used.
 
     Raises
     ------
     UsageError
-        If --threads is not positive, or --gpu is not a number or contradicts --backend.
+        If --gpu is not a number or contradicts --backend.
     BackendUnavailable
-        If --gpu asks for a GPU that cannot be used, or for several, or --precision for what the
-        backend cannot. A solver's ``solver_mode: GPU`` is a wish instead: without a GPU it trains
-        on the CPU and says why.
+        If --gpu selects a GPU that cannot be used, or several GPUs, or if the backend does not
+        support --precision.
     """
-    if args.threads is not None and args.threads < 1:
-        raise UsageError(f"--threads={args.threads}: must be at least 1")
-    number = _asked_for(args)
+    number = _selected_gpu(flags)
     if number is not None:
         try:
-            return _open_gpu(args, number, trains=solver_param is not None)
+            return _open_gpu(flags, number, trains=solver is not None)
         except BackendUnavailable as error:
             raise BackendUnavailable(f"--gpu={number}: {error}") from error
-    if args.backend == "auto" and solver_param is not None and _wants_gpu(solver_param):
+    if flags.backend == "auto" and solver is not None and _prefers_gpu(solver):
         try:
-            return _open_gpu(args, solver_param.device_id, trains=True)
+            return _open_gpu(flags, solver.device_id, trains=True)
         except BackendUnavailable as error:
             logger.warning(f"solver_mode: GPU, but {error} Training on the CPU.")
     logger.info("Use CPU.")
     backend = get_backend(
-        args.backend,
-        strict=args.strict_backend,
-        threads=args.threads,
-        precision=args.precision,
+        flags.backend,
+        strict=flags.strict_backend,
+        threads=flags.threads,
+        precision=flags.precision,
     )
     logger.info(f"Computing with {backend.description}.")
     return backend
 
 
 def gpu_numbers(text: str) -> list[int]:
-    """Return the GPUs that --gpu names: "0", "0,1", or "all" for every one that is there.
+    """Return the GPUs that --gpu names: "0", "0,1", or "all" for every GPU of the machine.
 
     Raises
     ------
     UsageError
-        If it is none of these.
+        If the text has another form.
     BackendUnavailable
-        If "all" are none.
+        If the text is "all" and there is no GPU.
     """
     if text == "all":
         return list(range(count_gpus()))
@@ -103,41 +97,41 @@ def gpu_numbers(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _asked_for(args: argparse.Namespace) -> int | None:
-    """Return the GPU that the flags ask for; None if they do not."""
-    if not args.gpu:
-        return 0 if args.backend == "cuda" else None
-    if args.backend not in ("auto", "cuda"):
-        raise UsageError(f"--gpu={args.gpu} and --backend={args.backend}: give one of them")
-    numbers = gpu_numbers(args.gpu)
+def _selected_gpu(flags: BackendFlags) -> int | None:
+    """Return the GPU that the flags select; None if they select the CPU or nothing."""
+    if not flags.gpu:
+        return 0 if flags.backend == "cuda" else None
+    if flags.backend not in ("auto", "cuda"):
+        raise UsageError(f"--gpu={flags.gpu} and --backend={flags.backend}: give one of them")
+    numbers = gpu_numbers(flags.gpu)
     n = len(numbers)
     if n > 1:
         raise BackendUnavailable(
-            f"--gpu={args.gpu}: names {n} GPUs, and this version computes on one. Give one, as in "
+            f"--gpu={flags.gpu}: names {n} GPUs, and this version computes on one. Give one, as in "
             f"--gpu={numbers[0]}; iter_size: {n} times as large makes the updates that Caffe makes "
             f"on {n}."
         )
     return numbers[0]
 
 
-def _wants_gpu(solver_param: Any) -> bool:
-    """Return whether a solver says so itself; Caffe's default, GPU, is nobody's wish."""
-    return bool(
-        solver_param.HasField("solver_mode") and solver_param.solver_mode == solver_param.GPU
-    )
+def _prefers_gpu(solver: SolverParameter) -> bool:
+    """Return whether a solver sets GPU explicitly, because GPU is also the schema's default."""
+    return solver.HasField("solver_mode") and solver.solver_mode == solver.GPU
 
 
-def _open_gpu(args: argparse.Namespace, number: int, trains: bool) -> Backend:
-    # Any: a card's name is nothing that every backend has.
-    backend: Any = get_backend(
-        "cuda",
-        strict=args.strict_backend,
-        threads=args.threads,
-        precision=args.precision,
-        gpu=number,
-        graph=not args.no_graph,
+def _open_gpu(flags: BackendFlags, number: int, trains: bool) -> Backend:
+    backend = cast(
+        "CudaBackend",
+        get_backend(
+            "cuda",
+            strict=flags.strict_backend,
+            threads=flags.threads,
+            precision=flags.precision,
+            gpu=number,
+            graph=not flags.no_graph,
+        ),
     )
-    # In the words of Caffe's train, and of its other commands.
+    # Caffe's train and its other commands log this in different words.
     if trains:
         logger.info(f"Using GPUs {number}")
         logger.info(f"GPU {number}: {backend.device.name}")
@@ -145,4 +139,4 @@ def _open_gpu(args: argparse.Namespace, number: int, trains: bool) -> Backend:
         logger.info(f"Use GPU with device ID {number}")
         logger.info(f"GPU device name: {backend.device.name}")
     logger.info(f"Computing with {backend.description}.")
-    return cast("Backend", backend)
+    return backend

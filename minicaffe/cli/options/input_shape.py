@@ -1,36 +1,41 @@
-"""What commands that measure nets share: the shape of data that is not there, and warnings."""
+"""Flag --input_shape: the image shape to assume where a net's database does not exist."""
 
 from __future__ import annotations
 
-import argparse
-
 from minicaffe.analysis.sizes import NetSizes
+from minicaffe.cli.flags import Flags, flag
 from minicaffe.errors import UsageError
 from minicaffe.log import logger
 
 
-def add_input_shape(parser: argparse.ArgumentParser) -> None:
-    """Declare --input_shape."""
-    parser.add_argument(
-        "--input_shape",
-        default="",
-        metavar="C,H,W",
-        help="shape of pictures whose database is not there",
+class InputShapeFlags(Flags):
+    """Flag of commands that compute the shapes of a net from its prototxt alone."""
+
+    input_shape: str = flag(
+        metavar="C,H,W", help="shape of the images if their database does not exist"
     )
 
+    def image_shape(self) -> tuple[int, ...]:
+        """Return channels, rows and columns; () if the flag is not given.
 
-def picture_shape(text: str) -> tuple[int, ...]:
-    """Return what --input_shape says, () if nothing."""
-    parts = text.replace("x", ",").split(",") if text else []
-    if text and (len(parts) != 3 or not all(part.isdecimal() and int(part) for part in parts)):
-        raise UsageError(f"--input_shape={text}: must be channels, rows and columns, as 3,224,224")
-    return tuple(map(int, parts))
+        Raises
+        ------
+        UsageError
+            If the value is not three positive integers.
+        """
+        text = self.input_shape
+        parts = text.replace("x", ",").split(",") if text else []
+        if text and (len(parts) != 3 or not all(part.isdecimal() and int(part) for part in parts)):
+            raise UsageError(
+                f"--input_shape={text}: must be channels, rows and columns, as 3,224,224"
+            )
+        return tuple(map(int, parts))
 
 
-def warn_of_guesses(sizes: NetSizes) -> None:
-    """Say what was assumed about a net, or why its shapes are not known."""
+def warn_of_assumed_shapes(sizes: NetSizes) -> None:
+    """Log the shapes that were assumed for a net's data, and why other shapes are unknown."""
     for name, shape in sizes.assumed.items():
         text = " x ".join(map(str, shape))
-        logger.warning(f'layer "{name}": its data is not there; its batches are taken as {text}')
+        logger.warning(f'layer "{name}": its data does not exist; assuming batches of {text}')
     if sizes.problem:
         logger.warning(f"shapes are left out: {sizes.problem}")
