@@ -216,7 +216,7 @@ def test_weights_given_for_a_state(make_solver):
         solver.restore("s_iter_0.caffemodel")
     Path("s_iter_0.caffemodel").rename("renamed.solverstate")
     with pytest.raises(
-        SnapshotError, match=r"renamed.solverstate: holds no iteration, so it is no"
+        SnapshotError, match=r"renamed.solverstate: has no field iter, so it is not"
     ):
         solver.restore("renamed.solverstate")
 

@@ -1,6 +1,6 @@
 """Structure of the code base: unique names, file names, folder sizes, import cycles, lengths.
 
-``python tests/test_structure.py`` prints every exception, including those in `PENDING`.
+``python tests/test_code_structure.py`` prints every exception, including those in `PENDING`.
 """
 
 from __future__ import annotations
