@@ -25,7 +25,7 @@ from minicaffe.backends.onednn.runtime.workers import LANE_VALUES
 from minicaffe.backends.onednn.winograd import toom_cook
 from minicaffe.backends.onednn.winograd.blocks import Part, Sizes, cut, parts_of, tile_grid
 from minicaffe.backends.onednn.winograd.filters import WinogradFilters
-from minicaffe.backends.onednn.winograd.lane import Block, WinogradLane
+from minicaffe.backends.onednn.winograd.worker import Block, WinogradLane
 from minicaffe.backends.onednn.winograd.tiles import OUTPUTS, SPAN, TAPS
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.conv import Conv
