@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-import threadpoolctl
 
+from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.backends.lock import BackendLock
 from minicaffe.backends.onednn.runtime.precision import find as find_precision
 from minicaffe.backends.onednn.runtime.primitive import Call, Engine, Port, Primitive
@@ -81,17 +81,18 @@ class OneDnnBackend(ReferenceBackend):
         self, strict: bool = False, threads: int | None = None, precision: str | None = None
     ) -> None:
         super().__init__(np.float32, strict, threads, precision)
+        # NumPy's BLAS threads spin for tens of milliseconds after each product, on the cores that
+        # oneDNN needs next.
+        self.blas_limit = BlasLimit(1)
         self.threads = usable_threads(threads)
         self.engine = Engine()
         # All primitives compute in one scratchpad, and lanes belong to one kernel. OpenMP counts
         # threads for each thread of the program by itself, from all cores on.
         prepare = functools.partial(self.engine.lib.set_threads, self.threads)
-        self._lock = BackendLock(prepare, LEFT_BEHIND if self.threads > 1 else "")
+        if_forked = LEFT_BEHIND if self.threads > 1 else ""
+        self._lock = BackendLock(prepare, if_forked, self.blas_limit)
         self.engine.lib.set_threads(self.threads)
         self.precision = find_precision(self.engine, precision or self.precisions[0])
-        # NumPy's own threads wait actively for tens of milliseconds after each product, on the
-        # cores that oneDNN needs next.
-        threadpoolctl.threadpool_limits(1, user_api="blas")
         self.reorders = Reorders(self.engine)
         self._pool = ThreadPoolExecutor(self.threads, "minicaffe")
 

@@ -80,7 +80,7 @@ FUNCTIONS: dict[str, tuple[Forward, Slope]] = {
 
 
 @kernel(Activation)
-class ReferenceActivation(ReferenceKernel):
+class ReferenceActivation(ReferenceKernel[Activation]):
     """One row of the table; in place it keeps x where the gradient needs it."""
 
     def __init__(self, backend: ReferenceBackend, op: Activation, *tensors: Tensor) -> None:

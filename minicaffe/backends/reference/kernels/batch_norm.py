@@ -11,7 +11,7 @@ from minicaffe.ops.batch_norm import BatchNorm
 
 
 @kernel(BatchNorm)
-class ReferenceBatchNorm(ReferenceKernel):
+class ReferenceBatchNorm(ReferenceKernel[BatchNorm]):
     """Keeps the normalised x and the standard deviations from the forward pass."""
 
     def __init__(self, backend: ReferenceBackend, op: BatchNorm, *tensors: Tensor) -> None:

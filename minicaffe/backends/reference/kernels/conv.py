@@ -19,7 +19,7 @@ CHUNK_BYTES = 64 << 20
 
 
 @kernel(Conv)
-class ReferenceConv(ReferenceKernel):
+class ReferenceConv(ReferenceKernel[Conv]):
     """Convolution, or its transpose, which is the same walk in the other direction."""
 
     def __init__(self, backend: ReferenceBackend, op: Conv, *tensors: Tensor) -> None:

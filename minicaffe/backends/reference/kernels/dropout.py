@@ -13,7 +13,7 @@ from minicaffe.random import RandomStream
 
 
 @kernel(Dropout)
-class ReferenceDropout(ReferenceKernel):
+class ReferenceDropout(ReferenceKernel[Dropout]):
     """Keeps the mask of the last forward pass, already scaled."""
 
     def __init__(self, backend: ReferenceBackend, op: Dropout, *tensors: Tensor) -> None:

@@ -31,7 +31,7 @@ def rows(values: Array) -> Array:
 
 
 @kernel(EuclideanLoss)
-class ReferenceEuclideanLoss(ReferenceKernel):
+class ReferenceEuclideanLoss(ReferenceKernel[EuclideanLoss]):
     """Half the mean squared distance."""
 
     def forward(self, a: Tensor, b: Tensor, loss: Tensor) -> None:
@@ -57,7 +57,7 @@ def write_both(gradient: Array, da: Tensor | None, db: Tensor | None) -> None:
 
 
 @kernel(HingeLoss)
-class ReferenceHingeLoss(ReferenceKernel):
+class ReferenceHingeLoss(ReferenceKernel[HingeLoss]):
     """One class against all others."""
 
     def forward(self, x: Tensor, labels: Tensor, margins: Tensor, loss: Tensor) -> None:
@@ -85,7 +85,7 @@ class ReferenceHingeLoss(ReferenceKernel):
 
 
 @kernel(ContrastiveLoss)
-class ReferenceContrastiveLoss(ReferenceKernel):
+class ReferenceContrastiveLoss(ReferenceKernel[ContrastiveLoss]):
     """Distances of similar pairs, and what dissimilar ones lack of the margin."""
 
     def forward(self, a: Tensor, b: Tensor, similar: Tensor, loss: Tensor) -> None:
@@ -126,7 +126,7 @@ class ReferenceContrastiveLoss(ReferenceKernel):
 
 
 @kernel(MultinomialLogisticLoss)
-class ReferenceMultinomialLogisticLoss(ReferenceKernel):
+class ReferenceMultinomialLogisticLoss(ReferenceKernel[MultinomialLogisticLoss]):
     """The logarithm of the true class's probability."""
 
     def forward(self, p: Tensor, labels: Tensor, loss: Tensor) -> None:
@@ -151,7 +151,7 @@ class ReferenceMultinomialLogisticLoss(ReferenceKernel):
 
 
 @kernel(InfogainLoss)
-class ReferenceInfogainLoss(ReferenceKernel):
+class ReferenceInfogainLoss(ReferenceKernel[InfogainLoss]):
     """Softmax, and a weight for each pair of true and assumed class."""
 
     def forward(self, x: Tensor, labels: Tensor, h: Tensor, p: Tensor, loss: Tensor) -> None:
@@ -184,7 +184,7 @@ class ReferenceInfogainLoss(ReferenceKernel):
 
 
 @kernel(SigmoidCrossEntropyLoss)
-class ReferenceSigmoidCrossEntropyLoss(ReferenceKernel):
+class ReferenceSigmoidCrossEntropyLoss(ReferenceKernel[SigmoidCrossEntropyLoss]):
     """Cross entropy of every value on its own."""
 
     def forward(self, x: Tensor, t: Tensor, loss: Tensor) -> None:

@@ -10,7 +10,7 @@ from minicaffe.ops.lrn import Lrn
 
 
 @kernel(Lrn)
-class ReferenceLrn(ReferenceKernel):
+class ReferenceLrn(ReferenceKernel[Lrn]):
     """Keeps `scale` and its power from the forward pass."""
 
     def __init__(self, backend: ReferenceBackend, op: Lrn, *tensors: Tensor) -> None:

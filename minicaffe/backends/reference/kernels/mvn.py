@@ -11,7 +11,7 @@ from minicaffe.ops.mvn import Mvn
 
 
 @kernel(Mvn)
-class ReferenceMvn(ReferenceKernel):
+class ReferenceMvn(ReferenceKernel[Mvn]):
     """Keeps the normalised x and the divisors from the forward pass."""
 
     def __init__(self, backend: ReferenceBackend, op: Mvn, *tensors: Tensor) -> None:

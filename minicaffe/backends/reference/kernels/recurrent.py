@@ -51,7 +51,7 @@ def sigmoid(xp: Any, x: Array) -> Array:
     return 0.5 * xp.tanh(0.5 * x) + 0.5
 
 
-class _Recurrent(ReferenceKernel):
+class _Recurrent(ReferenceKernel[Lstm | Rnn]):
     """What LSTM and RNN share: the products before and behind the loop.
 
     The parameters begin with w_x, b and, with static, w_s; w_h follows.
@@ -200,7 +200,7 @@ class ReferenceRnn(_Recurrent):
 
 
 @kernel(LstmUnit)
-class ReferenceLstmUnit(ReferenceKernel):
+class ReferenceLstmUnit(ReferenceKernel[LstmUnit]):
     """One step of an LSTM."""
 
     def forward(self, c0: Tensor, a: Tensor, cont: Tensor, c: Tensor, h: Tensor) -> None:

@@ -28,7 +28,7 @@ class _LinedUp:
 
 
 @kernel(Scale)
-class ReferenceScale(ReferenceKernel):
+class ReferenceScale(ReferenceKernel[Scale]):
     """Product and sum."""
 
     def __init__(self, backend: ReferenceBackend, op: Scale, *tensors: Tensor) -> None:
@@ -60,7 +60,7 @@ class ReferenceScale(ReferenceKernel):
 
 
 @kernel(Bias)
-class ReferenceBias(ReferenceKernel):
+class ReferenceBias(ReferenceKernel[Bias]):
     """Sum."""
 
     def __init__(self, backend: ReferenceBackend, op: Bias, *tensors: Tensor) -> None:

@@ -17,7 +17,7 @@ N_SPARES = 2
 
 
 @kernel(Update)
-class ReferenceUpdate(ReferenceKernel):
+class ReferenceUpdate(ReferenceKernel[Update]):
     """One step of all parameters, one after another."""
 
     def step(
@@ -112,7 +112,7 @@ def is_finite(xp: Any, values: Array) -> bool:
 
 
 @kernel(SumOfSquares)
-class ReferenceSumOfSquares(ReferenceKernel):
+class ReferenceSumOfSquares(ReferenceKernel[SumOfSquares]):
     """Sum of squares of some tensors."""
 
     def forward(self, tensors: Sequence[Tensor]) -> float:
@@ -125,7 +125,7 @@ class ReferenceSumOfSquares(ReferenceKernel):
 
 
 @kernel(NonFiniteFlag)
-class ReferenceNonFiniteFlag(ReferenceKernel):
+class ReferenceNonFiniteFlag(ReferenceKernel[NonFiniteFlag]):
     """A sum with one number."""
 
     def forward(self, non_finite: Tensor, loss: Tensor) -> None:
