@@ -10,7 +10,7 @@ from minicaffe.ops.activation import Activation
 from minicaffe.ops.backend import Array, Tensor
 
 
-class ActivationByFormula(OneDnnKernel):
+class ActivationByFormula(OneDnnKernel[Activation]):
     """The reference's row of functions, without its temporaries of full size.
 
     In place, forward takes over the memory of x where the gradient needs x.
@@ -27,7 +27,7 @@ class ActivationByFormula(OneDnnKernel):
         """Overwrite y."""
         layout = gapless_layout(x)
         if self._kept is not None:
-            self._kept.take_from(x, layout)
+            self._kept.move_from(x, layout)
             x = self._kept
         pointwise(self.backend, layout, self._bend, [x], [y])
 

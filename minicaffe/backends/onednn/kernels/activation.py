@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +9,11 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kerne
 from minicaffe.backends.onednn.kernels._activation_by_formula import ActivationByFormula
 from minicaffe.backends.onednn.kernels._activation_recipe import Recipe, recipe_of
 from minicaffe.backends.onednn.kernels._pointwise import gapless_layout
+from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
+from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
+from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.activation import Activation
 from minicaffe.ops.backend import EpilogueOp, Tensor
@@ -25,7 +26,9 @@ def starts_with_relu(epilogue: Sequence[EpilogueOp]) -> bool:
 
 
 @kernel(Activation)
-def plan_activation(backend: OneDnnBackend, op: Activation, x: Tensor, y: Tensor) -> OneDnnKernel:
+def plan_activation(
+    backend: OneDnnBackend, op: Activation, x: Tensor, y: Tensor
+) -> OneDnnKernel[Activation]:
     """Return the kernel with oneDNN's function, or with NumPy's where that is none."""
     recipe = recipe_of(op)
     if recipe is None:
@@ -33,7 +36,7 @@ def plan_activation(backend: OneDnnBackend, op: Activation, x: Tensor, y: Tensor
     return OneDnnActivation(backend, op, recipe, x, y)
 
 
-class OneDnnActivation(OneDnnKernel):
+class OneDnnActivation(OneDnnKernel[Activation]):
     """One function, with a linear one before it or a factor behind it where the op has them.
 
     In place, forward takes over the memory of x where the gradient needs x.
@@ -48,9 +51,9 @@ class OneDnnActivation(OneDnnKernel):
         # What the function is applied to, where backward finds it neither in x nor in y.
         is_lost = not recipe.reads_y and (x is y or recipe.has_inner)
         self._kept = OneDnnTensor(backend.reorders, x.shape) if is_lost else None
-        self._forward = functools.cache(self._plan_forward)
-        self._backward = functools.cache(self._plan_backward)
-        self._linear = functools.cache(self._plan_linear)
+        self._forward = cache_plans(self._plan_forward)
+        self._backward = cache_plans(self._plan_backward)
+        self._linear = cache_plans(self._plan_linear)
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
@@ -60,7 +63,7 @@ class OneDnnActivation(OneDnnKernel):
             self._linear(layout, recipe.scale, recipe.shift)(x, inner)
             x = inner
         elif self._kept is not None:
-            self._kept.take_from(x, layout)
+            self._kept.move_from(x, layout)
             x = self._kept
         self._forward(layout)(x, y)
         if recipe.factor != 1:
