@@ -1,6 +1,6 @@
-"""Kernels take what the protocol beside their op says, name by name, on every backend.
+"""Kernels have the methods and parameters of their op's protocol, on every backend.
 
-Layers call kernels through Any, so that no type checker compares the two.
+mypy checks the calls in layers but not the kernels, which narrow `Tensor` to their backend's class.
 """
 
 import inspect
@@ -17,7 +17,7 @@ from minicaffe.ops.rnn import Rnn
 from minicaffe.ops.transform import Transform
 
 BACKENDS = (ReferenceBackend, OneDnnBackend, CudaBackend)
-# Where a function chooses the kernel, the layers' own suite has to do.
+# A function that chooses the kernel cannot be inspected; the layers' suite tests those kernels.
 KERNELS = [
     pytest.param(op, kernel, id=kernel.__name__)
     for backend in BACKENDS
@@ -39,7 +39,7 @@ def parameters(method):
 def test_methods_are_those_of_the_protocol(op, kernel):
     methods = {name: m for name, m in vars(protocol(op)).items() if not name.startswith("_")}
     if kernel in ReferenceBackend.kernels.values():
-        methods.pop("recompute_forward", None)  # called after an fuse only, and it fuses nothing
+        methods.pop("recompute_forward", None)  # only called after fusion, which it has none of
     assert methods
     for name, method in methods.items():
         assert parameters(getattr(kernel, name)) == parameters(method), name
@@ -47,5 +47,5 @@ def test_methods_are_those_of_the_protocol(op, kernel):
 
 def test_every_op_has_a_reference_kernel():
     ops = {op for op in Op.__subclasses__() if op.__module__.startswith("minicaffe.ops.")}
-    # The host transforms pictures where there is no kernel: see minicaffe.layers.batch_layer.
+    # Without a kernel, the host transforms images: see minicaffe.layers.batch_layer.
     assert ops - set(ReferenceBackend.kernels) == {Transform}
