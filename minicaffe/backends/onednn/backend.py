@@ -67,6 +67,7 @@ class OneDnnBackend(ReferenceBackend):
     """
 
     name = "onednn"
+    # Any: kernels and functions that return kernels have no common type.
     kernels: ClassVar[dict[type[Op[Any]], Any]] = {}
     # These work on labels and scores, or on rows that NumPy copies at the speed of memory; next to
     # the layers around them, faster kernels would save nothing.

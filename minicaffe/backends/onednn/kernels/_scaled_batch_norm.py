@@ -38,6 +38,7 @@ class ScaledBatchNorm:
         self._channels = scale.parameters()[0].shape
         self._zeros = OneDnnTensor(backend.reorders, self._channels)
         self._relu = backend.plan(Activation("relu"), y, y) if rectifies else None
+        # Any: the protocol of `scale.op`'s kernel, which an `EpilogueOp` does not know.
         self._factor: Any = backend.plan(scale.op, y, scale.parameters()[0], y)
         self._accumulate = Accumulator(backend)
         self._primitives = BatchNormPrimitives(
@@ -49,9 +50,7 @@ class ScaledBatchNorm:
     ) -> None:
         """Overwrite y, mu and var."""
         self._layout = images_layout(x)
-        # Any: tensors of this backend, which `Tensor` does not express.
-        parameters: Sequence[Any] = self._scale.parameters()
-        s, b = parameters if len(parameters) > 1 else (*parameters, self._zeros)
+        s, b = (*self._parameters(), self._zeros)[:2]
         self._primitives.forward(self._layout)(x, s, b, y, mu, var)
 
     def backward(
@@ -64,9 +63,9 @@ class ScaledBatchNorm:
     ) -> None:
         """Overwrite dx, add to the gradients of s and b."""
         call = self._primitives.backward(self._layout)
-        s: Any = self._scale.parameters()[0]
+        # Any: tensors of this backend, as for the parameters.
         gradients: Sequence[Any] = self._scale.gradients()
-        operands = (x, mu, var, s, dy, dx)
+        operands = (x, mu, var, self._parameters()[0], dy, dx)
         # Different shapes, so that the accumulator has two temporaries.
         shapes = (self._channels, (*self._channels, 1))
         self._accumulate(lambda *results: call(*operands, *results), gradients, shapes)
@@ -75,5 +74,9 @@ class ScaledBatchNorm:
         """Overwrite dy as ReLU and Scale in place would: it is a visible gradient of the net."""
         if self._relu is not None:
             self._relu.backward(y, y, dy, dy)
-        s: Any = self._scale.parameters()[0]
-        self._factor.backward_data(dy, s, dy)
+        self._factor.backward_data(dy, self._parameters()[0], dy)
+
+    def _parameters(self) -> Sequence[Any]:
+        """Return s and, if there is one, b."""
+        # Any: tensors of this backend, while an `EpilogueOp` knows `Tensor`.
+        return self._scale.parameters()

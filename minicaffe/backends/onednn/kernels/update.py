@@ -55,7 +55,10 @@ class OneDnnUpdate(ReferenceUpdate):
         self._non_finite = 0.0
 
     def step(
-        self, parameters: Sequence[Any], size: Callable[[], StepSize], non_finite: Tensor
+        self,
+        parameters: Sequence[Any],  # Any: tensors of this backend
+        size: Callable[[], StepSize],
+        non_finite: Tensor,
     ) -> None:
         """Update w, dw and history of all parameters; overwrite non_finite."""
         rate, decay, scale = size()
@@ -129,7 +132,7 @@ def _chunks(arrays: Sequence[Array], size: StepSize) -> list[_Chunk]:
 class OneDnnSumOfSquares(ReferenceSumOfSquares):
     """Sum of squares in double precision, in the tensors' layouts; padding adds zero."""
 
-    def forward(self, tensors: Sequence[Any]) -> float:
+    def forward(self, tensors: Sequence[Any]) -> float:  # Any: tensors of this backend
         """Return the sum."""
         total = 0.0
         for x in tensors:

@@ -17,7 +17,7 @@ from minicaffe.ops.backend import Shape
 ALIGNMENT_BYTES = 64
 # Bounds the layout cache, because a net whose image sizes vary needs new layouts all the time.
 MAX_KNOWN_SHAPES = 4096
-# In every version 3 the format tags of activations lie below this.
+# In every version 3 the format tags of activations are below this.
 MAX_TAG = 256
 
 

@@ -126,7 +126,7 @@ class WinogradGradient:
         group: int,
         shares: list[list[TileRange]],
         layouts: list[Layout],
-        given: tuple[int, int],
+        addresses: tuple[int, int],
     ) -> list[int]:
         """Return the address of each share's sum of products, for a group."""
         pool, size = self._backend.worker_pool, SPAN**2 * self._matrix
@@ -136,7 +136,7 @@ class WinogradGradient:
         # because the order of summation changes the rounding.
         def run(worker: int, share: int) -> None:
             bias_sums = self._bias_sums[group, share]
-            self._workers[worker].run(shares[share], layouts, given, sums[share], bias_sums)
+            self._workers[worker].run(shares[share], layouts, addresses, sums[share], bias_sums)
 
         pool.map(run, range(len(shares)))
         return sums

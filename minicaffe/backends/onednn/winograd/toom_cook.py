@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Matrix = npt.NDArray[Any]
+# Any: of any precision.
+Matrix = npt.NDArray[np.floating[Any]]
 
 
 class Matrices(NamedTuple):
