@@ -39,9 +39,8 @@ class BatchNormPrimitives:
     Attributes
     ----------
     forward : callable
-        Returns the call for a layout: x[, mu, var][, s, b], then y[, mu, var].
-    inference : callable
-        The same with stored statistics and a ReLU in the forward pass only.
+        Returns the call for a layout: x[, mu, var][, s, b], then y[, mu, var]; with a second
+        argument True, which requires stored statistics, it includes a ReLU.
     backward : callable
         Returns the call for a layout: x, mu, var[, s], dy, then dx[, ds, db].
     """
@@ -61,25 +60,17 @@ class BatchNormPrimitives:
         self._flags = (USE_GLOBAL_STATS if use_stored else 0) | (FUSE_RELU if rectifies else 0)
         self._flags |= USE_SCALE | USE_SHIFT if scales else 0
         self.forward = cache_plans(self._plan_forward)
-        self.inference = cache_plans(self._plan_inference)
         self.backward = cache_plans(self._plan_backward)
 
-    def _plan_forward(self, layout: Layout) -> Call:
-        arguments = (Prop.TRAINING, layout, layout, self._eps, self._flags)
-        primitive = Primitive(self._engine, "batch_normalization_forward", *arguments)
-        primitive.use_workspace(primitive.new_workspace())
-        return self._forward_call(primitive, layout)
-
-    def _plan_inference(self, layout: Layout) -> Call:
+    def _plan_forward(self, layout: Layout, with_relu: bool = False) -> Call:
         # With stored statistics the inference form computes the same values, and accepts a ReLU.
+        prop = Prop.INFERENCE if with_relu else Prop.TRAINING
         primitive = Primitive(
             *(self._engine, "batch_normalization_forward"),
-            *(Prop.INFERENCE, layout, layout, self._eps, self._flags),
-            attributes=Attributes().eltwise(Alg.ELTWISE_RELU),
+            *(prop, layout, layout, self._eps, self._flags),
+            attributes=Attributes().eltwise(Alg.ELTWISE_RELU) if with_relu else None,
         )
-        return self._forward_call(primitive, layout)
-
-    def _forward_call(self, primitive: Primitive, layout: Layout) -> Call:
+        primitive.use_workspace(primitive.new_workspace())
         statistics = self._ports(*STATISTICS)
         scaling = self._ports(Arg.SCALE, Arg.SHIFT) if self._scales else []
         x, y = (Arg.SRC, layout), (Arg.DST, layout)

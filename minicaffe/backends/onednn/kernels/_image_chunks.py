@@ -67,8 +67,7 @@ class ImageChunks:
                 copy = self._copy(len(inputs), end - start)
                 yield arrays, copy.write()
                 result.write_submemory(target.layout, target.parts[i], copy)
-        if result.is_pinned:
-            result.write_back()
+        result.write_back()
 
     def _unpacked(self, k: int, tensor: OneDnnTensor, source: _ChunkedLayout, i: int) -> Array:
         start, end = self._spans[i]

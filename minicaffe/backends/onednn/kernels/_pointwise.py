@@ -64,5 +64,4 @@ def pointwise(
 
     backend.spread(run, -(-size // CHUNK))
     for tensor in writes:
-        if tensor.is_pinned:
-            tensor.write_back()
+        tensor.write_back()

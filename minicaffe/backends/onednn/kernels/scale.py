@@ -55,8 +55,8 @@ class OneDnnScale(OneDnnKernel[Scale]):
             self._saved_x.move_from(x, self._layout)
             x = self._saved_x
         self._factor = s
-        plan = self._primitives.inference if self._rectifies else self._primitives.forward
-        plan(self._layout)(x, self._zeros, self._halves, s, b or self._zeros, y)
+        call = self._primitives.forward(self._layout, self._rectifies)
+        call(x, self._zeros, self._halves, s, b or self._zeros, y)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse a ReLU of y."""

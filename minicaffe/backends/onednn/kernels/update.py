@@ -75,8 +75,7 @@ class OneDnnUpdate(ReferenceUpdate):
         non_finite.set(self._non_finite)
         for tensor, layout in written:
             tensor.target(layout)
-            if tensor.is_pinned:
-                tensor.write_back()
+            tensor.write_back()
 
     def _run(self, chunks: Sequence[_Chunk]) -> None:
         """Divide the chunks among the threads, or among fewer if they are few."""

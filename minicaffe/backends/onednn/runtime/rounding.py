@@ -85,5 +85,4 @@ class RoundingCall(Call):
             values = tensors[i].values(layout)
             round_to_bfloat16(values, values)
             tensors[i].target(layout)
-            if tensors[i].is_pinned:
-                tensors[i].write_back()
+            tensors[i].write_back()

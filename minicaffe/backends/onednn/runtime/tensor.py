@@ -107,6 +107,12 @@ class OneDnnTensor:
         return self._newest.widened
 
     @property
+    def undivided_layout(self) -> Layout:
+        """The `layout`, or the plain one if that divides the axes differently."""
+        layout = self.layout
+        return layout if layout.shape == self._shape else Layout.plain(self._shape)
+
+    @property
     def stored(self) -> Layout:
         """The layout that the values were last written in, possibly of bfloat16."""
         return self._newest
@@ -213,8 +219,8 @@ class OneDnnTensor:
         return memory
 
     def write_back(self) -> None:
-        """Write a kernel's output back to the plain buffer of a pinned tensor."""
-        if not self._newest.is_plain:
+        """Write a kernel's output back to the plain buffer, if the tensor is pinned."""
+        if self.is_pinned and not self._newest.is_plain:
             plain = Layout.plain(self._newest.shape)
             self._reorder_newest_to(self._plain_buffer(), plain)
             self._plain_is_newest()
@@ -224,8 +230,7 @@ class OneDnnTensor:
         layout = other.stored
         source = other.source(layout)
         self._reorders(layout, source, layout, self.target(layout))
-        if self.is_pinned:
-            self.write_back()
+        self.write_back()
 
     def copy_submemory(
         self, whole: OneDnnTensor, layout: Layout, part: Layout, target: Layout
@@ -244,8 +249,7 @@ class OneDnnTensor:
         whole.source(layout)
         buffer = whole._plain_buffer() if layout.is_plain else whole._packed[layout]
         self._reorders(part, buffer.memory(part), target, self.target(target))
-        if self.is_pinned:
-            self.write_back()
+        self.write_back()
 
     def write_submemory(self, layout: Layout, part: Layout, values: OneDnnTensor) -> None:
         """Overwrite a submemory of `layout`, which must be the current target."""

@@ -20,6 +20,7 @@ from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES
 BUFFER_VALUES = 1 << 22
 
 Item = TypeVar("Item")
+Created = TypeVar("Created")
 # Calls ``run(thread)`` on as many threads as there are items, at most all; see `OneDnnBackend`.
 Spread: TypeAlias = Callable[[Callable[[int], None], int], None]
 
@@ -85,6 +86,12 @@ class WorkerPool:
             run()
         finally:
             self._lib.set_threads(self._threads)
+
+    def create(self, make: Callable[[Worker], Created]) -> list[Created]:
+        """Return what a function creates for each worker, with single-threaded primitives."""
+        created: list[Created] = []
+        self.single_threaded(lambda: created.extend(map(make, self.workers)))
+        return created
 
     def map(self, run: Callable[[int, Item], None], items: Iterable[Item]) -> None:
         """Call ``run(worker, item)`` for every item, each on the next free worker."""

@@ -106,13 +106,8 @@ class Winograd:
         self._numbers = [
             Buffer(SPAN**2 * sizes.y[1] * FLOAT_BYTES, backend.engine.handle) for _ in range(3)
         ]
-        self._workers: list[WinogradWorker] = []
-        pool = backend.worker_pool
-        pool.single_threaded(
-            lambda: self._workers.extend(
-                WinogradWorker(worker, self._block, MATRICES, kind, self._numbers)
-                for worker in pool.workers
-            )
+        self._workers = backend.worker_pool.create(
+            lambda worker: WinogradWorker(worker, self._block, MATRICES, kind, self._numbers)
         )
         self._filters = WinogradFilters(
             *(backend, weights, group, self._workers[0].filters),
@@ -146,7 +141,7 @@ class Winograd:
         caches : bool
             Whether to cache the transformed w, because it is expected to be the same next time.
         """
-        source = x.layout if x.layout.shape == x.shape else Layout.plain(x.shape)
+        source = x.undivided_layout
         x_address = address_of(x.source(source))
         filters = self._filters.address(w, caches)
         self._broadcast_numbers(b, *scaling)
@@ -156,8 +151,7 @@ class Winograd:
             self._workers[worker].run(tiles, source, self._target, x_address, filters, out)
 
         self._backend.worker_pool.map(run, self._ranges(source))
-        if y.is_pinned:
-            y.write_back()
+        y.write_back()
 
     def _broadcast_numbers(
         self,

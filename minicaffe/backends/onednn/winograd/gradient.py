@@ -80,13 +80,9 @@ class WinogradGradient:
         self._backend, self._sizes = backend, sizes
         channels, filters = _channels(sizes)
         self._grid = choose_grid(sizes.y, MAX_RANGE_TILES, _most_tiles(sizes), backend.threads)
-        pool, workers = backend.worker_pool, list[GradientWorker]()
-        pool.single_threaded(
-            lambda: workers.extend(
-                GradientWorker(worker, sizes, self._grid, MATRICES) for worker in pool.workers
-            )
+        self._workers = backend.worker_pool.create(
+            lambda worker: GradientWorker(worker, sizes, self._grid, MATRICES)
         )
-        self._workers = workers
         self._matrix = channels * filters
         self._combination = np.ascontiguousarray(TRANSFORM_OF_FILTERS, np.float32)
         self._bias_sums = np.zeros((sizes.group, backend.threads, filters), np.float32)
@@ -105,17 +101,13 @@ class WinogradGradient:
         self, x: OneDnnTensor, dy: OneDnnTensor, dw: OneDnnTensor, db: OneDnnTensor | None
     ) -> None:
         """Add to dw and db."""
-        layouts = [
-            t.layout if t.layout.shape == t.shape else Layout.plain(t.shape) for t in (x, dy)
-        ]
-        x_address, dy_address = (
-            address_of(t.source(own)) for t, own in zip((x, dy), layouts, strict=True)
-        )
+        layouts = [x.undivided_layout, dy.undivided_layout]
+        addresses = address_of(x.source(layouts[0])), address_of(dy.source(layouts[1]))
         adds = not dw.is_zero
         out = address_of(dw.source(self._plain) if adds else dw.target(self._plain))
         self._bias_sums[...] = 0
         for group, shares in enumerate(self._shares(*layouts)):
-            sums = self._sum(group, shares, layouts, (x_address, dy_address))
+            sums = self._sum(group, shares, layouts, addresses)
             self._finish(sums, out + group * TAPS**2 * self._matrix * FLOAT_BYTES, adds)
         dw.target(self._plain)
         if db is not None:
