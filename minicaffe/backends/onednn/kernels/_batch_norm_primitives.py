@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.library import (
     FUSE_RELU,
@@ -13,7 +14,6 @@ from minicaffe.backends.onednn.runtime.library import (
     Prop,
 )
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Engine, Primitive
 from minicaffe.ops.backend import Shape
 
@@ -59,8 +59,8 @@ class BatchNormPrimitives:
         self._use_stored, self._scales = use_stored, scales
         self._flags = (USE_GLOBAL_STATS if use_stored else 0) | (FUSE_RELU if rectifies else 0)
         self._flags |= USE_SCALE | USE_SHIFT if scales else 0
-        self.forward = cache_plans(self._plan_forward)
-        self.backward = cache_plans(self._plan_backward)
+        self.forward = cache_method(self._plan_forward)
+        self.backward = cache_method(self._plan_backward)
 
     def _plan_forward(self, layout: Layout, with_relu: bool = False) -> Call:
         # With stored statistics the inference form computes the same values, and accepts a ReLU.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.images import images_layout
 from minicaffe.backends.onednn.runtime.library import Alg, Arg
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 
@@ -23,8 +23,8 @@ class OneDnnChannelBias:
     def __init__(self, backend: OneDnnBackend, channels: int) -> None:
         self._engine, self._channels = backend.engine, channels
         self._accumulate = Accumulator(backend)
-        self._add = cache_plans(self._plan_add)
-        self._sum = cache_plans(self._plan_sum)
+        self._add = cache_method(self._plan_add)
+        self._sum = cache_method(self._plan_sum)
 
     def add(self, x: OneDnnTensor, b: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y with x + b."""

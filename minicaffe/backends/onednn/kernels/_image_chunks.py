@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Array, Shape
@@ -39,8 +39,8 @@ class ImageChunks:
     def __init__(self, backend: OneDnnBackend, shape: Shape, size: int) -> None:
         self._reorders, self._shape = backend.reorders, shape
         self._spans = [(i, min(i + size, shape[0])) for i in range(0, shape[0], size)]
-        self._divided = cache_plans(self._divide)
-        self._copy = cache_plans(self._new_copy)
+        self._divided = cache_method(self._divide)
+        self._copy = cache_method(self._new_copy)
 
     def __call__(
         self, inputs: Sequence[OneDnnTensor], result: OneDnnTensor

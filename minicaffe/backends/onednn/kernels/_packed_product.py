@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeAlias
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind, Primitive
 from minicaffe.backends.reference.backend import OpT
 from minicaffe.ops.backend import Shape, Tensor
@@ -44,9 +44,9 @@ class PackedProduct(OneDnnKernel[OpT]):
         super().__init__(backend, op, *tensors)
         self._operands = backend.precision.operands
         self._accumulate = Accumulator(backend)
-        self._call_forward = cache_plans(self._plan_forward)
-        self._call_gradient = cache_plans(self._plan_gradient)
-        self._call_weights = cache_plans(self._plan_weights)
+        self._call_forward = cache_method(self._plan_forward)
+        self._call_gradient = cache_method(self._plan_gradient)
+        self._call_weights = cache_method(self._plan_weights)
 
     def _narrow_result(self) -> Request:
         """Return the layout to request for the narrow side as the forward primitive's result."""

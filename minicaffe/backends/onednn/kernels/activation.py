@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._activation_by_formula import ActivationByFormula
 from minicaffe.backends.onednn.kernels._activation_recipe import Recipe, recipe_of
@@ -12,7 +13,6 @@ from minicaffe.backends.onednn.kernels._pointwise import gapless_layout
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.activation import Activation
@@ -51,9 +51,9 @@ class OneDnnActivation(OneDnnKernel[Activation]):
         # What the function is applied to, where backward finds it neither in x nor in y.
         is_lost = not recipe.reads_y and (x is y or recipe.has_inner)
         self._kept = OneDnnTensor(backend.reorders, x.shape) if is_lost else None
-        self._forward = cache_plans(self._plan_forward)
-        self._backward = cache_plans(self._plan_backward)
-        self._linear = cache_plans(self._plan_linear)
+        self._forward = cache_method(self._plan_forward)
+        self._backward = cache_method(self._plan_backward)
+        self._linear = cache_method(self._plan_linear)
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""

@@ -9,11 +9,11 @@ import ctypes
 from collections.abc import Sequence
 from typing import TypeVar
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Arg, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
@@ -29,8 +29,8 @@ class _ConcatSlice(OneDnnKernel[ConcatOp]):
     def __init__(self, backend: OneDnnBackend, op: ConcatOp, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._whole, *self._parts = (t.shape for t in tensors)
-        self._call_concat = cache_plans(self._plan_concat)
-        self._slicing = cache_plans(self._plan_slicing)
+        self._call_concat = cache_method(self._plan_concat)
+        self._slicing = cache_method(self._plan_slicing)
 
     def concatenate(self, parts: Sequence[OneDnnTensor], whole: OneDnnTensor) -> tuple[Layout, ...]:
         """Overwrite the whole; return the layouts of the parts."""

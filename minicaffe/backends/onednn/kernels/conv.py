@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.kernels._channel_bias import OneDnnChannelBias
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_product import OPERANDS, PackedProduct, Request
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, DataType, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
@@ -59,9 +59,9 @@ class OneDnnConv(PackedProduct[Conv]):
         self._channel_bias = OneDnnChannelBias(backend, y[1]) if has_channel_bias else None
         self._epilogue = OneDnnEpilogue(backend, y)
         self._without_epilogue = self._call_forward(EpilogueKind())
-        self._winograd = cache_plans(self._plan_winograd)
-        self._winograd_of_weights = cache_plans(self._plan_winograd_of_weights)
-        self._winograd_of_data = cache_plans(self._plan_winograd_of_data)
+        self._winograd = cache_method(self._plan_winograd)
+        self._winograd_of_weights = cache_method(self._plan_winograd_of_weights)
+        self._winograd_of_data = cache_method(self._plan_winograd_of_data)
         # While training, weights change before the next pass.
         self._is_trained = False
         if op.transposed:

@@ -9,13 +9,13 @@ from typing import TypeAlias
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._pointwise import gapless_layout, pointwise
 from minicaffe.backends.onednn.kernels.activation import starts_with_relu
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Engine, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import Array, EpilogueOp, Tensor
@@ -59,9 +59,9 @@ class OneDnnSum(OneDnnEltwise):
         # Only the primitive for two summands without coefficients accepts a ReLU.
         self._can_rectify = op.coefficients == (1.0, 1.0)
         self._rectifies = False
-        self._add_relu = cache_plans(self._plan_add_relu)
-        self._sum = cache_plans(self._plan_sum)
-        self._scale = cache_plans(self._plan_scale)
+        self._add_relu = cache_method(self._plan_add_relu)
+        self._sum = cache_method(self._plan_sum)
+        self._scale = cache_method(self._plan_scale)
 
     def forward(self, xs: Tensors, y: OneDnnTensor) -> None:
         """Overwrite y."""
@@ -103,7 +103,7 @@ class OneDnnProduct(OneDnnEltwise):
     def __init__(self, backend: OneDnnBackend, op: Eltwise, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._n = len(tensors) - 1
-        self._product = cache_plans(self._plan_product)
+        self._product = cache_method(self._plan_product)
 
     def forward(self, xs: Tensors, y: OneDnnTensor) -> None:
         """Overwrite y."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_inner_product import PackedInnerProduct
@@ -19,7 +20,6 @@ from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.gemm import sgemm
 from minicaffe.backends.onednn.runtime.library import Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
@@ -46,7 +46,7 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
         self._n = math.prod(y[op.axis :])
         # With several axes before the outputs, the outputs are not what other layers call channels.
         self._epilogue = OneDnnEpilogue(backend, (self._m, self._n) if op.axis == 1 else ())
-        self._forward = cache_plans(self._plan_forward)
+        self._forward = cache_method(self._plan_forward)
 
     def forward(
         self, x: OneDnnTensor, w: OneDnnTensor, b: OneDnnTensor | None, y: OneDnnTensor

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels.eltwise import plan_sum
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.layout import Add, Copy
@@ -33,7 +33,7 @@ class OneDnnAdd(OneDnnKernel[Add]):
     def __init__(self, backend: OneDnnBackend, op: Add, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._n = len(tensors) - 1
-        self._sum = cache_plans(self._plan_sum)
+        self._sum = cache_method(self._plan_sum)
 
     def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
         """Overwrite y."""

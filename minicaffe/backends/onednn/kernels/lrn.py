@@ -6,12 +6,12 @@ slower than NumPy by a factor of 20 (measured on AVX2, backward), so `LrnByImage
 
 from __future__ import annotations
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._lrn_by_image import LrnByImage
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import Tensor
@@ -27,7 +27,7 @@ class OneDnnLrn(OneDnnKernel[Lrn]):
         self._algorithm = Alg.LRN_ACROSS if op.region == "across" else Alg.LRN_WITHIN
         self._numbers = (op.local_size, op.alpha, op.beta, op.k)
         self._by_image = LrnByImage(backend, op, tensors[0].shape)
-        self._calls = cache_plans(self._plan)
+        self._calls = cache_method(self._plan)
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""

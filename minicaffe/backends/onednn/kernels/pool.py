@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
@@ -47,9 +47,9 @@ class OneDnnPool(OneDnnKernel[Pool]):
             self._ratio = OneDnnTensor(backend.reorders, (1, 1, *op.out))
             self._ratio.set(self._ratios())
             self._scaled = OneDnnTensor(backend.reorders, self._y)
-        self._forward = cache_plans(self._plan_forward)
-        self._backward = cache_plans(self._plan_backward)
-        self._multiply = cache_plans(self._plan_multiply)
+        self._forward = cache_method(self._plan_forward)
+        self._backward = cache_method(self._plan_backward)
+        self._multiply = cache_method(self._plan_multiply)
 
     def forward(
         self, x: OneDnnTensor, y: OneDnnTensor, mask: None = None, stream: None = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.images import images_layout
 from minicaffe.backends.onednn.runtime.library import Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import Tensor
@@ -32,8 +32,8 @@ class OneDnnPReLU(OneDnnKernel[PReLU]):
         self._unused_dx = OneDnnTensor(backend.reorders, x.shape)
         self._unused_da = OneDnnTensor(backend.reorders, (self._n_slopes,))
         self._accumulate = Accumulator(backend)
-        self._forward = cache_plans(self._plan_forward)
-        self._backward = cache_plans(self._plan_backward)
+        self._forward = cache_method(self._plan_forward)
+        self._backward = cache_method(self._plan_backward)
 
     def forward(self, x: OneDnnTensor, a: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""

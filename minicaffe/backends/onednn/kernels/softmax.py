@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.reference.kernels.softmax import ReferenceSoftmaxLoss
@@ -22,8 +22,8 @@ class OneDnnSoftmax(OneDnnKernel[Softmax]):
 
     def __init__(self, backend: OneDnnBackend, op: Softmax, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self._forward = cache_plans(self._plan_forward)
-        self._backward = cache_plans(self._plan_backward)
+        self._forward = cache_method(self._plan_forward)
+        self._backward = cache_method(self._plan_backward)
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""

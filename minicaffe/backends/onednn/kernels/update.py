@@ -50,8 +50,7 @@ class OneDnnUpdate(ReferenceUpdate):
 
     def __init__(self, backend: OneDnnBackend, op: Update, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self._spares = np.empty((backend.threads, N_SPARES, CHUNK), np.float32)
-        self._update = self._update_sgd if op.rule == "sgd" else self._update_any
+        self._scratch = np.empty((backend.threads, N_SPARES, CHUNK), np.float32)
         self._non_finite = 0.0
 
     def step(
@@ -84,11 +83,12 @@ class OneDnnUpdate(ReferenceUpdate):
         threads = max(1, min(self.backend.threads, total // MIN_VALUES_PER_THREAD))
         # A thread updates the chunks that end within its share of all values.
         bounds = [bisect_right(ends, total * i // threads) for i in range(threads)] + [len(chunks)]
+        update = self._update_sgd if self.op.rule == "sgd" else self._update_any
 
         def run(thread: int) -> None:
-            spares = self._spares[thread]
+            scratch = self._scratch[thread]
             for arrays, size in chunks[bounds[thread] : bounds[thread + 1]]:
-                if self._update(size, spares[:, : arrays[0].size], *arrays):
+                if update(size, scratch[:, : arrays[0].size], *arrays):
                     self._non_finite = math.nan
 
         self.backend.spread(run, threads)
@@ -102,20 +102,20 @@ class OneDnnUpdate(ReferenceUpdate):
             return Layout.plain(dw.shape)
         return dw.layout
 
-    def _update_any(self, size: StepSize, spares: Array, w: Array, g: Array, *h: Array) -> bool:
+    def _update_any(self, size: StepSize, scratch: Array, w: Array, g: Array, *h: Array) -> bool:
         """Apply the reference's formula to a chunk; return whether a weight is not finite then."""
-        self.step_one(size, spares, w, g, *h)
+        self.step_one(size, scratch, w, g, *h)
         return not is_finite(np, w)
 
     def _update_sgd(
-        self, size: StepSize, spares: Array, w: Array, g: Array, *histories: Array
+        self, size: StepSize, scratch: Array, w: Array, g: Array, *histories: Array
     ) -> bool:
         """Apply the rule "sgd" in as few passes as possible."""
         (h,), (rate, decay, scale) = histories, size
         h *= self.op.momentum
         g *= rate * scale
         if decay:
-            g += self.decay_of(w, rate * decay, spares[0])
+            g += self.decay_of(w, rate * decay, scratch[0])
         h += g
         np.copyto(g, h)
         w -= h

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.runtime.memory import Buffer, Layout, address_of
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.onednn.runtime.workers import BUFFER_VALUES
@@ -118,7 +118,7 @@ class Winograd:
         ones = np.linalg.pinv(MATRICES.outputs) @ np.ones(OUTPUTS)
         self._ones = np.outer(ones, ones).reshape(-1, 1)
         self._per_group = (group, 1, filters)
-        self._ranges = cache_plans(self._plan_ranges)
+        self._ranges = cache_method(self._plan_ranges)
 
     def __call__(
         self,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.runtime.library import check_onednn
 from minicaffe.backends.onednn.runtime.memory import Layout, MemoryCursor, address_of
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.onednn.runtime.workers import BUFFER_VALUES, Worker
 from minicaffe.backends.onednn.winograd.blocks import (
@@ -95,7 +95,7 @@ class WinogradGradient:
         self._taps, self._out = (
             MemoryCursor(engine, own) for own in (self._by_taps, self._of_group)
         )
-        self._shares = cache_plans(self._plan_shares)
+        self._shares = cache_method(self._plan_shares)
 
     def __call__(
         self, x: OneDnnTensor, dy: OneDnnTensor, dw: OneDnnTensor, db: OneDnnTensor | None

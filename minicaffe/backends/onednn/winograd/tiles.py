@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query, check_onednn
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, MemoryCursor
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES
 from minicaffe.backends.onednn.runtime.workers import Worker
@@ -85,7 +85,7 @@ class TileReader:
         self.rows = rows.shaped((grid.images, tall, wide, self._channels))
         windows = np.lib.stride_tricks.sliding_window_view(self.rows, (span, span), (1, 2))
         self._windows = windows[:, ::OUTPUTS, ::OUTPUTS].transpose(0, 1, 2, 4, 5, 3)
-        self.plan = cache_plans(self._plan)
+        self.plan = cache_method(self._plan)
 
     def __call__(self, layout: Layout, address: int, images: int, rows: int, above: int) -> None:
         """Overwrite the tiles.

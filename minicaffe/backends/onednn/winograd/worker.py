@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.runtime.call import Port
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query, check_onednn
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, MemoryCursor
-from minicaffe.backends.onednn.runtime.plan_cache import cache_plans
 from minicaffe.backends.onednn.runtime.primitive import Attributes, EpilogueKind, Primitive
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES
 from minicaffe.backends.onednn.runtime.workers import Worker
@@ -64,7 +64,7 @@ class WinogradWorker:
     ) -> None:
         self._worker, self._block, self._numbers = worker, block, numbers
         self._rectifies = kind.rectifies
-        self._write = cache_plans(self._plan_write)
+        self._write = cache_method(self._plan_write)
         ping, pong, grid = TileOffset(worker.ping), TileOffset(worker.pong), block.grid
         self._read = TileReader(
             *(worker, grid, SPAN, (block.channels, block.width, block.pad), pong),
