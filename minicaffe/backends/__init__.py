@@ -1,7 +1,7 @@
-"""The ways to compute, by name: reference (NumPy), onednn (CPU), cuda (GPU).
+"""Selection of a backend by name: reference (NumPy), onednn (CPU), cuda (GPU).
 
-A backend other than the reference one inherits from it and overrides what it does faster. Each is
-imported when it is asked for, because loading its library takes time and may fail.
+The other backends derive from the reference backend and override kernels. Each is imported when it
+is selected, because loading its library takes time and may fail.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["BACKENDS", "PRECISIONS", "count_gpus", "get_backend"]
 BACKENDS = ("onednn", "reference", "cuda")
 AUTO = "auto"
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
-# What tensor cores multiply bfloat16 since.
+# The first compute capability with bfloat16 tensor cores.
 _BFLOAT16_CAPABILITY = (8, 0)
 
 
@@ -38,28 +38,28 @@ def get_backend(
     ----------
     name : str
         One of `BACKENDS`, or "auto": the fastest one that runs on this CPU. If that is not onednn,
-        a line in the log says why.
+        a log line gives the reason.
     strict : bool
-        Refuse ops for which there is no fast kernel, instead of computing them more slowly.
+        Raise `Unsupported` for ops without a fast kernel, instead of using a slower one.
     threads : int, optional
-        Default: the physical cores. On a GPU they decode pictures only.
+        Default: the number of physical cores. With a GPU they only decode images.
     precision : str, optional
-        One of `PRECISIONS`: what convolutions and inner products multiply, where it is not
-        float32. Default: the backend's own, fp32 on the CPU, tf32 on a GPU.
+        One of `PRECISIONS`: the type in which convolutions and inner products multiply. Default:
+        fp32 on the CPU, tf32 on a GPU.
     gpu : int
-        For cuda: the number of the GPU.
+        For cuda: the index of the GPU.
     graph : bool
-        For cuda: record iterations as CUDA graphs, instead of launching kernel by kernel.
+        For cuda: capture iterations as CUDA graphs, instead of launching each kernel.
 
     Raises
     ------
     BackendUnavailable
-        If there is none of this name, or it cannot run here or in this precision.
+        If the name is unknown, or the backend cannot run here or in this precision.
     """
     if name not in (AUTO, *BACKENDS):
         raise BackendUnavailable(f'no backend "{name}". {nearest(name, (AUTO, *BACKENDS))}')
     if name == "cuda":
-        return _on_gpu(gpu, precision, strict, graph, threads)
+        return _cuda_backend(gpu, precision, strict, graph, threads)
     if name != "reference":
         try:
             from minicaffe.backends.onednn import OneDnnBackend
@@ -75,19 +75,19 @@ def get_backend(
 
 
 def count_gpus() -> int:
-    """Return how many GPUs the cuda backend can choose from, at least one.
+    """Return the number of GPUs, at least one.
 
     Raises
     ------
     BackendUnavailable
-        If there is none, or what is needed to use it is not installed.
+        If there is none, or a required package is not installed.
     """
     from minicaffe.backends.cuda.driver.cupy_device import count_devices
 
     return count_devices()
 
 
-def _on_gpu(
+def _cuda_backend(
     number: int, precision: str | None, strict: bool, graph: bool, threads: int | None
 ) -> Backend:
     from minicaffe.backends.cuda import CudaBackend

@@ -1,4 +1,4 @@
-"""Taking turns, for programs that run nets in several threads or processes."""
+"""Locks for programs that run nets in several threads or processes."""
 
 from __future__ import annotations
 
@@ -6,58 +6,86 @@ import functools
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from minicaffe.errors import BackendUnavailable
 
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 
 class BackendLock:
-    """A lock over what all nets of a backend share. A thread may hold it more than once.
+    """Reentrant lock over the resources that all nets of a backend share.
 
     Parameters
     ----------
     prepare : callable
-        Called whenever a thread takes the lock: what libraries keep for each thread by itself.
+        Called each time a thread acquires the lock, to set what libraries store per thread.
     if_forked : str, optional
-        Why, and what to do, where the backend is of no use in a process that was forked since.
+        For a backend that cannot be used in a forked process: the reason and the remedy.
+    limit : context manager, optional
+        Entered while the lock is held.
 
     Raises
     ------
     BackendUnavailable
-        When it is taken in such a process.
+        On acquisition in a forked process, if `if_forked` is given.
     """
 
-    def __init__(self, prepare: Callable[[], None], if_forked: str = "") -> None:
+    def __init__(
+        self,
+        prepare: Callable[[], None],
+        if_forked: str = "",
+        limit: AbstractContextManager[object] | None = None,
+    ) -> None:
         self._lock, self._prepare = threading.RLock(), prepare
         self._if_forked, self._process = if_forked, os.getpid()
+        self._limit = limit or nullcontext()
 
     def __enter__(self) -> None:
         if self._if_forked and os.getpid() != self._process:
             raise BackendUnavailable(
-                f"this net was made before the process was forked, and {self._if_forked}"
+                f"this net was created before the process was forked, and {self._if_forked}"
             )
         self._lock.acquire()
         try:
             self._prepare()
+            self._limit.__enter__()
         except BaseException:
             self._lock.release()
             raise
 
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._limit.__exit__(None, None, None)
+        finally:
+            self._lock.release()
+
+
+class _HasLock(Protocol):
+    @property
+    def lock(self) -> BackendLock: ...
+
+
+class Lockable(Protocol):
+    """An object with a session, whose lock `locked` methods hold."""
+
+    @property
+    def _session(self) -> _HasLock: ...
+
+
+Owner = TypeVar("Owner", bound=Lockable)
 
 
 def locked(
-    method: Callable[Concatenate[Any, Given], Result],
-) -> Callable[Concatenate[Any, Given], Result]:
-    """Have a method of something that has a `_session` hold the session's turn."""
+    method: Callable[Concatenate[Owner, Arguments], Result],
+) -> Callable[Concatenate[Owner, Arguments], Result]:
+    """Decorate a method of an object with a `_session` to hold the session's lock."""
 
     @functools.wraps(method)
-    def held(self: Any, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+    def held(self: Owner, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         with self._session.lock:
             return method(self, *args, **kwargs)
 
-    return cast("Callable[Concatenate[Any, Given], Result]", held)
+    return held

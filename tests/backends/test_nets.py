@@ -1,4 +1,4 @@
-"""Whole nets on fast backends against the reference: layouts of theirs from layer to layer."""
+"""Whole nets on fast backends compared with the reference: layouts pass from layer to layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from minicaffe.errors import BackendUnavailable
 from probe import BACKEND_NAMES, REFERENCE, make_backend, net_from_text
 from tolerances import Tolerance, assert_close
 
-# Rounding of float32 adds up over the layers.
+# Rounding errors of float32 accumulate over the layers.
 ALLOWED = Tolerance(absolute=1e-4, relative=1e-3)
 
 INPUT = """
@@ -40,7 +40,7 @@ def layer(name, kind, bottoms, top, settings=""):
 
 
 def block(name, bottom, outputs, in_place):
-    """Convolution, BatchNorm, Scale, ReLU, as published nets have them."""
+    """Return Convolution, BatchNorm, Scale and ReLU as in published nets."""
     tops = [name] * 3 if in_place else [f"{name}_bn", f"{name}_scale", f"{name}_relu"]
     return (
         # A bias has no effect before a normalisation: its gradient would be rounding noise.
@@ -121,7 +121,7 @@ def run(net, iterations):
 
 @pytest.fixture(params=[name for name in BACKEND_NAMES if name not in (REFERENCE, "reference")])
 def fast(request):
-    """Yield every other backend that can run here."""
+    """Return each other backend that can run here."""
     try:
         return make_backend(request.param)
     except BackendUnavailable as reason:
@@ -139,7 +139,7 @@ def test_net_agrees_with_the_reference(fast, name, phase):
         assert_close(got[key], values, ALLOWED, key)
 
 
-def test_looking_at_blobs_changes_no_result(fast):
+def test_host_views_change_no_result(fast):
     text = INPUT + NETS["residual"] + LOSS
     seen, unseen = (net_from_text(text, backend=fast) for _ in range(2))
     for blob in seen.blobs.values():

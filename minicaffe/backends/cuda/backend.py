@@ -190,8 +190,8 @@ class CudaBackend(ReferenceBackend):
 
     def tell(self, message: str) -> None:
         """Log a message the first time it is told."""
-        if message not in self._told:
-            self._told.add(message)
+        if message not in self._logged:
+            self._logged.add(message)
             logger.info(message)
 
     def fuse(self, kernel: Any, epilogue: Sequence[EpilogueOp]) -> int:

@@ -1,4 +1,4 @@
-"""The oneDNN backend: inherits from the reference and overrides what oneDNN does faster."""
+"""The oneDNN backend: derives from the reference backend and overrides its kernels."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import functools
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
-import threadpoolctl
 
+from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.backends.lock import BackendLock
-from minicaffe.backends.onednn.runtime.precision import find as find_precision
-from minicaffe.backends.onednn.runtime.primitive import Call, Engine, Port, Primitive
+from minicaffe.backends.onednn.runtime.call import Call, Port
+from minicaffe.backends.onednn.runtime.precision import find_precision
+from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.onednn.runtime.rounding import RoundingCall
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.onednn.runtime.threads import usable_threads
-from minicaffe.backends.onednn.runtime.workers import Workbench
-from minicaffe.backends.reference.backend import ReferenceBackend
+from minicaffe.backends.onednn.runtime.workers import WorkerPool
+from minicaffe.backends.reference.backend import OpT, ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.arg_max import ArgMax
 from minicaffe.ops.backend import EpilogueOp, Op, Shape, Tensor
@@ -37,16 +38,17 @@ from minicaffe.ops.lstm import LstmUnit
 from minicaffe.ops.rows import FilterRows, TakeRows
 from minicaffe.ops.update import NonFiniteFlag
 
-KernelType = TypeVar("KernelType", bound=Callable[..., Any])
+# A kernel class, or a function that returns a kernel.
+KernelFactory = TypeVar("KernelFactory", bound=Callable[..., object])
 
-# Whoever waits for threads that are not there waits for ever.
-LEFT_BEHIND = (
-    "the threads that it computes on have stayed behind. Make nets in the process that uses them."
+# OpenMP worker threads do not survive fork(); waiting for them would deadlock.
+AFTER_FORK = (
+    "its compute threads do not exist in this process. Create nets in the process that runs them."
 )
 
 
 class OneDnnBackend(ReferenceBackend):
-    """oneDNN on the CPU, in float32; on request, products of bfloat16.
+    """oneDNN on the CPU, in float32; optionally with bfloat16 products.
 
     Parameters
     ----------
@@ -65,9 +67,10 @@ class OneDnnBackend(ReferenceBackend):
     """
 
     name = "onednn"
+    # Any: kernels and functions that return kernels have no common type.
     kernels: ClassVar[dict[type[Op[Any]], Any]] = {}
-    # Work on labels and scores, or on rows that NumPy copies as fast as memory is: next to the
-    # layers around it, nothing that a faster kernel would shorten.
+    # These work on labels and scores, or on rows that NumPy copies at the speed of memory; next to
+    # the layers around them, faster kernels would save nothing.
     inherited = frozenset(
         {
             *(Accuracy, ArgMax, Dropout, Embed, FilterRows, TakeRows, LstmUnit),
@@ -81,56 +84,56 @@ class OneDnnBackend(ReferenceBackend):
         self, strict: bool = False, threads: int | None = None, precision: str | None = None
     ) -> None:
         super().__init__(np.float32, strict, threads, precision)
+        # NumPy's BLAS threads spin for tens of milliseconds after each product, on the cores that
+        # oneDNN needs next.
+        self.blas_limit = BlasLimit(1)
         self.threads = usable_threads(threads)
         self.engine = Engine()
-        # All primitives compute in one scratchpad, and lanes belong to one kernel. OpenMP counts
-        # threads for each thread of the program by itself, from all cores on.
+        # All primitives share one scratchpad, and one kernel at a time uses the workers. OpenMP
+        # has a thread count for each thread of the program, which initially is all cores.
         prepare = functools.partial(self.engine.lib.set_threads, self.threads)
-        self._lock = BackendLock(prepare, LEFT_BEHIND if self.threads > 1 else "")
+        if_forked = AFTER_FORK if self.threads > 1 else ""
+        self._lock = BackendLock(prepare, if_forked, self.blas_limit)
         self.engine.lib.set_threads(self.threads)
         self.precision = find_precision(self.engine, precision or self.precisions[0])
-        # NumPy's own threads wait actively for tens of milliseconds after each product, on the
-        # cores that oneDNN needs next.
-        threadpoolctl.threadpool_limits(1, user_api="blas")
         self.reorders = Reorders(self.engine)
-        self._pool = ThreadPoolExecutor(self.threads, "minicaffe")
+        self._executor = ThreadPoolExecutor(self.threads, "minicaffe")
 
     @property
-    def lock(self) -> AbstractContextManager[Any]:
-        """What to hold while one layer is planned or computes."""
+    def lock(self) -> AbstractContextManager[object]:
+        """The lock to hold while one layer is planned or computes."""
         return self._lock
 
-    def fuse(self, kernel: Any, epilogue: Sequence[EpilogueOp]) -> int:
-        """Have a kernel do what follows in the same pass, as far as it can."""
+    def fuse(self, kernel: object, epilogue: Sequence[EpilogueOp]) -> int:
+        """Fuse the ops after a kernel into its output pass, as far as it can."""
         return kernel.fuse(epilogue) if isinstance(kernel, OneDnnKernel) else 0
 
     @functools.cached_property
-    def workbench(self) -> Workbench:
-        """What kernels that compute on threads of their own share, made for the first of them."""
-        return Workbench(self)
+    def worker_pool(self) -> WorkerPool:
+        """The workers that kernels with threads of their own share, created on first use."""
+        # Not the bound method: the pool would keep its backend alive.
+        spread = functools.partial(_spread, self._executor, self.threads)
+        return WorkerPool(self.engine, self.threads, spread)
 
     @property
     def description(self) -> str:
-        """What computes, for the log."""
+        """Library, version and threads, for the log."""
         version = ".".join(map(str, self.engine.lib.version))
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         remark = self.precision.remark and f", {self.precision.remark}"
         return f"the {self.name} backend: oneDNN {version}, {threads}{remark}"
 
-    def spread(self, run: Callable[[int], None], pieces: int) -> None:
-        """Call ``run(thread)`` for every thread, at once; for few pieces on fewer threads.
+    def spread(self, run: Callable[[int], None], n_tasks: int) -> None:
+        """Call ``run(thread)`` on all threads in parallel; with few tasks, on as many threads.
 
         Parameters
         ----------
         run : callable
-            Does the share of one thread, with NumPy calls that let go of Python's lock.
-        pieces : int
-            How many pieces of work there are; a thread without any is not woken.
+            Does the share of one thread, with NumPy calls that release the interpreter lock.
+        n_tasks : int
+            How many tasks the threads share.
         """
-        others = [self._pool.submit(run, i) for i in range(1, min(self.threads, pieces))]
-        run(0)
-        for other in others:
-            other.result()
+        _spread(self._executor, self.threads, run, n_tasks)
 
     def call(
         self,
@@ -139,14 +142,14 @@ class OneDnnBackend(ReferenceBackend):
         writes: Sequence[Port],
         converted: Collection[int],
     ) -> Call:
-        """Return a primitive with places for tensors, in this backend's precision.
+        """Return a call of a primitive in this backend's precision.
 
         Parameters
         ----------
         primitive, reads, writes
             As for `Call`; planned with `precision.operands`.
         converted : collection of int
-            The arguments whose values are of the precision's type; the others are float32.
+            The arguments whose values have the precision's type; the others are float32.
         """
         if self.precision.rounds:
             return RoundingCall(primitive, reads, writes, converted, self.reorders)
@@ -157,28 +160,37 @@ class OneDnnBackend(ReferenceBackend):
         return OneDnnTensor(self.reorders, shape)
 
 
-class OneDnnKernel:
+def _spread(
+    executor: ThreadPoolExecutor, threads: int, run: Callable[[int], None], n_tasks: int
+) -> None:
+    others = [executor.submit(run, i) for i in range(1, min(threads, n_tasks))]
+    run(0)
+    for other in others:
+        other.result()
+
+
+class OneDnnKernel(Generic[OpT]):
     """Base of the kernels: holds the op and the engine.
 
-    A subclass creates its primitives in ``__init__`` or, where they follow the layout of tensors
-    that other kernels write, at the first call that meets a layout.
+    A subclass creates its primitives in ``__init__``; or, if they depend on the layout of tensors
+    that other kernels write, at the first call with a layout.
     """
 
-    def __init__(self, backend: OneDnnBackend, op: Any, *tensors: Tensor) -> None:
+    def __init__(self, backend: OneDnnBackend, op: OpT, *tensors: Tensor) -> None:
         self.backend = backend
         self.engine = backend.engine
         self.op = op
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Do what follows on the output as well, and nothing else; say how many of them."""
+        """Fuse the first ops of an epilogue, replacing the earlier one; return how many."""
         return 0
 
 
-def kernel(*ops: type[Op[Any]]) -> Callable[[KernelType], KernelType]:
-    """Register the decorated class, or the function that returns a kernel, for `op`."""
+def kernel(*ops: type[Op[Any]]) -> Callable[[KernelFactory], KernelFactory]:
+    """Register the decorated class, or the function that returns a kernel, for `ops`."""
 
-    def register(make: KernelType) -> KernelType:
-        OneDnnBackend.kernels.update(dict.fromkeys(ops, make))
-        return make
+    def register(factory: KernelFactory) -> KernelFactory:
+        OneDnnBackend.kernels.update(dict.fromkeys(ops, factory))
+        return factory
 
     return register

@@ -1,9 +1,9 @@
-"""The reference backend: clear and correct, on NumPy.
+"""The reference backend: readable NumPy kernels that define the correct values.
 
-Its kernels are written on ``xp``, so that an array module with NumPy's interface (CuPy) runs them
-too. Other backends inherit from `ReferenceBackend` and override single kernels.
+The kernels use the array module ``xp``, so that CuPy, which has NumPy's interface, runs them too.
+Other backends derive from `ReferenceBackend` and override single kernels.
 
-Importing this package imports all of its modules, and each registers its kernels.
+Importing this package imports all modules of `kernels`, which registers the kernels.
 """
 
 import minicaffe.backends.reference.kernels  # noqa: F401 - registers the kernels

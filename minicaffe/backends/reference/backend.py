@@ -1,50 +1,51 @@
-"""The reference backend itself: tensors, the table of kernels, planning."""
+"""The reference backend: creation of tensors, the table of kernels, planning with fallback."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import threadpoolctl
 
+from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.backends.reference.tensor import ArrayTensor
 from minicaffe.cores import usable_cores
 from minicaffe.errors import BackendUnavailable, Unsupported
 from minicaffe.log import logger
-from minicaffe.ops.backend import EpilogueOp, Op, Shape, Tensor
+from minicaffe.ops.backend import EpilogueOp, K, Op, Shape, Task, Tensor
 
-KernelType = TypeVar("KernelType", bound="type[ReferenceKernel]")
+# Any: kernels of different ops have no common type.
+KernelType = TypeVar("KernelType", bound="type[ReferenceKernel[Any]]")
+OpT = TypeVar("OpT", bound=Op[Any])
+
+# Threads that decode images, unless the user sets a number.
+DEFAULT_DATA_THREADS = 4
 
 
-# That decode pictures where nobody says how many threads there shall be.
-MOST_DATA_THREADS = 4
-
-
-class ReferenceKernel:
+class ReferenceKernel(Generic[OpT]):
     """Base of the reference kernels: holds the op and the array module.
 
-    A subclass may do once per shape what needs doing once, in ``__init__``.
+    A subclass computes in ``__init__`` what depends on the shapes only.
     """
 
-    def __init__(self, backend: ReferenceBackend, op: Any, *tensors: Tensor) -> None:
+    def __init__(self, backend: ReferenceBackend, op: OpT, *tensors: Tensor) -> None:
         self.backend = backend
         self.op = op
-        self.xp: Any = backend.xp
+        self.xp: Any = backend.xp  # Any: an array module
 
 
 class ReferenceBackend:
     """NumPy, in float32 or (for tests) float64."""
 
     name = "reference"
-    # One table per class; planning looks through them from the most derived class to this one.
-    kernels: ClassVar[dict[type[Op[Any]], type[ReferenceKernel]]] = {}
+    # One table per class; planning searches them from the most derived class to this one.
+    kernels: ClassVar[dict[type[Op[Any]], type[ReferenceKernel[Any]]]] = {}
     # Ops that a faster backend inherits on purpose: not logged, and allowed under ``strict``.
     inherited: ClassVar[frozenset[type[Op[Any]]]] = frozenset()
-    # What --precision may ask for; the first is the default.
+    # Values of --precision; the first is the default.
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
 
     def __init__(
@@ -62,19 +63,21 @@ class ReferenceBackend:
             )
         self.dtype = np.dtype(dtype)
         self.strict = strict
-        if threads:
-            threadpoolctl.threadpool_limits(threads, user_api="blas")
-        self._data_threads = threads or min(MOST_DATA_THREADS, usable_cores())
-        self._told: set[str] = set()
+        # Held while the backend computes.
+        self.blas_limit: AbstractContextManager[object] = (
+            BlasLimit(threads) if threads else nullcontext()
+        )
+        self._data_threads = threads or min(DEFAULT_DATA_THREADS, usable_cores())
+        self._logged: set[str] = set()
 
     @property
     def description(self) -> str:
-        """What computes, for the log."""
+        """Backend, library and version, for the log."""
         return f"the {self.name} backend: NumPy {np.__version__}"
 
     @property
     def data_threads(self) -> int:
-        """How many threads may decode pictures; computing wants the cores too."""
+        """Number of threads that may decode images while the backend computes."""
         return self._data_threads
 
     @property
@@ -91,13 +94,13 @@ class ReferenceBackend:
         return self.tensor(shape)
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: all that is kept is in the tensors."""
+        """Return an empty state: all state is in the tensors."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Do nothing, as there is nothing to restore."""
+        """Do nothing: there is no state to restore."""
 
-    def plan(self, op: Op[Any], *tensors: Tensor) -> Any:
+    def plan(self, op: Op[K], *tensors: Tensor) -> K:
         """Return the kernel of the most derived backend class that has one for `op`.
 
         Raises
@@ -114,7 +117,8 @@ class ReferenceBackend:
             if cls is ReferenceBackend and not is_refused:
                 self._fall_back(f"backend {self.name} has no kernel for {type(op).__name__}")
             try:
-                return kernel(self, op, *tensors)
+                planned: K = kernel(self, op, *tensors)
+                return planned
             except Unsupported as reason:
                 is_refused = True
                 self._fall_back(str(reason))
@@ -126,39 +130,41 @@ class ReferenceBackend:
             return
         if self.strict:
             raise Unsupported(f"{reason} (--strict-backend refuses the slower kernel)")
-        if reason not in self._told:
-            self._told.add(reason)
+        if reason not in self._logged:
+            self._logged.add(reason)
             logger.info(f"{reason}; using the reference kernel")
 
     @property
-    def lock(self) -> AbstractContextManager[Any]:
-        """Nothing: kernels have their memory to themselves."""
-        return nullcontext()
+    def lock(self) -> AbstractContextManager[object]:
+        """The limit of BLAS threads; no mutual exclusion, as kernels share no memory."""
+        return self.blas_limit
 
-    def fuse(self, kernel: Any, epilogue: Sequence[EpilogueOp]) -> int:
-        """Return 0: separate passes are as fast here."""
+    def fuse(self, kernel: object, epilogue: Sequence[EpilogueOp]) -> int:
+        """Return 0: with NumPy, fusion saves no pass."""
         return 0
 
-    def compile(self, work: Sequence[Callable[[], None]]) -> Callable[[], None]:
-        """Return a function that calls the pieces of work one after another."""
-        pieces = tuple(work)
+    def compile(self, tasks: Sequence[Task]) -> Task:
+        """Return a function that calls the tasks in order, with the limit of BLAS threads."""
+        tasks, limit = tuple(tasks), self.blas_limit
 
         def run() -> None:
-            for piece in pieces:
-                piece()
+            # Once for all tasks: entering the limit is cheap only within another entry.
+            with limit:
+                for task in tasks:
+                    task()
 
         return run
 
     def free_bytes(self) -> int | None:
-        """Return None: tensors lie in the host's memory."""
+        """Return None: tensors are in host memory."""
         return None
 
     def missing_bytes(self, tensors: Sequence[Tensor], are_activations: bool) -> int:
-        """Return 0: no device's memory is taken."""
+        """Return 0: no device memory is allocated."""
         return 0
 
     def synchronize(self) -> None:
-        """Return at once: NumPy has computed everything already."""
+        """Return at once: NumPy computes synchronously."""
 
 
 def kernel(*ops: type[Op[Any]]) -> Callable[[KernelType], KernelType]:

@@ -1,4 +1,4 @@
-"""Tensors that are plain arrays."""
+"""Tensors stored as plain arrays of NumPy or CuPy."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from minicaffe.ops.backend import Array, HostArray, Shape
 
 
 class _Memory:
-    """An array that grows when it must."""
+    """A flat array that is replaced by a larger one when it must grow."""
 
     def __init__(self, flat: Array) -> None:
         self.flat = flat
 
 
 class _Storage:
-    """What a tensor and its views, of different shapes, lie in."""
+    """The memory of a tensor and its views of other shapes."""
 
     def __init__(self, xp: ModuleType, size: int, dtype: np.dtype[Any]) -> None:
         self.xp, self.dtype = xp, dtype
@@ -36,7 +36,7 @@ class _Storage:
 
 
 class CompletedFuture:
-    """Values that are in host memory already."""
+    """A future whose values are in host memory already."""
 
     is_done = True
 
@@ -49,7 +49,7 @@ class CompletedFuture:
 
 
 class ArrayTensor:
-    """A C-ordered array of ``xp``, the whole or the beginning of a storage."""
+    """A C-ordered array of ``xp`` over the beginning of a storage."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class ArrayTensor:
 
     def read(self) -> Array:
         """Return the array."""
-        # Another tensor over the same storage may have made it grow.
+        # The storage may have grown through another tensor since.
         if self._storage.memory.flat is not self._flat:
             self._bind()
         return self._array
@@ -87,7 +87,7 @@ class ArrayTensor:
         return array
 
     def get_async(self) -> CompletedFuture:
-        """Return a copy, made at once."""
+        """Return a future whose copy is complete."""
         return CompletedFuture(self.get())
 
     def set(self, values: npt.ArrayLike) -> None:
@@ -99,12 +99,12 @@ class ArrayTensor:
         self.read().fill(0)
 
     def host(self) -> HostArray:
-        """Return the array itself: there is no other copy."""
+        """Return the array itself: host memory holds the only copy."""
         array: HostArray = self.read()
         return array
 
     def reshape(self, shape: Shape) -> None:
-        """Change the shape; the storage grows when it must and never shrinks."""
+        """Change the shape; the storage grows if necessary and never shrinks."""
         if shape == self._shape and self._storage.memory.flat is self._flat:
             return
         self._storage.grow(math.prod(shape))
@@ -116,7 +116,7 @@ class ArrayTensor:
         return ArrayTensor(self._storage.xp, shape, self._storage.dtype, self._storage)
 
     def share_memory_with(self, other: ArrayTensor) -> None:
-        """Use the memory of `other` from now on, views included; values of both are lost."""
+        """Share the memory of `other` from now on, views included; values of both are lost."""
         self._storage.move_to(other._storage.memory)
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
-"""One module for each op; modules with an underscore are shared.
+"""oneDNN kernels: one module for each ops module; shared helpers begin with an underscore.
 
-Importing this package imports all of its modules, and each registers its kernels.
+Importing this package imports all of its modules, which registers the kernels.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Adding to parameter gradients with primitives that can only overwrite."""
+"""Accumulation into parameter gradients with primitives that can only overwrite."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Accumulator:
-    """Runs a primitive straight into gradients that are still zero, else into a part to add."""
+    """Computes directly into gradients that are still zero, else into a temporary that is added."""
 
     def __init__(self, backend: OneDnnBackend) -> None:
         self._reorders = backend.reorders
-        self._parts: dict[Shape, OneDnnTensor] = {}
+        self._temporaries: dict[Shape, OneDnnTensor] = {}
 
     def __call__(
         self,
@@ -25,27 +25,27 @@ class Accumulator:
         totals: Sequence[OneDnnTensor | None],
         shapes: Sequence[Shape],
     ) -> None:
-        """Add what `compute` writes to each total; None is computed and forgotten.
+        """Add the results of `compute` to the totals.
 
         Parameters
         ----------
         compute : callable
             Takes as many tensors as there are totals, and overwrites them.
         totals : sequence of OneDnnTensor or None
-            The gradients; different ones.
+            The gradients, all different; a result whose total is None is discarded.
         shapes : sequence of tuple
-            Of the tensors that take the place of totals.
+            The shapes of the temporaries, all different.
         """
-        parts = [
-            total if total is not None and total.is_zero else self._part(shape)
+        results = [
+            total if total is not None and total.is_zero else self._temporary(shape)
             for total, shape in zip(totals, shapes, strict=False)
         ]
-        compute(*parts)
-        for total, part in zip(totals, parts, strict=True):
-            if total is not None and part is not total:
-                total.add(part)
+        compute(*results)
+        for total, result in zip(totals, results, strict=True):
+            if total is not None and result is not total:
+                total.add(result)
 
-    def _part(self, shape: Shape) -> OneDnnTensor:
-        if shape not in self._parts:
-            self._parts[shape] = OneDnnTensor(self._reorders, shape)
-        return self._parts[shape]
+    def _temporary(self, shape: Shape) -> OneDnnTensor:
+        if shape not in self._temporaries:
+            self._temporaries[shape] = OneDnnTensor(self._reorders, shape)
+        return self._temporaries[shape]

@@ -10,7 +10,7 @@ from minicaffe.ops.activation import Activation
 from minicaffe.ops.backend import Array, Tensor
 
 
-class ActivationByFormula(OneDnnKernel):
+class ActivationByFormula(OneDnnKernel[Activation]):
     """Applies the formulas of the reference backend, without temporaries of full size.
 
     In place, forward shares the memory of x where the gradient needs x.
@@ -27,7 +27,7 @@ class ActivationByFormula(OneDnnKernel):
         """Overwrite y."""
         layout = gapless_layout(x)
         if self._saved is not None:
-            self._saved.take_from(x, layout)
+            self._saved.move_from(x, layout)
             x = self._saved
         pointwise(self.backend, layout, self._apply_value, [x], [y])
 

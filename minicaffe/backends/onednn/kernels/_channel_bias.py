@@ -1,4 +1,4 @@
-"""A bias for each channel, where no primitive brings its own."""
+"""Addition of a bias to each channel, for primitives that have no bias of their own."""
 
 from __future__ import annotations
 
@@ -6,46 +6,47 @@ from typing import TYPE_CHECKING
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
+from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.images import images_layout
 from minicaffe.backends.onednn.runtime.library import Alg, Arg
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
+from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 
 if TYPE_CHECKING:
     from minicaffe.backends.onednn.backend import OneDnnBackend
 
 
-class ChannelBias:
-    """Adds b[channel] to (N, C, *S), in whatever layout that has."""
+class OneDnnChannelBias:
+    """y = x + b[channel] on (N, C, *S), in the layout of x."""
 
     def __init__(self, backend: OneDnnBackend, channels: int) -> None:
         self._engine, self._channels = backend.engine, channels
         self._accumulate = Accumulator(backend)
-        self._adding = cache_method(self._plan_adding)
-        self._summing = cache_method(self._plan_summing)
+        self._add = cache_method(self._plan_add)
+        self._sum = cache_method(self._plan_sum)
 
     def add(self, x: OneDnnTensor, b: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y with x + b."""
-        self._adding(images_layout(x))(x, b, y)
+        self._add(images_layout(x))(x, b, y)
 
     def accumulate(self, dy: OneDnnTensor, db: OneDnnTensor) -> None:
-        """Add to db the sum of dy over all but the channels."""
+        """Add to db the sum of dy over all axes but the channels."""
         layout = images_layout(dy)
-        call = self._summing(layout)
+        call = self._sum(layout)
         shapes = (self._bias(layout).shape,)
-        self._accumulate(lambda part: call(dy, part), (db,), shapes)
+        self._accumulate(lambda result: call(dy, result), (db,), shapes)
 
     def _bias(self, layout: Layout) -> Layout:
         return Layout.plain((1, self._channels, *(1,) * (len(layout.shape) - 2)))
 
-    def _plan_adding(self, layout: Layout) -> Call:
+    def _plan_add(self, layout: Layout) -> Call:
         bias = self._bias(layout)
         primitive = Primitive(self._engine, "binary", Alg.BINARY_ADD, layout, bias, layout)
         return Call(primitive, [(Arg.SRC, layout), (Arg.SRC_1, bias)], [(Arg.DST, layout)])
 
-    def _plan_summing(self, layout: Layout) -> Call:
+    def _plan_sum(self, layout: Layout) -> Call:
         bias = self._bias(layout)
-        given = (Alg.REDUCTION_SUM, layout, bias, 0.0, 0.0)
-        primitive = Primitive(self._engine, "reduction", *given)
+        arguments = (Alg.REDUCTION_SUM, layout, bias, 0.0, 0.0)
+        primitive = Primitive(self._engine, "reduction", *arguments)
         return Call(primitive, [(Arg.SRC, layout)], [(Arg.DST, bias)])

@@ -1,20 +1,22 @@
-"""What follows a convolution or an inner product, done as it writes its output.
+"""Epilogue of a convolution or an inner product: ops fused into its output pass as post-ops.
 
-Batch normalisation by stored statistics and Scale are one factor and one term for each channel,
-computed anew in every pass: some thousand numbers, so that changed weights or statistics are never
-missed, where changed filters would have to be found out and multiplied again.
+Batch normalisation by stored statistics and Scale become one factor and one term for each channel,
+computed again in every pass. These are some thousand numbers, and changed weights or statistics are
+never missed; folding them into the filters instead would require change detection and a new product
+of filters and factors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicaffe.backends.onednn.runtime.call import Port
 from minicaffe.backends.onednn.runtime.library import Alg, Arg
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.primitive import Attributes, Port
+from minicaffe.backends.onednn.runtime.primitive import Attributes, EpilogueKind
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import Array, EpilogueOp, Shape
@@ -25,21 +27,18 @@ if TYPE_CHECKING:
     from minicaffe.backends.onednn.backend import OneDnnBackend
 
 
-class Kind(NamedTuple):
-    """What primitives differ by."""
-
-    scales: bool = False
-    rectifies: bool = False
-
-
-class Epilogue:
-    """The layers that a kernel does on the way.
+class OneDnnEpilogue:
+    """The ops that are fused into a kernel.
 
     Parameters
     ----------
     backend : OneDnnBackend
     shape : tuple of int
-        Of the output, (N, C, ...); () where there are no channels to scale.
+        Of the output, (N, C, ...); () if it has no channels that could be scaled.
+
+    Attributes
+    ----------
+    kind : EpilogueKind
     """
 
     def __init__(self, backend: OneDnnBackend, shape: Shape) -> None:
@@ -47,19 +46,19 @@ class Epilogue:
         self._channels, self._layout = shape[1:2], Layout.plain(numbers)
         self._factor, self._term = (OneDnnTensor(backend.reorders, numbers) for _ in range(2))
         self._scaling: Sequence[EpilogueOp] = ()
-        self.kind = Kind()
+        self.kind = EpilogueKind()
 
-    def take(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Take on as many as can be, from the first on; return how many."""
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
+        """Replace the fused ops by the longest possible prefix of these; return its length."""
         n = 0
         while n < len(epilogue) and self._scales_channels(epilogue[n]):
             n += 1
         self._scaling = epilogue[:n]
-        self.kind = Kind(n > 0, starts_with_relu(epilogue[n:]))
+        self.kind = EpilogueKind(n > 0, starts_with_relu(epilogue[n:]))
         return n + self.kind.rectifies
 
     def tensors(self) -> tuple[OneDnnTensor, ...]:
-        """Return what the primitive reads beside its own inputs, as it is now."""
+        """Return the current factor and term, which the primitive reads after its own inputs."""
         if not self.kind.scales:
             return ()
         factor, term = np.ones(self._channels), np.zeros(self._channels)
@@ -70,7 +69,7 @@ class Epilogue:
         self._term.write().reshape(-1)[...] = term
         return self._factor, self._term
 
-    def attributes(self, kind: Kind) -> Attributes:
+    def attributes(self, kind: EpilogueKind) -> Attributes:
         """Return the post-ops of a primitive for `kind`."""
         attributes = Attributes()
         if kind.scales:
@@ -79,8 +78,8 @@ class Epilogue:
             attributes.eltwise(Alg.ELTWISE_RELU)
         return attributes
 
-    def ports(self, kind: Kind) -> list[Port]:
-        """Return the places that `tensors` go to."""
+    def ports(self, kind: EpilogueKind) -> list[Port]:
+        """Return the ports of `tensors`."""
         n = 2 if kind.scales else 0
         return [(Arg.POST_OP * (i + 1) | Arg.SRC_1, self._layout) for i in range(n)]
 
@@ -94,7 +93,7 @@ class Epilogue:
 
 
 def _factor_and_term(epilogue_op: EpilogueOp) -> tuple[Array, Array | float]:
-    """Return what a epilogue_op multiplies by and then adds, a number for each channel."""
+    """Return the factor and then the term that an op applies to each channel."""
     numbers = [tensor.read() for tensor in epilogue_op.parameters()]
     if isinstance(epilogue_op.op, BatchNorm):
         mean, variance, weight = numbers

@@ -1,6 +1,6 @@
-"""Some images of packed tensors at a time as plain arrays, for kernels that NumPy computes.
+"""Chunks of images of packed tensors as plain arrays, for kernels that compute with NumPy.
 
-Plain copies of whole tensors would double the memory that these take.
+Plain copies of whole tensors would double their memory.
 """
 
 from __future__ import annotations
@@ -18,76 +18,78 @@ if TYPE_CHECKING:
     from minicaffe.backends.onednn.backend import OneDnnBackend
 
 
-class _Side(NamedTuple):
-    """A layout, and its pieces if it is packed."""
+class _ChunkedLayout(NamedTuple):
+    """A layout and, if it is packed, the submemory of each chunk."""
 
     layout: Layout
-    places: list[Layout]
+    parts: list[Layout]
 
 
-class Pieces:
-    """Cuts tensors of one shape along their first axis.
+class ImageChunks:
+    """Divides tensors of one shape along their first axis.
 
     Parameters
     ----------
     backend : OneDnnBackend
     shape : tuple of int
     size : int
-        How many images there are at a time.
+        The number of images in a chunk.
     """
 
     def __init__(self, backend: OneDnnBackend, shape: Shape, size: int) -> None:
         self._reorders, self._shape = backend.reorders, shape
         self._spans = [(i, min(i + size, shape[0])) for i in range(0, shape[0], size)]
-        self._side = cache_method(self._cut)
-        self._copy = cache_method(self._make_copy)
+        self._divided = cache_method(self._divide)
+        self._copy = cache_method(self._new_copy)
 
     def __call__(
-        self, given: Sequence[OneDnnTensor], result: OneDnnTensor
+        self, inputs: Sequence[OneDnnTensor], result: OneDnnTensor
     ) -> Iterator[tuple[list[Array], Array]]:
-        """Yield arrays to read and one to overwrite; `result` gets the layout of the first."""
-        sides = [self._side(tensor.layout) for tensor in given]
-        for tensor, side in zip(given, sides, strict=True):
-            tensor.source(side.layout)
-        out = sides[0]
-        result.target(out.layout)
+        """Yield the arrays to read and the one to overwrite of each chunk.
+
+        `result` gets the layout of the first input.
+        """
+        sources = [self._divided(tensor.layout) for tensor in inputs]
+        for tensor, source in zip(inputs, sources, strict=True):
+            tensor.source(source.layout)
+        target = sources[0]
+        result.target(target.layout)
         for i, (start, end) in enumerate(self._spans):
             arrays = [
                 tensor.read()[start:end]
-                if side.layout.is_plain
-                else self._unpacked(k, tensor, side, i)
-                for k, (tensor, side) in enumerate(zip(given, sides, strict=True))
+                if source.layout.is_plain
+                else self._unpacked(k, tensor, source, i)
+                for k, (tensor, source) in enumerate(zip(inputs, sources, strict=True))
             ]
-            if out.layout.is_plain:
+            if target.layout.is_plain:
                 yield arrays, result.write()[start:end]
             else:
-                copy = self._copy(len(given), end - start)
+                copy = self._copy(len(inputs), end - start)
                 yield arrays, copy.write()
-                result.paste(out.layout, out.places[i], copy)
-        if result.is_pinned:
-            result.settle()
+                result.write_submemory(target.layout, target.parts[i], copy)
+        result.write_back()
 
-    def _unpacked(self, k: int, tensor: OneDnnTensor, side: _Side, i: int) -> Array:
+    def _unpacked(self, k: int, tensor: OneDnnTensor, source: _ChunkedLayout, i: int) -> Array:
         start, end = self._spans[i]
         copy = self._copy(k, end - start)
-        copy.copy_place(tensor, side.layout, side.places[i], Layout.plain(copy.shape))
+        copy.copy_submemory(tensor, source.layout, source.parts[i], Layout.plain(copy.shape))
         return copy.read()
 
-    def _make_copy(self, k: int, n: int) -> OneDnnTensor:
+    def _new_copy(self, k: int, n: int) -> OneDnnTensor:
         """Return memory for n images of the k-th tensor."""
         return OneDnnTensor(self._reorders, (n, *self._shape[1:]))
 
-    def _cut(self, layout: Layout) -> _Side:
-        """Return the layout and its pieces, or the plain one if this cannot be cut."""
+    def _divide(self, layout: Layout) -> _ChunkedLayout:
+        """Return the layout with its parts, or the plain one if it cannot be divided."""
         if layout.shape == self._shape and not layout.is_plain:
-            behind = (0,) * (len(self._shape) - 1)
+            inner = (0,) * (len(self._shape) - 1)
             try:
-                places = [
-                    layout.place((end - start, *self._shape[1:]), (start, *behind))
+                parts = [
+                    layout.submemory((end - start, *self._shape[1:]), (start, *inner))
                     for start, end in self._spans
                 ]
             except Unsupported:
-                pass  # it packs several images together
+                pass  # its blocks contain several images
             else:
-                return _Side(layout, places)
-        return _Side(Layout.plain(self._shape), [])
+                return _ChunkedLayout(layout, parts)
+        return _ChunkedLayout(Layout.plain(self._shape), [])

@@ -1,22 +1,22 @@
-"""What the recurrent kernels share: products for all time steps at once, and for one.
+"""Base of the LSTM and RNN kernels: products over all time steps at once, and one per step.
 
-The inputs' share of all steps is one inner product, and so are the gradients behind the loop. In a
-step there remains the product with the state before it. oneDNN's own LSTM is not used: it runs
-through whole sequences and cannot forget a state in the middle of one, as cont asks, and for AVX2
-it has no compiled code.
+The product of inputs and weights is computed for all steps at once, and so are the gradients after
+the loop over the steps. A step computes the product with the previous state only. oneDNN's own LSTM
+is not used: it runs through whole sequences and cannot reset a state in the middle of one, as cont
+requires, and it has no compiled code for AVX2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel
 from minicaffe.backends.onednn.kernels.inner_product import OneDnnInnerProduct
-from minicaffe.backends.onednn.runtime.gemm import multiply
-from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query, check
+from minicaffe.backends.onednn.runtime.gemm import sgemm
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query, check_onednn
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Primitive
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
@@ -25,22 +25,23 @@ from minicaffe.ops.inner_product import InnerProduct
 from minicaffe.ops.lstm import Lstm
 from minicaffe.ops.rnn import Rnn
 
-# RecurrentInputs whose tensors are this backend's.
+RecurrentOp = TypeVar("RecurrentOp", bound=Lstm | Rnn)
+# Any: RecurrentInputs whose tensors are this backend's.
 Inputs: TypeAlias = Any
 
 
 class StepProduct:
     """a[t] = function(factors * (a[t] + h[t] w^T)), one time step at a time.
 
-    The weights are packed once for all steps, and the function is applied on the way. Measured on
-    one core with AVX2: with 16 streams 1.2 to 1.3 times as fast as sgemm, which leaves the function
-    to be done; with 50 and 100 as fast.
+    The weights are packed once for all steps, and the function is a post-op of the product.
+    Measured on one core with AVX2: with 16 streams 1.2 to 1.3 times as fast as sgemm without the
+    function; with 50 and 100 streams as fast.
 
     Parameters
     ----------
     backend : OneDnnBackend
     h, a : OneDnnTensor
-        (T, N, D) and (T, N, rows), of a kernel's own: they must stay plain.
+        (T, N, D) and (T, N, rows), owned by the kernel: they must stay plain.
     function : Alg
     factors : array (rows,)
     """
@@ -57,9 +58,10 @@ class StepProduct:
         step_h, step_a = Layout.plain((streams, size)), Layout.plain((streams, rows))
         one_row = Layout.plain((1, rows))
         attributes = Attributes().sum().binary(Alg.BINARY_MUL, one_row).eltwise(function)
-        given = (Prop.INFERENCE, step_h, AnyLayout((rows, size)), None, step_a)
         self._primitive = Primitive(
-            backend.engine, "inner_product_forward", *given, attributes=attributes
+            *(backend.engine, "inner_product_forward", Prop.INFERENCE),
+            *(step_h, AnyLayout((rows, size)), None, step_a),
+            attributes=attributes,
         )
         self._packed = self._primitive.layout(Query.WEIGHTS, (rows, size))
         self._factors = OneDnnTensor(backend.reorders, (1, rows))
@@ -69,22 +71,22 @@ class StepProduct:
         self._runs: list[Callable[[], int]] = []
 
     def use(self, w: OneDnnTensor) -> None:
-        """Take the weights, (rows, D), as they are now."""
+        """Pack the current weights, (rows, D)."""
         weights = w.source(self._packed)
         if weights == self._weights:
             return
         factors = self._factors.source(Layout.plain(self._factors.shape))
-        # The factors are the second post-op's.
+        # The factors belong to the second post-op.
         ports = (Arg.SRC, Arg.WEIGHTS, Arg.POST_OP * 2 | Arg.SRC_1, Arg.DST)
         self._runs = [self._primitive.bind(ports, (h, weights, factors, a)) for h, a in self._steps]
         self._weights = weights
 
     def __call__(self, t: int) -> None:
         """Overwrite a[t]."""
-        check(self._runs[t](), "a time step")
+        check_onednn(self._runs[t](), "a time step")
 
 
-class Recurrent(OneDnnKernel):
+class OneDnnRecurrent(OneDnnKernel[RecurrentOp]):
     """Base of LSTM and RNN.
 
     The parameters begin with w_x, b and, with static, w_s; w_h follows.
@@ -92,18 +94,22 @@ class Recurrent(OneDnnKernel):
     Attributes
     ----------
     a, da : OneDnnTensor
-        (T, N, rows): inputs, bias and states times their weights, and the gradient of that.
+        (T, N, rows): the sum of inputs and states times their weights and the bias; its gradient.
     h_before : OneDnnTensor
         (T, N, D): cont[t] h[t-1].
     dh : OneDnnTensor
-        (N, D): the gradient of the state behind a step.
+        (N, D): the gradient of the state after a step.
     cont : array (T, N, 1)
+    step_product : StepProduct
+        With w_h; set by the subclass.
     """
+
+    step_product: StepProduct
 
     def __init__(
         self,
         backend: OneDnnBackend,
-        op: Lstm | Rnn,
+        op: RecurrentOp,
         x: Tensor,
         cont: Tensor,
         y: Tensor,
@@ -125,7 +131,7 @@ class Recurrent(OneDnnKernel):
             self._static = self.product(static, params[2], self._share)
 
     def new(self, shape: Shape) -> OneDnnTensor:
-        """Return a tensor of the kernel's own."""
+        """Return a tensor owned by the kernel."""
         return OneDnnTensor(self.backend.reorders, shape)
 
     def product(self, x: Tensor, w: Tensor, y: Tensor, bias: bool = False) -> OneDnnInnerProduct:
@@ -133,8 +139,8 @@ class Recurrent(OneDnnKernel):
         op = InnerProduct(len(y.shape) - 1, transpose=False, bias=bias)
         return OneDnnInnerProduct(self.backend, op, x, w, y)
 
-    def drive(self, inputs: Inputs, cont: OneDnnTensor) -> None:
-        """Overwrite a with the share of inputs and bias, h_before[0] and cont."""
+    def begin_forward(self, inputs: Inputs, cont: OneDnnTensor) -> None:
+        """Overwrite a with the product of all inputs plus the bias; set h_before[0] and cont."""
         self.cont[...] = cont.read()[:, :, None]
         w_x, b = inputs.params[:2]
         self._inputs.forward(inputs.x, w_x, b, self.a)
@@ -144,6 +150,25 @@ class Recurrent(OneDnnKernel):
             a += self._share.read()
         h = inputs.start[0].read().reshape(self.streams, self.size)
         np.multiply(h, self.cont[0], out=self.h_before.write()[0])
+        self.step_product.use(inputs.params[self.recurrent])
+
+    def run_forward(self, h: Array, finish_step: Callable[[int], None] | None = None) -> None:
+        """Run all time steps.
+
+        Parameters
+        ----------
+        h : array (T, N, D)
+            The states after each step, which a step overwrites.
+        finish_step : callable, optional
+            Computes h[t] from a[t].
+        """
+        before = self.h_before.update()
+        for t in range(self.steps):
+            self.step_product(t)
+            if finish_step is not None:
+                finish_step(t)
+            if t + 1 < self.steps:
+                np.multiply(h[t], self.cont[t + 1], out=before[t + 1])
 
     def begin_backward(self, w: OneDnnTensor, dend: OneDnnTensor | None) -> Callable[[int], None]:
         """Overwrite dh with the gradient of the state after the last step.
@@ -151,23 +176,23 @@ class Recurrent(OneDnnKernel):
         Returns
         -------
         callable
-            Takes a step t and, from da[t], overwrites dh with the gradient of h[t-1].
+            Takes a step t and overwrites dh with the gradient of h[t-1], computed from da[t].
         """
         dh = self.dh.write()
         dh[...] = 0 if dend is None else dend.read().reshape(dh.shape)
-        sizes = (self.streams, self.size, self._rows)
+        sizes, transposes = (self.streams, self.size, self._rows), (b"N", b"N")
         step_bytes = self.streams * self._rows * FLOAT_BYTES
         weights, start, out = w.address(), self.da.address(), self.dh.address()
 
         def step_back(t: int) -> None:
-            # The weights as they lie: packed, they are slower for large states (measured on AVX2).
-            multiply(b"N", b"N", *sizes, start + t * step_bytes, weights, 0.0, out)
+            # Plain weights: packed ones are slower for large states (measured on AVX2).
+            sgemm(transposes, sizes, start + t * step_bytes, weights, out)
             np.multiply(dh, self.cont[t], out=dh)
 
         return step_back
 
     def finish_backward(self, inputs: Inputs, gradients: Inputs) -> None:
-        """From da overwrite the gradients of the inputs, add to those of the parameters."""
+        """Overwrite the gradients of the inputs and add to those of the parameters, from da."""
         dw = gradients.params
         self._inputs.backward_weights(inputs.x, self.da, dw[0], dw[1])
         self._states.backward_weights(self.h_before, self.da, dw[self.recurrent], None)
@@ -180,7 +205,8 @@ class Recurrent(OneDnnKernel):
                 self._static.backward_data(self._total, inputs.params[2], gradients.static)
 
 
-def write_state(state: Tensor | None, values: Array) -> None:
-    """Overwrite a state, or its gradient, where it is wanted."""
-    if state is not None:
-        state.write()[...] = values.reshape(state.shape)
+def write_states(states: Sequence[Tensor | None], *values: Array) -> None:
+    """Overwrite states, or their gradients, except those that are None."""
+    for state, array in zip(states, values, strict=True):
+        if state is not None:
+            state.write()[...] = array.reshape(state.shape)

@@ -7,9 +7,10 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kerne
 from minicaffe.backends.onednn.kernels._activation_by_formula import ActivationByFormula
 from minicaffe.backends.onednn.kernels._activation_recipe import Recipe, recipe_of
 from minicaffe.backends.onednn.kernels._pointwise import gapless_layout
+from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
+from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.activation import (
     Abs,
@@ -30,7 +31,9 @@ from minicaffe.ops.backend import Tensor
 
 
 @kernel(Abs, Bnll, Clip, Elu, Exp, Log, Power, Relu, Sigmoid, Swish, Tanh, Threshold)
-def plan_activation(backend: OneDnnBackend, op: Activation, x: Tensor, y: Tensor) -> OneDnnKernel:
+def plan_activation(
+    backend: OneDnnBackend, op: Activation, x: Tensor, y: Tensor
+) -> OneDnnKernel[Activation]:
     """Return a kernel with an eltwise primitive, or with NumPy formulas where oneDNN has none."""
     recipe = recipe_of(op)
     if recipe is None:
@@ -38,7 +41,7 @@ def plan_activation(backend: OneDnnBackend, op: Activation, x: Tensor, y: Tensor
     return OneDnnActivation(backend, op, recipe, x, y)
 
 
-class OneDnnActivation(OneDnnKernel):
+class OneDnnActivation(OneDnnKernel[Activation]):
     """One eltwise primitive, with a linear one before and a factor after it where the op has them.
 
     In place, forward shares the memory of x where the gradient needs x.
@@ -65,7 +68,7 @@ class OneDnnActivation(OneDnnKernel):
             self._linear(layout, recipe.scale, recipe.shift)(x, inner)
             x = inner
         elif self._saved is not None:
-            self._saved.take_from(x, layout)
+            self._saved.move_from(x, layout)
             x = self._saved
         self._forward(layout)(x, y)
         if recipe.factor != 1:

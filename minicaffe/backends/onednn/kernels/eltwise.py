@@ -1,55 +1,40 @@
-"""Sums, products and maxima element by element, in the layout of the first tensor."""
+"""Elementwise sums, products and maxima, in the layout of the first tensor."""
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._pointwise import gapless_layout, pointwise
+from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.primitive import Attributes, Call, Engine, Port, Primitive
+from minicaffe.backends.onednn.runtime.primitive import Attributes, Engine, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import Array, EpilogueOp, Tensor
 from minicaffe.ops.eltwise import Eltwise
 
+Tensors: TypeAlias = Sequence[OneDnnTensor]
+# Each dx to overwrite, with the index of its x.
+Wanted: TypeAlias = Sequence[tuple[int, OneDnnTensor]]
+
 
 @kernel(Eltwise)
-def plan_eltwise(backend: OneDnnBackend, op: Eltwise, *tensors: Tensor) -> OneDnnKernel:
+def plan_eltwise(backend: OneDnnBackend, op: Eltwise, *tensors: Tensor) -> OneDnnEltwise:
     """Return the kernel of the operation."""
     kernels = {"sum": OneDnnSum, "prod": OneDnnProduct, "max": OneDnnMaximum}
     return kernels[op.operation](backend, op, *tensors)
 
 
-class OneDnnSum(OneDnnKernel):
-    """The weighted sum."""
-
-    def __init__(self, backend: OneDnnBackend, op: Eltwise, *tensors: Tensor) -> None:
-        super().__init__(backend, op, *tensors)
-        engine, coefficients = backend.engine, op.coefficients
-        # The primitive for sums takes no ReLU; that for two summands does.
-        self._can_rectify = op.coefficients == (1.0, 1.0)
-        self._is_rectified = False
-        self._rectify = cache_method(self._plan_rectify)
-        self._sum = functools.cache(lambda layout: plan_sum(engine, layout, coefficients))
-        self._scale = cache_method(self._plan_scale)
-
-    def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
-        """Overwrite y."""
-        plan = self._rectify if self._is_rectified else self._sum
-        plan(xs[0].layout)(*xs, y)
-
-    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Apply a ReLU to y in the same pass."""
-        self._is_rectified = starts_with_relu(epilogue) and self._can_rectify
-        return int(self._is_rectified)
+class OneDnnEltwise(OneDnnKernel[Eltwise]):
+    """Base of the three operations."""
 
     def backward(
         self,
@@ -58,16 +43,48 @@ class OneDnnSum(OneDnnKernel):
         dy: OneDnnTensor,
         dxs: Sequence[OneDnnTensor | None],
     ) -> None:
-        """Overwrite the dxs."""
-        for coefficient, dx in zip(self.op.coefficients, dxs, strict=True):
-            if dx is None:
-                continue
+        """Overwrite the dxs that are not None."""
+        wanted = [(i, dx) for i, dx in enumerate(dxs) if dx is not None]
+        self._backward(wanted, xs, y, dy)
+
+    def _backward(self, wanted: Wanted, xs: Tensors, y: OneDnnTensor, dy: OneDnnTensor) -> None:
+        raise NotImplementedError
+
+
+class OneDnnSum(OneDnnEltwise):
+    """Weighted sum."""
+
+    def __init__(self, backend: OneDnnBackend, op: Eltwise, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        # Only the primitive for two summands without coefficients accepts a ReLU.
+        self._can_rectify = op.coefficients == (1.0, 1.0)
+        self._rectifies = False
+        self._add_relu = cache_method(self._plan_add_relu)
+        self._sum = cache_method(self._plan_sum)
+        self._scale = cache_method(self._plan_scale)
+
+    def forward(self, xs: Tensors, y: OneDnnTensor) -> None:
+        """Overwrite y."""
+        plan = self._add_relu if self._rectifies else self._sum
+        plan(xs[0].layout)(*xs, y)
+
+    def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
+        """Fuse a ReLU of y."""
+        self._rectifies = starts_with_relu(epilogue) and self._can_rectify
+        return int(self._rectifies)
+
+    def _backward(self, wanted: Wanted, xs: Tensors, y: OneDnnTensor, dy: OneDnnTensor) -> None:
+        for i, dx in wanted:
+            coefficient = self.op.coefficients[i]
             if coefficient == 1:
                 dx.copy_from(dy)
             else:
                 self._scale(dy.layout, coefficient)(dy, dx)
 
-    def _plan_rectify(self, layout: Layout) -> Call:
+    def _plan_sum(self, layout: Layout) -> Call:
+        return plan_sum(self.engine, layout, self.op.coefficients)
+
+    def _plan_add_relu(self, layout: Layout) -> Call:
         primitive = Primitive(
             *(self.engine, "binary", Alg.BINARY_ADD, layout, layout, layout),
             attributes=Attributes().eltwise(Alg.ELTWISE_RELU),
@@ -75,43 +92,34 @@ class OneDnnSum(OneDnnKernel):
         return Call(primitive, [(Arg.SRC, layout), (Arg.SRC_1, layout)], [(Arg.DST, layout)])
 
     def _plan_scale(self, layout: Layout, coefficient: float) -> Call:
-        given = (Prop.TRAINING, Alg.ELTWISE_LINEAR, layout, layout, coefficient, 0.0)
-        primitive = Primitive(self.engine, "eltwise_forward", *given)
+        arguments = (Prop.TRAINING, Alg.ELTWISE_LINEAR, layout, layout, coefficient, 0.0)
+        primitive = Primitive(self.engine, "eltwise_forward", *arguments)
         return Call(primitive, [(Arg.SRC, layout)], [(Arg.DST, layout)])
 
 
-class OneDnnProduct(OneDnnKernel):
-    """The product; each gradient is one too, of the others and dy."""
+class OneDnnProduct(OneDnnEltwise):
+    """Product; each gradient is the product of dy and the other inputs."""
 
     def __init__(self, backend: OneDnnBackend, op: Eltwise, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._n = len(tensors) - 1
         self._product = cache_method(self._plan_product)
 
-    def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
+    def forward(self, xs: Tensors, y: OneDnnTensor) -> None:
         """Overwrite y."""
         self._product(xs[0].layout, Alg.BINARY_MUL, self._n)(*xs, y)
 
-    def backward(
-        self,
-        xs: Sequence[OneDnnTensor],
-        y: OneDnnTensor,
-        dy: OneDnnTensor,
-        dxs: Sequence[OneDnnTensor | None],
-    ) -> None:
-        """Overwrite the dxs."""
-        for i, dx in enumerate(dxs):
-            if dx is None:
-                continue
+    def _backward(self, wanted: Wanted, xs: Tensors, y: OneDnnTensor, dy: OneDnnTensor) -> None:
+        for i, dx in wanted:
             if self.op.stable:
                 others = [x for k, x in enumerate(xs) if k != i]
                 self._product(xs[0].layout, Alg.BINARY_MUL, self._n)(*others, dy, dx)
             else:
-                # Not in a layout with padding: 0 / 0 would not leave it zero.
+                # Not in a layout with padding: 0 / 0 would make it NaN.
                 self._product(gapless_layout(xs[0]), Alg.BINARY_DIV, 3)(y, xs[i], dy, dx)
 
     def _plan_product(self, layout: Layout, first: Alg, n: int) -> Call:
-        """Return the product, or with another first operation the rest of it, of n tensors."""
+        """Return the product of n tensors, or another first operation and then products."""
         attributes = Attributes()
         reads: list[Port] = [(Arg.SRC, layout), (Arg.SRC_1, layout)]
         for i in range(n - 2):
@@ -123,52 +131,45 @@ class OneDnnProduct(OneDnnKernel):
         return Call(primitive, reads, [(Arg.DST, layout)])
 
 
-class OneDnnMaximum(OneDnnKernel):
-    """The maximum, in chunks: oneDNN's does not say which x it took.
+class OneDnnMaximum(OneDnnEltwise):
+    """Maximum, computed with NumPy in chunks, because oneDNN's does not return the arg max.
 
-    `chosen` is the index of that x, as small as it can be: beside the numbers themselves it is what
-    the passes read and write.
+    `_arg_max` is the index of the largest x, in the smallest integer type: the passes read and
+    write it besides the values.
     """
 
     def __init__(self, backend: OneDnnBackend, op: Eltwise, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         n = len(tensors) - 1
-        self._chosen = np.zeros(math.prod(tensors[0].shape), np.min_scalar_type(n))
+        self._arg_max = np.zeros(math.prod(tensors[0].shape), np.min_scalar_type(n))
         self._layout = Layout.plain(tensors[0].shape)
 
-    def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
+    def forward(self, xs: Tensors, y: OneDnnTensor) -> None:
         """Overwrite y."""
         self._layout = gapless_layout(xs[0])
-        pointwise(self.backend, self._layout, _choose, xs, [y], [self._chosen])
+        pointwise(self.backend, self._layout, _maximum, xs, [y], [self._arg_max])
 
-    def backward(
-        self,
-        xs: Sequence[OneDnnTensor],
-        y: OneDnnTensor,
-        dy: OneDnnTensor,
-        dxs: Sequence[OneDnnTensor | None],
-    ) -> None:
-        """Overwrite the dxs."""
-        wanted = [(i, dx) for i, dx in enumerate(dxs) if dx is not None]
-        numbers = [i for i, _ in wanted]
+    def _backward(self, wanted: Wanted, xs: Tensors, y: OneDnnTensor, dy: OneDnnTensor) -> None:
+        indices = [i for i, _ in wanted]
 
-        def share(dy: Array, *arrays: Array) -> None:
-            *dxs, chosen = arrays
-            for i, dx in zip(numbers, dxs, strict=True):
-                np.multiply(dy, chosen == i, out=dx)
+        def distribute(dy: Array, *arrays: Array) -> None:
+            *dxs, arg_max = arrays
+            for i, dx in zip(indices, dxs, strict=True):
+                np.multiply(dy, arg_max == i, out=dx)
 
         results = [dx for _, dx in wanted]
-        pointwise(self.backend, self._layout, share, [dy], results, [self._chosen])
+        pointwise(self.backend, self._layout, distribute, [dy], results, [self._arg_max])
 
 
-def _choose(first: Array, *arrays: Array) -> None:
-    second, *others, y, chosen = arrays
-    np.less_equal(first, second, out=chosen, casting="unsafe")
+def _maximum(first: Array, *arrays: Array) -> None:
+    second, *others, y, arg_max = arrays
+    np.less_equal(first, second, out=arg_max, casting="unsafe")
     np.maximum(first, second, out=y)
     for i, x in enumerate(others, 2):
-        # Later ones have larger numbers; a copy where x > y would take 40 times as long.
-        index = (x > y).astype(chosen.dtype) * chosen.dtype.type(i)
-        np.maximum(chosen, index, out=chosen)
+        # Indices increase, so the maximum selects the last x that is larger than all before it; a
+        # masked copy would take 40 times as long.
+        index = (x > y).astype(arg_max.dtype) * arg_max.dtype.type(i)
+        np.maximum(arg_max, index, out=arg_max)
         np.maximum(y, x, out=y)
 
 
@@ -176,7 +177,7 @@ def plan_sum(engine: Engine, layout: Layout, coefficients: Sequence[float]) -> C
     """Return the weighted sum of as many tensors of one layout as there are coefficients."""
     n = len(coefficients)
     factors = (ctypes.c_float * n)(*coefficients)
-    given = (ctypes.c_void_p * n)(*[layout.handle] * n)
-    primitive = Primitive(engine, "sum", layout, n, factors, given)
+    handles = (ctypes.c_void_p * n)(*[layout.handle] * n)
+    primitive = Primitive(engine, "sum", layout, n, factors, handles)
     reads = [(Arg.MULTIPLE_SRC + i, layout) for i in range(n)]
     return Call(primitive, reads, [(Arg.DST, layout)])

@@ -1,8 +1,8 @@
 """Inner product: oneDNN's primitive forward, its sgemm backward.
 
-All layouts are plain. Packed weights gain little where weights are read once an iteration, and cost
-a second copy of the largest parameters that nets have. sgemm adds to the gradient in place, so that
-accumulating over several passes needs no second gradient either.
+All layouts are plain. Packed weights save little if weights are read once an iteration, and cost a
+second copy of the largest parameters of a net. sgemm adds to the gradient in place, so accumulating
+over several passes needs no second gradient either.
 """
 
 from __future__ import annotations
@@ -14,26 +14,29 @@ import numpy as np
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
-from minicaffe.backends.onednn.kernels._epilogue import Epilogue, Kind
+from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_inner_product import PackedInnerProduct
-from minicaffe.backends.onednn.runtime.gemm import multiply
+from minicaffe.backends.onednn.runtime.call import Call, Port
+from minicaffe.backends.onednn.runtime.gemm import sgemm
 from minicaffe.backends.onednn.runtime.library import Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.precision import FP32
-from minicaffe.backends.onednn.runtime.primitive import Call, Port, Primitive
+from minicaffe.backends.onednn.runtime.primitive import EpilogueKind, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.inner_product import InnerProduct
 
 
 @kernel(InnerProduct)
-def plan(backend: OneDnnBackend, op: InnerProduct, *tensors: Tensor) -> OneDnnKernel:
+def plan_inner_product(
+    backend: OneDnnBackend, op: InnerProduct, *tensors: Tensor
+) -> OneDnnKernel[InnerProduct]:
     """Return the kernel for the backend's precision."""
-    kind = OneDnnInnerProduct if backend.precision is FP32 else PackedInnerProduct
-    return kind(backend, op, *tensors)
+    cls = OneDnnInnerProduct if backend.precision is FP32 else PackedInnerProduct
+    return cls(backend, op, *tensors)
 
 
-class OneDnnInnerProduct(OneDnnKernel):
+class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
     """y = x w^T + b on (M, K) and (N, K)."""
 
     def __init__(self, backend: OneDnnBackend, op: InnerProduct, *tensors: Tensor) -> None:
@@ -41,8 +44,8 @@ class OneDnnInnerProduct(OneDnnKernel):
         x, y = tensors[0].shape, tensors[2].shape
         self._m, self._k = math.prod(x[: op.axis]), math.prod(x[op.axis :])
         self._n = math.prod(y[op.axis :])
-        # With several axes before the outputs, these are not what other layers call channels.
-        self._epilogue = Epilogue(backend, (self._m, self._n) if op.axis == 1 else ())
+        # With several axes before the outputs, the outputs are not what other layers call channels.
+        self._epilogue = OneDnnEpilogue(backend, (self._m, self._n) if op.axis == 1 else ())
         self._forward = cache_method(self._plan_forward)
 
     def forward(
@@ -50,26 +53,23 @@ class OneDnnInnerProduct(OneDnnKernel):
     ) -> None:
         """Overwrite y."""
         if not self.op.transpose:
-            given = (x, w) if b is None else (x, w, b)
-            self._forward(self._epilogue.kind)(*given, *self._epilogue.tensors(), y)
+            inputs = (x, w) if b is None else (x, w, b)
+            self._forward(self._epilogue.kind)(*inputs, *self._epilogue.tensors(), y)
             return
         out = y.write().reshape(self._m, self._n)
         out[...] = 0 if b is None else b.read()
-        m, n, k = self._m, self._n, self._k
-        multiply(b"N", b"N", m, n, k, x.address(), w.address(), 1.0, y.address())
+        sizes = (self._m, self._n, self._k)
+        sgemm((b"N", b"N"), sizes, x.address(), w.address(), y.address(), beta=1.0)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Normalise, scale and rectify y in the same pass."""
-        if self.op.transpose:
-            return 0
-        return self._epilogue.take(epilogue)
+        """Fuse normalisation, scaling and ReLU of y."""
+        return 0 if self.op.transpose else self._epilogue.fuse(epilogue)
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
-        turned = b"T" if self.op.transpose else b"N"
-        m, n, k = self._m, self._n, self._k
-        given, weights, out = dy.address(), w.address(), dx.address_to_write()
-        multiply(b"N", turned, m, k, n, given, weights, 0.0, out)
+        transposes = (b"N", b"T" if self.op.transpose else b"N")
+        sizes = (self._m, self._k, self._n)
+        sgemm(transposes, sizes, dy.address(), w.address(), dx.address_to_write())
 
     def backward_weights(
         self,
@@ -81,13 +81,12 @@ class OneDnnInnerProduct(OneDnnKernel):
         """Add to dw and db."""
         m, n, k = self._m, self._n, self._k
         if dw is not None:
-            old = 0.0 if dw.is_zero else 1.0
-            left, right = x.address(), dy.address()
-            out = dw.address_to_write() if dw.is_zero else dw.address_to_update()
+            beta = 0.0 if dw.is_zero else 1.0
+            a, b, sizes = dy.address(), x.address(), (n, k, m)
             if self.op.transpose:
-                multiply(b"T", b"N", k, n, m, left, right, old, out)
-            else:
-                multiply(b"T", b"N", n, k, m, right, left, old, out)
+                a, b, sizes = b, a, (k, n, m)
+            out = dw.address_to_write() if dw.is_zero else dw.address_to_update()
+            sgemm((b"T", b"N"), sizes, a, b, out, beta)
         if db is not None:
             rows = dy.read().reshape(m, n)
             if db.is_zero:
@@ -95,13 +94,14 @@ class OneDnnInnerProduct(OneDnnKernel):
             else:
                 db.update().reshape(n)[...] += rows.sum(0)
 
-    def _plan_forward(self, kind: Kind) -> Call:
+    def _plan_forward(self, kind: EpilogueKind) -> Call:
         m, n, k = self._m, self._n, self._k
         x, w, y = map(Layout.plain, ((m, k), (n, k), (m, n)))
         b = Layout.plain((n,)) if self.op.bias else None
-        given = (Prop.TRAINING, x, w, b, y)
-        attributes = self._epilogue.attributes(kind)
-        primitive = Primitive(self.engine, "inner_product_forward", *given, attributes=attributes)
+        primitive = Primitive(
+            *(self.engine, "inner_product_forward", Prop.TRAINING, x, w, b, y),
+            attributes=self._epilogue.attributes(kind),
+        )
         reads: list[Port] = [(Arg.SRC, x), (Arg.WEIGHTS, w)]
         if b is not None:
             reads.append((Arg.BIAS, b))

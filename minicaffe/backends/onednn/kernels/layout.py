@@ -1,20 +1,22 @@
-"""Copies and sums, in whatever layout the values have."""
+"""Copy and sum of tensors, in the layout of the first one."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels.eltwise import plan_sum
+from minicaffe.backends.onednn.runtime.call import Call
+from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.layout import Add, Copy
 
 
 @kernel(Copy)
-class OneDnnCopy(OneDnnKernel):
-    """Copy one tensor, with its layout if the shapes agree."""
+class OneDnnCopy(OneDnnKernel[Copy]):
+    """Copy of a tensor, in its layout if the shapes are equal."""
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
@@ -25,13 +27,13 @@ class OneDnnCopy(OneDnnKernel):
 
 
 @kernel(Add)
-class OneDnnAdd(OneDnnKernel):
-    """Add several tensors in the layout of the first."""
+class OneDnnAdd(OneDnnKernel[Add]):
+    """Sum of several tensors."""
 
     def __init__(self, backend: OneDnnBackend, op: Add, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        ones, engine = [1.0] * (len(tensors) - 1), backend.engine
-        self._sum = functools.cache(lambda layout: plan_sum(engine, layout, ones))
+        self._n = len(tensors) - 1
+        self._sum = cache_method(self._plan_sum)
 
     def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
         """Overwrite y."""
@@ -40,3 +42,6 @@ class OneDnnAdd(OneDnnKernel):
                 y.copy_from(xs[0])
             return
         self._sum(xs[0].layout)(*xs, y)
+
+    def _plan_sum(self, layout: Layout) -> Call:
+        return plan_sum(self.engine, layout, [1.0] * self._n)

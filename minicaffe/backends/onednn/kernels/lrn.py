@@ -1,31 +1,32 @@
 """Local response normalisation.
 
-oneDNN has compiled code for some windows, layouts and processors; elsewhere its loops in C++ are
-slower than NumPy by a factor of 20 (measured on AVX2, backward). `ByImage` serves there.
+oneDNN has compiled code for some windows, layouts and processors; for others its loops in C++ are
+slower than NumPy by a factor of 20 (measured on AVX2, backward), so `LrnByImage` computes those.
 """
 
 from __future__ import annotations
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
-from minicaffe.backends.onednn.kernels._lrn_by_image import ByImage
+from minicaffe.backends.onednn.kernels._lrn_by_image import LrnByImage
+from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
+from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.lrn import Lrn
 
 
 @kernel(Lrn)
-class OneDnnLrn(OneDnnKernel):
-    """Across channels or within one, in the layout of x where there is compiled code for it."""
+class OneDnnLrn(OneDnnKernel[Lrn]):
+    """Across channels or within one, in the layout of x; with compiled code if there is some."""
 
     def __init__(self, backend: OneDnnBackend, op: Lrn, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._algorithm = Alg.LRN_ACROSS if op.region == "across" else Alg.LRN_WITHIN
         self._numbers = (op.local_size, op.alpha, op.beta, op.k)
-        self._by_image = ByImage(backend, op, tensors[0].shape)
+        self._by_image = LrnByImage(backend, op, tensors[0].shape)
         self._calls = cache_method(self._plan)
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
@@ -46,13 +47,13 @@ class OneDnnLrn(OneDnnKernel):
             self._by_image.backward(x, dy, dx)
 
     def _plan(self, layout: Layout) -> tuple[Call, Call | None]:
-        """Return forward, and backward where there is compiled code for it."""
+        """Return the calls forward and backward; None for backward without compiled code."""
         forward = self._primitive(Prop.TRAINING, layout)
-        given = (self._algorithm, layout, layout, layout, *self._numbers)
-        backward = Primitive(self.engine, "lrn_backward", *given, hint=forward)
+        arguments = (self._algorithm, layout, layout, layout, *self._numbers)
+        backward = Primitive(self.engine, "lrn_backward", *arguments, hint=forward)
         source, result = (Arg.SRC, layout), (Arg.DST, layout)
         if not backward.is_compiled:
-            # Without a workspace, which is as large as x or twice that.
+            # The inference form needs no workspace, which would be as large as x or twice that.
             return Call(self._primitive(Prop.INFERENCE, layout), [source], [result]), None
         workspace = forward.new_workspace()
         for primitive in (forward, backward):
@@ -61,5 +62,5 @@ class OneDnnLrn(OneDnnKernel):
         return Call(forward, [source], [result]), Call(backward, reads, [(Arg.DIFF_SRC, layout)])
 
     def _primitive(self, prop: Prop, layout: Layout) -> Primitive:
-        given = (prop, self._algorithm, layout, layout, *self._numbers)
-        return Primitive(self.engine, "lrn_forward", *given)
+        arguments = (prop, self._algorithm, layout, layout, *self._numbers)
+        return Primitive(self.engine, "lrn_forward", *arguments)

@@ -1,8 +1,9 @@
 """Max and average pooling in the layout of x.
 
-Caffe divides an average by the area of the window cut to the padded image. oneDNN divides by the
-whole window, or by what lies on the image itself. Without padding Caffe's rule is the second one;
-if no window reaches beyond the padding it is the first; else the first is corrected by the ratio.
+Caffe divides an average by the area of the window clipped to the padded image. oneDNN divides by
+the area of the whole window, or of the window clipped to the image. Without padding Caffe's rule is
+the second; if no window exceeds the padded image, it is the first; otherwise the result of the
+first is multiplied by the ratio of the areas.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import numpy as np
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
-from minicaffe.backends.onednn.runtime.primitive import Call, Primitive
+from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Array, Tensor
@@ -21,7 +23,7 @@ from minicaffe.ops.pool import Pool
 
 
 @kernel(Pool)
-class OneDnnPool(OneDnnKernel):
+class OneDnnPool(OneDnnKernel[Pool]):
     """Max and average pooling."""
 
     def __init__(self, backend: OneDnnBackend, op: Pool, *tensors: Tensor) -> None:
@@ -53,7 +55,7 @@ class OneDnnPool(OneDnnKernel):
         self, x: OneDnnTensor, y: OneDnnTensor, mask: None = None, stream: None = None
     ) -> None:
         """Overwrite y."""
-        # The largest of some bfloat16 values is one of them; an average is for float32 alone.
+        # The maximum of bfloat16 values is one of them; averages are computed in float32.
         self._layout = x.stored if self.op.mode == "max" else x.layout
         self._forward(self._layout)(x, y)
         if self._ratio is not None:
@@ -78,8 +80,8 @@ class OneDnnPool(OneDnnKernel):
     def _plan_backward(self, x: Layout) -> Call:
         forward = self._forward(x).primitive
         y = forward.layout(Query.DST, self._y)
-        given = (self._algorithm, x, y, *self._steps)
-        primitive = Primitive(self.engine, "pooling_backward", *given, hint=forward)
+        arguments = (self._algorithm, x, y, *self._steps)
+        primitive = Primitive(self.engine, "pooling_backward", *arguments, hint=forward)
         primitive.use_workspace(forward.workspace)
         return Call(primitive, [(Arg.DIFF_DST, y)], [(Arg.DIFF_SRC, x)])
 
@@ -89,7 +91,7 @@ class OneDnnPool(OneDnnKernel):
         return Call(primitive, [(Arg.SRC, layout), (Arg.SRC_1, ratio)], [(Arg.DST, layout)])
 
     def _ratios(self) -> Array:
-        """Return the whole window's area over that of the window cut to the padded image."""
+        """Return the area of the whole window over that of the clipped one, for each output."""
         op, sides = self.op, []
         for n, k, s, p, o in zip(self._x[2:], op.kernel, op.stride, op.pad, op.out, strict=True):
             start = np.arange(o) * s - p

@@ -1,4 +1,4 @@
-"""Plain recurrent net."""
+"""RNN: the tanh of a state is a post-op of its step's product; outputs are computed at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
-from minicaffe.backends.onednn.kernels._recurrent import Inputs, Recurrent, StepProduct, write_state
+from minicaffe.backends.onednn.kernels._recurrent import (
+    Inputs,
+    OneDnnRecurrent,
+    StepProduct,
+    write_states,
+)
 from minicaffe.backends.onednn.runtime.library import Alg
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.activation import Tanh
@@ -16,14 +21,14 @@ from minicaffe.ops.rnn import Rnn
 
 
 @kernel(Rnn)
-class OneDnnRnn(Recurrent):
-    """Plain recurrent net. Behind a step, a holds h; the outputs are computed for all steps."""
+class OneDnnRnn(OneDnnRecurrent[Rnn]):
+    """RNN. After a step, a holds h; the outputs are computed for all steps at once."""
 
     def __init__(self, backend: OneDnnBackend, op: Rnn, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         ones = np.ones(self.size, np.float32)
-        self._product = StepProduct(backend, self.h_before, self.a, Alg.ELTWISE_TANH, ones)
-        # y as it was, whatever a layer in place makes of it.
+        self.step_product = StepProduct(backend, self.h_before, self.a, Alg.ELTWISE_TANH, ones)
+        # A copy of y, because a layer in place may overwrite y.
         self._y, self._dout = self.new(self.a.shape), self.new(self.a.shape)
         self._slope = np.zeros(self.a.shape, np.float32)
         self._outputs = self.product(self.a, tensors[-2], self._y, bias=True)
@@ -37,18 +42,14 @@ class OneDnnRnn(Recurrent):
         end: Sequence[OneDnnTensor],
     ) -> None:
         """Overwrite y and end."""
-        self.drive(inputs, cont)
-        self._product.use(inputs.params[self.recurrent])
-        h, before = self.a.update(), self.h_before.update()
-        for t in range(self.steps):
-            self._product(t)
-            if t + 1 < self.steps:
-                np.multiply(h[t], self.cont[t + 1], out=before[t + 1])
+        self.begin_forward(inputs, cont)
+        h = self.a.update()
+        self.run_forward(h)
         w_o, b_o = inputs.params[-2:]
         self._outputs.forward(self.a, w_o, b_o, self._y)
         self._tanh.forward(self._y, self._y)
         y.copy_from(self._y)
-        write_state(end[0], h[-1])
+        write_states(end, h[-1])
 
     def backward(
         self,
@@ -71,4 +72,4 @@ class OneDnnRnn(Recurrent):
             da[t] *= self._slope[t]
             step_back(t)
         self.finish_backward(inputs, gradients)
-        write_state(gradients.start[0], dh)
+        write_states(gradients.start, dh)

@@ -1,6 +1,6 @@
-"""A factor and a bias for each channel: batch normalisation with mean 0 and deviation 1.
+"""Scale and bias of channels, as batch normalisation with mean 0 and standard deviation 1.
 
-That primitive computes what a Scale layer computes, backward in a single pass.
+That primitive computes the same values, and both gradients in a single pass.
 """
 
 from __future__ import annotations
@@ -9,34 +9,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
+from minicaffe.backends.onednn.kernels._batch_norm_primitives import BatchNormPrimitives
 from minicaffe.backends.onednn.runtime.images import images_layout
-from minicaffe.backends.onednn.runtime.library import (
-    USE_GLOBAL_STATS,
-    USE_SCALE,
-    USE_SHIFT,
-    Alg,
-    Arg,
-    Prop,
-)
-from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.primitive import Attributes, Call, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
 from minicaffe.ops.activation import starts_with_relu
 from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.scale import Scale
 
-# Variance and epsilon, whose sum is 1. With no epsilon the padding of packed layouts, where the
-# variance is 0, would become not a number.
+# Variance and epsilon, whose sum is 1. Without an epsilon the padding of packed layouts, where the
+# variance is 0, would become NaN.
 HALF = 0.5
 
 
 @kernel(Scale)
-class OneDnnScale(OneDnnKernel):
-    """Product and sum with one number for each channel."""
+class OneDnnScale(OneDnnKernel[Scale]):
+    """y = s x + b with one s and b for each channel."""
 
     def __init__(self, backend: OneDnnBackend, op: Scale, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
@@ -44,34 +34,34 @@ class OneDnnScale(OneDnnKernel):
         if op.axis != 1 or s.shape != x.shape[1:2]:
             raise Unsupported("oneDNN scales channels only")
         self._channels = s.shape
-        self._flags = USE_GLOBAL_STATS | USE_SCALE | USE_SHIFT
         self._zeros = OneDnnTensor(backend.reorders, s.shape)
         self._halves = OneDnnTensor(backend.reorders, s.shape)
         self._halves.set(np.full(s.shape, HALF))
-        self._kept = OneDnnTensor(backend.reorders, x.shape) if x is y else None
-        self._dx = OneDnnTensor(backend.reorders, x.shape)
+        self._saved_x = OneDnnTensor(backend.reorders, x.shape) if x is y else None
+        self._unused_dx = OneDnnTensor(backend.reorders, x.shape)
         self._factor: OneDnnTensor = self._halves
         self._accumulate = Accumulator(backend)
-        self._is_rectified = False
-        self._forward = cache_method(self._plan_forward)
-        self._backward = cache_method(self._plan_backward)
+        self._rectifies = False
+        self._primitives = BatchNormPrimitives(
+            self.engine, s.shape, HALF, use_stored=True, scales=True
+        )
 
     def forward(
         self, x: OneDnnTensor, s: OneDnnTensor, b: OneDnnTensor | None, y: OneDnnTensor
     ) -> None:
         """Overwrite y."""
         self._layout = images_layout(x)
-        if self._kept is not None:
-            self._kept.take_from(x, self._layout)
-            x = self._kept
+        if self._saved_x is not None:
+            self._saved_x.move_from(x, self._layout)
+            x = self._saved_x
         self._factor = s
-        call = self._forward(self._layout, self._is_rectified)
+        call = self._primitives.forward(self._layout, self._rectifies)
         call(x, self._zeros, self._halves, s, b or self._zeros, y)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Apply a ReLU to y in the same pass."""
-        self._is_rectified = starts_with_relu(epilogue)
-        return int(self._is_rectified)
+        """Fuse a ReLU of y."""
+        self._rectifies = starts_with_relu(epilogue)
+        return int(self._rectifies)
 
     def backward_weights(
         self,
@@ -81,33 +71,13 @@ class OneDnnScale(OneDnnKernel):
         db: OneDnnTensor | None,
     ) -> None:
         """Add to ds and db."""
-        values, call = self._kept or x, self._backward(self._layout)
-        fixed = (values, self._zeros, self._halves, self._factor, dy, self._dx)
+        values, call = self._saved_x or x, self._primitives.backward(self._layout)
+        operands = (values, self._zeros, self._halves, self._factor, dy, self._unused_dx)
         shapes = (self._channels, (*self._channels, 1))
-        self._accumulate(lambda *parts: call(*fixed, *parts), (ds, db), shapes)
+        self._accumulate(lambda *results: call(*operands, *results), (ds, db), shapes)
 
     def backward_data(self, dy: OneDnnTensor, s: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
-        # As a forward pass: dx = dy * s.
-        self._forward(images_layout(dy))(dy, self._zeros, self._halves, s, self._zeros, dx)
-
-    def _plan_forward(self, layout: Layout, rectifies: bool = False) -> Call:
-        # As stored statistics serve, nothing is lost in the form for inference, which takes a ReLU.
-        given = (Prop.INFERENCE if rectifies else Prop.TRAINING, layout, layout, HALF, self._flags)
-        attributes = Attributes().eltwise(Alg.ELTWISE_RELU) if rectifies else None
-        primitive = Primitive(
-            self.engine, "batch_normalization_forward", *given, attributes=attributes
-        )
-        numbers = Layout.plain(self._channels)
-        fixed = [(arg, numbers) for arg in (Arg.MEAN, Arg.VARIANCE, Arg.SCALE, Arg.SHIFT)]
-        return Call(primitive, [(Arg.SRC, layout), *fixed], [(Arg.DST, layout)])
-
-    def _plan_backward(self, layout: Layout) -> Call:
-        hint = self._forward(layout).primitive
-        given = (Prop.BACKWARD, layout, layout, layout, HALF, self._flags)
-        primitive = Primitive(self.engine, "batch_normalization_backward", *given, hint=hint)
-        numbers = Layout.plain(self._channels)
-        fixed = [(arg, numbers) for arg in (Arg.MEAN, Arg.VARIANCE, Arg.SCALE)]
-        sums = [(Arg.DIFF_SCALE, numbers), (Arg.DIFF_SHIFT, numbers)]
-        reads = [(Arg.SRC, layout), *fixed, (Arg.DIFF_DST, layout)]
-        return Call(primitive, reads, [(Arg.DIFF_SRC, layout), *sums])
+        # dx = s dy is computed by the forward primitive.
+        call = self._primitives.forward(images_layout(dy))
+        call(dy, self._zeros, self._halves, s, self._zeros, dx)

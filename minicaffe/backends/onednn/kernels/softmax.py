@@ -1,15 +1,15 @@
-"""Softmax and its loss: oneDNN's softmax, the reference's arithmetic on labels."""
+"""Softmax and its loss: oneDNN's softmax, and the reference's code for labels."""
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.primitive import Call, Engine, Primitive
+from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.reference.kernels.softmax import ReferenceSoftmaxLoss
 from minicaffe.ops.backend import Tensor
@@ -17,13 +17,12 @@ from minicaffe.ops.softmax import Softmax, SoftmaxLoss
 
 
 @kernel(Softmax)
-class OneDnnSoftmax(OneDnnKernel):
+class OneDnnSoftmax(OneDnnKernel[Softmax]):
     """Softmax in the layout of x."""
 
     def __init__(self, backend: OneDnnBackend, op: Softmax, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        engine = backend.engine
-        self._forward = functools.cache(lambda layout: plan(engine, layout, op.axis))
+        self._forward = cache_method(self._plan_forward)
         self._backward = cache_method(self._plan_backward)
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
@@ -33,6 +32,9 @@ class OneDnnSoftmax(OneDnnKernel):
     def backward(self, y: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
         self._backward(y.layout)(y, dy, dx)
+
+    def _plan_forward(self, layout: Layout) -> Call:
+        return plan_softmax(self.engine, layout, self.op.axis)
 
     def _plan_backward(self, layout: Layout) -> Call:
         primitive = Primitive(
@@ -46,18 +48,18 @@ class OneDnnSoftmax(OneDnnKernel):
 
 @kernel(SoftmaxLoss)
 class OneDnnSoftmaxLoss(ReferenceSoftmaxLoss):
-    """Softmax and multinomial logistic loss; the probabilities are plain, as labels index them."""
+    """Softmax and multinomial logistic loss; probabilities are plain, as labels index them."""
 
     def __init__(self, backend: OneDnnBackend, op: SoftmaxLoss, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self._softmax = plan(backend.engine, Layout.plain(tensors[0].shape), op.axis)
+        self._softmax = plan_softmax(backend.engine, Layout.plain(tensors[0].shape), op.axis)
 
-    def _probabilities(self, x: Any, p: Any) -> None:
+    def _probabilities(self, x: Any, p: Any) -> None:  # Any: tensors of this backend
         self._softmax(x, p)
 
 
-def plan(engine: Engine, layout: Layout, axis: int) -> Call:
-    """Return a softmax from and to one layout."""
-    given = (Prop.TRAINING, Alg.SOFTMAX_ACCURATE, layout, layout, axis)
-    primitive = Primitive(engine, "softmax_forward", *given)
+def plan_softmax(engine: Engine, layout: Layout, axis: int) -> Call:
+    """Return a softmax with x and y in one layout."""
+    arguments = (Prop.TRAINING, Alg.SOFTMAX_ACCURATE, layout, layout, axis)
+    primitive = Primitive(engine, "softmax_forward", *arguments)
     return Call(primitive, [(Arg.SRC, layout)], [(Arg.DST, layout)])

@@ -1,9 +1,9 @@
-"""The solvers' rules, a chunk of a parameter at a time and several chunks at once.
+"""Parameter updates by the solvers' rules, in chunks, on all threads.
 
-A chunk of weights, gradient and history stays in the cache while the rule's few passes go over it,
-so that main memory is read and written once. NumPy lets go of Python's lock inside a pass: chunks
-run on threads, and small parameters, one chunk each, are shared out like those of large ones. The
-values keep whatever layout the gradient has: updates are elementwise.
+A chunk of weights, gradient and history stays in the cache during the rule's few passes, so that
+main memory is read and written once. NumPy releases the interpreter lock in a pass, so chunks run
+in parallel; a small parameter is one chunk. Updates are elementwise, so the values stay in the
+gradient's layout.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.reference.kernels.update import (
-    N_SCRATCH,
     ReferenceSumOfSquares,
     ReferenceUpdate,
     is_finite,
@@ -28,15 +27,15 @@ from minicaffe.backends.reference.kernels.update import (
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.update import StepSize, SumOfSquares, Update
 
-# Measured on an AMD EPYC with 2 cores: smaller chunks spend their time on Python's lock, larger
-# ones leave the cache.
+# Values. Measured on an AMD EPYC with 2 cores: smaller chunks spend their time waiting for the
+# interpreter lock, larger ones leave the cache.
 CHUNK = 262144
-# Handing over less than this costs more than it saves.
-LEAST_OF_A_THREAD = 2 * CHUNK
+# Values: waking a thread for less costs more than it saves.
+MIN_VALUES_PER_THREAD = 2 * CHUNK
 
 
 class _Chunk(NamedTuple):
-    """A part of one parameter: weights, gradient and history, and the size of its step."""
+    """A chunk of one parameter: weights, gradient and history, and its step size."""
 
     arrays: list[Array]
     size: StepSize
@@ -44,17 +43,20 @@ class _Chunk(NamedTuple):
 
 @kernel(Update)
 class OneDnnUpdate(ReferenceUpdate):
-    """One step of all parameters."""
+    """Update of all parameters."""
 
     backend: OneDnnBackend
 
     def __init__(self, backend: OneDnnBackend, op: Update, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self._spares = np.empty((backend.threads, N_SCRATCH, CHUNK), np.float32)
-        self._tainted = 0.0
+        self._scratch = np.empty((backend.threads, N_SCRATCH, CHUNK), np.float32)
+        self._non_finite = 0.0
 
     def step(
-        self, parameters: Sequence[Any], size: Callable[[], StepSize], non_finite: Tensor
+        self,
+        parameters: Sequence[Any],  # Any: tensors of this backend
+        size: Callable[[], StepSize],
+        non_finite: Tensor,
     ) -> None:
         """Update w, dw and history of all parameters; overwrite non_finite."""
         rate, decay, scale = size()
@@ -66,54 +68,53 @@ class OneDnnUpdate(ReferenceUpdate):
             tensors: list[Any] = [w, dw, *history]
             chunks += _chunks([tensor.values(layout) for tensor in tensors], sizes)
             written += [(tensor, layout) for tensor in tensors]
-        self._tainted = 0.0
+        self._non_finite = 0.0
         self._run(chunks)
-        non_finite.set(self._tainted)
+        non_finite.set(self._non_finite)
         for tensor, layout in written:
             tensor.target(layout)
-            if tensor.is_pinned:
-                tensor.settle()
+            tensor.write_back()
 
     def _run(self, chunks: Sequence[_Chunk]) -> None:
-        """Share the chunks out to as many threads as they are worth."""
+        """Divide the chunks among the threads, or among fewer if they are few."""
         ends = list(accumulate(chunk.arrays[0].size for chunk in chunks))
         total = ends[-1] if ends else 0
-        threads = max(1, min(self.backend.threads, total // LEAST_OF_A_THREAD))
-        # A thread does the chunks that end in its share of all values.
+        threads = max(1, min(self.backend.threads, total // MIN_VALUES_PER_THREAD))
+        # A thread updates the chunks that end within its share of all values.
         bounds = [bisect_right(ends, total * i // threads) for i in range(threads)] + [len(chunks)]
         update = self._update_sgd if self.op.rule == "sgd" else self._update_any
 
         def run(thread: int) -> None:
-            spares = self._spares[thread]
+            scratch = self._scratch[thread]
             for arrays, size in chunks[bounds[thread] : bounds[thread + 1]]:
-                if update(size, spares[:, : arrays[0].size], *arrays):
-                    self._tainted = math.nan
+                if update(size, scratch[:, : arrays[0].size], *arrays):
+                    self._non_finite = math.nan
 
-        self.backend.spread(run, pieces=threads)
+        self.backend.spread(run, threads)
 
     def _layout(self, w: OneDnnTensor, dw: OneDnnTensor) -> Layout:
-        """Return the gradient's layout, or the plain one where that cannot serve."""
-        # In a packed layout's padding all is zero, and a rule that divides by sqrt(h) + delta would
-        # make it not a number without delta.
+        """Return the gradient's layout, or the plain one if the rule cannot use that."""
+        # The padding of a packed layout is zero; a rule that divides by sqrt(h) + delta would make
+        # it NaN if delta is 0.
         divides = self.op.rule not in ("sgd", "nesterov")
         if w.is_pinned or dw.is_pinned or (divides and not self.op.delta):
             return Layout.plain(dw.shape)
         return dw.layout
 
-    def _update_any(self, size: StepSize, spares: Array, w: Array, g: Array, *h: Array) -> bool:
-        """Run the reference's formula on one chunk; say whether a weight is not finite then."""
-        self.step_one(size, spares, w, g, *h)
+    def _update_any(self, size: StepSize, scratch: Array, w: Array, g: Array, *h: Array) -> bool:
+        """Apply the reference's formula to a chunk; return whether a weight is not finite then."""
+        self.step_one(size, scratch, w, g, *h)
         return not is_finite(np, w)
 
     def _update_sgd(
-        self, size: StepSize, spares: Array, w: Array, g: Array, *histories: Array
+        self, size: StepSize, scratch: Array, w: Array, g: Array, *histories: Array
     ) -> bool:
-        """Run the same for plain momentum, in as few passes as possible."""
+        """Apply the rule "sgd" in as few passes as possible."""
         (h,), (rate, decay, scale) = histories, size
         h *= self.op.momentum
         g *= rate * scale
         if decay:
-            g += self.decay_of(w, rate * decay, spares[0])
+            g += self.decay_of(w, rate * decay, scratch[0])
         h += g
         np.copyto(g, h)
         w -= h
@@ -127,9 +128,9 @@ def _chunks(arrays: Sequence[Array], size: StepSize) -> list[_Chunk]:
 
 @kernel(SumOfSquares)
 class OneDnnSumOfSquares(ReferenceSumOfSquares):
-    """Sum of squares in double precision, in whatever layout; padding adds nothing."""
+    """Sum of squares in double precision, in the tensors' layouts; padding adds zero."""
 
-    def forward(self, tensors: Sequence[Any]) -> float:
+    def forward(self, tensors: Sequence[Any]) -> float:  # Any: tensors of this backend
         """Return the sum."""
         total = 0.0
         for x in tensors:

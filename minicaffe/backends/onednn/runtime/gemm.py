@@ -1,35 +1,33 @@
-"""oneDNN's sgemm on plain matrices."""
+"""Matrix multiplication (sgemm) of C-ordered matrices by oneDNN."""
 
 from __future__ import annotations
 
-from minicaffe.backends.onednn.runtime.library import check, library
+from minicaffe.backends.onednn.runtime.library import check_onednn, library
 
 
-def multiply(
-    turn_a: bytes,
-    turn_b: bytes,
-    rows: int,
-    columns: int,
-    inner: int,
+def sgemm(
+    transposes: tuple[bytes, bytes],
+    sizes: tuple[int, int, int],
     a: int,
     b: int,
-    old: float,
     out: int,
+    beta: float = 0.0,
 ) -> None:
-    """Compute ``out = op(a) op(b) + old * out`` on C-ordered matrices.
+    """Compute ``out = op(a) op(b) + beta * out`` on C-ordered float32 matrices.
 
     Parameters
     ----------
-    turn_a, turn_b : bytes
-        b"T" where op turns the matrix, b"N" where it does not.
-    rows, columns, inner : int
-        op(a) is (rows, inner), op(b) (inner, columns).
+    transposes : tuple of bytes
+        For a and for b: b"T" if op transposes the matrix, b"N" otherwise.
+    sizes : tuple of int
+        M, N, K: op(a) is (M, K), op(b) (K, N), out (M, N).
     a, b, out : int
-        Addresses.
-    old : float
-        0 overwrites `out`.
+        Addresses of the matrices.
+    beta : float
+        0 overwrites `out`, 1 accumulates into it.
     """
-    step_a = rows if turn_a == b"T" else inner
-    step_b = inner if turn_b == b"T" else columns
-    given = (turn_a, turn_b, rows, columns, inner, 1.0, a, step_a, b, step_b, old, out, columns)
-    check(library().c.dnnl_sgemm(*given), "sgemm")
+    (transpose_a, transpose_b), (m, n, k) = transposes, sizes
+    stride_a = m if transpose_a == b"T" else k
+    stride_b = k if transpose_b == b"T" else n
+    strided = (1.0, a, stride_a, b, stride_b, beta, out, n)
+    check_onednn(library().c.dnnl_sgemm(transpose_a, transpose_b, m, n, k, *strided), "sgemm")

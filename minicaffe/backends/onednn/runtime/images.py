@@ -1,4 +1,4 @@
-"""Layouts for primitives that take images, whatever number of axes a tensor has."""
+"""Layouts for primitives that require image axes, for tensors of any number of axes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ MAX_AXES = 5
 
 
 def images_layout(x: OneDnnTensor) -> Layout:
-    """Return the layout of x, or a plain one with two axes where oneDNN cannot have that shape."""
+    """Return the layout of x, or a plain (N, C, S, 1) one if the primitives do not take its shape.
+
+    S is the product of the spatial axes.
+    """
     shape = x.layout.shape
     if shape == x.shape and 2 <= len(shape) <= MAX_AXES:
         return x.layout
@@ -20,5 +23,4 @@ def images_layout(x: OneDnnTensor) -> Layout:
 
 
 def _images(shape: Shape) -> Shape:
-    """Return (N, C, values of a channel, 1)."""
     return (*shape[:2], math.prod(shape[2:]), 1) if len(shape) > 1 else (*shape, 1)

@@ -1,7 +1,7 @@
-"""oneDNN's C API (dnnl.h, version 3) through ctypes: the library, its functions and numbers.
+"""ctypes binding of oneDNN's C API (dnnl.h, version 3): functions, enumerations, loading.
 
-The library is the one that the wheel ``onednn-cpu-gomp`` installed, or the file that the
-environment variable MINICAFFE_ONEDNN names. Nothing here knows tensors; see `primitive`.
+The library is loaded from the wheel ``onednn-cpu-gomp``, or from the file that the environment
+variable MINICAFFE_ONEDNN names. This module does not depend on tensors; see `primitive`.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ VARIABLE = "MINICAFFE_ONEDNN"
 ADVICE = f"pip install {WHEEL} (Linux on x86-64), or set {VARIABLE} to a libdnnl.so of version 3"
 
 MAX_AXES = 12
-SPINS = "4000"
+# GOMP_SPINCOUNT; see `_limit_spinning`.
+SPIN_COUNT = "4000"
 Dims = c_int64 * MAX_AXES
 _HANDLE = POINTER(c_void_p)
 
 
 class ExecArg(ctypes.Structure):
-    """One argument of an execution: which it is, and its memory (dnnl_exec_arg_t)."""
+    """One argument of an execution: its DNNL_ARG number and its memory (dnnl_exec_arg_t)."""
 
     _fields_ = [("arg", c_int), ("memory", c_void_p)]
 
 
-class Status(enum.IntEnum):
+class OneDnnStatus(enum.IntEnum):
     """dnnl_status_t."""
 
     SUCCESS = 0
@@ -54,7 +55,7 @@ class Prop(enum.IntEnum):
 
 
 class Alg(enum.IntEnum):
-    """dnnl_alg_kind_t, those in use; USE_DST variants take y instead of x for the gradient."""
+    """dnnl_alg_kind_t, the values in use; USE_DST variants compute the gradient from y, not x."""
 
     NONE = 0
     CONVOLUTION_DIRECT = 1
@@ -90,7 +91,7 @@ class Alg(enum.IntEnum):
 
 
 class Query(enum.IntEnum):
-    """dnnl_query_t, those in use: the memory descriptors of a primitive."""
+    """dnnl_query_t, the values in use: the memory descriptors of a primitive."""
 
     SRC = 129
     DIFF_SRC = 130
@@ -103,7 +104,7 @@ class Query(enum.IntEnum):
 
 
 class DataType(enum.IntEnum):
-    """dnnl_data_type_t, those in use."""
+    """dnnl_data_type_t, the values in use."""
 
     BF16 = 2
     F32 = 3
@@ -130,20 +131,20 @@ class Arg(enum.IntEnum):
     DIFF_SCALE = 255
     DIFF_SHIFT = 256
     MULTIPLE_SRC = 1024
-    # The second operand of post-op i is this, times i + 1, plus SRC_1.
+    # The second operand of post-op i has the number POST_OP * (i + 1) + SRC_1.
     POST_OP = 32768
 
 
 CPU = 1
 IN_ORDER = 1
 TAG_ANY = 1
-# dnnl_query_data_type: what a memory descriptor's values are.
+# dnnl_query_data_type: the data type of a memory descriptor.
 DATA_TYPE = 258
 # The bit of dnnl_cpu_isa_t that AVX-512 processors with bfloat16 instructions have.
 ISA_BF16 = 0x80
 # dnnl_query_impl_info_str: the name of a primitive's implementation.
 IMPLEMENTATION = 8
-# dnnl_query_submemory_offset_s64: where a part's values begin in the whole.
+# dnnl_query_submemory_offset_s64: the offset of a submemory's first value.
 SUBMEMORY_OFFSET = 259
 USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT, FUSE_RELU = 1, 2, 4, 8
 SCRATCHPAD_USER = 1
@@ -182,6 +183,7 @@ _TYPES = {
     "h": c_void_p,
 }
 
+# Any: ctypes classes have no common public base.
 _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "dnnl_engine_create": (_HANDLE, c_int, c_size_t),
     "dnnl_stream_create": (_HANDLE, c_void_p, c_uint),
@@ -225,25 +227,26 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
 }
 
 
-def _wait_briefly() -> None:
-    """Have OpenMP's threads sleep soon after a loop, unless the user's environment decides.
+def _limit_spinning() -> None:
+    """Shorten the spin wait of idle OpenMP threads, unless the user's environment sets it.
 
-    By default they spin for milliseconds. Where other programs want the cores, the thread that has
-    work then waits for one that only spins: on two loaded cores, LeNet took twice as long. Threads
-    that sleep at once take as long to wake as a small layer takes: from one primitive to the next,
-    some 50 microseconds, they had better spin. Measured on two cores, LeNet's step takes 15 ms with
-    this count, 17 with a quarter of it. libgomp reads the variable once, when it is loaded.
+    By default they spin for milliseconds. If other programs need the cores, a thread with work then
+    waits for one that only spins: on two loaded cores, LeNet took twice as long. Without any
+    spinning, a thread takes as long to wake as a small layer takes to compute, so it should spin
+    from one primitive to the next, some 50 microseconds. Measured on two cores, LeNet's iteration
+    takes 15 ms with this count, 17 with a quarter of it. libgomp reads the variable once, when it
+    is loaded.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
 
 
-class Library:
-    """The loaded library: its functions with their argument types, and its OpenMP runtime."""
+class OneDnnLibrary:
+    """The loaded library with typed function prototypes, and its OpenMP runtime."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        _wait_briefly()
+        _limit_spinning()
         try:
             self.omp = ctypes.CDLL("libgomp.so.1")
             self.c = ctypes.CDLL(path)
@@ -270,45 +273,45 @@ class Library:
         self.c.dnnl_primitive_desc_query_md.argtypes = (c_void_p, c_int, c_int)
         self.c.dnnl_primitive_desc_query_md.restype = c_void_p
 
-    def make(self, function: str, *args: Any) -> int:
-        """Call a function whose first argument takes the new object, and return that.
+    def make(self, function: str, *args: Any) -> int:  # Any: ctypes arguments
+        """Call a C function that returns a new object in its first argument; return the handle.
 
         Raises
         ------
         Unsupported
-            If the library has no implementation for what was asked.
+            If the library has no implementation for these arguments.
         BackendUnavailable
             If it failed in another way.
         """
         handle = c_void_p()
-        check(getattr(self.c, function)(ctypes.byref(handle), *args), function)
+        check_onednn(getattr(self.c, function)(ctypes.byref(handle), *args), function)
         return int(handle.value or 0)
 
     def set_threads(self, n_threads: int) -> None:
-        """Set the number of threads that calls from the current thread run on."""
+        """Set the number of OpenMP threads for calls from the current thread."""
         self.omp.omp_set_num_threads(n_threads)
 
 
-def check(status: int, what: str) -> None:
-    """Raise unless `status` says success."""
-    if status == Status.SUCCESS:
+def check_onednn(status: int, what: str) -> None:
+    """Raise an error that names `what`, unless `status` is success."""
+    if status == OneDnnStatus.SUCCESS:
         return
-    name = Status(status).name.lower().replace("_", " ")
-    kind = Unsupported if status in (Status.UNIMPLEMENTED, Status.INVALID_ARGUMENTS) else None
-    raise (kind or BackendUnavailable)(f"oneDNN: {what} answers: {name}")
+    name = OneDnnStatus(status).name.lower().replace("_", " ")
+    is_refused = status in (OneDnnStatus.UNIMPLEMENTED, OneDnnStatus.INVALID_ARGUMENTS)
+    raise (Unsupported if is_refused else BackendUnavailable)(f"oneDNN: {what} returned: {name}")
 
 
-def find() -> str:
-    """Return the path of the library.
+def find_onednn() -> str:
+    """Return the path of the library file.
 
     Raises
     ------
     BackendUnavailable
-        If the environment names none and the wheel is not installed.
+        If the environment variable is not set and the wheel is not installed.
     """
-    given = os.environ.get(VARIABLE)
-    if given:
-        return given
+    path = os.environ.get(VARIABLE)
+    if path:
+        return path
     try:
         files = importlib.metadata.files(WHEEL) or []
     except importlib.metadata.PackageNotFoundError:
@@ -316,16 +319,16 @@ def find() -> str:
     for file in files:
         if file.name.startswith("libdnnl.so"):
             return str(file.locate())
-    raise BackendUnavailable(f"{WHEEL} is installed but holds no libdnnl.so. {ADVICE}")
+    raise BackendUnavailable(f"{WHEEL} is installed but contains no libdnnl.so. {ADVICE}")
 
 
 @functools.cache
-def library() -> Library:
-    """Return the library, loaded at the first call.
+def library() -> OneDnnLibrary:
+    """Return the library; the first call loads it.
 
     Raises
     ------
     BackendUnavailable
-        If it cannot be found or loaded; the message says how to get it.
+        If it cannot be found or loaded; the message names the ways to install it.
     """
-    return Library(find())
+    return OneDnnLibrary(find_onednn())

@@ -1,41 +1,40 @@
-"""Layouts (oneDNN's memory descriptors) and the buffers that values lie in."""
+"""Memory layouts (oneDNN's memory descriptors) and aligned buffers."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.backends.onednn.runtime import library as _lib
-from minicaffe.backends.onednn.runtime.library import DataType, check
+from minicaffe.backends.onednn.runtime.library import DataType, check_onednn
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Shape
 
 ALIGNMENT_BYTES = 64
-# A net that sees images of ever new sizes must not remember them all.
+# Bounds the layout cache, because a net whose image sizes vary needs new layouts all the time.
 MAX_KNOWN_SHAPES = 4096
-# All format tags that activations may have lie below, in every version 3.
+# In every version 3 the format tags of activations are below this.
 MAX_TAG = 256
 
 
 class Layout:
-    """How values of some shape lie in memory, and of what type; equal layouts are one object.
+    """Physical layout and data type of a tensor; equal layouts are one object.
 
     Attributes
     ----------
     handle : int
         The dnnl_memory_desc_t; the layout owns it.
     shape : tuple of int
-        The logical shape. It may cut a tensor's axes differently (filters by group), but counts
-        through the values in the same order.
+        The logical shape. It may divide a tensor's axes differently (filters by group), but the
+        values have the same C order.
     size_bytes : int
-        What a buffer needs, padding included.
+        Required buffer size, padding included.
     is_plain : bool
-        Whether these are float32 values in C order without gaps.
+        Whether the values are float32 in C order without gaps.
     """
 
     _known: dict[Shape, list[Layout]] = {}
@@ -47,19 +46,19 @@ class Layout:
 
     @classmethod
     def plain(cls, shape: Shape) -> Layout:
-        """Return the C-ordered layout; a single number counts as a vector of one."""
+        """Return the C-ordered float32 layout; a scalar is a vector of one value."""
         shape = shape or (1,)
         known = cls._known.get(shape)
         if known is None:
             if len(cls._known) >= MAX_KNOWN_SHAPES:
-                # Costs a reorder where old and new objects for one layout meet, and is never wrong.
+                # Costs a reorder where an old and a new object for one layout meet; never wrong.
                 cls._known.clear()
             known = cls._known[shape] = [cls(_strided(shape, c_strides(shape)), shape, True)]
         return known[0]
 
     @classmethod
     def of(cls, handle: int, shape: Shape) -> Layout:
-        """Return the layout that a descriptor, which stays its owner's, describes."""
+        """Return the layout of a memory descriptor; clones the descriptor if it is new."""
         same = _lib.library().c.dnnl_memory_desc_equal
         known = (cls.plain(shape), *cls._known[shape])
         for layout in known:
@@ -71,30 +70,30 @@ class Layout:
 
     @classmethod
     def strided(cls, shape: Shape, strides: Shape) -> Layout:
-        """Return the layout with these steps, in values, along the axes; equal ones are not one."""
+        """Return a new layout with these strides, in values; it is not cached."""
         return cls(_strided(shape, strides), shape, is_plain=False)
 
     @classmethod
     def channels_last(cls, shape: Shape) -> Layout:
-        """Return the layout (N, H, W, C) of images (N, C, H, W); equal ones are not one."""
+        """Return a new layout (N, H, W, C) of images (N, C, H, W); it is not cached."""
         images, rows, columns, channels = c_strides((shape[0], *shape[2:], shape[1]))
         return cls.strided(shape, (images, channels, rows, columns))
 
     def offset(self, at: Shape) -> int:
-        """Return how many values lie before the one at an index, which must begin a block."""
-        part = self.place(tuple(n - i for n, i in zip(self.shape, at, strict=True)), at)
+        """Return the offset, in values, of the value at an index, which must begin a block."""
+        part = self.submemory(tuple(n - i for n, i in zip(self.shape, at, strict=True)), at)
         values = ctypes.c_int64()
         query = self._lib.c.dnnl_memory_desc_query
-        check(query(part.handle, _lib.SUBMEMORY_OFFSET, ctypes.byref(values)), "offset")
+        check_onednn(query(part.handle, _lib.SUBMEMORY_OFFSET, ctypes.byref(values)), "offset")
         return values.value
 
-    def place(self, shape: Shape, offsets: Shape) -> Layout:
-        """Return the layout of a part, of this shape and at these offsets, inside this one.
+    def submemory(self, shape: Shape, offsets: Shape) -> Layout:
+        """Return the layout of a submemory: a part of this shape, at these offsets.
 
         Raises
         ------
         Unsupported
-            If the part does not begin and end with a block.
+            If the part does not begin and end at a block boundary.
         """
         function = "dnnl_memory_desc_create_submemory"
         handle = self._lib.make(function, self.handle, dims(shape), dims(offsets))
@@ -102,18 +101,18 @@ class Layout:
 
     @functools.cached_property
     def data_type(self) -> DataType:
-        """What the values are."""
+        """Data type of the values."""
         number = ctypes.c_int()
         query = self._lib.c.dnnl_memory_desc_query
-        check(query(self.handle, _lib.DATA_TYPE, ctypes.byref(number)), "query")
+        check_onednn(query(self.handle, _lib.DATA_TYPE, ctypes.byref(number)), "query")
         return DataType(number.value)
 
     @functools.cached_property
     def widened(self) -> Layout:
         """The layout of float32 values in the same order, the plain one if there is none.
 
-        The library changes no descriptor's type, but it makes one of each type by the name of an
-        order; which name this order has is found out by trying.
+        The library cannot change a descriptor's data type, but creates one of any type from a
+        format tag; the tag of this order is found by trying all of them.
         """
         if self.data_type is DataType.F32:
             return self
@@ -121,7 +120,7 @@ class Layout:
         for tag in range(_lib.TAG_ANY + 1, MAX_TAG):
             try:
                 named = TaggedLayout(self.shape, tag, self.data_type)
-            except Unsupported:  # a name for another number of axes
+            except Unsupported:  # a tag for another number of axes
                 continue
             if same(named.handle, self.handle):
                 wide = TaggedLayout(self.shape, tag)
@@ -136,18 +135,18 @@ class Layout:
 
 
 class TaggedLayout:
-    """A descriptor by the name (dnnl_format_tag_t) of an order.
+    """A memory descriptor created from a format tag (dnnl_format_tag_t).
 
     Raises
     ------
     Unsupported
-        If the name is for another number of axes.
+        If the tag is for another number of axes.
     """
 
     def __init__(self, shape: Shape, tag: int, data_type: DataType = DataType.F32) -> None:
         self.shape, self._lib = shape, _lib.library()
-        given = (len(shape), dims(shape), data_type, tag)
-        self.handle = self._lib.make("dnnl_memory_desc_create_with_tag", *given)
+        arguments = (len(shape), dims(shape), data_type, tag)
+        self.handle = self._lib.make("dnnl_memory_desc_create_with_tag", *arguments)
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):
@@ -155,19 +154,19 @@ class TaggedLayout:
 
 
 class AnyLayout(TaggedLayout):
-    """A request: the library chooses the layout for this shape."""
+    """format_tag::any: the library chooses the layout for this shape."""
 
     def __init__(self, shape: Shape, data_type: DataType = DataType.F32) -> None:
         super().__init__(shape, _lib.TAG_ANY, data_type)
 
 
 class Buffer:
-    """Aligned memory, filled with zeros, seen through layouts.
+    """Aligned, zero-initialised host memory, and oneDNN memory objects over it.
 
     Attributes
     ----------
     values : float32 array (n,)
-        All of it, padding included; without meaning where a layout has values of another type.
+        The whole memory, padding included; meaningless for layouts of another data type.
     address : int
     """
 
@@ -179,13 +178,14 @@ class Buffer:
     def _allocate(self, size_bytes: int) -> None:
         raw = np.zeros(size_bytes + ALIGNMENT_BYTES, np.uint8)
         offset = -raw.ctypes.data % ALIGNMENT_BYTES
-        self.values: npt.NDArray[Any] = raw[offset : offset + size_bytes // 4 * 4].view(np.float32)
+        whole = raw[offset : offset + size_bytes // 4 * 4]
+        self.values: npt.NDArray[np.float32] = whole.view(np.float32)
         self.address = raw.ctypes.data + offset
         self.size_bytes = size_bytes
         self._raw = raw
 
     def reserve(self, size_bytes: int) -> None:
-        """Grow to this size, if the buffer is smaller; what it held is lost then."""
+        """Grow to this size if the buffer is smaller; its contents are lost then."""
         if size_bytes <= self.size_bytes:
             return
         self._allocate(size_bytes)
@@ -193,11 +193,11 @@ class Buffer:
             self._lib.c.dnnl_memory_set_data_handle(memory, self.address + offset_bytes)
 
     def clear(self) -> None:
-        """Overwrite everything with zero, which is zero in every type."""
+        """Overwrite the memory with zero bytes, which are zeros of every type."""
         self._raw.fill(0)
 
     def memory(self, layout: Layout, offset_bytes: int = 0) -> int:
-        """Return the dnnl_memory_t that sees this buffer, from there on, through a layout."""
+        """Return the dnnl_memory_t of this layout at this offset in the buffer; it is cached."""
         memory = self._memories.get((layout, offset_bytes))
         if memory is None:
             address = self.address + offset_bytes
@@ -211,15 +211,15 @@ class Buffer:
             self._lib.c.dnnl_memory_destroy(memory)
 
 
-class Cursor:
-    """Somebody else's memory, seen through a layout from an address that can be moved."""
+class MemoryCursor:
+    """A dnnl_memory_t of a fixed layout over borrowed memory, at an address that can be changed."""
 
     def __init__(self, engine: int, layout: Layout, address: int = 0) -> None:
         self._lib, self.layout = _lib.library(), layout
         self.handle = self._lib.make("dnnl_memory_create", layout.handle, engine, address)
 
     def move(self, address: int) -> None:
-        """See the values from this address on."""
+        """Set the address of the first value."""
         self._lib.c.dnnl_memory_set_data_handle(self.handle, address)
 
     def __del__(self) -> None:
@@ -227,20 +227,20 @@ class Cursor:
 
 
 def address_of(memory: int) -> int:
-    """Return where the values of a dnnl_memory_t begin."""
+    """Return the address of the first value of a dnnl_memory_t."""
     address = ctypes.c_void_p()
     function = _lib.library().c.dnnl_memory_get_data_handle
-    check(function(memory, ctypes.byref(address)), "address")
+    check_onednn(function(memory, ctypes.byref(address)), "address")
     return address.value or 0
 
 
-def dims(sizes: Shape) -> Any:
+def dims(sizes: Shape) -> ctypes.Array[ctypes.c_int64]:
     """Return sizes as dnnl_dims_t."""
     return _lib.Dims(*sizes)
 
 
 def c_strides(shape: Shape) -> Shape:
-    """Return the steps between neighbours along each axis of a C-ordered array, in values."""
+    """Return the strides of a C-ordered array, in values."""
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
 
 

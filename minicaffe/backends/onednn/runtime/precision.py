@@ -1,8 +1,8 @@
-"""What convolutions and inner products multiply: float32, or bfloat16 with sums in float32.
+"""Precision of products in convolutions and inner products: float32, or bfloat16 with float32 sums.
 
-oneDNN can also be let compute float32 primitives in bfloat16 inside (dnnl_fpmath_mode_bf16). Not
-taken: it is a permission and no order, version 3.2 makes use of it on processors with AMX only, and
-no byte of memory traffic is saved.
+oneDNN can also compute float32 primitives in bfloat16 internally (dnnl_fpmath_mode_bf16). That mode
+is not used, because it only permits bfloat16 (version 3.2 uses it on processors with AMX only), and
+it saves no memory traffic.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from minicaffe.errors import Unsupported
 
 
 class Precision(NamedTuple):
-    """How products are computed.
+    """The data type of products' operands.
 
     Attributes
     ----------
     operands : DataType
-        What a primitive takes: sources, weights and incoming gradients.
+        The type of a primitive's sources, weights and output gradients.
     rounds : bool
-        Whether operands are float32 values that are rounded to bfloat16 first.
+        Whether operands are float32 values, rounded to bfloat16 first.
     remark : str
-        For the log.
+        A description for the log.
     """
 
     operands: DataType
@@ -36,16 +36,16 @@ class Precision(NamedTuple):
 
 FP32 = Precision(DataType.F32, False, "")
 BF16 = Precision(DataType.BF16, False, "bfloat16")
-SLOW_BF16 = BF16._replace(remark="bfloat16, which this CPU has no instructions for: not faster")
+SLOW_BF16 = BF16._replace(remark="bfloat16, not faster: this CPU has no instructions for it")
 ROUNDED = Precision(
     DataType.F32,
     True,
-    "float32 on values rounded to bfloat16: its numbers, not its speed, which this CPU cannot give",
+    "float32 on values rounded to bfloat16: its values, not its speed, which needs another CPU",
 )
 
 
-def find(engine: Engine, name: str) -> Precision:
-    """Return the best that this CPU has for "fp32" or "bf16"."""
+def find_precision(engine: Engine, name: str) -> Precision:
+    """Return the fastest implementation of "fp32" or "bf16" that this CPU has."""
     if name == "fp32":
         return FP32
     if not _trains_in_bfloat16(engine):
@@ -54,7 +54,7 @@ def find(engine: Engine, name: str) -> Precision:
 
 
 def _trains_in_bfloat16(engine: Engine) -> bool:
-    """Return whether the library can make all three primitives of a convolution."""
+    """Return whether the library has all three bfloat16 primitives of a convolution."""
     x, w, y = (
         AnyLayout(shape, DataType.BF16) for shape in ((1, 4, 3, 3), (5, 4, 3, 3), (1, 5, 1, 1))
     )

@@ -1,7 +1,6 @@
-"""Primitives: describing, creating and running them.
+"""oneDNN primitives (compiled code for one operation on fixed layouts), engine and post-ops.
 
-A `Primitive` is oneDNN's compiled code for one operation on fixed layouts. A `Call` is a primitive
-with named places for tensors; calling it finds each tensor's memory in the layout wanted.
+`call.Call` runs a primitive on tensors.
 """
 
 from __future__ import annotations
@@ -9,24 +8,18 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, NamedTuple
 
 from minicaffe.backends.onednn.runtime import library as _lib
-from minicaffe.backends.onednn.runtime.library import Alg, Arg, Query, check
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, Query, check_onednn
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, dims
 from minicaffe.ops.backend import Shape
-
-if TYPE_CHECKING:
-    from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-
-# An argument and the layout that its tensor must have.
-Port: TypeAlias = tuple[int, Layout]
 
 
 class Engine:
     """oneDNN's engine and stream, and the scratchpad that all primitives share.
 
-    One primitive runs at a time, so one scratchpad, as large as the largest need, is enough.
+    One primitive runs at a time, so one scratchpad of the largest required size is enough.
     """
 
     def __init__(self) -> None:
@@ -50,13 +43,28 @@ class Engine:
         return memory
 
     def release_scratchpad(self, memory: int) -> None:
-        """Take back what `scratchpad` returned."""
+        """Release the memory that `scratchpad` returned."""
         self._users.remove(memory)
         self.lib.c.dnnl_memory_destroy(memory)
 
 
+class EpilogueKind(NamedTuple):
+    """The part of an epilogue that a primitive is compiled for.
+
+    Attributes
+    ----------
+    scales : bool
+        Whether the output is multiplied by a factor and increased by a term for each channel.
+    rectifies : bool
+        Whether a ReLU follows.
+    """
+
+    scales: bool = False
+    rectifies: bool = False
+
+
 class Attributes:
-    """What a primitive does to its result before writing it: post-ops."""
+    """Primitive attributes: post-ops, applied to the result before it is written."""
 
     def __init__(self) -> None:
         self._lib = _lib.library()
@@ -65,19 +73,20 @@ class Attributes:
         self._post_ops = self._lib.make("dnnl_post_ops_create")
 
     def sum(self) -> Attributes:
-        """Add what the destination held."""
+        """Add the previous values of the destination."""
         return self._append("sum", 1.0, 0, 0)
 
     def eltwise(self, alg: Alg, alpha: float = 0.0, beta: float = 0.0) -> Attributes:
-        """Apply a function to the result."""
+        """Apply an elementwise function to the result."""
         return self._append("eltwise", alg, alpha, beta)
 
     def binary(self, alg: Alg, layout: Layout) -> Attributes:
-        """Combine the result with a tensor of this layout; axes of size 1 are repeated."""
+        """Combine the result with a tensor of this layout; axes of size 1 are broadcast."""
         return self._append("binary", alg, layout.handle)
 
-    def _append(self, kind: str, *args: Any) -> Attributes:
-        check(getattr(self._lib.c, f"dnnl_post_ops_append_{kind}")(self._post_ops, *args), kind)
+    def _append(self, kind: str, *args: float) -> Attributes:
+        append = getattr(self._lib.c, f"dnnl_post_ops_append_{kind}")
+        check_onednn(append(self._post_ops, *args), kind)
         self._lib.c.dnnl_primitive_attr_set_post_ops(self.handle, self._post_ops)
         return self
 
@@ -95,7 +104,7 @@ class Primitive:
     kind : str
         A key of `_lib.PRIMITIVES`, or "reorder", "concat", "sum".
     *args
-        What the C function takes between the engine and the attributes: layouts, shapes, numbers.
+        Arguments of the C function between the engine and the attributes: layouts, shapes, numbers.
     hint : Primitive, optional
         The forward primitive of a backward one.
     attributes : Attributes, optional
@@ -111,7 +120,7 @@ class Primitive:
         self,
         engine: Engine,
         kind: str,
-        *args: Any,
+        *args: Any,  # ctypes arguments, layouts and shapes
         hint: Primitive | None = None,
         attributes: Attributes | None = None,
     ) -> None:
@@ -133,23 +142,27 @@ class Primitive:
 
     @functools.cached_property
     def is_compiled(self) -> bool:
-        """Whether code was made for this very operation; loops in C++ serve everything else."""
+        """Whether the implementation is compiled (JIT) code, not reference loops in C++."""
         name = ctypes.c_char_p()
         query = self.lib.c.dnnl_primitive_desc_query
-        check(query(self.descriptor, _lib.IMPLEMENTATION, 0, ctypes.byref(name)), "query")
+        check_onednn(query(self.descriptor, _lib.IMPLEMENTATION, 0, ctypes.byref(name)), "query")
         return not (name.value or b"").startswith(b"ref")
 
     def layout(self, query: Query, shape: Shape) -> Layout:
         """Return the layout that the library chose for one of its tensors."""
         return Layout.of(self._query(query), shape)
 
+    def port(self, arg: Arg, shape: Shape) -> tuple[int, Layout]:
+        """Return an argument with the layout that the library chose for its tensor."""
+        return arg, self.layout(Query[arg.name], shape)
+
     def new_workspace(self) -> Buffer | None:
-        """Return a buffer for what forward keeps for backward, None if it keeps nothing."""
+        """Return a buffer for the forward pass's workspace, None if it needs none."""
         size = self._size(self._query(Query.WORKSPACE))
         return Buffer(size, self.engine.handle) if size else None
 
     def use_workspace(self, buffer: Buffer | None) -> None:
-        """Have this primitive keep, or find, its workspace in a buffer."""
+        """Use a buffer as this primitive's workspace: written by forward, read by backward."""
         self.workspace = buffer
         if buffer is not None:
             descriptor = self._query(Query.WORKSPACE)
@@ -159,14 +172,14 @@ class Primitive:
 
     def bind(self, arguments: Sequence[int], memories: Sequence[int]) -> Callable[[], int]:
         """Return a function that runs the primitive on these memories and returns the status."""
-        given = {**dict(zip(arguments, memories, strict=True)), **self._memories}
-        array = (_lib.ExecArg * len(given))(*[_lib.ExecArg(*pair) for pair in given.items()])
+        bound = {**dict(zip(arguments, memories, strict=True)), **self._memories}
+        array = (_lib.ExecArg * len(bound))(*[_lib.ExecArg(*pair) for pair in bound.items()])
         execute = self.lib.c.dnnl_primitive_execute
-        handle, stream, n = self.handle, self.engine.stream, len(given)
+        handle, stream, n = self.handle, self.engine.stream, len(bound)
         address = ctypes.addressof(array)
 
-        # The function keeps alive what it hands to the library as bare addresses.
-        def run(_held: Any = (self, array)) -> int:
+        # The default argument keeps alive the objects whose bare addresses the library receives.
+        def run(_owners: object = (self, array)) -> int:
             return execute(handle, stream, n, address)  # type: ignore[no-any-return]
 
         return run
@@ -191,42 +204,8 @@ class Primitive:
                 getattr(self.lib.c, destroy)(getattr(self, name))
 
 
-class Call:
-    """A primitive with places for tensors.
-
-    Calling it takes the tensors to read, then those to overwrite, in the order of the ports. What
-    it builds for one set of memories is kept, so that a call costs microseconds.
-    """
-
-    def __init__(self, primitive: Primitive, reads: Sequence[Port], writes: Sequence[Port]) -> None:
-        self.primitive = primitive
-        self._arguments = tuple(arg for arg, _ in (*reads, *writes))
-        self._sources = tuple(layout for _, layout in reads)
-        self._targets = tuple(layout for _, layout in writes)
-        self._n_reads = len(reads)
-        self._bound: dict[tuple[int, ...], Callable[[], int]] = {}
-
-    def __call__(self, *tensors: OneDnnTensor) -> None:
-        """Run on these tensors."""
-        n = self._n_reads
-        written = tensors[n:]
-        memories = (
-            *[t.source(layout) for t, layout in zip(tensors, self._sources, strict=False)],
-            *[t.target(layout) for t, layout in zip(written, self._targets, strict=True)],
-        )
-        run = self._bound.get(memories)
-        if run is None:
-            run = self._bound[memories] = self.primitive.bind(self._arguments, memories)
-        status = run()
-        if status:
-            check(status, "execution")
-        for tensor in written:
-            if tensor.is_pinned:
-                tensor.settle()
-
-
-def _raw(arg: Any) -> Any:
-    """Return a layout's handle, a shape as dims, anything else as it is."""
+def _raw(arg: Any) -> Any:  # Any: ctypes arguments
+    """Return a layout's handle, a shape as dims, any other argument unchanged."""
     if arg is None or isinstance(arg, (int, float)):
         return arg
     if isinstance(arg, (Layout, AnyLayout)):

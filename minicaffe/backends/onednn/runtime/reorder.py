@@ -1,26 +1,26 @@
-"""Reorders: the same values in another layout."""
+"""Reorder primitives: copy values to another layout or data type."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 
-from minicaffe.backends.onednn.runtime.library import Arg, check
+from minicaffe.backends.onednn.runtime.library import Arg, check_onednn
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Engine, Primitive
 
-# More than any net has; bounded because nets with images of many sizes ask for ever new ones.
+# More than any net needs; bounded, because a net with varying image sizes needs ever new ones.
 CACHE_SIZE = 4096
-SOURCE, DESTINATION = Arg.SRC, Arg.DST
 
 
 class Reorders:
-    """All reorders of a backend, made when first needed."""
+    """Cache of a backend's reorder primitives, created on first use."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._bound = functools.lru_cache(CACHE_SIZE)(self._bind)
-        self._primitive = functools.lru_cache(CACHE_SIZE)(self._make)
+        # Caches of functions, not of methods: these would be reference cycles.
+        primitive = functools.lru_cache(CACHE_SIZE)(functools.partial(_primitive, engine))
+        self._bound = functools.lru_cache(CACHE_SIZE)(functools.partial(_bind, primitive))
 
     def __call__(
         self,
@@ -30,18 +30,24 @@ class Reorders:
         target_memory: int,
         adds: bool = False,
     ) -> None:
-        """Copy values to memory of another layout, or add them to what it holds."""
+        """Copy values to memory of another layout; with `adds`, add them to its values."""
         run = self._bound(source, source_memory, target, target_memory, adds)
-        check(run(), "reorder")
+        check_onednn(run(), "reorder")
 
-    def _bind(
-        self, source: Layout, source_memory: int, target: Layout, target_memory: int, adds: bool
-    ) -> Callable[[], int]:
-        primitive = self._primitive(source, target, adds)
-        return primitive.bind((SOURCE, DESTINATION), (source_memory, target_memory))
 
-    def _make(self, source: Layout, target: Layout, adds: bool) -> Primitive:
-        handle = self.engine.handle
-        attributes = Attributes().sum() if adds else None
-        arguments = (source, handle, target, handle)
-        return Primitive(self.engine, "reorder", *arguments, attributes=attributes)
+def _bind(
+    primitive: Callable[[Layout, Layout, bool], Primitive],
+    source: Layout,
+    source_memory: int,
+    target: Layout,
+    target_memory: int,
+    adds: bool,
+) -> Callable[[], int]:
+    memories = (source_memory, target_memory)
+    return primitive(source, target, adds).bind((Arg.SRC, Arg.DST), memories)
+
+
+def _primitive(engine: Engine, source: Layout, target: Layout, adds: bool) -> Primitive:
+    attributes = Attributes().sum() if adds else None
+    arguments = (source, engine.handle, target, engine.handle)
+    return Primitive(engine, "reorder", *arguments, attributes=attributes)

@@ -1,4 +1,4 @@
-"""bfloat16's numbers where the CPU has no bfloat16: float32 primitives on rounded values."""
+"""bfloat16 emulation on CPUs without it: float32 primitives on operands rounded to bfloat16."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.backends.onednn.runtime.primitive import Call, Port, Primitive
+from minicaffe.backends.onednn.runtime.call import Call, Port
+from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 
@@ -18,7 +19,7 @@ LOWER_HALF = np.uint32(0xFFFF)
 def round_to_bfloat16(
     values: npt.NDArray[np.float32], out: npt.NDArray[np.float32] | None = None
 ) -> npt.NDArray[np.float32]:
-    """Return the nearest values that a bfloat16 can hold, ties to the even one.
+    """Round to the nearest bfloat16 values, ties to even.
 
     Parameters
     ----------
@@ -27,8 +28,8 @@ def round_to_bfloat16(
         Overwritten and returned; may be `values`.
     """
     bits = values.view(np.uint32)
-    # Just under half a unit of the upper half, or half of one where that is odd: what carries over
-    # from the lower half rounds. An overflow gives infinity, as it should.
+    # Adds just under half a unit of the upper half, or half a unit if the upper half is odd; the
+    # carry from the lower half rounds. An overflow gives infinity, as required.
     rounded = bits >> 16
     rounded &= 1
     rounded += LOWER_HALF >> 1
@@ -42,16 +43,16 @@ def round_to_bfloat16(
 
 
 class RoundingCall(Call):
-    """A float32 primitive with the roundings of a bfloat16 one.
+    """A call of a float32 primitive that rounds operands and results as a bfloat16 one does.
 
     Parameters
     ----------
     primitive, reads, writes
         As for `Call`.
     converted : collection of int
-        The arguments that are bfloat16 in the primitive that this one stands for.
+        The arguments that are bfloat16 in the emulated primitive.
     reorders : Reorders
-        Of the backend.
+        The backend's.
     """
 
     def __init__(
@@ -73,16 +74,15 @@ class RoundingCall(Call):
         ]
 
     def __call__(self, *tensors: OneDnnTensor) -> None:
-        """Run on rounded copies of what is converted, and round what it gives."""
-        given = list(tensors)
+        """Run on rounded copies of the converted operands, and round the converted results."""
+        operands = list(tensors)
         for i, layout, copy in self._operands:
             copy.target(layout)
             round_to_bfloat16(tensors[i].values(layout), copy.values(layout))
-            given[i] = copy
-        super().__call__(*given)
+            operands[i] = copy
+        super().__call__(*operands)
         for i, layout in self._results:
             values = tensors[i].values(layout)
             round_to_bfloat16(values, values)
             tensors[i].target(layout)
-            if tensors[i].is_pinned:
-                tensors[i].settle()
+            tensors[i].write_back()

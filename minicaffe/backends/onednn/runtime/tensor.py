@@ -1,10 +1,10 @@
-"""Tensors whose values may lie in a layout of oneDNN's choice.
+"""Tensors with lazily converted physical layouts.
 
-A tensor's newest values lie in one or several buffers: the plain one (C order) and one for each
-layout that a kernel asked for. A kernel names the layout it wants with `source` and `target`; a
-reorder happens only if no buffer holds the newest values in it. Whoever takes a live view of the
-memory (`host`, `view`) pins the tensor: from then on the plain buffer alone counts, and what
-kernels keep elsewhere is a copy made for one call.
+The newest values of a tensor are in one or several buffers: the plain one (C order) and one for
+each layout that a kernel asked for. A kernel names a layout with `source` and `target`; a reorder
+happens only if no buffer holds the newest values in that layout. A live view of the memory (`host`,
+`view`) pins the tensor: from then on the plain buffer holds the values, and buffers in other
+layouts are copies for one call.
 """
 
 from __future__ import annotations
@@ -23,51 +23,61 @@ FLOAT_BYTES = 4
 
 
 class _Buffers:
-    """Where a tensor and its views have their buffers from: new ones, or those of shared memory.
+    """Allocator of a tensor and its views: new buffers, or those of memory shared with others.
 
-    The plain buffer is one for all views; it is made when first needed, grows and never shrinks.
+    All views share the plain buffer; it is allocated on first use, grows and never shrinks.
     """
 
     def __init__(self, engine: int) -> None:
         self._engine = engine
         self._plain: Buffer | None = None
-        # What all tensors over the same memory use, each in the order of its own needs.
+        # The buffers that all tensors over the same memory use, each in its order of allocation.
         self.shared: list[Buffer] | None = None
-        self._n_used, self._spare = 0, list[Buffer]()
+        self._n_used, self._free = 0, list[Buffer]()
 
     def plain(self, size: int) -> Buffer:
         buffer, needed = self._plain, size * FLOAT_BYTES
         if buffer is None:
-            buffer = self._plain = self.take(max(needed, FLOAT_BYTES))
+            buffer = self._plain = self.allocate(max(needed, FLOAT_BYTES))
         elif buffer.size_bytes < needed:
             buffer.reserve(needed)
         return buffer
 
-    def take(self, size_bytes: int) -> Buffer:
+    def allocate(self, size_bytes: int) -> Buffer:
         if self.shared is None:
             return Buffer(size_bytes, self._engine)
-        if not self._spare:
+        if not self._free:
             if self._n_used == len(self.shared):
                 self.shared.append(Buffer(0, self._engine))
-            self._spare.append(self.shared[self._n_used])
+            self._free.append(self.shared[self._n_used])
             self._n_used += 1
-        buffer = self._spare.pop()
+        buffer = self._free.pop()
         buffer.reserve(size_bytes)
         return buffer
 
-    def give_back(self, buffers: Iterable[Buffer]) -> None:
+    def release(self, buffers: Iterable[Buffer]) -> None:
         if self.shared is not None:
-            self._spare += buffers
+            self._free += buffers
 
     def share(self, shared: list[Buffer] | None) -> None:
         self.shared, self._plain = shared, None
-        self._n_used, self._spare = 0, []
+        self._n_used, self._free = 0, []
 
 
 class OneDnnTensor:
     """A logical C-ordered float32 array in one or several physical layouts.
 
-    Some of these may be of bfloat16: then everybody who asks for float32 gets the values widened.
+    A layout may be of bfloat16; a request for float32 then gets converted values.
+
+    Attributes
+    ----------
+    is_zero : bool
+        Whether the tensor is cleared and no buffer has been written since.
+    is_pinned : bool
+        Whether a live view of the plain buffer exists.
+    version : int
+        Counts possible changes of the values; meaningless for a pinned tensor, because writes to a
+        view are not noticed.
     """
 
     def __init__(self, reorders: Reorders, shape: Shape, buffers: _Buffers | None = None) -> None:
@@ -76,13 +86,12 @@ class OneDnnTensor:
         self._shape, self._size = shape, math.prod(shape)
         self._buffers = buffers or _Buffers(self._engine)
         self._packed: dict[Layout, Buffer] = {}
-        # Memories that hold the newest values; nothing in it while the tensor is all zeros.
+        # Memories that hold the newest values; empty while `is_zero`.
         self._ready: dict[Layout, int] = {}
         self._is_plain_ready = False
         self._newest = Layout.plain(shape)
         self.is_zero = True
         self.is_pinned = False
-        # Counts what may have changed the values; of a pinned tensor, nobody knows.
         self.version = 0
         self._array: Array = None
         self._array_of: Array = None
@@ -94,15 +103,21 @@ class OneDnnTensor:
 
     @property
     def layout(self) -> Layout:
-        """The float32 layout that a consumer best follows: the order of `stored`."""
+        """The float32 layout to plan a consumer for: the order of `stored`."""
         return self._newest.widened
 
     @property
+    def undivided_layout(self) -> Layout:
+        """The `layout`, or the plain one if that divides the axes differently."""
+        layout = self.layout
+        return layout if layout.shape == self._shape else Layout.plain(self._shape)
+
+    @property
     def stored(self) -> Layout:
-        """The layout that the values were last written in, for those who take bfloat16 as well."""
+        """The layout that the values were last written in, possibly of bfloat16."""
         return self._newest
 
-    # What everybody may use: plain arrays.
+    # The interface `ops.backend.Tensor`: plain arrays.
 
     def read(self) -> Array:
         """Return the values in C order."""
@@ -111,13 +126,13 @@ class OneDnnTensor:
         return self._view_of_plain()
 
     def write(self) -> Array:
-        """Return the plain array; what it holds is undefined, and it is newest from now on."""
+        """Return the plain array to overwrite; it holds the newest values from now on."""
         array = self._view_of_plain()
         self._plain_is_newest()
         return array
 
     def update(self) -> Array:
-        """Return the values in C order, newest from now on."""
+        """Return the values in C order to change; the plain array is newest from now on."""
         array = self.read()
         self._plain_is_newest()
         return array
@@ -132,7 +147,7 @@ class OneDnnTensor:
         return copy.values.reshape(self._shape)
 
     def get_async(self) -> CompletedFuture:
-        """Return a copy, made at once."""
+        """Return a future whose copy is complete."""
         return CompletedFuture(self.get())
 
     def set(self, values: npt.ArrayLike) -> None:
@@ -150,13 +165,13 @@ class OneDnnTensor:
         self.version += 1
 
     def host(self) -> HostArray:
-        """Return a live view; pins the tensor."""
+        """Return a live view of the values; pins the tensor."""
         self._pin()
         view: HostArray = self._view_of_plain()
         return view
 
     def reshape(self, shape: Shape) -> None:
-        """Change the shape; values are kept where they fit."""
+        """Change the shape; values are preserved as far as they fit."""
         if shape == self._shape:
             return
         if not self.is_zero and self._buffers.shared is None:
@@ -177,12 +192,12 @@ class OneDnnTensor:
         return other
 
     def share_memory_with(self, other: OneDnnTensor) -> None:
-        """Use the memory of `other` from now on, views included; values of both are lost."""
+        """Share the memory of `other` from now on, views included; values of both are lost."""
         if other._buffers.shared is None:
             other._share([])
         self._share(other._buffers.shared)
 
-    # What kernels of this backend use: memories in a layout.
+    # The interface for kernels of this backend: memories in a layout.
 
     def source(self, layout: Layout) -> int:
         """Return a memory that holds the values in this layout."""
@@ -192,7 +207,7 @@ class OneDnnTensor:
         return self._make_ready(layout)
 
     def target(self, layout: Layout) -> int:
-        """Return a memory in this layout that the caller overwrites; it is newest from now on."""
+        """Return a memory in this layout to overwrite; it holds the newest values from now on."""
         buffer = self._plain_buffer() if layout.is_plain else self._packed_buffer(layout)
         memory = buffer.memory(layout)
         self._ready.clear()
@@ -203,9 +218,9 @@ class OneDnnTensor:
         self.version += 1
         return memory
 
-    def settle(self) -> None:
-        """Bring what a kernel wrote to the plain buffer of a pinned tensor."""
-        if not self._newest.is_plain:
+    def write_back(self) -> None:
+        """Write a kernel's output back to the plain buffer, if the tensor is pinned."""
+        if self.is_pinned and not self._newest.is_plain:
             plain = Layout.plain(self._newest.shape)
             self._reorder_newest_to(self._plain_buffer(), plain)
             self._plain_is_newest()
@@ -213,46 +228,56 @@ class OneDnnTensor:
     def copy_from(self, other: OneDnnTensor) -> None:
         """Overwrite the values with those of a tensor of the same shape, in its layout."""
         layout = other.stored
-        given = other.source(layout)
-        self._reorders(layout, given, layout, self.target(layout))
-        if self.is_pinned:
-            self.settle()
+        source = other.source(layout)
+        self._reorders(layout, source, layout, self.target(layout))
+        self.write_back()
 
-    def copy_place(self, whole: OneDnnTensor, layout: Layout, place: Layout, own: Layout) -> None:
-        """Overwrite the values, in layout `own`, with those at a place in another tensor."""
+    def copy_submemory(
+        self, whole: OneDnnTensor, layout: Layout, part: Layout, target: Layout
+    ) -> None:
+        """Overwrite the values, in layout `target`, with a submemory of another tensor.
+
+        Parameters
+        ----------
+        whole : OneDnnTensor
+        layout : Layout
+            Of the whole.
+        part : Layout
+            The submemory, from `layout.submemory`.
+        target : Layout
+        """
         whole.source(layout)
         buffer = whole._plain_buffer() if layout.is_plain else whole._packed[layout]
-        self._reorders(place, buffer.memory(place), own, self.target(own))
-        if self.is_pinned:
-            self.settle()
+        self._reorders(part, buffer.memory(part), target, self.target(target))
+        self.write_back()
 
-    def paste(self, layout: Layout, place: Layout, part: OneDnnTensor) -> None:
-        """Overwrite what lies at a place; the caller has made `layout` the target before."""
-        own = Layout.plain(part.shape)
+    def write_submemory(self, layout: Layout, part: Layout, values: OneDnnTensor) -> None:
+        """Overwrite a submemory of `layout`, which must be the current target."""
+        plain = Layout.plain(values.shape)
         buffer = self._plain_buffer() if layout.is_plain else self._packed[layout]
-        self._reorders(own, part.source(own), place, buffer.memory(place))
+        self._reorders(plain, values.source(plain), part, buffer.memory(part))
 
-    def take_from(self, other: OneDnnTensor, layout: Layout) -> None:
-        """Overwrite the values with those of a tensor that is about to be overwritten.
+    def move_from(self, other: OneDnnTensor, layout: Layout) -> None:
+        """Overwrite the values with those of a tensor whose values are no longer needed.
 
-        Exchanges the two tensors' buffers where nobody else holds on to them.
+        Exchanges the two tensors' buffers; copies if one is pinned or the layout is plain.
         """
         memory = other.source(layout)
         if layout.is_plain or other.is_pinned or self.is_pinned:
             self._reorders(layout, memory, layout, self.target(layout))
             return
-        mine = self._packed_buffer(layout)
-        self._packed[layout], other._packed[layout] = other._packed[layout], mine
+        own = self._packed_buffer(layout)
+        self._packed[layout], other._packed[layout] = other._packed[layout], own
         other._ready.clear()
         self.target(layout)
 
     def add(self, other: OneDnnTensor) -> None:
-        """Add the values of another tensor, as many, in the layout that this one has."""
-        layout, given = self.layout, other.layout
-        if given.shape != layout.shape:
-            given = Layout.plain(layout.shape)
+        """Add the values of another tensor of the same size, in the layout of this one."""
+        layout, source = self.layout, other.layout
+        if source.shape != layout.shape:
+            source = Layout.plain(layout.shape)
         memory = self.source(layout)
-        self._reorders(given, other.source(given), layout, memory, adds=True)
+        self._reorders(source, other.source(source), layout, memory, adds=True)
         self.target(layout)
 
     def values(self, layout: Layout) -> Array:
@@ -261,31 +286,31 @@ class OneDnnTensor:
         return self._values_in(layout)
 
     def values_to_write(self, layout: Layout) -> Array:
-        """Return a flat array in this layout that the caller overwrites; newest from now on."""
+        """Return a flat array in this layout to overwrite; it is newest from now on."""
         self.target(layout)
         return self._values_in(layout)
 
     def steps(self, layout: Layout) -> list[int]:
-        """Return a memory for each index of the first axis, for values that stay in C order."""
+        """Return a memory for each index of the first axis, of values that stay in C order."""
         buffer = self._plain_buffer()
         return [buffer.memory(layout, t * layout.size_bytes) for t in range(self._shape[0])]
 
     def address(self) -> int:
-        """Return where the values lie in C order, to be read."""
+        """Return the address of the values in C order, to read them."""
         self.read()
         return self._plain_buffer().address
 
     def address_to_update(self) -> int:
-        """Return where the values lie in C order, to be changed."""
+        """Return the address of the values in C order, to change them."""
         self.update()
         return self._plain_buffer().address
 
     def address_to_write(self) -> int:
-        """Return where to write the values in C order, to be overwritten as a whole."""
+        """Return the address for values in C order, to overwrite all of them."""
         self._plain_is_newest()
         return self._plain_buffer().address
 
-    # How it works inside.
+    # Implementation.
 
     def _plain_buffer(self) -> Buffer:
         return self._buffers.plain(self._size)
@@ -298,7 +323,7 @@ class OneDnnTensor:
     def _packed_buffer(self, layout: Layout) -> Buffer:
         buffer = self._packed.get(layout)
         if buffer is None:
-            buffer = self._packed[layout] = self._buffers.take(layout.size_bytes)
+            buffer = self._packed[layout] = self._buffers.allocate(layout.size_bytes)
         return buffer
 
     def _view_of_plain(self) -> Array:
@@ -315,7 +340,7 @@ class OneDnnTensor:
         self.is_zero, self._is_plain_ready = not self.is_pinned, self.is_pinned
 
     def _drop_packed(self) -> None:
-        self._buffers.give_back(self._packed.values())
+        self._buffers.release(self._packed.values())
         self._packed.clear()
         self._ready.clear()
 
@@ -333,7 +358,7 @@ class OneDnnTensor:
             self.is_pinned = True
 
     def _gather(self) -> None:
-        """Make the plain buffer hold the newest values."""
+        """Update the plain buffer to the newest values."""
         if self.is_zero:
             self._view_of_plain().fill(0)
             self._plain_is_newest()

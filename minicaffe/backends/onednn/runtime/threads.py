@@ -1,4 +1,4 @@
-"""How many threads to compute on."""
+"""Default number of compute threads: environment variables, or the physical cores."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ CPUS = Path("/sys/devices/system/cpu")
 
 
 def usable_threads(wanted: int | None) -> int:
-    """Return how many threads to compute on, where `wanted` were asked for (None: the default).
+    """Return the number of compute threads: `wanted`, or the default if that is None.
 
-    One in a process that was forked from one that had a backend: OpenMP's threads stay behind, and
-    the first loop on several would wait for them for ever.
+    In a process forked from one that had a backend it is 1, because OpenMP's threads do not survive
+    fork(): the first parallel loop would wait for them for ever.
     """
     was_forked = os.getpid() != _first_process()
     return 1 if was_forked else wanted or default_threads()
@@ -22,15 +22,15 @@ def usable_threads(wanted: int | None) -> int:
 
 @functools.cache
 def _first_process() -> int:
-    """Return the process that asked first: this one, or one that it was forked from."""
+    """Return the id of the process of the first call: this one, or one it was forked from."""
     return os.getpid()
 
 
 def default_threads() -> int:
-    """Return what MINICAFFE_THREADS or OMP_NUM_THREADS say, else the number of physical cores.
+    """Return MINICAFFE_THREADS or OMP_NUM_THREADS if set, else the number of physical cores.
 
-    Only cores that this process may run on count; two hardware threads of one core count once,
-    as they share the units that multiply.
+    Only cores in this process's affinity mask count. Two hardware threads of one core count once,
+    because they share the multipliers.
     """
     for variable in VARIABLES:
         text = os.environ.get(variable, "")
@@ -40,7 +40,7 @@ def default_threads() -> int:
 
 
 def _core(cpu: int) -> str:
-    """Return a text that the hardware threads of one core have in common."""
+    """Return a text that identifies the core of a hardware thread."""
     siblings = CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list"
     try:
         return siblings.read_text()

@@ -1,87 +1,110 @@
-"""What kernels that compute on threads of their own share: memory and an engine for each thread.
+"""Worker pool for kernels that run many small steps on each thread, with scratch memory for each.
 
-oneDNN splits each primitive over all threads, and they wait for each other at its end. A kernel of
-many small steps is faster where each thread takes a piece of the work through all steps, with what
-it writes in the cache of its own core.
+oneDNN splits each primitive over all threads, which synchronise at its end. A kernel of many small
+steps is faster if each thread takes one task through all steps, because the intermediate results
+then stay in the cache of its core.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeAlias, TypeVar
 
 from minicaffe.backends.onednn.runtime.memory import Buffer
 from minicaffe.backends.onednn.runtime.primitive import Engine
 from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES
 
-if TYPE_CHECKING:
-    from minicaffe.backends.onednn.backend import OneDnnBackend
+# Values in each of a worker's two buffers; the system allocates only pages that are written.
+BUFFER_VALUES = 1 << 22
 
-# Values in each of a lane's two buffers; the system gives memory only to those ever written.
-LANE_VALUES = 1 << 22
+Item = TypeVar("Item")
+Created = TypeVar("Created")
+# Calls ``run(thread)`` on as many threads as there are items, at most all; see `OneDnnBackend`.
+Spread: TypeAlias = Callable[[Callable[[int], None], int], None]
 
-Piece = TypeVar("Piece")
 
+class Worker:
+    """The memory of one thread: an engine with a scratchpad of its own, and two buffers.
 
-class Lane:
-    """What one thread computes with: an engine, hence a scratchpad, and two buffers of its own.
-
-    Primitives must be made by `Workbench.alone`, so that they run on the thread that calls them.
+    Each step reads one of the buffers `ping` and `pong` and writes the other. Its primitives must
+    be created and run within `WorkerPool.single_threaded`, to use the calling thread only.
     """
 
     def __init__(self) -> None:
         self.engine = Engine()
         self.reorders = Reorders(self.engine)
-        self.near, self.far = (
-            Buffer(LANE_VALUES * FLOAT_BYTES, self.engine.handle) for _ in range(2)
+        self.ping, self.pong = (
+            Buffer(BUFFER_VALUES * FLOAT_BYTES, self.engine.handle) for _ in range(2)
         )
 
 
-class Spare:
+class ScratchBuffer:
     """Memory for one step of one kernel at a time; it grows and never shrinks."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine.handle
         self._buffer = Buffer(FLOAT_BYTES, self._engine)
 
-    def holding(self, size: int) -> Buffer:
-        """Return a buffer for so many values; what it holds is undefined."""
+    def reserve(self, size: int) -> Buffer:
+        """Return a buffer for at least `size` values; its contents are undefined."""
         if self._buffer.size_bytes < size * FLOAT_BYTES:
             self._buffer = Buffer(size * FLOAT_BYTES, self._engine)
         return self._buffer
 
 
-class Workbench:
-    """The lanes of a backend, one for each thread, and memory that all its kernels may use."""
+class WorkerPool:
+    """One worker for each thread of a backend, and scratch memory that its kernels share.
 
-    def __init__(self, backend: OneDnnBackend) -> None:
-        self._backend = backend
-        self.lanes = [Lane() for _ in range(backend.threads)]
-        self.filters, self.taps = Spare(backend.engine), Spare(backend.engine)
-        self.sums = [Spare(backend.engine) for _ in self.lanes]
+    Parameters
+    ----------
+    engine : Engine
+        The backend's.
+    threads : int
+    spread : callable
+        Runs a function on the backend's threads.
 
-    def alone(self, make: Callable[[], None]) -> None:
-        """Call what makes primitives that are to run on one thread."""
-        self._backend.engine.lib.set_threads(1)
+    Attributes
+    ----------
+    workers : list of Worker
+    filters, taps : ScratchBuffer
+    sums : list of ScratchBuffer
+        One for each worker.
+    """
+
+    def __init__(self, engine: Engine, threads: int, spread: Spread) -> None:
+        self._lib, self._threads, self._spread = engine.lib, threads, spread
+        self.workers = [Worker() for _ in range(threads)]
+        self.filters, self.taps = ScratchBuffer(engine), ScratchBuffer(engine)
+        self.sums = [ScratchBuffer(engine) for _ in self.workers]
+
+    def single_threaded(self, run: Callable[[], None]) -> None:
+        """Call a function while oneDNN uses the calling thread only."""
+        self._lib.set_threads(1)
         try:
-            make()
+            run()
         finally:
-            self._backend.engine.lib.set_threads(self._backend.threads)
+            self._lib.set_threads(self._threads)
 
-    def share(self, run: Callable[[int, Piece], None], pieces: Iterable[Piece]) -> None:
-        """Call ``run(lane, piece)`` for every piece, on whichever lane is free."""
-        given = list(pieces)
-        # Taking the next from one iterator is a single step of Python, so threads may share it.
-        left = iter(given)
+    def create(self, make: Callable[[Worker], Created]) -> list[Created]:
+        """Return what a function creates for each worker, with single-threaded primitives."""
+        created: list[Created] = []
+        self.single_threaded(lambda: created.extend(map(make, self.workers)))
+        return created
 
-        def work(lane: int) -> None:
-            self.alone(lambda: _run_all(functools.partial(run, lane), left))
+    def map(self, run: Callable[[int, Item], None], items: Iterable[Item]) -> None:
+        """Call ``run(worker, item)`` for every item, each on the next free worker."""
+        queue = list(items)
+        # Advancing one list iterator is atomic in Python, so threads may share it.
+        remaining = iter(queue)
 
-        self._backend.spread(work, len(given))
+        def work(worker: int) -> None:
+            self.single_threaded(lambda: _run_all(functools.partial(run, worker), remaining))
+
+        self._spread(work, len(queue))
 
 
-def _run_all(run: Callable[[Piece], None], pieces: Iterable[Piece]) -> None:
-    for piece in pieces:
-        run(piece)
+def _run_all(run: Callable[[Item], None], items: Iterable[Item]) -> None:
+    for item in items:
+        run(item)

@@ -1,30 +1,31 @@
-"""Rows of images to tiles, and tiles times a matrix: steps of Winograd's algorithm."""
+"""Extraction of tiles from image rows, and transforms of tiles: steps of Winograd's algorithm."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from minicaffe.backends.method_cache import cache_method
-from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query, check
-from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Cursor, Layout
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query, check_onednn
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, MemoryCursor
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES
-from minicaffe.backends.onednn.runtime.workers import Lane
+from minicaffe.backends.onednn.runtime.workers import Worker
 from minicaffe.backends.onednn.winograd.toom_cook import Matrix
 from minicaffe.ops.backend import Array, Shape
 
-# Along one axis: outputs of a tile, taps of a filter, and inputs that the outputs need.
+# Along one axis: outputs of a tile, taps of a filter, and inputs of a tile.
 OUTPUTS, TAPS = 4, 3
 SPAN = OUTPUTS + TAPS - 1
-NO_STEPS = ((1,), (0,), (0,), (0,))
+# Stride 1, no dilation, no padding.
+POINTWISE_STEPS = ((1,), (0,), (0,), (0,))
 
 
 class Grid(NamedTuple):
-    """What a piece holds at most: so many images, rows of tiles, and tiles in a row."""
+    """The size of the largest tile range: images, rows of tiles, and tiles in a row."""
 
     images: int
     rows: int
@@ -32,53 +33,53 @@ class Grid(NamedTuple):
 
     @property
     def tiles(self) -> int:
-        """How many tiles."""
+        """Number of tiles."""
         return self.images * self.rows * self.columns
 
 
-class Place(NamedTuple):
-    """Some values of a buffer, from an offset on."""
+class TileOffset(NamedTuple):
+    """The values of a buffer from an offset on."""
 
     buffer: Buffer
     offset: int = 0
 
     @property
     def address(self) -> int:
-        """Where they begin."""
+        """Address of the first value."""
         return self.buffer.address + self.offset * FLOAT_BYTES
 
     def shaped(self, shape: Shape) -> Array:
-        """Return the first of them as an array."""
+        """Return the first values as an array of this shape."""
         return self.buffer.values[self.offset :][: int(np.prod(shape))].reshape(shape)
 
 
 class TileReader:
-    """Reads rows of a tensor and cuts them into tiles that overlap by what they have too many.
+    """Reads rows of a tensor and extracts tiles that overlap by ``span - OUTPUTS``.
 
     Parameters
     ----------
-    lane : Lane
+    worker : Worker
     grid : Grid
     span : int
         Rows and columns of a tile.
     image : tuple of int
-        Channels, columns and padding on the left of what is read.
-    rows : Place
-        Where rows are kept, channels last.
+        Channels, columns and left padding of the image.
+    rows : TileOffset
+        Scratch memory for the rows, channels last.
     tiles : array (images, rows, columns, span, span, channels)
         Overwritten.
     """
 
     def __init__(
         self,
-        lane: Lane,
+        worker: Worker,
         grid: Grid,
         span: int,
         image: tuple[int, int, int],
-        rows: Place,
+        rows: TileOffset,
         tiles: Array,
     ) -> None:
-        self._lane, self._place, self._tiles = lane, rows, tiles
+        self._worker, self._scratch, self._tiles = worker, rows, tiles
         self._channels, self._width, self._pad = image
         tall, wide = (OUTPUTS * n + span - OUTPUTS for n in grid[1:])
         self.rows = rows.shaped((grid.images, tall, wide, self._channels))
@@ -95,12 +96,12 @@ class TileReader:
         address : int
             Of the first value that is read.
         images, rows, above : int
-            How many images and rows are read, and how many rows of zeros lie above.
+            Numbers of images and rows that are read, and of zero rows above them.
         """
-        given, read = self.plan(layout, images, rows, above)
-        given.move(address)
-        check(read(), "reading rows")
-        # The memory held something else before.
+        source, read = self.plan(layout, images, rows, above)
+        source.move(address)
+        check_onednn(read(), "reading rows")
+        # Clear the padding, because the scratch memory had other contents.
         self.rows[images:] = 0
         self.rows[:, :above] = 0
         self.rows[:, above + rows :] = 0
@@ -110,23 +111,24 @@ class TileReader:
 
     def _plan(
         self, layout: Layout, images: int, rows: int, above: int
-    ) -> tuple[Cursor, Callable[[], int]]:
-        shape, engine = (images, self._channels, rows, self._width), self._lane.engine.handle
+    ) -> tuple[MemoryCursor, Callable[[], int]]:
+        shape, engine = (images, self._channels, rows, self._width), self._worker.engine.handle
         inside = (above * self.rows.shape[2] + self._pad) * self._channels * FLOAT_BYTES
-        given = Cursor(engine, layout.place(shape, (0, 0, 0, 0)))
-        own = Cursor(engine, channels_last(shape, self.rows.shape), self._place.address + inside)
-        return given, plan_copy(self._lane, given, own)
+        source = MemoryCursor(engine, layout.submemory(shape, (0, 0, 0, 0)))
+        rows_layout = channels_last(shape, self.rows.shape)
+        target = MemoryCursor(engine, rows_layout, self._scratch.address + inside)
+        return source, plan_copy(self._worker, source, target)
 
 
 def channels_last(shape: Shape, room: Shape) -> Layout:
-    """Return the layout of (N, C, H, W) inside (N', H', W', C) in C order."""
+    """Return the layout of (N, C, H, W) within a C-ordered (N', H', W', C)."""
     _, tall, wide, channels = room
     return Layout.strided(shape, (tall * wide * channels, 1, wide * channels, channels))
 
 
-def plan_copy(lane: Lane, source: Cursor, target: Cursor) -> Callable[[], int]:
-    """Return the copy from one cursor to the other."""
-    engine = lane.engine
+def plan_copy(worker: Worker, source: MemoryCursor, target: MemoryCursor) -> Callable[[], int]:
+    """Return a function that copies from one cursor to the other."""
+    engine = worker.engine
     primitive = Primitive(
         engine, "reorder", source.layout, engine.handle, target.layout, engine.handle
     )
@@ -135,26 +137,27 @@ def plan_copy(lane: Lane, source: Cursor, target: Cursor) -> Callable[[], int]:
 
 
 def plan_product(
-    lane: Lane, matrix: Matrix, tiles: int, channels: int, given: Place, out: Place
+    worker: Worker, matrix: Matrix, tiles: int, channels: int, source: TileOffset, out: TileOffset
 ) -> Callable[[], int]:
-    """Return the product of a matrix (m, n) with each tile's n positions, for every channel."""
+    """Return the product of a matrix (m, n) with the n positions of each tile, for each channel."""
     n_out, n_in = matrix.shape
-    weights, engine = (n_out, n_in, 1), lane.engine.handle
-    source, target = (Layout.plain((tiles, n, channels)) for n in (n_in, n_out))
+    weights, engine = (n_out, n_in, 1), worker.engine.handle
+    x_layout, y_layout = (Layout.plain((tiles, n, channels)) for n in (n_in, n_out))
     primitive = Primitive(
-        *(lane.engine, "convolution_forward", Prop.INFERENCE, Alg.CONVOLUTION_DIRECT),
-        *(source, AnyLayout(weights), None, target, *NO_STEPS),
+        *(worker.engine, "convolution_forward", Prop.INFERENCE, Alg.CONVOLUTION_DIRECT),
+        *(x_layout, AnyLayout(weights), None, y_layout, *POINTWISE_STEPS),
     )
     layout, plain = primitive.layout(Query.WEIGHTS, weights), Layout.plain(weights)
     values, packed = (Buffer(own.size_bytes, engine) for own in (plain, layout))
     values.values[: matrix.size] = matrix.reshape(-1)
-    lane.reorders(plain, values.memory(plain), layout, packed.memory(layout))
-    x, y = Cursor(engine, source, given.address), Cursor(engine, target, out.address)
+    worker.reorders(plain, values.memory(plain), layout, packed.memory(layout))
+    x = MemoryCursor(engine, x_layout, source.address)
+    y = MemoryCursor(engine, y_layout, out.address)
     memories = (x.handle, packed.memory(layout), y.handle)
     run = primitive.bind((Arg.SRC, Arg.WEIGHTS, Arg.DST), memories)
     return functools.partial(_run_with, run, (x, packed, y))
 
 
-def _run_with(run: Callable[[], int], _held: Any) -> int:
-    """Run, and keep alive what is read and written."""
+def _run_with(run: Callable[[], int], _owners: object) -> int:
+    """Run a function; the partial object keeps alive the owners of the memory that it uses."""
     return run()

@@ -1,8 +1,8 @@
-"""The three matrices of Winograd's algorithm, from the points that Toom and Cook interpolate at.
+"""The matrices of Winograd's algorithm, computed from Toom-Cook interpolation points.
 
 A correlation of m outputs with r taps is ``y = A^T ((G g) * (B^T d))`` on d of m + r - 1 values:
-one product for each value, where the definition takes m * r. Read backwards it is the product of
-two polynomials, computed from its values at m + r - 2 points and at infinity.
+one multiplication for each value, where the definition takes m * r. Its transpose is the product of
+two polynomials, computed from their values at m + r - 2 points and at infinity.
 
 Source: S. Winograd, "Arithmetic complexity of computations" (1980); A. Lavin and S. Gray, "Fast
 algorithms for convolutional neural networks" (2016), equations 5 to 8.
@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Matrix = npt.NDArray[Any]
+# Any: of any precision.
+Matrix = npt.NDArray[np.floating[Any]]
 
 
 class Matrices(NamedTuple):
-    """Along one axis; float64, rounded once from exact fractions.
+    """The matrices along one axis: float64, rounded once from exact fractions.
 
     Attributes
     ----------
@@ -44,9 +45,9 @@ def matrices(points: Sequence[Fraction], outputs: int) -> Matrices:
     Parameters
     ----------
     points : sequence of Fraction
-        One less than there are values, so ``outputs + taps - 2``.
+        One less than the values of a tile: ``outputs + taps - 2``.
     outputs : int
-        How many outputs a tile has.
+        The number of outputs of a tile.
     """
     taps = len(points) + 2 - outputs
     data, filters = [], []

@@ -9,7 +9,7 @@ from minicaffe.ops.backend import Tensor
 
 
 @kernel(Accuracy)
-class ReferenceAccuracy(ReferenceKernel):
+class ReferenceAccuracy(ReferenceKernel[Accuracy]):
     """Top-k accuracy."""
 
     def forward(

@@ -95,7 +95,7 @@ FUNCTIONS: dict[type[Activation], tuple[Value, Derivative]] = {
 
 
 @kernel(*FUNCTIONS)
-class ReferenceActivation(ReferenceKernel):
+class ReferenceActivation(ReferenceKernel[Activation]):
     """Apply one row of the table; in place, save a copy of x where the gradient needs it."""
 
     def __init__(self, backend: ReferenceBackend, op: Activation, *tensors: Tensor) -> None:

@@ -10,7 +10,7 @@ from minicaffe.ops.backend import Array, Tensor
 
 
 @kernel(ArgMax)
-class ReferenceArgMax(ReferenceKernel):
+class ReferenceArgMax(ReferenceKernel[ArgMax]):
     """Indices, values, or both."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:

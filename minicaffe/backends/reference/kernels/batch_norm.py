@@ -10,7 +10,7 @@ from minicaffe.ops.batch_norm import BatchNorm
 
 
 @kernel(BatchNorm)
-class ReferenceBatchNorm(ReferenceKernel):
+class ReferenceBatchNorm(ReferenceKernel[BatchNorm]):
     """Batch normalisation; forward saves the normalised x and the standard deviations."""
 
     def __init__(self, backend: ReferenceBackend, op: BatchNorm, *tensors: Tensor) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.ops.backend import Op, Tensor
+from minicaffe.ops.backend import Tensor
 from minicaffe.ops.concat import Concat, Slice
 
 
-class _Parts(ReferenceKernel):
+class _Parts(ReferenceKernel[Concat | Slice]):
     """Base of both: the slices of the whole that the parts are."""
 
     def __init__(
-        self, backend: ReferenceBackend, op: Op[Any], whole: Tensor, *parts: Tensor
+        self, backend: ReferenceBackend, op: Concat | Slice, whole: Tensor, *parts: Tensor
     ) -> None:
         super().__init__(backend, op, whole, *parts)
         self.sizes = [part.shape[self.op.axis] for part in parts]

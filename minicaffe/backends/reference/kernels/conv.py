@@ -19,7 +19,7 @@ CHUNK_BYTES = 64 << 20
 
 
 @kernel(Conv)
-class ReferenceConv(ReferenceKernel):
+class ReferenceConv(ReferenceKernel[Conv]):
     """Convolution, or its transpose, in which input and output change their roles."""
 
     def __init__(self, backend: ReferenceBackend, op: Conv, *tensors: Tensor) -> None:

@@ -8,7 +8,7 @@ from minicaffe.ops.crop import Crop
 
 
 @kernel(Crop)
-class ReferenceCrop(ReferenceKernel):
+class ReferenceCrop(ReferenceKernel[Crop]):
     """Crop, and pad the gradient with zeros."""
 
     def __init__(self, backend: ReferenceBackend, op: Crop, *tensors: Tensor) -> None:

@@ -11,7 +11,7 @@ from minicaffe.random import RandomStream
 
 
 @kernel(Dropout)
-class ReferenceDropout(ReferenceKernel):
+class ReferenceDropout(ReferenceKernel[Dropout]):
     """Dropout; forward saves the scaled mask."""
 
     def __init__(self, backend: ReferenceBackend, op: Dropout, *tensors: Tensor) -> None:

@@ -12,7 +12,7 @@ from minicaffe.ops.eltwise import Eltwise
 
 
 @kernel(Eltwise)
-class ReferenceEltwise(ReferenceKernel):
+class ReferenceEltwise(ReferenceKernel[Eltwise]):
     """Sum, product and maximum; `chosen` is the index of the x that max selected."""
 
     def __init__(self, backend: ReferenceBackend, op: Eltwise, *tensors: Tensor) -> None:

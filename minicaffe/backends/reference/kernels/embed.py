@@ -9,7 +9,7 @@ from minicaffe.ops.embed import Embed
 
 
 @kernel(Embed)
-class ReferenceEmbed(ReferenceKernel):
+class ReferenceEmbed(ReferenceKernel[Embed]):
     """Look up rows, and scatter-add their gradients."""
 
     def forward(self, rows: Tensor, w: Tensor, b: Tensor | None, y: Tensor) -> None:

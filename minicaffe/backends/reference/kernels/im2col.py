@@ -11,7 +11,7 @@ from minicaffe.ops.im2col import Im2col
 
 
 @kernel(Im2col)
-class ReferenceIm2col(ReferenceKernel):
+class ReferenceIm2col(ReferenceKernel[Im2col]):
     """Copy the windows, and accumulate their gradients (col2im)."""
 
     def __init__(self, backend: ReferenceBackend, op: Im2col, *tensors: Tensor) -> None:

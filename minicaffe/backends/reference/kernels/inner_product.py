@@ -10,7 +10,7 @@ from minicaffe.ops.inner_product import InnerProduct
 
 
 @kernel(InnerProduct)
-class ReferenceInnerProduct(ReferenceKernel):
+class ReferenceInnerProduct(ReferenceKernel[InnerProduct]):
     """y = x w^T + b on (M, K) and (N, K)."""
 
     def forward(self, x: Tensor, w: Tensor, b: Tensor | None, y: Tensor) -> None:

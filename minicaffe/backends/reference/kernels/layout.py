@@ -10,7 +10,7 @@ from minicaffe.ops.layout import Add, Copy
 
 
 @kernel(Copy)
-class ReferenceCopy(ReferenceKernel):
+class ReferenceCopy(ReferenceKernel[Copy]):
     """Copy one tensor."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
@@ -20,7 +20,7 @@ class ReferenceCopy(ReferenceKernel):
 
 
 @kernel(Add)
-class ReferenceAdd(ReferenceKernel):
+class ReferenceAdd(ReferenceKernel[Add]):
     """Add several tensors."""
 
     def forward(self, xs: Sequence[Tensor], y: Tensor) -> None:

@@ -30,7 +30,7 @@ def rows(values: Array) -> Array:
 
 
 @kernel(EuclideanLoss)
-class ReferenceEuclideanLoss(ReferenceKernel):
+class ReferenceEuclideanLoss(ReferenceKernel[EuclideanLoss]):
     """Half the mean squared distance."""
 
     def forward(self, a: Tensor, b: Tensor, loss: Tensor) -> None:
@@ -56,7 +56,7 @@ def write_both(gradient: Array, da: Tensor | None, db: Tensor | None) -> None:
 
 
 @kernel(HingeLoss)
-class ReferenceHingeLoss(ReferenceKernel):
+class ReferenceHingeLoss(ReferenceKernel[HingeLoss]):
     """One-against-all hinge loss."""
 
     def forward(self, x: Tensor, labels: Tensor, margins: Tensor, loss: Tensor) -> None:
@@ -84,7 +84,7 @@ class ReferenceHingeLoss(ReferenceKernel):
 
 
 @kernel(ContrastiveLoss)
-class ReferenceContrastiveLoss(ReferenceKernel):
+class ReferenceContrastiveLoss(ReferenceKernel[ContrastiveLoss]):
     """Contrastive loss: distances of similar pairs, margin minus distance of dissimilar ones."""
 
     def forward(self, a: Tensor, b: Tensor, similar: Tensor, loss: Tensor) -> None:
@@ -125,7 +125,7 @@ class ReferenceContrastiveLoss(ReferenceKernel):
 
 
 @kernel(MultinomialLogisticLoss)
-class ReferenceMultinomialLogisticLoss(ReferenceKernel):
+class ReferenceMultinomialLogisticLoss(ReferenceKernel[MultinomialLogisticLoss]):
     """Negative log likelihood of the true class."""
 
     def forward(self, p: Tensor, labels: Tensor, loss: Tensor) -> None:
@@ -150,7 +150,7 @@ class ReferenceMultinomialLogisticLoss(ReferenceKernel):
 
 
 @kernel(InfogainLoss)
-class ReferenceInfogainLoss(ReferenceKernel):
+class ReferenceInfogainLoss(ReferenceKernel[InfogainLoss]):
     """Softmax with a weight for each pair of true and predicted class."""
 
     def forward(self, x: Tensor, labels: Tensor, h: Tensor, p: Tensor, loss: Tensor) -> None:
@@ -183,7 +183,7 @@ class ReferenceInfogainLoss(ReferenceKernel):
 
 
 @kernel(SigmoidCrossEntropyLoss)
-class ReferenceSigmoidCrossEntropyLoss(ReferenceKernel):
+class ReferenceSigmoidCrossEntropyLoss(ReferenceKernel[SigmoidCrossEntropyLoss]):
     """Binary cross entropy of each value."""
 
     def forward(self, x: Tensor, t: Tensor, loss: Tensor) -> None:

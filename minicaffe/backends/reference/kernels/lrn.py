@@ -8,7 +8,7 @@ from minicaffe.ops.lrn import Lrn
 
 
 @kernel(Lrn)
-class ReferenceLrn(ReferenceKernel):
+class ReferenceLrn(ReferenceKernel[Lrn]):
     """Local response normalisation; forward saves `scale` and its power."""
 
     def __init__(self, backend: ReferenceBackend, op: Lrn, *tensors: Tensor) -> None:

@@ -10,7 +10,7 @@ from minicaffe.ops.mvn import Mvn
 
 
 @kernel(Mvn)
-class ReferenceMvn(ReferenceKernel):
+class ReferenceMvn(ReferenceKernel[Mvn]):
     """Mean and variance normalisation; forward saves the normalised x and the divisors."""
 
     def __init__(self, backend: ReferenceBackend, op: Mvn, *tensors: Tensor) -> None:

@@ -13,7 +13,7 @@ from minicaffe.random import RandomStream
 
 
 @kernel(Pool)
-class ReferencePool(ReferenceKernel):
+class ReferencePool(ReferenceKernel[Pool]):
     """Max, average and stochastic pooling; `chosen` is the tap that each window selected."""
 
     def __init__(self, backend: ReferenceBackend, op: Pool, *tensors: Tensor) -> None:

@@ -8,7 +8,7 @@ from minicaffe.ops.prelu import PReLU
 
 
 @kernel(PReLU)
-class ReferencePReLU(ReferenceKernel):
+class ReferencePReLU(ReferenceKernel[PReLU]):
     """Slopes broadcast over the axes after the channels."""
 
     def __init__(self, backend: ReferenceBackend, op: PReLU, *tensors: Tensor) -> None:

@@ -52,7 +52,7 @@ def lstm_backward(
     return dc * f
 
 
-class _Recurrent(ReferenceKernel):
+class _Recurrent(ReferenceKernel[Lstm | Rnn]):
     """Base of LSTM and RNN: everything but the loop over time steps.
 
     The parameters begin with w_x, b and, with static, w_s; w_h and those of the subclass follow.
@@ -202,7 +202,7 @@ class ReferenceRnn(_Recurrent):
 
 
 @kernel(LstmUnit)
-class ReferenceLstmUnit(ReferenceKernel):
+class ReferenceLstmUnit(ReferenceKernel[LstmUnit]):
     """One step of an LSTM."""
 
     def forward(self, c0: Tensor, a: Tensor, cont: Tensor, c: Tensor, h: Tensor) -> None:

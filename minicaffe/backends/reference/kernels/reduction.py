@@ -20,7 +20,7 @@ TERMS: dict[str, tuple[Term, Term]] = {
 
 
 @kernel(Reduction)
-class ReferenceReduction(ReferenceKernel):
+class ReferenceReduction(ReferenceKernel[Reduction]):
     """Reduce, and broadcast the gradient."""
 
     def __init__(self, backend: ReferenceBackend, op: Reduction, *tensors: Tensor) -> None:

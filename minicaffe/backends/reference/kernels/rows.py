@@ -11,7 +11,7 @@ from minicaffe.ops.rows import FilterRows, TakeRows
 
 
 @kernel(TakeRows)
-class ReferenceTakeRows(ReferenceKernel):
+class ReferenceTakeRows(ReferenceKernel[TakeRows]):
     """Gather rows, and scatter-add their gradients."""
 
     def forward(self, x: Tensor, rows: Tensor, y: Tensor) -> None:
@@ -28,7 +28,7 @@ class ReferenceTakeRows(ReferenceKernel):
 
 
 @kernel(FilterRows)
-class ReferenceFilterRows(ReferenceKernel):
+class ReferenceFilterRows(ReferenceKernel[FilterRows]):
     """Select, then copy rows."""
 
     def __init__(self, backend: ReferenceBackend, op: FilterRows, *tensors: Tensor) -> None:

@@ -26,7 +26,7 @@ class _Broadcast:
 
 
 @kernel(Scale)
-class ReferenceScale(ReferenceKernel):
+class ReferenceScale(ReferenceKernel[Scale]):
     """Broadcast product and sum."""
 
     def __init__(self, backend: ReferenceBackend, op: Scale, *tensors: Tensor) -> None:
@@ -58,7 +58,7 @@ class ReferenceScale(ReferenceKernel):
 
 
 @kernel(Bias)
-class ReferenceBias(ReferenceKernel):
+class ReferenceBias(ReferenceKernel[Bias]):
     """Broadcast sum."""
 
     def __init__(self, backend: ReferenceBackend, op: Bias, *tensors: Tensor) -> None:

@@ -23,7 +23,7 @@ def softmax(xp: ArrayModule, x: Array, axis: int) -> Array:
 
 
 @kernel(Softmax)
-class ReferenceSoftmax(ReferenceKernel):
+class ReferenceSoftmax(ReferenceKernel[Softmax]):
     """Softmax."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
@@ -37,7 +37,7 @@ class ReferenceSoftmax(ReferenceKernel):
 
 
 @kernel(SoftmaxLoss)
-class ReferenceSoftmaxLoss(ReferenceKernel):
+class ReferenceSoftmaxLoss(ReferenceKernel[SoftmaxLoss]):
     """Softmax and multinomial logistic loss."""
 
     def __init__(self, backend: ReferenceBackend, op: SoftmaxLoss, *tensors: Tensor) -> None:

@@ -8,7 +8,7 @@ from minicaffe.ops.tile import Tile
 
 
 @kernel(Tile)
-class ReferenceTile(ReferenceKernel):
+class ReferenceTile(ReferenceKernel[Tile]):
     """Repeat, and sum the gradients."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:

@@ -16,7 +16,7 @@ N_SCRATCH = 2
 
 
 @kernel(Update)
-class ReferenceUpdate(ReferenceKernel):
+class ReferenceUpdate(ReferenceKernel[Update]):
     """One step of all parameters, one after another."""
 
     def step(
@@ -111,7 +111,7 @@ def is_finite(xp: ArrayModule, values: Array) -> bool:
 
 
 @kernel(SumOfSquares)
-class ReferenceSumOfSquares(ReferenceKernel):
+class ReferenceSumOfSquares(ReferenceKernel[SumOfSquares]):
     """Sum of squares of some tensors."""
 
     def forward(self, tensors: Sequence[Tensor]) -> float:
@@ -124,7 +124,7 @@ class ReferenceSumOfSquares(ReferenceKernel):
 
 
 @kernel(NonFiniteFlag)
-class ReferenceNonFiniteFlag(ReferenceKernel):
+class ReferenceNonFiniteFlag(ReferenceKernel[NonFiniteFlag]):
     """Adds the non-finite flag to a loss."""
 
     def forward(self, non_finite: Tensor, loss: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Winograd's algorithm in the oneDNN backend: its matrices, its results, and what it keeps."""
+"""Winograd's algorithm in the oneDNN backend: matrices, results, and caching of filters."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from minicaffe.backends.onednn.kernels import conv
 from minicaffe.backends.onednn.runtime.memory import Buffer
 from minicaffe.backends.onednn.runtime.primitive import Primitive
-from minicaffe.backends.onednn.runtime.workers import LANE_VALUES
-from minicaffe.backends.onednn.winograd.blocks import Sizes, tile_grid
+from minicaffe.backends.onednn.runtime.workers import BUFFER_VALUES
+from minicaffe.backends.onednn.winograd.blocks import Sizes, grid_size
 from minicaffe.backends.onednn.winograd.forward import POINTS, block, suits, toom_cook
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.conv import Conv
@@ -40,7 +40,7 @@ def sizes(x, filters, op):
 
 
 def all_ways(backend, op, x_shape, filters, seed=0):
-    """Return y and dx, written over what is not a number, and dw and db, once and twice added."""
+    """Return y and dx, which overwrite NaN, and dw and db, accumulated once and twice."""
     rng = np.random.default_rng(seed)
     w_shape, y_shape = sizes(x_shape, filters, op)
     shapes = (x_shape, w_shape, (filters,), y_shape)
@@ -76,7 +76,7 @@ def test_matrices_for_data_and_outputs_are_exact_in_float32():
         assert (np.kron(matrix, matrix).astype(np.float32) == np.kron(matrix, matrix)).all()
 
 
-# Images that tiles of 4 fit and do not fit, one or several images a piece, parts of images.
+# Sizes that are multiples of 4 or not; tile ranges of one image, of several, of part of an image.
 SHAPES = {
     "fits": ((2, 64, 16, 20), 64, square()),
     "rest": ((3, 64, 15, 22), 96, square()),
@@ -98,7 +98,7 @@ def test_agrees_with_the_reference(onednn, name):
     assert suits(op, shape, y_shape)
     assert suits(op, y_shape, shape)
     want = all_ways(ReferenceBackend(np.float64), op, shape, filters)
-    # What another size left in the shared memory must not show.
+    # Repeated, because scratch memory then has the contents of another size.
     for _ in range(2):
         got = all_ways(onednn, op, shape, filters)
         for i, (a, b) in enumerate(zip(got, want, strict=True)):
@@ -123,7 +123,7 @@ def test_agrees_on_random_shapes(onednn):
             assert_close(a, b, ALLOWED, f"{shape}, {filters} filters, {op}")
 
 
-def test_same_result_in_every_pass_whatever_the_layout(onednn):
+def test_result_is_the_same_in_every_pass_and_layout(onednn):
     op, shape = square(), (4, 64, 23, 18)
     rng = np.random.default_rng(2)
     w_shape, y_shape = sizes(shape, 64, op)
@@ -134,15 +134,15 @@ def test_same_result_in_every_pass_whatever_the_layout(onednn):
     want = y.get()
     packed, pinned = onednn.tensor(shape), onednn.tensor(y_shape)
     onednn.plan(op, x, w, packed).forward(x, w, b, packed)
-    packed.take_from(x, packed.layout)
+    packed.move_from(x, packed.layout)
     view = pinned.host()
-    for given, out in itertools.product((x, packed), (y, pinned)):
-        kernel.forward(given, w, b, out)
+    for source, out in itertools.product((x, packed), (y, pinned)):
+        kernel.forward(source, w, b, out)
         np.testing.assert_array_equal(out.get(), want)
     np.testing.assert_array_equal(view, want)
 
 
-# Each changes the weights in a way of its own.
+# The ways to change weights.
 def _set(w, onednn):
     w.set(w.get() * 2)
 
@@ -164,7 +164,7 @@ def _solver(w, onednn):
 
 
 @pytest.mark.parametrize("change", [_set, _update, _host, _solver])
-def test_changed_weights_are_seen(onednn, change):
+def test_changed_weights_are_transformed_again(onednn, change):
     op, shape = square(bias=False), (2, 64, 16, 16)
     w_shape, y_shape = sizes(shape, 64, op)
     rng = np.random.default_rng(3)
@@ -182,13 +182,13 @@ def test_changed_weights_are_seen(onednn, change):
     assert_close(y.get(), want.get(), ALLOWED, "y")
 
 
-def test_nothing_is_made_after_the_first_passes(onednn, monkeypatch):
+def test_nothing_is_created_after_the_first_passes(onednn, monkeypatch):
     op, shape = square(), (4, 64, 18, 18)
     w_shape, y_shape = sizes(shape, 64, op)
     x, y, dx, dy = (onednn.tensor(s) for s in (shape, y_shape, shape, y_shape))
     w, b, dw, db = (onednn.tensor(s) for s in (w_shape, (64,), w_shape, (64,)))
     kernel = onednn.plan(op, x, w, y)
-    made = []
+    created = []
 
     def iterate():
         w.set(np.ones(w_shape))
@@ -201,9 +201,9 @@ def test_nothing_is_made_after_the_first_passes(onednn, monkeypatch):
     iterate()
     iterate()
     for kind in (Buffer, Primitive):
-        monkeypatch.setattr(kind, "__init__", lambda *args, **kwargs: made.append(args))
+        monkeypatch.setattr(kind, "__init__", lambda *args, **kwargs: created.append(args))
     iterate()
-    assert not made
+    assert not created
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,12 @@ def test_nothing_is_made_after_the_first_passes(onednn, monkeypatch):
         (square(), (4, 4096, 8, 256), 4096, False),
     ],
 )
-def test_where_it_is_used(op, x, filters, expected):
+def test_winograd_is_used_where_it_is_faster(op, x, filters, expected):
     y = (x[0], filters, *(n + 2 * p - 2 for n, p in zip(x[2:], op.pad, strict=True)))
     assert suits(op, x, y) is expected
 
 
-def test_bfloat16_is_left_to_the_direct_convolution(onednn, monkeypatch):
+def test_bfloat16_uses_direct_convolution(onednn, monkeypatch):
     monkeypatch.setattr(conv, "Winograd", None)
     shape = (4, 64, 16, 16)
     all_ways(type(onednn)(precision="bf16"), square(), shape, 64)
@@ -237,7 +237,7 @@ def test_bfloat16_is_left_to_the_direct_convolution(onednn, monkeypatch):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-def test_pieces_fit_the_image_and_the_memory(threads):
+def test_tile_ranges_fit_the_image_and_the_buffers(threads):
     rng, tried = np.random.default_rng(8), 0
     while tried < 100:
         images, channels, rows, columns = (int(n) for n in rng.integers(1, 120, 4))
@@ -245,11 +245,11 @@ def test_pieces_fit_the_image_and_the_memory(threads):
         if not suits(square(), shape, shape):
             continue
         tried += 1
-        piece = block(Sizes(shape, shape, (1, 1), 1), threads).grid
-        assert 1 <= piece.images <= images
-        assert 1 <= piece.rows <= tile_grid(shape)[0]
-        assert piece.columns == tile_grid(shape)[1]
-        assert piece.tiles * 36 * shape[1] <= LANE_VALUES
+        grid = block(Sizes(shape, shape, (1, 1), 1), threads).grid
+        assert 1 <= grid.images <= images
+        assert 1 <= grid.rows <= grid_size(shape)[0]
+        assert grid.columns == grid_size(shape)[1]
+        assert grid.tiles * 36 * shape[1] <= BUFFER_VALUES
 
 
 NET = """
@@ -266,7 +266,7 @@ layer { name: "relu" type: "ReLU" bottom: "c" top: "c" }
 
 
 @pytest.mark.parametrize("layers", [2, 3, 4, 5])
-def test_followers_are_computed_on_the_way(onednn, layers):
+def test_epilogue_is_fused(onednn, layers):
     text = "layer {".join(NET.split("layer {")[: layers + 1])
     results = []
     for backend in (ReferenceBackend(np.float64), onednn):

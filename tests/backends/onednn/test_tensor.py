@@ -1,4 +1,4 @@
-"""Tensors keep their values whatever layouts they pass through."""
+"""Tensors preserve their values in all layouts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def values():
 
 @pytest.fixture(scope="module")
 def packed(onednn):
-    """A layout with blocks of channels."""
+    """Return a layout with blocks of channels."""
     wide, filters = AnyLayout(SHAPE), AnyLayout((16, 16, 3, 3))
     ones = (1, 1)
     primitive = Primitive(
@@ -37,7 +37,7 @@ def test_equal_layouts_are_one_object(packed):
     assert Layout.plain(SHAPE) is Layout.plain(SHAPE)
 
 
-def test_values_survive_packing(onednn, packed, values):
+def test_packing_preserves_values(onednn, packed, values):
     tensor = onednn.tensor(SHAPE)
     tensor.set(values)
     flat = tensor.values(packed)
@@ -50,7 +50,7 @@ def test_values_survive_packing(onednn, packed, values):
     assert tensor.layout is packed
 
 
-def test_a_second_reader_reorders_nothing(onednn, packed, values, monkeypatch):
+def test_second_reader_needs_no_reorder(onednn, packed, values, monkeypatch):
     tensor = onednn.tensor(SHAPE)
     tensor.set(values)
     first = tensor.source(packed)
@@ -59,7 +59,7 @@ def test_a_second_reader_reorders_nothing(onednn, packed, values, monkeypatch):
     assert tensor.source(Layout.plain(SHAPE))
 
 
-def test_host_view_is_live_both_ways(onednn, packed, values):
+def test_host_view_is_live_in_both_directions(onednn, packed, values):
     tensor = onednn.tensor(SHAPE)
     tensor.set(values)
     tensor.target(packed)
@@ -88,7 +88,7 @@ def test_view_shares_memory(onednn, packed, values):
     assert (flat.get() == 1).all()
 
 
-def test_clear_makes_zeros_everywhere(onednn, packed, values):
+def test_clear_zeroes_all_layouts(onednn, packed, values):
     tensor = onednn.tensor(SHAPE)
     assert tensor.is_zero
     assert not tensor.get().any()
@@ -123,7 +123,7 @@ def test_add(onednn, packed, values, to, of):
     np.testing.assert_array_equal(total.get(), values * (1 if to == "zero" else 3))
 
 
-def test_reshape_keeps_what_fits(onednn, packed, values):
+def test_reshape_preserves_values_that_fit(onednn, packed, values):
     tensor = onednn.tensor(SHAPE)
     tensor.set(values)
     tensor.values(packed)
@@ -137,7 +137,7 @@ def test_reshape_keeps_what_fits(onednn, packed, values):
     assert tensor.get() == 3.5
 
 
-def test_an_empty_tensor(onednn):
+def test_empty_tensor(onednn):
     tensor = onednn.tensor((0, 3))
     assert tensor.get().shape == (0, 3)
     assert tensor.read().shape == (0, 3)

@@ -1,7 +1,7 @@
-"""--precision bf16: what the primitives are given and give, computed truly and by rounding.
+"""--precision bf16: operands and results of the primitives, native and emulated by rounding.
 
-The true path runs by the CPU's own bfloat16, or by the library's plain loops where these can be
-unlocked; the rounding path runs everywhere.
+The native path uses the CPU's bfloat16 instructions, or the library's plain loops if these can be
+enabled; the emulation runs on every CPU.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ALL = [
 
 @pytest.fixture(scope="module")
 def rounding():
-    """A backend that computes in float32 on rounded values."""
+    """Return a backend that computes in float32 on rounded values."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(precision, "_trains_in_bfloat16", lambda engine: False)
         try:
@@ -43,20 +43,20 @@ def rounding():
 
 @pytest.fixture
 def native(rounding):
-    """A backend that computes with bfloat16 primitives."""
+    """Yield a backend that computes with bfloat16 primitives."""
     backend = get_backend("onednn", threads=2, precision="bf16")
     if backend.precision.operands is DataType.BF16:
         yield backend
         return
     if not can_unlock(library()):
-        pytest.skip("this CPU has no bfloat16, and this oneDNN does not let it be unlocked")
+        pytest.skip("this CPU has no bfloat16, and it cannot be enabled in this oneDNN")
     with bfloat16_unlocked(library()):
         yield get_backend("onednn", threads=2, precision="bf16")
 
 
 @pytest.fixture(params=["native", "rounding"])
 def backend(request):
-    """Both in turn."""
+    """Return each of the two backends."""
     return request.getfixturevalue(request.param)
 
 
@@ -88,7 +88,7 @@ def test_rounding_is_to_the_nearest_and_to_even():
     np.testing.assert_array_equal(values, got)
 
 
-def test_what_is_no_number_stays_none():
+def test_rounding_preserves_nan():
     bits = [0x7FFFFFFF, 0xFFFFFFFF, 0x7F800001, 0xFF80FFFF]
     assert np.isnan(round_to_bfloat16(np.array(bits, np.uint32).view(np.float32))).all()
 
@@ -100,7 +100,7 @@ def bfloat16_layout(shape, tag):
 
 # dnnl_abcd, dnnl_acdb, dnnl_aBcd8b and dnnl_aBcd16b of dnnl_types.h 3.2.
 @pytest.mark.parametrize("tag", [5, 22, 102, 78])
-def test_tensor_keeps_bfloat16_in_any_order(onednn, tag):
+def test_tensor_stores_bfloat16_in_any_order(onednn, tag):
     layout = bfloat16_layout(SHAPE, tag)
     wide = layout.widened
     assert (layout.data_type, wide.data_type) == (DataType.BF16, DataType.F32)
@@ -139,7 +139,7 @@ def test_cleared_tensor_is_zero_to_its_last_bfloat16(onednn):
 
 
 class RoundedProbe(Probe):
-    """Has every product's operands rounded beforehand."""
+    """Rounds the operands of every product first."""
 
     def inputs(self):
         return {name: nearest_bfloat16(values) for name, values in super().inputs().items()}
@@ -154,20 +154,20 @@ class RoundedProbe(Probe):
 
 
 @pytest.mark.parametrize(("layer_type", "case"), ALL)
-def test_products_are_those_of_rounded_operands(backend, layer_type, case):
-    """Sums are float32 sums, and only what a convolution hands on is rounded again."""
+def test_products_equal_those_of_rounded_operands(backend, layer_type, case):
+    """Sums are float32 sums, and only data results of a convolution are rounded again."""
     reference = make_backend(REFERENCE)
     want = RoundedProbe(layer_type, case, reference).run()
     got = Probe(layer_type, case, backend).run()
     assert got.keys() == want.keys()
     if layer_type != "Convolution" and "param 1" in want:
-        # The gradient of a bias is a sum and no product.
+        # The gradient of a bias is a sum, not a product: its operands are not rounded.
         want["param 1"] = Probe(layer_type, case, reference).run()["param 1"]
     for name, values in want.items():
-        is_handed_on = layer_type == "Convolution" and not name.startswith("param")
-        allowed = BFLOAT16 if is_handed_on else BY_DTYPE["float32"]
+        is_rounded = layer_type == "Convolution" and not name.startswith("param")
+        allowed = BFLOAT16 if is_rounded else BY_DTYPE["float32"]
         assert_close(got[name], values, allowed, name)
-        if is_handed_on:
+        if is_rounded:
             np.testing.assert_array_equal(got[name], nearest_bfloat16(got[name]), err_msg=name)
 
 
@@ -191,7 +191,7 @@ def test_parameter_diffs_are_accumulated(backend, layer_type, case):
 
 @pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
 @pytest.mark.parametrize("name", NETS)
-def test_rounding_tells_what_bfloat16_gives(native, rounding, name, phase):
+def test_rounding_emulates_bfloat16(native, rounding, name, phase):
     text = INPUT + NETS[name] + LOSS
     want = run(net_from_text(text, phase, backend=native), 2)
     got = run(net_from_text(text, phase, backend=rounding), 2)
@@ -200,7 +200,7 @@ def test_rounding_tells_what_bfloat16_gives(native, rounding, name, phase):
 
 
 @pytest.mark.parametrize("name", NETS)
-def test_looking_at_blobs_changes_no_result(backend, name):
+def test_host_views_change_no_bfloat16_result(backend, name):
     text = INPUT + NETS[name] + LOSS
     seen, unseen = (net_from_text(text, backend=backend) for _ in range(2))
     for blob in seen.blobs.values():
@@ -225,8 +225,8 @@ def test_chain_of_convolutions_stays_in_bfloat16(native):
         assert parameter.blob.diff.stored.data_type is DataType.F32
 
 
-def test_log_says_what_computes(rounding, native):
-    assert "float32 on values rounded to bfloat16: its numbers, not its" in rounding.description
+def test_description_names_the_precision(rounding, native):
+    assert "float32 on values rounded to bfloat16: its values, not its" in rounding.description
     assert ", bfloat16" in native.description
     assert "bfloat16" not in get_backend("onednn", threads=2, precision="fp32").description
 

@@ -1,0 +1,53 @@
+"""Calls of a primitive on tensors: finds each tensor's memory in the required layout, and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from minicaffe.backends.onednn.runtime.library import check_onednn
+from minicaffe.backends.onednn.runtime.memory import Layout
+from minicaffe.backends.onednn.runtime.primitive import Primitive
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+
+# An argument number (`Arg`), and the layout that its tensor must have.
+Port: TypeAlias = tuple[int, Layout]
+
+
+class Call:
+    """A primitive that takes tensors: those to read, then those to overwrite, as the ports say.
+
+    The argument array built for one set of memories is cached, so that a call costs microseconds.
+
+    Parameters
+    ----------
+    primitive : Primitive
+    reads, writes : sequence of Port
+        The argument and layout of each tensor.
+    """
+
+    def __init__(self, primitive: Primitive, reads: Sequence[Port], writes: Sequence[Port]) -> None:
+        self.primitive = primitive
+        self._arguments = tuple(arg for arg, _ in (*reads, *writes))
+        self._sources = tuple(layout for _, layout in reads)
+        self._targets = tuple(layout for _, layout in writes)
+        self._n_reads = len(reads)
+        self._bound: dict[tuple[int, ...], Callable[[], int]] = {}
+
+    def __call__(self, *tensors: OneDnnTensor) -> None:
+        """Run on these tensors."""
+        n = self._n_reads
+        written = tensors[n:]
+        memories = (
+            *[t.source(layout) for t, layout in zip(tensors, self._sources, strict=False)],
+            *[t.target(layout) for t, layout in zip(written, self._targets, strict=True)],
+        )
+        run = self._bound.get(memories)
+        if run is None:
+            run = self._bound[memories] = self.primitive.bind(self._arguments, memories)
+        status = run()
+        if status:
+            check_onednn(status, "execution")
+        for tensor in written:
+            if tensor.is_pinned:
+                tensor.write_back()
