@@ -20,6 +20,7 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.reference.kernels.update import (
+    N_SCRATCH,
     ReferenceSumOfSquares,
     ReferenceUpdate,
     is_finite,
