@@ -16,12 +16,12 @@ from minicaffe.backends.cuda.driver.device import (
     Address,
     Argument,
     Device,
-    Function,
+    KernelFunction,
     blocks,
 )
 from minicaffe.backends.cuda.driver.tuning import PlanCache, Tuner, cache_folder
 from minicaffe.backends.cuda.runtime.format import SIZE_BYTES, Format, ValueType
-from minicaffe.backends.cuda.runtime.graph_capture import GraphRunner, Piece
+from minicaffe.backends.cuda.runtime.graph_capture import GraphRunner, Task
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale
 from minicaffe.backends.cuda.runtime.session import Session
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -63,7 +63,7 @@ class CudaBackend(ReferenceBackend):
         "fp16": activations have 16 bits, parameters and sums 32.
     strict : bool
         Refuse ops that only the reference has a kernel for.
-    records : bool
+    captures : bool
         Whether repeated work is recorded as CUDA graphs.
     channels_last : bool
         Whether convolutions put the channels last, as tensor cores want them.
@@ -83,7 +83,7 @@ class CudaBackend(ReferenceBackend):
         device: Device,
         precision: str | None = None,
         strict: bool = False,
-        records: bool = True,
+        captures: bool = True,
         channels_last: bool = True,
         threads: int | None = None,
     ) -> None:
@@ -91,7 +91,7 @@ class CudaBackend(ReferenceBackend):
         self._threads = threads
         self.device = device
         self.precision = precision or self.precisions[0]
-        self.records = records
+        self.captures = captures
         self.session = Session(device)
         if self.precision == "fp16":
             self.session.scale = LossScale(device)
@@ -164,9 +164,9 @@ class CudaBackend(ReferenceBackend):
         self.session.version += 1
         return super().plan(op, *tensors)
 
-    def compile(self, work: Sequence[Piece]) -> Piece:
+    def compile(self, work: Sequence[Task]) -> Task:
         """Return what does all pieces of `work`, by a recording where that is possible."""
-        return GraphRunner(self.session, work) if self.records else super().compile(work)
+        return GraphRunner(self.session, work) if self.captures else super().compile(work)
 
     def gemm(
         self,
@@ -186,9 +186,9 @@ class CudaBackend(ReferenceBackend):
             self._blas.gemm(a, b, c, beta=beta, math=self.math, count=count)
             return
         numbers = scale.inverse, scale.number(beta)
-        self._blas.gemm_by(*numbers, a, b, c, math=self.math, count=count)
+        self._blas.gemm_device_scalars(*numbers, a, b, c, math=self.math, count=count)
 
-    def tell(self, message: str) -> None:
+    def log_once(self, message: str) -> None:
         """Log a message the first time it is told."""
         if message not in self._told:
             self._told.add(message)
@@ -243,7 +243,7 @@ class CudaKernel:
         """Do what follows on the output as well, and nothing else; say how many of them."""
         return 0
 
-    def function(self, name: str, value: ValueType = "float") -> Function:
+    def function(self, name: str, value: ValueType = "float") -> KernelFunction:
         """Return a function of the source file, for one type of values."""
         return self.session.kernels(self.file, name, f"VALUE={value}", *self.defines)
 

@@ -42,11 +42,11 @@ def run(args: argparse.Namespace) -> int:
 def _query(gpus: str) -> None:
     """Log what CUDA says of each GPU, in Caffe's form."""
     numbers = gpu_numbers(gpus)
-    from minicaffe.backends.cuda.driver.cupy_device import query
+    from minicaffe.backends.cuda.driver.cupy_device import query_device
 
     logger.info(f"Querying GPUs {','.join(map(str, numbers))}")
     for number in numbers:
-        for line in query(number):
+        for line in query_device(number):
             logger.info(line)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from minicaffe.backends.cuda.driver.cudnn_frontend import Frontend
-from minicaffe.backends.cuda.driver.plans import Convolution
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem
 from minicaffe.errors import Unsupported
 
 H100 = {
@@ -127,7 +127,7 @@ def convolutions():
         x, filters, kernel, stride, pad, dilation, group = layer
         sizes = ((s + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1 for s in x[2:])
         n = len(x) - 2
-        yield Convolution(
+        yield ConvolutionProblem(
             x=x,
             w=(filters, x[1] // group, *(kernel,) * n),
             y=(x[0], filters, *sizes),

@@ -136,7 +136,7 @@ def test_factors_may_lie_in_device_memory(blas, library):
     c, numbers = np.ones((2, 4), np.float32), np.array([0.5, 2], np.float32)
     matrices = (Matrix(v.ctypes.data, *v.shape) for v in (a, b, c))
     library.calls.clear()
-    blas.gemm_by(numbers.ctypes.data, numbers.ctypes.data + 4, *matrices)
+    blas.gemm_device_scalars(numbers.ctypes.data, numbers.ctypes.data + 4, *matrices)
     np.testing.assert_array_equal(c, 0.5 * (a @ b) + 2)
     assert [call[0] for call in library.calls] == ["scalars on device", "gemm", "scalars on host"]
 
@@ -236,7 +236,7 @@ def test_every_function_called_is_declared():
 
 def test_the_real_library_takes_the_declarations():
     try:
-        library = cublas.load()
+        library = cublas.load_cublas()
     except BackendUnavailable as reason:
         pytest.skip(str(reason))
     try:

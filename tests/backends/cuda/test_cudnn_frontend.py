@@ -16,11 +16,11 @@ from minicaffe.backends.cuda.driver import cudnn_frontend, libraries
 from minicaffe.backends.cuda.driver.cudnn import open_cudnn
 from minicaffe.backends.cuda.driver.cudnn_frontend import Frontend
 from minicaffe.backends.cuda.driver.cudnn_legacy import Legacy
-from minicaffe.backends.cuda.driver.plans import Convolution, Role, strides
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Role, strides
 from minicaffe.errors import BackendUnavailable, Unsupported
 
 HERE = Path(__file__).parent
-STRIDED = Convolution(
+STRIDED = ConvolutionProblem(
     "forward",
     x=(2, 6, 11, 9),
     w=(4, 3, 5, 3),
@@ -250,7 +250,7 @@ def test_versions_tell_what_was_left_out():
 
 
 def test_without_the_package_the_message_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(libraries, "load", lambda name: None)
+    monkeypatch.setattr(libraries, "load_library", lambda name: None)
     monkeypatch.setitem(sys.modules, "cudnn", None)
     with pytest.raises(BackendUnavailable, match=r"nvidia-cudnn-frontend is not installed .* pip"):
         Frontend.open(0, is_deterministic=False, workspace_limit=0)
@@ -260,7 +260,7 @@ def test_a_package_that_breaks_while_it_loads(monkeypatch):
     def broken(name):
         raise AssertionError("Found 2 libcudnn.so.x")
 
-    monkeypatch.setattr(libraries, "load", lambda name: None)
+    monkeypatch.setattr(libraries, "load_library", lambda name: None)
     monkeypatch.setattr(cudnn_frontend.importlib, "import_module", broken)
     with pytest.raises(BackendUnavailable, match=r"frontend does not load \(Found 2 libcudnn"):
         Frontend.open(0, is_deterministic=False, workspace_limit=0)
@@ -290,7 +290,7 @@ def test_the_real_package_has_plans_for_a_card_that_is_not_there(tmp_path):
     """Runs apart: it puts a driver that does nothing in the place of the real one."""
     try:
         importlib.metadata.version(cudnn_frontend.WHEEL)
-        libraries.find("cudnn")
+        libraries.find_library("cudnn")
     except (importlib.metadata.PackageNotFoundError, BackendUnavailable) as reason:
         pytest.skip(f"cuDNN or its frontend is not installed: {reason}")
     compiler = shutil.which("cc")

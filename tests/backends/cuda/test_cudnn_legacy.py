@@ -15,10 +15,10 @@ from minicaffe.backends.cuda.driver.cudnn_legacy import (
     Legacy,
     Performance,
 )
-from minicaffe.backends.cuda.driver.plans import Convolution, Role
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Role
 from minicaffe.errors import BackendUnavailable, Unsupported
 
-STRIDED = Convolution(
+STRIDED = ConvolutionProblem(
     "forward",
     x=(2, 6, 11, 9),
     w=(4, 3, 5, 3),
@@ -184,13 +184,13 @@ def test_the_structure_of_the_heuristics_results():
 @pytest.fixture(scope="module")
 def calls():
     try:
-        return Calls(cudnn_legacy.load())
+        return Calls(cudnn_legacy.load_cudnn_legacy())
     except BackendUnavailable as reason:
         pytest.skip(str(reason))
 
 
 def forward(x, w, y, stride, pad, dilation):
-    return Convolution("forward", x, w, y, stride, pad, dilation)
+    return ConvolutionProblem("forward", x, w, y, stride, pad, dilation)
 
 
 LAYERS = [

@@ -82,7 +82,7 @@ def train(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_recorded_training_is_the_same(make_backend, train, precision):
-    want = train(make_backend(records=False, precision=precision), 6)
+    want = train(make_backend(captures=False, precision=precision), 6)
     got = train(make_backend(precision=precision), 6)
     for step, (ours, theirs) in enumerate(zip(got, want, strict=True)):
         for name, values in theirs.items():

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from minicaffe.backends.cuda.driver.device import CannotRecord
-from minicaffe.backends.cuda.driver.plans import Convolution, Role
+from minicaffe.backends.cuda.driver.device import CannotCapture
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Role
 from minicaffe.backends.cuda.driver.tuning import FILE, PlanCache, Tuner, cache_folder
 from minicaffe.errors import BackendUnavailable, DeviceMemoryError, Unsupported
 
-WHAT = Convolution("data", (2, 3, 5, 7), (4, 3, 1, 1), (2, 4, 5, 7), (1, 1), (0, 0), (1, 1))
+WHAT = ConvolutionProblem("data", (2, 3, 5, 7), (4, 3, 1, 1), (2, 4, 5, 7), (1, 1), (0, 0), (1, 1))
 
 
 class FakePlan:
@@ -70,9 +70,9 @@ class FakeBench:
         work()
         return max(FakeBench.running, getattr(work, "launching", self.launching))
 
-    def record(self, work):
+    def capture(self, work):
         if self.refuses:
-            raise CannotRecord("no")
+            raise CannotCapture("no")
 
         def replay():
             work()
@@ -129,7 +129,7 @@ def test_without_a_bench_the_first_that_can_be_built(tmp_path):
 def test_equal_descriptions_share_a_plan():
     dnn = FakeDnn(FakePlan("a"))
     chosen = tuner(dnn)
-    line = Convolution("forward", (2, 3, 9), (4, 3, 3), (2, 4, 7), (1,), (0,), (1,))
+    line = ConvolutionProblem("forward", (2, 3, 9), (4, 3, 3), (2, 4, 7), (1,), (0,), (1,))
     assert chosen.plan(line) is chosen.plan(line.canonical)
     assert dnn.n_asked == 1
 

@@ -45,7 +45,7 @@ PROTOTYPES: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Status(enum.IntEnum):
+class CublasStatus(enum.IntEnum):
     """cublasStatus_t."""
 
     SUCCESS = 0
@@ -136,7 +136,7 @@ class Matrix:
         return f"{self.rows} x {self.columns} {self.dtype}"
 
 
-def load() -> ctypes.CDLL:
+def load_cublas() -> ctypes.CDLL:
     """Load cuBLAS.
 
     Raises
@@ -144,14 +144,14 @@ def load() -> ctypes.CDLL:
     BackendUnavailable
         If it is not installed or does not load.
     """
-    return libraries.load("cublas")
+    return libraries.load_library("cublas")
 
 
-def check(status: int, what: str) -> None:
+def check_cublas(status: int, what: str) -> None:
     """Raise unless `status` says success."""
-    if status == Status.SUCCESS:
+    if status == CublasStatus.SUCCESS:
         return
-    known = {s.value: s.name.lower().replace("_", " ") for s in Status}
+    known = {s.value: s.name.lower().replace("_", " ") for s in CublasStatus}
     raise BackendUnavailable(f"cuBLAS: {what} answers: {known.get(status, f'status {status}')}")
 
 
@@ -221,7 +221,7 @@ class Blas:
         """
         self._gemm(c_float(alpha), c_float(beta), a, b, c, math, count)
 
-    def gemm_by(
+    def gemm_device_scalars(
         self,
         alpha: int,
         beta: int,
@@ -264,7 +264,7 @@ class Blas:
         )
 
     def _call(self, name: str, *args: Any) -> None:
-        check(getattr(self._library, name)(*args), name)
+        check_cublas(getattr(self._library, name)(*args), name)
 
 
 def _pointer(address: int) -> Any:

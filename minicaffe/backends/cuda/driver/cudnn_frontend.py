@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minicaffe.backends.cuda.driver import libraries
-from minicaffe.backends.cuda.driver.plans import Convolution, Plan, Role, strides
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Plan, Role, strides
 from minicaffe.errors import BackendUnavailable, Unsupported
 
 WHEEL = "nvidia-cudnn-frontend"
@@ -58,7 +58,7 @@ class Frontend:
             If the package, or cuDNN itself, is not installed.
         """
         # Loaded here, it is found there even where the package itself does not look.
-        libraries.load("cudnn")
+        libraries.load_library("cudnn")
         try:
             return importlib.import_module("cudnn")
         except ImportError as error:
@@ -98,7 +98,7 @@ class Frontend:
         limit = self.workspace_limit >> 20
         return f"cuDNN {version} frontend {self.cudnn.__version__}{kind} up to {limit} MiB"
 
-    def plans(self, what: Convolution) -> Sequence[Plan]:
+    def plans(self, what: ConvolutionProblem) -> Sequence[Plan]:
         """Return what the library's heuristics propose, best first.
 
         Raises
@@ -115,7 +115,7 @@ class Frontend:
             raise Unsupported(f"{what}: cuDNN has no plan for it")
         return [FrontendPlan(self, graph, index, name) for index, name in names]
 
-    def _candidates(self, graph: Any, what: Convolution) -> list[tuple[int, str]]:
+    def _candidates(self, graph: Any, what: ConvolutionProblem) -> list[tuple[int, str]]:
         modes, notes = self.cudnn.heur_mode, self.cudnn.numerical_note
         graph.validate()
         graph.build_operation_graph()
@@ -133,7 +133,7 @@ class Frontend:
         count = graph.get_execution_plan_count()
         return [(index, str(graph.get_plan_name_at_index(index))) for index in range(count)]
 
-    def _graph(self, what: Convolution) -> Any:
+    def _graph(self, what: ConvolutionProblem) -> Any:
         float32 = self.cudnn.data_type.FLOAT
         graph = self.cudnn.pygraph(
             io_data_type=self._type(what.dtype),
@@ -192,7 +192,7 @@ class FrontendPlan:
 class _Ports:
     """Makes a graph's tensors from a convolution's operands, all of one type."""
 
-    def __init__(self, graph: Any, what: Convolution, dtype: Any) -> None:
+    def __init__(self, graph: Any, what: ConvolutionProblem, dtype: Any) -> None:
         self._graph, self._last, self._dtype = graph, what.channels_last, dtype
         self._operands = what.operands
 
@@ -215,7 +215,7 @@ class _Ports:
         ).set_uid(int(role))
 
 
-def _add_convolution(graph: Any, ports: _Ports, what: Convolution) -> None:
+def _add_convolution(graph: Any, ports: _Ports, what: ConvolutionProblem) -> None:
     window = {
         "padding": list(what.pad),
         "stride": list(what.stride),

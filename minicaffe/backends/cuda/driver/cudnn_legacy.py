@@ -14,7 +14,7 @@ from ctypes import byref, c_char_p, c_double, c_float, c_int, c_size_t, c_void_p
 from typing import Any, TypeAlias
 
 from minicaffe.backends.cuda.driver import libraries
-from minicaffe.backends.cuda.driver.plans import Convolution, Operand, Plan, Role, strides
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Operand, Plan, Role, strides
 from minicaffe.errors import BackendUnavailable, MinicaffeError, Unsupported
 
 _CODES = {"p": c_void_p, "i": c_int, "z": c_size_t, "d": c_double}
@@ -73,7 +73,7 @@ class Performance(ctypes.Structure):
     ]
 
 
-def load() -> ctypes.CDLL:
+def load_cudnn_legacy() -> ctypes.CDLL:
     """Load cuDNN and declare the functions used here.
 
     Raises
@@ -81,7 +81,7 @@ def load() -> ctypes.CDLL:
     BackendUnavailable
         If it is not installed, does not load, or lacks one of them.
     """
-    library = libraries.load("cudnn")
+    library = libraries.load_library("cudnn")
     try:
         for name, codes in PROTOTYPES.items():
             function = getattr(library, name)
@@ -128,7 +128,7 @@ class Calls:
         )
         return descriptor
 
-    def convolution(self, what: Convolution, math: int) -> c_void_p:
+    def convolution(self, what: ConvolutionProblem, math: int) -> c_void_p:
         """Return a new descriptor of a convolution; sums are made in float32."""
         descriptor = self._create("Convolution")
         self(
@@ -205,7 +205,7 @@ class Legacy:
         BackendUnavailable
             If cuDNN is not installed or does not start.
         """
-        return cls(load(), stream, **options)
+        return cls(load_cudnn_legacy(), stream, **options)
 
     @property
     def version(self) -> str:
@@ -214,7 +214,7 @@ class Legacy:
         number = self.calls.library.cudnnGetVersion()
         return f"cuDNN {number} legacy{kind} up to {self.workspace_limit >> 20} MiB"
 
-    def plans(self, what: Convolution) -> Sequence[Plan]:
+    def plans(self, what: ConvolutionProblem) -> Sequence[Plan]:
         """Return the algorithms that fit, in the order of the library's heuristics.
 
         Raises
@@ -263,7 +263,7 @@ _ZERO, _ONE = c_float(0.0), c_float(1.0)
 class _Convolution:
     """A convolution's descriptors, and the plans made of them."""
 
-    def __init__(self, legacy: Legacy, what: Convolution) -> None:
+    def __init__(self, legacy: Legacy, what: ConvolutionProblem) -> None:
         self._legacy, self._what = legacy, what
         self._noun, *self._roles = _DIRECTIONS[what.direction]
         calls = legacy.calls
@@ -331,7 +331,7 @@ class _Convolution:
         return [add_bias] * self._what.bias + [rectify] * self._what.relu
 
 
-def _wanted_math(what: Convolution) -> int:
+def _wanted_math(what: ConvolutionProblem) -> int:
     if what.dtype != "float32":
         return TENSOR_OP_MATH
     # The default lets cuDNN round float32 factors for the tensor cores.

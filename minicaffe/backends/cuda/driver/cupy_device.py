@@ -41,10 +41,15 @@ except OSError as error:
 from minicaffe.backends.cuda.driver import cublas
 from minicaffe.backends.cuda.driver.cudnn import open_cudnn
 from minicaffe.backends.cuda.driver.cupy_transfers import CupyDownload, CupyStagingBuffer, Uploads
-from minicaffe.backends.cuda.driver.device import Address, Argument, CannotRecord, Function, Grid
+from minicaffe.backends.cuda.driver.device import (
+    Address,
+    Argument,
+    CannotCapture,
+    Grid,
+    KernelFunction,
+)
 from minicaffe.backends.cuda.driver.plans import Dnn
-from minicaffe.backends.cuda.driver.query import cuda_version
-from minicaffe.backends.cuda.driver.query import lines as query_lines
+from minicaffe.backends.cuda.driver.query import cuda_version, device_query_lines
 from minicaffe.ops.backend import Array, HostArray, Shape
 
 MIB = 1 << 20
@@ -88,7 +93,7 @@ def count_devices() -> int:
         ) from error
 
 
-def query(number: int) -> list[str]:
+def query_device(number: int) -> list[str]:
     """Return what `minicaffe device_query` shows of a GPU, a line each.
 
     Raises
@@ -97,7 +102,7 @@ def query(number: int) -> list[str]:
         As `open_device` does.
     """
     open_device(number)
-    return list(query_lines(runtime, number, cupy.__version__))
+    return list(device_query_lines(runtime, number, cupy.__version__))
 
 
 class CupyMemory:
@@ -116,7 +121,7 @@ class CupyFunction:
         self._stream, self._function = stream, function
 
     def __call__(self, grid: Grid, block: Grid, *args: Argument, shared_bytes: int = 0) -> None:
-        """Launch it; see `Function`."""
+        """Launch it; see `KernelFunction`."""
         given = tuple(map(_typed, args))
         self._function(
             _axes(grid), _axes(block), given, shared_mem=shared_bytes, stream=self._stream
@@ -135,8 +140,8 @@ def _garbage_kept() -> Iterator[None]:
             gc.enable()
 
 
-def _cannot_record(reason: object) -> CannotRecord:
-    return CannotRecord(f"CUDA does not record this work: {reason}")
+def _cannot_record(reason: object) -> CannotCapture:
+    return CannotCapture(f"CUDA does not record this work: {reason}")
 
 
 def _axes(grid: Grid) -> tuple[int, ...]:
@@ -172,7 +177,7 @@ class CupyDevice:
         self.name = properties["name"].decode()
         self.capability = (properties["major"], properties["minor"])
         self.multiprocessors = properties["multiProcessorCount"]
-        self.is_recording = False
+        self.is_capturing = False
         self._modules: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._pinned = Uploads()
 
@@ -201,7 +206,7 @@ class CupyDevice:
 
     def allocate(self, size_bytes: int) -> CupyMemory:
         """Return new memory."""
-        self._refuse_recording("memory")
+        self._refuse_capture("memory")
         # The pool hands on what was given back on the current stream.
         self.make_current()
         try:
@@ -222,14 +227,14 @@ class CupyDevice:
 
     def upload(self, address: Address, values: HostArray) -> None:
         """Copy from the host by way of pinned memory."""
-        self._refuse_recording("an upload")
+        self._refuse_capture("an upload")
         self._pinned.upload(self._stream, address, np.ascontiguousarray(values))
 
     def staging(self, size_bytes: int) -> CupyStagingBuffer:
         """Return memory for uploads that overlap with kernels."""
         memory = self.allocate(size_bytes)
         return CupyStagingBuffer(
-            self._device, self._stream, self._uploads, memory, self._refuse_recording
+            self._device, self._stream, self._uploads, memory, self._refuse_capture
         )
 
     @functools.cached_property
@@ -243,7 +248,7 @@ class CupyDevice:
 
     def download_async(self, address: Address, values: HostArray) -> CupyDownload:
         """Begin to copy to the host, by way of pinned memory."""
-        self._refuse_recording("a download")
+        self._refuse_capture("a download")
         return CupyDownload(self._stream, address, values)
 
     def clear(self, address: Address, size_bytes: int) -> None:
@@ -258,16 +263,16 @@ class CupyDevice:
         if size_bytes:
             runtime.memcpyAsync(target, source, size_bytes, kind, self._stream.ptr)
 
-    def function(self, source: str, name: str, options: tuple[str, ...] = ()) -> Function:
+    def function(self, source: str, name: str, options: tuple[str, ...] = ()) -> KernelFunction:
         """Return a kernel of a source text; CuPy keeps the compiled code on disk."""
         key = (source, options)
         if key not in self._modules:
-            self._refuse_recording("compiling")
+            self._refuse_capture("compiling")
             self._modules[key] = cupy.RawModule(code=source, options=("--std=c++17", *options))
         # Compiled and loaded now, not by its first launch, which may be recorded.
         return CupyFunction(self._stream, self._modules[key].get_function(name).kernel)
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record what `work` asks for as a CUDA graph."""
         self.make_current()
         with _garbage_kept():
@@ -276,7 +281,7 @@ class CupyDevice:
 
     def _capture(self, work: Callable[[], None]) -> Any:
         self._stream.begin_capture()
-        self.is_recording = True
+        self.is_capturing = True
         try:
             work()
         except RuntimeError as error:
@@ -289,7 +294,7 @@ class CupyDevice:
             self._end_capture()
             raise
         finally:
-            self.is_recording = False
+            self.is_capturing = False
         graph = self._end_capture()
         if graph is None:
             raise _cannot_record("something was asked for that CUDA cannot record")
@@ -298,7 +303,7 @@ class CupyDevice:
     @functools.cached_property
     def cublas(self) -> Any:
         """The library of cuBLAS."""
-        return cublas.load()
+        return cublas.load_cublas()
 
     @functools.cached_property
     def dnns(self) -> Sequence[Dnn]:
@@ -330,6 +335,6 @@ class CupyDevice:
         except runtime.CUDARuntimeError:
             return None
 
-    def _refuse_recording(self, what: str) -> None:
-        if self.is_recording:
-            raise CannotRecord(f"{what} is asked for while work is recorded")
+    def _refuse_capture(self, what: str) -> None:
+        if self.is_capturing:
+            raise CannotCapture(f"{what} is asked for while work is recorded")

@@ -16,7 +16,7 @@ import cupy
 import numpy as np
 from cupy.cuda import runtime
 
-from minicaffe.backends.cuda.driver.device import Memory
+from minicaffe.backends.cuda.driver.device import DeviceMemory
 from minicaffe.ops.backend import HostArray
 
 # Uploads go through pinned memory in rings: small ones (numbers of a run) and large ones (batches).
@@ -95,8 +95,8 @@ class CupyStagingBuffer:
     device : cupy.cuda.Device
     kernels, uploads : cupy.cuda.Stream
         Where kernels run, and beside them the uploads.
-    memory : Memory
-    refuse_recording : callable
+    memory : DeviceMemory
+    refuse_capture : callable
         Raises while work is recorded.
 
     Notes
@@ -111,11 +111,11 @@ class CupyStagingBuffer:
         device: Any,
         kernels: Any,
         uploads: Any,
-        memory: Memory,
-        refuse_recording: Callable[[str], None],
+        memory: DeviceMemory,
+        refuse_capture: Callable[[str], None],
     ) -> None:
         self._device, self._kernels, self._uploads = device, kernels, uploads
-        self._memory, self._refuse_recording = memory, refuse_recording
+        self._memory, self._refuse_capture = memory, refuse_capture
         self.address = memory.address
         self._pinned = cupy.cuda.alloc_pinned_memory(memory.size_bytes)
         self.host: HostArray = np.frombuffer(self._pinned, np.uint8, memory.size_bytes)
@@ -143,10 +143,10 @@ class CupyStagingBuffer:
 
     def acquire(self) -> None:
         """Have the kernels' stream wait for the upload."""
-        self._refuse_recording("what is uploaded")
+        self._refuse_capture("what is uploaded")
         self._kernels.wait_event(self._arrived)
 
     def release(self) -> None:
         """Note the end of what has been asked for on the kernels' stream."""
-        self._refuse_recording("what is uploaded")
+        self._refuse_capture("what is uploaded")
         self._released.record(self._kernels)

@@ -17,7 +17,7 @@ from minicaffe.ops.backend import Array, HostArray, Shape
 THREADS = 256
 
 
-class CannotRecord(BackendUnavailable):
+class CannotCapture(BackendUnavailable):
     """While recording, something was asked for that cannot be recorded."""
 
 
@@ -32,7 +32,7 @@ Argument: TypeAlias = Address | int | float
 Grid: TypeAlias = int | tuple[int, int] | tuple[int, int, int]
 
 
-class Memory(Protocol):
+class DeviceMemory(Protocol):
     """An allocation: given back when nobody holds on to the object any more."""
 
     @property
@@ -46,7 +46,7 @@ class Memory(Protocol):
         ...
 
 
-class Function(Protocol):
+class KernelFunction(Protocol):
     """A compiled kernel."""
 
     def __call__(self, grid: Grid, block: Grid, *args: Argument, shared_bytes: int = 0) -> None:
@@ -116,13 +116,13 @@ class Device(Protocol):
     """One GPU, or what stands in for it. Everything happens in the order in which it is asked for.
 
     While recording, only launches, `clear`, `copy` and library calls are allowed; anything
-    else raises `CannotRecord`.
+    else raises `CannotCapture`.
     """
 
     name: str
     capability: tuple[int, int]
     multiprocessors: int
-    is_recording: bool
+    is_capturing: bool
 
     @property
     def xp(self) -> ModuleType:
@@ -153,7 +153,7 @@ class Device(Protocol):
         """Return free and total memory, bytes."""
         ...
 
-    def allocate(self, size_bytes: int) -> Memory:
+    def allocate(self, size_bytes: int) -> DeviceMemory:
         """Return new memory; what it holds is undefined.
 
         Raises
@@ -163,7 +163,7 @@ class Device(Protocol):
         """
         ...
 
-    def array(self, memory: Memory, shape: Shape) -> Array:
+    def array(self, memory: DeviceMemory, shape: Shape) -> Array:
         """Return a float32 array of `xp` over the beginning of a memory, in C order."""
         ...
 
@@ -197,11 +197,11 @@ class Device(Protocol):
         """Copy within the device."""
         ...
 
-    def function(self, source: str, name: str, options: tuple[str, ...] = ()) -> Function:
+    def function(self, source: str, name: str, options: tuple[str, ...] = ()) -> KernelFunction:
         """Return a kernel of a CUDA source text, compiled once for each source and options."""
         ...
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         """Record what `work` asks for without doing it; calling what is returned does it."""
         ...
 

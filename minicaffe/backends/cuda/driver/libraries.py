@@ -20,7 +20,7 @@ EXTRA = "gpu"
 
 
 @dataclass(frozen=True)
-class Library:
+class SharedLibrary:
     """One shared library.
 
     Parameters
@@ -51,16 +51,18 @@ class Library:
 
 _CUBLAS_WHEELS = ("nvidia-cublas", "nvidia-cublas-cu12")
 _KNOWN = (
-    Library("cuBLAS", "cublas", _CUBLAS_WHEELS, needs=("cublasLt",)),
-    Library("cuBLASLt", "cublasLt", _CUBLAS_WHEELS),
+    SharedLibrary("cuBLAS", "cublas", _CUBLAS_WHEELS, needs=("cublasLt",)),
+    SharedLibrary("cuBLASLt", "cublasLt", _CUBLAS_WHEELS),
     # cuDNN opens both when it looks for plans: without cuBLASLt it finds none.
-    Library("cuDNN", "cudnn", ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12"), ("cublasLt", "nvrtc")),
-    Library("NVRTC", "nvrtc", ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")),
+    SharedLibrary(
+        "cuDNN", "cudnn", ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12"), ("cublasLt", "nvrtc")
+    ),
+    SharedLibrary("NVRTC", "nvrtc", ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")),
 )
 LIBRARIES = {library.name: library for library in _KNOWN}
 
 
-def _by_pathfinder(library: Library) -> str | None:
+def _by_pathfinder(library: SharedLibrary) -> str | None:
     try:
         pathfinder = importlib.import_module("cuda.pathfinder")
     except ImportError:
@@ -71,7 +73,7 @@ def _by_pathfinder(library: Library) -> str | None:
         return None
 
 
-def _in_wheels(library: Library) -> str | None:
+def _in_wheels(library: SharedLibrary) -> str | None:
     for wheel in library.wheels:
         try:
             files = importlib.metadata.files(wheel) or []
@@ -85,11 +87,11 @@ def _in_wheels(library: Library) -> str | None:
     return None
 
 
-def _on_system(library: Library) -> str | None:
+def _on_system(library: SharedLibrary) -> str | None:
     return ctypes.util.find_library(library.name)
 
 
-def find(name: str) -> str:
+def find_library(name: str) -> str:
     """Return the path (or the name that the loader knows) of one of `LIBRARIES`.
 
     Raises
@@ -109,7 +111,7 @@ def find(name: str) -> str:
 
 
 @functools.cache
-def load(name: str) -> ctypes.CDLL:
+def load_library(name: str) -> ctypes.CDLL:
     """Load one of `LIBRARIES`, after those that it needs.
 
     Raises
@@ -119,8 +121,8 @@ def load(name: str) -> ctypes.CDLL:
     """
     library = LIBRARIES[name]
     for needed in library.needs:
-        load(needed)
-    path = find(name)
+        load_library(needed)
+    path = find_library(name)
     try:
         return ctypes.CDLL(path)
     except OSError as error:

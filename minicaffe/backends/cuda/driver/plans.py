@@ -67,7 +67,7 @@ def strides(shape: Shape, channels_last: bool) -> Shape:
 
 
 @dataclass(frozen=True)
-class Convolution:
+class ConvolutionProblem:
     """A convolution, or one of its gradients. Outputs are overwritten.
 
     Parameters
@@ -130,7 +130,7 @@ class Convolution:
         return (self.x[0], self.w[0], *sizes)
 
     @property
-    def canonical(self) -> Convolution:
+    def canonical(self) -> ConvolutionProblem:
         """The same with at least two spatial axes, as cuDNN needs: a unit axis of rows first."""
         if len(self.x) > 3:
             return self
@@ -221,7 +221,7 @@ class Dnn(Protocol):
         """Library, version, and whatever else decides which plans there are."""
         ...
 
-    def plans(self, what: Convolution) -> Sequence[Plan]:
+    def plans(self, what: ConvolutionProblem) -> Sequence[Plan]:
         """Return at least one plan, not prepared, the most promising first.
 
         Raises

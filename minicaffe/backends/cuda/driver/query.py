@@ -33,7 +33,7 @@ _COPY_ENGINES, _MULTIPROCESSORS, _TIMEOUT = 40, 16, 17
 _MAJOR, _MINOR, _PATCH = range(3)  # of libraryPropertyType
 
 
-def lines(runtime: Any, number: int, cupy_version: str) -> Iterator[str]:
+def device_query_lines(runtime: Any, number: int, cupy_version: str) -> Iterator[str]:
     """Yield what is known of a card, a line each.
 
     Parameters
@@ -83,7 +83,7 @@ def _yes(value: int) -> str:
 def _library_version(name: str) -> str:
     """Return a library's version, or why there is none."""
     try:
-        library = libraries.load(name)
+        library = libraries.load_library(name)
     except BackendUnavailable as error:
         return str(error)
     get = getattr(library, f"{name}GetProperty")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from importlib import resources
 
-from minicaffe.backends.cuda.driver.device import Device, Function
+from minicaffe.backends.cuda.driver.device import Device, KernelFunction
 
 FOLDER = resources.files("minicaffe.backends.cuda") / "kernels"
 
@@ -27,9 +27,9 @@ class Kernels:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._found: dict[tuple[str, ...], Function] = {}
+        self._found: dict[tuple[str, ...], KernelFunction] = {}
 
-    def __call__(self, file: str, name: str, *defines: str) -> Function:
+    def __call__(self, file: str, name: str, *defines: str) -> KernelFunction:
         """Return function `name` of kernels/`file`.cu.
 
         Parameters

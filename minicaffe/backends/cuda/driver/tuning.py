@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from minicaffe.atomic_file import write_atomically
-from minicaffe.backends.cuda.driver.device import CannotRecord
-from minicaffe.backends.cuda.driver.plans import Convolution, Dnn, Plan, Role
+from minicaffe.backends.cuda.driver.device import CannotCapture
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Dnn, Plan, Role
 from minicaffe.errors import DeviceMemoryError, MinicaffeError, SnapshotError, Unsupported
 from minicaffe.log import logger
 
@@ -51,8 +51,8 @@ class Bench(Protocol):
         """Run `work`, wait for what it started, and return the time the device took for it."""
         ...
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Return what does `work` without Python; raises CannotRecord where that cannot be."""
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Return what does `work` without Python; raises CannotCapture where that cannot be."""
         ...
 
 
@@ -133,9 +133,9 @@ class Tuner:
         self, dnns: Sequence[Dnn], device: str, cache: PlanCache, bench: Bench | None = None
     ) -> None:
         self._dnns, self._device, self._cache, self._bench = tuple(dnns), device, cache, bench
-        self._chosen: dict[Convolution, Plan] = {}
+        self._chosen: dict[ConvolutionProblem, Plan] = {}
 
-    def plan(self, what: Convolution) -> Plan:
+    def plan(self, what: ConvolutionProblem) -> Plan:
         """Return the plan for `what`, prepared; equal descriptions share one.
 
         Raises
@@ -148,7 +148,7 @@ class Tuner:
             self._chosen[what] = self._from_first_library(what)
         return self._chosen[what]
 
-    def _from_first_library(self, what: Convolution) -> Plan:
+    def _from_first_library(self, what: ConvolutionProblem) -> Plan:
         reasons = []
         for dnn in self._dnns:
             try:
@@ -157,7 +157,7 @@ class Tuner:
                 reasons.append(str(reason))
         raise Unsupported("; ".join(reasons) or f"{what}: cuDNN is not installed")
 
-    def _choose(self, dnn: Dnn, what: Convolution) -> Plan:
+    def _choose(self, dnn: Dnn, what: ConvolutionProblem) -> Plan:
         plans = dnn.plans(what)
         if self._bench is None:
             return _prepared(plans, 1)[0]
@@ -170,7 +170,7 @@ class Tuner:
         self._cache.put(key, chosen.name)
         return chosen
 
-    def _fastest(self, what: Convolution, plans: Sequence[Plan], bench: Bench) -> Plan:
+    def _fastest(self, what: ConvolutionProblem, plans: Sequence[Plan], bench: Bench) -> Plan:
         try:
             memory = {r: bench.allocate(o.size_bytes) for r, o in what.operands.items()}
             workspace = bench.allocate(max(1, *(plan.workspace_bytes for plan in plans)))
@@ -205,8 +205,8 @@ def _time(plan: Plan, addresses: Mapping[Role, int], workspace: int, bench: Benc
     if took > SHORT_MS:
         return took
     try:
-        return _least(bench.record(often), bench) / REPEATS
-    except CannotRecord:
+        return _least(bench.capture(often), bench) / REPEATS
+    except CannotCapture:
         return took
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.driver.device import Address
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.kernels._channel_sums import NULL, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.backend import Shape
 
 
-class ChannelBias(CudaKernel):
+class CudaChannelBias(CudaKernel):
     """Bias of a tensor (N, C, ...).
 
     Parameters
@@ -37,6 +37,6 @@ class ChannelBias(CudaKernel):
 
     def accumulate(self, dy: CudaTensor, db: CudaTensor, form: Format) -> None:
         """Add to db the sums of dy, read in `form`, over all but the channels."""
-        given = (NOWHERE, dy.source(form))
+        given = (NULL, dy.source(form))
         result = Result(db.accumulate(), scale=dy.scale(form))
         self._sums(Channels.of(self._shape, form), form.value, given, result)

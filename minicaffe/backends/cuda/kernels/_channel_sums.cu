@@ -87,7 +87,7 @@ __device__ __forceinline__ void give(int channel, Sums sums, RESULT(to)) {
         to_second[channel] = (to_adds_second ? to_second[channel] : 0.0f) + to_factor * sums.second;
 }
 
-extern "C" __global__ void parts(GIVEN, float* __restrict__ sums, WALK) {
+extern "C" __global__ void reduce_partial(GIVEN, float* __restrict__ sums, WALK) {
     Walk w = WALK_HERE;
     Sums part = SUMS_OF_BLOCK(w);
     if (threadIdx.x >= lanes || w.channel >= all_channels) return;
@@ -96,7 +96,7 @@ extern "C" __global__ void parts(GIVEN, float* __restrict__ sums, WALK) {
 }
 
 // Blocks of 32 channels, eight threads for each.
-extern "C" __global__ void whole(const float* __restrict__ sums, int splits, int channels,
+extern "C" __global__ void reduce_final(const float* __restrict__ sums, int splits, int channels,
                                  RESULT(a), RESULT(b)) {
     int channel = blockIdx.x * 32 + threadIdx.x % 32;
     Sums own = {0, 0};
@@ -112,7 +112,7 @@ extern "C" __global__ void whole(const float* __restrict__ sums, int splits, int
 }
 
 // Both steps at once, where there is one part only.
-extern "C" __global__ void at_once(GIVEN, WALK, RESULT(a), RESULT(b)) {
+extern "C" __global__ void reduce_single_block(GIVEN, WALK, RESULT(a), RESULT(b)) {
     Walk w = WALK_HERE;
     Sums all = SUMS_OF_BLOCK(w);
     if (threadIdx.x >= lanes || w.channel >= all_channels) return;

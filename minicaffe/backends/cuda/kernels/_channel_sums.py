@@ -10,13 +10,13 @@ from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.driver.device import THREADS, Address, Argument
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.runtime.format import Format, ValueType
-from minicaffe.backends.cuda.runtime.loss_scale import LossScale, inverse_of
+from minicaffe.backends.cuda.runtime.loss_scale import LossScale, inverse_scale_address
 from minicaffe.ops.backend import Shape
 
-NOWHERE = Address(0)
+NULL = Address(0)
 # Where a sum goes, and whether it overwrites what is there.
 Sum: TypeAlias = tuple[Address, bool]
-NO_SUM: Sum = (NOWHERE, True)
+NO_SUM: Sum = (NULL, True)
 
 
 class Result(NamedTuple):
@@ -164,25 +164,27 @@ class ChannelSums(CudaKernel):
         value : str
             Their type.
         given : sequence of Address
-            x, dy, and for each channel mean, inverse deviation, factor and term; `NOWHERE` for what
+            x, dy, and for each channel mean, inverse deviation, factor and term; `NULL` for what
             the terms do not read, and nothing for the last of them.
         result, other : Result
             Where the sums go.
         """
-        given = (*given, *(NOWHERE,) * (GIVEN - len(given)))
+        given = (*given, *(NULL,) * (GIVEN - len(given)))
         results = (*_arguments(result), *_arguments(other))
         grid, n = channels.grid(self.device.multiprocessors), channels.all_channels
         splits = grid[1]
         if splits == 1:
-            self.function("at_once", value)(grid, THREADS, *given, *channels.walk(), *results)
+            self.function("reduce_single_block", value)(
+                grid, THREADS, *given, *channels.walk(), *results
+            )
             return
         parts = self.scratch(max(8 * splits * n, 4), "channel sums")
-        self.function("parts", value)(grid, THREADS, *given, parts, *channels.walk())
-        self.function("whole")(max(-(-n // LANES), 1), THREADS, parts, splits, n, *results)
+        self.function("reduce_partial", value)(grid, THREADS, *given, parts, *channels.walk())
+        self.function("reduce_final")(max(-(-n // LANES), 1), THREADS, parts, splits, n, *results)
 
 
 def _arguments(result: Result) -> tuple[Argument, ...]:
     """Return RESULT in kernels/channel_sums.cu."""
     (first, overwrites_first), (second, overwrites_second) = result.first, result.second
     adds = (int(not overwrites_first), int(not overwrites_second))
-    return (first, second, *adds, result.factor, inverse_of(result.scale))
+    return (first, second, *adds, result.factor, inverse_scale_address(result.scale))

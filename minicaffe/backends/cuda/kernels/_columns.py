@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.driver.cublas import Matrix
 from minicaffe.backends.cuda.driver.device import Address
-from minicaffe.backends.cuda.driver.plans import Convolution
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem
 from minicaffe.backends.cuda.runtime.format import DTYPES, SIZE_BYTES, Format
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale
 from minicaffe.ops.backend import Shape
@@ -23,13 +23,13 @@ class ColumnConvolution(CudaKernel):
     Parameters
     ----------
     backend : CudaBackend
-    what : Convolution
+    what : ConvolutionProblem
         Of any direction.
     """
 
     file = "_columns"
 
-    def __init__(self, backend: CudaBackend, what: Convolution) -> None:
+    def __init__(self, backend: CudaBackend, what: ConvolutionProblem) -> None:
         super().__init__(backend, what)
         self.form = Format(False, backend.format.value)
         image, out, taps = what.x[2:], what.y[2:], what.w[2:]

@@ -14,7 +14,7 @@ from typing import Any
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.driver.device import Address
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE
+from minicaffe.backends.cuda.kernels._channel_sums import NULL
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.kernels.activation import starts_with_relu
 from minicaffe.backends.cuda.runtime.format import Format, ValueType
@@ -24,7 +24,7 @@ from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale
 
 
-class Epilogue(CudaKernel):
+class CudaEpilogue(CudaKernel):
     """The layers that a convolution does on the way.
 
     Parameters
@@ -88,7 +88,7 @@ class Epilogue(CudaKernel):
         if not self.scales:
             bias = None if b is None else b.source(Format(False, bias_value))
             return w.source(form), bias
-        bias = NOWHERE if b is None else b.source()
+        bias = NULL if b is None else b.source()
         n, given = self._filters[0], w.source(Format(form.channels_last))
         # Each in memory of its own: cuDNN wants its operands aligned.
         factors, terms = self.scratch(4 * n, "factors"), self.scratch(4 * n, "terms")
@@ -118,6 +118,6 @@ class Epilogue(CudaKernel):
 
 
 def _sources(epilogue_op: EpilogueOp | None, n: int) -> tuple[Address, ...]:
-    """Return where the parameters of a epilogue_op lie, `NOWHERE` for those that it has not."""
+    """Return where the parameters of a epilogue_op lie, `NULL` for those that it has not."""
     tensors: Sequence[Any] = epilogue_op.parameters() if epilogue_op is not None else ()
-    return (*(t.source() for t in tensors), *(NOWHERE,) * (n - len(tensors)))
+    return (*(t.source() for t in tensors), *(NULL,) * (n - len(tensors)))

@@ -15,12 +15,12 @@ from typing import Any, TypeAlias
 
 from minicaffe.backends.cuda.backend import MAX_VALUES, CudaBackend, CudaKernel
 from minicaffe.backends.cuda.driver.cublas import Matrix
-from minicaffe.backends.cuda.driver.device import Address, Argument, Memory
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.driver.device import Address, Argument, DeviceMemory
+from minicaffe.backends.cuda.kernels._channel_sums import NULL, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.runtime.format import DTYPES, PLAIN, SIZE_BYTES, Format, ValueType
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale
-from minicaffe.backends.cuda.runtime.saved import Kept
+from minicaffe.backends.cuda.runtime.saved import SavedForBackward
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.errors import Unsupported
 from minicaffe.ops.lstm import Lstm
@@ -65,7 +65,7 @@ class Steps:
         return Matrix(self.address, rows, self.columns, DTYPES[self.value])
 
 
-class Recurrent(CudaKernel):
+class CudaRecurrent(CudaKernel):
     """Base of LSTM and RNN.
 
     The parameters begin with w_x, b and, with static, w_s; w_h follows.
@@ -99,22 +99,22 @@ class Recurrent(CudaKernel):
         self.form = Format(False, backend.format.value)
         self._divisor = divisor(self.size)
         self.recurrent = 3 if op.static else 2
-        self._memories: list[Memory] = []
+        self._memories: list[DeviceMemory] = []
         self.a = self.own(self.steps, self.rows)
         self.before = self.own(self.steps, self.size, self.form.value)
-        self._kept_cont = Kept(self.device, cont)
-        self._cont = Steps(self._kept_cont.address, self.steps, self.streams, 1)
+        self._saved_cont = SavedForBackward(self.device, cont)
+        self._cont = Steps(self._saved_cont.address, self.steps, self.streams, 1)
         self._sums = ChannelSums(backend, "given")
 
     def own(self, steps: int, columns: int, value: ValueType = "float") -> Steps:
         """Return memory of the kernel's own for values at so many steps."""
-        found = Steps(NOWHERE, steps, self.streams, columns, value)
+        found = Steps(NULL, steps, self.streams, columns, value)
         self._memories.append(self.device.allocate(found.size_bytes))
         return replace(found, address=self._memories[-1].address)
 
     def lent(self, purpose: str, steps: int, columns: int, value: ValueType = "float") -> Steps:
         """Return the same for one call."""
-        found = Steps(NOWHERE, steps, self.streams, columns, value)
+        found = Steps(NULL, steps, self.streams, columns, value)
         return replace(found, address=self.scratch(found.size_bytes, f"recurrent {purpose}"))
 
     def each(self, address: Address, columns: int) -> Steps:
@@ -122,8 +122,8 @@ class Recurrent(CudaKernel):
         return Steps(address, self.steps, self.streams, columns, self.form.value)
 
     def cont(self, t: int) -> Address:
-        """Return where cont of a step lies; NOWHERE behind the last one."""
-        return self._cont.at(t) if t < self.steps else NOWHERE
+        """Return where cont of a step lies; NULL behind the last one."""
+        return self._cont.at(t) if t < self.steps else NULL
 
     def run(self, name: str, *args: Argument, steps: int = 1) -> None:
         """Launch a kernel that goes over the states of so many steps."""
@@ -138,7 +138,7 @@ class Recurrent(CudaKernel):
     # Forward.
 
     def begin(
-        self, inputs: Inputs, cont: CudaTensor, cells: Address = NOWHERE
+        self, inputs: Inputs, cont: CudaTensor, cells: Address = NULL
     ) -> tuple[Address, Address]:
         """Overwrite a, before[0] and cont; and the first of the cells, where there are any.
 
@@ -146,20 +146,20 @@ class Recurrent(CudaKernel):
         -------
         tuple of Address
             What a step adds to its sums: the bias, (rows,), and the share of a static input,
-            (N, rows), or NOWHERE.
+            (N, rows), or NULL.
         """
-        self._kept_cont.keep(cont.source(), PLAIN)
+        self._saved_cont.save(cont.source(), PLAIN)
         states = [state.source() for state in inputs.start]
         x, w_x = self.each(inputs.x.source(self.form), self._inputs), self.weights(inputs.params[0])
         self.backend.gemm(x.all, w_x.transpose, self.a.all)
-        share = NOWHERE
+        share = NULL
         if self.op.static:
             shares = self.lent("share", 1, self.rows)
             static = self._once(inputs.static.source(self.form), inputs)
             w_s = self.weights(inputs.params[2])
             self.backend.gemm(static.all, w_s.transpose, shares.all)
             share = shares.address
-        given = (states[0], states[-1] if cells else NOWHERE, self.cont(0))
+        given = (states[0], states[-1] if cells else NULL, self.cont(0))
         self.run("begin", *given, self.before.at(0), cells)
         return inputs.params[1].source(), share
 
@@ -170,15 +170,15 @@ class Recurrent(CudaKernel):
     def state(self, t: int, to: Steps, end: Address) -> tuple[Address, ...]:
         """Return where the state behind a step goes: STATE in kernels/recurrent.cu."""
         if t + 1 < self.steps:
-            return to.at(t), self.before.at(t + 1), self.cont(t + 1), NOWHERE
-        return to.at(t), NOWHERE, NOWHERE, end
+            return to.at(t), self.before.at(t + 1), self.cont(t + 1), NULL
+        return to.at(t), NULL, NULL, end
 
     # Backward.
 
     def widen(self, dend: CudaTensor | None, to: Steps) -> Address:
-        """Return where the gradient of a state after the last step lies in float; NOWHERE is 0."""
+        """Return where the gradient of a state after the last step lies in float; NULL is 0."""
         if dend is None:
-            return NOWHERE
+            return NULL
         given = dend.source(self.form)
         self.launch("widen", to.n, given, to.address, to.n, value=self.form.value)
         return to.address
@@ -226,7 +226,7 @@ class Recurrent(CudaKernel):
         """Add the gradient of a bias, where it is wanted."""
         if db is not None:
             channels = Channels(self.steps * self.streams, gradient.columns, 1)
-            given, result = (NOWHERE, gradient.address), Result(db.accumulate(), scale=scale)
+            given, result = (NULL, gradient.address), Result(db.accumulate(), scale=scale)
             self._sums(channels, gradient.value, given, result)
 
     def _once(self, address: Address, inputs: Inputs) -> Steps:

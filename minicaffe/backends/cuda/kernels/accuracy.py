@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, kernel
 from minicaffe.backends.cuda.driver.device import THREADS
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE
+from minicaffe.backends.cuda.kernels._channel_sums import NULL
 from minicaffe.backends.cuda.kernels.softmax import Rows, RowsKernel
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.accuracy import Accuracy
@@ -16,7 +16,7 @@ class CudaAccuracy(RowsKernel):
 
     def __init__(self, backend: CudaBackend, op: Accuracy, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
-        self._fault = self.session.faults.place(tensors[1])
+        self._label_error = self.session.label_errors.slot(tensors[1])
         self._tally = self.device.allocate(4 * (3 + 2 * tensors[0].shape[op.axis]))
 
     def forward(
@@ -31,12 +31,12 @@ class CudaAccuracy(RowsKernel):
         rows = Rows.of(x.shape, self.op.axis, form)
         given, labelled = x.source(form), self.labels(labels, x.shape)
         to = accuracy.target()
-        to_each = NOWHERE if per_class is None else per_class.target()
+        to_each = NULL if per_class is None else per_class.target()
         self.device.clear(self._tally.address, self._tally.size_bytes)
         self.launch(
             "accuracy",
             -(-rows.n_rows // self.use_team(rows)) * THREADS,
-            *(given, self._tally.address, self._fault.address, *labelled, *rows.args),
+            *(given, self._tally.address, self._label_error.address, *labelled, *rows.args),
             *(self.op.top_k, int(per_class is not None)),
             value=form.value,
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.driver.device import Address
 from minicaffe.backends.cuda.runtime.format import Format
-from minicaffe.backends.cuda.runtime.saved import Kept
+from minicaffe.backends.cuda.runtime.saved import SavedForBackward
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.activation import Activation
 from minicaffe.ops.backend import EpilogueOp
@@ -29,20 +29,20 @@ class CudaActivation(CudaKernel):
         super().__init__(backend, op)
         self.defines = (f"KIND={op.kind}",)
         self._numbers = (op.alpha, op.beta, op.scale, op.shift)
-        self._kept = Kept(self.device, x) if x is y and op.gradient_needs_x() else None
+        self._saved = SavedForBackward(self.device, x) if x is y and op.gradient_needs_x() else None
 
     def forward(self, x: CudaTensor, y: CudaTensor) -> None:
         """Overwrite y."""
         form = x.format
         given = x.source(form)
-        if self._kept is not None:
-            self._kept.keep(given, form)
+        if self._saved is not None:
+            self._saved.save(given, form)
         to = y.target(form)
         self.launch_packs("forward", x.size, given, to, x.size, *self._numbers, value=form.value)
 
     def backward(self, x: CudaTensor, y: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
-        form = self._kept.format if self._kept is not None else y.format
+        form = self._saved.format if self._saved is not None else y.format
         before, after, given = self._input(x, y, form), y.source(form), dy.source(form)
         to = dx.target(form)
         self.launch_packs(
@@ -50,6 +50,6 @@ class CudaActivation(CudaKernel):
         )
 
     def _input(self, x: CudaTensor, y: CudaTensor, form: Format) -> Address:
-        if self._kept is not None:
-            return self._kept.address
+        if self._saved is not None:
+            return self._saved.address
         return (x if self.op.gradient_needs_x() else y).source(form)

@@ -10,7 +10,7 @@ from minicaffe.backends.cuda.driver.device import THREADS, Address, Argument
 from minicaffe.backends.cuda.kernels._channel_sums import (
     LANES,
     NO_SUM,
-    NOWHERE,
+    NULL,
     Channels,
     ChannelSums,
     Result,
@@ -62,8 +62,8 @@ class CudaBatchNorm(Normalisation):
             ChannelSums(backend, t) for t in ("normal", "rectified")
         )
         # Has memory only once something is written to it.
-        self._kept = CudaTensor(self.session, x.shape) if x is y else None
-        self._x: CudaTensor = x if self._kept is None else self._kept
+        self._saved = CudaTensor(self.session, x.shape) if x is y else None
+        self._x: CudaTensor = x if self._saved is None else self._saved
         self._scale: EpilogueOp | None = None
         self._rectifies = False
 
@@ -73,7 +73,7 @@ class CudaBatchNorm(Normalisation):
         In place only: elsewhere a gradient that lies between the layers stays to be seen.
         """
         self._scale, self._rectifies = None, False
-        if self._kept is None or not epilogue:
+        if self._saved is None or not epilogue:
             return 0
         op = epilogue[0].op
         if not isinstance(op, Scale) or op.axis != 1:
@@ -98,11 +98,11 @@ class CudaBatchNorm(Normalisation):
             self.launch("stored", n, *averages, *used, n, self.op.eps)
         else:
             self._take_statistics(x, mean, variance, weight)
-        kept = self._kept
+        kept = self._saved
         if self.op.use_stored and self._scale is None:
             # Neither backward nor a forward pass that is taken apart will ask for x.
             kept = None
-        if self._kept is None:
+        if self._saved is None:
             self._x = x
         self._normalise(x, y, kept)
 
@@ -149,7 +149,7 @@ class CudaBatchNorm(Normalisation):
     def _normalise(self, x: CudaTensor, y: CudaTensor, kept: CudaTensor | None) -> None:
         form = x.format
         given, parameters = x.source(form), self._parameters()
-        to_keep = NOWHERE if kept is None else kept.target(form)
+        to_keep = NULL if kept is None else kept.target(form)
         self.launch_packs(
             "forward",
             x.size,
@@ -161,9 +161,9 @@ class CudaBatchNorm(Normalisation):
     def _parameters(self) -> tuple[Address, Address]:
         """Return the factors and terms of what was fused."""
         if self._scale is None:
-            return NOWHERE, NOWHERE
+            return NULL, NULL
         tensors: Sequence[Any] = self._scale.parameters()
-        return tensors[0].source(), tensors[1].source() if len(tensors) > 1 else NOWHERE
+        return tensors[0].source(), tensors[1].source() if len(tensors) > 1 else NULL
 
     def _gradients(self) -> list[tuple[Address, bool]]:
         """Return where the sums for factors and terms of what was fused go."""

@@ -179,13 +179,13 @@ __device__ __forceinline__ int whole_below(int n, float number) {
     return is_one ? (int)number : -1;
 }
 // The class that a label names. One that names none is noted for the host (faults.py), and -1.
-__device__ __forceinline__ int class_of(float label, int classes, int item, int* fault) {
+__device__ __forceinline__ int class_of(float label, int classes, int item, int* label_error) {
     int found = whole_below(classes, label);
     if (found >= 0) return found;
-    if (atomicCAS(fault, 0, 1) == 0) {
-        fault[1] = item;
-        fault[2] = (int)float_to_bits(label);
-        fault[3] = classes;
+    if (atomicCAS(label_error, 0, 1) == 0) {
+        label_error[1] = item;
+        label_error[2] = (int)float_to_bits(label);
+        label_error[3] = classes;
     }
     return -1;
 }

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.driver.plans import Convolution, Direction, Plan, Role
-from minicaffe.backends.cuda.kernels._channel_bias import ChannelBias
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Direction, Plan, Role
+from minicaffe.backends.cuda.kernels._channel_bias import CudaChannelBias
 from minicaffe.backends.cuda.kernels._columns import MAX_AXES, ColumnConvolution
-from minicaffe.backends.cuda.kernels._epilogue import Epilogue
+from minicaffe.backends.cuda.kernels._epilogue import CudaEpilogue
 from minicaffe.backends.cuda.runtime.format import DTYPES, Format
-from minicaffe.backends.cuda.runtime.loss_scale import LossScale, inverse_of
+from minicaffe.backends.cuda.runtime.loss_scale import LossScale, inverse_scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import EpilogueOp
@@ -31,7 +31,7 @@ ENDS: dict[Direction, tuple[Role, Role]] = {
 
 @kernel(Conv)
 class CudaConv(CudaKernel):
-    """Convolution, or its transpose; each direction is planned when it is first needed."""
+    """ConvolutionProblem, or its transpose; each direction is planned when it is first needed."""
 
     def __init__(self, backend: CudaBackend, op: Conv, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
@@ -40,14 +40,14 @@ class CudaConv(CudaKernel):
         x, w, y = (tensor.shape for tensor in tensors[:3])
         wide, narrow = (y, x) if op.transposed else (x, y)
         self._form = backend.format
-        self._what = Convolution(
+        self._what = ConvolutionProblem(
             *("forward", wide, w, narrow, op.stride, op.pad, op.dilation, op.group),
             channels_last=self._form.channels_last,
             dtype=DTYPES[self._form.value],
             math=backend.math,
         )
-        self._bias = ChannelBias(backend, y)
-        self._epilogue = Epilogue(backend, w, scales=not op.transposed)
+        self._bias = CudaChannelBias(backend, y)
+        self._epilogue = CudaEpilogue(backend, w, scales=not op.transposed)
         self._plan = functools.cache(self._find_plan)
         self._columns = functools.cache(lambda: ColumnConvolution(backend, self._what))
 
@@ -132,7 +132,7 @@ class CudaConv(CudaKernel):
         # Plans overwrite, and their result has the type of their input.
         part = self.scratch(form.size_bytes(dw.shape), "gradient")
         self._run(plan, addresses | {Role.DW: part})
-        numbers = (dw.size, int(not is_first), inverse_of(_scale(wide, narrow, form)))
+        numbers = (dw.size, int(not is_first), inverse_scale_address(_scale(wide, narrow, form)))
         self._bias.launch("accumulate", dw.size, part, to, *numbers, value=form.value)
 
     def _find_plan(self, direction: Direction, bias: bool, relu: bool) -> Plan | None:
@@ -140,7 +140,7 @@ class CudaConv(CudaKernel):
         try:
             return self.backend.tuner.plan(what)
         except Unsupported as reason:
-            self.backend.tell(f"{reason}; computing it as a matrix product")
+            self.backend.log_once(f"{reason}; computing it as a matrix product")
             return None
 
     def _run(self, plan: Plan, addresses: Mapping[Role, int]) -> None:

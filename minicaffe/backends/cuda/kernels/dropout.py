@@ -20,7 +20,7 @@ class CudaDropout(CudaKernel):
 
     def __init__(self, backend: CudaBackend, op: Dropout, x: CudaTensor, y: CudaTensor) -> None:
         super().__init__(backend, op)
-        self._stream = self.session.values.slot(4)
+        self._stream = self.session.launch_parameters.slot(4)
         self._channels_last = backend.format.channels_last
         threshold = min(round(op.ratio * 2**32), 2**32 - 1)
         # The same 32 bits as an int of C.
@@ -29,7 +29,7 @@ class CudaDropout(CudaKernel):
 
     def forward(self, x: CudaTensor, y: CudaTensor, stream: RandomStream) -> None:
         """Overwrite y."""
-        self._stream.give(stream.words)
+        self._stream.bind(stream.words)
         self._apply(x, y)
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, kernel
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.kernels._channel_sums import NULL, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.kernels.rows import NumberedRows
 from minicaffe.backends.cuda.runtime.format import PLAIN, Format
-from minicaffe.backends.cuda.runtime.loss_scale import inverse_of
+from minicaffe.backends.cuda.runtime.loss_scale import inverse_scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.embed import Embed
 
@@ -27,7 +27,7 @@ class CudaEmbed(NumberedRows):
 
     def forward(self, rows: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
         """Overwrite y."""
-        terms = NOWHERE if b is None else b.source()
+        terms = NULL if b is None else b.source()
         self.look_up("embed", y, self._form, rows.source(), w.source(), terms)
 
     def backward_weights(
@@ -40,7 +40,7 @@ class CudaEmbed(NumberedRows):
             to, is_first = dw.accumulate()
             if is_first:
                 self.device.clear(to, PLAIN.size_bytes(dw.shape))
-            self.give_back("add_rows", given, form, LANES, to, inverse_of(scale))
+            self.give_back("add_rows", given, form, LANES, to, inverse_scale_address(scale))
         if db is not None:
-            terms = (NOWHERE, dy.source(form))
+            terms = (NULL, dy.source(form))
             self._sums(self._channels, form.value, terms, Result(db.accumulate(), scale=scale))

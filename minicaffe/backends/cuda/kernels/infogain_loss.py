@@ -9,7 +9,7 @@ from minicaffe.backends.cuda.driver.device import THREADS
 from minicaffe.backends.cuda.kernels._loss_sum import LossSum
 from minicaffe.backends.cuda.kernels.softmax import Rows, RowsKernel
 from minicaffe.backends.cuda.runtime.format import Format
-from minicaffe.backends.cuda.runtime.loss_scale import place_of
+from minicaffe.backends.cuda.runtime.loss_scale import scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.infogain_loss import InfogainLoss
 
@@ -22,7 +22,7 @@ class CudaInfogainLoss(RowsKernel):
         super().__init__(backend, op)
         samples, pixels = math.prod(tensors[0].shape[: op.axis]), tensors[1].size
         self._sum = LossSum(backend, LossSum.normalizer(op.normalization, pixels, samples))
-        self._fault = self.session.faults.place(tensors[1])
+        self._label_error = self.session.label_errors.slot(tensors[1])
         # What inner products and convolutions read gradients in.
         self._value = backend.format.value
 
@@ -34,7 +34,11 @@ class CudaInfogainLoss(RowsKernel):
         rows = Rows.of(x.shape, self.op.axis, form)
         blocks = self._sum.blocks(rows.n_rows, self.use_team(rows))
         given, labelled = (x.source(form), h.source()), self.labels(labels, x.shape)
-        to = (p.target(Format(form.channels_last)), self._sum.pairs(blocks), self._fault.address)
+        to = (
+            p.target(Format(form.channels_last)),
+            self._sum.pairs(blocks),
+            self._label_error.address,
+        )
         self.function("infogain", form.value)(blocks, THREADS, *given, *to, *labelled, *rows.args)
         self._sum.finish(blocks, loss)
 
@@ -46,7 +50,7 @@ class CudaInfogainLoss(RowsKernel):
         rows = Rows.of(p.shape, self.op.axis, Format(order))
         given, labelled = (p.source(Format(order)), h.source()), self.labels(labels, p.shape)
         form = Format(order, self._value)
-        weight, to, scale = dloss.source(), dx.target(form), place_of(dx.scale(form))
+        weight, to, scale = dloss.source(), dx.target(form), scale_address(dx.scale(form))
         self.launch(
             "infogain_backward",
             -(-rows.n_rows // self.use_team(rows)) * THREADS,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.driver.cublas import Matrix
-from minicaffe.backends.cuda.kernels._channel_bias import ChannelBias
+from minicaffe.backends.cuda.kernels._channel_bias import CudaChannelBias
 from minicaffe.backends.cuda.kernels.activation import starts_with_relu
 from minicaffe.backends.cuda.runtime.format import DTYPES, Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -26,7 +26,7 @@ class CudaInnerProduct(CudaKernel):
         self._inputs, self._outputs = math.prod(x[op.axis :]), y[-1]
         self._form = Format(False, backend.format.value)
         self._dtype = DTYPES[self._form.value]
-        self._bias = ChannelBias(backend, (self._samples, self._outputs))
+        self._bias = CudaChannelBias(backend, (self._samples, self._outputs))
         self._relu = False
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:

@@ -60,7 +60,7 @@ __device__ __forceinline__ float positive(float value) {
 }
 
 extern "C" __global__ void hinge(const float* __restrict__ x, const float* __restrict__ labels,
-                                 float* __restrict__ margins, float* __restrict__ pairs, int* fault,
+                                 float* __restrict__ margins, float* __restrict__ pairs, int* label_error,
                                  int n, DIVISOR(classes), int squares) {
     float sum = 0;
     FOR_EACH(i, n) {
@@ -68,7 +68,7 @@ extern "C" __global__ void hinge(const float* __restrict__ x, const float* __res
         float margin = positive(1 + SIGN(i, row) * x[i]);
         margins[i] = margin;
         sum += squares ? margin * margin : margin;
-        if (i == row * classes_by && class_of(labels[row], classes_by, row, fault) < 0)
+        if (i == row * classes_by && class_of(labels[row], classes_by, row, label_error) < 0)
             sum = NOT_A_NUMBER;
     }
     write_sums(sum, 0, pairs);
@@ -90,10 +90,10 @@ extern "C" __global__ void hinge_backward(const float* __restrict__ x,
 #define TINY 1e-20f
 
 extern "C" __global__ void logistic(const float* __restrict__ p, const float* __restrict__ labels,
-                                    float* __restrict__ pairs, int* fault, int rows, int classes) {
+                                    float* __restrict__ pairs, int* label_error, int rows, int classes) {
     float sum = 0;
     FOR_EACH(row, rows) {
-        int label = class_of(labels[row], classes, row, fault);
+        int label = class_of(labels[row], classes, row, label_error);
         float own = label < 0 ? NOT_A_NUMBER : p[row * classes + label];
         sum -= logf(own < TINY ? TINY : own);
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.driver.device import THREADS, Address
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE
+from minicaffe.backends.cuda.kernels._channel_sums import NULL
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.kernels._loss_sum import LossSum
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -40,7 +40,7 @@ class LossKernel(CudaKernel):
 
 
 def _targets(*tensors: CudaTensor | None) -> list[Address]:
-    return [NOWHERE if tensor is None else tensor.target() for tensor in tensors]
+    return [NULL if tensor is None else tensor.target() for tensor in tensors]
 
 
 @kernel(EuclideanLoss)
@@ -104,7 +104,7 @@ class CudaHingeLoss(LossKernel):
 
     def __init__(self, backend: CudaBackend, op: HingeLoss, *tensors: CudaTensor) -> None:
         super().__init__(backend, op, tensors[0], max(tensors[0].shape[0], 1))
-        self._fault = self.session.faults.place(tensors[1])
+        self._label_error = self.session.label_errors.slot(tensors[1])
         self._squares = int(op.norm == "L2")
 
     def forward(
@@ -116,7 +116,14 @@ class CudaHingeLoss(LossKernel):
         self.function("hinge")(
             blocks,
             THREADS,
-            *(given, true, margins.target(), self.sum.pairs(blocks), self._fault.address, x.size),
+            *(
+                given,
+                true,
+                margins.target(),
+                self.sum.pairs(blocks),
+                self._label_error.address,
+                x.size,
+            ),
             *(*divisor(self.length), self._squares),
         )
         self.sum.finish(blocks, loss)
@@ -138,14 +145,14 @@ class CudaMultinomialLogisticLoss(LossKernel):
         self, backend: CudaBackend, op: MultinomialLogisticLoss, *tensors: CudaTensor
     ) -> None:
         super().__init__(backend, op, tensors[0], max(tensors[0].shape[0], 1))
-        self._fault = self.session.faults.place(tensors[1])
+        self._label_error = self.session.label_errors.slot(tensors[1])
 
     def forward(self, p: CudaTensor, labels: CudaTensor, loss: CudaTensor) -> None:
         """Overwrite loss."""
         rows = p.shape[0]
         blocks = self.sum.blocks(rows)
         given, true = p.source(), labels.source()
-        args = (given, true, self.sum.pairs(blocks), self._fault.address, rows, self.length)
+        args = (given, true, self.sum.pairs(blocks), self._label_error.address, rows, self.length)
         self.function("logistic")(blocks, THREADS, *args)
         self.sum.finish(blocks, loss)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE
+from minicaffe.backends.cuda.kernels._channel_sums import NULL
 from minicaffe.backends.cuda.kernels._divisor import divisor
-from minicaffe.backends.cuda.kernels._recurrent import Inputs, Recurrent
+from minicaffe.backends.cuda.kernels._recurrent import CudaRecurrent, Inputs
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.lstm import Lstm, LstmUnit
 
 
 @kernel(Lstm)
-class CudaLstm(Recurrent):
+class CudaLstm(CudaRecurrent):
     """LSTM. A step leaves its gates in a: i, f (times cont), o and g."""
 
     def __init__(self, backend: CudaBackend, op: Lstm, *tensors: CudaTensor) -> None:
@@ -35,7 +35,7 @@ class CudaLstm(Recurrent):
             self.run(
                 "lstm",
                 *(self.a.at(t), self.a.at(t), *added, self.cont(t), self._cells.at(t)),
-                *(c, c_end if is_last else NOWHERE, *self.state(t, to, h_end)),
+                *(c, c_end if is_last else NULL, *self.state(t, to, h_end)),
             )
 
     def backward(
@@ -62,7 +62,7 @@ class CudaLstm(Recurrent):
         self.spread(inputs, da, gradients, scale)
         dh_start, dc_start = gradients.start
         self.finish(dh_start, to_h.address, self.cont(0))
-        self.finish(dc_start, to_c.address, NOWHERE)
+        self.finish(dc_start, to_c.address, NULL)
 
 
 @kernel(LstmUnit)
@@ -82,9 +82,9 @@ class CudaLstmUnit(CudaKernel):
         self, c0: CudaTensor, a: CudaTensor, cont: CudaTensor, c: CudaTensor, h: CudaTensor
     ) -> None:
         """Overwrite c and h."""
-        given, added = a.source(), (NOWHERE, NOWHERE)
+        given, added = a.source(), (NULL, NULL)
         before = (cont.source(), c0.source())
-        to = (self._cells.address, c.target(), h.target(), NOWHERE, NOWHERE, NOWHERE)
+        to = (self._cells.address, c.target(), h.target(), NULL, NULL, NULL)
         self._run("lstm", given, self._gates.address, *added, *before, *to)
 
     def backward(
@@ -97,8 +97,8 @@ class CudaLstmUnit(CudaKernel):
     ) -> None:
         """Overwrite dc0 and da, where they are wanted."""
         kept = (self._gates.address, c0.source(), self._cells.address)
-        given = (dh.source(), NOWHERE, NOWHERE, dc.source())
-        to = (NOWHERE if tensor is None else tensor.target() for tensor in (dc0, da))
+        given = (dh.source(), NULL, NULL, dc.source())
+        to = (NULL if tensor is None else tensor.target() for tensor in (dc0, da))
         self._run("lstm_backward", *kept, *given, *to)
 
     def _run(self, name: str, *args: int) -> None:

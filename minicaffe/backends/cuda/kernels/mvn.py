@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from minicaffe.backends.cuda.backend import CudaBackend, kernel
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.kernels._channel_sums import NULL, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.kernels.batch_norm import Normalisation
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -26,8 +26,8 @@ class CudaMvn(Normalisation):
         self._sums = ChannelSums(backend, "normal" if op.divide else "given")
         # What is not divided has a gradient without x.
         is_lost = x is y and op.divide
-        self._kept = CudaTensor(self.session, x.shape) if is_lost else None
-        self._x: CudaTensor = x if self._kept is None else self._kept
+        self._saved = CudaTensor(self.session, x.shape) if is_lost else None
+        self._x: CudaTensor = x if self._saved is None else self._saved
 
     def forward(self, x: CudaTensor, y: CudaTensor) -> None:
         """Overwrite y."""
@@ -37,8 +37,8 @@ class CudaMvn(Normalisation):
         parts = (*self.take_moments(x, channels), channels.all_channels)
         self.finish("finish_samples", channels, *parts, *used, int(self.op.divide), self.op.eps)
         given = x.source(form)
-        kept = NOWHERE if self._kept is None else self._kept.target(form)
-        if self._kept is None:
+        kept = NULL if self._saved is None else self._saved.target(form)
+        if self._saved is None:
             self._x = x
         sizes = (x.size, *channels.find_trailing())
         self.launch_packs(
@@ -49,7 +49,7 @@ class CudaMvn(Normalisation):
         """Overwrite dx."""
         x, means = self._x, self._means.address
         form = x.format if self.op.divide else dy.format
-        values = x.source(form) if self.op.divide else NOWHERE
+        values = x.source(form) if self.op.divide else NULL
         given, used = dy.source(form), (self._mean.address, self._inverse.address)
         channels = self._channels(dy, form)
         n = channels.all_channels

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.driver.device import Address, Memory
+from minicaffe.backends.cuda.driver.device import Address, DeviceMemory
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -35,14 +35,14 @@ class CudaPool(CudaKernel):
         self.defines = (f"CHOICE={'byte' if is_small else 'int'}",)
         self._windows = (*x.shape[2:], *op.kernel, *op.stride, *op.pad)
         self._chooses = op.mode == "max" or (op.mode == "stochastic" and op.training)
-        self._choice: Memory | None = None
+        self._choice: DeviceMemory | None = None
         if self._chooses:
             self._choice = self.device.allocate(max(y.size * (1 if is_small else 4), 4))
         # The strides are divided by in backward.
         self._out = (*op.out, *divisor(op.stride[0]), *divisor(op.stride[1]))
         self._choice_last = int(backend.format.channels_last)
         self._x_last = backend.format.channels_last
-        self._stream = self.session.values.slot(4) if op.mode == "stochastic" else None
+        self._stream = self.session.launch_parameters.slot(4) if op.mode == "stochastic" else None
 
     def forward(
         self,
@@ -64,7 +64,7 @@ class CudaPool(CudaKernel):
             return
         if self._stream is not None and stream is not None:
             name, extra = "forward_stochastic", self._stream.address
-            self._stream.give(stream.words)
+            self._stream.bind(stream.words)
         else:
             name = "forward_max"
             extra = Address(0) if mask is None else mask.target(Format(form.channels_last))

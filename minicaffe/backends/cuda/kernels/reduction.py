@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.kernels._channel_sums import NULL, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.runtime.format import Format
-from minicaffe.backends.cuda.runtime.loss_scale import place_of
+from minicaffe.backends.cuda.runtime.loss_scale import scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.reduction import Reduction
 
@@ -37,16 +37,16 @@ class CudaReduction(CudaKernel):
         """Overwrite y."""
         form = x.format
         channels = Channels.trailing(x.shape, self.op.axis, form)
-        given = (NOWHERE, x.source(form))
+        given = (NULL, x.source(form))
         to = y.target(Format(form.channels_last))
         self._sums(channels, form.value, given, Result((to, True), factor=self._coefficient))
 
     def backward(self, x: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
         form = x.format
-        values = x.source(form) if self._power else NOWHERE
+        values = x.source(form) if self._power else NULL
         given = dy.source(Format(form.channels_last))
-        to, scale = dx.target(form), place_of(dx.scale(form))
+        to, scale = dx.target(form), scale_address(dx.scale(form))
         find = Channels.trailing(x.shape, self.op.axis, form).find_trailing()
         self.launch_packs(
             "spread",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe.backends.cuda.backend import CudaBackend, kernel
-from minicaffe.backends.cuda.kernels._recurrent import Inputs, Recurrent
+from minicaffe.backends.cuda.kernels._recurrent import CudaRecurrent, Inputs
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.rnn import Rnn
 
 
 @kernel(Rnn)
-class CudaRnn(Recurrent):
+class CudaRnn(CudaRecurrent):
     """Plain recurrent net. A step leaves h in a; the outputs are computed for all steps."""
 
     def __init__(self, backend: CudaBackend, op: Rnn, *tensors: CudaTensor) -> None:

@@ -6,11 +6,11 @@
 // its row of y is NaN.
 template <class T>
 __device__ __forceinline__ void look_up(const float* numbers, const T* table, const float* terms,
-                                        VALUE* y, int* fault, int n, int n_rows, int per_item,
+                                        VALUE* y, int* label_error, int n, int n_rows, int per_item,
                                         Divisor length) {
     FOR_EACH(i, n) {
         unsigned int at = quotient(i, length), k = i - at * length.by;
-        int row = class_of(numbers[at], n_rows, at / per_item, fault);
+        int row = class_of(numbers[at], n_rows, at / per_item, label_error);
         float value = row < 0 ? NOT_A_NUMBER : load(table, row * length.by + k);
         store(y, i, terms ? value + terms[k] : value);
     }
@@ -19,14 +19,14 @@ __device__ __forceinline__ void look_up(const float* numbers, const T* table, co
 #define NUMBERS int n, int n_rows, int per_item, DIVISOR(length)
 
 extern "C" __global__ void embed(const float* __restrict__ numbers, const float* __restrict__ w,
-                                 const float* __restrict__ terms, VALUE* __restrict__ y, int* fault,
+                                 const float* __restrict__ terms, VALUE* __restrict__ y, int* label_error,
                                  NUMBERS) {
-    look_up(numbers, w, terms, y, fault, n, n_rows, per_item, divisor(length));
+    look_up(numbers, w, terms, y, label_error, n, n_rows, per_item, divisor(length));
 }
 
 extern "C" __global__ void take(const float* __restrict__ numbers, const VALUE* __restrict__ x,
-                                VALUE* __restrict__ y, int* fault, NUMBERS) {
-    look_up(numbers, x, (const float*)0, y, fault, n, n_rows, per_item, divisor(length));
+                                VALUE* __restrict__ y, int* label_error, NUMBERS) {
+    look_up(numbers, x, (const float*)0, y, label_error, n, n_rows, per_item, divisor(length));
 }
 
 // sorted: the numbers in ascending order, -1 for those that are none of a row; places: where they

@@ -33,7 +33,7 @@ class NumberedRows(CudaKernel):
     ) -> None:
         super().__init__(backend, op)
         self._n = numbers.size
-        self._fault = self.session.faults.place(numbers, "row number", "row")
+        self._label_error = self.session.label_errors.slot(numbers, "row number", "row")
         self._n_rows, self._length = n_rows, length
         self._per_item = max(math.prod(numbers.shape[1:]), 1)
 
@@ -41,7 +41,7 @@ class NumberedRows(CudaKernel):
         """Overwrite y in a format, by the function of this name, from addresses."""
         to = y.target(form)
         sizes = (y.size, self._n_rows, self._per_item, *divisor(self._length))
-        self.launch(name, y.size, *given, to, self._fault.address, *sizes, value=form.value)
+        self.launch(name, y.size, *given, to, self._label_error.address, *sizes, value=form.value)
 
     def give_back(
         self,

@@ -7,7 +7,7 @@ import math
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.kernels._channel_sums import (
     NO_SUM,
-    NOWHERE,
+    NULL,
     Channels,
     ChannelSums,
     Result,
@@ -53,14 +53,14 @@ class CudaScale(CudaKernel):
         x, s, y = tensors[:3]
         self._lined_up = _LinedUp(x, s, op.axis)
         self._sums = ChannelSums(backend, "product")
-        self._kept = CudaTensor(self.session, x.shape) if x is y else None
+        self._saved = CudaTensor(self.session, x.shape) if x is y else None
 
     def forward(self, x: CudaTensor, s: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
         """Overwrite y."""
         form = self._lined_up.form(x)
         given, factors = x.source(form), s.source()
-        terms = NOWHERE if b is None else b.source()
-        kept = NOWHERE if self._kept is None else self._kept.target(form)
+        terms = NULL if b is None else b.source()
+        kept = NULL if self._saved is None else self._saved.target(form)
         find = self._lined_up.channels(form).find()
         to = y.target(form)
         self.launch_packs(
@@ -71,7 +71,7 @@ class CudaScale(CudaKernel):
         self, x: CudaTensor, dy: CudaTensor, ds: CudaTensor | None, db: CudaTensor | None
     ) -> None:
         """Add to ds and db."""
-        x = x if self._kept is None else self._kept
+        x = x if self._saved is None else self._saved
         form = self._lined_up.form(dy)
         given = (x.source(form), dy.source(form))
         first, second = (NO_SUM if to is None else to.accumulate() for to in (ds, db))
@@ -84,7 +84,7 @@ class CudaScale(CudaKernel):
         given, factors, to = dy.source(form), s.source(), dx.target(form)
         find = self._lined_up.channels(form).find()
         self.launch_packs(
-            "scale", *(dy.size, given, to, NOWHERE, factors, NOWHERE, dy.size, *find),
+            "scale", *(dy.size, given, to, NULL, factors, NULL, dy.size, *find),
             value=form.value,
         )  # fmt: skip
 
@@ -108,12 +108,12 @@ class CudaBias(CudaKernel):
         given, terms, to = x.source(form), b.source(), y.target(form)
         find = self._lined_up.channels(form).find()
         self.launch_packs(
-            "scale", *(x.size, given, to, NOWHERE, NOWHERE, terms, x.size, *find), value=form.value
+            "scale", *(x.size, given, to, NULL, NULL, terms, x.size, *find), value=form.value
         )
 
     def backward_weights(self, dy: CudaTensor, db: CudaTensor) -> None:
         """Add to db."""
         form = self._lined_up.form(dy)
-        given = (NOWHERE, dy.source(form))
+        given = (NULL, dy.source(form))
         result = Result(db.accumulate(), scale=dy.scale(form))
         self._sums(self._lined_up.channels(form), form.value, given, result)

@@ -58,7 +58,7 @@ extern "C" __global__ void backward(const VALUE* __restrict__ y, const VALUE* dy
 
 // p: the probabilities; pairs: loss and number of rows that count, of each block.
 extern "C" __global__ void loss(const VALUE* __restrict__ x, float* __restrict__ p,
-                                float* __restrict__ pairs, int* fault, LABELS, ROWS) {
+                                float* __restrict__ pairs, int* label_error, LABELS, ROWS) {
     float total = 0, counted = 0;
     FOR_EACH_ROW(row, rows) {
         int first = FIRST_OF(row);
@@ -69,7 +69,7 @@ extern "C" __global__ void loss(const VALUE* __restrict__ x, float* __restrict__
             p[i] = expf(load(x, i) - at.largest) * share;
         }
         if (RANK == 0 && COUNTS(row)) {
-            int label = class_of(labels[row], classes, row / per_item, fault);
+            int label = class_of(labels[row], classes, row / per_item, label_error);
             float own = NOT_A_NUMBER;
             if (label >= 0) own = logf(at.sum) - (load(x, first + label * inner) - at.largest);
             // A NaN stays one.
@@ -102,7 +102,7 @@ extern "C" __global__ void loss_backward(const float* __restrict__ p, VALUE* __r
 
 // Infogain: loss = - sum of weights[label] log(p), weights being (classes, classes).
 extern "C" __global__ void infogain(const VALUE* __restrict__ x, const float* __restrict__ weights,
-                                    float* __restrict__ p, float* __restrict__ pairs, int* fault,
+                                    float* __restrict__ p, float* __restrict__ pairs, int* label_error,
                                     LABELS, ROWS) {
     float total = 0, counted = 0;
     FOR_EACH_ROW(row, rows) {
@@ -110,7 +110,7 @@ extern "C" __global__ void infogain(const VALUE* __restrict__ x, const float* __
         Peak at = peak(x, first, classes, inner);
         float share = 1.0f / at.sum;
         if (COUNTS(row)) {
-            label = class_of(labels[row], classes, row / per_item, fault);
+            label = class_of(labels[row], classes, row / per_item, label_error);
             if (label < 0) total = NOT_A_NUMBER;
             counted += RANK == 0;
         }
@@ -149,12 +149,12 @@ extern "C" __global__ void infogain_backward(const float* __restrict__ p,
 
 // tally: rows that are right, rows that count, labels that are no class; then, where per_class, the
 // first two for each class. Whole numbers: their order of addition changes nothing.
-extern "C" __global__ void accuracy(const VALUE* __restrict__ x, int* tally, int* fault, LABELS, ROWS,
+extern "C" __global__ void accuracy(const VALUE* __restrict__ x, int* tally, int* label_error, LABELS, ROWS,
                                     int top_k, int per_class) {
     FOR_EACH_ROW(row, rows) {
         if (!COUNTS(row)) continue;
         int first = FIRST_OF(row);
-        int label = class_of(labels[row], classes, row / per_item, fault);
+        int label = class_of(labels[row], classes, row / per_item, label_error);
         float own = label < 0 ? NOT_A_NUMBER : load(x, first + label * inner);
         // Those that do not score less than the true class; so is whatever is compared with a NaN.
         float above = 0;

@@ -10,7 +10,7 @@ from minicaffe.backends.cuda.driver.device import THREADS, Address
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.kernels._loss_sum import LossSum
 from minicaffe.backends.cuda.runtime.format import Format
-from minicaffe.backends.cuda.runtime.loss_scale import place_of
+from minicaffe.backends.cuda.runtime.loss_scale import scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.softmax import Softmax, SoftmaxLoss
@@ -111,7 +111,7 @@ class CudaSoftmaxLoss(RowsKernel):
         shape = tensors[0].shape
         samples, pixels = math.prod(shape[: op.axis]), tensors[1].size
         self._sum = LossSum(backend, LossSum.normalizer(op.normalization, pixels, samples))
-        self._fault = self.session.faults.place(tensors[1])
+        self._label_error = self.session.label_errors.slot(tensors[1])
         # What inner products and convolutions read gradients in.
         self._value = backend.format.value
 
@@ -128,7 +128,7 @@ class CudaSoftmaxLoss(RowsKernel):
             given,
             to,
             self._sum.pairs(blocks),
-            self._fault.address,
+            self._label_error.address,
             *labelled,
             *rows.args,
         )
@@ -142,7 +142,7 @@ class CudaSoftmaxLoss(RowsKernel):
         rows = Rows.of(p.shape, self.op.axis, Format(order))
         given, labelled = p.source(Format(order)), self.labels(labels, p.shape)
         form = Format(order, self._value)
-        weight, to, scale = dloss.source(), dx.target(form), place_of(dx.scale(form))
+        weight, to, scale = dloss.source(), dx.target(form), scale_address(dx.scale(form))
         self.use_team(rows)
         self.launch(
             "loss_backward",

@@ -90,7 +90,7 @@ class CudaTransform(CudaKernel):
     ) -> None:
         """Overwrite y and labels."""
         # Another batch comes another way: this is not to be repeated.
-        self.session.watch.is_outside = True
+        self.session.access_log.uses_host = True
         form = self.backend.format.on(y.shape)
         means, to = mean.source(PLAIN), y.target(form)
         staging, n = staged.staging, self._shape[0]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, Memory
+from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, DeviceMemory
 from minicaffe.backends.cuda.runtime.format import LARGEST, Format
-from minicaffe.backends.cuda.runtime.loss_scale import place_of
+from minicaffe.backends.cuda.runtime.loss_scale import scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.update import NonFiniteFlag, StepSize, SumOfSquares, Update
 
@@ -24,7 +24,7 @@ CHUNK_TYPE = np.dtype(
 )
 
 
-class Row(NamedTuple):
+class UpdateRow(NamedTuple):
     """One parameter: where it, its gradient and its history lie (0: there is none), its size."""
 
     w: int
@@ -41,16 +41,16 @@ class ChunkTable:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._rows: list[Row] = []
-        self._memory: Memory | None = None
+        self._rows: list[UpdateRow] = []
+        self._memory: DeviceMemory | None = None
         self.n_chunks = 0
 
-    def holding(self, rows: list[Row]) -> Address:
+    def holding(self, rows: list[UpdateRow]) -> Address:
         """Return the table of these parameters.
 
         Parameters
         ----------
-        rows : list of Row
+        rows : list of UpdateRow
             One for each parameter.
         """
         if self._memory is None or rows != self._rows:
@@ -62,7 +62,7 @@ class ChunkTable:
         return self._memory.address
 
 
-def _chunks(row: Row) -> npt.NDArray[np.void]:
+def _chunks(row: UpdateRow) -> npt.NDArray[np.void]:
     starts = np.arange(0, row.n, CHUNK)
     table = np.zeros(len(starts), CHUNK_TYPE)
     for name, address in zip(("w", "dw", "h", "k"), row[:4], strict=True):
@@ -87,7 +87,7 @@ class CudaUpdate(CudaKernel):
     def __init__(self, backend: CudaBackend, op: Update, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
         self.defines = (f"RULE={op.rule}", f"DECAY={op.regularization}")
-        self._size = self.session.values.slot(3)
+        self._size = self.session.launch_parameters.slot(3)
         self._table = ChunkTable(self.device)
         # What is beyond that, convolutions and inner products read as infinite.
         self._largest = LARGEST[backend.format.value]
@@ -96,14 +96,14 @@ class CudaUpdate(CudaKernel):
         self, parameters: Sequence[Any], size: Callable[[], StepSize], non_finite: CudaTensor
     ) -> None:
         """Update w, dw and history of all parameters; overwrite non_finite."""
-        self._size.give(lambda: np.array(size(), np.float32))
+        self._size.bind(lambda: np.array(size(), np.float32))
         rows = []
         for w, dw, history, lr_mult, decay_mult in parameters:
             form = _form(dw)
             tensors = (w, dw, *history)
             addresses = [tensor.change(form) for tensor in tensors]
             h, k, *_ = *addresses[2:], 0, 0
-            rows.append(Row(addresses[0], addresses[1], h, k, w.size, lr_mult, decay_mult))
+            rows.append(UpdateRow(addresses[0], addresses[1], h, k, w.size, lr_mult, decay_mult))
         table, scale = self._table.holding(rows), self.session.scale
         mark = non_finite.target()
         self.device.clear(mark, FLOAT_BYTES)
@@ -115,7 +115,7 @@ class CudaUpdate(CudaKernel):
         self.function("step")(
             self._table.n_chunks,
             THREADS,
-            *(table, self._size.address, place_of(scale), mark, *numbers),
+            *(table, self._size.address, scale_address(scale), mark, *numbers),
         )
         if scale is not None:
             self.function("settle")(1, 1, scale.address)
@@ -135,9 +135,10 @@ class CudaSumOfSquares(CudaKernel):
 
     def forward(self, tensors: Sequence[Any]) -> float:
         """Return the sum."""
-        self.session.watch.is_outside = True
-        rows: list[Row] = [
-            Row(0, tensor.source(_form(tensor)), 0, 0, tensor.size, 0.0, 0.0) for tensor in tensors
+        self.session.access_log.uses_host = True
+        rows: list[UpdateRow] = [
+            UpdateRow(0, tensor.source(_form(tensor)), 0, 0, tensor.size, 0.0, 0.0)
+            for tensor in tensors
         ]
         table = self._table.holding(rows)
         if not self._table.n_chunks:

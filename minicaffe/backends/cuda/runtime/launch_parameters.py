@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.backends.cuda.driver.device import Address, CannotRecord, Device, Memory
+from minicaffe.backends.cuda.driver.device import Address, CannotCapture, Device, DeviceMemory
 
 WORD_BYTES = 4
 CAPACITY = 16384
@@ -26,7 +26,7 @@ Provider: TypeAlias = Callable[[], npt.NDArray[np.generic]]
 class Slot:
     """A place for some 32-bit words."""
 
-    def __init__(self, owner: RunValues, first: int, count: int) -> None:
+    def __init__(self, owner: LaunchParameters, first: int, count: int) -> None:
         self._owner, self.first, self.count = owner, first, count
 
     @property
@@ -34,20 +34,20 @@ class Slot:
         """Where kernels find the words."""
         return self._owner.address + self.first * WORD_BYTES
 
-    def give(self, provider: Provider) -> None:
+    def bind(self, provider: Provider) -> None:
         """Have what `provider` returns, `count` numbers of 32 bits, in the slot for this run.
 
         While work is recorded nothing is asked yet: it is in every run of what was recorded.
         """
-        self._owner.give(self, provider)
+        self._owner.bind(self, provider)
 
 
-class RunValues:
+class LaunchParameters:
     """The buffer with all slots."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._memory: Memory | None = None
+        self._memory: DeviceMemory | None = None
         self._image = np.zeros(CAPACITY, np.uint32)
         self._used = 0
         # Where slots of each size were that nobody holds any more.
@@ -73,17 +73,17 @@ class RunValues:
         weakref.finalize(slot, free.append, slot.first)
         return slot
 
-    def give(self, slot: Slot, provider: Provider) -> None:
-        """See `Slot.give`.
+    def bind(self, slot: Slot, provider: Provider) -> None:
+        """See `Slot.bind`.
 
         Raises
         ------
-        CannotRecord
+        CannotCapture
             If a slot is given a second time in what is recorded: it has one value in each run.
         """
         if self._collected is not None:
             if any(slot is other for other, _ in self._collected):
-                raise CannotRecord("a number changes in the middle of what is recorded")
+                raise CannotCapture("a number changes in the middle of what is recorded")
             self._collected.append((slot, provider))
         else:
             self.upload([(slot, provider)])

@@ -78,11 +78,11 @@ class LossScale:
         return self.address + 4 * list(FIELDS).index(field)
 
 
-def place_of(scale: LossScale | None) -> Address:
+def scale_address(scale: LossScale | None) -> Address:
     """Return where the struct lies, for a kernel that brings gradients into float16 or out."""
     return Address(0) if scale is None else scale.address
 
 
-def inverse_of(scale: LossScale | None) -> Address:
+def inverse_scale_address(scale: LossScale | None) -> Address:
     """Return where the factor lies that makes a sum of such gradients true."""
     return Address(0) if scale is None else scale.inverse

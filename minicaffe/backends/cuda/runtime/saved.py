@@ -7,7 +7,7 @@ from minicaffe.backends.cuda.runtime.format import PLAIN, Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 
 
-class Kept:
+class SavedForBackward:
     """Memory for a copy of one tensor.
 
     Attributes
@@ -27,7 +27,7 @@ class Kept:
         """Where the copy lies."""
         return self._memory.address
 
-    def keep(self, source: Address, form: Format) -> None:
+    def save(self, source: Address, form: Format) -> None:
         """Copy the values at `source`."""
         self._device.copy(source, self.address, form.size_bytes(self._shape))
         self.format = form

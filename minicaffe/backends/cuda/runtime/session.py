@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, Memory, blocks
+from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, DeviceMemory, blocks
 from minicaffe.backends.cuda.driver.sources import Kernels
 from minicaffe.backends.cuda.runtime.format import Format
-from minicaffe.backends.cuda.runtime.label_errors import Faults
-from minicaffe.backends.cuda.runtime.launch_parameters import RunValues
+from minicaffe.backends.cuda.runtime.label_errors import LabelErrors
+from minicaffe.backends.cuda.runtime.launch_parameters import LaunchParameters
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale
-from minicaffe.backends.cuda.runtime.tensor_state import State
+from minicaffe.backends.cuda.runtime.tensor_state import TensorState
 from minicaffe.backends.lock import BackendLock, locked
 from minicaffe.ops.backend import Future, HostArray, Shape
 
@@ -30,44 +30,44 @@ ONE_PROCESS = (
 )
 
 
-class Seen(NamedTuple):
+class TensorUse(NamedTuple):
     """A tensor when a piece of work first used it.
 
     Parameters
     ----------
-    state : State
+    state : TensorState
     is_read : bool
         Whether the work began with the values, instead of overwriting them.
     mark : object
-        See `CudaTensor.mark`.
+        See `CudaTensor.write_token`.
     undo : callable
         Puts all notes back to what they were.
     """
 
-    state: State
+    state: TensorState
     is_read: bool
-    mark: object
+    token: object
     undo: Callable[[], None]
 
 
-class Watch:
+class AccessLog:
     """Notes what a piece of work does with tensors.
 
     Attributes
     ----------
     seen : dict
         Each tensor that native kernels used, as it was before that.
-    is_outside : bool
+    uses_host : bool
         Whether somebody else saw values (a reference kernel, the host): that cannot be recorded.
     """
 
     def __init__(self) -> None:
-        self.seen: dict[CudaTensor, Seen] = {}
-        self.is_outside = False
+        self.uses: dict[CudaTensor, TensorUse] = {}
+        self.uses_host = False
 
     def undo(self) -> None:
         """Forget what the work would have done: the notes of all tensors are as before."""
-        for seen in reversed(self.seen.values()):
+        for seen in reversed(self.uses.values()):
             seen.undo()
 
 
@@ -85,22 +85,22 @@ class Session:
         # launches to the device that the calling thread has chosen.
         self.lock = BackendLock(device.make_current, ONE_PROCESS)
         self.kernels = Kernels(device)
-        self.values = RunValues(device)
-        self.faults = Faults(device)
-        self.watch = Watch()
+        self.launch_parameters = LaunchParameters(device)
+        self.label_errors = LabelErrors(device)
+        self.access_log = AccessLog()
         # Counts what makes recordings void: new plans, other fusions, other shapes.
         self.version = 0
         # Those that recordings begin or end with, each once.
-        self.states: dict[State, State] = {}
+        self.states: dict[TensorState, TensorState] = {}
         # Of gradients in float16, where activations are that.
         self.scale: LossScale | None = None
-        self._scratch: dict[str, Memory] = {}
+        self._scratch: dict[str, DeviceMemory] = {}
 
     def scratch(self, size_bytes: int, purpose: str = "") -> Address:
         """Return memory that the next call for the same purpose may return again.
 
         It holds what one kernel hands to the next within one call. What is recorded keeps the
-        memory that it was given: see `Device.record`.
+        memory that it was given: see `Device.capture`.
         """
         memory = self._scratch.get(purpose)
         if memory is None or memory.size_bytes < size_bytes:
@@ -109,7 +109,7 @@ class Session:
         return memory.address
 
     @property
-    def held(self) -> list[Memory]:
+    def scratch_memory(self) -> list[DeviceMemory]:
         """Scratch memory as it is now."""
         return list(self._scratch.values())
 
@@ -162,5 +162,5 @@ class CudaFuture:
         """Return the values; raise what a kernel has found wrong with labels."""
         self._download.wait()
         if np.isnan(self._values).any():
-            self._session.faults.raise_if_any()
+            self._session.label_errors.raise_if_any()
         return self._values

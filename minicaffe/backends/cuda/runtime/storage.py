@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minicaffe.backends.cuda.driver.device import Device, Memory
+from minicaffe.backends.cuda.driver.device import Device, DeviceMemory
 from minicaffe.backends.cuda.runtime.format import PLAIN, Format
 from minicaffe.ops.backend import HostArray, Shape
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 
 
-class Lease:
+class SharedArena:
     """Memories that several tensors use at different times, each in the order of its own needs."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._memories: list[Memory] = []
+        self._memories: list[DeviceMemory] = []
         # What the largest tensor needs, so that no memory must grow.
         self.size_bytes = 0
 
-    def memory(self, index: int, size_bytes: int) -> Memory:
+    def memory(self, index: int, size_bytes: int) -> DeviceMemory:
         """Return the memory of this index, new, or larger, if it must be."""
         if index == len(self._memories):
             self._memories.append(self._device.allocate(max(self.size_bytes, size_bytes)))
@@ -34,10 +34,10 @@ class Storage:
     """The plain memory, which views share, and who has the newest values."""
 
     def __init__(self) -> None:
-        self.lease: Lease | None = None
-        # Indices of the lease's memories: how many are used, and those that are free again.
-        self.n_leased, self.spare = 0, list[int]()
-        self.plain: Memory | None = None
+        self.arena: SharedArena | None = None
+        # Indices of the arena's memories: how many are used, and those that are free again.
+        self.n_arena_blocks, self.free_blocks = 0, list[int]()
+        self.plain: DeviceMemory | None = None
         # Whoever holds this object has the newest values.
         self.token = object()
         # The tensor that has them in formats of its own alone; None if the plain memory has them.
@@ -59,8 +59,8 @@ class Buffers:
 
     def __init__(self, device: Device, storage: Storage) -> None:
         self._device, self._storage = device, storage
-        self._own: dict[Format, Memory] = {}
-        self._leased: list[int] = []
+        self._own: dict[Format, DeviceMemory] = {}
+        self._arena_blocks: list[int] = []
 
     @property
     def size_bytes(self) -> int:
@@ -69,7 +69,7 @@ class Buffers:
         memories = [*self._own.values(), *([plain] if plain else [])]
         return sum(memory.size_bytes for memory in memories)
 
-    def get(self, wanted: Format, shape: Shape) -> Memory:
+    def get(self, wanted: Format, shape: Shape) -> DeviceMemory:
         """Return the memory for values of this shape in a format, new if there is none."""
         size_bytes, storage = wanted.size_bytes(shape), self._storage
         if wanted == PLAIN:
@@ -78,7 +78,7 @@ class Buffers:
             return storage.plain
         buffer = self._own.get(wanted)
         if buffer is None:
-            buffer = self._own[wanted] = self._memory(size_bytes, self._leased)
+            buffer = self._own[wanted] = self._memory(size_bytes, self._arena_blocks)
         return buffer
 
     def reshape(self, shape: Shape) -> None:
@@ -87,25 +87,25 @@ class Buffers:
         if storage.plain is not None and storage.plain.size_bytes < PLAIN.size_bytes(shape):
             storage.plain = None
         self._own.clear()
-        storage.spare += self._leased
-        self._leased.clear()
+        storage.free_blocks += self._arena_blocks
+        self._arena_blocks.clear()
 
-    def take(self, lease: Lease, shape: Shape) -> None:
-        """Have all memory from a lease from now on."""
+    def take(self, arena: SharedArena, shape: Shape) -> None:
+        """Have all memory from a arena from now on."""
         storage = self._storage
-        lease.size_bytes = max(lease.size_bytes, PLAIN.size_bytes(shape))
-        storage.lease, storage.plain = lease, None
-        storage.n_leased, storage.spare = 0, []
+        arena.size_bytes = max(arena.size_bytes, PLAIN.size_bytes(shape))
+        storage.arena, storage.plain = arena, None
+        storage.n_arena_blocks, storage.free_blocks = 0, []
         self._own.clear()
-        self._leased.clear()
+        self._arena_blocks.clear()
 
-    def _memory(self, size_bytes: int, leased: list[int]) -> Memory:
-        """Return new or leased memory; add the index of the latter to `leased`."""
+    def _memory(self, size_bytes: int, used_blocks: list[int]) -> DeviceMemory:
+        """Return new or used_blocks memory; add the index of the latter to `used_blocks`."""
         storage, size_bytes = self._storage, max(size_bytes, 4)
-        if storage.lease is None:
+        if storage.arena is None:
             return self._device.allocate(size_bytes)
-        if not storage.spare:
-            storage.spare.append(storage.n_leased)
-            storage.n_leased += 1
-        leased.append(storage.spare.pop())
-        return storage.lease.memory(leased[-1], size_bytes)
+        if not storage.free_blocks:
+            storage.free_blocks.append(storage.n_arena_blocks)
+            storage.n_arena_blocks += 1
+        used_blocks.append(storage.free_blocks.pop())
+        return storage.arena.memory(used_blocks[-1], size_bytes)

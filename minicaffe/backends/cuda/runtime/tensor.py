@@ -18,12 +18,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.backends.cuda.driver.device import Address, CannotRecord, Memory
+from minicaffe.backends.cuda.driver.device import Address, CannotCapture, DeviceMemory
 from minicaffe.backends.cuda.runtime.format import PLAIN, Format
-from minicaffe.backends.cuda.runtime.loss_scale import LossScale, place_of
-from minicaffe.backends.cuda.runtime.session import Seen, Session
-from minicaffe.backends.cuda.runtime.storage import Buffers, Lease, Storage
-from minicaffe.backends.cuda.runtime.tensor_state import State
+from minicaffe.backends.cuda.runtime.loss_scale import LossScale, scale_address
+from minicaffe.backends.cuda.runtime.session import Session, TensorUse
+from minicaffe.backends.cuda.runtime.storage import Buffers, SharedArena, Storage
+from minicaffe.backends.cuda.runtime.tensor_state import TensorState
 from minicaffe.backends.lock import locked
 from minicaffe.backends.reference.tensor import CompletedFuture
 from minicaffe.ops.backend import Array, Future, HostArray, Shape
@@ -42,7 +42,7 @@ class CudaTensor:
         self._newest = PLAIN
         self._generation = 0
         # The state, while nothing has changed since it was last asked for.
-        self._noted: State | None = None
+        self._noted: TensorState | None = None
         # Of what is held in float16; see `loss_scale`.
         self._scale: LossScale | None = None
 
@@ -59,7 +59,7 @@ class CudaTensor:
     @property
     def format(self) -> Format:
         """The format that the values were last written in: what a kernel best follows."""
-        self._agree()
+        self._sync_state()
         return self._newest
 
     @property
@@ -77,14 +77,14 @@ class CudaTensor:
     @locked
     def read(self) -> Array:
         """Return the values as an array of the device, in C order."""
-        self._session.watch.is_outside = True
+        self._session.access_log.uses_host = True
         self._source(PLAIN)
         return self._array()
 
     @locked
     def write(self) -> Array:
         """Return the plain array; what it holds is undefined, and it is newest from now on."""
-        self._session.watch.is_outside = True
+        self._session.access_log.uses_host = True
         self._target(PLAIN)
         return self._array()
 
@@ -102,8 +102,8 @@ class CudaTensor:
     @locked
     def get_async(self) -> Future:
         """Begin to fetch a copy."""
-        self._session.watch.is_outside = True
-        self._agree()
+        self._session.access_log.uses_host = True
+        self._sync_state()
         if self._storage.is_zero:
             return CompletedFuture(np.zeros(self._shape, np.float32))
         return self._session.get_async(self._plain_copy(), self._shape)
@@ -111,7 +111,7 @@ class CudaTensor:
     @locked
     def set(self, values: npt.ArrayLike) -> None:
         """Overwrite the values with an array of the host."""
-        self._session.watch.is_outside = True
+        self._session.access_log.uses_host = True
         # No copy of what lies as it is wanted already: the device makes its own.
         full = np.broadcast_to(np.asarray(values, np.float32), self._shape)
         self._session.device.upload(self._target(PLAIN), np.ascontiguousarray(full))
@@ -129,8 +129,8 @@ class CudaTensor:
     @locked
     def host(self) -> HostArray:
         """Return the mirror in host memory, up to date; see the module about when it is read."""
-        self._session.watch.is_outside = True
-        self._agree()
+        self._session.access_log.uses_host = True
+        self._sync_state()
         storage = self._storage
         if storage.mirror is None or storage.mirror.size < self.size:
             storage.mirror, storage.is_mirror_current = np.zeros(self.size, np.float32), False
@@ -146,11 +146,11 @@ class CudaTensor:
         """Change the shape; values are kept where they fit."""
         if shape == self._shape:
             return
-        self._session.watch.is_outside = True
-        self._agree()
+        self._session.access_log.uses_host = True
+        self._sync_state()
         storage = self._storage
         if not storage.is_zero:
-            if math.prod(shape) <= self.size and storage.lease is None:
+            if math.prod(shape) <= self.size and storage.arena is None:
                 self._source(PLAIN)
             self._target(PLAIN)
         self._buffers.reshape(shape)
@@ -171,11 +171,11 @@ class CudaTensor:
 
     def share_memory_with(self, other: CudaTensor) -> None:
         """Use the memory of `other` from now on, views included; values of both are lost."""
-        lease = other._storage.lease
-        if lease is None:
-            lease = Lease(self._session.device)
-            other._take(lease)
-        self._take(lease)
+        arena = other._storage.arena
+        if arena is None:
+            arena = SharedArena(self._session.device)
+            other._take(arena)
+        self._take(arena)
 
     # What kernels of this backend use: addresses of values in a format.
 
@@ -205,31 +205,31 @@ class CudaTensor:
         The latter is the case after `clear`: what is there then is undefined.
         """
         self._watched()
-        self._agree()
+        self._sync_state()
         is_first = self._storage.is_zero
         return (self.target(wanted) if is_first else self.change(wanted)), is_first
 
     # What recordings use.
 
     @locked
-    def settle(self) -> None:
+    def flush_host_writes(self) -> None:
         """Have the device know what the host has written."""
-        self._agree()
+        self._sync_state()
 
-    def state(self) -> State:
+    def state(self) -> TensorState:
         """Return the state that decides what kernels do with this tensor."""
-        self._agree()
+        self._sync_state()
         return self._state()
 
-    def mark(self) -> object:
+    def write_token(self) -> object:
         """Return an object that is another one after every write."""
         return self._storage.token
 
-    def state_if_newest(self) -> State | None:
+    def state_if_newest(self) -> TensorState | None:
         """Return the state, or None if somebody else has written; nothing is converted."""
         return self._state() if self._token is self._storage.token else None
 
-    def serves(self, wanted: State) -> bool:
+    def matches(self, wanted: TensorState) -> bool:
         """Return whether a recording that begins with this state may begin now."""
         storage = self._storage
         is_known = self._token is storage.token and not storage.may_host_be_newer
@@ -239,9 +239,9 @@ class CudaTensor:
         if state == wanted:
             self._noted = wanted
             return True
-        return state.serves(wanted)
+        return state.matches(wanted)
 
-    def become(self, state: State) -> None:
+    def set_state(self, state: TensorState) -> None:
         """Take over the state in which a recording that writes the tensor leaves it."""
         self._renew()
         self._storage.is_zero = state.is_zero
@@ -249,7 +249,7 @@ class CudaTensor:
         self._ready, self._newest = state.formats, state.newest
         self._noted = state
 
-    def gain(self, formats: frozenset[Format]) -> None:
+    def add_formats(self, formats: frozenset[Format]) -> None:
         """Note that a recording that only reads the tensor has made it ready in these formats."""
         if formats <= self._ready:
             return
@@ -260,21 +260,21 @@ class CudaTensor:
 
     # How it works inside.
 
-    def _state(self) -> State:
+    def _state(self) -> TensorState:
         is_zero = self._storage.is_zero
         is_shared = is_zero or PLAIN in self._ready
-        return State(self._generation, self._ready, self._newest, is_zero, is_shared)
+        return TensorState(self._generation, self._ready, self._newest, is_zero, is_shared)
 
     def _watched(self, is_read: bool = True) -> None:
-        seen = self._session.watch.seen
+        seen = self._session.access_log.uses
         if self not in seen:
             undo = self._undo()
             try:
                 state = self.state()
-            except CannotRecord:
+            except CannotCapture:
                 undo()
                 raise
-            seen[self] = Seen(state, is_read, self.mark(), undo)
+            seen[self] = TensorUse(state, is_read, self.write_token(), undo)
 
     def _undo(self) -> Callable[[], None]:
         """Return what puts all notes back to what they are now."""
@@ -287,7 +287,7 @@ class CudaTensor:
 
         return undo
 
-    def _agree(self) -> None:
+    def _sync_state(self) -> None:
         """Take notice of what the host, or a tensor over the same memory, has written."""
         storage = self._storage
         if storage.may_host_be_newer:
@@ -306,12 +306,12 @@ class CudaTensor:
         storage.may_host_be_newer = False
         if storage.mirror is None:
             return
-        self._session.watch.is_outside = True
+        self._session.access_log.uses_host = True
         self._session.device.upload(self._target(PLAIN), storage.mirror[: self.size])
         storage.is_mirror_current = True
 
     def _source(self, wanted: Format) -> Address:
-        self._agree()
+        self._sync_state()
         wanted = wanted.on(self._shape)
         address = self._buffer(wanted).address
         if wanted not in self._ready:
@@ -347,11 +347,11 @@ class CudaTensor:
         storage.is_mirror_current = False
         storage.may_host_be_newer = False
 
-    def _buffer(self, wanted: Format) -> Memory:
+    def _buffer(self, wanted: Format) -> DeviceMemory:
         return self._buffers.get(wanted, self._shape)
 
-    def _take(self, lease: Lease) -> None:
-        self._buffers.take(lease, self._shape)
+    def _take(self, arena: SharedArena) -> None:
+        self._buffers.take(arena, self._shape)
         self._generation += 1
         self._session.version += 1
         self.clear()
@@ -368,7 +368,7 @@ class CudaTensor:
     def _convert(self, to: Address, wanted: Format) -> None:
         """Write the newest values somewhere else in another format."""
         given = self._newest
-        scale = place_of(self._scale if given.value != wanted.value else None)
+        scale = scale_address(self._scale if given.value != wanted.value else None)
         newest = self._buffer(given).address
         self._session.convert(self._shape, newest, given, to, wanted, scale)
 

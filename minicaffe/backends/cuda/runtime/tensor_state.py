@@ -7,7 +7,7 @@ from typing import NamedTuple
 from minicaffe.backends.cuda.runtime.format import Format
 
 
-class State(NamedTuple):
+class TensorState(NamedTuple):
     """What must be the case for a recording to be repeated, and what is after it.
 
     Parameters
@@ -30,7 +30,7 @@ class State(NamedTuple):
     is_zero: bool
     is_shared: bool
 
-    def serves(self, wanted: State) -> bool:
+    def matches(self, wanted: TensorState) -> bool:
         """Return whether a recording that began with `wanted` may begin here."""
         return self == wanted or (
             self.generation == wanted.generation
