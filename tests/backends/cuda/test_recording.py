@@ -341,7 +341,7 @@ def test_work_in_which_a_number_changes_is_not_recorded(emulated_device):
             given.bind(one)
 
     assert values.collect(partial(give, slot, other)) == [(slot, one), (other, one)]
-    with pytest.raises(CannotCapture, match="a number changes in the middle"):
+    with pytest.raises(CannotCapture, match="a launch parameter changes in the middle"):
         values.collect(partial(give, slot, slot))
 
 

@@ -1,4 +1,4 @@
-"""Copies of values that a kernel in place overwrites and needs again."""
+"""Copies of activations that an in-place kernel overwrites but its backward pass reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class SavedForBackward:
     Attributes
     ----------
     format : Format
-        In which the values were kept.
+        The format of the saved values.
     """
 
     def __init__(self, device: Device, tensor: CudaTensor) -> None:
@@ -24,7 +24,7 @@ class SavedForBackward:
 
     @property
     def address(self) -> Address:
-        """Where the copy lies."""
+        """Device address of the copy."""
         return self._memory.address
 
     def save(self, source: Address, form: Format) -> None:

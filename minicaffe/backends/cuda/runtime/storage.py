@@ -1,28 +1,33 @@
-"""The memory of tensors, which they may share: views of one another, or used at different times."""
+"""Memory of tensors, shared between views and between tensors that are not live together."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from minicaffe.backends.cuda.driver.device import Device, DeviceMemory
 from minicaffe.backends.cuda.runtime.format import PLAIN, Format
 from minicaffe.ops.backend import HostArray, Shape
 
-if TYPE_CHECKING:
-    from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+
+class StorageOwner(Protocol):
+    """A tensor that holds the newest values in a format of its own."""
+
+    def write_plain(self) -> None:
+        """Convert the newest values into the plain memory."""
+        ...
 
 
 class SharedArena:
-    """Memories that several tensors use at different times, each in the order of its own needs."""
+    """Allocations shared by tensors that are not live together; each takes them by index."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._memories: list[DeviceMemory] = []
-        # What the largest tensor needs, so that no memory must grow.
+        # Need of the largest tensor, so that no allocation must grow.
         self.size_bytes = 0
 
     def memory(self, index: int, size_bytes: int) -> DeviceMemory:
-        """Return the memory of this index, new, or larger, if it must be."""
+        """Return the allocation of this index; allocate it, or a larger one, if necessary."""
         if index == len(self._memories):
             self._memories.append(self._device.allocate(max(self.size_bytes, size_bytes)))
         elif self._memories[index].size_bytes < size_bytes:
@@ -31,17 +36,17 @@ class SharedArena:
 
 
 class Storage:
-    """The plain memory, which views share, and who has the newest values."""
+    """The plain memory, which views share, and which tensor holds the newest values."""
 
     def __init__(self) -> None:
         self.arena: SharedArena | None = None
-        # Indices of the arena's memories: how many are used, and those that are free again.
+        # Indices of the arena's allocations: how many are used, and the freed ones.
         self.n_arena_blocks, self.free_blocks = 0, list[int]()
         self.plain: DeviceMemory | None = None
-        # Whoever holds this object has the newest values.
+        # The tensors that hold this object have the newest values.
         self.token = object()
-        # The tensor that has them in formats of its own alone; None if the plain memory has them.
-        self.owner: CudaTensor | None = None
+        # The tensor that alone has them, in its own formats; None if the plain memory has them.
+        self.owner: StorageOwner | None = None
         self.is_zero = True
         self.mirror: HostArray | None = None
         self.is_mirror_current = False
@@ -49,7 +54,7 @@ class Storage:
 
 
 class Buffers:
-    """The memories of a tensor, one for each format; the plain one is its storage's.
+    """The buffers of a tensor, one for each format; the plain one belongs to its storage.
 
     Parameters
     ----------
@@ -64,13 +69,13 @@ class Buffers:
 
     @property
     def size_bytes(self) -> int:
-        """Size of all of them."""
+        """Total size of the buffers."""
         plain = self._storage.plain
         memories = [*self._own.values(), *([plain] if plain else [])]
         return sum(memory.size_bytes for memory in memories)
 
     def get(self, wanted: Format, shape: Shape) -> DeviceMemory:
-        """Return the memory for values of this shape in a format, new if there is none."""
+        """Return the buffer for values of this shape in a format; allocate it if there is none."""
         size_bytes, storage = wanted.size_bytes(shape), self._storage
         if wanted == PLAIN:
             if storage.plain is None or storage.plain.size_bytes < size_bytes:
@@ -82,7 +87,7 @@ class Buffers:
         return buffer
 
     def reshape(self, shape: Shape) -> None:
-        """Give back what is not for values of this shape."""
+        """Free the buffers that do not fit values of this shape."""
         storage = self._storage
         if storage.plain is not None and storage.plain.size_bytes < PLAIN.size_bytes(shape):
             storage.plain = None
@@ -91,7 +96,7 @@ class Buffers:
         self._arena_blocks.clear()
 
     def take(self, arena: SharedArena, shape: Shape) -> None:
-        """Have all memory from a arena from now on."""
+        """Allocate all buffers from an arena from now on."""
         storage = self._storage
         arena.size_bytes = max(arena.size_bytes, PLAIN.size_bytes(shape))
         storage.arena, storage.plain = arena, None
@@ -100,7 +105,7 @@ class Buffers:
         self._arena_blocks.clear()
 
     def _memory(self, size_bytes: int, used_blocks: list[int]) -> DeviceMemory:
-        """Return new or used_blocks memory; add the index of the latter to `used_blocks`."""
+        """Return new memory; if it comes from the arena, append its index to `used_blocks`."""
         storage, size_bytes = self._storage, max(size_bytes, 4)
         if storage.arena is None:
             return self._device.allocate(size_bytes)
