@@ -89,7 +89,7 @@ def test_nothing_found_says_where_and_how(machine):
         BackendUnavailable,
         match=r"cuDNN \(libcudnn\.so\) is not installed: neither cuda-pathfinder nor the wheels "
         r"nvidia-cudnn-cu13 and nvidia-cudnn-cu12 nor the system's library path has it\. "
-        r'pip install "minicaffe\[gpu\]" brings it',
+        r'pip install "minicaffe\[gpu\]" installs it',
     ):
         libraries.find_library("cudnn")
 

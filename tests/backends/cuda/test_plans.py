@@ -96,5 +96,5 @@ def test_what_cudnn_is_not_asked_for():
         replace(CONV, dtype="float64")
     with pytest.raises(Unsupported, match="1 to 3 spatial axes"):
         ConvolutionProblem("forward", (2, 3), (4, 3), (2, 4), (), (), ())
-    with pytest.raises(Unsupported, match="not combined with bias or relu"):
+    with pytest.raises(Unsupported, match="has no epilogue of bias or relu"):
         replace(CONV, direction="weights")

@@ -178,7 +178,7 @@ def test_a_plan_that_fails_while_timed_is_passed_over(caplog_minicaffe, caplog):
     caplog.set_level(logging.INFO)
     failing, good = FakePlan("failing", [0.1], runs=False), FakePlan("good")
     assert tuner(FakeDnn(failing, good), bench=FakeBench()).plan(WHAT) is good
-    assert any("failing is passed over: failing fails" in line for line in caplog.messages)
+    assert any("failing is skipped: failing fails" in line for line in caplog.messages)
     with pytest.raises(Unsupported, match="failing fails"):
         tuner(FakeDnn(failing), bench=FakeBench()).plan(WHAT)
 
@@ -228,7 +228,7 @@ def test_a_folder_that_cannot_be_written_costs_one_line(tmp_path, caplog_minicaf
     cache.put("b", "2")
     assert (cache.get("a"), cache.get("b")) == ("1", "2")
     (line,) = caplog.messages
-    assert "cuDNN plans will be chosen again in the next run" in line
+    assert "cuDNN plans will be selected again in the next run" in line
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):

@@ -1,7 +1,7 @@
-"""Where NVIDIA's shared libraries lie: one search for cuBLAS, cuDNN and NVRTC.
+"""Find and load NVIDIA's shared libraries: cuBLAS, cuDNN and NVRTC.
 
-Looked for in this order: with the package ``cuda-pathfinder`` (it comes with CuPy and knows wheels,
-conda, and CUDA_HOME), in the file lists of NVIDIA's own wheels, on the system's library path.
+Search order: the package ``cuda-pathfinder`` (a dependency of CuPy that searches wheels, conda and
+CUDA_HOME), the file lists of NVIDIA's wheels, the system's library path.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class SharedLibrary:
     Parameters
     ----------
     title : str
-        As its maker writes it.
+        NVIDIA's spelling.
     name : str
-        lib<name>.so, and what cuda-pathfinder calls it.
+        Of lib<name>.so, and for cuda-pathfinder.
     wheels : tuple of str
-        Those that hold it, for CUDA 13 and for CUDA 12.
+        The wheels that contain it, for CUDA 13 and for CUDA 12.
     needs : tuple of str
-        Names of the libraries that it opens by itself, later, and perhaps from elsewhere.
+        Libraries that it would open later by itself, perhaps from another place.
     """
 
     title: str
@@ -42,9 +42,9 @@ class SharedLibrary:
 
     @property
     def advice(self) -> str:
-        """How to get it."""
+        """How to install it."""
         return (
-            f'pip install "minicaffe[{EXTRA}]" brings it for CUDA 13; so do the wheels '
+            f'pip install "minicaffe[{EXTRA}]" installs it for CUDA 13; so do the wheels '
             f"{self.wheels[0]} (CUDA 13) and {self.wheels[1]} (CUDA 12)"
         )
 
@@ -53,7 +53,7 @@ _CUBLAS_WHEELS = ("nvidia-cublas", "nvidia-cublas-cu12")
 _KNOWN = (
     SharedLibrary("cuBLAS", "cublas", _CUBLAS_WHEELS, needs=("cublasLt",)),
     SharedLibrary("cuBLASLt", "cublasLt", _CUBLAS_WHEELS),
-    # cuDNN opens both when it looks for plans: without cuBLASLt it finds none.
+    # cuDNN opens both when it searches for plans: without cuBLASLt it finds none.
     SharedLibrary(
         "cuDNN", "cudnn", ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12"), ("cublasLt", "nvrtc")
     ),
@@ -81,7 +81,7 @@ def _in_wheels(library: SharedLibrary) -> str | None:
             continue
         for file in files:
             path = Path(str(file.locate()))
-            # The list of a wheel that was removed by hand may outlive its files.
+            # A wheel whose files were deleted by hand still has a list of files.
             if file.name.startswith(f"lib{library.name}.so") and path.exists():
                 return str(path)
     return None
@@ -92,12 +92,12 @@ def _on_system(library: SharedLibrary) -> str | None:
 
 
 def find_library(name: str) -> str:
-    """Return the path (or the name that the loader knows) of one of `LIBRARIES`.
+    """Return the path (or the name for the dynamic loader) of one of `LIBRARIES`.
 
     Raises
     ------
     BackendUnavailable
-        If it is nowhere; the message says where it was looked for and how to get it.
+        If it is not found; the message states the search places and how to install it.
     """
     library = LIBRARIES[name]
     found = _by_pathfinder(library) or _in_wheels(library) or _on_system(library)
@@ -112,7 +112,7 @@ def find_library(name: str) -> str:
 
 @functools.cache
 def load_library(name: str) -> ctypes.CDLL:
-    """Load one of `LIBRARIES`, after those that it needs.
+    """Load one of `LIBRARIES`, after its dependencies.
 
     Raises
     ------
