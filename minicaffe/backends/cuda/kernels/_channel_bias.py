@@ -30,10 +30,10 @@ class CudaChannelBias(CudaKernel):
         """Add b, float32, to y, which has just been written in `form`, and rectify."""
         to, n = y.change(form), y.size
         if b is not None:
-            sizes = Channels.of(self._shape, form).find()
+            sizes = Channels.of(self._shape, form).channel_args()
             self.launch_packs("add_bias", n, to, b, n, *sizes, int(relu), value=form.value)
         elif relu:
-            self.launch_packs("rectify", n, to, n, value=form.value)
+            self.launch_packs("relu", n, to, n, value=form.value)
 
     def accumulate(self, dy: CudaTensor, db: CudaTensor, form: Format) -> None:
         """Add to db the sums of dy, read in `form`, over all but the channels."""

@@ -40,12 +40,12 @@ class Result(NamedTuple):
 
 NO_RESULT = Result()
 # How many arrays the kernel that sums parts may be given.
-GIVEN = 6
+N_INPUTS = 6
 # Blocks for each multiprocessor, and values for each thread before there is another block.
 BLOCKS_EACH = 8
 VALUES_EACH = 8
 # Channels of a block whose threads lie side by side, as in kernels/common.cuh.
-LANES = 32
+CHANNELS_PER_BLOCK = 32
 # Channels of fewer values would leave most threads of a block of their own without work.
 SHORT = 128
 
@@ -102,30 +102,30 @@ class Channels(NamedTuple):
         return self.total * self.all_channels
 
     @property
-    def lanes(self) -> int:
+    def channels_per_block(self) -> int:
         """How many channels a block of sums has."""
-        return LANES if self.inner == 1 or self.total < SHORT else 1
+        return CHANNELS_PER_BLOCK if self.inner == 1 or self.total < SHORT else 1
 
     def grid(self, multiprocessors: int) -> tuple[int, int]:
         """Return the blocks along the channels and the parts that each channel is split into."""
-        across = -(-self.all_channels // self.lanes)
-        rows = THREADS // self.lanes
+        across = -(-self.all_channels // self.channels_per_block)
+        rows = THREADS // self.channels_per_block
         enough = -(-BLOCKS_EACH * multiprocessors // max(across, 1))
         return max(across, 1), max(1, min(enough, -(-self.total // (rows * VALUES_EACH))))
 
-    def walk(self) -> tuple[int, ...]:
+    def loop_args(self) -> tuple[int, ...]:
         """Return the arguments of a kernel that sums: WALK in kernels/common.cuh."""
-        sizes = (self.lanes, self.n_channels, self.all_channels, self.total)
+        sizes = (self.channels_per_block, self.n_channels, self.all_channels, self.total)
         return (*sizes, *divisor(self.inner))
 
-    def find(self) -> tuple[int, ...]:
+    def channel_args(self) -> tuple[int, ...]:
         """Return the arguments of a kernel that asks for the channel of a value: CHANNEL.
 
         For a single image.
         """
         return (*divisor(self.inner), *divisor(self.n_channels))
 
-    def find_trailing(self) -> tuple[int, ...]:
+    def trailing_args(self) -> tuple[int, ...]:
         """Return the arguments for the channels of `trailing`: TRAILING in kernels/common.cuh."""
         width = self.n_channels if self.inner == 1 else 1
         return (*divisor(self.outer * width * self.inner), *divisor(width))
@@ -169,18 +169,20 @@ class ChannelSums(CudaKernel):
         result, other : Result
             Where the sums go.
         """
-        given = (*given, *(NULL,) * (GIVEN - len(given)))
+        given = (*given, *(NULL,) * (N_INPUTS - len(given)))
         results = (*_arguments(result), *_arguments(other))
         grid, n = channels.grid(self.device.multiprocessors), channels.all_channels
         splits = grid[1]
         if splits == 1:
             self.function("reduce_single_block", value)(
-                grid, THREADS, *given, *channels.walk(), *results
+                grid, THREADS, *given, *channels.loop_args(), *results
             )
             return
         parts = self.scratch(max(8 * splits * n, 4), "channel sums")
-        self.function("reduce_partial", value)(grid, THREADS, *given, parts, *channels.walk())
-        self.function("reduce_final")(max(-(-n // LANES), 1), THREADS, parts, splits, n, *results)
+        self.function("reduce_partial", value)(grid, THREADS, *given, parts, *channels.loop_args())
+        self.function("reduce_final")(
+            max(-(-n // CHANNELS_PER_BLOCK), 1), THREADS, parts, splits, n, *results
+        )
 
 
 def _arguments(result: Result) -> tuple[Argument, ...]:

@@ -44,14 +44,14 @@ class ColumnConvolution(CudaKernel):
         per_image = max(1, self._columns_size * self._size_bytes)
         self._chunk = max(1, min(CHUNK_BYTES, (1 << 31) - 1) // per_image)
 
-    def correlate(self, x: Address, w: Address, y: Address) -> None:
+    def forward(self, x: Address, w: Address, y: Address) -> None:
         """Overwrite y (forward)."""
         for n, image, out in self._chunks(x, y):
-            columns = self._spread(image, n)
+            columns = self._im2col(image, n)
             for g in range(self.op.group):
                 self.backend.gemm(self._w(w, g), self._c(columns, g), self._y(out, g), count=n)
 
-    def gather(self, dy: Address, w: Address, dx: Address) -> None:
+    def backward_data(self, dy: Address, w: Address, dx: Address) -> None:
         """Overwrite dx (data)."""
         for n, image, out in self._chunks(dx, dy):
             columns = self._scratch(n)
@@ -61,14 +61,14 @@ class ColumnConvolution(CudaKernel):
                 )
             size = n * self._image_size
             sizes = (size, self.op.x[1], *self._numbers)
-            self.launch("gather", size, columns, image, *sizes, value=self.form.value)
+            self.launch("col2im", size, columns, image, *sizes, value=self.form.value)
 
-    def weights(
+    def backward_weights(
         self, x: Address, dy: Address, dw: Address, is_first: bool, scale: LossScale | None
     ) -> None:
         """Add to dw, which is float32, or overwrite it; `scale` is what dy has."""
         for n, image, out in self._chunks(x, dy):
-            columns = self._spread(image, n)
+            columns = self._im2col(image, n)
             for i in range(n):
                 one = columns + i * self._columns_size * self._size_bytes
                 its = out + i * self.op.y[1] * self._positions * self._size_bytes
@@ -96,10 +96,10 @@ class ColumnConvolution(CudaKernel):
     def _scratch(self, n: int) -> Address:
         return self.scratch(n * self._columns_size * self._size_bytes, "columns")
 
-    def _spread(self, image: Address, n: int) -> Address:
+    def _im2col(self, image: Address, n: int) -> Address:
         columns, size = self._scratch(n), n * self._columns_size
         sizes = (size, self.op.x[1], *self._numbers)
-        self.launch("spread", size, image, columns, *sizes, value=self.form.value)
+        self.launch("im2col", size, image, columns, *sizes, value=self.form.value)
         return columns
 
     def _w(self, w: Address, g: int, dtype: str = "") -> Matrix:

@@ -37,7 +37,7 @@ class CudaEpilogue(CudaKernel):
 
     Attributes
     ----------
-    rectifies : bool
+    applies_relu : bool
         Whether a ReLU is the last of them.
     """
 
@@ -48,7 +48,7 @@ class CudaEpilogue(CudaKernel):
         self._filters, self._may_scale = filters, scales
         self._statistics: EpilogueOp | None = None
         self._scale: EpilogueOp | None = None
-        self.rectifies = False
+        self.applies_relu = False
 
     def take(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Take on as many as can be, from the first on; return how many."""
@@ -58,8 +58,8 @@ class CudaEpilogue(CudaKernel):
             self._statistics = rest.pop(0)
         if rest and self._multiplies(rest[0]):
             self._scale = rest.pop(0)
-        self.rectifies = starts_with_relu(rest)
-        return len(epilogue) - len(rest) + self.rectifies
+        self.applies_relu = starts_with_relu(rest)
+        return len(epilogue) - len(rest) + self.applies_relu
 
     @property
     def scales(self) -> bool:

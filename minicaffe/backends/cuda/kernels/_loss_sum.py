@@ -25,7 +25,7 @@ class LossSum(CudaKernel):
     def __init__(self, backend: CudaBackend, normalizer: float) -> None:
         super().__init__(backend, None)
         self._normalizer = float(normalizer)
-        self._share = self.device.allocate(4)
+        self._inverse_normalizer = self.device.allocate(4)
 
     @staticmethod
     def normalizer(choice: Normalization, pixels: int, samples: int) -> float:
@@ -35,21 +35,27 @@ class LossSum(CudaKernel):
         return float(max({"full": pixels, "batch_size": samples, "none": 1}[choice], 1))
 
     @property
-    def share(self) -> Address:
+    def inverse_normalizer(self) -> Address:
         """Where 1 / what was divided by is found after forward."""
-        return self._share.address
+        return self._inverse_normalizer.address
 
     def blocks(self, n: int, each: int = THREADS) -> int:
         """Return how many blocks sum n terms, `each` of them at once in a block."""
         return max(1, min(-(-n // each), MAX_BLOCKS))
 
-    def pairs(self, blocks: int) -> Address:
+    def block_sums(self, blocks: int) -> Address:
         """Return where each block writes its loss and how much counted."""
         return self.scratch(8 * blocks, "loss")
 
     def finish(self, blocks: int, loss: CudaTensor) -> None:
         """Overwrite the loss."""
         to = loss.target()
-        self.function("finish")(
-            1, THREADS, self.pairs(blocks), blocks, self._normalizer, to, self.share
+        self.function("reduce_loss")(
+            1,
+            THREADS,
+            self.block_sums(blocks),
+            blocks,
+            self._normalizer,
+            to,
+            self.inverse_normalizer,
         )

@@ -160,7 +160,7 @@ class CudaRecurrent(CudaKernel):
             self.backend.gemm(static.all, w_s.transpose, shares.all)
             share = shares.address
         given = (states[0], states[-1] if cells else NULL, self.cont(0))
-        self.run("begin", *given, self.before.at(0), cells)
+        self.run("init_states", *given, self.before.at(0), cells)
         return inputs.params[1].source(), share
 
     def sum_up(self, t: int, w_h: Matrix) -> None:
@@ -175,18 +175,18 @@ class CudaRecurrent(CudaKernel):
 
     # Backward.
 
-    def widen(self, dend: CudaTensor | None, to: Steps) -> Address:
+    def to_float(self, dend: CudaTensor | None, to: Steps) -> Address:
         """Return where the gradient of a state after the last step lies in float; NULL is 0."""
         if dend is None:
             return NULL
         given = dend.source(self.form)
-        self.launch("widen", to.n, given, to.address, to.n, value=self.form.value)
+        self.launch("to_float", to.n, given, to.address, to.n, value=self.form.value)
         return to.address
 
-    def finish(self, dstart: CudaTensor | None, gradient: Address, cont: Address) -> None:
+    def start_gradient(self, dstart: CudaTensor | None, gradient: Address, cont: Address) -> None:
         """Overwrite the gradient of a state before the first step, where it is wanted."""
         if dstart is not None:
-            self.run("finish", gradient, cont, dstart.target(self.form))
+            self.run("start_gradient", gradient, cont, dstart.target(self.form))
 
     def spread(self, inputs: Inputs, da: Steps, gradients: Inputs, scale: LossScale | None) -> None:
         """From da overwrite the gradients of the inputs, add to those of the parameters."""

@@ -17,7 +17,7 @@ class CudaAccuracy(RowsKernel):
     def __init__(self, backend: CudaBackend, op: Accuracy, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
         self._label_error = self.session.label_errors.slot(tensors[1])
-        self._tally = self.device.allocate(4 * (3 + 2 * tensors[0].shape[op.axis]))
+        self._counts = self.device.allocate(4 * (3 + 2 * tensors[0].shape[op.axis]))
 
     def forward(
         self,
@@ -32,12 +32,12 @@ class CudaAccuracy(RowsKernel):
         given, labelled = x.source(form), self.labels(labels, x.shape)
         to = accuracy.target()
         to_each = NULL if per_class is None else per_class.target()
-        self.device.clear(self._tally.address, self._tally.size_bytes)
+        self.device.clear(self._counts.address, self._counts.size_bytes)
         self.launch(
             "accuracy",
             -(-rows.n_rows // self.use_team(rows)) * THREADS,
-            *(given, self._tally.address, self._label_error.address, *labelled, *rows.args),
+            *(given, self._counts.address, self._label_error.address, *labelled, *rows.args),
             *(self.op.top_k, int(per_class is not None)),
             value=form.value,
         )
-        self.launch("shares", rows.classes, self._tally.address, to, to_each, rows.classes)
+        self.launch("shares", rows.classes, self._counts.address, to, to_each, rows.classes)

@@ -8,7 +8,7 @@ from typing import Any
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.driver.device import THREADS, Address, Argument
 from minicaffe.backends.cuda.kernels._channel_sums import (
-    LANES,
+    CHANNELS_PER_BLOCK,
     NO_SUM,
     NULL,
     Channels,
@@ -27,18 +27,20 @@ class Normalisation(CudaKernel):
 
     file = "batch_norm"
 
-    def take_moments(self, x: CudaTensor, channels: Channels) -> tuple[Address, int]:
-        """Return parts of the moments of each channel, and how many parts."""
+    def partial_moments(self, x: CudaTensor, channels: Channels) -> tuple[Address, int]:
+        """Return partials of the moments of each channel, and how many partials."""
         form = x.format
         grid, n = channels.grid(self.device.multiprocessors), channels.all_channels
-        parts = self.scratch(max(12 * grid[1] * n, 4), "batch norm")
+        partials = self.scratch(max(12 * grid[1] * n, 4), "batch norm")
         given = x.source(form)
-        self.function("statistics", form.value)(grid, THREADS, given, parts, *channels.walk())
-        return parts, grid[1]
+        self.function("statistics", form.value)(
+            grid, THREADS, given, partials, *channels.loop_args()
+        )
+        return partials, grid[1]
 
     def finish(self, name: str, channels: Channels, *args: Argument) -> None:
-        """Launch a function that brings parts together."""
-        self.function(name)(-(-max(channels.all_channels, 1) // LANES), THREADS, *args)
+        """Launch a function that brings partials together."""
+        self.function(name)(-(-max(channels.all_channels, 1) // CHANNELS_PER_BLOCK), THREADS, *args)
 
 
 @kernel(BatchNorm)
@@ -65,14 +67,14 @@ class CudaBatchNorm(Normalisation):
         self._saved = CudaTensor(self.session, x.shape) if x is y else None
         self._x: CudaTensor = x if self._saved is None else self._saved
         self._scale: EpilogueOp | None = None
-        self._rectifies = False
+        self._applies_relu = False
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Scale and rectify y in the same pass, and in training all of it backward.
 
         In place only: elsewhere a gradient that lies between the layers stays to be seen.
         """
-        self._scale, self._rectifies = None, False
+        self._scale, self._applies_relu = None, False
         if self._saved is None or not epilogue:
             return 0
         op = epilogue[0].op
@@ -80,8 +82,8 @@ class CudaBatchNorm(Normalisation):
             return 0
         if epilogue[0].parameters()[0].shape != self._statistics:
             return 0
-        self._scale, self._rectifies = epilogue[0], starts_with_relu(epilogue[1:])
-        return 1 + self._rectifies
+        self._scale, self._applies_relu = epilogue[0], starts_with_relu(epilogue[1:])
+        return 1 + self._applies_relu
 
     def forward(
         self,
@@ -114,7 +116,7 @@ class CudaBatchNorm(Normalisation):
         """Overwrite dx; add to the gradients of what was fused."""
         if self.op.use_stored:
             form = dy.format
-            given, find = dy.source(form), Channels.of(dy.shape, form).find()
+            given, find = dy.source(form), Channels.of(dy.shape, form).channel_args()
             args = (given, dx.target(form), self._inverse.address, dy.size, *find)
             self.launch_packs("backward_stored", dy.size, *args, value=form.value)
             return
@@ -123,7 +125,7 @@ class CudaBatchNorm(Normalisation):
         values, given = x.source(form), dy.source(form)
         per_channel = (self._mean.address, self._inverse.address, *self._parameters())
         channels = Channels.of(x.shape, form)
-        sums = self._rectified_sums if self._rectifies else self._sums
+        sums = self._rectified_sums if self._applies_relu else self._sums
         second = means + 4 * channels.n_channels
         mean = Result((means, True), (second, True), 1 / max(channels.total, 1))
         factors, terms = self._gradients()
@@ -132,8 +134,8 @@ class CudaBatchNorm(Normalisation):
         self.launch_packs(
             "backward",
             x.size,
-            *(values, given, dx.target(form), *per_channel, int(self._rectifies), means),
-            *(x.size, *channels.find()),
+            *(values, given, dx.target(form), *per_channel, int(self._applies_relu), means),
+            *(x.size, *channels.channel_args()),
             value=form.value,
         )
 
@@ -141,10 +143,10 @@ class CudaBatchNorm(Normalisation):
         self, x: CudaTensor, mean: CudaTensor, variance: CudaTensor, weight: CudaTensor
     ) -> None:
         channels = Channels.of(x.shape, x.format)
-        parts = (*self.take_moments(x, channels), channels.n_channels)
+        partials = (*self.partial_moments(x, channels), channels.n_channels)
         sums = (mean.change(), variance.change(), weight.change())
         used = (self._mean.address, self._inverse.address)
-        self.finish("finish", channels, *parts, *used, *sums, self.op.fraction, self.op.eps)
+        self.finish("finish", channels, *partials, *used, *sums, self.op.fraction, self.op.eps)
 
     def _normalise(self, x: CudaTensor, y: CudaTensor, kept: CudaTensor | None) -> None:
         form = x.format
@@ -154,7 +156,12 @@ class CudaBatchNorm(Normalisation):
             "forward",
             x.size,
             *(given, y.target(form), to_keep, self._mean.address, self._inverse.address),
-            *(*parameters, int(self._rectifies), x.size, *Channels.of(x.shape, form).find()),
+            *(
+                *parameters,
+                int(self._applies_relu),
+                x.size,
+                *Channels.of(x.shape, form).channel_args(),
+            ),
             value=form.value,
         )
 

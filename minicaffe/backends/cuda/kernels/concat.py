@@ -33,8 +33,8 @@ class _Parts(CudaKernel):
         given = [part.source(form) for part in parts]
         to = whole.target(form)
         for i, part in enumerate(given):
-            n, *place = self._place(i, form)
-            self.launch("put", n, part, to, n, *place, value=form.value)
+            n, *position = self._position(i, form)
+            self.launch("concat_part", n, part, to, n, *position, value=form.value)
 
     def cut(self, whole: CudaTensor, parts: Sequence[CudaTensor | None]) -> None:
         """Overwrite the parts."""
@@ -42,8 +42,10 @@ class _Parts(CudaKernel):
         given = whole.source(form)
         for i, part in enumerate(parts):
             if part is not None:
-                n, *place = self._place(i, form)
-                self.launch("take", n, given, part.target(form), n, *place, value=form.value)
+                n, *position = self._position(i, form)
+                self.launch(
+                    "slice_part", n, given, part.target(form), n, *position, value=form.value
+                )
 
     @staticmethod
     def _common(tensors: Sequence[CudaTensor]) -> Format:
@@ -54,7 +56,7 @@ class _Parts(CudaKernel):
         channels_last = any(tensor.format.channels_last for tensor in tensors)
         return Format(channels_last, tensors[0].format.value)
 
-    def _place(self, index: int, form: Format) -> tuple[int, int, int, int]:
+    def _position(self, index: int, form: Format) -> tuple[int, int, int, int]:
         axis, part = self.op.axis, self._parts[index]
         whole = row_length(self._whole, axis, form)
         before = (row_length(shape, axis, form) for shape in self._parts[:index])

@@ -60,9 +60,9 @@ class CudaConv(CudaKernel):
         if self.op.transposed:
             form = self._pass("data", x, w, y)
             bias = None if b is None else b.source()
-            self._bias.add(bias, y, form, self._epilogue.rectifies)
+            self._bias.add(bias, y, form, self._epilogue.applies_relu)
         else:
-            self._correlate(x, w, b, y)
+            self._forward(x, w, b, y)
 
     def backward_data(self, dy: CudaTensor, w: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
@@ -81,24 +81,24 @@ class CudaConv(CudaKernel):
         if db is not None:
             self._bias.accumulate(dy, db, dy.format)
 
-    def _correlate(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
-        rectifies = self._epilogue.rectifies
+    def _forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
+        applies_relu = self._epilogue.applies_relu
         adds = b is not None or self._epilogue.scales
-        whole = self._plan("forward", adds, rectifies)
+        whole = self._plan("forward", adds, applies_relu)
         plan = whole if whole is not None else self._plan("forward", False, False)
         form = self._form if plan is not None else self._columns().form
         bias_value = form.value if whole is not None else "float"
         filters, bias = self._epilogue.fold(w, b, form, bias_value)
         given, target = x.source(form), y.target(form)
         if plan is None:
-            self._columns().correlate(given, filters, target)
+            self._columns().forward(given, filters, target)
         else:
             addresses = {Role.X: given, Role.W: filters, Role.Y: target}
             if plan is whole and bias is not None:
                 addresses[Role.B] = bias
             self._run(plan, addresses)
         if whole is None:
-            self._bias.add(bias, y, form, rectifies)
+            self._bias.add(bias, y, form, applies_relu)
 
     def _pass(
         self, direction: Direction, given: CudaTensor, w: CudaTensor, out: CudaTensor
@@ -111,9 +111,9 @@ class CudaConv(CudaKernel):
             reads, writes = ENDS[direction]
             self._run(plan, {reads: source, Role.W: weights, writes: target})
         elif direction == "forward":
-            self._columns().correlate(source, weights, target)
+            self._columns().forward(source, weights, target)
         else:
-            self._columns().gather(source, weights, target)
+            self._columns().backward_data(source, weights, target)
         return form
 
     def _accumulate(self, wide: CudaTensor, narrow: CudaTensor, dw: CudaTensor) -> None:
@@ -121,7 +121,9 @@ class CudaConv(CudaKernel):
         if plan is None:
             columns = self._columns()
             given, dy = wide.source(columns.form), narrow.source(columns.form)
-            columns.weights(given, dy, *dw.accumulate(), _scale(wide, narrow, columns.form))
+            columns.backward_weights(
+                given, dy, *dw.accumulate(), _scale(wide, narrow, columns.form)
+            )
             return
         form = self._form
         addresses = {Role.X: wide.source(form), Role.DY: narrow.source(form)}

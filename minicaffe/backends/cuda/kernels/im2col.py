@@ -29,10 +29,10 @@ class CudaIm2col(CudaKernel):
         """Overwrite y."""
         form = Format(False, x.format.value)
         given, to = x.source(form), y.target(form)
-        self.launch("spread", y.size, given, to, y.size, *self._sizes, value=form.value)
+        self.launch("im2col", y.size, given, to, y.size, *self._sizes, value=form.value)
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
         form = Format(False, dy.format.value)
         given, to = dy.source(form), dx.target(form)
-        self.launch("gather", dx.size, given, to, dx.size, *self._sizes, value=form.value)
+        self.launch("col2im", dx.size, given, to, dx.size, *self._sizes, value=form.value)

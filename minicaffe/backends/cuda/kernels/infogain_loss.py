@@ -36,7 +36,7 @@ class CudaInfogainLoss(RowsKernel):
         given, labelled = (x.source(form), h.source()), self.labels(labels, x.shape)
         to = (
             p.target(Format(form.channels_last)),
-            self._sum.pairs(blocks),
+            self._sum.block_sums(blocks),
             self._label_error.address,
         )
         self.function("infogain", form.value)(blocks, THREADS, *given, *to, *labelled, *rows.args)
@@ -54,6 +54,6 @@ class CudaInfogainLoss(RowsKernel):
         self.launch(
             "infogain_backward",
             -(-rows.n_rows // self.use_team(rows)) * THREADS,
-            *(*given, to, weight, self._sum.share, scale, *labelled, *rows.args),
+            *(*given, to, weight, self._sum.inverse_normalizer, scale, *labelled, *rows.args),
             value=self._value,
         )

@@ -20,7 +20,7 @@ WARP = 32
 
 
 class LossKernel(CudaKernel):
-    """What the kernels of loss.cu share.
+    """What the kernels of loss.cu inverse_normalizer.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class CudaEuclideanLoss(LossKernel):
         """Overwrite loss."""
         blocks = self.sum.blocks(a.size)
         self.function("euclidean")(
-            blocks, THREADS, a.source(), b.source(), self.sum.pairs(blocks), a.size
+            blocks, THREADS, a.source(), b.source(), self.sum.block_sums(blocks), a.size
         )
         self.sum.finish(blocks, loss)
 
@@ -87,14 +87,24 @@ class CudaSigmoidCrossEntropyLoss(LossKernel):
     def forward(self, x: CudaTensor, t: CudaTensor, loss: CudaTensor) -> None:
         """Overwrite loss."""
         blocks = self.sum.blocks(x.size)
-        given, targets, pairs = x.source(), t.source(), self.sum.pairs(blocks)
-        self.function("sigmoid")(blocks, THREADS, given, pairs, targets, *self._ignored, x.size)
+        given, targets, block_sums = x.source(), t.source(), self.sum.block_sums(blocks)
+        self.function("sigmoid")(
+            blocks, THREADS, given, block_sums, targets, *self._ignored, x.size
+        )
         self.sum.finish(blocks, loss)
 
     def backward(self, x: CudaTensor, t: CudaTensor, dloss: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
         given, targets, weight = x.source(), t.source(), dloss.source()
-        args = (given, dx.target(), weight, self.sum.share, targets, *self._ignored, x.size)
+        args = (
+            given,
+            dx.target(),
+            weight,
+            self.sum.inverse_normalizer,
+            targets,
+            *self._ignored,
+            x.size,
+        )
         self.launch("sigmoid_backward", x.size, *args)
 
 
@@ -120,7 +130,7 @@ class CudaHingeLoss(LossKernel):
                 given,
                 true,
                 margins.target(),
-                self.sum.pairs(blocks),
+                self.sum.block_sums(blocks),
                 self._label_error.address,
                 x.size,
             ),
@@ -152,7 +162,14 @@ class CudaMultinomialLogisticLoss(LossKernel):
         rows = p.shape[0]
         blocks = self.sum.blocks(rows)
         given, true = p.source(), labels.source()
-        args = (given, true, self.sum.pairs(blocks), self._label_error.address, rows, self.length)
+        args = (
+            given,
+            true,
+            self.sum.block_sums(blocks),
+            self._label_error.address,
+            rows,
+            self.length,
+        )
         self.function("logistic")(blocks, THREADS, *args)
         self.sum.finish(blocks, loss)
 
@@ -167,7 +184,7 @@ class CudaMultinomialLogisticLoss(LossKernel):
 
 @kernel(ContrastiveLoss)
 class CudaContrastiveLoss(LossKernel):
-    """Distances of similar pairs, and what dissimilar ones lack of the margin."""
+    """Distances of similar block_sums, and what dissimilar ones lack of the margin."""
 
     def __init__(self, backend: CudaBackend, op: ContrastiveLoss, *tensors: CudaTensor) -> None:
         super().__init__(backend, op, tensors[0], 2 * max(tensors[0].shape[0], 1))
@@ -182,7 +199,7 @@ class CudaContrastiveLoss(LossKernel):
             blocks,
             THREADS,
             *(a.source(), b.source(), similar.source(), self._distances.address),
-            *(self.sum.pairs(blocks), rows, self.length, *self._numbers),
+            *(self.sum.block_sums(blocks), rows, self.length, *self._numbers),
         )
         self.sum.finish(blocks, loss)
 

@@ -42,8 +42,8 @@ class CudaLrn(CudaKernel):
             self._across("across_forward", form, addresses)
             return
         numbers = (self._factor, op.k, op.beta)
-        places = self._places(form)
-        self.launch("within_forward", x.size, *addresses, *places, *numbers, value=form.value)
+        dimensions = self._dimensions(form)
+        self.launch("within_forward", x.size, *addresses, *dimensions, *numbers, value=form.value)
 
     def backward(self, x: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
@@ -53,16 +53,16 @@ class CudaLrn(CudaKernel):
             self._across("across_backward", form, (values, given, to))
             return
         shares = self.scratch(max(4 * x.size, 4), "lrn shares")
-        shrinks = self.scratch(max(4 * x.size, 4), "lrn shrinks")
-        places = self._places(form)
+        powers = self.scratch(max(4 * x.size, 4), "lrn powers")
+        dimensions = self._dimensions(form)
         self.launch(
             "within_shares",
-            *(x.size, values, given, shares, shrinks, *places, self._factor, op.k, op.beta),
+            *(x.size, values, given, shares, powers, *dimensions, self._factor, op.k, op.beta),
             value=form.value,
         )
         self.launch(
             "within_backward",
-            *(x.size, values, given, shares, shrinks, to, *places, self._factor, op.beta),
+            *(x.size, values, given, shares, powers, to, *dimensions, self._factor, op.beta),
             value=form.value,
         )
 
@@ -76,7 +76,7 @@ class CudaLrn(CudaKernel):
             grid, THREADS, *addresses, channels, pixels, int(form.channels_last), *numbers
         )
 
-    def _places(self, form: Format) -> tuple[int, ...]:
+    def _dimensions(self, form: Format) -> tuple[int, ...]:
         """Return how many values there are and what a kernel needs to find them: PLACES."""
         channels, rows, columns = map(divisor, self._shape[1:])
         return (self._size, *channels, *rows, *columns, int(form.channels_last))

@@ -48,7 +48,7 @@ class CudaLstm(CudaRecurrent):
         """Overwrite the gradients of data and states, add to those of the parameters."""
         given, scale = self.each(dy.source(self.form), self.size), dy.scale(self.form)
         to_h, to_c = (self.lent(name, 1, self.size) for name in ("dh", "dc"))
-        dh, dc = self.widen(dend[0], to_h), self.widen(dend[1], to_c)
+        dh, dc = self.to_float(dend[0], to_h), self.to_float(dend[1], to_c)
         da = self.lent("da", self.steps, self.rows, self.form.value)
         w_h = self.weights(inputs.params[self.recurrent])
         for t in reversed(range(self.steps)):
@@ -61,8 +61,8 @@ class CudaLstm(CudaRecurrent):
             dh, dc = to_h.address, to_c.address
         self.spread(inputs, da, gradients, scale)
         dh_start, dc_start = gradients.start
-        self.finish(dh_start, to_h.address, self.cont(0))
-        self.finish(dc_start, to_c.address, NULL)
+        self.start_gradient(dh_start, to_h.address, self.cont(0))
+        self.start_gradient(dc_start, to_c.address, NULL)
 
 
 @kernel(LstmUnit)

@@ -34,13 +34,13 @@ class CudaMvn(Normalisation):
         form = x.format
         channels = self._channels(x, form)
         used = (self._mean.address, self._inverse.address)
-        parts = (*self.take_moments(x, channels), channels.all_channels)
-        self.finish("finish_samples", channels, *parts, *used, int(self.op.divide), self.op.eps)
+        partials = (*self.partial_moments(x, channels), channels.all_channels)
+        self.finish("finish_samples", channels, *partials, *used, int(self.op.divide), self.op.eps)
         given = x.source(form)
         kept = NULL if self._saved is None else self._saved.target(form)
         if self._saved is None:
             self._x = x
-        sizes = (x.size, *channels.find_trailing())
+        sizes = (x.size, *channels.trailing_args())
         self.launch_packs(
             "forward_samples", x.size, given, y.target(form), kept, *used, *sizes, value=form.value
         )
@@ -56,7 +56,7 @@ class CudaMvn(Normalisation):
         mean = Result((means, True), (means + 4 * n, True), 1 / max(channels.total, 1))
         self._sums(channels, form.value, (values, given, *used), mean)
         args = (values, given, dx.target(form), *used, means, n, int(self.op.divide))
-        sizes = (dy.size, *channels.find_trailing())
+        sizes = (dy.size, *channels.trailing_args())
         self.launch_packs("backward_samples", dy.size, *args, *sizes, value=form.value)
 
     def _channels(self, x: CudaTensor, form: Format) -> Channels:

@@ -55,12 +55,12 @@ class CudaPool(CudaKernel):
         form = x.format
         self._x_last = form.channels_last
         given, to = x.source(form), y.target(form)
-        places = (y.size, *_places(self._y, form), *self._windows)
+        dimensions = (y.size, *_dimensions(self._y, form), *self._windows)
         if self.op.mode == "ave":
-            self.launch("forward_ave", y.size, given, to, *places, value=form.value)
+            self.launch("forward_ave", y.size, given, to, *dimensions, value=form.value)
             return
         if self._choice is None:
-            self.launch("forward_weighted", y.size, given, to, *places, value=form.value)
+            self.launch("forward_weighted", y.size, given, to, *dimensions, value=form.value)
             return
         if self._stream is not None and stream is not None:
             name, extra = "forward_stochastic", self._stream.address
@@ -70,7 +70,7 @@ class CudaPool(CudaKernel):
             extra = Address(0) if mask is None else mask.target(Format(form.channels_last))
         choice = self._choice.address
         self.launch(
-            name, y.size, given, to, choice, extra, *places, self._choice_last, value=form.value
+            name, y.size, given, to, choice, extra, *dimensions, self._choice_last, value=form.value
         )
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
@@ -81,18 +81,18 @@ class CudaPool(CudaKernel):
             dx.clear()
             return
         given, to = dy.source(form), dx.target(form)
-        places = (dx.size, *_places(self._x, form), *self._windows, *self._out)
+        dimensions = (dx.size, *_dimensions(self._x, form), *self._windows, *self._out)
         if self._choice is None:
-            self.launch("backward_ave", dx.size, given, to, *places, value=form.value)
+            self.launch("backward_ave", dx.size, given, to, *dimensions, value=form.value)
             return
         choice = self._choice.address
         self.launch(
-            "backward_chosen", dx.size, given, choice, to, *places, self._choice_last,
+            "backward_chosen", dx.size, given, choice, to, *dimensions, self._choice_last,
             value=form.value,
         )  # fmt: skip
 
 
-def _places(shape: Shape, form: Format) -> tuple[int, ...]:
+def _dimensions(shape: Shape, form: Format) -> tuple[int, ...]:
     """Return what a kernel needs to find its values in a tensor: PLACES in pool.cu."""
     _, channels, rows, columns = shape
     last = int(form.channels_last)

@@ -28,7 +28,7 @@ class CudaPReLU(CudaKernel):
         form = x.format
         given, slopes = x.source(form), a.source()
         kept = NULL if self._saved is None else self._saved.target(form)
-        args = (given, y.target(form), kept, slopes, x.size, *self._channels(form).find())
+        args = (given, y.target(form), kept, slopes, x.size, *self._channels(form).channel_args())
         self.launch_packs("prelu", x.size, *args, value=form.value)
 
     def backward_weights(self, x: CudaTensor, dy: CudaTensor, da: CudaTensor) -> None:
@@ -44,7 +44,14 @@ class CudaPReLU(CudaKernel):
         x = x if self._saved is None else self._saved
         form = x.format
         values, given, slopes = x.source(form), dy.source(form), a.source()
-        args = (values, given, dx.target(form), slopes, x.size, *self._channels(form).find())
+        args = (
+            values,
+            given,
+            dx.target(form),
+            slopes,
+            x.size,
+            *self._channels(form).channel_args(),
+        )
         self.launch_packs("prelu_backward", x.size, *args, value=form.value)
 
     def _channels(self, form: Format) -> Channels:

@@ -47,9 +47,9 @@ class CudaReduction(CudaKernel):
         values = x.source(form) if self._power else NULL
         given = dy.source(Format(form.channels_last))
         to, scale = dx.target(form), scale_address(dx.scale(form))
-        find = Channels.trailing(x.shape, self.op.axis, form).find_trailing()
+        find = Channels.trailing(x.shape, self.op.axis, form).trailing_args()
         self.launch_packs(
-            "spread",
+            "reduction_backward",
             x.size,
             *(values, given, to, x.size, *find, self._power, self._coefficient, scale),
             value=form.value,

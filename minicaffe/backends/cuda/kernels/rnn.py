@@ -52,11 +52,11 @@ class CudaRnn(CudaRecurrent):
         given = self.lent("given", self.steps, self.size)
         self.backend.gemm(dout.all, w_o, given.all)
         to_h = self.lent("dh", 1, self.size)
-        dh = self.widen(dend[0], to_h)
+        dh = self.to_float(dend[0], to_h)
         da = self.lent("da", self.steps, self.size, self.form.value)
         for t in reversed(range(self.steps)):
             self.run("rnn_backward", self.a.at(t), given.at(t), dh, self.cont(t + 1), da.at(t))
             self.backend.gemm(da.step(t), w_h, to_h.all)
             dh = to_h.address
         self.spread(inputs, da, gradients, scale)
-        self.finish(gradients.start[0], to_h.address, self.cont(0))
+        self.start_gradient(gradients.start[0], to_h.address, self.cont(0))

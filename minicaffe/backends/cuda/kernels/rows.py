@@ -13,7 +13,7 @@ from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.rows import TakeRows
 
 
-class NumberedRows(CudaKernel):
+class RowLookup(CudaKernel):
     """What look-ups share: numbers of rows, and what is given back to the rows.
 
     Parameters
@@ -43,12 +43,12 @@ class NumberedRows(CudaKernel):
         sizes = (y.size, self._n_rows, self._per_item, *divisor(self._length))
         self.launch(name, y.size, *given, to, self._label_error.address, *sizes, value=form.value)
 
-    def give_back(
+    def sum_rows(
         self,
         name: str,
         given: Sequence[Address],
         form: Format,
-        lanes: int,
+        columns_per_block: int,
         *to: Argument,
     ) -> None:
         """Write sums of gradients by the function of this name.
@@ -59,25 +59,25 @@ class NumberedRows(CudaKernel):
         given : sequence of Address
             The numbers, then dy in the format.
         form : Format
-        lanes : int
+        columns_per_block : int
             Columns of a block, which shares its other threads among what is summed.
         to : arguments
             What the function has of its own.
         """
-        n, across = self._n, -(-self._length // lanes)
+        n, across = self._n, -(-self._length // columns_per_block)
         if not n * across:
             return
         numbers, dy = given
         ordered = self.scratch(8 * n, "rows")
-        places = ordered + 4 * n
+        positions = ordered + 4 * n
         sort = self.function("sort", form.value)
-        sort(-(-n // THREADS), THREADS, numbers, ordered, places, n, self._n_rows)
-        sums = (dy, ordered, places, n, self._length, lanes)
+        sort(-(-n // THREADS), THREADS, numbers, ordered, positions, n, self._n_rows)
+        sums = (dy, ordered, positions, n, self._length, columns_per_block)
         self.function(name, form.value)(n * across, THREADS, *sums, *to)
 
 
 @kernel(TakeRows)
-class CudaTakeRows(NumberedRows):
+class CudaTakeRows(RowLookup):
     """Whole rows, in whatever format x has: the first axis is the first in memory too."""
 
     def __init__(
@@ -102,4 +102,4 @@ class CudaTakeRows(NumberedRows):
         to = dx.target(form)
         self.device.clear(to, form.size_bytes(dx.shape))
         # Most rows are taken once or twice.
-        self.give_back("put_rows", given, form, THREADS, to)
+        self.sum_rows("put_rows", given, form, THREADS, to)

@@ -18,7 +18,7 @@ from minicaffe.ops.bias import Bias
 from minicaffe.ops.scale import Scale
 
 
-class _LinedUp:
+class _BroadcastAxes:
     """Where the values of s lie among those of x; an s of shape () is one channel of everything."""
 
     def __init__(self, x: CudaTensor, s: CudaTensor, axis: int) -> None:
@@ -51,17 +51,17 @@ class CudaScale(CudaKernel):
     def __init__(self, backend: CudaBackend, op: Scale, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
         x, s, y = tensors[:3]
-        self._lined_up = _LinedUp(x, s, op.axis)
+        self._axes = _BroadcastAxes(x, s, op.axis)
         self._sums = ChannelSums(backend, "product")
         self._saved = CudaTensor(self.session, x.shape) if x is y else None
 
     def forward(self, x: CudaTensor, s: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
         """Overwrite y."""
-        form = self._lined_up.form(x)
+        form = self._axes.form(x)
         given, factors = x.source(form), s.source()
         terms = NULL if b is None else b.source()
         kept = NULL if self._saved is None else self._saved.target(form)
-        find = self._lined_up.channels(form).find()
+        find = self._axes.channels(form).channel_args()
         to = y.target(form)
         self.launch_packs(
             "scale", *(x.size, given, to, kept, factors, terms, x.size, *find), value=form.value
@@ -72,17 +72,17 @@ class CudaScale(CudaKernel):
     ) -> None:
         """Add to ds and db."""
         x = x if self._saved is None else self._saved
-        form = self._lined_up.form(dy)
+        form = self._axes.form(dy)
         given = (x.source(form), dy.source(form))
         first, second = (NO_SUM if to is None else to.accumulate() for to in (ds, db))
         result = Result(first, second, scale=dy.scale(form))
-        self._sums(self._lined_up.channels(form), form.value, given, result)
+        self._sums(self._axes.channels(form), form.value, given, result)
 
     def backward_data(self, dy: CudaTensor, s: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
-        form = self._lined_up.form(dy)
+        form = self._axes.form(dy)
         given, factors, to = dy.source(form), s.source(), dx.target(form)
-        find = self._lined_up.channels(form).find()
+        find = self._axes.channels(form).channel_args()
         self.launch_packs(
             "scale", *(dy.size, given, to, NULL, factors, NULL, dy.size, *find),
             value=form.value,
@@ -99,21 +99,21 @@ class CudaBias(CudaKernel):
         self, backend: CudaBackend, op: Bias, x: CudaTensor, b: CudaTensor, y: CudaTensor
     ) -> None:
         super().__init__(backend, op)
-        self._lined_up = _LinedUp(x, b, op.axis)
+        self._axes = _BroadcastAxes(x, b, op.axis)
         self._sums = ChannelSums(backend, "given")
 
     def forward(self, x: CudaTensor, b: CudaTensor, y: CudaTensor) -> None:
         """Overwrite y."""
-        form = self._lined_up.form(x)
+        form = self._axes.form(x)
         given, terms, to = x.source(form), b.source(), y.target(form)
-        find = self._lined_up.channels(form).find()
+        find = self._axes.channels(form).channel_args()
         self.launch_packs(
             "scale", *(x.size, given, to, NULL, NULL, terms, x.size, *find), value=form.value
         )
 
     def backward_weights(self, dy: CudaTensor, db: CudaTensor) -> None:
         """Add to db."""
-        form = self._lined_up.form(dy)
+        form = self._axes.form(dy)
         given = (NULL, dy.source(form))
         result = Result(db.accumulate(), scale=dy.scale(form))
-        self._sums(self._lined_up.channels(form), form.value, given, result)
+        self._sums(self._axes.channels(form), form.value, given, result)

@@ -48,7 +48,7 @@ class Rows(NamedTuple):
 
     @property
     def team(self) -> int:
-        """How many threads share a row."""
+        """How many threads inverse_normalizer a row."""
         if self.inner >= NEAR or (self.inner > 1 and self.classes < WARP):
             return 1
         return WARP if self.classes < LONG else THREADS
@@ -60,7 +60,7 @@ class Rows(NamedTuple):
 
 
 class RowsKernel(CudaKernel):
-    """What the kernels of softmax.cu share."""
+    """What the kernels of softmax.cu inverse_normalizer."""
 
     file = "softmax"
 
@@ -127,7 +127,7 @@ class CudaSoftmaxLoss(RowsKernel):
             THREADS,
             given,
             to,
-            self._sum.pairs(blocks),
+            self._sum.block_sums(blocks),
             self._label_error.address,
             *labelled,
             *rows.args,
@@ -146,7 +146,7 @@ class CudaSoftmaxLoss(RowsKernel):
         self.use_team(rows)
         self.launch(
             "loss_backward",
-            *(p.size, given, to, weight, self._sum.share, scale, *labelled, p.size),
+            *(p.size, given, to, weight, self._sum.inverse_normalizer, scale, *labelled, p.size),
             *(*divisor(rows.classes), *divisor(rows.inner)),
             value=self._value,
         )

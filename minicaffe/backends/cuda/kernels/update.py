@@ -110,7 +110,7 @@ class CudaUpdate(CudaKernel):
         if not self._table.n_chunks:
             return
         if scale is not None:
-            self.function("look")(self._table.n_chunks, THREADS, table, scale.address)
+            self.function("find_non_finite")(self._table.n_chunks, THREADS, table, scale.address)
         numbers = (self._largest, self.op.momentum, self.op.decay2, self.op.delta)
         self.function("step")(
             self._table.n_chunks,
@@ -118,7 +118,7 @@ class CudaUpdate(CudaKernel):
             *(table, self._size.address, scale_address(scale), mark, *numbers),
         )
         if scale is not None:
-            self.function("settle")(1, 1, scale.address)
+            self.function("update_loss_scale")(1, 1, scale.address)
 
 
 @kernel(SumOfSquares)
