@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -33,6 +33,8 @@ from minicaffe.ops.backend import EpilogueOp, Op, Shape, Task, Tensor
 from minicaffe.ops.rows import FilterRows
 
 KernelType = TypeVar("KernelType", bound=type)
+K = TypeVar("K")
+OpT = TypeVar("OpT")
 # The type of the activations that convolutions and inner products write.
 VALUES: dict[str, ValueType] = {
     "fp32": "float",
@@ -73,6 +75,7 @@ class CudaBackend(ReferenceBackend):
     """
 
     name = "cuda"
+    # Any: each op type has a kernel protocol of its own.
     kernels: ClassVar[dict[type[Op[Any]], Any]] = {}
     # The shapes of its outputs depend on values, so the host must wait for these in any case.
     inherited = frozenset({FilterRows})
@@ -147,7 +150,7 @@ class CudaBackend(ReferenceBackend):
             with self.lock:
                 self.session.scale.restore(state)
 
-    def plan(self, op: Op[Any], *tensors: Tensor) -> Any:
+    def plan(self, op: Op[K], *tensors: Tensor) -> K:
         """Return a kernel for `op`; see `ReferenceBackend.plan`.
 
         Raises
@@ -162,7 +165,8 @@ class CudaBackend(ReferenceBackend):
                 f"{MAX_VALUES}. Make batch_size smaller, and iter_size larger by the same factor."
             )
         self.session.version += 1
-        return super().plan(op, *tensors)
+        kernel: K = super().plan(op, *tensors)
+        return kernel
 
     def compile(self, tasks: Sequence[Task]) -> Task:
         """Return a function that runs tasks in order, by graph replay where that is possible."""
@@ -220,7 +224,7 @@ class CudaBackend(ReferenceBackend):
         return sum(missing.values())
 
 
-class CudaKernel:
+class CudaKernel(Generic[OpT]):
     """Base class of the kernels: holds the op and launches functions of one source file.
 
     Attributes
@@ -231,7 +235,7 @@ class CudaKernel:
 
     file: ClassVar[str] = ""
 
-    def __init__(self, backend: CudaBackend, op: Any, *tensors: Tensor) -> None:
+    def __init__(self, backend: CudaBackend, op: OpT, *tensors: Tensor) -> None:
         self.backend = backend
         self.session = backend.session
         self.device = backend.device

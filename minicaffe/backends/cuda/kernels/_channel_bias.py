@@ -1,4 +1,4 @@
-"""What convolutions and inner products do for each channel: add a bias, sum its gradient."""
+"""Bias of convolutions and inner products: addition with optional ReLU, and its gradient."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.backend import Shape
 
 
-class CudaChannelBias(CudaKernel):
-    """Bias of a tensor (N, C, ...).
+class CudaChannelBias(CudaKernel[None]):
+    """Per-channel bias of a tensor (N, C, ...).
 
     Parameters
     ----------
     shape : tuple of int
-        Of the tensor, in any format that is asked for.
+        Shape of the tensor; its format is an argument of the methods.
     """
 
     file = "_channel_bias"
@@ -27,7 +27,7 @@ class CudaChannelBias(CudaKernel):
         self._sums = ChannelSums(backend, "given")
 
     def add(self, b: Address | None, y: CudaTensor, form: Format, relu: bool = False) -> None:
-        """Add b, float32, to y, which has just been written in `form`, and rectify."""
+        """Add b, float32, to y, which was written in `form`; then apply ReLU if `relu` is set."""
         to, n = y.change(form), y.size
         if b is not None:
             sizes = Channels.of(self._shape, form).channel_args()
@@ -36,7 +36,7 @@ class CudaChannelBias(CudaKernel):
             self.launch_packs("relu", n, to, n, value=form.value)
 
     def accumulate(self, dy: CudaTensor, db: CudaTensor, form: Format) -> None:
-        """Add to db the sums of dy, read in `form`, over all but the channels."""
+        """Accumulate in db the sums of dy, read in `form`, over all axes except the channels."""
         given = (NULL, dy.source(form))
         result = Result(db.accumulate(), scale=dy.scale(form))
         self._sums(Channels.of(self._shape, form), form.value, given, result)

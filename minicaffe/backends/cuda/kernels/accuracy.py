@@ -1,17 +1,17 @@
-"""Accuracy, counted in whole numbers."""
+"""Top-k accuracy from integer counts."""
 
 from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, kernel
 from minicaffe.backends.cuda.driver.device import THREADS
 from minicaffe.backends.cuda.kernels._channel_sums import NULL
-from minicaffe.backends.cuda.kernels.softmax import Rows, RowsKernel
+from minicaffe.backends.cuda.kernels.softmax import Rows, RowsKernel, label_arguments
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.accuracy import Accuracy
 
 
 @kernel(Accuracy)
-class CudaAccuracy(RowsKernel):
+class CudaAccuracy(RowsKernel[Accuracy]):
     """Top-k accuracy."""
 
     def __init__(self, backend: CudaBackend, op: Accuracy, *tensors: CudaTensor) -> None:
@@ -29,7 +29,7 @@ class CudaAccuracy(RowsKernel):
         """Overwrite accuracy and per_class."""
         form = Rows.order(x, self.op.axis)
         rows = Rows.of(x.shape, self.op.axis, form)
-        given, labelled = x.source(form), self.labels(labels, x.shape)
+        given, labelled = x.source(form), label_arguments(self.op, labels, x.shape)
         to = accuracy.target()
         to_each = NULL if per_class is None else per_class.target()
         self.device.clear(self._counts.address, self._counts.size_bytes)

@@ -20,7 +20,7 @@ def starts_with_relu(epilogue: Sequence[EpilogueOp]) -> bool:
 
 
 @kernel(Activation)
-class CudaActivation(CudaKernel):
+class CudaActivation(CudaKernel[Activation]):
     """Forward and backward in the format that x has; in place it keeps x where that is needed."""
 
     file = "activation"

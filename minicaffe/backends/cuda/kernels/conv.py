@@ -1,7 +1,7 @@
-"""Convolution and its transpose: plans of cuDNN, or matrix products over columns.
+"""Convolution and transposed convolution: plans of cuDNN, or im2col and matrix products.
 
-Below, "wide" is the side that has the windows, "narrow" the one with a value for each window: x and
-y of a convolution, y and x of a transposed one.
+Below, "wide" is the tensor that has the windows, "narrow" the one with a value for each window: x
+and y of a convolution, y and x of a transposed one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.conv import Conv
 
-# What a plan reads beside the filters, and what it writes.
+# The operand that a plan reads besides the filters, and the one that it writes.
 ENDS: dict[Direction, tuple[Role, Role]] = {
     "forward": (Role.X, Role.Y),
     "data": (Role.DY, Role.DX),
@@ -30,8 +30,8 @@ ENDS: dict[Direction, tuple[Role, Role]] = {
 
 
 @kernel(Conv)
-class CudaConv(CudaKernel):
-    """ConvolutionProblem, or its transpose; each direction is planned when it is first needed."""
+class CudaConv(CudaKernel[Conv]):
+    """Convolution or transposed convolution; each direction is planned on first use."""
 
     def __init__(self, backend: CudaBackend, op: Conv, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
@@ -52,7 +52,7 @@ class CudaConv(CudaKernel):
         self._columns = functools.cache(lambda: ColumnConvolution(backend, self._what))
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Normalise, scale and rectify y in the same pass."""
+        """Fuse batch normalisation, Scale and ReLU."""
         return self._epilogue.take(epilogue)
 
     def forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
@@ -84,20 +84,20 @@ class CudaConv(CudaKernel):
     def _forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
         applies_relu = self._epilogue.applies_relu
         adds = b is not None or self._epilogue.scales
-        whole = self._plan("forward", adds, applies_relu)
-        plan = whole if whole is not None else self._plan("forward", False, False)
+        full = self._plan("forward", adds, applies_relu)
+        plan = full if full is not None else self._plan("forward", False, False)
         form = self._form if plan is not None else self._columns().form
-        bias_value = form.value if whole is not None else "float"
+        bias_value = form.value if full is not None else "float"
         filters, bias = self._epilogue.fold(w, b, form, bias_value)
         given, target = x.source(form), y.target(form)
         if plan is None:
             self._columns().forward(given, filters, target)
         else:
             addresses = {Role.X: given, Role.W: filters, Role.Y: target}
-            if plan is whole and bias is not None:
+            if plan is full and bias is not None:
                 addresses[Role.B] = bias
             self._run(plan, addresses)
-        if whole is None:
+        if full is None:
             self._bias.add(bias, y, form, applies_relu)
 
     def _pass(
@@ -131,7 +131,7 @@ class CudaConv(CudaKernel):
         if is_first and form.value == "float":
             self._run(plan, addresses | {Role.DW: to})
             return
-        # Plans overwrite, and their result has the type of their input.
+        # Plans overwrite, and their output has the type of their inputs.
         part = self.scratch(form.size_bytes(dw.shape), "gradient")
         self._run(plan, addresses | {Role.DW: part})
         numbers = (dw.size, int(not is_first), inverse_scale_address(_scale(wide, narrow, form)))
@@ -142,7 +142,7 @@ class CudaConv(CudaKernel):
         try:
             return self.backend.tuner.plan(what)
         except Unsupported as reason:
-            self.backend.log_once(f"{reason}; computing it as a matrix product")
+            self.backend.log_once(f"{reason}; using im2col and a matrix product")
             return None
 
     def _run(self, plan: Plan, addresses: Mapping[Role, int]) -> None:
@@ -150,5 +150,5 @@ class CudaConv(CudaKernel):
 
 
 def _scale(wide: CudaTensor, narrow: CudaTensor, form: Format) -> LossScale | None:
-    """Return the scale of a product of both: only the gradient among them can have one."""
+    """Return the loss scale of their product: only the gradient can have one."""
     return wide.scale(form) or narrow.scale(form)

@@ -1,10 +1,10 @@
-"""Tensors combined element by element, and sums of gradients."""
+"""Elementwise sum, product and maximum of tensors, and sums of gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, OpT, kernel
 from minicaffe.backends.cuda.driver.device import Address
 from minicaffe.backends.cuda.kernels.activation import starts_with_relu
 from minicaffe.backends.cuda.runtime.format import Format
@@ -14,13 +14,13 @@ from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.layout import Add
 
-# As kernels/eltwise.cu sums them in one pass.
+# Number of terms of one launch in kernels/eltwise.cu.
 MAX_TERMS = 4
-# Which input was argmax is kept in a byte.
+# The index of the maximum is stored in a byte.
 MAX_INPUTS = 256
 
 
-class _Sum(CudaKernel):
+class _Sum(CudaKernel[OpT]):
     file = "eltwise"
 
     def sum(
@@ -32,7 +32,7 @@ class _Sum(CudaKernel):
     ) -> None:
         """Overwrite y, which may be the first of the xs, with the weighted sum.
 
-        With `applies_relu` negative sums become 0.
+        With `applies_relu`, negative sums become 0.
         """
         form = xs[0].format
         given = [x.source(form) for x in xs]
@@ -52,22 +52,22 @@ class _Sum(CudaKernel):
         form: Format,
         applies_relu: bool = False,
     ) -> None:
-        addresses, coefficients = _filled_up(terms)
+        addresses, coefficients = _padded(terms)
         numbers = (n, *coefficients, int(applies_relu))
         self.launch_packs("weighted_sum", n, *addresses, to, *numbers, value=form.value)
 
 
-def _filled_up(
+def _padded(
     terms: Sequence[tuple[Address, float]],
 ) -> tuple[tuple[Address, ...], tuple[float, ...]]:
-    """Return addresses and coefficients as a kernel takes them, where there may be fewer."""
+    """Return addresses and coefficients, padded to `MAX_TERMS`."""
     missing = [(Address(0), 0.0)] * (MAX_TERMS - len(terms))
     addresses, coefficients = zip(*terms, *missing, strict=True)
     return addresses, coefficients
 
 
 @kernel(Add)
-class CudaAdd(_Sum):
+class CudaAdd(_Sum[Add]):
     """The sum of several tensors."""
 
     def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
@@ -76,7 +76,7 @@ class CudaAdd(_Sum):
 
 
 @kernel(Eltwise)
-class CudaEltwise(_Sum):
+class CudaEltwise(_Sum[Eltwise]):
     """Sum, product and maximum in the format of the first input."""
 
     def __init__(self, backend: CudaBackend, op: Eltwise, *tensors: CudaTensor) -> None:
@@ -88,7 +88,7 @@ class CudaEltwise(_Sum):
         self._applies_relu = False
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Rectify a sum in the same pass."""
+        """Fuse a ReLU after a sum."""
         self._applies_relu = self.op.operation == "sum" and starts_with_relu(epilogue)
         return int(self._applies_relu)
 
@@ -142,7 +142,7 @@ class CudaEltwise(_Sum):
         wanted = [(dx, c) for dx, c in zip(dxs, coefficients, strict=True) if dx is not None]
         for i in range(0, len(wanted), MAX_TERMS):
             part = [(dx.target(form), c) for dx, c in wanted[i : i + MAX_TERMS]]
-            addresses, factors = _filled_up(part)
+            addresses, factors = _padded(part)
             self.launch_packs(
                 "weighted_sum_backward", n, given, *addresses, n, *factors, value=form.value
             )

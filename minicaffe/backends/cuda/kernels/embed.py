@@ -1,4 +1,4 @@
-"""Look-ups in a learned table."""
+"""Embedding lookup."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from minicaffe.backends.cuda.runtime.loss_scale import inverse_scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.embed import Embed
 
-# Columns of a block: a word may stand in a batch a hundred times.
+# Small, so that a block sums many occurrences in parallel: a word may occur in a batch 100 times.
 COLUMNS_PER_BLOCK = 32
 
 
 @kernel(Embed)
-class CudaEmbed(RowLookup):
-    """Rows of float weights, written as inner products want them."""
+class CudaEmbed(RowLookup[Embed]):
+    """Rows of float weights, written in the format of inner products."""
 
     def __init__(self, backend: CudaBackend, op: Embed, *tensors: CudaTensor) -> None:
         rows, w = tensors[:2]

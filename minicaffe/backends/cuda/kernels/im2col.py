@@ -1,4 +1,4 @@
-"""Windows as columns, in C order, as convolutions use them that no library has a plan for."""
+"""im2col and col2im in C order."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from minicaffe.ops.im2col import Im2col
 
 
 @kernel(Im2col)
-class CudaIm2col(CudaKernel):
-    """Spread the windows, and add up their gradients."""
+class CudaIm2col(CudaKernel[Im2col]):
+    """im2col; backward is col2im."""
 
     file = "_columns"
 

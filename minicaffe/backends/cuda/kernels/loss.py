@@ -1,8 +1,8 @@
-"""Losses but that of softmax, on plain values: labels and targets come so, and sums are small."""
+"""Losses except softmax loss, on plain values: labels are plain, and the inputs are small."""
 
 from __future__ import annotations
 
-from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, OpT, kernel
 from minicaffe.backends.cuda.driver.device import THREADS, Address
 from minicaffe.backends.cuda.kernels._channel_sums import NULL
 from minicaffe.backends.cuda.kernels._divisor import divisor
@@ -19,8 +19,8 @@ from minicaffe.ops.loss import (
 WARP = 32
 
 
-class LossKernel(CudaKernel):
-    """What the kernels of loss.cu inverse_normalizer.
+class LossKernel(CudaKernel[OpT]):
+    """Base class of the kernels of loss.cu.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class LossKernel(CudaKernel):
 
     file = "loss"
 
-    def __init__(self, backend: CudaBackend, op: object, x: CudaTensor, normalizer: float) -> None:
+    def __init__(self, backend: CudaBackend, op: OpT, x: CudaTensor, normalizer: float) -> None:
         super().__init__(backend, op)
         self.samples = max(x.shape[0], 1)
         self.length = x.size // self.samples
@@ -44,7 +44,7 @@ def _targets(*tensors: CudaTensor | None) -> list[Address]:
 
 
 @kernel(EuclideanLoss)
-class CudaEuclideanLoss(LossKernel):
+class CudaEuclideanLoss(LossKernel[EuclideanLoss]):
     """Half the mean squared distance."""
 
     def __init__(self, backend: CudaBackend, op: EuclideanLoss, *tensors: CudaTensor) -> None:
@@ -73,8 +73,8 @@ class CudaEuclideanLoss(LossKernel):
 
 
 @kernel(SigmoidCrossEntropyLoss)
-class CudaSigmoidCrossEntropyLoss(LossKernel):
-    """Cross entropy of every value on its own."""
+class CudaSigmoidCrossEntropyLoss(LossKernel[SigmoidCrossEntropyLoss]):
+    """Cross entropy of the sigmoid of each value."""
 
     def __init__(
         self, backend: CudaBackend, op: SigmoidCrossEntropyLoss, *tensors: CudaTensor
@@ -109,8 +109,8 @@ class CudaSigmoidCrossEntropyLoss(LossKernel):
 
 
 @kernel(HingeLoss)
-class CudaHingeLoss(LossKernel):
-    """One class against all others."""
+class CudaHingeLoss(LossKernel[HingeLoss]):
+    """One-versus-all hinge loss."""
 
     def __init__(self, backend: CudaBackend, op: HingeLoss, *tensors: CudaTensor) -> None:
         super().__init__(backend, op, tensors[0], max(tensors[0].shape[0], 1))
@@ -148,8 +148,8 @@ class CudaHingeLoss(LossKernel):
 
 
 @kernel(MultinomialLogisticLoss)
-class CudaMultinomialLogisticLoss(LossKernel):
-    """The logarithm of the true class's probability."""
+class CudaMultinomialLogisticLoss(LossKernel[MultinomialLogisticLoss]):
+    """Negative logarithm of the true class's probability."""
 
     def __init__(
         self, backend: CudaBackend, op: MultinomialLogisticLoss, *tensors: CudaTensor
@@ -183,8 +183,8 @@ class CudaMultinomialLogisticLoss(LossKernel):
 
 
 @kernel(ContrastiveLoss)
-class CudaContrastiveLoss(LossKernel):
-    """Distances of similar block_sums, and what dissimilar ones lack of the margin."""
+class CudaContrastiveLoss(LossKernel[ContrastiveLoss]):
+    """Squared distance of similar pairs, margin violation of dissimilar pairs."""
 
     def __init__(self, backend: CudaBackend, op: ContrastiveLoss, *tensors: CudaTensor) -> None:
         super().__init__(backend, op, tensors[0], 2 * max(tensors[0].shape[0], 1))

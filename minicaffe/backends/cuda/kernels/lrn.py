@@ -1,4 +1,4 @@
-"""Local response normalisation in the format that x has; nothing is kept for backward."""
+"""Local response normalisation in the format of x; nothing is saved for backward."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from minicaffe.ops.lrn import Lrn
 
 # As in kernels/lrn.cu.
 SIDE = 32
-# A tile of the gradient with more neighbours does not fit into 48 KiB of shared memory.
+# A tile of the gradient with a larger halo exceeds 48 KiB of shared memory.
 MAX_REACH = 45
 
 
 @kernel(Lrn)
-class CudaLrn(CudaKernel):
+class CudaLrn(CudaKernel[Lrn]):
     """Across channels by tiles in shared memory, within channels by windows."""
 
     file = "lrn"
@@ -57,12 +57,14 @@ class CudaLrn(CudaKernel):
         dimensions = self._dimensions(form)
         self.launch(
             "within_shares",
-            *(x.size, values, given, shares, powers, *dimensions, self._factor, op.k, op.beta),
+            x.size,
+            *(values, given, shares, powers, *dimensions, self._factor, op.k, op.beta),
             value=form.value,
         )
         self.launch(
             "within_backward",
-            *(x.size, values, given, shares, powers, to, *dimensions, self._factor, op.beta),
+            x.size,
+            *(values, given, shares, powers, to, *dimensions, self._factor, op.beta),
             value=form.value,
         )
 
@@ -77,6 +79,6 @@ class CudaLrn(CudaKernel):
         )
 
     def _dimensions(self, form: Format) -> tuple[int, ...]:
-        """Return how many values there are and what a kernel needs to find them: PLACES."""
+        """Return the number of values and the kernel arguments DIMENSIONS."""
         channels, rows, columns = map(divisor, self._shape[1:])
         return (self._size, *channels, *rows, *columns, int(form.channels_last))

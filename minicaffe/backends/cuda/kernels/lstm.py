@@ -1,4 +1,4 @@
-"""LSTM, and a single step of one."""
+"""LSTM layers, and a single LSTM step."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from minicaffe.ops.lstm import Lstm, LstmUnit
 
 @kernel(Lstm)
 class CudaLstm(CudaRecurrent):
-    """LSTM. A step leaves its gates in a: i, f (times cont), o and g."""
+    """LSTM. A step stores its gates in a: i, f (times cont), o and g."""
 
     def __init__(self, backend: CudaBackend, op: Lstm, *tensors: CudaTensor) -> None:
         super().__init__(backend, op, *tensors)
-        # c before the first step and behind each.
+        # c before the first step and after each step.
         self._cells = self.own(self.steps + 1, self.size)
 
     def forward(
@@ -27,10 +27,10 @@ class CudaLstm(CudaRecurrent):
         """Overwrite y and end."""
         added = self.begin(inputs, cont, self._cells.address)
         w_h = self.weights(inputs.params[self.recurrent])
-        to = self.each(y.target(self.form), self.size)
+        to = self.steps_of(y.target(self.form), self.size)
         h_end, c_end = (state.target() for state in end)
         for t in range(self.steps):
-            self.sum_up(t, w_h)
+            self.add_recurrent(t, w_h)
             c, is_last = self._cells.at(t + 1), t + 1 == self.steps
             self.run(
                 "lstm",
@@ -45,11 +45,11 @@ class CudaLstm(CudaRecurrent):
         dend: Sequence[CudaTensor | None],
         gradients: Inputs,
     ) -> None:
-        """Overwrite the gradients of data and states, add to those of the parameters."""
-        given, scale = self.each(dy.source(self.form), self.size), dy.scale(self.form)
-        to_h, to_c = (self.lent(name, 1, self.size) for name in ("dh", "dc"))
+        """Overwrite the gradients of data and states; accumulate those of the parameters."""
+        given, scale = self.steps_of(dy.source(self.form), self.size), dy.scale(self.form)
+        to_h, to_c = (self.temporary(name, 1, self.size) for name in ("dh", "dc"))
         dh, dc = self.to_float(dend[0], to_h), self.to_float(dend[1], to_c)
-        da = self.lent("da", self.steps, self.rows, self.form.value)
+        da = self.temporary("da", self.steps, self.rows, self.form.value)
         w_h = self.weights(inputs.params[self.recurrent])
         for t in reversed(range(self.steps)):
             self.run(
@@ -59,15 +59,15 @@ class CudaLstm(CudaRecurrent):
             )
             self.backend.gemm(da.step(t), w_h, to_h.all)
             dh, dc = to_h.address, to_c.address
-        self.spread(inputs, da, gradients, scale)
+        self.backward_products(inputs, da, gradients, scale)
         dh_start, dc_start = gradients.start
         self.start_gradient(dh_start, to_h.address, self.cont(0))
         self.start_gradient(dc_start, to_c.address, NULL)
 
 
 @kernel(LstmUnit)
-class CudaLstmUnit(CudaKernel):
-    """One step of an LSTM, all of it float32: cells add up over many."""
+class CudaLstmUnit(CudaKernel[LstmUnit]):
+    """One LSTM step in float32, because errors of cells accumulate over steps."""
 
     file = "_recurrent"
 
@@ -95,11 +95,11 @@ class CudaLstmUnit(CudaKernel):
         dc0: CudaTensor | None,
         da: CudaTensor | None,
     ) -> None:
-        """Overwrite dc0 and da, where they are wanted."""
-        kept = (self._gates.address, c0.source(), self._cells.address)
+        """Overwrite dc0 and da, if they are needed."""
+        saved = (self._gates.address, c0.source(), self._cells.address)
         given = (dh.source(), NULL, NULL, dc.source())
         to = (NULL if tensor is None else tensor.target() for tensor in (dc0, da))
-        self._run("lstm_backward", *kept, *given, *to)
+        self._run("lstm_backward", *saved, *given, *to)
 
     def _run(self, name: str, *args: int) -> None:
         self.launch(name, self._n, *args, self._n, *self._divisor)

@@ -1,4 +1,4 @@
-"""Mean and variance normalisation of single samples, in the format that x has."""
+"""Mean-variance normalisation of single samples, in the format of x."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from minicaffe.ops.mvn import Mvn
 
 
 @kernel(Mvn)
-class CudaMvn(Normalisation):
-    """Backward computes what is normalised again from x, of which forward in place keeps a copy."""
+class CudaMvn(Normalisation[Mvn]):
+    """Backward recomputes the normalised values from x, which an in-place forward pass copies."""
 
     def __init__(self, backend: CudaBackend, op: Mvn, x: CudaTensor, y: CudaTensor) -> None:
         super().__init__(backend, op)
         size_bytes = max(4 * math.prod(x.shape[: op.first_axis]), 4)
-        # Of each sample: what forward subtracts and multiplies with, and two means of gradients.
+        # Per sample: mean and inverse deviation for forward, and two means of gradients.
         self._mean = self.device.allocate(size_bytes)
         self._inverse = self.device.allocate(size_bytes)
         self._means = self.device.allocate(2 * size_bytes)
         self._sums = ChannelSums(backend, "normal" if op.divide else "given")
-        # What is not divided has a gradient without x.
+        # Without division the gradient does not depend on x.
         is_lost = x is y and op.divide
         self._saved = CudaTensor(self.session, x.shape) if is_lost else None
         self._x: CudaTensor = x if self._saved is None else self._saved
@@ -37,12 +37,12 @@ class CudaMvn(Normalisation):
         partials = (*self.partial_moments(x, channels), channels.all_channels)
         self.finish("finish_samples", channels, *partials, *used, int(self.op.divide), self.op.eps)
         given = x.source(form)
-        kept = NULL if self._saved is None else self._saved.target(form)
+        saved = NULL if self._saved is None else self._saved.target(form)
         if self._saved is None:
             self._x = x
         sizes = (x.size, *channels.trailing_args())
         self.launch_packs(
-            "forward_samples", x.size, given, y.target(form), kept, *used, *sizes, value=form.value
+            "forward_samples", x.size, given, y.target(form), saved, *used, *sizes, value=form.value
         )
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:

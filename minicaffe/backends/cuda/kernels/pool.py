@@ -1,4 +1,4 @@
-"""Max, average and stochastic pooling in the format that x has."""
+"""Max, average and stochastic pooling in the format of x."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from minicaffe.ops.backend import Shape
 from minicaffe.ops.pool import Pool
 from minicaffe.random import RandomStream
 
-# Windows up to here are indexed by a byte.
+# Windows up to this size are indexed by a byte.
 BYTE_TAPS = 256
 
 
 @kernel(Pool)
-class CudaPool(CudaKernel):
-    """Keeps, for each window, the index of the pixel that it took.
+class CudaPool(CudaKernel[Pool]):
+    """Pooling that stores the index of the selected pixel of each window.
 
-    That index lies in the order that the backend prefers, so that forward and backward need not
-    agree on another one.
+    The indices are in the backend's preferred order, so that forward and backward may use different
+    formats.
     """
 
     file = "pool"
@@ -38,7 +38,7 @@ class CudaPool(CudaKernel):
         self._choice: DeviceMemory | None = None
         if self._chooses:
             self._choice = self.device.allocate(max(y.size * (1 if is_small else 4), 4))
-        # The strides are divided by in backward.
+        # Backward divides by the strides.
         self._out = (*op.out, *divisor(op.stride[0]), *divisor(op.stride[1]))
         self._choice_last = int(backend.format.channels_last)
         self._x_last = backend.format.channels_last
@@ -51,7 +51,7 @@ class CudaPool(CudaKernel):
         mask: CudaTensor | None = None,
         stream: RandomStream | None = None,
     ) -> None:
-        """Overwrite y and, where given, mask."""
+        """Overwrite y and, if given, mask."""
         form = x.format
         self._x_last = form.channels_last
         given, to = x.source(form), y.target(form)
@@ -74,10 +74,10 @@ class CudaPool(CudaKernel):
         )
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
-        """Overwrite dx, in x's order: dy is smaller, and so is what has to be moved."""
+        """Overwrite dx in x's order, because converting the smaller dy is cheaper."""
         form = Format(self._x_last, dy.format.value)
         if self.op.mode != "ave" and self._choice is None:
-            # As the reference: what is weighted while testing has no gradient.
+            # As in the reference: weighted pooling in the TEST phase has no gradient.
             dx.clear()
             return
         given, to = dy.source(form), dx.target(form)
@@ -93,7 +93,7 @@ class CudaPool(CudaKernel):
 
 
 def _dimensions(shape: Shape, form: Format) -> tuple[int, ...]:
-    """Return what a kernel needs to find its values in a tensor: PLACES in pool.cu."""
+    """Return the kernel arguments DIMENSIONS in pool.cu."""
     _, channels, rows, columns = shape
     last = int(form.channels_last)
     return (*divisor(channels), *divisor(rows), *divisor(columns), last)

@@ -1,4 +1,4 @@
-"""Parametric ReLU in the format that x has."""
+"""Parametric ReLU in the format of x."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from minicaffe.ops.prelu import PReLU
 
 
 @kernel(PReLU)
-class CudaPReLU(CudaKernel):
-    """One slope for each channel, or one for all; in place, x is kept on the way."""
+class CudaPReLU(CudaKernel[PReLU]):
+    """One slope for each channel, or one for all; an in-place forward pass saves x."""
 
     file = "scale"
 
@@ -27,8 +27,8 @@ class CudaPReLU(CudaKernel):
         """Overwrite y."""
         form = x.format
         given, slopes = x.source(form), a.source()
-        kept = NULL if self._saved is None else self._saved.target(form)
-        args = (given, y.target(form), kept, slopes, x.size, *self._channels(form).channel_args())
+        saved = NULL if self._saved is None else self._saved.target(form)
+        args = (given, y.target(form), saved, slopes, x.size, *self._channels(form).channel_args())
         self.launch_packs("prelu", x.size, *args, value=form.value)
 
     def backward_weights(self, x: CudaTensor, dy: CudaTensor, da: CudaTensor) -> None:

@@ -1,4 +1,4 @@
-"""Sums over the trailing axes, in the order that x has."""
+"""Reduction over the trailing axes, in the memory order of x."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minicaffe.backends.cuda.runtime.loss_scale import scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.reduction import Reduction
 
-# What is summed, as channel_sums calls it, and the power of |x| whose derivative is the gradient.
+# TERMS of _channel_sums.cu, and the power of |x| whose derivative is the gradient.
 TERMS = {
     "sum": ("given", 0),
     "asum": ("magnitude", 1),
@@ -21,8 +21,8 @@ TERMS = {
 
 
 @kernel(Reduction)
-class CudaReduction(CudaKernel):
-    """Reduce, and spread the gradient. What remains is float: it is little, or a loss."""
+class CudaReduction(CudaKernel[Reduction]):
+    """Reduction; backward broadcasts the gradient. The result is float: it is small, or a loss."""
 
     file = "reduction"
 

@@ -1,11 +1,11 @@
-"""Rows chosen by their numbers."""
+"""Row lookup by index."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, OpT, kernel
 from minicaffe.backends.cuda.driver.device import THREADS, Address, Argument
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.runtime.format import Format
@@ -13,15 +13,15 @@ from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.rows import TakeRows
 
 
-class RowLookup(CudaKernel):
-    """What look-ups share: numbers of rows, and what is given back to the rows.
+class RowLookup(CudaKernel[OpT]):
+    """Base class of lookups: gathers rows, and sums the gradients of each row.
 
     Parameters
     ----------
     backend : CudaBackend
     op : Op
     numbers : CudaTensor
-        Numbers of rows.
+        Row numbers.
     n_rows, length : int
         Of the table.
     """
@@ -29,7 +29,7 @@ class RowLookup(CudaKernel):
     file = "rows"
 
     def __init__(
-        self, backend: CudaBackend, op: object, numbers: CudaTensor, n_rows: int, length: int
+        self, backend: CudaBackend, op: OpT, numbers: CudaTensor, n_rows: int, length: int
     ) -> None:
         super().__init__(backend, op)
         self._n = numbers.size
@@ -38,7 +38,7 @@ class RowLookup(CudaKernel):
         self._per_item = max(math.prod(numbers.shape[1:]), 1)
 
     def look_up(self, name: str, y: CudaTensor, form: Format, *given: Address) -> None:
-        """Overwrite y in a format, by the function of this name, from addresses."""
+        """Overwrite y in a format with the function of this name."""
         to = y.target(form)
         sizes = (y.size, self._n_rows, self._per_item, *divisor(self._length))
         self.launch(name, y.size, *given, to, self._label_error.address, *sizes, value=form.value)
@@ -51,18 +51,18 @@ class RowLookup(CudaKernel):
         columns_per_block: int,
         *to: Argument,
     ) -> None:
-        """Write sums of gradients by the function of this name.
+        """Sum the gradients of each row with the function of this name.
 
         Parameters
         ----------
         name : str
         given : sequence of Address
-            The numbers, then dy in the format.
+            The row numbers, then dy in the format.
         form : Format
         columns_per_block : int
-            Columns of a block, which shares its other threads among what is summed.
+            Columns of a block, whose other threads sum in parallel.
         to : arguments
-            What the function has of its own.
+            Further arguments of the function.
         """
         n, across = self._n, -(-self._length // columns_per_block)
         if not n * across:
@@ -77,8 +77,8 @@ class RowLookup(CudaKernel):
 
 
 @kernel(TakeRows)
-class CudaTakeRows(RowLookup):
-    """Whole rows, in whatever format x has: the first axis is the first in memory too."""
+class CudaTakeRows(RowLookup[TakeRows]):
+    """Gather of whole rows in the format of x, whose first axis is first in memory."""
 
     def __init__(
         self,
@@ -101,5 +101,5 @@ class CudaTakeRows(RowLookup):
         given = (rows.source(), dy.source(form))
         to = dx.target(form)
         self.device.clear(to, form.size_bytes(dx.shape))
-        # Most rows are taken once or twice.
+        # Few occurrences per row: most rows are read once or twice.
         self.sum_rows("put_rows", given, form, THREADS, to)

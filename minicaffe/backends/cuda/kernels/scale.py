@@ -1,4 +1,4 @@
-"""Products and sums with what is lined up with some axes of x."""
+"""Scale and Bias: product and sum with operands broadcast along some axes of x."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from minicaffe.ops.scale import Scale
 
 
 class _BroadcastAxes:
-    """Where the values of s lie among those of x; an s of shape () is one channel of everything."""
+    """Broadcast of s over the axes of x; an s of shape () is a single channel."""
 
     def __init__(self, x: CudaTensor, s: CudaTensor, axis: int) -> None:
         self._shape, self._axis, self._inner = x.shape, axis, s.shape
-        # With the channels last, s must not name the place of a pixel.
+        # With the channels last, s may cover only the channel axis.
         self._any_order = not s.shape or (axis == 1 and len(s.shape) == 1)
 
     def form(self, x: CudaTensor) -> Format:
-        """Return the format to compute in."""
+        """Return the format of the computation."""
         form = x.format
         return form if self._any_order else Format(False, form.value)
 
     def channels(self, form: Format) -> Channels:
-        """Return x as (outer, one for each value of s, inner)."""
+        """Return the layout of x with one channel for each value of s."""
         if not self._inner:
             return Channels(1, 1, math.prod(self._shape))
         if form.channels_last:
@@ -43,8 +43,8 @@ class _BroadcastAxes:
 
 
 @kernel(Scale)
-class CudaScale(CudaKernel):
-    """Product and sum in one pass; in place, x is kept on the way."""
+class CudaScale(CudaKernel[Scale]):
+    """Product and sum in one pass; an in-place forward pass saves x."""
 
     file = "scale"
 
@@ -60,11 +60,11 @@ class CudaScale(CudaKernel):
         form = self._axes.form(x)
         given, factors = x.source(form), s.source()
         terms = NULL if b is None else b.source()
-        kept = NULL if self._saved is None else self._saved.target(form)
+        saved = NULL if self._saved is None else self._saved.target(form)
         find = self._axes.channels(form).channel_args()
         to = y.target(form)
         self.launch_packs(
-            "scale", *(x.size, given, to, kept, factors, terms, x.size, *find), value=form.value
+            "scale", *(x.size, given, to, saved, factors, terms, x.size, *find), value=form.value
         )
 
     def backward_weights(
@@ -90,8 +90,8 @@ class CudaScale(CudaKernel):
 
 
 @kernel(Bias)
-class CudaBias(CudaKernel):
-    """Sum."""
+class CudaBias(CudaKernel[Bias]):
+    """Sum with a broadcast bias."""
 
     file = "scale"
 
