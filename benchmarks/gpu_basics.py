@@ -16,8 +16,8 @@ import numpy as np
 
 from minicaffe.backends.cuda import CudaBackend
 from minicaffe.backends.cuda.driver.cublas import Math, Matrix
-from minicaffe.backends.cuda.driver.device import CannotRecord
-from minicaffe.backends.cuda.driver.plans import Convolution, Direction
+from minicaffe.backends.cuda.driver.device import CannotCapture
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Direction
 from minicaffe.backends.cuda.driver.tuning import PlanCache, Tuner
 from minicaffe.backends.cuda.runtime.format import DTYPES, Format, ValueType
 from minicaffe.ops.conv import Conv
@@ -66,11 +66,11 @@ def arrays_beside_kernels(backend: CudaBackend) -> None:
 def values_of_a_run(backend: CudaBackend) -> None:
     """Launch a recording many times, with another number uploaded before each."""
     device, total = backend.device, backend.device.allocate(4 * SIZE)
-    values, slot = backend.session.values, backend.session.values.slot(1)
+    values, slot = backend.session.launch_parameters, backend.session.launch_parameters.slot(1)
     add = device.function(ADD, "add")
     device.clear(total.address, total.size_bytes)
     at = slot.address
-    replay = device.record(lambda: add(64, 256, at, total.address, SIZE))
+    replay = device.capture(lambda: add(64, 256, at, total.address, SIZE))
     for i in range(ROUNDS):
         values.upload([(slot, partial(np.full, 1, i, np.float32))])
         replay()
@@ -88,7 +88,7 @@ def products(backend: CudaBackend) -> None:
     device.clear(c.address, c.size_bytes)
     x, y = Matrix(a.address, n, n), Matrix(c.address, n, n)
     backend.gemm(x, x, y)
-    replay = device.record(lambda: backend.gemm(x, x, y, beta=1.0))
+    replay = device.capture(lambda: backend.gemm(x, x, y, beta=1.0))
     replay()
     replay()
     found = np.empty((n, n), np.float32)
@@ -144,8 +144,8 @@ def _furthest(found: Any, wanted: Any) -> float:
 def broken_recordings(backend: CudaBackend) -> None:
     """Use the stream after a recording that fails."""
     try:
-        backend.device.record(backend.device.synchronize)
-    except CannotRecord:
+        backend.device.capture(backend.device.synchronize)
+    except CannotCapture:
         formats(backend)
         return
     raise AssertionError("the host has waited for a recording")
@@ -192,7 +192,7 @@ def uploads_beside_recordings(backend: CudaBackend) -> None:
     try:
         device.clear(total.address, total.size_bytes)
         for _ in range(ROUNDS):
-            device.record(lambda: add(64, 256, one.address, total.address, SIZE))()
+            device.capture(lambda: add(64, 256, one.address, total.address, SIZE))()
     finally:
         is_over.set()
         thread.join()
@@ -222,7 +222,7 @@ def _convolve(device: Any, dnns: Any, value: ValueType) -> None:
         tensor.set(rng.integers(-2, 3, tensor.shape))
     kernel = backend.plan(Conv((3, 3), *WINDOW, 1, True), x, w, y)
     if dnns:
-        _find_plans(backend, Convolution("forward", x.shape, w.shape, y.shape, *WINDOW))
+        _find_plans(backend, ConvolutionProblem("forward", x.shape, w.shape, y.shape, *WINDOW))
 
     def work() -> None:
         dw.clear()
@@ -241,7 +241,7 @@ def _convolve(device: Any, dnns: Any, value: ValueType) -> None:
         _same(tensor.get(), values)
 
 
-def _find_plans(backend: CudaBackend, what: Convolution) -> None:
+def _find_plans(backend: CudaBackend, what: ConvolutionProblem) -> None:
     """Raise if a library has none: the kernel would do without a word."""
     form = backend.format
     for direction in DIRECTIONS:

@@ -39,10 +39,10 @@ PICTURES = ROOT / "data" / "fashion-mnist"
 def device() -> dict[str, Any]:
     """Say what the card and the libraries are."""
     backend: Any = get_backend("cuda")
-    from minicaffe.backends.cuda.driver.cupy_device import query
+    from minicaffe.backends.cuda.driver.cupy_device import query_device
 
     return {
-        "query": query(0),
+        "query": query_device(0),
         "backend": backend.description,
         "convolutions": [dnn.version for dnn in backend.device.dnns],
     }

@@ -4,7 +4,7 @@ import importlib
 import sys
 from types import ModuleType
 
-from minicaffe.backends.cuda.driver.query import lines
+from minicaffe.backends.cuda.driver.query import device_query_lines
 from minicaffe.errors import BackendUnavailable
 
 MODULE = "minicaffe.backends.cuda.driver.cupy_device"
@@ -70,11 +70,13 @@ def install(monkeypatch, devices):
             raise BackendUnavailable(f"there is no GPU {number}.")
         return devices[number]
 
-    def query(number):
+    def query_device(number):
         open_device(number)
-        return list(lines(FakeRuntime(), number, "14.2.0"))
+        return list(device_query_lines(FakeRuntime(), number, "14.2.0"))
 
-    vars(module).update(open_device=open_device, count_devices=count_devices, query=query)
+    vars(module).update(
+        open_device=open_device, count_devices=count_devices, query_device=query_device
+    )
     monkeypatch.setitem(sys.modules, MODULE, module)
     package = importlib.import_module("minicaffe.backends.cuda")
     monkeypatch.setattr(package, "cupy_device", module, raising=False)

@@ -100,4 +100,4 @@ def _cuda_backend(
             f"GPU {number} ({device.name}, compute capability {capability}) cannot compute in "
             "bf16, which needs 8.0. Choose fp16 or fp32 with --precision."
         )
-    return CudaBackend(device, precision, strict=strict, records=graph, threads=threads)
+    return CudaBackend(device, precision, strict=strict, captures=graph, threads=threads)

@@ -197,7 +197,7 @@ class EmulatedCublas:
         a, b, c = _matrices(flips, sizes, operands, batch)
         if not (a.is_valid and b.is_valid and c.is_valid):
             return INVALID_VALUE
-        if self._device.is_recording and not self._has_workspace:
+        if self._device.is_capturing and not self._has_workspace:
             raise DeviceFault(f"{name} is recorded without a workspace, set after the stream")
         alpha, beta, read = self._scalars(name, scalars)
         args = (*flips, *sizes, alpha, Address(a.address), a.leading, Address(b.address), b.leading)

@@ -15,7 +15,7 @@ from emulator.cublas import EmulatedCublas
 from emulator.dnn import EmulatedDnn
 from emulator.kernels import Compiler, Kernel
 from emulator.memory import DeviceFault, Heap
-from minicaffe.backends.cuda.driver.device import Address, CannotRecord
+from minicaffe.backends.cuda.driver.device import Address, CannotCapture
 
 _compilers = {}
 # What a staging buffer of the device holds when nobody may read it.
@@ -139,7 +139,7 @@ class EmulatedDevice:
         self.heap = Heap(total_bytes)
         self.is_backwards = is_backwards
         self.dnns = (EmulatedDnn(self),) if has_dnn else ()
-        self.is_recording = False
+        self.is_capturing = False
         self.launches = []
         self.counts = collections.Counter()
         self.xp = ArrayModule(self)
@@ -223,14 +223,14 @@ class EmulatedDevice:
             self._functions[key] = Kernel(self, name, library, signatures)
         return self._functions[key]
 
-    def record(self, work):
+    def capture(self, work):
         """Record what `work` asks for without doing it; calling what is returned does it."""
         self._outside("record")
-        self.is_recording, self._recorded = True, []
+        self.is_capturing, self._recorded = True, []
         try:
             work()
         finally:
-            self.is_recording, recorded = False, self._recorded
+            self.is_capturing, recorded = False, self._recorded
 
         def replay():
             self._outside("replay")
@@ -279,9 +279,9 @@ class EmulatedDevice:
 
     def computing(self, what):
         """Raise while recording: what is asked for would be done, not recorded."""
-        if self.is_recording:
+        if self.is_capturing:
             self.counts["refused"] += 1
-            raise CannotRecord(f"{what} while recording")
+            raise CannotCapture(f"{what} while recording")
 
     def waiting(self, what):
         """Count that the host waits for a value; raise while recording."""
@@ -297,7 +297,7 @@ class EmulatedDevice:
 
     def _submit(self, what, run):
         self.counts[what] += 1
-        if self.is_recording:
+        if self.is_capturing:
             self._recorded.append(run)
         else:
             run()

@@ -95,9 +95,9 @@ def test_gemm_is_recorded_with_a_workspace_of_its_own(device, handle, random):
     x, y = floats(device, random, 2, 2), floats(device, random, 2, 2)
     before, workspace = y.get(), device.allocate(1024)
     with pytest.raises(DeviceFault, match="recorded without a workspace"):
-        device.record(lambda: square(device, handle, x.address, y.address))
+        device.capture(lambda: square(device, handle, x.address, y.address))
     assert device.cublas.cublasSetWorkspace_v2(handle, workspace.address, 1024) == 0
-    replay = device.record(lambda: square(device, handle, x.address, y.address))
+    replay = device.capture(lambda: square(device, handle, x.address, y.address))
     np.testing.assert_array_equal(y.get(), before)
     replay()
     np.testing.assert_allclose(y.get().T, x.get().T @ x.get().T, rtol=1e-5)

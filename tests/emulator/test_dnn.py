@@ -6,7 +6,7 @@ import pytest
 from emulator.device import EmulatedDevice
 from emulator.dnn import EmulatedDnn
 from emulator.values import Values
-from minicaffe.backends.cuda.driver.plans import Convolution, Role
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Role
 
 SIGNALLING_NAN = np.uint32(0x7F800001)
 
@@ -15,7 +15,7 @@ SIGNALLING_NAN = np.uint32(0x7F800001)
 def test_garbage_is_computed_with_in_silence(direction):
     """As when plans are timed over memory that nobody has written."""
     device = EmulatedDevice()
-    what = Convolution(
+    what = ConvolutionProblem(
         direction=direction,
         x=(1, 2, 4, 4),
         w=(3, 2, 3, 3),

@@ -5,7 +5,7 @@ import pytest
 
 from emulator import DeviceFault
 from emulator.values import floats
-from minicaffe.backends.cuda.driver.device import CannotRecord
+from minicaffe.backends.cuda.driver.device import CannotCapture
 
 
 def test_a_recording_does_in_order_what_was_asked_for(device, kernel, random):
@@ -18,7 +18,7 @@ def test_a_recording_does_in_order_what_was_asked_for(device, kernel, random):
         device.copy(z.address, y.address, 40)
         kernel("write_at")(1, 1, y.address, 3)
 
-    replay = device.record(work)
+    replay = device.capture(work)
     np.testing.assert_array_equal(z.get(), before)
     assert device.launches == []
     for _ in range(2):
@@ -42,20 +42,20 @@ def test_what_waits_is_refused_while_recording(device, random):
         "download": lambda: device.download(x.address, host),
         "download_async": lambda: device.download_async(x.address, host),
         "synchronize": device.synchronize,
-        "record": lambda: device.record(lambda: None),
+        "record": lambda: device.capture(lambda: None),
         "get": array.get,
         "add": lambda: array + 1,
     }.items():
-        with pytest.raises(CannotRecord, match=f"{what} while recording"):
-            device.record(ask)
-        assert not device.is_recording
+        with pytest.raises(CannotCapture, match=f"{what} while recording"):
+            device.capture(ask)
+        assert not device.is_capturing
     assert device.counts["refused"] == 8
 
 
 def test_a_recording_does_not_keep_memory(device, kernel):
     memory = device.allocate(4)
     address = memory.address
-    replay = device.record(lambda: kernel("write_at")(1, 1, address, 0))
+    replay = device.capture(lambda: kernel("write_at")(1, 1, address, 0))
     replay()
     del memory
     with pytest.raises(DeviceFault, match="given back"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emulator import DeviceFault
-from minicaffe.backends.cuda.driver.device import CannotRecord
+from minicaffe.backends.cuda.driver.device import CannotCapture
 
 
 @pytest.fixture
@@ -92,9 +92,9 @@ def test_it_is_filled_and_sent_while_work_is_recorded_but_not_received(device, s
         fill(staging, 5)
         staging.upload()
         for refused in (staging.acquire, staging.release):
-            with pytest.raises(CannotRecord):
+            with pytest.raises(CannotCapture):
                 refused()
 
-    device.record(work)
+    device.capture(work)
     staging.acquire()
     assert content(device, staging) == {5}

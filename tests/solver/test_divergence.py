@@ -46,7 +46,7 @@ BACKENDS = {
     "reference": ReferenceBackend,
     "onednn": lambda: get_backend("onednn"),
     "cuda": emulated,
-    "cuda, nothing recorded": lambda: emulated(records=False),
+    "cuda, nothing recorded": lambda: emulated(captures=False),
     "cuda, fp16": lambda: emulated(precision="fp16"),
 }
 

@@ -1,4 +1,4 @@
-"""The cuda backend: inherits from the reference, whose kernels run on the device's arrays."""
+"""The cuda backend, which inherits the reference kernels: these run on CuPy arrays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import ModuleType
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -16,12 +16,12 @@ from minicaffe.backends.cuda.driver.device import (
     Address,
     Argument,
     Device,
-    Function,
+    KernelFunction,
     blocks,
 )
 from minicaffe.backends.cuda.driver.tuning import PlanCache, Tuner, cache_folder
 from minicaffe.backends.cuda.runtime.format import SIZE_BYTES, Format, ValueType
-from minicaffe.backends.cuda.runtime.graph_capture import GraphRunner, Piece
+from minicaffe.backends.cuda.runtime.graph_capture import GraphRunner
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale
 from minicaffe.backends.cuda.runtime.session import Session
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -29,11 +29,13 @@ from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.cores import usable_cores
 from minicaffe.errors import Unsupported
 from minicaffe.log import logger
-from minicaffe.ops.backend import EpilogueOp, Op, Shape, Tensor
+from minicaffe.ops.backend import EpilogueOp, Op, Shape, Task, Tensor
 from minicaffe.ops.rows import FilterRows
 
 KernelType = TypeVar("KernelType", bound=type)
-# The type in which convolutions and inner products leave activations.
+K = TypeVar("K")
+OpT = TypeVar("OpT")
+# The type of the activations that convolutions and inner products write.
 VALUES: dict[str, ValueType] = {
     "fp32": "float",
     "tf32": "float",
@@ -41,14 +43,14 @@ VALUES: dict[str, ValueType] = {
     "fp16": "float16",
 }
 
-# What a thread takes at once where values lie side by side, as in kernels/common.cuh.
+# Bytes of one vectorised access, as in kernels/common.cuh.
 PACK_BYTES = 16
 
 
-# With more threads that decode, what each does under the interpreter's lock holds up the others.
-MOST_DATA_THREADS = 16
+# With more decoding threads, contention for Python's interpreter lock slows them all down.
+MAX_DATA_THREADS = 16
 
-# Kernels count in int.
+# Kernels index values with int.
 MAX_VALUES = 2**31 - 1
 
 
@@ -59,22 +61,23 @@ class CudaBackend(ReferenceBackend):
     ----------
     device : Device
     precision : str, optional
-        "tf32", the default: matrix products read 10 bits of the fraction; "fp32": all 23; "bf16",
-        "fp16": activations have 16 bits, parameters and sums 32.
+        "tf32", the default: matrix products use 10 mantissa bits; "fp32": all 23; "bf16", "fp16":
+        activations have 16 bits, parameters and sums 32.
     strict : bool
-        Refuse ops that only the reference has a kernel for.
-    records : bool
-        Whether repeated work is recorded as CUDA graphs.
+        Refuse ops for which only the reference backend has a kernel.
+    captures : bool
+        Whether compiled tasks are captured as CUDA graphs.
     channels_last : bool
-        Whether convolutions put the channels last, as tensor cores want them.
+        Whether convolutions store the channels last, the layout for tensor cores.
     threads : int, optional
-        How many threads of the host decode pictures. Default: the cores, at most
-        `MOST_DATA_THREADS`.
+        Number of host threads that decode images. Default: the cores, at most
+        `MAX_DATA_THREADS`.
     """
 
     name = "cuda"
+    # Any: each op type has a kernel protocol of its own.
     kernels: ClassVar[dict[type[Op[Any]], Any]] = {}
-    # The shape of what it writes depends on values, so the host must wait for them in any case.
+    # The shapes of its outputs depend on values, so the host must wait for these in any case.
     inherited = frozenset({FilterRows})
     precisions = ("tf32", "fp32", "bf16", "fp16")
 
@@ -83,7 +86,7 @@ class CudaBackend(ReferenceBackend):
         device: Device,
         precision: str | None = None,
         strict: bool = False,
-        records: bool = True,
+        captures: bool = True,
         channels_last: bool = True,
         threads: int | None = None,
     ) -> None:
@@ -91,17 +94,17 @@ class CudaBackend(ReferenceBackend):
         self._threads = threads
         self.device = device
         self.precision = precision or self.precisions[0]
-        self.records = records
+        self.captures = captures
         self.session = Session(device)
         if self.precision == "fp16":
             self.session.scale = LossScale(device)
-        # What convolutions write.
+        # Format of the activations that convolutions write.
         self.format = Format(channels_last, VALUES[self.precision])
         self.math: Math = "tf32" if self.precision == "tf32" else "fp32"
-        # What was found fastest once is taken in every later run, which so computes the same bits.
+        # The plan cache makes later runs use the same plans, so that they compute the same bits.
         self.tuner = Tuner(device.dnns, device.name, PlanCache(cache_folder()), device)
-        self._blas_memory = device.allocate(WORKSPACE_BYTES)
-        self._blas = Blas(device.cublas, device.stream, self._blas_memory.address)
+        self._blas_workspace = device.allocate(WORKSPACE_BYTES)
+        self._blas = Blas(device.cublas, device.stream, self._blas_workspace.address)
 
     @property
     def description(self) -> str:
@@ -110,8 +113,8 @@ class CudaBackend(ReferenceBackend):
 
     @property
     def data_threads(self) -> int:
-        """How many threads may decode pictures: the cores have nothing else to do."""
-        return self._threads or min(usable_cores(), MOST_DATA_THREADS)
+        """Number of threads that may decode images: all cores, which are idle otherwise."""
+        return self._threads or min(usable_cores(), MAX_DATA_THREADS)
 
     @property
     def xp(self) -> ModuleType:
@@ -119,8 +122,8 @@ class CudaBackend(ReferenceBackend):
         return self.device.xp
 
     @property
-    def lock(self) -> AbstractContextManager[Any]:
-        """What to hold while one layer is planned or computes."""
+    def lock(self) -> AbstractContextManager[None]:
+        """The reentrant lock to hold while one layer is planned or computes."""
         return self.session.lock
 
     def tensor(self, shape: Shape) -> CudaTensor:
@@ -128,13 +131,13 @@ class CudaBackend(ReferenceBackend):
         return CudaTensor(self.session, shape)
 
     def gradient(self, shape: Shape) -> CudaTensor:
-        """Return the same for a gradient, which has a scale in float16."""
+        """Return a new tensor for a gradient, whose float16 values use the loss scale."""
         tensor = self.tensor(shape)
         tensor.use_scale()
         return tensor
 
     def state(self) -> dict[str, Any]:
-        """Return the scale of gradients in float16."""
+        """Return the loss scale, if activations are float16."""
         scale = self.session.scale
         if scale is None:
             return {}
@@ -142,31 +145,32 @@ class CudaBackend(ReferenceBackend):
             return scale.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take it over; a run in another precision has left none."""
+        """Restore the loss scale; a run in another precision has none."""
         if self.session.scale is not None and state:
             with self.lock:
                 self.session.scale.restore(state)
 
-    def plan(self, op: Op[Any], *tensors: Tensor) -> Any:
+    def plan(self, op: Op[K], *tensors: Tensor) -> K:
         """Return a kernel for `op`; see `ReferenceBackend.plan`.
 
         Raises
         ------
         Unsupported
-            Also if a tensor is so large that kernels could not count its values.
+            Also if a tensor has more values than kernels can index.
         """
         largest = max((math.prod(tensor.shape) for tensor in tensors), default=0)
         if largest > MAX_VALUES:
             raise Unsupported(
-                f"a blob of {largest} values is too large for the GPU's kernels, which count to "
+                f"a blob of {largest} values is too large for the GPU kernels, which index at most "
                 f"{MAX_VALUES}. Make batch_size smaller, and iter_size larger by the same factor."
             )
         self.session.version += 1
-        return super().plan(op, *tensors)
+        kernel: K = super().plan(op, *tensors)
+        return kernel
 
-    def compile(self, work: Sequence[Piece]) -> Piece:
-        """Return what does all pieces of `work`, by a recording where that is possible."""
-        return GraphRunner(self.session, work) if self.records else super().compile(work)
+    def compile(self, tasks: Sequence[Task]) -> Task:
+        """Return a function that runs tasks in order, by graph replay where that is possible."""
+        return GraphRunner(self.session, tasks) if self.captures else super().compile(tasks)
 
     def gemm(
         self,
@@ -180,48 +184,48 @@ class CudaBackend(ReferenceBackend):
     ) -> None:
         """Overwrite c with a b + beta c, in the backend's precision; see `Blas.gemm`.
 
-        Where a factor has a scale and c has not, a b is divided by it; beta is 0 or 1 then.
+        If a factor has a loss scale and c has none, a b is divided by it; beta is 0 or 1 then.
         """
         if scale is None:
             self._blas.gemm(a, b, c, beta=beta, math=self.math, count=count)
             return
-        numbers = scale.inverse, scale.number(beta)
-        self._blas.gemm_by(*numbers, a, b, c, math=self.math, count=count)
+        alpha_beta = scale.inverse, scale.number(beta)
+        self._blas.gemm_device_scalars(*alpha_beta, a, b, c, math=self.math, count=count)
 
-    def tell(self, message: str) -> None:
-        """Log a message the first time it is told."""
+    def log_once(self, message: str) -> None:
+        """Log a message unless it was logged before."""
         if message not in self._logged:
             self._logged.add(message)
             logger.info(message)
 
-    def fuse(self, kernel: Any, epilogue: Sequence[EpilogueOp]) -> int:
-        """Have a kernel do what follows in the same pass, as far as it can."""
+    def fuse(self, kernel: object, epilogue: Sequence[EpilogueOp]) -> int:
+        """Fuse an epilogue into a kernel; return how many of its ops are fused."""
         self.session.version += 1
         return kernel.fuse(epilogue) if isinstance(kernel, CudaKernel) else 0
 
     def synchronize(self) -> None:
-        """Wait until everything asked for has been computed."""
-        # To wait would break what another thread records.
+        """Wait until all work on the device is finished."""
+        # Without the lock, the wait would invalidate the graph capture of another thread.
         with self.lock:
             self.device.synchronize()
 
     def free_bytes(self) -> int | None:
-        """Return the device's free memory."""
+        """Return the free device memory."""
         return self.device.memory()[0]
 
     def missing_bytes(self, tensors: Sequence[Tensor], are_activations: bool) -> int:
-        """Return the memory that tensors will take when they are written, in one format each."""
+        """Return the memory that tensors will take when first written, in one format each."""
         value = self.format.value if are_activations else "float"
         missing: dict[object, int] = {}
         for tensor in tensors:
-            mine = cast("CudaTensor", tensor)
-            needed = Format(value=value).size_bytes(mine.shape) - mine.taken_bytes
-            missing[mine.storage] = max(needed, missing.get(mine.storage, 0))
+            own = cast("CudaTensor", tensor)
+            needed = Format(value=value).size_bytes(own.shape) - own.taken_bytes
+            missing[own.storage] = max(needed, missing.get(own.storage, 0))
         return sum(missing.values())
 
 
-class CudaKernel:
-    """Base of the kernels: holds the op, and launches functions of one source file.
+class CudaKernel(Generic[OpT]):
+    """Base class of the kernels: holds the op and launches functions of one source file.
 
     Attributes
     ----------
@@ -231,33 +235,33 @@ class CudaKernel:
 
     file: ClassVar[str] = ""
 
-    def __init__(self, backend: CudaBackend, op: Any, *tensors: Tensor) -> None:
+    def __init__(self, backend: CudaBackend, op: OpT, *tensors: Tensor) -> None:
         self.backend = backend
         self.session = backend.session
         self.device = backend.device
         self.op = op
-        # What the source leaves open, beside VALUE.
+        # Macros that select a variant of the source, besides VALUE.
         self.defines: tuple[str, ...] = ()
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Do what follows on the output as well, and nothing else; say how many of them."""
+        """Fuse an epilogue, replacing the earlier one; return how many of its ops are fused."""
         return 0
 
-    def function(self, name: str, value: ValueType = "float") -> Function:
-        """Return a function of the source file, for one type of values."""
+    def function(self, name: str, value: ValueType = "float") -> KernelFunction:
+        """Return a function of the source file, compiled for one type of values."""
         return self.session.kernels(self.file, name, f"VALUE={value}", *self.defines)
 
     def launch(self, name: str, n: int, *args: Argument, value: ValueType = "float") -> None:
-        """Launch a function whose threads share n elements, in a loop over the grid."""
+        """Launch a function with a grid-stride loop over n elements."""
         if n:
             self.function(name, value)(blocks(n), THREADS, *args)
 
     def launch_packs(self, name: str, n: int, *args: Argument, value: ValueType = "float") -> None:
-        """Launch a function whose threads take n values 16 bytes at a time: FOR_EACH_PACK."""
+        """Launch a function that accesses n values 16 bytes at a time: FOR_EACH_PACK."""
         self.launch(name, -(-n * SIZE_BYTES[value] // PACK_BYTES), *args, value=value)
 
     def scratch(self, size_bytes: int, purpose: str = "") -> Address:
-        """Return memory for one call; see `Session.scratch`."""
+        """Return scratch memory for one call; see `Session.scratch`."""
         return self.session.scratch(size_bytes, purpose)
 
 

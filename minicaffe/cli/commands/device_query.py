@@ -45,11 +45,11 @@ def run(flags: DeviceQueryFlags) -> int:
 def _query(gpus: str) -> None:
     """Log the CUDA properties of GPUs in Caffe's format."""
     numbers = gpu_numbers(gpus)
-    from minicaffe.backends.cuda.driver.cupy_device import query
+    from minicaffe.backends.cuda.driver.cupy_device import query_device
 
     logger.info(f"Querying GPUs {','.join(map(str, numbers))}")
     for number in numbers:
-        for line in query(number):
+        for line in query_device(number):
             logger.info(line)
 
 

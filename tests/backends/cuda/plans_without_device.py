@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from minicaffe.backends.cuda.driver.cudnn_frontend import Frontend
-from minicaffe.backends.cuda.driver.plans import Convolution
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, PlanLimits
 from minicaffe.errors import Unsupported
 
 H100 = {
@@ -127,7 +127,7 @@ def convolutions():
         x, filters, kernel, stride, pad, dilation, group = layer
         sizes = ((s + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1 for s in x[2:])
         n = len(x) - 2
-        yield Convolution(
+        yield ConvolutionProblem(
             x=x,
             w=(filters, x[1] // group, *(kernel,) * n),
             y=(x[0], filters, *sizes),
@@ -170,9 +170,7 @@ def main(folder, compiler):
     where = {"device_property": package.create_device_properties(json.dumps(H100))}
     reasons, n = [], 0
     for is_deterministic in (False, True):
-        frontend = Frontend(
-            package, where, is_deterministic=is_deterministic, workspace_limit=1 << 30
-        )
+        frontend = Frontend(package, where, PlanLimits(is_deterministic))
         for what in convolutions():
             n += 1
             if reason := why_not(frontend, what):

@@ -136,7 +136,7 @@ def test_factors_may_lie_in_device_memory(blas, library):
     c, numbers = np.ones((2, 4), np.float32), np.array([0.5, 2], np.float32)
     matrices = (Matrix(v.ctypes.data, *v.shape) for v in (a, b, c))
     library.calls.clear()
-    blas.gemm_by(numbers.ctypes.data, numbers.ctypes.data + 4, *matrices)
+    blas.gemm_device_scalars(numbers.ctypes.data, numbers.ctypes.data + 4, *matrices)
     np.testing.assert_array_equal(c, 0.5 * (a @ b) + 2)
     assert [call[0] for call in library.calls] == ["scalars on device", "gemm", "scalars on host"]
 
@@ -214,7 +214,7 @@ def test_what_no_matrix_can_be():
         Matrix(0, 1, 1, "float64")
     with pytest.raises(Unsupported, match="an axis beyond 2147483647"):
         Matrix(0, 2**31, 1)
-    with pytest.raises(ShapeError, match="rows of 5 values lie 4 values apart"):
+    with pytest.raises(ShapeError, match="rows of 5 values have a stride of 4 values"):
         Matrix(0, 2, 5, row_stride=4)
 
 
@@ -225,7 +225,7 @@ def test_failures_are_named(library, blas, status, text):
     library.status = status
     one = np.ones((1, 1), np.float32)
     matrix = Matrix(one.ctypes.data, 1, 1)
-    with pytest.raises(BackendUnavailable, match=f"cublasGemmEx answers: {text}"):
+    with pytest.raises(BackendUnavailable, match=f"cublasGemmEx returns: {text}"):
         blas.gemm(matrix, matrix, matrix)
 
 
@@ -236,12 +236,12 @@ def test_every_function_called_is_declared():
 
 def test_the_real_library_takes_the_declarations():
     try:
-        library = cublas.load()
+        library = cublas.load_cublas()
     except BackendUnavailable as reason:
         pytest.skip(str(reason))
     try:
         Blas(library, stream=0, workspace=0)
     except BackendUnavailable as reason:  # without a card
-        assert "cublasCreate_v2 answers: not initialized" in str(reason)  # noqa: PT017
+        assert "cublasCreate_v2 returns: not initialized" in str(reason)  # noqa: PT017
     for name, types in cublas.PROTOTYPES.items():
         assert tuple(getattr(library, name).argtypes) == types

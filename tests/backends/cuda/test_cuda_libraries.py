@@ -35,13 +35,13 @@ def machine(monkeypatch):
             raise OSError("wrong ELF class")
         return SimpleNamespace(path=path)
 
-    libraries.load.cache_clear()
+    libraries.load_library.cache_clear()
     monkeypatch.setattr(importlib, "import_module", import_module)
     monkeypatch.setattr(importlib.metadata, "files", files)
     monkeypatch.setattr(ctypes.util, "find_library", state.system.get)
     monkeypatch.setattr(ctypes, "CDLL", cdll)
     yield state
-    libraries.load.cache_clear()
+    libraries.load_library.cache_clear()
 
 
 def installed(folder, *names):
@@ -57,7 +57,7 @@ def installed(folder, *names):
 def test_pathfinder_is_asked_first(machine):
     machine.pathfinder = lambda name: SimpleNamespace(abs_path=f"/cuda/lib{name}.so.13")
     machine.system["cublas"] = "libcublas.so.12"
-    assert libraries.find("cublas") == "/cuda/libcublas.so.13"
+    assert libraries.find_library("cublas") == "/cuda/libcublas.so.13"
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ValueError])
@@ -68,20 +68,20 @@ def test_then_the_wheels(machine, tmp_path, error):
     machine.pathfinder = fails
     files = installed(tmp_path, "libcublasLt.so.13", "libcublas.so.13", "cublas.h")
     machine.wheels["nvidia-cublas"] = files
-    assert libraries.find("cublas") == str(tmp_path / "libcublas.so.13")
-    assert libraries.find("cublasLt") == str(tmp_path / "libcublasLt.so.13")
+    assert libraries.find_library("cublas") == str(tmp_path / "libcublas.so.13")
+    assert libraries.find_library("cublasLt") == str(tmp_path / "libcublasLt.so.13")
 
 
 def test_wheels_for_cuda_12_serve_too(machine, tmp_path):
     machine.wheels["nvidia-cudnn-cu12"] = installed(tmp_path, "libcudnn_ops.so.9", "libcudnn.so.9")
-    assert libraries.find("cudnn") == str(tmp_path / "libcudnn.so.9")
+    assert libraries.find_library("cudnn") == str(tmp_path / "libcudnn.so.9")
 
 
 def test_files_removed_by_hand_do_not_count(machine, tmp_path):
     machine.wheels["nvidia-cublas"] = installed(tmp_path, "libcublas.so.13")
     (tmp_path / "libcublas.so.13").unlink()
     machine.system["cublas"] = "libcublas.so.12"
-    assert libraries.find("cublas") == "libcublas.so.12"
+    assert libraries.find_library("cublas") == "libcublas.so.12"
 
 
 def test_nothing_found_says_where_and_how(machine):
@@ -89,16 +89,16 @@ def test_nothing_found_says_where_and_how(machine):
         BackendUnavailable,
         match=r"cuDNN \(libcudnn\.so\) is not installed: neither cuda-pathfinder nor the wheels "
         r"nvidia-cudnn-cu13 and nvidia-cudnn-cu12 nor the system's library path has it\. "
-        r'pip install "minicaffe\[gpu\]" brings it',
+        r'pip install "minicaffe\[gpu\]" installs it',
     ):
-        libraries.find("cudnn")
+        libraries.find_library("cudnn")
 
 
 def test_what_a_library_needs_is_loaded_before_it(machine):
     machine.system.update({name: f"lib{name}.so" for name in libraries.LIBRARIES})
-    assert libraries.load("cudnn").path == "libcudnn.so"
+    assert libraries.load_library("cudnn").path == "libcudnn.so"
     assert machine.loaded == ["libcublasLt.so", "libnvrtc.so", "libcudnn.so"]
-    libraries.load("cudnn")
+    libraries.load_library("cudnn")
     assert len(machine.loaded) == 3
 
 
@@ -108,4 +108,4 @@ def test_a_library_that_does_not_load(machine):
         BackendUnavailable,
         match=r"NVRTC does not load from /broken/libnvrtc\.so \(wrong ELF class\)\. pip install",
     ):
-        libraries.load("nvrtc")
+        libraries.load_library("nvrtc")

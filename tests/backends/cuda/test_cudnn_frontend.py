@@ -16,11 +16,11 @@ from minicaffe.backends.cuda.driver import cudnn_frontend, libraries
 from minicaffe.backends.cuda.driver.cudnn import open_cudnn
 from minicaffe.backends.cuda.driver.cudnn_frontend import Frontend
 from minicaffe.backends.cuda.driver.cudnn_legacy import Legacy
-from minicaffe.backends.cuda.driver.plans import Convolution, Role, strides
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, PlanLimits, Role, strides
 from minicaffe.errors import BackendUnavailable, Unsupported
 
 HERE = Path(__file__).parent
-STRIDED = Convolution(
+STRIDED = ConvolutionProblem(
     "forward",
     x=(2, 6, 11, 9),
     w=(4, 3, 5, 3),
@@ -137,9 +137,7 @@ class Package:
 
 
 def frontend(package, *, is_deterministic=False):
-    return Frontend(
-        package, {"handle": "h"}, is_deterministic=is_deterministic, workspace_limit=1 << 20
-    )
+    return Frontend(package, {"handle": "h"}, PlanLimits(is_deterministic, 1 << 20))
 
 
 def test_a_forward_convolution_with_bias_and_relu():
@@ -250,20 +248,20 @@ def test_versions_tell_what_was_left_out():
 
 
 def test_without_the_package_the_message_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(libraries, "load", lambda name: None)
+    monkeypatch.setattr(libraries, "load_library", lambda name: None)
     monkeypatch.setitem(sys.modules, "cudnn", None)
     with pytest.raises(BackendUnavailable, match=r"nvidia-cudnn-frontend is not installed .* pip"):
-        Frontend.open(0, is_deterministic=False, workspace_limit=0)
+        Frontend.open(0, PlanLimits())
 
 
 def test_a_package_that_breaks_while_it_loads(monkeypatch):
     def broken(name):
         raise AssertionError("Found 2 libcudnn.so.x")
 
-    monkeypatch.setattr(libraries, "load", lambda name: None)
+    monkeypatch.setattr(libraries, "load_library", lambda name: None)
     monkeypatch.setattr(cudnn_frontend.importlib, "import_module", broken)
     with pytest.raises(BackendUnavailable, match=r"frontend does not load \(Found 2 libcudnn"):
-        Frontend.open(0, is_deterministic=False, workspace_limit=0)
+        Frontend.open(0, PlanLimits())
 
 
 @pytest.mark.parametrize("there", [(), ("older",), ("graph", "older")])
@@ -271,7 +269,7 @@ def test_what_is_there_serves_and_the_log_tells_the_rest(
     monkeypatch, there, caplog_minicaffe, caplog
 ):
     def opening(name):
-        def opened(stream, *, is_deterministic, workspace_limit):
+        def opened(stream, limits):
             if name not in there:
                 raise BackendUnavailable(f"no {name} API")
             return f"{name} on stream {stream}"
@@ -280,7 +278,7 @@ def test_what_is_there_serves_and_the_log_tells_the_rest(
 
     monkeypatch.setattr(Frontend, "open", opening("graph"))
     monkeypatch.setattr(Legacy, "open", opening("older"))
-    assert open_cudnn(5) == tuple(f"{name} on stream 5" for name in there)
+    assert open_cudnn(5, PlanLimits()) == tuple(f"{name} on stream 5" for name in there)
     missing = [name for name in ("graph", "older") if name not in there]
     assert caplog.messages == [f"Not all of cuDNN can be used: no {name} API" for name in missing]
 
@@ -290,7 +288,7 @@ def test_the_real_package_has_plans_for_a_card_that_is_not_there(tmp_path):
     """Runs apart: it puts a driver that does nothing in the place of the real one."""
     try:
         importlib.metadata.version(cudnn_frontend.WHEEL)
-        libraries.find("cudnn")
+        libraries.find_library("cudnn")
     except (importlib.metadata.PackageNotFoundError, BackendUnavailable) as reason:
         pytest.skip(f"cuDNN or its frontend is not installed: {reason}")
     compiler = shutil.which("cc")

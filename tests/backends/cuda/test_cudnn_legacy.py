@@ -15,10 +15,10 @@ from minicaffe.backends.cuda.driver.cudnn_legacy import (
     Legacy,
     Performance,
 )
-from minicaffe.backends.cuda.driver.plans import Convolution, Role
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, PlanLimits, Role
 from minicaffe.errors import BackendUnavailable, Unsupported
 
-STRIDED = Convolution(
+STRIDED = ConvolutionProblem(
     "forward",
     x=(2, 6, 11, 9),
     w=(4, 3, 5, 3),
@@ -74,7 +74,7 @@ def plain(arg):
 
 
 def legacy(library, *, is_deterministic=False, workspace_limit=1 << 20):
-    return Legacy(library, 5, is_deterministic=is_deterministic, workspace_limit=workspace_limit)
+    return Legacy(library, 5, PlanLimits(is_deterministic, workspace_limit))
 
 
 OFFER = {"algorithm": 1, "status": 0, "workspace_bytes": 64, "determinism": 1, "math": 0}
@@ -151,23 +151,23 @@ def test_precision(change, asked, taken):
     "flaw", [{"status": 9}, {"workspace_bytes": (1 << 20) + 1}, {"determinism": 0}]
 )
 def test_algorithms_that_do_not_fit_are_left_out(flaw):
-    with pytest.raises(Unsupported, match="none of cuDNN's older algorithms fits"):
+    with pytest.raises(Unsupported, match="none of cuDNN's legacy algorithms is suitable"):
         legacy(NotingLibrary({**OFFER, **flaw}), is_deterministic=True).plans(STRIDED)
 
 
 def test_sizes_that_do_not_fit_its_integers():
     far = forward((1, 2**31, 1, 1), (1, 2**31, 1, 1), (1, 1, 1, 1), (1, 1), (0, 0), (1, 1))
-    with pytest.raises(Unsupported, match="2147483648 values are beyond 2147483647"):
+    with pytest.raises(Unsupported, match="2147483648 values are more than 2147483647"):
         legacy(NotingLibrary()).plans(far)
 
 
 def test_failures_are_named():
-    with pytest.raises(BackendUnavailable, match="cudnnCreate answers: CUDNN_STATUS_7"):
+    with pytest.raises(BackendUnavailable, match="cudnnCreate returns: CUDNN_STATUS_7"):
         legacy(NotingLibrary(status=7))
     library = NotingLibrary(OFFER)
     (plan,) = legacy(library).plans(STRIDED)
     library.status = 8
-    with pytest.raises(BackendUnavailable, match="cudnnConvolutionForward answers: CUDNN_STA"):
+    with pytest.raises(BackendUnavailable, match="cudnnConvolutionForward returns: CUDNN_STA"):
         plan(dict.fromkeys((Role.X, Role.W, Role.B, Role.Y), 1), 0)
 
 
@@ -184,13 +184,13 @@ def test_the_structure_of_the_heuristics_results():
 @pytest.fixture(scope="module")
 def calls():
     try:
-        return Calls(cudnn_legacy.load())
+        return Calls(cudnn_legacy.load_cudnn_legacy())
     except BackendUnavailable as reason:
         pytest.skip(str(reason))
 
 
 def forward(x, w, y, stride, pad, dilation):
-    return Convolution("forward", x, w, y, stride, pad, dilation)
+    return ConvolutionProblem("forward", x, w, y, stride, pad, dilation)
 
 
 LAYERS = [
@@ -218,5 +218,5 @@ def test_the_library_finds_the_same_size(calls, what, dtype, channels_last):
 
 
 def test_a_descriptor_that_cannot_be(calls):
-    with pytest.raises(Unsupported, match="cudnnSetConvolutionGroupCount answers: CUDNN_STATUS"):
+    with pytest.raises(Unsupported, match="cudnnSetConvolutionGroupCount returns: CUDNN_STATUS"):
         calls("cudnnSetConvolutionGroupCount", calls.convolution(STRIDED, FMA_MATH), -1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fake_cupy import Stream
 
-from minicaffe.backends.cuda.driver.device import Address, CannotRecord
+from minicaffe.backends.cuda.driver.device import Address, CannotCapture
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def fetched(device, memory):
 WORK = {
     "allocate": lambda device: device.allocate(4),
     "launch": lambda device: device.function("", "kernel")(1, 32),
-    "record": lambda device: device.record(lambda: None)(),
+    "record": lambda device: device.capture(lambda: None)(),
     "array": lambda device: device.array(device.allocate(4), (1,)),
     "upload": lambda device: floats(device, [1]),
 }
@@ -105,7 +105,7 @@ def test_uploads_may_be_changed_as_soon_as_they_are_asked_for(device):
 
 def test_what_is_recorded_is_done_by_calling_it(device):
     source, target = floats(device, [1, 2]), floats(device, [0, 0])
-    replay = device.record(lambda: device.copy(source.address, target.address, 8))
+    replay = device.capture(lambda: device.copy(source.address, target.address, 8))
     assert fetched(device, target) == [0, 0]
     replay()
     assert fetched(device, target) == [1, 2]
@@ -118,11 +118,11 @@ def test_work_that_fails_while_recorded(device):
         device.clear(memory.address, 4)
         raise error
 
-    for error in (CannotRecord("no"), ValueError("wrong"), KeyboardInterrupt()):
+    for error in (CannotCapture("no"), ValueError("wrong"), KeyboardInterrupt()):
         with pytest.raises(type(error)) as caught:
-            device.record(lambda error=error: fail(error))
+            device.capture(lambda error=error: fail(error))
         assert caught.value is error
-        assert not device.is_recording
+        assert not device.is_capturing
     assert fetched(device, memory) == [3]
 
 
@@ -130,14 +130,14 @@ def test_what_cuda_refuses_without_breaking_the_recording(device):
     def refused():
         raise fake_cupy.CUDARuntimeError("invalid argument")
 
-    with pytest.raises(CannotRecord, match="CUDA does not record this work: invalid argument"):
-        device.record(refused)
+    with pytest.raises(CannotCapture, match="CUDA cannot capture this work: invalid argument"):
+        device.capture(refused)
 
 
 def test_nothing_is_no_part_of_a_recording(device):
     memory = floats(device, [5])
-    device.record(lambda: device.clear(memory.address, 0))()
-    device.record(lambda: device.copy(memory.address, memory.address, 0))()
+    device.capture(lambda: device.clear(memory.address, 0))()
+    device.capture(lambda: device.copy(memory.address, memory.address, 0))()
     assert fetched(device, memory) == [5]
 
 
@@ -163,10 +163,10 @@ def test_garbage_is_not_given_back_while_recorded(device):
         device.clear(memory.address, len(kept) and 4)
 
     try:
-        device.record(work)()
+        device.capture(work)()
         assert gc.isenabled()
         with pytest.raises(ValueError, match="wrong"):
-            device.record(lambda: (_ for _ in ()).throw(ValueError("wrong")))
+            device.capture(lambda: (_ for _ in ()).throw(ValueError("wrong")))
         assert gc.isenabled()
     finally:
         gc.collect()
@@ -180,15 +180,15 @@ def test_what_cuda_does_not_record_breaks_a_recording_only(device):
         device.clear(memory.address, 4)
         device.synchronize()
 
-    with pytest.raises(CannotRecord, match="CUDA does not record this work: operation not"):
-        device.record(wait)
+    with pytest.raises(CannotCapture, match="CUDA cannot capture this work: operation not"):
+        device.capture(wait)
 
     def wait_without_a_word():
         with pytest.raises(RuntimeError):
             wait()
 
-    with pytest.raises(CannotRecord, match="something was asked for that CUDA cannot record"):
-        device.record(wait_without_a_word)
+    with pytest.raises(CannotCapture, match="the capture was invalidated"):
+        device.capture(wait_without_a_word)
     assert fetched(device, memory) == [4]
-    device.record(lambda: device.clear(memory.address, 4))()
+    device.capture(lambda: device.clear(memory.address, 4))()
     assert fetched(device, memory) == [0]

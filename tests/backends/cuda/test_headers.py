@@ -52,7 +52,7 @@ def test_numbers_of_cublas():
         "CUBLAS_COMPUTE_32F_FAST_TF32": cublas.COMPUTE["tf32"],
         "CUBLAS_GEMM_DEFAULT": cublas.DEFAULT_ALGORITHM,
         "CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION": cublas.FLOAT_SUMS,
-        **{f"CUBLAS_STATUS_{status.name}": status.value for status in cublas.Status},
+        **{f"CUBLAS_STATUS_{status.name}": status.value for status in cublas.CublasStatus},
     }
     assert ours == {name: enumerator(paths, name) for name in ours}
 

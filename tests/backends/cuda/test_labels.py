@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cases.case import Case, exactly, normal, positive
-from minicaffe.backends.cuda.runtime.label_errors import PLACES, Faults
+from minicaffe.backends.cuda.runtime.label_errors import SLOTS, LabelErrors
 from minicaffe.errors import LabelError, Unsupported
 from probe import EMULATED, Probe, make_backend, net_from_text
 
@@ -53,16 +53,16 @@ def no_collection():
 
 
 def test_places_of_nets_that_are_gone_are_found(emulated_device, no_collection):
-    faults = Faults(emulated_device)
-    kept = faults.place(None)
-    for _ in range(2 * PLACES):
-        circle = [faults.place(None)]
+    errors = LabelErrors(emulated_device)
+    held = errors.slot(None)
+    for _ in range(2 * SLOTS):
+        circle = [errors.slot(None)]
         circle.append(circle)
     del circle
-    places = [faults.place(None) for _ in range(PLACES - 1)]
-    assert len({kept.address, *(place.address for place in places)}) == PLACES
+    slots = [errors.slot(None) for _ in range(SLOTS - 1)]
+    assert len({held.address, *(slot.address for slot in slots)}) == SLOTS
     with pytest.raises(Unsupported, match="more than 256 layers read labels"):
-        faults.place(None)
+        errors.slot(None)
 
 
 def test_a_wrong_row_is_called_one():

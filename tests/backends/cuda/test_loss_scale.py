@@ -129,8 +129,8 @@ def gradients(backend):
 
 @pytest.mark.parametrize("has_dnn", [False, True])
 def test_nobody_sees_the_scale(make_backend, has_dnn):
-    scaled = make_backend(has_dnn, precision="fp16", records=False)
-    plain = make_backend(has_dnn, precision="fp16", records=False)
+    scaled = make_backend(has_dnn, precision="fp16", captures=False)
+    plain = make_backend(has_dnn, precision="fp16", captures=False)
     plain.session.scale = None
     want = gradients(plain)
     for name, got in gradients(scaled).items():
@@ -156,7 +156,7 @@ def scale_of(solver):
 
 @pytest.mark.parametrize("records", [False, True])
 def test_an_overflow_skips_the_step_and_halves_the_scale(make_backend, make_solver, records):
-    solver = make_solver(make_backend(precision="fp16", records=records), 1000, 1e-4)
+    solver = make_solver(make_backend(precision="fp16", captures=records), 1000, 1e-4)
     scales, before = [FIRST], [t.get() for t in tensors(solver)]
     for _ in range(8):
         (after,) = train(solver, 1)
@@ -175,7 +175,7 @@ def test_recorded_is_plain_and_resumed_is_uninterrupted(make_backend, make_solve
     def make(**options):
         return make_solver(make_backend(precision="fp16", **options), 1000, 1e-4)
 
-    solver = make(records=False)
+    solver = make(captures=False)
     want = train(solver, 12)
     for got, expected in zip(train(make(), 12), want, strict=True):
         for a, b in zip(got, expected, strict=True):

@@ -81,7 +81,7 @@ def train(tmp_path, monkeypatch):
 def test_everything_is_recorded_and_the_same(
     make_backend, emulated_device, train, precision, has_dnn
 ):
-    want = train(make_backend(has_dnn, precision=precision, records=False))
+    want = train(make_backend(has_dnn, precision=precision, captures=False))
     counts = []
     backend = make_backend(has_dnn, precision=precision, strict=True)
     got = train(backend, lambda step: counts.append(emulated_device.counts.copy()))

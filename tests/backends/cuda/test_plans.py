@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minicaffe.backends.cuda.driver.plans import Convolution, Operand, Role, strides
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Operand, Role, strides
 from minicaffe.errors import ShapeError, Unsupported
 
-CONV = Convolution(
+CONV = ConvolutionProblem(
     "forward",
     x=(2, 6, 11, 9),
     w=(4, 3, 5, 3),
@@ -49,7 +49,7 @@ def test_sizes_in_bytes(dtype, size):
 
 
 def test_one_spatial_axis_becomes_the_columns_of_one_row():
-    line = Convolution("data", (2, 3, 20), (4, 3, 5), (2, 4, 9), (2,), (1,), (1,))
+    line = ConvolutionProblem("data", (2, 3, 20), (4, 3, 5), (2, 4, 9), (2,), (1,), (1,))
     image = line.canonical
     assert (image.x, image.w, image.y) == ((2, 3, 1, 20), (4, 3, 1, 5), (2, 4, 1, 9))
     assert (image.stride, image.pad, image.dilation) == ((1, 2), (0, 1), (1, 1))
@@ -85,7 +85,9 @@ def test_y_must_be_what_x_and_w_make():
 
 
 def test_dilation_widens_the_window():
-    what = Convolution("forward", (1, 2, 9, 9), (3, 2, 3, 3), (1, 3, 3, 5), (1, 1), (0, 0), (3, 2))
+    what = ConvolutionProblem(
+        "forward", (1, 2, 9, 9), (3, 2, 3, 3), (1, 3, 3, 5), (1, 1), (0, 0), (3, 2)
+    )
     assert what.y == (1, 3, 3, 5)
 
 
@@ -93,6 +95,6 @@ def test_what_cudnn_is_not_asked_for():
     with pytest.raises(Unsupported, match="float64 is none of float32, bfloat16, float16"):
         replace(CONV, dtype="float64")
     with pytest.raises(Unsupported, match="1 to 3 spatial axes"):
-        Convolution("forward", (2, 3), (4, 3), (2, 4), (), (), ())
-    with pytest.raises(Unsupported, match="not combined with bias or relu"):
+        ConvolutionProblem("forward", (2, 3), (4, 3), (2, 4), (), (), ())
+    with pytest.raises(Unsupported, match="has no epilogue of bias or relu"):
         replace(CONV, direction="weights")

@@ -63,7 +63,7 @@ def make(records: bool) -> EmulatedBackend:
         backend = EmulatedBackend(Format(True, "float16"))
     except BackendUnavailable as reason:
         pytest.skip(str(reason))
-    backend.strict, backend.records = True, records
+    backend.strict, backend.captures = True, records
     return backend
 
 

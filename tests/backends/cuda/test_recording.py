@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.cuda import CudaBackend
-from minicaffe.backends.cuda.driver.device import CannotRecord
+from minicaffe.backends.cuda.driver.device import CannotCapture
 from minicaffe.backends.cuda.runtime.graph_capture import MAX_FAILURES
-from minicaffe.backends.cuda.runtime.launch_parameters import RunValues
+from minicaffe.backends.cuda.runtime.launch_parameters import LaunchParameters
 from minicaffe.errors import BackendUnavailable
 from minicaffe.layers.host_blob import HostBlob
 from minicaffe.net import Net
@@ -97,7 +97,7 @@ def assert_same(got, want):
 @pytest.mark.parametrize("modern", [False, True], ids=["columns first", "dnn channels last"])
 @pytest.mark.parametrize("settings", ["", "iter_size: 3", "clip_gradients: 0.5", 'type: "Adam"'])
 def test_recorded_training_is_the_same(make_backend, make_solver, modern, settings):
-    plain = make_backend(modern, records=False, channels_last=modern)
+    plain = make_backend(modern, captures=False, channels_last=modern)
     want = train(make_solver(plain, settings), 8)
     recorded = make_backend(modern, channels_last=modern)
     assert_same(train(make_solver(recorded, settings), 8), want)
@@ -108,7 +108,7 @@ def test_recorded_training_is_the_same(make_backend, make_solver, modern, settin
 def test_recorded_training_is_the_same_in_other_precisions(
     make_backend, make_solver, precision, has_dnn
 ):
-    want = train(make_solver(make_backend(has_dnn, records=False, precision=precision)), 6)
+    want = train(make_solver(make_backend(has_dnn, captures=False, precision=precision)), 6)
     assert_same(train(make_solver(make_backend(has_dnn, precision=precision)), 6), want)
 
 
@@ -176,7 +176,7 @@ def test_disturbed_training_is_the_same(make_backend, make_solver, name):
         if step in (2, 4, 5, 8):
             between(solver, step)
 
-    want = train(make_solver(make_backend(records=False)), 11, sometimes)
+    want = train(make_solver(make_backend(captures=False)), 11, sometimes)
     assert_same(train(make_solver(make_backend()), 11, sometimes), want)
 
 
@@ -226,7 +226,7 @@ def test_a_new_batch_size_is_recorded_anew(make_backend, make_solver):
             seen.append([p.blob.data.get() for p in solver.net.parameters])
         return seen
 
-    assert_same(run(make_backend()), run(make_backend(records=False)))
+    assert_same(run(make_backend()), run(make_backend(captures=False)))
 
 
 def test_a_test_net_shares_the_weights(make_backend, make_solver):
@@ -246,14 +246,14 @@ def test_a_test_net_shares_the_weights(make_backend, make_solver):
         train(solver, 8, test)
         return losses
 
-    assert run(make_backend()) == run(make_backend(records=False))
+    assert run(make_backend()) == run(make_backend(captures=False))
 
 
 @pytest.mark.parametrize("records", [False, True])
 def test_solvers_in_threads(make_backend, make_solver, records):
     """They share scratch memory and notes, and a new thread has chosen no device yet."""
-    want = train(make_solver(make_backend(records=records)), 6)
-    backend = make_backend(records=records)
+    want = train(make_solver(make_backend(captures=records)), 6)
+    backend = make_backend(captures=records)
     solvers, found = [make_solver(backend) for _ in range(3)], {}
     threads = [
         threading.Thread(target=lambda s=solver: found.update({s: train(s, 6)}))
@@ -283,7 +283,7 @@ def test_what_another_thread_asks_of_the_backend_waits_for_its_turn(
     thread = threading.Thread(target=ask)
     with backend.lock:
         # The other thread comes in between or, at the latest, behind it.
-        emulated_device.record(lambda: (thread.start(), thread.join(0.05)))
+        emulated_device.capture(lambda: (thread.start(), thread.join(0.05)))
     thread.join()
     assert not failures
 
@@ -310,7 +310,7 @@ def test_a_layer_without_a_kernel_runs_between_graphs(make_backend, monkeypatch,
             found.append(net.blobs["out"].data.get())
         return found
 
-    want = run(make_backend(records=False))
+    want = run(make_backend(captures=False))
     np.testing.assert_array_equal(run(make_backend()), want)
     assert emulated_device.counts["record"] == 2
 
@@ -332,16 +332,16 @@ def test_a_net_that_is_fed_through_host_views_is_recorded(make_backend, emulated
 
 def test_work_in_which_a_number_changes_is_not_recorded(emulated_device):
     """Two passes draw two dropout masks; a recording would have one value for both."""
-    values = RunValues(emulated_device)
+    values = LaunchParameters(emulated_device)
     slot, other = values.slot(1), values.slot(1)
     one = partial(np.ones, 1, np.float32)
 
     def give(*slots):
         for given in slots:
-            given.give(one)
+            given.bind(one)
 
     assert values.collect(partial(give, slot, other)) == [(slot, one), (other, one)]
-    with pytest.raises(CannotRecord, match="a number changes in the middle"):
+    with pytest.raises(CannotCapture, match="a launch parameter changes in the middle"):
         values.collect(partial(give, slot, slot))
 
 

@@ -82,7 +82,7 @@ def train(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
 def test_recorded_training_is_the_same(make_backend, train, precision):
-    want = train(make_backend(records=False, precision=precision), 6)
+    want = train(make_backend(captures=False, precision=precision), 6)
     got = train(make_backend(precision=precision), 6)
     for step, (ours, theirs) in enumerate(zip(got, want, strict=True)):
         for name, values in theirs.items():
@@ -121,5 +121,7 @@ def test_more_sums_than_kernels_can_count_are_refused(make_backend):
     x, y = (backend.tensor((steps, 4, size)) for size in (1, 4))
     shapes = (4, 1), (4,), (4, 4), (4, 4), (4,)
     params = [backend.tensor(shape) for shape in shapes]
-    with pytest.raises(Unsupported, match="kernels count to 2147483647; there are 2147483648 sums"):
+    with pytest.raises(
+        Unsupported, match="index at most 2147483647 values; there are 2147483648 sums"
+    ):
         CudaRnn(backend, Rnn(), x, backend.tensor((steps, 4)), y, *params)

@@ -249,7 +249,7 @@ def train(files, monkeypatch):
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_recorded_training_is_the_same(make_backend, train, emulated_device, channels_last):
-    want = train(make_backend(records=False, channels_last=channels_last))
+    want = train(make_backend(captures=False, channels_last=channels_last))
     before = emulated_device.counts["replay"]
     assert_same(train(make_backend(channels_last=channels_last)), want)
     assert emulated_device.counts["replay"] > before + 8

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from minicaffe.backends.cuda.driver.device import CannotRecord
-from minicaffe.backends.cuda.driver.plans import Convolution, Role
+from minicaffe.backends.cuda.driver.device import CannotCapture
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Role
 from minicaffe.backends.cuda.driver.tuning import FILE, PlanCache, Tuner, cache_folder
 from minicaffe.errors import BackendUnavailable, DeviceMemoryError, Unsupported
 
-WHAT = Convolution("data", (2, 3, 5, 7), (4, 3, 1, 1), (2, 4, 5, 7), (1, 1), (0, 0), (1, 1))
+WHAT = ConvolutionProblem("data", (2, 3, 5, 7), (4, 3, 1, 1), (2, 4, 5, 7), (1, 1), (0, 0), (1, 1))
 
 
 class FakePlan:
@@ -70,9 +70,9 @@ class FakeBench:
         work()
         return max(FakeBench.running, getattr(work, "launching", self.launching))
 
-    def record(self, work):
+    def capture(self, work):
         if self.refuses:
-            raise CannotRecord("no")
+            raise CannotCapture("no")
 
         def replay():
             work()
@@ -129,7 +129,7 @@ def test_without_a_bench_the_first_that_can_be_built(tmp_path):
 def test_equal_descriptions_share_a_plan():
     dnn = FakeDnn(FakePlan("a"))
     chosen = tuner(dnn)
-    line = Convolution("forward", (2, 3, 9), (4, 3, 3), (2, 4, 7), (1,), (0,), (1,))
+    line = ConvolutionProblem("forward", (2, 3, 9), (4, 3, 3), (2, 4, 7), (1,), (0,), (1,))
     assert chosen.plan(line) is chosen.plan(line.canonical)
     assert dnn.n_asked == 1
 
@@ -178,7 +178,7 @@ def test_a_plan_that_fails_while_timed_is_passed_over(caplog_minicaffe, caplog):
     caplog.set_level(logging.INFO)
     failing, good = FakePlan("failing", [0.1], runs=False), FakePlan("good")
     assert tuner(FakeDnn(failing, good), bench=FakeBench()).plan(WHAT) is good
-    assert any("failing is passed over: failing fails" in line for line in caplog.messages)
+    assert any("failing is skipped: failing fails" in line for line in caplog.messages)
     with pytest.raises(Unsupported, match="failing fails"):
         tuner(FakeDnn(failing), bench=FakeBench()).plan(WHAT)
 
@@ -228,7 +228,7 @@ def test_a_folder_that_cannot_be_written_costs_one_line(tmp_path, caplog_minicaf
     cache.put("b", "2")
     assert (cache.get("a"), cache.get("b")) == ("1", "2")
     (line,) = caplog.messages
-    assert "cuDNN plans will be chosen again in the next run" in line
+    assert "cuDNN plans will be selected again in the next run" in line
 
 
 def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):

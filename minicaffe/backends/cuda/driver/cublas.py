@@ -1,11 +1,10 @@
 """Matrix products on the GPU: cuBLAS through ctypes, with row-major matrices.
 
-cuBLAS thinks in columns: what it calls an m x n matrix lies in memory like our n x m one. So
-C = A B is asked for as C' = B' A', and nothing is moved.
+cuBLAS matrices are column-major: its m x n matrix has the memory layout of our n x m one. So
+C = A B is computed as C' = B' A', without any transposition in memory.
 
-CuPy's own cuBLAS calls are not used because they refuse to run while a CUDA graph is recorded. A
-`Blas` therefore has a handle of its own, and workspace of its own: without that, cuBLAS would
-allocate memory in the middle of a recording.
+CuPy's cuBLAS functions are not used, because they refuse to run during graph capture. A `Blas` has
+a handle and a workspace of its own, because otherwise cuBLAS would allocate memory during capture.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from minicaffe.errors import BackendUnavailable, ShapeError, Unsupported
 
 Math: TypeAlias = Literal["fp32", "tf32"]
 
-# What NVIDIA recommends for Hopper; earlier cards want less.
+# NVIDIA's recommendation for Hopper; earlier GPUs need less.
 WORKSPACE_BYTES = 32 << 20
 
 _GEMM = (c_void_p, c_int, c_int, c_int, c_int, c_int)
 _MATRIX = (c_void_p, c_int, c_int)
-PROTOTYPES: dict[str, tuple[Any, ...]] = {
+PROTOTYPES: dict[str, tuple[type, ...]] = {
     "cublasCreate_v2": (POINTER(c_void_p),),
     "cublasDestroy_v2": (c_void_p,),
     "cublasSetStream_v2": (c_void_p, c_void_p),
@@ -45,7 +44,7 @@ PROTOTYPES: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Status(enum.IntEnum):
+class CublasStatus(enum.IntEnum):
     """cublasStatus_t."""
 
     SUCCESS = 0
@@ -64,33 +63,34 @@ class Status(enum.IntEnum):
 TYPES = {"float32": 0, "float16": 2, "bfloat16": 14}
 COMPUTE: dict[Math, int] = {"fp32": 68, "tf32": 77}
 PLAIN, TRANSPOSED = 0, 1
-# cublasPointerMode_t: where alpha and beta lie.
+# cublasPointerMode_t: whether alpha and beta are in host or device memory.
 ON_HOST, ON_DEVICE = 0, 1
 DEFAULT_ALGORITHM = -1
-# cublasMath_t: sums of parts of a product may not be kept in 16 bits because the product is.
+# cublasMath_t: partial sums must not be rounded to 16 bits when the product has 16 bits.
 FLOAT_SUMS = 16
 _LARGEST = 2**31 - 1
+# A scalar in host memory, or a pointer to one in device memory.
+_Scalar: TypeAlias = "c_float | ctypes._Pointer[c_float]"
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix, or several equal ones, in device memory, row by row.
+    """A row-major matrix, or a batch of equal ones, in device memory.
 
     Parameters
     ----------
     address : int
         Of the first value.
     rows, columns : int
-        Of the matrix meant, that is, after transposition.
+        Of the operand, that is, after transposition.
     dtype : str
         One of `TYPES`.
     is_transposed : bool
-        Whether memory holds the matrix column by column instead.
+        Whether memory holds the matrix in column-major order instead.
     row_stride : int, optional
-        Values from the beginning of one row (or column, if transposed) to that of the next.
-        Default: they lie without gaps.
+        Number of values from one row (or column, if transposed) to the next. Default: contiguous.
     step : int
-        Values from the beginning of one matrix to that of the next; 0 is the same one again.
+        Number of values from one matrix of a batch to the next; 0 repeats the same matrix.
     """
 
     address: int
@@ -108,8 +108,8 @@ class Matrix:
             raise Unsupported(f"cuBLAS: a matrix of {self} has an axis beyond {_LARGEST}")
         if self.leading < self._row_length:
             raise ShapeError(
-                f"cuBLAS: rows of {self._row_length} values lie {self.leading} values apart; they "
-                "must not overlap"
+                f"cuBLAS: rows of {self._row_length} values have a stride of {self.leading} "
+                "values; they must not overlap"
             )
 
     @property
@@ -118,12 +118,12 @@ class Matrix:
 
     @property
     def leading(self) -> int:
-        """The row stride as a number; BLAS calls it the leading dimension."""
+        """The row stride, which BLAS calls the leading dimension."""
         return self.row_stride if self.row_stride is not None else max(1, self._row_length)
 
     @property
     def transpose(self) -> Matrix:
-        """The transposed matrix, in the same memory."""
+        """The transposed matrix, over the same memory."""
         return replace(
             self,
             rows=self.columns,
@@ -136,7 +136,7 @@ class Matrix:
         return f"{self.rows} x {self.columns} {self.dtype}"
 
 
-def load() -> ctypes.CDLL:
+def load_cublas() -> ctypes.CDLL:
     """Load cuBLAS.
 
     Raises
@@ -144,31 +144,31 @@ def load() -> ctypes.CDLL:
     BackendUnavailable
         If it is not installed or does not load.
     """
-    return libraries.load("cublas")
+    return libraries.load_library("cublas")
 
 
-def check(status: int, what: str) -> None:
-    """Raise unless `status` says success."""
-    if status == Status.SUCCESS:
+def check_cublas(status: int, what: str) -> None:
+    """Raise BackendUnavailable unless `status` is SUCCESS."""
+    if status == CublasStatus.SUCCESS:
         return
-    known = {s.value: s.name.lower().replace("_", " ") for s in Status}
-    raise BackendUnavailable(f"cuBLAS: {what} answers: {known.get(status, f'status {status}')}")
+    known = {s.value: s.name.lower().replace("_", " ") for s in CublasStatus}
+    raise BackendUnavailable(f"cuBLAS: {what} returns: {known.get(status, f'status {status}')}")
 
 
 class Blas:
-    """cuBLAS on one stream.
+    """A cuBLAS handle on one stream.
 
     Parameters
     ----------
     library : object
-        What `load` returns, or an object with functions of the same names and arguments.
+        What `load_cublas` returns, or an object with functions of the same names and arguments.
     stream : int
-        The CUDA stream that all products run on.
+        The CUDA stream of all products.
     workspace : int
-        Address of `workspace_bytes` bytes of device memory, aligned to 256 as cuBLAS wants. They
-        must outlive this object and must not be used by anybody else.
+        Address of `workspace_bytes` bytes of device memory, aligned to 256 as cuBLAS requires.
+        They must outlive this object and must not be used by other code.
     workspace_bytes : int
-        `WORKSPACE_BYTES` is what NVIDIA recommends.
+        Default: NVIDIA's recommendation.
     """
 
     def __init__(
@@ -180,9 +180,9 @@ class Blas:
             function.argtypes, function.restype = types, c_int
         self._handle = c_void_p()
         self._call("cublasCreate_v2", ctypes.byref(self._handle))
-        # At exit the driver may be gone before this object is; it frees everything itself.
+        # Not at exit: the driver may be unloaded before this object, and frees everything itself.
         weakref.finalize(self, library.cublasDestroy_v2, self._handle).atexit = False
-        # In this order: setting the stream brings the default workspace back.
+        # In this order, because setting the stream resets the workspace to the default one.
         self._call("cublasSetStream_v2", self._handle, stream)
         self._call("cublasSetWorkspace_v2", self._handle, workspace, workspace_bytes)
         self._call("cublasSetMathMode", self._handle, FLOAT_SUMS)
@@ -198,7 +198,7 @@ class Blas:
         math: Math = "tf32",
         count: int = 1,
     ) -> None:
-        """Compute c = alpha a b + beta c, sums in float32.
+        """Compute c = alpha a b + beta c with float32 sums.
 
         Parameters
         ----------
@@ -206,22 +206,22 @@ class Blas:
             m x k, k x n and m x n; a and b of one dtype, c of the same or float32. c is
             overwritten, and read only if beta is not 0.
         alpha, beta : float
-            Read now: a recorded product keeps them.
+            Read now: a captured product keeps them.
         math : {"fp32", "tf32"}
             Whether float32 factors may be rounded to 10 bits of mantissa for the tensor cores.
         count : int
-            Number of products; matrix i of each lies i steps behind the first.
+            Number of products; matrix i of each operand begins i steps after the first.
 
         Raises
         ------
         ShapeError
-            If the shapes do not fit.
+            If the shapes do not match.
         BackendUnavailable
             If cuBLAS fails.
         """
         self._gemm(c_float(alpha), c_float(beta), a, b, c, math, count)
 
-    def gemm_by(
+    def gemm_device_scalars(
         self,
         alpha: int,
         beta: int,
@@ -232,7 +232,7 @@ class Blas:
         math: Math = "tf32",
         count: int = 1,
     ) -> None:
-        """Do the same as `gemm`, by factors that lie in device memory and are read there.
+        """Compute `gemm` with scalars in device memory, which are read when the product runs.
 
         Parameters
         ----------
@@ -248,9 +248,9 @@ class Blas:
             self._call("cublasSetPointerMode_v2", self._handle, ON_HOST)
 
     def _gemm(
-        self, alpha: Any, beta: Any, a: Matrix, b: Matrix, c: Matrix, math: Math, count: int
+        self, alpha: _Scalar, beta: _Scalar, a: Matrix, b: Matrix, c: Matrix, math: Math, count: int
     ) -> None:
-        _check_fit(a, b, c)
+        _check_shapes(a, b, c)
         if c.is_transposed:
             a, b, c = b.transpose, a.transpose, c.transpose
         name = "cublasGemmEx" if count == 1 else "cublasGemmStridedBatchedEx"
@@ -263,11 +263,11 @@ class Blas:
             *(COMPUTE[math if a.dtype == "float32" else "fp32"], DEFAULT_ALGORITHM),
         )
 
-    def _call(self, name: str, *args: Any) -> None:
-        check(getattr(self._library, name)(*args), name)
+    def _call(self, name: str, *args: object) -> None:
+        check_cublas(getattr(self._library, name)(*args), name)
 
 
-def _pointer(address: int) -> Any:
+def _pointer(address: int) -> _Scalar:
     return ctypes.cast(c_void_p(int(address)), POINTER(c_float))
 
 
@@ -280,7 +280,7 @@ def _operand(matrix: Matrix, count: int) -> tuple[int, ...]:
     return one if count == 1 else (*one, matrix.step)
 
 
-def _check_fit(a: Matrix, b: Matrix, c: Matrix) -> None:
+def _check_shapes(a: Matrix, b: Matrix, c: Matrix) -> None:
     if (a.columns, a.rows, b.columns) != (b.rows, c.rows, c.columns):
         raise ShapeError(f"cuBLAS: {a} times {b} does not make {c}")
     if a.dtype != b.dtype or c.dtype not in (a.dtype, "float32"):

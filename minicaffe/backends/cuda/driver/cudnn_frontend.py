@@ -1,22 +1,28 @@
-"""cuDNN's graph API, by way of NVIDIA's Python package ``nvidia-cudnn-frontend``.
+"""cuDNN's graph API through NVIDIA's Python package ``nvidia-cudnn-frontend``.
 
-The package is imported as ``cudnn`` when a `Frontend` is opened; nobody else touches it, because
-its releases come monthly and change. Used as documented there for 1.18 up to, not including, 1.29,
-from which on it wants 190 MB of other packages.
+The package is imported as ``cudnn`` when a `Frontend` is opened, and only here, because its monthly
+releases change the API. Used as documented for versions 1.18 to 1.28; from 1.29 on the package
+requires 190 MB of other packages.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from minicaffe.backends.cuda.driver import libraries
-from minicaffe.backends.cuda.driver.plans import Convolution, Plan, Role, strides
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Plan, PlanLimits, Role, strides
 from minicaffe.errors import BackendUnavailable, Unsupported
 
 WHEEL = "nvidia-cudnn-frontend"
 ADVICE = f'pip install "{WHEEL}>=1.18,<1.29"'
+
+
+# The package has no type stubs.
+_Package: TypeAlias = Any
+_Graph: TypeAlias = Any
+_GraphTensor: TypeAlias = Any
 
 
 class Frontend:
@@ -25,57 +31,45 @@ class Frontend:
     Parameters
     ----------
     cudnn : module
-        What ``import cudnn`` gives.
+        The imported package.
     where : mapping
-        What ``cudnn.pygraph`` is told about the device: a handle, or the properties of a device
-        that is not there (then plans can be made and not run).
-    is_deterministic : bool
-        Leave out plans whose sums may come in another order in the next run.
-    workspace_limit : int
-        Bytes; plans that need more are left out.
+        Device argument of ``cudnn.pygraph``: a handle, or the properties of a device that is not
+        present (then plans can be built but not executed).
+    limits : PlanLimits
     """
 
-    def __init__(
-        self,
-        cudnn: Any,
-        where: Mapping[str, Any],
-        *,
-        is_deterministic: bool,
-        workspace_limit: int,
-    ) -> None:
-        self.cudnn, self.where = cudnn, dict(where)
-        self.is_deterministic, self.workspace_limit = is_deterministic, workspace_limit
-        # Raised by the package: its own class, and what its C++ part throws.
+    def __init__(self, cudnn: _Package, where: Mapping[str, object], limits: PlanLimits) -> None:
+        self.cudnn, self.where, self.limits = cudnn, dict(where), limits
+        # The exceptions of the package: its own class, and those of its C++ part.
         self.failures = (cudnn.cudnnGraphNotSupportedError, RuntimeError, ValueError, TypeError)
 
     @staticmethod
-    def package() -> Any:
-        """Return what ``import cudnn`` gives.
+    def package() -> _Package:
+        """Import and return the package.
 
         Raises
         ------
         BackendUnavailable
             If the package, or cuDNN itself, is not installed.
         """
-        # Loaded here, it is found there even where the package itself does not look.
-        libraries.load("cudnn")
+        # Once cuDNN is loaded, the package finds it even outside of its own search path.
+        libraries.load_library("cudnn")
         try:
             return importlib.import_module("cudnn")
         except ImportError as error:
             raise BackendUnavailable(f"{WHEEL} is not installed ({error}). {ADVICE}") from None
-        except Exception as error:  # it looks for libraries, and finds none or too many
+        except Exception as error:  # its search for libraries finds none or several
             raise BackendUnavailable(f"{WHEEL} does not load ({_brief(error)})") from error
 
     @classmethod
-    def open(cls, stream: int, **options: Any) -> Frontend:
+    def open(cls, stream: int, limits: PlanLimits) -> Frontend:
         """Return the graph API on the current device and a CUDA stream.
 
         Parameters
         ----------
         stream : int
-            The stream that all plans run on.
-        **options
-            The keyword arguments of the class.
+            The stream of all plans.
+        limits : PlanLimits
 
         Raises
         ------
@@ -86,20 +80,18 @@ class Frontend:
         try:
             handle = cudnn.create_handle()
             cudnn.set_stream(handle=handle, stream=int(stream))
-        except Exception as error:  # each release has classes of its own for this
-            raise BackendUnavailable(f"cuDNN does not start: {_brief(error)}") from error
-        return cls(cudnn, {"handle": handle}, **options)
+        except Exception as error:  # the exception class differs between releases
+            raise BackendUnavailable(f"cuDNN cannot be initialised: {_brief(error)}") from error
+        return cls(cudnn, {"handle": handle}, limits)
 
     @property
     def version(self) -> str:
-        """Versions of both, and whether plans were left out."""
-        kind = " deterministic" if self.is_deterministic else ""
+        """Versions of cuDNN and the package, and which plans are excluded."""
         version = self.cudnn.backend_version()
-        limit = self.workspace_limit >> 20
-        return f"cuDNN {version} frontend {self.cudnn.__version__}{kind} up to {limit} MiB"
+        return f"cuDNN {version} frontend {self.cudnn.__version__}{self.limits}"
 
-    def plans(self, what: Convolution) -> Sequence[Plan]:
-        """Return what the library's heuristics propose, best first.
+    def plans(self, what: ConvolutionProblem) -> Sequence[Plan]:
+        """Return the plans that the library's heuristics propose, best first.
 
         Raises
         ------
@@ -115,25 +107,25 @@ class Frontend:
             raise Unsupported(f"{what}: cuDNN has no plan for it")
         return [FrontendPlan(self, graph, index, name) for index, name in names]
 
-    def _candidates(self, graph: Any, what: Convolution) -> list[tuple[int, str]]:
+    def _candidates(self, graph: _Graph, what: ConvolutionProblem) -> list[tuple[int, str]]:
         modes, notes = self.cudnn.heur_mode, self.cudnn.numerical_note
         graph.validate()
         graph.build_operation_graph()
         graph.create_execution_plans([modes.A, modes.FALLBACK])
-        # Sums in half precision, which no caller allows.
+        # Sums in half precision: no caller allows them.
         unwanted = [notes.REDUCED_PRECISION_REDUCTION]
         if what.dtype == "float32":
-            # To half precision; TF32 is none of these, but what tensor cores make of float32.
+            # Inputs converted to half precision; TF32 has another note, TENSOR_CORE.
             unwanted.append(notes.DOWN_CONVERT_INPUTS)
             if what.math == "fp32":
                 unwanted.append(notes.TENSOR_CORE)
-        if self.is_deterministic:
+        if self.limits.is_deterministic:
             unwanted.append(notes.NONDETERMINISTIC)
         graph.deselect_numeric_notes(unwanted)
         count = graph.get_execution_plan_count()
         return [(index, str(graph.get_plan_name_at_index(index))) for index in range(count)]
 
-    def _graph(self, what: Convolution) -> Any:
+    def _graph(self, what: ConvolutionProblem) -> _Graph:
         float32 = self.cudnn.data_type.FLOAT
         graph = self.cudnn.pygraph(
             io_data_type=self._type(what.dtype),
@@ -144,7 +136,7 @@ class Frontend:
         _add_convolution(graph, _Ports(graph, what, self._type(what.dtype)), what)
         return graph
 
-    def _type(self, dtype: str) -> Any:
+    def _type(self, dtype: str) -> object:
         types = self.cudnn.data_type
         return {"float32": types.FLOAT, "bfloat16": types.BFLOAT16, "float16": types.HALF}[dtype]
 
@@ -152,7 +144,7 @@ class Frontend:
 class FrontendPlan:
     """One of a graph's plans."""
 
-    def __init__(self, frontend: Frontend, graph: Any, index: int, name: str) -> None:
+    def __init__(self, frontend: Frontend, graph: _Graph, index: int, name: str) -> None:
         self.name = f"frontend {name}"
         self.workspace_bytes = 0
         self._frontend, self._graph, self._index = frontend, graph, index
@@ -164,7 +156,7 @@ class FrontendPlan:
         Raises
         ------
         Unsupported
-            If it cannot be built, was left out, or needs more memory than is allowed.
+            If it cannot be built, is excluded, or needs too much workspace.
         """
         if self._is_prepared:
             return
@@ -173,13 +165,13 @@ class FrontendPlan:
             needed = int(self._graph.get_workspace_size_plan_at_index(self._index))
         except self._frontend.failures as error:
             raise Unsupported(f"cuDNN cannot build {self.name}: {_brief(error)}") from error
-        if needed > self._frontend.workspace_limit:
+        if needed > self._frontend.limits.workspace_limit:
             raise Unsupported(f"{self.name} needs {needed} bytes of workspace")
         self.workspace_bytes = needed
         self._is_prepared = True
 
     def __call__(self, addresses: Mapping[Role, int], workspace: int) -> None:
-        """Start the work on the stream."""
+        """Enqueue the plan on the stream."""
         pointers = {int(role): int(address) for role, address in addresses.items()}
         try:
             self._graph.execute_plan_at_index(
@@ -190,14 +182,14 @@ class FrontendPlan:
 
 
 class _Ports:
-    """Makes a graph's tensors from a convolution's operands, all of one type."""
+    """Creates a graph's tensors from a convolution's operands, all of one type."""
 
-    def __init__(self, graph: Any, what: Convolution, dtype: Any) -> None:
+    def __init__(self, graph: _Graph, what: ConvolutionProblem, dtype: object) -> None:
         self._graph, self._last, self._dtype = graph, what.channels_last, dtype
         self._operands = what.operands
 
-    def input(self, role: Role) -> Any:
-        """Return a new tensor that is read."""
+    def input(self, role: Role) -> _GraphTensor:
+        """Return a new input tensor."""
         shape = self._operands[role].shape
         return self._graph.tensor(
             dim=list(shape),
@@ -206,16 +198,16 @@ class _Ports:
             uid=int(role),
         )
 
-    def output(self, role: Role, tensor: Any) -> None:
-        """Have a result of the graph written."""
+    def output(self, role: Role, tensor: _GraphTensor) -> None:
+        """Declare a result of the graph as an output."""
         shape = self._operands[role].shape
-        # A gradient's shape does not follow from the shapes of the rest: it must be given.
+        # A gradient's shape is not inferred from the other shapes, so it is given.
         tensor.set_output(True).set_data_type(self._dtype).set_dim(list(shape)).set_stride(
             list(strides(shape, self._last))
         ).set_uid(int(role))
 
 
-def _add_convolution(graph: Any, ports: _Ports, what: Convolution) -> None:
+def _add_convolution(graph: _Graph, ports: _Ports, what: ConvolutionProblem) -> None:
     window = {
         "padding": list(what.pad),
         "stride": list(what.stride),
@@ -238,5 +230,5 @@ def _add_convolution(graph: Any, ports: _Ports, what: Convolution) -> None:
 
 
 def _brief(error: Exception) -> str:
-    # Some of the package's messages hold whole graphs.
+    # Only the first line, because some messages of the package contain whole graphs.
     return str(error).strip().partition("\n")[0][:200]

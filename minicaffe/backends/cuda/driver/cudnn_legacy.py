@@ -1,7 +1,7 @@
-"""cuDNN's older C API through ctypes: for where the graph API is not installed or has no plan.
+"""cuDNN's legacy C API through ctypes, used if the graph API is not installed or has no plan.
 
-Its convolutions have been deprecated since cuDNN 9.0 and are part of every cuDNN 9. They know a
-handful of algorithms by number and combine nothing: a bias and a ReLU are calls of their own.
+Its convolutions are deprecated since cuDNN 9.0 but part of every cuDNN 9. They offer up to eight
+numbered algorithms and fuse nothing: bias and ReLU are separate calls.
 """
 
 from __future__ import annotations
@@ -14,8 +14,18 @@ from ctypes import byref, c_char_p, c_double, c_float, c_int, c_size_t, c_void_p
 from typing import Any, TypeAlias
 
 from minicaffe.backends.cuda.driver import libraries
-from minicaffe.backends.cuda.driver.plans import Convolution, Operand, Plan, Role, strides
+from minicaffe.backends.cuda.driver.plans import (
+    ConvolutionProblem,
+    Operand,
+    Plan,
+    PlanLimits,
+    Role,
+    strides,
+)
 from minicaffe.errors import BackendUnavailable, MinicaffeError, Unsupported
+
+# A ctypes library, whose functions are attributes of unknown type.
+_Library: TypeAlias = Any
 
 _CODES = {"p": c_void_p, "i": c_int, "z": c_size_t, "d": c_double}
 # Arguments: p pointer, handle or array; i int or enum; z size_t; d double.
@@ -60,7 +70,7 @@ _LARGEST = 2**31 - 1
 
 
 class Performance(ctypes.Structure):
-    """What the heuristics say of one algorithm; the same for all directions."""
+    """cudnnConvolution*AlgoPerf_t, which has one layout for all directions."""
 
     _fields_ = [
         ("algorithm", c_int),
@@ -73,15 +83,15 @@ class Performance(ctypes.Structure):
     ]
 
 
-def load() -> ctypes.CDLL:
+def load_cudnn_legacy() -> ctypes.CDLL:
     """Load cuDNN and declare the functions used here.
 
     Raises
     ------
     BackendUnavailable
-        If it is not installed, does not load, or lacks one of them.
+        If it is not installed, does not load, or lacks one of the functions.
     """
-    library = libraries.load("cudnn")
+    library = libraries.load_library("cudnn")
     try:
         for name, codes in PROTOTYPES.items():
             function = getattr(library, name)
@@ -91,22 +101,22 @@ def load() -> ctypes.CDLL:
         library.cudnnGetErrorString.restype = c_char_p
         library.cudnnGetVersion.restype = c_size_t
     except AttributeError as error:
-        raise BackendUnavailable(f"this cuDNN has lost its older API ({error})") from None
+        raise BackendUnavailable(f"this cuDNN lacks the legacy API ({error})") from None
     return library
 
 
 class Calls:
-    """The functions of the library, each with its status checked."""
+    """Calls functions of the library and checks their status; creates descriptors."""
 
-    def __init__(self, library: Any) -> None:
+    def __init__(self, library: _Library) -> None:
         self.library = library
 
-    def __call__(self, name: str, *args: Any, kind: type[MinicaffeError] = Unsupported) -> None:
-        """Call one, and raise `kind` unless it succeeds."""
+    def __call__(self, name: str, *args: object, kind: type[MinicaffeError] = Unsupported) -> None:
+        """Call a function; raise `kind` unless it succeeds."""
         status = getattr(self.library, name)(*args)
         if status:
             text = self.library.cudnnGetErrorString(status).decode()
-            raise kind(f"cuDNN: {name} answers: {text}")
+            raise kind(f"cuDNN: {name} returns: {text}")
 
     def tensor(self, operand: Operand, channels_last: bool) -> c_void_p:
         """Return a new descriptor of a tensor."""
@@ -128,8 +138,8 @@ class Calls:
         )
         return descriptor
 
-    def convolution(self, what: Convolution, math: int) -> c_void_p:
-        """Return a new descriptor of a convolution; sums are made in float32."""
+    def convolution(self, what: ConvolutionProblem, math: int) -> c_void_p:
+        """Return a new descriptor of a convolution with float32 sums."""
         descriptor = self._create("Convolution")
         self(
             *("cudnnSetConvolutionNdDescriptor", descriptor, len(what.stride), _ints(what.pad)),
@@ -141,7 +151,7 @@ class Calls:
 
     @functools.cached_property
     def relu(self) -> c_void_p:
-        """The descriptor of max(x, 0); what is not a number stays so, as in Caffe."""
+        """The descriptor of max(x, 0), which propagates NaN as Caffe does."""
         descriptor = self._create("Activation")
         self("cudnnSetActivationDescriptor", descriptor, RELU, PROPAGATE_NAN, 0.0)
         return descriptor
@@ -155,67 +165,53 @@ class Calls:
 
 
 class Legacy:
-    """The older API on one stream; a `Dnn`.
+    """The legacy API on one stream; a `Dnn`.
 
     Parameters
     ----------
     library : object
-        What `load` returns, or an object with functions of the same names and arguments.
+        What `load_cudnn_legacy` returns, or an object with functions of the same names.
     stream : int
-        The CUDA stream that all plans run on.
-    is_deterministic : bool
-        Leave out algorithms whose sums may come in another order in the next run.
-    workspace_limit : int
-        Bytes; algorithms that need more are left out.
+        The CUDA stream of all plans.
+    limits : PlanLimits
 
     Raises
     ------
     BackendUnavailable
-        If cuDNN does not start, for example because there is no device.
+        If cuDNN cannot be initialised, for example because there is no device.
     """
 
-    def __init__(
-        self,
-        library: Any,
-        stream: int,
-        *,
-        is_deterministic: bool,
-        workspace_limit: int,
-    ) -> None:
-        self.calls = Calls(library)
-        self.is_deterministic, self.workspace_limit = is_deterministic, workspace_limit
+    def __init__(self, library: _Library, stream: int, limits: PlanLimits) -> None:
+        self.calls, self.limits = Calls(library), limits
         self.handle = c_void_p()
         self.calls("cudnnCreate", byref(self.handle), kind=BackendUnavailable)
         weakref.finalize(self, library.cudnnDestroy, self.handle).atexit = False
         self.calls("cudnnSetStream", self.handle, int(stream), kind=BackendUnavailable)
 
     @classmethod
-    def open(cls, stream: int, **options: Any) -> Legacy:
-        """Return the older API on the current device and a CUDA stream.
+    def open(cls, stream: int, limits: PlanLimits) -> Legacy:
+        """Return the legacy API on the current device and a CUDA stream.
 
         Parameters
         ----------
         stream : int
-            The stream that all plans run on.
-        **options
-            The keyword arguments of the class.
+            The stream of all plans.
+        limits : PlanLimits
 
         Raises
         ------
         BackendUnavailable
-            If cuDNN is not installed or does not start.
+            If cuDNN is not installed or cannot be initialised.
         """
-        return cls(load(), stream, **options)
+        return cls(load_cudnn_legacy(), stream, limits)
 
     @property
     def version(self) -> str:
-        """The library's, and whether algorithms were left out."""
-        kind = " deterministic" if self.is_deterministic else ""
-        number = self.calls.library.cudnnGetVersion()
-        return f"cuDNN {number} legacy{kind} up to {self.workspace_limit >> 20} MiB"
+        """Version of the library, and which algorithms are excluded."""
+        return f"cuDNN {self.calls.library.cudnnGetVersion()} legacy{self.limits}"
 
-    def plans(self, what: Convolution) -> Sequence[Plan]:
-        """Return the algorithms that fit, in the order of the library's heuristics.
+    def plans(self, what: ConvolutionProblem) -> Sequence[Plan]:
+        """Return the suitable algorithms, in the order of the library's heuristics.
 
         Raises
         ------
@@ -225,11 +221,11 @@ class Legacy:
         what = what.canonical
         found = _Convolution(self, what).plans()
         if not found:
-            raise Unsupported(f"{what}: none of cuDNN's older algorithms fits")
+            raise Unsupported(f"{what}: none of cuDNN's legacy algorithms is suitable")
         return found
 
-    def run(self, name: str, *args: Any) -> None:
-        """Start work on the stream."""
+    def run(self, name: str, *args: object) -> None:
+        """Enqueue a library call on the stream."""
         values = (byref(arg) if isinstance(arg, c_float) else arg for arg in args)
         self.calls(name, self.handle, *values, kind=BackendUnavailable)
 
@@ -238,20 +234,20 @@ _Run: TypeAlias = Callable[[Mapping[Role, int], int], None]
 
 
 class LegacyPlan:
-    """One algorithm for one description."""
+    """One algorithm for one convolution problem."""
 
     def __init__(self, name: str, workspace_bytes: int, run: _Run) -> None:
         self.name, self.workspace_bytes, self._run = name, workspace_bytes, run
 
     def prepare(self) -> None:
-        """Do nothing: the library loads what it needs in the first run."""
+        """Do nothing: the library loads code in the first run."""
 
     def __call__(self, addresses: Mapping[Role, int], workspace: int) -> None:
-        """Start the work on the stream."""
+        """Enqueue the algorithm on the stream."""
         self._run({role: int(address) for role, address in addresses.items()}, int(workspace))
 
 
-# Which function, and its operands in the order of its arguments.
+# Name of the function, and its operands in the order of its arguments.
 _DIRECTIONS = {
     "forward": ("Forward", Role.X, Role.W, Role.Y),
     "data": ("BackwardData", Role.W, Role.DY, Role.DX),
@@ -261,9 +257,9 @@ _ZERO, _ONE = c_float(0.0), c_float(1.0)
 
 
 class _Convolution:
-    """A convolution's descriptors, and the plans made of them."""
+    """A convolution's descriptors, and the plans created from them."""
 
-    def __init__(self, legacy: Legacy, what: Convolution) -> None:
+    def __init__(self, legacy: Legacy, what: ConvolutionProblem) -> None:
         self._legacy, self._what = legacy, what
         self._noun, *self._roles = _DIRECTIONS[what.direction]
         calls = legacy.calls
@@ -275,18 +271,20 @@ class _Convolution:
         }
 
     def plans(self) -> list[Plan]:
-        """Return a plan for each algorithm that fits."""
+        """Return a plan for each suitable algorithm."""
         wanted = _wanted_math(self._what)
         return [
             self._plan(found, wanted if wanted == FMA_MATH else found.math)
             for found in self._performances(wanted)
-            if self._fits(found, wanted)
+            if self._is_suitable(found, wanted)
         ]
 
-    def _fits(self, found: Performance, wanted: int) -> bool:
+    def _is_suitable(self, found: Performance, wanted: int) -> bool:
         is_exact = wanted != FMA_MATH or found.math in (DEFAULT_MATH, FMA_MATH)
-        is_repeatable = found.determinism == DETERMINISTIC or not self._legacy.is_deterministic
-        is_small = found.workspace_bytes <= self._legacy.workspace_limit
+        is_repeatable = (
+            found.determinism == DETERMINISTIC or not self._legacy.limits.is_deterministic
+        )
+        is_small = found.workspace_bytes <= self._legacy.limits.workspace_limit
         return found.status == 0 and is_exact and is_repeatable and is_small
 
     def _performances(self, math: int) -> Sequence[Performance]:
@@ -331,14 +329,14 @@ class _Convolution:
         return [add_bias] * self._what.bias + [rectify] * self._what.relu
 
 
-def _wanted_math(what: Convolution) -> int:
+def _wanted_math(what: ConvolutionProblem) -> int:
     if what.dtype != "float32":
         return TENSOR_OP_MATH
-    # The default lets cuDNN round float32 factors for the tensor cores.
+    # The default allows cuDNN to round float32 factors to TF32.
     return DEFAULT_MATH if what.math == "tf32" else FMA_MATH
 
 
 def _ints(values: Sequence[int]) -> ctypes.Array[c_int]:
     if max(values) > _LARGEST:
-        raise Unsupported(f"cuDNN's older API: {max(values)} values are beyond {_LARGEST}")
+        raise Unsupported(f"cuDNN's legacy API: {max(values)} values are more than {_LARGEST}")
     return (c_int * len(values))(*values)

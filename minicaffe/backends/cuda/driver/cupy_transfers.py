@@ -1,7 +1,7 @@
-"""Copies between the host and a GPU that nobody waits for, by way of pinned memory.
+"""Asynchronous copies between host and GPU through pinned memory.
 
-CuPy copies from pinned memory without a word about when it is done: whoever fills it anew, or gives
-it back, must know. So every copy here has an event.
+CuPy does not track when a copy from or to pinned memory is finished, but the memory must not be
+overwritten or freed before that. Therefore each copy here records an event.
 """
 
 from __future__ import annotations
@@ -10,22 +10,25 @@ import ctypes
 import itertools
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import cupy
 import numpy as np
 from cupy.cuda import runtime
 
-from minicaffe.backends.cuda.driver.device import Memory
+from minicaffe.backends.cuda.driver.device import DeviceMemory
 from minicaffe.ops.backend import HostArray
 
-# Uploads go through pinned memory in rings: small ones (numbers of a run) and large ones (batches).
+# Objects of CuPy, which has no type stubs.
+_Cupy: TypeAlias = Any
+
+# Uploads use ring buffers of pinned memory: small ones (launch parameters), large ones (batches).
 SMALL_BYTES = 1 << 16
 RING_LENGTH = {True: 64, False: 2}
 
 
 class Ring:
-    """Pinned buffers that are used in turn, each again when its last copy is done."""
+    """Ring buffer of pinned memory; a slot is reused when its last copy is finished."""
 
     def __init__(self, size_bytes: int, length: int) -> None:
         self._slots = itertools.cycle(
@@ -35,8 +38,8 @@ class Ring:
             ]
         )
 
-    def upload(self, stream: Any, address: int, values: HostArray) -> None:
-        """Copy from a C-ordered array into device memory."""
+    def upload(self, stream: _Cupy, address: int, values: HostArray) -> None:
+        """Copy a C-ordered array into device memory."""
         pinned, event = next(self._slots)
         event.synchronize()
         np.frombuffer(pinned, np.uint8, values.nbytes)[...] = values.reshape(-1).view(np.uint8)
@@ -46,13 +49,13 @@ class Ring:
 
 
 class Uploads:
-    """Rings for uploads of all sizes."""
+    """Ring buffers for uploads of all sizes."""
 
     def __init__(self) -> None:
         self._rings: dict[int, Ring] = {}
 
-    def upload(self, stream: Any, address: int, values: HostArray) -> None:
-        """Copy from a C-ordered array, which may be changed as soon as this returns."""
+    def upload(self, stream: _Cupy, address: int, values: HostArray) -> None:
+        """Copy a C-ordered array, which may be changed as soon as this returns."""
         if not values.nbytes:
             return
         is_small = values.nbytes <= SMALL_BYTES
@@ -64,76 +67,76 @@ class Uploads:
 
 
 class CupyDownload:
-    """A copy to the host that may not be done yet."""
+    """An asynchronous copy to the host; see `Download`."""
 
-    def __init__(self, stream: Any, address: int, values: HostArray) -> None:
+    def __init__(self, stream: _Cupy, address: int, values: HostArray) -> None:
         self._values = values
         self._pinned = cupy.cuda.alloc_pinned_memory(max(values.nbytes, 1))
         kind = runtime.memcpyDeviceToHost
         runtime.memcpyAsync(self._pinned.ptr, address, values.nbytes, kind, stream.ptr)
         self._event = cupy.cuda.Event(disable_timing=True)
         self._event.record(stream)
-        # CuPy hands on pinned memory at once, also of a copy that nobody has waited for.
+        # CuPy reuses freed pinned memory at once, even if the copy is not finished.
         weakref.finalize(self, self._event.synchronize).atexit = False
 
     @property
     def is_done(self) -> bool:
-        """Whether it is done."""
+        """Whether the copy is finished."""
         return bool(self._event.done)
 
     def wait(self) -> None:
-        """Wait until it is done."""
+        """Wait until the copy is finished, and write it to `values`."""
         self._event.synchronize()
         ctypes.memmove(self._values.ctypes.data, self._pinned.ptr, self._values.nbytes)
 
 
 class CupyStagingBuffer:
-    """Memory of the device with a page-locked twin; see `StagingBuffer`.
+    """Device memory with a page-locked host copy; see `StagingBuffer`.
 
     Parameters
     ----------
     device : cupy.cuda.Device
     kernels, uploads : cupy.cuda.Stream
-        Where kernels run, and beside them the uploads.
-    memory : Memory
-    refuse_recording : callable
-        Raises while work is recorded.
+        The stream of the kernels, and that of the prefetched uploads.
+    memory : DeviceMemory
+    refuse_capture : callable
+        Raises during graph capture.
 
     Notes
     -----
-    A thread begins with GPU 0, and an event belongs to the GPU that it was made on. So what any
-    thread may call makes its own GPU the current one, and leaves it so: CuPy's ``with device``
-    keeps what was current before in the object, where threads would mix it up.
+    The current GPU of a new thread is GPU 0, and an event belongs to the GPU on which it was made.
+    Therefore methods that any thread may call make this buffer's GPU the current one, and leave it
+    so: CuPy's ``with device`` stores the previous one in the object, which is not thread-safe.
     """
 
     def __init__(
         self,
-        device: Any,
-        kernels: Any,
-        uploads: Any,
-        memory: Memory,
-        refuse_recording: Callable[[str], None],
+        device: _Cupy,
+        kernels: _Cupy,
+        uploads: _Cupy,
+        memory: DeviceMemory,
+        refuse_capture: Callable[[str], None],
     ) -> None:
         self._device, self._kernels, self._uploads = device, kernels, uploads
-        self._memory, self._refuse_recording = memory, refuse_recording
+        self._memory, self._refuse_capture = memory, refuse_capture
         self.address = memory.address
         self._pinned = cupy.cuda.alloc_pinned_memory(memory.size_bytes)
         self.host: HostArray = np.frombuffer(self._pinned, np.uint8, memory.size_bytes)
-        # A blocking event leaves the core to others while the host waits.
+        # A blocking event frees the CPU core while the host waits.
         self._arrived = cupy.cuda.Event(block=True, disable_timing=True)
         self._released = cupy.cuda.Event(disable_timing=True)
-        # CuPy hands on memory that kernels asked for before still use, ...
+        # CuPy may return memory that earlier kernels still use, ...
         self._released.record(kernels)
-        # ... and this memory to the next who asks, though an upload may still write to it.
+        # ... and may reuse this memory after it is freed, while an upload still writes to it.
         weakref.finalize(self, self._arrived.synchronize)
 
     def wait(self) -> None:
-        """Wait until the last upload has arrived."""
+        """Wait until the last upload is finished."""
         self._device.use()
         self._arrived.synchronize()
 
     def upload(self) -> None:
-        """Upload on the stream of uploads, behind the last release."""
+        """Start the upload on the stream of uploads, after the last release."""
         self._device.use()
         self._uploads.wait_event(self._released)
         size_bytes, kind = self.host.nbytes, runtime.memcpyHostToDevice
@@ -142,11 +145,11 @@ class CupyStagingBuffer:
         self._arrived.record(self._uploads)
 
     def acquire(self) -> None:
-        """Have the kernels' stream wait for the upload."""
-        self._refuse_recording("what is uploaded")
+        """Make the kernels' stream wait for the upload."""
+        self._refuse_capture("reading a staging buffer")
         self._kernels.wait_event(self._arrived)
 
     def release(self) -> None:
-        """Note the end of what has been asked for on the kernels' stream."""
-        self._refuse_recording("what is uploaded")
+        """Record the end of the kernels that read the buffer."""
+        self._refuse_capture("reading a staging buffer")
         self._released.record(self._kernels)

@@ -1,7 +1,7 @@
-"""What the cuda backend asks of a machine: memory, copies, kernels, recording.
+"""The protocol of a device: memory, copies, kernel launches, graph capture.
 
-`cupy_device` answers on a GPU; the tests have a device that runs the same kernels on the CPU. The
-rest of the package knows addresses and this protocol only.
+`cupy_device` implements it on a GPU; the tests implement it with an emulator that runs the same
+kernels on the CPU. The other modules use device addresses and this protocol only.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from minicaffe.ops.backend import Array, HostArray, Shape
 THREADS = 256
 
 
-class CannotRecord(BackendUnavailable):
-    """While recording, something was asked for that cannot be recorded."""
+class CannotCapture(BackendUnavailable):
+    """An operation was requested during graph capture that cannot be captured."""
 
 
 class Address(int):
-    """Where something lies in device memory; kernels take it as a pointer, a plain int as int."""
+    """A device address, passed to kernels as a pointer; a plain int is passed as int."""
 
     def __add__(self, size_bytes: int) -> Address:
         return Address(int(self) + size_bytes)
@@ -32,48 +32,48 @@ Argument: TypeAlias = Address | int | float
 Grid: TypeAlias = int | tuple[int, int] | tuple[int, int, int]
 
 
-class Memory(Protocol):
-    """An allocation: given back when nobody holds on to the object any more."""
+class DeviceMemory(Protocol):
+    """An allocation, which is freed with the last reference to this object."""
 
     @property
     def address(self) -> Address:
-        """Where it begins, a multiple of 256."""
+        """Address of the first byte, a multiple of 256."""
         ...
 
     @property
     def size_bytes(self) -> int:
-        """How long it is."""
+        """Size of the allocation."""
         ...
 
 
-class Function(Protocol):
+class KernelFunction(Protocol):
     """A compiled kernel."""
 
     def __call__(self, grid: Grid, block: Grid, *args: Argument, shared_bytes: int = 0) -> None:
-        """Launch it behind what was asked for before.
+        """Launch the kernel after all work enqueued before.
 
         Parameters
         ----------
         grid, block : int or tuple of int
-            Blocks, and threads in a block, along up to three axes.
+            Number of blocks, and of threads in a block, along up to three axes.
         args : Address, int or float
-            What the kernel takes as pointer, int and float.
+            Passed as pointer, int and float.
         shared_bytes : int
-            Dynamic shared memory of a block.
+            Dynamic shared memory of each block.
         """
         ...
 
 
 class Download(Protocol):
-    """A copy to the host that may not be done yet."""
+    """An asynchronous copy to the host."""
 
     @property
     def is_done(self) -> bool:
-        """Whether it is done."""
+        """Whether the copy is finished."""
         ...
 
     def wait(self) -> None:
-        """Wait until it is done."""
+        """Wait until the copy is finished."""
         ...
 
 
@@ -113,16 +113,16 @@ class StagingBuffer(Protocol):
 
 
 class Device(Protocol):
-    """One GPU, or what stands in for it. Everything happens in the order in which it is asked for.
+    """One GPU, or an emulator; work is executed in the order in which it is enqueued.
 
-    While recording, only launches, `clear`, `copy` and library calls are allowed; anything
-    else raises `CannotRecord`.
+    During graph capture only launches, `clear`, `copy` and library calls are allowed; all other
+    methods raise `CannotCapture`.
     """
 
     name: str
     capability: tuple[int, int]
     multiprocessors: int
-    is_recording: bool
+    is_capturing: bool
 
     @property
     def xp(self) -> ModuleType:
@@ -131,17 +131,17 @@ class Device(Protocol):
 
     @property
     def description(self) -> str:
-        """Card and versions, for the log."""
+        """Name of the GPU and versions, for the log."""
         ...
 
     @property
-    def cublas(self) -> Any:
-        """Ctypes library with cuBLAS's functions."""
+    def cublas(self) -> Any:  # a ctypes library, whose functions are attributes of unknown type
+        """The ctypes library of cuBLAS."""
         ...
 
     @property
     def dnns(self) -> Sequence[Dnn]:
-        """What plans convolutions, the best first; none without cuDNN."""
+        """The libraries that plan convolutions, the preferred one first; empty without cuDNN."""
         ...
 
     @property
@@ -153,18 +153,18 @@ class Device(Protocol):
         """Return free and total memory, bytes."""
         ...
 
-    def allocate(self, size_bytes: int) -> Memory:
-        """Return new memory; what it holds is undefined.
+    def allocate(self, size_bytes: int) -> DeviceMemory:
+        """Return new memory with undefined contents.
 
         Raises
         ------
         DeviceMemoryError
-            If there is not enough.
+            If there is not enough memory.
         """
         ...
 
-    def array(self, memory: Memory, shape: Shape) -> Array:
-        """Return a float32 array of `xp` over the beginning of a memory, in C order."""
+    def array(self, memory: DeviceMemory, shape: Shape) -> Array:
+        """Return a C-order float32 array of `xp` over the beginning of an allocation."""
         ...
 
     def upload(self, address: Address, values: HostArray) -> None:
@@ -172,15 +172,15 @@ class Device(Protocol):
         ...
 
     def download(self, address: Address, values: HostArray) -> None:
-        """Copy to the host and wait for it."""
+        """Copy to the host and wait for the copy."""
         ...
 
     def download_async(self, address: Address, values: HostArray) -> Download:
-        """Begin to copy to the host."""
+        """Start a copy to the host."""
         ...
 
     def staging(self, size_bytes: int) -> StagingBuffer:
-        """Return a new staging.
+        """Return a new staging buffer.
 
         Raises
         ------
@@ -197,31 +197,31 @@ class Device(Protocol):
         """Copy within the device."""
         ...
 
-    def function(self, source: str, name: str, options: tuple[str, ...] = ()) -> Function:
+    def function(self, source: str, name: str, options: tuple[str, ...] = ()) -> KernelFunction:
         """Return a kernel of a CUDA source text, compiled once for each source and options."""
         ...
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Record what `work` asks for without doing it; calling what is returned does it."""
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Capture the operations that `work` enqueues; return a function that replays them."""
         ...
 
     def milliseconds(self, work: Callable[[], None]) -> float:
-        """Return the time that the device takes for `work`."""
+        """Run `work` and return the device time that it takes."""
         ...
 
     def make_current(self) -> None:
-        """Have what the calling thread asks for from now on happen on this device."""
+        """Make this device the current one of the calling thread."""
         ...
 
     def synchronize(self) -> None:
-        """Wait until everything is done."""
+        """Wait until all work is finished."""
         ...
 
 
 def blocks(n: int) -> int:
-    """Return how many blocks of `THREADS` threads a grid-stride loop over n elements gets."""
+    """Return the number of blocks of `THREADS` threads for a grid-stride loop over n elements."""
     return max(1, min((n + THREADS - 1) // THREADS, MAX_BLOCKS))
 
 
-# Enough to fill every multiprocessor of today's cards several times over.
+# Fills every multiprocessor of present GPUs several times over.
 MAX_BLOCKS = 4096

@@ -1,4 +1,4 @@
-"""The folder in which CuPy keeps compiled kernels: it does not load where it cannot make one."""
+"""Cache folder for CuPy's compiled kernels: CuPy does not import if it cannot create one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ FOLDER = "~/.cupy/kernel_cache"
 
 
 def prepare_folder() -> None:
-    """Give CuPy a folder for this process alone where its own cannot be written.
+    """Set a temporary cache folder for this process if CuPy's default one is not writable.
 
-    CuPy makes the folder when it is imported. A folder that the user has named is left to it.
+    CuPy creates the folder when it is imported. A folder that the user has set is not checked.
     """
     if VARIABLE in os.environ:
         return
@@ -24,7 +24,7 @@ def prepare_folder() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return
-    except (OSError, RuntimeError):  # the latter: there is no home
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         folder = Path(tempfile.mkdtemp(prefix="minicaffe_kernels_"))
         os.environ[VARIABLE] = str(folder)
         atexit.register(shutil.rmtree, folder, ignore_errors=True)

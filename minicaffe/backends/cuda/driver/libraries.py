@@ -1,7 +1,7 @@
-"""Where NVIDIA's shared libraries lie: one search for cuBLAS, cuDNN and NVRTC.
+"""Find and load NVIDIA's shared libraries: cuBLAS, cuDNN and NVRTC.
 
-Looked for in this order: with the package ``cuda-pathfinder`` (it comes with CuPy and knows wheels,
-conda, and CUDA_HOME), in the file lists of NVIDIA's own wheels, on the system's library path.
+Search order: the package ``cuda-pathfinder`` (a dependency of CuPy that searches wheels, conda and
+CUDA_HOME), the file lists of NVIDIA's wheels, the system's library path.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ EXTRA = "gpu"
 
 
 @dataclass(frozen=True)
-class Library:
+class SharedLibrary:
     """One shared library.
 
     Parameters
     ----------
     title : str
-        As its maker writes it.
+        NVIDIA's spelling.
     name : str
-        lib<name>.so, and what cuda-pathfinder calls it.
+        Of lib<name>.so, and for cuda-pathfinder.
     wheels : tuple of str
-        Those that hold it, for CUDA 13 and for CUDA 12.
+        The wheels that contain it, for CUDA 13 and for CUDA 12.
     needs : tuple of str
-        Names of the libraries that it opens by itself, later, and perhaps from elsewhere.
+        Libraries that it would open later by itself, perhaps from another place.
     """
 
     title: str
@@ -42,25 +42,27 @@ class Library:
 
     @property
     def advice(self) -> str:
-        """How to get it."""
+        """How to install it."""
         return (
-            f'pip install "minicaffe[{EXTRA}]" brings it for CUDA 13; so do the wheels '
+            f'pip install "minicaffe[{EXTRA}]" installs it for CUDA 13; so do the wheels '
             f"{self.wheels[0]} (CUDA 13) and {self.wheels[1]} (CUDA 12)"
         )
 
 
 _CUBLAS_WHEELS = ("nvidia-cublas", "nvidia-cublas-cu12")
 _KNOWN = (
-    Library("cuBLAS", "cublas", _CUBLAS_WHEELS, needs=("cublasLt",)),
-    Library("cuBLASLt", "cublasLt", _CUBLAS_WHEELS),
-    # cuDNN opens both when it looks for plans: without cuBLASLt it finds none.
-    Library("cuDNN", "cudnn", ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12"), ("cublasLt", "nvrtc")),
-    Library("NVRTC", "nvrtc", ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")),
+    SharedLibrary("cuBLAS", "cublas", _CUBLAS_WHEELS, needs=("cublasLt",)),
+    SharedLibrary("cuBLASLt", "cublasLt", _CUBLAS_WHEELS),
+    # cuDNN opens both when it searches for plans: without cuBLASLt it finds none.
+    SharedLibrary(
+        "cuDNN", "cudnn", ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12"), ("cublasLt", "nvrtc")
+    ),
+    SharedLibrary("NVRTC", "nvrtc", ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")),
 )
 LIBRARIES = {library.name: library for library in _KNOWN}
 
 
-def _by_pathfinder(library: Library) -> str | None:
+def _by_pathfinder(library: SharedLibrary) -> str | None:
     try:
         pathfinder = importlib.import_module("cuda.pathfinder")
     except ImportError:
@@ -71,7 +73,7 @@ def _by_pathfinder(library: Library) -> str | None:
         return None
 
 
-def _in_wheels(library: Library) -> str | None:
+def _in_wheels(library: SharedLibrary) -> str | None:
     for wheel in library.wheels:
         try:
             files = importlib.metadata.files(wheel) or []
@@ -79,23 +81,23 @@ def _in_wheels(library: Library) -> str | None:
             continue
         for file in files:
             path = Path(str(file.locate()))
-            # The list of a wheel that was removed by hand may outlive its files.
+            # A wheel whose files were deleted by hand still has a list of files.
             if file.name.startswith(f"lib{library.name}.so") and path.exists():
                 return str(path)
     return None
 
 
-def _on_system(library: Library) -> str | None:
+def _on_system(library: SharedLibrary) -> str | None:
     return ctypes.util.find_library(library.name)
 
 
-def find(name: str) -> str:
-    """Return the path (or the name that the loader knows) of one of `LIBRARIES`.
+def find_library(name: str) -> str:
+    """Return the path (or the name for the dynamic loader) of one of `LIBRARIES`.
 
     Raises
     ------
     BackendUnavailable
-        If it is nowhere; the message says where it was looked for and how to get it.
+        If it is not found; the message states the search places and how to install it.
     """
     library = LIBRARIES[name]
     found = _by_pathfinder(library) or _in_wheels(library) or _on_system(library)
@@ -109,8 +111,8 @@ def find(name: str) -> str:
 
 
 @functools.cache
-def load(name: str) -> ctypes.CDLL:
-    """Load one of `LIBRARIES`, after those that it needs.
+def load_library(name: str) -> ctypes.CDLL:
+    """Load one of `LIBRARIES`, after its dependencies.
 
     Raises
     ------
@@ -119,8 +121,8 @@ def load(name: str) -> ctypes.CDLL:
     """
     library = LIBRARIES[name]
     for needed in library.needs:
-        load(needed)
-    path = find(name)
+        load_library(needed)
+    path = find_library(name)
     try:
         return ctypes.CDLL(path)
     except OSError as error:

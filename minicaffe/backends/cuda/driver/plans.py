@@ -1,8 +1,8 @@
-"""What is asked of cuDNN, and what answers: convolutions, plans, and the protocol of a library.
+"""Convolution problems, execution plans, and the protocol of a library that creates plans.
 
-The description of a convolution is frozen and holds plain numbers. A `Dnn` turns it into candidate
-plans, and `tuning` chooses one. A plan works on device addresses, named by their `Role`. Shapes are
-always logical: (N, C, *S) and (K, C / group, *kernel), whatever the order in memory.
+A problem is frozen and holds plain numbers. A `Dnn` creates candidate plans for it, and `tuning`
+selects one. A plan operates on device addresses, identified by their `Role`. Shapes are always
+logical, (N, C, *S) and (K, C / group, *kernel), for every memory layout.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class Role(enum.IntEnum):
-    """The part that a tensor plays in a plan; gradients begin with D."""
+    """The operand that a tensor is in a plan; gradients begin with D."""
 
     X = 1
     W = 2
@@ -36,26 +36,26 @@ class Role(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Operand:
-    """Shape and type of a tensor that a plan reads or writes, without gaps."""
+    """Shape and type of a contiguous tensor that a plan reads or writes."""
 
     shape: Shape
     dtype: str
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of device memory."""
+        """Size of the tensor, bytes."""
         return math.prod(self.shape) * SIZES[self.dtype]
 
 
 def strides(shape: Shape, channels_last: bool) -> Shape:
-    """Return the strides, in values, of a tensor without gaps.
+    """Return the strides, in values, of a contiguous tensor.
 
     Parameters
     ----------
     shape : tuple of int
         Logical: (N, C, *S).
     channels_last : bool
-        Whether the channels of one pixel lie side by side: N, *S, C in memory.
+        Whether the memory order is N, *S, C.
     """
     order = (0, *range(2, len(shape)), 1) if channels_last else tuple(range(len(shape)))
     found = [1] * len(shape)
@@ -67,8 +67,8 @@ def strides(shape: Shape, channels_last: bool) -> Shape:
 
 
 @dataclass(frozen=True)
-class Convolution:
-    """A convolution, or one of its gradients. Outputs are overwritten.
+class ConvolutionProblem:
+    """A convolution or one of its gradients, as the key of plans; outputs are overwritten.
 
     Parameters
     ----------
@@ -81,20 +81,20 @@ class Convolution:
         One entry for each spatial axis.
     group : int
     channels_last : bool
-        Order in memory of x, w and y alike: N, *S, C and K, *kernel, C / group.
+        Whether x, w and y are stored as N, *S, C and K, *kernel, C / group.
     dtype : {"float32", "bfloat16", "float16"}
-        Of all tensors; sums are made in float32.
+        Type of all tensors; sums are float32.
     bias, relu : bool
-        Add B to the sums; then replace what is negative by zero. Forward only.
+        Epilogue: add B, then apply ReLU. Forward only.
     math : {"fp32", "tf32"}
         Whether float32 factors may be rounded to 10 bits of mantissa for the tensor cores.
 
     Raises
     ------
     ShapeError
-        If y is not what x and w make.
+        If y does not follow from x and w.
     Unsupported
-        If the number of axes or the dtype is none of those above.
+        If the number of axes or the dtype is not one of those above.
     """
 
     direction: Direction
@@ -122,7 +122,7 @@ class Convolution:
                 f"channels, not {self.y} of {self.x[1]}"
             )
         if (self.bias or self.relu) and self.direction != "forward":
-            raise Unsupported(f"cuDNN: {self}: a gradient is not combined with bias or relu")
+            raise Unsupported(f"cuDNN: {self}: a gradient has no epilogue of bias or relu")
 
     def _expected_y(self) -> Shape:
         window = zip(self.x[2:], self.w[2:], self.stride, self.pad, self.dilation, strict=True)
@@ -130,8 +130,8 @@ class Convolution:
         return (self.x[0], self.w[0], *sizes)
 
     @property
-    def canonical(self) -> Convolution:
-        """The same with at least two spatial axes, as cuDNN needs: a unit axis of rows first."""
+    def canonical(self) -> ConvolutionProblem:
+        """The problem with two spatial axes or more, as cuDNN requires: adds an axis of one row."""
         if len(self.x) > 3:
             return self
 
@@ -150,7 +150,7 @@ class Convolution:
 
     @property
     def operands(self) -> dict[Role, Operand]:
-        """What a plan for this reads and writes."""
+        """The tensors that a plan reads and writes."""
         shapes: dict[Role, Shape]
         if self.direction == "forward":
             shapes = {Role.X: self.x, Role.W: self.w, Role.Y: self.y}
@@ -177,57 +177,77 @@ class Convolution:
         )
 
 
+@dataclass(frozen=True)
+class PlanLimits:
+    """Which plans a `Dnn` excludes.
+
+    Parameters
+    ----------
+    is_deterministic : bool
+        Exclude plans whose order of summation may vary between runs.
+    workspace_limit : int
+        Bytes of device memory; plans that need more are excluded.
+    """
+
+    is_deterministic: bool = False
+    workspace_limit: int = 1 << 30
+
+    def __str__(self) -> str:
+        kind = " deterministic" if self.is_deterministic else ""
+        return f"{kind} up to {self.workspace_limit >> 20} MiB"
+
+
 class Plan(Protocol):
-    """One way to do a convolution."""
+    """One algorithm for a convolution problem."""
 
     @property
     def name(self) -> str:
-        """The same for the same way in every process, as long as the library is the same."""
+        """Identifies the algorithm in every process with the same library version."""
         ...
 
     @property
     def workspace_bytes(self) -> int:
-        """Device memory needed while it runs; known once it is prepared."""
+        """Workspace in device memory; known after `prepare`."""
         ...
 
     def prepare(self) -> None:
-        """Compile and load what it needs, if that was not done yet.
+        """Compile and load the code of the plan, unless that is already done.
 
         Raises
         ------
         Unsupported
-            If it cannot be done, or not within the limits of its `Dnn`.
+            If that is not possible, or not within the limits of its `Dnn`.
         """
         ...
 
     def __call__(self, addresses: Mapping[Role, int], workspace: int) -> None:
-        """Start the work on the stream; may be recorded.
+        """Enqueue the plan on the stream; can be captured.
 
         Parameters
         ----------
         addresses : mapping
-            Where the tensors of each role of the convolution's `operands` lie.
+            Device addresses of the convolution's `operands`.
         workspace : int
-            Address of `workspace_bytes` bytes, aligned to 256; whatever, if these are 0.
+            Address of `workspace_bytes` bytes, aligned to 256; ignored if that is 0.
         """
         ...
 
 
 class Dnn(Protocol):
-    """A library that has plans."""
+    """A library that creates plans for convolutions."""
 
     @property
     def version(self) -> str:
-        """Library, version, and whatever else decides which plans there are."""
+        """Library, version, and the options that decide which plans exist."""
         ...
 
-    def plans(self, what: Convolution) -> Sequence[Plan]:
-        """Return at least one plan, not prepared, the most promising first.
+    def plans(self, what: ConvolutionProblem) -> Sequence[Plan]:
+        """Return at least one plan, not prepared, in the order of preference.
 
         Raises
         ------
         Unsupported
-            If there is none.
+            If there is no plan.
         """
         ...
 

@@ -1,23 +1,26 @@
-"""What `minicaffe device_query` tells of a card: Caffe's lines, in its words and order, then ours.
+"""The output of `minicaffe device_query`: Caffe's lines in Caffe's order, then additional ones.
 
-The numbers come from cudaDeviceGetAttribute, whose codes are the same in all versions of CUDA: the
-struct cudaDeviceProp has lost some of these fields in CUDA 13.
+The numbers come from cudaDeviceGetAttribute, whose codes are the same in all versions of CUDA,
+because the struct cudaDeviceProp lacks some of these fields since CUDA 13.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from minicaffe.backends.cuda.driver import libraries
 from minicaffe.errors import BackendUnavailable
 
+# CuPy has no type stubs.
+_Runtime: TypeAlias = Any
+
 WIDTH = 31
 
-# Caffe's words, and the codes of cudaDeviceAttr whose values stand behind them.
+# Caffe's labels, and the codes of cudaDeviceAttr of their values.
 _BEFORE_NAME = (("Major revision number", 75), ("Minor revision number", 76))
-_BEHIND_MEMORY: tuple[tuple[str, tuple[int, ...]], ...] = (
+_AFTER_MEMORY: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("Total shared memory per block", (8,)),
     ("Total registers per block", (12,)),
     ("Warp size", (10,)),
@@ -33,22 +36,22 @@ _COPY_ENGINES, _MULTIPROCESSORS, _TIMEOUT = 40, 16, 17
 _MAJOR, _MINOR, _PATCH = range(3)  # of libraryPropertyType
 
 
-def lines(runtime: Any, number: int, cupy_version: str) -> Iterator[str]:
-    """Yield what is known of a card, a line each.
+def device_query_lines(runtime: _Runtime, number: int, cupy_version: str) -> Iterator[str]:
+    """Yield the properties of a GPU, one line each.
 
     Parameters
     ----------
     runtime : module
-        ``cupy.cuda.runtime``, or what answers in its place.
+        ``cupy.cuda.runtime``, or an object with the same functions.
     number : int
-        Of the card, which is the current one.
+        Of the GPU, which is the current one.
     cupy_version : str
     """
     for name, value in _facts(runtime, number, cupy_version):
         yield f"{name + ':':{WIDTH}}{value}"
 
 
-def _facts(runtime: Any, number: int, cupy_version: str) -> Iterator[tuple[str, object]]:
+def _facts(runtime: _Runtime, number: int, cupy_version: str) -> Iterator[tuple[str, object]]:
     def attribute(code: int) -> int:
         return int(runtime.deviceGetAttribute(code, number))
 
@@ -58,7 +61,7 @@ def _facts(runtime: Any, number: int, cupy_version: str) -> Iterator[tuple[str, 
         yield name, attribute(code)
     yield "Name", runtime.getDeviceProperties(number)["name"].decode()
     yield "Total global memory", total
-    for name, codes in _BEHIND_MEMORY:
+    for name, codes in _AFTER_MEMORY:
         yield name, ", ".join(str(attribute(axis)) for axis in codes)
     yield "Concurrent copy and execution", _yes(attribute(_COPY_ENGINES))
     yield "Number of multiprocessors", attribute(_MULTIPROCESSORS)
@@ -72,7 +75,7 @@ def _facts(runtime: Any, number: int, cupy_version: str) -> Iterator[tuple[str, 
 
 
 def cuda_version(number: int) -> str:
-    """Return what CUDA counts as 13020 as people write it: 13.2."""
+    """Return the version "13.2" for CUDA's number 13020."""
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
@@ -81,9 +84,9 @@ def _yes(value: int) -> str:
 
 
 def _library_version(name: str) -> str:
-    """Return a library's version, or why there is none."""
+    """Return a library's version, or the reason why it is not available."""
     try:
-        library = libraries.load(name)
+        library = libraries.load_library(name)
     except BackendUnavailable as error:
         return str(error)
     get = getattr(library, f"{name}GetProperty")

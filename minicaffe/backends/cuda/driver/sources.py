@@ -1,42 +1,41 @@
-"""The kernels' source texts, and the compiled functions."""
+"""Source texts of the kernels, and a cache of the compiled functions."""
 
 from __future__ import annotations
 
 import functools
 from importlib import resources
 
-from minicaffe.backends.cuda.driver.device import Device, Function
+from minicaffe.backends.cuda.driver.device import Device, KernelFunction
 
 FOLDER = resources.files("minicaffe.backends.cuda") / "kernels"
 
 
 @functools.cache
 def source(name: str) -> str:
-    """Return the text of kernels/`name`.cu behind what all sources share."""
+    """Return the text of kernels/common.cuh followed by kernels/`name`.cu."""
     return (FOLDER / "common.cuh").read_text() + (FOLDER / f"{name}.cu").read_text()
 
 
 class Kernels:
-    """The functions of one device.
+    """Cache of the compiled functions of one device.
 
     Parameters
     ----------
     device : Device
-        Where they run.
     """
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._found: dict[tuple[str, ...], Function] = {}
+        self._found: dict[tuple[str, ...], KernelFunction] = {}
 
-    def __call__(self, file: str, name: str, *defines: str) -> Function:
+    def __call__(self, file: str, name: str, *defines: str) -> KernelFunction:
         """Return function `name` of kernels/`file`.cu.
 
         Parameters
         ----------
         file, name : str
         defines : str
-            What the source leaves open: ``"VALUE=float"``.
+            Macros: ``"VALUE=float"``.
         """
         key = (file, name, *defines)
         found = self._found.get(key)

@@ -1,8 +1,8 @@
-"""Choosing among the plans for one convolution: by timing, once, and then from memory.
+"""Autotuning: selects the fastest plan for each convolution by timing, and caches the choice.
 
-What was chosen is kept in a JSON file in the user's cache folder, for each card, library version
-and description: ``$MINICAFFE_CACHE/cuda_plans.json``, else in ``$XDG_CACHE_HOME/minicaffe``, else
-in ``~/.cache/minicaffe``. Deleting it is always safe.
+The choices are stored in a JSON file in the user's cache folder, by GPU, library version and
+problem: ``$MINICAFFE_CACHE/cuda_plans.json``, otherwise in ``$XDG_CACHE_HOME/minicaffe``, otherwise
+in ``~/.cache/minicaffe``. Deleting the file is always safe.
 """
 
 from __future__ import annotations
@@ -14,67 +14,58 @@ from pathlib import Path
 from typing import Protocol
 
 from minicaffe.atomic_file import write_atomically
-from minicaffe.backends.cuda.driver.device import CannotRecord
-from minicaffe.backends.cuda.driver.plans import Convolution, Dnn, Plan, Role
+from minicaffe.backends.cuda.driver.device import CannotCapture, DeviceMemory
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Dnn, Plan, Role
 from minicaffe.errors import DeviceMemoryError, MinicaffeError, SnapshotError, Unsupported
 from minicaffe.log import logger
 
 VARIABLE = "MINICAFFE_CACHE"
 FILE = "cuda_plans.json"
-# Of the file. Another one is ignored and replaced.
+# Version of the file format. A file of another version is ignored and replaced.
 VERSION = 1
 MAX_CANDIDATES = 12
-# The first of them loads code and is not counted.
+# Runs for each time; the first loads code and is not counted.
 RUNS = 3
-# To launch a plan takes Python up to 0.1 ms. A plan that takes less than this is recorded so often
-# in a row, as it is later in training, and that is timed.
+# Launching a plan takes Python up to 0.1 ms. A plan shorter than SHORT_MS is timed as a captured
+# graph of REPEATS launches, because training replays it from a graph too.
 SHORT_MS, REPEATS = 0.5, 10
 
 
-class Memory(Protocol):
-    """Device memory that is free again when the object is gone."""
-
-    @property
-    def address(self) -> int:
-        """Where it begins."""
-        ...
-
-
 class Bench(Protocol):
-    """What timing needs of a device."""
+    """The part of a `Device` that timing uses."""
 
-    def allocate(self, size_bytes: int) -> Memory:
+    def allocate(self, size_bytes: int) -> DeviceMemory:
         """Return memory with undefined contents."""
         ...
 
     def milliseconds(self, work: Callable[[], None]) -> float:
-        """Run `work`, wait for what it started, and return the time the device took for it."""
+        """Run `work`, wait until it is finished, and return the device time that it took."""
         ...
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Return what does `work` without Python; raises CannotRecord where that cannot be."""
+    def capture(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Capture `work` and return a function that replays it; may raise CannotCapture."""
         ...
 
 
 def cache_folder() -> Path | None:
-    """Return the user's folder for minicaffe's caches, if there can be one; it may not exist."""
+    """Return the user's cache folder, which may not exist; None if there is no home folder."""
     if given := os.environ.get(VARIABLE):
         return Path(given)
     if given := os.environ.get("XDG_CACHE_HOME"):
         return Path(given) / "minicaffe"
     try:
         return Path.home() / ".cache" / "minicaffe"
-    except RuntimeError:  # a container's user without a home
+    except RuntimeError:  # a user of a container, without a home folder
         return None
 
 
 class PlanCache:
-    """The names of chosen plans, in a file that several processes may share.
+    """Names of the selected plans, in a file that several processes may share.
 
     Parameters
     ----------
     folder : Path, optional
-        Where `FILE` is or will be. None: nothing is kept.
+        Folder of `FILE`. None: nothing is stored.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -82,15 +73,15 @@ class PlanCache:
         self._names = self._read()
 
     def get(self, key: str) -> str | None:
-        """Return the name kept for `key`, if any."""
+        """Return the name stored for `key`, or None."""
         return self._names.get(key)
 
     def put(self, key: str, name: str) -> None:
-        """Keep a name; if the file cannot be written, one log line says so and that was it."""
+        """Store a name; if the file cannot be written, log a warning once and stop writing."""
         self._names[key] = name
         if self.path is None:
             return
-        # What other processes have chosen in the meantime stays.
+        # Merge with the choices that other processes have written.
         self._names = {**self._read(), **self._names}
         text = json.dumps({"version": VERSION, "plans": self._names}, indent=1, sort_keys=True)
         try:
@@ -98,7 +89,7 @@ class PlanCache:
             with write_atomically(self.path) as file:
                 file.write(text.encode())
         except (OSError, SnapshotError) as error:
-            logger.warning(f"cuDNN plans will be chosen again in the next run: {error}")
+            logger.warning(f"cuDNN plans will be selected again in the next run: {error}")
             self.path = None
 
     def _read(self) -> dict[str, str]:
@@ -115,40 +106,40 @@ class PlanCache:
 
 
 class Tuner:
-    """Chooses plans, each once.
+    """Selects a plan for each problem, once.
 
     Parameters
     ----------
     dnns : sequence of Dnn
-        The first that can do what is asked does it.
+        The first library that has a plan is used.
     device : str
-        Name of the card: another one has other fastest plans.
+        Name of the GPU model, because the fastest plan depends on it.
     cache : PlanCache
     bench : Bench, optional
-        Times the candidates. None: each library's most promising plan is taken, and nothing kept,
-        so that equal runs compute equal bits.
+        Times the candidates. None: the first plan of each library is used and nothing is stored, so
+        that equal runs compute equal bits.
     """
 
     def __init__(
         self, dnns: Sequence[Dnn], device: str, cache: PlanCache, bench: Bench | None = None
     ) -> None:
         self._dnns, self._device, self._cache, self._bench = tuple(dnns), device, cache, bench
-        self._chosen: dict[Convolution, Plan] = {}
+        self._chosen: dict[ConvolutionProblem, Plan] = {}
 
-    def plan(self, what: Convolution) -> Plan:
-        """Return the plan for `what`, prepared; equal descriptions share one.
+    def plan(self, what: ConvolutionProblem) -> Plan:
+        """Return the prepared plan for a problem; equal problems share one.
 
         Raises
         ------
         Unsupported
-            If no library can do it; the message has each one's reason.
+            If no library has a plan; the message contains the reason of each.
         """
         what = what.canonical
         if what not in self._chosen:
             self._chosen[what] = self._from_first_library(what)
         return self._chosen[what]
 
-    def _from_first_library(self, what: Convolution) -> Plan:
+    def _from_first_library(self, what: ConvolutionProblem) -> Plan:
         reasons = []
         for dnn in self._dnns:
             try:
@@ -157,7 +148,7 @@ class Tuner:
                 reasons.append(str(reason))
         raise Unsupported("; ".join(reasons) or f"{what}: cuDNN is not installed")
 
-    def _choose(self, dnn: Dnn, what: Convolution) -> Plan:
+    def _choose(self, dnn: Dnn, what: ConvolutionProblem) -> Plan:
         plans = dnn.plans(what)
         if self._bench is None:
             return _prepared(plans, 1)[0]
@@ -165,12 +156,12 @@ class Tuner:
         name = self._cache.get(key)
         try:
             return _prepared((plan for plan in plans if plan.name == name), 1)[0]
-        except Unsupported:  # nothing was kept, or that plan is gone
+        except Unsupported:  # nothing was stored, or that plan no longer exists
             chosen = self._fastest(what, _prepared(plans, MAX_CANDIDATES), self._bench)
         self._cache.put(key, chosen.name)
         return chosen
 
-    def _fastest(self, what: Convolution, plans: Sequence[Plan], bench: Bench) -> Plan:
+    def _fastest(self, what: ConvolutionProblem, plans: Sequence[Plan], bench: Bench) -> Plan:
         try:
             memory = {r: bench.allocate(o.size_bytes) for r, o in what.operands.items()}
             workspace = bench.allocate(max(1, *(plan.workspace_bytes for plan in plans)))
@@ -185,7 +176,7 @@ class Tuner:
                 times.setdefault(_time(plan, addresses, workspace.address, bench), plan)
             except MinicaffeError as error:
                 reason = str(error)
-                logger.info(f"{what}: {plan.name} is passed over: {reason}")
+                logger.info(f"{what}: {plan.name} is skipped: {reason}")
         if not times:
             raise Unsupported(reason)
         best = times[min(times)]
@@ -194,19 +185,19 @@ class Tuner:
 
 
 def _time(plan: Plan, addresses: Mapping[Role, int], workspace: int, bench: Bench) -> float:
-    def once() -> None:
+    def run_once() -> None:
         plan(addresses, workspace)
 
-    def often() -> None:
+    def run_often() -> None:
         for _ in range(REPEATS):
-            once()
+            run_once()
 
-    took = _least(once, bench)
+    took = _least(run_once, bench)
     if took > SHORT_MS:
         return took
     try:
-        return _least(bench.record(often), bench) / REPEATS
-    except CannotRecord:
+        return _least(bench.capture(run_often), bench) / REPEATS
+    except CannotCapture:
         return took
 
 

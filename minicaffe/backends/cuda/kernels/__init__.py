@@ -1,6 +1,6 @@
-"""One Python module and one CUDA source for each op; modules with an underscore are shared.
+"""Kernels: a Python module and a CUDA source for each op; modules with an underscore are shared.
 
-Importing this package imports all of its modules, and each registers its kernels.
+Importing this package imports all of its modules; each registers its kernels.
 """
 
 import importlib

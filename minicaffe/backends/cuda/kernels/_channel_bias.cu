@@ -1,6 +1,6 @@
-// What convolutions and inner products do beside their products.
+// Bias and ReLU of convolutions and inner products, and accumulation of their weight gradients.
 
-// y += b, lined up with the channels; then, if asked for, what is negative becomes zero.
+// y += b, broadcast along the channels; then ReLU if `relu` is set.
 extern "C" __global__ void add_bias(VALUE* __restrict__ y, const float* __restrict__ b, int n,
                                     CHANNEL, int relu) {
     FOR_EACH_PACK(i, n) {
@@ -15,7 +15,7 @@ extern "C" __global__ void add_bias(VALUE* __restrict__ y, const float* __restri
     }
 }
 
-extern "C" __global__ void rectify(VALUE* y, int n) {
+extern "C" __global__ void relu(VALUE* y, int n) {
     FOR_EACH_PACK(i, n) {
         Pack pack = load_pack(y, i, n);
         FOR_EACH_IN_PACK(k) if (pack.at[k] < 0) pack.at[k] = 0;
@@ -23,8 +23,7 @@ extern "C" __global__ void rectify(VALUE* y, int n) {
     }
 }
 
-// y = x or, if `adds`, y += x, from the type of activations to float; inverse: of the scale of x, or
-// null.
+// y = x or, if `adds`, y += x, converted to float. inverse: address of 1 / loss scale of x, or null.
 extern "C" __global__ void accumulate(const VALUE* __restrict__ x, float* __restrict__ y, int n,
                                       int adds, const float* inverse) {
     const float factor = inverse ? *inverse : 1.0f;

@@ -1,22 +1,22 @@
-"""What convolutions and inner products do for each channel: add a bias, sum its gradient."""
+"""Bias of convolutions and inner products: addition with optional ReLU, and its gradient."""
 
 from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.driver.device import Address
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.kernels._channel_sums import NULL, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.backend import Shape
 
 
-class ChannelBias(CudaKernel):
-    """Bias of a tensor (N, C, ...).
+class CudaChannelBias(CudaKernel[None]):
+    """Per-channel bias of a tensor (N, C, ...).
 
     Parameters
     ----------
     shape : tuple of int
-        Of the tensor, in any format that is asked for.
+        Shape of the tensor; its format is an argument of the methods.
     """
 
     file = "_channel_bias"
@@ -27,16 +27,16 @@ class ChannelBias(CudaKernel):
         self._sums = ChannelSums(backend, "given")
 
     def add(self, b: Address | None, y: CudaTensor, form: Format, relu: bool = False) -> None:
-        """Add b, float32, to y, which has just been written in `form`, and rectify."""
+        """Add b, float32, to y, which was written in `form`; then apply ReLU if `relu` is set."""
         to, n = y.change(form), y.size
         if b is not None:
-            sizes = Channels.of(self._shape, form).find()
+            sizes = Channels.of(self._shape, form).channel_args()
             self.launch_packs("add_bias", n, to, b, n, *sizes, int(relu), value=form.value)
         elif relu:
-            self.launch_packs("rectify", n, to, n, value=form.value)
+            self.launch_packs("relu", n, to, n, value=form.value)
 
     def accumulate(self, dy: CudaTensor, db: CudaTensor, form: Format) -> None:
-        """Add to db the sums of dy, read in `form`, over all but the channels."""
-        given = (NOWHERE, dy.source(form))
+        """Accumulate in db the sums of dy, read in `form`, over all axes except the channels."""
+        given = (NULL, dy.source(form))
         result = Result(db.accumulate(), scale=dy.scale(form))
         self._sums(Channels.of(self._shape, form), form.value, given, result)

@@ -1,15 +1,15 @@
-// Two sums over all values of each channel (channel_sums.py). TERMS names what is summed:
+// Reduction of two sums over all values of each channel (_channel_sums.py). TERMS selects them:
 //
 //   given     dy                                    gradient of a bias
-//   product   dy * x, dy                            of a factor and a bias
-//   magnitude |dy|                                  what Reduction sums, dy being what it is given
-//   square    dy * dy
-//   negative  dy * min(x, 0)                        of PReLU's slopes
-//   normal    dy, dy * normal                       what batch normalisation's gradient needs,
+//   product   dy * x, dy                            gradients of a factor and a bias
+//   magnitude |dy|                                  for Reduction, whose input is passed as dy
+//   square    dy * dy                               likewise
+//   negative  dy * min(x, 0)                        gradient of PReLU's slopes
+//   normal    dy, dy * normal                       for the gradient of batch normalisation,
 //                                                   normal = (x - mean) * inverse
-//   rectified the same where normal * factor + term > 0: where Scale and ReLU followed it
+//   rectified the same where normal * factor + term > 0: if Scale and ReLU are fused
 //
-// Bound by reading x and dy once. The order of the additions is fixed by the grid.
+// Bound by reading x and dy once. The grid fixes the order of the additions.
 //
 // VARIANTS TERMS: given magnitude square product negative normal rectified
 
@@ -32,54 +32,54 @@ ROW(negative, load(dy, i) * fminf(load(x, i), 0.0f), 0.0f)
 ROW(normal, load(dy, i), load(dy, i) * NORMAL)
 ROW(rectified, PASSED, PASSED * NORMAL)
 
-// What there is one of for each channel may be null.
-#define GIVEN \
+// Pointers to per-channel values may be null.
+#define INPUTS \
     const VALUE *__restrict__ x, const VALUE *__restrict__ dy, const float *__restrict__ mean, \
         const float *__restrict__ inverse, const float *__restrict__ factors, \
         const float *__restrict__ terms
-// Where the two sums go, null if nowhere, and whether they are added to what is there; what they are
-// multiplied with, and the address of another such factor, or null. They may go to two places.
+// Outputs of the two sums (null: none), whether they are accumulated, a factor, and the address of
+// another factor (null: none). A kernel has two such results.
 #define RESULT(to) \
     float *__restrict__ to##_first, float *__restrict__ to##_second, int to##_adds_first, \
         int to##_adds_second, float to##_factor, const float *to##_scale
-#define GIVE(to, channel, sums) \
-    give(channel, sums, to##_first, to##_second, to##_adds_first, to##_adds_second, to##_factor, \
-         to##_scale)
+#define WRITE_RESULT(to, channel, sums) \
+    write_result(channel, sums, to##_first, to##_second, to##_adds_first, to##_adds_second, \
+                 to##_factor, to##_scale)
 
 struct Sums { float first, second; };
 
-// Brings the threads' sums together; the first `lanes` threads get those of their channels.
-__device__ __forceinline__ Sums folded(Sums own, int lanes) {
+// Reduces the threads' sums; the first `channels_per_block` threads get the sums of their channels.
+__device__ __forceinline__ Sums block_reduce(Sums own, int channels_per_block) {
     __shared__ float first[THREADS], second[THREADS];
     first[threadIdx.x] = own.first;
     second[threadIdx.x] = own.second;
-    FOLD(half, lanes) {
+    BLOCK_REDUCE(half, channels_per_block) {
         first[threadIdx.x] += first[threadIdx.x + half];
         second[threadIdx.x] += second[threadIdx.x + half];
     }
     return Sums{first[threadIdx.x], second[threadIdx.x]};
 }
 
-// Sums what the block has of each of its channels.
-__device__ __forceinline__ Sums sums_of_block(Walk w, GIVEN, WALK) {
+// Sums the block's part of each of its channels.
+__device__ __forceinline__ Sums sums_of_block(ChannelLoop w, INPUTS, CHANNEL_LOOP) {
     Sums own = {0, 0};
     if (w.channel < all_channels) {
         Channel c = {mean ? mean[w.channel] : 0.0f, inverse ? inverse[w.channel] : 1.0f,
                      factors ? factors[w.channel] : 1.0f, terms ? terms[w.channel] : 0.0f};
 #pragma unroll 4
         for (unsigned int j = w.first; j < (unsigned int)total; j += w.step) {
-            unsigned int i = place_in(w, j, divisor(inner));
+            unsigned int i = offset_in_channel(w, j, divisor(inner));
             own.first += JOIN(first_, TERMS)(x, dy, c, i);
             own.second += JOIN(second_, TERMS)(x, dy, c, i);
         }
     }
-    return folded(own, lanes);
+    return block_reduce(own, channels_per_block);
 }
 #define SUMS_OF_BLOCK(w) \
-    sums_of_block(w, x, dy, mean, inverse, factors, terms, lanes, channels, all_channels, total, \
-                  inner_by, inner_factor, inner_shift)
+    sums_of_block(w, x, dy, mean, inverse, factors, terms, channels_per_block, channels, \
+                  all_channels, total, inner_by, inner_factor, inner_shift)
 
-__device__ __forceinline__ void give(int channel, Sums sums, RESULT(to)) {
+__device__ __forceinline__ void write_result(int channel, Sums sums, RESULT(to)) {
     if (to_scale) to_factor *= *to_scale;
     if (to_first)
         to_first[channel] = (to_adds_first ? to_first[channel] : 0.0f) + to_factor * sums.first;
@@ -87,16 +87,16 @@ __device__ __forceinline__ void give(int channel, Sums sums, RESULT(to)) {
         to_second[channel] = (to_adds_second ? to_second[channel] : 0.0f) + to_factor * sums.second;
 }
 
-extern "C" __global__ void parts(GIVEN, float* __restrict__ sums, WALK) {
-    Walk w = WALK_HERE;
+extern "C" __global__ void reduce_partial(INPUTS, float* __restrict__ sums, CHANNEL_LOOP) {
+    ChannelLoop w = CHANNEL_LOOP_HERE;
     Sums part = SUMS_OF_BLOCK(w);
-    if (threadIdx.x >= lanes || w.channel >= all_channels) return;
+    if (threadIdx.x >= channels_per_block || w.channel >= all_channels) return;
     sums[2 * blockIdx.y * all_channels + w.channel] = part.first;
     sums[(2 * blockIdx.y + 1) * all_channels + w.channel] = part.second;
 }
 
-// Blocks of 32 channels, eight threads for each.
-extern "C" __global__ void whole(const float* __restrict__ sums, int splits, int channels,
+// Second step: blocks of 32 channels, eight threads for each channel.
+extern "C" __global__ void reduce_final(const float* __restrict__ sums, int splits, int channels,
                                  RESULT(a), RESULT(b)) {
     int channel = blockIdx.x * 32 + threadIdx.x % 32;
     Sums own = {0, 0};
@@ -105,17 +105,17 @@ extern "C" __global__ void whole(const float* __restrict__ sums, int splits, int
             own.first += sums[2 * split * channels + channel];
             own.second += sums[(2 * split + 1) * channels + channel];
         }
-    Sums all = folded(own, 32);
+    Sums all = block_reduce(own, 32);
     if (threadIdx.x >= 32 || channel >= channels) return;
-    GIVE(a, channel, all);
-    GIVE(b, channel, all);
+    WRITE_RESULT(a, channel, all);
+    WRITE_RESULT(b, channel, all);
 }
 
-// Both steps at once, where there is one part only.
-extern "C" __global__ void at_once(GIVEN, WALK, RESULT(a), RESULT(b)) {
-    Walk w = WALK_HERE;
+// Both steps in one launch, if a channel is not split.
+extern "C" __global__ void reduce_single_block(INPUTS, CHANNEL_LOOP, RESULT(a), RESULT(b)) {
+    ChannelLoop w = CHANNEL_LOOP_HERE;
     Sums all = SUMS_OF_BLOCK(w);
-    if (threadIdx.x >= lanes || w.channel >= all_channels) return;
-    GIVE(a, w.channel, all);
-    GIVE(b, w.channel, all);
+    if (threadIdx.x >= channels_per_block || w.channel >= all_channels) return;
+    WRITE_RESULT(a, w.channel, all);
+    WRITE_RESULT(b, w.channel, all);
 }

@@ -1,4 +1,4 @@
-"""Sums over everything but the channels: gradients of biases, slopes, factors and means."""
+"""Reductions over all axes except the channels: gradients of biases, slopes, factors, means."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.driver.device import THREADS, Address, Argument
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.runtime.format import Format, ValueType
-from minicaffe.backends.cuda.runtime.loss_scale import LossScale, inverse_of
+from minicaffe.backends.cuda.runtime.loss_scale import LossScale, inverse_scale_address
 from minicaffe.ops.backend import Shape
 
-NOWHERE = Address(0)
-# Where a sum goes, and whether it overwrites what is there.
+NULL = Address(0)
+# Address of a sum, and whether it is overwritten (otherwise accumulated).
 Sum: TypeAlias = tuple[Address, bool]
-NO_SUM: Sum = (NOWHERE, True)
+NO_SUM: Sum = (NULL, True)
 
 
 class Result(NamedTuple):
-    """Where two sums go.
+    """Outputs of a reduction to two sums.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Result(NamedTuple):
     factor : float
         The sums are multiplied by it.
     scale : LossScale, optional
-        The sums are divided by it: what was summed has it, what they are added to has not.
+        The sums are divided by it, because the terms are scaled and the outputs are not.
     """
 
     first: Sum = NO_SUM
@@ -39,26 +39,26 @@ class Result(NamedTuple):
 
 
 NO_RESULT = Result()
-# How many arrays the kernel that sums parts may be given.
-GIVEN = 6
-# Blocks for each multiprocessor, and values for each thread before there is another block.
+# Number of input pointers of the kernel.
+N_INPUTS = 6
+# Blocks per multiprocessor, and minimum number of values per thread before a channel is split.
 BLOCKS_EACH = 8
 VALUES_EACH = 8
-# Channels of a block whose threads lie side by side, as in kernels/common.cuh.
-LANES = 32
-# Channels of fewer values would leave most threads of a block of their own without work.
+# Adjacent channels of a block, as in kernels/common.cuh.
+CHANNELS_PER_BLOCK = 32
+# Shorter channels share a block, because most threads of a block per channel would be idle.
 SHORT = 128
 
 
 class Channels(NamedTuple):
-    """How values of channels lie in memory: (outer, channels, inner).
+    """Memory layout of channels: (outer, channels, inner).
 
     Parameters
     ----------
     outer, n_channels, inner : int
         With the channels last, inner is 1.
     images : int
-        How many of these lie one behind another, each with channels of its own.
+        Number of such blocks in sequence, each with its own channels.
     """
 
     outer: int
@@ -68,7 +68,7 @@ class Channels(NamedTuple):
 
     @staticmethod
     def of(shape: Shape, form: Format) -> Channels:
-        """Return how axis 1 of a tensor of this shape lies in a format."""
+        """Return the layout of axis 1 of a tensor of this shape in a format."""
         count = shape[1] if len(shape) > 1 else 1
         pixels = math.prod(shape[2:] if len(shape) > 1 else shape)
         outer = shape[0] if len(shape) > 1 else 1
@@ -80,7 +80,7 @@ class Channels(NamedTuple):
 
     @staticmethod
     def trailing(shape: Shape, axis: int, form: Format) -> Channels:
-        """Return how the values for each index of the axes before `axis` lie: its channels."""
+        """Return the layout whose channels are the indices of the axes before `axis`."""
         rows, length = math.prod(shape[:axis]), math.prod(shape[axis:])
         if not form.channels_last or axis < 2:
             return Channels(1, rows, length)
@@ -88,7 +88,7 @@ class Channels(NamedTuple):
 
     @property
     def all_channels(self) -> int:
-        """Number of the channels of all images."""
+        """Number of channels of all images."""
         return self.images * self.n_channels
 
     @property
@@ -102,43 +102,43 @@ class Channels(NamedTuple):
         return self.total * self.all_channels
 
     @property
-    def lanes(self) -> int:
-        """How many channels a block of sums has."""
-        return LANES if self.inner == 1 or self.total < SHORT else 1
+    def channels_per_block(self) -> int:
+        """Number of channels of a thread block."""
+        return CHANNELS_PER_BLOCK if self.inner == 1 or self.total < SHORT else 1
 
     def grid(self, multiprocessors: int) -> tuple[int, int]:
-        """Return the blocks along the channels and the parts that each channel is split into."""
-        across = -(-self.all_channels // self.lanes)
-        rows = THREADS // self.lanes
+        """Return the grid: blocks along the channels, and the number of splits of each channel."""
+        across = -(-self.all_channels // self.channels_per_block)
+        rows = THREADS // self.channels_per_block
         enough = -(-BLOCKS_EACH * multiprocessors // max(across, 1))
         return max(across, 1), max(1, min(enough, -(-self.total // (rows * VALUES_EACH))))
 
-    def walk(self) -> tuple[int, ...]:
-        """Return the arguments of a kernel that sums: WALK in kernels/common.cuh."""
-        sizes = (self.lanes, self.n_channels, self.all_channels, self.total)
+    def loop_args(self) -> tuple[int, ...]:
+        """Return the arguments CHANNEL_LOOP of kernels/common.cuh, for reductions."""
+        sizes = (self.channels_per_block, self.n_channels, self.all_channels, self.total)
         return (*sizes, *divisor(self.inner))
 
-    def find(self) -> tuple[int, ...]:
-        """Return the arguments of a kernel that asks for the channel of a value: CHANNEL.
+    def channel_args(self) -> tuple[int, ...]:
+        """Return the arguments CHANNEL of kernels/common.cuh, for the channel of a value.
 
         For a single image.
         """
         return (*divisor(self.inner), *divisor(self.n_channels))
 
-    def find_trailing(self) -> tuple[int, ...]:
-        """Return the arguments for the channels of `trailing`: TRAILING in kernels/common.cuh."""
+    def trailing_args(self) -> tuple[int, ...]:
+        """Return the arguments TRAILING of kernels/common.cuh, for the layouts of `trailing`."""
         width = self.n_channels if self.inner == 1 else 1
         return (*divisor(self.outer * width * self.inner), *divisor(width))
 
 
-class ChannelSums(CudaKernel):
-    """Two sums for each channel: of parts, then of those parts in a fixed order.
+class ChannelSums(CudaKernel[None]):
+    """Reduction to two sums per channel: partial sums, then their sum in a fixed order.
 
     Parameters
     ----------
     backend : CudaBackend
     terms : str
-        What is summed: a row of the table in kernels/channel_sums.cu.
+        The summands: a row of the table in kernels/_channel_sums.cu.
     """
 
     file = "_channel_sums"
@@ -155,34 +155,38 @@ class ChannelSums(CudaKernel):
         result: Result,
         other: Result = NO_RESULT,
     ) -> None:
-        """Take the sums and leave them in one or two places.
+        """Compute the sums and write them to one or two results.
 
         Parameters
         ----------
         channels : Channels
-            How the values lie.
+            Layout of the values.
         value : str
-            Their type.
+            Type of the values.
         given : sequence of Address
-            x, dy, and for each channel mean, inverse deviation, factor and term; `NOWHERE` for what
-            the terms do not read, and nothing for the last of them.
+            x, dy, and per-channel mean, inverse deviation, factor and term; `NULL` for those that
+            the terms do not read, trailing ones omitted.
         result, other : Result
-            Where the sums go.
+            Outputs of the sums.
         """
-        given = (*given, *(NOWHERE,) * (GIVEN - len(given)))
+        given = (*given, *(NULL,) * (N_INPUTS - len(given)))
         results = (*_arguments(result), *_arguments(other))
         grid, n = channels.grid(self.device.multiprocessors), channels.all_channels
         splits = grid[1]
         if splits == 1:
-            self.function("at_once", value)(grid, THREADS, *given, *channels.walk(), *results)
+            self.function("reduce_single_block", value)(
+                grid, THREADS, *given, *channels.loop_args(), *results
+            )
             return
         parts = self.scratch(max(8 * splits * n, 4), "channel sums")
-        self.function("parts", value)(grid, THREADS, *given, parts, *channels.walk())
-        self.function("whole")(max(-(-n // LANES), 1), THREADS, parts, splits, n, *results)
+        self.function("reduce_partial", value)(grid, THREADS, *given, parts, *channels.loop_args())
+        self.function("reduce_final")(
+            max(-(-n // CHANNELS_PER_BLOCK), 1), THREADS, parts, splits, n, *results
+        )
 
 
 def _arguments(result: Result) -> tuple[Argument, ...]:
-    """Return RESULT in kernels/channel_sums.cu."""
+    """Return the arguments RESULT of kernels/_channel_sums.cu."""
     (first, overwrites_first), (second, overwrites_second) = result.first, result.second
     adds = (int(not overwrites_first), int(not overwrites_second))
-    return (first, second, *adds, result.factor, inverse_of(result.scale))
+    return (first, second, *adds, result.factor, inverse_scale_address(result.scale))

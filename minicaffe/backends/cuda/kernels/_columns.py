@@ -1,4 +1,4 @@
-"""Convolution as a matrix product over columns: where no library has a plan for it."""
+"""Convolution as im2col and matrix product, used if no library has a plan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.driver.cublas import Matrix
 from minicaffe.backends.cuda.driver.device import Address
-from minicaffe.backends.cuda.driver.plans import Convolution
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem
 from minicaffe.backends.cuda.runtime.format import DTYPES, SIZE_BYTES, Format
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale
 from minicaffe.ops.backend import Shape
@@ -17,19 +17,19 @@ CHUNK_BYTES = 256 << 20
 MAX_AXES = 3
 
 
-class ColumnConvolution(CudaKernel):
-    """The three directions of one convolution, on addresses of values in C order.
+class ColumnConvolution(CudaKernel[ConvolutionProblem]):
+    """The three directions of one convolution, on addresses of C-order values.
 
     Parameters
     ----------
     backend : CudaBackend
-    what : Convolution
+    what : ConvolutionProblem
         Of any direction.
     """
 
     file = "_columns"
 
-    def __init__(self, backend: CudaBackend, what: Convolution) -> None:
+    def __init__(self, backend: CudaBackend, what: ConvolutionProblem) -> None:
         super().__init__(backend, what)
         self.form = Format(False, backend.format.value)
         image, out, taps = what.x[2:], what.y[2:], what.w[2:]
@@ -44,15 +44,15 @@ class ColumnConvolution(CudaKernel):
         per_image = max(1, self._columns_size * self._size_bytes)
         self._chunk = max(1, min(CHUNK_BYTES, (1 << 31) - 1) // per_image)
 
-    def correlate(self, x: Address, w: Address, y: Address) -> None:
-        """Overwrite y (forward)."""
+    def forward(self, x: Address, w: Address, y: Address) -> None:
+        """Overwrite y."""
         for n, image, out in self._chunks(x, y):
-            columns = self._spread(image, n)
+            columns = self._im2col(image, n)
             for g in range(self.op.group):
                 self.backend.gemm(self._w(w, g), self._c(columns, g), self._y(out, g), count=n)
 
-    def gather(self, dy: Address, w: Address, dx: Address) -> None:
-        """Overwrite dx (data)."""
+    def backward_data(self, dy: Address, w: Address, dx: Address) -> None:
+        """Overwrite dx."""
         for n, image, out in self._chunks(dx, dy):
             columns = self._scratch(n)
             for g in range(self.op.group):
@@ -61,14 +61,14 @@ class ColumnConvolution(CudaKernel):
                 )
             size = n * self._image_size
             sizes = (size, self.op.x[1], *self._numbers)
-            self.launch("gather", size, columns, image, *sizes, value=self.form.value)
+            self.launch("col2im", size, columns, image, *sizes, value=self.form.value)
 
-    def weights(
+    def backward_weights(
         self, x: Address, dy: Address, dw: Address, is_first: bool, scale: LossScale | None
     ) -> None:
-        """Add to dw, which is float32, or overwrite it; `scale` is what dy has."""
+        """Accumulate in dw, float32, or overwrite it; `scale` is the loss scale of dy."""
         for n, image, out in self._chunks(x, dy):
-            columns = self._spread(image, n)
+            columns = self._im2col(image, n)
             for i in range(n):
                 one = columns + i * self._columns_size * self._size_bytes
                 its = out + i * self.op.y[1] * self._positions * self._size_bytes
@@ -83,7 +83,7 @@ class ColumnConvolution(CudaKernel):
                 is_first = False
 
     def _chunks(self, x: Address, y: Address) -> Iterator[tuple[int, Address, Address]]:
-        """Yield some images at a time: their number, and where they begin on both sides."""
+        """Yield chunks of images: their number, and their addresses in x and y."""
         y_size = self.op.y[1] * self._positions
         for i in range(0, self.op.x[0], self._chunk):
             n = min(self._chunk, self.op.x[0] - i)
@@ -96,10 +96,10 @@ class ColumnConvolution(CudaKernel):
     def _scratch(self, n: int) -> Address:
         return self.scratch(n * self._columns_size * self._size_bytes, "columns")
 
-    def _spread(self, image: Address, n: int) -> Address:
+    def _im2col(self, image: Address, n: int) -> Address:
         columns, size = self._scratch(n), n * self._columns_size
         sizes = (size, self.op.x[1], *self._numbers)
-        self.launch("spread", size, image, columns, *sizes, value=self.form.value)
+        self.launch("im2col", size, image, columns, *sizes, value=self.form.value)
         return columns
 
     def _w(self, w: Address, g: int, dtype: str = "") -> Matrix:
@@ -120,7 +120,7 @@ class ColumnConvolution(CudaKernel):
 def geometry(
     image: Shape, out: Shape, kernel: Shape, stride: Shape, pad: Shape, dilation: Shape
 ) -> tuple[int, ...]:
-    """Return the arguments GEOMETRY of kernels/columns.cu."""
+    """Return the arguments GEOMETRY of kernels/_columns.cu."""
     return (
         *(*_three(image, 1), *_three(out, 1), *_three(kernel, 1)),
         *(*_three(stride, 1), *_three(pad, 0), *_three(dilation, 1)),
@@ -128,5 +128,5 @@ def geometry(
 
 
 def _three(sizes: Shape, fill: int) -> Shape:
-    """Return the sizes of three axes."""
+    """Prepend axes, so that there are three."""
     return (fill,) * (MAX_AXES - len(sizes)) + tuple(sizes)

@@ -1,16 +1,16 @@
-// From one format to another: order of values, and type: FROM and TO instead of VALUE.
+// Conversion between memory formats: order and type of values, with FROM and TO instead of VALUE.
 //
 // VARIANTS FROM: float bfloat16 float16
 // VARIANTS TO: float bfloat16 float16
 
-// A tensor of (outer, rows, columns) becomes (outer, columns, rows), 32 x 32 values at a time, so
-// that both sides are read and written in runs. A block does one of the across x down tiles of one of
-// the outer; all of them lie along x, as a grid is short along y and z.
+// Transposes (outer, rows, columns) to (outer, columns, rows) in tiles of 32 x 32 values, so that
+// reads and writes are coalesced. A block does one of the across x down tiles of one outer index. All
+// blocks lie along x, because a grid is limited to 65,535 blocks along y and z.
 #define TILE 32
 #define TILE_ROWS 8
 
-// scale: of gradients in 16 bits, or null; see loss_scale.py.
-#define FACTOR (!scale ? 1.0f : sizeof(TO) < 4 ? enter(scale) : scale->inverse)
+// scale: loss scale of float16 gradients, or null; see loss_scale.py.
+#define FACTOR (!scale ? 1.0f : sizeof(TO) < 4 ? next_scale(scale) : scale->inverse)
 
 extern "C" __global__ void transpose(const FROM* x, TO* y, int rows, int columns, int across,
                                      int down, LossScale* scale) {

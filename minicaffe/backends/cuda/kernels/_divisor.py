@@ -1,21 +1,21 @@
-"""Numbers to divide by, as kernels take them."""
+"""Magic numbers for division by an invariant integer (Granlund and Montgomery, 1994)."""
 
 from __future__ import annotations
 
 
 def divisor(by: int) -> tuple[int, int, int]:
-    """Return the arguments for a kernel's ``DIVISOR`` (kernels/common.cuh).
+    """Return the kernel arguments ``DIVISOR`` (kernels/common.cuh).
 
     Parameters
     ----------
     by : int
-        What is divided by; 0, the size of an axis without values, counts as 1.
+        The divisor; 0, the size of an empty axis, counts as 1.
 
     Returns
     -------
     by, factor, shift : int
-        n // by = (n + n * factor // 2**32) >> shift for 0 <= n < 2**31; the factor, 32 bits without
-        a sign, as an int of C.
+        n // by = (n + n * factor // 2**32) >> shift for 0 <= n < 2**31; the unsigned 32-bit factor
+        is reinterpreted as a signed int.
     """
     by = max(by, 1)
     shift = (by - 1).bit_length()

@@ -1,16 +1,16 @@
-// Batch normalisation by stored statistics and Scale as part of a convolution; see epilogue.py.
+// Folds batch normalisation by stored statistics and Scale into a convolution; see _epilogue.py.
 
-// What the sums of each channel are multiplied by, and what is then added: bias, then
-// (y - mean) / deviation, then y * scale + shift, as far as they are there.
+// Factor and term of each channel that are equivalent to bias, then (y - mean) / deviation, then
+// y * scale + shift; null pointers omit a step.
 extern "C" __global__ void fold(const float* bias, const float* mean, const float* variance,
                                 const float* weight, const float* scale, const float* shift,
                                 float* factors, VALUE* terms, int n, float eps) {
     FOR_EACH(c, n) {
         float factor = 1, term = bias ? bias[c] : 0.0f;
         if (mean) {
-            float share = weight[0] == 0 ? 0.0f : 1.0f / weight[0];
-            factor = 1.0f / sqrtf(variance[c] * share + eps);
-            term = (term - mean[c] * share) * factor;
+            float inverse_weight = weight[0] == 0 ? 0.0f : 1.0f / weight[0];
+            factor = 1.0f / sqrtf(variance[c] * inverse_weight + eps);
+            term = (term - mean[c] * inverse_weight) * factor;
         }
         if (scale) {
             factor *= scale[c];
@@ -21,7 +21,7 @@ extern "C" __global__ void fold(const float* bias, const float* mean, const floa
     }
 }
 
-// y = w * factor, a factor for each filter.
+// y = w * factor, with one factor for each filter.
 extern "C" __global__ void scale_filters(const float* __restrict__ w,
                                          const float* __restrict__ factors, VALUE* __restrict__ y,
                                          int n, DIVISOR(filter)) {

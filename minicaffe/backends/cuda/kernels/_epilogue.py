@@ -1,20 +1,20 @@
-"""What follows a convolution, done as it writes its output.
+"""Epilogue of convolutions: batch normalisation by stored statistics, Scale and ReLU.
 
-Batch normalisation by stored statistics and Scale are one factor and one term for each channel. The
-filters are multiplied by the factor, and the term takes the place of the bias: anew in every pass,
-so that changed numbers are never missed. That reads and writes the filters instead of the output,
-which is larger but for the smallest batches.
+Batch normalisation and Scale amount to one factor and one term for each channel. The filters are
+multiplied by the factor, and the term replaces the bias, in every pass, so that changed parameters
+take effect. This reads and writes the filters instead of the output, which is larger except for the
+smallest batches.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
 from minicaffe.backends.cuda.driver.device import Address
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE
+from minicaffe.backends.cuda.kernels._channel_sums import NULL
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.runtime.format import Format, ValueType
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -24,21 +24,21 @@ from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale
 
 
-class Epilogue(CudaKernel):
-    """The layers that a convolution does on the way.
+class CudaEpilogue(CudaKernel[None]):
+    """The ops that are fused into a convolution.
 
     Parameters
     ----------
     backend : CudaBackend
     filters : tuple of int
-        Shape of the filters, (channels of the output, ...).
+        Shape of the filters, (output channels, ...).
     scales : bool
-        Whether batch normalisation and Scale may be among them; if not, ReLU alone.
+        Whether batch normalisation and Scale can be fused; otherwise only ReLU.
 
     Attributes
     ----------
-    rectifies : bool
-        Whether a ReLU is the last of them.
+    applies_relu : bool
+        Whether a ReLU is the last fused op.
     """
 
     file = "_epilogue"
@@ -48,37 +48,37 @@ class Epilogue(CudaKernel):
         self._filters, self._may_scale = filters, scales
         self._statistics: EpilogueOp | None = None
         self._scale: EpilogueOp | None = None
-        self.rectifies = False
+        self.applies_relu = False
 
     def take(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Take on as many as can be, from the first on; return how many."""
+        """Fuse as many ops as possible, counted from the first; return how many."""
         self._statistics = self._scale = None
         rest = list(epilogue)
         if rest and self._normalises(rest[0]):
             self._statistics = rest.pop(0)
         if rest and self._multiplies(rest[0]):
             self._scale = rest.pop(0)
-        self.rectifies = starts_with_relu(rest)
-        return len(epilogue) - len(rest) + self.rectifies
+        self.applies_relu = starts_with_relu(rest)
+        return len(epilogue) - len(rest) + self.applies_relu
 
     @property
     def scales(self) -> bool:
-        """Whether they change the filters and the bias."""
+        """Whether the fused ops change the filters and the bias."""
         return self._statistics is not None or self._scale is not None
 
     def fold(
         self, w: CudaTensor, b: CudaTensor | None, form: Format, bias_value: ValueType
     ) -> tuple[Address, Address | None]:
-        """Return what to convolve with and what to add then, until the next call.
+        """Return the filters and bias that include the fused ops, valid until the next call.
 
         Parameters
         ----------
         w, b : CudaTensor
-            The convolution's own filters and bias, if it has one.
+            The convolution's filters and bias, if any.
         form : Format
-            That the filters are wanted in.
+            Format of the returned filters.
         bias_value : str
-            The type that the bias is wanted in.
+            Type of the returned bias.
 
         Returns
         -------
@@ -88,9 +88,9 @@ class Epilogue(CudaKernel):
         if not self.scales:
             bias = None if b is None else b.source(Format(False, bias_value))
             return w.source(form), bias
-        bias = NOWHERE if b is None else b.source()
+        bias = NULL if b is None else b.source()
         n, given = self._filters[0], w.source(Format(form.channels_last))
-        # Each in memory of its own: cuDNN wants its operands aligned.
+        # Separate allocations, because cuDNN requires aligned operands.
         factors, terms = self.scratch(4 * n, "factors"), self.scratch(4 * n, "terms")
         parameters = (*_sources(self._statistics, 3), *_sources(self._scale, 2))
         numbers = (n, self._eps)
@@ -102,13 +102,13 @@ class Epilogue(CudaKernel):
 
     def _normalises(self, epilogue_op: EpilogueOp) -> bool:
         op = epilogue_op.op
-        return isinstance(op, BatchNorm) and op.use_stored and self._lines_up(epilogue_op)
+        return isinstance(op, BatchNorm) and op.use_stored and self._matches_channels(epilogue_op)
 
     def _multiplies(self, epilogue_op: EpilogueOp) -> bool:
         op = epilogue_op.op
-        return isinstance(op, Scale) and op.axis == 1 and self._lines_up(epilogue_op)
+        return isinstance(op, Scale) and op.axis == 1 and self._matches_channels(epilogue_op)
 
-    def _lines_up(self, epilogue_op: EpilogueOp) -> bool:
+    def _matches_channels(self, epilogue_op: EpilogueOp) -> bool:
         return self._may_scale and epilogue_op.parameters()[0].shape == self._filters[:1]
 
     @property
@@ -118,6 +118,8 @@ class Epilogue(CudaKernel):
 
 
 def _sources(epilogue_op: EpilogueOp | None, n: int) -> tuple[Address, ...]:
-    """Return where the parameters of a epilogue_op lie, `NOWHERE` for those that it has not."""
-    tensors: Sequence[Any] = epilogue_op.parameters() if epilogue_op is not None else ()
-    return (*(t.source() for t in tensors), *(NOWHERE,) * (n - len(tensors)))
+    """Return the addresses of the parameters of an epilogue op, `NULL` for missing ones."""
+    if epilogue_op is None:
+        return (NULL,) * n
+    tensors = cast("Sequence[CudaTensor]", epilogue_op.parameters())
+    return (*(t.source() for t in tensors), *(NULL,) * (n - len(tensors)))

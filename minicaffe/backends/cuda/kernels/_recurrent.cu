@@ -1,36 +1,37 @@
-// What is left of recurrent layers (minicaffe/ops/recurrent.py) beside matrix products: one launch
-// for each time step and direction, and a few before and behind them.
+// Elementwise parts of recurrent layers (minicaffe/ops/recurrent.py): one launch for each time step
+// and direction, and a few before and after the loop.
 //
-// A state has n = N D values; value i belongs to stream i / D. Sums, cells and the gradients that go
-// from step to step are float; VALUE is what matrix products read. A null pointer stands for zeros
-// where a kernel reads, and for what nobody wants where it writes.
+// A state has n = N D values; value i belongs to stream i / D. Sums, cells and the gradients passed
+// from step to step are float; VALUE is the type that matrix products read. A null pointer means
+// zeros for an input, and that an output is not needed.
 
 #define STREAM(i) quotient(i, divisor(size))
 
-// Before the first step: what the products of that step read, and the cells where there are any.
-extern "C" __global__ void begin(const float* __restrict__ h, const float* __restrict__ c,
-                                 const float* __restrict__ cont, VALUE* __restrict__ before,
-                                 float* __restrict__ cells, int n, DIVISOR(size)) {
+// Before the first step: initialises the input of its matrix products, and the cells, if any.
+extern "C" __global__ void init_states(const float* __restrict__ h, const float* __restrict__ c,
+                                       const float* __restrict__ cont, VALUE* __restrict__ before,
+                                       float* __restrict__ cells, int n, DIVISOR(size)) {
     FOR_EACH(i, n) {
         store(before, i, cont[STREAM(i)] * h[i]);
         if (cells) cells[i] = c[i];
     }
 }
 
-// Where the state behind a step goes: to for the products of this step, before for those of the
-// next one, whose cont is `going_on`; end for whoever has the state of the last step.
+// Outputs of the state after a step: `to` for the products of this step, `before` for those of the
+// next step, whose cont is `next_cont`, and `end` for the state after the last step.
 #define STATE VALUE* __restrict__ to, VALUE* __restrict__ before, \
-    const float* __restrict__ going_on, float* __restrict__ end
-__device__ __forceinline__ void put(float h, unsigned int i, unsigned int stream, STATE) {
+    const float* __restrict__ next_cont, float* __restrict__ end
+__device__ __forceinline__ void store_state(float h, unsigned int i, unsigned int stream, STATE) {
     store(to, i, h);
-    if (before) store(before, i, going_on[stream] * h);
+    if (before) store(before, i, next_cont[stream] * h);
     if (end) end[i] = h;
 }
 
-// A step of an LSTM. a: its sums without the bias and without share, (N, 4 D) as the gates, which
-// may take their place; the forget gate is kept times cont.
+// One step of an LSTM. a: its sums without bias and static_sums, (N, 4 D), like the gates, which may
+// overwrite them; the forget gate is stored multiplied by cont.
 extern "C" __global__ void lstm(const float* a, float* gates, const float* __restrict__ bias,
-                                const float* __restrict__ share, const float* __restrict__ cont,
+                                const float* __restrict__ static_sums,
+                                const float* __restrict__ cont,
                                 const float* __restrict__ c_before, float* __restrict__ c,
                                 float* __restrict__ c_end, STATE, int n, DIVISOR(size)) {
     int size = size_by;
@@ -39,33 +40,34 @@ extern "C" __global__ void lstm(const float* a, float* gates, const float* __res
         float sum[4];
         for (int k = 0; k < 4; k++) {
             int at = first + k * size;
-            sum[k] = a[at] + (bias ? bias[k * size + unit] : 0.0f) + (share ? share[at] : 0.0f);
+            sum[k] = a[at] + (bias ? bias[k * size + unit] : 0.0f) +
+                     (static_sums ? static_sums[at] : 0.0f);
         }
         float in = sigmoid_of(sum[0]), forget = cont[stream] * sigmoid_of(sum[1]);
-        float out = sigmoid_of(sum[2]), fresh = tanhf(sum[3]);
+        float out = sigmoid_of(sum[2]), candidate = tanhf(sum[3]);
         gates[first] = in;
         gates[first + size] = forget;
         gates[first + 2 * size] = out;
-        gates[first + 3 * size] = fresh;
-        float cell = forget * c_before[i] + in * fresh;
+        gates[first + 3 * size] = candidate;
+        float cell = forget * c_before[i] + in * candidate;
         c[i] = cell;
         if (c_end) c_end[i] = cell;
-        put(out * tanhf(cell), i, stream, to, before, going_on, end);
+        store_state(out * tanhf(cell), i, stream, to, before, next_cont, end);
     }
 }
 
-// A step of a plain net: a, (N, D), becomes the state.
+// One step of a plain RNN: a, (N, D), becomes the state.
 extern "C" __global__ void rnn(float* __restrict__ a, const float* __restrict__ bias,
-                               const float* __restrict__ share, STATE, int n, DIVISOR(size)) {
+                               const float* __restrict__ static_sums, STATE, int n, DIVISOR(size)) {
     FOR_EACH(i, n) {
         int stream = STREAM(i), unit = i - stream * size_by;
-        float h = tanhf(a[i] + bias[unit] + (share ? share[i] : 0.0f));
+        float h = tanhf(a[i] + bias[unit] + (static_sums ? static_sums[i] : 0.0f));
         a[i] = h;
-        put(h, i, stream, to, before, going_on, end);
+        store_state(h, i, stream, to, before, next_cont, end);
     }
 }
 
-// The outputs of a plain net: sums, without the bias, become y, which is kept as float, too.
+// The outputs of a plain RNN: sums, without the bias, become y, also stored as float in place.
 extern "C" __global__ void outputs(float* __restrict__ sums, const float* __restrict__ bias,
                                    VALUE* __restrict__ y, int n, DIVISOR(size)) {
     FOR_EACH(i, n) {
@@ -81,27 +83,27 @@ extern "C" __global__ void outputs_backward(const float* __restrict__ y,
     FOR_EACH(i, n) store(dsums, i, load(dy, i) * (1 - y[i] * y[i]));
 }
 
-// The gradient of the state behind the last step, as float.
-extern "C" __global__ void widen(const VALUE* __restrict__ given, float* __restrict__ to, int n) {
+// Converts the gradient of the state after the last step to float.
+extern "C" __global__ void to_float(const VALUE* __restrict__ given, float* __restrict__ to, int n) {
     FOR_EACH(i, n) to[i] = load(given, i);
 }
 
-// The gradient of a state before the first step; cont where it is one that cont multiplies.
-extern "C" __global__ void finish(const float* __restrict__ gradient,
-                                  const float* __restrict__ cont, VALUE* __restrict__ to, int n,
-                                  DIVISOR(size)) {
+// The gradient of a state before the first step, multiplied by cont unless that is null.
+extern "C" __global__ void start_gradient(const float* __restrict__ gradient,
+                                          const float* __restrict__ cont, VALUE* __restrict__ to,
+                                          int n, DIVISOR(size)) {
     FOR_EACH(i, n) store(to, i, gradient[i] * (cont ? cont[STREAM(i)] : 1.0f));
 }
 
-// The gradient of a state that comes back from the next step, whose cont is `going_on`; behind the
-// last step that is null, and dh is what it is.
-#define CARRIED const float* __restrict__ dh, const float* __restrict__ going_on
+// The gradient of a state from the next step, whose cont is `next_cont`; null after the last step,
+// where dh is used unchanged.
+#define CARRIED const float* __restrict__ dh, const float* __restrict__ next_cont
 __device__ __forceinline__ float carried(unsigned int i, unsigned int stream, CARRIED) {
-    return (dh ? dh[i] : 0.0f) * (going_on ? going_on[stream] : 1.0f);
+    return (dh ? dh[i] : 0.0f) * (next_cont ? next_cont[stream] : 1.0f);
 }
 
-// A step of an LSTM back: from dy, dh and dc, the gradient of c, those of the sums and of the cell
-// before; dc_before may be dc.
+// Backward of one LSTM step: from dy, dh and dc, the gradients of the sums and of the previous cell;
+// dc_before may be dc.
 extern "C" __global__ void lstm_backward(const float* __restrict__ gates,
                                          const float* __restrict__ c_before,
                                          const float* __restrict__ c, const VALUE* __restrict__ dy,
@@ -111,29 +113,29 @@ extern "C" __global__ void lstm_backward(const float* __restrict__ gates,
     FOR_EACH(i, n) {
         int stream = STREAM(i), first = 4 * stream * size + (i - stream * size);
         float in = gates[first], forget = gates[first + size];
-        float out = gates[first + 2 * size], fresh = gates[first + 3 * size];
-        float bent = tanhf(c[i]), given = load(dy, i) + carried(i, stream, dh, going_on);
-        float slope = (dc ? dc[i] : 0.0f) + given * out * (1 - bent * bent);
+        float out = gates[first + 2 * size], candidate = gates[first + 3 * size];
+        float tanh_c = tanhf(c[i]), given = load(dy, i) + carried(i, stream, dh, next_cont);
+        float slope = (dc ? dc[i] : 0.0f) + given * out * (1 - tanh_c * tanh_c);
         if (da) {
-            store(da, first, slope * fresh * in * (1 - in));
+            store(da, first, slope * candidate * in * (1 - in));
             store(da, first + size, slope * c_before[i] * forget * (1 - forget));
-            store(da, first + 2 * size, given * bent * out * (1 - out));
-            store(da, first + 3 * size, slope * in * (1 - fresh * fresh));
+            store(da, first + 2 * size, given * tanh_c * out * (1 - out));
+            store(da, first + 3 * size, slope * in * (1 - candidate * candidate));
         }
         if (dc_before) dc_before[i] = slope * forget;
     }
 }
 
-// A step of a plain net back: given is what comes from the outputs.
+// Backward of one RNN step; given: the gradient from the outputs.
 extern "C" __global__ void rnn_backward(const float* __restrict__ h, const float* __restrict__ given,
                                         CARRIED, VALUE* __restrict__ da, int n, DIVISOR(size)) {
     FOR_EACH(i, n) {
-        float slope = given[i] + carried(i, STREAM(i), dh, going_on);
+        float slope = given[i] + carried(i, STREAM(i), dh, next_cont);
         store(da, i, slope * (1 - h[i] * h[i]));
     }
 }
 
-// Sum over all steps of gradients (steps, n): that of the share of a static input.
+// Sums gradients (steps, n) over all steps: the gradient of static_sums.
 extern "C" __global__ void sum_steps(const VALUE* __restrict__ da, VALUE* __restrict__ total,
                                      int steps, int n) {
     FOR_EACH(i, n) {

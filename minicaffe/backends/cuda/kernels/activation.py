@@ -7,7 +7,7 @@ from dataclasses import astuple
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.driver.device import Address
 from minicaffe.backends.cuda.runtime.format import Format
-from minicaffe.backends.cuda.runtime.saved import Kept
+from minicaffe.backends.cuda.runtime.saved import SavedForBackward
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.activation import (
     Abs,
@@ -30,7 +30,7 @@ N_NUMBERS = 3
 
 
 @kernel(Abs, Bnll, Clip, Elu, Exp, Log, Power, Relu, Sigmoid, Swish, Tanh, Threshold)
-class CudaActivation(CudaKernel):
+class CudaActivation(CudaKernel[Activation]):
     """Launches one row of activation.cu; in place, saves a copy of x if the gradient needs it."""
 
     file = "activation"
@@ -40,14 +40,14 @@ class CudaActivation(CudaKernel):
         self.defines = (f"KIND={type(op).__name__.lower()}",)
         fields = astuple(op)
         self._numbers = (*fields, *(0.0,) * (N_NUMBERS - len(fields)))
-        self._saved = Kept(self.device, x) if x is y and op.gradient_needs_x() else None
+        self._saved = SavedForBackward(self.device, x) if x is y and op.gradient_needs_x() else None
 
     def forward(self, x: CudaTensor, y: CudaTensor) -> None:
         """Overwrite y."""
         form = x.format
         given = x.source(form)
         if self._saved is not None:
-            self._saved.keep(given, form)
+            self._saved.save(given, form)
         to = y.target(form)
         self.launch_packs("forward", x.size, given, to, x.size, *self._numbers, value=form.value)
 

@@ -1,4 +1,4 @@
-"""The largest elements, in the order that x has where they are sought along its channels."""
+"""The k largest elements of rows; along the channels in the memory order of x."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from minicaffe.ops.arg_max import ArgMax
 
 
 @kernel(ArgMax)
-class CudaArgMax(RowsKernel):
-    """Places, values, or both, as float: a place may be too large for a shorter type."""
+class CudaArgMax(RowsKernel[ArgMax]):
+    """Indices, values, or both, as float, because an index may exceed a 16-bit type."""
 
     file = "arg_max"
 
@@ -24,7 +24,7 @@ class CudaArgMax(RowsKernel):
         """Overwrite y."""
         axis = self.op.axis
         if axis is None:
-            # Places are counted in C order.
+            # Indices refer to C order.
             form = Format(False, x.format.value)
             rows = Rows(x.shape[0], x.size // max(x.shape[0], 1), 1)
         else:

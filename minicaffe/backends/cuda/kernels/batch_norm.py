@@ -1,16 +1,16 @@
-"""Batch normalisation in the format that x has, with Scale and ReLU behind it on the way."""
+"""Batch normalisation in the format of x, with Scale and ReLU as fused epilogue."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
-from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, OpT, kernel
 from minicaffe.backends.cuda.driver.device import THREADS, Address, Argument
 from minicaffe.backends.cuda.kernels._channel_sums import (
-    LANES,
+    CHANNELS_PER_BLOCK,
     NO_SUM,
-    NOWHERE,
+    NULL,
     Channels,
     ChannelSums,
     Result,
@@ -22,31 +22,33 @@ from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale
 
 
-class Normalisation(CudaKernel):
-    """What normalisations of batches and of samples share."""
+class Normalisation(CudaKernel[OpT]):
+    """Base class of batch normalisation and mean-variance normalisation."""
 
     file = "batch_norm"
 
-    def take_moments(self, x: CudaTensor, channels: Channels) -> tuple[Address, int]:
-        """Return parts of the moments of each channel, and how many parts."""
+    def partial_moments(self, x: CudaTensor, channels: Channels) -> tuple[Address, int]:
+        """Compute partial moments of each channel; return their address and number."""
         form = x.format
         grid, n = channels.grid(self.device.multiprocessors), channels.all_channels
-        parts = self.scratch(max(12 * grid[1] * n, 4), "batch norm")
+        partials = self.scratch(max(12 * grid[1] * n, 4), "batch norm")
         given = x.source(form)
-        self.function("statistics", form.value)(grid, THREADS, given, parts, *channels.walk())
-        return parts, grid[1]
+        self.function("statistics", form.value)(
+            grid, THREADS, given, partials, *channels.loop_args()
+        )
+        return partials, grid[1]
 
     def finish(self, name: str, channels: Channels, *args: Argument) -> None:
-        """Launch a function that brings parts together."""
-        self.function(name)(-(-max(channels.all_channels, 1) // LANES), THREADS, *args)
+        """Launch a function that merges the partial moments."""
+        self.function(name)(-(-max(channels.all_channels, 1) // CHANNELS_PER_BLOCK), THREADS, *args)
 
 
 @kernel(BatchNorm)
-class CudaBatchNorm(Normalisation):
-    """Normalise by the batch's statistics or by stored ones.
+class CudaBatchNorm(Normalisation[BatchNorm]):
+    """Normalisation by batch statistics or stored statistics.
 
-    Backward computes the normalised values again from x. In place that is overwritten, so forward
-    keeps a copy, which costs a write but no pass of its own.
+    Backward recomputes the normalised values from x. An in-place forward pass overwrites x, so it
+    also writes a copy, without an additional pass.
     """
 
     def __init__(self, backend: CudaBackend, op: BatchNorm, *tensors: CudaTensor) -> None:
@@ -54,34 +56,34 @@ class CudaBatchNorm(Normalisation):
         x, mean, y = tensors[0], tensors[1], tensors[-1]
         self._statistics = mean.shape
         size_bytes = max(4 * mean.size, 4)
-        # Of each channel: what forward subtracts and multiplies with, and two means of gradients.
+        # Per channel: mean and inverse deviation for forward, and two means of gradients.
         self._mean = self.device.allocate(size_bytes)
         self._inverse = self.device.allocate(size_bytes)
         self._means = self.device.allocate(2 * size_bytes)
         self._sums, self._rectified_sums = (
             ChannelSums(backend, t) for t in ("normal", "rectified")
         )
-        # Has memory only once something is written to it.
-        self._kept = CudaTensor(self.session, x.shape) if x is y else None
-        self._x: CudaTensor = x if self._kept is None else self._kept
+        # Allocated when it is first written.
+        self._saved = CudaTensor(self.session, x.shape) if x is y else None
+        self._x: CudaTensor = x if self._saved is None else self._saved
         self._scale: EpilogueOp | None = None
-        self._rectifies = False
+        self._applies_relu = False
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Scale and rectify y in the same pass, and in training all of it backward.
+        """Fuse Scale and ReLU, in training also their backward passes.
 
-        In place only: elsewhere a gradient that lies between the layers stays to be seen.
+        Only for in-place layers; otherwise the gradient between the layers must stay readable.
         """
-        self._scale, self._rectifies = None, False
-        if self._kept is None or not epilogue:
+        self._scale, self._applies_relu = None, False
+        if self._saved is None or not epilogue:
             return 0
         op = epilogue[0].op
         if not isinstance(op, Scale) or op.axis != 1:
             return 0
         if epilogue[0].parameters()[0].shape != self._statistics:
             return 0
-        self._scale, self._rectifies = epilogue[0], starts_with_relu(epilogue[1:])
-        return 1 + self._rectifies
+        self._scale, self._applies_relu = epilogue[0], starts_with_relu(epilogue[1:])
+        return 1 + self._applies_relu
 
     def forward(
         self,
@@ -98,23 +100,23 @@ class CudaBatchNorm(Normalisation):
             self.launch("stored", n, *averages, *used, n, self.op.eps)
         else:
             self._take_statistics(x, mean, variance, weight)
-        kept = self._kept
+        saved = self._saved
         if self.op.use_stored and self._scale is None:
-            # Neither backward nor a forward pass that is taken apart will ask for x.
-            kept = None
-        if self._kept is None:
+            # Neither backward nor `recompute_forward` reads x.
+            saved = None
+        if self._saved is None:
             self._x = x
-        self._normalise(x, y, kept)
+        self._normalise(x, y, saved)
 
     def recompute_forward(self, y: CudaTensor) -> None:
-        """Overwrite y again, from x as it was kept."""
+        """Overwrite y again, from the saved x."""
         self._normalise(self._x, y, None)
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
-        """Overwrite dx; add to the gradients of what was fused."""
+        """Overwrite dx; accumulate the gradients of the fused ops."""
         if self.op.use_stored:
             form = dy.format
-            given, find = dy.source(form), Channels.of(dy.shape, form).find()
+            given, find = dy.source(form), Channels.of(dy.shape, form).channel_args()
             args = (given, dx.target(form), self._inverse.address, dy.size, *find)
             self.launch_packs("backward_stored", dy.size, *args, value=form.value)
             return
@@ -123,7 +125,7 @@ class CudaBatchNorm(Normalisation):
         values, given = x.source(form), dy.source(form)
         per_channel = (self._mean.address, self._inverse.address, *self._parameters())
         channels = Channels.of(x.shape, form)
-        sums = self._rectified_sums if self._rectifies else self._sums
+        sums = self._rectified_sums if self._applies_relu else self._sums
         second = means + 4 * channels.n_channels
         mean = Result((means, True), (second, True), 1 / max(channels.total, 1))
         factors, terms = self._gradients()
@@ -132,8 +134,8 @@ class CudaBatchNorm(Normalisation):
         self.launch_packs(
             "backward",
             x.size,
-            *(values, given, dx.target(form), *per_channel, int(self._rectifies), means),
-            *(x.size, *channels.find()),
+            *(values, given, dx.target(form), *per_channel, int(self._applies_relu), means),
+            *(x.size, *channels.channel_args()),
             value=form.value,
         )
 
@@ -141,32 +143,37 @@ class CudaBatchNorm(Normalisation):
         self, x: CudaTensor, mean: CudaTensor, variance: CudaTensor, weight: CudaTensor
     ) -> None:
         channels = Channels.of(x.shape, x.format)
-        parts = (*self.take_moments(x, channels), channels.n_channels)
+        partials = (*self.partial_moments(x, channels), channels.n_channels)
         sums = (mean.change(), variance.change(), weight.change())
         used = (self._mean.address, self._inverse.address)
-        self.finish("finish", channels, *parts, *used, *sums, self.op.fraction, self.op.eps)
+        self.finish("finish", channels, *partials, *used, *sums, self.op.fraction, self.op.eps)
 
-    def _normalise(self, x: CudaTensor, y: CudaTensor, kept: CudaTensor | None) -> None:
+    def _normalise(self, x: CudaTensor, y: CudaTensor, saved: CudaTensor | None) -> None:
         form = x.format
         given, parameters = x.source(form), self._parameters()
-        to_keep = NOWHERE if kept is None else kept.target(form)
+        to_save = NULL if saved is None else saved.target(form)
         self.launch_packs(
             "forward",
             x.size,
-            *(given, y.target(form), to_keep, self._mean.address, self._inverse.address),
-            *(*parameters, int(self._rectifies), x.size, *Channels.of(x.shape, form).find()),
+            *(given, y.target(form), to_save, self._mean.address, self._inverse.address),
+            *(
+                *parameters,
+                int(self._applies_relu),
+                x.size,
+                *Channels.of(x.shape, form).channel_args(),
+            ),
             value=form.value,
         )
 
     def _parameters(self) -> tuple[Address, Address]:
-        """Return the factors and terms of what was fused."""
+        """Return the factors and terms of the fused ops."""
         if self._scale is None:
-            return NOWHERE, NOWHERE
-        tensors: Sequence[Any] = self._scale.parameters()
-        return tensors[0].source(), tensors[1].source() if len(tensors) > 1 else NOWHERE
+            return NULL, NULL
+        tensors = cast("Sequence[CudaTensor]", self._scale.parameters())
+        return tensors[0].source(), tensors[1].source() if len(tensors) > 1 else NULL
 
     def _gradients(self) -> list[tuple[Address, bool]]:
-        """Return where the sums for factors and terms of what was fused go."""
-        tensors: Sequence[Any] = self._scale.gradients() if self._scale is not None else ()
-        wanted = (*tensors, None, None)[:2]
+        """Return the outputs of the sums for factors and terms of the fused ops."""
+        tensors = self._scale.gradients() if self._scale is not None else ()
+        wanted = cast("Sequence[CudaTensor | None]", (*tensors, None, None)[:2])
         return [NO_SUM if tensor is None else tensor.accumulate() for tensor in wanted]

@@ -1,7 +1,7 @@
-// What all kernels share: types of values, loops, sums over a block.
+// Shared by all kernels: types of values, grid-stride loops, reductions over a block.
 //
-// VALUE is the type in which activations lie: float, bfloat16 or float16. Arithmetic is in float.
-// No headers are included: the compiler at run time (NVRTC) is given none.
+// VALUE is the type of activations in memory: float, bfloat16 or float16. Arithmetic is in float.
+// No headers are included, because the run-time compiler (NVRTC) has none.
 
 struct bfloat16 { unsigned short bits; };
 struct float16 { unsigned short bits; };
@@ -52,7 +52,7 @@ __device__ __forceinline__ float load(const float16* x, int i) { return half_to_
 __device__ __forceinline__ void store(float* y, int i, float value) { y[i] = value; }
 __device__ __forceinline__ void store(bfloat16* y, int i, float value) {
     unsigned int bits = float_to_bits(value);
-    // To nearest, ties to even; a NaN stays one.
+    // To nearest, ties to even; NaN stays NaN.
     unsigned int rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     y[i].bits = (unsigned short)(value != value ? (bits >> 16) | 0x40u : rounded);
 }
@@ -60,12 +60,12 @@ __device__ __forceinline__ void store(float16* y, int i, float value) {
     y[i].bits = float_to_half(value);
 }
 
-// Every element of 0 .. n - 1 once, whatever the grid; n may be anything below 2^31.
+// Grid-stride loop over 0 .. n - 1 for any grid; n < 2^31.
 #define FOR_EACH(i, n) \
     for (unsigned int i = blockIdx.x * blockDim.x + threadIdx.x; i < (unsigned int)(n); \
          i += gridDim.x * blockDim.x)
 
-// Most threads of a block.
+// Maximum number of threads of a block.
 #define MAX_THREADS 1024
 
 __device__ __forceinline__ float warp_sum(float value) {
@@ -79,8 +79,8 @@ __device__ __forceinline__ float warp_max(float value) {
     return value;
 }
 
-// Sum and maximum over a block whose number of threads is a multiple of 32; every thread gets them.
-// The order of the additions is fixed, so a run can be repeated bit by bit.
+// Sum and maximum over a block whose number of threads is a multiple of 32; every thread gets the
+// result. The order of the additions is fixed, so runs are bitwise reproducible.
 __device__ __forceinline__ float block_sum(float value) {
     __shared__ float parts[32];
     value = warp_sum(value);
@@ -100,20 +100,20 @@ __device__ __forceinline__ float block_max(float value) {
     return warp_max(value);
 }
 
-// Where element i of a tensor lies in memory: (n, c, pixel) in C order or with the channels last.
-__device__ __forceinline__ int place(int n, int c, int pixel, int channels, int pixels,
+// Offset in memory of element (n, c, pixel), in C order or with the channels last.
+__device__ __forceinline__ int offset_of(int n, int c, int pixel, int channels, int pixels,
                                      int channels_last) {
     return channels_last ? (n * pixels + pixel) * channels + c : (n * channels + c) * pixels + pixel;
 }
 
 #define INFINITE bits_to_float(0x7f800000u)
 
-// 1 / (1 + exp(-x)), which so never overflows.
+// 1 / (1 + exp(-x)), computed without overflow.
 __device__ __forceinline__ float sigmoid_of(float x) { return 0.5f * tanhf(0.5f * x) + 0.5f; }
 
-// Quotients of numbers below 2^31 by one that is the same for all threads: a product, where the
-// card's own division takes some twenty instructions. divisor.py makes the three numbers (Granlund
-// and Montgomery, "Division by invariant integers using multiplication", 1994, figure 4.1).
+// Division of numbers below 2^31 by an invariant integer, as a multiplication: integer division takes
+// about twenty instructions on a GPU. _divisor.py computes the magic numbers (Granlund and
+// Montgomery, "Division by invariant integers using multiplication", 1994, figure 4.1).
 struct Divisor { unsigned int by, factor, shift; };
 #define DIVISOR(name) int name##_by, int name##_factor, int name##_shift
 #define divisor(name) \
@@ -123,9 +123,9 @@ __device__ __forceinline__ unsigned int quotient(unsigned int n, Divisor d) {
     return (__umulhi(n, d.factor) + n) >> d.shift;
 }
 
-// Which value of a tensor (N, C, H, W) lies at place i, in C order or with the channels last.
-struct Spot { int n, c, row, column; };
-__device__ __forceinline__ Spot spot(unsigned int i, Divisor channels, Divisor rows,
+// Coordinates of the value at offset i of a tensor (N, C, H, W), in C order or channels last.
+struct Coordinates { int n, c, row, column; };
+__device__ __forceinline__ Coordinates coordinates_of(unsigned int i, Divisor channels, Divisor rows,
                                      Divisor columns, int channels_last) {
     unsigned int c = 0, rest = i;
     if (channels_last) {
@@ -139,7 +139,7 @@ __device__ __forceinline__ Spot spot(unsigned int i, Divisor channels, Divisor r
         n = quotient(plane, channels);
         c = plane - n * channels.by;
     }
-    return Spot{(int)n, (int)c, (int)row, (int)column};
+    return Coordinates{(int)n, (int)c, (int)row, (int)column};
 }
 
 // Four words of 32 random bits, a function of `stream` (two words of a key, two of a step) and
@@ -162,71 +162,76 @@ __device__ __forceinline__ Words random_words(const unsigned int* stream, unsign
     return Words{{a, b, c, d}};
 }
 
-// The scale of gradients in float16: next for those that are brought into it from now on, inverse of
-// what those have that are there; updates in a row in which all were finite; see loss_scale.py.
+// Loss scale of float16 gradients. next: for gradients converted to float16 from now on; inverse: of
+// the scale of the present ones; n_good: finite updates in a row. See loss_scale.py.
 struct LossScale { float next, inverse; int n_good, is_bad; };
-// Brings gradients into float16: every kernel that does multiplies them with this.
-__device__ __forceinline__ float enter(LossScale* scale) {
+// Returns the scale for a kernel that converts gradients to float16, and makes it the present one.
+__device__ __forceinline__ float next_scale(LossScale* scale) {
     float next = scale->next;
     if (blockIdx.x + blockIdx.y + blockIdx.z + threadIdx.x + threadIdx.y == 0)
         scale->inverse = 1.0f / next;
     return next;
 }
 
-// A whole number from 0 to n - 1; -1 for anything else.
+// The integer from 0 to n - 1 that a float holds; -1 for any other value.
 __device__ __forceinline__ int whole_below(int n, float number) {
     bool is_one = number >= 0 && number < (float)n && truncf(number) == number;
     return is_one ? (int)number : -1;
 }
-// The class that a label names. One that names none is noted for the host (faults.py), and -1.
-__device__ __forceinline__ int class_of(float label, int classes, int item, int* fault) {
+// The class of a label. An invalid label is stored for the host (label_errors.py) and returns -1.
+__device__ __forceinline__ int class_of(float label, int classes, int item, int* label_error) {
     int found = whole_below(classes, label);
     if (found >= 0) return found;
-    if (atomicCAS(fault, 0, 1) == 0) {
-        fault[1] = item;
-        fault[2] = (int)float_to_bits(label);
-        fault[3] = classes;
+    if (atomicCAS(label_error, 0, 1) == 0) {
+        label_error[1] = item;
+        label_error[2] = (int)float_to_bits(label);
+        label_error[3] = classes;
     }
     return -1;
 }
 #define NOT_A_NUMBER bits_to_float(0x7fc00000u)
 
-// The sums of two numbers over the block, as one pair for each block.
-__device__ __forceinline__ void write_sums(float first, float second, float* pairs) {
+// Sums two numbers over the block; writes one pair for each block.
+__device__ __forceinline__ void write_sums(float first, float second, float* block_sums) {
     first = block_sum(first);
     second = block_sum(second);
     if (threadIdx.x == 0) {
-        pairs[2 * blockIdx.x] = first;
-        pairs[2 * blockIdx.x + 1] = second;
+        block_sums[2 * blockIdx.x] = first;
+        block_sums[2 * blockIdx.x + 1] = second;
     }
 }
 
-// Passes over the values of each channel of a tensor (outer, channels, inner), or of several such
-// images one behind another, each with channels of its own: blocks of THREADS threads in a grid of
-// (channels of all images / lanes, splits). Where inner is 1 a block has 32 channels side by side,
-// so that its threads read neighbours, and where channels are short, so that all have work; elsewhere
-// one, along which its threads walk.
+// Loop over the values of each channel of a tensor (outer, channels, inner), or of several such
+// images in sequence, each with channels of its own: blocks of THREADS threads in a grid of
+// (channels of all images / channels_per_block, splits). If inner is 1, a block has 32 adjacent
+// channels, so that reads are coalesced; also if channels are short, so that all threads have work.
+// Otherwise a block has one channel, whose values are distributed over its threads.
 #define THREADS 256
-struct Walk {
-    int channel;               // counted through all images
-    unsigned int first, step;  // of the channel's values, those that the thread takes
-    unsigned int begin, line;  // where the channel begins, and how much further its next line lies
+struct ChannelLoop {
+    int channel;               // index over all images
+    unsigned int first, step;  // the thread's values of the channel: index and stride
+    unsigned int begin, line;  // offset of the channel, and stride of its lines
 };
-__device__ __forceinline__ Walk walk(int lanes, int channels, int total, unsigned int inner) {
-    int rows = THREADS / lanes, channel = blockIdx.x * lanes + threadIdx.x % lanes;
+__device__ __forceinline__ ChannelLoop channel_loop(int channels_per_block, int channels, int total,
+                                                    unsigned int inner) {
+    int rows = THREADS / channels_per_block;
+    int channel = blockIdx.x * channels_per_block + threadIdx.x % channels_per_block;
     unsigned int image = channel / max(channels, 1), own = channel - image * channels;
-    return Walk{channel, blockIdx.y * rows + threadIdx.x / lanes, gridDim.y * rows,
+    unsigned int first = blockIdx.y * rows + threadIdx.x / channels_per_block;
+    return ChannelLoop{channel, first, gridDim.y * rows,
                 image * channels * total + own * inner, channels * inner};
 }
-// Where value j of the channel lies.
-__device__ __forceinline__ unsigned int place_in(Walk w, unsigned int j, Divisor inner) {
+// Offset of value j of the channel.
+__device__ __forceinline__ unsigned int offset_in_channel(ChannelLoop w, unsigned int j,
+                                                          Divisor inner) {
     unsigned int outer = quotient(j, inner);
     return w.begin + outer * w.line + (j - outer * inner.by);
 }
-#define WALK int lanes, int channels, int all_channels, int total, DIVISOR(inner)
-#define WALK_HERE walk(lanes, channels, total, inner_by)
+#define CHANNEL_LOOP \
+    int channels_per_block, int channels, int all_channels, int total, DIVISOR(inner)
+#define CHANNEL_LOOP_HERE channel_loop(channels_per_block, channels, total, inner_by)
 
-// The channel of value i of a tensor (outer, channels, inner), and of those behind it.
+// The channel of value i of a tensor (outer, channels, inner); `next` advances by one value.
 #define CHANNEL DIVISOR(inner), DIVISOR(channels)
 #define CHANNEL_AT(i) channel_at(i, divisor(inner), divisor(channels))
 struct ChannelAt {
@@ -243,8 +248,7 @@ __device__ __forceinline__ ChannelAt channel_at(unsigned int i, Divisor inner, D
                      channels.by};
 }
 
-// The same where the values of a channel are those of the trailing axes: `image` of them, in which
-// they lie `width` apart.
+// The same for channels that hold the trailing axes: `image` values each, with a stride of `width`.
 #define TRAILING DIVISOR(image), DIVISOR(width)
 #define TRAILING_AT(i) trailing_at(i, divisor(image), divisor(width))
 __device__ __forceinline__ unsigned int trailing_at(unsigned int i, Divisor image, Divisor width) {
@@ -252,8 +256,8 @@ __device__ __forceinline__ unsigned int trailing_at(unsigned int i, Divisor imag
 }
 
 #ifdef VALUE
-// What a thread takes at once: 16 bytes, the most that one load brings. One value of 16 bits for
-// each thread would not have enough on the way to keep the memory busy.
+// Vectorised access: 16 bytes, the largest load of a thread. With one 16-bit value for each thread,
+// too few bytes would be in flight to saturate the memory bandwidth.
 #define PACK (16 / (int)sizeof(VALUE))
 struct Pack { float at[PACK]; };
 #define FOR_EACH_PACK(i, n) \
@@ -279,7 +283,7 @@ template <class T> __device__ __forceinline__ unsigned int packed(const T*, floa
     return (unsigned int)given.bits << (k % 2 ? 16 : 0);
 }
 
-// Values i to i + PACK - 1, as far as there are n; i is a multiple of PACK.
+// Values i to i + PACK - 1, up to n; i is a multiple of PACK.
 __device__ __forceinline__ Pack load_pack(const VALUE* x, unsigned int i, int n) {
     Pack pack;
     if (i + PACK <= (unsigned int)n) {
@@ -302,17 +306,16 @@ __device__ __forceinline__ void store_pack(VALUE* y, unsigned int i, int n, Pack
 }
 #endif
 
-// Brings what a block's threads have in shared memory together, until the first `lanes` threads
-// have it: the body adds what lies `half` behind a thread's own to that.
-#define FOLD(half, lanes) \
-    for (int half = (__syncthreads(), THREADS / 2); half >= (lanes); half /= 2, __syncthreads()) \
+// Tree reduction in shared memory into the first `n_results` threads: the body combines the values of
+// threads threadIdx.x and threadIdx.x + half.
+#define BLOCK_REDUCE(half, n_results) \
+    for (int half = (__syncthreads(), THREADS / 2); half >= (n_results); half /= 2, __syncthreads()) \
         if (threadIdx.x < half)
 
 #ifdef TEAM
-// Passes over rows of a tensor (outer, classes, inner): a row is one (outer, inner), its classes
-// `inner` apart. TEAM threads share a row: with inner = 1 (vectors, or channels last) a warp, or a
-// block where rows are long and few; where inner is large one thread, so that threads side by side
-// read side by side.
+// Loop over rows of a tensor (outer, classes, inner): a row is one (outer, inner), its classes have
+// a stride of `inner`. TEAM threads cooperate on a row: with inner = 1 (vectors, or channels last) a
+// warp, or a block if rows are long; with a large inner one thread, so that reads are coalesced.
 #if TEAM == 1
 #define TEAM_SUM(value) (value)
 #define TEAM_MAX(value) (value)
@@ -325,7 +328,7 @@ __device__ __forceinline__ void store_pack(VALUE* y, unsigned int i, int n, Pack
 #endif
 
 #define RANK (threadIdx.x % TEAM)
-// All threads of a team go through the same rows.
+// All threads of a team process the same rows.
 #define FOR_EACH_ROW(row, rows) \
     for (unsigned int row = (blockIdx.x * THREADS + threadIdx.x) / TEAM; row < (unsigned int)(rows); \
          row += gridDim.x * (THREADS / TEAM))

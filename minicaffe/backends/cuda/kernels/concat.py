@@ -1,4 +1,4 @@
-"""Joining tensors along an axis and cutting them apart."""
+"""Concatenation and slicing along an axis."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from minicaffe.ops.concat import Concat, Slice
 
 
 def row_length(shape: Shape, axis: int, form: Format) -> int:
-    """Return how many values lie together for one index of the axes that lie before `axis`."""
+    """Return the number of contiguous values for one index of the axes stored before `axis`."""
     if not form.channels_last or axis == 0:
         return math.prod(shape[axis:])
     return shape[1] if axis == 1 else math.prod(shape[axis:]) * shape[1]
 
 
-class _Parts(CudaKernel):
+class _Parts(CudaKernel[Concat | Slice]):
     file = "concat"
 
     def __init__(self, backend: CudaBackend, op: Concat | Slice, *tensors: CudaTensor) -> None:
@@ -33,8 +33,8 @@ class _Parts(CudaKernel):
         given = [part.source(form) for part in parts]
         to = whole.target(form)
         for i, part in enumerate(given):
-            n, *place = self._place(i, form)
-            self.launch("put", n, part, to, n, *place, value=form.value)
+            n, *position = self._position(i, form)
+            self.launch("concat_part", n, part, to, n, *position, value=form.value)
 
     def cut(self, whole: CudaTensor, parts: Sequence[CudaTensor | None]) -> None:
         """Overwrite the parts."""
@@ -42,19 +42,21 @@ class _Parts(CudaKernel):
         given = whole.source(form)
         for i, part in enumerate(parts):
             if part is not None:
-                n, *place = self._place(i, form)
-                self.launch("take", n, given, part.target(form), n, *place, value=form.value)
+                n, *position = self._position(i, form)
+                self.launch(
+                    "slice_part", n, given, part.target(form), n, *position, value=form.value
+                )
 
     @staticmethod
     def _common(tensors: Sequence[CudaTensor]) -> Format:
-        """Return the first tensor's format, with the channels last if any has them there.
+        """Return the first tensor's format, with the channels last if any tensor has that order.
 
-        A tensor with a single channel or pixel lies the same way in both orders.
+        A tensor with a single channel or pixel is stored the same way in both orders.
         """
         channels_last = any(tensor.format.channels_last for tensor in tensors)
         return Format(channels_last, tensors[0].format.value)
 
-    def _place(self, index: int, form: Format) -> tuple[int, int, int, int]:
+    def _position(self, index: int, form: Format) -> tuple[int, int, int, int]:
         axis, part = self.op.axis, self._parts[index]
         whole = row_length(self._whole, axis, form)
         before = (row_length(shape, axis, form) for shape in self._parts[:index])
@@ -63,7 +65,7 @@ class _Parts(CudaKernel):
 
 @kernel(Concat)
 class CudaConcat(_Parts):
-    """Join, and cut the gradient."""
+    """Concatenation; backward slices the gradient."""
 
     def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
         """Overwrite y."""
@@ -76,7 +78,7 @@ class CudaConcat(_Parts):
 
 @kernel(Slice)
 class CudaSlice(_Parts):
-    """Cut, and join the gradients."""
+    """Slicing; backward concatenates the gradients."""
 
     def forward(self, x: CudaTensor, ys: Sequence[CudaTensor]) -> None:
         """Overwrite the ys."""

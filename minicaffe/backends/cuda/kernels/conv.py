@@ -1,29 +1,28 @@
-"""Convolution and its transpose: plans of cuDNN, or matrix products over columns.
+"""Convolution and transposed convolution: plans of cuDNN, or im2col and matrix products.
 
-Below, "wide" is the side that has the windows, "narrow" the one with a value for each window: x and
-y of a convolution, y and x of a transposed one.
+Below, "wide" is the tensor that has the windows, "narrow" the one with a value for each window: x
+and y of a convolution, y and x of a transposed one.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.driver.plans import Convolution, Direction, Plan, Role
-from minicaffe.backends.cuda.kernels._channel_bias import ChannelBias
+from minicaffe.backends.cuda.driver.plans import ConvolutionProblem, Direction, Plan, Role
+from minicaffe.backends.cuda.kernels._channel_bias import CudaChannelBias
 from minicaffe.backends.cuda.kernels._columns import MAX_AXES, ColumnConvolution
-from minicaffe.backends.cuda.kernels._epilogue import Epilogue
+from minicaffe.backends.cuda.kernels._epilogue import CudaEpilogue
 from minicaffe.backends.cuda.runtime.format import DTYPES, Format
-from minicaffe.backends.cuda.runtime.loss_scale import LossScale, inverse_of
+from minicaffe.backends.cuda.runtime.loss_scale import LossScale, inverse_scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.conv import Conv
 
-# What a plan reads beside the filters, and what it writes.
+# The operand that a plan reads besides the filters, and the one that it writes.
 ENDS: dict[Direction, tuple[Role, Role]] = {
     "forward": (Role.X, Role.Y),
     "data": (Role.DY, Role.DX),
@@ -31,8 +30,8 @@ ENDS: dict[Direction, tuple[Role, Role]] = {
 
 
 @kernel(Conv)
-class CudaConv(CudaKernel):
-    """Convolution, or its transpose; each direction is planned when it is first needed."""
+class CudaConv(CudaKernel[Conv]):
+    """Convolution or transposed convolution; each direction is planned on first use."""
 
     def __init__(self, backend: CudaBackend, op: Conv, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
@@ -41,20 +40,19 @@ class CudaConv(CudaKernel):
         x, w, y = (tensor.shape for tensor in tensors[:3])
         wide, narrow = (y, x) if op.transposed else (x, y)
         self._form = backend.format
-        self._what = Convolution(
+        self._what = ConvolutionProblem(
             *("forward", wide, w, narrow, op.stride, op.pad, op.dilation, op.group),
             channels_last=self._form.channels_last,
             dtype=DTYPES[self._form.value],
             math=backend.math,
         )
-        self._bias = ChannelBias(backend, y)
-        self._epilogue = Epilogue(backend, w, scales=not op.transposed)
+        self._bias = CudaChannelBias(backend, y)
+        self._epilogue = CudaEpilogue(backend, w, scales=not op.transposed)
         self._plan = cache_method(self._find_plan)
-        what = self._what
-        self._columns = functools.cache(lambda: ColumnConvolution(backend, what))
+        self._columns = cache_method(self._plan_columns)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Normalise, scale and rectify y in the same pass."""
+        """Fuse batch normalisation, Scale and ReLU."""
         return self._epilogue.take(epilogue)
 
     def forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
@@ -62,9 +60,9 @@ class CudaConv(CudaKernel):
         if self.op.transposed:
             form = self._pass("data", x, w, y)
             bias = None if b is None else b.source()
-            self._bias.add(bias, y, form, self._epilogue.rectifies)
+            self._bias.add(bias, y, form, self._epilogue.applies_relu)
         else:
-            self._correlate(x, w, b, y)
+            self._forward(x, w, b, y)
 
     def backward_data(self, dy: CudaTensor, w: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
@@ -83,24 +81,27 @@ class CudaConv(CudaKernel):
         if db is not None:
             self._bias.accumulate(dy, db, dy.format)
 
-    def _correlate(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
-        rectifies = self._epilogue.rectifies
+    def _plan_columns(self) -> ColumnConvolution:
+        return ColumnConvolution(self.backend, self._what)
+
+    def _forward(self, x: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
+        applies_relu = self._epilogue.applies_relu
         adds = b is not None or self._epilogue.scales
-        whole = self._plan("forward", adds, rectifies)
-        plan = whole if whole is not None else self._plan("forward", False, False)
+        full = self._plan("forward", adds, applies_relu)
+        plan = full if full is not None else self._plan("forward", False, False)
         form = self._form if plan is not None else self._columns().form
-        bias_value = form.value if whole is not None else "float"
+        bias_value = form.value if full is not None else "float"
         filters, bias = self._epilogue.fold(w, b, form, bias_value)
         given, target = x.source(form), y.target(form)
         if plan is None:
-            self._columns().correlate(given, filters, target)
+            self._columns().forward(given, filters, target)
         else:
             addresses = {Role.X: given, Role.W: filters, Role.Y: target}
-            if plan is whole and bias is not None:
+            if plan is full and bias is not None:
                 addresses[Role.B] = bias
             self._run(plan, addresses)
-        if whole is None:
-            self._bias.add(bias, y, form, rectifies)
+        if full is None:
+            self._bias.add(bias, y, form, applies_relu)
 
     def _pass(
         self, direction: Direction, given: CudaTensor, w: CudaTensor, out: CudaTensor
@@ -113,9 +114,9 @@ class CudaConv(CudaKernel):
             reads, writes = ENDS[direction]
             self._run(plan, {reads: source, Role.W: weights, writes: target})
         elif direction == "forward":
-            self._columns().correlate(source, weights, target)
+            self._columns().forward(source, weights, target)
         else:
-            self._columns().gather(source, weights, target)
+            self._columns().backward_data(source, weights, target)
         return form
 
     def _accumulate(self, wide: CudaTensor, narrow: CudaTensor, dw: CudaTensor) -> None:
@@ -123,7 +124,9 @@ class CudaConv(CudaKernel):
         if plan is None:
             columns = self._columns()
             given, dy = wide.source(columns.form), narrow.source(columns.form)
-            columns.weights(given, dy, *dw.accumulate(), _scale(wide, narrow, columns.form))
+            columns.backward_weights(
+                given, dy, *dw.accumulate(), _scale(wide, narrow, columns.form)
+            )
             return
         form = self._form
         addresses = {Role.X: wide.source(form), Role.DY: narrow.source(form)}
@@ -131,10 +134,10 @@ class CudaConv(CudaKernel):
         if is_first and form.value == "float":
             self._run(plan, addresses | {Role.DW: to})
             return
-        # Plans overwrite, and their result has the type of their input.
+        # Plans overwrite, and their output has the type of their inputs.
         part = self.scratch(form.size_bytes(dw.shape), "gradient")
         self._run(plan, addresses | {Role.DW: part})
-        numbers = (dw.size, int(not is_first), inverse_of(_scale(wide, narrow, form)))
+        numbers = (dw.size, int(not is_first), inverse_scale_address(_scale(wide, narrow, form)))
         self._bias.launch("accumulate", dw.size, part, to, *numbers, value=form.value)
 
     def _find_plan(self, direction: Direction, bias: bool, relu: bool) -> Plan | None:
@@ -142,7 +145,7 @@ class CudaConv(CudaKernel):
         try:
             return self.backend.tuner.plan(what)
         except Unsupported as reason:
-            self.backend.tell(f"{reason}; computing it as a matrix product")
+            self.backend.log_once(f"{reason}; using im2col and a matrix product")
             return None
 
     def _run(self, plan: Plan, addresses: Mapping[Role, int]) -> None:
@@ -150,5 +153,5 @@ class CudaConv(CudaKernel):
 
 
 def _scale(wide: CudaTensor, narrow: CudaTensor, form: Format) -> LossScale | None:
-    """Return the scale of a product of both: only the gradient among them can have one."""
+    """Return the loss scale of their product: only the gradient can have one."""
     return wide.scale(form) or narrow.scale(form)

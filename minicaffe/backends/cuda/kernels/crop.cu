@@ -1,8 +1,8 @@
-// Blocks of tensors (minicaffe/ops/crop.py): five axes, neighbours that are cut together taken as
-// one. Bound by writing every value once.
+// Crop (minicaffe/ops/crop.py): five axes, with adjacent axes merged where possible. Bound by writing
+// every value once.
 
-// y[p] = x[p + offset], and 0 where that is outside of x. x and y name the axes' sizes; how long the
-// first one of y is need not be known.
+// y[p] = x[p + offset], and 0 outside of x. x and y are the sizes of the axes; the first one of y is
+// not needed.
 #define AXES(NAME) int NAME##0, int NAME##1, int NAME##2, int NAME##3, int NAME##4
 #define ALONG(AXIS) \
     unsigned int rest##AXIS = quotient(rest, divisor(y##AXIS)); \

@@ -1,4 +1,4 @@
-"""Cutting out blocks, in the format that they are found in."""
+"""Crop in the format of the input."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.errors import Unsupported
 from minicaffe.ops.crop import Crop
 
-# As kernels/crop.cu has them.
+# As in kernels/crop.cu.
 AXES = 5
 
 
 @kernel(Crop)
-class CudaCrop(CudaKernel):
-    """A block, and the block with zeros around it."""
+class CudaCrop(CudaKernel[Crop]):
+    """Crop; backward pads with zeros."""
 
     file = "crop"
 
@@ -26,7 +26,7 @@ class CudaCrop(CudaKernel):
         super().__init__(backend, op)
         sides = list(zip(x.shape, y.shape, op.offset, strict=True))
         n_cut = sum(whole != part for whole, part, _ in sides)
-        # What is not cut may be an axis of its own, before all others.
+        # Axes that are not cropped may form an additional axis before all others.
         if n_cut >= AXES:
             raise Unsupported(f"no GPU kernel cuts {n_cut} axes of a blob at once")
         self._sides = sides
@@ -37,7 +37,7 @@ class CudaCrop(CudaKernel):
         self._cut(x, y, wholes, offsets, parts)
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
-        """Overwrite dx: the same with the block's place seen from the other side."""
+        """Overwrite dx: a crop with negated offsets."""
         wholes, parts, offsets = self._axes(dy.format)
         self._cut(dy, dx, parts, [-offset for offset in offsets], wholes)
 
@@ -57,9 +57,9 @@ class CudaCrop(CudaKernel):
         )
 
     def _axes(self, form: Format) -> Iterator[Sequence[int]]:
-        """Return, for all axes, sizes of the whole, sizes of the block and where it begins.
+        """Return, for all axes, the sizes of the whole, the sizes of the block and its offsets.
 
-        The axes are those of the memory, and what is not cut belongs to the axis before.
+        The axes are in memory order; an axis that is not cropped is merged into the one before.
         """
         sides = list(self._sides)
         if form.channels_last:

@@ -1,7 +1,7 @@
-// Dropout (minicaffe/ops/dropout.py). Nothing is kept: backward draws the same numbers again.
-// Bound by reading x and writing y once; drawing costs about 25 instructions a value.
+// Dropout (minicaffe/ops/dropout.py). The mask is not stored: backward generates it again.
+// Bound by reading x and writing y once; the generator takes about 25 instructions per value.
 
-// Value i is kept if word i % 4 of draw i / 4 is not below the threshold. y may be x.
+// Value i is kept if word i % 4 of random_words(i / 4) is at least the threshold. y may be x.
 extern "C" __global__ void dropout(const VALUE* x, VALUE* y, const unsigned int* __restrict__ stream,
                                    int n, int threshold, float scale) {
     FOR_EACH_PACK(i, n) {

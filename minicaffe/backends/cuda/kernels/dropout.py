@@ -1,4 +1,4 @@
-"""Dropout that draws its mask twice instead of keeping it."""
+"""Dropout that generates its mask twice instead of storing it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from minicaffe.random import RandomStream
 
 
 @kernel(Dropout)
-class CudaDropout(CudaKernel):
-    """The mask is a function of the stream, the step and where a value lies.
+class CudaDropout(CudaKernel[Dropout]):
+    """The mask is a function of the random stream, its step, and the offset of a value in memory.
 
-    So that forward and backward mean the same values, both use the order that the backend prefers.
+    Forward and backward use the backend's preferred order, so that offsets mean the same values.
     """
 
     file = "dropout"
 
     def __init__(self, backend: CudaBackend, op: Dropout, x: CudaTensor, y: CudaTensor) -> None:
         super().__init__(backend, op)
-        self._stream = self.session.values.slot(4)
+        self._stream = self.session.launch_parameters.slot(4)
         self._channels_last = backend.format.channels_last
         threshold = min(round(op.ratio * 2**32), 2**32 - 1)
-        # The same 32 bits as an int of C.
+        # The same 32 bits as a signed int.
         self._threshold = threshold - 2**32 if threshold >= 2**31 else threshold
         self._scale = 1 / (1 - op.ratio)
 
     def forward(self, x: CudaTensor, y: CudaTensor, stream: RandomStream) -> None:
         """Overwrite y."""
-        self._stream.give(stream.words)
+        self._stream.bind(stream.words)
         self._apply(x, y)
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:

@@ -1,10 +1,9 @@
-// Tensors combined element by element; see minicaffe/ops/eltwise.py. y may be any of the inputs.
+// Elementwise sum, product and maximum of tensors (minicaffe/ops/eltwise.py). y may be any input.
 
-// The weighted sum of up to four inputs; those that are not there are null. Then, if asked for, what
-// is not positive becomes zero; a NaN stays one.
-extern "C" __global__ void weighted(const VALUE* a, const VALUE* b, const VALUE* c, const VALUE* d,
-                                    VALUE* y, int n, float ca, float cb, float cc, float cd,
-                                    int rectifies) {
+// Weighted sum of up to four inputs, null if absent; then ReLU if `applies_relu`. NaN propagates.
+extern "C" __global__ void weighted_sum(const VALUE* a, const VALUE* b, const VALUE* c,
+                                        const VALUE* d, VALUE* y, int n, float ca, float cb,
+                                        float cc, float cd, int applies_relu) {
     const VALUE* others[] = {b, c, d};
     const float factors[] = {cb, cc, cd};
     FOR_EACH_PACK(i, n) {
@@ -16,16 +15,16 @@ extern "C" __global__ void weighted(const VALUE* a, const VALUE* b, const VALUE*
             Pack term = load_pack(others[j], i, n);
             FOR_EACH_IN_PACK(k) sum.at[k] += factors[j] * term.at[k];
         }
-        if (rectifies)
+        if (applies_relu)
             FOR_EACH_IN_PACK(k) sum.at[k] = sum.at[k] <= 0 ? 0.0f : sum.at[k];
         store_pack(y, i, n, sum);
     }
 }
 
-// The gradient of that sum for up to four inputs at once, so that dy is read once. dy may be any of
-// them.
-extern "C" __global__ void spread(const VALUE* dy, VALUE* a, VALUE* b, VALUE* c, VALUE* d, int n,
-                                  float ca, float cb, float cc, float cd) {
+// The gradients of that sum for up to four inputs, so that dy is read once. dy may be any of them.
+extern "C" __global__ void weighted_sum_backward(const VALUE* dy, VALUE* a, VALUE* b, VALUE* c,
+                                                 VALUE* d, int n, float ca, float cb, float cc,
+                                                 float cd) {
     VALUE* const targets[] = {a, b, c, d};
     const float factors[] = {ca, cb, cc, cd};
     FOR_EACH_PACK(i, n) {
@@ -43,35 +42,35 @@ extern "C" __global__ void product(const VALUE* a, const VALUE* b, VALUE* y, int
     FOR_EACH(i, n) store(y, i, load(a, i) * load(b, i));
 }
 
-// The gradient of a product by way of the quotient: infinite or NaN where x is 0, as in Caffe.
-extern "C" __global__ void quotient(const VALUE* dy, const VALUE* y, const VALUE* x, VALUE* dx,
-                                    int n) {
+// The gradient of a product as dy y / x: infinite or NaN where x is 0, as in Caffe.
+extern "C" __global__ void product_backward(const VALUE* dy, const VALUE* y, const VALUE* x,
+                                            VALUE* dx, int n) {
     FOR_EACH(i, n) store(dx, i, load(dy, i) * load(y, i) / load(x, i));
 }
 
-// The first two inputs: the later one is chosen if they are equal.
-extern "C" __global__ void larger(const VALUE* a, const VALUE* b, VALUE* y,
-                                  unsigned char* chosen, int n) {
+// Maximum of the first two inputs; of equal values the second is the argmax.
+extern "C" __global__ void max_of_two(const VALUE* a, const VALUE* b, VALUE* y,
+                                      unsigned char* argmax, int n) {
     FOR_EACH(i, n) {
         float first = load(a, i), second = load(b, i);
-        chosen[i] = first > second ? 0 : 1;
+        argmax[i] = first > second ? 0 : 1;
         store(y, i, first > second ? first : second);
     }
 }
 
-// Input `index`: chosen only if it is larger than the largest so far.
-extern "C" __global__ void larger_still(const VALUE* x, VALUE* y, unsigned char* chosen, int n,
-                                        int index) {
+// Maximum with input `index`, which is the argmax only if it is larger than the previous maximum.
+extern "C" __global__ void max_with(const VALUE* x, VALUE* y, unsigned char* argmax, int n,
+                                    int index) {
     FOR_EACH(i, n) {
         float value = load(x, i);
         if (value > load(y, i)) {
-            chosen[i] = (unsigned char)index;
+            argmax[i] = (unsigned char)index;
             store(y, i, value);
         }
     }
 }
 
-extern "C" __global__ void where_chosen(const VALUE* dy, const unsigned char* chosen, VALUE* dx,
+extern "C" __global__ void max_backward(const VALUE* dy, const unsigned char* argmax, VALUE* dx,
                                         int n, int index) {
-    FOR_EACH(i, n) store(dx, i, chosen[i] == index ? load(dy, i) : 0.0f);
+    FOR_EACH(i, n) store(dx, i, argmax[i] == index ? load(dy, i) : 0.0f);
 }

@@ -1,10 +1,10 @@
-"""Tensors combined element by element, and sums of gradients."""
+"""Elementwise sum, product and maximum of tensors, and sums of gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, OpT, kernel
 from minicaffe.backends.cuda.driver.device import Address
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -14,13 +14,13 @@ from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.layout import Add
 
-# As kernels/eltwise.cu sums them in one pass.
-AT_ONCE = 4
-# Which input was chosen is kept in a byte.
-MOST_INPUTS = 256
+# Number of terms of one launch in kernels/eltwise.cu.
+MAX_TERMS = 4
+# The index of the maximum is stored in a byte.
+MAX_INPUTS = 256
 
 
-class _Sum(CudaKernel):
+class _Sum(CudaKernel[OpT]):
     file = "eltwise"
 
     def sum(
@@ -28,21 +28,21 @@ class _Sum(CudaKernel):
         xs: Sequence[CudaTensor],
         coefficients: Sequence[float],
         y: CudaTensor,
-        rectifies: bool = False,
+        applies_relu: bool = False,
     ) -> None:
         """Overwrite y, which may be the first of the xs, with the weighted sum.
 
-        With `rectifies` negative sums become 0.
+        With `applies_relu`, negative sums become 0.
         """
         form = xs[0].format
         given = [x.source(form) for x in xs]
         to = y.target(form)
         terms = list(zip(given, coefficients, strict=True))
-        passes = [terms[:AT_ONCE]]
-        for i in range(AT_ONCE, len(terms), AT_ONCE - 1):
-            passes.append([(to, 1.0), *terms[i : i + AT_ONCE - 1]])
+        passes = [terms[:MAX_TERMS]]
+        for i in range(MAX_TERMS, len(terms), MAX_TERMS - 1):
+            passes.append([(to, 1.0), *terms[i : i + MAX_TERMS - 1]])
         for part in passes:
-            self._sum(part, to, y.size, form, rectifies and part is passes[-1])
+            self._sum(part, to, y.size, form, applies_relu and part is passes[-1])
 
     def _sum(
         self,
@@ -50,24 +50,24 @@ class _Sum(CudaKernel):
         to: Address,
         n: int,
         form: Format,
-        rectifies: bool = False,
+        applies_relu: bool = False,
     ) -> None:
-        addresses, coefficients = _filled_up(terms)
-        numbers = (n, *coefficients, int(rectifies))
-        self.launch_packs("weighted", n, *addresses, to, *numbers, value=form.value)
+        addresses, coefficients = _padded(terms)
+        numbers = (n, *coefficients, int(applies_relu))
+        self.launch_packs("weighted_sum", n, *addresses, to, *numbers, value=form.value)
 
 
-def _filled_up(
+def _padded(
     terms: Sequence[tuple[Address, float]],
 ) -> tuple[tuple[Address, ...], tuple[float, ...]]:
-    """Return addresses and coefficients as a kernel takes them, where there may be fewer."""
-    missing = [(Address(0), 0.0)] * (AT_ONCE - len(terms))
+    """Return addresses and coefficients, padded to `MAX_TERMS`."""
+    missing = [(Address(0), 0.0)] * (MAX_TERMS - len(terms))
     addresses, coefficients = zip(*terms, *missing, strict=True)
     return addresses, coefficients
 
 
 @kernel(Add)
-class CudaAdd(_Sum):
+class CudaAdd(_Sum[Add]):
     """The sum of several tensors."""
 
     def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
@@ -76,37 +76,37 @@ class CudaAdd(_Sum):
 
 
 @kernel(Eltwise)
-class CudaEltwise(_Sum):
+class CudaEltwise(_Sum[Eltwise]):
     """Sum, product and maximum in the format of the first input."""
 
     def __init__(self, backend: CudaBackend, op: Eltwise, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
-        if len(tensors) > MOST_INPUTS:
+        if len(tensors) > MAX_INPUTS:
             raise Unsupported(f"Eltwise of {len(tensors) - 1} tensors on the GPU")
         is_max = op.operation == "max"
-        self._chosen = self.device.allocate(max(tensors[0].size, 1)) if is_max else None
-        self._rectifies = False
+        self._argmax = self.device.allocate(max(tensors[0].size, 1)) if is_max else None
+        self._applies_relu = False
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Rectify a sum in the same pass."""
-        self._rectifies = self.op.operation == "sum" and starts_with_relu(epilogue)
-        return int(self._rectifies)
+        """Fuse a ReLU after a sum."""
+        self._applies_relu = self.op.operation == "sum" and starts_with_relu(epilogue)
+        return int(self._applies_relu)
 
     def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
         """Overwrite y."""
         if self.op.operation == "sum":
-            self.sum(xs, self.op.coefficients, y, self._rectifies)
+            self.sum(xs, self.op.coefficients, y, self._applies_relu)
             return
         form = xs[0].format
         given = [x.source(form) for x in xs]
         to, n = y.target(form), y.size
-        if self._chosen is None:
+        if self._argmax is None:
             self._multiply(given, to, n, form)
             return
-        chosen = self._chosen.address
-        self.launch("larger", n, *given[:2], to, chosen, n, value=form.value)
+        argmax = self._argmax.address
+        self.launch("max_of_two", n, *given[:2], to, argmax, n, value=form.value)
         for index, x in enumerate(given[2:], 2):
-            self.launch("larger_still", n, x, to, chosen, n, index, value=form.value)
+            self.launch("max_with", n, x, to, argmax, n, index, value=form.value)
 
     def backward(
         self,
@@ -117,33 +117,35 @@ class CudaEltwise(_Sum):
     ) -> None:
         """Overwrite the dxs."""
         if self.op.operation == "sum":
-            self._spread(dy, dxs)
+            self._backward_sum(dy, dxs)
             return
         form = xs[0].format if self.op.operation == "prod" else dy.format
         given, n = dy.source(form), dy.size
         for index, dx in enumerate(dxs):
             if dx is None:
                 continue
-            if self._chosen is not None:
-                chosen, to = self._chosen.address, dx.target(form)
-                self.launch("where_chosen", n, given, chosen, to, n, index, value=form.value)
+            if self._argmax is not None:
+                argmax, to = self._argmax.address, dx.target(form)
+                self.launch("max_backward", n, given, argmax, to, n, index, value=form.value)
             elif self.op.stable:
                 others = [x.source(form) for x in (*xs[:index], *xs[index + 1 :])]
                 self._multiply([given, *others], dx.target(form), n, form)
             else:
                 after, before = y.source(form), xs[index].source(form)
                 to = dx.target(form)
-                self.launch("quotient", n, given, after, before, to, n, value=form.value)
+                self.launch("product_backward", n, given, after, before, to, n, value=form.value)
 
-    def _spread(self, dy: CudaTensor, dxs: Sequence[CudaTensor | None]) -> None:
+    def _backward_sum(self, dy: CudaTensor, dxs: Sequence[CudaTensor | None]) -> None:
         """Overwrite the dxs of a sum."""
         form, n, coefficients = dy.format, dy.size, self.op.coefficients
         given = dy.source(form)
         wanted = [(dx, c) for dx, c in zip(dxs, coefficients, strict=True) if dx is not None]
-        for i in range(0, len(wanted), AT_ONCE):
-            part = [(dx.target(form), c) for dx, c in wanted[i : i + AT_ONCE]]
-            addresses, factors = _filled_up(part)
-            self.launch_packs("spread", n, given, *addresses, n, *factors, value=form.value)
+        for i in range(0, len(wanted), MAX_TERMS):
+            part = [(dx.target(form), c) for dx, c in wanted[i : i + MAX_TERMS]]
+            addresses, factors = _padded(part)
+            self.launch_packs(
+                "weighted_sum_backward", n, given, *addresses, n, *factors, value=form.value
+            )
 
     def _multiply(self, given: Sequence[Address], to: Address, n: int, form: Format) -> None:
         self.launch("product", n, *given[:2], to, n, value=form.value)

@@ -1,22 +1,22 @@
-"""Look-ups in a learned table."""
+"""Embedding lookup."""
 
 from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, kernel
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
-from minicaffe.backends.cuda.kernels.rows import NumberedRows
+from minicaffe.backends.cuda.kernels._channel_sums import NULL, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.kernels.rows import RowLookup
 from minicaffe.backends.cuda.runtime.format import PLAIN, Format
-from minicaffe.backends.cuda.runtime.loss_scale import inverse_of
+from minicaffe.backends.cuda.runtime.loss_scale import inverse_scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.embed import Embed
 
-# Columns of a block: a word may stand in a batch a hundred times.
-LANES = 32
+# Small, so that a block sums many occurrences in parallel: a word may occur in a batch 100 times.
+COLUMNS_PER_BLOCK = 32
 
 
 @kernel(Embed)
-class CudaEmbed(NumberedRows):
-    """Rows of float weights, written as inner products want them."""
+class CudaEmbed(RowLookup[Embed]):
+    """Rows of float weights, written in the format of inner products."""
 
     def __init__(self, backend: CudaBackend, op: Embed, *tensors: CudaTensor) -> None:
         rows, w = tensors[:2]
@@ -27,7 +27,7 @@ class CudaEmbed(NumberedRows):
 
     def forward(self, rows: CudaTensor, w: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
         """Overwrite y."""
-        terms = NOWHERE if b is None else b.source()
+        terms = NULL if b is None else b.source()
         self.look_up("embed", y, self._form, rows.source(), w.source(), terms)
 
     def backward_weights(
@@ -40,7 +40,9 @@ class CudaEmbed(NumberedRows):
             to, is_first = dw.accumulate()
             if is_first:
                 self.device.clear(to, PLAIN.size_bytes(dw.shape))
-            self.give_back("add_rows", given, form, LANES, to, inverse_of(scale))
+            self.sum_rows(
+                "add_rows", given, form, COLUMNS_PER_BLOCK, to, inverse_scale_address(scale)
+            )
         if db is not None:
-            terms = (NOWHERE, dy.source(form))
+            terms = (NULL, dy.source(form))
             self._sums(self._channels, form.value, terms, Result(db.accumulate(), scale=scale))

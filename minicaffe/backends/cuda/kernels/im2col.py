@@ -1,4 +1,4 @@
-"""Windows as columns, in C order, as convolutions use them that no library has a plan for."""
+"""im2col and col2im in C order."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from minicaffe.ops.im2col import Im2col
 
 
 @kernel(Im2col)
-class CudaIm2col(CudaKernel):
-    """Spread the windows, and add up their gradients."""
+class CudaIm2col(CudaKernel[Im2col]):
+    """im2col; backward is col2im."""
 
     file = "_columns"
 
@@ -29,10 +29,10 @@ class CudaIm2col(CudaKernel):
         """Overwrite y."""
         form = Format(False, x.format.value)
         given, to = x.source(form), y.target(form)
-        self.launch("spread", y.size, given, to, y.size, *self._sizes, value=form.value)
+        self.launch("im2col", y.size, given, to, y.size, *self._sizes, value=form.value)
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
         form = Format(False, dy.format.value)
         given, to = dy.source(form), dx.target(form)
-        self.launch("gather", dx.size, given, to, dx.size, *self._sizes, value=form.value)
+        self.launch("col2im", dx.size, given, to, dx.size, *self._sizes, value=form.value)

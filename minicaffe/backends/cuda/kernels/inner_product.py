@@ -1,4 +1,4 @@
-"""Inner products: matrix products of cuBLAS."""
+"""Inner products through cuBLAS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.driver.cublas import Matrix
-from minicaffe.backends.cuda.kernels._channel_bias import ChannelBias
+from minicaffe.backends.cuda.kernels._channel_bias import CudaChannelBias
 from minicaffe.backends.cuda.runtime.format import DTYPES, Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.activation import starts_with_relu
@@ -16,8 +16,8 @@ from minicaffe.ops.inner_product import InnerProduct
 
 
 @kernel(InnerProduct)
-class CudaInnerProduct(CudaKernel):
-    """Everything in C order, as matrices."""
+class CudaInnerProduct(CudaKernel[InnerProduct]):
+    """Inner product of C-order tensors, viewed as matrices."""
 
     def __init__(self, backend: CudaBackend, op: InnerProduct, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
@@ -26,11 +26,11 @@ class CudaInnerProduct(CudaKernel):
         self._inputs, self._outputs = math.prod(x[op.axis :]), y[-1]
         self._form = Format(False, backend.format.value)
         self._dtype = DTYPES[self._form.value]
-        self._bias = ChannelBias(backend, (self._samples, self._outputs))
+        self._bias = CudaChannelBias(backend, (self._samples, self._outputs))
         self._relu = False
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
-        """Rectify y in the pass that adds the bias."""
+        """Fuse a ReLU into the kernel that adds the bias."""
         self._relu = starts_with_relu(epilogue)
         return int(self._relu)
 
@@ -65,7 +65,7 @@ class CudaInnerProduct(CudaKernel):
         return Matrix(address, self._samples, self._outputs, self._dtype)
 
     def _w(self, address: int, dtype: str = "") -> Matrix:
-        """Return the weights as (outputs, inputs), however they lie."""
+        """Return the weights as a matrix (outputs, inputs), for both memory layouts."""
         dtype = dtype or self._dtype
         if self.op.transpose:
             return Matrix(address, self._outputs, self._inputs, dtype, is_transposed=True)

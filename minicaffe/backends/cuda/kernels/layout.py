@@ -1,4 +1,4 @@
-"""Copies."""
+"""Copies of tensors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from minicaffe.ops.layout import Copy
 
 
 @kernel(Copy)
-class CudaCopy(CudaKernel):
-    """A copy: in the format of x, or in C order where the shape changes."""
+class CudaCopy(CudaKernel[Copy]):
+    """A copy in the format of x, or in C order if the shape changes."""
 
     def forward(self, x: CudaTensor, y: CudaTensor) -> None:
         """Overwrite y."""

@@ -1,10 +1,10 @@
-"""Losses but that of softmax, on plain values: labels and targets come so, and sums are small."""
+"""Losses except softmax loss, on plain values: labels are plain, and the inputs are small."""
 
 from __future__ import annotations
 
-from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, OpT, kernel
 from minicaffe.backends.cuda.driver.device import THREADS, Address
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE
+from minicaffe.backends.cuda.kernels._channel_sums import NULL
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.kernels._loss_sum import LossSum
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -19,8 +19,8 @@ from minicaffe.ops.loss import (
 WARP = 32
 
 
-class LossKernel(CudaKernel):
-    """What the kernels of loss.cu share.
+class LossKernel(CudaKernel[OpT]):
+    """Base class of the kernels of loss.cu.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class LossKernel(CudaKernel):
 
     file = "loss"
 
-    def __init__(self, backend: CudaBackend, op: object, x: CudaTensor, normalizer: float) -> None:
+    def __init__(self, backend: CudaBackend, op: OpT, x: CudaTensor, normalizer: float) -> None:
         super().__init__(backend, op)
         self.samples = max(x.shape[0], 1)
         self.length = x.size // self.samples
@@ -40,11 +40,11 @@ class LossKernel(CudaKernel):
 
 
 def _targets(*tensors: CudaTensor | None) -> list[Address]:
-    return [NOWHERE if tensor is None else tensor.target() for tensor in tensors]
+    return [NULL if tensor is None else tensor.target() for tensor in tensors]
 
 
 @kernel(EuclideanLoss)
-class CudaEuclideanLoss(LossKernel):
+class CudaEuclideanLoss(LossKernel[EuclideanLoss]):
     """Half the mean squared distance."""
 
     def __init__(self, backend: CudaBackend, op: EuclideanLoss, *tensors: CudaTensor) -> None:
@@ -54,7 +54,7 @@ class CudaEuclideanLoss(LossKernel):
         """Overwrite loss."""
         blocks = self.sum.blocks(a.size)
         self.function("euclidean")(
-            blocks, THREADS, a.source(), b.source(), self.sum.pairs(blocks), a.size
+            blocks, THREADS, a.source(), b.source(), self.sum.block_sums(blocks), a.size
         )
         self.sum.finish(blocks, loss)
 
@@ -73,8 +73,8 @@ class CudaEuclideanLoss(LossKernel):
 
 
 @kernel(SigmoidCrossEntropyLoss)
-class CudaSigmoidCrossEntropyLoss(LossKernel):
-    """Cross entropy of every value on its own."""
+class CudaSigmoidCrossEntropyLoss(LossKernel[SigmoidCrossEntropyLoss]):
+    """Cross entropy of the sigmoid of each value."""
 
     def __init__(
         self, backend: CudaBackend, op: SigmoidCrossEntropyLoss, *tensors: CudaTensor
@@ -87,24 +87,34 @@ class CudaSigmoidCrossEntropyLoss(LossKernel):
     def forward(self, x: CudaTensor, t: CudaTensor, loss: CudaTensor) -> None:
         """Overwrite loss."""
         blocks = self.sum.blocks(x.size)
-        given, targets, pairs = x.source(), t.source(), self.sum.pairs(blocks)
-        self.function("sigmoid")(blocks, THREADS, given, pairs, targets, *self._ignored, x.size)
+        given, targets, block_sums = x.source(), t.source(), self.sum.block_sums(blocks)
+        self.function("sigmoid")(
+            blocks, THREADS, given, block_sums, targets, *self._ignored, x.size
+        )
         self.sum.finish(blocks, loss)
 
     def backward(self, x: CudaTensor, t: CudaTensor, dloss: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
         given, targets, weight = x.source(), t.source(), dloss.source()
-        args = (given, dx.target(), weight, self.sum.share, targets, *self._ignored, x.size)
+        args = (
+            given,
+            dx.target(),
+            weight,
+            self.sum.inverse_normalizer,
+            targets,
+            *self._ignored,
+            x.size,
+        )
         self.launch("sigmoid_backward", x.size, *args)
 
 
 @kernel(HingeLoss)
-class CudaHingeLoss(LossKernel):
-    """One class against all others."""
+class CudaHingeLoss(LossKernel[HingeLoss]):
+    """One-versus-all hinge loss."""
 
     def __init__(self, backend: CudaBackend, op: HingeLoss, *tensors: CudaTensor) -> None:
         super().__init__(backend, op, tensors[0], max(tensors[0].shape[0], 1))
-        self._fault = self.session.faults.place(tensors[1])
+        self._label_error = self.session.label_errors.slot(tensors[1])
         self._squares = int(op.norm == "L2")
 
     def forward(
@@ -116,7 +126,14 @@ class CudaHingeLoss(LossKernel):
         self.function("hinge")(
             blocks,
             THREADS,
-            *(given, true, margins.target(), self.sum.pairs(blocks), self._fault.address, x.size),
+            *(
+                given,
+                true,
+                margins.target(),
+                self.sum.block_sums(blocks),
+                self._label_error.address,
+                x.size,
+            ),
             *(*divisor(self.length), self._squares),
         )
         self.sum.finish(blocks, loss)
@@ -131,21 +148,28 @@ class CudaHingeLoss(LossKernel):
 
 
 @kernel(MultinomialLogisticLoss)
-class CudaMultinomialLogisticLoss(LossKernel):
-    """The logarithm of the true class's probability."""
+class CudaMultinomialLogisticLoss(LossKernel[MultinomialLogisticLoss]):
+    """Negative logarithm of the true class's probability."""
 
     def __init__(
         self, backend: CudaBackend, op: MultinomialLogisticLoss, *tensors: CudaTensor
     ) -> None:
         super().__init__(backend, op, tensors[0], max(tensors[0].shape[0], 1))
-        self._fault = self.session.faults.place(tensors[1])
+        self._label_error = self.session.label_errors.slot(tensors[1])
 
     def forward(self, p: CudaTensor, labels: CudaTensor, loss: CudaTensor) -> None:
         """Overwrite loss."""
         rows = p.shape[0]
         blocks = self.sum.blocks(rows)
         given, true = p.source(), labels.source()
-        args = (given, true, self.sum.pairs(blocks), self._fault.address, rows, self.length)
+        args = (
+            given,
+            true,
+            self.sum.block_sums(blocks),
+            self._label_error.address,
+            rows,
+            self.length,
+        )
         self.function("logistic")(blocks, THREADS, *args)
         self.sum.finish(blocks, loss)
 
@@ -159,8 +183,8 @@ class CudaMultinomialLogisticLoss(LossKernel):
 
 
 @kernel(ContrastiveLoss)
-class CudaContrastiveLoss(LossKernel):
-    """Distances of similar pairs, and what dissimilar ones lack of the margin."""
+class CudaContrastiveLoss(LossKernel[ContrastiveLoss]):
+    """Squared distance of similar pairs, margin violation of dissimilar pairs."""
 
     def __init__(self, backend: CudaBackend, op: ContrastiveLoss, *tensors: CudaTensor) -> None:
         super().__init__(backend, op, tensors[0], 2 * max(tensors[0].shape[0], 1))
@@ -175,7 +199,7 @@ class CudaContrastiveLoss(LossKernel):
             blocks,
             THREADS,
             *(a.source(), b.source(), similar.source(), self._distances.address),
-            *(self.sum.pairs(blocks), rows, self.length, *self._numbers),
+            *(self.sum.block_sums(blocks), rows, self.length, *self._numbers),
         )
         self.sum.finish(blocks, loss)
 

@@ -1,19 +1,19 @@
-// Local response normalisation (minicaffe/ops/lrn.py). REACH is how far neighbours are: local_size / 2.
+// Local response normalisation (minicaffe/ops/lrn.py). REACH = local_size / 2.
 //
-// Across channels a block has a tile of SIDE pixels and SIDE channels, with the channels around it,
-// in shared memory: x and dy are read once but for those edges, nothing is kept between forward and
-// backward, and either order of memory is read side by side. Bound by memory.
+// Across channels: a block has a tile of SIDE pixels and SIDE channels, with a halo of channels, in
+// shared memory. x and dy are read once except for the halo, nothing is stored between forward and
+// backward, and reads are coalesced in both memory orders. Memory-bound.
 //
-// Within channels each thread looks at its own window, through the caches.
+// Within channels: each thread reads its own window, through the caches.
 //
 // VARIANTS REACH: 0 1 2 4
 
 #define SIDE 32
-// One more than a row, so that a column of the tile meets all banks of shared memory.
+// Padded by one, to avoid bank conflicts of shared memory in columns of the tile.
 #define ROW 33
 #define AT(c, p) ((c) * ROW + (p))
 
-// Tile element e of `count` channels: neighbours in memory for neighbouring threads.
+// Loop over the tile of `count` channels; adjacent threads access adjacent memory.
 #define FOR_EACH_IN_TILE(c, p, count) \
     for (int e = threadIdx.x, c = last ? e % (count) : e / SIDE, p = last ? e / (count) : e % SIDE; \
          e < (count) * SIDE; e += THREADS, c = last ? e % (count) : e / SIDE, \
@@ -23,17 +23,17 @@
 #define TILE \
     int tiles = (pixels + SIDE - 1) / SIDE, image = blockIdx.x / tiles; \
     int begin = blockIdx.y * SIDE, pixel = (blockIdx.x - image * tiles) * SIDE;
-#define PLACE(c, p) place(image, c, pixel + (p), channels, pixels, last)
+#define OFFSET(c, p) offset_of(image, c, pixel + (p), channels, pixels, last)
 #define IS_INSIDE(c, p) ((c) >= 0 && (c) < channels && pixel + (p) < pixels)
 
-__device__ __forceinline__ float squares(const float* tile, int c, int p) {
+__device__ __forceinline__ float sum_of_squares(const float* tile, int c, int p) {
     float sum = 0;
 #pragma unroll
     for (int d = -REACH; d <= REACH; d++) sum += tile[AT(c + d, p)] * tile[AT(c + d, p)];
     return sum;
 }
-// base^-exponent: two instructions for what powf takes dozens, and as good for numbers near 1.
-__device__ __forceinline__ float shrink(float scale, float beta) {
+// scale^-beta in two special-function instructions instead of powf's dozens; as accurate near 1.
+__device__ __forceinline__ float inverse_power(float scale, float beta) {
     return exp2f(-beta * log2f(scale));
 }
 
@@ -44,17 +44,17 @@ extern "C" __global__ void across_forward(const VALUE* __restrict__ x, VALUE* __
     TILE
     FOR_EACH_IN_TILE(c, p, SIDE + 2 * REACH) {
         int from = begin + c - REACH;
-        tile[AT(c, p)] = IS_INSIDE(from, p) ? load(x, PLACE(from, p)) : 0.0f;
+        tile[AT(c, p)] = IS_INSIDE(from, p) ? load(x, OFFSET(from, p)) : 0.0f;
     }
     __syncthreads();
     FOR_EACH_IN_TILE(c, p, SIDE) {
-        float scale = k + factor * squares(tile, c + REACH, p);
+        float scale = k + factor * sum_of_squares(tile, c + REACH, p);
         if (IS_INSIDE(begin + c, p))
-            store(y, PLACE(begin + c, p), tile[AT(c + REACH, p)] * shrink(scale, beta));
+            store(y, OFFSET(begin + c, p), tile[AT(c + REACH, p)] * inverse_power(scale, beta));
     }
 }
 
-// share = dy * y / scale, of which dx needs the sum over the neighbours; direct = dy * scale^-beta.
+// share = dy * y / scale, which dx sums over the neighbours; direct = dy * scale^-beta.
 extern "C" __global__ void across_backward(const VALUE* __restrict__ x, const VALUE* __restrict__ dy,
                                            VALUE* __restrict__ dx, int channels, int pixels,
                                            int last, float factor, float k, float beta) {
@@ -64,15 +64,15 @@ extern "C" __global__ void across_backward(const VALUE* __restrict__ x, const VA
     TILE
     FOR_EACH_IN_TILE(c, p, SIDE + 4 * REACH) {
         int from = begin + c - 2 * REACH;
-        tile[AT(c, p)] = IS_INSIDE(from, p) ? load(x, PLACE(from, p)) : 0.0f;
+        tile[AT(c, p)] = IS_INSIDE(from, p) ? load(x, OFFSET(from, p)) : 0.0f;
     }
     __syncthreads();
     FOR_EACH_IN_TILE(c, p, SIDE + 2 * REACH) {
         int from = begin + c - REACH;
         float share = 0, passed = 0;
         if (IS_INSIDE(from, p)) {
-            float scale = k + factor * squares(tile, c + REACH, p);
-            passed = load(dy, PLACE(from, p)) * shrink(scale, beta);
+            float scale = k + factor * sum_of_squares(tile, c + REACH, p);
+            passed = load(dy, OFFSET(from, p)) * inverse_power(scale, beta);
             share = passed * tile[AT(c + REACH, p)] / scale;
         }
         shares[AT(c, p)] = share;
@@ -84,14 +84,14 @@ extern "C" __global__ void across_backward(const VALUE* __restrict__ x, const VA
 #pragma unroll
         for (int d = 0; d <= 2 * REACH; d++) sum += shares[AT(c + d, p)];
         float change = 2 * factor * beta * tile[AT(c + 2 * REACH, p)] * sum;
-        if (IS_INSIDE(begin + c, p)) store(dx, PLACE(begin + c, p), direct[AT(c, p)] - change);
+        if (IS_INSIDE(begin + c, p)) store(dx, OFFSET(begin + c, p), direct[AT(c, p)] - change);
     }
 }
 
-#define PLACES DIVISOR(channels), DIVISOR(rows), DIVISOR(columns), int last
-#define SPOT spot(i, divisor(channels), divisor(rows), divisor(columns), last)
+#define DIMENSIONS DIVISOR(channels), DIVISOR(rows), DIVISOR(columns), int last
+#define COORDINATES coordinates_of(i, divisor(channels), divisor(rows), divisor(columns), last)
 #define STEP (last ? channels_by : 1)
-// All places in the window around `at`, whose own place is i.
+// Loop over the offsets of the window around `at`, whose own offset is i.
 #define FOR_EACH_NEIGHBOUR(j) \
     for (int r = max(at.row - REACH, 0); r <= min(at.row + REACH, rows_by - 1); r++) \
         for (int q = max(at.column - REACH, 0), \
@@ -99,37 +99,37 @@ extern "C" __global__ void across_backward(const VALUE* __restrict__ x, const VA
              q <= min(at.column + REACH, columns_by - 1); q++, j += STEP)
 
 extern "C" __global__ void within_forward(const VALUE* __restrict__ x, VALUE* __restrict__ y, int n,
-                                          PLACES, float factor, float k, float beta) {
+                                          DIMENSIONS, float factor, float k, float beta) {
     FOR_EACH(i, n) {
-        Spot at = SPOT;
+        Coordinates at = COORDINATES;
         float sum = 0;
         FOR_EACH_NEIGHBOUR(j) sum += load(x, j) * load(x, j);
-        store(y, i, load(x, i) * shrink(k + factor * sum, beta));
+        store(y, i, load(x, i) * inverse_power(k + factor * sum, beta));
     }
 }
 
-// The first half of the gradient: shares as above, and scale^-beta.
+// First step of the gradient: shares as above, and scale^-beta.
 extern "C" __global__ void within_shares(const VALUE* __restrict__ x, const VALUE* __restrict__ dy,
-                                         float* __restrict__ shares, float* __restrict__ shrinks,
-                                         int n, PLACES, float factor, float k, float beta) {
+                                         float* __restrict__ shares, float* __restrict__ powers,
+                                         int n, DIMENSIONS, float factor, float k, float beta) {
     FOR_EACH(i, n) {
-        Spot at = SPOT;
+        Coordinates at = COORDINATES;
         float sum = 0;
         FOR_EACH_NEIGHBOUR(j) sum += load(x, j) * load(x, j);
-        float scale = k + factor * sum, power = shrink(scale, beta);
-        shrinks[i] = power;
+        float scale = k + factor * sum, power = inverse_power(scale, beta);
+        powers[i] = power;
         shares[i] = load(dy, i) * load(x, i) * power / scale;
     }
 }
 
 extern "C" __global__ void within_backward(const VALUE* __restrict__ x, const VALUE* __restrict__ dy,
                                            const float* __restrict__ shares,
-                                           const float* __restrict__ shrinks, VALUE* __restrict__ dx,
-                                           int n, PLACES, float factor, float beta) {
+                                           const float* __restrict__ powers, VALUE* __restrict__ dx,
+                                           int n, DIMENSIONS, float factor, float beta) {
     FOR_EACH(i, n) {
-        Spot at = SPOT;
+        Coordinates at = COORDINATES;
         float sum = 0;
         FOR_EACH_NEIGHBOUR(j) sum += shares[j];
-        store(dx, i, load(dy, i) * shrinks[i] - 2 * factor * beta * load(x, i) * sum);
+        store(dx, i, load(dy, i) * powers[i] - 2 * factor * beta * load(x, i) * sum);
     }
 }

@@ -1,4 +1,4 @@
-"""Local response normalisation in the format that x has; nothing is kept for backward."""
+"""Local response normalisation in the format of x; nothing is saved for backward."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from minicaffe.ops.lrn import Lrn
 
 # As in kernels/lrn.cu.
 SIDE = 32
-# A tile of the gradient with more neighbours does not fit into 48 KiB of shared memory.
+# A tile of the gradient with a larger halo exceeds 48 KiB of shared memory.
 MAX_REACH = 45
 
 
 @kernel(Lrn)
-class CudaLrn(CudaKernel):
+class CudaLrn(CudaKernel[Lrn]):
     """Across channels by tiles in shared memory, within channels by windows."""
 
     file = "lrn"
@@ -42,8 +42,8 @@ class CudaLrn(CudaKernel):
             self._across("across_forward", form, addresses)
             return
         numbers = (self._factor, op.k, op.beta)
-        places = self._places(form)
-        self.launch("within_forward", x.size, *addresses, *places, *numbers, value=form.value)
+        dimensions = self._dimensions(form)
+        self.launch("within_forward", x.size, *addresses, *dimensions, *numbers, value=form.value)
 
     def backward(self, x: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
@@ -53,16 +53,18 @@ class CudaLrn(CudaKernel):
             self._across("across_backward", form, (values, given, to))
             return
         shares = self.scratch(max(4 * x.size, 4), "lrn shares")
-        shrinks = self.scratch(max(4 * x.size, 4), "lrn shrinks")
-        places = self._places(form)
+        powers = self.scratch(max(4 * x.size, 4), "lrn powers")
+        dimensions = self._dimensions(form)
         self.launch(
             "within_shares",
-            *(x.size, values, given, shares, shrinks, *places, self._factor, op.k, op.beta),
+            x.size,
+            *(values, given, shares, powers, *dimensions, self._factor, op.k, op.beta),
             value=form.value,
         )
         self.launch(
             "within_backward",
-            *(x.size, values, given, shares, shrinks, to, *places, self._factor, op.beta),
+            x.size,
+            *(values, given, shares, powers, to, *dimensions, self._factor, op.beta),
             value=form.value,
         )
 
@@ -76,7 +78,7 @@ class CudaLrn(CudaKernel):
             grid, THREADS, *addresses, channels, pixels, int(form.channels_last), *numbers
         )
 
-    def _places(self, form: Format) -> tuple[int, ...]:
-        """Return how many values there are and what a kernel needs to find them: PLACES."""
+    def _dimensions(self, form: Format) -> tuple[int, ...]:
+        """Return the number of values and the kernel arguments DIMENSIONS."""
         channels, rows, columns = map(divisor, self._shape[1:])
         return (self._size, *channels, *rows, *columns, int(form.channels_last))

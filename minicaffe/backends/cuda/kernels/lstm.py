@@ -1,24 +1,24 @@
-"""LSTM, and a single step of one."""
+"""LSTM layers, and a single LSTM step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE
+from minicaffe.backends.cuda.kernels._channel_sums import NULL
 from minicaffe.backends.cuda.kernels._divisor import divisor
-from minicaffe.backends.cuda.kernels._recurrent import Inputs, Recurrent
+from minicaffe.backends.cuda.kernels._recurrent import CudaRecurrent, Inputs
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.lstm import Lstm, LstmUnit
 
 
 @kernel(Lstm)
-class CudaLstm(Recurrent):
-    """LSTM. A step leaves its gates in a: i, f (times cont), o and g."""
+class CudaLstm(CudaRecurrent):
+    """LSTM. A step stores its gates in a: i, f (times cont), o and g."""
 
     def __init__(self, backend: CudaBackend, op: Lstm, *tensors: CudaTensor) -> None:
         super().__init__(backend, op, *tensors)
-        # c before the first step and behind each.
+        # c before the first step and after each step.
         self._cells = self.own(self.steps + 1, self.size)
 
     def forward(
@@ -27,15 +27,15 @@ class CudaLstm(Recurrent):
         """Overwrite y and end."""
         added = self.begin(inputs, cont, self._cells.address)
         w_h = self.weights(inputs.params[self.recurrent])
-        to = self.each(y.target(self.form), self.size)
+        to = self.steps_of(y.target(self.form), self.size)
         h_end, c_end = (state.target() for state in end)
         for t in range(self.steps):
-            self.sum_up(t, w_h)
+            self.add_recurrent(t, w_h)
             c, is_last = self._cells.at(t + 1), t + 1 == self.steps
             self.run(
                 "lstm",
                 *(self.a.at(t), self.a.at(t), *added, self.cont(t), self._cells.at(t)),
-                *(c, c_end if is_last else NOWHERE, *self.state(t, to, h_end)),
+                *(c, c_end if is_last else NULL, *self.state(t, to, h_end)),
             )
 
     def backward(
@@ -45,11 +45,11 @@ class CudaLstm(Recurrent):
         dend: Sequence[CudaTensor | None],
         gradients: Inputs,
     ) -> None:
-        """Overwrite the gradients of data and states, add to those of the parameters."""
-        given, scale = self.each(dy.source(self.form), self.size), dy.scale(self.form)
-        to_h, to_c = (self.lent(name, 1, self.size) for name in ("dh", "dc"))
-        dh, dc = self.widen(dend[0], to_h), self.widen(dend[1], to_c)
-        da = self.lent("da", self.steps, self.rows, self.form.value)
+        """Overwrite the gradients of data and states; accumulate those of the parameters."""
+        given, scale = self.steps_of(dy.source(self.form), self.size), dy.scale(self.form)
+        to_h, to_c = (self.temporary(name, 1, self.size) for name in ("dh", "dc"))
+        dh, dc = self.to_float(dend[0], to_h), self.to_float(dend[1], to_c)
+        da = self.temporary("da", self.steps, self.rows, self.form.value)
         w_h = self.weights(inputs.params[self.recurrent])
         for t in reversed(range(self.steps)):
             self.run(
@@ -59,15 +59,15 @@ class CudaLstm(Recurrent):
             )
             self.backend.gemm(da.step(t), w_h, to_h.all)
             dh, dc = to_h.address, to_c.address
-        self.spread(inputs, da, gradients, scale)
+        self.backward_products(inputs, da, gradients, scale)
         dh_start, dc_start = gradients.start
-        self.finish(dh_start, to_h.address, self.cont(0))
-        self.finish(dc_start, to_c.address, NOWHERE)
+        self.start_gradient(dh_start, to_h.address, self.cont(0))
+        self.start_gradient(dc_start, to_c.address, NULL)
 
 
 @kernel(LstmUnit)
-class CudaLstmUnit(CudaKernel):
-    """One step of an LSTM, all of it float32: cells add up over many."""
+class CudaLstmUnit(CudaKernel[LstmUnit]):
+    """One LSTM step in float32, because errors of cells accumulate over steps."""
 
     file = "_recurrent"
 
@@ -82,9 +82,9 @@ class CudaLstmUnit(CudaKernel):
         self, c0: CudaTensor, a: CudaTensor, cont: CudaTensor, c: CudaTensor, h: CudaTensor
     ) -> None:
         """Overwrite c and h."""
-        given, added = a.source(), (NOWHERE, NOWHERE)
+        given, added = a.source(), (NULL, NULL)
         before = (cont.source(), c0.source())
-        to = (self._cells.address, c.target(), h.target(), NOWHERE, NOWHERE, NOWHERE)
+        to = (self._cells.address, c.target(), h.target(), NULL, NULL, NULL)
         self._run("lstm", given, self._gates.address, *added, *before, *to)
 
     def backward(
@@ -95,11 +95,11 @@ class CudaLstmUnit(CudaKernel):
         dc0: CudaTensor | None,
         da: CudaTensor | None,
     ) -> None:
-        """Overwrite dc0 and da, where they are wanted."""
-        kept = (self._gates.address, c0.source(), self._cells.address)
-        given = (dh.source(), NOWHERE, NOWHERE, dc.source())
-        to = (NOWHERE if tensor is None else tensor.target() for tensor in (dc0, da))
-        self._run("lstm_backward", *kept, *given, *to)
+        """Overwrite dc0 and da, if they are needed."""
+        saved = (self._gates.address, c0.source(), self._cells.address)
+        given = (dh.source(), NULL, NULL, dc.source())
+        to = (NULL if tensor is None else tensor.target() for tensor in (dc0, da))
+        self._run("lstm_backward", *saved, *given, *to)
 
     def _run(self, name: str, *args: int) -> None:
         self.launch(name, self._n, *args, self._n, *self._divisor)

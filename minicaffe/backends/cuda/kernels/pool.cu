@@ -1,23 +1,23 @@
 // Pooling over 2-D windows (minicaffe/ops/pool.py), in C order or with the channels last.
 //
-// CHOICE is the type of a window's index: byte, or int for windows of more than 256 pixels.
+// CHOICE is the type of the index of the selected pixel: byte, or int for windows of more than 256
+// pixels.
 //
 // VARIANTS CHOICE: byte int
 //
-// Bound by memory: forward reads x once (overlapping windows meet in the caches) and writes y and a
-// byte for each window; backward reads those and writes dx once. Each thread has one value of what is
-// written, so that neighbours write, and where the channels are last also read, what lies side by
-// side, and nothing is added to by two threads.
+// Memory-bound: forward reads x once (overlapping windows hit the caches) and writes y and an index
+// for each window; backward reads those and writes dx once. Each thread computes one output value, so
+// that writes are coalesced (with the channels last also reads) and no atomics are needed.
 
 typedef unsigned char byte;
 
 #define WINDOWS int height, int width, int kernel_h, int kernel_w, int stride_h, int stride_w, \
                 int pad_h, int pad_w
-#define PLACES DIVISOR(channels), DIVISOR(rows), DIVISOR(columns), int last
+#define DIMENSIONS DIVISOR(channels), DIVISOR(rows), DIVISOR(columns), int last
 
-// The part of a window that lies on the image, and where its pixels are in x.
+// The part of a window inside the image, and the offsets of its pixels in x.
 struct Window { int top, left, begin_row, end_row, begin_column, end_column, base, step; };
-__device__ __forceinline__ Window window(Spot at, int channels, int last, WINDOWS) {
+__device__ __forceinline__ Window window(Coordinates at, int channels, int last, WINDOWS) {
     Window w;
     w.top = at.row * stride_h - pad_h;
     w.left = at.column * stride_w - pad_w;
@@ -38,23 +38,23 @@ __device__ __forceinline__ Window window(Spot at, int channels, int last, WINDOW
 #define VALUE_AT(r, q) load(x, w.base + ((r) * width + (q)) * w.step)
 #define TAP(r, q) (((r) - w.top) * kernel_w + (q) - w.left)
 
-// `at` is a value of y. choice_last: the order of `choice`, whatever that of x is.
+// `at` is a value of y. choice_last: whether `choice` has the channels last, independently of x.
 #define CHOICE_AT(at, i) choice[choice_last == last ? (int)(i) : \
-    place((at).n, (at).c, (at).row * (int)columns_by + (at).column, channels_by, \
+    offset_of((at).n, (at).c, (at).row * (int)columns_by + (at).column, channels_by, \
           rows_by * columns_by, choice_last)]
 
-// mask, where given, is overwritten with the index of what was chosen in its plane.
+// mask, if given, is overwritten with the index of the maximum in its plane.
 extern "C" __global__ void forward_max(const VALUE* __restrict__ x, VALUE* __restrict__ y,
                                        CHOICE* __restrict__ choice, float* __restrict__ mask, int n,
-                                       PLACES, WINDOWS, int choice_last) {
+                                       DIMENSIONS, WINDOWS, int choice_last) {
     FOR_EACH(i, n) {
-        Spot at = spot(i, divisor(channels), divisor(rows), divisor(columns), last);
+        Coordinates at = coordinates_of(i, divisor(channels), divisor(rows), divisor(columns), last);
         Window w = WINDOW;
         float largest = -INFINITE;
         int best_row = w.begin_row, best_column = w.begin_column;
         FOR_EACH_PIXEL(r, q) {
             float value = VALUE_AT(r, q);
-            // A NaN stays, so that a diverged net shows it.
+            // NaN propagates, so that divergence is detected.
             if (value > largest || value != value) {
                 largest = value;
                 best_row = r;
@@ -73,9 +73,9 @@ __device__ __forceinline__ float area_of(int top, int left, WINDOWS) {
 }
 
 extern "C" __global__ void forward_ave(const VALUE* __restrict__ x, VALUE* __restrict__ y, int n,
-                                       PLACES, WINDOWS) {
+                                       DIMENSIONS, WINDOWS) {
     FOR_EACH(i, n) {
-        Spot at = spot(i, divisor(channels), divisor(rows), divisor(columns), last);
+        Coordinates at = coordinates_of(i, divisor(channels), divisor(rows), divisor(columns), last);
         Window w = WINDOW;
         float sum = 0;
         FOR_EACH_PIXEL(r, q) sum += VALUE_AT(r, q);
@@ -84,20 +84,20 @@ extern "C" __global__ void forward_ave(const VALUE* __restrict__ x, VALUE* __res
     }
 }
 
-// The first pixel at which the running sum reaches a random share of the whole.
+// Selects the first pixel at which the running sum reaches a random fraction of the total.
 extern "C" __global__ void forward_stochastic(const VALUE* __restrict__ x, VALUE* __restrict__ y,
                                               CHOICE* __restrict__ choice,
                                               const unsigned int* __restrict__ stream, int n,
-                                              PLACES, WINDOWS, int choice_last) {
+                                              DIMENSIONS, WINDOWS, int choice_last) {
     FOR_EACH(i, n) {
-        Spot at = spot(i, divisor(channels), divisor(rows), divisor(columns), last);
+        Coordinates at = coordinates_of(i, divisor(channels), divisor(rows), divisor(columns), last);
         Window w = WINDOW;
         float total = 0;
         FOR_EACH_PIXEL(r, q) total += VALUE_AT(r, q);
-        // Drawn by the place in C order: the order in memory changes nothing.
+        // Indexed in C order, so that the memory order does not change the random numbers.
         int area = rows_by * columns_by;
-        int drawn = place(at.n, at.c, at.row * columns_by + at.column, channels_by, area, 0);
-        Words words = random_words(stream, drawn);
+        int index = offset_of(at.n, at.c, at.row * columns_by + at.column, channels_by, area, 0);
+        Words words = random_words(stream, index);
         float threshold = total * ((float)(words.word[0] >> 8) * 0x1p-24f);
         float running = 0, taken = 0;
         int tap = 0, waits = 1;
@@ -116,9 +116,9 @@ extern "C" __global__ void forward_stochastic(const VALUE* __restrict__ x, VALUE
 }
 
 extern "C" __global__ void forward_weighted(const VALUE* __restrict__ x, VALUE* __restrict__ y,
-                                            int n, PLACES, WINDOWS) {
+                                            int n, DIMENSIONS, WINDOWS) {
     FOR_EACH(i, n) {
-        Spot at = spot(i, divisor(channels), divisor(rows), divisor(columns), last);
+        Coordinates at = coordinates_of(i, divisor(channels), divisor(rows), divisor(columns), last);
         Window w = WINDOW;
         float sum = 0, squares = 0;
         FOR_EACH_PIXEL(r, q) {
@@ -130,7 +130,7 @@ extern "C" __global__ void forward_weighted(const VALUE* __restrict__ x, VALUE* 
     }
 }
 
-// Backward: `at` is a value of dx, and the windows that it lies in are asked one after another.
+// Backward: `at` is a value of dx; the loop visits the windows that contain it.
 #define OUT int out_h, int out_w, DIVISOR(down), DIVISOR(right)
 #define BEGIN(position, kernel, stride) \
     (int)quotient(max((position) - (kernel) + (int)(stride).by, 0), stride)
@@ -143,29 +143,30 @@ extern "C" __global__ void forward_weighted(const VALUE* __restrict__ x, VALUE* 
 
 extern "C" __global__ void backward_chosen(const VALUE* __restrict__ dy,
                                            const CHOICE* __restrict__ choice,
-                                           VALUE* __restrict__ dx, int n, PLACES, WINDOWS, OUT,
+                                           VALUE* __restrict__ dx, int n, DIMENSIONS, WINDOWS, OUT,
                                            int choice_last) {
     int area = out_h * out_w;
     FOR_EACH(i, n) {
-        Spot at = spot(i, divisor(channels), divisor(rows), divisor(columns), last);
+        Coordinates at = coordinates_of(i, divisor(channels), divisor(rows), divisor(columns), last);
         float sum = 0;
         FOR_EACH_WINDOW(r, q) {
             int tap = (at.row + pad_h - r * stride_h) * kernel_w + at.column + pad_w - q * stride_w;
-            int from = place(at.n, at.c, r * out_w + q, channels_by, area, choice_last);
+            int from = offset_of(at.n, at.c, r * out_w + q, channels_by, area, choice_last);
             if (choice[from] == (CHOICE)tap)
-                sum += load(dy, place(at.n, at.c, r * out_w + q, channels_by, area, last));
+                sum += load(dy, offset_of(at.n, at.c, r * out_w + q, channels_by, area, last));
         }
         store(dx, i, sum);
     }
 }
 
 extern "C" __global__ void backward_ave(const VALUE* __restrict__ dy, VALUE* __restrict__ dx, int n,
-                                        PLACES, WINDOWS, OUT) {
+                                        DIMENSIONS, WINDOWS, OUT) {
     FOR_EACH(i, n) {
-        Spot at = spot(i, divisor(channels), divisor(rows), divisor(columns), last);
+        Coordinates at = coordinates_of(i, divisor(channels), divisor(rows), divisor(columns), last);
         float sum = 0;
         FOR_EACH_WINDOW(r, q) {
-            float given = load(dy, place(at.n, at.c, r * out_w + q, channels_by, out_h * out_w, last));
+            float given =
+                load(dy, offset_of(at.n, at.c, r * out_w + q, channels_by, out_h * out_w, last));
             sum += given / area_of(r * stride_h - pad_h, q * stride_w - pad_w, height, width,
                                    kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w);
         }

@@ -1,11 +1,11 @@
-"""Max, average and stochastic pooling in the format that x has."""
+"""Max, average and stochastic pooling in the format of x."""
 
 from __future__ import annotations
 
 import math
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.driver.device import Address, Memory
+from minicaffe.backends.cuda.driver.device import Address, DeviceMemory
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -13,16 +13,16 @@ from minicaffe.ops.backend import Shape
 from minicaffe.ops.pool import Pool
 from minicaffe.random import RandomStream
 
-# Windows up to here are indexed by a byte.
+# Windows up to this size are indexed by a byte.
 BYTE_TAPS = 256
 
 
 @kernel(Pool)
-class CudaPool(CudaKernel):
-    """Keeps, for each window, the index of the pixel that it took.
+class CudaPool(CudaKernel[Pool]):
+    """Pooling that stores the index of the selected pixel of each window.
 
-    That index lies in the order that the backend prefers, so that forward and backward need not
-    agree on another one.
+    The indices are in the backend's preferred order, so that forward and backward may use different
+    formats.
     """
 
     file = "pool"
@@ -35,14 +35,14 @@ class CudaPool(CudaKernel):
         self.defines = (f"CHOICE={'byte' if is_small else 'int'}",)
         self._windows = (*x.shape[2:], *op.kernel, *op.stride, *op.pad)
         self._chooses = op.mode == "max" or (op.mode == "stochastic" and op.training)
-        self._choice: Memory | None = None
+        self._choice: DeviceMemory | None = None
         if self._chooses:
             self._choice = self.device.allocate(max(y.size * (1 if is_small else 4), 4))
-        # The strides are divided by in backward.
+        # Backward divides by the strides.
         self._out = (*op.out, *divisor(op.stride[0]), *divisor(op.stride[1]))
         self._choice_last = int(backend.format.channels_last)
         self._x_last = backend.format.channels_last
-        self._stream = self.session.values.slot(4) if op.mode == "stochastic" else None
+        self._stream = self.session.launch_parameters.slot(4) if op.mode == "stochastic" else None
 
     def forward(
         self,
@@ -51,49 +51,49 @@ class CudaPool(CudaKernel):
         mask: CudaTensor | None = None,
         stream: RandomStream | None = None,
     ) -> None:
-        """Overwrite y and, where given, mask."""
+        """Overwrite y and, if given, mask."""
         form = x.format
         self._x_last = form.channels_last
         given, to = x.source(form), y.target(form)
-        places = (y.size, *_places(self._y, form), *self._windows)
+        dimensions = (y.size, *_dimensions(self._y, form), *self._windows)
         if self.op.mode == "ave":
-            self.launch("forward_ave", y.size, given, to, *places, value=form.value)
+            self.launch("forward_ave", y.size, given, to, *dimensions, value=form.value)
             return
         if self._choice is None:
-            self.launch("forward_weighted", y.size, given, to, *places, value=form.value)
+            self.launch("forward_weighted", y.size, given, to, *dimensions, value=form.value)
             return
         if self._stream is not None and stream is not None:
             name, extra = "forward_stochastic", self._stream.address
-            self._stream.give(stream.words)
+            self._stream.bind(stream.words)
         else:
             name = "forward_max"
             extra = Address(0) if mask is None else mask.target(Format(form.channels_last))
         choice = self._choice.address
         self.launch(
-            name, y.size, given, to, choice, extra, *places, self._choice_last, value=form.value
+            name, y.size, given, to, choice, extra, *dimensions, self._choice_last, value=form.value
         )
 
     def backward(self, dy: CudaTensor, dx: CudaTensor) -> None:
-        """Overwrite dx, in x's order: dy is smaller, and so is what has to be moved."""
+        """Overwrite dx in x's order, because converting the smaller dy is cheaper."""
         form = Format(self._x_last, dy.format.value)
         if self.op.mode != "ave" and self._choice is None:
-            # As the reference: what is weighted while testing has no gradient.
+            # As in the reference: weighted pooling in the TEST phase has no gradient.
             dx.clear()
             return
         given, to = dy.source(form), dx.target(form)
-        places = (dx.size, *_places(self._x, form), *self._windows, *self._out)
+        dimensions = (dx.size, *_dimensions(self._x, form), *self._windows, *self._out)
         if self._choice is None:
-            self.launch("backward_ave", dx.size, given, to, *places, value=form.value)
+            self.launch("backward_ave", dx.size, given, to, *dimensions, value=form.value)
             return
         choice = self._choice.address
         self.launch(
-            "backward_chosen", dx.size, given, choice, to, *places, self._choice_last,
+            "backward_chosen", dx.size, given, choice, to, *dimensions, self._choice_last,
             value=form.value,
         )  # fmt: skip
 
 
-def _places(shape: Shape, form: Format) -> tuple[int, ...]:
-    """Return what a kernel needs to find its values in a tensor: PLACES in pool.cu."""
+def _dimensions(shape: Shape, form: Format) -> tuple[int, ...]:
+    """Return the kernel arguments DIMENSIONS in pool.cu."""
     _, channels, rows, columns = shape
     last = int(form.channels_last)
     return (*divisor(channels), *divisor(rows), *divisor(columns), last)

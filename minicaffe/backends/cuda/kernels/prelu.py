@@ -1,17 +1,17 @@
-"""Parametric ReLU in the format that x has."""
+"""Parametric ReLU in the format of x."""
 
 from __future__ import annotations
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.kernels._channel_sums import NULL, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.prelu import PReLU
 
 
 @kernel(PReLU)
-class CudaPReLU(CudaKernel):
-    """One slope for each channel, or one for all; in place, x is kept on the way."""
+class CudaPReLU(CudaKernel[PReLU]):
+    """One slope for each channel, or one for all; an in-place forward pass saves x."""
 
     file = "scale"
 
@@ -21,19 +21,19 @@ class CudaPReLU(CudaKernel):
         super().__init__(backend, op)
         self._shape, self._is_shared = x.shape, not a.shape
         self._sums = ChannelSums(backend, "negative")
-        self._kept = CudaTensor(self.session, x.shape) if x is y else None
+        self._saved = CudaTensor(self.session, x.shape) if x is y else None
 
     def forward(self, x: CudaTensor, a: CudaTensor, y: CudaTensor) -> None:
         """Overwrite y."""
         form = x.format
         given, slopes = x.source(form), a.source()
-        kept = NOWHERE if self._kept is None else self._kept.target(form)
-        args = (given, y.target(form), kept, slopes, x.size, *self._channels(form).find())
+        saved = NULL if self._saved is None else self._saved.target(form)
+        args = (given, y.target(form), saved, slopes, x.size, *self._channels(form).channel_args())
         self.launch_packs("prelu", x.size, *args, value=form.value)
 
     def backward_weights(self, x: CudaTensor, dy: CudaTensor, da: CudaTensor) -> None:
         """Add to da."""
-        x = x if self._kept is None else self._kept
+        x = x if self._saved is None else self._saved
         form = x.format
         given = (x.source(form), dy.source(form))
         result = Result(da.accumulate(), scale=dy.scale(form))
@@ -41,10 +41,17 @@ class CudaPReLU(CudaKernel):
 
     def backward_data(self, x: CudaTensor, a: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
-        x = x if self._kept is None else self._kept
+        x = x if self._saved is None else self._saved
         form = x.format
         values, given, slopes = x.source(form), dy.source(form), a.source()
-        args = (values, given, dx.target(form), slopes, x.size, *self._channels(form).find())
+        args = (
+            values,
+            given,
+            dx.target(form),
+            slopes,
+            x.size,
+            *self._channels(form).channel_args(),
+        )
         self.launch_packs("prelu_backward", x.size, *args, value=form.value)
 
     def _channels(self, form: Format) -> Channels:

@@ -1,17 +1,17 @@
-"""Sums over the trailing axes, in the order that x has."""
+"""Reduction over the trailing axes, in the memory order of x."""
 
 from __future__ import annotations
 
 import math
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.kernels._channel_sums import NOWHERE, Channels, ChannelSums, Result
+from minicaffe.backends.cuda.kernels._channel_sums import NULL, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.runtime.format import Format
-from minicaffe.backends.cuda.runtime.loss_scale import place_of
+from minicaffe.backends.cuda.runtime.loss_scale import scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.reduction import Reduction
 
-# What is summed, as channel_sums calls it, and the power of |x| whose derivative is the gradient.
+# TERMS of _channel_sums.cu, and the power of |x| whose derivative is the gradient.
 TERMS = {
     "sum": ("given", 0),
     "asum": ("magnitude", 1),
@@ -21,8 +21,8 @@ TERMS = {
 
 
 @kernel(Reduction)
-class CudaReduction(CudaKernel):
-    """Reduce, and spread the gradient. What remains is float: it is little, or a loss."""
+class CudaReduction(CudaKernel[Reduction]):
+    """Reduction; backward broadcasts the gradient. The result is float: it is small, or a loss."""
 
     file = "reduction"
 
@@ -37,19 +37,19 @@ class CudaReduction(CudaKernel):
         """Overwrite y."""
         form = x.format
         channels = Channels.trailing(x.shape, self.op.axis, form)
-        given = (NOWHERE, x.source(form))
+        given = (NULL, x.source(form))
         to = y.target(Format(form.channels_last))
         self._sums(channels, form.value, given, Result((to, True), factor=self._coefficient))
 
     def backward(self, x: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
         form = x.format
-        values = x.source(form) if self._power else NOWHERE
+        values = x.source(form) if self._power else NULL
         given = dy.source(Format(form.channels_last))
-        to, scale = dx.target(form), place_of(dx.scale(form))
-        find = Channels.trailing(x.shape, self.op.axis, form).find_trailing()
+        to, scale = dx.target(form), scale_address(dx.scale(form))
+        find = Channels.trailing(x.shape, self.op.axis, form).trailing_args()
         self.launch_packs(
-            "spread",
+            "reduction_backward",
             x.size,
             *(values, given, to, x.size, *find, self._power, self._coefficient, scale),
             value=form.value,

@@ -1,11 +1,11 @@
-"""Rows chosen by their numbers."""
+"""Row lookup by index."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, OpT, kernel
 from minicaffe.backends.cuda.driver.device import THREADS, Address, Argument
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.runtime.format import Format
@@ -13,15 +13,15 @@ from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.rows import TakeRows
 
 
-class NumberedRows(CudaKernel):
-    """What look-ups share: numbers of rows, and what is given back to the rows.
+class RowLookup(CudaKernel[OpT]):
+    """Base class of lookups: gathers rows, and sums the gradients of each row.
 
     Parameters
     ----------
     backend : CudaBackend
     op : Op
     numbers : CudaTensor
-        Numbers of rows.
+        Row numbers.
     n_rows, length : int
         Of the table.
     """
@@ -29,56 +29,56 @@ class NumberedRows(CudaKernel):
     file = "rows"
 
     def __init__(
-        self, backend: CudaBackend, op: object, numbers: CudaTensor, n_rows: int, length: int
+        self, backend: CudaBackend, op: OpT, numbers: CudaTensor, n_rows: int, length: int
     ) -> None:
         super().__init__(backend, op)
         self._n = numbers.size
-        self._fault = self.session.faults.place(numbers, "row number", "row")
+        self._label_error = self.session.label_errors.slot(numbers, "row number", "row")
         self._n_rows, self._length = n_rows, length
         self._per_item = max(math.prod(numbers.shape[1:]), 1)
 
     def look_up(self, name: str, y: CudaTensor, form: Format, *given: Address) -> None:
-        """Overwrite y in a format, by the function of this name, from addresses."""
+        """Overwrite y in a format with the function of this name."""
         to = y.target(form)
         sizes = (y.size, self._n_rows, self._per_item, *divisor(self._length))
-        self.launch(name, y.size, *given, to, self._fault.address, *sizes, value=form.value)
+        self.launch(name, y.size, *given, to, self._label_error.address, *sizes, value=form.value)
 
-    def give_back(
+    def sum_rows(
         self,
         name: str,
         given: Sequence[Address],
         form: Format,
-        lanes: int,
+        columns_per_block: int,
         *to: Argument,
     ) -> None:
-        """Write sums of gradients by the function of this name.
+        """Sum the gradients of each row with the function of this name.
 
         Parameters
         ----------
         name : str
         given : sequence of Address
-            The numbers, then dy in the format.
+            The row numbers, then dy in the format.
         form : Format
-        lanes : int
-            Columns of a block, which shares its other threads among what is summed.
+        columns_per_block : int
+            Columns of a block, whose other threads sum in parallel.
         to : arguments
-            What the function has of its own.
+            Further arguments of the function.
         """
-        n, across = self._n, -(-self._length // lanes)
+        n, across = self._n, -(-self._length // columns_per_block)
         if not n * across:
             return
         numbers, dy = given
         ordered = self.scratch(8 * n, "rows")
-        places = ordered + 4 * n
+        positions = ordered + 4 * n
         sort = self.function("sort", form.value)
-        sort(-(-n // THREADS), THREADS, numbers, ordered, places, n, self._n_rows)
-        sums = (dy, ordered, places, n, self._length, lanes)
+        sort(-(-n // THREADS), THREADS, numbers, ordered, positions, n, self._n_rows)
+        sums = (dy, ordered, positions, n, self._length, columns_per_block)
         self.function(name, form.value)(n * across, THREADS, *sums, *to)
 
 
 @kernel(TakeRows)
-class CudaTakeRows(NumberedRows):
-    """Whole rows, in whatever format x has: the first axis is the first in memory too."""
+class CudaTakeRows(RowLookup[TakeRows]):
+    """Gather of whole rows in the format of x, whose first axis is first in memory."""
 
     def __init__(
         self,
@@ -101,5 +101,5 @@ class CudaTakeRows(NumberedRows):
         given = (rows.source(), dy.source(form))
         to = dx.target(form)
         self.device.clear(to, form.size_bytes(dx.shape))
-        # Most rows are taken once or twice.
-        self.give_back("put_rows", given, form, THREADS, to)
+        # Few occurrences per row: most rows are read once or twice.
+        self.sum_rows("put_rows", given, form, THREADS, to)

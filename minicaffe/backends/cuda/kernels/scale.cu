@@ -1,13 +1,13 @@
-// Factors and terms for each channel of (outer, channels, inner): Scale, Bias and PReLU
+// Scale, Bias and PReLU: per-channel factors and terms of a tensor (outer, channels, inner)
 // (minicaffe/ops/scale.py, prelu.py). Bound by reading x and writing y once.
 
-// y may be x; terms may be null, and so may factors; kept, where given, receives x.
-extern "C" __global__ void scale(const VALUE* x, VALUE* y, VALUE* kept,
+// y may be x; terms and factors may be null; saved_x, if given, receives x.
+extern "C" __global__ void scale(const VALUE* x, VALUE* y, VALUE* saved_x,
                                  const float* __restrict__ factors, const float* __restrict__ terms,
                                  int n, CHANNEL) {
     FOR_EACH_PACK(i, n) {
         Pack pack = load_pack(x, i, n);
-        if (kept) store_pack(kept, i, n, pack);
+        if (saved_x) store_pack(saved_x, i, n, pack);
         ChannelAt at = CHANNEL_AT(i);
         FOR_EACH_IN_PACK(k) {
             if (factors) pack.at[k] *= factors[at.channel];
@@ -18,12 +18,12 @@ extern "C" __global__ void scale(const VALUE* x, VALUE* y, VALUE* kept,
     }
 }
 
-// y may be x; kept, where given, receives x.
-extern "C" __global__ void prelu(const VALUE* x, VALUE* y, VALUE* kept,
+// y may be x; saved_x, if given, receives x.
+extern "C" __global__ void prelu(const VALUE* x, VALUE* y, VALUE* saved_x,
                                  const float* __restrict__ slopes, int n, CHANNEL) {
     FOR_EACH_PACK(i, n) {
         Pack pack = load_pack(x, i, n);
-        if (kept) store_pack(kept, i, n, pack);
+        if (saved_x) store_pack(saved_x, i, n, pack);
         ChannelAt at = CHANNEL_AT(i);
         FOR_EACH_IN_PACK(k) {
             if (!(pack.at[k] > 0)) pack.at[k] *= slopes[at.channel];

@@ -1,4 +1,4 @@
-"""Products and sums with what is lined up with some axes of x."""
+"""Scale and Bias: product and sum with operands broadcast along some axes of x."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
 from minicaffe.backends.cuda.kernels._channel_sums import (
     NO_SUM,
-    NOWHERE,
+    NULL,
     Channels,
     ChannelSums,
     Result,
@@ -18,21 +18,21 @@ from minicaffe.ops.bias import Bias
 from minicaffe.ops.scale import Scale
 
 
-class _LinedUp:
-    """Where the values of s lie among those of x; an s of shape () is one channel of everything."""
+class _BroadcastAxes:
+    """Broadcast of s over the axes of x; an s of shape () is a single channel."""
 
     def __init__(self, x: CudaTensor, s: CudaTensor, axis: int) -> None:
         self._shape, self._axis, self._inner = x.shape, axis, s.shape
-        # With the channels last, s must not name the place of a pixel.
+        # With the channels last, s may cover only the channel axis.
         self._any_order = not s.shape or (axis == 1 and len(s.shape) == 1)
 
     def form(self, x: CudaTensor) -> Format:
-        """Return the format to compute in."""
+        """Return the format of the computation."""
         form = x.format
         return form if self._any_order else Format(False, form.value)
 
     def channels(self, form: Format) -> Channels:
-        """Return x as (outer, one for each value of s, inner)."""
+        """Return the layout of x with one channel for each value of s."""
         if not self._inner:
             return Channels(1, 1, math.prod(self._shape))
         if form.channels_last:
@@ -43,55 +43,55 @@ class _LinedUp:
 
 
 @kernel(Scale)
-class CudaScale(CudaKernel):
-    """Product and sum in one pass; in place, x is kept on the way."""
+class CudaScale(CudaKernel[Scale]):
+    """Product and sum in one pass; an in-place forward pass saves x."""
 
     file = "scale"
 
     def __init__(self, backend: CudaBackend, op: Scale, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
         x, s, y = tensors[:3]
-        self._lined_up = _LinedUp(x, s, op.axis)
+        self._axes = _BroadcastAxes(x, s, op.axis)
         self._sums = ChannelSums(backend, "product")
-        self._kept = CudaTensor(self.session, x.shape) if x is y else None
+        self._saved = CudaTensor(self.session, x.shape) if x is y else None
 
     def forward(self, x: CudaTensor, s: CudaTensor, b: CudaTensor | None, y: CudaTensor) -> None:
         """Overwrite y."""
-        form = self._lined_up.form(x)
+        form = self._axes.form(x)
         given, factors = x.source(form), s.source()
-        terms = NOWHERE if b is None else b.source()
-        kept = NOWHERE if self._kept is None else self._kept.target(form)
-        find = self._lined_up.channels(form).find()
+        terms = NULL if b is None else b.source()
+        saved = NULL if self._saved is None else self._saved.target(form)
+        find = self._axes.channels(form).channel_args()
         to = y.target(form)
         self.launch_packs(
-            "scale", *(x.size, given, to, kept, factors, terms, x.size, *find), value=form.value
+            "scale", *(x.size, given, to, saved, factors, terms, x.size, *find), value=form.value
         )
 
     def backward_weights(
         self, x: CudaTensor, dy: CudaTensor, ds: CudaTensor | None, db: CudaTensor | None
     ) -> None:
         """Add to ds and db."""
-        x = x if self._kept is None else self._kept
-        form = self._lined_up.form(dy)
+        x = x if self._saved is None else self._saved
+        form = self._axes.form(dy)
         given = (x.source(form), dy.source(form))
         first, second = (NO_SUM if to is None else to.accumulate() for to in (ds, db))
         result = Result(first, second, scale=dy.scale(form))
-        self._sums(self._lined_up.channels(form), form.value, given, result)
+        self._sums(self._axes.channels(form), form.value, given, result)
 
     def backward_data(self, dy: CudaTensor, s: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
-        form = self._lined_up.form(dy)
+        form = self._axes.form(dy)
         given, factors, to = dy.source(form), s.source(), dx.target(form)
-        find = self._lined_up.channels(form).find()
+        find = self._axes.channels(form).channel_args()
         self.launch_packs(
-            "scale", *(dy.size, given, to, NOWHERE, factors, NOWHERE, dy.size, *find),
+            "scale", *(dy.size, given, to, NULL, factors, NULL, dy.size, *find),
             value=form.value,
         )  # fmt: skip
 
 
 @kernel(Bias)
-class CudaBias(CudaKernel):
-    """Sum."""
+class CudaBias(CudaKernel[Bias]):
+    """Sum with a broadcast bias."""
 
     file = "scale"
 
@@ -99,21 +99,21 @@ class CudaBias(CudaKernel):
         self, backend: CudaBackend, op: Bias, x: CudaTensor, b: CudaTensor, y: CudaTensor
     ) -> None:
         super().__init__(backend, op)
-        self._lined_up = _LinedUp(x, b, op.axis)
+        self._axes = _BroadcastAxes(x, b, op.axis)
         self._sums = ChannelSums(backend, "given")
 
     def forward(self, x: CudaTensor, b: CudaTensor, y: CudaTensor) -> None:
         """Overwrite y."""
-        form = self._lined_up.form(x)
+        form = self._axes.form(x)
         given, terms, to = x.source(form), b.source(), y.target(form)
-        find = self._lined_up.channels(form).find()
+        find = self._axes.channels(form).channel_args()
         self.launch_packs(
-            "scale", *(x.size, given, to, NOWHERE, NOWHERE, terms, x.size, *find), value=form.value
+            "scale", *(x.size, given, to, NULL, NULL, terms, x.size, *find), value=form.value
         )
 
     def backward_weights(self, dy: CudaTensor, db: CudaTensor) -> None:
         """Add to db."""
-        form = self._lined_up.form(dy)
-        given = (NOWHERE, dy.source(form))
+        form = self._axes.form(dy)
+        given = (NULL, dy.source(form))
         result = Result(db.accumulate(), scale=dy.scale(form))
-        self._sums(self._lined_up.channels(form), form.value, given, result)
+        self._sums(self._axes.channels(form), form.value, given, result)

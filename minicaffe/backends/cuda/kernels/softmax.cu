@@ -1,14 +1,14 @@
 // Softmax, its losses and accuracy (minicaffe/ops/softmax.py, loss.py, accuracy.py) over rows of
 // classes.
 //
-// Rows are read twice: once for the maximum and the sum together, once to write.
+// Online softmax: rows are read twice, once for maximum and sum together, once to write.
 //
 // VARIANTS TEAM: 1 32 256
 
-// Sum over a row of exp(x - largest).
-struct Peak { float largest, sum; };
+// Maximum of a row, and the sum of exp(x - maximum).
+struct MaxAndSum { float largest, sum; };
 
-__device__ __forceinline__ Peak peak(const VALUE* x, int first, int classes, int inner) {
+__device__ __forceinline__ MaxAndSum max_and_sum(const VALUE* x, int first, int classes, int inner) {
     float largest = -INFINITE, sum = 0;
     FOR_EACH_CLASS(k, classes) {
         float value = load(x, first + k * inner);
@@ -20,18 +20,18 @@ __device__ __forceinline__ Peak peak(const VALUE* x, int first, int classes, int
         }
     }
     float top = TEAM_MAX(largest);
-    return Peak{top, TEAM_SUM(sum * expf(largest - top))};
+    return MaxAndSum{top, TEAM_SUM(sum * expf(largest - top))};
 }
 
 // y may be x.
 extern "C" __global__ void forward(const VALUE* x, VALUE* y, ROWS) {
     FOR_EACH_ROW(row, rows) {
         int first = FIRST_OF(row);
-        Peak at = peak(x, first, classes, inner);
-        float share = 1.0f / at.sum;
+        MaxAndSum at = max_and_sum(x, first, classes, inner);
+        float inverse_sum = 1.0f / at.sum;
         FOR_EACH_CLASS(k, classes) {
             int i = first + k * inner;
-            store(y, i, expf(load(x, i) - at.largest) * share);
+            store(y, i, expf(load(x, i) - at.largest) * inverse_sum);
         }
     }
 }
@@ -51,91 +51,91 @@ extern "C" __global__ void backward(const VALUE* __restrict__ y, const VALUE* dy
 }
 
 #define LABELS const float* __restrict__ labels, int ignores, int ignored, int per_item
-#define COUNTS(row) (!ignores || labels[row] != (float)ignored)
+#define IS_COUNTED(row) (!ignores || labels[row] != (float)ignored)
 
 // - log of the smallest normal float: the loss of a probability of 0.
-#define MOST 87.33654475f
+#define MAX_LOSS 87.33654475f
 
-// p: the probabilities; pairs: loss and number of rows that count, of each block.
+// p: the probabilities; block_sums: loss and number of counted rows of each block.
 extern "C" __global__ void loss(const VALUE* __restrict__ x, float* __restrict__ p,
-                                float* __restrict__ pairs, int* fault, LABELS, ROWS) {
+                                float* __restrict__ block_sums, int* label_error, LABELS, ROWS) {
     float total = 0, counted = 0;
     FOR_EACH_ROW(row, rows) {
         int first = FIRST_OF(row);
-        Peak at = peak(x, first, classes, inner);
-        float share = 1.0f / at.sum;
+        MaxAndSum at = max_and_sum(x, first, classes, inner);
+        float inverse_sum = 1.0f / at.sum;
         FOR_EACH_CLASS(k, classes) {
             int i = first + k * inner;
-            p[i] = expf(load(x, i) - at.largest) * share;
+            p[i] = expf(load(x, i) - at.largest) * inverse_sum;
         }
-        if (RANK == 0 && COUNTS(row)) {
-            int label = class_of(labels[row], classes, row / per_item, fault);
+        if (RANK == 0 && IS_COUNTED(row)) {
+            int label = class_of(labels[row], classes, row / per_item, label_error);
             float own = NOT_A_NUMBER;
             if (label >= 0) own = logf(at.sum) - (load(x, first + label * inner) - at.largest);
-            // A NaN stays one.
-            total += own > MOST ? MOST : own;
+            // NaN propagates.
+            total += own > MAX_LOSS ? MAX_LOSS : own;
             counted += 1;
         }
     }
-    write_sums(total, counted, pairs);
+    write_sums(total, counted, block_sums);
 }
 
-// dx = (p - onehot(label)) dloss share, 0 where a label does not count; by values, not rows.
-// grown: the scale that dx has, or null.
+// dx = (p - onehot(label)) dloss inverse_normalizer, 0 for ignored labels; parallel over values, not
+// rows. loss_scale: of dx, or null.
 extern "C" __global__ void loss_backward(const float* __restrict__ p, VALUE* __restrict__ dx,
                                          const float* __restrict__ dloss,
-                                         const float* __restrict__ share, LossScale* grown,
-                                         LABELS, int n,
-                                         DIVISOR(classes), DIVISOR(inner)) {
-    float scale = dloss[0] * share[0] * (grown ? enter(grown) : 1.0f);
+                                         const float* __restrict__ inverse_normalizer,
+                                         LossScale* loss_scale, LABELS, int n, DIVISOR(classes),
+                                         DIVISOR(inner)) {
+    float scale = dloss[0] * inverse_normalizer[0] * (loss_scale ? next_scale(loss_scale) : 1.0f);
     FOR_EACH(i, n) {
         unsigned int line = quotient(i, divisor(inner)), pixel = i - line * inner_by;
         unsigned int outer = quotient(line, divisor(classes)), k = line - outer * classes_by;
         unsigned int row = outer * inner_by + pixel;
         float slope = p[i] - (labels[row] == (float)k ? 1.0f : 0.0f);
-        store(dx, i, COUNTS(row) ? slope * scale : 0.0f);
+        store(dx, i, IS_COUNTED(row) ? slope * scale : 0.0f);
     }
 }
 
-// Below this a probability is not taken for the logarithm; a NaN is.
+// Lower bound of probabilities in the logarithm; NaN propagates.
 #define TINY 1e-20f
 
-// Infogain: loss = - sum of weights[label] log(p), weights being (classes, classes).
+// Infogain: loss = - sum of weights[label] log(p), with weights (classes, classes).
 extern "C" __global__ void infogain(const VALUE* __restrict__ x, const float* __restrict__ weights,
-                                    float* __restrict__ p, float* __restrict__ pairs, int* fault,
-                                    LABELS, ROWS) {
+                                    float* __restrict__ p, float* __restrict__ block_sums,
+                                    int* label_error, LABELS, ROWS) {
     float total = 0, counted = 0;
     FOR_EACH_ROW(row, rows) {
         int first = FIRST_OF(row), label = -1;
-        Peak at = peak(x, first, classes, inner);
-        float share = 1.0f / at.sum;
-        if (COUNTS(row)) {
-            label = class_of(labels[row], classes, row / per_item, fault);
+        MaxAndSum at = max_and_sum(x, first, classes, inner);
+        float inverse_sum = 1.0f / at.sum;
+        if (IS_COUNTED(row)) {
+            label = class_of(labels[row], classes, row / per_item, label_error);
             if (label < 0) total = NOT_A_NUMBER;
             counted += RANK == 0;
         }
         FOR_EACH_CLASS(k, classes) {
             int i = first + k * inner;
-            float own = expf(load(x, i) - at.largest) * share;
+            float own = expf(load(x, i) - at.largest) * inverse_sum;
             p[i] = own;
             if (label >= 0) total -= weights[label * classes + k] * logf(own < TINY ? TINY : own);
         }
     }
-    write_sums(total, counted, pairs);
+    write_sums(total, counted, block_sums);
 }
 
-// dx = (p sum of weights[label] - weights[label]) dloss share, 0 where a label does not count or is
-// no class. grown: the scale that dx has, or null.
+// dx = (p sum of weights[label] - weights[label]) dloss inverse_normalizer, 0 for ignored and invalid
+// labels. loss_scale: of dx, or null.
 extern "C" __global__ void infogain_backward(const float* __restrict__ p,
                                              const float* __restrict__ weights,
                                              VALUE* __restrict__ dx,
                                              const float* __restrict__ dloss,
-                                             const float* __restrict__ share, LossScale* grown,
-                                             LABELS, ROWS) {
-    float scale = dloss[0] * share[0] * (grown ? enter(grown) : 1.0f);
+                                             const float* __restrict__ inverse_normalizer,
+                                             LossScale* loss_scale, LABELS, ROWS) {
+    float scale = dloss[0] * inverse_normalizer[0] * (loss_scale ? next_scale(loss_scale) : 1.0f);
     FOR_EACH_ROW(row, rows) {
         int first = FIRST_OF(row);
-        int label = COUNTS(row) ? whole_below(classes, labels[row]) : -1;
+        int label = IS_COUNTED(row) ? whole_below(classes, labels[row]) : -1;
         const float* own = weights + max(label, 0) * classes;
         float sum = 0;
         FOR_EACH_CLASS(k, classes) sum += own[k];
@@ -147,40 +147,40 @@ extern "C" __global__ void infogain_backward(const float* __restrict__ p,
     }
 }
 
-// tally: rows that are right, rows that count, labels that are no class; then, where per_class, the
-// first two for each class. Whole numbers: their order of addition changes nothing.
-extern "C" __global__ void accuracy(const VALUE* __restrict__ x, int* tally, int* fault, LABELS, ROWS,
-                                    int top_k, int per_class) {
+// counts: correct rows, counted rows, invalid labels; then, if per_class, the first two for each
+// class. Integers, so the order of atomic additions does not matter.
+extern "C" __global__ void accuracy(const VALUE* __restrict__ x, int* counts, int* label_error,
+                                    LABELS, ROWS, int top_k, int per_class) {
     FOR_EACH_ROW(row, rows) {
-        if (!COUNTS(row)) continue;
+        if (!IS_COUNTED(row)) continue;
         int first = FIRST_OF(row);
-        int label = class_of(labels[row], classes, row / per_item, fault);
+        int label = class_of(labels[row], classes, row / per_item, label_error);
         float own = label < 0 ? NOT_A_NUMBER : load(x, first + label * inner);
-        // Those that do not score less than the true class; so is whatever is compared with a NaN.
+        // Number of scores that are not less than the true class's; comparisons with NaN count.
         float above = 0;
         FOR_EACH_CLASS(k, classes) above += load(x, first + k * inner) < own ? 0.0f : 1.0f;
         above = TEAM_SUM(above);
         if (RANK != 0) continue;
-        int is_right = label >= 0 && above - 1 < (float)top_k;
-        if (is_right) atomicAdd(tally, 1);
-        atomicAdd(tally + 1, 1);
-        if (label < 0) atomicAdd(tally + 2, 1);
+        int is_correct = label >= 0 && above - 1 < (float)top_k;
+        if (is_correct) atomicAdd(counts, 1);
+        atomicAdd(counts + 1, 1);
+        if (label < 0) atomicAdd(counts + 2, 1);
         if (per_class && label >= 0) {
-            if (is_right) atomicAdd(tally + 3 + label, 1);
-            atomicAdd(tally + 3 + classes + label, 1);
+            if (is_correct) atomicAdd(counts + 3 + label, 1);
+            atomicAdd(counts + 3 + classes + label, 1);
         }
     }
 }
 
-// accuracy of all rows, and, where given, of those of each class.
-extern "C" __global__ void shares(const int* __restrict__ tally, float* __restrict__ accuracy,
+// Accuracy over all rows and, if given, for each class.
+extern "C" __global__ void shares(const int* __restrict__ counts, float* __restrict__ accuracy,
                                   float* __restrict__ per_class, int classes) {
     FOR_EACH(k, classes) {
         if (k == 0) {
-            float share = (float)tally[0] / (float)max(tally[1], 1);
-            accuracy[0] = tally[2] ? NOT_A_NUMBER : share;
+            float share = (float)counts[0] / (float)max(counts[1], 1);
+            accuracy[0] = counts[2] ? NOT_A_NUMBER : share;
         }
         if (per_class)
-            per_class[k] = (float)tally[3 + k] / (float)max(tally[3 + classes + k], 1);
+            per_class[k] = (float)counts[3 + k] / (float)max(counts[3 + classes + k], 1);
     }
 }

@@ -1,5 +1,5 @@
-// Repeating along an axis (minicaffe/ops/tile.py): x (outer, length), y (outer, tiles, length).
-// Bound by the side of the copies, which is gone through once.
+// Tile along an axis (minicaffe/ops/tile.py): x (outer, length), y (outer, tiles, length).
+// Bound by writing y, or reading dy, once.
 //
 // VARIANTS TEAM: 1 32 256
 
@@ -11,7 +11,7 @@ extern "C" __global__ void repeat(const VALUE* __restrict__ x, VALUE* __restrict
     }
 }
 
-// dx: sums over the copies, which stand as classes do.
+// dx: sums over the copies, which are indexed like classes.
 extern "C" __global__ void add_copies(const VALUE* __restrict__ dy, VALUE* __restrict__ dx, ROWS) {
     FOR_EACH_ROW(row, rows) {
         int first = FIRST_OF(row);

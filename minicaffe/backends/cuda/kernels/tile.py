@@ -1,4 +1,4 @@
-"""Repeating along an axis, in the format that x has."""
+"""Tile along an axis, in the format of x."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from minicaffe.ops.tile import Tile
 
 
 @kernel(Tile)
-class CudaTile(RowsKernel):
-    """Repeat, and add up the gradients."""
+class CudaTile(RowsKernel[Tile]):
+    """Tile; backward sums the gradients of the copies."""
 
     file = "tile"
 
@@ -40,6 +40,6 @@ class CudaTile(RowsKernel):
         self.launch("add_copies", n, given, dx.target(form), *rows.args, value=form.value)
 
     def _rows(self, y: CudaTensor, form: Format) -> Rows:
-        """Return the copies as classes: (outer, tiles, values of x that lie together)."""
+        """Return the copies as classes: (outer, tiles, contiguous values of x)."""
         length = row_length(self._shape, self.op.axis, form)
         return Rows(y.size // max(length * self.op.tiles, 1), self.op.tiles, length)

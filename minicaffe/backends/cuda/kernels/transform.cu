@@ -1,8 +1,9 @@
-// From bytes to what a net is given (minicaffe/ops/transform.py). Bound by writing y.
+// Image transformation of bytes: crop window, mirroring, mean, scale (minicaffe/ops/transform.py).
+// Bound by writing y.
 //
-// Blocks along x have one picture each, so that its window is read once, and those along y share its
-// values. The mean is read at c * mean_channel + row * mean_row + column * mean_column, where the
-// strides of a mean of channels are 1, 0, 0.
+// Blocks along x have one image each, so that its window is read once, and blocks along y share its
+// values. The mean is read at c * mean_channel + row * mean_row + column * mean_column; the strides
+// of a mean per channel are 1, 0, 0.
 extern "C" __global__ void transform(const unsigned char* x, const int* __restrict__ windows,
                                      const float* __restrict__ mean, VALUE* y, int size,
                                      DIVISOR(channels), DIVISOR(rows), DIVISOR(columns),
@@ -29,8 +30,8 @@ extern "C" __global__ void transform(const unsigned char* x, const int* __restri
         }
         unsigned int k = is_mirrored ? by_column.by - 1 - j : j;
         float byte = x[(c * by_row.by + i) * by_column.by + k];
-        int place = c * mean_channel + (top + (int)i) * mean_row + (left + (int)k) * mean_column;
-        // The difference is rounded, as on the host: a sum before a product is never contracted.
-        store(y, e, (byte - mean[place]) * scale);
+        int offset = c * mean_channel + (top + (int)i) * mean_row + (left + (int)k) * mean_column;
+        // The difference is rounded as on the host: a sum before a product is never contracted.
+        store(y, e, (byte - mean[offset]) * scale);
     }
 }

@@ -1,4 +1,4 @@
-"""Batches of pictures: uploaded as bytes beside the kernels, transformed by one of them."""
+"""Batches of images: uploaded as bytes while kernels run, then transformed by a kernel."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.transform import Transform
 
-# A picture's window is three words, its label one.
+# An image has three words for its window and one for its label.
 WINDOW_BYTES, LABEL_BYTES = 12, 4
-# So many values for each thread, and blocks along y.
+# Values of a thread, and maximum number of blocks along y.
 VALUES_PER_THREAD, MAX_BLOCKS_ALONG_Y = 4, 65535
 
 
@@ -29,7 +29,7 @@ class CudaStagedBatch:
     ----------
     staging : StagingBuffer
     shape : tuple of int
-        Shape of the pictures.
+        Shape of the images.
     give_back : callable
         Called with the staging buffer after use, or when the last reference goes away.
     """
@@ -39,20 +39,20 @@ class CudaStagedBatch:
     ) -> None:
         self.staging, self.shape = staging, shape
         n = shape[0]
-        labels_at, pictures_at = n * WINDOW_BYTES, n * (WINDOW_BYTES + LABEL_BYTES)
+        labels_at, images_at = n * WINDOW_BYTES, n * (WINDOW_BYTES + LABEL_BYTES)
         self.windows = staging.host[:labels_at].view(np.int32).reshape(n, 3)
-        self.labels = staging.host[labels_at:pictures_at].view(np.float32)
-        self.pictures = staging.host[pictures_at:].reshape(shape)
+        self.labels = staging.host[labels_at:images_at].view(np.float32)
+        self.pictures = staging.host[images_at:].reshape(shape)
         self.use_up = weakref.finalize(self, give_back, staging)
         self.use_up.atexit = False
 
     def upload(self) -> None:
-        """Begin to upload."""
+        """Start the upload."""
         self.staging.upload()
 
 
 @kernel(Transform)
-class CudaTransform(CudaKernel):
+class CudaTransform(CudaKernel[Transform]):
     """Image transformation on the device; y is written in the format that convolutions prefer."""
 
     file = "transform"
@@ -66,11 +66,11 @@ class CudaTransform(CudaKernel):
         size = channels * rows * columns
         self._numbers = (size, *divisor(channels), *divisor(rows), *divisor(columns))
         height, width = mean.shape[1:]
-        # Strides of the mean's channels, rows and columns; one that has a single value has none.
+        # Strides of the mean's channels, rows and columns; 0 for a mean per channel.
         self._strides = (1, 0, 0) if height * width == 1 else (height * width, width, 1)
         blocks = -(-size // (THREADS * VALUES_PER_THREAD))
         self._grid = (n, min(blocks, MAX_BLOCKS_ALONG_Y))
-        # May be given back to by the garbage collector: its `put` may interrupt itself.
+        # A SimpleQueue, because the garbage collector may call `put` while `put` runs (reentrancy).
         self._free: queue.SimpleQueue[StagingBuffer] = queue.SimpleQueue()
         for _ in range(op.depth):
             size_bytes = n * (WINDOW_BYTES + LABEL_BYTES) + n * size
@@ -89,18 +89,18 @@ class CudaTransform(CudaKernel):
         self, staged: CudaStagedBatch, mean: CudaTensor, y: CudaTensor, labels: CudaTensor | None
     ) -> None:
         """Overwrite y and labels."""
-        # Another batch comes another way: this is not to be repeated.
-        self.session.watch.is_outside = True
+        # Not captured, because the next batch may use another buffer or be transformed on the host.
+        self.session.access_log.uses_host = True
         form = self.backend.format.on(y.shape)
         means, to = mean.source(PLAIN), y.target(form)
         staging, n = staged.staging, self._shape[0]
         windows, given_labels = staging.address, staging.address + n * WINDOW_BYTES
-        pictures = given_labels + n * LABEL_BYTES
+        images = given_labels + n * LABEL_BYTES
         staging.acquire()
         self.function("transform", form.value)(
             self._grid,
             THREADS,
-            *(pictures, windows, means, to, *self._numbers, *self._strides),
+            *(images, windows, means, to, *self._numbers, *self._strides),
             *(float(self.op.scale), int(form.channels_last)),
         )
         if labels is not None:

@@ -1,4 +1,4 @@
-// One step of a solver over all parameters; see minicaffe/ops/update.py. A block does one chunk.
+// One solver step over all parameters (minicaffe/ops/update.py); each block processes one chunk.
 //
 // VARIANTS RULE: sgd nesterov adagrad rmsprop adadelta adam
 // VARIANTS DECAY: L1 L2
@@ -6,7 +6,7 @@
 #define JOINED(A, B) A##B
 #define JOIN(A, B) JOINED(A, B)
 
-// As ChunkTable in update.py writes it.
+// Layout written by ChunkTable in update.py.
 struct Chunk {
     float *w, *dw, *h, *k;
     int n;
@@ -49,8 +49,8 @@ __device__ __forceinline__ float step_adam(RULE_ARGS) {
     return rate * h / (sqrtf(k) + delta);
 }
 
-// loss_scale, or null: if gradients are bad and it can still be to blame, nothing changes.
-// non_finite: 0, and NaN after the first w that is not finite or beyond what the passes can read.
+// loss_scale, or null: with non-finite gradients at a scale above 1, the step is skipped.
+// non_finite: 0 before; NaN if a w is not finite or is beyond `largest`, the type of activations.
 extern "C" __global__ void step(const Chunk* chunks, const Size* size, const LossScale* loss_scale,
                                 float* non_finite, float largest, float momentum, float decay2,
                                 float delta) {
@@ -75,29 +75,29 @@ extern "C" __global__ void step(const Chunk* chunks, const Size* size, const Los
     }
 }
 
-// Before a step: finds gradients that are not finite.
-extern "C" __global__ void look(const Chunk* chunks, LossScale* loss_scale) {
+// Before a step: sets loss_scale->is_bad if a gradient is not finite.
+extern "C" __global__ void find_non_finite(const Chunk* chunks, LossScale* loss_scale) {
     const Chunk chunk = chunks[blockIdx.x];
     for (int i = threadIdx.x; i < chunk.n; i += blockDim.x)
         if (!(fabsf(chunk.dw[i]) < INFINITE)) loss_scale->is_bad = 1;
 }
 
-// Behind a step, by one thread: the scale of the next one. See loss_scale.py.
-#define MOST_SCALE 16777216.0f
-#define ENOUGH_GOOD 2000
-extern "C" __global__ void settle(LossScale* loss_scale) {
+// After a step, by one thread: computes the scale of the next step. See loss_scale.py.
+#define MAX_LOSS_SCALE 16777216.0f
+#define GOOD_STEPS_TO_DOUBLE 2000
+extern "C" __global__ void update_loss_scale(LossScale* loss_scale) {
     LossScale now = *loss_scale;
     now.n_good = now.is_bad ? 0 : now.n_good + 1;
     if (now.is_bad && now.next > 1) now.next /= 2;
-    if (now.n_good == ENOUGH_GOOD) {
+    if (now.n_good == GOOD_STEPS_TO_DOUBLE) {
         now.n_good = 0;
-        if (now.next < MOST_SCALE) now.next *= 2;
+        if (now.next < MAX_LOSS_SCALE) now.next *= 2;
     }
     now.is_bad = 0;
     *loss_scale = now;
 }
 
-// The sum of squares of one chunk, in double precision as the contract says.
+// The sum of squares of one chunk, in double precision as the op requires.
 extern "C" __global__ void squares(const Chunk* chunks, double* sums) {
     __shared__ double parts[256];
     const Chunk chunk = chunks[blockIdx.x];

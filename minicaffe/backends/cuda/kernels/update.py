@@ -1,31 +1,35 @@
-"""A solver's step over all parameters in one launch, and the norm that clipping needs."""
+"""Solver step over all parameters in one launch, and sum of squares for gradient clipping."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, Memory
+from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, DeviceMemory
 from minicaffe.backends.cuda.runtime.format import LARGEST, Format
-from minicaffe.backends.cuda.runtime.loss_scale import place_of
+from minicaffe.backends.cuda.runtime.loss_scale import scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.update import NonFiniteFlag, StepSize, SumOfSquares, Update
 
 CHUNK = 4096
 FLOAT_BYTES = 4
-# As struct Chunk in kernels/update.cu.
+# Layout of struct Chunk in kernels/update.cu.
 CHUNK_TYPE = np.dtype(
     [(name, "u8") for name in ("w", "dw", "h", "k")]
     + [("n", "i4"), ("lr_mult", "f4"), ("decay_mult", "f4"), ("unused", "i4")]
 )
 
 
-class Row(NamedTuple):
-    """One parameter: where it, its gradient and its history lie (0: there is none), its size."""
+# An operand of `UpdateKernel.step`: w, dw, history, lr_mult, decay_mult.
+_Operands: TypeAlias = tuple[CudaTensor, CudaTensor, Sequence[CudaTensor], float, float]
+
+
+class UpdateRow(NamedTuple):
+    """One parameter: addresses of values, gradient and history (0: none), and its size."""
 
     w: int
     dw: int
@@ -37,20 +41,20 @@ class Row(NamedTuple):
 
 
 class ChunkTable:
-    """Tells each block of a launch where its chunk lies; uploaded again only when that changes."""
+    """Device table of the chunk of each block; uploaded again only after a change."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._rows: list[Row] = []
-        self._memory: Memory | None = None
+        self._rows: list[UpdateRow] = []
+        self._memory: DeviceMemory | None = None
         self.n_chunks = 0
 
-    def holding(self, rows: list[Row]) -> Address:
-        """Return the table of these parameters.
+    def upload(self, rows: list[UpdateRow]) -> Address:
+        """Return the address of the table for these parameters.
 
         Parameters
         ----------
-        rows : list of Row
+        rows : list of UpdateRow
             One for each parameter.
         """
         if self._memory is None or rows != self._rows:
@@ -62,7 +66,7 @@ class ChunkTable:
         return self._memory.address
 
 
-def _chunks(row: Row) -> npt.NDArray[np.void]:
+def _chunks(row: UpdateRow) -> npt.NDArray[np.void]:
     starts = np.arange(0, row.n, CHUNK)
     table = np.zeros(len(starts), CHUNK_TYPE)
     for name, address in zip(("w", "dw", "h", "k"), row[:4], strict=True):
@@ -74,12 +78,12 @@ def _chunks(row: Row) -> npt.NDArray[np.void]:
 
 
 def _form(tensor: CudaTensor) -> Format:
-    """Return the order of a gradient: parameters and history follow it, as float32."""
+    """Return float32 in a gradient's order, which parameters and history follow."""
     return Format(tensor.format.channels_last)
 
 
 @kernel(Update)
-class CudaUpdate(CudaKernel):
+class CudaUpdate(CudaKernel[Update]):
     """One step of all parameters."""
 
     file = "update"
@@ -87,59 +91,60 @@ class CudaUpdate(CudaKernel):
     def __init__(self, backend: CudaBackend, op: Update, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
         self.defines = (f"RULE={op.rule}", f"DECAY={op.regularization}")
-        self._size = self.session.values.slot(3)
+        self._size = self.session.launch_parameters.slot(3)
         self._table = ChunkTable(self.device)
-        # What is beyond that, convolutions and inner products read as infinite.
+        # Largest value of the activation type; larger weights overflow to inf when converted.
         self._largest = LARGEST[backend.format.value]
 
     def step(
-        self, parameters: Sequence[Any], size: Callable[[], StepSize], non_finite: CudaTensor
+        self, parameters: Sequence[_Operands], size: Callable[[], StepSize], non_finite: CudaTensor
     ) -> None:
         """Update w, dw and history of all parameters; overwrite non_finite."""
-        self._size.give(lambda: np.array(size(), np.float32))
+        self._size.bind(lambda: np.array(size(), np.float32))
         rows = []
         for w, dw, history, lr_mult, decay_mult in parameters:
             form = _form(dw)
             tensors = (w, dw, *history)
             addresses = [tensor.change(form) for tensor in tensors]
             h, k, *_ = *addresses[2:], 0, 0
-            rows.append(Row(addresses[0], addresses[1], h, k, w.size, lr_mult, decay_mult))
-        table, scale = self._table.holding(rows), self.session.scale
-        mark = non_finite.target()
-        self.device.clear(mark, FLOAT_BYTES)
+            rows.append(UpdateRow(addresses[0], addresses[1], h, k, w.size, lr_mult, decay_mult))
+        table, scale = self._table.upload(rows), self.session.scale
+        flag = non_finite.target()
+        self.device.clear(flag, FLOAT_BYTES)
         if not self._table.n_chunks:
             return
         if scale is not None:
-            self.function("look")(self._table.n_chunks, THREADS, table, scale.address)
+            self.function("find_non_finite")(self._table.n_chunks, THREADS, table, scale.address)
         numbers = (self._largest, self.op.momentum, self.op.decay2, self.op.delta)
         self.function("step")(
             self._table.n_chunks,
             THREADS,
-            *(table, self._size.address, place_of(scale), mark, *numbers),
+            *(table, self._size.address, scale_address(scale), flag, *numbers),
         )
         if scale is not None:
-            self.function("settle")(1, 1, scale.address)
+            self.function("update_loss_scale")(1, 1, scale.address)
 
 
 @kernel(SumOfSquares)
-class CudaSumOfSquares(CudaKernel):
+class CudaSumOfSquares(CudaKernel[SumOfSquares]):
     """Sum of squares of some tensors."""
 
     file = "update"
 
     def __init__(self, backend: CudaBackend, op: SumOfSquares, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
-        # Rule and decay are of no importance here.
+        # Required by the source, but not used by this kernel.
         self.defines = ("RULE=sgd", "DECAY=L2")
         self._table = ChunkTable(self.device)
 
-    def forward(self, tensors: Sequence[Any]) -> float:
+    def forward(self, tensors: Sequence[CudaTensor]) -> float:
         """Return the sum."""
-        self.session.watch.is_outside = True
-        rows: list[Row] = [
-            Row(0, tensor.source(_form(tensor)), 0, 0, tensor.size, 0.0, 0.0) for tensor in tensors
+        self.session.access_log.uses_host = True
+        rows: list[UpdateRow] = [
+            UpdateRow(0, tensor.source(_form(tensor)), 0, 0, tensor.size, 0.0, 0.0)
+            for tensor in tensors
         ]
-        table = self._table.holding(rows)
+        table = self._table.upload(rows)
         if not self._table.n_chunks:
             return 0.0
         sums = np.zeros(self._table.n_chunks, np.float64)
@@ -150,8 +155,8 @@ class CudaSumOfSquares(CudaKernel):
 
 
 @kernel(NonFiniteFlag)
-class CudaNonFiniteFlag(CudaKernel):
-    """A sum with one number."""
+class CudaNonFiniteFlag(CudaKernel[NonFiniteFlag]):
+    """Adds the non-finite flag to a loss."""
 
     file = "_loss_sum"
 

@@ -1,1 +1,1 @@
-"""Tensors, shared state and CUDA graph capture: what the kernels of the cuda backend run on."""
+"""Runtime of the cuda backend: tensors, memory formats, session, CUDA graph capture."""

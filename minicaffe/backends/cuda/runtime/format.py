@@ -1,4 +1,4 @@
-"""How a tensor's values lie in device memory: their order and their type."""
+"""Memory formats: order (C order or channels last) and type of a tensor's values on the device."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Literal, TypeAlias
 
 from minicaffe.ops.backend import Shape
 
-# As the kernel sources call them.
+# Names of the types in the kernel sources.
 ValueType: TypeAlias = Literal["float", "bfloat16", "float16"]
 SIZE_BYTES: dict[ValueType, int] = {"float": 4, "bfloat16": 2, "float16": 2}
-# The largest finite one of each type.
+# The largest finite value of each type.
 LARGEST: dict[ValueType, float] = {
     "float": 3.4028234663852886e38,
     "bfloat16": 3.3895313892515355e38,
     "float16": 65504.0,
 }
-# As the libraries' bindings call them.
+# Names of the types in the bindings of cuBLAS and cuDNN.
 DTYPES: dict[ValueType, str] = {"float": "float32", "bfloat16": "bfloat16", "float16": "float16"}
 
 
 @dataclass(frozen=True)
 class Format:
-    """An order and a type of values.
+    """Order and type of values in memory.
 
     Parameters
     ----------
     channels_last : bool
-        Whether axis 1 is moved to the end: (N, C, H, W) lies as (N, H, W, C), and the filters of a
-        convolution, (F, C, H, W), as (F, H, W, C). Otherwise C order.
+        Whether axis 1 is moved to the end: (N, C, H, W) is stored as (N, H, W, C), and the filters
+        of a convolution, (F, C, H, W), as (F, H, W, C). Otherwise C order.
     value : str
         Type of the values.
     """
@@ -39,11 +39,11 @@ class Format:
     value: ValueType = "float"
 
     def on(self, shape: Shape) -> Format:
-        """Return the one format among those that mean the same for this shape."""
+        """Return the canonical one of the formats that are equivalent for this shape."""
         return self if not self.channels_last or _differs(shape) else Format(False, self.value)
 
     def size_bytes(self, shape: Shape) -> int:
-        """Return how much memory the values of a tensor take."""
+        """Return the size of a tensor of this shape."""
         return math.prod(shape) * SIZE_BYTES[self.value]
 
 
@@ -52,5 +52,5 @@ PLAIN = Format()
 
 @functools.cache
 def _differs(shape: Shape) -> bool:
-    """Return whether the order makes a difference."""
+    """Return whether the two orders differ for this shape."""
     return len(shape) > 2 and shape[1] > 1 and math.prod(shape[2:]) > 1

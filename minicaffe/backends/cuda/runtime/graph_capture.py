@@ -1,212 +1,212 @@
-"""Work that is done again and again: run, then recorded, then repeated without Python.
+"""CUDA graph capture: tasks run eagerly, are captured as graphs, then replayed without Python.
 
-The pieces of such work (a layer's forward pass, its backward pass, an update) are run one by one at
-first. A piece in which only native kernels touch tensors can be recorded. When two runs in a row
-agree about which pieces these are, each uninterrupted sequence of them becomes a segment: its next
-run is recorded as one CUDA graph, and from then on the graph is launched instead.
+The tasks (a layer's forward pass, its backward pass, an update) run one by one at first. A task in
+which only native kernels access tensors can be captured. When two runs in succession agree on which
+tasks these are, each uninterrupted sequence of them becomes a `GraphSegment`: its next run is
+captured as one CUDA graph, and later runs launch the graph.
 
-A graph does what the kernels would do only if it begins with the tensors that it reads in the
-state in which they were when it was recorded: which formats hold the newest values, what has been
-cleared. A segment looks before each launch, and where something else is found it runs its pieces,
-and records them anew; so it does if memory was exchanged (`Session.version`). After a launch it
-notes the states that the kernels would have left.
+A graph is equivalent to its kernels only if the tensors that it reads are in the same state as at
+capture: which formats hold the newest values, which tensors are lazily cleared. A segment compares
+the states before each launch. If a state differs, or memory was replaced
+(`Session.version`), it runs its tasks and captures them again. After a launch it sets the states
+that the kernels would have left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import TypeAlias
+from collections.abc import Collection, Sequence
 
-from minicaffe.backends.cuda.driver.device import CannotRecord, Memory
+from minicaffe.backends.cuda.driver.device import CannotCapture, DeviceMemory
+from minicaffe.backends.cuda.runtime.access_log import AccessLog, TrackedTensor
 from minicaffe.backends.cuda.runtime.launch_parameters import Provider, Slot
-from minicaffe.backends.cuda.runtime.session import Session, Watch
-from minicaffe.backends.cuda.runtime.tensor import CudaTensor
-from minicaffe.backends.cuda.runtime.tensor_state import State
+from minicaffe.backends.cuda.runtime.session import Session
+from minicaffe.backends.cuda.runtime.tensor_state import TensorState
 from minicaffe.errors import BackendUnavailable
 from minicaffe.log import logger
+from minicaffe.ops.backend import Task
 
-Piece: TypeAlias = Callable[[], None]
-
-# A segment that had to be recorded so often in a row, without being launched twice, is left alone.
+# A segment that was captured this often without being launched twice in between stays eager.
 MAX_FAILURES = 8
 
 
 class GraphRunner:
-    """Pieces of work in order; call it to have them done.
+    """Runs tasks in order each time it is called, by graph replay where that is possible.
 
     Parameters
     ----------
     session : Session
-    pieces : sequence of callable
+    tasks : sequence of callable
     """
 
-    def __init__(self, session: Session, pieces: Sequence[Piece]) -> None:
+    def __init__(self, session: Session, tasks: Sequence[Task]) -> None:
         self._session = session
-        self._pieces = pieces
-        self._parts: list[Piece] = []
-        self._outside: list[bool] = []
-        self._seen: set[CudaTensor] = set()
+        self._tasks = tasks
+        # The tasks that cannot be captured, and segments of the others; empty until two runs agree.
+        self._compiled: list[Task] = []
+        self._uses_host: list[bool] = []
+        self._tensors: set[TrackedTensor] = set()
 
     def __call__(self) -> None:
-        """Do the work, with no other thread's in between."""
+        """Run the tasks while holding the session's lock."""
         with self._session.lock:
-            if self._parts:
-                for part in self._parts:
-                    part()
+            if self._compiled:
+                for task in self._compiled:
+                    task()
                 return
-            outside = self._run()
-            if outside == self._outside:
-                self._parts = self._divide()
-            self._outside = outside
+            uses_host = self._run()
+            if uses_host == self._uses_host:
+                self._compiled = self._divide()
+            self._uses_host = uses_host
 
     def _run(self) -> list[bool]:
-        """Run all pieces; return which of them cannot be recorded."""
-        outside = []
-        for tensor in self._seen:
-            tensor.settle()
-        for piece in self._pieces:
-            watch = self._session.watch = Watch()
-            piece()
-            outside.append(watch.is_outside)
-            self._seen.update(watch.seen)
-        return outside
+        """Run all tasks eagerly; return which of them cannot be captured."""
+        uses_host = []
+        for tensor in self._tensors:
+            tensor.flush_host_writes()
+        for task in self._tasks:
+            log = self._session.access_log = AccessLog()
+            task()
+            uses_host.append(log.uses_host)
+            self._tensors.update(log.uses)
+        return uses_host
 
-    def _divide(self) -> list[Piece]:
-        parts: list[Piece] = []
-        pieces: list[Piece] = []
-        for piece, is_outside in zip(self._pieces, self._outside, strict=True):
-            if not is_outside:
-                pieces.append(piece)
+    def _divide(self) -> list[Task]:
+        compiled: list[Task] = []
+        tasks: list[Task] = []
+        for task, uses_host in zip(self._tasks, self._uses_host, strict=True):
+            if not uses_host:
+                tasks.append(task)
                 continue
-            if pieces:
-                parts.append(Segment(self._session, pieces, self._seen))
-                pieces = []
-            parts.append(piece)
-        if pieces:
-            parts.append(Segment(self._session, pieces, self._seen))
-        return parts
+            if tasks:
+                compiled.append(GraphSegment(self._session, tasks, self._tensors))
+                tasks = []
+            compiled.append(task)
+        if tasks:
+            compiled.append(GraphSegment(self._session, tasks, self._tensors))
+        return compiled
 
 
-class Segment:
-    """Pieces that are recorded together.
+class GraphSegment:
+    """Consecutive tasks that are captured as one graph.
 
     Parameters
     ----------
     session : Session
-    pieces : sequence of callable
+    tasks : sequence of callable
     tensors : collection of CudaTensor
-        All that the pieces use, perhaps more.
+        At least all tensors that the tasks use.
     """
 
     def __init__(
-        self, session: Session, pieces: Sequence[Piece], tensors: Collection[CudaTensor]
+        self, session: Session, tasks: Sequence[Task], tensors: Collection[TrackedTensor]
     ) -> None:
         self._session = session
-        self._pieces = list(pieces)
+        self._tasks = list(tasks)
         self._tensors = tensors
-        self._recording: Recording | None = None
+        self._graph: CapturedGraph | None = None
         self._n_launches = 0
         self._failures = 0
 
     def __call__(self) -> None:
-        """Do the work, by launching the recording where that is possible."""
-        if self._recording is None and self._failures < MAX_FAILURES:
-            self._record()
-        elif self._recording is not None and not self._recording.fits():
-            self._recording = None
+        """Launch the graph if it is valid; otherwise run the tasks or capture them."""
+        if self._graph is None and self._failures < MAX_FAILURES:
+            self._capture()
+        elif self._graph is not None and not self._graph.is_valid():
+            self._graph = None
             self._failures = self._failures + 1 if self._n_launches < 2 else 0
             self._run()
             return
-        if self._recording is None:
+        if self._graph is None:
             self._run()
             return
-        self._recording.launch()
+        self._graph.launch()
         self._n_launches += 1
 
     def _run(self) -> None:
-        for piece in self._pieces:
-            piece()
+        for task in self._tasks:
+            task()
 
-    def _record(self) -> None:
-        # What the host has written cannot be uploaded while recording.
+    def _capture(self) -> None:
+        # Host writes are uploaded now, because uploads cannot be captured.
         for tensor in self._tensors:
-            tensor.settle()
+            tensor.flush_host_writes()
         try:
-            self._recording = Recording(self._session, self._run)
+            self._graph = CapturedGraph(self._session, self._run)
             self._n_launches = 0
         except BackendUnavailable as error:
-            # Also a library's that works only while nothing is recorded: running will tell.
-            logger.debug(f"{len(self._pieces)} pieces of work are not recorded: {error}")
+            # Also the error of a library that fails only during capture; if it fails in any case,
+            # the eager run raises.
+            logger.debug(f"{len(self._tasks)} tasks are not captured: {error}")
             self._failures += 1
 
 
-class Recording:
-    """One graph, with the states of the tensors before and after it.
+class CapturedGraph:
+    """One CUDA graph, with the states of the tensors before and after it.
 
     Parameters
     ----------
     session : Session
     work : callable
-        What is recorded; not done yet.
+        Captured, not executed.
 
     Raises
     ------
-    CannotRecord
-        If the work asks for something that cannot be recorded; everything is as before then.
+    CannotCapture
+        If the work contains an operation that cannot be captured; all bookkeeping is restored then.
     """
 
-    def __init__(self, session: Session, work: Piece) -> None:
+    def __init__(self, session: Session, work: Task) -> None:
         self._session = session
-        self._given: list[tuple[Slot, Provider]] = []
-        watch = session.watch = Watch()
+        self._parameters: list[tuple[Slot, Provider]] = []
+        log = session.access_log = AccessLog()
 
         def collect() -> None:
-            self._given = session.values.collect(work)
+            self._parameters = session.launch_parameters.collect(work)
 
         try:
-            self._graph = session.device.record(collect)
-            if watch.is_outside:
-                raise CannotRecord("values were read outside the kernels")
+            self._graph = session.device.capture(collect)
+            if log.uses_host:
+                raise CannotCapture("values were accessed outside of kernels")
         except BaseException:
-            watch.undo()
+            log.undo()
             raise
-        # Equal states are one object, by which a tensor that has not changed is soon recognised.
-        one = session.states.setdefault
+        # Equal states are interned, so that an unchanged tensor is recognised by identity.
+        intern = session.states.setdefault
         self._before = [
-            (tensor, one(seen.state, seen.state))
-            for tensor, seen in watch.seen.items()
-            if seen.is_read
+            (tensor, intern(use.state, use.state))
+            for tensor, use in log.uses.items()
+            if use.is_read
         ]
-        self._written: list[tuple[CudaTensor, State]] = []
-        self._read: list[tuple[CudaTensor, State]] = []
-        for tensor, seen in watch.seen.items():
+        self._written: list[tuple[TrackedTensor, TensorState]] = []
+        self._read: list[tuple[TrackedTensor, TensorState]] = []
+        for tensor, use in log.uses.items():
             after = tensor.state_if_newest()
             if after is None:
                 continue
-            if tensor.mark() is not seen.mark:
-                self._written.append((tensor, one(after, after)))
-            elif after != seen.state:
+            if tensor.write_token() is not use.token:
+                self._written.append((tensor, intern(after, after)))
+            elif after != use.state:
                 self._read.append((tensor, after))
-        # The graph knows addresses only: what it uses must not be given back.
-        self._held: list[Memory] = session.held
+        # The graph refers to addresses only, so the memory behind them is kept alive here.
+        self._memory: list[DeviceMemory] = session.scratch_memory
         self._is_new = True
         self._version = session.version
 
-    def fits(self) -> bool:
-        """Return whether plans and tensors are as they were when this was recorded."""
+    def is_valid(self) -> bool:
+        """Return whether plans and tensor states are as they were at capture."""
         return self._version == self._session.version and all(
-            tensor.serves(state) for tensor, state in self._before
+            tensor.matches(state) for tensor, state in self._before
         )
 
     def launch(self) -> None:
-        """Have the device do it, and note what that changes."""
-        self._session.values.upload(self._given)
+        """Upload the launch parameters, launch the graph, and set the tensor states after it."""
+        self._session.launch_parameters.upload(self._parameters)
         self._graph()
         if self._is_new:
-            # Recording has left the notes that running would have left.
+            # Capture has already left the bookkeeping that running would have left.
             self._is_new = False
             return
         for tensor, state in self._written:
-            tensor.become(state)
+            tensor.set_state(state)
         for tensor, state in self._read:
-            tensor.gain(state.formats)
+            tensor.add_formats(state.formats)

@@ -1,4 +1,4 @@
-"""Wrong labels that kernels find, told to the host when it reads a loss."""
+"""Wrong labels found by kernels: reported to the host when it reads a loss."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import weakref
 
 import numpy as np
 
-from minicaffe.backends.cuda.driver.device import Address, Device, Memory
+from minicaffe.backends.cuda.driver.device import Address, Device, DeviceMemory
 from minicaffe.errors import LabelError, Unsupported
 
-# A place holds: found (0 or 1), item, label (bits of a float), number of classes.
+# The words of a slot: found (0 or 1), item, label (bits of a float), number of classes.
 WORDS = 4
-PLACES = 256
+SLOTS = 256
 
 
-class Place:
-    """Where one kernel notes the first label of its tensor of labels that is no class.
+class LabelErrorSlot:
+    """Device memory in which one kernel stores the first invalid label of its label tensor.
 
     Parameters
     ----------
@@ -31,48 +31,50 @@ class Place:
         self.noun, self.target = noun, target
 
 
-class Faults:
-    """The places of all kernels.
+class LabelErrors:
+    """The slots of all kernels.
 
-    A kernel that notes something makes its result NaN as well: whoever reads a NaN asks
+    A kernel that stores an error also makes its result NaN, so a reader that finds NaN calls
     `raise_if_any`.
     """
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._memory: Memory | None = None
-        self._free = list(reversed(range(PLACES)))
-        self._places: weakref.WeakValueDictionary[int, Place] = weakref.WeakValueDictionary()
+        self._memory: DeviceMemory | None = None
+        self._free = list(reversed(range(SLOTS)))
+        self._slots: weakref.WeakValueDictionary[int, LabelErrorSlot] = (
+            weakref.WeakValueDictionary()
+        )
 
-    def place(self, labels: object, noun: str = "label", target: str = "class") -> Place:
-        """Return a place, given back when nobody holds on to it any more."""
+    def slot(self, labels: object, noun: str = "label", target: str = "class") -> LabelErrorSlot:
+        """Return a slot, which is freed with its last reference."""
         if self._memory is None:
-            self._memory = self._device.allocate(PLACES * WORDS * 4)
+            self._memory = self._device.allocate(SLOTS * WORDS * 4)
             self._device.clear(self._memory.address, self._memory.size_bytes)
         if not self._free:
-            # Nets that are gone refer to themselves in circles.
+            # Nets that are no longer used may be part of reference cycles.
             gc.collect()
         if not self._free:
-            raise Unsupported(f"more than {PLACES} layers read labels")
+            raise Unsupported(f"more than {SLOTS} layers read labels")
         index = self._free.pop()
-        place = Place(self._memory.address + index * WORDS * 4, labels, noun, target)
-        self._places[index] = place
-        weakref.finalize(place, self._free.append, index)
-        return place
+        slot = LabelErrorSlot(self._memory.address + index * WORDS * 4, labels, noun, target)
+        self._slots[index] = slot
+        weakref.finalize(slot, self._free.append, index)
+        return slot
 
     def raise_if_any(self) -> None:
-        """Raise the LabelError of the first place with a note, and forget all notes."""
+        """Raise the LabelError of the first slot that holds one, and clear all slots."""
         if self._memory is None:
             return
-        notes = np.zeros((PLACES, WORDS), np.int32)
-        self._device.download(self._memory.address, notes)
-        found = np.flatnonzero(notes[:, 0])
+        words = np.zeros((SLOTS, WORDS), np.int32)
+        self._device.download(self._memory.address, words)
+        found = np.flatnonzero(words[:, 0])
         if not found.size:
             return
         self._device.clear(self._memory.address, self._memory.size_bytes)
-        _, item, label, classes = notes[found[0]]
-        place = self._places.get(int(found[0]))
-        found_there = int(item), float(label.view(np.float32)), int(classes)
-        if place is None:
-            raise LabelError(*found_there)
-        raise LabelError(*found_there, place.noun, place.target, place.labels)
+        _, item, label, classes = words[found[0]]
+        slot = self._slots.get(int(found[0]))
+        error = int(item), float(label.view(np.float32)), int(classes)
+        if slot is None:
+            raise LabelError(*error)
+        raise LabelError(*error, slot.noun, slot.target, slot.labels)

@@ -1,8 +1,8 @@
-"""Numbers that kernels read from device memory because they change from run to run.
+"""Launch parameters that change between replays of a graph, read by kernels from device memory.
 
-What a kernel is launched with is fixed when it is recorded; a learning rate or the number of a
-dropout mask is not. Such numbers have a slot in one small buffer. Before each run the host asks
-for them and uploads them.
+The arguments of a kernel are fixed at graph capture; a learning rate or the step of a dropout mask
+is not constant. Such a number has a slot in one small buffer. Before each run the host calls the
+providers of the slots and uploads their values.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.backends.cuda.driver.device import Address, CannotRecord, Device, Memory
+from minicaffe.backends.cuda.driver.device import Address, CannotCapture, Device, DeviceMemory
 
 WORD_BYTES = 4
 CAPACITY = 16384
@@ -24,45 +24,46 @@ Provider: TypeAlias = Callable[[], npt.NDArray[np.generic]]
 
 
 class Slot:
-    """A place for some 32-bit words."""
+    """A range of 32-bit words in the buffer."""
 
-    def __init__(self, owner: RunValues, first: int, count: int) -> None:
+    def __init__(self, owner: LaunchParameters, first: int, count: int) -> None:
         self._owner, self.first, self.count = owner, first, count
 
     @property
     def address(self) -> Address:
-        """Where kernels find the words."""
+        """Device address of the words."""
         return self._owner.address + self.first * WORD_BYTES
 
-    def give(self, provider: Provider) -> None:
-        """Have what `provider` returns, `count` numbers of 32 bits, in the slot for this run.
+    def bind(self, provider: Provider) -> None:
+        """Upload what `provider` returns, `count` numbers of 32 bits, for the kernels of this run.
 
-        While work is recorded nothing is asked yet: it is in every run of what was recorded.
+        During graph capture the provider is not called, but stored: it is called before each
+        launch of the graph.
         """
-        self._owner.give(self, provider)
+        self._owner.bind(self, provider)
 
 
-class RunValues:
+class LaunchParameters:
     """The buffer with all slots."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._memory: Memory | None = None
-        self._image = np.zeros(CAPACITY, np.uint32)
+        self._memory: DeviceMemory | None = None
+        self._host_copy = np.zeros(CAPACITY, np.uint32)
         self._used = 0
-        # Where slots of each size were that nobody holds any more.
+        # First words of freed slots, by size.
         self._free: dict[int, list[int]] = {}
         self._collected: list[tuple[Slot, Provider]] | None = None
 
     @property
     def address(self) -> Address:
-        """Where the buffer begins."""
+        """Device address of the buffer."""
         if self._memory is None:
             self._memory = self._device.allocate(CAPACITY * WORD_BYTES)
         return self._memory.address
 
     def slot(self, count: int) -> Slot:
-        """Return a slot for `count` words, given back when nobody holds on to it any more."""
+        """Return a slot for `count` words, which is freed with its last reference."""
         free = self._free.setdefault(count, [])
         if not free:
             if self._used + count > CAPACITY:
@@ -73,40 +74,40 @@ class RunValues:
         weakref.finalize(slot, free.append, slot.first)
         return slot
 
-    def give(self, slot: Slot, provider: Provider) -> None:
-        """See `Slot.give`.
+    def bind(self, slot: Slot, provider: Provider) -> None:
+        """See `Slot.bind`.
 
         Raises
         ------
-        CannotRecord
-            If a slot is given a second time in what is recorded: it has one value in each run.
+        CannotCapture
+            If a slot is bound twice in one graph, because it has one value in each launch.
         """
         if self._collected is not None:
             if any(slot is other for other, _ in self._collected):
-                raise CannotRecord("a number changes in the middle of what is recorded")
+                raise CannotCapture("a launch parameter changes in the middle of the graph")
             self._collected.append((slot, provider))
         else:
             self.upload([(slot, provider)])
 
     def collect(self, work: Callable[[], None]) -> list[tuple[Slot, Provider]]:
-        """Run `work` and return what it gave, without asking for any of it."""
-        given: list[tuple[Slot, Provider]] = []
-        self._collected = given
+        """Run `work` and return the slots that it binds, without calling their providers."""
+        bound: list[tuple[Slot, Provider]] = []
+        self._collected = bound
         try:
             work()
         finally:
             self._collected = None
-        return given
+        return bound
 
-    def upload(self, given: list[tuple[Slot, Provider]]) -> None:
-        """Ask for all values and upload them at once."""
-        if not given:
+    def upload(self, bound: list[tuple[Slot, Provider]]) -> None:
+        """Call all providers and upload their values in one copy."""
+        if not bound:
             return
-        first = min(slot.first for slot, _ in given)
-        end = max(slot.first + slot.count for slot, _ in given)
-        for slot, provider in given:
-            self._image[slot.first : slot.first + slot.count] = _words(slot, provider)
-        self._device.upload(self.address + first * WORD_BYTES, self._image[first:end])
+        first = min(slot.first for slot, _ in bound)
+        end = max(slot.first + slot.count for slot, _ in bound)
+        for slot, provider in bound:
+            self._host_copy[slot.first : slot.first + slot.count] = _words(slot, provider)
+        self._device.upload(self.address + first * WORD_BYTES, self._host_copy[first:end])
 
 
 def _words(slot: Slot, provider: Provider) -> Words:

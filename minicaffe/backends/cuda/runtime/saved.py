@@ -1,4 +1,4 @@
-"""Copies of values that a kernel in place overwrites and needs again."""
+"""Copies of activations that an in-place kernel overwrites but its backward pass reads."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from minicaffe.backends.cuda.runtime.format import PLAIN, Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 
 
-class Kept:
+class SavedForBackward:
     """Memory for a copy of one tensor.
 
     Attributes
     ----------
     format : Format
-        In which the values were kept.
+        The format of the saved values.
     """
 
     def __init__(self, device: Device, tensor: CudaTensor) -> None:
@@ -24,10 +24,10 @@ class Kept:
 
     @property
     def address(self) -> Address:
-        """Where the copy lies."""
+        """Device address of the copy."""
         return self._memory.address
 
-    def keep(self, source: Address, form: Format) -> None:
+    def save(self, source: Address, form: Format) -> None:
         """Copy the values at `source`."""
         self._device.copy(source, self.address, form.size_bytes(self._shape))
         self.format = form

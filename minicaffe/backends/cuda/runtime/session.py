@@ -1,78 +1,33 @@
-"""What the tensors and kernels of one cuda backend share."""
+"""State shared by the tensors and kernels of one cuda backend: device, lock, scratch memory."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, Memory, blocks
+from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, DeviceMemory, blocks
 from minicaffe.backends.cuda.driver.sources import Kernels
+from minicaffe.backends.cuda.runtime.access_log import AccessLog
 from minicaffe.backends.cuda.runtime.format import Format
-from minicaffe.backends.cuda.runtime.label_errors import Faults
-from minicaffe.backends.cuda.runtime.launch_parameters import RunValues
+from minicaffe.backends.cuda.runtime.label_errors import LabelErrors
+from minicaffe.backends.cuda.runtime.launch_parameters import LaunchParameters
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale
-from minicaffe.backends.cuda.runtime.tensor_state import State
+from minicaffe.backends.cuda.runtime.tensor_state import TensorState
 from minicaffe.backends.lock import BackendLock, locked
 from minicaffe.ops.backend import Future, HostArray, Shape
 
-if TYPE_CHECKING:
-    from minicaffe.backends.cuda.runtime.tensor import CudaTensor
-
-TILE, TILE_ROWS = 32, 8  # as in kernels/convert.cu
+TILE, TILE_ROWS = 32, 8  # as in kernels/_convert.cu
 
 
 ONE_PROCESS = (
-    "CUDA works in one of the two only. Start processes that use a GPU with multiprocessing's "
-    '"spawn", and make nets in them.'
+    "CUDA works in only one of the two processes. Start processes that use a GPU with "
+    'multiprocessing\'s "spawn", and create the nets in them.'
 )
 
 
-class Seen(NamedTuple):
-    """A tensor when a piece of work first used it.
-
-    Parameters
-    ----------
-    state : State
-    is_read : bool
-        Whether the work began with the values, instead of overwriting them.
-    mark : object
-        See `CudaTensor.mark`.
-    undo : callable
-        Puts all notes back to what they were.
-    """
-
-    state: State
-    is_read: bool
-    mark: object
-    undo: Callable[[], None]
-
-
-class Watch:
-    """Notes what a piece of work does with tensors.
-
-    Attributes
-    ----------
-    seen : dict
-        Each tensor that native kernels used, as it was before that.
-    is_outside : bool
-        Whether somebody else saw values (a reference kernel, the host): that cannot be recorded.
-    """
-
-    def __init__(self) -> None:
-        self.seen: dict[CudaTensor, Seen] = {}
-        self.is_outside = False
-
-    def undo(self) -> None:
-        """Forget what the work would have done: the notes of all tensors are as before."""
-        for seen in reversed(self.seen.values()):
-            seen.undo()
-
-
 class Session:
-    """The device with its kernels, scratch memory and values that change in every run.
+    """The device with its kernels, scratch memory, launch parameters and lock.
 
     Parameters
     ----------
@@ -81,26 +36,26 @@ class Session:
 
     def __init__(self, device: Device) -> None:
         self.device = device
-        # Scratch memory, what is noted of tensors, and recordings are everybody's; and CUDA
-        # launches to the device that the calling thread has chosen.
+        # Threads share scratch memory, tensor states and graphs; and CUDA launches on the current
+        # device of the calling thread.
         self.lock = BackendLock(device.make_current, ONE_PROCESS)
         self.kernels = Kernels(device)
-        self.values = RunValues(device)
-        self.faults = Faults(device)
-        self.watch = Watch()
-        # Counts what makes recordings void: new plans, other fusions, other shapes.
+        self.launch_parameters = LaunchParameters(device)
+        self.label_errors = LabelErrors(device)
+        self.access_log = AccessLog()
+        # Incremented by what invalidates captured graphs: new plans, fusions, shapes.
         self.version = 0
-        # Those that recordings begin or end with, each once.
-        self.states: dict[State, State] = {}
-        # Of gradients in float16, where activations are that.
+        # Interned states before and after graphs.
+        self.states: dict[TensorState, TensorState] = {}
+        # Set if activations are float16.
         self.scale: LossScale | None = None
-        self._scratch: dict[str, Memory] = {}
+        self._scratch: dict[str, DeviceMemory] = {}
 
     def scratch(self, size_bytes: int, purpose: str = "") -> Address:
-        """Return memory that the next call for the same purpose may return again.
+        """Return scratch memory, which the next call for the same purpose may return again.
 
-        It holds what one kernel hands to the next within one call. What is recorded keeps the
-        memory that it was given: see `Device.record`.
+        It holds what one kernel passes to the next within one call. A captured graph keeps the
+        memory that it uses alive: see `CapturedGraph`.
         """
         memory = self._scratch.get(purpose)
         if memory is None or memory.size_bytes < size_bytes:
@@ -109,8 +64,8 @@ class Session:
         return memory.address
 
     @property
-    def held(self) -> list[Memory]:
-        """Scratch memory as it is now."""
+    def scratch_memory(self) -> list[DeviceMemory]:
+        """The present allocations of scratch memory."""
         return list(self._scratch.values())
 
     def convert(
@@ -122,7 +77,7 @@ class Session:
         wanted: Format,
         scale: Address,
     ) -> None:
-        """Write the values of a tensor in another format; into or out of a scale, where given."""
+        """Convert values to another format; apply or remove the loss scale, if there is one."""
         types = f"FROM={given.value}", f"TO={wanted.value}"
         n = math.prod(shape)
         if not n:
@@ -140,7 +95,7 @@ class Session:
         )
 
     def get_async(self, address: Address, shape: Shape) -> Future:
-        """Begin to fetch float values."""
+        """Start a copy of float values to the host and return its future."""
         return CudaFuture(self, address, shape)
 
 
@@ -154,13 +109,13 @@ class CudaFuture:
 
     @property
     def is_done(self) -> bool:
-        """Whether a call would return without waiting."""
+        """Whether `result` would return without waiting."""
         return self._download.is_done
 
     @locked
     def result(self) -> HostArray:
-        """Return the values; raise what a kernel has found wrong with labels."""
+        """Wait for the values and return them; raise a LabelError that a kernel has found."""
         self._download.wait()
         if np.isnan(self._values).any():
-            self._session.faults.raise_if_any()
+            self._session.label_errors.raise_if_any()
         return self._values

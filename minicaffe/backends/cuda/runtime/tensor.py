@@ -1,13 +1,12 @@
-"""Tensors in device memory, in whatever formats kernels asked for.
+"""Tensors in device memory, stored in the formats that kernels request, with lazy conversion.
 
-A tensor's newest values lie in one or several buffers, one for each `Format`. A kernel names the
-format it wants with `source` and `target`; values are converted only if no buffer has them in it.
+A tensor's newest values are in one or several buffers, one for each `Format`. A kernel requests a
+format with `source` and `target`; values are converted only if no buffer holds them in that format.
 The plain buffer (C order, float32) belongs to a storage, which tensors of other shapes may share
-(`view`); a token tells each of them whether somebody else has written since.
+(`view`); each of them compares a token to detect writes by the others.
 
-`host` gives a mirror in host memory, as Caffe's SyncedMemory does: each call fetches what the
-device has written since, and what the host writes to it goes to the device when a kernel next
-reads.
+`host` returns a mirror in host memory, like Caffe's SyncedMemory: each call downloads what the
+device has written since, and what the host writes is uploaded when a kernel next reads.
 """
 
 from __future__ import annotations
@@ -18,19 +17,20 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.backends.cuda.driver.device import Address, CannotRecord, Memory
+from minicaffe.backends.cuda.driver.device import Address, CannotCapture, DeviceMemory
+from minicaffe.backends.cuda.runtime.access_log import TensorUse
 from minicaffe.backends.cuda.runtime.format import PLAIN, Format
-from minicaffe.backends.cuda.runtime.loss_scale import LossScale, place_of
-from minicaffe.backends.cuda.runtime.session import Seen, Session
-from minicaffe.backends.cuda.runtime.storage import Buffers, Lease, Storage
-from minicaffe.backends.cuda.runtime.tensor_state import State
+from minicaffe.backends.cuda.runtime.loss_scale import LossScale, scale_address
+from minicaffe.backends.cuda.runtime.session import Session
+from minicaffe.backends.cuda.runtime.storage import Buffers, SharedArena, Storage
+from minicaffe.backends.cuda.runtime.tensor_state import TensorState
 from minicaffe.backends.lock import locked
 from minicaffe.backends.reference.tensor import CompletedFuture
 from minicaffe.ops.backend import Array, Future, HostArray, Shape
 
 
 class CudaTensor:
-    """A logical C-ordered array of numbers in device memory."""
+    """A logical C-order array in device memory."""
 
     def __init__(self, session: Session, shape: Shape, storage: Storage | None = None) -> None:
         self._session = session
@@ -41,9 +41,9 @@ class CudaTensor:
         self._ready: frozenset[Format] = frozenset()
         self._newest = PLAIN
         self._generation = 0
-        # The state, while nothing has changed since it was last asked for.
-        self._noted: State | None = None
-        # Of what is held in float16; see `loss_scale`.
+        # Cache of the state; None after a change.
+        self._cached_state: TensorState | None = None
+        # Loss scale of the float16 values; see `loss_scale`.
         self._scale: LossScale | None = None
 
     @property
@@ -58,8 +58,8 @@ class CudaTensor:
 
     @property
     def format(self) -> Format:
-        """The format that the values were last written in: what a kernel best follows."""
-        self._agree()
+        """The format that the values were last written in: the one that needs no conversion."""
+        self._sync_state()
         return self._newest
 
     @property
@@ -69,28 +69,28 @@ class CudaTensor:
 
     @property
     def taken_bytes(self) -> int:
-        """The memory that holds the values now, in all formats."""
+        """Memory that the values take now, in all formats, bytes."""
         return self._buffers.size_bytes
 
-    # What everybody may use: plain arrays.
+    # The public interface: plain arrays.
 
     @locked
     def read(self) -> Array:
         """Return the values as an array of the device, in C order."""
-        self._session.watch.is_outside = True
+        self._session.access_log.uses_host = True
         self._source(PLAIN)
         return self._array()
 
     @locked
     def write(self) -> Array:
-        """Return the plain array; what it holds is undefined, and it is newest from now on."""
-        self._session.watch.is_outside = True
+        """Return the plain array to be overwritten; its contents are undefined."""
+        self._session.access_log.uses_host = True
         self._target(PLAIN)
         return self._array()
 
     @locked
     def update(self) -> Array:
-        """Return the values as an array of the device, newest from now on."""
+        """Return the values as an array of the device that the caller may change."""
         array = self.read()
         self._target(PLAIN)
         return array
@@ -101,9 +101,9 @@ class CudaTensor:
 
     @locked
     def get_async(self) -> Future:
-        """Begin to fetch a copy."""
-        self._session.watch.is_outside = True
-        self._agree()
+        """Start a copy to host memory and return its future."""
+        self._session.access_log.uses_host = True
+        self._sync_state()
         if self._storage.is_zero:
             return CompletedFuture(np.zeros(self._shape, np.float32))
         return self._session.get_async(self._plain_copy(), self._shape)
@@ -111,15 +111,15 @@ class CudaTensor:
     @locked
     def set(self, values: npt.ArrayLike) -> None:
         """Overwrite the values with an array of the host."""
-        self._session.watch.is_outside = True
-        # No copy of what lies as it is wanted already: the device makes its own.
+        self._session.access_log.uses_host = True
+        # `upload` copies the values, so contiguous ones are not copied here.
         full = np.broadcast_to(np.asarray(values, np.float32), self._shape)
         self._session.device.upload(self._target(PLAIN), np.ascontiguousarray(full))
 
     @locked
     def clear(self) -> None:
-        """Overwrite all values with zero: a note, until somebody reads."""
-        self._watched(is_read=False)
+        """Set all values to zero lazily: memory is written when the values are read."""
+        self._log_use(is_read=False)
         storage = self._storage
         self._renew()
         storage.is_zero = True
@@ -128,9 +128,9 @@ class CudaTensor:
 
     @locked
     def host(self) -> HostArray:
-        """Return the mirror in host memory, up to date; see the module about when it is read."""
-        self._session.watch.is_outside = True
-        self._agree()
+        """Return the mirror in host memory, up to date; kernels read later host writes."""
+        self._session.access_log.uses_host = True
+        self._sync_state()
         storage = self._storage
         if storage.mirror is None or storage.mirror.size < self.size:
             storage.mirror, storage.is_mirror_current = np.zeros(self.size, np.float32), False
@@ -143,20 +143,20 @@ class CudaTensor:
 
     @locked
     def reshape(self, shape: Shape) -> None:
-        """Change the shape; values are kept where they fit."""
+        """Change the shape; values are kept if they fit."""
         if shape == self._shape:
             return
-        self._session.watch.is_outside = True
-        self._agree()
+        self._session.access_log.uses_host = True
+        self._sync_state()
         storage = self._storage
         if not storage.is_zero:
-            if math.prod(shape) <= self.size and storage.lease is None:
+            if math.prod(shape) <= self.size and storage.arena is None:
                 self._source(PLAIN)
             self._target(PLAIN)
         self._buffers.reshape(shape)
         self._shape = shape
         self._generation += 1
-        self._noted = None
+        self._cached_state = None
         self._session.version += 1
 
     def view(self, shape: Shape) -> CudaTensor:
@@ -166,119 +166,125 @@ class CudaTensor:
         return view
 
     def use_scale(self) -> None:
-        """Hold gradients: times the session's scale in float16, where it has one."""
+        """Apply the session's loss scale, if any, to the float16 values of this tensor."""
         self._scale = self._session.scale
 
     def share_memory_with(self, other: CudaTensor) -> None:
-        """Use the memory of `other` from now on, views included; values of both are lost."""
-        lease = other._storage.lease
-        if lease is None:
-            lease = Lease(self._session.device)
-            other._take(lease)
-        self._take(lease)
+        """Share memory with `other` from now on, views included; the values of both are lost."""
+        arena = other._storage.arena
+        if arena is None:
+            arena = SharedArena(self._session.device)
+            other._take(arena)
+        self._take(arena)
 
-    # What kernels of this backend use: addresses of values in a format.
+    # The interface for kernels: addresses of values in a format.
 
     def scale(self, form: Format) -> LossScale | None:
-        """Return the scale that values have in a format, if they have one."""
+        """Return the loss scale of the values in a format, or None."""
         return self._scale if form.value == "float16" else None
 
     def source(self, wanted: Format = PLAIN) -> Address:
-        """Return where the values lie in this format."""
-        self._watched()
+        """Return the address of the values in this format."""
+        self._log_use()
         return self._source(wanted)
 
     def target(self, wanted: Format = PLAIN) -> Address:
-        """Return where to write values in this format, all of them; newest from now on."""
-        self._watched(is_read=False)
+        """Return the address of a buffer in this format, all of which the caller will overwrite."""
+        self._log_use(is_read=False)
         return self._target(wanted)
 
     def change(self, wanted: Format = PLAIN) -> Address:
-        """Return where the values lie in this format, to be changed; newest from now on."""
-        self._watched()
+        """Return the address of the values in this format, which the caller may change."""
+        self._log_use()
         self._source(wanted)
         return self._target(wanted)
 
     def accumulate(self, wanted: Format = PLAIN) -> tuple[Address, bool]:
-        """Return where to add values in this format, and whether to overwrite instead.
+        """Return the address of an accumulator in this format, and whether to overwrite it.
 
-        The latter is the case after `clear`: what is there then is undefined.
+        The second is true after `clear`, when the contents of the memory are undefined.
         """
-        self._watched()
-        self._agree()
+        self._log_use()
+        self._sync_state()
         is_first = self._storage.is_zero
         return (self.target(wanted) if is_first else self.change(wanted)), is_first
 
-    # What recordings use.
+    # The interface for graph capture; see `TrackedTensor`.
 
     @locked
-    def settle(self) -> None:
-        """Have the device know what the host has written."""
-        self._agree()
+    def flush_host_writes(self) -> None:
+        """Upload what the host has written to the mirror."""
+        self._sync_state()
 
-    def state(self) -> State:
-        """Return the state that decides what kernels do with this tensor."""
-        self._agree()
+    def state(self) -> TensorState:
+        """Return the state that decides which operations kernels enqueue."""
+        self._sync_state()
         return self._state()
 
-    def mark(self) -> object:
-        """Return an object that is another one after every write."""
+    def write_token(self) -> object:
+        """Return an object that every write replaces."""
         return self._storage.token
 
-    def state_if_newest(self) -> State | None:
-        """Return the state, or None if somebody else has written; nothing is converted."""
+    def state_if_newest(self) -> TensorState | None:
+        """Return the state, or None if another tensor has written since; converts nothing."""
         return self._state() if self._token is self._storage.token else None
 
-    def serves(self, wanted: State) -> bool:
-        """Return whether a recording that begins with this state may begin now."""
+    def matches(self, wanted: TensorState) -> bool:
+        """Return whether a graph that was captured in this state may be launched now."""
         storage = self._storage
         is_known = self._token is storage.token and not storage.may_host_be_newer
-        if is_known and self._noted is wanted:  # nearly always, and a net has many tensors
+        if is_known and self._cached_state is wanted:  # the fast path: a net has many tensors
             return True
         state = self.state()
         if state == wanted:
-            self._noted = wanted
+            self._cached_state = wanted
             return True
-        return state.serves(wanted)
+        return state.matches(wanted)
 
-    def become(self, state: State) -> None:
-        """Take over the state in which a recording that writes the tensor leaves it."""
+    def set_state(self, state: TensorState) -> None:
+        """Set the state that a launched graph has written."""
         self._renew()
         self._storage.is_zero = state.is_zero
         self._storage.owner = None if state.is_shared else self
         self._ready, self._newest = state.formats, state.newest
-        self._noted = state
+        self._cached_state = state
 
-    def gain(self, formats: frozenset[Format]) -> None:
-        """Note that a recording that only reads the tensor has made it ready in these formats."""
+    def add_formats(self, formats: frozenset[Format]) -> None:
+        """Mark formats as valid that a launched graph has converted the values to."""
         if formats <= self._ready:
             return
         self._ready |= formats
-        self._noted = None
+        self._cached_state = None
         if PLAIN in formats:
             self._storage.owner = None
 
-    # How it works inside.
+    # Implementation.
 
-    def _state(self) -> State:
+    def write_plain(self) -> None:
+        """Convert the newest values into the plain memory, for tensors that share it."""
+        self._source(PLAIN)
+
+    def _state(self) -> TensorState:
         is_zero = self._storage.is_zero
         is_shared = is_zero or PLAIN in self._ready
-        return State(self._generation, self._ready, self._newest, is_zero, is_shared)
+        return TensorState(self._generation, self._ready, self._newest, is_zero, is_shared)
 
-    def _watched(self, is_read: bool = True) -> None:
-        seen = self._session.watch.seen
-        if self not in seen:
+    def _log_use(self, is_read: bool = True) -> None:
+        uses = self._session.access_log.uses
+        if self not in uses:
             undo = self._undo()
             try:
                 state = self.state()
-            except CannotRecord:
+            except CannotCapture:
                 undo()
                 raise
-            seen[self] = Seen(state, is_read, self.mark(), undo)
+            uses[self] = TensorUse(state, is_read, self.write_token(), undo)
 
     def _undo(self) -> Callable[[], None]:
-        """Return what puts all notes back to what they are now."""
-        mine = {name: getattr(self, name) for name in ("_token", "_newest", "_ready", "_noted")}
+        """Return a function that restores the present bookkeeping."""
+        mine = {
+            name: getattr(self, name) for name in ("_token", "_newest", "_ready", "_cached_state")
+        }
         storage, theirs = self._storage, dict(vars(self._storage))
 
         def undo() -> None:
@@ -287,31 +293,31 @@ class CudaTensor:
 
         return undo
 
-    def _agree(self) -> None:
-        """Take notice of what the host, or a tensor over the same memory, has written."""
+    def _sync_state(self) -> None:
+        """Account for writes by the host or by a tensor over the same memory."""
         storage = self._storage
         if storage.may_host_be_newer:
-            self._take_from_host()
+            self._upload_mirror()
         elif self._token is not storage.token:
             if storage.owner is not None:
-                storage.owner._source(PLAIN)
+                storage.owner.write_plain()
                 storage.owner = None
             self._token = storage.token
             self._ready = frozenset(() if storage.is_zero else (PLAIN,))
             self._newest = PLAIN
-            self._noted = None
+            self._cached_state = None
 
-    def _take_from_host(self) -> None:
+    def _upload_mirror(self) -> None:
         storage = self._storage
         storage.may_host_be_newer = False
         if storage.mirror is None:
             return
-        self._session.watch.is_outside = True
+        self._session.access_log.uses_host = True
         self._session.device.upload(self._target(PLAIN), storage.mirror[: self.size])
         storage.is_mirror_current = True
 
     def _source(self, wanted: Format) -> Address:
-        self._agree()
+        self._sync_state()
         wanted = wanted.on(self._shape)
         address = self._buffer(wanted).address
         if wanted not in self._ready:
@@ -321,10 +327,10 @@ class CudaTensor:
                 self._convert(address, wanted)
                 if wanted == PLAIN:
                     self._storage.owner = None
-            # A copy with a scale is made anew each time: the scale may change before the values do.
+            # A scaled copy is not cached, because the scale may change before the values do.
             if self.scale(wanted) is None:
                 self._ready |= {wanted}
-                self._noted = None
+                self._cached_state = None
         return address
 
     def _target(self, wanted: Format) -> Address:
@@ -339,25 +345,25 @@ class CudaTensor:
         return self._buffer(wanted).address
 
     def _renew(self) -> None:
-        """Make this tensor the one that has the newest values."""
+        """Mark this tensor as the one that holds the newest values."""
         storage = self._storage
         storage.token = self._token = object()
-        self._noted = None
+        self._cached_state = None
         storage.owner = None
         storage.is_mirror_current = False
         storage.may_host_be_newer = False
 
-    def _buffer(self, wanted: Format) -> Memory:
+    def _buffer(self, wanted: Format) -> DeviceMemory:
         return self._buffers.get(wanted, self._shape)
 
-    def _take(self, lease: Lease) -> None:
-        self._buffers.take(lease, self._shape)
+    def _take(self, arena: SharedArena) -> None:
+        self._buffers.take(arena, self._shape)
         self._generation += 1
         self._session.version += 1
         self.clear()
 
     def _plain_copy(self) -> Address:
-        """Return where the values lie in C order, without keeping them there."""
+        """Return the address of the values in C order, in scratch memory unless they are plain."""
         if PLAIN in self._ready:
             return self._buffer(PLAIN).address
         session = self._session
@@ -366,9 +372,9 @@ class CudaTensor:
         return address
 
     def _convert(self, to: Address, wanted: Format) -> None:
-        """Write the newest values somewhere else in another format."""
+        """Convert the newest values to another format, at address `to`."""
         given = self._newest
-        scale = place_of(self._scale if given.value != wanted.value else None)
+        scale = scale_address(self._scale if given.value != wanted.value else None)
         newest = self._buffer(given).address
         self._session.convert(self._shape, newest, given, to, wanted, scale)
 

@@ -1,4 +1,4 @@
-"""The state of a tensor's memory, by which recordings know whether they may be repeated."""
+"""State of a tensor's buffers, compared before a captured graph is launched again."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import NamedTuple
 from minicaffe.backends.cuda.runtime.format import Format
 
 
-class State(NamedTuple):
-    """What must be the case for a recording to be repeated, and what is after it.
+class TensorState(NamedTuple):
+    """Everything about a tensor that decides which operations kernels enqueue.
 
     Parameters
     ----------
     generation : int
-        Counts the times that the tensor's memory was exchanged.
+        Number of times that the tensor's memory was replaced.
     formats : frozenset of Format
-        Those that hold the newest values.
+        The formats whose buffers hold the newest values.
     newest : Format
-        The one written last.
+        The format written last.
     is_zero : bool
-        Whether all values are zero, with nothing but a note to say so.
+        Whether all values are zero and only this flag represents them (lazy clear).
     is_shared : bool
-        Whether tensors over the same memory find the values there: it follows from the others.
+        Whether tensors over the same memory read the values there; follows from the other fields.
     """
 
     generation: int
@@ -30,8 +30,8 @@ class State(NamedTuple):
     is_zero: bool
     is_shared: bool
 
-    def serves(self, wanted: State) -> bool:
-        """Return whether a recording that began with `wanted` may begin here."""
+    def matches(self, wanted: TensorState) -> bool:
+        """Return whether a graph captured in state `wanted` may be launched in this state."""
         return self == wanted or (
             self.generation == wanted.generation
             and self.is_zero == wanted.is_zero
