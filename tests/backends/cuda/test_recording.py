@@ -288,10 +288,10 @@ def test_what_another_thread_asks_of_the_backend_waits_for_its_turn(
     assert not failures
 
 
-def test_a_forked_process_is_told_to_make_its_own(make_backend, make_solver, monkeypatch):
+def test_a_forked_process_must_create_its_own_net(make_backend, make_solver, monkeypatch):
     solver = make_solver(make_backend())
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    with pytest.raises(BackendUnavailable, match="made before the process was forked, and CUDA"):
+    with pytest.raises(BackendUnavailable, match="created before the process was forked, and CUDA"):
         solver.step(1)
 
 
