@@ -38,7 +38,7 @@ class HDF5Data(Layer):
         )
         self.random = RandomStream(self.context.seed, f"{self.name}/data")
         # h5py is slow to import.
-        from minicaffe.data.hdf5 import Hdf5Batches
+        from minicaffe.data.records.hdf5 import Hdf5Batches
 
         try:
             self.source = Hdf5Batches(

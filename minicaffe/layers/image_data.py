@@ -28,7 +28,7 @@ class ImageData(BatchLayer):
     def open(self) -> BatchSource:
         """Read the list."""
         # Pillow is imported for those who read picture files only.
-        from minicaffe.data.image_list import ImageBatches
+        from minicaffe.data.records.image_list import ImageBatches
 
         proto = self.settings
         self.require(proto.source, "image_data_param { source } is missing: the list of pictures")

@@ -33,8 +33,8 @@ class WindowData(BatchLayer):
     def open(self) -> BatchSource:
         """Read the window file."""
         # Pillow is imported for those who read picture files only.
-        from minicaffe.data.window_crop import Cropper
-        from minicaffe.data.windows import Sampling, WindowBatches
+        from minicaffe.data.records.window_crop import Cropper
+        from minicaffe.data.records.windows import Sampling, WindowBatches
 
         proto, size = self.settings, self.param.transform_param.crop_size
         self.require(proto.source, "window_data_param { source } is missing: the window file")

@@ -5,7 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
-from minicaffe.data.hdf5 import Hdf5Batches
+from minicaffe.data.records.hdf5 import Hdf5Batches
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.random import RandomStream

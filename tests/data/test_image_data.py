@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.data.image_list import ImageBatches
+from minicaffe.data.records.image_list import ImageBatches
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net

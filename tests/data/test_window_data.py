@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minicaffe.data.image import read_image, resize
-from minicaffe.data.window_crop import Box, Cropper
-from minicaffe.data.window_file import read_window_file
+from minicaffe.data.records.window_crop import Box, Cropper
+from minicaffe.data.records.window_file import read_window_file
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.schema import parse_net
