@@ -10,76 +10,9 @@ import numpy.typing as npt
 
 from minicaffe.data.image import read_image
 from minicaffe.errors import DataError
-from minicaffe.schema import read_blobproto
 
 Floats = npt.NDArray[np.float32]
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-
-
-def read_mean(text: str) -> Floats:
-    """Return a mean to subtract.
-
-    Parameters
-    ----------
-    text : str
-        A .binaryproto or .npy file with a mean picture, or one number, or one for each channel,
-        separated by commas.
-
-    Returns
-    -------
-    ndarray of float32
-        Shape (channels,) or (channels, rows, columns).
-
-    Raises
-    ------
-    DataError
-        If there is no such file, or it holds something else.
-    """
-    values = _numbers(text)
-    if values is None:
-        values = _load(text)
-    values = values[0] if values.ndim == 4 else values
-    if values.ndim not in (1, 3):
-        raise DataError(
-            f"mean {text}: has shape {values.shape}; a mean has one value for each channel, "
-            "or is a picture of channels x rows x columns"
-        )
-    return values
-
-
-def channel_means(text: str, channels: int) -> Floats:
-    """Return the mean of each channel of `read_mean`, zeros without a text.
-
-    Raises
-    ------
-    DataError
-        As `read_mean`; and if the mean has another number of channels.
-    """
-    mean = read_mean(text) if text else np.zeros(1, np.float32)
-    values = mean if mean.ndim == 1 else mean.mean(axis=(1, 2))
-    if len(values) not in (1, channels):
-        raise DataError(
-            f"mean {text}: has {len(values)} channels, the net's input {channels}; "
-            "take the mean that belongs to the net"
-        )
-    return np.broadcast_to(values, channels).astype(np.float32)
-
-
-def _numbers(text: str) -> Floats | None:
-    try:
-        return np.array([float(word) for word in text.split(",")], np.float32)
-    except ValueError:
-        return None
-
-
-def _load(path: str) -> Floats:
-    if not path.endswith(".npy"):
-        return read_blobproto(path)
-    try:
-        values: Floats = np.load(path).astype(np.float32)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a NumPy array: {error}") from error
-    return values
 
 
 def prepare(path: str | Path, shape: Sequence[int], mean: Floats, scale: float = 1.0) -> Floats:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe.data.datum import Picture
+from minicaffe.data.mean import read_mean
 from minicaffe.errors import DataError
 from minicaffe.ops.transform import StagedBatch
-from minicaffe.schema.binary import read_blobproto
 from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
 
 Floats = NDArray[np.float32]
@@ -221,32 +221,6 @@ class Transformer:
             f"{_times(picture)} (channels x rows x columns); they must agree before the crop. Run "
             "compute_image_mean on this database, or use one mean_value a channel."
         )
-
-
-def read_mean(path: str) -> Floats:
-    """Read a mean picture (binaryproto).
-
-    Returns
-    -------
-    ndarray, float32, shape (channels, rows, columns)
-
-    Raises
-    ------
-    DataError
-        If the file is missing or does not hold one picture.
-    """
-    try:
-        mean = read_blobproto(path)
-    except DataError as error:
-        raise DataError(f"mean_file {error}. Make one with compute_image_mean.") from error
-    if mean.ndim == 4 and mean.shape[0] == 1:
-        mean = mean[0]
-    if mean.ndim != 3 or not mean.size:
-        raise DataError(
-            f"mean_file {path}: its shape is {_times(mean.shape)}; a mean is one picture, channels "
-            "x rows x columns. Make one with compute_image_mean."
-        )
-    return mean
 
 
 def _cut(picture: Picture, window: _Window, shape: tuple[int, int, int]) -> Picture:

@@ -11,7 +11,7 @@ from minicaffe.cli.commands.extract_features import as_picture
 from minicaffe.cli.main import run_command
 from minicaffe.data.datum import decode_datum
 from minicaffe.data.db import open_database
-from minicaffe.data.preparation import channel_means
+from minicaffe.data.mean import channel_means
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
 from minicaffe.schema import write_blobproto

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from minicaffe.data.transformer import Transformer, read_mean
+from minicaffe.data.mean import read_mean
+from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TEST, TRAIN, BlobProto, TransformationParameter
@@ -169,5 +170,5 @@ def test_bad_mean_files(tmp_path, mean_file):
     mean_file.write_bytes(
         BlobProto(num=2, channels=1, height=1, width=1, data=[1, 2]).SerializeToString()
     )
-    with pytest.raises(DataError, match=r"its shape is 2 x 1 x 1 x 1; a mean is one picture"):
+    with pytest.raises(DataError, match=r"its shape is 2 x 1 x 1 x 1; a mean is one image"):
         read_mean(str(mean_file))

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from minicaffe.cli.options import backend as device
-from minicaffe.data.preparation import channel_means, find_pictures, prepare, read_labels
+from minicaffe.data.mean import channel_means
+from minicaffe.data.preparation import find_pictures, prepare, read_labels
 from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers

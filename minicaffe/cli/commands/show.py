@@ -139,7 +139,8 @@ def _activations(args: argparse.Namespace) -> Image:
 
 def _feed(net: Net, args: argparse.Namespace) -> None:
     from minicaffe.cli.commands.classification import input_shape
-    from minicaffe.data.preparation import channel_means, prepare
+    from minicaffe.data.mean import channel_means
+    from minicaffe.data.preparation import prepare
 
     shape = input_shape(net, args.model)
     mean = channel_means(args.mean, shape[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from minicaffe.data.preparation import read_mean
+from minicaffe.data.mean import parse_mean
 from minicaffe.errors import UsageError
 
 # The mean of the pictures of ILSVRC 2012: blue, green, red.
@@ -70,7 +70,7 @@ def options(args: argparse.Namespace, of_channels: bool = False) -> dict[str, An
     for flag in ("model_def", "pretrained_model"):
         if not getattr(args, flag):
             raise UsageError(f"--{flag}=FILE is missing")
-    mean = read_mean(args.mean_file) if args.mean_file else None
+    mean = parse_mean(args.mean_file) if args.mean_file else None
     if mean is not None and of_channels and mean.ndim == 3:
         mean = mean.mean(axis=(1, 2))
     return {

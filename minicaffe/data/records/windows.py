@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from minicaffe.data.batches import Batch, Position
 from minicaffe.data.image import Pixels, decode_image, read_image
+from minicaffe.data.mean import read_mean
 from minicaffe.data.ordered_pool import OrderedPool
 from minicaffe.data.records.window_crop import Box, Cropper
 from minicaffe.data.records.window_file import WindowImage, read_window_file
-from minicaffe.data.transformer import read_mean
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.random import RandomStream
