@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from minicaffe.data.batch_assembler import BatchAssembler
 from minicaffe.data.datum import Picture, StoredPicture, read_datum
-from minicaffe.data.db import Place, open_database, printable
+from minicaffe.data.db import RecordLocation, open_database, printable
 from minicaffe.data.ordered_pool import OrderedPool
 from minicaffe.data.transformer import Transformer
 from minicaffe.errors import DataError
@@ -70,7 +70,7 @@ class BatchSource(Protocol):
 class _Record(NamedTuple):
     """A record that was read."""
 
-    place: Place
+    place: RecordLocation
     stored: StoredPicture
 
 

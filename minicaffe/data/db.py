@@ -31,8 +31,8 @@ _BATCH_RECORDS, _BATCH_BYTES = 1000, 32 << 20
 _HELD_FILE = {"LMDB": "data.mdb", "LEVELDB": "LOCK"}
 
 
-class Position(Protocol):
-    """Where a reader stands: what the two engines offer."""
+class EngineCursor(Protocol):
+    """A cursor of an engine: what LMDB and LevelDB have in common."""
 
     def first(self) -> bool:
         """Go to the first record; False if there is none."""
@@ -53,8 +53,8 @@ class Reader(Protocol):
     def count(self) -> int:
         """Return the number of records."""
 
-    def position(self) -> Position:
-        """Return a position of its own in the database."""
+    def cursor(self) -> EngineCursor:
+        """Return a new cursor, independent of others."""
 
     def close(self) -> None:
         """Let go of the files."""
@@ -70,7 +70,7 @@ class Writer(Protocol):
         """Bring everything to the disk."""
 
 
-class Place(NamedTuple):
+class RecordLocation(NamedTuple):
     """A record, for messages."""
 
     path: str
@@ -81,7 +81,7 @@ class Place(NamedTuple):
         return f"{self.path}, key {printable(self.key)}"
 
 
-class Cursor:
+class RecordCursor:
     """A position in a database that goes round: after the last record comes the first.
 
     Attributes
@@ -91,30 +91,30 @@ class Cursor:
         The record that the cursor stands on; a view may last only while the database is open.
     """
 
-    def __init__(self, position: Position, path: str, database: Database) -> None:
-        self._position = position
+    def __init__(self, cursor: EngineCursor, path: str, database: Database) -> None:
+        self._cursor = cursor
         self._path = path
         # As long as there is a cursor, the database is not forgotten.
         self._database = database
-        if not position.first():
+        if not cursor.first():
             raise DataError(
                 f"{path}: the database is empty. Convert at least one picture into it; the "
                 "converter's own messages say why it found none."
             )
-        self.key, self.value = position.item()
+        self.key, self.value = cursor.item()
 
     def advance(self) -> bool:
         """Go to the next record; return True if that meant starting again at the first."""
-        wrapped = not self._position.next()
+        wrapped = not self._cursor.next()
         if wrapped:
-            self._position.first()
-        self.key, self.value = self._position.item()
+            self._cursor.first()
+        self.key, self.value = self._cursor.item()
         return wrapped
 
     @property
-    def place(self) -> Place:
+    def place(self) -> RecordLocation:
         """Database and key, for messages."""
-        return Place(self._path, self.key)
+        return RecordLocation(self._path, self.key)
 
     def seek(self, key: bytes) -> None:
         """Go to the record `key`.
@@ -124,13 +124,13 @@ class Cursor:
         DataError
             If there is none: the database is not the one that the key was taken from.
         """
-        if not self._position.seek(key):
+        if not self._cursor.seek(key):
             raise DataError(
                 f"{self._path}: no record with key {printable(key)}; the database has changed "
                 "since the snapshot was taken. Put the old one back, or delete the snapshot's data "
                 "state file to start from the first record."
             )
-        self.key, self.value = self._position.item()
+        self.key, self.value = self._cursor.item()
 
 
 class Database:
@@ -155,18 +155,18 @@ class Database:
         """Return the number of records (LevelDB has to walk over all of them)."""
         return self._open_reader().count()
 
-    def cursor(self) -> Cursor:
+    def cursor(self) -> RecordCursor:
         """Return a cursor on the first record; an empty database is an error."""
-        return Cursor(self._open_reader().position(), self.path, self)
+        return RecordCursor(self._open_reader().cursor(), self.path, self)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and value of every record, in the order of the keys."""
-        position = self._open_reader().position()
-        more = position.first()
+        cursor = self._open_reader().cursor()
+        more = cursor.first()
         while more:
-            key, value = position.item()
+            key, value = cursor.item()
             yield key, bytes(value)
-            more = position.next()
+            more = cursor.next()
 
     def close(self) -> None:
         """Close the database; closing twice does nothing."""

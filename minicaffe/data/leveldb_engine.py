@@ -73,17 +73,17 @@ class LevelDbReader:
         with _explained(self._path):
             return sum(1 for _ in self._db.iterator(include_value=False))
 
-    def position(self) -> LevelDbPosition:
-        """Return a new position in the database."""
-        return LevelDbPosition(self._db.raw_iterator(verify_checksums=True), self._path)
+    def cursor(self) -> LevelDbCursor:
+        """Return a new cursor."""
+        return LevelDbCursor(self._db.raw_iterator(verify_checksums=True), self._path)
 
     def close(self) -> None:
         """Let go of the files and the lock."""
         self._db.close()
 
 
-class LevelDbPosition:
-    """A position in a LevelDB."""
+class LevelDbCursor:
+    """A cursor on a LevelDB."""
 
     def __init__(self, iterator: Any, path: str) -> None:
         self._iterator, self._path = iterator, path

@@ -60,9 +60,9 @@ class LmdbReader:
         """Return the number of records."""
         return int(self._env.stat()["entries"])
 
-    def position(self) -> LmdbPosition:
-        """Return a new position in the database."""
-        return LmdbPosition(self._txn.cursor(), self._path)
+    def cursor(self) -> LmdbCursor:
+        """Return a new cursor."""
+        return LmdbCursor(self._txn.cursor(), self._path)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -70,8 +70,8 @@ class LmdbReader:
         self._env.close()
 
 
-class LmdbPosition:
-    """A position in an LMDB."""
+class LmdbCursor:
+    """A cursor on an LMDB."""
 
     def __init__(self, cursor: lmdb.Cursor, path: str) -> None:
         self._cursor, self._path = cursor, path
