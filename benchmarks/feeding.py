@@ -22,10 +22,11 @@ from PIL import Image
 
 from benchmarks.machine import best_seconds
 from minicaffe.cores import usable_cores
-from minicaffe.data.batches import DatabaseBatches
+from minicaffe.data.batches import ImageBatches
 from minicaffe.data.datum import encode_datum, encoded_datum
 from minicaffe.data.db import create_database
-from minicaffe.data.transformer import Transformer
+from minicaffe.data.records.database import DatabaseRecords
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.ops.backend import Shape
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
@@ -79,9 +80,9 @@ def measure(folder: Path, crop: int, threads: int, seconds: float) -> Iterator[t
     for name, counts in (("raw", [1]), ("jpeg", sorted({1, threads}))):
         for count in counts:
             for made in ("floats", "bytes"):
-                transformer, stream = Transformer(param, TRAIN), RandomStream(1, name)
-                path = str(folder / name)
-                source = DatabaseBatches(path, "LMDB", BATCH, transformer, stream, threads=count)
+                transformer, stream = DataTransformer(param, TRAIN), RandomStream(1, name)
+                records = DatabaseRecords(str(folder / name), "LMDB")
+                source = ImageBatches(records, BATCH, transformer, stream, threads=count)
                 if made == "bytes" and source.assembler is not None:
                     source.assembler.stage = lambda: staged
                 rate = BATCH / best_seconds(source.next, seconds)

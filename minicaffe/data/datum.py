@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from minicaffe.errors import DataError
 from minicaffe.schema.minicaffe_pb2 import Datum
 
-Picture = NDArray[np.uint8] | NDArray[np.float32]
+ImageArray = NDArray[np.uint8] | NDArray[np.float32]
 Bytes: TypeAlias = bytes | memoryview
 
 
-def encode_datum(image: Picture, label: int) -> bytes:
+def encode_datum(image: ImageArray, label: int) -> bytes:
     """Return the bytes of a Datum with raw values.
 
     Parameters
@@ -58,7 +58,7 @@ def parse_datum(value: bytes, where: object) -> Datum:
         ) from error
 
 
-class StoredPicture(NamedTuple):
+class StoredImage(NamedTuple):
     """The content of a record.
 
     Parameters
@@ -80,14 +80,14 @@ class StoredPicture(NamedTuple):
     label: int
     is_encoded: bool
 
-    def decode(self, color: bool | None, where: object) -> Picture:
+    def decode(self, color: bool | None, where: object) -> ImageArray:
         """Return the picture; see `decode_datum`. A raw one is a view of the record."""
         if self.is_encoded:
             # Pillow is imported for those who have encoded pictures only.
             from minicaffe.data.image import decode_image
 
             return decode_image(bytes(self.data), color, where)
-        picture: Picture = np.frombuffer(self.data, np.uint8)
+        picture: ImageArray = np.frombuffer(self.data, np.uint8)
         if self.floats is not None:
             picture = self.floats
         if not picture.size or picture.size != math.prod(self.shape):
@@ -105,7 +105,7 @@ class StoredPicture(NamedTuple):
         )
 
 
-def read_datum(value: Bytes, where: object) -> StoredPicture:
+def read_datum(value: Bytes, where: object) -> StoredImage:
     """Return what a record holds, without a copy of its bytes if they are not scattered.
 
     Raises
@@ -120,10 +120,10 @@ def read_datum(value: Bytes, where: object) -> StoredPicture:
     data = datum.data  # every access makes a copy
     floats = None if data else np.array(datum.float_data, np.float32)
     shape = datum.channels, datum.height, datum.width
-    return StoredPicture(data, floats, shape, datum.label, datum.encoded)
+    return StoredImage(data, floats, shape, datum.label, datum.encoded)
 
 
-def decode_datum(value: Bytes, color: bool | None, where: object) -> tuple[Picture, int]:
+def decode_datum(value: Bytes, color: bool | None, where: object) -> tuple[ImageArray, int]:
     """Return picture and label of a record.
 
     Parameters
@@ -164,13 +164,13 @@ _MEANINGS: dict[tuple[int, bytes], tuple[tuple[int, int, int], int]] = {}
 MOST_MEANINGS = 4096
 
 
-def _scan_as_before(value: memoryview) -> StoredPicture | None:
+def _scan_as_before(value: memoryview) -> StoredImage | None:
     """Return what `_scan` returns, in a fraction of the time where such a record was seen."""
     place = _PLACES.get(len(value))
     if place is not None:
         known = _MEANINGS.get(_frame(value, *place))
         if known is not None:
-            return StoredPicture(value[slice(*place)], None, *known, is_encoded=False)
+            return StoredImage(value[slice(*place)], None, *known, is_encoded=False)
     found = _scan(value)
     if found is None:
         return None
@@ -188,7 +188,7 @@ def _frame(value: memoryview, begin: int, end: int) -> tuple[int, bytes]:
     return begin, bytes(value[:begin]) + bytes(value[end:])
 
 
-def _scan(value: memoryview) -> tuple[StoredPicture, int] | None:
+def _scan(value: memoryview) -> tuple[StoredImage, int] | None:
     """Find the fields of a record as our and Caffe's converters write them, and where data begin.
 
     Parsing copies the bytes twice, which takes longer than all else that is done to a raw picture.
@@ -212,7 +212,7 @@ def _scan(value: memoryview) -> tuple[StoredPicture, int] | None:
         return None
     shape = _int32(numbers[_CHANNELS]), _int32(numbers[_HEIGHT]), _int32(numbers[_WIDTH])
     is_encoded = numbers[_ENCODED] != 0
-    return StoredPicture(data, None, shape, _int32(numbers[_LABEL]), is_encoded), begin
+    return StoredImage(data, None, shape, _int32(numbers[_LABEL]), is_encoded), begin
 
 
 def _varint(value: memoryview, at: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from minicaffe.data import leveldb_engine, lmdb_engine
 from minicaffe.data.shared_handles import FileId, SharedHandles
@@ -70,17 +70,6 @@ class Writer(Protocol):
         """Bring everything to the disk."""
 
 
-class RecordLocation(NamedTuple):
-    """A record, for messages."""
-
-    path: str
-    key: bytes
-
-    def __str__(self) -> str:
-        """Return database and key."""
-        return f"{self.path}, key {printable(self.key)}"
-
-
 class RecordCursor:
     """A position in a database that goes round: after the last record comes the first.
 
@@ -111,10 +100,9 @@ class RecordCursor:
         self.key, self.value = self._cursor.item()
         return wrapped
 
-    @property
-    def place(self) -> RecordLocation:
-        """Database and key, for messages."""
-        return RecordLocation(self._path, self.key)
+    def __str__(self) -> str:
+        """Return database and key, for messages."""
+        return f"{self._path}, key {printable(self.key)}"
 
     def seek(self, key: bytes) -> None:
         """Go to the record `key`.

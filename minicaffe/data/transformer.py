@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.datum import Picture
+from minicaffe.data.datum import ImageArray
 from minicaffe.data.mean import read_mean
 from minicaffe.errors import DataError
 from minicaffe.ops.transform import StagedBatch
@@ -30,7 +30,7 @@ class _Window(NamedTuple):
     mirror: bool
 
 
-class Transformer:
+class DataTransformer:
     """The transformation that a ``transform_param`` describes.
 
     Parameters
@@ -104,7 +104,7 @@ class Transformer:
         return channels, self._crop_size, self._crop_size
 
     def __call__(
-        self, pictures: Sequence[Picture], generator: np.random.Generator | None = None
+        self, pictures: Sequence[ImageArray], generator: np.random.Generator | None = None
     ) -> Floats:
         """Transform a batch.
 
@@ -121,7 +121,7 @@ class Transformer:
         """
         shape = self._common_shape(pictures)
         if not self._crop_size and not self._mirror:
-            return self._arithmetic(cast(Picture, np.stack(pictures)), self._mean)
+            return self._arithmetic(cast(ImageArray, np.stack(pictures)), self._mean)
         windows = self._windows(pictures, generator)
         cut = np.empty((len(pictures), *shape), dtype=pictures[0].dtype)
         for picture, window, target in zip(pictures, windows, cut, strict=True):
@@ -135,7 +135,7 @@ class Transformer:
             target[...] = _cut(self._mean, window, shape)
         return self._arithmetic(cut, means)
 
-    def fits(self, pictures: Sequence[Picture], staged: StagedBatch) -> bool:
+    def fits(self, pictures: Sequence[ImageArray], staged: StagedBatch) -> bool:
         """Return whether `pack` can do with these pictures what a call would do."""
         return (len(pictures), *self._common_shape(pictures)) == staged.shape and all(
             picture.dtype == np.uint8 for picture in pictures
@@ -143,7 +143,7 @@ class Transformer:
 
     def pack(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[ImageArray],
         generator: np.random.Generator | None,
         staged: StagedBatch,
     ) -> None:
@@ -172,7 +172,7 @@ class Transformer:
         values = self._mean_values if len(self._mean_values) else np.zeros(1, np.float32)
         return np.array(np.broadcast_to(values[:, None, None], (channels, 1, 1)))
 
-    def _common_shape(self, pictures: Sequence[Picture]) -> tuple[int, int, int]:
+    def _common_shape(self, pictures: Sequence[ImageArray]) -> tuple[int, int, int]:
         """Return what all pictures are cut to."""
         shapes = {picture.shape for picture in pictures}
         cuts = {self.output_shape(shape) for shape in shapes}
@@ -184,7 +184,7 @@ class Transformer:
         return cuts.pop()
 
     def _windows(
-        self, pictures: Sequence[Picture], generator: np.random.Generator | None
+        self, pictures: Sequence[ImageArray], generator: np.random.Generator | None
     ) -> list[_Window]:
         n = len(pictures)
         sizes = np.array([picture.shape[1:] for picture in pictures])
@@ -201,13 +201,13 @@ class Transformer:
         tops, lefts = corner.T.tolist()
         return [_Window(*window) for window in zip(tops, lefts, mirror.tolist(), strict=True)]
 
-    def _arithmetic(self, x: Picture, mean: Floats | None) -> Floats:
+    def _arithmetic(self, x: ImageArray, mean: Floats | None) -> Floats:
         if mean is not None:
             y = np.subtract(x, mean, dtype=np.float32)
         elif len(self._mean_values):
             y = np.subtract(x, self._mean_values[:, None, None], dtype=np.float32)
         elif self.scale == 1:
-            return x.astype(np.float32)
+            return x.astype(np.float32, copy=False)  # x is a new array
         else:
             return np.multiply(x, self.scale, dtype=np.float32)
         if self.scale != 1:
@@ -223,7 +223,7 @@ class Transformer:
         )
 
 
-def _cut(picture: Picture, window: _Window, shape: tuple[int, int, int]) -> Picture:
+def _cut(picture: ImageArray, window: _Window, shape: tuple[int, int, int]) -> ImageArray:
     rows = slice(window.top, window.top + shape[1])
     cut = picture[:, rows, window.left : window.left + shape[2]]
     return cut[:, :, ::-1] if window.mirror else cut

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from minicaffe.data.batches import BatchSource
-from minicaffe.layers.batch_layer import BatchLayer
+from minicaffe.layers.batch_layer import ImageBatchLayer
 from minicaffe.layers.registry import register
 
 
 @register("ImageData")
-class ImageData(BatchLayer):
+class ImageData(ImageBatchLayer):
     """Read pictures from files and labels from the list that names them, again and again.
 
     Shapes: -> data (N, C, H, W)[, label (N,)]
@@ -28,7 +28,7 @@ class ImageData(BatchLayer):
     def open(self) -> BatchSource:
         """Read the list."""
         # Pillow is imported for those who read picture files only.
-        from minicaffe.data.records.image_list import ImageBatches
+        from minicaffe.data.records.image_list import ImageFiles, ImageListRecords
 
         proto = self.settings
         self.require(proto.source, "image_data_param { source } is missing: the list of pictures")
@@ -37,19 +37,11 @@ class ImageData(BatchLayer):
             (proto.new_height > 0) == (proto.new_width > 0),
             f"new_height: {proto.new_height}, new_width: {proto.new_width}; give both or neither",
         )
-        return ImageBatches(
-            proto.source,
-            proto.batch_size,
-            self.transformer(),
-            self.random,
-            root_folder=proto.root_folder,
-            height=proto.new_height,
-            width=proto.new_width,
-            color=proto.is_color,
-            shuffle=proto.shuffle,
-            rand_skip=proto.rand_skip,
-            threads=self.context.backend.data_threads,
+        files = ImageFiles(
+            proto.source, proto.root_folder, proto.new_height, proto.new_width, proto.is_color
         )
+        records = ImageListRecords(files, self.random if proto.shuffle else None)
+        return self.batches(records, self.transformer(), proto.rand_skip)
 
     def key_name(self, key: bytes) -> str:
         """Name the file of a sample and the list."""

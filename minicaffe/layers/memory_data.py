@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.data.batches import BatchSource, RowBatches
+from minicaffe.data.records.arrays import ArrayRows
 from minicaffe.errors import DataError
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
 from minicaffe.log import logger
 
@@ -14,7 +16,7 @@ Floats = NDArray[np.float32]
 
 
 @register("MemoryData")
-class MemoryData(Layer):
+class MemoryData(BatchLayer):
     """Hand out batches of arrays that the program has given, again and again.
 
     Shapes: -> data (N, C, H, W), label (N,)
@@ -26,11 +28,11 @@ class MemoryData(Layer):
     """
 
     param_field = "memory_data_param"
-    bottoms = 0
     tops = 2
+    prefetches = False  # arrays may be written until the batch is handed out
 
-    def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Give the tops their shapes."""
+    def open(self) -> BatchSource:
+        """Prepare for arrays, which `reset` gives."""
         proto = self.settings
         self.shape = (proto.batch_size, proto.channels, proto.height, proto.width)
         self.require(
@@ -38,13 +40,8 @@ class MemoryData(Layer):
             f"batch_size: {proto.batch_size}, channels: {proto.channels}, height: {proto.height}, "
             f"width: {proto.width}; all four must be given and at least 1",
         )
-        top[0].reshape(self.shape)
-        top[1].reshape(self.shape[:1])
-        self._arrays: tuple[Floats, Floats] | None = None
-        self._next = 0
-
-    def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        """Keep the shapes."""
+        self._rows = ArrayRows([self.shape[1:], ()])
+        return RowBatches(self._rows, self.shape[0])
 
     def reset(self, data: Floats, labels: Floats) -> None:
         """Take the arrays that batches come from, from their first sample on.
@@ -74,7 +71,8 @@ class MemoryData(Layer):
                 f"{self.where}: {len(data)} samples; it must be a multiple of batch_size, "
                 f"{self.shape[0]}, and not 0"
             )
-        self._arrays, self._next = (data, labels.reshape(-1)), 0
+        self._rows.set_arrays(data, labels.reshape(-1))
+        self.source.restore(self._rows.position())
 
     def _check(self, what: str, array: Floats, sample: tuple[int, ...]) -> None:
         if array.dtype != np.float32 or not array.flags.c_contiguous:
@@ -89,15 +87,3 @@ class MemoryData(Layer):
                 f"{self.where}: the {what} have shape {array.shape}; it must be ({wanted}), as "
                 "memory_data_param says"
             )
-
-    def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Hand out the next batch."""
-        if self._arrays is None:
-            raise DataError(
-                f"{self.where}: there are no data yet; give them with reset (in pycaffe "
-                "net.set_input_arrays) before the first forward pass"
-            )
-        n = self.shape[0]
-        for blob, array in zip(top, self._arrays, strict=True):
-            blob.data.set(array[self._next : self._next + n])
-        self._next = (self._next + n) % len(self._arrays[0])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 
 from minicaffe.data.batches import BatchSource
-from minicaffe.layers.batch_layer import BatchLayer
+from minicaffe.data.transformer import DataTransformer
+from minicaffe.layers.batch_layer import ImageBatchLayer
 from minicaffe.layers.registry import register
+from minicaffe.schema.minicaffe_pb2 import TEST, TransformationParameter
 
 
 @register("WindowData")
-class WindowData(BatchLayer):
+class WindowData(ImageBatchLayer):
     """Cut windows out of pictures, warp them to one size, and mix objects with background.
 
     Shapes: -> data (N, 3, crop_size, crop_size), label (N,)
@@ -34,7 +36,8 @@ class WindowData(BatchLayer):
         """Read the window file."""
         # Pillow is imported for those who read picture files only.
         from minicaffe.data.records.window_crop import Cropper
-        from minicaffe.data.records.windows import Sampling, WindowBatches
+        from minicaffe.data.records.window_transformer import WindowTransformer
+        from minicaffe.data.records.windows import Sampling, WindowFiles, WindowRecords
 
         proto, size = self.settings, self.param.transform_param.crop_size
         self.require(proto.source, "window_data_param { source } is missing: the window file")
@@ -53,16 +56,17 @@ class WindowData(BatchLayer):
             0 <= proto.fg_fraction <= 1,
             f"fg_fraction: {proto.fg_fraction:g} is not a share; it must be from 0 to 1",
         )
-        return WindowBatches(
-            proto.source,
+        threads = self.context.backend.data_threads
+        records = WindowRecords(
+            WindowFiles(proto.source, proto.root_folder, proto.cache_images, threads),
             Sampling(proto.batch_size, proto.fg_threshold, proto.bg_threshold, proto.fg_fraction),
-            Cropper(size, proto.context_pad, proto.crop_mode == "square"),
-            self.param.transform_param,
+            WindowTransformer(
+                self.param.transform_param,
+                Cropper(size, proto.context_pad, proto.crop_mode == "square"),
+            ),
             self.random,
-            root_folder=proto.root_folder,
-            cache_images=proto.cache_images,
-            threads=self.context.backend.data_threads,
         )
+        return self.batches(records, DataTransformer(TransformationParameter(), TEST))
 
     def key_name(self, key: bytes) -> str:
         """Name the picture that a window is from, and the window file."""

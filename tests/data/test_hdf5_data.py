@@ -5,7 +5,8 @@ import h5py
 import numpy as np
 import pytest
 
-from minicaffe.data.records.hdf5 import Hdf5Batches
+from minicaffe.data.batches import RowBatches
+from minicaffe.data.records.hdf5 import Hdf5Rows
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.random import RandomStream
@@ -37,14 +38,15 @@ def rows(*numbers):
 
 
 def batches(source, batch_size, seed=1, shuffle=False, datasets=("x", "y")):
-    return Hdf5Batches(source, datasets, batch_size, RandomStream(seed, "data"), shuffle)
+    stream = RandomStream(seed, "data") if shuffle else None
+    return RowBatches(Hdf5Rows(source, datasets, stream), batch_size)
 
 
 def take(source, n):
     """Return the numbers of n batches, after checking that rows of x and y belong together."""
     found = []
     for _ in range(n):
-        x, y = source.next()
+        x, y = source.next().tops
         assert x.dtype == y.dtype == np.float32
         np.testing.assert_array_equal(x, np.stack([y, -y], axis=1))
         found.append(y.tolist())

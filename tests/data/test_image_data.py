@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.data.records.image_list import ImageBatches
-from minicaffe.data.transformer import Transformer
+from minicaffe.data.batches import ImageBatches
+from minicaffe.data.records.image_list import ImageFiles, ImageListRecords
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.random import RandomStream
@@ -20,9 +21,13 @@ LIST = str(IMAGES / "list.txt")
 
 
 def batches(source=LIST, batch_size=4, seed=1, transform=None, **options):
+    shuffle, rand_skip = options.pop("shuffle", False), options.pop("rand_skip", 0)
     options = {"root_folder": f"{IMAGES}/", "height": 6, "width": 5, **options}
-    transformer = Transformer(transform or TransformationParameter(), TEST)
-    return ImageBatches(source, batch_size, transformer, RandomStream(seed, "data"), **options)
+    stream = RandomStream(seed, "data")
+    records = ImageListRecords(ImageFiles(source, **options), stream if shuffle else None)
+    records.skip_at_random(rand_skip, stream)
+    transformer = DataTransformer(transform or TransformationParameter(), TEST)
+    return ImageBatches(records, batch_size, transformer, stream)
 
 
 def layer(settings, rest=""):
@@ -84,7 +89,7 @@ def test_a_restored_source_goes_on_as_if_nothing_had_happened():
     again.restore(json.loads(json.dumps(made[3].position)))
     for batch in made[4:]:
         repeated = again.next()
-        np.testing.assert_array_equal(repeated.data, batch.data)
+        np.testing.assert_array_equal(repeated.tops[0], batch.tops[0])
         assert repeated.keys == batch.keys
     assert made[3].position == {"round": 1, "next": 6, "step": 4}
 
@@ -105,7 +110,7 @@ def test_a_layer_restored_in_another_run_goes_on():
 
 
 def test_grey():
-    assert batches(color=False).next().data.shape == (4, 1, 6, 5)
+    assert batches(color=False).next().tops[0].shape == (4, 1, 6, 5)
 
 
 def test_rand_skip(caplog_minicaffe):
@@ -116,19 +121,19 @@ def test_rand_skip(caplog_minicaffe):
         assert source.position()["next"] == n
         skipped.add(n)
     assert skipped == {0, 1, 2}
-    with pytest.raises(DataError, match="rand_skip is 11, but the list has 10 pictures; it can be"):
+    with pytest.raises(DataError, match="rand_skip is 11, but the list has 10 images; it can be"):
         batches(rand_skip=11)
 
 
 def test_sizes_may_differ_from_batch_to_batch_only():
     source = batches(batch_size=1, height=0, width=0)
-    assert len({source.next().data.shape for _ in range(10)}) > 1
+    assert len({source.next().tops[0].shape for _ in range(10)}) > 1
     with pytest.raises(DataError) as caught:
         batches(height=0, width=0).next()
     assert re.fullmatch(
-        rf"{LIST}:\d+: {IMAGES}/.*\.(png|jpg) is 3 x \d+ x \d+ \(channels x rows x columns\), but "
-        r"the batch began with 3 x \d+ x \d+ \(line 1\); a batch has one size. Use new_height and "
-        "new_width, crop_size, or batch_size: 1.",
+        rf"{LIST}:\d+: {IMAGES}/.*\.(png|jpg): the image is 3 x \d+ x \d+ \(channels x rows x "
+        rf"columns\), but the batch began with 3 x \d+ x \d+ \({LIST}:1: {IMAGES}/.*\); a batch "
+        "has one size. Use new_height and new_width, crop_size, or batch_size: 1.",
         str(caught.value),
     )
 

@@ -3,7 +3,7 @@ import pytest
 from google.protobuf import text_format
 
 from minicaffe.data.mean import read_mean
-from minicaffe.data.transformer import Transformer
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TEST, TRAIN, BlobProto, TransformationParameter
@@ -14,7 +14,7 @@ MEAN = RNG.random((3, 7, 9)).astype(np.float32) * 255
 
 
 def transformer(text, phase=TEST):
-    return Transformer(text_format.Parse(text, TransformationParameter()), phase)
+    return DataTransformer(text_format.Parse(text, TransformationParameter()), phase)
 
 
 @pytest.fixture

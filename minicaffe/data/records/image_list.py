@@ -1,19 +1,20 @@
-"""Lists of picture files with labels, and batches read from them."""
+"""Lists of image files with labels, and the records that they name."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-import numpy as np
-
-from minicaffe.data.batch_assembler import BatchAssembler
-from minicaffe.data.batches import Batch, Position
 from minicaffe.data.image import Pixels, read_image
-from minicaffe.data.ordered_pool import OrderedPool
-from minicaffe.data.transformer import Transformer
+from minicaffe.data.records.base import (
+    Record,
+    RecordPosition,
+    RecordSource,
+    log_restart,
+    reading_order,
+)
 from minicaffe.errors import DataError, Problems
 from minicaffe.log import logger
 from minicaffe.random import RandomStream
@@ -28,10 +29,10 @@ class ListedImage:
     Parameters
     ----------
     name : str
-        The picture's path as the list has it; may hold spaces.
+        The path as the list has it; may hold spaces.
     label : int
     line : int
-        Where it stands in the list, from 1.
+        Line of the list, from 1.
     """
 
     name: str
@@ -70,167 +71,143 @@ def read_image_list(path: str) -> list[ListedImage]:
     return images
 
 
-class ImageBatches:
-    """Batches of the pictures of a list, again and again.
+@dataclass(frozen=True)
+class ImageFiles:
+    """A list of image files, and how they are read.
 
     Parameters
     ----------
     source : str
         The list.
-    batch_size : int
-        Pictures a batch.
-    transformer : Transformer
-        What is done to the pictures after reading them.
-    stream : RandomStream
-        Random numbers of the transformation, the order and `rand_skip`.
     root_folder : str
         Put before every name as it is, so it ends with a slash.
     height, width : int
         Resize to so many rows and columns; 0 and 0 keep the size.
     color : bool
         Blue, green, red; or grey.
-    shuffle : bool
-        Read in a new random order in each round.
-    rand_skip : int
-        Start up to ``rand_skip - 1`` pictures after the first, so that runs side by side differ.
-    threads : int
-        Decode so many pictures at once.
-
-    Attributes
-    ----------
-    assembler : BatchAssembler
-        What makes the batches.
-
-    Raises
-    ------
-    DataError
-        If the list or its first picture cannot be used.
     """
 
-    def __init__(
-        self,
-        source: str,
-        batch_size: int,
-        transformer: Transformer,
-        stream: RandomStream,
-        *,
-        root_folder: str = "",
-        height: int = 0,
-        width: int = 0,
-        color: bool = True,
-        shuffle: bool = False,
-        rand_skip: int = 0,
-        threads: int = 1,
-    ) -> None:
-        logger.info("Opening file %s", source)
-        self._images = read_image_list(source)
-        logger.info("A total of %d images.", len(self._images))
-        self._source, self._root = source, root_folder
-        self._batch_size, self._transformer, self._stream = batch_size, transformer, stream
-        self._size, self._color, self._shuffle = (height, width), color, shuffle
-        self._pool, self.assembler = OrderedPool(threads), BatchAssembler(transformer, stream)
-        self._round, self._next = 0, self._skip(rand_skip)
-        self._order = self._order_of_round()
-        first = self._images[self._order[self._next]]
-        self._shape = (batch_size, *self._output_shape(first, self._read(first)))
+    source: str
+    root_folder: str = ""
+    height: int = 0
+    width: int = 0
+    color: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """An image file of a list; see `Record`."""
+
+    image: ListedImage
+    files: ImageFiles
+    is_encoded: ClassVar[bool] = True
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Shape of a batch's data, from the first picture."""
-        return self._shape
+    def key(self) -> bytes:
+        """The path."""
+        return os.fsencode(self.path)
 
-    def next(self) -> Batch:
-        """Return the next batch.
+    @property
+    def path(self) -> str:
+        """The path, with the root folder."""
+        return self.files.root_folder + self.image.name
 
-        The first picture of a batch decides its size, so that pictures of any size pass with
-        ``batch_size: 1`` or a crop.
+    @property
+    def label(self) -> float:
+        """The label."""
+        return self.image.label
+
+    def load(self) -> Pixels:
+        """Read the file.
 
         Raises
         ------
         DataError
-            If a picture cannot be read or has another size than the first of the batch.
+            If it cannot be read.
         """
-        images = [self._advance() for _ in range(self._batch_size)]
-        pictures = self._pool.map(self._read, images)
-        self._check_sizes(images, pictures)
-        labels = np.array([image.label for image in images], np.float32)
-        data = self.assembler(pictures, labels)
-        keys = [os.fsencode(self._root + image.name) for image in images]
-        return Batch(data, labels, keys, self.position())
-
-    def position(self) -> Position:
-        """Return where the source stands: round, place in its order, random step."""
-        return {"round": self._round, "next": self._next, "step": self._stream.step}
-
-    def restore(self, position: Position) -> None:
-        """Go on from a position; the list must be the same."""
-        self._round, self._next = position["round"], position["next"]
-        self._stream.step = position["step"]
-        self._order = self._order_of_round()
-
-    def close(self) -> None:
-        """End the threads that decode."""
-        self._pool.close()
-
-    def _skip(self, rand_skip: int) -> int:
-        if not rand_skip:
-            return 0
-        if rand_skip > len(self._images):
-            raise DataError(
-                f"{self._source}: rand_skip is {rand_skip}, but the list has {len(self._images)} "
-                "pictures; it can be at most as many."
-            )
-        n = int(self._stream.generator().integers(rand_skip))
-        logger.info("Skipping first %d data points.", n)
-        return n
-
-    def _order_of_round(self) -> Sequence[int]:
-        n = len(self._images)
-        if not self._shuffle:
-            return range(n)
-        # A function of the round alone, so that a resumed run finds the order again.
-        stream = RandomStream(self._stream.seed, f"{self._stream.name}/shuffle", self._round)
-        order: list[int] = stream.generator().permutation(n).tolist()
-        return order
-
-    def _advance(self) -> ListedImage:
-        if self._next == len(self._images):
-            logger.info("Restarting data prefetching from start.")
-            self._round, self._next = self._round + 1, 0
-            self._order = self._order_of_round()
-        self._next += 1
-        return self._images[self._order[self._next - 1]]
-
-    def _where(self, image: ListedImage) -> str:
-        return f"{self._source}:{image.line}"
-
-    def _read(self, image: ListedImage) -> Pixels:
+        files = self.files
         try:
-            return read_image(self._root + image.name, self._color, *self._size)
+            return read_image(self.path, files.color, files.height, files.width)
         except DataError as error:
-            raise DataError(f"{self._where(image)}: {error}{self._hint(image)}") from error
+            raise DataError(f"{self._line}: {error}{self._hint()}") from error
 
-    def _hint(self, image: ListedImage) -> str:
-        if Path(self._root + image.name).exists():
+    def __str__(self) -> str:
+        return f"{self._line}: {self.path}"
+
+    @property
+    def _line(self) -> str:
+        return f"{self.files.source}:{self.image.line}"
+
+    def _hint(self) -> str:
+        root = self.files.root_folder
+        if Path(self.path).exists():
             return ""
-        if self._root and not self._root.endswith("/"):
-            return f' root_folder "{self._root}" is put before the name as it is: end it with "/".'
-        return "" if self._root else f" The path is relative to {Path.cwd()}; see root_folder."
+        if root and not root.endswith("/"):
+            return f' root_folder "{root}" is put before the name as it is: end it with "/".'
+        return "" if root else f" The path is relative to {Path.cwd()}; see root_folder."
 
-    def _output_shape(self, image: ListedImage, picture: Pixels) -> tuple[int, int, int]:
-        try:
-            return self._transformer.output_shape(picture.shape)
-        except DataError as error:
-            raise DataError(f"{self._where(image)}: {self._root}{image.name}: {error}") from error
 
-    def _check_sizes(self, images: list[ListedImage], pictures: list[Pixels]) -> None:
-        first = self._output_shape(images[0], pictures[0])
-        for image, picture in zip(images, pictures, strict=True):
-            if self._output_shape(image, picture) != first:
-                shapes = [" x ".join(map(str, p.shape)) for p in (picture, pictures[0])]
-                raise DataError(
-                    f"{self._where(image)}: {self._root}{image.name} is {shapes[0]} (channels x "
-                    f"rows x columns), but the batch began with {shapes[1]} (line "
-                    f"{images[0].line}); a batch has one size. Use new_height and new_width, "
-                    "crop_size, or batch_size: 1."
-                )
+class ImageListRecords(RecordSource):
+    """Reads a list of image files, in its order or shuffled anew in each round.
+
+    Parameters
+    ----------
+    files : ImageFiles
+    shuffle : RandomStream, optional
+        Seed and name of the random order.
+
+    Raises
+    ------
+    DataError
+        If the list cannot be used.
+    """
+
+    size_advice = "new_height and new_width, crop_size, or batch_size: 1"
+
+    def __init__(self, files: ImageFiles, shuffle: RandomStream | None = None) -> None:
+        logger.info("Opening file %s", files.source)
+        self._files, self._images = files, read_image_list(files.source)
+        logger.info("A total of %d images.", len(self._images))
+        self._shuffle = shuffle
+        self._seek(0, 0)
+
+    def peek(self) -> Record:
+        """Return the record that comes next; at the end of a round, start the next round."""
+        if self._next == len(self._images):
+            log_restart()
+            self._seek(self._round + 1, 0)
+        return FileRecord(self._images[self._order[self._next]], self._files)
+
+    def take(self, n: int) -> list[Record]:
+        """Return the next n records."""
+        records = []
+        for _ in range(n):
+            records.append(self.peek())
+            self._next += 1
+        return records
+
+    def skip(self, n: int) -> None:
+        """Advance by n records."""
+        rounds, rest = divmod(self._next + n, len(self._images))
+        self._seek(self._round + rounds, rest)
+
+    def skip_at_random(self, most: int, stream: RandomStream) -> None:
+        """Skip 0 to ``most - 1`` records; `most` is at most the number of images."""
+        if most > len(self._images):
+            raise DataError(
+                f"{self._files.source}: rand_skip is {most}, but the list has {len(self._images)} "
+                "images; it can be at most as many."
+            )
+        super().skip_at_random(most, stream)
+
+    def position(self) -> RecordPosition:
+        """Return the round, and the position in its order."""
+        return {"round": self._round, "next": self._next}
+
+    def restore(self, position: RecordPosition) -> None:
+        """Continue from a position; the list must be the same."""
+        self._seek(int(position["round"]), int(position["next"]))
+
+    def _seek(self, round_: int, next_: int) -> None:
+        self._round, self._next = round_, next_
+        self._order = reading_order(len(self._images), self._shuffle, round_)

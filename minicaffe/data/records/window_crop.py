@@ -17,7 +17,7 @@ from minicaffe.data.image import Pixels, resize
 from minicaffe.errors import DataError
 
 
-class Box(NamedTuple):
+class CropBox(NamedTuple):
     """First and last pixel of a box, from 0."""
 
     x1: int
@@ -63,14 +63,14 @@ class Cropper:
     context_pad: int = 0
     square: bool = False
 
-    def __call__(self, image: Pixels, box: Box, mirror: bool) -> Patch:
+    def __call__(self, image: Pixels, box: CropBox, mirror: bool) -> Patch:
         """Cut out a box.
 
         Parameters
         ----------
         image : ndarray, uint8, shape (channels, rows, columns)
             Read only.
-        box : Box
+        box : CropBox
             Without context and square it must lie inside the picture.
         mirror : bool
             Whether to turn it left to right.
@@ -102,7 +102,7 @@ class Cropper:
         piece = resize(piece, height, width) if height and width else piece[:, :height, :width]
         return Patch(piece[:, :, ::-1] if mirror else piece, down.target, left)
 
-    def _widened(self, box: Box) -> Box:
+    def _widened(self, box: CropBox) -> CropBox:
         # In float32 as Caffe computes it: borders are rounded, and halves are frequent.
         scale = np.float32(self.size) / np.float32(self.size - 2 * self.context_pad)
         half_width = np.float32(box.x2 - box.x1 + 1) / np.float32(2)
@@ -111,7 +111,7 @@ class Cropper:
         if self.square:
             half_width = half_height = max(half_width, half_height)
         half_width, half_height = half_width * scale, half_height * scale
-        return Box(
+        return CropBox(
             _round(x - half_width),
             _round(y - half_height),
             _round(x + half_width),

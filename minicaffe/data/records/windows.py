@@ -1,27 +1,49 @@
-"""Batches of windows: boxes cut out of pictures, some on objects and the rest on background."""
+"""Windows of images as records: boxes drawn at random, some on objects, the rest on background."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.batches import Batch, Position
 from minicaffe.data.image import Pixels, decode_image, read_image
-from minicaffe.data.mean import read_mean
 from minicaffe.data.ordered_pool import OrderedPool
-from minicaffe.data.records.window_crop import Box, Cropper
+from minicaffe.data.records.base import Record, RecordPosition, RecordSource
+from minicaffe.data.records.window_crop import CropBox
 from minicaffe.data.records.window_file import WindowImage, read_window_file
+from minicaffe.data.records.window_transformer import WindowTransformer
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.random import RandomStream
-from minicaffe.schema.minicaffe_pb2 import TransformationParameter
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class WindowFiles:
+    """A window file, and how the images that it names are read.
+
+    Parameters
+    ----------
+    source : str
+        The window file.
+    root_folder : str
+        Put before every path as it is, so it ends with a slash.
+    cache_images : bool
+        Keep the bytes of the image files in memory.
+    threads : int
+        Read so many files at once into the cache.
+    """
+
+    source: str
+    root_folder: str = ""
+    cache_images: bool = False
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -50,103 +72,118 @@ class Sampling:
         return int(np.float32(self.batch_size) * np.float32(self.fg_fraction))
 
 
-class WindowBatches:
-    """Batches of windows drawn at random, with replacement.
+@dataclass(frozen=True, slots=True)
+class WindowRecord:
+    """A window of an image; see `Record`."""
+
+    source: WindowRecords
+    index: int
+    label: int
+    mirror: bool
+    is_encoded: ClassVar[bool] = True
+
+    @property
+    def key(self) -> bytes:
+        """The path of the image."""
+        return os.fsencode(self.source.path(self.source.image(self.index)))
+
+    def load(self) -> Floats:
+        """Return the window, transformed; empty parts are 0."""
+        return self.source.load(self.index, self.mirror)
+
+    def __str__(self) -> str:
+        return self.source.location(self.source.image(self.index))
+
+
+class WindowRecords(RecordSource):
+    """Draws windows at random, with replacement, and transforms them.
 
     Parameters
     ----------
-    source : str
-        The window file.
+    files : WindowFiles
     sampling : Sampling
         Which windows are drawn.
-    cropper : Cropper
-        How they are cut out.
-    transform : TransformationParameter
-        mean_file, mean_value, scale and mirror are used. Empty parts of a crop stay 0.
+    transformer : WindowTransformer
+        How they are cut out and transformed.
     stream : RandomStream
-        Draws the windows.
-    root_folder : str
-        Put before every path as it is, so it ends with a slash.
-    cache_images : bool
-        Keep the bytes of the picture files in memory.
-    threads : int
-        Decode so many pictures at once.
+        Draws the windows, in one step for each `take`; its step is the whole position.
 
     Raises
     ------
     DataError
-        If the window file or the mean cannot be used, or there is nothing to draw from.
+        If the window file cannot be used, or there is nothing to draw from.
     """
 
     def __init__(
         self,
-        source: str,
+        files: WindowFiles,
         sampling: Sampling,
-        cropper: Cropper,
-        transform: TransformationParameter,
+        transformer: WindowTransformer,
         stream: RandomStream,
-        *,
-        root_folder: str = "",
-        cache_images: bool = False,
-        threads: int = 1,
     ) -> None:
-        self._source, self._root = source, root_folder
-        self._sampling, self._cropper, self._stream = sampling, cropper, stream
-        self._mean = _mean(transform, cropper.size)
-        self._scale = np.float32(transform.scale)
-        self._mirror = bool(transform.mirror)
-        self._windows = read_window_file(source)
+        self._files, self._sampling = files, sampling
+        self._transformer, self._stream = transformer, stream
+        self.image_shape = transformer.shape
+        self._windows = read_window_file(files.source)
         logger.info("Number of images: %d", len(self._windows.images))
         self._objects, self._background = self._divide()
-        self._pool = OrderedPool(threads)
         self._cache: list[bytes] | None = None
-        if cache_images:
-            self._cache = self._pool.map(self._content, self._windows.images)
+        if files.cache_images:
+            pool = OrderedPool(files.threads)
+            self._cache = pool.map(self._content, self._windows.images)
+            pool.close()
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Shape of a batch's data."""
-        return self._sampling.batch_size, 3, self._cropper.size, self._cropper.size
+    def take(self, n: int) -> list[Record]:
+        """Draw n windows: background first, then objects."""
+        generator, n_objects = self._stream.generator(), self._sampling.n_objects
+        background = _draw(generator, self._background, n - n_objects)
+        objects = _draw(generator, self._objects, n_objects)
+        chosen = np.concatenate([background, objects]).tolist()
+        labels = [0] * len(background) + self._windows.label[objects].tolist()
+        mirrored = [False] * n
+        if self._transformer.mirror:
+            mirrored = generator.integers(2, size=n).astype(bool).tolist()
+        drawn = zip(chosen, labels, mirrored, strict=True)
+        return [WindowRecord(self, *window) for window in drawn]
 
-    @property
-    def assembler(self) -> None:
-        """None: crops have empty parts, which the transformation leaves alone."""
-        return None
+    def skip(self, n: int) -> None:
+        """Skip one draw, whatever its size."""
+        self._stream.step += 1
 
-    def next(self) -> Batch:
-        """Return the next batch: background first, then objects.
+    def position(self) -> RecordPosition:
+        """Return nothing: the next windows depend on the stream's step only."""
+        return {}
+
+    def restore(self, position: RecordPosition) -> None:
+        """Do nothing; see `position`."""
+
+    def image(self, window: int) -> WindowImage:
+        """Return the image that a window is part of."""
+        return self._windows.images[int(self._windows.owner[window])]
+
+    def path(self, image: WindowImage) -> str:
+        """Return the path of an image, with the root folder."""
+        return self._files.root_folder + image.path
+
+    def location(self, image: WindowImage) -> str:
+        """Return window file and line of an image."""
+        return f"{self._files.source}:{image.line}"
+
+    def load(self, window: int, mirror: bool) -> Floats:
+        """Return a window, transformed.
 
         Raises
         ------
         DataError
-            If a picture cannot be read or a window lies outside of it.
+            If the image cannot be read or the window lies outside of it.
         """
-        generator = self._stream.generator()
-        n = self._sampling.n_objects
-        background = self._draw(generator, self._background, self._sampling.batch_size - n)
-        chosen = np.concatenate([background, self._draw(generator, self._objects, n)])
-        mirrored = np.zeros(len(chosen), bool)
-        if self._mirror:
-            mirrored = generator.integers(2, size=len(chosen)).astype(bool)
-        jobs = zip(chosen.tolist(), mirrored.tolist(), strict=True)
-        data = np.stack(self._pool.map(self._sample, jobs))
-        labels = self._windows.label[chosen].astype(np.float32)
-        labels[: len(background)] = 0
-        images = [self._windows.images[i] for i in self._windows.owner[chosen]]
-        keys = [os.fsencode(self._root + image.path) for image in images]
-        return Batch(data, labels, keys, self.position())
-
-    def position(self) -> Position:
-        """Return the random step: all that the next batch depends on."""
-        return {"step": self._stream.step}
-
-    def restore(self, position: Position) -> None:
-        """Go on from a position; the window file must be the same."""
-        self._stream.step = position["step"]
-
-    def close(self) -> None:
-        """End the threads that decode."""
-        self._pool.close()
+        owner = int(self._windows.owner[window])
+        image = self._windows.images[owner]
+        box = CropBox(*self._windows.box[window].tolist())
+        try:
+            return self._transformer.window(self._read(owner), box, mirror)
+        except DataError as error:
+            raise DataError(f"{self.location(image)}: {error}") from error
 
     def _divide(self) -> tuple[Indices, Indices]:
         """Return the indices of the objects and of the background."""
@@ -155,22 +192,22 @@ class WindowBatches:
         is_background = ~is_object & (windows.overlap < np.float32(sampling.bg_threshold))
         objects, background = np.flatnonzero(is_object), np.flatnonzero(is_background)
         if unnamed := np.flatnonzero(windows.label[objects] == 0).tolist():
-            image = windows.images[windows.owner[objects[unnamed[0]]]]
+            image = self.image(objects[unnamed[0]])
             raise DataError(
-                f"{self._source}:{image.line}: {self._root}{image.path} has a window of class 0 "
+                f"{self.location(image)}: {self.path(image)} has a window of class 0 "
                 f"with an overlap of at least fg_threshold {sampling.fg_threshold:g}; class 0 is "
                 "the background, classes of objects begin at 1."
             )
         n = sampling.n_objects
         if n and not len(objects):
             raise DataError(
-                f"{self._source}: no window has an overlap of at least fg_threshold "
+                f"{self._files.source}: no window has an overlap of at least fg_threshold "
                 f"{sampling.fg_threshold:g}, but fg_fraction asks for {n} a batch. Lower "
                 "fg_threshold, or set fg_fraction: 0."
             )
         if n < sampling.batch_size and not len(background):
             raise DataError(
-                f"{self._source}: no window has an overlap of less than bg_threshold "
+                f"{self._files.source}: no window has an overlap of less than bg_threshold "
                 f"{sampling.bg_threshold:g}, but fg_fraction leaves {sampling.batch_size - n} a "
                 "batch for the background. Raise bg_threshold, or set fg_fraction: 1."
             )
@@ -181,67 +218,21 @@ class WindowBatches:
         logger.info("class 0 has %d samples", len(background))
         return objects, background
 
-    def _draw(self, generator: np.random.Generator, windows: Indices, n: int) -> Indices:
-        return windows[generator.integers(len(windows), size=n)] if n else windows[:0]
-
-    def _sample(self, job: tuple[int, bool]) -> Floats:
-        """Return one crop, shape (3, size, size)."""
-        window, mirror = job
-        owner = int(self._windows.owner[window])
-        image = self._windows.images[owner]
-        try:
-            picture = self._picture(owner)
-            patch = self._cropper(picture, Box(*self._windows.box[window].tolist()), mirror)
-        except DataError as error:
-            raise DataError(f"{self._source}:{image.line}: {error}") from error
-        size = self._cropper.size
-        crop = np.zeros((3, size, size), np.float32)
-        rows = slice(patch.top, patch.top + patch.pixels.shape[1])
-        columns = slice(patch.left, patch.left + patch.pixels.shape[2])
-        values = np.subtract(patch.pixels, self._mean[:, rows, columns], dtype=np.float32)
-        crop[:, rows, columns] = values * self._scale
-        return crop
-
-    def _picture(self, index: int) -> Pixels:
-        path = self._root + self._windows.images[index].path
+    def _read(self, index: int) -> Pixels:
+        path = self.path(self._windows.images[index])
         if self._cache is None:
             return read_image(path)
         return decode_image(self._cache[index], color=True, where=path)
 
     def _content(self, image: WindowImage) -> bytes:
-        path = self._root + image.path
+        path = self.path(image)
         try:
             return Path(path).read_bytes()
         except OSError as error:
             raise DataError(
-                f"{self._source}:{image.line}: {path}: the picture cannot be read: "
-                f"{error.strerror}."
+                f"{self.location(image)}: {path}: the image cannot be read: {error.strerror}."
             ) from error
 
 
-def _mean(transform: TransformationParameter, size: int) -> Floats:
-    """Return what is subtracted from a crop, shape (3, size, size)."""
-    if transform.mean_file and transform.mean_value:
-        raise DataError(
-            "transform_param: mean_file and mean_value are both set; there can be one mean only. "
-            "Remove one."
-        )
-    shape = (3, size, size)
-    if not transform.mean_file:
-        values = np.array(transform.mean_value or [0], np.float32)
-        if len(values) not in (1, 3):
-            raise DataError(
-                f"transform_param: {len(values)} mean_values; give one, or three: blue, green, red"
-            )
-        return np.broadcast_to(values[:, None, None], shape)
-    mean = read_mean(transform.mean_file)
-    # Caffe takes the middle of the columns for the rows as well.
-    first = (mean.shape[2] - size) // 2
-    middle = mean[:, max(first, 0) : first + size, max(first, 0) : first + size]
-    if middle.shape != shape:
-        raise DataError(
-            f"mean_file {transform.mean_file}: the mean is {' x '.join(map(str, mean.shape))} "
-            f"(channels x rows x columns); it must hold a crop of {' x '.join(map(str, shape))}. "
-            "Use one mean_value a channel."
-        )
-    return middle
+def _draw(generator: np.random.Generator, windows: Indices, n: int) -> Indices:
+    return windows[generator.integers(len(windows), size=n)] if n else windows[:0]
