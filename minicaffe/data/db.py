@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import NamedTuple, TypeAlias
 
-from minicaffe.data import leveldb_engine, lmdb_engine
+from minicaffe.data.datum import Bytes
+from minicaffe.data.leveldb_engine import LevelDbCursor, LevelDbReader, LevelDbWriter
+from minicaffe.data.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
 from minicaffe.data.shared_handles import FileId, SharedHandles
 from minicaffe.errors import DataError, nearest
 from minicaffe.log import logger
@@ -27,47 +29,23 @@ BACKENDS = ("LMDB", "LEVELDB")
 # Records are written in transactions of this many records or bytes, whichever comes first.
 _BATCH_RECORDS, _BATCH_BYTES = 1000, 32 << 20
 
-# What a reader holds open, whatever the path leads to later.
-_HELD_FILE = {"LMDB": "data.mdb", "LEVELDB": "LOCK"}
+EngineCursor: TypeAlias = LmdbCursor | LevelDbCursor
+Reader: TypeAlias = LmdbReader | LevelDbReader
 
 
-class EngineCursor(Protocol):
-    """A cursor of an engine: what LMDB and LevelDB have in common."""
+class _Engine(NamedTuple):
+    """What reads and writes databases of one kind."""
 
-    def first(self) -> bool:
-        """Go to the first record; False if there is none."""
-
-    def seek(self, key: bytes) -> bool:
-        """Go to `key`; False if there is no such record."""
-
-    def next(self) -> bool:
-        """Go to the next record; False after the last."""
-
-    def item(self) -> tuple[bytes, bytes | memoryview]:
-        """Return key and value of the record; a view lasts until the reader is closed."""
+    reader: type[Reader]
+    writer: type[LmdbWriter | LevelDbWriter]
+    # The file that a reader holds open, whatever the path leads to later.
+    held_file: str
 
 
-class Reader(Protocol):
-    """A database open for reading."""
-
-    def count(self) -> int:
-        """Return the number of records."""
-
-    def cursor(self) -> EngineCursor:
-        """Return a new cursor, independent of others."""
-
-    def close(self) -> None:
-        """Let go of the files."""
-
-
-class Writer(Protocol):
-    """A new database."""
-
-    def write(self, records: list[tuple[bytes, bytes]]) -> None:
-        """Store the records in one transaction."""
-
-    def close(self) -> None:
-        """Bring everything to the disk."""
+_ENGINES = {
+    "LMDB": _Engine(LmdbReader, LmdbWriter, "data.mdb"),
+    "LEVELDB": _Engine(LevelDbReader, LevelDbWriter, "LOCK"),
+}
 
 
 class RecordCursor:
@@ -79,6 +57,8 @@ class RecordCursor:
     value : bytes-like
         The record that the cursor stands on; a view may last only while the database is open.
     """
+
+    value: Bytes
 
     def __init__(self, cursor: EngineCursor, path: str, database: Database) -> None:
         self._cursor = cursor
@@ -199,22 +179,16 @@ def open_database(path: str, backend: str) -> Database:
     """
     backend = known_backend(backend)
     _check_exists(path, backend)
-    held = Path(path, _HELD_FILE[backend])
-    reader, file = _readers.take(held, lambda: _engine_reader(path, backend))
+    engine = _ENGINES[backend]
+    reader, file = _readers.take(Path(path, engine.held_file), lambda: engine.reader(path))
     logger.info("Opened %s %s", backend.lower(), path)
     return Database(path, backend, reader, file)
-
-
-def _engine_reader(path: str, backend: str) -> Reader:
-    if backend == "LMDB":
-        return lmdb_engine.LmdbReader(path)
-    return leveldb_engine.LevelDbReader(path)
 
 
 class NewDatabase:
     """A database being written; `create_database` makes one."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: LmdbWriter | LevelDbWriter) -> None:
         self._writer = writer
         self._waiting: list[tuple[bytes, bytes]] = []
         self._waiting_bytes = 0
@@ -249,11 +223,7 @@ def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
     backend = known_backend(backend)
     partial = _claim(path)
     try:
-        writer: Writer = (
-            lmdb_engine.LmdbWriter(partial, path)
-            if backend == "LMDB"
-            else leveldb_engine.LevelDbWriter(partial, path)
-        )
+        writer = _ENGINES[backend].writer(partial, path)
         logger.info("Opened %s %s", backend.lower(), path)
         try:
             database = NewDatabase(writer)

@@ -35,8 +35,7 @@ class WindowData(ImageBatchLayer):
     def open(self) -> BatchSource:
         """Read the window file."""
         # Pillow is imported for those who read picture files only.
-        from minicaffe.data.records.window_crop import Cropper
-        from minicaffe.data.records.window_transformer import WindowTransformer
+        from minicaffe.data.records.window_crop import Cropper, WindowTransformer
         from minicaffe.data.records.windows import Sampling, WindowFiles, WindowRecords
 
         proto, size = self.settings, self.param.transform_param.crop_size

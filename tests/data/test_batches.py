@@ -18,7 +18,7 @@ from minicaffe.schema.minicaffe_pb2 import TEST, TRAIN, NetParameter, Transforma
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
-PICTURES = [np.full((1, 4, 5), i, np.uint8) for i in range(10)]
+IMAGES = [np.full((1, 4, 5), i, np.uint8) for i in range(10)]
 
 
 def batches(path, batch_size, text="", phase=TEST, backend="LMDB", rand_skip=0, seed=1):
@@ -36,7 +36,7 @@ def assert_same(batch, other):
 
 @pytest.fixture
 def database(make_database):
-    return make_database(PICTURES)
+    return make_database(IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_keys_of_any_bytes_survive_the_position(tmp_path):
     path = str(tmp_path / "db")
     with create_database(path, "LMDB") as new:
         for key in (b"a", b"\xff\x00\xe9"):
-            new.put(key, encode_datum(PICTURES[0], 0))
+            new.put(key, encode_datum(IMAGES[0], 0))
     source = batches(path, 1)
     position = json.loads(json.dumps(source.next().position))
     source.next()

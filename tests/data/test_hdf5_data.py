@@ -1,4 +1,5 @@
 import json
+import threading
 from pathlib import Path
 
 import h5py
@@ -62,6 +63,7 @@ def test_values_are_those_of_caffe(tmp_path):
             net.forward()
             for top in ("data", "target"):
                 np.testing.assert_array_equal(net.blobs[top].data.get(), golden[f"batch.{i}.{top}"])
+        net.close()
 
 
 def test_batches_go_on_across_files_and_round(make_list, caplog_minicaffe):
@@ -119,6 +121,22 @@ def test_a_layer_restored_in_another_run_goes_on(make_list):
     assert net.blobs["y"].shape == (4,)
     np.testing.assert_array_equal(other.blobs["y"].data.get(), net.blobs["y"].data.get())
     np.testing.assert_array_equal(net.blobs["x"].data.get()[:, 0], net.blobs["y"].data.get())
+    net.close()
+    other.close()
+
+
+def test_a_layer_reads_ahead_and_its_position_counts_what_was_handed_out(make_list):
+    text = (
+        'layer { name: "data" type: "HDF5Data" top: "y" '
+        f'hdf5_data_param {{ source: "{make_list(rows(*range(9)), rows(9))}" batch_size: 2 }} }}'
+    )
+    net = Net(parse_net(text), "TRAIN")
+    for i in range(1, 5):
+        net.forward()
+        assert net.state()["data"]["position"] == {"round": 0, "file": 0, "row": 2 * i}
+    assert "minicaffe-prefetch" in {thread.name for thread in threading.enumerate()}
+    assert net.data_wait_s > 0
+    net.close()
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,25 @@ def test_arrays_are_not_copied_and_a_reset_begins_anew():
     forward(net)
     net.layers[0].reset(DATA, LABELS)
     np.testing.assert_array_equal(forward(net)[0], DATA[:2])
+
+
+def test_a_restored_layer_goes_on_in_the_arrays_that_it_has():
+    net, other = memory_net(), memory_net()
+    for each in (net, other):
+        each.layers[0].reset(DATA, LABELS)
+    forward(net)
+    state = json.loads(json.dumps(net.state()))
+    assert state["data"]["position"] == {"next": 2}
+    other.restore(state)
+    np.testing.assert_array_equal(forward(other)[0], DATA[2:])
+    other.restore(state)
+    other.layers[0].reset(DATA, LABELS)
+    np.testing.assert_array_equal(forward(other)[0], DATA[:2])
+    empty = memory_net()
+    empty.restore(state)
+    empty.layers[0].reset(DATA[:2], LABELS[:2])
+    empty.restore(state)
+    np.testing.assert_array_equal(forward(empty)[0], DATA[:2])
 
 
 def test_without_data():

@@ -6,7 +6,7 @@ import traceback
 
 import numpy as np
 import pytest
-from test_batches import PICTURES, batches
+from test_batches import IMAGES, batches
 
 from minicaffe.data import prefetch
 from minicaffe.data.batches import Batch
@@ -103,6 +103,27 @@ def test_an_error_comes_after_the_good_batches_with_its_traceback():
     source.close()
 
 
+def test_after_an_error_the_next_call_tries_again():
+    counter = Counter(fail_at=2)
+    source = Prefetcher(counter, depth=4)
+    assert values(source, 2) == [1, 2]
+    with pytest.raises(DataError):
+        source.next()
+    counter.fail_at = None
+    assert values(source, 2) == [3, 4]
+    source.close()
+
+
+def test_without_depth_there_is_no_thread():
+    counter = Counter()
+    source = Prefetcher(counter, depth=0)
+    assert values(source, 2) == [1, 2]
+    assert source.position() == {"count": 2}
+    assert counter.count == 2
+    assert not threads()
+    source.close()
+
+
 def test_close_closes_the_source_and_may_come_twice():
     counter = Counter()
     source = Prefetcher(counter, depth=1)
@@ -138,7 +159,7 @@ def test_a_forgotten_prefetcher_ends_its_thread():
 
 
 def test_it_prefetches_a_database(make_database):
-    path = make_database(PICTURES)
+    path = make_database(IMAGES)
     plain, ahead = batches(path, 4), Prefetcher(batches(path, 4), depth=3)
     for _ in range(6):
         expected, batch = plain.next(), ahead.next()
@@ -151,7 +172,7 @@ def test_it_prefetches_a_database(make_database):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_after_a_fork_the_child_goes_on_by_itself(make_database):
-    path = make_database(PICTURES)
+    path = make_database(IMAGES)
     source = Prefetcher(batches(path, 2), depth=2)
     source.next()
     child = os.fork()
@@ -167,7 +188,7 @@ def test_a_program_ends_with_the_thread_running(make_database):
         "import sys\n"
         "sys.path.insert(0, 'tests/data')\n"
         "from test_prefetch import Prefetcher, batches\n"
-        f"source = Prefetcher(batches({make_database(PICTURES)!r}, 2), 2)\n"
+        f"source = Prefetcher(batches({make_database(IMAGES)!r}, 2), 2)\n"
         "print(source.next().tops[1].tolist())\n"
     )
     done = subprocess.run(

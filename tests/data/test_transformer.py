@@ -9,7 +9,7 @@ from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TEST, TRAIN, BlobProto, TransformationParameter
 
 RNG = np.random.default_rng(0)
-PICTURES = [RNG.integers(0, 256, (3, 7, 9)).astype(np.uint8) for _ in range(40)]
+IMAGES = [RNG.integers(0, 256, (3, 7, 9)).astype(np.uint8) for _ in range(40)]
 MEAN = RNG.random((3, 7, 9)).astype(np.float32) * 255
 
 
@@ -26,13 +26,13 @@ def mean_file(tmp_path):
 
 
 def test_nothing_asked_for():
-    y = transformer("")(PICTURES)
+    y = transformer("")(IMAGES)
     assert y.dtype == np.float32
-    np.testing.assert_array_equal(y, np.stack(PICTURES))
+    np.testing.assert_array_equal(y, np.stack(IMAGES))
 
 
 def test_pictures_of_floats():
-    pictures = [picture / np.float32(8) for picture in PICTURES]
+    pictures = [picture / np.float32(8) for picture in IMAGES]
     np.testing.assert_array_equal(transformer("scale: 4")(pictures), np.stack(pictures) * 4)
     y = transformer("")(pictures)
     y[:] = 0
@@ -47,20 +47,20 @@ def test_pictures_of_floats():
     ],
 )
 def test_mean_values_come_before_the_scale(text, mean):
-    y = transformer(f"{text} scale: 0.5")(PICTURES)
-    np.testing.assert_array_equal(y, (np.stack(PICTURES) - mean[:, None, None]) * np.float32(0.5))
+    y = transformer(f"{text} scale: 0.5")(IMAGES)
+    np.testing.assert_array_equal(y, (np.stack(IMAGES) - mean[:, None, None]) * np.float32(0.5))
 
 
 def test_the_middle_is_cropped_in_test(mean_file):
-    y = transformer(f'crop_size: 4 mean_file: "{mean_file}" scale: 2')(PICTURES)
-    expected = (np.stack(PICTURES) - MEAN)[:, :, 1:5, 2:6] * 2
+    y = transformer(f'crop_size: 4 mean_file: "{mean_file}" scale: 2')(IMAGES)
+    expected = (np.stack(IMAGES) - MEAN)[:, :, 1:5, 2:6] * 2
     np.testing.assert_array_equal(y, expected)
 
 
 def windows_of(y, crop, mean=0):
     """For each output, the (top, left, mirror) whose window it is."""
     found = []
-    for picture, out in zip(PICTURES, y, strict=True):
+    for picture, out in zip(IMAGES, y, strict=True):
         x = picture - mean
         found += [
             (top, left, mirror)
@@ -78,9 +78,9 @@ def windows_of(y, crop, mean=0):
 @pytest.mark.parametrize("with_mean", [False, True])
 def test_train_crops_and_mirrors_at_random(mean_file, with_mean):
     text = "crop_size: 4 mirror: true" + (f' mean_file: "{mean_file}"' if with_mean else "")
-    y = transformer(text, TRAIN)(PICTURES, RandomStream(1, "x").generator())
+    y = transformer(text, TRAIN)(IMAGES, RandomStream(1, "x").generator())
     found = windows_of(y, (4, 4), MEAN if with_mean else np.float32(0))
-    assert len(found) == len(PICTURES)
+    assert len(found) == len(IMAGES)
     tops, lefts, mirrors = (set(values) for values in zip(*found, strict=True))
     assert tops == set(range(4))
     assert lefts == set(range(6))
@@ -90,19 +90,19 @@ def test_train_crops_and_mirrors_at_random(mean_file, with_mean):
 def test_test_mirrors_too_as_in_caffe():
     t = transformer("mirror: true", TEST)
     assert t.is_random
-    found = windows_of(t(PICTURES, RandomStream(1, "x").generator()), (7, 9))
+    found = windows_of(t(IMAGES, RandomStream(1, "x").generator()), (7, 9))
     assert {mirror for _, _, mirror in found} == {False, True}
 
 
 def test_same_step_same_batch():
     t = transformer("crop_size: 3 mirror: true", TRAIN)
-    a, b, c = (t(PICTURES, RandomStream(1, "x", step).generator()) for step in (4, 4, 5))
+    a, b, c = (t(IMAGES, RandomStream(1, "x", step).generator()) for step in (4, 4, 5))
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
 
 
 def test_sizes_may_differ_where_there_is_a_crop():
-    pictures = [PICTURES[0], PICTURES[1][:, :6, :5]]
+    pictures = [IMAGES[0], IMAGES[1][:, :6, :5]]
     y = transformer("crop_size: 4")(pictures)
     np.testing.assert_array_equal(y[1], pictures[1][:, 1:5, 0:4])
     with pytest.raises(DataError, match="different shapes in a batch: 3 x 6 x 5, 3 x 7 x 9"):

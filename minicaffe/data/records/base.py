@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe.data.datum import ImageArray
+from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.ops.backend import Shape
 from minicaffe.random import RandomStream
 
 Floats = NDArray[np.float32]
+RESTART = "Restarting data prefetching from start."  # Caffe's log line at the end of a round
 # Position in a data set, as snapshots hold it (JSON types); each source has fields of its own.
 RecordPosition: TypeAlias = dict[str, int | str]
 
@@ -35,6 +39,53 @@ class Record(Protocol):
 
     def load(self) -> ImageArray:
         """Return the image, shape (channels, rows, columns); read only, any thread may call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """An image file that a list names; see `Record`.
+
+    Parameters
+    ----------
+    where : str
+        The list and its line.
+    path : str
+    label : int
+    """
+
+    where: str
+    path: str
+    label: int
+    is_encoded: ClassVar[bool] = True
+
+    @property
+    def key(self) -> bytes:
+        """The path."""
+        return os.fsencode(self.path)
+
+    def load(self) -> ImageArray:
+        """Return the image.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read.
+        """
+        try:
+            return self.read()
+        except DataError as error:
+            raise DataError(f"{self.where}: {error}{self.hint()}") from error
+
+    def read(self) -> ImageArray:
+        """Return the image; the location is added to errors."""
+        raise NotImplementedError
+
+    def hint(self) -> str:
+        """Return what to add to errors."""
+        return ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.path}"
 
 
 class Resumable(ABC):
@@ -112,8 +163,3 @@ def reading_order(n: int, stream: RandomStream | None, step: int) -> NDArray[np.
         return np.arange(n)
     shuffle = RandomStream(stream.seed, f"{stream.name}/shuffle", step)
     return shuffle.generator().permutation(n)
-
-
-def log_restart() -> None:
-    """Log that the next record is the first one again."""
-    logger.info("Restarting data prefetching from start.")

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from minicaffe.data.datum import ImageArray, StoredImage, read_datum
 from minicaffe.data.db import open_database, printable
-from minicaffe.data.records.base import Record, RecordPosition, RecordSource, log_restart
+from minicaffe.data.records.base import RESTART, Record, RecordPosition, RecordSource
+from minicaffe.log import logger
 
 
 class DatumRecord(NamedTuple):
@@ -112,4 +113,4 @@ class DatabaseRecords(RecordSource):
 
     def _advance(self) -> None:
         if self._cursor.advance():
-            log_restart()
+            logger.info(RESTART)

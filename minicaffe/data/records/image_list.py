@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from minicaffe.data.image import Pixels, read_image
 from minicaffe.data.records.base import (
+    RESTART,
+    FileRecord,
     Record,
     RecordPosition,
     RecordSource,
-    log_restart,
     reading_order,
 )
 from minicaffe.errors import DataError, Problems
@@ -95,50 +94,17 @@ class ImageFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class FileRecord:
-    """An image file of a list; see `Record`."""
+class ListedRecord(FileRecord):
+    """An image file of a list."""
 
-    image: ListedImage
     files: ImageFiles
-    is_encoded: ClassVar[bool] = True
 
-    @property
-    def key(self) -> bytes:
-        """The path."""
-        return os.fsencode(self.path)
+    def read(self) -> Pixels:
+        """Read the file."""
+        return read_image(self.path, self.files.color, self.files.height, self.files.width)
 
-    @property
-    def path(self) -> str:
-        """The path, with the root folder."""
-        return self.files.root_folder + self.image.name
-
-    @property
-    def label(self) -> float:
-        """The label."""
-        return self.image.label
-
-    def load(self) -> Pixels:
-        """Read the file.
-
-        Raises
-        ------
-        DataError
-            If it cannot be read.
-        """
-        files = self.files
-        try:
-            return read_image(self.path, files.color, files.height, files.width)
-        except DataError as error:
-            raise DataError(f"{self._line}: {error}{self._hint()}") from error
-
-    def __str__(self) -> str:
-        return f"{self._line}: {self.path}"
-
-    @property
-    def _line(self) -> str:
-        return f"{self.files.source}:{self.image.line}"
-
-    def _hint(self) -> str:
+    def hint(self) -> str:
+        """Return why the file may be missing."""
         root = self.files.root_folder
         if Path(self.path).exists():
             return ""
@@ -174,9 +140,11 @@ class ImageListRecords(RecordSource):
     def peek(self) -> Record:
         """Return the record that comes next; at the end of a round, start the next round."""
         if self._next == len(self._images):
-            log_restart()
+            logger.info(RESTART)
             self._seek(self._round + 1, 0)
-        return FileRecord(self._images[self._order[self._next]], self._files)
+        image, files = self._images[self._order[self._next]], self._files
+        where, path = f"{files.source}:{image.line}", files.root_folder + image.name
+        return ListedRecord(where, path, image.label, files)
 
     def take(self, n: int) -> list[Record]:
         """Return the next n records."""

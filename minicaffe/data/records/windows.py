@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.image import Pixels, decode_image, read_image
+from minicaffe.data.image import decode_image, read_image
 from minicaffe.data.ordered_pool import OrderedPool
-from minicaffe.data.records.base import Record, RecordPosition, RecordSource
-from minicaffe.data.records.window_crop import CropBox
+from minicaffe.data.records.base import FileRecord, Record, RecordPosition, RecordSource
+from minicaffe.data.records.window_crop import CropBox, WindowTransformer
 from minicaffe.data.records.window_file import WindowImage, read_window_file
-from minicaffe.data.records.window_transformer import WindowTransformer
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.random import RandomStream
@@ -73,26 +70,21 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowRecord:
-    """A window of an image; see `Record`."""
+class WindowRecord(FileRecord):
+    """A window of an image file, which is read, or decoded from `content`."""
 
-    source: WindowRecords
-    index: int
-    label: int
+    content: bytes | None
+    box: CropBox
     mirror: bool
-    is_encoded: ClassVar[bool] = True
+    transformer: WindowTransformer
 
-    @property
-    def key(self) -> bytes:
-        """The path of the image."""
-        return os.fsencode(self.source.path(self.source.image(self.index)))
-
-    def load(self) -> Floats:
-        """Return the window, transformed; empty parts are 0."""
-        return self.source.load(self.index, self.mirror)
-
-    def __str__(self) -> str:
-        return self.source.location(self.source.image(self.index))
+    def read(self) -> Floats:
+        """Return the window, transformed."""
+        if self.content is None:
+            image = read_image(self.path)
+        else:
+            image = decode_image(self.content, color=True, where=self.path)
+        return self.transformer.window(image, self.box, self.mirror)
 
 
 class WindowRecords(RecordSource):
@@ -144,7 +136,7 @@ class WindowRecords(RecordSource):
         if self._transformer.mirror:
             mirrored = generator.integers(2, size=n).astype(bool).tolist()
         drawn = zip(chosen, labels, mirrored, strict=True)
-        return [WindowRecord(self, *window) for window in drawn]
+        return [self._record(*window) for window in drawn]
 
     def skip(self, n: int) -> None:
         """Skip one draw, whatever its size."""
@@ -157,33 +149,16 @@ class WindowRecords(RecordSource):
     def restore(self, position: RecordPosition) -> None:
         """Do nothing; see `position`."""
 
-    def image(self, window: int) -> WindowImage:
-        """Return the image that a window is part of."""
-        return self._windows.images[int(self._windows.owner[window])]
-
-    def path(self, image: WindowImage) -> str:
-        """Return the path of an image, with the root folder."""
-        return self._files.root_folder + image.path
-
-    def location(self, image: WindowImage) -> str:
-        """Return window file and line of an image."""
-        return f"{self._files.source}:{image.line}"
-
-    def load(self, window: int, mirror: bool) -> Floats:
-        """Return a window, transformed.
-
-        Raises
-        ------
-        DataError
-            If the image cannot be read or the window lies outside of it.
-        """
+    def _record(self, window: int, label: int, mirror: bool) -> Record:
         owner = int(self._windows.owner[window])
-        image = self._windows.images[owner]
+        content = self._cache[owner] if self._cache is not None else None
         box = CropBox(*self._windows.box[window].tolist())
-        try:
-            return self._transformer.window(self._read(owner), box, mirror)
-        except DataError as error:
-            raise DataError(f"{self.location(image)}: {error}") from error
+        where = self._where(self._windows.images[owner])
+        return WindowRecord(*where, label, content, box, mirror, self._transformer)
+
+    def _where(self, image: WindowImage) -> tuple[str, str]:
+        """Return window file and line, and the path of an image."""
+        return f"{self._files.source}:{image.line}", self._files.root_folder + image.path
 
     def _divide(self) -> tuple[Indices, Indices]:
         """Return the indices of the objects and of the background."""
@@ -192,11 +167,11 @@ class WindowRecords(RecordSource):
         is_background = ~is_object & (windows.overlap < np.float32(sampling.bg_threshold))
         objects, background = np.flatnonzero(is_object), np.flatnonzero(is_background)
         if unnamed := np.flatnonzero(windows.label[objects] == 0).tolist():
-            image = self.image(objects[unnamed[0]])
+            where, path = self._where(windows.images[windows.owner[objects[unnamed[0]]]])
             raise DataError(
-                f"{self.location(image)}: {self.path(image)} has a window of class 0 "
-                f"with an overlap of at least fg_threshold {sampling.fg_threshold:g}; class 0 is "
-                "the background, classes of objects begin at 1."
+                f"{where}: {path} has a window of class 0 with an overlap of at least fg_threshold "
+                f"{sampling.fg_threshold:g}; class 0 is the background, classes of objects begin "
+                "at 1."
             )
         n = sampling.n_objects
         if n and not len(objects):
@@ -218,19 +193,13 @@ class WindowRecords(RecordSource):
         logger.info("class 0 has %d samples", len(background))
         return objects, background
 
-    def _read(self, index: int) -> Pixels:
-        path = self.path(self._windows.images[index])
-        if self._cache is None:
-            return read_image(path)
-        return decode_image(self._cache[index], color=True, where=path)
-
     def _content(self, image: WindowImage) -> bytes:
-        path = self.path(image)
+        where, path = self._where(image)
         try:
             return Path(path).read_bytes()
         except OSError as error:
             raise DataError(
-                f"{self.location(image)}: {path}: the image cannot be read: {error.strerror}."
+                f"{where}: {path}: the image cannot be read: {error.strerror}."
             ) from error
 
 
