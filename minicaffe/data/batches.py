@@ -78,7 +78,7 @@ class ImageBatches(BatchSource):
     size : int
         Images a batch.
     transformer : DataTransformer
-        What is done to the decoded images.
+        Transforms the decoded images.
     stream : RandomStream
         Random numbers of the transformation; its step is part of the position.
     threads : int, optional

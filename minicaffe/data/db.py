@@ -3,7 +3,7 @@
 `open_database` reads, `create_database` writes; both name the database in every error. Databases
 opened twice in one process (train and test net on one source) share a handle: LMDB forbids two
 environments on one file, LevelDB two handles on one database. It is closed with the last of them,
-or when the last is forgotten, as nets in notebooks are.
+or with the last reference to them, as for nets in notebooks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Engine(NamedTuple):
 
     reader: type[Reader]
     writer: type[LmdbWriter | LevelDbWriter]
-    # The file that a reader holds open, whatever the path leads to later.
+    # A file that a reader holds open; it identifies the database if the path is replaced.
     held_file: str
 
 
@@ -49,13 +49,13 @@ _ENGINES = {
 
 
 class RecordCursor:
-    """A position in a database that goes round: after the last record comes the first.
+    """A cyclic cursor: the first record follows the last.
 
     Attributes
     ----------
     key : bytes
     value : bytes-like
-        The record that the cursor stands on; a view may last only while the database is open.
+        The current record; views of it are valid while the database is open.
     """
 
     value: Bytes
@@ -63,17 +63,17 @@ class RecordCursor:
     def __init__(self, cursor: EngineCursor, path: str, database: Database) -> None:
         self._cursor = cursor
         self._path = path
-        # As long as there is a cursor, the database is not forgotten.
+        # A reference, because a database without references is closed.
         self._database = database
         if not cursor.first():
             raise DataError(
-                f"{path}: the database is empty. Convert at least one picture into it; the "
+                f"{path}: the database is empty. Convert at least one image into it; the "
                 "converter's own messages say why it found none."
             )
         self.key, self.value = cursor.item()
 
     def advance(self) -> bool:
-        """Go to the next record; return True if that meant starting again at the first."""
+        """Go to the next record; return True if it is the first one again."""
         wrapped = not self._cursor.next()
         if wrapped:
             self._cursor.first()
@@ -117,7 +117,7 @@ class Database:
         self._reader: Reader | None = reader
         self._file = file
         self._finalizer = weakref.finalize(self, _readers.drop, file)
-        self._finalizer.atexit = False  # the system closes what is open, and somebody may read yet
+        self._finalizer.atexit = False  # the system closes files, and threads may read until then
 
     def __len__(self) -> int:
         """Return the number of records (LevelDB has to walk over all of them)."""

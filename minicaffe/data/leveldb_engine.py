@@ -56,7 +56,7 @@ def _explained(path: str) -> Iterator[None]:
 
 
 def _text(error: Exception) -> str:
-    """Return the message; plyvel hands out the repr of a bytes object."""
+    """Return the message of an error; plyvel's is the repr of a bytes object."""
     return str(error).removeprefix("b'").removesuffix("'")
 
 
@@ -78,7 +78,7 @@ class LevelDbReader:
         return LevelDbCursor(self._db.raw_iterator(verify_checksums=True), self._path)
 
     def close(self) -> None:
-        """Let go of the files and the lock."""
+        """Close the files, release the lock."""
         self._db.close()
 
 
@@ -102,7 +102,7 @@ class LevelDbCursor:
 
     def next(self) -> bool:
         """Go to the next record; False after the last."""
-        try:  # once a record: entering _explained first would cost more than the step
+        try:  # called for each record: entering _explained would cost more than the step itself
             self._iterator.next()
             return bool(self._iterator.valid())
         except Exception:

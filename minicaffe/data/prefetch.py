@@ -1,4 +1,4 @@
-"""Prefetching: a thread makes the next batches while the net works on this one."""
+"""Prefetching: a thread makes the next batches while the net processes the current one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single pictures for a net's input: resized, the mean subtracted, scaled."""
+"""Preparation of single images for a net: resizing, mean subtraction, scaling."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from minicaffe.data.image import read_image
 from minicaffe.errors import DataError
 
 Floats = npt.NDArray[np.float32]
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
 def prepare(path: str | Path, shape: Sequence[int], mean: Floats, scale: float = 1.0) -> Floats:
-    """Read a picture for an input of `shape` (channels, rows, columns).
+    """Read an image for an input of `shape` (channels, rows, columns).
 
     Returns
     -------
@@ -24,17 +24,17 @@ def prepare(path: str | Path, shape: Sequence[int], mean: Floats, scale: float =
         (value in 0 .. 255 - mean of its channel) * scale; blue, green, red; or grey.
     """
     channels, height, width = shape
-    picture = read_image(path, channels == 3, height, width).astype(np.float32)
-    return (picture - mean[:, None, None]) * np.float32(scale)
+    image = read_image(path, channels == 3, height, width).astype(np.float32)
+    return (image - mean[:, None, None]) * np.float32(scale)
 
 
-def find_pictures(paths: Sequence[str]) -> list[str]:
-    """Return the files given, and the pictures in the folders given, sorted.
+def find_images(paths: Sequence[str]) -> list[str]:
+    """Return the files given, and the images in the folders given, sorted.
 
     Raises
     ------
     DataError
-        If a folder holds no picture.
+        If a folder holds no image.
     """
     found: list[str] = []
     for path in paths:
@@ -42,10 +42,10 @@ def find_pictures(paths: Sequence[str]) -> list[str]:
             found.append(path)
             continue
         inside = sorted(
-            str(file) for file in Path(path).rglob("*") if file.suffix.lower() in _PICTURES
+            str(file) for file in Path(path).rglob("*") if file.suffix.lower() in _IMAGES
         )
         if not inside:
-            raise DataError(f"{path}: no picture in this folder ({', '.join(_PICTURES)})")
+            raise DataError(f"{path}: no image in this folder ({', '.join(_IMAGES)})")
         found += inside
     return found
 

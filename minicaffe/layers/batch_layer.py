@@ -1,4 +1,4 @@
-"""Base classes of the layers that hand out batches of a data source."""
+"""Base classes of data layers, which copy prefetched batches into their tops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from minicaffe.schema import TEST, TRAIN
 
 
 class BatchLayer(Layer):
-    """Base of the layers that hand out prefetched batches; a subclass opens their source."""
+    """Base of the layers with prefetched batches; a subclass opens their source."""
 
     bottoms = 0
     releases_lock = True
@@ -60,7 +60,7 @@ class BatchLayer(Layer):
         """Keep the shapes: batches set them."""
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Hand out the next batch."""
+        """Copy the next batch into the tops."""
         try:
             batch = self.source.next()
         except DataError as error:
@@ -68,16 +68,16 @@ class BatchLayer(Layer):
         self._keys = batch.keys
         for blob, values in zip(top, batch.tops, strict=False):
             blob.reshape(values.shape)
-        self.hand_out(batch, top)
+        self.fill_tops(batch, top)
 
-    def hand_out(self, batch: Batch, top: Blobs) -> None:
+    def fill_tops(self, batch: Batch, top: Blobs) -> None:
         """Copy a batch into the tops, which have its shapes."""
         for blob, values in zip(top, batch.tops, strict=False):
             if isinstance(values, np.ndarray):
                 blob.data.set(values)
 
     def state(self) -> State:
-        """Return the position after the last batch handed out, and the seed of its randomness."""
+        """Return the position after the last batch, and the seed of its random numbers."""
         return {"seed": self.random.seed, "position": self.source.position()}
 
     def restore(self, state: State) -> None:
@@ -86,7 +86,7 @@ class BatchLayer(Layer):
         self.source.restore(state["position"])
 
     def key_name(self, key: bytes) -> str:
-        """Return which sample a key of `Batch.keys` stands for, for messages."""
+        """Return the name of the sample with a key of `Batch.keys`, for messages."""
         raise NotImplementedError
 
     def sample_names(self) -> Callable[[int], str]:
@@ -96,7 +96,7 @@ class BatchLayer(Layer):
 
     @property
     def data_wait_s(self) -> float:
-        """How long forward has waited for batches so far, seconds."""
+        """Total time that forward has waited for batches, seconds."""
         return self.source.data_wait_s
 
     def close(self) -> None:
@@ -105,10 +105,10 @@ class BatchLayer(Layer):
 
 
 class ImageBatchLayer(BatchLayer):
-    """Base of the layers that hand out images, transformed as transform_param says, and labels.
+    """Base of the layers with batches of images, transformed by transform_param, and labels.
 
-    A backend whose device can transform images gets them as bytes, and does it in `forward`;
-    otherwise the thread that prefetches has done it.
+    If the backend's device can transform images, they are uploaded as bytes and transformed in
+    `forward`; otherwise the prefetching thread transforms them.
     """
 
     tops = (1, 2)
@@ -119,12 +119,12 @@ class ImageBatchLayer(BatchLayer):
         self.open_source()
 
     def batches(
-        self, records: RecordSource, transformer: DataTransformer, rand_skip: int = 0
+        self, records: RecordSource, size: int, transformer: DataTransformer, rand_skip: int = 0
     ) -> BatchSource:
-        """Return batches of these records, up to ``rand_skip - 1`` of which are skipped."""
+        """Return batches of `size` records, after skipping up to ``rand_skip - 1``."""
         records.skip_at_random(rand_skip, self.random)
         threads = self.context.backend.data_threads
-        return ImageBatches(records, self.settings.batch_size, transformer, self.random, threads)
+        return ImageBatches(records, size, transformer, self.random, threads)
 
     def transformer(self) -> DataTransformer:
         """Return what transform_param asks for, in this layer's phase."""
@@ -152,11 +152,11 @@ class ImageBatchLayer(BatchLayer):
         self._mean.set(mean)
         assembler.stage = self._transform.stage
 
-    def hand_out(self, batch: Batch, top: Blobs) -> None:
+    def fill_tops(self, batch: Batch, top: Blobs) -> None:
         """Copy a batch into the tops, or have the device transform it into them."""
         images = batch.tops[0]
         if isinstance(images, np.ndarray) or self._transform is None:
-            super().hand_out(batch, top)
+            super().fill_tops(batch, top)
         else:
             labels = top[1].data if len(top) > 1 else None
             self._transform.forward(images, self._mean, top[0].data, labels)

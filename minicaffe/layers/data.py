@@ -11,14 +11,14 @@ from minicaffe.layers.registry import register
 
 @register("Data")
 class Data(ImageBatchLayer):
-    """Read pictures and labels from a database, in the order of its keys, again and again.
+    """Read images and labels from a database, in the order of its keys, again and again.
 
     Shapes: -> data (N, C, H, W)[, label (N,)]
 
     Notes
     -----
-    Batches are decoded and transformed ahead of time by a background thread. transform_param says
-    what is done to the pictures; rand_skip starts somewhere behind the first record.
+    Batches are decoded and transformed ahead of time by a background thread, as transform_param
+    sets. With rand_skip, reading starts at a random record among the first rand_skip.
     """
 
     param_field = "data_param"
@@ -31,7 +31,7 @@ class Data(ImageBatchLayer):
         transformer = self.transformer()
         backend = type(proto).DB.Name(proto.backend)
         records = DatabaseRecords(proto.source, backend, transformer.color)
-        return self.batches(records, transformer, proto.rand_skip)
+        return self.batches(records, proto.batch_size, transformer, proto.rand_skip)
 
     def key_name(self, key: bytes) -> str:
         """Name the database and the key of a sample."""

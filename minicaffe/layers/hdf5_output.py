@@ -1,4 +1,4 @@
-"""HDF5Output: write what a net computes to a file."""
+"""HDF5Output: write blobs to an HDF5 file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ImageData: batches from a list of picture files."""
+"""ImageData: batches from a list of image files."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from minicaffe.layers.registry import register
 
 @register("ImageData")
 class ImageData(ImageBatchLayer):
-    """Read pictures from files and labels from the list that names them, again and again.
+    """Read images from files and labels from the list that names them, again and again.
 
     Shapes: -> data (N, C, H, W)[, label (N,)]
 
     Notes
     -----
-    A line of the list is a path, a space and a whole number; paths may hold spaces. Pictures are
+    A line of the list is a path, a space and a whole number; paths may hold spaces. Images are
     read and transformed ahead of time, several at once, in the order of the list or, with shuffle,
-    in a new random order in each round. new_height and new_width resize them, transform_param says
-    what else is done.
+    in a new random order in each round. new_height and new_width resize them; transform_param sets
+    the other transformations.
     """
 
     param_field = "image_data_param"
 
     def open(self) -> BatchSource:
         """Read the list."""
-        # Pillow is imported for those who read picture files only.
+        # Imported here, because Pillow is slow to import.
         from minicaffe.data.records.image_list import ImageFiles, ImageListRecords
 
         proto = self.settings
-        self.require(proto.source, "image_data_param { source } is missing: the list of pictures")
+        self.require(proto.source, "image_data_param { source } is missing: the list of images")
         self.require(proto.batch_size > 0, "batch_size is 0; it must be at least 1")
         self.require(
             (proto.new_height > 0) == (proto.new_width > 0),
@@ -41,7 +41,7 @@ class ImageData(ImageBatchLayer):
             proto.source, proto.root_folder, proto.new_height, proto.new_width, proto.is_color
         )
         records = ImageListRecords(files, self.random if proto.shuffle else None)
-        return self.batches(records, self.transformer(), proto.rand_skip)
+        return self.batches(records, proto.batch_size, self.transformer(), proto.rand_skip)
 
     def key_name(self, key: bytes) -> str:
         """Name the file of a sample and the list."""

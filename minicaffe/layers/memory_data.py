@@ -1,4 +1,4 @@
-"""MemoryData: batches from arrays of the program."""
+"""MemoryData: batches of arrays that the program provides."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Floats = NDArray[np.float32]
 
 @register("MemoryData")
 class MemoryData(BatchLayer):
-    """Hand out batches of arrays that the program has given, again and again.
+    """Read batches from arrays that the program provides, again and again.
 
     Shapes: -> data (N, C, H, W), label (N,)
 
     Notes
     -----
-    `reset` gives the arrays (pycaffe: ``net.set_input_arrays``). They are not copied: what the
-    program writes into them later is what the next batch holds. transform_param is not applied.
+    `reset` sets the arrays (pycaffe: ``net.set_input_arrays``). They are not copied: the next batch
+    has what the program writes into them until then. transform_param is not applied.
     """
 
     param_field = "memory_data_param"
     tops = 2
-    prefetches = False  # arrays may be written until the batch is handed out
+    prefetches = False  # the program may write to the arrays until a batch is copied
 
     def open(self) -> BatchSource:
         """Prepare for arrays, which `reset` gives."""

@@ -1,4 +1,4 @@
-"""WindowData: batches of windows cut out of pictures, for R-CNN."""
+"""WindowData: batches of windows cut out of images, for R-CNN."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from minicaffe.schema.minicaffe_pb2 import TEST, TransformationParameter
 
 @register("WindowData")
 class WindowData(ImageBatchLayer):
-    """Cut windows out of pictures, warp them to one size, and mix objects with background.
+    """Cut windows out of images, warp them to one size, and mix objects with background.
 
     Shapes: -> data (N, 3, crop_size, crop_size), label (N,)
 
     Notes
     -----
-    The source is a window file of R-CNN: pictures, and for each the boxes with class and overlap.
+    The source is a window file of R-CNN: images, and for each the boxes with class and overlap.
     Of N windows, drawn at random, N * fg_fraction (rounded down) show an object: their overlap is
     at least fg_threshold. The others come first in the batch, overlap by less than bg_threshold
     and have label 0. context_pad adds surroundings, crop_mode "square" keeps the proportions.
@@ -34,7 +34,7 @@ class WindowData(ImageBatchLayer):
 
     def open(self) -> BatchSource:
         """Read the window file."""
-        # Pillow is imported for those who read picture files only.
+        # Imported here, because Pillow is slow to import.
         from minicaffe.data.records.window_crop import Cropper, WindowTransformer
         from minicaffe.data.records.windows import Sampling, WindowFiles, WindowRecords
 
@@ -65,8 +65,9 @@ class WindowData(ImageBatchLayer):
             ),
             self.random,
         )
-        return self.batches(records, DataTransformer(TransformationParameter(), TEST))
+        unchanged = DataTransformer(TransformationParameter(), TEST)
+        return self.batches(records, proto.batch_size, unchanged)
 
     def key_name(self, key: bytes) -> str:
-        """Name the picture that a window is from, and the window file."""
+        """Name the image that a window is from, and the window file."""
         return f"a window of {os.fsdecode(key)} of {self.settings.source}"

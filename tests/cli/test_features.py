@@ -161,8 +161,8 @@ def test_means(tmp_path):
         ({2: "x.binaryproto"}, "x.binaryproto: no such file"),
         ({3: "two.txt"}, "two.txt: 2 labels, but the net tells 6 classes apart"),
         ({3: "no.txt"}, "no.txt: the labels cannot be read: No such file or directory."),
-        ({4: "no.png"}, "no.png: the picture cannot be read: No such file or directory."),
-        ({4: "empty"}, "empty: no picture in this folder (.jpg, "),
+        ({4: "no.png"}, "no.png: the image cannot be read: No such file or directory."),
+        ({4: "empty"}, "empty: no image in this folder (.jpg, "),
     ],
 )
 def test_messages_of_classification(log, capsys, change, message):

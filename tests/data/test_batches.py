@@ -128,7 +128,7 @@ def test_several_threads_decode_the_same_batches(golden_files, name):
         assert (one.keys, one.position) == (three.keys, three.position)
 
 
-def test_a_picture_that_cannot_be_decoded_is_named(tmp_path):
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
     path = str(tmp_path / "db")
     with create_database(path, "LMDB") as database:
         for i in range(6):
@@ -136,7 +136,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(tmp_path):
             database.put(b"%d" % i, encoded_datum(content[: 40 if i in (3, 5) else None], i))
     stream, transformer = RandomStream(1, "data"), DataTransformer(TransformationParameter(), TEST)
     source = ImageBatches(DatabaseRecords(path, "LMDB"), 6, transformer, stream, threads=2)
-    with pytest.raises(DataError, match=r"db, key '3': not a picture that can be decoded"):
+    with pytest.raises(DataError, match=r"db, key '3': not an image that can be decoded"):
         source.next()
     source.close()
 
@@ -152,7 +152,7 @@ def test_rand_skip(database, caplog_minicaffe):
     assert starts == {0, 1, 2}
 
 
-def test_pictures_of_different_sizes(make_database):
+def test_images_of_different_sizes(make_database):
     path = make_database([np.zeros((1, 4, 5), np.uint8), np.zeros((1, 6, 5), np.uint8)])
     source = batches(path, 2)
     with pytest.raises(DataError) as caught:
@@ -175,7 +175,7 @@ def test_pictures_of_different_sizes(make_database):
     cropped.close()
 
 
-def test_pictures_of_different_colours(make_database):
+def test_images_of_different_colours(make_database):
     source = batches(make_database([np.zeros((c, 4, 5), np.uint8) for c in (3, 1)]), 2)
     with pytest.raises(DataError, match=r"is 1 x 4 x 5 .* Use force_color or force_gray in tran"):
         source.next()

@@ -39,7 +39,7 @@ def layer(settings, rest=""):
 
 
 def test_values_are_those_of_caffe():
-    """Resized pictures may be one grey level off in 1 % of the values."""
+    """Resized images may be one grey level off in 1 % of the values."""
     with np.load(GOLDEN / "data" / "image_data.npz") as golden:
         text = str(golden["prototxt"]).replace("FILES", str(GOLDEN / "files"))
         net = Net(parse_net(text, "net.prototxt"), "TEST")
@@ -71,7 +71,7 @@ def test_batches_go_round_in_the_order_of_the_list_and_say_so(caplog_minicaffe):
     source.close()
 
 
-def test_shuffled_rounds_hold_every_picture_once_in_different_orders():
+def test_shuffled_rounds_hold_every_image_once_in_different_orders():
     source = batches(batch_size=5, shuffle=True)
     rounds = [tuple(source.next().keys + source.next().keys) for _ in range(3)]
     assert len(set(rounds)) == 3
@@ -158,15 +158,15 @@ def test_wrong_lines_are_named_all_at_once(tmp_path):
     [
         ("", r"The path is relative to .*; see root_folder\."),
         ("pics", 'root_folder "pics" is put before the name as it is: end it with "/"'),
-        ("pics/", "the picture cannot be read: No such file or directory.$"),
+        ("pics/", "the image cannot be read: No such file or directory.$"),
     ],
 )
-def test_a_missing_picture_is_named_with_its_line(tmp_path, root, hint):
+def test_a_missing_image_is_named_with_its_line(tmp_path, root, hint):
     path = tmp_path / "list.txt"
     path.write_text("\nmissing one.png 1\n")
     with pytest.raises(DataError, match=hint) as caught:
         batches(str(path), root_folder=root)
-    assert str(caught.value).startswith(f"{path}:2: {root}missing one.png: the picture cannot")
+    assert str(caught.value).startswith(f"{path}:2: {root}missing one.png: the image cannot")
 
 
 def test_a_list_that_is_empty_or_missing(tmp_path):
@@ -180,7 +180,7 @@ def test_a_list_that_is_empty_or_missing(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("", r"image_data_param { source } is missing: the list of pictures"),
+        ("", r"image_data_param { source } is missing: the list of images"),
         (f'source: "{LIST}" new_height: 6', "new_height: 6, new_width: 0; give both or neither"),
         (f'source: "{LIST}" batch_size: 0', "batch_size is 0; it must be at least 1"),
     ],

@@ -31,12 +31,12 @@ def test_nothing_asked_for():
     np.testing.assert_array_equal(y, np.stack(IMAGES))
 
 
-def test_pictures_of_floats():
-    pictures = [picture / np.float32(8) for picture in IMAGES]
-    np.testing.assert_array_equal(transformer("scale: 4")(pictures), np.stack(pictures) * 4)
-    y = transformer("")(pictures)
+def test_images_of_floats():
+    images = [image / np.float32(8) for image in IMAGES]
+    np.testing.assert_array_equal(transformer("scale: 4")(images), np.stack(images) * 4)
+    y = transformer("")(images)
     y[:] = 0
-    assert pictures[0].any()
+    assert images[0].any()
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,8 @@ def test_the_middle_is_cropped_in_test(mean_file):
 def windows_of(y, crop, mean=0):
     """For each output, the (top, left, mirror) whose window it is."""
     found = []
-    for picture, out in zip(IMAGES, y, strict=True):
-        x = picture - mean
+    for image, out in zip(IMAGES, y, strict=True):
+        x = image - mean
         found += [
             (top, left, mirror)
             for top in range(8 - crop[0])
@@ -102,11 +102,11 @@ def test_same_step_same_batch():
 
 
 def test_sizes_may_differ_where_there_is_a_crop():
-    pictures = [IMAGES[0], IMAGES[1][:, :6, :5]]
-    y = transformer("crop_size: 4")(pictures)
-    np.testing.assert_array_equal(y[1], pictures[1][:, 1:5, 0:4])
+    images = [IMAGES[0], IMAGES[1][:, :6, :5]]
+    y = transformer("crop_size: 4")(images)
+    np.testing.assert_array_equal(y[1], images[1][:, 1:5, 0:4])
     with pytest.raises(DataError, match="different shapes in a batch: 3 x 6 x 5, 3 x 7 x 9"):
-        transformer("")(pictures)
+        transformer("")(images)
 
 
 @pytest.mark.parametrize(
@@ -129,18 +129,18 @@ def test_a_mean_of_numpy(tmp_path):
         transformer(f'mean_file: "{tmp_path}/mean.npy"')
 
 
-def test_what_does_not_fit_the_pictures(mean_file):
-    with pytest.raises(DataError, match=r"2 mean_values for pictures of 3 channels; give one"):
+def test_what_does_not_fit_the_images(mean_file):
+    with pytest.raises(DataError, match=r"2 mean_values for images of 3 channels; give one"):
         transformer("mean_value: 1 mean_value: 2").output_shape((3, 7, 9))
     with pytest.raises(
         DataError,
-        match=r"crop_size 8 is larger than the picture, 7 x 9 \(rows x columns\).* at most 7",
+        match=r"crop_size 8 is larger than the image, 7 x 9 \(rows x columns\).* at most 7",
     ):
         transformer("crop_size: 8").output_shape((3, 7, 9))
     with pytest.raises(DataError) as caught:
         transformer(f'mean_file: "{mean_file}" crop_size: 4').output_shape((3, 8, 9))
     assert str(caught.value) == (
-        f"mean_file {mean_file}: the mean is 3 x 7 x 9 and the picture 3 x 8 x 9 (channels x rows "
+        f"mean_file {mean_file}: the mean is 3 x 7 x 9 and the image 3 x 8 x 9 (channels x rows "
         "x columns); they must agree before the crop. Run compute_image_mean on this database, or "
         "use one mean_value a channel."
     )

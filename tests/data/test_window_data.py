@@ -187,7 +187,7 @@ def test_a_restored_layer_goes_on_as_if_nothing_had_happened(source):
         ("0\n", ":1: found '0', expected \"# INDEX\""),
         ("# 0\na.png\n3\n8\n", "the file ends where columns should be. Is it complete?"),
         ("# 0\na.png\n3\n8\nx\n", ":5: found 'x', expected columns, a whole number."),
-        ("# 0\na.png\n1\n8\n8\n0\n", ":2: 1 channels; pictures are read in colour"),
+        ("# 0\na.png\n1\n8\n8\n0\n", ":2: 1 channels; images are read in colour"),
         ("# 0\na.png\n3\n8\n8\n2\n1 1 0 0 3 3\n", "the file ends where window 2 of 2 should be"),
         ("# 0\na.png\n3\n8\n8\n1\n1 1 0 0 3\n", ":7: '1 1 0 0 3' is no window; a window is CLASS"),
         ("# 0\na.png\n3\n8\n8\n1\n1 x 0 0 3 3\n", ":7: '1 x 0 0 3 3' is no window"),
@@ -210,7 +210,7 @@ def test_wrong_window_files(tmp_path, text, message):
     caught.match(message)
 
 
-def test_windows_outside_and_pictures_that_are_missing(tmp_path):
+def test_windows_outside_and_images_that_are_missing(tmp_path):
     path = tmp_path / "windows.txt"
     path.write_text(window_text("1 1 0 0 500 3"))
     net = window_net(path, "batch_size: 2 fg_fraction: 1")
@@ -219,14 +219,10 @@ def test_windows_outside_and_pictures_that_are_missing(tmp_path):
     net.close()
     path.write_text("# 0\nnone.png\n3\n8\n8\n1\n1 1 0 0 3 3\n")
     net = window_net(path, "batch_size: 2 fg_fraction: 1")
-    with pytest.raises(
-        DataError, match=r"windows.txt:2: .*none.png: the (picture|image) cannot be read"
-    ):
+    with pytest.raises(DataError, match=r"windows.txt:2: .*none.png: the image cannot be read"):
         net.forward()
     net.close()
-    with pytest.raises(
-        NetError, match=r"windows.txt:2: .*none.png: the (picture|image) cannot be read"
-    ):
+    with pytest.raises(NetError, match=r"windows.txt:2: .*none.png: the image cannot be read"):
         window_net(path, "batch_size: 2 fg_fraction: 1 cache_images: true")
     with pytest.raises(NetError, match=r"no.txt: the window file cannot be read: No such file"):
         window_net(tmp_path / "no.txt")
@@ -243,7 +239,7 @@ def test_windows_outside_and_pictures_that_are_missing(tmp_path):
         (
             "batch_size: 2",
             "crop_size: 7 mean_value: 1 mean_value: 2",
-            "transform_param: 2 mean_values for (pictures|images) of 3 channels; give one, or",
+            "transform_param: 2 mean_values for images of 3 channels; give one, or",
         ),
     ],
 )

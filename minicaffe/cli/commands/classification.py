@@ -21,7 +21,7 @@ import numpy as np
 
 from minicaffe.cli.options import backend as device
 from minicaffe.data.mean import channel_means
-from minicaffe.data.preparation import find_pictures, prepare, read_labels
+from minicaffe.data.preparation import find_images, prepare, read_labels
 from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Classify."""
-    images = find_pictures(args.images)
+    images = find_images(args.images)
     net = Net(args.model, "TEST", backend=device.choose(args))
     try:
         copy_trained_layers(net, args.weights)

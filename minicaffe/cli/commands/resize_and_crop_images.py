@@ -17,7 +17,7 @@ from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.commands._file_count import FileCount
 from minicaffe.cores import usable_cores
 from minicaffe.data.image import encode_image, image_format, read_image, resize
-from minicaffe.data.preparation import find_pictures
+from minicaffe.data.preparation import find_images
 from minicaffe.errors import DataError, UsageError
 from minicaffe.log import logger
 from minicaffe.pictures.grid import Pixels
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--output_side_length={args.output_side_length}: must be at least 1")
     if not Path(args.input_folder).is_dir():
         raise DataError(f"{args.input_folder}: no such folder")
-    files = find_pictures([args.input_folder])
+    files = find_images([args.input_folder])
     done = skipped = 0
     processed = FileCount()
     with ThreadPoolExecutor(usable_cores()) as threads:

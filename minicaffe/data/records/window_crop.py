@@ -1,8 +1,8 @@
-"""How a box is cut out of a picture and warped to the size that a net takes.
+"""Cropping of windows: boxes are cut out of images and warped to the input size of a net.
 
 Girshick et al., "Rich feature hierarchies for accurate object detection and semantic segmentation",
 CVPR 2014, appendix A: the box is widened so that, once warped, it has `context_pad` pixels of its
-surroundings on each side; what lies outside the picture is left empty.
+surroundings on each side; the part outside the image is empty.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CropBox(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """A warped piece of a picture, and where it goes in the net's input."""
+    """A warped part of an image, and its position in the net's input."""
 
     pixels: Pixels
     top: int
@@ -40,19 +40,19 @@ class Patch(NamedTuple):
 
 
 class _Span(NamedTuple):
-    """One side of a box: what to take from the picture, and where that goes."""
+    """A box along one axis: the range of the image, and the range of the result."""
 
     first: int
     size: int
     target: int
     target_size: int
-    # Empty pixels of the target behind it.
-    behind: int
+    # Empty pixels of the target after it.
+    after: int
 
 
 @dataclass(frozen=True)
 class Cropper:
-    """Cuts boxes out.
+    """Crops boxes.
 
     Parameters
     ----------
@@ -69,21 +69,21 @@ class Cropper:
     square: bool = False
 
     def __call__(self, image: Pixels, box: CropBox, mirror: bool) -> Patch:
-        """Cut out a box.
+        """Crop a box.
 
         Parameters
         ----------
         image : ndarray, uint8, shape (channels, rows, columns)
             Read only.
         box : CropBox
-            Without context and square it must lie inside the picture.
+            Without context and square it must lie inside the image.
         mirror : bool
-            Whether to turn it left to right.
+            Whether to mirror it left to right.
 
         Raises
         ------
         DataError
-            If the box lies outside the picture.
+            If the box lies outside the image.
         """
         _, rows, columns = image.shape
         if self.context_pad or self.square:
@@ -93,12 +93,12 @@ class Cropper:
             inside = box.x1 >= 0 and box.y1 >= 0 and box.x2 < columns and box.y2 < rows
         if not inside:
             raise DataError(
-                f"the window {' '.join(map(str, box))} (x1 y1 x2 y2) lies outside the picture of "
+                f"the window {' '.join(map(str, box))} (x1 y1 x2 y2) lies outside the image of "
                 f"{rows} x {columns} (rows x columns)"
             )
         across = self._span(box.x1, box.x2, columns)
         down = self._span(box.y1, box.y2, rows)
-        left = across.behind if mirror else across.target
+        left = across.after if mirror else across.target
         # Rounding may make it stick out.
         height = min(down.target_size, self.size - down.target)
         width = min(across.target_size, self.size - left)
@@ -124,10 +124,10 @@ class Cropper:
         )
 
     def _span(self, first: int, last: int, limit: int) -> _Span:
-        before, behind = max(0, -first), max(0, last - limit + 1)
-        whole, taken = last - first + 1, last - first + 1 - before - behind
+        before, after = max(0, -first), max(0, last - limit + 1)
+        whole, taken = last - first + 1, last - first + 1 - before - after
         scale = np.float32(self.size) / np.float32(whole)
-        target, size, empty = (_round(np.float32(n) * scale) for n in (before, taken, behind))
+        target, size, empty = (_round(np.float32(n) * scale) for n in (before, taken, after))
         return _Span(first + before, taken, target, size, empty)
 
 
