@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import h5py
-from numpy.typing import NDArray
 
 from minicaffe.errors import DataError
+from minicaffe.ops.backend import HostArray
 
 
 class Hdf5Writer:
@@ -31,7 +29,7 @@ class Hdf5Writer:
         except OSError as error:
             raise DataError(f"{path}: the HDF5 file cannot be written: {error}.") from error
 
-    def append(self, name: str, rows: NDArray[Any]) -> None:
+    def append(self, name: str, rows: HostArray) -> None:
         """Add rows, shape (n, ...), to a dataset, which the first ones create."""
         if name not in self._file:
             self._file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))

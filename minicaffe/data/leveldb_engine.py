@@ -85,6 +85,7 @@ class LevelDbReader:
 class LevelDbCursor:
     """A cursor on a LevelDB."""
 
+    # Any, because plyvel has no type information.
     def __init__(self, iterator: Any, path: str) -> None:
         self._iterator, self._path = iterator, path
 

@@ -50,7 +50,7 @@ def find_images(paths: Sequence[str]) -> list[str]:
     return found
 
 
-def read_labels(path: str, n: int) -> list[str]:
+def read_classes(path: str, n: int) -> list[str]:
     """Return the names of `n` classes, one a line of a file."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig", errors="replace")

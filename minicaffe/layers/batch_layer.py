@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from minicaffe.layers.base import Blobs, Layer, LayerContext, State
 from minicaffe.log import logger
 from minicaffe.ops.transform import Transform, TransformKernel
 from minicaffe.random import RandomStream
-from minicaffe.schema import TEST, TRAIN
+from minicaffe.schema import TEST, TRAIN, LayerParameter
 
 
 class BatchLayer(Layer):
@@ -28,7 +28,7 @@ class BatchLayer(Layer):
     # Whether batches are made ahead of time, in a thread.
     prefetches: ClassVar[bool] = True
 
-    def __init__(self, param: Any, context: LayerContext) -> None:
+    def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         super().__init__(param, context)
         self.random = RandomStream(context.seed, f"{self.name}/data")
         self._keys: Sequence[bytes] = ()
@@ -113,7 +113,7 @@ class ImageBatchLayer(BatchLayer):
 
     tops = (1, 2)
 
-    def __init__(self, param: Any, context: LayerContext) -> None:
+    def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         super().__init__(param, context)
         self._transform: TransformKernel | None = None
         self.open_source()

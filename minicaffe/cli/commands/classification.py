@@ -21,7 +21,7 @@ import numpy as np
 
 from minicaffe.cli.options import backend as device
 from minicaffe.data.mean import channel_means
-from minicaffe.data.preparation import find_images, prepare, read_labels
+from minicaffe.data.preparation import find_images, prepare, read_classes
 from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         copy_trained_layers(net, args.weights)
         shape = input_shape(net, args.model)
         n_classes = net.outputs[0].count // net.outputs[0].shape[0]
-        labels = read_labels(args.labels, n_classes)
+        labels = read_classes(args.labels, n_classes)
         mean = channel_means(args.mean, shape[0])
         net.inputs[0].reshape((1, *shape))
         for path in images:

@@ -20,7 +20,7 @@ import numpy as np
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.commands.classification import print_best
 from minicaffe.cli.options import preprocessing
-from minicaffe.data.preparation import read_labels
+from minicaffe.data.preparation import read_classes
 from minicaffe.errors import DataError
 from minicaffe.ops.backend import HostArray
 
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     with write_atomically(args.output_file) as file:
         np.save(file, scores)
     if args.labels:
-        labels = read_labels(args.labels, scores[0].size)
+        labels = read_classes(args.labels, scores[0].size)
         for name, one in zip(names, scores, strict=True):
             print_best(name, one.ravel(), labels)
     return 0

@@ -91,14 +91,14 @@ def run(args: argparse.Namespace) -> int:
 def _prepare_confusion(net: Net, args: argparse.Namespace) -> tuple[Confusion, list[str]]:
     """Find out before the test whether its confusion can be counted and written."""
     from minicaffe.analysis.confusion import Confusion, check_folder
-    from minicaffe.data.preparation import read_labels
+    from minicaffe.data.preparation import read_classes
     from minicaffe.pictures.figure import new_figure
 
     check_folder(args.confusion)
     new_figure(1, 1)
     confusion = Confusion(net)
     n = len(confusion.counts)
-    return confusion, read_labels(args.labels, n) if args.labels else [str(k) for k in range(n)]
+    return confusion, read_classes(args.labels, n) if args.labels else [str(k) for k in range(n)]
 
 
 def _score(

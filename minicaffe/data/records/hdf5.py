@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -161,7 +160,7 @@ def read_datasets(path: str, names: Sequence[str], where: str) -> list[Floats]:
     return arrays
 
 
-def _read_dataset(file: Any, name: str, where: str) -> Floats:
+def _read_dataset(file: h5py.File, name: str, where: str) -> Floats:
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
         known = ", ".join(key for key in file if isinstance(file[key], h5py.Dataset)) or "none"
