@@ -62,7 +62,7 @@ def test_batches_equal_those_of_caffe(golden_files, case):
         source.close()
 
 
-def test_batches_go_round_and_say_so(database, caplog_minicaffe):
+def test_batches_are_cyclic_and_restarts_are_logged(database, caplog_minicaffe):
     caplog_minicaffe.clear()
     source = batches(database, 4)
     assert source.shapes == [(4, 1, 4, 5), (4,)]
@@ -81,7 +81,7 @@ def test_keys(database):
     source.close()
 
 
-def test_a_restored_source_goes_on_as_if_nothing_had_happened(database):
+def test_a_restored_source_continues_exactly(database):
     text = "crop_size: 2 mirror: true"
     source = batches(database, 4, text, TRAIN)
     made = [source.next() for _ in range(6)]

@@ -66,7 +66,7 @@ def test_values_are_those_of_caffe(tmp_path):
         net.close()
 
 
-def test_batches_go_on_across_files_and_round(make_list, caplog_minicaffe):
+def test_batches_span_files_and_are_cyclic(make_list, caplog_minicaffe):
     path = make_list(rows(1, 2, 3), rows(4), rows(5, 6))
     source = batches(path, 4)
     assert source.shapes == [(4, 2), (4,)]
@@ -96,7 +96,7 @@ def test_one_file_is_shuffled_anew_in_each_round(make_list):
     assert sorted(first) == sorted(second) == list(range(9))
 
 
-def test_a_restored_source_goes_on_as_if_nothing_had_happened(make_list):
+def test_a_restored_source_continues_exactly(make_list):
     path = make_list(rows(1, 2, 3), rows(4, 5, 6, 7), rows(8, 9))
     source, again = batches(path, 2, shuffle=True), batches(path, 2, shuffle=True)
     take(source, 5)
@@ -106,7 +106,7 @@ def test_a_restored_source_goes_on_as_if_nothing_had_happened(make_list):
     assert take(again, 9) == take(source, 9)
 
 
-def test_a_layer_restored_in_another_run_goes_on(make_list):
+def test_a_layer_restored_in_another_run_continues(make_list):
     path = make_list(rows(*range(9)))
     text = (
         'layer { name: "data" type: "HDF5Data" top: "y" top: "x" '

@@ -55,7 +55,7 @@ def test_values_are_those_of_caffe():
         net.close()
 
 
-def test_batches_go_round_in_the_order_of_the_list_and_say_so(caplog_minicaffe):
+def test_batches_follow_the_list_and_restarts_are_logged(caplog_minicaffe):
     source = batches()
     names = [
         key.decode().removeprefix(f"{IMAGES}/") for _ in range(3) for key in source.next().keys
@@ -82,7 +82,7 @@ def test_shuffled_rounds_hold_every_image_once_in_different_orders():
     source.close()
 
 
-def test_a_restored_source_goes_on_as_if_nothing_had_happened():
+def test_a_restored_source_continues_exactly():
     options = {"shuffle": True, "transform": TransformationParameter(mirror=True)}
     source, again = batches(**options), batches(**options)
     made = [source.next() for _ in range(7)]
@@ -94,7 +94,7 @@ def test_a_restored_source_goes_on_as_if_nothing_had_happened():
     assert made[3].position == {"round": 1, "next": 6, "step": 4}
 
 
-def test_a_layer_restored_in_another_run_goes_on():
+def test_a_layer_restored_in_another_run_continues():
     settings = f'source: "{LIST}" root_folder: "{IMAGES}/" new_height: 6 new_width: 5 shuffle: true'
     net = layer(settings)
     for _ in range(3):

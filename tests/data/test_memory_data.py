@@ -48,7 +48,7 @@ def test_arrays_are_not_copied_and_a_reset_begins_anew():
     np.testing.assert_array_equal(forward(net)[0], DATA[:2])
 
 
-def test_a_restored_layer_goes_on_in_the_arrays_that_it_has():
+def test_a_restored_layer_continues_in_its_arrays():
     net, other = memory_net(), memory_net()
     for each in (net, other):
         each.layers[0].reset(DATA, LABELS)
@@ -100,6 +100,6 @@ def test_missing_sizes():
         memory_net("batch_size: 2 width: 5")
 
 
-def test_transform_param_is_said_to_be_ignored(caplog_minicaffe):
+def test_an_ignored_transform_param_is_logged(caplog_minicaffe):
     memory_net(rest="transform_param { scale: 2 }").layers[0].reset(DATA, LABELS)
     assert "MemoryData does not transform the arrays it is given" in caplog_minicaffe.text

@@ -149,7 +149,7 @@ def test_close_does_not_wait_for_a_read_that_hangs(monkeypatch, caplog_minicaffe
         thread.join()
 
 
-def test_a_forgotten_prefetcher_ends_its_thread():
+def test_a_prefetcher_without_references_ends_its_thread():
     source = Prefetcher(Counter(), depth=1)
     source.next()
     (thread,) = threads()
@@ -171,7 +171,7 @@ def test_it_prefetches_a_database(make_database):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_after_a_fork_the_child_goes_on_by_itself(make_database):
+def test_after_a_fork_the_child_starts_its_own_thread(make_database):
     path = make_database(IMAGES)
     source = Prefetcher(batches(path, 2), depth=2)
     source.next()

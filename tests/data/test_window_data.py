@@ -55,7 +55,7 @@ def expected(name, x1, y1, x2, y2, size=7):
     return resize(read_image(IMAGES / name)[:, y1 : y2 + 1, x1 : x2 + 1], size, size)
 
 
-def test_what_a_window_file_says(source):
+def test_window_files_are_parsed(source):
     windows = read_window_file(str(source))
     assert [(image.path, image.line) for image in windows.images] == [(NAMES[0], 2), (NAMES[1], 12)]
     assert windows.owner.tolist() == [0, 0, 0, 0, 1, 1, 1]
@@ -168,7 +168,7 @@ def test_crops_of_every_kind_fit():
         assert patch.left + patch.pixels.shape[2] <= size
 
 
-def test_a_restored_layer_goes_on_as_if_nothing_had_happened(source):
+def test_a_restored_layer_continues_exactly(source):
     net, other = window_net(source), window_net(source, seed=5)
     for _ in range(3):
         forward(net)
