@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from cases import CASES  # noqa: E402 - the tests are not an installed package
 from minicaffe.layers import LAYERS, Layer  # noqa: E402
-from minicaffe.layers.batch_layer import BatchLayer  # noqa: E402
+from minicaffe.layers.batch_layer import ImageBatchLayer  # noqa: E402
 from minicaffe.layers.loss import NormalizedLossLayer  # noqa: E402
 from minicaffe.schema import LayerParameter  # noqa: E402
 from minicaffe.schema.locations import repeated_fields  # noqa: E402
@@ -100,7 +100,7 @@ def message_names(layer: type[Layer]) -> list[str]:
     names = [layer.param_field] if layer.param_field else []
     if issubclass(layer, NormalizedLossLayer):
         names.append("loss_param")
-    if issubclass(layer, BatchLayer):
+    if issubclass(layer, ImageBatchLayer):
         names.append("transform_param")
     return names
 

@@ -1,6 +1,6 @@
-"""From files to batches: databases, records, pictures, transformation, prefetching.
+"""Data loading: databases, records, image decoding, transformation, batches, prefetching.
 
-`db` opens databases, `datum` turns records into arrays, `image` reads pictures as OpenCV does,
-`transformer` applies ``transform_param``, `batches` puts them together and `prefetch` does all of
-it in the background.
+`db` opens databases, `datum` parses their records, `image` decodes images as OpenCV does,
+`records` reads samples in a deterministic order, `transformer` applies ``transform_param``,
+`batches` makes batches of both, and `prefetch` does it ahead of time in a thread.
 """

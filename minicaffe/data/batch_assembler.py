@@ -1,4 +1,4 @@
-"""From pictures to what a net is given: values, or a staged for a device that makes the values."""
+"""Assembling of batches: decoded images become values, or a staged batch for a device."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.datum import Picture
-from minicaffe.data.transformer import Transformer
+from minicaffe.data.datum import ImageArray
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.ops.transform import StagedBatch
 from minicaffe.random import RandomStream
 
@@ -16,13 +16,13 @@ Floats = NDArray[np.float32]
 
 
 class BatchAssembler:
-    """The last step of a source of batches.
+    """Transforms images, or packs them into a staged batch for the device to transform.
 
     Parameters
     ----------
-    transformer : Transformer
+    transformer : DataTransformer
     stream : RandomStream
-        Makes one step a batch if the transformation is random, whoever does it.
+        Makes one step a batch if the transformation is random, on the host and on a device alike.
 
     Attributes
     ----------
@@ -30,17 +30,17 @@ class BatchAssembler:
         Returns a staged batch to fill, or None: then the transformation is done here.
     """
 
-    def __init__(self, transformer: Transformer, stream: RandomStream) -> None:
+    def __init__(self, transformer: DataTransformer, stream: RandomStream) -> None:
         self.transformer, self._stream = transformer, stream
         self.stage: Callable[[], StagedBatch | None] = lambda: None
 
-    def __call__(self, pictures: Sequence[Picture], labels: Floats) -> Floats | StagedBatch:
-        """Return the values, or a staged batch with pictures and labels that was sent."""
+    def __call__(self, images: Sequence[ImageArray], labels: Floats) -> Floats | StagedBatch:
+        """Return the values, or a staged batch of images and labels whose upload has begun."""
         generator = self._stream.generator() if self.transformer.is_random else None
         staged = self.stage()
-        if staged is None or not self.transformer.fits(pictures, staged):
-            return self.transformer(pictures, generator)
-        self.transformer.pack(pictures, generator, staged)
+        if staged is None or not self.transformer.fits(images, staged):
+            return self.transformer(images, generator)
+        self.transformer.pack(images, generator, staged)
         staged.labels[...] = labels
         staged.upload()
         return staged

@@ -1,7 +1,7 @@
-"""Where the well-known data sets come from, and how a copy is recognised: by its SHA-256.
+"""Download locations of well-known data sets, and verification of copies by SHA-256.
 
-IDX files are recognised by what they hold, so that one packed by somebody else (Debian packs
-Fashion-MNIST again) or not packed at all is as good; CIFAR-10 is recognised by its archive.
+The hash of an IDX file is that of its unpacked content, so that a copy that was compressed again
+(Debian does so with Fashion-MNIST) or not at all is accepted; that of CIFAR-10 is of the archive.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Source:
 
     @property
     def unpacked_name(self) -> str:
-        """What gunzip makes of it; archives stay as they are."""
+        """The file name without .gz; that of an archive is unchanged."""
         return self.name if self.is_archive else self.name.removesuffix(".gz")
 
 
@@ -65,7 +65,7 @@ class DataSet:
         Folders that hold the files, the publisher's own first.
     sources : tuple of Source
     next_command : str
-        What to do with the files; FOLDER stands for where they are.
+        The command that converts the files; FOLDER stands for their folder.
     """
 
     urls: tuple[str, ...]
@@ -143,7 +143,7 @@ DATA_SETS = {
 
 
 def problem_of(path: Path, source: Source) -> str | None:
-    """Return what is wrong with a copy of a source, or None if it is the real one."""
+    """Return why a file is not a copy of a source, or None if it is one."""
     if not path.is_file():
         return "no such file"
     try:
@@ -155,7 +155,7 @@ def problem_of(path: Path, source: Source) -> str | None:
 
 
 def take(source: Source, folder: Path, target: Path) -> Path:
-    """Copy a source from `folder` to `target`; what is not packed yet is packed."""
+    """Copy a source from `folder` to `target`, compressed if it is not yet."""
     problems = []
     for name in dict.fromkeys((source.name, source.unpacked_name)):
         problem = problem_of(folder / name, source)
@@ -169,7 +169,7 @@ def take(source: Source, folder: Path, target: Path) -> Path:
 
 
 def download(source: Source, urls: tuple[str, ...], target: Path, progress: Progress) -> Path:
-    """Download a source to the folder `target` from the first place that has the real one."""
+    """Download a source to the folder `target` from the first URL with the right content."""
     problems = []
     path = target / source.name
     for url in urls:

@@ -1,6 +1,6 @@
-"""Datum, the record of Caffe's databases: bytes to arrays and back.
+"""Encoding and decoding of Datum, the record of Caffe's databases.
 
-A Datum holds one picture and one whole-number label. The picture is raw bytes (uint8, channels x
+A Datum holds one image and one whole-number label. The image is raw bytes (uint8, channels x
 rows x columns, colours in the order blue, green, red), ``float_data`` in the same order, or the
 bytes of an encoded file (JPEG, PNG) with ``encoded: true``.
 """
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from minicaffe.errors import DataError
 from minicaffe.schema.minicaffe_pb2 import Datum
 
-Picture = NDArray[np.uint8] | NDArray[np.float32]
+ImageArray = NDArray[np.uint8] | NDArray[np.float32]
 Bytes: TypeAlias = bytes | memoryview
 
 
-def encode_datum(image: Picture, label: int) -> bytes:
+def encode_datum(image: ImageArray, label: int) -> bytes:
     """Return the bytes of a Datum with raw values.
 
     Parameters
@@ -43,7 +43,7 @@ def encode_datum(image: Picture, label: int) -> bytes:
 
 
 def encoded_datum(content: bytes, label: int) -> bytes:
-    """Return the bytes of a Datum that holds an encoded picture (the content of a file)."""
+    """Return the bytes of a Datum that holds an encoded image (the content of a file)."""
     return Datum(data=content, label=label, encoded=True).SerializeToString()
 
 
@@ -58,7 +58,7 @@ def parse_datum(value: bytes, where: object) -> Datum:
         ) from error
 
 
-class StoredPicture(NamedTuple):
+class StoredImage(NamedTuple):
     """The content of a record.
 
     Parameters
@@ -80,19 +80,19 @@ class StoredPicture(NamedTuple):
     label: int
     is_encoded: bool
 
-    def decode(self, color: bool | None, where: object) -> Picture:
-        """Return the picture; see `decode_datum`. A raw one is a view of the record."""
+    def decode(self, color: bool | None, where: object) -> ImageArray:
+        """Return the image; see `decode_datum`. A raw one is a view of the record."""
         if self.is_encoded:
-            # Pillow is imported for those who have encoded pictures only.
+            # Imported here, because Pillow is slow to import.
             from minicaffe.data.image import decode_image
 
             return decode_image(bytes(self.data), color, where)
-        picture: Picture = np.frombuffer(self.data, np.uint8)
+        image: ImageArray = np.frombuffer(self.data, np.uint8)
         if self.floats is not None:
-            picture = self.floats
-        if not picture.size or picture.size != math.prod(self.shape):
-            raise DataError(self._wrong_size(picture.size, where))
-        return picture.reshape(self.shape)
+            image = self.floats
+        if not image.size or image.size != math.prod(self.shape):
+            raise DataError(self._wrong_size(image.size, where))
+        return image.reshape(self.shape)
 
     def _wrong_size(self, found: int, where: object) -> str:
         if bytes(self.data[:3]) == b"\xff\xd8\xff" or bytes(self.data[:4]) == b"\x89PNG":
@@ -105,48 +105,48 @@ class StoredPicture(NamedTuple):
         )
 
 
-def read_datum(value: Bytes, where: object) -> StoredPicture:
-    """Return what a record holds, without a copy of its bytes if they are not scattered.
+def read_datum(value: Bytes, where: object) -> StoredImage:
+    """Parse a record, without copying its bytes if they are contiguous.
 
     Raises
     ------
     DataError
         If the bytes are no Datum; the ``str`` of `where` names database and key.
     """
-    found = _scan_as_before(memoryview(value))
+    found = _scan_cached(memoryview(value))
     if found is not None:
         return found
     datum = parse_datum(bytes(value), where)
     data = datum.data  # every access makes a copy
     floats = None if data else np.array(datum.float_data, np.float32)
     shape = datum.channels, datum.height, datum.width
-    return StoredPicture(data, floats, shape, datum.label, datum.encoded)
+    return StoredImage(data, floats, shape, datum.label, datum.encoded)
 
 
-def decode_datum(value: Bytes, color: bool | None, where: object) -> tuple[Picture, int]:
-    """Return picture and label of a record.
+def decode_datum(value: Bytes, color: bool | None, where: object) -> tuple[ImageArray, int]:
+    """Return image and label of a record.
 
     Parameters
     ----------
     value : bytes-like
         The record.
     color : bool or None
-        For encoded pictures: True converts to blue-green-red, False to grey, None keeps what the
-        file has. Raw pictures stay as they are.
+        For encoded images: True converts to blue-green-red, False to grey, None keeps what the
+        file has. Raw images are not converted.
     where : object
         Its ``str`` names database and key in errors.
 
     Returns
     -------
-    picture : ndarray, shape (channels, rows, columns)
+    image : ndarray, shape (channels, rows, columns)
         uint8, 0 to 255, or float32 from ``float_data``. Read only.
     label : int
 
     Raises
     ------
     DataError
-        If the bytes are no Datum, the picture cannot be decoded, or its size is not what the
-        record says.
+        If the bytes are no Datum, the image cannot be decoded, or its size differs from the
+        shape in the record.
     """
     found = read_datum(value, where)
     return found.decode(color, where), found.label
@@ -157,41 +157,41 @@ _DATA = 4 * 8 + 2
 _CHANNELS, _HEIGHT, _WIDTH, _LABEL, _ENCODED = _NUMBERS = 1 * 8, 2 * 8, 3 * 8, 5 * 8, 7 * 8
 
 
-# Raw pictures of one size differ in nothing but their values and labels. Kept for records of a
-# length is where the values lie; for where they begin and all other bytes, what these mean.
-_PLACES: dict[int, tuple[int, int]] = {}
-_MEANINGS: dict[tuple[int, bytes], tuple[tuple[int, int, int], int]] = {}
-MOST_MEANINGS = 4096
+# Raw images of one size differ in their values and labels only, so that parsing can be cached:
+# by the length of a record the range of its values, by the bytes outside it shape and label.
+_RANGES: dict[int, tuple[int, int]] = {}
+_HEADERS: dict[tuple[int, bytes], tuple[tuple[int, int, int], int]] = {}
+MOST_HEADERS = 4096
 
 
-def _scan_as_before(value: memoryview) -> StoredPicture | None:
-    """Return what `_scan` returns, in a fraction of the time where such a record was seen."""
-    place = _PLACES.get(len(value))
-    if place is not None:
-        known = _MEANINGS.get(_frame(value, *place))
+def _scan_cached(value: memoryview) -> StoredImage | None:
+    """Return the result of `_scan`, from the cache if a record with equal header was parsed."""
+    found_range = _RANGES.get(len(value))
+    if found_range is not None:
+        known = _HEADERS.get(_header(value, *found_range))
         if known is not None:
-            return StoredPicture(value[slice(*place)], None, *known, is_encoded=False)
+            return StoredImage(value[slice(*found_range)], None, *known, is_encoded=False)
     found = _scan(value)
     if found is None:
         return None
-    picture, begin = found
-    if not picture.is_encoded:
-        if len(_MEANINGS) >= MOST_MEANINGS:
-            _PLACES.clear()
-            _MEANINGS.clear()
-        place = _PLACES[len(value)] = begin, begin + len(picture.data)
-        _MEANINGS[_frame(value, *place)] = picture.shape, picture.label
-    return picture
+    stored, begin = found
+    if not stored.is_encoded:
+        if len(_HEADERS) >= MOST_HEADERS:
+            _RANGES.clear()
+            _HEADERS.clear()
+        found_range = _RANGES[len(value)] = begin, begin + len(stored.data)
+        _HEADERS[_header(value, *found_range)] = stored.shape, stored.label
+    return stored
 
 
-def _frame(value: memoryview, begin: int, end: int) -> tuple[int, bytes]:
+def _header(value: memoryview, begin: int, end: int) -> tuple[int, bytes]:
     return begin, bytes(value[:begin]) + bytes(value[end:])
 
 
-def _scan(value: memoryview) -> tuple[StoredPicture, int] | None:
+def _scan(value: memoryview) -> tuple[StoredImage, int] | None:
     """Find the fields of a record as our and Caffe's converters write them, and where data begin.
 
-    Parsing copies the bytes twice, which takes longer than all else that is done to a raw picture.
+    Parsing copies the bytes twice, which takes longer than all else that is done to a raw image.
     For what is not as expected, damaged or with float_data, return None.
     """
     numbers = dict.fromkeys(_NUMBERS, 0)
@@ -212,7 +212,7 @@ def _scan(value: memoryview) -> tuple[StoredPicture, int] | None:
         return None
     shape = _int32(numbers[_CHANNELS]), _int32(numbers[_HEIGHT]), _int32(numbers[_WIDTH])
     is_encoded = numbers[_ENCODED] != 0
-    return StoredPicture(data, None, shape, _int32(numbers[_LABEL]), is_encoded), begin
+    return StoredImage(data, None, shape, _int32(numbers[_LABEL]), is_encoded), begin
 
 
 def _varint(value: memoryview, at: int) -> tuple[int, int]:

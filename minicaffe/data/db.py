@@ -3,7 +3,7 @@
 `open_database` reads, `create_database` writes; both name the database in every error. Databases
 opened twice in one process (train and test net on one source) share a handle: LMDB forbids two
 environments on one file, LevelDB two handles on one database. It is closed with the last of them,
-or when the last is forgotten, as nets in notebooks are.
+or with the last reference to them, as for nets in notebooks.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
-from minicaffe.data import leveldb_engine, lmdb_engine
+from minicaffe.data.datum import Bytes
+from minicaffe.data.leveldb_engine import LevelDbCursor, LevelDbReader, LevelDbWriter
+from minicaffe.data.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
 from minicaffe.data.shared_handles import FileId, SharedHandles
 from minicaffe.errors import DataError, nearest
 from minicaffe.log import logger
@@ -27,94 +29,60 @@ BACKENDS = ("LMDB", "LEVELDB")
 # Records are written in transactions of this many records or bytes, whichever comes first.
 _BATCH_RECORDS, _BATCH_BYTES = 1000, 32 << 20
 
-# What a reader holds open, whatever the path leads to later.
-_HELD_FILE = {"LMDB": "data.mdb", "LEVELDB": "LOCK"}
+EngineCursor: TypeAlias = LmdbCursor | LevelDbCursor
+Reader: TypeAlias = LmdbReader | LevelDbReader
 
 
-class Position(Protocol):
-    """Where a reader stands: what the two engines offer."""
+class _Engine(NamedTuple):
+    """What reads and writes databases of one kind."""
 
-    def first(self) -> bool:
-        """Go to the first record; False if there is none."""
-
-    def seek(self, key: bytes) -> bool:
-        """Go to `key`; False if there is no such record."""
-
-    def next(self) -> bool:
-        """Go to the next record; False after the last."""
-
-    def item(self) -> tuple[bytes, bytes | memoryview]:
-        """Return key and value of the record; a view lasts until the reader is closed."""
+    reader: type[Reader]
+    writer: type[LmdbWriter | LevelDbWriter]
+    # A file that a reader holds open; it identifies the database if the path is replaced.
+    held_file: str
 
 
-class Reader(Protocol):
-    """A database open for reading."""
-
-    def count(self) -> int:
-        """Return the number of records."""
-
-    def position(self) -> Position:
-        """Return a position of its own in the database."""
-
-    def close(self) -> None:
-        """Let go of the files."""
+_ENGINES = {
+    "LMDB": _Engine(LmdbReader, LmdbWriter, "data.mdb"),
+    "LEVELDB": _Engine(LevelDbReader, LevelDbWriter, "LOCK"),
+}
 
 
-class Writer(Protocol):
-    """A new database."""
-
-    def write(self, records: list[tuple[bytes, bytes]]) -> None:
-        """Store the records in one transaction."""
-
-    def close(self) -> None:
-        """Bring everything to the disk."""
-
-
-class Place(NamedTuple):
-    """A record, for messages."""
-
-    path: str
-    key: bytes
-
-    def __str__(self) -> str:
-        """Return database and key."""
-        return f"{self.path}, key {printable(self.key)}"
-
-
-class Cursor:
-    """A position in a database that goes round: after the last record comes the first.
+class RecordCursor:
+    """A cyclic cursor: the first record follows the last.
 
     Attributes
     ----------
     key : bytes
     value : bytes-like
-        The record that the cursor stands on; a view may last only while the database is open.
+        The current record; views of it are valid while the database is open.
     """
 
-    def __init__(self, position: Position, path: str, database: Database) -> None:
-        self._position = position
+    value: Bytes
+
+    def __init__(self, cursor: EngineCursor, path: str, database: Database) -> None:
+        self._cursor = cursor
         self._path = path
-        # As long as there is a cursor, the database is not forgotten.
+        # A reference, because a database without references is closed.
         self._database = database
-        if not position.first():
+        if not cursor.first():
             raise DataError(
-                f"{path}: the database is empty. Convert at least one picture into it; the "
+                f"{path}: the database is empty. Convert at least one image into it; the "
                 "converter's own messages say why it found none."
             )
-        self.key, self.value = position.item()
+        self.key, self.value = cursor.item()
 
     def advance(self) -> bool:
-        """Go to the next record; return True if that meant starting again at the first."""
-        wrapped = not self._position.next()
+        """Go to the next record; return True if it is the first one again."""
+        wrapped = not self._cursor.next()
         if wrapped:
-            self._position.first()
-        self.key, self.value = self._position.item()
+            self._cursor.first()
+        self.key, self.value = self._cursor.item()
         return wrapped
 
-    @property
-    def place(self) -> Place:
-        """Database and key, for messages."""
-        return Place(self._path, self.key)
+    def __str__(self) -> str:
+        """Return database and key, for messages."""
+        return f"{self._path}, key {printable(self.key)}"
 
     def seek(self, key: bytes) -> None:
         """Go to the record `key`.
@@ -124,13 +92,13 @@ class Cursor:
         DataError
             If there is none: the database is not the one that the key was taken from.
         """
-        if not self._position.seek(key):
+        if not self._cursor.seek(key):
             raise DataError(
                 f"{self._path}: no record with key {printable(key)}; the database has changed "
                 "since the snapshot was taken. Put the old one back, or delete the snapshot's data "
                 "state file to start from the first record."
             )
-        self.key, self.value = self._position.item()
+        self.key, self.value = self._cursor.item()
 
 
 class Database:
@@ -149,24 +117,24 @@ class Database:
         self._reader: Reader | None = reader
         self._file = file
         self._finalizer = weakref.finalize(self, _readers.drop, file)
-        self._finalizer.atexit = False  # the system closes what is open, and somebody may read yet
+        self._finalizer.atexit = False  # the system closes files, and threads may read until then
 
     def __len__(self) -> int:
         """Return the number of records (LevelDB has to walk over all of them)."""
         return self._open_reader().count()
 
-    def cursor(self) -> Cursor:
+    def cursor(self) -> RecordCursor:
         """Return a cursor on the first record; an empty database is an error."""
-        return Cursor(self._open_reader().position(), self.path, self)
+        return RecordCursor(self._open_reader().cursor(), self.path, self)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and value of every record, in the order of the keys."""
-        position = self._open_reader().position()
-        more = position.first()
+        cursor = self._open_reader().cursor()
+        more = cursor.first()
         while more:
-            key, value = position.item()
+            key, value = cursor.item()
             yield key, bytes(value)
-            more = position.next()
+            more = cursor.next()
 
     def close(self) -> None:
         """Close the database; closing twice does nothing."""
@@ -211,22 +179,16 @@ def open_database(path: str, backend: str) -> Database:
     """
     backend = known_backend(backend)
     _check_exists(path, backend)
-    held = Path(path, _HELD_FILE[backend])
-    reader, file = _readers.take(held, lambda: _engine_reader(path, backend))
+    engine = _ENGINES[backend]
+    reader, file = _readers.take(Path(path, engine.held_file), lambda: engine.reader(path))
     logger.info("Opened %s %s", backend.lower(), path)
     return Database(path, backend, reader, file)
-
-
-def _engine_reader(path: str, backend: str) -> Reader:
-    if backend == "LMDB":
-        return lmdb_engine.LmdbReader(path)
-    return leveldb_engine.LevelDbReader(path)
 
 
 class NewDatabase:
     """A database being written; `create_database` makes one."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: LmdbWriter | LevelDbWriter) -> None:
         self._writer = writer
         self._waiting: list[tuple[bytes, bytes]] = []
         self._waiting_bytes = 0
@@ -261,11 +223,7 @@ def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
     backend = known_backend(backend)
     partial = _claim(path)
     try:
-        writer: Writer = (
-            lmdb_engine.LmdbWriter(partial, path)
-            if backend == "LMDB"
-            else leveldb_engine.LevelDbWriter(partial, path)
-        )
+        writer = _ENGINES[backend].writer(partial, path)
         logger.info("Opened %s %s", backend.lower(), path)
         try:
             database = NewDatabase(writer)

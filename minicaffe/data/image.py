@@ -1,8 +1,8 @@
-"""Pictures as Caffe's tools see them: OpenCV's conventions, decoded with Pillow.
+"""Image decoding, encoding and resizing with OpenCV's conventions, by Pillow and NumPy.
 
-Caffe reads pictures with OpenCV, so that databases, means and trained weights carry OpenCV's
+Caffe reads images with OpenCV, so that databases, means and trained weights carry OpenCV's
 habits: blue-green-red order, its bilinear rule in fixed-point numbers, its ways to drop an alpha
-channel, to mix grey, and to turn pictures by their EXIF orientation. This module repeats them.
+channel, to mix grey, and to turn images by their EXIF orientation. This module repeats them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COEFFICIENT_BITS = 11  # of OpenCV's weights in resize: INTER_RESIZE_COEF_BITS
 
 
 def read_image(path: str | Path, color: bool = True, height: int = 0, width: int = 0) -> Pixels:
-    """Read a picture file, resized if `height` and `width` are given.
+    """Read an image file, resized if `height` and `width` are given.
 
     Returns
     -------
@@ -32,23 +32,23 @@ def read_image(path: str | Path, color: bool = True, height: int = 0, width: int
     Raises
     ------
     DataError
-        If there is no such file or it is no picture.
+        If there is no such file or it is not an image.
     """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: the picture cannot be read: {error.strerror}.") from error
+        raise DataError(f"{path}: the image cannot be read: {error.strerror}.") from error
     image = decode_image(content, color, str(path))
     return resize(image, height, width) if height and width else image
 
 
 def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
-    """Decode the content of a picture file.
+    """Decode the content of an image file.
 
     Parameters
     ----------
     content : bytes
-        JPEG, PNG, BMP or whatever else Pillow reads.
+        JPEG, PNG, BMP or another format that Pillow reads.
     color : bool or None
         True: blue, green, red. False: grey. None: 1, 3 or, with transparency, 4 channels as the
         file has them, not turned by EXIF (as OpenCV's IMREAD_UNCHANGED).
@@ -60,7 +60,7 @@ def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
     ndarray, uint8, shape (channels, rows, columns)
     """
     if not content:
-        raise DataError(f"{where}: the picture is empty (0 bytes).")
+        raise DataError(f"{where}: the image is empty (0 bytes).")
     try:
         with Image.open(io.BytesIO(content)) as image:
             if color is False and image.format == "JPEG" and image.mode == "RGB":
@@ -74,10 +74,10 @@ def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
                 pixels = _grey(turned, mixed_by_libpng=image.format == "PNG")
     # Pillow's plugins raise all of these for damaged files.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Pillow's message is about the object that it was given, which is none of the user's.
+        # Pillow's message names a BytesIO object, which means nothing to the user.
         reason = "no known format" if isinstance(error, UnidentifiedImageError) else error
         raise DataError(
-            f"{where}: not a picture that can be decoded ({len(content)} bytes): {reason}. "
+            f"{where}: not an image that can be decoded ({len(content)} bytes): {reason}. "
             "Is the file complete?"
         ) from error
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
@@ -172,7 +172,7 @@ def _taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
 
 
 def encode_image(image: Pixels, kind: str) -> bytes:
-    """Return the bytes of a picture file, at OpenCV's default quality (JPEG: 95).
+    """Return the bytes of an image file, at OpenCV's default quality (JPEG: 95).
 
     Parameters
     ----------
@@ -196,5 +196,5 @@ def image_format(kind: str) -> str:
         if name in Image.SAVE
     }
     if kind.lower() not in known:
-        raise DataError(f"picture type {kind!r}: not one that can be written. Try jpg or png.")
+        raise DataError(f"image type {kind!r}: not one that can be written. Try jpg or png.")
     return known[kind.lower()]

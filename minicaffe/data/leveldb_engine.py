@@ -56,7 +56,7 @@ def _explained(path: str) -> Iterator[None]:
 
 
 def _text(error: Exception) -> str:
-    """Return the message; plyvel hands out the repr of a bytes object."""
+    """Return the message of an error; plyvel's is the repr of a bytes object."""
     return str(error).removeprefix("b'").removesuffix("'")
 
 
@@ -73,18 +73,19 @@ class LevelDbReader:
         with _explained(self._path):
             return sum(1 for _ in self._db.iterator(include_value=False))
 
-    def position(self) -> LevelDbPosition:
-        """Return a new position in the database."""
-        return LevelDbPosition(self._db.raw_iterator(verify_checksums=True), self._path)
+    def cursor(self) -> LevelDbCursor:
+        """Return a new cursor."""
+        return LevelDbCursor(self._db.raw_iterator(verify_checksums=True), self._path)
 
     def close(self) -> None:
-        """Let go of the files and the lock."""
+        """Close the files, release the lock."""
         self._db.close()
 
 
-class LevelDbPosition:
-    """A position in a LevelDB."""
+class LevelDbCursor:
+    """A cursor on a LevelDB."""
 
+    # Any, because plyvel has no type information.
     def __init__(self, iterator: Any, path: str) -> None:
         self._iterator, self._path = iterator, path
 
@@ -102,7 +103,7 @@ class LevelDbPosition:
 
     def next(self) -> bool:
         """Go to the next record; False after the last."""
-        try:  # once a record: entering _explained first would cost more than the step
+        try:  # called for each record: entering _explained would cost more than the step itself
             self._iterator.next()
             return bool(self._iterator.valid())
         except Exception:

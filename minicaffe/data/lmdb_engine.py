@@ -40,14 +40,14 @@ class LmdbReader:
             self._env = lmdb.open(path, readonly=True, lock=False)
         try:
             self._check_size()
-            # Without locks a transaction costs nothing, so that one serves everybody.
+            # Without locks a transaction costs nothing, so that all cursors share one.
             self._txn = self._env.begin(buffers=True)
         except BaseException:
             self._env.close()
             raise
 
     def _check_size(self) -> None:
-        # Reading a page behind the end of the file would kill the process (SIGBUS).
+        # Reading a page beyond the end of the file would kill the process (SIGBUS).
         expected = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
         found = (Path(self._path) / "data.mdb").stat().st_size
         if found < expected:
@@ -60,18 +60,18 @@ class LmdbReader:
         """Return the number of records."""
         return int(self._env.stat()["entries"])
 
-    def position(self) -> LmdbPosition:
-        """Return a new position in the database."""
-        return LmdbPosition(self._txn.cursor(), self._path)
+    def cursor(self) -> LmdbCursor:
+        """Return a new cursor."""
+        return LmdbCursor(self._txn.cursor(), self._path)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._txn.abort()
         self._env.close()
 
 
-class LmdbPosition:
-    """A position in an LMDB."""
+class LmdbCursor:
+    """A cursor on an LMDB."""
 
     def __init__(self, cursor: lmdb.Cursor, path: str) -> None:
         self._cursor, self._path = cursor, path
@@ -113,7 +113,7 @@ class LmdbWriter:
 
     def __init__(self, folder: str, name: str) -> None:
         self._name = name
-        # Nobody else knows the folder yet (no lock), and nobody may before close() (no sync).
+        # No other process opens the folder before it is renamed: no lock, no sync before close().
         with self._explained():
             self._env = lmdb.open(folder, map_size=_FIRST_MAP_BYTES, lock=False, sync=False)
 

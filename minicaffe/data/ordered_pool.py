@@ -1,4 +1,4 @@
-"""A few threads that work on the items of a batch and keep their order."""
+"""Thread pool that maps a function over the items of a batch and keeps their order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OrderedPool:
         self._process = 0
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """Return what `function` makes of each item; the first item's error is raised."""
+        """Return the results of `function` in the order of items; raise the error of the first."""
         if self._executor is None or self._process != os.getpid():
             self._executor = ThreadPoolExecutor(self._threads, "minicaffe-decode")
             self._process = os.getpid()

@@ -1,4 +1,4 @@
-"""Handles that several users in one process share, each closed when its last user is gone."""
+"""Reference-counted handles: users in one process share a handle; the last one closes it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-# Device and number of a file: its own for as long as somebody holds it open.
+# Device and inode number: unique as long as the file is open.
 FileId: TypeAlias = tuple[int, int]
 
 
 class Handle(Protocol):
-    """What can be closed."""
+    """An object that can be closed."""
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
 
 
 H = TypeVar("H", bound=Handle)
 
 
 class SharedHandles(Generic[H]):
-    """Handles by the file that each holds open.
+    """Handles by the identity of the file that each holds open.
 
-    Not by its path: another file may stand there by now, and must not be taken for the old one.
+    Not by the path, because another file may have replaced the open one.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class SharedHandles(Generic[H]):
         self._lock = threading.Lock()
 
     def take(self, file: Path, opened: Callable[[], H]) -> tuple[H, FileId]:
-        """Return the handle that holds `file` open, and what to give back.
+        """Return the handle that holds `file` open, and the id for `give_back`.
 
         Parameters
         ----------
@@ -44,7 +44,7 @@ class SharedHandles(Generic[H]):
             Returns a new handle.
         """
         with self._lock:
-            self._settle()
+            self._remove_dropped()
             known = self._users.get(_id_of(file)) if file.exists() else None
             handle, users = known or (opened(), 0)
             found = _id_of(file)
@@ -52,22 +52,22 @@ class SharedHandles(Generic[H]):
             return handle, found
 
     def give_back(self, file: FileId) -> None:
-        """Have one user less."""
+        """Remove a user."""
         with self._lock:
-            self._settle()
+            self._remove_dropped()
             self._release(file)
 
     def drop(self, file: FileId) -> None:
-        """Have one user less, as soon as that can be; for finalizers, which may run at any time."""
+        """Remove a user, maybe later; for finalizers, which run at any time and in any thread."""
         self._dropped.append(file)
-        # The lock may be this very thread's: whoever takes it next does the rest then.
+        # This thread may hold the lock; then the next call of another method removes the user.
         if self._lock.acquire(blocking=False):
             try:
-                self._settle()
+                self._remove_dropped()
             finally:
                 self._lock.release()
 
-    def _settle(self) -> None:
+    def _remove_dropped(self) -> None:
         while self._dropped:
             self._release(self._dropped.popleft())
 

@@ -1,7 +1,7 @@
-"""transform_param: crop, mirror, mean and scale, over a whole batch at once.
+"""Image transformation by transform_param: crop, mirror, mean and scale of whole batches.
 
 For every value: ``y = (x - mean) * scale``, after cutting out a window (random in TRAIN, the
-middle one in TEST) and maybe mirroring it left to right (half of the pictures, in TRAIN and TEST
+middle one in TEST) and maybe mirroring it left to right (half of the images, in TRAIN and TEST
 alike).
 """
 
@@ -13,25 +13,25 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.datum import Picture
+from minicaffe.data.datum import ImageArray
+from minicaffe.data.mean import read_mean
 from minicaffe.errors import DataError
 from minicaffe.ops.transform import StagedBatch
-from minicaffe.schema.binary import read_blobproto
 from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
 
 Floats = NDArray[np.float32]
 
 
 class _Window(NamedTuple):
-    """What is cut out of one picture."""
+    """The crop of one image."""
 
     top: int
     left: int
     mirror: bool
 
 
-class Transformer:
-    """The transformation that a ``transform_param`` describes.
+class DataTransformer:
+    """Crops, mirrors, subtracts the mean and scales, as ``transform_param`` describes.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Transformer:
     Attributes
     ----------
     color : bool or None
-        What encoded pictures are to be decoded to: True colour (force_color), False grey
+        The colour space that encoded images are converted to: True colour (force_color), False grey
         (force_gray), None as the file has it.
     is_random : bool
         Whether calls need a generator.
@@ -59,7 +59,7 @@ class Transformer:
     def __init__(self, param: TransformationParameter, phase: int) -> None:
         if param.force_color and param.force_gray:
             raise DataError(
-                "transform_param: force_color and force_gray are both set; pictures can be "
+                "transform_param: force_color and force_gray are both set; images can be "
                 "converted to one of them only. Remove one."
             )
         if param.mean_file and param.mean_value:
@@ -77,55 +77,55 @@ class Transformer:
         self._mean = read_mean(self._mean_file) if self._mean_file else None
         self._mean_values = np.array(param.mean_value, dtype=np.float32)
 
-    def output_shape(self, picture: tuple[int, ...]) -> tuple[int, int, int]:
-        """Return (channels, rows, columns) of what becomes of pictures of that shape.
+    def output_shape(self, image: tuple[int, ...]) -> tuple[int, int, int]:
+        """Return the shape of a transformed image, (channels, rows, columns).
 
         Raises
         ------
         DataError
-            If the mean does not fit such pictures, or the crop is larger than they are.
+            If the mean does not fit such images, or the crop is larger than they are.
         """
-        channels, height, width = picture
-        if self._mean is not None and self._mean.shape != picture:
-            raise DataError(self._mean_mismatch(picture))
+        channels, height, width = image
+        if self._mean is not None and self._mean.shape != image:
+            raise DataError(self._mean_mismatch(image))
         if len(self._mean_values) not in (0, 1, channels):
             raise DataError(
-                f"transform_param: {len(self._mean_values)} mean_values for pictures of {channels} "
+                f"transform_param: {len(self._mean_values)} mean_values for images of {channels} "
                 f"channels; give one, or one a channel (blue, green, red)."
             )
         if not self._crop_size:
             return channels, height, width
         if self._crop_size > min(height, width):
             raise DataError(
-                f"transform_param: crop_size {self._crop_size} is larger than the picture, "
+                f"transform_param: crop_size {self._crop_size} is larger than the image, "
                 f"{height} x {width} (rows x columns); a crop must fit. Use at most "
-                f"{min(height, width)}, or convert the pictures to a larger size."
+                f"{min(height, width)}, or convert the images to a larger size."
             )
         return channels, self._crop_size, self._crop_size
 
     def __call__(
-        self, pictures: Sequence[Picture], generator: np.random.Generator | None = None
+        self, images: Sequence[ImageArray], generator: np.random.Generator | None = None
     ) -> Floats:
         """Transform a batch.
 
         Parameters
         ----------
-        pictures : sequence of ndarray, each (channels, rows, columns), uint8 or float32
+        images : sequence of ndarray, each (channels, rows, columns), uint8 or float32
             They may differ in size if there is a crop. Read only.
         generator : numpy.random.Generator, optional
-            Needed if `is_random`. Draws, in this order: mirror, top and left of all pictures.
+            Needed if `is_random`. Draws, in this order: mirror, top and left of all images.
 
         Returns
         -------
         ndarray, float32, shape (n, channels, rows, columns)
         """
-        shape = self._common_shape(pictures)
+        shape = self._common_shape(images)
         if not self._crop_size and not self._mirror:
-            return self._arithmetic(cast(Picture, np.stack(pictures)), self._mean)
-        windows = self._windows(pictures, generator)
-        cut = np.empty((len(pictures), *shape), dtype=pictures[0].dtype)
-        for picture, window, target in zip(pictures, windows, cut, strict=True):
-            target[...] = _cut(picture, window, shape)
+            return self._arithmetic(cast(ImageArray, np.stack(images)), self._mean)
+        windows = self._windows(images, generator)
+        cut = np.empty((len(images), *shape), dtype=images[0].dtype)
+        for image, window, target in zip(images, windows, cut, strict=True):
+            target[...] = _cut(image, window, shape)
         if self._mean is None:
             return self._arithmetic(cut, None)
         if len(set(windows)) == 1:
@@ -135,33 +135,33 @@ class Transformer:
             target[...] = _cut(self._mean, window, shape)
         return self._arithmetic(cut, means)
 
-    def fits(self, pictures: Sequence[Picture], staged: StagedBatch) -> bool:
-        """Return whether `pack` can do with these pictures what a call would do."""
-        return (len(pictures), *self._common_shape(pictures)) == staged.shape and all(
-            picture.dtype == np.uint8 for picture in pictures
+    def fits(self, images: Sequence[ImageArray], staged: StagedBatch) -> bool:
+        """Return whether these images can be packed into a staged batch; see `pack`."""
+        return (len(images), *self._common_shape(images)) == staged.shape and all(
+            image.dtype == np.uint8 for image in images
         )
 
     def pack(
         self,
-        pictures: Sequence[Picture],
+        images: Sequence[ImageArray],
         generator: np.random.Generator | None,
         staged: StagedBatch,
     ) -> None:
-        """Write into a staged what a device needs to do the rest; see `minicaffe.ops.transform`.
+        """Fill a staged batch, from which a device transforms; see `minicaffe.ops.transform`.
 
-        Draws from the generator what a call draws.
+        Draws the same random numbers as a call.
         """
-        windows = self._windows(pictures, generator)
+        windows = self._windows(images, generator)
         staged.windows[...] = windows
         if not self._crop_size:
-            np.stack(pictures, out=staged.pictures)
+            np.stack(images, out=staged.pictures)
             return
         shape = staged.shape[1], staged.shape[2], staged.shape[3]
-        for picture, window, target in zip(pictures, windows, staged.pictures, strict=True):
-            target[...] = _cut(picture, window._replace(mirror=False), shape)
+        for image, window, target in zip(images, windows, staged.pictures, strict=True):
+            target[...] = _cut(image, window._replace(mirror=False), shape)
 
     def mean(self, channels: int) -> Floats:
-        """Return what is subtracted from pictures.
+        """Return the mean that is subtracted from images.
 
         Returns
         -------
@@ -172,22 +172,22 @@ class Transformer:
         values = self._mean_values if len(self._mean_values) else np.zeros(1, np.float32)
         return np.array(np.broadcast_to(values[:, None, None], (channels, 1, 1)))
 
-    def _common_shape(self, pictures: Sequence[Picture]) -> tuple[int, int, int]:
-        """Return what all pictures are cut to."""
-        shapes = {picture.shape for picture in pictures}
+    def _common_shape(self, images: Sequence[ImageArray]) -> tuple[int, int, int]:
+        """Return the shape of all images after the crop."""
+        shapes = {image.shape for image in images}
         cuts = {self.output_shape(shape) for shape in shapes}
         if len(cuts) != 1:
             raise DataError(
-                f"pictures of different shapes in a batch: {_join(shapes)} (channels x rows x "
+                f"images of different shapes in a batch: {_join(shapes)} (channels x rows x "
                 f"columns)."
             )
         return cuts.pop()
 
     def _windows(
-        self, pictures: Sequence[Picture], generator: np.random.Generator | None
+        self, images: Sequence[ImageArray], generator: np.random.Generator | None
     ) -> list[_Window]:
-        n = len(pictures)
-        sizes = np.array([picture.shape[1:] for picture in pictures])
+        n = len(images)
+        sizes = np.array([image.shape[1:] for image in images])
         spare = sizes - self._crop_size if self._crop_size else np.zeros_like(sizes)
         mirror = np.zeros(n, dtype=bool)
         if self.is_random and generator is None:
@@ -201,57 +201,31 @@ class Transformer:
         tops, lefts = corner.T.tolist()
         return [_Window(*window) for window in zip(tops, lefts, mirror.tolist(), strict=True)]
 
-    def _arithmetic(self, x: Picture, mean: Floats | None) -> Floats:
+    def _arithmetic(self, x: ImageArray, mean: Floats | None) -> Floats:
         if mean is not None:
             y = np.subtract(x, mean, dtype=np.float32)
         elif len(self._mean_values):
             y = np.subtract(x, self._mean_values[:, None, None], dtype=np.float32)
         elif self.scale == 1:
-            return x.astype(np.float32)
+            return x.astype(np.float32, copy=False)  # x is a new array
         else:
             return np.multiply(x, self.scale, dtype=np.float32)
         if self.scale != 1:
             y *= self.scale
         return y
 
-    def _mean_mismatch(self, picture: tuple[int, ...]) -> str:
+    def _mean_mismatch(self, image: tuple[int, ...]) -> str:
         mean = self._mean.shape if self._mean is not None else ()
         return (
-            f"mean_file {self._mean_file}: the mean is {_times(mean)} and the picture "
-            f"{_times(picture)} (channels x rows x columns); they must agree before the crop. Run "
+            f"mean_file {self._mean_file}: the mean is {_times(mean)} and the image "
+            f"{_times(image)} (channels x rows x columns); they must agree before the crop. Run "
             "compute_image_mean on this database, or use one mean_value a channel."
         )
 
 
-def read_mean(path: str) -> Floats:
-    """Read a mean picture (binaryproto).
-
-    Returns
-    -------
-    ndarray, float32, shape (channels, rows, columns)
-
-    Raises
-    ------
-    DataError
-        If the file is missing or does not hold one picture.
-    """
-    try:
-        mean = read_blobproto(path)
-    except DataError as error:
-        raise DataError(f"mean_file {error}. Make one with compute_image_mean.") from error
-    if mean.ndim == 4 and mean.shape[0] == 1:
-        mean = mean[0]
-    if mean.ndim != 3 or not mean.size:
-        raise DataError(
-            f"mean_file {path}: its shape is {_times(mean.shape)}; a mean is one picture, channels "
-            "x rows x columns. Make one with compute_image_mean."
-        )
-    return mean
-
-
-def _cut(picture: Picture, window: _Window, shape: tuple[int, int, int]) -> Picture:
+def _cut(image: ImageArray, window: _Window, shape: tuple[int, int, int]) -> ImageArray:
     rows = slice(window.top, window.top + shape[1])
-    cut = picture[:, rows, window.left : window.left + shape[2]]
+    cut = image[:, rows, window.left : window.left + shape[2]]
     return cut[:, :, ::-1] if window.mirror else cut
 
 

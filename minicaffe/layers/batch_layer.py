@@ -1,15 +1,17 @@
-"""What the layers that hand out batches of pictures have in common."""
+"""Base classes of data layers, which copy prefetched batches into their tops."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from minicaffe.blob import Blob
-from minicaffe.data.batches import Batch, BatchSource
+from minicaffe.data.batches import Batch, BatchSource, ImageBatches
 from minicaffe.data.prefetch import Prefetcher
-from minicaffe.data.transformer import Transformer
+from minicaffe.data.records.base import RecordSource
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError, Unsupported
 from minicaffe.layers.base import Blobs, Layer, LayerContext, P, State
 from minicaffe.log import logger
@@ -21,43 +23,35 @@ from minicaffe.schema import TEST, TRAIN, LayerParameter
 _COLOUR_CHANNELS = 3  # assumed if the source cannot be read
 
 
-def cropped_batch_shape(param: LayerParameter, field: str, image: Shape) -> Shape:
-    """Return (batch_size, channels, rows, columns) of a data layer; () if no size is known.
-
-    Parameters
-    ----------
-    param : LayerParameter
-    field : str
-        Of LayerParameter, whose message has batch_size.
-    image : tuple of int
-        Channels, rows and columns, unless transform_param crops; () for colour images.
-    """
-    channels, rows, columns = image or (_COLOUR_CHANNELS, 0, 0)
-    crop = param.transform_param.crop_size
-    rows, columns = crop or rows, crop or columns
-    return (getattr(param, field).batch_size, channels, rows, columns) if rows and columns else ()
-
-
 class BatchLayer(Layer[P]):
-    """Base of the layers that hand out prefetched batches: a subclass says where they come from.
-
-    A backend whose device can transform pictures gets them as bytes, and does it in `forward`;
-    otherwise the thread that prefetches has done it.
-    """
+    """Base of the layers with prefetched batches; a subclass opens their source."""
 
     role = "data"
     bottoms = 0
-    tops = (1, 2)
     releases_lock = True
+    # Whether batches are made ahead of time, in a thread.
+    prefetches: ClassVar[bool] = True
 
     def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         super().__init__(param, context)
         self.random = RandomStream(context.seed, f"{self.name}/data")
-        self._batch: Batch | None = None
-        self._transform: TransformKernel | None = None
+        self._keys: Sequence[bytes] = ()
+
+    @classmethod
+    def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
+        """Return batch_size images of the given size, after the crop; () if no size is known."""
+        channels, rows, columns = image or (_COLOUR_CHANNELS, 0, 0)
+        crop = param.transform_param.crop_size
+        rows, columns = crop or rows, crop or columns
+        n = getattr(param, cls.param_field).batch_size
+        return (n, channels, rows, columns) if rows and columns else ()
+
+    def open_source(self) -> None:
+        """Open the source and prepare for prefetching."""
+        # In Caffe, too, every layer that reads ahead finds the depth in data_param.
+        depth = max(1, int(self.param.data_param.prefetch)) if self.prefetches else 0
         try:
-            # In Caffe, too, every layer that reads ahead finds the depth in data_param.
-            self.source = Prefetcher(self.open(), int(param.data_param.prefetch))
+            self.source = Prefetcher(self.open(), depth)
         except DataError as error:
             raise DataError(f"{self.where}: {error}") from error
 
@@ -65,26 +59,98 @@ class BatchLayer(Layer[P]):
         """Return the source of batches."""
         raise NotImplementedError
 
-    def transformer(self) -> Transformer:
-        """Return what transform_param asks for, in this layer's phase."""
-        return Transformer(self.param.transform_param, TRAIN if self.is_training else TEST)
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Open the source and give the tops the shapes of the first batch."""
+        self.open_source()
+        self.shape_tops(top)
 
-    @classmethod
-    def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
-        """Return batch_size images of the size that transform_param crops to."""
-        return cropped_batch_shape(param, cls.param_field, image)
+    def shape_tops(self, top: Blobs) -> None:
+        """Give the tops the shapes of the first batch."""
+        for blob, shape in zip(top, self.source.shapes, strict=False):
+            blob.reshape(shape)
+
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        """Keep the shapes: batches set them."""
+
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
+        """Copy the next batch into the tops."""
+        try:
+            batch = self.source.next()
+        except DataError as error:
+            raise DataError(f"{self.where}: {error}") from error
+        self._keys = batch.keys
+        for blob, values in zip(top, batch.tops, strict=False):
+            blob.reshape(values.shape)
+        self.fill_tops(batch, top)
+
+    def fill_tops(self, batch: Batch, top: Blobs) -> None:
+        """Copy a batch into the tops, which have its shapes."""
+        for blob, values in zip(top, batch.tops, strict=False):
+            if isinstance(values, np.ndarray):
+                blob.data.set(values)
+
+    def state(self) -> State:
+        """Return the position after the last batch, and the seed of its random numbers."""
+        return {"seed": self.random.seed, "position": self.source.position()}
+
+    def restore(self, state: State) -> None:
+        """Continue from a position."""
+        self.random.seed = state["seed"]
+        self.source.restore(state["position"])
+
+    def key_name(self, key: bytes) -> str:
+        """Return the name of the sample with a key of `Batch.keys`, for messages."""
+        raise NotImplementedError
+
+    def sample_names(self) -> Callable[[int], str]:
+        """Return a function from samples of the current batch to their names."""
+        keys = self._keys
+        return lambda item: self.key_name(keys[item]) if item < len(keys) else ""
+
+    @property
+    def data_wait_s(self) -> float:
+        """Total time that forward has waited for batches, seconds."""
+        return self.source.data_wait_s
+
+    def close(self) -> None:
+        """Stop prefetching, close files and databases."""
+        self.source.close()
+
+
+class ImageBatchLayer(BatchLayer[P]):
+    """Base of the layers with batches of images, transformed by transform_param, and labels.
+
+    If the backend's device can transform images, they are uploaded as bytes and transformed in
+    `forward`; otherwise the prefetching thread transforms them.
+    """
+
+    tops = (1, 2)
+
+    def __init__(self, param: LayerParameter, context: LayerContext) -> None:
+        super().__init__(param, context)
+        self._transform: TransformKernel | None = None
+        self.open_source()
+
+    def batches(
+        self, records: RecordSource, size: int, transformer: DataTransformer, rand_skip: int = 0
+    ) -> BatchSource:
+        """Return batches of `size` records, after skipping up to ``rand_skip - 1``."""
+        records.skip_at_random(rand_skip, self.random)
+        threads = self.context.backend.data_threads
+        return ImageBatches(records, size, transformer, self.random, threads)
+
+    def transformer(self) -> DataTransformer:
+        """Return what transform_param asks for, in this layer's phase."""
+        return DataTransformer(self.param.transform_param, TRAIN if self.is_training else TEST)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Give the tops the shape of the first batch."""
-        shape = self.source.shape
-        top[0].reshape(shape)
-        logger.info(f"output data size: {','.join(map(str, shape))}")
-        if len(top) > 1:
-            top[1].reshape(shape[:1])
-        self._leave_to_device(top[0])
+        """Give the tops their shapes, and plan the transformation."""
+        self.shape_tops(top)
+        logger.info(f"output data size: {','.join(map(str, top[0].shape))}")
+        self._plan_transform(top[0])
 
-    def _leave_to_device(self, top: Blob) -> None:
-        """Have the backend's device transform the pictures, if it can."""
+    def _plan_transform(self, top: Blob) -> None:
+        """Have the backend's device transform the images, if it can."""
         assembler = self.source.assembler
         if assembler is None:
             return
@@ -99,48 +165,11 @@ class BatchLayer(Layer[P]):
         self._mean.set(mean)
         assembler.stage = self._transform.stage
 
-    def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        """Keep the shapes: batches set them."""
-
-    def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Hand out the next batch."""
-        try:
-            self._batch = batch = self.source.next()
-        except DataError as error:
-            raise DataError(f"{self.where}: {error}") from error
-        for blob, values in zip(top, (batch.data, batch.label), strict=False):
-            blob.reshape(values.shape)
-        labels = top[1].data if len(top) > 1 else None
-        if isinstance(batch.data, np.ndarray):
-            top[0].data.set(batch.data)
-            if labels is not None:
-                labels.set(batch.label)
-        elif self._transform is not None:
-            self._transform.forward(batch.data, self._mean, top[0].data, labels)
-
-    def state(self) -> State:
-        """Return the position after the last batch handed out, and the seed of its randomness."""
-        return {"seed": self.random.seed, "position": self.source.position()}
-
-    def restore(self, state: State) -> None:
-        """Go on from a position."""
-        self.random.seed = state["seed"]
-        self.source.restore(state["position"])
-
-    def key_name(self, key: bytes) -> str:
-        """Say which sample a key of `Batch.keys` is."""
-        raise NotImplementedError
-
-    def sample_names(self) -> Callable[[int], str]:
-        """Return what names the samples of the current batch by their keys."""
-        keys = (self._batch.keys if self._batch is not None else None) or []
-        return lambda item: self.key_name(keys[item]) if item < len(keys) else ""
-
-    @property
-    def data_wait_s(self) -> float:
-        """How long forward has waited for batches so far, seconds."""
-        return self.source.data_wait_s
-
-    def close(self) -> None:
-        """Stop reading ahead."""
-        self.source.close()
+    def fill_tops(self, batch: Batch, top: Blobs) -> None:
+        """Copy a batch into the tops, or have the device transform it into them."""
+        images = batch.tops[0]
+        if isinstance(images, np.ndarray) or self._transform is None:
+            super().fill_tops(batch, top)
+        else:
+            labels = top[1].data if len(top) > 1 else None
+            self._transform.forward(images, self._mean, top[0].data, labels)

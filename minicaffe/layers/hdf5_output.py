@@ -1,4 +1,4 @@
-"""HDF5Output: write what a net computes to a file."""
+"""HDF5Output: write blobs to an HDF5 file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class HDF5Output(Layer[HDF5OutputParameter]):
         path = self.settings.file_name
         self.require(path, "hdf5_output_param { file_name } is missing: the file to write")
         # h5py is slow to import.
-        from minicaffe.data.hdf5 import Hdf5Writer
+        from minicaffe.data.hdf5_writer import Hdf5Writer
 
         try:
             self.writer = Hdf5Writer(path)

@@ -1,11 +1,11 @@
-"""ImageData: batches from a list of picture files."""
+"""ImageData: batches from a list of image files."""
 
 from __future__ import annotations
 
 import os
 
 from minicaffe.data.batches import BatchSource
-from minicaffe.layers.batch_layer import BatchLayer
+from minicaffe.layers.batch_layer import ImageBatchLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
 from minicaffe.schema import LayerParameter
@@ -13,17 +13,17 @@ from minicaffe.schema.minicaffe_pb2 import ImageDataParameter
 
 
 @register("ImageData")
-class ImageData(BatchLayer[ImageDataParameter]):
-    """Read pictures from files and labels from the list that names them, again and again.
+class ImageData(ImageBatchLayer[ImageDataParameter]):
+    """Read images from files and labels from the list that names them, again and again.
 
     Shapes: -> data (N, C, H, W)[, label (N,)]
 
     Notes
     -----
-    A line of the list is a path, a space and a whole number; paths may hold spaces. Pictures are
+    A line of the list is a path, a space and a whole number; paths may hold spaces. Images are
     read and transformed ahead of time, several at once, in the order of the list or, with shuffle,
-    in a new random order in each round. new_height and new_width resize them, transform_param says
-    what else is done.
+    in a new random order in each round. new_height and new_width resize them; transform_param sets
+    the other transformations.
     """
 
     @classmethod
@@ -35,29 +35,21 @@ class ImageData(BatchLayer[ImageDataParameter]):
 
     def open(self) -> BatchSource:
         """Read the list."""
-        # Pillow is imported for those who read picture files only.
-        from minicaffe.data.image_list import ImageBatches
+        # Imported here, because Pillow is slow to import.
+        from minicaffe.data.records.image_list import ImageFiles, ImageListRecords
 
         proto = self.settings
-        self.require(proto.source, "image_data_param { source } is missing: the list of pictures")
+        self.require(proto.source, "image_data_param { source } is missing: the list of images")
         self.require(proto.batch_size > 0, "batch_size is 0; it must be at least 1")
         self.require(
             (proto.new_height > 0) == (proto.new_width > 0),
             f"new_height: {proto.new_height}, new_width: {proto.new_width}; give both or neither",
         )
-        return ImageBatches(
-            proto.source,
-            proto.batch_size,
-            self.transformer(),
-            self.random,
-            root_folder=proto.root_folder,
-            height=proto.new_height,
-            width=proto.new_width,
-            color=proto.is_color,
-            shuffle=proto.shuffle,
-            rand_skip=proto.rand_skip,
-            threads=self.context.backend.data_threads,
+        files = ImageFiles(
+            proto.source, proto.root_folder, proto.new_height, proto.new_width, proto.is_color
         )
+        records = ImageListRecords(files, self.random if proto.shuffle else None)
+        return self.batches(records, proto.batch_size, self.transformer(), proto.rand_skip)
 
     def key_name(self, key: bytes) -> str:
         """Name the file of a sample and the list."""

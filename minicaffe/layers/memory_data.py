@@ -1,12 +1,14 @@
-"""MemoryData: batches from arrays of the program."""
+"""MemoryData: batches of arrays that the program provides."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.data.batches import BatchSource, RowBatches
+from minicaffe.data.records.arrays import ArrayRows
 from minicaffe.errors import DataError
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
 from minicaffe.log import logger
 from minicaffe.schema.minicaffe_pb2 import MemoryDataParameter
@@ -15,23 +17,22 @@ Floats = NDArray[np.float32]
 
 
 @register("MemoryData")
-class MemoryData(Layer[MemoryDataParameter]):
-    """Hand out batches of arrays that the program has given, again and again.
+class MemoryData(BatchLayer[MemoryDataParameter]):
+    """Read batches from arrays that the program provides, again and again.
 
     Shapes: -> data (N, C, H, W), label (N,)
 
     Notes
     -----
-    `reset` gives the arrays (pycaffe: ``net.set_input_arrays``). They are not copied: what the
-    program writes into them later is what the next batch holds. transform_param is not applied.
+    `reset` sets the arrays (pycaffe: ``net.set_input_arrays``). They are not copied: the next batch
+    has what the program writes into them until then. transform_param is not applied.
     """
 
-    role = "data"
-    bottoms = 0
     tops = 2
+    prefetches = False  # the program may write to the arrays until a batch is copied
 
-    def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Give the tops their shapes."""
+    def open(self) -> BatchSource:
+        """Prepare for arrays, which `reset` gives."""
         proto = self.settings
         self.shape = (proto.batch_size, proto.channels, proto.height, proto.width)
         self.require(
@@ -39,13 +40,8 @@ class MemoryData(Layer[MemoryDataParameter]):
             f"batch_size: {proto.batch_size}, channels: {proto.channels}, height: {proto.height}, "
             f"width: {proto.width}; all four must be given and at least 1",
         )
-        top[0].reshape(self.shape)
-        top[1].reshape(self.shape[:1])
-        self._arrays: tuple[Floats, Floats] | None = None
-        self._next = 0
-
-    def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        """Keep the shapes."""
+        self._rows = ArrayRows([self.shape[1:], ()])
+        return RowBatches(self._rows, self.shape[0])
 
     def reset(self, data: Floats, labels: Floats) -> None:
         """Take the arrays that batches come from, from their first sample on.
@@ -75,7 +71,8 @@ class MemoryData(Layer[MemoryDataParameter]):
                 f"{self.where}: {len(data)} samples; it must be a multiple of batch_size, "
                 f"{self.shape[0]}, and not 0"
             )
-        self._arrays, self._next = (data, labels.reshape(-1)), 0
+        self._rows.set_arrays(data, labels.reshape(-1))
+        self.source.restore(self._rows.position())
 
     def _check(self, what: str, array: Floats, sample: tuple[int, ...]) -> None:
         if array.dtype != np.float32 or not array.flags.c_contiguous:
@@ -90,15 +87,3 @@ class MemoryData(Layer[MemoryDataParameter]):
                 f"{self.where}: the {what} have shape {array.shape}; it must be ({wanted}), as "
                 "memory_data_param says"
             )
-
-    def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Hand out the next batch."""
-        if self._arrays is None:
-            raise DataError(
-                f"{self.where}: there are no data yet; give them with reset (in pycaffe "
-                "net.set_input_arrays) before the first forward pass"
-            )
-        n = self.shape[0]
-        for blob, array in zip(top, self._arrays, strict=True):
-            blob.data.set(array[self._next : self._next + n])
-        self._next = (self._next + n) % len(self._arrays[0])

@@ -1,24 +1,25 @@
-"""WindowData: batches of windows cut out of pictures, for R-CNN."""
+"""WindowData: batches of windows cut out of images, for R-CNN."""
 
 from __future__ import annotations
 
 import os
 
 from minicaffe.data.batches import BatchSource
-from minicaffe.layers.batch_layer import BatchLayer
+from minicaffe.data.transformer import DataTransformer
+from minicaffe.layers.batch_layer import ImageBatchLayer
 from minicaffe.layers.registry import register
-from minicaffe.schema.minicaffe_pb2 import WindowDataParameter
+from minicaffe.schema.minicaffe_pb2 import TEST, TransformationParameter, WindowDataParameter
 
 
 @register("WindowData")
-class WindowData(BatchLayer[WindowDataParameter]):
-    """Cut windows out of pictures, warp them to one size, and mix objects with background.
+class WindowData(ImageBatchLayer[WindowDataParameter]):
+    """Cut windows out of images, warp them to one size, and mix objects with background.
 
     Shapes: -> data (N, 3, crop_size, crop_size), label (N,)
 
     Notes
     -----
-    The source is a window file of R-CNN: pictures, and for each the boxes with class and overlap.
+    The source is a window file of R-CNN: images, and for each the boxes with class and overlap.
     Of N windows, drawn at random, N * fg_fraction (rounded down) show an object: their overlap is
     at least fg_threshold. The others come first in the batch, overlap by less than bg_threshold
     and have label 0. context_pad adds surroundings, crop_mode "square" keeps the proportions.
@@ -32,9 +33,9 @@ class WindowData(BatchLayer[WindowDataParameter]):
 
     def open(self) -> BatchSource:
         """Read the window file."""
-        # Pillow is imported for those who read picture files only.
-        from minicaffe.data.window_crop import Cropper
-        from minicaffe.data.windows import Sampling, WindowBatches
+        # Imported here, because Pillow is slow to import.
+        from minicaffe.data.records.window_crop import Cropper, WindowTransformer
+        from minicaffe.data.records.windows import Sampling, WindowFiles, WindowRecords
 
         proto, size = self.settings, self.param.transform_param.crop_size
         self.require(proto.source, "window_data_param { source } is missing: the window file")
@@ -53,17 +54,19 @@ class WindowData(BatchLayer[WindowDataParameter]):
             0 <= proto.fg_fraction <= 1,
             f"fg_fraction: {proto.fg_fraction:g} is not a share; it must be from 0 to 1",
         )
-        return WindowBatches(
-            proto.source,
+        threads = self.context.backend.data_threads
+        records = WindowRecords(
+            WindowFiles(proto.source, proto.root_folder, proto.cache_images, threads),
             Sampling(proto.batch_size, proto.fg_threshold, proto.bg_threshold, proto.fg_fraction),
-            Cropper(size, proto.context_pad, proto.crop_mode == "square"),
-            self.param.transform_param,
+            WindowTransformer(
+                self.param.transform_param,
+                Cropper(size, proto.context_pad, proto.crop_mode == "square"),
+            ),
             self.random,
-            root_folder=proto.root_folder,
-            cache_images=proto.cache_images,
-            threads=self.context.backend.data_threads,
         )
+        unchanged = DataTransformer(TransformationParameter(), TEST)
+        return self.batches(records, proto.batch_size, unchanged)
 
     def key_name(self, key: bytes) -> str:
-        """Name the picture that a window is from, and the window file."""
+        """Name the image that a window is from, and the window file."""
         return f"a window of {os.fsdecode(key)} of {self.settings.source}"

@@ -220,7 +220,7 @@ def test_folders(log):
         with Image.open(file) as image:
             sizes[str(file)] = image.size
     assert sizes == dict.fromkeys(["out/a.png", "out/b.png", "out/c.png", "out/deep/x.jpg"], (5, 5))
-    assert "skipped: in/broken.png: not a picture that can be decoded" in log.text
+    assert "skipped: in/broken.png: not an image that can be decoded" in log.text
     assert log.messages[-1] == "Processed 4 files."
 
 

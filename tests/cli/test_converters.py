@@ -120,8 +120,8 @@ def test_unreadable_images_are_skipped_and_counted(log):
     path = write_list(f"{IMAGES}a/img0.png 0\nmissing.jpg 1\nbad.jpg 2\n{IMAGES}b/img9.png 3\n")
     assert run_command("convert_imageset", ["", path, "db"]) == 0
     assert [key[:9] for key, _ in records("db")] == [b"00000000_", b"00000003_"]
-    assert "skipped: missing.jpg: the picture cannot be read: No such file" in log.text
-    assert "skipped: bad.jpg: not a picture that can be decoded" in log.text
+    assert "skipped: missing.jpg: the image cannot be read: No such file" in log.text
+    assert "skipped: bad.jpg: not an image that can be decoded" in log.text
     assert "Processed 2 files." in log.messages
     assert "2 of 4 images could not be read." in log.messages
 
@@ -130,7 +130,7 @@ def test_a_file_that_is_not_an_image(log):
     Path("notes.txt").write_text("no pixels")
     assert run_command("convert_imageset", ["", write_list("notes.txt 1\n"), "db"]) == 1
     assert log.messages[-2] == (
-        "skipped: notes.txt: not a picture that can be decoded (9 bytes): no known format. Is the "
+        "skipped: notes.txt: not an image that can be decoded (9 bytes): no known format. Is the "
         "file complete?"
     )
 
@@ -195,7 +195,7 @@ def test_an_existing_database_is_refused(log):
 def test_unknown_encode_type(log):
     flags = ["--encode_type=pgn"]
     assert run_command("convert_imageset", [*flags, IMAGES, f"{IMAGES}list.txt", "db"]) == 1
-    assert "picture type 'pgn': not one that can be written" in log.messages[-1]
+    assert "image type 'pgn': not one that can be written" in log.messages[-1]
 
 
 # --- compute_image_mean ---
@@ -258,14 +258,14 @@ def test_mnist(log, pack):
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (write_idx(DIGITS), write_idx(LABELS[:9]), "images holds 1003 pictures, labels 9 labels"),
+        (write_idx(DIGITS), write_idx(LABELS[:9]), "images holds 1003 images, labels 9 labels"),
         (
             write_idx(LABELS),
             write_idx(LABELS),
-            "images: not an IDX file of pictures: it begins with 2049, not 2051. These are labels: "
+            "images: not an IDX file of images: it begins with 2049, not 2051. These are labels: "
             "are the two files swapped?",
         ),
-        (b"", write_idx(LABELS), "images: not an IDX file of pictures: it begins with 0, not 2051"),
+        (b"", write_idx(LABELS), "images: not an IDX file of images: it begins with 0, not 2051"),
         (
             write_idx(DIGITS)[:-1],
             write_idx(LABELS),
@@ -275,7 +275,7 @@ def test_mnist(log, pack):
         (
             write_idx(DIGITS[:0]),
             write_idx(LABELS[:0]),
-            "images: holds no pictures. Is the file complete?",
+            "images: holds no images. Is the file complete?",
         ),
     ],
 )

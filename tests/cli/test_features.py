@@ -11,7 +11,7 @@ from minicaffe.cli.commands.extract_features import as_datum_array
 from minicaffe.cli.main import run_command
 from minicaffe.data.datum import decode_datum
 from minicaffe.data.db import open_database
-from minicaffe.data.preparation import channel_means
+from minicaffe.data.mean import channel_means
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
 from minicaffe.schema import write_blobproto
@@ -160,8 +160,8 @@ def test_means(tmp_path):
         ({2: "x.binaryproto"}, "x.binaryproto: no such file"),
         ({3: "two.txt"}, "two.txt: 2 labels, but the net tells 6 classes apart"),
         ({3: "no.txt"}, "no.txt: the labels cannot be read: No such file or directory."),
-        ({4: "no.png"}, "no.png: the picture cannot be read: No such file or directory."),
-        ({4: "empty"}, "empty: no picture in this folder (.jpg, "),
+        ({4: "no.png"}, "no.png: the image cannot be read: No such file or directory."),
+        ({4: "empty"}, "empty: no image in this folder (.jpg, "),
     ],
 )
 def test_messages_of_classification(log, capsys, change, message):

@@ -109,7 +109,7 @@ def test_long_texts_are_wrapped_or_cut():
     [
         (["filters"], 2, "minicaffe show: missing: --weights=FILE (trained weights)"),
         (["filters", "--weights=w.caffemodel", "--layer=conv3"], 1, 'no filters "conv3". Did you'),
-        (["filters", "--weights=w.caffemodel", "--output=x.txt"], 1, "picture type 'txt'"),
+        (["filters", "--weights=w.caffemodel", "--output=x.txt"], 1, "image type 'txt'"),
         (["activations", "--weights=w.caffemodel"], 2, "show activations needs a net and a blob"),
         (
             ["activations", "--weights=w.caffemodel", "--model=net.prototxt", "--blob=cov"],

@@ -18,13 +18,13 @@ def golden_files(tmp_path):
 
 @pytest.fixture
 def make_database(tmp_path):
-    """A function that writes pictures with labels 0, 1, ... to a database and returns its path."""
+    """A function that writes images with labels 0, 1, ... to a database and returns its path."""
 
-    def make(pictures, backend="LMDB", name="db"):
+    def make(images, backend="LMDB", name="db"):
         path = tmp_path / name
         with create_database(str(path), backend) as database:
-            for i, picture in enumerate(pictures):
-                database.put(b"%08d" % i, encode_datum(np.asarray(picture), i))
+            for i, image in enumerate(images):
+                database.put(b"%08d" % i, encode_datum(np.asarray(image), i))
         return str(path)
 
     return make

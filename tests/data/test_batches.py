@@ -6,29 +6,37 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from minicaffe.data.batches import DatabaseBatches
+from minicaffe.data.batches import ImageBatches
 from minicaffe.data.datum import encoded_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.image import encode_image
-from minicaffe.data.transformer import Transformer
+from minicaffe.data.records.database import DatabaseRecords
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TEST, TRAIN, NetParameter, TransformationParameter
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
-PICTURES = [np.full((1, 4, 5), i, np.uint8) for i in range(10)]
+IMAGES = [np.full((1, 4, 5), i, np.uint8) for i in range(10)]
 
 
 def batches(path, batch_size, text="", phase=TEST, backend="LMDB", rand_skip=0, seed=1):
-    transformer = Transformer(text_format.Parse(text, TransformationParameter()), phase)
+    transformer = DataTransformer(text_format.Parse(text, TransformationParameter()), phase)
     stream = RandomStream(seed, "data")
-    return DatabaseBatches(path, backend, batch_size, transformer, stream, rand_skip)
+    records = DatabaseRecords(path, backend, transformer.color)
+    records.skip_at_random(rand_skip, stream)
+    return ImageBatches(records, batch_size, transformer, stream)
+
+
+def assert_same(batch, other):
+    for values, others in zip(batch.tops, other.tops, strict=True):
+        np.testing.assert_array_equal(values, others)
 
 
 @pytest.fixture
 def database(make_database):
-    return make_database(PICTURES)
+    return make_database(IMAGES)
 
 
 @pytest.mark.parametrize(
@@ -39,27 +47,26 @@ def test_batches_equal_those_of_caffe(golden_files, case):
         text = str(golden["prototxt"]).replace("FILES", str(golden_files))
         layer = text_format.Parse(text, NetParameter()).layer[0]
         param = layer.data_param
-        source = DatabaseBatches(
-            param.source,
-            type(param).DB.Name(param.backend),
+        source = ImageBatches(
+            DatabaseRecords(param.source, type(param).DB.Name(param.backend)),
             param.batch_size,
-            Transformer(layer.transform_param, TEST),
+            DataTransformer(layer.transform_param, TEST),
             RandomStream(0, layer.name),
         )
         for i in range(int(golden["batches"])):
             batch = source.next()
-            assert batch.data.dtype == batch.label.dtype == np.float32
-            assert batch.data.shape == source.shape
-            np.testing.assert_array_equal(batch.data, golden[f"batch.{i}.data"])
-            np.testing.assert_array_equal(batch.label, golden[f"batch.{i}.label"])
+            assert [values.shape for values in batch.tops] == source.shapes
+            for values, name in zip(batch.tops, ("data", "label"), strict=True):
+                assert values.dtype == np.float32
+                np.testing.assert_array_equal(values, golden[f"batch.{i}.{name}"])
         source.close()
 
 
-def test_batches_go_round_and_say_so(database, caplog_minicaffe):
+def test_batches_are_cyclic_and_restarts_are_logged(database, caplog_minicaffe):
     caplog_minicaffe.clear()
     source = batches(database, 4)
-    assert source.shape == (4, 1, 4, 5)
-    labels = [source.next().label.tolist() for _ in range(5)]
+    assert source.shapes == [(4, 1, 4, 5), (4,)]
+    labels = [source.next().tops[1].tolist() for _ in range(5)]
     assert labels == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1], [2, 3, 4, 5], [6, 7, 8, 9]]
     assert caplog_minicaffe.messages == [
         f"Opened lmdb {database}",
@@ -74,7 +81,7 @@ def test_keys(database):
     source.close()
 
 
-def test_a_restored_source_goes_on_as_if_nothing_had_happened(database):
+def test_a_restored_source_continues_exactly(database):
     text = "crop_size: 2 mirror: true"
     source = batches(database, 4, text, TRAIN)
     made = [source.next() for _ in range(6)]
@@ -82,8 +89,7 @@ def test_a_restored_source_goes_on_as_if_nothing_had_happened(database):
     again.restore(json.loads(json.dumps(made[2].position)))
     for batch in made[3:]:
         repeated = again.next()
-        np.testing.assert_array_equal(repeated.data, batch.data)
-        np.testing.assert_array_equal(repeated.label, batch.label)
+        assert_same(repeated, batch)
         assert repeated.position == batch.position
     assert made[2].position == {"key": "00000002", "records": 12, "step": 3}
     source.close()
@@ -97,7 +103,7 @@ def test_keys_of_any_bytes_survive_the_position(tmp_path):
     path = str(tmp_path / "db")
     with create_database(path, "LMDB") as new:
         for key in (b"a", b"\xff\x00\xe9"):
-            new.put(key, encode_datum(PICTURES[0], 0))
+            new.put(key, encode_datum(IMAGES[0], 0))
     source = batches(path, 1)
     position = json.loads(json.dumps(source.next().position))
     source.next()
@@ -109,29 +115,28 @@ def test_keys_of_any_bytes_survive_the_position(tmp_path):
 @pytest.mark.parametrize("name", ["db_raw_lmdb", "db_encoded_lmdb"])
 def test_several_threads_decode_the_same_batches(golden_files, name):
     text = "crop_size: 16 force_color: true"
-    transformer = Transformer(text_format.Parse(text, TransformationParameter()), TRAIN)
+    transformer = DataTransformer(text_format.Parse(text, TransformationParameter()), TRAIN)
     made = []
     for threads in (1, 3):
         stream = RandomStream(2, "data")
-        path = str(golden_files / name)
-        source = DatabaseBatches(path, "LMDB", 7, transformer, stream, threads=threads)
+        records = DatabaseRecords(str(golden_files / name), "LMDB", transformer.color)
+        source = ImageBatches(records, 7, transformer, stream, threads=threads)
         made.append([source.next() for _ in range(5)])
         source.close()
     for one, three in zip(*made, strict=True):
-        np.testing.assert_array_equal(one.data, three.data)
-        np.testing.assert_array_equal(one.label, three.label)
+        assert_same(one, three)
         assert (one.keys, one.position) == (three.keys, three.position)
 
 
-def test_a_picture_that_cannot_be_decoded_is_named(tmp_path):
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
     path = str(tmp_path / "db")
     with create_database(path, "LMDB") as database:
         for i in range(6):
             content = encode_image(np.full((1, 4, 5), i, np.uint8), "png")
             database.put(b"%d" % i, encoded_datum(content[: 40 if i in (3, 5) else None], i))
-    stream, transformer = RandomStream(1, "data"), Transformer(TransformationParameter(), TEST)
-    source = DatabaseBatches(path, "LMDB", 6, transformer, stream, threads=2)
-    with pytest.raises(DataError, match=r"db, key '3': not a picture that can be decoded"):
+    stream, transformer = RandomStream(1, "data"), DataTransformer(TransformationParameter(), TEST)
+    source = ImageBatches(DatabaseRecords(path, "LMDB"), 6, transformer, stream, threads=2)
+    with pytest.raises(DataError, match=r"db, key '3': not an image that can be decoded"):
         source.next()
     source.close()
 
@@ -141,36 +146,36 @@ def test_rand_skip(database, caplog_minicaffe):
     for seed in range(12):
         source = batches(database, 1, rand_skip=3, seed=seed)
         skipped = int(re.findall(r"Skipping first (\d) data points.", caplog_minicaffe.text)[-1])
-        assert source.next().label[0] == skipped
+        assert source.next().tops[1][0] == skipped
         starts.add(skipped)
         source.close()
     assert starts == {0, 1, 2}
 
 
-def test_pictures_of_different_sizes(make_database):
+def test_images_of_different_sizes(make_database):
     path = make_database([np.zeros((1, 4, 5), np.uint8), np.zeros((1, 6, 5), np.uint8)])
     source = batches(path, 2)
     with pytest.raises(DataError) as caught:
         source.next()
     assert str(caught.value) == (
-        f"{path}, key '00000001': the picture is 1 x 6 x 5 (channels x rows x columns), but the "
-        "batch began with 1 x 4 x 5 (key '00000000'); a batch has one size. Use crop_size or "
-        "batch_size: 1, or convert with --resize_height and --resize_width."
+        f"{path}, key '00000001': the image is 1 x 6 x 5 (channels x rows x columns), but the "
+        f"batch began with 1 x 4 x 5 ({path}, key '00000000'); a batch has one size. Use crop_size "
+        "or batch_size: 1, or convert with --resize_height and --resize_width."
     )
     source.close()
     single = batches(path, 1)
-    assert [single.next().data.shape for _ in range(3)] == [
+    assert [single.next().tops[0].shape for _ in range(3)] == [
         (1, 1, 4, 5),
         (1, 1, 6, 5),
         (1, 1, 4, 5),
     ]
     single.close()
     cropped = batches(path, 2, "crop_size: 4")
-    assert cropped.next().data.shape == (2, 1, 4, 4)
+    assert cropped.next().tops[0].shape == (2, 1, 4, 4)
     cropped.close()
 
 
-def test_pictures_of_different_colours(make_database):
+def test_images_of_different_colours(make_database):
     source = batches(make_database([np.zeros((c, 4, 5), np.uint8) for c in (3, 1)]), 2)
     with pytest.raises(DataError, match=r"is 1 x 4 x 5 .* Use force_color or force_gray in tran"):
         source.next()

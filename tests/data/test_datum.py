@@ -15,24 +15,24 @@ WHERE = "train_lmdb, key '00000007'"
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_round_trip(dtype):
-    picture = (np.arange(2 * 3 * 5) * 7.5).astype(dtype).reshape(2, 3, 5)
-    back, label = decode_datum(encode_datum(picture, -3), None, WHERE)
+    image = (np.arange(2 * 3 * 5) * 7.5).astype(dtype).reshape(2, 3, 5)
+    back, label = decode_datum(encode_datum(image, -3), None, WHERE)
     assert back.dtype == dtype
     assert label == -3
-    np.testing.assert_array_equal(back, picture)
+    np.testing.assert_array_equal(back, image)
 
 
-def test_double_pictures_are_stored_as_float():
+def test_double_images_are_stored_as_float():
     back, _ = decode_datum(encode_datum(np.full((1, 1, 2), 0.1), 0), None, WHERE)
     np.testing.assert_array_equal(back, np.full((1, 1, 2), 0.1, np.float32))
 
 
 @pytest.mark.parametrize(("color", "channels"), [(None, 1), (True, 3), (False, 1)])
-def test_encoded_picture_is_converted_as_asked(color, channels):
+def test_encoded_image_is_converted_as_asked(color, channels):
     content = encode_image(np.full((1, 4, 6), 90, np.uint8), "png")
-    picture, label = decode_datum(encoded_datum(content, 2), color, WHERE)
+    image, label = decode_datum(encoded_datum(content, 2), color, WHERE)
     assert label == 2
-    np.testing.assert_array_equal(picture, np.full((channels, 4, 6), 90))
+    np.testing.assert_array_equal(image, np.full((channels, 4, 6), 90))
 
 
 def fields(given):
@@ -94,7 +94,7 @@ def test_damaged_records_are_read_as_protobuf_reads_them(encoded):
 
 def test_records_of_one_length_are_read_as_protobuf_reads_them(monkeypatch):
     """Whatever was read before: other sizes, orders of fields and labels, more than are kept."""
-    monkeypatch.setattr(datum, "MOST_MEANINGS", 50)
+    monkeypatch.setattr(datum, "MOST_HEADERS", 50)
     rng = np.random.default_rng(6)
     for _ in range(600):
         sizes = rng.permutation([2, 3, 4]).tolist()
@@ -103,13 +103,13 @@ def test_records_of_one_length_are_read_as_protobuf_reads_them(monkeypatch):
         parts = fields(given)
         value = b"".join(parts[i] for i in (rng.permutation(5) if rng.random() < 0.5 else range(5)))
         assert_read_as_protobuf_does(value)
-    assert len(datum._MEANINGS) <= 50
+    assert len(datum._HEADERS) <= 50
 
 
-def test_raw_pictures_are_not_copied():
+def test_raw_images_are_not_copied():
     value = encode_datum(np.arange(24, dtype=np.uint8).reshape(2, 3, 4), 0)
-    picture, _ = decode_datum(memoryview(value), None, WHERE)
-    assert np.shares_memory(picture, np.frombuffer(value, np.uint8))
+    image, _ = decode_datum(memoryview(value), None, WHERE)
+    assert np.shares_memory(image, np.frombuffer(value, np.uint8))
 
 
 def test_not_a_datum():
@@ -129,7 +129,7 @@ def test_wrong_size():
         decode_datum(value, None, WHERE)
 
 
-def test_picture_file_that_is_not_marked_as_encoded():
+def test_image_file_that_is_not_marked_as_encoded():
     value = Datum(data=b"\x89PNG and so on").SerializeToString()
     with pytest.raises(DataError, match="its writer forgot encoded: true"):
         decode_datum(value, None, WHERE)
@@ -140,8 +140,8 @@ def test_empty_record():
         decode_datum(b"", None, WHERE)
 
 
-def test_undecodable_picture():
+def test_undecodable_image():
     with pytest.raises(
-        DataError, match=r"key '00000007': not a picture that can be decoded \(4 byt"
+        DataError, match=r"key '00000007': not an image that can be decoded \(4 byt"
     ):
         decode_datum(encoded_datum(b"\xff\xd8\xff\xe0", 0), None, WHERE)

@@ -36,7 +36,7 @@ def test_records_come_back_in_the_order_of_their_keys(database, backend):
         assert len(db) == 20
 
 
-def test_a_cursor_goes_round(database, backend):
+def test_a_cursor_is_cyclic(database, backend):
     with open_database(database, backend) as db:
         cursor = db.cursor()
         assert (cursor.key, cursor.value) == RECORDS[0]
@@ -80,7 +80,7 @@ def test_closing_after_a_change_of_directory(database, backend, tmp_path, monkey
         assert len(again) == 20
 
 
-def test_a_forgotten_database_is_closed(database, backend):
+def test_a_database_is_closed_with_its_last_reference(database, backend):
     cursor = open_database(database, backend).cursor()
     gc.collect()
     assert bytes(cursor.value) == RECORDS[0][1]  # for a cursor it is kept
@@ -104,7 +104,7 @@ def test_a_database_written_anew_is_read_anew(database, backend):
         assert list(old.items()) == RECORDS
 
 
-def test_a_closed_database_says_so(database, backend):
+def test_a_closed_database_raises_an_error(database, backend):
     db = open_database(database, backend)
     db.close()
     with pytest.raises(DataError, match="db: the database was closed"):
@@ -204,13 +204,13 @@ def test_lmdb_cut_off(golden_files):
 
 
 @pytest.mark.parametrize("content", [b"", b"short", os.urandom(20000)])
-def test_lmdb_that_is_none(tmp_path, content):
+def test_files_that_are_not_lmdb(tmp_path, content):
     (tmp_path / "data.mdb").write_bytes(content)
     with pytest.raises(DataError, match=r"the LMDB is damaged: .*\. Copy or convert it again"):
         open_database(str(tmp_path), "LMDB")
 
 
-def test_lmdb_of_somebody_else(golden_files, monkeypatch):
+def test_lmdb_without_permission(golden_files, monkeypatch):
     def refuse(path, **_):
         raise lmdb.ReadonlyError(f"{path}: Permission denied")
 

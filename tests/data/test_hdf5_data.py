@@ -1,11 +1,13 @@
 import json
+import threading
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from minicaffe.data.hdf5 import Hdf5Batches
+from minicaffe.data.batches import RowBatches
+from minicaffe.data.records.hdf5 import Hdf5Rows
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.random import RandomStream
@@ -37,14 +39,15 @@ def rows(*numbers):
 
 
 def batches(source, batch_size, seed=1, shuffle=False, datasets=("x", "y")):
-    return Hdf5Batches(source, datasets, batch_size, RandomStream(seed, "data"), shuffle)
+    stream = RandomStream(seed, "data") if shuffle else None
+    return RowBatches(Hdf5Rows(source, datasets, stream), batch_size)
 
 
 def take(source, n):
     """Return the numbers of n batches, after checking that rows of x and y belong together."""
     found = []
     for _ in range(n):
-        x, y = source.next()
+        x, y = source.next().tops
         assert x.dtype == y.dtype == np.float32
         np.testing.assert_array_equal(x, np.stack([y, -y], axis=1))
         found.append(y.tolist())
@@ -60,9 +63,10 @@ def test_values_are_those_of_caffe(tmp_path):
             net.forward()
             for top in ("data", "target"):
                 np.testing.assert_array_equal(net.blobs[top].data.get(), golden[f"batch.{i}.{top}"])
+        net.close()
 
 
-def test_batches_go_on_across_files_and_round(make_list, caplog_minicaffe):
+def test_batches_span_files_and_are_cyclic(make_list, caplog_minicaffe):
     path = make_list(rows(1, 2, 3), rows(4), rows(5, 6))
     source = batches(path, 4)
     assert source.shapes == [(4, 2), (4,)]
@@ -92,7 +96,7 @@ def test_one_file_is_shuffled_anew_in_each_round(make_list):
     assert sorted(first) == sorted(second) == list(range(9))
 
 
-def test_a_restored_source_goes_on_as_if_nothing_had_happened(make_list):
+def test_a_restored_source_continues_exactly(make_list):
     path = make_list(rows(1, 2, 3), rows(4, 5, 6, 7), rows(8, 9))
     source, again = batches(path, 2, shuffle=True), batches(path, 2, shuffle=True)
     take(source, 5)
@@ -102,7 +106,7 @@ def test_a_restored_source_goes_on_as_if_nothing_had_happened(make_list):
     assert take(again, 9) == take(source, 9)
 
 
-def test_a_layer_restored_in_another_run_goes_on(make_list):
+def test_a_layer_restored_in_another_run_continues(make_list):
     path = make_list(rows(*range(9)))
     text = (
         'layer { name: "data" type: "HDF5Data" top: "y" top: "x" '
@@ -117,6 +121,22 @@ def test_a_layer_restored_in_another_run_goes_on(make_list):
     assert net.blobs["y"].shape == (4,)
     np.testing.assert_array_equal(other.blobs["y"].data.get(), net.blobs["y"].data.get())
     np.testing.assert_array_equal(net.blobs["x"].data.get()[:, 0], net.blobs["y"].data.get())
+    net.close()
+    other.close()
+
+
+def test_a_layer_reads_ahead_and_its_position_counts_what_was_handed_out(make_list):
+    text = (
+        'layer { name: "data" type: "HDF5Data" top: "y" '
+        f'hdf5_data_param {{ source: "{make_list(rows(*range(9)), rows(9))}" batch_size: 2 }} }}'
+    )
+    net = Net(parse_net(text), "TRAIN")
+    for i in range(1, 5):
+        net.forward()
+        assert net.state()["data"]["position"] == {"round": 0, "file": 0, "row": 2 * i}
+    assert "minicaffe-prefetch" in {thread.name for thread in threading.enumerate()}
+    assert net.data_wait_s > 0
+    net.close()
 
 
 @pytest.mark.parametrize(

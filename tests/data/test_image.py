@@ -26,21 +26,21 @@ def file_content(image, kind="PNG", **options):
         ("db_gray_lmdb", False, (20, 20)),
     ],
 )
-def test_pictures_equal_those_that_caffe_stored(golden_files, name, color, size):
+def test_images_equal_those_that_caffe_stored(golden_files, name, color, size):
     with open_database(str(golden_files / name), "LMDB") as db:
         for key, value in db.items():
             expected, _ = decode_datum(value, None, name)
-            picture = read_image(golden_files / "images" / key[9:].decode(), color, *size)
-            np.testing.assert_array_equal(picture, expected, err_msg=key.decode())
+            image = read_image(golden_files / "images" / key[9:].decode(), color, *size)
+            np.testing.assert_array_equal(image, expected, err_msg=key.decode())
 
 
 def test_jpeg_bytes_equal_those_that_caffe_encoded(golden_files):
     with open_database(str(golden_files / "db_encoded_lmdb"), "LMDB") as db:
         for key, value in db.items():
             if key.endswith(b".png"):
-                picture = read_image(golden_files / "images" / key[9:].decode())
+                image = read_image(golden_files / "images" / key[9:].decode())
                 stored = decode_image(parse_datum(value, "").data, None, "")
-                ours = decode_image(encode_image(picture, "jpg"), None, "")
+                ours = decode_image(encode_image(image, "jpg"), None, "")
                 np.testing.assert_array_equal(ours, stored)
 
 
@@ -74,7 +74,7 @@ def test_halving_averages_four_pixels():
     np.testing.assert_array_equal(resize(image, 1, 2), [[[1, 25]]])
 
 
-def test_same_size_is_the_same_picture():
+def test_same_size_is_the_same_image():
     image = np.ascontiguousarray(RGB.transpose(2, 0, 1))
     assert resize(image, 5, 7) is image
 
@@ -95,17 +95,17 @@ def test_alpha_is_dropped(color):
 def test_alpha_is_kept_where_the_file_decides():
     alpha = np.arange(35, dtype=np.uint8).reshape(5, 7)
     content = file_content(Image.fromarray(np.dstack([RGB, alpha])))
-    picture = decode_image(content, None, "")
-    np.testing.assert_array_equal(picture[:3], expected(True))
-    np.testing.assert_array_equal(picture[3], alpha)
+    image = decode_image(content, None, "")
+    np.testing.assert_array_equal(image[:3], expected(True))
+    np.testing.assert_array_equal(image[3], alpha)
 
 
 @pytest.mark.parametrize("color", [True, False])
 def test_palette(color):
     paletted = Image.fromarray(RGB).quantize(64)
     assert len(paletted.getcolors()) == 35
-    picture = decode_image(file_content(paletted), color, "")
-    np.testing.assert_array_equal(picture, expected(color))
+    image = decode_image(file_content(paletted), color, "")
+    np.testing.assert_array_equal(image, expected(color))
 
 
 @pytest.mark.parametrize(("color", "channels"), [(True, 3), (False, 1), (None, 1)])
@@ -116,15 +116,15 @@ def test_grey_files(mode, color, channels):
         image = Image.fromarray((grey.astype(np.uint16) << 8) + 77)
     else:
         image = Image.fromarray(grey).convert(mode)
-    picture = decode_image(file_content(image), color, "")
-    np.testing.assert_array_equal(picture, np.repeat(grey[None], channels, axis=0))
+    image = decode_image(file_content(image), color, "")
+    np.testing.assert_array_equal(image, np.repeat(grey[None], channels, axis=0))
 
 
 def test_cmyk_jpeg():
     inks = np.full((8, 8, 4), (0, 255, 255, 51), np.uint8)  # red, a fifth of it black
     content = file_content(Image.fromarray(inks, "CMYK"), "JPEG", quality=100)
-    picture = decode_image(content, True, "").astype(int)
-    assert np.abs(picture - np.array([0, 0, 204])[:, None, None]).max() <= 3
+    image = decode_image(content, True, "").astype(int)
+    assert np.abs(image - np.array([0, 0, 204])[:, None, None]).max() <= 3
 
 
 def test_exif_orientation_turns_unless_the_file_decides():
@@ -145,15 +145,15 @@ def test_png_keeps_every_value():
 
 
 def test_unknown_type_to_write():
-    with pytest.raises(DataError, match="picture type 'pgn': not one that can be written"):
+    with pytest.raises(DataError, match="image type 'pgn': not one that can be written"):
         encode_image(np.zeros((1, 2, 2), np.uint8), "pgn")
 
 
 def test_missing_empty_and_damaged_files(tmp_path):
-    with pytest.raises(DataError, match=r"x.jpg: the picture cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"x.jpg: the image cannot be read: No such file"):
         read_image(tmp_path / "x.jpg")
-    with pytest.raises(DataError, match=r"key 'a': the picture is empty \(0 bytes\)"):
+    with pytest.raises(DataError, match=r"key 'a': the image is empty \(0 bytes\)"):
         decode_image(b"", True, "db, key 'a'")
     content = file_content(Image.fromarray(np.tile(RGB, (20, 20, 1))), "JPEG")
-    with pytest.raises(DataError, match="key 'a': not a picture that can be decoded"):
+    with pytest.raises(DataError, match="key 'a': not an image that can be decoded"):
         decode_image(content[: len(content) // 2], True, "db, key 'a'")

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.data.image_list import ImageBatches
-from minicaffe.data.transformer import Transformer
+from minicaffe.data.batches import ImageBatches
+from minicaffe.data.records.image_list import ImageFiles, ImageListRecords
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.random import RandomStream
@@ -20,9 +21,13 @@ LIST = str(IMAGES / "list.txt")
 
 
 def batches(source=LIST, batch_size=4, seed=1, transform=None, **options):
+    shuffle, rand_skip = options.pop("shuffle", False), options.pop("rand_skip", 0)
     options = {"root_folder": f"{IMAGES}/", "height": 6, "width": 5, **options}
-    transformer = Transformer(transform or TransformationParameter(), TEST)
-    return ImageBatches(source, batch_size, transformer, RandomStream(seed, "data"), **options)
+    stream = RandomStream(seed, "data")
+    records = ImageListRecords(ImageFiles(source, **options), stream if shuffle else None)
+    records.skip_at_random(rand_skip, stream)
+    transformer = DataTransformer(transform or TransformationParameter(), TEST)
+    return ImageBatches(records, batch_size, transformer, stream)
 
 
 def layer(settings, rest=""):
@@ -34,7 +39,7 @@ def layer(settings, rest=""):
 
 
 def test_values_are_those_of_caffe():
-    """Resized pictures may be one grey level off in 1 % of the values."""
+    """Resized images may be one grey level off in 1 % of the values."""
     with np.load(GOLDEN / "data" / "image_data.npz") as golden:
         text = str(golden["prototxt"]).replace("FILES", str(GOLDEN / "files"))
         net = Net(parse_net(text, "net.prototxt"), "TEST")
@@ -50,7 +55,7 @@ def test_values_are_those_of_caffe():
         net.close()
 
 
-def test_batches_go_round_in_the_order_of_the_list_and_say_so(caplog_minicaffe):
+def test_batches_follow_the_list_and_restarts_are_logged(caplog_minicaffe):
     source = batches()
     names = [
         key.decode().removeprefix(f"{IMAGES}/") for _ in range(3) for key in source.next().keys
@@ -66,7 +71,7 @@ def test_batches_go_round_in_the_order_of_the_list_and_say_so(caplog_minicaffe):
     source.close()
 
 
-def test_shuffled_rounds_hold_every_picture_once_in_different_orders():
+def test_shuffled_rounds_hold_every_image_once_in_different_orders():
     source = batches(batch_size=5, shuffle=True)
     rounds = [tuple(source.next().keys + source.next().keys) for _ in range(3)]
     assert len(set(rounds)) == 3
@@ -77,19 +82,19 @@ def test_shuffled_rounds_hold_every_picture_once_in_different_orders():
     source.close()
 
 
-def test_a_restored_source_goes_on_as_if_nothing_had_happened():
+def test_a_restored_source_continues_exactly():
     options = {"shuffle": True, "transform": TransformationParameter(mirror=True)}
     source, again = batches(**options), batches(**options)
     made = [source.next() for _ in range(7)]
     again.restore(json.loads(json.dumps(made[3].position)))
     for batch in made[4:]:
         repeated = again.next()
-        np.testing.assert_array_equal(repeated.data, batch.data)
+        np.testing.assert_array_equal(repeated.tops[0], batch.tops[0])
         assert repeated.keys == batch.keys
     assert made[3].position == {"round": 1, "next": 6, "step": 4}
 
 
-def test_a_layer_restored_in_another_run_goes_on():
+def test_a_layer_restored_in_another_run_continues():
     settings = f'source: "{LIST}" root_folder: "{IMAGES}/" new_height: 6 new_width: 5 shuffle: true'
     net = layer(settings)
     for _ in range(3):
@@ -105,7 +110,7 @@ def test_a_layer_restored_in_another_run_goes_on():
 
 
 def test_grey():
-    assert batches(color=False).next().data.shape == (4, 1, 6, 5)
+    assert batches(color=False).next().tops[0].shape == (4, 1, 6, 5)
 
 
 def test_rand_skip(caplog_minicaffe):
@@ -116,19 +121,19 @@ def test_rand_skip(caplog_minicaffe):
         assert source.position()["next"] == n
         skipped.add(n)
     assert skipped == {0, 1, 2}
-    with pytest.raises(DataError, match="rand_skip is 11, but the list has 10 pictures; it can be"):
+    with pytest.raises(DataError, match="rand_skip is 11, but the list has 10 images; it can be"):
         batches(rand_skip=11)
 
 
 def test_sizes_may_differ_from_batch_to_batch_only():
     source = batches(batch_size=1, height=0, width=0)
-    assert len({source.next().data.shape for _ in range(10)}) > 1
+    assert len({source.next().tops[0].shape for _ in range(10)}) > 1
     with pytest.raises(DataError) as caught:
         batches(height=0, width=0).next()
     assert re.fullmatch(
-        rf"{LIST}:\d+: {IMAGES}/.*\.(png|jpg) is 3 x \d+ x \d+ \(channels x rows x columns\), but "
-        r"the batch began with 3 x \d+ x \d+ \(line 1\); a batch has one size. Use new_height and "
-        "new_width, crop_size, or batch_size: 1.",
+        rf"{LIST}:\d+: {IMAGES}/.*\.(png|jpg): the image is 3 x \d+ x \d+ \(channels x rows x "
+        rf"columns\), but the batch began with 3 x \d+ x \d+ \({LIST}:1: {IMAGES}/.*\); a batch "
+        "has one size. Use new_height and new_width, crop_size, or batch_size: 1.",
         str(caught.value),
     )
 
@@ -153,15 +158,15 @@ def test_wrong_lines_are_named_all_at_once(tmp_path):
     [
         ("", r"The path is relative to .*; see root_folder\."),
         ("pics", 'root_folder "pics" is put before the name as it is: end it with "/"'),
-        ("pics/", "the picture cannot be read: No such file or directory.$"),
+        ("pics/", "the image cannot be read: No such file or directory.$"),
     ],
 )
-def test_a_missing_picture_is_named_with_its_line(tmp_path, root, hint):
+def test_a_missing_image_is_named_with_its_line(tmp_path, root, hint):
     path = tmp_path / "list.txt"
     path.write_text("\nmissing one.png 1\n")
     with pytest.raises(DataError, match=hint) as caught:
         batches(str(path), root_folder=root)
-    assert str(caught.value).startswith(f"{path}:2: {root}missing one.png: the picture cannot")
+    assert str(caught.value).startswith(f"{path}:2: {root}missing one.png: the image cannot")
 
 
 def test_a_list_that_is_empty_or_missing(tmp_path):
@@ -175,7 +180,7 @@ def test_a_list_that_is_empty_or_missing(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("", r"image_data_param { source } is missing: the list of pictures"),
+        ("", r"image_data_param { source } is missing: the list of images"),
         (f'source: "{LIST}" new_height: 6', "new_height: 6, new_width: 0; give both or neither"),
         (f'source: "{LIST}" batch_size: 0', "batch_size is 0; it must be at least 1"),
     ],

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,25 @@ def test_arrays_are_not_copied_and_a_reset_begins_anew():
     np.testing.assert_array_equal(forward(net)[0], DATA[:2])
 
 
+def test_a_restored_layer_continues_in_its_arrays():
+    net, other = memory_net(), memory_net()
+    for each in (net, other):
+        each.layers[0].reset(DATA, LABELS)
+    forward(net)
+    state = json.loads(json.dumps(net.state()))
+    assert state["data"]["position"] == {"next": 2}
+    other.restore(state)
+    np.testing.assert_array_equal(forward(other)[0], DATA[2:])
+    other.restore(state)
+    other.layers[0].reset(DATA, LABELS)
+    np.testing.assert_array_equal(forward(other)[0], DATA[:2])
+    empty = memory_net()
+    empty.restore(state)
+    empty.layers[0].reset(DATA[:2], LABELS[:2])
+    empty.restore(state)
+    np.testing.assert_array_equal(forward(empty)[0], DATA[:2])
+
+
 def test_without_data():
     with pytest.raises(DataError, match=r'"data" \(MemoryData\): there are no data yet; give them'):
         memory_net().forward()
@@ -79,6 +100,6 @@ def test_missing_sizes():
         memory_net("batch_size: 2 width: 5")
 
 
-def test_transform_param_is_said_to_be_ignored(caplog_minicaffe):
+def test_an_ignored_transform_param_is_logged(caplog_minicaffe):
     memory_net(rest="transform_param { scale: 2 }").layers[0].reset(DATA, LABELS)
     assert "MemoryData does not transform the arrays it is given" in caplog_minicaffe.text

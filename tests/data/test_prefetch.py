@@ -6,7 +6,7 @@ import traceback
 
 import numpy as np
 import pytest
-from test_batches import PICTURES, batches
+from test_batches import IMAGES, batches
 
 from minicaffe.data import prefetch
 from minicaffe.data.batches import Batch
@@ -17,7 +17,7 @@ from minicaffe.errors import DataError
 class Counter:
     """A source that counts; `gate` opens the way for one batch each time it is released."""
 
-    shape = (1, 1, 1, 1)
+    shapes, assembler = [(1, 1, 1, 1), (1,)], None
 
     def __init__(self, fail_at=None, gated=False):
         self.count, self.fail_at, self.closed = 0, fail_at, False
@@ -32,7 +32,7 @@ class Counter:
             raise DataError("the source is at its end")
         self.count += 1
         value = np.full((1, 1, 1, 1), self.count, np.float32)
-        return Batch(value, value.reshape(1), None, self.position())
+        return Batch((value, value.reshape(1)), (), self.position())
 
     def position(self):
         return {"count": self.count}
@@ -45,7 +45,7 @@ class Counter:
 
 
 def values(source, n):
-    return [int(source.next().label[0]) for _ in range(n)]
+    return [int(source.next().tops[1][0]) for _ in range(n)]
 
 
 def threads():
@@ -54,7 +54,7 @@ def threads():
 
 def test_same_batches_in_the_same_order():
     source = Prefetcher(Counter(), depth=3)
-    assert source.shape == (1, 1, 1, 1)
+    assert source.shapes == [(1, 1, 1, 1), (1,)]
     assert values(source, 50) == list(range(1, 51))
     assert source.data_wait_s > 0
     source.close()
@@ -103,6 +103,27 @@ def test_an_error_comes_after_the_good_batches_with_its_traceback():
     source.close()
 
 
+def test_after_an_error_the_next_call_tries_again():
+    counter = Counter(fail_at=2)
+    source = Prefetcher(counter, depth=4)
+    assert values(source, 2) == [1, 2]
+    with pytest.raises(DataError):
+        source.next()
+    counter.fail_at = None
+    assert values(source, 2) == [3, 4]
+    source.close()
+
+
+def test_without_depth_there_is_no_thread():
+    counter = Counter()
+    source = Prefetcher(counter, depth=0)
+    assert values(source, 2) == [1, 2]
+    assert source.position() == {"count": 2}
+    assert counter.count == 2
+    assert not threads()
+    source.close()
+
+
 def test_close_closes_the_source_and_may_come_twice():
     counter = Counter()
     source = Prefetcher(counter, depth=1)
@@ -128,7 +149,7 @@ def test_close_does_not_wait_for_a_read_that_hangs(monkeypatch, caplog_minicaffe
         thread.join()
 
 
-def test_a_forgotten_prefetcher_ends_its_thread():
+def test_a_prefetcher_without_references_ends_its_thread():
     source = Prefetcher(Counter(), depth=1)
     source.next()
     (thread,) = threads()
@@ -138,11 +159,11 @@ def test_a_forgotten_prefetcher_ends_its_thread():
 
 
 def test_it_prefetches_a_database(make_database):
-    path = make_database(PICTURES)
+    path = make_database(IMAGES)
     plain, ahead = batches(path, 4), Prefetcher(batches(path, 4), depth=3)
     for _ in range(6):
         expected, batch = plain.next(), ahead.next()
-        np.testing.assert_array_equal(batch.data, expected.data)
+        np.testing.assert_array_equal(batch.tops[0], expected.tops[0])
         assert ahead.position() == expected.position
     plain.close()
     ahead.close()
@@ -150,15 +171,15 @@ def test_it_prefetches_a_database(make_database):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_after_a_fork_the_child_goes_on_by_itself(make_database):
-    path = make_database(PICTURES)
+def test_after_a_fork_the_child_starts_its_own_thread(make_database):
+    path = make_database(IMAGES)
     source = Prefetcher(batches(path, 2), depth=2)
     source.next()
     child = os.fork()
     if child == 0:
-        os._exit(0 if source.next().label.tolist() == [2, 3] else 1)
+        os._exit(0 if source.next().tops[1].tolist() == [2, 3] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert source.next().label.tolist() == [2, 3]
+    assert source.next().tops[1].tolist() == [2, 3]
     source.close()
 
 
@@ -167,8 +188,8 @@ def test_a_program_ends_with_the_thread_running(make_database):
         "import sys\n"
         "sys.path.insert(0, 'tests/data')\n"
         "from test_prefetch import Prefetcher, batches\n"
-        f"source = Prefetcher(batches({make_database(PICTURES)!r}, 2), 2)\n"
-        "print(source.next().label.tolist())\n"
+        f"source = Prefetcher(batches({make_database(IMAGES)!r}, 2), 2)\n"
+        "print(source.next().tops[1].tolist())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True

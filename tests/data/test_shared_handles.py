@@ -36,7 +36,7 @@ def test_a_file_of_the_same_name_is_another_one(tmp_path):
 
 
 def test_what_is_dropped_while_another_is_opened_is_closed_later(tmp_path):
-    """The garbage collector runs in whatever thread it likes, also in one that has the lock."""
+    """The garbage collector runs in any thread, also in one that holds the lock."""
     handles = SharedHandles()
     for name in ("a", "b"):
         (tmp_path / name).touch()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minicaffe.data.image import read_image, resize
-from minicaffe.data.window_crop import Box, Cropper
-from minicaffe.data.window_file import read_window_file
+from minicaffe.data.records.window_crop import CropBox, Cropper
+from minicaffe.data.records.window_file import read_window_file
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.schema import parse_net
@@ -55,7 +55,7 @@ def expected(name, x1, y1, x2, y2, size=7):
     return resize(read_image(IMAGES / name)[:, y1 : y2 + 1, x1 : x2 + 1], size, size)
 
 
-def test_what_a_window_file_says(source):
+def test_window_files_are_parsed(source):
     windows = read_window_file(str(source))
     assert [(image.path, image.line) for image in windows.images] == [(NAMES[0], 2), (NAMES[1], 12)]
     assert windows.owner.tolist() == [0, 0, 0, 0, 1, 1, 1]
@@ -135,24 +135,24 @@ def test_the_mean_file_is_cut_in_the_middle_and_the_padding_stays_empty(tmp_path
 def test_context_beyond_the_corners(mirror):
     cut = Cropper(20, context_pad=5)
     turn = slice(None, None, -1 if mirror else 1)
-    patch = cut(IMAGE, Box(0, 0, 9, 9), mirror)
+    patch = cut(IMAGE, CropBox(0, 0, 9, 9), mirror)
     assert (patch.top, patch.left) == (5, 0 if mirror else 5)
     np.testing.assert_array_equal(patch.pixels, resize(IMAGE[:, :16, :16], 15, 15)[:, :, turn])
     # At the other corner: columns 35 to 55 of 50, rows 25 to 45 of 40.
-    patch = cut(IMAGE, Box(40, 30, 49, 39), mirror)
+    patch = cut(IMAGE, CropBox(40, 30, 49, 39), mirror)
     assert (patch.top, patch.left) == (0, 6 if mirror else 0)
     np.testing.assert_array_equal(patch.pixels, resize(IMAGE[:, 25:, 35:], 14, 14)[:, :, turn])
 
 
 def test_square_widens_the_shorter_side():
-    patch = Cropper(9, square=True)(IMAGE, Box(10, 20, 19, 25), mirror=False)
+    patch = Cropper(9, square=True)(IMAGE, CropBox(10, 20, 19, 25), mirror=False)
     # The middle is (15, 23) and half a side 5; borders are rounded, so that 11 pixels are taken.
     np.testing.assert_array_equal(patch.pixels, resize(IMAGE[:, 18:29, 10:21], 9, 9))
     assert (patch.top, patch.left) == (0, 0)
 
 
 def test_warp_stretches():
-    patch = Cropper(9)(IMAGE, Box(10, 20, 19, 25), mirror=False)
+    patch = Cropper(9)(IMAGE, CropBox(10, 20, 19, 25), mirror=False)
     np.testing.assert_array_equal(patch.pixels, resize(IMAGE[:, 20:26, 10:20], 9, 9))
 
 
@@ -163,12 +163,12 @@ def test_crops_of_every_kind_fit():
         (x1, x2), (y1, y2) = (np.sort(rng.integers(0, n, 2)).tolist() for n in (50, 40))
         size = int(rng.integers(7, 30))
         cut = Cropper(size, int(rng.integers(0, 4)), bool(rng.integers(2)))
-        patch = cut(IMAGE, Box(x1, y1, x2, y2), bool(rng.integers(2)))
+        patch = cut(IMAGE, CropBox(x1, y1, x2, y2), bool(rng.integers(2)))
         assert patch.top + patch.pixels.shape[1] <= size
         assert patch.left + patch.pixels.shape[2] <= size
 
 
-def test_a_restored_layer_goes_on_as_if_nothing_had_happened(source):
+def test_a_restored_layer_continues_exactly(source):
     net, other = window_net(source), window_net(source, seed=5)
     for _ in range(3):
         forward(net)
@@ -187,7 +187,7 @@ def test_a_restored_layer_goes_on_as_if_nothing_had_happened(source):
         ("0\n", ":1: found '0', expected \"# INDEX\""),
         ("# 0\na.png\n3\n8\n", "the file ends where columns should be. Is it complete?"),
         ("# 0\na.png\n3\n8\nx\n", ":5: found 'x', expected columns, a whole number."),
-        ("# 0\na.png\n1\n8\n8\n0\n", ":2: 1 channels; pictures are read in colour"),
+        ("# 0\na.png\n1\n8\n8\n0\n", ":2: 1 channels; images are read in colour"),
         ("# 0\na.png\n3\n8\n8\n2\n1 1 0 0 3 3\n", "the file ends where window 2 of 2 should be"),
         ("# 0\na.png\n3\n8\n8\n1\n1 1 0 0 3\n", ":7: '1 1 0 0 3' is no window; a window is CLASS"),
         ("# 0\na.png\n3\n8\n8\n1\n1 x 0 0 3 3\n", ":7: '1 x 0 0 3 3' is no window"),
@@ -210,7 +210,7 @@ def test_wrong_window_files(tmp_path, text, message):
     caught.match(message)
 
 
-def test_windows_outside_and_pictures_that_are_missing(tmp_path):
+def test_windows_outside_and_images_that_are_missing(tmp_path):
     path = tmp_path / "windows.txt"
     path.write_text(window_text("1 1 0 0 500 3"))
     net = window_net(path, "batch_size: 2 fg_fraction: 1")
@@ -219,10 +219,10 @@ def test_windows_outside_and_pictures_that_are_missing(tmp_path):
     net.close()
     path.write_text("# 0\nnone.png\n3\n8\n8\n1\n1 1 0 0 3 3\n")
     net = window_net(path, "batch_size: 2 fg_fraction: 1")
-    with pytest.raises(DataError, match=r"windows.txt:2: .*none.png: the picture cannot be read"):
+    with pytest.raises(DataError, match=r"windows.txt:2: .*none.png: the image cannot be read"):
         net.forward()
     net.close()
-    with pytest.raises(NetError, match=r"windows.txt:2: .*none.png: the picture cannot be read"):
+    with pytest.raises(NetError, match=r"windows.txt:2: .*none.png: the image cannot be read"):
         window_net(path, "batch_size: 2 fg_fraction: 1 cache_images: true")
     with pytest.raises(NetError, match=r"no.txt: the window file cannot be read: No such file"):
         window_net(tmp_path / "no.txt")
@@ -239,7 +239,7 @@ def test_windows_outside_and_pictures_that_are_missing(tmp_path):
         (
             "batch_size: 2",
             "crop_size: 7 mean_value: 1 mean_value: 2",
-            "transform_param: 2 mean_values; give one, or",
+            "transform_param: 2 mean_values for images of 3 channels; give one, or",
         ),
     ],
 )

@@ -21,7 +21,8 @@ import numpy as np
 
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
-from minicaffe.data.preparation import channel_means, find_pictures, prepare, read_labels
+from minicaffe.data.mean import channel_means
+from minicaffe.data.preparation import find_images, prepare, read_classes
 from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
@@ -43,12 +44,12 @@ class ClassificationFlags(BackendFlags):
 
 def run(flags: ClassificationFlags) -> int:
     """Classify."""
-    images = find_pictures(flags.images)
+    images = find_images(flags.images)
     with closing(Net(flags.model, "TEST", backend=choose_backend(flags))) as net:
         copy_trained_layers(net, flags.weights)
         shape = image_input_shape(net, flags.model)
         n_classes = net.outputs[0].count // net.outputs[0].shape[0]
-        labels = read_labels(flags.labels, n_classes)
+        labels = read_classes(flags.labels, n_classes)
         mean = channel_means(flags.mean, shape[0])
         net.inputs[0].reshape((1, *shape))
         for path in images:

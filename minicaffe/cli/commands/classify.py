@@ -20,7 +20,7 @@ from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.commands.classification import print_best
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.preprocessing import PreprocessingFlags, parse_integers
-from minicaffe.data.preparation import read_labels
+from minicaffe.data.preparation import read_classes
 from minicaffe.errors import DataError
 from minicaffe.ops.backend import HostArray
 
@@ -53,7 +53,7 @@ def run(flags: ClassifyFlags) -> int:
     with write_atomically(flags.output_file) as file:
         np.save(file, scores)
     if flags.labels:
-        labels = read_labels(flags.labels, scores[0].size)
+        labels = read_classes(flags.labels, scores[0].size)
         for name, one in zip(names, scores, strict=True):
             print_best(name, one.ravel(), labels)
     return 0

@@ -25,7 +25,7 @@ from minicaffe.cores import usable_cores
 from minicaffe.data.datum import encode_datum, encoded_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.image import decode_image, encode_image, image_format, read_image
-from minicaffe.data.image_list import ListedImage, read_image_list
+from minicaffe.data.records.image_list import ListedImage, read_image_list
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.random import RandomStream

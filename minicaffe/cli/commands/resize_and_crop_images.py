@@ -17,7 +17,7 @@ from minicaffe.cli.commands._file_counter import FileCounter
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.cores import usable_cores
 from minicaffe.data.image import encode_image, image_format, read_image, resize
-from minicaffe.data.preparation import find_pictures
+from minicaffe.data.preparation import find_images
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.pictures.grid import Pixels
@@ -38,7 +38,7 @@ def run(flags: ResizeFlags) -> int:
     """Resize and crop."""
     if not Path(flags.input_folder).is_dir():
         raise DataError(f"{flags.input_folder}: no such folder")
-    files = find_pictures([flags.input_folder])
+    files = find_images([flags.input_folder])
     done = skipped = 0
     processed = FileCounter()
     with ThreadPoolExecutor(usable_cores()) as threads:

@@ -130,7 +130,8 @@ def _activations(flags: ShowFlags) -> Image:
 
 def _set_input(net: Net, flags: ShowFlags) -> None:
     from minicaffe.cli.commands.classification import image_input_shape
-    from minicaffe.data.preparation import channel_means, prepare
+    from minicaffe.data.mean import channel_means
+    from minicaffe.data.preparation import prepare
 
     shape = image_input_shape(net, flags.model)
     mean = channel_means(flags.mean, shape[0])

@@ -75,7 +75,7 @@ def run(flags: TestFlags) -> int:
 def _prepare_confusion(net: Net, flags: TestFlags) -> tuple[Confusion, list[str]]:
     """Return a confusion matrix and its class names; check beforehand that it can be written."""
     from minicaffe.analysis.confusion import Confusion
-    from minicaffe.data.preparation import read_labels
+    from minicaffe.data.preparation import read_classes
     from minicaffe.pictures.figure import new_figure
 
     try:
@@ -85,7 +85,7 @@ def _prepare_confusion(net: Net, flags: TestFlags) -> tuple[Confusion, list[str]
     new_figure(1, 1)
     confusion = Confusion(net)
     n = len(confusion.counts)
-    return confusion, read_labels(flags.labels, n) if flags.labels else [str(k) for k in range(n)]
+    return confusion, read_classes(flags.labels, n) if flags.labels else [str(k) for k in range(n)]
 
 
 def _write_confusion(confusion: Confusion, folder: Path, names: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from minicaffe.cli.flags import Flags, flag
-from minicaffe.data.preparation import read_mean
+from minicaffe.data.mean import parse_mean
 from minicaffe.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class PreprocessingFlags(Flags):
         of_channels : bool
             Whether to average a mean image over its pixels.
         """
-        mean = read_mean(self.mean_file) if self.mean_file else None
+        mean = parse_mean(self.mean_file) if self.mean_file else None
         if mean is not None and of_channels and mean.ndim == 3:
             mean = mean.mean(axis=(1, 2))
         swap = self.channel_swap

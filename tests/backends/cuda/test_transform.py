@@ -260,7 +260,7 @@ def test_an_inbox_is_not_read_before_it_is_received(make_backend, make_net, monk
     staged = net.layers[0].source.assembler.stage()
     monkeypatch.setattr(staged.staging, "acquire", lambda: None)
     staged.upload()
-    batch = Batch(staged, staged.labels, [], {})
+    batch = Batch((staged, staged.labels), (), {})
     monkeypatch.setattr(net.layers[0].source, "next", lambda: batch)
     with pytest.raises(DeviceFault, match="transform: a staging buffer is read that was"):
         net.forward()

@@ -1,22 +1,20 @@
-"""Rows of HDF5 files: what HDF5Data reads and HDF5Output writes."""
+"""Rows of HDF5 files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.batches import Position
+from minicaffe.data.records.base import RecordPosition, RowSource, reading_order
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.random import RandomStream
 
 Floats = NDArray[np.float32]
-Shape = tuple[int, ...]
 
 
 def read_file_list(source: str) -> list[tuple[int, str]]:
@@ -45,8 +43,8 @@ def read_file_list(source: str) -> list[tuple[int, str]]:
     return files
 
 
-class Hdf5Batches:
-    """Batches of rows, across files, again and again.
+class Hdf5Rows(RowSource):
+    """Reads rows across HDF5 files, round after round.
 
     A row is one entry of the first axis of every dataset. One file is held in memory at a time.
 
@@ -56,12 +54,8 @@ class Hdf5Batches:
         A text file that names HDF5 files, a path a line, relative to the current directory.
     datasets : sequence of str
         The datasets to read from each file.
-    batch_size : int
-        Rows a batch.
-    stream : RandomStream
-        Seed and name of the random order.
-    shuffle : bool
-        Read the files, and the rows of each file, in a new random order in each round.
+    shuffle : RandomStream, optional
+        Seed and name of the random order of the files, and of the rows of each, anew in each round.
 
     Raises
     ------
@@ -70,74 +64,51 @@ class Hdf5Batches:
     """
 
     def __init__(
-        self,
-        source: str,
-        datasets: Sequence[str],
-        batch_size: int,
-        stream: RandomStream,
-        shuffle: bool = False,
+        self, source: str, datasets: Sequence[str], shuffle: RandomStream | None = None
     ) -> None:
         logger.info("Loading list of HDF5 filenames from: %s", source)
         self._source, self._files = source, read_file_list(source)
         logger.info("Number of HDF5 files: %d", len(self._files))
-        self._datasets, self._batch_size = list(datasets), batch_size
-        self._stream, self._shuffle = stream, shuffle
+        self._datasets, self._shuffle = list(datasets), shuffle
         self._loaded, self._arrays = -1, [np.empty(0, np.float32)]
-        self._row_shapes: list[Shape] = []
-        self._place(0, 0, 0)
+        self.row_shapes = []
+        self._seek(0, 0, 0)
 
-    @property
-    def shapes(self) -> list[Shape]:
-        """Shape of a batch, for each dataset."""
-        return [(self._batch_size, *shape) for shape in self._row_shapes]
-
-    def next(self) -> list[Floats]:
-        """Return the next batch: an array for each dataset.
+    def take(self, n: int) -> tuple[Floats, ...]:
+        """Return the next n rows of each dataset.
 
         Raises
         ------
         DataError
             If the next file cannot be used.
         """
-        batch = [np.empty(shape, np.float32) for shape in self.shapes]
+        taken = tuple(np.empty((n, *shape), np.float32) for shape in self.row_shapes)
         filled = 0
-        while filled < self._batch_size:
+        while filled < n:
             if self._row == len(self._rows):
-                self._next_file()
-            rows = self._rows[self._row : self._row + self._batch_size - filled]
-            for array, values in zip(batch, self._arrays, strict=True):
+                rounds, file = divmod(self._file + 1, len(self._files))
+                self._seek(self._round + rounds, file, 0)
+            rows = self._rows[self._row : self._row + n - filled]
+            for array, values in zip(taken, self._arrays, strict=True):
                 array[filled : filled + len(rows)] = values[rows]
             filled += len(rows)
             self._row += len(rows)
-        return batch
+        return taken
 
-    def position(self) -> Position:
-        """Return where the source stands: round, place in the order of files, row in its order."""
+    def position(self) -> RecordPosition:
+        """Return the round, the position in the order of files, and that in the order of rows."""
         return {"round": self._round, "file": self._file, "row": self._row}
 
-    def restore(self, position: Position) -> None:
-        """Go on from a position; list and files must be the same."""
-        self._place(position["round"], position["file"], position["row"])
+    def restore(self, position: RecordPosition) -> None:
+        """Continue from a position; list and files must be the same."""
+        self._seek(int(position["round"]), int(position["file"]), int(position["row"]))
 
-    def _next_file(self) -> None:
-        if self._file + 1 < len(self._files):
-            self._place(self._round, self._file + 1, 0)
-        else:
-            self._place(self._round + 1, 0, 0)
-
-    def _place(self, round_: int, file: int, row: int) -> None:
+    def _seek(self, round_: int, file: int, row: int) -> None:
         self._round, self._file, self._row = round_, file, row
-        # Orders are functions of round and file alone, so that a resumed run finds them again.
         n = len(self._files)
         first_step = round_ * (n + 1)
-        self._load(int(self._order(n, first_step)[file]))
-        self._rows = self._order(len(self._arrays[0]), first_step + 1 + file)
-
-    def _order(self, n: int, step: int) -> NDArray[np.intp]:
-        if not self._shuffle:
-            return np.arange(n)
-        stream = RandomStream(self._stream.seed, f"{self._stream.name}/shuffle", step)
-        return stream.generator().permutation(n)
+        self._load(int(reading_order(n, self._shuffle, first_step)[file]))
+        self._rows = reading_order(len(self._arrays[0]), self._shuffle, first_step + 1 + file)
 
     def _load(self, index: int) -> None:
         if index == self._loaded:
@@ -146,13 +117,13 @@ class Hdf5Batches:
         where = f"{self._source}:{line}: {path}"
         arrays = read_datasets(path, self._datasets, where)
         shapes = [array.shape[1:] for array in arrays]
-        for name, found, first in zip(self._datasets, shapes, self._row_shapes, strict=False):
+        for name, found, first in zip(self._datasets, shapes, self.row_shapes, strict=False):
             if found != first:
                 raise DataError(
                     f'{where}: a row of dataset "{name}" has shape {found}; in the first file it '
                     f"has {first}. All files must have rows of one shape."
                 )
-        self._loaded, self._arrays, self._row_shapes = index, arrays, shapes
+        self._loaded, self._arrays, self.row_shapes = index, arrays, shapes
 
 
 def read_datasets(path: str, names: Sequence[str], where: str) -> list[Floats]:
@@ -189,7 +160,7 @@ def read_datasets(path: str, names: Sequence[str], where: str) -> list[Floats]:
     return arrays
 
 
-def _read_dataset(file: Any, name: str, where: str) -> Floats:
+def _read_dataset(file: h5py.File, name: str, where: str) -> Floats:
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
         known = ", ".join(key for key in file if isinstance(file[key], h5py.Dataset)) or "none"
@@ -203,48 +174,3 @@ def _read_dataset(file: Any, name: str, where: str) -> Floats:
             "numbers, with the samples along the first axis."
         )
     return np.asarray(found, np.float32)
-
-
-class Hdf5Writer:
-    """A file whose datasets grow by the rows of every batch.
-
-    Parameters
-    ----------
-    path : str
-        An existing file is replaced.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be written.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        try:
-            self._file = h5py.File(path, "w", libver="earliest")
-        except OSError as error:
-            raise DataError(f"{path}: the HDF5 file cannot be written: {error}.") from error
-
-    def append(self, name: str, rows: NDArray[Any]) -> None:
-        """Add rows, shape (n, ...), to a dataset, which the first ones create."""
-        if name not in self._file:
-            self._file.create_dataset(name, data=rows, maxshape=(None, *rows.shape[1:]))
-            return
-        dataset = self._file[name]
-        if dataset.shape[1:] != rows.shape[1:]:
-            raise DataError(
-                f'{self._path}: dataset "{name}" has rows of shape {dataset.shape[1:]}; those of '
-                f"this batch have {rows.shape[1:]}. All batches must have rows of one shape."
-            )
-        n = len(dataset)
-        dataset.resize(n + len(rows), axis=0)
-        dataset[n:] = rows
-
-    def flush(self) -> None:
-        """Bring what was added to the disk."""
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file; closing twice does nothing."""
-        self._file.close()

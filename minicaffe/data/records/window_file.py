@@ -1,9 +1,9 @@
-"""The window files of R-CNN: pictures, and for each the boxes with class and overlap.
+"""Parser of R-CNN window files: images with boxes, their classes and overlaps.
 
-A file holds one block after the other::
+A file consists of blocks::
 
     # INDEX
-    path/of/the/picture.jpg
+    path/of/the/image.jpg
     CHANNELS
     ROWS
     COLUMNS
@@ -32,14 +32,14 @@ _COUNTS = ("channels", "rows", "columns", "the number of windows")
 
 @dataclass(frozen=True, slots=True)
 class WindowImage:
-    """A picture of a window file.
+    """An image of a window file.
 
     Parameters
     ----------
     path : str
         As the file has it.
     line : int
-        Where the path stands in the window file, from 1.
+        Line of the path in the window file, from 1.
     """
 
     path: str
@@ -48,13 +48,13 @@ class WindowImage:
 
 @dataclass(frozen=True)
 class Windows:
-    """What a window file holds.
+    """The content of a window file.
 
     Parameters
     ----------
     images : list of WindowImage
     owner : ndarray, int64, shape (n,)
-        Index of the picture of each window.
+        Index of the image of each window.
     label : ndarray, int64, shape (n,)
     overlap : ndarray, float32, shape (n,)
     box : ndarray, int64, shape (n, 4)
@@ -103,13 +103,13 @@ def _blocks(path: str, lines: Lines) -> Iterator[tuple[WindowImage, NDArray[np.f
         if not line.startswith("#"):
             raise DataError(
                 f'{path}:{number}: found {line!r}, expected "# INDEX", which begins the next '
-                "picture. Does the number of windows of the picture before agree?"
+                "image. Does the number of windows of the image before agree?"
             )
-        line_of_path, name = _next(path, lines, "the path of a picture")
+        line_of_path, name = _next(path, lines, "the path of an image")
         channels, _, _, n_windows = (_count(path, lines, what) for what in _COUNTS)
         if channels != 3:
             raise DataError(
-                f"{path}:{line_of_path}: {channels} channels; pictures are read in colour, so that "
+                f"{path}:{line_of_path}: {channels} channels; images are read in colour, so that "
                 "there are always 3. Write 3."
             )
         yield WindowImage(name, line_of_path), _rows(path, lines, n_windows)

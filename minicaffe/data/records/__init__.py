@@ -1,0 +1,1 @@
+"""Records: one sample each, and the files, databases and arrays that they are read from."""

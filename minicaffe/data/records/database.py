@@ -1,0 +1,116 @@
+"""Records of an LMDB or LevelDB of Datum messages."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from minicaffe.data.datum import ImageArray, StoredImage, read_datum
+from minicaffe.data.db import open_database, printable
+from minicaffe.data.records.base import RESTART, Record, RecordPosition, RecordSource
+from minicaffe.log import logger
+
+
+class DatumRecord(NamedTuple):
+    """A Datum of a database; see `Record`.
+
+    Parameters
+    ----------
+    path : str
+        The database's folder.
+    key : bytes
+    stored : StoredImage
+        May be a view of the database.
+    color : bool or None
+        What an encoded image is converted to; see `decode_image`.
+    """
+
+    path: str
+    key: bytes
+    stored: StoredImage
+    color: bool | None
+
+    @property
+    def label(self) -> float:
+        """The label."""
+        return self.stored.label
+
+    @property
+    def is_encoded(self) -> bool:
+        """Whether the image is the content of a file: raw values need no decoding."""
+        return self.stored.is_encoded
+
+    def load(self) -> ImageArray:
+        """Return the image."""
+        return self.stored.decode(self.color, self)
+
+    def __str__(self) -> str:
+        return f"{self.path}, key {printable(self.key)}"
+
+
+class DatabaseRecords(RecordSource):
+    """Reads a database in the order of its keys.
+
+    Parameters
+    ----------
+    path : str
+        The database's folder.
+    backend : str
+        LMDB or LEVELDB.
+    color : bool, optional
+        What encoded images are converted to; see `decode_image`.
+
+    Raises
+    ------
+    DataError
+        If the database cannot be opened or is empty.
+    """
+
+    size_advice = "crop_size or batch_size: 1, or convert with --resize_height and --resize_width"
+
+    def __init__(self, path: str, backend: str, color: bool | None = None) -> None:
+        self._path, self._color = path, color
+        self._database = open_database(path, backend)
+        self._cursor = self._database.cursor()
+        self._taken = 0
+
+    def peek(self) -> Record:
+        """Return the record of the cursor."""
+        cursor = self._cursor
+        return DatumRecord(self._path, cursor.key, read_datum(cursor.value, cursor), self._color)
+
+    def take(self, n: int) -> list[Record]:
+        """Return the next n records; views of them last while the database is open.
+
+        Raises
+        ------
+        DataError
+            If one is not a Datum.
+        """
+        records = []
+        for _ in range(n):
+            records.append(self.peek())
+            self._advance()
+        self._taken += n
+        return records
+
+    def skip(self, n: int) -> None:
+        """Advance by n records."""
+        for _ in range(n):
+            self._advance()
+
+    def position(self) -> RecordPosition:
+        """Return the next key, and the number of records taken so far."""
+        return {"key": self._cursor.key.decode("latin-1"), "records": self._taken}
+
+    def restore(self, position: RecordPosition) -> None:
+        """Go to a key."""
+        self._cursor.seek(str(position["key"]).encode("latin-1"))
+        self._taken = int(position["records"])
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def _advance(self) -> None:
+        if self._cursor.advance():
+            logger.info(RESTART)

@@ -1,0 +1,181 @@
+"""Lists of image files with labels, and the records that they name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from minicaffe.data.image import Pixels, read_image
+from minicaffe.data.records.base import (
+    RESTART,
+    FileRecord,
+    Record,
+    RecordPosition,
+    RecordSource,
+    reading_order,
+)
+from minicaffe.errors import DataError, Problems
+from minicaffe.log import logger
+from minicaffe.random import RandomStream
+
+_MOST_PROBLEMS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ListedImage:
+    """One line of a list.
+
+    Parameters
+    ----------
+    name : str
+        The path as the list has it; may hold spaces.
+    label : int
+    line : int
+        Line of the list, from 1.
+    """
+
+    name: str
+    label: int
+    line: int
+
+
+def read_image_list(path: str) -> list[ListedImage]:
+    """Read a list: a line is a path, a space and a label. Blank lines do not count.
+
+    Raises
+    ------
+    DataError
+        If the list cannot be read or is empty; or names the lines that are wrong.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
+    except OSError as error:
+        raise DataError(f"{path}: the list cannot be read: {error.strerror}.") from error
+    problems = Problems(DataError)
+    images = []
+    for number, line in enumerate(lines, start=1):
+        name, _, label = line.rstrip().rpartition(" ")
+        if not line.strip():
+            continue
+        if name.strip() and label.lstrip("+-").isdecimal():
+            images.append(ListedImage(name, int(label), number))
+        elif len(problems.messages) < _MOST_PROBLEMS:
+            problems.add(
+                f"{path}:{number}: {line.rstrip()!r}; a line is a path, a space and a label, which "
+                "is a whole number. For several or other labels use HDF5Data."
+            )
+    problems.raise_if_any()
+    if not images:
+        raise DataError(f"{path}: the list is empty; a line is a path, a space and a label.")
+    return images
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """A list of image files, and how they are read.
+
+    Parameters
+    ----------
+    source : str
+        The list.
+    root_folder : str
+        Put before every name as it is, so it ends with a slash.
+    height, width : int
+        Resize to so many rows and columns; 0 and 0 keep the size.
+    color : bool
+        Blue, green, red; or grey.
+    """
+
+    source: str
+    root_folder: str = ""
+    height: int = 0
+    width: int = 0
+    color: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRecord(FileRecord):
+    """An image file of a list."""
+
+    files: ImageFiles
+
+    def read(self) -> Pixels:
+        """Read the file."""
+        return read_image(self.path, self.files.color, self.files.height, self.files.width)
+
+    def hint(self) -> str:
+        """Return why the file may be missing."""
+        root = self.files.root_folder
+        if Path(self.path).exists():
+            return ""
+        if root and not root.endswith("/"):
+            return f' root_folder "{root}" is put before the name as it is: end it with "/".'
+        return "" if root else f" The path is relative to {Path.cwd()}; see root_folder."
+
+
+class ImageListRecords(RecordSource):
+    """Reads a list of image files, in its order or shuffled anew in each round.
+
+    Parameters
+    ----------
+    files : ImageFiles
+    shuffle : RandomStream, optional
+        Seed and name of the random order.
+
+    Raises
+    ------
+    DataError
+        If the list cannot be used.
+    """
+
+    size_advice = "new_height and new_width, crop_size, or batch_size: 1"
+
+    def __init__(self, files: ImageFiles, shuffle: RandomStream | None = None) -> None:
+        logger.info("Opening file %s", files.source)
+        self._files, self._images = files, read_image_list(files.source)
+        logger.info("A total of %d images.", len(self._images))
+        self._shuffle = shuffle
+        self._seek(0, 0)
+
+    def peek(self) -> Record:
+        """Return the record that comes next; at the end of a round, start the next round."""
+        if self._next == len(self._images):
+            logger.info(RESTART)
+            self._seek(self._round + 1, 0)
+        image, files = self._images[self._order[self._next]], self._files
+        where, path = f"{files.source}:{image.line}", files.root_folder + image.name
+        return ListedRecord(where, path, image.label, files)
+
+    def take(self, n: int) -> list[Record]:
+        """Return the next n records."""
+        records = []
+        for _ in range(n):
+            records.append(self.peek())
+            self._next += 1
+        return records
+
+    def skip(self, n: int) -> None:
+        """Advance by n records."""
+        rounds, rest = divmod(self._next + n, len(self._images))
+        self._seek(self._round + rounds, rest)
+
+    def skip_at_random(self, most: int, stream: RandomStream) -> None:
+        """Skip 0 to ``most - 1`` records; `most` is at most the number of images."""
+        if most > len(self._images):
+            raise DataError(
+                f"{self._files.source}: rand_skip is {most}, but the list has {len(self._images)} "
+                "images; it can be at most as many."
+            )
+        super().skip_at_random(most, stream)
+
+    def position(self) -> RecordPosition:
+        """Return the round, and the position in its order."""
+        return {"round": self._round, "next": self._next}
+
+    def restore(self, position: RecordPosition) -> None:
+        """Continue from a position; the list must be the same."""
+        self._seek(int(position["round"]), int(position["next"]))
+
+    def _seek(self, round_: int, next_: int) -> None:
+        self._round, self._next = round_, next_
+        self._order = reading_order(len(self._images), self._shuffle, round_)
