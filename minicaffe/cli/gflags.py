@@ -18,6 +18,10 @@ from minicaffe.errors import UsageError, nearest
 _TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 
 
+class _MissingArguments(UsageError):
+    pass
+
+
 class FlagParser(argparse.ArgumentParser):
     """Argument parser that accepts gflags spellings and raises UsageError instead of exiting."""
 
@@ -30,14 +34,12 @@ class FlagParser(argparse.ArgumentParser):
             If a flag is unknown, a value is invalid, or a required flag is missing or empty.
         """
         words = expand(argv, self)
-        # Before argparse looks for required flags, because other mistakes explain missing ones.
-        flags = list(takewhile(lambda word: word != "--", words))
-        for word in flags:
-            self._check_known(word.partition("=")[0])
-        if all(action.option_strings for action in self._actions):
-            self._check_count(words[len(flags) :])
-        args, rest = self.parse_known_args(words)
-        self._check_count(rest)
+        try:
+            args, rest = self.parse_known_args(words)
+        except _MissingArguments:
+            self._check_rest(self._unused(words))  # a misspelt flag explains a missing one
+            raise
+        self._check_rest(rest)
         required = [a for a in self._actions if a.required and a.option_strings]
         self._check_given([a for a in required if getattr(args, a.dest) == ""])
         return args
@@ -50,19 +52,25 @@ class FlagParser(argparse.ArgumentParser):
             self._check_given([a for a in self._actions if _name_of(a) in missing])
         raise UsageError(message.removeprefix("argument "))
 
-    def _check_known(self, name: str) -> None:
+    def _unused(self, words: Sequence[str]) -> list[str]:
+        """Return the unknown flags, and the other words if the parser accepts none."""
+        flags = list(takewhile(lambda word: word != "--", words))
+        known = self._option_string_actions
         # A short flag may be followed by its value: -w20.
-        if name in self._option_string_actions or name[:2] in self._option_string_actions:
-            return
-        name = "--" + name.lstrip("-")
-        shown = [a for a in self._actions if a.help != argparse.SUPPRESS]
-        known = [o for a in shown for o in a.option_strings if o.startswith("--")]
-        raise UsageError(f"no flag {name}. {nearest(name, known)}")
+        unknown = [f for f in flags if f.partition("=")[0] not in known and f[:2] not in known]
+        only_flags = all(action.option_strings for action in self._actions)
+        return unknown + (list(words[len(flags) :]) if only_flags else [])
 
-    def _check_count(self, words: Sequence[str]) -> None:
-        for word in words:
-            if word != "--":
-                raise UsageError(f'"{word}" is one argument too many; flags begin with --')
+    def _check_rest(self, rest: Sequence[str]) -> None:
+        """Raise an error about the first word that is not used."""
+        unknown = [word for word in rest if word != "--"]
+        if unknown and unknown[0].startswith("-"):
+            name = "--" + unknown[0].lstrip("-").partition("=")[0]
+            shown = [a for a in self._actions if a.help != argparse.SUPPRESS]
+            known = [o for a in shown for o in a.option_strings if o.startswith("--")]
+            raise UsageError(f"no flag {name}. {nearest(name, known)}")
+        if unknown:
+            raise UsageError(f'"{unknown[0]}" is one argument too many; flags begin with --')
 
     def _check_given(self, missing: Sequence[argparse.Action]) -> None:
         """Raise an error that lists missing arguments in the form in which to give them."""
@@ -72,7 +80,7 @@ class FlagParser(argparse.ArgumentParser):
                 for a in missing
             ]
             shown = [f"{form} ({a.help})" for form, a in zip(forms, missing, strict=True)]
-            raise UsageError(f"missing: {', '.join(shown)}")
+            raise _MissingArguments(f"missing: {', '.join(shown)}")
 
 
 def _name_of(action: argparse.Action) -> str:

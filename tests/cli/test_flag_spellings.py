@@ -167,6 +167,12 @@ def test_help_of_commands(run, command, form):
     assert "--log_dir" in result.out
 
 
+def test_help_is_printed_whatever_else_is_given(run):
+    result = run("train", "word", "--unknown=1", "--help")
+    assert result.code == 0
+    assert "usage: minicaffe train " in result.out
+
+
 def test_version(run):
     assert run("--version").out == run("train", "--version").out == f"minicaffe {__version__}\n"
 
