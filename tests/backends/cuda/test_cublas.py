@@ -1,4 +1,4 @@
-"""Row-major products through a library that thinks in columns."""
+"""Row-major products through a column-major library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NUMPY = {0: np.float32, 2: np.float16}
 
 
 class ColumnMajorLibrary:
-    """Does what cuBLAS documents, on host memory: every matrix lies column by column."""
+    """Implements cuBLAS's documentation on host memory: every matrix is column-major."""
 
     def __init__(self):
         self.calls = []
@@ -193,7 +193,7 @@ def test_workspace_is_set_after_the_stream_which_would_reset_it(blas, library):
     del blas
 
 
-def test_the_handle_is_given_back(library):
+def test_the_handle_is_destroyed(library):
     blas = Blas(library, stream=0, workspace=0)
     del blas
     gc.collect()

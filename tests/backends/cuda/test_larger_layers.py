@@ -221,7 +221,7 @@ CASES = [
         {"t": labels(41, 7, below=256)},
     ),
     case(
-        "pictures taken often",
+        "images taken often",
         "BatchReindex",
         "",
         {"x": coarse(7, 37, 5, 3), "rows": labels(19, below=5)},

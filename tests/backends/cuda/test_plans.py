@@ -60,7 +60,7 @@ def test_one_spatial_axis_becomes_the_columns_of_one_row():
         assert (*kept[:2], kept[3]) == strides(line.x, channels_last)
 
 
-def test_names_tell_everything_that_decides_the_plan():
+def test_names_contain_everything_that_selects_the_plan():
     assert str(CONV) == (
         "convolution forward+bias x 2x6x11x9 w 4x3x5x3 y 2x4x5x4 stride 2x2 pad 1x0 "
         "dilation 1x1 group 2 channels first float32 tf32"

@@ -70,5 +70,5 @@ def test_source_compiles(file, nvrtc):
             assert found == "", job
 
 
-def test_a_wrong_source_is_told(nvrtc):
+def test_a_wrong_source_is_an_error(nvrtc):
     assert "error" in compile_errors(nvrtc, source("_convert") + "nonsense;", ["-arch=sm_90"])
