@@ -1,4 +1,4 @@
-"""Measure training on a GPU beside PyTorch on the same one, and print the table.
+"""Measure training on a GPU, compared with PyTorch on the same GPU, and print the table.
 
     python -m benchmarks.gpu --peer-python ../torch/bin/python --json gpu.json
 
@@ -140,7 +140,7 @@ def peer_rows(
 def rows(
     name: str, python: str, variants: Sequence[str], batch: int, seconds: float
 ) -> Iterator[Row]:
-    """Yield a net's rows: TF32 beside PyTorch's defaults and its best row, then bfloat16."""
+    """Yield a net's rows: TF32 compared with PyTorch's defaults and its best row, then bfloat16."""
     wanted = WANTED[name]
     times: dict[str, float] = {}
     failures: dict[str, str] = {}

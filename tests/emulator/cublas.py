@@ -102,7 +102,7 @@ def _passed(arg, kind):
 
 
 def _plain(arg):
-    """Return an argument as the int that the library would get: a number, or where it lies."""
+    """Return an argument as the int that the library would get: a number or an address."""
     if arg is None:
         return 0
     if isinstance(arg, int):

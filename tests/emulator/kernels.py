@@ -208,7 +208,7 @@ class Compiler:
         return path
 
 
-# Where the static shared memory of the library's kernels lies.
+# Begin and end of the static shared memory of the library's kernels.
 _SHARED_LIMITS = (
     'extern "C" char* shared_begin() { return __start_cuda_shared; }\n'
     'extern "C" char* shared_end() { return __stop_cuda_shared; }\n'

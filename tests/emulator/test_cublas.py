@@ -20,7 +20,7 @@ def handle(device):
 
 
 def stored(values, kind):
-    """Return column-major matrices (batch, rows, columns) as they lie in memory."""
+    """Return column-major matrices (batch, rows, columns) in their memory layout."""
     return from_float32(np.ascontiguousarray(values.swapaxes(1, 2), np.float32), kind)
 
 

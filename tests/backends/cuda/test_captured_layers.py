@@ -57,13 +57,13 @@ class Repeated(Probe):
         return found | self.param_diffs()
 
 
-def make(records: bool) -> EmulatedBackend:
+def make(captures: bool) -> EmulatedBackend:
     """Return a strict backend on an emulated GPU; in float16, where gradients have a scale."""
     try:
         backend = EmulatedBackend(Format(True, "float16"))
     except BackendUnavailable as reason:
         pytest.skip(str(reason))
-    backend.strict, backend.captures = True, records
+    backend.strict, backend.captures = True, captures
     return backend
 
 

@@ -85,7 +85,7 @@ def test_pinned_memory_is_not_used_again_before_a_copy_is_done(device):
     memories = [floats(device, [float(i)]) for i in range(100)]
     device.synchronize()
     values = np.empty(1, np.float32)
-    device.download_async(memories[0].address, values)  # nobody waits for it
+    device.download_async(memories[0].address, values)  # never waited for
     gc.collect()
     again = device.download_async(memories[7].address, values)
     assert [fetched(device, memory) for memory in memories] == [[float(i)] for i in range(100)]
@@ -159,8 +159,8 @@ def test_garbage_is_not_given_back_while_captured(device):
         for _ in range(2):
             Handle(device)
         # Enough for a collection.
-        kept = [[] for _ in range(10 * gc.get_threshold()[0])]
-        device.clear(memory.address, len(kept) and 4)
+        objects = [[] for _ in range(10 * gc.get_threshold()[0])]
+        device.clear(memory.address, len(objects) and 4)
 
     try:
         device.capture(work)()

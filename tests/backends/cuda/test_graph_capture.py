@@ -169,7 +169,7 @@ DISTURBANCES = {
 
 @pytest.mark.parametrize("name", DISTURBANCES)
 def test_disturbed_training_is_the_same(make_backend, make_solver, name):
-    """Whatever is done between two steps is seen, and does no harm."""
+    """Accesses between two steps take effect and do not disturb later ones."""
     between = DISTURBANCES[name]
 
     def sometimes(solver, step):
@@ -249,11 +249,11 @@ def test_a_test_net_shares_the_weights(make_backend, make_solver):
     assert run(make_backend()) == run(make_backend(captures=False))
 
 
-@pytest.mark.parametrize("records", [False, True])
-def test_solvers_in_threads(make_backend, make_solver, records):
+@pytest.mark.parametrize("captures", [False, True])
+def test_solvers_in_threads(make_backend, make_solver, captures):
     """They share scratch memory and notes, and a new thread has chosen no device yet."""
-    want = train(make_solver(make_backend(captures=records)), 6)
-    backend = make_backend(captures=records)
+    want = train(make_solver(make_backend(captures=captures)), 6)
+    backend = make_backend(captures=captures)
     solvers, found = [make_solver(backend) for _ in range(3)], {}
     threads = [
         threading.Thread(target=lambda s=solver: found.update({s: train(s, 6)}))
@@ -280,7 +280,7 @@ def test_calls_from_another_thread_wait_for_the_lock(make_backend, emulated_devi
 
     thread = threading.Thread(target=ask)
     with backend.lock:
-        # The other thread comes in between or, at the latest, behind it.
+        # The other thread runs during the capture or, at the latest, after it.
         emulated_device.capture(lambda: (thread.start(), thread.join(0.05)))
     thread.join()
     assert not failures

@@ -168,7 +168,7 @@ CASES = [
         **LOSS,
     ),
     case(
-        "a block of pictures",
+        "a block of images",
         "Crop",
         "crop_param { offset: 2 offset: 1 }",
         IMAGES | {"like": coarse(3, 70, 9, 10)},

@@ -154,9 +154,9 @@ def scale_of(solver):
     return solver.backend.state()["loss_scale"]
 
 
-@pytest.mark.parametrize("records", [False, True])
-def test_an_overflow_skips_the_step_and_halves_the_scale(make_backend, make_solver, records):
-    solver = make_solver(make_backend(precision="fp16", captures=records), 1000, 1e-4)
+@pytest.mark.parametrize("captures", [False, True])
+def test_an_overflow_skips_the_step_and_halves_the_scale(make_backend, make_solver, captures):
+    solver = make_solver(make_backend(precision="fp16", captures=captures), 1000, 1e-4)
     scales, before = [FIRST], [t.get() for t in tensors(solver)]
     for _ in range(8):
         (after,) = train(solver, 1)

@@ -11,7 +11,7 @@ from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
 
 # The parts of FCN-16s: a padded beginning, scores of two depths that are cut to one size and added,
-# and the result cut to the picture's size.
+# and the result cut to the image's size.
 NET = """
 name: "pixelwise"
 layer { name: "in" type: "Input" top: "data" top: "label"

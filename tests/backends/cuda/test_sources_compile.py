@@ -20,7 +20,7 @@ VALUES = ("float", "bfloat16", "float16")
 
 
 def variants(file: str) -> list[tuple[str, ...]]:
-    """All combinations of what the source says that it leaves open, and VALUE."""
+    """All combinations of the macros that the source lists as VARIANTS, and VALUE."""
     found = re.findall(r"^// VARIANTS (\w+): (.+)$", (FOLDER / f"{file}.cu").read_text(), re.M)
     axes = [[f"{name}={word}" for word in words.split()] for name, words in found]
     return list(itertools.product([f"VALUE={value}" for value in VALUES], *axes))

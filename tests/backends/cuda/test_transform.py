@@ -215,7 +215,7 @@ def test_host_backends_log_nothing_about_transform(make_net, caplog_minicaffe, s
 
 
 NET = """
-name: "pictures"
+name: "images"
 layer { name: "in" type: "Data" top: "x" top: "label"
   transform_param { crop_size: 16 mirror: true mean_file: "FILES/mean.binaryproto" scale: 0.01 }
   data_param { source: "FILES/db_resized_lmdb" batch_size: 5 backend: LMDB } }

@@ -216,8 +216,8 @@ def test_processes_do_not_forget_each_others_choices(tmp_path):
     one, two = PlanCache(tmp_path), PlanCache(tmp_path)
     one.put("a", "1")
     two.put("b", "2")
-    kept = PlanCache(tmp_path)
-    assert (kept.get("a"), kept.get("b")) == ("1", "2")
+    merged = PlanCache(tmp_path)
+    assert (merged.get("a"), merged.get("b")) == ("1", "2")
     assert [file.name for file in tmp_path.iterdir()] == [FILE]
 
 
