@@ -1,11 +1,11 @@
-"""Measure training on a GPU beside PyTorch on the same one, and print the table.
+"""Measure training on a GPU, compared with PyTorch on the same GPU, and print the table.
 
     python -m benchmarks.gpu --peer-python ../torch/bin/python --json gpu.json
 
-The nets' input lies on the GPU. Each side has the GPU to itself: one after another, in a process of
-its own for each of PyTorch's rows (see `torch_peer.Peer`). An iteration's time is that of many at
-once, divided: nobody waits for the GPU in between. The last rows hold training from an LMDB of
-pictures against that.
+The nets' input is on the GPU. The two sides run one after another, with a separate process for each
+of PyTorch's rows (see `torch_peer.Peer`). The time of an iteration is the time of many, divided, so
+that the host does not wait for the GPU in between. The last rows compare training from an LMDB of
+images with that.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.rules import RULES
 from minicaffe.solver.solver import Solver
 
-# Kernels are compiled, plans chosen and graphs recorded in the first iterations.
+# The first iterations compile kernels, select plans and capture graphs.
 WARM_UP = 10
 CHUNKS = 5
-PICTURES, SIDE = 1024, 256
+IMAGES, SIDE = 1024, 256
 WANTED_FROM_LMDB = 0.9
 VARIANTS = ("eager", "channels_last", "graph", "compile")
 PRECISIONS = ("tf32", "bf16")
 
 
 class Wanted(NamedTuple):
-    """A net's batch, and how many times faster than PyTorch's rows its training must be."""
+    """A net's batch size, and the required speedups over PyTorch's rows."""
 
     batch: int
     than_eager: float
@@ -62,7 +62,7 @@ WANTED = {
 
 
 class Training(Own):
-    """minicaffe's side: a solver's iterations, on input that lies on the device."""
+    """minicaffe's side: a solver's iterations, with input on the device."""
 
     def __init__(self, name: str, backend: Any, batch: int) -> None:
         super().__init__(name, "train", backend, batch)
@@ -72,16 +72,23 @@ class Training(Own):
         self._n = 0
 
     def step(self) -> None:
+<<<<<<< HEAD
         """Begin an iteration."""
         self._losses.add(self._n, self._iteration.run(1e-4))
         self._n += 1
+=======
+        """Enqueue an iteration."""
+        self._update.prepare(1e-4)
+        self._losses.add(self._iteration, self._gradients.run(1, self._update.piece))
+        self._iteration += 1
+>>>>>>> h/cuda
 
     def run(self, n: int) -> list[float]:
-        """Return the seconds of one of n iterations that are made at once."""
-        return _together(self.step, self.backend, n)
+        """Return the seconds per iteration of n iterations without waiting in between."""
+        return _time(self.step, self.backend, n)
 
 
-def _together(step: Any, backend: Any, n: int) -> list[float]:
+def _time(step: Any, backend: Any, n: int) -> list[float]:
     start = time.perf_counter()
     for _ in range(n):
         step()
@@ -101,7 +108,11 @@ def own_ms(name: str, precision: str, batch: int, seconds: float) -> tuple[float
     """Time minicaffe; return milliseconds, and the net as the peer takes it."""
     own = Training(name, get_backend("cuda", precision=precision), batch)
     found = median_ms(own, seconds), describe(own.net)
+<<<<<<< HEAD
     # Tensors and their storage refer to each other, and the next net needs their memory.
+=======
+    # A net may be part of reference cycles, and the next one needs its memory.
+>>>>>>> h/cuda
     del own
     gc.collect()
     return found
@@ -117,7 +128,7 @@ def peer_rows(
     times : dict
         Milliseconds by "variant precision"; "eager" has one precision, PyTorch's own.
     failures : dict
-        By the same names, what went wrong instead.
+        The errors, by the same names.
     """
     times, failures = {}, {}
     given = {"layers": layers, "shape": (batch, *NETS[name].shape), "mode": "train", "threads": 4}
@@ -129,7 +140,7 @@ def peer_rows(
                 peer = Peer(python, "torch_peer.py", asked)
                 times[row] = median_ms(peer, seconds)
                 peer.close()
-            except (OSError, ValueError) as error:  # it ended without an answer
+            except (OSError, ValueError) as error:  # the process ended without an answer
                 failures[row] = repr(error)
     return times, failures
 
@@ -137,7 +148,7 @@ def peer_rows(
 def rows(
     name: str, python: str, variants: Sequence[str], batch: int, seconds: float
 ) -> Iterator[Row]:
-    """Yield a net's rows: TF32 beside PyTorch's defaults and its best row, then bfloat16."""
+    """Yield a net's rows: TF32 compared with PyTorch's defaults and its best row, then bfloat16."""
     wanted = WANTED[name]
     times: dict[str, float] = {}
     failures: dict[str, str] = {}
@@ -158,19 +169,19 @@ def rows(
 def compared(
     title: str, own: float, peers: dict[str, float], wanted: float | None, details: Any
 ) -> Row:
-    """Return the row that holds minicaffe's time against the best of PyTorch's."""
+    """Return the row that compares minicaffe's time with the best of PyTorch's."""
     best = min(peers, key=peers.__getitem__, default="")
     other = f"{peers[best]:.2f} ms (PyTorch, {best})" if best else "no peer"
     ratio = peers[best] / own if best else 0.0
     return Row(title, f"{own:.2f} ms", other, ratio, wanted, details=details)
 
 
-def from_lmdb(name: str, batch: int, seconds: float, pictures: int = PICTURES) -> Row:
-    """Hold training from an LMDB of noise against training on input that lies on the device."""
+def from_lmdb(name: str, batch: int, seconds: float, images: int = IMAGES) -> Row:
+    """Compare training from an LMDB of noise with training on input on the device."""
     backend = get_backend("cuda")
     synthetic = median_ms(Training(name, backend, batch), seconds)
     with tempfile.TemporaryDirectory() as folder:
-        solver = data_solver(name, Path(folder), backend, batch, pictures)
+        solver = data_solver(name, Path(folder), backend, batch, images)
         try:
             fed = median_ms(_Solving(solver, backend), seconds)
         finally:
@@ -189,18 +200,18 @@ class _Solving:
         self._solver, self._backend = solver, backend
 
     def run(self, n: int) -> list[float]:
-        return _together(lambda: self._solver.step(1), self._backend, n)
+        return _time(lambda: self._solver.step(1), self._backend, n)
 
 
-def data_solver(name: str, folder: Path, backend: Any, batch: int, pictures: int) -> Solver:
+def data_solver(name: str, folder: Path, backend: Any, batch: int, images: int) -> Solver:
     """Return a net's solver on an LMDB of noise."""
     channels, *size = NETS[name].shape
     side = SIDE if size[0] > SIDE // 2 else size[0]
     rng = np.random.default_rng(0)
     with create_database(str(folder / "train"), "LMDB") as db:
-        for i in range(pictures):
-            picture = rng.integers(0, 256, (channels, side, side), dtype=np.uint8)
-            db.put(b"%08d" % i, encode_datum(picture, i % 10))
+        for i in range(images):
+            image = rng.integers(0, 256, (channels, side, side), dtype=np.uint8)
+            db.put(b"%08d" % i, encode_datum(image, i % 10))
     source = read_net(ROOT / "models" / NETS[name].path)
     for layer in source.param.layer:
         if layer.type == "Data":
@@ -231,7 +242,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--nets", nargs="*", choices=WANTED, default=list(WANTED))
     parser.add_argument("--from-lmdb", choices=[*WANTED, ""], default="resnet50")
-    parser.add_argument("--pictures", type=int, default=PICTURES, help="in that LMDB (%(default)s)")
+    parser.add_argument("--pictures", type=int, default=IMAGES, help="in that LMDB (%(default)s)")
     parser.add_argument("--peer-python", default="", help="python that has PyTorch for CUDA")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--batch", type=int, default=0, help="instead of each net's own")

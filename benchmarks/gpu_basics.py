@@ -1,7 +1,7 @@
-"""The first things to see on a card: each takes a second, and all else is built upon them.
+"""Basic checks of streams, memory and graph capture on a GPU, each of about a second.
 
-A check gets a cuda backend, does what training does with streams, memory and recordings, and raises
-an AssertionError if something else comes out than must.
+A check gets a cuda backend, uses it as training does, and raises an AssertionError for a wrong
+result.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ extern "C" __global__ void add(const float* value, float* total, int n) {
 
 
 def formats(backend: CudaBackend) -> None:
-    """Hold values in all orders and types to what was set."""
+    """Compare values in all memory formats with the ones that were set."""
     for value in TYPES:
         tensor: Any = backend.tensor((4, 70, 33, 5))
         wanted = np.random.default_rng(0).integers(-128, 128, tensor.shape)
@@ -49,7 +49,7 @@ def formats(backend: CudaBackend) -> None:
 
 
 def arrays_beside_kernels(backend: CudaBackend) -> None:
-    """Let CuPy and kernels compute in turn, while memory comes and goes."""
+    """Alternate CuPy and kernels while memory is allocated and freed."""
     tensor: Any = backend.tensor((4, 64, SIZE // 256))
     add = backend.device.function(ADD, "add")
     one = backend.device.allocate(4)
@@ -57,14 +57,14 @@ def arrays_beside_kernels(backend: CudaBackend) -> None:
     for _ in range(ROUNDS):
         tensor.update()[...] += 1
         add(64, 256, one.address, tensor.change(Format(True)), tensor.size)
-        passing = backend.device.allocate(tensor.size * 4)
-        backend.device.clear(passing.address, passing.size_bytes)
-        del passing
+        temporary = backend.device.allocate(tensor.size * 4)
+        backend.device.clear(temporary.address, temporary.size_bytes)
+        del temporary
     _same(tensor.get(), np.full(tensor.shape, 2 * ROUNDS))
 
 
-def values_of_a_run(backend: CudaBackend) -> None:
-    """Launch a recording many times, with another number uploaded before each."""
+def launch_parameters(backend: CudaBackend) -> None:
+    """Launch a graph many times, with another number uploaded before each."""
     device, total = backend.device, backend.device.allocate(4 * SIZE)
     values, slot = backend.session.launch_parameters, backend.session.launch_parameters.slot(1)
     add = device.function(ADD, "add")
@@ -80,7 +80,7 @@ def values_of_a_run(backend: CudaBackend) -> None:
 
 
 def products(backend: CudaBackend) -> None:
-    """Record products of cuBLAS."""
+    """Capture matrix products of cuBLAS."""
     device, n = backend.device, 64
     factor = np.random.default_rng(0).integers(-3, 4, (n, n)).astype(np.float32)
     a, c = device.allocate(factor.nbytes), device.allocate(factor.nbytes)
@@ -97,9 +97,9 @@ def products(backend: CudaBackend) -> None:
 
 
 def precisions(backend: CudaBackend) -> None:
-    """Hold products and convolutions of fractions to what float32 and TF32 can give."""
+    """Compare the errors of products and convolutions with the precision of float32 and TF32."""
     device = backend.device
-    # TF32 cuts fractions to 10 bits, and so is 2**-10 off; sums in float32 are far below that.
+    # TF32 rounds the mantissa to 10 bits, an error of 2**-10; float32 sums are far more accurate.
     bounds: dict[Math, float] = {"fp32": 2.0**-18, "tf32": 2.0**-9}
     for name, most in bounds.items():
         errors = {"product": _product_error(device, name)}
@@ -119,11 +119,11 @@ def _product_error(device: Any, math: Math) -> float:
     CudaBackend(device, math).gemm(x, x, y)
     found = np.empty((n, n), np.float32)
     device.download(c.address, found)
-    return _furthest(found, values.astype(float) @ values)
+    return _largest_error(found, values.astype(float) @ values)
 
 
 def _convolution_error(device: Any, dnn: Any, math: Math) -> float:
-    """Return that of windows of one pixel, which are a product."""
+    """Return the error of a convolution with windows of one pixel, which is a matrix product."""
     rng = np.random.default_rng(0)
     x, w = rng.uniform(1, 2, (BATCH, 64, 8, 8)), rng.uniform(1, 2, (32, 64, 1, 1))
     x, w = x.astype(np.float32), w.astype(np.float32)
@@ -134,46 +134,48 @@ def _convolution_error(device: Any, dnn: Any, math: Math) -> float:
         tensor.set(values)
     op = Conv((1, 1), (1, 1), (0, 0), (1, 1), 1, False)
     backend.plan(op, *tensors).forward(*tensors[:2], None, tensors[2])
-    return _furthest(tensors[2].get(), np.einsum("nchw,kc->nkhw", x.astype(float), w[:, :, 0, 0]))
+    return _largest_error(
+        tensors[2].get(), np.einsum("nchw,kc->nkhw", x.astype(float), w[:, :, 0, 0])
+    )
 
 
-def _furthest(found: Any, wanted: Any) -> float:
+def _largest_error(found: Any, wanted: Any) -> float:
     return float((np.abs(found - wanted) / np.abs(wanted)).max())
 
 
-def broken_recordings(backend: CudaBackend) -> None:
-    """Use the stream after a recording that fails."""
+def failed_captures(backend: CudaBackend) -> None:
+    """Use the stream after a capture that fails."""
     try:
         backend.device.capture(backend.device.synchronize)
     except CannotCapture:
         formats(backend)
         return
-    raise AssertionError("the host has waited for a recording")
+    raise AssertionError("the host waited for the stream during capture")
 
 
 def staging_buffers(backend: CudaBackend) -> None:
-    """Upload beside kernels that read."""
+    """Upload while kernels read."""
     device, total = backend.device, backend.device.allocate(4 * SIZE)
-    boxes = [device.staging(4 * SIZE) for _ in range(3)]
+    buffers = [device.staging(4 * SIZE) for _ in range(3)]
     add = device.function(ADD, "add")
     device.clear(total.address, total.size_bytes)
     for i in range(ROUNDS):
-        box = boxes[i % len(boxes)]
-        box.wait()
-        box.host.view(np.float32)[:] = i
-        box.upload()
-        box.acquire()
-        add(64, 256, box.address, total.address, SIZE)
-        box.release()
+        buffer = buffers[i % len(buffers)]
+        buffer.wait()
+        buffer.host.view(np.float32)[:] = i
+        buffer.upload()
+        buffer.acquire()
+        add(64, 256, buffer.address, total.address, SIZE)
+        buffer.release()
     found = np.empty(SIZE, np.float32)
     device.download(total.address, found)
     _same(found, np.full(SIZE, sum(range(ROUNDS))))
 
 
-def uploads_beside_recordings(backend: CudaBackend) -> None:
-    """Let another thread upload, as it does in training, while work is recorded."""
+def uploads_during_capture(backend: CudaBackend) -> None:
+    """Upload from another thread during graph capture, as in training."""
     device, total = backend.device, backend.device.allocate(4 * SIZE)
-    box, add = device.staging(4 * SIZE), device.function(ADD, "add")
+    buffer, add = device.staging(4 * SIZE), device.function(ADD, "add")
     one = device.allocate(4)
     device.upload(one.address, np.ones(1, np.float32))
     is_over, failures = threading.Event(), list[Exception]()
@@ -181,9 +183,9 @@ def uploads_beside_recordings(backend: CudaBackend) -> None:
     def upload() -> None:
         try:
             while not is_over.is_set():
-                box.wait()
-                box.host[:] = 0
-                box.upload()
+                buffer.wait()
+                buffer.host[:] = 0
+                buffer.upload()
         except Exception as error:
             failures.append(error)
 
@@ -204,7 +206,7 @@ def uploads_beside_recordings(backend: CudaBackend) -> None:
 
 
 def plans(backend: CudaBackend) -> None:
-    """Hold each library's convolutions, run and recorded, to NumPy's."""
+    """Compare each library's convolutions, run and captured, with NumPy's."""
     for dnns in (*((dnn,) for dnn in backend.device.dnns), ()):
         for value in TYPES:
             _convolve(backend.device, dnns, value)
@@ -242,7 +244,7 @@ def _convolve(device: Any, dnns: Any, value: ValueType) -> None:
 
 
 def _find_plans(backend: CudaBackend, what: ConvolutionProblem) -> None:
-    """Raise if a library has none: the kernel would do without a word."""
+    """Raise if a library has no plan: the kernel itself would fall back to im2col."""
     form = backend.format
     for direction in DIRECTIONS:
         backend.tuner.plan(
@@ -260,7 +262,7 @@ def _check_forward(x: Any, w: Any, b: Any, y: Any) -> None:
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))[:, :, ::2, ::2]
     wanted = np.einsum("nchwij,kcij->nkhw", windows, w) + b[:, None, None]
-    # Whole numbers up to 256 are the same in all types; larger ones are rounded, sum and bias.
+    # Integers up to 256 are exact in all types; larger ones are rounded, in sum and bias.
     if np.abs(y - wanted).max() > np.abs(wanted).max() / 128:
         raise AssertionError(f"a convolution is {np.abs(y - wanted).max():g} off")
 
@@ -278,17 +280,17 @@ CHECKS: dict[str, Callable[[CudaBackend], None]] = {
         arrays_beside_kernels,
         products,
         precisions,
-        values_of_a_run,
-        broken_recordings,
+        launch_parameters,
+        failed_captures,
         staging_buffers,
-        uploads_beside_recordings,
+        uploads_during_capture,
         plans,
     )
 }
 
 
 def run(backend: CudaBackend) -> dict[str, str]:
-    """Return what each check says; they do not stop one another."""
+    """Run all checks, independently of each other; return "passed" or the error of each."""
     found = {}
     for name, check in CHECKS.items():
         try:

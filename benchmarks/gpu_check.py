@@ -1,25 +1,25 @@
-"""Everything that only a machine with an NVIDIA GPU can show, in one run that leaves one JSON file.
+"""Run every check that needs an NVIDIA GPU and write the results to one JSON file.
 
     scripts/gpu_check result.json
     scripts/gpu_check --wheels folder result.json
 
-The second is for machines that reach no package index. The folder is filled on another one, for
-the python of the first:
+The second form is for machines without access to a package index. Fill the folder on another
+machine, for the Python of the first:
 
     pip download -d folder --python-version 3.12 --only-binary :all: ".[gpu]" pytest
 
-Where PyTorch is there, so are NVIDIA's libraries, 1.5 GB: of the wheels nvidia_* only that of
-nvidia_cudnn_frontend is then wanted. A file too large to be sent may come in parts, which are put
-together in the order of their names:
+PyTorch includes NVIDIA's libraries (1.5 GB): with PyTorch, only nvidia_cudnn_frontend of the wheels
+nvidia_* is needed. A file that is too large for a transfer may be split; its parts are joined in
+the order of their names:
 
     split -b 60M cupy_cuda13x-14.2.0-cp312-cp312-manylinux2014_x86_64.whl{,.part}
 
-The parts run one after another, each in a process of its own and with a time of its own; one that
-fails does not stop the next. In the file each part is "passed", "failed" or "not run", with what it
-found or the end of what it printed. The exit status is 0 if all passed.
+The parts run one after another, each in a separate process with its own time limit; a failure does
+not stop the next part. In the file each part is "passed", "failed" or "not run", with its findings
+or the end of its output. The exit status is 0 if all passed.
 
-Nothing but the standard library is needed to begin: what is missing is installed first. PyTorch is
-not: where the python has none for CUDA, the benchmarks have no peer.
+Only the standard library is needed to start: missing packages are installed first, except PyTorch.
+Without PyTorch for CUDA, the benchmarks have no peer.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 TOTAL_S = 465
-# For a part that has had its time and is asked to stop.
+# Time to stop for a part that has exceeded its limit.
 GRACE_S = 5
 TAIL = 40
 PASSED, FAILED, NOT_RUN = "passed", "failed", "not run"
@@ -61,11 +61,11 @@ class Part:
     ----------
     name : str
     arguments : tuple of str
-        Of python. The word {out} stands for a file that the part writes.
+        Of Python. {out} is replaced by the path of a file that the part writes.
     limit_s : float
-        It is ended after so many seconds, or when the whole run has had its time.
+        Time limit, besides that of the whole run.
     result : str
-        What says how it went: the "last line" printed, the file as "json", or as "junit".
+        Source of the findings: the "last line" printed, or the file as "json" or "junit".
     """
 
     name: str
@@ -75,16 +75,16 @@ class Part:
 
 
 def own(name: str, limit_s: float) -> Part:
-    """Return a part that `gpu_parts` has."""
+    """Return a part of `gpu_parts`."""
     return Part(name, ("-m", "benchmarks.gpu_parts", name), limit_s)
 
 
-# What other packages, of other versions than the tests know, warn of is no failure of a card.
+# Warnings of other versions of packages are not failures of the GPU.
 TESTS = ("-m", "pytest", "-q", "-W", "default", "-m", "gpu", "--junitxml={out}")
 TEST_FOLDERS = ("tests/layers", "tests/models", "tests/solver")
 TABLE = ("-m", "benchmarks.gpu", "--json={out}", "--seconds=1")
 PARTS = (
-    # Libraries of 1.5 GB are read from the disk for the first time.
+    # Reads libraries of 1.5 GB from the disk for the first time.
     own("device", 120),
     own("basics", 60),
     own("graphs", 60),
@@ -97,7 +97,7 @@ PARTS = (
 
 
 def missing(requirements: Sequence[str]) -> list[str]:
-    """Return those requirements of which no version is installed."""
+    """Return the requirements of which no version is installed."""
     found = []
     for requirement in requirements:
         name = re.match(r"[\w.-]+", requirement)
@@ -109,11 +109,11 @@ def missing(requirements: Sequence[str]) -> list[str]:
 
 
 def install(extra: str, wheels: str) -> dict[str, Any]:
-    """Install what is missing, each by itself; return the entry for the file."""
+    """Install missing packages one by one; return the entry for the file."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = [*project["dependencies"], *project["optional-dependencies"][extra], "pytest>=8.3"]
     if wheels:
-        put_together(Path(wheels))
+        join_files(Path(wheels))
     source = ["--no-index", "--find-links", wheels] if wheels else []
     entry: dict[str, Any] = {"state": PASSED, "found": {}}
     for requirement in missing(needed):
@@ -128,18 +128,18 @@ def install(extra: str, wheels: str) -> dict[str, Any]:
 
 
 def _reason(printed: str) -> str:
-    """Return why pip has failed, in a line."""
+    """Return the reason of pip's failure, in one line."""
     lines = [line for line in printed.splitlines() if line.strip()] or [""]
     if any("externally-managed-environment" in line for line in lines):
         return (
-            "this python belongs to the system. Make one of your own: python3 -m venv "
+            "this Python belongs to the system. Create a virtual environment: python3 -m venv "
             "--system-site-packages venv; PYTHON=venv/bin/python scripts/gpu_check ..."
         )
     return lines[-1]
 
 
-def put_together(folder: Path) -> None:
-    """Make the files of a folder of which there are parts, NAME.part*."""
+def join_files(folder: Path) -> None:
+    """Join the split files of a folder, NAME.part*."""
     names = {part.name.rpartition(".part")[0] for part in folder.glob("*.part*")}
     for name in names:
         with (folder / name).open("wb") as whole:
@@ -148,14 +148,14 @@ def put_together(folder: Path) -> None:
 
 
 def run_part(part: Part, seconds: float, more: Sequence[str] = ()) -> dict[str, Any]:
-    """Run a part for at most so many seconds; return its entry in the file."""
+    """Run a part with a time limit in seconds; return its entry in the file."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         arguments = [a.replace("{out}", str(out)) for a in (*part.arguments, *more)]
         command = [sys.executable, *arguments]
         code, printed = _run(command, min(part.limit_s, seconds), environment())
-        # A table or a list of tests that is cut off is worth keeping, and no success.
+        # An incomplete table or list of tests is recorded, but counts as failed.
         entry: dict[str, Any] = {"state": PASSED if code == 0 else FAILED}
         entry["seconds"] = round(time.monotonic() - began, 1)
         try:
@@ -164,7 +164,7 @@ def run_part(part: Part, seconds: float, more: Sequence[str] = ()) -> dict[str, 
             entry["state"] = FAILED
     tail = printed.splitlines()[-TAIL:]
     if code is None:
-        ended = f"ended after {entry['seconds']:g} s; what was found until then counts"
+        ended = f"ended after {entry['seconds']:g} s; the findings until then are listed"
         entry["message"] = "\n".join([ended, *tail])
     elif entry["state"] == FAILED:
         entry["message"] = "\n".join(tail)
@@ -175,23 +175,23 @@ def run_part(part: Part, seconds: float, more: Sequence[str] = ()) -> dict[str, 
 def environment() -> dict[str, str]:
     """Return the environment of all parts.
 
-    They keep plans and compiled kernels for one another: where the home cannot be written, in
-    another one, which goes with the process.
+    They share the caches of plans and compiled kernels in the home folder. If that is not writable,
+    a temporary one replaces it.
     """
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    # Of pytest's plugins none is needed, and any may be there.
+    # No plugin of pytest is needed, and unknown ones may be installed.
     found = {**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     try:
         with tempfile.TemporaryFile(dir=Path.home()):
             return found
-    except (OSError, RuntimeError):  # the latter: there is none
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         home = tempfile.mkdtemp(prefix="gpu_check_")
         atexit.register(shutil.rmtree, home, ignore_errors=True)
         return {**found, "HOME": home}
 
 
 def _run(command: list[str], seconds: float, environment: dict[str, str]) -> tuple[int | None, str]:
-    """Run a command; return status (None: it was ended) and what it printed."""
+    """Run a command; return its status (None: it exceeded the limit) and its output."""
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -206,16 +206,16 @@ def _run(command: list[str], seconds: float, environment: dict[str, str]) -> tup
     except subprocess.TimeoutExpired:
         return None, _end(process)
     except KeyboardInterrupt:
-        # In a session of its own it does not hear of Ctrl-C, and would keep the card busy.
+        # The process is in another session, gets no Ctrl-C, and would keep the GPU busy.
         os.killpg(process.pid, signal.SIGKILL)
         raise
     return process.returncode, printed
 
 
 def _end(process: subprocess.Popen[str]) -> str:
-    """End a process that has had its time, and return what it printed.
+    """End a process that has exceeded its limit, and return its output.
 
-    Asked to stop, pytest still writes what it has found so far.
+    On SIGINT, pytest still writes its results.
     """
     os.killpg(process.pid, signal.SIGINT)
     try:
@@ -234,7 +234,7 @@ def _found(part: Part, out: Path, printed: str) -> Any:
 
 
 def _tests(out: Path) -> dict[str, Any]:
-    """Return how many tests there were, and which of them failed."""
+    """Return the numbers of tests, and the failed ones."""
     suites = list(ElementTree.parse(out).getroot().iter("testsuite"))
     counts = {
         kind: sum(int(suite.get(kind, 0)) for suite in suites)
@@ -256,16 +256,16 @@ def check(
     path: Path,
     installed: dict[str, Any],
 ) -> dict[str, dict[str, Any]]:
-    """Run the parts, and write the file anew after each.
+    """Run the parts; rewrite the file after each.
 
-    Without a usable card (the first part fails) the others are not run.
+    If the first part fails (no usable GPU), the others are not run.
     """
     end = time.monotonic() + total_s
     entries: dict[str, dict[str, Any]] = {part.name: {"state": NOT_RUN} for part in parts}
     for k, part in enumerate(parts):
         left = end - time.monotonic()
         if left <= 0:
-            entries[part.name]["message"] = "the whole run had no time left"
+            entries[part.name]["message"] = "the time limit of the whole run was reached"
         else:
             peer = [f"--peer-python={peer_python}"] if part.name == "benchmarks" else []
             entries[part.name] = run_part(part, left, peer)
@@ -290,14 +290,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=TOTAL_S, help="for all (%(default)g)")
     args = parser.parse_args(argv)
     try:
-        # Now, not when eight minutes of results are to be kept.
+        # Fail now, not after eight minutes of measurements.
         args.result.touch()
     except OSError as error:
         parser.error(f"{args.result} cannot be written: {error.strerror}")
     try:
         return _install_and_check(args)
     except KeyboardInterrupt:
-        print(f"stopped by Ctrl-C; {args.result} has what was finished", file=sys.stderr)
+        print(f"stopped by Ctrl-C; {args.result} has the finished parts", file=sys.stderr)
         return 130
 
 

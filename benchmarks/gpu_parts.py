@@ -1,8 +1,8 @@
-"""What `gpu_check` has done on the card by minicaffe itself: each part returns what it found.
+"""Parts of `gpu_check` that run minicaffe on the GPU.
 
     python -m benchmarks.gpu_parts graphs
 
-A part prints one line of JSON last. An AssertionError, or any other, says that it failed.
+A part prints its findings as a line of JSON at the end. Any exception means that it failed.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from minicaffe.solver.solver import Solver
 ITERATIONS = 20
 TRAINING = 1000
 BATCHES = 20
-# Of one run from another that only rounds otherwise; 2,000 pictures are scored.
+# Allowed difference between runs that differ in rounding only; 2,000 images are scored.
 ACCURACY_TOLERANCE = 0.015
-# Of sums in another order, in float32, relative to the largest value.
+# Allowed difference of float32 sums in another order, relative to the largest value.
 ORDER_TOLERANCE = 1e-4
-PICTURES = ROOT / "data" / "fashion-mnist"
+IMAGES = ROOT / "data" / "fashion-mnist"
 
 
 def device() -> dict[str, Any]:
-    """Say what the card and the libraries are."""
+    """Return the properties of the GPU and the versions of the libraries."""
     backend: Any = get_backend("cuda")
     from minicaffe.backends.cuda.driver.cupy_device import query_device
 
@@ -49,7 +49,7 @@ def device() -> dict[str, Any]:
 
 
 def basics() -> dict[str, Any]:
-    """Do what everything else is built upon; see `gpu_basics`."""
+    """Run the basic checks; see `gpu_basics`."""
     backend: Any = get_backend("cuda", precision="fp32")
     found = gpu_basics.run(backend)
     if set(found.values()) != {"passed"}:
@@ -58,15 +58,15 @@ def basics() -> dict[str, Any]:
 
 
 def graphs(batch: int = 64) -> dict[str, Any]:
-    """Hold recorded and repeated iterations of LeNet to those launched kernel by kernel."""
+    """Compare replayed iterations of LeNet with iterations launched kernel by kernel."""
     found = {}
     for precision in ("fp32", "tf32", "bf16"):
-        plain, recorded = (
+        plain, captured = (
             _trained(get_backend("cuda", precision=precision, graph=graph), batch)
             for graph in (False, True)
         )
-        furthest = max(float(np.abs(a - b).max()) for a, b in zip(plain, recorded, strict=True))
-        found[precision] = furthest
+        largest = max(float(np.abs(a - b).max()) for a, b in zip(plain, captured, strict=True))
+        found[precision] = largest
     if any(found.values()):
         raise AssertionError(f"weights differ after {ITERATIONS} iterations: {found}")
     return {"iterations": ITERATIONS, "largest difference": found}
@@ -79,7 +79,7 @@ def _trained(backend: Any, batch: int) -> list[Any]:
 
 
 def orders(name: str = "resnet50", batch: int = 32, seconds: float = 1) -> dict[str, Any]:
-    """Hold channels last to channels first, and time a net's training in both."""
+    """Compare channels last with channels first, and time a net's training in both."""
     gradients, times = {}, {}
     for is_last in (False, True):
         backend = _backend("fp32", is_last)
@@ -93,9 +93,9 @@ def orders(name: str = "resnet50", batch: int = 32, seconds: float = 1) -> dict[
         times["channels last" if is_last else "channels first"] = median_ms(timed, seconds)
         del training, timed
     for one, other in zip(gradients[False], gradients[True], strict=True):
-        furthest, scale = np.abs(one - other).max(), np.abs(one).max()
-        if furthest > ORDER_TOLERANCE * scale:
-            raise AssertionError(f"gradients differ by {furthest:g}, and are up to {scale:g}")
+        largest, scale = np.abs(one - other).max(), np.abs(one).max()
+        if largest > ORDER_TOLERANCE * scale:
+            raise AssertionError(f"gradients differ by {largest:g}, and are up to {scale:g}")
     return {"net": name, "batch": batch, "ms": times}
 
 
@@ -105,7 +105,7 @@ def _backend(precision: str, channels_last: bool) -> CudaBackend:
 
 
 def lenet() -> dict[str, Any]:
-    """Train LeNet on the bundled pictures on the CPU and on the GPU; compare how well it sees."""
+    """Train LeNet on the bundled images on the CPU and on the GPU; compare the accuracies."""
     with tempfile.TemporaryDirectory() as folder:
         _make_databases(Path(folder))
         found = {
@@ -118,7 +118,7 @@ def lenet() -> dict[str, Any]:
 
 
 def resume() -> dict[str, Any]:
-    """Hold a training that was interrupted to one that was not: every weight, bit for bit."""
+    """Compare a resumed training with an uninterrupted one: every weight, bit for bit."""
     with tempfile.TemporaryDirectory() as folder:
         _make_databases(Path(folder))
         whole = _solver(Path(folder), get_backend("cuda"), ITERATIONS)
@@ -130,19 +130,18 @@ def resume() -> dict[str, Any]:
         again.solve(f"{folder}/lenet_iter_{ITERATIONS // 2}.solverstate")
         found = [parameter.blob.data.get() for parameter in again.net.parameters]
         again.close()
-    furthest = max(float(np.abs(a - b).max()) for a, b in zip(wanted, found, strict=True))
-    if furthest:
-        raise AssertionError(f"weights of the resumed training differ by up to {furthest:g}")
-    return {"iterations": ITERATIONS, "largest difference": furthest}
+    largest = max(float(np.abs(a - b).max()) for a, b in zip(wanted, found, strict=True))
+    if largest:
+        raise AssertionError(f"weights of the resumed training differ by up to {largest:g}")
+    return {"iterations": ITERATIONS, "largest difference": largest}
 
 
 def _make_databases(folder: Path) -> None:
     for name, part in (("train", "train"), ("t10k", "test")):
-        pictures, labels = (
-            str(PICTURES / f"{name}-{kind}.gz")
-            for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+        images, labels = (
+            str(IMAGES / f"{name}-{kind}.gz") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
         )
-        code = run_command("convert_mnist_data", [pictures, labels, str(folder / part)])
+        code = run_command("convert_mnist_data", [images, labels, str(folder / part)])
         if code:
             raise RuntimeError(f"convert_mnist_data ended with status {code}")
 
@@ -163,7 +162,7 @@ def _solver(folder: Path, backend: Any, iterations: int) -> Solver:
 
 
 def _accuracy(folder: Path, backend: Any) -> float:
-    """Train, and return the share of test pictures that are then taken for what they are."""
+    """Train and return the accuracy on the test images."""
     solver = _solver(folder, backend, TRAINING)
     try:
         solver.solve()

@@ -1,4 +1,4 @@
-"""What stands in for `minicaffe.backends.cuda.driver.cupy_device` where there is no GPU."""
+"""A fake `minicaffe.backends.cuda.driver.cupy_device`, for tests without a GPU."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ MODULE = "minicaffe.backends.cuda.driver.cupy_device"
 
 
 class FakeRuntime:
-    """The functions of CUDA's runtime that tell of a card; attributes by their codes."""
+    """The functions of CUDA's runtime that describe a GPU; attributes by their codes."""
 
     attributes = {
         75: 9,
@@ -52,7 +52,7 @@ class FakeRuntime:
 
 
 def install(monkeypatch, devices):
-    """Have the cuda backend find these devices, and no others, for the rest of the test.
+    """Make the cuda backend find exactly these devices for the rest of the test.
 
     Parameters
     ----------
@@ -83,6 +83,6 @@ def install(monkeypatch, devices):
 
 
 def remove_cupy(monkeypatch):
-    """Have CuPy not be installed for the rest of the test."""
+    """Simulate that CuPy is not installed for the rest of the test."""
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.delitem(sys.modules, MODULE, raising=False)

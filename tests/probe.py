@@ -22,13 +22,13 @@ from minicaffe.ops.backend import Backend
 from minicaffe.schema import parse_net
 
 REFERENCE = "reference-float64"
-# The cuda backend on an emulated GPU, and in which format it finds what a test sets. With the
+# The cuda backend on an emulated GPU, and the format of the values that a test sets. With the
 # channels last there are plans for convolutions, as cuDNN has them.
 EMULATED = {
     "cuda-channels-first": Format(channels_last=False),
     "cuda-channels-last": Format(channels_last=True),
 }
-# Compiled kernels are kept where the fixture `emulated_device` keeps them.
+# The cache of compiled kernels, shared with the fixture `emulated_device`.
 KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "d" / "emulated_kernels"
 PRECISIONS = {"float": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 

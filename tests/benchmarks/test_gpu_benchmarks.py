@@ -1,4 +1,4 @@
-"""The GPU's benchmarks measure what they say, on an emulated GPU and with a peer made up."""
+"""The GPU benchmarks, on an emulated GPU and with a fake peer."""
 
 import json
 
@@ -12,7 +12,7 @@ MS = {"eager": 8.0, "graph tf32": 4.0, "channels_last tf32": 5.0, "graph bf16": 
 
 
 class FakePeer:
-    """Takes the times that MS says, and fails where it says nothing."""
+    """Returns the times in MS, and fails if there is none."""
 
     def __init__(self, python, worker, message):
         self.row = f"{message['variant']} {message['precision']}".strip()

@@ -1,4 +1,4 @@
-"""gpu_check: its parts on an emulated GPU, and what becomes of parts that pass, fail and hang."""
+"""gpu_check: its parts on an emulated GPU; parts that pass, fail and hang."""
 
 import json
 from pathlib import Path
@@ -27,8 +27,8 @@ def card(monkeypatch, emulated_device):
 
 
 @pytest.fixture
-def few_pictures(monkeypatch):
-    """Databases of 50 pictures instead of 12,000."""
+def few_images(monkeypatch):
+    """Databases of 50 images instead of 12,000."""
     from minicaffe.cli.commands import convert_mnist_data
 
     read = convert_mnist_data.read_set
@@ -71,12 +71,12 @@ def test_orders(card):
     assert set(found["ms"]) == {"channels last", "channels first"}
 
 
-def test_training_and_resuming(card, few_pictures):
+def test_training_and_resuming(card, few_images):
     assert gpu_parts.resume() == {"iterations": 4, "largest difference": 0}
     assert set(gpu_parts.lenet()["accuracy"]) == {"CPU", "GPU"}
 
 
-def test_worse_than_the_cpu(card, few_pictures, monkeypatch):
+def test_worse_than_the_cpu(card, few_images, monkeypatch):
     shares = iter([0.9, 0.5])
     monkeypatch.setattr(gpu_parts, "_accuracy", lambda folder, backend: next(shares))
     with pytest.raises(AssertionError, match="the GPU's accuracy is lower"):
@@ -178,7 +178,7 @@ def test_installing_goes_on_after_failures(monkeypatch, tmp_path):
     assert "No matching distribution found for of-today==2" in entry["found"]["of-today==2"]
 
 
-def test_a_python_of_the_system_is_told_from_what_pip_says():
+def test_a_system_python_is_recognised_by_pips_message():
     printed = "error: externally-managed-environment\n\nx This environment ...\nhint: See PEP 668"
     assert "python3 -m venv --system-site-packages" in gpu_check._reason(printed)
     assert gpu_check._reason("WARNING: a\nERROR: b\n\n") == "ERROR: b"
@@ -218,7 +218,7 @@ def test_wheels_that_come_in_parts(monkeypatch, tmp_path):
     assert (tmp_path / "made-1-py3-none-any.whl").read_bytes() == b"123"
 
 
-def test_a_report_that_cannot_be_written_is_told_before_anything_runs(tmp_path, capsys):
+def test_an_unwritable_report_is_an_error_before_anything_runs(tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_:
         gpu_check.main([str(tmp_path / "nowhere" / "report.json")])
     assert exit_.value.code == 2
@@ -240,4 +240,4 @@ def test_ctrl_c_ends_the_part_that_runs_and_keeps_the_report(tmp_path, monkeypat
     path = tmp_path / "report.json"
     assert gpu_check.main([str(path)]) == 130
     assert len(killed) == 1
-    assert f"stopped by Ctrl-C; {path} has what was finished" in capsys.readouterr().err
+    assert f"stopped by Ctrl-C; {path} has the finished parts" in capsys.readouterr().err

@@ -1,8 +1,8 @@
-"""A stand-in for CuPy: arrays of the device that do not mix with those of the host.
+"""A fake CuPy: device arrays that cannot be mixed with host arrays.
 
-It has what CuPy has (cupy_names.json, written by list_cupy.py) and refuses what CuPy refuses:
-arrays of both kinds in one call, conversion to an array of the host other than by `get` and
-`asnumpy`. Whatever makes the host wait for a value is counted, and refused while recording.
+It has the functions of CuPy (cupy_names.json, written by list_cupy.py) and refuses what CuPy
+refuses: arrays of both kinds in one call, and conversion to a host array except by `get` and
+`asnumpy`. Calls that make the host wait for a value are counted, and refused during graph capture.
 """
 
 import json
@@ -36,7 +36,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     ----------
     module : ArrayModule
     values : ndarray
-        The memory, as the host sees it.
+        Host view of the memory.
     """
 
     __slots__ = ("_module", "_values")
@@ -56,7 +56,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def data(self):
-        """Where the array lies."""
+        """Pointer to the array."""
         return SimpleNamespace(ptr=self._values.ctypes.data)
 
     @property
@@ -116,7 +116,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         self._module.device.computing("indexing")
         if any(isinstance(k, np.ndarray) and k.dtype == np.bool_ for k in keys):
             self._module.device.waiting("boolean index")
-        # An index that names one element gives a view of it, as in CuPy.
+        # An index of a single element returns a view, as in CuPy.
         if not any(k is Ellipsis for k in keys):
             keys = (*keys, Ellipsis)
         return self._module.wrap(self._values[keys])
@@ -153,7 +153,7 @@ class ArrayModule(ModuleType):
     Parameters
     ----------
     device : EmulatedDevice
-        Whom to tell when something is computed, and when the host waits.
+        Is notified of computations and of waits of the host.
     """
 
     ndarray = DeviceArray
@@ -183,8 +183,8 @@ class ArrayModule(ModuleType):
         return array.get() if isinstance(array, DeviceArray) else np.asarray(array)
 
     def over(self, values, memory):
-        """Return an array over device memory, which it keeps from being given back."""
-        return DeviceArray(self, np.asarray(_Held(values, memory)))
+        """Return an array over device memory, which it keeps alive."""
+        return DeviceArray(self, np.asarray(_Owned(values, memory)))
 
     def wrap(self, result):
         """Return a result of NumPy as CuPy would: arrays of the device, of no axis for scalars."""
@@ -227,7 +227,7 @@ class ArrayModule(ModuleType):
             if name in _HOST_ALLOWED:
                 self.device.computing(name)
                 found = getattr(np, name)(*_host_view(args), **kwargs)
-                # Memory of the host never becomes the device's.
+                # Host memory is copied, never shared with the device.
                 return self.wrap(found if isinstance(args[0], DeviceArray) else found.copy())
             result = self.apply(name, getattr(np, name), args, kwargs)
             if name in ("empty", "empty_like"):
@@ -257,8 +257,8 @@ class _Ufunc:
         return lambda *args, **kwargs: self._module.apply(self._name, function, args, kwargs)
 
 
-class _Held:
-    """Memory with an owner, as NumPy wants to see it: arrays over it keep the owner."""
+class _Owned:
+    """Array interface of memory with an owner: arrays over it keep the owner alive."""
 
     def __init__(self, values, memory):
         self.__array_interface__ = values.__array_interface__

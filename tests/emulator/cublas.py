@@ -1,8 +1,8 @@
 """The functions of cuBLAS that the cuda backend calls, over emulated memory.
 
 As in the library, matrices are column-major, scalars are read from the host when a function is
-called, or from the device when it runs, and a status is returned. What the library would read wrong
-without a word is a DeviceFault.
+called, or from the device when it runs, and a status is returned. Arguments that the library would
+misinterpret silently raise DeviceFault.
 """
 
 import ctypes
@@ -75,7 +75,7 @@ def from_float32(values, kind):
 
 
 class _Function:
-    """A function of the library: takes what ctypes would take, returns a status."""
+    """A function of the library: accepts what ctypes would accept, returns a status."""
 
     def __init__(self, name, call, count):
         self.name, self._call, self._count = name, call, count
@@ -102,7 +102,7 @@ def _passed(arg, kind):
 
 
 def _plain(arg):
-    """Return an argument as the int that the library would get: a number, or where it lies."""
+    """Return an argument as the int that the library would get: a number or an address."""
     if arg is None:
         return 0
     if isinstance(arg, int):
@@ -115,7 +115,7 @@ def _plain(arg):
         return ctypes.cast(arg, ctypes.c_void_p).value or 0
     if hasattr(arg, "value"):
         return arg.value or 0
-    raise DeviceFault(f"cuBLAS: {arg!r} is nothing that C takes")
+    raise DeviceFault(f"cuBLAS: {arg!r} is not a C argument")
 
 
 class EmulatedCublas:
@@ -143,15 +143,15 @@ class EmulatedCublas:
         ):
             setattr(self, name, _Function(name, call, count))
 
-    def _create(self, place):
-        ctypes.c_void_p.from_address(place).value = HANDLE
+    def _create(self, address):
+        ctypes.c_void_p.from_address(address).value = HANDLE
         return SUCCESS
 
     def _accept(self, handle, *_):
         return SUCCESS if handle == HANDLE else NOT_INITIALIZED
 
-    def _get_version(self, handle, place):
-        ctypes.c_int.from_address(place).value = VERSION
+    def _get_version(self, handle, address):
+        ctypes.c_int.from_address(address).value = VERSION
         return self._accept(handle)
 
     def _set_stream(self, handle, stream):
@@ -198,24 +198,26 @@ class EmulatedCublas:
         if not (a.is_valid and b.is_valid and c.is_valid):
             return INVALID_VALUE
         if self._device.is_capturing and not self._has_workspace:
-            raise DeviceFault(f"{name} is recorded without a workspace, set after the stream")
+            raise DeviceFault(f"{name} is captured without a workspace, set after the stream")
         alpha, beta, read = self._scalars(name, scalars)
         args = (*flips, *sizes, alpha, Address(a.address), a.leading, Address(b.address), b.leading)
         launch = Launch(name, (), (), (*args, beta, Address(c.address), c.leading, batch))
         self._device.submit(launch, lambda: self._compute(name, flips, read(), a, b, c))
         return SUCCESS
 
-    def _scalars(self, name, places):
-        """Return alpha and beta as a launch notes them, and what returns their values."""
+    def _scalars(self, name, addresses):
+        """Return alpha and beta as stored in a launch, and a function that returns their values."""
         if not self._scalars_on_device:
-            values = tuple(ctypes.c_float.from_address(place).value for place in places)
+            values = tuple(ctypes.c_float.from_address(address).value for address in addresses)
             return *values, lambda: values
 
         def read():
             heap = self._device.heap
-            return tuple(float(heap.view(at, 1, np.float32, f"{name}, scalar")[0]) for at in places)
+            return tuple(
+                float(heap.view(at, 1, np.float32, f"{name}, scalar")[0]) for at in addresses
+            )
 
-        return *map(Address, places), read
+        return *map(Address, addresses), read
 
     def _compute(self, name, flips, scalars, a, b, c):
         heap, (alpha, beta) = self._device.heap, scalars
@@ -228,7 +230,7 @@ class EmulatedCublas:
         target = c.view(heap, f"{name}, operand C")
         with np.errstate(invalid="ignore", over="ignore"):
             product = (alpha * (left.astype(np.float64) @ right)).astype(np.float32)
-            # What C held before does not matter, were it NaN, if nothing is added to it.
+            # With beta = 0, C is not read, even if it holds NaN.
             if beta:
                 product += np.float32(beta) * to_float32(target, c.kind)
         target[...] = from_float32(product, c.kind)

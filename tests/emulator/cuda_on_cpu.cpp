@@ -155,7 +155,7 @@ void fail_divergent(int one, int other) {
     snprintf(failure, sizeof failure, "divergent barrier: %s, %s", first, second);
 }
 
-// Have the lanes exchange their values that the first waiting lane's mask names.
+// Exchange the values of the lanes in the mask of the first waiting lane.
 bool settle_warp(int first, int last, int leader) {
     met_mask = 0;
     for (int t = first; t < last; t++) {

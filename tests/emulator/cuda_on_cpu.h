@@ -29,7 +29,7 @@ constexpr int warpSize = 32;
 
 namespace cuda_on_cpu {
 
-// The runtime's part. `line` tells one barrier from another.
+// The runtime's part. `line` identifies a barrier.
 extern unsigned char dynamic_shared[];
 void meet_block(int line);
 void meet_warp(unsigned mask, unsigned long long value, int line);
@@ -108,7 +108,7 @@ struct Argument {
 
 }  // namespace cuda_on_cpu
 
-// The two attributes say nothing to g++; kernels.py finds kernels by them.
+// g++ ignores the two attributes; kernels.py finds kernels by them.
 #define __global__ __attribute__((cuda_kernel))
 #define __launch_bounds__(threads, ...) __attribute__((cuda_launch_bounds(threads)))
 #define __device__

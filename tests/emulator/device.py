@@ -1,4 +1,4 @@
-"""The device itself: memory, copies, launches, recording."""
+"""The device itself: memory, copies, launches, graph capture."""
 
 import atexit
 import collections
@@ -18,7 +18,7 @@ from emulator.memory import DeviceFault, Heap
 from minicaffe.backends.cuda.driver.device import Address, CannotCapture
 
 _compilers = {}
-# What a staging buffer of the device holds when nobody may read it.
+# Contents of a staging buffer while it must not be read.
 GARBAGE = 0xA7
 
 
@@ -33,7 +33,7 @@ def compiler(folder=None):
 
 
 class Download:
-    """A copy to the host that is on its way until somebody waits for it."""
+    """A copy to the host that is unfinished until `wait` is called."""
 
     is_done = False
 
@@ -48,84 +48,84 @@ class Download:
 
 
 class StagingBuffer:
-    """Memory that is uploaded to whenever it is least convenient.
+    """A staging buffer with worst-case timing.
 
-    What is sent arrives when the host or the device waits for it, no sooner; before that, and once
-    it is released, the device's memory holds garbage, and whatever asks for it is refused.
+    An upload finishes only when the host or the device waits for it; before that, and after
+    `release`, the device's memory holds garbage, and access to it raises DeviceFault.
     """
 
     def __init__(self, device, size_bytes):
         self._device = device
         self._memory = device.allocate(size_bytes)
         self.address = self._memory.address
-        # Looked up now: another thread sends.
+        # Looked up now, because another thread uploads.
         self._content = device.heap.view(self.address, size_bytes, np.uint8, "staging")
         self.host = np.full(size_bytes, GARBAGE, np.uint8)
-        self.is_held = False
-        self._sent = None
-        self._is_on_its_way = False
+        self.is_acquired = False
+        self._uploaded = None
+        self._is_uploading = False
 
     def wait(self):
-        """Have it arrive, as far as the host's memory is concerned."""
+        """Finish the upload for the host: its memory may be changed."""
         self._device.counts["staging wait"] += 1
-        if self._is_on_its_way and (self._sent != self.host).any():
+        if self._is_uploading and (self._uploaded != self.host).any():
             raise DeviceFault("a staging buffer was changed on the host while it was uploaded")
-        self._is_on_its_way = False
+        self._is_uploading = False
 
     def upload(self):
-        """Overwrite what the device has with garbage until it is received."""
+        """Fill the device's memory with garbage until `acquire`."""
         self._device.counts["staging upload"] += 1
-        if self.is_held:
-            raise DeviceFault("a staging buffer was sent that was not released")
-        if self._is_on_its_way:
-            raise DeviceFault("a staging buffer was sent twice without a wait")
+        if self.is_acquired:
+            raise DeviceFault("a staging buffer was uploaded that was not released")
+        if self._is_uploading:
+            raise DeviceFault("a staging buffer was uploaded twice without a wait")
         self._content[:] = GARBAGE
-        self._sent, self._is_on_its_way = self.host.copy(), True
+        self._uploaded, self._is_uploading = self.host.copy(), True
 
     def acquire(self):
-        """Have it arrive."""
+        """Finish the upload for the device."""
         self._device.computing("acquire")
         self._device.counts["acquire"] += 1
-        if self._sent is None or self.is_held:
-            raise DeviceFault("a staging buffer was received that was not sent")
+        if self._uploaded is None or self.is_acquired:
+            raise DeviceFault("a staging buffer was acquired that was not uploaded")
         self.wait()
-        self._content[:] = self._sent
-        self.is_held = True
+        self._content[:] = self._uploaded
+        self.is_acquired = True
 
     def release(self):
-        """Let nobody read it any more."""
+        """Fill the device's memory with garbage."""
         self._device.computing("release")
-        if not self.is_held:
-            raise DeviceFault("a staging buffer was released that was not received")
+        if not self.is_acquired:
+            raise DeviceFault("a staging buffer was released that was not acquired")
         self._content[:] = GARBAGE
-        self._sent, self.is_held = None, False
+        self._uploaded, self.is_acquired = None, False
 
     def holds(self, address):
-        """Return whether an address lies in it."""
+        """Return whether an address is in the buffer."""
         return self.address <= address < self.address + self._content.size
 
 
 class EmulatedDevice:
-    """A device on the CPU, which does everything at once and in order.
+    """A device on the CPU, which executes every operation immediately and in order.
 
     Parameters
     ----------
     folder : Path, optional
-        Where compiled kernels are kept.
+        Cache of compiled kernels.
     total_bytes : int
         Memory of the device; ``device.heap.total_bytes`` may be set at any time.
     has_dnn : bool
         Whether there are plans for convolutions, as cuDNN has them.
     is_backwards : bool
-        Run the last block, warp and thread first: a kernel that depends on the order shows it.
+        Run the last block, warp and thread first, to find kernels that depend on the order.
 
     Attributes
     ----------
     launches : list of Launch
-        Kernels and cuBLAS calls that have run, also those of recordings.
+        Kernels and cuBLAS calls that have run, also those of captured graphs.
     counts : Counter
         How often each method was called; "wait" for each time that the host waited for the device,
-        "refused" for each time that something was refused while recording.
+        "refused" for each time that something was refused during graph capture.
     """
 
     name = "emulated"
@@ -145,8 +145,8 @@ class EmulatedDevice:
         self.xp = ArrayModule(self)
         self.cublas = EmulatedCublas(self)
         self._functions = {}
-        self._recorded = []
-        self._inboxes = weakref.WeakSet()
+        self._captured = []
+        self._staging_buffers = weakref.WeakSet()
         self._threads = {threading.get_ident()}
 
     def memory(self):
@@ -172,7 +172,7 @@ class EmulatedDevice:
     def staging(self, size_bytes):
         """Return new memory for uploads that overlap with kernels."""
         staging = StagingBuffer(self, size_bytes)
-        self._inboxes.add(staging)
+        self._staging_buffers.add(staging)
         return staging
 
     def download(self, address, values):
@@ -181,7 +181,7 @@ class EmulatedDevice:
         values.reshape(-1).view(np.uint8)[:] = self._bytes(address, values, "download")
 
     def download_async(self, address, values):
-        """Take a copy; `values` holds garbage until the function that is returned is called."""
+        """Take a copy; `values` holds garbage until `wait` is called."""
         self._outside("download_async")
         copied = self._bytes(address, values, "download_async").copy()
         target = values.reshape(-1).view(np.uint8)
@@ -209,7 +209,7 @@ class EmulatedDevice:
             )
 
         def run():
-            self._look_into_inboxes("copy", [source, target])
+            self._look_into_staging_buffers("copy", [source, target])
             values = self.heap.view(source, size_bytes, np.uint8, "copy from")
             self.heap.view(target, size_bytes, np.uint8, "copy to")[:] = values
 
@@ -224,23 +224,23 @@ class EmulatedDevice:
         return self._functions[key]
 
     def capture(self, work):
-        """Record what `work` asks for without doing it; calling what is returned does it."""
-        self._outside("record")
-        self.is_capturing, self._recorded = True, []
+        """Capture the operations of `work` without executing them; return their replay."""
+        self._outside("capture")
+        self.is_capturing, self._captured = True, []
         try:
             work()
         finally:
-            self.is_capturing, recorded = False, self._recorded
+            self.is_capturing, captured = False, self._captured
 
         def replay():
             self._outside("replay")
-            for run in recorded:
+            for run in captured:
                 run()
 
         return replay
 
     def milliseconds(self, work):
-        """Run `work`, and return a time that means nothing."""
+        """Run `work` and return a meaningless time."""
         work()
         return 1.0
 
@@ -252,20 +252,20 @@ class EmulatedDevice:
         """Count that the host waits."""
         self._outside("synchronize", waits=True)
 
-    # What the other parts of the emulator and the tests use.
+    # The interface for the other parts of the emulator and the tests.
 
     def check(self):
-        """Raise if anything was written outside of allocations or to memory given back."""
+        """Raise if anything was written outside of allocations or to memory freed."""
         self.heap.check()
 
     def submit(self, launch, run):
-        """Have a launch run, or recorded. Its pointers are looked at in both cases."""
+        """Run or capture a launch; its pointers are checked in both cases."""
         if threading.get_ident() not in self._threads:
             raise DeviceFault(f"{launch.name}: the device is not the current one of this thread")
         self._blocks(launch)
 
         def run_checked():
-            self._look_into_inboxes(launch.name, launch.addresses)
+            self._look_into_staging_buffers(launch.name, launch.addresses)
             blocks = self._blocks(launch)
             run()
             self.launches.append(launch)
@@ -278,27 +278,27 @@ class EmulatedDevice:
         self._submit("launch", run_checked)
 
     def computing(self, what):
-        """Raise while recording: what is asked for would be done, not recorded."""
+        """Raise during graph capture, because the operation would be executed, not captured."""
         if self.is_capturing:
             self.counts["refused"] += 1
-            raise CannotCapture(f"{what} while recording")
+            raise CannotCapture(f"{what} during graph capture")
 
     def waiting(self, what):
-        """Count that the host waits for a value; raise while recording."""
+        """Count that the host waits for a value; raise during graph capture."""
         self._outside(what, waits=True)
 
     def _blocks(self, launch):
         return [self.heap.block(address, 0, launch.name) for address in launch.addresses]
 
-    def _look_into_inboxes(self, what, addresses):
-        for staging in self._inboxes:
-            if not staging.is_held and any(staging.holds(address) for address in addresses):
-                raise DeviceFault(f"{what}: a staging buffer is read that was not received")
+    def _look_into_staging_buffers(self, what, addresses):
+        for staging in self._staging_buffers:
+            if not staging.is_acquired and any(staging.holds(address) for address in addresses):
+                raise DeviceFault(f"{what}: a staging buffer is read that was not acquired")
 
     def _submit(self, what, run):
         self.counts[what] += 1
         if self.is_capturing:
-            self._recorded.append(run)
+            self._captured.append(run)
         else:
             run()
 

@@ -47,18 +47,18 @@ class EmulatedPlan:
         self._kernel = backend.plan(op, *map(backend.tensor, shapes))
 
     def prepare(self):
-        """Do nothing: it is ready."""
+        """Do nothing."""
 
     def __call__(self, addresses, workspace):
-        """Run, or be recorded."""
+        """Run, or be captured."""
         operands = self._what.operands
         if addresses.keys() != operands.keys():
             raise ValueError(f"{addresses.keys()} given, {operands.keys()} expected")
-        places = [Address(addresses[role]) for role in operands]
-        launch = Launch(f"dnn {self._what.direction}", (), (), (*places, Address(workspace)))
+        pointers = [Address(addresses[role]) for role in operands]
+        launch = Launch(f"dnn {self._what.direction}", (), (), (*pointers, Address(workspace)))
         self._device.submit(launch, lambda: self._compute(dict(addresses)))
 
-    @np.errstate(all="ignore")  # a device does not complain: plans are timed over garbage
+    @np.errstate(all="ignore")  # plans are timed on garbage, which a GPU does not report
     def _compute(self, addresses):
         given = {role: self._read(role, address) for role, address in addresses.items()}
         if self._what.direction == "forward":
@@ -76,7 +76,7 @@ class EmulatedPlan:
         y = self._tensor(self._what.y)
         b = given[Role.B].view(self._what.y[1:2]) if self._what.bias else None
         self._kernel.forward(given[Role.X], given[Role.W], b, y)
-        # As the library does by default, a NaN is replaced as well.
+        # As in the library by default, NaN is replaced too.
         return np.fmax(y.read(), 0) if self._what.relu else y.read()
 
     def _read(self, role, address):

@@ -1,7 +1,7 @@
 """Kernels of CUDA sources, compiled for the CPU and launched as on a GPU.
 
-A source is preprocessed behind cuda_on_cpu.h, its kernels are found, a function that takes its
-arguments from bytes is written for each, and all of it becomes a shared library.
+A source is preprocessed after cuda_on_cpu.h, its kernels are extracted, an adapter that unpacks the
+arguments from bytes is generated for each, and all of it is compiled to a shared library.
 """
 
 import ctypes
@@ -38,8 +38,8 @@ _DYNAMIC_SHARED = re.compile(
     r'extern\s+static\s+__attribute__\(\(section\("cuda_shared"\)\)\)\s+'
     r"(?P<type>[\w\s]+?(?:__attribute__\(\(aligned\(\d+\)\)\)\s*)?[\w\s]*?)\s*(?P<name>\w+)\s*\[\s*\]\s*;"
 )
-# How a parameter lies among the arguments: eight bytes each.
-_PLACES = {Address: "Q", int: "i4x", float: "f4x"}
+# Memory layout of a parameter: eight bytes each.
+_LAYOUT = {Address: "Q", int: "i4x", float: "f4x"}
 _Three = ctypes.c_uint * 3
 
 
@@ -52,7 +52,7 @@ def reason_to_skip():
 
 @dataclass(frozen=True)
 class Launch:
-    """What was launched, as it was asked for."""
+    """A kernel launch: name, grid, block and arguments."""
 
     name: str
     grid: tuple
@@ -76,8 +76,8 @@ class Signature:
     kinds : tuple of type
     max_threads : int
     apart : tuple of (int, int)
-        Arguments that may not be one address: one of both is `__restrict__`, and one is written.
-        The compiler may read what is only read through a cache that sees no writes.
+        Arguments that must not be equal: one of them is `__restrict__`, and one is written. The
+        compiler may read constant memory through a cache that is not coherent with writes.
     """
 
     name: str
@@ -86,16 +86,16 @@ class Signature:
     apart: tuple = ()
 
     @property
-    def places(self):
-        """How the arguments lie in memory."""
-        return struct.Struct("=" + "".join(_PLACES[kind] for kind in self.kinds))
+    def layout(self):
+        """Memory layout of the arguments."""
+        return struct.Struct("=" + "".join(_LAYOUT[kind] for kind in self.kinds))
 
     @property
     def adapter(self):
         """The C++ function that takes the arguments from memory."""
-        args = ", ".join(f"Argument{{place + {8 * i}}}" for i in range(len(self.kinds)))
+        args = ", ".join(f"Argument{{args + {8 * i}}}" for i in range(len(self.kinds)))
         return (
-            f'extern "C" void run_{self.name}(const char* place) '
+            f'extern "C" void run_{self.name}(const char* args) '
             f"{{ using cuda_on_cpu::Argument; kernel_{self.name}({args}); }}\n"
         )
 
@@ -140,7 +140,7 @@ class Compiler:
     Parameters
     ----------
     folder : Path
-        Where the libraries are kept; may be used again.
+        Cache of the libraries.
     """
 
     def __init__(self, folder):
@@ -208,7 +208,7 @@ class Compiler:
         return path
 
 
-# Where the static shared memory of the library's kernels lies.
+# Begin and end of the static shared memory of the library's kernels.
 _SHARED_LIMITS = (
     'extern "C" char* shared_begin() { return __start_cuda_shared; }\n'
     'extern "C" char* shared_end() { return __stop_cuda_shared; }\n'
@@ -216,7 +216,7 @@ _SHARED_LIMITS = (
 
 
 def _rename(match):
-    # Under its own name a kernel could be mistaken for a function of the C library.
+    # Renamed, because a kernel could have the name of a function of the C library.
     return f"void kernel_{match['name']}({match['parameters']})"
 
 
@@ -254,16 +254,16 @@ class Kernel:
             raise DeviceFault(f"no kernel {name!r} in the source, only {sorted(signatures)}")
         self._device = device
         self._signature = signatures[name]
-        self._places = self._signature.places
+        self._layout = self._signature.layout
         self._entry = ctypes.cast(getattr(library, f"run_{name}"), ctypes.c_void_p)
         self._shared = [_limit(library.shared_begin), _limit(library.shared_end)]
 
     def __call__(self, grid, block, *args, shared_bytes=0):
-        """Launch, or record that it is to be launched."""
+        """Launch, or capture the launch."""
         launch = Launch(self._signature.name, _three(grid), _three(block), args, shared_bytes)
         self._check(launch)
         self._check_arguments(args)
-        packed = self._places.pack(*args)
+        packed = self._layout.pack(*args)
         self._device.submit(launch, lambda: self._run(launch, packed))
 
     def _run(self, launch, packed):

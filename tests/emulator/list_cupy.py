@@ -1,4 +1,4 @@
-"""Write cupy_names.json: what CuPy has, for a stand-in that must not have more.
+"""Write cupy_names.json: the names in CuPy, which the fake CuPy must not exceed.
 
 Run where CuPy is installed, which needs no GPU: ``python tests/emulator/list_cupy.py``.
 """
@@ -14,7 +14,7 @@ PATH = Path(__file__).with_name("cupy_names.json")
 
 
 def names(cupy):
-    """Return everything that the stand-in wants to know of a CuPy."""
+    """Return the names and parameters of CuPy's functions."""
     ufuncs, functions, values = {}, {}, []
     for name in dir(cupy):
         found = getattr(cupy, name)

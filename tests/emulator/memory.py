@@ -1,9 +1,9 @@
-"""Device memory in host memory, with guarded edges.
+"""Emulated device memory in host memory, with guard zones.
 
-The address of an allocation is where it lies in host memory. On both sides of it lies a zone that
-nobody may write to. New memory holds garbage; memory that was given back is kept for a while,
-filled with other garbage, so that whoever still uses it is found out. All garbage is NaN, read as
-float32, float16 or bfloat16.
+The address of an allocation is its address in host memory. On both sides is a guard zone that must
+not be written. New memory holds garbage; freed memory is quarantined for a while, filled with other
+garbage, so that use after free is detected. All garbage is NaN, read as float32, float16 or
+bfloat16.
 """
 
 import bisect
@@ -19,20 +19,20 @@ ZONE_BYTES = 256
 FRESH = b"\xff\xff"
 ZONE = b"\xfd\xff" * (ZONE_BYTES // 2)
 FREED = b"\xfb\xff"
-# What is larger than any tensor of a test is the workspace of a library, and filling it takes long.
+# Only the beginning is filled: larger allocations are library workspaces, and filling is slow.
 GARBAGE_BYTES = 4 << 20
-KEPT_BYTES = 64 << 20
+FREED_BYTES = 64 << 20
 
 
 class DeviceFault(Exception):
-    """Something was done that a GPU would not survive, or would do wrong without a word.
+    """An operation that would crash a GPU or corrupt results silently.
 
-    Not one of minicaffe's errors, so that nothing but a test takes notice of it.
+    Not one of minicaffe's errors, so that only tests catch it.
     """
 
 
 class EmulatedMemory:
-    """An allocation, given back when nobody holds on to the object any more."""
+    """An allocation, which is freed with the last reference to this object."""
 
     def __init__(self, heap, block):
         self._heap, self._block = heap, block
@@ -44,7 +44,7 @@ class EmulatedMemory:
 
 
 class Block:
-    """Host memory: alignment, zone, what was asked for, zone."""
+    """Host memory: alignment, guard zone, allocation, guard zone."""
 
     def __init__(self, size_bytes):
         self.size_bytes = size_bytes
@@ -61,23 +61,23 @@ class Block:
         ctypes.memmove(self.end, ZONE, ZONE_BYTES)
 
     def fill(self, garbage):
-        """Overwrite the beginning of the content with two bytes again and again."""
+        """Fill the beginning of the content with a pattern of two bytes."""
         self._beginning[:] = np.frombuffer(garbage, np.uint16)
         if self.size_bytes % 2:
             self.content[-1] = garbage[0]
 
     def check_freed(self):
-        """Raise if somebody has written since the memory was given back."""
+        """Raise if the memory was written after it was freed."""
         if (self._beginning != np.frombuffer(FREED, np.uint16)).any():
-            raise DeviceFault(f"written to {self} after it was given back")
+            raise DeviceFault(f"written to {self} after it was freed")
 
     def check(self):
-        """Raise if somebody has written to the zones."""
-        for name, zone in (("before", self.start - ZONE_BYTES), ("behind", self.end)):
+        """Raise if the guard zones were written."""
+        for name, zone in (("before", self.start - ZONE_BYTES), ("after", self.end)):
             found = ctypes.string_at(zone, ZONE_BYTES)
             if found != ZONE:
                 place = next(i for i in range(ZONE_BYTES) if found[i] != ZONE[i])
-                distance = place if name == "behind" else ZONE_BYTES - place
+                distance = place if name == "after" else ZONE_BYTES - place
                 raise DeviceFault(f"written {name} {self}, {distance} bytes from it")
 
     def __str__(self):
@@ -118,7 +118,7 @@ class Heap:
         return EmulatedMemory(self, block)
 
     def free(self, block):
-        """Take memory back. Called by the garbage collector: what is wrong is told by `check`."""
+        """Free memory. Called by the garbage collector, so errors are raised later, by `check`."""
         self._note(block.check)
         self._starts.remove(block.start)
         del self._live[block.start]
@@ -126,7 +126,7 @@ class Heap:
         block.fill(FREED)
         self._freed.append(block)
         self._freed_bytes += block.size_bytes
-        while self._freed_bytes > KEPT_BYTES:
+        while self._freed_bytes > FREED_BYTES:
             oldest = self._freed.popleft()
             self._freed_bytes -= oldest.size_bytes
             self._note(oldest.check_freed)
@@ -149,7 +149,7 @@ class Heap:
             return block
         for freed in self._freed:
             if freed.start <= address < freed.end:
-                raise DeviceFault(f"{purpose}: {freed} was given back")
+                raise DeviceFault(f"{purpose}: {freed} was freed")
         raise DeviceFault(f"{purpose}: address {address:#x} is in no allocation")
 
     def view(self, address, count, dtype, purpose):
@@ -160,7 +160,7 @@ class Heap:
         return block.content[offset : offset + count * dtype.itemsize].view(dtype)
 
     def check(self):
-        """Raise if anything was written where nothing may be written."""
+        """Raise if guard zones or freed memory were written."""
         for block in self._live.values():
             self._note(block.check)
         for block in self._freed:

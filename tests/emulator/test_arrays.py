@@ -23,7 +23,7 @@ def test_arrays_lie_in_device_memory_and_keep_it(device, random):
     device.clear(address, 48)
     assert not row.get().any()
     del row
-    with pytest.raises(DeviceFault, match="given back"):
+    with pytest.raises(DeviceFault, match="freed"):
         device.clear(address, 48)
 
 

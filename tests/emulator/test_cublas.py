@@ -20,7 +20,7 @@ def handle(device):
 
 
 def stored(values, kind):
-    """Return column-major matrices (batch, rows, columns) as they lie in memory."""
+    """Return column-major matrices (batch, rows, columns) in their memory layout."""
     return from_float32(np.ascontiguousarray(values.swapaxes(1, 2), np.float32), kind)
 
 
@@ -91,10 +91,10 @@ def test_gemm_refuses_what_the_library_refuses(device, handle, random):
         device.cublas.cublasGemmEx(handle, 0)
 
 
-def test_gemm_is_recorded_with_a_workspace_of_its_own(device, handle, random):
+def test_gemm_is_captured_with_a_workspace_of_its_own(device, handle, random):
     x, y = floats(device, random, 2, 2), floats(device, random, 2, 2)
     before, workspace = y.get(), device.allocate(1024)
-    with pytest.raises(DeviceFault, match="recorded without a workspace"):
+    with pytest.raises(DeviceFault, match="captured without a workspace"):
         device.capture(lambda: square(device, handle, x.address, y.address))
     assert device.cublas.cublasSetWorkspace_v2(handle, workspace.address, 1024) == 0
     replay = device.capture(lambda: square(device, handle, x.address, y.address))

@@ -13,7 +13,7 @@ SIGNALLING_NAN = np.uint32(0x7F800001)
 
 @pytest.mark.parametrize("direction", ["forward", "data", "weights"])
 def test_garbage_is_computed_with_in_silence(direction):
-    """As when plans are timed over memory that nobody has written."""
+    """Plans are timed on uninitialised memory."""
     device = EmulatedDevice()
     what = ConvolutionProblem(
         direction=direction,

@@ -97,7 +97,7 @@ def test_divergent_barriers_are_refused(device, kernel, name, threads, message):
     kernel(name)(2, 64, 0)
 
 
-def test_a_warp_function_without_a_lane_of_its_mask_is_refused(device, kernel, random):
+def test_a_warp_function_without_a_thread_of_its_mask_is_refused(device, kernel, random):
     x = floats(device, random, 32)
     with pytest.raises(DeviceFault, match="with mask 0xffffffff, thread 7 has returned"):
         kernel("warp_for_some")(1, 32, x.address)

@@ -23,7 +23,7 @@ def content(device, staging):
     return set(values.tolist())
 
 
-def test_what_was_sent_is_there_from_receive_to_release(device, staging):
+def test_uploaded_values_are_readable_from_acquire_to_release(device, staging):
     for value in (1, 2, 3):
         fill(staging, value)
         staging.upload()
@@ -42,7 +42,7 @@ def test_it_may_be_filled_once_the_upload_has_arrived(device, staging):
     assert content(device, staging) == {1}
 
 
-def test_what_was_not_received_may_be_sent_over(device, staging):
+def test_an_upload_that_was_not_acquired_may_be_replaced(device, staging):
     for value in (1, 2):
         fill(staging, value)
         staging.upload()
@@ -58,36 +58,36 @@ def test_filling_while_it_is_uploaded(staging):
         staging.acquire()
 
 
-def test_sending_before_the_release(staging):
+def test_upload_before_release(staging):
     staging.upload()
     staging.acquire()
-    with pytest.raises(DeviceFault, match="sent that was not released"):
+    with pytest.raises(DeviceFault, match="uploaded that was not released"):
         staging.upload()
 
 
-def test_sending_twice(staging):
+def test_upload_twice(staging):
     staging.upload()
-    with pytest.raises(DeviceFault, match="sent twice without a wait"):
+    with pytest.raises(DeviceFault, match="uploaded twice without a wait"):
         staging.upload()
 
 
-def test_receiving_and_releasing_out_of_turn(staging):
-    with pytest.raises(DeviceFault, match="received that was not sent"):
+def test_acquire_and_release_out_of_order(staging):
+    with pytest.raises(DeviceFault, match="acquired that was not uploaded"):
         staging.acquire()
-    with pytest.raises(DeviceFault, match="released that was not received"):
+    with pytest.raises(DeviceFault, match="released that was not acquired"):
         staging.release()
 
 
-def test_kernels_and_copies_read_only_what_was_received(device, staging):
+def test_kernels_and_copies_read_only_acquired_buffers(device, staging):
     other = device.allocate(64)
     staging.upload()
-    with pytest.raises(DeviceFault, match="copy: a staging buffer is read that was not received"):
+    with pytest.raises(DeviceFault, match="copy: a staging buffer is read that was not acquired"):
         device.copy(staging.address + 16, other.address, 32)
     staging.acquire()
     device.copy(staging.address + 16, other.address, 32)
 
 
-def test_it_is_filled_and_sent_while_work_is_recorded_but_not_received(device, staging):
+def test_a_buffer_is_uploaded_but_not_acquired_during_capture(device, staging):
     def work():
         fill(staging, 5)
         staging.upload()

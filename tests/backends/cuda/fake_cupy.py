@@ -1,8 +1,8 @@
-"""As much of CuPy 14 as `cupy_device` uses, doing late what a GPU may do late.
+"""The part of CuPy 14 that `cupy_device` uses, with worst-case asynchrony.
 
-Work waits in its stream until somebody waits for it. Pinned memory that is given back is handed on
-at once. At the end of ``with stream`` CUDA's default stream is the current one, as in CuPy. While a
-stream is captured, what CUDA refuses then breaks the capture.
+Work stays in its stream until it is waited for. Freed pinned memory is reused at once. After
+``with stream`` CUDA's default stream is the current one, as in CuPy. During capture, an operation
+that CUDA refuses invalidates the capture.
 """
 
 import ctypes
@@ -133,7 +133,7 @@ class RawModule:
 
 
 def install(monkeypatch):
-    """Have CuPy be this, and `cupy_device` be made with it; return that module."""
+    """Install this as CuPy and import `cupy_device` with it; return that module."""
     card = {"name": b"a card", "major": 9, "minor": 0, "multiProcessorCount": 132}
     runtime = SimpleNamespace(
         memcpyAsync=memcpy_async,

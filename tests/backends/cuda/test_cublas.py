@@ -1,4 +1,4 @@
-"""Row-major products through a library that thinks in columns."""
+"""Row-major products through a column-major library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NUMPY = {0: np.float32, 2: np.float16}
 
 
 class ColumnMajorLibrary:
-    """Does what cuBLAS documents, on host memory: every matrix lies column by column."""
+    """Implements cuBLAS's documentation on host memory: every matrix is column-major."""
 
     def __init__(self):
         self.calls = []
@@ -99,9 +99,9 @@ def blas(library):
 
 def stored(values, is_transposed, gap):
     """Memory that holds `values`, rows `gap` values longer than needed, and its `Matrix`."""
-    lying = values.T if is_transposed else values
-    memory = np.full((lying.shape[0] + 1, lying.shape[1] + gap), 99, values.dtype)
-    memory[:-1, : lying.shape[1]] = lying
+    stored_values = values.T if is_transposed else values
+    memory = np.full((stored_values.shape[0] + 1, stored_values.shape[1] + gap), 99, values.dtype)
+    memory[:-1, : stored_values.shape[1]] = stored_values
     rows, columns = values.shape
     return memory, Matrix(
         memory.ctypes.data, rows, columns, str(values.dtype), is_transposed, memory.shape[1]
@@ -109,9 +109,9 @@ def stored(values, is_transposed, gap):
 
 
 def held(memory, shape, is_transposed):
-    lying = memory[: shape[1] if is_transposed else shape[0]]
-    lying = lying[:, : shape[0] if is_transposed else shape[1]]
-    return lying.T if is_transposed else lying
+    stored_values = memory[: shape[1] if is_transposed else shape[0]]
+    stored_values = stored_values[:, : shape[0] if is_transposed else shape[1]]
+    return stored_values.T if is_transposed else stored_values
 
 
 @pytest.mark.parametrize("transposed", list(itertools.product((False, True), repeat=3)))
@@ -193,7 +193,7 @@ def test_workspace_is_set_after_the_stream_which_would_reset_it(blas, library):
     del blas
 
 
-def test_the_handle_is_given_back(library):
+def test_the_handle_is_destroyed(library):
     blas = Blas(library, stream=0, workspace=0)
     del blas
     gc.collect()

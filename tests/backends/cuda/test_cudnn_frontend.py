@@ -242,7 +242,7 @@ def test_a_plan_that_fails_is_named():
         plan({}, 0)
 
 
-def test_versions_tell_what_was_left_out():
+def test_the_version_names_excluded_plans():
     assert frontend(Package()).version == "cuDNN 92800 frontend 1.28.0 up to 1 MiB"
     assert "deterministic" in frontend(Package(), is_deterministic=True).version
 
@@ -265,7 +265,7 @@ def test_a_package_that_breaks_while_it_loads(monkeypatch):
 
 
 @pytest.mark.parametrize("there", [(), ("older",), ("graph", "older")])
-def test_what_is_there_serves_and_the_log_tells_the_rest(
+def test_available_apis_are_used_and_missing_ones_logged(
     monkeypatch, there, caplog_minicaffe, caplog
 ):
     def opening(name):

@@ -116,7 +116,7 @@ def test_gradients_read_and_write_in_the_order_of_the_library(direction, name, r
     assert [call[i] for i in (4, 6, 13)] == [10, 20, 30]
 
 
-def test_descriptors_are_told_the_order_in_memory():
+def test_descriptors_have_the_memory_order():
     library = NotingLibrary(OFFER)
     legacy(library).plans(replace(STRIDED, channels_last=True, dtype="bfloat16"))
     x, y, b = library.named("cudnnSetTensorNdDescriptor")
@@ -171,7 +171,7 @@ def test_failures_are_named():
         plan(dict.fromkeys((Role.X, Role.W, Role.B, Role.Y), 1), 0)
 
 
-def test_the_version_tells_what_was_left_out():
+def test_the_version_names_excluded_algorithms():
     assert legacy(NotingLibrary()).version == "cuDNN 92800 legacy up to 1 MiB"
     assert "deterministic" in legacy(NotingLibrary(), is_deterministic=True).version
 

@@ -40,7 +40,7 @@ def fetched(device, memory):
 WORK = {
     "allocate": lambda device: device.allocate(4),
     "launch": lambda device: device.function("", "kernel")(1, 32),
-    "record": lambda device: device.capture(lambda: None)(),
+    "capture": lambda device: device.capture(lambda: None)(),
     "array": lambda device: device.array(device.allocate(4), (1,)),
     "upload": lambda device: floats(device, [1]),
 }
@@ -85,7 +85,7 @@ def test_pinned_memory_is_not_used_again_before_a_copy_is_done(device):
     memories = [floats(device, [float(i)]) for i in range(100)]
     device.synchronize()
     values = np.empty(1, np.float32)
-    device.download_async(memories[0].address, values)  # nobody waits for it
+    device.download_async(memories[0].address, values)  # never waited for
     gc.collect()
     again = device.download_async(memories[7].address, values)
     assert [fetched(device, memory) for memory in memories] == [[float(i)] for i in range(100)]
@@ -103,7 +103,7 @@ def test_uploads_may_be_changed_as_soon_as_they_are_asked_for(device):
             assert fetched(device, memory) == [i] * size
 
 
-def test_what_is_recorded_is_done_by_calling_it(device):
+def test_what_is_captured_is_done_by_calling_it(device):
     source, target = floats(device, [1, 2]), floats(device, [0, 0])
     replay = device.capture(lambda: device.copy(source.address, target.address, 8))
     assert fetched(device, target) == [0, 0]
@@ -111,7 +111,7 @@ def test_what_is_recorded_is_done_by_calling_it(device):
     assert fetched(device, target) == [1, 2]
 
 
-def test_work_that_fails_while_recorded(device):
+def test_work_that_fails_while_captured(device):
     memory = floats(device, [3])
 
     def fail(error):
@@ -126,7 +126,7 @@ def test_work_that_fails_while_recorded(device):
     assert fetched(device, memory) == [3]
 
 
-def test_what_cuda_refuses_without_breaking_the_recording(device):
+def test_what_cuda_refuses_without_breaking_the_capture(device):
     def refused():
         raise fake_cupy.CUDARuntimeError("invalid argument")
 
@@ -134,7 +134,7 @@ def test_what_cuda_refuses_without_breaking_the_recording(device):
         device.capture(refused)
 
 
-def test_nothing_is_no_part_of_a_recording(device):
+def test_nothing_is_no_part_of_a_capture(device):
     memory = floats(device, [5])
     device.capture(lambda: device.clear(memory.address, 0))()
     device.capture(lambda: device.copy(memory.address, memory.address, 0))()
@@ -142,7 +142,7 @@ def test_nothing_is_no_part_of_a_recording(device):
 
 
 class Handle:
-    """What waits for the device when it is given back, as cuBLAS's does; refers to itself."""
+    """What waits for the device when it is freed, as cuBLAS's does; refers to itself."""
 
     def __init__(self, device):
         self.me, self.device = self, device
@@ -151,7 +151,7 @@ class Handle:
         self.device.synchronize()
 
 
-def test_garbage_is_not_given_back_while_recorded(device):
+def test_garbage_is_not_given_back_while_captured(device):
     memory = floats(device, [6])
     gc.collect()
 
@@ -159,8 +159,8 @@ def test_garbage_is_not_given_back_while_recorded(device):
         for _ in range(2):
             Handle(device)
         # Enough for a collection.
-        kept = [[] for _ in range(10 * gc.get_threshold()[0])]
-        device.clear(memory.address, len(kept) and 4)
+        objects = [[] for _ in range(10 * gc.get_threshold()[0])]
+        device.clear(memory.address, len(objects) and 4)
 
     try:
         device.capture(work)()
@@ -173,7 +173,7 @@ def test_garbage_is_not_given_back_while_recorded(device):
     assert fetched(device, memory) == [0]
 
 
-def test_what_cuda_does_not_record_breaks_a_recording_only(device):
+def test_what_cuda_does_not_record_breaks_a_graph_only(device):
     memory = floats(device, [4])
 
     def wait():

@@ -1,4 +1,4 @@
-"""Division by a product."""
+"""Division by an invariant integer as a multiplication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BatchNorm and Scale become part of the convolution before them where nets are tested."""
+"""BatchNorm and Scale are folded into the preceding convolution in the TEST phase."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_short_values(make_backend, precision, has_dnn):
     assert fused(net) == together
 
 
-def test_changed_numbers_are_seen_by_what_is_recorded(make_backend, emulated_device):
+def test_changed_numbers_are_seen_by_what_is_captured(make_backend, emulated_device):
     text, _ = CHAINS["all"]
     net, expected = make(text, make_backend()), make(text, get_backend("reference"))
     for seed in range(6):

@@ -1,4 +1,4 @@
-"""Values in another order and type are the same values."""
+"""Conversion between memory formats preserves values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_there_and_back(emulated_device, shape, value):
 
 
 def test_the_grid_is_long_along_one_axis_only(emulated_device):
-    """There may be 65,535 blocks along y and z, and batches and pictures of any size."""
+    """There may be 65,535 blocks along y and z, and batches and images of any size."""
     for shape in ((4_000, 2, 2), (1, 2, 9_000)):
         tensor = CudaTensor(Session(emulated_device), shape)
         tensor.set(np.arange(np.prod(shape)).reshape(shape))

@@ -1,4 +1,4 @@
-"""Layers that the cuda backend runs in one pass show what they show apart."""
+"""Fused layers of the cuda backend give the results of separate layers."""
 
 from __future__ import annotations
 

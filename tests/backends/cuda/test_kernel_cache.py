@@ -1,4 +1,4 @@
-"""Where CuPy keeps compiled kernels: it does not load if it cannot make the folder."""
+"""The cache folder of CuPy's compiled kernels: CuPy does not import without one."""
 
 from __future__ import annotations
 

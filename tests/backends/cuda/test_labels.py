@@ -1,4 +1,4 @@
-"""Labels that are no class are told when a loss or an accuracy is read."""
+"""Invalid labels raise an error when a loss or an accuracy is read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LAYERS = [
 @pytest.mark.parametrize("backend", sorted(EMULATED))
 @pytest.mark.parametrize(("layer_type", "settings", "x", "labels"), LAYERS)
 @pytest.mark.parametrize("wrong", [-1.0, 301.0, 1.5, np.nan])
-def test_a_wrong_label_is_told_with_its_sample(layer_type, settings, x, labels, wrong, backend):
+def test_a_wrong_label_is_reported_with_its_sample(layer_type, settings, x, labels, wrong, backend):
     bottoms = {"x": x, "t": exactly(labels)} if x else {"t": exactly(labels)}
     if layer_type == "InfogainLoss":
         bottoms["h"] = normal(5, 5)
@@ -52,7 +52,7 @@ def no_collection():
     gc.enable()
 
 
-def test_places_of_nets_that_are_gone_are_found(emulated_device, no_collection):
+def test_slots_of_unused_nets_are_reused(emulated_device, no_collection):
     errors = LabelErrors(emulated_device)
     held = errors.slot(None)
     for _ in range(2 * SLOTS):
@@ -74,7 +74,7 @@ def test_a_wrong_row_is_called_one():
     assert (probe.backward()["x"][[0, 4]] == probe.top_diffs()["y"][[0, 2]].astype("f4")).all()
 
 
-def test_a_wrong_row_is_told_with_its_layer_when_the_loss_is_read():
+def test_a_wrong_row_is_reported_with_its_layer_when_the_loss_is_read():
     net = net_from_text(
         """
         layer { name: "in" type: "Input" top: "numbers" top: "wanted"

@@ -168,7 +168,7 @@ CASES = [
         **LOSS,
     ),
     case(
-        "a block of pictures",
+        "a block of images",
         "Crop",
         "crop_param { offset: 2 offset: 1 }",
         IMAGES | {"like": coarse(3, 70, 9, 10)},
@@ -221,7 +221,7 @@ CASES = [
         {"t": labels(41, 7, below=256)},
     ),
     case(
-        "pictures taken often",
+        "images taken often",
         "BatchReindex",
         "",
         {"x": coarse(7, 37, 5, 3), "rows": labels(19, below=5)},

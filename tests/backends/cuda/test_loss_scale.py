@@ -1,4 +1,4 @@
-"""Gradients in float16: none is lost, none is wrong, and what is too large stops nothing."""
+"""Loss scaling of float16 gradients: no underflow, correct values, skipped steps on overflow."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def gradients(backend):
 
 
 @pytest.mark.parametrize("has_dnn", [False, True])
-def test_nobody_sees_the_scale(make_backend, has_dnn):
+def test_gradients_are_unscaled_outside_of_kernels(make_backend, has_dnn):
     scaled = make_backend(has_dnn, precision="fp16", captures=False)
     plain = make_backend(has_dnn, precision="fp16", captures=False)
     plain.session.scale = None
@@ -154,9 +154,9 @@ def scale_of(solver):
     return solver.backend.state()["loss_scale"]
 
 
-@pytest.mark.parametrize("records", [False, True])
-def test_an_overflow_skips_the_step_and_halves_the_scale(make_backend, make_solver, records):
-    solver = make_solver(make_backend(precision="fp16", captures=records), 1000, 1e-4)
+@pytest.mark.parametrize("captures", [False, True])
+def test_an_overflow_skips_the_step_and_halves_the_scale(make_backend, make_solver, captures):
+    solver = make_solver(make_backend(precision="fp16", captures=captures), 1000, 1e-4)
     scales, before = [FIRST], [t.get() for t in tensors(solver)]
     for _ in range(8):
         (after,) = train(solver, 1)
@@ -171,7 +171,7 @@ def test_an_overflow_skips_the_step_and_halves_the_scale(make_backend, make_solv
     assert math.isfinite(solver.losses.values()[-1])
 
 
-def test_recorded_is_plain_and_resumed_is_uninterrupted(make_backend, make_solver):
+def test_captured_is_plain_and_resumed_is_uninterrupted(make_backend, make_solver):
     def make(**options):
         return make_solver(make_backend(precision="fp16", **options), 1000, 1e-4)
 

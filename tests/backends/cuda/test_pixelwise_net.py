@@ -1,4 +1,4 @@
-"""A net that labels every pixel, as FCN does, is trained without leaving its recordings."""
+"""A fully convolutional net is captured completely."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
 
 # The parts of FCN-16s: a padded beginning, scores of two depths that are cut to one size and added,
-# and the result cut to the picture's size.
+# and the result cut to the image's size.
 NET = """
 name: "pixelwise"
 layer { name: "in" type: "Input" top: "data" top: "label"
@@ -78,7 +78,7 @@ def train(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("has_dnn", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_everything_is_recorded_and_the_same(
+def test_everything_is_captured_and_the_same(
     make_backend, emulated_device, train, precision, has_dnn
 ):
     want = train(make_backend(has_dnn, precision=precision, captures=False))
@@ -89,7 +89,7 @@ def test_everything_is_recorded_and_the_same(
         for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
             np.testing.assert_array_equal(a, b, err_msg=f"parameter {i} after step {step}")
     # Once two runs have been alike: all of the iteration, the update included.
-    assert [count["record"] - counts[0]["record"] for count in counts] == [0, 0, 1, 1, 1, 1]
+    assert [count["capture"] - counts[0]["record"] for count in counts] == [0, 0, 1, 1, 1, 1]
     assert counts[-1]["allocate"] == counts[2]["allocate"]
     assert abs(got[-1][0] - got[0][0]).max() > 0
 

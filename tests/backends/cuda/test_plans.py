@@ -54,13 +54,13 @@ def test_one_spatial_axis_becomes_the_columns_of_one_row():
     assert (image.x, image.w, image.y) == ((2, 3, 1, 20), (4, 3, 1, 5), (2, 4, 1, 9))
     assert (image.stride, image.pad, image.dilation) == ((1, 2), (0, 1), (1, 1))
     assert image.canonical is image
-    # In either order, the values lie as they did.
+    # The memory layout of the values is unchanged in both orders.
     for channels_last in (False, True):
-        kept = strides(image.x, channels_last)
-        assert (*kept[:2], kept[3]) == strides(line.x, channels_last)
+        lifted = strides(image.x, channels_last)
+        assert (*lifted[:2], lifted[3]) == strides(line.x, channels_last)
 
 
-def test_names_tell_everything_that_decides_the_plan():
+def test_names_contain_everything_that_selects_the_plan():
     assert str(CONV) == (
         "convolution forward+bias x 2x6x11x9 w 4x3x5x3 y 2x4x5x4 stride 2x2 pad 1x0 "
         "dilation 1x1 group 2 channels first float32 tf32"

@@ -1,4 +1,4 @@
-"""Random numbers of the cuda backend: the generator, and steps in recorded work."""
+"""Random numbers of the cuda backend: the generator, and steps in captured work."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def backend():
 
 
 @pytest.mark.parametrize(("layer_type", "layer"), LAYERS)
-def test_recorded_work_draws_as_other_work_does(layer_type, layer, backend):
+def test_captured_work_draws_as_other_work_does(layer_type, layer, backend):
     """Every run is one step of the stream, and backward sees the step of forward."""
     found = []
     for repeats in (False, True):
@@ -104,7 +104,7 @@ def test_recorded_work_draws_as_other_work_does(layer_type, layer, backend):
         def backward(probe=probe):
             probe.layer.backward(probe.step.top, [True], probe.step.bottom)
 
-        recorded = backend.device.counts["record"]
+        captured = backend.device.counts["capture"]
         work = backend.compile([forward, backward])
         runs = []
         for _ in range(6):
@@ -114,11 +114,11 @@ def test_recorded_work_draws_as_other_work_does(layer_type, layer, backend):
                 forward()
                 backward()
             runs.append((probe.tops["y"].data.get(), probe.bottoms["x"].diff.get()))
-        assert (backend.device.counts["record"] > recorded) == repeats
+        assert (backend.device.counts["capture"] > captured) == repeats
         ((_, step),) = probe.layer.state().values()
         assert step == 6
         found.append(runs)
-    for (y, dx), (recorded_y, recorded_dx) in zip(*found, strict=True):
-        np.testing.assert_array_equal(recorded_y, y)
-        np.testing.assert_array_equal(recorded_dx, dx)
+    for (y, dx), (captured_y, captured_dx) in zip(*found, strict=True):
+        np.testing.assert_array_equal(captured_y, y)
+        np.testing.assert_array_equal(captured_dx, dx)
     assert all((found[0][i][0] != found[0][i + 1][0]).any() for i in range(5))

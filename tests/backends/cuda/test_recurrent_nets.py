@@ -1,4 +1,4 @@
-"""Nets with recurrent layers are recorded from the first layer to the last."""
+"""Nets with recurrent layers are captured completely."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def train(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16", "fp16"])
-def test_recorded_training_is_the_same(make_backend, train, precision):
+def test_captured_training_is_the_same(make_backend, train, precision):
     want = train(make_backend(captures=False, precision=precision), 6)
     got = train(make_backend(precision=precision), 6)
     for step, (ours, theirs) in enumerate(zip(got, want, strict=True)):
@@ -99,7 +99,7 @@ def test_short_values_change_a_gradient_by_their_rounding(make_backend, train, p
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_no_layer_falls_back_and_all_are_recorded(make_backend, train, emulated_device, precision):
+def test_no_layer_falls_back_and_all_are_captured(make_backend, train, emulated_device, precision):
     calls, taken = [], []
 
     def between(solver, step):

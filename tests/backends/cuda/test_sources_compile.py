@@ -20,7 +20,7 @@ VALUES = ("float", "bfloat16", "float16")
 
 
 def variants(file: str) -> list[tuple[str, ...]]:
-    """All combinations of what the source says that it leaves open, and VALUE."""
+    """All combinations of the macros that the source lists as VARIANTS, and VALUE."""
     found = re.findall(r"^// VARIANTS (\w+): (.+)$", (FOLDER / f"{file}.cu").read_text(), re.M)
     axes = [[f"{name}={word}" for word in words.split()] for name, words in found]
     return list(itertools.product([f"VALUE={value}" for value in VALUES], *axes))
@@ -70,5 +70,5 @@ def test_source_compiles(file, nvrtc):
             assert found == "", job
 
 
-def test_a_wrong_source_is_told(nvrtc):
+def test_a_wrong_source_is_an_error(nvrtc):
     assert "error" in compile_errors(nvrtc, source("_convert") + "nonsense;", ["-arch=sm_90"])

@@ -1,4 +1,4 @@
-"""What a device makes of pictures is, bit for bit, what the host makes of them."""
+"""Image transformation on the device is bitwise equal to that on the host."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_every_transformation(
 SOURCES = {
     "LevelDB": (data("db_resized_leveldb", backend="LEVELDB"), ""),
     "a grey database": (data("db_gray_lmdb"), "crop_size: 13 mirror: true mean_value: 9"),
-    "pictures of many sizes": (data("db_raw_lmdb"), "crop_size: 16 mirror: true"),
+    "images of many sizes": (data("db_raw_lmdb"), "crop_size: 16 mirror: true"),
     "JPEG": (data("db_encoded_lmdb"), f"crop_size: 16 force_color: true {MEAN_VALUES}"),
     "JPEG made grey": (data("db_encoded_lmdb"), "crop_size: 16 force_gray: true scale: 3"),
     "PNG": (data("db_encoded_png_leveldb", backend="LEVELDB"), "force_color: true"),
@@ -120,7 +120,7 @@ def test_every_source(make_backend, make_net, emulated_device, name):
     assert emulated_device.counts["acquire"] == 6
 
 
-def test_pictures_of_another_size_are_transformed_on_the_host(
+def test_images_of_another_size_are_transformed_on_the_host(
     make_backend, make_net, emulated_device
 ):
     source = data("db_raw_lmdb", 1)
@@ -130,7 +130,7 @@ def test_pictures_of_another_size_are_transformed_on_the_host(
     assert 0 < emulated_device.counts["acquire"] < 10
 
 
-def test_pictures_of_floats_are_transformed_on_the_host(
+def test_images_of_floats_are_transformed_on_the_host(
     make_backend, make_net, emulated_device, files
 ):
     with create_database(str(files / "floats"), "LMDB") as database:
@@ -173,7 +173,9 @@ def test_a_restored_net_goes_on_as_if_nothing_had_happened(make_backend, make_ne
         assert_same(batches(again, 5), made[3:])
 
 
-def test_going_back_drops_what_waits_and_loses_no_parcel(make_backend, make_net, emulated_device):
+def test_restoring_drops_prefetched_batches_and_frees_their_buffers(
+    make_backend, make_net, emulated_device
+):
     net = make_net(make_backend(), data("db_resized_lmdb"), "mirror: true")
     state = json.dumps(net.state())
     want = batches(net, 2)
@@ -196,7 +198,7 @@ def test_a_batch_costs_nothing_but_its_own_upload(make_backend, make_net, emulat
     assert len(emulated_device.launches) - launches == 6
 
 
-def test_whoever_gets_no_parcel_transforms_on_the_host(make_backend, make_net, emulated_device):
+def test_without_a_free_staged_batch_the_host_transforms(make_backend, make_net, emulated_device):
     source, transform = data("db_resized_lmdb"), "mirror: true"
     want = batches(make_net(ReferenceBackend(), source, transform), 4)
     net = make_net(make_backend(), source, transform)
@@ -207,13 +209,13 @@ def test_whoever_gets_no_parcel_transforms_on_the_host(make_backend, make_net, e
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_cpus_say_nothing_about_it(make_net, caplog_minicaffe, strict):
+def test_host_backends_log_nothing_about_transform(make_net, caplog_minicaffe, strict):
     make_net(get_backend(strict=strict), data("db_resized_lmdb"), "scale: 2").forward()
     assert "Transform" not in caplog_minicaffe.text
 
 
 NET = """
-name: "pictures"
+name: "images"
 layer { name: "in" type: "Data" top: "x" top: "label"
   transform_param { crop_size: 16 mirror: true mean_file: "FILES/mean.binaryproto" scale: 0.01 }
   data_param { source: "FILES/db_resized_lmdb" batch_size: 5 backend: LMDB } }
@@ -248,14 +250,14 @@ def train(files, monkeypatch):
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_recorded_training_is_the_same(make_backend, train, emulated_device, channels_last):
+def test_captured_training_is_the_same(make_backend, train, emulated_device, channels_last):
     want = train(make_backend(captures=False, channels_last=channels_last))
     before = emulated_device.counts["replay"]
     assert_same(train(make_backend(channels_last=channels_last)), want)
     assert emulated_device.counts["replay"] > before + 8
 
 
-def test_an_inbox_is_not_read_before_it_is_received(make_backend, make_net, monkeypatch):
+def test_a_staging_buffer_is_not_read_before_acquire(make_backend, make_net, monkeypatch):
     net = make_net(make_backend(), data("db_resized_lmdb"), "")
     staged = net.layers[0].source.assembler.stage()
     monkeypatch.setattr(staged.staging, "acquire", lambda: None)

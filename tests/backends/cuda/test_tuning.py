@@ -1,4 +1,4 @@
-"""Choosing plans: by a fake clock, from memory, and when things go wrong."""
+"""Autotuning: by a fake clock, from the cache, and after failures."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_short_plans_are_compared_by_the_devices_time():
     assert tuner(FakeDnn(slow, fast), bench=FakeBench(launching=0.1)).plan(WHAT) is fast
 
 
-def test_short_plans_that_cannot_be_recorded_are_compared_as_they_are():
+def test_short_plans_that_cannot_be_captured_are_compared_as_they_are():
     slow, fast, bench = FakePlan("slow", [0.03]), FakePlan("fast", [0.02]), FakeBench()
     bench.refuses = True
     assert tuner(FakeDnn(slow, fast), bench=bench).plan(WHAT) is fast
@@ -216,8 +216,8 @@ def test_processes_do_not_forget_each_others_choices(tmp_path):
     one, two = PlanCache(tmp_path), PlanCache(tmp_path)
     one.put("a", "1")
     two.put("b", "2")
-    kept = PlanCache(tmp_path)
-    assert (kept.get("a"), kept.get("b")) == ("1", "2")
+    merged = PlanCache(tmp_path)
+    assert (merged.get("a"), merged.get("b")) == ("1", "2")
     assert [file.name for file in tmp_path.iterdir()] == [FILE]
 
 

@@ -1,4 +1,4 @@
-"""Layers that the cuda backend has kernels for are recorded, and recordings do the same."""
+"""All layers with CUDA kernels are captured, and replays give the same results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.errors import BackendUnavailable
 from probe import EmulatedBackend, Probe
 
-# Types that are not recorded, and why.
+# Types that are not captured, and why.
 EXCEPT = {
     "Filter": "the shapes of its tops depend on values",
 }
@@ -29,12 +29,12 @@ class Repeated(Probe):
     def __init__(self, layer_type, case, backend) -> None:
         super().__init__(layer_type, case, backend)
         self.calls = 0
-        pieces = (
+        tasks = (
             [self._forward, self._backward]
             if self.gradients or self.layer.blobs
             else [self._forward]
         )
-        self._work = backend.compile(pieces)
+        self._work = backend.compile(tasks)
 
     def _forward(self) -> None:
         self.calls += 1
@@ -57,31 +57,31 @@ class Repeated(Probe):
         return found | self.param_diffs()
 
 
-def make(records: bool) -> EmulatedBackend:
+def make(captures: bool) -> EmulatedBackend:
     """Return a strict backend on an emulated GPU; in float16, where gradients have a scale."""
     try:
         backend = EmulatedBackend(Format(True, "float16"))
     except BackendUnavailable as reason:
         pytest.skip(str(reason))
-    backend.strict, backend.captures = True, records
+    backend.strict, backend.captures = True, captures
     return backend
 
 
 @pytest.mark.parametrize(("layer_type", "case"), EVERY)
-def test_layer_is_recorded(layer_type, case):
-    recorded, plain = (Repeated(layer_type, case, make(r)) for r in (True, False))
+def test_layer_is_captured(layer_type, case):
+    captured, plain = (Repeated(layer_type, case, make(r)) for r in (True, False))
     for i in range(RUNS):
         sign = 1 - i % 2 * 2
-        got, want = recorded.run(sign), plain.run(sign)
+        got, want = captured.run(sign), plain.run(sign)
         for name, values in want.items():
             np.testing.assert_array_equal(got[name], values, err_msg=f"{name}, run {i}")
     assert plain.calls == RUNS
-    # Twice run, once recorded; after that Python is not asked.
-    assert recorded.calls == 3
+    # Twice run, once captured; after that Python is not asked.
+    assert captured.calls == 3
 
 
 @pytest.mark.parametrize("layer_type", sorted(EXCEPT))
-def test_what_is_not_recorded_is_the_references_on_purpose(layer_type):
+def test_what_is_not_captured_is_the_references_on_purpose(layer_type):
     """A strict backend plans it, and its passes are called in every run."""
     layer = Repeated(layer_type, CASES[layer_type][0], make(True))
     for _ in range(RUNS):

@@ -1,4 +1,4 @@
-"""Recordings do later what was asked for, and refuse what cannot be recorded."""
+"""Captured graphs do later what was asked for, and refuse what cannot be captured."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from emulator.values import floats
 from minicaffe.backends.cuda.driver.device import CannotCapture
 
 
-def test_a_recording_does_in_order_what_was_asked_for(device, kernel, random):
+def test_a_graph_does_in_order_what_was_asked_for(device, kernel, random):
     x, y, z = (floats(device, random, 10) for _ in range(3))
     before = z.get()
 
@@ -33,7 +33,7 @@ def test_a_recording_does_in_order_what_was_asked_for(device, kernel, random):
     assert (device.launches[1].grid, device.launches[1].args) == ((1, 1, 1), (y.address, 3))
 
 
-def test_what_waits_is_refused_while_recording(device, random):
+def test_what_waits_is_refused_while_capture(device, random):
     x = floats(device, random, 4)
     array, host = device.array(x.memory, (4,)), np.zeros(4, np.float32)
     for what, ask in {
@@ -42,21 +42,21 @@ def test_what_waits_is_refused_while_recording(device, random):
         "download": lambda: device.download(x.address, host),
         "download_async": lambda: device.download_async(x.address, host),
         "synchronize": device.synchronize,
-        "record": lambda: device.capture(lambda: None),
+        "capture": lambda: device.capture(lambda: None),
         "get": array.get,
         "add": lambda: array + 1,
     }.items():
-        with pytest.raises(CannotCapture, match=f"{what} while recording"):
+        with pytest.raises(CannotCapture, match=f"{what} during graph capture"):
             device.capture(ask)
         assert not device.is_capturing
     assert device.counts["refused"] == 8
 
 
-def test_a_recording_does_not_keep_memory(device, kernel):
+def test_a_graph_does_not_keep_memory(device, kernel):
     memory = device.allocate(4)
     address = memory.address
     replay = device.capture(lambda: kernel("write_at")(1, 1, address, 0))
     replay()
     del memory
-    with pytest.raises(DeviceFault, match="given back"):
+    with pytest.raises(DeviceFault, match="freed"):
         replay()

@@ -1,4 +1,4 @@
-"""Work that is recorded does what the same work does when it is run."""
+"""Captured tasks give the same results as eager ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from probe import net_from_text
 LABELS = [0, 3, 1, 2, 4, 0]
 # All that a training iteration of a common net asks for: a branch, layers in place, dropout.
 NET = """
-name: "recorded"
+name: "captured"
 layer { name: "in" type: "Input" top: "x" top: "label"
   input_param { shape { dim: 6 dim: 2 dim: 9 dim: 8 } shape { dim: 6 } } }
 layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
@@ -96,16 +96,16 @@ def assert_same(got, want):
 
 @pytest.mark.parametrize("modern", [False, True], ids=["columns first", "dnn channels last"])
 @pytest.mark.parametrize("settings", ["", "iter_size: 3", "clip_gradients: 0.5", 'type: "Adam"'])
-def test_recorded_training_is_the_same(make_backend, make_solver, modern, settings):
+def test_captured_training_is_the_same(make_backend, make_solver, modern, settings):
     plain = make_backend(modern, captures=False, channels_last=modern)
     want = train(make_solver(plain, settings), 8)
-    recorded = make_backend(modern, channels_last=modern)
-    assert_same(train(make_solver(recorded, settings), 8), want)
+    captured = make_backend(modern, channels_last=modern)
+    assert_same(train(make_solver(captured, settings), 8), want)
 
 
 @pytest.mark.parametrize("has_dnn", [False, True])
 @pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
-def test_recorded_training_is_the_same_in_other_precisions(
+def test_captured_training_is_the_same_in_other_precisions(
     make_backend, make_solver, precision, has_dnn
 ):
     want = train(make_solver(make_backend(has_dnn, captures=False, precision=precision)), 6)
@@ -125,7 +125,7 @@ def test_short_values_change_an_update_by_their_rounding(
         assert abs(got - want).max() <= 8 * 0.5**bits * max(abs(want).max(), 0.1)
 
 
-def test_nothing_is_planned_or_taken_once_it_is_recorded(
+def test_nothing_is_planned_or_taken_once_it_is_captured(
     make_backend, make_solver, emulated_device
 ):
     backend = make_backend()
@@ -140,7 +140,7 @@ def test_nothing_is_planned_or_taken_once_it_is_recorded(
         feed(solver, step)
         solver.step(1)
     assert emulated_device.counts["allocate"] == before["allocate"]
-    # What has been recorded runs without Python; Input has nothing to record.
+    # What has been captured runs without Python; Input has nothing to record.
     assert set(calls) <= {"in"}
     per_step = (emulated_device.counts["upload"] - before["upload"]) / 3
     # The batch, its labels and what changes; the update is part of the one graph.
@@ -169,7 +169,7 @@ DISTURBANCES = {
 
 @pytest.mark.parametrize("name", DISTURBANCES)
 def test_disturbed_training_is_the_same(make_backend, make_solver, name):
-    """Whatever is done between two steps is seen, and does no harm."""
+    """Accesses between two steps take effect and do not disturb later ones."""
     between = DISTURBANCES[name]
 
     def sometimes(solver, step):
@@ -193,7 +193,7 @@ def count_replays(solver, device, n_steps, between):
     return replays
 
 
-def test_what_is_disturbed_now_and_then_is_recorded_ever_again(
+def test_what_is_disturbed_now_and_then_is_captured_ever_again(
     make_backend, make_solver, emulated_device
 ):
     solver = make_solver(make_backend())
@@ -214,7 +214,7 @@ def test_looking_at_what_is_overwritten_disturbs_nothing(
     assert replays == [0, 0, *[1] * 16]
 
 
-def test_a_new_batch_size_is_recorded_anew(make_backend, make_solver):
+def test_a_new_batch_size_is_captured_anew(make_backend, make_solver):
     def run(backend):
         solver = make_solver(backend)
         seen = []
@@ -249,11 +249,11 @@ def test_a_test_net_shares_the_weights(make_backend, make_solver):
     assert run(make_backend()) == run(make_backend(captures=False))
 
 
-@pytest.mark.parametrize("records", [False, True])
-def test_solvers_in_threads(make_backend, make_solver, records):
+@pytest.mark.parametrize("captures", [False, True])
+def test_solvers_in_threads(make_backend, make_solver, captures):
     """They share scratch memory and notes, and a new thread has chosen no device yet."""
-    want = train(make_solver(make_backend(captures=records)), 6)
-    backend = make_backend(captures=records)
+    want = train(make_solver(make_backend(captures=captures)), 6)
+    backend = make_backend(captures=captures)
     solvers, found = [make_solver(backend) for _ in range(3)], {}
     threads = [
         threading.Thread(target=lambda s=solver: found.update({s: train(s, 6)}))
@@ -268,9 +268,7 @@ def test_solvers_in_threads(make_backend, make_solver, records):
 
 
 @pytest.mark.parametrize("what", ["synchronize", "state", "restore"])
-def test_what_another_thread_asks_of_the_backend_waits_for_its_turn(
-    make_backend, emulated_device, what
-):
+def test_calls_from_another_thread_wait_for_the_lock(make_backend, emulated_device, what):
     backend, failures = make_backend(precision="fp16"), []
     given = [backend.state()] if what == "restore" else []
 
@@ -282,13 +280,17 @@ def test_what_another_thread_asks_of_the_backend_waits_for_its_turn(
 
     thread = threading.Thread(target=ask)
     with backend.lock:
-        # The other thread comes in between or, at the latest, behind it.
+        # The other thread runs during the capture or, at the latest, after it.
         emulated_device.capture(lambda: (thread.start(), thread.join(0.05)))
     thread.join()
     assert not failures
 
 
+<<<<<<< HEAD:tests/backends/cuda/test_recording.py
 def test_a_forked_process_must_create_its_own_net(make_backend, make_solver, monkeypatch):
+=======
+def test_a_backend_of_the_parent_is_refused_after_fork(make_backend, make_solver, monkeypatch):
+>>>>>>> h/cuda:tests/backends/cuda/test_graph_capture.py
     solver = make_solver(make_backend())
     monkeypatch.setattr(os, "getpid", lambda: 1)
     with pytest.raises(BackendUnavailable, match="created before the process was forked, and CUDA"):
@@ -312,10 +314,10 @@ def test_a_layer_without_a_kernel_runs_between_graphs(make_backend, monkeypatch,
 
     want = run(make_backend(captures=False))
     np.testing.assert_array_equal(run(make_backend()), want)
-    assert emulated_device.counts["record"] == 2
+    assert emulated_device.counts["capture"] == 2
 
 
-def test_a_net_that_is_fed_through_host_views_is_recorded(make_backend, emulated_device):
+def test_a_net_that_is_fed_through_host_views_is_captured(make_backend, emulated_device):
     net = net_from_text(NET, "TEST", backend=make_backend())
     views = [HostBlob(blob) for blob in net.inputs]
     for step in range(6):
@@ -330,8 +332,8 @@ def test_a_net_that_is_fed_through_host_views_is_recorded(make_backend, emulated
     assert not calls
 
 
-def test_work_in_which_a_number_changes_is_not_recorded(emulated_device):
-    """Two passes draw two dropout masks; a recording would have one value for both."""
+def test_work_in_which_a_number_changes_is_not_captured(emulated_device):
+    """Two passes draw two dropout masks; a graph would have one value for both."""
     values = LaunchParameters(emulated_device)
     slot, other = values.slot(1), values.slot(1)
     one = partial(np.ones, 1, np.float32)
