@@ -291,7 +291,7 @@ def test_what_another_thread_asks_of_the_backend_waits_for_its_turn(
 def test_a_forked_process_is_told_to_make_its_own(make_backend, make_solver, monkeypatch):
     solver = make_solver(make_backend())
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    with pytest.raises(BackendUnavailable, match="made before the process was forked, and CUDA"):
+    with pytest.raises(BackendUnavailable, match="created before the process was forked, and CUDA"):
         solver.step(1)
 
 
