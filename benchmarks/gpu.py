@@ -72,16 +72,9 @@ class Training(Own):
         self._n = 0
 
     def step(self) -> None:
-<<<<<<< HEAD
-        """Begin an iteration."""
+        """Enqueue an iteration."""
         self._losses.add(self._n, self._iteration.run(1e-4))
         self._n += 1
-=======
-        """Enqueue an iteration."""
-        self._update.prepare(1e-4)
-        self._losses.add(self._iteration, self._gradients.run(1, self._update.piece))
-        self._iteration += 1
->>>>>>> h/cuda
 
     def run(self, n: int) -> list[float]:
         """Return the seconds per iteration of n iterations without waiting in between."""
@@ -108,11 +101,7 @@ def own_ms(name: str, precision: str, batch: int, seconds: float) -> tuple[float
     """Time minicaffe; return milliseconds, and the net as the peer takes it."""
     own = Training(name, get_backend("cuda", precision=precision), batch)
     found = median_ms(own, seconds), describe(own.net)
-<<<<<<< HEAD
     # Tensors and their storage refer to each other, and the next net needs their memory.
-=======
-    # A net may be part of reference cycles, and the next one needs its memory.
->>>>>>> h/cuda
     del own
     gc.collect()
     return found

@@ -1,6 +1,6 @@
 """Structure of the code base: unique names, file names, folder sizes, import cycles, lengths.
 
-``python tests/test_code_structure.py`` prints every exception, including those in `PENDING`.
+``python tests/test_code_structure.py`` prints every exception.
 """
 
 from __future__ import annotations
@@ -27,40 +27,49 @@ CAFFES_ARGUMENTS = {
     "minicaffe.pycaffe.classifier.Classifier.__init__",
     "minicaffe.pycaffe.detector.Detector.__init__",
 }
+# Method names that public classes of several packages have, with their one meaning.
+SHARED_METHODS = {
+    "add": "append or accumulate a value",
+    "backward": "compute gradients",
+    "close": "release files, threads and handles; may be called again",
+    "count": "the number of values or records",
+    "create": "return a new object that this one manages",
+    "error": "raise an error for a place in the input",
+    "format": "as in the library whose class is extended, or the layout of a tensor",
+    "forward": "compute outputs",
+    "fuse": "fuse ops into the kernel before them",
+    "is_done": "whether a future's result is there",
+    "layout": "the layout in memory",
+    "map": "apply a function to items on worker threads, as concurrent.futures does",
+    "mean": "the arithmetic mean, or the mean image",
+    "name": "the name in messages",
+    "of": "make an object from another one",
+    "offset": "the distance from the beginning",
+    "position": "where reading continues, or a position in a text",
+    "prepare": "make ready for the next run",
+    "put": "store under a key",
+    "raise_if_any": "raise the errors collected so far",
+    "read": "return the values",
+    "reshape": "change the shape",
+    "restore": "restore what `state` or `position` returned, or a snapshot",
+    "result": "wait for a future and return its value",
+    "run": "do the work once",
+    "shape": "sizes of the axes",
+    "state": "what exact resuming needs",
+    "take": "take objects out of a pool, or records from a source",
+    "update": "change values or parameters in place",
+    "values": "the values, in order",
+    "where": "file and line, as messages begin",
+    "write": "overwrite or store values",
+}
 # Folders with one file per entry.
 REGISTRIES = ("layers", "ops", "cli/commands", "backends/*/kernels")
 
 MAX_FILES = 20
-MAX_CYCLES = 2
 MAX_MODULE_LINES = 399
 MAX_LAYER_LINES = 149
 MAX_FUNCTION_LINES = 40
 MAX_ARGUMENTS = 6
-
-# Exceptions that are not fixed yet; delete an entry together with its exception.
-PENDING = {
-    *(f"class {name}" for name in (
-        "Box", "ChannelBias", "Convolution", "Cursor", "Epilogue", "Function", "Gradients",
-        "Layout", "Library", "Memory", "Parameter", "Place", "Recurrent", "Row",
-        "Status", "Transformer",
-    )),
-    *(f"def {name}" for name in (
-        "check", "draw", "find", "load", "problems", "read_labels", "read_mean", "sigmoid",
-        "starts_with_relu", "tile_grid", "write",
-    )),
-    "backends/cuda/kernels/common.cuh",
-    "minicaffe.backends.onednn.backend <-> minicaffe.backends.onednn.runtime.workers",
-    "minicaffe.solver.display <-> minicaffe.solver.snapshot <-> minicaffe.solver.solver",
-    "minicaffe.layers.activations",
-    "minicaffe.layers.convolution",
-    "minicaffe.backends.cuda.driver.cublas.Blas._gemm",
-    "minicaffe.backends.cuda.driver.cublas.Blas.gemm",
-    "minicaffe.backends.cuda.driver.cublas.Blas.gemm_by",
-    "minicaffe.backends.onednn.runtime.gemm.multiply",
-    "minicaffe.data.batches.DatabaseBatches.__init__",
-    "minicaffe.data.image_list.ImageBatches.__init__",
-    "minicaffe.data.windows.WindowBatches.__init__",
-}  # fmt: skip
 
 
 @cache
@@ -125,6 +134,23 @@ def function_collisions() -> Iterator[str]:
             yield f"def {name}: {', '.join(where)}"
 
 
+def method_collisions() -> Iterator[str]:
+    """Yield the public methods that classes of several packages define, if not `SHARED_METHODS`."""
+    packages = defaultdict(set)
+    for module, tree in modules().items():
+        package = (module.split(".") + [""])[1]
+        if package in ("layers", "ops", "pycaffe") or ".kernels" in module:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                for child in node.body:
+                    if isinstance(child, ast.FunctionDef) and not child.name.startswith("_"):
+                        packages[child.name].add(package)
+    for name, where in packages.items():
+        if len(where) > 1 and name not in SHARED_METHODS:
+            yield f"def {name}: methods in {', '.join(sorted(where))}"
+
+
 def kernels_without_op() -> Iterator[str]:
     """Yield the public files of kernels folders that are not named like a file of ops."""
     ops = {path.stem for path in (PACKAGE / "ops").glob("*.py")}
@@ -177,13 +203,6 @@ def _reachable(graph: dict[str, set[str]], start: str) -> set[str]:
     return found
 
 
-def cycles_between_packages() -> Iterator[str]:
-    """Yield the import cycles that contain modules of several packages."""
-    for cycle in import_cycles():
-        if len({package_of(module) for module in cycle.split(" <-> ")}) > 1:
-            yield cycle
-
-
 def long_modules() -> Iterator[str]:
     """Yield the modules that are too long; modules that register a layer have a lower limit."""
     for module, tree in modules().items():
@@ -227,9 +246,10 @@ def functions_with_many_arguments() -> Iterator[str]:
 CHECKS = {
     class_collisions: "A public class name occurs once; rename the class in one module",
     function_collisions: "A public function name occurs once; rename the function in one module",
+    method_collisions: "A method name has one meaning; rename it, or describe it in SHARED_METHODS",
     kernels_without_op: "A kernel file has the name of its op's file; begin helpers with _",
     large_folders: f"A folder has at most {MAX_FILES} files; divide it into packages",
-    cycles_between_packages: "Packages must not import each other; move the shared part down",
+    import_cycles: "Modules must not import each other; move the shared part to a module below",
     long_modules: f"A module has at most {MAX_MODULE_LINES} lines, a layer {MAX_LAYER_LINES}",
     long_functions: f"A function has at most {MAX_FUNCTION_LINES} lines; extract a function",
     functions_with_many_arguments: f"A function has at most {MAX_ARGUMENTS} arguments; make a "
@@ -237,21 +257,10 @@ CHECKS = {
 }
 
 
-def is_pending(exception: str) -> bool:
-    """Return whether an exception is listed in `PENDING`, without its details after a colon."""
-    return exception.partition(": ")[0] in PENDING
-
-
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_structure(check):
-    found = [exception for exception in check() if not is_pending(exception)]
+    found = list(check())
     assert not found, "\n    ".join([f"{CHECKS[check]}:", *found])
-
-
-def test_import_cycles():
-    found = [cycle for cycle in import_cycles() if not is_pending(cycle)]
-    rule = f"At most {MAX_CYCLES} import cycles are allowed; move the shared part to a module below"
-    assert len(found) <= MAX_CYCLES, "\n    ".join([f"{rule}:", *found])
 
 
 @pytest.fixture
@@ -260,8 +269,10 @@ def bad_package(tmp_path, monkeypatch):
     arguments = ", ".join("abcdefg")
     lines = "    pass\n" * MAX_FUNCTION_LINES
     files = {
-        "net/net.py": "from minicaffe.data import source\nclass Thing: ...\ndef make(): ...\n",
-        "data/source.py": "def make():\n    import minicaffe.net.net\nclass Thing: ...\n",
+        "net/net.py": "from minicaffe.data import source\ndef make(): ...\n"
+        "class Thing:\n    def go(self): ...\n",
+        "data/source.py": "def make():\n    import minicaffe.net.net\n"
+        "class Thing:\n    def go(self): ...\n",
         "ops/pool.py": "class Pool: ...\n",
         "layers/pooling.py": "@register('Pooling')\nclass Pool: ...\n" + MAX_LAYER_LINES * "#\n",
         "backends/cuda/kernels/pol.py": f"def long({arguments}):\n{lines}",
@@ -283,10 +294,10 @@ def bad_package(tmp_path, monkeypatch):
     [
         (class_collisions, "class Thing: minicaffe.data.source, minicaffe.net.net"),
         (function_collisions, "def make: minicaffe.data.source, minicaffe.net.net"),
+        (method_collisions, "def go: methods in data, net"),
         (kernels_without_op, "backends/cuda/kernels/pol.py"),
         (large_folders, "minicaffe/solver: 21 files"),
         (import_cycles, "minicaffe.data.source <-> minicaffe.net.net"),
-        (cycles_between_packages, "minicaffe.data.source <-> minicaffe.net.net"),
         (long_modules, "minicaffe.layers.pooling: 151 lines"),
         (long_functions, "minicaffe.backends.cuda.kernels.pol.long: 41 lines"),
         (functions_with_many_arguments, "minicaffe.backends.cuda.kernels.pol.long: 7 arguments"),
@@ -297,7 +308,5 @@ def test_each_check_finds_its_exception(bad_package, check, expected):
 
 
 if __name__ == "__main__":
-    for check in [*CHECKS, import_cycles]:
-        print(CHECKS.get(check, "Import cycles"))
-        for exception in check():
-            print(f"    {exception}{'  (pending)' if is_pending(exception) else ''}")
+    for check, rule in CHECKS.items():
+        print("\n    ".join([rule, *check()]))

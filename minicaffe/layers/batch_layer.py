@@ -114,7 +114,8 @@ class BatchLayer(Layer[P]):
 
     def close(self) -> None:
         """Stop prefetching, close files and databases."""
-        self.source.close()
+        if hasattr(self, "source"):  # not if the layer failed before it opened the source
+            self.source.close()
 
 
 class ImageBatchLayer(BatchLayer[P]):

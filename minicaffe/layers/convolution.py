@@ -1,4 +1,4 @@
-"""Convolution and its transpose, Deconvolution."""
+"""Convolution with learned filters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
-from minicaffe.layers.window import Window, window_text
+from minicaffe.layers.window import Window, require_group, window_text
 from minicaffe.ops.backend import EpilogueOp, Shape, Tensor
 from minicaffe.ops.conv import Conv
 from minicaffe.schema import LayerParameter
@@ -63,27 +63,11 @@ class Convolution(Layer[ConvolutionParameter]):
         self.window = Window.of(self, self.n_axes)
         self.require(proto.num_output > 0, "num_output is missing or 0; it must be at least 1")
         channels, outputs, group = bottom[0].shape[self.channel_axis], proto.num_output, proto.group
-        self._require_divisible(bottom[0].name, channels, outputs, group)
+        require_group(self, bottom[0].name, (channels, outputs), group)
         first, second = (channels, outputs) if self.transposed else (outputs, channels)
         self.add_parameter((first, second // group, *self.window.kernel), proto.weight_filler)
         if proto.bias_term:
             self.add_parameter((outputs,), proto.bias_filler)
-
-    def _require_divisible(self, name: str, channels: int, outputs: int, group: int) -> None:
-        self.require(group > 0, "group must be at least 1")
-        fitting = [
-            g for g in range(1, math.gcd(channels, outputs) + 1) if _divides(g, channels, outputs)
-        ]
-        choices = f"one of {', '.join(map(str, fitting[:12]))}" if len(fitting) > 1 else "1"
-        self.require(
-            channels % group == 0,
-            f'bottom "{name}" has {channels} channels; group: {group} must divide it. '
-            f"Set group to {choices}.",
-        )
-        self.require(
-            outputs % group == 0,
-            f"group: {group} must divide num_output: {outputs}. Set group to {choices}.",
-        )
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the output size and plan."""
@@ -156,35 +140,3 @@ class Convolution(Layer[ConvolutionParameter]):
 
     def _output_size(self, name: str, image: Shape) -> Shape:
         return self.window.positions(self, name, image)
-
-
-@register("Deconvolution")
-class Deconvolution(Convolution):
-    """Apply a transposed convolution with learned filters.
-
-    Shapes: x (N, C, *S) -> y (N, F, *S')
-
-    Notes
-    -----
-    The gradient of a convolution with respect to its input, used to upsample images:
-    S' = stride (S - 1) + dilation (kernel - 1) + 1 - 2 pad. With a bilinear filler, group = C =
-    num_output and lr_mult: 0 it interpolates.
-
-    Parameters: weights (C, F / group, *kernel), then bias (F,).
-    """
-
-    transposed = True
-
-    def _output_size(self, name: str, image: Shape) -> Shape:
-        w = self.window
-        spans = zip(image, w.pad, w.extent(), w.stride, strict=True)
-        sizes = tuple(s * (n - 1) + extent - 2 * p for n, p, extent, s in spans)
-        self.require_shape(
-            min(sizes, default=1) > 0,
-            f'bottom "{name}" has images of {image}; pad {w.pad} leaves nothing of the output',
-        )
-        return sizes
-
-
-def _divides(g: int, *numbers: int) -> bool:
-    return all(n % g == 0 for n in numbers)

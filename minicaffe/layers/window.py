@@ -5,6 +5,7 @@ Each is given once for all axes, once per axis, or (2-D only) as _h and _w, as i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -140,3 +141,19 @@ def _given(proto: WindowParameter, field: str, stem: str) -> Shape:
 
 def _joined(sizes: Shape) -> str:
     return "x".join(map(str, sizes if len(set(sizes)) > 1 else sizes[:1]))
+
+
+def require_group(layer: Layer, name: str, channels: tuple[int, int], group: int) -> None:
+    """Raise a NetError unless `group` divides the channels of bottom `name` and num_output."""
+    layer.require(group > 0, "group must be at least 1")
+    fitting = [g for g in range(1, math.gcd(*channels) + 1) if not any(n % g for n in channels)]
+    choices = f"one of {', '.join(map(str, fitting[:12]))}" if len(fitting) > 1 else "1"
+    layer.require(
+        channels[0] % group == 0,
+        f'bottom "{name}" has {channels[0]} channels; group: {group} must divide it. '
+        f"Set group to {choices}.",
+    )
+    layer.require(
+        channels[1] % group == 0,
+        f"group: {group} must divide num_output: {channels[1]}. Set group to {choices}.",
+    )

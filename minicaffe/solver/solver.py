@@ -101,21 +101,24 @@ class Solver:
         self._snapshot_failure = ""
         # The states of the test nets at the start of the test that is running, if one is.
         self._before_tests: list[State] | None = None
-        free = self.backend.free_bytes()
+        self.test_nets: list[Net] = []
+        self._build(self.backend.free_bytes())
+        logger.info("Solver scaffolding done.")
+
+    def _build(self, free_bytes: int | None) -> None:
+        """Build the nets, and check that training fits into the free memory of the device."""
         net_source, state = train_net_source(self.source)
         self.net = Net(net_source, state, backend=self.backend, seed=self.seed)
-        self.test_nets: list[Net] = []
         try:
             self._make_test_nets()
             self._iteration = Iteration(self.net, self.param, self.rule)
-            if free is not None:
-                check_memory(self.backend, self.net, self.test_nets, self.history, free)
+            if free_bytes is not None:
+                check_memory(self.backend, self.net, self.test_nets, self.history, free_bytes)
             if self.param.snapshot:
                 self._check_prefix()
         except BaseException:
             self.close()
             raise
-        logger.info("Solver scaffolding done.")
 
     def _check(self) -> Rule:
         problems = Problems(SolverError)

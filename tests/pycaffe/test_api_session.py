@@ -161,4 +161,4 @@ def test_a_net_created_in_a_forked_process_runs(forked):
 def test_a_net_of_the_parent_is_refused_in_a_forked_process(forked):
     if get_backend().name != "onednn":
         pytest.skip("the reference backend has no worker threads")
-    assert forked("parent").startswith("this net was made before the process was forked")
+    assert forked("parent").startswith("this net was created before the process was forked")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 
-from minicaffe.backends.cuda.driver.cublas import WORKSPACE_BYTES, Blas, Math, Matrix
+from minicaffe.backends.cuda.driver.cublas import WORKSPACE_BYTES, Blas, DeviceScalars, Math, Matrix
 from minicaffe.backends.cuda.driver.device import (
     THREADS,
     Address,
@@ -43,7 +43,7 @@ VALUES: dict[str, ValueType] = {
     "fp16": "float16",
 }
 
-# Bytes of one vectorised access, as in kernels/common.cuh.
+# Bytes of one vectorised access, as in kernels/_common.cuh.
 PACK_BYTES = 16
 
 
@@ -186,11 +186,10 @@ class CudaBackend(ReferenceBackend):
 
         If a factor has a loss scale and c has none, a b is divided by it; beta is 0 or 1 then.
         """
-        if scale is None:
-            self._blas.gemm(a, b, c, beta=beta, math=self.math, count=count)
-            return
-        alpha_beta = scale.inverse, scale.number(beta)
-        self._blas.gemm_device_scalars(*alpha_beta, a, b, c, math=self.math, count=count)
+        scalars: tuple[float, float] | DeviceScalars = (1.0, beta)
+        if scale is not None:
+            scalars = DeviceScalars(scale.inverse, scale.number(beta))
+        self._blas.gemm(a, b, c, scalars, self.math, count)
 
     def log_once(self, message: str) -> None:
         """Log a message unless it was logged before."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _ILSVRC_MEAN = "104.00699,116.66877,122.67892"
 
 
-class Preprocessing(TypedDict):
+class PreprocessingArguments(TypedDict):
     """Keyword arguments of pycaffe's Classifier and Detector."""
 
     mean: Floats | None
@@ -40,7 +40,7 @@ class PreprocessingFlags(Flags):
         default="2,1,0", help="order of the net's channels of RGB images; empty: RGB"
     )
 
-    def preprocessing(self, of_channels: bool = False) -> Preprocessing:
+    def preprocessing(self, of_channels: bool = False) -> PreprocessingArguments:
         """Return the arguments that the flags set.
 
         Parameters

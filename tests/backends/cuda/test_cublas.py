@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.cuda.driver import cublas
-from minicaffe.backends.cuda.driver.cublas import FLOAT_SUMS, Blas, Matrix
+from minicaffe.backends.cuda.driver.cublas import FLOAT_SUMS, Blas, DeviceScalars, Matrix
 from minicaffe.errors import BackendUnavailable, ShapeError, Unsupported
 
 NUMPY = {0: np.float32, 2: np.float16}
@@ -124,7 +124,7 @@ def test_every_transposition_and_row_stride(blas, transposed, beta):
     (ma, a_), (mb, b_), (mc, c_) = (
         stored(v, t, gap) for v, t, gap in zip((a, b, c), transposed, (2, 0, 1), strict=True)
     )
-    blas.gemm(a_, b_, c_, alpha=2.0, beta=beta)
+    blas.gemm(a_, b_, c_, (2.0, beta))
     expected = 2 * a @ b + (beta * c if beta else 0)
     np.testing.assert_allclose(held(mc, (3, 7), transposed[2]), expected, rtol=1e-5)
     assert (mc[-1] == 99).all()
@@ -136,7 +136,7 @@ def test_factors_may_lie_in_device_memory(blas, library):
     c, numbers = np.ones((2, 4), np.float32), np.array([0.5, 2], np.float32)
     matrices = (Matrix(v.ctypes.data, *v.shape) for v in (a, b, c))
     library.calls.clear()
-    blas.gemm_device_scalars(numbers.ctypes.data, numbers.ctypes.data + 4, *matrices)
+    blas.gemm(*matrices, DeviceScalars(numbers.ctypes.data, numbers.ctypes.data + 4))
     np.testing.assert_array_equal(c, 0.5 * (a @ b) + 2)
     assert [call[0] for call in library.calls] == ["scalars on device", "gemm", "scalars on host"]
 
@@ -160,7 +160,7 @@ def test_several_products_at_once(blas, library):
         Matrix(a.ctypes.data, 2, 5, step=10),
         Matrix(b.ctypes.data, 5, 4),
         Matrix(c.ctypes.data, 2, 4, step=8),
-        beta=1.0,
+        (1.0, 1.0),
         count=3,
     )
     np.testing.assert_allclose(c, a @ b + 1, rtol=1e-5)

@@ -286,11 +286,7 @@ def test_calls_from_another_thread_wait_for_the_lock(make_backend, emulated_devi
     assert not failures
 
 
-<<<<<<< HEAD:tests/backends/cuda/test_recording.py
-def test_a_forked_process_must_create_its_own_net(make_backend, make_solver, monkeypatch):
-=======
 def test_a_backend_of_the_parent_is_refused_after_fork(make_backend, make_solver, monkeypatch):
->>>>>>> h/cuda:tests/backends/cuda/test_graph_capture.py
     solver = make_solver(make_backend())
     monkeypatch.setattr(os, "getpid", lambda: 1)
     with pytest.raises(BackendUnavailable, match="created before the process was forked, and CUDA"):

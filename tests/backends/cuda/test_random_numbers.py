@@ -74,7 +74,7 @@ def test_words_of_the_kernels_are_philoxs(index, backend):
     memory = backend.device.allocate(32)
     stream = Address(memory.address)
     backend.device.upload(stream, np.array([*key, *step], np.uint32))
-    text = (FOLDER / "common.cuh").read_text() + DRAW
+    text = (FOLDER / "_common.cuh").read_text() + DRAW
     backend.device.function(text, "draw", ("-DVALUE=float",))(1, 1, stream, stream + 16, index)
     drawn = np.zeros(4, np.uint32)
     backend.device.download(stream + 16, drawn)

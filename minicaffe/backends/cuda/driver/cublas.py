@@ -12,9 +12,11 @@ from __future__ import annotations
 import ctypes
 import enum
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ctypes import POINTER, c_float, c_int, c_longlong, c_size_t, c_void_p
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from minicaffe.backends.cuda.driver import libraries
 from minicaffe.errors import BackendUnavailable, ShapeError, Unsupported
@@ -155,6 +157,13 @@ def check_cublas(status: int, what: str) -> None:
     raise BackendUnavailable(f"cuBLAS: {what} returns: {known.get(status, f'status {status}')}")
 
 
+class DeviceScalars(NamedTuple):
+    """Addresses of alpha and beta, two floats in device memory."""
+
+    alpha: int
+    beta: int
+
+
 class Blas:
     """A cuBLAS handle on one stream.
 
@@ -192,9 +201,7 @@ class Blas:
         a: Matrix,
         b: Matrix,
         c: Matrix,
-        *,
-        alpha: float = 1.0,
-        beta: float = 0.0,
+        scalars: tuple[float, float] | DeviceScalars = (1.0, 0.0),
         math: Math = "tf32",
         count: int = 1,
     ) -> None:
@@ -205,8 +212,9 @@ class Blas:
         a, b, c : Matrix
             m x k, k x n and m x n; a and b of one dtype, c of the same or float32. c is
             overwritten, and read only if beta is not 0.
-        alpha, beta : float
-            Read now: a captured product keeps them.
+        scalars : tuple of float, or DeviceScalars
+            alpha and beta. Numbers are read now, so that a captured product keeps them; scalars in
+            device memory are read when the product runs.
         math : {"fp32", "tf32"}
             Whether float32 factors may be rounded to 10 bits of mantissa for the tensor cores.
         count : int
@@ -219,49 +227,33 @@ class Blas:
         BackendUnavailable
             If cuBLAS fails.
         """
-        self._gemm(c_float(alpha), c_float(beta), a, b, c, math, count)
-
-    def gemm_device_scalars(
-        self,
-        alpha: int,
-        beta: int,
-        a: Matrix,
-        b: Matrix,
-        c: Matrix,
-        *,
-        math: Math = "tf32",
-        count: int = 1,
-    ) -> None:
-        """Compute `gemm` with scalars in device memory, which are read when the product runs.
-
-        Parameters
-        ----------
-        alpha, beta : int
-            Addresses of floats.
-        a, b, c, math, count
-            As for `gemm`.
-        """
-        self._call("cublasSetPointerMode_v2", self._handle, ON_DEVICE)
-        try:
-            self._gemm(_pointer(alpha), _pointer(beta), a, b, c, math, count)
-        finally:
-            self._call("cublasSetPointerMode_v2", self._handle, ON_HOST)
-
-    def _gemm(
-        self, alpha: _Scalar, beta: _Scalar, a: Matrix, b: Matrix, c: Matrix, math: Math, count: int
-    ) -> None:
         _check_shapes(a, b, c)
         if c.is_transposed:
             a, b, c = b.transpose, a.transpose, c.transpose
         name = "cublasGemmEx" if count == 1 else "cublasGemmStridedBatchedEx"
-        self._call(
-            name,
-            self._handle,
-            *(_operation(b), _operation(a), c.columns, c.rows, a.columns),
-            *(alpha, *_operand(b, count), *_operand(a, count)),
-            *(beta, *_operand(c, count), *((count,) if count != 1 else ())),
-            *(COMPUTE[math if a.dtype == "float32" else "fp32"], DEFAULT_ALGORITHM),
-        )
+        with self._scalars(scalars) as (alpha, beta):
+            self._call(
+                name,
+                self._handle,
+                *(_operation(b), _operation(a), c.columns, c.rows, a.columns),
+                *(alpha, *_operand(b, count), *_operand(a, count)),
+                *(beta, *_operand(c, count), *((count,) if count != 1 else ())),
+                *(COMPUTE[math if a.dtype == "float32" else "fp32"], DEFAULT_ALGORITHM),
+            )
+
+    @contextmanager
+    def _scalars(
+        self, scalars: tuple[float, float] | DeviceScalars
+    ) -> Iterator[tuple[_Scalar, _Scalar]]:
+        """Yield alpha and beta as cuBLAS takes them, in its pointer mode for their memory."""
+        if not isinstance(scalars, DeviceScalars):
+            yield c_float(scalars[0]), c_float(scalars[1])
+            return
+        self._call("cublasSetPointerMode_v2", self._handle, ON_DEVICE)
+        try:
+            yield _pointer(scalars.alpha), _pointer(scalars.beta)
+        finally:
+            self._call("cublasSetPointerMode_v2", self._handle, ON_HOST)
 
     def _call(self, name: str, *args: object) -> None:
         check_cublas(getattr(self._library, name)(*args), name)

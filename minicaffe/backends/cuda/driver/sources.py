@@ -12,8 +12,8 @@ FOLDER = resources.files("minicaffe.backends.cuda") / "kernels"
 
 @functools.cache
 def source(name: str) -> str:
-    """Return the text of kernels/common.cuh followed by kernels/`name`.cu."""
-    return (FOLDER / "common.cuh").read_text() + (FOLDER / f"{name}.cu").read_text()
+    """Return the text of kernels/_common.cuh followed by kernels/`name`.cu."""
+    return (FOLDER / "_common.cuh").read_text() + (FOLDER / f"{name}.cu").read_text()
 
 
 class Kernels:

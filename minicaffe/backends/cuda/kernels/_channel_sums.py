@@ -44,7 +44,7 @@ N_INPUTS = 6
 # Blocks per multiprocessor, and minimum number of values per thread before a channel is split.
 BLOCKS_EACH = 8
 VALUES_EACH = 8
-# Adjacent channels of a block, as in kernels/common.cuh.
+# Adjacent channels of a block, as in kernels/_common.cuh.
 CHANNELS_PER_BLOCK = 32
 # Shorter channels share a block, because most threads of a block per channel would be idle.
 SHORT = 128
@@ -114,19 +114,19 @@ class Channels(NamedTuple):
         return max(across, 1), max(1, min(enough, -(-self.total // (rows * VALUES_EACH))))
 
     def loop_args(self) -> tuple[int, ...]:
-        """Return the arguments CHANNEL_LOOP of kernels/common.cuh, for reductions."""
+        """Return the arguments CHANNEL_LOOP of kernels/_common.cuh, for reductions."""
         sizes = (self.channels_per_block, self.n_channels, self.all_channels, self.total)
         return (*sizes, *divisor(self.inner))
 
     def channel_args(self) -> tuple[int, ...]:
-        """Return the arguments CHANNEL of kernels/common.cuh, for the channel of a value.
+        """Return the arguments CHANNEL of kernels/_common.cuh, for the channel of a value.
 
         For a single image.
         """
         return (*divisor(self.inner), *divisor(self.n_channels))
 
     def trailing_args(self) -> tuple[int, ...]:
-        """Return the arguments TRAILING of kernels/common.cuh, for the layouts of `trailing`."""
+        """Return the arguments TRAILING of kernels/_common.cuh, for the layouts of `trailing`."""
         width = self.n_channels if self.inner == 1 else 1
         return (*divisor(self.outer * width * self.inner), *divisor(width))
 

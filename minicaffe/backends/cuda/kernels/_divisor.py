@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def divisor(by: int) -> tuple[int, int, int]:
-    """Return the kernel arguments ``DIVISOR`` (kernels/common.cuh).
+    """Return the kernel arguments ``DIVISOR`` (kernels/_common.cuh).
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ import numpy as np
 
 from minicaffe.backends.cuda.driver.device import Address, Device
 
-# Layout of struct LossScale in kernels/common.cuh; cuBLAS reads the last two as alpha and beta.
+# Layout of struct LossScale in kernels/_common.cuh; cuBLAS reads the last two as alpha and beta.
 FIELDS = {
     "next": "f4", "inverse": "f4", "n_good": "i4", "is_bad": "i4", "zero": "f4", "one": "f4",
 }  # fmt: skip
