@@ -138,7 +138,7 @@ def method_collisions() -> Iterator[str]:
     """Yield the public methods that classes of several packages define, if not `SHARED_METHODS`."""
     packages = defaultdict(set)
     for module, tree in modules().items():
-        package = (module.split(".") + [""])[1]
+        package = [*module.split("."), ""][1]
         if package in ("layers", "ops", "pycaffe") or ".kernels" in module:
             continue
         for node in ast.walk(tree):
