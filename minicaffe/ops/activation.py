@@ -138,6 +138,9 @@ class Threshold(Activation):
     threshold: float = 0.0
 
 
+ACTIVATIONS = (Abs, Bnll, Clip, Elu, Exp, Log, Power, Relu, Sigmoid, Swish, Tanh, Threshold)
+
+
 def starts_with_relu(epilogue: Sequence[EpilogueOp]) -> bool:
     """Return whether the first op is a ReLU without a slope, which many kernels can fuse."""
     op = epilogue[0].op if epilogue else None

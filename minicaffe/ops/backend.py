@@ -42,7 +42,6 @@ class Future(Protocol):
     @property
     def is_done(self) -> bool:
         """Whether `result` would return without waiting."""
-        ...
 
     def result(self) -> HostArray:
         """Wait for the copy and return it.
@@ -52,7 +51,6 @@ class Future(Protocol):
         LabelError
             If a kernel on the device found a wrong label; `labels` of the error is that tensor.
         """
-        ...
 
 
 class Tensor(Protocol):
@@ -64,50 +62,39 @@ class Tensor(Protocol):
     @property
     def shape(self) -> Shape:
         """Sizes of the logical axes."""
-        ...
 
     def read(self) -> Array:
         """Return the values as an array of ``backend.xp`` that the caller must not change."""
-        ...
 
     def write(self) -> Array:
         """Return an array that the caller will overwrite completely; its contents are undefined."""
-        ...
 
     def update(self) -> Array:
         """Return the values as an array that the caller may change."""
-        ...
 
     def get(self) -> HostArray:
         """Return a copy of the values in host memory: ``get_async().result()``."""
-        ...
 
     def get_async(self) -> Future:
         """Start a copy of the values to host memory and return its future."""
-        ...
 
     def set(self, values: npt.ArrayLike) -> None:
         """Overwrite the values with an array of the host, of the same shape."""
-        ...
 
     def clear(self) -> None:
         """Overwrite all values with zero."""
-        ...
 
     def host(self) -> HostArray:
         """Return a live NumPy view: the next forward pass reads what is written to it.
 
         From then on the tensor is kept in memory that the host can access, which may cost speed.
         """
-        ...
 
     def reshape(self, shape: Shape) -> None:
         """Change the shape; values are kept where the new shape needs no more memory."""
-        ...
 
     def view(self, shape: Shape) -> Tensor:
         """Return a tensor of another shape, with as many values, over the same memory."""
-        ...
 
     def share_memory_with(self, other: Any) -> None:
         """Share memory with another tensor of this backend from now on, views included.
@@ -116,7 +103,6 @@ class Tensor(Protocol):
         values of both are lost now. The memory grows to the larger need, including copies in other
         layouts.
         """
-        ...
 
 
 K = TypeVar("K", covariant=True)
@@ -160,17 +146,14 @@ class Backend(Protocol):
     @property
     def description(self) -> str:
         """Library, version and threads, for the log."""
-        ...
 
     @property
     def data_threads(self) -> int:
         """Number of threads that may decode images while the backend computes."""
-        ...
 
     @property
     def xp(self) -> ModuleType:
         """The array module of `Tensor.read` and `Tensor.write`: numpy or cupy."""
-        ...
 
     @property
     def lock(self) -> AbstractContextManager[Any]:
@@ -179,26 +162,21 @@ class Backend(Protocol):
         Nets of one backend share its scratch memory, so nets in several threads alternate layer by
         layer.
         """
-        ...
 
     def tensor(self, shape: Shape) -> Tensor:
         """Return a new tensor, filled with zeros."""
-        ...
 
     def gradient(self, shape: Shape) -> Tensor:
         """Return a new tensor for a gradient, filled with zeros.
 
         A backend may apply loss scaling to it between its own kernels.
         """
-        ...
 
     def state(self) -> dict[str, Any]:
         """Return the backend's state for exact resuming (JSON types only)."""
-        ...
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned in an earlier run, possibly of another backend."""
-        ...
 
     def plan(self, op: Op[K], *tensors: Tensor) -> K:
         """Return a kernel for `op` on tensors of these shapes, in the order the op documents.
@@ -211,7 +189,6 @@ class Backend(Protocol):
         Unsupported
             If neither this backend nor one it builds on has a kernel for this op.
         """
-        ...
 
     def fuse(self, kernel: object, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse ops that follow on the output of `kernel` into it; replaces its earlier epilogue.
@@ -221,7 +198,6 @@ class Backend(Protocol):
         int
             How many of the ops, counted from the first, are fused; 0 if fusion brings nothing.
         """
-        ...
 
     def compile(self, tasks: Sequence[Task]) -> Task:
         """Return a function that runs tasks in order, each time it is called.
@@ -242,15 +218,12 @@ class Backend(Protocol):
         tasks : sequence of callable
             One for each layer and direction, so that as much as possible is captured.
         """
-        ...
 
     def synchronize(self) -> None:
         """Wait until all work on the device is finished."""
-        ...
 
     def free_bytes(self) -> int | None:
         """Return the free device memory in bytes; None if the backend uses host memory."""
-        ...
 
     def missing_bytes(self, tensors: Sequence[Tensor], are_activations: bool) -> int:
         """Return how much device memory tensors will allocate when they are first written.
@@ -263,4 +236,3 @@ class Backend(Protocol):
             Whether they are activations or their gradients, which may be stored in a smaller type
             than parameters.
         """
-        ...

@@ -58,7 +58,6 @@ class StagedBatch(Protocol):
     @property
     def shape(self) -> Shape:
         """Shape of `pictures`."""
-        ...
 
     def upload(self) -> None:
         """Start the copy to the device; the arrays must not be accessed from now on."""

@@ -38,12 +38,10 @@ class DeviceMemory(Protocol):
     @property
     def address(self) -> Address:
         """Address of the first byte, a multiple of 256."""
-        ...
 
     @property
     def size_bytes(self) -> int:
         """Size of the allocation."""
-        ...
 
 
 class KernelFunction(Protocol):
@@ -61,7 +59,6 @@ class KernelFunction(Protocol):
         shared_bytes : int
             Dynamic shared memory of each block.
         """
-        ...
 
 
 class Download(Protocol):
@@ -70,11 +67,9 @@ class Download(Protocol):
     @property
     def is_done(self) -> bool:
         """Whether the copy is finished."""
-        ...
 
     def wait(self) -> None:
         """Wait until the copy is finished."""
-        ...
 
 
 class StagingBuffer(Protocol):
@@ -97,19 +92,15 @@ class StagingBuffer(Protocol):
 
     def wait(self) -> None:
         """Wait until the last upload is finished, so that `host` may be filled."""
-        ...
 
     def upload(self) -> None:
         """Start the upload, after the kernels launched before `release` have finished."""
-        ...
 
     def acquire(self) -> None:
         """Make kernels launched from now on wait for the upload."""
-        ...
 
     def release(self) -> None:
         """Mark the end of the kernels that read the buffer."""
-        ...
 
 
 class Device(Protocol):
@@ -127,31 +118,25 @@ class Device(Protocol):
     @property
     def xp(self) -> ModuleType:
         """The array module of `array`."""
-        ...
 
     @property
     def description(self) -> str:
         """Name of the GPU and versions, for the log."""
-        ...
 
     @property
     def cublas(self) -> Any:  # a ctypes library, whose functions are attributes of unknown type
         """The ctypes library of cuBLAS."""
-        ...
 
     @property
     def dnns(self) -> Sequence[Dnn]:
         """The libraries that plan convolutions, the preferred one first; empty without cuDNN."""
-        ...
 
     @property
     def stream(self) -> int:
         """The CUDA stream, for libraries."""
-        ...
 
     def memory(self) -> tuple[int, int]:
         """Return free and total memory, bytes."""
-        ...
 
     def allocate(self, size_bytes: int) -> DeviceMemory:
         """Return new memory with undefined contents.
@@ -161,23 +146,18 @@ class Device(Protocol):
         DeviceMemoryError
             If there is not enough memory.
         """
-        ...
 
     def array(self, memory: DeviceMemory, shape: Shape) -> Array:
         """Return a C-order float32 array of `xp` over the beginning of an allocation."""
-        ...
 
     def upload(self, address: Address, values: HostArray) -> None:
         """Copy from the host; `values` may be changed as soon as this returns."""
-        ...
 
     def download(self, address: Address, values: HostArray) -> None:
         """Copy to the host and wait for the copy."""
-        ...
 
     def download_async(self, address: Address, values: HostArray) -> Download:
         """Start a copy to the host."""
-        ...
 
     def staging(self, size_bytes: int) -> StagingBuffer:
         """Return a new staging buffer.
@@ -187,35 +167,27 @@ class Device(Protocol):
         DeviceMemoryError
             If there is not enough memory.
         """
-        ...
 
     def clear(self, address: Address, size_bytes: int) -> None:
         """Fill with zero bytes."""
-        ...
 
     def copy(self, source: Address, target: Address, size_bytes: int) -> None:
         """Copy within the device."""
-        ...
 
     def function(self, source: str, name: str, options: tuple[str, ...] = ()) -> KernelFunction:
         """Return a kernel of a CUDA source text, compiled once for each source and options."""
-        ...
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         """Capture the operations that `work` enqueues; return a function that replays them."""
-        ...
 
     def milliseconds(self, work: Callable[[], None]) -> float:
         """Run `work` and return the device time that it takes."""
-        ...
 
     def make_current(self) -> None:
         """Make this device the current one of the calling thread."""
-        ...
 
     def synchronize(self) -> None:
         """Wait until all work is finished."""
-        ...
 
 
 def blocks(n: int) -> int:

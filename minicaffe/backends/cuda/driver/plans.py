@@ -203,12 +203,10 @@ class Plan(Protocol):
     @property
     def name(self) -> str:
         """Identifies the algorithm in every process with the same library version."""
-        ...
 
     @property
     def workspace_bytes(self) -> int:
         """Workspace in device memory; known after `prepare`."""
-        ...
 
     def prepare(self) -> None:
         """Compile and load the code of the plan, unless that is already done.
@@ -218,7 +216,6 @@ class Plan(Protocol):
         Unsupported
             If that is not possible, or not within the limits of its `Dnn`.
         """
-        ...
 
     def __call__(self, addresses: Mapping[Role, int], workspace: int) -> None:
         """Enqueue the plan on the stream; can be captured.
@@ -230,7 +227,6 @@ class Plan(Protocol):
         workspace : int
             Address of `workspace_bytes` bytes, aligned to 256; ignored if that is 0.
         """
-        ...
 
 
 class Dnn(Protocol):
@@ -239,7 +235,6 @@ class Dnn(Protocol):
     @property
     def version(self) -> str:
         """Library, version, and the options that decide which plans exist."""
-        ...
 
     def plans(self, what: ConvolutionProblem) -> Sequence[Plan]:
         """Return at least one plan, not prepared, in the order of preference.
@@ -249,7 +244,6 @@ class Dnn(Protocol):
         Unsupported
             If there is no plan.
         """
-        ...
 
 
 def _joined(values: Shape) -> str:

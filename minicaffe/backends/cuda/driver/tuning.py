@@ -36,15 +36,12 @@ class Bench(Protocol):
 
     def allocate(self, size_bytes: int) -> DeviceMemory:
         """Return memory with undefined contents."""
-        ...
 
     def milliseconds(self, work: Callable[[], None]) -> float:
         """Run `work`, wait until it is finished, and return the device time that it took."""
-        ...
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         """Capture `work` and return a function that replays it; may raise CannotCapture."""
-        ...
 
 
 def cache_folder() -> Path | None:

@@ -9,27 +9,13 @@ from minicaffe.backends.cuda.driver.device import Address
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.saved import SavedForBackward
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
-from minicaffe.ops.activation import (
-    Abs,
-    Activation,
-    Bnll,
-    Clip,
-    Elu,
-    Exp,
-    Log,
-    Power,
-    Relu,
-    Sigmoid,
-    Swish,
-    Tanh,
-    Threshold,
-)
+from minicaffe.ops.activation import ACTIVATIONS, Activation
 
 # The parameters of each function in activation.cu; ops with fewer fields leave the last ones at 0.
 N_NUMBERS = 3
 
 
-@kernel(Abs, Bnll, Clip, Elu, Exp, Log, Power, Relu, Sigmoid, Swish, Tanh, Threshold)
+@kernel(*ACTIVATIONS)
 class CudaActivation(CudaKernel[Activation]):
     """Launches one row of activation.cu; in place, saves a copy of x if the gradient needs it."""
 

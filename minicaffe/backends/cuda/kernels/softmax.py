@@ -76,12 +76,10 @@ class LabelledOp(Protocol):
     @property
     def axis(self) -> int:
         """The axis of the classes."""
-        ...
 
     @property
     def ignore_label(self) -> int | None:
         """The label of rows that are not counted."""
-        ...
 
 
 def label_arguments(

@@ -14,27 +14,21 @@ class TrackedTensor(Protocol):
 
     def flush_host_writes(self) -> None:
         """Upload what the host has written to the mirror."""
-        ...
 
     def write_token(self) -> object:
         """Return an object that every write replaces."""
-        ...
 
     def state_if_newest(self) -> TensorState | None:
         """Return the state, or None if another tensor over the same memory has written since."""
-        ...
 
     def matches(self, wanted: TensorState) -> bool:
         """Return whether a graph that was captured in this state may be launched now."""
-        ...
 
     def set_state(self, state: TensorState) -> None:
         """Set the state that a launched graph has written."""
-        ...
 
     def add_formats(self, formats: frozenset[Format]) -> None:
         """Mark formats as valid that a launched graph has converted the values to."""
-        ...
 
 
 class TensorUse(NamedTuple):

@@ -14,7 +14,6 @@ class StorageOwner(Protocol):
 
     def write_plain(self) -> None:
         """Convert the newest values into the plain memory."""
-        ...
 
 
 class SharedArena:

@@ -7,20 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from minicaffe.backends.onednn.runtime.library import Alg, Arg
-from minicaffe.ops.activation import (
-    Abs,
-    Activation,
-    Bnll,
-    Clip,
-    Elu,
-    Exp,
-    Log,
-    Power,
-    Relu,
-    Sigmoid,
-    Swish,
-    Tanh,
-)
+from minicaffe.ops import activation as ops
+from minicaffe.ops.activation import Activation
 
 
 class Recipe(NamedTuple):
@@ -83,32 +71,32 @@ def recipe_of(op: Activation) -> Recipe | None:
     threshold function.
     """
     match op:
-        case Relu(slope):
+        case ops.Relu(slope):
             return _direct(op, *RELU, slope)
-        case Elu(alpha):
+        case ops.Elu(alpha):
             return _direct(op, *ELU, alpha)
-        case Tanh():
+        case ops.Tanh():
             return _direct(op, *TANH)
-        case Sigmoid():
+        case ops.Sigmoid():
             return _direct(op, *SIGMOID)._replace(keeps_zero=False)
-        case Abs():
+        case ops.Abs():
             return _direct(op, Alg.ELTWISE_ABS, Alg.ELTWISE_ABS)
-        case Swish(beta):
+        case ops.Swish(beta):
             return _direct(op, Alg.ELTWISE_SWISH, Alg.ELTWISE_SWISH, beta)
-        case Clip():
+        case ops.Clip():
             return _clip(op)
-        case Bnll():
+        case ops.Bnll():
             # The gradient could be computed from y as well, but oneDNN's reads x.
             recipe = _direct(op, Alg.ELTWISE_SOFT_RELU, Alg.ELTWISE_SOFT_RELU, 1.0)
             return recipe._replace(keeps_zero=False)
-        case Exp():
+        case ops.Exp():
             return _of_linear(op, *EXP)
-        case Log():
+        case ops.Log():
             recipe = _of_linear(op, Alg.ELTWISE_LOG, Alg.ELTWISE_LOG)
             return recipe._replace(factor=op.factor)
-        case Power(power) if power in POWERS:
+        case ops.Power(power) if power in POWERS:
             return _of_linear(op, *POWERS[power])
-        case Power(0 | 1):
+        case ops.Power(0 | 1):
             numbers = (op.scale, op.shift) if op.power else (0.0, 1.0)
             linear = Alg.ELTWISE_LINEAR
             return Recipe(linear, linear, numbers, numbers, keeps_zero=not numbers[1])
@@ -120,12 +108,12 @@ def _direct(op: Activation, function: Alg, gradient: Alg, number: float = 0.0) -
     return Recipe(function, function if op.gradient_needs_x() else gradient, numbers, numbers)
 
 
-def _of_linear(op: Exp | Log | Power, function: Alg, gradient: Alg) -> Recipe:
+def _of_linear(op: ops.Exp | ops.Log | ops.Power, function: Alg, gradient: Alg) -> Recipe:
     none = (0.0, 0.0)
     return Recipe(function, gradient, none, none, op.scale, op.shift, keeps_zero=False)
 
 
-def _clip(op: Clip) -> Recipe:
+def _clip(op: ops.Clip) -> Recipe:
     # oneDNN passes the gradient where low < x <= high, Caffe also where x equals low.
     below = float(np.nextafter(np.float32(op.low), np.float32(-np.inf)))
     clip, numbers = Alg.ELTWISE_CLIP, (op.low, op.high)

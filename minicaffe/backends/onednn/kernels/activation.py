@@ -12,25 +12,12 @@ from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.ops.activation import (
-    Abs,
-    Activation,
-    Bnll,
-    Clip,
-    Elu,
-    Exp,
-    Log,
-    Power,
-    Relu,
-    Sigmoid,
-    Swish,
-    Tanh,
-    Threshold,
-)
+from minicaffe.ops import activation as ops
+from minicaffe.ops.activation import ACTIVATIONS, Activation
 from minicaffe.ops.backend import Tensor
 
 
-@kernel(Abs, Bnll, Clip, Elu, Exp, Log, Power, Relu, Sigmoid, Swish, Tanh, Threshold)
+@kernel(*ACTIVATIONS)
 def plan_activation(
     backend: OneDnnBackend, op: Activation, x: Tensor, y: Tensor
 ) -> OneDnnKernel[Activation]:
@@ -87,7 +74,7 @@ class OneDnnActivation(OneDnnKernel[Activation]):
 
     def _layout(self, x: OneDnnTensor) -> Layout:
         # ReLU without a slope maps bfloat16 to bfloat16; other functions are planned for float32.
-        if isinstance(self.op, Relu) and self.op.slope == 0:
+        if isinstance(self.op, ops.Relu) and self.op.slope == 0:
             return x.stored
         # oneDNN has no fast code for layouts with padding where the function does not keep zero.
         return x.layout if self._recipe.keeps_zero else gapless_layout(x)

@@ -6,21 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.ops.activation import (
-    Abs,
-    Activation,
-    Bnll,
-    Clip,
-    Elu,
-    Exp,
-    Log,
-    Power,
-    Relu,
-    Sigmoid,
-    Swish,
-    Tanh,
-    Threshold,
-)
+from minicaffe.ops import activation as ops
+from minicaffe.ops.activation import Activation
 from minicaffe.ops.backend import Array, ArrayModule, Tensor
 
 # value(xp, x, op) -> y and derivative(xp, x, y, op) -> dy/dx, which reads what the contract allows.
@@ -34,7 +21,7 @@ def sigmoid(xp: ArrayModule, x: Array) -> Array:
     return 0.5 * xp.tanh(0.5 * x) + 0.5
 
 
-def _power_derivative(xp: ArrayModule, x: Array, y: Array, op: Power) -> Array:
+def _power_derivative(xp: ArrayModule, x: Array, y: Array, op: ops.Power) -> Array:
     factor = op.power * op.scale
     # 0 to a negative power must not turn a gradient of 0 into nan.
     if factor == 0:
@@ -43,51 +30,51 @@ def _power_derivative(xp: ArrayModule, x: Array, y: Array, op: Power) -> Array:
 
 
 FUNCTIONS: dict[type[Activation], tuple[Value, Derivative]] = {
-    Relu: (
+    ops.Relu: (
         lambda xp, x, op: xp.maximum(x, 0) + op.slope * xp.minimum(x, 0),
         lambda xp, x, y, op: xp.where(x > 0, 1, op.slope).astype(y.dtype),
     ),
-    Elu: (
+    ops.Elu: (
         lambda xp, x, op: xp.maximum(x, 0) + op.alpha * xp.expm1(xp.minimum(x, 0)),
         lambda xp, x, y, op: xp.where(x > 0, 1, op.alpha + y),
     ),
-    Sigmoid: (
+    ops.Sigmoid: (
         lambda xp, x, op: sigmoid(xp, x),
         lambda xp, x, y, op: y * (1 - y),
     ),
-    Tanh: (
+    ops.Tanh: (
         lambda xp, x, op: xp.tanh(x),
         lambda xp, x, y, op: 1 - y * y,
     ),
-    Exp: (
+    ops.Exp: (
         lambda xp, x, op: xp.exp(op.scale * x + op.shift),
         lambda xp, x, y, op: op.scale * y,
     ),
-    Bnll: (
+    ops.Bnll: (
         lambda xp, x, op: xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))),
         lambda xp, x, y, op: -xp.expm1(-y),
     ),
-    Abs: (
+    ops.Abs: (
         lambda xp, x, op: xp.abs(x),
         lambda xp, x, y, op: xp.sign(x),
     ),
-    Clip: (
+    ops.Clip: (
         lambda xp, x, op: xp.clip(x, op.low, op.high),
         lambda xp, x, y, op: (x >= op.low) & (x <= op.high),
     ),
-    Log: (
+    ops.Log: (
         lambda xp, x, op: op.factor * xp.log(op.scale * x + op.shift),
         lambda xp, x, y, op: op.factor * op.scale / (op.scale * x + op.shift),
     ),
-    Power: (
+    ops.Power: (
         lambda xp, x, op: (op.scale * x + op.shift) ** op.power,
         _power_derivative,
     ),
-    Swish: (
+    ops.Swish: (
         lambda xp, x, op: x * sigmoid(xp, op.beta * x),
         lambda xp, x, y, op: op.beta * y + sigmoid(xp, op.beta * x) * (1 - op.beta * y),
     ),
-    Threshold: (
+    ops.Threshold: (
         lambda xp, x, op: x > op.threshold,
         lambda xp, x, y, op: xp.zeros_like(x),
     ),
