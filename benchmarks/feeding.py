@@ -40,7 +40,7 @@ class HostStagedBatch:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
-        self.pictures = np.empty(shape, np.uint8)
+        self.images = np.empty(shape, np.uint8)
         self.windows = np.empty((shape[0], 3), np.int32)
         self.labels = np.empty(shape[0], np.float32)
 

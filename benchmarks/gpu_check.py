@@ -200,6 +200,7 @@ def _run(command: list[str], seconds: float, environment: dict[str, str]) -> tup
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=_accept_interrupts,
     )
     try:
         printed = process.communicate(timeout=max(seconds, 0))[0]
@@ -210,6 +211,11 @@ def _run(command: list[str], seconds: float, environment: dict[str, str]) -> tup
         os.killpg(process.pid, signal.SIGKILL)
         raise
     return process.returncode, printed
+
+
+def _accept_interrupts() -> None:
+    """Undo an ignored SIGINT, which commands in the background of a shell inherit."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _end(process: subprocess.Popen[str]) -> str:

@@ -154,10 +154,10 @@ class DataTransformer:
         windows = self._windows(images, generator)
         staged.windows[...] = windows
         if not self._crop_size:
-            np.stack(images, out=staged.pictures)
+            np.stack(images, out=staged.images)
             return
         shape = staged.shape[1], staged.shape[2], staged.shape[3]
-        for image, window, target in zip(images, windows, staged.pictures, strict=True):
+        for image, window, target in zip(images, windows, staged.images, strict=True):
             target[...] = _cut(image, window._replace(mirror=False), shape)
 
     def mean(self, channels: int) -> Floats:

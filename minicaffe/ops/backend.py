@@ -96,7 +96,7 @@ class Tensor(Protocol):
     def view(self, shape: Shape) -> Tensor:
         """Return a tensor of another shape, with as many values, over the same memory."""
 
-    def share_memory_with(self, other: Any) -> None:
+    def share_memory_with(self, other: Any) -> None:  # Any: a tensor of the same backend
         """Share memory with another tensor of this backend from now on, views included.
 
         For tensors that are not live at the same time: writing one overwrites the other, and the

@@ -4,7 +4,7 @@ Tensors in planning order: mean (C, H, W), of whole images, or (C, 1, 1), one va
 (N, C, rows, columns). The host has cropped each image to a window of rows x columns at (top, left).
 With k = j or, in a mirrored image, columns - 1 - j::
 
-    y[n, c, i, j] = (pictures[n, c, i, k] - mean[c, top[n] + i, left[n] + k]) * scale
+    y[n, c, i, j] = (images[n, c, i, k] - mean[c, top[n] + i, left[n] + k]) * scale
 
 in float32, the difference rounded before the product: bitwise equal to the arithmetic of the host
 (`minicaffe.data.transformer`).
@@ -44,20 +44,20 @@ class StagedBatch(Protocol):
 
     Attributes
     ----------
-    pictures : ndarray, uint8, shape (N, C, rows, columns)
+    images : ndarray, uint8, shape (N, C, rows, columns)
         The cropped images, not mirrored.
     windows : ndarray, int32, shape (N, 3)
         For each image top and left of its window, and 1 if it is mirrored, else 0.
     labels : ndarray, float32, shape (N,)
     """
 
-    pictures: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     windows: NDArray[np.int32]
     labels: NDArray[np.float32]
 
     @property
     def shape(self) -> Shape:
-        """Shape of `pictures`."""
+        """Shape of `images`."""
 
     def upload(self) -> None:
         """Start the copy to the device; the arrays must not be accessed from now on."""

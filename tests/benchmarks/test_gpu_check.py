@@ -123,6 +123,7 @@ def test_a_part_that_hangs_leaves_what_it_wrote():
     assert entry["message"].startswith("ended after 2")
 
 
+@pytest.mark.slow
 def test_tests_that_hang_leave_those_that_have_run(tmp_path):
     (tmp_path / "test_two.py").write_text(
         "import time\ndef test_one(): assert 0\ndef test_two(): time.sleep(60)\n"

@@ -13,6 +13,7 @@ TUTORIAL = ROOT / "docs/tutorial"
 PAGES = sorted(TUTORIAL.glob("0*.md"))
 
 
+@pytest.mark.slow
 def test_every_command_runs(tmp_path):
     process = subprocess.run(
         [sys.executable, TUTORIAL / "run.py", tmp_path, "--small"],

@@ -42,7 +42,7 @@ class CudaStagedBatch:
         labels_at, images_at = n * WINDOW_BYTES, n * (WINDOW_BYTES + LABEL_BYTES)
         self.windows = staging.host[:labels_at].view(np.int32).reshape(n, 3)
         self.labels = staging.host[labels_at:images_at].view(np.float32)
-        self.pictures = staging.host[images_at:].reshape(shape)
+        self.images = staging.host[images_at:].reshape(shape)
         self.use_up = weakref.finalize(self, give_back, staging)
         self.use_up.atexit = False
 
