@@ -83,8 +83,8 @@ class Window:
         layer.require_shape(
             min(sizes, default=1) > 0,
             f'bottom "{name}" has images of {image}; a kernel of {self.kernel} with dilation '
-            f"{self.dilation} and pad {self.pad} does not fit into them: it may exceed them by less "
-            f"than a stride of {self.stride}. Set a smaller kernel_size or a larger pad.",
+            f"{self.dilation} and pad {self.pad} does not fit into them: it may exceed them by "
+            f"less than a stride of {self.stride}. Set a smaller kernel_size or a larger pad.",
         )
         return sizes
 

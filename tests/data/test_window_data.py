@@ -125,8 +125,9 @@ def test_old_places_of_transformations_are_warned_about(source, caplog_minicaffe
     net.close()
     [warning] = [r.getMessage() for r in caplog_minicaffe.records if r.levelname == "WARNING"]
     assert warning == (
-        'net.prototxt:1, layer "data" (WindowData): mean_file, mirror in window_data_param have no '
-        "effect, as in Caffe (old nets of `layers` aside). Move to transform_param what shall count."
+        'net.prototxt:1, layer "data" (WindowData): mean_file, mirror in window_data_param have '
+        "no effect, as in Caffe (old nets of `layers` aside). Move to transform_param what shall "
+        "count."
     )
 
 
