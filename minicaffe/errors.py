@@ -7,6 +7,7 @@
     │   └── ShapeError        ... because the shape of a blob does not match a layer
     ├── SolverError           the settings of a solver are invalid
     ├── DataError             a data source is missing, unreadable or contains invalid values
+    │   ├── ArraySizeError    ... the number of values does not match a shape (also a ValueError)
     │   └── LabelError        ... a label is outside 0 .. classes - 1
     ├── SnapshotError         weights or solver state cannot be read or written, or do not match
     ├── MissingPackage        an optional package that is needed is not installed
@@ -54,6 +55,10 @@ class SolverError(MinicaffeError):
 
 class DataError(MinicaffeError):
     """A data source is missing, unreadable or contains invalid values."""
+
+
+class ArraySizeError(DataError, ValueError):
+    """The number of values does not match a shape; in Caffe NumPy raises a ValueError."""
 
 
 class LabelError(DataError):

@@ -21,15 +21,15 @@ ImageArray = NDArray[np.uint8] | NDArray[np.float32]
 Bytes: TypeAlias = bytes | memoryview
 
 
-def encode_datum(image: ImageArray, label: int) -> bytes:
+def encode_datum(image: ImageArray, label: int | None) -> bytes:
     """Return the bytes of a Datum with raw values.
 
     Parameters
     ----------
     image : ndarray, shape (channels, rows, columns)
         uint8 is stored as ``data``, anything else as ``float_data``. Read only.
-    label : int
-        A class, or any other 32-bit number.
+    label : int or None
+        A class, or any other 32-bit number; None for a Datum without a label.
     """
     channels, height, width = image.shape
     datum = Datum(channels=channels, height=height, width=width, label=label)

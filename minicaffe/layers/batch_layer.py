@@ -126,11 +126,23 @@ class ImageBatchLayer(BatchLayer[P]):
     """
 
     tops = (1, 2)
+    # Fields of the type's own message that moved to transform_param, and have no effect any more.
+    old_transform_fields: ClassVar[Sequence[str]] = ("scale", "mean_file", "crop_size", "mirror")
 
     def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         super().__init__(param, context)
         self._transform: TransformKernel | None = None
+        self._warn_of_old_fields()
         self.open_source()
+
+    def _warn_of_old_fields(self) -> None:
+        own = getattr(self.param, self.param_field)
+        if ignored := [name for name in self.old_transform_fields if own.HasField(name)]:
+            logger.warning(
+                f"{self.where}: {', '.join(ignored)} in {self.param_field} "
+                f"{'have' if len(ignored) > 1 else 'has'} no effect, as in Caffe (old nets of "
+                "`layers` aside). Move to transform_param what shall count."
+            )
 
     def batches(
         self, records: RecordSource, size: int, transformer: DataTransformer, rand_skip: int = 0

@@ -24,9 +24,11 @@ class Convolution(Layer[ConvolutionParameter]):
     Notes
     -----
     y[n, f, p] = b[f] + sum over c, k of w[f, c, k] x[n, c, p * stride - pad + k * dilation], with
-    S' = floor((S + 2 pad - (dilation (kernel - 1) + 1)) / stride) + 1. With group: g, filter f
-    reads only the C / g channels of its own group. Any number of spatial axes; `axis` names the
-    channel axis, all axes before it are samples. Several bottoms of one shape share the filters.
+    S' = (S + 2 pad - (dilation (kernel - 1) + 1)) / stride + 1, with the quotient rounded towards
+    zero: a kernel may exceed the padded image by less than a stride, and what is missing counts as
+    0. With group: g, filter f reads only the C / g channels of its own group. Any number of spatial
+    axes; `axis` names the channel axis, all axes before it are samples. Several bottoms of one
+    shape share the filters.
 
     Parameters: weights (F, C / group, *kernel), then bias (F,).
     """

@@ -22,6 +22,8 @@ class Data(ImageBatchLayer[DataParameter]):
     sets. With rand_skip, reading starts at a random record among the first rand_skip.
     """
 
+    old_transform_fields = (*ImageBatchLayer.old_transform_fields, "force_encoded_color")
+
     def open(self) -> BatchSource:
         """Open the database."""
         proto = self.settings

@@ -22,7 +22,7 @@ class Dropout(Layer[DropoutParameter]):
     -----
     y = x * mask / (1 - dropout_ratio), where mask is 0 with probability dropout_ratio, else 1; the
     same mask multiplies the gradient. The mask depends only on the random seed, the layer's name
-    and the number of earlier passes.
+    and the number of earlier passes. A ratio of 0 keeps all values.
 
     References
     ----------
@@ -39,7 +39,11 @@ class Dropout(Layer[DropoutParameter]):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the ratio."""
         ratio = self.settings.dropout_ratio
-        self.require(0 < ratio < 1, f"dropout_ratio must lie between 0 and 1, it is {ratio:g}")
+        self.require(
+            0 <= ratio < 1,
+            f"dropout_ratio: {ratio:g} is not the share of values that become 0; it must be at "
+            "least 0 and less than 1",
+        )
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the bottom's shape and plan."""

@@ -15,6 +15,11 @@ class Flatten(Layer[FlattenParameter]):
     """Flatten the axes from `axis` to `end_axis` into one, without a copy.
 
     Shapes: x (N, C, H, W) -> y (N, C * H * W)
+
+    Notes
+    -----
+    If `end_axis` is the axis before `axis`, an axis of size 1 is inserted before `axis`, as in
+    Caffe.
     """
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -22,7 +27,11 @@ class Flatten(Layer[FlattenParameter]):
         proto, shape = self.settings, bottom[0].shape
         first = self.axis(proto.axis, bottom[0])
         last = self.axis(proto.end_axis, bottom[0], "end_axis")
-        self.require(first <= last, f"axis: {first} must not come after end_axis: {last}")
+        self.require(
+            last >= first - 1,
+            f"end_axis: {last} must be at least axis - 1; axis is {first}. Exchange them, or leave "
+            "end_axis out, for the last axis.",
+        )
         joined = math.prod(shape[first : last + 1])
         top[0].reshape((*shape[:first], joined, *shape[last + 1 :]))
         top[0].share_data(bottom[0])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.ops.layout import Copy
 from minicaffe.ops.lrn import Lrn
 from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import LRNParameter
@@ -22,7 +24,9 @@ class LRN(Layer[LRNParameter]):
     y = x / (k + alpha / m * sum of x^2)^beta over the local_size channels around the value at the
     same position (ACROSS_CHANNELS, m = local_size) or the local_size x local_size window around it
     in its channel (WITHIN_CHANNEL, m = local_size^2, and k is 1 regardless of the field).
-    Neighbours outside are zero, and m counts them.
+    Neighbours outside are zero, and m counts them. In place, the layer keeps a copy of its bottom.
+
+    Differs from Caffe: in place, the gradient is right; there it was taken at the output.
 
     References
     ----------
@@ -30,6 +34,7 @@ class LRN(Layer[LRNParameter]):
     """
 
     role = "normalization"
+    in_place = True
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:
@@ -39,9 +44,10 @@ class LRN(Layer[LRNParameter]):
         return f"{proto.local_size} {region.lower().replace('_', ' ')}"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Check the window."""
+        """Check the window; in place, create the blob that keeps the bottom."""
         size = self.settings.local_size
         self.require(size % 2 == 1, f"local_size: {size} must be odd, to have a middle")
+        self.kept = Blob(self.context.backend, "kept") if bottom[0] is top[0] else None
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the bottom's shape and plan."""
@@ -58,13 +64,27 @@ class LRN(Layer[LRNParameter]):
             beta=proto.beta,
             k=proto.k if across else 1.0,
         )
-        self.kernel = self.plan(op, bottom[0].data, top[0].data)
+        x = bottom[0].data
+        if self.kept is not None:
+            self.kept.reshape(shape)
+            self.copy = self.plan(Copy(), x, self.kept.data)
+            x = self.kept.data
+        self.kernel = self.plan(op, x, top[0].data)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""
-        self.kernel.forward(bottom[0].data, top[0].data)
+        x = bottom[0].data
+        if self.kept is not None:
+            self.copy.forward(x, self.kept.data)
+            x = self.kept.data
+        self.kernel.forward(x, top[0].data)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the bottom's diff."""
-        if propagate_down[0]:
-            self.kernel.backward(bottom[0].data, top[0].diff, bottom[0].diff)
+        if not propagate_down[0]:
+            return
+        x, dy = bottom[0].data, top[0].diff
+        if self.kept is not None:
+            self.copy.forward(dy, self.kept.diff)
+            x, dy = self.kept.data, self.kept.diff
+        self.kernel.backward(x, dy, bottom[0].diff)

@@ -8,19 +8,22 @@ from numpy.typing import NDArray
 from minicaffe.data.batches import BatchSource, RowBatches
 from minicaffe.data.records.arrays import ArrayRows
 from minicaffe.errors import DataError
+from minicaffe.layers.base import Blobs
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
 from minicaffe.log import logger
 from minicaffe.schema.minicaffe_pb2 import MemoryDataParameter
 
 Floats = NDArray[np.float32]
+# The shape of a label in a batch.
+_LABEL = (1, 1, 1)
 
 
 @register("MemoryData")
 class MemoryData(BatchLayer[MemoryDataParameter]):
     """Read batches from arrays that the program provides, again and again.
 
-    Shapes: -> data (N, C, H, W), label (N,)
+    Shapes: -> data (N, C, H, W), label (N,), from the first pass on (N, 1, 1, 1)
 
     Notes
     -----
@@ -40,8 +43,13 @@ class MemoryData(BatchLayer[MemoryDataParameter]):
             f"batch_size: {proto.batch_size}, channels: {proto.channels}, height: {proto.height}, "
             f"width: {proto.width}; all four must be given and at least 1",
         )
-        self._rows = ArrayRows([self.shape[1:], ()])
+        self._rows = ArrayRows([self.shape[1:], _LABEL])
         return RowBatches(self._rows, self.shape[0])
+
+    def shape_tops(self, top: Blobs) -> None:
+        """Give the tops the shapes that they have until the first pass, as in Caffe."""
+        super().shape_tops(top)
+        top[1].reshape(self.shape[:1])
 
     def reset(self, data: Floats, labels: Floats) -> None:
         """Take the arrays that batches come from, from their first sample on.
@@ -60,7 +68,7 @@ class MemoryData(BatchLayer[MemoryDataParameter]):
         if self.param.HasField("transform_param"):
             logger.warning("%s: MemoryData does not transform the arrays it is given", self.where)
         self._check("data", data, self.shape[1:])
-        self._check("labels", labels, () if labels.ndim == 1 else (1, 1, 1))
+        self._check("labels", labels, () if labels.ndim == 1 else _LABEL)
         if len(data) != len(labels):
             raise DataError(
                 f"{self.where}: {len(data)} samples and {len(labels)} labels; there must be "
@@ -71,7 +79,7 @@ class MemoryData(BatchLayer[MemoryDataParameter]):
                 f"{self.where}: {len(data)} samples; it must be a multiple of batch_size, "
                 f"{self.shape[0]}, and not 0"
             )
-        self._rows.set_arrays(data, labels.reshape(-1))
+        self._rows.set_arrays(data, labels.reshape(-1, *_LABEL))
         self.source.restore(self._rows.position())
 
     def _check(self, what: str, array: Floats, sample: tuple[int, ...]) -> None:

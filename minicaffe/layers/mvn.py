@@ -21,6 +21,10 @@ class MVN(Layer[MVNParameter]):
     y = (x - mean) / (sqrt(variance) + eps), or y = x - mean with normalize_variance: false. With
     across_channels the statistics are those of the whole sample. dx = (dy - mean of dy - y mean of
     (dy y)) / (sqrt(variance) + eps).
+
+    Differs from Caffe: in place, the gradient is right; there it was taken at the output. The top
+    of a bottom with fewer than four axes has its shape; there it had four axes, (2, 3, 1, 1) for
+    (2, 3).
     """
 
     role = "normalization"

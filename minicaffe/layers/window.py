@@ -61,6 +61,9 @@ class Window:
     def positions(self, layer: Layer, name: str, image: Shape) -> Shape:
         """Return the number of window positions in the padded image, by axis.
 
+        A window that exceeds the padded image by less than a stride has one position, because
+        Caffe's integer division rounds towards zero.
+
         Parameters
         ----------
         layer : Layer
@@ -73,14 +76,15 @@ class Window:
         Raises
         ------
         ShapeError
-            If it does not fit once.
+            If it has none.
         """
         spans = zip(image, self.pad, self.extent(), self.stride, strict=True)
-        sizes = tuple((n + 2 * p - extent) // s + 1 for n, p, extent, s in spans)
+        sizes = tuple(int((n + 2 * p - extent) / s) + 1 for n, p, extent, s in spans)
         layer.require_shape(
             min(sizes, default=1) > 0,
             f'bottom "{name}" has images of {image}; a kernel of {self.kernel} with dilation '
-            f"{self.dilation} and pad {self.pad} does not fit into them",
+            f"{self.dilation} and pad {self.pad} does not fit into them: it may exceed them by "
+            f"less than a stride of {self.stride}. Set a smaller kernel_size or a larger pad.",
         )
         return sizes
 

@@ -23,13 +23,17 @@ class WindowData(ImageBatchLayer[WindowDataParameter]):
     Of N windows, drawn at random, N * fg_fraction (rounded down) show an object: their overlap is
     at least fg_threshold. The others come first in the batch, overlap by less than bg_threshold
     and have label 0. context_pad adds surroundings, crop_mode "square" keeps the proportions.
-    crop_size, mirror, scale and the mean are set in transform_param.
+    crop_size, mirror, scale and the mean are set in transform_param; scale, as in Caffe, also in
+    window_data_param, but not in both.
+
+    Differs from Caffe: transform_param { scale } counts; there only that of window_data_param did.
 
     Source: Girshick et al., "Rich feature hierarchies for accurate object detection and semantic
     segmentation", CVPR 2014, appendix A.
     """
 
     tops = (2, 2)
+    old_transform_fields = ("mean_file", "crop_size", "mirror")
 
     def open(self) -> BatchSource:
         """Read the window file."""
@@ -59,13 +63,26 @@ class WindowData(ImageBatchLayer[WindowDataParameter]):
             WindowFiles(proto.source, proto.root_folder, proto.cache_images, threads),
             Sampling(proto.batch_size, proto.fg_threshold, proto.bg_threshold, proto.fg_fraction),
             WindowTransformer(
-                self.param.transform_param,
+                self._transform_param(),
                 Cropper(size, proto.context_pad, proto.crop_mode == "square"),
             ),
             self.random,
         )
         unchanged = DataTransformer(TransformationParameter(), TEST)
         return self.batches(records, proto.batch_size, unchanged)
+
+    def _transform_param(self) -> TransformationParameter:
+        """Return transform_param, with the scale of window_data_param if that is set."""
+        param = TransformationParameter()
+        param.CopyFrom(self.param.transform_param)
+        if self.settings.HasField("scale"):
+            self.require(
+                not param.HasField("scale"),
+                f"scale is set twice: {self.settings.scale:g} in window_data_param and "
+                f"{param.scale:g} in transform_param. Remove one.",
+            )
+            param.scale = self.settings.scale
+        return param
 
     def key_name(self, key: bytes) -> str:
         """Name the image that a window is from, and the window file."""

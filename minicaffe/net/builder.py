@@ -19,7 +19,7 @@ from minicaffe.layers import Layer, LayerContext
 from minicaffe.log import logger
 from minicaffe.net.backward_plan import plan_backward
 from minicaffe.net.include_rules import Node, filter_layers
-from minicaffe.net.parameters import LearnableParameter, share_parameters
+from minicaffe.net.parameters import LearnableParameter, ParameterTable
 from minicaffe.net.splits import insert_splits, is_inserted_copy
 from minicaffe.net.step import Step, name_layer
 from minicaffe.net.wiring import Wire, Wiring, wire
@@ -73,7 +73,6 @@ def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> Ne
         layers = [step.layer for step in steps]
         weights = [step.loss_weights for step in steps]
         _warn_of_shared_names(layers)
-        parameters = share_parameters(layers)
         plan = plan_backward(wiring, layers, weights, param.force_backward)
     except BaseException:
         maker.close()
@@ -83,7 +82,7 @@ def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> Ne
     for name in wiring.outputs:
         logger.info(f"This network produces output {name}")
     logger.info("Network initialization done.")
-    return NetParts(param, wiring, steps, maker.blobs, parameters)
+    return NetParts(param, wiring, steps, maker.blobs, maker.parameters.parameters)
 
 
 def _filtered_param(source: NetSource, state: NetState, nodes: Sequence[Node]) -> NetParameter:
@@ -124,6 +123,7 @@ class _LayerPass:
         self.layers: list[Layer] = []
         self.broken: set[int] = set()
         self.problems = Problems(NetError)
+        self.parameters = ParameterTable(self.problems)
         self.bytes = 0
 
     def run(self) -> list[Step]:
@@ -186,6 +186,7 @@ class _LayerPass:
         except DeviceMemoryError as error:
             raise name_layer(error, layer) from error
         self._log_shapes(step)
+        self.parameters.add_layer(layer)
         return step
 
     def _loss_weights(self, layer: Layer, n: int) -> list[float]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minicaffe.layers import Layer
 from minicaffe.log import logger
 from minicaffe.net.parameters import LearnableParameter
 from minicaffe.net.step import Step
@@ -18,7 +19,8 @@ def log_forward(step: Step) -> None:
     for blob in step.top:
         logger.info(f"{head}, top blob {blob.name} data: {mean_magnitude(blob.data.get()):g}")
     for index, blob in enumerate(step.layer.blobs):
-        logger.info(f"{head}, param blob {index} data: {mean_magnitude(blob.data.get()):g}")
+        name = _parameter_name(step.layer, index)
+        logger.info(f"{head}, param blob {name} data: {mean_magnitude(blob.data.get()):g}")
 
 
 def log_backward(step: Step) -> None:
@@ -41,6 +43,12 @@ def log_norms(parameters: Sequence[LearnableParameter]) -> None:
         f"    [Backward] All net params (data, diff): L1 norm = ({data_l1:g}, {diff_l1:g}); "
         f"L2 norm = ({data_l2:g}, {diff_l2:g})"
     )
+
+
+def _parameter_name(layer: Layer, index: int) -> str:
+    """Return the name by which layers share a parameter, or else its index."""
+    specs = layer.param.param
+    return (specs[index].name if index < len(specs) else "") or str(index)
 
 
 def mean_magnitude(values: HostArray) -> float:

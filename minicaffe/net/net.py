@@ -13,6 +13,7 @@ from minicaffe.blob import Blob
 from minicaffe.errors import LabelError, NetError, nearest
 from minicaffe.layers import Layer
 from minicaffe.layers.base import State
+from minicaffe.log import logger
 from minicaffe.net import debug_info
 from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
@@ -305,8 +306,10 @@ class Net:
         for parameter in self.parameters:
             parameter.blob.diff.clear()
 
-    def share_parameters_with(self, other: Net) -> None:
+    def share_parameters_with(self, other: Net, *, is_quiet: bool = False) -> None:
         """Use the parameters of `other`'s layers of the same names, and its non-finite flag.
+
+        Layers that only `other` has are logged, as in Caffe, unless `is_quiet`.
 
         Raises
         ------
@@ -319,6 +322,8 @@ class Net:
         for theirs in other.layers:
             layer = mine.get(theirs.name)
             if layer is None:
+                if not is_quiet:
+                    logger.info(f"Ignoring source layer {theirs.name}")
                 continue
             shapes = [blob.shape for blob in layer.blobs], [blob.shape for blob in theirs.blobs]
             layer.require(

@@ -1,11 +1,11 @@
-"""Fifth pass: the learnable parameters of a net, and their sharing by name."""
+"""Fifth pass, a step of it after each layer of the fourth: learnable and shared parameters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from minicaffe.blob import Blob
-from minicaffe.errors import NetError, Problems
+from minicaffe.errors import Problems
 from minicaffe.layers import Layer
 from minicaffe.log import logger
 from minicaffe.schema import ParamSpec
@@ -40,38 +40,40 @@ class LearnableParameter:
     has_decay: bool
 
 
-def share_parameters(layers: list[Layer]) -> list[LearnableParameter]:
-    """Return the parameters in the order of the layers; parameters of the same name are one.
+class ParameterTable:
+    """The parameters in the order of the layers; parameters of the same name are one.
 
-    A parameter with the name of an earlier one shares its values and gradient.
-    The shapes must agree (share_mode: STRICT, the default) or only the counts (PERMISSIVE).
+    A parameter with the name of an earlier one shares its values and gradient. The shapes must
+    agree (share_mode: STRICT, the default) or only the counts (PERMISSIVE).
 
-    Raises
-    ------
-    NetError
-        If shapes, counts or rates contradict each other; all contradictions at once.
+    Parameters
+    ----------
+    problems : Problems
+        Collects shapes, counts and rates that contradict each other.
     """
-    problems = Problems(NetError)
-    parameters: list[LearnableParameter] = []
-    owners: dict[str, LearnableParameter] = {}
-    for layer in layers:
+
+    def __init__(self, problems: Problems) -> None:
+        self.parameters: list[LearnableParameter] = []
+        self._owners: dict[str, LearnableParameter] = {}
+        self._problems = problems
+
+    def add_layer(self, layer: Layer) -> None:
+        """Add the parameters of the next layer, which is set up."""
         if len(layer.param.param) > len(layer.blobs):
-            problems.add(
+            self._problems.add(
                 f"{layer.where}: param is given {len(layer.param.param)} times; "
                 f"{layer.type} has {len(layer.blobs)} parameters here"
             )
         for index, blob in enumerate(layer.blobs):
             spec = layer.param.param[index] if index < len(layer.param.param) else None
             name = spec.name if spec is not None else ""
-            if spec is not None and name in owners:
-                _share(owners[name], layer, index, spec, problems)
+            if spec is not None and name in self._owners:
+                _share(self._owners[name], layer, index, spec, self._problems)
                 continue
             parameter = _own(blob, layer, index, spec)
-            parameters.append(parameter)
+            self.parameters.append(parameter)
             if name:
-                owners[name] = parameter
-    problems.raise_if_any()
-    return parameters
+                self._owners[name] = parameter
 
 
 def _own(blob: Blob, layer: Layer, index: int, spec: ParamSpec | None) -> LearnableParameter:

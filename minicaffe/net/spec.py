@@ -74,10 +74,8 @@ class Function:
         tops: list[Top] = []
         for index, given in enumerate(inputs):
             if not isinstance(given, Top):
-                raise TypeError(
-                    f"{type_name} input {index} is not a Top (type is {type(given)}); "
-                    "pass the tops of other layers by position, and settings by name"
-                )
+                # The end is Caffe's, because programs match it.
+                raise TypeError(f"{type_name} input {index} is not a Top (type is {type(given)})")
             tops.append(given)
         self.inputs = tuple(tops)
         # Any: settings of every type, which pycaffe programs read.

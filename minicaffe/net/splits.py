@@ -73,9 +73,13 @@ def _split(node: Node, top: int, uses: int, weight: float | None) -> Node:
     param = type(node.param)(name=f"{blob}_{maker}_{top}_split", type="Split", bottom=[blob])
     param.top.extend(_blob_name(maker, blob, top, k) for k in range(uses))
     if weight is not None:
-        # The loss moves to the first copy.
+        # The loss moves to the first copy. Caffe then drops all weights of the layer, and so
+        # accepts any number of them; here the other tops keep theirs.
         param.loss_weight.extend([weight] + [0.0] * (uses - 1))
-        node.param.loss_weight[top] = 0
+        n = len(node.param.top)
+        kept = [*node.param.loss_weight, *[0.0] * n][:n]
+        kept[top] = 0.0
+        node.param.loss_weight[:] = kept
     return Node(param, node.index)
 
 

@@ -15,7 +15,7 @@ from minicaffe.layers import Layer
 from minicaffe.log import logger
 from minicaffe.net.net import Net
 from minicaffe.ops.backend import Shape
-from minicaffe.schema import LayerBlobs, read_net_weights, write_net_weights
+from minicaffe.schema import LayerBlobs, ParameterIndex, read_net_weights, write_net_weights
 
 Floats = npt.NDArray[np.float32]
 
@@ -23,8 +23,9 @@ Floats = npt.NDArray[np.float32]
 def copy_trained_layers(net: Net, *paths: str | Path) -> None:
     """Copy weights from files into the layers of the same names.
 
-    Layers that a file lacks keep their weights; layers that only the file has are logged. Later
-    files override earlier ones. Nothing is copied unless everything fits.
+    Layers that a file lacks keep their weights; layers that only the file has are logged. A file
+    may lack parameters that an earlier layer owns. Later files override earlier ones. Nothing is
+    copied unless everything fits.
 
     Raises
     ------
@@ -33,18 +34,22 @@ def copy_trained_layers(net: Net, *paths: str | Path) -> None:
     """
     problems = Problems(SnapshotError)
     copies: list[tuple[Blob, Floats]] = []
-    layers = {layer.name: layer for layer in net.layers}
+    layers = {layer.name: (index, layer) for index, layer in enumerate(net.layers)}
+    shared = _shared(net)
     for path in paths:
         for source in read_net_weights(path):
-            layer = layers.get(source.name)
-            if layer is None:
+            if source.name not in layers:
                 logger.info(f"Ignoring source layer {source.name}")
                 continue
-            message = _mismatch(layer, source)
+            index, layer = layers[source.name]
+            message = _mismatch(layer, source, {k for i, k in shared if i == index})
             if message:
                 problems.add(f"{path}: {message}")
             else:
-                copies.extend(zip(layer.blobs, source.blobs, strict=False))
+                copies.extend(
+                    (layer.blobs[k], values)
+                    for k, values in zip(source.indices, source.blobs, strict=True)
+                )
     if problems.messages:
         problems.add(
             "To start a layer anew, rename it in the prototxt; its weights are then left out."
@@ -56,18 +61,19 @@ def copy_trained_layers(net: Net, *paths: str | Path) -> None:
         net.non_finite.clear()
 
 
-def _mismatch(layer: Layer, source: LayerBlobs) -> str:
-    """Return why the weights of a layer do not fit; an empty string if they do."""
+def _mismatch(layer: Layer, source: LayerBlobs, shared: set[int]) -> str:
+    """Return why the weights of a layer do not fit; an empty string if they do.
+
+    The file may lack the `shared` parameters, which an earlier layer owns.
+    """
     where = f'layer "{layer.name}" ({layer.type})'
-    if source.blobs and len(source.blobs) != len(layer.blobs):
-        return (
-            f"{where} has {len(layer.blobs)} parameters in the net and {len(source.blobs)} in "
-            "the file"
-        )
+    n = len(layer.blobs)
+    if source.blobs and {*source.indices, *shared} != set(range(n)):
+        return f"{where} has {n} parameters in the net and {len(source.blobs)} in the file"
     differing = [
-        f"parameter {i} is {blob.shape} in the net and {values.shape} in the file"
-        for i, (blob, values) in enumerate(zip(layer.blobs, source.blobs, strict=False))
-        if not same_shape(blob.shape, values.shape)
+        f"parameter {i} is {layer.blobs[i].shape} in the net and {values.shape} in the file"
+        for i, values in zip(source.indices, source.blobs, strict=True)
+        if not same_shape(layer.blobs[i].shape, values.shape)
     ]
     return f"{where}: {'; '.join(differing)}" if differing else ""
 
@@ -113,10 +119,23 @@ def save_net(net: Net, path: str | Path, diffs: bool = False, hdf5: bool | None 
         for index, layer in enumerate(net.layers)
         if layer.blobs
     ]
-    param = type(net.param)()
-    param.CopyFrom(net.param)
-    del param.layer[:]
-    param.layer.extend(layer.param for layer in net.layers)
+    param = type(net.param)(name=net.name)
+    for step in net.steps:
+        saved = param.layer.add()
+        saved.CopyFrom(step.layer.param)
+        if any(step.loss_weights) and not saved.loss_weight:
+            saved.loss_weight.extend(step.loss_weights)
     as_hdf5 = Path(path).suffix == ".h5" if hdf5 is None else hdf5
     with write_atomically(path) as file:
-        write_net_weights(file, param, arrays, as_hdf5)
+        write_net_weights(file, param, arrays, as_hdf5, _shared(net))
+
+
+def _shared(net: Net) -> set[ParameterIndex]:
+    """Return the parameters that an earlier layer owns."""
+    owned = {(parameter.layer, parameter.index) for parameter in net.parameters}
+    return {
+        (i, k)
+        for i, layer in enumerate(net.layers)
+        for k in range(len(layer.blobs))
+        if (layer, k) not in owned
+    }

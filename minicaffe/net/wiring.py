@@ -37,7 +37,8 @@ class Wiring:
     blob_names : list of str
         In the order in which the blobs are made.
     outputs : list of str
-        The blobs that no layer reads, sorted, as Caffe reports them.
+        The blobs that no layer reads, sorted, as Caffe reports them. The automatic tops of losses,
+        which have no name, are none of them.
     """
 
     wires: list[Wire]
@@ -156,8 +157,6 @@ class _Wirer:
 
     def _blob(self, name: str) -> int:
         self.names.append(name)
-        if name == "(automatic)":
-            self.unread[name] = None
         return len(self.names) - 1
 
     def _count(self, node: Node, what: str, found: int, arity: Arity) -> None:

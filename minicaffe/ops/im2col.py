@@ -5,7 +5,8 @@ entries as S, taps is its product, and S' is a convolution's (see `minicaffe.ops
 
     y[n, c * taps + k, p] = x[n, c, p * stride - pad + k * dilation]
 
-where k counts the positions in the window in row-major order; values outside the image are zero.
+where k counts the positions in the window in row-major order; values outside the image are zero,
+also those that complete a window larger than the padded image.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.errors import DataError
+from minicaffe.errors import ArraySizeError, DataError
 from minicaffe.ops.backend import HostArray
 from minicaffe.pycaffe.images import load_image, oversample, resize_image
 from minicaffe.pycaffe.transformer import Transformer
@@ -35,20 +36,21 @@ def blobproto_to_array(blob: BlobProto, return_diff: bool = False) -> HostArray:
     """Return the values of a BlobProto, or their gradient, in the stored shape.
 
     The fields num, channels, height and width of old files give a 4-D array; a blob without a shape
-    gives a 1-D array.
+    is a scalar.
 
     Raises
     ------
-    DataError
+    ArraySizeError
         If the number of values does not match the shape.
     """
     field = "diff" if return_diff else "data"
     values = np.array(getattr(blob, field) or getattr(blob, f"double_{field}"), np.float32)
     shape = blob_shape(blob)
     if shape is None:
-        return values
-    if values.size != int(np.prod(shape)):
-        raise DataError(f"a BlobProto of shape {shape} has {values.size} values in {field}")
+        shape = ()
+    if values.size != math.prod(shape):
+        given = f"of shape {shape}" if shape else "without a shape, a single number,"
+        raise ArraySizeError(f"a BlobProto {given} has {values.size} values in {field}")
     return values.reshape(shape)
 
 

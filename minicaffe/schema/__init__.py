@@ -10,7 +10,7 @@
 """
 
 from minicaffe.schema.binary import read_binary, read_blobproto, write_blobproto
-from minicaffe.schema.contents import LayerArrays, LayerBlobs, SolverStateFile
+from minicaffe.schema.contents import LayerArrays, LayerBlobs, ParameterIndex, SolverStateFile
 from minicaffe.schema.minicaffe_pb2 import (
     TEST,
     TRAIN,
@@ -64,6 +64,7 @@ __all__ = [
     "NetState",
     "NetStateRule",
     "ParamSpec",
+    "ParameterIndex",
     "Parsed",
     "SolverParameter",
     "SolverSource",

@@ -8,6 +8,7 @@ skipped.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -27,7 +28,7 @@ from minicaffe.schema.file_type import (
     read_file,
 )
 from minicaffe.schema.minicaffe_pb2 import BlobProto, NetParameter, SolverState, V1LayerParameter
-from minicaffe.schema.upgrade import current_type
+from minicaffe.schema.upgrade import current_type, upgrade_net
 from minicaffe.schema.weights_pb2 import (
     BlobWeights,
     NetWeights,
@@ -113,7 +114,18 @@ def read_net_weights_binary(path: str | Path) -> list[LayerBlobs]:
     net = _decode(data, NetWeights, path, SnapshotError)
     del data  # otherwise the peak memory doubles
     layers = [LayerBlobs(x.name, x.type, _arrays(x.blobs, x.name, path)) for x in net.layer]
-    return [*(_legacy_layer(x, path) for x in net.layers), *layers]
+    layers = [*(_legacy_layer(x, path) for x in net.layers), *layers]
+    _log_upgrades(net, path)
+    return layers
+
+
+def _log_upgrades(net: NetWeights, path: str | Path) -> None:
+    """Log what Caffe logs when it reads weights of an old format; clears the weights of `net`."""
+    for layer in (*net.layer, *net.layers, *(x.layer for x in net.layers if x.HasField("layer"))):
+        layer.ClearField("blobs")
+    # The settings of a fork's layers are nobody's concern where only weights are read.
+    with suppress(DecodeError, SchemaError):
+        upgrade_net(NetParameter.FromString(net.SerializePartialToString()), str(path))
 
 
 def _legacy_layer(layer: V1LayerWeights, path: str | Path) -> LayerBlobs:

@@ -11,6 +11,8 @@ from minicaffe.schema.blobs import Floats
 
 # One layer's arrays to be written: index in the net, data, and diff if gradients are saved.
 LayerArrays = tuple[int, Sequence[npt.ArrayLike], Sequence[npt.ArrayLike] | None]
+# A parameter: the index of its layer in the net, and its own in the layer.
+ParameterIndex = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,19 @@ class LayerBlobs:
         As in the file; the type is "" for HDF5 files, which do not store it.
     blobs : list of ndarray
         float32, read-only, in the shapes of the file.
+    indices : tuple of int
+        Which parameter of the layer each blob is; by default all in order. An HDF5 file leaves out
+        parameters that the layer shares with an earlier one.
     """
 
     name: str
     type: str
     blobs: list[Floats]
+    indices: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.indices:
+            object.__setattr__(self, "indices", tuple(range(len(self.blobs))))
 
 
 @dataclass(frozen=True)

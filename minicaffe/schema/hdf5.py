@@ -6,7 +6,7 @@ each layer. Solver state is ``iter``, ``current_step``, ``learned_net`` and ``hi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from minicaffe.errors import SnapshotError
 from minicaffe.schema.blobs import Floats
-from minicaffe.schema.contents import LayerArrays, LayerBlobs, SolverStateFile
+from minicaffe.schema.contents import LayerArrays, LayerBlobs, ParameterIndex, SolverStateFile
 from minicaffe.schema.minicaffe_pb2 import NetParameter
 
 
@@ -49,13 +49,16 @@ def read_net_weights_hdf5(path: str | Path) -> list[LayerBlobs]:
             )
         file["data"].visititems(collect)
     return [
-        LayerBlobs(layer, "", [blobs[index] for index in sorted(blobs)])
+        LayerBlobs(layer, "", [blobs[index] for index in sorted(blobs)], tuple(sorted(blobs)))
         for layer, blobs in sorted(found.items())
     ]
 
 
 def write_net_weights_hdf5(
-    target: str | Path | BinaryIO, net: NetParameter, layers: Iterable[LayerArrays]
+    target: str | Path | BinaryIO,
+    net: NetParameter,
+    layers: Iterable[LayerArrays],
+    shared: Collection[ParameterIndex] = (),
 ) -> None:
     """Write weights to a path or an open file; see `schema.write_net_weights`."""
     with h5py.File(target, "w", libver="earliest") as file:
@@ -64,7 +67,9 @@ def write_net_weights_hdf5(
             data_group.require_group(layer.name)
         for index, data, diff in layers:
             name = net.layer[index].name
-            _write_arrays(data_group[name], data)
+            for k, values in enumerate(data):
+                if (index, k) not in shared:
+                    data_group[name][str(k)] = np.asarray(values, "<f4")
             if diff is not None:
                 _write_arrays(file.require_group(f"diff/{name}"), diff)
 

@@ -6,12 +6,12 @@ module is imported on first use, because importing h5py is slow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from minicaffe.schema import binary
-from minicaffe.schema.contents import LayerArrays, LayerBlobs, SolverStateFile
+from minicaffe.schema.contents import LayerArrays, LayerBlobs, ParameterIndex, SolverStateFile
 from minicaffe.schema.file_type import is_hdf5
 from minicaffe.schema.minicaffe_pb2 import NetParameter
 
@@ -41,6 +41,7 @@ def write_net_weights(
     net: NetParameter,
     layers: Iterable[LayerArrays],
     as_hdf5: bool = False,
+    shared: Collection[ParameterIndex] = (),
 ) -> None:
     """Write the weights of a net to a path or an open file.
 
@@ -54,6 +55,9 @@ def write_net_weights(
         Index in ``net.layer``, the layer's arrays, and their gradients if those are saved too.
     as_hdf5 : bool
         Whether to write HDF5 instead of the binary format.
+    shared : collection of ParameterIndex
+        Parameters that an earlier layer owns. HDF5 files leave them out, as Caffe's do; their
+        gradients are written.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def write_net_weights(
     if as_hdf5:
         from minicaffe.schema import hdf5
 
-        hdf5.write_net_weights_hdf5(target, net, layers)
+        hdf5.write_net_weights_hdf5(target, net, layers, shared)
     else:
         binary.write_net_weights_binary(target, net, layers)
 

@@ -53,8 +53,8 @@ _DATA_BLOCKS = {
 
 
 def net_is_current(net: NetParameter) -> bool:
-    """Return whether `upgrade_net` would leave a net unchanged."""
-    return not (net.layers or net.input or _trained_batch_norms(net))
+    """Return whether `upgrade_net` would find nothing to upgrade."""
+    return not (net.layers or net.input or _batch_norms_with_param(net))
 
 
 def upgrade_net(net: NetParameter, path: str) -> Origin:
@@ -87,7 +87,7 @@ def upgrade_net(net: NetParameter, path: str) -> Origin:
         _attempt("input fields", path)
         origin = _upgrade_inputs(net, path) + origin
         logger.info("Successfully upgraded file specified using deprecated input fields.")
-    if layers := _trained_batch_norms(net):
+    if layers := _batch_norms_with_param(net):
         logger.info("Attempting to upgrade batch norm layers using deprecated params: %s", path)
         _freeze(layers)
         logger.info("Successfully upgraded batch norm layers using deprecated params.")
@@ -192,15 +192,9 @@ def _upgrade_inputs(net: NetParameter, path: str) -> Origin:
     return [None] if given else []
 
 
-def _trained_batch_norms(net: NetParameter) -> list[LayerParameter]:
-    """Return the BatchNorm layers whose param entries would train their three statistics."""
-    return [
-        layer
-        for layer in net.layer
-        if layer.type == "BatchNorm"
-        and len(layer.param) == 3
-        and any(spec.lr_mult or spec.decay_mult for spec in layer.param)
-    ]
+def _batch_norms_with_param(net: NetParameter) -> list[LayerParameter]:
+    """Return the BatchNorm layers with param entries, which may train their three statistics."""
+    return [layer for layer in net.layer if layer.type == "BatchNorm" and len(layer.param) == 3]
 
 
 def _freeze(layers: list[LayerParameter]) -> None:

@@ -140,7 +140,7 @@ class Solver:
             net = Net(net_source, state, backend=self.backend, seed=self.seed)
             self.test_nets.append(net)
             net.debug_info = self.param.debug_info
-            net.share_parameters_with(self.net)
+            net.share_parameters_with(self.net, is_quiet=True)
         copy_initial_weights(self.source, self.net, self.test_nets)
 
     @property

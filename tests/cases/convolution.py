@@ -26,6 +26,14 @@ CASES = {
         conv("1-D", "num_output: 4 kernel_size: 3 pad: 1 stride: 2", 3, 5, 7),
         conv("3-D", "num_output: 3 kernel_size: 2 stride: 2 stride: 1 stride: 1", 2, 5, 4, 6, 3),
         conv("channel axis 2", "axis: 2 num_output: 3 kernel_size: 2", 2, 3, 5, 4, 6),
+        conv("larger than the image", "num_output: 5 kernel_size: 4 stride: 2", 2, 3, 3, 7),
+        conv(
+            "larger than the padded image",
+            "num_output: 4 group: 2 kernel_size: 3 stride: 3 stride: 4 pad: 0 pad: 1 dilation: 3",
+            *(2, 6, 5, 4),
+            reshapes=({"x": (1, 6, 9, 7)}, {"x": (3, 6, 6, 2)}),
+        ),
+        conv("1-D, larger than the line", "num_output: 4 kernel_size: 6 stride: 3", 3, 5, 4),
         Case(
             "two bottoms",
             "convolution_param { num_output: 5 kernel_size: 3 }",

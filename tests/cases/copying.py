@@ -8,6 +8,7 @@ CASES = {
             {"x": normal(3, 5, 7)},
             is_stochastic=True,
         ),
+        Case("ratio 0", "dropout_param { dropout_ratio: 0 }", {"x": normal(3, 5, 7)}),
         Case(
             "testing", "dropout_param { dropout_ratio: 0.3 }", {"x": normal(3, 5, 7)}, phase="TEST"
         ),
@@ -15,6 +16,8 @@ CASES = {
     "Flatten": [
         Case("images", "", {"x": normal(2, 3, 5, 7)}, reshapes=({"x": (3, 2, 6, 9)},)),
         Case("some axes", "flatten_param { axis: -3 end_axis: -2 }", {"x": normal(2, 3, 5, 7)}),
+        Case("no axis", "flatten_param { axis: 2 end_axis: 1 }", {"x": normal(2, 3, 5, 7)}),
+        Case("no axis of two", "flatten_param { end_axis: 0 }", {"x": normal(2, 3)}),
     ],
     "Silence": [Case("two", "", {"x": normal(2, 3), "z": normal(5)}, tops=())],
     "Split": [

@@ -30,6 +30,8 @@ CASES = {
         ),
         im2col("lines", "kernel_size: 3", 2, 3, 7),
         im2col("volumes", "kernel_size: 2 stride: 1 stride: 2 stride: 1", 2, 1, 3, 4, 5),
+        im2col("larger than the image", "kernel_size: 4 stride: 2", 2, 3, 3, 7),
+        im2col("larger, padded", "kernel_size: 5 stride: 3 stride: 1 pad: 1", 2, 3, 2, 5),
         im2col("axis 2", "axis: 2 kernel_size: 2", 2, 3, 2, 4, 5),
     ],
     "SPP": [

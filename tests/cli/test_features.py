@@ -14,7 +14,7 @@ from minicaffe.data.db import open_database
 from minicaffe.data.mean import channel_means
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
-from minicaffe.schema import write_blobproto
+from minicaffe.schema import Datum, write_blobproto
 
 FILES = Path(__file__).parents[1] / "golden" / "files"
 LAYERS = """
@@ -64,6 +64,7 @@ def test_features_in_databases(log, kind):
         with open_database(path, kind) as database:
             records = list(database.items())
         assert [key for key, _ in records] == [b"%010d" % i for i in range(12)]
+        assert not any(Datum.FromString(value).HasField("label") for _, value in records)
         values = np.stack([decode_datum(value, None, "")[0] for _, value in records])
         np.testing.assert_array_equal(values, expected(name, 3).reshape(12, *shape))
     assert "Successfully extracted the features!" in log.messages

@@ -99,6 +99,38 @@ def test_batches_mix_background_and_objects(source, cached):
     net.close()
 
 
+@pytest.mark.parametrize(
+    ("settings", "transform"),
+    [("batch_size: 4 scale: 0.25", "crop_size: 7"), ("batch_size: 4", "crop_size: 7 scale: 0.25")],
+)
+def test_either_scale_counts(tmp_path, settings, transform):
+    (tmp_path / "one.txt").write_text(window_text("1 1 2 3 9 8"))
+    net = window_net(tmp_path / "one.txt", f"{settings} fg_fraction: 1", transform)
+    want = expected(NAMES[0], 2, 3, 9, 8)
+    np.testing.assert_array_equal(forward(net)[0], np.stack([want] * 4) / 4)
+    net.close()
+
+
+def test_two_scales_are_refused(source):
+    message = (
+        r'net.prototxt:1, layer "data" \(WindowData\): scale is set twice: 0.5 in '
+        r"window_data_param and 2 in transform_param. Remove one.$"
+    )
+    with pytest.raises(NetError, match=message):
+        window_net(source, "batch_size: 8 scale: 0.5", "crop_size: 7 scale: 2")
+
+
+def test_old_places_of_transformations_are_warned_about(source, caplog_minicaffe):
+    net = window_net(source, 'batch_size: 8 mirror: true mean_file: "m"', "crop_size: 7")
+    net.close()
+    [warning] = [r.getMessage() for r in caplog_minicaffe.records if r.levelname == "WARNING"]
+    assert warning == (
+        'net.prototxt:1, layer "data" (WindowData): mean_file, mirror in window_data_param have '
+        "no effect, as in Caffe (old nets of `layers` aside). Move to transform_param what shall "
+        "count."
+    )
+
+
 def test_mirror_turns_about_half_of_the_windows(tmp_path):
     (tmp_path / "one.txt").write_text(window_text("1 1 2 3 9 8"))
     net = window_net(

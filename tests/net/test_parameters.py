@@ -37,7 +37,11 @@ def test_shared_parameters_are_one_with_one_gradient(caplog_minicaffe):
     net.clear_param_diffs()
     net.backward()
     np.testing.assert_array_equal(first.diff.get(), np.full((3, 3), 4))
-    assert "Sharing parameters 'w' owned by layer 'a', param index 0" in caplog_minicaffe.messages
+    messages = caplog_minicaffe.messages
+    shared = messages.index("Sharing parameters 'w' owned by layer 'a', param index 0")
+    # In Caffe's place: when the layer has been set up, before the next is created.
+    assert messages[shared - 1].startswith("Memory required for data: ")
+    assert messages[shared - 3] == "Setting up b"
 
 
 def test_strict_sharing_refuses_another_shape():
@@ -85,3 +89,16 @@ def test_rates_may_be_given_once_and_must_not_contradict():
 def test_more_param_blocks_than_parameters_are_refused():
     with pytest.raises(NetError, match="param is given 2 times; InnerProduct has 1 parameters"):
         net_from_text(INPUT + ip("a", "u", "lr_mult: 1 } param { lr_mult: 2"))
+
+
+def test_debug_info_calls_a_parameter_by_its_name_forward_and_by_its_index_backward(
+    caplog_minicaffe,
+):
+    net = net_from_text(
+        "force_backward: true debug_info: true\n" + INPUT + ip("a", "u", 'name: "w"')
+    )
+    net.forward()
+    net.backward()
+    lines = [m.split(" data: ")[0].split(" diff: ")[0] for m in caplog_minicaffe.messages]
+    assert "    [Forward] Layer a, param blob w" in lines
+    assert "    [Backward] Layer a, param blob 0" in lines

@@ -73,6 +73,26 @@ def test_a_loss_weight_counts_as_a_reader_and_moves_to_the_first_copy():
     ]
 
 
+def test_superfluous_and_missing_loss_weights_are_no_error_where_a_loss_moves():
+    layers = split(
+        DATA,
+        'name: "a" type: "ReLU" bottom: "x" top: "y" loss_weight: 0.5 loss_weight: 2',
+        'name: "b" type: "ReLU" bottom: "y" top: "z"',
+        'name: "c" type: "Slice" bottom: "t" top: "u" top: "v" top: "w" loss_weight: 3',
+        'name: "d" type: "ReLU" bottom: "u" top: "s"',
+    )
+    assert [weights for *_, weights in layers] == [[], [0], [0.5, 0], [], [0, 0, 0], [3, 0], []]
+
+
+def test_weights_of_other_tops_stay_where_a_loss_moves():
+    layers = split(
+        DATA,
+        'name: "c" type: "Slice" bottom: "t" top: "u" top: "v" loss_weight: 3 loss_weight: 2',
+        'name: "d" type: "ReLU" bottom: "u" top: "s"',
+    )
+    assert [weights for *_, weights in layers] == [[], [0, 2], [3, 0], []]
+
+
 def test_a_loss_without_readers_stays():
     layers = split(DATA, 'name: "a" type: "ReLU" bottom: "x" top: "y" loss_weight: 0.5')
     assert layers[-1] == ("a", "ReLU", ["x"], ["y"], [0.5])

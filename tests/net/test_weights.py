@@ -9,7 +9,13 @@ import pytest
 from minicaffe.errors import NetError, SnapshotError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, same_shape, save_net
-from minicaffe.schema import NetParameter, parse_net, read_binary, read_net_weights
+from minicaffe.schema import (
+    NetParameter,
+    parse_net,
+    read_binary,
+    read_net_binary,
+    read_net_weights,
+)
 from zoo import deploy_file, drawn
 
 TEXT = """
@@ -160,3 +166,59 @@ def test_hdf5_holds_what_the_binary_file_holds(tmp_path):
             )
             for index, blob in enumerate(layer.blobs):
                 np.testing.assert_array_equal(group[str(index)], blob, strict=True)
+
+
+SHARED = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" }
+  inner_product_param { num_output: 3 weight_filler { type: "gaussian" } } }
+layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" }
+  inner_product_param { num_output: 3 bias_filler { value: 5 } } }
+layer { name: "c" type: "InnerProduct" bottom: "b" top: "c" param { name: "w" }
+  inner_product_param { num_output: 3 bias_term: false } }
+"""
+
+
+def test_hdf5_leaves_out_shared_parameters_as_caffe_does(tmp_path):
+    net = make(SHARED)
+    save_net(net, tmp_path / "w.caffemodel.h5", diffs=True)
+    with h5py.File(tmp_path / "w.caffemodel.h5") as file:
+        assert {name: sorted(group) for name, group in file["data"].items()} == {
+            "x": [],
+            "a": ["0", "1"],
+            "b": ["1"],
+            "c": [],
+        }
+        assert {name: sorted(group) for name, group in file["diff"].items()} == {
+            "a": ["0", "1"],
+            "b": ["0", "1"],
+            "c": ["0"],
+        }
+    other = make(SHARED)
+    copy_trained_layers(other, tmp_path / "w.caffemodel.h5")
+    for mine, theirs in zip(values(other).items(), values(net).items(), strict=True):
+        assert mine[0] == theirs[0]
+        np.testing.assert_array_equal(mine[1], theirs[1])
+
+
+def test_only_shared_parameters_may_be_missing(tmp_path):
+    save_net(make(SHARED), tmp_path / "w.caffemodel.h5")
+    first, *others = SHARED.split('param { name: "w" }')
+    text = 'param { name: "w" }'.join([first, "".join(others)])
+    with pytest.raises(SnapshotError, match=r'"b" .* has 2 parameters in the net and 1 in'):
+        copy_trained_layers(make(text), tmp_path / "w.caffemodel.h5")
+
+
+def test_a_saved_net_is_what_caffe_saves(tmp_path):
+    text = (
+        'name: "n" force_backward: true\n'
+        'layer { name: "x" type: "Input" top: "x" top: "t" '
+        "input_param { shape { dim: 2 dim: 3 } shape { dim: 2 } } }"
+        'layer { name: "l" type: "SoftmaxWithLoss" bottom: "x" bottom: "t" top: "l" top: "p" }'
+        'layer { name: "m" type: "HingeLoss" bottom: "x" bottom: "t" loss_weight: 0.5 }'
+    )
+    save_net(make(text), tmp_path / "w.caffemodel")
+    saved = read_net_binary(tmp_path / "w.caffemodel").param
+    assert [field.name for field, _ in saved.ListFields()] == ["name", "layer"]
+    assert saved.name == "n"
+    assert [list(layer.loss_weight) for layer in saved.layer[-2:]] == [[1, 0], [0.5]]

@@ -10,6 +10,19 @@ from probe import net_from_text
 DATA = 'layer { name: "data" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
 
 
+def test_automatic_tops_are_no_outputs(caplog_minicaffe):
+    net = net_from_text(
+        DATA + 'layer { name: "y" type: "ReLU" bottom: "x" top: "y" }\n'
+        'layer { name: "l1" type: "EuclideanLoss" bottom: "x" bottom: "y" }\n'
+        'layer { name: "l2" type: "EuclideanLoss" bottom: "x" bottom: "y" loss_weight: 2 }'
+    )
+    assert net.outputs == []
+    assert "This network produces output" not in caplog_minicaffe.text
+    net.blobs["x"].data.set([[1, 2, 3], [-2, 0, -4]])
+    net.forward()
+    assert net.loss() == 3 * (4 + 16) / 4
+
+
 def refused(*layers):
     """Return the messages of building a net of these layers, one a line from line 2 on."""
     with pytest.raises(NetError) as caught:

@@ -35,7 +35,9 @@ def sizes(layer, image, transposed):
         image, *(per_axis(proto, name, n, default) for name, default in fields), strict=True
     ):
         extent = d * (k - 1) + 1
-        yield s * (size - 1) + extent - 2 * p if transposed else (size + 2 * p - extent) // s + 1
+        yield (
+            s * (size - 1) + extent - 2 * p if transposed else int((size + 2 * p - extent) / s) + 1
+        )
 
 
 def convolution(layer, bottoms, params, training, transposed=False):

@@ -273,10 +273,11 @@ def test_set_input_arrays(write, shape):
     net.forward()
     net.forward()
     np.testing.assert_array_equal(net.blobs["data"].data, data[2:])
-    np.testing.assert_array_equal(net.blobs["label"].data, [2, 3])
+    np.testing.assert_array_equal(net.blobs["label"].data, np.reshape([2, 3], (2, 1, 1, 1)))
     net.set_input_arrays(data, np.array(7))
     net.forward()
-    np.testing.assert_array_equal(net.blobs["label"].data, [0, 0])
+    assert net.blobs["label"].data.shape == (2, 1, 1, 1)
+    assert not net.blobs["label"].data.any()
     with pytest.raises(RuntimeError, match=r"the data are float64 .* C-contiguous float32"):
         net.set_input_arrays(data.astype(float), np.zeros(4))
 

@@ -25,11 +25,16 @@ def test_blobproto_of_old_files():
     np.testing.assert_array_equal(
         caffe.io.blobproto_to_array(blob), np.arange(6).reshape(1, 2, 3, 1)
     )
-    assert caffe.io.blobproto_to_array(caffe_pb2.BlobProto(data=[1, 2])).shape == (2,)
-    assert caffe.io.blobproto_to_array(caffe_pb2.BlobProto(double_data=[1, 2]))[1] == 2
+    assert caffe.io.blobproto_to_array(caffe_pb2.BlobProto(double_data=[2])) == 2
     blob.data.append(7)
     with pytest.raises(RuntimeError, match=r"of shape \(1, 2, 3, 1\) has 7 values in data"):
         caffe.io.blobproto_to_array(blob)
+
+
+def test_a_blobproto_without_a_shape_is_one_number():
+    assert caffe.io.blobproto_to_array(caffe_pb2.BlobProto(data=[123])) == 123
+    with pytest.raises(ValueError, match=r"^a BlobProto without a shape, a single number, has 2 "):
+        caffe.io.blobproto_to_array(caffe_pb2.BlobProto(data=[1, 2]))
 
 
 def test_blobproto_vector():

@@ -127,8 +127,11 @@ def test_settings_in_their_own_block_and_rules():
 
 
 def test_invalid_settings_are_refused():
-    with pytest.raises(TypeError, match=r"ReLU input 0 is not a Top \(type is <class 'str'>\)"):
+    with pytest.raises(TypeError, match=r"ReLU input 0 is not a Top \(type is <class 'str'>\)$"):
         L.ReLU("data")
+    data = L.DummyData(ntop=2)
+    with pytest.raises(TypeError, match=r"^Silence input 0 .* \(type is <class 'tuple'>\)$"):
+        L.Silence(data, ntop=0)
     wrong = L.Convolution(L.Input(), num_outputs=3)
     message = (
         r'"Convolution1" \(Convolution\) has no setting "num_outputs". Did you mean num_output'

@@ -41,6 +41,26 @@ def test_two_test_nets_with_states_of_their_own(make_solver, caplog_minicaffe):
     ]
 
 
+def test_layers_of_the_training_net_alone_are_logged_at_each_test(make_solver, caplog_minicaffe):
+    text = STAGED + (
+        'layer { name: "extra" type: "InnerProduct" bottom: "ip" top: "extra" '
+        "include { phase: TRAIN } inner_product_param { num_output: 2 } }"
+    )
+    solver = make_solver(text, FIXED + "test_interval: 1 test_iter: 0")
+    solver.test_all()
+    solver.test_all()
+    split = "Ignoring source layer ip_ip_0_split"
+    assert (
+        lines(caplog_minicaffe, "Iteration|Ignoring")
+        == [
+            "Iteration 0, Testing net (#0)",
+            split,
+            "Ignoring source layer extra",
+        ]
+        * 2
+    )
+
+
 def test_test_nets_share_the_weights(make_solver, caplog_minicaffe):
     solver = make_solver(STAGED, FIXED + "test_interval: 1 test_iter: 1")
     solver.net.parameters[0].blob.data.set(np.full((1, 3), 10, np.float32))

@@ -135,7 +135,7 @@ def open_sink(path: str, name: str, kind: str) -> Iterator[Sink]:
 def _put_records(database: NewDatabase, features: HostArray) -> None:
     for sample in features:
         key = b"%010d" % database.count
-        database.put(key, encode_datum(as_datum_array(sample), 0))
+        database.put(key, encode_datum(as_datum_array(sample), None))
 
 
 # Any: h5py has no type hints.

@@ -125,9 +125,18 @@ class ConvolutionProblem:
             raise Unsupported(f"cuDNN: {self}: a gradient has no epilogue of bias or relu")
 
     def _expected_y(self) -> Shape:
-        window = zip(self.x[2:], self.w[2:], self.stride, self.pad, self.dilation, strict=True)
-        sizes = ((s + 2 * p - (d * (k - 1) + 1)) // step + 1 for s, k, step, p, d in window)
+        sizes = (int(n / step) + 1 for n, step in zip(self._slack(), self.stride, strict=True))
         return (self.x[0], self.w[0], *sizes)
+
+    def _slack(self) -> list[int]:
+        """Return how far the kernel can move in the padded image, by axis."""
+        window = zip(self.x[2:], self.w[2:], self.pad, self.dilation, strict=True)
+        return [s + 2 * p - (d * (k - 1) + 1) for s, k, p, d in window]
+
+    @property
+    def exceeds_image(self) -> bool:
+        """Whether the kernel is larger than the padded image; see `minicaffe.ops.conv`."""
+        return any(size < 0 for size in self._slack())
 
     @property
     def canonical(self) -> ConvolutionProblem:

@@ -131,6 +131,8 @@ class Tuner:
         Unsupported
             If no library has a plan; the message contains the reason of each.
         """
+        if what.exceeds_image:  # padding differs before and after an axis
+            raise Unsupported(f"{what}: the kernel exceeds the padded image")
         what = what.canonical
         if what not in self._chosen:
             self._chosen[what] = self._from_first_library(what)

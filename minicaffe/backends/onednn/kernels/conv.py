@@ -24,7 +24,7 @@ from minicaffe.backends.onednn.winograd.forward import Winograd, suits
 from minicaffe.backends.onednn.winograd.gradient import WinogradGradient, suits_gradient
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import EpilogueOp, Shape, Tensor
-from minicaffe.ops.conv import Conv
+from minicaffe.ops.conv import Conv, missing
 
 MAX_SPATIAL_AXES = 3
 # The channels in a block of the library's layouts on AVX2, and the least number of taps for which
@@ -51,7 +51,9 @@ class OneDnnConv(PackedProduct[Conv]):
         self._weights = w if op.group == 1 else (op.group, w[0] // op.group, *w[1:])
         # oneDNN counts the gaps between taps, Caffe the distance.
         gaps = tuple(d - 1 for d in op.dilation)
-        self._steps = (op.stride, gaps, op.pad, op.pad)
+        more = missing(op, self._wide[2:])
+        after = tuple(p + m for p, m in zip(op.pad, more, strict=True))
+        self._steps = (op.stride, gaps, op.pad, after)
         self._results = DataType.F32 if op.transposed else self._operands
         self._converted = OPERANDS if op.transposed else OPERANDS | RESULTS
         self._has_primitive_bias = op.bias and not op.transposed

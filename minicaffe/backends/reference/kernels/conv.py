@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Shape, Tensor
-from minicaffe.ops.conv import Conv
+from minicaffe.ops.conv import Conv, missing
 from minicaffe.ops.im2col import Im2col
 
 CHUNK_BYTES = 64 << 20
@@ -99,7 +99,8 @@ class ReferenceConv(ReferenceKernel[Conv]):
         """Overwrite (n, C, *S) with the sums of the columns (col2im); the adjoint of `_columns`."""
         n = len(images)
         columns = columns.reshape(self.channels, *self.op.kernel, n, *self.positions)
-        sizes = [s + 2 * p for s, p in zip(self.image, self.op.pad, strict=True)]
+        sides = zip(self.image, padding(self.op, self.image), strict=True)
+        sizes = [size + before + after for size, (before, after) in sides]
         padded = self.xp.zeros((n, self.channels, *sizes), images.dtype)
         for tap, window in windows(self.op, self.positions):
             at = (slice(None), slice(None), *window)
@@ -107,12 +108,18 @@ class ReferenceConv(ReferenceKernel[Conv]):
         images[...] = padded[(slice(None), slice(None), *self._inside())]
 
     def _padded(self, images: Array) -> Array:
-        if not any(self.op.pad):
+        sides = padding(self.op, self.image)
+        if not any(map(any, sides)):
             return images
-        return self.xp.pad(images, [(0, 0), (0, 0), *((p, p) for p in self.op.pad)])
+        return self.xp.pad(images, [(0, 0), (0, 0), *sides])
 
     def _inside(self) -> tuple[slice, ...]:
         return tuple(slice(p, p + s) for p, s in zip(self.op.pad, self.image, strict=True))
+
+
+def padding(op: Conv | Im2col, image: Shape) -> list[tuple[int, int]]:
+    """Return the numbers of zeros before and after each axis of an image."""
+    return [(p, p + more) for p, more in zip(op.pad, missing(op, image), strict=True)]
 
 
 def windows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.backends.reference.kernels.conv import windows
+from minicaffe.backends.reference.kernels.conv import padding, windows
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.im2col import Im2col
 
@@ -17,14 +17,15 @@ class ReferenceIm2col(ReferenceKernel[Im2col]):
     def __init__(self, backend: ReferenceBackend, op: Im2col, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         n_axes = len(op.kernel)
-        self.channels, *self.image = tensors[0].shape[-n_axes - 1 :]
+        self.channels = tensors[0].shape[-n_axes - 1]
+        self.image = tensors[0].shape[-n_axes:]
         self.images = math.prod(tensors[0].shape[: -n_axes - 1])
         self.positions = tensors[1].shape[-n_axes:]
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""
         images = x.read().reshape(self.images, self.channels, *self.image)
-        padded = self.xp.pad(images, [(0, 0), (0, 0), *((p, p) for p in self.op.pad)])
+        padded = self.xp.pad(images, [(0, 0), (0, 0), *padding(self.op, self.image)])
         columns = self._by_tap(y.write())
         for tap, window in windows(self.op, self.positions):
             columns[:, :, *tap] = padded[:, :, *window]
@@ -32,7 +33,8 @@ class ReferenceIm2col(ReferenceKernel[Im2col]):
     def backward(self, dy: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
         columns, out = self._by_tap(dy.read()), dx.write()
-        sizes = [n + 2 * p for n, p in zip(self.image, self.op.pad, strict=True)]
+        sides = zip(self.image, padding(self.op, self.image), strict=True)
+        sizes = [size + before + after for size, (before, after) in sides]
         padded = self.xp.zeros((self.images, self.channels, *sizes), out.dtype)
         for tap, window in windows(self.op, self.positions):
             padded[:, :, *window] += columns[:, :, *tap]
