@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from minicaffe.log import logger
 from minicaffe.net.include_rules import Node
 from minicaffe.schema import LayerParameter
 
@@ -73,14 +74,26 @@ def _split(node: Node, top: int, uses: int, weight: float | None) -> Node:
     param = type(node.param)(name=f"{blob}_{maker}_{top}_split", type="Split", bottom=[blob])
     param.top.extend(_blob_name(maker, blob, top, k) for k in range(uses))
     if weight is not None:
-        # The loss moves to the first copy. Caffe then drops all weights of the layer, and so
-        # accepts any number of them; here the other tops keep theirs.
         param.loss_weight.extend([weight] + [0.0] * (uses - 1))
-        n = len(node.param.top)
-        kept = [*node.param.loss_weight, *[0.0] * n][:n]
-        kept[top] = 0.0
-        node.param.loss_weight[:] = kept
+        _drop_loss_weight(node.param, top)
     return Node(param, node.index)
+
+
+def _drop_loss_weight(param: LayerParameter, top: int) -> None:
+    """Set a top's weight to 0, because the loss moves to a copy of the top.
+
+    Caffe drops all weights of the layer here, and so accepts any number of them. Here the other
+    tops keep theirs.
+    """
+    given, n = list(param.loss_weight), len(param.top)
+    if len(given) > n:
+        logger.warning(
+            f'layer "{param.name}" ({param.type}): loss_weight is given {len(given)} times for {n} '
+            f"top{'s' * (n > 1)}; those from number {n + 1} on have no effect. Remove them."
+        )
+    kept = [*given, *[0.0] * n][:n]
+    kept[top] = 0.0
+    param.loss_weight[:] = kept
 
 
 def _blob_name(layer: str, blob: str, top: int, k: int) -> str:

@@ -73,7 +73,7 @@ def test_a_loss_weight_counts_as_a_reader_and_moves_to_the_first_copy():
     ]
 
 
-def test_superfluous_and_missing_loss_weights_are_no_error_where_a_loss_moves():
+def test_superfluous_and_missing_loss_weights_are_no_error_where_a_loss_moves(caplog_minicaffe):
     layers = split(
         DATA,
         'name: "a" type: "ReLU" bottom: "x" top: "y" loss_weight: 0.5 loss_weight: 2',
@@ -82,6 +82,11 @@ def test_superfluous_and_missing_loss_weights_are_no_error_where_a_loss_moves():
         'name: "d" type: "ReLU" bottom: "u" top: "s"',
     )
     assert [weights for *_, weights in layers] == [[], [0], [0.5, 0], [], [0, 0, 0], [3, 0], []]
+    [message] = [r.getMessage() for r in caplog_minicaffe.records if r.levelname == "WARNING"]
+    assert message == (
+        'layer "a" (ReLU): loss_weight is given 2 times for 1 top; those from number 2 on have no '
+        "effect. Remove them."
+    )
 
 
 def test_weights_of_other_tops_stay_where_a_loss_moves():
