@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
+from minicaffe.atomic_file import sync_folder
 from minicaffe.data.datum import Bytes
 from minicaffe.data.leveldb_engine import LevelDbCursor, LevelDbReader, LevelDbWriter
 from minicaffe.data.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
@@ -229,9 +230,12 @@ def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
             database = NewDatabase(writer)
             yield database
             database.flush()
+            writer.complete(database.count)
         finally:
             writer.close()
+        sync_folder(Path(partial))
         Path(partial).rename(path)
+        sync_folder(Path(path).absolute().parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -1,103 +1,102 @@
-"""LMDB through the ``lmdb`` package: a folder with ``data.mdb`` and no named databases."""
+"""LMDB: a folder with ``data.mdb`` and no named databases, written by the ``lmdb`` package."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import cast
+from operator import itemgetter
 
 import lmdb
 
+from minicaffe.data.lmdb_pages import LmdbPages
+from minicaffe.data.lmdb_tree import LmdbTree
 from minicaffe.errors import DataError
 
 # The map is the largest size of the file; Windows takes it from the disk at once, so start small.
 _FIRST_MAP_BYTES = 16 << 20
 
 
-@contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Turn errors of reading into one that names the database."""
-    try:
-        yield
-    except lmdb.ReadonlyError as error:
-        raise DataError(
-            f"{path}: the LMDB cannot be read: no permission. Ask the owner of {path}/data.mdb, or "
-            "copy the database."
-        ) from error
-    except lmdb.Error as error:
-        raise DataError(
-            f"{path}: the LMDB is damaged: {error}. Copy or convert it again."
-        ) from error
-
-
 class LmdbReader:
-    """An LMDB open for reading; without locks, so that read-only media do."""
+    """An LMDB open for reading.
+
+    It is read without the LMDB library, so that damage is an error, and the program may open the
+    same database with the library too, which allows one environment for each file.
+    """
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        with _explained(path):
-            self._env = lmdb.open(path, readonly=True, lock=False)
+        self._pages = LmdbPages(path)
         try:
-            self._check_size()
-            # Without locks a transaction costs nothing, so that all cursors share one.
-            self._txn = self._env.begin(buffers=True)
+            self._tree = LmdbTree(self._pages)
         except BaseException:
-            self._env.close()
+            self._pages.close()
             raise
-
-    def _check_size(self) -> None:
-        # Reading a page beyond the end of the file would kill the process (SIGBUS).
-        expected = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
-        found = (Path(self._path) / "data.mdb").stat().st_size
-        if found < expected:
-            raise DataError(
-                f"{self._path}: data.mdb is cut off: it has {found} bytes, its header says "
-                f"{expected}. Copy or convert it again."
-            )
 
     def count(self) -> int:
         """Return the number of records."""
-        return int(self._env.stat()["entries"])
+        return self._pages.meta.n_records
 
     def cursor(self) -> LmdbCursor:
         """Return a new cursor."""
-        return LmdbCursor(self._txn.cursor(), self._path)
+        return LmdbCursor(self._pages, self._tree)
 
     def close(self) -> None:
         """Close the file."""
-        self._txn.abort()
-        self._env.close()
+        self._pages.close()
 
 
 class LmdbCursor:
-    """A cursor on an LMDB."""
+    """A cursor on an LMDB; it checks the pages that it enters."""
 
-    def __init__(self, cursor: lmdb.Cursor, path: str) -> None:
-        self._cursor, self._path = cursor, path
+    def __init__(self, pages: LmdbPages, tree: LmdbTree) -> None:
+        self._pages, self._tree = pages, tree
+        self._leaf, self._at = 0, 0
+        self._records: list[tuple[bytes, memoryview]] = []
+        # Number of records of the leaves read since the first one; negative after a search.
+        self._seen = 0
 
     def first(self) -> bool:
         """Go to the first record; False if there is none."""
-        with _explained(self._path):
-            return bool(self._cursor.first())
+        self._seen = 0
+        return self._enter(0)
 
     def seek(self, key: bytes) -> bool:
         """Go to `key`; False if there is no such record."""
-        with _explained(self._path):
-            return bool(self._cursor.set_key(key))
+        leaves = self._tree.leaves.tolist()
+        leaf = bisect_right(leaves, key, key=lambda page: self._pages.leaf(page)[0][0]) - 1
+        if leaf < 0:
+            return False
+        self._enter(leaf)
+        self._seen = -self._pages.meta.n_records
+        self._at = bisect_left(self._records, key, key=itemgetter(0))
+        return self._at < len(self._records) and self._records[self._at][0] == key
 
     def next(self) -> bool:
         """Go to the next record; False after the last."""
-        try:
-            return bool(self._cursor.next())
-        except lmdb.Error:
-            with _explained(self._path):
-                raise
+        self._at += 1
+        return self._at < len(self._records) or self._enter(self._leaf + 1)
 
     def item(self) -> tuple[bytes, memoryview]:
         """Return key and value of the record; the value is a view of the file."""
-        key, value = self._cursor.item()
-        return bytes(key), cast(memoryview, value)
+        return self._records[self._at]
+
+    def _enter(self, leaf: int) -> bool:
+        """Go to the first record of a leaf page; False if there is no such page."""
+        leaves = self._tree.leaves
+        if leaf == len(leaves):
+            self._check_count()
+            return False
+        records = self._pages.leaf(int(leaves[leaf]))
+        if not records or (leaf == self._leaf + 1 and records[0][0] <= self._records[-1][0]):
+            raise self._pages.damaged(f"page {leaves[leaf]} of data.mdb is not in order")
+        self._leaf, self._at, self._records = leaf, 0, records
+        self._seen += len(records)
+        return True
+
+    def _check_count(self) -> None:
+        expected = self._pages.meta.n_records
+        if self._seen >= 0 and self._seen != expected:
+            raise self._pages.damaged(f"it holds {self._seen} records, its header says {expected}")
 
 
 class LmdbWriter:
@@ -132,13 +131,14 @@ class LmdbWriter:
             return False
         return True
 
+    def complete(self, n_records: int) -> None:
+        """Bring everything to the disk; LMDB itself counts the records."""
+        with self._explained():
+            self._env.sync(True)
+
     def close(self) -> None:
-        """Bring everything to the disk."""
-        try:
-            with self._explained():
-                self._env.sync(True)
-        finally:
-            self._env.close()
+        """Close the file."""
+        self._env.close()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
