@@ -19,8 +19,8 @@ from typing import NamedTuple, TypeAlias
 
 from minicaffe.atomic_file import sync_folder
 from minicaffe.data.datum import Bytes
-from minicaffe.data.leveldb_engine import LevelDbCursor, LevelDbReader, LevelDbWriter
-from minicaffe.data.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
+from minicaffe.data.engines.leveldb_engine import LevelDbCursor, LevelDbReader, LevelDbWriter
+from minicaffe.data.engines.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
 from minicaffe.data.shared_handles import FileId, SharedHandles
 from minicaffe.errors import DataError, nearest
 from minicaffe.log import logger
@@ -100,6 +100,11 @@ class RecordCursor:
                 "state file to start from the first record."
             )
         self.key, self.value = self._cursor.item()
+
+    def close(self) -> None:
+        """Let go of the records, whose values may be views that keep a file open."""
+        self.value = b""
+        self._cursor.close()
 
 
 class Database:

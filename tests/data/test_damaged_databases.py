@@ -8,8 +8,8 @@ import lmdb
 import pytest
 
 from minicaffe.data import db as databases
-from minicaffe.data import leveldb_log, lmdb_tree
 from minicaffe.data.db import create_database, open_database
+from minicaffe.data.engines import leveldb_log, lmdb_tree
 from minicaffe.errors import DataError
 
 PAGE = 4096

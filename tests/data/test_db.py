@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from minicaffe.data import lmdb_engine
 from minicaffe.data.db import create_database, open_database
+from minicaffe.data.engines import lmdb_engine
 from minicaffe.errors import DataError
 
 BACKENDS = ("LMDB", "LEVELDB")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.lmdb_pages import (
+from minicaffe.data.engines.lmdb_pages import (
     BRANCH,
     HEADER_BYTES,
     IN_OVERFLOW_PAGES,

@@ -9,8 +9,8 @@ from operator import itemgetter
 
 import lmdb
 
-from minicaffe.data.lmdb_pages import LmdbPages
-from minicaffe.data.lmdb_tree import LmdbTree
+from minicaffe.data.engines.lmdb_pages import LmdbPages
+from minicaffe.data.engines.lmdb_tree import LmdbTree
 from minicaffe.errors import DataError
 
 # The map is the largest size of the file; Windows takes it from the disk at once, so start small.
@@ -79,6 +79,10 @@ class LmdbCursor:
     def item(self) -> tuple[bytes, memoryview]:
         """Return key and value of the record; the value is a view of the file."""
         return self._records[self._at]
+
+    def close(self) -> None:
+        """Let go of the records, which are views of the file."""
+        self._records = []
 
     def _enter(self, leaf: int) -> bool:
         """Go to the first record of a leaf page; False if there is no such page."""

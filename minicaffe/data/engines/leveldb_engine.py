@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from minicaffe.data.leveldb_log import broken_log, logs_with_records
+from minicaffe.data.engines.leveldb_log import broken_log, logs_with_records
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 
@@ -167,6 +167,10 @@ class LevelDbCursor:
     def item(self) -> tuple[bytes, bytes]:
         """Return key and value of the record."""
         return self._iterator.key(), self._iterator.value()
+
+    def close(self) -> None:
+        """Close the iterator."""
+        self._iterator.close()
 
 
 class LevelDbWriter:
