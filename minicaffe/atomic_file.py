@@ -42,7 +42,7 @@ def _replace(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     _remove_leftovers(path)
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -50,7 +50,7 @@ def _replace(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             temporary.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _is_special_file(path: Path) -> bool:
@@ -77,8 +77,8 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _sync_folder(folder: Path) -> None:
-    """Sync the rename to disk, if the operating system can open folders."""
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, if the operating system can open folders."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

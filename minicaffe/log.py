@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 logger = logging.getLogger("minicaffe")
@@ -81,6 +81,29 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
             super().handleError(record)
 
 
+class _LogFile(logging.FileHandler):
+    """Writes to a file until that fails: then a warning names it, and logging to it ends."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """End logging to a file that cannot be written, instead of ending the training."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self.close()
+        logger.warning(
+            "%s: the log cannot be written: %s. It ends here; the command goes on.",
+            self.baseFilename,
+            error.strerror,
+        )
+
+    def close(self) -> None:
+        """Close the file, which may still hold what could not be written."""
+        logger.removeHandler(self)
+        with suppress(OSError):
+            super().close()
+
+
 def to_stderr(level: int | None = None) -> None:
     """Print log lines on stderr; repeated calls change the level only.
 
@@ -113,7 +136,7 @@ def to_directory(directory: str | Path, program: str = "minicaffe") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     name = f"{program}.{platform.node()}.{_user()}.log.INFO.{stamp}.{os.getpid()}"
-    handler = logging.FileHandler(folder / name)
+    handler = _LogFile(folder / name)
     handler.setFormatter(GlogFormatter())
     logger.addHandler(handler)
     link = folder / f"{program}.INFO"
@@ -128,7 +151,6 @@ def to_directory(directory: str | Path, program: str = "minicaffe") -> Path:
 def close_files() -> None:
     """Close the files that `to_directory` opened."""
     for handler in [h for h in logger.handlers if isinstance(h, logging.FileHandler)]:
-        logger.removeHandler(handler)
         handler.close()
 
 

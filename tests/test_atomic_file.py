@@ -122,7 +122,7 @@ def test_killed_at_every_step(path, monkeypatch, step, expected):
         elif step == "replace":
             patch.setattr(Path, "replace", die)
         elif step == "folder":
-            patch.setattr("minicaffe.atomic_file._sync_folder", die)
+            patch.setattr("minicaffe.atomic_file.sync_folder", die)
         with pytest.raises(Killed):
             write(path, die if step == "write" else lambda: None)
     assert path.read_bytes() == expected

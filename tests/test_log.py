@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -105,6 +106,33 @@ def test_directory_on_a_file_system_without_links(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "symlink_to", refuse)
     path = log.to_directory(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+FILL_THE_DISK = """
+import resource, sys
+from minicaffe import log
+log.to_stderr()
+print(log.to_directory(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+for i in range(20):
+    log.logger.info("line %d", i)
+log.close_files()
+"""
+
+
+def test_a_log_file_on_a_full_disk_ends_with_one_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [line.split("] ")[1] for line in done.stderr.splitlines()]
+    path = done.stdout.strip()
+    warning = (
+        f"{path}: the log cannot be written: File too large. It ends here; the command goes on."
+    )
+    assert sorted(lines) == sorted([warning, *(f"line {i}" for i in range(20))])
 
 
 def test_a_broken_pipe_ends_the_printing_without_an_error(monkeypatch, capfd):

@@ -17,9 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
+from minicaffe.atomic_file import sync_folder
 from minicaffe.data.datum import Bytes
-from minicaffe.data.leveldb_engine import LevelDbCursor, LevelDbReader, LevelDbWriter
-from minicaffe.data.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
+from minicaffe.data.engines.leveldb_engine import LevelDbCursor, LevelDbReader, LevelDbWriter
+from minicaffe.data.engines.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
 from minicaffe.data.shared_handles import FileId, SharedHandles
 from minicaffe.errors import DataError, nearest
 from minicaffe.log import logger
@@ -99,6 +100,11 @@ class RecordCursor:
                 "state file to start from the first record."
             )
         self.key, self.value = self._cursor.item()
+
+    def close(self) -> None:
+        """Let go of the records, whose values may be views that keep a file open."""
+        self.value = b""
+        self._cursor.close()
 
 
 class Database:
@@ -229,9 +235,12 @@ def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
             database = NewDatabase(writer)
             yield database
             database.flush()
+            writer.complete(database.count)
         finally:
             writer.close()
+        sync_folder(Path(partial))
         Path(partial).rename(path)
+        sync_folder(Path(path).absolute().parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

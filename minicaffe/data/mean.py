@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.data.npy import read_npy
 from minicaffe.errors import DataError
 from minicaffe.schema.binary import read_blobproto
 
@@ -96,8 +97,4 @@ def _numbers(text: str) -> Floats | None:
 def _load(path: str) -> Floats:
     if not path.endswith(".npy"):
         return read_blobproto(path)
-    try:
-        values: Floats = np.load(path).astype(np.float32)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a NumPy array: {error}") from error
-    return values
+    return read_npy(path).astype(np.float32)

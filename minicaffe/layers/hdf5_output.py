@@ -20,11 +20,14 @@ class HDF5Output(Layer[HDF5OutputParameter]):
 
     Notes
     -----
-    An existing file is replaced when the net is built. Shapes with fewer than four axes are filled
-    up with ones.
+    The file appears, and replaces an existing one, when the net is closed: at the end of a command,
+    also of one that Ctrl-C or an error ends, with the batches computed so far; in pycaffe when the
+    net is freed (``del net``) or the program ends. A killed process leaves an existing file as it
+    is. Shapes with fewer than four axes are filled up with ones.
 
     Differs from Caffe: every forward pass adds its rows to the datasets; Caffe failed at the second
-    one, because the datasets existed already.
+    one, because the datasets existed already. Caffe wrote into the file itself, which a killed
+    process left unreadable.
     """
 
     role = "output"
@@ -33,7 +36,7 @@ class HDF5Output(Layer[HDF5OutputParameter]):
     without_gradient = (0, 1)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Create the file."""
+        """Create the temporary file."""
         path = self.settings.file_name
         self.require(path, "hdf5_output_param { file_name } is missing: the file to write")
         # h5py is slow to import.
@@ -60,11 +63,14 @@ class HDF5Output(Layer[HDF5OutputParameter]):
                 values = blob.data.get()
                 missing = (1,) * (_LEGACY_AXES - values.ndim)
                 self.writer.append(name, values.reshape(values.shape + missing))
+            self.writer.flush()
         except DataError as error:
             raise DataError(f"{self.where}: {error}") from error
-        self.writer.flush()
 
     def close(self) -> None:
-        """Close the file, if there is one: `setup` may have failed."""
+        """Finish the file, if there is one: `setup` may have failed."""
         if writer := getattr(self, "writer", None):
-            writer.close()
+            try:
+                writer.close()
+            except DataError as error:
+                raise DataError(f"{self.where}: {error}") from error

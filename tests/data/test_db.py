@@ -5,11 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import lmdb
 import pytest
 
-from minicaffe.data import lmdb_engine
 from minicaffe.data.db import create_database, open_database
+from minicaffe.data.engines import lmdb_engine
 from minicaffe.errors import DataError
 
 BACKENDS = ("LMDB", "LEVELDB")
@@ -206,16 +205,21 @@ def test_lmdb_cut_off(golden_files):
 @pytest.mark.parametrize("content", [b"", b"short", os.urandom(20000)])
 def test_files_that_are_not_lmdb(tmp_path, content):
     (tmp_path / "data.mdb").write_bytes(content)
-    with pytest.raises(DataError, match=r"the LMDB is damaged: .*\. Copy or convert it again"):
+    with pytest.raises(
+        DataError, match=r"the LMDB is damaged: .*\. Restore it from a copy or convert"
+    ):
         open_database(str(tmp_path), "LMDB")
 
 
 def test_lmdb_without_permission(golden_files, monkeypatch):
-    def refuse(path, **_):
-        raise lmdb.ReadonlyError(f"{path}: Permission denied")
+    def refuse(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(lmdb, "open", refuse)
-    with pytest.raises(DataError, match=r"_lmdb: the LMDB cannot be read: no permission\. Ask the"):
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(
+        DataError,
+        match=r"_lmdb: the LMDB cannot be read: Permission denied\. Ask the owner of .*mdb",
+    ):
         open_database(str(golden_files / "db_resized_lmdb"), "LMDB")
 
 

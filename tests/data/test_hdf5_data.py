@@ -1,4 +1,7 @@
+import gc
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -257,13 +260,73 @@ def test_output_adds_the_rows_of_every_pass(tmp_path):
         np.testing.assert_array_equal(file["label"][:, 0, 0, 0], [0, 0, 1, -1, 2, -2])
 
 
-def test_output_can_be_read_while_the_net_lives_on(tmp_path):
+def test_output_replaces_an_existing_file_when_the_net_is_closed(tmp_path):
+    (tmp_path / "out.h5").write_bytes(b"old")
     net = output_net(tmp_path)
     net.forward()
-    (tmp_path / "copy.h5").write_bytes((tmp_path / "out.h5").read_bytes())
-    with h5py.File(tmp_path / "copy.h5") as file:
-        assert file["data"].shape == (2, 3, 1, 1)
+    assert (tmp_path / "out.h5").read_bytes() == b"old"
     net.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["data"].shape == (2, 3, 1, 1)
+
+
+def test_output_of_a_net_that_is_only_built_leaves_the_file(tmp_path):
+    (tmp_path / "out.h5").write_bytes(b"old")
+    output_net(tmp_path).close()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_output_is_finished_with_the_last_reference_to_the_net(tmp_path):
+    net = output_net(tmp_path)
+    net.forward()
+    del net
+    gc.collect()
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["data"].shape == (2, 3, 1, 1)
+
+
+def test_output_of_two_nets_into_one_file_is_refused(tmp_path):
+    net = output_net(tmp_path)
+    with pytest.raises(NetError, match=r"out.h5: another layer of this program writes this file"):
+        output_net(tmp_path)
+    net.close()
+    output_net(tmp_path).close()
+
+
+FILL_THE_DISK = """
+import resource, sys
+import numpy as np
+from minicaffe.data.hdf5_writer import Hdf5Writer
+from minicaffe.errors import DataError
+limit = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    writer = Hdf5Writer(sys.argv[1])
+    for i in range(40):
+        writer.append("data", np.full((10, 70), i, np.float32))
+        if i % 3 == 0:
+            writer.flush()
+    writer.close()
+except DataError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 100, 5000, 30_000, 110_000])
+def test_output_on_a_full_disk(tmp_path, limit):
+    (tmp_path / "out.h5").write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", FILL_THE_DISK, str(tmp_path / "out.h5"), str(limit)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout == (
+        f"{tmp_path}/out.h5 cannot be written: File too large. The previous file is unchanged.\n"
+    )
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
 def test_output_of_rows_that_changed_their_shape(tmp_path):
@@ -278,5 +341,5 @@ def test_output_of_rows_that_changed_their_shape(tmp_path):
 def test_output_that_is_wrong(tmp_path):
     with pytest.raises(NetError, match=r'bottoms "a" of shape \(2, 3\) and "b" of shape \(3,\); b'):
         output_net(tmp_path, ((2, 3), (3,)))
-    with pytest.raises(NetError, match=r"none/out.h5: the HDF5 file cannot be written: "):
+    with pytest.raises(NetError, match=r"none/out.h5 cannot be written: No such file"):
         output_net(tmp_path / "none")

@@ -14,12 +14,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import numpy as np
-
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.commands.classification import print_best
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.preprocessing import PreprocessingFlags, parse_integers
+from minicaffe.data.npy import read_npy, write_npy
 from minicaffe.data.preparation import read_classes
 from minicaffe.errors import DataError
 from minicaffe.ops.backend import HostArray
@@ -51,7 +50,7 @@ def run(flags: ClassifyFlags) -> int:
     print(f"Done in {time.perf_counter() - began:.2f} s.")
     print(f"Saving results into {flags.output_file}")
     with write_atomically(flags.output_file) as file:
-        np.save(file, scores)
+        write_npy(file, scores)
     if flags.labels:
         labels = read_classes(flags.labels, scores[0].size)
         for name, one in zip(names, scores, strict=True):
@@ -82,10 +81,7 @@ def _load(flags: ClassifyFlags, color: bool) -> tuple[list[str], list[HostArray]
 
 
 def _load_array(path: Path) -> tuple[list[str], list[HostArray]]:
-    try:
-        array = np.load(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a NumPy array: {error}") from error
+    array = read_npy(path)
     if array.ndim != 4 or not len(array):
         raise DataError(f"{path}: has shape {array.shape}; must be N x rows x columns x 3")
     return [f"{path}[{k}]" for k in range(len(array))], list(array)

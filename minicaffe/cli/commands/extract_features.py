@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from minicaffe.cli.flags import positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import NewDatabase, create_database
+from minicaffe.data.npy import write_npy
 from minicaffe.errors import NetError, UsageError, nearest
 from minicaffe.log import logger
 from minicaffe.ops.backend import HostArray
@@ -121,31 +122,26 @@ def open_sink(path: str, name: str, kind: str) -> Iterator[Sink]:
         with create_database(path, kind) as database:
             yield partial(_put_records, database)
     elif kind == "hdf5":
-        import h5py  # slow to import
+        from minicaffe.data.hdf5_writer import Hdf5Writer  # slow to import
 
-        with write_atomically(path) as target, h5py.File(target, "w") as file:
-            yield partial(_append_to_data_set, file, name)
+        writer = Hdf5Writer(path)
+        try:
+            yield partial(writer.append, name)
+        except BaseException:
+            writer.discard()
+            raise
+        writer.close()
     else:
         with write_atomically(path) as target:
             batches: list[HostArray] = []
             yield batches.append
-            np.save(target, np.concatenate(batches))
+            write_npy(target, np.concatenate(batches))
 
 
 def _put_records(database: NewDatabase, features: HostArray) -> None:
     for sample in features:
         key = b"%010d" % database.count
         database.put(key, encode_datum(as_datum_array(sample), None))
-
-
-# Any: h5py has no type hints.
-def _append_to_data_set(file: Any, name: str, features: HostArray) -> None:
-    if name not in file:
-        file.create_dataset(name, data=features, maxshape=(None, *features.shape[1:]))
-        return
-    data = file[name]
-    data.resize(len(data) + len(features), axis=0)
-    data[-len(features) :] = features
 
 
 def as_datum_array(sample: HostArray) -> HostArray:

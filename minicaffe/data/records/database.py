@@ -109,6 +109,7 @@ class DatabaseRecords(RecordSource):
 
     def close(self) -> None:
         """Close the database."""
+        self._cursor.close()
         self._database.close()
 
     def _advance(self) -> None:

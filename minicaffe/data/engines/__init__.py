@@ -1,0 +1,1 @@
+"""LMDB and LevelDB: readers, writers and checks of their files."""

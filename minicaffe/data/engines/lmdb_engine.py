@@ -1,0 +1,155 @@
+"""LMDB: a folder with ``data.mdb`` and no named databases, written by the ``lmdb`` package."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from operator import itemgetter
+
+import lmdb
+
+from minicaffe.data.engines.lmdb_pages import LmdbPages
+from minicaffe.data.engines.lmdb_tree import LmdbTree
+from minicaffe.errors import DataError
+
+# The map is the largest size of the file; Windows takes it from the disk at once, so start small.
+_FIRST_MAP_BYTES = 16 << 20
+
+
+class LmdbReader:
+    """An LMDB open for reading.
+
+    It is read without the LMDB library, so that damage is an error, and the program may open the
+    same database with the library too, which allows one environment for each file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._pages = LmdbPages(path)
+        try:
+            self._tree = LmdbTree(self._pages)
+        except BaseException:
+            self._pages.close()
+            raise
+
+    def count(self) -> int:
+        """Return the number of records."""
+        return self._pages.meta.n_records
+
+    def cursor(self) -> LmdbCursor:
+        """Return a new cursor."""
+        return LmdbCursor(self._pages, self._tree)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._pages.close()
+
+
+class LmdbCursor:
+    """A cursor on an LMDB; it checks the pages that it enters."""
+
+    def __init__(self, pages: LmdbPages, tree: LmdbTree) -> None:
+        self._pages, self._tree = pages, tree
+        self._leaf, self._at = 0, 0
+        self._records: list[tuple[bytes, memoryview]] = []
+        # Number of records of the leaves read since the first one; negative after a search.
+        self._seen = 0
+
+    def first(self) -> bool:
+        """Go to the first record; False if there is none."""
+        self._seen = 0
+        return self._enter(0)
+
+    def seek(self, key: bytes) -> bool:
+        """Go to `key`; False if there is no such record."""
+        leaves = self._tree.leaves.tolist()
+        leaf = bisect_right(leaves, key, key=lambda page: self._pages.leaf(page)[0][0]) - 1
+        if leaf < 0:
+            return False
+        self._enter(leaf)
+        self._seen = -self._pages.meta.n_records
+        self._at = bisect_left(self._records, key, key=itemgetter(0))
+        return self._at < len(self._records) and self._records[self._at][0] == key
+
+    def next(self) -> bool:
+        """Go to the next record; False after the last."""
+        self._at += 1
+        return self._at < len(self._records) or self._enter(self._leaf + 1)
+
+    def item(self) -> tuple[bytes, memoryview]:
+        """Return key and value of the record; the value is a view of the file."""
+        return self._records[self._at]
+
+    def close(self) -> None:
+        """Let go of the records, which are views of the file."""
+        self._records = []
+
+    def _enter(self, leaf: int) -> bool:
+        """Go to the first record of a leaf page; False if there is no such page."""
+        leaves = self._tree.leaves
+        if leaf == len(leaves):
+            self._check_count()
+            return False
+        records = self._pages.leaf(int(leaves[leaf]))
+        if not records or (leaf == self._leaf + 1 and records[0][0] <= self._records[-1][0]):
+            raise self._pages.damaged(f"page {leaves[leaf]} of data.mdb is not in order")
+        self._leaf, self._at, self._records = leaf, 0, records
+        self._seen += len(records)
+        return True
+
+    def _check_count(self) -> None:
+        expected = self._pages.meta.n_records
+        if self._seen >= 0 and self._seen != expected:
+            raise self._pages.damaged(f"it holds {self._seen} records, its header says {expected}")
+
+
+class LmdbWriter:
+    """A new LMDB in an empty folder; the map doubles whenever it is full.
+
+    Parameters
+    ----------
+    folder : str
+        Where to write.
+    name : str
+        The database's name in errors.
+    """
+
+    def __init__(self, folder: str, name: str) -> None:
+        self._name = name
+        # No other process opens the folder before it is renamed: no lock, no sync before close().
+        with self._explained():
+            self._env = lmdb.open(folder, map_size=_FIRST_MAP_BYTES, lock=False, sync=False)
+
+    def write(self, records: list[tuple[bytes, bytes]]) -> None:
+        """Store the records in one transaction."""
+        with self._explained():
+            while not self._fits(records):
+                self._env.set_mapsize(2 * self._env.info()["map_size"])
+
+    def _fits(self, records: list[tuple[bytes, bytes]]) -> bool:
+        try:
+            with self._env.begin(write=True) as transaction:
+                for key, value in records:
+                    transaction.put(key, value)
+        except lmdb.MapFullError:
+            return False
+        return True
+
+    def complete(self, n_records: int) -> None:
+        """Bring everything to the disk; LMDB itself counts the records."""
+        with self._explained():
+            self._env.sync(True)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._env.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except lmdb.Error as error:
+            raise DataError(
+                f"{self._name}: the LMDB cannot be written: {error}. Is the disk full? What was "
+                "written of it has been removed."
+            ) from error
