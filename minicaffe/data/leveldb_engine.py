@@ -39,7 +39,12 @@ def _explained(path: str) -> Iterator[None]:
         ) from error
     except plyvel.Error as error:
         text = _text(error)
-        if "LOCK: Resource temporarily unavailable" in text or "already held" in text:
+        if "already held" in text:
+            raise DataError(
+                f"{path}: this process has the LevelDB open already, outside of minicaffe, and "
+                "LevelDB allows that once. Close it first: db.close() of a plyvel.DB."
+            ) from error
+        if "LOCK: Resource temporarily unavailable" in text:
             raise DataError(
                 f"{path}: another process has this LevelDB open, and LevelDB allows one at a time. "
                 "Wait for it, or convert the data to backend: LMDB, which any number can read."

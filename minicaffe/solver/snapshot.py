@@ -27,6 +27,7 @@ from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.ops.backend import Tensor
+from minicaffe.path_hints import unexpanded
 from minicaffe.schema import (
     SolverParameter,
     SolverStateFile,
@@ -76,6 +77,11 @@ def check_snapshot_prefix(prefix: str, where: str) -> None:
     """
     folder = Path(prefix).parent
     probe = Path(f"{prefix}.writable")
+    if unexpanded(prefix) and not folder.exists():
+        logger.warning(
+            f'{where}: snapshot_prefix: "{prefix}": ~ and variables such as $HOME are not expanded '
+            f"here; the folder {folder} is made in {Path.cwd()}. Write the whole path."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()

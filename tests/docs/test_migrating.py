@@ -1,8 +1,11 @@
 """docs/migrating.md quotes the messages that the program prints."""
 
 import re
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
+from subprocess import PIPE
 
 import numpy as np
 import pytest
@@ -215,12 +218,14 @@ def test_warning_of_nan(folder, capsys):
 
 
 def test_locked_leveldb(folder, capsys):
-    plyvel = pytest.importorskip("plyvel")
+    pytest.importorskip("plyvel")
     database("train_leveldb", backend="leveldb")
     Path("net.prototxt").write_text(data_layer("train_leveldb", "LEVELDB"))
-    other_program = plyvel.DB("train_leveldb")
-    assert_quoted(errors_of(capsys, TIME))
-    other_program.close()
+    code = "import plyvel; db = plyvel.DB('train_leveldb'); print('open', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE) as other_program:
+        other_program.stdout.readline()
+        assert_quoted(errors_of(capsys, TIME))
+        other_program.communicate(b"\n")
 
 
 def test_memory_of_a_gpu(folder, capsys, monkeypatch, emulated_device):
