@@ -87,9 +87,6 @@ def _with_output(program: Callable[[], int]) -> int:
         code = program()
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:  # while modules are imported
-        print("stopped by Ctrl-C", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # The reader of stdout (head, less) has exited, which is not an error.
         _drop_output()

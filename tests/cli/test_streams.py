@@ -108,15 +108,6 @@ def _annotated(function):
     return run
 
 
-def test_ctrl_c_while_modules_are_imported(run, monkeypatch):
-    def interrupt(name):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("minicaffe.cli.main.importlib.import_module", interrupt)
-    result = run("train")
-    assert (result.code, result.plain) == (130, ["stopped by Ctrl-C"])
-
-
 def test_a_name_that_is_not_utf8_is_printed(tmp_path):
     result = minicaffe("summarize", os.fsdecode(b"\xb0\xa1.prototxt"), PYTHONIOENCODING="utf-8")
     assert result.returncode == 1
