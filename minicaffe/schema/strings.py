@@ -40,6 +40,8 @@ def string_problem(entry: Entry) -> tuple[int, str] | None:
             0,
             f'the value of "{name}" is not UTF-8; save the file as UTF-8. It{code_page_hint(raw)}',
         )
+    if "\0" in text:
+        return text.index("\0"), "a text cannot contain a NUL character"
     for match in _ESCAPE.finditer(text):
         if match["wrong"]:
             return match.start(), (

@@ -105,7 +105,7 @@ def parse_prototxt(text: str, message_class: type[M], path: str = "<string>") ->
 
 def _check_strings(source: SourceText, locations: TextBlock) -> None:
     """Raise an error for a text in quotes that is not UTF-8 or has a wrong escape."""
-    if "\\" not in source.text and not re.search("[\udc80-\udcff]", source.text):
+    if not re.search("[\\\\\0\udc80-\udcff]", source.text):
         return
     for entry in locations.walk():
         if entry.value.kind == "text" and (found := string_problem(entry)):

@@ -191,6 +191,7 @@ def test_byte_order_mark_crlf_and_comments_in_other_encodings_are_accepted(tmp_p
             r'layer { data_param { source: "D:\101" } }',
             r"""n:1:33: "\101" is 'A', which the path in "source" hardly contains""",
         ),
+        ('name: "a\0b"', "n:1:9: a text cannot contain a NUL character"),
         (r'name: "a\0b"', "n:1:9: a text cannot contain a NUL character"),
         (r'name: "\xff"', 'n:1:7: the escapes in the value of "name" are not UTF-8'),
         (
