@@ -7,6 +7,8 @@ import re
 import sys
 import unicodedata
 
+from minicaffe.code_pages import code_page_hint
+
 _QUOTES = "\"'\u201c\u201d\u2018\u2019"
 _ODD_SPACES = re.compile("[\u00a0\u2000-\u200f\u202f\u3000]")
 _VARIABLE = re.compile(r"\$\w|\$\{\w|%\w+%")
@@ -51,7 +53,8 @@ def _about_encoding(text: str) -> str:
             "LC_ALL=C.UTF-8 or PYTHONUTF8=1."
         )
     if _ESCAPED_BYTE.search(text) and not _is_utf8(text):
-        return "The name is not UTF-8; save the file that contains it as UTF-8."
+        hint = code_page_hint(os.fsencode(text))
+        return f"The name is not UTF-8; save the file that contains it as UTF-8. It{hint}."
     for form in ("NFC", "NFD"):
         if os.path.lexists(unicodedata.normalize(form, text)):
             return f"A file exists whose name differs in Unicode normalisation ({form}); rename it."

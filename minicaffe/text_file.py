@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import codecs
 import re
-import unicodedata
 from enum import Enum
 from pathlib import Path
 
+from minicaffe.code_pages import code_page_hint
 from minicaffe.errors import DataError, MinicaffeError
 from minicaffe.path_hints import missing_file_hint, one_line
 
@@ -25,9 +25,6 @@ _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
 )
 _HEAD_BYTES = 256
-_CODE_PAGES = ("cp949", "cp932", "gb18030", "cp1252")
-_LONGEST_SAMPLE = 24
-_MOST_READINGS = 3
 
 
 class ForeignBytes(Enum):
@@ -141,21 +138,3 @@ def _decode_utf8(
         raise error(
             f"{path}: not UTF-8 text; save it in that encoding. Line {line}{code_page_hint(sample)}"
         ) from reason
-
-
-def code_page_hint(line: bytes) -> str:
-    """Return " " and how a line that is not UTF-8 reads in some code pages, and a command."""
-    readings = []
-    for name in _CODE_PAGES:
-        try:
-            text = line.decode(name).strip()
-        except UnicodeDecodeError:
-            continue
-        if all(unicodedata.category(c)[0] != "C" for c in text if c != "\t"):
-            readings.append(f'{name} ("{text[:_LONGEST_SAMPLE]}")')
-    found = readings[:_MOST_READINGS]
-    if not found:
-        return " is in no known code page; is the file damaged?"
-    listed = " or ".join(filter(None, (", ".join(found[:-1]), found[-1])))
-    name = found[0].partition(" ")[0]
-    return f" may be {listed}: iconv -f {name} -t utf-8 OLD > NEW"

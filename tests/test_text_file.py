@@ -230,7 +230,7 @@ def test_an_image_of_a_list_in_a_code_page(tmp_path, monkeypatch):
     Path("list").write_bytes("가.png 0\n".encode("cp949"))
     from minicaffe.data.image import read_image
 
-    with pytest.raises(DataError, match="The name is not UTF-8; save the file that contains it"):
+    with pytest.raises(DataError, match=r'The name is not UTF-8.* It may be cp949 \("가.png"\)'):
         read_image(read_image_list("list")[0].name)
 
 

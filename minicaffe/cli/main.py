@@ -147,7 +147,8 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
 def _message(error: MinicaffeError | MemoryError) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory: {error}. Use a smaller batch_size and a larger iter_size."
-    return str(error)
+    notes = getattr(error, "__notes__", ())
+    return ". ".join([str(error).rstrip("."), *notes]) if notes else str(error)
 
 
 def _parser(command: str, module: ModuleType, kind: type[Flags]) -> FlagParser:

@@ -10,8 +10,8 @@ import re
 
 from google.protobuf import text_encoding
 
+from minicaffe.code_pages import code_page_hint
 from minicaffe.schema.locations import Entry
-from minicaffe.text_file import code_page_hint
 
 _ESCAPE = re.compile(
     r"""\\(?: (?P<letter>[abfnrtv])
