@@ -136,7 +136,7 @@ def to_directory(directory: str | Path, program: str = "minicaffe") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     name = f"{program}.{platform.node()}.{_user()}.log.INFO.{stamp}.{os.getpid()}"
-    handler = _LogFile(folder / name)
+    handler = _LogFile(folder / name, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(GlogFormatter())
     logger.addHandler(handler)
     link = folder / f"{program}.INFO"

@@ -20,6 +20,7 @@ from minicaffe.net import Net
 from minicaffe.net.label_location import producer
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import HostArray
+from minicaffe.text_width import display_width, padded
 
 Counts = npt.NDArray[np.int64]
 
@@ -198,10 +199,10 @@ def confusion_report(counts: Counts, names: Sequence[str]) -> list[str]:
 
 
 def _printed_matrix(counts: Counts, names: Sequence[str]) -> list[str]:
-    width = max(map(len, names))
+    width = max(map(display_width, names))
     cell = max(len(str(counts.max())), len(str(len(names) - 1)), 3) + 1
     head = " " * (width + 5) + "".join(f"{k:>{cell}}" for k in range(len(names)))
     return ["rows: what they are; columns: what they were taken for", head] + [
-        f"{k:>3}  {names[k]:<{width}}" + "".join(f"{n:>{cell}}" for n in row)
+        f"{k:>3}  {padded(names[k], width)}" + "".join(f"{n:>{cell}}" for n in row)
         for k, row in enumerate(counts.tolist())
     ]

@@ -22,16 +22,17 @@ from pathlib import Path
 
 from minicaffe.errors import DataError
 from minicaffe.log import logger
+from minicaffe.text_file import ForeignBytes, read_text
 
 _NUMBER = r"([-+]?(?:nan|inf(?:inity)?|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))"
 # Prefix of glog: severity, optional year, month and day, time, thread, file and line.
 _LINE = re.compile(
     r"[IWEF](?:\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\s+\S+\s+\S+\]\s?(.*)"
 )
-_ITERATION = re.compile(r"Iteration (\d+)")
+_ITERATION = re.compile(r"Iteration (\d{1,18})(?!\d)")
 _LOSS = re.compile(rf"Iteration \d+.*, loss = {_NUMBER}", re.IGNORECASE)
 _RATE = re.compile(rf"\blr = {_NUMBER}", re.IGNORECASE)
-_TESTING = re.compile(r"Testing net \(#(\d+)\)")
+_TESTING = re.compile(r"Testing net \(#(\d{1,18})\)")
 _OUTPUT = re.compile(
     rf"(Train|Test) net output #\d+: (\S+) = {_NUMBER}(?: \(\*.*loss\))?", re.IGNORECASE
 )
@@ -136,15 +137,16 @@ def timed_lines(path: str | Path) -> Iterator[tuple[float, str]]:
 
     A further "Solving" continues from the last time, so that pauses between runs do not count.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise DataError(f"{path}: the log cannot be read: {error.strerror}.") from error
+    text = read_text(path, "the log", ForeignBytes.REPLACE)
     clock = _Clock()
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if found := _LINE.match(line):
             *stamp, message = found.groups()
-            yield clock.seconds(stamp, message.startswith("Solving ")), message
+            try:
+                seconds = clock.seconds(stamp, message.startswith("Solving "))
+            except ValueError:
+                continue  # no date: a damaged line
+            yield seconds, message
 
 
 class _Clock:

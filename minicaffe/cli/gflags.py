@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from minicaffe.errors import UsageError, nearest
+from minicaffe.text_file import ForeignBytes, decode_text
 
 _TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 
@@ -168,8 +169,12 @@ def _is_number(word: str) -> bool:
 
 def _flag_file(path: str) -> list[str]:
     try:
-        lines = Path(path).read_text().splitlines()
+        content = Path(path).read_bytes()
     except OSError as error:
         raise UsageError(f"--flagfile={path}: {error.strerror}") from error
-    flags = [line.strip() for line in lines]
-    return [w for line in flags if line.startswith("-") for w in shlex.split(line)]
+    text = decode_text(content, path, ForeignBytes.ESCAPE, UsageError)
+    flags = [line.strip() for line in text.split("\n")]
+    try:
+        return [w for line in flags if line.startswith("-") for w in shlex.split(line)]
+    except ValueError as error:
+        raise UsageError(f"{path}: a quotation mark of a flag is not closed: {error}") from error

@@ -22,7 +22,10 @@ from typing import get_type_hints
 from minicaffe import __version__, log
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.cli.gflags import FlagParser
+from minicaffe.cli.streams import prepare_streams
+from minicaffe.cli.unexpected import is_from_users_code, unexpected_error
 from minicaffe.errors import MinicaffeError, UsageError, nearest
+from minicaffe.path_hints import missing_file_hint, one_line
 
 # In the order of the overview.
 COMMANDS = (
@@ -79,10 +82,10 @@ def run_command(command: str, argv: Sequence[str]) -> int:
 
 def _with_output(program: Callable[[], int]) -> int:
     """Run `program` and return its exit code, also if its output cannot be written."""
+    prepare_streams()
     try:
         code = program()
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code
     except BrokenPipeError:
         # The reader of stdout (head, less) has exited, which is not an error.
@@ -90,7 +93,9 @@ def _with_output(program: Callable[[], int]) -> int:
         return 0
     except OSError as error:
         log.to_stderr()
-        log.logger.error(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        hint = missing_file_hint(error.filename) if isinstance(error.filename, str) else ""
+        where = one_line(str(error.filename or "standard output"))
+        log.logger.error(f"{where}: {error.strerror or error}{hint and '.'}{hint}")
         if error.filename is None:
             _drop_output()
         return 1
@@ -117,28 +122,33 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
         print(f"minicaffe {command}: {error}", file=sys.stderr)
         print(f"'minicaffe {command} --help' shows the flags.", file=sys.stderr)
         return error.exit_code
-    except MinicaffeError as error:
+    except (MinicaffeError, MemoryError) as error:
         if debug:
             traceback.print_exc()
-        for line in str(error).splitlines():
+        for line in _message(error).split("\n"):
             log.logger.error(line)
-        return error.exit_code
-    except MemoryError as error:
-        if debug:
-            traceback.print_exc()
-        log.logger.error(
-            f"out of memory: {error}. Use a smaller batch_size and a larger iter_size."
-        )
-        return 1
+        return getattr(error, "exit_code", 1)
     except OSError:
         if debug:
             traceback.print_exc()
         raise
+    except Exception as error:
+        if debug or is_from_users_code(error):
+            raise
+        log.logger.error(unexpected_error(error, command))
+        return 1
     except KeyboardInterrupt:
         log.logger.error("stopped by Ctrl-C")
         return 130
     finally:
         log.close_files()
+
+
+def _message(error: MinicaffeError | MemoryError) -> str:
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}. Use a smaller batch_size and a larger iter_size."
+    notes = getattr(error, "__notes__", ())
+    return ". ".join([str(error).rstrip("."), *notes]) if notes else str(error)
 
 
 def _parser(command: str, module: ModuleType, kind: type[Flags]) -> FlagParser:
@@ -195,7 +205,8 @@ def _overview() -> str:
 
 def _summary(command: str) -> str:
     """Return the first line of a command's docstring, read from its file without importing it."""
-    with Path(__file__).with_name("commands").joinpath(f"{command}.py").open() as file:
+    module = Path(__file__).with_name("commands") / f"{command}.py"
+    with module.open(encoding="utf-8") as file:
         return file.readline().partition('"""')[2].rstrip(".\n")
 
 

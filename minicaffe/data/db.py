@@ -24,6 +24,7 @@ from minicaffe.data.engines.lmdb_engine import LmdbCursor, LmdbReader, LmdbWrite
 from minicaffe.data.shared_handles import FileId, SharedHandles
 from minicaffe.errors import DataError, nearest
 from minicaffe.log import logger
+from minicaffe.path_hints import missing_file_hint, one_line
 
 BACKENDS = ("LMDB", "LEVELDB")
 
@@ -292,7 +293,7 @@ def printable(key: bytes) -> str:
 
 def _check_exists(path: str, backend: str) -> None:
     if not Path(path).exists():
-        raise DataError(f"{path}: no such database. {_relative_hint(path)}")
+        raise DataError(f"{one_line(path)}: no such database. {_relative_hint(path)}")
     if not Path(path).is_dir():
         raise DataError(
             f"{path}: a file, but a database is a folder. Give the folder that holds it."
@@ -313,6 +314,8 @@ def _check_exists(path: str, backend: str) -> None:
 
 
 def _relative_hint(path: str) -> str:
+    if hint := missing_file_hint(path):
+        return hint.strip()
     if Path(path).is_absolute():
         return "Check the path."
     return f"The path is relative to the current directory, {Path.cwd()}."

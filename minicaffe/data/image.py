@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from minicaffe.errors import DataError
+from minicaffe.path_hints import missing_file_hint, one_line
 
 Pixels = NDArray[np.uint8]
 
@@ -36,8 +37,10 @@ def read_image(path: str | Path, color: bool = True, height: int = 0, width: int
     """
     try:
         content = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: the image cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte, or not in the locale
+        reason = getattr(error, "strerror", None) or error
+        hint = missing_file_hint(path)
+        raise DataError(f"{one_line(path)}: the image cannot be read: {reason}.{hint}") from error
     image = decode_image(content, color, str(path))
     return resize(image, height, width) if height and width else image
 

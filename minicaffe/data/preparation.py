@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from minicaffe.data.image import read_image
 from minicaffe.errors import DataError
+from minicaffe.text_file import read_text
 
 Floats = npt.NDArray[np.float32]
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -52,14 +53,11 @@ def find_images(paths: Sequence[str]) -> list[str]:
 
 def read_classes(path: str, n: int) -> list[str]:
     """Return the names of `n` classes, one a line of a file."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as error:
-        raise DataError(f"{path}: the labels cannot be read: {error.strerror}.") from error
-    labels = text.rstrip("\n").split("\n")
+    rule = "class names are one a line"
+    labels = read_text(path, "the labels", rule=rule).rstrip("\n").split("\n")
     if len(labels) != n:
         raise DataError(
             f"{path}: {len(labels)} labels, but the net tells {n} classes apart; give the name of "
             "each in a line of its own"
         )
-    return [label.rstrip("\r") for label in labels]
+    return labels

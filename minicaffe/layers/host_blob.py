@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import NoReturn, overload
 
 from minicaffe.blob import Blob
 from minicaffe.errors import BackendUnavailable, ShapeError
@@ -41,10 +41,18 @@ class HostBlob:
         """The values: float32, a live view."""
         return self._blob.data.host()
 
+    @data.setter
+    def data(self, values: object) -> None:
+        raise AttributeError(self._instead("data = x", "data[...] = x"))
+
     @property
     def diff(self) -> HostArray:
         """The gradient of the loss with respect to the values: float32, a live view."""
         return self._blob.diff.host()
+
+    @diff.setter
+    def diff(self, values: object) -> None:
+        raise AttributeError(self._instead("diff = x", "diff[...] = x"))
 
     @property
     def gpu_data(self) -> Array:
@@ -89,6 +97,10 @@ class HostBlob:
     def shape(self) -> Shape:
         """Sizes of the axes."""
         return self._blob.shape
+
+    @shape.setter
+    def shape(self, sizes: object) -> None:
+        raise AttributeError(self._instead("shape = x", "reshape(*x)"))
 
     @property
     def count(self) -> int:
@@ -138,6 +150,20 @@ class HostBlob:
     @property
     def _is_on_gpu(self) -> bool:
         return self._blob.backend.free_bytes() is not None
+
+    def __getitem__(self, key: object) -> NoReturn:
+        raise TypeError(f'blob "{self._blob.name}" has no elements; write blob.data[...]')
+
+    def __setitem__(self, key: object, values: object) -> None:
+        raise TypeError(f'blob "{self._blob.name}" has no elements; write blob.data[...] = x')
+
+    __iter__ = None  # because of __getitem__
+
+    def _instead(self, wrong: str, right: str) -> str:
+        return (
+            f'blob "{self._blob.name}": .{wrong} is not possible, because the net owns the memory; '
+            f"write .{right}"
+        )
 
     def _on_gpu(self, tensor: Tensor) -> Array:
         if not self._is_on_gpu:
@@ -199,6 +225,26 @@ class BlobVec(Sequence[HostBlob]):
         if isinstance(index, slice):
             return host_blobs(self._blobs[index])
         return HostBlob(self._blobs[index])
+
+    def __setitem__(self, index: object, values: object) -> None:
+        raise TypeError(
+            f"a parameter cannot be replaced; write {self._text()}[{index}].data[...] = x to set "
+            "its values"
+        )
+
+    def _text(self) -> str:
+        try:
+            return f'params["{self._layer.name}"]'
+        except ReferenceError:  # the layer exists no more
+            return "params[...]"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in ("data", "diff", "shape", "count", "reshape"):
+            raise AttributeError(
+                f"{self._text()} is a list of blobs; write {self._text()}[0].{name} for the "
+                f"weights, [1].{name} for the bias"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __len__(self) -> int:
         return len(self._blobs)

@@ -17,6 +17,9 @@ from minicaffe.layers.host_blob import BlobVec, host_blobs
 from minicaffe.layers.registry import register
 from minicaffe.schema.minicaffe_pb2 import PythonParameter
 
+# An environment variable: a prototxt from elsewhere can then execute no code.
+DISABLED_BY = "MINICAFFE_NO_PYTHON_LAYERS"
+
 
 @register("Python")
 class Python(Layer[PythonParameter]):
@@ -32,6 +35,9 @@ class Python(Layer[PythonParameter]):
     before every forward pass, because data layers written in Python rely on it.
 
     Exceptions of the user's code propagate unchanged, with a note that names the layer.
+
+    A prototxt with this layer executes code. The environment variable MINICAFFE_NO_PYTHON_LAYERS=1
+    makes it an error instead, for files from elsewhere.
     """
 
     exposes_blobs = True
@@ -81,6 +87,12 @@ class Python(Layer[PythonParameter]):
 
     def _user_class(self) -> type[Any]:
         settings = self.settings
+        if os.environ.get(DISABLED_BY, "0") not in ("", "0"):
+            raise NetError(
+                f"{self.where}: Python layers are disabled by the environment variable "
+                f'{DISABLED_BY}; this one would run "{settings.layer}" of the module '
+                f'"{settings.module}". Unset the variable if you trust the prototxt and the module'
+            )
         self.require(
             settings.module and settings.layer,
             'python_param must name a class: python_param { module: "my_layers" layer: "MyLayer" }',

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import UsageError
-from minicaffe.pictures.font import font
+from minicaffe.pictures.font import font, text_length
 from minicaffe.pictures.graph_layout import GraphLayout, Point, Size, lay_out_graph
 from minicaffe.pictures.net_graph import Graph, GraphNode
 
@@ -59,7 +59,7 @@ def graph_bytes(graph: Graph, kind: str, direction: str = "TB", name: object = "
 
 def _node_size(node: GraphNode) -> Size:
     texts = [(node.title, _TITLE_PX), *((line, _TEXT_PX) for line in [*node.lines, *node.in_place])]
-    width = max(font(px).getlength(text) for text, px in texts) * _FONT_SLACK + 2 * _PAD
+    width = max(text_length(text, px) for text, px in texts) * _FONT_SLACK + 2 * _PAD
     in_place = len(node.in_place) * _LINE_PX + (_PAD if node.in_place else 0)
     return width, (1 + len(node.lines)) * _LINE_PX + 2 * _PAD + in_place
 
@@ -169,7 +169,7 @@ def graph_image(graph: Graph, plan: GraphLayout, sizes: Sequence[Size]) -> Image
     pen = ImageDraw.Draw(small)
     for node, centre, size in zip(graph.nodes, plan.centres, sizes, strict=True):
         for text, px, colour, middle in _texts(node, centre, size):
-            pen.text((centre[0], middle), text, colour, font(px), anchor="mm")
+            pen.text((centre[0], middle), text, colour, font(px, text), anchor="mm")
     return small
 
 

@@ -46,7 +46,7 @@ def image_grid(tiles: Sequence[Pixels], columns: int, caption: str, scale: int =
     rows = math.ceil(len(tiles) / columns)
     lines = wrapped(caption, max(columns * (width + _GAP), 320))
     top = _MARGIN + len(lines) * _CAPTION_PX
-    text_width = max(font(_TEXT_PX).getlength(line) for line in lines)
+    text_width = max(font(_TEXT_PX, line).getlength(line) for line in lines)
     sheet = _paper(
         max(columns * (width + _GAP) - _GAP, int(text_width) + 1), top + rows * (height + _GAP)
     )
@@ -78,7 +78,9 @@ def contact_sheet(
         sheet.paste(_fitted(tile_image(pixels), side), (x + (cell_w - side) // 2, y))
         for n, line in enumerate(lines):
             middle = y + side + 10 + n * text
-            pen.text((x + cell_w / 2, middle), shortened(line, cell_w - 6), _INK, font(11), "mm")
+            pen.text(
+                (x + cell_w / 2, middle), shortened(line, cell_w - 6), _INK, font(11, line), "mm"
+            )
     return sheet
 
 
@@ -112,7 +114,7 @@ def wrapped(text: str, width_px: float) -> list[str]:
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font(_TEXT_PX).getlength(longer) > width_px:
+        if lines[-1] and font(_TEXT_PX, longer).getlength(longer) > width_px:
             lines.append(word)
         else:
             lines[-1] = longer
@@ -121,9 +123,10 @@ def wrapped(text: str, width_px: float) -> list[str]:
 
 def shortened(text: str, width_px: float) -> str:
     """Cut a text at the end so that it fits a width."""
-    if font(11).getlength(text) <= width_px:
+    small = font(11, text)
+    if small.getlength(text) <= width_px:
         return text
-    while text and font(11).getlength(f"{text}...") > width_px:
+    while text and small.getlength(f"{text}...") > width_px:
         text = text[:-1]
     return f"{text}..."
 
@@ -135,7 +138,7 @@ def _paper(width: int, height: int) -> Image.Image:
 def _write_lines(sheet: Image.Image, lines: Sequence[str]) -> None:
     pen = ImageDraw.Draw(sheet)
     for n, line in enumerate(lines):
-        pen.text((_MARGIN, _MARGIN + n * _CAPTION_PX), line, _INK, font(_TEXT_PX))
+        pen.text((_MARGIN, _MARGIN + n * _CAPTION_PX), line, _INK, font(_TEXT_PX, line))
 
 
 def _fitted(image: Image.Image, side: int) -> Image.Image:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from minicaffe.ops.backend import HostArray
 from minicaffe.pycaffe import images
 from minicaffe.pycaffe.files import FilePath
+from minicaffe.pycaffe.misuse import require_images
 from minicaffe.pycaffe.net import Net
 from minicaffe.pycaffe.session import TEST
 from minicaffe.pycaffe.transformer import Transformer
@@ -115,6 +116,7 @@ class Classifier(PreprocessingNet):
         ndarray of float32
             Images × classes.
         """
+        inputs = require_images(inputs, "predict([image])")
         resized = np.stack([images.resize_image(image, self.image_dims) for image in inputs])
         if not oversample:
             top, left = (self.image_dims / 2 - self.crop_dims / 2).astype(int)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from minicaffe.errors import SchemaError
+from minicaffe.path_hints import missing_file_hint
 
 FilePath: TypeAlias = str | os.PathLike[str]
 
@@ -15,5 +16,6 @@ def require_file(path: FilePath) -> None:
     """Raise pycaffe's error, with a note, if the file does not exist."""
     if not Path(path).is_file():
         error = SchemaError(f"Could not open file {os.fspath(path)}")
-        error.add_note(f"No such file in {Path.cwd()}; check the path")
+        hint = missing_file_hint(path) or " Check the path."
+        error.add_note(f"No such file in {Path.cwd()}.{hint}")
         raise error

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from minicaffe.errors import DataError
+from minicaffe.pycaffe.misuse import require_image, require_images, require_pair
+from minicaffe.pycaffe.splines import interpolate
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,6 +45,8 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Floats:
     """
     from PIL import Image
 
+    if isinstance(filename, np.ndarray):
+        raise TypeError("load_image takes the name of a file, not an array")
     with Image.open(filename) as image:
         values = _unit_range(image)
     if values.ndim == 2:
@@ -72,7 +76,8 @@ def resize_image(im: npt.ArrayLike, new_dims: Dims, interp_order: int = 1) -> Fl
     new_dims : (int, int)
         New rows and columns.
     interp_order : int
-        0 for nearest, 1 for linear interpolation. No low-pass filter is applied before shrinking.
+        0 for nearest, 1 for linear interpolation, 2 to 5 for splines of this degree, as in SciPy.
+        No low-pass filter is applied before shrinking.
 
     Returns
     -------
@@ -90,10 +95,13 @@ def resize_image(im: npt.ArrayLike, new_dims: Dims, interp_order: int = 1) -> Fl
     values beyond the border are the image's minimum), others as by SciPy's zoom (the centres of the
     corner pixels are aligned).
     """
-    if interp_order not in (0, 1):
+    if interp_order not in range(6):
         raise DataError(
-            f"interp_order: {interp_order} is not available; use 0 (nearest) or 1 (linear)"
+            f"interp_order: {interp_order} is not available; use 0 (nearest), 1 (linear) or 2 to 5 "
+            "(splines)"
         )
+    require_image(im, "resize_image(image, (rows, columns))")
+    require_pair(new_dims, "resize_image(image, (rows, columns))")
     values = np.asarray(im, np.float32)
     is_image = values.shape[-1] in (1, 3)
     low = values.min() if values.size else np.float32(0)
@@ -101,6 +109,8 @@ def resize_image(im: npt.ArrayLike, new_dims: Dims, interp_order: int = 1) -> Fl
     shifted = values - low
     for axis, size in enumerate(new_dims):
         shifted = _resize_axis(shifted, axis, int(size), interp_order, is_image)
+    if interp_order > 1 and is_image:  # splines overshoot at edges; scikit-image clips them
+        shifted = shifted.clip(0, values.max() - low)
     return shifted + low
 
 
@@ -114,6 +124,8 @@ def _resize_axis(values: Floats, axis: int, new: int, order: int, is_image: bool
         nearest = np.clip(np.floor(at + 0.5).astype(int), 0, old - 1)
         taken: Floats = np.take(values, nearest, axis)
         return taken
+    if order > 1:
+        return interpolate(values, axis, at, order, beyond_border=0 if is_image else None)
     below = np.floor(at).astype(int)
     weight = (at - below).astype(np.float32)
     return _weighted(values, axis, below, 1 - weight) + _weighted(values, axis, below + 1, weight)
@@ -149,6 +161,8 @@ def oversample(images: Sequence[npt.ArrayLike], crop_dims: Dims) -> Floats:
     DataError
         If the images are smaller than the crops.
     """
+    images = require_images(images, "oversample([image], (rows, columns))")
+    require_pair(crop_dims, "oversample([image], (rows, columns))")
     rows, columns = (int(size) for size in crop_dims)
     stack = np.asarray(images, np.float32)
     height, width = stack.shape[1:3]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.errors import ArraySizeError, DataError
+from minicaffe.errors import ArraySizeError, DataError, nearest
 from minicaffe.ops.backend import HostArray
 from minicaffe.pycaffe.images import load_image, oversample, resize_image
+from minicaffe.pycaffe.misuse import require_message
 from minicaffe.pycaffe.transformer import Transformer
 from minicaffe.schema import BlobProto, Datum
 from minicaffe.schema import minicaffe_pb2 as caffe_pb2
@@ -43,6 +45,7 @@ def blobproto_to_array(blob: BlobProto, return_diff: bool = False) -> HostArray:
     ArraySizeError
         If the number of values does not match the shape.
     """
+    require_message(blob, "BlobProto")
     field = "diff" if return_diff else "data"
     values = np.array(getattr(blob, field) or getattr(blob, f"double_{field}"), np.float32)
     shape = blob_shape(blob)
@@ -91,8 +94,12 @@ def array_to_datum(arr: HostArray, label: int | None = None) -> Datum:
     ValueError
         If the array does not have three axes.
     """
+    if not isinstance(arr, np.ndarray):
+        raise TypeError(f"array_to_datum takes an array, found {type(arr).__name__}; np.array(x)")
     if arr.ndim != 3:
-        raise ValueError("Incorrect array shape.")
+        error = ValueError("Incorrect array shape.")
+        error.add_note(f"A Datum is channels x rows x columns; the array has shape {arr.shape}.")
+        raise error
     channels, height, width = arr.shape
     datum = Datum(channels=channels, height=height, width=width)
     if arr.dtype == np.uint8:
@@ -112,6 +119,7 @@ def datum_to_array(datum: Datum) -> HostArray:
     DataError
         If the Datum contains an encoded image.
     """
+    require_message(datum, "Datum")
     if datum.encoded:
         raise DataError(
             "the Datum contains an encoded image (JPEG or PNG); decode datum.data, for example by "
@@ -122,3 +130,21 @@ def datum_to_array(datum: Datum) -> HostArray:
     else:
         values = np.array(datum.float_data, float)
     return values.reshape(datum.channels, datum.height, datum.width)
+
+
+# Names that pycaffe's module had because it imported them.
+_IMPORTED_BY_PYCAFFE = {
+    "resize": "write caffe.io.resize_image(image, (rows, columns)), or skimage.transform.resize",
+    "skimage": "write import skimage in the program; caffe.io.load_image reads images",
+    "zoom": "write caffe.io.resize_image(array, (rows, columns)), or scipy.ndimage.zoom",
+}
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name in _IMPORTED_BY_PYCAFFE:
+        raise AttributeError(
+            f"caffe.io.{name} is not part of Caffe's API, whose module imported it by chance; "
+            f"{_IMPORTED_BY_PYCAFFE[name]}"
+        )
+    known = "" if name.startswith("__") else f". {nearest(name, __all__)}"
+    raise AttributeError(f"module 'caffe.io' has no attribute {name!r}{known}")

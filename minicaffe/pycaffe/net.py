@@ -19,6 +19,7 @@ from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.ops.backend import HostArray, Shape
 from minicaffe.pycaffe import batches, display
 from minicaffe.pycaffe.files import FilePath, require_file
+from minicaffe.pycaffe.misuse import require_names, set_values
 from minicaffe.pycaffe.net_structure import NetStructure
 from minicaffe.pycaffe.session import current_backend, next_seed, phase_name, stage_names
 from minicaffe.schema import NetState, read_net
@@ -115,6 +116,7 @@ class Net(NetStructure):
         ValueError
             If the net has no layer `start` or `end`.
         """
+        require_names(blobs, self.inputs)
         first = 0 if start is None else self._layer_number(start)
         last = len(self._layers) - 1 if end is None else self._layer_number(end)
         names = self.outputs if end is None else self.top_names[end]
@@ -123,7 +125,7 @@ class Net(NetStructure):
             shapes = self._shapes(self.inputs)
             batches.require_batches(inputs, shapes, wrong_names, "Input is not batch sized")
             for name, values in inputs.items():
-                self._blob(name).data[...] = values
+                set_values(self._blob(name).data, values, name)
         self._forward(first, last)
         return {name: self._blob(name).data for name in dict.fromkeys([*names, *(blobs or ())])}
 
@@ -165,7 +167,7 @@ class Net(NetStructure):
             shapes = self._shapes(self.outputs)
             batches.require_batches(top_diffs, shapes, wrong_names, "Diff is not batch sized")
             for name, values in top_diffs.items():
-                self._blob(name).diff[...] = values
+                set_values(self._blob(name).diff, values, name)
         self._backward(first, last)
         return {name: self._blob(name).diff for name in dict.fromkeys([*names, *(diffs or ())])}
 

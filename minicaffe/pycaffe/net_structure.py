@@ -11,6 +11,7 @@ from minicaffe.layers.host_blob import BlobVec, HostBlob, host_blobs
 from minicaffe.layers.python_layer import Python
 from minicaffe.net import Net as CoreNet
 from minicaffe.pycaffe.layer import BuiltinLayer, Layer
+from minicaffe.pycaffe.misuse import NamedItems
 
 
 class NetStructure:
@@ -31,13 +32,15 @@ class NetStructure:
     @cached_property
     def blobs(self) -> OrderedDict[str, HostBlob]:
         """The blobs between the layers by name, in the order of the layers that produce them."""
-        return OrderedDict(zip(self._blob_names, self._blobs, strict=True))
+        items = zip(self._blob_names, self._blobs, strict=True)
+        return NamedItems(items, "blob", 'write blobs["{name}"].data[...] = x')
 
     @cached_property
     def params(self) -> OrderedDict[str, BlobVec]:
         """The parameters by layer name: ``params["conv1"][0].data`` are the weights of conv1."""
         layers = zip(self._net.layers, self._layers, strict=True)
-        return OrderedDict((core.name, layer.blobs) for core, layer in layers if core.blobs)
+        items = ((core.name, layer.blobs) for core, layer in layers if core.blobs)
+        return NamedItems(items, "parameter", 'write params["{name}"][0].data[...] = x')
 
     @property
     def layers(self) -> list[Layer | BuiltinLayer]:
@@ -47,7 +50,8 @@ class NetStructure:
     @cached_property
     def layer_dict(self) -> OrderedDict[str, Layer | BuiltinLayer]:
         """The layers by name."""
-        return OrderedDict(zip(self._layer_names, self._layers, strict=True))
+        items = zip(self._layer_names, self._layers, strict=True)
+        return NamedItems(items, "layer", "change the prototxt and make a new net")
 
     @cached_property
     def inputs(self) -> list[str]:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from typing import ClassVar
 
+import numpy as np
+
 from minicaffe.errors import BackendUnavailable
 from minicaffe.pycaffe.files import FilePath, require_file
 from minicaffe.pycaffe.net import Net
@@ -71,6 +73,8 @@ class Solver:
 
     def step(self, n: int) -> None:
         """Run `n` iterations, including the tests and snapshots that are due."""
+        if not isinstance(n, int | np.integer):
+            raise TypeError(f"step takes a number of iterations, found {n!r}; write step(100)")
         self._solver.step(n)
 
     def solve(self, resume_file: FilePath | None = None) -> None:
@@ -180,6 +184,11 @@ class NCCL:
     """
 
     def __init__(self, solver: Solver, uid: str) -> None:
+        self.new_uid()
+
+    @staticmethod
+    def new_uid() -> str:
+        """Raise the error of the constructor."""
         raise BackendUnavailable(
             "caffe.NCCL: training with several GPUs is not available (caffe.has_nccl() is False); "
             "train on one GPU, with iter_size for a larger batch"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from minicaffe.errors import DataError, NetError
 from minicaffe.ops.backend import HostArray
 from minicaffe.pycaffe.images import Floats, resize_image
+from minicaffe.pycaffe.misuse import require_channels, require_image, require_mean
 
 
 class Transformer:
@@ -48,12 +49,16 @@ class Transformer:
             Channels × rows × columns, if a transpose is set.
         """
         self._check(in_)
+        require_image(data, "preprocess(name, image)")
         values = np.array(data, np.float32)
+        order = self.transpose.get(in_)
+        if order is not None and len(order) == 3 != values.ndim:
+            require_channels(values.shape)
         size = tuple(self.inputs[in_][2:])
         if values.shape[:2] != size:
             values = resize_image(values, size)
-        if self.transpose.get(in_) is not None:
-            values = values.transpose(self.transpose[in_])
+        if order is not None:
+            values = values.transpose(order)
         if self.channel_swap.get(in_) is not None:
             values = values[np.asarray(self.channel_swap[in_])]
         if self.raw_scale.get(in_) is not None:
@@ -122,6 +127,7 @@ class Transformer:
             If the number of channels or axes differs from the input.
         """
         self._check(in_)
+        mean = require_mean(mean)
         shape = tuple(self.inputs[in_][1:])
         if mean.ndim == 1:
             if mean.shape[0] != shape[0]:

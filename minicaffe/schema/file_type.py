@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from minicaffe.errors import MinicaffeError, SchemaError
+from minicaffe.path_hints import missing_file_hint, one_line
 
 HEAD_BYTES = 4096
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -17,8 +18,6 @@ _SIGNATURES = (
     (b"\x93NUMPY", "a NumPy array (.npy)"),
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
-    (b"\xff\xfe", "UTF-16, as PowerShell's > writes; save the file as UTF-8"),
-    (b"\xfe\xff", "UTF-16; save the file as UTF-8"),
 )
 
 
@@ -27,11 +26,16 @@ def read_file(path: str | Path, error: type[MinicaffeError] = SchemaError) -> by
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise error(f"{path}: no such file (in {Path.cwd()}); check the path") from None
+        hint = missing_file_hint(path)
+        advice = f".{hint}" if hint else "; check the path"
+        raise error(f"{one_line(path)}: no such file (in {Path.cwd()}){advice}") from None
     except IsADirectoryError:
         raise error(f"{path}: is a folder; a file is needed") from None
     except OSError as reason:
         raise error(f"{path}: cannot be read: {reason.strerror or reason}") from None
+    except ValueError as reason:  # a NUL byte, or characters that the locale cannot encode
+        hint = missing_file_hint(path)
+        raise error(f"{one_line(path)}: cannot be read: {reason}.{hint}") from None
 
 
 def detect_file_type(head: bytes) -> str:

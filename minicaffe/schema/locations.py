@@ -17,6 +17,8 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from minicaffe.errors import SchemaError, near, nearest
+from minicaffe.schema.characters import is_full_width, lexical_error, number_as_name
+from minicaffe.schema.old_form import old_form_hint, old_type_hint
 
 _TOKEN = re.compile(
     r"""(?:\s+|\#[^\n]*)
@@ -188,8 +190,10 @@ class _Scanner:
 
     def _split(self) -> Iterator[Token]:
         for match in _TOKEN.finditer(self.source.text):
-            if match.lastgroup == "other":
-                raise self.source.error(match.start(), _lexical_error(match.group()))
+            if match.lastgroup == "other" or (
+                match.lastgroup == "word" and is_full_width(match.group())
+            ):
+                raise self.source.error(match.start(), lexical_error(self.source.text, match))
             if match.lastgroup is not None:
                 yield Token(match.lastgroup, match.group(), match.start())
         yield Token("end", "", len(self.source.text))
@@ -210,13 +214,16 @@ class _Scanner:
                 raise self.source.error(
                     token.offset, f"a field name is expected here, not {token.text}"
                 )
+            if problem := number_as_name(self.source.text, token.offset, token.text):
+                raise self.source.error(token.offset, problem)
             descriptor = self._field(token, block)
             if self._next.text == ":":
                 self._take()
             elif descriptor.message_type is None:
                 found = self._next.text or "the end of the file"
+                old = old_form_hint(block.descriptor, token.text) if found == "{" else ""
                 raise self.source.error(
-                    self._next.offset, f'":" must follow "{token.text}", not {found}'
+                    self._next.offset, f'":" must follow "{token.text}", not {found}{old}'
                 )
             self._value(descriptor, token, block)
         self._open.pop()
@@ -290,6 +297,8 @@ class _Scanner:
         elif block.descriptor.name == "LayerParameter" and name.text in _OLD_LAYER_FIELDS:
             new = _OLD_LAYER_FIELDS[name.text]
             message += f"It belongs to the old `layers`; in `layer` it is param {{ {new}: ... }}. "
+        elif old := old_form_hint(block.descriptor, name.text):
+            message += f"{old.removeprefix('. ')}. "
         elif homes:
             message += f"It belongs in a block: {', '.join(homes)}. "
         elif block.descriptor.name.endswith("LayerParameter") and name.text.endswith("_param"):
@@ -342,14 +351,6 @@ class _Scanner:
             raise self.source.error(token.offset, value_error(descriptor, token))
 
 
-def _lexical_error(character: str) -> str:
-    if character in "\"'":
-        return f"a string begins with {character} and is not closed on this line"
-    if "\udc80" <= character <= "\udcff":
-        return "this is not UTF-8 text; save the file as UTF-8"
-    return f"the character {character!r} has no meaning here"
-
-
 _KINDS = {
     FieldDescriptor.CPPTYPE_INT32: "a whole number from -2147483648 to 2147483647",
     FieldDescriptor.CPPTYPE_INT64: "a whole number",
@@ -371,5 +372,7 @@ def value_error(descriptor: FieldDescriptor, found: Token) -> str:
     advice = _FORKS_ENGINE if descriptor.enum_type.name == "Engine" else ""
     hint = nearest(found.text.strip("\"'"), names, advice)
     quotes = " without quotes" if found.kind == "text" else ""
+    if descriptor.enum_type.name == "LayerType":
+        hint = old_type_hint(found.text.strip("\"'")) + hint
     rule = f"one of the names of {descriptor.enum_type.name}{quotes}"
     return f'"{descriptor.name}" takes {rule}; found {what}. {hint}'

@@ -21,6 +21,8 @@ from google.protobuf.message import Message
 from minicaffe.errors import SchemaError
 from minicaffe.schema.file_type import HEAD_BYTES, detect_file_type, is_binary, read_file
 from minicaffe.schema.locations import SourceText, TextBlock, repeated_fields, scan, value_error
+from minicaffe.schema.strings import string_problem
+from minicaffe.text_file import ForeignBytes, decode_text
 
 M = TypeVar("M", bound=Message)
 
@@ -66,7 +68,8 @@ def read_prototxt(path: str | Path, message_class: type[M]) -> Parsed[M]:
     Parameters
     ----------
     path : str or Path
-        The file. A byte order mark, CRLF and comments in any encoding are accepted.
+        The file, in UTF-8, or in UTF-16 with a byte order mark, as PowerShell writes it. Comments
+        may have any encoding, lines any end.
     message_class : type of Message
         The message type: `NetParameter`, `SolverParameter`, ...
 
@@ -76,13 +79,13 @@ def read_prototxt(path: str | Path, message_class: type[M]) -> Parsed[M]:
         The file is missing, is not a prototxt, or does not match the message type.
     """
     data = read_file(path)
-    head = data[:HEAD_BYTES]
-    kind = detect_file_type(head)
+    text = decode_text(data, path, ForeignBytes.ESCAPE, SchemaError)
+    head = text[:HEAD_BYTES].encode("utf-8", "surrogateescape")
+    kind = detect_file_type(data[:HEAD_BYTES]) or detect_file_type(head)
     if not kind and is_binary(head):
         kind = "a binary file (.caffemodel, .solverstate or .binaryproto?)"
     if kind:
         raise SchemaError(f"{path}: a prototxt is needed here; this looks like {kind}")
-    text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="surrogateescape")
     return parse_prototxt(text, message_class, str(path))
 
 
@@ -90,7 +93,7 @@ def parse_prototxt(text: str, message_class: type[M], path: str = "<string>") ->
     """Parse a prototxt from a string; error messages give `path`. See `read_prototxt`."""
     source = SourceText(path, text.replace("\r\n", "\n").replace("\r", "\n"))
     locations = scan(source, cast(Descriptor, message_class.DESCRIPTOR))
-    _refuse_other_encodings(source, locations)
+    _check_strings(source, locations)
     message = message_class()
     try:
         text_format.Parse(source.text, message)
@@ -100,13 +103,14 @@ def parse_prototxt(text: str, message_class: type[M], path: str = "<string>") ->
     return Parsed(message, path, locations, source)
 
 
-def _refuse_other_encodings(source: SourceText, locations: TextBlock) -> None:
-    """Raise an error for a value that is not UTF-8; comments may have any encoding."""
-    if re.search("[\udc80-\udcff]", source.text):
-        for entry in locations.walk():
-            if re.search("[\udc80-\udcff]", entry.value.text):
-                message = f'the value of "{entry.name.text}" is not UTF-8; save the file as UTF-8'
-                raise source.error(entry.value.offset, message)
+def _check_strings(source: SourceText, locations: TextBlock) -> None:
+    """Raise an error for a text in quotes that is not UTF-8 or has a wrong escape."""
+    if not re.search("[\\\\\0\udc80-\udcff]", source.text):
+        return
+    for entry in locations.walk():
+        if entry.value.kind == "text" and (found := string_problem(entry)):
+            at, message = found
+            raise source.error(entry.value.offset + at, message)
 
 
 def _located(

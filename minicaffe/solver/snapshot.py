@@ -16,6 +16,7 @@ as Caffe does, from the beginning of the data.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.ops.backend import Tensor
+from minicaffe.path_hints import unexpanded
 from minicaffe.schema import (
     SolverParameter,
     SolverStateFile,
@@ -75,14 +77,19 @@ def check_snapshot_prefix(prefix: str, where: str) -> None:
         If the folder cannot be made or written to.
     """
     folder = Path(prefix).parent
-    probe = Path(f"{prefix}.writable")
+    if unexpanded(prefix) and not folder.exists():
+        logger.warning(
+            f'{where}: snapshot_prefix: "{prefix}": ~ and variables such as $HOME are not expanded '
+            f"here; the folder {folder} is made in {Path.cwd()}. Write the whole path."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
+        with tempfile.NamedTemporaryFile(prefix=f".{Path(prefix).name}.", dir=folder):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte, or not in the locale
+        reason = getattr(error, "strerror", None) or error
         raise SolverError(
-            f'{where}: snapshot_prefix: "{prefix}" cannot be written: {error.strerror}. Give a '
+            f'{where}: snapshot_prefix: "{prefix}" cannot be written: {reason}. Give a '
             "writable folder, or switch snapshots off: snapshot: 0 snapshot_after_train: false"
         ) from error
 

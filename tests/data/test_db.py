@@ -271,6 +271,17 @@ def test_leveldb_held_by_another_process(tmp_path):
     open_database(path, "LEVELDB").close()
 
 
+def test_leveldb_held_by_this_process(tmp_path):
+    plyvel = pytest.importorskip("plyvel")
+    path = str(tmp_path / "db")
+    held = plyvel.DB(path, create_if_missing=True)
+    with pytest.raises(
+        DataError, match=r"this process has the LevelDB open already.*db\.close\(\)"
+    ):
+        open_database(path, "LEVELDB")
+    held.close()
+
+
 def test_no_plyvel(golden_files, monkeypatch):
     monkeypatch.setitem(sys.modules, "plyvel", None)
     with pytest.raises(

@@ -196,3 +196,21 @@ def test_a_module_that_fails_to_import_raises_its_error(user_module, write, tmp_
     with pytest.raises(ZeroDivisionError) as error:
         caffe.Net(write(python("X", module="bad_module")), caffe.TEST)
     assert 'while importing module "bad_module"' in error.value.__notes__[0]
+
+
+@pytest.mark.parametrize(("value", "is_disabled"), [("1", True), ("0", False), ("", False)])
+def test_an_environment_variable_disables_python_layers(
+    write, tmp_path, monkeypatch, value, is_disabled
+):
+    (tmp_path / "hostile_layers.py").write_text("import pathlib\npathlib.Path('ran').touch()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINICAFFE_NO_PYTHON_LAYERS", value)
+    path = write(
+        'layer { name: "h" type: "Python" top: "x" python_param { module: "hostile_layers" '
+        'layer: "Hostile" } }'
+    )
+    message = "disabled by the environment variable MINICAFFE_NO_PYTHON_LAYERS; this one would run"
+    with pytest.raises(RuntimeError, match=message if is_disabled else "has no class"):
+        caffe.Net(path, caffe.TEST)
+    assert (tmp_path / "ran").exists() is not is_disabled
+    sys.modules.pop("hostile_layers", None)

@@ -161,6 +161,59 @@ def test_byte_order_mark_crlf_and_comments_in_other_encodings_are_accepted(tmp_p
         ('layer { bottom: ["a" "b" }', 'n:1:26: "," or "]" is expected here, not }'),
         ('"name": 1', 'n:1:1: a field name is expected here, not "name"'),
         ("@", "n:1:1: the character '@' has no meaning here"),
+        ("// a", 'n:1:1: "//" begins no comment here: comments begin with #'),
+        ("name: “a”", 'n:1:7: “ is a typographic quote, as word processors write it; write " in'),
+        ("name\uff1a 1", "n:1:5: \uff1a is made of full-width characters; write : instead"),
+        (
+            "input_dim: \uff16\uff14",
+            "n:1:12: \uff16\uff14 is made of full-width characters; write 64 instead",
+        ),
+        ("na\u200bme: 1", "n:1:3: the invisible character U+200B (ZERO WIDTH SPACE) has no"),
+        (
+            "input_dim: 100,000",
+            'n:1:16: "," does not belong into a number: 100,000. Write 100000 without commas '
+            "(100.000, if it is a decimal comma)",
+        ),
+        ("input_dim: 1,000,000", 'n:1:14: "," does not belong into a number: 1,000. Write 1000000'),
+        ("layer { loss_weight: 0,5 }", 'n:1:24: "," does not belong into a number: 0,5. Write 0.5'),
+        ("input_dim: 1, 2", "n:1:15: a field name is expected here, not the number 2. Several"),
+        (
+            r'layer { data_param { source: "C:\Users\me" } }',
+            r'n:1:33: "\U" is no escape that a text can have: write / or \\ in paths; found "C:\Us',
+        ),
+        (r'name: "a\d"', r'n:1:9: "\d" is no escape that a text can have: write / or \\'),
+        (
+            r'layer { data_param { source: "D:\train" } }',
+            r'n:1:33: "\t" is a tab, which the path in "source" hardly contains: write / or \\ in '
+            r'paths; found "D:\train"',
+        ),
+        (
+            r'layer { data_param { source: "D:\101" } }',
+            r"""n:1:33: "\101" is 'A', which the path in "source" hardly contains""",
+        ),
+        ('name: "a\0b"', "n:1:9: a text cannot contain a NUL character"),
+        (r'name: "a\0b"', "n:1:9: a text cannot contain a NUL character"),
+        (r'name: "\xff"', 'n:1:7: the escapes in the value of "name" are not UTF-8'),
+        (
+            'name: "D:\\data\\"\nlayer { }',
+            'n:1:7: a string begins with " and is not closed on this line; a \\ before the closing',
+        ),
+        (
+            "layers {\n input_param { } }",
+            'n:2:2: message "V1LayerParameter" has no field "input_param". `layers` is the old '
+            "form of a layer: it has no input_param { }. Write `layer` instead",
+        ),
+        (
+            "layers { type: BATCHNORM }",
+            'n:1:16: "type" takes one of the names of LayerType; found BATCHNORM. `layers` is the '
+            'old form; newer types need `layer { type: "BatchNorm" ... }`. ',
+        ),
+        ('layers { type: "Input" }', 'n:1:16: "type" takes one of the names of LayerType without'),
+        (
+            "layers { param { lr_mult: 1 } }",
+            'n:1:16: ":" must follow "param", not {. `layers` is the old form of a layer: it has '
+            "no param { }, rates are blobs_lr and weight_decay. Write `layer` instead",
+        ),
         ("\udce4: 1", "n:1:1: this is not UTF-8 text; save the file as UTF-8"),
         ('name: "\udce4"', 'n:1:7: the value of "name" is not UTF-8; save the file as UTF-8'),
     ],
@@ -177,8 +230,6 @@ def test_a_mistake_raises_one_error_with_position_and_fix(text, message):
         (b"\x0a\x05LeNet\xa2\x06\x10\x00\x01", "a binary file"),
         (b"<!DOCTYPE html><html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a git-lfs pointer"),
-        ('name: "n"'.encode("utf-16"), "UTF-16.*; save the file as UTF-8"),
-        (b"\xfe\xff" + 'name: "n"'.encode("utf-16-be"), "UTF-16; save the file as UTF-8"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     ],
 )
@@ -223,3 +274,17 @@ def test_numbers_and_strings_are_formatted_as_by_protobuf_for_cpp():
         "}",
         "delta: inf",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (r'name: "C:\\data\\new"', "C:\\data\\new"),
+        (r'name: "a\tb\n"', "a\tb\n"),  # a name may contain them, a path may not
+        (r'name: "\355\225\234\x41"', "한A"),
+        (r'name: "a\"b"', 'a"b'),
+        ("name:\u00a0'a'\u3000", "a"),
+    ],
+)
+def test_escapes_and_spaces_that_a_text_can_have(text, value):
+    assert parse_prototxt(text, NetParameter).message.name == value

@@ -181,3 +181,22 @@ def test_snapshot_asked_for_goes_on(make_solver):
     solver.solve()
     assert solver.iter == 9
     assert names() == triple("s", 4)
+
+
+def test_the_check_of_the_prefix_leaves_other_files_alone(tmp_path):
+    kept = tmp_path / "run.writable"
+    kept.write_text("mine")
+    snapshot.check_snapshot_prefix(str(tmp_path / "run"), "s.prototxt:1")
+    assert kept.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_a_prefix_that_a_shell_would_expand_is_warned_of(tmp_path, monkeypatch, caplog_minicaffe):
+    monkeypatch.chdir(tmp_path)
+    snapshot.check_snapshot_prefix("~/runs/first", "s.prototxt:1")
+    assert (
+        's.prototxt:1: snapshot_prefix: "~/runs/first": ~ and variables such as $HOME are not '
+        f"expanded here; the folder ~/runs is made in {tmp_path}. Write the whole path."
+    ) in caplog_minicaffe.text
+    with pytest.raises(SolverError, match="cannot be written: embedded null byte"):
+        snapshot.check_snapshot_prefix("a\0b", "s.prototxt:1")

@@ -28,7 +28,7 @@ class ClassifyFlags(PreprocessingFlags):
     """Flags of the command."""
 
     input_file: str = positional(metavar="INPUT", help="image, folder or .npy")
-    output_file: str = positional(metavar="OUTPUT", help=".npy file to write")
+    output_file: str = positional(metavar="OUTPUT", help=".npy file to write; the ending is added")
     center_only: bool = flag(help="classify the centre crop instead of ten crops")
     images_dim: str = flag(default="256,256", help="rows and columns to resize to before cropping")
     ext: str = flag(default="jpg", help="extension of images in a folder")
@@ -49,7 +49,9 @@ def run(flags: ClassifyFlags) -> int:
     scores = classifier.predict(images, not flags.center_only)
     print(f"Done in {time.perf_counter() - began:.2f} s.")
     print(f"Saving results into {flags.output_file}")
-    with write_atomically(flags.output_file) as file:
+    # np.save of Caffe's classify.py adds the extension to a name without it.
+    is_complete = flags.output_file.endswith(".npy")
+    with write_atomically(flags.output_file + ("" if is_complete else ".npy")) as file:
         write_npy(file, scores)
     if flags.labels:
         labels = read_classes(flags.labels, scores[0].size)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.preprocessing import PreprocessingFlags
 from minicaffe.errors import DataError, Problems, UsageError
+from minicaffe.text_file import read_text
 
 if TYPE_CHECKING:
     from minicaffe.pycaffe.detector import Detection
@@ -75,37 +77,52 @@ def run(flags: DetectFlags) -> int:
     return 0
 
 
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text; save it in that encoding.") from error
-
-
 def _image_paths(path: str) -> list[str]:
-    return [line.strip() for line in _read(path).splitlines() if line.strip()]
+    lines = read_text(path, "the list").split("\n")
+    return [line.strip() for line in lines if line.strip()]
 
 
-def _windows(path: str) -> Windows:
-    """Return file name and window of every row; raise one error that lists all invalid rows."""
-    table = csv.DictReader(io.StringIO(_read(path)), skipinitialspace=True)
+def _rows(path: str) -> Iterator[tuple[int, dict[str, str], str]]:
+    """Yield line number and cells of every row of a table, and the separator of its columns.
+
+    Spreadsheets separate columns by semicolons where fractions have a comma, or by tabs.
+    """
+    text = read_text(path, "the table")
+    first, _, rest = text.partition("\n")
+    if first.lower().startswith("sep="):  # a line that Excel writes and reads
+        text, first = rest, rest.partition("\n")[0]
+    separator = next((c for c in ";\t" if c in first and "," not in first), ",")
+    table = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
     missing = [name for name in ("filename", *_COORDINATES) if name not in (table.fieldnames or ())]
     if missing:
         raise DataError(
             f"{path}: no column {', '.join(missing)}; the first line must name the columns "
             f"filename, {', '.join(_COORDINATES)}"
         )
+    skipped = text is rest
+    try:
+        for row in table:
+            yield table.line_num + skipped, row, separator
+    except csv.Error as error:
+        raise DataError(f"{path}:{table.line_num + skipped}: not a table: {error}") from error
+
+
+def _number(text: str, separator: str) -> float:
+    return float(text if separator == "," else text.replace(",", "."))
+
+
+def _windows(path: str) -> Windows:
+    """Return file name and window of every row; raise one error that lists all invalid rows."""
     problems = Problems(DataError)
     windows: Windows = []
-    for row in table:
+    for line, row, separator in _rows(path):
         try:
-            windows.append((row["filename"], [float(row[name]) for name in _COORDINATES]))
-        except (TypeError, ValueError):
+            window = [_number(row[name], separator) for name in _COORDINATES]
+            windows.append((row["filename"], window))
+        except (AttributeError, TypeError, ValueError):
             if len(problems.messages) < _MOST_PROBLEMS:
                 found = ", ".join(str(row[name]) for name in _COORDINATES)
-                problems.add(f"{path}:{table.line_num}: a window is four numbers; found {found}")
+                problems.add(f"{path}:{line}: a window is four numbers; found {found}")
     problems.raise_if_any()
     if not windows:
         raise DataError(f"{path}: has no window; write one per row below the column names")

@@ -21,6 +21,7 @@ from minicaffe.cli.options.net_state import phase_flag
 from minicaffe.layers import summary_of
 from minicaffe.net.include_rules import filter_layers
 from minicaffe.schema import LayerParameter, NetSource, NetState, read_net
+from minicaffe.text_width import display_width, padded
 
 _COLUMNS = (
     *("layer", "type", "settings", "bottoms -> tops", "output"),
@@ -107,10 +108,10 @@ def bytes_text(size_bytes: int) -> str:
 def _print(rows: list[list[str]], colours: bool) -> None:
     used = [k for k in range(len(_COLUMNS)) if any(row[k] for row in rows)]
     table = [[row[k] for k in used] for row in [list(_COLUMNS), *rows]]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    widths = [max(map(display_width, column)) for column in zip(*table, strict=True)]
     for number, row in enumerate(table):
         cells = [
-            cell.rjust(width) if k in _RIGHT else cell.ljust(width)
+            padded(cell, width, on_the_left=k in _RIGHT)
             for k, cell, width in zip(used, row, widths, strict=True)
         ]
         if colours:

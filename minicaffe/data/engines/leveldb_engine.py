@@ -52,8 +52,9 @@ def _explained(path: str) -> Iterator[None]:
         text = _text(error)
         if "already held" in text:
             raise DataError(
-                f"{path}: this process has the LevelDB open already, and LevelDB allows it once. "
-                "Close it first (plyvel: db.close()), or convert the data to backend: LMDB."
+                f"{path}: this process has the LevelDB open already, outside of minicaffe, and "
+                "LevelDB allows it once. Close it first (plyvel: db.close()), or convert the data "
+                "to backend: LMDB."
             ) from error
         if "LOCK: Resource temporarily unavailable" in text:
             raise DataError(

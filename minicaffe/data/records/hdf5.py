@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from minicaffe.data.records.base import RecordPosition, RowSource, reading_order
 from minicaffe.errors import DataError
 from minicaffe.log import logger
+from minicaffe.path_hints import missing_file_hint
 from minicaffe.random import RandomStream
+from minicaffe.text_file import ForeignBytes, read_text
 
 Floats = NDArray[np.float32]
+
+_MOST_NAMES = 20  # in a message
 
 
 def read_file_list(source: str) -> list[tuple[int, str]]:
@@ -25,17 +29,11 @@ def read_file_list(source: str) -> list[tuple[int, str]]:
     DataError
         If the list cannot be read or is empty.
     """
-    try:
-        text = Path(source).read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise DataError(
-            f"{source}: the list of HDF5 files cannot be read: {error.strerror}."
-        ) from error
-    if "\0" in text:
-        raise DataError(
-            f"{source}: not a text file; source is a list of HDF5 files, a path a line. "
-            "Write the path of the .h5 file into a text file."
-        )
+    rule = (
+        "source is a list of HDF5 files, a path a line; write the path of the .h5 file into a text "
+        "file"
+    )
+    text = read_text(source, "the list of HDF5 files", ForeignBytes.ESCAPE, rule)
     lines = enumerate(text.split("\n"), start=1)
     files = [(number, line.strip()) for number, line in lines if line.strip()]
     if not files:
@@ -148,7 +146,7 @@ def read_datasets(path: str, names: Sequence[str], where: str) -> list[Floats]:
     except OSError as error:
         raise DataError(
             f"{where}: cannot be read as HDF5: {error}. Paths are relative to the current "
-            f"directory, {Path.cwd()}."
+            f"directory, {Path.cwd()}.{missing_file_hint(path)}"
         ) from error
     rows = [len(array) for array in arrays]
     if len(set(rows)) > 1 or not rows[0]:
@@ -163,10 +161,10 @@ def read_datasets(path: str, names: Sequence[str], where: str) -> list[Floats]:
 def _read_dataset(file: h5py.File, name: str, where: str) -> Floats:
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
-        known = ", ".join(key for key in file if isinstance(file[key], h5py.Dataset)) or "none"
+        known = ", ".join(_dataset_names(file)) or "none"
         raise DataError(
             f'{where}: no dataset "{name}"; every top of HDF5Data is read from the dataset of its '
-            f"name. Known: {known}."
+            f"name. Known: {known}.{_group_hint(known)}"
         )
     if found.dtype.kind not in "fiub" or not found.ndim:
         raise DataError(
@@ -174,3 +172,22 @@ def _read_dataset(file: h5py.File, name: str, where: str) -> Floats:
             "numbers, with the samples along the first axis."
         )
     return np.asarray(found, np.float32)
+
+
+def _dataset_names(file: h5py.File) -> list[str]:
+    """Return the names of the first datasets, with the groups that they are in: train/data."""
+    names: list[str] = []
+
+    def visit(name: str, item: object) -> bool | None:
+        if isinstance(item, h5py.Dataset):
+            names.append(name)
+        return True if len(names) == _MOST_NAMES else None  # True ends the search
+
+    file.visititems(visit)
+    return names
+
+
+def _group_hint(known: str) -> str:
+    if "/" not in known:
+        return ""
+    return ' A dataset in a group is named with its path: top: "train/data".'

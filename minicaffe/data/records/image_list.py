@@ -14,9 +14,12 @@ from minicaffe.data.records.base import (
     RecordSource,
     reading_order,
 )
+from minicaffe.data.records.list_hints import is_label, list_line_hint
 from minicaffe.errors import DataError, Problems
 from minicaffe.log import logger
+from minicaffe.path_hints import missing_file_hint
 from minicaffe.random import RandomStream
+from minicaffe.text_file import ForeignBytes, read_text
 
 _MOST_PROBLEMS = 10
 
@@ -47,22 +50,20 @@ def read_image_list(path: str) -> list[ListedImage]:
     DataError
         If the list cannot be read or is empty; or names the lines that are wrong.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n")
-    except OSError as error:
-        raise DataError(f"{path}: the list cannot be read: {error.strerror}.") from error
+    rule = "a line of a list is a path, a space and a label"
+    lines = read_text(path, "the list", ForeignBytes.ESCAPE, rule).split("\n")
     problems = Problems(DataError)
     images = []
     for number, line in enumerate(lines, start=1):
         name, _, label = line.rstrip().rpartition(" ")
         if not line.strip():
             continue
-        if name.strip() and label.lstrip("+-").isdecimal():
+        if name.strip() and is_label(label):
             images.append(ListedImage(name, int(label), number))
         elif len(problems.messages) < _MOST_PROBLEMS:
             problems.add(
                 f"{path}:{number}: {line.rstrip()!r}; a line is a path, a space and a label, which "
-                "is a whole number. For several or other labels use HDF5Data."
+                f"is a whole number. {list_line_hint(line)}"
             )
     problems.raise_if_any()
     if not images:
@@ -108,6 +109,8 @@ class ListedRecord(FileRecord):
         root = self.files.root_folder
         if Path(self.path).exists():
             return ""
+        if missing_file_hint(self.path):
+            return ""  # the error has it
         if root and not root.endswith("/"):
             return f' root_folder "{root}" is put before the name as it is: end it with "/".'
         return "" if root else f" The path is relative to {Path.cwd()}; see root_folder."

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.data.records.list_hints import is_count, separator_hint
 from minicaffe.errors import DataError
+from minicaffe.text_file import ForeignBytes, read_text
 
 _FIELDS = 6
 _COUNTS = ("channels", "rows", "columns", "the number of windows")
@@ -76,12 +77,10 @@ def read_window_file(path: str) -> Windows:
     DataError
         If it cannot be read, or at its first line that breaks the format.
     """
-    try:
-        with Path(path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
-            lines = ((n, line.strip()) for n, line in enumerate(file, start=1))
-            blocks = list(_blocks(path, ((n, line) for n, line in lines if line)))
-    except OSError as error:
-        raise DataError(f"{path}: the window file cannot be read: {error.strerror}.") from error
+    rule = 'a window file begins with "# 0"'
+    text = read_text(path, "the window file", ForeignBytes.ESCAPE, rule)
+    lines = ((n, line.strip()) for n, line in enumerate(text.split("\n"), start=1))
+    blocks = list(_blocks(path, ((n, line) for n, line in lines if line)))
     if not blocks:
         raise DataError(f'{path}: the window file is empty; it begins with "# 0".')
     rows = np.concatenate([found for _, found in blocks])
@@ -124,7 +123,7 @@ def _next(path: str, lines: Lines, what: str) -> tuple[int, str]:
 
 def _count(path: str, lines: Lines, what: str) -> int:
     number, text = _next(path, lines, what)
-    if not text.isdecimal():
+    if not is_count(text):
         raise DataError(f"{path}:{number}: found {text!r}, expected {what}, a whole number.")
     return int(text)
 
@@ -157,5 +156,5 @@ def _is_window(words: list[str]) -> bool:
 def _wrong_window(path: str, number: int, line: str) -> str:
     return (
         f"{path}:{number}: {line!r} is no window; a window is CLASS OVERLAP X1 Y1 X2 Y2, whole "
-        "numbers except for OVERLAP, with CLASS >= 0, X1 <= X2 and Y1 <= Y2."
+        f"numbers except for OVERLAP, with CLASS >= 0, X1 <= X2 and Y1 <= Y2.{separator_hint(line)}"
     )

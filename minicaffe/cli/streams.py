@@ -1,0 +1,37 @@
+"""Standard streams of a command: closed ones, and characters that they cannot encode."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+
+def prepare_streams() -> None:
+    r"""Make stdin, stdout and stderr usable for a command.
+
+    A stream that the shell closed (``>&-``) becomes the null device, because the next file that is
+    opened would get its number and whatever a library prints. Characters that the encoding of a
+    stream lacks (LC_ALL=C, cp1252, PYTHONIOENCODING=ascii) are printed as escapes, such as
+    ``\\ud55c``, because an error would end the command after its work.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not _encodes_everything(stream):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _encodes_everything(stream: io.TextIOWrapper) -> bool:
+    """Return whether a stream can print any file name."""
+    is_unicode = stream.encoding.lower().replace("-", "") == "utf8"
+    return stream.errors == "backslashreplace" or (
+        is_unicode and stream.errors == "surrogateescape"
+    )
