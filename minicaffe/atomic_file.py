@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator
+import re
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from minicaffe.errors import SnapshotError
 
+# A temporary file that has not been written to for so long belongs to no process of any machine.
+_ABANDONED_S = 900.0
+
 
 @contextmanager
-def write_atomically(path: str | Path) -> Iterator[BinaryIO]:
+def write_atomically(
+    path: str | Path, before_replace: Callable[[], object] | None = None
+) -> Iterator[BinaryIO]:
     """Open a temporary file that replaces `path` atomically when the block succeeds.
 
     The bytes are written to a temporary file in the same folder and synced to disk; then the file
     is renamed. If a step fails, `path` is unchanged and the temporary file is removed. If `path` is
     a symbolic link, its target is replaced. A device or a pipe (/dev/null) is written directly.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    before_replace : callable, optional
+        Called when the new content is complete, directly before the file is replaced.
 
     Raises
     ------
@@ -28,7 +42,7 @@ def write_atomically(path: str | Path) -> Iterator[BinaryIO]:
     real = Path(os.path.realpath(path))
     is_special = _is_special_file(real)
     try:
-        with real.open("wb") if is_special else _replace(real) as file:
+        with real.open("wb") if is_special else _replace(real, before_replace) as file:
             yield file
     except OSError as error:
         previous = "" if is_special else " The previous file is unchanged."
@@ -38,7 +52,7 @@ def write_atomically(path: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _replace(path: Path) -> Iterator[BinaryIO]:
+def _replace(path: Path, before_replace: Callable[[], object] | None) -> Iterator[BinaryIO]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     _remove_leftovers(path)
     try:
@@ -46,6 +60,8 @@ def _replace(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if before_replace is not None:
+            before_replace()
         temporary.replace(path)
     finally:
         with suppress(OSError):
@@ -65,6 +81,23 @@ def _remove_leftovers(path: Path) -> None:
         if owner.isdigit() and not _is_running(int(owner)):
             with suppress(OSError):
                 leftover.unlink()
+
+
+def remove_abandoned(folder: Path, names: re.Pattern[str]) -> None:
+    """Remove temporary files of processes that were killed.
+
+    Parameters
+    ----------
+    folder : Path
+    names : re.Pattern
+        Matches the names of the files that they were to replace.
+    """
+    for leftover in folder.glob(".*"):
+        name, _, owner = leftover.name[1:].rpartition(".")
+        if owner.isdigit() and names.fullmatch(name) and not _is_running(int(owner)):
+            with suppress(OSError):
+                if time.time() - leftover.stat().st_mtime > _ABANDONED_S:
+                    leftover.unlink()
 
 
 def _is_running(process: int) -> bool:

@@ -6,6 +6,7 @@
     ├── NetError              a net cannot be built
     │   └── ShapeError        ... because the shape of a blob does not match a layer
     ├── SolverError           the settings of a solver are invalid
+    ├── DivergedError         a loss is not finite, or weights that were to be saved are not
     ├── DataError             a data source is missing, unreadable or contains invalid values
     │   ├── ArraySizeError    ... the number of values does not match a shape (also a ValueError)
     │   └── LabelError        ... a label is outside 0 .. classes - 1
@@ -51,6 +52,10 @@ class ShapeError(NetError):
 
 class SolverError(MinicaffeError):
     """The settings of a solver are invalid."""
+
+
+class DivergedError(MinicaffeError):
+    """A loss is not finite and the solver stops then, or weights that were to be saved are not."""
 
 
 class DataError(MinicaffeError):

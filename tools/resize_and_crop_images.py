@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Run ``minicaffe resize_and_crop_images`` under the name of Caffe's tool."""
 
-from minicaffe.cli.main import run_as_program
+from minicaffe.cli.start import start_command
 
-raise SystemExit(run_as_program())
+raise SystemExit(start_command())

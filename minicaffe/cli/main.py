@@ -10,13 +10,15 @@ runs is imported, so that ``minicaffe --help`` starts fast.
 from __future__ import annotations
 
 import argparse
+import atexit
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import get_type_hints
 
 from minicaffe import __version__, log
@@ -25,6 +27,7 @@ from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.streams import prepare_streams
 from minicaffe.cli.unexpected import is_from_users_code, unexpected_error
 from minicaffe.errors import MinicaffeError, UsageError, nearest
+from minicaffe.fatal_signals import show_fatal_signals
 from minicaffe.path_hints import missing_file_hint, one_line
 
 # In the order of the overview.
@@ -40,6 +43,10 @@ COMMANDS = (
 )
 
 
+# The exit code of programs that Ctrl-C ends: 128 + SIGINT.
+INTERRUPTED = 130
+
+
 class CommonFlags(Flags):
     """Flags of all commands."""
 
@@ -51,9 +58,17 @@ class CommonFlags(Flags):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    return _with_output(lambda: _run_words(words))
+    """Run the command line and return the exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Command and flags. By default those of the process, which is then this program: its SIGINT
+        handler and `faulthandler` are set, and stay so.
+    """
+    if argv is None:
+        return _as_process(lambda: _run_words(sys.argv[1:]))
+    return _with_output(lambda: _run_words(list(argv)))
 
 
 def _run_words(words: list[str]) -> int:
@@ -78,6 +93,46 @@ def _run_words(words: list[str]) -> int:
 def run_command(command: str, argv: Sequence[str]) -> int:
     """Run one command with its arguments and return the exit code."""
     return _with_output(lambda: _run_command(command, argv))
+
+
+class _CtrlC:
+    """SIGINT handler of the process: the first signal ends the command, the next one the process.
+
+    The second one therefore leaves no traceback of code that was ending the command.
+    """
+
+    def __init__(self) -> None:
+        self._is_ending = False
+
+    def install(self) -> None:
+        """Handle SIGINT, unless the process was started with SIGINT ignored (nohup, `&`)."""
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._catch)
+            # Python resets its handlers after the last of the exit functions, the first registered.
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+
+    def end(self) -> None:
+        """Let the next signal end the process: the command has ended."""
+        self._is_ending = True
+
+    def _catch(self, number: int, frame: FrameType | None) -> None:
+        if self._is_ending:
+            os._exit(INTERRUPTED)
+        self._is_ending = True
+        raise KeyboardInterrupt
+
+
+def _as_process(program: Callable[[], int]) -> int:
+    """Run `program` as the whole process and return its exit code."""
+    ctrl_c = _CtrlC()
+    try:
+        ctrl_c.install()
+        show_fatal_signals()
+        return _with_output(program)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    finally:
+        ctrl_c.end()
 
 
 def _with_output(program: Callable[[], int]) -> int:
@@ -107,12 +162,12 @@ def _drop_output() -> None:
 
 
 def _run_command(command: str, argv: Sequence[str]) -> int:
-    module = importlib.import_module(f"minicaffe.cli.commands.{command}")
-    kind: type[Flags] = next(iter(get_type_hints(module.run).values()))
-    parser = _parser(command, module, kind)
     log.to_stderr()
     debug = False
     try:
+        module = importlib.import_module(f"minicaffe.cli.commands.{command}")
+        kind: type[Flags] = next(iter(get_type_hints(module.run).values()))
+        parser = _parser(command, module, kind)
         values = parser.parse(argv)
         common = CommonFlags(values)
         debug = common.debug
@@ -139,7 +194,7 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         log.logger.error("stopped by Ctrl-C")
-        return 130
+        return INTERRUPTED
     finally:
         log.close_files()
 
@@ -212,7 +267,7 @@ def _summary(command: str) -> str:
 
 def run_as_program() -> int:
     """Run the command named like the program, which pip or the folder ``tools`` provides."""
-    return run_command(Path(sys.argv[0]).stem, sys.argv[1:])
+    return _as_process(lambda: _run_command(Path(sys.argv[0]).stem, sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from minicaffe.data.engines.leveldb_engine import LevelDbCursor, LevelDbReader, 
 from minicaffe.data.engines.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
 from minicaffe.data.shared_handles import FileId, SharedHandles
 from minicaffe.errors import DataError, nearest
+from minicaffe.fatal_signals import reading
 from minicaffe.log import logger
 from minicaffe.path_hints import missing_file_hint, one_line
 
@@ -65,9 +66,10 @@ class RecordCursor:
     def __init__(self, cursor: EngineCursor, path: str, database: Database) -> None:
         self._cursor = cursor
         self._path = path
+        self._read = reading(path)
         # A reference, because a database without references is closed.
         self._database = database
-        if not cursor.first():
+        if not self._read(cursor.first):
             raise DataError(
                 f"{path}: the database is empty. Convert at least one image into it; the "
                 "converter's own messages say why it found none."
@@ -76,9 +78,9 @@ class RecordCursor:
 
     def advance(self) -> bool:
         """Go to the next record; return True if it is the first one again."""
-        wrapped = not self._cursor.next()
+        wrapped = not self._read(self._cursor.next)
         if wrapped:
-            self._cursor.first()
+            self._read(self._cursor.first)
         self.key, self.value = self._cursor.item()
         return wrapped
 
@@ -94,7 +96,7 @@ class RecordCursor:
         DataError
             If there is none: the database is not the one that the key was taken from.
         """
-        if not self._cursor.seek(key):
+        if not self._read(self._cursor.seek, key):
             raise DataError(
                 f"{self._path}: no record with key {printable(key)}; the database has changed "
                 "since the snapshot was taken. Put the old one back, or delete the snapshot's data "
@@ -128,7 +130,7 @@ class Database:
 
     def __len__(self) -> int:
         """Return the number of records (LevelDB has to walk over all of them)."""
-        return self._open_reader().count()
+        return reading(self.path)(self._open_reader().count)
 
     def cursor(self) -> RecordCursor:
         """Return a cursor on the first record; an empty database is an error."""
@@ -136,12 +138,13 @@ class Database:
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and value of every record, in the order of the keys."""
+        read = reading(self.path)
         cursor = self._open_reader().cursor()
-        more = cursor.first()
+        more = read(cursor.first)
         while more:
             key, value = cursor.item()
-            yield key, bytes(value)
-            more = cursor.next()
+            yield key, read(bytes, value)
+            more = read(cursor.next)
 
     def close(self) -> None:
         """Close the database; closing twice does nothing."""
@@ -187,7 +190,9 @@ def open_database(path: str, backend: str) -> Database:
     backend = known_backend(backend)
     _check_exists(path, backend)
     engine = _ENGINES[backend]
-    reader, file = _readers.take(Path(path, engine.held_file), lambda: engine.reader(path))
+    opened: Callable[[str], Reader] = engine.reader
+    held_file = Path(path, engine.held_file)
+    reader, file = _readers.take(held_file, lambda: reading(path)(opened, path))
     logger.info("Opened %s %s", backend.lower(), path)
     return Database(path, backend, reader, file)
 

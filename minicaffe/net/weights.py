@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +91,13 @@ def _without_leading_ones(shape: Shape) -> Shape:
     return shape[first:]
 
 
-def save_net(net: Net, path: str | Path, diffs: bool = False, hdf5: bool | None = None) -> None:
+def save_net(
+    net: Net,
+    path: str | Path,
+    diffs: bool = False,
+    hdf5: bool | None = None,
+    before_replace: Callable[[], object] | None = None,
+) -> None:
     """Write a net with its weights; an existing file is replaced atomically.
 
     Parameters
@@ -104,6 +110,8 @@ def save_net(net: Net, path: str | Path, diffs: bool = False, hdf5: bool | None 
         Whether to write the gradients too.
     hdf5 : bool, optional
         Whether to write HDF5; by default if the name ends in .h5.
+    before_replace : callable, optional
+        See `write_atomically`.
 
     Raises
     ------
@@ -126,7 +134,7 @@ def save_net(net: Net, path: str | Path, diffs: bool = False, hdf5: bool | None 
         if any(step.loss_weights) and not saved.loss_weight:
             saved.loss_weight.extend(step.loss_weights)
     as_hdf5 = Path(path).suffix == ".h5" if hdf5 is None else hdf5
-    with write_atomically(path) as file:
+    with write_atomically(path, before_replace) as file:
         write_net_weights(file, param, arrays, as_hdf5, _shared(net))
 
 

@@ -3,11 +3,15 @@
 Names, arguments, views and exceptions are pycaffe's. Only this part of minicaffe has process-wide
 state: mode, device, precision and seed (`minicaffe.pycaffe.session`). Importing it sends log lines
 to stderr, as importing pycaffe does; the environment variable GLOG_minloglevel sets the level.
+Unless the program has enabled `faulthandler`, importing it also makes fatal signals (SIGSEGV,
+SIGABRT and the like) write the stacks of all threads to stderr; ``faulthandler.disable()`` undoes
+that.
 """
 
 import logging
 
 from minicaffe import log as _log
+from minicaffe.fatal_signals import show_fatal_signals as _show_fatal_signals
 from minicaffe.layers.host_blob import BlobVec
 from minicaffe.layers.host_blob import HostBlob as Blob
 from minicaffe.net.spec import NetSpec, layers, params, to_proto
@@ -89,3 +93,4 @@ __version__ = "1.0.0"
 # A program that has already added a handler keeps its own log output.
 if all(isinstance(handler, logging.NullHandler) for handler in _log.logger.handlers):
     _log.to_stderr()
+_show_fatal_signals()

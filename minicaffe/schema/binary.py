@@ -190,6 +190,12 @@ def read_solver_state_binary(path: str | Path) -> SolverStateFile:
             f"{path}: has no field iter, so it is not a solver state. To start from a .caffemodel, "
             "use --weights; --snapshot takes a .solverstate"
         )
+    # protobuf returns the bytes of a string that is not UTF-8.
+    if not isinstance(state.learned_net, str):
+        raise SnapshotError(
+            f"{path}: the name of its weights file, {state.learned_net!r}, is not UTF-8; the file "
+            "is damaged"
+        )
     history = _arrays(state.history, "history", path)
     return SolverStateFile(state.iter, state.learned_net, state.current_step, history)
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from minicaffe.errors import DivergedError
 from minicaffe.log import logger
 from minicaffe.net.loss_future import LossFuture
 from minicaffe.schema import SolverParameter
@@ -63,12 +64,18 @@ class LossHistory:
         self._known.append(loss)
         if not math.isfinite(loss) and not self._has_diverged:
             self._has_diverged = True
-            rate = learning_rate(self._param, iteration)
-            logger.warning(
-                f"Iteration {iteration}: the loss is {loss:g}, and training will not "
-                f"recover from that. Most often the rate is too high (lr = {rate:g}): lower "
-                "base_lr or set clip_gradients, and look for wrong values in the data."
-            )
+            message = self._divergence(iteration, loss)
+            if self._param.stop_at_non_finite_loss:
+                raise DivergedError(f"{message} Training stops: stop_at_non_finite_loss is set.")
+            logger.warning(message)
+
+    def _divergence(self, iteration: int, loss: float) -> str:
+        rate = learning_rate(self._param, iteration)
+        return (
+            f"Iteration {iteration}: the loss is {loss:g}, and training will not "
+            f"recover from that. Most often the rate is too high (lr = {rate:g}): lower "
+            "base_lr or set clip_gradients, and look for wrong values in the data."
+        )
 
     def values(self) -> list[float]:
         """Wait for all losses and return the last `average_loss`.
@@ -77,6 +84,8 @@ class LossHistory:
         ------
         LabelError
             If a label is not a class; see `LossFuture`.
+        DivergedError
+            If a loss is not finite and stop_at_non_finite_loss is set.
         """
         while self._pending:
             self._read()

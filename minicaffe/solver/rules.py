@@ -86,6 +86,12 @@ RULES = {
 }
 
 
+_FINITE = (
+    *("base_lr", "gamma", "power", "momentum", "momentum2"),
+    *("rms_decay", "delta", "weight_decay"),
+)
+
+
 def rule_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
     """Yield the problems of a SolverParameter's type and numbers: field and message."""
     rule = RULES.get(param.type)
@@ -94,9 +100,13 @@ def rule_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
     elif param.momentum and not rule.uses_momentum:
         yield "momentum", f"momentum: {param.momentum:g} cannot be used with {rule.type}; remove it"
     for field in rule.averages if rule is not None else ():
-        if not 0 <= getattr(param, field) < 1:
+        if math.isfinite(getattr(param, field)) and not 0 <= getattr(param, field) < 1:
             value = getattr(param, field)
             yield field, f"{field} must be at least 0 and below 1, it is {value:g}"
+    for field in _FINITE:
+        value = getattr(param, field)
+        if not math.isfinite(value):
+            yield field, f"{field} must be a finite number, it is {value:g}"
     fewest = {"iter_size": 1, "average_loss": 1, "max_iter": 0, "snapshot": 0, "display": 0}
     for field, least in fewest.items():
         if getattr(param, field) < least:

@@ -7,7 +7,8 @@ of that name:
 * ``PREFIX_iter_N.caffemodel``: the net with its weights
 * ``PREFIX_iter_N.solverstate.json``: position in the data and random steps (ours)
 * ``PREFIX_iter_N.solverstate``: iteration and history; written last, so that its presence implies
-  the other two
+  the other two. An older one is removed before they are replaced; otherwise a process that is
+  killed in between would leave the weights of one run with the history of another
 
 The first and the last are Caffe's and are exchanged with it; without the second one a run resumes
 as Caffe does, from the beginning of the data.
@@ -15,20 +16,22 @@ as Caffe does, from the beginning of the data.
 
 from __future__ import annotations
 
+import functools
 import json
-import tempfile
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from minicaffe.atomic_file import write_atomically
-from minicaffe.errors import Problems, SnapshotError, SolverError
+from minicaffe.errors import DivergedError, Problems, SnapshotError
 from minicaffe.layers.base import State
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.ops.backend import Tensor
-from minicaffe.path_hints import unexpanded
 from minicaffe.schema import (
     SolverParameter,
     SolverStateFile,
@@ -61,37 +64,11 @@ class SnapshotContents:
     losses: LossHistory
 
 
-def check_snapshot_prefix(prefix: str, where: str) -> None:
-    """Make the folder for snapshots, and check that it is writable.
-
-    Parameters
-    ----------
-    prefix : str
-        The solver's snapshot_prefix.
-    where : str
-        File and line of that setting.
-
-    Raises
-    ------
-    SolverError
-        If the folder cannot be made or written to.
-    """
-    folder = Path(prefix).parent
-    if unexpanded(prefix) and not folder.exists():
-        logger.warning(
-            f'{where}: snapshot_prefix: "{prefix}": ~ and variables such as $HOME are not expanded '
-            f"here; the folder {folder} is made in {Path.cwd()}. Write the whole path."
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(prefix=f".{Path(prefix).name}.", dir=folder):
-            pass
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte, or not in the locale
-        reason = getattr(error, "strerror", None) or error
-        raise SolverError(
-            f'{where}: snapshot_prefix: "{prefix}" cannot be written: {reason}. Give a '
-            "writable folder, or switch snapshots off: snapshot: 0 snapshot_after_train: false"
-        ) from error
+def snapshot_names(param: SolverParameter, iteration: int) -> tuple[Path, Path]:
+    """Return the paths of the weights and of the solver state of an iteration."""
+    suffix = ".h5" if param.snapshot_format == SolverParameter.HDF5 else ""
+    stem = f"{param.snapshot_prefix}_iter_{iteration}"
+    return Path(f"{stem}.caffemodel{suffix}"), Path(f"{stem}.solverstate{suffix}")
 
 
 def write_snapshot(
@@ -111,14 +88,17 @@ def write_snapshot(
     ------
     SnapshotError
         If a file cannot be written; files of earlier snapshots are unchanged.
+    DivergedError
+        If a weight is not finite; no file is changed.
     """
+    _check_finite(contents.net, iteration)
     param = contents.param
     as_hdf5 = param.snapshot_format == SolverParameter.HDF5
-    suffix, kind = (".h5", "HDF5 file") if as_hdf5 else ("", "binary proto file")
-    stem = f"{param.snapshot_prefix}_iter_{iteration}"
-    weights, path = Path(f"{stem}.caffemodel{suffix}"), Path(f"{stem}.solverstate{suffix}")
+    kind = "HDF5 file" if as_hdf5 else "binary proto file"
+    weights, path = snapshot_names(param, iteration)
     logger.info(f"Snapshotting to {kind} {weights}")
-    save_net(contents.net, weights, diffs=bool(param.snapshot_diff))
+    remove = functools.partial(_remove_file, path)
+    save_net(contents.net, weights, diffs=bool(param.snapshot_diff), before_replace=remove)
     logger.info(f"Snapshotting solver state to {kind} {path}")
     _write_side_state(contents, iteration, test_states, _side_file(path))
     state = SolverStateFile(
@@ -129,6 +109,28 @@ def write_snapshot(
     )
     with write_atomically(path) as file:
         write_solver_state(file, state, as_hdf5)
+
+
+def _check_finite(net: Net, iteration: int) -> None:
+    """Raise an error that names a parameter with NaN, or with infinity if it is learned."""
+    learned = {id(p.blob) for p in net.parameters if p.lr_mult}
+    for layer in net.layers:
+        for index, blob in enumerate(layer.blobs):
+            values = blob.data.get()
+            if np.isfinite(values).all() or not (id(blob) in learned or np.isnan(values).any()):
+                continue
+            raise DivergedError(
+                f"Iteration {iteration}: no snapshot is written, because parameter {index} of "
+                f'layer "{layer.name}" is not finite; earlier snapshots are unchanged. Resume from '
+                "the last of them with a lower base_lr, or with clip_gradients."
+            )
+
+
+def _remove_file(path: Path) -> None:
+    """Remove the file that a path leads to, if it is one."""
+    real = Path(os.path.realpath(path))
+    if real.is_file():
+        real.unlink()
 
 
 def restore_snapshot(contents: SnapshotContents, path: str | Path) -> int:
@@ -146,6 +148,8 @@ def restore_snapshot(contents: SnapshotContents, path: str | Path) -> int:
             "the .solverstate file beside it; to start from these weights use --weights."
         )
     state = read_solver_state(path)
+    if state.iter < 0:
+        raise SnapshotError(f"{path}: damaged: it is a snapshot of iteration {state.iter}.")
     _check_history(contents, state, path)
     copy_trained_layers(contents.net, _weights_of(state, path))
     for tensor, values in zip(contents.history, state.history, strict=True):
@@ -210,6 +214,7 @@ def _restore_side_state(contents: SnapshotContents, iteration: int, path: Path) 
         return
     try:
         side = json.loads(path.read_bytes())
+        _check_whole_numbers(side)
         if side["iter"] != iteration:
             logger.warning(f"{path} belongs to iteration {side['iter']}; it is not used.")
             return
@@ -218,8 +223,17 @@ def _restore_side_state(contents: SnapshotContents, iteration: int, path: Path) 
         for net, state in zip([contents.net, *contents.test_nets], states, strict=False):
             net.restore(state)
         losses = [float(loss) for loss in side["losses"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise SnapshotError(
             f"{path}: damaged ({error!r}). Delete it to resume from the beginning of the data."
         ) from error
     contents.losses.restore(losses)
+
+
+def _check_whole_numbers(value: object) -> None:
+    """Raise ValueError for seeds, steps and positions that no run has written."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            _check_whole_numbers(part)
+    elif isinstance(value, int) and not 0 <= value < 1 << 63:
+        raise ValueError(f"number {value} is outside 0 .. 2^63 - 1")

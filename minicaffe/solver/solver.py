@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from minicaffe.backends import get_backend
-from minicaffe.errors import Problems, SnapshotError, SolverError
+from minicaffe.errors import DivergedError, MinicaffeError, Problems, SnapshotError, SolverError
 from minicaffe.layers.base import State
 from minicaffe.log import logger
 from minicaffe.net import Net
@@ -25,10 +26,11 @@ from minicaffe.solver.rules import RULES, Rule, rule_problems
 from minicaffe.solver.signals import Action
 from minicaffe.solver.snapshot import (
     SnapshotContents,
-    check_snapshot_prefix,
     restore_snapshot,
+    snapshot_names,
     write_snapshot,
 )
+from minicaffe.solver.snapshot_prefix import check_snapshot_prefix, claimed_prefix
 
 Callback = Callable[[], object]
 
@@ -96,9 +98,9 @@ class Solver:
         self.on_gradients_ready: list[Callback] = []
         self.poll: Callable[[], Action] = lambda: Action.NONE
         self.stopped_early = False
-        # The message of the last snapshot if that could not be written. The error itself would
-        # refer to this solver by its traceback.
-        self._snapshot_failure = ""
+        # Type and message of the last snapshot's error if it could not be written. The error itself
+        # would refer to this solver by its traceback.
+        self._failed_snapshot: tuple[type[MinicaffeError], str] | None = None
         # The states of the test nets at the start of the test that is running, if one is.
         self._before_tests: list[State] | None = None
         self.test_nets: list[Net] = []
@@ -175,6 +177,13 @@ class Solver:
         ------
         SnapshotError
             If the last snapshot could not be written.
+        DivergedError
+            If its weights are not finite, or a loss with stop_at_non_finite_loss.
+
+        Notes
+        -----
+        If an error ends the training, such as a damaged record, a snapshot of what was reached is
+        written first, unless the solver switches snapshots off.
         """
         logger.info(f"Solving {self.net.name}")
         logger.info(f"Learning Rate Policy: {self.param.lr_policy}")
@@ -186,17 +195,9 @@ class Solver:
             logger.warning(
                 f"Nothing to train: iteration {self.iter} of max_iter: {self.param.max_iter}."
             )
-        self.step(self.param.max_iter - self.iter)
-        # Reading the losses logs warnings and raises errors of the last iterations, which must
-        # come before their weights are saved.
-        self.losses.values()
-        every = self.param.snapshot
-        is_saved = every and not self.iter % every and not self._snapshot_failure
-        if self.param.snapshot_after_train and not is_saved:
-            self._snapshot_failure = ""
-            self.snapshot()
-        elif self._snapshot_failure:
-            raise SnapshotError(self._snapshot_failure)
+        takes_snapshots = self.param.snapshot_after_train or self.param.snapshot
+        with claimed_prefix(self.snapshot_prefix) if takes_snapshots else nullcontext():
+            self._train()
         if self.stopped_early:
             logger.info("Optimization stopped early.")
             return
@@ -207,6 +208,48 @@ class Solver:
         if self.param.test_interval and self.iter % self.param.test_interval == 0:
             self.test_all()
         logger.info("Optimization Done.")
+
+    def _train(self) -> None:
+        """Make the iterations up to max_iter, and write the last snapshot."""
+        first = self.iter
+        try:
+            self.step(self.param.max_iter - self.iter)
+            # Reading the losses logs warnings and raises errors of the last iterations, which must
+            # come before their weights are saved.
+            self.losses.values()
+        except (SnapshotError, DivergedError):
+            raise
+        except Exception as error:
+            if self.iter > first and (self.param.snapshot_after_train or self.param.snapshot):
+                self._snapshot_before(error)
+            raise
+        if self.param.snapshot_after_train and not self._is_saved:
+            self._failed_snapshot = None
+            self.snapshot()
+        elif self._failed_snapshot is not None:
+            kind, message = self._failed_snapshot
+            raise kind(message)
+
+    @property
+    def _is_saved(self) -> bool:
+        """Whether the iteration was one of a snapshot, and that could be written."""
+        every = self.param.snapshot
+        return bool(every) and not self.iter % every and self._failed_snapshot is None
+
+    def _snapshot_before(self, error: Exception) -> None:
+        """Write a snapshot before an error ends the training; the message of the error names it."""
+        try:
+            if not self._is_saved:
+                self.snapshot()
+        except Exception as problem:  # the first error is the one to report
+            logger.info(f"No snapshot of iteration {self.iter} could be written: {problem}")
+            return
+        _, state = snapshot_names(self.param, self.iter)
+        advice = f"Iteration {self.iter} is saved: go on with --snapshot={state}"
+        if isinstance(error, MinicaffeError):
+            error.args = (f"{error} {advice}", *error.args[1:])
+        else:
+            error.add_note(advice)
 
     def step(self, n: int) -> None:
         """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot."""
@@ -258,11 +301,15 @@ class Solver:
         """Snapshot, and log a failure: if it ended the training, the weights would be lost."""
         try:
             self.snapshot()
+        except DivergedError as error:
+            if not self._failed_snapshot or self._failed_snapshot[0] is not DivergedError:
+                logger.warning(f"{error} Training goes on, as in Caffe.")
+            self._failed_snapshot = DivergedError, str(error)
         except SnapshotError as error:
             logger.error(f"{error} Training goes on; the next snapshot is tried when it is due.")
-            self._snapshot_failure = str(error)
+            self._failed_snapshot = SnapshotError, str(error)
         else:
-            self._snapshot_failure = ""
+            self._failed_snapshot = None
 
     def apply_update(self) -> None:
         """Update the parameters with the gradients that they have, by the solver's rule."""

@@ -68,6 +68,85 @@ def test_ctrl_c_snapshots_and_ends_well(project, start):
     check_complete()
 
 
+def test_sigterm_snapshots_and_ends_well(project, start):
+    """As `kill`, container runtimes and clusters stop programs."""
+    project.write(solver=project.solver.replace("max_iter: 2", ENDLESS))
+    process = start("train", "--solver=solver.prototxt")
+    until(process, "Iteration 20, lr")
+    process.send_signal(signal.SIGTERM)
+    rest = process.stderr.read()
+    assert process.wait() == 0
+    assert "SIGTERM: stopping after this iteration" in rest
+    assert rest.splitlines()[-2].endswith("] Optimization stopped early.")
+    assert len(snapshots()) == 1
+    check_complete()
+
+
+SLOW_LAYER = """
+layer { name: "slow" type: "Python" bottom: "loss" top: "slow"
+  python_param { module: "slow" layer: "Slow" } }
+"""
+SLOW_CODE = """
+import sys, time, caffe
+
+class Slow(caffe.Layer):
+    def setup(self, bottom, top): pass
+    def reshape(self, bottom, top): top[0].reshape(1)
+    def forward(self, bottom, top):
+        print("in the layer", file=sys.stderr, flush=True)
+        time.sleep(3)
+    def backward(self, top, propagate_down, bottom): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [
+        ([signal.SIGINT] * 2, 130),
+        ([signal.SIGINT] * 3, 130),
+        ([signal.SIGTERM] * 2, -signal.SIGTERM),
+        ([signal.SIGINT, signal.SIGTERM], -signal.SIGTERM),
+    ],
+)
+def test_a_second_signal_stops_within_an_iteration(project, start, numbers, code):
+    Path("slow.py").write_text(SLOW_CODE)
+    project.write(net=project.net + SLOW_LAYER)
+    process = start("train", "--solver=solver.prototxt")
+    until(process, "in the layer")
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(0.05)
+    began = time.monotonic()
+    rest = process.stderr.read()
+    assert process.wait() == code
+    assert time.monotonic() - began < 2.5
+    assert "Traceback" not in rest
+    assert not snapshots()
+
+
+@pytest.mark.parametrize("module", ["argparse", "numpy", "minicaffe.solver.solver"])
+def test_ctrl_c_while_python_imports(project, module):
+    """A signal sent by the import of a module has the same effect each time."""
+    Path("sitecustomize.py").write_text(
+        "import importlib.abc, os, signal, sys\n"
+        "class Interrupt(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+    )
+    program = "import sys; from minicaffe.cli.start import start_program; sys.exit(start_program())"
+    path = os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)])
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "train", "--solver=solver.prototxt"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert ended.returncode == 130, ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_hanging_up_snapshots_and_goes_on(project, start):
     project.write(solver=project.solver.replace("max_iter: 2", ENDLESS))
     process = start("train", "--solver=solver.prototxt")
@@ -81,11 +160,12 @@ def test_hanging_up_snapshots_and_goes_on(project, start):
 
 def test_effects_can_be_changed(project, start):
     project.write(solver=project.solver.replace("max_iter: 2", ENDLESS))
-    effects = ["--sigint_effect=snapshot", "--sighup_effect=stop"]
+    effects = ["--sigint_effect=snapshot", "--sighup_effect=stop", "--sigterm_effect=none"]
     process = start("train", "--solver=solver.prototxt", *effects)
     until(process, "Iteration 5, lr")
     process.send_signal(signal.SIGINT)
     until(process, "SIGINT: taking a snapshot")
+    process.send_signal(signal.SIGTERM)
     until(process, r"Iteration \d+, lr")
     process.send_signal(signal.SIGHUP)
     assert "SIGHUP: stopping after this iteration" in process.stderr.read()

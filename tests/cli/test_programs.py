@@ -53,4 +53,4 @@ def test_defaults_have_the_types_of_the_annotations(command):
 def test_scripts_are_named_after_commands_and_can_be_run(script):
     assert script.stem in COMMANDS
     assert script.stat().st_mode & 0o111
-    assert "run_as_program()" in script.read_text()
+    assert "start_command()" in script.read_text()

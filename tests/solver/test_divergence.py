@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from emulator.dnn import EmulatedDnn
 from minicaffe.backends import get_backend
 from minicaffe.backends.cuda import CudaBackend
 from minicaffe.backends.reference import ReferenceBackend
+from minicaffe.errors import DivergedError, SolverError
 from minicaffe.net.weights import copy_trained_layers, save_net
 from probe import KERNELS
 
@@ -80,3 +82,95 @@ def test_weights_from_a_file_make_the_loss_a_number_again(solver):
     copy_trained_layers(solver.net, "good.caffemodel")
     solver.net.forward()
     assert math.isfinite(solver.net.loss())
+
+
+SAVING = SETTINGS.replace("snapshot_after_train: false", 'snapshot_prefix: "s" max_iter: 9')
+
+
+def diverging(make_solver, settings):
+    solver = make_solver(NET, settings, "reference")
+    data, labels = solver.net.inputs
+    data.data.set(np.random.default_rng(0).standard_normal(data.shape))
+    labels.data.set([0, 1, 2, 0])
+    return solver
+
+
+def break_weights(solver, iteration, value=math.nan):
+    """Make a weight a number that is not finite before an iteration."""
+    weight = solver.net.parameters[0].blob.data
+
+    def change():
+        if solver.iter == iteration:
+            values = weight.get().copy()
+            values[0, 0, 0, 0] = value
+            weight.set(values)
+
+    solver.on_start.append(change)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_not_saved(make_solver, caplog_minicaffe, value):
+    """The good snapshot that has the same name as a bad one stays as well."""
+    settings = SAVING.replace("base_lr: 1e6", "base_lr: 0.01") + "snapshot: 2 "
+    diverging(make_solver, settings).solve()
+    good = {path.name: path.read_bytes() for path in Path().glob("s_iter_*")}
+    caplog_minicaffe.clear()
+    solver = diverging(make_solver, settings)
+    break_weights(solver, 5, value)
+    with pytest.raises(DivergedError) as caught:
+        solver.solve()
+    assert solver.iter == 9
+    message = (
+        'no snapshot is written, because parameter 0 of layer "conv" is not finite; earlier '
+        "snapshots are unchanged. Resume from the last of them with a lower base_lr, or with "
+        "clip_gradients."
+    )
+    assert str(caught.value) == f"Iteration 9: {message}"
+    warnings = [m for m in caplog_minicaffe.messages if "no snapshot" in m]
+    assert warnings == [f"Iteration 6: {message} Training goes on, as in Caffe."]
+    now = {path.name: path.read_bytes() for path in Path().glob("s_iter_*")}
+    assert now == good
+    assert {f"s_iter_{i}.caffemodel" for i in (2, 4, 6, 8, 9)} <= good.keys()
+
+
+def test_infinity_that_is_not_learned_is_saved(make_solver):
+    """A mask, for example."""
+    net = NET.replace("num_output: 3", "num_output: 3 bias_term: false").replace(
+        'bottom: "x"', 'bottom: "x" param { lr_mult: 0 }'
+    )
+    solver = make_solver(net, SAVING, "reference")
+    weight = solver.net.parameters[0].blob.data
+    weight.set(np.full(weight.shape, -np.inf))
+    solver.snapshot()
+    assert Path("s_iter_0.caffemodel").exists()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_training_stops_at_a_loss_that_is_not_finite(make_solver, backend):
+    settings = SAVING.replace("max_iter: 9", "max_iter: 500") + "stop_at_non_finite_loss: true"
+    solver = make_solver(NET, settings, BACKENDS[backend]())
+    data, labels = solver.net.inputs
+    data.data.set(np.random.default_rng(0).standard_normal(data.shape))
+    labels.data.set([0, 1, 2, 0])
+    with pytest.raises(
+        DivergedError,
+        match=r"Iteration \d+: the loss is (nan|inf), and .*: stop_at_non_finite_loss is set\.",
+    ):
+        solver.solve()
+    assert solver.iter < 200
+    assert not list(Path().glob("s_iter_*"))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e39"])
+@pytest.mark.parametrize(
+    "field", ["base_lr", "momentum", "weight_decay", "gamma", "power", "delta", "momentum2"]
+)
+def test_settings_that_are_not_finite(make_solver, field, value):
+    settings = SETTINGS.replace("base_lr: 1e6", "base_lr: 1" if field != "base_lr" else "")
+    settings = settings.replace("weight_decay: 1", "")
+    with pytest.raises(SolverError) as caught:
+        make_solver(NET, f"{settings}\n{field}: {value}", "reference")
+    number = "inf" if value == "1e39" else value
+    assert str(caught.value) == (
+        f"solver.prototxt:2: {field} must be a finite number, it is {number}"
+    )

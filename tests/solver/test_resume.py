@@ -135,8 +135,12 @@ def test_a_damaged_side_file(make_solver, database, caplog_minicaffe, content):
         lambda side: side["net"]["data"]["position"].pop("key"),
         lambda side: side.update(net=3),
         lambda side: side.update(losses=3),
+        lambda side: side["net"]["data"]["position"].update(step=1 << 64),
+        lambda side: side["net"]["drop"].update(mask=[7, -1]),
+        lambda side: side["test_nets"][0]["data"].update(seed=10**400),
+        lambda side: side.update(backend=[[[10**25]]]),
     ],
-    ids=["no position", "no key", "net", "losses"],
+    ids=["no position", "no key", "net", "losses", "huge", "negative", "seed", "deep"],
 )
 def test_a_side_file_of_other_content(make_solver, database, caplog_minicaffe, damage):
     run(make_solver(DATA_NET, SETTINGS), caplog_minicaffe)
@@ -234,3 +238,23 @@ def test_a_state_cut_off_anywhere(make_solver, form):
         with pytest.raises(SnapshotError, match=re.escape(str(state))):
             solver.restore(state)
     assert_same(weights(solver), before)
+
+
+def test_a_state_of_hostile_content(make_solver):
+    from minicaffe.schema.weights_pb2 import SolverStateWeights
+
+    make_solver(FED_NET, FIXED + 'snapshot_prefix: "s"').snapshot()
+    path = Path("s_iter_0.solverstate")
+    state = SolverStateWeights.FromString(path.read_bytes())
+    name = state.learned_net.encode()
+    content = path.read_bytes()
+    path.write_bytes(content.replace(name, b"\xff" * len(name)))
+    solver = make_solver(FED_NET, FIXED)
+    with pytest.raises(SnapshotError, match="s_iter_0.solverstate: the name of its weights file"):
+        solver.restore(path)
+    state.iter = -3
+    path.write_bytes(state.SerializeToString())
+    with pytest.raises(
+        SnapshotError, match="solverstate: damaged: it is a snapshot of iteration -3"
+    ):
+        solver.restore(path)

@@ -113,9 +113,9 @@ class FullDisk:
         monkeypatch.setattr(os, "fsync", self.fsync)
         self.full = False
 
-    def __call__(self, net, path, diffs):
+    def __call__(self, net, path, **options):
         self.full = any(f"iter_{i}." in str(path) for i in self.iterations)
-        self.save(net, path, diffs)
+        self.save(net, path, **options)
 
     def fsync(self, handle):
         if self.full:
@@ -131,6 +131,55 @@ def test_training_goes_on_when_the_disk_is_full(make_solver, monkeypatch, caplog
         "s_iter_2.caffemodel cannot be written: No space left on device. The previous file is "
         "unchanged. Training goes on; the next snapshot is tried when it is due."
     )
+
+
+def contents():
+    return {path.name: path.read_bytes() for path in Path().glob("s_iter_*")}
+
+
+def rewrite(make_solver, seed, form):
+    settings = ALWAYS.replace("random_seed: 1", f"random_seed: {seed}")
+    solver = make_solver(
+        FED_NET, settings + f'snapshot_prefix: "s" snapshot_format: {form} max_iter: 1'
+    )
+    feed(solver, seed)
+    return solver
+
+
+@pytest.mark.parametrize("form", ["BINARYPROTO", "HDF5"])
+def test_a_snapshot_that_is_rewritten_is_never_of_two_runs(make_solver, monkeypatch, form):
+    """Whenever the process is killed: what can be resumed is of one run."""
+    rewrite(make_solver, 1, form).solve()
+    old = contents()
+    found = []
+
+    def recorded(method):
+        def call(path, *arguments, **options):
+            result = method(path, *arguments, **options)
+            found.append(contents())
+            return result
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("replace", "unlink"):
+            patch.setattr(Path, name, recorded(getattr(Path, name)))
+        rewrite(make_solver, 2, form).solve()
+    new = contents()
+    weights, state, _ = triple("s", 1, ".h5" if form == "HDF5" else "")
+    assert new.keys() == old.keys()
+    assert old[weights] != new[weights]
+    assert any(files[weights] == new[weights] and state not in files for files in found)
+    assert all(files in (old, new) for files in found if state in files)
+
+
+def test_a_snapshot_that_cannot_be_rewritten_stays(make_solver, monkeypatch):
+    rewrite(make_solver, 1, "BINARYPROTO").solve()
+    old = contents()
+    FullDisk(monkeypatch, [1])
+    with pytest.raises(SnapshotError, match="The previous file is unchanged"):
+        rewrite(make_solver, 2, "BINARYPROTO").solve()
+    assert contents() == old
 
 
 @pytest.mark.parametrize("after", ["", "snapshot_after_train: false"])

@@ -17,6 +17,7 @@ from minicaffe.backends.onednn.runtime.precision import find_precision
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.onednn.runtime.rounding import RoundingCall
+from minicaffe.backends.onednn.runtime.signal_stack import prepare_pool_thread
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.onednn.runtime.threads import usable_threads
 from minicaffe.backends.onednn.runtime.workers import WorkerPool
@@ -91,13 +92,13 @@ class OneDnnBackend(ReferenceBackend):
         self.engine = Engine()
         # All primitives share one scratchpad, and one kernel at a time uses the workers. OpenMP
         # has a thread count for each thread of the program, which initially is all cores.
-        prepare = functools.partial(self.engine.lib.set_threads, self.threads)
+        prepare = functools.partial(self.engine.lib.prepare_thread, self.threads)
         if_forked = AFTER_FORK if self.threads > 1 else ""
         self._lock = BackendLock(prepare, if_forked, self.blas_limit)
-        self.engine.lib.set_threads(self.threads)
+        prepare()
         self.precision = find_precision(self.engine, precision or self.precisions[0])
         self.reorders = Reorders(self.engine)
-        self._executor = ThreadPoolExecutor(self.threads, "minicaffe")
+        self._executor = ThreadPoolExecutor(self.threads, "minicaffe", prepare_pool_thread)
 
     @property
     def lock(self) -> AbstractContextManager[object]:

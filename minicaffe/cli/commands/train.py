@@ -1,7 +1,9 @@
 """Train or fine-tune a net with the settings of a solver prototxt.
 
-Ctrl-C stops after the current iteration and writes a snapshot (unless the solver sets
-snapshot_after_train: false); --sigint_effect and --sighup_effect change the effect of the signals.
+Ctrl-C (SIGINT) and SIGTERM stop after the current iteration and write a snapshot (unless the solver
+sets snapshot_after_train: false); the exit code is then 0. A second one stops at once, without a
+snapshot: exit code 130 after Ctrl-C, and SIGTERM ends the process. SIGHUP writes a snapshot, and
+training goes on. --sigint_effect, --sigterm_effect and --sighup_effect change these effects.
 
 Example:
   minicaffe train --solver=models/lenet/lenet_solver.prototxt
@@ -30,6 +32,9 @@ class TrainFlags(NetStateFlags, BackendFlags):
         help="trained weights to fine-tune from, copied by layer name, separated by commas",
     )
     sigint_effect: str = flag(choices=_EFFECTS, default="stop", help="effect of Ctrl-C")
+    sigterm_effect: str = flag(
+        choices=_EFFECTS, default="stop", help="effect of SIGTERM, which `kill` and clusters send"
+    )
     sighup_effect: str = flag(choices=_EFFECTS, default="snapshot", help="effect of SIGHUP")
 
 
@@ -55,7 +60,8 @@ def run(flags: TrainFlags) -> int:
         )
     backend = choose_backend(flags, source.param)
     solver = Solver(source, backend)
-    signals = SignalActions(Action(flags.sigint_effect), Action(flags.sighup_effect))
+    effects = (flags.sigint_effect, flags.sighup_effect, flags.sigterm_effect)
+    signals = SignalActions(*map(Action, effects))
     solver.poll = signals.poll
     try:
         if flags.snapshot:

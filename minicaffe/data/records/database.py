@@ -7,6 +7,7 @@ from typing import NamedTuple
 from minicaffe.data.datum import ImageArray, StoredImage, read_datum
 from minicaffe.data.db import open_database, printable
 from minicaffe.data.records.base import RESTART, Record, RecordPosition, RecordSource
+from minicaffe.fatal_signals import reading
 from minicaffe.log import logger
 
 
@@ -41,7 +42,7 @@ class DatumRecord(NamedTuple):
 
     def load(self) -> ImageArray:
         """Return the image."""
-        return self.stored.decode(self.color, self)
+        return reading(self.path)(self.stored.decode, self.color, self)
 
     def __str__(self) -> str:
         return f"{self.path}, key {printable(self.key)}"
@@ -69,6 +70,7 @@ class DatabaseRecords(RecordSource):
 
     def __init__(self, path: str, backend: str, color: bool | None = None) -> None:
         self._path, self._color = path, color
+        self._read = reading(path)
         self._database = open_database(path, backend)
         self._cursor = self._database.cursor()
         self._taken = 0
@@ -76,7 +78,8 @@ class DatabaseRecords(RecordSource):
     def peek(self) -> Record:
         """Return the record of the cursor."""
         cursor = self._cursor
-        return DatumRecord(self._path, cursor.key, read_datum(cursor.value, cursor), self._color)
+        stored = self._read(read_datum, cursor.value, cursor)
+        return DatumRecord(self._path, cursor.key, stored, self._color)
 
     def take(self, n: int) -> list[Record]:
         """Return the next n records; views of them last while the database is open.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from minicaffe.data.records.base import RecordPosition, RowSource, reading_order
 from minicaffe.errors import DataError
+from minicaffe.fatal_signals import reading
 from minicaffe.log import logger
 from minicaffe.path_hints import missing_file_hint
 from minicaffe.random import RandomStream
@@ -142,7 +143,7 @@ def read_datasets(path: str, names: Sequence[str], where: str) -> list[Floats]:
     """
     try:
         with h5py.File(path, "r") as file:
-            arrays = [_read_dataset(file, name, where) for name in names]
+            arrays = [reading(path)(_read_dataset, file, name, where) for name in names]
     except OSError as error:
         raise DataError(
             f"{where}: cannot be read as HDF5: {error}. Paths are relative to the current "

@@ -14,6 +14,7 @@ import os
 from ctypes import POINTER, c_char, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
 from typing import Any
 
+from minicaffe.backends.onednn.runtime.signal_stack import prepare_computing_thread
 from minicaffe.errors import BackendUnavailable, Unsupported
 
 WHEEL = "onednn-cpu-gomp"
@@ -290,6 +291,11 @@ class OneDnnLibrary:
     def set_threads(self, n_threads: int) -> None:
         """Set the number of OpenMP threads for calls from the current thread."""
         self.omp.omp_set_num_threads(n_threads)
+
+    def prepare_thread(self, n_threads: int) -> None:
+        """Prepare the current thread to compute: its number of OpenMP threads, and its signals."""
+        prepare_computing_thread(self.omp, n_threads)
+        self.set_threads(n_threads)
 
 
 def check_onednn(status: int, what: str) -> None:

@@ -1,0 +1,93 @@
+"""The prefix of snapshots: it must be writable, and one training at a time should write to it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from minicaffe.atomic_file import remove_abandoned
+from minicaffe.errors import SolverError
+from minicaffe.log import logger
+from minicaffe.path_hints import unexpanded
+
+# What follows the prefix in the longest names of snapshot files.
+_LONGEST = "_iter_1000000.solverstate.h5.json"
+
+
+def check_snapshot_prefix(prefix: str, where: str) -> None:
+    """Make the folder for snapshots, and check that it is writable.
+
+    Parameters
+    ----------
+    prefix : str
+        The solver's snapshot_prefix.
+    where : str
+        File and line of that setting.
+
+    Raises
+    ------
+    SolverError
+        If the folder cannot be made or written to, or the prefix cannot be part of a name.
+    """
+    if "\0" in prefix:
+        raise SolverError(f"{where}: snapshot_prefix {prefix!r} contains a NUL byte. Remove it.")
+    path = Path(prefix)
+    if unexpanded(prefix) and not path.parent.exists():
+        logger.warning(
+            f'{where}: snapshot_prefix: "{prefix}": ~ and variables such as $HOME are not expanded '
+            f"here; the folder {path.parent} is made in {Path.cwd()}. Write the whole path."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A file with a name of its own, which is removed at once.
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}{_LONGEST}."):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: not in the locale
+        reason = getattr(error, "strerror", None) or error
+        raise SolverError(
+            f'{where}: snapshot_prefix: "{prefix}" cannot be written: {reason}. Give a '
+            "writable folder, or switch snapshots off: snapshot: 0 snapshot_after_train: false"
+        ) from error
+
+
+@contextmanager
+def claimed_prefix(prefix: str) -> Iterator[None]:
+    """Warn if another training on this machine writes snapshots with the same prefix.
+
+    If none does, temporary files that killed trainings have left are removed.
+    """
+    path = Path(os.path.realpath(prefix))
+    with _claim(str(path)) if sys.platform.startswith("linux") else nullcontext(True) as is_first:
+        if is_first:
+            kinds = r"_iter_\d+\.(caffemodel|solverstate)(\.h5)?(\.json)?"
+            remove_abandoned(path.parent, re.compile(re.escape(path.name) + kinds))
+        else:
+            logger.warning(
+                f'Another training writes snapshots with snapshot_prefix: "{prefix}"; the files of '
+                "the two will replace each other. Give each training a prefix of its own."
+            )
+        yield
+
+
+@contextmanager
+def _claim(path: str) -> Iterator[bool]:
+    """Hold a socket named after the path; yield whether no other process holds one of that name.
+
+    Unlike a lock file, it cannot outlive its process. It has no name in the file system.
+    """
+    import socket
+
+    name = hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
+        try:
+            claim.bind(f"\0minicaffe-snapshots-{name}")
+        except OSError:
+            yield False
+        else:
+            yield True
