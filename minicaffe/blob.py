@@ -4,7 +4,25 @@ from __future__ import annotations
 
 import math
 
+from minicaffe.errors import SizeError
 from minicaffe.ops.backend import Backend, Shape, Tensor
+
+# Caffe's limits: counts are of type int, and a blob has up to 32 axes.
+MOST_VALUES = 2**31 - 1
+MOST_AXES = 32
+
+
+def check_shape(shape: Shape, subject: str) -> None:
+    """Raise a SizeError that begins with `subject`, unless a blob can have the shape."""
+    if shape and min(shape) < 0:
+        raise SizeError(f"{subject} has shape {shape}; the sizes must not be negative")
+    if len(shape) > MOST_AXES:
+        raise SizeError(f"{subject} has {len(shape)} axes; at most {MOST_AXES} are possible")
+    if (count := math.prod(shape)) > MOST_VALUES:
+        raise SizeError(
+            f"{subject} has shape {shape}, which is {count} values; at most {MOST_VALUES} "
+            "(2^31 - 1) are possible. Make the sizes that it is computed from smaller."
+        )
 
 
 class Blob:
@@ -21,6 +39,7 @@ class Blob:
     """
 
     def __init__(self, backend: Backend, name: str = "", shape: Shape = ()) -> None:
+        check_shape(shape, f'blob "{name}"')
         self._backend = backend
         self.name = name
         self._shape = shape
@@ -63,9 +82,16 @@ class Blob:
         return self._data_owner or self
 
     def reshape(self, shape: Shape) -> None:
-        """Change the shape; values are preserved if memory suffices."""
+        """Change the shape; values are preserved if memory suffices.
+
+        Raises
+        ------
+        SizeError
+            If no blob can have this shape.
+        """
         if shape == self._shape:
             return
+        check_shape(shape, f'blob "{self.name}"')
         self._shape = shape
         for tensor in (self._data, self._diff):
             if tensor is not None:

@@ -5,6 +5,7 @@
     ├── SchemaError           a prototxt or protobuf file is missing or invalid
     ├── NetError              a net cannot be built
     │   └── ShapeError        ... because the shape of a blob does not match a layer
+    │       └── SizeError     ... or no blob can have it
     ├── SolverError           the settings of a solver are invalid
     ├── DivergedError         a loss is not finite, or weights that were to be saved are not
     ├── DataError             a data source is missing, unreadable or contains invalid values
@@ -14,7 +15,8 @@
     ├── MissingPackage        an optional package that is needed is not installed
     ├── BackendUnavailable    a backend cannot run on this machine
     │   └── Unsupported       a backend has no kernel for an op (raised by planning only)
-    └── DeviceMemoryError     a GPU has not enough memory
+    └── OutOfMemory           the memory of the machine does not suffice
+        └── DeviceMemoryError ... or that of a GPU
 
 A message has up to four parts in one or two lines: location (file, line, layer), the values found,
 the rule, and the likely fix. `Problems` collects several independent messages into one error.
@@ -24,6 +26,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+_MOST_NAMES = 100  # in a message
 
 
 class MinicaffeError(RuntimeError):
@@ -48,6 +52,10 @@ class NetError(MinicaffeError):
 
 class ShapeError(NetError):
     """The shape of a blob does not match a layer."""
+
+
+class SizeError(ShapeError):
+    """No blob can have this shape: a negative size, or too many values or axes."""
 
 
 class SolverError(MinicaffeError):
@@ -117,7 +125,11 @@ class Unsupported(BackendUnavailable):
     """A backend has no kernel for an op with these shapes; raised by planning only."""
 
 
-class DeviceMemoryError(MinicaffeError):
+class OutOfMemory(MinicaffeError):
+    """The memory of the machine does not suffice."""
+
+
+class DeviceMemoryError(OutOfMemory):
     """A GPU has not enough memory."""
 
 
@@ -134,7 +146,9 @@ def nearest(name: str, known: Iterable[str], advice: str = "") -> str:
         What to do if none of the nearest names is right.
     """
     words = sorted(set(known))
-    return " ".join(filter(None, (near(name, words), advice, f"Known: {', '.join(words)}.")))
+    rest = f" and {len(words) - _MOST_NAMES} more" if len(words) > _MOST_NAMES else ""
+    listed = f"Known: {', '.join(words[:_MOST_NAMES])}{rest}."
+    return " ".join(filter(None, (near(name, words), advice, listed)))
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -149,14 +163,18 @@ class Problems:
 
     def __init__(self, kind: type[MinicaffeError]) -> None:
         self.kind = kind
-        self.messages: list[str] = []
+        self._messages: dict[str, None] = {}
+
+    @property
+    def messages(self) -> list[str]:
+        """The messages, in the order in which they were added."""
+        return list(self._messages)
 
     def add(self, message: str) -> None:
         """Add a message without raising an error; duplicates are ignored."""
-        if message not in self.messages:
-            self.messages.append(message)
+        self._messages.setdefault(message)
 
     def raise_if_any(self) -> None:
         """Raise one error with all messages, one per line, if there are any."""
-        if self.messages:
-            raise self.kind("\n".join(self.messages))
+        if self._messages:
+            raise self.kind("\n".join(self._messages))

@@ -41,10 +41,25 @@ def fill(param: FillerParameter, shape: Shape, generator: np.random.Generator) -
     NetError
         If the type is unknown or cannot fill this shape.
     """
-    filler = FILLERS.get(param.type)
-    if filler is None:
+    check_filler(param, shape)
+    return FILLERS[param.type](param, shape, generator).astype(np.float32, copy=False)
+
+
+def check_filler(param: FillerParameter, shape: Shape) -> None:
+    """Raise a NetError if a FillerParameter cannot fill an array of `shape`."""
+    if param.type not in FILLERS:
         raise NetError(f'unknown filler type "{param.type}". {nearest(param.type, FILLERS)}')
-    return filler(param, shape, generator).astype(np.float32, copy=False)
+    if param.type == "uniform" and not param.max >= param.min:
+        raise NetError(f"uniform filler: max: {param.max:g} is below min: {param.min:g}")
+    if param.type == "gaussian" and param.sparse >= 0 and not shape:
+        raise NetError("gaussian filler: sparse needs a parameter with at least one axis")
+    if param.type == "bilinear" and (len(shape) != 4 or shape[2] != shape[3]):
+        raise NetError(f"bilinear filler: the parameter must be (F, C, k, k), it is {shape}")
+
+
+def is_zero(param: FillerParameter) -> bool:
+    """Return whether a filler writes zeros."""
+    return param.type == "constant" and param.value == 0
 
 
 def _constant(param: FillerParameter, shape: Shape, generator: np.random.Generator) -> FloatArray:
@@ -52,8 +67,6 @@ def _constant(param: FillerParameter, shape: Shape, generator: np.random.Generat
 
 
 def _uniform(param: FillerParameter, shape: Shape, generator: np.random.Generator) -> FloatArray:
-    if param.max < param.min:
-        raise NetError(f"uniform filler: max: {param.max:g} is below min: {param.min:g}")
     width = np.float32(param.max - param.min)
     return generator.random(shape, np.float32) * width + np.float32(param.min)
 
@@ -62,9 +75,7 @@ def _gaussian(param: FillerParameter, shape: Shape, generator: np.random.Generat
     values = generator.standard_normal(shape, np.float32) * np.float32(param.std)
     values += np.float32(param.mean)
     if param.sparse >= 0:
-        if not shape:
-            raise NetError("gaussian filler: sparse needs a parameter with at least one axis")
-        kept = generator.random(shape, np.float32) < param.sparse / shape[0]
+        kept = generator.random(shape, np.float32) < param.sparse / max(shape[0], 1)
         values *= kept
     return values
 
@@ -73,8 +84,9 @@ def _positive_unitball(
     param: FillerParameter, shape: Shape, generator: np.random.Generator
 ) -> FloatArray:
     values = generator.random(shape, np.float32)
-    rows = values.reshape(shape[0] if shape else 1, -1)
-    rows /= rows.sum(1, keepdims=True)
+    if values.size:
+        rows = values.reshape(shape[0] if shape else 1, -1)
+        rows /= rows.sum(1, keepdims=True)
     return values
 
 
@@ -89,9 +101,7 @@ def _msra(param: FillerParameter, shape: Shape, generator: np.random.Generator) 
 
 
 def _bilinear(param: FillerParameter, shape: Shape, generator: np.random.Generator) -> FloatArray:
-    if len(shape) != 4 or shape[2] != shape[3]:
-        raise NetError(f"bilinear filler: the parameter must be (F, C, k, k), it is {shape}")
-    factor = math.ceil(shape[3] / 2)
+    factor = max(math.ceil(shape[3] / 2), 1)
     center = (shape[3] - 1) / (2 * factor)
     line = 1 - np.abs(np.arange(shape[3]) / factor - center)
     values = np.empty(shape, np.float32)
@@ -101,8 +111,8 @@ def _bilinear(param: FillerParameter, shape: Shape, generator: np.random.Generat
 
 def _fan(param: FillerParameter, shape: Shape) -> float:
     count = math.prod(shape)
-    fan_in = count / shape[0] if shape else 1
-    fan_out = count / shape[1] if len(shape) > 1 else count
+    fan_in = count / max(shape[0], 1) if shape else 1
+    fan_out = count / max(shape[1], 1) if len(shape) > 1 else count
     choices = {"FAN_IN": fan_in, "FAN_OUT": fan_out, "AVERAGE": (fan_in + fan_out) / 2}
     kind = type(param).VarianceNorm.Name(param.variance_norm)
     return max(float(choices[kind]), 1.0)

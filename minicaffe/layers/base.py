@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, ge
 from google.protobuf.message import Message
 
 from minicaffe import fillers
-from minicaffe.blob import Blob
+from minicaffe.blob import Blob, check_shape
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
 from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream
@@ -96,6 +96,10 @@ class LayerContext:
     backend: Backend
     seed: int
 
+    def is_zero(self, filler: FillerParameter) -> bool:
+        """Return whether nothing has to be written for a filler: new tensors are zero."""
+        return self.backend.free_bytes() is None and fillers.is_zero(filler)
+
 
 class Layer(Generic[P]):
     """A layer of a net, generic over the protobuf message of its settings.
@@ -151,6 +155,7 @@ class Layer(Generic[P]):
         self.context = context
         self.blobs: list[Blob] = []
         self.param_needs_diff: list[bool] = []
+        self._fillers: dict[int, FillerParameter] = {}
         self._streams: dict[str, RandomStream] = {}
 
     @property
@@ -268,6 +273,19 @@ class Layer(Generic[P]):
         """
         return lambda item: ""
 
+    def fill(self, top: Blobs) -> None:
+        """Write the parameters' initial values; called once, when the whole net has its shapes."""
+        for index, filler in self._fillers.items():
+            blob = self.blobs[index]
+            # Shared parameters have the owner's values.
+            if blob.data_owner is blob and not self.context.is_zero(filler):
+                self._fill_parameter(blob, index, filler)
+
+    def fill_count(self, top: Blobs) -> int:
+        """Return the number of values that `fill` writes."""
+        filled = [self.blobs[k] for k, f in self._fillers.items() if not self.context.is_zero(f)]
+        return sum(blob.count for blob in filled if blob.data_owner is blob)
+
     # Methods that a subclass uses.
 
     @property
@@ -304,21 +322,27 @@ class Layer(Generic[P]):
         return self._streams[purpose]
 
     def add_parameter(self, shape: Shape, filler: FillerParameter | None = None) -> Blob:
-        """Create the next parameter and fill it by a filler, or with zeros."""
+        """Create the next parameter, which `fill` will fill; without a filler it is zero."""
         index = len(self.blobs)
-        blob = Blob(self.context.backend, f"{self.name}[{index}]", shape)
+        check_shape(shape, f"parameter {index}")
         if filler is not None:
-            self._fill_parameter(blob, index, filler)
+            self.require_filler(filler, shape, f"parameter {index}")
+            self._fillers[index] = filler
+        blob = Blob(self.context.backend, f"{self.name}[{index}]", shape)
         self.blobs.append(blob)
         self.param_needs_diff.append(True)
         return blob
 
+    def require_filler(self, filler: FillerParameter, shape: Shape, subject: str) -> None:
+        """Raise a NetError that names `subject`, unless the filler can fill this shape."""
+        try:
+            fillers.check_filler(filler, shape)
+        except NetError as error:
+            raise NetError(f"{self.where}: {subject}: {error}") from error
+
     def _fill_parameter(self, blob: Blob, index: int, filler: FillerParameter) -> None:
         generator = RandomStream(self.context.seed, f"{self.name}/fill/{index}").generator()
-        try:
-            blob.data.set(fillers.fill(filler, blob.shape, generator))
-        except NetError as error:
-            raise NetError(f"{self.where}: parameter {index}: {error}") from error
+        blob.data.set(fillers.fill(filler, blob.shape, generator))
 
     def axis(self, axis: int, blob: Blob, field: str = "axis") -> int:
         """Return `axis` of `blob` counted from the front; negative ones count from the end."""

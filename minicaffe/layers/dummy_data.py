@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from minicaffe import fillers
-from minicaffe.errors import NetError
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
@@ -28,7 +27,7 @@ class DummyData(Layer[DummyDataParameter]):
     tops = (1, None)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        """Shape the tops and fill them for the first time."""
+        """Shape the tops."""
         proto = self.settings
         shapes = self._shapes(len(top))
         count = len(proto.data_filler)
@@ -38,9 +37,20 @@ class DummyData(Layer[DummyDataParameter]):
         )
         # Blobs are zero-initialised, so that a missing filler equals constant 0.
         self.fillers = list(proto.data_filler) * (len(top) if count == 1 else 1)
-        for blob, shape in zip(top, shapes, strict=True):
+        for i, (blob, shape) in enumerate(zip(top, shapes, strict=True)):
             blob.reshape(shape)
+            if i < len(self.fillers):
+                self.require_filler(self.fillers[i], shape, f"data_filler {i}")
+
+    def fill(self, top: Blobs) -> None:
+        """Fill the tops for the first time."""
+        super().fill(top)
         self._fill(top, refill=False)
+
+    def fill_count(self, top: Blobs) -> int:
+        """Return the number of values that `fill` writes."""
+        filled = zip(top, self.fillers, strict=False)
+        return sum(blob.count for blob, filler in filled if not self.context.is_zero(filler))
 
     def _shapes(self, n: int) -> list[Shape]:
         proto = self.settings
@@ -62,13 +72,9 @@ class DummyData(Layer[DummyDataParameter]):
 
     def _fill(self, top: Blobs, refill: bool) -> None:
         for i, (blob, filler) in enumerate(zip(top, self.fillers, strict=False)):
-            if refill and filler.type == "constant":
+            if filler.type == "constant" if refill else self.context.is_zero(filler):
                 continue
-            try:
-                values = fillers.fill(filler, blob.shape, self.stream(f"top/{i}").generator())
-            except NetError as error:
-                raise NetError(f"{self.where}: data_filler {i}: {error}") from error
-            blob.data.set(values)
+            blob.data.set(fillers.fill(filler, blob.shape, self.stream(f"top/{i}").generator()))
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Keep the shapes."""

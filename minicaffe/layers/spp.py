@@ -50,6 +50,14 @@ class SPP(Layer[SPPParameter]):
         """Create the levels."""
         proto = self.settings
         self.require(proto.pyramid_height > 0, "pyramid_height is missing or 0; set at least 1")
+        x = bottom[0]
+        # The last level has 2^(pyramid_height - 1) bins by axis, and each needs a pixel.
+        most = max(x.shape, default=1).bit_length()
+        self.require_shape(
+            proto.pyramid_height <= most,
+            f'bottom "{x.name}" of shape {x.shape} is too small for pyramid_height: '
+            f"{proto.pyramid_height}; lower it to {most} or less",
+        )
         self.mode = cast(PoolMode, type(proto).PoolMethod.Name(proto.pool).lower())
         backend = self.context.backend
         self.levels = [

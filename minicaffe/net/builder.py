@@ -9,24 +9,27 @@ problems are raised together.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from minicaffe.blob import Blob
-from minicaffe.errors import DeviceMemoryError, MinicaffeError, NetError, Problems
+from minicaffe.errors import MinicaffeError, NetError, OutOfMemory, Problems
 from minicaffe.layers import Layer, LayerContext
 from minicaffe.log import logger
 from minicaffe.net.backward_plan import plan_backward
 from minicaffe.net.include_rules import Node, filter_layers
 from minicaffe.net.parameters import LearnableParameter, ParameterTable
 from minicaffe.net.splits import insert_splits, is_inserted_copy
-from minicaffe.net.step import Step, name_layer
+from minicaffe.net.step import Step
 from minicaffe.net.wiring import Wire, Wiring, wire
 from minicaffe.ops.backend import Backend
 from minicaffe.schema import TRAIN, NetParameter, NetSource, NetState, format_prototxt
 
 BYTES_PER_VALUE = 4
+_QUOTED = re.compile('"([^"]*)"')
 
 
 @dataclass
@@ -41,7 +44,7 @@ class NetParts:
 
 
 def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> NetParts:
-    """Run all passes. If one fails, the layers made so far are closed.
+    """Run all passes; no value is written yet. If one fails, the layers made so far are closed.
 
     Parameters
     ----------
@@ -141,7 +144,7 @@ class _LayerPass:
                 continue
             try:
                 steps.append(self._make(link))
-            except DeviceMemoryError:
+            except OutOfMemory:
                 raise
             except MinicaffeError as error:
                 # Notes name the method of the user's class that failed in a Python layer.
@@ -156,13 +159,20 @@ class _LayerPass:
         for layer in self.layers:
             layer.close()
 
+    @cached_property
+    def _written(self) -> dict[str, str]:
+        """The names in the prototxt of the tops that inserted Split layers have."""
+        params = [link.node.param for link in self.wiring.wires]
+        return {
+            copy: param.bottom[0]
+            for param in params
+            for copy in param.top
+            if is_inserted_copy(param, copy)
+        }
+
     def _as_written(self, message: str) -> str:
         """Replace the names of a Split layer's tops by the blob's name in the prototxt."""
-        for param in (link.node.param for link in self.wiring.wires):
-            for copy in param.top:
-                if is_inserted_copy(param, copy):
-                    message = message.replace(f'"{copy}"', f'"{param.bottom[0]}"')
-        return message
+        return _QUOTED.sub(lambda found: f'"{self._written.get(found[1], found[1])}"', message)
 
     def _make(self, link: Wire) -> Step:
         param = link.node.param
@@ -181,10 +191,7 @@ class _LayerPass:
         top = [self.blobs[blob] for blob in link.tops]
         self._log_blobs(link)
         step = Step(layer, bottom, top, self._loss_weights(layer, len(top)))
-        try:
-            step.setup()
-        except DeviceMemoryError as error:
-            raise name_layer(error, layer) from error
+        step.setup()
         self._log_shapes(step)
         self.parameters.add_layer(layer)
         return step

@@ -19,6 +19,12 @@ from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_location import locate, sample_names
 from minicaffe.net.loss_future import LossFuture
+from minicaffe.net.memory_check import (
+    MemoryDemand,
+    demand_of_passes,
+    fill_steps,
+    require_memory,
+)
 from minicaffe.net.memory_sharing import share_memory
 from minicaffe.net.parameters import LearnableParameter
 from minicaffe.net.program import Programs
@@ -45,6 +51,8 @@ class Net:
         Where to run; by default a new one of the default kind.
     seed : int, optional
         Of fillers and everything random; by default drawn by the operating system.
+    fills : bool
+        Whether to write the initial values; if not, call `fill` before the first pass.
 
     Attributes
     ----------
@@ -73,6 +81,7 @@ class Net:
         *,
         backend: Backend | None = None,
         seed: int | None = None,
+        fills: bool = True,
     ) -> None:
         if not isinstance(source, NetSource):
             source = read_net(source)
@@ -96,11 +105,29 @@ class Net:
         self._backward_pass = self.programs.create(self.backward_tasks)
         self._fusion = Fusion(self.steps, self.programs)
         self._shares_memory = False
+        # Whether the memory was found to suffice for passes of the current shapes.
+        self._fits_forward = self._fits_backward = self.backend.free_bytes() is not None
         self._non_finite: Tensor | None = None
         self.before_forward: list[Hook] = []
         self.after_forward: list[Hook] = []
         self.before_backward: list[Hook] = []
         self.after_backward: list[Hook] = []
+        if fills:
+            self.fill()
+
+    def fill(self) -> None:
+        """Write the initial values of parameters and constant tops; close the net if that fails.
+
+        Raises
+        ------
+        OutOfMemory
+            If they need more main memory than this process can have.
+        """
+        try:
+            fill_steps(self.steps, f'{self.source.where()}: net "{self.name}" needs')
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def name(self) -> str:
@@ -168,6 +195,8 @@ class Net:
         LabelError
             If a label is not a class; the message names the layer and, if known, the record.
         """
+        if not self._fits_forward and end is None:
+            self.check_memory()
         last = len(self.steps) - 1 if end is None else end
         layer_by_layer = self.runs_layer_by_layer
         self._fusion.prepare(start, last, layer_by_layer)
@@ -197,6 +226,8 @@ class Net:
                 f'net "{self.name}": optimize_memory has overwritten blobs that a backward pass '
                 "reads. Do not call optimize_memory on a net that computes gradients."
             )
+        if not self._fits_backward and not end:
+            self.check_memory(backward=True)
         first = len(self.steps) - 1 if start is None else start
         layer_by_layer = self.runs_layer_by_layer
         self._fusion.prepare_backward(first, end, layer_by_layer)
@@ -212,6 +243,31 @@ class Net:
             _call(self.after_backward, index)
         if self.debug_info:
             debug_info.log_norms(self.parameters)
+
+    def check_memory(self, backward: bool = False) -> None:
+        """Raise an error if passes certainly need more main memory than this process can have.
+
+        Parameters
+        ----------
+        backward : bool
+            Whether there will be backward passes as well.
+
+        Raises
+        ------
+        OutOfMemory
+            The message has the memory that is needed and the batch_size that would fit.
+        """
+        if self.backend.free_bytes() is not None:
+            return  # the solver compares trainings with the memory of a device
+        demand = self.memory_demand(backward)
+        require_memory(demand, f'{self.source.where()}: net "{self.name}" needs', self.steps)
+        self._fits_forward = True
+        self._fits_backward = self._fits_backward or backward
+
+    def memory_demand(self, backward: bool) -> MemoryDemand:
+        """Return the main memory that passes need at least."""
+        counted = [] if self._shares_memory else self.steps
+        return demand_of_passes(counted, self.parameters, self.backend, backward)
 
     def prepare_training(self) -> None:
         """Fuse layers for whole forward and backward passes that run from the tasks below."""
@@ -272,6 +328,7 @@ class Net:
 
     def reshape(self) -> None:
         """Propagate changed input shapes to the outputs, without running the net."""
+        self._fits_forward = self._fits_backward = self.backend.free_bytes() is not None
         for step in self.steps:
             step.reshape()
 

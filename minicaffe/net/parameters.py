@@ -39,6 +39,11 @@ class LearnableParameter:
     has_lr: bool
     has_decay: bool
 
+    @property
+    def needs_diff(self) -> bool:
+        """Whether the backward pass computes its gradient."""
+        return self.layer.param_needs_diff[self.index]
+
 
 class ParameterTable:
     """The parameters in the order of the layers; parameters of the same name are one.

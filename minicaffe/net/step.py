@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from minicaffe.blob import Blob
-from minicaffe.errors import DeviceMemoryError
+from minicaffe.errors import MinicaffeError, OutOfMemory, SizeError
 from minicaffe.layers import Layer
 from minicaffe.ops.backend import Shape
+
+# What a layer, its blobs and kernels raise if sizes are too large; the step names the layer.
+_TOO_LARGE = (MemoryError, OutOfMemory, SizeError)
 
 
 class Step:
@@ -62,12 +65,29 @@ class Step:
 
     def setup(self) -> None:
         """Set the layer up: make its parameters, then shape its tops."""
-        with self._lock:
-            self.layer.setup(self.bottom, self.top)
-        self.reshape()
+        try:
+            with self._lock:
+                self.layer.setup(self.bottom, self.top)
+            self._reshape()
+        except _TOO_LARGE as error:
+            raise _name_layer(error, self.layer) from error
+
+    def fill(self) -> None:
+        """Write initial values: the parameters', and those of tops that are not computed."""
+        try:
+            with self._lock:
+                self.layer.fill(self.top)
+        except _TOO_LARGE as error:
+            raise _name_layer(error, self.layer) from error
 
     def reshape(self) -> None:
         """Shape the tops, plan the kernels, and write the loss weights to the tops' diffs."""
+        try:
+            self._reshape()
+        except _TOO_LARGE as error:
+            raise _name_layer(error, self.layer) from error
+
+    def _reshape(self) -> None:
         with self._lock:
             self.layer.reshape(self.bottom, self.top)
         if self._next:
@@ -81,12 +101,12 @@ class Step:
         """Run the layer forward, after reshaping it if a bottom changed its shape."""
         try:
             if [blob.shape for blob in self.bottom] != self._shapes:
-                self.reshape()
+                self._reshape()
             if not self.is_fused:
                 with self._lock:
                     self.layer.forward(self.bottom, self.top)
-        except DeviceMemoryError as error:
-            raise name_layer(error, self.layer) from error
+        except _TOO_LARGE as error:
+            raise _name_layer(error, self.layer) from error
 
     def recompute_forward(self) -> None:
         """Unfuse, and recompute the forward passes of this layer and the fused ones one by one."""
@@ -104,10 +124,19 @@ class Step:
         try:
             with self._lock:
                 self.layer.backward(self.top, self.propagate_down, self.bottom)
-        except DeviceMemoryError as error:
-            raise name_layer(error, self.layer) from error
+        except _TOO_LARGE as error:
+            raise _name_layer(error, self.layer) from error
 
 
-def name_layer(error: DeviceMemoryError, layer: Layer) -> DeviceMemoryError:
-    """Return the error with the location of the layer that ran out of memory."""
-    return DeviceMemoryError(f"{layer.where}: {error}")
+def _name_layer(error: MemoryError | MinicaffeError, layer: Layer) -> MinicaffeError:
+    """Return the error with the location of the layer that raised it."""
+    if isinstance(error, MinicaffeError):
+        named = type(error)(f"{layer.where}: {error}")
+    else:
+        named = OutOfMemory(
+            f"{layer.where}: out of memory: {error}. Use a smaller batch_size and a larger "
+            "iter_size, or smaller settings of this layer."
+        )
+    for note in getattr(error, "__notes__", ()):
+        named.add_note(note)
+    return named

@@ -15,6 +15,9 @@ from minicaffe.net.include_rules import Node
 from minicaffe.net.splits import is_inserted_copy
 from minicaffe.schema import NetSource
 
+# Names that misspelt ones are compared with, in all; the time would grow quadratically otherwise.
+_MOST_COMPARED = 100_000
+
 
 @dataclass
 class Wire:
@@ -70,6 +73,7 @@ class _Wirer:
             top for node in nodes for top in node.param.top if is_inserted_copy(node.param, top)
         }
         self.unknown_types: set[str] = set()
+        self.n_compared = 0
 
     def run(self) -> Wiring:
         wires = [w for node in self.nodes if (w := self._wire(node))]
@@ -117,9 +121,13 @@ class _Wirer:
         if name not in self.index:
             if name in self.makers:
                 why = f'layer "{self.makers[name]}" makes it only later; move that layer up'
+            elif not self.index:
+                why = "no layer makes a blob before"
+            elif self.n_compared > _MOST_COMPARED:
+                why = "No earlier layer makes it."
             else:
-                written = self.index.keys() - self.copies
-                why = nearest(name, written) if written else "no layer makes a blob before"
+                self.n_compared += len(self.index)
+                why = nearest(name, self.index.keys() - self.copies)
             self._problem(node, f'bottom "{name}" does not exist here. {why}', "bottom", k)
             return -1
         self.unread.pop(name, None)

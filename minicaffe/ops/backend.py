@@ -225,6 +225,10 @@ class Backend(Protocol):
     def free_bytes(self) -> int | None:
         """Return the free device memory in bytes; None if the backend uses host memory."""
 
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes that a value of a blob takes at least, in the smallest layout."""
+
     def missing_bytes(self, tensors: Sequence[Tensor], are_activations: bool) -> int:
         """Return how much device memory tensors will allocate when they are first written.
 

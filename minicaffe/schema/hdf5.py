@@ -63,10 +63,15 @@ def write_net_weights_hdf5(
     """Write weights to a path or an open file; see `schema.write_net_weights`."""
     with h5py.File(target, "w", libver="earliest") as file:
         data_group = file.create_group("data")
-        for layer in net.layer:
-            data_group.require_group(layer.name)
+        for name in filter(None, (layer.name for layer in net.layer)):
+            data_group.require_group(name)
         for index, data, diff in layers:
             name = net.layer[index].name
+            if not name:
+                raise SnapshotError(
+                    f"layer {index} of the net ({net.layer[index].type}) has parameters and no "
+                    "name, which HDF5 files need. Name it, or use snapshot_format: BINARYPROTO"
+                )
             for k, values in enumerate(data):
                 if (index, k) not in shared:
                     data_group[name][str(k)] = np.asarray(values, "<f4")

@@ -55,9 +55,14 @@ NEEDS: dict[str, tuple[str, ...]] = {
 def learning_rate(param: SolverParameter, iteration: int) -> float:
     """Return the rate that a SolverParameter sets for an iteration.
 
-    The parameter must have no `lr_policy_problems`.
+    The parameter must have no `lr_policy_problems`. As in C, a power that overflows is infinite,
+    and one of a negative number is NaN.
     """
-    return float(POLICIES[param.lr_policy](param, iteration))
+    try:
+        rate = POLICIES[param.lr_policy](param, iteration)
+    except (OverflowError, ZeroDivisionError):
+        return math.inf
+    return math.nan if isinstance(rate, complex) else float(rate)
 
 
 def steps_reached(param: SolverParameter, iteration: int) -> int:
@@ -81,6 +86,9 @@ def lr_policy_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
     if policy not in POLICIES:
         what = f'lr_policy: "{policy}" is unknown' if policy else "lr_policy is missing"
         yield "lr_policy", f"{what}. {nearest(policy, POLICIES)}"
+    for field in ("base_lr", "gamma", "power"):
+        if not math.isfinite(getattr(param, field)):
+            yield field, f"{field} must be a finite number, it is {getattr(param, field):g}"
     for field in NEEDS.get(policy, ()):
         if not _is_given(param, field):
             yield "lr_policy", f'lr_policy: "{policy}" needs {field}, which is missing'

@@ -1,57 +1,55 @@
-"""Estimate of the GPU memory that a training needs, checked before the first iteration.
+"""Estimate of the memory that a training needs, checked before the parameters are filled.
 
-It counts values and gradients of the blobs in the backend's type, gradients and history of the
-parameters, and the largest workspace that a convolution may request (its input and output once
-more). Memory that is allocated already, such as that of the parameters, is not counted again.
-Layers that run on reference kernels, and blobs that two layers use in different layouts, need more
-than this estimate.
+Of a GPU it counts values and gradients of the blobs in the backend's type, values, gradients and
+history of the parameters, and the largest workspace that a convolution may request (its input and
+output once more). Memory that is allocated already is not counted again. Layers that run on
+reference kernels, and blobs that two layers use in different layouts, need more than this estimate.
+
+Of the main memory it counts what is certainly needed; see `minicaffe.net.memory_check`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from minicaffe.errors import DeviceMemoryError
 from minicaffe.net import Net
 from minicaffe.net.builder import BYTES_PER_VALUE
+from minicaffe.net.memory_check import MemoryDemand, require_memory, value_count
 from minicaffe.ops.backend import Backend, Tensor
 
 _MIB = 1 << 20
 
 
-@dataclass(frozen=True)
-class MemoryDemand:
-    """Bytes that a training has yet to allocate.
+_SAME_UPDATES = "; with iter_size larger by the same factor the updates stay what they are"
 
-    Attributes
+
+def check_host_memory(net: Net, test_nets: Sequence[Net], n_history: int) -> None:
+    """Raise an error if the training needs more main memory than this process can have.
+
+    Parameters
     ----------
-    activations : int
-        Values and gradients of the training net's blobs, and the workspace. Proportional to the
-        batch size.
-    planned : int
-        Memory that the training net's kernels allocated when they were planned. Proportional to
-        the batch size as well.
-    rest : int
-        The test nets' blobs, gradients and history of the parameters.
-    batch : int
-        Number of samples in a batch of the training net.
+    net, test_nets : Net
+        Built, and not filled yet.
+    n_history : int
+        Number of history tensors for each parameter.
+
+    Raises
+    ------
+    OutOfMemory
+        The message has the memory that is needed, and the largest batch_size that would fit.
     """
-
-    activations: int
-    planned: int
-    rest: int
-    batch: int
-
-    @property
-    def total(self) -> int:
-        """The bytes that must be free."""
-        return self.activations + self.rest
-
-    def largest_batch(self, free: int) -> int:
-        """Return the largest batch that fits if so many bytes are free now; 0 if none does."""
-        each = (self.activations + self.planned) / self.batch
-        return max(0, int((free + self.planned - self.rest) / each)) if each else self.batch
+    demand = net.memory_demand(backward=True)
+    learned = sum(p.blob.count for p in net.parameters if p.needs_diff)
+    rest = n_history * learned * net.backend.dtype.itemsize
+    rest += sum(value_count(one.steps) * one.backend.activation_bytes for one in test_nets)
+    require_memory(
+        replace(demand, rest=demand.rest + rest),
+        f'{net.source.where()}: training net "{net.name}" needs',
+        net.steps,
+        advice=_SAME_UPDATES,
+    )
 
 
 def check_memory(
@@ -80,8 +78,8 @@ def check_memory(
         return
     largest = demand.largest_batch(free)
     advice = (
-        f"The largest batch_size that fits is about {largest}, instead of {demand.batch}; with "
-        "iter_size larger by the same factor the updates stay what they are."
+        f"The largest batch_size that fits is about {largest}, instead of "
+        f"{demand.batch}{_SAME_UPDATES}."
         if largest
         else "Not even a batch_size of 1 fits: use a GPU with more memory, or a smaller net."
     )
@@ -101,15 +99,16 @@ def _demand(
 ) -> MemoryDemand:
     blobs = [parameter.blob for parameter in net.parameters]
     parameters = BYTES_PER_VALUE * sum(blob.count for blob in blobs)
+    missing = backend.missing_bytes([blob.data for blob in blobs], are_activations=False)
     of_parameters = [*(blob.diff for blob in blobs), *history]
     values = [tensor for one in test_nets for tensor in _values(one)]
-    rest = backend.missing_bytes(of_parameters, are_activations=False)
+    rest = missing + backend.missing_bytes(of_parameters, are_activations=False)
     rest += backend.missing_bytes(values, are_activations=True)
     activations = backend.missing_bytes([*_values(net), *_gradients(net)], are_activations=True)
     first = next((blob.shape for blob in net.blobs.values() if blob.shape), (1,))
     return MemoryDemand(
         activations + _workspace(backend, [net, *test_nets]),
-        max(0, allocated - parameters),
+        max(0, allocated - (parameters - missing)),
         rest,
         max(first[0], 1),
     )

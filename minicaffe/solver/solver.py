@@ -20,7 +20,7 @@ from minicaffe.solver.display import Display, log_outputs
 from minicaffe.solver.iteration import Iteration
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.lr_policy import learning_rate, lr_policy_problems, steps_reached
-from minicaffe.solver.memory import check_memory
+from minicaffe.solver.memory import check_host_memory, check_memory
 from minicaffe.solver.nets import copy_initial_weights, test_net_sources, train_net_source
 from minicaffe.solver.rules import RULES, Rule, rule_problems
 from minicaffe.solver.signals import Action
@@ -108,14 +108,17 @@ class Solver:
         logger.info("Solver scaffolding done.")
 
     def _build(self, free_bytes: int | None) -> None:
-        """Build the nets, and check that training fits into the free memory of the device."""
+        """Build the nets, check that training fits into the memory, and fill the parameters."""
         net_source, state = train_net_source(self.source)
-        self.net = Net(net_source, state, backend=self.backend, seed=self.seed)
+        self.net = Net(net_source, state, backend=self.backend, seed=self.seed, fills=False)
         try:
             self._make_test_nets()
             self._iteration = Iteration(self.net, self.param, self.rule)
-            if free_bytes is not None:
+            if free_bytes is None:
+                check_host_memory(self.net, self.test_nets, self.rule.n_history)
+            else:
                 check_memory(self.backend, self.net, self.test_nets, self.history, free_bytes)
+            self._fill_nets()
             if self.param.snapshot:
                 self._check_prefix()
         except BaseException:
@@ -139,10 +142,14 @@ class Solver:
 
     def _make_test_nets(self) -> None:
         for net_source, state in test_net_sources(self.source):
-            net = Net(net_source, state, backend=self.backend, seed=self.seed)
+            net = Net(net_source, state, backend=self.backend, seed=self.seed, fills=False)
             self.test_nets.append(net)
             net.debug_info = self.param.debug_info
             net.share_parameters_with(self.net, is_quiet=True)
+
+    def _fill_nets(self) -> None:
+        for net in (self.net, *self.test_nets):
+            net.fill()
         copy_initial_weights(self.source, self.net, self.test_nets)
 
     @property

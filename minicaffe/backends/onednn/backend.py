@@ -13,6 +13,7 @@ import numpy as np
 from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.backends.lock import BackendLock
 from minicaffe.backends.onednn.runtime.call import Call, Port
+from minicaffe.backends.onednn.runtime.library import DataType
 from minicaffe.backends.onednn.runtime.precision import find_precision
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.reorder import Reorders
@@ -104,6 +105,11 @@ class OneDnnBackend(ReferenceBackend):
     def lock(self) -> AbstractContextManager[object]:
         """The lock to hold while one layer is planned or computes."""
         return self._lock
+
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes that a value of a blob takes at least: 2 where layouts may be of bfloat16."""
+        return 2 if self.precision.operands is DataType.BF16 else 4
 
     def fuse(self, kernel: object, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse the ops after a kernel into its output pass, as far as it can."""

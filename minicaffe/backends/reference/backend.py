@@ -159,6 +159,11 @@ class ReferenceBackend:
         """Return None: tensors are in host memory."""
         return None
 
+    @property
+    def activation_bytes(self) -> int:
+        """Bytes that a value of a blob takes."""
+        return self.dtype.itemsize
+
     def missing_bytes(self, tensors: Sequence[Tensor], are_activations: bool) -> int:
         """Return 0: no device memory is allocated."""
         return 0

@@ -68,7 +68,9 @@ def run(flags: FeatureFlags) -> int:
     from minicaffe.net import Net
     from minicaffe.net.weights import copy_trained_layers
 
-    with closing(Net(flags.model, "TEST", backend=choose_backend(flags))) as net:
+    with closing(Net(flags.model, "TEST", backend=choose_backend(flags), fills=False)) as net:
+        net.check_memory()
+        net.fill()
         for name in names:
             if name not in net.blobs:
                 raise NetError(f'{flags.model}: no blob "{name}". {nearest(name, net.blobs)}')

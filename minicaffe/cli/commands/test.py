@@ -55,7 +55,10 @@ def run(flags: TestFlags) -> int:
     backend = choose_backend(flags)
     state = NetState(phase=TEST)
     flags.apply_to(state)
-    with closing(Net(flags.model, state, backend=backend)) as net:
+    with closing(Net(flags.model, state, backend=backend, fills=False)) as net:
+        if not flags.optimize_memory:
+            net.check_memory()
+        net.fill()
         if net.inputs:
             inputs = ", ".join(f'"{blob.name}"' for blob in net.inputs)
             logger.warning(f"No layer fills the inputs {inputs}: they are zero. Add a data layer.")

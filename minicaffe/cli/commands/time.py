@@ -44,9 +44,11 @@ def run(flags: TimeFlags) -> int:
     backend = choose_backend(flags)
     state = NetState(phase=flags.phase)
     flags.apply_to(state)
-    with closing(Net(flags.model, state, backend=backend)) as net:
+    with closing(Net(flags.model, state, backend=backend, fills=False)) as net:
         if flags.optimize_memory:
             net.optimize_memory()
+        net.check_memory(backward=not flags.optimize_memory)
+        net.fill()
         logger.info("Performing Forward")
         net.forward()
         logger.info(f"Initial loss: {net.loss():g}")

@@ -1,0 +1,176 @@
+"""Check that the main memory suffices for a net, before much of it is filled.
+
+Counted is what passes certainly write: parameters, tops, gradients. The memory of kernels, batches
+that are read ahead and copies in other layouts come on top, so that a net that is not refused may
+still run out of memory; a net that is refused cannot run on this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from minicaffe import host_memory
+from minicaffe.blob import Blob
+from minicaffe.errors import OutOfMemory
+from minicaffe.net.parameters import LearnableParameter
+from minicaffe.net.step import Step
+from minicaffe.ops.backend import Backend
+
+_MIB = 1 << 20
+# Smaller demands are not compared with the memory, which takes a millisecond to find out.
+_SMALL_BYTES = 64 * _MIB
+_VALUE_BYTES = 4
+
+
+@dataclass(frozen=True)
+class MemoryDemand:
+    """Bytes that a net, or a training, allocates.
+
+    Attributes
+    ----------
+    activations : int
+        Values and gradients of the net's blobs, and the workspace. Proportional to the batch size.
+    planned : int
+        Memory that the net's kernels allocated when they were planned, not part of `total`.
+        Proportional to the batch size as well.
+    rest : int
+        Parameters, their gradients and history, and the blobs of test nets.
+    batch : int
+        Number of samples in a batch of the net.
+    """
+
+    activations: int
+    planned: int
+    rest: int
+    batch: int
+
+    @property
+    def total(self) -> int:
+        """The bytes that must be free."""
+        return self.activations + self.rest
+
+    def largest_batch(self, free: int) -> int:
+        """Return the largest batch that fits if so many bytes are free now; 0 if none does."""
+        left, each = free + self.planned - self.rest, (self.activations + self.planned) / self.batch
+        return max(0, int(left / each)) if each else 0
+
+
+def fill_steps(steps: Sequence[Step], subject: str) -> None:
+    """Write the initial values of all layers, if they fit into the main memory.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        The layers, set up and not filled.
+    subject : str
+        The beginning of the message, with a verb: "net.prototxt: net "n" needs".
+
+    Raises
+    ------
+    OutOfMemory
+    """
+
+    def filled(step: Step) -> int:
+        return _VALUE_BYTES * step.layer.fill_count(step.top)
+
+    require_memory(MemoryDemand(0, 0, sum(map(filled, steps)), 1), subject, steps, filled)
+    for step in steps:
+        step.fill()
+
+
+def require_memory(
+    demand: MemoryDemand,
+    subject: str,
+    steps: Sequence[Step],
+    step_bytes: Callable[[Step], int] | None = None,
+    advice: str = "",
+) -> None:
+    """Raise an error if a demand is larger than the main memory that this process can have.
+
+    Parameters
+    ----------
+    demand : MemoryDemand
+    subject : str
+        The beginning of the message, with a verb: "net.prototxt: net "n" needs".
+    steps : sequence of Step
+        The net; the message names the layer that needs most.
+    step_bytes : callable, optional
+        Returns what a layer needs; by default its parameters and tops are counted.
+    advice : str
+        What else to do, if a smaller batch would fit.
+
+    Raises
+    ------
+    OutOfMemory
+    """
+    if demand.total < _SMALL_BYTES or demand.total <= (most := host_memory.most_bytes()):
+        return
+    needs = step_bytes or _step_bytes
+    greatest = max(steps, key=needs)
+    largest = demand.largest_batch(most)
+    fix = (
+        f"The largest batch_size that fits is about {largest}, instead of {demand.batch}{advice}."
+        if largest
+        else "Make the layers smaller, or use a machine with more memory."
+    )
+    raise OutOfMemory(
+        f"{subject} at least {demand.total / _MIB:.0f} MiB of memory, and no more than "
+        f"{most / _MIB:.0f} MiB can be had. {needs(greatest) / _MIB:.0f} MiB are for "
+        f"{greatest.layer.where}. {fix}"
+    )
+
+
+def _step_bytes(step: Step) -> int:
+    owned = {blob.data_owner: blob.count for blob in (*step.layer.blobs, *step.top)}
+    return _VALUE_BYTES * sum(owned.values())
+
+
+def demand_of_passes(
+    steps: Sequence[Step],
+    parameters: Sequence[LearnableParameter],
+    backend: Backend,
+    backward: bool,
+) -> MemoryDemand:
+    """Return the main memory that passes need at least.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        Those whose tops have memory of their own.
+    parameters : sequence of LearnableParameter
+    backend : Backend
+    backward : bool
+        Whether there are backward passes as well.
+    """
+    count = sum(p.blob.count for p in parameters)
+    activations = value_count(steps)
+    if backward:
+        count += sum(p.blob.count for p in parameters if p.needs_diff)
+        activations += _gradient_count(steps)
+    first = next((blob.shape for step in steps for blob in step.top if blob.shape), (1,))
+    return MemoryDemand(
+        activations=activations * backend.activation_bytes,
+        planned=0,
+        rest=count * backend.dtype.itemsize,
+        batch=max(first[0], 1),
+    )
+
+
+def value_count(steps: Sequence[Step]) -> int:
+    """Return how many values of tops a forward pass writes; those in shared memory count once."""
+    given = {blob for step in steps if step.layer.is_filled_by_program for blob in step.top}
+    owners = {blob.data_owner for step in steps for blob in step.top}
+    return sum(blob.count for blob in owners - given)
+
+
+def _gradient_count(steps: Sequence[Step]) -> int:
+    """Return how many values of bottoms' gradients a backward pass writes."""
+    written: set[Blob] = set()
+    for step in steps:
+        # Layers whose tops are the bottom's values under another shape share the gradient as well.
+        shared = {blob.data_owner for blob in step.top if blob not in step.bottom}
+        for blob, is_wanted in zip(step.bottom, step.propagate_down, strict=True):
+            if step.needs_backward and is_wanted and blob.data_owner not in shared:
+                written.add(blob)
+    return sum(blob.count for blob in written)
