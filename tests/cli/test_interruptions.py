@@ -147,6 +147,17 @@ def test_ctrl_c_while_python_imports(project, module):
     assert "Traceback" not in ended.stderr
 
 
+def test_a_thread_of_a_program_can_run_the_command_line(project):
+    program = (
+        "import sys, threading; from minicaffe.cli.main import main\n"
+        "codes = []; thread = threading.Thread(target=lambda: codes.append(main()))\n"
+        "thread.start(); thread.join(); sys.exit(codes[0])"
+    )
+    command = [sys.executable, "-c", program, "time", "--model=net.prototxt", "--iterations=1"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_hanging_up_snapshots_and_goes_on(project, start):
     project.write(solver=project.solver.replace("max_iter: 2", ENDLESS))
     process = start("train", "--solver=solver.prototxt")
