@@ -15,6 +15,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,7 +107,8 @@ class _CtrlC:
 
     def install(self) -> None:
         """Handle SIGINT, unless the process was started with SIGINT ignored (nohup, `&`)."""
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._catch)
             # Python resets its handlers after the last of the exit functions, the first registered.
             atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)

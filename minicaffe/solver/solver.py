@@ -244,7 +244,7 @@ class Solver:
         return bool(every) and not self.iter % every and self._failed_snapshot is None
 
     def _snapshot_before(self, error: Exception) -> None:
-        """Write a snapshot before an error ends the training; the message of the error names it."""
+        """Write a snapshot before an error ends the training; the log and the error name it."""
         try:
             if not self._is_saved:
                 self.snapshot()
@@ -253,10 +253,8 @@ class Solver:
             return
         _, state = snapshot_names(self.param, self.iter)
         advice = f"Iteration {self.iter} is saved: go on with --snapshot={state}"
-        if isinstance(error, MinicaffeError):
-            error.args = (f"{error} {advice}", *error.args[1:])
-        else:
-            error.add_note(advice)
+        logger.info(f"An error ends the training. {advice}")
+        error.add_note(advice)
 
     def step(self, n: int) -> None:
         """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot."""

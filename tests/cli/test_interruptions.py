@@ -147,6 +147,17 @@ def test_ctrl_c_while_python_imports(project, module):
     assert "Traceback" not in ended.stderr
 
 
+def test_a_thread_of_a_program_can_run_the_command_line(project):
+    program = (
+        "import sys, threading; from minicaffe.cli.main import main\n"
+        "codes = []; thread = threading.Thread(target=lambda: codes.append(main()))\n"
+        "thread.start(); thread.join(); sys.exit(codes[0])"
+    )
+    command = [sys.executable, "-c", program, "time", "--model=net.prototxt", "--iterations=1"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_hanging_up_snapshots_and_goes_on(project, start):
     project.write(solver=project.solver.replace("max_iter: 2", ENDLESS))
     process = start("train", "--solver=solver.prototxt")
@@ -225,8 +236,9 @@ def test_a_full_disk(project, start, form):
     assert not list(Path().glob("*s_iter*"))
 
 
-def test_an_error_in_the_data_while_training(project, run):
-    """Snapshots from before stay, and the message names the record."""
+@pytest.mark.parametrize(("snapshots_at", "saved"), [("snapshot: 1", [1, 2]), ("", [2])])
+def test_an_error_in_the_data_while_training(project, run, snapshots_at, saved):
+    """Snapshots from before stay, what was reached is saved, and the message names the record."""
     from minicaffe.data.db import create_database
 
     with create_database("broken", "LMDB") as db:
@@ -237,13 +249,14 @@ def test_an_error_in_the_data_while_training(project, run):
                 db.put(key, value if key < b"00000009" else b"\xff" * 20)
     project.write(
         net=project.net.replace('"lmdb"', '"broken"'),
-        solver=project.solver.replace("max_iter: 2", "max_iter: 9 snapshot: 1"),
+        solver=project.solver.replace("max_iter: 2", f"max_iter: 9 {snapshots_at}"),
     )
     result = run("train", "--solver=solver.prototxt")
     assert result.code == 1
     (error,) = result.errors
     assert error.startswith("net.prototxt:2, layer \"data\" (Data): broken, key '00000009': ")
-    assert [p.name for p in snapshots()] == ["s_iter_1.solverstate", "s_iter_2.solverstate"]
+    assert [p.name for p in snapshots()] == [f"s_iter_{i}.solverstate" for i in saved]
+    assert any("go on with --snapshot=s_iter_2.solverstate" in m for m in result.messages)
     check_complete()
 
 

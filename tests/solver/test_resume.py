@@ -250,7 +250,7 @@ def test_a_state_of_hostile_content(make_solver):
     content = path.read_bytes()
     path.write_bytes(content.replace(name, b"\xff" * len(name)))
     solver = make_solver(FED_NET, FIXED)
-    with pytest.raises(SnapshotError, match=r"s_iter_0.solverstate: the name of its weights file"):
+    with pytest.raises(SnapshotError, match=r"the name of its weights file, .* is not UTF-8"):
         solver.restore(path)
     state.iter = -3
     path.write_bytes(state.SerializeToString())
