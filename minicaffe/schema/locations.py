@@ -18,7 +18,6 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from minicaffe.errors import SchemaError, near, nearest
 from minicaffe.schema.characters import is_full_width, lexical_error, number_as_name
-from minicaffe.schema.old_form import old_form_hint, old_type_hint
 
 _TOKEN = re.compile(
     r"""(?:\s+|\#[^\n]*)
@@ -221,9 +220,8 @@ class _Scanner:
                 self._take()
             elif descriptor.message_type is None:
                 found = self._next.text or "the end of the file"
-                old = old_form_hint(block.descriptor, token.text) if found == "{" else ""
                 raise self.source.error(
-                    self._next.offset, f'":" must follow "{token.text}", not {found}{old}'
+                    self._next.offset, f'":" must follow "{token.text}", not {found}'
                 )
             self._value(descriptor, token, block)
         self._open.pop()
@@ -297,8 +295,6 @@ class _Scanner:
         elif block.descriptor.name == "LayerParameter" and name.text in _OLD_LAYER_FIELDS:
             new = _OLD_LAYER_FIELDS[name.text]
             message += f"It belongs to the old `layers`; in `layer` it is param {{ {new}: ... }}. "
-        elif old := old_form_hint(block.descriptor, name.text):
-            message += f"{old.removeprefix('. ')}. "
         elif homes:
             message += f"It belongs in a block: {', '.join(homes)}. "
         elif block.descriptor.name.endswith("LayerParameter") and name.text.endswith("_param"):
@@ -372,7 +368,5 @@ def value_error(descriptor: FieldDescriptor, found: Token) -> str:
     advice = _FORKS_ENGINE if descriptor.enum_type.name == "Engine" else ""
     hint = nearest(found.text.strip("\"'"), names, advice)
     quotes = " without quotes" if found.kind == "text" else ""
-    if descriptor.enum_type.name == "LayerType":
-        hint = old_type_hint(found.text.strip("\"'")) + hint
     rule = f"one of the names of {descriptor.enum_type.name}{quotes}"
     return f'"{descriptor.name}" takes {rule}; found {what}. {hint}'

@@ -198,22 +198,6 @@ def test_byte_order_mark_crlf_and_comments_in_other_encodings_are_accepted(tmp_p
             'name: "D:\\data\\"\nlayer { }',
             'n:1:7: a string begins with " and is not closed on this line; a \\ before the closing',
         ),
-        (
-            "layers {\n input_param { } }",
-            'n:2:2: message "V1LayerParameter" has no field "input_param". `layers` is the old '
-            "form of a layer: it has no input_param { }. Write `layer` instead",
-        ),
-        (
-            "layers { type: BATCHNORM }",
-            'n:1:16: "type" takes one of the names of LayerType; found BATCHNORM. `layers` is the '
-            'old form; newer types need `layer { type: "BatchNorm" ... }`. ',
-        ),
-        ('layers { type: "Input" }', 'n:1:16: "type" takes one of the names of LayerType without'),
-        (
-            "layers { param { lr_mult: 1 } }",
-            'n:1:16: ":" must follow "param", not {. `layers` is the old form of a layer: it has '
-            "no param { }, rates are blobs_lr and weight_decay. Write `layer` instead",
-        ),
         ("\udce4: 1", "n:1:1: this is not UTF-8 text; save the file as UTF-8"),
         ('name: "\udce4"', 'n:1:7: the value of "name" is not UTF-8; save the file as UTF-8'),
     ],
