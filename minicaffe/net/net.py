@@ -19,12 +19,7 @@ from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_location import locate, sample_names
 from minicaffe.net.loss_future import LossFuture
-from minicaffe.net.memory_check import (
-    MemoryDemand,
-    demand_of_passes,
-    fill_steps,
-    require_memory,
-)
+from minicaffe.net.memory_check import demand_of_passes, fill_steps, require_memory
 from minicaffe.net.memory_sharing import share_memory
 from minicaffe.net.parameters import LearnableParameter
 from minicaffe.net.program import Programs
@@ -116,13 +111,7 @@ class Net:
             self.fill()
 
     def fill(self) -> None:
-        """Write the initial values of parameters and constant tops; close the net if that fails.
-
-        Raises
-        ------
-        OutOfMemory
-            If they need more main memory than this process can have.
-        """
+        """Write the initial values of parameters and constant tops; close the net if that fails."""
         try:
             fill_steps(self.steps, f'{self.source.where()}: net "{self.name}" needs')
         except BaseException:
@@ -245,29 +234,14 @@ class Net:
             debug_info.log_norms(self.parameters)
 
     def check_memory(self, backward: bool = False) -> None:
-        """Raise an error if passes certainly need more main memory than this process can have.
-
-        Parameters
-        ----------
-        backward : bool
-            Whether there will be backward passes as well.
-
-        Raises
-        ------
-        OutOfMemory
-            The message has the memory that is needed and the batch_size that would fit.
-        """
+        """Raise OutOfMemory if passes certainly need more main memory than the process can have."""
         if self.backend.free_bytes() is not None:
             return  # the solver compares trainings with the memory of a device
-        demand = self.memory_demand(backward)
+        counted = [] if self._shares_memory else self.steps
+        demand = demand_of_passes(counted, self.parameters, self.backend, backward)
         require_memory(demand, f'{self.source.where()}: net "{self.name}" needs', self.steps)
         self._fits_forward = True
         self._fits_backward = self._fits_backward or backward
-
-    def memory_demand(self, backward: bool) -> MemoryDemand:
-        """Return the main memory that passes need at least."""
-        counted = [] if self._shares_memory else self.steps
-        return demand_of_passes(counted, self.parameters, self.backend, backward)
 
     def prepare_training(self) -> None:
         """Fuse layers for whole forward and backward passes that run from the tasks below."""

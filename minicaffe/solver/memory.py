@@ -16,7 +16,7 @@ from dataclasses import replace
 from minicaffe.errors import DeviceMemoryError
 from minicaffe.net import Net
 from minicaffe.net.builder import BYTES_PER_VALUE
-from minicaffe.net.memory_check import MemoryDemand, require_memory, value_count
+from minicaffe.net.memory_check import MemoryDemand, demand_of_passes, require_memory, value_count
 from minicaffe.ops.backend import Backend, Tensor
 
 _MIB = 1 << 20
@@ -40,7 +40,7 @@ def check_host_memory(net: Net, test_nets: Sequence[Net], n_history: int) -> Non
     OutOfMemory
         The message has the memory that is needed, and the largest batch_size that would fit.
     """
-    demand = net.memory_demand(backward=True)
+    demand = demand_of_passes(net.steps, net.parameters, net.backend, backward=True)
     learned = sum(p.blob.count for p in net.parameters if p.needs_diff)
     rest = n_history * learned * net.backend.dtype.itemsize
     rest += sum(value_count(one.steps) * one.backend.activation_bytes for one in test_nets)

@@ -81,7 +81,7 @@ def _row(layer: LayerParameter, sizes: LayerSizes | None, batch: int, width: int
         *row,
         ", ".join(shapes),
         f"{sizes.parameters:,}{_multipliers(layer)}" if sizes.parameters else "",
-        f"{sizes.multiply_adds // batch:,}" if sizes.multiply_adds else "",
+        f"{sizes.multiply_adds // max(batch, 1):,}" if sizes.multiply_adds else "",
         bytes_text(sizes.memory_bytes) if sizes.memory_bytes else "",
     ]
 
@@ -123,7 +123,7 @@ def _print(rows: list[list[str]], colours: bool) -> None:
 def _print_totals(source: NetSource, sizes: NetSizes) -> None:
     layers = sizes.layers.values()
     parameters = sum(layer.parameters for layer in layers)
-    multiply_adds = sum(layer.multiply_adds for layer in layers) // sizes.batch
+    multiply_adds = sum(layer.multiply_adds for layer in layers) // max(sizes.batch, 1)
     memory = sum(layer.memory_bytes for layer in layers)
     print(
         f"\n{source.param.name or source.path}: {len(layers)} layers, {parameters:,} parameters "
