@@ -17,6 +17,8 @@ class Flatten(Layer[FlattenParameter]):
     Shapes: x (N, C, H, W) -> y (N, C * H * W)
     """
 
+    reads_bottoms = False
+
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top its shape over the bottom's memory."""
         proto, shape = self.settings, bottom[0].shape
