@@ -26,7 +26,7 @@ class AbsVal(ActivationLayer):
     -----
     y = abs(x), dy/dx = sign(x), 0 at 0.
 
-    Differs from Caffe: works in place with the right gradient; there it was 1 everywhere.
+    Differs from Caffe: works in place; there it is refused.
     """
 
     def op(self) -> ops.Activation:
