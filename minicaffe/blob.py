@@ -6,6 +6,7 @@ import math
 
 from minicaffe.errors import SizeError
 from minicaffe.ops.backend import Backend, Shape, Tensor
+from minicaffe.ops.layout import Copy, CopyKernel
 
 # Caffe's limits: counts are of type int, and a blob has up to 32 axes.
 MOST_VALUES = 2**31 - 1
@@ -114,3 +115,41 @@ class Blob:
 
     def __repr__(self) -> str:
         return f"Blob({self.name!r}, {self._shape})"
+
+
+class KeptBlob(Blob):
+    """The gradient of a blob, with values that no later layer overwrites.
+
+    Parameters
+    ----------
+    blob : Blob
+        The blob that a later layer overwrites.
+    holder : Blob, optional
+        A blob that holds values that serve as well; by default the values are copied.
+    """
+
+    def __init__(self, blob: Blob, holder: Blob | None = None) -> None:
+        super().__init__(blob.backend, blob.name, blob.shape)
+        self._blob, self._holder = blob, holder
+        self._kernel: CopyKernel | None = None
+
+    @property
+    def data(self) -> Tensor:
+        """The kept values."""
+        return super().data if self._holder is None else self._holder.data
+
+    @property
+    def diff(self) -> Tensor:
+        """The gradient of the blob itself."""
+        return self._blob.diff
+
+    def follow_shape(self) -> None:
+        """Take the present shape of the blob, and plan the copy."""
+        self.reshape(self._blob.shape)
+        if self._holder is None:
+            self._kernel = self.backend.plan(Copy(), self._blob.data, self.data)
+
+    def keep(self) -> None:
+        """Copy the present values of the blob."""
+        if self._kernel is not None:
+            self._kernel.forward(self._blob.data, self.data)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minicaffe.layers.base import Blobs, Layer, P
+from minicaffe.layers.base import Blobs
+from minicaffe.layers.elementwise import ActivationLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops import activation as ops
 from minicaffe.schema.minicaffe_pb2 import (
@@ -13,31 +14,6 @@ from minicaffe.schema.minicaffe_pb2 import (
     TanHParameter,
     ThresholdParameter,
 )
-
-
-class ActivationLayer(Layer[P]):
-    """Base of the layers with one elementwise op: a subclass returns the op of its settings."""
-
-    role = "activation"
-    in_place = True
-
-    def op(self) -> ops.Activation:
-        """Return the op with the numbers of the settings."""
-        raise NotImplementedError
-
-    def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        """Give the top the bottom's shape and plan."""
-        top[0].reshape(bottom[0].shape)
-        self.kernel = self.plan(self.op(), bottom[0].data, top[0].data)
-
-    def forward(self, bottom: Blobs, top: Blobs) -> None:
-        """Overwrite the top."""
-        self.kernel.forward(bottom[0].data, top[0].data)
-
-    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """Overwrite the bottom's diff."""
-        if propagate_down[0]:
-            self.kernel.backward(bottom[0].data, top[0].data, top[0].diff, bottom[0].diff)
 
 
 @register("AbsVal")

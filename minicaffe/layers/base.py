@@ -44,6 +44,11 @@ Role: TypeAlias = Literal[
     "output",
     "other",
 ]
+# What a backward pass reads of the tops' values: all, or whether each is positive.
+TopReads: TypeAlias = Literal["nothing", "signs", "values"]
+# What an in-place forward pass changes. After "magnitudes" the positive values are the same ones,
+# apart from zeros whose gradient is zero.
+InPlaceEffect: TypeAlias = Literal["nothing", "magnitudes", "values"]
 # What a snapshot stores of a layer: any JSON types.
 State: TypeAlias = dict[str, Any]
 # Inside Layer the name `type` is the layer type.
@@ -223,6 +228,25 @@ class Layer(Generic[P]):
     def scoring(self) -> Scoring | None:
         """Return how this layer compares scores with labels; None if it does not."""
         return None
+
+    @property
+    def reads_bottoms(self) -> bool:
+        """Whether backward reads the values of bottoms.
+
+        The bottom of an in-place layer does not count, because its kernel saves what it needs. See
+        `minicaffe.net.overwritten_values`.
+        """
+        return True
+
+    @property
+    def reads_tops(self) -> TopReads:
+        """What backward reads of the values of tops."""
+        return "nothing"
+
+    @property
+    def in_place_effect(self) -> InPlaceEffect:
+        """What forward changes if the layer works in place."""
+        return "values"
 
     def epilogue_op(self) -> EpilogueOp | None:
         """Return the op of this layer, if it is one op on the first bottom and the parameters.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.base import Blobs, InPlaceEffect, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.dropout import Dropout as DropoutOp
 from minicaffe.ops.layout import Copy
@@ -30,6 +30,12 @@ class Dropout(Layer[DropoutParameter]):
     """
 
     in_place = True
+    reads_bottoms = False
+
+    @property
+    def in_place_effect(self) -> InPlaceEffect:
+        """Scaled or zero values while training; the gradient of a zero is zero."""
+        return "magnitudes" if self.is_training else "nothing"
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.base import Blobs, Layer, TopReads
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.eltwise import Eltwise as EltwiseOp
@@ -29,6 +29,16 @@ class Eltwise(Layer[EltwiseParameter]):
     """
 
     bottoms = (2, None)
+
+    @property
+    def reads_bottoms(self) -> bool:
+        """Whether the operation is a product."""
+        return self.settings.operation == self.settings.PROD
+
+    @property
+    def reads_tops(self) -> TopReads:
+        """The product, unless each gradient is the product of the other bottoms."""
+        return "values" if self.reads_bottoms and not self.settings.stable_prod_grad else "nothing"
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:

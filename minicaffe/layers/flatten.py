@@ -22,6 +22,8 @@ class Flatten(Layer[FlattenParameter]):
     Caffe.
     """
 
+    reads_bottoms = False
+
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top its shape over the bottom's memory."""
         proto, shape = self.settings, bottom[0].shape

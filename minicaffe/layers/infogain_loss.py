@@ -32,6 +32,7 @@ class InfogainLoss(NormalizedLossLayer[InfogainLossParameter]):
 
     bottoms = (2, 3)
     tops = (1, 2)
+    reads_tops = "values"  # the probabilities
     without_gradient = (1, 2)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -57,6 +58,8 @@ class InfogainLoss(NormalizedLossLayer[InfogainLossParameter]):
         """Check labels and matrix and plan."""
         super().reshape(bottom, top)
         x, labels = bottom[:2]
+        if len(bottom) > 2:
+            self.matrix = bottom[2]
         axis = self.axis(self.settings.axis, x)
         require_labels(self, x, labels, axis)
         classes = x.shape[axis]
@@ -81,5 +84,6 @@ class InfogainLoss(NormalizedLossLayer[InfogainLossParameter]):
         """Overwrite the scores' diff."""
         self.require_no_gradient(propagate_down)
         if propagate_down[0]:
-            p, labels, matrix = self.probabilities.data, bottom[1].data, self.matrix.data
-            self.kernel.backward(p, labels, matrix, top[0].diff, bottom[0].diff)
+            p = top[1] if len(top) > 1 else self.own_probabilities
+            labels, matrix = bottom[1].data, self.matrix.data
+            self.kernel.backward(p.data, labels, matrix, top[0].diff, bottom[0].diff)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from minicaffe.layers.activations import ActivationLayer
 from minicaffe.layers.base import Blobs
+from minicaffe.layers.elementwise import ActivationLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops import activation as ops
 from minicaffe.schema.minicaffe_pb2 import ExpParameter, LogParameter, PowerParameter

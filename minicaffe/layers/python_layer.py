@@ -41,6 +41,8 @@ class Python(Layer[PythonParameter]):
     """
 
     exposes_blobs = True
+    # The user's code sees the net's blobs, as in Caffe, even if a later layer overwrites them.
+    reads_bottoms = False
     bottoms = (0, None)
     tops = (0, None)
     in_place = True

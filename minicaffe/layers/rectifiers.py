@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from minicaffe.layers.activations import ActivationLayer
 from minicaffe.layers.base import Blobs
+from minicaffe.layers.elementwise import ActivationLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops import activation as ops
 from minicaffe.ops.backend import EpilogueOp

@@ -24,6 +24,8 @@ class Reshape(Layer[ReshapeParameter]):
     replaces, and one size may be -1, which is computed from the others.
     """
 
+    reads_bottoms = False
+
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top its shape over the bottom's memory."""
         shape = bottom[0].shape

@@ -23,6 +23,8 @@ class Softmax(Layer[SoftmaxParameter]):
 
     role = "output"
     in_place = True
+    reads_bottoms = False
+    reads_tops = "values"
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the bottom's shape and plan."""

@@ -28,6 +28,7 @@ class SoftmaxWithLoss(NormalizedLossLayer[SoftmaxParameter]):
     """
 
     tops = (1, 2)
+    reads_tops = "values"  # the probabilities
 
     def scoring(self) -> Scoring:
         """Return how labels are compared; every Accuracy layer comes before."""
@@ -57,6 +58,5 @@ class SoftmaxWithLoss(NormalizedLossLayer[SoftmaxParameter]):
         """Overwrite the scores' diff."""
         self.require_no_gradient(propagate_down)
         if propagate_down[0]:
-            self.kernel.backward(
-                self.probabilities.data, bottom[1].data, top[0].diff, bottom[0].diff
-            )
+            p = top[1] if len(top) > 1 else self.own_probabilities
+            self.kernel.backward(p.data, bottom[1].data, top[0].diff, bottom[0].diff)

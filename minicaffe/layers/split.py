@@ -21,6 +21,7 @@ class Split(Layer):
     """
 
     copies_bottom = True
+    reads_bottoms = False
     tops = (1, None)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

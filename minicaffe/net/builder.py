@@ -1,6 +1,7 @@
 """Net construction: from a NetSource to the parts of a net, one pass after another.
 
     include rules -> splits -> wiring -> layers (here) -> parameters -> backward plan
+                  -> overwritten values
 
 The fourth pass, here, makes the layers one by one: each is set up when the shapes of its bottoms
 are known. After a layer that fails, every layer that does not depend on it is tried, and all
@@ -21,6 +22,7 @@ from minicaffe.layers import Layer, LayerContext
 from minicaffe.log import logger
 from minicaffe.net.backward_plan import plan_backward
 from minicaffe.net.include_rules import Node, filter_layers
+from minicaffe.net.overwritten_values import keep_overwritten_values
 from minicaffe.net.parameters import LearnableParameter, ParameterTable
 from minicaffe.net.splits import insert_splits, is_inserted_copy
 from minicaffe.net.step import Step
@@ -82,6 +84,7 @@ def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> Ne
         raise
     for step, needed, down in zip(steps, plan.layers, plan.bottoms, strict=True):
         step.needs_backward, step.propagate_down = needed, down
+    keep_overwritten_values(steps)
     for name in wiring.outputs:
         logger.info(f"This network produces output {name}")
     logger.info("Network initialization done.")

@@ -1,4 +1,4 @@
-"""Seventh pass: find chains of layers that one kernel may compute, and fuse them.
+"""Eighth pass: find chains of layers that one kernel may compute, and fuse them.
 
 Layers that work in place on the output of the layer before them, one after the other and before any
 other layer reads it, may become the epilogue of that layer's kernel: the values in between are
@@ -67,6 +67,8 @@ class Fusion:
         self._chains = find_chains(steps)
         self._prepared: tuple[int, int, bool] | None = None
         self._runs_backward = False
+        # By index of the head: fused steps whose own forward pass has not run since.
+        self._skipped: dict[int, list[Step]] = {}
 
     def prepare(
         self, first: int, last: int, layer_by_layer: bool, then_backward: bool = False
@@ -88,7 +90,8 @@ class Fusion:
         if wanted == self._prepared:
             return
         self._prepared = wanted
-        for i, _ in self._chains:
+        for i, epilogue in self._chains:
+            self._skip(i, epilogue, first)
             self._steps[i].fuse([])
         for i, epilogue in self._chains:
             head = self._steps[i]
@@ -107,31 +110,44 @@ class Fusion:
         self._runs_backward = True
         for i, epilogue in self._chains:
             head = self._steps[i]
-            n = len(head.fused)
-            if not any(step.needs_backward and _keeps_input(step) for step in head.fused):
-                continue
+            fused = head.fused or self._skipped.get(i, ())
+            n = len(fused)
             is_whole = last <= i and epilogue[n - 1] <= first and not layer_by_layer
-            if not (head.layer.fuses_backward and is_whole):
-                head.recompute_forward()
+            if head.fused and head.fuses_backward and is_whole:
+                continue
+            if any(step.needs_backward and _keeps_input(step) for step in fused):
+                head.recompute_forward(fused)
                 self._prepared = None
                 self._programs.invalidate()
+        self._skipped.clear()
+
+    def _skip(self, i: int, epilogue: Sequence[int], first: int) -> None:
+        """Remember the fused steps of a chain that a pass from step `first` does not run again."""
+        steps = [self._steps[j] for j in epilogue[: len(self._steps[i].fused)] if j < first]
+        if first <= i:
+            self._skipped.pop(i, None)
+        elif steps:
+            self._skipped[i] = steps
 
     def _fusible(self, head: Step, epilogue: Sequence[int], last: int) -> list[Step]:
         steps: list[Step] = []
-        fuses_backward = (
-            head.layer.fuses_backward and head.needs_backward and all(head.propagate_down)
-        )
         for j in epilogue:
             step = self._steps[j]
-            if j > last:
+            if j > last or head.keeps_tops:
                 break
-            if _keeps_input(step) and self._needs_own_forward(step) and not fuses_backward:
+            if self._needs_own_forward(step) and not head.fuses_backward:
+                break
+            if step.keeps_tops and head.fuses_backward:
                 break
             steps.append(step)
+            if step.keeps_tops:
+                # Its values are copied before a step that is not fused overwrites them.
+                break
         return steps
 
     def _needs_own_forward(self, step: Step) -> bool:
-        return step.needs_backward and (self._runs_backward or step.layer.is_training)
+        runs_backward = self._runs_backward or step.layer.is_training
+        return step.needs_backward and runs_backward and _keeps_input(step)
 
 
 def _keeps_input(step: Step) -> bool:

@@ -330,6 +330,9 @@ class Net:
         losses = (blob for blob, _ in self._losses())
         share_memory(self.steps, [*self.outputs, *losses, *kept])
         self._shares_memory = True
+        for step in self.steps:
+            if step.keeps_tops:
+                step.keep_values((), ())
         self.programs.invalidate()
 
     def clear_param_diffs(self) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 
-from minicaffe.blob import Blob
+from minicaffe.blob import Blob, KeptBlob
 from minicaffe.errors import MinicaffeError, OutOfMemory, SizeError
 from minicaffe.layers import Layer
 from minicaffe.ops.backend import Shape
@@ -39,6 +39,10 @@ class Step:
         self, layer: Layer, bottom: list[Blob], top: list[Blob], loss_weights: list[float]
     ) -> None:
         self.layer, self.bottom, self.top = layer, bottom, top
+        # What the layer is given: the blobs themselves, unless values must be kept for backward.
+        self._given_bottom, self._backward_top = bottom, top
+        self._kept_bottoms: Sequence[KeptBlob] = ()
+        self._kept_tops: Sequence[KeptBlob] = ()
         self.loss_weights = loss_weights
         self.needs_backward = False
         self.propagate_down = [False] * len(bottom)
@@ -60,8 +64,43 @@ class Step:
             n = self.layer.fuse([f for step in steps if (f := step.layer.epilogue_op())])
         for i, step in enumerate(steps):
             step.is_fused = i < n
-            step.is_fused_backward = i < n and self.layer.fuses_backward
+            step.is_fused_backward = i < n and self.fuses_backward
         self.fused = steps[:n]
+
+    @property
+    def fuses_backward(self) -> bool:
+        """Whether the layer computes the backward passes of fused steps, and runs backward."""
+        return self.layer.fuses_backward and self.needs_backward and all(self.propagate_down)
+
+    @property
+    def keeps_tops(self) -> bool:
+        """Whether values of tops are copied after each forward pass."""
+        return bool(self._kept_tops)
+
+    def keep_values(
+        self, bottoms: Collection[Blob], tops: Collection[Blob], signs: Blob | None = None
+    ) -> None:
+        """Keep values for the backward pass that later steps overwrite; replaces earlier ones.
+
+        Parameters
+        ----------
+        bottoms : collection of Blob
+            Bottoms whose values are copied; the layer runs on the copies.
+        tops : collection of Blob
+            Tops whose values backward reads.
+        signs : Blob, optional
+            A blob that the layer may read instead of its tops; by default these are copied.
+        """
+        copies = {blob: KeptBlob(blob) for blob in bottoms}
+        kept = {blob: KeptBlob(blob, signs) for blob in tops}
+        self._given_bottom = [copies.get(blob, blob) for blob in self.bottom]
+        self._backward_top = [kept.get(blob, blob) for blob in self.top]
+        self._kept_bottoms = tuple(copies.values())
+        self._kept_tops = () if signs else tuple(kept.values())
+        if copies:
+            self.reshape()
+        else:
+            self._plan_copies(self._kept_tops)
 
     def setup(self) -> None:
         """Set the layer up: make its parameters, then shape its tops."""
@@ -88,8 +127,10 @@ class Step:
             raise _name_layer(error, self.layer) from error
 
     def _reshape(self) -> None:
+        self._plan_copies(self._kept_bottoms)
         with self._lock:
-            self.layer.reshape(self.bottom, self.top)
+            self.layer.reshape(self._given_bottom, self.top)
+        self._plan_copies(self._kept_tops)
         if self._next:
             self.fuse(self._next)
         self._shapes = [blob.shape for blob in self.bottom]
@@ -102,20 +143,38 @@ class Step:
         try:
             if [blob.shape for blob in self.bottom] != self._shapes:
                 self._reshape()
+            if self._kept_bottoms:
+                self._copy(self._kept_bottoms)
             if not self.is_fused:
                 with self._lock:
-                    self.layer.forward(self.bottom, self.top)
+                    self.layer.forward(self._given_bottom, self.top)
+            if self._kept_tops:
+                self._copy(self._kept_tops)
         except _TOO_LARGE as error:
             raise _name_layer(error, self.layer) from error
 
-    def recompute_forward(self) -> None:
-        """Unfuse, and recompute the forward passes of this layer and the fused ones one by one."""
-        fused = self.fused
+    def recompute_forward(self, fused: Sequence[Step]) -> None:
+        """Unfuse, and run the forward passes of steps that were fused, one by one.
+
+        The top holds its present values afterwards, which later steps in place have computed.
+        """
         self.fuse([])
+        values = self.top[0].data.get()
         with self._lock:
-            self.layer.recompute_forward(self.bottom, self.top)
+            self.layer.recompute_forward(self._given_bottom, self.top)
         for step in fused:
             step.forward()
+        self.top[0].data.set(values)
+
+    def _plan_copies(self, blobs: Sequence[KeptBlob]) -> None:
+        with self._lock:
+            for blob in blobs:
+                blob.follow_shape()
+
+    def _copy(self, blobs: Sequence[KeptBlob]) -> None:
+        with self._lock:
+            for blob in blobs:
+                blob.keep()
 
     def backward(self) -> None:
         """Run the layer backward, if it takes part in the backward pass."""
@@ -123,7 +182,7 @@ class Step:
             return
         try:
             with self._lock:
-                self.layer.backward(self.top, self.propagate_down, self.bottom)
+                self.layer.backward(self._backward_top, self.propagate_down, self._given_bottom)
         except _TOO_LARGE as error:
             raise _name_layer(error, self.layer) from error
 

@@ -5,23 +5,25 @@ Tensors in planning order: x, y of one shape; y may be x (in place). With s = sc
 =========  ===============================  ===============================  ================
 op         y                                dy/dx                            reads
 =========  ===============================  ===============================  ================
-Relu       x if x > 0 else slope x          1 if x > 0 else slope            y, or x if slope < 0
-Elu        x if x > 0 else alpha (e^x - 1)  1 if x > 0 else alpha + y        y, and x if alpha < 0
+Relu       x if x > 0 else slope x          1 if x > 0 else slope            signs of y, or x
+                                                                             if slope < 0
+Elu        x if x > 0 else alpha (e^x - 1)  1 if x > 0 else alpha + y        y, or x if alpha < 0
 Sigmoid    1 / (1 + exp(-x))                y (1 - y)                        y
 Tanh       tanh x                           1 - y^2                          y
 Exp        exp s                            scale y                          y
-Bnll       log(1 + exp x)                   1 - exp(-y)                      y
+Bnll       log(1 + exp x)                   1 / (1 + exp(-x))                x
 Abs        abs x                            sign x                           x
 Clip       x limited to low .. high         1 if low <= x <= high else 0     x
 Log        factor log s                     factor scale / s                 x
 Power      s^power                          power scale s^(power - 1)        x
-Swish      x sigmoid(beta x)                beta y + (1 - beta y)            x, y
-                                            sigmoid(beta x)
+Swish      x sigmoid(beta x)                s + beta x s (1 - s)             x
+                                            with s = sigmoid(beta x)
 Threshold  1 if x > threshold else 0        none: backward is not called
 =========  ===============================  ===============================  ================
 
-``reads`` names what the gradient needs. A kernel that is planned in place and needs x for its
-gradient saves a copy of x, because backward finds y in both.
+``reads`` names the one tensor whose values the gradient reads; the other one may hold anything,
+because a later layer may have overwritten it in place. Instead of y, an op that reads only whether
+y is positive may be given x. A kernel that is planned in place and reads x saves a copy of x.
 """
 
 from __future__ import annotations
@@ -38,7 +40,11 @@ class Activation(Op["ActivationKernel"]):
     """Base of the elementwise functions of one variable."""
 
     def gradient_needs_x(self) -> bool:
-        """Return whether the gradient needs x, because y alone does not determine it."""
+        """Return whether the gradient reads x, and not y, which does not determine it."""
+        return False
+
+    def keeps_signs(self) -> bool:
+        """Return whether y is positive where x is, and the gradient reads no more than that."""
         return False
 
 
@@ -57,6 +63,10 @@ class Relu(Activation):
     def gradient_needs_x(self) -> bool:
         """Return whether y may be positive where x is negative."""
         return self.slope < 0
+
+    def keeps_signs(self) -> bool:
+        """Return whether y is positive only where x is."""
+        return self.slope >= 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class Exp(Activation):
 
 
 @dataclass(frozen=True)
-class Bnll(Activation):
+class Bnll(_NeedsX):
     """Softplus, in Caffe the binomial normal log likelihood."""
 
 

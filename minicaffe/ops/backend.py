@@ -12,7 +12,11 @@ The kernel contract
 * A fast backend allocates nothing after planning, and no kernel synchronises with the device. A
   wrong label is a `LabelError`, raised by the kernel's forward pass if the values are in host
   memory, otherwise by the read of a result that depends on them.
-* ``plan`` raises `Unsupported`; a kernel never does.
+* Backward reads parameters, what the kernel saved in forward, and those of x and y that the op's
+  module names; the others may have been overwritten by a later layer in place. A layer declares the
+  same with `reads_bottoms` and `reads_tops`.
+* ``plan`` raises `Unsupported`; a kernel never does. It therefore relies on shapes of tensors, not
+  on the layouts that another kernel left.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ x has `outer` axes before `axis`, K classes along it, and `inner` axes after it:
 
     p[o, k, i] = exp(x[o, k, i] - max over k of x) / sum over k of this
 
-Softmax: tensors in planning order x, y of one shape; y may be x.
+Softmax: tensors in planning order x, y of one shape; y may be x. Backward reads y.
 
 SoftmaxLoss: tensors x, labels (outer * inner values, indices stored as floats), p like x, loss ().
 Pixels whose label is `ignore_label` are ignored::

@@ -141,3 +141,12 @@ def test_empty_tensor(onednn):
     tensor = onednn.tensor((0, 3))
     assert tensor.get().shape == (0, 3)
     assert tensor.read().shape == (0, 3)
+
+
+def test_a_tensor_reports_layouts_of_its_own_shape_only(onednn, values):
+    tensor = onednn.tensor(SHAPE)
+    rows = Layout.plain((SHAPE[0], SHAPE[1] * SHAPE[2] * SHAPE[3]))
+    tensor.values_to_write(rows)[...] = values.reshape(-1)
+    assert tensor.layout is tensor.stored is Layout.plain(SHAPE)
+    assert tensor.flat_layout is rows
+    np.testing.assert_array_equal(tensor.get(), values)

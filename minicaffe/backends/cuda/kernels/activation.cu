@@ -6,7 +6,7 @@
 #define JOIN(A, B) JOINED(A, B)
 #define NUMBERS float first, float second, float third
 
-// y from x; and dy/dx from x and y, of which only what the contract says is read. A, B and C name
+// y from x; and dy/dx from x or y, whichever the contract says. A, B and C name
 // the fields of the op in their order.
 #define ROW(KIND_NAME, A, B, C, Y, SLOPE) \
     __device__ __forceinline__ float value_##KIND_NAME(float x, float A, float B, float C) { \
@@ -18,18 +18,19 @@
     }
 
 ROW(relu, slope, , , x > 0 ? x : slope * x, (slope < 0 ? x : y) > 0 ? 1.0f : slope)
-ROW(elu, alpha, , , x > 0 ? x : alpha * expm1f(x), (alpha < 0 ? x : y) > 0 ? 1.0f : alpha + y)
+ROW(elu, alpha, , , x > 0 ? x : alpha * expm1f(x), alpha < 0 ? (x > 0 ? 1.0f : alpha * expf(x)) : (y > 0 ? 1.0f : alpha + y))
 ROW(sigmoid, , , , sigmoid_of(x), y * (1 - y))
 ROW(tanh, , , , tanhf(x), 1 - y * y)
 ROW(exp, scale, shift, , expf(scale * x + shift), scale * y)
-ROW(bnll, , , , fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))), -expm1f(-y))
+ROW(bnll, , , , fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))), sigmoid_of(x))
 ROW(abs, , , , fabsf(x), x > 0 ? 1.0f : (x < 0 ? -1.0f : 0.0f))
 ROW(clip, low, high, , fminf(fmaxf(x, low), high), x >= low && x <= high ? 1.0f : 0.0f)
 ROW(log, factor, scale, shift, factor * logf(scale * x + shift),
     factor * scale / (scale * x + shift))
 ROW(power, power, scale, shift, powf(scale * x + shift, power),
     power * scale == 0 ? 0.0f : power * scale * powf(scale * x + shift, power - 1))
-ROW(swish, beta, , , x * sigmoid_of(beta * x), beta * y + sigmoid_of(beta * x) * (1 - beta * y))
+ROW(swish, beta, , , x * sigmoid_of(beta * x),
+    sigmoid_of(beta * x) * (1 + beta * x * (1 - sigmoid_of(beta * x))))
 ROW(threshold, threshold, , , x > threshold ? 1.0f : 0.0f, 0.0f)
 
 extern "C" __global__ void forward(const VALUE* x, VALUE* y, int n, NUMBERS) {
@@ -40,13 +41,13 @@ extern "C" __global__ void forward(const VALUE* x, VALUE* y, int n, NUMBERS) {
     }
 }
 
-// x may be y where the function's gradient reads only one of them; dx may be dy.
-extern "C" __global__ void backward(const VALUE* x, const VALUE* y, const VALUE* dy, VALUE* dx,
-                                    int n, NUMBERS) {
+// `read` is x or y, whichever the function's gradient reads; dx may be dy.
+extern "C" __global__ void backward(const VALUE* read, const VALUE* dy, VALUE* dx, int n,
+                                    NUMBERS) {
     FOR_EACH_PACK(i, n) {
-        Pack before = load_pack(x, i, n), after = load_pack(y, i, n), pack = load_pack(dy, i, n);
+        Pack values = load_pack(read, i, n), pack = load_pack(dy, i, n);
         FOR_EACH_IN_PACK(k)
-            pack.at[k] *= JOIN(slope_, KIND)(before.at[k], after.at[k], first, second, third);
+            pack.at[k] *= JOIN(slope_, KIND)(values.at[k], values.at[k], first, second, third);
         store_pack(dx, i, n, pack);
     }
 }

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import astuple
 
 from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
-from minicaffe.backends.cuda.driver.device import Address
-from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.saved import SavedForBackward
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.activation import ACTIVATIONS, Activation
@@ -39,14 +37,13 @@ class CudaActivation(CudaKernel[Activation]):
 
     def backward(self, x: CudaTensor, y: CudaTensor, dy: CudaTensor, dx: CudaTensor) -> None:
         """Overwrite dx."""
-        form = self._saved.format if self._saved is not None else y.format
-        before, after, given = self._input(x, y, form), y.source(form), dy.source(form)
-        to = dx.target(form)
-        self.launch_packs(
-            "backward", x.size, before, after, given, to, x.size, *self._numbers, value=form.value
-        )
-
-    def _input(self, x: CudaTensor, y: CudaTensor, form: Format) -> Address:
         if self._saved is not None:
-            return self._saved.address
-        return (x if self.op.gradient_needs_x() else y).source(form)
+            form, values = self._saved.format, self._saved.address
+        else:
+            read = x if self.op.gradient_needs_x() else y
+            form = read.format
+            values = read.source(form)
+        given, to = dy.source(form), dx.target(form)
+        self.launch_packs(
+            "backward", x.size, values, given, to, x.size, *self._numbers, value=form.value
+        )

@@ -85,6 +85,8 @@ class CudaEltwise(_Sum[Eltwise]):
             raise Unsupported(f"Eltwise of {len(tensors) - 1} tensors on the GPU")
         is_max = op.operation == "max"
         self._argmax = self.device.allocate(max(tensors[0].size, 1)) if is_max else None
+        # The order of the indices in `_argmax`.
+        self._channels_last = False
         self._applies_relu = False
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
@@ -103,7 +105,7 @@ class CudaEltwise(_Sum[Eltwise]):
         if self._argmax is None:
             self._multiply(given, to, n, form)
             return
-        argmax = self._argmax.address
+        argmax, self._channels_last = self._argmax.address, form.channels_last
         self.launch("max_of_two", n, *given[:2], to, argmax, n, value=form.value)
         for index, x in enumerate(given[2:], 2):
             self.launch("max_with", n, x, to, argmax, n, index, value=form.value)
@@ -119,7 +121,8 @@ class CudaEltwise(_Sum[Eltwise]):
         if self.op.operation == "sum":
             self._backward_sum(dy, dxs)
             return
-        form = xs[0].format if self.op.operation == "prod" else dy.format
+        is_product = self._argmax is None
+        form = xs[0].format if is_product else Format(self._channels_last, dy.format.value)
         given, n = dy.source(form), dy.size
         for index, dx in enumerate(dxs):
             if dx is None:

@@ -59,7 +59,7 @@ TANH = (Alg.ELTWISE_TANH, Alg.ELTWISE_TANH_USE_DST)
 SIGMOID = (Alg.ELTWISE_LOGISTIC, Alg.ELTWISE_LOGISTIC_USE_DST)
 EXP = (Alg.ELTWISE_EXP, Alg.ELTWISE_EXP_USE_DST)
 POWERS = {
-    0.5: (Alg.ELTWISE_SQRT, Alg.ELTWISE_SQRT_USE_DST),
+    0.5: (Alg.ELTWISE_SQRT, Alg.ELTWISE_SQRT),
     2.0: (Alg.ELTWISE_SQUARE, Alg.ELTWISE_SQUARE),
 }
 
@@ -86,7 +86,6 @@ def recipe_of(op: Activation) -> Recipe | None:
         case ops.Clip():
             return _clip(op)
         case ops.Bnll():
-            # The gradient could be computed from y as well, but oneDNN's reads x.
             recipe = _direct(op, Alg.ELTWISE_SOFT_RELU, Alg.ELTWISE_SOFT_RELU, 1.0)
             return recipe._replace(keeps_zero=False)
         case ops.Exp():

@@ -8,7 +8,7 @@ from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.images import images_layout
-from minicaffe.backends.onednn.runtime.library import Alg, Arg
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
@@ -47,6 +47,11 @@ class OneDnnChannelBias:
 
     def _plan_sum(self, layout: Layout) -> Call:
         bias = self._bias(layout)
+        if layout.shape == bias.shape:
+            # oneDNN refuses a reduction that reduces no axis, so that one value is copied.
+            copy = (Prop.TRAINING, Alg.ELTWISE_LINEAR, bias, bias, 1.0, 0.0)
+            primitive = Primitive(self._engine, "eltwise_forward", *copy)
+            return Call(primitive, [(Arg.SRC, bias)], [(Arg.DST, bias)])
         arguments = (Alg.REDUCTION_SUM, layout, bias, 0.0, 0.0)
         primitive = Primitive(self._engine, "reduction", *arguments)
         return Call(primitive, [(Arg.SRC, layout)], [(Arg.DST, bias)])

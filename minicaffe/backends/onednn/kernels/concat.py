@@ -35,9 +35,7 @@ class _ConcatSlice(OneDnnKernel[ConcatOp]):
     def concatenate(self, parts: Sequence[OneDnnTensor], whole: OneDnnTensor) -> tuple[Layout, ...]:
         """Overwrite the whole; return the layouts of the parts."""
         is_uniform = len({part.stored.data_type for part in parts}) == 1
-        layouts = tuple(
-            _stored_layout(part) if is_uniform else part.undivided_layout for part in parts
-        )
+        layouts = tuple(part.stored if is_uniform else part.layout for part in parts)
         self._call_concat(layouts)(*parts, whole)
         return layouts
 
@@ -121,13 +119,8 @@ class OneDnnSlice(_ConcatSlice[Slice]):
 
     def forward(self, x: OneDnnTensor, ys: Sequence[OneDnnTensor]) -> None:
         """Overwrite the ys."""
-        self.slice(x, x.undivided_layout, ys)
+        self.slice(x, x.layout, ys)
 
     def backward(self, dys: Sequence[OneDnnTensor], dx: OneDnnTensor) -> None:
         """Overwrite dx."""
         self.concatenate(dys, dx)
-
-
-def _stored_layout(x: OneDnnTensor) -> Layout:
-    """Return the stored layout of x, or the plain one if that divides the axes differently."""
-    return x.stored if x.stored.shape == x.shape else Layout.plain(x.shape)

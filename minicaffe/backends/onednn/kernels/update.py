@@ -100,7 +100,7 @@ class OneDnnUpdate(ReferenceUpdate):
         divides = self.op.rule not in ("sgd", "nesterov")
         if w.is_pinned or dw.is_pinned or (divides and not self.op.delta):
             return Layout.plain(dw.shape)
-        return dw.layout
+        return dw.flat_layout
 
     def _update_any(self, size: StepSize, scratch: Array, w: Array, g: Array, *h: Array) -> bool:
         """Apply the reference's formula to a chunk; return whether a weight is not finite then."""
@@ -135,7 +135,7 @@ class OneDnnSumOfSquares(ReferenceSumOfSquares):
         """Return the sum."""
         total = 0.0
         for x in tensors:
-            values = x.values(x.layout)
+            values = x.values(x.flat_layout)
             chunks = (values[i : i + CHUNK] for i in range(0, values.size, CHUNK))
             total += float(sum(np.einsum("i,i->", c, c, dtype=np.float64) for c in chunks))
         return total

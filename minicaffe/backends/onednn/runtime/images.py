@@ -16,8 +16,7 @@ def images_layout(x: OneDnnTensor) -> Layout:
 
     S is the product of the spatial axes.
     """
-    shape = x.layout.shape
-    if shape == x.shape and 2 <= len(shape) <= MAX_AXES:
+    if 2 <= len(x.shape) <= MAX_AXES:
         return x.layout
     return Layout.plain(_images(x.shape))
 

@@ -103,19 +103,23 @@ class OneDnnTensor:
 
     @property
     def layout(self) -> Layout:
-        """The float32 layout to plan a consumer for: the order of `stored`."""
-        return self._newest.widened
-
-    @property
-    def undivided_layout(self) -> Layout:
-        """The `layout`, or the plain one if that divides the axes differently."""
-        layout = self.layout
-        return layout if layout.shape == self._shape else Layout.plain(self._shape)
+        """The float32 layout to plan a consumer for: the order of `stored`, for this shape."""
+        return self.stored.widened
 
     @property
     def stored(self) -> Layout:
-        """The layout that the values were last written in, possibly of bfloat16."""
-        return self._newest
+        """The layout that the values were last written in, possibly of bfloat16.
+
+        It is the plain one if the values were written in a layout that divides the axes
+        differently, because a primitive would take that layout's axes for the tensor's.
+        """
+        newest = self._newest
+        return newest if newest.shape == self._shape else Layout.plain(self._shape)
+
+    @property
+    def flat_layout(self) -> Layout:
+        """The float32 order of the values, of any shape, for code that does not read the axes."""
+        return self._newest.widened
 
     # The interface `ops.backend.Tensor`: plain arrays.
 
@@ -227,7 +231,7 @@ class OneDnnTensor:
 
     def copy_from(self, other: OneDnnTensor) -> None:
         """Overwrite the values with those of a tensor of the same shape, in its layout."""
-        layout = other.stored
+        layout = other._newest
         source = other.source(layout)
         self._reorders(layout, source, layout, self.target(layout))
         self.write_back()
@@ -273,7 +277,7 @@ class OneDnnTensor:
 
     def add(self, other: OneDnnTensor) -> None:
         """Add the values of another tensor of the same size, in the layout of this one."""
-        layout, source = self.layout, other.layout
+        layout, source = self.flat_layout, other.flat_layout
         if source.shape != layout.shape:
             source = Layout.plain(layout.shape)
         memory = self.source(layout)

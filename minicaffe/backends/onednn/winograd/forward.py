@@ -141,7 +141,7 @@ class Winograd:
         caches : bool
             Whether to cache the transformed w, because it is expected to be the same next time.
         """
-        source = x.undivided_layout
+        source = x.layout
         x_address = address_of(x.source(source))
         filters = self._filters.address(w, caches)
         self._broadcast_numbers(b, *scaling)

@@ -101,7 +101,7 @@ class WinogradGradient:
         self, x: OneDnnTensor, dy: OneDnnTensor, dw: OneDnnTensor, db: OneDnnTensor | None
     ) -> None:
         """Add to dw and db."""
-        layouts = [x.undivided_layout, dy.undivided_layout]
+        layouts = [x.layout, dy.layout]
         addresses = address_of(x.source(layouts[0])), address_of(dy.source(layouts[1]))
         adds = not dw.is_zero
         out = address_of(dw.source(self._plain) if adds else dw.target(self._plain))

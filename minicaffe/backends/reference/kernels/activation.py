@@ -29,14 +29,25 @@ def _power_derivative(xp: ArrayModule, x: Array, y: Array, op: ops.Power) -> Arr
     return factor * (op.scale * x + op.shift) ** (op.power - 1)
 
 
+def _elu_derivative(xp: ArrayModule, x: Array, y: Array, op: ops.Elu) -> Array:
+    if op.alpha < 0:
+        return xp.where(x > 0, 1, op.alpha * xp.exp(xp.minimum(x, 0)))
+    return xp.where(y > 0, 1, op.alpha + y)
+
+
+def _swish_derivative(xp: ArrayModule, x: Array, y: Array, op: ops.Swish) -> Array:
+    s = sigmoid(xp, op.beta * x)
+    return s + op.beta * x * s * (1 - s)
+
+
 FUNCTIONS: dict[type[Activation], tuple[Value, Derivative]] = {
     ops.Relu: (
         lambda xp, x, op: xp.maximum(x, 0) + op.slope * xp.minimum(x, 0),
-        lambda xp, x, y, op: xp.where(x > 0, 1, op.slope).astype(y.dtype),
+        lambda xp, x, y, op: xp.where((x if op.slope < 0 else y) > 0, 1, op.slope).astype(y.dtype),
     ),
     ops.Elu: (
         lambda xp, x, op: xp.maximum(x, 0) + op.alpha * xp.expm1(xp.minimum(x, 0)),
-        lambda xp, x, y, op: xp.where(x > 0, 1, op.alpha + y),
+        _elu_derivative,
     ),
     ops.Sigmoid: (
         lambda xp, x, op: sigmoid(xp, x),
@@ -52,7 +63,7 @@ FUNCTIONS: dict[type[Activation], tuple[Value, Derivative]] = {
     ),
     ops.Bnll: (
         lambda xp, x, op: xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))),
-        lambda xp, x, y, op: -xp.expm1(-y),
+        lambda xp, x, y, op: sigmoid(xp, x),
     ),
     ops.Abs: (
         lambda xp, x, op: xp.abs(x),
@@ -72,7 +83,7 @@ FUNCTIONS: dict[type[Activation], tuple[Value, Derivative]] = {
     ),
     ops.Swish: (
         lambda xp, x, op: x * sigmoid(xp, op.beta * x),
-        lambda xp, x, y, op: op.beta * y + sigmoid(xp, op.beta * x) * (1 - op.beta * y),
+        _swish_derivative,
     ),
     ops.Threshold: (
         lambda xp, x, op: x > op.threshold,
