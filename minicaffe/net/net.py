@@ -13,7 +13,6 @@ from minicaffe.blob import Blob
 from minicaffe.errors import LabelError, NetError, nearest
 from minicaffe.layers import Layer
 from minicaffe.layers.base import State
-from minicaffe.log import logger
 from minicaffe.net import debug_info
 from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
@@ -21,7 +20,7 @@ from minicaffe.net.label_location import locate, sample_names
 from minicaffe.net.loss_future import LossFuture
 from minicaffe.net.memory_check import demand_of_passes, fill_steps, require_memory
 from minicaffe.net.memory_sharing import share_memory
-from minicaffe.net.parameters import LearnableParameter
+from minicaffe.net.parameters import LearnableParameter, share_trained_parameters
 from minicaffe.net.program import Programs
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import Backend, HostArray, Task, Tensor
@@ -350,26 +349,10 @@ class Net:
         NetError
             If a layer of the same name has parameters of another shape.
         """
-        mine = {layer.name: layer for layer in self.layers}
         if self.non_finite is None:
             self.non_finite = other.non_finite
-        for theirs in other.layers:
-            layer = mine.get(theirs.name)
-            if layer is None:
-                if not is_quiet:
-                    logger.info(f"Ignoring source layer {theirs.name}")
-                continue
-            shapes = [blob.shape for blob in layer.blobs], [blob.shape for blob in theirs.blobs]
-            layer.require(
-                shapes[0] == shapes[1],
-                f"parameters have shapes {shapes[0]} here and {shapes[1]} in the training net; "
-                "they must agree. Give both the same settings, and data of the same size and "
-                "channels.",
-            )
-            for blob, trained in zip(layer.blobs, theirs.blobs, strict=True):
-                if blob.data is not trained.data:
-                    blob.share_data(trained)
-                    self.programs.invalidate()
+        if share_trained_parameters(self.layers, other.layers, is_quiet):
+            self.programs.invalidate()
 
     def state(self) -> State:
         """Return the layers' state for exact resuming, without the weights (JSON types only)."""

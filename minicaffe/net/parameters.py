@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minicaffe.blob import Blob
@@ -126,3 +127,36 @@ def _share(
         setattr(owner, has, True)
     blob.share_data(owner.blob)
     blob.share_diff(owner.blob)
+
+
+def share_trained_parameters(
+    layers: Sequence[Layer], trained: Sequence[Layer], is_quiet: bool
+) -> bool:
+    """Use the parameters of the trained layers of the same names; return whether any is new.
+
+    Trained layers without a counterpart are logged, as in Caffe, unless `is_quiet`.
+
+    Raises
+    ------
+    NetError
+        If a layer of the same name has parameters of another shape.
+    """
+    mine = {layer.name: layer for layer in layers}
+    has_changed = False
+    for theirs in trained:
+        layer = mine.get(theirs.name)
+        if layer is None:
+            if not is_quiet:
+                logger.info(f"Ignoring source layer {theirs.name}")
+            continue
+        shapes = [blob.shape for blob in layer.blobs], [blob.shape for blob in theirs.blobs]
+        layer.require(
+            shapes[0] == shapes[1],
+            f"parameters have shapes {shapes[0]} here and {shapes[1]} in the training net; "
+            "they must agree. Give both the same settings, and data of the same size and channels.",
+        )
+        for blob, source in zip(layer.blobs, theirs.blobs, strict=True):
+            if blob.data is not source.data:
+                blob.share_data(source)
+                has_changed = True
+    return has_changed

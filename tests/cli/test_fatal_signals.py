@@ -16,7 +16,7 @@ from minicaffe.data.db import create_database
 # The process aborts at the third record, in the way of an assertion that fails in a library.
 ABORT = """
 import os
-from minicaffe.data import {module} as engine
+from minicaffe.data.engines import {module} as engine
 original, calls = engine.{cursor}.next, []
 def next_or_abort(self):
     calls.append(1)
