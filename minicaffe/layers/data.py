@@ -22,6 +22,8 @@ class Data(ImageBatchLayer[DataParameter]):
     sets. With rand_skip, reading starts at a random record among the first rand_skip.
     """
 
+    converts_color = True
+
     def open(self) -> BatchSource:
         """Open the database."""
         proto = self.settings

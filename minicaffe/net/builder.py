@@ -22,6 +22,7 @@ from minicaffe.net.include_rules import Node, filter_layers
 from minicaffe.net.parameters import LearnableParameter, share_parameters
 from minicaffe.net.splits import insert_splits, is_inserted_copy
 from minicaffe.net.step import Step, name_layer
+from minicaffe.net.unread_settings import warn_of_unread_settings
 from minicaffe.net.wiring import Wire, Wiring, wire
 from minicaffe.ops.backend import Backend
 from minicaffe.schema import TRAIN, NetParameter, NetSource, NetState, format_prototxt
@@ -73,6 +74,7 @@ def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> Ne
         layers = [step.layer for step in steps]
         weights = [step.loss_weights for step in steps]
         _warn_of_shared_names(layers)
+        warn_of_unread_settings(source, state, layers)
         parameters = share_parameters(layers)
         plan = plan_backward(wiring, layers, weights, param.force_backward)
     except BaseException:
