@@ -11,6 +11,7 @@ from minicaffe.log import logger
 from minicaffe.net.loss_future import LossFuture
 from minicaffe.schema import SolverParameter
 from minicaffe.solver.lr_policy import learning_rate
+from minicaffe.solver.saturation import SaturationDetector
 
 # A loss is read at the latest so many iterations after its own: the largest delay of a warning.
 LONGEST_DELAY = 100
@@ -50,6 +51,7 @@ class LossHistory:
         self._known: deque[float] = deque(maxlen=param.average_loss)
         self._pending: deque[_PendingLoss] = deque()
         self._has_diverged = False
+        self._saturation = SaturationDetector()
 
     def add(self, iteration: int, batches: Sequence[LossFuture]) -> None:
         """Add an iteration's loss; read all that are done, and those older than LONGEST_DELAY."""
@@ -58,7 +60,7 @@ class LossHistory:
             self._read()
 
     def _read(self) -> None:
-        iteration, _ = pending = self._pending.popleft()
+        iteration, batches = pending = self._pending.popleft()
         loss = pending.mean()
         self._known.append(loss)
         if not math.isfinite(loss) and not self._has_diverged:
@@ -68,6 +70,16 @@ class LossHistory:
                 f"Iteration {iteration}: the loss is {loss:g}, and training will not "
                 f"recover from that. Most often the rate is too high (lr = {rate:g}): lower "
                 "base_lr or set clip_gradients, and look for wrong values in the data."
+            )
+
+        elif self._saturation.add_iteration(batches):
+            rate = learning_rate(self._param, iteration)
+            logger.warning(
+                f"Iteration {iteration}: the loss is {loss:g} and stays there: the net gives the "
+                "right classes of samples the probability 0 (their loss is then 87.3365, -log of "
+                "the smallest float32), and training hardly recovers from that. Most often the "
+                f"rate is too high (lr = {rate:g}) or the input is not scaled: lower base_lr, "
+                "scale the data, and check labels and weight_filler."
             )
 
     def values(self) -> list[float]:
