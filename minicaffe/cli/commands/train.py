@@ -39,6 +39,7 @@ def run(flags: TrainFlags) -> int:
         raise UsageError(
             "--snapshot resumes training, --weights starts from trained weights; give one of them"
         )
+    from minicaffe.cli.data_checks import warn_of_unfilled_inputs
     from minicaffe.cli.progress import ProgressLine
     from minicaffe.schema import read_solver
     from minicaffe.solver.signals import Action, SignalActions
@@ -55,6 +56,8 @@ def run(flags: TrainFlags) -> int:
         )
     backend = choose_backend(flags, source.param)
     solver = Solver(source, backend)
+    for net in (solver.net, *solver.test_nets):
+        warn_of_unfilled_inputs(net)
     signals = SignalActions(Action(flags.sigint_effect), Action(flags.sighup_effect))
     solver.poll = signals.poll
     try:
