@@ -63,7 +63,21 @@ def level_of(number: int) -> int:
 
 
 class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to the current sys.stderr, because test runners and notebooks replace it."""
+    """Writes to the current sys.stderr, because test runners and notebooks replace it.
+
+    Attributes
+    ----------
+    threshold : int
+        The smallest level to print; lines of `log_result` are printed in any case. The handler's
+        own level would drop them.
+    """
+
+    threshold = logging.INFO
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to print a record."""
+        is_wanted = record.levelno >= self.threshold or hasattr(record, "is_result")
+        return is_wanted and bool(super().filter(record))
 
     @property
     def stream(self):  # type: ignore[no-untyped-def]
@@ -118,7 +132,7 @@ def to_stderr(level: int | None = None) -> None:
         handler = _Stderr()
         handler.setFormatter(GlogFormatter())
         logger.addHandler(handler)
-    handler.setLevel(chosen)
+    handler.threshold = chosen
 
 
 def to_directory(directory: str | Path, program: str = "minicaffe") -> Path:
@@ -159,6 +173,30 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without a passwd entry
         return "unknown"
+
+
+def log_result(message: str) -> None:
+    """Log a line that a command was run for: it is printed whatever --minloglevel is."""
+    logger.info(message, extra={"is_result": True}, stacklevel=2)
+
+
+@contextmanager
+def suppress_repeated_warnings() -> Iterator[None]:
+    """Suppress a warning inside a block if one with the same text came before it there."""
+    known: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        text = record.getMessage() if record.levelno == logging.WARNING else ""
+        if text in known:
+            return False
+        known.update(filter(None, [text]))
+        return True
+
+    logger.addFilter(is_new)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_new)
 
 
 @contextmanager

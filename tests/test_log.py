@@ -148,3 +148,23 @@ def test_a_broken_pipe_ends_the_printing_without_an_error(monkeypatch, capfd):
         log.logger.info("after the broken pipe")
         os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
     assert capfd.readouterr().err == ""
+
+
+def test_results_are_printed_at_every_level(handlers, capsys):
+    log.to_stderr(logging.ERROR)
+    log.logger.warning("hidden")
+    log.log_result("Loss: 0.5")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("I")
+    assert line.endswith("test_log.py:{}] Loss: 0.5".format(line.split(":")[-2].split("]")[0]))
+
+
+def test_repeated_warnings(handlers, capsys):
+    log.to_stderr()
+    with log.suppress_repeated_warnings():
+        for text in ("a", "b", "a"):
+            log.logger.warning(text)
+            log.logger.info("line")
+    log.logger.warning("a")
+    words = [line.split("] ")[1] for line in capsys.readouterr().err.splitlines()]
+    assert words == ["a", "line", "b", "line", "line", "a"]

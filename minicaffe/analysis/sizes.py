@@ -6,6 +6,7 @@ missing, the shapes of its batches are taken from the settings of the layer, if 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -18,7 +19,7 @@ from minicaffe.net.include_rules import filter_layers
 from minicaffe.net.net import Net
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import Shape
-from minicaffe.schema import FillerParameter, NetSource, NetState
+from minicaffe.schema import FillerParameter, LayerParameter, NetSource, NetState
 
 # A net to try, and the shapes assumed in it by index of the layer.
 Attempt: TypeAlias = tuple[NetSource, dict[int, Shape]]
@@ -61,7 +62,8 @@ class NetSizes:
     assumed : dict of str to tuple of int
         Shapes assumed for the layers whose data source is missing.
     problem : str
-        The reasons why the net could not be built, one per line; "" if it could.
+        The reasons why the net could not be built, one per line; "" if it could. `layers` are then
+        those that do not depend on the layers at fault.
     """
 
     layers: dict[int, LayerSizes] = field(default_factory=dict)
@@ -84,25 +86,79 @@ def measure(source: NetSource, state: NetState, image: Shape = ()) -> NetSizes:
     """
     plain = _without_fillers(source)
     problems: dict[str, None] = {}
-    for attempt in (plain, _without_sources(plain, image)):
-        try:
-            with log.suppress_info():
-                net = Net(attempt[0], state, seed=0)
-        except MinicaffeError as error:
-            problems.update(dict.fromkeys(str(error).splitlines()))
-            continue
-        try:
-            return _measured(net, attempt, state)
-        finally:
-            net.close()
-    return NetSizes(problem="\n".join(problems))
+    attempts = (plain, _without_sources(plain, image))
+    with log.suppress_repeated_warnings():
+        for attempt in attempts:
+            try:
+                return _measured(attempt, state, range(len(attempt[0].param.layer)))
+            except MinicaffeError as error:
+                problems.update(dict.fromkeys(str(error).splitlines()))
+        sizes = _measured_without_faults(attempts[-1], state)
+    if sizes.layers:
+        problems.update(dict.fromkeys(sizes.problem.splitlines()))
+    sizes.problem = "\n".join(problems)
+    return sizes
 
 
-def _measured(net: Net, attempt: Attempt, state: NetState) -> NetSizes:
-    source, assumed = attempt
-    given = {layer.name for layer in source.param.layer}
+def _measured_without_faults(attempt: Attempt, state: NetState) -> NetSizes:
+    """Measure the layers that can be built, without those at fault and those that need them.
+
+    The first layer at fault is found by bisection, because the layers before it can be built.
+    """
+    layers = attempt[0].param.layer
+    kept = list(range(len(layers)))
+    sizes, good, problems = NetSizes(), 0, []
+    while good < len(kept):
+        low, high, reason = good, len(kept), ""
+        while low < high:
+            middle = (low + high + 1) // 2
+            try:
+                sizes, low = _measured(attempt, state, kept[:middle]), middle
+            except MinicaffeError as error:
+                high, reason = middle - 1, str(error)
+        problems += [reason] if reason else []
+        kept, good = _without_dependents(layers, kept, low), low
+    sizes.problem = "\n".join(problems)
+    return sizes
+
+
+def _without_dependents(
+    layers: Sequence[LayerParameter], kept: Sequence[int], at: int
+) -> list[int]:
+    """Return `kept` without the layer at an index of it, and without those that read its tops."""
+    known = {top for index in kept[:at] for top in layers[index].top}
+    lost: set[str] = set()
+    result = list(kept[:at])
+    for position, index in enumerate(kept[at:]):
+        if position and lost.isdisjoint(layers[index].bottom):
+            result.append(index)
+        else:
+            lost.update(set(layers[index].top) - known)
+    return result
+
+
+def _subset(source: NetSource, kept: Sequence[int]) -> NetSource:
+    param = type(source.param)()
+    param.CopyFrom(source.param)
+    del param.layer[:]
+    param.layer.extend(source.param.layer[index] for index in kept)
+    return replace(source, param=param, origin=[source.origin[index] for index in kept])
+
+
+def _measured(attempt: Attempt, state: NetState, kept: Sequence[int]) -> NetSizes:
+    """Build the net of some layers, by their index in the source, and measure it."""
+    source, assumed = _subset(attempt[0], kept), attempt[1]
     with log.suppress_info():
-        indices = [node.index for node in filter_layers(source, state)]
+        net = Net(source, state, seed=0)
+        indices = [None if n.index is None else kept[n.index] for n in filter_layers(source, state)]
+    try:
+        return _sizes_of(net, assumed, indices)
+    finally:
+        net.close()
+
+
+def _sizes_of(net: Net, assumed: dict[int, Shape], indices: Sequence[int | None]) -> NetSizes:
+    given = {layer.name for layer in net.source.param.layer}
     steps = [s for s in net.steps if not s.layer.copies_bottom or s.layer.name in given]
     sizes = NetSizes()
     owned = {id(parameter.blob) for parameter in net.parameters}

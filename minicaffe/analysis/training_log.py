@@ -1,7 +1,7 @@
 """Parser of training logs of minicaffe, Caffe and its forks.
 
 It reads the lines of iterations, net outputs and learning rates, whose format has not changed since
-2014:
+2014 (before, outputs had no names: "Test score #0: 0.9"):
 
     I1122 06:49:14.635393  4541 solver.cpp:239] Iteration 100 (23 iter/s, 4s/100 iters), loss = 0.7
     I1122 06:49:14.635483  4541 solver.cpp:258]     Train net output #0: loss = 0.7 (* 1 = 0.7 loss)
@@ -36,6 +36,8 @@ _TESTING = re.compile(r"Testing net \(#(\d{1,18})\)")
 _OUTPUT = re.compile(
     rf"(Train|Test) net output #\d+: (\S+) = {_NUMBER}(?: \(\*.*loss\))?", re.IGNORECASE
 )
+# Caffe of 2014 and before: outputs without names.
+_SCORE = re.compile(rf"Test score #(\d+): {_NUMBER}", re.IGNORECASE)
 _YEAR = 2000  # the prefix has no year; a leap year accepts the 29th of February
 
 
@@ -116,6 +118,10 @@ def read_log(path: str | Path) -> TrainingLog:
     for seconds, message in timed_lines(path):
         reader.add_message(seconds, message)
     log = reader.log
+    if log.loss and not log.train:
+        # Logs of 2014, and of nets without outputs, have the smoothed loss only.
+        log.train = [LogRow(row.iteration, row.seconds, dict(row.values)) for row in log.loss]
+        log.loss_names.add("loss")
     if not (log.loss or log.train or log.test):
         raise DataError(
             f"{path}: no line of training (Iteration 100, loss = ...). Give what train writes to "
@@ -192,6 +198,8 @@ class _Reader:
             self._iterate(int(found[1]), seconds, message)
         elif self.iteration is not None and (found := _OUTPUT.search(message)):
             self._output(found, seconds)
+        elif self.iteration is not None and (found := _SCORE.search(message)):
+            self._row(self.log.test, seconds).values[f"score#{found[1]}"] = float(found[2])
 
     def _iterate(self, iteration: int, seconds: float, message: str) -> None:
         if self.begins and (dropped := self.log.remove_from(iteration)):

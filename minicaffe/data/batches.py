@@ -67,6 +67,10 @@ class BatchSource(Resumable):
     def next(self) -> Batch:
         """Return the next batch; after the last record comes the first."""
 
+    def count_samples(self, limit: int) -> int | None:
+        """Return the number of samples, or `limit` if there are more; None if it is unknown."""
+        return None
+
 
 class ImageBatches(BatchSource):
     """Decodes and transforms the images of records: tops are images and labels.
@@ -136,6 +140,10 @@ class ImageBatches(BatchSource):
         self._source.restore(position)
         self._stream.step = int(position["step"])
 
+    def count_samples(self, limit: int) -> int | None:
+        """Return the number of records, or `limit` if there are more."""
+        return self._source.count_records(limit)
+
     def close(self) -> None:
         """Close the source, end the threads that decode."""
         self._pool.close()
@@ -201,6 +209,10 @@ class RowBatches(BatchSource):
         """Return the next batch."""
         tops = self._rows.take(self._size)
         return Batch(tops, (), self.position())
+
+    def count_samples(self, limit: int) -> int | None:
+        """Return the number of rows."""
+        return self._rows.count_records(limit)
 
     def position(self) -> RecordPosition:
         """Return the position of the rows."""

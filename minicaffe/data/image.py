@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from minicaffe.errors import DataError
 from minicaffe.path_hints import missing_file_hint, one_line
@@ -84,6 +84,12 @@ def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
             "Is the file complete?"
         ) from error
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def is_turned_by_exif(content: bytes) -> bool:
+    """Return whether the content of an image file has an EXIF orientation that turns it."""
+    with Image.open(io.BytesIO(content)) as image:
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1))
 
 
 def _native(image: Image.Image) -> Pixels:

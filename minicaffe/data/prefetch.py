@@ -118,6 +118,13 @@ class Prefetcher(BatchSource):
         self._position = batch.position
         return batch
 
+    def count_samples(self, limit: int) -> int | None:
+        """Return the number of samples, or `limit` if there are more; None if it is unknown.
+
+        To be called before the first batch is taken, because the source is not locked.
+        """
+        return self._source.count_samples(limit)
+
     def position(self) -> RecordPosition:
         """Return the position after the last batch returned; those that wait do not count."""
         return self._position

@@ -6,7 +6,7 @@ that the backend plans for them. It contains no arithmetic and names no backend.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, get_args
 
@@ -127,6 +127,8 @@ class Layer(Generic[P]):
     tops: ClassVar[Arity] = 1
     # The field of LayerParameter with this type's settings, "" if it has none; found from P.
     param_field: ClassVar[str] = ""
+    # Further fields of LayerParameter that this type reads or refuses.
+    shared_fields: ClassVar[tuple[str, ...]] = ()
     role: ClassVar[Role] = "other"
     # Whether a top may be the bottom of the same index; if not, the net raises an error.
     in_place: ClassVar[bool] = False
@@ -144,6 +146,9 @@ class Layer(Generic[P]):
     exposes_blobs: ClassVar[bool] = False
     # Whether a kernel may need a workspace as large as a bottom and a top.
     needs_workspace: ClassVar[bool] = False
+    # The largest loss that a sample can have, at probability 0, if the loss is a mean over samples;
+    # 0 if there is no such limit. Set on the instance if it depends on the settings.
+    largest_loss: float = 0.0
     # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
     # if it depends on the number of bottoms.
     without_gradient: tuple[int, ...] = ()
@@ -203,6 +208,16 @@ class Layer(Generic[P]):
     def summary(cls, param: LayerParameter) -> str:
         """Return the main settings in a few words, "96 x 11x11 / 4 + 2" for a convolution."""
         return ""
+
+    @classmethod
+    def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
+        """Yield a sentence about each setting in `param` that has no effect in this type."""
+        known = (cls.param_field, *cls.shared_fields)
+        for field, value in param.ListFields():
+            if field.name.endswith("_param") and field.name not in known:
+                yield f"{field.name} has no effect, because {cls.type} does not read it. Remove it."
+            elif field.name == cls.param_field:
+                yield from unread_bias(field.name, value)
 
     @classmethod
     def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
@@ -385,3 +400,12 @@ class Layer(Generic[P]):
             for blob, needed in zip(self.blobs, self.param_needs_diff, strict=True)
         ]
         return wanted[0], wanted[1] if len(wanted) > 1 else None
+
+
+# Any: a message of one of several types.
+def unread_bias(field: str, settings: Any) -> Iterator[str]:
+    """Yield a sentence about a bias_filler without a bias."""
+    names = settings.DESCRIPTOR.fields_by_name
+    has_both = "bias_term" in names and "bias_filler" in names
+    if has_both and settings.HasField("bias_filler") and not settings.bias_term:
+        yield f"{field}.bias_filler has no effect without a bias. Set bias_term: true."

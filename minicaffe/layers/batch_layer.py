@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -31,6 +31,9 @@ class BatchLayer(Layer[P]):
     releases_lock = True
     # Whether batches are made ahead of time, in a thread.
     prefetches: ClassVar[bool] = True
+    shared_fields: ClassVar[tuple[str, ...]] = ("data_param",)
+    # Whether the batches come from files that the prototxt names, not from the program.
+    has_own_source: ClassVar[bool] = True
 
     def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         super().__init__(param, context)
@@ -45,6 +48,22 @@ class BatchLayer(Layer[P]):
         rows, columns = crop or rows, crop or columns
         n = getattr(param, cls.param_field).batch_size
         return (n, channels, rows, columns) if rows and columns else ()
+
+    @classmethod
+    def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
+        """Yield sentences, also about data_param, of which other types read `prefetch` only."""
+        yield from super().unread_settings(param)
+        if cls.param_field != "data_param":
+            for field, _ in param.data_param.ListFields():
+                if field.name != "prefetch" or not cls.prefetches:
+                    yield (
+                        f"data_param.{field.name} has no effect, because {cls.type} reads "
+                        f"{cls.param_field}. Write it there if it exists there, or remove it."
+                    )
+
+    def count_samples(self, limit: int) -> int | None:
+        """Return the number of samples, or `limit` if there are more; None if it is unknown."""
+        return self.source.count_samples(limit)
 
     def open_source(self) -> None:
         """Open the source and prepare for prefetching."""
@@ -128,21 +147,32 @@ class ImageBatchLayer(BatchLayer[P]):
     tops = (1, 2)
     # Fields of the type's own message that moved to transform_param, and have no effect any more.
     old_transform_fields: ClassVar[Sequence[str]] = ("scale", "mean_file", "crop_size", "mirror")
+    shared_fields = ("data_param", "transform_param")
+    # Whether the source reads force_color and force_gray, and what to do instead.
+    converts_color: ClassVar[bool] = False
+    color_advice: ClassVar[str] = "Remove it."
+
+    @classmethod
+    def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
+        """Yield sentences, also about the fields that have moved to transform_param."""
+        yield from super().unread_settings(param)
+        for field, _ in getattr(param, cls.param_field).ListFields():
+            if field.name in cls.old_transform_fields:
+                yield (
+                    f"{cls.param_field}.{field.name} has no effect in `layer`, only in the old "
+                    "`layers`. Write it in transform_param."
+                )
+        for name in ("force_color", "force_gray"):
+            if getattr(param.transform_param, name) and not cls.converts_color:
+                yield (
+                    f"transform_param.{name} has no effect, because only Data converts encoded "
+                    f"images. {cls.color_advice}"
+                )
 
     def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         super().__init__(param, context)
         self._transform: TransformKernel | None = None
-        self._warn_of_old_fields()
         self.open_source()
-
-    def _warn_of_old_fields(self) -> None:
-        own = getattr(self.param, self.param_field)
-        if ignored := [name for name in self.old_transform_fields if own.HasField(name)]:
-            logger.warning(
-                f"{self.where}: {', '.join(ignored)} in {self.param_field} "
-                f"{'have' if len(ignored) > 1 else 'has'} no effect, as in Caffe (old nets of "
-                "`layers` aside). Move to transform_param what shall count."
-            )
 
     def batches(
         self, records: RecordSource, size: int, transformer: DataTransformer, rand_skip: int = 0

@@ -23,6 +23,7 @@ class Data(ImageBatchLayer[DataParameter]):
     """
 
     old_transform_fields = (*ImageBatchLayer.old_transform_fields, "force_encoded_color")
+    converts_color = True
 
     def open(self) -> BatchSource:
         """Open the database."""

@@ -86,6 +86,9 @@ class DummyData(Layer[DummyDataParameter]):
 
 def make_dummy(param: LayerParameter, shape: Shape) -> None:
     """Turn a data layer into DummyData: images of `shape`, then one label per image."""
+    for field, _ in param.ListFields():
+        if field.name.endswith("_param"):
+            param.ClearField(field.name)
     param.type = DummyData.type
     for k in range(len(param.top)):
         param.dummy_data_param.shape.add(dim=shape if k == 0 else shape[:1])

@@ -24,6 +24,8 @@ class HDF5Data(BatchLayer[HDF5DataParameter]):
 
     tops = (1, None)
 
+    shared_fields = ("data_param", "transform_param")  # the latter is refused
+
     def open(self) -> BatchSource:
         """Read the list and the first file."""
         proto = self.settings

@@ -26,6 +26,8 @@ class ImageData(ImageBatchLayer[ImageDataParameter]):
     the other transformations.
     """
 
+    color_advice = "Set is_color in image_data_param."
+
     @classmethod
     def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
         """Return batch_size images of the size that the settings resize or crop to."""

@@ -35,6 +35,8 @@ class LossLayer(Layer[P]):
 class NormalizedLossLayer(LossLayer[P]):
     """Base of losses that read loss_param: the ignored label and the normaliser."""
 
+    shared_fields = ("loss_param",)
+
     def normalization(self) -> Normalization:
         """Return the kind of normaliser, also from the old field `normalize`."""
         proto = self.param.loss_param

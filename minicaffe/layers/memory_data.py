@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ from minicaffe.errors import DataError
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
-from minicaffe.log import logger
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import MemoryDataParameter
 
 Floats = NDArray[np.float32]
@@ -32,7 +34,16 @@ class MemoryData(BatchLayer[MemoryDataParameter]):
     """
 
     tops = 2
+    has_own_source = False
+    shared_fields = ("data_param", "transform_param")
     prefetches = False  # the program may write to the arrays until a batch is copied
+
+    @classmethod
+    def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
+        """Yield sentences, also about transform_param."""
+        yield from super().unread_settings(param)
+        if param.HasField("transform_param"):
+            yield "MemoryData does not transform the arrays it is given. Remove transform_param."
 
     def open(self) -> BatchSource:
         """Prepare for arrays, which `reset` gives."""
@@ -65,8 +76,6 @@ class MemoryData(BatchLayer[MemoryDataParameter]):
         DataError
             If an array is not like that.
         """
-        if self.param.HasField("transform_param"):
-            logger.warning("%s: MemoryData does not transform the arrays it is given", self.where)
         self._check("data", data, self.shape[1:])
         self._check("labels", labels, () if labels.ndim == 1 else _LABEL)
         if len(data) != len(labels):

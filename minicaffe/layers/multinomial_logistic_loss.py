@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs
@@ -24,6 +25,8 @@ class MultinomialLogisticLoss(LossLayer):
 
     Differs from Caffe: a label that is not a class is an error; there it read foreign memory.
     """
+
+    largest_loss = -math.log(1e-20)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the labels and plan."""

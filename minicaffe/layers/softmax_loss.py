@@ -12,6 +12,9 @@ from minicaffe.layers.registry import register
 from minicaffe.ops.softmax import SoftmaxLoss
 from minicaffe.schema.minicaffe_pb2 import SoftmaxParameter
 
+# Probabilities below the smallest normal float32, FLT_MIN, count as that.
+_LARGEST_LOSS = -math.log(2.0**-126)
+
 
 @register("SoftmaxWithLoss")
 class SoftmaxWithLoss(NormalizedLossLayer[SoftmaxParameter]):
@@ -43,6 +46,8 @@ class SoftmaxWithLoss(NormalizedLossLayer[SoftmaxParameter]):
         super().reshape(bottom, top)
         axis = self.axis(self.settings.axis, bottom[0])
         require_labels(self, bottom[0], bottom[1], axis)
+        is_mean = self.normalization() in ("valid", "full") or bottom[1].count == bottom[0].shape[0]
+        self.largest_loss = _LARGEST_LOSS if is_mean else 0.0
         self.probabilities = top[1] if len(top) > 1 else self.own_probabilities
         self.probabilities.reshape(bottom[0].shape)
         op = SoftmaxLoss(axis, self.normalization(), self.ignore_label())

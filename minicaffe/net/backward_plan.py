@@ -7,10 +7,12 @@ force_backward makes every layer run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from minicaffe.layers import Layer
 from minicaffe.log import logger
+from minicaffe.net.step import Step
 from minicaffe.net.wiring import Wire, Wiring
 from minicaffe.schema import LayerParameter
 
@@ -111,3 +113,17 @@ def _force(layers: list[Layer], plan: BackwardPlan) -> None:
             wanted or k not in layer.without_gradient for k, wanted in enumerate(plan.bottoms[i])
         ]
         layer.param_needs_diff = [True] * len(layer.blobs)
+
+
+def warn_of_idle_backward(steps: Sequence[Step], start: int, end: int, where: str) -> bool:
+    """Warn if a backward pass from layer `start` down to `end` computes nothing; return whether."""
+    if start < end or any(steps[index].needs_backward for index in range(start, end - 1, -1)):
+        return False
+    names = f'"{steps[start].layer.name}"'
+    names += f' down to "{steps[end].layer.name}"' if start > end else ""
+    logger.warning(
+        f"{where}: backward() computes nothing: of the layers {names}, none needs a gradient, "
+        "because no loss depends on it, or because nothing before it learns. The gradients "
+        "returned are zeros, or older values. Write force_backward: true in the prototxt."
+    )
+    return True

@@ -26,6 +26,7 @@ from minicaffe.net.overwritten_values import keep_overwritten_values
 from minicaffe.net.parameters import LearnableParameter, ParameterTable
 from minicaffe.net.splits import insert_splits, is_inserted_copy
 from minicaffe.net.step import Step
+from minicaffe.net.unread_settings import warn_of_unread_settings
 from minicaffe.net.wiring import Wire, Wiring, wire
 from minicaffe.ops.backend import Backend
 from minicaffe.schema import TRAIN, NetParameter, NetSource, NetState, format_prototxt
@@ -78,6 +79,7 @@ def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> Ne
         layers = [step.layer for step in steps]
         weights = [step.loss_weights for step in steps]
         _warn_of_shared_names(layers)
+        warn_of_unread_settings(source, state, layers)
         plan = plan_backward(wiring, layers, weights, param.force_backward)
     except BaseException:
         maker.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from minicaffe.errors import LabelError
 from minicaffe.net.label_location import locate, sample_names
@@ -10,26 +11,47 @@ from minicaffe.net.step import Step
 from minicaffe.ops.backend import Future
 
 
+class LossPart(NamedTuple):
+    """One of the losses of a forward pass.
+
+    Attributes
+    ----------
+    weight : float
+    values : Future
+    largest : float
+        The layer's `largest_loss`.
+    """
+
+    weight: float
+    values: Future
+    largest: float
+
+
 class LossFuture:
     """Future of the weighted sum of the losses of a forward pass.
 
     Parameters
     ----------
-    parts : sequence of (float, Future)
-        The weight and the values of each loss.
+    parts : sequence of LossPart
     steps : sequence of Step
         The whole net, to name the layer of an invalid label.
+
+    Attributes
+    ----------
+    saturation : float
+        After `result`: the largest quotient of a loss and the layer's `largest_loss`.
     """
 
-    def __init__(self, parts: Sequence[tuple[float, Future]], steps: Sequence[Step]) -> None:
+    def __init__(self, parts: Sequence[LossPart], steps: Sequence[Step]) -> None:
         self._parts, self._steps = parts, steps
+        self.saturation = 0.0
         # An error may be raised when the data layers hold another batch already.
         self._names = sample_names(steps)
 
     @property
     def is_done(self) -> bool:
         """Whether `result` would return without waiting."""
-        return all(values.is_done for _, values in self._parts)
+        return all(part.values.is_done for part in self._parts)
 
     def result(self) -> float:
         """Wait for the losses and return their weighted sum.
@@ -41,8 +63,11 @@ class LossFuture:
         """
         total = 0.0
         try:
-            for weight, values in self._parts:
-                total += weight * float(values.result().sum())
+            for weight, values, largest in self._parts:
+                value = float(values.result().sum())
+                total += weight * value
+                if largest and value > self.saturation * largest:
+                    self.saturation = value / largest
         except LabelError as error:
             raise locate(error, self._steps, None, self._names) from None
         return total

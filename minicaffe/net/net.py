@@ -14,10 +14,11 @@ from minicaffe.errors import LabelError, NetError, nearest
 from minicaffe.layers import Layer
 from minicaffe.layers.base import State
 from minicaffe.net import debug_info
+from minicaffe.net.backward_plan import warn_of_idle_backward
 from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_location import locate, sample_names
-from minicaffe.net.loss_future import LossFuture
+from minicaffe.net.loss_future import LossFuture, LossPart
 from minicaffe.net.memory_check import demand_of_passes, fill_steps, require_memory
 from minicaffe.net.memory_sharing import share_memory
 from minicaffe.net.parameters import LearnableParameter, share_trained_parameters
@@ -101,6 +102,7 @@ class Net:
         self._shares_memory = False
         # Whether the memory was found to suffice for passes of the current shapes.
         self._fits_forward = self._fits_backward = self.backend.free_bytes() is not None
+        self._has_warned_of_idle_backward = False
         self._non_finite: Tensor | None = None
         self.before_forward: list[Hook] = []
         self.after_forward: list[Hook] = []
@@ -217,6 +219,9 @@ class Net:
         if not self._fits_backward and not end:
             self.check_memory(backward=True)
         first = len(self.steps) - 1 if start is None else start
+        if not self._has_warned_of_idle_backward:
+            where = self.source.where()
+            self._has_warned_of_idle_backward = warn_of_idle_backward(self.steps, first, end, where)
         layer_by_layer = self.runs_layer_by_layer
         self._fusion.prepare_backward(first, end, layer_by_layer)
         if not layer_by_layer and first - end + 1 == len(self.steps):
@@ -262,9 +267,9 @@ class Net:
         losses = [blob for blob, _ in self._losses()]
         return [partial(_add_non_finite, self._non_finite_kernel, self._non_finite, losses)]
 
-    def _losses(self, start: int = 0, last: int | None = None) -> Iterator[tuple[Blob, float]]:
-        """Yield each loss of the layers up to `last`, with its weight."""
-        for step in self.steps[start : None if last is None else last + 1]:
+    def _losses(self) -> Iterator[tuple[Blob, float]]:
+        """Yield each loss, with its weight."""
+        for step in self.steps:
             for blob, weight in zip(step.top, step.loss_weights, strict=True):
                 if weight:
                     yield blob, weight
@@ -279,8 +284,13 @@ class Net:
     def loss_async(self, start: int = 0, end: int | None = None) -> LossFuture:
         """Return a future of what `loss` would return now."""
         last = len(self.steps) - 1 if end is None else end
-        losses = self._losses(start, last)
-        return LossFuture([(weight, blob.data.get_async()) for blob, weight in losses], self.steps)
+        parts = [
+            LossPart(weight, blob.data.get_async(), step.layer.largest_loss)
+            for step in self.steps[start : last + 1]
+            for blob, weight in zip(step.top, step.loss_weights, strict=True)
+            if weight
+        ]
+        return LossFuture(parts, self.steps)
 
     def output_values(self) -> list[HostArray]:
         """Return copies of the outputs' values.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +10,32 @@ import numpy.typing as npt
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.blob import Blob
-from minicaffe.errors import Problems, SnapshotError
+from minicaffe.errors import Problems, SnapshotError, near
 from minicaffe.layers import Layer
 from minicaffe.log import logger
 from minicaffe.net.net import Net
 from minicaffe.ops.backend import Shape
-from minicaffe.schema import LayerBlobs, ParameterIndex, read_net_weights, write_net_weights
+from minicaffe.schema import TRAIN, LayerBlobs, ParameterIndex, read_net_weights, write_net_weights
 
 Floats = npt.NDArray[np.float32]
 
+_MOST_NAMES = 20  # of layers in a warning
 
-def copy_trained_layers(net: Net, *paths: str | Path) -> None:
+
+def copy_trained_layers(net: Net, *paths: str | Path, optional: Collection[str] = ()) -> None:
     """Copy weights from files into the layers of the same names.
 
-    Layers that a file lacks keep their weights; layers that only the file has are logged. A file
-    may lack parameters that an earlier layer owns. Later files override earlier ones. Nothing is
-    copied unless everything fits.
+    Layers that no file has keep their weights, with a warning; layers that only a file has are
+    logged. A file may lack parameters that an earlier layer owns. Later files override earlier
+    ones. Nothing is copied unless everything fits.
+
+    Parameters
+    ----------
+    net : Net
+    *paths : str or Path
+        .caffemodel or .caffemodel.h5 files.
+    optional : collection of str
+        Names of layers that are not warned of.
 
     Raises
     ------
@@ -36,8 +46,10 @@ def copy_trained_layers(net: Net, *paths: str | Path) -> None:
     copies: list[tuple[Blob, Floats]] = []
     layers = {layer.name: (index, layer) for index, layer in enumerate(net.layers)}
     shared = _shared(net)
+    names: dict[str, None] = {}
     for path in paths:
         for source in read_net_weights(path):
+            names.update({source.name: None} if source.blobs else {})
             if source.name not in layers:
                 logger.info(f"Ignoring source layer {source.name}")
                 continue
@@ -59,6 +71,47 @@ def copy_trained_layers(net: Net, *paths: str | Path) -> None:
         blob.data.set(values.reshape(blob.shape))
     if net.non_finite is not None:
         net.non_finite.clear()
+    filled = {id(blob.data_owner) for blob, _ in copies}
+    missing = [
+        layer
+        for layer in net.layers
+        if layer.name not in optional and any(id(b.data_owner) not in filled for b in layer.blobs)
+    ]
+    if missing and paths:
+        _warn_of_missing_weights(net, missing, list(names), bool(copies))
+
+
+def _warn_of_missing_weights(
+    net: Net, missing: Sequence[Layer], names: Sequence[str], has_some: bool
+) -> None:
+    """Warn of the layers that are not in the weights files, whose layers are `names`."""
+    where = net.source.where()
+    if not has_some:
+        logger.warning(
+            f"{where}: no layer of the net got weights, because the names differ: the net has "
+            f"{_quoted([layer.name for layer in missing])}, the weights have "
+            f"{_quoted(names) or 'none'}. {_initial_values(net)} Weights are found by the names of "
+            "layers: give the layers these names, or use the weights of this net."
+        )
+        return
+    near_names = {layer.name: near(layer.name, names) for layer in missing}
+    hints = [f'"{name}": {hint}' for name, hint in near_names.items() if hint][:_MOST_NAMES]
+    logger.warning(
+        f"{where}: the weights have nothing for {_quoted(list(near_names))}. {_initial_values(net)}"
+        + (f" {' '.join(hints)}" if hints else "")
+    )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    text = ", ".join(f'"{name}"' for name in names[:_MOST_NAMES])
+    rest = len(names) - _MOST_NAMES
+    return f"{text} and {rest} more" if rest > 0 else text
+
+
+def _initial_values(net: Net) -> str:
+    if net.param.state.phase == TRAIN:
+        return "They learn from the values of their fillers, as new layers in fine-tuning do."
+    return "They keep the values of their fillers (without a filler zeros), so results are wrong."
 
 
 def _mismatch(layer: Layer, source: LayerBlobs, shared: set[int]) -> str:

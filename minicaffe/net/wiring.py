@@ -72,6 +72,13 @@ class _Wirer:
         self.copies = {
             top for node in nodes for top in node.param.top if is_inserted_copy(node.param, top)
         }
+        kept = {node.index for node in nodes}
+        self.excluded = {
+            top: (index, layer.name)
+            for index, layer in enumerate(source.param.layer)
+            for top in layer.top
+            if index not in kept
+        }
         self.unknown_types: set[str] = set()
         self.n_compared = 0
 
@@ -121,13 +128,21 @@ class _Wirer:
         if name not in self.index:
             if name in self.makers:
                 why = f'layer "{self.makers[name]}" makes it only later; move that layer up'
+            elif name in self.excluded:
+                index, other = self.excluded[name]
+                why = (
+                    f'layer "{other}" ({self.source.where(index)}) makes it, but its include or '
+                    "exclude rule leaves it out of this phase (or level, or stage); correct the "
+                    "rule, or add such a layer for this phase"
+                )
             elif not self.index:
-                why = "no layer makes a blob before"
+                why = "no layer before it makes a blob"
             elif self.n_compared > _MOST_COMPARED:
                 why = "No earlier layer makes it."
             else:
                 self.n_compared += len(self.index)
                 why = nearest(name, self.index.keys() - self.copies)
+            why = why[0].upper() + why[1:]
             self._problem(node, f'bottom "{name}" does not exist here. {why}', "bottom", k)
             return -1
         self.unread.pop(name, None)

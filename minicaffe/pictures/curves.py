@@ -26,6 +26,7 @@ _MARKERS = "os^Dv<>p"
 _FEW_POINTS = 60  # test curves of more points are drawn without markers
 _WIDE_RANGE = 20.0  # learning rates of a larger ratio get a logarithmic axis
 _MOST_LEGEND_ROWS = 6
+_MOST_OUTSIDE_ROWS = 16  # of a legend beside the axes
 
 
 @dataclass
@@ -130,7 +131,8 @@ def draw_curves(panels: Sequence[Panel], x_label: str, average: int = 1) -> Figu
     -------
     matplotlib.figure.Figure
     """
-    figure = new_figure(9, 1.2 + 2.9 * len(panels))
+    has_long_legend = any(len(panel.curves) > _MOST_LEGEND_ROWS for panel in panels)
+    figure = new_figure(12 if has_long_legend else 9, 1.2 + 2.9 * len(panels))
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for axis, panel in zip(axes, panels, strict=True):
         for one in panel.curves:
@@ -188,9 +190,20 @@ def _note_not_finite(axis: Axes, panel: Panel) -> None:
 
 def _legend(axis: Axes, panel: Panel) -> None:
     if panel.curves and panel.curves[0].label:
-        columns = -(-len(panel.curves) // _MOST_LEGEND_ROWS)
-        size = 8 if len(panel.curves) <= 2 * _MOST_LEGEND_ROWS else 6
-        axis.legend(ncols=min(columns, 4), fontsize=size, framealpha=0.8)
+        n = len(panel.curves)
+        if n <= _MOST_LEGEND_ROWS:
+            axis.legend(fontsize=8, framealpha=0.8)
+            return
+        # Beside the axes, because a long legend would cover the curves.
+        columns = -(-n // _MOST_OUTSIDE_ROWS)
+        size = {1: 7, 2: 6}.get(columns, 5)
+        axis.legend(
+            ncols=columns,
+            fontsize=size,
+            loc="upper left",
+            bbox_to_anchor=(1.01, 1),
+            borderaxespad=0,
+        )
 
 
 def rate_panel(params: Sequence[SolverParameter], names: Sequence[str]) -> Panel:

@@ -42,13 +42,19 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Floats:
     ------
     OSError
         If the file does not exist or is not an image.
+
+    Notes
+    -----
+    The image is turned by its EXIF orientation, as in `convert_imageset`, ImageData and
+    `classification`, so that a net is used on images as it was trained on them. pycaffe did not
+    turn it, because scikit-image does not.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if isinstance(filename, np.ndarray):
         raise TypeError("load_image takes the name of a file, not an array")
     with Image.open(filename) as image:
-        values = _unit_range(image)
+        values = _unit_range(ImageOps.exif_transpose(image))
     if values.ndim == 2:
         return np.repeat(values[:, :, np.newaxis], 3 if color else 1, axis=2)
     values = values[:, :, :3]

@@ -57,24 +57,28 @@ class Net(NetStructure):
     def __init__(
         self,
         network_file: FilePath,
-        phase: int | FilePath,
-        level: int = 0,
+        phase: int | FilePath | None = None,
+        level: int | None = None,
         stages: Sequence[str] | None = None,
         weights: FilePath | None = None,
     ) -> None:
         if isinstance(phase, str | os.PathLike):
-            weights, phase, level = phase, level, 0
+            weights, phase, level = phase, _checked_phase(level, network_file, phase), None
             logger.warning(
                 f"Net(network_file, weights, phase) is the deprecated form; write "
                 f"Net('{network_file}', {phase}, weights='{weights}')"
             )
+        phase = _checked_phase(phase, network_file)
+        if isinstance(level, str | os.PathLike):
+            raise TypeError(f"Net(...): level is {level!r}, not a number. Write weights={level!r}")
         require_file(network_file)
         if weights is not None:
             require_file(weights)
         source = read_net(os.fspath(network_file))
         state = NetState()
         state.CopyFrom(source.param.state)
-        state.MergeFrom(NetState(phase=phase_name(phase), level=level, stage=stage_names(stages)))
+        stage = stage_names(stages)
+        state.MergeFrom(NetState(phase=phase_name(phase), level=level or 0, stage=stage))
         self._attach(CoreNet(source, state, backend=current_backend(), seed=next_seed()))
         if weights is not None:
             self.copy_from(weights)
@@ -169,6 +173,7 @@ class Net(NetStructure):
             for name, values in top_diffs.items():
                 set_values(self._blob(name).diff, values, name)
         self._backward(first, last)
+        self._warn_of_missing_gradients(diffs or ())
         return {name: self._blob(name).diff for name in dict.fromkeys([*names, *(diffs or ())])}
 
     def forward_all(
@@ -211,6 +216,26 @@ class Net(NetStructure):
             gradients.append(batches.copies(self.backward(diffs, None, None, **top_diffs)))
         n = batches.n_samples(arrays)
         return batches.joined(outputs, n), batches.joined(gradients, n)
+
+    def _warn_of_missing_gradients(self, names: Sequence[str]) -> None:
+        """Warn once of blobs whose gradient a program asks for and no layer computes."""
+        unknown = set(names) - self._warned_of
+        if not unknown:
+            return
+        self._warned_of |= unknown
+        computed = {
+            blob.name
+            for step in self._net.steps
+            if step.needs_backward
+            for blob, is_wanted in zip(step.bottom, step.propagate_down, strict=True)
+            if is_wanted
+        }
+        for name in sorted(unknown - computed - set(self.outputs)):
+            logger.warning(
+                f'diffs: no layer computes the gradient of "{name}", because nothing before it '
+                "learns or no loss depends on it; the values are zeros. Write force_backward: true "
+                "in the prototxt."
+            )
 
     def _batch(self, arrays: Arrays) -> Iterable[Arrays]:
         return batches.split(arrays, self._blobs[0].shape[0])
@@ -307,3 +332,14 @@ class Net(NetStructure):
 
     def _repr_html_(self) -> str:
         return display.net_html(self._net, phase_name(self._net.param.state.phase))
+
+
+def _checked_phase(phase: int | None, *files: FilePath) -> int:
+    """Return the phase; raise an error that says what to write if it was left out."""
+    if phase is None:
+        written = ", ".join(repr(os.fspath(file)) for file in files)
+        raise TypeError(
+            "Net(...): the phase is missing, and there is no default: a net for TRAIN applies "
+            f"dropout and uses the TRAIN layers. Write caffe.Net({written}, caffe.TEST)"
+        )
+    return phase

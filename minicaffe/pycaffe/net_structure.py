@@ -19,6 +19,7 @@ class NetStructure:
 
     def _attach(self, core: CoreNet) -> None:
         self._net = core
+        self._warned_of: set[str] = set()
         # Caffe numbers blobs in the order of the layers that have them as tops.
         by_id = {id(blob): blob for step in core.steps for blob in step.top}
         self._core_blobs: list[CoreBlob] = list(by_id.values())

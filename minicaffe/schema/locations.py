@@ -18,6 +18,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from minicaffe.errors import SchemaError, near, nearest
 from minicaffe.schema.characters import is_full_width, lexical_error, number_as_name
+from minicaffe.schema.old_form import new_form_hint, new_type_hint
 
 _TOKEN = re.compile(
     r"""(?:\s+|\#[^\n]*)
@@ -219,6 +220,8 @@ class _Scanner:
             if self._next.text == ":":
                 self._take()
             elif descriptor.message_type is None:
+                if self._next.text == "{" and (hint := new_form_hint(token.text, block.descriptor)):
+                    raise self.source.error(token.offset, hint)
                 found = self._next.text or "the end of the file"
                 raise self.source.error(
                     self._next.offset, f'":" must follow "{token.text}", not {found}'
@@ -295,6 +298,8 @@ class _Scanner:
         elif block.descriptor.name == "LayerParameter" and name.text in _OLD_LAYER_FIELDS:
             new = _OLD_LAYER_FIELDS[name.text]
             message += f"It belongs to the old `layers`; in `layer` it is param {{ {new}: ... }}. "
+        elif hint := new_form_hint(name.text, block.descriptor):
+            return self.source.error(name.offset, hint)
         elif homes:
             message += f"It belongs in a block: {', '.join(homes)}. "
         elif block.descriptor.name.endswith("LayerParameter") and name.text.endswith("_param"):
@@ -364,6 +369,8 @@ def value_error(descriptor: FieldDescriptor, found: Token) -> str:
     what = {"{": "a block", "<": "a block", "": "the end of the file"}.get(found.text, found.text)
     if descriptor.enum_type is None:
         return f'"{descriptor.name}" takes {_KINDS[descriptor.cpp_type]}; found {what}'
+    if hint := new_type_hint(found.text, descriptor):
+        return hint
     names = [value.name for value in descriptor.enum_type.values]
     advice = _FORKS_ENGINE if descriptor.enum_type.name == "Engine" else ""
     hint = nearest(found.text.strip("\"'"), names, advice)

@@ -30,6 +30,22 @@ class Display:
         self._net = net
         self._since, self._iteration = time.monotonic(), iteration
         self._data_wait_s = net.data_wait_s
+        self._paused: float | None = None
+        self._next = iteration
+
+    def begin(self, iteration: int) -> None:
+        """Measure the speed from now on; after a pause at the same iteration, go on measuring."""
+        now = time.monotonic()
+        if self._paused is not None and iteration == self._next:
+            self._since += now - self._paused
+        else:
+            self._since, self._iteration = now, iteration
+            self._data_wait_s = self._net.data_wait_s
+        self._paused = None
+
+    def pause(self, iteration: int) -> None:
+        """Stop measuring until `begin`, because the time belongs to the caller of `step`."""
+        self._paused, self._next = time.monotonic(), iteration
 
     def show(self, iteration: int, interval: int, loss: float) -> None:
         """Log loss, speed and outputs, and the wait for data if it was long.

@@ -12,6 +12,7 @@ from minicaffe.log import logger
 from minicaffe.net.loss_future import LossFuture
 from minicaffe.schema import SolverParameter
 from minicaffe.solver.lr_policy import learning_rate
+from minicaffe.solver.saturation import SaturationDetector
 
 # A loss is read at the latest so many iterations after its own: the largest delay of a warning.
 LONGEST_DELAY = 100
@@ -51,6 +52,7 @@ class LossHistory:
         self._known: deque[float] = deque(maxlen=param.average_loss)
         self._pending: deque[_PendingLoss] = deque()
         self._has_diverged = False
+        self._saturation = SaturationDetector()
 
     def add(self, iteration: int, batches: Sequence[LossFuture]) -> None:
         """Add an iteration's loss; read all that are done, and those older than LONGEST_DELAY."""
@@ -59,7 +61,7 @@ class LossHistory:
             self._read()
 
     def _read(self) -> None:
-        iteration, _ = pending = self._pending.popleft()
+        iteration, batches = pending = self._pending.popleft()
         loss = pending.mean()
         self._known.append(loss)
         if not math.isfinite(loss) and not self._has_diverged:
@@ -68,6 +70,8 @@ class LossHistory:
             if self._param.stop_at_non_finite_loss:
                 raise DivergedError(f"{message} Training stops: stop_at_non_finite_loss is set.")
             logger.warning(message)
+        elif self._saturation.add_iteration(batches):
+            logger.warning(self._stuck(iteration, loss))
 
     def _divergence(self, iteration: int, loss: float) -> str:
         rate = learning_rate(self._param, iteration)
@@ -75,6 +79,16 @@ class LossHistory:
             f"Iteration {iteration}: the loss is {loss:g}, and training will not "
             f"recover from that. Most often the rate is too high (lr = {rate:g}): lower "
             "base_lr or set clip_gradients, and look for wrong values in the data."
+        )
+
+    def _stuck(self, iteration: int, loss: float) -> str:
+        rate = learning_rate(self._param, iteration)
+        return (
+            f"Iteration {iteration}: the loss is {loss:g} and stays there: the net gives the "
+            "right classes of samples the probability 0 (their loss is then 87.3365, -log of "
+            "the smallest float32), and training hardly recovers from that. Most often the "
+            f"rate is too high (lr = {rate:g}) or the input is not scaled: lower base_lr, "
+            "scale the data, and check labels and weight_filler."
         )
 
     def values(self) -> list[float]:

@@ -103,5 +103,19 @@ def lr_policy_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
         yield "stepvalue", f"stepvalues must ascend; they are {list(param.stepvalue)}"
 
 
+def unread_rate_fields(param: SolverParameter) -> Iterator[tuple[str, str]]:
+    """Yield the fields that lr_policy does not read, but others do: field and message."""
+    policy = param.lr_policy
+    fields = {name for needed in NEEDS.values() for name in needed} - {"max_iter"}
+    for field in sorted(fields.difference(NEEDS.get(policy, ()))):
+        if _is_given(param, field):
+            readers = ", ".join(name for name, needed in NEEDS.items() if field in needed)
+            yield (
+                field,
+                f'{field} has no effect with lr_policy: "{policy}". Remove it, or use a policy '
+                f"that reads it: {readers}",
+            )
+
+
 def _is_given(param: SolverParameter, field: str) -> bool:
     return bool(param.stepvalue) if field == "stepvalue" else bool(param.HasField(field))

@@ -99,7 +99,7 @@ def copy_initial_weights(solver: SolverSource, net: Net, test_nets: Sequence[Net
     copy_trained_layers(net, *paths)
     for test_net in test_nets:
         if any(layer.blobs and layer.name not in shared for layer in test_net.layers):
-            copy_trained_layers(test_net, *paths)
+            copy_trained_layers(test_net, *paths, optional=shared)
 
 
 def _check_counts(solver: SolverSource, has_own: bool) -> int:

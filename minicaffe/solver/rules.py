@@ -35,6 +35,8 @@ class Rule:
         Whether the rule reads `momentum`.
     averages : tuple of str
         Fields that are the weight of the past in a running average.
+    reads : tuple of str
+        Further fields that only some rules read.
     """
 
     type: str
@@ -43,6 +45,7 @@ class Rule:
     correction: Callable[[SolverParameter, int], float] = lambda param, n: 1.0
     uses_momentum: bool = True
     averages: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
 
 
 def _regularization(param: SolverParameter) -> Literal["L1", "L2"]:
@@ -68,6 +71,7 @@ RULES = {
             1,
             lambda p: Update("adagrad", _regularization(p), delta=p.delta),
             uses_momentum=False,
+            reads=("delta",),
         ),
         Rule(
             "RMSProp",
@@ -75,13 +79,22 @@ RULES = {
             lambda p: Update("rmsprop", _regularization(p), decay2=p.rms_decay, delta=p.delta),
             uses_momentum=False,
             averages=("rms_decay",),
+            reads=("rms_decay", "delta"),
         ),
         Rule(
             "AdaDelta",
             2,
             lambda p: Update("adadelta", _regularization(p), p.momentum, delta=p.delta),
+            reads=("delta",),
         ),
-        Rule("Adam", 2, _adam, correction=_bias_correction, averages=("momentum", "momentum2")),
+        Rule(
+            "Adam",
+            2,
+            _adam,
+            correction=_bias_correction,
+            averages=("momentum", "momentum2"),
+            reads=("momentum2", "delta"),
+        ),
     )
 }
 
@@ -114,3 +127,20 @@ def rule_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
     kind = param.regularization_type
     if kind not in ("L1", "L2"):
         yield "regularization_type", f'unknown regularization_type "{kind}". Known: L1, L2.'
+
+
+def unread_rule_fields(param: SolverParameter) -> Iterator[tuple[str, str]]:
+    """Yield the fields that the solver type does not read, but others do: field and message."""
+    for field in ("momentum2", "rms_decay", "delta"):
+        if param.HasField(field) and field not in RULES[param.type].reads:
+            readers = ", ".join(rule.type for rule in RULES.values() if field in rule.reads)
+            yield (
+                field,
+                f'{field} has no effect with type: "{param.type}". Remove it, or use a type that '
+                f"reads it: {readers}",
+            )
+    if param.HasField("regularization_type") and not param.weight_decay:
+        yield (
+            "regularization_type",
+            "regularization_type has no effect without weight_decay. Set weight_decay",
+        )

@@ -12,7 +12,7 @@ import numpy as np
 from minicaffe.backends import get_backend
 from minicaffe.errors import DivergedError, MinicaffeError, Problems, SnapshotError, SolverError
 from minicaffe.layers.base import State
-from minicaffe.log import logger
+from minicaffe.log import logger, suppress_repeated_warnings
 from minicaffe.net import Net
 from minicaffe.ops.backend import Backend, HostArray, Tensor
 from minicaffe.schema import SolverParameter, SolverSource, format_prototxt, read_solver
@@ -31,6 +31,11 @@ from minicaffe.solver.snapshot import (
     write_snapshot,
 )
 from minicaffe.solver.snapshot_prefix import check_snapshot_prefix, claimed_prefix
+from minicaffe.solver.unread_fields import (
+    warn_of_common_data,
+    warn_of_idle_training,
+    warn_of_unread_fields,
+)
 
 Callback = Callable[[], object]
 
@@ -104,7 +109,9 @@ class Solver:
         # The states of the test nets at the start of the test that is running, if one is.
         self._before_tests: list[State] | None = None
         self.test_nets: list[Net] = []
-        self._build(self.backend.free_bytes())
+        with suppress_repeated_warnings():
+            self._build(self.backend.free_bytes())
+        self._display = Display(self.net, self.iter)
         logger.info("Solver scaffolding done.")
 
     def _build(self, free_bytes: int | None) -> None:
@@ -121,6 +128,9 @@ class Solver:
             self._fill_nets()
             if self.param.snapshot:
                 self._check_prefix()
+            warn_of_unread_fields(self.source, len(self.test_nets))
+            warn_of_idle_training(self.net)
+            warn_of_common_data(self.net, self.test_nets)
         except BaseException:
             self.close()
             raise
@@ -258,8 +268,12 @@ class Solver:
 
     def step(self, n: int) -> None:
         """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot."""
+        self._display.begin(self.iter)
+        self._step(n)
+        self._display.pause(self.iter)
+
+    def _step(self, n: int) -> None:
         self.stopped_early = False
-        display = Display(self.net, self.iter)
         end = self.iter + n
         while self.iter < end:
             if self._test_is_due():
@@ -277,7 +291,7 @@ class Solver:
             losses = self._iteration.run(None if is_separate else self._full_rate)
             self.losses.add(self.iter, losses)
             if shows:
-                display.show(self.iter, self.param.display, self.smoothed_loss)
+                self._display.show(self.iter, self.param.display, self.smoothed_loss)
             for call in self.on_gradients_ready:
                 call()
             self._log_rate(shows)

@@ -13,7 +13,7 @@ import pytest
 from minicaffe.analysis.training_log import read_log
 from minicaffe.cli.main import run_command
 from minicaffe.errors import DataError
-from minicaffe.pictures.curves import moving_average, short_names, training_panels
+from minicaffe.pictures.curves import draw_curves, moving_average, short_names, training_panels
 
 ROOT = Path(__file__).parents[2]
 CAFFES = ROOT / "tests" / "golden" / "lenet" / "train.log"
@@ -258,3 +258,59 @@ def test_parse_log_sh_is_still_a_program(log):
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
     subprocess.run([script, CAFFES], check=True, env=environment)
     assert Path("train.log.test").read_text().startswith("#Iters")
+
+
+def test_a_log_of_2014(log):
+    text = "".join(
+        line(clock, message)
+        for clock, message in (
+            ("10:00:00", "Solving LeNet"),
+            ("10:00:01", "Iteration 0, Testing net"),
+            ("10:00:02", "Test score #0: 0.1"),
+            ("10:00:02", "Test score #1: 2.3"),
+            ("10:00:03", "Iteration 100, lr = 0.01"),
+            ("10:00:04", "Iteration 100, loss = 0.5"),
+            ("10:00:05", "Iteration 200, lr = 0.01"),
+            ("10:00:06", "Iteration 200, loss = 0.25"),
+            ("10:00:07", "Iteration 200, Testing net"),
+            ("10:00:08", "Test score #0: 0.9"),
+            ("10:00:08", "Test score #1: 0.3"),
+        )
+    )
+    Path("old.log").write_text(text)
+    assert run_command("parse_log", ["old.log", "."]) == 0
+    assert table("old.log.train") == [
+        ["NumIters", "Seconds", "LearningRate", "loss"],
+        ["100.0", "4.0", "0.01", "0.5"],
+        ["200.0", "6.0", "0.01", "0.25"],
+    ]
+    assert table("old.log.test") == [
+        ["NumIters", "Seconds", "LearningRate", "score#0", "score#1"],
+        ["0.0", "2.0", "0.01", "0.1", "2.3"],
+        ["200.0", "8.0", "0.01", "0.9", "0.3"],
+    ]
+    assert run_command("parse_log", ["old.log", ".", "--table"]) == 0
+    assert Path("old.log.test").read_text().splitlines()[2].split() == [
+        *("200", "8.000000", "0.9", "0.3")
+    ]
+    assert run_command("plot", ["old.log", "--output", "old.svg"]) == 0
+
+
+def test_a_table_without_rows_is_reported(log):
+    Path("x.log").write_text(block("10:00:00", 0, 1.0))
+    assert run_command("parse_log", ["x.log", "."]) == 0
+    assert "x.log: has no test values, so x.log.test has no rows." in log.messages
+
+
+def test_a_long_legend_is_beside_the_axes(log):
+    runs = []
+    for k in range(12):
+        Path(f"run{k}.log").write_text(block("10:00:00", 0, 1.0) + block("10:00:01", 100, 0.5))
+        runs.append(read_log(f"run{k}.log"))
+    figure = draw_curves(training_panels(runs), "iteration")
+    figure.draw_without_rendering()
+    width = figure.bbox.width
+    for axis in figure.axes:
+        legend = axis.get_legend().get_window_extent()
+        assert axis.get_window_extent().x1 < legend.x0
+        assert legend.x1 <= width

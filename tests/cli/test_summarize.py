@@ -175,3 +175,31 @@ def test_data_that_does_not_exist(capsys, caplog_minicaffe, tmp_path):
 def test_messages(capsys, flags, message):
     assert run_command("summarize", ["net", *flags]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_one_faulty_layer_does_not_hide_the_shapes_of_the_others(
+    capsys, caplog_minicaffe, tmp_path
+):
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'layer { name: "d" type: "Input" top: "x" '
+        "input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }\n"
+        'layer { name: "a" type: "Convolution" bottom: "x" top: "a" '
+        "convolution_param { num_output: 4 kernel_size: 11 } }\n"
+        'layer { name: "r" type: "ReLU" bottom: "a" top: "a" }\n'
+        'layer { name: "b" type: "Warp" bottom: "a" top: "b" }\n'
+        'layer { name: "c" type: "Convolution" bottom: "x" top: "c" '
+        "convolution_param { num_output: 4 kernel_size: 3 } }\n"
+        'layer { name: "p" type: "Pooling" bottom: "c" top: "p" '
+        "pooling_param { kernel_size: 2 stride: 2 } }\n"
+    )
+    assert run_command("summarize", [str(net)]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "2 x 3 x 8 x 8" in rows["d"]
+    assert "2 x 4 x 6 x 6" in rows["c"]
+    assert "2 x 4 x 3 x 3" in rows["p"]
+    assert "2 x" not in rows["a"] + rows["r"] + rows["b"]
+    (message,) = caplog_minicaffe.messages
+    assert message.startswith(f'some shapes are left out: {net}:4, layer "b" (Warp): unknown')
+    assert f'{net}:2, layer "a" (Convolution): bottom "x" has images of (8, 8)' in message
+    assert "does not exist here" not in message

@@ -216,6 +216,20 @@ def test_warning_of_nan(folder, capsys):
     assert_quoted("\n".join(warnings))
 
 
+def test_warning_of_a_stuck_loss(folder, capsys):
+    Path("net.prototxt").write_text(data_layer(transform="scale: 1e6") + SCORES + LOSS)
+    solver = SOLVER.replace("max_iter: 3", "max_iter: 30").replace("0.01", "1e-9")
+    Path("solver.prototxt").write_text(solver + "random_seed: 1")
+    main(TRAIN)
+    lines = capsys.readouterr().err.splitlines()
+    (warning,) = [re.sub(r"^W.*?\] ", "", line) for line in lines if line.startswith("W")]
+    # Which samples are at the limit first depends on the initial weights.
+    first = re.sub(
+        r"^Iteration \d+: the loss is [\d.]+", "Iteration 2: the loss is 87.3365", warning
+    )
+    assert_quoted(first.partition(" Most often")[0])
+
+
 def test_locked_leveldb(folder, capsys):
     pytest.importorskip("plyvel")
     database("train_leveldb", backend="leveldb")

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from minicaffe.errors import NetError
+from minicaffe.net import Net
+from minicaffe.schema import parse_net
 from probe import net_from_text
 
 INPUTS = """
@@ -127,3 +129,29 @@ def test_layers_without_a_gradient_run_backward_unless_one_is_asked_for():
     net.forward()
     with pytest.raises(NetError, match=r'layer "acc" \(Accuracy\): layers .* have no gradient'):
         net.backward()
+
+
+DEPLOY = """layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+  inner_product_param { num_output: 4 } }
+"""
+
+
+def test_a_backward_pass_that_computes_nothing_is_one_warning(caplog_minicaffe):
+    net = Net(parse_net(DEPLOY, "d.prototxt"), "TEST", seed=1)
+    net.forward()
+    for _ in range(3):
+        net.backward()
+    warnings = [r.getMessage() for r in caplog_minicaffe.records if r.levelname == "WARNING"]
+    assert warnings == [
+        'd.prototxt: backward() computes nothing: of the layers "ip" down to "x", none needs a '
+        "gradient, because no loss depends on it, or because nothing before it learns. The "
+        "gradients returned are zeros, or older values. Write force_backward: true in the prototxt."
+    ]
+
+
+def test_a_backward_pass_that_computes_something_is_no_warning(caplog_minicaffe):
+    net = Net(parse_net(DEPLOY + "force_backward: true", "d.prototxt"), "TEST", seed=1)
+    net.forward()
+    net.backward()
+    assert "computes nothing" not in caplog_minicaffe.text

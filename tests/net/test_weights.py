@@ -222,3 +222,59 @@ def test_a_saved_net_is_what_caffe_saves(tmp_path):
     assert [field.name for field, _ in saved.ListFields()] == ["name", "layer"]
     assert saved.name == "n"
     assert [list(layer.loss_weight) for layer in saved.layer[-2:]] == [[1, 0], [0.5]]
+
+
+SMALL = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n' + (
+    'layer { name: "one" type: "InnerProduct" bottom: "x" top: "one" '
+    "inner_product_param { num_output: 4 } }\n"
+    'layer { name: "two" type: "InnerProduct" bottom: "one" top: "two" '
+    "inner_product_param { num_output: 4 } }\n"
+)
+
+
+@pytest.fixture
+def small_weights(tmp_path):
+    """The weights of SMALL."""
+    net = Net(parse_net(SMALL), "TEST", seed=1)
+    save_net(net, tmp_path / "w.caffemodel")
+    return tmp_path / "w.caffemodel"
+
+
+def warnings_of_copy(log, text, path, phase="TEST"):
+    log.clear()
+    copy_trained_layers(Net(parse_net(text, "n.prototxt"), phase, seed=2), path)
+    return [r.getMessage() for r in log.records if r.levelname == "WARNING"]
+
+
+def test_weights_for_all_layers_are_no_warning(small_weights, caplog_minicaffe):
+    assert warnings_of_copy(caplog_minicaffe, SMALL, small_weights) == []
+
+
+def test_layers_without_weights_are_named_with_the_nearest_names(small_weights, caplog_minicaffe):
+    text = SMALL.replace('name: "two"', 'name: "twos"')
+    assert warnings_of_copy(caplog_minicaffe, text, small_weights) == [
+        'n.prototxt: the weights have nothing for "twos". They keep the values of their fillers '
+        '(without a filler zeros), so results are wrong. "twos": Did you mean two?'
+    ]
+    (message,) = warnings_of_copy(caplog_minicaffe, text, small_weights, "TRAIN")
+    assert (
+        "They learn from the values of their fillers, as new layers in fine-tuning do." in message
+    )
+
+
+def test_weights_of_which_no_layer_matches(small_weights, caplog_minicaffe):
+    text = SMALL.replace('name: "', 'name: "net/')
+    (message,) = warnings_of_copy(caplog_minicaffe, text, small_weights)
+    assert message.startswith(
+        "n.prototxt: no layer of the net got weights, because the names differ: the net has "
+        '"net/one", "net/two", the weights have "one", "two".'
+    )
+
+
+def test_weights_that_a_layer_shares_are_not_missing(small_weights, caplog_minicaffe):
+    shared = SMALL.replace("inner_product_param", 'param { name: "w" } inner_product_param', 1)
+    shared += (
+        'layer { name: "again" type: "InnerProduct" bottom: "x" top: "again" param { name: "w" } '
+        "inner_product_param { num_output: 4 bias_term: false } }\n"
+    )
+    assert warnings_of_copy(caplog_minicaffe, shared, small_weights) == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from minicaffe.errors import NetError
+from minicaffe.net import Net
+from minicaffe.schema import parse_net
 from probe import net_from_text
 
 DATA = 'layer { name: "data" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
@@ -101,7 +103,7 @@ def test_a_blob_made_later_is_named_with_its_maker():
     )
     assert found == (
         'net.prototxt:2, layer "a" (ReLU): bottom "y" does not exist here. '
-        'layer "b" makes it only later; move that layer up'
+        'Layer "b" makes it only later; move that layer up'
     )
 
 
@@ -166,3 +168,23 @@ def test_layers_with_parameters_and_one_name(caplog_minicaffe):
         "saved and found by it. Give each layer a name of its own."
         for line in (2, 3)
     ]
+
+
+def test_a_layer_of_the_other_phase_is_named():
+    text = (
+        'layer { name: "d" type: "DummyData" top: "data" include { phase: TEST } '
+        "dummy_data_param { shape { dim: 2 } } }\n"
+        'layer { name: "r" type: "ReLU" bottom: "data" top: "r" }\n'
+    )
+    with pytest.raises(NetError) as caught:
+        Net(parse_net(text, "net.prototxt"), "TRAIN")
+    assert str(caught.value) == (
+        'net.prototxt:2, layer "r" (ReLU): bottom "data" does not exist here. Layer "d" '
+        "(net.prototxt:1) makes it, but its include or exclude rule leaves it out of this phase "
+        "(or level, or stage); correct the rule, or add such a layer for this phase"
+    )
+
+
+def test_a_bottom_before_all_blobs():
+    with pytest.raises(NetError, match=r"does not exist here\. No layer before it makes a blob"):
+        Net(parse_net('layer { name: "r" type: "ReLU" bottom: "data" top: "r" }'), "TRAIN")

@@ -359,3 +359,25 @@ def test_layers_release_the_gil(write, monkeypatch, backend):
         done.set()
         other.join()
     assert any(after > before for before, after in zip(seen[::2], seen[1::2], strict=True))
+
+
+def test_a_net_without_a_phase_is_an_error(net_path, tmp_path, net):
+    weights = str(tmp_path / "w.caffemodel")
+    net.save(weights)
+    for arguments in ((net_path,), (net_path, weights)):
+        with pytest.raises(TypeError, match="the phase is missing") as caught:
+            caffe.Net(*arguments)
+        written = ", ".join(map(repr, arguments))
+        assert str(caught.value).endswith(f"Write caffe.Net({written}, caffe.TEST)")
+    with pytest.raises(TypeError, match=r"level is .*, not a number\. Write weights="):
+        caffe.Net(net_path, caffe.TEST, weights)
+
+
+def test_gradients_that_no_layer_computes_are_named_once(net, caplog_minicaffe):
+    net.forward()
+    for _ in range(2):
+        net.backward(diffs=["conv", "data", "loss"])
+    warnings = [r.getMessage() for r in caplog_minicaffe.records if r.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert warnings[0].startswith('diffs: no layer computes the gradient of "data", because')
+    assert "force_backward: true" in warnings[0]

@@ -251,3 +251,22 @@ def test_a_solver_with_type_and_solver_type_is_refused():
     solver = SolverParameter(type="Adam", solver_type=SolverParameter.ADAM)
     with pytest.raises(SchemaError, match=r"s: solver_type .* and type are both set"):
         upgrade_solver(solver, "s")
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        ("type: DATA input_param { shape { dim: 1 } }", "which has no input_param { }. Write"),
+        ("type: CONVOLUTION param { lr_mult: 0 }", "which has no param { }. Write `layer`"),
+        ("type: RELU propagate_down: false", "which has no propagate_down. Write `layer`"),
+        ('type: "Convolution"', 'without quotes; found "Convolution".'),
+        ("type: BATCHNORM", 'type: "BatchNorm". Known: ABSVAL,'),
+        ("type: CONVOLUTON", "Did you mean CONVOLUTION"),
+    ],
+)
+def test_the_current_form_inside_the_old_one(layer, words):
+    with pytest.raises(SchemaError) as caught:
+        parse_net(f'layers {{\n  name: "a" {layer} }}', "net.prototxt")
+    assert str(caught.value).startswith("net.prototxt:2:")
+    assert words in str(caught.value)
+    assert "`layers`" in str(caught.value)

@@ -18,7 +18,7 @@ from minicaffe.cli.options.files import database_backend
 from minicaffe.data.datum import decode_datum
 from minicaffe.data.db import Database, open_database, printable
 from minicaffe.errors import DataError
-from minicaffe.log import logger
+from minicaffe.log import log_result, logger
 from minicaffe.schema import write_blobproto
 
 _REPORT_EVERY = 10000
@@ -39,9 +39,9 @@ def run(flags: ImageMeanFlags) -> int:
     if flags.output:
         logger.info("Write to %s", flags.output)
         write_blobproto(flags.output, mean)
-    logger.info("Number of channels: %d", mean.shape[0])
+    log_result(f"Number of channels: {mean.shape[0]}")
     for channel, plane in enumerate(mean):
-        logger.info("mean_value channel [%d]: %g", channel, plane.mean(dtype=np.float64))
+        log_result(f"mean_value channel [{channel}]: {plane.mean(dtype=np.float64):g}")
     return 0
 
 

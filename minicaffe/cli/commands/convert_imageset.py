@@ -24,8 +24,15 @@ from minicaffe.cli.options.files import database_backend
 from minicaffe.cores import usable_cores
 from minicaffe.data.datum import encode_datum, encoded_datum
 from minicaffe.data.db import create_database
-from minicaffe.data.image import decode_image, encode_image, image_format, read_image
+from minicaffe.data.image import (
+    decode_image,
+    encode_image,
+    image_format,
+    is_turned_by_exif,
+    read_image,
+)
 from minicaffe.data.records.image_list import ListedImage, read_image_list
+from minicaffe.data.survey import DatasetSurvey
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.random import RandomStream
@@ -71,9 +78,8 @@ class Conversion:
             return Converted(encode_datum(image, entry.label), image.shape)
         own = Path(entry.name).suffix[1:].lower()
         kind = self.kind or own
-        if self._can_copy_file(path, own, kind):
-            content = Path(path).read_bytes()
-        else:
+        content = Path(path).read_bytes()
+        if not self._can_copy_file(content, own, kind):
             content = encode_image(image, kind)
         return Converted(encoded_datum(content, entry.label), image.shape)
 
@@ -82,10 +88,15 @@ class Conversion:
         plain, joined = self.root + name, str(Path(self.root, name))
         return joined if not Path(plain).exists() and Path(joined).exists() else plain
 
-    def _can_copy_file(self, path: str, own: str, kind: str) -> bool:
-        if (self.height and self.width) or own not in equivalent_extensions(kind):
+    def _can_copy_file(self, content: bytes, own: str, kind: str) -> bool:
+        # Readers of encoded images, as Caffe's, ignore the orientation.
+        if (
+            is_turned_by_exif(content)
+            or (self.height and self.width)
+            or own not in equivalent_extensions(kind)
+        ):
             return False
-        return self.color or decode_image(Path(path).read_bytes(), None, path).shape[0] == 1
+        return self.color or decode_image(content, None, "").shape[0] == 1
 
 
 def equivalent_extensions(kind: str) -> set[str]:
@@ -146,7 +157,7 @@ def convert_images(
 ) -> None:
     """Convert images in parallel and store them in order."""
     skipped = 0
-    processed = FileCounter()
+    processed, survey = FileCounter(), DatasetSurvey(path)
     first: tuple[ListedImage, Converted] | None = None
     with create_database(path, backend) as database:
         for index, (entry, future) in enumerate(_converted(entries, conversion)):
@@ -162,6 +173,7 @@ def convert_images(
             key = f"{index:08d}_{entry.name}".encode("utf-8", "surrogateescape")
             database.put(key, converted.value)
             processed.add()
+            survey.add(entry.label, converted.shape)
         if not database.count:
             raise DataError(
                 f"none of the {len(entries)} images could be read; is ROOTFOLDER "
@@ -170,6 +182,8 @@ def convert_images(
         processed.finish()
     if skipped:
         logger.warning("%d of %d images could not be read.", skipped, len(entries))
+    for remark in survey.remarks():
+        logger.warning(remark)
 
 
 def _converted(

@@ -21,6 +21,7 @@ from minicaffe.cli.options.files import database_backend
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.idx import read_set
+from minicaffe.data.survey import DatasetSurvey
 from minicaffe.log import logger
 
 
@@ -52,9 +53,12 @@ def write_mnist_records(
     with create_database(flags.database, flags.backend) as database:
         logger.info("A total of %d items.", len(images))
         logger.info("Rows: %d Cols: %d", *images.shape[1:])
-        processed = FileCounter()
+        processed, survey = FileCounter(), DatasetSurvey(flags.database)
         for i, (record, label) in enumerate(zip(records, labels, strict=True)):
             database.put(b"%08d" % i, encode_datum(record, label))
             processed.add()
+            survey.add(label, record.shape)
         processed.finish()
+    for remark in survey.remarks():
+        logger.warning(remark)
     return 0

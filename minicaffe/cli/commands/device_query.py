@@ -17,7 +17,7 @@ from minicaffe.cli.flags import Flags, flag
 from minicaffe.cli.options.backend import gpu_numbers
 from minicaffe.cores import usable_cores
 from minicaffe.errors import BackendUnavailable
-from minicaffe.log import logger
+from minicaffe.log import log_result
 
 
 class DeviceQueryFlags(Flags):
@@ -31,14 +31,14 @@ def run(flags: DeviceQueryFlags) -> int:
     if flags.gpu:
         _query(flags.gpu)
         return 0
-    logger.info(f"CPU: {_processor()}, {usable_cores()} cores")
-    logger.info(f"Backends: {', '.join(BACKENDS)}")
+    log_result(f"CPU: {_processor()}, {usable_cores()} cores")
+    log_result(f"Backends: {', '.join(BACKENDS)}")
     try:
         n = count_gpus()
     except BackendUnavailable as error:
-        logger.info(str(error))
+        log_result(str(error))
     else:
-        logger.info(f"GPUs: {n}; --gpu all shows their properties")
+        log_result(f"GPUs: {n}; --gpu all shows their properties")
     return 0
 
 
@@ -47,10 +47,10 @@ def _query(gpus: str) -> None:
     numbers = gpu_numbers(gpus)
     from minicaffe.backends.cuda.driver.cupy_device import query_device
 
-    logger.info(f"Querying GPUs {','.join(map(str, numbers))}")
+    log_result(f"Querying GPUs {','.join(map(str, numbers))}")
     for number in numbers:
         for line in query_device(number):
-            logger.info(line)
+            log_result(line)
 
 
 def _processor() -> str:

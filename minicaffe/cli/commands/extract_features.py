@@ -65,6 +65,9 @@ def run(flags: FeatureFlags) -> int:
     _check(flags, names, paths)
     if flags.mode == "GPU":
         flags.gpu = flags.gpu or str(flags.device_id)
+    elif flags.device_id:
+        logger.warning(f"DEVICE_ID {flags.device_id} has no effect without GPU before it.")
+    from minicaffe.cli.data_checks import warn_of_repeated_samples, warn_of_unfilled_inputs
     from minicaffe.net import Net
     from minicaffe.net.weights import copy_trained_layers
 
@@ -75,6 +78,8 @@ def run(flags: FeatureFlags) -> int:
             if name not in net.blobs:
                 raise NetError(f'{flags.model}: no blob "{name}". {nearest(name, net.blobs)}')
         copy_trained_layers(net, flags.weights)
+        warn_of_unfilled_inputs(net)
+        warn_of_repeated_samples(net, flags.batches)
         logger.info("Extracting Features")
         with ExitStack() as stack:
             sinks = [

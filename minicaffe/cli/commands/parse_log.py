@@ -19,6 +19,7 @@ from minicaffe.analysis.training_log import LogRow, TrainingLog, read_log
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.errors import UsageError
+from minicaffe.log import logger
 
 
 class ParseLogFlags(Flags):
@@ -35,9 +36,13 @@ def run(flags: ParseLogFlags) -> int:
     """Read the log, write two files."""
     if len(flags.delimiter) != 1:
         raise UsageError(f"--delimiter={flags.delimiter!r}: must be one character")
+    if flags.table and flags.delimiter != ",":
+        logger.warning("--delimiter has no effect with --table, which aligns columns by spaces.")
     log = read_log(flags.logfile_path)
     for kind, rows in (("train", log.train), ("test", log.test)):
         path = Path(flags.output_dir, f"{Path(flags.logfile_path).name}.{kind}")
+        if not rows:
+            logger.warning(f"{flags.logfile_path}: has no {kind} values, so {path} has no rows.")
         if flags.table:
             text = _aligned(_train_table(log) if kind == "train" else _test_table(log))
         else:

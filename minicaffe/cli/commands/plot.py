@@ -46,6 +46,13 @@ def run(flags: PlotFlags) -> int:
         raise UsageError("plot needs either training logs or --solver=FILE")
     check_figure_type(flags.output)
     if flags.solver:
+        for name, is_given in (
+            ("--by", flags.by != "iterations"),
+            ("--average", flags.average > 1),
+            ("--log", flags.log),
+        ):
+            if is_given:
+                logger.warning(f"{name} has no effect with --solver, only on training logs.")
         panels = [_rates(flags.solver.split(","))]
         figure = draw_curves(panels, "iteration")
     else:

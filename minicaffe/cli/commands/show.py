@@ -55,6 +55,7 @@ def run(flags: ShowFlags) -> int:
     """Draw."""
     from minicaffe.data.image import image_format
 
+    _warn_of_unread_flags(flags)
     output = flags.output or f"{flags.what}.png"
     kind = image_format(Path(output).suffix[1:])
     image = _filters(flags) if flags.what == "filters" else _activations(flags)
@@ -62,6 +63,17 @@ def run(flags: ShowFlags) -> int:
         image.save(file, kind)
     logger.info("Wrote %s", output)
     return 0
+
+
+def _warn_of_unread_flags(flags: ShowFlags) -> None:
+    of_activations = {"model": "", "blob": "", "image": "", "mean": "", "input_scale": 1.0}
+    unread = of_activations if flags.what == "filters" else {"layer": ""}
+    if flags.what == "activations" and not flags.image:
+        unread |= {"mean": "", "input_scale": 1.0}
+    for name, default in unread.items():
+        if getattr(flags, name) != default:
+            without = " without --image" if flags.what == "activations" and name != "layer" else ""
+            logger.warning(f"--{name} has no effect on {flags.what}{without}. Remove it.")
 
 
 def _filters(flags: ShowFlags) -> Image:

@@ -23,7 +23,7 @@ from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import MODEL, WEIGHTS_LIST
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.errors import DataError, UsageError
-from minicaffe.log import logger
+from minicaffe.log import log_result, logger
 
 if TYPE_CHECKING:
     from minicaffe.analysis.confusion import Confusion
@@ -48,6 +48,7 @@ def run(flags: TestFlags) -> int:
     """Run the command."""
     if flags.labels and not flags.confusion:
         raise UsageError("--labels has an effect with --confusion=FOLDER only, which is missing")
+    from minicaffe.cli.data_checks import warn_of_unfilled_inputs
     from minicaffe.net import Net
     from minicaffe.net.weights import copy_trained_layers
     from minicaffe.schema import TEST, NetState
@@ -59,16 +60,14 @@ def run(flags: TestFlags) -> int:
         if not flags.optimize_memory:
             net.check_memory()
         net.fill()
-        if net.inputs:
-            inputs = ", ".join(f'"{blob.name}"' for blob in net.inputs)
-            logger.warning(f"No layer fills the inputs {inputs}: they are zero. Add a data layer.")
+        warn_of_unfilled_inputs(net)
         copy_trained_layers(net, *filter(None, map(str.strip, flags.weights.split(","))))
         confusion, names = _prepare_confusion(net, flags) if flags.confusion else (None, [])
         if flags.optimize_memory:
             net.optimize_memory(confusion.blobs if confusion else ())
         logger.info(f"Running for {flags.iterations} iterations.")
         loss, totals = _score(net, flags.iterations, confusion)
-    logger.info(f"Loss: {loss / flags.iterations:g}")
+    log_result(f"Loss: {loss / flags.iterations:g}")
     _log_means(net, [total / flags.iterations for total in totals])
     if confusion is not None:
         _write_confusion(confusion, Path(flags.confusion), names)
@@ -81,14 +80,16 @@ def _prepare_confusion(net: Net, flags: TestFlags) -> tuple[Confusion, list[str]
     from minicaffe.data.preparation import read_classes
     from minicaffe.pictures.figure import new_figure
 
+    # The folder comes last, so that none is left behind if something else is missing.
+    new_figure(1, 1)
+    confusion = Confusion(net)
+    n = len(confusion.counts)
+    names = read_classes(flags.labels, n) if flags.labels else [str(k) for k in range(n)]
     try:
         Path(flags.confusion).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{flags.confusion}: cannot be created: {error.strerror}.") from error
-    new_figure(1, 1)
-    confusion = Confusion(net)
-    n = len(confusion.counts)
-    return confusion, read_classes(flags.labels, n) if flags.labels else [str(k) for k in range(n)]
+    return confusion, names
 
 
 def _write_confusion(confusion: Confusion, folder: Path, names: list[str]) -> None:
@@ -131,4 +132,4 @@ def _log_means(net: Net, means: list[HostArray]) -> None:
         weight = weights.get(blob.name, 0.0)
         for value in mean.ravel():
             loss = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
-            logger.info(f"{blob.name} = {value:g}{loss}")
+            log_result(f"{blob.name} = {value:g}{loss}")

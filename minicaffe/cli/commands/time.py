@@ -15,7 +15,7 @@ from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import MODEL
 from minicaffe.cli.options.net_state import NetStateFlags, phase_flag
 from minicaffe.errors import UsageError
-from minicaffe.log import logger
+from minicaffe.log import log_result, logger
 
 if TYPE_CHECKING:
     from minicaffe.net import Net
@@ -100,15 +100,15 @@ class _Benchmark:
 
     def _log(self, forward: float, backward: float, total: float) -> None:
         n = self.iterations
-        logger.info("Average time per layer: ")
+        log_result("Average time per layer: ")
         for index, step in enumerate(self.net.steps):
             name = step.layer.name
-            logger.info(f"{name:>10}\tforward: {self.forward_ms[index] / n:g} ms.")
+            log_result(f"{name:>10}\tforward: {self.forward_ms[index] / n:g} ms.")
             if self.has_backward:
-                logger.info(f"{name:>10}\tbackward: {self.backward_ms[index] / n:g} ms.")
-        logger.info(f"Average Forward pass: {forward / n:g} ms.")
+                log_result(f"{name:>10}\tbackward: {self.backward_ms[index] / n:g} ms.")
+        log_result(f"Average Forward pass: {forward / n:g} ms.")
         if self.has_backward:
-            logger.info(f"Average Backward pass: {backward / n:g} ms.")
-            logger.info(f"Average Forward-Backward: {total / n:g} ms.")
-        logger.info(f"Total Time: {total:g} ms.")
-        logger.info("*** Benchmark ends ***")
+            log_result(f"Average Backward pass: {backward / n:g} ms.")
+            log_result(f"Average Forward-Backward: {total / n:g} ms.")
+        log_result(f"Total Time: {total:g} ms.")
+        log_result("*** Benchmark ends ***")

@@ -44,6 +44,7 @@ def run(flags: TrainFlags) -> int:
         raise UsageError(
             "--snapshot resumes training, --weights starts from trained weights; give one of them"
         )
+    from minicaffe.cli.data_checks import warn_of_unfilled_inputs
     from minicaffe.cli.progress import ProgressLine
     from minicaffe.schema import read_solver
     from minicaffe.solver.signals import Action, SignalActions
@@ -60,6 +61,8 @@ def run(flags: TrainFlags) -> int:
         )
     backend = choose_backend(flags, source.param)
     solver = Solver(source, backend)
+    for net in (solver.net, *solver.test_nets):
+        warn_of_unfilled_inputs(net)
     effects = (flags.sigint_effect, flags.sighup_effect, flags.sigterm_effect)
     signals = SignalActions(*map(Action, effects))
     solver.poll = signals.poll

@@ -55,6 +55,8 @@ def choose_backend(flags: BackendFlags, solver: SolverParameter | None = None) -
         support --precision.
     """
     number = _selected_gpu(flags)
+    if number is None and flags.no_graph and not (solver is not None and _prefers_gpu(solver)):
+        logger.warning("--no_graph has no effect on the CPU. Remove it, or select a GPU: --gpu=0")
     if number is not None:
         try:
             return _open_gpu(flags, number, trains=solver is not None)

@@ -125,6 +125,10 @@ class RecordSource(Resumable):
     def take(self, n: int) -> list[Record]:
         """Return the next n records and advance."""
 
+    def count_records(self, limit: int) -> int | None:
+        """Return the number of records, or `limit` if there are more; None if it is unknown."""
+        return None
+
     @abstractmethod
     def skip(self, n: int) -> None:
         """Advance by n records without reading them."""
@@ -151,6 +155,10 @@ class RowSource(Resumable):
     @abstractmethod
     def take(self, n: int) -> tuple[Floats, ...]:
         """Return the next n rows of each array, float32, shape (n, ...), and advance."""
+
+    def count_records(self, limit: int) -> int | None:
+        """Return the number of rows, or `limit` if there are more; None if it is unknown."""
+        return None
 
 
 def reading_order(n: int, stream: RandomStream | None, step: int) -> NDArray[np.intp]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import NamedTuple
 
 from minicaffe.data.datum import ImageArray, StoredImage, read_datum
@@ -95,6 +96,12 @@ class DatabaseRecords(RecordSource):
             self._advance()
         self._taken += n
         return records
+
+    def count_records(self, limit: int) -> int:
+        """Return the number of records; LevelDB is read up to `limit` for it."""
+        if self._database.backend == "LMDB":
+            return len(self._database)
+        return sum(1 for _ in islice(self._database.items(), limit))
 
     def skip(self, n: int) -> None:
         """Advance by n records."""

@@ -94,6 +94,15 @@ class Hdf5Rows(RowSource):
             self._row += len(rows)
         return taken
 
+    def count_records(self, limit: int) -> int:
+        """Return the number of rows of all files, or `limit` if there are more."""
+        total = 0
+        for _, path in self._files:
+            if total < limit:
+                with h5py.File(path, "r") as file:
+                    total += len(file[self._datasets[0]])
+        return min(total, limit)
+
     def position(self) -> RecordPosition:
         """Return the round, the position in the order of files, and that in the order of rows."""
         return {"round": self._round, "file": self._file, "row": self._row}

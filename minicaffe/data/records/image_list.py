@@ -157,6 +157,10 @@ class ImageListRecords(RecordSource):
             self._next += 1
         return records
 
+    def count_records(self, limit: int) -> int:
+        """Return the number of images."""
+        return len(self._images)
+
     def skip(self, n: int) -> None:
         """Advance by n records."""
         rounds, rest = divmod(self._next + n, len(self._images))

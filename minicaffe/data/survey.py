@@ -1,0 +1,75 @@
+"""Survey of the labels and sizes of converted images: what would make a training fail later."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+_MOST_EXAMPLES = 5
+
+
+class DatasetSurvey:
+    """Counts labels and shapes of the images of a database, and describes what is unusual.
+
+    Parameters
+    ----------
+    name : str
+        The database, as messages begin.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._labels: Counter[int] = Counter()
+        self._shapes: Counter[tuple[int, ...]] = Counter()
+
+    def add(self, label: int, shape: tuple[int, ...]) -> None:
+        """Count one image."""
+        self._labels[label] += 1
+        self._shapes[shape] += 1
+
+    def remarks(self) -> Iterator[str]:
+        """Yield a sentence about the labels and one about the sizes, where they are unusual."""
+        if self._labels and (labels := self._label_remark()):
+            yield f"{self._name}: {labels}"
+        if len(self._shapes) > 1:
+            yield f"{self._name}: {self._shape_remark()}"
+
+    def _label_remark(self) -> str:
+        low, high = min(self._labels), max(self._labels)
+        if low < 0:
+            n = sum(count for label, count in self._labels.items() if label < 0)
+            return (
+                f"{n} images have a negative label (the least is {low}), which is not a class: "
+                "labels begin with 0. Correct them, or set ignore_label in loss_param."
+            )
+        n_missing = high + 1 - len(self._labels)
+        if not n_missing or len(self._labels) == 1:
+            return ""  # one label for all images: a list without labels, for testing
+        if low and n_missing == low:
+            return (
+                f"the labels are {low} to {high}, and no image has label 0: labels begin with 0. "
+                f"Subtract {low} from each; otherwise num_output must be {high + 1}, and "
+                f"{_classes(low)} will never occur."
+            )
+        missing = [label for label in range(min(high, 100_000)) if label not in self._labels]
+        examples = ", ".join(map(str, missing[:_MOST_EXAMPLES]))
+        more = ", ..." if n_missing > _MOST_EXAMPLES else ""
+        return (
+            f"the labels go up to {high}, but {n_missing} of 0 to {high} have no image ({examples}"
+            f"{more}). Classes are numbered 0, 1, 2 and so on: renumber them, unless other images "
+            f"have these labels; num_output must be at least {high + 1}."
+        )
+
+    def _shape_remark(self) -> str:
+        common = self._shapes.most_common(_MOST_EXAMPLES)
+        sizes = ", ".join(f"{count} of {' x '.join(map(str, shape))}" for shape, count in common)
+        more = " and others" if len(self._shapes) > len(common) else ""
+        return (
+            f"the images have {len(self._shapes)} different shapes (channels x rows x columns): "
+            f"{sizes}{more}. A batch has one: convert with --resize_height and --resize_width, or "
+            "use crop_size, or batch_size: 1."
+        )
+
+
+def _classes(n: int) -> str:
+    return "class 0" if n == 1 else f"classes 0 to {n - 1}"

@@ -1,0 +1,66 @@
+"""Messages about fields and types of the current form inside `layers`, the old form of a layer."""
+
+from __future__ import annotations
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from minicaffe.errors import nearest
+
+_OLD = "V1LayerParameter"
+_ADVICE = "Write `layer` instead of `layers`"
+
+
+def new_form_hint(field: str, message: Descriptor) -> str:
+    """Return an error text if the current form of a layer has a field and the old form lacks it.
+
+    `param`, a block now, is a list of names in the old form.
+
+    Parameters
+    ----------
+    field : str
+        The name of the field.
+    message : Descriptor
+        The message that contains it.
+    """
+    current = message.file.message_types_by_name["LayerParameter"].fields_by_name
+    if message.name != _OLD or field not in current:
+        return ""
+    return (
+        f"`layers` is the old form of a layer, which has no {field}{_block(current[field])}. "
+        f'{_ADVICE}, for all layers of the file, with types in quotes: type: "Convolution"; '
+        "blobs_lr and weight_decay become param { lr_mult: ... decay_mult: ... }."
+    )
+
+
+def _block(field: FieldDescriptor) -> str:
+    return "" if field.message_type is None else " { }"
+
+
+def new_type_hint(name: str, field: FieldDescriptor) -> str:
+    """Return an error text for an unknown layer type in the old form; "" for other fields.
+
+    Parameters
+    ----------
+    name : str
+        The type as written, maybe in quotes.
+    field : FieldDescriptor
+        The field that it is the value of.
+    """
+    owner, enum = field.containing_type, field.enum_type
+    if owner is None or enum is None or owner.name != _OLD or field.name != "type":
+        return ""
+    word = name.strip("\"'")
+    quotes = " without quotes" if word != name else ""
+    return (
+        f'"type" takes a type of the old form `layers`{quotes}; found {name}. '
+        "Types that came later, such as BatchNorm, Scale and Input, are not among them. "
+        f'{_ADVICE}, for all layers of the file, with types in quotes: type: "{_new_name(word)}". '
+        f"{nearest(word, [value.name for value in enum.values])}"
+    )
+
+
+def _new_name(word: str) -> str:
+    """Return a type as the current form probably spells it."""
+    return {"BATCHNORM": "BatchNorm", "BATCH_NORM": "BatchNorm"}.get(
+        word, word.title().replace("_", "") if word.isupper() else word
+    )

@@ -1,0 +1,99 @@
+"""Warnings of settings of layers, stages and levels that nothing reads."""
+
+import pytest
+
+from minicaffe.net import Net
+from minicaffe.schema import NetState, parse_net
+
+INPUT = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
+IP = (
+    'layer {{ name: "{0}" type: "InnerProduct" bottom: "x" top: "{0}" {1} '
+    "inner_product_param {{ num_output: 4 {2} }} }}\n"
+)
+
+
+def warnings_of(log, text, **state):
+    log.clear()
+    Net(parse_net(text, "net.prototxt"), NetState(phase="TEST", **state), seed=0).close()
+    return [record.getMessage() for record in log.records if record.levelname == "WARNING"]
+
+
+def test_a_healthy_net_has_no_warning(caplog_minicaffe):
+    bias = "bias_term: true bias_filler { value: 1 }"
+    assert warnings_of(caplog_minicaffe, INPUT + IP.format("a", "", bias)) == []
+
+
+def test_settings_of_another_type(caplog_minicaffe):
+    text = INPUT + IP.format("a", "pooling_param { kernel_size: 2 }", "")
+    assert warnings_of(caplog_minicaffe, text) == [
+        'net.prototxt:2, layer "a" (InnerProduct): pooling_param has no effect, because '
+        "InnerProduct does not read it. Remove it."
+    ]
+
+
+def test_a_bias_filler_without_a_bias_is_one_warning_for_all_layers(caplog_minicaffe):
+    bias = "bias_term: false bias_filler { value: 1 }"
+    text = INPUT + "".join(IP.format(name, "", bias) for name in "abc")
+    assert warnings_of(caplog_minicaffe, text) == [
+        'net.prototxt:2, layer "a" (InnerProduct): inner_product_param.bias_filler has no effect '
+        'without a bias. Set bias_term: true. Likewise in "b", "c".'
+    ]
+
+
+def test_the_bias_of_a_scale_layer_is_off_by_default(caplog_minicaffe):
+    scale = 'layer { name: "s" type: "Scale" bottom: "x" top: "s" scale_param { bias_filler {} } }'
+    (message,) = warnings_of(caplog_minicaffe, INPUT + scale)
+    assert "scale_param.bias_filler has no effect without a bias" in message
+
+
+@pytest.fixture
+def image_list(tmp_path):
+    """A list of one image."""
+    from PIL import Image
+
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/a.png 0\n")
+    return tmp_path / "list.txt"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("data_param { prefetch: 2 }", ""),
+        ("data_param { batch_size: 2 }", "data_param.batch_size has no effect, because ImageData"),
+        ("transform_param { force_color: true }", "transform_param.force_color has no effect"),
+    ],
+)
+def test_data_layers(caplog_minicaffe, image_list, settings, message):
+    text = (
+        f'layer {{ name: "d" type: "ImageData" top: "x" top: "y" {settings} '
+        f'image_data_param {{ source: "{image_list}" batch_size: 1 }} }}'
+    )
+    found = warnings_of(caplog_minicaffe, text)
+    assert [message in one for one in found] == ([True] if message else [])
+
+
+def test_fields_that_moved_to_transform_param(caplog_minicaffe, image_list):
+    text = (
+        'layer { name: "d" type: "ImageData" top: "x" top: "y" image_data_param { '
+        f'source: "{image_list}" batch_size: 1 scale: 0.1 mirror: true }} }}'
+    )
+    assert [message.partition("): ")[2] for message in warnings_of(caplog_minicaffe, text)] == [
+        f"image_data_param.{name} has no effect in `layer`, only in the old `layers`. Write it in "
+        "transform_param."
+        for name in ("scale", "mirror")
+    ]
+
+
+def test_stages_and_levels_that_no_rule_names(caplog_minicaffe):
+    rule = 'include { stage: "deploy" not_stage: "val" }'
+    text = INPUT + IP.format("a", rule, "")
+    assert warnings_of(caplog_minicaffe, text, stage=["deploy"]) == []
+    assert warnings_of(caplog_minicaffe, text, stage=["deplyo"], level=2) == [
+        'net.prototxt: no rule of a layer names the stage "deplyo", so that it has no effect. '
+        "Did you mean deploy? Known: deploy, val.",
+        "net.prototxt: no rule of a layer has min_level or max_level, so that level 2 has no "
+        "effect. Remove it, or add the rules.",
+    ]
+    (message,) = warnings_of(caplog_minicaffe, INPUT, stage=["a"])
+    assert message.endswith("Remove it, or add include { stage: ... } to layers.")
