@@ -7,8 +7,9 @@ layer type.
 import importlib
 import pkgutil
 
-from minicaffe.layers.base import Layer, LayerContext, Role, Scoring
+from minicaffe.layers.base import Layer, LayerContext, Role
 from minicaffe.layers.registry import LAYERS, layer_class, register, role_of, summary_of
+from minicaffe.layers.scoring import Scoring
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

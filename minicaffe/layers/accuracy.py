@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from minicaffe.layers.base import Blobs, Layer, Scoring
+from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.loss import require_labels
 from minicaffe.layers.registry import register
+from minicaffe.layers.scoring import Scoring
 from minicaffe.ops.accuracy import Accuracy as AccuracyOp
 from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import AccuracyParameter

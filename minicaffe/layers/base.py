@@ -15,6 +15,8 @@ from google.protobuf.message import Message
 from minicaffe import fillers
 from minicaffe.blob import Blob, check_shape
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
+from minicaffe.layers.scoring import Scoring
+from minicaffe.layers.unread import unread_bias
 from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream
 from minicaffe.schema import FillerParameter, LayerParameter
@@ -59,25 +61,6 @@ _FIELDS = {
     for field in LayerParameter.DESCRIPTOR.fields
     if field.message_type is not None
 }
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How a layer compares scores, its first bottom, with labels, its second.
-
-    Parameters
-    ----------
-    axis : int
-        The axis of the classes.
-    ignored : int or None
-        A label that does not count.
-    rank : float
-        Of several such layers the one with the lowest rank gives the accuracy of the net.
-    """
-
-    axis: int
-    ignored: int | None
-    rank: float
 
 
 @dataclass(frozen=True)
@@ -400,12 +383,3 @@ class Layer(Generic[P]):
             for blob, needed in zip(self.blobs, self.param_needs_diff, strict=True)
         ]
         return wanted[0], wanted[1] if len(wanted) > 1 else None
-
-
-# Any: a message of one of several types.
-def unread_bias(field: str, settings: Any) -> Iterator[str]:
-    """Yield a sentence about a bias_filler without a bias."""
-    names = settings.DESCRIPTOR.fields_by_name
-    has_both = "bias_term" in names and "bias_filler" in names
-    if has_both and settings.HasField("bias_filler") and not settings.bias_term:
-        yield f"{field}.bias_filler has no effect without a bias. Set bias_term: true."

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 from minicaffe.blob import Blob
-from minicaffe.layers.base import Blobs, Scoring
+from minicaffe.layers.base import Blobs
 from minicaffe.layers.loss import NormalizedLossLayer, require_labels
 from minicaffe.layers.registry import register
+from minicaffe.layers.scoring import Scoring
 from minicaffe.ops.softmax import SoftmaxLoss
 from minicaffe.schema.minicaffe_pb2 import SoftmaxParameter
 

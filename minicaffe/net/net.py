@@ -99,10 +99,9 @@ class Net:
         self._forward_pass = self.programs.create(self.forward_tasks)
         self._backward_pass = self.programs.create(self.backward_tasks)
         self._fusion = Fusion(self.steps, self.programs)
-        self._shares_memory = False
+        self._shares_memory = self._has_warned_of_idle_backward = False
         # Whether the memory was found to suffice for passes of the current shapes.
         self._fits_forward = self._fits_backward = self.backend.free_bytes() is not None
-        self._has_warned_of_idle_backward = False
         self._non_finite: Tensor | None = None
         self.before_forward: list[Hook] = []
         self.after_forward: list[Hook] = []

@@ -31,11 +31,7 @@ from minicaffe.solver.snapshot import (
     write_snapshot,
 )
 from minicaffe.solver.snapshot_prefix import check_snapshot_prefix, claimed_prefix
-from minicaffe.solver.unread_fields import (
-    warn_of_common_data,
-    warn_of_idle_training,
-    warn_of_unread_fields,
-)
+from minicaffe.solver.unread_fields import warn_of_training
 
 Callback = Callable[[], object]
 
@@ -128,9 +124,7 @@ class Solver:
             self._fill_nets()
             if self.param.snapshot:
                 self._check_prefix()
-            warn_of_unread_fields(self.source, len(self.test_nets))
-            warn_of_idle_training(self.net)
-            warn_of_common_data(self.net, self.test_nets)
+            warn_of_training(self.source, self.net, self.test_nets)
         except BaseException:
             self.close()
             raise

@@ -17,6 +17,13 @@ _DISPLAYED = {"average_loss": "the mean of the last losses", "debug_info": "the 
 _MOST_NAMES = 10  # of layers in a warning
 
 
+def warn_of_training(source: SolverSource, net: Net, test_nets: Sequence[Net]) -> None:
+    """Warn of solver fields without effect, of nets that cannot learn, and of data tested on."""
+    warn_of_unread_fields(source, len(test_nets))
+    warn_of_idle_training(net)
+    warn_of_common_data(net, test_nets)
+
+
 def warn_of_unread_fields(source: SolverSource, n_test_nets: int) -> None:
     """Warn of the fields of a solver that have no effect beside its other fields."""
     param = source.param

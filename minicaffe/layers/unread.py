@@ -1,0 +1,15 @@
+"""Settings of layers that nothing reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+# Any: a message of one of several types.
+def unread_bias(field: str, settings: Any) -> Iterator[str]:
+    """Yield a sentence about a bias_filler without a bias."""
+    names = settings.DESCRIPTOR.fields_by_name
+    has_both = "bias_term" in names and "bias_filler" in names
+    if has_both and settings.HasField("bias_filler") and not settings.bias_term:
+        yield f"{field}.bias_filler has no effect without a bias. Set bias_term: true."
