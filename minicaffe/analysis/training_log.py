@@ -28,7 +28,8 @@ _NUMBER = r"([-+]?(?:nan|inf(?:inity)?|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))"
 _LINE = re.compile(
     r"[IWEF](?:\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\s+\S+\s+\S+\]\s?(.*)"
 )
-_ITERATION = re.compile(r"Iteration (\d+)")
+# More digits than of any iteration are damage, and int() refuses thousands.
+_ITERATION = re.compile(r"Iteration (\d{1,18})(?!\d)")
 _LOSS = re.compile(rf"Iteration \d+.*, loss = {_NUMBER}", re.IGNORECASE)
 _RATE = re.compile(rf"\blr = {_NUMBER}", re.IGNORECASE)
 _TESTING = re.compile(r"Testing net \(#(\d+)\)")
@@ -144,7 +145,11 @@ def timed_lines(path: str | Path) -> Iterator[tuple[float, str]]:
     for line in text.splitlines():
         if found := _LINE.match(line):
             *stamp, message = found.groups()
-            yield clock.seconds(stamp, message.startswith("Solving ")), message
+            try:
+                seconds = clock.seconds(stamp, message.startswith("Solving "))
+            except (ValueError, OverflowError):  # there is no such day or time
+                continue
+            yield seconds, message
 
 
 class _Clock:

@@ -15,7 +15,7 @@ from minicaffe.layers import Layer
 from minicaffe.log import logger
 from minicaffe.net.net import Net
 from minicaffe.ops.backend import Shape
-from minicaffe.schema import LayerBlobs, read_net_weights, write_net_weights
+from minicaffe.schema import read_net_weights, write_net_weights
 
 Floats = npt.NDArray[np.float32]
 
@@ -34,13 +34,18 @@ def copy_trained_layers(net: Net, *paths: str | Path) -> None:
     problems = Problems(SnapshotError)
     copies: list[tuple[Blob, Floats]] = []
     layers = {layer.name: layer for layer in net.layers}
+
+    def fits(name: str, shapes: Sequence[Shape]) -> bool:
+        layer = layers.get(name)
+        return layer is not None and not _mismatch(layer, shapes)
+
     for path in paths:
-        for source in read_net_weights(path):
+        for source in read_net_weights(path, fits):
             layer = layers.get(source.name)
             if layer is None:
                 logger.info(f"Ignoring source layer {source.name}")
                 continue
-            message = _mismatch(layer, source)
+            message = _mismatch(layer, [blob.shape for blob in source.blobs])
             if message:
                 problems.add(f"{path}: {message}")
             else:
@@ -56,18 +61,15 @@ def copy_trained_layers(net: Net, *paths: str | Path) -> None:
         net.non_finite.clear()
 
 
-def _mismatch(layer: Layer, source: LayerBlobs) -> str:
-    """Return why the weights of a layer do not fit; an empty string if they do."""
+def _mismatch(layer: Layer, shapes: Sequence[Shape]) -> str:
+    """Return why weights of these shapes do not fit a layer; an empty string if they do."""
     where = f'layer "{layer.name}" ({layer.type})'
-    if source.blobs and len(source.blobs) != len(layer.blobs):
-        return (
-            f"{where} has {len(layer.blobs)} parameters in the net and {len(source.blobs)} in "
-            "the file"
-        )
+    if shapes and len(shapes) != len(layer.blobs):
+        return f"{where} has {len(layer.blobs)} parameters in the net and {len(shapes)} in the file"
     differing = [
-        f"parameter {i} is {blob.shape} in the net and {values.shape} in the file"
-        for i, (blob, values) in enumerate(zip(layer.blobs, source.blobs, strict=False))
-        if not same_shape(blob.shape, values.shape)
+        f"parameter {i} is {blob.shape} in the net and {shape} in the file"
+        for i, (blob, shape) in enumerate(zip(layer.blobs, shapes, strict=False))
+        if not same_shape(blob.shape, shape)
     ]
     return f"{where}: {'; '.join(differing)}" if differing else ""
 

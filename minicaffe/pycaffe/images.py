@@ -40,11 +40,20 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Floats:
     ------
     OSError
         If the file does not exist or is not an image.
+    DataError
+        If it has too many pixels.
     """
     from PIL import Image
 
-    with Image.open(filename) as image:
-        values = _unit_range(image)
+    from minicaffe.data.image import decoding
+
+    try:
+        with Image.open(filename) as image, decoding(image, filename):
+            values = _unit_range(image)
+    except (OSError, DataError):
+        raise
+    except Exception as error:  # Pillow's plugins raise errors of many types for damaged files
+        raise OSError(f"{filename}: not an image that can be decoded: {error}") from error
     if values.ndim == 2:
         return np.repeat(values[:, :, np.newaxis], 3 if color else 1, axis=2)
     values = values[:, :, :3]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy.typing as npt
@@ -11,6 +11,15 @@ from minicaffe.schema.blobs import Floats
 
 # One layer's arrays to be written: index in the net, data, and diff if gradients are saved.
 LayerArrays = tuple[int, Sequence[npt.ArrayLike], Sequence[npt.ArrayLike] | None]
+
+
+# Decides by a layer's name and the shapes of its blobs in a file whether their values are read.
+IsWanted = Callable[[str, Sequence[tuple[int, ...]]], bool]
+
+
+def all_layers(name: str, shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Return True: have the values of all layers read."""
+    return True
 
 
 @dataclass(frozen=True)

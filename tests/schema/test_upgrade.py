@@ -214,3 +214,14 @@ def test_a_solver_with_type_and_solver_type_is_refused():
     solver = SolverParameter(type="Adam", solver_type=SolverParameter.ADAM)
     with pytest.raises(SchemaError, match=r"s: solver_type .* and type are both set"):
         upgrade_solver(solver, "s")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x12\x04\x22\x02\xff\xfe", b"\x12\x0c\x0a\x0a\x0a\x02\xff\xfe\x12\x04conv"],
+    ids=["V1", "V0"],
+)
+def test_old_weights_with_a_name_that_is_not_utf8(content):
+    net = NetParameter.FromString(content)
+    with pytest.raises(SchemaError, match=r"w: the name b'\\xff\\xfe' is not UTF-8 text; the file"):
+        upgrade_net(net, "w")
