@@ -58,3 +58,11 @@ class RandomStream:
 
     def _digest(self) -> bytes:
         return hashlib.blake2b(f"{self.seed}/{self.name}".encode(), digest_size=16).digest()
+
+
+def checked_step(step: object) -> int:
+    """Return the step of a stream that a snapshot holds; ValueError if no stream can have it."""
+    number = int(step)  # type: ignore[call-overload]
+    if not 0 <= number < 1 << 63:
+        raise ValueError(f"step {number} of random numbers")
+    return int(number)

@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from minicaffe.random import RandomStream
+from minicaffe.random import RandomStream, checked_step
 
 RAW = [5993846081797415477, 1603824525513547846, 11767524642568156572]
 DRAWN = [876, 474, 780, 213, 407]
@@ -27,3 +28,10 @@ def test_long_draws_of_neighbouring_steps_do_not_overlap():
     stream = RandomStream(0, "x")
     first, second = (stream.generator().bit_generator.random_raw(4096) for _ in range(2))
     assert not set(first.tolist()) & set(second.tolist())
+
+
+@pytest.mark.parametrize("step", [-1, 1 << 63, float("inf"), "x", None])
+def test_steps_that_no_stream_can_have(step):
+    with pytest.raises((ValueError, OverflowError, TypeError)):
+        checked_step(step)
+    assert checked_step(7) == 7

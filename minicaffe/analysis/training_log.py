@@ -29,6 +29,7 @@ _NUMBER = r"([-+]?(?:nan|inf(?:inity)?|(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))"
 _LINE = re.compile(
     r"[IWEF](?:\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?\s+\S+\s+\S+\]\s?(.*)"
 )
+# More digits than of any iteration are damage, and int() refuses thousands.
 _ITERATION = re.compile(r"Iteration (\d{1,18})(?!\d)")
 _LOSS = re.compile(rf"Iteration \d+.*, loss = {_NUMBER}", re.IGNORECASE)
 _RATE = re.compile(rf"\blr = {_NUMBER}", re.IGNORECASE)
@@ -150,8 +151,8 @@ def timed_lines(path: str | Path) -> Iterator[tuple[float, str]]:
             *stamp, message = found.groups()
             try:
                 seconds = clock.seconds(stamp, message.startswith("Solving "))
-            except ValueError:
-                continue  # no date: a damaged line
+            except (ValueError, OverflowError):  # there is no such day or time
+                continue
             yield seconds, message
 
 

@@ -24,7 +24,7 @@ from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.transform import StagedBatch
-from minicaffe.random import RandomStream
+from minicaffe.random import RandomStream, checked_step
 
 Floats = NDArray[np.float32]
 
@@ -138,7 +138,7 @@ class ImageBatches(BatchSource):
     def restore(self, position: RecordPosition) -> None:
         """Continue from a position; the data must be the same."""
         self._source.restore(position)
-        self._stream.step = int(position["step"])
+        self._stream.step = checked_step(position["step"])
 
     def count_samples(self, limit: int) -> int | None:
         """Return the number of records, or `limit` if there are more."""

@@ -8,6 +8,10 @@ channel, to mix grey, and to turn images by their EXIF orientation. This module 
 from __future__ import annotations
 
 import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,15 @@ from minicaffe.errors import DataError
 from minicaffe.path_hints import missing_file_hint, one_line
 
 Pixels = NDArray[np.uint8]
+
+PIXELS_VARIABLE = "MINICAFFE_MAX_IMAGE_PIXELS"
+# Decoding takes up to 25 bytes a pixel (WebP). Pillow's own limit, which programs may set, is about
+# three times as high.
+_MOST_PIXELS, _PILLOW_DEFAULT = 1 << 26, (1 << 30) // 12
+_LARGE_PIXELS = 1 << 24
+_large_images = threading.Lock()
+# Their 16-bit values have mode "I" in some versions of Pillow.
+_FORMATS_OF_16_BITS = ("PNG", "PPM", "JPEG2000", None)
 
 _COEFFICIENT_BITS = 11  # of OpenCV's weights in resize: INTER_RESIZE_COEF_BITS
 
@@ -65,18 +78,12 @@ def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
     if not content:
         raise DataError(f"{where}: the image is empty (0 bytes).")
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            if color is False and image.format == "JPEG" and image.mode == "RGB":
-                image.draft("L", None)  # the luma as stored, which is what OpenCV takes
-            turned = image if color is None else ImageOps.exif_transpose(image)
-            if color is None:
-                pixels = _native(turned)
-            elif color:
-                pixels = _bgr(turned)
-            else:
-                pixels = _grey(turned, mixed_by_libpng=image.format == "PNG")
-    # Pillow's plugins raise all of these for damaged files.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        with Image.open(io.BytesIO(content)) as image, decoding(image, where):
+            _check_values(image, where)
+            pixels = _pixels(image, color)
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's plugins raise errors of many types for damaged files
         # Pillow's message names a BytesIO object, which means nothing to the user.
         reason = "no known format" if isinstance(error, UnidentifiedImageError) else error
         raise DataError(
@@ -90,6 +97,56 @@ def is_turned_by_exif(content: bytes) -> bool:
     """Return whether the content of an image file has an EXIF orientation that turns it."""
     with Image.open(io.BytesIO(content)) as image:
         return bool(image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1))
+
+
+@contextmanager
+def decoding(image: Image.Image, where: object) -> Iterator[None]:
+    """Allow the decoding of an opened image in the block; of large images, one at a time.
+
+    Raises
+    ------
+    DataError
+        If it has too many pixels: a file of some bytes can unpack to more than the memory.
+    """
+    width, height = image.size
+    limit = _pixel_limit()
+    if limit is not None and width * height > limit:
+        raise DataError(
+            f"{where}: the image has {width} x {height} pixels; at most {limit:,} are read. Make "
+            f"it smaller, or set the environment variable {PIXELS_VARIABLE}."
+        )
+    with _large_images if width * height > _LARGE_PIXELS else nullcontext():
+        yield
+
+
+def _pixel_limit() -> int | None:
+    """Return the number of pixels that an image may have; None without a limit."""
+    text = os.environ.get(PIXELS_VARIABLE, "")
+    if text.isdecimal():
+        return int(text)
+    chosen = Image.MAX_IMAGE_PIXELS
+    return _MOST_PIXELS if chosen == _PILLOW_DEFAULT else chosen
+
+
+def _check_values(image: Image.Image, where: object) -> None:
+    """Refuse images whose values would all become 0 or 255: OpenCV does not read them either."""
+    is_wide = image.mode == "I" and image.format not in _FORMATS_OF_16_BITS
+    if image.mode == "F" or is_wide:
+        kind = "32-bit floats" if image.mode == "F" else "32-bit or signed integers"
+        raise DataError(
+            f"{where}: the image has values of {kind}, which do not fit into bytes. Scale them to "
+            "0..255 and save 8 bits, or store them with HDF5Data."
+        )
+
+
+def _pixels(image: Image.Image, color: bool | None) -> Pixels:
+    """Return pixels, shape (rows, columns, channels)."""
+    if color is False and image.format == "JPEG" and image.mode == "RGB":
+        image.draft("L", None)  # the luma as stored, which is what OpenCV takes
+    if color is None:
+        return _native(image)
+    turned = ImageOps.exif_transpose(image)
+    return _bgr(turned) if color else _grey(turned, mixed_by_libpng=image.format == "PNG")
 
 
 def _native(image: Image.Image) -> Pixels:

@@ -18,7 +18,7 @@ from minicaffe.errors import MinicaffeError, NetError, ShapeError
 from minicaffe.layers.scoring import Scoring
 from minicaffe.layers.unread import unread_bias
 from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
-from minicaffe.random import RandomStream
+from minicaffe.random import RandomStream, checked_step
 from minicaffe.schema import FillerParameter, LayerParameter
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ class Layer(Generic[P]):
         """Restore what `state` returned in an earlier run."""
         for purpose, (seed, step) in state.items():
             stream = self.stream(purpose)
-            stream.seed, stream.step = seed, step
+            stream.seed, stream.step = seed, checked_step(step)
 
     def close(self) -> None:
         """Close files and stop threads."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from minicaffe.layers import Layer
 from minicaffe.log import logger
 from minicaffe.net.net import Net
 from minicaffe.ops.backend import Shape
-from minicaffe.schema import TRAIN, LayerBlobs, ParameterIndex, read_net_weights, write_net_weights
+from minicaffe.schema import TRAIN, ParameterIndex, read_net_weights, write_net_weights
 
 Floats = npt.NDArray[np.float32]
 
@@ -46,15 +46,24 @@ def copy_trained_layers(net: Net, *paths: str | Path, optional: Collection[str] 
     copies: list[tuple[Blob, Floats]] = []
     layers = {layer.name: (index, layer) for index, layer in enumerate(net.layers)}
     shared = _shared(net)
+
+    def mismatch(name: str, shapes: Mapping[int, Shape]) -> str:
+        index, layer = layers[name]
+        return _mismatch(layer, shapes, {k for i, k in shared if i == index})
+
+    def fits(name: str, shapes: Mapping[int, Shape]) -> bool:
+        return name in layers and not mismatch(name, shapes)
+
     names: dict[str, None] = {}
     for path in paths:
-        for source in read_net_weights(path):
+        for source in read_net_weights(path, fits):
             names.update({source.name: None} if source.blobs else {})
             if source.name not in layers:
                 logger.info(f"Ignoring source layer {source.name}")
                 continue
-            index, layer = layers[source.name]
-            message = _mismatch(layer, source, {k for i, k in shared if i == index})
+            _, layer = layers[source.name]
+            pairs = zip(source.indices, source.blobs, strict=True)
+            message = mismatch(source.name, {k: values.shape for k, values in pairs})
             if message:
                 problems.add(f"{path}: {message}")
             else:
@@ -114,19 +123,19 @@ def _initial_values(net: Net) -> str:
     return "They keep the values of their fillers (without a filler zeros), so results are wrong."
 
 
-def _mismatch(layer: Layer, source: LayerBlobs, shared: set[int]) -> str:
-    """Return why the weights of a layer do not fit; an empty string if they do.
+def _mismatch(layer: Layer, shapes: Mapping[int, Shape], shared: set[int]) -> str:
+    """Return why weights of these shapes, by index, do not fit; an empty string if they do.
 
     The file may lack the `shared` parameters, which an earlier layer owns.
     """
     where = f'layer "{layer.name}" ({layer.type})'
     n = len(layer.blobs)
-    if source.blobs and {*source.indices, *shared} != set(range(n)):
-        return f"{where} has {n} parameters in the net and {len(source.blobs)} in the file"
+    if shapes and {*shapes, *shared} != set(range(n)):
+        return f"{where} has {n} parameters in the net and {len(shapes)} in the file"
     differing = [
-        f"parameter {i} is {layer.blobs[i].shape} in the net and {values.shape} in the file"
-        for i, values in zip(source.indices, source.blobs, strict=True)
-        if not same_shape(layer.blobs[i].shape, values.shape)
+        f"parameter {i} is {layer.blobs[i].shape} in the net and {shape} in the file"
+        for i, shape in shapes.items()
+        if not same_shape(layer.blobs[i].shape, shape)
     ]
     return f"{where}: {'; '.join(differing)}" if differing else ""
 

@@ -42,6 +42,8 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Floats:
     ------
     OSError
         If the file does not exist or is not an image.
+    DataError
+        If it has too many pixels.
 
     Notes
     -----
@@ -51,10 +53,17 @@ def load_image(filename: str | os.PathLike[str], color: bool = True) -> Floats:
     """
     from PIL import Image, ImageOps
 
+    from minicaffe.data.image import decoding
+
     if isinstance(filename, np.ndarray):
         raise TypeError("load_image takes the name of a file, not an array")
-    with Image.open(filename) as image:
-        values = _unit_range(ImageOps.exif_transpose(image))
+    try:
+        with Image.open(filename) as image, decoding(image, filename):
+            values = _unit_range(ImageOps.exif_transpose(image))
+    except (OSError, DataError):
+        raise
+    except Exception as error:  # Pillow's plugins raise errors of many types for damaged files
+        raise OSError(f"{filename}: not an image that can be decoded: {error}") from error
     if values.ndim == 2:
         return np.repeat(values[:, :, np.newaxis], 3 if color else 1, axis=2)
     values = values[:, :, :3]

@@ -113,7 +113,9 @@ def read_net_weights_binary(path: str | Path) -> list[LayerBlobs]:
         )
     net = _decode(data, NetWeights, path, SnapshotError)
     del data  # otherwise the peak memory doubles
-    layers = [LayerBlobs(x.name, x.type, _arrays(x.blobs, x.name, path)) for x in net.layer]
+    layers = [
+        LayerBlobs(_text(x.name, path), x.type, _arrays(x.blobs, x.name, path)) for x in net.layer
+    ]
     layers = [*(_legacy_layer(x, path) for x in net.layers), *layers]
     _log_upgrades(net, path)
     return layers
@@ -131,10 +133,10 @@ def _log_upgrades(net: NetWeights, path: str | Path) -> None:
 def _legacy_layer(layer: V1LayerWeights, path: str | Path) -> LayerBlobs:
     if layer.HasField("layer"):
         v0 = layer.layer
-        return LayerBlobs(v0.name, v0.type, _arrays(v0.blobs, v0.name, path))
+        return LayerBlobs(_text(v0.name, path), v0.type, _arrays(v0.blobs, v0.name, path))
     known = V1LayerParameter.LayerType.values()
     kind = current_type(layer.type) if layer.type in known else ""
-    return LayerBlobs(layer.name, kind, _arrays(layer.blobs, layer.name, path))
+    return LayerBlobs(_text(layer.name, path), kind, _arrays(layer.blobs, layer.name, path))
 
 
 def _arrays(blobs: Iterable[BlobWeights], owner: str, path: str | Path) -> list[Floats]:
@@ -197,7 +199,15 @@ def read_solver_state_binary(path: str | Path) -> SolverStateFile:
             "is damaged"
         )
     history = _arrays(state.history, "history", path)
-    return SolverStateFile(state.iter, state.learned_net, state.current_step, history)
+    learned_net = _text(state.learned_net, path)
+    return SolverStateFile(state.iter, learned_net, state.current_step, history)
+
+
+def _text(value: str | bytes, path: str | Path) -> str:
+    """Return a string of a message; protobuf returns bytes for one that is not UTF-8."""
+    if isinstance(value, bytes):
+        raise SnapshotError(f"{path}: the name {value[:100]!r} is not UTF-8; the file is damaged")
+    return value
 
 
 def write_solver_state_binary(target: str | Path | BinaryIO, state: SolverStateFile) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy.typing as npt
@@ -13,6 +13,15 @@ from minicaffe.schema.blobs import Floats
 LayerArrays = tuple[int, Sequence[npt.ArrayLike], Sequence[npt.ArrayLike] | None]
 # A parameter: the index of its layer in the net, and its own in the layer.
 ParameterIndex = tuple[int, int]
+
+
+# Decides by a layer's name and the shapes of its blobs, by index, whether their values are read.
+IsWanted = Callable[[str, Mapping[int, tuple[int, ...]]], bool]
+
+
+def all_layers(name: str, shapes: Mapping[int, tuple[int, ...]]) -> bool:
+    """Return True: have the values of all layers read."""
+    return True
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ each layer. Solver state is ``iter``, ``current_step``, ``learned_net`` and ``hi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,41 +18,69 @@ import numpy.typing as npt
 
 from minicaffe.errors import SnapshotError
 from minicaffe.schema.blobs import Floats
-from minicaffe.schema.contents import LayerArrays, LayerBlobs, ParameterIndex, SolverStateFile
+from minicaffe.schema.contents import (
+    IsWanted,
+    LayerArrays,
+    LayerBlobs,
+    ParameterIndex,
+    SolverStateFile,
+    all_layers,
+)
+from minicaffe.schema.hdf5_file import check_datasets, open_hdf5, read_floats
 from minicaffe.schema.minicaffe_pb2 import NetParameter
 
+_LONGEST_PATH = 1 << 16  # bytes
 
-def read_net_weights_hdf5(path: str | Path) -> list[LayerBlobs]:
+
+def read_net_weights_hdf5(path: str | Path, is_wanted: IsWanted = all_layers) -> list[LayerBlobs]:
     """Read the weights of all layers that have weights, sorted by name.
+
+    See `read_net_weights`.
 
     Raises
     ------
     SnapshotError
         The file cannot be read as HDF5, or contains no weights.
     """
-    found: dict[str, dict[int, Floats]] = {}
+    found: dict[str, dict[int, h5py.Dataset]] = {}
 
     def collect(name: str, item: object) -> None:
         layer, _, index = name.rpartition("/")  # layer names may contain slashes
-        if isinstance(item, h5py.Dataset) and index.isdigit():
-            found.setdefault(layer, {})[int(index)] = np.asarray(item, np.float32)
+        if isinstance(item, h5py.Dataset) and index.isdecimal():
+            found.setdefault(layer, {})[int(index)] = item
 
     with _open(path) as file:
-        if "data" not in file:
-            raise SnapshotError(
-                f'{path}: contains {", ".join(file) or "nothing"}; weights are in a group "data". '
-                "For a .solverstate.h5 use --snapshot"
-            )
-        if not isinstance(file["data"], h5py.Group):
-            raise SnapshotError(
-                f'{path}: "data" is an array, as in a file for HDF5Data; weights are in a group of '
-                "this name. Give a .caffemodel.h5"
-            )
-        file["data"].visititems(collect)
-    return [
-        LayerBlobs(layer, "", [blobs[index] for index in sorted(blobs)], tuple(sorted(blobs)))
-        for layer, blobs in sorted(found.items())
-    ]
+        _weights_group(path, file).visititems(collect)
+        layers = {layer: dict(sorted(blobs.items())) for layer, blobs in sorted(found.items())}
+        wanted = {
+            layer
+            for layer, blobs in layers.items()
+            if is_wanted(layer, {index: x.shape for index, x in blobs.items()})
+        }
+        check_datasets(path, (x for layer in wanted for x in layers[layer].values()), SnapshotError)
+        return [
+            LayerBlobs(layer, "", [_values(x, layer in wanted) for x in blobs.values()], (*blobs,))
+            for layer, blobs in layers.items()
+        ]
+
+
+def _weights_group(path: str | Path, file: h5py.File) -> h5py.Group:
+    if "data" not in file:
+        raise SnapshotError(
+            f'{path}: contains {", ".join(file) or "nothing"}; weights are in a group "data". '
+            "For a .solverstate.h5 use --snapshot"
+        )
+    if not isinstance(file["data"], h5py.Group):
+        raise SnapshotError(
+            f'{path}: "data" is an array, as in a file for HDF5Data; weights are in a group of '
+            "this name. Give a .caffemodel.h5"
+        )
+    return file["data"]
+
+
+def _values(data: h5py.Dataset, is_wanted: bool) -> Floats:
+    """Return the values of a dataset; if they are not wanted, an array of its shape only."""
+    return read_floats(data) if is_wanted else np.broadcast_to(np.float32(0), data.shape)
 
 
 def write_net_weights_hdf5(
@@ -94,12 +123,16 @@ def read_solver_state_hdf5(path: str | Path) -> SolverStateFile:
                 f"{path}: has no {', '.join(sorted(missing))}, so it is not a solver state. "
                 "For a .caffemodel.h5 use --weights"
             )
-        group = file["history"]
+        group, name = file["history"], file["learned_net"]
+        history = [group[str(index)] for index in range(len(group))]
+        check_datasets(path, history, SnapshotError)
+        if name.dtype.itemsize > _LONGEST_PATH or math.prod(name.shape) != 1:
+            raise SnapshotError(f"{path}: learned_net is no path; the file is damaged")
         return SolverStateFile(
             iter=int(np.ravel(file["iter"])[0]),
-            learned_net=bytes(np.asarray(file["learned_net"], "S")).rstrip(b"\0").decode(),
+            learned_net=bytes(np.asarray(name, "S")).rstrip(b"\0").decode(),
             current_step=int(np.ravel(file["current_step"])[0]),
-            history=[np.asarray(group[str(index)], np.float32) for index in range(len(group))],
+            history=[read_floats(data) for data in history],
         )
 
 
@@ -118,13 +151,10 @@ def _write_arrays(group: h5py.Group, arrays: Iterable[npt.ArrayLike]) -> None:
         group[str(index)] = np.asarray(values, "<f4")
 
 
-@contextmanager
-def _open(path: str | Path) -> Iterator[h5py.File]:
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise SnapshotError(
-            f"{path}: cannot be read as HDF5 ({error}); probably the file is truncated"
-        ) from None
-    with file:
-        yield file
+def _open(path: str | Path) -> AbstractContextManager[h5py.File]:
+    return open_hdf5(
+        path,
+        lambda reason: SnapshotError(
+            f"{path}: cannot be read as HDF5 ({reason}); probably the file is truncated"
+        ),
+    )

@@ -11,13 +11,28 @@ from pathlib import Path
 from typing import BinaryIO
 
 from minicaffe.schema import binary
-from minicaffe.schema.contents import LayerArrays, LayerBlobs, ParameterIndex, SolverStateFile
+from minicaffe.schema.contents import (
+    IsWanted,
+    LayerArrays,
+    LayerBlobs,
+    ParameterIndex,
+    SolverStateFile,
+    all_layers,
+)
 from minicaffe.schema.file_type import is_hdf5
 from minicaffe.schema.minicaffe_pb2 import NetParameter
 
 
-def read_net_weights(path: str | Path) -> list[LayerBlobs]:
+def read_net_weights(path: str | Path, is_wanted: IsWanted = all_layers) -> list[LayerBlobs]:
     """Read the weights of all layers from a .caffemodel or .caffemodel.h5 of any version.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    is_wanted : callable
+        Selects layers by name and shapes. The values of others may be zeros, because a small HDF5
+        file can declare arrays that fill the memory.
 
     Returns
     -------
@@ -32,7 +47,7 @@ def read_net_weights(path: str | Path) -> list[LayerBlobs]:
     if is_hdf5(path):
         from minicaffe.schema import hdf5
 
-        return hdf5.read_net_weights_hdf5(path)
+        return hdf5.read_net_weights_hdf5(path, is_wanted)
     return binary.read_net_weights_binary(path)
 
 

@@ -82,6 +82,15 @@ def upgrade_net(net: NetParameter, path: str) -> Origin:
             f"{path}: the net has {len(net.layers)} `layers` (the old format) and {len(net.layer)} "
             "`layer` (the current one); it must have one kind. Write all of them as `layer`"
         )
+    try:
+        return _upgrade_parts(net, path)
+    except UnicodeDecodeError as error:
+        raise SchemaError(
+            f"{path}: the name {error.object[:100]!r} is not UTF-8 text; the file is damaged"
+        ) from error
+
+
+def _upgrade_parts(net: NetParameter, path: str) -> Origin:
     origin = _upgrade_layers(net, path)
     if net.input:
         _attempt("input fields", path)

@@ -37,6 +37,9 @@ def table(path, delimiter=","):
         return list(csv.reader(file, delimiter=delimiter))
 
 
+OURS_LINE = "I{}.000000  4711 solver.py:218] Iteration {} (1 iter/s, 1s/10 iters), loss = 0.5\n"
+
+
 def test_tables_of_caffes_log(log, capsys):
     assert run_command("parse_log", [str(CAFFES), ".", "--verbose"]) == 0
     assert capsys.readouterr().out == "Wrote train.log.train\nWrote train.log.test\n"
@@ -136,6 +139,20 @@ def test_several_values_and_several_test_nets(log):
     )
     assert read_log("run.log").test[0].values == {"a": 1, "a[1]": 2, "a#1": 3}
     assert math.isnan(read_log("run.log").rate_at(0))
+
+
+def test_lines_with_impossible_dates_and_numbers_are_left_out(log):
+    whole = OURS_LINE.format("1129 19:22:01", 10) + OURS_LINE.format("1129 19:22:03", 20)
+    damaged = (
+        OURS_LINE.format("1329 19:22:02", 11)
+        + OURS_LINE.format("0230 19:22:02", 12)
+        + OURS_LINE.format("1129 19:99:02", 13)
+        + OURS_LINE.format("1129 19:22:02", "1" * 5000)
+    )
+    first, second = whole.splitlines(keepends=True)
+    Path("damaged.log").write_text(first + damaged + second)
+    rows = read_log("damaged.log").loss
+    assert [(row.iteration, row.seconds) for row in rows] == [(10, 0.0), (20, 2.0)]
 
 
 def test_extract_seconds(log):

@@ -270,3 +270,14 @@ def test_the_current_form_inside_the_old_one(layer, words):
     assert str(caught.value).startswith("net.prototxt:2:")
     assert words in str(caught.value)
     assert "`layers`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x12\x04\x22\x02\xff\xfe", b"\x12\x0c\x0a\x0a\x0a\x02\xff\xfe\x12\x04conv"],
+    ids=["V1", "V0"],
+)
+def test_old_weights_with_a_name_that_is_not_utf8(content):
+    net = NetParameter.FromString(content)
+    with pytest.raises(SchemaError, match=r"w: the name b'\\xff\\xfe' is not UTF-8 text; the file"):
+        upgrade_net(net, "w")

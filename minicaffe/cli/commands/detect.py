@@ -65,10 +65,13 @@ def run(flags: DetectFlags) -> int:
     )
     print("Loading input...")
     began = time.perf_counter()
-    if flags.crop_mode == "list":
-        found = detector.detect_windows((path, [w]) for path, w in _windows(flags.input_file))
-    else:
-        found = detector.detect_selective_search(_image_paths(flags.input_file))
+    try:
+        if flags.crop_mode == "list":
+            found = detector.detect_windows((path, [w]) for path, w in _windows(flags.input_file))
+        else:
+            found = detector.detect_selective_search(_image_paths(flags.input_file))
+    except OSError as error:
+        raise DataError(f"{flags.input_file}: an image cannot be read: {error}") from error
     print(f"Processed {len(found)} windows in {time.perf_counter() - began:.3f} s.")
     began = time.perf_counter()
     with write_atomically(flags.output_file) as file:

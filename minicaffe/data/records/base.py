@@ -171,3 +171,23 @@ def reading_order(n: int, stream: RandomStream | None, step: int) -> NDArray[np.
         return np.arange(n)
     shuffle = RandomStream(stream.seed, f"{stream.name}/shuffle", step)
     return shuffle.generator().permutation(n)
+
+
+def check_position(source: str, noun: str, needed: int, found: int) -> None:
+    """Raise DataError if a position of a snapshot is outside its data: they have changed.
+
+    Parameters
+    ----------
+    source : str
+        Where the data are listed.
+    noun : str
+        What they are, in the plural.
+    needed, found : int
+        How many the position needs, and how many there are.
+    """
+    if not 0 <= needed <= found:
+        raise DataError(
+            f"{source}: number of {noun}: {found}; the position in the snapshot needs {needed}. "
+            "The data have changed since the snapshot was taken. Put the old ones back, or delete "
+            "the snapshot's data state file (.solverstate.json) to start from the first record."
+        )

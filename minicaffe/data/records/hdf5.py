@@ -9,12 +9,18 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.records.base import RecordPosition, RowSource, reading_order
+from minicaffe.data.records.base import (
+    RecordPosition,
+    RowSource,
+    check_position,
+    reading_order,
+)
 from minicaffe.errors import DataError
 from minicaffe.fatal_signals import reading
 from minicaffe.log import logger
 from minicaffe.path_hints import missing_file_hint
 from minicaffe.random import RandomStream
+from minicaffe.schema.hdf5_file import check_datasets, open_hdf5, read_floats
 from minicaffe.text_file import ForeignBytes, read_text
 
 Floats = NDArray[np.float32]
@@ -70,6 +76,7 @@ class Hdf5Rows(RowSource):
         logger.info("Number of HDF5 files: %d", len(self._files))
         self._datasets, self._shuffle = list(datasets), shuffle
         self._loaded, self._arrays = -1, [np.empty(0, np.float32)]
+        self._rows = np.empty(0, np.intp)
         self.row_shapes = []
         self._seek(0, 0, 0)
 
@@ -108,8 +115,19 @@ class Hdf5Rows(RowSource):
         return {"round": self._round, "file": self._file, "row": self._row}
 
     def restore(self, position: RecordPosition) -> None:
-        """Continue from a position; list and files must be the same."""
-        self._seek(int(position["round"]), int(position["file"]), int(position["row"]))
+        """Continue from a position; list and files must be the same.
+
+        Raises
+        ------
+        DataError
+            If there are fewer files, or fewer rows in the file.
+        """
+        round_, file, row = (int(position[name]) for name in ("round", "file", "row"))
+        check_position(self._source, "files", file + 1, len(self._files))
+        self._seek(round_, file, 0)
+        path = self._files[self._loaded][1]
+        check_position(f"{self._source}: {path}", "rows", row, len(self._rows))
+        self._row = row
 
     def _seek(self, round_: int, file: int, row: int) -> None:
         self._round, self._file, self._row = round_, file, row
@@ -150,25 +168,30 @@ def read_datasets(path: str, names: Sequence[str], where: str) -> list[Floats]:
     -------
     list of ndarray, float32, at least one axis each
     """
-    try:
-        with h5py.File(path, "r") as file:
-            arrays = [reading(path)(_read_dataset, file, name, where) for name in names]
-    except OSError as error:
-        raise DataError(
-            f"{where}: cannot be read as HDF5: {error}. Paths are relative to the current "
+
+    def problem(reason: str) -> DataError:
+        return DataError(
+            f"{where}: cannot be read as HDF5: {reason}. Paths are relative to the current "
             f"directory, {Path.cwd()}.{missing_file_hint(path)}"
-        ) from error
-    rows = [len(array) for array in arrays]
+        )
+
+    with open_hdf5(path, problem) as file:
+        found = [_dataset(file, name, where) for name in names]
+        _check_rows(names, [len(data) for data in found], where)
+        check_datasets(path, found, DataError)
+        return [reading(path)(read_floats, data) for data in found]
+
+
+def _check_rows(names: Sequence[str], rows: Sequence[int], where: str) -> None:
     if len(set(rows)) > 1 or not rows[0]:
         counts = ", ".join(f'"{name}" has {n}' for name, n in zip(names, rows, strict=True))
         raise DataError(
             f"{where}: {counts} rows; every dataset must have the same number, at least 1: row i "
             "of all of them is one sample."
         )
-    return arrays
 
 
-def _read_dataset(file: h5py.File, name: str, where: str) -> Floats:
+def _dataset(file: h5py.File, name: str, where: str) -> h5py.Dataset:
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
         known = ", ".join(_dataset_names(file)) or "none"
@@ -181,7 +204,7 @@ def _read_dataset(file: h5py.File, name: str, where: str) -> Floats:
             f'{where}: dataset "{name}" holds {found.dtype} of shape {found.shape}; it must hold '
             "numbers, with the samples along the first axis."
         )
-    return np.asarray(found, np.float32)
+    return found
 
 
 def _dataset_names(file: h5py.File) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +14,10 @@ from minicaffe.data.records.base import (
     Record,
     RecordPosition,
     RecordSource,
+    check_position,
     reading_order,
 )
-from minicaffe.data.records.list_hints import is_label, list_line_hint
+from minicaffe.data.records.list_hints import list_line_hint
 from minicaffe.errors import DataError, Problems
 from minicaffe.log import logger
 from minicaffe.path_hints import missing_file_hint
@@ -22,6 +25,11 @@ from minicaffe.random import RandomStream
 from minicaffe.text_file import ForeignBytes, read_text
 
 _MOST_PROBLEMS = 10
+_LABEL = re.compile(r"[+-]?[0-9]+")
+_LABELS = 1 << 31
+_MOST_DIGITS = 18  # of a label; int() refuses thousands
+_EXACT_LABELS = 1 << 24
+_LONGEST_QUOTE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +61,52 @@ def read_image_list(path: str) -> list[ListedImage]:
     rule = "a line of a list is a path, a space and a label"
     lines = read_text(path, "the list", ForeignBytes.ESCAPE, rule).split("\n")
     problems = Problems(DataError)
-    images = []
+    images: list[ListedImage] = []
     for number, line in enumerate(lines, start=1):
         name, _, label = line.rstrip().rpartition(" ")
         if not line.strip():
             continue
-        if name.strip() and is_label(label):
+        problem = _problem(name, label, line)
+        if not problem:
             images.append(ListedImage(name, int(label), number))
         elif len(problems.messages) < _MOST_PROBLEMS:
-            problems.add(
-                f"{path}:{number}: {line.rstrip()!r}; a line is a path, a space and a label, which "
-                f"is a whole number. {list_line_hint(line)}"
-            )
+            problems.add(f"{path}:{number}: {problem}")
     problems.raise_if_any()
     if not images:
         raise DataError(f"{path}: the list is empty; a line is a path, a space and a label.")
+    _warn_of_inexact_labels(path, images)
     return images
+
+
+def _problem(name: str, label: str, line: str) -> str:
+    """Return what is wrong with a line; an empty string if nothing is."""
+    if not name.strip() or not _LABEL.fullmatch(label):
+        return (
+            f"{shorten(line.rstrip())!r}; a line is a path, a space and a label, which is a whole "
+            f"number. {list_line_hint(line)}"
+        )
+    if "\0" in name:
+        return f"{shorten(name)!r}; a path has no NUL characters. Is the file a text file?"
+    if len(label) > _MOST_DIGITS or not -_LABELS <= int(label) < _LABELS:
+        return (
+            f"label {shorten(label)}; a label must fit into 32 bits, -{_LABELS} to {_LABELS - 1}. "
+            "Number the classes from 0."
+        )
+    return ""
+
+
+def shorten(text: str) -> str:
+    """Return the begin of a text that is too long for a message."""
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
+
+
+def _warn_of_inexact_labels(path: str, images: Sequence[ListedImage]) -> None:
+    inexact = next((image for image in images if abs(image.label) > _EXACT_LABELS), None)
+    if inexact is not None:
+        logger.warning(
+            f"{path}:{inexact.line}: label {inexact.label}; nets hold labels as float32, which is "
+            f"exact up to {_EXACT_LABELS} only."
+        )
 
 
 @dataclass(frozen=True)
@@ -180,8 +218,16 @@ class ImageListRecords(RecordSource):
         return {"round": self._round, "next": self._next}
 
     def restore(self, position: RecordPosition) -> None:
-        """Continue from a position; the list must be the same."""
-        self._seek(int(position["round"]), int(position["next"]))
+        """Continue from a position; the list must be the same.
+
+        Raises
+        ------
+        DataError
+            If the list has become shorter.
+        """
+        round_, next_ = int(position["round"]), int(position["next"])
+        check_position(self._files.source, "images", next_, len(self._images))
+        self._seek(round_, next_)
 
     def _seek(self, round_: int, next_: int) -> None:
         self._round, self._next = round_, next_

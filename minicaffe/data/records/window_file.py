@@ -101,7 +101,7 @@ def _blocks(path: str, lines: Lines) -> Iterator[tuple[WindowImage, NDArray[np.f
     for number, line in lines:
         if not line.startswith("#"):
             raise DataError(
-                f'{path}:{number}: found {line!r}, expected "# INDEX", which begins the next '
+                f'{path}:{number}: found {line[:200]!r}, expected "# INDEX", which begins the next '
                 "image. Does the number of windows of the image before agree?"
             )
         line_of_path, name = _next(path, lines, "the path of an image")
@@ -124,7 +124,7 @@ def _next(path: str, lines: Lines, what: str) -> tuple[int, str]:
 def _count(path: str, lines: Lines, what: str) -> int:
     number, text = _next(path, lines, what)
     if not is_count(text):
-        raise DataError(f"{path}:{number}: found {text!r}, expected {what}, a whole number.")
+        raise DataError(f"{path}:{number}: found {text[:100]!r}, expected {what}, a whole number.")
     return int(text)
 
 
@@ -155,6 +155,7 @@ def _is_window(words: list[str]) -> bool:
 
 def _wrong_window(path: str, number: int, line: str) -> str:
     return (
-        f"{path}:{number}: {line!r} is no window; a window is CLASS OVERLAP X1 Y1 X2 Y2, whole "
-        f"numbers except for OVERLAP, with CLASS >= 0, X1 <= X2 and Y1 <= Y2.{separator_hint(line)}"
+        f"{path}:{number}: {line[:200]!r} is no window; a window is CLASS OVERLAP X1 Y1 X2 Y2, "
+        "whole numbers except for OVERLAP, with CLASS >= 0, X1 <= X2 and Y1 <= Y2."
+        f"{separator_hint(line)}"
     )

@@ -203,6 +203,8 @@ class WindowRecords(RecordSource):
             raise DataError(
                 f"{where}: {path}: the image cannot be read: {error.strerror}.{hint}"
             ) from error
+        except ValueError as error:  # a NUL byte
+            raise DataError(f"{where}: {path!r}: {error} in the path of an image.") from error
 
 
 def _draw(generator: np.random.Generator, windows: Indices, n: int) -> Indices:
