@@ -62,15 +62,12 @@ def copy_trained_layers(net: Net, *paths: str | Path, optional: Collection[str] 
                 logger.info(f"Ignoring source layer {source.name}")
                 continue
             _, layer = layers[source.name]
-            pairs = zip(source.indices, source.blobs, strict=True)
-            message = mismatch(source.name, {k: values.shape for k, values in pairs})
+            given = dict(zip(source.indices, source.blobs, strict=True))
+            message = mismatch(source.name, {k: values.shape for k, values in given.items()})
             if message:
                 problems.add(f"{path}: {message}")
             else:
-                copies.extend(
-                    (layer.blobs[k], values)
-                    for k, values in zip(source.indices, source.blobs, strict=True)
-                )
+                copies += [(layer.blobs[k], values) for k, values in given.items()]
     if problems.messages:
         problems.add(
             "To start a layer anew, rename it in the prototxt; its weights are then left out."
@@ -81,13 +78,18 @@ def copy_trained_layers(net: Net, *paths: str | Path, optional: Collection[str] 
     if net.non_finite is not None:
         net.non_finite.clear()
     filled = {id(blob.data_owner) for blob, _ in copies}
-    missing = [
+    missing = _layers_with_others(net, filled, optional)
+    if missing and paths:
+        _warn_of_missing_weights(net, missing, list(names), bool(copies))
+
+
+def _layers_with_others(net: Net, filled: set[int], optional: Collection[str]) -> list[Layer]:
+    """Return the layers with other parameters than the filled ones, given by id."""
+    return [
         layer
         for layer in net.layers
         if layer.name not in optional and any(id(b.data_owner) not in filled for b in layer.blobs)
     ]
-    if missing and paths:
-        _warn_of_missing_weights(net, missing, list(names), bool(copies))
 
 
 def _warn_of_missing_weights(

@@ -211,6 +211,41 @@ def test_hdf5_weights_are_compared_before_they_are_read():
     np.testing.assert_array_equal(net.layers[1].blobs[0].data.get(), np.full((4, 3), 5))
 
 
+@pytest.mark.parametrize("size", [0, 3, 1 << 20])
+def test_an_hdf5_chunk_of_another_size_than_its_table_says(size):
+    """The HDF5 library reads beyond its buffer then, which ended the process (SIGSEGV)."""
+    with h5py.File("q.h5", "w") as file:
+        options = {"compression": "gzip", "fletcher32": True, "chunks": (3, 2)}
+        address = file.create_dataset("data", data=np.ones((7, 2)), **options).id
+        address = address.get_chunk_info(1).byte_offset
+    data = bytearray(Path("q.h5").read_bytes())
+    at = data.index(address.to_bytes(8, "little")) - 8 - 8 * 3  # size, mask, 3 offsets, address
+    data[at : at + 4] = size.to_bytes(4, "little")
+    Path("q.h5").write_bytes(data)
+    Path("list").write_text("q.h5\n")
+    with pytest.raises(DataError, match=r'q\.h5: dataset "/data" has a damaged table of chunks'):
+        Hdf5Rows("list", ["data"])
+
+
+def test_hdf5_datasets_of_all_filters_are_read():
+    values = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    noise = np.random.default_rng(0).bytes(400)  # which gzip cannot make smaller
+    with h5py.File("q.h5", "w") as file:
+        file.create_dataset("a", data=values, chunks=(3, 2), compression="gzip", fletcher32=True)
+        file.create_dataset("b", data=values, chunks=(7, 4), fletcher32=True, shuffle=True)
+        file.create_dataset("c", data=values, compression="lzf")
+        file.create_dataset("d", data=values, chunks=(64, 5), maxshape=(None, 5))
+        file.create_dataset("e", shape=(40, 5), dtype="f4", maxshape=(None, 5))
+        bytes_ = np.frombuffer(noise, np.uint8).reshape(40, 10)
+        file.create_dataset("f", data=bytes_, chunks=(40, 10), compression="gzip")
+    Path("list").write_text("q.h5\n")
+    rows = Hdf5Rows("list", list("abcdef")).take(40)
+    for array in rows[:4]:
+        np.testing.assert_array_equal(array, values)
+    assert not rows[4].any()
+    np.testing.assert_array_equal(rows[5], bytes_)
+
+
 def write_weights():
     with h5py.File("q.h5", "w") as file:
         file.create_dataset("data/c/0", data=np.ones((2, 3, 3)), chunks=(1, 3, 3), shuffle=True)
