@@ -144,7 +144,7 @@ def test_a_list_may_name_files_in_any_encoding(tmp_path):
         ("a.png \uff13", "\uff13 is made of full-width digits: write 3"),
         ("a.png 3.5", "For several or other labels use HDF5Data"),
         ("a.png ++1", "For several or other labels use HDF5Data"),
-        ("a.png " + "1" * 5000, "For several or other labels use HDF5Data"),
+        ("a.png " + "1" * 5000, "a label must fit into 32 bits"),
     ],
 )
 def test_lists_of_spreadsheets(line, hint, tmp_path):

@@ -131,7 +131,7 @@ def test_images_of_16_bits_are_read(kind):
 
 
 def test_a_path_with_a_nul_byte():
-    with pytest.raises(DataError, match=r"'a\\x00b.png': the image cannot be read: embedded null"):
+    with pytest.raises(DataError, match=r"a\\x00b\.png: the image cannot be read: embedded null"):
         read_image("a\0b.png")
 
 
@@ -378,7 +378,7 @@ def test_labels_that_are_not_exact_as_floats(caplog_minicaffe):
 
 def test_paths_with_nul_bytes_in_a_list():
     Path("list").write_bytes(b"a.png 0\nb\0.png 1\n")
-    with pytest.raises(DataError, match=r"^list:2: 'b\\x00\.png'; a path has no NUL characters"):
+    with pytest.raises(DataError, match=r"^list: not a text file; .* Line 2 contains a NUL byte"):
         read_image_list("list")
 
 

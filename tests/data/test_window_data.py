@@ -123,12 +123,12 @@ def test_two_scales_are_refused(source):
 def test_old_places_of_transformations_are_warned_about(source, caplog_minicaffe):
     net = window_net(source, 'batch_size: 8 mirror: true mean_file: "m"', "crop_size: 7")
     net.close()
-    [warning] = [r.getMessage() for r in caplog_minicaffe.records if r.levelname == "WARNING"]
-    assert warning == (
-        'net.prototxt:1, layer "data" (WindowData): mean_file, mirror in window_data_param have '
-        "no effect, as in Caffe (old nets of `layers` aside). Move to transform_param what shall "
-        "count."
-    )
+    warnings = [r.getMessage() for r in caplog_minicaffe.records if r.levelname == "WARNING"]
+    assert warnings == [
+        f'net.prototxt:1, layer "data" (WindowData): window_data_param.{name} has no effect in '
+        "`layer`, only in the old `layers`. Write it in transform_param."
+        for name in ("mean_file", "mirror")
+    ]
 
 
 def test_mirror_turns_about_half_of_the_windows(tmp_path):

@@ -286,7 +286,9 @@ def test_the_size_limit_is_checked_before_reading_and_writing(net, monkeypatch, 
 
 def test_names_that_are_not_utf8_are_refused(tmp_path):
     (tmp_path / "s").write_bytes(b"\x08\x01\x12\x02\xff\xfe")
-    with pytest.raises(SnapshotError, match=r"s: the name b'\\xff\\xfe' is not UTF-8; the file is"):
+    with pytest.raises(
+        SnapshotError, match=r"s: the name .* b'\\xff\\xfe', is not UTF-8; the file"
+    ):
         read_solver_state(tmp_path / "s")
     for layer in (b"\xa2\x06\x04\x0a\x02\xff\xfe", b"\x12\x04\x22\x02\xff\xfe"):
         (tmp_path / "w").write_bytes(layer)

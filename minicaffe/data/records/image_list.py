@@ -85,8 +85,6 @@ def _problem(name: str, label: str, line: str) -> str:
             f"{shorten(line.rstrip())!r}; a line is a path, a space and a label, which is a whole "
             f"number. {list_line_hint(line)}"
         )
-    if "\0" in name:
-        return f"{shorten(name)!r}; a path has no NUL characters. Is the file a text file?"
     if len(label) > _MOST_DIGITS or not -_LABELS <= int(label) < _LABELS:
         return (
             f"label {shorten(label)}; a label must fit into 32 bits, -{_LABELS} to {_LABELS - 1}. "
