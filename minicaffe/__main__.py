@@ -2,7 +2,7 @@
 
 import sys
 
-from minicaffe.cli.main import main
+from minicaffe.cli.start import start_program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(start_program())
