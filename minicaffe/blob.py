@@ -47,6 +47,7 @@ class Blob:
         self._data: Tensor | None = None
         self._diff: Tensor | None = None
         self._data_owner: Blob | None = None
+        self._is_diff_view = False
 
     @property
     def backend(self) -> Backend:
@@ -85,6 +86,9 @@ class Blob:
     def reshape(self, shape: Shape) -> None:
         """Change the shape; values are preserved if memory suffices.
 
+        A view of another blob's tensor is dropped, because its memory must not change with it; its
+        maker shares again.
+
         Raises
         ------
         SizeError
@@ -94,6 +98,10 @@ class Blob:
             return
         check_shape(shape, f'blob "{self.name}"')
         self._shape = shape
+        if self._data_owner is not None and self._data is not self._data_owner._data:
+            self._data = None
+        if self._is_diff_view:
+            self._diff, self._is_diff_view = None, False
         for tensor in (self._data, self._diff):
             if tensor is not None:
                 tensor.reshape(shape)
@@ -108,6 +116,7 @@ class Blob:
         """Use the gradient of `other`, under this blob's shape if that differs."""
         same = other.shape == self._shape
         self._diff = other.diff if same else other.diff.view(self._shape)
+        self._is_diff_view = not same
 
     def shape_text(self) -> str:
         """Return the shape as Caffe's log writes it: ``64 1 28 28 (50176)``."""

@@ -169,14 +169,16 @@ def compare(got: Arrays, want: Arrays, tolerance: float, rounded: Arrays | None 
     for name, expected in want.items():
         if name not in got or got[name].shape != expected.shape:
             return f"{name}: missing or of another shape"
-        scale = max(np.abs(expected).max(initial=0), 1e-3 * floors[": d " in name], 1e-6)
+        scale = max(np.abs(expected).max(initial=0), 0.1 * floors[": d " in name], 1e-6)
         allowed = scale * tolerance
         with np.errstate(invalid="ignore"):
             if rounded is not None:
                 lost = np.abs(rounded[name] - expected).max(initial=0)
                 allowed = max(allowed, ROUNDINGS * lost)
             error = np.abs(got[name] - expected).max(initial=0) / allowed
-        if not error <= worst:
+        if not np.isfinite(error):
+            return f"{name}: not finite"
+        if error > worst:
             worst, message = error, f"{name}: {error:.3g} times the allowed difference"
     return message
 

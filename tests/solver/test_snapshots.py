@@ -10,7 +10,7 @@ from small_nets import FED_NET, FIXED, feed, weights
 from minicaffe.errors import SnapshotError, SolverError
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.schema import NetParameter, read_binary
-from minicaffe.solver import snapshot
+from minicaffe.solver import snapshot, snapshot_prefix
 from minicaffe.solver.signals import Action
 
 ALWAYS = FIXED.replace("snapshot_after_train: false", "")
@@ -235,17 +235,17 @@ def test_snapshot_asked_for_goes_on(make_solver):
 def test_the_check_of_the_prefix_leaves_other_files_alone(tmp_path):
     kept = tmp_path / "run.writable"
     kept.write_text("mine")
-    snapshot.check_snapshot_prefix(str(tmp_path / "run"), "s.prototxt:1")
+    snapshot_prefix.check_snapshot_prefix(str(tmp_path / "run"), "s.prototxt:1")
     assert kept.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [kept]
 
 
 def test_a_prefix_that_a_shell_would_expand_is_warned_of(tmp_path, monkeypatch, caplog_minicaffe):
     monkeypatch.chdir(tmp_path)
-    snapshot.check_snapshot_prefix("~/runs/first", "s.prototxt:1")
+    snapshot_prefix.check_snapshot_prefix("~/runs/first", "s.prototxt:1")
     assert (
         's.prototxt:1: snapshot_prefix: "~/runs/first": ~ and variables such as $HOME are not '
         f"expanded here; the folder ~/runs is made in {tmp_path}. Write the whole path."
     ) in caplog_minicaffe.text
-    with pytest.raises(SolverError, match="cannot be written: embedded null byte"):
-        snapshot.check_snapshot_prefix("a\0b", "s.prototxt:1")
+    with pytest.raises(SolverError, match="contains a NUL byte"):
+        snapshot_prefix.check_snapshot_prefix("a\0b", "s.prototxt:1")

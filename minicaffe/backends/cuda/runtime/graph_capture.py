@@ -104,14 +104,17 @@ class GraphSegment:
         self._tasks = list(tasks)
         self._tensors = tensors
         self._graph: CapturedGraph | None = None
+        # After the last eager run. If it has changed, tasks may plan, which a capture must not do.
+        self._version = session.version
         self._n_launches = 0
         self._failures = 0
 
     def __call__(self) -> None:
         """Launch the graph if it is valid; otherwise run the tasks or capture them."""
-        if self._graph is None and self._failures < MAX_FAILURES:
-            self._capture()
-        elif self._graph is not None and not self._graph.is_valid():
+        if self._graph is None:
+            if self._failures < MAX_FAILURES and self._version == self._session.version:
+                self._capture()
+        elif not self._graph.is_valid():
             self._graph = None
             self._failures = self._failures + 1 if self._n_launches < 2 else 0
             self._run()
@@ -125,6 +128,7 @@ class GraphSegment:
     def _run(self) -> None:
         for task in self._tasks:
             task()
+        self._version = self._session.version
 
     def _capture(self) -> None:
         # Host writes are uploaded now, because uploads cannot be captured.

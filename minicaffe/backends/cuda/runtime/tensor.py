@@ -143,16 +143,22 @@ class CudaTensor:
 
     @locked
     def reshape(self, shape: Shape) -> None:
-        """Change the shape; values are kept if they fit."""
+        """Change the shape; values are kept if they fit, otherwise all are zero."""
         if shape == self._shape:
             return
         self._session.access_log.uses_host = True
         self._sync_state()
         storage = self._storage
         if not storage.is_zero:
-            if math.prod(shape) <= self.size and storage.arena is None:
+            fits = math.prod(shape) <= self.size
+            if fits and storage.arena is None:
                 self._source(PLAIN)
             self._target(PLAIN)
+            # A gradient that no layer writes counts as zero, also in new memory.
+            storage.is_zero = not fits and storage.arena is None
+        if storage.is_zero:
+            # Memory that was cleared already is of the old shape.
+            self._ready = frozenset()
         self._buffers.reshape(shape)
         self._shape = shape
         self._generation += 1
