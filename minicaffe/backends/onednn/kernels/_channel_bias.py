@@ -33,6 +33,10 @@ class OneDnnChannelBias:
     def accumulate(self, dy: OneDnnTensor, db: OneDnnTensor) -> None:
         """Add to db the sum of dy over all axes but the channels."""
         layout = images_layout(dy)
+        if layout.shape == self._bias(layout).shape:
+            # One pixel of one image: the library refuses a sum of single values.
+            db.add(dy)
+            return
         call = self._sum(layout)
         shapes = (self._bias(layout).shape,)
         self._accumulate(lambda result: call(dy, result), (db,), shapes)
