@@ -29,7 +29,8 @@ class Pooling(Layer[PoolingParameter]):
     in its H * W plane.
 
     Differs from Caffe: a window without a pixel (stride larger than kernel, pad 0) is an error;
-    there it wrote before the beginning of the gradient.
+    there it wrote before the beginning of the gradient. The maximum of a window with NaN is NaN,
+    and that of -infinity alone is -infinity; there it was that of the others, at least -3.4e38.
 
     References
     ----------
@@ -101,7 +102,7 @@ class Pooling(Layer[PoolingParameter]):
         if any(self.window.pad) and (n - 1) * stride >= size + pad:
             n -= 1
         self.require_shape(
-            (n - 1) * stride - pad < size,
+            max((n - 1) * stride - pad, 0) < size,
             f"the last window would start at pixel {(n - 1) * stride - pad} of {size} and hold "
             f"nothing. Set stride: {stride} to at most the kernel {kernel}, or round_mode: FLOOR.",
         )

@@ -18,7 +18,8 @@ EVERY = [
     pytest.param(layer_type, case, id=f"{layer_type}-{case.name.replace(' ', '_')}")
     for layer_type, cases in sorted(CASES.items())
     for case in cases
-    if layer_type not in EXCEPT
+    # The reference kernels compute what has no values.
+    if layer_type not in EXCEPT and not any(0 in shape for shape in case.shapes.values())
 ]
 RUNS = 5
 

@@ -22,7 +22,9 @@ class ReferenceBatchNorm(ReferenceKernel[BatchNorm]):
         self.deviation: Array = None
 
     def forward(self, x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, y: Tensor) -> None:
-        """Overwrite y; update the statistics."""
+        """Overwrite y; update the statistics, unless there is no value to take them from."""
+        if not self.normal.size:
+            return
         values = x.read().reshape(self.shape)
         if self.op.use_stored:
             total = weight.read()
@@ -41,6 +43,8 @@ class ReferenceBatchNorm(ReferenceKernel[BatchNorm]):
 
     def backward(self, dy: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
+        if not self.normal.size:
+            return
         given = dy.read().reshape(self.shape)
         if self.op.use_stored:
             inner = given

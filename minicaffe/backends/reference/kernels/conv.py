@@ -56,7 +56,7 @@ class ReferenceConv(ReferenceKernel[Conv]):
         """Add to dw and db."""
         wide, narrow = (dy.read(), x.read()) if self.op.transposed else (x.read(), dy.read())
         if dw is not None:
-            total = dw.update().reshape(self.op.group, -1, self.taps)
+            total = self._filters(dw.update())
             for part in self._chunks(len(wide)):
                 columns = self._columns(wide[part])
                 total += self._by_group(narrow[part]) @ columns.swapaxes(1, 2)
@@ -68,7 +68,7 @@ class ReferenceConv(ReferenceKernel[Conv]):
         return (slice(i, i + self.chunk) for i in range(0, images, self.chunk))
 
     def _correlate(self, wide: Array, w: Array, narrow: Array) -> None:
-        weights = w.reshape(self.op.group, -1, self.taps)
+        weights = self._filters(w)
         for part in self._chunks(len(wide)):
             values = weights @ self._columns(wide[part])
             images = narrow[part].shape
@@ -76,13 +76,20 @@ class ReferenceConv(ReferenceKernel[Conv]):
             narrow[part] = values.swapaxes(0, 1)
 
     def _gather(self, narrow: Array, w: Array, wide: Array) -> None:
-        weights = w.reshape(self.op.group, -1, self.taps).swapaxes(1, 2)
+        weights = self._filters(w).swapaxes(1, 2)
         for part in self._chunks(len(wide)):
             self._add_columns(weights @ self._by_group(narrow[part]), wide[part])
 
+    def _filters(self, w: Array) -> Array:
+        """Return the filters as (group, F / group, taps)."""
+        # No size is left to NumPy: it cannot infer one of an array without values.
+        return w.reshape(self.op.group, self.filters // self.op.group, self.taps)
+
     def _by_group(self, narrow: Array) -> Array:
         """Return (N, F, *S') as (group, F / group, N * positions)."""
-        return narrow.swapaxes(0, 1).reshape(self.op.group, self.filters // self.op.group, -1)
+        positions = len(narrow) * math.prod(self.positions)
+        shape = (self.op.group, self.filters // self.op.group, positions)
+        return narrow.swapaxes(0, 1).reshape(shape)
 
     def _columns(self, images: Array) -> Array:
         """Return the windows of (n, C, *S) as (group, C / group * taps, n * positions)."""
@@ -93,7 +100,8 @@ class ReferenceConv(ReferenceKernel[Conv]):
             columns[(slice(None), *tap)] = padded[(slice(None), slice(None), *window)].swapaxes(
                 0, 1
             )
-        return columns.reshape(self.op.group, self.taps, -1)
+        positions = len(images) * math.prod(self.positions)
+        return columns.reshape(self.op.group, self.taps, positions)
 
     def _add_columns(self, columns: Array, images: Array) -> None:
         """Overwrite (n, C, *S) with the sums of the columns (col2im); the adjoint of `_columns`."""

@@ -6,6 +6,7 @@ inputs and parameters after it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -81,7 +82,7 @@ class _Recurrent(ReferenceKernel[Lstm | Rnn]):
         out = y.write()
         weights = self._weights(inputs)
         # Copies, because the end may be written to the same tensors.
-        states = [_read(tensor).reshape(out.shape[1], -1).copy() for tensor in inputs.start]
+        states = [_read(tensor).reshape(out.shape[1:]).copy() for tensor in inputs.start]
         self.cont = cont.read().copy()[:, :, None]
         self.h_before = self.xp.empty_like(out)
         after = weights[self._recurrent_index() :]
@@ -102,7 +103,7 @@ class _Recurrent(ReferenceKernel[Lstm | Rnn]):
             values, weights[first:], dstates, gradients.params[first + 1 :]
         )
         self._backward_inputs(da, inputs, gradients)
-        flat, before = da.reshape(-1, da.shape[-1]), self.h_before.reshape(-1, values.shape[-1])
+        flat, before = _matrix(da, 2), _matrix(self.h_before, 2)
         _add(gradients.params[first], lambda: flat.T @ before)
         _write_states(gradients.start, dstart)
 
@@ -116,11 +117,11 @@ class _Recurrent(ReferenceKernel[Lstm | Rnn]):
         """Return w_x x + b + w_s static for all steps, (T, N, rows)."""
         x = _read(inputs.x)
         steps, streams = x.shape[:2]
-        a = x.reshape(steps * streams, -1) @ weights[0].T
+        a = _matrix(x, 2) @ weights[0].T
         a += weights[1]
-        a = a.reshape(steps, streams, -1)
+        a = a.reshape(steps, streams, len(weights[0]))
         if self.op.static:
-            a += _read(inputs.static).reshape(streams, -1) @ weights[2].T
+            a += _matrix(_read(inputs.static), 1) @ weights[2].T
         return a
 
     def _backward_inputs(
@@ -130,16 +131,16 @@ class _Recurrent(ReferenceKernel[Lstm | Rnn]):
         steps, streams, rows = da.shape
         flat = da.reshape(steps * streams, rows)
         weights = self._weights(inputs)
-        _add(gradients.params[0], lambda: flat.T @ _read(inputs.x).reshape(len(flat), -1))
+        _add(gradients.params[0], lambda: flat.T @ _matrix(_read(inputs.x), 2))
         _add(gradients.params[1], lambda: flat.sum(0))
         if gradients.x is not None:
-            gradients.x.write().reshape(len(flat), -1)[...] = flat @ weights[0]
+            _matrix(gradients.x.write(), 2)[...] = flat @ weights[0]
         if self.op.static:
             total = da.sum(0)
-            static = _read(inputs.static).reshape(streams, -1)
+            static = _matrix(_read(inputs.static), 1)
             _add(gradients.params[2], lambda: total.T @ static)
             if gradients.static is not None:
-                gradients.static.write().reshape(streams, -1)[...] = total @ weights[2]
+                _matrix(gradients.static.write(), 1)[...] = total @ weights[2]
 
 
 @kernel(Lstm)
@@ -229,6 +230,12 @@ def _read(tensor: Tensor | None) -> Array:
     if tensor is None:
         raise ValueError("an input of a recurrent kernel is missing")
     return tensor.read()
+
+
+def _matrix(values: Array, n_axes: int) -> Array:
+    """Return a view with one axis for the first `n_axes` and one for the others."""
+    rows, columns = values.shape[:n_axes], values.shape[n_axes:]
+    return values.reshape(math.prod(rows), math.prod(columns))
 
 
 def _add(gradient: Tensor | None, value: Callable[[], Array]) -> None:

@@ -17,6 +17,8 @@ TINY = float(np.finfo(np.float32).tiny)
 
 def softmax(xp: ArrayModule, x: Array, axis: int) -> Array:
     """Return exp(x) / sum(exp(x)) along `axis`; the maximum is subtracted first."""
+    if not x.size:
+        return x  # a maximum of no values is not defined
     e = xp.exp(x - x.max(axis, keepdims=True))
     e /= e.sum(axis, keepdims=True)
     return e
@@ -56,7 +58,7 @@ class ReferenceSoftmaxLoss(ReferenceKernel[SoftmaxLoss]):
         classes, counts = self._classes(labels)
         true = p.read().reshape(self._shape)[self._outer, classes, self._inner]
         losses = -xp.log(xp.maximum(true, TINY))
-        loss.write()[...] = (losses * counts).sum() / self._normalizer(counts)
+        loss.write()[...] = xp.where(counts, losses, 0).sum() / self._normalizer(counts)
 
     def backward(self, p: Tensor, labels: Tensor, dloss: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
@@ -64,7 +66,10 @@ class ReferenceSoftmaxLoss(ReferenceKernel[SoftmaxLoss]):
         out = dx.write().reshape(self._shape)
         out[...] = p.read().reshape(self._shape)
         out[self._outer, classes, self._inner] -= 1
-        out *= (counts * (dloss.read().reshape(()) / self._normalizer(counts)))[:, None]
+        out *= dloss.read().reshape(()) / self._normalizer(counts)
+        if self.op.ignore_label is not None:
+            # An assignment: NaN times 0 would be NaN.
+            self.xp.copyto(out, 0, where=~counts[:, None])
 
     def _probabilities(self, x: Tensor, p: Tensor) -> None:
         """Overwrite p with the softmax of x."""
