@@ -25,6 +25,9 @@ class Deconvolution(Convolution):
     transposed = True
 
     def _output_size(self, name: str, image: Shape) -> Shape:
+        self.require_shape(
+            min(image, default=1) > 0, f'bottom "{name}" has images of {image}, without a pixel'
+        )
         w = self.window
         spans = zip(image, w.pad, w.extent(), w.stride, strict=True)
         sizes = tuple(s * (n - 1) + extent - 2 * p for n, p, extent, s in spans)
