@@ -57,6 +57,18 @@ def take(source, n):
     return found
 
 
+def test_counting_the_rows_of_files(make_list):
+    source = make_list(rows(1, 2), rows(3), {"y": np.ones(2)})
+    records = Hdf5Rows(source, ["x", "y"])
+    assert records.count_records(2) == 2
+    assert records.count_records(3) == 3
+    with pytest.raises(DataError, match=r'list\.txt:3: .*file 2\.h5: no dataset "x"'):
+        records.count_records(4)
+    Path(source).with_name("file 1.h5").unlink()
+    with pytest.raises(DataError, match=r"list\.txt:2: .*file 1\.h5: cannot be read as HDF5: "):
+        records.count_records(3)
+
+
 def test_values_are_those_of_caffe(tmp_path):
     (tmp_path / "h5list.txt").write_text(f"{GOLDEN}/files/numbers.h5\n")
     with np.load(GOLDEN / "data" / "hdf5_data.npz") as golden:

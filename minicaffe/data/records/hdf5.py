@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import h5py
@@ -102,12 +103,19 @@ class Hdf5Rows(RowSource):
         return taken
 
     def count_records(self, limit: int) -> int:
-        """Return the number of rows of all files, or `limit` if there are more."""
+        """Return the number of rows of all files, or `limit` if there are more.
+
+        Raises
+        ------
+        DataError
+            If a file cannot be used.
+        """
         total = 0
-        for _, path in self._files:
+        for index, (_, path) in enumerate(self._files):
             if total < limit:
-                with h5py.File(path, "r") as file:
-                    total += len(file[self._datasets[0]])
+                where = self._where(index)
+                with _open(path, where) as file:
+                    total += len(_dataset(file, self._datasets[0], where))
         return min(total, limit)
 
     def position(self) -> RecordPosition:
@@ -139,9 +147,8 @@ class Hdf5Rows(RowSource):
     def _load(self, index: int) -> None:
         if index == self._loaded:
             return
-        line, path = self._files[index]
-        where = f"{self._source}:{line}: {path}"
-        arrays = read_datasets(path, self._datasets, where)
+        where = self._where(index)
+        arrays = read_datasets(self._files[index][1], self._datasets, where)
         shapes = [array.shape[1:] for array in arrays]
         for name, found, first in zip(self._datasets, shapes, self.row_shapes, strict=False):
             if found != first:
@@ -150,6 +157,11 @@ class Hdf5Rows(RowSource):
                     f"has {first}. All files must have rows of one shape."
                 )
         self._loaded, self._arrays, self.row_shapes = index, arrays, shapes
+
+    def _where(self, index: int) -> str:
+        """Return the list, the line and the path of a file."""
+        line, path = self._files[index]
+        return f"{self._source}:{line}: {path}"
 
 
 def read_datasets(path: str, names: Sequence[str], where: str) -> list[Floats]:
@@ -168,18 +180,21 @@ def read_datasets(path: str, names: Sequence[str], where: str) -> list[Floats]:
     -------
     list of ndarray, float32, at least one axis each
     """
+    with _open(path, where) as file:
+        found = [_dataset(file, name, where) for name in names]
+        _check_rows(names, [len(data) for data in found], where)
+        check_datasets(path, found, DataError)
+        return [reading(path)(read_floats, data) for data in found]
 
+
+def _open(path: str, where: str) -> AbstractContextManager[h5py.File]:
     def problem(reason: str) -> DataError:
         return DataError(
             f"{where}: cannot be read as HDF5: {reason}. Paths are relative to the current "
             f"directory, {Path.cwd()}.{missing_file_hint(path)}"
         )
 
-    with open_hdf5(path, problem) as file:
-        found = [_dataset(file, name, where) for name in names]
-        _check_rows(names, [len(data) for data in found], where)
-        check_datasets(path, found, DataError)
-        return [reading(path)(read_floats, data) for data in found]
+    return open_hdf5(path, problem)
 
 
 def _check_rows(names: Sequence[str], rows: Sequence[int], where: str) -> None:
