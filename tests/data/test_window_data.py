@@ -225,6 +225,9 @@ def test_a_restored_layer_continues_exactly(source):
         ("# 0\na.png\n3\n8\n8\n1\n1 x 0 0 3 3\n", ":7: '1 x 0 0 3 3' is no window"),
         ("# 0\na.png\n3\n8\n8\n1\n\n1 1 5 0 3 3\n", ":8: '1 1 5 0 3 3' is no window"),
         ("# 0\na.png\n3\n8\n8\n1\n1 1 0 0 3.5 3\n", ":7: '1 1 0 0 3.5 3' is no window"),
+        ("# 0\na.png\n3\n8\n8\n1\n1 nan 0 0 3 3\n", ":7: '1 nan 0 0 3 3' is no window"),
+        ("# 0\na.png\n3\n8\n8\n1\n1 1 0 0 inf 3\n", ":7: '1 1 0 0 inf 3' is no window"),
+        ("# 0\na.png\n3\n8\n8\n1\n1e30 1 0 0 3 3\n", ":7: '1e30 1 0 0 3 3' is no window"),
         ("# 0\na.png\n3\n8\n8\n1\n1 1 0 0 3 3\n1 1 0 0 3 3\n", ":8: found '1 1 0 0 3 3', expected"),
         (
             "# 0\na.png\n3\n8\n8\n1\n0 1 0 0 3 3\n",

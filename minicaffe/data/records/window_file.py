@@ -28,6 +28,7 @@ from minicaffe.errors import DataError
 from minicaffe.text_file import ForeignBytes, read_text
 
 _FIELDS = 6
+_LIMIT = 1 << 31  # of all numbers
 _COUNTS = ("channels", "rows", "columns", "the number of windows")
 
 
@@ -141,6 +142,7 @@ def _rows(path: str, lines: Lines, n: int) -> NDArray[np.float64]:
         raise DataError(_wrong_window(path, number, line))
     label, _, x1, y1, x2, y2 = rows.T
     wrong = (x1 > x2) | (y1 > y2) | (label < 0) | (rows != np.rint(rows))[:, [0, 2, 3, 4, 5]].any(1)
+    wrong |= ~(np.abs(rows) < _LIMIT).all(1)  # infinity and NaN as well
     if wrong.any():
         raise DataError(_wrong_window(path, *found[int(wrong.argmax())]))
     return rows
@@ -156,6 +158,6 @@ def _is_window(words: list[str]) -> bool:
 def _wrong_window(path: str, number: int, line: str) -> str:
     return (
         f"{path}:{number}: {line[:200]!r} is no window; a window is CLASS OVERLAP X1 Y1 X2 Y2, "
-        "whole numbers except for OVERLAP, with CLASS >= 0, X1 <= X2 and Y1 <= Y2."
+        "whole numbers below 2^31 except for OVERLAP, with CLASS >= 0, X1 <= X2 and Y1 <= Y2."
         f"{separator_hint(line)}"
     )
