@@ -348,7 +348,7 @@ def test_mean_files_of_numpy_that_are_damaged():
 # --- lists ---
 
 
-@pytest.mark.parametrize("label", ["++1", "+-1", "-", "1.5", "²", "nan"])
+@pytest.mark.parametrize("label", ["++1", "+-1", "-", "1.5", "²", "nan", "\uff11" * 5000])
 def test_labels_that_are_no_whole_numbers(label):
     Path("list").write_text(f"a.png 0\nb.png {label}\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"^list:2: 'b\.png .*'; a line is a path, a space"):

@@ -29,7 +29,7 @@ def list_line_hint(line: str) -> str:
     if match := _SEPARATED.search(line.rstrip()):
         found = _SEPARATORS[match[1]]
         return f"It has {found} before the label, as spreadsheets write it: write a space."
-    if not label.isascii() and label.isdecimal():
+    if not label.isascii() and label.isdecimal() and len(label) <= _MOST_DIGITS:
         return f"{label} is made of full-width digits: write {int(label)}."
     return "For several or other labels use HDF5Data."
 
