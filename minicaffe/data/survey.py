@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 
 _MOST_EXAMPLES = 5
 
@@ -51,8 +52,8 @@ class DatasetSurvey:
                 f"Subtract {low} from each; otherwise num_output must be {high + 1}, and "
                 f"{_classes(low)} will never occur."
             )
-        missing = [label for label in range(min(high, 100_000)) if label not in self._labels]
-        examples = ", ".join(map(str, missing[:_MOST_EXAMPLES]))
+        missing = (label for label in range(high) if label not in self._labels)
+        examples = ", ".join(map(str, islice(missing, _MOST_EXAMPLES)))
         more = ", ..." if n_missing > _MOST_EXAMPLES else ""
         return (
             f"the labels go up to {high}, but {n_missing} of 0 to {high} have no image ({examples}"

@@ -30,6 +30,7 @@ def test_usual_labels(labels):
         ([5, 6], "Subtract 5 from each; otherwise num_output must be 7, and classes 0 to 4"),
         ([0, 1, 3, 9], "6 of 0 to 9 have no image (2, 4, 5, 6, 7, ...)"),
         ([1, 3], "2 of 0 to 3 have no image (0, 2)."),
+        ([*range(100_001), 100_002], "1 of 0 to 100002 have no image (100001)."),
         ([-1, 0, -7], "2 images have a negative label (the least is -7)"),
         ([0, 2**31 - 1], "the labels go up to 2147483647, but 2147483646 of 0 to 2147483647"),
     ],
