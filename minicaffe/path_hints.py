@@ -9,7 +9,7 @@ import unicodedata
 
 from minicaffe.code_pages import code_page_hint
 
-_QUOTES = "\"'\u201c\u201d\u2018\u2019"
+_QUOTES = tuple("\"'\u201c\u201d\u2018\u2019")
 _ODD_SPACES = re.compile("[\u00a0\u2000-\u200f\u202f\u3000]")
 _VARIABLE = re.compile(r"\$\w|\$\{\w|%\w+%")
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")

@@ -45,7 +45,7 @@ def test_each_kind_of_reader_says_what_is_wrong_with_a_path(path, hint):
 
 
 def test_a_path_without_a_peculiarity_has_no_hint(tmp_path):
-    assert missing_file_hint("no/such.file") == ""
+    assert missing_file_hint("no/such.file") == missing_file_hint("") == ""
     odd = tmp_path / "~ $HOME \\ '"
     odd.touch()
     assert missing_file_hint(odd) == ""
