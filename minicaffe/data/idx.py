@@ -59,16 +59,8 @@ def write_idx(values: NDArray[np.uint8]) -> bytes:
 
 def read_content(path: str | Path) -> bytes:
     """Return the content of a file, unpacked if it is gzip data, even without the name .gz."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
-    if content[:2] != b"\x1f\x8b":
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: a damaged gzip file: {error}. Download it again.") from error
+    with _open(path) as file:
+        return file.read()
 
 
 @contextmanager
