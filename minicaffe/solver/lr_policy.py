@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from minicaffe.errors import nearest
 from minicaffe.schema import SolverParameter
@@ -86,9 +86,7 @@ def lr_policy_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
     if policy not in POLICIES:
         what = f'lr_policy: "{policy}" is unknown' if policy else "lr_policy is missing"
         yield "lr_policy", f"{what}. {nearest(policy, POLICIES)}"
-    for field in ("base_lr", "gamma", "power"):
-        if not math.isfinite(getattr(param, field)):
-            yield field, f"{field} must be a finite number, it is {getattr(param, field):g}"
+    yield from non_finite_fields(param, ("base_lr", "gamma", "power"))
     for field in NEEDS.get(policy, ()):
         if not _is_given(param, field):
             yield "lr_policy", f'lr_policy: "{policy}" needs {field}, which is missing'
@@ -101,6 +99,14 @@ def lr_policy_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
         )
     if list(param.stepvalue) != sorted(param.stepvalue):
         yield "stepvalue", f"stepvalues must ascend; they are {list(param.stepvalue)}"
+
+
+def non_finite_fields(param: SolverParameter, fields: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield those of some fields that are NaN or infinite: field and message."""
+    for field in fields:
+        value = getattr(param, field)
+        if not math.isfinite(value):
+            yield field, f"{field} must be a finite number, it is {value:g}"
 
 
 def unread_rate_fields(param: SolverParameter) -> Iterator[tuple[str, str]]:

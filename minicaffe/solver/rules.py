@@ -14,6 +14,7 @@ from typing import Literal
 from minicaffe.errors import nearest
 from minicaffe.ops.update import Update
 from minicaffe.schema import SolverParameter
+from minicaffe.solver.lr_policy import non_finite_fields
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,11 @@ RULES = {
 }
 
 
-_FINITE = (
-    *("base_lr", "gamma", "power", "momentum", "momentum2"),
-    *("rms_decay", "delta", "weight_decay"),
-)
+_FLOATS = [
+    field.name
+    for field in SolverParameter.DESCRIPTOR.fields
+    if field.cpp_type == field.CPPTYPE_FLOAT
+]
 
 
 def rule_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
@@ -116,10 +118,9 @@ def rule_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
         if math.isfinite(getattr(param, field)) and not 0 <= getattr(param, field) < 1:
             value = getattr(param, field)
             yield field, f"{field} must be at least 0 and below 1, it is {value:g}"
-    for field in _FINITE:
-        value = getattr(param, field)
-        if not math.isfinite(value):
-            yield field, f"{field} must be a finite number, it is {value:g}"
+    # With an infinite limit nothing is clipped.
+    excepted = "clip_gradients" if param.clip_gradients == math.inf else ""
+    yield from non_finite_fields(param, (field for field in _FLOATS if field != excepted))
     fewest = {"iter_size": 1, "average_loss": 1, "max_iter": 0, "snapshot": 0, "display": 0}
     for field, least in fewest.items():
         if getattr(param, field) < least:

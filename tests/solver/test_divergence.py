@@ -15,6 +15,7 @@ from minicaffe.backends.cuda import CudaBackend
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import DivergedError, SolverError
 from minicaffe.net.weights import copy_trained_layers, save_net
+from minicaffe.schema import SolverParameter
 from probe import KERNELS
 
 # NumPy tells what these nets compute.
@@ -53,13 +54,17 @@ BACKENDS = {
 }
 
 
-@pytest.fixture(params=BACKENDS)
-def solver(make_solver, request):
-    solver = make_solver(NET, SETTINGS, BACKENDS[request.param]())
+def diverging(make_solver, settings, backend="reference"):
+    solver = make_solver(NET, settings, backend)
     data, labels = solver.net.inputs
     data.data.set(np.random.default_rng(0).standard_normal(data.shape))
     labels.data.set([0, 1, 2, 0])
     return solver
+
+
+@pytest.fixture(params=BACKENDS)
+def solver(make_solver, request):
+    return diverging(make_solver, SETTINGS, BACKENDS[request.param]())
 
 
 def test_the_loss_of_a_diverged_net_is_not_a_number(solver, caplog_minicaffe):
@@ -85,14 +90,6 @@ def test_weights_from_a_file_make_the_loss_a_number_again(solver):
 
 
 SAVING = SETTINGS.replace("snapshot_after_train: false", 'snapshot_prefix: "s" max_iter: 9')
-
-
-def diverging(make_solver, settings):
-    solver = make_solver(NET, settings, "reference")
-    data, labels = solver.net.inputs
-    data.data.set(np.random.default_rng(0).standard_normal(data.shape))
-    labels.data.set([0, 1, 2, 0])
-    return solver
 
 
 def break_weights(solver, iteration, value=math.nan):
@@ -148,10 +145,7 @@ def test_infinity_that_is_not_learned_is_saved(make_solver):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_training_stops_at_a_loss_that_is_not_finite(make_solver, backend):
     settings = SAVING.replace("max_iter: 9", "max_iter: 500") + "stop_at_non_finite_loss: true"
-    solver = make_solver(NET, settings, BACKENDS[backend]())
-    data, labels = solver.net.inputs
-    data.data.set(np.random.default_rng(0).standard_normal(data.shape))
-    labels.data.set([0, 1, 2, 0])
+    solver = diverging(make_solver, settings, BACKENDS[backend]())
     with pytest.raises(
         DivergedError,
         match=r"Iteration \d+: the loss is (nan|inf), and .*: stop_at_non_finite_loss is set\.",
@@ -161,9 +155,21 @@ def test_training_stops_at_a_loss_that_is_not_finite(make_solver, backend):
     assert not list(Path().glob("s_iter_*"))
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e39"])
+FLOAT_FIELDS = [
+    field.name
+    for field in SolverParameter.DESCRIPTOR.fields
+    if field.cpp_type == field.CPPTYPE_FLOAT
+]
+
+
 @pytest.mark.parametrize(
-    "field", ["base_lr", "momentum", "weight_decay", "gamma", "power", "delta", "momentum2"]
+    ("field", "value"),
+    [
+        (field, value)
+        for field in FLOAT_FIELDS
+        for value in ("nan", "-inf", "inf", "1e39")
+        if (field, value) not in [("clip_gradients", "inf"), ("clip_gradients", "1e39")]
+    ],
 )
 def test_settings_that_are_not_finite(make_solver, field, value):
     settings = SETTINGS.replace("base_lr: 1e6", "base_lr: 1" if field != "base_lr" else "")
@@ -174,3 +180,14 @@ def test_settings_that_are_not_finite(make_solver, field, value):
     assert str(caught.value) == (
         f"solver.prototxt:2: {field} must be a finite number, it is {number}"
     )
+
+
+def test_an_infinite_clip_gradients_clips_nothing(make_solver, caplog_minicaffe):
+    weights = []
+    for settings in ("", "clip_gradients: inf"):
+        solver = diverging(make_solver, SETTINGS.replace("1e6", "0.1") + settings)
+        solver.step(3)
+        weights.append([p.blob.data.get() for p in solver.net.parameters])
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not [m for m in caplog_minicaffe.messages if "clipping" in m]
