@@ -110,6 +110,37 @@ def test_lmdb_with_a_lost_record(tmp_path, monkeypatch, at_once):
         read(tmp_path / "db")
 
 
+def test_lmdb_with_a_wrong_number_of_pages_of_a_value(tmp_path):
+    """The number of a value that needs 3 of its pages; more would be read without a difference."""
+    file = write(tmp_path / "db", records(60, 9000)) / "data.mdb"
+    data = bytearray(file.read_bytes())
+    at = next(at for at in range(2 * PAGE, len(data), PAGE) if data[at + 10] == 4)  # P_OVERFLOW
+    assert data[at + 12] == 3
+    data[at + 12] = 7
+    file.write_bytes(data)
+    with pytest.raises(DataError, match="its large values have 184 pages, its header says 180"):
+        read(tmp_path / "db")
+
+
+def test_lmdb_with_an_empty_leaf(tmp_path, monkeypatch):
+    monkeypatch.setattr(lmdb_tree, "MOST_BYTES", 0)
+    monkeypatch.setattr(lmdb_tree, "_SAMPLE", 1)  # only the first page is checked at once
+    file = write(tmp_path / "db", records(1500, 40)) / "data.mdb"
+    with open_database(str(tmp_path / "db"), "LMDB") as database:
+        leaf = int(database._reader._tree.leaves[20])
+        first_key = database._reader._pages.leaf(leaf)[0][0]
+    data = bytearray(file.read_bytes())
+    data[leaf * PAGE + 12 : leaf * PAGE + 16] = (16).to_bytes(2, "little") + PAGE.to_bytes(
+        2, "little"
+    )
+    file.write_bytes(data)
+    with open_database(str(tmp_path / "db"), "LMDB") as database:
+        with pytest.raises(DataError, match=rf"page {leaf} of data\.mdb do not fit"):
+            list(database.items())
+        with pytest.raises(DataError, match=rf"page {leaf} of data\.mdb do not fit"):
+            database.cursor().seek(first_key)
+
+
 def test_lmdb_larger_than_the_limit_is_read_whole(tmp_path, content, monkeypatch):
     monkeypatch.setattr(lmdb_tree, "MOST_BYTES", 0)
     assert read(write(tmp_path / "db", content)) == content

@@ -91,7 +91,7 @@ class LmdbCursor:
             self._check_count()
             return False
         records = self._pages.leaf(int(leaves[leaf]))
-        if not records or (leaf == self._leaf + 1 and records[0][0] <= self._records[-1][0]):
+        if leaf == self._leaf + 1 and records[0][0] <= self._records[-1][0]:
             raise self._pages.damaged(f"page {leaves[leaf]} of data.mdb is not in order")
         self._leaf, self._at, self._records = leaf, 0, records
         self._seen += len(records)

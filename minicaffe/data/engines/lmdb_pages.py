@@ -12,7 +12,7 @@ import mmap
 import struct
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from minicaffe.errors import DataError
 
 Pages = NDArray[np.int64]
+N = TypeVar("N", int, Pages)
 
 BRANCH, LEAF, OVERFLOW, META = 1, 2, 4, 8
 _KINDS = {BRANCH: "a branch page", LEAF: "a leaf page", OVERFLOW: "the begin of a large value"}
@@ -138,7 +139,7 @@ class LmdbPages:
             if begin != upper:
                 raise self.wrong_nodes(page)
             upper = end
-        if upper != size:
+        if upper != size or not records:
             raise self.wrong_nodes(page)
         return records
 
@@ -205,8 +206,8 @@ class LmdbPages:
         return meta
 
 
-def pages_of(value_bytes: int, page_bytes: int) -> int:
-    """Return the number of pages of a large value."""
+def pages_of(value_bytes: N, page_bytes: int) -> N:
+    """Return the number of pages that a large value, or each of several, needs."""
     return (HEADER_BYTES - 1 + value_bytes) // page_bytes + 1
 
 

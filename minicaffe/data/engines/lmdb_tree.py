@@ -15,6 +15,7 @@ from minicaffe.data.engines.lmdb_pages import (
     OVERFLOW,
     LmdbPages,
     Pages,
+    pages_of,
 )
 
 # All leaf pages of a file up to this size are checked; of a larger one so many, evenly spread,
@@ -48,7 +49,8 @@ class LmdbTree:
 
     def __init__(self, pages: LmdbPages) -> None:
         self._pages, self._meta = pages, pages.meta
-        self._large: list[tuple[Pages, Pages]] = []
+        # First page and smallest number of pages of the large values, for each call.
+        self._large: list[tuple[Pages, Pages]] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
         self.leaves = self._find_leaves()
         self.is_checked = self._meta.last_page * pages.page_bytes <= MOST_BYTES
         checked = self.leaves
@@ -102,7 +104,7 @@ class LmdbTree:
         at = (owners * self._pages.page_bytes + offsets + NODE_BYTES + key)[is_large]
         content = self._pages.words.reshape(-1).view(np.uint8)
         numbers = content[at[:, None] + np.arange(8)].view("<i8")[:, 0]
-        self._large.append((numbers, pages_of_values(size[is_large], self._pages.page_bytes)))
+        self._large.append((numbers, pages_of(size[is_large], self._pages.page_bytes)))
         return len(offsets)
 
     def _nodes(self, pages: Pages, kind: int) -> tuple[Pages, Pages]:
@@ -153,31 +155,33 @@ class LmdbTree:
             raise self._pages.damaged("a page of its tree is empty")
 
     def _check_large_values(self) -> None:
-        """Check that large values have pages of their own, and the headers of these."""
-        if not self._large:
-            return
+        """Check that large values have pages of their own, and the headers of the first pages.
+
+        The other pages of a value have no header: they hold nothing but its bytes.
+        """
         firsts, needed = (np.concatenate(x) for x in zip(*self._large, strict=True))
-        if not len(firsts):
-            return
         order = np.argsort(firsts)
         firsts, needed = firsts[order], needed[order]
         ends = firsts + needed
-        is_inside = firsts[0] >= 2 and (ends <= self._meta.last_page + 1).all()
+        is_inside = (firsts >= 2).all() and (ends <= self._meta.last_page + 1).all()
         if not is_inside or (ends[:-1] > firsts[1:]).any():
             raise self._pages.damaged("values share pages, or lie outside data.mdb")
         if self.is_checked:
-            for begin in range(0, len(firsts), _CHUNK):
-                some = slice(begin, begin + _CHUNK)
-                headers = self._headers(firsts[some], OVERFLOW)
-                found = headers[:, 6] | headers[:, 7].astype(np.int64) << 16
-                if (found < needed[some]).any():
-                    at = int((found < needed[some]).argmax())
-                    raise self._pages.wrong_page(int(firsts[some][at]), OVERFLOW)
+            self._check_large_headers(firsts, needed)
 
-
-def pages_of_values(value_bytes: Pages, page_bytes: int) -> Pages:
-    """Return the numbers of pages of large values."""
-    return (HEADER_BYTES - 1 + value_bytes) // page_bytes + 1
+    def _check_large_headers(self, firsts: Pages, needed: Pages) -> None:
+        n_pages = 0
+        for begin in range(0, len(firsts), _CHUNK):
+            some = slice(begin, begin + _CHUNK)
+            headers = self._headers(firsts[some], OVERFLOW)
+            found = headers[:, 6] | headers[:, 7].astype(np.int64) << 16
+            if (wrong := found < needed[some]).any():
+                raise self._pages.wrong_page(int(firsts[some][wrong.argmax()]), OVERFLOW)
+            n_pages += int(found.sum())
+        if n_pages != self._meta.n_overflow:
+            raise self._pages.damaged(
+                f"its large values have {n_pages} pages, its header says {self._meta.n_overflow}"
+            )
 
 
 def _chunks(pages: Pages) -> list[Pages]:
