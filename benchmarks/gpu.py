@@ -3,7 +3,7 @@
     python -m benchmarks.gpu --peer-python ../torch/bin/python --json gpu.json
 
 The nets' input is on the GPU. The two sides run one after another, with a separate process for each
-of PyTorch's rows (see `torch_peer.Peer`). The time of an iteration is the time of many, divided, so
+of PyTorch's rows (see `torch_peer`). The time of an iteration is the time of many, divided, so
 that the host does not wait for the GPU in between. The last rows compare training from an LMDB of
 images with that.
 """
@@ -11,7 +11,6 @@ images with that.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import statistics
 import tempfile
@@ -100,11 +99,7 @@ def median_ms(side: Any, seconds: float) -> float:
 def own_ms(name: str, precision: str, batch: int, seconds: float) -> tuple[float, Any]:
     """Time minicaffe; return milliseconds, and the net as the peer takes it."""
     own = Training(name, get_backend("cuda", precision=precision), batch)
-    found = median_ms(own, seconds), describe(own.net)
-    # Tensors and their storage refer to each other, and the next net needs their memory.
-    del own
-    gc.collect()
-    return found
+    return median_ms(own, seconds), describe(own.net)
 
 
 def peer_rows(

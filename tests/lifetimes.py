@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 @contextmanager
-def no_garbage(*except_in: str) -> Iterator[None]:
+def no_garbage() -> Iterator[None]:
     """Fail if the block leaves minicaffe's objects in reference cycles.
 
-    The collector is off inside the block. Objects of the modules `except_in` do not count.
+    The collector is off inside the block.
     """
     gc.collect()
     gc.freeze()
@@ -28,7 +28,7 @@ def no_garbage(*except_in: str) -> Iterator[None]:
         gc.garbage.clear()
         gc.enable()
         gc.unfreeze()
-    found = {n for n in found if n.startswith("minicaffe.") and not n.startswith(except_in)}
+    found = {n for n in found if n.startswith("minicaffe.")}
     assert not found, f"in reference cycles: {', '.join(sorted(found))}"
 
 

@@ -343,6 +343,25 @@ def test_work_in_which_a_number_changes_is_not_captured(emulated_device):
         values.collect(partial(give, slot, slot))
 
 
+def test_a_task_that_runs_another_net_is_not_captured(make_backend, emulated_device):
+    backend = make_backend()
+    net = net_from_text(NET, "TEST", backend=backend)
+    net.inputs[1].data.set(LABELS)
+    other = backend.tensor((3, 4))
+
+    def run():
+        net.forward()
+        other.target()
+
+    outer = backend.compile([run])
+    for _ in range(6):
+        outer()
+    # The one graph of the inner net.
+    assert emulated_device.counts["capture"] == 1
+    assert emulated_device.counts["refused"] == 0
+    assert emulated_device.counts["replay"] == 4
+
+
 @pytest.mark.parametrize("settings", ["", "clip_gradients: 0.5"])
 def test_a_net_without_parameters_is_trained(make_backend, tmp_path, settings):
     blobs = "dummy_data_param { shape { dim: 2 dim: 3 } shape { dim: 2 dim: 3 } }"

@@ -89,7 +89,7 @@ def test_everything_is_captured_and_the_same(
         for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
             np.testing.assert_array_equal(a, b, err_msg=f"parameter {i} after step {step}")
     # Once two runs have been alike: all of the iteration, the update included.
-    assert [count["capture"] - counts[0]["record"] for count in counts] == [0, 0, 1, 1, 1, 1]
+    assert [count["capture"] - counts[0]["capture"] for count in counts] == [0, 0, 1, 1, 1, 1]
     assert counts[-1]["allocate"] == counts[2]["allocate"]
     assert abs(got[-1][0] - got[0][0]).max() > 0
 

@@ -90,7 +90,7 @@ class CudaTransform(CudaKernel[Transform]):
     ) -> None:
         """Overwrite y and labels."""
         # Not captured, because the next batch may use another buffer or be transformed on the host.
-        self.session.access_log.uses_host = True
+        self.session.log_host_access()
         form = self.backend.format.on(y.shape)
         means, to = mean.source(PLAIN), y.target(form)
         staging, n = staged.staging, self._shape[0]

@@ -139,7 +139,7 @@ class CudaSumOfSquares(CudaKernel[SumOfSquares]):
 
     def forward(self, tensors: Sequence[CudaTensor]) -> float:
         """Return the sum."""
-        self.session.access_log.uses_host = True
+        self.session.log_host_access()
         rows: list[UpdateRow] = [
             UpdateRow(0, tensor.source(_form(tensor)), 0, 0, tensor.size, 0.0, 0.0)
             for tensor in tensors

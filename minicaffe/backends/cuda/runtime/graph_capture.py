@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from minicaffe.backends.cuda.driver.device import CannotCapture, DeviceMemory
-from minicaffe.backends.cuda.runtime.access_log import AccessLog, TrackedTensor
+from minicaffe.backends.cuda.runtime.access_log import TrackedTensor
 from minicaffe.backends.cuda.runtime.launch_parameters import Provider, Slot
 from minicaffe.backends.cuda.runtime.session import Session
 from minicaffe.backends.cuda.runtime.tensor_state import TensorState
@@ -49,6 +49,8 @@ class GraphRunner:
     def __call__(self) -> None:
         """Run the tasks while holding the session's lock."""
         with self._session.lock:
+            # The user's code may run this in a task of another runner.
+            self._session.log_host_access()
             if self._compiled:
                 for task in self._compiled:
                     task()
@@ -64,8 +66,8 @@ class GraphRunner:
         for tensor in self._tensors:
             tensor.flush_host_writes()
         for task in self._tasks:
-            log = self._session.access_log = AccessLog()
-            task()
+            with self._session.log_accesses() as log:
+                task()
             uses_host.append(log.uses_host)
             self._tensors.update(log.uses)
         return uses_host
@@ -162,18 +164,18 @@ class CapturedGraph:
     def __init__(self, session: Session, work: Task) -> None:
         self._session = session
         self._parameters: list[tuple[Slot, Provider]] = []
-        log = session.access_log = AccessLog()
 
         def collect() -> None:
             self._parameters = session.launch_parameters.collect(work)
 
-        try:
-            self._graph = session.device.capture(collect)
-            if log.uses_host:
-                raise CannotCapture("values were accessed outside of kernels")
-        except BaseException:
-            log.undo()
-            raise
+        with session.log_accesses() as log:
+            try:
+                self._graph = session.device.capture(collect)
+                if log.uses_host:
+                    raise CannotCapture("values were accessed outside of kernels")
+            except BaseException:
+                log.undo()
+                raise
         # Equal states are interned, so that an unchanged tensor is recognised by identity.
         intern = session.states.setdefault
         self._before = [

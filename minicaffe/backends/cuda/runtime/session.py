@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -42,7 +44,8 @@ class Session:
         self.kernels = Kernels(device)
         self.launch_parameters = LaunchParameters(device)
         self.label_errors = LabelErrors(device)
-        self.access_log = AccessLog()
+        # Only while a task is logged: a log refers to its tensors, which would outlive their net.
+        self.access_log: AccessLog | None = None
         # Incremented by what invalidates captured graphs: new plans, fusions, shapes.
         self.version = 0
         # Interned states before and after graphs.
@@ -50,6 +53,21 @@ class Session:
         # Set if activations are float16.
         self.scale: LossScale | None = None
         self._scratch: dict[str, DeviceMemory] = {}
+
+    @contextmanager
+    def log_accesses(self) -> Iterator[AccessLog]:
+        """Log the accesses to tensors inside the block."""
+        outer, log = self.access_log, AccessLog()
+        self.access_log = log
+        try:
+            yield log
+        finally:
+            self.access_log = outer
+
+    def log_host_access(self) -> None:
+        """Log that values are accessed outside of kernels: such a task cannot be captured."""
+        if self.access_log is not None:
+            self.access_log.uses_host = True
 
     def scratch(self, size_bytes: int, purpose: str = "") -> Address:
         """Return scratch memory, which the next call for the same purpose may return again.

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from minicaffe.backends.cuda.driver.device import Device, DeviceMemory
 from minicaffe.backends.cuda.runtime.format import PLAIN, Format
+from minicaffe.backends.cuda.runtime.loss_scale import LossScale
 from minicaffe.ops.backend import HostArray, Shape
-
-
-class StorageOwner(Protocol):
-    """A tensor that holds the newest values in a format of its own."""
-
-    def write_plain(self) -> None:
-        """Convert the newest values into the plain memory."""
 
 
 class SharedArena:
@@ -44,8 +36,8 @@ class Storage:
         self.plain: DeviceMemory | None = None
         # The tensors that hold this object have the newest values.
         self.token = object()
-        # The tensor that alone has them, in its own formats; None if the plain memory has them.
-        self.owner: StorageOwner | None = None
+        # The buffers that alone have them; None if the plain memory has them.
+        self.owner: Buffers | None = None
         self.is_zero = True
         self.mirror: HostArray | None = None
         self.is_mirror_current = False
@@ -53,59 +45,74 @@ class Storage:
 
 
 class Buffers:
-    """The buffers of a tensor, one for each format; the plain one belongs to its storage.
+    """The buffers of a tensor, one for each format, and which of them hold the newest values.
+
+    The plain buffer belongs to the storage, which is an argument of the methods: the storage refers
+    to its owner, and a reference back would be a cycle, freed by the garbage collector only.
 
     Parameters
     ----------
     device : Device
-    storage : Storage
+    shape : tuple of int
+        Shape of the tensor.
+
+    Attributes
+    ----------
+    ready : frozenset of Format
+        The formats whose buffers hold the newest values.
+    newest : Format
+        The format that they were last written in.
+    scale : LossScale, optional
+        Loss scale of float16 values.
     """
 
-    def __init__(self, device: Device, storage: Storage) -> None:
-        self._device, self._storage = device, storage
+    def __init__(self, device: Device, shape: Shape) -> None:
+        self._device = device
+        self.shape = shape
+        self.ready: frozenset[Format] = frozenset()
+        self.newest = PLAIN
+        self.scale: LossScale | None = None
         self._own: dict[Format, DeviceMemory] = {}
         self._arena_blocks: list[int] = []
 
-    @property
-    def size_bytes(self) -> int:
-        """Total size of the buffers."""
-        plain = self._storage.plain
+    def size_bytes(self, storage: Storage) -> int:
+        """Return the total size of the buffers."""
+        plain = storage.plain
         memories = [*self._own.values(), *([plain] if plain else [])]
         return sum(memory.size_bytes for memory in memories)
 
-    def get(self, wanted: Format, shape: Shape) -> DeviceMemory:
-        """Return the buffer for values of this shape in a format; allocate it if there is none."""
-        size_bytes, storage = wanted.size_bytes(shape), self._storage
+    def get(self, storage: Storage, wanted: Format) -> DeviceMemory:
+        """Return the buffer of a format; allocate it if there is none."""
+        size_bytes = wanted.size_bytes(self.shape)
         if wanted == PLAIN:
             if storage.plain is None or storage.plain.size_bytes < size_bytes:
-                storage.plain = self._memory(size_bytes, [])
+                storage.plain = self._memory(storage, size_bytes, [])
             return storage.plain
         buffer = self._own.get(wanted)
         if buffer is None:
-            buffer = self._own[wanted] = self._memory(size_bytes, self._arena_blocks)
+            buffer = self._own[wanted] = self._memory(storage, size_bytes, self._arena_blocks)
         return buffer
 
-    def reshape(self, shape: Shape) -> None:
-        """Free the buffers that do not fit values of this shape."""
-        storage = self._storage
+    def reshape(self, storage: Storage, shape: Shape) -> None:
+        """Change the shape; free the buffers that do not fit its values."""
         if storage.plain is not None and storage.plain.size_bytes < PLAIN.size_bytes(shape):
             storage.plain = None
         self._own.clear()
         storage.free_blocks += self._arena_blocks
         self._arena_blocks.clear()
+        self.shape = shape
 
-    def take(self, arena: SharedArena, shape: Shape) -> None:
+    def take(self, storage: Storage, arena: SharedArena) -> None:
         """Allocate all buffers from an arena from now on."""
-        storage = self._storage
-        arena.size_bytes = max(arena.size_bytes, PLAIN.size_bytes(shape))
+        arena.size_bytes = max(arena.size_bytes, PLAIN.size_bytes(self.shape))
         storage.arena, storage.plain = arena, None
         storage.n_arena_blocks, storage.free_blocks = 0, []
         self._own.clear()
         self._arena_blocks.clear()
 
-    def _memory(self, size_bytes: int, used_blocks: list[int]) -> DeviceMemory:
+    def _memory(self, storage: Storage, size_bytes: int, used_blocks: list[int]) -> DeviceMemory:
         """Return new memory; if it comes from the arena, append its index to `used_blocks`."""
-        storage, size_bytes = self._storage, max(size_bytes, 4)
+        size_bytes = max(size_bytes, 4)
         if storage.arena is None:
             return self._device.allocate(size_bytes)
         if not storage.free_blocks:

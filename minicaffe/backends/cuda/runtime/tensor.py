@@ -34,33 +34,28 @@ class CudaTensor:
 
     def __init__(self, session: Session, shape: Shape, storage: Storage | None = None) -> None:
         self._session = session
-        self._shape = shape
         self._storage = storage or Storage()
         self._token = self._storage.token if storage is None else object()
-        self._buffers = Buffers(session.device, self._storage)
-        self._ready: frozenset[Format] = frozenset()
-        self._newest = PLAIN
+        self._buffers = Buffers(session.device, shape)
         self._generation = 0
         # Cache of the state; None after a change.
         self._cached_state: TensorState | None = None
-        # Loss scale of the float16 values; see `loss_scale`.
-        self._scale: LossScale | None = None
 
     @property
     def shape(self) -> Shape:
         """Sizes of the logical axes."""
-        return self._shape
+        return self._buffers.shape
 
     @property
     def size(self) -> int:
         """Number of values."""
-        return math.prod(self._shape)
+        return math.prod(self.shape)
 
     @property
     def format(self) -> Format:
         """The format that the values were last written in: the one that needs no conversion."""
         self._sync_state()
-        return self._newest
+        return self._buffers.newest
 
     @property
     def storage(self) -> object:
@@ -70,21 +65,21 @@ class CudaTensor:
     @property
     def taken_bytes(self) -> int:
         """Memory that the values take now, in all formats, bytes."""
-        return self._buffers.size_bytes
+        return self._buffers.size_bytes(self._storage)
 
     # The public interface: plain arrays.
 
     @locked
     def read(self) -> Array:
         """Return the values as an array of the device, in C order."""
-        self._session.access_log.uses_host = True
+        self._session.log_host_access()
         self._source(PLAIN)
         return self._array()
 
     @locked
     def write(self) -> Array:
         """Return the plain array to be overwritten; its contents are undefined."""
-        self._session.access_log.uses_host = True
+        self._session.log_host_access()
         self._target(PLAIN)
         return self._array()
 
@@ -102,18 +97,18 @@ class CudaTensor:
     @locked
     def get_async(self) -> Future:
         """Start a copy to host memory and return its future."""
-        self._session.access_log.uses_host = True
+        self._session.log_host_access()
         self._sync_state()
         if self._storage.is_zero:
-            return CompletedFuture(np.zeros(self._shape, np.float32))
-        return self._session.get_async(self._plain_copy(), self._shape)
+            return CompletedFuture(np.zeros(self.shape, np.float32))
+        return self._session.get_async(self._plain_copy(), self.shape)
 
     @locked
     def set(self, values: npt.ArrayLike) -> None:
         """Overwrite the values with an array of the host."""
-        self._session.access_log.uses_host = True
+        self._session.log_host_access()
         # `upload` copies the values, so contiguous ones are not copied here.
-        full = np.broadcast_to(np.asarray(values, np.float32), self._shape)
+        full = np.broadcast_to(np.asarray(values, np.float32), self.shape)
         self._session.device.upload(self._target(PLAIN), np.ascontiguousarray(full))
 
     @locked
@@ -123,18 +118,18 @@ class CudaTensor:
         storage = self._storage
         self._renew()
         storage.is_zero = True
-        self._ready = frozenset()
-        self._newest = PLAIN
+        self._buffers.ready = frozenset()
+        self._buffers.newest = PLAIN
 
     @locked
     def host(self) -> HostArray:
         """Return the mirror in host memory, up to date; kernels read later host writes."""
-        self._session.access_log.uses_host = True
+        self._session.log_host_access()
         self._sync_state()
         storage = self._storage
         if storage.mirror is None or storage.mirror.size < self.size:
             storage.mirror, storage.is_mirror_current = np.zeros(self.size, np.float32), False
-        view = storage.mirror[: self.size].reshape(self._shape)
+        view = storage.mirror[: self.size].reshape(self.shape)
         if not storage.is_mirror_current:
             view[...] = self.get()
             storage.is_mirror_current = True
@@ -144,9 +139,9 @@ class CudaTensor:
     @locked
     def reshape(self, shape: Shape) -> None:
         """Change the shape; values are kept if they fit, otherwise all are zero."""
-        if shape == self._shape:
+        if shape == self.shape:
             return
-        self._session.access_log.uses_host = True
+        self._session.log_host_access()
         self._sync_state()
         storage = self._storage
         if not storage.is_zero:
@@ -158,9 +153,8 @@ class CudaTensor:
             storage.is_zero = not fits and storage.arena is None
         if storage.is_zero:
             # Memory that was cleared already is of the old shape.
-            self._ready = frozenset()
-        self._buffers.reshape(shape)
-        self._shape = shape
+            self._buffers.ready = frozenset()
+        self._buffers.reshape(storage, shape)
         self._generation += 1
         self._cached_state = None
         self._session.version += 1
@@ -168,12 +162,12 @@ class CudaTensor:
     def view(self, shape: Shape) -> CudaTensor:
         """Return a tensor of another shape over the same memory."""
         view = CudaTensor(self._session, shape, self._storage)
-        view._scale = self._scale
+        view._buffers.scale = self._buffers.scale
         return view
 
     def use_scale(self) -> None:
         """Apply the session's loss scale, if any, to the float16 values of this tensor."""
-        self._scale = self._session.scale
+        self._buffers.scale = self._session.scale
 
     def share_memory_with(self, other: CudaTensor) -> None:
         """Share memory with `other` from now on, views included; the values of both are lost."""
@@ -187,7 +181,7 @@ class CudaTensor:
 
     def scale(self, form: Format) -> LossScale | None:
         """Return the loss scale of the values in a format, or None."""
-        return self._scale if form.value == "float16" else None
+        return self._buffers.scale if form.value == "float16" else None
 
     def source(self, wanted: Format = PLAIN) -> Address:
         """Return the address of the values in this format."""
@@ -251,51 +245,49 @@ class CudaTensor:
         """Set the state that a launched graph has written."""
         self._renew()
         self._storage.is_zero = state.is_zero
-        self._storage.owner = None if state.is_shared else self
-        self._ready, self._newest = state.formats, state.newest
+        self._storage.owner = None if state.is_shared else self._buffers
+        self._buffers.ready, self._buffers.newest = state.formats, state.newest
         self._cached_state = state
 
     def add_formats(self, formats: frozenset[Format]) -> None:
         """Mark formats as valid that a launched graph has converted the values to."""
-        if formats <= self._ready:
+        if formats <= self._buffers.ready:
             return
-        self._ready |= formats
+        self._buffers.ready |= formats
         self._cached_state = None
         if PLAIN in formats:
             self._storage.owner = None
 
     # Implementation.
 
-    def write_plain(self) -> None:
-        """Convert the newest values into the plain memory, for tensors that share it."""
-        self._source(PLAIN)
-
     def _state(self) -> TensorState:
         is_zero = self._storage.is_zero
-        is_shared = is_zero or PLAIN in self._ready
-        return TensorState(self._generation, self._ready, self._newest, is_zero, is_shared)
+        ready, newest = self._buffers.ready, self._buffers.newest
+        is_shared = is_zero or PLAIN in ready
+        return TensorState(self._generation, ready, newest, is_zero, is_shared)
 
     def _log_use(self, is_read: bool = True) -> None:
-        uses = self._session.access_log.uses
-        if self not in uses:
-            undo = self._undo()
-            try:
-                state = self.state()
-            except CannotCapture:
-                undo()
-                raise
-            uses[self] = TensorUse(state, is_read, self.write_token(), undo)
+        log = self._session.access_log
+        if log is None or self in log.uses:
+            return
+        undo = self._undo()
+        try:
+            state = self.state()
+        except CannotCapture:
+            undo()
+            raise
+        log.uses[self] = TensorUse(state, is_read, self.write_token(), undo)
 
     def _undo(self) -> Callable[[], None]:
         """Return a function that restores the present bookkeeping."""
-        mine = {
-            name: getattr(self, name) for name in ("_token", "_newest", "_ready", "_cached_state")
-        }
-        storage, theirs = self._storage, dict(vars(self._storage))
+        token, cached_state = self._token, self._cached_state
+        ready, newest = self._buffers.ready, self._buffers.newest
+        shared = dict(vars(self._storage))
 
         def undo() -> None:
-            vars(self).update(mine)
-            vars(storage).update(theirs)
+            self._token, self._cached_state = token, cached_state
+            self._buffers.ready, self._buffers.newest = ready, newest
+            vars(self._storage).update(shared)
 
         return undo
 
@@ -306,11 +298,10 @@ class CudaTensor:
             self._upload_mirror()
         elif self._token is not storage.token:
             if storage.owner is not None:
-                storage.owner.write_plain()
-                storage.owner = None
+                self._write_plain(storage.owner)
             self._token = storage.token
-            self._ready = frozenset(() if storage.is_zero else (PLAIN,))
-            self._newest = PLAIN
+            self._buffers.ready = frozenset(() if storage.is_zero else (PLAIN,))
+            self._buffers.newest = PLAIN
             self._cached_state = None
 
     def _upload_mirror(self) -> None:
@@ -318,36 +309,41 @@ class CudaTensor:
         storage.may_host_be_newer = False
         if storage.mirror is None:
             return
-        self._session.access_log.uses_host = True
+        self._session.log_host_access()
         self._session.device.upload(self._target(PLAIN), storage.mirror[: self.size])
         storage.is_mirror_current = True
 
+    def _write_plain(self, owner: Buffers) -> None:
+        """Convert values that only the buffers of another tensor hold into the plain memory."""
+        self._convert(owner, owner.get(self._storage, PLAIN).address, PLAIN)
+        owner.ready |= {PLAIN}
+        self._storage.owner = None
+
     def _source(self, wanted: Format) -> Address:
         self._sync_state()
-        wanted = wanted.on(self._shape)
+        storage, buffers = self._storage, self._buffers
+        wanted = wanted.on(buffers.shape)
         address = self._buffer(wanted).address
-        if wanted not in self._ready:
-            if self._storage.is_zero:
-                self._session.device.clear(address, wanted.size_bytes(self._shape))
+        if wanted not in buffers.ready:
+            if storage.is_zero:
+                self._session.device.clear(address, wanted.size_bytes(buffers.shape))
             else:
-                self._convert(address, wanted)
+                self._convert(buffers, address, wanted)
                 if wanted == PLAIN:
-                    self._storage.owner = None
+                    storage.owner = None
             # A scaled copy is not cached, because the scale may change before the values do.
             if self.scale(wanted) is None:
-                self._ready |= {wanted}
+                buffers.ready |= {wanted}
                 self._cached_state = None
         return address
 
     def _target(self, wanted: Format) -> Address:
-        storage = self._storage
-        storage.may_host_be_newer = False
-        wanted = wanted.on(self._shape)
+        storage, buffers = self._storage, self._buffers
+        wanted = wanted.on(buffers.shape)
         self._renew()
         storage.is_zero = False
-        storage.owner = None if wanted == PLAIN else self
-        self._ready = frozenset((wanted,))
-        self._newest = wanted
+        storage.owner = None if wanted == PLAIN else buffers
+        buffers.ready, buffers.newest = frozenset((wanted,)), wanted
         return self._buffer(wanted).address
 
     def _renew(self) -> None:
@@ -360,32 +356,32 @@ class CudaTensor:
         storage.may_host_be_newer = False
 
     def _buffer(self, wanted: Format) -> DeviceMemory:
-        return self._buffers.get(wanted, self._shape)
+        return self._buffers.get(self._storage, wanted)
 
     def _take(self, arena: SharedArena) -> None:
-        self._buffers.take(arena, self._shape)
+        self._buffers.take(self._storage, arena)
         self._generation += 1
         self._session.version += 1
         self.clear()
 
     def _plain_copy(self) -> Address:
         """Return the address of the values in C order, in scratch memory unless they are plain."""
-        if PLAIN in self._ready:
+        if PLAIN in self._buffers.ready:
             return self._buffer(PLAIN).address
         session = self._session
-        address = session.scratch(PLAIN.size_bytes(self._shape), "copy")
-        self._convert(address, PLAIN)
+        address = session.scratch(PLAIN.size_bytes(self.shape), "copy")
+        self._convert(self._buffers, address, PLAIN)
         return address
 
-    def _convert(self, to: Address, wanted: Format) -> None:
-        """Convert the newest values to another format, at address `to`."""
-        given = self._newest
-        scale = scale_address(self._scale if given.value != wanted.value else None)
-        newest = self._buffer(given).address
-        self._session.convert(self._shape, newest, given, to, wanted, scale)
+    def _convert(self, buffers: Buffers, to: Address, wanted: Format) -> None:
+        """Convert the newest values of a tensor to another format, at address `to`."""
+        given = buffers.newest
+        scale = scale_address(buffers.scale if given.value != wanted.value else None)
+        newest = buffers.get(self._storage, given).address
+        self._session.convert(buffers.shape, newest, given, to, wanted, scale)
 
     def _array(self) -> Array:
-        return self._session.device.array(self._buffer(PLAIN), self._shape)
+        return self._session.device.array(self._buffer(PLAIN), self.shape)
 
     def __repr__(self) -> str:
-        return f"CudaTensor{self._shape}"
+        return f"CudaTensor{self.shape}"
