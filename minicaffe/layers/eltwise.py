@@ -26,6 +26,8 @@ class Eltwise(Layer[EltwiseParameter]):
     the other bottoms, or, with stable_prod_grad: false, the top divided by the bottom: faster for
     many bottoms, and not a number where one is zero. The gradient of MAX goes to the bottom that
     was largest; if the first two are equal, to the second.
+
+    Differs from Caffe: MAX with NaN is NaN; there it was the other bottom if the first was NaN.
     """
 
     bottoms = (2, None)

@@ -26,7 +26,8 @@ class HingeLoss(LossLayer[HingeLossParameter]):
     dx = s / N where they are above 0, L2 has sum of margins^2 / N and 2 s margins / N. As in Caffe,
     the forward pass leaves the margins in the diff of x, which backward overwrites.
 
-    Differs from Caffe: a label that is not a class is an error; there it read foreign memory.
+    Differs from Caffe: a label that is not a class is an error; there it read foreign memory. The
+    loss is NaN if a score is; there such a margin counted as 0.
     """
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:

@@ -19,6 +19,8 @@ class Clip(ActivationLayer[ClipParameter]):
     Notes
     -----
     y = min if x < min, max if x > max, else x; dy/dx = 1 from min to max, else 0.
+
+    Differs from Caffe: NaN stays NaN; there it became min.
     """
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -59,7 +61,7 @@ class ReLU(ActivationLayer[ReLUParameter]):
 
     Notes
     -----
-    y = x if x > 0, else negative_slope * x.
+    y = max(x, 0) + negative_slope * min(x, 0), which is NaN for NaN.
     """
 
     def epilogue_op(self) -> EpilogueOp:

@@ -5,7 +5,7 @@ Tensors in planning order: x, y of one shape; y may be x (in place). With s = sc
 =========  ===============================  ===============================  ================
 op         y                                dy/dx                            reads
 =========  ===============================  ===============================  ================
-Relu       x if x > 0 else slope x          1 if x > 0 else slope            signs of y, or x
+Relu       max(x, 0) + slope min(x, 0)      1 if x > 0 else slope            signs of y, or x
                                                                              if slope < 0
 Elu        x if x > 0 else alpha (e^x - 1)  1 if x > 0 else alpha + y        y, or x if alpha < 0
 Sigmoid    1 / (1 + exp(-x))                y (1 - y)                        y
@@ -15,7 +15,8 @@ Bnll       log(1 + exp x)                   1 / (1 + exp(-x))                x
 Abs        abs x                            sign x                           x
 Clip       x limited to low .. high         1 if low <= x <= high else 0     x
 Log        factor log s                     factor scale / s                 x
-Power      s^power                          power scale s^(power - 1)        x
+Power      s^power, shift^power whatever    power scale s^(power - 1), 0     x
+           x is if power scale is 0         if power scale is 0
 Swish      x sigmoid(beta x)                s + beta x s (1 - s)             x
                                             with s = sigmoid(beta x)
 Threshold  1 if x > threshold else 0        none: backward is not called

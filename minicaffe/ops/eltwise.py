@@ -10,7 +10,8 @@ prod       product of xi                   dy * product of the other x; dy * y /
 max        largest xi                      dy where xi was chosen, 0 elsewhere
 =========  ==============================  =======================================================
 
-max chooses the later of x1 and x2 if they are equal, and a further one only if it is larger.
+max chooses the later of x1 and x2 if they are equal, and a further one only if it is larger. NaN is
+larger than all numbers.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Tensors in planning order: x (N, C, H, W), y (N, C, H', W'), optionally mask like y. Window (i, j)
 starts at row i * stride - pad and is cut to the image; the layer rejects empty windows.
 
-max         the first largest element in row-major order; mask is its index in the H * W plane
+max         the first largest element in row-major order; mask is its index in the H * W plane. NaN
+            is larger than all numbers; of several the last counts
 ave         sum / area, where area is that of the window cut to the *padded* image [-pad, H + pad)
 stochastic  training: one element, drawn with a probability proportional to its value (values are
             not negative); test: the mean weighted by value, sum of squares / sum, 0 for an all-zero

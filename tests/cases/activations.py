@@ -34,6 +34,9 @@ CASES = {
         case("root", "power_param { power: 0.5 scale: 2 shift: 0.25 }", positive(3, 5, 7)),
         case("inverse", "power_param { power: -1 }", positive(3, 5, 7)),
         case("constant", "power_param { power: 0 }", normal(3, 5, 7)),
+        case("root of 0", "power_param { power: 0.5 scale: 0 shift: 0 }", normal(3, 5, 7)),
+        case("square of 3", "power_param { power: 2 scale: 0 shift: 3 }", normal(3, 5, 7)),
+        case("zero", "power_param { scale: 0 }", normal(3, 5, 7)),
     ],
     "ReLU": [
         case("plain", "", off_zero(3, 5, 7)),

@@ -63,7 +63,7 @@ def labels(*shape: int, below: int) -> Values:
 def exactly(array) -> Values:
     """These values; a case with them lists its own `reshapes`."""
     values = np.asarray(array, float)
-    return Values(values.shape, lambda rng, s: values)
+    return Values(values.shape, lambda rng, s: values.copy())
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,11 @@ SETTINGS = (
 )
 
 
-def emulated(**options):
+def emulated(has_dnn=True, **options):
     if reason := reason_to_skip():
         pytest.skip(reason)
     device = EmulatedDevice(KERNELS)
-    device.dnns = (EmulatedDnn(device),)
+    device.dnns = (EmulatedDnn(device),) if has_dnn else ()
     return CudaBackend(device, **options)
 
 
@@ -79,6 +79,22 @@ def test_the_loss_of_a_diverged_net_is_not_a_number(solver, caplog_minicaffe):
     solver.net.before_forward.append(lambda index: None)
     solver.net.forward()
     assert math.isnan(solver.net.loss())
+
+
+@pytest.mark.parametrize("name", ["reference", "onednn", "cuda, own kernels"])
+def test_the_loss_shows_nan_in_the_data(make_solver, name, caplog_minicaffe):
+    backends = {**BACKENDS, "cuda, own kernels": lambda: emulated(has_dnn=False)}
+    solver = make_solver(NET, SETTINGS.replace("1e6", "0.01"), backends[name]())
+    data, labels = solver.net.inputs
+    values = np.random.default_rng(0).standard_normal(data.shape)
+    values[1, 0, 2, 3] = np.nan
+    data.data.set(values)
+    labels.data.set([0, 1, 2, 0])
+    solver.step(3)
+    assert math.isnan(solver.losses.values()[0])
+    warnings = [m for m in caplog_minicaffe.messages if "training will not recover" in m]
+    assert len(warnings) == 1
+    assert "look for wrong values in the data" in warnings[0]
 
 
 def test_weights_from_a_file_make_the_loss_a_number_again(solver):

@@ -8,7 +8,7 @@ extern "C" __global__ void add_bias(VALUE* __restrict__ y, const float* __restri
         ChannelAt at = CHANNEL_AT(i);
         FOR_EACH_IN_PACK(k) {
             float value = pack.at[k] + b[at.channel];
-            pack.at[k] = relu && value < 0 ? 0.0f : value;
+            pack.at[k] = relu ? rectified(value) : value;
             at.next();
         }
         store_pack(y, i, n, pack);
@@ -18,7 +18,7 @@ extern "C" __global__ void add_bias(VALUE* __restrict__ y, const float* __restri
 extern "C" __global__ void relu(VALUE* y, int n) {
     FOR_EACH_PACK(i, n) {
         Pack pack = load_pack(y, i, n);
-        FOR_EACH_IN_PACK(k) if (pack.at[k] < 0) pack.at[k] = 0;
+        FOR_EACH_IN_PACK(k) pack.at[k] = rectified(pack.at[k]);
         store_pack(y, i, n, pack);
     }
 }

@@ -4,7 +4,7 @@
 //   product   dy * x, dy                            gradients of a factor and a bias
 //   magnitude |dy|                                  for Reduction, whose input is passed as dy
 //   square    dy * dy                               likewise
-//   negative  dy * min(x, 0)                        gradient of PReLU's slopes
+//   negative  dy * x * (x <= 0)                     gradient of PReLU's slopes
 //   normal    dy, dy * normal                       for the gradient of batch normalisation,
 //                                                   normal = (x - mean) * inverse
 //   rectified the same where normal * factor + term > 0: if Scale and ReLU are fused
@@ -28,7 +28,7 @@ ROW(given, load(dy, i), 0.0f)
 ROW(magnitude, fabsf(load(dy, i)), 0.0f)
 ROW(square, load(dy, i) * load(dy, i), 0.0f)
 ROW(product, load(dy, i) * load(x, i), load(dy, i))
-ROW(negative, load(dy, i) * fminf(load(x, i), 0.0f), 0.0f)
+ROW(negative, load(dy, i) * (load(x, i) * (load(x, i) <= 0 ? 1.0f : 0.0f)), 0.0f)
 ROW(normal, load(dy, i), load(dy, i) * NORMAL)
 ROW(rectified, PASSED, PASSED * NORMAL)
 

@@ -109,6 +109,9 @@ __device__ __forceinline__ int offset_of(int n, int c, int pixel, int channels, 
 #define INFINITE bits_to_float(0x7f800000u)
 
 // 1 / (1 + exp(-x)), computed without overflow.
+// ReLU as Caffe's loops compute it, max(x, 0) + 0 * min(x, 0): NaN for NaN and for -infinity.
+__device__ __forceinline__ float rectified(float x) { return x > 0 ? x : 0.0f * x + 0.0f; }
+
 __device__ __forceinline__ float sigmoid_of(float x) { return 0.5f * tanhf(0.5f * x) + 0.5f; }
 
 // Division of numbers below 2^31 by an invariant integer, as a multiplication: integer division takes

@@ -24,10 +24,10 @@ ROW(tanh, , , , tanhf(x), 1 - y * y)
 ROW(exp, scale, shift, , expf(scale * x + shift), scale * y)
 ROW(bnll, , , , fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))), sigmoid_of(x))
 ROW(abs, , , , fabsf(x), x > 0 ? 1.0f : (x < 0 ? -1.0f : 0.0f))
-ROW(clip, low, high, , fminf(fmaxf(x, low), high), x >= low && x <= high ? 1.0f : 0.0f)
+ROW(clip, low, high, , x < low ? low : (x > high ? high : x), x >= low && x <= high ? 1.0f : 0.0f)
 ROW(log, factor, scale, shift, factor * logf(scale * x + shift),
     factor * scale / (scale * x + shift))
-ROW(power, power, scale, shift, powf(scale * x + shift, power),
+ROW(power, power, scale, shift, power * scale == 0 ? powf(shift, power) : powf(scale * x + shift, power),
     power * scale == 0 ? 0.0f : power * scale * powf(scale * x + shift, power - 1))
 ROW(swish, beta, , , x * sigmoid_of(beta * x),
     sigmoid_of(beta * x) * (1 + beta * x * (1 - sigmoid_of(beta * x))))

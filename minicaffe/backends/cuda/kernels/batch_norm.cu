@@ -119,8 +119,7 @@ extern "C" __global__ void forward(const VALUE* x, VALUE* y, VALUE* saved_x,
             float value = (pack.at[k] - mean[c]) * inverse[c];
             if (factors) value *= factors[c];
             if (terms) value += terms[c];
-            // NaN propagates.
-            pack.at[k] = applies_relu && value <= 0 ? 0.0f : value;
+            pack.at[k] = applies_relu ? rectified(value) : value;
             at.next();
         }
         store_pack(y, i, n, pack);

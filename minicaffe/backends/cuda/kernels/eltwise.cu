@@ -1,6 +1,6 @@
 // Elementwise sum, product and maximum of tensors (minicaffe/ops/eltwise.py). y may be any input.
 
-// Weighted sum of up to four inputs, null if absent; then ReLU if `applies_relu`. NaN propagates.
+// Weighted sum of up to four inputs, null if absent; then ReLU if `applies_relu`.
 extern "C" __global__ void weighted_sum(const VALUE* a, const VALUE* b, const VALUE* c,
                                         const VALUE* d, VALUE* y, int n, float ca, float cb,
                                         float cc, float cd, int applies_relu) {
@@ -16,7 +16,7 @@ extern "C" __global__ void weighted_sum(const VALUE* a, const VALUE* b, const VA
             FOR_EACH_IN_PACK(k) sum.at[k] += factors[j] * term.at[k];
         }
         if (applies_relu)
-            FOR_EACH_IN_PACK(k) sum.at[k] = sum.at[k] <= 0 ? 0.0f : sum.at[k];
+            FOR_EACH_IN_PACK(k) sum.at[k] = rectified(sum.at[k]);
         store_pack(y, i, n, sum);
     }
 }
@@ -48,13 +48,14 @@ extern "C" __global__ void product_backward(const VALUE* dy, const VALUE* y, con
     FOR_EACH(i, n) store(dx, i, load(dy, i) * load(y, i) / load(x, i));
 }
 
-// Maximum of the first two inputs; of equal values the second is the argmax.
+// Maximum of the first two inputs; of equal values the second is the argmax. NaN is the largest value.
 extern "C" __global__ void max_of_two(const VALUE* a, const VALUE* b, VALUE* y,
                                       unsigned char* argmax, int n) {
     FOR_EACH(i, n) {
         float first = load(a, i), second = load(b, i);
-        argmax[i] = first > second ? 0 : 1;
-        store(y, i, first > second ? first : second);
+        int is_first = first > second || first != first;
+        argmax[i] = is_first ? 0 : 1;
+        store(y, i, is_first ? first : second);
     }
 }
 
@@ -63,7 +64,7 @@ extern "C" __global__ void max_with(const VALUE* x, VALUE* y, unsigned char* arg
                                     int index) {
     FOR_EACH(i, n) {
         float value = load(x, i);
-        if (value > load(y, i)) {
+        if (value > load(y, i) || value != value) {
             argmax[i] = (unsigned char)index;
             store(y, i, value);
         }

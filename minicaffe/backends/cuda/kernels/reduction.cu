@@ -11,8 +11,8 @@ extern "C" __global__ void reduction_backward(const VALUE* __restrict__ x,
         Pack pack = power ? load_pack(x, i, n) : Pack{};
         FOR_EACH_IN_PACK(k) {
             float value = pack.at[k], slope = 1;
-            // 0 at 0; NaN propagates.
-            if (power == 1) slope = value > 0 ? 1.0f : value < 0 ? -1.0f : value;
+            // 0 at 0 and NaN, as in Caffe.
+            if (power == 1) slope = value > 0 ? 1.0f : value < 0 ? -1.0f : 0.0f;
             if (power == 2) slope = 2 * value;
             if (i + k < (unsigned int)n) pack.at[k] = factor * dy[TRAILING_AT(i + k)] * slope;
         }

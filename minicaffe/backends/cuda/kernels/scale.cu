@@ -26,7 +26,9 @@ extern "C" __global__ void prelu(const VALUE* x, VALUE* y, VALUE* saved_x,
         if (saved_x) store_pack(saved_x, i, n, pack);
         ChannelAt at = CHANNEL_AT(i);
         FOR_EACH_IN_PACK(k) {
-            if (!(pack.at[k] > 0)) pack.at[k] *= slopes[at.channel];
+            float value = pack.at[k], slope = slopes[at.channel];
+            // As in Caffe, max(x, 0) + slope * min(x, 0): NaN also if the slope is not finite.
+            pack.at[k] = value > 0 ? value + slope * 0.0f : slope * value;
             at.next();
         }
         store_pack(y, i, n, pack);
@@ -40,7 +42,8 @@ extern "C" __global__ void prelu_backward(const VALUE* __restrict__ x, const VAL
         Pack values = load_pack(x, i, n), pack = load_pack(dy, i, n);
         ChannelAt at = CHANNEL_AT(i);
         FOR_EACH_IN_PACK(k) {
-            if (!(values.at[k] > 0)) pack.at[k] *= slopes[at.channel];
+            float slope = slopes[at.channel];
+            pack.at[k] *= values.at[k] > 0 ? 1.0f + slope * 0.0f : slope;
             at.next();
         }
         store_pack(dx, i, n, pack);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel
 from minicaffe.backends.onednn.kernels._pointwise import gapless_layout, pointwise
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
@@ -39,7 +41,10 @@ class ActivationByFormula(OneDnnKernel[Activation]):
         pointwise(self.backend, layout, self._apply_derivative, [self._saved or x, y, dy], [dx])
 
     def _apply_value(self, x: Array, y: Array) -> None:
-        y[...] = self._value(self.backend.xp, x, self.op)
+        # Here, because the threads of the pool have settings of their own.
+        with np.errstate(all="ignore"):
+            y[...] = self._value(self.backend.xp, x, self.op)
 
     def _apply_derivative(self, x: Array, y: Array, dy: Array, dx: Array) -> None:
-        self.backend.xp.multiply(dy, self._derivative(self.backend.xp, x, y, self.op), out=dx)
+        with np.errstate(all="ignore"):
+            np.multiply(dy, self._derivative(self.backend.xp, x, y, self.op), out=dx)

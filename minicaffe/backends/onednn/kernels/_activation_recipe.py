@@ -25,6 +25,8 @@ class Recipe(NamedTuple):
     scale, shift, factor : float
     keeps_zero : bool
         Whether y is 0 where x is.
+    loses_nan : bool
+        Whether the function or its gradient is finite for NaN, or wrong for infinity.
     """
 
     function: Alg
@@ -35,6 +37,7 @@ class Recipe(NamedTuple):
     shift: float = 0.0
     factor: float = 1.0
     keeps_zero: bool = True
+    loses_nan: bool = False
 
     @property
     def has_inner(self) -> bool:
@@ -74,7 +77,7 @@ def recipe_of(op: Activation) -> Recipe | None:
         case ops.Relu(slope):
             return _direct(op, *RELU, slope)
         case ops.Elu(alpha):
-            return _direct(op, *ELU, alpha)
+            return _direct(op, *ELU, alpha)._replace(loses_nan=True)
         case ops.Tanh():
             return _direct(op, *TANH)
         case ops.Sigmoid():
@@ -89,16 +92,18 @@ def recipe_of(op: Activation) -> Recipe | None:
             recipe = _direct(op, Alg.ELTWISE_SOFT_RELU, Alg.ELTWISE_SOFT_RELU, 1.0)
             return recipe._replace(keeps_zero=False)
         case ops.Exp():
-            return _of_linear(op, *EXP)
+            return _of_linear(op, *EXP)._replace(loses_nan=True)
         case ops.Log():
             recipe = _of_linear(op, Alg.ELTWISE_LOG, Alg.ELTWISE_LOG)
             return recipe._replace(factor=op.factor)
+        case ops.Power(power, scale) if power * scale == 0:
+            # A constant, also where x is not finite: 0 * x would be NaN.
+            return None
         case ops.Power(power) if power in POWERS:
-            return _of_linear(op, *POWERS[power])
-        case ops.Power(0 | 1):
-            numbers = (op.scale, op.shift) if op.power else (0.0, 1.0)
-            linear = Alg.ELTWISE_LINEAR
-            return Recipe(linear, linear, numbers, numbers, keeps_zero=not numbers[1])
+            return _of_linear(op, *POWERS[power])._replace(loses_nan=power == 0.5)
+        case ops.Power(1):
+            linear, numbers = Alg.ELTWISE_LINEAR, (op.scale, op.shift)
+            return Recipe(linear, linear, numbers, numbers, keeps_zero=not op.shift)
     return None
 
 
@@ -116,4 +121,6 @@ def _clip(op: ops.Clip) -> Recipe:
     # oneDNN passes the gradient where low < x <= high, Caffe also where x equals low.
     below = float(np.nextafter(np.float32(op.low), np.float32(-np.inf)))
     clip, numbers = Alg.ELTWISE_CLIP, (op.low, op.high)
-    return Recipe(clip, clip, numbers, (below, op.high), keeps_zero=op.low <= 0 <= op.high)
+    return Recipe(
+        clip, clip, numbers, (below, op.high), keeps_zero=op.low <= 0 <= op.high
+    )._replace(loses_nan=True)

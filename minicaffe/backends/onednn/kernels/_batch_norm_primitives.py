@@ -9,12 +9,11 @@ from minicaffe.backends.onednn.runtime.library import (
     USE_GLOBAL_STATS,
     USE_SCALE,
     USE_SHIFT,
-    Alg,
     Arg,
     Prop,
 )
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.primitive import Attributes, Engine, Primitive
+from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.ops.backend import Shape
 
 STATISTICS = (Arg.MEAN, Arg.VARIANCE)
@@ -34,13 +33,12 @@ class BatchNormPrimitives:
     scales : bool
         Whether there are s and b, and gradients of them.
     rectifies : bool
-        Whether a ReLU follows, in both passes.
+        Whether a ReLU follows, in both passes; it replaces NaN by 0.
 
     Attributes
     ----------
     forward : callable
-        Returns the call for a layout: x[, mu, var][, s, b], then y[, mu, var]; with a second
-        argument True, which requires stored statistics, it includes a ReLU.
+        Returns the call for a layout: x[, mu, var][, s, b], then y[, mu, var].
     backward : callable
         Returns the call for a layout: x, mu, var[, s], dy, then dx[, ds, db].
     """
@@ -62,14 +60,9 @@ class BatchNormPrimitives:
         self.forward = cache_method(self._plan_forward)
         self.backward = cache_method(self._plan_backward)
 
-    def _plan_forward(self, layout: Layout, with_relu: bool = False) -> Call:
-        # With stored statistics the inference form computes the same values, and accepts a ReLU.
-        prop = Prop.INFERENCE if with_relu else Prop.TRAINING
-        primitive = Primitive(
-            *(self._engine, "batch_normalization_forward"),
-            *(prop, layout, layout, self._eps, self._flags),
-            attributes=Attributes().eltwise(Alg.ELTWISE_RELU) if with_relu else None,
-        )
+    def _plan_forward(self, layout: Layout) -> Call:
+        arguments = (Prop.TRAINING, layout, layout, self._eps, self._flags)
+        primitive = Primitive(self._engine, "batch_normalization_forward", *arguments)
         primitive.use_workspace(primitive.new_workspace())
         statistics = self._ports(*STATISTICS)
         scaling = self._ports(Arg.SCALE, Arg.SHIFT) if self._scales else []

@@ -75,7 +75,7 @@ class OneDnnEpilogue:
         if kind.scales:
             attributes.binary(Alg.BINARY_MUL, self._layout).binary(Alg.BINARY_ADD, self._layout)
         if kind.rectifies:
-            attributes.eltwise(Alg.ELTWISE_RELU)
+            attributes.relu()
         return attributes
 
     def ports(self, kind: EpilogueKind) -> list[Port]:

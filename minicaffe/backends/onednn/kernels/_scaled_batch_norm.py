@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.kernels._batch_norm_primitives import BatchNormPrimitives
+from minicaffe.backends.onednn.kernels._non_finite import has_finite_values
 from minicaffe.backends.onednn.runtime.images import images_layout
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.activation import Relu
@@ -44,6 +45,7 @@ class ScaledBatchNorm:
         self._primitives = BatchNormPrimitives(
             backend.engine, self._channels, eps, scales=True, rectifies=rectifies
         )
+        self._unrectified = BatchNormPrimitives(backend.engine, self._channels, eps, scales=True)
 
     def forward(
         self, x: OneDnnTensor, y: OneDnnTensor, mu: OneDnnTensor, var: OneDnnTensor
@@ -52,6 +54,10 @@ class ScaledBatchNorm:
         self._layout = images_layout(x)
         s, b = (*self._parameters(), self._zeros)[:2]
         self._primitives.forward(self._layout)(x, s, b, y, mu, var)
+        # The primitive's ReLU replaces NaN by 0. The variance is not finite where an x is not.
+        if self._relu is not None and not all(map(has_finite_values, (var, s, b))):
+            self._unrectified.forward(self._layout)(x, s, b, y, mu, var)
+            self._relu.forward(y, y)
 
     def backward(
         self,

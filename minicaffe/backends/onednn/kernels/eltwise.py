@@ -87,7 +87,7 @@ class OneDnnSum(OneDnnEltwise):
     def _plan_add_relu(self, layout: Layout) -> Call:
         primitive = Primitive(
             *(self.engine, "binary", Alg.BINARY_ADD, layout, layout, layout),
-            attributes=Attributes().eltwise(Alg.ELTWISE_RELU),
+            attributes=Attributes().relu(),
         )
         return Call(primitive, [(Arg.SRC, layout), (Arg.SRC_1, layout)], [(Arg.DST, layout)])
 
@@ -155,7 +155,7 @@ class OneDnnMaximum(OneDnnEltwise):
         def distribute(dy: Array, *arrays: Array) -> None:
             *dxs, arg_max = arrays
             for i, dx in zip(indices, dxs, strict=True):
-                np.multiply(dy, arg_max == i, out=dx)
+                np.copyto(dx, np.where(arg_max == i, dy, 0))
 
         results = [dx for _, dx in wanted]
         pointwise(self.backend, self._layout, distribute, [dy], results, [self._arg_max])

@@ -12,11 +12,13 @@ import numpy as np
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.kernels._non_finite import has_finite_values, without_warnings
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.reference.kernels.pool import ReferencePool
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.pool import Pool
@@ -42,6 +44,8 @@ class OneDnnPool(OneDnnKernel[Pool]):
             self._algorithm = Alg.POOLING_AVG_INCLUDE_PADDING
         else:
             self._algorithm = Alg.POOLING_AVG_EXCLUDE_PADDING
+        # Computes a pass over values that are not finite: the primitive loses NaN.
+        self._substitute: ReferencePool | None = None
         self._ratio: OneDnnTensor | None = None
         if self._algorithm is Alg.POOLING_AVG_INCLUDE_PADDING and overhangs:
             self._ratio = OneDnnTensor(backend.reorders, (1, 1, *op.out))
@@ -55,6 +59,11 @@ class OneDnnPool(OneDnnKernel[Pool]):
         self, x: OneDnnTensor, y: OneDnnTensor, mask: None = None, stream: None = None
     ) -> None:
         """Overwrite y."""
+        self._substitute = None
+        if self.op.mode == "max" and not has_finite_values(x):
+            self._substitute = ReferencePool(self.backend, self.op, x, y)
+            without_warnings(self._substitute.forward, x, y)
+            return
         # The maximum of bfloat16 values is one of them; averages are computed in float32.
         self._layout = x.stored if self.op.mode == "max" else x.layout
         self._forward(self._layout)(x, y)
@@ -63,6 +72,9 @@ class OneDnnPool(OneDnnKernel[Pool]):
 
     def backward(self, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
+        if self._substitute is not None:
+            without_warnings(self._substitute.backward, dy, dx)
+            return
         if self._ratio is not None:
             self._multiply(dy.layout)(dy, self._ratio, self._scaled)
             dy = self._scaled

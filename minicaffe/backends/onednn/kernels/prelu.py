@@ -5,12 +5,14 @@ from __future__ import annotations
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
+from minicaffe.backends.onednn.kernels._non_finite import has_finite_values, without_warnings
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.images import images_layout
 from minicaffe.backends.onednn.runtime.library import Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.reference.kernels.prelu import ReferencePReLU
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.prelu import PReLU
 
@@ -32,11 +34,18 @@ class OneDnnPReLU(OneDnnKernel[PReLU]):
         self._unused_dx = OneDnnTensor(backend.reorders, x.shape)
         self._unused_da = OneDnnTensor(backend.reorders, (self._n_slopes,))
         self._accumulate = Accumulator(backend)
+        # Computes a pass over values that are not finite: the primitive loses NaN.
+        self._substitute: ReferencePReLU | None = None
         self._forward = cache_method(self._plan_forward)
         self._backward = cache_method(self._plan_backward)
 
     def forward(self, x: OneDnnTensor, a: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
+        self._substitute = None
+        if not (has_finite_values(x) and has_finite_values(a)):
+            self._substitute = ReferencePReLU(self.backend, self.op, x, a, y)
+            without_warnings(self._substitute.forward, x, a, y)
+            return
         layout = images_layout(x)
         if self._saved_x is not None:
             self._saved_x.move_from(x, layout)
@@ -46,7 +55,14 @@ class OneDnnPReLU(OneDnnKernel[PReLU]):
 
     def backward_weights(self, x: OneDnnTensor, dy: OneDnnTensor, da: OneDnnTensor) -> None:
         """Add to da."""
+        if self._substitute is not None:
+            without_warnings(self._substitute.backward_weights, x, dy, da)
+            return
         x = self._saved_x or x
+        if not has_finite_values(dy):
+            reference = ReferencePReLU(self.backend, self.op, x, self._slopes, dy)
+            without_warnings(reference.backward_weights, x, dy, da)
+            return
         layout, slopes = images_layout(x), self._slopes
         call = self._backward(layout)
         shape, unused = self._slope_layout(layout).shape, self._unused_dx
@@ -56,6 +72,9 @@ class OneDnnPReLU(OneDnnKernel[PReLU]):
         self, x: OneDnnTensor, a: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor
     ) -> None:
         """Overwrite dx."""
+        if self._substitute is not None:
+            without_warnings(self._substitute.backward_data, x, a, dy, dx)
+            return
         x = self._saved_x or x
         layout = images_layout(x)
         self._backward(layout)(x, a, dy, dx, self._unused_da)

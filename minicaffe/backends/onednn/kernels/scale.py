@@ -9,10 +9,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.kernels._batch_norm_primitives import BatchNormPrimitives
+from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.images import images_layout
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, Query
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
+from minicaffe.backends.onednn.runtime.primitive import Attributes, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
 from minicaffe.ops.activation import starts_with_relu
@@ -42,6 +47,7 @@ class OneDnnScale(OneDnnKernel[Scale]):
         self._factor: OneDnnTensor = self._halves
         self._accumulate = Accumulator(backend)
         self._rectifies = False
+        self._rectified = cache_method(self._plan_rectified)
         self._primitives = BatchNormPrimitives(
             self.engine, s.shape, HALF, use_stored=True, scales=True
         )
@@ -55,13 +61,27 @@ class OneDnnScale(OneDnnKernel[Scale]):
             self._saved_x.move_from(x, self._layout)
             x = self._saved_x
         self._factor = s
-        call = self._primitives.forward(self._layout, self._rectifies)
+        if self._rectifies:
+            self._rectified(self._layout)(x, s, b or self._zeros, y)
+            return
+        call = self._primitives.forward(self._layout)
         call(x, self._zeros, self._halves, s, b or self._zeros, y)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse a ReLU of y."""
         self._rectifies = starts_with_relu(epilogue)
         return int(self._rectifies)
+
+    def _plan_rectified(self, layout: Layout) -> Call:
+        # The library's batch normalisation accepts only its own ReLU, which replaces NaN by 0.
+        shape = (1, *self._channels, *(1,) * (len(layout.shape) - 2))
+        arguments = (self.engine, "binary", Alg.BINARY_MUL, layout)
+        # There is no fast code for factors in another layout than the one that the library chooses.
+        chosen = Primitive(*arguments, AnyLayout(shape), layout).layout(Query.SRC, shape, index=1)
+        attributes = Attributes().binary(Alg.BINARY_ADD, chosen).relu()
+        primitive = Primitive(*arguments, chosen, layout, attributes=attributes)
+        ports = [(Arg.SRC, layout), (Arg.SRC_1, chosen), (Arg.POST_OP | Arg.SRC_1, chosen)]
+        return Call(primitive, ports, [(Arg.DST, layout)])
 
     def backward_weights(
         self,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.kernels._non_finite import has_finite_values
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.backends.reference.kernels.softmax import ReferenceSoftmaxLoss
+from minicaffe.backends.reference.kernels.softmax import ReferenceSoftmaxLoss, softmax
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.softmax import Softmax, SoftmaxLoss
 
@@ -27,7 +30,7 @@ class OneDnnSoftmax(OneDnnKernel[Softmax]):
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
-        self._forward(x.layout)(x, y)
+        run_softmax(self._forward(x.layout), x, y, self.op.axis)
 
     def backward(self, y: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
@@ -55,7 +58,17 @@ class OneDnnSoftmaxLoss(ReferenceSoftmaxLoss):
         self._softmax = plan_softmax(backend.engine, Layout.plain(tensors[0].shape), op.axis)
 
     def _probabilities(self, x: Any, p: Any) -> None:  # Any: tensors of this backend
-        self._softmax(x, p)
+        run_softmax(self._softmax, x, p, self.op.axis)
+
+
+def run_softmax(call: Call, x: OneDnnTensor, y: OneDnnTensor, axis: int) -> None:
+    """Overwrite y with the softmax of x, which is NaN in rows with NaN or infinity."""
+    if has_finite_values(x):
+        call(x, y)
+    else:
+        # The primitive would make only these values NaN, and the others of the row 0.
+        with np.errstate(invalid="ignore"):
+            y.write()[...] = softmax(np, x.read(), axis)
 
 
 def plan_softmax(engine: Engine, layout: Layout, axis: int) -> Call:

@@ -15,6 +15,9 @@ from minicaffe.backends.onednn.runtime.library import Alg, Arg, Query, check_one
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, dims
 from minicaffe.ops.backend import Shape
 
+# The largest float32: its product with any normal number is above 1.
+LARGEST = 3.4028234663852886e38
+
 
 class Engine:
     """oneDNN's engine and stream, and the scratchpad that all primitives share.
@@ -79,6 +82,12 @@ class Attributes:
     def eltwise(self, alg: Alg, alpha: float = 0.0, beta: float = 0.0) -> Attributes:
         """Apply an elementwise function to the result."""
         return self._append("eltwise", alg, alpha, beta)
+
+    def relu(self) -> Attributes:
+        """Apply a ReLU that keeps NaN, as Caffe's does; oneDNN's own ReLU replaces NaN by 0."""
+        # x * max(0, min(1, a x)) is x for every normal x > 0 and -0 for x < 0; adding 0 makes it 0.
+        self.eltwise(Alg.ELTWISE_HARD_SWISH, LARGEST)
+        return self.eltwise(Alg.ELTWISE_LINEAR, 1.0)
 
     def binary(self, alg: Alg, layout: Layout) -> Attributes:
         """Combine the result with a tensor of this layout; axes of size 1 are broadcast."""
@@ -148,9 +157,9 @@ class Primitive:
         check_onednn(query(self.descriptor, _lib.IMPLEMENTATION, 0, ctypes.byref(name)), "query")
         return not (name.value or b"").startswith(b"ref")
 
-    def layout(self, query: Query, shape: Shape) -> Layout:
+    def layout(self, query: Query, shape: Shape, index: int = 0) -> Layout:
         """Return the layout that the library chose for one of its tensors."""
-        return Layout.of(self._query(query), shape)
+        return Layout.of(self._query(query, index), shape)
 
     def port(self, arg: Arg, shape: Shape) -> tuple[int, Layout]:
         """Return an argument with the layout that the library chose for its tensor."""
@@ -184,8 +193,8 @@ class Primitive:
 
         return run
 
-    def _query(self, query: Query) -> int:
-        return self.lib.c.dnnl_primitive_desc_query_md(self.descriptor, query, 0) or 0
+    def _query(self, query: Query, index: int = 0) -> int:
+        return self.lib.c.dnnl_primitive_desc_query_md(self.descriptor, query, index) or 0
 
     def _size(self, descriptor: int) -> int:
         return int(self.lib.c.dnnl_memory_desc_get_size(descriptor)) if descriptor else 0

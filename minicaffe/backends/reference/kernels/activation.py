@@ -21,6 +21,18 @@ def sigmoid(xp: ArrayModule, x: Array) -> Array:
     return 0.5 * xp.tanh(0.5 * x) + 0.5
 
 
+def sign(xp: ArrayModule, x: Array) -> Array:
+    """Return -1, 0 or 1; 0 for NaN, as in Caffe."""
+    return (x > 0).astype(x.dtype) - (x < 0)
+
+
+def _power(xp: ArrayModule, x: Array, op: ops.Power) -> Array:
+    # Without influence of x, Caffe does not read it: the value is finite also where x is not.
+    if op.power * op.scale == 0:
+        x = xp.zeros_like(x)
+    return (op.scale * x + op.shift) ** op.power
+
+
 def _power_derivative(xp: ArrayModule, x: Array, y: Array, op: ops.Power) -> Array:
     factor = op.power * op.scale
     # 0 to a negative power must not turn a gradient of 0 into nan.
@@ -67,7 +79,7 @@ FUNCTIONS: dict[type[Activation], tuple[Value, Derivative]] = {
     ),
     ops.Abs: (
         lambda xp, x, op: xp.abs(x),
-        lambda xp, x, y, op: xp.sign(x),
+        lambda xp, x, y, op: sign(xp, x),
     ),
     ops.Clip: (
         lambda xp, x, op: xp.clip(x, op.low, op.high),
@@ -78,7 +90,7 @@ FUNCTIONS: dict[type[Activation], tuple[Value, Derivative]] = {
         lambda xp, x, y, op: op.factor * op.scale / (op.scale * x + op.shift),
     ),
     ops.Power: (
-        lambda xp, x, op: (op.scale * x + op.shift) ** op.power,
+        _power,
         _power_derivative,
     ),
     ops.Swish: (

@@ -30,14 +30,18 @@ class ReferenceEltwise(ReferenceKernel[Eltwise]):
         """Overwrite the dxs."""
         for i, dx in enumerate(dxs):
             if dx is not None:
-                self.xp.multiply(dy.read(), self._slope(i, xs, y), out=dx.write())
+                self._backward(i, xs, y, dy.read(), dx.write())
+
+    def _backward(self, i: int, xs: Sequence[Tensor], y: Tensor, dy: Array, out: Array) -> None:
+        if self.op.operation == "max":
+            out[...] = self.xp.where(self.chosen == i, dy, 0)
+        else:
+            self.xp.multiply(dy, self._slope(i, xs, y), out=out)
 
     def _slope(self, i: int, xs: Sequence[Tensor], y: Tensor) -> Array | float:
-        """Return the derivative of y with respect to xs[i]."""
+        """Return the derivative of a sum or product y with respect to xs[i]."""
         if self.op.operation == "sum":
             return self.op.coefficients[i]
-        if self.op.operation == "max":
-            return self.chosen == i
         if not self.op.stable:
             return y.read() / xs[i].read()
         first, *others = (x.read() for k, x in enumerate(xs) if k != i)
@@ -56,10 +60,11 @@ class ReferenceEltwise(ReferenceKernel[Eltwise]):
             out *= x
 
     def _max(self, xs: list[Array], out: Array) -> None:
-        first_wins = xs[0] > xs[1]
+        # NaN is chosen.
+        first_wins = (xs[0] > xs[1]) | self.xp.isnan(xs[0])
         self.chosen = self.xp.where(first_wins, 0, 1).astype(np.int32)
         out[...] = self.xp.where(first_wins, xs[0], xs[1])
         for i, x in enumerate(xs[2:], 2):
-            larger = x > out
+            larger = (x > out) | self.xp.isnan(x)
             self.xp.copyto(out, x, where=larger)
             self.xp.copyto(self.chosen, i, where=larger)

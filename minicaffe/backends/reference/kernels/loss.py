@@ -159,7 +159,8 @@ class ReferenceInfogainLoss(ReferenceKernel[InfogainLoss]):
         probabilities = p.write()
         probabilities[...] = softmax(xp, x.read(), self.op.axis)
         weights, counts = self._weights(probabilities, labels.read(), h.read())
-        total = (weights * xp.log(xp.maximum(probabilities, TINY))).sum()
+        terms = weights * xp.log(xp.maximum(probabilities, TINY))
+        total = xp.where(xp.expand_dims(counts, self.op.axis), terms, 0).sum()
         loss.write()[...] = -total / self._normalizer(probabilities, counts)
 
     def backward(self, p: Tensor, labels: Tensor, h: Tensor, dloss: Tensor, dx: Tensor) -> None:
@@ -167,6 +168,7 @@ class ReferenceInfogainLoss(ReferenceKernel[InfogainLoss]):
         probabilities = p.read()
         weights, counts = self._weights(probabilities, labels.read(), h.read())
         gradient = probabilities * weights.sum(self.op.axis, keepdims=True) - weights
+        gradient = self.xp.where(self.xp.expand_dims(counts, self.op.axis), gradient, 0)
         dx.write()[...] = gradient * (dloss.read() / self._normalizer(probabilities, counts))
 
     def _weights(self, p: Array, labels: Array, h: Array) -> tuple[Array, Array]:
@@ -192,13 +194,13 @@ class ReferenceSigmoidCrossEntropyLoss(ReferenceKernel[SigmoidCrossEntropyLoss])
         targets, counts = self._targets(scores, t)
         # -t log(s) - (1 - t) log(1 - s), written so that exp never overflows.
         losses = xp.maximum(scores, 0) - scores * targets + xp.log1p(xp.exp(-xp.abs(scores)))
-        loss.write()[...] = (losses * counts).sum() / self._normalizer(scores, counts)
+        loss.write()[...] = xp.where(counts, losses, 0).sum() / self._normalizer(scores, counts)
 
     def backward(self, x: Tensor, t: Tensor, dloss: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
         scores = x.read()
         targets, counts = self._targets(scores, t)
-        gradient = (0.5 * self.xp.tanh(0.5 * scores) + 0.5 - targets) * counts
+        gradient = self.xp.where(counts, 0.5 * self.xp.tanh(0.5 * scores) + 0.5 - targets, 0)
         dx.write()[...] = gradient * (dloss.read() / self._normalizer(scores, counts))
 
     def _targets(self, scores: Array, t: Tensor) -> tuple[Array, Array]:

@@ -47,11 +47,11 @@ class ReferencePool(ReferenceKernel[Pool]):
 
     def backward(self, dy: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
-        out, given = dx.write(), dy.read()
-        canvas = self.xp.zeros((*out.shape[:2], *self.canvas), out.dtype)
+        xp, out, given = self.xp, dx.write(), dy.read()
+        canvas = xp.zeros((*out.shape[:2], *self.canvas), out.dtype)
         share = given / self.area if self.op.mode == "ave" else None
         for tap, window in enumerate(self._windows()):
-            canvas[window] += given * (self.chosen == tap) if share is None else share
+            canvas[window] += xp.where(self.chosen == tap, given, 0) if share is None else share
         (top, left), (rows, columns) = self.op.pad, self.image
         out[...] = canvas[:, :, top : top + rows, left : left + columns]
 
@@ -83,6 +83,11 @@ class ReferencePool(ReferenceKernel[Pool]):
         for window in reversed(windows[:-1]):
             self.chosen += 1
             self.chosen *= canvas[window] != out
+        is_nan = self.xp.isnan(out)
+        if is_nan.any():
+            # NaN is the maximum; the last one is chosen.
+            for tap, window in enumerate(windows):
+                self.xp.copyto(self.chosen, tap, where=self.xp.isnan(canvas[window]))
 
     def _sum(self, canvas: Array, out: Array) -> None:
         out[...] = 0

@@ -25,16 +25,19 @@ class ReferencePReLU(ReferenceKernel[PReLU]):
         if self._saved is not None:
             self._saved[...] = values
         slopes = a.read().reshape(self._slopes)
-        y.write()[...] = self.xp.where(values > 0, values, slopes * values)
+        # As in Caffe, a slope of NaN or infinity makes all values of its channel NaN.
+        y.write()[...] = self.xp.maximum(values, 0) + slopes * self.xp.minimum(values, 0)
 
     def backward_weights(self, x: Tensor, dy: Tensor, da: Tensor) -> None:
         """Add to da."""
-        da.update()[...] += (dy.read() * self.xp.minimum(self._input(x), 0)).sum(self._axes)
+        values = self._input(x)
+        da.update()[...] += (dy.read() * (values * (values <= 0))).sum(self._axes)
 
     def backward_data(self, x: Tensor, a: Tensor, dy: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
         slopes = a.read().reshape(self._slopes)
-        dx.write()[...] = dy.read() * self.xp.where(self._input(x) > 0, 1, slopes)
+        values = self._input(x)
+        dx.write()[...] = dy.read() * ((values > 0) + slopes * (values <= 0))
 
     def _input(self, x: Tensor) -> Array:
         return x.read() if self._saved is None else self._saved

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
+from minicaffe.backends.reference.kernels.activation import sign
 from minicaffe.ops.backend import Array, ArrayModule, Tensor
 from minicaffe.ops.reduction import Reduction
 
@@ -13,7 +14,7 @@ Term = Callable[[ArrayModule, Array], Array]
 
 TERMS: dict[str, tuple[Term, Term]] = {
     "sum": (lambda xp, x: x, lambda xp, x: xp.ones_like(x)),
-    "asum": (lambda xp, x: xp.abs(x), lambda xp, x: xp.sign(x)),
+    "asum": (lambda xp, x: xp.abs(x), sign),
     "sumsq": (lambda xp, x: x * x, lambda xp, x: 2 * x),
     "mean": (lambda xp, x: x, lambda xp, x: xp.ones_like(x)),
 }
