@@ -154,7 +154,7 @@ class Primitive:
 
     def port(self, arg: Arg, shape: Shape) -> tuple[int, Layout]:
         """Return an argument with the layout that the library chose for its tensor."""
-        return arg, self.layout(Query[arg.name], shape)
+        return arg, Layout.of(self._query(Query.ARGUMENT, arg), shape)
 
     def new_workspace(self) -> Buffer | None:
         """Return a buffer for the forward pass's workspace, None if it needs none."""
@@ -184,8 +184,8 @@ class Primitive:
 
         return run
 
-    def _query(self, query: Query) -> int:
-        return self.lib.c.dnnl_primitive_desc_query_md(self.descriptor, query, 0) or 0
+    def _query(self, query: Query, index: int = 0) -> int:
+        return self.lib.c.dnnl_primitive_desc_query_md(self.descriptor, query, index) or 0
 
     def _size(self, descriptor: int) -> int:
         return int(self.lib.c.dnnl_memory_desc_get_size(descriptor)) if descriptor else 0
