@@ -33,6 +33,7 @@ from minicaffe.ops.layout import Add, Copy
 from minicaffe.ops.lrn import Lrn
 from minicaffe.ops.lstm import Lstm
 from minicaffe.ops.pool import Pool
+from minicaffe.ops.prelu import PReLU
 from minicaffe.ops.recurrent import RecurrentInputs
 from minicaffe.ops.rnn import Rnn
 from minicaffe.ops.update import StepSize, SumOfSquares, Update, UpdateOperands
@@ -179,6 +180,23 @@ def test_bias_of_packed_channels_uses_compiled_code(onednn, primitives):
             k.backward_weights(dy, db)
         assert all(primitive.is_compiled for primitive in primitives)
         return x, y, db
+
+    agree(onednn, body)
+
+
+@pytest.mark.parametrize("slopes", [(), (5,)])
+def test_prelu_of_packed_channels_uses_compiled_code(onednn, primitives, slopes):
+    def body(make, backend):
+        x, dy = (pack(make, backend, make(2, 5, 4, 3)) for _ in range(2))
+        a, da, y, dx = make(*slopes), make(*slopes, zero=True), make(*x.shape), make(*x.shape)
+        primitives.clear()
+        k = backend.plan(PReLU(), x, a, y)
+        k.forward(x, a, y)
+        for _ in range(2):
+            k.backward_weights(x, dy, da)
+        k.backward_data(x, a, dy, dx)
+        assert all(primitive.is_compiled for primitive in primitives)
+        return y, dx, da
 
     agree(onednn, body)
 
