@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import Unsupported
 from minicaffe.ops.activation import (
@@ -23,6 +24,7 @@ from minicaffe.ops.activation import (
     Swish,
     Threshold,
 )
+from minicaffe.ops.bias import Bias
 from minicaffe.ops.concat import Concat, Slice
 from minicaffe.ops.conv import Conv
 from minicaffe.ops.eltwise import Eltwise
@@ -31,6 +33,7 @@ from minicaffe.ops.layout import Add, Copy
 from minicaffe.ops.lrn import Lrn
 from minicaffe.ops.lstm import Lstm
 from minicaffe.ops.pool import Pool
+from minicaffe.ops.prelu import PReLU
 from minicaffe.ops.recurrent import RecurrentInputs
 from minicaffe.ops.rnn import Rnn
 from minicaffe.ops.update import StepSize, SumOfSquares, Update, UpdateOperands
@@ -148,6 +151,52 @@ def test_pooling(onednn, mode, pad, kernel, stride, packed):
         k.forward(x, y)
         k.backward(dy, dx)
         return y, dx
+
+    agree(onednn, body)
+
+
+@pytest.fixture
+def primitives(monkeypatch):
+    """Return a list of the primitives that are created from now on."""
+    created, create = [], Primitive.__init__
+
+    def record(self, *arguments, **options):
+        create(self, *arguments, **options)
+        created.append(self)
+
+    monkeypatch.setattr(Primitive, "__init__", record)
+    return created
+
+
+def test_bias_of_packed_channels_uses_compiled_code(onednn, primitives):
+    def body(make, backend):
+        x, dy = (pack(make, backend, make(2, 5, 4, 3)) for _ in range(2))
+        b, db, y = make(5), make(5, zero=True), make(2, 5, 4, 3)
+        primitives.clear()
+        k = backend.plan(Bias(1), x, b, y)
+        k.forward(x, b, y)
+        k.forward(x, b, x)
+        for _ in range(2):
+            k.backward_weights(dy, db)
+        assert all(primitive.is_compiled for primitive in primitives)
+        return x, y, db
+
+    agree(onednn, body)
+
+
+@pytest.mark.parametrize("slopes", [(), (5,)])
+def test_prelu_of_packed_channels_uses_compiled_code(onednn, primitives, slopes):
+    def body(make, backend):
+        x, dy = (pack(make, backend, make(2, 5, 4, 3)) for _ in range(2))
+        a, da, y, dx = make(*slopes), make(*slopes, zero=True), make(*x.shape), make(*x.shape)
+        primitives.clear()
+        k = backend.plan(PReLU(), x, a, y)
+        k.forward(x, a, y)
+        for _ in range(2):
+            k.backward_weights(x, dy, da)
+        k.backward_data(x, a, dy, dx)
+        assert all(primitive.is_compiled for primitive in primitives)
+        return y, dx, da
 
     agree(onednn, body)
 

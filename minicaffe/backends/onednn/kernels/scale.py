@@ -15,7 +15,7 @@ from minicaffe.backends.onednn.kernels._accumulate import Accumulator
 from minicaffe.backends.onednn.kernels._batch_norm_primitives import BatchNormPrimitives
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.images import images_layout
-from minicaffe.backends.onednn.runtime.library import Alg, Arg, Query
+from minicaffe.backends.onednn.runtime.library import Alg, Arg
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
@@ -77,7 +77,7 @@ class OneDnnScale(OneDnnKernel[Scale]):
         shape = (1, *self._channels, *(1,) * (len(layout.shape) - 2))
         arguments = (self.engine, "binary", Alg.BINARY_MUL, layout)
         # There is no fast code for factors in another layout than the one that the library chooses.
-        chosen = Primitive(*arguments, AnyLayout(shape), layout).layout(Query.SRC, shape, index=1)
+        _, chosen = Primitive(*arguments, AnyLayout(shape), layout).port(Arg.SRC_1, shape)
         attributes = Attributes().binary(Alg.BINARY_ADD, chosen).relu()
         primitive = Primitive(*arguments, chosen, layout, attributes=attributes)
         ports = [(Arg.SRC, layout), (Arg.SRC_1, chosen), (Arg.POST_OP | Arg.SRC_1, chosen)]

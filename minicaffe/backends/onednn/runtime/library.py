@@ -82,14 +82,12 @@ class Alg(enum.IntEnum):
     ELTWISE_RELU_USE_DST = 0x100
     ELTWISE_TANH_USE_DST = 0x101
     ELTWISE_ELU_USE_DST = 0x102
-    ELTWISE_SQRT_USE_DST = 0x103
     ELTWISE_LOGISTIC_USE_DST = 0x104
     ELTWISE_EXP_USE_DST = 0x105
     BINARY_ADD = 0x1FFF0
     BINARY_MUL = 0x1FFF1
     BINARY_MAX = 0x1FFF2
     BINARY_DIV = 0x1FFF4
-    REDUCTION_SUM = 0x2FFF4
     SOFTMAX_ACCURATE = 0x30000
 
 
@@ -104,6 +102,8 @@ class Query(enum.IntEnum):
     DIFF_DST = 134
     WORKSPACE = 135
     SCRATCHPAD = 136
+    # With an `Arg` as index.
+    ARGUMENT = 255
 
 
 class DataType(enum.IntEnum):
@@ -174,7 +174,6 @@ PRIMITIVES = {
     "inner_product_backward_data": "mmmh",
     "inner_product_backward_weights": "mmmmh",
     "binary": "immm",
-    "reduction": "immff",
 }
 _TYPES = {
     "m": c_void_p,

@@ -157,13 +157,13 @@ class Primitive:
         check_onednn(query(self.descriptor, _lib.IMPLEMENTATION, 0, ctypes.byref(name)), "query")
         return not (name.value or b"").startswith(b"ref")
 
-    def layout(self, query: Query, shape: Shape, index: int = 0) -> Layout:
+    def layout(self, query: Query, shape: Shape) -> Layout:
         """Return the layout that the library chose for one of its tensors."""
-        return Layout.of(self._query(query, index), shape)
+        return Layout.of(self._query(query), shape)
 
     def port(self, arg: Arg, shape: Shape) -> tuple[int, Layout]:
         """Return an argument with the layout that the library chose for its tensor."""
-        return arg, self.layout(Query[arg.name], shape)
+        return arg, Layout.of(self._query(Query.ARGUMENT, arg), shape)
 
     def new_workspace(self) -> Buffer | None:
         """Return a buffer for the forward pass's workspace, None if it needs none."""
