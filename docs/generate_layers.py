@@ -18,6 +18,7 @@ from pathlib import Path
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 ROOT = Path(__file__).resolve().parents[1]
+PROTO = ROOT / "proto"
 PAGES = ROOT / "docs" / "layers"
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -137,7 +138,7 @@ def page(name: str, comments: dict[str, str]) -> str:
 
 def pages() -> dict[Path, str]:
     """Return the text of every page, the index included."""
-    comments = read_comments((ROOT / "proto" / "minicaffe.proto").read_text())
+    comments = read_comments("\n".join(p.read_text() for p in sorted(PROTO.glob("*.proto"))))
     result = {PAGES / f"{name}.md": page(name, comments) for name in sorted(LAYERS)}
     lines = ["# Layer types", "", "| type | what it does |", "|---|---|"]
     for name in sorted(LAYERS):
