@@ -49,7 +49,7 @@ def read_comments(proto: str) -> dict[str, str]:
         if line.startswith("//"):
             above.append(line.removeprefix("//").strip())
             continue
-        opened = re.match(r"(?:message|enum) (\w+) \{", line)
+        opened = re.match(r"(?:message|enum|extend) ([\w.]+) \{", line)
         field = re.match(r"(?:optional|required|repeated) [\w.]+ (\w+) = ", line)
         name = (opened or field or [None, None])[1]
         if name:
