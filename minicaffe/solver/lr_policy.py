@@ -171,6 +171,16 @@ def _fork_problems(param: SolverParameter, ramps: Sequence[str]) -> Iterator[tup
         )
 
 
+def horizon(param: SolverParameter) -> int:
+    """Return the number of iterations of a schedule; 0 if the solver does not tell.
+
+    Without max_iter (py-faster-rcnn and others call `step` themselves) it goes a quarter beyond
+    the last of stepvalue or stageiter, or to 3 times stepsize.
+    """
+    last = max([*param.stepvalue, *param.stageiter], default=0)
+    return int(param.max_iter or last * 5 // 4 or 3 * param.stepsize)
+
+
 def non_finite_fields(param: SolverParameter, fields: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield those of some fields that are NaN or infinite: field and message."""
     for field in fields:

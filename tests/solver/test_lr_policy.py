@@ -5,7 +5,7 @@ import math
 import pytest
 
 from minicaffe.schema import SolverParameter, parse_prototxt
-from minicaffe.solver.lr_policy import current_step, learning_rate, lr_policy_problems
+from minicaffe.solver.lr_policy import current_step, horizon, learning_rate, lr_policy_problems
 
 
 def solver_param(text):
@@ -52,6 +52,20 @@ def test_rate(policy, fields, iteration, rate):
     param = solver_param(f'base_lr: 0.5 lr_policy: "{policy}" {fields}')
     assert not list(lr_policy_problems(param))
     assert learning_rate(param, iteration) == pytest.approx(rate, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("fields", "iterations"),
+    [
+        ('lr_policy: "step" stepsize: 10 max_iter: 50', 50),
+        ('lr_policy: "step" stepsize: 10', 30),
+        ('lr_policy: "multistep" stepvalue: [4, 8]', 10),
+        ('lr_policy: "multifixed" stageiter: [4, 8]', 10),
+        ('lr_policy: "fixed"', 0),
+    ],
+)
+def test_horizon(fields, iterations):
+    assert horizon(solver_param(fields)) == iterations
 
 
 def test_a_multifixed_rate_needs_no_base_lr():
