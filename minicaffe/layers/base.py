@@ -20,6 +20,7 @@ from minicaffe.layers.unread import unread_bias
 from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream, checked_step
 from minicaffe.schema import FillerParameter, LayerParameter
+from minicaffe.schema.without_effect import is_without_effect
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -197,6 +198,8 @@ class Layer(Generic[P]):
         """Yield a sentence about each setting in `param` that has no effect in this type."""
         known = (cls.param_field, *cls.shared_fields)
         for field, value in param.ListFields():
+            if is_without_effect(field):
+                continue  # one line about the file names it
             if field.name.endswith("_param") and field.name not in known:
                 yield f"{field.name} has no effect, because {cls.type} does not read it. Remove it."
             elif field.name == cls.param_field:
