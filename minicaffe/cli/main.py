@@ -249,7 +249,7 @@ def _overview() -> str:
     width = max(map(len, COMMANDS))
     return "\n".join(
         [
-            "minicaffe: Caffe's world without Caffe.",
+            "minicaffe: trains and runs nets in Caffe's files, with Caffe's commands.",
             "",
             "usage: minicaffe COMMAND [FLAGS]     (minicaffe COMMAND --help shows the flags)",
             "",

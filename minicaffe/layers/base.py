@@ -16,7 +16,7 @@ from minicaffe import fillers
 from minicaffe.blob import Blob, check_shape
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
 from minicaffe.layers.scoring import Scoring
-from minicaffe.layers.unread import unread_bias
+from minicaffe.layers.unread import unread_bias, unread_of_fillers
 from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream, checked_step
 from minicaffe.schema import FillerParameter, LayerParameter
@@ -201,6 +201,7 @@ class Layer(Generic[P]):
                 yield f"{field.name} has no effect, because {cls.type} does not read it. Remove it."
             elif field.name == cls.param_field:
                 yield from unread_bias(field.name, value)
+                yield from unread_of_fillers(field.name, value)
 
     @classmethod
     def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:

@@ -66,7 +66,7 @@ class Net(NetStructure):
             weights, phase, level = phase, _checked_phase(level, network_file, phase), None
             logger.warning(
                 f"Net(network_file, weights, phase) is the deprecated form; write "
-                f"Net('{network_file}', {phase}, weights='{weights}')"
+                f"Net('{network_file}', caffe.{('TRAIN', 'TEST')[phase]}, weights='{weights}')"
             )
         phase = _checked_phase(phase, network_file)
         if isinstance(level, str | os.PathLike):
