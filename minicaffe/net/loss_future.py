@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from minicaffe.errors import LabelError
-from minicaffe.net.label_location import locate, sample_names
+from minicaffe.net.label_location import SampleNames, locate
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import Future
 
@@ -35,6 +35,8 @@ class LossFuture:
     parts : sequence of LossPart
     steps : sequence of Step
         The whole net, to name the layer of an invalid label.
+    names : mapping
+        `sample_names` of that pass: an error may be raised when the data layers hold another batch.
 
     Attributes
     ----------
@@ -42,11 +44,11 @@ class LossFuture:
         After `result`: the largest quotient of a loss and the layer's `largest_loss`.
     """
 
-    def __init__(self, parts: Sequence[LossPart], steps: Sequence[Step]) -> None:
-        self._parts, self._steps = parts, steps
+    def __init__(
+        self, parts: Sequence[LossPart], steps: Sequence[Step], names: SampleNames
+    ) -> None:
+        self._parts, self._steps, self._names = parts, steps, names
         self.saturation = 0.0
-        # An error may be raised when the data layers hold another batch already.
-        self._names = sample_names(steps)
 
     @property
     def is_done(self) -> bool:

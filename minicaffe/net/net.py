@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeAlias
@@ -93,6 +93,14 @@ class Net:
         self.outputs: list[Blob] = [self.blobs[name] for name in parts.wiring.outputs]
         self.inputs: list[Blob] = [
             blob for step in self.steps if step.layer.is_filled_by_program for blob in step.top
+        ]
+        self._sources = [step for step in self.steps if not step.bottom]
+        # Index and layer of the step, blob and weight: found once, because every pass reads them.
+        self._losses = [
+            (i, step.layer, blob, weight)
+            for i, step in enumerate(self.steps)
+            for blob, weight in zip(step.top, step.loss_weights, strict=True)
+            if weight
         ]
         self.debug_info = bool(self.param.debug_info)
         self.programs = Programs(self.backend)
@@ -263,15 +271,8 @@ class Net:
     def _non_finite_tasks(self) -> list[Task]:
         if self._non_finite is None:
             return []
-        losses = [blob for blob, _ in self._losses()]
+        losses = [blob for _, _, blob, _ in self._losses]
         return [partial(_add_non_finite, self._non_finite_kernel, self._non_finite, losses)]
-
-    def _losses(self) -> Iterator[tuple[Blob, float]]:
-        """Yield each loss, with its weight."""
-        for step in self.steps:
-            for blob, weight in zip(step.top, step.loss_weights, strict=True):
-                if weight:
-                    yield blob, weight
 
     def loss(self, start: int = 0, end: int | None = None) -> float:
         """Return the weighted sum of the losses of the last forward pass.
@@ -284,12 +285,11 @@ class Net:
         """Return a future of what `loss` would return now."""
         last = len(self.steps) - 1 if end is None else end
         parts = [
-            LossPart(weight, blob.data.get_async(), step.layer.largest_loss)
-            for step in self.steps[start : last + 1]
-            for blob, weight in zip(step.top, step.loss_weights, strict=True)
-            if weight
+            LossPart(weight, blob.data.get_async(), layer.largest_loss)
+            for i, layer, blob, weight in self._losses
+            if start <= i <= last
         ]
-        return LossFuture(parts, self.steps)
+        return LossFuture(parts, self.steps, sample_names(self._sources))
 
     def output_values(self) -> list[HostArray]:
         """Return copies of the outputs' values.
@@ -302,11 +302,11 @@ class Net:
         try:
             return [blob.data.get() for blob in self.outputs]
         except LabelError as error:
-            raise locate(error, self.steps, None, sample_names(self.steps)) from None
+            raise locate(error, self.steps, None, sample_names(self._sources)) from None
 
     def loss_weights(self) -> dict[str, float]:
         """Return the loss weight of each blob that is a loss, by name."""
-        return {blob.name: weight for blob, weight in self._losses()}
+        return {blob.name: weight for _, _, blob, weight in self._losses}
 
     def reshape(self) -> None:
         """Propagate changed input shapes to the outputs, without running the net."""
@@ -335,7 +335,7 @@ class Net:
                 f'net "{self.name}": optimize_memory overwrites blobs that a backward pass reads; '
                 "call it on a net in the TEST phase."
             )
-        losses = (blob for blob, _ in self._losses())
+        losses = (blob for _, _, blob, _ in self._losses)
         share_memory(self.steps, [*self.outputs, *losses, *kept])
         self._shares_memory = True
         for step in self.steps:
