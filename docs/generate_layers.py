@@ -18,6 +18,7 @@ from pathlib import Path
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 ROOT = Path(__file__).resolve().parents[1]
+PROTO = ROOT / "proto"
 PAGES = ROOT / "docs" / "layers"
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -25,6 +26,7 @@ from cases import CASES  # noqa: E402 - the tests are not an installed package
 from minicaffe.layers import LAYERS, Layer  # noqa: E402
 from minicaffe.layers.batch_layer import ImageBatchLayer  # noqa: E402
 from minicaffe.layers.loss import NormalizedLossLayer  # noqa: E402
+from minicaffe.layers.segmentation.label_map_layer import LabelMapLayer  # noqa: E402
 from minicaffe.schema import LayerParameter  # noqa: E402
 from minicaffe.schema.locations import repeated_fields  # noqa: E402
 
@@ -48,7 +50,7 @@ def read_comments(proto: str) -> dict[str, str]:
         if line.startswith("//"):
             above.append(line.removeprefix("//").strip())
             continue
-        opened = re.match(r"(?:message|enum) (\w+) \{", line)
+        opened = re.match(r"(?:message|enum|extend) ([\w.]+) \{", line)
         field = re.match(r"(?:optional|required|repeated) [\w.]+ (\w+) = ", line)
         name = (opened or field or [None, None])[1]
         if name:
@@ -100,7 +102,7 @@ def message_names(layer: type[Layer]) -> list[str]:
     names = [layer.param_field] if layer.param_field else []
     if issubclass(layer, NormalizedLossLayer):
         names.append("loss_param")
-    if issubclass(layer, ImageBatchLayer):
+    if issubclass(layer, ImageBatchLayer | LabelMapLayer):
         names.append("transform_param")
     return names
 
@@ -137,7 +139,7 @@ def page(name: str, comments: dict[str, str]) -> str:
 
 def pages() -> dict[Path, str]:
     """Return the text of every page, the index included."""
-    comments = read_comments((ROOT / "proto" / "minicaffe.proto").read_text())
+    comments = read_comments("\n".join(p.read_text() for p in sorted(PROTO.glob("*.proto"))))
     result = {PAGES / f"{name}.md": page(name, comments) for name in sorted(LAYERS)}
     lines = ["# Layer types", "", "| type | what it does |", "|---|---|"]
     for name in sorted(LAYERS):

@@ -1,7 +1,8 @@
 """Layer types: each file translates one message of the schema into ops.
 
 Importing this package imports all of its modules, and each registers its types: a new file adds a
-layer type.
+layer type. A subpackage contains the types of one family, such as those of a fork; the packages of
+ops and kernels have one of the same name.
 """
 
 import importlib
@@ -11,8 +12,8 @@ from minicaffe.layers.base import Layer, LayerContext, Role
 from minicaffe.layers.registry import LAYERS, layer_class, register, role_of, summary_of
 from minicaffe.layers.scoring import Scoring
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+for _module in pkgutil.walk_packages(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)
 
 __all__ = [
     "LAYERS",

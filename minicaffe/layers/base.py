@@ -204,6 +204,14 @@ class Layer(Generic[P]):
                 yield from unread_of_fillers(field.name, value)
 
     @classmethod
+    def order_in_file(cls, shapes: Sequence[Shape]) -> Sequence[int]:
+        """Return which parameter each array of a weights file is, given the shapes of the arrays.
+
+        A type overrides it whose parameters a fork of Caffe wrote in another order.
+        """
+        return range(len(shapes))
+
+    @classmethod
     def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
         """Return the shape of a data layer's first top, as far as it is known without the source.
 

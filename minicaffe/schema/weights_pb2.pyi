@@ -1,4 +1,6 @@
 from minicaffe.schema import minicaffe_pb2 as _minicaffe_pb2
+from minicaffe.schema import common_pb2 as _common_pb2
+from minicaffe.schema import forks_pb2 as _forks_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -36,7 +38,7 @@ class BlobWeights(_message.Message):
     RAW_DIFF_TYPE_FIELD_NUMBER: _ClassVar[int]
     RAW_DATA_FIELD_NUMBER: _ClassVar[int]
     RAW_DIFF_FIELD_NUMBER: _ClassVar[int]
-    shape: _minicaffe_pb2.BlobShape
+    shape: _common_pb2.BlobShape
     data: bytes
     diff: bytes
     double_data: bytes
@@ -49,7 +51,25 @@ class BlobWeights(_message.Message):
     raw_diff_type: BlobWeights.RawType
     raw_data: bytes
     raw_diff: bytes
-    def __init__(self, shape: _Optional[_Union[_minicaffe_pb2.BlobShape, _Mapping]] = ..., data: _Optional[bytes] = ..., diff: _Optional[bytes] = ..., double_data: _Optional[bytes] = ..., double_diff: _Optional[bytes] = ..., num: _Optional[int] = ..., channels: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., raw_data_type: _Optional[_Union[BlobWeights.RawType, str]] = ..., raw_diff_type: _Optional[_Union[BlobWeights.RawType, str]] = ..., raw_data: _Optional[bytes] = ..., raw_diff: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, shape: _Optional[_Union[_common_pb2.BlobShape, _Mapping]] = ..., data: _Optional[bytes] = ..., diff: _Optional[bytes] = ..., double_data: _Optional[bytes] = ..., double_diff: _Optional[bytes] = ..., num: _Optional[int] = ..., channels: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., raw_data_type: _Optional[_Union[BlobWeights.RawType, str]] = ..., raw_diff_type: _Optional[_Union[BlobWeights.RawType, str]] = ..., raw_data: _Optional[bytes] = ..., raw_diff: _Optional[bytes] = ...) -> None: ...
+
+class C3DBlobWeights(_message.Message):
+    __slots__ = ("num", "channels", "length", "height", "width", "data", "diff")
+    NUM_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    DIFF_FIELD_NUMBER: _ClassVar[int]
+    num: int
+    channels: int
+    length: int
+    height: int
+    width: int
+    data: bytes
+    diff: bytes
+    def __init__(self, num: _Optional[int] = ..., channels: _Optional[int] = ..., length: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., data: _Optional[bytes] = ..., diff: _Optional[bytes] = ...) -> None: ...
 
 class LayerWeights(_message.Message):
     __slots__ = ("name", "type", "blobs")

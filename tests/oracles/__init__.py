@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 
 ORACLES = {}
-for _module in pkgutil.iter_modules(__path__):
-    _found = importlib.import_module(f"oracles.{_module.name}").ORACLES
+for _module in pkgutil.walk_packages(__path__, "oracles."):
+    _found = getattr(importlib.import_module(_module.name), "ORACLES", {})
     assert not ORACLES.keys() & _found.keys(), f"{_module.name}: types with oracles elsewhere"
     ORACLES.update(_found)

@@ -15,7 +15,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-from minicaffe.schema import minicaffe_pb2, weights_pb2
+from minicaffe.schema import common_pb2, forks_pb2, minicaffe_pb2, weights_pb2
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "schema"
@@ -72,6 +72,9 @@ def described(field: FieldDescriptor) -> dict[str, str]:
 # Fields and enum values that Caffe lacks, in messages and enums that it has, are numbered from here
 # on, so that a later version of Caffe does not use their numbers.
 FIRST_OWN_NUMBER = 1000
+# Databases of a fork contain it with this number.
+FORKS_NUMBERS = {("Datum", "seg_label", "optional", "bytes", "", ""): 8}
+FILES = (common_pb2.DESCRIPTOR, forks_pb2.DESCRIPTOR, minicaffe_pb2.DESCRIPTOR)
 
 
 def assert_contains(actual: dict[tuple, int], expected: dict[tuple, int]) -> None:
@@ -88,16 +91,17 @@ def test_caffes_fields_are_there_and_own_fields_are_numbered_from_1000():
             tuple(v for k, v in row.items() if k != "number"): int(row["number"]) for row in found
         }
 
-    messages = minicaffe_pb2.DESCRIPTOR.message_types_by_name
-    actual = [described(field) for message in messages.values() for field in message.fields]
-    assert_contains(by_key(actual), by_key(rows("schema_fields.tsv")))
+    messages = [message for file in FILES for message in file.message_types_by_name.values()]
+    actual = [described(field) for message in messages for field in message.fields]
+    assert_contains(by_key(actual), by_key(rows("schema_fields.tsv")) | FORKS_NUMBERS)
 
 
 def test_caffes_enum_values_are_there_and_own_values_are_numbered_from_1000():
-    file = minicaffe_pb2.DESCRIPTOR
-    enums = list(file.enum_types_by_name.values())
-    for message in file.message_types_by_name.values():
-        enums.extend(message.enum_types)
+    enums: list[EnumDescriptor] = []
+    for file in FILES:
+        enums.extend(file.enum_types_by_name.values())
+        for message in file.message_types_by_name.values():
+            enums.extend(message.enum_types)
     actual = {(short(enum), v.name): v.number for enum in enums for v in enum.values}
     expected = {(r["enum"], r["value"]): int(r["number"]) for r in rows("schema_enums.tsv")}
     assert_contains(actual, expected)
@@ -136,14 +140,15 @@ def test_the_light_view_uses_the_numbers_of_the_full_schema(light, full):
 
 def normalised(file: descriptor_pb2.FileDescriptorProto) -> descriptor_pb2.FileDescriptorProto:
     """Undo what protoc and the runtimes write differently: JSON names, digits of float defaults."""
-    for field in (field for message in file.message_type for field in message.field):
+    fields = [field for message in file.message_type for field in message.field]
+    for field in [*fields, *file.extension]:
         field.ClearField("json_name")
         if field.type == field.TYPE_FLOAT and field.HasField("default_value"):
             field.default_value = str(np.float32(field.default_value))
     return file
 
 
-@pytest.mark.parametrize("name", ["minicaffe", "weights"])
+@pytest.mark.parametrize("name", ["common", "forks", "minicaffe", "weights"])
 def test_committed_classes_equal_the_proto_files(name, tmp_path):
     pytest.importorskip("grpc_tools", reason="needs grpcio-tools (the dev extra)")
     out = tmp_path / "set.bin"
@@ -158,13 +163,21 @@ def test_committed_classes_equal_the_proto_files(name, tmp_path):
     command += [f"--descriptor_set_out={out}", f"minicaffe/schema/{name}.proto"]
     subprocess.run(command, cwd=ROOT, check=True)
     [fresh] = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
-    module = {"minicaffe": minicaffe_pb2, "weights": weights_pb2}[name]
-    committed = descriptor_pb2.FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
+    modules = {
+        "common": common_pb2,
+        "forks": forks_pb2,
+        "minicaffe": minicaffe_pb2,
+        "weights": weights_pb2,
+    }
+    committed = descriptor_pb2.FileDescriptorProto.FromString(
+        modules[name].DESCRIPTOR.serialized_pb
+    )
     assert normalised(fresh) == normalised(committed), "run scripts/generate_schema"
 
 
-def test_every_current_field_has_a_comment_directly_above():
-    lines = (ROOT / "proto" / "minicaffe.proto").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("name", ["common", "forks", "minicaffe"])
+def test_every_current_field_has_a_comment_directly_above(name):
+    lines = (ROOT / "proto" / f"{name}.proto").read_text(encoding="utf-8").splitlines()
     message = ""
     for above, line in pairwise(lines):
         if line.startswith("message "):
@@ -178,11 +191,13 @@ def test_another_packages_caffe_proto_can_live_in_the_same_process():
     """A fresh process: what is added to the default pool stays there."""
     code = (
         "from google.protobuf import descriptor_pb2, descriptor_pool, message_factory\n"
-        "from minicaffe.schema import minicaffe_pb2, weights_pb2\n"
+        "from minicaffe.schema import common_pb2, forks_pb2, minicaffe_pb2, weights_pb2\n"
         "pool = descriptor_pool.Default()\n"
         "file = descriptor_pb2.FileDescriptorProto()\n"
-        "minicaffe_pb2.DESCRIPTOR.CopyToProto(file)\n"
+        "for module in (common_pb2, forks_pb2, minicaffe_pb2):\n"
+        "    file.MergeFromString(module.DESCRIPTOR.serialized_pb)\n"
         "file.name, file.package = 'caffe.proto', 'caffe'\n"
+        "del file.dependency[:], file.public_dependency[:], file.extension[:]\n"
         "for message in file.message_type:\n"
         "    for field in (f for f in message.field if f.type_name):\n"
         "        field.type_name = field.type_name.replace('.minicaffe.', '.caffe.')\n"

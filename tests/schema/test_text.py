@@ -83,14 +83,15 @@ def test_byte_order_mark_crlf_and_comments_in_other_encodings_are_accepted(tmp_p
         (
             "layer {\n  kernel_size: 3\n}",
             'n:2:3: message "LayerParameter" has no field "kernel_size". '
-            "It belongs in a block: convolution_param, pooling_param. Known: ",
+            "It belongs in a block: convolution_param, pooling_param, convolution3d_param, "
+            "pooling3d_param. Known: ",
         ),
         (
-            "layer { permute_param { order: 0 } }",
-            'n:1:9: message "LayerParameter" has no field "permute_param". Did you mean '
-            "parameter_param or prelu_param or power_param? The settings of a fork's layer: "
+            "layer { rotate_param { order: 0 } }",
+            'n:1:9: message "LayerParameter" has no field "rotate_param". Did you mean '
+            "concat_param or tile_param or tanh_param? The settings of a fork's layer: "
             'replace that layer by known ones or by one in Python (type: "Python"), or cut the net '
-            "before it. Known: accuracy_param, ",
+            "before it. Known: accum_param, ",
         ),
         (
             "layers { deformable_param { } }",
@@ -100,13 +101,14 @@ def test_byte_order_mark_crlf_and_comments_in_other_encodings_are_accepted(tmp_p
         (
             "layer { dropout_param { halve_it: true } }",
             'n:1:25: message "DropoutParameter" has no field "halve_it". This may be a field of '
-            "a fork: delete it if the results do not depend on it. Known: dropout_ratio.",
+            "a fork: delete it if the results do not depend on it. Known: dropout_ratio, "
+            "engine, sample_weights_test, scale_train.",
         ),
         (
             "layer { relu_param { engine: FASTER } }",
             'n:1:30: "engine" takes one of the names of Engine; found FASTER. This may be the '
             "engine of a fork: delete the line; results stay the same. Known: CAFFE, CUDNN, "
-            "DEFAULT.",
+            "DEFAULT, MKL2017, MKLDNN.",
         ),
         (
             "base_lr: 0.1",
@@ -206,6 +208,30 @@ def test_a_mistake_raises_one_error_with_position_and_fix(text, message):
     with pytest.raises(SchemaError) as raised:
         parse_prototxt(text, NetParameter, "n")
     assert str(raised.value).startswith(message)
+
+
+def test_a_space_after_a_minus_is_ignored():
+    net = parse_prototxt("layer { loss_weight: - 1.5 loss_weight: [-  2, - \t3] }", NetParameter)
+    assert list(net.message.layer[0].loss_weight) == [-1.5, -2, -3]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loss_weight: -\n1", "n:2:1: a field name is expected here, not the number 1"),
+        ("loss_weight: - - 1", "n:1:26: a field name is expected here, not the number 1"),
+        ("loss_weight: -", 'n:1:22: "loss_weight" takes a number; found -'),
+    ],
+)
+def test_a_minus_without_a_number_is_an_error(text, message):
+    with pytest.raises(SchemaError, match=message):
+        parse_prototxt(f"layer {{ {text} }}", NetParameter, "n")
+
+
+def test_the_first_of_several_gpus_counts(caplog_minicaffe):
+    solver = parse_prototxt("base_lr: 1 device_id: [2, 3]\ngamma: 4", SolverParameter, "s")
+    assert (solver.message.device_id, solver.message.gamma) == (2, 4)
+    assert "s:1:23: one GPU is used, the first of device_id" in caplog_minicaffe.text
 
 
 @pytest.mark.parametrize(
