@@ -95,13 +95,7 @@ class Net:
             blob for step in self.steps if step.layer.is_filled_by_program for blob in step.top
         ]
         self._sources = [step for step in self.steps if not step.bottom]
-        # Index and layer of the step, blob and weight: found once, because every pass reads them.
-        self._losses = [
-            (i, step.layer, blob, weight)
-            for i, step in enumerate(self.steps)
-            for blob, weight in zip(step.top, step.loss_weights, strict=True)
-            if weight
-        ]
+        self._losses = _find_losses(self.steps)
         self.debug_info = bool(self.param.debug_info)
         self.programs = Programs(self.backend)
         self._forward_pass = self.programs.create(self.forward_tasks)
@@ -377,6 +371,16 @@ class Net:
         """Close files and end threads. Not needed: see the class."""
         for layer in self.layers:
             layer.close()
+
+
+def _find_losses(steps: Sequence[Step]) -> list[tuple[int, Layer, Blob, float]]:
+    """Return index and layer of the step, blob and weight of each loss; every pass reads them."""
+    return [
+        (i, step.layer, blob, weight)
+        for i, step in enumerate(steps)
+        for blob, weight in zip(step.top, step.loss_weights, strict=True)
+        if weight
+    ]
 
 
 def _forward(step: Step, steps: Sequence[Step]) -> None:
