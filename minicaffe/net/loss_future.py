@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from minicaffe.blob import Blob
 from minicaffe.errors import LabelError
+from minicaffe.layers import Layer
 from minicaffe.net.label_location import SampleNames, locate
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import Future
@@ -25,6 +27,16 @@ class LossPart(NamedTuple):
     weight: float
     values: Future
     largest: float
+
+
+def find_losses(steps: Sequence[Step]) -> list[tuple[int, Layer, Blob, float]]:
+    """Return index and layer of the step, blob and weight of each loss; every pass reads them."""
+    return [
+        (i, step.layer, blob, weight)
+        for i, step in enumerate(steps)
+        for blob, weight in zip(step.top, step.loss_weights, strict=True)
+        if weight
+    ]
 
 
 class LossFuture:

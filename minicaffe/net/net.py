@@ -18,7 +18,7 @@ from minicaffe.net.backward_plan import warn_of_idle_backward
 from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_location import locate, sample_names
-from minicaffe.net.loss_future import LossFuture, LossPart
+from minicaffe.net.loss_future import LossFuture, LossPart, find_losses
 from minicaffe.net.memory_check import demand_of_passes, fill_steps, require_memory
 from minicaffe.net.memory_sharing import share_memory
 from minicaffe.net.parameters import LearnableParameter, share_trained_parameters
@@ -95,7 +95,7 @@ class Net:
             blob for step in self.steps if step.layer.is_filled_by_program for blob in step.top
         ]
         self._sources = [step for step in self.steps if not step.bottom]
-        self._losses = _find_losses(self.steps)
+        self._losses = find_losses(self.steps)
         self.debug_info = bool(self.param.debug_info)
         self.programs = Programs(self.backend)
         self._forward_pass = self.programs.create(self.forward_tasks)
@@ -371,16 +371,6 @@ class Net:
         """Close files and end threads. Not needed: see the class."""
         for layer in self.layers:
             layer.close()
-
-
-def _find_losses(steps: Sequence[Step]) -> list[tuple[int, Layer, Blob, float]]:
-    """Return index and layer of the step, blob and weight of each loss; every pass reads them."""
-    return [
-        (i, step.layer, blob, weight)
-        for i, step in enumerate(steps)
-        for blob, weight in zip(step.top, step.loss_weights, strict=True)
-        if weight
-    ]
 
 
 def _forward(step: Step, steps: Sequence[Step]) -> None:
