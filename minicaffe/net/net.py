@@ -78,10 +78,8 @@ class Net:
         seed: int | None = None,
         fills: bool = True,
     ) -> None:
-        if not isinstance(source, NetSource):
-            source = read_net(source)
-        if isinstance(state, str):
-            state = NetState(phase=state)
+        source = source if isinstance(source, NetSource) else read_net(source)
+        state = NetState(phase=state) if isinstance(state, str) else state
         self.source = source
         self.backend = backend or get_backend()
         self.seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
@@ -94,8 +92,8 @@ class Net:
         self.inputs: list[Blob] = [
             blob for step in self.steps if step.layer.is_filled_by_program for blob in step.top
         ]
-        self._sources = [step for step in self.steps if not step.bottom]
         self._losses = find_losses(self.steps)
+        self._sources = [step for step in self.steps if not step.bottom]
         self.debug_info = bool(self.param.debug_info)
         self.programs = Programs(self.backend)
         self._forward_pass = self.programs.create(self.forward_tasks)
