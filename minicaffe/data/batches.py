@@ -72,7 +72,62 @@ class BatchSource(Resumable):
         return None
 
 
-class ImageBatches(BatchSource):
+class RecordBatches(BatchSource):
+    """Base of the batches made of records, which are decoded by several threads.
+
+    Parameters
+    ----------
+    source : RecordSource
+        Closed with the batches.
+    size : int
+        Records a batch.
+    stream : RandomStream
+        Random numbers of the transformation; its step is part of the position.
+    threads : int
+        Decode so many files at once.
+    """
+
+    def __init__(self, source: RecordSource, size: int, stream: RandomStream, threads: int) -> None:
+        self._source, self._size, self._stream = source, size, stream
+        self._pool = OrderedPool(threads)
+        try:
+            if size < 1:
+                raise DataError(f"batch_size is {size}; it must be 1 or more.")
+            self.shapes = self._first_shapes()
+        except BaseException:
+            self.close()
+            raise
+
+    @abstractmethod
+    def _first_shapes(self) -> list[Shape]:
+        """Return the shape of each top in the first batch."""
+
+    def position(self) -> RecordPosition:
+        """Return the position of the source, and the step of its random numbers."""
+        return {**self._source.position(), "step": self._stream.step}
+
+    def restore(self, position: RecordPosition) -> None:
+        """Continue from a position; the data must be the same."""
+        self._source.restore(position)
+        self._stream.step = checked_step(position["step"])
+
+    def count_samples(self, limit: int) -> int | None:
+        """Return the number of records, or `limit` if there are more."""
+        return self._source.count_records(limit)
+
+    def close(self) -> None:
+        """Close the source, end the threads that decode."""
+        self._pool.close()
+        self._source.close()
+
+    def _load(self, records: Sequence[Record]) -> list[ImageArray]:
+        """Return decoded images, files decoded by several threads."""
+        if any(record.is_encoded for record in records):
+            return self._pool.map(methodcaller("load"), records)
+        return [record.load() for record in records]
+
+
+class ImageBatches(RecordBatches):
     """Decodes and transforms the images of records: tops are images and labels.
 
     Parameters
@@ -102,17 +157,9 @@ class ImageBatches(BatchSource):
         stream: RandomStream,
         threads: int = 1,
     ) -> None:
-        self._source, self._size, self._stream = source, size, stream
         self._transformer = transformer
         self._assemble = BatchAssembler(transformer, stream)
-        self._pool = OrderedPool(threads)
-        try:
-            if size < 1:
-                raise DataError(f"batch_size is {size}; it must be 1 or more.")
-            self.shapes = [(size, *self._first_shape()), (size,)]
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(source, size, stream, threads)
 
     def next(self) -> Batch:
         """Return the next batch.
@@ -127,27 +174,16 @@ class ImageBatches(BatchSource):
         """
         records = self._source.take(self._size)
         images = self._load(records)
+        shape = images[0].shape
+        for record, image in zip(records, images, strict=True):
+            if image.shape != shape:
+                self._check_same_size((records[0], images[0]), (record, image))
         labels = np.array([record.label for record in records], np.float32)
         data = self._assemble(images, labels)
         return Batch((data, labels), [record.key for record in records], self.position())
 
-    def position(self) -> RecordPosition:
-        """Return the position of the source, and the step of its random numbers."""
-        return {**self._source.position(), "step": self._stream.step}
-
-    def restore(self, position: RecordPosition) -> None:
-        """Continue from a position; the data must be the same."""
-        self._source.restore(position)
-        self._stream.step = checked_step(position["step"])
-
-    def count_samples(self, limit: int) -> int | None:
-        """Return the number of records, or `limit` if there are more."""
-        return self._source.count_records(limit)
-
-    def close(self) -> None:
-        """Close the source, end the threads that decode."""
-        self._pool.close()
-        self._source.close()
+    def _first_shapes(self) -> list[Shape]:
+        return [(self._size, *self._first_shape()), (self._size,)]
 
     def _first_shape(self) -> Shape:
         if self._source.image_shape is not None:
@@ -157,18 +193,6 @@ class ImageBatches(BatchSource):
         if image.dtype == np.uint8:
             self.assembler = self._assemble
         return self._output_shape(record, image)
-
-    def _load(self, records: Sequence[Record]) -> list[ImageArray]:
-        """Return decoded images of one size, files decoded by several threads."""
-        if any(record.is_encoded for record in records):
-            images: list[ImageArray] = self._pool.map(methodcaller("load"), records)
-        else:
-            images = [record.load() for record in records]
-        shape = images[0].shape
-        for record, image in zip(records, images, strict=True):
-            if image.shape != shape:
-                self._check_same_size((records[0], images[0]), (record, image))
-        return images
 
     def _output_shape(self, record: Record, image: ImageArray) -> Shape:
         try:
