@@ -53,7 +53,7 @@ def read_image(path: str | Path, color: bool = True, height: int = 0, width: int
     return resize(image, height, width) if height and width else image
 
 
-def read_labels(path: str | Path, height: int = 0, width: int = 0) -> Pixels:
+def read_label_image(path: str | Path, height: int = 0, width: int = 0) -> Pixels:
     """Read an image file whose pixels are labels, resized to the nearest pixels if asked for.
 
     The labels are grey values or, in a file with a palette, the indices of the colours: that is

@@ -17,4 +17,4 @@ def class_palette() -> npt.NDArray[np.uint8]:
     labels = np.arange(1 << _BITS)[:, None, None]
     bits = np.arange(_BITS)
     taken = labels >> (3 * bits + np.arange(3)[:, None]) & 1
-    return (taken << (_BITS - 1 - bits)).sum(axis=2).astype(np.uint8)
+    return np.asarray((taken << (_BITS - 1 - bits)).sum(axis=2), np.uint8)

@@ -21,7 +21,7 @@ from probe import net_from_text
 from tolerances import GOLDEN, assert_close
 
 FILES = sorted((Path(__file__).parents[1] / "golden" / "layers").glob("*.npz"))
-N_CASES = 100
+N_CASES = 102
 
 
 def test_all_cases_are_there():

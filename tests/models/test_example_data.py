@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from minicaffe.data.image import read_image, read_labels
+from minicaffe.data.image import read_image, read_label_image
 from zoo import ROOT
 
 N_TRAIN, N_TEST = 6, 3
@@ -58,7 +58,7 @@ def test_boxes_enclose_the_masks(scenes):
     for line in (folder / "train_boxes.txt").read_text().splitlines():
         picture, annotation = line.split()
         assert read_image(folder / picture).shape == (3, 120, 120)
-        (mask,) = read_labels(folder / f"SegmentationClass/{Path(picture).stem}.png")
+        (mask,) = read_label_image(folder / f"SegmentationClass/{Path(picture).stem}.png")
         inside = np.zeros_like(mask)
         objects = ElementTree.parse(folder / annotation).findall("object")
         assert 1 <= len(objects) <= 5
@@ -81,7 +81,7 @@ def test_boxes_enclose_the_masks(scenes):
 def test_a_mask_has_no_holes_and_no_square_frame(scenes):
     folder = scenes("bags", "--classes", "bag", "sandal")
     for path in (folder / "SegmentationClass").iterdir():
-        mask = read_labels(path)
+        mask = read_label_image(path)
         assert set(np.unique(mask)) <= {0, 1, 2}
         assert 0.005 < (mask > 0).mean() < 0.5
     assert (folder / "classes.txt").read_text() == "background\nbag\nsandal\n"

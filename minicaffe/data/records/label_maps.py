@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minicaffe.data.image import Pixels, read_image, read_labels
+from minicaffe.data.image import Pixels, read_image, read_label_image
 from minicaffe.data.records.image_list import ImageFiles, ListedRecord, shorten
 from minicaffe.data.records.listed import ListedRecords
 from minicaffe.errors import DataError, Problems
@@ -152,7 +152,7 @@ class LabelMapRecord(ListedRecord):
             return np.full((1, *size), self.label if is_number else files.ignore_label, np.uint8)
         path = f"{files.root_folder}{self.labels}"
         if files.kind is LabelKind.LABELS:
-            return read_labels(path, files.height, files.width)
+            return read_label_image(path, files.height, files.width)
         edges = read_image(path, False, files.height, files.width)
         return (edges >= _HALF).astype(np.uint8)
 
