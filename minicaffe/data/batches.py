@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import methodcaller
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ from minicaffe.ops.transform import StagedBatch
 from minicaffe.random import RandomStream, checked_step
 
 Floats = NDArray[np.float32]
+# Changes a decoded image, with a random generator of its own.
+Augment: TypeAlias = Callable[[ImageArray, np.random.Generator], ImageArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,8 @@ class ImageBatches(RecordBatches):
         Random numbers of the transformation; its step is part of the position.
     threads : int, optional
         Decode so many files at once.
+    augment : callable, optional
+        Changes a decoded image before the transformation, with a random generator of its own.
 
     Raises
     ------
@@ -156,8 +161,10 @@ class ImageBatches(RecordBatches):
         transformer: DataTransformer,
         stream: RandomStream,
         threads: int = 1,
+        augment: Augment | None = None,
     ) -> None:
-        self._transformer = transformer
+        self._transformer, self._augment = transformer, augment
+        self._augmented = 0  # images so far
         self._assemble = BatchAssembler(transformer, stream)
         super().__init__(source, size, stream, threads)
 
@@ -173,7 +180,7 @@ class ImageBatches(RecordBatches):
             If a record cannot be decoded or has another size than the first of the batch.
         """
         records = self._source.take(self._size)
-        images = self._load(records)
+        images = self._load(records) if self._augment is None else self._load_augmented(records)
         shape = images[0].shape
         for record, image in zip(records, images, strict=True):
             if image.shape != shape:
@@ -182,6 +189,33 @@ class ImageBatches(RecordBatches):
         data = self._assemble(images, labels)
         return Batch((data, labels), [record.key for record in records], self.position())
 
+    def position(self) -> RecordPosition:
+        """Return the position of the source, and the steps of its random numbers."""
+        augmented = {"augmented": self._augmented} if self._augment is not None else {}
+        return {**super().position(), **augmented}
+
+    def restore(self, position: RecordPosition) -> None:
+        """Continue from a position; the data must be the same."""
+        super().restore(position)
+        self._augmented = checked_step(position.get("augmented", 0))
+
+    def _load_augmented(self, records: Sequence[Record]) -> list[ImageArray]:
+        """Return decoded images, changed by several threads; each draws from a step of its own."""
+        draws = self._draws()
+        self._augmented += len(records)
+        return self._pool.map(self._changed, [(record, draws.generator()) for record in records])
+
+    def _draws(self) -> RandomStream:
+        return RandomStream(self._stream.seed, f"{self._stream.name}/augmentation", self._augmented)
+
+    def _changed(self, given: tuple[Record, np.random.Generator]) -> ImageArray:
+        record, generator = given
+        image = record.load()
+        try:
+            return image if self._augment is None else self._augment(image, generator)
+        except DataError as error:
+            raise DataError(f"{record}: {error}") from error
+
     def _first_shapes(self) -> list[Shape]:
         return [(self._size, *self._first_shape()), (self._size,)]
 
@@ -189,7 +223,7 @@ class ImageBatches(RecordBatches):
         if self._source.image_shape is not None:
             return self._source.image_shape
         record = self._source.peek()
-        image = record.load()
+        image = self._changed((record, self._draws().generator()))
         if image.dtype == np.uint8:
             self.assembler = self._assemble
         return self._output_shape(record, image)

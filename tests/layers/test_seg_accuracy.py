@@ -48,8 +48,3 @@ def test_labels_that_are_no_classes_are_refused():
     net = net_of("", make_backend(REFERENCE))
     with pytest.raises(LabelError):
         measures(net, [0, 1, 2, 0], [0, 1, 2, 3])
-
-
-def test_the_field_that_no_fork_reads_is_named(caplog_minicaffe):
-    net_of("seg_accuracy_param { metric: PixelIOU }", make_backend(REFERENCE))
-    assert any("seg_accuracy_param.metric has no effect" in m for m in caplog_minicaffe.messages)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from minicaffe.layers.base import Blobs, Layer
@@ -12,7 +10,6 @@ from minicaffe.layers.registry import register
 from minicaffe.layers.scoring import Scoring
 from minicaffe.ops.segmentation.seg_accuracy import PixelCounts
 from minicaffe.ops.segmentation.seg_accuracy import SegAccuracy as SegAccuracyOp
-from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import SegAccuracyParameter
 
 
@@ -38,13 +35,6 @@ class SegAccuracy(Layer[SegAccuracyParameter]):
     role = "output"
     bottoms = 2
     without_gradient = (0, 1)
-
-    @classmethod
-    def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
-        """Yield sentences, also about the field that no fork reads."""
-        yield from super().unread_settings(param)
-        if param.seg_accuracy_param.HasField("metric"):
-            yield "seg_accuracy_param.metric has no effect: the top has all three. Remove it."
 
     def scoring(self) -> Scoring | None:
         """Return how labels are compared, if at most one label is ignored."""
