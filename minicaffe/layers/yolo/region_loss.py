@@ -12,15 +12,14 @@ from minicaffe.schema.minicaffe_pb2 import RegionLossParameter
 class RegionLoss(YoloLossLayer[RegionLossParameter]):
     """Compute the loss of YOLO v2 from predictions and the true boxes.
 
-    Shapes: x (N, num * (5 + num_class), H, W), labels (N, ..., 5) -> loss ()
+    Shapes: x (N, num * (5 + num_class), H, W), labels (N, G, 5) -> loss ()
 
-    Notes
-    -----
-    x has, for each anchor, x, y, w, h, objectness and the classes; biases are the anchors' widths
-    and heights in cells. labels are rows [class, x, y, w, h], a center and a size as shares of the
-    image; a row of zeros ends the list. Each truth trains the anchor that fits best in the cell of
-    its center (the prediction that fits best if bias_match is 0); all other objectness is trained
-    to be 0, unless its box overlaps a truth by more than thresh.
+    Notes ----- x has, for each anchor, x, y, w, h, objectness and the classes; biases are the
+    anchors' widths and heights in cells. labels are rows [class, x, y, w, h], a center and a size
+    as shares of the image; a row of zeros ends the list. Those of SSD's AnnotatedData, as Intel's
+    Caffe feeds them, do as well: rows of 8 values with labels from 1. Each truth trains the anchor
+    that fits best in the cell of its center (the prediction that fits best if bias_match is 0); all
+    other objectness is trained to be 0, unless its box overlaps a truth by more than thresh.
 
     loss = sum of squared deltas / N; the gradient is - delta / N, not the loss's derivative:
     sigmoid slopes are in the deltas of x, y and objectness only. See `minicaffe.ops.yolo`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs, Layer, P
 from minicaffe.layers.loss import LossLayer
 from minicaffe.ops.backend import Op
@@ -13,6 +14,8 @@ from minicaffe.schema.minicaffe_pb2 import LayerParameter
 
 # Class, center, size.
 TRUTH_VALUES = 5
+# Image, class + 1, instance, corners, difficult.
+ANNOTATION_VALUES = 8
 
 
 class YoloLossLayer(LossLayer[P]):
@@ -36,17 +39,10 @@ class YoloLossLayer(LossLayer[P]):
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the sizes and plan."""
-        super().reshape(bottom, top)
         x, labels = bottom
-        channels = self.channels()
-        self.require_shape(
-            len(x.shape) == 4 and x.shape[1] == channels,
-            f'bottom "{x.name}" must be (N, {channels}, H, W), it is {x.shape}',
-        )
-        self.require_shape(
-            labels.shape and labels.count % (max(labels.shape[0], 1) * TRUTH_VALUES) == 0,
-            f'bottom "{labels.name}" must have rows of class, x, y, w, h, it is {labels.shape}',
-        )
+        require_predictions(self, x, self.channels())
+        top[0].reshape(())
+        require_truths(self, x, labels)
         self.kernel = self.plan(self.op, x.data, labels.data, top[0].data)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
@@ -66,6 +62,24 @@ class YoloLossLayer(LossLayer[P]):
         proto = getattr(param, cls.param_field)
         if idle := [field for field in cls.idle_fields if proto.HasField(field)]:
             yield f"{', '.join(idle)}: no effect in {cls.type}, as in MobileNet-YOLO."
+
+
+def require_predictions(layer: Layer, x: Blob, channels: int) -> None:
+    """Raise a ShapeError unless the blob is a map of predictions with at least one cell."""
+    layer.require_shape(
+        len(x.shape) == 4 and x.shape[1] == channels and x.shape[2] * x.shape[3],
+        f'bottom "{x.name}" must be (N, {channels}, H, W), it is {x.shape}',
+    )
+
+
+def require_truths(layer: Layer, x: Blob, labels: Blob) -> None:
+    """Raise a ShapeError unless the blob has rows of truths for the images of a map."""
+    form, n = labels.shape[-1:], x.shape[0]
+    layer.require_shape(
+        form == (ANNOTATION_VALUES,) or (form == (TRUTH_VALUES,) and labels.shape[0] == n),
+        f'bottom "{labels.name}" must be ({n}, ..., 5), rows of class, x, y, w, h for images of '
+        f'"{x.name}", or (..., 8), rows of SSD\'s AnnotatedData; it is {labels.shape}',
+    )
 
 
 def anchors_of(layer: Layer, biases: Sequence[float], cell: float = 1.0) -> Anchors:

@@ -58,7 +58,7 @@ class Yolov3Layer(YoloLossLayer[Yolov3Parameter]):
 class Yolov3(Yolov3Layer):
     """Compute the loss of one map of YOLO v3 from predictions and the true boxes.
 
-    Shapes: x (N, num * (5 + num_class), H, W), labels (N, ..., 5) -> loss ()
+    Shapes: x (N, num * (5 + num_class), H, W), labels (N, G, 5) -> loss ()
 
     Notes
     -----
@@ -86,7 +86,7 @@ class Yolov3(Yolov3Layer):
 class GaussianYolov3(Yolov3Layer):
     """Compute the loss of one map of Gaussian YOLO v3, which predicts the deviation of boxes, too.
 
-    Shapes: x (N, num * (9 + num_class), H, W), labels (N, ..., 5) -> loss ()
+    Shapes: x (N, num * (9 + num_class), H, W), labels (N, G, 5) -> loss ()
 
     Notes
     -----

@@ -1,8 +1,12 @@
 """Loss of YOLO v2: what every backend must compute.
 
-RegionLoss: tensors in planning order x (N, A (5 + C), H, W), labels (N, ..., 5) in rows of truths,
-loss (). For anchor a and a cell, s the sigmoid and p the classes through softmax or sigmoid, the
-predicted box and its objectness are::
+Truths are rows of labels in one of two forms. (N, ..., 5): [class, x, y, w, h], center and size as
+shares of the image; the first row with x or w of 0 ends the list of an image. (..., 8), SSD's:
+[image, class + 1, instance, xmin, ymin, xmax, ymax, difficult]; rows with image -1 are skipped.
+
+RegionLoss: tensors in planning order x (N, A (5 + C), H, W), labels, loss (). For anchor a and a
+cell, s the sigmoid and p the classes through softmax or sigmoid, the predicted box and its
+objectness are::
 
     ((column + s(x)) / W, (row + s(y)) / H, exp(w) anchor_w / W, exp(h) anchor_h / H),  s(o)
 
@@ -59,7 +63,7 @@ class YoloLossKernel(Protocol):
         Raises
         ------
         LabelError
-            If the class of a truth is not a whole number in 0 .. C - 1.
+            If a truth is of no class, or of no image.
         """
 
     def backward(self, dloss: Tensor, dx: Tensor) -> None:

@@ -1,12 +1,12 @@
 """Losses of YOLO v3: what every backend must compute.
 
-Yolov3Loss: tensors in planning order x (N, M (5 + C), H, W), labels (N, ..., 5) in rows of truths,
-loss (). `mask` names the M anchors of this map. Boxes and objectness are those of
-`minicaffe.ops.yolo.region_loss`; classes go through the sigmoid, too. Every objectness has the
-delta 0 - s(o), which is 0 if the box overlaps a truth of its image by more than `threshold`. A
-truth hits, in the cell of its center, the anchor of largest overlap with it (both centered in one
-place) if the mask names it; then each anchor of the mask that overlaps it by more than
-`match_threshold`, so that the best one may be hit twice. A hit sets the deltas::
+Yolov3Loss: tensors in planning order x (N, M (5 + C), H, W), labels, loss (). `mask` names the M
+anchors of this map. Boxes and objectness are those of `minicaffe.ops.yolo.region_loss`; classes go
+through the sigmoid, too. Every objectness has the delta 0 - s(o), which is 0 if the box overlaps a
+truth of its image by more than `threshold`. A truth hits, in the cell of its center, the anchor of
+largest overlap with it (both centered in one place) if the mask names it; then each anchor of the
+mask that overlaps it by more than `match_threshold`, so that the best one may be hit twice. A hit
+sets the deltas::
 
     x, y:    scale (t - s(x)), with t the place in the cell
     w, h:    scale (log(size / anchor) - w)

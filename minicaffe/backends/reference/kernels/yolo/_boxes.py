@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicaffe.backends.reference.kernels._labels import class_indices
+from minicaffe.backends.reference.kernels._labels import class_indices, image_numbers
 from minicaffe.ops.backend import HostArray
 from minicaffe.ops.yolo.region_loss import Anchors
 
+# Class, center, size.
 TRUTH_VALUES = 5
+# Image, label, instance, corners, difficult.
+ANNOTATION_VALUES = 8
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class Truths:
     image: HostArray
     label: HostArray
     box: HostArray
+
+    def of(self, image: int) -> Truths:
+        """Return the truths of one image."""
+        mine = self.image == image
+        return Truths(self.image[mine], self.label[mine], self.box[mine])
 
     def cells(self, rows: int, columns: int) -> tuple[HostArray, HostArray]:
         """Return the row and the column of the cell with each center."""
@@ -72,30 +80,26 @@ def as_predictions(x: HostArray, n_anchors: int) -> HostArray:
     return np.moveaxis(maps, 2, -1)
 
 
-def truths(labels: HostArray, n_classes: int) -> Truths:
-    """Return the truths of a batch.
-
-    Parameters
-    ----------
-    labels : array (N, ...)
-        Rows [class, x, y, w, h]; one with x or w of 0 ends the list of an image.
-    n_classes : int
+def truths(labels: HostArray, n_images: int, n_classes: int) -> Truths:
+    """Return the truths of a batch; see `minicaffe.ops.yolo.region_loss` for the two forms.
 
     Raises
     ------
     LabelError
-        If a class is not a whole number in 0 .. n_classes - 1.
+        If an image or a class does not exist.
     """
-    rows = labels.reshape(len(labels), -1, TRUTH_VALUES).astype(np.float64)
+    if labels.shape[-1] == ANNOTATION_VALUES:
+        annotations = labels.reshape(-1, ANNOTATION_VALUES).astype(np.float64)
+        annotations = annotations[annotations[:, 0] >= 0]
+        classes, _ = class_indices(np, annotations[:, 1] - 1, n_classes)
+        start, end = annotations[:, 3:5], annotations[:, 5:7]
+        box = np.concatenate([(start + end) / 2, end - start], 1)
+        return Truths(image_numbers(np, annotations[:, 0], n_images), classes, box)
+    most = labels.size // (max(n_images, 1) * TRUTH_VALUES)
+    rows = labels.reshape(n_images, most, TRUTH_VALUES).astype(np.float64)
     is_listed = np.logical_and.accumulate((rows[..., 1] != 0) & (rows[..., 3] != 0), axis=1)
     classes, _ = class_indices(np, np.where(is_listed, rows[..., 0], 0), n_classes)
     return Truths(np.nonzero(is_listed)[0], classes[is_listed], rows[is_listed][:, 1:])
-
-
-def sigmoid(x: HostArray) -> HostArray:
-    """Return 1 / (1 + exp(-x))."""
-    values: HostArray = 0.5 * np.tanh(0.5 * x) + 0.5
-    return values
 
 
 def predicted_boxes(codes: HostArray, anchors: Anchors) -> HostArray:

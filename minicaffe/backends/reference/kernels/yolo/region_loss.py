@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
+from minicaffe.backends.reference.kernels.activation import sigmoid
 from minicaffe.backends.reference.kernels.softmax import softmax
 from minicaffe.backends.reference.kernels.yolo._boxes import (
     Hits,
@@ -13,7 +14,6 @@ from minicaffe.backends.reference.kernels.yolo._boxes import (
     as_predictions,
     predicted_boxes,
     shapes_only,
-    sigmoid,
     truths,
 )
 from minicaffe.backends.reference.kernels.yolo._measures import best_overlaps, overlap_measure
@@ -31,7 +31,7 @@ class ReferenceRegionLoss(ReferenceKernel[RegionLoss]):
 
     def forward(self, x: Tensor, labels: Tensor, loss: Tensor) -> None:
         """Overwrite loss."""
-        op, found = self.op, truths(labels.get(), self.op.n_classes)
+        op, found = self.op, truths(labels.get(), x.shape[0], self.op.n_classes)
         with np.errstate(all="ignore"):  # a diverged net's loss is not finite
             p = self._activate(as_predictions(x.get(), len(op.anchors)))
             boxes = predicted_boxes(p[..., :4], op.anchors)
@@ -51,7 +51,7 @@ class ReferenceRegionLoss(ReferenceKernel[RegionLoss]):
 
     def _activate(self, maps: HostArray) -> HostArray:
         """Return predictions after sigmoid and softmax."""
-        p = sigmoid(maps)
+        p = sigmoid(np, maps)
         p[..., 2:4] = maps[..., 2:4]
         if self.op.has_softmax:
             p[..., 5:] = softmax(np, maps[..., 5:], -1)

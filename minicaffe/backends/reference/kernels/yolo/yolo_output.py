@@ -9,11 +9,11 @@ import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.backends.reference.kernels._suppression import keep_maxima
+from minicaffe.backends.reference.kernels.activation import sigmoid
 from minicaffe.backends.reference.kernels.softmax import softmax
 from minicaffe.backends.reference.kernels.yolo._boxes import (
     as_predictions,
     predicted_boxes,
-    sigmoid,
 )
 from minicaffe.backends.reference.kernels.yolo._measures import overlap_measure
 from minicaffe.ops.backend import HostArray, Tensor
@@ -74,8 +74,8 @@ class ReferenceYoloOutput(ReferenceKernel[YoloOutput]):
 
     def _codes_and_scores(self, maps: HostArray) -> tuple[HostArray, HostArray]:
         """Return the codes (..., 4) of boxes and the scores (..., C) of their classes."""
-        codes = np.concatenate([sigmoid(maps[..., :2]), maps[..., 2:4]], -1)
-        return codes, sigmoid(maps[..., 4:5]) * softmax(np, maps[..., 5:], -1)
+        codes = np.concatenate([sigmoid(np, maps[..., :2]), maps[..., 2:4]], -1)
+        return codes, sigmoid(np, maps[..., 4:5]) * softmax(np, maps[..., 5:], -1)
 
     def _is_candidate(self, scores: HostArray) -> HostArray:
         """Return which classes (..., C) are candidates."""
@@ -110,7 +110,7 @@ class ReferenceYolov3Output(ReferenceYoloOutput):
 
     def _codes_and_scores(self, maps: HostArray) -> tuple[HostArray, HostArray]:
         """Return the codes (..., 4) of boxes and the scores (..., C) of their classes."""
-        p = sigmoid(maps)
+        p = sigmoid(np, maps)
         if not self.op.is_gaussian:
             codes = np.concatenate([p[..., :2], maps[..., 2:4]], -1)
             return codes, p[..., 4:5] * p[..., 5:]

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
+from minicaffe.backends.reference.kernels.activation import sigmoid
 from minicaffe.backends.reference.kernels.yolo._boxes import (
     Hits,
     Truths,
@@ -15,7 +16,6 @@ from minicaffe.backends.reference.kernels.yolo._boxes import (
     as_predictions,
     predicted_boxes,
     shapes_only,
-    sigmoid,
     truths,
 )
 from minicaffe.backends.reference.kernels.yolo._measures import (
@@ -58,10 +58,10 @@ class ReferenceYolov3Loss(ReferenceKernel[Yolov3Loss]):
     def forward(self, x: Tensor, labels: Tensor, loss: Tensor) -> None:
         """Overwrite loss."""
         op, k = self.op, self.objectness
-        found = truths(labels.get(), op.n_classes)
+        found = truths(labels.get(), x.shape[0], op.n_classes)
         with np.errstate(all="ignore"):  # a diverged net's loss is not finite
             maps = as_predictions(x.get(), len(op.mask))
-            p = sigmoid(maps)
+            p = sigmoid(np, maps)
             p[..., self.codes[2:]] = maps[..., self.codes[2:]]
             boxes = predicted_boxes(p[..., self.codes], self.anchors)
             hits, deltas = self._match(found, x.shape), np.zeros_like(p)
@@ -104,8 +104,9 @@ class ReferenceYolov3Loss(ReferenceKernel[Yolov3Loss]):
         high, low = 1 - self.smoothing / 2, self.smoothing / 2
         deltas = np.where(counts > 0, high, low) - p
         if op.is_focal:
-            first = np.zeros(p.shape[:-1], int)
-            first[tuple(index[::-1] for index in hits.at)] = hits.label[::-1]
+            earliest = np.full(p.shape[:-1], len(hits.label))
+            np.minimum.at(earliest, hits.at, np.arange(len(hits.label)))
+            first = np.append(hits.label, 0)[earliest]
             is_first = np.arange(op.n_classes) == first[..., None]
             score = np.take_along_axis(p, first[..., None], -1)
             factor = -(1 - score) * (2 * score * np.log(score) + score - 1)
@@ -161,6 +162,6 @@ class ReferenceGaussianYolov3Loss(ReferenceYolov3Loss):
         factor = scale * density / (2 * (density + _LEAST_DENSITY))
         of_mean = factor * apart / deviation**2
         of_deviation = factor * (apart**2 / deviation**3 - 1 / wide)
-        deltas = np.stack([of_mean, of_deviation], -1).reshape(len(p), -1)
+        deltas = np.stack([of_mean, of_deviation], -1).reshape(len(p), self.objectness)
         distances = 1 - overlap_measure("iou", boxes, hits.truth)
         return np.clip(deltas, -op.max_delta, op.max_delta), distances
