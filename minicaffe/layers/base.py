@@ -117,8 +117,9 @@ class Layer(Generic[P]):
     in_place: ClassVar[bool] = False
     # Tops that are created if the prototxt omits them (losses have one).
     automatic_tops: ClassVar[int] = 0
-    # Loss weight of the first top if the prototxt sets none.
-    loss_weight: ClassVar[float] = 0.0
+    # Loss weight of the first top if the prototxt sets none. Set on the instance, when it is
+    # created, if it depends on the settings.
+    loss_weight: float = 0.0
     # Whether passes wait for data or run the user's code, so that they must not hold the lock.
     releases_lock: ClassVar[bool] = False
     # Whether every top has the values of the bottom, as for the layer that the net inserts.

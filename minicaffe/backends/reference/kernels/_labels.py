@@ -55,6 +55,17 @@ def row_numbers(xp: ArrayModule, numbers: Array, n_rows: int) -> Array:
     return _whole(xp, numbers, n_rows, "row number", "row")
 
 
+def image_numbers(xp: ArrayModule, numbers: Array, n_images: int) -> Array:
+    """Return image numbers as int64, valid indices of a batch of `n_images`.
+
+    Raises
+    ------
+    LabelError
+        If there is no such image. Only on the host: a GPU is not waited for.
+    """
+    return _whole(xp, numbers, n_images, "image number", "image of the batch")
+
+
 def _whole(xp: ArrayModule, given: Array, n: int, noun: str, target: str) -> Array:
     """Return `given` as int64; raises a LabelError unless it is whole and in 0 .. n - 1."""
     with np.errstate(invalid="ignore"):  # NaN becomes an integer, which it does not equal
