@@ -78,7 +78,7 @@ def test_one_error(layer, message):
 def test_what_is_known_is_listed_once_for_many_unknown_types():
     first, second, again, nameless = refused(
         'name: "a" type: "Warp" bottom: "x" top: "y"',
-        'name: "b" type: "Poolin" bottom: "y" top: "z"',
+        'name: "b" type: "Eltwis" bottom: "y" top: "z"',
         'name: "c" type: "Warp" bottom: "z" top: "w"',
         'name: "d" bottom: "w" top: "v"',
     )
@@ -87,7 +87,7 @@ def test_what_is_known_is_listed_once_for_many_unknown_types():
         'of Caffe by known layers or by one in Python (type: "Python"), or cut the net before it. '
         "Known: AbsVal, "
     )
-    assert second.endswith('(Poolin): unknown layer type "Poolin". Did you mean Pooling?')
+    assert second.endswith('(Eltwis): unknown layer type "Eltwis". Did you mean Eltwise?')
     assert again == 'net.prototxt:4, layer "c" (Warp): unknown layer type "Warp".'
     assert "(): type is missing. " in nameless
 
