@@ -35,6 +35,22 @@ def unread_fields(
             yield f"{field.name} has no effect, because {kind} does not read it. Remove it."
 
 
+# Settings of forks that change results and are not computed, with their only value.
+_ONLY_VALUES: dict[str, dict[str, object]] = {
+    "accuracy_param": {"min_is_better": False},
+    "softmax_param": {"normalize_type": "Softmax"},
+}
+
+
+def uncomputed_settings(param: LayerParameter) -> Iterator[str]:
+    """Yield a sentence about each setting of a fork that no layer computes."""
+    for block, fields in _ONLY_VALUES.items():
+        for field, only in fields.items():
+            value = getattr(getattr(param, block), field)
+            if value != only:
+                yield f"{block} {{ {field}: {value} }}, of a fork, is not computed; remove it"
+
+
 # Any: a message of one of several types.
 def _unread_bias(field: str, settings: Any) -> Iterator[str]:
     """Yield a sentence about a bias_filler without a bias."""

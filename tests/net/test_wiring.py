@@ -36,6 +36,10 @@ def refused(*layers):
     ("layer", "message"),
     [
         (
+            'name: "a" type: "Softmax" bottom: "x" top: "y" softmax_param { normalize_type: "L2" }',
+            "(Softmax): softmax_param { normalize_type: L2 }, of a fork, is not computed; remove",
+        ),
+        (
             'name: "a" type: "implicit" top: "y"',
             '(implicit): unknown layer type "implicit". This is netscope\'s placeholder for data: ',
         ),
