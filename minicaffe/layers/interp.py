@@ -88,6 +88,8 @@ class Interp(Layer[InterpParameter]):
         self.kernel.forward(bottom[0].data, top[0].data)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """Overwrite the first bottom's diff."""
+        """Overwrite the bottoms' diffs; that of the reference is 0."""
+        if any(propagate_down[1:]):
+            bottom[1].diff.clear()
         if propagate_down[0]:
             self.kernel.backward(top[0].diff, bottom[0].diff)

@@ -105,8 +105,9 @@ class Upsample(Layer[UpsampleParameter]):
             self.unpooling.forward(bottom[0].data, bottom[1].data, top[0].data)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
-        """Overwrite the first bottom's diff."""
-        self.require_no_gradient(propagate_down)
+        """Overwrite the bottoms' diffs; that of the mask is 0."""
+        if any(propagate_down[1:]):
+            bottom[1].diff.clear()
         if not propagate_down[0]:
             return
         if len(bottom) == 1:
