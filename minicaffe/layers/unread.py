@@ -7,6 +7,7 @@ from typing import Any
 
 from minicaffe.fillers import unread_filler_fields
 from minicaffe.schema import FillerParameter, LayerParameter
+from minicaffe.schema.without_effect import is_without_effect
 
 
 def unread_fields(
@@ -24,6 +25,8 @@ def unread_fields(
         Further fields that it reads.
     """
     for field, value in param.ListFields():
+        if is_without_effect(field):
+            continue  # one line about the file names it
         if field.name.endswith("_param") and field.name not in (own, *shared):
             yield f"{field.name} has no effect, because {type_name} does not read it. Remove it."
         elif field.name == own:
