@@ -99,7 +99,7 @@ class _Wirer:
             return None
         for message in uncomputed_settings(param):
             self._problem(node, message)
-        layer = layer_class(param.type)
+        layer = layer_class(param.type).variant(param)
         self._count(node, "bottom", len(param.bottom), layer.bottoms)
         tops = [self._top(node, k, layer) for k in range(len(param.top))]
         tops += [self._blob("(automatic)") for _ in range(layer.automatic_tops - len(tops))]
