@@ -1,0 +1,1 @@
+"""What changes in the course of a training: rates, weight decay and momentum."""
