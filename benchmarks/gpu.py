@@ -32,8 +32,8 @@ from minicaffe.schema import SolverParameter, SolverSource, read_net
 from minicaffe.solver.iteration import Iteration
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.rules import RULES
-from minicaffe.solver.schedules.update_settings import UpdateSettings
 from minicaffe.solver.solver import Solver
+from minicaffe.solver.update_settings import UpdateSettings
 
 # The first iterations compile kernels, select plans and capture graphs.
 WARM_UP = 10

@@ -216,7 +216,7 @@ def rate_panel(params: Sequence[SolverParameter], names: Sequence[str]) -> Panel
     names : sequence of str
         Of the solvers, for the legend.
     """
-    from minicaffe.solver.schedules.lr_policy import horizon, learning_rate
+    from minicaffe.solver.lr_policy import horizon, learning_rate
 
     panel = Panel("learning rate")
     for run, (param, name) in enumerate(zip(params, names, strict=True)):

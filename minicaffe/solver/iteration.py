@@ -14,9 +14,9 @@ from minicaffe.net.loss_future import LossFuture
 from minicaffe.ops.backend import Task, Tensor
 from minicaffe.ops.update import StepSize, SumOfSquares, UpdateOperands
 from minicaffe.schema import SolverParameter
+from minicaffe.solver.local_rates import LocalRates
 from minicaffe.solver.rules import Rule
-from minicaffe.solver.schedules.local_rates import LocalRates
-from minicaffe.solver.schedules.update_settings import UpdateSettings
+from minicaffe.solver.update_settings import UpdateSettings
 
 
 class Iteration:

@@ -11,8 +11,8 @@ from minicaffe.errors import DivergedError
 from minicaffe.log import logger
 from minicaffe.net.loss_future import LossFuture
 from minicaffe.schema import SolverParameter
+from minicaffe.solver.lr_policy import learning_rate
 from minicaffe.solver.saturation import SaturationDetector
-from minicaffe.solver.schedules.lr_policy import learning_rate
 
 # A loss is read at the latest so many iterations after its own: the largest delay of a warning.
 LONGEST_DELAY = 100

@@ -14,8 +14,8 @@ from typing import Literal
 from minicaffe.errors import nearest
 from minicaffe.ops.update import Update
 from minicaffe.schema import SolverParameter
-from minicaffe.solver.schedules.lr_policy import non_finite_fields
-from minicaffe.solver.schedules.update_settings import unread_update_fields, update_problems
+from minicaffe.solver.lr_policy import non_finite_fields
+from minicaffe.solver.update_settings import unread_update_fields, update_problems
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ RULES = {
 _FLOATS = [
     field.name
     for field in SolverParameter.DESCRIPTOR.fields
-    if field.cpp_type == field.CPPTYPE_FLOAT
+    if field.cpp_type == field.CPPTYPE_FLOAT and not field.is_repeated
 ]
 
 

@@ -39,8 +39,8 @@ from minicaffe.schema import (
     write_solver_state,
 )
 from minicaffe.solver.loss_history import LossHistory
-from minicaffe.solver.schedules.lr_policy import current_step
-from minicaffe.solver.schedules.plateau import Plateau
+from minicaffe.solver.lr_policy import current_step
+from minicaffe.solver.plateau import Plateau
 
 
 @dataclass(frozen=True)

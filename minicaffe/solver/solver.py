@@ -21,8 +21,7 @@ from minicaffe.solver.memory import check_host_memory, check_memory
 from minicaffe.solver.nets import copy_initial_weights, test_net_sources, train_net_source
 from minicaffe.solver.output_scores import OutputScores, check_evaluation
 from minicaffe.solver.rules import RULES, Rule
-from minicaffe.solver.schedules.schedule import Schedule
-from minicaffe.solver.schedules.update_settings import UpdateSettings
+from minicaffe.solver.schedule import Schedule
 from minicaffe.solver.setting_problems import solver_problems
 from minicaffe.solver.signals import Action
 from minicaffe.solver.snapshot import (
@@ -33,6 +32,7 @@ from minicaffe.solver.snapshot import (
 )
 from minicaffe.solver.snapshot_prefix import check_snapshot_prefix, claimed_prefix
 from minicaffe.solver.unread_fields import warn_of_training
+from minicaffe.solver.update_settings import UpdateSettings
 
 Callback = Callable[[], object]
 

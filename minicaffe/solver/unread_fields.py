@@ -10,8 +10,8 @@ from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.schema import SolverParameter, SolverSource
 from minicaffe.schema.without_effect import sentence_about_fields_without_effect
+from minicaffe.solver.lr_policy import unread_rate_fields
 from minicaffe.solver.rules import unread_rule_fields
-from minicaffe.solver.schedules.lr_policy import unread_rate_fields
 
 # What display shows, and fields that have an effect there only.
 _DISPLAYED = {"average_loss": "the mean of the last losses", "debug_info": "the means of the blobs"}

@@ -5,12 +5,7 @@ import math
 import pytest
 
 from minicaffe.schema import SolverParameter, parse_prototxt
-from minicaffe.solver.schedules.lr_policy import (
-    current_step,
-    horizon,
-    learning_rate,
-    lr_policy_problems,
-)
+from minicaffe.solver.lr_policy import current_step, horizon, learning_rate, lr_policy_problems
 
 
 def solver_param(text):

@@ -15,7 +15,7 @@ from minicaffe.schema import (
     read_net_weights,
     read_solver_state,
 )
-from minicaffe.solver.schedules.lr_policy import learning_rate
+from minicaffe.solver.lr_policy import learning_rate
 from probe import GPU_NAMES
 from tolerances import Tolerance, assert_close
 

@@ -66,7 +66,7 @@ def run(flags: PlotFlags) -> int:
 
 def _rates(paths: list[str]) -> Panel:
     from minicaffe.schema import SolverParameter, read_prototxt
-    from minicaffe.solver.schedules import lr_policy
+    from minicaffe.solver import lr_policy
 
     params = [read_prototxt(path, SolverParameter).message for path in paths]
     problems = Problems(SolverError)

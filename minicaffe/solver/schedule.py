@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from minicaffe.log import logger
 from minicaffe.schema import SolverParameter
+from minicaffe.solver.lr_policy import is_ramping, learning_rate, steps_reached
+from minicaffe.solver.plateau import Plateau
 from minicaffe.solver.rules import Rule
-from minicaffe.solver.schedules.lr_policy import is_ramping, learning_rate, steps_reached
-from minicaffe.solver.schedules.plateau import Plateau
-from minicaffe.solver.schedules.update_settings import UpdateSettings, momentum, weight_decay
+from minicaffe.solver.update_settings import UpdateSettings, momentum, weight_decay
 
 
 class Schedule:

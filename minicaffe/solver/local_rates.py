@@ -24,7 +24,7 @@ from minicaffe.net import Net
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.update import SumOfSquares
 from minicaffe.schema import SolverParameter
-from minicaffe.solver.schedules.update_settings import UpdateSettings
+from minicaffe.solver.update_settings import UpdateSettings
 
 
 class LocalRates:

@@ -1,1 +1,0 @@
-"""What changes in the course of a training: rates, weight decay and momentum."""
