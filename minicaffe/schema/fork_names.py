@@ -116,6 +116,11 @@ def _inverted(table: dict[tuple[str, ...], str]) -> dict[str, tuple[str, ...]]:
 _TYPES, _FIELDS = _inverted(_BY_TYPES), _inverted(_BY_FIELDS)
 
 
+def types_of(fork: str) -> list[str]:
+    """Return the layer types that a fork added to Caffe, in alphabetical order."""
+    return sorted(name for name, forks in _TYPES.items() if fork in forks)
+
+
 def forks_of(net: NetParameter) -> list[tuple[str, list[str]]]:
     """Return the forks that a net needs, and what shows it: a fewest number of them.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -32,6 +32,24 @@ def sentence_about_fields_without_effect(message: Message) -> str:
         f"accepted without effect: {', '.join(names)}. These are fields of forks of Caffe, of "
         "which the results do not depend here."
     )
+
+
+def marked_fields(*messages: type[Message]) -> dict[str, list[str]]:
+    """Return the fields without effect of some messages and of those inside them.
+
+    Returns
+    -------
+    dict
+        The names of fields, by the name of the message.
+    """
+    found: dict[str, list[str]] = {}
+    waiting = [cast(Descriptor, message.DESCRIPTOR) for message in messages]
+    for descriptor in waiting:
+        fields = [field.name for field in descriptor.fields if is_without_effect(field)]
+        found[descriptor.name] = fields
+        inner = (f.message_type for f in descriptor.fields if not is_without_effect(f))
+        waiting += [m for m in dict.fromkeys(inner) if m is not None and m not in waiting]
+    return {name: fields for name, fields in sorted(found.items()) if fields}
 
 
 def _names(message: Message, prefix: str) -> Iterator[str]:

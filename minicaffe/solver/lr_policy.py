@@ -11,7 +11,7 @@ multistep   base_lr * gamma ^ (how many of the stepvalues have been reached)
 poly        min_lr + (base_lr - min_lr) * (1 - i / max_iter) ^ power
 sigmoid     base_lr / (1 + exp(-gamma * (i - stepsize)))
 multifixed  stagelr of the first stage whose stageiter is at least i, else of the last
-plateau     base_lr * gamma ^ (how often the loss stopped falling: see `plateau`)
+plateau     base_lr * gamma ^ (how often the loss stopped falling: see `Plateau`)
 ==========  ==========================================================================
 
 The last two, min_lr and what follows are those of forks. Before the policy the rate may grow, from

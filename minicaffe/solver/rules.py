@@ -104,7 +104,7 @@ RULES = {
 _FLOATS = [
     field.name
     for field in SolverParameter.DESCRIPTOR.fields
-    if field.cpp_type == field.CPPTYPE_FLOAT and not field.is_repeated
+    if field.cpp_type == field.CPPTYPE_FLOAT
 ]
 
 

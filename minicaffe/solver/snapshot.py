@@ -40,7 +40,7 @@ from minicaffe.schema import (
 )
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.lr_policy import current_step
-from minicaffe.solver.plateau import Plateau
+from minicaffe.solver.schedule import Plateau
 
 
 @dataclass(frozen=True)

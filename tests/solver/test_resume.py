@@ -71,6 +71,15 @@ def test_resumed_equals_uninterrupted(make_solver, database, caplog_minicaffe, b
         assert len({line.partition("lr = ")[2] for line in whole[1] if "lr = " in line}) == 4
 
 
+def test_resuming_in_a_shuffled_database(make_solver, database, caplog_minicaffe):
+    net = DATA_NET.replace("batch_size: 4", "batch_size: 4 shuffle: true")
+    whole = run(make_solver(net, SETTINGS), caplog_minicaffe)
+    resumed = run(make_solver(net, SETTINGS), caplog_minicaffe, STATE)
+    assert_same(resumed[0], whole[0])
+    ordered = run(make_solver(DATA_NET, SETTINGS), caplog_minicaffe)
+    assert ordered[1] != whole[1]
+
+
 def test_resuming_the_same_solver_again(make_solver, database, caplog_minicaffe):
     """As pycaffe programs do: step on, go back."""
     solver = make_solver(DATA_NET, SETTINGS)

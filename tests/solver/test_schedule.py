@@ -6,8 +6,8 @@ from small_nets import FED_NET, FIXED, feed, weights
 
 from minicaffe.errors import SolverError
 from minicaffe.schema import SolverParameter, parse_prototxt
-from minicaffe.solver.plateau import Plateau
 from minicaffe.solver.rules import rule_problems
+from minicaffe.solver.schedule import Plateau
 from minicaffe.solver.update_settings import momentum, weight_decay
 from probe import GPU_NAMES
 
