@@ -17,7 +17,9 @@ def rows_of(x, axis):
 def margin_product(proto, bottoms, w):
     """Return the products and lambda in the first pass."""
     x, labels = rows_of(bottoms[0], proto.axis), bottoms[1].ravel()
-    factor = max(proto.base * (1 + proto.gamma * (proto.iteration + 1)) ** -proto.power, proto.lambda_min)
+    factor = max(
+        proto.base * (1 + proto.gamma * (proto.iteration + 1)) ** -proto.power, proto.lambda_min
+    )
     y = x @ w.T
     for n, label in enumerate(labels.astype(int)):
         size = math.sqrt(x[n] @ x[n]) * math.sqrt(w[label] @ w[label])
@@ -28,7 +30,9 @@ def margin_product(proto, bottoms, w):
 
 
 def large_margin(layer, bottoms, params, training):
-    return margin_product(layer.largemargin_inner_product_param, bottoms, params[0])[: len(layer.top)]
+    return margin_product(layer.largemargin_inner_product_param, bottoms, params[0])[
+        : len(layer.top)
+    ]
 
 
 def unit_rows(w):
@@ -68,7 +72,7 @@ def inner_distance(layer, bottoms, params, training):
     x = rows_of(bottoms[0], proto.axis)
     w = params[0].T if proto.transpose else params[0]
     if proto.normalize:
-        w = np.array([row / math.sqrt(row @ row + 1e-6) for row in w])
+        w = np.array([row / math.sqrt(row @ row) for row in w])
     y = np.zeros((len(x), len(w)))
     for n, f in np.ndindex(*y.shape):
         apart = np.abs(x[n] - w[f])

@@ -9,7 +9,7 @@ from minicaffe.layers.base import Blobs
 from minicaffe.layers.loss import LossLayer, require_label_each
 from minicaffe.layers.registry import register
 from minicaffe.ops.face.center_loss import CenterLoss as CenterLossOp
-from minicaffe.schema.minicaffe_pb2 import CenterLossParameter
+from minicaffe.schema.forks_pb2 import CenterLossParameter
 
 
 @register("CenterLoss")

@@ -12,7 +12,7 @@ from minicaffe.ops.face.distance import DistanceNorm
 from minicaffe.ops.face.distance import InnerDistance as InnerDistanceOp
 from minicaffe.ops.face.unit_vectors import UnitVectors
 from minicaffe.schema import LayerParameter
-from minicaffe.schema.minicaffe_pb2 import InnerDistanceParameter
+from minicaffe.schema.forks_pb2 import InnerDistanceParameter
 
 
 @register("InnerDistance")
@@ -38,6 +38,10 @@ class InnerDistance(Layer[InnerDistanceParameter]):
         """Return the number of outputs and the kind of distance."""
         proto = param.inner_distance_param
         return f"{proto.num_output}, {proto.distance_type}"
+
+    def multiply_adds(self, bottom: Blobs, top: Blobs) -> int:
+        """Return the number of weights for each sample."""
+        return top[0].count // self.settings.num_output * self.blobs[0].count
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create weights and bias."""

@@ -10,7 +10,7 @@ from minicaffe.layers.loss import require_label_each
 from minicaffe.layers.registry import register
 from minicaffe.ops.face.label_add import LabelAdd
 from minicaffe.ops.layout import Copy
-from minicaffe.schema.minicaffe_pb2 import LabelSpecificAddParameter
+from minicaffe.schema.forks_pb2 import LabelSpecificAddParameter
 
 
 @register("LabelSpecificAdd")
@@ -69,7 +69,7 @@ class LabelSpecificAdd(AnnealedLayer[LabelSpecificAddParameter]):
         proto = self.settings
         if not proto.HasField("bias_base"):
             return proto.bias
-        grown = (1 + proto.bias_gamma * self.iteration) ** proto.bias_power - 1
+        grown: float = (1 + proto.bias_gamma * self.iteration) ** proto.bias_power - 1
         return min(max(proto.bias_base + grown, proto.bias_min), proto.bias_max)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:

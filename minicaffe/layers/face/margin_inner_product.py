@@ -12,15 +12,12 @@ from minicaffe.layers.registry import register
 from minicaffe.ops.face.margin_product import MarginProduct
 from minicaffe.ops.face.unit_vectors import UnitVectors
 from minicaffe.schema import LayerParameter
-from minicaffe.schema.minicaffe_pb2 import (
+from minicaffe.schema.forks_pb2 import (
     LargeMarginInnerProductParameter,
     MarginInnerProductParameter,
 )
 
-# Keeps rows of zeros finite; it changes no other row.
-TINY = 1e-12
-
-M = TypeVar("M", LargeMarginInnerProductParameter, MarginInnerProductParameter)
+M = TypeVar("M", bound=LargeMarginInnerProductParameter | MarginInnerProductParameter)
 
 
 class AngularMarginLayer(AnnealedLayer[M]):
@@ -45,10 +42,10 @@ class AngularMarginLayer(AnnealedLayer[M]):
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create the weights."""
-        proto, x = self.settings, bottom[0]
+        proto = self.settings
         self.require(proto.num_output > 0, "num_output is missing or 0; it must be at least 1")
-        self.first = self.axis(proto.axis, x)
-        self.inputs = math.prod(x.shape[self.first :])
+        self.first = self.axis(proto.axis, bottom[0])
+        self.inputs = math.prod(bottom[0].shape[self.first :])
         self.add_parameter((proto.num_output, self.inputs), proto.weight_filler)
         self.start_at(proto.iteration)
 
@@ -73,7 +70,7 @@ class AngularMarginLayer(AnnealedLayer[M]):
         # SINGLE is 0, QUADRUPLE is 3.
         op = MarginProduct(self.first, self.settings.type + 1, self.has_unit_rows)
         self.kernel = self.plan(op, x.data, w, labels.data, self.number, top[0].data)
-        self.scale_rows = self.plan(UnitVectors(eps=TINY), w)
+        self.scale_rows = self.plan(UnitVectors(), w)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops and count the pass."""

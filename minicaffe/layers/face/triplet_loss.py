@@ -9,7 +9,7 @@ from minicaffe.layers.base import Blobs
 from minicaffe.layers.loss import LossLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.face.triplet_loss import TripletLoss as TripletLossOp
-from minicaffe.schema.minicaffe_pb2 import TripletLossParameter
+from minicaffe.schema.forks_pb2 import TripletLossParameter
 
 
 @register("TripletLoss")

@@ -36,7 +36,5 @@ class CenterLossKernel(Protocol):
     ) -> None:
         """Overwrite dx."""
 
-    def move_centers(
-        self, x: Tensor, labels: Tensor, centers: Tensor, dcenters: Tensor
-    ) -> None:
+    def move_centers(self, x: Tensor, labels: Tensor, centers: Tensor, dcenters: Tensor) -> None:
         """Add to dcenters."""

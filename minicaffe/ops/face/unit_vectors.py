@@ -3,7 +3,9 @@
 Tensor: w (F, K), or (K, F) if `axis` is 0; its vectors lie along `axis`. In place, without a
 gradient::
 
-    w = w / sqrt(sum of squares of the vector + eps)
+    w = w / sqrt(sum of squares of the vector + 1e-12)
+
+so that a vector of zeros stays one.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ class UnitVectors(Op["UnitVectorsKernel"]):
     """Describe the scaling of vectors to unit length."""
 
     axis: int = 1
-    eps: float = 1e-6
 
 
 class UnitVectorsKernel(Protocol):

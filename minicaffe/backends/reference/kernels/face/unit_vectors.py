@@ -6,6 +6,9 @@ from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.face.unit_vectors import UnitVectors
 
+# Keeps vectors of zeros finite.
+TINY = 1e-12
+
 
 @kernel(UnitVectors)
 class ReferenceUnitVectors(ReferenceKernel[UnitVectors]):
@@ -15,4 +18,4 @@ class ReferenceUnitVectors(ReferenceKernel[UnitVectors]):
         """Overwrite w."""
         values = w.update()
         squares = (values * values).sum(self.op.axis, keepdims=True)
-        values /= self.xp.sqrt(squares + self.op.eps)
+        values /= self.xp.sqrt(squares + TINY)
