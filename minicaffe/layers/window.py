@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from google.protobuf.message import Message
+
 from minicaffe.layers.base import Layer
 from minicaffe.ops.backend import Shape
 from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter, PoolingParameter
@@ -94,7 +96,7 @@ def _read(
 ) -> Shape:
     pair = (f"{stem}_h", f"{stem}_w")
     has_pair = bool(stem) and any(proto.HasField(name) for name in pair)
-    values = _values(proto, field)
+    values = sizes_of(proto, field)
     if has_pair:
         layer.require(not values, f"give {field} or {pair[0]} and {pair[1]}, not both")
         layer.require(n_axes == 2, f"{pair[0]} and {pair[1]} are for 2-D images, not {n_axes}-D")
@@ -114,8 +116,8 @@ def _read(
     return values * n_axes if len(values) == 1 else values
 
 
-def _values(proto: WindowParameter, field: str) -> Shape:
-    """Return a field's values, whether it is repeated (convolution) or single (pooling)."""
+def sizes_of(proto: Message, field: str) -> Shape:
+    """Return a field's values, whether it is repeated (convolution) or single; () if unset."""
     if field not in proto.DESCRIPTOR.fields_by_name:
         return ()
     value = getattr(proto, field)
@@ -140,7 +142,7 @@ def _given(proto: WindowParameter, field: str, stem: str) -> Shape:
     pair = (f"{stem}_h", f"{stem}_w")
     if any(proto.HasField(name) for name in pair):
         return tuple(getattr(proto, name) for name in pair)
-    return _values(proto, field)
+    return sizes_of(proto, field)
 
 
 def _joined(sizes: Shape) -> str:

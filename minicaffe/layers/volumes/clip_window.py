@@ -1,0 +1,56 @@
+"""Windows over clips: C3D gives one size for frames and one for rows and columns."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from minicaffe.layers.base import Layer
+from minicaffe.layers.window import Window, sizes_of
+from minicaffe.ops.backend import Shape
+from minicaffe.schema.forks_pb2 import Convolution3DParameter, Pooling3DParameter
+from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter, PoolingParameter
+
+# C3D 1.1 has messages of its own; C3D 1.0 added the fields of frames to Caffe's.
+ClipParameter: TypeAlias = (
+    Convolution3DParameter | Pooling3DParameter | ConvolutionParameter | PoolingParameter
+)
+
+
+def clip_window(layer: Layer, proto: ClipParameter) -> Window:
+    """Return the window over (frames, rows, columns).
+
+    Raises
+    ------
+    NetError
+        If kernel_depth or kernel_size is missing, or a size or a stride is 0.
+    """
+    kernel, stride, pad = _sizes(proto)
+    layer.require(
+        min(kernel) > 0, "kernel_depth and kernel_size must both be set, and be at least 1"
+    )
+    layer.require(min(stride) > 0, "stride and temporal_stride must be at least 1")
+    return Window(kernel, stride, pad, (1, 1, 1))
+
+
+def clip_window_text(proto: ClipParameter) -> str:
+    """Return a window as kernel / stride + pad, as (frames, rows, columns)."""
+    kernel, stride, pad = ("x".join(map(str, sizes)) for sizes in _sizes(proto))
+    return (
+        kernel
+        + ("" if stride == "1x1x1" else f" / {stride}")
+        + ("" if pad == "0x0x0" else f" + {pad}")
+    )
+
+
+def _sizes(proto: ClipParameter) -> tuple[Shape, Shape, Shape]:
+    """Return kernel, stride and pad; pooling has no temporal_pad."""
+    return (
+        _with_frames(proto, "kernel_depth", "kernel_size", 0),
+        _with_frames(proto, "temporal_stride", "stride", 1),
+        _with_frames(proto, "temporal_pad", "pad", 0),
+    )
+
+
+def _with_frames(proto: ClipParameter, of_frames: str, of_images: str, default: int) -> Shape:
+    frames, image = ((sizes_of(proto, field) or (default,))[0] for field in (of_frames, of_images))
+    return (frames, image, image)
