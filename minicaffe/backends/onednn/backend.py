@@ -38,6 +38,7 @@ from minicaffe.ops.loss import (
 )
 from minicaffe.ops.lstm import LstmUnit
 from minicaffe.ops.rows import FilterRows, TakeRows
+from minicaffe.ops.segmentation.seg_accuracy import SegAccuracy
 from minicaffe.ops.update import NonFiniteFlag
 
 # A kernel class, or a function that returns a kernel.
@@ -77,7 +78,7 @@ class OneDnnBackend(ReferenceBackend):
         {
             *(Accuracy, ArgMax, Dropout, Embed, FilterRows, TakeRows, LstmUnit),
             *(ContrastiveLoss, EuclideanLoss, HingeLoss, InfogainLoss),
-            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, NonFiniteFlag),
+            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, NonFiniteFlag, SegAccuracy),
         }
     )
     precisions = ("fp32", "bf16")
