@@ -9,8 +9,6 @@ import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from google.protobuf.message import Message
-
 from minicaffe.layers.base import Layer
 from minicaffe.ops.backend import Shape
 from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter, PoolingParameter
@@ -96,7 +94,7 @@ def _read(
 ) -> Shape:
     pair = (f"{stem}_h", f"{stem}_w")
     has_pair = bool(stem) and any(proto.HasField(name) for name in pair)
-    values = sizes_of(proto, field)
+    values = _values(proto, field)
     if has_pair:
         layer.require(not values, f"give {field} or {pair[0]} and {pair[1]}, not both")
         layer.require(n_axes == 2, f"{pair[0]} and {pair[1]} are for 2-D images, not {n_axes}-D")
@@ -116,8 +114,8 @@ def _read(
     return values * n_axes if len(values) == 1 else values
 
 
-def sizes_of(proto: Message, field: str) -> Shape:
-    """Return a field's values, whether it is repeated (convolution) or single; () if unset."""
+def _values(proto: WindowParameter, field: str) -> Shape:
+    """Return a field's values, whether it is repeated (convolution) or single (pooling)."""
     if field not in proto.DESCRIPTOR.fields_by_name:
         return ()
     value = getattr(proto, field)
@@ -142,7 +140,7 @@ def _given(proto: WindowParameter, field: str, stem: str) -> Shape:
     pair = (f"{stem}_h", f"{stem}_w")
     if any(proto.HasField(name) for name in pair):
         return tuple(getattr(proto, name) for name in pair)
-    return sizes_of(proto, field)
+    return _values(proto, field)
 
 
 def _joined(sizes: Shape) -> str:

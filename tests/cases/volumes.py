@@ -23,12 +23,6 @@ CASES = {
             " bias_term: false",
             *(1, 4, 3, 5, 6),
         ),
-        Case(
-            "settings of C3D 1.0",
-            "convolution_param { num_output: 3 kernel_depth: 3 kernel_size: 2 stride: 2"
-            " temporal_pad: 1 }",
-            {"x": normal(2, 3, 4, 5, 6)},
-        ),
     ],
     "Deconvolution3D": [
         conv(
@@ -55,11 +49,6 @@ CASES = {
             "ave padded",
             "pool: AVE kernel_depth: 3 kernel_size: 3 temporal_stride: 2 stride: 2 pad: 1",
             normal(2, 3, 5, 6, 7),
-        ),
-        Case(
-            "settings of C3D 1.0",
-            "pooling_param { kernel_depth: 2 kernel_size: 2 temporal_stride: 2 }",
-            {"x": distinct(2, 1, 5, 4, 6)},
         ),
     ],
 }

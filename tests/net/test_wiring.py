@@ -87,7 +87,7 @@ def test_what_is_known_is_listed_once_for_many_unknown_types():
         'of Caffe by known layers or by one in Python (type: "Python"), or cut the net before it. '
         "Known: AbsVal, "
     )
-    assert second.endswith('(Poolin): unknown layer type "Poolin". Did you mean Pooling or Pooling3D?')
+    assert second.endswith('unknown layer type "Poolin". Did you mean Pooling or Pooling3D?')
     assert again == 'net.prototxt:4, layer "c" (Warp): unknown layer type "Warp".'
     assert "(): type is missing. " in nameless
 

@@ -30,7 +30,7 @@ def pooling(layer, bottoms, params, training):
 
 
 def pooling3d(layer, bottoms, params, training):
-    proto = layer.pooling3d_param if layer.HasField("pooling3d_param") else layer.pooling_param
+    proto = layer.pooling3d_param
     kernel = [proto.kernel_depth, proto.kernel_size, proto.kernel_size]
     stride = [proto.temporal_stride, proto.stride, proto.stride]
     return pool(proto, bottoms[0], (kernel, stride, [0, proto.pad, proto.pad]))[:1]

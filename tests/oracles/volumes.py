@@ -5,9 +5,7 @@ from oracles.conv import convolution
 
 def clip_convolution(layer, bottoms, params, training, transposed=False):
     as_caffe = type(layer)()
-    given = layer.convolution_param
-    if layer.HasField("convolution3d_param"):
-        given = layer.convolution3d_param
+    given = layer.convolution3d_param
     proto = as_caffe.convolution_param
     proto.num_output, proto.group = given.num_output, given.group
     for field, of_frames in (
@@ -16,7 +14,6 @@ def clip_convolution(layer, bottoms, params, training, transposed=False):
         ("pad", "temporal_pad"),
     ):
         size = getattr(given, field)
-        size = size if isinstance(size, int) else ([*size] or [int(field == "stride")])[0]
         getattr(proto, field).extend([getattr(given, of_frames), size, size])
     flat = [params[0], *(b.ravel() for b in params[1:])]
     return convolution(as_caffe, bottoms, flat, training, transposed)

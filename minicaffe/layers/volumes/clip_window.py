@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from minicaffe.layers.base import Layer
-from minicaffe.layers.window import Window, sizes_of
+from minicaffe.layers.window import Window
 from minicaffe.ops.backend import Shape
 from minicaffe.schema.forks_pb2 import Convolution3DParameter, Pooling3DParameter
-from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter, PoolingParameter
 
-# C3D 1.1 has messages of its own; C3D 1.0 added the fields of frames to Caffe's.
-ClipParameter: TypeAlias = (
-    Convolution3DParameter | Pooling3DParameter | ConvolutionParameter | PoolingParameter
-)
+ClipParameter: TypeAlias = Convolution3DParameter | Pooling3DParameter
 
 
 def clip_window(layer: Layer, proto: ClipParameter) -> Window:
@@ -44,13 +40,9 @@ def clip_window_text(proto: ClipParameter) -> str:
 
 def _sizes(proto: ClipParameter) -> tuple[Shape, Shape, Shape]:
     """Return kernel, stride and pad; pooling has no temporal_pad."""
+    frames_pad = proto.temporal_pad if isinstance(proto, Convolution3DParameter) else 0
     return (
-        _with_frames(proto, "kernel_depth", "kernel_size", 0),
-        _with_frames(proto, "temporal_stride", "stride", 1),
-        _with_frames(proto, "temporal_pad", "pad", 0),
+        (proto.kernel_depth, proto.kernel_size, proto.kernel_size),
+        (proto.temporal_stride, proto.stride, proto.stride),
+        (frames_pad, proto.pad, proto.pad),
     )
-
-
-def _with_frames(proto: ClipParameter, of_frames: str, of_images: str, default: int) -> Shape:
-    frames, image = ((sizes_of(proto, field) or (default,))[0] for field in (of_frames, of_images))
-    return (frames, image, image)

@@ -9,15 +9,7 @@ from minicaffe.layers.registry import register
 from minicaffe.layers.volumes.clip_window import clip_window, clip_window_text
 from minicaffe.ops.backend import Shape, Tensor
 from minicaffe.schema import LayerParameter
-from minicaffe.schema.forks_pb2 import Convolution3DParameter
 from minicaffe.schema.minicaffe_pb2 import ConvolutionParameter
-
-
-def given_settings(param: LayerParameter) -> Convolution3DParameter | ConvolutionParameter:
-    """Return the message of C3D 1.1 if it is set, else that of C3D 1.0."""
-    if param.HasField("convolution3d_param"):
-        return param.convolution3d_param
-    return param.convolution_param
 
 
 @register("Convolution3D")
@@ -30,8 +22,7 @@ class Convolution3D(Convolution):
     -----
     Convolution with a kernel of (kernel_depth, kernel_size, kernel_size), a stride of
     (temporal_stride, stride, stride) and a pad of (temporal_pad, pad, pad). filter_group has no
-    effect: in C3D it divides the work, not the channels. Files of C3D 1.0 (V1 type CONVOLUTION3D)
-    have these fields in convolution_param.
+    effect: in C3D it divides the work, not the channels.
 
     Parameters: weights (F, C / group, *kernel), then bias (1, 1, 1, 1, F).
 
@@ -41,12 +32,11 @@ class Convolution3D(Convolution):
     """
 
     param_field = "convolution3d_param"
-    shared_fields = ("convolution_param",)
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:
         """Return number and window of the filters."""
-        proto = given_settings(param)
+        proto = param.convolution3d_param
         return f"{proto.num_output} x {clip_window_text(proto)}"
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
@@ -78,7 +68,7 @@ class Convolution3D(Convolution):
     @property
     def settings(self) -> ConvolutionParameter:
         """C3D's settings in the terms of Convolution."""
-        proto = given_settings(self.param)
+        proto = self.param.convolution3d_param
         window = clip_window(self, proto)
         return ConvolutionParameter(
             num_output=proto.num_output,

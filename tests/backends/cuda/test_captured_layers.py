@@ -73,9 +73,9 @@ def test_layer_is_captured(layer_type, case):
     try:
         captured, plain = (Repeated(layer_type, case, make(r)) for r in (True, False))
     except NetError as error:
-        # Ops of forks: the reference kernels compute them through CuPy.
-        assert "strict-backend" in str(error)
-        pytest.skip(str(error))
+        if "strict-backend" not in str(error):
+            raise
+        pytest.skip("an op of a fork: the reference kernel computes it through CuPy")
     for i in range(RUNS):
         sign = 1 - i % 2 * 2
         got, want = captured.run(sign), plain.run(sign)
