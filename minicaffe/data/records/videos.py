@@ -131,7 +131,7 @@ class FramesRecord(FileRecord):
             read_image(f"{self.path}/{name}", files.color, files.height, files.width)
             for name in self.names
         ]
-        return joined(frames, self.channels_first)
+        return joined_frames(frames, self.channels_first)
 
     def hint(self) -> str:
         """Return how frames are found."""
@@ -177,10 +177,10 @@ class ClipRecord(FileRecord):
         frames = read_clip(self.path, first, self.length, self.step)
         if self.files.height and self.files.width:
             frames = [resize(frame, self.files.height, self.files.width) for frame in frames]
-        return joined(frames, channels_first=True)
+        return joined_frames(frames, channels_first=True)
 
 
-def joined(frames: Sequence[Pixels], channels_first: bool) -> Pixels:
+def joined_frames(frames: Sequence[Pixels], channels_first: bool) -> Pixels:
     """Return frames of shape (channels, rows, columns) as one image with all their channels."""
     sizes = {frame.shape for frame in frames}
     if len(sizes) > 1:
