@@ -11,7 +11,7 @@ from minicaffe.ops.sequence.ctc_decode import CtcDecode, SequenceScores
 AFTER_SEQUENCE, AFTER_LABELS = -1, -2
 
 
-def decode(xp: ArrayModule, op: CtcDecode, x: Array) -> tuple[Array, Array]:
+def greedy_sequences(xp: ArrayModule, op: CtcDecode, x: Array) -> tuple[Array, Array]:
     """Return the sequences, (N, T), -1 behind their ends, and their lengths."""
     best = x.argmax(2) if op.samples_first else x.argmax(2).T
     keep = best != op.blank
@@ -27,7 +27,7 @@ class ReferenceCtcDecode(ReferenceKernel[CtcDecode]):
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""
         out = y.write()
-        out[...] = decode(self.xp, self.op, x.read())[0].reshape(out.shape)
+        out[...] = greedy_sequences(self.xp, self.op, x.read())[0].reshape(out.shape)
 
 
 @kernel(SequenceScores)
@@ -38,7 +38,7 @@ class ReferenceSequenceScores(ReferenceKernel[SequenceScores]):
         """Overwrite scores."""
         xp, op, out = self.xp, self.op.decode, scores.write()
         given = x.read()
-        found, lengths = decode(xp, op, given)
+        found, lengths = greedy_sequences(xp, op, given)
         wanted, wanted_lengths = label_rows(
             xp, labels.read(), given.shape[2], op.blank, AFTER_LABELS
         )
