@@ -16,7 +16,7 @@ from minicaffe import fillers
 from minicaffe.blob import Blob, check_shape
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
 from minicaffe.layers.scoring import Scoring
-from minicaffe.layers.unread import unread_bias, unread_of_fillers
+from minicaffe.layers.unread import unread_fields
 from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream, checked_step
 from minicaffe.schema import FillerParameter, LayerParameter
@@ -55,6 +55,7 @@ InPlaceEffect: TypeAlias = Literal["nothing", "magnitudes", "values"]
 State: TypeAlias = dict[str, Any]
 # Inside Layer the name `type` is the layer type.
 ErrorType: TypeAlias = type[MinicaffeError]
+LayerClass: TypeAlias = "type[Layer]"
 # The field of LayerParameter for each type of message.
 _FIELDS = {
     field.message_type: field.name
@@ -132,6 +133,8 @@ class Layer(Generic[P]):
     exposes_blobs: ClassVar[bool] = False
     # Whether a kernel may need a workspace as large as a bottom and a top.
     needs_workspace: ClassVar[bool] = False
+    # Whether a weights file may hold parameters with other axes of size 1 than the layer has.
+    ignores_ones: ClassVar[bool] = False
     # The largest loss that a sample can have, at probability 0, if the loss is a mean over samples;
     # 0 if there is no such limit. Set on the instance if it depends on the settings.
     largest_loss: float = 0.0
@@ -174,6 +177,11 @@ class Layer(Generic[P]):
 
     # Methods that a subclass overrides.
 
+    @classmethod
+    def variant(cls, param: LayerParameter) -> LayerClass:
+        """Return the class for these settings, if the type means several layers in forks."""
+        return cls
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the settings and create the parameters. Shapes of the bottoms are known."""
 
@@ -199,14 +207,8 @@ class Layer(Generic[P]):
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
-        """Yield a sentence about each setting in `param` that has no effect in this type."""
-        known = (cls.param_field, *cls.shared_fields)
-        for field, value in param.ListFields():
-            if field.name.endswith("_param") and field.name not in known:
-                yield f"{field.name} has no effect, because {cls.type} does not read it. Remove it."
-            elif field.name == cls.param_field:
-                yield from unread_bias(field.name, value)
-                yield from unread_of_fillers(field.name, value)
+        """Return a sentence about each setting in `param` that has no effect in this type."""
+        return unread_fields(param, cls.type, cls.param_field, cls.shared_fields)
 
     @classmethod
     def order_in_file(cls, shapes: Sequence[Shape]) -> Sequence[int]:
@@ -392,8 +394,6 @@ class Layer(Generic[P]):
 
     def weight_diffs(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the diffs of weights and bias, None for those that are not needed."""
-        wanted = [
-            blob.diff if needed else None
-            for blob, needed in zip(self.blobs, self.param_needs_diff, strict=True)
-        ]
+        pairs = zip(self.blobs, self.param_needs_diff, strict=True)
+        wanted = [blob.diff if needed else None for blob, needed in pairs]
         return wanted[0], wanted[1] if len(wanted) > 1 else None

@@ -39,7 +39,8 @@ def pooling3d(layer, bottoms, params, training):
 def pool(proto, x, window):
     """Return the pooled values and the index of each maximum in its image."""
     kernel, stride, pad = window
-    image, floor = x.shape[2:], getattr(proto, "round_mode", 0) == 1
+    image = x.shape[2:]
+    floor = getattr(proto, "round_mode", 0) == 1 or not getattr(proto, "ceil_mode", True)
     out = [
         out_size(*numbers, padded=any(pad), floor=floor)
         for numbers in zip(image, kernel, stride, pad, strict=True)

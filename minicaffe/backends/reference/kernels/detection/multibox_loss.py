@@ -80,16 +80,16 @@ class ReferenceMultiBoxLoss(ReferenceKernel[MultiBoxLoss]):
         positives, negatives = self._choose(batch)
         self._loc = self._loc_terms(batch, positives)
         self._conf = self._conf_terms(batch, positives, negatives)
-        n_images, n_priors, _ = self._conf_shape
-        divisors = {
-            "valid": len(positives.image),
-            "full": n_images * n_priors,
-            "batch_size": n_images,
-            "none": 1,
-        }
-        self._divisor = max(divisors[op.normalization], 1)
+        self._divisor = self._normalizer(len(positives.image))
         total = op.loc_weight * self._loc.losses.sum() + op.conf_weight * self._conf.losses.sum()
         loss.set(total / self._divisor)
+
+    def _normalizer(self, n_matches: int) -> float:
+        choice, (n_images, n_priors, _) = self.op.normalization, self._conf_shape
+        if isinstance(choice, float):
+            return choice
+        sizes = {"valid": n_matches, "full": n_images * n_priors, "batch_size": n_images, "none": 1}
+        return max(sizes[choice], 1)
 
     def backward(self, dloss: Tensor, dloc: Tensor | None, dconf: Tensor | None) -> None:
         """Overwrite dloc and dconf."""
