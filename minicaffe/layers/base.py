@@ -55,6 +55,7 @@ InPlaceEffect: TypeAlias = Literal["nothing", "magnitudes", "values"]
 State: TypeAlias = dict[str, Any]
 # Inside Layer the name `type` is the layer type.
 ErrorType: TypeAlias = type[MinicaffeError]
+LayerClass: TypeAlias = "type[Layer]"
 # The field of LayerParameter for each type of message.
 _FIELDS = {
     field.message_type: field.name
@@ -129,6 +130,8 @@ class Layer(Generic[P]):
     exposes_blobs: ClassVar[bool] = False
     # Whether a kernel may need a workspace as large as a bottom and a top.
     needs_workspace: ClassVar[bool] = False
+    # Whether a weights file may hold parameters with other axes of size 1 than the layer has.
+    ignores_ones: ClassVar[bool] = False
     # The largest loss that a sample can have, at probability 0, if the loss is a mean over samples;
     # 0 if there is no such limit. Set on the instance if it depends on the settings.
     largest_loss: float = 0.0
@@ -168,6 +171,11 @@ class Layer(Generic[P]):
         return settings
 
     # Methods that a subclass overrides.
+
+    @classmethod
+    def variant(cls, param: LayerParameter) -> LayerClass:
+        """Return the class for these settings, if the type means several layers in forks."""
+        return cls
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the settings and create the parameters. Shapes of the bottoms are known."""
@@ -386,8 +394,6 @@ class Layer(Generic[P]):
 
     def weight_diffs(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the diffs of weights and bias, None for those that are not needed."""
-        wanted = [
-            blob.diff if needed else None
-            for blob, needed in zip(self.blobs, self.param_needs_diff, strict=True)
-        ]
+        pairs = zip(self.blobs, self.param_needs_diff, strict=True)
+        wanted = [blob.diff if needed else None for blob, needed in pairs]
         return wanted[0], wanted[1] if len(wanted) > 1 else None

@@ -22,11 +22,11 @@ class Pooling(Layer[PoolingParameter]):
 
     Notes
     -----
-    H' = ceil((H + 2 pad - kernel) / stride) + 1, floor with round_mode: FLOOR. If any pad is set, a
-    last window that would start at or past H + pad is dropped. A kernel may be larger than the
-    image by less than a stride: a 2 x 2 window with stride 2 maps one pixel to one. AVE divides by
-    the window cut to the padded image. The second top (MAX only) contains the index of each maximum
-    in its H * W plane.
+    H' = ceil((H + 2 pad - kernel) / stride) + 1, floor with round_mode: FLOOR, or ceil_mode: false
+    as files of forks have it. If any pad is set, a last window that would start at or past H + pad
+    is dropped. A kernel may be larger than the image by less than a stride: a 2 x 2 window with
+    stride 2 maps one pixel to one. AVE divides by the window cut to the padded image. The second
+    top (MAX only) contains the index of each maximum in its H * W plane.
 
     Differs from Caffe: a window without a pixel (stride larger than kernel, pad 0) is an error;
     there it wrote before the beginning of the gradient. The maximum of a window with NaN is NaN,
@@ -94,7 +94,8 @@ class Pooling(Layer[PoolingParameter]):
 
     def _out_size(self, size: int, kernel: int, stride: int, pad: int) -> int:
         room = size + 2 * pad - kernel
-        rounds_up = self.settings.round_mode == type(self.settings).CEIL
+        proto = self.settings
+        rounds_up = proto.round_mode == type(proto).CEIL and proto.ceil_mode
         n = (-(-room // stride) if rounds_up else room // stride) + 1
         self.require_shape(
             n > 0, f"a window of {kernel} does not fit into {size} pixels with pad {pad}"

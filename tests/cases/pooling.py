@@ -23,6 +23,11 @@ CASES = {
             distinct(2, 3, 6, 10),
         ),
         pool(
+            "ave floor, as forks write it",
+            "pool: AVE kernel_size: 3 stride: 2 ceil_mode: false",
+            normal(2, 3, 6, 10),
+        ),
+        pool(
             "max window larger than the image",
             "pool: MAX kernel_size: 3 stride: 2",
             distinct(2, 3, 2, 5),

@@ -20,15 +20,20 @@ from minicaffe.layers import LAYERS
 from probe import net_from_text
 from tolerances import GOLDEN, assert_close
 
-FILES = sorted((Path(__file__).parents[1] / "golden" / "layers").glob("*.npz"))
-N_CASES = 102
+FOLDER = Path(__file__).parents[1] / "golden"
+FILES = sorted((FOLDER / "layers").glob("*.npz"))
+# What forks of Caffe computed, gradients included: a folder for each build of a fork.
+OF_FORKS = sorted((FOLDER / "forks").rglob("*.npz"))
+N_CASES = 100
 
 
 def test_all_cases_are_there():
     assert len(FILES) == N_CASES
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [*FILES, *OF_FORKS], ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_golden(path, backend):
     with np.load(path) as file:
         case = dict(file)

@@ -14,7 +14,8 @@ def pair(proto, field, default):
 
 
 def out_size(proto, size, k, s, p, padded):
-    rounded = math.floor if proto.round_mode == proto.FLOOR else math.ceil
+    is_down = proto.round_mode == proto.FLOOR or not proto.ceil_mode
+    rounded = math.floor if is_down else math.ceil
     n = rounded((size + 2 * p - k) / s) + 1
     return n - 1 if padded and (n - 1) * s >= size + p else n
 
