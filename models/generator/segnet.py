@@ -7,10 +7,11 @@ from typing import Any
 from models.generator.draft import MSRA, Draft
 
 CLASSES = 7  # six kinds of objects and the background
-SIZE = 96  # rows and columns of the input
+SIZE = 128  # rows and columns of the input
 FOLDER = "data/fashion-mnist/scenes"
-_STAGES = (32, 64, 96)
-_MIDDLE = (128, 128, 96)
+_STAGES = (16, 48, 96)
+# Channels and dilations: the last convolution sees 120 of the 128 rows and columns.
+_MIDDLE = ((128, 1), (128, 2), (96, 4))
 
 
 def segnet_scenes(net: Draft) -> None:
@@ -18,8 +19,8 @@ def segnet_scenes(net: Draft) -> None:
     x = _data(net)
     for stage, channels in enumerate(_STAGES, start=1):
         x = _pool(net, stage, _conv(net, f"conv{stage}", x, channels))
-    for number, channels in enumerate(_MIDDLE, start=1):
-        x = _conv(net, f"middle{number}", x, channels)
+    for number, (channels, dilation) in enumerate(_MIDDLE, start=1):
+        x = _conv(net, f"middle{number}", x, channels, dilation)
     for stage in range(len(_STAGES), 0, -1):
         x = net.layer(
             "Upsample", f"upsample{stage}", [x, f"pool{stage}_mask"], upsample_param={"scale": 2}
@@ -57,9 +58,11 @@ def _data(net: Draft) -> str:
     return "data"
 
 
-def _conv(net: Draft, name: str, bottom: str, channels: int) -> str:
+def _conv(net: Draft, name: str, bottom: str, channels: int, dilation: int = 1) -> str:
     """Add a convolution, its normalisation and a ReLU."""
-    x = net.conv(name, bottom, channels, 3, pad=1, weights=MSRA, bias=None)
+    x = net.conv(name, bottom, channels, 3, pad=dilation, weights=MSRA, bias=None)
+    if dilation > 1:
+        net.net.layer[-1].convolution_param.dilation.append(dilation)
     slope = {"slope_filler": {"type": "constant", "value": 1}}
     rates = [{"lr_mult": rate, "decay_mult": 0} for rate in (1, 1, 0, 0)]
     trained = {} if net.deploy else {"param": rates, "bn_param": slope}
