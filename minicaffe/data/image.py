@@ -68,7 +68,7 @@ def read_label_image(path: str | Path, height: int = 0, width: int = 0) -> Pixel
     DataError
         If there is no such file or it is not an image.
     """
-    labels = _decode(_content(path), str(path), _labels)
+    labels = _decode(_content(path), str(path), partial(_labels, where=str(path)))
     return resize_nearest(labels, height, width) if height and width else labels
 
 
@@ -177,7 +177,12 @@ def _pixels(image: Image.Image, color: bool | None) -> Pixels:
     return _bgr(turned) if color else _grey(turned, mixed_by_libpng=image.format == "PNG")
 
 
-def _labels(image: Image.Image) -> Pixels:
+def _labels(image: Image.Image, where: str) -> Pixels:
+    if image.format == "JPEG":
+        raise DataError(
+            f"{where}: a JPEG file changes the values of pixels, so that they are no labels any "
+            "more. Store the labels as PNG."
+        )
     return np.asarray(image)[:, :, None] if image.mode == "P" else _pixels(image, color=False)
 
 

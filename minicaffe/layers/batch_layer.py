@@ -21,6 +21,8 @@ from minicaffe.ops.transform import Transform, TransformKernel
 from minicaffe.random import RandomStream
 from minicaffe.schema import TEST, TRAIN, LayerParameter
 
+# Fields of data_param and image_data_param that moved to transform_param.
+OLD_TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
 # Fields of transform_param that only types with a label for each pixel read.
 _OF_LABEL_MAPS = ("scale_factors", "crop_height", "crop_width")
 _COLOUR_CHANNELS = 3  # assumed if the source cannot be read
@@ -35,6 +37,8 @@ class BatchLayer(Layer[P]):
     # Whether batches are made ahead of time, in a thread.
     prefetches: ClassVar[bool] = True
     shared_fields: ClassVar[tuple[str, ...]] = ("data_param",)
+    # Fields of the type's own message that moved to transform_param, and have no effect any more.
+    old_transform_fields: ClassVar[Sequence[str]] = ()
     # Whether the batches come from files that the prototxt names, not from the program.
     has_own_source: ClassVar[bool] = True
 
@@ -56,6 +60,12 @@ class BatchLayer(Layer[P]):
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
         """Yield sentences, also about data_param, of which other types read `prefetch` only."""
         yield from super().unread_settings(param)
+        for field, _ in getattr(param, cls.param_field).ListFields():
+            if field.name in cls.old_transform_fields:
+                yield (
+                    f"{cls.param_field}.{field.name} has no effect in `layer`, only in the old "
+                    "`layers`. Write it in transform_param."
+                )
         if cls.param_field != "data_param":
             for field, _ in param.data_param.ListFields():
                 if field.name != "prefetch" or not cls.prefetches:
@@ -148,8 +158,7 @@ class ImageBatchLayer(BatchLayer[P]):
     """
 
     tops = (1, 2)
-    # Fields of the type's own message that moved to transform_param, and have no effect any more.
-    old_transform_fields: ClassVar[Sequence[str]] = ("scale", "mean_file", "crop_size", "mirror")
+    old_transform_fields: ClassVar[Sequence[str]] = OLD_TRANSFORM_FIELDS
     shared_fields = ("data_param", "transform_param")
     # Whether the source reads force_color and force_gray, and what to do instead.
     converts_color: ClassVar[bool] = False
@@ -159,14 +168,8 @@ class ImageBatchLayer(BatchLayer[P]):
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
-        """Yield sentences, also about the fields that have moved to transform_param."""
+        """Yield sentences, also about fields of transform_param that the type does not apply."""
         yield from super().unread_settings(param)
-        for field, _ in getattr(param, cls.param_field).ListFields():
-            if field.name in cls.old_transform_fields:
-                yield (
-                    f"{cls.param_field}.{field.name} has no effect in `layer`, only in the old "
-                    "`layers`. Write it in transform_param."
-                )
         for name in ("force_color", "force_gray"):
             if getattr(param.transform_param, name) and not cls.converts_color:
                 yield (
