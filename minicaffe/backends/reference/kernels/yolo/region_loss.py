@@ -51,7 +51,7 @@ class ReferenceRegionLoss(ReferenceKernel[RegionLoss]):
 
     def _activate(self, maps: HostArray) -> HostArray:
         """Return predictions after sigmoid and softmax."""
-        p = sigmoid(np, maps)
+        p: HostArray = sigmoid(np, maps)
         p[..., 2:4] = maps[..., 2:4]
         if self.op.has_softmax:
             p[..., 5:] = softmax(np, maps[..., 5:], -1)
