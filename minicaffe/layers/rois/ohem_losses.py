@@ -90,7 +90,7 @@ class SoftmaxWithLossOHEM(LossLayer[SoftmaxParameter]):
     """Compute SoftmaxWithLoss and the loss of each label, for online hard example mining.
 
     Shapes: x (N, K, ...), labels (N, ...)
-    -> loss ()[, probabilities (N, K, ...)[, losses (N, ...)]]
+    -> loss ()[, probabilities (N, K, ...)[, losses (N, 1, ...)]]
 
     Notes
     -----
@@ -124,7 +124,7 @@ class SoftmaxWithLossOHEM(LossLayer[SoftmaxParameter]):
         kind, divisor = normalization_and_divisor(self)
         p, losses = self._outputs(top)
         p.reshape(x.shape)
-        losses.reshape(labels.shape)
+        losses.reshape((*x.shape[:axis], 1, *x.shape[axis + 1 :]))
         op = SoftmaxLossOhem(axis, kind, divisor, ignore_label)
         self.kernel = self.plan(op, x.data, labels.data, p.data, losses.data, top[0].data)
 
