@@ -26,6 +26,7 @@ from cases import CASES  # noqa: E402 - the tests are not an installed package
 from minicaffe.layers import LAYERS, Layer  # noqa: E402
 from minicaffe.layers.batch_layer import ImageBatchLayer  # noqa: E402
 from minicaffe.layers.loss import NormalizedLossLayer  # noqa: E402
+from minicaffe.layers.segmentation.label_map_layer import LabelMapLayer  # noqa: E402
 from minicaffe.schema import LayerParameter  # noqa: E402
 from minicaffe.schema.locations import repeated_fields  # noqa: E402
 
@@ -49,7 +50,7 @@ def read_comments(proto: str) -> dict[str, str]:
         if line.startswith("//"):
             above.append(line.removeprefix("//").strip())
             continue
-        opened = re.match(r"(?:message|enum) (\w+) \{", line)
+        opened = re.match(r"(?:message|enum|extend) ([\w.]+) \{", line)
         field = re.match(r"(?:optional|required|repeated) [\w.]+ (\w+) = ", line)
         name = (opened or field or [None, None])[1]
         if name:
@@ -101,7 +102,7 @@ def message_names(layer: type[Layer]) -> list[str]:
     names = [layer.param_field] if layer.param_field else []
     if issubclass(layer, NormalizedLossLayer):
         names.append("loss_param")
-    if issubclass(layer, ImageBatchLayer):
+    if issubclass(layer, ImageBatchLayer | LabelMapLayer):
         names.append("transform_param")
     return names
 

@@ -126,10 +126,10 @@ def _scoring_step(net: Net) -> tuple[Step, Scoring]:
     """Return the step that compares scores with labels: the Accuracy with the smallest top_k."""
     found = [(step, scoring) for step in net.steps if (scoring := step.layer.scoring())]
     if not found:
-        types = [name for name, cls in LAYERS.items() if cls.scoring is not Layer.scoring]
+        *types, last = [name for name, cls in LAYERS.items() if cls.scoring is not Layer.scoring]
         raise NetError(
-            f"{net.source.path}: the net has no layer of type {' or '.join(types)} in the TEST "
-            "phase; a confusion matrix needs its scores and labels"
+            f"{net.source.path}: the net has no layer of type {', '.join(types)} or {last} in the "
+            "TEST phase; a confusion matrix needs its scores and labels"
         )
     # The last of several equal ones, because auxiliary classifiers come before the main one.
     return min(reversed(found), key=lambda pair: pair[1].rank)

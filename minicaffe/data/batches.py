@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import methodcaller
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ from minicaffe.ops.transform import StagedBatch
 from minicaffe.random import RandomStream, checked_step
 
 Floats = NDArray[np.float32]
+# Changes a decoded image, with a random generator of its own.
+Augment: TypeAlias = Callable[[ImageArray, np.random.Generator], ImageArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,64 +75,35 @@ class BatchSource(Resumable):
         return None
 
 
-class ImageBatches(BatchSource):
-    """Decodes and transforms the images of records: tops are images and labels.
+class RecordBatches(BatchSource):
+    """Base of the batches made of records, which are decoded by several threads.
 
     Parameters
     ----------
     source : RecordSource
-        Closed with the batches, or if they cannot be made.
+        Closed with the batches.
     size : int
-        Images a batch.
-    transformer : DataTransformer
-        Transforms the decoded images.
+        Records a batch.
     stream : RandomStream
         Random numbers of the transformation; its step is part of the position.
-    threads : int, optional
+    threads : int
         Decode so many files at once.
-
-    Raises
-    ------
-    DataError
-        If the first record cannot be used.
     """
 
-    def __init__(
-        self,
-        source: RecordSource,
-        size: int,
-        transformer: DataTransformer,
-        stream: RandomStream,
-        threads: int = 1,
-    ) -> None:
+    def __init__(self, source: RecordSource, size: int, stream: RandomStream, threads: int) -> None:
         self._source, self._size, self._stream = source, size, stream
-        self._transformer = transformer
-        self._assemble = BatchAssembler(transformer, stream)
         self._pool = OrderedPool(threads)
         try:
             if size < 1:
                 raise DataError(f"batch_size is {size}; it must be 1 or more.")
-            self.shapes = [(size, *self._first_shape()), (size,)]
+            self.shapes = self._first_shapes()
         except BaseException:
             self.close()
             raise
 
-    def next(self) -> Batch:
-        """Return the next batch.
-
-        The first image of a batch decides its size, so that images of any size pass with
-        ``batch_size: 1`` or a crop.
-
-        Raises
-        ------
-        DataError
-            If a record cannot be decoded or has another size than the first of the batch.
-        """
-        records = self._source.take(self._size)
-        images = self._load(records)
-        labels = np.array([record.label for record in records], np.float32)
-        data = self._assemble(images, labels)
-        return Batch((data, labels), [record.key for record in records], self.position())
+    @abstractmethod
+    def _first_shapes(self) -> list[Shape]:
+        """Return the shape of each top in the first batch."""
 
     def position(self) -> RecordPosition:
         """Return the position of the source, and the step of its random numbers."""
@@ -149,26 +123,110 @@ class ImageBatches(BatchSource):
         self._pool.close()
         self._source.close()
 
-    def _first_shape(self) -> Shape:
-        if self._source.image_shape is not None:
-            return self._source.image_shape
-        record = self._source.peek()
-        image = record.load()
-        if image.dtype == np.uint8:
-            self.assembler = self._assemble
-        return self._output_shape(record, image)
-
     def _load(self, records: Sequence[Record]) -> list[ImageArray]:
-        """Return decoded images of one size, files decoded by several threads."""
+        """Return decoded images, files decoded by several threads."""
         if any(record.is_encoded for record in records):
-            images: list[ImageArray] = self._pool.map(methodcaller("load"), records)
-        else:
-            images = [record.load() for record in records]
+            return self._pool.map(methodcaller("load"), records)
+        return [record.load() for record in records]
+
+
+class ImageBatches(RecordBatches):
+    """Decodes and transforms the images of records: tops are images and labels.
+
+    Parameters
+    ----------
+    source : RecordSource
+        Closed with the batches, or if they cannot be made.
+    size : int
+        Images a batch.
+    transformer : DataTransformer
+        Transforms the decoded images.
+    stream : RandomStream
+        Random numbers of the transformation; its step is part of the position.
+    threads : int, optional
+        Decode so many files at once.
+    augment : callable, optional
+        Changes a decoded image before the transformation, with a random generator of its own.
+
+    Raises
+    ------
+    DataError
+        If the first record cannot be used.
+    """
+
+    def __init__(
+        self,
+        source: RecordSource,
+        size: int,
+        transformer: DataTransformer,
+        stream: RandomStream,
+        threads: int = 1,
+        augment: Augment | None = None,
+    ) -> None:
+        self._transformer, self._augment = transformer, augment
+        self._augmented = 0  # images so far
+        self._assemble = BatchAssembler(transformer, stream)
+        super().__init__(source, size, stream, threads)
+
+    def next(self) -> Batch:
+        """Return the next batch.
+
+        The first image of a batch decides its size, so that images of any size pass with
+        ``batch_size: 1`` or a crop.
+
+        Raises
+        ------
+        DataError
+            If a record cannot be decoded or has another size than the first of the batch.
+        """
+        records = self._source.take(self._size)
+        images = self._load(records) if self._augment is None else self._load_augmented(records)
         shape = images[0].shape
         for record, image in zip(records, images, strict=True):
             if image.shape != shape:
                 self._check_same_size((records[0], images[0]), (record, image))
-        return images
+        labels = np.array([record.label for record in records], np.float32)
+        data = self._assemble(images, labels)
+        return Batch((data, labels), [record.key for record in records], self.position())
+
+    def position(self) -> RecordPosition:
+        """Return the position of the source, and the steps of its random numbers."""
+        augmented = {"augmented": self._augmented} if self._augment is not None else {}
+        return {**super().position(), **augmented}
+
+    def restore(self, position: RecordPosition) -> None:
+        """Continue from a position; the data must be the same."""
+        super().restore(position)
+        self._augmented = checked_step(position.get("augmented", 0))
+
+    def _load_augmented(self, records: Sequence[Record]) -> list[ImageArray]:
+        """Return decoded images, changed by several threads; each draws from a step of its own."""
+        draws = self._draws()
+        self._augmented += len(records)
+        return self._pool.map(self._changed, [(record, draws.generator()) for record in records])
+
+    def _draws(self) -> RandomStream:
+        return RandomStream(self._stream.seed, f"{self._stream.name}/augmentation", self._augmented)
+
+    def _changed(self, given: tuple[Record, np.random.Generator]) -> ImageArray:
+        record, generator = given
+        image = record.load()
+        try:
+            return image if self._augment is None else self._augment(image, generator)
+        except DataError as error:
+            raise DataError(f"{record}: {error}") from error
+
+    def _first_shapes(self) -> list[Shape]:
+        return [(self._size, *self._first_shape()), (self._size,)]
+
+    def _first_shape(self) -> Shape:
+        if self._source.image_shape is not None:
+            return self._source.image_shape
+        record = self._source.peek()
+        image = self._changed((record, self._draws().generator()))
+        if image.dtype == np.uint8:
+            self.assembler = self._assemble
+        return self._output_shape(record, image)
 
     def _output_shape(self, record: Record, image: ImageArray) -> Shape:
         try:

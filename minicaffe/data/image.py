@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,14 +49,36 @@ def read_image(path: str | Path, color: bool = True, height: int = 0, width: int
     DataError
         If there is no such file or it is not an image.
     """
+    image = decode_image(_content(path), color, str(path))
+    return resize(image, height, width) if height and width else image
+
+
+def read_label_image(path: str | Path, height: int = 0, width: int = 0) -> Pixels:
+    """Read an image file whose pixels are labels, resized to the nearest pixels if asked for.
+
+    The labels are grey values or, in a file with a palette, the indices of the colours: that is
+    how PASCAL VOC stores them. OpenCV, and so Caffe's forks, would read the colours' grey values.
+
+    Returns
+    -------
+    ndarray, uint8, shape (1, rows, columns)
+
+    Raises
+    ------
+    DataError
+        If there is no such file or it is not an image.
+    """
+    labels = _decode(_content(path), str(path), _labels)
+    return resize_nearest(labels, height, width) if height and width else labels
+
+
+def _content(path: str | Path) -> bytes:
     try:
-        content = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL byte, or not in the locale
         reason = getattr(error, "strerror", None) or error
         hint = missing_file_hint(path)
         raise DataError(f"{one_line(path)}: the image cannot be read: {reason}.{hint}") from error
-    image = decode_image(content, color, str(path))
-    return resize(image, height, width) if height and width else image
 
 
 def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
@@ -75,12 +98,17 @@ def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
     -------
     ndarray, uint8, shape (channels, rows, columns)
     """
+    return _decode(content, where, partial(_pixels, color=color))
+
+
+def _decode(content: bytes, where: object, convert: Callable[[Image.Image], Pixels]) -> Pixels:
+    """Decode an image file; `convert` returns pixels, shape (rows, columns, channels)."""
     if not content:
         raise DataError(f"{where}: the image is empty (0 bytes).")
     try:
         with Image.open(io.BytesIO(content)) as image, decoding(image, where):
             _check_values(image, where)
-            pixels = _pixels(image, color)
+            pixels = convert(image)
     except DataError:
         raise
     except Exception as error:  # Pillow's plugins raise errors of many types for damaged files
@@ -147,6 +175,10 @@ def _pixels(image: Image.Image, color: bool | None) -> Pixels:
         return _native(image)
     turned = ImageOps.exif_transpose(image)
     return _bgr(turned) if color else _grey(turned, mixed_by_libpng=image.format == "PNG")
+
+
+def _labels(image: Image.Image) -> Pixels:
+    return np.asarray(image)[:, :, None] if image.mode == "P" else _pixels(image, color=False)
 
 
 def _native(image: Image.Image) -> Pixels:
@@ -235,6 +267,22 @@ def _taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
     weights = np.stack([np.float32(1) - fraction, fraction], axis=1) * (1 << _COEFFICIENT_BITS)
     low = first.astype(np.intp)
     return np.stack([low, low + 1], axis=1), np.rint(weights).astype(np.int32)
+
+
+def resize_nearest(image: Pixels, height: int, width: int) -> Pixels:
+    """Resize as OpenCV's ``resize`` with INTER_NEAREST does.
+
+    Parameters
+    ----------
+    image : ndarray, uint8, shape (channels, rows, columns)
+    height, width : int
+        The new size, pixels.
+    """
+    rows, columns = (
+        np.minimum((np.arange(new) * (1.0 / (new / old))).astype(np.intp), old - 1)
+        for new, old in ((height, image.shape[1]), (width, image.shape[2]))
+    )
+    return image[:, rows[:, None], columns]
 
 
 def encode_image(image: Pixels, kind: str) -> bytes:

@@ -7,6 +7,7 @@ alike).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -20,6 +21,8 @@ from minicaffe.ops.transform import StagedBatch
 from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
 
 Floats = NDArray[np.float32]
+
+_LARGEST = 255  # mirrored horizontal flow x becomes 255 - x
 
 
 class _Window(NamedTuple):
@@ -71,6 +74,8 @@ class DataTransformer:
         self._crop_size = int(param.crop_size)
         self._crop_at_random = phase == TRAIN and self._crop_size > 0
         self._mirror = bool(param.mirror)
+        # How far the channels lie apart that hold horizontal flow; 0 if the images are no flow.
+        self._flow_step = 2 if param.is_flow else sys.maxsize if param.flow else 0
         self.is_random = self._mirror or self._crop_at_random
         self.scale = np.float32(param.scale)
         self._mean_file = str(param.mean_file)
@@ -126,6 +131,8 @@ class DataTransformer:
         cut = np.empty((len(images), *shape), dtype=images[0].dtype)
         for image, window, target in zip(images, windows, cut, strict=True):
             target[...] = _cut(image, window, shape)
+            if window.mirror and self._flow_step:
+                target[:: self._flow_step] = _LARGEST - target[:: self._flow_step]
         if self._mean is None:
             return self._arithmetic(cut, None)
         if len(set(windows)) == 1:
@@ -137,6 +144,8 @@ class DataTransformer:
 
     def fits(self, images: Sequence[ImageArray], staged: StagedBatch) -> bool:
         """Return whether these images can be packed into a staged batch; see `pack`."""
+        if self._flow_step and self._mirror:
+            return False
         return (len(images), *self._common_shape(images)) == staged.shape and all(
             image.dtype == np.uint8 for image in images
         )

@@ -16,7 +16,7 @@ from minicaffe import fillers
 from minicaffe.blob import Blob, check_shape
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
 from minicaffe.layers.scoring import Scoring
-from minicaffe.layers.unread import unread_bias
+from minicaffe.layers.unread import unread_bias, unread_of_fillers
 from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream, checked_step
 from minicaffe.schema import FillerParameter, LayerParameter
@@ -126,6 +126,8 @@ class Layer(Generic[P]):
     copies_bottom: ClassVar[bool] = False
     # Whether the program writes the tops.
     is_filled_by_program: ClassVar[bool] = False
+    # Whether the top has the rows from which a test computes the mean average precision.
+    evaluates_detections: ClassVar[bool] = False
     # Whether the user's code may keep arrays of the blobs, so that these must not share memory.
     exposes_blobs: ClassVar[bool] = False
     # Whether a kernel may need a workspace as large as a bottom and a top.
@@ -133,6 +135,8 @@ class Layer(Generic[P]):
     # The largest loss that a sample can have, at probability 0, if the loss is a mean over samples;
     # 0 if there is no such limit. Set on the instance if it depends on the settings.
     largest_loss: float = 0.0
+    # Index of the bottom with the labels, for messages about one that is wrong.
+    label_bottom: ClassVar[int] = 1
     # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
     # if it depends on the number of bottoms.
     without_gradient: tuple[int, ...] = ()
@@ -202,6 +206,15 @@ class Layer(Generic[P]):
                 yield f"{field.name} has no effect, because {cls.type} does not read it. Remove it."
             elif field.name == cls.param_field:
                 yield from unread_bias(field.name, value)
+                yield from unread_of_fillers(field.name, value)
+
+    @classmethod
+    def order_in_file(cls, shapes: Sequence[Shape]) -> Sequence[int]:
+        """Return which parameter each array of a weights file is, given the shapes of the arrays.
+
+        A type overrides it whose parameters a fork of Caffe wrote in another order.
+        """
+        return range(len(shapes))
 
     @classmethod
     def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from minicaffe.blob import Blob
-from minicaffe.data.batches import Batch, BatchSource, ImageBatches
+from minicaffe.data.augmentation import AUGMENTATION_FIELDS
+from minicaffe.data.batches import Augment, Batch, BatchSource, ImageBatches
 from minicaffe.data.prefetch import Prefetcher
 from minicaffe.data.records.base import RecordSource
 from minicaffe.data.transformer import DataTransformer
@@ -20,6 +21,8 @@ from minicaffe.ops.transform import Transform, TransformKernel
 from minicaffe.random import RandomStream
 from minicaffe.schema import TEST, TRAIN, LayerParameter
 
+# Fields of transform_param that only types with a label for each pixel read.
+_OF_LABEL_MAPS = ("scale_factors", "crop_height", "crop_width")
 _COLOUR_CHANNELS = 3  # assumed if the source cannot be read
 
 
@@ -151,6 +154,8 @@ class ImageBatchLayer(BatchLayer[P]):
     # Whether the source reads force_color and force_gray, and what to do instead.
     converts_color: ClassVar[bool] = False
     color_advice: ClassVar[str] = "Remove it."
+    # Whether the fields of transform_param that augment images have an effect.
+    augments: ClassVar[bool] = True
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
@@ -168,6 +173,13 @@ class ImageBatchLayer(BatchLayer[P]):
                     f"transform_param.{name} has no effect, because only Data converts encoded "
                     f"images. {cls.color_advice}"
                 )
+        others = {*_OF_LABEL_MAPS, *(() if cls.augments else AUGMENTATION_FIELDS)}
+        for field, _ in param.transform_param.ListFields():
+            if field.name in others:
+                yield (
+                    f"transform_param.{field.name} has no effect, because {cls.type} does not "
+                    "apply it. Remove it."
+                )
 
     def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         super().__init__(param, context)
@@ -179,12 +191,23 @@ class ImageBatchLayer(BatchLayer[P]):
     ) -> BatchSource:
         """Return batches of `size` records, after skipping up to ``rand_skip - 1``."""
         records.skip_at_random(rand_skip, self.random)
-        threads = self.context.backend.data_threads
-        return ImageBatches(records, size, transformer, self.random, threads)
+        threads, augment = self.context.backend.data_threads, self._augmenter()
+        return ImageBatches(records, size, transformer, self.random, threads, augment)
 
     def transformer(self) -> DataTransformer:
         """Return what transform_param asks for, in this layer's phase."""
         return DataTransformer(self.param.transform_param, TRAIN if self.is_training else TEST)
+
+    def _augmenter(self) -> Augment | None:
+        """Return what transform_param asks for beyond Caffe's transformation, if anything."""
+        param = self.param.transform_param
+        names = {field.name for field, _ in param.ListFields()}
+        if not self.augments or not names & AUGMENTATION_FIELDS:
+            return None
+        # Imported here, because Pillow is slow to import.
+        from minicaffe.data.augmentation.augmenter import Augmenter
+
+        return Augmenter(param, TRAIN if self.is_training else TEST) or None
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Give the tops their shapes, and plan the transformation."""

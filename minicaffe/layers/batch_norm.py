@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
-from minicaffe.ops.backend import EpilogueOp
+from minicaffe.ops.backend import EpilogueOp, Shape
 from minicaffe.ops.batch_norm import BatchNorm as BatchNormOp
 from minicaffe.schema.minicaffe_pb2 import BatchNormParameter
 
@@ -48,6 +49,14 @@ class BatchNorm(Layer[BatchNormParameter]):
         )
         for _ in range(len(specs), len(self.blobs)):
             specs.add(lr_mult=0)
+
+    @classmethod
+    def order_in_file(cls, shapes: Sequence[Shape]) -> Sequence[int]:
+        """Recognise the order of NVCaffe 0.15: scale, bias, mean, variance, sum of weights."""
+        sizes = [math.prod(shape) for shape in shapes]
+        if len(sizes) == 5 and sizes[2] > sizes[4] == 1:
+            return (3, 4, 0, 1, 2)
+        return super().order_in_file(shapes)
 
     def _channels(self, bottom: Blobs) -> int:
         shape = bottom[0].shape

@@ -19,6 +19,12 @@ _OF_A_FORK = (
     "Replace a layer of a fork of Caffe by known layers or by one in Python "
     '(type: "Python"), or cut the net before it.'
 )
+# Types that netscope, a program that draws nets, has in addition.
+_NETSCOPES = ("data", "implicit")
+_OF_NETSCOPE = (
+    "This is netscope's placeholder for data: replace it by an Input layer with the shape, "
+    'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: ... } } }.'
+)
 
 
 def register(name: str) -> Callable[[LayerType], LayerType]:
@@ -51,7 +57,8 @@ def layer_class(name: str) -> type[Layer]:
     if not name:
         raise NetError(f"type is missing. {nearest(name, LAYERS)}")
     if name not in LAYERS:
-        raise NetError(f'unknown layer type "{name}". {nearest(name, LAYERS, _OF_A_FORK)}')
+        advice = _OF_NETSCOPE if name in _NETSCOPES else _OF_A_FORK
+        raise NetError(f'unknown layer type "{name}". {nearest(name, LAYERS, advice)}')
     return LAYERS[name]
 
 

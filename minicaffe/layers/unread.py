@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from minicaffe.fillers import unread_filler_fields
+from minicaffe.schema import FillerParameter
+
 
 # Any: a message of one of several types.
 def unread_bias(field: str, settings: Any) -> Iterator[str]:
@@ -13,3 +16,15 @@ def unread_bias(field: str, settings: Any) -> Iterator[str]:
     has_both = "bias_term" in names and "bias_filler" in names
     if has_both and settings.HasField("bias_filler") and not settings.bias_term:
         yield f"{field}.bias_filler has no effect without a bias. Set bias_term: true."
+
+
+# Any: a message of one of several types.
+def unread_of_fillers(field: str, settings: Any) -> Iterator[str]:
+    """Yield a sentence about each setting of a filler that the filler's type does not read."""
+    for name, value in settings.ListFields():
+        if isinstance(value, FillerParameter):
+            for unread in unread_filler_fields(value):
+                yield (
+                    f'{field}.{name.name}.{unread} has no effect: the filler "{value.type}" does '
+                    "not read it. Remove it, or choose another type."
+                )

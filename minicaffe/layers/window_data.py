@@ -34,6 +34,7 @@ class WindowData(ImageBatchLayer[WindowDataParameter]):
 
     tops = (2, 2)
     old_transform_fields = ("mean_file", "crop_size", "mirror")
+    augments = False
 
     def open(self) -> BatchSource:
         """Read the window file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,15 @@ from minicaffe.layers import Layer
 from minicaffe.log import logger
 from minicaffe.net.net import Net
 from minicaffe.ops.backend import Shape
-from minicaffe.schema import TRAIN, ParameterIndex, read_net_weights, write_net_weights
+from minicaffe.schema import (
+    TRAIN,
+    LayerBlobs,
+    ParameterIndex,
+    read_net_weights,
+    write_net_weights,
+)
+
+T = TypeVar("T")
 
 Floats = npt.NDArray[np.float32]
 
@@ -52,7 +61,7 @@ def copy_trained_layers(net: Net, *paths: str | Path, optional: Collection[str] 
         return _mismatch(layer, shapes, {k for i, k in shared if i == index})
 
     def fits(name: str, shapes: Mapping[int, Shape]) -> bool:
-        return name in layers and not mismatch(name, shapes)
+        return name in layers and not mismatch(name, _ordered(layers[name][1], shapes, shapes))
 
     names: dict[str, None] = {}
     for path in paths:
@@ -62,7 +71,7 @@ def copy_trained_layers(net: Net, *paths: str | Path, optional: Collection[str] 
                 logger.info(f"Ignoring source layer {source.name}")
                 continue
             _, layer = layers[source.name]
-            given = dict(zip(source.indices, source.blobs, strict=True))
+            given = _parameters(layer, source)
             message = mismatch(source.name, {k: values.shape for k, values in given.items()})
             if message:
                 problems.add(f"{path}: {message}")
@@ -81,6 +90,20 @@ def copy_trained_layers(net: Net, *paths: str | Path, optional: Collection[str] 
     missing = _layers_with_others(net, filled, optional)
     if missing and paths:
         _warn_of_missing_weights(net, missing, list(names), bool(copies))
+
+
+def _parameters(layer: Layer, source: LayerBlobs) -> dict[int, Floats]:
+    """Return what a file has for a layer, by the index of the parameter."""
+    given = dict(zip(source.indices, source.blobs, strict=True))
+    return _ordered(layer, given, {k: values.shape for k, values in given.items()})
+
+
+def _ordered(layer: Layer, given: Mapping[int, T], shapes: Mapping[int, Shape]) -> dict[int, T]:
+    """Return values by the index of the parameter, given them by the index in the file."""
+    order = layer.order_in_file(list(shapes.values()))
+    if len(order) != len(layer.blobs):
+        return dict(given)
+    return {order[k]: value for k, value in given.items()}
 
 
 def _layers_with_others(net: Net, filled: set[int], optional: Collection[str]) -> list[Layer]:

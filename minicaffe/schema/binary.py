@@ -18,7 +18,14 @@ from google.protobuf.message import DecodeError, Message
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import DataError, MinicaffeError, SchemaError, SnapshotError
-from minicaffe.schema.blobs import ByteChunk, Floats, blob_array, blob_field, length_delimited
+from minicaffe.schema.blobs import (
+    ByteChunk,
+    Floats,
+    blob_array,
+    blob_field,
+    is_c3d,
+    length_delimited,
+)
 from minicaffe.schema.contents import LayerArrays, LayerBlobs, SolverStateFile
 from minicaffe.schema.file_type import (
     HEAD_BYTES,
@@ -42,6 +49,8 @@ M = TypeVar("M", bound=Message)
 _SOLVER_STATE_KEY = b"\x08"
 _LIMIT_BYTES = 2**31 - 1
 _LAYER, _HISTORY, _BLOBS = 100, 3, 7
+# The types with weights that C3D 1.0 added; Caffe gave these numbers to other types.
+_C3D_TYPES = {30: "Convolution3D", 34: "Deconvolution3D"}
 
 
 def read_binary(
@@ -136,6 +145,8 @@ def _legacy_layer(layer: V1LayerWeights, path: str | Path) -> LayerBlobs:
         return LayerBlobs(_text(v0.name, path), v0.type, _arrays(v0.blobs, v0.name, path))
     known = V1LayerParameter.LayerType.values()
     kind = current_type(layer.type) if layer.type in known else ""
+    if any(is_c3d(blob) for blob in layer.blobs):
+        kind = _C3D_TYPES.get(layer.type, kind)
     return LayerBlobs(_text(layer.name, path), kind, _arrays(layer.blobs, layer.name, path))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minicaffe.schema.minicaffe_pb2 import BlobProto, BlobShape
-from minicaffe.schema.weights_pb2 import BlobWeights
+from minicaffe.schema.weights_pb2 import BlobWeights, C3DBlobWeights
 
 Floats = npt.NDArray[np.float32]
 ByteChunk = bytes | memoryview
@@ -51,6 +51,8 @@ def blob_array(blob: BlobWeights) -> Floats:
     ValueError
         The number of values does not match the shape.
     """
+    if is_c3d(blob):
+        return _c3d_array(blob)
     shape = blob_shape(blob)
     values = _values(blob)
     expected = None if shape is None else int(np.prod(shape))
@@ -59,6 +61,22 @@ def blob_array(blob: BlobWeights) -> Floats:
     if shape is None:
         return values
     if values.size != expected:
+        raise ValueError(f"a blob of shape {shape} has {values.size} values")
+    return values.reshape(shape)
+
+
+def is_c3d(blob: BlobWeights) -> bool:
+    """Return whether C3D 1.0 wrote a blob: its values are in the field that Caffe has for diff."""
+    return blob.HasField("diff") and not (
+        blob.HasField("data") or blob.HasField("double_data") or blob.HasField("raw_data")
+    )
+
+
+def _c3d_array(blob: BlobWeights) -> Floats:
+    stored = C3DBlobWeights.FromString(blob.SerializePartialToString())
+    shape = (stored.num, stored.channels, stored.length, stored.height, stored.width)
+    values = np.frombuffer(stored.data, "<f4").astype(np.float32, copy=False)
+    if values.size != np.prod(shape):
         raise ValueError(f"a blob of shape {shape} has {values.size} values")
     return values.reshape(shape)
 

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dminicaffe/schema/common.proto\x12\tminicaffe\"\x1c\n\tBlobShape\x12\x0f\n\x03\x64im\x18\x01 \x03(\x03\x42\x02\x10\x01\"\x94\x01\n\x05\x44\x61tum\x12\x10\n\x08\x63hannels\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\r\n\x05label\x18\x05 \x01(\x05\x12\x12\n\nfloat_data\x18\x06 \x03(\x02\x12\x16\n\x07\x65ncoded\x18\x07 \x01(\x08:\x05\x66\x61lse\x12\x11\n\tseg_label\x18\x08 \x01(\x0c\"\x8e\x02\n\x0f\x46illerParameter\x12\x16\n\x04type\x18\x01 \x01(\t:\x08\x63onstant\x12\x10\n\x05value\x18\x02 \x01(\x02:\x01\x30\x12\x0e\n\x03min\x18\x03 \x01(\x02:\x01\x30\x12\x0e\n\x03max\x18\x04 \x01(\x02:\x01\x31\x12\x0f\n\x04mean\x18\x05 \x01(\x02:\x01\x30\x12\x0e\n\x03std\x18\x06 \x01(\x02:\x01\x31\x12\x12\n\x06sparse\x18\x07 \x01(\x05:\x02-1\x12\x46\n\rvariance_norm\x18\x08 \x01(\x0e\x32\'.minicaffe.FillerParameter.VarianceNorm:\x06\x46\x41N_IN\"4\n\x0cVarianceNorm\x12\n\n\x06\x46\x41N_IN\x10\x00\x12\x0b\n\x07\x46\x41N_OUT\x10\x01\x12\x0b\n\x07\x41VERAGE\x10\x02')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dminicaffe/schema/common.proto\x12\tminicaffe\x1a google/protobuf/descriptor.proto\"\x1c\n\tBlobShape\x12\x0f\n\x03\x64im\x18\x01 \x03(\x03\x42\x02\x10\x01\"\x94\x01\n\x05\x44\x61tum\x12\x10\n\x08\x63hannels\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\r\n\x05label\x18\x05 \x01(\x05\x12\x12\n\nfloat_data\x18\x06 \x03(\x02\x12\x16\n\x07\x65ncoded\x18\x07 \x01(\x08:\x05\x66\x61lse\x12\x11\n\tseg_label\x18\x08 \x01(\x0c\"\x8e\x02\n\x0f\x46illerParameter\x12\x16\n\x04type\x18\x01 \x01(\t:\x08\x63onstant\x12\x10\n\x05value\x18\x02 \x01(\x02:\x01\x30\x12\x0e\n\x03min\x18\x03 \x01(\x02:\x01\x30\x12\x0e\n\x03max\x18\x04 \x01(\x02:\x01\x31\x12\x0f\n\x04mean\x18\x05 \x01(\x02:\x01\x30\x12\x0e\n\x03std\x18\x06 \x01(\x02:\x01\x31\x12\x12\n\x06sparse\x18\x07 \x01(\x05:\x02-1\x12\x46\n\rvariance_norm\x18\x08 \x01(\x0e\x32\'.minicaffe.FillerParameter.VarianceNorm:\x06\x46\x41N_IN\"4\n\x0cVarianceNorm\x12\n\n\x06\x46\x41N_IN\x10\x00\x12\x0b\n\x07\x46\x41N_OUT\x10\x01\x12\x0b\n\x07\x41VERAGE\x10\x02:7\n\x0ewithout_effect\x12\x1d.google.protobuf.FieldOptions\x18\xbc\xc1\x04 \x01(\x08')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,12 +34,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BLOBSHAPE'].fields_by_name['dim']._loaded_options = None
   _globals['_BLOBSHAPE'].fields_by_name['dim']._serialized_options = b'\020\001'
-  _globals['_BLOBSHAPE']._serialized_start=44
-  _globals['_BLOBSHAPE']._serialized_end=72
-  _globals['_DATUM']._serialized_start=75
-  _globals['_DATUM']._serialized_end=223
-  _globals['_FILLERPARAMETER']._serialized_start=226
-  _globals['_FILLERPARAMETER']._serialized_end=496
-  _globals['_FILLERPARAMETER_VARIANCENORM']._serialized_start=444
-  _globals['_FILLERPARAMETER_VARIANCENORM']._serialized_end=496
+  _globals['_BLOBSHAPE']._serialized_start=78
+  _globals['_BLOBSHAPE']._serialized_end=106
+  _globals['_DATUM']._serialized_start=109
+  _globals['_DATUM']._serialized_end=257
+  _globals['_FILLERPARAMETER']._serialized_start=260
+  _globals['_FILLERPARAMETER']._serialized_end=530
+  _globals['_FILLERPARAMETER_VARIANCENORM']._serialized_start=478
+  _globals['_FILLERPARAMETER_VARIANCENORM']._serialized_end=530
 # @@protoc_insertion_point(module_scope)

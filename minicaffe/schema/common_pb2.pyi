@@ -1,3 +1,4 @@
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -5,6 +6,8 @@ from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+WITHOUT_EFFECT_FIELD_NUMBER: _ClassVar[int]
+without_effect: _descriptor.FieldDescriptor
 
 class BlobShape(_message.Message):
     __slots__ = ("dim",)

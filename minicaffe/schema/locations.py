@@ -7,18 +7,18 @@ It does not check values, which protobuf's own text format parses (see `minicaff
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import NamedTuple
 
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from minicaffe.errors import SchemaError, near, nearest
+from minicaffe.log import logger
 from minicaffe.schema.characters import is_full_width, lexical_error, number_as_name
-from minicaffe.schema.old_form import new_form_hint, new_type_hint
+from minicaffe.schema.old_form import new_form_hint, new_type_hint, old_type_number
+from minicaffe.schema.source_text import SourceText, Token
 
 _TOKEN = re.compile(
     r"""(?:\s+|\#[^\n]*)
@@ -40,49 +40,6 @@ _FORKS_LAYER = (
 )
 _FORKS_ENGINE = "This may be the engine of a fork: delete the line; results stay the same."
 _FORKS_FIELD = "This may be a field of a fork: delete it if the results do not depend on it."
-
-
-class TextPosition(NamedTuple):
-    """Line and column in a text, both counted from 1."""
-
-    line: int
-    column: int
-
-
-class Token(NamedTuple):
-    """A word, a quoted string, a punctuation mark, or ("end", "") at the end of the text."""
-
-    kind: str
-    text: str
-    offset: int
-
-
-class SourceText:
-    """A text and the path that error messages give for it."""
-
-    def __init__(self, path: str, text: str) -> None:
-        self.path, self.text = path, text
-        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
-
-    def position(self, offset: int) -> TextPosition:
-        """Return the line and column of an offset."""
-        line = bisect_right(self._starts, offset)
-        return TextPosition(line, offset - self._starts[line - 1] + 1)
-
-    def offset(self, line: int, column: int) -> int:
-        """Return the offset of a line and column."""
-        return self._starts[min(line, len(self._starts)) - 1] + column - 1
-
-    def indent(self, offset: int) -> int:
-        """Return the indentation of the line that contains an offset, in characters."""
-        start = self._starts[bisect_right(self._starts, offset) - 1]
-        line = self.text[start : self.text.find("\n", offset)]
-        return len(line) - len(line.lstrip(" \t"))
-
-    def error(self, offset: int, message: str) -> SchemaError:
-        """Return a SchemaError whose message begins with the position of an offset."""
-        line, column = self.position(offset)
-        return SchemaError(f"{self.path}:{line}:{column}: {message}")
 
 
 @dataclass
@@ -323,7 +280,10 @@ class _Scanner:
             self._single_value(descriptor, name, token, block)
             return
         if name.text not in repeated_fields(block.descriptor):
-            raise self.source.error(token.offset, f'"{name.text}" takes one value, not a list')
+            if name.text != "device_id":
+                raise self.source.error(token.offset, f'"{name.text}" takes one value, not a list')
+            self._first_of(descriptor, name, token, block)
+            return
         while self._next.text != "]":
             self._single_value(descriptor, name, self._take(), block)
             if self._next.text == ",":
@@ -335,9 +295,25 @@ class _Scanner:
                 )
         self._take()
 
+    def _first_of(
+        self, descriptor: FieldDescriptor, name: Token, opener: Token, block: TextBlock
+    ) -> None:
+        """Parse the list of GPUs of TSN's solvers as the first of them."""
+        self.source.correct(opener.offset, opener.offset + 1, "")
+        self._single_value(descriptor, name, self._take(), block)
+        rest = self._next.offset
+        while self._next.text not in ("]", ""):
+            self._take()
+        self.source.correct(rest, self._next.offset + 1, "")
+        self._take()
+        logger.warning(
+            str(self.source.error(opener.offset, "one GPU is used, the first of device_id"))
+        )
+
     def _single_value(
         self, descriptor: FieldDescriptor, name: Token, token: Token, block: TextBlock
     ) -> None:
+        token = self._corrected(descriptor, token)
         entry = Entry(descriptor, name, token)
         block.entries.setdefault(name.text, []).append(entry)
         if descriptor.message_type is not None:
@@ -350,6 +326,23 @@ class _Scanner:
                 self._take()
         elif token.kind != "word":
             raise self.source.error(token.offset, value_error(descriptor, token))
+
+    def _corrected(self, descriptor: FieldDescriptor, token: Token) -> Token:
+        """Return a value as protobuf reads it: `- 1` is -1; "Convolution" is a type of `layers`."""
+        value, end = "", token.offset + len(token.text)
+        if (
+            token.text == "-"
+            and self._next.kind == "word"
+            and self.source.text[end : self._next.offset].strip(" \t") == ""
+        ):
+            number = self._take()
+            value, end = f"-{number.text}", number.offset + len(number.text)
+        elif token.kind in ("text", "word"):
+            value = old_type_number(token.text, descriptor)
+        if not value:
+            return token
+        self.source.correct(token.offset, end, value)
+        return Token("word", value, token.offset)
 
 
 _KINDS = {

@@ -105,6 +105,8 @@ from minicaffe.schema.forks_pb2 import Packing as Packing
 from minicaffe.schema.forks_pb2 import Type as Type
 
 DESCRIPTOR: _descriptor.FileDescriptor
+WITHOUT_EFFECT_FIELD_NUMBER: _ClassVar[int]
+without_effect: _descriptor.FieldDescriptor
 NCHW: _forks_pb2.Packing
 NHWC: _forks_pb2.Packing
 DOUBLE: _forks_pb2.Type

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from minicaffe.errors import nearest
+from minicaffe.schema.minicaffe_pb2 import V1LayerParameter
+from minicaffe.schema.upgrade import current_type
 
 _OLD = "V1LayerParameter"
 _ADVICE = "Write `layer` instead of `layers`"
@@ -22,8 +26,10 @@ def new_form_hint(field: str, message: Descriptor) -> str:
     message : Descriptor
         The message that contains it.
     """
+    if message.name != _OLD:
+        return ""
     current = message.file.message_types_by_name["LayerParameter"].fields_by_name
-    if message.name != _OLD or field not in current:
+    if field not in current:
         return ""
     return (
         f"`layers` is the old form of a layer, which has no {field}{_block(current[field])}. "
@@ -36,6 +42,40 @@ def _block(field: FieldDescriptor) -> str:
     return "" if field.message_type is None else " { }"
 
 
+def old_type_number(name: str, field: FieldDescriptor) -> str:
+    """Return the number of a layer type of the old form that is spelled as in the current form.
+
+    Parameters
+    ----------
+    name : str
+        The type as written, maybe in quotes: "Convolution", ReLu.
+    field : FieldDescriptor
+        The field that it is the value of.
+
+    Returns
+    -------
+    str
+        Empty for a type that is spelled right, an unknown type, and other fields.
+    """
+    types = V1LayerParameter.LayerType.DESCRIPTOR.values_by_name
+    if not _is_old_type(field) or name in types:
+        return ""
+    return str(_numbers().get(name.strip("\"'").lower(), ""))
+
+
+@cache
+def _numbers() -> dict[str, int]:
+    """Return the numbers of the types of the old form, by their names in lower case."""
+    types = [number for number in V1LayerParameter.LayerType.values() if number]
+    names = {V1LayerParameter.LayerType.Name(number).lower(): int(number) for number in types}
+    return names | {current_type(number).lower(): int(number) for number in types}
+
+
+def _is_old_type(field: FieldDescriptor) -> bool:
+    owner = field.containing_type
+    return owner is not None and owner.name == _OLD and field.name == "type"
+
+
 def new_type_hint(name: str, field: FieldDescriptor) -> str:
     """Return an error text for an unknown layer type in the old form; "" for other fields.
 
@@ -46,8 +86,7 @@ def new_type_hint(name: str, field: FieldDescriptor) -> str:
     field : FieldDescriptor
         The field that it is the value of.
     """
-    owner, enum = field.containing_type, field.enum_type
-    if owner is None or enum is None or owner.name != _OLD or field.name != "type":
+    if not _is_old_type(field):
         return ""
     word = name.strip("\"'")
     quotes = " without quotes" if word != name else ""
@@ -55,7 +94,7 @@ def new_type_hint(name: str, field: FieldDescriptor) -> str:
         f'"type" takes a type of the old form `layers`{quotes}; found {name}. '
         "Types that came later, such as BatchNorm, Scale and Input, are not among them. "
         f'{_ADVICE}, for all layers of the file, with types in quotes: type: "{_new_name(word)}". '
-        f"{nearest(word, [value.name for value in enum.values])}"
+        f"{nearest(word, V1LayerParameter.LayerType.keys())}"
     )
 
 

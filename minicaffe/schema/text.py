@@ -20,7 +20,8 @@ from google.protobuf.message import Message
 
 from minicaffe.errors import SchemaError
 from minicaffe.schema.file_type import HEAD_BYTES, detect_file_type, is_binary, read_file
-from minicaffe.schema.locations import SourceText, TextBlock, repeated_fields, scan, value_error
+from minicaffe.schema.locations import TextBlock, repeated_fields, scan, value_error
+from minicaffe.schema.source_text import SourceText
 from minicaffe.schema.strings import string_problem
 from minicaffe.text_file import ForeignBytes, decode_text
 
@@ -96,7 +97,7 @@ def parse_prototxt(text: str, message_class: type[M], path: str = "<string>") ->
     _check_strings(source, locations)
     message = message_class()
     try:
-        text_format.Parse(source.text, message)
+        text_format.Parse(source.corrected(), message)
     except text_format.ParseError as error:
         raise _located(error, source, locations) from None
     _require(message, source, locations)

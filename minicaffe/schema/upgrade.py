@@ -1,13 +1,16 @@
 """Upgrade of nets and solvers from old formats to the current one.
 
 The steps run in this order: V0 layers, transformation fields in data layers, V1 layers, `input`
-fields, BatchNorm layers that list their parameters, `solver_type`. Each step logs Caffe's messages.
+fields, names of the old form in the current form, BatchNorm layers that list their parameters,
+`solver_type`. Each of Caffe's steps logs Caffe's messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+
+from google.protobuf.message import Message
 
 from minicaffe.errors import SchemaError
 from minicaffe.log import logger
@@ -49,12 +52,24 @@ _DATA_BLOCKS = {
     V1LayerParameter.DATA: "data_param",
     V1LayerParameter.IMAGE_DATA: "image_data_param",
     V1LayerParameter.WINDOW_DATA: "window_data_param",
+    V1LayerParameter.VIDEO_DATA: "image_data_param",
 }
+# The types of C3D 1.0 that share a message with others: the field that has theirs now.
+_C3D_BLOCKS = {
+    V1LayerParameter.CONVOLUTION3D: ("convolution_param", "convolution3d_param"),
+    V1LayerParameter.DECONVOLUTION3D: ("convolution_param", "convolution3d_param"),
+    V1LayerParameter.POOLING3D: ("pooling_param", "pooling3d_param"),
+    V1LayerParameter.VIDEO_DATA: ("image_data_param", "video_data_param"),
+}
+# Names of the old form that some files write in the current form.
+_OLD_NAMES = {"SoftmaxLoss": "SoftmaxWithLoss"}
 
 
 def net_is_current(net: NetParameter) -> bool:
     """Return whether `upgrade_net` would find nothing to upgrade."""
-    return not (net.layers or net.input or _batch_norms_with_param(net))
+    return not (
+        net.layers or net.input or _layers_with_old_names(net) or _batch_norms_with_param(net)
+    )
 
 
 def upgrade_net(net: NetParameter, path: str) -> Origin:
@@ -96,6 +111,8 @@ def _upgrade_parts(net: NetParameter, path: str) -> Origin:
         _attempt("input fields", path)
         origin = _upgrade_inputs(net, path) + origin
         logger.info("Successfully upgraded file specified using deprecated input fields.")
+    for layer in _layers_with_old_names(net):
+        layer.type = _OLD_NAMES[layer.type]
     if layers := _batch_norms_with_param(net):
         logger.info("Attempting to upgrade batch norm layers using deprecated params: %s", path)
         _freeze(layers)
@@ -118,7 +135,7 @@ def _upgrade_layers(net: NetParameter, path: str) -> Origin:
         )
     if net.layers:
         _attempt("V1LayerParameter", path)
-        net.layer.extend(_upgrade_v1(layer) for layer in net.layers)
+        net.layer.extend(_upgrade_v1(layer, path) for layer in net.layers)
         net.ClearField("layers")
         logger.info("Successfully upgraded file specified using deprecated V1LayerParameter")
     return origin
@@ -144,13 +161,38 @@ def _move_transforms(net: NetParameter) -> None:
             block.ClearField(name)
 
 
-def current_type(old: V1LayerParameter.LayerType) -> str:
+def current_type(old: int) -> str:
     """Return the current name of a V1 layer type: CONVOLUTION is "Convolution"."""
     word = V1LayerParameter.LayerType.Name(old)
     return _SPELLINGS.get(word, word.title().replace("_", ""))
 
 
-def _upgrade_v1(old: V1LayerParameter) -> LayerParameter:
+def _move_c3d_settings(layer: LayerParameter, old_name: str, new_name: str, path: str) -> None:
+    """Move the settings of a layer of C3D 1.0 to the message that C3D 1.1 has for its type.
+
+    Raises
+    ------
+    SchemaError
+        A field has no counterpart there, or several values.
+    """
+    old, new = getattr(layer, old_name), getattr(layer, new_name)
+    for field, value in old.ListFields():
+        target = new.DESCRIPTOR.fields_by_name.get(field.name)
+        values = [value] if isinstance(value, int | float | str | Message) else list(value)
+        if target is None or len(values) > 1:
+            rule = "has no meaning" if target is None else "takes one value"
+            raise SchemaError(
+                f'{path}: layer "{layer.name}": {old_name} {{ {field.name} }} {rule} in a layer of '
+                f"type {layer.type}"
+            )
+        if target.message_type is not None:
+            getattr(new, field.name).CopyFrom(value)
+        else:
+            setattr(new, field.name, values[0])
+    layer.ClearField(old_name)
+
+
+def _upgrade_v1(old: V1LayerParameter, path: str) -> LayerParameter:
     new = LayerParameter(name=old.name) if old.HasField("name") else LayerParameter()
     if old.HasField("type"):
         new.type = current_type(old.type)
@@ -170,6 +212,14 @@ def _upgrade_v1(old: V1LayerParameter) -> LayerParameter:
             while len(new.param) <= index:
                 new.param.add()
             setattr(new.param[index], name, value)
+    if old.type == V1LayerParameter.CROP:
+        logger.warning(
+            f'{path}: layer "{old.name}": type CROP of early forks finds its offsets by the layers '
+            "between its bottoms; Crop cuts at offset 0. Write it as a `layer` with crop_param "
+            "{ axis: 2 offset: ... }; caffe.coord_map.crop computes the offsets"
+        )
+    if old.type in _C3D_BLOCKS:
+        _move_c3d_settings(new, *_C3D_BLOCKS[old.type], path)
     return new
 
 
@@ -199,6 +249,10 @@ def _upgrade_inputs(net: NetParameter, path: str) -> Origin:
     for field in ("input", "input_shape", "input_dim"):
         net.ClearField(field)
     return [None] if given else []
+
+
+def _layers_with_old_names(net: NetParameter) -> list[LayerParameter]:
+    return [layer for layer in net.layer if layer.type in _OLD_NAMES]
 
 
 def _batch_norms_with_param(net: NetParameter) -> list[LayerParameter]:

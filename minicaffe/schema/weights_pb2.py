@@ -33,7 +33,7 @@ except AttributeError:
   minicaffe_dot_schema_dot_forks__pb2 = minicaffe_dot_schema_dot_minicaffe__pb2.minicaffe.schema.forks_pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eminicaffe/schema/weights.proto\x12\tminicaffe\x1a minicaffe/schema/minicaffe.proto\"\x94\x03\n\x0b\x42lobWeights\x12#\n\x05shape\x18\x07 \x01(\x0b\x32\x14.minicaffe.BlobShape\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0c\n\x04\x64iff\x18\x06 \x01(\x0c\x12\x13\n\x0b\x64ouble_data\x18\x08 \x01(\x0c\x12\x13\n\x0b\x64ouble_diff\x18\t \x01(\x0c\x12\x0b\n\x03num\x18\x01 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x35\n\rraw_data_type\x18\n \x01(\x0e\x32\x1e.minicaffe.BlobWeights.RawType\x12\x35\n\rraw_diff_type\x18\x0b \x01(\x0e\x32\x1e.minicaffe.BlobWeights.RawType\x12\x10\n\x08raw_data\x18\x0c \x01(\x0c\x12\x10\n\x08raw_diff\x18\r \x01(\x0c\"J\n\x07RawType\x12\n\n\x06\x44OUBLE\x10\x00\x12\t\n\x05\x46LOAT\x10\x01\x12\x0b\n\x07\x46LOAT16\x10\x02\x12\x07\n\x03INT\x10\x03\x12\x08\n\x04UINT\x10\x04\x12\x08\n\x04\x42OOL\x10\x05\"Q\n\x0cLayerWeights\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12%\n\x05\x62lobs\x18\x07 \x03(\x0b\x32\x16.minicaffe.BlobWeights\"S\n\x0eV0LayerWeights\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12%\n\x05\x62lobs\x18\x32 \x03(\x0b\x32\x16.minicaffe.BlobWeights\"\xa4\x01\n\x0eV1LayerWeights\x12(\n\x05layer\x18\x01 \x01(\x0b\x32\x19.minicaffe.V0LayerWeights\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x33\n\x04type\x18\x05 \x01(\x0e\x32%.minicaffe.V1LayerParameter.LayerType\x12%\n\x05\x62lobs\x18\x06 \x03(\x0b\x32\x16.minicaffe.BlobWeights\"m\n\nNetWeights\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x06layers\x18\x02 \x03(\x0b\x32\x19.minicaffe.V1LayerWeights\x12&\n\x05layer\x18\x64 \x03(\x0b\x32\x17.minicaffe.LayerWeights\"v\n\x12SolverStateWeights\x12\x0c\n\x04iter\x18\x01 \x01(\x05\x12\x13\n\x0blearned_net\x18\x02 \x01(\t\x12\'\n\x07history\x18\x03 \x03(\x0b\x32\x16.minicaffe.BlobWeights\x12\x14\n\x0c\x63urrent_step\x18\x04 \x01(\x05')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eminicaffe/schema/weights.proto\x12\tminicaffe\x1a minicaffe/schema/minicaffe.proto\"\x94\x03\n\x0b\x42lobWeights\x12#\n\x05shape\x18\x07 \x01(\x0b\x32\x14.minicaffe.BlobShape\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\x12\x0c\n\x04\x64iff\x18\x06 \x01(\x0c\x12\x13\n\x0b\x64ouble_data\x18\x08 \x01(\x0c\x12\x13\n\x0b\x64ouble_diff\x18\t \x01(\x0c\x12\x0b\n\x03num\x18\x01 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x35\n\rraw_data_type\x18\n \x01(\x0e\x32\x1e.minicaffe.BlobWeights.RawType\x12\x35\n\rraw_diff_type\x18\x0b \x01(\x0e\x32\x1e.minicaffe.BlobWeights.RawType\x12\x10\n\x08raw_data\x18\x0c \x01(\x0c\x12\x10\n\x08raw_diff\x18\r \x01(\x0c\"J\n\x07RawType\x12\n\n\x06\x44OUBLE\x10\x00\x12\t\n\x05\x46LOAT\x10\x01\x12\x0b\n\x07\x46LOAT16\x10\x02\x12\x07\n\x03INT\x10\x03\x12\x08\n\x04UINT\x10\x04\x12\x08\n\x04\x42OOL\x10\x05\"z\n\x0e\x43\x33\x44\x42lobWeights\x12\x0b\n\x03num\x18\x01 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x02 \x01(\x05\x12\x0e\n\x06length\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\r\n\x05width\x18\x05 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x06 \x01(\x0c\x12\x0c\n\x04\x64iff\x18\x07 \x01(\x0c\"Q\n\x0cLayerWeights\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12%\n\x05\x62lobs\x18\x07 \x03(\x0b\x32\x16.minicaffe.BlobWeights\"S\n\x0eV0LayerWeights\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12%\n\x05\x62lobs\x18\x32 \x03(\x0b\x32\x16.minicaffe.BlobWeights\"\xa4\x01\n\x0eV1LayerWeights\x12(\n\x05layer\x18\x01 \x01(\x0b\x32\x19.minicaffe.V0LayerWeights\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x33\n\x04type\x18\x05 \x01(\x0e\x32%.minicaffe.V1LayerParameter.LayerType\x12%\n\x05\x62lobs\x18\x06 \x03(\x0b\x32\x16.minicaffe.BlobWeights\"m\n\nNetWeights\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x06layers\x18\x02 \x03(\x0b\x32\x19.minicaffe.V1LayerWeights\x12&\n\x05layer\x18\x64 \x03(\x0b\x32\x17.minicaffe.LayerWeights\"v\n\x12SolverStateWeights\x12\x0c\n\x04iter\x18\x01 \x01(\x05\x12\x13\n\x0blearned_net\x18\x02 \x01(\t\x12\'\n\x07history\x18\x03 \x03(\x0b\x32\x16.minicaffe.BlobWeights\x12\x14\n\x0c\x63urrent_step\x18\x04 \x01(\x05')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,14 +44,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BLOBWEIGHTS']._serialized_end=484
   _globals['_BLOBWEIGHTS_RAWTYPE']._serialized_start=410
   _globals['_BLOBWEIGHTS_RAWTYPE']._serialized_end=484
-  _globals['_LAYERWEIGHTS']._serialized_start=486
-  _globals['_LAYERWEIGHTS']._serialized_end=567
-  _globals['_V0LAYERWEIGHTS']._serialized_start=569
-  _globals['_V0LAYERWEIGHTS']._serialized_end=652
-  _globals['_V1LAYERWEIGHTS']._serialized_start=655
-  _globals['_V1LAYERWEIGHTS']._serialized_end=819
-  _globals['_NETWEIGHTS']._serialized_start=821
-  _globals['_NETWEIGHTS']._serialized_end=930
-  _globals['_SOLVERSTATEWEIGHTS']._serialized_start=932
-  _globals['_SOLVERSTATEWEIGHTS']._serialized_end=1050
+  _globals['_C3DBLOBWEIGHTS']._serialized_start=486
+  _globals['_C3DBLOBWEIGHTS']._serialized_end=608
+  _globals['_LAYERWEIGHTS']._serialized_start=610
+  _globals['_LAYERWEIGHTS']._serialized_end=691
+  _globals['_V0LAYERWEIGHTS']._serialized_start=693
+  _globals['_V0LAYERWEIGHTS']._serialized_end=776
+  _globals['_V1LAYERWEIGHTS']._serialized_start=779
+  _globals['_V1LAYERWEIGHTS']._serialized_end=943
+  _globals['_NETWEIGHTS']._serialized_start=945
+  _globals['_NETWEIGHTS']._serialized_end=1054
+  _globals['_SOLVERSTATEWEIGHTS']._serialized_start=1056
+  _globals['_SOLVERSTATEWEIGHTS']._serialized_end=1174
 # @@protoc_insertion_point(module_scope)

@@ -53,6 +53,24 @@ class BlobWeights(_message.Message):
     raw_diff: bytes
     def __init__(self, shape: _Optional[_Union[_common_pb2.BlobShape, _Mapping]] = ..., data: _Optional[bytes] = ..., diff: _Optional[bytes] = ..., double_data: _Optional[bytes] = ..., double_diff: _Optional[bytes] = ..., num: _Optional[int] = ..., channels: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., raw_data_type: _Optional[_Union[BlobWeights.RawType, str]] = ..., raw_diff_type: _Optional[_Union[BlobWeights.RawType, str]] = ..., raw_data: _Optional[bytes] = ..., raw_diff: _Optional[bytes] = ...) -> None: ...
 
+class C3DBlobWeights(_message.Message):
+    __slots__ = ("num", "channels", "length", "height", "width", "data", "diff")
+    NUM_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    DIFF_FIELD_NUMBER: _ClassVar[int]
+    num: int
+    channels: int
+    length: int
+    height: int
+    width: int
+    data: bytes
+    diff: bytes
+    def __init__(self, num: _Optional[int] = ..., channels: _Optional[int] = ..., length: _Optional[int] = ..., height: _Optional[int] = ..., width: _Optional[int] = ..., data: _Optional[bytes] = ..., diff: _Optional[bytes] = ...) -> None: ...
+
 class LayerWeights(_message.Message):
     __slots__ = ("name", "type", "blobs")
     NAME_FIELD_NUMBER: _ClassVar[int]

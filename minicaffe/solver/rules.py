@@ -103,7 +103,7 @@ RULES = {
 _FLOATS = [
     field.name
     for field in SolverParameter.DESCRIPTOR.fields
-    if field.cpp_type == field.CPPTYPE_FLOAT
+    if field.cpp_type == field.CPPTYPE_FLOAT and not field.is_repeated
 ]
 
 

@@ -159,7 +159,11 @@ def test_a_class_without_samples():
         ),
         ([*ARGS, "--labels=x"], 1, "x: 2 labels, but the net tells 3 classes apart"),
         ([*ARGS[:3], "--confusion=x"], 1, "x: cannot be created: File exists."),
-        (["--model=no.prototxt", *ARGS[1:]], 1, "the net has no layer of type Accuracy or Softmax"),
+        (
+            ["--model=no.prototxt", *ARGS[1:]],
+            1,
+            "no layer of type Accuracy, SegAccuracy or SoftmaxWithLoss",
+        ),
     ],
 )
 def test_messages(log, capsys, args, code, message):

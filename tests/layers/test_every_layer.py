@@ -15,10 +15,13 @@ from tolerances import BY_DTYPE, DERIVATIVE, Tolerance, assert_close
 # Types that the suite cannot run, and the tests that cover them.
 ELSEWHERE = {
     "Data": "reads a database: tests/data",
+    "DenseImageData": "reads files: tests/data",
     "DummyData": "has no bottoms and no gradient: test_dummy_data.py",
     "HDF5Data": "reads files: tests/data",
     "HDF5Output": "writes a file: tests/data/test_hdf5_data.py",
     "ImageData": "reads files: tests/data",
+    "ImageLabelmapData": "reads files: tests/data",
+    "ImageSegData": "reads files: tests/data",
     "Input": "computes nothing; every case here feeds its layer through Input",
     "MemoryData": "reads the program's arrays: tests/data",
     "Python": "runs the user's code: tests/pycaffe/test_python_layer.py",

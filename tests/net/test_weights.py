@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from minicaffe.errors import NetError, SnapshotError
+from minicaffe.layers.batch_norm import BatchNorm
+from minicaffe.layers.inner_product import InnerProduct
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, same_shape, save_net
 from minicaffe.schema import (
@@ -278,3 +280,24 @@ def test_weights_that_a_layer_shares_are_not_missing(small_weights, caplog_minic
         "inner_product_param { num_output: 4 bias_term: false } }\n"
     )
     assert warnings_of_copy(caplog_minicaffe, shared, small_weights) == []
+
+
+def test_a_type_may_find_its_parameters_in_another_order(saved, monkeypatch):
+    _, path = saved
+    monkeypatch.setattr(InnerProduct, "order_in_file", classmethod(lambda cls, shapes: (1, 0)))
+    other = make(seed=2)
+    with pytest.raises(SnapshotError, match=r"parameter 1 is \(4,\) in the net and \(4, 3\)"):
+        copy_trained_layers(other, path)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "order"),
+    [
+        ([(3,), (3,), (1,)], [0, 1, 2]),
+        ([(3,), (3,), (1,), (3,), (3,)], [0, 1, 2, 3, 4]),
+        ([(1, 3), (1, 3), (1, 3), (1, 3), (1,)], [3, 4, 0, 1, 2]),
+    ],
+    ids=["caffe", "nvcaffe 0.16", "nvcaffe 0.15"],
+)
+def test_the_parameters_of_batch_norm_in_files(shapes, order):
+    assert list(BatchNorm.order_in_file(shapes)) == order

@@ -36,6 +36,10 @@ def refused(*layers):
     ("layer", "message"),
     [
         (
+            'name: "a" type: "implicit" top: "y"',
+            '(implicit): unknown layer type "implicit". This is netscope\'s placeholder for data: ',
+        ),
+        (
             'name: "a" type: "ReLu" bottom: "x" top: "y"',
             '(ReLu): unknown layer type "ReLu". Did you mean ReLU',
         ),

@@ -26,7 +26,7 @@ from minicaffe.schema import (
     write_solver_state,
 )
 from minicaffe.schema.minicaffe_pb2 import V1LayerParameter
-from minicaffe.schema.weights_pb2 import BlobWeights, NetWeights
+from minicaffe.schema.weights_pb2 import BlobWeights, C3DBlobWeights, NetWeights
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "schema"
 MODEL = GOLDEN / "adam_iter_10.caffemodel"
@@ -196,6 +196,38 @@ def test_double_half_unpacked_and_shapeless_values_are_read(tmp_path):
     [read] = read_bytes(net.SerializeToString(), tmp_path)
     flat = values.ravel()
     assert same(read.blobs, [values, values, flat, values, np.zeros((0, 3), np.float32)])
+
+
+def c3d_blob(values: np.ndarray) -> BlobWeights:
+    num, channels, length, height, width = values.shape
+    blob = C3DBlobWeights(num=num, channels=channels, length=length, height=height, width=width)
+    blob.data = values.astype("<f4").tobytes()
+    return BlobWeights.FromString(blob.SerializeToString())
+
+
+def test_the_renumbered_blobs_of_c3d_are_read(tmp_path):
+    weights, bias, dense = varied(2, 3, 4, 1, 5), varied(1, 1, 1, 1, 2), varied(1, 1, 1, 3, 2)
+    net = NetWeights()
+    conv = net.layers.add(name="conv", type=30)  # ARGMAX in Caffe
+    conv.blobs.extend([c3d_blob(weights), c3d_blob(bias)])
+    net.layers.add(name="fc", type=V1LayerParameter.INNER_PRODUCT).blobs.append(c3d_blob(dense))
+    read = read_bytes(net.SerializeToString(), tmp_path)
+    assert [(x.name, x.type) for x in read] == [("conv", "Convolution3D"), ("fc", "InnerProduct")]
+    assert same(read[0].blobs, [weights, bias])
+    assert same(read[1].blobs, [dense])
+    (tmp_path / "mean.binaryproto").write_bytes(c3d_blob(weights).SerializeToString())
+    assert np.array_equal(read_blobproto(tmp_path / "mean.binaryproto"), weights)
+
+
+def test_a_blob_of_c3d_with_too_few_values_raises_an_error(tmp_path):
+    blob = c3d_blob(varied(2, 3, 4, 1, 5))
+    blob.diff = blob.diff[4:]
+    net = NetWeights()
+    net.layers.add(name="conv", type=30).blobs.append(blob)
+    with pytest.raises(
+        SnapshotError, match=r"\(2, 3, 4, 1, 5\) has 119 values; the file is damaged"
+    ):
+        read_bytes(net.SerializeToString(), tmp_path)
 
 
 def test_files_of_forks_are_read_and_unknown_fields_preserved(tmp_path):

@@ -140,7 +140,8 @@ def test_the_light_view_uses_the_numbers_of_the_full_schema(light, full):
 
 def normalised(file: descriptor_pb2.FileDescriptorProto) -> descriptor_pb2.FileDescriptorProto:
     """Undo what protoc and the runtimes write differently: JSON names, digits of float defaults."""
-    for field in (field for message in file.message_type for field in message.field):
+    fields = [field for message in file.message_type for field in message.field]
+    for field in [*fields, *file.extension]:
         field.ClearField("json_name")
         if field.type == field.TYPE_FLOAT and field.HasField("default_value"):
             field.default_value = str(np.float32(field.default_value))
@@ -196,7 +197,7 @@ def test_another_packages_caffe_proto_can_live_in_the_same_process():
         "for module in (common_pb2, forks_pb2, minicaffe_pb2):\n"
         "    file.MergeFromString(module.DESCRIPTOR.serialized_pb)\n"
         "file.name, file.package = 'caffe.proto', 'caffe'\n"
-        "del file.dependency[:], file.public_dependency[:]\n"
+        "del file.dependency[:], file.public_dependency[:], file.extension[:]\n"
         "for message in file.message_type:\n"
         "    for field in (f for f in message.field if f.type_name):\n"
         "        field.type_name = field.type_name.replace('.minicaffe.', '.caffe.')\n"

@@ -210,6 +210,30 @@ def test_a_mistake_raises_one_error_with_position_and_fix(text, message):
     assert str(raised.value).startswith(message)
 
 
+def test_a_space_after_a_minus_is_ignored():
+    net = parse_prototxt("layer { loss_weight: - 1.5 loss_weight: [-  2, - \t3] }", NetParameter)
+    assert list(net.message.layer[0].loss_weight) == [-1.5, -2, -3]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("loss_weight: -\n1", "n:2:1: a field name is expected here, not the number 1"),
+        ("loss_weight: - - 1", "n:1:26: a field name is expected here, not the number 1"),
+        ("loss_weight: -", 'n:1:22: "loss_weight" takes a number; found -'),
+    ],
+)
+def test_a_minus_without_a_number_is_an_error(text, message):
+    with pytest.raises(SchemaError, match=message):
+        parse_prototxt(f"layer {{ {text} }}", NetParameter, "n")
+
+
+def test_the_first_of_several_gpus_counts(caplog_minicaffe):
+    solver = parse_prototxt("base_lr: 1 device_id: [2, 3]\ngamma: 4", SolverParameter, "s")
+    assert (solver.message.device_id, solver.message.gamma) == (2, 4)
+    assert "s:1:23: one GPU is used, the first of device_id" in caplog_minicaffe.text
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [

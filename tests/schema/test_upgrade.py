@@ -24,7 +24,7 @@ from minicaffe.schema import (
     upgrade_net,
     upgrade_solver,
 )
-from minicaffe.schema.minicaffe_pb2 import V1LayerParameter
+from minicaffe.schema.minicaffe_pb2 import Pooling3DParameter, V1LayerParameter
 from minicaffe.schema.upgrade import current_type
 
 LEGACY = Path(__file__).parents[1] / "golden" / "legacy"
@@ -259,7 +259,7 @@ def test_a_solver_with_type_and_solver_type_is_refused():
         ("type: DATA input_param { shape { dim: 1 } }", "which has no input_param { }. Write"),
         ("type: CONVOLUTION param { lr_mult: 0 }", "which has no param { }. Write `layer`"),
         ("type: RELU propagate_down: false", "which has no propagate_down. Write `layer`"),
-        ('type: "Convolution"', 'without quotes; found "Convolution".'),
+        ('type: "BatchNorm"', 'without quotes; found "BatchNorm".'),
         ("type: BATCHNORM", 'type: "BatchNorm". Known: ABSVAL,'),
         ("type: CONVOLUTON", "Did you mean CONVOLUTION"),
     ],
@@ -270,6 +270,80 @@ def test_the_current_form_inside_the_old_one(layer, words):
     assert str(caught.value).startswith("net.prototxt:2:")
     assert words in str(caught.value)
     assert "`layers`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ('layers { type: "Convolution" }', "Convolution"),
+        ("layers { type: ReLu }", "ReLU"),
+        ("layers { type: 'SigmoidCrossEntropyLoss' }", "SigmoidCrossEntropyLoss"),
+        ('layers { type: "SoftmaxWithLoss" }', "SoftmaxWithLoss"),
+        ('layers { type: "Softmax" }', "Softmax"),
+        ('layer { type: "SoftmaxLoss" }', "SoftmaxWithLoss"),
+        ("layers { type: VIDEO_DATA }", "VideoData"),
+        ("layers { type: CROP }", "Crop"),
+        ("layers { type: VOXEL_SOFTMAX_LOSS }", "VoxelSoftmaxLoss"),
+    ],
+)
+def test_types_that_mix_the_forms_are_read(written, read):
+    net = parse_net(written)
+    assert [layer.type for layer in net.param.layer] == [read]
+    with pytest.raises(SchemaError, match=f'n:1:{len(written) + 2}: message "NetParameter" has no'):
+        parse_net(f"{written} wrong: 1", "n")
+
+
+def test_crop_of_the_old_form_is_warned_of(lines):
+    parse_net('layers { name: "c" type: CROP bottom: "a" bottom: "b" top: "c" }', "n")
+    assert any(line.startswith('n: layer "c": type CROP of early forks finds') for line in lines)
+
+
+def test_layers_of_c3d_get_the_messages_of_its_next_version():
+    net = parse_net("""
+        layers { name: "data" type: VIDEO_DATA
+          image_data_param { source: "x" mean_file: "m" new_length: 16 use_image: true
+            mirror: true } }
+        layers { name: "conv" type: CONVOLUTION3D blobs_lr: 2
+          convolution_param { num_output: 4 kernel_size: 3 kernel_depth: 2 pad: 1 temporal_pad: 1
+            weight_filler { type: "xavier" } } }
+        layers { name: "pool" type: POOLING3D
+          pooling_param { pool: AVE kernel_size: 2 kernel_depth: 1 temporal_stride: 1 } }""")
+    data, conv, pool = net.param.layer
+    assert format_prototxt(data).splitlines()[1:] == [
+        'type: "VideoData"',
+        "transform_param {",
+        "  mirror: true",
+        '  mean_file: "m"',
+        "}",
+        "video_data_param {",
+        '  source: "x"',
+        "  new_length: 16",
+        "  use_image: true",
+        "}",
+    ]
+    assert not conv.HasField("convolution_param")
+    c = conv.convolution3d_param
+    assert (c.num_output, c.kernel_size, c.kernel_depth, c.pad, c.temporal_pad) == (4, 3, 2, 1, 1)
+    assert c.weight_filler.type == "xavier"
+    assert conv.param[0].lr_mult == 2
+    assert (pool.type, pool.pooling3d_param.pool, pool.pooling3d_param.kernel_depth) == (
+        "Pooling3D",
+        Pooling3DParameter.AVE,
+        1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("kernel_h: 3", 'layer "a": convolution_param { kernel_h } has no meaning in a layer of'),
+        ("pad: 1 pad: 2", 'layer "a": convolution_param { pad } takes one value in a layer of'),
+    ],
+)
+def test_settings_that_c3d_lacks(setting, message):
+    text = f'layers {{ name: "a" type: CONVOLUTION3D convolution_param {{ {setting} }} }}'
+    with pytest.raises(SchemaError, match=message):
+        parse_net(text)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,10 @@ from minicaffe.backends.reference.backend import OpT, ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.arg_max import ArgMax
 from minicaffe.ops.backend import EpilogueOp, Op, Shape, Tensor
+from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate
+from minicaffe.ops.detection.detection_output import DetectionOutput
+from minicaffe.ops.detection.multibox_loss import MultiBoxLoss
+from minicaffe.ops.detection.prior_box import PriorBox
 from minicaffe.ops.dropout import Dropout
 from minicaffe.ops.embed import Embed
 from minicaffe.ops.infogain_loss import InfogainLoss
@@ -38,6 +42,7 @@ from minicaffe.ops.loss import (
 )
 from minicaffe.ops.lstm import LstmUnit
 from minicaffe.ops.rows import FilterRows, TakeRows
+from minicaffe.ops.segmentation.seg_accuracy import SegAccuracy
 from minicaffe.ops.update import NonFiniteFlag
 
 # A kernel class, or a function that returns a kernel.
@@ -77,7 +82,8 @@ class OneDnnBackend(ReferenceBackend):
         {
             *(Accuracy, ArgMax, Dropout, Embed, FilterRows, TakeRows, LstmUnit),
             *(ContrastiveLoss, EuclideanLoss, HingeLoss, InfogainLoss),
-            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, NonFiniteFlag),
+            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, NonFiniteFlag, SegAccuracy),
+            *(PriorBox, MultiBoxLoss, DetectionOutput, DetectionEvaluate),
         }
     )
     precisions = ("fp32", "bf16")

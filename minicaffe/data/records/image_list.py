@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minicaffe.data.image import Pixels, read_image
-from minicaffe.data.records.base import (
-    RESTART,
-    FileRecord,
-    Record,
-    RecordPosition,
-    RecordSource,
-    check_position,
-    reading_order,
-)
+from minicaffe.data.records.base import FileRecord
 from minicaffe.data.records.list_hints import list_line_hint
+from minicaffe.data.records.listed import ListedRecords
 from minicaffe.errors import DataError, Problems
 from minicaffe.log import logger
 from minicaffe.path_hints import missing_file_hint
@@ -152,8 +145,8 @@ class ListedRecord(FileRecord):
         return "" if root else f" The path is relative to {Path.cwd()}; see root_folder."
 
 
-class ImageListRecords(RecordSource):
-    """Reads a list of image files, in its order or shuffled anew in each round.
+class ImageListRecords(ListedRecords):
+    """Reads a list of image files with labels.
 
     Parameters
     ----------
@@ -167,66 +160,13 @@ class ImageListRecords(RecordSource):
         If the list cannot be used.
     """
 
-    size_advice = "new_height and new_width, crop_size, or batch_size: 1"
-
     def __init__(self, files: ImageFiles, shuffle: RandomStream | None = None) -> None:
         logger.info("Opening file %s", files.source)
         self._files, self._images = files, read_image_list(files.source)
-        logger.info("A total of %d images.", len(self._images))
-        self._shuffle = shuffle
-        self._seek(0, 0)
+        super().__init__(files.source, len(self._images), shuffle)
 
-    def peek(self) -> Record:
-        """Return the record that comes next; at the end of a round, start the next round."""
-        if self._next == len(self._images):
-            logger.info(RESTART)
-            self._seek(self._round + 1, 0)
-        image, files = self._images[self._order[self._next]], self._files
+    def record(self, index: int) -> ListedRecord:
+        """Return the record of an image of the list, counted from 0."""
+        image, files = self._images[index], self._files
         where, path = f"{files.source}:{image.line}", files.root_folder + image.name
         return ListedRecord(where, path, image.label, files)
-
-    def take(self, n: int) -> list[Record]:
-        """Return the next n records."""
-        records = []
-        for _ in range(n):
-            records.append(self.peek())
-            self._next += 1
-        return records
-
-    def count_records(self, limit: int) -> int:
-        """Return the number of images."""
-        return len(self._images)
-
-    def skip(self, n: int) -> None:
-        """Advance by n records."""
-        rounds, rest = divmod(self._next + n, len(self._images))
-        self._seek(self._round + rounds, rest)
-
-    def skip_at_random(self, most: int, stream: RandomStream) -> None:
-        """Skip 0 to ``most - 1`` records; `most` is at most the number of images."""
-        if most > len(self._images):
-            raise DataError(
-                f"{self._files.source}: rand_skip is {most}, but the list has {len(self._images)} "
-                "images; it can be at most as many."
-            )
-        super().skip_at_random(most, stream)
-
-    def position(self) -> RecordPosition:
-        """Return the round, and the position in its order."""
-        return {"round": self._round, "next": self._next}
-
-    def restore(self, position: RecordPosition) -> None:
-        """Continue from a position; the list must be the same.
-
-        Raises
-        ------
-        DataError
-            If the list has become shorter.
-        """
-        round_, next_ = int(position["round"]), int(position["next"])
-        check_position(self._files.source, "images", next_, len(self._images))
-        self._seek(round_, next_)
-
-    def _seek(self, round_: int, next_: int) -> None:
-        self._round, self._next = round_, next_
-        self._order = reading_order(len(self._images), self._shuffle, round_)

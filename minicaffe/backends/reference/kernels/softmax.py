@@ -58,7 +58,9 @@ class ReferenceSoftmaxLoss(ReferenceKernel[SoftmaxLoss]):
         classes, counts = self._classes(labels)
         true = p.read().reshape(self._shape)[self._outer, classes, self._inner]
         losses = -xp.log(xp.maximum(true, TINY))
-        loss.write()[...] = xp.where(counts, losses, 0).sum() / self._normalizer(counts)
+        if self.op.ignore_label is not None:
+            losses = xp.where(counts, losses, 0)
+        loss.write()[...] = losses.sum() / self._normalizer(counts)
 
     def backward(self, p: Tensor, labels: Tensor, dloss: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""

@@ -1,0 +1,1 @@
+"""Segmentation: SegNet, DeepLab and PSPNet."""
