@@ -55,6 +55,7 @@ InPlaceEffect: TypeAlias = Literal["nothing", "magnitudes", "values"]
 State: TypeAlias = dict[str, Any]
 # Inside Layer the name `type` is the layer type.
 ErrorType: TypeAlias = type[MinicaffeError]
+LayerClass: TypeAlias = "type[Layer]"
 # The field of LayerParameter for each type of message.
 _FIELDS = {
     field.message_type: field.name
@@ -117,8 +118,7 @@ class Layer(Generic[P]):
     in_place: ClassVar[bool] = False
     # Tops that are created if the prototxt omits them (losses have one).
     automatic_tops: ClassVar[int] = 0
-    # Loss weight of the first top if the prototxt sets none. Set on the instance, when it is
-    # created, if it depends on the settings.
+    # Loss weight of the first top if the prototxt sets none. May be set in `__init__`.
     loss_weight: float = 0.0
     # Whether passes wait for data or run the user's code, so that they must not hold the lock.
     releases_lock: ClassVar[bool] = False
@@ -173,6 +173,11 @@ class Layer(Generic[P]):
         return settings
 
     # Methods that a subclass overrides.
+
+    @classmethod
+    def variant(cls, param: LayerParameter) -> LayerClass:
+        """Return the class for these settings, if the type means several layers in forks."""
+        return cls
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the settings and create the parameters. Shapes of the bottoms are known."""
@@ -302,11 +307,7 @@ class Layer(Generic[P]):
         return 0.0
 
     def sample_names(self) -> Callable[[int], str]:
-        """Return a function that names the source of a sample of the current batch.
-
-        It takes the index of the sample, returns "" if its source is unknown, and stays valid after
-        the next batch.
-        """
+        """Return a function from indices in this batch, also later, to names of samples or ""."""
         return lambda item: ""
 
     def fill(self, top: Blobs) -> None:
@@ -392,8 +393,6 @@ class Layer(Generic[P]):
 
     def weight_diffs(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the diffs of weights and bias, None for those that are not needed."""
-        wanted = [
-            blob.diff if needed else None
-            for blob, needed in zip(self.blobs, self.param_needs_diff, strict=True)
-        ]
+        pairs = zip(self.blobs, self.param_needs_diff, strict=True)
+        wanted = [blob.diff if needed else None for blob, needed in pairs]
         return wanted[0], wanted[1] if len(wanted) > 1 else None

@@ -96,7 +96,7 @@ class _Wirer:
                 self._new_top(node, k)
             self._unknown_type(node)
             return None
-        layer = layer_class(param.type)
+        layer = layer_class(param.type).variant(param)
         self._count(node, "bottom", len(param.bottom), layer.bottoms)
         tops = [self._top(node, k, layer) for k in range(len(param.top))]
         tops += [self._blob("(automatic)") for _ in range(layer.automatic_tops - len(tops))]
