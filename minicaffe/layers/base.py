@@ -135,6 +135,8 @@ class Layer(Generic[P]):
     # The largest loss that a sample can have, at probability 0, if the loss is a mean over samples;
     # 0 if there is no such limit. Set on the instance if it depends on the settings.
     largest_loss: float = 0.0
+    # Index of the bottom with the labels, for messages about one that is wrong.
+    label_bottom: ClassVar[int] = 1
     # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
     # if it depends on the number of bottoms.
     without_gradient: tuple[int, ...] = ()
