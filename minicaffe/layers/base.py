@@ -126,6 +126,8 @@ class Layer(Generic[P]):
     copies_bottom: ClassVar[bool] = False
     # Whether the program writes the tops.
     is_filled_by_program: ClassVar[bool] = False
+    # Whether the top has the rows from which a test computes the mean average precision.
+    evaluates_detections: ClassVar[bool] = False
     # Whether the user's code may keep arrays of the blobs, so that these must not share memory.
     exposes_blobs: ClassVar[bool] = False
     # Whether a kernel may need a workspace as large as a bottom and a top.

@@ -34,6 +34,7 @@ class DetectionEvaluate(Layer[DetectionEvaluateParameter]):
     role = "output"
     bottoms = 2
     without_gradient = (0, 1)
+    evaluates_detections = True
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the shapes and plan; the top has one row until the net runs."""
