@@ -55,8 +55,10 @@ def mean_average_precision(precisions: Mapping[int, float | None]) -> float:
 
 def _eleven_points(precision: Floats, recall: Floats) -> float:
     """Return the mean of the best precisions at recalls of 0, 0.1, ..., 1 and above."""
+    # SSD's recall is float32, in which 0.7 and 0.9 do not reach these points.
+    reached = recall.astype(np.float32).astype(np.float64)
     best = [
-        precision[recall >= point].max(initial=0) for point in np.arange(_POINTS) / (_POINTS - 1)
+        precision[reached >= point].max(initial=0) for point in np.arange(_POINTS) / (_POINTS - 1)
     ]
     return float(np.mean(best))
 

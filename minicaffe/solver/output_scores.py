@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from minicaffe.errors import SolverError, near
+from minicaffe.errors import SolverError
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.ops.backend import HostArray
-from minicaffe.schema import SolverParameter, SolverSource
-from minicaffe.solver.average_precision import (
-    AP_VERSIONS,
-    average_precisions,
-    mean_average_precision,
-)
-
-_EVAL_TYPES = ("classification", "detection")
-
-
-def evaluation_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
-    """Yield field and message of each setting about evaluation that is unknown."""
-    for field, known in (("eval_type", _EVAL_TYPES), ("ap_version", tuple(AP_VERSIONS))):
-        value = getattr(param, field)
-        if value not in known:
-            names = ", ".join(f'"{name}"' for name in known)
-            advice = near(value, known)
-            yield (
-                field,
-                f'{field}: "{value}" is unknown. {advice} Known: {names}'.replace("  ", " "),
-            )
+from minicaffe.schema import SolverSource
+from minicaffe.solver.average_precision import average_precisions, mean_average_precision
 
 
 def check_evaluation(source: SolverSource, net: Net) -> None:
@@ -67,23 +46,27 @@ class OutputScores:
 
     def __init__(self, net: Net, ap_version: str) -> None:
         self._net, self._version = net, ap_version
+        self._batches = 0
         self._totals: list[HostArray] = []
         self._rows: dict[int, list[HostArray]] = {k: [] for k in _detection_outputs(net)}
 
-    def add_batch(self) -> None:
-        """Add the outputs of a batch."""
+    def add(self) -> list[HostArray]:
+        """Add the outputs of a batch and return them; empty arrays for rows of detections."""
+        self._batches += 1
         values = self._net.output_values()
         for k, rows in self._rows.items():
             rows.append(values[k].reshape(-1, values[k].shape[-1]))
-            values[k] = np.zeros(())
-        self._totals = [a + b for a, b in zip(self._totals or values, values, strict=True)]
+            values[k] = np.zeros(0)
+        before = self._totals or [np.zeros_like(value) for value in values]
+        self._totals = [a + b for a, b in zip(before, values, strict=True)]
+        return values
 
-    def scores(self, batches: int, lists_classes: bool = False) -> list[HostArray]:
-        """Return the means of so many batches, and mean average precisions.
+    def scores(self, lists_classes: bool = False) -> list[HostArray]:
+        """Return the means of the outputs, and mean average precisions.
 
         Logs which classes have no detections, and with `lists_classes` the precision of the others.
         """
-        found: list[HostArray] = [np.asarray(total / batches) for total in self._totals]
+        found: list[HostArray] = [np.asarray(total / self._batches) for total in self._totals]
         for k, rows in self._rows.items():
             precisions = average_precisions(np.concatenate(rows), self._version)
             for label, precision in precisions.items():

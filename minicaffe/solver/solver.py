@@ -17,11 +17,12 @@ from minicaffe.schema import SolverParameter, SolverSource, format_prototxt, rea
 from minicaffe.solver.display import Display, log_outputs
 from minicaffe.solver.iteration import Iteration
 from minicaffe.solver.loss_history import LossHistory
-from minicaffe.solver.lr_policy import learning_rate, lr_policy_problems, steps_reached
+from minicaffe.solver.lr_policy import learning_rate, steps_reached
 from minicaffe.solver.memory import check_host_memory, check_memory
 from minicaffe.solver.nets import copy_initial_weights, test_net_sources, train_net_source
-from minicaffe.solver.output_scores import OutputScores, check_evaluation, evaluation_problems
-from minicaffe.solver.rules import RULES, Rule, rule_problems
+from minicaffe.solver.output_scores import OutputScores, check_evaluation
+from minicaffe.solver.rules import RULES, Rule
+from minicaffe.solver.setting_problems import solver_problems
 from minicaffe.solver.signals import Action
 from minicaffe.solver.snapshot import (
     SnapshotContents,
@@ -130,11 +131,7 @@ class Solver:
 
     def _check(self) -> Rule:
         problems = Problems(SolverError)
-        for field, message in (
-            *lr_policy_problems(self.param),
-            *rule_problems(self.param),
-            *evaluation_problems(self.param),
-        ):
+        for field, message in solver_problems(self.param):
             problems.add(f"{self.source.where(field)}: {message}")
         problems.raise_if_any()
         return RULES[self.param.type]
@@ -373,13 +370,12 @@ class Solver:
                 return
             net.forward()
             loss += net.loss() if self.param.test_compute_loss else 0.0
-            scores.add_batch()
+            scores.add()
         if iterations == 0:
             return
         if self.param.test_compute_loss:
             logger.info(f"Test loss: {loss / iterations:g}")
-        lists_classes = self.param.show_per_class_result
-        log_outputs("Test", net, scores.scores(iterations, lists_classes))
+        log_outputs("Test", net, scores.scores(self.param.show_per_class_result))
 
     def test_states(self) -> list[State]:
         """Return the states of the test nets that a resumed run goes on from."""
