@@ -28,7 +28,7 @@ def areas(boxes: HostArray, pixel: float = 0.0) -> HostArray:
     return found
 
 
-def overlaps(a: HostArray, b: HostArray, pixel: float = 0.0) -> HostArray:
+def overlap_table(a: HostArray, b: HostArray, pixel: float = 0.0) -> HostArray:
     """Return the overlap of each of A boxes with each of B, (A, B)."""
     # One array a coordinate: the last axis is then long enough for vector instructions.
     left, top, right, bottom = (np.ascontiguousarray(side) for side in b.T)
@@ -82,7 +82,7 @@ def suppress(rule: Suppression, boxes: HostArray, scores: HostArray) -> HostArra
     threshold, kept = rule.threshold, []
     for begin in range(0, len(order), _BLOCK):
         rows = begin + np.flatnonzero(largest[begin : begin + _BLOCK] <= threshold)
-        for row, with_others in zip(rows, overlaps(ranked[rows], ranked[begin:]), strict=True):
+        for row, with_others in zip(rows, overlap_table(ranked[rows], ranked[begin:]), strict=True):
             if largest[row] > threshold:
                 continue
             kept.append(order[row])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicaffe.backends.reference.kernels.detection._boxes import overlaps
+from minicaffe.backends.reference.kernels.detection._boxes import overlap_table
 from minicaffe.ops.backend import HostArray
 from minicaffe.ops.detection.multibox_loss import Matching
 
@@ -39,7 +39,7 @@ def match(rule: Matching, boxes: HostArray, truth: HostArray) -> Matches:
     boxes : ndarray, (P, 4)
     truth : ndarray, (G, 4)
     """
-    table = overlaps(truth, boxes)
+    table = overlap_table(truth, boxes)
     table[table <= _SMALLEST] = 0
     found = np.full(len(boxes), FREE)
     if rule.ignores_crossing:

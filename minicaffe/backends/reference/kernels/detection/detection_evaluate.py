@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
-from minicaffe.backends.reference.kernels.detection._boxes import overlaps
+from minicaffe.backends.reference.kernels.detection._boxes import overlap_table
 from minicaffe.backends.reference.kernels.detection._truth import require_objects
 from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate
@@ -51,7 +51,7 @@ class ReferenceDetectionEvaluate(ReferenceKernel[DetectionEvaluate]):
         rows = np.tile(np.array([0, 0, 0, 0, 1], found.dtype), (len(found), 1))
         if len(true):
             found = found[np.argsort(-found[:, 2], kind="stable")]
-            table = overlaps(found[:, 3:], true[:, 3:7])
+            table = overlap_table(found[:, 3:], true[:, 3:7])
             visited = np.zeros(len(true), bool)
             for row, best in enumerate(table.argmax(1)):
                 if table[row, best] < self.op.overlap_threshold:
