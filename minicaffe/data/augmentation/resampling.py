@@ -11,6 +11,7 @@ from minicaffe.data.image import Pixels, resize, resize_nearest
 
 Weights = NDArray[np.float32]
 
+_WEIGHT_UNIT = 1 << 11
 _A = -0.75  # OpenCV's constant of the cubic kernel
 
 
@@ -99,7 +100,11 @@ def _taps(old: int, new: int, reach: int) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _matrix(weights: NDArray[np.float64], taps: NDArray[np.intp], old: int) -> Weights:
-    """Return weights of taps as a matrix (new, old); taps outside take the pixel at the edge."""
+    """Return weights of taps as a matrix (new, old); taps outside take the pixel at the edge.
+
+    The weights have 11 bits, as OpenCV's for bytes.
+    """
+    weights = np.rint(weights * _WEIGHT_UNIT) / _WEIGHT_UNIT
     matrix = np.zeros((len(taps), old), np.float32)
     rows = np.broadcast_to(np.arange(len(taps))[:, None], taps.shape)
     np.add.at(matrix, (rows, taps.clip(0, old - 1)), weights.astype(np.float32))
