@@ -28,21 +28,18 @@ def hsv_from_bgr(image: Pixels) -> Values:
     value = np.maximum(np.maximum(blue, green), red)
     spread = value - np.minimum(np.minimum(blue, green), red)
     scale = _SIXTH / np.maximum(spread, 1)
-    hue = np.where(
-        value == red,
-        (green - blue) * scale,
-        np.where(value == green, (blue - red) * scale + 60, (red - green) * scale + 120),
-    )
-    saturation = 255 * spread / np.maximum(value, 1)
-    return np.stack([hue % 180, saturation, value])
+    hue = (red - green) * scale + 120
+    np.copyto(hue, (blue - red) * scale + 60, where=value == green)
+    np.copyto(hue, (green - blue) * scale, where=value == red)
+    hue += 180 * (hue < 0)
+    return np.stack([hue, 255 * spread / np.maximum(value, 1), value])
 
 
 def bgr_from_hsv(hsv: Values) -> Values:
     """Return blue, green and red, 0 to 255: the inverse of `hsv_from_bgr`."""
     hue, saturation, value = hsv
     spread = value * saturation / 255
-    channels = []
-    for shift in (1, 3, 5):  # blue, green, red: where on the circle a channel is smallest
-        distance = (hue / _SIXTH + shift) % 6
-        channels.append(value - spread * np.minimum(distance, 4 - distance).clip(0, 1))
-    return np.stack(channels)
+    sixth = hue / _SIXTH
+    # How far each channel is between the smallest (0) and the largest (1).
+    heights = 2 - np.abs(sixth - 4), 2 - np.abs(sixth - 2), np.abs(sixth - 3) - 1
+    return np.stack([value + spread * (height.clip(0, 1) - 1) for height in heights])
