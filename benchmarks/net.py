@@ -97,11 +97,13 @@ class Own:
         if not self.trains:
             self.net.forward()
             return
-        self.net.clear_param_diffs()
-        self.net.forward()
-        self.net.loss()
-        self.net.backward()
-        self.update()
+        # The solver's iteration is one program, which enters the limit once.
+        with self.backend.blas_limit:
+            self.net.clear_param_diffs()
+            self.net.forward()
+            self.net.loss()
+            self.net.backward()
+            self.update()
 
     def update(self) -> None:
         """Update all parameters."""

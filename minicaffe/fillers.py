@@ -57,6 +57,13 @@ def check_filler(param: FillerParameter, shape: Shape) -> None:
         raise NetError(f"bilinear filler: the parameter must be (F, C, k, k), it is {shape}")
 
 
+def unread_filler_fields(param: FillerParameter) -> list[str]:
+    """Return the fields of a filler of a known type that have a value which the type ignores."""
+    read = _READ.get(param.type)
+    given = [field.name for field, _ in param.ListFields()]
+    return [] if read is None else [name for name in given if name not in ("type", *read)]
+
+
 def is_zero(param: FillerParameter) -> bool:
     """Return whether a filler writes zeros."""
     return param.type == "constant" and param.value == 0
@@ -126,4 +133,15 @@ FILLERS: dict[str, Filler] = {
     "xavier": _xavier,
     "msra": _msra,
     "bilinear": _bilinear,
+}
+
+# The fields that each type reads.
+_READ = {
+    "constant": ("value",),
+    "uniform": ("min", "max"),
+    "gaussian": ("mean", "std", "sparse"),
+    "positive_unitball": (),
+    "xavier": ("variance_norm",),
+    "msra": ("variance_norm",),
+    "bilinear": (),
 }

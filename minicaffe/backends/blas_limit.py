@@ -28,14 +28,17 @@ class BlasLimit:
         self._entries = _Entries()
 
     def __enter__(self) -> None:
-        if not self._entries.depth:
-            self._entries.counts = _process_limits().enter(self._threads)
-        self._entries.depth += 1
+        entries = self._entries
+        depth = entries.depth
+        if not depth:
+            entries.counts = _process_limits().enter(self._threads)
+        entries.depth = depth + 1
 
     def __exit__(self, *_: object) -> None:
-        self._entries.depth -= 1
-        if not self._entries.depth:
-            _process_limits().leave(self._threads, self._entries.counts)
+        entries = self._entries
+        depth = entries.depth = entries.depth - 1
+        if not depth:
+            _process_limits().leave(self._threads, entries.counts)
 
 
 class _Entries(threading.local):
@@ -76,8 +79,9 @@ class _ProcessLimits:
             if not self._limits:
                 self._before = counts
             self._limits.append(threads)
+            smallest = min(self._limits)
             for library in self._libraries:
-                library.set(min(self._limits))
+                library.set(smallest)
         return counts
 
     def leave(self, threads: int, counts: list[int]) -> None:

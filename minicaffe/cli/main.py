@@ -36,6 +36,7 @@ COMMANDS = (
     *("train", "test", "time", "device_query"),
     *("convert_imageset", "compute_image_mean"),
     *("convert_mnist_data", "convert_mnist_siamese_data", "convert_cifar_data"),
+    "convert_annoset",
     *("upgrade_net_proto_text", "upgrade_net_proto_binary", "upgrade_solver_proto_text"),
     *("parse_log", "extract_seconds", "plot", "plot_training_log"),
     *("summarize", "draw", "draw_net"),
@@ -249,7 +250,7 @@ def _overview() -> str:
     width = max(map(len, COMMANDS))
     return "\n".join(
         [
-            "minicaffe: Caffe's world without Caffe.",
+            "minicaffe: trains and runs nets in Caffe's files, with Caffe's commands.",
             "",
             "usage: minicaffe COMMAND [FLAGS]     (minicaffe COMMAND --help shows the flags)",
             "",

@@ -42,9 +42,15 @@ def encode_datum(image: ImageArray, label: int | None) -> bytes:
     return datum.SerializeToString()
 
 
-def encoded_datum(content: bytes, label: int) -> bytes:
-    """Return the bytes of a Datum that holds an encoded image (the content of a file)."""
-    return Datum(data=content, label=label, encoded=True).SerializeToString()
+def encoded_datum(content: bytes, label: int, shape: tuple[int, ...] = ()) -> bytes:
+    """Return the bytes of a Datum that holds an encoded image (the content of a file).
+
+    `shape` is channels, rows and columns; Caffe leaves them out, SSD does not.
+    """
+    datum = Datum(data=content, label=label, encoded=True)
+    if shape:
+        datum.channels, datum.height, datum.width = shape
+    return datum.SerializeToString()
 
 
 def parse_datum(value: bytes, where: object) -> Datum:
@@ -116,7 +122,11 @@ def read_datum(value: Bytes, where: object) -> StoredImage:
     found = _scan_cached(memoryview(value))
     if found is not None:
         return found
-    datum = parse_datum(bytes(value), where)
+    return stored_image(parse_datum(bytes(value), where))
+
+
+def stored_image(datum: Datum) -> StoredImage:
+    """Return the content of a parsed record."""
     data = datum.data  # every access makes a copy
     floats = None if data else np.array(datum.float_data, np.float32)
     shape = datum.channels, datum.height, datum.width

@@ -16,7 +16,7 @@ from minicaffe import fillers
 from minicaffe.blob import Blob, check_shape
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
 from minicaffe.layers.scoring import Scoring
-from minicaffe.layers.unread import unread_bias
+from minicaffe.layers.unread import unread_fields
 from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream, checked_step
 from minicaffe.schema import FillerParameter, LayerParameter
@@ -118,14 +118,17 @@ class Layer(Generic[P]):
     in_place: ClassVar[bool] = False
     # Tops that are created if the prototxt omits them (losses have one).
     automatic_tops: ClassVar[int] = 0
-    # Loss weight of the first top if the prototxt sets none.
-    loss_weight: ClassVar[float] = 0.0
+    # Loss weight of the first top if the prototxt sets none. Set on the instance, when it is
+    # created, if it depends on the settings.
+    loss_weight: float = 0.0
     # Whether passes wait for data or run the user's code, so that they must not hold the lock.
     releases_lock: ClassVar[bool] = False
     # Whether every top has the values of the bottom, as for the layer that the net inserts.
     copies_bottom: ClassVar[bool] = False
     # Whether the program writes the tops.
     is_filled_by_program: ClassVar[bool] = False
+    # Whether the top has the rows from which a test computes the mean average precision.
+    evaluates_detections: ClassVar[bool] = False
     # Whether the user's code may keep arrays of the blobs, so that these must not share memory.
     exposes_blobs: ClassVar[bool] = False
     # Whether a kernel may need a workspace as large as a bottom and a top.
@@ -135,6 +138,8 @@ class Layer(Generic[P]):
     # The largest loss that a sample can have, at probability 0, if the loss is a mean over samples;
     # 0 if there is no such limit. Set on the instance if it depends on the settings.
     largest_loss: float = 0.0
+    # Index of the bottom with the labels, for messages about one that is wrong.
+    label_bottom: ClassVar[int] = 1
     # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
     # if it depends on the number of bottoms.
     without_gradient: tuple[int, ...] = ()
@@ -202,13 +207,8 @@ class Layer(Generic[P]):
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
-        """Yield a sentence about each setting in `param` that has no effect in this type."""
-        known = (cls.param_field, *cls.shared_fields)
-        for field, value in param.ListFields():
-            if field.name.endswith("_param") and field.name not in known:
-                yield f"{field.name} has no effect, because {cls.type} does not read it. Remove it."
-            elif field.name == cls.param_field:
-                yield from unread_bias(field.name, value)
+        """Return a sentence about each setting in `param` that has no effect in this type."""
+        return unread_fields(param, cls.type, cls.param_field, cls.shared_fields)
 
     @classmethod
     def order_in_file(cls, shapes: Sequence[Shape]) -> Sequence[int]:

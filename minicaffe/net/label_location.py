@@ -43,7 +43,8 @@ def locate(
     step = step or _reader(error.labels, steps)
     if step is None:
         return error
-    source = producer(step.bottom[1], steps) if len(step.bottom) > 1 else None
+    labels = step.bottom[step.layer.label_bottom :]
+    source = producer(labels[0], steps) if labels else None
     name = names.get(source.layer) if source is not None else None
     record = name(error.item) if name is not None else ""
     where = LabelError(error.item, error.value, error.n_classes)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from minicaffe.blob import Blob
 from minicaffe.errors import LabelError
-from minicaffe.net.label_location import locate, sample_names
+from minicaffe.layers import Layer
+from minicaffe.net.label_location import SampleNames, locate
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import Future
 
@@ -27,6 +29,16 @@ class LossPart(NamedTuple):
     largest: float
 
 
+def find_losses(steps: Sequence[Step]) -> list[tuple[int, Layer, Blob, float]]:
+    """Return index and layer of the step, blob and weight of each loss; every pass reads them."""
+    return [
+        (i, step.layer, blob, weight)
+        for i, step in enumerate(steps)
+        for blob, weight in zip(step.top, step.loss_weights, strict=True)
+        if weight
+    ]
+
+
 class LossFuture:
     """Future of the weighted sum of the losses of a forward pass.
 
@@ -35,6 +47,8 @@ class LossFuture:
     parts : sequence of LossPart
     steps : sequence of Step
         The whole net, to name the layer of an invalid label.
+    names : mapping
+        `sample_names` of that pass: an error may be raised when the data layers hold another batch.
 
     Attributes
     ----------
@@ -42,11 +56,11 @@ class LossFuture:
         After `result`: the largest quotient of a loss and the layer's `largest_loss`.
     """
 
-    def __init__(self, parts: Sequence[LossPart], steps: Sequence[Step]) -> None:
-        self._parts, self._steps = parts, steps
+    def __init__(
+        self, parts: Sequence[LossPart], steps: Sequence[Step], names: SampleNames
+    ) -> None:
+        self._parts, self._steps, self._names = parts, steps, names
         self.saturation = 0.0
-        # An error may be raised when the data layers hold another batch already.
-        self._names = sample_names(steps)
 
     @property
     def is_done(self) -> bool:

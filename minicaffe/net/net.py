@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeAlias
@@ -18,7 +18,7 @@ from minicaffe.net.backward_plan import warn_of_idle_backward
 from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_location import locate, sample_names
-from minicaffe.net.loss_future import LossFuture, LossPart
+from minicaffe.net.loss_future import LossFuture, LossPart, find_losses
 from minicaffe.net.memory_check import demand_of_passes, fill_steps, require_memory
 from minicaffe.net.memory_sharing import share_memory
 from minicaffe.net.parameters import LearnableParameter, share_trained_parameters
@@ -78,10 +78,8 @@ class Net:
         seed: int | None = None,
         fills: bool = True,
     ) -> None:
-        if not isinstance(source, NetSource):
-            source = read_net(source)
-        if isinstance(state, str):
-            state = NetState(phase=state)
+        source = source if isinstance(source, NetSource) else read_net(source)
+        state = NetState(phase=state) if isinstance(state, str) else state
         self.source = source
         self.backend = backend or get_backend()
         self.seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
@@ -94,6 +92,8 @@ class Net:
         self.inputs: list[Blob] = [
             blob for step in self.steps if step.layer.is_filled_by_program for blob in step.top
         ]
+        self._losses = find_losses(self.steps)
+        self._sources = [step for step in self.steps if not step.bottom]
         self.debug_info = bool(self.param.debug_info)
         self.programs = Programs(self.backend)
         self._forward_pass = self.programs.create(self.forward_tasks)
@@ -263,15 +263,8 @@ class Net:
     def _non_finite_tasks(self) -> list[Task]:
         if self._non_finite is None:
             return []
-        losses = [blob for blob, _ in self._losses()]
+        losses = [blob for _, _, blob, _ in self._losses]
         return [partial(_add_non_finite, self._non_finite_kernel, self._non_finite, losses)]
-
-    def _losses(self) -> Iterator[tuple[Blob, float]]:
-        """Yield each loss, with its weight."""
-        for step in self.steps:
-            for blob, weight in zip(step.top, step.loss_weights, strict=True):
-                if weight:
-                    yield blob, weight
 
     def loss(self, start: int = 0, end: int | None = None) -> float:
         """Return the weighted sum of the losses of the last forward pass.
@@ -284,12 +277,11 @@ class Net:
         """Return a future of what `loss` would return now."""
         last = len(self.steps) - 1 if end is None else end
         parts = [
-            LossPart(weight, blob.data.get_async(), step.layer.largest_loss)
-            for step in self.steps[start : last + 1]
-            for blob, weight in zip(step.top, step.loss_weights, strict=True)
-            if weight
+            LossPart(weight, blob.data.get_async(), layer.largest_loss)
+            for i, layer, blob, weight in self._losses
+            if start <= i <= last
         ]
-        return LossFuture(parts, self.steps)
+        return LossFuture(parts, self.steps, sample_names(self._sources))
 
     def output_values(self) -> list[HostArray]:
         """Return copies of the outputs' values.
@@ -302,11 +294,11 @@ class Net:
         try:
             return [blob.data.get() for blob in self.outputs]
         except LabelError as error:
-            raise locate(error, self.steps, None, sample_names(self.steps)) from None
+            raise locate(error, self.steps, None, sample_names(self._sources)) from None
 
     def loss_weights(self) -> dict[str, float]:
         """Return the loss weight of each blob that is a loss, by name."""
-        return {blob.name: weight for blob, weight in self._losses()}
+        return {blob.name: weight for _, _, blob, weight in self._losses}
 
     def reshape(self) -> None:
         """Propagate changed input shapes to the outputs, without running the net."""
@@ -335,7 +327,7 @@ class Net:
                 f'net "{self.name}": optimize_memory overwrites blobs that a backward pass reads; '
                 "call it on a net in the TEST phase."
             )
-        losses = (blob for blob, _ in self._losses())
+        losses = (blob for _, _, blob, _ in self._losses)
         share_memory(self.steps, [*self.outputs, *losses, *kept])
         self._shares_memory = True
         for step in self.steps:

@@ -64,9 +64,10 @@ class Net(NetStructure):
     ) -> None:
         if isinstance(phase, str | os.PathLike):
             weights, phase, level = phase, _checked_phase(level, network_file, phase), None
+            name = "caffe.TEST" if phase == 1 else "caffe.TRAIN"
             logger.warning(
                 f"Net(network_file, weights, phase) is the deprecated form; write "
-                f"Net('{network_file}', {phase}, weights='{weights}')"
+                f"Net('{network_file}', {name}, weights='{weights}')"
             )
         phase = _checked_phase(phase, network_file)
         if isinstance(level, str | os.PathLike):

@@ -26,8 +26,10 @@ def new_form_hint(field: str, message: Descriptor) -> str:
     message : Descriptor
         The message that contains it.
     """
+    if message.name != _OLD:
+        return ""
     current = message.file.message_types_by_name["LayerParameter"].fields_by_name
-    if message.name != _OLD or field not in current:
+    if field not in current:
         return ""
     return (
         f"`layers` is the old form of a layer, which has no {field}{_block(current[field])}. "

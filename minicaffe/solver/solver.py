@@ -7,22 +7,22 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
-
 from minicaffe.backends import get_backend
 from minicaffe.errors import DivergedError, MinicaffeError, Problems, SnapshotError, SolverError
 from minicaffe.layers.base import State
 from minicaffe.log import logger, suppress_repeated_warnings
 from minicaffe.net import Net
-from minicaffe.ops.backend import Backend, HostArray, Tensor
+from minicaffe.ops.backend import Backend, Tensor
 from minicaffe.schema import SolverParameter, SolverSource, format_prototxt, read_solver
 from minicaffe.solver.display import Display, log_outputs
 from minicaffe.solver.iteration import Iteration
 from minicaffe.solver.loss_history import LossHistory
-from minicaffe.solver.lr_policy import learning_rate, lr_policy_problems, steps_reached
+from minicaffe.solver.lr_policy import learning_rate, steps_reached
 from minicaffe.solver.memory import check_host_memory, check_memory
 from minicaffe.solver.nets import copy_initial_weights, test_net_sources, train_net_source
-from minicaffe.solver.rules import RULES, Rule, rule_problems
+from minicaffe.solver.output_scores import OutputScores, check_evaluation
+from minicaffe.solver.rules import RULES, Rule
+from minicaffe.solver.setting_problems import solver_problems
 from minicaffe.solver.signals import Action
 from minicaffe.solver.snapshot import (
     SnapshotContents,
@@ -131,7 +131,7 @@ class Solver:
 
     def _check(self) -> Rule:
         problems = Problems(SolverError)
-        for field, message in (*lr_policy_problems(self.param), *rule_problems(self.param)):
+        for field, message in solver_problems(self.param):
             problems.add(f"{self.source.where(field)}: {message}")
         problems.raise_if_any()
         return RULES[self.param.type]
@@ -150,6 +150,7 @@ class Solver:
             self.test_nets.append(net)
             net.debug_info = self.param.debug_info
             net.share_parameters_with(self.net, is_quiet=True)
+            check_evaluation(self.source, net)
 
     def _fill_nets(self) -> None:
         for net in (self.net, *self.test_nets):
@@ -357,8 +358,7 @@ class Solver:
         net = self.test_nets[index]
         net.share_parameters_with(self.net)
         iterations = self.param.test_iter[index]
-        totals: list[HostArray | float] = [0.0] * len(net.outputs)
-        loss = 0.0
+        scores, loss = OutputScores(net, self.param.ap_version), 0.0
         for _ in range(iterations):
             while (action := self.poll()) is not Action.NONE:
                 if action is Action.SNAPSHOT:
@@ -370,12 +370,12 @@ class Solver:
                 return
             net.forward()
             loss += net.loss() if self.param.test_compute_loss else 0.0
-            totals = [t + v for t, v in zip(totals, net.output_values(), strict=True)]
+            scores.add()
         if iterations == 0:
             return
         if self.param.test_compute_loss:
             logger.info(f"Test loss: {loss / iterations:g}")
-        log_outputs("Test", net, [np.asarray(total) / iterations for total in totals])
+        log_outputs("Test", net, scores.scores(self.param.show_per_class_result))
 
     def test_states(self) -> list[State]:
         """Return the states of the test nets that a resumed run goes on from."""

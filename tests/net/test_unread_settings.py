@@ -40,6 +40,16 @@ def test_a_bias_filler_without_a_bias_is_one_warning_for_all_layers(caplog_minic
     ]
 
 
+def test_settings_that_a_filler_does_not_read(caplog_minicaffe):
+    fillers = 'weight_filler { type: "xavier" std: 0.1 } bias_filler { type: "gaussian" std: 0.1 }'
+    text = INPUT + "".join(IP.format(name, "", fillers) for name in "ab")
+    assert warnings_of(caplog_minicaffe, text) == [
+        'net.prototxt:2, layer "a" (InnerProduct): inner_product_param.weight_filler.std has no '
+        'effect: the filler "xavier" does not read it. Remove it, or choose another type. '
+        'Likewise in "b".'
+    ]
+
+
 def test_the_bias_of_a_scale_layer_is_off_by_default(caplog_minicaffe):
     scale = 'layer { name: "s" type: "Scale" bottom: "x" top: "s" scale_param { bias_filler {} } }'
     (message,) = warnings_of(caplog_minicaffe, INPUT + scale)

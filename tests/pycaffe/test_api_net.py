@@ -233,7 +233,7 @@ def test_legacy_constructor(net, net_path, tmp_path, caplog_minicaffe):
     net.save(path)
     other = caffe.Net(net_path, path, caffe.TEST)
     np.testing.assert_array_equal(other.params["ip"][0].data, net.params["ip"][0].data)
-    assert f"', 1, weights='{path}')" in caplog_minicaffe.text
+    assert f"', caffe.TEST, weights='{path}')" in caplog_minicaffe.text
     assert "deprecated" in caplog_minicaffe.text
 
 

@@ -30,6 +30,10 @@ from minicaffe.cores import usable_cores
 from minicaffe.errors import Unsupported
 from minicaffe.log import logger
 from minicaffe.ops.backend import EpilogueOp, Op, Shape, Task, Tensor
+from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate
+from minicaffe.ops.detection.detection_output import DetectionOutput
+from minicaffe.ops.detection.multibox_loss import MultiBoxLoss
+from minicaffe.ops.detection.prior_box import PriorBox
 from minicaffe.ops.rows import FilterRows
 
 KernelType = TypeVar("KernelType", bound=type)
@@ -77,8 +81,9 @@ class CudaBackend(ReferenceBackend):
     name = "cuda"
     # Any: each op type has a kernel protocol of its own.
     kernels: ClassVar[dict[type[Op[Any]], Any]] = {}
-    # The shapes of its outputs depend on values, so the host must wait for these in any case.
-    inherited = frozenset({FilterRows})
+    # What they select depends on values, so the host must wait for these in any case. Prior boxes
+    # are copied.
+    inherited = frozenset({FilterRows, PriorBox, MultiBoxLoss, DetectionOutput, DetectionEvaluate})
     precisions = ("tf32", "fp32", "bf16", "fp16")
 
     def __init__(

@@ -26,6 +26,10 @@ from minicaffe.backends.reference.backend import OpT, ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.arg_max import ArgMax
 from minicaffe.ops.backend import EpilogueOp, Op, Shape, Tensor
+from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate
+from minicaffe.ops.detection.detection_output import DetectionOutput
+from minicaffe.ops.detection.multibox_loss import MultiBoxLoss
+from minicaffe.ops.detection.prior_box import PriorBox
 from minicaffe.ops.dropout import Dropout
 from minicaffe.ops.embed import Embed
 from minicaffe.ops.infogain_loss import InfogainLoss
@@ -81,7 +85,7 @@ class OneDnnBackend(ReferenceBackend):
             *(Accuracy, ArgMax, Dropout, Embed, FilterRows, RandomRelu, TakeRows, LstmUnit),
             *(ContrastiveLoss, EuclideanLoss, HingeLoss, InfogainLoss),
             *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, NonFiniteFlag, RunningStatistics),
-            SegAccuracy,
+            *(PriorBox, MultiBoxLoss, DetectionOutput, DetectionEvaluate, SegAccuracy),
         }
     )
     precisions = ("fp32", "bf16")

@@ -1,8 +1,8 @@
 r"""Score a net with trained weights in the TEST phase.
 
-Outputs are averaged over the batches. With --confusion=FOLDER, also writes a confusion matrix:
-confusion.csv, per_class.csv, confusion.png, and mistakes.png with the misclassified images of the
-highest confidence.
+Outputs are averaged over the batches; detections give a mean average precision. With
+--confusion=FOLDER, also writes a confusion matrix: confusion.csv, per_class.csv, confusion.png, and
+mistakes.png with the misclassified images of the highest confidence.
 
 Example:
   minicaffe test --model=lenet_train_test.prototxt --weights=lenet_iter_10000.caffemodel \
@@ -39,6 +39,11 @@ class TestFlags(NetStateFlags, BackendFlags):
     iterations: int = flag(default=50, at_least=1, help="number of batches to run")
     confusion: str = flag(metavar="FOLDER", help="folder to write the confusion matrix to")
     labels: str = flag(metavar="FILE", help="class names for the confusion matrix, one per line")
+    ap_version: str = flag(
+        choices=("Integral", "MaxIntegral", "11point"),
+        default="Integral",
+        help="how the average precision of detections is computed",
+    )
     optimize_memory: bool = flag(
         help="share memory between blobs that are not in use at the same time"
     )
@@ -66,9 +71,9 @@ def run(flags: TestFlags) -> int:
         if flags.optimize_memory:
             net.optimize_memory(confusion.blobs if confusion else ())
         logger.info(f"Running for {flags.iterations} iterations.")
-        loss, totals = _score(net, flags.iterations, confusion)
+        loss, means = _score(net, flags, confusion)
     log_result(f"Loss: {loss / flags.iterations:g}")
-    _log_means(net, [total / flags.iterations for total in totals])
+    _log_means(net, means)
     if confusion is not None:
         _write_confusion(confusion, Path(flags.confusion), names)
     return 0
@@ -109,21 +114,22 @@ def _write_confusion(confusion: Confusion, folder: Path, names: list[str]) -> No
 
 
 def _score(
-    net: Net, iterations: int, confusion: Confusion | None = None
+    net: Net, flags: TestFlags, confusion: Confusion | None = None
 ) -> tuple[float, list[HostArray]]:
+    """Return the sum of the losses, and the means of the outputs."""
+    from minicaffe.solver.output_scores import OutputScores
+
     loss = 0.0
-    totals: list[HostArray] = []
-    for batch in range(iterations):
+    scores = OutputScores(net, flags.ap_version)
+    for batch in range(flags.iterations):
         net.forward()
         loss += net.loss()
         if confusion is not None:
             confusion.add_batch()
-        outputs = net.output_values()
-        totals = [a + b for a, b in zip(totals, outputs, strict=True)] if totals else outputs
-        for blob, values in zip(net.outputs, outputs, strict=True):
+        for blob, values in zip(net.outputs, scores.add(), strict=True):
             for value in values.ravel():
                 logger.info(f"Batch {batch}, {blob.name} = {value:g}")
-    return loss, totals
+    return loss, scores.scores(lists_classes=True)
 
 
 def _log_means(net: Net, means: list[HostArray]) -> None:

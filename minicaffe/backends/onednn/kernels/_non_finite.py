@@ -8,19 +8,34 @@ not finite. One pass over values that the primitive reads next anyway costs litt
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.reference.kernels.update import is_finite
+
+if TYPE_CHECKING:
+    from minicaffe.backends.onednn.backend import OneDnnBackend
+
+# One thread looks at so many values in 60 microseconds, about as long as waking another takes.
+MIN_VALUES_PER_THREAD = 1 << 20
 
 
-def has_finite_values(x: OneDnnTensor) -> bool:
+def has_finite_values(backend: OneDnnBackend, x: OneDnnTensor) -> bool:
     """Return whether all values are finite; the padding of a packed layout is 0."""
     values = x.values(x.layout)
-    # The fastest pass that NumPy has: 0.7 % of LeNet's iteration for both of its pooling layers.
-    with np.errstate(all="ignore"):
-        total = np.dot(values, values)
-    return bool(np.isfinite(total) or np.isfinite(values).all())
+    threads = min(backend.threads, values.size // MIN_VALUES_PER_THREAD)
+    if threads <= 1:
+        return is_finite(np, values)
+    parts = np.array_split(values, threads)
+    found = [True] * threads
+
+    def look(thread: int) -> None:
+        found[thread] = is_finite(np, parts[thread])
+
+    backend.spread(look, threads)
+    return all(found)
 
 
 def without_warnings(compute: Callable[..., None], *tensors: OneDnnTensor) -> None:

@@ -37,6 +37,7 @@ class ScaledBatchNorm:
     ) -> None:
         self._scale = scale
         self._channels = scale.parameters()[0].shape
+        self._backend = backend
         self._zeros = OneDnnTensor(backend.reorders, self._channels)
         self._relu = backend.plan(Relu(), y, y) if rectifies else None
         # Any: the protocol of `scale.op`'s kernel, which an `EpilogueOp` does not know.
@@ -55,9 +56,12 @@ class ScaledBatchNorm:
         s, b = (*self._parameters(), self._zeros)[:2]
         self._primitives.forward(self._layout)(x, s, b, y, mu, var)
         # The primitive's ReLU replaces NaN by 0. The variance is not finite where an x is not.
-        if self._relu is not None and not all(map(has_finite_values, (var, s, b))):
+        if self._relu is not None and not self._is_finite(var, s, b):
             self._unrectified.forward(self._layout)(x, s, b, y, mu, var)
             self._relu.forward(y, y)
+
+    def _is_finite(self, *tensors: OneDnnTensor) -> bool:
+        return all(has_finite_values(self._backend, tensor) for tensor in tensors)
 
     def backward(
         self,

@@ -54,7 +54,7 @@ class OneDnnActivation(OneDnnKernel[Activation]):
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
         self._substitute = None
-        if self._recipe.loses_nan and not has_finite_values(x):
+        if self._recipe.loses_nan and not has_finite_values(self.backend, x):
             self._substitute = ActivationByFormula(self.backend, self.op, x, y)
             without_warnings(self._substitute.forward, x, y)
             return

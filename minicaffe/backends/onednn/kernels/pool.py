@@ -60,7 +60,7 @@ class OneDnnPool(OneDnnKernel[Pool]):
     ) -> None:
         """Overwrite y."""
         self._substitute = None
-        if self.op.mode == "max" and not has_finite_values(x):
+        if self.op.mode == "max" and not has_finite_values(self.backend, x):
             self._substitute = ReferencePool(self.backend, self.op, x, y)
             without_warnings(self._substitute.forward, x, y)
             return

@@ -43,7 +43,7 @@ class OneDnnPReLU(OneDnnKernel[PReLU]):
     def forward(self, x: OneDnnTensor, a: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
         self._substitute = None
-        if not (has_finite_values(x) and has_finite_values(a)):
+        if not all(has_finite_values(self.backend, tensor) for tensor in (x, a)):
             self._substitute = ReferencePReLU(self.backend, self.op, x, a, y)
             without_warnings(self._substitute.forward, x, a, y)
             return
@@ -60,7 +60,7 @@ class OneDnnPReLU(OneDnnKernel[PReLU]):
             without_warnings(self._substitute.backward_weights, x, dy, da)
             return
         x = self._saved_x or x
-        if not has_finite_values(dy):
+        if not has_finite_values(self.backend, dy):
             reference = ReferencePReLU(self.backend, self.op, x, da, dy)
             without_warnings(reference.backward_weights, x, dy, da)
             return

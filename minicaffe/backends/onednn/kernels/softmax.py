@@ -30,7 +30,7 @@ class OneDnnSoftmax(OneDnnKernel[Softmax]):
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
-        run_softmax(self._forward(x.layout), x, y, self.op.axis)
+        run_softmax(self.backend, self._forward(x.layout), x, y, self.op.axis)
 
     def backward(self, y: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
@@ -53,17 +53,21 @@ class OneDnnSoftmax(OneDnnKernel[Softmax]):
 class OneDnnSoftmaxLoss(ReferenceSoftmaxLoss):
     """Softmax and multinomial logistic loss; probabilities are plain, as labels index them."""
 
+    backend: OneDnnBackend
+
     def __init__(self, backend: OneDnnBackend, op: SoftmaxLoss, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._softmax = plan_softmax(backend.engine, Layout.plain(tensors[0].shape), op.axis)
 
     def _probabilities(self, x: Any, p: Any) -> None:  # Any: tensors of this backend
-        run_softmax(self._softmax, x, p, self.op.axis)
+        run_softmax(self.backend, self._softmax, x, p, self.op.axis)
 
 
-def run_softmax(call: Call, x: OneDnnTensor, y: OneDnnTensor, axis: int) -> None:
+def run_softmax(
+    backend: OneDnnBackend, call: Call, x: OneDnnTensor, y: OneDnnTensor, axis: int
+) -> None:
     """Overwrite y with the softmax of x, which is NaN in rows with NaN or infinity."""
-    if has_finite_values(x):
+    if has_finite_values(backend, x):
         call(x, y)
     else:
         # The primitive would make only these values NaN, and the others of the row 0.

@@ -62,18 +62,19 @@ class OneDnnUpdate(ReferenceUpdate):
         """Update w, dw and history of all parameters; overwrite non_finite."""
         rate, decay, scale = size()
         chunks: list[_Chunk] = []
-        written: list[tuple[OneDnnTensor, Layout]] = []
+        pinned: list[OneDnnTensor] = []
         for w, dw, history, lr_mult, decay_mult in parameters:
             layout = self._layout(w, dw)
             sizes = StepSize(rate * lr_mult, decay * decay_mult, scale)
             tensors: list[Any] = [w, dw, *history]
-            chunks += _chunks([tensor.values(layout) for tensor in tensors], sizes)
-            written += [(tensor, layout) for tensor in tensors]
+            for tensor in tensors:
+                tensor.source(layout)
+            chunks += _chunks([tensor.values_to_write(layout) for tensor in tensors], sizes)
+            pinned += [tensor for tensor in tensors if tensor.is_pinned]
         self._non_finite = 0.0
         self._run(chunks)
         non_finite.set(self._non_finite)
-        for tensor, layout in written:
-            tensor.target(layout)
+        for tensor in pinned:
             tensor.write_back()
 
     def _run(self, chunks: Sequence[_Chunk]) -> None:

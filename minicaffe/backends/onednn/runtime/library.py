@@ -300,7 +300,7 @@ class OneDnnLibrary:
     def prepare_thread(self, n_threads: int) -> None:
         """Prepare the current thread to compute: its number of OpenMP threads, and its signals."""
         prepare_computing_thread(self.omp, n_threads)
-        self.set_threads(n_threads)
+        self.omp.omp_set_num_threads(n_threads)
 
 
 def check_onednn(status: int, what: str) -> None:

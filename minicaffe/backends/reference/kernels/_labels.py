@@ -36,8 +36,12 @@ def class_indices(
     LabelError
         If a label that counts is not a class. Only on the host: a GPU is not waited for.
     """
-    counts = xp.ones(labels.shape, bool) if ignore_label is None else labels != ignore_label
-    return _whole(xp, xp.where(counts, labels, 0), n_classes, "label", "class"), counts
+    if ignore_label is None:
+        counts = xp.ones(labels.shape, bool)
+    else:
+        counts = labels != ignore_label
+        labels = xp.where(counts, labels, 0)
+    return _whole(xp, labels, n_classes, "label", "class"), counts
 
 
 def row_numbers(xp: ArrayModule, numbers: Array, n_rows: int) -> Array:
@@ -49,6 +53,17 @@ def row_numbers(xp: ArrayModule, numbers: Array, n_rows: int) -> Array:
         If there is no such row. Only on the host: a GPU is not waited for.
     """
     return _whole(xp, numbers, n_rows, "row number", "row")
+
+
+def image_numbers(xp: ArrayModule, numbers: Array, n_images: int) -> Array:
+    """Return image numbers as int64, valid indices of a batch of `n_images`.
+
+    Raises
+    ------
+    LabelError
+        If there is no such image. Only on the host: a GPU is not waited for.
+    """
+    return _whole(xp, numbers, n_images, "image number", "image of the batch")
 
 
 def pixel_numbers(xp: ArrayModule, numbers: Array, n_pixels: int) -> Array:

@@ -69,7 +69,9 @@ class ReferenceSoftmaxLoss(ReferenceKernel[SoftmaxLoss]):
             losses = (high - low) * losses + low * all_losses
         if self._class_weights is not None:
             losses *= self._class_weights[classes]
-        loss.write()[...] = xp.where(counts, losses, 0).sum() / self._normalizer(counts)
+        if self.op.ignore_label is not None:
+            losses = xp.where(counts, losses, 0)
+        loss.write()[...] = losses.sum() / self._normalizer(counts)
 
     def backward(self, p: Tensor, labels: Tensor, dloss: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""

@@ -105,9 +105,9 @@ class ReferenceUpdate(ReferenceKernel[Update]):
 
 def is_finite(xp: ArrayModule, values: Array) -> bool:
     """Return whether all values of a vector are finite, usually in one fast pass."""
-    # This sum raises no warning on overflow; a sum of finite values may be infinite.
-    total = xp.einsum("i->", values)
-    return bool(xp.isfinite(total) or xp.isfinite(values).all())
+    # The fastest pass of NumPy that raises no warning on overflow; a sum of finite squares may be
+    # infinite.
+    return math.isfinite(xp.vdot(values, values)) or bool(xp.isfinite(values).all())
 
 
 @kernel(SumOfSquares)

@@ -1,0 +1,1 @@
+"""Reference kernels over regions of interest."""

@@ -1,0 +1,1 @@
+"""Reference kernels of YOLO. Matching and suppression run on the host, in NumPy."""

@@ -1,0 +1,1 @@
+"""Annotated images: files with boxes, names of classes, and the records of SSD's databases."""

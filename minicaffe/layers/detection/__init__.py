@@ -1,0 +1,1 @@
+"""Layers of object detectors of the SSD family."""

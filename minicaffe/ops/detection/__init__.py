@@ -1,0 +1,1 @@
+"""Ops of object detectors of the SSD family."""

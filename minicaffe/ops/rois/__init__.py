@@ -1,0 +1,1 @@
+"""Ops over regions of interest; see `minicaffe.layers.rois`."""

@@ -1,0 +1,1 @@
+"""Ops of YOLO; see `minicaffe.layers.yolo`."""

@@ -1,0 +1,78 @@
+"""Scores of a test: the means of its outputs, and average precisions of detections."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minicaffe.errors import SolverError
+from minicaffe.log import logger
+from minicaffe.net import Net
+from minicaffe.ops.backend import HostArray
+from minicaffe.schema import SolverSource
+from minicaffe.solver.average_precision import average_precisions, mean_average_precision
+
+
+def check_evaluation(source: SolverSource, net: Net) -> None:
+    """Raise a SolverError unless eval_type fits the outputs of a test net."""
+    names = [net.outputs[k].name for k in _detection_outputs(net)]
+    is_detection = source.param.eval_type == "detection"
+    if is_detection and not names:
+        raise SolverError(
+            f'{source.where("eval_type")}: eval_type: "detection" needs a test net with a '
+            f"DetectionEvaluate layer whose top no layer reads; {net.source.where()} has none"
+        )
+    if names and not is_detection:
+        raise SolverError(
+            f'{net.source.where()}: output "{names[0]}" has the rows of a DetectionEvaluate layer, '
+            f'which have no mean. Set eval_type: "detection" in {source.path}'
+        )
+
+
+def _detection_outputs(net: Net) -> list[int]:
+    """Return the indices of the outputs that are rows of detections."""
+    tops = [blob for step in net.steps if step.layer.evaluates_detections for blob in step.top]
+    return [k for k, blob in enumerate(net.outputs) if blob in tops]
+
+
+class OutputScores:
+    """Collects the outputs of a test net over the batches of a test.
+
+    Parameters
+    ----------
+    net : Net
+    ap_version : str
+        How the average precision of detections is computed: a key of `AP_VERSIONS`.
+    """
+
+    def __init__(self, net: Net, ap_version: str) -> None:
+        self._net, self._version = net, ap_version
+        self._batches = 0
+        self._totals: list[HostArray] = []
+        self._rows: dict[int, list[HostArray]] = {k: [] for k in _detection_outputs(net)}
+
+    def add(self) -> list[HostArray]:
+        """Add the outputs of a batch and return them; empty arrays for rows of detections."""
+        self._batches += 1
+        values = self._net.output_values()
+        for k, rows in self._rows.items():
+            rows.append(values[k].reshape(-1, values[k].shape[-1]))
+            values[k] = np.zeros(0)
+        before = self._totals or [np.zeros_like(value) for value in values]
+        self._totals = [a + b for a, b in zip(before, values, strict=True)]
+        return values
+
+    def scores(self, lists_classes: bool = False) -> list[HostArray]:
+        """Return the means of the outputs, and mean average precisions.
+
+        Logs which classes have no detections, and with `lists_classes` the precision of the others.
+        """
+        found: list[HostArray] = [np.asarray(total / self._batches) for total in self._totals]
+        for k, rows in self._rows.items():
+            precisions = average_precisions(np.concatenate(rows), self._version)
+            for label, precision in precisions.items():
+                if precision is None:
+                    logger.warning(f"Missing true_pos for label: {label}")
+                elif lists_classes:
+                    logger.info(f"class{label}: {precision:g}")
+            found[k] = np.asarray(mean_average_precision(precisions))
+        return found

@@ -1,0 +1,55 @@
+"""The check before kernels that lose NaN, on one thread and divided among several."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minicaffe.backends import get_backend
+from minicaffe.backends.onednn.kernels import _non_finite
+from minicaffe.backends.onednn.kernels._non_finite import has_finite_values
+
+SIZE = 1003
+
+
+@pytest.fixture(params=[1, 2, 3], ids=lambda threads: f"{threads} threads")
+def backend(onednn, request, monkeypatch):
+    monkeypatch.setattr(_non_finite, "MIN_VALUES_PER_THREAD", 100)
+    return get_backend("onednn", threads=request.param)
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Return the list of the sizes that threads have looked at."""
+    sizes, is_finite = [], _non_finite.is_finite
+
+    def recorded(xp, values):
+        sizes.append(values.size)
+        return is_finite(xp, values)
+
+    monkeypatch.setattr(_non_finite, "is_finite", recorded)
+    return sizes
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, SIZE // 2, SIZE - 1])
+def test_a_value_is_found_in_every_part(backend, parts, number, at):
+    x = backend.tensor((SIZE,))
+    x.write()[...] = 1
+    assert has_finite_values(backend, x)
+    x.update()[at] = number
+    assert not has_finite_values(backend, x)
+    assert sum(parts) == 2 * SIZE
+    assert len(parts) == 2 * backend.threads
+
+
+def test_large_finite_values_are_finite(backend):
+    x = backend.tensor((SIZE,))
+    x.write()[...] = np.finfo(np.float32).max
+    assert has_finite_values(backend, x)
+
+
+def test_a_small_tensor_needs_one_thread(backend, parts):
+    x = backend.tensor((199,))
+    assert has_finite_values(backend, x)
+    assert parts == [199]
