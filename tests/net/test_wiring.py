@@ -87,8 +87,8 @@ def test_what_is_known_is_listed_once_for_many_unknown_types():
         'name: "d" bottom: "w" top: "v"',
     )
     assert first.startswith(
-        'net.prototxt:2, layer "a" (Foveate): unknown layer type "Foveate". Replace a layer of a fork '
-        'of Caffe by known layers or by one in Python (type: "Python"), or cut the net before it. '
+        'net.prototxt:2, layer "a" (Foveate): unknown layer type "Foveate". Replace a layer of a '
+        'fork of Caffe by known layers or by one in Python (type: "Python"), or cut the net before it. '
         "Known: AbsVal, "
     )
     assert second.endswith('(Eltwis): unknown layer type "Eltwis". Did you mean Eltwise?')
