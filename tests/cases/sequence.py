@@ -67,6 +67,14 @@ CASES = {
             {"x": distinct(5, 7, 3), "t": labels(5, 4, below=3)},
         ),
     ],
+    "Transpose": [
+        Case(
+            "four axes",
+            "transpose_param { dim: 3 dim: 0 dim: 2 dim: 1 }",
+            {"x": normal(2, 3, 4, 5)},
+        ),
+        Case("matrix", "transpose_param { dim: 1 dim: 0 }", {"x": normal(7, 3)}),
+    ],
     "ReverseTime": [
         Case(
             "zeros behind",
