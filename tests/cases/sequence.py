@@ -23,6 +23,7 @@ CASES = {
         ),
         # The gradient is that of the sum, so it is no derivative of the mean.
         loss("mean", "", SEVERAL, gradients=(), reshapes=()),
+        loss("one label", "", {"x": normal(4, 1, 3), "t": exactly([2])}, reshapes=()),
         loss(
             "impossible",
             "",
