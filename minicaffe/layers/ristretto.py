@@ -1,4 +1,4 @@
-"""Layers of Ristretto, which simulates small number formats: here they compute in floating point."""
+"""Layers of Ristretto, which simulates small number formats; here they compute in floats."""
 
 from __future__ import annotations
 
