@@ -80,7 +80,7 @@ class OneDnnPool(OneDnnKernel[Pool]):
             self._multiply(y.layout)(y, self._ratio, y)
         if mask is not None:
             images = BlockedImages.of(y)
-            if images.layout is y.layout:
+            if images.layout is y.layout and len(self.op.kernel) == 2:
                 self._write_mask(images, mask)
             else:
                 self._forward_substitute(x, y, mask)
