@@ -22,7 +22,7 @@ from probe import net_from_text
 from tolerances import GOLDEN, assert_close
 
 FILES = sorted((Path(__file__).parents[1] / "golden" / "layers").rglob("*.npz"))
-N_CASES = 171
+N_CASES = 184
 
 
 def test_all_cases_are_there():
