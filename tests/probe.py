@@ -47,6 +47,9 @@ BACKEND_NAMES = (REFERENCE, "onednn", "reference", *EMULATED, *GPU_NAMES)
 
 Arrays = dict[str, np.ndarray]
 
+# What layers store beside the positions of random streams.
+OTHER_STATES = ("states", "iteration")
+
 
 class EmulatedTensor(CudaTensor):
     """Has what a test sets in the backend's format, as if another layer had written it."""
@@ -166,7 +169,7 @@ class Probe:
         # Tops may share memory with bottoms, so these are written last.
         for name, values in (inputs or self.inputs()).items():
             self.bottoms[name].data.set(values)
-        streams = {k: v for k, v in self.layer.state().items() if k != "states"}
+        streams = {k: v for k, v in self.layer.state().items() if k not in OTHER_STATES}
         if streams:
             self.layer.restore({purpose: [seed, 0] for purpose, (seed, _) in streams.items()})
         self.step.forward()

@@ -18,6 +18,7 @@ def read_mean(path: str) -> Floats:
     Returns
     -------
     ndarray, float32, shape (channels, rows, columns)
+        For clips with a mean for each frame, (channels * frames, rows, columns).
 
     Raises
     ------
@@ -28,8 +29,8 @@ def read_mean(path: str) -> Floats:
         mean = read_blobproto(path)
     except DataError as error:
         raise DataError(f"mean_file {error}. Make one with compute_image_mean.") from error
-    if mean.ndim == 4 and mean.shape[0] == 1:
-        mean = mean[0]
+    if mean.ndim in (4, 5) and mean.shape[0] == 1:
+        mean = mean.reshape(-1, *mean.shape[-2:])
     if mean.ndim != 3 or not mean.size:
         raise DataError(
             f"mean_file {path}: its shape is {' x '.join(map(str, mean.shape))}; a mean is one "

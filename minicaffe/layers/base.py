@@ -16,7 +16,7 @@ from minicaffe import fillers
 from minicaffe.blob import Blob, check_shape
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
 from minicaffe.layers.scoring import Scoring
-from minicaffe.layers.unread import unread_bias, unread_of_fillers
+from minicaffe.layers.unread import unread_fields
 from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream, checked_step
 from minicaffe.schema import FillerParameter, LayerParameter
@@ -132,6 +132,8 @@ class Layer(Generic[P]):
     exposes_blobs: ClassVar[bool] = False
     # Whether a kernel may need a workspace as large as a bottom and a top.
     needs_workspace: ClassVar[bool] = False
+    # Whether a weights file may hold parameters with other axes of size 1 than the layer has.
+    ignores_ones: ClassVar[bool] = False
     # The largest loss that a sample can have, at probability 0, if the loss is a mean over samples;
     # 0 if there is no such limit. Set on the instance if it depends on the settings.
     largest_loss: float = 0.0
@@ -204,14 +206,8 @@ class Layer(Generic[P]):
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
-        """Yield a sentence about each setting in `param` that has no effect in this type."""
-        known = (cls.param_field, *cls.shared_fields)
-        for field, value in param.ListFields():
-            if field.name.endswith("_param") and field.name not in known:
-                yield f"{field.name} has no effect, because {cls.type} does not read it. Remove it."
-            elif field.name == cls.param_field:
-                yield from unread_bias(field.name, value)
-                yield from unread_of_fillers(field.name, value)
+        """Return a sentence about each setting in `param` that has no effect in this type."""
+        return unread_fields(param, cls.type, cls.param_field, cls.shared_fields)
 
     @classmethod
     def order_in_file(cls, shapes: Sequence[Shape]) -> Sequence[int]:

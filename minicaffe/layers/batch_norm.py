@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.base import Blobs, Layer, LayerClass
+from minicaffe.layers.batch_norm_with_scale import (
+    BatchNormWithScale,
+    require_computed,
+    unread_of_forks,
+)
 from minicaffe.layers.registry import register
-from minicaffe.ops.backend import EpilogueOp, Shape
+from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.batch_norm import BatchNorm as BatchNormOp
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import BatchNormParameter
 
 
@@ -29,6 +34,13 @@ class BatchNorm(Layer[BatchNormParameter]):
     the batch's value, or 1, is added; variances enter it as m / (m - 1) times those of the m
     values. Solvers do not change them: their lr_mult is 0.
 
+    With scale_bias: true, scale_filler or bias_filler (NVCaffe), or use_weight_bias: true (Intel),
+    the result is scaled and shifted as by a Scale layer, by two more parameters (C,), initialised
+    to 1 and 0. NVCaffe's averages are fraction * average + (1 - fraction) * value of mean and
+    variance + eps; the third parameter is 1 after the first batch, which they start with.
+
+    Differs from NVCaffe: there the second batch replaces the averages as well.
+
     References
     ----------
     Ioffe and Szegedy, "Batch normalization", 2015.
@@ -37,8 +49,20 @@ class BatchNorm(Layer[BatchNormParameter]):
     role = "normalization"
     in_place = True
 
+    @classmethod
+    def variant(cls, param: LayerParameter) -> LayerClass:
+        """Return the class with or without scale and shift."""
+        return BatchNormWithScale if BatchNormWithScale.is_meant(param.batch_norm_param) else cls
+
+    @classmethod
+    def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
+        """Yield what every layer does, and the settings of forks that change nothing here."""
+        yield from super().unread_settings(param)
+        yield from unread_of_forks(param.batch_norm_param)
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create the statistics, with lr_mult 0."""
+        require_computed(self)
         channels = self._channels(bottom)
         for shape in ((channels,), (channels,), (1,)):
             self.add_parameter(shape)
@@ -49,14 +73,6 @@ class BatchNorm(Layer[BatchNormParameter]):
         )
         for _ in range(len(specs), len(self.blobs)):
             specs.add(lr_mult=0)
-
-    @classmethod
-    def order_in_file(cls, shapes: Sequence[Shape]) -> Sequence[int]:
-        """Recognise the order of NVCaffe 0.15: scale, bias, mean, variance, sum of weights."""
-        sizes = [math.prod(shape) for shape in shapes]
-        if len(sizes) == 5 and sizes[2] > sizes[4] == 1:
-            return (3, 4, 0, 1, 2)
-        return super().order_in_file(shapes)
 
     def _channels(self, bottom: Blobs) -> int:
         shape = bottom[0].shape

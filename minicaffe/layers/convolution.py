@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.layers.views import Views
 from minicaffe.layers.window import Window, require_group, window_text
 from minicaffe.ops.backend import EpilogueOp, Shape, Tensor
 from minicaffe.ops.conv import Conv
@@ -57,9 +57,7 @@ class Convolution(Layer[ConvolutionParameter]):
         """Read the window and create weights and bias."""
         proto = self.settings
         self.channel_axis = self.axis(proto.axis, bottom[0])
-        # Backends store layouts and captured graphs per tensor, so the same view must be passed
-        # again.
-        self._views: WeakKeyDictionary[Tensor, Tensor] = WeakKeyDictionary()
+        self.views = Views()
         self.n_axes = len(bottom[0].shape) - self.channel_axis - 1
         self.require(len(bottom) == len(top), f"{len(bottom)} bottoms need as many tops")
         self.window = Window.of(self, self.n_axes)
@@ -69,7 +67,11 @@ class Convolution(Layer[ConvolutionParameter]):
         first, second = (channels, outputs) if self.transposed else (outputs, channels)
         self.add_parameter((first, second // group, *self.window.kernel), proto.weight_filler)
         if proto.bias_term:
-            self.add_parameter((outputs,), proto.bias_filler)
+            self.add_parameter(self.bias_shape(), proto.bias_filler)
+
+    def bias_shape(self) -> Shape:
+        """Return the shape of the bias in files."""
+        return (self.settings.num_output,)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the output size and plan."""
@@ -90,18 +92,18 @@ class Convolution(Layer[ConvolutionParameter]):
         outputs = self.settings.num_output
         for blob in top:
             blob.reshape((*shape[:axis], outputs, *images))
-        w, *bias = (blob.data for blob in self.blobs)
+        w, b = self.filters()
         op = Conv(
             kernel=self.window.kernel,
             stride=self.window.stride,
             pad=self.window.pad,
             dilation=self.window.dilation,
             group=self.settings.group,
-            bias=bool(bias),
+            bias=b is not None,
             transposed=self.transposed,
         )
         x, y = self._images(bottom[0].data), self._images(top[0].data)
-        self.kernel = self.plan(op, x, w, y, *bias)
+        self.kernel = self.plan(op, x, w, y, *([] if b is None else [b]))
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse ops that follow on the top into the kernel, as far as the backend supports it."""
@@ -111,7 +113,7 @@ class Convolution(Layer[ConvolutionParameter]):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops."""
-        w, b = self.blobs[0].data, self.blobs[1].data if len(self.blobs) > 1 else None
+        w, b = self.filters()
         for x, y in zip(bottom, top, strict=True):
             self.kernel.forward(self._images(x.data), w, b, self._images(y.data))
 
@@ -125,20 +127,19 @@ class Convolution(Layer[ConvolutionParameter]):
             if needed:
                 self.kernel.backward_data(dy, self.blobs[0].data, self._images(x.diff))
 
+    def filters(self) -> tuple[Tensor, Tensor | None]:
+        """Return weights and bias (F,)."""
+        w, *bias = (blob.data for blob in self.blobs)
+        return w, bias[0] if bias else None
+
     def _channels(self) -> int:
         shape = self.blobs[0].shape
         return shape[0] if self.transposed else shape[1] * int(self.settings.group)
 
     def _images(self, tensor: Tensor) -> Tensor:
-        """Return the view with all axes before the channel axis as one, always the same object."""
-        if self.channel_axis == 1:
-            return tensor
+        """Return the view with all axes before the channel axis as one."""
         shape, axis = tensor.shape, self.channel_axis
-        wanted = (math.prod(shape[:axis]), *shape[axis:])
-        view = self._views.get(tensor)
-        if view is None or view.shape != wanted:
-            view = self._views[tensor] = tensor.view(wanted)
-        return view
+        return self.views.of(tensor, (math.prod(shape[:axis]), *shape[axis:]))
 
     def _output_size(self, name: str, image: Shape) -> Shape:
         return self.window.positions(self, name, image)

@@ -6,10 +6,20 @@ from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, InPlaceEffect, Layer
 from minicaffe.layers.registry import register
+from minicaffe.ops.activation import Power
 from minicaffe.ops.dropout import Dropout as DropoutOp
 from minicaffe.ops.layout import Copy
 from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import DropoutParameter
+
+
+def require_ratio(layer: Layer, ratio: float) -> None:
+    """Raise a NetError unless `ratio` is a share of values that may become zero."""
+    layer.require(
+        0 <= ratio < 1,
+        f"dropout_ratio: {ratio:g} is not the share of values that become 0; it must be at "
+        "least 0 and less than 1",
+    )
 
 
 @register("Dropout")
@@ -24,6 +34,10 @@ class Dropout(Layer[DropoutParameter]):
     same mask multiplies the gradient. The mask depends only on the random seed, the layer's name
     and the number of earlier passes. A ratio of 0 keeps all values.
 
+    scale_train: false (Fast R-CNN, R-FCN, MNC) does not divide, but multiplies by
+    1 - dropout_ratio in the TEST phase. sample_weights_test: true (SegNet, ENet) drops values in
+    the TEST phase as well, for Bayesian inference.
+
     References
     ----------
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
@@ -34,36 +48,41 @@ class Dropout(Layer[DropoutParameter]):
 
     @property
     def in_place_effect(self) -> InPlaceEffect:
-        """Scaled or zero values while training; the gradient of a zero is zero."""
-        return "magnitudes" if self.is_training else "nothing"
+        """Scaled or zero values; the gradient of a zero is zero."""
+        return "magnitudes" if self.is_random or not self.settings.scale_train else "nothing"
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:
         """Return the ratio."""
         return f"{param.dropout_param.dropout_ratio:g}"
 
+    @property
+    def is_random(self) -> bool:
+        """Whether values are dropped in this phase."""
+        return self.is_training or self.settings.sample_weights_test
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the ratio."""
-        ratio = self.settings.dropout_ratio
-        self.require(
-            0 <= ratio < 1,
-            f"dropout_ratio: {ratio:g} is not the share of values that become 0; it must be at "
-            "least 0 and less than 1",
-        )
+        require_ratio(self, self.settings.dropout_ratio)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the bottom's shape and plan."""
         top[0].reshape(bottom[0].shape)
         x, y = bottom[0].data, top[0].data
-        if self.is_training:
-            self.kernel = self.plan(DropoutOp(self.settings.dropout_ratio), x, y)
-        else:
+        ratio, scales = self.settings.dropout_ratio, self.settings.scale_train
+        if self.is_random:
+            self.kernel = self.plan(DropoutOp(ratio, 1 / (1 - ratio) if scales else 1.0), x, y)
+        elif scales:
             self.copy = self.plan(Copy(), x, y)
+        else:
+            self.factor = self.plan(Power(scale=1 - ratio), x, y)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""
-        if self.is_training:
+        if self.is_random:
             self.kernel.forward(bottom[0].data, top[0].data, self.stream("mask"))
+        elif not self.settings.scale_train:
+            self.factor.forward(bottom[0].data, top[0].data)
         elif bottom[0] is not top[0]:
             self.copy.forward(bottom[0].data, top[0].data)
 
@@ -71,7 +90,10 @@ class Dropout(Layer[DropoutParameter]):
         """Overwrite the bottom's diff."""
         if not propagate_down[0]:
             return
-        if self.is_training:
-            self.kernel.backward(top[0].diff, bottom[0].diff)
+        dy, dx = top[0].diff, bottom[0].diff
+        if self.is_random:
+            self.kernel.backward(dy, dx)
+        elif not self.settings.scale_train:
+            self.factor.forward(dy, dx)
         elif bottom[0] is not top[0]:
-            self.copy.forward(top[0].diff, bottom[0].diff)
+            self.copy.forward(dy, dx)

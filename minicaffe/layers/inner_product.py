@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp
+from minicaffe.ops.face.unit_vectors import UnitVectors
 from minicaffe.ops.inner_product import InnerProduct as InnerProductOp
 from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import InnerProductParameter
@@ -22,7 +23,8 @@ class InnerProduct(Layer[InnerProductParameter]):
     Notes
     -----
     y[m, n] = b[n] + sum over k of w[n, k] x[m, k]. The axes from `axis` on form the vector of K
-    values, those before it the samples.
+    values, those before it the samples. normalize: true (of the forks by happynear) scales the
+    vectors of w to length 1 at the beginning of each forward pass.
 
     Parameters: weights (num_output, K), or (K, num_output) with transpose, then bias (num_output,).
     """
@@ -64,6 +66,8 @@ class InnerProduct(Layer[InnerProductParameter]):
         w, *bias = (blob.data for blob in self.blobs)
         op = InnerProductOp(self.first, self.settings.transpose, bool(bias))
         self.kernel = self.plan(op, bottom[0].data, w, top[0].data, *bias)
+        if self.settings.normalize:
+            self.scale_vectors = self.plan(UnitVectors(0 if self.settings.transpose else 1), w)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse ops that follow on the top into the kernel, as far as the backend supports it."""
@@ -72,6 +76,8 @@ class InnerProduct(Layer[InnerProductParameter]):
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""
         b = self.blobs[1].data if len(self.blobs) > 1 else None
+        if self.settings.normalize:
+            self.scale_vectors.forward(self.blobs[0].data)
         self.kernel.forward(bottom[0].data, self.blobs[0].data, b, top[0].data)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:

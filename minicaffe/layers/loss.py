@@ -38,8 +38,14 @@ class NormalizedLossLayer(LossLayer[P]):
     shared_fields = ("loss_param",)
 
     def normalization(self) -> Normalization:
-        """Return the kind of normaliser, also from the old field `normalize`."""
+        """Return the kind of normaliser, also from the old field `normalize`; or the number."""
         proto = self.param.loss_param
+        if proto.normalization == type(proto).PRE_FIXED:
+            fixed = proto.pre_fixed_normalizer
+            self.require(
+                fixed > 0, f"loss_param: pre_fixed_normalizer: {fixed:g} must be more than 0"
+            )
+            return float(fixed)
         if proto.HasField("normalize") and not proto.HasField("normalization"):
             return "valid" if proto.normalize else "batch_size"
         return cast(Normalization, type(proto).NormalizationMode.Name(proto.normalization).lower())

@@ -18,15 +18,16 @@ from minicaffe.schema.minicaffe_pb2 import PoolingParameter
 class Pooling(Layer[PoolingParameter]):
     """Pool each window of every channel: maximum, mean or a randomly drawn element.
 
-    Shapes: x (N, C, H, W) -> y (N, C, H', W')[, mask (N, C, H', W')]
+    Shapes: x (N, C, *S) -> y (N, C, *S')[, mask (N, C, *S')]
 
     Notes
     -----
-    H' = ceil((H + 2 pad - kernel) / stride) + 1, floor with round_mode: FLOOR. If any pad is set, a
-    last window that would start at or past H + pad is dropped. A kernel may be larger than the
-    image by less than a stride: a 2 x 2 window with stride 2 maps one pixel to one. AVE divides by
-    the window cut to the padded image. The second top (MAX only) contains the index of each maximum
-    in its H * W plane.
+    S' = ceil((S + 2 pad - kernel) / stride) + 1 for each spatial axis, floor with round_mode:
+    FLOOR, or ceil_mode: false as files of forks have it. If any pad is set, a last window that
+    would start at or past S + pad is dropped. A kernel may be larger than the image by less than a
+    stride: a 2 x 2 window with stride 2 maps one pixel to one. AVE divides by the window cut to the
+    padded image. The second top (MAX only) contains the index of each maximum in its image (its
+    H * W plane).
 
     Differs from Caffe: a window without a pixel (stride larger than kernel, pad 0) is an error;
     there it wrote before the beginning of the gradient. The maximum of a window with NaN is NaN,
@@ -55,21 +56,24 @@ class Pooling(Layer[PoolingParameter]):
             len(top) == 1 or self.mode == "max", "the second top (mask) exists for pool: MAX only"
         )
         self.require_shape(
-            len(bottom[0].shape) == 4,
-            f'bottom "{bottom[0].name}" must be (N, C, H, W), it is {bottom[0].shape}',
+            len(bottom[0].shape) > 2,
+            f'bottom "{bottom[0].name}" must be (N, C, H, W), or have one or more other spatial '
+            f"axes; it is {bottom[0].shape}",
         )
+        self.n_axes = len(bottom[0].shape) - 2
         if proto.global_pooling:
             given = [f for f in ("kernel_size", "kernel_h", "kernel_w") if proto.HasField(f)]
             self.require(not given, f"global_pooling takes the whole image; remove {given}")
-            fixed = Window((1, 1), self._global("stride"), self._global("pad"), (1, 1))
+            one = (1,) * self.n_axes
+            fixed = Window(one, self._global("stride"), self._global("pad"), one)
         else:
-            fixed = Window.of(self, 2)
+            fixed = self.fixed_window()
             self.require(
                 all(p < k for p, k in zip(fixed.pad, fixed.kernel, strict=True)),
                 f"pad {fixed.pad} must be smaller than the kernel {fixed.kernel}",
             )
             self.require(
-                self.mode != "stochastic" or fixed.pad == (0, 0),
+                self.mode != "stochastic" or not any(fixed.pad),
                 "pool: STOCHASTIC takes no pad",
             )
         self.window = fixed
@@ -79,12 +83,24 @@ class Pooling(Layer[PoolingParameter]):
         for name in (field, f"{field}_h", f"{field}_w"):
             given = getattr(self.settings, name) if self.settings.HasField(name) else neutral
             self.require(given == neutral, f"global_pooling needs {name}: {neutral}, it is {given}")
-        return (neutral, neutral)
+        return (neutral,) * self.n_axes
+
+    def fixed_window(self) -> Window:
+        """Return the window that does not depend on the size of the image."""
+        for name in ("kernel_depth", "temporal_stride"):
+            self.require(
+                not self.settings.HasField(name),
+                f"{name} is for type Pooling3D; Pooling has one kernel_size for all axes",
+            )
+        return Window.of(self, self.n_axes)
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Compute the output size and plan."""
         x, w = bottom[0], self.window
-        self.require_shape(len(x.shape) == 4, f'bottom "{x.name}" must be (N, C, H, W)')
+        self.require_shape(
+            len(x.shape) == self.n_axes + 2,
+            f'bottom "{x.name}" {x.shape} must have {self.n_axes} spatial axes, as before',
+        )
         kernel = x.shape[2:] if self.settings.global_pooling else w.kernel
         out = tuple(map(self._out_size, x.shape[2:], kernel, w.stride, w.pad))
         for blob in top:
@@ -94,7 +110,8 @@ class Pooling(Layer[PoolingParameter]):
 
     def _out_size(self, size: int, kernel: int, stride: int, pad: int) -> int:
         room = size + 2 * pad - kernel
-        rounds_up = self.settings.round_mode == type(self.settings).CEIL
+        proto = self.settings
+        rounds_up = proto.round_mode == type(proto).CEIL and proto.ceil_mode
         n = (-(-room // stride) if rounds_up else room // stride) + 1
         self.require_shape(
             n > 0, f"a window of {kernel} does not fit into {size} pixels with pad {pad}"

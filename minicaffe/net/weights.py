@@ -160,9 +160,15 @@ def _mismatch(layer: Layer, shapes: Mapping[int, Shape], shared: set[int]) -> st
     differing = [
         f"parameter {i} is {layer.blobs[i].shape} in the net and {shape} in the file"
         for i, shape in shapes.items()
-        if not same_shape(layer.blobs[i].shape, shape)
+        if not (same_shape(layer.blobs[i].shape, shape) or _has_other_ones(layer, i, shape))
     ]
     return f"{where}: {'; '.join(differing)}" if differing else ""
+
+
+def _has_other_ones(layer: Layer, index: int, stored: Shape) -> bool:
+    """Return whether a layer accepts a shape that differs from a parameter's in axes of 1 only."""
+    sizes, given = ([n for n in s if n != 1] for s in (layer.blobs[index].shape, stored))
+    return layer.ignores_ones and sizes == given
 
 
 def same_shape(shape: Shape, stored: Sequence[int]) -> bool:

@@ -20,6 +20,13 @@ Power      s^power, shift^power whatever    power scale s^(power - 1), 0     x
 Swish      x sigmoid(beta x)                s + beta x s (1 - s)             x
                                             with s = sigmoid(beta x)
 Threshold  1 if x > threshold else 0        none: backward is not called
+Relu6      min(Relu, 6)                     0 if y >= 6, else Relu's         y, or x if slope < 0
+Hard-      low 0, high 1 of s               scale if 0 < s < 1 else 0        x
+Sigmoid
+Selu       scale Elu                        scale if x > 0 else              y, or x if alpha < 0
+                                            y + scale alpha                  or scale <= 0
+Mish       x tanh log(1 + e^x)              t + x sigmoid(x) (1 - t^2)       x
+                                            with t = tanh log(1 + e^x)
 =========  ===============================  ===============================  ================
 
 ``reads`` names the one tensor whose values the gradient reads; the other one may hold anything,
@@ -149,7 +156,46 @@ class Threshold(Activation):
     threshold: float = 0.0
 
 
-ACTIVATIONS = (Abs, Bnll, Clip, Elu, Exp, Log, Power, Relu, Sigmoid, Swish, Tanh, Threshold)
+@dataclass(frozen=True)
+class Relu6(Activation):
+    """Rectified linear unit that saturates at 6."""
+
+    slope: float = 0.0
+
+    def gradient_needs_x(self) -> bool:
+        """Return whether y may be positive where x is negative."""
+        return self.slope < 0
+
+
+@dataclass(frozen=True)
+class HardSigmoid(_NeedsX):
+    """Linear function limited to 0 .. 1."""
+
+    scale: float = 0.2
+    shift: float = 0.5
+
+
+@dataclass(frozen=True)
+class Selu(Activation):
+    """Scaled exponential linear unit."""
+
+    alpha: float
+    scale: float
+
+    def gradient_needs_x(self) -> bool:
+        """Return whether y may be positive where x is not, or the reverse."""
+        return self.alpha < 0 or self.scale <= 0
+
+
+@dataclass(frozen=True)
+class Mish(_NeedsX):
+    """x times the hyperbolic tangent of its softplus."""
+
+
+ACTIVATIONS = (
+    *(Abs, Bnll, Clip, Elu, Exp, HardSigmoid, Log, Mish),
+    *(Power, Relu, Relu6, Selu, Sigmoid, Swish, Tanh, Threshold),
+)
 
 
 def starts_with_relu(epilogue: Sequence[EpilogueOp]) -> bool:

@@ -1,9 +1,9 @@
 """Dropout: what every backend must compute.
 
 Tensors in planning order: x, y of one shape; y may be x. The mask is 1 with probability
-1 - ratio, else 0; the division keeps the expectation unchanged (inverted dropout)::
+1 - ratio, else 0; a scale of 1 / (1 - ratio) keeps the expectation unchanged (inverted dropout)::
 
-    y = x * mask / (1 - ratio)          dx = dy * mask / (1 - ratio)
+    y = x * mask * scale                dx = dy * mask * scale
 
 The mask is a function of the stream's (seed, name, step) only, so that a resumed run repeats it;
 each forward pass advances the stream by one step. The masks of backends may differ.
@@ -20,9 +20,10 @@ from minicaffe.random import RandomStream
 
 @dataclass(frozen=True)
 class Dropout(Op["DropoutKernel"]):
-    """Describe dropout while training; in the TEST phase the layer copies."""
+    """Describe a product with random zeros."""
 
     ratio: float
+    scale: float
 
 
 class DropoutKernel(Protocol):

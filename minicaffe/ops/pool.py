@@ -1,11 +1,12 @@
-"""Pooling over 2-D windows: what every backend must compute.
+"""Pooling over windows of any number of axes: what every backend must compute.
 
-Tensors in planning order: x (N, C, H, W), y (N, C, H', W'), optionally mask like y. Window (i, j)
-starts at row i * stride - pad and is cut to the image; the layer rejects empty windows.
+Tensors in planning order: x (N, C, *S), y (N, C, *S'), optionally mask like y. S are the spatial
+axes, (rows, columns) of images, (frames, rows, columns) of videos. Window i of an axis starts at
+i * stride - pad and is cut to the image; the layer rejects empty windows.
 
-max         the first largest element in row-major order; mask is its index in the H * W plane. NaN
-            is larger than all numbers; of several the last counts
-ave         sum / area, where area is that of the window cut to the *padded* image [-pad, H + pad)
+max         the first largest element in row-major order; mask is its index in S. NaN is larger than
+            all numbers; of several the last counts
+ave         sum / area, where area is that of the window cut to the *padded* image [-pad, S + pad)
 stochastic  training: one element, drawn with a probability proportional to its value (values are
             not negative); test: the mean weighted by value, sum of squares / sum, 0 for an all-zero
             window (Zeiler and Fergus, 2013, eq. 4 to 6)
@@ -26,7 +27,7 @@ PoolMode: TypeAlias = Literal["max", "ave", "stochastic"]
 
 @dataclass(frozen=True)
 class Pool(Op["PoolKernel"]):
-    """Describe pooling; each pair is (rows, columns), `out` the size of y's image."""
+    """Describe pooling; tuples have a number for each spatial axis, `out` is the size of y's."""
 
     mode: PoolMode
     kernel: Shape

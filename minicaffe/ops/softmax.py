@@ -9,11 +9,14 @@ Softmax: tensors in planning order x, y of one shape; y may be x. Backward reads
 SoftmaxLoss: tensors x, labels (outer * inner values, indices stored as floats), p like x, loss ().
 Pixels whose label is `ignore_label` are ignored::
 
-    loss = - sum over o, i of log(max(p[o, label, i], tiny)) / Z
-    dx   = dloss / Z * (p - onehot(label)),  0 where ignored
+    loss = - sum over o, i of w[label] sum over k of t[k] log(max(p[o, k, i], tiny)) / Z
+    dx   = dloss / Z * w[label] (p sum of t - t),  0 where ignored
 
-with tiny the smallest normal float32, and Z, never below 1: "full" outer * inner; "valid" the
-number of pixels not ignored; "batch_size" the product of the outer axes; "none" 1.
+with tiny the smallest normal float32, w[k] the weight of a class, 1 without `class_weights`, and
+targets t[k] = 1 - `smoothing` for the label and smoothing / K for the other classes. Z, never below
+1, is "full": outer * inner; "valid": the number of pixels not ignored, whatever their weights;
+"batch_size": the product of the outer axes; "none": 1. Z may be given as a number as well, which
+must be positive.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from minicaffe.ops.backend import Op, Tensor
 
-Normalization: TypeAlias = Literal["full", "valid", "batch_size", "none"]
+Normalization: TypeAlias = Literal["full", "valid", "batch_size", "none"] | float
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class SoftmaxLoss(Op["SoftmaxLossKernel"]):
     axis: int
     normalization: Normalization
     ignore_label: int | None = None
+    class_weights: tuple[float, ...] = ()
+    smoothing: float = 0.0
 
 
 class SoftmaxLossKernel(Protocol):

@@ -41,6 +41,14 @@ CASES = {
             tops=("y", "v"),
         ),
     ],
+    "ConvolutionDepthwise": [
+        conv("group implied", "num_output: 5 kernel_size: 3 pad: 1 stride: 2", 2, 5, 7, 6),
+        conv("dilation", "num_output: 19 kernel_size: 3 pad: 2 dilation: 2", 2, 19, 5, 4),
+    ],
+    "DepthwiseConvolution": [
+        conv("group implied", "num_output: 6 kernel_size: 3 bias_term: false", 2, 3, 5, 6),
+        conv("group given", "num_output: 6 group: 2 kernel_size: 3 pad: 1", 2, 4, 5, 3),
+    ],
     "Deconvolution": [
         conv("enlarging", "num_output: 3 kernel_size: 4 stride: 2 pad: 1", 2, 5, 3, 4),
         conv(

@@ -10,8 +10,45 @@ CASES = {
         ),
         Case("ratio 0", "dropout_param { dropout_ratio: 0 }", {"x": normal(3, 5, 7)}),
         Case(
+            "without scale",
+            "dropout_param { dropout_ratio: 0.3 scale_train: false }",
+            {"x": normal(3, 5, 7)},
+            is_stochastic=True,
+        ),
+        Case(
+            "without scale, testing",
+            "dropout_param { dropout_ratio: 0.3 scale_train: false }",
+            {"x": normal(3, 5, 7)},
+            phase="TEST",
+        ),
+        Case(
+            "random while testing",
+            "dropout_param { dropout_ratio: 0.3 sample_weights_test: true }",
+            {"x": normal(3, 5, 7)},
+            phase="TEST",
+            is_stochastic=True,
+        ),
+        Case(
             "testing", "dropout_param { dropout_ratio: 0.3 }", {"x": normal(3, 5, 7)}, phase="TEST"
         ),
+    ],
+    "SeLuDropout": [
+        Case(
+            "training",
+            "selu_dropout_param { dropout_ratio: 0.1 }",
+            {"x": normal(3, 5, 7)},
+            is_stochastic=True,
+        ),
+        Case("testing", "", {"x": normal(3, 5, 7)}, phase="TEST"),
+    ],
+    "SpatialDropout": [
+        Case(
+            "training",
+            "spatial_dropout_param { dropout_ratio: 0.3 }",
+            {"x": normal(3, 19, 5, 7)},
+            is_stochastic=True,
+        ),
+        Case("testing", "", {"x": normal(3, 5, 7)}, phase="TEST"),
     ],
     "Flatten": [
         Case("images", "", {"x": normal(2, 3, 5, 7)}, reshapes=({"x": (3, 2, 6, 9)},)),

@@ -23,6 +23,11 @@ CASES = {
             distinct(2, 3, 6, 10),
         ),
         pool(
+            "ave floor, as forks write it",
+            "pool: AVE kernel_size: 3 stride: 2 ceil_mode: false",
+            normal(2, 3, 6, 10),
+        ),
+        pool(
             "max window larger than the image",
             "pool: MAX kernel_size: 3 stride: 2",
             distinct(2, 3, 2, 5),
@@ -58,6 +63,18 @@ CASES = {
             distinct(2, 3, 5, 7),
             reshapes=LARGER_THEN_SMALLER,
         ),
+        pool("max of clips", "pool: MAX kernel_size: 2 stride: 2", distinct(2, 3, 5, 4, 7)),
+        pool(
+            "max of clips with mask",
+            "pool: MAX kernel_size: 3 stride: 2 pad: 1",
+            distinct(1, 2, 5, 4, 7),
+            tops=("y", "mask"),
+            tops_without_gradient=("mask",),
+        ),
+        pool("ave of clips", "pool: AVE kernel_size: 3 stride: 2 pad: 1", normal(2, 3, 6, 5, 7)),
+        pool("ave of clips, cut", "pool: AVE kernel_size: 3 stride: 2", normal(1, 2, 6, 5, 4)),
+        pool("ave of rows", "pool: AVE kernel_size: 3 stride: 2", normal(2, 3, 10)),
+        pool("max of clips, global", "pool: MAX global_pooling: true", distinct(2, 3, 4, 5, 6)),
         pool(
             "stochastic while testing",
             "pool: STOCHASTIC kernel_size: 3 stride: 2",

@@ -22,7 +22,30 @@ def cases(field, *more):
     ]
 
 
+def factors(*shape):
+    return {"a": normal(*shape), "x": IMAGES["x"], "z": IMAGES["x"]}
+
+
 CASES = {
+    "Axpy": [
+        Case("images", "", factors(2, 3, 1, 1), reshapes=()),
+        Case("factors of two axes", "", factors(2, 3), reshapes=()),
+        Case(
+            "many channels",
+            "",
+            {"a": normal(2, 19), "x": normal(2, 19, 5), "z": normal(2, 19, 5)},
+        ),
+    ],
+    "ChannelScale": [
+        Case("rows", "", {"x": normal(3, 5), "s": normal(3, 1)}),
+        Case("pixels", "", {**IMAGES, "s": normal(2, 1, 5, 7)}),
+        Case(
+            "a copy",
+            "channel_scale_param { do_forward: false do_backward_scale: false "
+            "do_backward_feature: false }",
+            {**IMAGES, "s": normal(2, 1, 5, 7)},
+        ),
+    ],
     "Scale": cases(
         "scale_param",
         Case("with bias", "scale_param { bias_term: true }", IMAGES, reshapes=LARGER),

@@ -3,6 +3,10 @@ from cases.case import Case, distinct, labels, normal
 SCORES = {"x": normal(7, 5), "t": labels(7, below=5)}
 PIXELS = {"x": normal(2, 5, 3, 4), "t": labels(2, 3, 4, below=5)}
 
+WEIGHTS = (0.3, 1.75, 4, 0.5, 0.9)
+WEIGHTED = " ".join(f"class_weighting: {w}" for w in WEIGHTS) + " weight_by_label_freqs: true"
+OWN_WEIGHTS = " ".join(f"class_weight: {w}" for w in WEIGHTS)
+
 
 def loss(name, settings, bottoms, **options):
     return Case(name, settings, bottoms, tops=("loss",), in_place=False, **options)
@@ -25,6 +29,14 @@ CASES = {
         ),
         loss("batch size", "loss_param { ignore_label: 1 normalization: BATCH_SIZE }", PIXELS),
         loss("none", "loss_param { normalization: NONE }", PIXELS),
+        loss(
+            "fixed divisor",
+            "loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 5 }",
+            PIXELS,
+        ),
+        loss("class weights", f"loss_param {{ {WEIGHTED} ignore_label: 1 }}", PIXELS),
+        loss("smoothed labels", "loss_param { label_smoothing: 0.1 ignore_label: 1 }", PIXELS),
+        loss("smoothed, weighted", f"loss_param {{ label_smoothing: 0.3 {OWN_WEIGHTS} }}", SCORES),
         loss("normalize: false", "loss_param { normalize: false }", PIXELS),
         loss(
             "axis 2",

@@ -14,6 +14,8 @@ from tolerances import BY_DTYPE, DERIVATIVE, Tolerance, assert_close
 
 # Types that the suite cannot run, and the tests that cover them.
 ELSEWHERE = {
+    "AnnotatedData": "reads a database: tests/data",
+    "ContinuationIndicator": "has no bottoms and no gradient: test_sequence.py",
     "Data": "reads a database: tests/data",
     "DenseImageData": "reads files: tests/data",
     "DummyData": "has no bottoms and no gradient: test_dummy_data.py",
@@ -25,6 +27,7 @@ ELSEWHERE = {
     "Input": "computes nothing; every case here feeds its layer through Input",
     "MemoryData": "reads the program's arrays: tests/data",
     "Python": "runs the user's code: tests/pycaffe/test_python_layer.py",
+    "VideoData": "reads files: tests/data",
     "WindowData": "reads files: tests/data",
 }
 

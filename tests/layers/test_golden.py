@@ -21,15 +21,17 @@ from minicaffe.layers import LAYERS
 from probe import net_from_text
 from tolerances import GOLDEN, assert_close
 
-FILES = sorted((Path(__file__).parents[1] / "golden" / "layers").rglob("*.npz"))
-N_CASES = 184
+FOLDER = Path(__file__).parents[1] / "golden"
+# What Caffe computed, and what its forks did: a folder for each build of a fork.
+FILES = sorted(path for name in ("layers", "forks") for path in (FOLDER / name).rglob("*.npz"))
+N_CASES = 328
 
 
 def test_all_cases_are_there():
     assert len(FILES) == N_CASES
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_golden(path, backend):
     with np.load(path) as file:
         case = dict(file)

@@ -16,7 +16,10 @@ NUMBERS = (np.nan, np.inf, -np.inf)
 WITHOUT_VALUES = {"Embed"}
 # The reference and Caffe multiply the filters with the zeros of the padding, where a filter that is
 # not finite gives NaN. Other backends skip these products.
-SKIP_PADDING = {"Convolution", "Deconvolution"}
+SKIP_PADDING = {
+    *("Convolution", "Convolution3D", "ConvolutionDepthwise", "DepthwiseConvolution"),
+    *("Deconvolution", "Deconvolution3D"),
+}
 ALL = [
     pytest.param(layer_type, case, id=f"{layer_type}-{case.name.replace(' ', '_')}")
     for layer_type, cases in sorted(CASES.items())

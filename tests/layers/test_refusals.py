@@ -72,6 +72,43 @@ REFUSED = [
         layer("Pooling", "pooling_param { kernel_size: 2 round_mode: FLOOR }", (1, 1, 4, 1)),
         r"a window of 2 does not fit into 1 pixels with pad 0",
     ),
+    (layer("Pooling", "pooling_param { kernel_size: 3 }", (1, 4)), r"or have one or more other"),
+    (
+        layer("Pooling", "pooling_param { kernel_size: 2 kernel_h: 2 }", (1, 1, 4, 4, 4)),
+        r"give kernel_size or kernel_h and kernel_w",
+    ),
+    (
+        layer("Pooling", "pooling_param { kernel_h: 2 kernel_w: 2 }", (1, 1, 4, 4, 4)),
+        r"for 2-D images, not 3-D",
+    ),
+    (
+        layer("Pooling", "pooling_param { kernel_size: 2 kernel_depth: 2 }", (1, 1, 4, 4, 4)),
+        r"kernel_depth is for type Pooling3D",
+    ),
+    (
+        layer("Pooling3D", "pooling3d_param { kernel_size: 2 }", (1, 1, 4, 4, 4)),
+        r"kernel_depth and kernel_size must both be set",
+    ),
+    (
+        layer("Pooling3D", "pooling3d_param { kernel_size: 2 kernel_depth: 2 }", (1, 1, 4, 4)),
+        r"must be \(N, C, frames, rows, columns\), it is \(1, 1, 4, 4\)",
+    ),
+    (
+        layer(
+            "Pooling3D",
+            "pooling3d_param { kernel_size: 2 kernel_depth: 2 pad: 1 }",
+            (1, 1, 4, 4, 4),
+        ),
+        r"pad is for pool: AVE only",
+    ),
+    (
+        layer(
+            "Convolution3D",
+            "convolution3d_param { num_output: 2 kernel_size: 2 kernel_depth: 2 stride: 0 }",
+            (1, 1, 4, 4, 4),
+        ),
+        r"stride and temporal_stride must be at least 1",
+    ),
     (layer("SPP", "", (1, 1, 4, 4)), r"pyramid_height is missing"),
     (layer("SPP", "spp_param { pyramid_height: 3 }", (1, 1, 4, 2)), r"too small for 4 by 4 bins"),
     (

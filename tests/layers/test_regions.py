@@ -126,7 +126,7 @@ def test_a_region_of_no_image_is_an_error():
             'type: "SmoothL1LossOHEM" bottom: "x" bottom: "z" top: "y" '
             "loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 0 }",
             {},
-            "pre_fixed_normalizer: 0 must be above 0",
+            "pre_fixed_normalizer: 0 must be more than 0",
         ),
         (
             'type: "SmoothL1LossOHEM" bottom: "x" bottom: "z" top: "y"',

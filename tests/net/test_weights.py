@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minicaffe.errors import NetError, SnapshotError
-from minicaffe.layers.batch_norm import BatchNorm
+from minicaffe.layers.batch_norm_with_scale import BatchNormWithScale
 from minicaffe.layers.inner_product import InnerProduct
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, same_shape, save_net
@@ -282,6 +282,23 @@ def test_weights_that_a_layer_shares_are_not_missing(small_weights, caplog_minic
     assert warnings_of_copy(caplog_minicaffe, shared, small_weights) == []
 
 
+BN = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 5 } } }
+layer { name: "bn" type: "BN" bottom: "x" top: "bn"
+  bn_param { %s slope_filler { type: "gaussian" } } }
+"""
+
+
+@pytest.mark.parametrize("settings", [("engine: CAFFE", ""), ("", "engine: CAFFE")])
+def test_batch_norms_of_forks_read_parameters_with_other_axes_of_size_1(settings, tmp_path):
+    net, other = (make(BN % text, seed) for seed, text in enumerate(settings))
+    save_net(net, tmp_path / "w.caffemodel")
+    copy_trained_layers(other, tmp_path / "w.caffemodel")
+    for key, array in values(net).items():
+        assert array.shape != values(other)[key].shape
+        np.testing.assert_array_equal(values(other)[key].ravel(), array.ravel())
+
+
 def test_a_type_may_find_its_parameters_in_another_order(saved, monkeypatch):
     _, path = saved
     monkeypatch.setattr(InnerProduct, "order_in_file", classmethod(lambda cls, shapes: (1, 0)))
@@ -300,4 +317,4 @@ def test_a_type_may_find_its_parameters_in_another_order(saved, monkeypatch):
     ids=["caffe", "nvcaffe 0.16", "nvcaffe 0.15"],
 )
 def test_the_parameters_of_batch_norm_in_files(shapes, order):
-    assert list(BatchNorm.order_in_file(shapes)) == order
+    assert list(BatchNormWithScale.order_in_file(shapes)) == order

@@ -63,4 +63,10 @@ def deconvolution(layer, bottoms, params, training):
     return convolution(layer, bottoms, params, training, transposed=True)
 
 
-ORACLES = {"Convolution": convolution, "Deconvolution": deconvolution}
+ORACLES = {
+    "Convolution": convolution,
+    # The layers have set the group that was implied.
+    "ConvolutionDepthwise": convolution,
+    "DepthwiseConvolution": convolution,
+    "Deconvolution": deconvolution,
+}

@@ -10,9 +10,16 @@ def flatten(layer, bottoms, params, training):
     return [x.reshape(*x.shape[:first], joined, *x.shape[last + 1 :])]
 
 
+def dropout(layer, bottoms, params, training):
+    proto = layer.dropout_param
+    return [bottoms[0] * (1 if training or proto.scale_train else 1 - proto.dropout_ratio)]
+
+
 ORACLES = {
-    # While testing only: while training it is random.
-    "Dropout": lambda layer, bottoms, params, training: [bottoms[0]],
+    # While testing only: while training they are random.
+    "Dropout": dropout,
+    "SeLuDropout": lambda layer, bottoms, params, training: [bottoms[0]],
+    "SpatialDropout": lambda layer, bottoms, params, training: [bottoms[0]],
     "Flatten": flatten,
     "Silence": lambda layer, bottoms, params, training: [],
     "Split": lambda layer, bottoms, params, training: [bottoms[0]] * len(layer.top),

@@ -11,6 +11,8 @@ def inner_product(layer, bottoms, params, training):
     axis = proto.axis % x.ndim
     samples = x.reshape(math.prod(x.shape[:axis]), -1)
     w = params[0].T if proto.transpose else params[0]
+    if proto.normalize:
+        w = np.array([row / math.sqrt(row @ row) for row in w])
     y = np.zeros((len(samples), proto.num_output))
     for m, n in itertools.product(*map(range, y.shape)):
         y[m, n] = params[1][n] if proto.bias_term else 0

@@ -12,4 +12,13 @@ def prelu(layer, bottoms, params, training):
     return [y]
 
 
-ORACLES = {"PReLU": prelu}
+def rrelu(layer, bottoms, params, training):
+    """While testing: while training it is random."""
+    proto, x = layer.rrelu_param, bottoms[0]
+    y = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        y[index] = x[index] if x[index] > 0 else x[index] / ((proto.lb + proto.ub) / 2)
+    return [y]
+
+
+ORACLES = {"PReLU": prelu, "RReLU": rrelu}

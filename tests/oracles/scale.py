@@ -26,4 +26,22 @@ def bias(layer, bottoms, params, training):
     return [each(bottoms[0], other, layer.bias_param.axis, lambda value, b: value + b)]
 
 
-ORACLES = {"Scale": scale, "Bias": bias}
+def axpy(layer, bottoms, params, training):
+    a, x, z = bottoms
+    y = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        y[index] = a[index[:2]].item() * x[index] + z[index]
+    return [y]
+
+
+def channel_scale(layer, bottoms, params, training):
+    x, s = bottoms
+    if not layer.channel_scale_param.do_forward:
+        return [x]
+    y = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        y[index] = s[(index[0], 0, *index[2:])] * x[index]
+    return [y]
+
+
+ORACLES = {"Scale": scale, "Bias": bias, "Axpy": axpy, "ChannelScale": channel_scale}

@@ -23,13 +23,19 @@ def softmax(layer, bottoms, params, training):
 def softmax_loss(layer, bottoms, params, training):
     (p,), proto = softmax(layer, bottoms, params, training), layer.loss_param
     axis = layer.softmax_param.axis % p.ndim
+    weights = proto.class_weighting if proto.weight_by_label_freqs else proto.class_weight
+    smoothing = proto.label_smoothing
     total, counted, n = 0.0, 0, 0
     for at, label in zip(pixels(p, axis), bottoms[1].ravel(), strict=True):
         n += 1
         if not (proto.HasField("ignore_label") and label == proto.ignore_label):
             counted += 1
-            total -= math.log(p[at][int(label)])
+            weight = weights[int(label)] if weights else 1
+            for k, q in enumerate(p[at]):
+                target = 1 - smoothing if k == label else smoothing / len(p[at])
+                total -= weight * target * math.log(q)
     divisors = {proto.FULL: n, proto.VALID: max(counted, 1), proto.NONE: 1}
+    divisors[proto.PRE_FIXED] = proto.pre_fixed_normalizer
     divisors[proto.BATCH_SIZE] = math.prod(p.shape[:axis])
     mode = proto.normalization
     if proto.HasField("normalize") and not proto.HasField("normalization"):

@@ -42,6 +42,8 @@ from minicaffe.ops.loss import (
 )
 from minicaffe.ops.lstm import LstmUnit
 from minicaffe.ops.rows import FilterRows, TakeRows
+from minicaffe.ops.rrelu import RandomRelu
+from minicaffe.ops.running_statistics import RunningStatistics
 from minicaffe.ops.segmentation.seg_accuracy import SegAccuracy
 from minicaffe.ops.update import NonFiniteFlag
 
@@ -76,14 +78,14 @@ class OneDnnBackend(ReferenceBackend):
     name = "onednn"
     # Any: kernels and functions that return kernels have no common type.
     kernels: ClassVar[dict[type[Op[Any]], Any]] = {}
-    # These work on labels and scores, or on rows that NumPy copies at the speed of memory; next to
-    # the layers around them, faster kernels would save nothing.
+    # These work on labels and scores, on one value a channel, or on rows that NumPy copies at the
+    # speed of memory; next to the layers around them, faster kernels would save nothing.
     inherited = frozenset(
         {
-            *(Accuracy, ArgMax, Dropout, Embed, FilterRows, TakeRows, LstmUnit),
+            *(Accuracy, ArgMax, Dropout, Embed, FilterRows, RandomRelu, TakeRows, LstmUnit),
             *(ContrastiveLoss, EuclideanLoss, HingeLoss, InfogainLoss),
-            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, NonFiniteFlag, SegAccuracy),
-            *(PriorBox, MultiBoxLoss, DetectionOutput, DetectionEvaluate),
+            *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, NonFiniteFlag, RunningStatistics),
+            *(PriorBox, MultiBoxLoss, DetectionOutput, DetectionEvaluate, SegAccuracy),
         }
     )
     precisions = ("fp32", "bf16")

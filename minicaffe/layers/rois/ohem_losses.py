@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from minicaffe.blob import Blob
-from minicaffe.layers.base import Blobs, Layer
-from minicaffe.layers.loss import LossLayer, require_labels
+from minicaffe.layers.base import Blobs
+from minicaffe.layers.loss import NormalizedLossLayer, require_labels
 from minicaffe.layers.registry import register
 from minicaffe.layers.rois.region_layer import clear_diffs
 from minicaffe.layers.rois.smooth_l1_loss import require_like
 from minicaffe.ops.rois.ohem import SoftmaxLossOhem
 from minicaffe.ops.rois.smooth_l1_loss import SmoothL1LossOhem
-from minicaffe.ops.softmax import Normalization
-from minicaffe.schema.minicaffe_pb2 import LossParameter, SoftmaxParameter
-
-
-def normalization_and_divisor(layer: Layer) -> tuple[Normalization, float]:
-    """Return the kind of normaliser, and a number that divides as well: that of PRE_FIXED."""
-    proto = layer.param.loss_param
-    if proto.HasField("normalize") and not proto.HasField("normalization"):
-        return "valid" if proto.normalize else "batch_size", 1.0
-    if proto.normalization != LossParameter.PRE_FIXED:
-        name = LossParameter.NormalizationMode.Name(proto.normalization).lower()
-        return cast(Normalization, name), 1.0
-    divisor = float(proto.pre_fixed_normalizer)
-    layer.require(divisor > 0, f"pre_fixed_normalizer: {divisor:g} must be above 0")
-    return "none", divisor
+from minicaffe.schema.minicaffe_pb2 import SoftmaxParameter
 
 
 @register("SmoothL1LossOHEM")
-class SmoothL1LossOHEM(LossLayer):
+class SmoothL1LossOHEM(NormalizedLossLayer):
     """Compute the smooth L1 loss and that of each region, for online hard example mining.
 
     Shapes: a (N, C, ...), b (N, C, ...)[, weights (N, C, ...)] -> loss ()[, losses (N, 1, ...)]
@@ -48,7 +33,6 @@ class SmoothL1LossOHEM(LossLayer):
     Example Mining", CVPR 2016.
     """
 
-    shared_fields = ("loss_param",)
     bottoms = (2, 3)
     tops = (1, 2)
     loss_weight = 0.0
@@ -68,11 +52,15 @@ class SmoothL1LossOHEM(LossLayer):
         )
         self.losses = top[1] if len(top) > 1 else self.own_losses
         self.losses.reshape((x.shape[0], 1, *x.shape[2:]))
-        kind, divisor = normalization_and_divisor(self)
-        regions = {"none": 1, "batch_size": x.shape[0]}.get(kind, self.losses.count)
-        op = SmoothL1LossOhem(divisor * max(regions, 1))
+        op = SmoothL1LossOhem(self._divisor(x.shape[0], self.losses.count))
         inputs = [blob.data for blob in bottom]
         self.kernel = self.plan(op, *inputs, self.losses.data, top[0].data)
+
+    def _divisor(self, samples: int, regions: int) -> float:
+        choice = self.normalization()
+        if isinstance(choice, float):
+            return choice
+        return max({"none": 1, "batch_size": samples}.get(choice, regions), 1)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops."""
@@ -86,7 +74,7 @@ class SmoothL1LossOHEM(LossLayer):
 
 
 @register("SoftmaxWithLossOHEM")
-class SoftmaxWithLossOHEM(LossLayer[SoftmaxParameter]):
+class SoftmaxWithLossOHEM(NormalizedLossLayer[SoftmaxParameter]):
     """Compute SoftmaxWithLoss and the loss of each label, for online hard example mining.
 
     Shapes: x (N, K, ...), labels (N, ...)
@@ -104,7 +92,6 @@ class SoftmaxWithLossOHEM(LossLayer[SoftmaxParameter]):
     Example Mining", CVPR 2016.
     """
 
-    shared_fields = ("loss_param",)
     tops = (1, 3)
     reads_tops = "values"  # the probabilities
 
@@ -119,13 +106,10 @@ class SoftmaxWithLossOHEM(LossLayer[SoftmaxParameter]):
         x, labels = bottom
         axis = self.axis(self.settings.axis, x)
         require_labels(self, x, labels, axis)
-        proto = self.param.loss_param
-        ignore_label = int(proto.ignore_label) if proto.HasField("ignore_label") else None
-        kind, divisor = normalization_and_divisor(self)
         p, losses = self._outputs(top)
         p.reshape(x.shape)
         losses.reshape((*x.shape[:axis], 1, *x.shape[axis + 1 :]))
-        op = SoftmaxLossOhem(axis, kind, divisor, ignore_label)
+        op = SoftmaxLossOhem(axis, self.normalization(), self.ignore_label())
         self.kernel = self.plan(op, x.data, labels.data, p.data, losses.data, top[0].data)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:

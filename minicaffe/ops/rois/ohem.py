@@ -5,7 +5,7 @@ each label, loss (). As SoftmaxLoss of `minicaffe.ops.softmax`, and::
 
     losses = - log(max(p[label], tiny)), 0 where ignored;  loss = sum of losses / Z
 
-with Z of the normalization, multiplied by `divisor`.
+with Z of the normalization.
 
 BoxAnnotatorOhem: tensors rois (N, 5, ...), losses, labels (N, 1, ...), weights (N, C, ...),
 and the chosen labels and weights like these. Channel 0 of rois is the image. Of each image the
@@ -32,7 +32,6 @@ class SoftmaxLossOhem(Op["SoftmaxLossOhemKernel"]):
 
     axis: int
     normalization: Normalization
-    divisor: float = 1.0
     ignore_label: int | None = None
 
 

@@ -30,6 +30,8 @@ class LossSum(CudaKernel[None]):
     @staticmethod
     def normalizer(choice: Normalization, pixels: int, samples: int) -> float:
         """Return the divisor of a loss, 0 for "valid"; see `minicaffe.ops.softmax`."""
+        if isinstance(choice, float):
+            return choice
         if choice == "valid":
             return 0.0
         return float(max({"full": pixels, "batch_size": samples, "none": 1}[choice], 1))

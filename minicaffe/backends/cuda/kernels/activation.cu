@@ -1,6 +1,6 @@
 // Elementwise activation functions: the table of minicaffe/ops/activation.py. KIND names the row.
 //
-// VARIANTS KIND: relu elu sigmoid tanh exp bnll abs clip log power swish threshold
+// VARIANTS KIND: relu elu sigmoid tanh exp bnll abs clip log power swish threshold relu6 hardsigmoid selu mish
 
 #define JOINED(A, B) A##B
 #define JOIN(A, B) JOINED(A, B)
@@ -17,6 +17,14 @@
         return SLOPE; \
     }
 
+// Comparisons that keep NaN.
+__device__ __forceinline__ float capped(float x, float high) { return x > high ? high : x; }
+__device__ __forceinline__ float floored(float x, float low) { return x < low ? low : x; }
+
+__device__ __forceinline__ float softplus_tanh(float x) {
+    return tanhf(fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))));
+}
+
 ROW(relu, slope, , , x > 0 ? x : slope * x, (slope < 0 ? x : y) > 0 ? 1.0f : slope)
 ROW(elu, alpha, , , x > 0 ? x : alpha * expm1f(x), alpha < 0 ? (x > 0 ? 1.0f : alpha * expf(x)) : (y > 0 ? 1.0f : alpha + y))
 ROW(sigmoid, , , , sigmoid_of(x), y * (1 - y))
@@ -32,6 +40,16 @@ ROW(power, power, scale, shift, power * scale == 0 ? powf(shift, power) : powf(s
 ROW(swish, beta, , , x * sigmoid_of(beta * x),
     sigmoid_of(beta * x) * (1 + beta * x * (1 - sigmoid_of(beta * x))))
 ROW(threshold, threshold, , , x > threshold ? 1.0f : 0.0f, 0.0f)
+ROW(relu6, slope, , , capped(x > 0 ? x : slope * x, 6.0f),
+    slope < 0 ? (x > 0 ? (x < 6 ? 1.0f : 0.0f) : (slope * x < 6 ? slope : 0.0f))
+              : (y < 6 ? (y > 0 ? 1.0f : slope) : 0.0f))
+ROW(hardsigmoid, scale, shift, , capped(floored(scale * x + shift, 0.0f), 1.0f),
+    scale * x + shift > 0 && scale * x + shift < 1 ? scale : 0.0f)
+ROW(selu, alpha, scale, , scale * (x > 0 ? x : alpha * expm1f(x)),
+    alpha < 0 || scale <= 0 ? (x > 0 ? scale : scale * alpha * expf(x))
+                            : (y > 0 ? scale : scale * alpha + y))
+ROW(mish, , , , x * softplus_tanh(x),
+    softplus_tanh(x) + x * sigmoid_of(x) * (1 - softplus_tanh(x) * softplus_tanh(x)))
 
 extern "C" __global__ void forward(const VALUE* x, VALUE* y, int n, NUMBERS) {
     FOR_EACH_PACK(i, n) {

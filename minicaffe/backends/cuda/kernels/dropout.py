@@ -25,7 +25,7 @@ class CudaDropout(CudaKernel[Dropout]):
         threshold = min(round(op.ratio * 2**32), 2**32 - 1)
         # The same 32 bits as a signed int.
         self._threshold = threshold - 2**32 if threshold >= 2**31 else threshold
-        self._scale = 1 / (1 - op.ratio)
+        self._scale = op.scale
 
     def forward(self, x: CudaTensor, y: CudaTensor, stream: RandomStream) -> None:
         """Overwrite y."""

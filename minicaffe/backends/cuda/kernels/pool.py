@@ -9,6 +9,7 @@ from minicaffe.backends.cuda.driver.device import Address, DeviceMemory
 from minicaffe.backends.cuda.kernels._divisor import divisor
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.pool import Pool
 from minicaffe.random import RandomStream
@@ -29,6 +30,8 @@ class CudaPool(CudaKernel[Pool]):
 
     def __init__(self, backend: CudaBackend, op: Pool, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
+        if len(op.kernel) != 2:
+            raise Unsupported(f"the cuda backend pools images, not windows of {op.kernel}")
         x, y = tensors[:2]
         self._x, self._y = x.shape, y.shape
         is_small = math.prod(op.kernel) <= BYTE_TAPS

@@ -12,6 +12,7 @@ from minicaffe.backends.cuda.kernels._loss_sum import LossSum
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.loss_scale import scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
+from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.softmax import Softmax, SoftmaxLoss
 
@@ -123,6 +124,8 @@ class CudaSoftmaxLoss(RowsKernel[SoftmaxLoss]):
 
     def __init__(self, backend: CudaBackend, op: SoftmaxLoss, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
+        if op.class_weights or op.smoothing:
+            raise Unsupported("the cuda backend has no kernel for weighted or smoothed classes")
         shape = tensors[0].shape
         samples, pixels = math.prod(shape[: op.axis]), tensors[1].size
         self._sum = LossSum(backend, LossSum.normalizer(op.normalization, pixels, samples))

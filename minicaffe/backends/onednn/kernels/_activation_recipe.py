@@ -104,6 +104,22 @@ def recipe_of(op: Activation) -> Recipe | None:
         case ops.Power(1):
             linear, numbers = Alg.ELTWISE_LINEAR, (op.scale, op.shift)
             return Recipe(linear, linear, numbers, numbers, keeps_zero=not op.shift)
+    return _recipe_of_forks(op)
+
+
+def _recipe_of_forks(op: Activation) -> Recipe | None:
+    match op:
+        case ops.Relu6(0):
+            numbers = (0.0, 6.0)
+            clip, gradient = Alg.ELTWISE_CLIP_V2, Alg.ELTWISE_CLIP_V2_USE_DST
+            return Recipe(clip, gradient, numbers, numbers, loses_nan=True)
+        case ops.HardSigmoid(scale, shift):
+            function, numbers = Alg.ELTWISE_HARD_SIGMOID, (scale, shift)
+            recipe = Recipe(function, function, numbers, numbers, loses_nan=True)
+            return recipe._replace(keeps_zero=not shift)
+        case ops.Mish():
+            mish = _direct(op, Alg.ELTWISE_MISH, Alg.ELTWISE_MISH)
+            return mish._replace(loses_nan=True)
     return None
 
 

@@ -8,6 +8,8 @@ first is multiplied by the ratio of the areas.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from minicaffe.backends.method_cache import cache_method
@@ -36,7 +38,7 @@ class OneDnnPool(OneDnnKernel[Pool]):
         self._x, self._y = (t.shape for t in tensors)
         spans = zip(self._x[2:], op.out, op.kernel, op.stride, op.pad, strict=True)
         after = tuple(max(0, (o - 1) * s + k - n - p) for n, o, k, s, p in spans)
-        self._steps = (op.stride, op.kernel, (0, 0), op.pad, after)
+        self._steps = (op.stride, op.kernel, (0,) * len(op.kernel), op.pad, after)
         overhangs = any(a > p for a, p in zip(after, op.pad, strict=True))
         if op.mode == "max":
             self._algorithm = Alg.POOLING_MAX
@@ -108,4 +110,4 @@ class OneDnnPool(OneDnnKernel[Pool]):
         for n, k, s, p, o in zip(self._x[2:], op.kernel, op.stride, op.pad, op.out, strict=True):
             start = np.arange(o) * s - p
             sides.append(k / (np.minimum(start + k, n + p) - start))
-        return np.outer(*sides)
+        return functools.reduce(np.multiply.outer, sides)

@@ -66,6 +66,17 @@ def image_numbers(xp: ArrayModule, numbers: Array, n_images: int) -> Array:
     return _whole(xp, numbers, n_images, "image number", "image of the batch")
 
 
+def pixel_numbers(xp: ArrayModule, numbers: Array, n_pixels: int) -> Array:
+    """Return positions in a plane as int64, valid indices of its `n_pixels` pixels.
+
+    Raises
+    ------
+    LabelError
+        If there is no such pixel. Only on the host: a GPU is not waited for.
+    """
+    return _whole(xp, numbers, n_pixels, "position", "pixel")
+
+
 def _whole(xp: ArrayModule, given: Array, n: int, noun: str, target: str) -> Array:
     """Return `given` as int64; raises a LabelError unless it is whole and in 0 .. n - 1."""
     with np.errstate(invalid="ignore"):  # NaN becomes an integer, which it does not equal

@@ -52,6 +52,30 @@ def _swish_derivative(xp: ArrayModule, x: Array, y: Array, op: ops.Swish) -> Arr
     return s + op.beta * x * s * (1 - s)
 
 
+def _relu6_derivative(xp: ArrayModule, x: Array, y: Array, op: ops.Relu6) -> Array:
+    if op.slope < 0:
+        slopes = xp.where(x > 0, 1, op.slope).astype(x.dtype)
+        return slopes * (slopes * x < 6)
+    return xp.where(y > 0, 1, op.slope).astype(y.dtype) * (y < 6)
+
+
+def _selu_derivative(xp: ArrayModule, x: Array, y: Array, op: ops.Selu) -> Array:
+    product = op.scale * op.alpha
+    if op.gradient_needs_x():
+        return xp.where(x > 0, op.scale, product * xp.exp(xp.minimum(x, 0)))
+    return xp.where(y > 0, op.scale, product + y)
+
+
+def _softplus_tanh(xp: ArrayModule, x: Array) -> Array:
+    """Return tanh(log(1 + exp(x)))."""
+    return xp.tanh(xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))))
+
+
+def _mish_derivative(xp: ArrayModule, x: Array, y: Array, op: ops.Mish) -> Array:
+    t = _softplus_tanh(xp, x)
+    return t + x * sigmoid(xp, x) * (1 - t * t)
+
+
 FUNCTIONS: dict[type[Activation], tuple[Value, Derivative]] = {
     ops.Relu: (
         lambda xp, x, op: xp.maximum(x, 0) + op.slope * xp.minimum(x, 0),
@@ -100,6 +124,22 @@ FUNCTIONS: dict[type[Activation], tuple[Value, Derivative]] = {
     ops.Threshold: (
         lambda xp, x, op: x > op.threshold,
         lambda xp, x, y, op: xp.zeros_like(x),
+    ),
+    ops.Relu6: (
+        lambda xp, x, op: xp.minimum(xp.maximum(x, 0) + op.slope * xp.minimum(x, 0), 6),
+        _relu6_derivative,
+    ),
+    ops.HardSigmoid: (
+        lambda xp, x, op: xp.clip(op.scale * x + op.shift, 0, 1),
+        lambda xp, x, y, op: op.scale * (xp.abs(op.scale * x + (op.shift - 0.5)) < 0.5),
+    ),
+    ops.Selu: (
+        lambda xp, x, op: op.scale * (xp.maximum(x, 0) + op.alpha * xp.expm1(xp.minimum(x, 0))),
+        _selu_derivative,
+    ),
+    ops.Mish: (
+        lambda xp, x, op: x * _softplus_tanh(xp, x),
+        _mish_derivative,
     ),
 }
 

@@ -25,7 +25,7 @@ class ReferenceDropout(ReferenceKernel[Dropout]):
         bits = self.xp.asarray(words.view(np.uint16)[:size]).reshape(self.mask.shape)
         threshold = round(self.op.ratio * 65536)
         self.mask[...] = bits >= threshold
-        self.mask *= 1 / (1 - self.op.ratio)
+        self.mask *= self.op.scale
         self.xp.multiply(x.read(), self.mask, out=y.write())
 
     def backward(self, dy: Tensor, dx: Tensor) -> None:

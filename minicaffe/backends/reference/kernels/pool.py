@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,8 +25,8 @@ class ReferencePool(ReferenceKernel[Pool]):
         reach = [(o - 1) * s + k for o, s, k in zip(op.out, op.stride, op.kernel, strict=True)]
         sizes = zip(self.image, op.pad, reach, strict=True)
         self.canvas = tuple(max(n + 2 * p, r) for n, p, r in sizes)
-        taps = op.kernel[0] * op.kernel[1]
-        self.tap_type = np.uint8 if taps <= 256 else np.int32
+        self.inside = tuple(slice(p, p + n) for p, n in zip(op.pad, self.image, strict=True))
+        self.tap_type = np.uint8 if math.prod(op.kernel) <= 256 else np.int32
         self.chosen: Array = None
         self.area: Array = self._area() if op.mode == "ave" else None
 
@@ -52,24 +54,20 @@ class ReferencePool(ReferenceKernel[Pool]):
         share = given / self.area if self.op.mode == "ave" else None
         for tap, window in enumerate(self._windows()):
             canvas[window] += xp.where(self.chosen == tap, given, 0) if share is None else share
-        (top, left), (rows, columns) = self.op.pad, self.image
-        out[...] = canvas[:, :, top : top + rows, left : left + columns]
+        out[...] = canvas[:, :, *self.inside]
 
     def _windows(self) -> Iterator[tuple[Array, ...]]:
         """Yield, for each tap in row-major order, the canvas positions that it covers."""
-        (kh, kw), (sh, sw), (oh, ow) = self.op.kernel, self.op.stride, self.op.out
-        for i in range(kh):
-            for j in range(kw):
-                rows = slice(i, i + (oh - 1) * sh + 1, sh)
-                columns = slice(j, j + (ow - 1) * sw + 1, sw)
-                yield (slice(None), slice(None), rows, columns)
+        everything = (slice(None), slice(None))
+        for tap in np.ndindex(*self.op.kernel):
+            axes = zip(tap, self.op.stride, self.op.out, strict=True)
+            yield (*everything, *(slice(i, i + (o - 1) * s + 1, s) for i, s, o in axes))
 
     def _on_canvas(self, x: Array, background: float) -> Array:
         if self.canvas == self.image:
             return x
-        (top, left), (rows, columns) = self.op.pad, self.image
         canvas = self.xp.full((*x.shape[:2], *self.canvas), background, x.dtype)
-        canvas[:, :, top : top + rows, left : left + columns] = x
+        canvas[:, :, *self.inside] = x
         return canvas
 
     def _take_largest(self, canvas: Array, out: Array) -> None:
@@ -118,19 +116,22 @@ class ReferencePool(ReferenceKernel[Pool]):
             waiting &= ~hit
 
     def _area(self) -> Array:
-        """Return the area of each window cut to the padded image, (H', W')."""
+        """Return the area of each window cut to the padded image, of the shape of `out`."""
         sides = []
         for size, k, s, p, o in zip(
             self.image, self.op.kernel, self.op.stride, self.op.pad, self.op.out, strict=True
         ):
             start = np.arange(o) * s - p
             sides.append(np.minimum(start + k, size + p) - start)
-        return self.xp.asarray(np.outer(*sides), self.backend.dtype)
+        return self.xp.asarray(functools.reduce(np.multiply.outer, sides), self.backend.dtype)
 
     def _plane_index(self) -> Array:
-        """Return the chosen taps as indices in the H * W plane."""
+        """Return the chosen taps as indices in the image."""
         xp, op = self.xp, self.op
-        tap = self.chosen.astype(np.int64)
-        row = xp.arange(op.out[0])[:, None] * op.stride[0] - op.pad[0] + tap // op.kernel[1]
-        column = xp.arange(op.out[1]) * op.stride[1] - op.pad[1] + tap % op.kernel[1]
-        return row * self.image[1] + column
+        tap, index = self.chosen.astype(np.int64), 0
+        for axis, size in enumerate(self.image):
+            later = math.prod(op.kernel[axis + 1 :])
+            inner = (1,) * (len(self.image) - axis - 1)
+            starts = xp.arange(op.out[axis]).reshape(-1, *inner) * op.stride[axis] - op.pad[axis]
+            index = index * size + starts + tap // later % op.kernel[axis]
+        return index

@@ -50,14 +50,25 @@ class ReferenceSoftmaxLoss(ReferenceKernel[SoftmaxLoss]):
         self._outer = self.xp.arange(self._shape[0])[:, None]
         self._inner = self.xp.arange(self._shape[2])
         self._labels = shape[:axis] + shape[axis + 1 :]
+        given = op.class_weights
+        self._class_weights: Array = self.xp.asarray(given, backend.dtype) if given else None
+        # Targets of the label's class and of each other one.
+        self._targets = 1 - op.smoothing, op.smoothing / max(shape[axis], 1)
 
     def forward(self, x: Tensor, labels: Tensor, p: Tensor, loss: Tensor) -> None:
         """Overwrite p and loss."""
         xp = self.xp
         self._probabilities(x, p)
         classes, counts = self._classes(labels)
-        true = p.read().reshape(self._shape)[self._outer, classes, self._inner]
+        probabilities = p.read().reshape(self._shape)
+        true = probabilities[self._outer, classes, self._inner]
         losses = -xp.log(xp.maximum(true, TINY))
+        if self.op.smoothing:
+            high, low = self._targets
+            all_losses = -xp.log(xp.maximum(probabilities, TINY)).sum(1)
+            losses = (high - low) * losses + low * all_losses
+        if self._class_weights is not None:
+            losses *= self._class_weights[classes]
         if self.op.ignore_label is not None:
             losses = xp.where(counts, losses, 0)
         loss.write()[...] = losses.sum() / self._normalizer(counts)
@@ -67,7 +78,15 @@ class ReferenceSoftmaxLoss(ReferenceKernel[SoftmaxLoss]):
         classes, counts = self._classes(labels)
         out = dx.write().reshape(self._shape)
         out[...] = p.read().reshape(self._shape)
-        out[self._outer, classes, self._inner] -= 1
+        if self.op.smoothing:
+            high, low = self._targets
+            out *= high + (self._shape[1] - 1) * low
+            out -= low
+            out[self._outer, classes, self._inner] -= high - low
+        else:
+            out[self._outer, classes, self._inner] -= 1
+        if self._class_weights is not None:
+            out *= self._class_weights[classes][:, None]
         out *= dloss.read().reshape(()) / self._normalizer(counts)
         if self.op.ignore_label is not None:
             # An assignment: NaN times 0 would be NaN.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
+from minicaffe.backends.reference.kernels._normalization import normalizer
 from minicaffe.backends.reference.kernels.detection._boxes import decode, encode, suppress
 from minicaffe.backends.reference.kernels.detection._matching import FREE, Matches, match
 from minicaffe.backends.reference.kernels.detection._truth import require_objects
@@ -80,14 +81,9 @@ class ReferenceMultiBoxLoss(ReferenceKernel[MultiBoxLoss]):
         positives, negatives = self._choose(batch)
         self._loc = self._loc_terms(batch, positives)
         self._conf = self._conf_terms(batch, positives, negatives)
-        n_images, n_priors, _ = self._conf_shape
-        divisors = {
-            "valid": len(positives.image),
-            "full": n_images * n_priors,
-            "batch_size": n_images,
-            "none": 1,
-        }
-        self._divisor = max(divisors[op.normalization], 1)
+        matches = np.zeros(self._conf_shape[:2], int)
+        np.add.at(matches, (positives.image, positives.prior), 1)
+        self._divisor = normalizer(np, op.normalization, matches, len(matches))
         total = op.loc_weight * self._loc.losses.sum() + op.conf_weight * self._conf.losses.sum()
         loss.set(total / self._divisor)
 

@@ -46,7 +46,7 @@ class ReferenceSoftmaxLossOhem(ReferenceKernel[SoftmaxLossOhem]):
 
     def _divisor(self, p: Tensor, counts: Array) -> Array:
         samples = math.prod(p.shape[: self.op.axis])
-        return self.op.divisor * normalizer(self.xp, self.op.normalization, counts, samples)
+        return normalizer(self.xp, self.op.normalization, counts, samples)
 
 
 @kernel(BoxAnnotatorOhem)

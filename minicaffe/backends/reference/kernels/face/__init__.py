@@ -1,0 +1,1 @@
+"""Reference kernels of ops that learn to tell faces apart."""

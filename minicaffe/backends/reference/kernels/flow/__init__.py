@@ -1,0 +1,1 @@
+"""Reference kernels of ops on optical flow."""

@@ -1,0 +1,1 @@
+"""Layers that learn to tell faces apart: margins, centres, distances."""

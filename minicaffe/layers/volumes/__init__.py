@@ -1,0 +1,1 @@
+"""Layers for volumes and clips of video, (N, C, frames, rows, columns): those of C3D."""

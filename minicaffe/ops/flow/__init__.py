@@ -1,0 +1,1 @@
+"""Contracts of ops on optical flow: those of FlowNet2."""

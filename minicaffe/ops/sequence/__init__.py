@@ -1,0 +1,1 @@
+"""Contracts of ops on sequences of labels (OCR, speech)."""
