@@ -37,7 +37,6 @@ class DetectionEvaluate(Layer[DetectionEvaluateParameter]):
     role = "output"
     bottoms = 2
     without_gradient = (0, 1)
-    evaluates_detections = True
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
