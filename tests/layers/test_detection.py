@@ -206,7 +206,71 @@ def test_what_has_no_effect():
     )
     layer = parse_net(text, "net.prototxt").param.layer[0]
     (sentence,) = layer_class("DetectionOutput").unread_settings(layer)
-    assert sentence.startswith("detection_output_param.save_output_param has no effect")
+    message = "save_output_param has no effect without label_map_file, name_size_file."
+    assert sentence == f"detection_output_param.{message}"
+
+
+@pytest.fixture
+def saving(tmp_path):
+    """A function that returns the settings of a detector which saves the boxes of three images."""
+    (tmp_path / "map.prototxt").write_text(
+        'item { name: "none" label: 0 } item { name: "17" label: 1 } item { name: "cat" label: 2 }'
+    )
+    (tmp_path / "sizes.txt").write_text("000001 40 80\nb 10 20\nc 30 30\n")
+
+    def settings(kind, more=""):
+        return (
+            "num_classes: 3 code_type: CENTER_SIZE confidence_threshold: 0.5 save_output_param { "
+            f'output_directory: "{tmp_path}/out/new" output_name_prefix: "det_" {more} '
+            f'output_format: "{kind}" label_map_file: "{tmp_path}/map.prototxt" '
+            f'name_size_file: "{tmp_path}/sizes.txt" }}'
+        )
+
+    return settings
+
+
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("VOC", {"det_17.txt": "000001 0.75 0 0 40 20\n", "det_cat.txt": "b 0.625 10 0 20 5\n"}),
+        ("ILSVRC", {"det_.txt": "000001 1 0.75 0 0 40 20\nb 2 0.625 10 0 20 5\n"}),
+        (
+            "COCO",
+            {
+                "det_.json": '[{"image_id": 1, "category_id": 17, "bbox": [0.0, 0.0, 40.0, 20.0], '
+                '"score": 0.75}, {"image_id": "b", "category_id": "cat", "bbox": [10.0, 0.0, 10.0, '
+                '5.0], "score": 0.625}]'
+            },
+        ),
+    ],
+)
+def test_files_of_detections(kind, files, saving, tmp_path):
+    conf = np.zeros((3, 4, 3))
+    conf[0, 0, 1], conf[1, 1, 2] = 0.75, 0.625
+    detector(saving(kind), np.zeros((3, 16)), conf.reshape(3, 12))
+    folder = tmp_path / "out" / "new"
+    assert {file.name: file.read_text() for file in folder.iterdir()} == files
+
+
+def test_files_of_detections_without_padding(saving, tmp_path):
+    """Boxes of 80 x 80, in which the first image has the middle half of the rows."""
+    padded = "resize_param { resize_mode: FIT_LARGE_SIZE_AND_PAD height: 80 width: 80 }"
+    conf = np.zeros((3, 4, 3))
+    conf[0, 0, 1] = 0.75
+    detector(saving("VOC", padded), np.zeros((3, 16)), conf.reshape(3, 12))
+    assert (tmp_path / "out" / "new" / "det_17.txt").read_text() == "000001 0.75 0 0 40 20\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "message"),
+    [
+        ("KITTI", "", 'output_format: "KITTI" is unknown. Known: VOC, COCO, ILSVRC'),
+        ("VOC", "num_test_image: 4", "num_test_image: 4, but .*sizes.txt has 3 images"),
+    ],
+)
+def test_files_that_cannot_be_written(kind, more, message, saving):
+    with pytest.raises(NetError, match=message):
+        detector(saving(kind, more), np.zeros((1, 16)), np.zeros((1, 12)))
 
 
 def evaluator(settings, found, truth):
@@ -262,3 +326,10 @@ def test_sizes_that_cannot_be_read(tmp_path, caplog_minicaffe):
         (tmp_path / "sizes.txt").write_text(text)
         with pytest.raises(NetError, match=message):
             evaluator(f'name_size_file: "{tmp_path}/sizes.txt"', found, truth)
+
+
+def test_files_that_do_not_exist(saving, tmp_path, caplog_minicaffe):
+    settings = saving("VOC").replace("sizes.txt", "none.txt")
+    detector(settings, np.zeros((1, 16)), np.zeros((1, 12)))
+    assert any("none.txt does not exist; detections" in m for m in caplog_minicaffe.messages)
+    assert not (tmp_path / "out").exists()
