@@ -74,7 +74,11 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
     def open(self) -> BatchSource:
         """Open the database."""
         # Imported here, because Pillow is slow to import.
-        from minicaffe.data.annotated_batches import AnnotatedBatches, center_rows, object_rows
+        from minicaffe.data.annotations.annotated_batches import (
+            AnnotatedBatches,
+            center_rows,
+            object_rows,
+        )
         from minicaffe.data.augmentation.annotated import AnnotatedTransformer
         from minicaffe.data.records.annotated import AnnotatedRecords
 
@@ -85,12 +89,11 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
             annotated.anno_type == AnnotatedDatum.BBOX,
             "annotated_data_param { anno_type } must be BBOX: other annotations are not read",
         )
+        kind = annotated.yolo_data_type
         self.require(
-            annotated.yolo_data_type in (0, 1),
-            f"yolo_data_type: {annotated.yolo_data_type}; it is 0 (SSD's labels) or 1 (YOLO's)",
+            kind in (0, 1), f"yolo_data_type: {kind}; it is 0 (SSD's labels) or 1 (YOLO's)"
         )
-        phase = TRAIN if self.is_training else TEST
-        is_yolo = annotated.yolo_data_type == 1
+        phase, is_yolo = TRAIN if self.is_training else TEST, kind == 1
         jitters = self.is_training and (is_yolo or annotated.HasField("yolo_data_jitter"))
         transform = AnnotatedTransformer(
             self.param.transform_param,
