@@ -101,6 +101,15 @@ def test_a_restored_net_goes_on_with_the_same_batches(files):
             np.testing.assert_array_equal(a, b)
 
 
+def test_records_are_shuffled_anew_in_each_round(files):
+    text = layer_text(files / "annotated" / "db_xml_resized", batch_size=6)
+    text = text.replace("backend: LMDB", "backend: LMDB shuffle: true")
+    net = net_from_text(text)
+    first, second = (data for data, _ in batches(net, 2))
+    assert not np.array_equal(first, second)
+    np.testing.assert_allclose(np.sort(first.sum((1, 2, 3))), np.sort(second.sum((1, 2, 3))))
+
+
 def test_what_is_random_stays_an_image_with_boxes(files):
     net = net_from_text(layer_text(files / "annotated" / "db_xml_png", RANDOM, batch_size=3))
     sizes = set()

@@ -7,6 +7,9 @@ from functools import partial
 
 from minicaffe.data.batches import BatchSource
 from minicaffe.data.db import printable
+from minicaffe.data.records.annotated import annotated_record
+from minicaffe.data.records.base import RecordSource
+from minicaffe.data.records.database import DatabaseRecords, ShuffledDatabaseRecords
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.layers.batch_layer import ANNOTATED_FIELDS, ImageBatchLayer
 from minicaffe.layers.registry import register
@@ -39,7 +42,7 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
     part that a batch_sampler draws, resize_param, noise_param, the crop, mirror, mean and scale. Of
     several resize_params one is drawn for each batch, by prob. emit_constraint says which boxes
     stay when a part is cut out; all are cut to it. Images are decoded and changed ahead of time,
-    several at once.
+    several at once. shuffle reads the records in a random order, a new one in each round.
 
     Differs from SSD: images are not compressed as JPEG between the steps; raw records are changed
     like encoded ones; a part must meet all constraints of a sampler with one object; the boxes of
@@ -80,7 +83,6 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
             object_rows,
         )
         from minicaffe.data.augmentation.annotated import AnnotatedTransformer
-        from minicaffe.data.records.annotated import AnnotatedRecords
 
         proto, annotated = self.settings, self.param.annotated_data_param
         self.require(proto.source, "data_param { source } is missing: the folder of the database")
@@ -103,7 +105,7 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
         )
         values = DataTransformer(_without_windows(self.param.transform_param), phase)
         labels = partial(center_rows, counts_difficult=annotated.train_diffcult)
-        records = AnnotatedRecords(proto.source, type(proto).DB.Name(proto.backend), values.color)
+        records = self._records(values.color)
         records.skip_at_random(proto.rand_skip, self.random)
         return AnnotatedBatches(
             records,
@@ -113,6 +115,15 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
             self.random,
             self.context.backend.data_threads,
         )
+
+    def _records(self, color: bool | None) -> RecordSource:
+        proto = self.settings
+        backend = type(proto).DB.Name(proto.backend)
+        if proto.shuffle:
+            return ShuffledDatabaseRecords(
+                proto.source, backend, color, self.random, annotated_record
+            )
+        return DatabaseRecords(proto.source, backend, color, annotated_record)
 
     def key_name(self, key: bytes) -> str:
         """Name the database and the key of a sample."""
