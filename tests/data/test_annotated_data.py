@@ -34,8 +34,9 @@ transform_param {
                   contrast_upper: 1.5 hue_prob: 0.5 hue_delta: 18 saturation_prob: 0.5
                   saturation_lower: 0.5 saturation_upper: 1.5 random_order_prob: 0.3 }
   expand_param { prob: 0.5 max_expand_ratio: 2 }
-  noise_param { prob: 0.5 gauss_blur: true hist_eq: true posterize: true inverse: true erode: true
-                jpeg: 60 saltpepper: true saltpepper_param { fraction: 0.05 value: 255 } }
+  noise_param { prob: 0.5 gauss_blur: true hist_eq: true clahe: true posterize: true inverse: true
+                erode: true jpeg: 60 saltpepper: true
+                saltpepper_param { fraction: 0.05 value: 255 } }
   emit_constraint { emit_type: CENTER }
 }
 annotated_data_param {
@@ -275,7 +276,10 @@ def test_a_wrong_class_names_its_record(tmp_path):
             "transform_param { distort_param { contrast_prob: 1 contrast_lower: 2 } }",
             "contrast_lower: 2 must be 0 or more, and contrast_upper: 0 at least as much",
         ),
-        ("transform_param { noise_param { clahe: true } }", "clahe is not implemented"),
+        (
+            "transform_param { noise_param { convert_to_lab: true } }",
+            "convert_to_lab is not implemented",
+        ),
         ("transform_param { noise_param { saltpepper: true } }", "saltpepper needs saltpepper_par"),
         (
             "transform_param { emit_constraint { emit_type: MIN_OVERLAP } }",
