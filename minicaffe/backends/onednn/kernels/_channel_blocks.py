@@ -12,10 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from minicaffe.backends.onednn.kernels._pointwise import gapless_layout
-from minicaffe.backends.onednn.runtime.memory import Layout
+from minicaffe.backends.onednn.runtime.library import Alg, Prop, Query
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
+from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import Array
+from minicaffe.ops.backend import Array, Shape
 
 BLOCKS = (16, 8)
 
@@ -41,12 +43,29 @@ class BlockedImages(NamedTuple):
     @classmethod
     def of(cls, x: OneDnnTensor) -> BlockedImages:
         """Return the layout of x, or the plain one if that of x is of another kind."""
-        n, channels, *sizes = x.shape
-        pixels, layout = math.prod(sizes), gapless_layout(x)
-        for block in BLOCKS if not layout.is_plain else ():
-            if channels % block == 0 and _has_blocks(layout, block):
-                return cls(layout, n, channels // block, pixels, block)
-        return cls(Layout.plain(x.shape), n, channels, pixels, 1)
+        layout = gapless_layout(x)
+        blocks = [b for b in BLOCKS if not layout.is_plain and _has_blocks(layout, b)]
+        return cls._divided(layout, blocks[0]) if blocks else cls.plain(x.shape)
+
+    @classmethod
+    def plain(cls, shape: Shape) -> BlockedImages:
+        """Return the plain layout of a shape."""
+        return cls._divided(Layout.plain(shape), 1)
+
+    @classmethod
+    def _divided(cls, layout: Layout, block: int) -> BlockedImages:
+        n, channels, *sizes = layout.shape
+        return cls(layout, n, channels // block, math.prod(sizes), block)
+
+    def resized(self, engine: Engine, shape: Shape) -> BlockedImages:
+        """Return the same kind of layout for images (N, C, H, W) of another size."""
+        if self.block == 1:
+            return self.plain(shape)
+        # The library chooses it as the result of resizing such images.
+        arguments = (engine, "resampling_forward", Prop.INFERENCE, Alg.RESAMPLING_NEAREST, None)
+        chosen = Primitive(*arguments, self.layout, AnyLayout(shape)).layout(Query.DST, shape)
+        has_blocks = _has_blocks(chosen, self.block)
+        return self._divided(chosen, self.block) if has_blocks else self.plain(shape)
 
     def read(self, x: OneDnnTensor) -> Array:
         """Return the values of a tensor of this shape, (samples, rows, pixels * block)."""
@@ -69,6 +88,8 @@ class BlockedImages(NamedTuple):
 def _has_blocks(layout: Layout, block: int) -> bool:
     """Return whether values lie in blocks of so many channels, in C order otherwise."""
     shape, offset = layout.shape, block
+    if shape[1] % block:
+        return False
     # From the last axis to the first: how far the next pixel, block or sample is.
     for axis in (*range(len(shape) - 1, 1, -1), 1, 0):
         step = block if axis == 1 else 1
