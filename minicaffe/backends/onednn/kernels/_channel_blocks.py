@@ -80,6 +80,13 @@ class BlockedImages(NamedTuple):
         sums: Array = sample.sum(0)
         return sums if self.block == 1 else sums.reshape(self.pixels, self.block).sum(1)
 
+    def sum_pixels(self, sample: Array) -> Array:
+        """Return the sum over the pixels of each channel of a sample, (channels,)."""
+        # A product is several times as fast as a sum over an axis that is not the last one.
+        ones = np.ones((1, self.pixels), np.float32)
+        sums: Array = ones @ sample.reshape(self.rows, self.pixels, self.block)
+        return sums.reshape(-1)
+
     def spread_pixels(self, numbers: Array) -> Array:
         """Return one number for each pixel, or one for all, to be broadcast over the rows."""
         return numbers if self.block == 1 or len(numbers) == 1 else np.repeat(numbers, self.block)
