@@ -58,7 +58,7 @@ class OneDnnInterp(OneDnnKernel[Interp]):
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
-        if not has_finite_values(x):
+        if not has_finite_values(self.backend, x):
             self._images = BlockedImages.plain(self._x), BlockedImages.plain(self._y)
             without_warnings(self._substitute.forward, x, y)
             return

@@ -168,7 +168,8 @@ class Primitive:
     def new_workspace(self) -> Buffer | None:
         """Return a buffer for the forward pass's workspace, None if it needs none."""
         size = self._size(self._query(Query.WORKSPACE))
-        return Buffer(size, self.engine.handle) if size else None
+        # Whole floats, the unit of a buffer's values.
+        return Buffer(-(-size // 4) * 4, self.engine.handle) if size else None
 
     def use_workspace(self, buffer: Buffer | None) -> None:
         """Use a buffer as this primitive's workspace: written by forward, read by backward."""
