@@ -48,12 +48,15 @@ LAYERS = {
 }
 
 
-def run(text, backend):
+def run(text, backend, phase="TRAIN"):
     """Return the top and all gradients of a net; the values depend on the shapes alone."""
-    net = net_from_text(text, backend=backend)
+    return results(net_from_text(text, phase, backend=backend))
+
+
+def results(net):
     rng = np.random.default_rng(0)
     for blob in [net.blobs["d"], *(p.blob for p in net.parameters)]:
-        blob.data.set(rng.standard_normal(blob.shape))
+        blob.data.set(np.abs(rng.standard_normal(blob.shape)))
     for _ in range(2):  # plans of the first pass are used again
         net.clear_param_diffs()
         net.forward()
@@ -73,5 +76,22 @@ def test_a_layer_between_two_convolutions(name, channels):
     text = f"force_backward: true {INPUT} {head} {before} {layer} {tail}"
     got, want = run(text, make_backend("onednn")), run(text, make_backend(REFERENCE))
     assert got.keys() == want.keys()
+    for key, values in want.items():
+        assert_close(got[key], values, ALLOWED, key)
+
+
+@pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
+@pytest.mark.parametrize("settings", ["frozen: true", "bn_mode: INFERENCE", "momentum: 0.5"])
+def test_a_convolution_computes_a_linear_batch_norm_as_well(settings, phase):
+    head, tail = convolution("c", "d", "x", 20), convolution("e", "x", "z", 16)
+    norm = f'layer {{ name: "n" type: "BN" bottom: "x" top: "x" bn_param {{ {settings} }} }}'
+    relu = 'layer { name: "r" type: "ReLU" bottom: "x" top: "x" }'
+    text = f"{INPUT} {head} {norm} {relu} {tail}"
+    net = net_from_text(text, phase, backend=make_backend("onednn"))
+    net.forward()
+    is_linear = phase == "TEST" or settings != "momentum: 0.5"
+    fused = [step.layer.name for step in net.steps if step.is_fused]
+    assert fused == (["n", "r"] if is_linear else [])
+    got, want = results(net), run(text, make_backend(REFERENCE), phase)
     for key, values in want.items():
         assert_close(got[key], values, ALLOWED, key)
