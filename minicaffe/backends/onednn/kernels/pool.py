@@ -98,10 +98,9 @@ class OneDnnPool(OneDnnKernel[Pool]):
         taps_at, corners = (np.indices(n).reshape(len(n), -1) for n in (op.kernel, op.out))
         steps = (strides @ taps_at).astype(np.float32)
         starts = (strides @ (corners * stride - pad)).astype(np.float32)
-        workspace, count = self._forward(self._layout).primitive.workspace, math.prod(self._y)
-        assert workspace is not None
-        small = len(steps) < 256
-        taps = workspace.values.view(np.uint8 if small else np.int32)[:count]
+        # The library counts taps in bytes, unless there are too many.
+        values = self._forward(self._layout).primitive.workspace_values()
+        taps = values.view(np.uint8 if len(steps) < 256 else np.int32)[: math.prod(self._y)]
         taps = taps.reshape(images.samples, images.rows, images.pixels, images.block)
         out = mask.write().reshape(images.samples, images.rows, images.block, images.pixels)
 
