@@ -22,7 +22,7 @@ from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
 from minicaffe.backends.onednn.kernels._non_finite import has_finite_values, without_warnings
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query
-from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout, c_strides
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.reference.kernels.pool import ReferencePool
@@ -80,7 +80,7 @@ class OneDnnPool(OneDnnKernel[Pool]):
             self._multiply(y.layout)(y, self._ratio, y)
         if mask is not None:
             images = BlockedImages.of(y)
-            if images.layout is y.layout and len(self.op.kernel) == 2:
+            if images.layout is y.layout:
                 self._write_mask(images, mask)
             else:
                 self._forward_substitute(x, y, mask)
@@ -93,23 +93,21 @@ class OneDnnPool(OneDnnKernel[Pool]):
 
     def _write_mask(self, images: BlockedImages, mask: OneDnnTensor) -> None:
         """Overwrite the mask, given the layout of y."""
-        (kh, kw), (sh, sw), (top, left) = self.op.kernel, self.op.stride, self.op.pad
-        width = self._x[3]
-        tap = np.arange(kh * kw)
-        steps = (tap // kw * width + tap % kw).astype(np.float32)
-        rows, columns = (np.arange(n) for n in self.op.out)
-        starts = np.add.outer((rows * sh - top) * width, columns * sw - left).astype(np.float32)
-        workspace, count = self._forward(self._layout).primitive.workspace, math.prod(self._y)
-        assert workspace is not None
-        small = kh * kw < 256
-        taps = workspace.values.view(np.uint8 if small else np.int32)[:count]
+        op, strides = self.op, np.array(c_strides(self._x[2:]))
+        stride, pad = (np.array(numbers)[:, None] for numbers in (op.stride, op.pad))
+        taps_at, corners = (np.indices(n).reshape(len(n), -1) for n in (op.kernel, op.out))
+        steps = (strides @ taps_at).astype(np.float32)
+        starts = (strides @ (corners * stride - pad)).astype(np.float32)
+        # The library counts taps in bytes, unless there are too many.
+        values = self._forward(self._layout).primitive.workspace_values()
+        taps = values.view(np.uint8 if len(steps) < 256 else np.int32)[: math.prod(self._y)]
         taps = taps.reshape(images.samples, images.rows, images.pixels, images.block)
         out = mask.write().reshape(images.samples, images.rows, images.block, images.pixels)
 
         def run(thread: int) -> None:
             for n in range(thread, images.samples, self.backend.threads):
                 out[n] = steps[taps[n]].transpose(0, 2, 1)
-                out[n] += starts.ravel()
+                out[n] += starts
 
         self.backend.spread(run, images.samples)
 
