@@ -33,6 +33,7 @@ from minicaffe.solver.iteration import Iteration
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.rules import RULES
 from minicaffe.solver.solver import Solver
+from minicaffe.solver.update_settings import UpdateSettings
 
 # The first iterations compile kernels, select plans and capture graphs.
 WARM_UP = 10
@@ -72,7 +73,7 @@ class Training(Own):
 
     def step(self) -> None:
         """Enqueue an iteration."""
-        self._losses.add(self._n, self._iteration.run(1e-4))
+        self._losses.add(self._n, self._iteration.run(UpdateSettings(1e-4, 5e-4)))
         self._n += 1
 
     def run(self, n: int) -> list[float]:

@@ -24,6 +24,7 @@ TITLES = {
     "nin": "nin_imagenet",
     "resnet18": "ResNet-18",
     "resnet50": "ResNet-50",
+    "segnet_scenes": "SegNet_scenes",
     "squeezenet": "SqueezeNet",
     "vgg16": "VGG_ILSVRC_16_layers",
     "vgg19": "VGG_ILSVRC_19_layers",

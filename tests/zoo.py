@@ -33,16 +33,18 @@ def training_net(name: str, batch: int) -> NetSource:
     channels = 2 if name == "siamese" else image[1]
     for layer in source.param.layer:
         if layer.type == "Data":
-            feed_constants(layer, (batch, channels, *image[2:]))
+            feed_constants(layer, (batch, channels, *image[2:]), (batch,))
+        elif layer.type == "DenseImageData":
+            feed_constants(layer, (batch, channels, *image[2:]), (batch, 1, *image[2:]))
     return source
 
 
-def feed_constants(layer: LayerParameter, shape: tuple[int, ...]) -> None:
-    """Turn a Data layer into one that needs no database."""
+def feed_constants(layer: LayerParameter, *shapes: tuple[int, ...]) -> None:
+    """Turn a data layer into one that needs no files."""
     layer.type = "DummyData"
-    layer.ClearField("data_param")
-    layer.ClearField("transform_param")
-    for size in (shape, shape[:1])[: len(layer.top)]:
+    for field in ("data_param", "dense_image_data_param", "transform_param"):
+        layer.ClearField(field)
+    for size in shapes[: len(layer.top)]:
         layer.dummy_data_param.shape.add(dim=size)
 
 
@@ -65,8 +67,14 @@ def n_parameters(net: Net) -> int:
 
 
 def n_running_statistics(net: Net) -> int:
-    """Values that BatchNorm layers gather: means, variances, and how many batches are in them."""
-    return n_values(net, "BatchNorm")
+    """Values that BatchNorm and BN layers gather: means, variances, and how many batches."""
+    learnt = sum(
+        math.prod(blob.shape)
+        for layer in net.layers
+        if layer.type == "BN"
+        for blob in layer.blobs[:2]
+    )
+    return n_values(net, "BatchNorm") + n_values(net, "BN") - learnt
 
 
 def n_values(net: Net, layer_type: str = "") -> int:

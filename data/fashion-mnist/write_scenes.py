@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write scenes with several objects of this folder's images, with boxes and masks, as PASCAL VOC.
 
-    python data/fashion-mnist/write_scenes.py [FOLDER] [--train 1000] [--test 200] [--size 300]
+    python data/fashion-mnist/write_scenes.py [FOLDER] [--train 3000] [--test 200] [--size 300]
 
 FOLDER (default: the folder "scenes" beside this script) receives, as in a VOC devkit,
 
@@ -190,7 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     default = Path(__file__).with_name("scenes")
     parser.add_argument("folder", nargs="?", type=Path, default=default)
-    parser.add_argument("--train", type=int, default=1000, help="scenes to train with")
+    parser.add_argument("--train", type=int, default=3000, help="scenes to train with")
     parser.add_argument("--test", type=int, default=200, help="scenes to test with")
     parser.add_argument("--size", type=int, default=300, help="rows and columns of a scene")
     parser.add_argument(

@@ -68,7 +68,7 @@ def read_label_image(path: str | Path, height: int = 0, width: int = 0) -> Pixel
     DataError
         If there is no such file or it is not an image.
     """
-    labels = _decode(_content(path), str(path), _labels)
+    labels = _decode(_content(path), str(path), partial(_labels, where=str(path)))
     return resize_nearest(labels, height, width) if height and width else labels
 
 
@@ -177,7 +177,12 @@ def _pixels(image: Image.Image, color: bool | None) -> Pixels:
     return _bgr(turned) if color else _grey(turned, mixed_by_libpng=image.format == "PNG")
 
 
-def _labels(image: Image.Image) -> Pixels:
+def _labels(image: Image.Image, where: str) -> Pixels:
+    if image.format == "JPEG":
+        raise DataError(
+            f"{where}: a JPEG file changes the values of pixels, so that they are no labels any "
+            "more. Store the labels as PNG."
+        )
     return np.asarray(image)[:, :, None] if image.mode == "P" else _pixels(image, color=False)
 
 
@@ -285,8 +290,8 @@ def resize_nearest(image: Pixels, height: int, width: int) -> Pixels:
     return image[:, rows[:, None], columns]
 
 
-def encode_image(image: Pixels, kind: str) -> bytes:
-    """Return the bytes of an image file, at OpenCV's default quality (JPEG: 95).
+def encode_image(image: Pixels, kind: str, quality: int = 95) -> bytes:
+    """Return the bytes of an image file.
 
     Parameters
     ----------
@@ -294,11 +299,13 @@ def encode_image(image: Pixels, kind: str) -> bytes:
         Blue, green, red; or grey.
     kind : str
         A file name extension without the dot: jpg, png, bmp, ...
+    quality : int
+        Of a JPEG, 1 to 100; by default OpenCV's.
     """
     format_name = image_format(kind)
     pixels = image[0] if image.shape[0] == 1 else image[::-1].transpose(1, 2, 0)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format_name, quality=95)
+    Image.fromarray(pixels).save(file, format_name, quality=quality)
     return file.getvalue()
 
 

@@ -118,8 +118,7 @@ class Layer(Generic[P]):
     in_place: ClassVar[bool] = False
     # Tops that are created if the prototxt omits them (losses have one).
     automatic_tops: ClassVar[int] = 0
-    # Loss weight of the first top if the prototxt sets none. Set on the instance, when it is
-    # created, if it depends on the settings.
+    # Loss weight of the first top if the prototxt sets none. May be set in `__init__`.
     loss_weight: float = 0.0
     # Whether passes wait for data or run the user's code, so that they must not hold the lock.
     releases_lock: ClassVar[bool] = False
@@ -304,11 +303,7 @@ class Layer(Generic[P]):
         return 0.0
 
     def sample_names(self) -> Callable[[int], str]:
-        """Return a function that names the source of a sample of the current batch.
-
-        It takes the index of the sample, returns "" if its source is unknown, and stays valid after
-        the next batch.
-        """
+        """Return a function from indices in this batch, also later, to names of samples or ""."""
         return lambda item: ""
 
     def fill(self, top: Blobs) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from minicaffe.data.batches import BatchSource
 from minicaffe.data.db import printable
-from minicaffe.data.records.database import DatabaseRecords
+from minicaffe.data.records.base import RecordSource
+from minicaffe.data.records.database import DatabaseRecords, ShuffledDatabaseRecords
 from minicaffe.layers.batch_layer import ImageBatchLayer
 from minicaffe.layers.registry import register
 from minicaffe.schema.minicaffe_pb2 import DataParameter
@@ -19,7 +20,8 @@ class Data(ImageBatchLayer[DataParameter]):
     Notes
     -----
     Batches are decoded and transformed ahead of time by a background thread, as transform_param
-    sets. With rand_skip, reading starts at a random record among the first rand_skip.
+    sets. With rand_skip, reading starts at a random record among the first rand_skip. With shuffle
+    (Intel, NVCaffe, TSN), the records are read in a random order, a new one in each round.
     """
 
     old_transform_fields = (*ImageBatchLayer.old_transform_fields, "force_encoded_color")
@@ -32,7 +34,12 @@ class Data(ImageBatchLayer[DataParameter]):
         self.require(proto.batch_size > 0, "batch_size is missing or 0; it must be at least 1")
         transformer = self.transformer()
         backend = type(proto).DB.Name(proto.backend)
-        records = DatabaseRecords(proto.source, backend, transformer.color)
+        if proto.shuffle:
+            records: RecordSource = ShuffledDatabaseRecords(
+                proto.source, backend, transformer.color, self.random
+            )
+        else:
+            records = DatabaseRecords(proto.source, backend, transformer.color)
         return self.batches(records, proto.batch_size, transformer, proto.rand_skip)
 
     def key_name(self, key: bytes) -> str:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
-from minicaffe.errors import NetError, nearest
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.base import Blobs, Layer, LayerClass
+from minicaffe.layers.faster_rcnn.modules import BUILT_IN
 from minicaffe.layers.host_blob import BlobVec, host_blobs
 from minicaffe.layers.registry import register
-from minicaffe.schema.minicaffe_pb2 import PythonParameter
-
-# An environment variable: a prototxt from elsewhere can then execute no code.
-DISABLED_BY = "MINICAFFE_NO_PYTHON_LAYERS"
+from minicaffe.layers.user_modules import is_disabled, module_exists, user_class
+from minicaffe.schema.minicaffe_pb2 import LayerParameter, PythonParameter
 
 
 @register("Python")
@@ -34,10 +27,15 @@ class Python(Layer[PythonParameter]):
     module is searched on the Python path, then in the current folder. The user's `reshape` runs
     before every forward pass, because data layers written in Python rely on it.
 
+    The layers of py-faster-rcnn are built in: rpn.proposal_layer, rpn.anchor_target_layer,
+    rpn.proposal_target_layer and roi_data_layer.layer mean `minicaffe.layers.faster_rcnn` if there
+    is no such module.
+
     Exceptions of the user's code propagate unchanged, with a note that names the layer.
 
     A prototxt with this layer executes code. The environment variable MINICAFFE_NO_PYTHON_LAYERS=1
-    makes it an error instead, for files from elsewhere.
+    makes it an error instead, for files from elsewhere; the built-in layers are used then even if
+    there is such a module.
     """
 
     exposes_blobs = True
@@ -48,9 +46,17 @@ class Python(Layer[PythonParameter]):
     in_place = True
     releases_lock = True
 
+    @classmethod
+    def variant(cls, param: LayerParameter) -> LayerClass:
+        """Return the built-in layer of this name, unless the user has such a module."""
+        name = param.python_param.module, param.python_param.layer
+        if name in BUILT_IN and (is_disabled() or not module_exists(name[0])):
+            return BUILT_IN[name]
+        return cls
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Import the class, make the user's object and call its setup."""
-        cls = self._user_class()
+        cls = user_class(self)
         with self._named("__init__"):
             # The user's class has any type; `caffe.Layer` is only its usual base.
             self.user: Any = cls(self.param)
@@ -86,43 +92,3 @@ class Python(Layer[PythonParameter]):
             user = f"{self.settings.module}.{self.settings.layer}"
             error.add_note(f"{self.where}: raised in {user}.{method}")
             raise
-
-    def _user_class(self) -> type[Any]:
-        settings = self.settings
-        if os.environ.get(DISABLED_BY, "0") not in ("", "0"):
-            raise NetError(
-                f"{self.where}: Python layers are disabled by the environment variable "
-                f'{DISABLED_BY}; this one would run "{settings.layer}" of the module '
-                f'"{settings.module}". Unset the variable if you trust the prototxt and the module'
-            )
-        self.require(
-            settings.module and settings.layer,
-            'python_param must name a class: python_param { module: "my_layers" layer: "MyLayer" }',
-        )
-        module = self._import(settings.module)
-        cls = getattr(module, settings.layer, None)
-        if not inspect.isclass(cls):
-            classes = [name for name, _ in inspect.getmembers(module, inspect.isclass)]
-            file = getattr(module, "__file__", settings.module)
-            hint = nearest(settings.layer, classes) if classes else "It has no classes."
-            raise NetError(f'{self.where}: {file} has no class "{settings.layer}". {hint}')
-        return cls
-
-    def _import(self, name: str) -> ModuleType:
-        # Commands find modules in the current folder, as `python script.py` does.
-        folder = os.getcwd()  # noqa: PTH109 - entries of sys.path are strings
-        if folder not in sys.path and "" not in sys.path:
-            sys.path.append(folder)
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                error.add_note(f'{self.where}: raised while importing module "{name}"')
-                raise
-        except Exception as error:
-            error.add_note(f'{self.where}: raised while importing module "{name}"')
-            raise
-        raise NetError(
-            f'{self.where}: there is no module "{name}" in {folder} or on the Python path; put '
-            f"{name.replace('.', '/')}.py there, or its folder into PYTHONPATH"
-        )

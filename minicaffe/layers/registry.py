@@ -57,8 +57,9 @@ def layer_class(name: str) -> type[Layer]:
     if not name:
         raise NetError(f"type is missing. {nearest(name, LAYERS)}")
     if name not in LAYERS:
-        advice = _OF_NETSCOPE if name in _NETSCOPES else _OF_A_FORK
-        raise NetError(f'unknown layer type "{name}". {nearest(name, LAYERS, advice)}')
+        netscopes = name in _NETSCOPES
+        advice = _OF_NETSCOPE if netscopes else nearest(name, LAYERS, _OF_A_FORK)
+        raise NetError(f'unknown layer type "{name}". {advice}')
     return LAYERS[name]
 
 

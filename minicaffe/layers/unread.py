@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from minicaffe.fillers import unread_filler_fields
 from minicaffe.schema import FillerParameter, LayerParameter
+from minicaffe.schema.without_effect import is_without_effect
 
 
 def unread_fields(
-    param: LayerParameter, type_name: str, own: str, shared: Sequence[str]
+    param: LayerParameter, kind: str, own_field: str, shared_fields: Collection[str]
 ) -> Iterator[str]:
     """Yield a sentence about each setting of a layer that its type does not read.
 
     Parameters
     ----------
     param : LayerParameter
-    type_name : str
-    own : str
-        The field with the settings of the type.
-    shared : sequence of str
+    kind : str
+        The type.
+    own_field : str
+        The field with the type's message, "" if it has none.
+    shared_fields : collection of str
         Further fields that it reads.
     """
     for field, value in param.ListFields():
-        if field.name.endswith("_param") and field.name not in (own, *shared):
-            yield f"{field.name} has no effect, because {type_name} does not read it. Remove it."
-        elif field.name == own:
-            yield from _unread_bias(own, value)
-            yield from _unread_of_fillers(own, value)
+        if is_without_effect(field):
+            continue  # one line about the file names it
+        if field.name == own_field:
+            yield from _unread_bias(field.name, value)
+            yield from _unread_of_fillers(field.name, value)
+        elif field.name.endswith("_param") and field.name not in shared_fields:
+            yield f"{field.name} has no effect, because {kind} does not read it. Remove it."
+
+
+# Settings of forks that change results and are not computed, with their only value.
+_ONLY_VALUES: dict[str, dict[str, object]] = {
+    "accuracy_param": {"min_is_better": False},
+    "softmax_param": {"normalize_type": "Softmax"},
+}
+
+
+def uncomputed_settings(param: LayerParameter) -> Iterator[str]:
+    """Yield a sentence about each setting of a fork that no layer computes."""
+    for block, fields in _ONLY_VALUES.items():
+        for field, only in fields.items():
+            value = getattr(getattr(param, block), field)
+            if value != only:
+                yield f"{block} {{ {field}: {value} }}, of a fork, is not computed; remove it"
 
 
 # Any: a message of one of several types.

@@ -8,6 +8,7 @@ from minicaffe.errors import near
 from minicaffe.layers import Layer
 from minicaffe.log import logger
 from minicaffe.schema import NetSource, NetState, NetStateRule
+from minicaffe.schema.without_effect import sentence_about_fields_without_effect
 
 _MOST_NAMES = 10  # of layers in a warning
 
@@ -24,6 +25,8 @@ def warn_of_unread_settings(source: NetSource, state: NetState, layers: Sequence
     layers : sequence of Layer
         Those that the rules have left.
     """
+    if sentence := sentence_about_fields_without_effect(source.param):
+        logger.warning(f"{source.where()}: {sentence}")
     alike: dict[str, list[Layer]] = {}
     for layer in layers:
         for sentence in layer.unread_settings(layer.param):

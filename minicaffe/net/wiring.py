@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from minicaffe.errors import NetError, Problems, near, nearest
 from minicaffe.layers import LAYERS, Layer, layer_class
 from minicaffe.layers.base import Arity
+from minicaffe.layers.unread import uncomputed_settings
 from minicaffe.net.include_rules import Node
 from minicaffe.net.splits import is_inserted_copy
 from minicaffe.schema import NetSource
@@ -96,6 +97,8 @@ class _Wirer:
                 self._new_top(node, k)
             self._unknown_type(node)
             return None
+        for message in uncomputed_settings(param):
+            self._problem(node, message)
         layer = layer_class(param.type).variant(param)
         self._count(node, "bottom", len(param.bottom), layer.bottoms)
         tops = [self._top(node, k, layer) for k in range(len(param.top))]

@@ -216,22 +216,23 @@ def rate_panel(params: Sequence[SolverParameter], names: Sequence[str]) -> Panel
     names : sequence of str
         Of the solvers, for the legend.
     """
-    from minicaffe.solver.lr_policy import learning_rate
+    from minicaffe.solver.lr_policy import horizon, learning_rate
 
     panel = Panel("learning rate")
     for run, (param, name) in enumerate(zip(params, names, strict=True)):
-        x = _iterations(param)
+        x = _iterations(param, horizon(param))
         y = np.array([learning_rate(param, int(i)) for i in x])
         panel.curves.append(Curve(f"{name} ({param.lr_policy})", x.astype(float), y, run))
     panel.logarithmic = _is_wide(panel.curves)
     return panel
 
 
-def _iterations(param: SolverParameter) -> npt.NDArray[np.int64]:
+def _iterations(param: SolverParameter, horizon: int) -> npt.NDArray[np.int64]:
     """Return up to 2,001 evenly spaced iterations, and those next to each step."""
-    last = max(int(param.max_iter), 1)
+    last = max(horizon, 1)
     points = set(np.linspace(0, last, min(last + 1, 2001)).astype(int).tolist())
-    steps = list(param.stepvalue)
+    steps = [*param.stepvalue, *(i + 1 for i in param.stageiter)]
+    steps += [param.warmup_iter, param.rampup_interval]
     if param.lr_policy == "step" and last // param.stepsize < 1000:
         steps = list(range(param.stepsize, last + 1, param.stepsize))
     points.update(i for step in steps for i in (step - 1, step) if 0 <= i <= last)

@@ -211,7 +211,10 @@ def read_solver_state_binary(path: str | Path) -> SolverStateFile:
         )
     history = _arrays(state.history, "history", path)
     learned_net = _text(state.learned_net, path)
-    return SolverStateFile(state.iter, learned_net, state.current_step, history)
+    minimum = state.minimum_loss if state.HasField("minimum_loss") else None
+    return SolverStateFile(
+        state.iter, learned_net, state.current_step, history, minimum, state.iter_last_event
+    )
 
 
 def _text(value: str | bytes, path: str | Path) -> str:
@@ -226,6 +229,8 @@ def write_solver_state_binary(target: str | Path | BinaryIO, state: SolverStateF
     header = SolverState(
         iter=state.iter, learned_net=state.learned_net, current_step=state.current_step
     )
+    if state.minimum_loss is not None:
+        header.minimum_loss, header.iter_last_event = state.minimum_loss, state.iter_last_event
     chunks: list[ByteChunk] = [header.SerializeToString()]
     for values in state.history:
         chunks += blob_field(_HISTORY, values)

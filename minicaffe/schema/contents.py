@@ -60,12 +60,18 @@ class SolverStateFile:
     learned_net : str
         Path of the weights file of the same snapshot.
     current_step : int
-        How often lr_policy "step" or "multistep" has lowered the learning rate.
+        How often lr_policy "step", "multistep" or "plateau" has lowered the learning rate.
     history : list of ndarray
         float32: the optimiser's history (momentum and the like), in Caffe's order.
+    minimum_loss : float or None
+        For lr_policy "plateau": the smallest smoothed loss.
+    iter_last_event : int
+        For lr_policy "plateau": the iteration of the last minimum or reduction.
     """
 
     iter: int
     learned_net: str
     current_step: int = 0
     history: list[Floats] = field(default_factory=list)
+    minimum_loss: float | None = None
+    iter_last_event: int = 0

@@ -129,11 +129,17 @@ def read_solver_state_hdf5(path: str | Path) -> SolverStateFile:
         if name.dtype.itemsize > _LONGEST_PATH or math.prod(name.shape) != 1:
             raise SnapshotError(f"{path}: learned_net is no path; the file is damaged")
         return SolverStateFile(
-            iter=int(np.ravel(file["iter"])[0]),
+            iter=int(_first(file, "iter")),
             learned_net=bytes(np.asarray(name, "S")).rstrip(b"\0").decode(),
-            current_step=int(np.ravel(file["current_step"])[0]),
+            current_step=int(_first(file, "current_step")),
             history=[read_floats(data) for data in history],
+            minimum_loss=float(_first(file, "minimum_loss")) if "minimum_loss" in file else None,
+            iter_last_event=int(_first(file, "iter_last_event", 0)),
         )
+
+
+def _first(file: h5py.File, name: str, default: float = math.nan) -> float:
+    return np.ravel(file[name])[0] if name in file else default
 
 
 def write_solver_state_hdf5(target: str | Path | BinaryIO, state: SolverStateFile) -> None:
@@ -143,6 +149,9 @@ def write_solver_state_hdf5(target: str | Path | BinaryIO, state: SolverStateFil
         name = state.learned_net.encode()
         file["learned_net"] = np.array(name, f"S{len(name) + 1}")  # null-terminated, as in Caffe
         file["current_step"] = np.array([state.current_step], np.int32)
+        if state.minimum_loss is not None:
+            file["minimum_loss"] = np.array([state.minimum_loss], np.float32)
+            file["iter_last_event"] = np.array([state.iter_last_event], np.int32)
         _write_arrays(file.create_group("history"), state.history)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 from minicaffe.blob import Blob
@@ -13,7 +14,9 @@ from minicaffe.net.loss_future import LossFuture
 from minicaffe.ops.backend import Task, Tensor
 from minicaffe.ops.update import StepSize, SumOfSquares, UpdateOperands
 from minicaffe.schema import SolverParameter
+from minicaffe.solver.local_rates import LocalRates
 from minicaffe.solver.rules import Rule
+from minicaffe.solver.update_settings import UpdateSettings
 
 
 class Iteration:
@@ -24,7 +27,7 @@ class Iteration:
     net : Net
         The net to train.
     param : SolverParameter
-        Read in every iteration: iter_size, weight_decay and clip_gradients may change.
+        Read in every iteration: iter_size and clip_gradients may change.
     rule : Rule
         The solver type.
     """
@@ -43,17 +46,22 @@ class Iteration:
 
     @property
     def reads_gradients(self) -> bool:
-        """Whether the host reads the gradients before the update: clip_gradients, or hooks."""
-        return self._param.clip_gradients >= 0 or self._net.runs_layer_by_layer
+        """Whether the host reads gradients or losses before the update, or hooks do."""
+        param = self._param
+        return (
+            param.clip_gradients >= 0
+            or param.lr_policy == "plateau"
+            or self._update.is_adaptive
+            or self._net.runs_layer_by_layer
+        )
 
-    def run(self, rate: float | None) -> list[LossFuture]:
-        """Compute the gradients of iter_size batches and, given a rate, update the parameters.
+    def run(self, settings: UpdateSettings | None) -> list[LossFuture]:
+        """Compute the gradients of iter_size batches and, given settings, update the parameters.
 
         Parameters
         ----------
-        rate : float or None
-            Learning rate, before lr_mult. None to leave the update to `update`, which is required
-            where `reads_gradients`.
+        settings : UpdateSettings or None
+            None to leave the update to `update`, which is required where `reads_gradients`.
 
         Returns
         -------
@@ -62,25 +70,22 @@ class Iteration:
         """
         net = self._net
         self._losses.clear()
-        if rate is not None:
-            self._update.set_step(rate)
+        if settings is not None:
+            self._update.set_step(settings)
         if net.runs_layer_by_layer:
             self._run_layer_by_layer()
         else:
             net.prepare_training()
-            self._iteration(self._param.iter_size, rate is not None)
+            self._iteration(self._param.iter_size, settings is not None)
         return [*self._losses, net.loss_async()]
 
-    def update(self, rate: float) -> None:
-        """Update all parameters with the gradients that they have; clips these first.
-
-        Parameters
-        ----------
-        rate : float
-            Learning rate, before lr_mult.
-        """
-        self._update.set_step(rate, self._update.clipping())
-        self._separate_update()
+    def update(self, settings: UpdateSettings) -> None:
+        """Update all parameters with the gradients that they have; clips these first."""
+        self._update.set_step(settings, self._update.clipping())
+        if self._update.is_adaptive:
+            self._update.run_adaptive(settings)
+        else:
+            self._separate_update()
         if self._net.debug_info:
             for p in self._net.parameters:
                 _log_update(p.layer.name, p.name or p.index, p.blob)
@@ -133,17 +138,36 @@ class ParameterUpdate:
         ]
         operands = self._operands()
         tensors = (tensor for p in operands for tensor in (p.w, p.dw, *p.history))
-        op = rule.op(param)
+        self._op, self._tensors = rule.op(param), list(tensors)
+        self._local_rates = LocalRates(net, param)
         with net.backend.lock:
-            self._kernel = net.backend.plan(op, *tensors)
+            self._kernel = net.backend.plan(self._op, *self._tensors)
             self._squares = net.backend.plan(SumOfSquares(), *(p.dw for p in operands))
         self._size = StepSize(0)
         self._non_finite = net.non_finite = net.backend.tensor(())
 
-    def set_step(self, rate: float, clipping: float = 1.0) -> None:
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether updates need `run_adaptive`: the momentum changes, or rates depend on norms."""
+        param = self._param
+        return param.larc or param.local_lr_auto or param.momentum_policy != "fixed"
+
+    def set_step(self, settings: UpdateSettings, clipping: float = 1.0) -> None:
         """Set the learning rate and the factor of the gradients for the next run of the task."""
-        scale = clipping / self._param.iter_size
-        self._size = StepSize(rate, self._param.weight_decay, scale)
+        self._size = StepSize(settings.rate, settings.decay, clipping / self._param.iter_size)
+
+    def run_adaptive(self, settings: UpdateSettings) -> None:
+        """Update the parameters after `set_step`, with the momentum and rates of this iteration."""
+        multipliers = self._local_rates.multipliers(settings, self._size.scale)
+        operands = [
+            p._replace(lr_mult=factor)
+            for p, factor in zip(self._operands(), multipliers, strict=True)
+        ]
+        if self._op.momentum != settings.momentum:
+            self._op = replace(self._op, momentum=settings.momentum)
+            with self._net.backend.lock:
+                self._kernel = self._net.backend.plan(self._op, *self._tensors)
+        self._update_parameters(operands)
 
     def task(self) -> Task:
         """Return the update of the parameters as a task; they are those that the net has now."""

@@ -15,6 +15,7 @@ from minicaffe.errors import nearest
 from minicaffe.ops.update import Update
 from minicaffe.schema import SolverParameter
 from minicaffe.solver.lr_policy import non_finite_fields
+from minicaffe.solver.update_settings import unread_update_fields, update_problems
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ RULES = {
 _FLOATS = [
     field.name
     for field in SolverParameter.DESCRIPTOR.fields
-    if field.cpp_type == field.CPPTYPE_FLOAT and not field.is_repeated
+    if field.cpp_type == field.CPPTYPE_FLOAT
 ]
 
 
@@ -121,6 +122,7 @@ def rule_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
     # With an infinite limit nothing is clipped.
     excepted = "clip_gradients" if param.clip_gradients == math.inf else ""
     yield from non_finite_fields(param, (field for field in _FLOATS if field != excepted))
+    yield from update_problems(param)
     fewest = {"iter_size": 1, "average_loss": 1, "max_iter": 0, "snapshot": 0, "display": 0}
     for field, least in fewest.items():
         if getattr(param, field) < least:
@@ -145,3 +147,4 @@ def unread_rule_fields(param: SolverParameter) -> Iterator[tuple[str, str]]:
             "regularization_type",
             "regularization_type has no effect without weight_decay. Set weight_decay",
         )
+    yield from unread_update_fields(param)

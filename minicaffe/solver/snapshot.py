@@ -40,6 +40,7 @@ from minicaffe.schema import (
 )
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.lr_policy import current_step
+from minicaffe.solver.schedule import Plateau
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class SnapshotContents:
     history : sequence of Tensor
         The rule's history, in the order of a .solverstate file.
     losses : LossHistory
+    plateau : Plateau
     """
 
     param: SolverParameter
@@ -62,6 +64,7 @@ class SnapshotContents:
     test_nets: Sequence[Net]
     history: Sequence[Tensor]
     losses: LossHistory
+    plateau: Plateau
 
 
 def snapshot_names(param: SolverParameter, iteration: int) -> tuple[Path, Path]:
@@ -101,11 +104,14 @@ def write_snapshot(
     save_net(contents.net, weights, diffs=bool(param.snapshot_diff), before_replace=remove)
     logger.info(f"Snapshotting solver state to {kind} {path}")
     _write_side_state(contents, iteration, test_states, _side_file(path))
+    plateau = contents.plateau
     state = SolverStateFile(
         iter=iteration,
         learned_net=str(weights),
-        current_step=current_step(param, iteration),
+        current_step=current_step(param, iteration, plateau.reductions),
         history=[tensor.get() for tensor in contents.history],
+        minimum_loss=plateau.minimum_loss if param.lr_policy == "plateau" else None,
+        iter_last_event=plateau.iter_last_event,
     )
     with write_atomically(path) as file:
         write_solver_state(file, state, as_hdf5)
@@ -154,6 +160,8 @@ def restore_snapshot(contents: SnapshotContents, path: str | Path) -> int:
     copy_trained_layers(contents.net, _weights_of(state, path))
     for tensor, values in zip(contents.history, state.history, strict=True):
         tensor.set(values.reshape(tensor.shape))
+    if contents.param.lr_policy == "plateau":
+        contents.plateau.restore(state.minimum_loss, state.iter_last_event, state.current_step)
     _restore_side_state(contents, state.iter, _side_file(path))
     return state.iter
 

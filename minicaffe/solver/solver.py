@@ -17,11 +17,11 @@ from minicaffe.schema import SolverParameter, SolverSource, format_prototxt, rea
 from minicaffe.solver.display import Display, log_outputs
 from minicaffe.solver.iteration import Iteration
 from minicaffe.solver.loss_history import LossHistory
-from minicaffe.solver.lr_policy import learning_rate, steps_reached
 from minicaffe.solver.memory import check_host_memory, check_memory
 from minicaffe.solver.nets import copy_initial_weights, test_net_sources, train_net_source
 from minicaffe.solver.output_scores import OutputScores, check_evaluation
 from minicaffe.solver.rules import RULES, Rule
+from minicaffe.solver.schedule import Schedule
 from minicaffe.solver.setting_problems import solver_problems
 from minicaffe.solver.signals import Action
 from minicaffe.solver.snapshot import (
@@ -32,6 +32,7 @@ from minicaffe.solver.snapshot import (
 )
 from minicaffe.solver.snapshot_prefix import check_snapshot_prefix, claimed_prefix
 from minicaffe.solver.unread_fields import warn_of_training
+from minicaffe.solver.update_settings import UpdateSettings
 
 Callback = Callable[[], object]
 
@@ -95,6 +96,7 @@ class Solver:
         self.seed = self._seed(seed)
         self.iter = 0
         self.losses = LossHistory(self.param)
+        self._schedule = Schedule(self.param, self.rule)
         self.on_start: list[Callback] = []
         self.on_gradients_ready: list[Callback] = []
         self.poll: Callable[[], Action] = lambda: Action.NONE
@@ -170,7 +172,7 @@ class Solver:
     @property
     def rate(self) -> float:
         """Learning rate of the current iteration, before lr_mult."""
-        return learning_rate(self.param, self.iter)
+        return self._schedule.rate(self.iter)
 
     @property
     def smoothed_loss(self) -> float:
@@ -283,13 +285,14 @@ class Solver:
             shows = bool(self.param.display) and self.iter % self.param.display == 0
             self.net.debug_info = shows and self.param.debug_info
             is_separate = bool(self.on_gradients_ready) or self._iteration.reads_gradients
-            losses = self._iteration.run(None if is_separate else self._full_rate)
+            losses = self._iteration.run(None if is_separate else self._settings)
             self.losses.add(self.iter, losses)
             if shows:
                 self._display.show(self.iter, self.param.display, self.smoothed_loss)
             for call in self.on_gradients_ready:
                 call()
-            self._log_rate(shows)
+            self._schedule.observe(self.iter, self.losses.mean)
+            self._schedule.log(self.iter, shows)
             if is_separate:
                 self.apply_update()
             self.iter += 1
@@ -327,18 +330,11 @@ class Solver:
 
     def apply_update(self) -> None:
         """Update the parameters with the gradients that they have, by the solver's rule."""
-        self._iteration.update(self._full_rate)
+        self._iteration.update(self._settings)
 
     @property
-    def _full_rate(self) -> float:
-        return self.rate * self.rule.correction(self.param, self.iter + 1)
-
-    def _log_rate(self, shows: bool) -> None:
-        if self.param.lr_policy == "multistep" and self.iter in self.param.stepvalue:
-            step = steps_reached(self.param, self.iter)
-            logger.info(f"MultiStep Status: Iteration {self.iter}, step = {step}")
-        if shows:
-            logger.info(f"Iteration {self.iter}, lr = {self.rate:g}")
+    def _settings(self) -> UpdateSettings:
+        return self._schedule.settings(self.iter)
 
     def test_all(self) -> None:
         """Score every test net."""
@@ -383,7 +379,10 @@ class Solver:
 
     @property
     def _snapshot_contents(self) -> SnapshotContents:
-        return SnapshotContents(self.param, self.net, self.test_nets, self.history, self.losses)
+        plateau = self._schedule.plateau
+        return SnapshotContents(
+            self.param, self.net, self.test_nets, self.history, self.losses, plateau
+        )
 
     def restore(self, path: str | Path) -> None:
         """Go on from a .solverstate file; its weights file is found beside it."""

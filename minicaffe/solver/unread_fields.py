@@ -9,6 +9,7 @@ from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.schema import SolverParameter, SolverSource
+from minicaffe.schema.without_effect import sentence_about_fields_without_effect
 from minicaffe.solver.lr_policy import unread_rate_fields
 from minicaffe.solver.rules import unread_rule_fields
 
@@ -27,6 +28,8 @@ def warn_of_training(source: SolverSource, net: Net, test_nets: Sequence[Net]) -
 def warn_of_unread_fields(source: SolverSource, n_test_nets: int) -> None:
     """Warn of the fields of a solver that have no effect beside its other fields."""
     param = source.param
+    if sentence := sentence_about_fields_without_effect(param):
+        logger.warning(f"{source.path}: {sentence}")
     for field, message in (
         *unread_rate_fields(param),
         *unread_rule_fields(param),

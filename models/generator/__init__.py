@@ -10,6 +10,7 @@ from models.generator.googlenet import googlenet
 from models.generator.mobilenet import mobilenet_v1
 from models.generator.nin import nin
 from models.generator.resnet import resnet18, resnet50
+from models.generator.segnet import segnet_scenes
 from models.generator.squeezenet import squeezenet
 from models.generator.vgg import vgg16, vgg19
 
@@ -23,6 +24,7 @@ NETS = {
     "nin": nin,
     "resnet18": resnet18,
     "resnet50": resnet50,
+    "segnet_scenes": segnet_scenes,
     "squeezenet": squeezenet,
     "vgg16": vgg16,
     "vgg19": vgg19,

@@ -37,6 +37,13 @@ FOUND = {
     "labels": labels(9, 1, below=4),
     "weights": normal(9, 6),
 }
+
+
+def shifts(*shape):
+    """Small deltas of boxes."""
+    return Values(shape, lambda rng, s: 0.3 * rng.standard_normal(s))
+
+
 MALFORMED = exactly([[0, 30, 25, 12, 10], [1, 50, 50, 90, 90], [0, -40, -30, -9, -9]])
 RESIZED = ({"rois": (9, 5)}, {"rois": (2, 5)}, {"x": (3, 3, 9, 5)})
 
@@ -149,6 +156,27 @@ CASES = {
             {"x": normal(3, 2, 5), "t": labels(3, 2, below=5)},
         ),
         loss("batch size", "loss_param { normalize: false }", SCORES),
+    ],
+    "Proposal": [
+        Case(
+            "anchors",
+            "proposal_param { ratio: 0.5 ratio: 2 scale: 1 scale: 2 scale: 3 feat_stride: 8 "
+            "base_size: 8 min_size: 9 pre_nms_topn: 90 post_nms_topn: 20 nms_thresh: 0.5 }",
+            {
+                "s": distinct(1, 12, 5, 4),
+                "d": shifts(1, 24, 5, 4),
+                "i": exactly([[40, 30, 1, 1.5]]),
+            },
+            tops=("rois", "scores"),
+            reshapes=({"s": (1, 12, 3, 4), "d": (1, 24, 3, 4)},),
+        ),
+        Case(
+            "one scale",
+            "proposal_param { ratio: 1 scale: 4 post_nms_topn: 7 }",
+            {"s": distinct(1, 2, 5, 3), "d": shifts(1, 4, 5, 3), "i": exactly([[70, 50, 0.5]])},
+            tops=("rois",),
+            reshapes=({"s": (1, 2, 3, 4), "d": (1, 4, 3, 4)},),
+        ),
     ],
     "BoxAnnotatorOHEM": [
         Case(

@@ -9,8 +9,10 @@ import no_card
 from emulator import EmulatedDevice
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.half_precision import asks_for_half
 from minicaffe.data.db import open_database
-from minicaffe.schema import read_net_weights
+from minicaffe.schema import SolverParameter, read_net_weights
+from minicaffe.schema.minicaffe_pb2 import FLOAT16
 
 TRAIN = ("train", "--solver=solver.prototxt")
 
@@ -165,3 +167,39 @@ def test_without_cupy(project, run, monkeypatch):
         assert result.code == 1
         assert result.errors == [f"--gpu=0: {message}"]
     assert run("device_query", "--gpu=0").errors == [message]
+
+
+HALF = "default_forward_type: FLOAT16 "
+
+
+@pytest.mark.parametrize(
+    ("net", "flags", "precision"),
+    [
+        (HALF, [], "fp16"),
+        (HALF, ["--precision=fp32"], "fp32"),
+        (HALF.replace("FLOAT16", "FLOAT"), [], "tf32"),
+    ],
+)
+def test_half_precision_of_nvcaffes_nets(project, run, gpu, net, flags, precision):
+    project.write(net=net + project.net)
+    wanted = f"Computing with the cuda backend: an emulated GPU, {precision}."
+    for command in (TRAIN, ("time", "--model=net.prototxt", "--iterations=1")):
+        assert wanted in run(*command, "--gpu=0", *flags).messages
+
+
+def test_half_precision_without_a_gpu(project, run, no_gpu):
+    project.write(net=HALF + project.net)
+    result = run(*TRAIN)
+    assert result.code == 0
+    assert any(
+        m.startswith("default_forward_type: FLOAT16 has no effect on the CPU")
+        for m in result.messages
+    )
+
+
+def test_half_precision_of_a_net_inside_the_solver():
+    solver = SolverParameter()
+    assert not asks_for_half("", solver)
+    solver.train_net_param.default_forward_type = FLOAT16
+    assert asks_for_half("", solver)
+    assert not asks_for_half("no such file", None)

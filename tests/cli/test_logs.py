@@ -223,6 +223,8 @@ def test_rate_of_a_solver(log):
         'base_lr: 1 lr_policy: "step" gamma: 0.1 stepsize: 10 max_iter: 30'
     )
     assert run_command("plot", [f"--solver={SOLVER},s.prototxt", "--output=p.png"]) == 0
+    Path("s.prototxt").write_text('base_lr: 1 lr_policy: "multistep" gamma: 0.1 stepvalue: 8')
+    assert run_command("plot", ["--solver=s.prototxt", "--output=p.png"]) == 0
     Path("s.prototxt").write_text('base_lr: 1 lr_policy: "stp"')
     assert run_command("plot", ["--solver=s.prototxt"]) == 1
     assert log.messages[-2].startswith('s.prototxt: lr_policy: "stp" is unknown')

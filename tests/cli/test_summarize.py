@@ -203,3 +203,11 @@ def test_one_faulty_layer_does_not_hide_the_shapes_of_the_others(
     assert message.startswith(f'some shapes are left out: {net}:4, layer "b" (Warp): unknown')
     assert f'{net}:2, layer "a" (Convolution): bottom "x" has images of (8, 8)' in message
     assert "does not exist here" not in message
+
+
+def test_the_fork_of_a_net_is_named(tmp_path, capsys):
+    net = 'layer { name: "p" type: "Permute" } layer { name: "b" type: "PriorBox" }'
+    (tmp_path / "net.prototxt").write_text(net)
+    run_command("summarize", [str(tmp_path / "net.prototxt")])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "Written for SSD (weiliu89/caffe, branch ssd): Permute, PriorBox"

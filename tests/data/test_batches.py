@@ -10,7 +10,7 @@ from minicaffe.data.batches import ImageBatches
 from minicaffe.data.datum import encoded_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.image import encode_image
-from minicaffe.data.records.database import DatabaseRecords
+from minicaffe.data.records.database import DatabaseRecords, ShuffledDatabaseRecords
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
@@ -198,3 +198,28 @@ def test_later_record_smaller_than_the_crop(make_database):
 def test_no_batch_size(database):
     with pytest.raises(DataError, match="batch_size is 0; it must be 1 or more"):
         batches(database, 0)
+
+
+def labels_of(records, n):
+    return [int(record.label) for record in records.take(n)]
+
+
+@pytest.mark.parametrize("backend", ["LMDB", "LEVELDB"])
+def test_a_shuffled_database_has_another_order_in_each_round(make_database, backend):
+    path = make_database(IMAGES, backend=backend)
+    stream = RandomStream(1, "data")
+    records = ShuffledDatabaseRecords(path, backend, None, stream)
+    rounds = [labels_of(records, 10) for _ in range(3)]
+    assert all(sorted(order) == list(range(10)) for order in rounds)
+    assert len({tuple(order) for order in rounds}) == 3
+    taken = records.take(4)
+    position = records.position()
+    rest = labels_of(records, 9)
+    assert [int(record.load().flat[0]) for record in taken] == [int(r.label) for r in taken]
+    again = ShuffledDatabaseRecords(path, backend, None, stream)
+    again.restore(position)
+    assert labels_of(again, 9) == rest
+    other = ShuffledDatabaseRecords(path, backend, None, RandomStream(2, "data"))
+    assert labels_of(other, 10) != rounds[0]
+    for each in (records, again, other):
+        each.close()

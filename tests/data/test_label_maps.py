@@ -246,6 +246,14 @@ def test_labels_of_another_size_are_refused(tmp_path):
         batch(net_of("DenseImageData", f'source: "{tmp_path}/list" batch_size: 1'))
 
 
+def test_labels_in_a_jpeg_file_are_refused(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "labels.jpg")
+    (tmp_path / "list").write_text("labels.jpg labels.jpg")
+    settings = f'source: "{tmp_path}/list" root_folder: "{tmp_path}/" batch_size: 1'
+    with pytest.raises(NetError, match=r"labels\.jpg: a JPEG file changes the values"):
+        net_of("DenseImageData", settings)
+
+
 def test_lists(tmp_path):
     path = tmp_path / "list"
     path.write_text("a.png\tb.png\r\n\n  c.png d.png \n")

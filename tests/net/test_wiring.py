@@ -36,6 +36,10 @@ def refused(*layers):
     ("layer", "message"),
     [
         (
+            'name: "a" type: "Softmax" bottom: "x" top: "y" softmax_param { normalize_type: "L2" }',
+            "(Softmax): softmax_param { normalize_type: L2 }, of a fork, is not computed; remove",
+        ),
+        (
             'name: "a" type: "implicit" top: "y"',
             '(implicit): unknown layer type "implicit". This is netscope\'s placeholder for data: ',
         ),
@@ -77,18 +81,18 @@ def test_one_error(layer, message):
 
 def test_what_is_known_is_listed_once_for_many_unknown_types():
     first, second, again, nameless = refused(
-        'name: "a" type: "Warp" bottom: "x" top: "y"',
-        'name: "b" type: "Poolin" bottom: "y" top: "z"',
-        'name: "c" type: "Warp" bottom: "z" top: "w"',
+        'name: "a" type: "Foveate" bottom: "x" top: "y"',
+        'name: "b" type: "Eltwis" bottom: "y" top: "z"',
+        'name: "c" type: "Foveate" bottom: "z" top: "w"',
         'name: "d" bottom: "w" top: "v"',
     )
     assert first.startswith(
-        'net.prototxt:2, layer "a" (Warp): unknown layer type "Warp". Replace a layer of a fork '
-        'of Caffe by known layers or by one in Python (type: "Python"), or cut the net before it. '
-        "Known: AbsVal, "
+        'net.prototxt:2, layer "a" (Foveate): unknown layer type "Foveate". Replace a layer of a '
+        'fork of Caffe by known layers or by one in Python (type: "Python"), or cut the net before '
+        "it. Known: AbsVal, "
     )
-    assert second.endswith('unknown layer type "Poolin". Did you mean Pooling or Pooling3D?')
-    assert again == 'net.prototxt:4, layer "c" (Warp): unknown layer type "Warp".'
+    assert second.endswith('(Eltwis): unknown layer type "Eltwis". Did you mean Eltwise?')
+    assert again == 'net.prototxt:4, layer "c" (Foveate): unknown layer type "Foveate".'
     assert "(): type is missing. " in nameless
 
 

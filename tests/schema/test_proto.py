@@ -72,8 +72,12 @@ def described(field: FieldDescriptor) -> dict[str, str]:
 # Fields and enum values that Caffe lacks, in messages and enums that it has, are numbered from here
 # on, so that a later version of Caffe does not use their numbers.
 FIRST_OWN_NUMBER = 1000
-# Databases of a fork contain it with this number.
-FORKS_NUMBERS = {("Datum", "seg_label", "optional", "bytes", "", ""): 8}
+# Databases and snapshots of forks contain them with these numbers.
+FORKS_NUMBERS = {
+    ("Datum", "seg_label", "optional", "bytes", "", ""): 8,
+    ("SolverState", "minimum_loss", "optional", "float", "1e+38", ""): 5,
+    ("SolverState", "iter_last_event", "optional", "int32", "0", ""): 6,
+}
 FILES = (common_pb2.DESCRIPTOR, forks_pb2.DESCRIPTOR, minicaffe_pb2.DESCRIPTOR)
 
 

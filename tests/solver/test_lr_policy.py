@@ -5,7 +5,7 @@ import math
 import pytest
 
 from minicaffe.schema import SolverParameter, parse_prototxt
-from minicaffe.solver.lr_policy import current_step, learning_rate, lr_policy_problems
+from minicaffe.solver.lr_policy import current_step, horizon, learning_rate, lr_policy_problems
 
 
 def solver_param(text):
@@ -27,6 +27,23 @@ TABLE = [
     ("poly", "power: 0.5 max_iter: 4", 9, 0.0),
     ("sigmoid", "gamma: -2 stepsize: 3", 3, 0.25),
     ("sigmoid", "gamma: -2 stepsize: 3", 4, 0.5 / (1 + math.exp(2))),
+    ("poly", "power: 2 max_iter: 4 min_lr: 0.1", 2, 0.2),
+    ("poly", "power: 2 max_iter: 4 min_lr: 0.1", 4, 0.1),
+    ("exp", "gamma: 0.5 min_lr: 0.1", 2, 0.125),
+    ("exp", "gamma: 0.5 min_lr: 0.1", 3, 0.1),
+    *[
+        ("multifixed", "stagelr: [1, 2, 3] stageiter: [2, 4, 6]", iteration, rate)
+        for iteration, rate in ((0, 1), (2, 1), (3, 2), (4, 2), (5, 3), (6, 3), (99, 3))
+    ],
+    ("plateau", "gamma: 0.1 plateau_winsize: 5", 9, 0.5),
+    ("exp", "gamma: 0.5 warmup_iter: 4", 0, 0),
+    ("exp", "gamma: 0.5 warmup_iter: 4 warmup_start_lr: 0.1", 0, 0.1),
+    ("exp", "gamma: 0.5 warmup_iter: 4 warmup_start_lr: 0.1", 3, 0.4),
+    ("exp", "gamma: 0.5 warmup_iter: 4 warmup_start_lr: 0.1", 4, 0.03125),
+    ("fixed", "rampup_interval: 4 rampup_lr: 0.1", 0, 0.1),
+    ("fixed", "rampup_interval: 4 rampup_lr: 0.1", 2, 0.2),
+    ("fixed", "rampup_interval: 4 rampup_lr: 0.1 min_lr: 0.15", 0, 0.15),
+    ("fixed", "rampup_interval: 4 rampup_lr: 0.1", 4, 0.5),
 ]
 
 
@@ -35,6 +52,32 @@ def test_rate(policy, fields, iteration, rate):
     param = solver_param(f'base_lr: 0.5 lr_policy: "{policy}" {fields}')
     assert not list(lr_policy_problems(param))
     assert learning_rate(param, iteration) == pytest.approx(rate, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("fields", "iterations"),
+    [
+        ('lr_policy: "step" stepsize: 10 max_iter: 50', 50),
+        ('lr_policy: "step" stepsize: 10', 30),
+        ('lr_policy: "multistep" stepvalue: [4, 8]', 10),
+        ('lr_policy: "multifixed" stageiter: [4, 8]', 10),
+        ('lr_policy: "fixed"', 0),
+    ],
+)
+def test_horizon(fields, iterations):
+    assert horizon(solver_param(fields)) == iterations
+
+
+def test_a_multifixed_rate_needs_no_base_lr():
+    param = solver_param('lr_policy: "multifixed" stagelr: 2 stageiter: 5')
+    assert not list(lr_policy_problems(param))
+    assert learning_rate(param, 0) == 2
+
+
+def test_each_reduction_on_a_plateau_multiplies_by_gamma():
+    param = solver_param('base_lr: 0.5 lr_policy: "plateau" gamma: 0.5 plateau_winsize: 5')
+    assert [learning_rate(param, 9, n) for n in range(3)] == [0.5, 0.25, 0.125]
+    assert current_step(param, 9, 2) == 2
 
 
 @pytest.mark.parametrize(("gamma", "rate"), [(1.0, 0.0), (-1.0, 0.5)])
@@ -70,6 +113,40 @@ def test_current_step_counts_the_rates_used_so_far(fields, iteration, expected):
         ('base_lr: 1 lr_policy: "poly" power: 1', "lr_policy", "needs max_iter"),
         ('base_lr: 1 lr_policy: "poly" power: 1 max_iter: 0', "max_iter", "at least 1, it is 0"),
         ('base_lr: 1 lr_policy: "fixed" stepvalue: 5 stepvalue: 2', "stepvalue", "must ascend"),
+        ('lr_policy: "multifixed" stagelr: 1', "lr_policy", "needs stageiter"),
+        (
+            'lr_policy: "multifixed" stagelr: 1 stageiter: [2, 3]',
+            "stagelr",
+            "there are 1 stagelr and 2 stageiter",
+        ),
+        (
+            'lr_policy: "multifixed" stagelr: [1, 2] stageiter: [3, 2]',
+            "stageiter",
+            "stageiters must ascend; they are [3, 2]",
+        ),
+        (
+            'lr_policy: "multifixed" stagelr: 1 stageiter: 2 warmup_iter: 5',
+            "",
+            "base_lr is missing",
+        ),
+        ('base_lr: 1 lr_policy: "plateau" gamma: 1', "lr_policy", "needs plateau_winsize"),
+        (
+            'base_lr: 1 lr_policy: "plateau" gamma: 1 plateau_winsize: 0',
+            "plateau_winsize",
+            "must be at least 1; they are [0]",
+        ),
+        ('base_lr: 1 lr_policy: "fixed" min_lr: -1', "min_lr", "at least 0, it is -1"),
+        ('base_lr: 1 lr_policy: "fixed" warmup_iter: -1', "warmup_iter", "at least 0, it is -1"),
+        (
+            'base_lr: 1 lr_policy: "fixed" warmup_iter: 2 rampup_interval: 3',
+            "rampup_interval",
+            "exclude each other",
+        ),
+        (
+            'base_lr: 1 lr_policy: "poly" power: 1 max_iter: 9 min_lr: 2',
+            "min_lr",
+            "min_lr: 2 is larger than base_lr: 1",
+        ),
     ],
 )
 def test_problems(fields, field, message):

@@ -19,6 +19,8 @@ SETTINGS = (
     "test_iter: 2 test_interval: 3 "
 )
 STATE = "run/s_iter_5.solverstate"
+PLATEAU = 'random_seed: 7 lr_policy: "plateau" plateau_winsize: [1, 2, 2]'
+NVCAFFE = 'random_seed: 7 larc: true momentum_policy: "poly" weight_decay_policy: "poly"'
 
 
 def run(solver, caplog, resume=None):
@@ -51,16 +53,31 @@ def since(lines, iteration):
         *[pytest.param(*name.values, "random_seed: 7", marks=name.marks) for name in GPU_NAMES],
         ("auto", "random_seed: 7 snapshot_format: HDF5"),
         ("auto", 'random_seed: 7 type: "Adam" momentum2: 0.99'),
+        ("auto", PLATEAU),
+        ("auto", f"{PLATEAU} snapshot_format: HDF5"),
+        ("auto", f"{NVCAFFE} rampup_interval: 7"),
     ],
 )
 def test_resumed_equals_uninterrupted(make_solver, database, caplog_minicaffe, backend, more):
-    settings = f"{SETTINGS} {more}"
+    base = SETTINGS.replace('lr_policy: "inv"', "") if "lr_policy" in more else SETTINGS
+    settings = f"{base} {more}"
     whole = run(make_solver(DATA_NET, settings, backend), caplog_minicaffe)
     state = STATE + (".h5" if "HDF5" in more else "")
     resumed = run(make_solver(DATA_NET, settings, backend), caplog_minicaffe, state)
     assert_same(resumed[0], whole[0])
     assert resumed[1] == since(whole[1], 5)
     assert any("Testing" in line for line in resumed[1])
+    if "plateau" in more:
+        assert len({line.partition("lr = ")[2] for line in whole[1] if "lr = " in line}) == 4
+
+
+def test_resuming_in_a_shuffled_database(make_solver, database, caplog_minicaffe):
+    net = DATA_NET.replace("batch_size: 4", "batch_size: 4 shuffle: true")
+    whole = run(make_solver(net, SETTINGS), caplog_minicaffe)
+    resumed = run(make_solver(net, SETTINGS), caplog_minicaffe, STATE)
+    assert_same(resumed[0], whole[0])
+    ordered = run(make_solver(DATA_NET, SETTINGS), caplog_minicaffe)
+    assert ordered[1] != whole[1]
 
 
 def test_resuming_the_same_solver_again(make_solver, database, caplog_minicaffe):

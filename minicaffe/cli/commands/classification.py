@@ -45,7 +45,7 @@ class ClassificationFlags(BackendFlags):
 def run(flags: ClassificationFlags) -> int:
     """Classify."""
     images = find_images(flags.images)
-    with closing(Net(flags.model, "TEST", backend=choose_backend(flags))) as net:
+    with closing(Net(flags.model, "TEST", backend=choose_backend(flags, model=flags.model))) as net:
         copy_trained_layers(net, flags.weights)
         shape = image_input_shape(net, flags.model)
         n_classes = net.outputs[0].count // net.outputs[0].shape[0]

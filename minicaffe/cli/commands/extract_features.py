@@ -71,7 +71,9 @@ def run(flags: FeatureFlags) -> int:
     from minicaffe.net import Net
     from minicaffe.net.weights import copy_trained_layers
 
-    with closing(Net(flags.model, "TEST", backend=choose_backend(flags), fills=False)) as net:
+    with closing(
+        Net(flags.model, "TEST", backend=choose_backend(flags, model=flags.model), fills=False)
+    ) as net:
         net.check_memory()
         net.fill()
         for name in names:

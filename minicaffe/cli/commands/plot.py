@@ -73,7 +73,7 @@ def _rates(paths: list[str]) -> Panel:
     for path, param in zip(paths, params, strict=True):
         for _, message in lr_policy.lr_policy_problems(param):
             problems.add(f"{path}: {message}")
-        if param.max_iter < 1:
+        if lr_policy.horizon(param) < 1:
             problems.add(f"{path}: max_iter is {param.max_iter}; it must be at least 1")
     problems.raise_if_any()
     return rate_panel(params, short_names(paths))

@@ -124,7 +124,7 @@ def _activations(flags: ShowFlags) -> Image:
     from minicaffe.net import Net
     from minicaffe.net.weights import copy_trained_layers
 
-    with closing(Net(flags.model, "TEST", backend=choose_backend(flags))) as net:
+    with closing(Net(flags.model, "TEST", backend=choose_backend(flags, model=flags.model))) as net:
         if flags.blob not in net.blobs:
             raise NetError(
                 f'{flags.model}: no blob "{flags.blob}". {nearest(flags.blob, net.blobs)}'

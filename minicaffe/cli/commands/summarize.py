@@ -2,7 +2,8 @@
 
 Learning-rate and decay multipliers that are not 1 follow the number of parameters: x2 is a doubled
 rate, D0 no decay. Multiply-adds are those of one sample; memory is that of the whole batch. If the
-database does not exist, its images have the size of crop_size, or of --input_shape.
+database does not exist, its images have the size of crop_size, or of --input_shape. If a net has
+types or fields of a fork of Caffe, the last lines name the fork.
 
 Example:
   minicaffe summarize models/alexnet/train_val.prototxt
@@ -21,6 +22,7 @@ from minicaffe.cli.options.net_state import phase_flag
 from minicaffe.layers import summary_of
 from minicaffe.net.include_rules import filter_layers
 from minicaffe.schema import LayerParameter, NetSource, NetState, read_net
+from minicaffe.schema.fork_names import FORKS, forks_of
 from minicaffe.text_width import display_width, padded
 
 _COLUMNS = (
@@ -60,6 +62,8 @@ def run(flags: SummarizeFlags) -> int:
     _print(rows, sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     if not sizes.problem:
         _print_totals(source, sizes)
+    for fork, why in forks_of(source.param):
+        print(f"Written for {fork} ({FORKS[fork]}): {', '.join(why)}")
     return 0
 
 

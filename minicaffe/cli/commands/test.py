@@ -58,7 +58,7 @@ def run(flags: TestFlags) -> int:
     from minicaffe.net.weights import copy_trained_layers
     from minicaffe.schema import TEST, NetState
 
-    backend = choose_backend(flags)
+    backend = choose_backend(flags, model=flags.model)
     state = NetState(phase=TEST)
     flags.apply_to(state)
     with closing(Net(flags.model, state, backend=backend, fills=False)) as net:

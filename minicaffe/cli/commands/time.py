@@ -41,7 +41,7 @@ def run(flags: TimeFlags) -> int:
     from minicaffe.net import Net
     from minicaffe.schema import NetState
 
-    backend = choose_backend(flags)
+    backend = choose_backend(flags, model=flags.model)
     state = NetState(phase=flags.phase)
     flags.apply_to(state)
     with closing(Net(flags.model, state, backend=backend, fills=False)) as net:

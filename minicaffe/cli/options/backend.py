@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from minicaffe.backends import BACKENDS, PRECISIONS, count_gpus, get_backend
 from minicaffe.cli.flags import Flags, flag
+from minicaffe.cli.options.half_precision import asks_for_half
 from minicaffe.errors import BackendUnavailable, UsageError
 from minicaffe.log import logger
 
@@ -40,11 +41,21 @@ class BackendFlags(Flags):
     )
 
 
-def choose_backend(flags: BackendFlags, solver: SolverParameter | None = None) -> Backend:
+def choose_backend(
+    flags: BackendFlags, solver: SolverParameter | None = None, model: str = ""
+) -> Backend:
     """Return the backend that the flags and, for train, the solver select.
 
     ``solver_mode: GPU`` in a solver is a preference: if there is no GPU, a warning gives the
-    reason and the CPU is used.
+    reason and the CPU is used. So is ``default_forward_type: FLOAT16`` in a net.
+
+    Parameters
+    ----------
+    flags : BackendFlags
+    solver : SolverParameter, optional
+        For train.
+    model : str
+        The net's prototxt, for other commands.
 
     Raises
     ------
@@ -55,16 +66,18 @@ def choose_backend(flags: BackendFlags, solver: SolverParameter | None = None) -
         support --precision.
     """
     number = _selected_gpu(flags)
+    wants_half = flags.precision is None and asks_for_half(model, solver)
+    gpu_precision = "fp16" if wants_half else flags.precision
     if number is None and flags.no_graph and not (solver is not None and _prefers_gpu(solver)):
         logger.warning("--no_graph has no effect on the CPU. Remove it, or select a GPU: --gpu=0")
     if number is not None:
         try:
-            return _open_gpu(flags, number, trains=solver is not None)
+            return _open_gpu(flags, number, gpu_precision, trains=solver is not None)
         except BackendUnavailable as error:
             raise BackendUnavailable(f"--gpu={number}: {error}") from error
     if flags.backend == "auto" and solver is not None and _prefers_gpu(solver):
         try:
-            return _open_gpu(flags, solver.device_id, trains=True)
+            return _open_gpu(flags, solver.device_id, gpu_precision, trains=True)
         except BackendUnavailable as error:
             logger.warning(f"solver_mode: GPU, but {error} Training on the CPU.")
     logger.info("Use CPU.")
@@ -75,6 +88,11 @@ def choose_backend(flags: BackendFlags, solver: SolverParameter | None = None) -
         precision=flags.precision,
     )
     logger.info(f"Computing with {backend.description}.")
+    if wants_half:
+        logger.warning(
+            "default_forward_type: FLOAT16 has no effect on the CPU, which has no half precision. "
+            "--precision=bf16 is alike on CPUs that support it."
+        )
     return backend
 
 
@@ -121,14 +139,14 @@ def _prefers_gpu(solver: SolverParameter) -> bool:
     return solver.HasField("solver_mode") and solver.solver_mode == solver.GPU
 
 
-def _open_gpu(flags: BackendFlags, number: int, trains: bool) -> Backend:
+def _open_gpu(flags: BackendFlags, number: int, precision: str | None, trains: bool) -> Backend:
     backend = cast(
         "CudaBackend",
         get_backend(
             "cuda",
             strict=flags.strict_backend,
             threads=flags.threads,
-            precision=flags.precision,
+            precision=precision,
             gpu=number,
             graph=not flags.no_graph,
         ),

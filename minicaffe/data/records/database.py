@@ -8,8 +8,10 @@ from typing import NamedTuple
 from minicaffe.data.datum import ImageArray, StoredImage, read_datum
 from minicaffe.data.db import open_database, printable
 from minicaffe.data.records.base import RESTART, Record, RecordPosition, RecordSource
+from minicaffe.data.records.listed import ListedRecords
 from minicaffe.fatal_signals import reading
 from minicaffe.log import logger
+from minicaffe.random import RandomStream
 
 
 class DatumRecord(NamedTuple):
@@ -125,3 +127,43 @@ class DatabaseRecords(RecordSource):
     def _advance(self) -> None:
         if self._cursor.advance():
             logger.info(RESTART)
+
+
+class ShuffledDatabaseRecords(ListedRecords):
+    """Reads a database in a random order, a new one in each round; keeps all keys in memory.
+
+    Parameters
+    ----------
+    path, backend, color
+        As for `DatabaseRecords`.
+    stream : RandomStream
+        Seed and name of the random order.
+
+    Raises
+    ------
+    DataError
+        If the database cannot be opened or is empty.
+    """
+
+    size_advice = DatabaseRecords.size_advice
+
+    def __init__(self, path: str, backend: str, color: bool | None, stream: RandomStream) -> None:
+        self._path, self._color = path, color
+        self._read = reading(path)
+        self._database = open_database(path, backend)
+        self._cursor = self._database.cursor()
+        self._keys = [self._cursor.key]
+        while not self._cursor.advance():
+            self._keys.append(self._cursor.key)
+        super().__init__(path, len(self._keys), stream)
+
+    def record(self, index: int) -> Record:
+        """Return a record; views of it last while the database is open."""
+        self._cursor.seek(self._keys[index])
+        stored = self._read(read_datum, self._cursor.value, self._cursor)
+        return DatumRecord(self._path, self._cursor.key, stored, self._color)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._cursor.close()
+        self._database.close()

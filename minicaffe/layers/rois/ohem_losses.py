@@ -78,7 +78,7 @@ class SoftmaxWithLossOHEM(NormalizedLossLayer[SoftmaxParameter]):
     """Compute SoftmaxWithLoss and the loss of each label, for online hard example mining.
 
     Shapes: x (N, K, ...), labels (N, ...)
-    -> loss ()[, probabilities (N, K, ...)[, losses (N, ...)]]
+    -> loss ()[, probabilities (N, K, ...)[, losses (N, 1, ...)]]
 
     Notes
     -----
@@ -108,7 +108,7 @@ class SoftmaxWithLossOHEM(NormalizedLossLayer[SoftmaxParameter]):
         require_labels(self, x, labels, axis)
         p, losses = self._outputs(top)
         p.reshape(x.shape)
-        losses.reshape(labels.shape)
+        losses.reshape((*x.shape[:axis], 1, *x.shape[axis + 1 :]))
         op = SoftmaxLossOhem(axis, self.normalization(), self.ignore_label())
         self.kernel = self.plan(op, x.data, labels.data, p.data, losses.data, top[0].data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minicaffe.layers.batch_layer import OLD_TRANSFORM_FIELDS
 from minicaffe.layers.registry import register
 from minicaffe.layers.segmentation.label_map_layer import LabelColumn, LabelMapLayer
 from minicaffe.schema.minicaffe_pb2 import ImageDataParameter
@@ -21,6 +22,8 @@ class ImageLabelmapData(LabelMapLayer[ImageDataParameter]):
 
     Source: Xie and Tu, "Holistically-Nested Edge Detection", ICCV 2015.
     """
+
+    old_transform_fields = OLD_TRANSFORM_FIELDS
 
     def label_column(self) -> LabelColumn:
         """Return that the list names edge maps."""

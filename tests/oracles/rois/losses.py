@@ -48,7 +48,8 @@ def softmax_ohem(layer, bottoms, params, training):
         losses.append(-math.log(p[at][int(label)]) if counts else 0.0)
         counted += counts
     divisor = region_divisor(layer, len(losses), counted, len(x))
-    tops = [np.array(sum(losses) / divisor), p, np.reshape(losses, labels.shape)]
+    shape = np.take(x, [0], layer.softmax_param.axis).shape
+    tops = [np.array(sum(losses) / divisor), p, np.reshape(losses, shape)]
     return tops[: len(layer.top)]
 
 

@@ -1,0 +1,62 @@
+"""Boxes [x1, y1, x2, y2] whose last row and column count, in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minicaffe.backends.reference.kernels._suppression import keep_maxima
+from minicaffe.ops.backend import HostArray
+from minicaffe.ops.rois.anchors import Box
+
+
+def placed_anchors(anchors: Sequence[Box], rows: int, columns: int, stride: int) -> HostArray:
+    """Return the anchors of all cells, (rows, columns, A, 4)."""
+    y, x = np.mgrid[:rows, :columns] * stride
+    boxes: HostArray = np.array(anchors) + np.stack([x, y, x, y], -1)[:, :, None]
+    return boxes
+
+
+def centers_and_sizes(boxes: HostArray) -> tuple[HostArray, HostArray]:
+    """Return centers and sizes (..., 2) of boxes, x first."""
+    sizes = boxes[..., 2:4] - boxes[..., :2] + 1
+    return boxes[..., :2] + sizes / 2, sizes
+
+
+def decoded_boxes(boxes: HostArray, codes: HostArray) -> HostArray:
+    """Return the boxes that codes (..., 4) stand for at other boxes (..., 4)."""
+    centers, sizes = centers_and_sizes(boxes)
+    centers, halves = centers + codes[..., :2] * sizes, np.exp(codes[..., 2:]) * sizes / 2
+    return np.concatenate([centers - halves, centers + halves], -1)
+
+
+def box_codes(boxes: HostArray, truths: HostArray) -> HostArray:
+    """Return the codes (..., 4) of truths at boxes."""
+    (centers, sizes), (wanted, wanted_sizes) = map(centers_and_sizes, (boxes, truths))
+    return np.concatenate([(wanted - centers) / sizes, np.log(wanted_sizes / sizes)], -1)
+
+
+def cut_to_image(boxes: HostArray, rows: float, columns: float) -> HostArray:
+    """Return the boxes with corners in 0 .. rows - 1 and 0 .. columns - 1."""
+    last = np.array([columns, rows, columns, rows]) - 1
+    return np.clip(boxes, 0, last)
+
+
+def pixel_overlaps(a: HostArray, b: HostArray) -> HostArray:
+    """Return the intersection over union of boxes, whose arrays are broadcast."""
+    shared = np.minimum(a[..., 2:4], b[..., 2:4]) - np.maximum(a[..., :2], b[..., :2]) + 1
+    area = np.maximum(shared, 0).prod(-1)
+    areas = [centers_and_sizes(boxes)[1].prod(-1) for boxes in (a, b)]
+    overlap: HostArray = area / (areas[0] + areas[1] - area)
+    return overlap
+
+
+def suppressed(boxes: HostArray, threshold: float, limit: int | None = None) -> HostArray:
+    """Return the boxes, by descending score, that overlap no kept one by more than a threshold."""
+
+    def is_near(first: int, others: HostArray) -> HostArray:
+        near: HostArray = pixel_overlaps(boxes[first], boxes[others]) > threshold
+        return near
+
+    return keep_maxima(len(boxes), is_near, limit)

@@ -1,0 +1,76 @@
+"""segnet_scenes: it learns, continues after an interruption, and segments."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minicaffe.cli.main import run_command
+from minicaffe.schema import read_solver
+from minicaffe.solver.solver import Solver
+from zoo import MODELS, ROOT
+
+MODEL = Path("models") / "segnet_scenes"
+SCENES = Path("data") / "fashion-mnist" / "scenes"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with the model and a few small scenes under the paths of the net."""
+    root = tmp_path_factory.mktemp("root")
+    (root / "models").mkdir()
+    (root / MODEL).symlink_to(MODELS / "segnet_scenes")
+    script = ROOT / "data" / "fashion-mnist" / "write_scenes.py"
+    with pytest.MonkeyPatch.context() as patch:
+        arguments = ["--train", "24", "--test", "4", "--size", "120"]
+        patch.setattr(sys, "argv", [str(script), str(root / SCENES), *arguments])
+        spec = importlib.util.spec_from_file_location("script", script)
+        module = importlib.util.module_from_spec(spec)
+        patch.setitem(sys.modules, "script", module)
+        spec.loader.exec_module(module)
+        module.main()
+    return root
+
+
+def solver_of(folder):
+    source = read_solver(MODEL / "solver.prototxt")
+    source.param.snapshot = 0
+    source.param.test_interval = 1000
+    source.param.max_iter = 30
+    source.param.snapshot_prefix = str(folder / "segnet")
+    return Solver(source)
+
+
+def losses_of(solver, iterations):
+    losses = []
+    for _ in range(iterations):
+        solver.step(1)
+        losses.append(float(solver.net.blobs["loss"].data.read()))
+    return losses
+
+
+def test_it_learns_continues_and_segments(root, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+    solver = solver_of(tmp_path)
+    losses = losses_of(solver, 6)
+    solver.snapshot()
+    rest = losses_of(solver, 6)
+    solver.close()
+    resumed = solver_of(tmp_path)
+    resumed.restore(tmp_path / "segnet_iter_6.solverstate")
+    assert losses_of(resumed, 6) == rest
+    resumed.close()
+    assert np.mean(rest[-3:]) < 0.7 * np.mean(losses[:3])
+    (weights,) = tmp_path.glob("*.caffemodel")
+    arguments = [str(MODEL / "deploy.prototxt"), str(weights), str(SCENES / "JPEGImages")]
+    options = ["--output=out", "--mean=120", "--input_scale=0.02"]
+    truth = [f"--truth={SCENES}/SegmentationClass", f"--labels={SCENES}/classes.txt"]
+    assert run_command("segment", [*arguments, *options, *truth]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith("out/")]) == 28
+    assert len(list(Path("out").iterdir())) == 28
+    assert lines[-7].startswith("  background  0.")
