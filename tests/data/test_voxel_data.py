@@ -10,7 +10,7 @@ import pytest
 
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
-from minicaffe.schema import parse_net
+from minicaffe.schema import BlobProto, BlobShape, parse_net
 
 SHAPE = (5, 2, 6, 7)  # three channels of a picture, two targets; frames, rows, columns
 
@@ -19,9 +19,9 @@ def clip_of(seed):
     return np.random.default_rng(seed).integers(0, 200, SHAPE)
 
 
-def write(path, values, kind="<f4"):
+def write(path, values):
     header = struct.pack("<5i", 1, *values.shape)
-    path.write_bytes(header + values.astype(kind).tobytes())
+    path.write_bytes(header + values.astype("<f4").tobytes())
     return path
 
 
@@ -49,20 +49,33 @@ def run(net):
 
 def test_clips_and_targets(source):
     settings = f'source: "{source}" batch_size: 2 num_truth_channels: 2 truth_scale: 0.5 scale: 2'
-    net = layer(f"{settings} mean_value: 3")
+    net = layer(settings)
     data, truth = run(net)
     want = np.stack([clip_of(0), clip_of(1)])
-    np.testing.assert_array_equal(data, 2 * (want[:, :3] - 3))
+    np.testing.assert_array_equal(data, 2 * want[:, :3])
     np.testing.assert_array_equal(truth, want[:, 3:] / 2)
     np.testing.assert_array_equal(run(net)[1], np.stack([clip_of(2), clip_of(0)])[:, 3:] / 2)
 
 
-def test_the_middle_is_cut_out_of_both_and_targets_are_limited(source):
-    settings = f'source: "{source}" num_truth_channels: 2 crop_size: 3 clip_min: 50 clip_max: 150'
+def test_the_mean_changes_the_clip_only(tmp_path, source):
+    path = tmp_path / "mean.binaryproto"
+    mean = np.arange(3 * 2 * 6 * 7).reshape(3, 2, 6, 7)
+    blob = BlobProto(shape=BlobShape(dim=[1, *mean.shape]), data=mean.ravel())
+    path.write_bytes(blob.SerializeToString())
+    settings = f'source: "{source}" num_truth_channels: 2 mean_file: "{path}"'
+    data, truth = run(layer(settings))
+    np.testing.assert_array_equal(data[0], clip_of(0)[:3] - mean)
+    np.testing.assert_array_equal(truth[0], clip_of(0)[3:])
+    with pytest.raises(NetError, match="and the mean 6 x 6 x 7"):
+        layer(f'source: "{source}" mean_file: "{path}"')
+
+
+def test_the_middle_is_cut_out_of_both(source):
+    settings = f'source: "{source}" num_truth_channels: 2 crop_size: 3'
     data, truth = run(layer(settings))
     want = clip_of(0)[:, :, 1:4, 2:5]
     np.testing.assert_array_equal(data[0], want[:3])
-    np.testing.assert_allclose(truth[0], np.clip((want[3:] - 50) / 100, 0, 1), rtol=1e-6)
+    np.testing.assert_array_equal(truth[0], want[3:])
 
 
 def test_mirroring_inverts_horizontal_flow(source):
@@ -95,11 +108,11 @@ def test_random_windows_and_orders_resume(source):
             np.testing.assert_array_equal(got, values)
 
 
-def test_labels_of_bytes(tmp_path):
-    path = write(tmp_path / "clip.bin", clip_of(4), np.uint8)
+def test_labels_keep_their_values(tmp_path):
+    path = write(tmp_path / "clip.bin", clip_of(4))
     listed = tmp_path / "list.txt"
     listed.write_text(str(path))
-    settings = f'source: "{listed}" use_byte_input: true scale: 0.5'
+    settings = f'source: "{listed}" scale: 0.5 truth_scale: 2'
     data, labels = run(layer(settings, "VideoSegmentationData"))
     np.testing.assert_array_equal(data[0], clip_of(4)[:4] / 2)
     np.testing.assert_array_equal(labels[0], clip_of(4)[4:])
@@ -116,11 +129,11 @@ def test_what_is_refused(tmp_path, source):
     assert "batch_size is 0" in refused(f"{given} batch_size: 0")
     assert "num_truth_channels is 0" in refused(f'source: "{source}" num_truth_channels: 0')
     assert "at least one must remain" in refused(f'source: "{source}" num_truth_channels: 5')
-    assert "clip_max: 1 must be above clip_min: 2" in refused(f"{given} clip_min: 2 clip_max: 1")
     assert "crop_size 7 is larger than the clip, 6 x 7" in refused(f"{given} crop_size: 7")
-    assert "list.txt:1: " in refused(f"{given} use_byte_input: true")
-    assert "not a clip of uint8 values" in refused(f"{given} use_byte_input: true")
     missing = tmp_path / "missing.txt"
+    missing.write_text(str(source))
+    assert "missing.txt:1: " in refused(f'source: "{missing}"')
+    assert "not a clip of float32 values" in refused(f'source: "{missing}"')
     missing.write_text("no.bin")
     assert "no.bin: the clip cannot be read" in refused(f'source: "{missing}"')
     missing.write_text("\n")

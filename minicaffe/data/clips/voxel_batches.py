@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -35,12 +35,12 @@ class VoxelTargets:
         Whether half of the samples are mirrored left to right.
     is_flow : bool
         Whether mirroring inverts the sign of the first target.
-    mean : ndarray
-        Subtracted from the clip, broadcast to (channels, frames, rows, columns).
+    mean : ndarray, optional
+        Subtracted from the clip; (channels * frames, rows, columns).
     scale : float
         The clip is multiplied by this after that.
-    convert : callable
-        Changes the values of targets.
+    truth_scale : float
+        Targets are multiplied by this.
     """
 
     channels: int
@@ -48,9 +48,9 @@ class VoxelTargets:
     at_random: bool
     mirror: bool
     is_flow: bool
-    mean: Floats
+    mean: Floats | None
     scale: float
-    convert: Callable[[Floats], Floats]
+    truth_scale: float
 
 
 class VoxelBatches(RecordBatches):
@@ -128,17 +128,21 @@ class VoxelBatches(RecordBatches):
                 f"{record}: the file has {len(values)} channels, and num_truth_channels: "
                 f"{targets.channels} of them are targets; at least one must remain"
             )
-        if targets.mean.ndim > 1 and targets.mean.shape != values[:n].shape:
-            raise DataError(
-                f"{record}: the clip is {_times(values[:n].shape)} (channels x frames x rows x "
-                f"columns) without its targets, and the mean {_times(targets.mean.shape)}"
-            )
-        clip = (values[:n] - targets.mean) * np.float32(targets.scale)
-        truth = targets.convert(values[n:].astype(np.float32))
+        clip, truth = values[:n].astype(np.float32), values[n:].astype(np.float32)
+        if targets.mean is not None:
+            frames = clip.reshape(-1, *clip.shape[2:])
+            if targets.mean.shape != frames.shape:
+                raise DataError(
+                    f"{record}: the clip is {_times(frames.shape)} (channels and frames x rows x "
+                    f"columns) without its targets, and the mean {_times(targets.mean.shape)}"
+                )
+            frames -= targets.mean  # in clip
+        clip *= np.float32(targets.scale)
+        truth *= np.float32(targets.truth_scale)
         if targets.crop:
             clip, truth = (self._cropped(record, part, draw[:2]) for part in (clip, truth))
         if targets.mirror and draw[2] >= 0.5:
-            clip, truth = clip[..., ::-1], truth[..., ::-1].copy()
+            clip, truth = clip[..., ::-1], truth[..., ::-1]
             if targets.is_flow:
                 truth[0] *= -1
         return clip, truth

@@ -22,14 +22,12 @@ Floats = NDArray[np.float32]
 _HEADER = struct.Struct("<5i")
 
 
-def read_voxels(path: str, of_bytes: bool) -> Floats:
-    """Read a file of C3D: five int32, clips (1), channels, frames, rows and columns; the values.
+def read_voxels(path: str) -> Floats:
+    """Read a file of C3D: five int32, 1, channels, frames, rows and columns; the float32 values.
 
     Parameters
     ----------
     path : str
-    of_bytes : bool
-        Whether values are uint8, not float32.
 
     Returns
     -------
@@ -46,19 +44,17 @@ def read_voxels(path: str, of_bytes: bool) -> Floats:
         reason = getattr(error, "strerror", None) or error
         hint = missing_file_hint(path)
         raise DataError(f"{one_line(path)}: the clip cannot be read: {reason}.{hint}") from error
-    kind = np.dtype(np.uint8 if of_bytes else "<f4")
     if len(content) >= _HEADER.size:
         n, *shape = _HEADER.unpack_from(content)
-        size = kind.itemsize
+        size = 4
         for length in shape:
             size *= max(length, 0)
         if n == 1 and size and _HEADER.size + size == len(content):
-            values = np.frombuffer(content, kind, offset=_HEADER.size)
+            values = np.frombuffer(content, "<f4", offset=_HEADER.size)
             return values.reshape(shape).astype(np.float32)
     raise DataError(
-        f"{one_line(path)}: not a clip of {kind.name} values: five numbers, 1, channels, frames, "
-        f"rows and columns, must tell the size of the file, {len(content)} bytes. Check "
-        "use_byte_input."
+        f"{one_line(path)}: not a clip of float32 values: five numbers, 1, channels, frames, "
+        f"rows and columns, must tell the size of the file, {len(content)} bytes"
     )
 
 
@@ -66,11 +62,9 @@ def read_voxels(path: str, of_bytes: bool) -> Floats:
 class VoxelRecord(FileRecord):
     """A clip of a list."""
 
-    of_bytes: bool
-
     def read(self) -> Floats:
         """Read the file."""
-        return read_voxels(self.path, self.of_bytes)
+        return read_voxels(self.path)
 
 
 class VoxelRecords(ListedRecords):
@@ -80,8 +74,6 @@ class VoxelRecords(ListedRecords):
     ----------
     source : str
         The list.
-    of_bytes : bool
-        As in `read_voxels`.
     shuffle : RandomStream, optional
         Seed and name of the random order.
 
@@ -91,11 +83,11 @@ class VoxelRecords(ListedRecords):
         If the list cannot be used.
     """
 
-    def __init__(self, source: str, of_bytes: bool, shuffle: RandomStream | None = None) -> None:
+    def __init__(self, source: str, shuffle: RandomStream | None = None) -> None:
         logger.info("Opening file %s", source)
         rule = "a line of the list is the path of a clip"
         lines = read_text(source, "the list", ForeignBytes.ESCAPE, rule).split("\n")
-        self._source_path, self._of_bytes = source, of_bytes
+        self._source_path = source
         self._paths = [(i, line.strip()) for i, line in enumerate(lines, start=1) if line.strip()]
         if not self._paths:
             raise DataError(f"{source}: the list is empty; {rule}.")
@@ -104,4 +96,4 @@ class VoxelRecords(ListedRecords):
     def record(self, index: int) -> VoxelRecord:
         """Return the record of a clip of the list, counted from 0."""
         line, path = self._paths[index]
-        return VoxelRecord(f"{self._source_path}:{line}", path, 0, self._of_bytes)
+        return VoxelRecord(f"{self._source_path}:{line}", path, 0)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
+from typing import ClassVar
 
 from minicaffe.data.batches import BatchSource
+from minicaffe.data.clips.voxel_batches import VoxelBatches, VoxelTargets
+from minicaffe.data.mean import read_mean
+from minicaffe.data.records.voxels import VoxelRecords
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
-from minicaffe.ops.backend import HostArray
 from minicaffe.schema.minicaffe_pb2 import ImageDataParameter
-
-if TYPE_CHECKING:
-    from minicaffe.data.clips.voxel_batches import VoxelTargets
 
 
 @register("VideoWithVoxelTruthData")
@@ -26,11 +23,10 @@ class VideoWithVoxelTruthData(BatchLayer[ImageDataParameter]):
     Notes
     -----
     A line of the list is the path of a file: five int32, 1 and the numbers of channels, frames,
-    rows and columns, then the values as float32, with use_byte_input: true as bytes. The last
-    num_truth_channels channels are the targets. crop_size and mirror, of image_data_param, do the
-    same to both; with is_flow: true mirroring inverts the sign of the first target. mean_file or
-    mean_value and scale change the clip only; targets are multiplied by truth_scale, or with
-    clip_min mapped from clip_min ... clip_max to 0 ... 1 and cut. The layer is that of C3D 1.0.
+    rows and columns, then the values as float32. The last num_truth_channels channels are the
+    targets. crop_size and mirror, of image_data_param, do the same to both; with is_flow: true
+    mirroring inverts the sign of the first target. mean_file and scale change the clip only,
+    truth_scale the targets. The layer is that of C3D 1.0.
 
     References
     ----------
@@ -43,30 +39,20 @@ class VideoWithVoxelTruthData(BatchLayer[ImageDataParameter]):
 
     def open(self) -> BatchSource:
         """Read the list."""
-        # Imported here, because Pillow is slow to import.
-        from minicaffe.data.clips.voxel_batches import VoxelBatches
-        from minicaffe.data.records.voxels import VoxelRecords
-
         proto = self.settings
         self.require(proto.source, "image_data_param { source } is missing: the list of clips")
         self.require(proto.batch_size > 0, "batch_size is 0; it must be at least 1")
         shuffle = self.random if proto.shuffle else None
-        records = VoxelRecords(proto.source, proto.use_byte_input, shuffle)
+        records = VoxelRecords(proto.source, shuffle)
         records.skip_at_random(proto.rand_skip, self.random)
         threads = self.context.backend.data_threads
         return VoxelBatches(records, proto.batch_size, self._targets(), self.random, threads)
 
     def _targets(self) -> VoxelTargets:
-        from minicaffe.data.clips.voxel_batches import VoxelTargets
-
         proto = self.settings
         self.require(
             self.has_labels or proto.num_truth_channels > 0,
             "num_truth_channels is 0; it must be at least 1",
-        )
-        self.require(
-            not proto.HasField("clip_min") or proto.clip_max > proto.clip_min,
-            f"clip_max: {proto.clip_max:g} must be above clip_min: {proto.clip_min:g}",
         )
         return VoxelTargets(
             channels=1 if self.has_labels else proto.num_truth_channels,
@@ -74,35 +60,10 @@ class VideoWithVoxelTruthData(BatchLayer[ImageDataParameter]):
             at_random=self.is_training,
             mirror=proto.mirror,
             is_flow=proto.is_flow,
-            mean=self._mean(),
+            mean=read_mean(proto.mean_file) if proto.mean_file else None,
             scale=proto.scale,
-            convert=self._converted,
+            truth_scale=1.0 if self.has_labels else proto.truth_scale,
         )
-
-    def _mean(self) -> HostArray:
-        from minicaffe.schema.binary import read_blobproto
-
-        proto = self.settings
-        if not proto.mean_file:
-            return np.full(1, proto.mean_value, np.float32)
-        mean = read_blobproto(proto.mean_file)
-        self.require(
-            mean.ndim == 5 and mean.shape[0] == 1,
-            f"mean_file {proto.mean_file}: its shape is {mean.shape}; it must be (1, channels, "
-            "frames, rows, columns)",
-        )
-        values: HostArray = mean[0]
-        return values
-
-    def _converted(self, truth: HostArray) -> HostArray:
-        proto = self.settings
-        if self.has_labels:
-            return truth
-        if not proto.HasField("clip_min"):
-            return truth * np.float32(proto.truth_scale)
-        share = (truth - np.float32(proto.clip_min)) / (proto.clip_max - proto.clip_min)
-        cut: HostArray = np.clip(share, 0, 1).astype(np.float32)
-        return cut
 
     def key_name(self, key: bytes) -> str:
         """Name the file of a sample and the list."""
