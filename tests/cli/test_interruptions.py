@@ -292,5 +292,5 @@ def test_output_that_cannot_be_written(project, start, argv):
 
 
 def test_a_program_starts_with_arguments_of_its_caller(capsys):
-    assert start_program(["plot", "--help"]) == 0
-    assert "minicaffe plot" in capsys.readouterr().out
+    assert start_program(["plot", "no.log"]) == 1
+    assert "no.log: the log cannot be read" in capsys.readouterr().err
