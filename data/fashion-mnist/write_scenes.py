@@ -5,7 +5,7 @@
 
 FOLDER (default: the folder "scenes" beside this script) receives, as in a VOC devkit,
 
-    JPEGImages/NAME.jpg         the scenes: one to five objects, coloured, on textured backgrounds
+    JPEGImages/NAME.jpg         the scenes: two to five objects, coloured, on textured backgrounds
     Annotations/NAME.xml        boxes; corners are pixels counted from 1, the last one included
     SegmentationClass/NAME.png  the class of each pixel, with a palette
     ImageSets/Main/PART.txt     the names of a part, train or test
@@ -36,8 +36,8 @@ NAMES = ("tshirt", "trouser", "pullover", "dress", "coat")
 NAMES += ("sandal", "shirt", "sneaker", "bag", "boot")
 DEFAULT_CLASSES = ("tshirt", "trouser", "pullover", "sandal", "bag", "boot")
 PREFIXES = {"train": "train", "test": "t10k"}
-MOST_OBJECTS = 5
-SMALLEST, LARGEST = 0.14, 0.5  # sides of objects, as shares of the scene's
+FEWEST_OBJECTS, MOST_OBJECTS = 2, 5
+SMALLEST, LARGEST = 0.2, 0.55  # sides of objects, as shares of the scene's
 MOST_COVERED = 0.1  # share of a box that another one may cover
 TRIALS = 20  # places tried for an object
 DARKEST_LIGHT, LIGHTEST_DARK = 170, 90
@@ -109,7 +109,7 @@ class SceneWriter:
         scene = background(rng, self.size)
         mask = np.zeros((self.size, self.size), np.uint8)
         things: list[Thing] = []
-        for _ in range(int(rng.integers(1, MOST_OBJECTS + 1))):
+        for _ in range(int(rng.integers(FEWEST_OBJECTS, MOST_OBJECTS + 1))):
             number = int(rng.integers(len(self.images)))
             share = SMALLEST * (LARGEST / SMALLEST) ** rng.uniform()
             image = self.images[number][:, :: int(rng.choice((1, -1)))]

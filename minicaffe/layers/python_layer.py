@@ -29,7 +29,7 @@ class Python(Layer[PythonParameter]):
 
     The layers of py-faster-rcnn are built in: rpn.proposal_layer, rpn.anchor_target_layer,
     rpn.proposal_target_layer and roi_data_layer.layer mean `minicaffe.layers.faster_rcnn` if there
-    is no such module.
+    is no such module. So is ENet's spatial_dropout.
 
     Exceptions of the user's code propagate unchanged, with a note that names the layer.
 

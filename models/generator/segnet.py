@@ -7,10 +7,10 @@ from typing import Any
 from models.generator.draft import MSRA, Draft
 
 CLASSES = 7  # six kinds of objects and the background
-SIZE = 128  # rows and columns of the input
+SIZE = 96  # rows and columns of the input
 FOLDER = "data/fashion-mnist/scenes"
-_STAGES = (16, 48, 96)
-# Channels and dilations: the last convolution sees 120 of the 128 rows and columns.
+_STAGES = (32, 64, 96)
+# Channels and dilations: the last convolution sees the whole input.
 _MIDDLE = ((128, 1), (128, 2), (96, 4))
 
 

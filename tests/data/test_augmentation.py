@@ -190,8 +190,8 @@ REFUSED = [
     ("random_resize_param { min_size: 9 max_size: 8 }", "lower limit 9 is above the upper one, 8"),
     ("random_aspect_ratio_param { }", "random_aspect_ratio_param needs crop_size"),
     (
-        "crop_size: 8 random_aspect_ratio_param { aspect_ratio_change: 2 }",
-        "aspect_ratio_change 2 must be positive, the latter at most 1",
+        "crop_size: 8 random_aspect_ratio_param { aspect_ratio_change: 0 }",
+        "aspect_ratio_change 0 must be positive",
     ),
     ("img_rand_resize_lower: 3", "give img_rand_resize_lower and img_rand_resize_upper"),
     ("rand_resize_ratio_lower: 0.5 rand_resize_ratio_upper: 2", "rand_resize_ratio_lower is 0.5"),

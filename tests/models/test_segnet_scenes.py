@@ -53,6 +53,7 @@ def losses_of(solver, iterations):
     return losses
 
 
+@pytest.mark.slow
 def test_it_learns_continues_and_segments(root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(root)
     solver = solver_of(tmp_path)
@@ -64,7 +65,7 @@ def test_it_learns_continues_and_segments(root, tmp_path, monkeypatch, capsys):
     resumed.restore(tmp_path / "segnet_iter_6.solverstate")
     assert losses_of(resumed, 6) == rest
     resumed.close()
-    assert np.mean(rest[-3:]) < 0.7 * np.mean(losses[:3])
+    assert np.mean(rest[-3:]) < 0.8 * np.mean(losses[:3])
     (weights,) = tmp_path.glob("*.caffemodel")
     arguments = [str(MODEL / "deploy.prototxt"), str(weights), str(SCENES / "JPEGImages")]
     options = ["--output=out", "--mean=120", "--input_scale=0.02"]

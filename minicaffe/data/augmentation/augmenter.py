@@ -112,16 +112,16 @@ def _intels(param: TransformationParameter) -> Iterator[Step]:
         _require_crop(param, "random_aspect_ratio_param")
         areas = aspect.min_area_ratio, aspect.max_area_ratio
         _check_order("random_aspect_ratio_param: area_ratio", *areas)
-        if not areas[0] > 0 or not 0 < aspect.aspect_ratio_change <= 1:
+        change = aspect.aspect_ratio_change
+        if not (areas[0] > 0 and change > 0):
             raise DataError(
                 f"transform_param: random_aspect_ratio_param: min_area_ratio {areas[0]:g} and "
-                f"aspect_ratio_change {aspect.aspect_ratio_change:g} must be positive, the latter "
-                "at most 1."
+                f"aspect_ratio_change {change:g} must be positive."
             )
         yield RandomAspect(
             param.crop_size,
             areas,
-            aspect.aspect_ratio_change,
+            min(change, 1 / change),
             aspect.max_attempt,
             _interpolation(aspect.resize_param),
         )
