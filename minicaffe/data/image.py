@@ -290,8 +290,8 @@ def resize_nearest(image: Pixels, height: int, width: int) -> Pixels:
     return image[:, rows[:, None], columns]
 
 
-def encode_image(image: Pixels, kind: str) -> bytes:
-    """Return the bytes of an image file, at OpenCV's default quality (JPEG: 95).
+def encode_image(image: Pixels, kind: str, quality: int = 95) -> bytes:
+    """Return the bytes of an image file.
 
     Parameters
     ----------
@@ -299,11 +299,13 @@ def encode_image(image: Pixels, kind: str) -> bytes:
         Blue, green, red; or grey.
     kind : str
         A file name extension without the dot: jpg, png, bmp, ...
+    quality : int
+        Of a JPEG, 1 to 100; by default OpenCV's.
     """
     format_name = image_format(kind)
     pixels = image[0] if image.shape[0] == 1 else image[::-1].transpose(1, 2, 0)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format_name, quality=95)
+    Image.fromarray(pixels).save(file, format_name, quality=quality)
     return file.getvalue()
 
 

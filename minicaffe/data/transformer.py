@@ -33,6 +33,36 @@ class _Window(NamedTuple):
     mirror: bool
 
 
+def crop_size(param: TransformationParameter) -> tuple[int, int] | None:
+    """Return rows and columns of the crop; None without one.
+
+    Raises
+    ------
+    DataError
+        Unless crop_size, or both crop_h and crop_w, or none of them is given.
+    """
+    names = [name for name in ("crop_size", "crop_h", "crop_w") if getattr(param, name)]
+    if names in ([], ["crop_size"]):
+        return (param.crop_size, param.crop_size) if names else None
+    if names != ["crop_h", "crop_w"]:
+        raise DataError(
+            f"transform_param: {' and '.join(names)} given; the crop is given by crop_size, or by "
+            "crop_h and crop_w."
+        )
+    return param.crop_h, param.crop_w
+
+
+def check_crop(crop: tuple[int, int], height: int, width: int) -> None:
+    """Raise a DataError if a crop is larger than an image of this size."""
+    if crop[0] > height or crop[1] > width:
+        size = f"{crop[0]} x {crop[1]}" if crop[0] != crop[1] else f"{crop[0]}"
+        raise DataError(
+            f"transform_param: crop_size {size} is larger than the image, {height} x {width} (rows "
+            f"x columns); a crop must fit. Use at most {min(height, width)}, or convert the images "
+            "to a larger size."
+        )
+
+
 class DataTransformer:
     """Crops, mirrors, subtracts the mean and scales, as ``transform_param`` describes.
 
@@ -71,8 +101,8 @@ class DataTransformer:
                 "only. Remove one."
             )
         self.color = True if param.force_color else False if param.force_gray else None
-        self._crop_size = int(param.crop_size)
-        self._crop_at_random = phase == TRAIN and self._crop_size > 0
+        self._crop_size = crop_size(param)
+        self._crop_at_random = phase == TRAIN and self._crop_size is not None
         self._mirror = bool(param.mirror)
         # How far the channels lie apart that hold horizontal flow; 0 if the images are no flow.
         self._flow_step = 2 if param.is_flow else sys.maxsize if param.flow else 0
@@ -98,15 +128,10 @@ class DataTransformer:
                 f"transform_param: {len(self._mean_values)} mean_values for images of {channels} "
                 f"channels; give one, or one a channel (blue, green, red)."
             )
-        if not self._crop_size:
+        if self._crop_size is None:
             return channels, height, width
-        if self._crop_size > min(height, width):
-            raise DataError(
-                f"transform_param: crop_size {self._crop_size} is larger than the image, "
-                f"{height} x {width} (rows x columns); a crop must fit. Use at most "
-                f"{min(height, width)}, or convert the images to a larger size."
-            )
-        return channels, self._crop_size, self._crop_size
+        check_crop(self._crop_size, height, width)
+        return channels, *self._crop_size
 
     def __call__(
         self, images: Sequence[ImageArray], generator: np.random.Generator | None = None
@@ -125,7 +150,7 @@ class DataTransformer:
         ndarray, float32, shape (n, channels, rows, columns)
         """
         shape = self._common_shape(images)
-        if not self._crop_size and not self._mirror:
+        if self._crop_size is None and not self._mirror:
             return self._arithmetic(cast(ImageArray, np.stack(images)), self._mean)
         windows = self._windows(images, generator)
         cut = np.empty((len(images), *shape), dtype=images[0].dtype)
@@ -162,7 +187,7 @@ class DataTransformer:
         """
         windows = self._windows(images, generator)
         staged.windows[...] = windows
-        if not self._crop_size:
+        if self._crop_size is None:
             np.stack(images, out=staged.images)
             return
         shape = staged.shape[1], staged.shape[2], staged.shape[3]
@@ -197,7 +222,7 @@ class DataTransformer:
     ) -> list[_Window]:
         n = len(images)
         sizes = np.array([image.shape[1:] for image in images])
-        spare = sizes - self._crop_size if self._crop_size else np.zeros_like(sizes)
+        spare = sizes - np.array(self._crop_size or sizes)
         mirror = np.zeros(n, dtype=bool)
         if self.is_random and generator is None:
             raise ValueError("a random transformation needs a generator")

@@ -24,7 +24,9 @@ from minicaffe.schema import TEST, TRAIN, LayerParameter
 # Fields of data_param and image_data_param that moved to transform_param.
 OLD_TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
 # Fields of transform_param that only types with a label for each pixel read.
-_OF_LABEL_MAPS = ("scale_factors", "crop_height", "crop_width")
+_OF_LABEL_MAPS = frozenset({"scale_factors", "crop_height", "crop_width"})
+# Fields that only types with boxes read.
+ANNOTATED_FIELDS = frozenset({"distort_param", "expand_param", "emit_constraint"})
 _COLOUR_CHANNELS = 3  # assumed if the source cannot be read
 
 
@@ -51,8 +53,12 @@ class BatchLayer(Layer[P]):
     def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
         """Return batch_size images of the given size, after the crop; () if no size is known."""
         channels, rows, columns = image or (_COLOUR_CHANNELS, 0, 0)
-        crop = param.transform_param.crop_size
-        rows, columns = crop or rows, crop or columns
+        transform = param.transform_param
+        for policy in transform.resize_param:
+            if policy.resize_mode != policy.FIT_SMALL_SIZE:  # which depends on the image's shape
+                rows, columns = policy.height, policy.width
+        rows = transform.crop_size or transform.crop_h or rows
+        columns = transform.crop_size or transform.crop_w or columns
         n = getattr(param, cls.param_field).batch_size
         return (n, channels, rows, columns) if rows and columns else ()
 
@@ -158,8 +164,9 @@ class ImageBatchLayer(BatchLayer[P]):
     """
 
     tops = (1, 2)
+    # Fields of the type's own message that moved to transform_param, and have no effect any more.
     old_transform_fields: ClassVar[Sequence[str]] = OLD_TRANSFORM_FIELDS
-    shared_fields = ("data_param", "transform_param")
+    shared_fields: ClassVar[tuple[str, ...]] = ("data_param", "transform_param")
     # Whether the source reads force_color and force_gray, and what to do instead.
     converts_color: ClassVar[bool] = False
     color_advice: ClassVar[str] = "Remove it."
@@ -176,13 +183,18 @@ class ImageBatchLayer(BatchLayer[P]):
                     f"transform_param.{name} has no effect, because only Data converts encoded "
                     f"images. {cls.color_advice}"
                 )
-        others = {*_OF_LABEL_MAPS, *(() if cls.augments else AUGMENTATION_FIELDS)}
         for field, _ in param.transform_param.ListFields():
-            if field.name in others:
+            if field.name in cls.unread_transform_fields():
                 yield (
                     f"transform_param.{field.name} has no effect, because {cls.type} does not "
                     "apply it. Remove it."
                 )
+
+    @classmethod
+    def unread_transform_fields(cls) -> frozenset[str]:
+        """Return the fields of transform_param that have no effect in this type."""
+        others = _OF_LABEL_MAPS | ANNOTATED_FIELDS
+        return others if cls.augments else others | AUGMENTATION_FIELDS
 
     def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         super().__init__(param, context)

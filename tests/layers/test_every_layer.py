@@ -14,6 +14,7 @@ from tolerances import BY_DTYPE, DERIVATIVE, Tolerance, assert_close
 
 # Types that the suite cannot run, and the tests that cover them.
 ELSEWHERE = {
+    "AnnotatedData": "reads a database: tests/data",
     "ContinuationIndicator": "has no bottoms and no gradient: test_sequence.py",
     "Data": "reads a database: tests/data",
     "DenseImageData": "reads files: tests/data",

@@ -88,8 +88,8 @@ def test_what_is_known_is_listed_once_for_many_unknown_types():
     )
     assert first.startswith(
         'net.prototxt:2, layer "a" (Foveate): unknown layer type "Foveate". Replace a layer of a '
-        'fork of Caffe by known layers or by one in Python (type: "Python"), or cut the net before it. '
-        "Known: AbsVal, "
+        'fork of Caffe by known layers or by one in Python (type: "Python"), or cut the net before '
+        "it. Known: AbsVal, "
     )
     assert second.endswith('(Eltwis): unknown layer type "Eltwis". Did you mean Eltwise?')
     assert again == 'net.prototxt:4, layer "c" (Foveate): unknown layer type "Foveate".'

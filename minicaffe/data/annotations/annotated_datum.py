@@ -46,8 +46,14 @@ def encode_annotated_datum(datum: bytes, boxes: Iterable[ObjectBox] | None) -> b
     return record.SerializeToString()
 
 
-def read_annotated_datum(value: Bytes, where: object) -> tuple[StoredImage, Floats]:
-    """Parse a record; return its image and an array of objects, float32, (n, 7).
+def read_annotated_datum(value: Bytes, where: object) -> tuple[StoredImage, Floats | None]:
+    """Parse a record.
+
+    Returns
+    -------
+    image : StoredImage
+    objects : ndarray, float32, (n, 7), or None
+        None if the image has the label of its Datum alone.
 
     Raises
     ------
@@ -60,6 +66,8 @@ def read_annotated_datum(value: Bytes, where: object) -> tuple[StoredImage, Floa
         raise DataError(_wrong_record(len(value), where)) from error
     if not record.HasField("datum"):
         raise DataError(_wrong_record(len(value), where))
+    if not record.HasField("type"):
+        return stored_image(record.datum), None
     rows = [
         (group.group_label, annotation.instance_id, *_sides(annotation.bbox))
         for group in record.annotation_group

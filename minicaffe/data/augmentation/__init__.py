@@ -3,6 +3,7 @@
 # The fields of TransformationParameter that `augmenter` reads.
 AUGMENTATION_FIELDS = frozenset(
     {
+        *("resize_param", "noise_param"),
         *("random_resize_param", "random_aspect_ratio_param", "bgr2rgb", "pad"),
         *("img_rand_resize_lower", "img_rand_resize_upper"),
         *("rand_resize_ratio_lower", "rand_resize_ratio_upper"),

@@ -18,8 +18,10 @@ from minicaffe.data.augmentation.geometric import (
     ShortSide,
     Stretching,
 )
+from minicaffe.data.augmentation.noise import Noise
 from minicaffe.data.augmentation.photometric import ColourShift, ContrastBrightness, Smoothing
 from minicaffe.data.augmentation.resampling import Interpolation
+from minicaffe.data.augmentation.resize_policy import ResizePolicy
 from minicaffe.data.datum import ImageArray
 from minicaffe.data.image import Pixels
 from minicaffe.errors import DataError
@@ -50,7 +52,7 @@ class Augmenter:
     """
 
     def __init__(self, param: TransformationParameter, phase: int) -> None:
-        self._steps: list[Step] = [*_intels(param), *_nvcaffes(param)]
+        self._steps: list[Step] = [*_ssds(param), *_intels(param), *_nvcaffes(param)]
         if not param.HasField("enable_classf_aug") or param.enable_classf_aug:
             self._steps += _caffe_augmentations(param, phase == TRAIN)
         if phase == TRAIN and param.pad:
@@ -88,6 +90,16 @@ class Augmenter:
         for step in self._steps:
             pixels = step(pixels, generator)
         return pixels
+
+
+def _ssds(param: TransformationParameter) -> Iterator[Step]:
+    if len(param.resize_param) > 1:
+        raise DataError(
+            f"transform_param: resize_param is given {len(param.resize_param)} times; the images "
+            "of a batch have one size. Give one; AnnotatedData draws one for each batch."
+        )
+    yield from (ResizePolicy(policy) for policy in param.resize_param)
+    yield from (Noise(noise) for noise in param.noise_param)
 
 
 def _intels(param: TransformationParameter) -> Iterator[Step]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +14,7 @@ from minicaffe.data.image import Pixels, resize, resize_nearest
 
 Weights = NDArray[np.float32]
 
+_WEIGHT_UNIT = 1 << 11
 _A = -0.75  # OpenCV's constant of the cubic kernel
 
 
@@ -43,45 +47,62 @@ def resample(image: Pixels, height: int, width: int, interpolation: Interpolatio
         return resize_nearest(image, height, width)
     if interpolation is Interpolation.LINEAR:
         return resize(image, height, width)
-    weights = _KERNELS[interpolation]
+    rule = _KERNELS[interpolation]
     if interpolation is Interpolation.AREA and (height > old_height or width > old_width):
-        weights = _sharp
-    resized = weights(old_height, height) @ image.astype(np.float32) @ weights(old_width, width).T
+        rule = _sharp
+    narrowed = _weighted_sums(image, rule(old_height, height), axis=1)
+    resized = _weighted_sums(narrowed, rule(old_width, width), axis=2)
     pixels: Pixels = np.rint(resized).clip(0, 255).astype(np.uint8)
     return pixels
 
 
-def _area(old: int, new: int) -> Weights:
-    """Return the share of each old pixel in each new one, shape (new, old)."""
+class _Taps(NamedTuple):
+    """The old pixels that each new one is a sum of: indices and weights, both (new, taps)."""
+
+    indices: NDArray[np.intp]
+    weights: Weights
+
+
+def _weighted_sums(values: Pixels | Weights, taps: _Taps, axis: int) -> Weights:
+    """Return new pixels along an axis of (channels, rows, columns)."""
+    shape = [1, 1, 1]
+    shape[axis] = -1
+    pairs = zip(taps.indices.T, taps.weights.T, strict=True)
+    terms = (values.take(index, axis) * weight.reshape(shape) for index, weight in pairs)
+    total: Weights = functools.reduce(np.add, terms)
+    return total
+
+
+def _area(old: int, new: int) -> _Taps:
+    """Return the share of each old pixel in each new one."""
     scale = old / new
     begins = np.arange(new)[:, None] * scale
-    pixels = np.arange(old)
-    shares = np.minimum(begins + scale, pixels + 1) - np.maximum(begins, pixels)
-    weights: Weights = (shares.clip(0) / scale).astype(np.float32)
-    return weights
+    indices = begins.astype(np.intp) + np.arange(math.ceil(scale) + 1)
+    shares = np.minimum(begins + scale, indices + 1) - np.maximum(begins, indices)
+    return _Taps(indices.clip(0, old - 1), (shares.clip(0) / scale).astype(np.float32))
 
 
-def _sharp(old: int, new: int) -> Weights:
+def _sharp(old: int, new: int) -> _Taps:
     """Return the weights of AREA for a larger image: it blends only where an old pixel ends."""
     first = np.floor(np.arange(new) * (1.0 / (new / old)))  # in this order, as OpenCV
     fraction = np.arange(1, new + 1) - (first + 1) * (new / old)
     fraction = np.where(fraction <= 0, 0, fraction - np.floor(fraction))
-    taps = first.astype(np.intp)[:, None] + np.arange(2)
-    return _matrix(np.stack([1 - fraction, fraction], axis=1), taps, old)
+    indices = first.astype(np.intp)[:, None] + np.arange(2)
+    return _rounded(np.stack([1 - fraction, fraction], axis=1), indices, old)
 
 
-def _cubic(old: int, new: int) -> Weights:
-    distance, taps = _taps(old, new, 2)
+def _cubic(old: int, new: int) -> _Taps:
+    distance, indices = _around(old, new, 2)
     x = np.abs(distance)
     near = ((_A + 2) * x - (_A + 3)) * x * x + 1
     far = ((_A * x - 5 * _A) * x + 8 * _A) * x - 4 * _A
-    return _matrix(np.where(x <= 1, near, far), taps, old)
+    return _rounded(np.where(x <= 1, near, far), indices, old)
 
 
-def _lanczos4(old: int, new: int) -> Weights:
-    distance, taps = _taps(old, new, 4)
+def _lanczos4(old: int, new: int) -> _Taps:
+    distance, indices = _around(old, new, 4)
     weights = np.sinc(distance) * np.sinc(distance / 4)
-    return _matrix(weights / weights.sum(axis=1, keepdims=True), taps, old)
+    return _rounded(weights / weights.sum(axis=1, keepdims=True), indices, old)
 
 
 _KERNELS = {
@@ -91,16 +112,14 @@ _KERNELS = {
 }
 
 
-def _taps(old: int, new: int, reach: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+def _around(old: int, new: int, reach: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Return distances and indices of the 2 * reach old pixels around each new one."""
     at = (np.arange(new) + 0.5) * (old / new) - 0.5
-    taps = np.floor(at).astype(np.intp)[:, None] + np.arange(1 - reach, reach + 1)
-    return at[:, None] - taps, taps
+    indices = np.floor(at).astype(np.intp)[:, None] + np.arange(1 - reach, reach + 1)
+    return at[:, None] - indices, indices
 
 
-def _matrix(weights: NDArray[np.float64], taps: NDArray[np.intp], old: int) -> Weights:
-    """Return weights of taps as a matrix (new, old); taps outside take the pixel at the edge."""
-    matrix = np.zeros((len(taps), old), np.float32)
-    rows = np.broadcast_to(np.arange(len(taps))[:, None], taps.shape)
-    np.add.at(matrix, (rows, taps.clip(0, old - 1)), weights.astype(np.float32))
-    return matrix
+def _rounded(weights: NDArray[np.float64], indices: NDArray[np.intp], old: int) -> _Taps:
+    """Return taps with weights of 11 bits, as OpenCV's; the edge stands for what is outside."""
+    rounded: Weights = (np.rint(weights * _WEIGHT_UNIT) / _WEIGHT_UNIT).astype(np.float32)
+    return _Taps(indices.clip(0, old - 1), rounded)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate as DetectionEvaluateOp
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.forks_pb2 import DetectionEvaluateParameter
 
 _FOUND, _TRUE, _ROW = 7, 8, 5
@@ -35,6 +38,17 @@ class DetectionEvaluate(Layer[DetectionEvaluateParameter]):
     bottoms = 2
     without_gradient = (0, 1)
     evaluates_detections = True
+
+    @classmethod
+    def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
+        """Yield sentences, also about the sizes of images, which overlaps do not need."""
+        yield from super().unread_settings(param)
+        for name in ("name_size_file", "resize_param"):
+            if param.detection_evaluate_param.HasField(name):
+                yield (
+                    f"detection_evaluate_param.{name} has no effect: overlaps are those of boxes "
+                    "in units of the image. SSD makes both sides of a box one pixel longer."
+                )
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the shapes and plan; the top has one row until the net runs."""

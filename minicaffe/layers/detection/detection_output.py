@@ -18,7 +18,6 @@ from minicaffe.schema import LayerParameter
 from minicaffe.schema.forks_pb2 import DetectionOutputParameter
 
 _ROW = 7
-_WITHOUT_EFFECT = ("visualize", "visualize_threshold", "save_file", "save_output_param")
 
 
 @register("DetectionOutput")
@@ -59,14 +58,13 @@ class DetectionOutput(Layer[DetectionOutputParameter]):
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
-        """Yield sentences, also about drawing and saving, which are not done."""
+        """Yield sentences, also about files of boxes, which are not written."""
         yield from super().unread_settings(param)
-        for name in _WITHOUT_EFFECT:
-            if param.detection_output_param.HasField(name):
-                yield (
-                    f"detection_output_param.{name} has no effect: the layer neither draws nor "
-                    "saves boxes. They are the layer's top."
-                )
+        if param.detection_output_param.HasField("save_output_param"):
+            yield (
+                "detection_output_param.save_output_param has no effect: the layer writes no "
+                "files. Take the boxes from its top."
+            )
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the shapes and plan; the top has one row until the net runs."""

@@ -9,7 +9,8 @@ Code of a box b relative to a prior box p with center (px, py), size (pw, ph) an
     center_size   (bx - px) / pw / v0,  (by - py) / ph / v1,  log(bw / pw) / v2,  log(bh / ph) / v3
     corner_size   (b - p) / (pw, ph, pw, ph) / v
 
-with (bx, by) and (bw, bh) center and size of b. Decoding is the inverse.
+with (bx, by) and (bw, bh) center and size of b. Decoding is the inverse; exponents above
+`LARGEST_EXPONENT` count as that one, so that boxes of a net that was not trained are finite.
 
 Suppression visits boxes by descending score, equal ones in their order, and keeps a box if its
 overlap with every box kept before is at most the threshold.
@@ -19,6 +20,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+LARGEST_EXPONENT = 80.0
 
 CodeType: TypeAlias = Literal["corner", "center_size", "corner_size"]
 

@@ -19,7 +19,7 @@ loss = (loc_weight * sum of loc losses + sum of conf losses) / Z. A match has a 
 code against the code of its true box: f summed over the four numbers, with f(d) = d^2 / 2, or
 smooth L1: |d| - 1/2 for |d| >= 1. Matches and negatives have a conf loss, softmax or logistic, of
 the true class or the background. Z, never below 1: "valid" the number of matches; "full" N * P;
-"batch_size" N; "none" 1.
+"batch_size" N; "none" 1; or a given number.
 
 With arm_conf (N, P * 2), a negative must have arm_conf[1] of at least min_objectness. With
 arm_loc (N, P * 4), the priors of each image are moved first: they are the boxes that arm_loc codes.

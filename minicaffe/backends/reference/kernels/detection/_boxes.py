@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.ops.backend import HostArray
-from minicaffe.ops.detection.boxes import BoxCode, Suppression
+from minicaffe.ops.detection.boxes import LARGEST_EXPONENT, BoxCode, Suppression
 
 # Boxes whose overlaps are computed at once.
 _BLOCK = 256
@@ -28,6 +28,7 @@ def areas(boxes: HostArray, pixel: float = 0.0) -> HostArray:
     return found
 
 
+@np.errstate(over="ignore", invalid="ignore")  # boxes of a net that was not trained
 def overlap_table(a: HostArray, b: HostArray, pixel: float = 0.0) -> HostArray:
     """Return the overlap of each of A boxes with each of B, (A, B)."""
     # One array a coordinate: the last axis is then long enough for vector instructions.
@@ -56,7 +57,7 @@ def decode(rule: BoxCode, codes: HostArray, priors: HostArray, variances: HostAr
         boxes = priors + scaled * np.concatenate([size, size], -1)
     else:
         middle = center + scaled[..., :2] * size
-        half = np.exp(scaled[..., 2:]) * size / 2
+        half = np.exp(np.minimum(scaled[..., 2:], LARGEST_EXPONENT)) * size / 2
         boxes = np.concatenate([middle - half, middle + half], -1)
     return boxes
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
+from minicaffe.backends.reference.kernels._normalization import normalizer
 from minicaffe.backends.reference.kernels.detection._boxes import decode, encode, suppress
 from minicaffe.backends.reference.kernels.detection._matching import FREE, Matches, match
 from minicaffe.backends.reference.kernels.detection._truth import require_objects
@@ -80,16 +81,11 @@ class ReferenceMultiBoxLoss(ReferenceKernel[MultiBoxLoss]):
         positives, negatives = self._choose(batch)
         self._loc = self._loc_terms(batch, positives)
         self._conf = self._conf_terms(batch, positives, negatives)
-        self._divisor = self._normalizer(len(positives.image))
+        matches = np.zeros(self._conf_shape[:2], int)
+        np.add.at(matches, (positives.image, positives.prior), 1)
+        self._divisor = normalizer(np, op.normalization, matches, len(matches))
         total = op.loc_weight * self._loc.losses.sum() + op.conf_weight * self._conf.losses.sum()
         loss.set(total / self._divisor)
-
-    def _normalizer(self, n_matches: int) -> float:
-        choice, (n_images, n_priors, _) = self.op.normalization, self._conf_shape
-        if isinstance(choice, float):
-            return choice
-        sizes = {"valid": n_matches, "full": n_images * n_priors, "batch_size": n_images, "none": 1}
-        return max(sizes[choice], 1)
 
     def backward(self, dloss: Tensor, dloc: Tensor | None, dconf: Tensor | None) -> None:
         """Overwrite dloc and dconf."""
