@@ -6,7 +6,7 @@ from typing import Any
 
 from models.generator.draft import MSRA, Draft
 
-CLASSES = 7  # six kinds of objects and the background
+CLASSES = 6  # five kinds of objects and the background
 SIZE = 96  # rows and columns of the input
 FOLDER = "data/fashion-mnist/scenes"
 _STAGES = (32, 64, 96)

@@ -74,4 +74,4 @@ def test_it_learns_continues_and_segments(root, tmp_path, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len([line for line in lines if line.startswith("out/")]) == 28
     assert len(list(Path("out").iterdir())) == 28
-    assert lines[-7].startswith("  background  0.")
+    assert lines[-6].startswith("  background  0.")
