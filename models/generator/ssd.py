@@ -81,7 +81,7 @@ def _data(net: Draft) -> str:
     if net.deploy:
         shape = {"dim": [1, 3, SIZE, SIZE]}
         return net.layer("Input", "data", [], input_param={"shape": [shape]})
-    resize = {"height": SIZE, "width": SIZE, "interp_mode": ["AREA"]}
+    resize = {"height": SIZE, "width": SIZE}
     for phase, part, batch in (("TRAIN", "train", 16), ("TEST", "test", 50)):
         mirror: dict[str, Any] = {"mirror": True} if part == "train" else {}
         net.net.layer.add(
