@@ -1,4 +1,4 @@
-"""ssd_scenes: its priors and outputs, and that it learns and continues after an interruption."""
+"""ssd_scenes: it learns, continues after an interruption, and draws boxes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_deploy_net_lists_boxes_within_reach_of_the_image():
 
 
 @pytest.mark.slow
-def test_it_learns_and_continues(root, tmp_path, monkeypatch, caplog_minicaffe):
+def test_it_learns_continues_and_draws(root, tmp_path, monkeypatch, capsys, caplog_minicaffe):
     monkeypatch.chdir(root)
     solver = solver_of(tmp_path)
     losses = losses_of(solver, 6)
@@ -83,3 +83,13 @@ def test_it_learns_and_continues(root, tmp_path, monkeypatch, caplog_minicaffe):
     assert losses_of(resumed, 6) == rest
     resumed.close()
     assert np.mean(rest[-3:]) < 0.8 * np.mean(losses[:3])
+    (weights,) = tmp_path.glob("*.caffemodel")
+    arguments = [str(SCENES / "JPEGImages"), "out", "--crop_mode=whole", "--min_score=0"]
+    options = ["--mean_file=120,120,120", "--input_scale=0.02"]
+    model = [f"--model_def={MODEL}/deploy.prototxt", f"--pretrained_model={weights}"]
+    names = f"--label_map_file={SCENES}/labelmap.prototxt"
+    assert run_command("detect", [*arguments, *options, *model, names]) == 0
+    assert len(list(Path("out").iterdir())) == 28
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "out/test_00000.png"
+    assert lines[2].split()[0] in (SCENES / "classes.txt").read_text().split()
