@@ -63,6 +63,22 @@ def output(images, n, classes, columns=1):
     }
 
 
+# The boxes of TRUTH as YOLO's lists; the values behind a row of zeros do not count.
+LISTS = exactly(
+    [
+        [
+            [
+                [0, 0.315, 0.295, 0.41, 0.35],
+                [1, 0.67, 0.585, 0.48, 0.49],
+                [1, 0.185, 0.74, 0.27, 0.38],
+            ]
+        ],
+        [[[0, 0, 0, 0, 0], [2, 0.5, 0.5, 0.4, 0.4], [0, 0, 0, 0, 0]]],
+        [[[0, 0.455, 0.485, 0.37, 0.55], [2, 0.76, 0.25, 0.42, 0.32], [0, 0, 0, 0, 0]]],
+    ]
+)
+
+
 def detections():
     rng, truth = np.random.default_rng(3), np.asarray(TRUTH.draw(None, None))[0, 0]
     rows = [
@@ -139,6 +155,12 @@ CASES = {
             "difficult boxes do not count",
             "detection_evaluate_param { num_classes: 4 evaluate_difficult_gt: false }",
             {"found": detections(), "truth": TRUTH},
+            reshapes=(),
+        ),
+        Case(
+            "lists of yolo",
+            "detection_evaluate_param { num_classes: 4 overlap_threshold: 0.4 }",
+            {"found": detections(), "truth": LISTS},
             reshapes=(),
         ),
     ],

@@ -155,9 +155,22 @@ def detection_output(layer, bottoms, params, training):
     return [np.array([[rows or [[n, *[-1] * 6] for n in range(len(loc))]]], float)]
 
 
+def annotations(truth):
+    """Rows of SSD, from these or from YOLO's lists [class - 1, x, y, width, height]."""
+    if truth.shape[3] == 8:
+        return truth[0, 0].tolist()
+    rows = []
+    for n, boxes in enumerate(truth[:, 0].tolist()):
+        for k, (label, x, y, w, h) in enumerate(boxes):
+            if x == 0 or w == 0:
+                break
+            rows.append([n, label + 1, k, x - w / 2, y - h / 2, x + w / 2, y + h / 2, 0])
+    return rows
+
+
 def detection_evaluate(layer, bottoms, params, training):
     proto = layer.detection_evaluate_param
-    found, true = (x[0, 0].tolist() for x in bottoms)
+    found, true = bottoms[0][0, 0].tolist(), annotations(bottoms[1])
     found = [row for row in found if row[0] != -1 and row[1] != -1]
     true = [row for row in true if row[0] != -1 and row[1] != -1]
     counts = proto.evaluate_difficult_gt

@@ -12,24 +12,27 @@ from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate as Dete
 from minicaffe.random import checked_step
 from minicaffe.schema.forks_pb2 import DetectionEvaluateParameter
 
-_FOUND, _TRUE, _ROW = 7, 8, 5
+_FOUND, _ROW = 7, 5
+# Values of a true box: of SSD's rows, and of YOLO's lists.
+_ANNOTATION, _LISTED = 8, 5
 
 
 @register("DetectionEvaluate")
 class DetectionEvaluate(Layer[DetectionEvaluateParameter]):
     """Compare detections with true boxes, for the mean average precision of a solver's test.
 
-    Shapes: detections (1, 1, D, 7), truth (1, 1, G, 8) -> rows (1, 1, M, 5)
+    Shapes: detections (1, 1, D, 7), truth (1, 1, G, 8) or (N, 1, G, 5) -> rows (1, 1, M, 5)
 
     Notes
     -----
     detections are rows of DetectionOutput, truth rows [image, class, instance, xmin, ymin, xmax,
-    ymax, difficult] of AnnotatedData. The top has a row [-1, class, number of true boxes, -1, -1]
-    for each class but the background, then a row [image, class, score, true positive, false
-    positive] for each detection. A detection is a true positive if the true box with which its
-    overlap is largest has at least overlap_threshold and was not found with a higher score. One
-    whose best box is difficult is neither, unless evaluate_difficult_gt is set; it is by default. A
-    solver with ``eval_type: "detection"`` computes the precision from the rows of all batches.
+    ymax, difficult] of AnnotatedData, or its lists of YOLO labels. The top has a row [-1, class,
+    number of true boxes, -1, -1] for each class but the background, then a row [image, class,
+    score, true positive, false positive] for each detection. A detection is a true positive if the
+    true box with which its overlap is largest has at least overlap_threshold and was not found with
+    a higher score. One whose best box is difficult is neither, unless evaluate_difficult_gt is set;
+    it is by default. A solver with ``eval_type: "detection"`` computes the precision from the rows
+    of all batches.
 
     With name_size_file, a list of `name height width` in the order of the test data, boxes are
     compared in pixels of the images, and their sides count one pixel longer, as in PASCAL VOC.
@@ -75,11 +78,18 @@ class DetectionEvaluate(Layer[DetectionEvaluateParameter]):
             proto.overlap_threshold > 0,
             f"overlap_threshold: {proto.overlap_threshold:g}; it must be above 0",
         )
-        for blob, length in zip(bottom, (_FOUND, _TRUE), strict=True):
-            self.require_shape(
-                len(blob.shape) == 4 and (*blob.shape[:2], blob.shape[3]) == (1, 1, length),
-                f'bottom "{blob.name}" {blob.shape} must be (1, 1, boxes, {length})',
-            )
+        found, truth = bottom
+        self.require_shape(
+            len(found.shape) == 4 and (*found.shape[:2], found.shape[3]) == (1, 1, _FOUND),
+            f'bottom "{found.name}" {found.shape} must be (1, 1, boxes, {_FOUND})',
+        )
+        self.require_shape(
+            len(truth.shape) == 4
+            and truth.shape[1] == 1
+            and (truth.shape[3] == _LISTED or truth.shape[::3] == (1, _ANNOTATION)),
+            f'bottom "{truth.name}" {truth.shape} must be (1, 1, boxes, {_ANNOTATION}) or '
+            f"(images, 1, boxes, {_LISTED})",
+        )
         op = DetectionEvaluateOp(
             n_classes=proto.num_classes,
             background=proto.background_label_id,
@@ -110,7 +120,11 @@ class DetectionEvaluate(Layer[DetectionEvaluateParameter]):
         """
         if not self._sizes:
             return []
-        n = 1 + int(max(blob.data.get()[..., 0].max(initial=0) for blob in bottom))
+        truth = bottom[1]
+        if truth.shape[3] == _LISTED:
+            n = truth.shape[0]
+        else:
+            n = 1 + int(max(blob.data.get()[..., 0].max(initial=0) for blob in bottom))
         sizes = [self._sizes[(self._next + k) % len(self._sizes)] for k in range(n)]
         self._next = (self._next + n) % len(self._sizes)
         return sizes

@@ -2,7 +2,8 @@
 
 Tensors in planning order: detections (1, 1, D, 7), rows [image, class, score, xmin, ymin, xmax,
 ymax]; truth (1, 1, G, 8), rows [image, class, instance, xmin, ymin, xmax, ymax, difficult]. Rows
-whose image or class is -1 do not count.
+whose image or class is -1 do not count. Truth may also be (N, 1, G, 5): a list [class - 1, x, y,
+width, height] for each image, which a row of zeros ends.
 
 y (1, 1, M, 5) has for each class but the background a row [-1, class, number of true boxes, -1,
 -1], difficult ones left out unless they count; then a row [image, class, score, true positive,

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.backends.reference.kernels.detection._boxes import overlap_table
-from minicaffe.backends.reference.kernels.detection._truth import require_objects
+from minicaffe.backends.reference.kernels.detection._truth import annotation_rows, require_objects
 from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate
 
@@ -20,7 +20,7 @@ class ReferenceDetectionEvaluate(ReferenceKernel[DetectionEvaluate]):
     def compare(self, detections: Tensor, truth: Tensor, sizes: Sequence[tuple[int, int]]) -> int:
         """Compare and return the number of rows."""
         found = self._counting(detections.get().reshape(-1, 7))
-        true = self._counting(truth.get().reshape(-1, 8))
+        true = self._counting(annotation_rows(truth.get()))
         self._pixel = 1 if sizes else 0
         if sizes:
             found[:, 3:7] = self._pixels(found, np.array(sizes))
