@@ -6,13 +6,15 @@ before `main` can handle Ctrl-C.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 
-def start_program() -> int:
-    """Run the ``minicaffe`` program and return the exit code."""
+
+def start_program(arguments: Sequence[str] | None = None) -> int:
+    """Run the ``minicaffe`` program with arguments, default `sys.argv`; return the exit code."""
     try:
         from minicaffe.cli.main import main
 
-        return main()
+        return main(arguments)
     except KeyboardInterrupt:
         return 130
 

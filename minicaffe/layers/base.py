@@ -126,8 +126,6 @@ class Layer(Generic[P]):
     copies_bottom: ClassVar[bool] = False
     # Whether the program writes the tops.
     is_filled_by_program: ClassVar[bool] = False
-    # Whether the top has the rows from which a test computes the mean average precision.
-    evaluates_detections: ClassVar[bool] = False
     # Whether the user's code may keep arrays of the blobs, so that these must not share memory.
     exposes_blobs: ClassVar[bool] = False
     # Whether a kernel may need a workspace as large as a bottom and a top.
@@ -137,8 +135,6 @@ class Layer(Generic[P]):
     # The largest loss that a sample can have, at probability 0, if the loss is a mean over samples;
     # 0 if there is no such limit. Set on the instance if it depends on the settings.
     largest_loss: float = 0.0
-    # Index of the bottom with the labels, for messages about one that is wrong.
-    label_bottom: ClassVar[int] = 1
     # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
     # if it depends on the number of bottoms.
     without_gradient: tuple[int, ...] = ()

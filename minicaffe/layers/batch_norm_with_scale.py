@@ -25,12 +25,22 @@ def require_computed(layer: Layer[BatchNormParameter]) -> None:
         )
 
 
+def is_intels(settings: BatchNormParameter) -> bool:
+    """Return whether scale and shift are asked for as in Intel's Caffe."""
+    return settings.HasField("use_weight_bias") and settings.use_weight_bias
+
+
 def unread_of_forks(settings: BatchNormParameter) -> Iterator[str]:
     """Yield a sentence about a setting of forks that has no effect."""
     if settings.stats_batch_size:
         yield (
             "batch_norm_param.stats_batch_size has no effect: the statistics are those of the "
             "whole batch. Remove it."
+        )
+    if settings.HasField("filler") and not is_intels(settings):
+        yield (
+            "batch_norm_param.filler has no effect without a scale. Set use_weight_bias: true, or "
+            "remove it; in Intel's nets a Scale layer follows."
         )
 
 
@@ -54,11 +64,7 @@ class BatchNormWithScale(ChannelNormLayer[BatchNormParameter]):
         """
         is_nvidias = settings.HasField("bias_filler") and not settings.HasField("filler")
         is_nvidias |= settings.scale_bias or settings.HasField("scale_filler")
-        return is_nvidias or cls._is_intels(settings)
-
-    @staticmethod
-    def _is_intels(settings: BatchNormParameter) -> bool:
-        return settings.HasField("use_weight_bias") and settings.use_weight_bias
+        return is_nvidias or is_intels(settings)
 
     @classmethod
     def order_in_file(cls, shapes: Sequence[Shape]) -> Sequence[int]:
@@ -78,15 +84,14 @@ class BatchNormWithScale(ChannelNormLayer[BatchNormParameter]):
             proto.use_global_stats if proto.HasField("use_global_stats") else not self.is_training
         )
         self.uses_batch = not stored
-        is_intels = self._is_intels(proto)
-        fraction = proto.moving_average_fraction
-        if is_intels:
+        has_intels, fraction = is_intels(proto), proto.moving_average_fraction
+        if has_intels:
             self.statistics = ("sums", fraction, proto.eps)
         else:
             self.statistics = ("started", fraction, max(proto.eps, _LEAST_EPS))
         for shape in ((n,), (n,), (1,)):
             self.add_parameter(shape)
-        filler = "filler" if is_intels else "scale_filler"
+        filler = "filler" if has_intels else "scale_filler"
         ones = FillerParameter(type="constant", value=1)
         self.add_parameter((n,), getattr(proto, filler) if proto.HasField(filler) else ones)
         self.add_parameter((n,), proto.bias_filler)

@@ -14,6 +14,8 @@ from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.running_statistics import RunningStatistics, StatisticsForm
 from minicaffe.ops.scale import Scale
 
+_LINEAR = Scale(axis=1, bias=True)
+
 
 class ChannelNormLayer(Layer[P]):
     """Base of layers that normalise channels, then scale and shift them.
@@ -83,7 +85,7 @@ class ChannelNormLayer(Layer[P]):
             tensors = (x.data, s, b, self.mean.data, self.variance.data, top[0].data)
             self.batch = self.plan(AffineBatchNorm(self.statistics[2]), *tensors)
         else:
-            self.linear = self.plan(Scale(1, bias=True), x.data, s, top[0].data, b)
+            self.linear = self.plan(_LINEAR, x.data, s, top[0].data, b)
 
     def vector(self, tensor: Tensor) -> Tensor:
         """Return the view of a parameter as one axis, always the same object."""
@@ -93,13 +95,31 @@ class ChannelNormLayer(Layer[P]):
             self._views[tensor] = tensor.view((self.mean.count,))
         return self._views[tensor]
 
-    def _scaling(self) -> list[Tensor]:
-        return [self.vector(blob.data) for blob in self.blobs[self.scaling : self.scaling + 2]]
+    def _scaling(self) -> tuple[Tensor, Tensor]:
+        s, b = self.blobs[self.scaling : self.scaling + 2]
+        return self.vector(s.data), self.vector(b.data)
 
     def _stored(self) -> list[Tensor]:
         """Return the running statistics."""
         i = self.scaling
         return [self.vector(blob.data) for blob in (*self.blobs[:i], *self.blobs[i + 2 :])]
+
+    def _linear_function(self) -> tuple[Tensor, Tensor]:
+        """Return factor and offset of a channel, folded from the stored statistics."""
+        stored = self._stored()
+        if not stored:
+            return self._scaling()
+        self.running.fold(stored, *self._scaling(), self.factor.data, self.offset.data)
+        return self.factor.data, self.offset.data
+
+    def epilogue_op(self) -> EpilogueOp | None:
+        """Return the linear function, unless the statistics are those of the batch.
+
+        Its gradient reads the bottom for that of the parameters only.
+        """
+        if self.uses_batch:
+            return None
+        return EpilogueOp(_LINEAR, self._linear_function, keeps_input=self.learns)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse ops that follow on the top, where the layer is one linear function."""
@@ -107,16 +127,13 @@ class ChannelNormLayer(Layer[P]):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top; with statistics of the batch update the running ones."""
-        x, y, (s, b), stored = bottom[0].data, top[0].data, self._scaling(), self._stored()
-        if self.uses_batch:
-            self.batch.forward(x, s, b, self.mean.data, self.variance.data, y)
-            if stored:
-                self.running.update(self.mean.data, self.variance.data, stored)
+        x, y, stored = bottom[0].data, top[0].data, self._stored()
+        if not self.uses_batch:
+            self.linear.forward(x, *self._linear_function(), y)
             return
+        self.batch.forward(x, *self._scaling(), self.mean.data, self.variance.data, y)
         if stored:
-            self.running.fold(stored, s, b, self.factor.data, self.offset.data)
-            s, b = self.factor.data, self.offset.data
-        self.linear.forward(x, s, b, y)
+            self.running.update(self.mean.data, self.variance.data, stored)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add to the parameters' diffs, overwrite the bottom's."""

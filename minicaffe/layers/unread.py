@@ -38,6 +38,12 @@ def unread_fields(
 # Settings of forks that change results and are not computed, with their only value.
 _ONLY_VALUES: dict[str, dict[str, object]] = {
     "accuracy_param": {"min_is_better": False},
+    "ctc_loss_param": {
+        "output_delay": 0,
+        "preprocess_collapse_repeated": False,
+        "loss_calculation_t": 0,
+    },
+    "eval_detection_param": {"constriant": True},
     "softmax_param": {"normalize_type": "Softmax"},
 }
 

@@ -43,10 +43,9 @@ def locate(
     step = step or _reader(error.labels, steps)
     if step is None:
         return error
-    labels = step.bottom[step.layer.label_bottom :]
-    source = producer(labels[0], steps) if labels else None
-    name = names.get(source.layer) if source is not None else None
-    record = name(error.item) if name is not None else ""
+    sources = (producer(blob, steps) for blob in step.bottom[1:])
+    known = (names[s.layer](error.item) for s in sources if s is not None and s.layer in names)
+    record = next(filter(None, known), "")
     where = LabelError(error.item, error.value, error.n_classes)
     where.args = (f"{step.layer.where}: {error}" + (f". It is {record}." if record else "."),)
     return where

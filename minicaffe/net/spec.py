@@ -121,9 +121,11 @@ class Function:
     def _set(self, layer: LayerParameter, key: str, value: object) -> None:
         field = param_name_dict().get(self.type_name)
         own: Message | None = getattr(layer, f"{field}_param") if field else None
-        if own is not None and not key.endswith("param") and key in own.DESCRIPTOR.fields_by_name:
+        of_layer = layer.DESCRIPTOR.fields_by_name
+        is_block = key.endswith("param") and key in of_layer
+        if own is not None and not is_block and key in own.DESCRIPTOR.fields_by_name:
             self._assign(own, layer.name, key, value)
-        elif key in layer.DESCRIPTOR.fields_by_name:
+        elif key in of_layer:
             self._assign(layer, layer.name, key, value)
         else:
             if self.type_name not in LAYERS:
@@ -131,7 +133,7 @@ class Function:
                     f'layer "{layer.name}": unknown layer type "{self.type_name}", so that '
                     f'"{key}" is no setting of it. {nearest(self.type_name, LAYERS)}'
                 )
-            known = [*layer.DESCRIPTOR.fields_by_name]
+            known = [*of_layer]
             known += [] if own is None else [*own.DESCRIPTOR.fields_by_name]
             raise AttributeError(
                 f'layer "{layer.name}" ({self.type_name}) has no setting "{key}". '

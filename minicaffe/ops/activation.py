@@ -27,6 +27,8 @@ Selu       scale Elu                        scale if x > 0 else              y, 
                                             y + scale alpha                  or scale <= 0
 Mish       x tanh log(1 + e^x)              t + x sigmoid(x) (1 - t^2)       x
                                             with t = tanh log(1 + e^x)
+Negative-  min(x, 0) + slope max(x, 0)      1 if x < 0 else slope            x
+Relu
 =========  ===============================  ===============================  ================
 
 ``reads`` names the one tensor whose values the gradient reads; the other one may hold anything,
@@ -192,8 +194,15 @@ class Mish(_NeedsX):
     """x times the hyperbolic tangent of its softplus."""
 
 
+@dataclass(frozen=True)
+class NegativeRelu(_NeedsX):
+    """Rectified linear unit that keeps negative values."""
+
+    slope: float = 0.0
+
+
 ACTIVATIONS = (
-    *(Abs, Bnll, Clip, Elu, Exp, HardSigmoid, Log, Mish),
+    *(Abs, Bnll, Clip, Elu, Exp, HardSigmoid, Log, Mish, NegativeRelu),
     *(Power, Relu, Relu6, Selu, Sigmoid, Swish, Tanh, Threshold),
 )
 

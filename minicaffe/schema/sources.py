@@ -11,6 +11,7 @@ from minicaffe.schema.text import Parsed, parse_prototxt, read_prototxt
 from minicaffe.schema.upgrade import (
     Origin,
     complete_snapshot_prefix,
+    join_forms,
     upgrade_net,
     upgrade_solver,
 )
@@ -131,6 +132,14 @@ def parse_net(text: str, path: str = "<string>") -> NetSource:
 
 
 def _net_source(parsed: Parsed[NetParameter]) -> NetSource:
+    net = parsed.message
+    if net.layer and net.layers and not any(layer.HasField("layer") for layer in net.layers):
+        entries = parsed.locations.entries
+        layers = sorted(entries["layer"] + entries["layers"], key=lambda entry: entry.name.offset)
+        join_forms(net, [entry.name.text == "layers" for entry in layers], parsed.path)
+        # Lines are looked up by the index of a layer in the message.
+        entries["layer"] = layers
+        del entries["layers"]
     origin = upgrade_net(parsed.message, parsed.path)
     return NetSource(parsed.message, parsed.path, origin, parsed)
 

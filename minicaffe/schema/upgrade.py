@@ -7,7 +7,7 @@ fields, names of the old form in the current form, BatchNorm layers that list th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from google.protobuf.message import Message
@@ -103,6 +103,33 @@ def upgrade_net(net: NetParameter, path: str) -> Origin:
         raise SchemaError(
             f"{path}: the name {error.object[:100]!r} is not UTF-8 text; the file is damaged"
         ) from error
+
+
+def join_forms(net: NetParameter, is_old: Sequence[bool], path: str) -> None:
+    """Convert the `layers` of a net that also has `layer`, in place.
+
+    Caffe refuses such a net, because a message does not keep the order of two fields; a text does.
+
+    Parameters
+    ----------
+    net : NetParameter
+    is_old : sequence of bool
+        For each layer in the order of the text, whether it is one of `layers`.
+    path : str
+        The file, for messages.
+    """
+    logger.warning(
+        f"{path}: the net has {len(net.layers)} `layers` (the old format) and {len(net.layer)} "
+        "`layer` (the current one), which Caffe refuses. They are read in the order of the text; "
+        "write all of them as `layer`"
+    )
+    _move_transforms(net)
+    old = iter([_upgrade_v1(layer, path) for layer in net.layers])
+    new = iter([LayerParameter.FromString(x.SerializePartialToString()) for x in net.layer])
+    layers = [next(old if is_one else new) for is_one in is_old]
+    net.ClearField("layers")
+    net.ClearField("layer")
+    net.layer.extend(layers)
 
 
 def _upgrade_parts(net: NetParameter, path: str) -> Origin:

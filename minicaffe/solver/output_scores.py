@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.errors import SolverError
+from minicaffe.layers.detection.detection_evaluate import DetectionEvaluate
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.ops.backend import HostArray
@@ -30,7 +31,8 @@ def check_evaluation(source: SolverSource, net: Net) -> None:
 
 def _detection_outputs(net: Net) -> list[int]:
     """Return the indices of the outputs that are rows of detections."""
-    tops = [blob for step in net.steps if step.layer.evaluates_detections for blob in step.top]
+    steps = [step for step in net.steps if isinstance(step.layer, DetectionEvaluate)]
+    tops = [blob for step in steps for blob in step.top]
     return [k for k, blob in enumerate(net.outputs) if blob in tops]
 
 

@@ -53,6 +53,10 @@ CASES = {
         case("square of 3", "power_param { power: 2 scale: 0 shift: 3 }", normal(3, 5, 7)),
         case("zero", "power_param { scale: 0 }", normal(3, 5, 7)),
     ],
+    "NegReLU": [
+        case("plain", "", off_zero(3, 5, 7)),
+        case("leaky", "relu_param { negative_slope: 0.1 }", off_zero(2, 3, 5, 7)),
+    ],
     "ReLU": [
         case("plain", "", off_zero(3, 5, 7)),
         case("leaky", "relu_param { negative_slope: 0.1 }", off_zero(2, 3, 5, 7)),

@@ -23,6 +23,15 @@ def loss(name, settings, bottoms, **options):
 
 
 CASES = {
+    "Accum": [
+        Case(
+            "reference",
+            "accum_param { have_reference: true }",
+            {"x": normal(2, 3, 4, 5), "reference": normal(2, 1, 7, 9)},
+            in_place=False,
+        ),
+        Case("size", "accum_param { top_height: 6 top_width: 7 }", {"x": normal(1, 2, 3, 7)}),
+    ],
     "FlowWarp": [
         Case("far", "", {"x": normal(2, 3, 4, 5), "flow": FLOW}),
         Case(

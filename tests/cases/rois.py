@@ -119,6 +119,24 @@ CASES = {
             reshapes=(),
         ),
     ],
+    "MaskPooling": [
+        Case("masks", "", {"x": normal(3, 2, 4, 5), "m": normal(3, 1, 4, 5)}),
+        Case("one", "", {"x": normal(1, 5, 2, 3), "m": normal(1, 1, 2, 3)}),
+    ],
+    "MaskResize": [
+        Case(
+            "smaller",
+            "mask_resize_param { output_height: 3 output_width: 5 }",
+            {"x": normal(2, 3, 7, 6)},
+            reshapes=({"x": (3, 3, 9, 5)},),
+        ),
+        Case(
+            "larger",
+            "mask_resize_param { output_height: 7 output_width: 9 }",
+            {"x": normal(2, 1, 3, 4)},
+            reshapes=({"x": (1, 2, 5, 9)},),
+        ),
+    ],
     "SmoothL1Loss": [
         loss("SSD", "", PAIR, reshapes=()),
         loss("sigma", "loss_weight: 2 smooth_l1_loss_param { sigma: 3 }", MAPS),

@@ -23,6 +23,7 @@ CASES = {
         ),
         # The gradient is that of the sum, so it is no derivative of the mean.
         loss("mean", "", SEVERAL, gradients=(), reshapes=()),
+        loss("one label", "", {"x": normal(4, 1, 3), "t": exactly([2])}, reshapes=()),
         loss(
             "impossible",
             "",
@@ -66,6 +67,14 @@ CASES = {
             "labelsequence_accuracy_param { blank_label: 1 }",
             {"x": distinct(5, 7, 3), "t": labels(5, 4, below=3)},
         ),
+    ],
+    "Transpose": [
+        Case(
+            "four axes",
+            "transpose_param { dim: 3 dim: 0 dim: 2 dim: 1 }",
+            {"x": normal(2, 3, 4, 5)},
+        ),
+        Case("matrix", "transpose_param { dim: 1 dim: 0 }", {"x": normal(7, 3)}),
     ],
     "ReverseTime": [
         Case(

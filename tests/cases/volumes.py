@@ -1,4 +1,4 @@
-from cases.case import Case, distinct, normal
+from cases.case import Case, distinct, labels, normal
 
 
 def conv(name, settings, *shape, **options):
@@ -10,6 +10,16 @@ def pool(name, settings, values, **options):
 
 
 CASES = {
+    "VoxelSoftmax": [Case("voxels", "", {"x": normal(2, 3, 2, 4, 5)})],
+    "VoxelSoftmaxLoss": [
+        Case(
+            "voxels",
+            "",
+            {"x": normal(2, 3, 2, 4, 5), "labels": labels(2, 1, 2, 4, 5, below=3)},
+            tops=("loss",),
+            in_place=False,
+        )
+    ],
     "Convolution3D": [
         conv(
             "sizes of frames and images differ",

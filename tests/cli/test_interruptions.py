@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from log_lines import until
 
+from minicaffe.cli.start import start_program
 from minicaffe.schema import read_net_weights, read_solver_state
 from minicaffe.solver.signals import Action, SignalActions
 
@@ -288,3 +289,8 @@ def test_output_that_cannot_be_written(project, start, argv):
     assert process.wait() == 1
     assert err.splitlines()[-1].endswith("standard output: No space left on device")
     assert "Traceback" not in err
+
+
+def test_a_program_starts_with_arguments_of_its_caller(capsys):
+    assert start_program(["plot", "no.log"]) == 1
+    assert "no.log: the log cannot be read" in capsys.readouterr().err

@@ -34,8 +34,9 @@ transform_param {
                   contrast_upper: 1.5 hue_prob: 0.5 hue_delta: 18 saturation_prob: 0.5
                   saturation_lower: 0.5 saturation_upper: 1.5 random_order_prob: 0.3 }
   expand_param { prob: 0.5 max_expand_ratio: 2 }
-  noise_param { prob: 0.5 gauss_blur: true hist_eq: true posterize: true inverse: true erode: true
-                jpeg: 60 saltpepper: true saltpepper_param { fraction: 0.05 value: 255 } }
+  noise_param { prob: 0.5 gauss_blur: true hist_eq: true clahe: true posterize: true inverse: true
+                erode: true jpeg: 60 saltpepper: true
+                saltpepper_param { fraction: 0.05 value: 255 } }
   emit_constraint { emit_type: CENTER }
 }
 annotated_data_param {
@@ -101,6 +102,15 @@ def test_a_restored_net_goes_on_with_the_same_batches(files):
             np.testing.assert_array_equal(a, b)
 
 
+def test_records_are_shuffled_anew_in_each_round(files):
+    text = layer_text(files / "annotated" / "db_xml_resized", batch_size=6)
+    text = text.replace("backend: LMDB", "backend: LMDB shuffle: true")
+    net = net_from_text(text)
+    first, second = (data for data, _ in batches(net, 2))
+    assert not np.array_equal(first, second)
+    np.testing.assert_allclose(np.sort(first.sum((1, 2, 3))), np.sort(second.sum((1, 2, 3))))
+
+
 def test_what_is_random_stays_an_image_with_boxes(files):
     net = net_from_text(layer_text(files / "annotated" / "db_xml_png", RANDOM, batch_size=3))
     sizes = set()
@@ -142,6 +152,7 @@ def squares(path, n=4, color=True):
         f"transform_param {{ resize_param {{ {PAD} height: 90 width: 70 }} }}",
         f"transform_param {{ resize_param {{ {PAD} height: 60 width: 140 }} }}",
         "transform_param { resize_param { resize_mode: FIT_SMALL_SIZE height: 90 width: 70 } }",
+        f"transform_param {{ resize_param {{ {PAD} multiscale: true min_sz: 60 max_sz: 90 }} }}",
         "transform_param { expand_param { prob: 1 max_expand_ratio: 3 } }",
         "annotated_data_param { batch_sampler { sampler { min_scale: 0.5 min_aspect_ratio: 0.7 "
         "max_aspect_ratio: 1.4 } sample_constraint { min_object_coverage: 0.5 } max_sample: 1 } }",
@@ -245,6 +256,11 @@ def test_a_wrong_class_names_its_record(tmp_path):
     ("settings", "message"),
     [
         ("transform_param { resize_param { height: 5 } }", "width: 0; both must be given"),
+        ("transform_param { resize_param { max_angle: 3 } }", "max_angle is not implemented"),
+        (
+            "transform_param { resize_param { multiscale: true } }",
+            "min_sz: 0 and max_sz: 0 must as",
+        ),
         ("transform_param { crop_size: 5 crop_h: 3 crop_w: 3 }", "crop_size and crop_h and crop_w"),
         ("transform_param { crop_h: 3 }", r"crop_h given; the crop is given by crop_size, or by"),
         (
@@ -260,7 +276,10 @@ def test_a_wrong_class_names_its_record(tmp_path):
             "transform_param { distort_param { contrast_prob: 1 contrast_lower: 2 } }",
             "contrast_lower: 2 must be 0 or more, and contrast_upper: 0 at least as much",
         ),
-        ("transform_param { noise_param { clahe: true } }", "clahe is not implemented"),
+        (
+            "transform_param { noise_param { convert_to_lab: true } }",
+            "convert_to_lab is not implemented",
+        ),
         ("transform_param { noise_param { saltpepper: true } }", "saltpepper needs saltpepper_par"),
         (
             "transform_param { emit_constraint { emit_type: MIN_OVERLAP } }",

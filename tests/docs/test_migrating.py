@@ -57,9 +57,9 @@ TRAIN = ["train", "--solver=solver.prototxt"]
 # name: (text of net.prototxt, command)
 NETS = {
     "unknown type": (layer('name: "r" type: "Relu" bottom: "data" top: "r"'), TIME),
-    "unknown type of a fork": (layer('name: "p" type: "Permute" bottom: "data" top: "p"'), TIME),
+    "unknown type of a fork": (layer('name: "p" type: "Rotate" bottom: "data" top: "p"'), TIME),
     "unknown field": (
-        layer('name: "p" type: "Permute" bottom: "data" top: "p" permute_param { order: 0 }'),
+        layer('name: "p" type: "Rotate" bottom: "data" top: "p" rotate_param { order: 0 }'),
         TIME,
     ),
     "syntax": (INPUT + "layer { name: data }\n", TIME),

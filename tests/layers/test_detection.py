@@ -199,16 +199,137 @@ def test_a_label_must_be_an_object(label):
         loss_of("multibox_loss_param { num_classes: 3 }", [[0, label, 0, 0, 0, 1, 1, 0]])
 
 
+def test_what_has_no_effect():
+    text = (
+        'layer { name: "l" type: "DetectionOutput" bottom: "a" bottom: "b" bottom: "c" '
+        'detection_output_param { save_output_param { output_directory: "x" } } }'
+    )
+    layer = parse_net(text, "net.prototxt").param.layer[0]
+    (sentence,) = layer_class("DetectionOutput").unread_settings(layer)
+    message = "save_output_param has no effect without label_map_file, name_size_file."
+    assert sentence == f"detection_output_param.{message}"
+
+
+@pytest.fixture
+def saving(tmp_path):
+    """A function that returns the settings of a detector which saves the boxes of three images."""
+    (tmp_path / "map.prototxt").write_text(
+        'item { name: "none" label: 0 } item { name: "17" label: 1 } item { name: "cat" label: 2 }'
+    )
+    (tmp_path / "sizes.txt").write_text("000001 40 80\nb 10 20\nc 30 30\n")
+
+    def settings(kind, more=""):
+        return (
+            "num_classes: 3 code_type: CENTER_SIZE confidence_threshold: 0.5 save_output_param { "
+            f'output_directory: "{tmp_path}/out/new" output_name_prefix: "det_" {more} '
+            f'output_format: "{kind}" label_map_file: "{tmp_path}/map.prototxt" '
+            f'name_size_file: "{tmp_path}/sizes.txt" }}'
+        )
+
+    return settings
+
+
 @pytest.mark.parametrize(
-    ("kind", "settings", "field"),
+    ("kind", "files"),
     [
-        ("DetectionOutput", 'save_output_param { output_directory: "x" }', "save_output_param"),
-        ("DetectionEvaluate", 'name_size_file: "sizes.txt"', "name_size_file"),
+        ("VOC", {"det_17.txt": "000001 0.75 0 0 40 20\n", "det_cat.txt": "b 0.625 10 0 20 5\n"}),
+        ("ILSVRC", {"det_.txt": "000001 1 0.75 0 0 40 20\nb 2 0.625 10 0 20 5\n"}),
+        (
+            "COCO",
+            {
+                "det_.json": '[{"image_id": 1, "category_id": 17, "bbox": [0.0, 0.0, 40.0, 20.0], '
+                '"score": 0.75}, {"image_id": "b", "category_id": "cat", "bbox": [10.0, 0.0, 10.0, '
+                '5.0], "score": 0.625}]'
+            },
+        ),
     ],
 )
-def test_what_has_no_effect(kind, settings, field):
-    message = "detection_output_param" if kind == "DetectionOutput" else "detection_evaluate_param"
-    text = f'layer {{ name: "l" type: "{kind}" bottom: "a" {message} {{ {settings} }} }}'
-    layer = parse_net(text, "net.prototxt").param.layer[0]
-    (sentence,) = layer_class(kind).unread_settings(layer)
-    assert sentence.startswith(f"{message}.{field} has no effect")
+def test_files_of_detections(kind, files, saving, tmp_path):
+    conf = np.zeros((3, 4, 3))
+    conf[0, 0, 1], conf[1, 1, 2] = 0.75, 0.625
+    detector(saving(kind), np.zeros((3, 16)), conf.reshape(3, 12))
+    folder = tmp_path / "out" / "new"
+    assert {file.name: file.read_text() for file in folder.iterdir()} == files
+
+
+def test_files_of_detections_without_padding(saving, tmp_path):
+    """Boxes of 80 x 80, in which the first image has the middle half of the rows."""
+    padded = "resize_param { resize_mode: FIT_LARGE_SIZE_AND_PAD height: 80 width: 80 }"
+    conf = np.zeros((3, 4, 3))
+    conf[0, 0, 1] = 0.75
+    detector(saving("VOC", padded), np.zeros((3, 16)), conf.reshape(3, 12))
+    assert (tmp_path / "out" / "new" / "det_17.txt").read_text() == "000001 0.75 0 0 40 20\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "message"),
+    [
+        ("KITTI", "", 'output_format: "KITTI" is unknown. Known: VOC, COCO, ILSVRC'),
+        ("VOC", "num_test_image: 4", "num_test_image: 4, but .*sizes.txt has 3 images"),
+    ],
+)
+def test_files_that_cannot_be_written(kind, more, message, saving):
+    with pytest.raises(NetError, match=message):
+        detector(saving(kind, more), np.zeros((1, 16)), np.zeros((1, 12)))
+
+
+def evaluator(settings, found, truth):
+    """Run a DetectionEvaluate of two classes; return its net and rows."""
+    settings = f"detection_evaluate_param {{ num_classes: 2 {settings} }}"
+    shapes = {"found": np.shape([[found]]), "truth": np.shape([[truth]])}
+    net = net_of("DetectionEvaluate", settings, **shapes)
+    net.blobs["found"].data.set([[found]])
+    net.blobs["truth"].data.set([[truth]])
+    net.forward()
+    return net, net.blobs["y"].data.get()[0, 0]
+
+
+def test_overlaps_in_pixels(tmp_path):
+    """Of 3 x 3 and 3 x 1 pixels of the second image, 9 and 3 with the pixel that is added."""
+    sizes = tmp_path / "sizes.txt"
+    sizes.write_text("a 100 100\nb c 10 20\n")
+    found = [[1, 1, 0.9, 0.1, 0.1, 0.2, 0.3]]
+    truth = [[1, 1, 0, 0.1, 0.1, 0.2, 0.1 + 1e-6, 0]]
+    settings = f'name_size_file: "{sizes}"'
+    net, rows = evaluator(f"{settings} overlap_threshold: 0.33", found, truth)
+    assert rows[1].tolist() == [1, 1, np.float32(0.9), 1, 0]
+    state = net.state()["l"]
+    assert state == {"image": 0}
+    _, rows = evaluator(f"{settings} overlap_threshold: 0.34", found, truth)
+    assert rows[1, 3:].tolist() == [0, 1]
+    _, rows = evaluator("overlap_threshold: 0.33", found, truth)
+    assert rows[1, 3:].tolist() == [0, 1]
+
+
+def test_boxes_of_padded_images(tmp_path):
+    """An image of 50 x 100 fills the middle half of 80 x 80."""
+    sizes = tmp_path / "sizes.txt"
+    sizes.write_text("a 50 100\n")
+    settings = (
+        f'name_size_file: "{sizes}" overlap_threshold: 0.99 '
+        "resize_param { resize_mode: FIT_LARGE_SIZE_AND_PAD height: 80 width: 80 }"
+    )
+    found = [[0, 1, 0.9, 0.1, 0.3, 0.5, 2.0]]
+    truth = [[0, 1, 0, 0.1, 0.3, 0.5, 0.75, 0]]
+    _, rows = evaluator(settings, found, truth)
+    assert rows[1, 3:].tolist() == [1, 0]
+
+
+def test_sizes_that_cannot_be_read(tmp_path, caplog_minicaffe):
+    truth, found = [[0, 1, 0, 0, 0, 1, 1, 0]], [[0, 1, 0.5, 0, 0, 1, 1]]
+    evaluator('name_size_file: "none.txt"', found, truth)
+    assert any("name_size_file: none.txt does not exist" in m for m in caplog_minicaffe.messages)
+    for text, message in (
+        ("", "the list is empty"),
+        ("a 3 0\n", r"sizes\.txt:1: 'a 3 0'; a line is"),
+    ):
+        (tmp_path / "sizes.txt").write_text(text)
+        with pytest.raises(NetError, match=message):
+            evaluator(f'name_size_file: "{tmp_path}/sizes.txt"', found, truth)
+
+
+def test_files_that_do_not_exist(saving, tmp_path, caplog_minicaffe):
+    settings = saving("VOC").replace("sizes.txt", "none.txt")
+    detector(settings, np.zeros((1, 16)), np.zeros((1, 12)))
+    assert any("none.txt does not exist; detections" in m for m in caplog_minicaffe.messages)
+    assert not (tmp_path / "out").exists()

@@ -28,6 +28,8 @@ ELSEWHERE = {
     "MemoryData": "reads the program's arrays: tests/data",
     "Python": "runs the user's code: tests/pycaffe/test_python_layer.py",
     "VideoData": "reads files: tests/data",
+    "VideoSegmentationData": "reads files: tests/data/test_voxel_data.py",
+    "VideoWithVoxelTruthData": "reads files: tests/data/test_voxel_data.py",
     "WindowData": "reads files: tests/data",
 }
 

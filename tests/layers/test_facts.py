@@ -46,7 +46,8 @@ def test_no_module_outside_the_layers_names_a_layer_type():
 
 # Their weights are read once a value, not multiplied as matrices.
 WITHOUT_PRODUCTS = {
-    *("BN", "BatchNorm", "Bias", "CenterLoss", "Embed", "Normalize", "PReLU", "Parameter", "Scale")
+    *("APL", "BN", "BatchNorm", "Bias", "CenterLoss", "Embed", "Normalize", "PReLU", "Parameter"),
+    "Scale",
 }
 
 

@@ -13,6 +13,7 @@ from minicaffe.errors import DataError, MinicaffeError
 from minicaffe.layers.faster_rcnn.roi_data_layer import RoIDataLayer
 from minicaffe.layers.faster_rcnn.rpn_layers import ProposalLayer
 from minicaffe.layers.python_layer import Python
+from oracles.rois.boxes import anchor_labels, anchor_sizes, code, overlap
 from probe import REFERENCE, make_backend, net_from_text
 
 ANNOTATION = """<annotation><size><width>{w}</width><height>{h}</height><depth>3</depth></size>
@@ -184,6 +185,119 @@ def test_a_faster_rcnn_trains(voc, backend):
         diff = net.layers[net.layer_index("rpn_conv")].blobs[0].diff.get()
         assert np.isfinite(diff).all()
         assert diff.any()
+
+
+def python_layer(module, layer, settings, bottoms, **options):
+    """Return a net with inputs and one built-in layer; its tops are called y0, y1, ..."""
+    inputs = "".join(
+        f'layer {{ name: "in_{name}" type: "Input" top: "{name}" input_param {{ shape {{ '
+        + " ".join(f"dim: {n}" for n in values.shape)
+        + " } } }\n"
+        for name, values in bottoms.items()
+    )
+    wires = " ".join(f'bottom: "{name}"' for name in bottoms)
+    n = {"AnchorTargetLayer": 4, "ProposalTargetLayer": 5}[layer]
+    tops = " ".join(f'top: "y{k}"' for k in range(n))
+    net = net_from_text(
+        f"""{inputs}layer {{ name: "a" type: "Python" {wires} {tops} python_param {{
+        module: "{module}" layer: "{layer}" param_str: "{settings}" }} }}""",
+        **options,
+    )
+    for name, values in bottoms.items():
+        net.blobs[name].data.set(values)
+    net.forward()
+    return [net.blobs[f"y{k}"].data.get() for k in range(n)]
+
+
+TRUTHS = np.array([[10.0, 12, 45, 40, 2], [30, 5, 62, 61, 1], [3, 50, 20, 66, 2]])
+
+
+def test_anchors_have_the_labels_of_a_loop(backend):
+    rows, columns, size = 5, 6, (80, 96)
+    bottoms = {
+        "scores": np.zeros((1, 12, rows, columns)),
+        "truths": TRUTHS,
+        "info": np.array([[*size, 1.0]]),
+    }
+    settings = (
+        "{'scales': [1, 2], 'positive_overlap': 0.5, 'negative_overlap': 0.2, 'batch_size': 999}"
+    )
+    got = python_layer(
+        "rpn.anchor_target_layer", "AnchorTargetLayer", settings, bottoms, backend=backend
+    )
+    sizes = list(anchor_sizes(16, [0.5, 1, 2], [1, 2]))
+    anchors = [
+        [
+            16 * j + 7.5 - (w - 1) / 2,
+            16 * i + 7.5 - (h - 1) / 2,
+            16 * j + 7.5 + (w - 1) / 2,
+            16 * i + 7.5 + (h - 1) / 2,
+        ]
+        for i in range(rows)
+        for j in range(columns)
+        for w, h in sizes
+    ]
+    labels, codes = anchor_labels(anchors, TRUTHS[:, :4].tolist(), size, 0.2, 0.5)
+    maps = np.reshape(labels, (rows, columns, 6)).transpose(2, 0, 1)
+    assert set(labels) == {-1, 0, 1}
+    np.testing.assert_array_equal(got[0].reshape(maps.shape), maps)
+    want = np.reshape(codes, (rows, columns, 24)).transpose(2, 0, 1)
+    np.testing.assert_allclose(got[1][0], want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(got[2][0], np.repeat(maps == 1, 4, 0))
+    n = (maps >= 0).sum()
+    np.testing.assert_allclose(got[3][0], np.repeat(maps >= 0, 4, 0) / n, rtol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [3, 2])
+def test_regions_have_the_targets_of_a_loop(classes, backend):
+    rois = np.array(
+        [[0, 8, 14, 40, 44], [0, 60, 5, 70, 20], [0, 28, 9, 66, 55], [0, 0, 40, 90, 79]]
+    )
+    settings = f"{{'num_classes': {classes}, 'batch_size': -1}}"
+    got = python_layer(
+        "rpn.proposal_target_layer",
+        "ProposalTargetLayer",
+        settings,
+        {"rois": rois, "truths": TRUTHS},
+        backend=backend,
+    )
+    candidates = [roi[1:] for roi in rois] + [t[:4] for t in TRUTHS]
+    best = [max((overlap(c, t), k) for k, t in enumerate(TRUTHS[:, :4])) for c in candidates]
+    objects = [k for k, (near, _) in enumerate(best) if near >= 0.5]
+    others = [k for k, (near, _) in enumerate(best) if near < 0.5]
+    assert objects[0] == 0
+    assert others
+    assert len(got[0]) == 7
+    np.testing.assert_array_equal(got[0][:, 1:], [candidates[k] for k in objects + others])
+    for row, k in enumerate(objects + others):
+        truth = TRUTHS[best[k][1]]
+        label = int(truth[4]) if k in objects else 0
+        assert got[1][row] == label
+        want, weights = np.zeros((2, classes, 4))
+        if label:
+            group = min(label, classes - 1)
+            want[group], weights[group] = code(candidates[k], truth) / [0.1, 0.1, 0.2, 0.2], 1
+        np.testing.assert_allclose(got[2][row].reshape(classes, 4), want, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(got[3][row].reshape(classes, 4), weights)
+        np.testing.assert_array_equal(got[4][row].reshape(classes, 4), weights)
+
+
+def test_no_true_box_gives_background_only():
+    bottoms = {
+        "scores": np.zeros((1, 6, 5, 6)),
+        "truths": np.zeros((0, 5)),
+        "info": np.array([[80, 96, 1.0]]),
+    }
+    settings = "{'scales': [2], 'batch_size': 30}"
+    labels, *_ = python_layer("rpn.anchor_target_layer", "AnchorTargetLayer", settings, bottoms)
+    assert (labels == 0).sum() == 30
+    assert not (labels == 1).any()
+    bottoms = {"rois": np.array([[0, 8, 14, 40, 44.0]]), "truths": np.zeros((0, 5))}
+    rois, labels, *rest = python_layer(
+        "rpn.proposal_target_layer", "ProposalTargetLayer", "", bottoms
+    )
+    assert (len(rois), labels.tolist()) == (1, [0])
+    assert not any(values.any() for values in rest)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ WITHOUT_VALUES = {"Embed"}
 # The reference and Caffe multiply the filters with the zeros of the padding, where a filter that is
 # not finite gives NaN. Other backends skip these products.
 SKIP_PADDING = {
-    *("Convolution", "Convolution3D", "ConvolutionDepthwise", "DepthwiseConvolution"),
-    *("Deconvolution", "Deconvolution3D"),
+    *("Convolution", "Convolution3D", "ConvolutionDepthwise", "ConvolutionRistretto"),
+    *("Deconvolution", "Deconvolution3D", "DeconvolutionRistretto", "DepthwiseConvolution"),
 }
 ALL = [
     pytest.param(layer_type, case, id=f"{layer_type}-{case.name.replace(' ', '_')}")

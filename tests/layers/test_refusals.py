@@ -131,7 +131,78 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), REFUSED)
+IMAGES = (2, 8, 4, 6)
+OF_FORKS = [
+    (layer("Permute", "permute_param { order: 1 order: 4 }", IMAGES), r"its axes are 0 to 3"),
+    (layer("Permute", "permute_param { order: 1 order: 1 }", IMAGES), r"names an axis twice"),
+    (layer("ShuffleChannel", "shuffle_channel_param { group: 3 }", IMAGES), r"3 must divide the 8"),
+    (layer("Reorg", "", IMAGES), r"stride is missing or 0"),
+    (layer("Reorg", "reorg_param { stride: 3 }", IMAGES), r"a multiple of 9"),
+    (layer("Reorg", "reorg_param { stride: 2 }", (2, 8, 5, 6)), r"2 must divide both"),
+    (layer("Flip", "", (2, 3)), r"must be \(N, C, H, W\)"),
+    (layer("Reverse", "reverse_param { axis: 2 }", (2, 3)), r"axis: 2 does not exist"),
+    (layer("Upsample", "upsample_param { scale: 0 }", IMAGES), r"must be at least 1"),
+    (layer("Upsample", "", IMAGES, (2, 8, 2, 3)), r"one position for each value"),
+    (
+        layer("Upsample", "upsample_param { upsample_h: 7 }", IMAGES, IMAGES),
+        r"upsample_h and upsample_w go together",
+    ),
+    (
+        layer("Upsample", "upsample_param { scale: 3 pad_out_h: true }", IMAGES, IMAGES),
+        r"for scale: 2 only",
+    ),
+    (layer("Interp", "", IMAGES), r"set height and width"),
+    (layer("Interp", "interp_param { pad_beg: 1 height: 2 width: 2 }", IMAGES), r"must be 0, or"),
+    (layer("Interp", "interp_param { pad_end: -4 zoom_factor: 2 }", IMAGES), r"nothing of them"),
+    (layer("Interp", "interp_param { height: 2 width: 2 }", IMAGES, IMAGES), r"use_blob_size"),
+    (layer("Axpy", "", (2, 4), IMAGES, IMAGES), r"one factor for each of the \(2, 8\) channels"),
+    (layer("Axpy", "", (2, 8), IMAGES, (2, 8, 4, 5)), r"must have one shape"),
+    (layer("ChannelScale", "", IMAGES, (2, 8)), r"one factor for each of the 24 pixels"),
+    (
+        layer("ChannelScale", "channel_scale_param { global_scale: true }", IMAGES, (2, 24)),
+        r"is not computed",
+    ),
+    (layer("RReLU", "rrelu_param { lb: 0 ub: 2 }", IMAGES), r"lb: 0 must be more than 0"),
+    (layer("SpatialDropout", "spatial_dropout_param { dropout_ratio: 1 }", IMAGES), r"less than 1"),
+    (layer("BN", "bn_param { bn_mode: LEARN frozen: true }", IMAGES), r"remove those of one"),
+    (layer("BN", "", IMAGES, tops=3), r"exist in SegNet's layer only"),
+    (layer("BN", "bn_param { bn_mode: INFERENCE }", IMAGES, tops=2), r"computes no mean"),
+    (
+        layer("BatchNorm", "batch_norm_param { disable_mean: true }", IMAGES),
+        r"disable_mean: true, of a fork, is not computed",
+    ),
+    (
+        layer("BatchNorm", "batch_norm_param { scale_bias: true relu: true }", IMAGES),
+        r"add a ReLU layer",
+    ),
+    (layer("Normalize", "norm_param { } normalize_param { }", IMAGES), r"remove one"),
+    (layer("Normalize", "norm_param { }", IMAGES, tops=2), r"without norm_param only"),
+    (layer("Normalize", 'normalize_param { normalize_type: "L3" }', IMAGES), r'must be "L1" or'),
+    (layer("Normalize", "normalize_param { fix_gradient: true }", IMAGES), r"is not computed"),
+    (
+        layer("SoftmaxWithLoss", "loss_param { class_weight: 1 }", (2, 3), (2,)),
+        r"1 class weights for 3 classes",
+    ),
+    (
+        layer("SoftmaxWithLoss", "loss_param { weight_by_label_freqs: true }", (2, 3), (2,)),
+        r"needs class_weighting",
+    ),
+    (
+        layer("SoftmaxWithLoss", "loss_param { label_smoothing: 1 }", (2, 3), (2,)),
+        r"label_smoothing: 1 must be",
+    ),
+    (
+        layer(
+            "SoftmaxWithLoss",
+            "loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 0 }",
+            *((2, 3), (2,)),
+        ),
+        r"pre_fixed_normalizer: 0 must be more than 0",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), [*REFUSED, *OF_FORKS])
 def test_errors_when_the_net_is_built(text, message):
     with pytest.raises(NetError, match=r'net\.prototxt:\d+, layer "l" \(\w+\): .*' + message):
         net_from_text(text)

@@ -120,6 +120,25 @@ def test_pixels_from_outside_are_nan_if_asked_for(backend):
             {"x": normal(2, 3, 4, 5)},
             r"mean_file no\.binaryproto: no such file",
         ),
+        (
+            "Accum",
+            "accum_param { have_reference: true }",
+            {"x": normal(2, 3, 4, 5)},
+            r"goes together with have_reference",
+        ),
+        (
+            "Accum",
+            "accum_param { top_height: 3 top_width: 9 }",
+            {"x": normal(2, 3, 4, 5)},
+            r"cannot become \(3, 9\): this type only enlarges",
+        ),
+        ("Accum", "accum_param { size_divisible_by: 8 }", {"x": normal(2, 3, 4, 5)}, r"set top_h"),
+        (
+            "Transpose",
+            "transpose_param { dim: 1 dim: 1 }",
+            {"x": normal(2, 3)},
+            r"dim \[1, 1\] must name each of the 2 axes",
+        ),
         ("L1Loss", "", {"a": normal(2, 3), "b": normal(2, 4)}, r"\(N, C, ...\), with as many"),
     ],
 )

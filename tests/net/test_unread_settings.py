@@ -1,5 +1,7 @@
 """Warnings of settings of layers, stages and levels that nothing reads."""
 
+import re
+
 import pytest
 
 from minicaffe.net import Net
@@ -64,6 +66,23 @@ def test_settings_that_a_filler_does_not_read(caplog_minicaffe):
         'effect: the filler "xavier" does not read it. Remove it, or choose another type. '
         'Likewise in "b".'
     ]
+
+
+@pytest.mark.parametrize(
+    ("layer_type", "settings", "message"),
+    [
+        ("BatchNorm", "batch_norm_param { stats_batch_size: 2 }", r"the whole batch\. Remove it"),
+        ("BatchNorm", "batch_norm_param { scale_bias: true stats_batch_size: 2 }", r"whole batch"),
+        ("BatchNorm", "batch_norm_param { filler { value: 1 } }", r"no effect without a scale"),
+        ("SoftmaxWithLoss", "loss_param { class_weighting: 2 }", r"without weight_by_label_freqs"),
+    ],
+)
+def test_settings_of_forks_that_are_off(layer_type, settings, message, caplog_minicaffe):
+    label = 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 } } }'
+    second = 'bottom: "t"' if layer_type == "SoftmaxWithLoss" else ""
+    layer = f'layer {{ name: "l" type: "{layer_type}" bottom: "x" {second} top: "y" {settings} }}'
+    (warning,) = warnings_of(caplog_minicaffe, INPUT + label + layer)
+    assert re.search(message, warning)
 
 
 def test_the_bias_of_a_scale_layer_is_off_by_default(caplog_minicaffe):

@@ -47,7 +47,7 @@ def refused(*layers):
             'name: "a" type: "ReLu" bottom: "x" top: "y"',
             '(ReLu): unknown layer type "ReLu". Did you mean ReLU',
         ),
-        ('name: "a" bottom: "x" top: "y"', "(): type is missing. Known: AbsVal, "),
+        ('name: "a" bottom: "x" top: "y"', "(): type is missing. Known: "),
         (
             'name: "a" type: "ReLU" bottom: "xx" top: "y"',
             '(ReLU): bottom "xx" does not exist here. Did you mean x?',
@@ -89,7 +89,7 @@ def test_what_is_known_is_listed_once_for_many_unknown_types():
     assert first.startswith(
         'net.prototxt:2, layer "a" (Foveate): unknown layer type "Foveate". Replace a layer of a '
         'fork of Caffe by known layers or by one in Python (type: "Python"), or cut the net before '
-        "it. Known: AbsVal, "
+        "it. Known: "
     )
     assert second.endswith('(Eltwis): unknown layer type "Eltwis". Did you mean Eltwise?')
     assert again == 'net.prototxt:4, layer "c" (Foveate): unknown layer type "Foveate".'

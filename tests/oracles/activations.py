@@ -44,6 +44,7 @@ ORACLES = {
     "HardSigmoid": each(lambda layer, x: min(max(0.2 * x + 0.5, 0), 1)),
     "Log": each(lambda layer, x: math.log(linear(layer.log_param, x), base(layer.log_param))),
     "Mish": each(lambda layer, x: x * math.tanh(math.log(1 + math.exp(x)))),
+    "NegReLU": each(lambda layer, x: x if x < 0 else layer.relu_param.negative_slope * x),
     "Power": each(lambda layer, x: linear(layer.power_param, x) ** layer.power_param.power),
     "ReLU": each(lambda layer, x: x if x > 0 else layer.relu_param.negative_slope * x),
     "ReLU6": each(relu6),

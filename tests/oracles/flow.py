@@ -30,6 +30,24 @@ def channel_norm(layer, bottoms, params, training):
     return [y]
 
 
+def accum(layer, bottoms, params, training):
+    x, proto = bottoms[0], layer.accum_param
+    size = bottoms[1].shape[2:] if proto.have_reference else (proto.top_height, proto.top_width)
+    y = np.zeros((*x.shape[:2], *size))
+    for n, c, *at in np.ndindex(*y.shape):
+        places = [
+            i * (old - 1) / max(new - 1, 1)
+            for i, old, new in zip(at, x.shape[2:], size, strict=True)
+        ]
+        for corner in np.ndindex(2, 2):
+            weight, source = 1.0, []
+            for place, step, old in zip(places, corner, x.shape[2:], strict=True):
+                weight *= place % 1 if step else 1 - place % 1
+                source.append(min(math.floor(place) + step, old - 1))
+            y[(n, c, *at)] += weight * x[(n, c, *source)]
+    return [y]
+
+
 def mean(layer, bottoms, params, training):
     x, proto = bottoms[0], layer.mean_param
     sign = -1 if proto.operation == proto.SUBTRACT else 1
@@ -61,4 +79,10 @@ def l1_loss(layer, bottoms, params, training):
     return [np.array(total / (entries / a.shape[1] if by_entries else len(a)))]
 
 
-ORACLES = {"FlowWarp": flow_warp, "ChannelNorm": channel_norm, "Mean": mean, "L1Loss": l1_loss}
+ORACLES = {
+    "Accum": accum,
+    "FlowWarp": flow_warp,
+    "ChannelNorm": channel_norm,
+    "Mean": mean,
+    "L1Loss": l1_loss,
+}

@@ -12,6 +12,17 @@ def prelu(layer, bottoms, params, training):
     return [y]
 
 
+def apl(layer, bottoms, params, training):
+    x, sums = bottoms[0], layer.apl_param.sums
+    slopes, offsets = (p.reshape(-1, sums) for p in params)
+    y = np.zeros((len(x), len(slopes)))
+    for n, k in np.ndindex(*y.shape):
+        value = x[n].ravel()[k]
+        hinges = [a * max(b - value, 0) for a, b in zip(slopes[k], offsets[k], strict=True)]
+        y[n, k] = max(value, 0) + sum(hinges)
+    return [y.reshape(x.shape)]
+
+
 def rrelu(layer, bottoms, params, training):
     """While testing: while training it is random."""
     proto, x = layer.rrelu_param, bottoms[0]
@@ -21,4 +32,4 @@ def rrelu(layer, bottoms, params, training):
     return [y]
 
 
-ORACLES = {"PReLU": prelu, "RReLU": rrelu}
+ORACLES = {"APL": apl, "PReLU": prelu, "RReLU": rrelu}

@@ -99,10 +99,20 @@ def reverse_time(layer, bottoms, params, training):
     return [y]
 
 
+def transpose(layer, bottoms, params, training):
+    x, order = bottoms[0], list(layer.transpose_param.dim)
+    y = np.empty([x.shape[axis] for axis in order])
+    for index in np.ndindex(*y.shape):
+        source = [index[order.index(axis)] for axis in range(x.ndim)]
+        y[index] = x[tuple(source)]
+    return [y]
+
+
 ORACLES = {
     "CtcLoss": ctc_loss,
     "WarpCTCLoss": warp_ctc_loss,
     "CTCGreedyDecoder": ctc_greedy_decoder,
     "LabelsequenceAccuracy": labelsequence_accuracy,
     "ReverseTime": reverse_time,
+    "Transpose": transpose,
 }

@@ -1,6 +1,7 @@
 """Convolutions of C3D: those of Caffe with a kernel for each axis."""
 
 from oracles.conv import convolution
+from oracles.softmax import ORACLES as OF_SOFTMAX
 
 
 def clip_convolution(layer, bottoms, params, training, transposed=False):
@@ -23,4 +24,9 @@ def clip_deconvolution(layer, bottoms, params, training):
     return clip_convolution(layer, bottoms, params, training, transposed=True)
 
 
-ORACLES = {"Convolution3D": clip_convolution, "Deconvolution3D": clip_deconvolution}
+ORACLES = {
+    "Convolution3D": clip_convolution,
+    "Deconvolution3D": clip_deconvolution,
+    "VoxelSoftmax": OF_SOFTMAX["Softmax"],
+    "VoxelSoftmaxLoss": OF_SOFTMAX["SoftmaxWithLoss"],
+}

@@ -140,7 +140,7 @@ def test_invalid_settings_are_refused():
         caffe.to_proto(wrong)
     message = (
         r'"Convolutoin1": unknown layer type "Convolutoin", so that "kernel_size" is no setting of '
-        r"it. Did you mean Convolution or Deconvolution\?"
+        r"it. Did you mean Convolution or Deconvolution"
     )
     with pytest.raises(AttributeError, match=message):
         caffe.to_proto(L.Convolutoin(L.Input(), kernel_size=3))
@@ -178,3 +178,24 @@ def test_param_name_dict():
     assert table["InnerProduct"] == "inner_product"
     assert table["HDF5Data"] == "hdf5_data"
     assert caffe.net_spec.param_name_dict is param_name_dict
+
+
+def test_layers_of_forks():
+    net = caffe.NetSpec()
+    net.x = L.Input(input_param={"shape": {"dim": [1, 3, 8, 8]}})
+    net.priors = L.PriorBox(net.x, net.x, min_size=[3.0])
+    net.found = L.DetectionOutput(
+        *(net.x, net.x, net.priors),
+        num_classes=2,
+        code_type=P.PriorBox.CENTER_SIZE,
+        nms_param={"nms_threshold": 0.5},
+        save_output_param={"output_format": "VOC"},
+    )
+    net.y = L.Permute(net.x, order=[0, 2, 3, 1], transform_param={"scale": 2})
+    param = net.to_proto().layer
+    found = param[2].detection_output_param
+    assert (found.num_classes, found.nms_param.nms_threshold) == (2, 0.5)
+    assert found.code_type == P.PriorBox.CENTER_SIZE
+    assert found.save_output_param.output_format == "VOC"
+    assert list(param[3].permute_param.order) == [0, 2, 3, 1]
+    assert param[3].transform_param.scale == 2

@@ -84,7 +84,7 @@ def test_byte_order_mark_crlf_and_comments_in_other_encodings_are_accepted(tmp_p
             "layer {\n  kernel_size: 3\n}",
             'n:2:3: message "LayerParameter" has no field "kernel_size". '
             "It belongs in a block: convolution_param, pooling_param, convolution3d_param, "
-            "pooling3d_param. Known: ",
+            "pooling3d_param, correlation_param. Known: ",
         ),
         (
             "layer { rotate_param { order: 0 } }",

@@ -221,7 +221,10 @@ def test_the_upgrade_preserves_weights():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("layers { type: RELU } layer { }", "n: the net has 1 `layers` .* must have one kind"),
+        (
+            'layers { layer { type: "relu" } } layer { }',
+            "n: the net has 1 `layers` .* must have one kind",
+        ),
         ('layers { layer { name: "a" type: "magic" } }', 'n: .* unknown V0 type "magic". Known: '),
         (
             'layers { layer { name: "p" type: "padding" pad: 1 } bottom: "a" top: "b" }'
@@ -291,6 +294,36 @@ def test_types_that_mix_the_forms_are_read(written, read):
     assert [layer.type for layer in net.param.layer] == [read]
     with pytest.raises(SchemaError, match=f'n:1:{len(written) + 2}: message "NetParameter" has no'):
         parse_net(f"{written} wrong: 1", "n")
+
+
+def test_a_text_may_mix_both_forms(lines):
+    net = parse_net(
+        """layer { name: "a" type: "Input" }
+layers { name: "b" type: DATA data_param { source: "x" mirror: true } }
+layer { name: "c" type: "ReLU"
+  relu_param { negative_slope: 2 } }
+layers { name: "d" type: CONVOLUTION
+  blobs_lr: 3 convolution_param { num_output: 4 } }
+layer { name: "e" type: "SoftmaxLoss" }""",
+        "n",
+    )
+    assert "".join(layer.name for layer in net.param.layer) == "abcde"
+    assert not net.param.layers
+    assert net.param.layer[1].transform_param.mirror
+    assert (net.param.layer[3].type, net.param.layer[3].param[0].lr_mult) == ("Convolution", 3)
+    assert net.param.layer[4].type == "SoftmaxWithLoss"
+    assert [net.where(k) for k in range(5)] == ["n:1", "n:2", "n:3", "n:5", "n:7"]
+    assert net.where(2, "relu_param.negative_slope") == "n:4"
+    assert net.where(3, "convolution_param.num_output") == "n:6"
+    assert lines[0].startswith("n: the net has 2 `layers` (the old format) and 3 `layer` (the")
+
+
+def test_a_message_cannot_mix_both_forms():
+    net = NetParameter()
+    net.layers.add()
+    net.layer.add()
+    with pytest.raises(SchemaError, match="it must have one kind"):
+        upgrade_net(net, "n")
 
 
 def test_crop_of_the_old_form_is_warned_of(lines):

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.data.augmentation.clahe import clahe
 from minicaffe.data.augmentation.hsv import hsv_from_bgr
 from minicaffe.data.image import Pixels, decode_image, encode_image
 from minicaffe.errors import DataError
@@ -17,7 +18,6 @@ _Step: TypeAlias = Callable[[Pixels, np.random.Generator], Pixels]
 
 _LEVELS = 64  # grey levels that posterize merges
 _BLUR = np.exp(-(np.arange(-3, 4) ** 2) / (2 * 1.5**2))
-_WITHOUT = ("clahe", "convert_to_lab")
 
 
 class Noise:
@@ -35,10 +35,9 @@ class Noise:
     """
 
     def __init__(self, param: NoiseParameter) -> None:
-        missing = [name for name in _WITHOUT if getattr(param, name)]
-        if missing:
+        if param.convert_to_lab:
             raise DataError(
-                f"transform_param: noise_param: {missing[0]} is not implemented. Prepare the "
+                "transform_param: noise_param: convert_to_lab is not implemented. Prepare the "
                 "images with another program, or remove it."
             )
         if param.saltpepper and not param.saltpepper_param.value:
@@ -63,6 +62,8 @@ def _steps(param: NoiseParameter) -> Iterator[_Step]:
         yield lambda image, _: _blurred(image)
     if param.hist_eq:
         yield lambda image, _: _equalized(image)
+    if param.clahe:
+        yield lambda image, _: _with_luma(image, clahe(_luma(image)))
     if param.jpeg > 0:
         quality = int(param.jpeg)
         yield lambda image, _: decode_image(encode_image(image, "jpg", quality), True, "noise")
@@ -75,7 +76,13 @@ def _steps(param: NoiseParameter) -> Iterator[_Step]:
     if param.saltpepper:
         yield _Spots(param.saltpepper_param.fraction, [*param.saltpepper_param.value])
     if param.convert_to_hsv:
-        yield lambda image, _: np.rint(hsv_from_bgr(image)).astype(np.uint8)
+        yield lambda image, _: _hsv_bytes(image)
+
+
+def _hsv_bytes(image: Pixels) -> Pixels:
+    hsv = np.rint(hsv_from_bgr(image)).astype(np.uint8)
+    hsv[0] %= 180
+    return hsv
 
 
 class _Spots:
@@ -123,7 +130,7 @@ def _blurred(image: Pixels) -> Pixels:
 
 
 def _equalized(image: Pixels) -> Pixels:
-    """Return an image whose grey values occur equally often; the colours keep their difference."""
+    """Return an image whose grey values occur equally often."""
     luma = _luma(image)
     counts = np.bincount(luma.ravel(), minlength=256)
     first = int(np.flatnonzero(counts)[0])
@@ -131,9 +138,14 @@ def _equalized(image: Pixels) -> Pixels:
     if not rest:
         return image
     levels = np.rint((counts.cumsum() - counts[first]).clip(0) * (255 / rest))
-    changed = levels[luma] - luma
-    equalized: Pixels = np.rint(image + changed.astype(np.float32)).clip(0, 255).astype(np.uint8)
-    return equalized
+    return _with_luma(image, levels[luma].astype(np.float32))
+
+
+def _with_luma(image: Pixels, luma: NDArray[np.float32]) -> Pixels:
+    """Return an image with other grey values, whose channels keep their differences from these."""
+    changed = image + np.rint(luma) - _luma(image)
+    pixels: Pixels = changed.clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def _eroded(image: Pixels) -> Pixels:

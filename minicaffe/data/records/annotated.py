@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from minicaffe.data.annotations.annotated_datum import read_annotated_datum
 from minicaffe.data.datum import ImageArray
-from minicaffe.data.records.database import DatabaseRecords, DatumRecord
+from minicaffe.data.db import RecordCursor
+from minicaffe.data.records.database import DatumRecord
 
 Floats = NDArray[np.float32]
 
@@ -50,35 +51,13 @@ class AnnotatedRecord(NamedTuple):
         return str(self.image)
 
 
-class AnnotatedRecords(DatabaseRecords):
-    """Reads a database of AnnotatedDatum messages in the order of its keys; see `DatabaseRecords`.
+def annotated_record(path: str, cursor: RecordCursor, color: bool | None) -> AnnotatedRecord:
+    """Return the AnnotatedDatum under a cursor as a record.
 
     Raises
     ------
     DataError
-        If the database cannot be opened or is empty.
+        If it is none.
     """
-
-    size_advice = "resize_param in transform_param, a crop, or batch_size: 1"
-
-    def peek(self) -> AnnotatedRecord:
-        """Return the record of the cursor."""
-        cursor = self._cursor
-        stored, objects = self._read(read_annotated_datum, cursor.value, cursor)
-        image = DatumRecord(self._path, cursor.key, stored, self._color)
-        return AnnotatedRecord(image, objects)
-
-    def take_annotated(self, n: int) -> list[AnnotatedRecord]:
-        """Return the next n records.
-
-        Raises
-        ------
-        DataError
-            If one is not an AnnotatedDatum.
-        """
-        records = []
-        for _ in range(n):
-            records.append(self.peek())
-            self._advance()
-        self._taken += n
-        return records
+    stored, objects = read_annotated_datum(cursor.value, cursor)
+    return AnnotatedRecord(DatumRecord(path, cursor.key, stored, color), objects)

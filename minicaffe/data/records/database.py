@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from minicaffe.data.datum import ImageArray, StoredImage, read_datum
-from minicaffe.data.db import open_database, printable
+from minicaffe.data.db import RecordCursor, open_database, printable
 from minicaffe.data.records.base import RESTART, Record, RecordPosition, RecordSource
 from minicaffe.data.records.listed import ListedRecords
 from minicaffe.fatal_signals import reading
@@ -51,6 +52,15 @@ class DatumRecord(NamedTuple):
         return f"{self.path}, key {printable(self.key)}"
 
 
+# Returns the record of the value under a cursor, from the database's path, the cursor and `color`.
+ReadRecord: TypeAlias = Callable[[str, RecordCursor, bool | None], Record]
+
+
+def datum_record(path: str, cursor: RecordCursor, color: bool | None) -> DatumRecord:
+    """Return the Datum under a cursor as a record."""
+    return DatumRecord(path, cursor.key, read_datum(cursor.value, cursor), color)
+
+
 class DatabaseRecords(RecordSource):
     """Reads a database in the order of its keys.
 
@@ -62,6 +72,8 @@ class DatabaseRecords(RecordSource):
         LMDB or LEVELDB.
     color : bool, optional
         What encoded images are converted to; see `decode_image`.
+    read_record : callable, optional
+        Makes a record of a value; by default of a Datum.
 
     Raises
     ------
@@ -71,8 +83,14 @@ class DatabaseRecords(RecordSource):
 
     size_advice = "crop_size or batch_size: 1, or convert with --resize_height and --resize_width"
 
-    def __init__(self, path: str, backend: str, color: bool | None = None) -> None:
-        self._path, self._color = path, color
+    def __init__(
+        self,
+        path: str,
+        backend: str,
+        color: bool | None = None,
+        read_record: ReadRecord = datum_record,
+    ) -> None:
+        self._path, self._color, self._read_record = path, color, read_record
         self._read = reading(path)
         self._database = open_database(path, backend)
         self._cursor = self._database.cursor()
@@ -80,9 +98,7 @@ class DatabaseRecords(RecordSource):
 
     def peek(self) -> Record:
         """Return the record of the cursor."""
-        cursor = self._cursor
-        stored = self._read(read_datum, cursor.value, cursor)
-        return DatumRecord(self._path, cursor.key, stored, self._color)
+        return self._read(self._read_record, self._path, self._cursor, self._color)
 
     def take(self, n: int) -> list[Record]:
         """Return the next n records; views of them last while the database is open.
@@ -138,6 +154,8 @@ class ShuffledDatabaseRecords(ListedRecords):
         As for `DatabaseRecords`.
     stream : RandomStream
         Seed and name of the random order.
+    read_record : callable, optional
+        As for `DatabaseRecords`.
 
     Raises
     ------
@@ -147,8 +165,15 @@ class ShuffledDatabaseRecords(ListedRecords):
 
     size_advice = DatabaseRecords.size_advice
 
-    def __init__(self, path: str, backend: str, color: bool | None, stream: RandomStream) -> None:
-        self._path, self._color = path, color
+    def __init__(
+        self,
+        path: str,
+        backend: str,
+        color: bool | None,
+        stream: RandomStream,
+        read_record: ReadRecord = datum_record,
+    ) -> None:
+        self._path, self._color, self._read_record = path, color, read_record
         self._read = reading(path)
         self._database = open_database(path, backend)
         self._cursor = self._database.cursor()
@@ -160,8 +185,7 @@ class ShuffledDatabaseRecords(ListedRecords):
     def record(self, index: int) -> Record:
         """Return a record; views of it last while the database is open."""
         self._cursor.seek(self._keys[index])
-        stored = self._read(read_datum, self._cursor.value, self._cursor)
-        return DatumRecord(self._path, self._cursor.key, stored, self._color)
+        return self._read(self._read_record, self._path, self._cursor, self._color)
 
     def close(self) -> None:
         """Close the database."""

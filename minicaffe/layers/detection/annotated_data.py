@@ -7,6 +7,9 @@ from functools import partial
 
 from minicaffe.data.batches import BatchSource
 from minicaffe.data.db import printable
+from minicaffe.data.records.annotated import annotated_record
+from minicaffe.data.records.base import RecordSource
+from minicaffe.data.records.database import DatabaseRecords, ShuffledDatabaseRecords
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.layers.batch_layer import ANNOTATED_FIELDS, ImageBatchLayer
 from minicaffe.layers.registry import register
@@ -39,7 +42,7 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
     part that a batch_sampler draws, resize_param, noise_param, the crop, mirror, mean and scale. Of
     several resize_params one is drawn for each batch, by prob. emit_constraint says which boxes
     stay when a part is cut out; all are cut to it. Images are decoded and changed ahead of time,
-    several at once.
+    several at once. shuffle reads the records in a random order, a new one in each round.
 
     Differs from SSD: images are not compressed as JPEG between the steps; raw records are changed
     like encoded ones; a part must meet all constraints of a sampler with one object; the boxes of
@@ -74,9 +77,12 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
     def open(self) -> BatchSource:
         """Open the database."""
         # Imported here, because Pillow is slow to import.
-        from minicaffe.data.annotated_batches import AnnotatedBatches, center_rows, object_rows
+        from minicaffe.data.annotations.annotated_batches import (
+            AnnotatedBatches,
+            center_rows,
+            object_rows,
+        )
         from minicaffe.data.augmentation.annotated import AnnotatedTransformer
-        from minicaffe.data.records.annotated import AnnotatedRecords
 
         proto, annotated = self.settings, self.param.annotated_data_param
         self.require(proto.source, "data_param { source } is missing: the folder of the database")
@@ -85,12 +91,11 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
             annotated.anno_type == AnnotatedDatum.BBOX,
             "annotated_data_param { anno_type } must be BBOX: other annotations are not read",
         )
+        kind = annotated.yolo_data_type
         self.require(
-            annotated.yolo_data_type in (0, 1),
-            f"yolo_data_type: {annotated.yolo_data_type}; it is 0 (SSD's labels) or 1 (YOLO's)",
+            kind in (0, 1), f"yolo_data_type: {kind}; it is 0 (SSD's labels) or 1 (YOLO's)"
         )
-        phase = TRAIN if self.is_training else TEST
-        is_yolo = annotated.yolo_data_type == 1
+        phase, is_yolo = TRAIN if self.is_training else TEST, kind == 1
         jitters = self.is_training and (is_yolo or annotated.HasField("yolo_data_jitter"))
         transform = AnnotatedTransformer(
             self.param.transform_param,
@@ -100,7 +105,7 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
         )
         values = DataTransformer(_without_windows(self.param.transform_param), phase)
         labels = partial(center_rows, counts_difficult=annotated.train_diffcult)
-        records = AnnotatedRecords(proto.source, type(proto).DB.Name(proto.backend), values.color)
+        records = self._records(values.color)
         records.skip_at_random(proto.rand_skip, self.random)
         return AnnotatedBatches(
             records,
@@ -110,6 +115,15 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
             self.random,
             self.context.backend.data_threads,
         )
+
+    def _records(self, color: bool | None) -> RecordSource:
+        proto = self.settings
+        backend = type(proto).DB.Name(proto.backend)
+        if proto.shuffle:
+            return ShuffledDatabaseRecords(
+                proto.source, backend, color, self.random, annotated_record
+            )
+        return DatabaseRecords(proto.source, backend, color, annotated_record)
 
     def key_name(self, key: bytes) -> str:
         """Name the database and the key of a sample."""

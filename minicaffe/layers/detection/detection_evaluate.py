@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 
-from minicaffe.layers.base import Blobs, Layer
+from minicaffe.data.annotations.image_sizes import read_image_sizes
+from minicaffe.layers.base import Blobs, Layer, State
 from minicaffe.layers.registry import register
+from minicaffe.log import logger
 from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate as DetectionEvaluateOp
-from minicaffe.schema import LayerParameter
+from minicaffe.random import checked_step
 from minicaffe.schema.forks_pb2 import DetectionEvaluateParameter
 
 _FOUND, _TRUE, _ROW = 7, 8, 5
@@ -29,6 +31,10 @@ class DetectionEvaluate(Layer[DetectionEvaluateParameter]):
     whose best box is difficult is neither, unless evaluate_difficult_gt is set; it is by default. A
     solver with ``eval_type: "detection"`` computes the precision from the rows of all batches.
 
+    With name_size_file, a list of `name height width` in the order of the test data, boxes are
+    compared in pixels of the images, and their sides count one pixel longer, as in PASCAL VOC.
+    resize_param is that of the data, if it pads images.
+
     References
     ----------
     From the fork SSD.
@@ -37,18 +43,29 @@ class DetectionEvaluate(Layer[DetectionEvaluateParameter]):
     role = "output"
     bottoms = 2
     without_gradient = (0, 1)
-    evaluates_detections = True
 
-    @classmethod
-    def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
-        """Yield sentences, also about the sizes of images, which overlaps do not need."""
-        yield from super().unread_settings(param)
-        for name in ("name_size_file", "resize_param"):
-            if param.detection_evaluate_param.HasField(name):
-                yield (
-                    f"detection_evaluate_param.{name} has no effect: overlaps are those of boxes "
-                    "in units of the image. SSD makes both sides of a box one pixel longer."
-                )
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Read the sizes of the images."""
+        path = self.settings.name_size_file
+        self._sizes: list[tuple[int, int]] = []
+        self._next = 0  # the image in the list of sizes with which the next batch begins
+        if not path:
+            return
+        if not Path(path).exists():
+            logger.warning(
+                f"{self.where}: name_size_file: {path} does not exist; overlaps are those of boxes "
+                "in units of the image."
+            )
+            return
+        self._sizes = [(size.height, size.width) for size in read_image_sizes(path)]
+
+    def state(self) -> State:
+        """Return the place in the list of sizes."""
+        return {"image": self._next} if self._sizes else {}
+
+    def restore(self, state: State) -> None:
+        """Go on at a place in the list of sizes."""
+        self._next = checked_step(state.get("image", 0))
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the shapes and plan; the top has one row until the net runs."""
@@ -68,12 +85,32 @@ class DetectionEvaluate(Layer[DetectionEvaluateParameter]):
             background=proto.background_label_id,
             overlap_threshold=proto.overlap_threshold,
             counts_difficult=proto.evaluate_difficult_gt,
+            padded_size=self._padded_size(),
         )
         top[0].reshape((1, 1, 1, _ROW))
         self.kernel = self.plan(op, *(blob.data for blob in bottom))
 
+    def _padded_size(self) -> tuple[int, int] | None:
+        """Return the size that images are padded to before the net; None if they are not."""
+        policy = self.settings.resize_param
+        is_padded = policy.resize_mode == policy.FIT_LARGE_SIZE_AND_PAD
+        return (policy.height, policy.width) if is_padded else None
+
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Compare, reshape the top and overwrite it."""
-        rows = self.kernel.compare(*(blob.data for blob in bottom))
+        found, truth = bottom
+        rows = self.kernel.compare(found.data, truth.data, self._sizes_of_batch(bottom))
         top[0].reshape((1, 1, rows, _ROW))
         self.kernel.forward(top[0].data)
+
+    def _sizes_of_batch(self, bottom: Blobs) -> list[tuple[int, int]]:
+        """Return the sizes of the images of a batch, which the list has in the order of the data.
+
+        A batch has as many images as the rows name.
+        """
+        if not self._sizes:
+            return []
+        n = 1 + int(max(blob.data.get()[..., 0].max(initial=0) for blob in bottom))
+        sizes = [self._sizes[(self._next + k) % len(self._sizes)] for k in range(n)]
+        self._next = (self._next + n) % len(self._sizes)
+        return sizes

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+from minicaffe.data.annotations.detection_files import DetectionFiles
+from minicaffe.errors import DataError
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.detection.prior_blobs import (
     code_type,
@@ -12,12 +15,14 @@ from minicaffe.layers.detection.prior_blobs import (
     suppression,
 )
 from minicaffe.layers.registry import register
+from minicaffe.log import logger
 from minicaffe.ops.detection.boxes import BoxCode
 from minicaffe.ops.detection.detection_output import DetectionOutput as DetectionOutputOp
 from minicaffe.schema import LayerParameter
 from minicaffe.schema.forks_pb2 import DetectionOutputParameter
 
 _ROW = 7
+_SAVING = ("output_directory", "label_map_file", "name_size_file")
 
 
 @register("DetectionOutput")
@@ -44,6 +49,10 @@ class DetectionOutput(Layer[DetectionOutputParameter]):
     objectness_score is background, and arm_loc moves the priors. In SSD the fourth bottom is the
     image to draw on, if visualize is set; nothing is drawn here.
 
+    save_output_param writes the detections of every num_test_image images to files for the programs
+    of VOC, COCO or ILSVRC (output_format); it needs output_directory, label_map_file and
+    name_size_file. Other files in the folder stay.
+
     Differs from SSD: background_label_id: -1 may be combined with share_location; there it stopped
     the program. Equal scores have an order.
 
@@ -58,13 +67,33 @@ class DetectionOutput(Layer[DetectionOutputParameter]):
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
-        """Yield sentences, also about files of boxes, which are not written."""
+        """Yield sentences, also about save_output_param, which needs three files."""
         yield from super().unread_settings(param)
-        if param.detection_output_param.HasField("save_output_param"):
+        save = param.detection_output_param.save_output_param
+        missing = [name for name in _SAVING if not getattr(save, name)]
+        if save.ListFields() and missing:
             yield (
-                "detection_output_param.save_output_param has no effect: the layer writes no "
-                "files. Take the boxes from its top."
+                "detection_output_param.save_output_param has no effect without "
+                f"{', '.join(missing)}."
             )
+
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        """Open the files of detections, if some are asked for."""
+        save = self.settings.save_output_param
+        self._files: DetectionFiles | None = None
+        if not all(getattr(save, name) for name in _SAVING):
+            return
+        absent = [f for f in (save.label_map_file, save.name_size_file) if not Path(f).exists()]
+        if absent:
+            logger.warning(
+                f"{self.where}: save_output_param: {absent[0]} does not exist; detections are not "
+                "written to files."
+            )
+            return
+        try:
+            self._files = DetectionFiles(save, self._background())
+        except DataError as error:
+            raise DataError(f"{self.where}: {error}") from error
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the shapes and plan; the top has one row until the net runs."""
@@ -77,7 +106,7 @@ class DetectionOutput(Layer[DetectionOutputParameter]):
             require_per_prior(self, blob, images, priors, n)
         op = DetectionOutputOp(
             n_classes=proto.num_classes,
-            background=proto.background_label_id if proto.background_label_id > -1 else None,
+            background=self._background(),
             shares_location=proto.share_location,
             code=BoxCode(code_type(proto.code_type), proto.variance_encoded_in_target),
             suppression=suppression(self, proto.nms_param),
@@ -89,6 +118,10 @@ class DetectionOutput(Layer[DetectionOutputParameter]):
         )
         top[0].reshape((1, 1, 1, _ROW))
         self.kernel = self.plan(op, *(blob.data for blob in bottom))
+
+    def _background(self) -> int | None:
+        label = self.settings.background_label_id
+        return label if label > -1 else None
 
     def _arm(self, bottom: Blobs) -> Blobs:
         """Return RefineDet's bottoms; the image that SSD would draw on is not one of them."""
@@ -102,3 +135,5 @@ class DetectionOutput(Layer[DetectionOutputParameter]):
         rows = self.kernel.choose(loc, conf, prior, arm_conf, arm_loc)
         top[0].reshape((1, 1, rows, _ROW))
         self.kernel.forward(top[0].data)
+        if self._files is not None:
+            self._files.add(top[0].data.get()[0, 0], bottom[0].shape[0])

@@ -58,7 +58,6 @@ class MultiBoxLoss(NormalizedLossLayer[MultiBoxLossParameter]):
 
     bottoms = (4, 6)
     without_gradient = (2, 3, 4, 5)
-    label_bottom = 3
 
     @property
     def reads_bottoms(self) -> bool:

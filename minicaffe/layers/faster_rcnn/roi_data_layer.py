@@ -51,7 +51,7 @@ class RoIDataLayer(BatchLayer[PythonParameter]):
     def open(self) -> BatchSource:
         """Read the list of images."""
         # Imported here, because Pillow is slow to import.
-        from minicaffe.data.voc_batches import VocBatches, VocImages
+        from minicaffe.data.annotations.voc_batches import VocBatches, VocImages
 
         # Any: the values have the types of the defaults.
         values: dict[str, Any] = read_settings(self, self.defaults)

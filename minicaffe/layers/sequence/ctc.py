@@ -37,7 +37,7 @@ def require_sequences(layer: Layer, x: Blob, blank: int, field: str, axes: str =
 def require_label_rows(layer: Layer, labels: Blob, samples: int) -> None:
     """Raise a ShapeError unless `labels` has a row of labels for each sample."""
     layer.require_shape(
-        len(labels.shape) > 1 and labels.shape[0] == samples,
+        labels.shape[:1] == (samples,),
         f'bottom "{labels.name}" must be (N, L), a row of labels for each of the {samples} '
-        f"samples; it is {labels.shape}",
+        f"samples, or (N,); it is {labels.shape}",
     )

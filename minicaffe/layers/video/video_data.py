@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from minicaffe.data.batches import BatchSource
-from minicaffe.data.clip_batches import ClipBatches
+from minicaffe.data.clips.clip_batches import ClipBatches
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.layers.batch_layer import ImageBatchLayer
 from minicaffe.layers.registry import register

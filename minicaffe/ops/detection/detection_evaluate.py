@@ -11,10 +11,15 @@ boxes are taken by descending score, and compared with these: if the largest ove
 the threshold and that box was not found before, one is a true positive, otherwise a false one; one
 whose best box is difficult is neither, unless difficult boxes count. Where there are no true boxes,
 all are false positives, in their order. No gradient.
+
+If the sizes of the images are given, boxes are cut to the image, scaled to its pixels, and their
+sides count one pixel longer. With a padded size, the boxes are those of an image of that size, in
+which the given one fills rows or columns and is in the middle of the others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,19 +37,24 @@ class DetectionEvaluate(Op["DetectionEvaluateKernel"]):
         The class that is no object.
     overlap_threshold : float
     counts_difficult : bool
+    padded_size : (int, int) or None
+        Rows and columns.
     """
 
     n_classes: int
     background: int | None
     overlap_threshold: float
     counts_difficult: bool
+    padded_size: tuple[int, int] | None = None
 
 
 class DetectionEvaluateKernel(Protocol):
     """Compare, then write the rows."""
 
-    def compare(self, detections: Tensor, truth: Tensor) -> int:
+    def compare(self, detections: Tensor, truth: Tensor, sizes: Sequence[tuple[int, int]]) -> int:
         """Compare and return the number of rows; waits for the device.
+
+        `sizes` are rows and columns of each image, or empty.
 
         Raises
         ------

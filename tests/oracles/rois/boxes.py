@@ -53,4 +53,30 @@ def proposal(layer, bottoms, params, training):
     return [rois, np.array([score for score, _ in kept])][: len(layer.top)]
 
 
+def code(box, truth):
+    """Return the code of a true box at another one."""
+    w, h = box[2] - box[0] + 1, box[3] - box[1] + 1
+    tw, th = truth[2] - truth[0] + 1, truth[3] - truth[1] + 1
+    x = (truth[0] + tw / 2 - box[0] - w / 2) / w
+    y = (truth[1] + th / 2 - box[1] - h / 2) / h
+    return np.array([x, y, math.log(tw / w), math.log(th / h)])
+
+
+def anchor_labels(anchors, truths, size, negative, positive):
+    """Return label and code of each anchor, before any is left out at random."""
+    inside = [a[0] >= 0 and a[1] >= 0 and a[2] < size[1] and a[3] < size[0] for a in anchors]
+    overlaps = [[overlap(a, t) for t in truths] for a in anchors]
+    best_of = [
+        max(o[k] for o, i in zip(overlaps, inside, strict=True) if i) for k in range(len(truths))
+    ]
+    labels, codes = [], []
+    for anchor, near, is_inside in zip(anchors, overlaps, inside, strict=True):
+        label = 0 if max(near) < negative else -1
+        if any(o == best for o, best in zip(near, best_of, strict=True)) or max(near) >= positive:
+            label = 1
+        labels.append(label if is_inside else -1)
+        codes.append(code(anchor, truths[near.index(max(near))]) if is_inside else np.zeros(4))
+    return labels, codes
+
+
 ORACLES = {"Proposal": proposal}

@@ -107,7 +107,29 @@ def roi_warping(layer, bottoms, params, training):
     return [y]
 
 
+def mask_pooling(layer, bottoms, params, training):
+    x, mask = bottoms
+    y = np.zeros(x.shape)
+    for r, c, i, j in np.ndindex(x.shape):
+        y[r, c, i, j] = x[r, c, i, j] * mask[r, 0, i, j]
+    return [y]
+
+
+def mask_resize(layer, bottoms, params, training):
+    x, proto = bottoms[0], layer.mask_resize_param
+    h, w = proto.output_height, proto.output_width
+    y = np.zeros((*x.shape[:2], h, w))
+    for n, i, j in np.ndindex(len(x), h, w):
+        row, column = (
+            min(k * s / m, s - 1) for k, s, m in zip((i, j), x.shape[2:], (h, w), strict=True)
+        )
+        y[n, :, i, j] = sample(x[n], row, column)
+    return [y]
+
+
 ORACLES = {
+    "MaskPooling": mask_pooling,
+    "MaskResize": mask_resize,
     "ROIPooling": roi_pooling,
     "PSROIPooling": psroi_pooling,
     "ROIAlign": roi_align,

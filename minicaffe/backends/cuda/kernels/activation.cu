@@ -1,6 +1,6 @@
 // Elementwise activation functions: the table of minicaffe/ops/activation.py. KIND names the row.
 //
-// VARIANTS KIND: relu elu sigmoid tanh exp bnll abs clip log power swish threshold relu6 hardsigmoid selu mish
+// VARIANTS KIND: relu elu sigmoid tanh exp bnll abs clip log power swish threshold relu6 hardsigmoid selu mish negativerelu
 
 #define JOINED(A, B) A##B
 #define JOIN(A, B) JOINED(A, B)
@@ -40,6 +40,7 @@ ROW(power, power, scale, shift, power * scale == 0 ? powf(shift, power) : powf(s
 ROW(swish, beta, , , x * sigmoid_of(beta * x),
     sigmoid_of(beta * x) * (1 + beta * x * (1 - sigmoid_of(beta * x))))
 ROW(threshold, threshold, , , x > threshold ? 1.0f : 0.0f, 0.0f)
+ROW(negativerelu, slope, , , x < 0 ? x : slope * x, x < 0 ? 1.0f : slope)
 ROW(relu6, slope, , , capped(x > 0 ? x : slope * x, 6.0f),
     slope < 0 ? (x > 0 ? (x < 6 ? 1.0f : 0.0f) : (slope * x < 6 ? slope : 0.0f))
               : (y < 6 ? (y > 0 ? 1.0f : slope) : 0.0f))

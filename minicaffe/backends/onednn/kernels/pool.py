@@ -4,20 +4,25 @@ Caffe divides an average by the area of the window clipped to the padded image. 
 the area of the whole window, or of the window clipped to the image. Without padding Caffe's rule is
 the second; if no window exceeds the padded image, it is the first; otherwise the result of the
 first is multiplied by the ratio of the areas.
+
+The mask of max pooling comes from the primitive's workspace, which holds the place of each maximum
+in its window, in the layout of y.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
 from minicaffe.backends.onednn.kernels._non_finite import has_finite_values, without_warnings
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query
-from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout, c_strides
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.reference.kernels.pool import ReferencePool
@@ -32,10 +37,9 @@ class OneDnnPool(OneDnnKernel[Pool]):
 
     def __init__(self, backend: OneDnnBackend, op: Pool, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        if op.mode == "stochastic" or len(tensors) > 2:
-            what = "stochastic pooling" if op.mode == "stochastic" else "the mask of max pooling"
-            raise Unsupported(f"oneDNN has no kernel for {what}")
-        self._x, self._y = (t.shape for t in tensors)
+        if op.mode == "stochastic":
+            raise Unsupported("oneDNN has no kernel for stochastic pooling")
+        self._x, self._y = (t.shape for t in tensors[:2])
         spans = zip(self._x[2:], op.out, op.kernel, op.stride, op.pad, strict=True)
         after = tuple(max(0, (o - 1) * s + k - n - p) for n, o, k, s, p in spans)
         self._steps = (op.stride, op.kernel, (0,) * len(op.kernel), op.pad, after)
@@ -58,19 +62,54 @@ class OneDnnPool(OneDnnKernel[Pool]):
         self._multiply = cache_method(self._plan_multiply)
 
     def forward(
-        self, x: OneDnnTensor, y: OneDnnTensor, mask: None = None, stream: None = None
+        self,
+        x: OneDnnTensor,
+        y: OneDnnTensor,
+        mask: OneDnnTensor | None = None,
+        stream: None = None,
     ) -> None:
-        """Overwrite y."""
+        """Overwrite y and, where given, mask."""
         self._substitute = None
         if self.op.mode == "max" and not has_finite_values(self.backend, x):
-            self._substitute = ReferencePool(self.backend, self.op, x, y)
-            without_warnings(self._substitute.forward, x, y)
+            self._forward_substitute(x, y, mask)
             return
         # The maximum of bfloat16 values is one of them; averages are computed in float32.
         self._layout = x.stored if self.op.mode == "max" else x.layout
         self._forward(self._layout)(x, y)
         if self._ratio is not None:
             self._multiply(y.layout)(y, self._ratio, y)
+        if mask is not None:
+            images = BlockedImages.of(y)
+            if images.layout is y.layout:
+                self._write_mask(images, mask)
+            else:
+                self._forward_substitute(x, y, mask)
+
+    def _forward_substitute(
+        self, x: OneDnnTensor, y: OneDnnTensor, mask: OneDnnTensor | None
+    ) -> None:
+        self._substitute = ReferencePool(self.backend, self.op, x, y)
+        without_warnings(self._substitute.forward, x, y, *(() if mask is None else (mask,)))
+
+    def _write_mask(self, images: BlockedImages, mask: OneDnnTensor) -> None:
+        """Overwrite the mask, given the layout of y."""
+        op, strides = self.op, np.array(c_strides(self._x[2:]))
+        stride, pad = (np.array(numbers)[:, None] for numbers in (op.stride, op.pad))
+        taps_at, corners = (np.indices(n).reshape(len(n), -1) for n in (op.kernel, op.out))
+        steps = (strides @ taps_at).astype(np.float32)
+        starts = (strides @ (corners * stride - pad)).astype(np.float32)
+        # The library counts taps in bytes, unless there are too many.
+        values = self._forward(self._layout).primitive.workspace_values()
+        taps = values.view(np.uint8 if len(steps) < 256 else np.int32)[: math.prod(self._y)]
+        taps = taps.reshape(images.samples, images.rows, images.pixels, images.block)
+        out = mask.write().reshape(images.samples, images.rows, images.block, images.pixels)
+
+        def run(thread: int) -> None:
+            for n in range(thread, images.samples, self.backend.threads):
+                out[n] = steps[taps[n]].transpose(0, 2, 1)
+                out[n] += starts
+
+        self.backend.spread(run, images.samples)
 
     def backward(self, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""

@@ -92,6 +92,7 @@ class Alg(enum.IntEnum):
     BINARY_MUL = 0x1FFF1
     BINARY_MAX = 0x1FFF2
     BINARY_DIV = 0x1FFF4
+    RESAMPLING_NEAREST = 0x2FFF0
     SOFTMAX_ACCURATE = 0x30000
 
 
@@ -157,7 +158,8 @@ USE_GLOBAL_STATS, USE_SCALE, USE_SHIFT, FUSE_RELU = 1, 2, 4, 8
 SCRATCHPAD_USER = 1
 
 # Arguments of dnnl_<name>_primitive_desc_create between the engine and the attributes:
-# m memory descriptor, d dims, i int or enum, u unsigned, f float, n int64, h hint (forward pd).
+# m memory descriptor, d dims, p pointer, i int or enum, u unsigned, f float, n int64,
+# h hint (forward pd).
 PRIMITIVES = {
     "convolution_forward": "iimmmmdddd",
     "convolution_backward_data": "immmddddh",
@@ -178,6 +180,7 @@ PRIMITIVES = {
     "inner_product_backward_data": "mmmh",
     "inner_product_backward_weights": "mmmmh",
     "binary": "immm",
+    "resampling_forward": "iipmm",
 }
 _TYPES = {
     "m": c_void_p,
@@ -187,6 +190,7 @@ _TYPES = {
     "f": c_float,
     "n": c_int64,
     "h": c_void_p,
+    "p": c_void_p,
 }
 
 # Any: ctypes classes have no common public base.

@@ -10,6 +10,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from minicaffe.backends.onednn.runtime import library as _lib
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Query, check_onednn
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, dims
@@ -168,7 +171,8 @@ class Primitive:
     def new_workspace(self) -> Buffer | None:
         """Return a buffer for the forward pass's workspace, None if it needs none."""
         size = self._size(self._query(Query.WORKSPACE))
-        return Buffer(size, self.engine.handle) if size else None
+        # Whole floats, the unit of a buffer's values.
+        return Buffer(-(-size // 4) * 4, self.engine.handle) if size else None
 
     def use_workspace(self, buffer: Buffer | None) -> None:
         """Use a buffer as this primitive's workspace: written by forward, read by backward."""
@@ -178,6 +182,10 @@ class Primitive:
             self._memories[Arg.WORKSPACE] = self.lib.make(
                 "dnnl_memory_create", descriptor, self.engine.handle, buffer.address
             )
+
+    def workspace_values(self) -> npt.NDArray[np.float32]:
+        """Return the memory of the workspace; empty if there is none."""
+        return np.empty(0, np.float32) if self.workspace is None else self.workspace.values
 
     def bind(self, arguments: Sequence[int], memories: Sequence[int]) -> Callable[[], int]:
         """Return a function that runs the primitive on these memories and returns the status."""

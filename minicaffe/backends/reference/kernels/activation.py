@@ -125,6 +125,10 @@ FUNCTIONS: dict[type[Activation], tuple[Value, Derivative]] = {
         lambda xp, x, op: x > op.threshold,
         lambda xp, x, y, op: xp.zeros_like(x),
     ),
+    ops.NegativeRelu: (
+        lambda xp, x, op: xp.minimum(x, 0) + op.slope * xp.maximum(x, 0),
+        lambda xp, x, y, op: xp.where(x < 0, 1, op.slope).astype(y.dtype),
+    ),
     ops.Relu6: (
         lambda xp, x, op: xp.minimum(xp.maximum(x, 0) + op.slope * xp.minimum(x, 0), 6),
         _relu6_derivative,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.backends.reference.kernels._labels import pixel_numbers
 from minicaffe.ops.backend import Array, Tensor
@@ -23,7 +25,11 @@ class ReferenceRepeatPixels(ReferenceKernel[RepeatPixels]):
 
     def backward(self, dy: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
-        dx.write()[...] = dy.read().reshape(self._blocks).sum((3, 5))
+        blocks, out = dy.read().reshape(self._blocks), dx.write()
+        out[...] = 0
+        # A pass for each place in a block is several times as fast as a sum over short axes.
+        for i, j in np.ndindex(*self.op.factors):
+            out += blocks[:, :, :, i, :, j]
 
 
 @kernel(Unpool)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
@@ -15,10 +17,14 @@ from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate
 class ReferenceDetectionEvaluate(ReferenceKernel[DetectionEvaluate]):
     """Compare class by class; the rows stay on the host until they are written."""
 
-    def compare(self, detections: Tensor, truth: Tensor) -> int:
+    def compare(self, detections: Tensor, truth: Tensor, sizes: Sequence[tuple[int, int]]) -> int:
         """Compare and return the number of rows."""
         found = self._counting(detections.get().reshape(-1, 7))
         true = self._counting(truth.get().reshape(-1, 8))
+        self._pixel = 1 if sizes else 0
+        if sizes:
+            found[:, 3:7] = self._pixels(found, np.array(sizes))
+            true[:, 3:7] = self._pixels(true, np.array(sizes))
         found = found[np.lexsort([found[:, 1], found[:, 0]])]
         _, starts = np.unique(found[:, :2], axis=0, return_index=True)
         parts = np.split(found, starts[1:]) if len(found) else []
@@ -36,6 +42,17 @@ class ReferenceDetectionEvaluate(ReferenceKernel[DetectionEvaluate]):
         require_objects(rows[:, 0], rows[:, 1], self.op.n_classes, self.op.background)
         return rows
 
+    def _pixels(self, rows: HostArray, sizes: HostArray) -> HostArray:
+        """Return boxes in pixels of their images, (n, 4)."""
+        boxes, size = rows[:, 3:7], sizes[rows[:, 0].astype(int)]
+        if self.op.padded_size is not None:
+            # The share of the padded image that the given one has, along rows and columns.
+            share = size / np.array(self.op.padded_size)
+            share = np.tile((share / share.max(1, keepdims=True))[:, ::-1], 2)
+            boxes = (boxes - (1 - share) / 2) / share
+        pixels: HostArray = boxes.clip(0, 1) * np.tile(size[:, ::-1], 2)
+        return pixels
+
     def _counts(self, true: HostArray) -> HostArray:
         """Return a row for each class, with the number of its true boxes."""
         labels = [k for k in range(self.op.n_classes) if k != self.op.background]
@@ -51,7 +68,7 @@ class ReferenceDetectionEvaluate(ReferenceKernel[DetectionEvaluate]):
         rows = np.tile(np.array([0, 0, 0, 0, 1], found.dtype), (len(found), 1))
         if len(true):
             found = found[np.argsort(-found[:, 2], kind="stable")]
-            table = overlap_table(found[:, 3:], true[:, 3:7])
+            table = overlap_table(found[:, 3:], true[:, 3:7], self._pixel)
             visited = np.zeros(len(true), bool)
             for row, best in enumerate(table.argmax(1)):
                 if table[row, best] < self.op.overlap_threshold:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from minicaffe.data.augmentation.annotated import Annotated, AnnotatedTransformer
 from minicaffe.data.augmentation.resize_policy import ResizePolicy
 from minicaffe.data.batches import Batch, RecordBatches
-from minicaffe.data.records.annotated import AnnotatedRecord, AnnotatedRecords
+from minicaffe.data.records.annotated import AnnotatedRecord
+from minicaffe.data.records.base import RecordSource
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
 from minicaffe.log import logger
@@ -59,8 +60,8 @@ class AnnotatedBatches(RecordBatches):
 
     Parameters
     ----------
-    records : AnnotatedRecords
-        Closed with the batches, or if they cannot be made.
+    records : RecordSource
+        Reads `AnnotatedRecord`; closed with the batches, or if they cannot be made.
     size : int
         Images a batch.
     transform : AnnotatedTransformer
@@ -75,14 +76,14 @@ class AnnotatedBatches(RecordBatches):
 
     def __init__(
         self,
-        records: AnnotatedRecords,
+        records: RecordSource,
         size: int,
         transform: tuple[AnnotatedTransformer, DataTransformer],
         labels: LabelRows,
         stream: RandomStream,
         threads: int,
     ) -> None:
-        self._records, self._labels = records, labels
+        self._labels = labels
         self._transform, self._values = transform
         super().__init__(records, size, stream, threads)
 
@@ -94,7 +95,7 @@ class AnnotatedBatches(RecordBatches):
         DataError
             If a record cannot be used, or the images have different sizes.
         """
-        records = self._records.take_annotated(self._size)
+        records = cast(list[AnnotatedRecord], self._source.take(self._size))
         policy = self._transform.policy(self._stream.generator())
         tasks = [(record, policy, self._stream.generator()) for record in records]
         found = self._pool.map(self._changed, tasks)
@@ -109,7 +110,7 @@ class AnnotatedBatches(RecordBatches):
         return Batch((data, labels), [record.key for record in records], self.position())
 
     def _first_shapes(self) -> list[Shape]:
-        record = self._records.peek()
+        record = cast(AnnotatedRecord, self._source.peek())
         draws = RandomStream(self._stream.seed, f"{self._stream.name}/first")
         policy = self._transform.policy(draws.generator())
         image = self._changed((record, policy, draws.generator())).image
@@ -149,5 +150,6 @@ class AnnotatedBatches(RecordBatches):
         sizes = [" x ".join(map(str, found.image.shape)) for found in (one, first_one)]
         return (
             f"{other}: the image is {sizes[0]} (channels x rows x columns), but the batch began "
-            f"with {sizes[1]} ({first}); a batch has one size. Use {self._records.size_advice}."
+            f"with {sizes[1]} ({first}); a batch has one size. Use resize_param in "
+            "transform_param, a crop, or batch_size: 1."
         )

@@ -1,0 +1,1 @@
+"""Reference kernels of MS-CNN. Sampling and suppression run on the host, in NumPy."""

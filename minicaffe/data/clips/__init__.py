@@ -1,0 +1,1 @@
+"""Batches of clips of video: frames are an axis of their own."""

@@ -1,0 +1,1 @@
+"""Ops of MS-CNN; see `minicaffe.layers.mscnn`."""
