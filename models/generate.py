@@ -26,6 +26,7 @@ TITLES = {
     "resnet50": "ResNet-50",
     "segnet_scenes": "SegNet_scenes",
     "squeezenet": "SqueezeNet",
+    "ssd_scenes": "SSD_scenes",
     "vgg16": "VGG_ILSVRC_16_layers",
     "vgg19": "VGG_ILSVRC_19_layers",
 }

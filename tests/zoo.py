@@ -36,13 +36,18 @@ def training_net(name: str, batch: int) -> NetSource:
             feed_constants(layer, (batch, channels, *image[2:]), (batch,))
         elif layer.type == "DenseImageData":
             feed_constants(layer, (batch, channels, *image[2:]), (batch, 1, *image[2:]))
+        elif layer.type == "AnnotatedData":
+            feed_constants(layer, (batch, channels, *image[2:]), (1, 1, 1, 8))
     return source
 
 
 def feed_constants(layer: LayerParameter, *shapes: tuple[int, ...]) -> None:
     """Turn a data layer into one that needs no files."""
     layer.type = "DummyData"
-    for field in ("data_param", "dense_image_data_param", "transform_param"):
+    for field in (
+        *("data_param", "dense_image_data_param", "annotated_data_param"),
+        "transform_param",
+    ):
         layer.ClearField(field)
     for size in shapes[: len(layer.top)]:
         layer.dummy_data_param.shape.add(dim=size)

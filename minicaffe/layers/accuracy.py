@@ -21,6 +21,8 @@ class Accuracy(Layer[AccuracyParameter]):
     -----
     A tie counts against the prediction. Labels equal to ignore_label are ignored; the second top
     contains the accuracy over the samples of each class, 0 for a class without samples.
+
+    Differs from SegNet: there the second top is (K, 1, 1, 1), and 1 for a class without samples.
     """
 
     role = "output"

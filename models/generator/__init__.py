@@ -12,6 +12,7 @@ from models.generator.nin import nin
 from models.generator.resnet import resnet18, resnet50
 from models.generator.segnet import segnet_scenes
 from models.generator.squeezenet import squeezenet
+from models.generator.ssd import ssd_scenes
 from models.generator.vgg import vgg16, vgg19
 
 NETS = {
@@ -26,6 +27,7 @@ NETS = {
     "resnet50": resnet50,
     "segnet_scenes": segnet_scenes,
     "squeezenet": squeezenet,
+    "ssd_scenes": ssd_scenes,
     "vgg16": vgg16,
     "vgg19": vgg19,
 }

@@ -24,6 +24,7 @@ ELSEWHERE = {
     "ImageData": "reads files: tests/data",
     "ImageLabelmapData": "reads files: tests/data",
     "ImageSegData": "reads files: tests/data",
+    "ImageGtData": "reads files: tests/data/test_image_gt_data.py",
     "Input": "computes nothing; every case here feeds its layer through Input",
     "MemoryData": "reads the program's arrays: tests/data",
     "Python": "runs the user's code: tests/pycaffe/test_python_layer.py",

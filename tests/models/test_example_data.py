@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,19 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
+from example_scripts import run_script, write_scenes
 from minicaffe.data.image import read_image, read_label_image
 from zoo import ROOT
 
 N_TRAIN, N_TEST = 6, 3
-
-
-def run_script(path, arguments, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
-    spec = importlib.util.spec_from_file_location("script", path)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "script", module)
-    spec.loader.exec_module(module)
-    module.main()
 
 
 def files_of(folder):
@@ -31,13 +21,11 @@ def files_of(folder):
 
 
 @pytest.fixture
-def scenes(tmp_path, monkeypatch):
+def scenes(tmp_path):
     """A function that writes scenes to a new folder and returns it."""
 
     def write(name="scenes", *options):
-        script = ROOT / "data" / "fashion-mnist" / "write_scenes.py"
-        numbers = ["--train", N_TRAIN, "--test", N_TEST, "--size", 120]
-        run_script(script, [tmp_path / name, *numbers, *options], monkeypatch)
+        write_scenes(tmp_path / name, "--train", N_TRAIN, "--test", N_TEST, *options)
         return tmp_path / name
 
     return write
@@ -88,11 +76,11 @@ def test_a_mask_has_no_holes_and_no_square_frame(scenes):
     assert 'name: "sandal"\n  label: 2' in (folder / "labelmap.prototxt").read_text()
 
 
-def test_lines_of_characters(tmp_path, monkeypatch):
+def test_lines_of_characters(tmp_path):
     script = ROOT / "data" / "glyphs" / "write_lines.py"
     options = ["--train", N_TRAIN, "--test", N_TEST, "--characters", "0123AB", "--width", 100]
     for name in ("a", "b"):
-        run_script(script, [tmp_path / name, *options], monkeypatch)
+        run_script(script, tmp_path / name, *options)
     first, second = tmp_path / "a", tmp_path / "b"
     assert (first / "train.txt").read_text() == (second / "train.txt").read_text()
     assert (first / "characters.txt").read_text().split() == list("0123AB")

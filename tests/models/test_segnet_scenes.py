@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from example_scripts import write_scenes
 from minicaffe.cli.main import run_command
 from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
-from zoo import MODELS, ROOT
+from zoo import MODELS
 
 MODEL = Path("models") / "segnet_scenes"
 SCENES = Path("data") / "fashion-mnist" / "scenes"
@@ -24,15 +23,7 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     (root / "models").mkdir()
     (root / MODEL).symlink_to(MODELS / "segnet_scenes")
-    script = ROOT / "data" / "fashion-mnist" / "write_scenes.py"
-    with pytest.MonkeyPatch.context() as patch:
-        arguments = ["--train", "24", "--test", "4", "--size", "120"]
-        patch.setattr(sys, "argv", [str(script), str(root / SCENES), *arguments])
-        spec = importlib.util.spec_from_file_location("script", script)
-        module = importlib.util.module_from_spec(spec)
-        patch.setitem(sys.modules, "script", module)
-        spec.loader.exec_module(module)
-        module.main()
+    write_scenes(root / SCENES, "--train", 24, "--test", 4)
     return root
 
 

@@ -15,7 +15,7 @@ LARGE = ("alexnet", "caffenet", "vgg16", "vgg19")
 
 
 def test_all_nets_are_there():
-    assert len(NAMES) == 16
+    assert len(NAMES) == 17
 
 
 @pytest.mark.parametrize("deploy", [False, True], ids=["train_val", "deploy"])
@@ -37,6 +37,7 @@ def described(net: NetParameter, types: set[str]) -> dict[str, str]:
         if layer.type not in types:
             continue
         layer.ClearField("param")
+        layer.ClearField("include")
         for field in ("convolution_param", "inner_product_param"):
             if layer.HasField(field):
                 for filler in ("weight_filler", "bias_filler"):

@@ -32,6 +32,10 @@ from minicaffe.ops.detection.multibox_loss import MultiBoxLoss
 from minicaffe.ops.detection.prior_box import PriorBox
 from minicaffe.ops.dropout import Dropout
 from minicaffe.ops.embed import Embed
+from minicaffe.ops.face.center_loss import CenterLoss
+from minicaffe.ops.face.label_add import LabelAdd
+from minicaffe.ops.face.triplet_loss import TripletLoss
+from minicaffe.ops.flow.l1_loss import L1Loss
 from minicaffe.ops.infogain_loss import InfogainLoss
 from minicaffe.ops.loss import (
     ContrastiveLoss,
@@ -45,6 +49,10 @@ from minicaffe.ops.rows import FilterRows, TakeRows
 from minicaffe.ops.rrelu import RandomRelu
 from minicaffe.ops.running_statistics import RunningStatistics
 from minicaffe.ops.segmentation.seg_accuracy import SegAccuracy
+from minicaffe.ops.segmentation.unique_labels import UniqueLabels
+from minicaffe.ops.sequence.ctc_decode import CtcDecode, SequenceScores
+from minicaffe.ops.sequence.ctc_loss import CtcLoss
+from minicaffe.ops.sequence.reverse_time import ReverseTime
 from minicaffe.ops.update import NonFiniteFlag
 
 # A kernel class, or a function that returns a kernel.
@@ -86,6 +94,8 @@ class OneDnnBackend(ReferenceBackend):
             *(ContrastiveLoss, EuclideanLoss, HingeLoss, InfogainLoss),
             *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, NonFiniteFlag, RunningStatistics),
             *(PriorBox, MultiBoxLoss, DetectionOutput, DetectionEvaluate, SegAccuracy),
+            *(CenterLoss, CtcDecode, CtcLoss, L1Loss, LabelAdd, ReverseTime, SequenceScores),
+            *(TripletLoss, UniqueLabels),
         }
     )
     precisions = ("fp32", "bf16")

@@ -1,14 +1,21 @@
-r"""Classify windows of images as Caffe's detect.py does (R-CNN).
+r"""Draw boxes around the objects in images, or classify windows of images (R-CNN).
 
-INPUT is a .csv table with the columns filename, ymin, xmin, ymax, xmax and one window per row
-(--crop_mode list). OUTPUT is a .csv table with one more column for each class, or an .h5 file whose
-group "df" has the arrays filename, ymin, xmin, ymax, xmax and prediction. Selective search
-(--crop_mode selective_search, INPUT a .txt list of images) needs MATLAB code that is not part of
-this package.
+With --crop_mode whole, a net with a DetectionOutput layer (SSD, YOLO) finds the objects of INPUT,
+an image or a folder of images. Each image is resized to the net's input. The folder OUTPUT receives
+a PNG file for each, with boxes, names of classes and scores. They are also printed, with xmin,
+ymin, xmax, ymax in pixels.
+
+The other modes are those of Caffe's detect.py. INPUT is a .csv table with the columns filename,
+ymin, xmin, ymax, xmax and one window per row (--crop_mode list). OUTPUT is a .csv table with one
+more column for each class, or an .h5 file whose group "df" has the arrays filename, ymin, xmin,
+ymax, xmax and prediction. Selective search (--crop_mode selective_search, INPUT a .txt list of
+images) needs MATLAB code that is not part of this package.
 
 Example:
   minicaffe detect windows.csv scores.csv --crop_mode list --context_pad 16 \
       --model_def deploy.prototxt --pretrained_model rcnn.caffemodel
+  minicaffe detect photos/ boxes/ --crop_mode whole --label_map_file labelmap_voc.prototxt \
+      --model_def deploy.prototxt --pretrained_model ssd.caffemodel --mean_file 104,117,123
 """
 
 from __future__ import annotations
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
     from minicaffe.pycaffe.detector import Detection
 
 _COORDINATES = ("ymin", "xmin", "ymax", "xmax")
-_MODES = ("list", "selective_search")
+_MODES = ("list", "selective_search", "whole")
 _MOST_PROBLEMS = 10
 
 Windows = list[tuple[str, list[float]]]
@@ -41,15 +48,42 @@ Windows = list[tuple[str, list[float]]]
 class DetectFlags(PreprocessingFlags):
     """Flags of the command."""
 
-    input_file: str = positional(metavar="INPUT", help=".csv of windows, or .txt of images")
-    output_file: str = positional(metavar="OUTPUT", help=".csv or .h5 file to write")
+    input_file: str = positional(metavar="INPUT", help=".csv of windows, .txt, or images")
+    output_file: str = positional(metavar="OUTPUT", help=".csv or .h5 file, or folder")
     crop_mode: str = flag(choices=_MODES, default="selective_search", help="origin of the windows")
     context_pad: int = flag(
         default=16, help="pixels of context around a window, at the input's size"
     )
+    label_map_file: str = flag(
+        metavar="FILE", help="prototxt with the name of each class, for --crop_mode whole"
+    )
+    min_score: float = flag(
+        default=0.5, help="smallest score of the boxes drawn by --crop_mode whole"
+    )
 
 
 def run(flags: DetectFlags) -> int:
+    """Draw objects, or classify windows."""
+    return _draw(flags) if flags.crop_mode == "whole" else _classify(flags)
+
+
+def _draw(flags: DetectFlags) -> int:
+    from minicaffe.cli.commands._object_boxes import ObjectDetector
+
+    preprocessing = flags.preprocessing(of_channels=True)
+    flags.set_mode()
+    detector = ObjectDetector(
+        flags.model_def,
+        flags.pretrained_model,
+        preprocessing,
+        flags.label_map_file,
+        flags.min_score,
+    )
+    detector.draw(flags.input_file, flags.output_file)
+    return 0
+
+
+def _classify(flags: DetectFlags) -> int:
     """Load, classify, save."""
     from minicaffe.pycaffe import Detector
 

@@ -23,13 +23,14 @@ from PIL import Image
 from minicaffe.analysis.confusion import Counts
 from minicaffe.analysis.segmentation import add_pixels, segmentation_report
 from minicaffe.atomic_file import write_atomically
+from minicaffe.cli.commands._image_names import png_names
 from minicaffe.cli.commands.classification import image_input_shape
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.data.image import Pixels, read_image, read_label_image, resize_nearest
 from minicaffe.data.mean import channel_means
 from minicaffe.data.preparation import find_images, prepare, read_classes
-from minicaffe.errors import DataError, NetError, UsageError
+from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.pictures.palette import class_palette
@@ -54,7 +55,7 @@ class SegmentFlags(BackendFlags):
 def run(flags: SegmentFlags) -> int:
     """Segment, and compare with the truth."""
     images = find_images(flags.images)
-    names = _output_names(images)
+    names = png_names(images, "--output")
     output = Path(flags.output)
     output.mkdir(parents=True, exist_ok=True)
     with closing(Net(flags.model, "TEST", backend=choose_backend(flags))) as net:
@@ -80,18 +81,6 @@ def run(flags: SegmentFlags) -> int:
         ):
             print(line)
     return 0
-
-
-def _output_names(images: list[str]) -> list[str]:
-    """Return the names of the label images."""
-    names = [f"{Path(path).stem}.png" for path in images]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UsageError(
-            f"{twice} would be written for several images; give images with different names, or "
-            "one folder after the other with --output folders of their own"
-        )
-    return names
 
 
 def _count_classes(net: Net, flags: SegmentFlags) -> int:

@@ -78,10 +78,7 @@ def read_window_file(path: str) -> Windows:
     DataError
         If it cannot be read, or at its first line that breaks the format.
     """
-    rule = 'a window file begins with "# 0"'
-    text = read_text(path, "the window file", ForeignBytes.ESCAPE, rule)
-    lines = ((n, line.strip()) for n, line in enumerate(text.split("\n"), start=1))
-    blocks = list(_blocks(path, ((n, line) for n, line in lines if line)))
+    blocks = list(_blocks(path, numbered_lines(path)))
     if not blocks:
         raise DataError(f'{path}: the window file is empty; it begins with "# 0".')
     rows = np.concatenate([found for _, found in blocks])
@@ -98,6 +95,14 @@ def read_window_file(path: str) -> Windows:
 Lines = Iterator[tuple[int, str]]
 
 
+def numbered_lines(path: str) -> Lines:
+    """Return the lines of a window file that are not empty, with their numbers."""
+    rule = 'a window file begins with "# 0"'
+    text = read_text(path, "the window file", ForeignBytes.ESCAPE, rule)
+    lines = ((n, line.strip()) for n, line in enumerate(text.split("\n"), start=1))
+    return ((n, line) for n, line in lines if line)
+
+
 def _blocks(path: str, lines: Lines) -> Iterator[tuple[WindowImage, NDArray[np.float64]]]:
     for number, line in lines:
         if not line.startswith("#"):
@@ -105,8 +110,8 @@ def _blocks(path: str, lines: Lines) -> Iterator[tuple[WindowImage, NDArray[np.f
                 f'{path}:{number}: found {line[:200]!r}, expected "# INDEX", which begins the next '
                 "image. Does the number of windows of the image before agree?"
             )
-        line_of_path, name = _next(path, lines, "the path of an image")
-        channels, _, _, n_windows = (_count(path, lines, what) for what in _COUNTS)
+        line_of_path, name = next_line(path, lines, "the path of an image")
+        channels, _, _, n_windows = (read_count(path, lines, what) for what in _COUNTS)
         if channels != 3:
             raise DataError(
                 f"{path}:{line_of_path}: {channels} channels; images are read in colour, so that "
@@ -115,15 +120,17 @@ def _blocks(path: str, lines: Lines) -> Iterator[tuple[WindowImage, NDArray[np.f
         yield WindowImage(name, line_of_path), _rows(path, lines, n_windows)
 
 
-def _next(path: str, lines: Lines, what: str) -> tuple[int, str]:
+def next_line(path: str, lines: Lines, what: str) -> tuple[int, str]:
+    """Return the next line and its number, or raise a DataError that tells what it should be."""
     found = next(lines, None)
     if found is None:
         raise DataError(f"{path}: the file ends where {what} should be. Is it complete?")
     return found
 
 
-def _count(path: str, lines: Lines, what: str) -> int:
-    number, text = _next(path, lines, what)
+def read_count(path: str, lines: Lines, what: str) -> int:
+    """Return the whole number of the next line, or raise a DataError."""
+    number, text = next_line(path, lines, what)
     if not is_count(text):
         raise DataError(f"{path}:{number}: found {text[:100]!r}, expected {what}, a whole number.")
     return int(text)
@@ -131,7 +138,7 @@ def _count(path: str, lines: Lines, what: str) -> int:
 
 def _rows(path: str, lines: Lines, n: int) -> NDArray[np.float64]:
     """Return n windows, shape (n, 6)."""
-    found = [_next(path, lines, f"window {i + 1} of {n}") for i in range(n)]
+    found = [next_line(path, lines, f"window {i + 1} of {n}") for i in range(n)]
     words = [line.split() for _, line in found]
     try:
         rows = np.array(words, np.float64).reshape(n, _FIELDS)

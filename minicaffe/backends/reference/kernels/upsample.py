@@ -40,21 +40,16 @@ class ReferenceUnpool(ReferenceKernel[Unpool]):
         """Overwrite y."""
         out = y.write()
         out[...] = 0
-        planes = _planes(out)
-        at = self._positions(mask, planes)
-        self.xp.put_along_axis(planes, at, _planes(x.read()), 2)
+        out.reshape(-1)[self._positions(mask, out)] = x.read().reshape(-1)
 
     def backward(self, mask: Tensor, dy: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
-        planes = _planes(dy.read())
-        at = self._positions(mask, planes)
-        _planes(dx.write())[...] = self.xp.take_along_axis(planes, at, 2)
+        given = dy.read()
+        dx.write().reshape(-1)[...] = given.reshape(-1)[self._positions(mask, given)]
 
-    def _positions(self, mask: Tensor, planes: Array) -> Array:
-        return pixel_numbers(self.xp, _planes(mask.read()), planes.shape[2])
-
-
-def _planes(images: Array) -> Array:
-    """Return (N, C, H, W) as (N, C, H W)."""
-    n, c, h, w = images.shape
-    return images.reshape(n, c, h * w)
+    def _positions(self, mask: Tensor, wide: Array) -> Array:
+        """Return where each value lies among all those of y."""
+        n, c, h, w = wide.shape
+        at = pixel_numbers(self.xp, mask.read(), h * w)
+        at += self.xp.arange(n * c).reshape(n, c, 1, 1) * (h * w)
+        return at.reshape(-1)

@@ -51,7 +51,7 @@ class ReferenceCtcLoss(ReferenceKernel[CtcLoss]):
         departures = self._departures(emitted, states)
         # The probability of each state at each step, given the labels.
         posterior = xp.exp(arrivals + departures - xp.where(states.is_possible, total, 0)[:, None])
-        gradient = xp.exp(log_p)
+        gradient = xp.exp(log_p, out=log_p)
         steps, samples = xp.arange(out.shape[0])[:, None, None], xp.arange(out.shape[1])[:, None]
         # Several states have one class, and -= with index arrays would subtract only one of them.
         xp.add.at(gradient, (steps, samples, states.classes), -posterior)
@@ -60,7 +60,8 @@ class ReferenceCtcLoss(ReferenceKernel[CtcLoss]):
     def _log_softmax(self, x: Array) -> Array:
         scores = x.astype(float)
         scores -= scores.max(2, keepdims=True)
-        return scores - self.xp.log(self.xp.exp(scores).sum(2, keepdims=True))
+        scores -= self.xp.log(self.xp.exp(scores).sum(2, keepdims=True))
+        return scores
 
     def _states(self, labels: Array, log_p: Array) -> _States:
         xp, blank = self.xp, self.op.blank

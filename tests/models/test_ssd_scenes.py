@@ -1,0 +1,95 @@
+"""ssd_scenes: it learns, continues after an interruption, and draws boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from example_scripts import write_scenes
+from minicaffe.cli.main import run_command
+from minicaffe.net import Net
+from minicaffe.schema import read_solver
+from minicaffe.solver.solver import Solver
+from models.generator.ssd import CLASSES, SIZE, SOURCES
+from zoo import MODELS, deploy_file
+
+MODEL = Path("models") / "ssd_scenes"
+SCENES = Path("data") / "fashion-mnist" / "scenes"
+N_PRIORS = sum((SIZE // source.step) ** 2 * source.boxes for source in SOURCES)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with the model and databases of a few small scenes under the paths of the net."""
+    root = tmp_path_factory.mktemp("root")
+    (root / "models").mkdir()
+    (root / MODEL).symlink_to(MODELS / "ssd_scenes")
+    scenes = root / SCENES
+    write_scenes(scenes, "--train", 24, "--test", 4)
+    flags = ["--anno_type=detection", f"--label_map_file={scenes / 'labelmap.prototxt'}"]
+    for part in ("train", "test"):
+        paths = [f"{scenes}/", str(scenes / f"{part}_boxes.txt"), str(scenes / f"{part}_lmdb")]
+        assert run_command("convert_annoset", [*flags, *paths]) == 0
+    return root
+
+
+def solver_of(folder):
+    source = read_solver(MODEL / "solver.prototxt")
+    source.param.snapshot = 0
+    source.param.test_iter[:] = [1]
+    source.param.test_interval = 1000
+    source.param.max_iter = 30
+    source.param.snapshot_prefix = str(folder / "ssd")
+    return Solver(source)
+
+
+def losses_of(solver, iterations):
+    losses = []
+    for _ in range(iterations):
+        solver.step(1)
+        losses.append(float(solver.net.blobs["mbox_loss"].data.read()))
+    return losses
+
+
+def test_the_deploy_net_lists_boxes_within_reach_of_the_image():
+    net = Net(deploy_file("ssd_scenes"), "TEST", seed=1)
+    priors = net.blobs["mbox_priorbox"]
+    assert priors.shape == (1, 2, 4 * N_PRIORS)
+    assert net.blobs["mbox_loc"].shape == (1, 4 * N_PRIORS)
+    assert net.blobs["mbox_conf"].shape == (1, CLASSES * N_PRIORS)
+    net.blobs["data"].data.set(np.zeros((1, 3, SIZE, SIZE)))
+    net.forward()
+    corners = priors.data.get()[0, 0].reshape(N_PRIORS, 4)
+    centers = (corners[:, :2] + corners[:, 2:]) / 2
+    assert centers.min() > 0
+    assert centers.max() < 1
+    assert net.blobs["detection_out"].shape[3] == 7
+
+
+@pytest.mark.slow
+def test_it_learns_continues_and_draws(root, tmp_path, monkeypatch, capsys, caplog_minicaffe):
+    monkeypatch.chdir(root)
+    solver = solver_of(tmp_path)
+    losses = losses_of(solver, 6)
+    solver.snapshot()
+    rest = losses_of(solver, 6)
+    solver.test_all()
+    solver.close()
+    assert "Test net output #0: detection_eval = " in caplog_minicaffe.text
+    resumed = solver_of(tmp_path)
+    resumed.restore(tmp_path / "ssd_iter_6.solverstate")
+    assert losses_of(resumed, 6) == rest
+    resumed.close()
+    assert np.mean(rest[-3:]) < 0.8 * np.mean(losses[:3])
+    (weights,) = tmp_path.glob("*.caffemodel")
+    arguments = [str(SCENES / "JPEGImages"), "out", "--crop_mode=whole", "--min_score=0"]
+    options = ["--mean_file=120,120,120", "--input_scale=0.02"]
+    model = [f"--model_def={MODEL}/deploy.prototxt", f"--pretrained_model={weights}"]
+    names = f"--label_map_file={SCENES}/labelmap.prototxt"
+    assert run_command("detect", [*arguments, *options, *model, names]) == 0
+    assert len(list(Path("out").iterdir())) == 28
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "out/test_00000.png"
+    assert lines[2].split()[0] in (SCENES / "classes.txt").read_text().split()
