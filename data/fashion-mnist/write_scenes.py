@@ -34,7 +34,7 @@ from minicaffe.pictures.palette import class_palette
 
 NAMES = ("tshirt", "trouser", "pullover", "dress", "coat")
 NAMES += ("sandal", "shirt", "sneaker", "bag", "boot")
-DEFAULT_CLASSES = ("tshirt", "trouser", "pullover", "bag", "boot")
+DEFAULT_CLASSES = ("tshirt", "trouser", "pullover", "sandal", "bag", "boot")
 PREFIXES = {"train": "train", "test": "t10k"}
 FEWEST_OBJECTS, MOST_OBJECTS = 2, 5
 SMALLEST, LARGEST = 0.2, 0.55  # sides of objects, as shares of the scene's

@@ -8,7 +8,7 @@ from models.generator.draft import MSRA, Draft
 
 CLASSES = 6  # five kinds of objects and the background
 SIZE = 96  # rows and columns of the input
-FOLDER = "data/fashion-mnist/scenes"
+FOLDER = "data/fashion-mnist/scenes_of_five"
 _STAGES = (32, 64, 96)
 # Channels and dilations: the last convolution sees the whole input.
 _MIDDLE = ((128, 1), (128, 2), (96, 4))

@@ -14,7 +14,8 @@ from minicaffe.solver.solver import Solver
 from zoo import MODELS
 
 MODEL = Path("models") / "segnet_scenes"
-SCENES = Path("data") / "fashion-mnist" / "scenes"
+SCENES = Path("data") / "fashion-mnist" / "scenes_of_five"
+CLASSES = ("tshirt", "trouser", "pullover", "bag", "boot")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     (root / "models").mkdir()
     (root / MODEL).symlink_to(MODELS / "segnet_scenes")
-    write_scenes(root / SCENES, "--train", 24, "--test", 4)
+    write_scenes(root / SCENES, "--train", 24, "--test", 4, "--classes", *CLASSES)
     return root
 
 
