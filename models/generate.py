@@ -19,6 +19,7 @@ TITLES = {
     "caffenet": "CaffeNet",
     "cifar10_full": "CIFAR10_full",
     "cifar10_quick": "CIFAR10_quick",
+    "crnn_lines": "CRNN_lines",
     "googlenet": "GoogleNet",
     "mobilenet_v1": "MOBILENET",
     "nin": "nin_imagenet",

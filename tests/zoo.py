@@ -36,6 +36,10 @@ def training_net(name: str, batch: int) -> NetSource:
             feed_constants(layer, (batch, channels, *image[2:]), (batch,))
         elif layer.type == "DenseImageData":
             feed_constants(layer, (batch, channels, *image[2:]), (batch, 1, *image[2:]))
+        elif layer.type == "HDF5Data":
+            feed_constants(layer, (batch, channels, *image[2:]), (batch, 8))
+        elif layer.type == "ContinuationIndicator":
+            layer.continuation_indicator_param.batch_size = batch
         elif layer.type == "AnnotatedData":
             feed_constants(layer, (batch, channels, *image[2:]), (1, 1, 1, 8))
     return source
@@ -45,7 +49,7 @@ def feed_constants(layer: LayerParameter, *shapes: tuple[int, ...]) -> None:
     """Turn a data layer into one that needs no files."""
     layer.type = "DummyData"
     for field in (
-        *("data_param", "dense_image_data_param", "annotated_data_param"),
+        *("data_param", "dense_image_data_param", "annotated_data_param", "hdf5_data_param"),
         "transform_param",
     ):
         layer.ClearField(field)

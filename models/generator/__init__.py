@@ -5,6 +5,7 @@ Each function takes an empty `Draft` and adds the layers of one net, with the pu
 
 from models.generator.alexnet import alexnet, caffenet
 from models.generator.cifar10 import cifar10_full, cifar10_quick
+from models.generator.crnn import crnn_lines
 from models.generator.draft import Draft
 from models.generator.googlenet import googlenet
 from models.generator.mobilenet import mobilenet_v1
@@ -20,6 +21,7 @@ NETS = {
     "caffenet": caffenet,
     "cifar10_full": cifar10_full,
     "cifar10_quick": cifar10_quick,
+    "crnn_lines": crnn_lines,
     "googlenet": googlenet,
     "mobilenet_v1": mobilenet_v1,
     "nin": nin,

@@ -36,6 +36,7 @@ PUBLISHED_SHAPES = {
     "nin": ("cccp8-1024", (1000, 1024, 1, 1)),
     "vgg16": ("conv5_3", (512, 512, 3, 3)),
     "vgg19": ("conv5_4", (512, 512, 3, 3)),
+    "crnn_lines": ("lstm_left", (256, 192)),
     "googlenet": ("inception_5b/5x5_reduce", (48, 832, 1, 1)),
     "resnet18": ("res2a_branch1", (64, 64, 1, 1)),
     "resnet50": ("res5c_branch2a", (512, 2048, 1, 1)),
