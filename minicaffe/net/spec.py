@@ -122,8 +122,7 @@ class Function:
         field = param_name_dict().get(self.type_name)
         own: Message | None = getattr(layer, f"{field}_param") if field else None
         of_layer = layer.DESCRIPTOR.fields_by_name
-        is_block = key.endswith("param") and key in of_layer
-        if own is not None and not is_block and key in own.DESCRIPTOR.fields_by_name:
+        if own is not None and key in own.DESCRIPTOR.fields_by_name:
             self._assign(own, layer.name, key, value)
         elif key in of_layer:
             self._assign(layer, layer.name, key, value)

@@ -162,7 +162,7 @@ def test_a_class_without_samples():
         (
             ["--model=no.prototxt", *ARGS[1:]],
             1,
-            "no layer of type Accuracy, SegAccuracy or SoftmaxWithLoss",
+            "no layer of type Accuracy, SegAccuracy, SoftmaxWithLoss or VoxelSoftmaxLoss",
         ),
     ],
 )
