@@ -13,7 +13,7 @@ from zoo import NAMES, training_net
 # Nets with the same layers as another one, and hundreds of megabytes of parameters.
 TWINS = ("caffenet", "vgg19")
 # oneDNN has neither the mask of a max pooling nor an unpooling, and boxes are computed on the host.
-OF_FORKS = ("segnet_scenes", "ssd_scenes")
+OF_FORKS = ("segnet_scenes", "ssd_scenes", "yolo_scenes")
 SMALL = ("autoencoder", "cifar10_full", "cifar10_quick", "lenet", "siamese", "squeezenet")
 
 
