@@ -23,7 +23,7 @@ _VALUES = 5 + _OBJECTS  # of a box: place and size, objectness, classes
 
 def yolo_scenes(net: Draft) -> None:
     """Describe three poolings, boxes at two scales, and what compares them."""
-    coarse = backbone(net, scenes_with_boxes(net, yolo_data_type=1, yolo_data_jitter=0.1), stages=4)
+    coarse = backbone(net, scenes_with_boxes(net, yolo_data_type=1, yolo_data_jitter=0), stages=4)
     x = normalised_conv(net, "conv5", coarse, 64, kernel=1)
     x = net.layer("Upsample", "upsample5", x, upsample_param={"scale": 2})
     x = net.layer("Concat", "concat5", [x, "conv3_2"])
