@@ -13,7 +13,10 @@ _STATISTICS = {"moving_average_fraction": 0.99}
 
 
 def scenes_with_boxes(net: Draft, **train: Any) -> str:
-    """Add the data layers and return the images' blob; `train` has further fields for training."""
+    """Add the data layers and return the images' blob.
+
+    `train` has further fields of annotated_data_param, for training only.
+    """
     if net.deploy:
         shape = {"dim": [1, 3, SIZE, SIZE]}
         return net.layer("Input", "data", [], input_param={"shape": [shape]})
@@ -68,7 +71,7 @@ def normalised_conv(
 
 
 def evaluate_boxes(net: Draft, found: str) -> None:
-    """Compare an image's objects with the true ones, in testing."""
+    """Compare the boxes that a net found with the true ones, in testing."""
     net.layer(
         "DetectionEvaluate",
         "detection_eval",
