@@ -30,6 +30,7 @@ TITLES = {
     "ssd_scenes": "SSD_scenes",
     "vgg16": "VGG_ILSVRC_16_layers",
     "vgg19": "VGG_ILSVRC_19_layers",
+    "yolo_scenes": "YOLO_scenes",
 }
 
 

@@ -15,6 +15,7 @@ from models.generator.segnet import segnet_scenes
 from models.generator.squeezenet import squeezenet
 from models.generator.ssd import ssd_scenes
 from models.generator.vgg import vgg16, vgg19
+from models.generator.yolo import yolo_scenes
 
 NETS = {
     "alexnet": alexnet,
@@ -32,6 +33,7 @@ NETS = {
     "ssd_scenes": ssd_scenes,
     "vgg16": vgg16,
     "vgg19": vgg19,
+    "yolo_scenes": yolo_scenes,
 }
 
 __all__ = ["NETS", "Draft"]

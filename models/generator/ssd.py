@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.generator.draft import MSRA, XAVIER, Draft
+from models.generator.draft import XAVIER, Draft
+from models.generator.scenes import CLASSES, backbone, evaluate_boxes, scenes_with_boxes
 
-CLASSES = 7  # six kinds of objects and the background
-SIZE = 128  # rows and columns of the input
-FOLDER = "data/fashion-mnist/scenes"
 _VARIANCES = (0.1, 0.1, 0.2, 0.2)  # of the centers and of the sizes
-_STATISTICS = {"moving_average_fraction": 0.99}
 
 
 @dataclass(frozen=True)
@@ -51,14 +48,7 @@ SOURCES = (
 
 def ssd_scenes(net: Draft) -> None:
     """Describe four poolings, boxes and classes at three scales, and what compares them."""
-    x = _data(net)
-    x = _conv(net, "conv1", x, 32, kernel=5, stride=2)
-    x = net.pool("pool1", x, "MAX", 2, 2)
-    for stage, channels in ((2, 64), (3, 128), (4, 128), (5, 128)):
-        for number in (1, 2):
-            x = _conv(net, f"conv{stage}_{number}", x, channels)
-        if stage < 5:
-            x = net.pool(f"pool{stage}", x, "MAX", 2, 2)
+    backbone(net, scenes_with_boxes(net), stages=5)
     loc, conf, priors = _heads(net)
     if not net.deploy:
         net.layer(
@@ -75,45 +65,6 @@ def ssd_scenes(net: Draft) -> None:
             },
         )
     _detect(net, loc, conf, priors)
-
-
-def _data(net: Draft) -> str:
-    if net.deploy:
-        shape = {"dim": [1, 3, SIZE, SIZE]}
-        return net.layer("Input", "data", [], input_param={"shape": [shape]})
-    resize = {"height": SIZE, "width": SIZE}
-    for phase, part, batch in (("TRAIN", "train", 16), ("TEST", "test", 50)):
-        mirror: dict[str, Any] = {"mirror": True} if part == "train" else {}
-        net.net.layer.add(
-            name="data",
-            type="AnnotatedData",
-            top=["data", "label"],
-            include=[{"phase": phase}],
-            transform_param={
-                "scale": 0.02,
-                "mean_value": [120],
-                "resize_param": [resize],
-                **mirror,
-            },
-            data_param={
-                "source": f"{FOLDER}/{part}_lmdb",
-                "batch_size": batch,
-                "backend": "LMDB",
-            },
-            annotated_data_param={"anno_type": "BBOX"},
-        )
-    return "data"
-
-
-def _conv(
-    net: Draft, name: str, bottom: str, channels: int, kernel: int = 3, stride: int = 1
-) -> str:
-    """Add a convolution, its normalisation and a ReLU."""
-    x = net.conv(
-        name, bottom, channels, kernel, pad=kernel // 2, stride=stride, weights=MSRA, bias=None
-    )
-    net.batch_norm(f"{name}/bn", f"{name}/scale", x, param=_STATISTICS)
-    return net.relu(f"{name}/relu", x)
 
 
 def _heads(net: Draft) -> tuple[str, str, str]:
@@ -173,10 +124,4 @@ def _detect(net: Draft, loc: str, conf: str, priors: str) -> None:
         **test,
     )
     if not net.deploy:
-        net.layer(
-            "DetectionEvaluate",
-            "detection_eval",
-            [x, "label"],
-            detection_evaluate_param={"num_classes": CLASSES, "overlap_threshold": 0.5},
-            **test,
-        )
+        evaluate_boxes(net, x)

@@ -42,6 +42,7 @@ PUBLISHED_SHAPES = {
     "resnet50": ("res5c_branch2a", (512, 2048, 1, 1)),
     "segnet_scenes": ("middle1", (128, 96, 3, 3)),
     "ssd_scenes": ("conv3_2_mbox_conf", (84, 128, 3, 3)),
+    "yolo_scenes": ("conv6", (128, 192, 3, 3)),
     "squeezenet": ("fire9/expand3x3", (256, 64, 3, 3)),
     "mobilenet_v1": ("conv5_6/dw", (512, 1, 3, 3)),
 }

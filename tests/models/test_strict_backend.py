@@ -12,8 +12,8 @@ from zoo import NAMES, training_net
 
 # Nets with the same layers as another one, and hundreds of megabytes of parameters.
 TWINS = ("caffenet", "vgg19")
-# oneDNN has no mask of a max pooling, unpooling, flip or CTC; boxes are computed on the host.
-OF_FORKS = ("crnn_lines", "segnet_scenes", "ssd_scenes")
+# oneDNN has no unpooling, flip or CTC; boxes are computed on the host.
+OF_FORKS = ("crnn_lines", "segnet_scenes", "ssd_scenes", "yolo_scenes")
 SMALL = ("autoencoder", "cifar10_full", "cifar10_quick", "lenet", "siamese", "squeezenet")
 
 

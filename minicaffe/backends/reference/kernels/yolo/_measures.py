@@ -13,7 +13,18 @@ from minicaffe.ops.yolo.yolov3_loss import BoxLoss
 
 def overlap_measure(kind: BoxLoss, a: HostArray, b: HostArray) -> HostArray:
     """Return the measure of boxes (..., 4) [x, y, w, h], whose arrays are broadcast."""
+    if kind in ("mse", "iou"):
+        return _iou(a, b)
     return measure_and_gradient(kind, a, b)[0]
+
+
+def _iou(a: HostArray, b: HostArray) -> HostArray:
+    """Return the IoU of boxes without its gradient, which takes several times as long."""
+    starts, ends = ([x[..., :2] + side * x[..., 2:] for x in (a, b)] for side in (-0.5, 0.5))
+    width, height = np.moveaxis(np.minimum(*ends) - np.maximum(*starts), -1, 0)
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    iou: HostArray = shared / (a[..., 2] * a[..., 3] + b[..., 2] * b[..., 3] - shared)
+    return iou
 
 
 def measure_and_gradient(kind: BoxLoss, a: HostArray, b: HostArray) -> tuple[HostArray, HostArray]:

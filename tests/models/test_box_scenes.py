@@ -1,7 +1,8 @@
-"""ssd_scenes: it learns, continues after an interruption, and draws boxes."""
+"""ssd_scenes and yolo_scenes: they learn, continue after an interruption, and draw boxes."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +13,23 @@ from minicaffe.cli.main import run_command
 from minicaffe.net import Net
 from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
-from models.generator.ssd import CLASSES, SIZE, SOURCES
+from models.generator.scenes import CLASSES, SIZE
+from models.generator.ssd import SOURCES
+from models.generator.yolo import ANCHORS, MAPS
 from zoo import MODELS, deploy_file
 
-MODEL = Path("models") / "ssd_scenes"
+LOSSES = {"ssd_scenes": ("mbox_loss",), "yolo_scenes": tuple(f"{name}_loss" for name in MAPS)}
 SCENES = Path("data") / "fashion-mnist" / "scenes"
 N_PRIORS = sum((SIZE // source.step) ** 2 * source.boxes for source in SOURCES)
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A folder with the model and databases of a few small scenes under the paths of the net."""
+    """A folder with models and databases of a few small scenes under the paths of the nets."""
     root = tmp_path_factory.mktemp("root")
     (root / "models").mkdir()
-    (root / MODEL).symlink_to(MODELS / "ssd_scenes")
+    for name in LOSSES:
+        (root / "models" / name).symlink_to(MODELS / name)
     scenes = root / SCENES
     write_scenes(scenes, "--train", 24, "--test", 4)
     flags = ["--anno_type=detection", f"--label_map_file={scenes / 'labelmap.prototxt'}"]
@@ -35,25 +39,30 @@ def root(tmp_path_factory):
     return root
 
 
-def solver_of(folder):
-    source = read_solver(MODEL / "solver.prototxt")
+def solver_of(name, folder):
+    source = read_solver(Path("models") / name / "solver.prototxt")
     source.param.snapshot = 0
     source.param.test_iter[:] = [1]
     source.param.test_interval = 1000
     source.param.max_iter = 30
-    source.param.snapshot_prefix = str(folder / "ssd")
+    source.param.snapshot_prefix = str(folder / "net")
     return Solver(source)
 
 
-def losses_of(solver, iterations):
+def losses_of(solver, name, iterations):
     losses = []
     for _ in range(iterations):
         solver.step(1)
-        losses.append(float(solver.net.blobs["mbox_loss"].data.read()))
+        losses.append(sum(float(solver.net.blobs[loss].data.read()) for loss in LOSSES[name]))
     return losses
 
 
-def test_the_deploy_net_lists_boxes_within_reach_of_the_image():
+def digest_of_weights(solver, folder):
+    solver.snapshot()
+    return hashlib.sha256((folder / "net_iter_12.caffemodel").read_bytes()).hexdigest()
+
+
+def test_the_ssd_lists_boxes_within_reach_of_the_image():
     net = Net(deploy_file("ssd_scenes"), "TEST", seed=1)
     priors = net.blobs["mbox_priorbox"]
     assert priors.shape == (1, 2, 4 * N_PRIORS)
@@ -68,25 +77,38 @@ def test_the_deploy_net_lists_boxes_within_reach_of_the_image():
     assert net.blobs["detection_out"].shape[3] == 7
 
 
+def test_the_yolo_predicts_each_anchor_on_one_map():
+    net = Net(deploy_file("yolo_scenes"), "TEST", seed=1)
+    for name, (step, mask) in MAPS.items():
+        cells = SIZE // step
+        assert net.blobs[name].shape == (1, len(mask) * (4 + CLASSES), cells, cells)
+    assert sorted(k for _, mask in MAPS.values() for k in mask) == list(range(len(ANCHORS)))
+    net.forward()
+    assert net.blobs["detection_out"].shape[3] == 7
+
+
 @pytest.mark.slow
-def test_it_learns_continues_and_draws(root, tmp_path, monkeypatch, capsys, caplog_minicaffe):
+@pytest.mark.parametrize("name", LOSSES)
+def test_it_learns_continues_and_draws(name, root, tmp_path, monkeypatch, capsys, caplog_minicaffe):
     monkeypatch.chdir(root)
-    solver = solver_of(tmp_path)
-    losses = losses_of(solver, 6)
+    solver = solver_of(name, tmp_path)
+    losses = losses_of(solver, name, 6)
     solver.snapshot()
-    rest = losses_of(solver, 6)
+    rest = losses_of(solver, name, 6)
+    digest = digest_of_weights(solver, tmp_path)
     solver.test_all()
     solver.close()
     assert "Test net output #0: detection_eval = " in caplog_minicaffe.text
-    resumed = solver_of(tmp_path)
-    resumed.restore(tmp_path / "ssd_iter_6.solverstate")
-    assert losses_of(resumed, 6) == rest
+    resumed = solver_of(name, tmp_path)
+    resumed.restore(tmp_path / "net_iter_6.solverstate")
+    assert losses_of(resumed, name, 6) == rest
+    assert digest_of_weights(resumed, tmp_path) == digest
     resumed.close()
     assert np.mean(rest[-3:]) < 0.8 * np.mean(losses[:3])
-    (weights,) = tmp_path.glob("*.caffemodel")
     arguments = [str(SCENES / "JPEGImages"), "out", "--crop_mode=whole", "--min_score=0"]
     options = ["--mean_file=120,120,120", "--input_scale=0.02"]
-    model = [f"--model_def={MODEL}/deploy.prototxt", f"--pretrained_model={weights}"]
+    weights = tmp_path / "net_iter_12.caffemodel"
+    model = [f"--model_def=models/{name}/deploy.prototxt", f"--pretrained_model={weights}"]
     names = f"--label_map_file={SCENES}/labelmap.prototxt"
     assert run_command("detect", [*arguments, *options, *model, names]) == 0
     assert len(list(Path("out").iterdir())) == 28
