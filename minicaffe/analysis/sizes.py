@@ -23,6 +23,7 @@ from minicaffe.schema import FillerParameter, LayerParameter, NetSource, NetStat
 
 # A net to try, and the shapes assumed in it by index of the layer.
 Attempt: TypeAlias = tuple[NetSource, dict[int, Shape]]
+_MOST_FAULTS = 10
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,13 @@ def measure(source: NetSource, state: NetState, image: Shape = ()) -> NetSizes:
 def _measured_without_faults(attempt: Attempt, state: NetState) -> NetSizes:
     """Measure the layers that can be built, without those at fault and those that need them.
 
-    The first layer at fault is found by bisection, because the layers before it can be built.
+    The first layer at fault is found by bisection, because the layers before it can be built. The
+    layers behind `_MOST_FAULTS` of them are left out: each costs a number of builds.
     """
     layers = attempt[0].param.layer
     kept = list(range(len(layers)))
     sizes, good, problems = NetSizes(), 0, []
-    while good < len(kept):
+    while good < len(kept) and len(problems) < _MOST_FAULTS:
         low, high, reason = good, len(kept), ""
         while low < high:
             middle = (low + high + 1) // 2

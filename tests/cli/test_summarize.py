@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from minicaffe.analysis import sizes
 from minicaffe.analysis.sizes import measure
 from minicaffe.cli.main import run_command
 from minicaffe.layers import summary_of
@@ -211,3 +212,17 @@ def test_the_fork_of_a_net_is_named(tmp_path, capsys):
     run_command("summarize", [str(tmp_path / "net.prototxt")])
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == "Written for SSD (weiliu89/caffe, branch ssd): Permute, PriorBox"
+
+
+def test_the_builds_of_a_net_with_many_faults_are_limited(monkeypatch):
+    builds, measured = [], sizes._measured
+
+    def counted(*arguments):
+        builds.append(arguments)
+        return measured(*arguments)
+
+    monkeypatch.setattr(sizes, "_measured", counted)
+    text = 'layer { name: "a" type: "Silence" bottom: "x" }\n' * 100
+    found = measure(parse_net(text, "net.prototxt"), NetState(phase="TEST"))
+    assert len(found.problem.splitlines()) == 100
+    assert len(builds) < 100
