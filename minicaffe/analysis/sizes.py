@@ -109,7 +109,8 @@ def _measured_without_faults(attempt: Attempt, state: NetState) -> NetSizes:
     """
     layers = attempt[0].param.layer
     kept = list(range(len(layers)))
-    sizes, good, problems = NetSizes(), 0, []
+    problems: list[str] = []
+    sizes, good = NetSizes(), 0
     while good < len(kept) and len(problems) < _MOST_FAULTS:
         low, high, reason = good, len(kept), ""
         while low < high:

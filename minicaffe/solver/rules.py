@@ -119,8 +119,8 @@ def rule_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
         if math.isfinite(getattr(param, field)) and not 0 <= getattr(param, field) < 1:
             value = getattr(param, field)
             yield field, f"{field} must be at least 0 and below 1, it is {value:g}"
-    # With an infinite limit nothing is clipped.
-    excepted = "clip_gradients" if param.clip_gradients == math.inf else ""
+    # With an infinite limit, and with NaN as in Caffe, nothing is clipped.
+    excepted = "" if param.clip_gradients == -math.inf else "clip_gradients"
     yield from non_finite_fields(param, (field for field in _FLOATS if field != excepted))
     yield from update_problems(param)
     fewest = {"iter_size": 1, "average_loss": 1, "max_iter": 0, "snapshot": 0, "display": 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from minicaffe.layers import Layer
@@ -80,6 +81,12 @@ def _unread_output_fields(param: SolverParameter) -> Iterator[tuple[str, str]]:
 def _fields_that_stop_learning(param: SolverParameter) -> Iterator[tuple[str, str]]:
     if not param.base_lr:
         yield "base_lr", "base_lr: 0 changes no parameter: nothing is learnt. Raise it"
+    if math.isnan(param.clip_gradients):
+        yield (
+            "clip_gradients",
+            "clip_gradients: nan clips nothing. Give the largest norm that gradients may have, or "
+            "remove the field",
+        )
     if param.clip_gradients == 0:
         yield (
             "clip_gradients",
