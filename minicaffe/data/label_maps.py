@@ -60,7 +60,7 @@ class Framing:
 
 
 class _Choice(NamedTuple):
-    """What is drawn for one image; the place of the crop as shares of the spare rows, columns."""
+    """The random numbers of one image; the crop begins at a share of the spare rows and columns."""
 
     factor: float = 1.0
     mirror: bool = False

@@ -21,7 +21,7 @@ Floats: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class VoxelTargets:
-    """What is done to clips and targets.
+    """How clips and targets are transformed.
 
     Parameters
     ----------
