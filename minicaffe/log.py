@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 logger = logging.getLogger("minicaffe")
@@ -62,7 +62,27 @@ def level_of(number: int) -> int:
     return LEVELS[max(0, min(number, len(LEVELS) - 1))]
 
 
-class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
+class _Handler(logging.Handler):
+    """Can be interrupted by a signal handler that raises, as Ctrl-C in a notebook does.
+
+    `logging` before Python 3.13 acquires the lock of a handler in Python code. Interrupted there,
+    it keeps the lock, and the next line of another thread, such as that of the data, waits for
+    ever.
+    """
+
+    def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:  # type: ignore[override]
+        """Handle a record while the lock is held."""
+        with self.lock or nullcontext():
+            return super().handle(record)
+
+    def acquire(self) -> None:
+        """Do nothing; `handle` holds the lock."""
+
+    def release(self) -> None:
+        """Do nothing; `handle` holds the lock."""
+
+
+class _Stderr(_Handler, logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to the current sys.stderr, because test runners and notebooks replace it.
 
     Attributes
@@ -95,7 +115,7 @@ class _Stderr(logging.StreamHandler):  # type: ignore[type-arg]
             super().handleError(record)
 
 
-class _LogFile(logging.FileHandler):
+class _LogFile(_Handler, logging.FileHandler):
     """Writes to a file until that fails: then a warning names it, and logging to it ends."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name

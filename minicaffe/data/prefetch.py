@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from contextlib import suppress
 
 from minicaffe.data.batches import Batch, BatchSource
 from minicaffe.data.records.base import RecordPosition
@@ -16,68 +17,88 @@ from minicaffe.log import logger
 _CLOSE_TIMEOUT_S = 5.0
 
 
+class _Bell:
+    """Wakes a thread that waits; what is rung while nobody waits counts once.
+
+    A signal handler that raises, as Ctrl-C in a notebook does, can leave a Condition or an Event
+    locked for good, because they consist of Python code. This is a single lock, and whoever waits
+    looks at the shared state before and after.
+    """
+
+    def __init__(self) -> None:
+        self._silence = threading.Lock()
+        self._silence.acquire()
+
+    def ring(self) -> None:
+        """Wake the thread that waits, or the next one to do so."""
+        with suppress(RuntimeError):  # it has been rung already
+            self._silence.release()
+
+    def wait(self) -> None:
+        """Wait until it is rung."""
+        self._silence.acquire()
+
+
 class _Worker:
     """The thread, and the queue of batches that it shares with its consumer.
 
     It does not know the consumer, so that the consumer's last reference is never the thread's.
+    The consumer may be interrupted by an exception anywhere, and go on.
     """
 
     def __init__(self, source: BatchSource, depth: int) -> None:
         self._process = os.getpid()
         self._source = source
         self._depth = depth
-        self._ready: deque[Batch] = deque()
-        self._error: BaseException | None = None
-        self._is_ending = self._has_failed = False
-        self._changed = threading.Condition()
+        # Batches, and at last the error that has ended the thread.
+        self._ready: deque[Batch | BaseException] = deque()
+        self._is_started = self._is_ending = self._has_failed = False
+        self._added, self._taken = _Bell(), _Bell()
         self._thread = threading.Thread(target=self._run, name="minicaffe-prefetch", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
+        self._is_started = True
 
     @property
     def is_usable(self) -> bool:
         """Whether there will be more batches: not after an error, nor in the child of a fork."""
-        return not self._has_failed and self._process == os.getpid()
+        return self._is_started and not self._has_failed and self._process == os.getpid()
 
     def _run(self) -> None:
         try:
             while True:
-                with self._changed:
-                    self._changed.wait_for(
-                        lambda: self._is_ending or len(self._ready) < self._depth
-                    )
-                    if self._is_ending:
-                        return
-                batch = self._source.next()
-                with self._changed:
-                    self._ready.append(batch)
-                    self._changed.notify_all()
-                del batch
+                while len(self._ready) >= self._depth and not self._is_ending:
+                    self._taken.wait()
+                if self._is_ending:
+                    return
+                self._ready.append(self._source.next())
+                self._added.ring()
         except BaseException as error:  # the consumer handles it, whatever it is
-            with self._changed:
-                self._error = error
-                self._changed.notify_all()
+            self._ready.append(error)
+            self._added.ring()
 
     def take(self) -> Batch | BaseException:
         """Wait for a batch, or for the error that ended the thread after the batches before it."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._error)
-            if self._ready:
-                batch = self._ready.popleft()
-                self._changed.notify_all()
-                return batch
-        # Its traceback will refer to the consumer, so that a reference to it would keep both alive.
-        error, self._error, self._has_failed = self._error, None, True
-        return error or RuntimeError("the prefetching thread ended without a batch or an error")
+        while not self._ready:
+            self._taken.ring()  # an interrupt may have come between the last batch and its ring
+            self._added.wait()
+        self._has_failed = isinstance(self._ready[0], BaseException)
+        # Not kept: an error's traceback will refer to the consumer, and would keep it alive.
+        found = self._ready.popleft()
+        self._taken.ring()
+        return found
 
     def stop(self) -> bool:
         """Stop the thread; return whether it has ended."""
         if self._process != os.getpid():
             return True  # a fork leaves the thread in the parent
-        with self._changed:
-            self._is_ending = True
-            self._changed.notify_all()
-        self._thread.join(_CLOSE_TIMEOUT_S)
-        self._error = None
+        self._is_ending = True
+        self._taken.ring()
+        if self._thread.ident is not None:
+            self._thread.join(_CLOSE_TIMEOUT_S)
+        self._ready.clear()
         return not self._thread.is_alive()
 
 
@@ -152,6 +173,7 @@ class Prefetcher(BatchSource):
             self._worker = _Worker(self._source, self.depth)
             # Called at exit, or with the last reference to the prefetcher.
             self._finalizer = weakref.finalize(self, self._worker.stop)
+            self._worker.start()
         began = time.perf_counter()
         try:
             found = self._worker.take()
