@@ -20,6 +20,7 @@ TITLES = {
     "cifar10_full": "CIFAR10_full",
     "cifar10_quick": "CIFAR10_quick",
     "crnn_lines": "CRNN_lines",
+    "faster_rcnn_scenes": "Faster_RCNN_scenes",
     "googlenet": "GoogleNet",
     "mobilenet_v1": "MOBILENET",
     "nin": "nin_imagenet",

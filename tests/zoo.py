@@ -42,6 +42,8 @@ def training_net(name: str, batch: int) -> NetSource:
             layer.continuation_indicator_param.batch_size = batch
         elif layer.type == "AnnotatedData":
             feed_constants(layer, (batch, channels, *image[2:]), (1, 1, 1, 8))
+        elif layer.python_param.layer == "RoIDataLayer":
+            feed_constants(layer, (1, channels, *image[2:]), (1, 3), (1, 5))
     return source
 
 
@@ -51,6 +53,7 @@ def feed_constants(layer: LayerParameter, *shapes: tuple[int, ...]) -> None:
     for field in (
         *("data_param", "dense_image_data_param", "annotated_data_param", "hdf5_data_param"),
         "transform_param",
+        "python_param",
     ):
         layer.ClearField(field)
     for size in shapes[: len(layer.top)]:

@@ -7,6 +7,7 @@ from models.generator.alexnet import alexnet, caffenet
 from models.generator.cifar10 import cifar10_full, cifar10_quick
 from models.generator.crnn import crnn_lines
 from models.generator.draft import Draft
+from models.generator.faster_rcnn import faster_rcnn_scenes
 from models.generator.googlenet import googlenet
 from models.generator.mobilenet import mobilenet_v1
 from models.generator.nin import nin
@@ -23,6 +24,7 @@ NETS = {
     "cifar10_full": cifar10_full,
     "cifar10_quick": cifar10_quick,
     "crnn_lines": crnn_lines,
+    "faster_rcnn_scenes": faster_rcnn_scenes,
     "googlenet": googlenet,
     "mobilenet_v1": mobilenet_v1,
     "nin": nin,

@@ -37,6 +37,7 @@ PUBLISHED_SHAPES = {
     "vgg16": ("conv5_3", (512, 512, 3, 3)),
     "vgg19": ("conv5_4", (512, 512, 3, 3)),
     "crnn_lines": ("lstm_left", (256, 192)),
+    "faster_rcnn_scenes": ("bbox_pred", (28, 256)),
     "googlenet": ("inception_5b/5x5_reduce", (48, 832, 1, 1)),
     "resnet18": ("res2a_branch1", (64, 64, 1, 1)),
     "resnet50": ("res5c_branch2a", (512, 2048, 1, 1)),
@@ -68,7 +69,7 @@ def test_published_counts(name, parameters):
 @pytest.mark.parametrize("name", NAMES)
 def test_figures_and_shapes_are_those_of_the_deploy_net(name):
     net = Net(deploy_file(name), "TEST", seed=1)
-    assert [blob.name for blob in net.inputs] == ["data"]
+    assert net.inputs[0].name == "data"
     image = " x ".join(map(str, net.blobs["data"].shape[1:]))
     assert table()[name] == (n_parameters(net), n_multiply_adds(net), image)
     layer, shape = PUBLISHED_SHAPES[name]

@@ -13,7 +13,7 @@ from zoo import NAMES, training_net
 # Nets with the same layers as another one, and hundreds of megabytes of parameters.
 TWINS = ("caffenet", "vgg19")
 # oneDNN has no unpooling, flip or CTC; boxes are computed on the host.
-OF_FORKS = ("crnn_lines", "segnet_scenes", "ssd_scenes", "yolo_scenes")
+OF_FORKS = ("crnn_lines", "faster_rcnn_scenes", "segnet_scenes", "ssd_scenes", "yolo_scenes")
 SMALL = ("autoencoder", "cifar10_full", "cifar10_quick", "lenet", "siamese", "squeezenet")
 
 

@@ -17,7 +17,7 @@ LARGE = ("alexnet", "caffenet", "vgg16", "vgg19")
 
 
 def test_all_nets_are_there():
-    assert len(NAMES) == 19
+    assert len(NAMES) == 20
 
 
 @pytest.mark.parametrize("deploy", [False, True], ids=["train_val", "deploy"])
