@@ -274,6 +274,19 @@ def test_slices_of_whole_blocks_stay_packed(onednn):
     assert layout.size_bytes == 2 * block * 4 * 3 * 4
 
 
+def test_the_last_slice_may_end_within_a_block(onednn):
+    block = block_size(onednn, 48)
+    channels = (2 * block, block + 4) if block else (32, 20)
+
+    def body(make, backend):
+        x = pack(make, backend, make(2, sum(channels), 4, 3))
+        ys = [make(2, c, 4, 3) for c in channels]
+        backend.plan(Slice(1), x, *ys).forward(x, ys)
+        return ys
+
+    agree(onednn, body)
+
+
 def test_slices_of_half_blocks_are_plain(onednn):
     block = block_size(onednn, 48)
     if block in (0, 48):

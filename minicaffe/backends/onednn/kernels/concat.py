@@ -79,7 +79,7 @@ class _ConcatSlice(OneDnnKernel[ConcatOp]):
             return self._plan_slicing(Layout.plain(self._whole))
         if whole.is_plain:
             return whole, submemories, [Layout.plain(part) for part in self._parts]
-        return whole, submemories, [self._similar(whole, part) for part in self._parts]
+        return whole, submemories, list(map(self._similar, submemories, self._parts))
 
     def _submemories(self, whole: Layout) -> list[Layout]:
         submemories, start = [], 0
@@ -89,11 +89,10 @@ class _ConcatSlice(OneDnnKernel[ConcatOp]):
             start += part[self.op.axis]
         return submemories
 
-    def _similar(self, whole: Layout, part: Shape) -> Layout:
+    def _similar(self, submemory: Layout, part: Shape) -> Layout:
         """Return the layout of a part with blocks like those of the whole."""
-        first = whole.submemory(part, (0,) * len(part))
         # The library chooses it as the result of concatenating this single part.
-        return self._concat_primitive([first], part).layout(Query.DST, part)
+        return self._concat_primitive([submemory], part).layout(Query.DST, part)
 
 
 @kernel(Concat)
