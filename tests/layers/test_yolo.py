@@ -79,6 +79,16 @@ def test_each_image_of_a_batch_has_its_own_detections():
     np.testing.assert_array_equal(got[:, 1:], np.concatenate([want, want])[:, 1:])
 
 
+@pytest.mark.parametrize("layer_type", ["YoloDetectionOutput", "Yolov3DetectionOutput"])
+def test_boxes_of_a_net_that_was_not_trained_are_finite(layer_type):
+    case = CASES[layer_type][0]
+    large = {name: exactly(np.full(values.shape, 1000.0)) for name, values in case.bottoms.items()}
+    probe = Probe(layer_type, dataclasses.replace(case, bottoms=large), make_backend(REFERENCE))
+    (rows,) = probe.forward().values()
+    assert np.isfinite(rows).all()
+    assert rows[0, 0, 0, 1] > 0
+
+
 def test_fields_without_effect_are_named():
     param = LayerParameter(type="RegionLoss")
     param.region_loss_param.jitter = 0.2

@@ -11,7 +11,9 @@ objectness are those of `minicaffe.ops.yolo.region_loss`, classes too. Candidate
 In order of descending score, equal ones in order of map, row, column, anchor, class, a candidate is
 kept if its IoU with every kept one of the image, of whatever class, is below `nms_threshold`. Rows
 of y are [image, class + 1, score, xmin, ymin, xmax, ymax], corners as shares of the image and not
-cut to it. If there is no detection at all, y has a row [image, -1, -1, -1, -1, -1, -1] an image.
+cut to it. Logarithms of sizes above `minicaffe.ops.detection.boxes.LARGEST_EXPONENT` count as that
+one, so that the boxes of a net that was not trained are finite. If there is no detection at all, y
+has a row [image, -1, -1, -1, -1, -1, -1] an image.
 """
 
 from __future__ import annotations

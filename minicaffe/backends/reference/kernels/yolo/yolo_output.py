@@ -17,6 +17,7 @@ from minicaffe.backends.reference.kernels.yolo._boxes import (
 )
 from minicaffe.backends.reference.kernels.yolo._measures import overlap_measure
 from minicaffe.ops.backend import HostArray, Tensor
+from minicaffe.ops.detection.boxes import LARGEST_EXPONENT
 from minicaffe.ops.yolo.region_loss import Anchors
 from minicaffe.ops.yolo.yolo_output import YoloOutput, Yolov3Output
 
@@ -69,6 +70,7 @@ class ReferenceYoloOutput(ReferenceKernel[YoloOutput]):
         scores = np.moveaxis(scores, 1, 3)
         at = np.nonzero(self._is_candidate(scores))
         image, row, column, anchor, label = at
+        codes[..., 2:] = np.minimum(codes[..., 2:], LARGEST_EXPONENT)
         boxes = predicted_boxes(codes, anchors)[image, anchor, row, column]
         return image, label, scores[at], boxes
 
