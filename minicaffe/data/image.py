@@ -263,6 +263,20 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
     return ((upper + lower + 2) >> 2).astype(np.uint8)
 
 
+def resize_by_sides(image: Pixels, short: int, longest: int) -> tuple[float, Pixels]:
+    """Resize to a length of the short side, less if the long side would exceed another length.
+
+    Returns
+    -------
+    float
+        The factor of the lengths before they are rounded to pixels.
+    ndarray, uint8, shape (channels, new rows, new columns)
+    """
+    rows, columns = image.shape[1:]
+    scale = min(short / min(rows, columns), longest / max(rows, columns))
+    return scale, resize(image, max(round(rows * scale), 1), max(round(columns * scale), 1))
+
+
 def _taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
     """Return the two source indices of each target index (maybe outside) and their weights."""
     scale = 1.0 / (new / old)  # in this order, for the same last bit as OpenCV

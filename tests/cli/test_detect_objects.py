@@ -87,7 +87,30 @@ def test_the_mean_is_subtracted(log, capsys):
     assert f"class 2 1.00  {CORNERS}" in capsys.readouterr().out
 
 
+def test_objects_are_compared_with_the_truth(log, capsys):
+    Path("truth").mkdir()
+    # The corners are those of the prior box, as VOC's files have them.
+    Path("truth/a.xml").write_text(
+        "<annotation><size><width>64</width><height>48</height></size><object><name>s</name>"
+        "<bndbox><xmin>24</xmin><ymin>12</ymin><xmax>40</xmax><ymax>36</ymax></bndbox></object>"
+        "</annotation>"
+    )
+    assert detect("--label_map_file=map.prototxt", "--truth=truth", "--min_score=2") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "out/a.png",
+        "AP for sea = 1.0000",
+        "AP for fire: no true objects",
+        "Mean AP = 1.0000",
+    ]
+    Path("truth/a.xml").write_text(Path("truth/a.xml").read_text().replace(">s<", ">sun<"))
+    assert detect("--label_map_file=map.prototxt", "--truth=truth") == 1
+    assert 'truth/a.xml: the class "sun" has no item in the label map' in log.messages[-1]
+
+
 def test_wrong_requests(log, capsys):
+    assert detect("--short_side=300") == 2
+    message = "--short_side has no effect on net.prototxt, which lists objects itself"
+    assert message in capsys.readouterr().err
     assert detect(net="scores.prototxt") == 1
     assert "scores.prototxt: needs one input for images, and one output of 7" in log.messages[-1]
     Image.new("RGB", (4, 4)).save("in/a.jpg")

@@ -1,107 +1,102 @@
-"""Detection of objects by a net with a DetectionOutput layer, drawn as boxes."""
+"""Objects that a net finds in images: drawn as boxes, printed, and compared with true ones."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from minicaffe.analysis.detection import match_objects, precision_report, read_true_objects
 from minicaffe.atomic_file import write_atomically
+from minicaffe.cli.commands._detection_nets import ObjectNet
 from minicaffe.cli.commands._image_names import png_names
-from minicaffe.cli.options.preprocessing import PreprocessingArguments
 from minicaffe.data.annotations.label_map import read_label_map
-from minicaffe.data.image import read_image
+from minicaffe.data.image import Pixels, read_image
 from minicaffe.data.preparation import find_images
-from minicaffe.errors import NetError
+from minicaffe.errors import DataError
 from minicaffe.ops.backend import HostArray
 from minicaffe.pictures.boxes import LabelledBox, draw_boxes
-from minicaffe.pycaffe.classifier import Preprocessing, PreprocessingNet
-
-_COLUMNS = 7  # image, class, score, xmin, ymin, xmax, ymax
 
 
 class ObjectDetector:
-    """A net that lists the objects of an image, and the names of their classes.
+    """Draws the objects that a net finds.
 
     Parameters
     ----------
-    model, weights : str
-        The deploy net and its weights.
-    preprocessing : PreprocessingArguments
+    net : ObjectNet
     label_map : str
         A label map; empty: classes are numbered.
     least : float
         Smallest score of the objects that are shown.
-
-    Raises
-    ------
-    NetError
-        If the net has other inputs than one for images, or another output.
+    truth : str
+        A folder with NAME.xml in PASCAL VOC's form for each image NAME, which needs a label map;
+        empty: objects are not compared.
     """
 
-    def __init__(
-        self,
-        model: str,
-        weights: str,
-        preprocessing: PreprocessingArguments,
-        label_map: str,
-        least: float,
-    ) -> None:
-        self._net = PreprocessingNet(model, weights, Preprocessing(**preprocessing))
-        self._names = _class_names(label_map) if label_map else {}
-        self._least = least
-        shapes = [[self._net.blobs[name].shape for name in names] for names in self._ends()]
-        if [[len(shape) for shape in end] for end in shapes] != [[4], [4]] or (
-            shapes[1][0][3] != _COLUMNS
-        ):
-            found = " and ".join(str([tuple(shape) for shape in end]) for end in shapes)
-            raise NetError(
-                f"{model}: needs one input for images, and one output of {_COLUMNS} columns, as "
-                f"DetectionOutput has; the shapes are {found}"
-            )
-
-    def _ends(self) -> tuple[list[str], list[str]]:
-        return list(self._net.inputs), list(self._net.outputs)
+    def __init__(self, net: ObjectNet, label_map: str, least: float, truth: str) -> None:
+        self._net, self._least, self._truth = net, least, truth
+        items = read_label_map(label_map) if label_map else []
+        self._labels = {item.name: item.label for item in items}
+        self._names: Mapping[int, str] = {
+            item.label: item.display_name or item.name for item in items
+        }
 
     def draw(self, source: str, folder: str) -> None:
         """Draw the objects of an image, or of each image of a folder, and print them."""
         images = find_images([source])
         names = png_names(images, "OUTPUT")
+        self._check_truth(images)
         output = Path(folder)
         output.mkdir(parents=True, exist_ok=True)
+        matches: list[HostArray] = []
         for path, name in zip(images, names, strict=True):
             pixels = read_image(path)
-            boxes = list(self._boxes(path, pixels.shape[1:]))
-            content = io.BytesIO()
-            draw_boxes(pixels, boxes).save(content, "PNG")
-            with write_atomically(output / name) as file:
-                file.write(content.getvalue())
-            print(output / name)
-            for box in reversed(boxes):
-                print(f"  {box.text}  {' '.join(f'{side:.0f}' for side in box.corners)}")
+            found = self._net.objects_in(path)
+            self._show(output / name, pixels, found)
+            if self._truth:
+                matches.append(self._matches(path, pixels, found))
+        if self._truth:
+            for line in precision_report(np.concatenate(matches), self._names):
+                print(line)
 
-    def _boxes(self, path: str, size: tuple[int, ...]) -> Iterator[LabelledBox]:
-        """Yield the objects of an image of `size` (rows, columns), by ascending score."""
-        rows = self._rows(path)
-        rows = rows[(rows[:, 1] >= 0) & (rows[:, 2] >= self._least)]
-        for row in rows[np.argsort(rows[:, 2], kind="stable")].tolist():
-            _, label, score, *corners = row
-            left, top, right, bottom = np.multiply(corners, (size[1], size[0]) * 2).tolist()
+    def _show(self, path: Path, pixels: Pixels, found: HostArray) -> None:
+        """Write the image with its boxes, and print them."""
+        boxes = list(self._boxes(found))
+        content = io.BytesIO()
+        draw_boxes(pixels, boxes).save(content, "PNG")
+        with write_atomically(path) as file:
+            file.write(content.getvalue())
+        print(path)
+        for box in reversed(boxes):
+            print(f"  {box.text}  {' '.join(f'{side:.0f}' for side in box.corners)}")
+
+    def _boxes(self, found: HostArray) -> Iterator[LabelledBox]:
+        """Yield the objects that are shown, by ascending score."""
+        found = found[found[:, 1] >= self._least]
+        for row in found[np.argsort(found[:, 1], kind="stable")].tolist():
+            label, score, left, top, right, bottom = row
             name = self._names.get(int(label), f"class {int(label)}")
             yield LabelledBox(int(label), f"{name} {score:.2f}", (left, top, right, bottom))
 
-    def _rows(self, path: str) -> HostArray:
-        """Return the rows of the net's output for an image, (M, 7)."""
-        net, in_ = self._net, self._net.inputs[0]
-        _, channels, height, width = net.blobs[in_].shape
-        image = read_image(path, channels == 3, height, width)[::-1].transpose(1, 2, 0)
-        net.blobs[in_].reshape(1, channels, height, width)
-        net.blobs[in_].data[...] = net.transformer.preprocess(in_, image / np.float32(255))
-        return np.array(net.forward()[net.outputs[0]][0, 0])
+    def _truth_file(self, image: str) -> Path:
+        return Path(self._truth) / f"{Path(image).stem}.xml"
 
+    def _check_truth(self, images: Sequence[str]) -> None:
+        """Raise a DataError unless each image has a file with its true objects."""
+        missing = [path for path in map(self._truth_file, images) if not path.is_file()]
+        if self._truth and missing:
+            more = f" ({len(missing)} of {len(images)} files are missing)"
+            raise DataError(
+                f"{missing[0]}: no such file{more if len(missing) > 1 else ''}; --truth needs "
+                "a file in PASCAL VOC's form for each image, with the image's name"
+            )
 
-def _class_names(path: str) -> Mapping[int, str]:
-    """Return the names by class that a label map displays."""
-    return {item.label: item.display_name or item.name for item in read_label_map(path)}
+    def _matches(self, image: str, pixels: Pixels, found: HostArray) -> HostArray:
+        """Return the rows of an image for `precision_report`."""
+        path, (rows, columns) = str(self._truth_file(image)), pixels.shape[1:]
+        true = read_true_objects(path, (rows, columns), self._labels)
+        moved = found.astype(np.float64)
+        moved[:, 2:] += 1 - self._net.first_pixel
+        return match_objects(moved, true)

@@ -1,9 +1,12 @@
 r"""Draw boxes around the objects in images, or classify windows of images (R-CNN).
 
-With --crop_mode whole, a net with a DetectionOutput layer (SSD, YOLO) finds the objects of INPUT,
-an image or a folder of images. Each image is resized to the net's input. The folder OUTPUT receives
-a PNG file for each, with boxes, names of classes and scores. They are also printed, with xmin,
-ymin, xmax, ymax in pixels.
+With --crop_mode whole, a net finds the objects of INPUT, an image or a folder of images. A net with
+a DetectionOutput layer (SSD, YOLO) takes each image resized to its input. A net with the inputs
+data and im_info and the blobs rois, cls_prob and bbox_pred (Faster R-CNN, R-FCN) takes it with
+--short_side pixels, less if the long side would exceed --max_size. The folder OUTPUT receives a PNG
+file for each image, with boxes, names of classes and scores. They are also printed, with xmin,
+ymin, xmax, ymax in pixels. With --truth, all objects found are compared with the true ones, and the
+average precision of each class is printed (11 points, overlap above 0.5, as PASCAL VOC 2007).
 
 The other modes are those of Caffe's detect.py. INPUT is a .csv table with the columns filename,
 ymin, xmin, ymax, xmax and one window per row (--crop_mode list). OUTPUT is a .csv table with one
@@ -16,12 +19,15 @@ Example:
       --model_def deploy.prototxt --pretrained_model rcnn.caffemodel
   minicaffe detect photos/ boxes/ --crop_mode whole --label_map_file labelmap_voc.prototxt \
       --model_def deploy.prototxt --pretrained_model ssd.caffemodel --mean_file 104,117,123
+  minicaffe detect photos/ boxes/ --crop_mode whole --mean_file 102.9801,115.9465,122.7717 \
+      --model_def test.prototxt --pretrained_model faster_rcnn.caffemodel
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +42,7 @@ from minicaffe.errors import DataError, Problems, UsageError
 from minicaffe.text_file import read_text
 
 if TYPE_CHECKING:
+    from minicaffe.cli.commands._detection_nets import RegionSettings
     from minicaffe.pycaffe.detector import Detection
 
 _COORDINATES = ("ymin", "xmin", "ymax", "xmax")
@@ -60,27 +67,69 @@ class DetectFlags(PreprocessingFlags):
     min_score: float = flag(
         default=0.5, help="smallest score of the boxes drawn by --crop_mode whole"
     )
+    truth: str = flag(
+        metavar="FOLDER",
+        help="true objects to compare with, NAME.xml as PASCAL VOC has it, for --crop_mode whole; "
+        "needs --label_map_file",
+    )
+    short_side: int | None = flag(
+        at_least=1,
+        help="Faster R-CNN, R-FCN: pixels of the short side of resized images (default: 600)",
+    )
+    max_size: int | None = flag(
+        at_least=1, help="Faster R-CNN, R-FCN: most pixels of the long side (default: 1000)"
+    )
+    bbox_stds: str = flag(
+        metavar="DX,DY,DW,DH",
+        help="Faster R-CNN, R-FCN: factors of bbox_pred (default: 1,1,1,1). Weights that minicaffe "
+        "trained need the target_stds of their ProposalTargetLayer, by default 0.1,0.1,0.2,0.2; "
+        "in those that py-faster-rcnn published, the factors are part of the weights",
+    )
+
+    def region_settings(self) -> RegionSettings:
+        """Return the settings of a net that scores regions."""
+        from minicaffe.cli.commands._detection_nets import RegionSettings
+
+        stds = _four_factors(self.bbox_stds) if self.bbox_stds else None
+        return RegionSettings(self.short_side, self.max_size, stds)
+
+
+_FOR_WHOLE_IMAGES = ("label_map_file", "truth", "short_side", "max_size", "bbox_stds")
 
 
 def run(flags: DetectFlags) -> int:
     """Draw objects, or classify windows."""
-    return _draw(flags) if flags.crop_mode == "whole" else _classify(flags)
+    if flags.crop_mode == "whole":
+        return _draw(flags)
+    for name in _FOR_WHOLE_IMAGES:
+        if getattr(flags, name):
+            raise UsageError(f"--{name} has no effect without --crop_mode whole")
+    return _classify(flags)
 
 
 def _draw(flags: DetectFlags) -> int:
+    from minicaffe.cli.commands._detection_nets import open_object_net
     from minicaffe.cli.commands._object_boxes import ObjectDetector
 
-    preprocessing = flags.preprocessing(of_channels=True)
+    if flags.truth and not flags.label_map_file:
+        raise UsageError("--truth needs --label_map_file, which gives the classes their numbers")
+    preprocessing, settings = flags.preprocessing(of_channels=True), flags.region_settings()
     flags.set_mode()
-    detector = ObjectDetector(
-        flags.model_def,
-        flags.pretrained_model,
-        preprocessing,
-        flags.label_map_file,
-        flags.min_score,
-    )
+    net = open_object_net(flags.model_def, flags.pretrained_model, preprocessing, settings)
+    detector = ObjectDetector(net, flags.label_map_file, flags.min_score, flags.truth)
     detector.draw(flags.input_file, flags.output_file)
     return 0
+
+
+def _four_factors(text: str) -> tuple[float, ...]:
+    """Return the numbers of --bbox_stds."""
+    try:
+        factors = tuple(map(float, text.split(",")))
+    except ValueError:
+        factors = ()
+    if len(factors) != 4 or not all(math.isfinite(factor) and factor > 0 for factor in factors):
+        raise UsageError(f"--bbox_stds={text}: must be 4 numbers above 0, separated by commas")
+    return factors
 
 
 def _classify(flags: DetectFlags) -> int:

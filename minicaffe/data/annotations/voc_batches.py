@@ -11,7 +11,7 @@ import numpy as np
 from minicaffe.data.annotations.annotation_files import read_boxes
 from minicaffe.data.annotations.object_box import AnnotationType
 from minicaffe.data.batches import Batch, BatchSource, Floats
-from minicaffe.data.image import Pixels, read_image, resize
+from minicaffe.data.image import Pixels, read_image, resize_by_sides
 from minicaffe.data.records.base import RecordPosition
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
@@ -144,14 +144,13 @@ class VocBatches(BatchSource):
 
     def _resized(self, image: Pixels, item: int) -> tuple[float, Pixels]:
         """Return the scale and the resized image."""
-        images, (rows, columns) = self._images, image.shape[1:]
+        images = self._images
         size = images.sizes[0]
         if self._random is not None and len(images.sizes) > 1:
             name = f"{self._random.name}/size/{item}"
             draws = RandomStream(self._random.seed, name, self._round).generator()
             size = int(draws.choice(images.sizes))
-        scale = min(size / min(rows, columns), images.longest / max(rows, columns))
-        return scale, resize(image, round(rows * scale), round(columns * scale))
+        return resize_by_sides(image, size, images.longest)
 
     def _image_path(self, name: str) -> Path:
         """Return the file of an image."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.backends.reference.kernels._suppression import keep_maxima
 from minicaffe.backends.reference.kernels.mscnn._fields import cover, field_boxes
 from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.mscnn.box_output import BoxOutput
 from minicaffe.ops.mscnn.fields import Field
+from minicaffe.suppression import keep_maxima
 
 # What the top holds if nothing is found: image, corners, score.
 NOTHING = [[0, 1, 1, 10, 10, 0]]

@@ -9,14 +9,14 @@ import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.backends.reference.kernels._labels import class_indices
-from minicaffe.backends.reference.kernels.rois._boxes import (
+from minicaffe.ops.backend import HostArray, Tensor
+from minicaffe.ops.mscnn.fields import Four
+from minicaffe.ops.mscnn.region_boxes import BoxAccuracy, DecodeBoxes, RegionTarget
+from minicaffe.pixel_boxes import (
     box_codes,
     decoded_boxes,
     pixel_overlaps,
 )
-from minicaffe.ops.backend import HostArray, Tensor
-from minicaffe.ops.mscnn.fields import Four
-from minicaffe.ops.mscnn.region_boxes import BoxAccuracy, DecodeBoxes, RegionTarget
 
 # A region that overlaps its true box by more is the true box itself.
 _OWN = 0.975

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.backends.reference.kernels.rois._boxes import (
+from minicaffe.backends.reference.kernels.rois._anchors import placed_anchors
+from minicaffe.ops.backend import Tensor
+from minicaffe.ops.rois.proposal import Proposal
+from minicaffe.pixel_boxes import (
     centers_and_sizes,
     cut_to_image,
     decoded_boxes,
-    placed_anchors,
     suppressed,
 )
-from minicaffe.ops.backend import Tensor
-from minicaffe.ops.rois.proposal import Proposal
 
 
 @kernel(Proposal)

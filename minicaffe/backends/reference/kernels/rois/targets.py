@@ -6,13 +6,13 @@ import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.backends.reference.kernels._labels import class_indices
-from minicaffe.backends.reference.kernels.rois._boxes import (
-    box_codes,
-    pixel_overlaps,
-    placed_anchors,
-)
+from minicaffe.backends.reference.kernels.rois._anchors import placed_anchors
 from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.rois.targets import AnchorTarget, RoiTarget
+from minicaffe.pixel_boxes import (
+    box_codes,
+    pixel_overlaps,
+)
 
 _IGNORED = -1
 _MOST_CLASSES = 1 << 24  # all whole numbers that a float32 can hold

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
-from minicaffe.backends.reference.kernels._suppression import keep_maxima
 from minicaffe.backends.reference.kernels.activation import sigmoid
 from minicaffe.backends.reference.kernels.softmax import softmax
 from minicaffe.backends.reference.kernels.yolo._boxes import (
@@ -17,6 +16,7 @@ from minicaffe.backends.reference.kernels.yolo._boxes import (
 from minicaffe.backends.reference.kernels.yolo._measures import overlap_measure
 from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.yolo.eval_detection import EvalDetection
+from minicaffe.suppression import keep_maxima
 
 # Detections of lower scores are dropped, as in darknet.
 LEAST_SCORE = 0.005

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
-from minicaffe.backends.reference.kernels._suppression import keep_maxima
 from minicaffe.backends.reference.kernels.activation import sigmoid
 from minicaffe.backends.reference.kernels.softmax import softmax
 from minicaffe.backends.reference.kernels.yolo._boxes import (
@@ -20,6 +19,7 @@ from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.detection.boxes import LARGEST_EXPONENT
 from minicaffe.ops.yolo.region_loss import Anchors
 from minicaffe.ops.yolo.yolo_output import YoloOutput, Yolov3Output
+from minicaffe.suppression import keep_maxima
 
 
 @dataclass(frozen=True)
