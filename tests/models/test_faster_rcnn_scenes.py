@@ -1,4 +1,4 @@
-"""faster_rcnn_scenes: it learns, continues after an interruption, and counts what it finds."""
+"""faster_rcnn_scenes: it learns, continues after an interruption, and detects."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def digest_of_weights(solver, folder):
 
 
 @pytest.mark.slow
-def test_it_learns_continues_and_is_tested(root, tmp_path, monkeypatch, caplog_minicaffe):
+def test_it_learns_continues_and_detects(root, tmp_path, monkeypatch, capsys, caplog_minicaffe):
     monkeypatch.chdir(root)
     solver = solver_of(tmp_path)
     losses = losses_of(solver, 10)
@@ -73,3 +73,13 @@ def test_it_learns_continues_and_is_tested(root, tmp_path, monkeypatch, caplog_m
     assert digest_of_weights(resumed, tmp_path) == digest
     resumed.close()
     assert np.mean(rest[-8:]) < 0.7 * np.mean(losses[:3])
+    model = [
+        f"--model_def={MODEL}/deploy.prototxt",
+        f"--pretrained_model={tmp_path / 'net_iter_30.caffemodel'}",
+        *("--mean_file=120,120,120", "--short_side=192", "--max_size=192"),
+    ]
+    compared = [f"--label_map_file={SCENES}/labelmap.prototxt", f"--truth={SCENES}/Annotations"]
+    arguments = [str(SCENES / "JPEGImages"), "out", "--crop_mode=whole", *compared]
+    assert run_command("detect", [*arguments, *model]) == 0
+    assert len(list(Path("out").iterdir())) == 12
+    assert capsys.readouterr().out.splitlines()[-1].startswith("Mean AP = 0.")
