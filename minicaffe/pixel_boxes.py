@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.ops.backend import HostArray
-from minicaffe.suppression import keep_maxima
+from minicaffe.suppression import Removal, keep_maxima
 
 
 def centers_and_sizes(boxes: HostArray) -> tuple[HostArray, HostArray]:
@@ -35,9 +35,17 @@ def cut_to_image(boxes: HostArray, rows: float, columns: float) -> HostArray:
 
 def pixel_overlaps(a: HostArray, b: HostArray) -> HostArray:
     """Return the intersection over union of boxes, whose arrays are broadcast."""
-    shared = np.minimum(a[..., 2:4], b[..., 2:4]) - np.maximum(a[..., :2], b[..., :2]) + 1
-    area = np.maximum(shared, 0).prod(-1)
-    areas = [centers_and_sizes(boxes)[1].prod(-1) for boxes in (a, b)]
+    # One array a coordinate: the last axis is then long enough for vector instructions.
+    (left, top, right, bottom), others = (
+        [np.ascontiguousarray(boxes[..., k]) for k in range(4)] for boxes in (a, b)
+    )
+    width = np.minimum(right, others[2]) - np.maximum(left, others[0]) + 1
+    height = np.minimum(bottom, others[3]) - np.maximum(top, others[1]) + 1
+    area = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = (
+        (right - left + 1) * (bottom - top + 1),
+        (others[2] - others[0] + 1) * (others[3] - others[1] + 1),
+    )
     overlap: HostArray = area / (areas[0] + areas[1] - area)
     return overlap
 
@@ -45,8 +53,7 @@ def pixel_overlaps(a: HostArray, b: HostArray) -> HostArray:
 def suppressed(boxes: HostArray, threshold: float, limit: int | None = None) -> HostArray:
     """Return the boxes, by descending score, that overlap no kept one by more than a threshold."""
 
-    def is_near(first: int, others: HostArray) -> HostArray:
-        near: HostArray = pixel_overlaps(boxes[first], boxes[others]) > threshold
-        return near
+    def overlaps(kept: HostArray, others: HostArray) -> HostArray:
+        return pixel_overlaps(boxes[kept, None], boxes[others])
 
-    return keep_maxima(len(boxes), is_near, limit)
+    return keep_maxima(len(boxes), overlaps, Removal(threshold), limit)

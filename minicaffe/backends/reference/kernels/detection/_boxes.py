@@ -9,9 +9,7 @@ import numpy as np
 
 from minicaffe.ops.backend import HostArray
 from minicaffe.ops.detection.boxes import LARGEST_EXPONENT, BoxCode, Suppression
-
-# Boxes whose overlaps are computed at once.
-_BLOCK = 256
+from minicaffe.suppression import Removal, keep_maxima
 
 
 def areas(boxes: HostArray, pixel: float = 0.0) -> HostArray:
@@ -79,15 +77,11 @@ def suppress(rule: Suppression, boxes: HostArray, scores: HostArray) -> HostArra
     """Return the indices of the boxes that are kept, by descending score."""
     order = np.argsort(-scores, kind="stable")[: rule.top_k]
     ranked = boxes[order]
-    largest = np.zeros(len(order), boxes.dtype)  # overlap with the boxes kept so far
-    threshold, kept = rule.threshold, []
-    for begin in range(0, len(order), _BLOCK):
-        rows = begin + np.flatnonzero(largest[begin : begin + _BLOCK] <= threshold)
-        for row, with_others in zip(rows, overlap_table(ranked[rows], ranked[begin:]), strict=True):
-            if largest[row] > threshold:
-                continue
-            kept.append(order[row])
-            np.maximum(largest[begin:], with_others, out=largest[begin:])
-            if rule.eta < 1 and threshold > 0.5:
-                threshold *= rule.eta
-    return np.array(kept, int)
+
+    def overlaps(kept: HostArray, others: HostArray) -> HostArray:
+        return overlap_table(ranked[kept], ranked[others])
+
+    kept: HostArray = order[
+        keep_maxima(len(order), overlaps, Removal(rule.threshold, eta=rule.eta))
+    ]
+    return kept

@@ -11,7 +11,7 @@ from minicaffe.backends.reference.kernels.mscnn._fields import cover, field_boxe
 from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.mscnn.box_output import BoxOutput
 from minicaffe.ops.mscnn.fields import Field
-from minicaffe.suppression import keep_maxima
+from minicaffe.suppression import Removal, keep_maxima
 
 # What the top holds if nothing is found: image, corners, score.
 NOTHING = [[0, 1, 1, 10, 10, 0]]
@@ -63,8 +63,7 @@ class ReferenceBoxOutput(ReferenceKernel[BoxOutput]):
         op = self.op
         rows = rows[np.argsort(-rows[:, 5], kind="stable")][: op.before or None]
 
-        def is_near(first: int, others: HostArray) -> HostArray:
-            near: HostArray = cover(rows[first, 1:5], rows[others, 1:5], op.cover) > op.threshold
-            return near
+        def overlaps(kept: HostArray, others: HostArray) -> HostArray:
+            return cover(rows[kept, None, 1:5], rows[others, 1:5], op.cover)
 
-        return rows[keep_maxima(len(rows), is_near, op.after or None)]
+        return rows[keep_maxima(len(rows), overlaps, Removal(op.threshold), op.after or None)]

@@ -16,7 +16,7 @@ from minicaffe.backends.reference.kernels.yolo._boxes import (
 from minicaffe.backends.reference.kernels.yolo._measures import overlap_measure
 from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.yolo.eval_detection import EvalDetection
-from minicaffe.suppression import keep_maxima
+from minicaffe.suppression import Removal, keep_maxima
 
 # Detections of lower scores are dropped, as in darknet.
 LEAST_SCORE = 0.005
@@ -50,13 +50,13 @@ class ReferenceEvalDetection(ReferenceKernel[EvalDetection]):
         """Return the detections that remain, in order of descending score."""
         order = np.argsort(-score, kind="stable")
         if self.op.nms_threshold is not None:
-            limit, boxes = self.op.nms_threshold, box[order]
+            boxes = box[order]
 
-            def is_near(first: int, others: HostArray) -> HostArray:
-                near: HostArray = overlap_measure("iou", boxes[first], boxes[others]) >= limit
-                return near
+            def overlaps(kept: HostArray, others: HostArray) -> HostArray:
+                return overlap_measure("iou", boxes[kept, None], boxes[others])
 
-            order = order[keep_maxima(len(order), is_near)]
+            removal = Removal(self.op.nms_threshold, at_threshold=True)
+            order = order[keep_maxima(len(order), overlaps, removal)]
         return order[score[order] >= LEAST_SCORE]
 
     def _rows(self, label: HostArray, score: HostArray, box: HostArray, found: Truths) -> HostArray:

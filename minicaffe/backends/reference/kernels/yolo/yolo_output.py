@@ -19,7 +19,7 @@ from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.detection.boxes import LARGEST_EXPONENT
 from minicaffe.ops.yolo.region_loss import Anchors
 from minicaffe.ops.yolo.yolo_output import YoloOutput, Yolov3Output
-from minicaffe.suppression import keep_maxima
+from minicaffe.suppression import Removal, keep_maxima
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,11 @@ class ReferenceYoloOutput(ReferenceKernel[YoloOutput]):
         mine = mine[np.argsort(-candidates.score[mine], kind="stable")]
         boxes = candidates.box[mine]
 
-        def is_near(first: int, others: HostArray) -> HostArray:
-            near: HostArray = (
-                overlap_measure("iou", boxes[first], boxes[others]) >= self.op.nms_threshold
-            )
-            return near
+        def overlaps(kept: HostArray, others: HostArray) -> HostArray:
+            return overlap_measure("iou", boxes[kept, None], boxes[others])
 
-        kept = keep_maxima(len(mine), is_near)
+        removal = Removal(self.op.nms_threshold, at_threshold=True)
+        kept = keep_maxima(len(mine), overlaps, removal)
         index, center, half = mine[kept], boxes[kept, :2], boxes[kept, 2:] / 2
         label, score = candidates.label[index] + 1, candidates.score[index]
         images = np.full(len(index), image)
