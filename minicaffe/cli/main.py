@@ -42,7 +42,7 @@ COMMANDS = (
     *("summarize", "draw", "draw_net"),
     *("extract_features", "classification", "show", "classify", "detect", "segment"),
     *("resize_and_crop_images", "get"),
-    *("convert_weights", "fuse"),
+    *("import", "fuse", "convert_weights"),
 )
 
 
