@@ -40,8 +40,8 @@ def relu():
 def test_output(relu, capsys):
     assert run_command("import", ["onnx", *FILES, "--check"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        'input "x": the batch size is free; 1 is written',
         "n.prototxt: 2 layers",
+        'input "x": the batch size is free; 1 is written',
         "y: relative difference 0.0e+00",
     ]
     assert (
