@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from minicaffe import log
+from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.onnx_import.graph import OnnxGraph, missing_onnx
@@ -35,6 +36,8 @@ def compare_with_onnxruntime(
 
     Raises
     ------
+    NetError
+        onnxruntime cannot run the model.
     MissingPackage
         The package onnxruntime is not installed.
     """
@@ -42,16 +45,27 @@ def compare_with_onnxruntime(
         import onnxruntime
     except ImportError:
         raise missing_onnx() from None
+    from onnx import helper
+
     rng = np.random.default_rng(0)
     inputs = {
         name: rng.standard_normal(graph.shapes[name]).astype(np.float32) for name in graph.inputs
     }
+    feeds = {
+        name: values.astype(helper.tensor_dtype_to_np_dtype(graph.input_types[name]))
+        for name, values in inputs.items()
+    }
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(
-        str(onnx_path), options, providers=["CPUExecutionProvider"]
-    )
-    expected = dict(zip(graph.outputs, session.run(graph.outputs, inputs), strict=True))
+    try:
+        session = onnxruntime.InferenceSession(
+            str(onnx_path), options, providers=["CPUExecutionProvider"]
+        )
+        expected = dict(zip(graph.outputs, session.run(graph.outputs, feeds), strict=True))
+    except Exception as error:  # its own types are not public
+        raise NetError(
+            f"{onnx_path}: onnxruntime cannot run it: {error}. The files were written"
+        ) from None
     with log.suppress_info():
         net = Net(net_path, "TEST")
         copy_trained_layers(net, weights)

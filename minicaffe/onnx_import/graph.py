@@ -62,6 +62,8 @@ class OnnxGraph:
     shapes : dict of str to tuple
         Of all tensors whose shape is known.
     inputs, outputs : list of str
+    input_types : dict of str to int
+        The element type of each input, as ONNX numbers them.
     opset : int
         The version of the operators.
     notes : list of str
@@ -82,7 +84,7 @@ class OnnxGraph:
         self.inputs = [x.name for x in given]
         self.outputs = [x.name for x in graph.output]
         self.shapes: dict[str, Shape] = {x.name: self._input_shape(x) for x in given}
-        self._elem_types = {x.name: x.type.tensor_type.elem_type for x in given}
+        self.input_types = {x.name: x.type.tensor_type.elem_type for x in given}
         protos = list(graph.node)
         while True:
             self._infer(protos)
@@ -119,7 +121,7 @@ class OnnxGraph:
 
         small = {k: x for k, x in self.constants.items() if x.size <= _LARGE}
         inputs = [
-            helper.make_tensor_value_info(name, self._elem_types[name], self.shapes[name])
+            helper.make_tensor_value_info(name, self.input_types[name], self.shapes[name])
             for name in self.inputs
         ]
         inputs += [

@@ -103,13 +103,14 @@ class NetWriter:
         return self.node.inputs[index] in self.graph.constants
 
     def bottom(self, tensor: str) -> str:
-        """Return the blob of a tensor; constants become a refusal."""
+        """Return the blob of a tensor; refuse one that is constant, padded or unknown."""
         self.require(
             tensor not in self.paddings,
             f'its input "{tensor}" is padded; only convolutions and pooling have pads',
         )
         if tensor in self.graph.constants:
             self.refuse(f'input "{tensor}" is a constant; a layer of Caffe needs a blob there')
+        self.require(tensor in self._blob_of, f'its input "{tensor}" is not computed in the graph')
         return self._blob_of[tensor]
 
     def rename(self, output: str, blob: str) -> None:
@@ -158,7 +159,7 @@ class NetWriter:
 
     def reshape(self, source: str, target: str, old: Shape, new: Shape) -> None:
         """Add a layer that gives a blob another shape."""
-        if new == (old[0], int(np.prod(old[1:]))):
+        if len(old) > 1 and new == (old[0], int(np.prod(old[1:]))):
             self.add("Flatten", [source], [target])
             return
         # 0 keeps the batch size, whatever it is.

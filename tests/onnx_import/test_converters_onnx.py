@@ -313,6 +313,10 @@ def test_names_are_kept(tmp_path):
             one("MaxPool", kernel_shape=[9, 3], pads=[0, 0, 4, 0]),
             "no window of Caffe gives the size",
         ),
+        (
+            one("MaxPool", shape=(2, 6, 9, 7, 5), kernel_shape=[3, 3, 2]),
+            r"kernel \[3, 3, 2\]: only images may have unequal sizes",
+        ),
         (one("LRN", size=2), "an even size"),
         (one("ReduceMean", axes=[1]), "not all spatial axes"),
         (

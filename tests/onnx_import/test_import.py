@@ -55,6 +55,12 @@ def test_a_difference_is_a_failure(relu, capsys, monkeypatch):
     assert "y: relative difference nan  FAILED" in capsys.readouterr().out
 
 
+def test_what_onnxruntime_cannot_run(caplog_minicaffe):
+    onnx.save(model([helper.make_node("Relu", ["x"], ["y"])], (1, 3), opset=99), "m.onnx")
+    assert run_command("import", ["onnx", *FILES, "--check"]) == 1
+    assert "m.onnx: onnxruntime cannot run it" in caplog_minicaffe.text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

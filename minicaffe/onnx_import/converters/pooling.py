@@ -141,7 +141,7 @@ def _add_pooling(writer: NetWriter, source: str, window: OnnxWindow, is_max: boo
     layer = writer.add("Pooling", [writer.bottom(source)], [pooled])
     settings = layer.pooling_param
     settings.pool = PoolingParameter.MAX if is_max else PoolingParameter.AVE
-    _set_pooling_window(settings, window)
+    _set_pooling_window(writer, settings, window)
     if is_cut:
         _cut(writer, pooled, top, up, wanted)
     elif wanted != up:
@@ -173,7 +173,7 @@ def _cut(writer: NetWriter, source: str, top: str, sizes: list[int], wanted: lis
         source = kept
 
 
-def _set_pooling_window(settings: PoolingParameter, window: OnnxWindow) -> None:
+def _set_pooling_window(writer: NetWriter, settings: PoolingParameter, window: OnnxWindow) -> None:
     for name, values, default in (
         ("kernel", window.kernel, None),
         ("stride", window.strides, 1),
@@ -183,6 +183,7 @@ def _set_pooling_window(settings: PoolingParameter, window: OnnxWindow) -> None:
             if values[0] != default:
                 setattr(settings, "kernel_size" if name == "kernel" else name, values[0])
         else:
+            writer.require(len(values) == 2, f"{name} {values}: only images may have unequal sizes")
             setattr(settings, f"{name}_h", values[0])
             setattr(settings, f"{name}_w", values[1])
 
