@@ -61,7 +61,7 @@ def fuse_net(source: NetSource, weights: Sequence[LayerBlobs]) -> FusedNet:
         if is_product(layer) and len(layer.top) == len(layer.bottom) == 1:
             removed |= _fold_followers(fused, readers, blobs, index)
         elif is_affine(layer) and index not in removed:
-            fused.kept.setdefault(layer.name, "it is not the only reader of a product")
+            fused.kept.setdefault(layer.name, "it is not the only layer that reads a product")
     names = {net.layer[index].name for index in removed}
     for index in sorted(removed, reverse=True):
         del net.layer[index]

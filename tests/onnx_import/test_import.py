@@ -1,5 +1,7 @@
 """The command import: real topologies with random weights, --check, errors."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +81,11 @@ def test_wrong_files(relu, caplog_minicaffe, arguments, message):
 
 
 def test_minicaffe_does_not_import_onnx():
-    import subprocess
-    import sys
-
     code = "import sys, minicaffe, caffe, minicaffe.cli.main; sys.exit('onnx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_missing_package_names_the_extra(relu, caplog_minicaffe, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert run_command("import", ["onnx", *FILES]) == 1
+    assert "pip install 'minicaffe[onnx]'" in caplog_minicaffe.text

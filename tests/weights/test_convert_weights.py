@@ -1,6 +1,7 @@
 """convert_weights, and reading and writing the four formats."""
 
 import re
+import sys
 from pathlib import Path
 
 import h5py
@@ -125,3 +126,13 @@ def test_files_of_other_programs(layers):
     save_file({"a/0": np.ones(2)}, "w.safetensors", {"layers": "a, b"})
     with pytest.raises(SnapshotError, match='metadata "layers" must be a JSON list'):
         read_weights_file("w.safetensors")
+
+
+@pytest.mark.parametrize("arguments", [["w.npz", "w.safetensors"], ["o.safetensors", "w.npz"]])
+def test_a_missing_package_names_the_extra(layers, caplog_minicaffe, monkeypatch, arguments):
+    write_weights_file("w.npz", layers)
+    for name in ("safetensors", "safetensors.numpy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert run_command("convert_weights", arguments) == 1
+    assert "pip install 'minicaffe[weights]'" in caplog_minicaffe.text
+    assert not Path("w.safetensors").exists()

@@ -119,7 +119,7 @@ def test_layers_of_forks(fuse, settings):
     [
         (
             BN % "bn" + SCALE % ("bn", "s") + RELU % ("bn", "r"),
-            "conv <- bn\nkept scale: it is not the only reader of a product\n",
+            "conv <- bn\nkept scale: it is not the only layer that reads a product\n",
         ),
         (
             BN % "bn" + "layer { name: 's' type: 'Scale' bottom: 'bn' top: 'bn' "
