@@ -42,6 +42,7 @@ COMMANDS = (
     *("summarize", "draw", "draw_net"),
     *("extract_features", "classification", "show", "classify", "detect", "segment"),
     *("resize_and_crop_images", "get"),
+    *("import", "fuse", "convert_weights"),
 )
 
 

@@ -1,0 +1,1 @@
+"""Import of ONNX files: the net as prototxt and its weights."""

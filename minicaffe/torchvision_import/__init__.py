@@ -1,0 +1,1 @@
+"""Import of torchvision's weights: the nets as prototxt, and files of state dicts without torch."""

@@ -1,0 +1,1 @@
+"""Weights as files: conversion between formats, and folding of normalisation into products."""
