@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minicaffe.errors import SnapshotError
-from minicaffe.weights.files import read_safetensors
+from minicaffe.weights.files import check_archive, read_safetensors
 
 Values = npt.NDArray[np.generic]
 
@@ -49,6 +49,7 @@ def read_state_dict(path: str | Path) -> dict[str, Values]:
         return read_safetensors(path)[0]
     try:
         with zipfile.ZipFile(path) as archive:
+            check_archive(path, archive)
             return _read_archive(path, archive)
     except FileNotFoundError:
         raise SnapshotError(f"{path}: no such file") from None

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import MissingPackage, SnapshotError
 from minicaffe.schema import LayerBlobs, NetParameter, read_net_weights, write_net_weights
+from minicaffe.schema.unpacked_size import check_unpacked_size
 
 Floats = npt.NDArray[np.float32]
 
@@ -170,6 +171,9 @@ def _named_arrays(layers: Iterable[LayerBlobs]) -> dict[str, Floats]:
 
 def _read_npz(path: str | Path) -> dict[str, npt.NDArray[np.generic]]:
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                check_archive(path, archive)
         file = np.load(path, allow_pickle=False)
         if isinstance(file, np.ndarray):
             raise SnapshotError(f"{path}: is one array (.npy), not an archive of arrays (.npz)")
@@ -179,6 +183,12 @@ def _read_npz(path: str | Path) -> dict[str, npt.NDArray[np.generic]]:
         raise SnapshotError(f"{path}: no such file") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SnapshotError(f"{path}: cannot be read as .npz ({error})") from None
+
+
+def check_archive(path: str | Path, archive: zipfile.ZipFile) -> None:
+    """Raise a SnapshotError if an archive unpacks to far more than it holds."""
+    size_bytes = sum(entry.file_size for entry in archive.infolist())
+    check_unpacked_size(path, size_bytes, SnapshotError)
 
 
 def read_safetensors(

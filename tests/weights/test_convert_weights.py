@@ -136,3 +136,11 @@ def test_a_missing_package_names_the_extra(layers, caplog_minicaffe, monkeypatch
     assert run_command("convert_weights", arguments) == 1
     assert "pip install 'minicaffe[weights]'" in caplog_minicaffe.text
     assert not Path("w.safetensors").exists()
+
+
+def test_an_archive_that_unpacks_to_far_more_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINICAFFE_MAX_UNPACKED_BYTES", "100000")
+    path = tmp_path / "w.npz"
+    np.savez_compressed(path, **{"conv1/0": np.zeros(50_000, np.float32)})
+    with pytest.raises(SnapshotError, match="200,128 bytes are to be read"):
+        read_weights_file(path)
