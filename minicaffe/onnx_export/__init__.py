@@ -1,7 +1,7 @@
 """Export of nets to ONNX.
 
 The exporter is a backend: a net is built on `backend.TraceBackend` and run forward once, and the
-kernels add nodes to a graph (`graph.Graph`). Layers need no code for it.
+kernels add nodes to a graph (`graph.OnnxGraph`). Layers need no code for it.
 
     inference_net  turns a training net into the net to deploy
     trace          builds and runs the net, and names the values

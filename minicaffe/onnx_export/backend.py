@@ -16,7 +16,7 @@ import numpy as np
 
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import Unsupported
-from minicaffe.onnx_export.graph import Graph
+from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.onnx_export.tensor import TraceTensor
 from minicaffe.ops.backend import K, Op, Shape, Tensor
 
@@ -30,7 +30,7 @@ class Emitter(Generic[OpT]):
 
     Parameters
     ----------
-    graph : Graph
+    graph : OnnxGraph
         Where the nodes go.
     op : Op
         What to express.
@@ -39,7 +39,7 @@ class Emitter(Generic[OpT]):
     # Emitters by type of op.
     table: ClassVar[dict[type[Op[Any]], type[Emitter[Any]]]] = {}
 
-    def __init__(self, graph: Graph, op: OpT) -> None:
+    def __init__(self, graph: OnnxGraph, op: OpT) -> None:
         self.graph = graph
         self.op = op
 
@@ -66,7 +66,7 @@ class Emitter(Generic[OpT]):
         self.require(self.graph.opset >= least, f"it needs --opset {least} or newer")
 
 
-def read_value(graph: Graph, tensor: Tensor, shape: Shape | None = None) -> str:
+def read_value(graph: OnnxGraph, tensor: Tensor, shape: Shape | None = None) -> str:
     """Return the name of a tensor's value; a Reshape or an initializer is added where needed."""
     tensor = cast(TraceTensor, tensor)
     value, shape = tensor.value, tensor.shape if shape is None else shape
@@ -102,13 +102,13 @@ class TraceBackend(ReferenceBackend):
 
     Parameters
     ----------
-    graph : Graph
+    graph : OnnxGraph
         Where the nodes go.
     """
 
     name = "onnx"
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: OnnxGraph) -> None:
         super().__init__()
         self.graph = graph
 

@@ -11,7 +11,7 @@ import numpy as np
 from minicaffe import log
 from minicaffe.errors import MissingPackage
 from minicaffe.net.net import Net
-from minicaffe.onnx_export.graph import Graph
+from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.ops.backend import HostArray
 from minicaffe.schema import TEST, NetSource, NetState
 
@@ -22,7 +22,7 @@ TOLERANCE = 1e-4
 def differences(
     path: str | Path,
     source: NetSource,
-    graph: Graph,
+    graph: OnnxGraph,
     fill_weights: Callable[[Net], object],
     state: NetState | None = None,
 ) -> dict[str, float]:
@@ -77,7 +77,7 @@ def differences(
     }
 
 
-def _draw(net: Net, graph: Graph) -> dict[str, HostArray]:
+def _draw(net: Net, graph: OnnxGraph) -> dict[str, HostArray]:
     random = np.random.default_rng(0)
     values: dict[str, HostArray] = {}
     for blob in net.inputs:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.errors import NetError
-from minicaffe.onnx_export.graph import Graph, Node
+from minicaffe.onnx_export.graph import OnnxGraph, OnnxNode
 from minicaffe.ops.backend import HostArray
 
 
-def free_batch(graph: Graph, other: Graph) -> None:
+def free_batch(graph: OnnxGraph, other: OnnxGraph) -> None:
     """Change the shapes in `graph` that depend on the batch, so that it serves for every batch.
 
     Parameters
     ----------
-    graph, other : Graph
+    graph, other : OnnxGraph
         The same net traced with two batches.
 
     Raises
@@ -24,7 +24,7 @@ def free_batch(graph: Graph, other: Graph) -> None:
     """
     if len(graph.nodes) != len(other.nodes):
         raise NetError(
-            "--batch dynamic: the number of nodes depends on the batch, because a layer is unrolled "
+            "--batch dynamic: the number of nodes depends on the batch, as a layer is unrolled "
             "along its first axis. Give a number."
         )
     for one, two in zip(graph.nodes, other.nodes, strict=True):
@@ -41,7 +41,7 @@ def _are_equal(one: HostArray, two: HostArray) -> bool:
     return one.shape == two.shape and np.array_equal(one, two, equal_nan=one.dtype.kind == "f")
 
 
-def _free(shape: HostArray, other: HostArray, node: Node) -> HostArray:
+def _free(shape: HostArray, other: HostArray, node: OnnxNode) -> HostArray:
     """Return the shape with -1 for the size that depends on the batch."""
     differs = np.flatnonzero(shape != other) if shape.shape == other.shape else np.zeros(2)
     _require(len(differs) == 1 and not (shape < 0).any(), node)
@@ -50,7 +50,7 @@ def _free(shape: HostArray, other: HostArray, node: Node) -> HostArray:
     return free
 
 
-def _require(ok: bool, node: Node) -> None:
+def _require(ok: bool, node: OnnxNode) -> None:
     if not ok:
         raise NetError(
             f'layer "{node.layer}": --batch dynamic is not possible, because its {node.kind} '

@@ -10,7 +10,7 @@ from minicaffe.errors import NetError
 from minicaffe.net.net import Net
 from minicaffe.onnx_export.dynamic_batch import free_batch
 from minicaffe.onnx_export.folding import fold
-from minicaffe.onnx_export.graph import Graph
+from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.onnx_export.inference_net import inference_net
 from minicaffe.onnx_export.model_file import import_onnx, write_model
 from minicaffe.onnx_export.trace import trace
@@ -51,7 +51,7 @@ def export_net(
     path: str | Path,
     settings: ExportSettings,
     state: NetState | None = None,
-) -> tuple[NetSource, Graph]:
+) -> tuple[NetSource, OnnxGraph]:
     """Write a net as an ONNX file.
 
     Parameters
@@ -70,7 +70,7 @@ def export_net(
     -------
     NetSource
         The net as it was exported.
-    Graph
+    OnnxGraph
         What the file contains.
 
     Raises

@@ -7,15 +7,15 @@ from typing import cast
 
 import numpy as np
 
-from minicaffe.onnx_export.graph import Graph, Node
+from minicaffe.onnx_export.graph import OnnxGraph, OnnxNode
 from minicaffe.ops.backend import HostArray
 
 
-def fold(graph: Graph) -> None:
+def fold(graph: OnnxGraph) -> None:
     """Fold what is linear and constant into Conv and Gemm nodes that nothing else reads."""
     readers = Counter(name for node in graph.nodes for name in node.inputs)
-    kept: list[Node] = []
-    made: dict[str, Node] = {}
+    kept: list[OnnxNode] = []
+    made: dict[str, OnnxNode] = {}
     for node in graph.nodes:
         source = made.get(node.inputs[0]) if node.inputs else None
         if source is not None and _is_own(graph, source, readers):
@@ -34,14 +34,16 @@ def fold(graph: Graph) -> None:
     graph.constants = {name: array for name, array in graph.constants.items() if name in read}
 
 
-def _is_own(graph: Graph, source: Node, readers: Counter[str]) -> bool:
+def _is_own(graph: OnnxGraph, source: OnnxNode, readers: Counter[str]) -> bool:
     """Return whether only the next node reads the result, and only `source` its weights."""
     is_constant = all(name in graph.constants for name in source.inputs[1:])
     is_single = all(readers[name] <= 1 for name in (*source.inputs[1:], source.outputs[0]))
     return is_constant and is_single and source.outputs[0] not in graph.outputs
 
 
-def _linear(graph: Graph, node: Node, source: Node) -> tuple[HostArray, HostArray] | None:
+def _linear(
+    graph: OnnxGraph, node: OnnxNode, source: OnnxNode
+) -> tuple[HostArray, HostArray] | None:
     """Return factor and summand for each channel, if the node is such a function."""
     weights = graph.constants[source.inputs[1]]
     is_gemm = source.kind == "Gemm"
@@ -65,7 +67,7 @@ def _linear(graph: Graph, node: Node, source: Node) -> tuple[HostArray, HostArra
     return (each, np.zeros(n)) if node.kind == "Mul" else (np.ones(n), each)
 
 
-def _apply(graph: Graph, source: Node, factor: HostArray, summand: HostArray) -> None:
+def _apply(graph: OnnxGraph, source: OnnxNode, factor: HostArray, summand: HostArray) -> None:
     """Change weights and bias of a node, in float64."""
     weights = graph.constants[source.inputs[1]].astype(np.float64)
     if source.kind == "Gemm" and not source.attributes["transB"]:

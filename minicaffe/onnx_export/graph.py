@@ -16,7 +16,7 @@ Attribute: TypeAlias = int | float | str | Sequence[int] | Sequence[float]
 
 
 @dataclass
-class Node:
+class OnnxNode:
     """A node of the graph.
 
     Parameters
@@ -38,7 +38,7 @@ class Node:
 
 
 @dataclass
-class Graph:
+class OnnxGraph:
     """Nodes in the order in which they run, and what they read.
 
     Attributes
@@ -61,7 +61,7 @@ class Graph:
 
     opset: int
     layer: str = ""
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[OnnxNode] = field(default_factory=list)
     inputs: dict[str, Shape] = field(default_factory=dict)
     outputs: dict[str, Shape] = field(default_factory=dict)
     constants: dict[str, HostArray] = field(default_factory=dict)
@@ -94,12 +94,12 @@ class Graph:
     def add(self, kind: str, *inputs: str, n: int = 1, **attributes: Attribute) -> list[str]:
         """Add a node with `n` outputs and return their names."""
         outputs = [self.unique(f"{self.layer}/{kind}") for _ in range(n)]
-        self.nodes.append(Node(kind, list(inputs), outputs, attributes, self.layer))
+        self.nodes.append(OnnxNode(kind, list(inputs), outputs, attributes, self.layer))
         return outputs
 
     def one(self, kind: str, *inputs: str, **attributes: Attribute) -> str:
         """Add a node with one output and return its name."""
-        return self.add(kind, *inputs, **attributes)[0]
+        return self.add(kind, *inputs, n=1, **attributes)[0]
 
     def reshape(self, value: str, shape: Sequence[int]) -> str:
         """Return the value in another shape; 0 keeps the size of an axis."""
@@ -143,6 +143,16 @@ class Graph:
     ) -> str:
         """Return a block of the value."""
         return self.one("Slice", value, *map(self.integers, (starts, ends, axes)))
+
+    def resize(
+        self, value: str, scales: Sequence[float], sizes: Sequence[int], **attributes: Attribute
+    ) -> str:
+        """Return resized images, by factors or, if there are none, to sizes."""
+        # From opset 13 on an input may be left out; before, it is an empty array.
+        nothing = "" if self.opset >= 13 else self.constant(np.zeros(0, np.float32))
+        factors = self.constant(np.asarray(scales, np.float32)) if scales else nothing
+        target = () if scales else (self.integers(sizes),)
+        return self.one("Resize", value, nothing, factors, *target, **attributes)
 
     def rename(self, names: dict[str, str]) -> None:
         """Give values other names, everywhere."""

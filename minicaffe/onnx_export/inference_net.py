@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from minicaffe.errors import NetError
@@ -52,6 +52,18 @@ def inference_net(
     indices = [node.index for node in deployed]
     origin = [None if index is None else source.origin[index] for index in indices]
     return replace(source, param=param, origin=origin)
+
+
+def with_input_shapes(source: NetSource, shapes: Mapping[str, Shape]) -> NetSource:
+    """Return the net with other shapes of its inputs, by name."""
+    param = type(source.param)()
+    param.CopyFrom(source.param)
+    for layer in param.layer:
+        if shapes.keys() & set(layer.top) and LAYERS[layer.type].is_filled_by_program:
+            del layer.input_param.shape[:]
+            for top in layer.top:
+                layer.input_param.shape.add(dim=shapes[top])
+    return replace(source, param=param)
 
 
 def _deployed(node: Node) -> Node | None:

@@ -8,7 +8,7 @@ from typing import Any
 from minicaffe import __version__
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import MissingPackage, NetError
-from minicaffe.onnx_export.graph import Graph
+from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.ops.backend import Shape
 
 IR_VERSION = 8
@@ -36,12 +36,12 @@ def import_onnx() -> Any:  # Any: the package may be missing
     return onnx
 
 
-def write_model(graph: Graph, path: str | Path, name: str, is_dynamic: bool) -> None:
+def write_model(graph: OnnxGraph, path: str | Path, name: str, is_dynamic: bool) -> None:
     """Write a graph as an ONNX file.
 
     Parameters
     ----------
-    graph : Graph
+    graph : OnnxGraph
     path : str or Path
     name : str
         The name of the net.
@@ -67,7 +67,7 @@ def write_model(graph: Graph, path: str | Path, name: str, is_dynamic: bool) -> 
         file.write(model.SerializeToString())
 
 
-def _model(graph: Graph, name: str, is_dynamic: bool) -> Any:
+def _model(graph: OnnxGraph, name: str, is_dynamic: bool) -> Any:
     onnx = import_onnx()
     helper = onnx.helper
 

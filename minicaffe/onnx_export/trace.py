@@ -13,14 +13,14 @@ from minicaffe.net.net import Net
 from minicaffe.net.step import Step
 from minicaffe.onnx_export import emitters  # noqa: F401 - registers the emitters
 from minicaffe.onnx_export.backend import TraceBackend, read_value
-from minicaffe.onnx_export.graph import Graph, Node
+from minicaffe.onnx_export.graph import OnnxGraph, OnnxNode
 from minicaffe.onnx_export.tensor import Value
 from minicaffe.schema import NetSource, NetState
 
 
 def trace(
     source: NetSource, state: NetState, opset: int, fill_weights: Callable[[Net], object]
-) -> Graph:
+) -> OnnxGraph:
     """Return the graph of a net for inference.
 
     Parameters
@@ -37,7 +37,7 @@ def trace(
     NetError
         If the net cannot be built, or a layer has no form in ONNX; names the layer and the reason.
     """
-    graph = Graph(opset)
+    graph = OnnxGraph(opset)
     with log.suppress_info():
         net = Net(source, state, backend=TraceBackend(graph), seed=0)
     with closing(net):
@@ -50,6 +50,11 @@ def trace(
         for step in net.steps:
             _run(step, graph)
         _name_blobs(net, graph)
+    if not graph.outputs:
+        raise NetError(
+            f"{source.where()}: nothing is left to export: no layer computes an output without "
+            "labels"
+        )
     _drop_unread(graph)
     return graph
 
@@ -58,14 +63,14 @@ def _value(blob: Blob) -> Value:
     return cast(Value, blob.data.value)  # type: ignore[attr-defined]
 
 
-def _name_parameters(net: Net, graph: Graph) -> None:
+def _name_parameters(net: Net, graph: OnnxGraph) -> None:
     for layer in net.layers:
         for k, blob in enumerate(layer.blobs):
             value = _value(blob)
             value.constant = value.constant or f"{layer.name}/{k}"
 
 
-def _run(step: Step, graph: Graph) -> None:
+def _run(step: Step, graph: OnnxGraph) -> None:
     layer = step.layer
     graph.layer = layer.name
     try:
@@ -74,7 +79,7 @@ def _run(step: Step, graph: Graph) -> None:
         raise NetError(f"{layer.where}: cannot be exported to ONNX: {reason}") from None
 
 
-def _name_blobs(net: Net, graph: Graph) -> None:
+def _name_blobs(net: Net, graph: OnnxGraph) -> None:
     """Give the values the names of the blobs that hold them at the end: outputs first."""
     made = {name for node in graph.nodes for name in node.outputs}
     names: dict[str, str] = {}
@@ -96,10 +101,10 @@ def _name_blobs(net: Net, graph: Graph) -> None:
     graph.rename(names)
 
 
-def _drop_unread(graph: Graph) -> None:
+def _drop_unread(graph: OnnxGraph) -> None:
     """Remove nodes and constants that no output needs."""
     needed = set(graph.outputs)
-    kept: list[Node] = []
+    kept: list[OnnxNode] = []
     for node in reversed(graph.nodes):
         if needed.intersection(node.outputs):
             needed.update(node.inputs)

@@ -27,7 +27,7 @@ from minicaffe.log import log_result, logger
 
 if TYPE_CHECKING:
     from minicaffe.net import Net
-    from minicaffe.onnx_export.graph import Graph
+    from minicaffe.onnx_export.graph import OnnxGraph
     from minicaffe.schema import NetSource, NetState
 
 
@@ -81,7 +81,7 @@ def run(flags: ExportFlags) -> int:
 def _check(
     path: Path,
     net: NetSource,
-    graph: Graph,
+    graph: OnnxGraph,
     fill_weights: Callable[[Net], object],
     state: NetState,
 ) -> int:

@@ -12,6 +12,7 @@ from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.layout import Add
 from minicaffe.ops.prelu import PReLU
 from minicaffe.ops.scale import Scale
+from minicaffe.ops.segmentation.spatial_product import SpatialProduct
 
 
 def _aligned(tensor: Tensor, axis: int, x: Tensor) -> Shape:
@@ -71,6 +72,16 @@ class PixelScaleEmitter(Emitter[PixelScale]):
         """Overwrite y."""
         factors = self.read(s, (x.shape[0], 1, *x.shape[2:]))
         self.write(y, self.graph.one("Mul", self.read(x), factors))
+
+
+@emitter(SpatialProduct)
+class SpatialProductEmitter(Emitter[SpatialProduct]):
+    """Mul with one plane."""
+
+    def forward(self, x: Tensor, s: Tensor, y: Tensor) -> None:
+        """Overwrite y."""
+        plane = self.read(s, (x.shape[0], 1, *x.shape[2:]))
+        self.write(y, self.graph.one("Mul", self.read(x), plane))
 
 
 @emitter(Eltwise)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.onnx_export.backend import Emitter, emitter
-from minicaffe.onnx_export.graph import Graph
+from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.ops.affine_batch_norm import AffineBatchNorm
 from minicaffe.ops.backend import Shape, Tensor
 from minicaffe.ops.batch_norm import BatchNorm
@@ -14,14 +14,14 @@ from minicaffe.ops.mvn import Mvn
 from minicaffe.ops.normalize import Normalize
 
 
-def _centered(graph: Graph, x: str, axes: list[int]) -> tuple[str, str]:
+def _centered(graph: OnnxGraph, x: str, axes: list[int]) -> tuple[str, str]:
     """Return x minus its mean over axes, and the variance."""
     difference = graph.one("Sub", x, graph.reduce("ReduceMean", x, axes, keepdims=True))
     squares = graph.one("Mul", difference, difference)
     return difference, graph.reduce("ReduceMean", squares, axes, keepdims=True)
 
 
-def _of_batch(graph: Graph, x: str, shape: Shape, eps: float) -> str:
+def _of_batch(graph: OnnxGraph, x: str, shape: Shape, eps: float) -> str:
     """Return x normalised by the statistics of each channel in the batch."""
     axes = [axis for axis in range(len(shape)) if axis != 1]
     difference, variance = _centered(graph, x, axes)

@@ -26,20 +26,13 @@ class InterpEmitter(Emitter[Interp]):
         if (rows, columns) == y.shape[2:]:
             self.write(y, value)
             return
-        # Scales, because sizes would contain the number of samples.
-        factors = [1, 1, y.shape[2] / rows, y.shape[3] / columns]
-        exact = all(
-            math.floor(n * np.float32(f)) == out
-            for n, f, out in zip((rows, columns), factors[2:], y.shape[2:], strict=True)
-        )
-        target = (
-            ("", graph.constant(np.asarray(factors, np.float32)))
-            if exact
-            else ("", "", graph.integers(y.shape))
-        )
-        name = graph.one(
-            "Resize", value, *target, mode="linear", coordinate_transformation_mode="align_corners"
-        )
+        # Scales where they are exact, because sizes contain the number of samples.
+        factors = (y.shape[2] / rows, y.shape[3] / columns)
+        pairs = zip((rows, columns), factors, y.shape[2:], strict=True)
+        is_exact = all(math.floor(n * np.float32(f)) == out for n, f, out in pairs)
+        scales = [1, 1, *factors] if is_exact else []
+        mode = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+        name = graph.resize(value, scales, y.shape, **mode)
         self.write(y, name)
 
 
@@ -49,12 +42,10 @@ class RepeatPixelsEmitter(Emitter[RepeatPixels]):
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""
-        scales = self.graph.constant(np.asarray([1, 1, *self.op.factors], np.float32))
-        name = self.graph.one(
-            "Resize",
+        name = self.graph.resize(
             self.read(x),
-            "",
-            scales,
+            [1, 1, *self.op.factors],
+            (),
             mode="nearest",
             coordinate_transformation_mode="asymmetric",
             nearest_mode="floor",
