@@ -31,6 +31,10 @@ class Accuracy(Layer[AccuracyParameter]):
     without_gradient = (0, 1)
 
     @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it needs labels."""
+
+    @classmethod
     def summary(cls, param: LayerParameter) -> str:
         """Return top_k, if it is not 1."""
         return f"top {param.accuracy_param.top_k}" if param.accuracy_param.top_k > 1 else ""

@@ -196,6 +196,11 @@ class Layer(Generic[P]):
         self.require(not any(propagate_down), f"layers of type {self.type} have no gradient")
 
     @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter | None:
+        """Return the layer that takes its place where a trained net is used; None for none."""
+        return param
+
+    @classmethod
     def summary(cls, param: LayerParameter) -> str:
         """Return the main settings in a few words, "96 x 11x11 / 4 + 2" for a convolution."""
         return ""

@@ -26,6 +26,18 @@ class DummyData(Layer[DummyDataParameter]):
     bottoms = 0
     tops = (1, None)
 
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter:
+        """Return an Input layer for random values, which stand for data; keep constants."""
+        proto = param.dummy_data_param
+        if all(filler.type == "constant" for filler in proto.data_filler):
+            return param
+        layer = LayerParameter(name=param.name, type="Input", top=param.top)
+        layer.input_param.shape.extend(proto.shape)
+        for sizes in zip(proto.num, proto.channels, proto.height, proto.width, strict=True):
+            layer.input_param.shape.add(dim=sizes)
+        return layer
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Shape the tops."""
         proto = self.settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from minicaffe.errors import DataError
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import HDF5OutputParameter
 
 _DATASETS = ("data", "label")
@@ -34,6 +35,10 @@ class HDF5Output(Layer[HDF5OutputParameter]):
     bottoms = 2
     tops = 0
     without_gradient = (0, 1)
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it writes a file."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create the temporary file."""

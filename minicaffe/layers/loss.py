@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 from minicaffe.blob import Blob
 from minicaffe.layers.base import Arity, Blobs, Layer, P
 from minicaffe.ops.softmax import Normalization
+from minicaffe.schema import LayerParameter
 
 
 class LossLayer(Layer[P]):
@@ -21,6 +22,11 @@ class LossLayer(Layer[P]):
     automatic_tops = 1
     loss_weight = 1.0
     without_gradient: tuple[int, ...] = (1,)
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter | None:
+        """Return None, or the layer of the probabilities that the loss computes on the way."""
+        return None
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the loss its shape: ()."""
@@ -73,3 +79,10 @@ def require_label_each(layer: Layer, x: Blob, labels: Blob) -> None:
         f'bottom "{x.name}" {x.shape} needs one label a sample; bottom "{labels.name}" '
         f"{labels.shape} has {labels.count}",
     )
+
+
+def probability_layer(param: LayerParameter, kind: str, top: str) -> LayerParameter:
+    """Return a layer of type `kind` on the scores of a loss, with its name."""
+    layer = LayerParameter(name=param.name, type=kind, top=[top])
+    layer.bottom.extend(param.bottom[:1])
+    return layer

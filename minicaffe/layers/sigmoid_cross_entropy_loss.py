@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs
-from minicaffe.layers.loss import NormalizedLossLayer
+from minicaffe.layers.loss import NormalizedLossLayer, probability_layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.loss import SigmoidCrossEntropyLoss as SigmoidCrossEntropyLossOp
 from minicaffe.ops.softmax import Normalization
+from minicaffe.schema import LayerParameter
 
 
 @register("SigmoidCrossEntropyLoss")
@@ -24,6 +25,11 @@ class SigmoidCrossEntropyLoss(NormalizedLossLayer):
     VALID as for other losses. Targets that equal ignore_label, after truncation to integers, are
     ignored.
     """
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter:
+        """Return the Sigmoid."""
+        return probability_layer(param, "Sigmoid", "prob")
 
     def normalization(self) -> Normalization:
         """Return the kind of normaliser."""

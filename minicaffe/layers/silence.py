@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.schema import LayerParameter
 
 
 @register("Silence")
@@ -17,6 +18,10 @@ class Silence(Layer):
 
     bottoms = (1, None)
     tops = 0
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it computes nothing."""
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Do nothing: there are no tops."""

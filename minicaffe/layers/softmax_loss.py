@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs
-from minicaffe.layers.loss import NormalizedLossLayer, require_labels
+from minicaffe.layers.loss import NormalizedLossLayer, probability_layer, require_labels
 from minicaffe.layers.registry import register
 from minicaffe.layers.scoring import Scoring
 from minicaffe.ops.softmax import SoftmaxLoss
@@ -41,6 +41,13 @@ class SoftmaxWithLoss(NormalizedLossLayer[SoftmaxParameter]):
 
     tops = (1, 2)
     reads_tops = "values"  # the probabilities
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter:
+        """Return the Softmax."""
+        layer = probability_layer(param, "Softmax", param.top[1] if len(param.top) > 1 else "prob")
+        layer.softmax_param.CopyFrom(param.softmax_param)
+        return layer
 
     def scoring(self) -> Scoring:
         """Return how labels are compared; every Accuracy layer comes before."""

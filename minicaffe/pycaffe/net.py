@@ -302,6 +302,46 @@ class Net(NetStructure):
         """Share memory with the parameters of the layers of the same names in `other`."""
         self._net.share_parameters_with(other._net)
 
+    def to_onnx(
+        self, filename: FilePath, *, opset: int = 13, batch: int | None = None, fold: bool = True
+    ) -> None:
+        """Write the net with its present parameters and input shapes as an ONNX file.
+
+        It is exported as it is deployed: without layers that need labels, with inputs for data.
+
+        Parameters
+        ----------
+        filename : str or Path
+        opset : int
+            Version of the operators, 11 to 22.
+        batch : int, optional
+            Number of samples, 0 for any number; by default that of the inputs.
+        fold : bool
+            Whether to fold BatchNorm and Scale into the convolution before them.
+
+        Raises
+        ------
+        RuntimeError
+            If package onnx is missing, or a layer cannot be exported; names the layer.
+        """
+        from minicaffe.onnx_export import ExportSettings, export_net
+        from minicaffe.onnx_export.inference_net import with_input_shapes
+
+        shapes = {blob.name: blob.shape for blob in self._net.inputs}
+        source = with_input_shapes(self._net.source, shapes)
+        settings = ExportSettings(opset, batch, fold)
+        state = NetState()
+        state.CopyFrom(self._net.param.state)
+        export_net(source, self._copy_parameters_to, os.fspath(filename), settings, state)
+
+    def _copy_parameters_to(self, other: CoreNet) -> None:
+        """Write the present parameters into the layers of the same names of another net."""
+        layers = {layer.name: layer for layer in self._net.layers}
+        for layer in other.layers:
+            given = layers[layer.name].blobs if layer.blobs else []
+            for blob, own in zip(layer.blobs, given, strict=True):
+                blob.data.set(own.data.get())
+
     def save(self, filename: FilePath) -> None:
         """Write the net with its parameters as a .caffemodel (HDF5 if the name ends in .h5)."""
         save_net(self._net, os.fspath(filename))

@@ -10,6 +10,7 @@ from minicaffe.layers.registry import register
 from minicaffe.log import logger
 from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate as DetectionEvaluateOp
 from minicaffe.random import checked_step
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.forks_pb2 import DetectionEvaluateParameter
 
 _FOUND, _ROW = 7, 5
@@ -46,6 +47,10 @@ class DetectionEvaluate(Layer[DetectionEvaluateParameter]):
     role = "output"
     bottoms = 2
     without_gradient = (0, 1)
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it needs labels."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read the sizes of the images."""

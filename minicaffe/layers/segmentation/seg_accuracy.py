@@ -10,6 +10,7 @@ from minicaffe.layers.registry import register
 from minicaffe.layers.scoring import Scoring
 from minicaffe.ops.segmentation.seg_accuracy import PixelCounts
 from minicaffe.ops.segmentation.seg_accuracy import SegAccuracy as SegAccuracyOp
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import SegAccuracyParameter
 
 
@@ -35,6 +36,10 @@ class SegAccuracy(Layer[SegAccuracyParameter]):
     role = "output"
     bottoms = 2
     without_gradient = (0, 1)
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it needs labels."""
 
     def scoring(self) -> Scoring | None:
         """Return how labels are compared, if at most one label is ignored."""

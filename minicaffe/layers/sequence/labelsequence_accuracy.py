@@ -6,6 +6,7 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.layers.sequence.ctc import require_label_rows, require_sequences
 from minicaffe.ops.sequence.ctc_decode import CtcDecode, SequenceScores
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.forks_pb2 import LabelsequenceAccuracyParameter
 
 
@@ -25,6 +26,10 @@ class LabelsequenceAccuracy(Layer[LabelsequenceAccuracyParameter]):
     role = "output"
     bottoms = 2
     without_gradient = (0, 1)
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it needs labels."""
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the sequences and plan."""

@@ -9,6 +9,7 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.loss import LossLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.yolo.segmentation import MaskIou, MaskLoss
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import SegmentationEvaluateParameter, YoloSegParameter
 
 
@@ -73,6 +74,11 @@ class SegmentationEvaluate(Layer[SegmentationEvaluateParameter]):
 
     bottoms = 2
     without_gradient = (0, 1)
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it needs true masks."""
+
     role = "output"
     reads_bottoms = False
 

@@ -1,0 +1,98 @@
+"""Export a net with its weights to ONNX, and compare the file with the net.
+
+Training nets are exported as they are deployed: data layers become inputs, losses their
+probabilities, and layers that need labels are left out. Blobs keep their names. BatchNorm and Scale
+are folded into the convolution before them, unless --no_fold is given. A layer that ONNX cannot
+express ends the command with its name and the reason.
+
+--check runs the net in minicaffe and the file in onnxruntime on the same random input and prints
+the largest difference of each output, relative to its largest value (at least 1). Exit code: 0
+exported, 1 not exported, or a difference above 1e-4.
+
+Example:
+  minicaffe export onnx deploy.prototxt weights.caffemodel -o net.onnx --batch dynamic --check
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minicaffe.cli.flags import flag, positional
+from minicaffe.cli.options.input_shape import InputShapeFlags
+from minicaffe.cli.options.net_state import NetStateFlags
+from minicaffe.log import log_result, logger
+
+if TYPE_CHECKING:
+    from minicaffe.net import Net
+    from minicaffe.onnx_export.graph import OnnxGraph
+    from minicaffe.schema import NetSource, NetState
+
+
+def _batch(text: str) -> int:
+    """Read --batch: a number from 1 on, 0 for "dynamic"."""
+    if text != "dynamic" and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number from 1 on nor 'dynamic'")
+    return 0 if text == "dynamic" else int(text)
+
+
+class ExportFlags(NetStateFlags, InputShapeFlags):
+    """Flags of the command."""
+
+    format: str = positional(metavar="FORMAT", choices=("onnx",), help="onnx")
+    net: str = positional(metavar="NET", help="net prototxt")
+    weights: str = positional(
+        metavar="WEIGHTS", help="trained weights, several files separated by commas"
+    )
+    output: str = flag(
+        "-o", "--output", metavar="FILE", help="file to write (default: NET with suffix .onnx)"
+    )
+    opset: int = flag(default=13, metavar="N", help="version of the operators, 11 to 22")
+    batch: int | None = flag(
+        type=_batch, metavar="N", help="number of samples, or 'dynamic' (default: the net's)"
+    )
+    no_fold: bool = flag(help="keep BatchNorm and Scale apart from convolutions")
+    check: bool = flag(help="compare the file in onnxruntime with the net")
+
+
+def run(flags: ExportFlags) -> int:
+    """Export, and check."""
+    from minicaffe.net.weights import copy_trained_layers
+    from minicaffe.onnx_export import ExportSettings, export_net
+    from minicaffe.schema import NetState, read_net
+
+    state = NetState()
+    flags.apply_to(state)
+    files = [name for name in map(str.strip, flags.weights.split(",")) if name]
+
+    def fill_weights(net: Net) -> None:
+        copy_trained_layers(net, *files)
+
+    path = Path(flags.output or Path(flags.net).with_suffix(".onnx"))
+    settings = ExportSettings(flags.opset, flags.batch, not flags.no_fold, flags.image_shape())
+    net, graph = export_net(read_net(flags.net), fill_weights, path, settings, state)
+    n_values = sum(array.size for array in graph.constants.values())
+    logger.info(f"{path}: {len(graph.nodes)} nodes, {n_values:,} constants, opset {graph.opset}")
+    return _check(path, net, graph, fill_weights, state) if flags.check else 0
+
+
+def _check(
+    path: Path,
+    net: NetSource,
+    graph: OnnxGraph,
+    fill_weights: Callable[[Net], object],
+    state: NetState,
+) -> int:
+    """Print the largest difference of each output and return the exit code."""
+    from minicaffe.onnx_export.check import TOLERANCE, differences
+
+    found = differences(path, net, graph, fill_weights, state)
+    for name, difference in found.items():
+        log_result(f"{name}: largest difference {difference:.2g}")
+    wrong = [name for name, difference in found.items() if not difference <= TOLERANCE]
+    if wrong:
+        names = ", ".join(f'"{name}"' for name in wrong)
+        logger.error(f"{path}: outputs {names} differ by more than {TOLERANCE:g} of their values")
+    return 1 if wrong else 0

@@ -1,0 +1,98 @@
+"""The export as a whole: from a net and its weights to an ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from minicaffe.errors import NetError
+from minicaffe.net.net import Net
+from minicaffe.onnx_export.dynamic_batch import free_batch
+from minicaffe.onnx_export.folding import fold
+from minicaffe.onnx_export.graph import OnnxGraph
+from minicaffe.onnx_export.inference_net import inference_net
+from minicaffe.onnx_export.model_file import import_onnx, write_model
+from minicaffe.onnx_export.trace import trace
+from minicaffe.ops.backend import Shape
+from minicaffe.schema import TEST, NetSource, NetState
+
+OLDEST_OPSET, NEWEST_OPSET = 11, 22
+DEFAULT_OPSET = 13
+# Two numbers of samples that are compared; sizes of a net are rarely multiples of them by chance.
+_BATCHES = (2, 3)
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """Settings of an export.
+
+    Parameters
+    ----------
+    opset : int
+        Version of the ONNX operators, 11 to 22.
+    batch : int, optional
+        Number of samples; by default that of the net, 0 for any number.
+    folds : bool
+        Whether BatchNorm, Scale and Bias are folded into the convolution before them.
+    image : tuple of int
+        Channels, rows and columns of images, where a data layer does not say them.
+    """
+
+    opset: int = DEFAULT_OPSET
+    batch: int | None = None
+    folds: bool = True
+    image: Shape = ()
+
+
+def export_net(
+    source: NetSource,
+    fill_weights: Callable[[Net], object],
+    path: str | Path,
+    settings: ExportSettings,
+    state: NetState | None = None,
+) -> tuple[NetSource, OnnxGraph]:
+    """Write a net as an ONNX file.
+
+    Parameters
+    ----------
+    source : NetSource
+        The net, for training or not; it is exported as it is deployed.
+    fill_weights : callable
+        Writes the parameters of the net that it is given.
+    path : str or Path
+        The file to write.
+    settings : ExportSettings
+    state : NetState, optional
+        Level and stages for rules of layers; the phase is TEST.
+
+    Returns
+    -------
+    NetSource
+        The net as it was exported.
+    OnnxGraph
+        What the file contains.
+
+    Raises
+    ------
+    NetError
+        If the net cannot be built or exported; names the layer and the reason.
+    MissingPackage
+        If package onnx is not installed.
+    """
+    import_onnx()
+    state = state or NetState()
+    state.phase = TEST
+    if not OLDEST_OPSET <= settings.opset <= NEWEST_OPSET:
+        raise NetError(f"opset {settings.opset} must be {OLDEST_OPSET} to {NEWEST_OPSET}")
+    is_dynamic = settings.batch == 0
+    batches = _BATCHES if is_dynamic else (settings.batch,)
+    nets = [inference_net(source, state, settings.image, batch) for batch in batches]
+    graphs = [trace(net, state, settings.opset, fill_weights) for net in nets]
+    graph = graphs[0]
+    if is_dynamic:
+        free_batch(*graphs)
+    if settings.folds:
+        fold(graph)
+    write_model(graph, path, source.param.name, is_dynamic)
+    return nets[0], graph

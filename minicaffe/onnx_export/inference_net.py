@@ -1,0 +1,151 @@
+"""The net to deploy, from a net as it is trained: inputs for data, probabilities for losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from minicaffe.errors import NetError
+from minicaffe.layers import LAYERS
+from minicaffe.log import logger
+from minicaffe.net.include_rules import Node, filter_layers
+from minicaffe.ops.backend import Shape
+from minicaffe.schema import LayerParameter, NetSource, NetState
+
+
+def inference_net(
+    source: NetSource, state: NetState, image: Shape = (), batch: int | None = None
+) -> NetSource:
+    """Return the net to deploy; logs each layer that is dropped or replaced.
+
+    Parameters
+    ----------
+    source : NetSource
+        The net, for training or not.
+    state : NetState
+        Phase, level and stages that rules of layers are compared with.
+    image : tuple of int
+        Channels, rows and columns of images, where a data layer does not say them.
+    batch : int, optional
+        Number of samples; by default that of the file.
+
+    Raises
+    ------
+    NetError
+        If the shape of a data layer's batches is not known.
+    """
+    nodes = filter_layers(source, state)
+    labels = _labels(nodes)
+    deployed = [kept for node in nodes if (kept := _deployed(node))]
+    if len(deployed) < len(nodes):
+        deployed = _without_unread(deployed, labels)
+    deployed = [_with_inputs(node, source, image, labels, deployed) for node in deployed]
+    if batch is not None:
+        _set_batch([node.param for node in deployed], batch)
+    param = type(source.param)()
+    param.CopyFrom(source.param)
+    del param.layer[:]
+    param.layer.extend(node.param for node in deployed)
+    for layer in param.layer:
+        for rules in ("include", "exclude"):
+            layer.ClearField(rules)
+    indices = [node.index for node in deployed]
+    origin = [None if index is None else source.origin[index] for index in indices]
+    return replace(source, param=param, origin=origin)
+
+
+def with_input_shapes(source: NetSource, shapes: Mapping[str, Shape]) -> NetSource:
+    """Return the net with other shapes of its inputs, by name."""
+    param = type(source.param)()
+    param.CopyFrom(source.param)
+    for layer in param.layer:
+        if shapes.keys() & set(layer.top) and LAYERS[layer.type].is_filled_by_program:
+            del layer.input_param.shape[:]
+            for top in layer.top:
+                layer.input_param.shape.add(dim=shapes[top])
+    return replace(source, param=param)
+
+
+def _deployed(node: Node) -> Node | None:
+    """Return the layer as it is deployed, None if it is dropped."""
+    layer = node.param
+    if layer.type not in LAYERS:
+        return node  # building the net names the nearest types
+    found = LAYERS[layer.type].deployed(layer)
+    if found is layer:
+        return node
+    if found is None:
+        logger.info(f'layer "{layer.name}" ({layer.type}) is left out')
+        return None
+    logger.info(f'layer "{layer.name}" ({layer.type}) becomes {found.type}, top "{found.top[0]}"')
+    return Node(found, node.index)
+
+
+def _is_source(layer: LayerParameter) -> bool:
+    return layer.type in LAYERS and LAYERS[layer.type].role == "data" and not layer.bottom
+
+
+def _labels(nodes: Sequence[Node]) -> set[str]:
+    """Return the blobs that depend on labels only: tops of data layers but the first ones."""
+    labels: set[str] = set()
+    for node in nodes:
+        layer = node.param
+        if _is_source(layer):
+            labels.update(layer.top[1:])
+        elif layer.bottom and labels.issuperset(layer.bottom):
+            labels.update(layer.top)
+    return labels
+
+
+def _without_unread(nodes: Sequence[Node], labels: set[str]) -> list[Node]:
+    """Return the nodes without those that made labels for the dropped layers only."""
+    kept: list[Node] = []
+    read: set[str] = set()
+    for node in reversed(nodes):
+        layer = node.param
+        if layer.top and not read.intersection(layer.top) and labels.issuperset(layer.top):
+            continue
+        kept.append(node)
+        read.update(layer.bottom)
+    return kept[::-1]
+
+
+def _with_inputs(
+    node: Node, source: NetSource, image: Shape, labels: set[str], nodes: Sequence[Node]
+) -> Node:
+    """Return an Input layer for a data layer, without the tops that nothing reads."""
+    layer = node.param
+    if not _is_source(layer):
+        return node
+    kind = LAYERS[layer.type]
+    if kind.is_filled_by_program or not hasattr(kind, "has_own_source"):
+        return node
+    shape = kind.batch_shape(layer, image)
+    if not shape:
+        raise NetError(
+            f'{node.where(source)}, layer "{layer.name}" ({layer.type}): the size of its images is '
+            "not in the file. Give it with --input_shape=C,H,W."
+        )
+    read = {name for other in nodes for name in other.param.bottom}
+    made = LayerParameter(name=layer.name, type="Input")
+    for k, top in enumerate(layer.top):
+        if k == 0 or top in read:
+            made.top.append(top)
+            made.input_param.shape.add(dim=shape if k == 0 else shape[:1])
+    logger.info(f'layer "{layer.name}" ({layer.type}) becomes an input of shape {shape}')
+    return Node(made, node.index)
+
+
+def _set_batch(layers: Sequence[LayerParameter], batch: int) -> None:
+    """Set the first axis of inputs that have as many samples as the first one."""
+    shapes = [
+        shape
+        for layer in layers
+        if layer.type in LAYERS and LAYERS[layer.type].is_filled_by_program
+        for shape in layer.input_param.shape
+        if shape.dim
+    ]
+    samples = shapes[0].dim[0] if shapes else None
+    for shape in shapes:
+        if shape.dim[0] == samples:
+            shape.dim[0] = batch

@@ -1,0 +1,105 @@
+"""ONNX files: a graph as a ModelProto, checked and written atomically."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from minicaffe import __version__
+from minicaffe.atomic_file import write_atomically
+from minicaffe.errors import MissingPackage, NetError
+from minicaffe.onnx_export.graph import OnnxGraph
+from minicaffe.ops.backend import Shape
+
+IR_VERSION = 8
+# protobuf's limit for a message.
+_MOST_BYTES = 2**31 - 1
+
+
+def import_onnx() -> Any:  # Any: the package may be missing
+    """Return package onnx.
+
+    Raises
+    ------
+    MissingPackage
+        If it is not installed.
+    """
+    try:
+        import onnx
+        import onnx.checker
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError as error:
+        raise MissingPackage(
+            f"export needs package onnx ({error}). Install it with: pip install 'minicaffe[onnx]'"
+        ) from error
+    return onnx
+
+
+def write_model(graph: OnnxGraph, path: str | Path, name: str, is_dynamic: bool) -> None:
+    """Write a graph as an ONNX file.
+
+    Parameters
+    ----------
+    graph : OnnxGraph
+    path : str or Path
+    name : str
+        The name of the net.
+    is_dynamic : bool
+        Whether the first axis of inputs and outputs is free.
+
+    Raises
+    ------
+    NetError
+        If the file would be larger than 2 GB.
+    SnapshotError
+        If the file cannot be written.
+    """
+    size = sum(array.nbytes for array in graph.constants.values())
+    if size > _MOST_BYTES:
+        raise NetError(
+            f"{path}: the weights have {size} bytes; an ONNX file of one part holds at most "
+            f"{_MOST_BYTES}"
+        )
+    model = _model(graph, name, is_dynamic)
+    import_onnx().checker.check_model(model)
+    with write_atomically(path) as file:
+        file.write(model.SerializeToString())
+
+
+def _model(graph: OnnxGraph, name: str, is_dynamic: bool) -> Any:
+    onnx = import_onnx()
+    helper = onnx.helper
+
+    def info(values: dict[str, Shape], free: str) -> list[Any]:
+        return [
+            helper.make_tensor_value_info(
+                key, onnx.TensorProto.FLOAT, [free, *shape[1:]] if free and shape else shape
+            )
+            for key, shape in values.items()
+        ]
+
+    nodes = [
+        helper.make_node(
+            node.kind,
+            node.inputs,
+            node.outputs,
+            name=f"{node.outputs[0]}:{node.kind}",
+            **node.attributes,
+        )
+        for node in graph.nodes
+    ]
+    initializers = [
+        onnx.numpy_helper.from_array(array, key) for key, array in graph.constants.items()
+    ]
+    free = "N" if is_dynamic else ""
+    inputs = info(graph.inputs, free)
+    outputs = info(graph.outputs, "M" if graph.has_free_rows else free)
+    made = helper.make_graph(nodes, name or "net", inputs, outputs, initializers)
+    return helper.make_model(
+        made,
+        opset_imports=[helper.make_opsetid("", graph.opset)],
+        ir_version=IR_VERSION,
+        producer_name="minicaffe",
+        producer_version=__version__,
+    )
