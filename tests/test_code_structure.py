@@ -50,6 +50,7 @@ SHARED_METHODS = {
     "put": "store under a key",
     "raise_if_any": "raise the errors collected so far",
     "read": "return the values",
+    "require": "raise an error unless a condition holds",
     "reshape": "change the shape",
     "restore": "restore what `state` or `position` returned, or a snapshot",
     "result": "wait for a future and return its value",

@@ -9,10 +9,10 @@ from pathlib import Path
 from minicaffe.errors import NetError
 from minicaffe.net.net import Net
 from minicaffe.onnx_export.dynamic_batch import free_batch
-from minicaffe.onnx_export.folding import fold
+from minicaffe.onnx_export.folding import fold_graph
 from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.onnx_export.inference_net import inference_net
-from minicaffe.onnx_export.model_file import import_onnx, write_model
+from minicaffe.onnx_export.model_file import require_onnx, write_model
 from minicaffe.onnx_export.trace import trace
 from minicaffe.ops.backend import Shape
 from minicaffe.schema import TEST, NetSource, NetState
@@ -80,7 +80,7 @@ def export_net(
     MissingPackage
         If package onnx is not installed.
     """
-    import_onnx()
+    require_onnx()
     state = state or NetState()
     state.phase = TEST
     if not OLDEST_OPSET <= settings.opset <= NEWEST_OPSET:
@@ -93,6 +93,6 @@ def export_net(
     if is_dynamic:
         free_batch(*graphs)
     if settings.folds:
-        fold(graph)
+        fold_graph(graph)
     write_model(graph, path, source.param.name, is_dynamic)
     return nets[0], graph

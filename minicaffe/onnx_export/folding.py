@@ -11,7 +11,7 @@ from minicaffe.onnx_export.graph import OnnxGraph, OnnxNode
 from minicaffe.ops.backend import HostArray
 
 
-def fold(graph: OnnxGraph) -> None:
+def fold_graph(graph: OnnxGraph) -> None:
     """Fold what is linear and constant into Conv and Gemm nodes that nothing else reads."""
     readers = Counter(name for node in graph.nodes for name in node.inputs)
     kept: list[OnnxNode] = []

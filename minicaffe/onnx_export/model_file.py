@@ -16,7 +16,7 @@ IR_VERSION = 8
 _MOST_BYTES = 2**31 - 1
 
 
-def import_onnx() -> Any:  # Any: the package may be missing
+def require_onnx() -> Any:  # Any: the package may be missing
     """Return package onnx.
 
     Raises
@@ -62,13 +62,13 @@ def write_model(graph: OnnxGraph, path: str | Path, name: str, is_dynamic: bool)
             f"{_MOST_BYTES}"
         )
     model = _model(graph, name, is_dynamic)
-    import_onnx().checker.check_model(model)
+    require_onnx().checker.check_model(model)
     with write_atomically(path) as file:
         file.write(model.SerializeToString())
 
 
 def _model(graph: OnnxGraph, name: str, is_dynamic: bool) -> Any:
-    onnx = import_onnx()
+    onnx = require_onnx()
     helper = onnx.helper
 
     def info(values: dict[str, Shape], free: str) -> list[Any]:

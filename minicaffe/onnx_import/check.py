@@ -11,7 +11,7 @@ from minicaffe import log
 from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
-from minicaffe.onnx_import.graph import OnnxGraph, missing_onnx
+from minicaffe.onnx_import.graph import ModelGraph, missing_onnx
 
 TOLERANCE = 1e-4
 
@@ -30,7 +30,7 @@ class OutputDifference:
 
 
 def compare_with_onnxruntime(
-    onnx_path: str | Path, graph: OnnxGraph, net_path: str | Path, weights: str | Path
+    onnx_path: str | Path, graph: ModelGraph, net_path: str | Path, weights: str | Path
 ) -> list[OutputDifference]:
     """Run a model in onnxruntime and its net in minicaffe on the same random input.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minicaffe.errors import NetError, Problems, nearest
 from minicaffe.onnx_import.dialects import DIALECTS
-from minicaffe.onnx_import.graph import OnnxGraph, read_onnx
+from minicaffe.onnx_import.graph import ModelGraph, read_onnx
 from minicaffe.onnx_import.writer import NetWriter
 from minicaffe.schema import LayerBlobs, NetParameter
 
@@ -22,13 +22,13 @@ class ImportedNet:
         The net, for the TEST phase; blobs have the names of the model's tensors.
     layers : list of LayerBlobs
         Its weights.
-    graph : OnnxGraph
+    graph : ModelGraph
         What was imported.
     """
 
     param: NetParameter
     layers: list[LayerBlobs]
-    graph: OnnxGraph
+    graph: ModelGraph
 
 
 def import_onnx(path: str | Path, dialect: str = "bvlc") -> ImportedNet:

@@ -23,7 +23,7 @@ _LARGE = 4096  # values of a constant that no shape depends on
 
 
 @dataclass(frozen=True)
-class OnnxNode:
+class ModelNode:
     """A node.
 
     Attributes
@@ -45,7 +45,7 @@ class OnnxNode:
     attributes: dict[str, Any]  # Any: what the operator defines
 
 
-class OnnxGraph:
+class ModelGraph:
     """The nodes that compute from the inputs, with constants folded.
 
     Parameters
@@ -55,7 +55,7 @@ class OnnxGraph:
 
     Attributes
     ----------
-    nodes : list of OnnxNode
+    nodes : list of ModelNode
         In an order in which they can run.
     constants : dict of str to ndarray
         Initializers, and what nodes compute from them and from shapes.
@@ -171,10 +171,10 @@ class OnnxGraph:
         return True
 
 
-def _node_of(proto: onnx.NodeProto) -> OnnxNode:
+def _node_of(proto: onnx.NodeProto) -> ModelNode:
     from onnx import AttributeProto, helper, numpy_helper
 
-    attributes: dict[str, Any] = {}  # Any: as in OnnxNode
+    attributes: dict[str, Any] = {}  # Any: as in ModelNode
     for attribute in proto.attribute:
         value = helper.get_attribute_value(attribute)
         if attribute.type == AttributeProto.TENSOR:
@@ -182,14 +182,14 @@ def _node_of(proto: onnx.NodeProto) -> OnnxNode:
         attributes[attribute.name] = value.decode() if isinstance(value, bytes) else value
     name = proto.name or next(filter(None, proto.output), "")
     op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
-    return OnnxNode(name, op, list(proto.input), list(proto.output), attributes)
+    return ModelNode(name, op, list(proto.input), list(proto.output), attributes)
 
 
 def _named(proto: onnx.NodeProto) -> str:
     return f'"{proto.name or proto.output[0]}" ({proto.op_type})'
 
 
-def read_onnx(path: str | Path) -> OnnxGraph:
+def read_onnx(path: str | Path) -> ModelGraph:
     """Read an ONNX file, with weights in further files if it has such.
 
     Raises
@@ -209,7 +209,7 @@ def read_onnx(path: str | Path) -> OnnxGraph:
         model = onnx.load(path)
         if not model.graph.node:
             raise NetError(f"{path}: has no nodes, so it is not an ONNX model")
-        return OnnxGraph(model)
+        return ModelGraph(model)
     except FileNotFoundError as error:
         raise NetError(f"{error.filename or path}: no such file") from None
     except DecodeError:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from minicaffe.errors import NetError
 from minicaffe.onnx_import.dialects import Dialect
-from minicaffe.onnx_import.graph import OnnxGraph, OnnxNode
+from minicaffe.onnx_import.graph import ModelGraph, ModelNode
 from minicaffe.ops.backend import Shape
 from minicaffe.schema import BlobShape, LayerBlobs, LayerParameter, NetParameter
 
@@ -30,7 +30,7 @@ class NetWriter:
 
     Parameters
     ----------
-    graph : OnnxGraph
+    graph : ModelGraph
         The graph.
     dialect : Dialect
         What the reader of the files understands.
@@ -38,14 +38,14 @@ class NetWriter:
         Its name, for messages.
     """
 
-    def __init__(self, graph: OnnxGraph, dialect: Dialect, dialect_name: str) -> None:
+    def __init__(self, graph: ModelGraph, dialect: Dialect, dialect_name: str) -> None:
         self.graph = graph
         self.dialect = dialect
         self.dialect_name = dialect_name
         self.param = NetParameter(name=graph.model.graph.name)
         self.blobs: dict[str, list[Floats]] = {}
         self.paddings: dict[str, PendingPads] = {}
-        self.node = OnnxNode("", "", [], [], {})
+        self.node = ModelNode("", "", [], [], {})
         self._blob_of: dict[str, str] = {}
         self._tops: set[str] = set()
         self._names: set[str] = set()
@@ -77,7 +77,7 @@ class NetWriter:
         """Return whether the current node has an input of this index."""
         return len(self.node.inputs) > index and self.node.inputs[index] != ""
 
-    def constant(self, index: int) -> npt.NDArray[np.generic]:
+    def constant_input(self, index: int) -> npt.NDArray[np.generic]:
         """Return the values of an input of the current node that must be constant."""
         name = self.node.inputs[index]
         self.require(
@@ -88,15 +88,15 @@ class NetWriter:
 
     def floats(self, index: int) -> Floats:
         """Return the values of a constant input as float32."""
-        return np.asarray(self.constant(index), np.float32)
+        return np.asarray(self.constant_input(index), np.float32)
 
-    def integers(self, index: int, attribute: str) -> list[int] | None:
+    def integer_list(self, index: int, attribute: str) -> list[int] | None:
         """Return a list that old operators have as an attribute and new ones as an input."""
         if attribute in self.node.attributes:
             return [int(x) for x in self.node.attributes[attribute]]
         if not self.has(index):
             return None
-        return [int(x) for x in np.asarray(self.constant(index), np.int64).ravel()]
+        return [int(x) for x in np.asarray(self.constant_input(index), np.int64).ravel()]
 
     def is_constant(self, index: int) -> bool:
         """Return whether an input of the current node is constant."""
@@ -113,7 +113,7 @@ class NetWriter:
         self.require(tensor in self._blob_of, f'its input "{tensor}" is not computed in the graph')
         return self._blob_of[tensor]
 
-    def rename(self, output: str, blob: str) -> None:
+    def alias(self, output: str, blob: str) -> None:
         """Let an output of the current node be a blob that exists."""
         if output in self.graph.outputs:
             self.add("Power", [blob], [self.top(output)])

@@ -178,7 +178,7 @@ def _softmax(writer: NetWriter) -> None:
 
 @converter("Dropout", "Identity")
 def _identity(writer: NetWriter) -> None:
-    writer.rename(writer.node.outputs[0], writer.bottom(writer.node.inputs[0]))
+    writer.alias(writer.node.outputs[0], writer.bottom(writer.node.inputs[0]))
 
 
 @converter("Cast")

@@ -25,7 +25,7 @@ def _global_pool(writer: NetWriter) -> None:
 @converter("ReduceMean", "ReduceMax")
 def _reduce(writer: NetWriter) -> None:
     node = writer.node
-    shape, axes = writer.shape(node.inputs[0]), writer.integers(1, "axes")
+    shape, axes = writer.shape(node.inputs[0]), writer.integer_list(1, "axes")
     spatial = set(range(2, len(shape)))
     writer.require(
         axes is not None and len(spatial) and {a % len(shape) for a in axes} == spatial,

@@ -16,7 +16,7 @@ def _reshape(writer: NetWriter) -> None:
     node = writer.node
     old, new = writer.shape(node.inputs[0]), writer.shape(node.outputs[0])
     if old == new:
-        writer.rename(node.outputs[0], writer.bottom(node.inputs[0]))
+        writer.alias(node.outputs[0], writer.bottom(node.inputs[0]))
         return
     source, target = ends(writer)
     writer.reshape(source, target, old, new)
@@ -56,10 +56,10 @@ def _add_slice(
 def _slice(writer: NetWriter) -> None:
     node = writer.node
     shape = writer.shape(node.inputs[0])
-    starts = writer.integers(1, "starts") or []
-    stops = writer.integers(2, "ends") or []
-    axes = writer.integers(3, "axes") or list(range(len(starts)))
-    steps = writer.integers(4, "steps") or [1] * len(starts)
+    starts = writer.integer_list(1, "starts") or []
+    stops = writer.integer_list(2, "ends") or []
+    axes = writer.integer_list(3, "axes") or list(range(len(starts)))
+    steps = writer.integer_list(4, "steps") or [1] * len(starts)
     writer.require(set(steps) <= {1}, f"steps {steps} have no layer")
     cuts = []
     for start, stop, any_axis in zip(starts, stops, axes, strict=True):
@@ -70,7 +70,7 @@ def _slice(writer: NetWriter) -> None:
             cuts.append((axis, first, last))
     source = writer.bottom(node.inputs[0])
     if not cuts:
-        writer.rename(node.outputs[0], source)
+        writer.alias(node.outputs[0], source)
     for k, (axis, first, last) in enumerate(cuts):
         is_last = k == len(cuts) - 1
         kept = writer.top(node.outputs[0]) if is_last else writer.temporary("part")
@@ -135,15 +135,15 @@ def _pad(writer: NetWriter) -> None:
     value = float(writer.floats(2).ravel()[0]) if writer.has(2) else 0.0
     value = node.attributes.get("value", value)
     writer.require(value == 0, f"pads of value {value:g} have no layer")
-    pads, rank = writer.integers(1, "pads") or [], len(writer.shape(node.inputs[0]))
+    pads, rank = writer.integer_list(1, "pads") or [], len(writer.shape(node.inputs[0]))
     if writer.has(3):
-        axes = [int(axis) % rank for axis in writer.constant(3).ravel()]
+        axes = [int(axis) % rank for axis in writer.constant_input(3).ravel()]
         wide = [0] * 2 * rank
         for k, axis in enumerate(axes):
             wide[axis], wide[rank + axis] = pads[k], pads[len(axes) + k]
         pads = wide
     if not any(pads):
-        writer.rename(node.outputs[0], writer.bottom(node.inputs[0]))
+        writer.alias(node.outputs[0], writer.bottom(node.inputs[0]))
         return
     writer.require(node.outputs[0] not in writer.graph.outputs, "the padded image is an output")
     writer.paddings[node.outputs[0]] = PendingPads(node.inputs[0], pads[:rank], pads[rank:])
