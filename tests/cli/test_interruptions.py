@@ -130,6 +130,8 @@ def test_ctrl_c_while_python_imports(project, module):
     """A signal sent by the import of a module has the same effect each time."""
     Path("sitecustomize.py").write_text(
         "import importlib.abc, os, signal, sys\n"
+        # A shell lets the commands that it runs in the background ignore Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "class Interrupt(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path, target=None):\n"
         f"        if name == {module!r}:\n"

@@ -24,6 +24,8 @@ EXEMPT = (
     "pycaffe/draw.py",
     "pycaffe/layer.py",
     "backends/cuda/driver/cudnn_legacy.py",  # the library's own "Convolution" and "Activation"
+    "onnx_export/",  # ONNX's own operators: "Concat", "Softmax", ...
+    *("onnx_import/", "torchvision_import/"),  # they write nets
 )
 
 
