@@ -12,8 +12,9 @@ from minicaffe.onnx_export.dynamic_batch import free_batch
 from minicaffe.onnx_export.folding import fold_graph
 from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.onnx_export.inference_net import inference_net
-from minicaffe.onnx_export.model_file import require_onnx, write_model
+from minicaffe.onnx_export.model_file import write_model
 from minicaffe.onnx_export.trace import trace
+from minicaffe.onnx_runtime import require_onnx
 from minicaffe.ops.backend import Shape
 from minicaffe.schema import TEST, NetSource, NetState
 

@@ -7,33 +7,14 @@ from typing import Any
 
 from minicaffe import __version__
 from minicaffe.atomic_file import write_atomically
-from minicaffe.errors import MissingPackage, NetError
+from minicaffe.errors import NetError
 from minicaffe.onnx_export.graph import OnnxGraph
+from minicaffe.onnx_runtime import require_onnx
 from minicaffe.ops.backend import Shape
 
 IR_VERSION = 8
 # protobuf's limit for a message.
 _MOST_BYTES = 2**31 - 1
-
-
-def require_onnx() -> Any:  # Any: the package may be missing
-    """Return package onnx.
-
-    Raises
-    ------
-    MissingPackage
-        If it is not installed.
-    """
-    try:
-        import onnx
-        import onnx.checker
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise MissingPackage(
-            f"export needs package onnx ({error}). Install it with: pip install 'minicaffe[onnx]'"
-        ) from error
-    return onnx
 
 
 def write_model(graph: OnnxGraph, path: str | Path, name: str, is_dynamic: bool) -> None:

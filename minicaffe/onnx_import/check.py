@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from minicaffe import log
-from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
-from minicaffe.onnx_import.graph import ModelGraph, missing_onnx
-
-TOLERANCE = 1e-4
+from minicaffe.onnx_import.graph import ModelGraph
+from minicaffe.onnx_runtime import TOLERANCE, relative_difference, run_onnx
+from minicaffe.ops.backend import HostArray
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,6 @@ def compare_with_onnxruntime(
     MissingPackage
         The package onnxruntime is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise missing_onnx() from None
     from onnx import helper
 
     rng = np.random.default_rng(0)
@@ -55,17 +50,7 @@ def compare_with_onnxruntime(
         name: values.astype(helper.tensor_dtype_to_np_dtype(graph.input_types[name]))
         for name, values in inputs.items()
     }
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    try:
-        session = onnxruntime.InferenceSession(
-            str(onnx_path), options, providers=["CPUExecutionProvider"]
-        )
-        expected = dict(zip(graph.outputs, session.run(graph.outputs, feeds), strict=True))
-    except Exception as error:  # its own types are not public
-        raise NetError(
-            f"{onnx_path}: onnxruntime cannot run it: {error}. The files were written"
-        ) from None
+    expected = dict(zip(graph.outputs, run_onnx(onnx_path, feeds, graph.outputs), strict=True))
     with log.suppress_info():
         net = Net(net_path, "TEST")
         copy_trained_layers(net, weights)
@@ -78,9 +63,7 @@ def compare_with_onnxruntime(
     ]
 
 
-def _difference(found: np.typing.ArrayLike, expected: np.typing.ArrayLike) -> float:
-    a, b = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    if a.size != b.size:
-        return float("inf")
-    largest = float(np.abs(b).max(initial=0.0)) or 1.0
-    return float(np.abs(a.reshape(b.shape) - b).max(initial=0.0)) / largest
+def _difference(found: HostArray, expected: HostArray) -> float:
+    """Compare, whatever axes of size 1 the two have."""
+    is_reshaped = found.size == expected.size
+    return relative_difference(found.reshape(expected.shape) if is_reshaped else found, expected)

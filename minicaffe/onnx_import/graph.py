@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.errors import MissingPackage, NetError
+from minicaffe.errors import NetError
+from minicaffe.onnx_runtime import require_onnx
 from minicaffe.ops.backend import Shape
 
 if TYPE_CHECKING:
@@ -199,10 +200,7 @@ def read_onnx(path: str | Path) -> ModelGraph:
     MissingPackage
         The package onnx is not installed.
     """
-    try:
-        import onnx
-    except ImportError:
-        raise missing_onnx() from None
+    onnx = require_onnx()
     from google.protobuf.message import DecodeError
 
     try:
@@ -218,10 +216,3 @@ def read_onnx(path: str | Path) -> ModelGraph:
         raise NetError(f"{path}: is not a valid ONNX model: {error}") from None
     except NetError as error:
         raise NetError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-
-
-def missing_onnx() -> MissingPackage:
-    """Return the error that the packages for ONNX are not installed."""
-    return MissingPackage(
-        "ONNX files need the packages onnx and onnxruntime: pip install 'minicaffe[onnx]'"
-    )

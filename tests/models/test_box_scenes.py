@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from example_scripts import write_scenes
+from example_training import (
+    convert_boxes,
+    digest_of_weights,
+    losses_of,
+    place_models,
+    short_solver,
+)
 from minicaffe.cli.main import run_command
 from minicaffe.net import Net
-from minicaffe.schema import read_solver
-from minicaffe.solver.solver import Solver
 from models.generator.scenes import CLASSES, SIZE
 from models.generator.ssd import SOURCES
 from models.generator.yolo import ANCHORS, MAPS
-from zoo import MODELS, deploy_file
+from zoo import deploy_file
 
 LOSSES = {"ssd_scenes": ("mbox_loss",), "yolo_scenes": tuple(f"{name}_loss" for name in MAPS)}
 SCENES = Path("data") / "fashion-mnist" / "scenes"
@@ -27,39 +31,10 @@ N_PRIORS = sum((SIZE // source.step) ** 2 * source.boxes for source in SOURCES)
 def root(tmp_path_factory):
     """A folder with models and databases of a few small scenes under the paths of the nets."""
     root = tmp_path_factory.mktemp("root")
-    (root / "models").mkdir()
-    for name in LOSSES:
-        (root / "models" / name).symlink_to(MODELS / name)
-    scenes = root / SCENES
-    write_scenes(scenes, "--train", 24, "--test", 4)
-    flags = ["--anno_type=detection", f"--label_map_file={scenes / 'labelmap.prototxt'}"]
-    for part in ("train", "test"):
-        paths = [f"{scenes}/", str(scenes / f"{part}_boxes.txt"), str(scenes / f"{part}_lmdb")]
-        assert run_command("convert_annoset", [*flags, *paths]) == 0
+    place_models(root, *LOSSES)
+    write_scenes(root / SCENES, "--train", 24, "--test", 4)
+    convert_boxes(root / SCENES, "train", "test")
     return root
-
-
-def solver_of(name, folder):
-    source = read_solver(Path("models") / name / "solver.prototxt")
-    source.param.snapshot = 0
-    source.param.test_iter[:] = [1]
-    source.param.test_interval = 1000
-    source.param.max_iter = 30
-    source.param.snapshot_prefix = str(folder / "net")
-    return Solver(source)
-
-
-def losses_of(solver, name, iterations):
-    losses = []
-    for _ in range(iterations):
-        solver.step(1)
-        losses.append(sum(float(solver.net.blobs[loss].data.read()) for loss in LOSSES[name]))
-    return losses
-
-
-def digest_of_weights(solver, folder):
-    solver.snapshot()
-    return hashlib.sha256((folder / "net_iter_12.caffemodel").read_bytes()).hexdigest()
 
 
 def test_the_ssd_lists_boxes_within_reach_of_the_image():
@@ -91,17 +66,17 @@ def test_the_yolo_predicts_each_anchor_on_one_map():
 @pytest.mark.parametrize("name", LOSSES)
 def test_it_learns_continues_and_draws(name, root, tmp_path, monkeypatch, capsys, caplog_minicaffe):
     monkeypatch.chdir(root)
-    solver = solver_of(name, tmp_path)
-    losses = losses_of(solver, name, 6)
+    solver = short_solver(Path("models") / name, tmp_path)
+    losses = losses_of(solver, LOSSES[name], 6)
     solver.snapshot()
-    rest = losses_of(solver, name, 6)
+    rest = losses_of(solver, LOSSES[name], 6)
     digest = digest_of_weights(solver, tmp_path)
     solver.test_all()
     solver.close()
     assert "Test net output #0: detection_eval = " in caplog_minicaffe.text
-    resumed = solver_of(name, tmp_path)
+    resumed = short_solver(Path("models") / name, tmp_path)
     resumed.restore(tmp_path / "net_iter_6.solverstate")
-    assert losses_of(resumed, name, 6) == rest
+    assert losses_of(resumed, LOSSES[name], 6) == rest
     assert digest_of_weights(resumed, tmp_path) == digest
     resumed.close()
     assert np.mean(rest[-3:]) < 0.8 * np.mean(losses[:3])

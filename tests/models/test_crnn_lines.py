@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from example_scripts import run_script
+from example_training import losses_of, place_models, short_solver
 from minicaffe.net import Net
-from minicaffe.schema import read_solver
-from minicaffe.solver.solver import Solver
 from models.generator.crnn import BATCH, CLASSES, COLUMNS, FOLDER, ROWS, STEPS
-from zoo import MODELS, ROOT, deploy_file
+from zoo import ROOT, deploy_file
 
 MODEL = Path("models") / "crnn_lines"
 
@@ -22,28 +21,10 @@ MODEL = Path("models") / "crnn_lines"
 def root(tmp_path_factory):
     """A folder with the model and a few lines under the paths of the net."""
     root = tmp_path_factory.mktemp("root")
-    (root / "models").mkdir()
-    (root / MODEL).symlink_to(MODELS / "crnn_lines")
+    place_models(root, MODEL.name)
     script = ROOT / "data" / "glyphs" / "write_lines.py"
     run_script(script, root / FOLDER, "--train", 2 * BATCH, "--test", BATCH)
     return root
-
-
-def solver_of(folder):
-    source = read_solver(MODEL / "solver.prototxt")
-    source.param.snapshot = 0
-    source.param.test_iter[:] = [1]
-    source.param.test_interval = 1000
-    source.param.snapshot_prefix = str(folder / "crnn")
-    return Solver(source)
-
-
-def losses_of(solver, iterations):
-    losses = []
-    for _ in range(iterations):
-        solver.step(1)
-        losses.append(float(solver.net.blobs["loss"].data.read()))
-    return losses
 
 
 def values_of(solver):
@@ -69,15 +50,15 @@ def test_there_is_a_class_for_each_character(root):
 @pytest.mark.slow
 def test_it_learns_and_continues_bit_for_bit(root, tmp_path, monkeypatch, caplog_minicaffe):
     monkeypatch.chdir(root)
-    solver = solver_of(tmp_path)
-    losses = losses_of(solver, 6)
+    solver = short_solver(MODEL, tmp_path)
+    losses = losses_of(solver, ["loss"], 6)
     solver.snapshot()
-    rest = losses_of(solver, 6)
+    rest = losses_of(solver, ["loss"], 6)
     solver.test_all()
     assert "Test net output #0: accuracy = " in caplog_minicaffe.text
-    resumed = solver_of(tmp_path)
-    resumed.restore(tmp_path / "crnn_iter_6.solverstate")
-    assert losses_of(resumed, 6) == rest
+    resumed = short_solver(MODEL, tmp_path)
+    resumed.restore(tmp_path / "net_iter_6.solverstate")
+    assert losses_of(resumed, ["loss"], 6) == rest
     for value, again in zip(values_of(solver), values_of(resumed), strict=True):
         np.testing.assert_array_equal(value, again)
     solver.close()

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from example_scripts import write_scenes
+from example_training import losses_of, place_models, short_solver
 from minicaffe.cli.main import run_command
-from minicaffe.schema import read_solver
-from minicaffe.solver.solver import Solver
-from zoo import MODELS
 
 MODEL = Path("models") / "segnet_scenes"
 SCENES = Path("data") / "fashion-mnist" / "scenes_of_five"
@@ -22,40 +20,22 @@ CLASSES = ("tshirt", "trouser", "pullover", "bag", "boot")
 def root(tmp_path_factory):
     """A folder with the model and a few small scenes under the paths of the net."""
     root = tmp_path_factory.mktemp("root")
-    (root / "models").mkdir()
-    (root / MODEL).symlink_to(MODELS / "segnet_scenes")
+    place_models(root, MODEL.name)
     write_scenes(root / SCENES, "--train", 24, "--test", 4, "--classes", *CLASSES)
     return root
-
-
-def solver_of(folder):
-    source = read_solver(MODEL / "solver.prototxt")
-    source.param.snapshot = 0
-    source.param.test_interval = 1000
-    source.param.max_iter = 30
-    source.param.snapshot_prefix = str(folder / "segnet")
-    return Solver(source)
-
-
-def losses_of(solver, iterations):
-    losses = []
-    for _ in range(iterations):
-        solver.step(1)
-        losses.append(float(solver.net.blobs["loss"].data.read()))
-    return losses
 
 
 @pytest.mark.slow
 def test_it_learns_continues_and_segments(root, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(root)
-    solver = solver_of(tmp_path)
-    losses = losses_of(solver, 6)
+    solver = short_solver(MODEL, tmp_path)
+    losses = losses_of(solver, ["loss"], 6)
     solver.snapshot()
-    rest = losses_of(solver, 6)
+    rest = losses_of(solver, ["loss"], 6)
     solver.close()
-    resumed = solver_of(tmp_path)
-    resumed.restore(tmp_path / "segnet_iter_6.solverstate")
-    assert losses_of(resumed, 6) == rest
+    resumed = short_solver(MODEL, tmp_path)
+    resumed.restore(tmp_path / "net_iter_6.solverstate")
+    assert losses_of(resumed, ["loss"], 6) == rest
     resumed.close()
     assert np.mean(rest[-3:]) < 0.8 * np.mean(losses[:3])
     (weights,) = tmp_path.glob("*.caffemodel")

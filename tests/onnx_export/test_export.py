@@ -13,7 +13,8 @@ from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
 from minicaffe.onnx_export import ExportSettings, export_net
-from minicaffe.onnx_export.check import TOLERANCE, differences
+from minicaffe.onnx_export.check import differences
+from minicaffe.onnx_runtime import TOLERANCE
 from minicaffe.schema import read_net
 from onnx_export.exporting import export_text, run, set_normal
 from zoo import NAMES, deploy_file, training_file

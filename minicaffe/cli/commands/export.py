@@ -6,7 +6,7 @@ are folded into the convolution before them, unless --no_fold is given. A layer 
 express ends the command with its name and the reason.
 
 --check runs the net in minicaffe and the file in onnxruntime on the same random input and prints
-the largest difference of each output, relative to its largest value (at least 1). Exit code: 0
+the largest difference of each output, relative to its largest value. Exit code: 0
 exported, 1 not exported, or a difference above 1e-4.
 
 Example:
@@ -86,7 +86,8 @@ def _check(
     state: NetState,
 ) -> int:
     """Print the largest difference of each output and return the exit code."""
-    from minicaffe.onnx_export.check import TOLERANCE, differences
+    from minicaffe.onnx_export.check import differences
+    from minicaffe.onnx_runtime import TOLERANCE
 
     found = differences(path, net, graph, fill_weights, state)
     for name, difference in found.items():

@@ -7,6 +7,7 @@ batch, a graph does not.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,23 +19,24 @@ from minicaffe.ops.recurrent import RecurrentInputs
 from minicaffe.ops.rnn import Rnn
 
 
+def _given(tensors: Iterable[Tensor | None]) -> list[Tensor]:
+    """Return the tensors of a forward pass, where none is missing as gradients may be."""
+    return [tensor for tensor in tensors if tensor is not None]
+
+
 class _Recurrent(Emitter[OpT]):
     def _contributions(self, inputs: RecurrentInputs, is_static: bool) -> str:
         """Return w_x x + b, plus w_s static, for all time steps: (T, N, ...)."""
-        graph, x = self.graph, inputs.x
-        assert x is not None
+        graph, (x,), params = self.graph, _given([inputs.x]), _given(inputs.params)
         steps, streams = x.shape[:2]
-        weights, bias = (self.read(p) for p in inputs.params[:2] if p is not None)
+        weights, bias = map(self.read, params[:2])
         flat = self.read(x, (steps * streams, math.prod(x.shape[2:])))
         product = graph.one("Gemm", flat, weights, bias, transB=1)
-        size = inputs.params[1].shape[0]  # type: ignore[union-attr]
-        result = graph.reshape(product, (steps, streams, size))
+        result = graph.reshape(product, (steps, streams, params[1].shape[0]))
         if is_static:
-            static, factor = inputs.static, inputs.params[2]
-            assert static is not None
-            assert factor is not None
+            (static,) = _given([inputs.static])
             flat = self.read(static, (streams, math.prod(static.shape[1:])))
-            extra = graph.one("Gemm", flat, self.read(factor), transB=1)
+            extra = graph.one("Gemm", flat, self.read(params[2]), transB=1)
             result = graph.one("Add", result, extra)
         return result
 
@@ -42,9 +44,8 @@ class _Recurrent(Emitter[OpT]):
         """Return the parts of a value along its first axis, which they keep."""
         return self.graph.split(value, [1] * n, 0) if n > 1 else [value]
 
-    def _transposed(self, weights: Tensor | None) -> str:
+    def _transposed(self, weights: Tensor) -> str:
         """Return constant weights as the right-hand side of a product."""
-        assert weights is not None
         array = self.constant_values(weights, "its weights")
         return self.graph.constant(np.ascontiguousarray(array.T))
 
@@ -56,9 +57,9 @@ class _Recurrent(Emitter[OpT]):
         return self._steps(self.read(cont, (*cont.shape, 1)), cont.shape[0])
 
     def _start(self, inputs: RecurrentInputs, size: int) -> list[str]:
-        assert inputs.x is not None
-        shape = (1, inputs.x.shape[1], size)
-        return [self.read(state, shape) for state in inputs.start if state is not None]
+        """Return the states before the first step: (1, N, D)."""
+        (x,) = _given([inputs.x])
+        return [self.read(state, (1, x.shape[1], size)) for state in _given(inputs.start)]
 
     def _finish(self, y: Tensor, hidden: list[str], end: Any, states: list[str]) -> None:
         """Write all outputs; `end` are the states after the last step."""
@@ -74,8 +75,7 @@ class RnnEmitter(_Recurrent[Rnn]):
 
     def forward(self, inputs: RecurrentInputs, cont: Tensor, y: Tensor, end: list[Tensor]) -> None:
         """Overwrite y and the states."""
-        graph, (w_h, w_o, b_o) = self.graph, inputs.params[-3:]
-        assert b_o is not None
+        graph, (w_h, w_o, b_o) = self.graph, _given(inputs.params)[-3:]
         parts = self._steps(self._contributions(inputs, self.op.static), cont.shape[0])
         states, (h,) = [], self._start(inputs, y.shape[2])
         weights, out, bias = self._transposed(w_h), self._transposed(w_o), self.read(b_o)
@@ -98,7 +98,7 @@ class LstmEmitter(_Recurrent[Lstm]):
         graph, size = self.graph, y.shape[2]
         parts = self._steps(self._contributions(inputs, self.op.static), cont.shape[0])
         hidden, (h, c) = [], self._start(inputs, size)
-        weights = self._transposed(inputs.params[-1])
+        weights = self._transposed(_given(inputs.params)[-1])
         for part, go in zip(parts, self._continuations(cont), strict=True):
             product = graph.one("MatMul", graph.one("Mul", h, go), weights)
             gates = graph.one("Add", part, product)
@@ -108,9 +108,8 @@ class LstmEmitter(_Recurrent[Lstm]):
 
     def _as_node(self, inputs: RecurrentInputs, cont: Tensor, y: Tensor, end: list[Tensor]) -> None:
         """Write one LSTM node, whose gates are in the order i, o, f, g."""
-        graph, size, x = self.graph, y.shape[2], inputs.x
-        assert x is not None
-        w_x, b, w_h = (self.constant_values(p, "its weights") for p in inputs.params if p)
+        graph, size, (x,) = self.graph, y.shape[2], _given([inputs.x])
+        w_x, b, w_h = (self.constant_values(p, "its weights") for p in _given(inputs.params))
 
         def ordered(array: Any) -> Any:
             i, f, o, g = np.split(array, 4)
