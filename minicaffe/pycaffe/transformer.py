@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from minicaffe.errors import DataError, NetError
+from minicaffe.errors import ArraySizeError, DataError, NetError
 from minicaffe.ops.backend import HostArray
 from minicaffe.pycaffe.images import Floats, resize_image
 from minicaffe.pycaffe.misuse import require_channels, require_image, require_mean
@@ -123,22 +123,26 @@ class Transformer:
 
         Raises
         ------
-        ValueError
-            If the number of channels or axes differs from the input.
+        ArraySizeError
+            If the number of channels or axes differs from the input; a ValueError, as in pycaffe.
         """
         self._check(in_)
         mean = require_mean(mean)
         shape = tuple(self.inputs[in_][1:])
-        if mean.ndim == 1:
-            if mean.shape[0] != shape[0]:
-                raise ValueError("Mean channels incompatible with input.")
-            self.mean[in_] = mean[:, np.newaxis, np.newaxis]
-            return
         image = mean[np.newaxis] if mean.ndim == 2 else mean
-        if image.ndim != 3:
-            raise ValueError("Mean shape invalid")
-        if image.shape[0] != shape[0]:
-            raise ValueError("Mean channels incompatible with input.")
+        if image.ndim not in (1, 3):
+            raise ArraySizeError(
+                f"Mean shape invalid: {mean.shape}; one value per channel, or an image"
+            )
+        if len(image) != shape[0]:
+            raise ArraySizeError(
+                f'Mean channels incompatible with input "{in_}": it has {shape[0]}, the mean '
+                f"{len(image)}. Give a value for each channel of the input, or no mean "
+                "(--mean_file= in commands)."
+            )
+        if image.ndim == 1:
+            self.mean[in_] = image[:, np.newaxis, np.newaxis]
+            return
         if image.shape != shape:
             image = resize_image(image.transpose(1, 2, 0), shape[1:]).transpose(2, 0, 1)
         self.mean[in_] = image

@@ -171,17 +171,19 @@ def _named_arrays(layers: Iterable[LayerBlobs]) -> dict[str, Floats]:
 
 def _read_npz(path: str | Path) -> dict[str, npt.NDArray[np.generic]]:
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                check_archive(path, archive)
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise SnapshotError(f"{path}: is one array (.npy), not an archive of arrays (.npz)")
-        with file:
+        with zipfile.ZipFile(path) as archive:
+            check_archive(path, archive)
+        with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise SnapshotError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except zipfile.BadZipFile as error:
+        if Path(path).read_bytes().startswith(np.lib.format.MAGIC_PREFIX):
+            raise SnapshotError(
+                f"{path}: is one array (.npy), not an archive of arrays (.npz)"
+            ) from None
+        raise SnapshotError(f"{path}: cannot be read as .npz ({error})") from None
+    except (OSError, ValueError, EOFError) as error:
         raise SnapshotError(f"{path}: cannot be read as .npz ({error})") from None
 
 
