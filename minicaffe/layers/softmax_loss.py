@@ -46,7 +46,8 @@ class SoftmaxWithLoss(NormalizedLossLayer[SoftmaxParameter]):
     def deployed(cls, param: LayerParameter) -> LayerParameter:
         """Return the Softmax."""
         layer = probability_layer(param, "Softmax", param.top[1] if len(param.top) > 1 else "prob")
-        layer.softmax_param.CopyFrom(param.softmax_param)
+        if param.HasField("softmax_param"):
+            layer.softmax_param.CopyFrom(param.softmax_param)
         return layer
 
     def scoring(self) -> Scoring:

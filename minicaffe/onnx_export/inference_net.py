@@ -10,7 +10,7 @@ from minicaffe.layers import LAYERS
 from minicaffe.log import logger
 from minicaffe.net.include_rules import Node, filter_layers
 from minicaffe.ops.backend import Shape
-from minicaffe.schema import LayerParameter, NetSource, NetState
+from minicaffe.schema import TRAIN, LayerParameter, NetSource, NetState
 
 
 def inference_net(
@@ -35,8 +35,9 @@ def inference_net(
         If the shape of a data layer's batches is not known.
     """
     nodes = filter_layers(source, state)
+    nodes = _training_data(source, state, nodes) + nodes
     labels = _labels(nodes)
-    deployed = [kept for node in nodes if (kept := _deployed(node))]
+    deployed = _without_losses(nodes)
     if len(deployed) < len(nodes):
         deployed = _without_unread(deployed, labels)
     deployed = [_with_inputs(node, source, image, labels, deployed) for node in deployed]
@@ -66,19 +67,75 @@ def with_input_shapes(source: NetSource, shapes: Mapping[str, Shape]) -> NetSour
     return replace(source, param=param)
 
 
-def _deployed(node: Node) -> Node | None:
-    """Return the layer as it is deployed, None if it is dropped."""
-    layer = node.param
-    if layer.type not in LAYERS:
-        return node  # building the net names the nearest types
-    found = LAYERS[layer.type].deployed(layer)
-    if found is layer:
-        return node
-    if found is None:
-        logger.info(f'layer "{layer.name}" ({layer.type}) is left out')
-        return None
-    logger.info(f'layer "{layer.name}" ({layer.type}) becomes {found.type}, top "{found.top[0]}"')
-    return Node(found, node.index)
+def _training_data(source: NetSource, state: NetState, nodes: Sequence[Node]) -> list[Node]:
+    """Return data layers of other phases that make blobs which `nodes` lack."""
+    made: set[str] = set()
+    missing: set[str] = set()
+    for node in nodes:
+        missing.update(name for name in node.param.bottom if name not in made)
+        made.update(node.param.top)
+    if not missing:
+        return []
+    other = NetState()
+    other.CopyFrom(state)
+    other.phase = TRAIN
+    found = [
+        node
+        for node in filter_layers(source, other)
+        if _is_source(node.param) and missing.intersection(node.param.top)
+    ]
+    for node in found:
+        layer = node.param
+        logger.info(f'layer "{layer.name}" ({layer.type}) of the phase TRAIN gives the input')
+    return found
+
+
+def _without_losses(nodes: Sequence[Node]) -> list[Node]:
+    """Return the layers as they are deployed, without those that read what is dropped."""
+    kept: list[Node] = []
+    changed: list[tuple[str, LayerParameter]] = []
+    missing: set[str] = set()  # blobs that no layer makes any more
+    for node in nodes:
+        layer = node.param
+        lost = sorted(missing.intersection(layer.bottom))
+        found = None if lost else _deployed(layer)
+        missing = (missing | set(layer.top)) - set(found.top if found else ())
+        if found is None:
+            why = f', because it reads "{lost[0]}"' if lost else ""
+            logger.info(f'layer "{layer.name}" ({layer.type}) is left out{why}')
+        elif found is layer:
+            kept.append(node)
+        elif not any(_are_equal_but_for_names(found, other.param) for other in kept):
+            kept.append(Node(found, node.index))
+            changed.append((layer.type, found))
+    _separate_tops([found for _, found in changed], [node.param for node in kept])
+    for old, found in changed:
+        logger.info(f'layer "{found.name}" ({old}) becomes {found.type}, top "{found.top[0]}"')
+    return kept
+
+
+def _deployed(layer: LayerParameter) -> LayerParameter | None:
+    # Building the net names the types nearest to an unknown one.
+    return LAYERS[layer.type].deployed(layer) if layer.type in LAYERS else layer
+
+
+def _are_equal_but_for_names(one: LayerParameter, other: LayerParameter) -> bool:
+    """Return whether two layers compute the same: the net may have the probabilities already."""
+    copy = type(other)()
+    copy.CopyFrom(other)
+    copy.name = one.name
+    del copy.top[:]
+    copy.top.extend(one.top)
+    return copy == one
+
+
+def _separate_tops(found: Sequence[LayerParameter], layers: Sequence[LayerParameter]) -> None:
+    """Name tops of `found` after their layers where another layer, or a later one, has the name."""
+    taken = {top for layer in layers if layer not in found for top in layer.top}
+    for layer in reversed(found):  # the last loss is the main one
+        if layer.top[0] in taken:
+            layer.top[0] = f"{layer.name}/{layer.top[0]}"
+        taken.update(layer.top)
 
 
 def _is_source(layer: LayerParameter) -> bool:

@@ -70,6 +70,39 @@ def test_a_training_net_gets_inputs_and_probabilities(tmp_path):
     assert list(graph.outputs) == ["prob"]
 
 
+# Two classifiers, of which the second is the main one, and sums of their losses.
+TWO_LOSSES = """
+layer { name: "loss1" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss1" }
+layer { name: "loss2" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss2" }
+layer { name: "sum" type: "Eltwise" bottom: "loss1" bottom: "loss2" top: "sum" }
+layer { name: "half" type: "Power" bottom: "sum" top: "half" power_param { scale: 0.5 } }
+"""
+SCORES = """
+layer { name: "data" type: "DummyData" top: "data" top: "label" include { phase: TRAIN }
+  dummy_data_param { shape { dim: 2 dim: 6 } shape { dim: 2 } data_filler { type: "gaussian" } } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 5 weight_filler { type: "gaussian" } } }
+layer { name: "ip2" type: "InnerProduct" bottom: "ip" top: "ip2"
+  inner_product_param { num_output: 3 weight_filler { type: "gaussian" } } }
+"""
+
+
+def test_the_last_of_several_losses_is_called_prob(tmp_path, caplog_minicaffe):
+    _, graph = export_text(SCORES + TWO_LOSSES, tmp_path / "x", set_normal)
+    assert graph.outputs == {"loss1/prob": (2, 5), "prob": (2, 3)}
+    said = "\n".join(caplog_minicaffe.messages)
+    assert 'layer "data" (DummyData) of the phase TRAIN gives the input' in said
+    assert 'layer "loss1" (SoftmaxWithLoss) becomes Softmax, top "loss1/prob"' in said
+    assert 'layer "sum" (Eltwise) is left out, because it reads "loss1"' in said
+    assert 'layer "half" (Power) is left out, because it reads "sum"' in said
+
+
+def test_probabilities_that_the_net_has_are_not_repeated(tmp_path):
+    own = 'layer { name: "p" type: "Softmax" bottom: "ip2" top: "prob" }'
+    _, graph = export_text(SCORES + own + TWO_LOSSES, tmp_path / "x", set_normal)
+    assert graph.outputs == {"loss1/prob": (2, 5), "prob": (2, 3)}
+
+
 def test_the_size_of_images_must_be_known(tmp_path):
     with pytest.raises(NetError, match=r'layer "mnist".*--input_shape=C,H,W'):
         export_net(read_net(training_file("lenet")), set_normal, tmp_path / "x", ExportSettings())
