@@ -14,11 +14,21 @@ from minicaffe.ops.mvn import Mvn
 from minicaffe.ops.normalize import Normalize
 
 
+def _mean(graph: OnnxGraph, x: str, axes: list[int]) -> str:
+    """Return the mean over axes, which stay with size 1.
+
+    One axis after the other, because onnxruntime adds up all values of one node in a row: of two
+    million values, the mean was wrong by 2e-5.
+    """
+    for axis in reversed(axes):
+        x = graph.reduce("ReduceMean", x, [axis], keepdims=True)
+    return x
+
+
 def _centered(graph: OnnxGraph, x: str, axes: list[int]) -> tuple[str, str]:
     """Return x minus its mean over axes, and the variance."""
-    difference = graph.one("Sub", x, graph.reduce("ReduceMean", x, axes, keepdims=True))
-    squares = graph.one("Mul", difference, difference)
-    return difference, graph.reduce("ReduceMean", squares, axes, keepdims=True)
+    difference = graph.one("Sub", x, _mean(graph, x, axes))
+    return difference, _mean(graph, graph.one("Mul", difference, difference), axes)
 
 
 def _of_batch(graph: OnnxGraph, x: str, shape: Shape, eps: float) -> str:
@@ -58,7 +68,7 @@ class AffineBatchNormEmitter(Emitter[AffineBatchNorm]):
         value, graph = self.read(x), self.graph
         axes = [axis for axis in range(len(x.shape)) if axis != 1]
         difference, variance = _centered(graph, value, axes)
-        self.write(mu, graph.reduce("ReduceMean", value, axes, keepdims=False))
+        self.write(mu, graph.reshape(_mean(graph, value, axes), [-1]))
         self.write(var, graph.reshape(variance, [-1]))
         unit = graph.one("Div", difference, graph.one("Sqrt", graph.plus(variance, self.op.eps)))
         each = (*s.shape, *(1,) * (len(x.shape) - 2))
