@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from minicaffe.errors import NetError
@@ -13,6 +14,7 @@ from minicaffe.onnx_export.folding import fold_graph
 from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.onnx_export.inference_net import inference_net
 from minicaffe.onnx_export.model_file import write_model
+from minicaffe.onnx_export.parameters import copy_parameters, trained_parameters
 from minicaffe.onnx_export.trace import trace
 from minicaffe.onnx_runtime import require_onnx
 from minicaffe.ops.backend import Shape
@@ -89,7 +91,8 @@ def export_net(
     is_dynamic = settings.batch == 0
     batches = _BATCHES if is_dynamic else (settings.batch,)
     nets = [inference_net(source, state, settings.image, batch) for batch in batches]
-    graphs = [trace(net, state, settings.opset, fill_weights) for net in nets]
+    weights = trained_parameters(nets[0], state, fill_weights)
+    graphs = [trace(net, state, settings.opset, partial(copy_parameters, weights)) for net in nets]
     graph = graphs[0]
     if is_dynamic:
         free_batch(*graphs)

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import cast
 
-from minicaffe import log
 from minicaffe.blob import Blob
 from minicaffe.errors import NetError, Unsupported
 from minicaffe.net.net import Net
 from minicaffe.net.step import Step
 from minicaffe.onnx_export import emitters  # noqa: F401 - registers the emitters
-from minicaffe.onnx_export.backend import TraceBackend, read_value
+from minicaffe.onnx_export.backend import read_value
 from minicaffe.onnx_export.graph import OnnxGraph, OnnxNode
+from minicaffe.onnx_export.parameters import build_net
 from minicaffe.onnx_export.tensor import Value
 from minicaffe.schema import NetSource, NetState
 
@@ -38,10 +38,7 @@ def trace(
         If the net cannot be built, or a layer has no form in ONNX; names the layer and the reason.
     """
     graph = OnnxGraph(opset)
-    with log.suppress_info():
-        net = Net(source, state, backend=TraceBackend(graph), seed=0)
-    with closing(net):
-        fill_weights(net)
+    with closing(build_net(source, state, graph, fill_weights)) as net:
         graph.taken.update(net.blobs)
         _name_parameters(net, graph)
         for blob in net.inputs:

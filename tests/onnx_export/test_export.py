@@ -134,7 +134,7 @@ def test_a_layer_that_fixes_the_batch_is_named(tmp_path):
         + tile
         + 'layer { name: "b" type: "Bias" bottom: "r" top: "y" bias_param { axis: 1 } }'
     )
-    with pytest.raises(NetError, match='layer "b": --batch dynamic is not possible'):
+    with pytest.raises(NetError, match=r'layer "b" \(Bias\): --batch dynamic is not possible'):
         export_text(text, tmp_path / "x", set_normal, batch=0)
 
 
