@@ -12,9 +12,10 @@ from minicaffe.net.net import Net
 from minicaffe.onnx_export.dynamic_batch import free_batch
 from minicaffe.onnx_export.folding import fold_graph
 from minicaffe.onnx_export.graph import OnnxGraph
-from minicaffe.onnx_export.inference_net import inference_net
+from minicaffe.onnx_export.inference_net import inference_net, with_batch
 from minicaffe.onnx_export.model_file import write_model
 from minicaffe.onnx_export.parameters import copy_parameters, trained_parameters
+from minicaffe.onnx_export.pixel_transform import PIXEL_VALUES, PixelTransform
 from minicaffe.onnx_export.trace import trace
 from minicaffe.onnx_runtime import require_onnx
 from minicaffe.ops.backend import Shape
@@ -40,12 +41,15 @@ class ExportSettings:
         Whether BatchNorm, Scale and Bias are folded into the convolution before them.
     image : tuple of int
         Channels, rows and columns of images, where a data layer does not say them.
+    transform : PixelTransform, optional
+        What is put in front of the net.
     """
 
     opset: int = DEFAULT_OPSET
     batch: int | None = None
     folds: bool = True
     image: Shape = ()
+    transform: PixelTransform | None = None
 
 
 def export_net(
@@ -62,7 +66,7 @@ def export_net(
     source : NetSource
         The net, for training or not; it is exported as it is deployed.
     fill_weights : callable
-        Writes the parameters of the net that it is given.
+        Writes the parameters of the net that it is given, also those of `settings.transform`.
     path : str or Path
         The file to write.
     settings : ExportSettings
@@ -88,9 +92,12 @@ def export_net(
     state.phase = TEST
     if not OLDEST_OPSET <= settings.opset <= NEWEST_OPSET:
         raise NetError(f"opset {settings.opset} must be {OLDEST_OPSET} to {NEWEST_OPSET}")
+    deployed, pixels = inference_net(source, state, settings.image), ""
+    if settings.transform is not None:
+        deployed, pixels = settings.transform.add_layers(deployed)
     is_dynamic = settings.batch == 0
     batches = _BATCHES if is_dynamic else (settings.batch,)
-    nets = [inference_net(source, state, settings.image, batch) for batch in batches]
+    nets = [with_batch(deployed, batch) for batch in batches]
     weights = trained_parameters(nets[0], state, fill_weights)
     graphs = [trace(net, state, settings.opset, partial(copy_parameters, weights)) for net in nets]
     graph = graphs[0]
@@ -98,5 +105,7 @@ def export_net(
         free_batch(*graphs)
     if settings.folds:
         fold_graph(graph)
+    if pixels:
+        graph.limits[pixels] = PIXEL_VALUES
     write_model(graph, path, source.param.name, is_dynamic)
     return nets[0], graph
