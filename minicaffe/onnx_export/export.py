@@ -10,7 +10,6 @@ from pathlib import Path
 from minicaffe.errors import NetError
 from minicaffe.net.net import Net
 from minicaffe.onnx_export.dynamic_batch import free_batch
-from minicaffe.onnx_export.folding import fold_graph
 from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.onnx_export.inference_net import inference_net, with_batch
 from minicaffe.onnx_export.model_file import write_model
@@ -20,6 +19,7 @@ from minicaffe.onnx_export.trace import trace
 from minicaffe.onnx_runtime import require_onnx
 from minicaffe.ops.backend import Shape
 from minicaffe.schema import TEST, NetSource, NetState
+from minicaffe.weights.fuse import fuse_net
 
 OLDEST_OPSET, NEWEST_OPSET = 11, 22
 DEFAULT_OPSET = 13
@@ -76,7 +76,7 @@ def export_net(
     Returns
     -------
     NetSource
-        The net as it was exported.
+        The net as it was exported, without folding.
     OnnxGraph
         What the file contains.
 
@@ -97,15 +97,17 @@ def export_net(
         deployed, pixels = settings.transform.add_layers(deployed)
     is_dynamic = settings.batch == 0
     batches = _BATCHES if is_dynamic else (settings.batch,)
-    nets = [with_batch(deployed, batch) for batch in batches]
-    weights = trained_parameters(nets[0], state, fill_weights)
-    graphs = [trace(net, state, settings.opset, partial(copy_parameters, weights)) for net in nets]
+    exported = with_batch(deployed, batches[0])
+    weights = trained_parameters(exported, state, fill_weights)
+    if settings.folds:
+        fused = fuse_net(deployed, weights)
+        deployed, weights = fused.source, fused.layers
+    fill, nets = partial(copy_parameters, weights), [with_batch(deployed, n) for n in batches]
+    graphs = [trace(net, state, settings.opset, fill) for net in nets]
     graph = graphs[0]
     if is_dynamic:
         free_batch(*graphs)
-    if settings.folds:
-        fold_graph(graph)
     if pixels:
         graph.limits[pixels] = PIXEL_VALUES
     write_model(graph, path, source.param.name, is_dynamic)
-    return nets[0], graph
+    return exported, graph

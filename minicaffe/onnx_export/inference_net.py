@@ -39,6 +39,7 @@ def inference_net(source: NetSource, state: NetState, image: Shape = ()) -> NetS
     param = type(source.param)()
     param.CopyFrom(source.param)
     del param.layer[:]
+    param.ClearField("state")  # the rules have been applied
     param.layer.extend(node.param for node in deployed)
     for layer in param.layer:
         for rules in ("include", "exclude"):

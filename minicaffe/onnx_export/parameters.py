@@ -9,6 +9,7 @@ from typing import cast
 from minicaffe import log
 from minicaffe.errors import NetError
 from minicaffe.net.net import Net
+from minicaffe.net.weights import same_shape
 from minicaffe.onnx_export.backend import TraceBackend
 from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.onnx_export.tensor import TraceTensor
@@ -80,8 +81,8 @@ def copy_parameters(weights: Sequence[LayerBlobs], net: Net) -> None:
     for layer in net.layers:
         for blob, values in zip(layer.blobs, by_name.get(layer.name, ()), strict=True):
             layer.require(
-                blob.shape == values.shape,
+                same_shape(blob.shape, values.shape),
                 "--batch dynamic is not possible, because the shape of a parameter depends on the "
                 "number of samples. Give a number.",
             )
-            blob.data.set(values)
+            blob.data.set(values.reshape(blob.shape))
