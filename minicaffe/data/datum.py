@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from minicaffe.errors import DataError
 from minicaffe.schema.minicaffe_pb2 import Datum
+from minicaffe.wire_format import read_varint
 
 ImageArray = NDArray[np.uint8] | NDArray[np.float32]
 Bytes: TypeAlias = bytes | memoryview
@@ -209,7 +210,7 @@ def _scan(value: memoryview) -> tuple[StoredImage, int] | None:
     try:
         while at < end:
             key = value[at]
-            number, at = _varint(value, at + 1)
+            number, at = read_varint(value, at + 1)
             if key == _DATA:
                 data, begin, at = value[at : at + number], at, at + number
             elif key in numbers:
@@ -223,19 +224,6 @@ def _scan(value: memoryview) -> tuple[StoredImage, int] | None:
     shape = _int32(numbers[_CHANNELS]), _int32(numbers[_HEIGHT]), _int32(numbers[_WIDTH])
     is_encoded = numbers[_ENCODED] != 0
     return StoredImage(data, None, shape, _int32(numbers[_LABEL]), is_encoded), begin
-
-
-def _varint(value: memoryview, at: int) -> tuple[int, int]:
-    """Return a whole number and where it ends: seven bits a byte, the lowest first."""
-    number = shift = 0
-    while (byte := value[at]) >= 0x80:
-        number |= (byte & 0x7F) << shift
-        shift += 7
-        at += 1
-    number |= byte << shift
-    if number >> 64:
-        raise IndexError("more than 64 bits")
-    return number, at + 1
 
 
 def _int32(number: int) -> int:

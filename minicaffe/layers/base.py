@@ -315,6 +315,10 @@ class Layer(Generic[P]):
             if blob.data_owner is blob and not self.context.is_zero(filler):
                 self._fill_parameter(blob, index, filler)
 
+    def drop_filler(self, index: int) -> None:
+        """Keep the values of a parameter when the layer is filled."""
+        self._fillers.pop(index, None)
+
     def fill_count(self, top: Blobs) -> int:
         """Return the number of values that `fill` writes."""
         filled = [self.blobs[k] for k, f in self._fillers.items() if not self.context.is_zero(f)]

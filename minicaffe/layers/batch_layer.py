@@ -20,6 +20,7 @@ from minicaffe.ops.backend import Shape
 from minicaffe.ops.transform import Transform, TransformKernel
 from minicaffe.random import RandomStream
 from minicaffe.schema import TEST, TRAIN, LayerParameter
+from minicaffe.schema.minicaffe_pb2 import TransformationParameter
 
 # Fields of data_param and image_data_param that moved to transform_param.
 OLD_TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
@@ -61,6 +62,11 @@ class BatchLayer(Layer[P]):
         columns = transform.crop_size or transform.crop_w or columns
         n = getattr(param, cls.param_field).batch_size
         return (n, channels, rows, columns) if rows and columns else ()
+
+    @classmethod
+    def transformation(cls, param: LayerParameter) -> TransformationParameter:
+        """Return transform_param, with what the type's own message adds."""
+        return param.transform_param
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.channel_norm import ChannelNormLayer
 from minicaffe.ops.backend import Shape
+from minicaffe.ops.running_statistics import StatisticsForm
 from minicaffe.schema import FillerParameter, LayerParameter
 from minicaffe.schema.minicaffe_pb2 import BatchNormParameter
 
@@ -67,6 +68,14 @@ class BatchNormWithScale(ChannelNormLayer[BatchNormParameter]):
         return is_nvidias or is_intels(settings)
 
     @classmethod
+    def statistics_of(cls, settings: BatchNormParameter) -> tuple[StatisticsForm, float, float]:
+        """Return form, fraction and eps of the running statistics."""
+        fraction = settings.moving_average_fraction
+        if is_intels(settings):
+            return "sums", fraction, settings.eps
+        return "started", fraction, max(settings.eps, _LEAST_EPS)
+
+    @classmethod
     def order_in_file(cls, shapes: Sequence[Shape]) -> Sequence[int]:
         """Recognise the order of NVCaffe 0.15: scale, bias, mean, variance, sum of weights."""
         sizes = [math.prod(shape) for shape in shapes]
@@ -84,14 +93,10 @@ class BatchNormWithScale(ChannelNormLayer[BatchNormParameter]):
             proto.use_global_stats if proto.HasField("use_global_stats") else not self.is_training
         )
         self.uses_batch = not stored
-        has_intels, fraction = is_intels(proto), proto.moving_average_fraction
-        if has_intels:
-            self.statistics = ("sums", fraction, proto.eps)
-        else:
-            self.statistics = ("started", fraction, max(proto.eps, _LEAST_EPS))
+        self.statistics = self.statistics_of(proto)
         for shape in ((n,), (n,), (1,)):
             self.add_parameter(shape)
-        filler = "filler" if has_intels else "scale_filler"
+        filler = "filler" if is_intels(proto) else "scale_filler"
         ones = FillerParameter(type="constant", value=1)
         self.add_parameter((n,), getattr(proto, filler) if proto.HasField(filler) else ones)
         self.add_parameter((n,), proto.bias_filler)

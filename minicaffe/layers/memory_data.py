@@ -14,7 +14,7 @@ from minicaffe.layers.base import Blobs
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
 from minicaffe.schema import LayerParameter
-from minicaffe.schema.minicaffe_pb2 import MemoryDataParameter
+from minicaffe.schema.minicaffe_pb2 import MemoryDataParameter, TransformationParameter
 
 Floats = NDArray[np.float32]
 # The shape of a label in a batch.
@@ -37,6 +37,11 @@ class MemoryData(BatchLayer[MemoryDataParameter]):
     has_own_source = False
     shared_fields = ("data_param", "transform_param")
     prefetches = False  # the program may write to the arrays until a batch is copied
+
+    @classmethod
+    def transformation(cls, param: LayerParameter) -> TransformationParameter:
+        """Return nothing: the arrays are not transformed."""
+        return TransformationParameter()
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:

@@ -8,6 +8,7 @@ from minicaffe.data.batches import BatchSource
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.layers.batch_layer import ImageBatchLayer
 from minicaffe.layers.registry import register
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import TEST, TransformationParameter, WindowDataParameter
 
 
@@ -45,6 +46,12 @@ class WindowData(ImageBatchLayer[WindowDataParameter]):
         proto, size = self.settings, self.param.transform_param.crop_size
         self.require(proto.source, "window_data_param { source } is missing: the window file")
         self.require(proto.batch_size > 0, "batch_size is missing or 0; it must be at least 1")
+        scale = self.param.transform_param.scale
+        self.require(
+            not (proto.HasField("scale") and self.param.transform_param.HasField("scale")),
+            f"scale is set twice: {proto.scale:g} in window_data_param and {scale:g} in "
+            "transform_param. Remove one.",
+        )
         self.require(size > 0, "transform_param { crop_size } is missing: the size of the windows")
         self.require(
             size > 2 * proto.context_pad,
@@ -64,7 +71,7 @@ class WindowData(ImageBatchLayer[WindowDataParameter]):
             WindowFiles(proto.source, proto.root_folder, proto.cache_images, threads),
             Sampling(proto.batch_size, proto.fg_threshold, proto.bg_threshold, proto.fg_fraction),
             WindowTransformer(
-                self._transform_param(),
+                self.transformation(self.param),
                 Cropper(size, proto.context_pad, proto.crop_mode == "square"),
             ),
             self.random,
@@ -72,18 +79,14 @@ class WindowData(ImageBatchLayer[WindowDataParameter]):
         unchanged = DataTransformer(TransformationParameter(), TEST)
         return self.batches(records, proto.batch_size, unchanged)
 
-    def _transform_param(self) -> TransformationParameter:
+    @classmethod
+    def transformation(cls, param: LayerParameter) -> TransformationParameter:
         """Return transform_param, with the scale of window_data_param if that is set."""
-        param = TransformationParameter()
-        param.CopyFrom(self.param.transform_param)
-        if self.settings.HasField("scale"):
-            self.require(
-                not param.HasField("scale"),
-                f"scale is set twice: {self.settings.scale:g} in window_data_param and "
-                f"{param.scale:g} in transform_param. Remove one.",
-            )
-            param.scale = self.settings.scale
-        return param
+        transform = TransformationParameter()
+        transform.CopyFrom(param.transform_param)
+        if param.window_data_param.HasField("scale"):
+            transform.scale = param.window_data_param.scale
+        return transform
 
     def key_name(self, key: bytes) -> str:
         """Name the image that a window is from, and the window file."""

@@ -1,14 +1,16 @@
 """Export of nets to ONNX.
 
 The exporter is a backend: a net is built on `backend.TraceBackend` and run forward once, and the
-kernels add nodes to a graph (`graph.OnnxGraph`). Layers need no code for it.
+kernels add nodes to a graph (`graph.OnnxGraph`). Layers need no code for it. Normalisations are
+folded into convolutions before (`minicaffe.weights.fuse`).
 
-    inference_net  turns a training net into the net to deploy
-    trace          builds and runs the net, and names the values
-    dynamic_batch  makes the number of samples free, by comparing two traces
-    folding        folds normalisations into convolutions
-    model_file     writes the graph as an ONNX file
-    check          compares the file in onnxruntime with the net in minicaffe
+    inference_net    turns a training net into the net to deploy
+    pixel_transform  puts mean, scale and order of colours in front of the net
+    parameters       reads the trained parameters, which all traces share
+    trace            builds and runs the net, and names the values
+    dynamic_batch    makes the number of samples free, by comparing two traces
+    model_file       writes the graph as an ONNX file
+    check            compares the file in onnxruntime with the net in minicaffe
 
 Package `onnx` is imported by the last two only.
 """

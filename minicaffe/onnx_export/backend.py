@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-import numpy as np
-
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import Unsupported
 from minicaffe.onnx_export.graph import OnnxGraph
@@ -81,8 +79,9 @@ def read_value(graph: OnnxGraph, tensor: Tensor, shape: Shape | None = None) -> 
             else graph.reshape(value.name, shape)
         )
     else:
-        array = np.array(tensor.read(), np.float32).reshape(shape)
-        name = graph.constant(array, value.constant or "constant")
+        array = tensor.read()
+        array = array.copy() if array.flags.writeable else array  # a layer may overwrite it
+        name = graph.constant(array.reshape(shape), value.constant or "constant")
     value.forms[shape] = name
     return name
 

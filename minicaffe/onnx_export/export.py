@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from minicaffe.errors import NetError
 from minicaffe.net.net import Net
 from minicaffe.onnx_export.dynamic_batch import free_batch
-from minicaffe.onnx_export.folding import fold_graph
 from minicaffe.onnx_export.graph import OnnxGraph
-from minicaffe.onnx_export.inference_net import inference_net
+from minicaffe.onnx_export.inference_net import inference_net, with_batch
 from minicaffe.onnx_export.model_file import write_model
+from minicaffe.onnx_export.parameters import copy_parameters, trained_parameters
+from minicaffe.onnx_export.pixel_transform import PIXEL_VALUES, PixelTransform
 from minicaffe.onnx_export.trace import trace
 from minicaffe.onnx_runtime import require_onnx
 from minicaffe.ops.backend import Shape
 from minicaffe.schema import TEST, NetSource, NetState
+from minicaffe.weights.fuse import fuse_net
 
 OLDEST_OPSET, NEWEST_OPSET = 11, 22
 DEFAULT_OPSET = 13
@@ -38,12 +41,15 @@ class ExportSettings:
         Whether BatchNorm, Scale and Bias are folded into the convolution before them.
     image : tuple of int
         Channels, rows and columns of images, where a data layer does not say them.
+    transform : PixelTransform, optional
+        What is put in front of the net.
     """
 
     opset: int = DEFAULT_OPSET
     batch: int | None = None
     folds: bool = True
     image: Shape = ()
+    transform: PixelTransform | None = None
 
 
 def export_net(
@@ -60,7 +66,7 @@ def export_net(
     source : NetSource
         The net, for training or not; it is exported as it is deployed.
     fill_weights : callable
-        Writes the parameters of the net that it is given.
+        Writes the parameters of the net that it is given, also those of `settings.transform`.
     path : str or Path
         The file to write.
     settings : ExportSettings
@@ -70,7 +76,7 @@ def export_net(
     Returns
     -------
     NetSource
-        The net as it was exported.
+        The net as it was exported, without folding.
     OnnxGraph
         What the file contains.
 
@@ -86,14 +92,22 @@ def export_net(
     state.phase = TEST
     if not OLDEST_OPSET <= settings.opset <= NEWEST_OPSET:
         raise NetError(f"opset {settings.opset} must be {OLDEST_OPSET} to {NEWEST_OPSET}")
+    deployed, pixels = inference_net(source, state, settings.image), ""
+    if settings.transform is not None:
+        deployed, pixels = settings.transform.add_layers(deployed)
     is_dynamic = settings.batch == 0
     batches = _BATCHES if is_dynamic else (settings.batch,)
-    nets = [inference_net(source, state, settings.image, batch) for batch in batches]
-    graphs = [trace(net, state, settings.opset, fill_weights) for net in nets]
+    exported = with_batch(deployed, batches[0])
+    weights = trained_parameters(exported, state, fill_weights)
+    if settings.folds:
+        fused = fuse_net(deployed, weights)
+        deployed, weights = fused.source, fused.layers
+    fill, nets = partial(copy_parameters, weights), [with_batch(deployed, n) for n in batches]
+    graphs = [trace(net, state, settings.opset, fill) for net in nets]
     graph = graphs[0]
     if is_dynamic:
         free_batch(*graphs)
-    if settings.folds:
-        fold_graph(graph)
+    if pixels:
+        graph.limits[pixels] = PIXEL_VALUES
     write_model(graph, path, source.param.name, is_dynamic)
-    return nets[0], graph
+    return exported, graph

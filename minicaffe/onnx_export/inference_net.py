@@ -13,9 +13,7 @@ from minicaffe.ops.backend import Shape
 from minicaffe.schema import TRAIN, LayerParameter, NetSource, NetState
 
 
-def inference_net(
-    source: NetSource, state: NetState, image: Shape = (), batch: int | None = None
-) -> NetSource:
+def inference_net(source: NetSource, state: NetState, image: Shape = ()) -> NetSource:
     """Return the net to deploy; logs each layer that is dropped or replaced.
 
     Parameters
@@ -26,8 +24,6 @@ def inference_net(
         Phase, level and stages that rules of layers are compared with.
     image : tuple of int
         Channels, rows and columns of images, where a data layer does not say them.
-    batch : int, optional
-        Number of samples; by default that of the file.
 
     Raises
     ------
@@ -41,11 +37,10 @@ def inference_net(
     if len(deployed) < len(nodes):
         deployed = _without_unread(deployed, labels)
     deployed = [_with_inputs(node, source, image, labels, deployed) for node in deployed]
-    if batch is not None:
-        _set_batch([node.param for node in deployed], batch)
     param = type(source.param)()
     param.CopyFrom(source.param)
     del param.layer[:]
+    param.ClearField("state")  # the rules have been applied
     param.layer.extend(node.param for node in deployed)
     for layer in param.layer:
         for rules in ("include", "exclude"):
@@ -53,6 +48,29 @@ def inference_net(
     indices = [node.index for node in deployed]
     origin = [None if index is None else source.origin[index] for index in indices]
     return replace(source, param=param, origin=origin)
+
+
+def with_batch(source: NetSource, batch: int | None) -> NetSource:
+    """Return the net with another number of samples, None for its own.
+
+    The first axis changes of those inputs that have as many samples as the first one.
+    """
+    if batch is None:
+        return source
+    param = type(source.param)()
+    param.CopyFrom(source.param)
+    shapes = [
+        shape
+        for layer in param.layer
+        if layer.type in LAYERS and LAYERS[layer.type].is_filled_by_program
+        for shape in layer.input_param.shape
+        if shape.dim
+    ]
+    samples = shapes[0].dim[0] if shapes else None
+    for shape in shapes:
+        if shape.dim[0] == samples:
+            shape.dim[0] = batch
+    return replace(source, param=param)
 
 
 def with_input_shapes(source: NetSource, shapes: Mapping[str, Shape]) -> NetSource:
@@ -189,20 +207,6 @@ def _with_inputs(
         if k == 0 or top in read:
             made.top.append(top)
             made.input_param.shape.add(dim=shape if k == 0 else shape[:1])
-    logger.info(f'layer "{layer.name}" ({layer.type}) becomes an input of shape {shape}')
+    rest = ", without its transform_param" if layer.HasField("transform_param") else ""
+    logger.info(f'layer "{layer.name}" ({layer.type}) becomes an input of shape {shape}{rest}')
     return Node(made, node.index)
-
-
-def _set_batch(layers: Sequence[LayerParameter], batch: int) -> None:
-    """Set the first axis of inputs that have as many samples as the first one."""
-    shapes = [
-        shape
-        for layer in layers
-        if layer.type in LAYERS and LAYERS[layer.type].is_filled_by_program
-        for shape in layer.input_param.shape
-        if shape.dim
-    ]
-    samples = shapes[0].dim[0] if shapes else None
-    for shape in shapes:
-        if shape.dim[0] == samples:
-            shape.dim[0] = batch

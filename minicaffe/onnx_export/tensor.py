@@ -23,10 +23,13 @@ class Value:
         The names by shape, as far as the value was needed in other shapes.
     constant : str
         The name of a parameter, for the initializer; "" if it is none.
+    is_given : bool
+        Whether values were set from outside.
     """
 
     def __init__(self) -> None:
         self.name = self.constant = ""
+        self.is_given = False
         self.forms: dict[Shape, str] = {}
 
     def set(self, name: str, shape: Shape) -> None:
@@ -35,7 +38,11 @@ class Value:
 
 
 class TraceTensor(ArrayTensor):
-    """An array of the host, or in its place a value of the graph."""
+    """An array of the host, or in its place a value of the graph.
+
+    A read-only array that is set is used itself, so that nets can share parameters; it is copied
+    before it is changed.
+    """
 
     def __init__(self, shape: Shape, dtype: np.dtype[Any], source: TraceTensor | None = None):
         super().__init__(np, shape, dtype, None if source is None else source._storage)
@@ -53,12 +60,26 @@ class TraceTensor(ArrayTensor):
             raise Unsupported("it needs values on the host that depend on the input of the net")
         return super().read()
 
-    update = read
+    def update(self) -> Array:
+        """Return the host's values, to be changed."""
+        array = self.read()
+        if not array.flags.writeable:
+            self._storage.memory.flat = self._storage.memory.flat.copy()
+        return self.read()
 
     def write(self) -> Array:
         """Return the host's array, to be overwritten."""
         self.value.set("", self.shape)
+        memory = self._storage.memory
+        if not memory.flat.flags.writeable:
+            memory.flat = np.empty_like(memory.flat)
         return super().read()
+
+    def freeze(self) -> npt.NDArray[np.float32]:
+        """Return the host's values as an array that nobody changes any more."""
+        array: npt.NDArray[np.float32] = self.read()
+        self._storage.memory.flat.flags.writeable = array.flags.writeable = False
+        return array
 
     def host(self) -> HostArray:
         """Return the host's array."""
@@ -74,8 +95,15 @@ class TraceTensor(ArrayTensor):
         return CompletedFuture(self.get())
 
     def set(self, values: npt.ArrayLike) -> None:
-        """Overwrite the host's values."""
-        self.write()[...] = values
+        """Overwrite the host's values; a read-only array of the same type and shape is kept."""
+        array = np.asarray(values)
+        is_kept = not array.flags.writeable and array.dtype == self._storage.dtype
+        if is_kept and array.shape == self.shape:
+            self.value.set("", self.shape)
+            self._storage.memory.flat = array.reshape(-1)
+        else:
+            self.write()[...] = array
+        self.value.is_given = True
 
     def clear(self) -> None:
         """Overwrite the host's values with zero."""

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import cast
 
-from minicaffe import log
 from minicaffe.blob import Blob
 from minicaffe.errors import NetError, Unsupported
 from minicaffe.net.net import Net
 from minicaffe.net.step import Step
 from minicaffe.onnx_export import emitters  # noqa: F401 - registers the emitters
-from minicaffe.onnx_export.backend import TraceBackend, read_value
+from minicaffe.onnx_export.backend import read_value
 from minicaffe.onnx_export.graph import OnnxGraph, OnnxNode
+from minicaffe.onnx_export.parameters import build_net
 from minicaffe.onnx_export.tensor import Value
 from minicaffe.schema import NetSource, NetState
 
@@ -38,10 +38,7 @@ def trace(
         If the net cannot be built, or a layer has no form in ONNX; names the layer and the reason.
     """
     graph = OnnxGraph(opset)
-    with log.suppress_info():
-        net = Net(source, state, backend=TraceBackend(graph), seed=0)
-    with closing(net):
-        fill_weights(net)
+    with closing(build_net(source, state, graph, fill_weights)) as net:
         graph.taken.update(net.blobs)
         _name_parameters(net, graph)
         for blob in net.inputs:
@@ -85,9 +82,15 @@ def _name_blobs(net: Net, graph: OnnxGraph) -> None:
     names: dict[str, str] = {}
     for blob in net.outputs:
         graph.layer = blob.name
-        if blob.name in graph.inputs:
-            continue  # an input that no layer reads
         value = read_value(graph, blob.data)
+        if value == blob.name:
+            continue  # an input that no layer reads
+        if blob.name in graph.inputs:
+            raise NetError(
+                f'{net.source.where()}: blob "{blob.name}" is an input and, changed in place, an '
+                "output, for which ONNX needs two names. Give the top of the last layer another "
+                "name."
+            )
         made.update(node.outputs[0] for node in graph.nodes[-1:])
         if value in names or value not in made:
             value = graph.one("Identity", value)
@@ -96,8 +99,9 @@ def _name_blobs(net: Net, graph: OnnxGraph) -> None:
     given = {top for step in net.steps if not step.layer.copies_bottom for top in step.top}
     for blob in net.blobs.values():
         name = _value(blob).forms.get(blob.shape, "")
-        if blob in given and name in made and name not in names:
-            names.setdefault(name, blob.name)
+        is_new = name in made and name not in names and blob.name not in graph.inputs
+        if blob in given and is_new:
+            names[name] = blob.name
     graph.rename(names)
 
 

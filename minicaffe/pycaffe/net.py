@@ -340,7 +340,9 @@ class Net(NetStructure):
         for layer in other.layers:
             given = layers[layer.name].blobs if layer.blobs else []
             for blob, own in zip(layer.blobs, given, strict=True):
-                blob.data.set(own.data.get())
+                values = own.data.get()
+                values.flags.writeable = False  # the export then needs no copy
+                blob.data.set(values)
 
     def save(self, filename: FilePath) -> None:
         """Write the net with its parameters as a .caffemodel (HDF5 if the name ends in .h5)."""

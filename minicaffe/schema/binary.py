@@ -1,16 +1,16 @@
 """Binary (protobuf) files: weights, solver state and mean images.
 
-Arrays are copied as raw bytes without creating a Python object per value (see proto/weights.proto),
-so reading takes little longer than the disk access. Fields that only forks of Caffe have are
-skipped.
+Arrays are views of the bytes of the file (see proto/weights.proto and minicaffe/wire_format.py), so
+reading takes little longer than the disk access. Fields that only forks of Caffe have are skipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,10 @@ from google.protobuf.message import DecodeError, Message
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import DataError, MinicaffeError, SchemaError, SnapshotError
 from minicaffe.schema.blobs import (
-    ByteChunk,
     Floats,
     blob_array,
     blob_field,
     is_c3d,
-    length_delimited,
 )
 from minicaffe.schema.contents import LayerArrays, LayerBlobs, SolverStateFile
 from minicaffe.schema.file_type import (
@@ -42,8 +40,10 @@ from minicaffe.schema.weights_pb2 import (
     SolverStateWeights,
     V1LayerWeights,
 )
+from minicaffe.wire_format import ByteChunk, Outline, length_delimited
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 
 # The key of SolverState's first field, iter (field 1, varint); a NetParameter begins with a string.
 _SOLVER_STATE_KEY = b"\x08"
@@ -70,12 +70,22 @@ def read_binary(
     error : type of MinicaffeError
         The error to raise if the file is missing, truncated, or of another type.
     """
-    return _decode(read_file(path, error), message_class, path, error)
+    return _decode(read_file(path, error), message_class, message_class.FromString, path, error)
+
+
+def _decode_arrays(
+    data: bytes, message_class: type[M], path: str | Path, error: type[MinicaffeError]
+) -> Outline[M]:
+    return _decode(data, message_class, partial(Outline, message_class), path, error)
 
 
 def _decode(
-    data: bytes, message_class: type[M], path: str | Path, error: type[MinicaffeError]
-) -> M:
+    data: bytes,
+    message_class: type[Message],
+    parse: Callable[[bytes], T],
+    path: str | Path,
+    error: type[MinicaffeError],
+) -> T:
     size = len(data)
     if size > _LIMIT_BYTES:
         raise error(
@@ -91,7 +101,7 @@ def _decode(
     if kind:
         raise error(f"{path}: a binary file is needed here; this looks like {kind}")
     try:
-        return message_class.FromString(data)
+        return parse(data)
     except DecodeError:
         if head.isascii() and not is_binary(head):
             raise error(f"{path}: a binary file is needed here; this is a text file") from None
@@ -120,12 +130,10 @@ def read_net_weights_binary(path: str | Path) -> list[LayerBlobs]:
             f"{path}: is a solver state and contains no weights; use the .caffemodel next to it. "
             "To resume training, give the solver state as --snapshot"
         )
-    net = _decode(data, NetWeights, path, SnapshotError)
-    del data  # otherwise the peak memory doubles
-    layers = [
-        LayerBlobs(_text(x.name, path), x.type, _arrays(x.blobs, x.name, path)) for x in net.layer
-    ]
-    layers = [*(_legacy_layer(x, path) for x in net.layers), *layers]
+    outline = _decode_arrays(data, NetWeights, path, SnapshotError)
+    net, arrays = outline.message, partial(_arrays, outline=outline, path=path)
+    layers = [LayerBlobs(_text(x.name, path), x.type, arrays(x.blobs, x.name)) for x in net.layer]
+    layers = [*(_legacy_layer(x, path, arrays) for x in net.layers), *layers]
     _log_upgrades(net, path)
     return layers
 
@@ -139,22 +147,28 @@ def _log_upgrades(net: NetWeights, path: str | Path) -> None:
         upgrade_net(NetParameter.FromString(net.SerializePartialToString()), str(path))
 
 
-def _legacy_layer(layer: V1LayerWeights, path: str | Path) -> LayerBlobs:
+def _legacy_layer(
+    layer: V1LayerWeights,
+    path: str | Path,
+    arrays: Callable[[Iterable[BlobWeights], str], list[Floats]],
+) -> LayerBlobs:
     if layer.HasField("layer"):
         v0 = layer.layer
-        return LayerBlobs(_text(v0.name, path), v0.type, _arrays(v0.blobs, v0.name, path))
+        return LayerBlobs(_text(v0.name, path), v0.type, arrays(v0.blobs, v0.name))
     known = V1LayerParameter.LayerType.values()
     kind = current_type(layer.type) if layer.type in known else ""
     if any(is_c3d(blob) for blob in layer.blobs):
         kind = _C3D_TYPES.get(layer.type, kind)
-    return LayerBlobs(_text(layer.name, path), kind, _arrays(layer.blobs, layer.name, path))
+    return LayerBlobs(_text(layer.name, path), kind, arrays(layer.blobs, layer.name))
 
 
-def _arrays(blobs: Iterable[BlobWeights], owner: str, path: str | Path) -> list[Floats]:
+def _arrays(
+    blobs: Iterable[BlobWeights], owner: str, outline: Outline[Any], path: str | Path
+) -> list[Floats]:
     arrays = []
     for index, blob in enumerate(blobs):
         try:
-            arrays.append(blob_array(blob))
+            arrays.append(blob_array(blob, outline))
         except ValueError as problem:
             raise SnapshotError(
                 f'{path}: blob {index} of "{owner}": {problem}; the file is damaged'
@@ -197,7 +211,8 @@ def _write(target: str | Path | BinaryIO, chunks: list[ByteChunk]) -> None:
 def read_solver_state_binary(path: str | Path) -> SolverStateFile:
     """Read a .solverstate."""
     data = read_file(path, SnapshotError)
-    state = _decode(data, SolverStateWeights, path, SnapshotError)
+    outline = _decode_arrays(data, SolverStateWeights, path, SnapshotError)
+    state = outline.message
     if not state.HasField("iter"):
         raise SnapshotError(
             f"{path}: has no field iter, so it is not a solver state. To start from a .caffemodel, "
@@ -209,7 +224,7 @@ def read_solver_state_binary(path: str | Path) -> SolverStateFile:
             f"{path}: the name of its weights file, {state.learned_net!r}, is not UTF-8; the file "
             "is damaged"
         )
-    history = _arrays(state.history, "history", path)
+    history = _arrays(state.history, "history", outline, path)
     learned_net = _text(state.learned_net, path)
     minimum = state.minimum_loss if state.HasField("minimum_loss") else None
     return SolverStateFile(
@@ -250,9 +265,9 @@ def read_blobproto(path: str | Path) -> Floats:
     DataError
         The file is missing, truncated, or of another type.
     """
-    blob = read_binary(path, BlobWeights, DataError)
+    outline = _decode_arrays(read_file(path, DataError), BlobWeights, path, DataError)
     try:
-        return blob_array(blob)
+        return blob_array(outline.message, outline)
     except ValueError as problem:
         raise DataError(f"{path}: {problem}; the file is damaged or no .binaryproto") from None
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.schema.minicaffe_pb2 import BlobProto, BlobShape
 from minicaffe.schema.weights_pb2 import BlobWeights, C3DBlobWeights
+from minicaffe.wire_format import ByteChunk, Outline, length_delimited
 
 Floats = npt.NDArray[np.float32]
-ByteChunk = bytes | memoryview
 
 _RAW_DTYPES = {
     BlobWeights.DOUBLE: "<f8",
@@ -21,7 +21,6 @@ _RAW_DTYPES = {
     BlobWeights.UINT: "<u4",
     BlobWeights.BOOL: "?",
 }
-_LENGTH_DELIMITED = 2
 _DATA, _DIFF, _SHAPE = 5, 6, 7
 
 
@@ -38,8 +37,8 @@ def blob_shape(blob: BlobWeights | BlobProto) -> tuple[int, ...] | None:
     return None
 
 
-def blob_array(blob: BlobWeights) -> Floats:
-    """Return the values of a blob.
+def blob_array(blob: BlobWeights, outline: Outline[Any]) -> Floats:
+    """Return the values of a blob of an outline, as a view of the bytes that were read.
 
     Returns
     -------
@@ -52,9 +51,9 @@ def blob_array(blob: BlobWeights) -> Floats:
         The number of values does not match the shape.
     """
     if is_c3d(blob):
-        return _c3d_array(blob)
+        return _c3d_array(blob, outline)
     shape = blob_shape(blob)
-    values = _values(blob)
+    values = _values(blob, outline)
     expected = None if shape is None else int(np.prod(shape))
     if values.size == 0 and expected != 0:
         values = _unpacked(blob)
@@ -72,23 +71,23 @@ def is_c3d(blob: BlobWeights) -> bool:
     )
 
 
-def _c3d_array(blob: BlobWeights) -> Floats:
+def _c3d_array(blob: BlobWeights, outline: Outline[Any]) -> Floats:
     stored = C3DBlobWeights.FromString(blob.SerializePartialToString())
     shape = (stored.num, stored.channels, stored.length, stored.height, stored.width)
-    values = np.frombuffer(stored.data, "<f4").astype(np.float32, copy=False)
+    values = np.frombuffer(outline.content(stored.data), "<f4").astype(np.float32, copy=False)
     if values.size != np.prod(shape):
         raise ValueError(f"a blob of shape {shape} has {values.size} values")
     return values.reshape(shape)
 
 
-def _values(blob: BlobWeights) -> Floats:
+def _values(blob: BlobWeights, outline: Outline[Any]) -> Floats:
     if blob.HasField("raw_data"):
         dtype = _RAW_DTYPES[blob.raw_data_type]
-        stored: npt.NDArray[np.generic] = np.frombuffer(blob.raw_data, dtype)
+        stored: npt.NDArray[np.generic] = np.frombuffer(outline.content(blob.raw_data), dtype)
     elif blob.HasField("double_data"):
-        stored = np.frombuffer(blob.double_data, "<f8")
+        stored = np.frombuffer(outline.content(blob.double_data), "<f8")
     else:
-        stored = np.frombuffer(blob.data, "<f4")
+        stored = np.frombuffer(outline.content(blob.data), "<f4")
     return stored.astype(np.float32, copy=False)
 
 
@@ -125,20 +124,3 @@ def _floats(number: int, values: Floats) -> list[ByteChunk]:
     if values.size == 0:
         return []
     return length_delimited(number, [values.reshape(-1).view(np.uint8).data])
-
-
-def length_delimited(number: int, content: Iterable[ByteChunk]) -> list[ByteChunk]:
-    """Return `content` as length-delimited field `number`: its key, its length, and the content."""
-    chunks = list(content)
-    size = sum(len(chunk) for chunk in chunks)
-    return [_varint(number << 3 | _LENGTH_DELIMITED) + _varint(size), *chunks]
-
-
-def _varint(number: int) -> bytes:
-    """Return a number in protobuf's varint encoding: seven bits a byte, lowest first."""
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

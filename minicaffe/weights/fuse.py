@@ -1,18 +1,30 @@
-"""Folding of BatchNorm, Scale, Bias and BN layers into the product layers before them."""
+"""Folding of BatchNorm, Scale, Bias, BN and Power layers into the products before them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from minicaffe import log
 from minicaffe.errors import NetError, SnapshotError
-from minicaffe.layers.folding import NotFoldable, affine_of, fold, is_affine, is_product
+from minicaffe.layers.folding import (
+    ChannelAffine,
+    NotFoldable,
+    affine_of,
+    fold,
+    has_parameters,
+    is_affine,
+    is_product,
+    require_foldable,
+)
 from minicaffe.net.include_rules import filter_layers
 from minicaffe.schema import TRAIN, LayerBlobs, LayerParameter, NetParameter, NetSource, NetState
+
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass
@@ -21,7 +33,7 @@ class FusedNet:
 
     Attributes
     ----------
-    param : NetParameter
+    source : NetSource
         The net.
     layers : list of LayerBlobs
         Its weights.
@@ -31,7 +43,7 @@ class FusedNet:
         For each layer that could not be folded, the reason.
     """
 
-    param: NetParameter
+    source: NetSource
     layers: list[LayerBlobs]
     folded: dict[str, list[str]] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
@@ -41,7 +53,8 @@ def fuse_net(source: NetSource, weights: Sequence[LayerBlobs]) -> FusedNet:
     """Fold normalisation into the products before it; in the TEST phase outputs stay the same.
 
     A layer is folded if it is the only one that reads the output of a Convolution, Deconvolution
-    or InnerProduct, with which it shares no parameters by name.
+    or InnerProduct, and no other layer shares the parameters of the two. Weights of other layers
+    are not copied.
 
     Raises
     ------
@@ -53,7 +66,8 @@ def fuse_net(source: NetSource, weights: Sequence[LayerBlobs]) -> FusedNet:
     _refuse_training(source)
     net = NetParameter()
     net.CopyFrom(source.param)
-    fused = FusedNet(net, [])
+    origin = list(source.origin)
+    fused = FusedNet(replace(source, param=net, origin=origin), [])
     blobs = {layer.name: layer for layer in weights}
     readers = _Readers(net)
     removed: set[int] = set()
@@ -64,7 +78,7 @@ def fuse_net(source: NetSource, weights: Sequence[LayerBlobs]) -> FusedNet:
             fused.kept.setdefault(layer.name, "it is not the only layer that reads a product")
     names = {net.layer[index].name for index in removed}
     for index in sorted(removed, reverse=True):
-        del net.layer[index]
+        del net.layer[index], origin[index]
     fused.layers = [layer for layer in blobs.values() if layer.name not in names]
     return fused
 
@@ -88,6 +102,7 @@ class _Readers:
 
     def __init__(self, net: NetParameter) -> None:
         self._layers = net.layer
+        self._names = Counter(spec.name for layer in net.layer for spec in layer.param)
         self._readers: dict[tuple[int, str], list[int]] = defaultdict(list)
         producers: dict[str, int] = {}
         for index, layer in enumerate(net.layer):
@@ -106,6 +121,10 @@ class _Readers:
             index = readers[0]
             yield index, self._layers[index]
 
+    def share_parameters(self, layer: LayerParameter) -> bool:
+        """Return whether parameters of a layer are those of another one too."""
+        return any(spec.name and self._names[spec.name] > 1 for spec in layer.param)
+
     def are_apart(self, first: int, last: int, name: str) -> bool:
         """Return whether no layer between two others reads or writes a blob."""
         between = self._layers[first + 1 : last]
@@ -116,37 +135,37 @@ def _fold_followers(
     fused: FusedNet, readers: _Readers, blobs: dict[str, LayerBlobs], index: int
 ) -> set[int]:
     """Fold the affine layers after a product into it and return their indices."""
-    product = fused.param.layer[index]
-    done: set[int] = set()
+    product = fused.source.param.layer[index]
+    done: dict[int, LayerParameter] = {}
+    affine, top = ChannelAffine(np.ones(1), np.zeros(1)), product.top[0]
     for follower, layer in readers.chain(index):
         if not is_affine(layer):
             break
         try:
-            _require_foldable(product, layer)
-            top = layer.top[0]
-            if top != product.top[0] and not readers.are_apart(index, follower, top):
-                raise NotFoldable(f'a layer before it has a blob "{top}" too')
-            affine = affine_of(layer, _weights_of(layer, blobs).blobs)
-            before = _weights_of(product, blobs)
-            new = [x.astype(np.float32) for x in fold(product, before.blobs, affine)]
+            for owner in (product, layer):
+                if readers.share_parameters(owner):
+                    raise NotFoldable(f'"{owner.name}" shares parameters by name')
+            if layer.top[0] != top and not readers.are_apart(index, follower, layer.top[0]):
+                raise NotFoldable(f'a layer before it has a blob "{layer.top[0]}" too')
+            longer = affine.then(affine_of(layer, _weights_of(layer, blobs)))
+            require_foldable(product, longer)
         except NotFoldable as reason:
             fused.kept[layer.name] = str(reason)
             break
+        affine, top = longer, layer.top[0]
+        done[follower] = layer
+    if done:
+        new = fold(product, _weights_of(product, blobs), affine)
         blobs[product.name] = LayerBlobs(product.name, product.type, new)
         product.top[0] = top
-        fused.folded.setdefault(product.name, []).append(layer.name)
-        done.add(follower)
-    return done
+        fused.folded[product.name] = [layer.name for layer in done.values()]
+    return set(done)
 
 
-def _require_foldable(product: LayerParameter, layer: LayerParameter) -> None:
-    for owner in (product, layer):
-        if any(spec.name for spec in owner.param):
-            raise NotFoldable(f'"{owner.name}" shares parameters by name')
-
-
-def _weights_of(layer: LayerParameter, blobs: dict[str, LayerBlobs]) -> LayerBlobs:
+def _weights_of(layer: LayerParameter, blobs: dict[str, LayerBlobs]) -> list[Floats]:
     found = blobs.get(layer.name)
-    if found is None or not found.blobs:
+    if found is not None and found.blobs:
+        return found.blobs
+    if has_parameters(layer):
         raise SnapshotError(f'the weights have nothing for layer "{layer.name}" ({layer.type})')
-    return found
+    return []

@@ -135,6 +135,16 @@ def test_normalisations_are_folded(tmp_path):
     np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
 
 
+def test_a_layer_in_place_on_the_input(tmp_path):
+    relu = 'layer { name: "relu" type: "ReLU" bottom: "data" top: "data" }\n'
+    path = tmp_path / "net.onnx"
+    export_text(INPUT + relu + CONV, path)
+    found = run(path, {"data": -np.ones((2, 3, 7, 9), np.float32)})["conv"]
+    np.testing.assert_array_equal(found, np.zeros((2, 4, 5, 7), np.float32))
+    with pytest.raises(NetError, match='blob "data" is an input and, changed in place, an output'):
+        export_text(INPUT + relu, path)
+
+
 def test_shared_parameters_are_one_initializer(tmp_path):
     layer = (
         'layer {{ name: "{0}" type: "InnerProduct" bottom: "data" top: "{0}" param {{ name: "w" }} '
@@ -167,7 +177,7 @@ def test_a_layer_that_fixes_the_batch_is_named(tmp_path):
         + tile
         + 'layer { name: "b" type: "Bias" bottom: "r" top: "y" bias_param { axis: 1 } }'
     )
-    with pytest.raises(NetError, match='layer "b": --batch dynamic is not possible'):
+    with pytest.raises(NetError, match=r'layer "b" \(Bias\): --batch dynamic is not possible'):
         export_text(text, tmp_path / "x", set_normal, batch=0)
 
 

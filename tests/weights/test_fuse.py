@@ -83,6 +83,7 @@ def test_batch_norm_and_scale(fuse, bias, in_place, weights):
         "type: 'InnerProduct' inner_product_param { num_output: 10 }",
         "type: 'InnerProduct' inner_product_param { num_output: 10 transpose: true }",
         "type: 'DepthwiseConvolution' convolution_param { num_output: 12 kernel_size: 3 }",
+        "type: 'Convolution' param { name: 'w' } convolution_param { num_output: 2 kernel_size: 1}",
     ],
 )
 @pytest.mark.parametrize(
@@ -91,6 +92,11 @@ def test_batch_norm_and_scale(fuse, bias, in_place, weights):
         "type: 'BatchNorm' batch_norm_param { eps: 0.01 }",
         "type: 'Scale'",
         "type: 'Bias'",
+        "type: 'Scale' scale_param { num_axes: 0 bias_term: true }",
+        "type: 'Scale' param { name: 'unshared' }",
+        "type: 'Power' power_param { scale: 1.5 shift: -0.25 }",
+        "type: 'BatchNorm' batch_norm_param { scale_bias: true eps: 1e-7 }",
+        "type: 'BatchNorm' batch_norm_param { use_weight_bias: true }",
     ],
 )
 def test_types(fuse, product, affine):
@@ -128,8 +134,10 @@ def test_layers_of_forks(fuse, settings):
         ),
         (
             BN % "bn" + "layer { name: 's' type: 'Scale' bottom: 'bn' top: 'bn' "
+            "param { name: 'w' } } layer { name: 't' type: 'Scale' bottom: 'bn' top: 'y' "
             "param { name: 'w' } }",
-            'conv <- bn\nkept s: "s" shares parameters by name\n',
+            'conv <- bn\nkept s: "s" shares parameters by name\n'
+            "kept t: it is not the only layer that reads a product\n",
         ),
         (
             SCALE % ("conv", "conv") + "layer { name: 'b' type: 'BatchNorm' bottom: 'conv' "
@@ -140,6 +148,24 @@ def test_layers_of_forks(fuse, settings):
 )
 def test_layers_that_stay(fuse, layers, said):
     assert fuse(INPUT + CONV % "false" + layers)[1] == said
+
+
+@pytest.mark.parametrize("kind", ["Convolution3D", "Deconvolution3D"])
+@pytest.mark.parametrize("bias", ["true", "false"])
+def test_volumes(fuse, kind, bias):
+    text = f"""input: "data" input_shape {{ dim: 2 dim: 6 dim: 3 dim: 9 dim: 7 }}
+    layer {{ name: "conv" type: "{kind}" bottom: "data" top: "conv" convolution3d_param {{
+      num_output: 4 kernel_size: 3 kernel_depth: 2 bias_term: {bias} }} }}"""
+    assert fuse(text + BN % "bn")[1] == "conv <- bn\n"
+
+
+def test_the_scale_of_normalised_vectors_stays(fuse):
+    layer = """layer { name: "%s" type: "InnerProduct" bottom: "data" top: "%s"
+    inner_product_param { num_output: 4 %s } }
+    layer { name: "scale_%s" type: "Scale" bottom: "%s" top: "scale_%s" }"""
+    text = layer % ("a", "a", "", *"aaa") + layer % ("b", "b", "normalize: true", *"bbb")
+    reason = "normalize: true of the layer before it changes the weights"
+    assert fuse(INPUT + text)[1] == f"a <- scale_a\nkept scale_b: {reason}\n"
 
 
 def test_resnet(fuse):

@@ -5,6 +5,10 @@ probabilities, and layers that need labels are left out. Blobs keep their names.
 are folded into the convolution before them, unless --no_fold is given. A layer that ONNX cannot
 express ends the command with its name and the reason.
 
+The file takes what the input of the net takes: images from which the mean is subtracted already, of
+colours in the order blue, green, red. With --transform it takes pixels from 0 to 255, and with
+--rgb the order red, green, blue.
+
 --check runs the net in minicaffe and the file in onnxruntime on the same random input and prints
 the largest difference of each output, relative to its largest value. Exit code: 0
 exported, 1 not exported, or a difference above 1e-4.
@@ -28,6 +32,7 @@ from minicaffe.log import log_result, logger
 if TYPE_CHECKING:
     from minicaffe.net import Net
     from minicaffe.onnx_export.graph import OnnxGraph
+    from minicaffe.onnx_export.pixel_transform import PixelTransform
     from minicaffe.schema import NetSource, NetState
 
 
@@ -53,6 +58,12 @@ class ExportFlags(NetStateFlags, InputShapeFlags):
     batch: int | None = flag(
         type=_batch, metavar="N", help="number of samples, or 'dynamic' (default: the net's)"
     )
+    transform: str = flag(
+        metavar="TRAIN.prototxt",
+        help="let the file take pixels from 0 to 255: include mean and scale of "
+        "the transform_param of the data layer in this net",
+    )
+    rgb: bool = flag(help="let the file take colours as red, green, blue")
     no_fold: bool = flag(help="keep BatchNorm and Scale apart from convolutions")
     check: bool = flag(help="compare the file in onnxruntime with the net")
 
@@ -61,21 +72,35 @@ def run(flags: ExportFlags) -> int:
     """Export, and check."""
     from minicaffe.net.weights import copy_trained_layers
     from minicaffe.onnx_export import ExportSettings, export_net
+    from minicaffe.onnx_export.pixel_transform import ADDED_LAYERS
     from minicaffe.schema import NetState, read_net
 
     state = NetState()
     flags.apply_to(state)
     files = [name for name in map(str.strip, flags.weights.split(",")) if name]
 
+    transform = _transform(flags, state)
+
     def fill_weights(net: Net) -> None:
-        copy_trained_layers(net, *files)
+        copy_trained_layers(net, *files, optional=ADDED_LAYERS)
+        if transform is not None:
+            transform.write_mean(net)
 
     path = Path(flags.output or Path(flags.net).with_suffix(".onnx"))
-    settings = ExportSettings(flags.opset, flags.batch, not flags.no_fold, flags.image_shape())
+    image = flags.image_shape()
+    settings = ExportSettings(flags.opset, flags.batch, not flags.no_fold, image, transform)
     net, graph = export_net(read_net(flags.net), fill_weights, path, settings, state)
     n_values = sum(array.size for array in graph.constants.values())
     logger.info(f"{path}: {len(graph.nodes)} nodes, {n_values:,} constants, opset {graph.opset}")
     return _check(path, net, graph, fill_weights, state) if flags.check else 0
+
+
+def _transform(flags: ExportFlags, state: NetState) -> PixelTransform | None:
+    from minicaffe.onnx_export.pixel_transform import PixelTransform, read_transform
+
+    if flags.transform:
+        return read_transform(flags.transform, state, flags.rgb)
+    return PixelTransform(takes_rgb=True) if flags.rgb else None
 
 
 def _check(

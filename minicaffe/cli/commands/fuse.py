@@ -1,7 +1,7 @@
 """Fold BatchNorm and Scale into the convolutions before them.
 
-BatchNorm, Scale, Bias and BN layers that directly follow a Convolution, Deconvolution or
-InnerProduct are removed from the net, and the weights changed so that the outputs stay the same.
+BatchNorm, Scale, Bias, BN and linear Power layers that directly follow a Convolution, Deconvolution
+or InnerProduct are removed from the net, and the weights changed so that the outputs stay the same.
 A layer stays if other layers read the blob before it. For nets of deployment: folded statistics
 cannot be trained further.
 
@@ -46,7 +46,7 @@ def run(flags: FuseFlags) -> int:
             f"{flags.net}: nothing to fold: no BatchNorm, Scale, Bias or BN layer is the only "
             "reader of a Convolution, Deconvolution or InnerProduct"
         )
-    write_weights_file(flags.new_weights, fused.layers, fused.param.name)
+    write_weights_file(flags.new_weights, fused.layers, fused.source.param.name)
     with write_atomically(flags.output) as file:
-        file.write(format_prototxt(fused.param).encode())
+        file.write(format_prototxt(fused.source.param).encode())
     return 0

@@ -55,11 +55,6 @@ class LabelMapLayer(BatchLayer[P]):
                     "apply it. Remove it."
                 )
 
-    @classmethod
-    def transformation(cls, param: LayerParameter) -> TransformationParameter:
-        """Return transform_param, with what the type's own message adds."""
-        return param.transform_param
-
     def label_column(self) -> LabelColumn:
         """Return what a line of the list says about labels."""
         return "LABELS"
