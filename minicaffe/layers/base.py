@@ -114,6 +114,8 @@ class Layer(Generic[P]):
     # Further fields of LayerParameter that this type reads or refuses.
     shared_fields: ClassVar[tuple[str, ...]] = ()
     role: ClassVar[Role] = "other"
+    # The type with the same settings and parameters that rounds by quantization_param; "" if none.
+    quantized_type: ClassVar[str] = ""
     # Whether a top may be the bottom of the same index; if not, the net raises an error.
     in_place: ClassVar[bool] = False
     # Tops that are created if the prototxt omits them (losses have one).
@@ -220,18 +222,13 @@ class Layer(Generic[P]):
 
     @classmethod
     def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
-        """Return the shape of a data layer's first top, as far as it is known without the source.
+        """Return the shape of a data layer's first top, () if it is not known without the source.
 
         Parameters
         ----------
         param : LayerParameter
         image : tuple of int
             Channels, rows and columns to assume; () to take them from the settings.
-
-        Returns
-        -------
-        tuple of int
-            () if it is not known.
         """
         return ()
 
@@ -388,8 +385,13 @@ class Layer(Generic[P]):
         )
         return axis % n
 
+    def weight_values(self) -> tuple[Tensor, Tensor | None]:
+        """Return weights and bias, None without a bias."""
+        w, *bias = (blob.data for blob in self.blobs)
+        return w, bias[0] if bias else None
+
     def weight_diffs(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the diffs of weights and bias, None for those that are not needed."""
-        pairs = zip(self.blobs, self.param_needs_diff, strict=True)
-        wanted = [blob.diff if needed else None for blob, needed in pairs]
-        return wanted[0], wanted[1] if len(wanted) > 1 else None
+        wanted = zip(self.blobs, self.param_needs_diff, strict=True)
+        w, *bias = (blob.diff if needed else None for blob, needed in wanted)
+        return w, bias[0] if bias else None
