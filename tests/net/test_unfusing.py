@@ -16,7 +16,7 @@ HOSTS = {
     "ip": "inner_product_param { num_output: 5 }",
     # Draws new numbers in each forward pass that is one, and none where layers run again.
     "rounded": "convolution_param { num_output: 5 kernel_size: 3 } "
-    "quantization_param { bw_params: 5 fl_params: 2 }",
+    "quantization_param { bw_params: 5 fl_params: 2 rounding_scheme: STOCHASTIC }",
 }
 TYPES = {"conv": "Convolution", "ip": "InnerProduct", "bn": "BatchNorm", "scale": "Scale"}
 SETTINGS = {
