@@ -180,8 +180,8 @@ def test_32_bits_are_floats(backend):
 
 
 GRIDS = "bw_layer_in: 5 fl_layer_in: 2 bw_params: 5 fl_params: 3 bw_layer_out: 6 fl_layer_out: 2"
-# The factor leads off the grid, so that scaling and rounding do not commute. All sums are exact, and
-# so are ties.
+# The factor leads off the grid, so that scaling and rounding do not commute. All sums are exact, as
+# are ties.
 FACTOR = 0.3125
 NET = f"""
 layer {{ name: "x" type: "Input" top: "x"
