@@ -26,6 +26,7 @@ from cases import CASES  # noqa: E402 - the tests are not an installed package
 from minicaffe.layers import LAYERS, Layer  # noqa: E402
 from minicaffe.layers.batch_layer import ImageBatchLayer  # noqa: E402
 from minicaffe.layers.loss import NormalizedLossLayer  # noqa: E402
+from minicaffe.layers.quantized import QuantizedLayer  # noqa: E402
 from minicaffe.layers.segmentation.label_map_layer import LabelMapLayer  # noqa: E402
 from minicaffe.schema import LayerParameter  # noqa: E402
 from minicaffe.schema.locations import repeated_fields  # noqa: E402
@@ -104,6 +105,8 @@ def message_names(layer: type[Layer]) -> list[str]:
         names.append("loss_param")
     if issubclass(layer, ImageBatchLayer | LabelMapLayer):
         names.append("transform_param")
+    if issubclass(layer, QuantizedLayer):
+        names.append("quantization_param")
     return names
 
 

@@ -114,6 +114,8 @@ class Layer(Generic[P]):
     # Further fields of LayerParameter that this type reads or refuses.
     shared_fields: ClassVar[tuple[str, ...]] = ()
     role: ClassVar[Role] = "other"
+    # The type with the same settings and parameters that rounds by quantization_param; "" if none.
+    quantized_type: ClassVar[str] = ""
     # Whether a top may be the bottom of the same index; if not, the net raises an error.
     in_place: ClassVar[bool] = False
     # Tops that are created if the prototxt omits them (losses have one).
@@ -208,7 +210,8 @@ class Layer(Generic[P]):
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
         """Return a sentence about each setting in `param` that has no effect in this type."""
-        return unread_fields(param, cls.type, cls.param_field, cls.shared_fields)
+        fields, rounded = cls.shared_fields, cls.quantized_type
+        return unread_fields(param, cls.type, cls.param_field, fields, rounded)
 
     @classmethod
     def order_in_file(cls, shapes: Sequence[Shape]) -> Sequence[int]:
@@ -220,18 +223,13 @@ class Layer(Generic[P]):
 
     @classmethod
     def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
-        """Return the shape of a data layer's first top, as far as it is known without the source.
+        """Return the shape of a data layer's first top, () if it is not known without the source.
 
         Parameters
         ----------
         param : LayerParameter
         image : tuple of int
             Channels, rows and columns to assume; () to take them from the settings.
-
-        Returns
-        -------
-        tuple of int
-            () if it is not known.
         """
         return ()
 
@@ -313,7 +311,8 @@ class Layer(Generic[P]):
             blob = self.blobs[index]
             # Shared parameters have the owner's values.
             if blob.data_owner is blob and not self.context.is_zero(filler):
-                self._fill_parameter(blob, index, filler)
+                stream = RandomStream(self.context.seed, f"{self.name}/fill/{index}")
+                blob.data.set(fillers.fill(filler, blob.shape, stream.generator()))
 
     def drop_filler(self, index: int) -> None:
         """Keep the values of a parameter when the layer is filled."""
@@ -378,10 +377,6 @@ class Layer(Generic[P]):
         except NetError as error:
             raise NetError(f"{self.where}: {subject}: {error}") from error
 
-    def _fill_parameter(self, blob: Blob, index: int, filler: FillerParameter) -> None:
-        generator = RandomStream(self.context.seed, f"{self.name}/fill/{index}").generator()
-        blob.data.set(fillers.fill(filler, blob.shape, generator))
-
     def axis(self, axis: int, blob: Blob, field: str = "axis") -> int:
         """Return `axis` of `blob` counted from the front; negative ones count from the end."""
         n = len(blob.shape)
@@ -392,8 +387,13 @@ class Layer(Generic[P]):
         )
         return axis % n
 
+    def weight_values(self) -> tuple[Tensor, Tensor | None]:
+        """Return weights and bias, None without a bias."""
+        w, *bias = (blob.data for blob in self.blobs)
+        return w, bias[0] if bias else None
+
     def weight_diffs(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the diffs of weights and bias, None for those that are not needed."""
-        pairs = zip(self.blobs, self.param_needs_diff, strict=True)
-        wanted = [blob.diff if needed else None for blob, needed in pairs]
-        return wanted[0], wanted[1] if len(wanted) > 1 else None
+        wanted = zip(self.blobs, self.param_needs_diff, strict=True)
+        w, *bias = (blob.diff if needed else None for blob, needed in wanted)
+        return w, bias[0] if bias else None

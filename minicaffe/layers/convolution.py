@@ -38,6 +38,7 @@ class Convolution(Layer[ConvolutionParameter]):
     bottoms = (1, None)
     tops = (1, None)
     transposed = False
+    quantized_type = "ConvolutionRistretto"
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:
@@ -92,7 +93,7 @@ class Convolution(Layer[ConvolutionParameter]):
         outputs = self.settings.num_output
         for blob in top:
             blob.reshape((*shape[:axis], outputs, *images))
-        w, b = self.filters()
+        w, b = self.weight_values()
         op = Conv(
             kernel=self.window.kernel,
             stride=self.window.stride,
@@ -113,7 +114,7 @@ class Convolution(Layer[ConvolutionParameter]):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops."""
-        w, b = self.filters()
+        w, b = self.weight_values()
         for x, y in zip(bottom, top, strict=True):
             self.kernel.forward(self._images(x.data), w, b, self._images(y.data))
 
@@ -125,12 +126,7 @@ class Convolution(Layer[ConvolutionParameter]):
             if dw is not None or db is not None:
                 self.kernel.backward_weights(self._images(x.data), dy, dw, db)
             if needed:
-                self.kernel.backward_data(dy, self.blobs[0].data, self._images(x.diff))
-
-    def filters(self) -> tuple[Tensor, Tensor | None]:
-        """Return weights and bias (F,)."""
-        w, *bias = (blob.data for blob in self.blobs)
-        return w, bias[0] if bias else None
+                self.kernel.backward_data(dy, self.weight_values()[0], self._images(x.diff))
 
     def _channels(self) -> int:
         shape = self.blobs[0].shape

@@ -23,6 +23,7 @@ class Deconvolution(Convolution):
     """
 
     transposed = True
+    quantized_type = "DeconvolutionRistretto"
 
     def _output_size(self, name: str, image: Shape) -> Shape:
         self.require_shape(

@@ -30,6 +30,7 @@ class InnerProduct(Layer[InnerProductParameter]):
     """
 
     role = "weights"
+    quantized_type = "FcRistretto"
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:
@@ -63,9 +64,9 @@ class InnerProduct(Layer[InnerProductParameter]):
             f"weights were made for {self.inputs}",
         )
         top[0].reshape((*shape[: self.first], self.settings.num_output))
-        w, *bias = (blob.data for blob in self.blobs)
-        op = InnerProductOp(self.first, self.settings.transpose, bool(bias))
-        self.kernel = self.plan(op, bottom[0].data, w, top[0].data, *bias)
+        w, b = self.weight_values()
+        op = InnerProductOp(self.first, self.settings.transpose, b is not None)
+        self.kernel = self.plan(op, bottom[0].data, w, top[0].data, *([] if b is None else [b]))
         if self.settings.normalize:
             self.scale_vectors = self.plan(UnitVectors(0 if self.settings.transpose else 1), w)
 
@@ -75,10 +76,10 @@ class InnerProduct(Layer[InnerProductParameter]):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top."""
-        b = self.blobs[1].data if len(self.blobs) > 1 else None
+        w, b = self.weight_values()
         if self.settings.normalize:
-            self.scale_vectors.forward(self.blobs[0].data)
-        self.kernel.forward(bottom[0].data, self.blobs[0].data, b, top[0].data)
+            self.scale_vectors.forward(w)
+        self.kernel.forward(bottom[0].data, w, b, top[0].data)
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the bottom's diff, add to the parameters'."""
@@ -86,4 +87,4 @@ class InnerProduct(Layer[InnerProductParameter]):
         if dw is not None or db is not None:
             self.kernel.backward_weights(bottom[0].data, top[0].diff, dw, db)
         if propagate_down[0]:
-            self.kernel.backward_data(top[0].diff, self.blobs[0].data, bottom[0].diff)
+            self.kernel.backward_data(top[0].diff, self.weight_values()[0], bottom[0].diff)

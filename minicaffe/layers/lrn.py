@@ -35,6 +35,7 @@ class LRN(Layer[LRNParameter]):
 
     role = "normalization"
     in_place = True
+    quantized_type = "LRNRistretto"
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:

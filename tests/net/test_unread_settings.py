@@ -33,8 +33,16 @@ def test_settings_of_another_type(caplog_minicaffe):
     ]
 
 
+def test_quantization_of_a_type_that_computes_in_floats(caplog_minicaffe):
+    text = INPUT + IP.format("a", "quantization_param { bw_params: 8 }", "")
+    assert warnings_of(caplog_minicaffe, text) == [
+        'net.prototxt:2, layer "a" (InnerProduct): quantization_param has no effect, because '
+        "InnerProduct does not read it. Set type: FcRistretto, or remove it."
+    ]
+
+
 def test_fields_of_forks_without_effect_are_one_warning(caplog_minicaffe):
-    fork = "quantization_param { bw_params: 8 } forward_type: FLOAT16"
+    fork = "backward_type: FLOAT16 forward_type: FLOAT16"
     pool = (
         'layer { name: "p" type: "Data" top: "p" include { phase: TRAIN } '
         "data_param { cache: true threads: 4 } }\n"
@@ -43,8 +51,8 @@ def test_fields_of_forks_without_effect_are_one_warning(caplog_minicaffe):
     )
     text = 'engine: "MKL2017"\n' + INPUT + "".join(IP.format(n, fork, "") for n in "ab") + pool
     assert warnings_of(caplog_minicaffe, text) == [
-        "net.prototxt: accepted without effect: data_param.cache, data_param.threads, engine, "
-        "forward_type (2 times), quantization_param (2 times), relu_param.engine: MKL2017. These "
+        "net.prototxt: accepted without effect: backward_type (2 times), data_param.cache, "
+        "data_param.threads, engine, forward_type (2 times), relu_param.engine: MKL2017. These "
         "are fields of forks of Caffe, of which the results do not depend here."
     ]
 

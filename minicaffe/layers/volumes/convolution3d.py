@@ -32,6 +32,7 @@ class Convolution3D(Convolution):
     """
 
     param_field = "convolution3d_param"
+    quantized_type = ""
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:
@@ -52,9 +53,9 @@ class Convolution3D(Convolution):
         """Return (1, 1, 1, 1, num_output), as C3D's files have it."""
         return (1, 1, 1, 1, self.settings.num_output)
 
-    def filters(self) -> tuple[Tensor, Tensor | None]:
+    def weight_values(self) -> tuple[Tensor, Tensor | None]:
         """Return weights and bias (F,)."""
-        w, b = super().filters()
+        w, b = super().weight_values()
         return w, self._vector(b)
 
     def weight_diffs(self) -> tuple[Tensor | None, Tensor | None]:
@@ -98,3 +99,5 @@ class Deconvolution3D(Deconvolution, Convolution3D):
     ----------
     Tran et al., "Deep end2end voxel2voxel prediction", 2016.
     """
+
+    quantized_type = ""
