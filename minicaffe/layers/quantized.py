@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs, Layer, P
+from minicaffe.layers.format_text import formats_text
 from minicaffe.layers.number_formats import NumberFormats
 from minicaffe.layers.unread_formats import unread_formats
 from minicaffe.ops.backend import EpilogueOp, Tensor
@@ -25,22 +26,22 @@ class RoundedBlob(Blob):
 
     def __init__(self, source: Blob, op: Quantize) -> None:
         super().__init__(source.backend, source.name, source.shape)
-        self.source, self._op = source, op
+        self._source, self._op = source, op
         self._kernel: QuantizeKernel  # set by `plan`
 
     @property
     def diff(self) -> Tensor:
         """The gradient of the source."""
-        return self.source.diff
+        return self._source.diff
 
     def plan(self) -> None:
         """Take the present shape of the source."""
-        self.reshape(self.source.shape)
-        self._kernel = self.backend.plan(self._op, self.source.data, self.data)
+        self.reshape(self._source.shape)
+        self._kernel = self.backend.plan(self._op, self._source.data, self.data)
 
     def round(self, stream: RandomStream | None) -> None:
         """Overwrite the copy."""
-        self._kernel.forward(self.source.data, self.data, stream)
+        self._kernel.forward(self._source.data, self.data, stream)
 
 
 class QuantizedLayer(Layer[P]):
@@ -53,6 +54,12 @@ class QuantizedLayer(Layer[P]):
     shared_fields = ("quantization_param",)
     # Whether quantization_param is about weights as well.
     has_weights = True
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the settings of the layer, and the bits of what it rounds."""
+        parts = super().summary(param), formats_text(param.quantization_param, cls.has_weights)
+        return ", ".join(filter(None, parts))
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
@@ -70,6 +77,8 @@ class QuantizedLayer(Layer[P]):
         axis = self.output_axis()
         outputs = 0 if axis is None else self.blobs[0].shape[axis]
         self.formats = NumberFormats.of(self, axis, outputs)
+        # The bottoms, which the net may replace by copies, and what the layer reads instead.
+        self._given: list[Blob] = []
         self._bottoms: list[Blob] = []
         grids = (self.formats.weights, self.formats.bias)
         pairs = zip(self.blobs, grids, strict=False)
@@ -77,7 +86,8 @@ class QuantizedLayer(Layer[P]):
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Shape and plan the copies, then the layer on them."""
-        if [getattr(blob, "source", blob) for blob in self._bottoms] != list(bottom):
+        if self._given != list(bottom):
+            self._given = list(bottom)
             self._bottoms = [self._rounded(blob, self.formats.bottoms) for blob in bottom]
         for blob in (*self._bottoms, *self._parameters):
             if isinstance(blob, RoundedBlob):
