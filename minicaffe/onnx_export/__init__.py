@@ -5,7 +5,7 @@ kernels add nodes to a graph (`graph.OnnxGraph`). Layers need no code for it.
 
     inference_net  turns a training net into the net to deploy
     trace          builds and runs the net, and names the values
-    dynamic_batch  makes the number of samples free, by comparing two traces
+    free_sizes     makes the number of samples or rows free, by comparing two traces
     folding        folds normalisations into convolutions
     model_file     writes the graph as an ONNX file
     check          compares the file in onnxruntime with the net in minicaffe

@@ -38,6 +38,8 @@ class Emitter(Generic[OpT]):
 
     # Emitters by type of op.
     table: ClassVar[dict[type[Op[Any]], type[Emitter[Any]]]] = {}
+    # Whether the result jumps, or grows without limit, with small changes of the inputs.
+    is_sensitive: ClassVar[bool] = False
 
     def __init__(self, graph: OnnxGraph, op: OpT) -> None:
         self.graph = graph
@@ -138,6 +140,8 @@ class _Kernel:
         def call(*args: Any, **named: Any) -> Any:
             found = list(_tensors((*args, *named.values())))
             is_in_graph = any(tensor.value.name for tensor in found)
+            # A second method may have no inputs: it writes what the first one found.
+            is_in_graph = is_in_graph or self._emitter is not None
             return getattr(self._chosen(is_in_graph), method)(*args, **named)
 
         return call
@@ -152,6 +156,8 @@ class _Kernel:
             if kind is None:
                 raise Unsupported(f"{type(self._op).__name__} has no form in ONNX here")
             self._emitter = kind(self._backend.graph, self._op)
+            if kind.is_sensitive:
+                self._backend.graph.sensitive.add(self._backend.graph.layer)
         return self._emitter
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from minicaffe.errors import NetError
 from minicaffe.net.net import Net
-from minicaffe.onnx_export.dynamic_batch import free_batch
 from minicaffe.onnx_export.folding import fold_graph
+from minicaffe.onnx_export.free_sizes import BATCH, ROWS, free_size
 from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.onnx_export.inference_net import inference_net
 from minicaffe.onnx_export.model_file import write_model
@@ -20,8 +20,8 @@ from minicaffe.schema import TEST, NetSource, NetState
 
 OLDEST_OPSET, NEWEST_OPSET = 11, 22
 DEFAULT_OPSET = 13
-# Two numbers of samples that are compared; sizes of a net are rarely multiples of them by chance.
-_BATCHES = (2, 3)
+# Two numbers that are compared, of samples and of rows whose number depends on values.
+_BATCHES, _ROWS = (2, 3), (4, 5)
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,16 @@ def export_net(
     is_dynamic = settings.batch == 0
     batches = _BATCHES if is_dynamic else (settings.batch,)
     nets = [inference_net(source, state, settings.image, batch) for batch in batches]
-    graphs = [trace(net, state, settings.opset, fill_weights) for net in nets]
-    graph = graphs[0]
+
+    def traced(net: NetSource, n_rows: int) -> OnnxGraph:
+        return trace(net, state, OnnxGraph(settings.opset, n_rows), fill_weights)
+
+    graph = traced(nets[0], _ROWS[0])
+    if graph.has_free_rows:
+        free_size(graph, traced(nets[0], _ROWS[1]), ROWS)
     if is_dynamic:
-        free_batch(*graphs)
+        free_size(graph, traced(nets[1], _ROWS[0]), BATCH)
     if settings.folds:
         fold_graph(graph)
-    write_model(graph, path, source.param.name, is_dynamic)
+    write_model(graph, path, source.param.name)
     return nets[0], graph

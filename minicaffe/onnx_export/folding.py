@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import cast
 
 import numpy as np
@@ -14,11 +15,12 @@ from minicaffe.ops.backend import HostArray
 def fold_graph(graph: OnnxGraph) -> None:
     """Fold what is linear and constant into Conv and Gemm nodes that nothing else reads."""
     readers = Counter(name for node in graph.nodes for name in node.inputs)
+    seen = set(graph.outputs).union(*graph.watched.values())
     kept: list[OnnxNode] = []
     made: dict[str, OnnxNode] = {}
     for node in graph.nodes:
         source = made.get(node.inputs[0]) if node.inputs else None
-        if source is not None and _is_own(graph, source, readers):
+        if source is not None and _is_own(graph, source, readers, seen):
             linear = _linear(graph, node, source)
             if linear is not None:
                 _apply(graph, source, *linear)
@@ -34,11 +36,16 @@ def fold_graph(graph: OnnxGraph) -> None:
     graph.constants = {name: array for name, array in graph.constants.items() if name in read}
 
 
-def _is_own(graph: OnnxGraph, source: OnnxNode, readers: Counter[str]) -> bool:
-    """Return whether only the next node reads the result, and only `source` its weights."""
+def _is_own(
+    graph: OnnxGraph, source: OnnxNode, readers: Counter[str], seen: Collection[str]
+) -> bool:
+    """Return whether only the next node reads the result, and only `source` its weights.
+
+    `seen` are values that outputs and comparisons read.
+    """
     is_constant = all(name in graph.constants for name in source.inputs[1:])
     is_single = all(readers[name] <= 1 for name in (*source.inputs[1:], source.outputs[0]))
-    return is_constant and is_single and source.outputs[0] not in graph.outputs
+    return is_constant and is_single and source.outputs[0] not in seen
 
 
 def _linear(

@@ -17,7 +17,7 @@ IR_VERSION = 8
 _MOST_BYTES = 2**31 - 1
 
 
-def write_model(graph: OnnxGraph, path: str | Path, name: str, is_dynamic: bool) -> None:
+def write_model(graph: OnnxGraph, path: str | Path, name: str) -> None:
     """Write a graph as an ONNX file.
 
     Parameters
@@ -26,8 +26,6 @@ def write_model(graph: OnnxGraph, path: str | Path, name: str, is_dynamic: bool)
     path : str or Path
     name : str
         The name of the net.
-    is_dynamic : bool
-        Whether the first axis of inputs and outputs is free.
 
     Raises
     ------
@@ -42,20 +40,22 @@ def write_model(graph: OnnxGraph, path: str | Path, name: str, is_dynamic: bool)
             f"{path}: the weights have {size} bytes; an ONNX file of one part holds at most "
             f"{_MOST_BYTES}"
         )
-    model = _model(graph, name, is_dynamic)
+    model = _model(graph, name)
     require_onnx().checker.check_model(model)
     with write_atomically(path) as file:
         file.write(model.SerializeToString())
 
 
-def _model(graph: OnnxGraph, name: str, is_dynamic: bool) -> Any:
+def _model(graph: OnnxGraph, name: str) -> Any:
     onnx = require_onnx()
     helper = onnx.helper
 
-    def info(values: dict[str, Shape], free: str) -> list[Any]:
+    def info(values: dict[str, Shape]) -> list[Any]:
         return [
             helper.make_tensor_value_info(
-                key, onnx.TensorProto.FLOAT, [free, *shape[1:]] if free and shape else shape
+                key,
+                onnx.TensorProto.FLOAT,
+                [graph.free_axes.get(key, {}).get(k, size) for k, size in enumerate(shape)],
             )
             for key, shape in values.items()
         ]
@@ -73,9 +73,7 @@ def _model(graph: OnnxGraph, name: str, is_dynamic: bool) -> Any:
     initializers = [
         onnx.numpy_helper.from_array(array, key) for key, array in graph.constants.items()
     ]
-    free = "N" if is_dynamic else ""
-    inputs = info(graph.inputs, free)
-    outputs = info(graph.outputs, "M" if graph.has_free_rows else free)
+    inputs, outputs = info(graph.inputs), info(graph.outputs)
     made = helper.make_graph(nodes, name or "net", inputs, outputs, initializers)
     return helper.make_model(
         made,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicaffe.onnx_export.backend import Emitter, OpT, emitter
+from minicaffe.onnx_export.drawn_inputs import WholeNumbers
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.lstm import Lstm, LstmUnit
 from minicaffe.ops.recurrent import RecurrentInputs
@@ -52,8 +53,7 @@ class _Recurrent(Emitter[OpT]):
     def _continuations(self, cont: Tensor) -> list[str]:
         """Return cont for each time step: (1, N, 1)."""
         name = self.read(cont)
-        if name in self.graph.inputs:
-            self.graph.limits[name] = 2
+        self.graph.expect(name, WholeNumbers(2))
         return self._steps(self.read(cont, (*cont.shape, 1)), cont.shape[0])
 
     def _start(self, inputs: RecurrentInputs, size: int) -> list[str]:
@@ -150,8 +150,7 @@ class LstmUnitEmitter(Emitter[LstmUnit]):
     def forward(self, c0: Tensor, a: Tensor, cont: Tensor, c: Tensor, h: Tensor) -> None:
         """Overwrite c and h."""
         name = self.read(cont)
-        if name in self.graph.inputs:
-            self.graph.limits[name] = 2
+        self.graph.expect(name, WholeNumbers(2))
         go = self.read(cont, (*cont.shape, 1))
         states = _step(self, self.read(a), self.read(c0), go, c.shape[2])
         self.write(c, states[0])

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from minicaffe.onnx_export.backend import Emitter, emitter
+from minicaffe.onnx_export.drawn_inputs import WholeNumbers
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.interp import Interp
 from minicaffe.ops.upsample import RepeatPixels, Unpool
@@ -62,8 +63,7 @@ class UnpoolEmitter(Emitter[Unpool]):
         graph, planes = self.graph, x.shape[:2]
         pixels, size = math.prod(x.shape[2:]), math.prod(y.shape[2:])
         places = graph.one("Cast", self.read(mask, (*planes, pixels)), to=7)
-        if self.read(mask) in graph.inputs:
-            graph.limits[self.read(mask)] = size
+        graph.expect(self.read(mask), WholeNumbers(size))
         zeros = graph.constant(np.zeros((*planes, size), np.float32))
         values = self.read(x, (*planes, pixels))
         name = graph.one("ScatterElements", zeros, places, values, axis=2)

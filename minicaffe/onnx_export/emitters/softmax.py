@@ -14,6 +14,8 @@ from minicaffe.ops.softmax import Softmax
 class SoftmaxEmitter(Emitter[Softmax]):
     """Softmax; its axis goes last before opset 13, where it takes all axes from there on."""
 
+    is_sensitive = True
+
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y, which may be x itself."""
         value, axis, last = self.read(x), self.op.axis, len(x.shape) - 1
@@ -30,6 +32,8 @@ class SoftmaxEmitter(Emitter[Softmax]):
 @emitter(ArgMax)
 class ArgMaxEmitter(Emitter[ArgMax]):
     """TopK; of equal values ONNX takes the first and Caffe the last."""
+
+    is_sensitive = True
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""
