@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from minicaffe import log
 from minicaffe.errors import NetError
 from minicaffe.layers import LAYERS
+from minicaffe.layers.batch_layer import BatchLayer
+from minicaffe.layers.dummy_data import DummyData
+from minicaffe.layers.settable_batch import SettableBatch
 from minicaffe.log import logger
 from minicaffe.net.include_rules import Node, filter_layers
+from minicaffe.onnx_export.deployed_layers import deployed_layers, layer_kind
 from minicaffe.ops.backend import Shape
-from minicaffe.schema import LayerParameter, NetSource, NetState
+from minicaffe.schema import TRAIN, LayerParameter, NetSource, NetState
 
 
 def inference_net(
@@ -35,10 +40,12 @@ def inference_net(
         If the shape of a data layer's batches is not known.
     """
     nodes = filter_layers(source, state)
+    nodes = [*_training_sources(nodes, source, state), *nodes]
     labels = _labels(nodes)
-    deployed = [kept for node in nodes if (kept := _deployed(node))]
+    deployed = deployed_layers(nodes)
     if len(deployed) < len(nodes):
         deployed = _without_unread(deployed, labels)
+    deployed = _with_dummies_as_inputs(deployed)
     deployed = [_with_inputs(node, source, image, labels, deployed) for node in deployed]
     if batch is not None:
         _set_batch([node.param for node in deployed], batch)
@@ -66,23 +73,26 @@ def with_input_shapes(source: NetSource, shapes: Mapping[str, Shape]) -> NetSour
     return replace(source, param=param)
 
 
-def _deployed(node: Node) -> Node | None:
-    """Return the layer as it is deployed, None if it is dropped."""
-    layer = node.param
-    if layer.type not in LAYERS:
-        return node  # building the net names the nearest types
-    found = LAYERS[layer.type].deployed(layer)
-    if found is layer:
-        return node
-    if found is None:
-        logger.info(f'layer "{layer.name}" ({layer.type}) is left out')
-        return None
-    logger.info(f'layer "{layer.name}" ({layer.type}) becomes {found.type}, top "{found.top[0]}"')
-    return Node(found, node.index)
+def _training_sources(nodes: Sequence[Node], source: NetSource, state: NetState) -> list[Node]:
+    """Return the data layers of the TRAIN phase, if the net lacks what they make."""
+    made: set[str] = set()
+    missing: set[str] = set()
+    for node in nodes:
+        missing.update(name for name in node.param.bottom if name not in made)
+        made.update(node.param.top)
+    if not missing:
+        return []
+    training = NetState()
+    training.CopyFrom(state)
+    training.phase = TRAIN
+    with log.suppress_info():
+        others = filter_layers(source, training)
+    return [node for node in others if _is_source(node.param) and missing & set(node.param.top)]
 
 
 def _is_source(layer: LayerParameter) -> bool:
-    return layer.type in LAYERS and LAYERS[layer.type].role == "data" and not layer.bottom
+    kind = layer_kind(layer)
+    return kind is not None and kind.role == "data" and not layer.bottom
 
 
 def _labels(nodes: Sequence[Node]) -> set[str]:
@@ -117,11 +127,11 @@ def _with_inputs(
     layer = node.param
     if not _is_source(layer):
         return node
-    kind = LAYERS[layer.type]
-    if kind.is_filled_by_program or not hasattr(kind, "has_own_source"):
+    kind = layer_kind(layer)
+    if kind is None or not issubclass(kind, BatchLayer):
         return node
-    shape = kind.batch_shape(layer, image)
-    if not shape:
+    shapes = kind.top_shapes(layer, image)
+    if not shapes:
         raise NetError(
             f'{node.where(source)}, layer "{layer.name}" ({layer.type}): the size of its images is '
             "not in the file. Give it with --input_shape=C,H,W."
@@ -131,13 +141,31 @@ def _with_inputs(
     for k, top in enumerate(layer.top):
         if k == 0 or top in read:
             made.top.append(top)
-            made.input_param.shape.add(dim=shape if k == 0 else shape[:1])
-    logger.info(f'layer "{layer.name}" ({layer.type}) becomes an input of shape {shape}')
+            made.input_param.shape.add(dim=shapes[k])
+    logger.info(f'layer "{layer.name}" ({layer.type}) becomes an input of shape {shapes[0]}')
     return Node(made, node.index)
 
 
+def _with_dummies_as_inputs(nodes: Sequence[Node]) -> list[Node]:
+    """Return the nodes with inputs for DummyData layers, if nothing else gives the net data."""
+    kinds = [layer_kind(node.param) for node in nodes]
+    if any(kind and (kind.is_filled_by_program or issubclass(kind, BatchLayer)) for kind in kinds):
+        return list(nodes)
+    read = {name for node in nodes for name in node.param.bottom}
+    made = []
+    for node, kind in zip(nodes, kinds, strict=True):
+        if kind is None or not issubclass(kind, DummyData):
+            made.append(node)
+            continue
+        layer = kind.as_input(node.param, read)
+        if layer.top:
+            logger.info(f'layer "{layer.name}" ({node.param.type}) becomes an input')
+            made.append(Node(layer, node.index))
+    return made
+
+
 def _set_batch(layers: Sequence[LayerParameter], batch: int) -> None:
-    """Set the first axis of inputs that have as many samples as the first one."""
+    """Set the number of samples of layers that have as many as the first input."""
     shapes = [
         shape
         for layer in layers
@@ -145,7 +173,10 @@ def _set_batch(layers: Sequence[LayerParameter], batch: int) -> None:
         for shape in layer.input_param.shape
         if shape.dim
     ]
-    samples = shapes[0].dim[0] if shapes else None
-    for shape in shapes:
-        if shape.dim[0] == samples:
-            shape.dim[0] = batch
+    if not shapes:
+        return
+    samples = shapes[0].dim[0]
+    for layer in layers:
+        kind = layer_kind(layer)
+        if kind and issubclass(kind, SettableBatch):
+            kind.set_batch(layer, samples, batch)

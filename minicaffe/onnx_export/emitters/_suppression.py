@@ -67,8 +67,8 @@ def suppressed(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str,
         graph.concat([first, last], 2),
         graph.unsqueeze(scores, [1]),
         graph.integers([n if limit is None else min(limit, n)]),
-        graph.constant(np.float32([min(max(threshold, 0), 1)])),
-        graph.constant(np.float32([rule.least])),
+        graph.constant([min(max(threshold, 0.0), 1.0)]),
+        graph.constant([rule.least]),
     )
     # Rows of group and place; the class in between is 0.
     places = graph.one("Gather", found, graph.integers([0, 2]), axis=1)

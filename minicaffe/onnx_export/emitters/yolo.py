@@ -70,7 +70,8 @@ class YoloOutputEmitter(Emitter[YoloOutput]):
         maps = graph.one("Transpose", maps, perm=[0, 3, 4, 1, 2])
         flat = graph.reshape(maps, [n, rows * columns_ * len(anchors), values])
         place, logarithm, scores = self._parts(flat)
-        cells = np.stack(np.mgrid[:rows, :columns_][::-1], -1).reshape(-1, 1, 2)
+        row, column = np.mgrid[:rows, :columns_]
+        cells = np.stack([column, row], -1).reshape(-1, 1, 2)
         cells = np.broadcast_to(cells, (rows * columns_, len(anchors), 2)).reshape(1, -1, 2)
         sizes = np.tile(np.array(anchors), (rows * columns_, 1))[None]
         whole = np.array([columns_, rows])
