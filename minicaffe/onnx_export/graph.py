@@ -13,7 +13,7 @@ from minicaffe.onnx_export.drawn_inputs import InputRule, WholeNumbers
 from minicaffe.ops.backend import HostArray, Shape
 
 # What an attribute of a node may be.
-Attribute: TypeAlias = int | float | str | Sequence[int] | Sequence[float]
+Attribute: TypeAlias = "int | float | str | Sequence[int] | Sequence[float] | OnnxGraph"
 
 
 @dataclass
@@ -104,9 +104,9 @@ class OnnxGraph:
         """Add an initializer of int64."""
         return self.constant(np.asarray(values, np.int64))
 
-    def number(self, value: float) -> str:
-        """Add a float initializer without axes."""
-        return self.constant(np.float32(value))
+    def floats(self, values: npt.ArrayLike) -> str:
+        """Add an initializer of float32."""
+        return self.constant(np.asarray(values, np.float32))
 
     def expect(self, name: str, rule: InputRule) -> None:
         """Say what a value holds, if it is an input; of several limits, the smallest counts."""
@@ -138,11 +138,11 @@ class OnnxGraph:
 
     def times(self, value: str, factor: float) -> str:
         """Return the product with a number, the value itself for 1."""
-        return value if factor == 1 else self.one("Mul", value, self.number(factor))
+        return value if factor == 1 else self.one("Mul", value, self.floats(factor))
 
     def plus(self, value: str, summand: float) -> str:
         """Return the sum with a number, the value itself for 0."""
-        return value if summand == 0 else self.one("Add", value, self.number(summand))
+        return value if summand == 0 else self.one("Add", value, self.floats(summand))
 
     def squeeze(self, value: str, axes: Sequence[int]) -> str:
         """Return the value without axes of size 1."""
@@ -180,7 +180,7 @@ class OnnxGraph:
 
     def filled(self, number: float, value: str) -> str:
         """Return an array of one number with the shape of a value."""
-        return self.one("Expand", self.number(number), self.one("Shape", value))
+        return self.one("Expand", self.floats(number), self.one("Shape", value))
 
     def slice(
         self, value: str, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int]

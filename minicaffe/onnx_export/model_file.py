@@ -8,7 +8,7 @@ from typing import Any
 from minicaffe import __version__
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import NetError
-from minicaffe.onnx_export.graph import OnnxGraph
+from minicaffe.onnx_export.graph import Attribute, OnnxGraph
 from minicaffe.onnx_runtime import require_onnx
 from minicaffe.ops.backend import Shape
 
@@ -60,16 +60,7 @@ def _model(graph: OnnxGraph, name: str) -> Any:
             for key, shape in values.items()
         ]
 
-    nodes = [
-        helper.make_node(
-            node.kind,
-            node.inputs,
-            node.outputs,
-            name=f"{node.outputs[0]}:{node.kind}",
-            **node.attributes,
-        )
-        for node in graph.nodes
-    ]
+    nodes = _nodes(graph)
     initializers = [
         onnx.numpy_helper.from_array(array, key) for key, array in graph.constants.items()
     ]
@@ -82,3 +73,29 @@ def _model(graph: OnnxGraph, name: str) -> Any:
         producer_name="minicaffe",
         producer_version=__version__,
     )
+
+
+def _nodes(graph: OnnxGraph) -> list[Any]:
+    return [
+        require_onnx().helper.make_node(
+            node.kind,
+            node.inputs,
+            node.outputs,
+            name=f"{node.outputs[0]}:{node.kind}",
+            **{key: _attribute(value) for key, value in node.attributes.items()},
+        )
+        for node in graph.nodes
+    ]
+
+
+def _attribute(value: Attribute) -> Any:
+    """Return an attribute as onnx takes it; the values of an inner graph have no known shapes."""
+    if not isinstance(value, OnnxGraph):
+        return value
+    onnx = require_onnx()
+    inputs, outputs = (
+        [onnx.helper.make_tensor_value_info(key, onnx.TensorProto.FLOAT, None) for key in names]
+        for names in (value.inputs, value.outputs)
+    )
+    constants = [onnx.numpy_helper.from_array(array, key) for key, array in value.constants.items()]
+    return onnx.helper.make_graph(_nodes(value), value.layer, inputs, outputs, constants)

@@ -67,8 +67,8 @@ def suppressed(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str,
         graph.concat([first, last], 2),
         graph.unsqueeze(scores, [1]),
         graph.integers([n if limit is None else min(limit, n)]),
-        graph.constant([min(max(threshold, 0.0), 1.0)]),
-        graph.constant([rule.least]),
+        graph.floats([min(max(threshold, 0.0), 1.0)]),
+        graph.floats([rule.least]),
     )
     # Rows of group and place; the class in between is 0.
     places = graph.one("Gather", found, graph.integers([0, 2]), axis=1)
@@ -87,7 +87,7 @@ def best_of(graph: OnnxGraph, scores: str, n: int) -> str:
 def listed(graph: OnnxGraph, scores: str) -> tuple[str, str]:
     """Return the scores above -inf, (M,), and their places in the flattened array, ascending."""
     flat = graph.reshape(scores, [-1])
-    is_kept = graph.one("Greater", flat, graph.number(-math.inf))
+    is_kept = graph.one("Greater", flat, graph.floats(-math.inf))
     places = graph.reshape(graph.one("NonZero", is_kept), [-1])
     return graph.one("Gather", flat, places, axis=0), places
 
@@ -111,5 +111,5 @@ def columns(graph: OnnxGraph, *values: str) -> str:
 
 def no_detections(graph: OnnxGraph, images: str) -> str:
     """Return a row [image, -1, -1, -1, -1, -1, -1] for each image (N,)."""
-    pads = [graph.integers([0, 0, 0, 6]), graph.number(-1)]
+    pads = [graph.integers([0, 0, 0, 6]), graph.floats(-1)]
     return graph.one("Pad", columns(graph, images), *pads)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from minicaffe.onnx_export.backend import Emitter, emitter
+from minicaffe.onnx_export.emitters._greedy_scan import MOST_PAIRS, GreedyRule, greedily_kept
 from minicaffe.onnx_export.emitters._suppression import (
     SuppressionRule,
     best_of,
@@ -36,7 +37,7 @@ def _decoded(graph: OnnxGraph, rule: BoxCode, codes: str, priors: str, variances
     center = graph.times(graph.one("Add", first, last), 0.5)
     shift, logarithm = graph.split(scaled, [2, 2], 3)
     middle = graph.one("Add", center, graph.one("Mul", shift, size))
-    factor = graph.one("Exp", graph.one("Min", logarithm, graph.number(LARGEST_EXPONENT)))
+    factor = graph.one("Exp", graph.one("Min", logarithm, graph.floats(LARGEST_EXPONENT)))
     half = graph.times(graph.one("Mul", factor, size), 0.5)
     return graph.concat([graph.one("Sub", middle, half), graph.one("Add", middle, half)], 3)
 
@@ -57,7 +58,6 @@ class DetectionOutputEmitter(Emitter[DetectionOutput]):
     ) -> int:
         """Select boxes and return a number of rows; the true one is known when the graph runs."""
         op, graph, n = self.op, self.graph, loc.shape[0]
-        self.require(op.suppression.eta == 1, "NonMaxSuppression has no eta below 1")
         self._labels = [k for k in range(op.n_classes) if k != op.background]
         self.require(
             self._labels and op.keep_top_k != 0 and op.suppression.top_k != 0,
@@ -72,13 +72,8 @@ class DetectionOutputEmitter(Emitter[DetectionOutput]):
         self._table = graph.reshape(boxes, [-1, 4])
         self._in_table = self._rows_of_table(places, n_priors)
         groups = graph.one("Gather", self._table, self._in_table, axis=0)
-        least = -math.inf if op.min_score is None else op.min_score
-        kept = suppressed(
-            graph,
-            SuppressionRule(op.suppression.threshold, least=least),
-            graph.reshape(groups, [-1, self._top, 4]),
-            graph.reshape(best, [-1, self._top]),
-            self._top,
+        kept = self._suppressed(
+            graph.reshape(groups, [-1, self._top, 4]), graph.reshape(best, [-1, self._top]), n
         )
         n_ranked = len(self._labels) * self._top
         self._kept = graph.reshape(kept, [n, n_ranked])
@@ -101,6 +96,21 @@ class DetectionOutputEmitter(Emitter[DetectionOutput]):
         rows = or_instead(graph, rows, no_detections(graph, self._images))
         self.write(y, graph.reshape(rows, [1, 1, -1, 7]))
 
+    def _suppressed(self, boxes: str, scores: str, n: int) -> str:
+        """Return the scores of the boxes of each image and class, -inf if they are not kept."""
+        rule, top = self.op.suppression, self._top
+        least = -math.inf if self.op.min_score is None else self.op.min_score
+        if rule.eta == 1:
+            simple = SuppressionRule(rule.threshold, least=least)
+            return suppressed(self.graph, simple, boxes, scores, top)
+        self.require(
+            n * len(self._labels) * top**2 <= MOST_PAIRS,
+            f"with eta below 1, {top} boxes of each class are too many to compare all pairs; set a "
+            "smaller top_k in nms_param",
+        )
+        greedy = GreedyRule(rule.threshold, eta=rule.eta, least=least)
+        return greedily_kept(self.graph, greedy, boxes, scores, top)
+
     def _boxes(self, loc: Tensor, prior: Tensor, arm_loc: Tensor | None, n_priors: int) -> str:
         """Return the boxes of all priors, (N, P, L, 4)."""
         op, graph, n = self.op, self.graph, loc.shape[0]
@@ -118,9 +128,9 @@ class DetectionOutputEmitter(Emitter[DetectionOutput]):
         scores = self.read(conf, (n, n_priors, op.n_classes))
         if arm_conf is not None:
             objectness = graph.slice(self.read(arm_conf, (n, n_priors, 2)), [1], [2], [2])
-            is_none = graph.one("Less", objectness, graph.number(op.min_objectness))
-            only_background = np.arange(op.n_classes, dtype=np.float32) == op.background
-            nothing = graph.constant(only_background.astype(np.float32))
+            is_none = graph.one("Less", objectness, graph.floats(op.min_objectness))
+            only_background = np.arange(op.n_classes) == op.background
+            nothing = graph.floats(only_background)
             scores = graph.one("Where", is_none, nothing, scores)
         by_class = graph.one("Transpose", scores, perm=[0, 2, 1])
         return graph.one("Gather", by_class, graph.integers(self._labels), axis=1)
@@ -138,4 +148,4 @@ class DetectionOutputEmitter(Emitter[DetectionOutput]):
         rows = graph.one("Add", rows, graph.reshape(first, [-1, 1, 1]))
         if n_codes == 1:
             return rows
-        return graph.one("Add", rows, graph.integers([[[k]] for k in self._labels]))
+        return graph.one("Add", rows, graph.integers([[[k] for k in self._labels]]))

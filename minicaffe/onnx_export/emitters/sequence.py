@@ -24,11 +24,11 @@ class ReverseTimeEmitter(Emitter[ReverseTime]):
         steps = graph.one("Cast", name, to=_INT64)
         turned = graph.one("ReverseSequence", self.read(x), steps, time_axis=0, batch_axis=1)
         if not self.op.copies_rest:
-            step = graph.constant(np.arange(x.shape[0]).reshape(-1, 1))
+            step = graph.integers(np.arange(x.shape[0]).reshape(-1, 1))
             is_inside = graph.one("Less", step, steps)
             axes = list(range(2, len(x.shape)))
             is_inside = graph.unsqueeze(is_inside, axes) if axes else is_inside
-            turned = graph.one("Where", is_inside, turned, graph.number(0))
+            turned = graph.one("Where", is_inside, turned, graph.floats(0))
         self.write(y, turned)
 
 
@@ -55,9 +55,9 @@ class CtcDecodeEmitter(Emitter[CtcDecode]):
             # No step is before the first one: it differs from everything.
             number = graph.one("Cast", is_repeated, to=_FLOAT)
             padded = graph.one("Pad", number, graph.integers([0, 1, 0, 0]))
-            is_repeated = graph.one("Greater", padded, graph.number(0))
+            is_repeated = graph.one("Greater", padded, graph.floats(0))
             is_dropped = graph.one("Or", is_dropped, is_repeated)
-        steps = graph.constant(np.arange(n_steps, dtype=np.float32))
+        steps = graph.floats(np.arange(n_steps))
         rank = graph.one("Where", is_dropped, graph.plus(steps, n_steps), steps)
         _, order = graph.add(
             "TopK", rank, graph.integers([n_steps]), n=2, axis=1, largest=0, sorted=1

@@ -75,10 +75,10 @@ class YoloOutputEmitter(Emitter[YoloOutput]):
         cells = np.broadcast_to(cells, (rows * columns_, len(anchors), 2)).reshape(1, -1, 2)
         sizes = np.tile(np.array(anchors), (rows * columns_, 1))[None]
         whole = np.array([columns_, rows])
-        center = graph.one("Add", place, graph.constant(cells.astype(np.float32)))
-        center = graph.one("Div", center, graph.constant(whole.astype(np.float32)))
-        factor = graph.one("Exp", graph.one("Min", logarithm, graph.number(LARGEST_EXPONENT)))
-        half = graph.one("Mul", factor, graph.constant(sizes / whole / 2))
+        center = graph.one("Add", place, graph.floats(cells))
+        center = graph.one("Div", center, graph.floats(whole))
+        factor = graph.one("Exp", graph.one("Min", logarithm, graph.floats(LARGEST_EXPONENT)))
+        half = graph.one("Mul", factor, graph.floats(sizes / whole / 2))
         ends = [graph.one("Sub", center, half), graph.one("Add", center, half)]
         return graph.concat(ends, 2), scores
 
@@ -128,7 +128,7 @@ class Yolov3OutputEmitter(YoloOutputEmitter):
         rest = graph.slice(flat, [8], [9 + n_classes], [2])
         objectness, classes = graph.split(graph.one("Sigmoid", rest), [1, n_classes], 2)
         deviation = graph.reduce("ReduceMean", graph.one("Sigmoid", values[2]), [2], keepdims=True)
-        certainty = graph.one("Sub", graph.number(1), deviation)
+        certainty = graph.one("Sub", graph.floats(1), deviation)
         scores = graph.one("Mul", graph.one("Mul", objectness, classes), certainty)
         return graph.one("Sigmoid", values[0]), values[1], scores
 
