@@ -38,8 +38,6 @@ class Emitter(Generic[OpT]):
 
     # Emitters by type of op.
     table: ClassVar[dict[type[Op[Any]], type[Emitter[Any]]]] = {}
-    # Whether the result jumps, or grows without limit, with small changes of the inputs.
-    is_sensitive: ClassVar[bool] = False
 
     def __init__(self, graph: OnnxGraph, op: OpT) -> None:
         self.graph = graph
@@ -63,9 +61,9 @@ class Emitter(Generic[OpT]):
         if not ok:
             raise Unsupported(reason)
 
-    def require_opset(self, least: int) -> None:
-        """Raise Unsupported if the opset is too old."""
-        self.require(self.graph.opset >= least, f"it needs --opset {least} or newer")
+    def mark_sensitive(self) -> None:
+        """Say that the layer's results jump, or change much, with small changes of its bottoms."""
+        self.graph.sensitive.add(self.graph.layer)
 
 
 def read_value(graph: OnnxGraph, tensor: Tensor, shape: Shape | None = None) -> str:
@@ -156,8 +154,6 @@ class _Kernel:
             if kind is None:
                 raise Unsupported(f"{type(self._op).__name__} has no form in ONNX here")
             self._emitter = kind(self._backend.graph, self._op)
-            if kind.is_sensitive:
-                self._backend.graph.sensitive.add(self._backend.graph.layer)
         return self._emitter
 
 

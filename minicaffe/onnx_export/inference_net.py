@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from minicaffe import log
 from minicaffe.errors import NetError
 from minicaffe.layers import LAYERS
+from minicaffe.layers.base import LayerClass
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.dummy_data import DummyData
 from minicaffe.layers.settable_batch import SettableBatch
 from minicaffe.log import logger
 from minicaffe.net.include_rules import Node, filter_layers
-from minicaffe.onnx_export.deployed_layers import deployed_layers, layer_kind
 from minicaffe.ops.backend import Shape
 from minicaffe.schema import TRAIN, LayerParameter, NetSource, NetState
 
@@ -40,9 +39,9 @@ def inference_net(
         If the shape of a data layer's batches is not known.
     """
     nodes = filter_layers(source, state)
-    nodes = [*_training_sources(nodes, source, state), *nodes]
+    nodes = _training_data(source, state, nodes) + nodes
     labels = _labels(nodes)
-    deployed = deployed_layers(nodes)
+    deployed = _without_losses(nodes)
     if len(deployed) < len(nodes):
         deployed = _without_unread(deployed, labels)
     deployed = _with_dummies_as_inputs(deployed)
@@ -73,8 +72,8 @@ def with_input_shapes(source: NetSource, shapes: Mapping[str, Shape]) -> NetSour
     return replace(source, param=param)
 
 
-def _training_sources(nodes: Sequence[Node], source: NetSource, state: NetState) -> list[Node]:
-    """Return the data layers of the TRAIN phase, if the net lacks what they make."""
+def _training_data(source: NetSource, state: NetState, nodes: Sequence[Node]) -> list[Node]:
+    """Return data layers of other phases that make blobs which `nodes` lack."""
     made: set[str] = set()
     missing: set[str] = set()
     for node in nodes:
@@ -82,16 +81,79 @@ def _training_sources(nodes: Sequence[Node], source: NetSource, state: NetState)
         made.update(node.param.top)
     if not missing:
         return []
-    training = NetState()
-    training.CopyFrom(state)
-    training.phase = TRAIN
-    with log.suppress_info():
-        others = filter_layers(source, training)
-    return [node for node in others if _is_source(node.param) and missing & set(node.param.top)]
+    other = NetState()
+    other.CopyFrom(state)
+    other.phase = TRAIN
+    found = [
+        node
+        for node in filter_layers(source, other)
+        if _is_source(node.param) and missing.intersection(node.param.top)
+    ]
+    for node in found:
+        layer = node.param
+        logger.info(f'layer "{layer.name}" ({layer.type}) of the phase TRAIN gives the input')
+    return found
+
+
+def _without_losses(nodes: Sequence[Node]) -> list[Node]:
+    """Return the layers as they are deployed, without those that read what is dropped."""
+    kept: list[Node] = []
+    changed: list[tuple[str, LayerParameter]] = []
+    missing: set[str] = set()  # blobs that no layer makes any more
+    for node in nodes:
+        layer = node.param
+        lost = sorted(missing.intersection(layer.bottom))
+        found = None if lost else _deployed(layer)
+        missing = (missing | set(layer.top)) - set(found.top if found else ())
+        if found is None:
+            why = f', because it reads "{lost[0]}"' if lost else ""
+            logger.info(f'layer "{layer.name}" ({layer.type}) is left out{why}')
+        elif found is layer:
+            kept.append(node)
+        elif not any(_are_equal_but_for_names(found, other.param) for other in kept):
+            kept.append(Node(found, node.index))
+            changed.append((layer.type, found))
+    _separate_tops([found for _, found in changed], [node.param for node in kept])
+    for old, found in changed:
+        name = f'layer "{found.name}" ({old})'
+        if old == found.type:
+            logger.info(f"{name} gets the settings of a net that is used")
+        else:
+            logger.info(f'{name} becomes {found.type}, top "{found.top[0]}"')
+    return kept
+
+
+def _kind(layer: LayerParameter) -> LayerClass | None:
+    """Return the class of a layer, None for an unknown type: building the net names the nearest."""
+    return LAYERS[layer.type].variant(layer) if layer.type in LAYERS else None
+
+
+def _deployed(layer: LayerParameter) -> LayerParameter | None:
+    kind = _kind(layer)
+    return kind.deployed(layer) if kind else layer
+
+
+def _are_equal_but_for_names(one: LayerParameter, other: LayerParameter) -> bool:
+    """Return whether two layers compute the same: the net may have the probabilities already."""
+    copy = type(other)()
+    copy.CopyFrom(other)
+    copy.name = one.name
+    del copy.top[:]
+    copy.top.extend(one.top)
+    return copy == one
+
+
+def _separate_tops(found: Sequence[LayerParameter], layers: Sequence[LayerParameter]) -> None:
+    """Name tops of `found` after their layers where another layer, or a later one, has the name."""
+    taken = {top for layer in layers if layer not in found for top in layer.top}
+    for layer in reversed(found):  # the last loss is the main one
+        if layer.top[0] in taken.difference(layer.bottom):
+            layer.top[0] = f"{layer.name}/{layer.top[0]}"
+        taken.update(layer.top)
 
 
 def _is_source(layer: LayerParameter) -> bool:
-    kind = layer_kind(layer)
+    kind = _kind(layer)
     return kind is not None and kind.role == "data" and not layer.bottom
 
 
@@ -127,7 +189,7 @@ def _with_inputs(
     layer = node.param
     if not _is_source(layer):
         return node
-    kind = layer_kind(layer)
+    kind = _kind(layer)
     if kind is None or not issubclass(kind, BatchLayer):
         return node
     shapes = kind.top_shapes(layer, image)
@@ -148,7 +210,7 @@ def _with_inputs(
 
 def _with_dummies_as_inputs(nodes: Sequence[Node]) -> list[Node]:
     """Return the nodes with inputs for DummyData layers, if nothing else gives the net data."""
-    kinds = [layer_kind(node.param) for node in nodes]
+    kinds = [_kind(node.param) for node in nodes]
     if any(kind and (kind.is_filled_by_program or issubclass(kind, BatchLayer)) for kind in kinds):
         return list(nodes)
     read = {name for node in nodes for name in node.param.bottom}
@@ -166,17 +228,15 @@ def _with_dummies_as_inputs(nodes: Sequence[Node]) -> list[Node]:
 
 def _set_batch(layers: Sequence[LayerParameter], batch: int) -> None:
     """Set the number of samples of layers that have as many as the first input."""
+    kinds = [_kind(layer) for layer in layers]
     shapes = [
         shape
-        for layer in layers
-        if layer.type in LAYERS and LAYERS[layer.type].is_filled_by_program
+        for layer, kind in zip(layers, kinds, strict=True)
+        if kind and kind.is_filled_by_program
         for shape in layer.input_param.shape
         if shape.dim
     ]
-    if not shapes:
-        return
-    samples = shapes[0].dim[0]
-    for layer in layers:
-        kind = layer_kind(layer)
-        if kind and issubclass(kind, SettableBatch):
+    samples = shapes[0].dim[0] if shapes else 0
+    for layer, kind in zip(layers, kinds, strict=True):
+        if kind and issubclass(kind, SettableBatch) and shapes:
             kind.set_batch(layer, samples, batch)

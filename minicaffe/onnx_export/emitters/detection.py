@@ -46,8 +46,6 @@ def _decoded(graph: OnnxGraph, rule: BoxCode, codes: str, priors: str, variances
 class DetectionOutputEmitter(Emitter[DetectionOutput]):
     """Boxes, TopK and NonMaxSuppression for each image and class, then TopK for each image."""
 
-    is_sensitive = True
-
     def choose(
         self,
         loc: Tensor,
@@ -57,6 +55,7 @@ class DetectionOutputEmitter(Emitter[DetectionOutput]):
         arm_loc: Tensor | None,
     ) -> int:
         """Select boxes and return a number of rows; the true one is known when the graph runs."""
+        self.mark_sensitive()
         op, graph, n = self.op, self.graph, loc.shape[0]
         self._labels = [k for k in range(op.n_classes) if k != op.background]
         self.require(

@@ -25,10 +25,9 @@ class ChannelNormEmitter(Emitter[ChannelNorm]):
 class FlowWarpEmitter(Emitter[FlowWarp]):
     """The four pixels around each place, by Gather, times their weights."""
 
-    is_sensitive = True
-
     def forward(self, x: Tensor, flow: Tensor, y: Tensor) -> None:
         """Overwrite y."""
+        self.mark_sensitive()
         graph, (_, channels, rows, columns) = self.graph, x.shape
         across, down = graph.split(self.read(flow), [1, 1], 1)
         inside, row_taps = self._taps(down, np.arange(rows).reshape(-1, 1), rows)

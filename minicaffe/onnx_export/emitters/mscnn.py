@@ -38,10 +38,9 @@ _NOTHING = ([[0.0, 1, 1, 10, 10]], [[0.0] * 6])
 class BoxOutputEmitter(Emitter[BoxOutput]):
     """All maps at once; the candidates of an image are one group."""
 
-    is_sensitive = True
-
     def detect(self, xs: Sequence[Tensor]) -> int:
         """Find boxes and return a number of rows; the true one is known in a run."""
+        self.mark_sensitive()
         op, graph = self.op, self.graph
         maps = [self._map(x, field) for x, field in zip(xs, op.fields, strict=True)]
         boxes, scores = (graph.concat(parts, 1) for parts in zip(*maps, strict=True))

@@ -23,10 +23,9 @@ from minicaffe.ops.rois.proposal import Proposal
 class ProposalEmitter(Emitter[Proposal]):
     """All anchors at once; they are one group."""
 
-    is_sensitive = True
-
     def propose(self, scores: Tensor, deltas: Tensor, info: Tensor) -> int:
         """Find proposals and return a number of rows; the true one is known in a run."""
+        self.mark_sensitive()
         op, graph = self.op, self.graph
         cells, n = scores.shape[2:], scores.shape[1] // 2 * math.prod(scores.shape[2:])
         graph.expect(self.read(info), ImageSize((cells[0] * op.stride, cells[1] * op.stride)))

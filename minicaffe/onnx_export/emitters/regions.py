@@ -42,12 +42,11 @@ def _between(graph: OnnxGraph, value: str, low: float, high: float) -> str:
 class _RegionEmitter(Emitter[OpT]):
     """What layers over regions share; arrays of a side have the shape (R, cells)."""
 
-    is_sensitive = True
-
     def _sides(
         self, x: Tensor, rois: Tensor, scale: float, pad_ratio: float = 0.0
     ) -> tuple[str, _Side, _Side]:
         """Return the images (R, 1), rows and columns of regions."""
+        self.mark_sensitive()
         graph = self.graph
         given = self.read(rois)
         graph.expect(given, RegionRows(x.shape[0], (x.shape[2] / scale, x.shape[3] / scale)))

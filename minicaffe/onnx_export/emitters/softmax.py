@@ -14,10 +14,9 @@ from minicaffe.ops.softmax import Softmax
 class SoftmaxEmitter(Emitter[Softmax]):
     """Softmax; its axis goes last before opset 13, where it takes all axes from there on."""
 
-    is_sensitive = True
-
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y, which may be x itself."""
+        self.mark_sensitive()
         value, axis, last = self.read(x), self.op.axis, len(x.shape) - 1
         if self.graph.opset >= 13 or axis == last:
             self.write(y, self.graph.one("Softmax", value, axis=axis))
@@ -33,10 +32,9 @@ class SoftmaxEmitter(Emitter[Softmax]):
 class ArgMaxEmitter(Emitter[ArgMax]):
     """TopK; of equal values ONNX takes the first and Caffe the last."""
 
-    is_sensitive = True
-
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""
+        self.mark_sensitive()
         op, graph = self.op, self.graph
         top_k = graph.integers([op.top_k])
         if op.axis is not None:

@@ -28,10 +28,9 @@ from minicaffe.ops.yolo.yolo_output import YoloOutput, Yolov3Output
 class YoloOutputEmitter(Emitter[YoloOutput]):
     """All maps at once; the candidates of an image are one group."""
 
-    is_sensitive = True
-
     def detect(self, xs: Sequence[Tensor]) -> int:
         """Find detections and return a number of rows; the true one is known in a run."""
+        self.mark_sensitive()
         graph, maps = self.graph, list(zip(xs, self.op.anchors, strict=True))
         decoded = [self._decoded(x, anchors) for x, anchors in maps]
         boxes, scores = (graph.concat(parts, 1) for parts in zip(*decoded, strict=True))
