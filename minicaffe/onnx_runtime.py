@@ -34,7 +34,10 @@ def require_onnx() -> Any:  # Any: the package may be missing
 
 
 def run_onnx(
-    path: str | Path, feeds: Mapping[str, HostArray], outputs: Sequence[str]
+    path: str | Path,
+    feeds: Mapping[str, HostArray],
+    outputs: Sequence[str],
+    further: Sequence[str] = (),
 ) -> list[HostArray]:
     """Run an ONNX file in onnxruntime, on the CPU.
 
@@ -44,11 +47,13 @@ def run_onnx(
     feeds : mapping of str to ndarray
         Values by the names of inputs; others than the file's are left out.
     outputs : sequence of str
+    further : sequence of str
+        Names of values that are no outputs.
 
     Returns
     -------
     list of ndarray
-        The values of `outputs`.
+        The values of `outputs` and `further`.
 
     Raises
     ------
@@ -65,13 +70,24 @@ def run_onnx(
     options.log_severity_level = 3  # errors
     try:
         session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
+            _with_outputs(path, further) if further else str(path),
+            options,
+            providers=["CPUExecutionProvider"],
         )
         names = {given.name for given in session.get_inputs()}
         known = {name: values for name, values in feeds.items() if name in names}
-        return [np.asarray(values) for values in session.run(list(outputs), known)]
+        return [np.asarray(values) for values in session.run([*outputs, *further], known)]
     except Exception as error:  # its own types are not public
         raise NetError(f"{path}: onnxruntime cannot run it: {error}") from None
+
+
+def _with_outputs(path: str | Path, further: Sequence[str]) -> bytes:
+    """Return the model of a file with further outputs."""
+    onnx = require_onnx()
+    model = onnx.load(str(path))
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in further)
+    serialized: bytes = model.SerializeToString()
+    return serialized
 
 
 def relative_difference(found: HostArray, expected: HostArray) -> float:

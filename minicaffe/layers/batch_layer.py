@@ -69,6 +69,12 @@ class BatchLayer(Layer[P]):
         return param.transform_param
 
     @classmethod
+    def top_shapes(cls, param: LayerParameter, image: Shape) -> list[Shape]:
+        """Return the shapes of the tops for images of the given size; [] if no size is known."""
+        shape = cls.batch_shape(param, image)
+        return [shape, *(shape[:1] for _ in param.top[1:])] if shape else []
+
+    @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
         """Yield sentences, also about data_param, of which other types read `prefetch` only."""
         yield from super().unread_settings(param)

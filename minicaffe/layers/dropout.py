@@ -52,6 +52,16 @@ class Dropout(Layer[DropoutParameter]):
         return "magnitudes" if self.is_random or not self.settings.scale_train else "nothing"
 
     @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter:
+        """Return the layer without random values, if it has them in the TEST phase."""
+        if not param.dropout_param.sample_weights_test:
+            return param
+        layer = LayerParameter()
+        layer.CopyFrom(param)
+        layer.dropout_param.ClearField("sample_weights_test")
+        return layer
+
+    @classmethod
     def summary(cls, param: LayerParameter) -> str:
         """Return the ratio."""
         return f"{param.dropout_param.dropout_ratio:g}"

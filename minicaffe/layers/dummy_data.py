@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from minicaffe import fillers
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.layers.settable_batch import SettableBatch, set_first_axis
 from minicaffe.ops.backend import Shape
 from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import DummyDataParameter
 
 
 @register("DummyData")
-class DummyData(Layer[DummyDataParameter]):
+class DummyData(SettableBatch, Layer[DummyDataParameter]):
     """Fill blobs of given shapes: constants once, random values again in each pass.
 
     Shapes: -> x (...)[, x (...) and so on]
@@ -32,11 +35,29 @@ class DummyData(Layer[DummyDataParameter]):
         proto = param.dummy_data_param
         if all(filler.type == "constant" for filler in proto.data_filler):
             return param
-        layer = LayerParameter(name=param.name, type="Input", top=param.top)
-        layer.input_param.shape.extend(proto.shape)
-        for sizes in zip(proto.num, proto.channels, proto.height, proto.width, strict=True):
-            layer.input_param.shape.add(dim=sizes)
+        return cls.as_input(param)
+
+    @classmethod
+    def as_input(cls, param: LayerParameter, read: Collection[str] | None = None) -> LayerParameter:
+        """Return an Input layer of the same tops, or of those that are in `read`."""
+        proto = param.dummy_data_param
+        shapes = [list(shape.dim) for shape in proto.shape]
+        sizes = zip(proto.num, proto.channels, proto.height, proto.width, strict=True)
+        shapes += [list(four) for four in sizes]
+        layer = LayerParameter(name=param.name, type="Input")
+        for k, top in enumerate(param.top):
+            if read is None or top in read:
+                layer.top.append(top)
+                layer.input_param.shape.add(dim=shapes[k if len(shapes) > 1 else 0])
         return layer
+
+    @classmethod
+    def set_batch(cls, param: LayerParameter, samples: int, batch: int) -> None:
+        """Change the first axis of the shapes that have `samples` there."""
+        proto = param.dummy_data_param
+        set_first_axis(proto.shape, samples, batch)
+        for k, n in enumerate(proto.num):
+            proto.num[k] = batch if n == samples else n
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Shape the tops."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.layers.settable_batch import SettableBatch, set_first_axis
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import InputParameter
 
 
 @register("Input")
-class Input(Layer[InputParameter]):
+class Input(SettableBatch, Layer[InputParameter]):
     """Provide blobs of given shapes that the program fills.
 
     Shapes: -> x (...)[, x (...) and so on]
@@ -18,6 +20,11 @@ class Input(Layer[InputParameter]):
     role = "data"
     bottoms = 0
     tops = (1, None)
+
+    @classmethod
+    def set_batch(cls, param: LayerParameter, samples: int, batch: int) -> None:
+        """Change the first axis of the shapes that have `samples` there."""
+        set_first_axis(param.input_param.shape, samples, batch)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Give the tops their shapes, once: a program may reshape them later."""

@@ -8,7 +8,7 @@ folded into convolutions before (`minicaffe.weights.fuse`).
     pixel_transform  puts mean, scale and order of colours in front of the net
     parameters       reads the trained parameters, which all traces share
     trace            builds and runs the net, and names the values
-    dynamic_batch    makes the number of samples free, by comparing two traces
+    free_sizes       makes the number of samples or rows free, by comparing two traces
     model_file       writes the graph as an ONNX file
     check            compares the file in onnxruntime with the net in minicaffe
 

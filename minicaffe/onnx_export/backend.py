@@ -62,9 +62,9 @@ class Emitter(Generic[OpT]):
         if not ok:
             raise Unsupported(reason)
 
-    def require_opset(self, least: int) -> None:
-        """Raise Unsupported if the opset is too old."""
-        self.require(self.graph.opset >= least, f"it needs --opset {least} or newer")
+    def mark_sensitive(self) -> None:
+        """Say that the layer's results jump, or change much, with small changes of its bottoms."""
+        self.graph.sensitive.add(self.graph.layer)
 
 
 def read_value(graph: OnnxGraph, tensor: Tensor, shape: Shape | None = None) -> str:
@@ -140,6 +140,8 @@ class _Kernel:
         def call(*args: Any, **named: Any) -> Any:
             found = list(_tensors((*args, *named.values())))
             is_in_graph = any(tensor.value.name for tensor in found)
+            # A second method may have no inputs: it writes what the first one found.
+            is_in_graph = is_in_graph or self._emitter is not None
             return getattr(self._chosen(is_in_graph), method)(*args, **named)
 
         return call

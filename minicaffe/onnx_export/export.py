@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minicaffe.errors import NetError
 from minicaffe.net.net import Net
-from minicaffe.onnx_export.dynamic_batch import free_batch
+from minicaffe.onnx_export.free_sizes import BATCH, ROWS, free_size
 from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.onnx_export.inference_net import inference_net, with_batch
 from minicaffe.onnx_export.model_file import write_model
@@ -23,8 +23,8 @@ from minicaffe.weights.fuse import fuse_net
 
 OLDEST_OPSET, NEWEST_OPSET = 11, 22
 DEFAULT_OPSET = 13
-# Two numbers of samples that are compared; sizes of a net are rarely multiples of them by chance.
-_BATCHES = (2, 3)
+# Two numbers that are compared, of samples and of rows whose number depends on values.
+_BATCHES, _ROWS = (2, 3), (4, 5)
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,18 @@ def export_net(
     if settings.folds:
         fused = fuse_net(deployed, weights)
         deployed, weights = fused.source, fused.layers
-    fill, nets = partial(copy_parameters, weights), [with_batch(deployed, n) for n in batches]
-    graphs = [trace(net, state, settings.opset, fill) for net in nets]
-    graph = graphs[0]
+    nets = [with_batch(deployed, n) for n in batches]
+
+    def traced(net: NetSource, n_rows: int) -> OnnxGraph:
+        graph = OnnxGraph(settings.opset, n_rows)
+        return trace(net, state, graph, partial(copy_parameters, weights))
+
+    graph = traced(nets[0], _ROWS[0])
+    if graph.has_free_rows:
+        free_size(graph, traced(nets[0], _ROWS[1]), ROWS)
     if is_dynamic:
-        free_batch(*graphs)
+        free_size(graph, traced(nets[1], _ROWS[0]), BATCH)
     if pixels:
-        graph.limits[pixels] = PIXEL_VALUES
-    write_model(graph, path, source.param.name, is_dynamic)
+        graph.rules[pixels] = PIXEL_VALUES
+    write_model(graph, path, source.param.name)
     return exported, graph

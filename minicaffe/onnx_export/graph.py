@@ -9,10 +9,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from minicaffe.onnx_export.drawn_inputs import InputRule, WholeNumbers
 from minicaffe.ops.backend import HostArray, Shape
 
 # What an attribute of a node may be.
-Attribute: TypeAlias = int | float | str | Sequence[int] | Sequence[float]
+Attribute: TypeAlias = "int | float | str | Sequence[int] | Sequence[float] | OnnxGraph"
 
 
 @dataclass
@@ -53,23 +54,35 @@ class OnnxGraph:
         Shapes of the outputs of the graph.
     constants : dict of str to ndarray
         Values of initializers.
+    n_rows : int
+        The number of rows to assume where it depends on values.
     coarsest_step : float
         The largest step of the grids that activations are rounded to; 0 if none is rounded.
-    limits : dict of str to int
-        For each input that holds whole numbers: the first number that is too large.
     has_free_rows : bool
-        Whether the first axis of outputs depends on values.
+        Whether the number of rows of a value depends on values.
+    free_axes : dict of str to dict
+        For inputs and outputs: the names of axes whose size is free.
+    rules : dict of str to InputRule
+        What inputs hold that are not any numbers.
+    sensitive : set of str
+        Layers whose results jump, or grow without limit, with small changes of their bottoms.
+    watched : dict of str to tuple
+        For these layers: the values of their bottoms, "" for those that are constant.
     """
 
     opset: int
+    n_rows: int = 1
     layer: str = ""
     nodes: list[OnnxNode] = field(default_factory=list)
     inputs: dict[str, Shape] = field(default_factory=dict)
     outputs: dict[str, Shape] = field(default_factory=dict)
     constants: dict[str, HostArray] = field(default_factory=dict)
     coarsest_step: float = 0.0
-    limits: dict[str, int] = field(default_factory=dict)
     has_free_rows: bool = False
+    free_axes: dict[str, dict[int, str]] = field(default_factory=dict)
+    rules: dict[str, InputRule] = field(default_factory=dict)
+    sensitive: set[str] = field(default_factory=set)
+    watched: dict[str, tuple[str, ...]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
 
     def unique(self, name: str) -> str:
@@ -90,9 +103,27 @@ class OnnxGraph:
         self.constants[found] = array
         return found
 
-    def integers(self, values: Sequence[int]) -> str:
+    def integers(self, values: npt.ArrayLike) -> str:
         """Add an initializer of int64."""
         return self.constant(np.asarray(values, np.int64))
+
+    def floats(self, values: npt.ArrayLike) -> str:
+        """Add an initializer of float32."""
+        return self.constant(np.asarray(values, np.float32))
+
+    def expect(self, name: str, rule: InputRule) -> None:
+        """Say what a value holds, if it is an input; of several limits, the smallest counts."""
+        if name not in self.inputs:
+            return
+        known = self.rules.get(name)
+        if isinstance(rule, WholeNumbers) and isinstance(known, WholeNumbers):
+            rule = min(rule, known)
+        self.rules[name] = rule
+
+    def free_rows(self) -> int:
+        """Return the number of rows to assume for a value whose rows depend on values."""
+        self.has_free_rows = True
+        return self.n_rows
 
     def add(self, kind: str, *inputs: str, n: int = 1, **attributes: Attribute) -> list[str]:
         """Add a node with `n` outputs and return their names."""
@@ -110,11 +141,11 @@ class OnnxGraph:
 
     def times(self, value: str, factor: float) -> str:
         """Return the product with a number, the value itself for 1."""
-        return value if factor == 1 else self.one("Mul", value, self.constant(np.float32(factor)))
+        return value if factor == 1 else self.one("Mul", value, self.floats(factor))
 
     def plus(self, value: str, summand: float) -> str:
         """Return the sum with a number, the value itself for 0."""
-        return value if summand == 0 else self.one("Add", value, self.constant(np.float32(summand)))
+        return value if summand == 0 else self.one("Add", value, self.floats(summand))
 
     def squeeze(self, value: str, axes: Sequence[int]) -> str:
         """Return the value without axes of size 1."""
@@ -128,8 +159,8 @@ class OnnxGraph:
             return self.one("Unsqueeze", value, axes=list(axes))
         return self.one("Unsqueeze", value, self.integers(axes))
 
-    def reduce(self, kind: str, value: str, axes: Sequence[int], keepdims: bool) -> str:
-        """Return ReduceSum, ReduceMean, ReduceL1 or ReduceSumSquare over axes."""
+    def reduce(self, kind: str, value: str, axes: Sequence[int], keepdims: bool = False) -> str:
+        """Return ReduceSum, ReduceMean, ReduceMax or another reduction over axes."""
         first_with_input = 13 if kind == "ReduceSum" else 18
         if self.opset < first_with_input:
             return self.one(kind, value, axes=list(axes), keepdims=int(keepdims))
@@ -140,6 +171,19 @@ class OnnxGraph:
         if self.opset < 13:
             return self.add("Split", value, n=len(sizes), axis=axis, split=list(sizes))
         return self.add("Split", value, self.integers(sizes), n=len(sizes), axis=axis)
+
+    def concat(self, values: Sequence[str], axis: int) -> str:
+        """Return the values joined along an axis, a single one as it is."""
+        return values[0] if len(values) == 1 else self.one("Concat", *values, axis=axis)
+
+    def samples(self, value: str) -> str:
+        """Return 0, 1, ... as int64, one number for each index of a value's first axis."""
+        size = self.one("Gather", self.one("Shape", value), self.integers(0))
+        return self.one("Range", self.integers(0), size, self.integers(1))
+
+    def filled(self, number: float, value: str) -> str:
+        """Return an array of one number with the shape of a value."""
+        return self.one("Expand", self.floats(number), self.one("Shape", value))
 
     def slice(
         self, value: str, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int]
@@ -163,3 +207,7 @@ class OnnxGraph:
             node.inputs = [names.get(name, name) for name in node.inputs]
             node.outputs = [names.get(name, name) for name in node.outputs]
         self.constants = {names.get(name, name): array for name, array in self.constants.items()}
+        self.watched = {
+            layer: tuple(names.get(name, name) for name in values)
+            for layer, values in self.watched.items()
+        }

@@ -7,6 +7,10 @@ from dataclasses import replace
 
 from minicaffe.errors import NetError
 from minicaffe.layers import LAYERS
+from minicaffe.layers.base import LayerClass
+from minicaffe.layers.batch_layer import BatchLayer
+from minicaffe.layers.dummy_data import DummyData
+from minicaffe.layers.settable_batch import SettableBatch
 from minicaffe.log import logger
 from minicaffe.net.include_rules import Node, filter_layers
 from minicaffe.ops.backend import Shape
@@ -36,6 +40,7 @@ def inference_net(source: NetSource, state: NetState, image: Shape = ()) -> NetS
     deployed = _without_losses(nodes)
     if len(deployed) < len(nodes):
         deployed = _without_unread(deployed, labels)
+    deployed = _with_dummies_as_inputs(deployed)
     deployed = [_with_inputs(node, source, image, labels, deployed) for node in deployed]
     param = type(source.param)()
     param.CopyFrom(source.param)
@@ -53,23 +58,24 @@ def inference_net(source: NetSource, state: NetState, image: Shape = ()) -> NetS
 def with_batch(source: NetSource, batch: int | None) -> NetSource:
     """Return the net with another number of samples, None for its own.
 
-    The first axis changes of those inputs that have as many samples as the first one.
+    It changes in those layers without bottoms that have as many samples as the first input.
     """
     if batch is None:
         return source
     param = type(source.param)()
     param.CopyFrom(source.param)
+    kinds = [_kind(layer) for layer in param.layer]
     shapes = [
         shape
-        for layer in param.layer
-        if layer.type in LAYERS and LAYERS[layer.type].is_filled_by_program
+        for layer, kind in zip(param.layer, kinds, strict=True)
+        if kind and kind.is_filled_by_program
         for shape in layer.input_param.shape
         if shape.dim
     ]
-    samples = shapes[0].dim[0] if shapes else None
-    for shape in shapes:
-        if shape.dim[0] == samples:
-            shape.dim[0] = batch
+    samples = shapes[0].dim[0] if shapes else 0
+    for layer, kind in zip(param.layer, kinds, strict=True):
+        if kind and issubclass(kind, SettableBatch) and shapes:
+            kind.set_batch(layer, samples, batch)
     return replace(source, param=param)
 
 
@@ -128,13 +134,22 @@ def _without_losses(nodes: Sequence[Node]) -> list[Node]:
             changed.append((layer.type, found))
     _separate_tops([found for _, found in changed], [node.param for node in kept])
     for old, found in changed:
-        logger.info(f'layer "{found.name}" ({old}) becomes {found.type}, top "{found.top[0]}"')
+        name = f'layer "{found.name}" ({old})'
+        if old == found.type:
+            logger.info(f"{name} gets the settings of a net that is used")
+        else:
+            logger.info(f'{name} becomes {found.type}, top "{found.top[0]}"')
     return kept
 
 
+def _kind(layer: LayerParameter) -> LayerClass | None:
+    """Return the class of a layer, None for an unknown type: building the net names the nearest."""
+    return LAYERS[layer.type].variant(layer) if layer.type in LAYERS else None
+
+
 def _deployed(layer: LayerParameter) -> LayerParameter | None:
-    # Building the net names the types nearest to an unknown one.
-    return LAYERS[layer.type].deployed(layer) if layer.type in LAYERS else layer
+    kind = _kind(layer)
+    return kind.deployed(layer) if kind else layer
 
 
 def _are_equal_but_for_names(one: LayerParameter, other: LayerParameter) -> bool:
@@ -151,13 +166,14 @@ def _separate_tops(found: Sequence[LayerParameter], layers: Sequence[LayerParame
     """Name tops of `found` after their layers where another layer, or a later one, has the name."""
     taken = {top for layer in layers if layer not in found for top in layer.top}
     for layer in reversed(found):  # the last loss is the main one
-        if layer.top[0] in taken:
+        if layer.top[0] in taken.difference(layer.bottom):
             layer.top[0] = f"{layer.name}/{layer.top[0]}"
         taken.update(layer.top)
 
 
 def _is_source(layer: LayerParameter) -> bool:
-    return layer.type in LAYERS and LAYERS[layer.type].role == "data" and not layer.bottom
+    kind = _kind(layer)
+    return kind is not None and kind.role == "data" and not layer.bottom
 
 
 def _labels(nodes: Sequence[Node]) -> set[str]:
@@ -192,11 +208,11 @@ def _with_inputs(
     layer = node.param
     if not _is_source(layer):
         return node
-    kind = LAYERS[layer.type]
-    if kind.is_filled_by_program or not hasattr(kind, "has_own_source"):
+    kind = _kind(layer)
+    if kind is None or not issubclass(kind, BatchLayer):
         return node
-    shape = kind.batch_shape(layer, image)
-    if not shape:
+    shapes = kind.top_shapes(layer, image)
+    if not shapes:
         raise NetError(
             f'{node.where(source)}, layer "{layer.name}" ({layer.type}): the size of its images is '
             "not in the file. Give it with --input_shape=C,H,W."
@@ -206,7 +222,25 @@ def _with_inputs(
     for k, top in enumerate(layer.top):
         if k == 0 or top in read:
             made.top.append(top)
-            made.input_param.shape.add(dim=shape if k == 0 else shape[:1])
+            made.input_param.shape.add(dim=shapes[k])
     rest = ", without its transform_param" if layer.HasField("transform_param") else ""
-    logger.info(f'layer "{layer.name}" ({layer.type}) becomes an input of shape {shape}{rest}')
+    logger.info(f'layer "{layer.name}" ({layer.type}) becomes an input of shape {shapes[0]}{rest}')
     return Node(made, node.index)
+
+
+def _with_dummies_as_inputs(nodes: Sequence[Node]) -> list[Node]:
+    """Return the nodes with inputs for DummyData layers, if nothing else gives the net data."""
+    kinds = [_kind(node.param) for node in nodes]
+    if any(kind and (kind.is_filled_by_program or issubclass(kind, BatchLayer)) for kind in kinds):
+        return list(nodes)
+    read = {name for node in nodes for name in node.param.bottom}
+    made = []
+    for node, kind in zip(nodes, kinds, strict=True):
+        if kind is None or not issubclass(kind, DummyData):
+            made.append(node)
+            continue
+        layer = kind.as_input(node.param, read)
+        if layer.top:
+            logger.info(f'layer "{layer.name}" ({node.param.type}) becomes an input')
+            made.append(Node(layer, node.index))
+    return made

@@ -11,7 +11,7 @@ import numpy as np
 from minicaffe import __version__
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import NetError
-from minicaffe.onnx_export.graph import OnnxGraph
+from minicaffe.onnx_export.graph import Attribute, OnnxGraph
 from minicaffe.onnx_runtime import require_onnx
 from minicaffe.ops.backend import HostArray, Shape
 from minicaffe.wire_format import ByteChunk, length_delimited
@@ -25,7 +25,7 @@ _MOST_OVERHEAD = 64
 _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 
 
-def write_model(graph: OnnxGraph, path: str | Path, name: str, is_dynamic: bool) -> None:
+def write_model(graph: OnnxGraph, path: str | Path, name: str) -> None:
     """Write a graph as an ONNX file.
 
     Parameters
@@ -34,8 +34,6 @@ def write_model(graph: OnnxGraph, path: str | Path, name: str, is_dynamic: bool)
     path : str or Path
     name : str
         The name of the net.
-    is_dynamic : bool
-        Whether the first axis of inputs and outputs is free.
 
     Raises
     ------
@@ -44,7 +42,7 @@ def write_model(graph: OnnxGraph, path: str | Path, name: str, is_dynamic: bool)
     SnapshotError
         If the file cannot be written.
     """
-    model = _model_without_constants(graph, name, is_dynamic)
+    model = _model_without_constants(graph, name)
     _check(model, graph)
     headers = {key: _tensor_header(key, array) for key, array in graph.constants.items()}
     rest = sum(len(header) + _MOST_OVERHEAD for header in headers.values())
@@ -62,31 +60,21 @@ def write_model(graph: OnnxGraph, path: str | Path, name: str, is_dynamic: bool)
         file.writelines([model.SerializeToString(), *length_delimited(_GRAPH, content)])
 
 
-def _model_without_constants(graph: OnnxGraph, name: str, is_dynamic: bool) -> Any:
+def _model_without_constants(graph: OnnxGraph, name: str) -> Any:
     onnx = require_onnx()
     helper = onnx.helper
 
-    def info(values: dict[str, Shape], free: str) -> list[Any]:
+    def info(values: dict[str, Shape]) -> list[Any]:
         return [
             helper.make_tensor_value_info(
-                key, onnx.TensorProto.FLOAT, [free, *shape[1:]] if free and shape else shape
+                key,
+                onnx.TensorProto.FLOAT,
+                [graph.free_axes.get(key, {}).get(k, size) for k, size in enumerate(shape)],
             )
             for key, shape in values.items()
         ]
 
-    nodes = [
-        helper.make_node(
-            node.kind,
-            node.inputs,
-            node.outputs,
-            name=f"{node.outputs[0]}:{node.kind}",
-            **node.attributes,
-        )
-        for node in graph.nodes
-    ]
-    free = "N" if is_dynamic else ""
-    inputs = info(graph.inputs, free)
-    outputs = info(graph.outputs, "M" if graph.has_free_rows else free)
+    nodes, inputs, outputs = _nodes(graph), info(graph.inputs), info(graph.outputs)
     return helper.make_model(
         helper.make_graph(nodes, name or "net", inputs, outputs),
         opset_imports=[helper.make_opsetid("", graph.opset)],
@@ -121,3 +109,29 @@ def _raw_data(array: HostArray) -> Iterator[ByteChunk]:
     """Yield the field of a TensorProto that holds the values."""
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     yield from length_delimited(_RAW_DATA, [little.reshape(-1).view(np.uint8).data])
+
+
+def _nodes(graph: OnnxGraph) -> list[Any]:
+    return [
+        require_onnx().helper.make_node(
+            node.kind,
+            node.inputs,
+            node.outputs,
+            name=f"{node.outputs[0]}:{node.kind}",
+            **{key: _attribute(value) for key, value in node.attributes.items()},
+        )
+        for node in graph.nodes
+    ]
+
+
+def _attribute(value: Attribute) -> Any:
+    """Return an attribute as onnx takes it; the values of an inner graph have no known shapes."""
+    if not isinstance(value, OnnxGraph):
+        return value
+    onnx = require_onnx()
+    inputs, outputs = (
+        [onnx.helper.make_tensor_value_info(key, onnx.TensorProto.FLOAT, None) for key in names]
+        for names in (value.inputs, value.outputs)
+    )
+    constants = [onnx.numpy_helper.from_array(array, key) for key, array in value.constants.items()]
+    return onnx.helper.make_graph(_nodes(value), value.layer, inputs, outputs, constants)

@@ -16,6 +16,7 @@ from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.log import logger, suppress_info
 from minicaffe.net.include_rules import filter_layers
 from minicaffe.net.net import Net
+from minicaffe.onnx_export.drawn_inputs import WholeNumbers
 from minicaffe.ops.backend import Shape
 from minicaffe.schema import TEST, TRAIN, LayerParameter, NetSource, NetState, read_net
 from minicaffe.schema.minicaffe_pb2 import TransformationParameter
@@ -29,8 +30,7 @@ _WRITTEN = {"mean_value", "mean_file", "scale", "bgr2rgb", "cvt_bgr2rgb"}
 _COLOURS = 3
 # Rows and columns into which every crop fits.
 _ANY_SIZE = (2**31, 2**31)
-# How many values a pixel can have.
-PIXEL_VALUES = 256
+PIXEL_VALUES = WholeNumbers(256)
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,19 @@ from minicaffe.schema import NetSource, NetState
 
 
 def trace(
-    source: NetSource, state: NetState, opset: int, fill_weights: Callable[[Net], object]
+    source: NetSource,
+    state: NetState,
+    graph: OnnxGraph,
+    fill_weights: Callable[[Net], object],
 ) -> OnnxGraph:
-    """Return the graph of a net for inference.
+    """Add a net for inference to an empty graph, and return it.
 
     Parameters
     ----------
     source : NetSource
         The net, as `inference_net` returns it.
     state : NetState
-    opset : int
+    graph : OnnxGraph
     fill_weights : callable
         Writes the parameters of the net that it is given.
 
@@ -37,7 +40,6 @@ def trace(
     NetError
         If the net cannot be built, or a layer has no form in ONNX; names the layer and the reason.
     """
-    graph = OnnxGraph(opset)
     with closing(build_net(source, state, graph, fill_weights)) as net:
         graph.taken.update(net.blobs)
         _name_parameters(net, graph)
@@ -70,10 +72,14 @@ def _name_parameters(net: Net, graph: OnnxGraph) -> None:
 def _run(step: Step, graph: OnnxGraph) -> None:
     layer = step.layer
     graph.layer = layer.name
+    # Before the layer runs, because it may work in place.
+    bottoms = tuple(_value(blob).name for blob in step.bottom)
     try:
         step.forward()
     except Unsupported as reason:
         raise NetError(f"{layer.where}: cannot be exported to ONNX: {reason}") from None
+    if layer.name in graph.sensitive:
+        graph.watched[layer.name] = bottoms
 
 
 def _name_blobs(net: Net, graph: OnnxGraph) -> None:

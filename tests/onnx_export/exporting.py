@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 
 import numpy as np
@@ -49,10 +50,14 @@ def run(path, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def set_normal(net: Net) -> None:
-    """Fill parameters with normal values that depend on their names; statistics are positive."""
+    """Fill parameters with normal values that depend on their names; statistics are positive.
+
+    Weights have the deviation with which activations keep their size from layer to layer.
+    """
     for layer in net.layers:
         for k, blob in enumerate(layer.blobs):
             rng = np.random.default_rng(zlib.crc32(f"{layer.name}/{k}".encode()))
-            values = 0.3 * rng.standard_normal(blob.shape)
+            inputs = math.prod(blob.shape[1:]) if len(blob.shape) > 1 else 20
+            values = math.sqrt(2 / inputs) * rng.standard_normal(blob.shape)
             is_statistic = layer.type in ("BatchNorm", "BN") and k > 0
             blob.data.set(1 + np.abs(values) if is_statistic else values)

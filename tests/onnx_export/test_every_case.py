@@ -13,16 +13,10 @@ from minicaffe.schema import TEST, NetState, parse_net
 from onnx_export.exporting import drawn, export_text, net_of, run
 
 EVERY = [(kind, case) for kind, cases in sorted(CASES.items()) for case in cases]
-# Types without a form in ONNX, or with one in some cases only.
-REFUSED = {
-    *("APL", "AdaptiveBiasChannel", "BboxAccuracy", "BiasChannel", "BoxAnnotatorOHEM", "BoxOutput"),
-    *("CTCGreedyDecoder", "ChannelNorm", "DecodeBBox", "DetectionAccuracy", "DetectionOutput"),
-    *("DomainTransform", "Dropout", "EvalDetection", "FlowWarp", "Gram", "InnerDistance"),
-    *("LabelSpecificAdd", "LargeMarginInnerProduct", "MarginInnerProduct", "ReverseTime"),
-    *("MaskResize", "PSROIPooling", "Proposal", "ProposalTarget", "ROIAlign", "ROIPooling"),
-    *("ROIWarping", "UniqueLabel", "YoloDetectionOutput"),
-    *("ConvolutionRistretto", "FcRistretto", "LRNRistretto", "Yolov3DetectionOutput"),
-}
+# Types without a form in ONNX, or with one in some cases only: they need labels, draw random
+# numbers, round to minifloats, or have no end that is known.
+REFUSED = {"AdaptiveBiasChannel", "BiasChannel", "DomainTransform", "UniqueLabel"}
+REFUSED |= {"ConvolutionRistretto", "FcRistretto", "LRNRistretto"}
 
 
 @pytest.mark.parametrize("opset", [13, 11, 22])

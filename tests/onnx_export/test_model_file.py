@@ -31,6 +31,7 @@ CONV = (
 def graph_of(**constants: np.ndarray) -> OnnxGraph:
     """A graph that adds up constants."""
     graph = OnnxGraph(13, constants=dict(constants), inputs={"x": (2, 3)}, outputs={"y": (2, 3)})
+    graph.free_axes["x"] = {0: "N"}
     value = "x"
     for name in constants:
         value = graph.one("Add", value, name)
@@ -48,7 +49,7 @@ def test_onnx_reads_what_was_written(tmp_path):
         "flags": np.array([True, False, True]),
     }
     path = tmp_path / "net.onnx"
-    write_model(graph_of(**constants), path, "sum", is_dynamic=True)
+    write_model(graph_of(**constants), path, "sum")
     model = onnx.load(path)
     found = {x.name: onnx.numpy_helper.to_array(x) for x in model.graph.initializer}
     assert list(found) == list(constants)
@@ -62,7 +63,7 @@ def test_onnx_reads_what_was_written(tmp_path):
 
 
 def test_the_checker_accepts_the_file(tmp_path):
-    write_model(graph_of(a=np.zeros((2, 3), np.float32)), tmp_path / "x.onnx", "", is_dynamic=False)
+    write_model(graph_of(a=np.zeros((2, 3), np.float32)), tmp_path / "x.onnx", "")
     onnx.checker.check_model(tmp_path / "x.onnx", full_check=True)
 
 
@@ -70,7 +71,7 @@ def test_a_wrong_graph_is_refused_before_writing(tmp_path):
     graph = graph_of(a=np.zeros(3, np.float32))
     graph.nodes[0].inputs[0] = "missing"
     with pytest.raises(onnx.checker.ValidationError, match="missing"):
-        write_model(graph, tmp_path / "x.onnx", "", is_dynamic=False)
+        write_model(graph, tmp_path / "x.onnx", "")
     assert not (tmp_path / "x.onnx").exists()
 
 
@@ -79,7 +80,7 @@ def test_a_file_above_2_gb_is_refused_before_writing(n, tmp_path):
     path = tmp_path / "x.onnx"
     graph = graph_of(a=np.broadcast_to(np.float32(1), n))
     with pytest.raises(NetError, match=rf"x\.onnx: cannot .* have {4 * n:,} bytes.* 2,147,483,647"):
-        write_model(graph, path, "", is_dynamic=False)
+        write_model(graph, path, "")
     assert not path.exists()
 
 

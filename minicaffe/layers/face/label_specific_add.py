@@ -10,6 +10,7 @@ from minicaffe.layers.loss import require_label_each
 from minicaffe.layers.registry import register
 from minicaffe.ops.face.label_add import LabelAdd
 from minicaffe.ops.layout import Copy
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.forks_pb2 import LabelSpecificAddParameter
 
 
@@ -39,6 +40,13 @@ class LabelSpecificAdd(AnnealedLayer[LabelSpecificAddParameter]):
     in_place = True
     without_gradient = (1,)
     reads_bottoms = False
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter:
+        """Return a copy of the bottom, a Power layer, because the true class is not known."""
+        return LayerParameter(
+            name=param.name, type="Power", bottom=param.bottom[:1], top=param.top[:1]
+        )
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read when the layer is active."""

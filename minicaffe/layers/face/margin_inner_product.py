@@ -31,6 +31,17 @@ class AngularMarginLayer(AnnealedLayer[M]):
     has_unit_rows: ClassVar[bool] = False
 
     @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter:
+        """Return the InnerProduct without a margin."""
+        proto, bottom, top = getattr(param, cls.param_field), param.bottom[:1], param.top[:1]
+        layer = LayerParameter(name=param.name, type="InnerProduct", bottom=bottom, top=top)
+        layer.param.extend(param.param)
+        settings = layer.inner_product_param
+        settings.num_output, settings.axis, settings.bias_term = proto.num_output, proto.axis, False
+        settings.normalize = cls.has_unit_rows
+        return layer
+
+    @classmethod
     def summary(cls, param: LayerParameter) -> str:
         """Return the number of outputs and the multiple of the angle."""
         proto = getattr(param, cls.param_field)

@@ -9,6 +9,7 @@ from minicaffe.layers.faster_rcnn.rpn_layers import PythonBoxLayer, require_true
 from minicaffe.layers.faster_rcnn.settings import Value
 from minicaffe.layers.rois.region_layer import ROI_VALUES, require_regions
 from minicaffe.ops.rois.targets import RoiTarget
+from minicaffe.schema import LayerParameter
 
 
 class ProposalTargetLayer(PythonBoxLayer):
@@ -40,6 +41,13 @@ class ProposalTargetLayer(PythonBoxLayer):
         "target_means": [0.0, 0.0, 0.0, 0.0],
         "target_stds": [0.1, 0.1, 0.2, 0.2],
     }
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter:
+        """Return a Split layer: all regions go on, without labels and targets."""
+        return LayerParameter(
+            name=param.name, type="Split", bottom=param.bottom[:1], top=param.top[:1]
+        )
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the sizes, give the tops those of one region, and plan."""

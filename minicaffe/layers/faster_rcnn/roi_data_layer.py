@@ -8,6 +8,8 @@ from minicaffe.data.batches import BatchSource
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.faster_rcnn.settings import Value, read_settings
+from minicaffe.ops.backend import Shape
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import PythonParameter
 
 VOC_CLASSES = (
@@ -47,6 +49,17 @@ class RoIDataLayer(BatchLayer[PythonParameter]):
         "flip": True,
         "pixel_means": [102.9801, 115.9465, 122.7717],
     }
+
+    @classmethod
+    def batch_shape(cls, param: LayerParameter, image: Shape) -> Shape:
+        """Return one image of the given size."""
+        return (1, *image) if image else ()
+
+    @classmethod
+    def top_shapes(cls, param: LayerParameter, image: Shape) -> list[Shape]:
+        """Return the shapes of image, info and one true box."""
+        shape = cls.batch_shape(param, image)
+        return [shape, (1, 3), (1, 5), *((1,) for _ in param.top[3:])] if shape else []
 
     def open(self) -> BatchSource:
         """Read the list of images."""

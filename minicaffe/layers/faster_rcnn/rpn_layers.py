@@ -12,6 +12,7 @@ from minicaffe.layers.rois.region_layer import ROI_VALUES, BoxLayer
 from minicaffe.ops.rois.anchors import Box, region_anchors
 from minicaffe.ops.rois.proposal import Proposal
 from minicaffe.ops.rois.targets import AnchorTarget
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import PythonParameter
 
 _ANCHORS: dict[str, Value] = {
@@ -126,6 +127,10 @@ class AnchorTargetLayer(PythonBoxLayer):
         "fg_fraction": 0.5,
         "batch_size": 256,
     }
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it needs labels."""
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the sizes, shape the tops and plan."""

@@ -18,6 +18,7 @@ from minicaffe.layers.registry import register
 from minicaffe.ops.mscnn.detection_loss import DetectionAccuracy as DetectionAccuracyOp
 from minicaffe.ops.mscnn.detection_loss import DetectionLoss as DetectionLossOp
 from minicaffe.ops.mscnn.detection_loss import Sampling
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import DetectionAccuracyParameter, DetectionLossParameter
 
 _SAMPLING = ("random", "bootstrap", "mixture")
@@ -111,6 +112,10 @@ class DetectionAccuracy(Layer[DetectionAccuracyParameter]):
     shared_fields = ("loss_param",)
     without_gradient = (0, 1)
     reads_bottoms = False
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it needs labels."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the settings, and create the blob of the IoU for the case that no top holds it."""

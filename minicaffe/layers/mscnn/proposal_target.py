@@ -8,6 +8,7 @@ from minicaffe.layers.mscnn.region_boxes import MATCH_VALUES
 from minicaffe.layers.registry import register
 from minicaffe.layers.rois.region_layer import ROI_VALUES, BoxLayer, require_regions
 from minicaffe.ops.mscnn.region_boxes import RegionTarget
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import ProposalTargetParameter
 
 _TRUTH_VALUES = 7
@@ -41,6 +42,13 @@ class ProposalTarget(BoxLayer[ProposalTargetParameter]):
     without_gradient = (0, 1)
     shared_fields = ("bbox_reg_param",)
     reads_bottoms = False
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter:
+        """Return a Split layer: all regions go on, without labels and targets."""
+        return LayerParameter(
+            name=param.name, type="Split", bottom=param.bottom[:1], top=param.top[:1]
+        )
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the settings."""

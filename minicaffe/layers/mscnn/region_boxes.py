@@ -8,6 +8,7 @@ from minicaffe.layers.mscnn.fields import means_and_deviations
 from minicaffe.layers.registry import register
 from minicaffe.layers.rois.region_layer import BoxLayer, require_regions
 from minicaffe.ops.mscnn.region_boxes import BoxAccuracy, DecodeBoxes
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import BBoxRegParameter, DecodeBBoxParameter
 
 # Class, corners, IoU.
@@ -37,6 +38,16 @@ class DecodeBBox(BoxLayer[DecodeBBoxParameter]):
     without_gradient = (0, 1, 2)
     shared_fields = ("bbox_reg_param",)
     reads_bottoms = False
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter:
+        """Return the layer without matches, which the TRAIN phase reads only."""
+        if len(param.bottom) < 3:
+            return param
+        layer = LayerParameter()
+        layer.CopyFrom(param)
+        del layer.bottom[2:]
+        return layer
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the settings."""
@@ -83,6 +94,10 @@ class BboxAccuracy(Layer[BBoxRegParameter]):
     role = "output"
     without_gradient = (0, 1, 2)
     reads_bottoms = False
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it needs labels."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the settings, and create the blob of the regions' IoU if no top holds it."""

@@ -6,6 +6,7 @@ from minicaffe.layers.base import Blobs
 from minicaffe.layers.registry import register
 from minicaffe.layers.rois.region_layer import ROI_VALUES, BoxLayer
 from minicaffe.ops.rois.ohem import BoxAnnotatorOhem
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import BoxAnnotatorOHEMParameter
 
 
@@ -31,6 +32,10 @@ class BoxAnnotatorOHEM(BoxLayer[BoxAnnotatorOHEMParameter]):
     tops = 2
     without_gradient = (0, 1, 2, 3)
     reads_bottoms = False
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it needs labels."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the settings."""

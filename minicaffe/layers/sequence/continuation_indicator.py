@@ -6,11 +6,13 @@ import numpy as np
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.layers.settable_batch import SettableBatch
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.forks_pb2 import ContinuationIndicatorParameter
 
 
 @register("ContinuationIndicator")
-class ContinuationIndicator(Layer[ContinuationIndicatorParameter]):
+class ContinuationIndicator(SettableBatch, Layer[ContinuationIndicatorParameter]):
     """Tell a recurrent layer where sequences begin: 0 in the first step, 1 in all others.
 
     Shapes: -> y (time_step, batch_size)
@@ -23,6 +25,12 @@ class ContinuationIndicator(Layer[ContinuationIndicatorParameter]):
 
     role = "data"
     bottoms = 0
+
+    @classmethod
+    def set_batch(cls, param: LayerParameter, samples: int, batch: int) -> None:
+        """Change batch_size, if it is `samples`."""
+        if param.continuation_indicator_param.batch_size == samples:
+            param.continuation_indicator_param.batch_size = batch
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top its shape."""

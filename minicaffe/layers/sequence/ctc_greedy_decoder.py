@@ -6,6 +6,7 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.layers.sequence.ctc import require_label_rows, require_sequences
 from minicaffe.ops.sequence.ctc_decode import CtcDecode, SequenceScores
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.forks_pb2 import CTCDecoderParameter
 
 
@@ -27,6 +28,11 @@ class CTCGreedyDecoder(Layer[CTCDecoderParameter]):
     role = "output"
     bottoms = (1, 2)
     without_gradient = (0, 1)
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter | None:
+        """Return None with labels: it compares with them."""
+        return param if len(param.bottom) == 1 else None
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top its shape and plan."""

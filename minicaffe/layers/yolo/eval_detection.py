@@ -9,6 +9,7 @@ from minicaffe.layers.registry import register
 from minicaffe.layers.yolo.yolo_loss import anchors_of, require_predictions, require_truths
 from minicaffe.ops.yolo.eval_detection import EvalDetection as EvalDetectionOp
 from minicaffe.ops.yolo.eval_detection import ScoreKind
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import EvalDetectionParameter
 
 
@@ -34,6 +35,10 @@ class EvalDetection(Layer[EvalDetectionParameter]):
     without_gradient = (0, 1, 2)
     role = "output"
     reads_bottoms = False
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it needs labels."""
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the settings."""

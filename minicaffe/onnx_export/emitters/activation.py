@@ -94,10 +94,16 @@ _FORMS: dict[type[Activation], Callable[..., str]] = {
 }
 
 
+# Functions that jump, or magnify differences of large values: see `OnnxGraph.sensitive`.
+_SENSITIVE = (ops.Exp, ops.Sigmoid, ops.Tanh, ops.Threshold)
+
+
 @emitter(*ACTIVATIONS)
 class ActivationEmitter(Emitter[Activation]):
     """One node or a few for each function."""
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y, which may be x itself."""
+        if isinstance(self.op, _SENSITIVE):
+            self.mark_sensitive()
         self.write(y, _FORMS[type(self.op)](self.graph, self.op, self.read(x)))

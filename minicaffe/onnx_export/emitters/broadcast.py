@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from minicaffe.onnx_export.backend import Emitter, emitter
+from minicaffe.ops.apl import PiecewiseLinear
 from minicaffe.ops.axpy import Axpy, PixelScale
 from minicaffe.ops.backend import Shape, Tensor
 from minicaffe.ops.bias import Bias
@@ -51,6 +53,22 @@ class PReLUEmitter(Emitter[PReLU]):
         """Overwrite y, which may be x itself."""
         shape = _aligned(a, 1, x) if a.shape else (1,)
         self.write(y, self.graph.one("PRelu", self.read(x), self.read(a, shape)))
+
+
+@emitter(PiecewiseLinear)
+class PiecewiseLinearEmitter(Emitter[PiecewiseLinear]):
+    """Relu, and the sum of the hinges of each place."""
+
+    def forward(self, x: Tensor, a: Tensor, b: Tensor, y: Tensor) -> None:
+        """Overwrite y, which may be x itself."""
+        graph, places = self.graph, math.prod(x.shape[1:])
+        slopes, offsets = (self.read(t, (places, self.op.hinges)) for t in (a, b))
+        value = self.read(x, (x.shape[0], places, 1))
+        hinges = graph.one("Relu", graph.one("Sub", offsets, value))
+        total = graph.reduce("ReduceSum", graph.one("Mul", slopes, hinges), [2])
+        flat = self.read(x, (x.shape[0], places))
+        result = graph.one("Add", graph.one("Relu", flat), total)
+        self.write(y, result, (x.shape[0], places))
 
 
 @emitter(Axpy)

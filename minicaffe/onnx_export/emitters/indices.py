@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from minicaffe.onnx_export.backend import Emitter, OpT, emitter
+from minicaffe.onnx_export.drawn_inputs import WholeNumbers
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.embed import Embed
 from minicaffe.ops.rows import FilterRows, TakeRows
@@ -17,8 +18,7 @@ class _Indexing(Emitter[OpT]):
     def _indices(self, tensor: Tensor, limit: int) -> str:
         """Return the value as whole numbers below `limit`."""
         name = self.read(tensor)
-        if name in self.graph.inputs:
-            self.graph.limits[name] = min(limit, self.graph.limits.get(name, limit))
+        self.graph.expect(name, WholeNumbers(limit))
         return self.graph.one("Cast", name, to=_INT64)
 
 
@@ -48,14 +48,11 @@ class FilterRowsEmitter(Emitter[FilterRows]):
     """Compress; the number of rows is known only when the graph runs."""
 
     def choose(self, selector: Tensor) -> int:
-        """Return the number of all rows, as if each were kept."""
-        n = math.prod(selector.shape)
-        value = self.read(selector, (n,))
-        if self.read(selector) in self.graph.inputs:
-            self.graph.limits[self.read(selector)] = 2
+        """Return a number of rows; the true one is known when the graph runs."""
+        value = self.read(selector, (math.prod(selector.shape),))
+        self.graph.expect(self.read(selector), WholeNumbers(2))
         self._is_kept = self.graph.one("Cast", value, to=_BOOL)
-        self.graph.has_free_rows = True
-        return n
+        return self.graph.free_rows()
 
     def forward(self, xs: Sequence[Tensor], ys: Sequence[Tensor]) -> None:
         """Overwrite the ys."""

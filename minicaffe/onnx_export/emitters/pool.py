@@ -56,6 +56,7 @@ class PoolEmitter(Emitter[Pool]):
 
     def _with_mask(self, value: str, x: Tensor, y: Tensor, mask: Tensor) -> None:
         """Write maxima and their places; ONNX counts these through all images."""
+        self.mark_sensitive()
         pooled, places = self.graph.add("MaxPool", value, n=2, **self._windows(x))
         plane = self.graph.integers([math.prod(x.shape[2:])])
         in_plane = self.graph.one("Mod", places, plane)

@@ -47,6 +47,7 @@ class QuantizeEmitter(Emitter[Quantize]):
         if not isinstance(grid, IntegerGrid):
             raise Unsupported("no operator rounds bottoms and tops as precision: MINIFLOAT does")
         value, integers, steps = self.read(x), self._integer_type(grid), _steps(grid)
+        self.mark_sensitive()
         graph.coarsest_step = max(graph.coarsest_step, float(steps.max()))
         limits = np.array([grid.low, grid.high], np.float32)
         step = graph.constant(steps)

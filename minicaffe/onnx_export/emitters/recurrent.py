@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from minicaffe.onnx_export.backend import Emitter, OpT, emitter
+from minicaffe.onnx_export.drawn_inputs import WholeNumbers
+from minicaffe.onnx_export.tensor import TraceTensor
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.lstm import Lstm, LstmUnit
 from minicaffe.ops.recurrent import RecurrentInputs
@@ -50,16 +52,22 @@ class _Recurrent(Emitter[OpT]):
         return self.graph.constant(np.ascontiguousarray(array.T))
 
     def _continuations(self, cont: Tensor) -> list[str]:
-        """Return cont for each time step: (1, N, 1)."""
+        """Return cont for each time step: (1, N, 1), or (1, 1, 1) if it is one for all streams."""
+        if not _is_in_graph(cont) and (cont.read() == cont.read()[:, :1]).all():
+            return [self.graph.floats([[[go]]]) for go in cont.read()[:, 0]]
         name = self.read(cont)
-        if name in self.graph.inputs:
-            self.graph.limits[name] = 2
+        self.graph.expect(name, WholeNumbers(2))
         return self._steps(self.read(cont, (*cont.shape, 1)), cont.shape[0])
 
     def _start(self, inputs: RecurrentInputs, size: int) -> list[str]:
-        """Return the states before the first step: (1, N, D)."""
+        """Return the states before the first step: (1, N, D), or zeros (1, 1, D)."""
         (x,) = _given([inputs.x])
-        return [self.read(state, (1, x.shape[1], size)) for state in _given(inputs.start)]
+        return [
+            self.graph.floats(np.zeros((1, 1, size)))
+            if _is_zero(state)
+            else self.read(state, (1, x.shape[1], size))
+            for state in _given(inputs.start)
+        ]
 
     def _finish(self, y: Tensor, hidden: list[str], end: Any, states: list[str]) -> None:
         """Write all outputs; `end` are the states after the last step."""
@@ -116,9 +124,10 @@ class LstmEmitter(_Recurrent[Lstm]):
             return np.concatenate([i, o, f, g])[None]
 
         bias = np.concatenate([ordered(b), np.zeros((1, 4 * size))], axis=1)
-        h, c = self._start(inputs, size)
-        go = graph.constant(np.asarray(cont.read()[0]).reshape(1, -1, 1))
-        start = [graph.one("Mul", state, go) for state in (h, c)]
+        start: list[str] = []
+        if not all(map(_is_zero, _given(inputs.start))):
+            go = graph.constant(np.asarray(cont.read()[0]).reshape(1, -1, 1))
+            start = [graph.one("Mul", state, go) for state in self._start(inputs, size)]
         flat = self.read(x, (*x.shape[:2], math.prod(x.shape[2:])))
         constants = [graph.constant(array) for array in (ordered(w_x), ordered(w_h), bias)]
         all_h, h, c = graph.add("LSTM", flat, *constants, "", *start, n=3, hidden_size=size)
@@ -127,10 +136,19 @@ class LstmEmitter(_Recurrent[Lstm]):
             self.write(tensor, state, (1, *y.shape[1:]))
 
 
+def _is_in_graph(tensor: Tensor) -> bool:
+    """Return whether the values depend on the input of the net."""
+    return bool(cast(TraceTensor, tensor).value.name)
+
+
+def _is_zero(state: Tensor) -> bool:
+    """Return whether a state is constant and 0."""
+    return not _is_in_graph(state) and not state.read().any()
+
+
 def _never_resets(cont: Tensor) -> bool:
     """Return whether cont is constant, and 1 after the first step."""
-    is_constant = not cont.value.name  # type: ignore[attr-defined]
-    return is_constant and bool((cont.read()[1:] == 1).all())
+    return not _is_in_graph(cont) and bool((cont.read()[1:] == 1).all())
 
 
 def _step(self: Emitter[Any], gates: str, c: str, go: str, size: int) -> tuple[str, str]:
@@ -150,8 +168,7 @@ class LstmUnitEmitter(Emitter[LstmUnit]):
     def forward(self, c0: Tensor, a: Tensor, cont: Tensor, c: Tensor, h: Tensor) -> None:
         """Overwrite c and h."""
         name = self.read(cont)
-        if name in self.graph.inputs:
-            self.graph.limits[name] = 2
+        self.graph.expect(name, WholeNumbers(2))
         go = self.read(cont, (*cont.shape, 1))
         states = _step(self, self.read(a), self.read(c0), go, c.shape[2])
         self.write(c, states[0])

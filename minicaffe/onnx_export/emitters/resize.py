@@ -7,8 +7,10 @@ import math
 import numpy as np
 
 from minicaffe.onnx_export.backend import Emitter, emitter
-from minicaffe.ops.backend import Tensor
+from minicaffe.onnx_export.drawn_inputs import WholeNumbers
+from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.interp import Interp
+from minicaffe.ops.rois.mask_resize import MaskResize
 from minicaffe.ops.upsample import RepeatPixels, Unpool
 
 
@@ -62,9 +64,29 @@ class UnpoolEmitter(Emitter[Unpool]):
         graph, planes = self.graph, x.shape[:2]
         pixels, size = math.prod(x.shape[2:]), math.prod(y.shape[2:])
         places = graph.one("Cast", self.read(mask, (*planes, pixels)), to=7)
-        if self.read(mask) in graph.inputs:
-            graph.limits[self.read(mask)] = size
-        zeros = graph.constant(np.zeros((*planes, size), np.float32))
+        graph.expect(self.read(mask), WholeNumbers(size))
         values = self.read(x, (*planes, pixels))
+        outer = graph.one("Slice", graph.one("Shape", values), *map(graph.integers, ([0], [2])))
+        shape = graph.concat([outer, graph.integers([size])], 0)
+        zeros = graph.one("Expand", graph.floats(0), shape)
         name = graph.one("ScatterElements", zeros, places, values, axis=2)
         self.write(y, name, (*planes, size))
+
+
+@emitter(MaskResize)
+class MaskResizeEmitter(Emitter[MaskResize]):
+    """Products with the matrices of rows and columns: Resize has other places at the end."""
+
+    def forward(self, x: Tensor, y: Tensor) -> None:
+        """Overwrite y."""
+        graph = self.graph
+        rows, columns = map(_near, x.shape[2:], y.shape[2:])
+        wide = graph.one("MatMul", self.read(x), graph.floats(columns.T))
+        self.write(y, graph.one("MatMul", graph.floats(rows), wide))
+
+
+def _near(n: int, m: int) -> HostArray:
+    """Return the weights of n pixels for each of m places, (m, n)."""
+    at = np.minimum(np.arange(m) * n / m, n - 1)
+    weights: HostArray = np.maximum(1 - np.abs(at[:, None] - np.arange(n)), 0)
+    return weights

@@ -16,6 +16,7 @@ class SoftmaxEmitter(Emitter[Softmax]):
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y, which may be x itself."""
+        self.mark_sensitive()
         value, axis, last = self.read(x), self.op.axis, len(x.shape) - 1
         if self.graph.opset >= 13 or axis == last:
             self.write(y, self.graph.one("Softmax", value, axis=axis))
@@ -33,6 +34,7 @@ class ArgMaxEmitter(Emitter[ArgMax]):
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""
+        self.mark_sensitive()
         op, graph = self.op, self.graph
         top_k = graph.integers([op.top_k])
         if op.axis is not None:

@@ -1,0 +1,150 @@
+"""Detections of SSD and RefineDet, by NonMaxSuppression."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minicaffe.onnx_export.backend import Emitter, emitter
+from minicaffe.onnx_export.emitters._greedy_scan import MOST_PAIRS, GreedyRule, greedily_kept
+from minicaffe.onnx_export.emitters._suppression import (
+    SuppressionRule,
+    best_of,
+    columns,
+    listed,
+    no_detections,
+    or_instead,
+    ranked,
+    suppressed,
+)
+from minicaffe.onnx_export.graph import OnnxGraph
+from minicaffe.ops.backend import Tensor
+from minicaffe.ops.detection.boxes import LARGEST_EXPONENT, BoxCode
+from minicaffe.ops.detection.detection_output import DetectionOutput
+
+
+def _decoded(graph: OnnxGraph, rule: BoxCode, codes: str, priors: str, variances: str) -> str:
+    """Return the boxes of codes (..., 4); the others broadcast to it. All have four axes."""
+    scaled = codes if rule.without_variance else graph.one("Mul", codes, variances)
+    if rule.kind == "corner":
+        return graph.one("Add", priors, scaled)
+    first, last = graph.split(priors, [2, 2], 3)
+    size = graph.one("Sub", last, first)
+    if rule.kind == "corner_size":
+        moves = graph.one("Mul", scaled, graph.concat([size, size], 3))
+        return graph.one("Add", priors, moves)
+    center = graph.times(graph.one("Add", first, last), 0.5)
+    shift, logarithm = graph.split(scaled, [2, 2], 3)
+    middle = graph.one("Add", center, graph.one("Mul", shift, size))
+    factor = graph.one("Exp", graph.one("Min", logarithm, graph.floats(LARGEST_EXPONENT)))
+    half = graph.times(graph.one("Mul", factor, size), 0.5)
+    return graph.concat([graph.one("Sub", middle, half), graph.one("Add", middle, half)], 3)
+
+
+@emitter(DetectionOutput)
+class DetectionOutputEmitter(Emitter[DetectionOutput]):
+    """Boxes, TopK and NonMaxSuppression for each image and class, then TopK for each image."""
+
+    def choose(
+        self,
+        loc: Tensor,
+        conf: Tensor,
+        prior: Tensor,
+        arm_conf: Tensor | None,
+        arm_loc: Tensor | None,
+    ) -> int:
+        """Select boxes and return a number of rows; the true one is known when the graph runs."""
+        self.mark_sensitive()
+        op, graph, n = self.op, self.graph, loc.shape[0]
+        self._labels = [k for k in range(op.n_classes) if k != op.background]
+        self.require(
+            self._labels and op.keep_top_k != 0 and op.suppression.top_k != 0,
+            "by its settings it keeps no detection at all",
+        )
+        n_priors = prior.shape[2] // 4
+        self._top = min(op.suppression.top_k or n_priors, n_priors)
+        boxes = self._boxes(loc, prior, arm_loc, n_priors)
+        scores = self._scores(conf, arm_conf, n_priors)
+        self._images = graph.samples(scores)
+        best, places = ranked(graph, scores, self._top)
+        self._table = graph.reshape(boxes, [-1, 4])
+        self._in_table = self._rows_of_table(places, n_priors)
+        groups = graph.one("Gather", self._table, self._in_table, axis=0)
+        kept = self._suppressed(
+            graph.reshape(groups, [-1, self._top, 4]), graph.reshape(best, [-1, self._top]), n
+        )
+        n_ranked = len(self._labels) * self._top
+        self._kept = graph.reshape(kept, [n, n_ranked])
+        if op.keep_top_k is not None and op.keep_top_k < n_ranked:
+            self._kept = best_of(graph, self._kept, op.keep_top_k)
+        return graph.free_rows()
+
+    def forward(self, y: Tensor) -> None:
+        """Overwrite y, by image, class and rank."""
+        graph, n_labels = self.graph, len(self._labels)
+        scores, at = listed(graph, self._kept)
+        image = graph.one("Div", at, graph.integers(n_labels * self._top))
+        label = graph.one(
+            "Mod", graph.one("Div", at, graph.integers(self._top)), graph.integers(n_labels)
+        )
+        label = graph.one("Gather", graph.integers(self._labels), label, axis=0)
+        in_table = graph.one("Gather", graph.reshape(self._in_table, [-1]), at, axis=0)
+        boxes = graph.one("Gather", self._table, in_table, axis=0)
+        rows = graph.concat([columns(graph, image, label, scores), boxes], 1)
+        rows = or_instead(graph, rows, no_detections(graph, self._images))
+        self.write(y, graph.reshape(rows, [1, 1, -1, 7]))
+
+    def _suppressed(self, boxes: str, scores: str, n: int) -> str:
+        """Return the scores of the boxes of each image and class, -inf if they are not kept."""
+        rule, top = self.op.suppression, self._top
+        least = -math.inf if self.op.min_score is None else self.op.min_score
+        if rule.eta == 1:
+            simple = SuppressionRule(rule.threshold, least=least)
+            return suppressed(self.graph, simple, boxes, scores, top)
+        self.require(
+            n * len(self._labels) * top**2 <= MOST_PAIRS,
+            f"with eta below 1, {top} boxes of each class are too many to compare all pairs; set a "
+            "smaller top_k in nms_param",
+        )
+        greedy = GreedyRule(rule.threshold, eta=rule.eta, least=least)
+        return greedily_kept(self.graph, greedy, boxes, scores, top)
+
+    def _boxes(self, loc: Tensor, prior: Tensor, arm_loc: Tensor | None, n_priors: int) -> str:
+        """Return the boxes of all priors, (N, P, L, 4)."""
+        op, graph, n = self.op, self.graph, loc.shape[0]
+        both = self.read(prior, (2, n_priors, 1, 4))
+        priors, variances = graph.split(both, [1, 1], 0)
+        if arm_loc is not None:
+            moves = self.read(arm_loc, (n, n_priors, 1, 4))
+            priors = _decoded(graph, op.code, moves, priors, variances)
+        codes = self.read(loc, (n, n_priors, self._n_codes, 4))
+        return _decoded(graph, op.code, codes, priors, variances)
+
+    def _scores(self, conf: Tensor, arm_conf: Tensor | None, n_priors: int) -> str:
+        """Return the scores of all priors in the classes that count, (N, labels, P)."""
+        op, graph, n = self.op, self.graph, conf.shape[0]
+        scores = self.read(conf, (n, n_priors, op.n_classes))
+        if arm_conf is not None:
+            objectness = graph.slice(self.read(arm_conf, (n, n_priors, 2)), [1], [2], [2])
+            is_none = graph.one("Less", objectness, graph.floats(op.min_objectness))
+            only_background = np.arange(op.n_classes) == op.background
+            nothing = graph.floats(only_background)
+            scores = graph.one("Where", is_none, nothing, scores)
+        by_class = graph.one("Transpose", scores, perm=[0, 2, 1])
+        return graph.one("Gather", by_class, graph.integers(self._labels), axis=1)
+
+    @property
+    def _n_codes(self) -> int:
+        """The number of codes of a prior."""
+        return 1 if self.op.shares_location else self.op.n_classes
+
+    def _rows_of_table(self, places: str, n_priors: int) -> str:
+        """Return the rows of the table of boxes that priors (N, labels, T) have there."""
+        graph, n_codes = self.graph, self._n_codes
+        first = graph.one("Mul", self._images, graph.integers(n_priors * n_codes))
+        rows = graph.one("Mul", places, graph.integers(n_codes))
+        rows = graph.one("Add", rows, graph.reshape(first, [-1, 1, 1]))
+        if n_codes == 1:
+            return rows
+        return graph.one("Add", rows, graph.integers([[[k] for k in self._labels]]))
