@@ -61,9 +61,14 @@ class Emitter(Generic[OpT]):
         if not ok:
             raise Unsupported(reason)
 
-    def mark_sensitive(self) -> None:
-        """Say that the layer's results jump, or change much, with small changes of its bottoms."""
+    def mark_sensitive(self, *, is_magnifying: bool = True) -> None:
+        """Say that the layer's results jump, or change much, with small changes of its bottoms.
+
+        With `is_magnifying` smaller bottoms have a meaning as well.
+        """
         self.graph.sensitive.add(self.graph.layer)
+        if is_magnifying:
+            self.graph.magnifying.add(self.graph.layer)
 
 
 def read_value(graph: OnnxGraph, tensor: Tensor, shape: Shape | None = None) -> str:

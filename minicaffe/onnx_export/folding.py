@@ -15,7 +15,7 @@ from minicaffe.ops.backend import HostArray
 def fold_graph(graph: OnnxGraph) -> None:
     """Fold what is linear and constant into Conv and Gemm nodes that nothing else reads."""
     readers = Counter(name for node in graph.nodes for name in node.inputs)
-    seen = set(graph.outputs).union(*graph.watched.values())
+    seen = set(graph.outputs).union(*(names for each in graph.watched.values() for names in each))
     kept: list[OnnxNode] = []
     made: dict[str, OnnxNode] = {}
     for node in graph.nodes:

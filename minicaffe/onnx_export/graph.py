@@ -63,9 +63,11 @@ class OnnxGraph:
     rules : dict of str to InputRule
         What inputs hold that are not any numbers.
     sensitive : set of str
-        Layers whose results jump, or grow without limit, with small changes of their bottoms.
-    watched : dict of str to tuple
-        For these layers: the values of their bottoms, "" for those that are constant.
+        Layers whose results jump, or change much, with small changes of their bottoms.
+    magnifying : set of str
+        Those of them whose bottoms may be scaled for a comparison.
+    watched : dict of str to list of set
+        For these layers: the values that they read of each bottom.
     """
 
     opset: int
@@ -79,7 +81,8 @@ class OnnxGraph:
     free_axes: dict[str, dict[int, str]] = field(default_factory=dict)
     rules: dict[str, InputRule] = field(default_factory=dict)
     sensitive: set[str] = field(default_factory=set)
-    watched: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    magnifying: set[str] = field(default_factory=set)
+    watched: dict[str, list[set[str]]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
 
     def unique(self, name: str) -> str:
@@ -205,6 +208,6 @@ class OnnxGraph:
             node.outputs = [names.get(name, name) for name in node.outputs]
         self.constants = {names.get(name, name): array for name, array in self.constants.items()}
         self.watched = {
-            layer: tuple(names.get(name, name) for name in values)
-            for layer, values in self.watched.items()
+            layer: [{names.get(name, name) for name in values} for values in bottoms]
+            for layer, bottoms in self.watched.items()
         }

@@ -46,7 +46,7 @@ class _RegionEmitter(Emitter[OpT]):
         self, x: Tensor, rois: Tensor, scale: float, pad_ratio: float = 0.0
     ) -> tuple[str, _Side, _Side]:
         """Return the images (R, 1), rows and columns of regions."""
-        self.mark_sensitive()
+        self.mark_sensitive(is_magnifying=False)
         graph = self.graph
         given = self.read(rois)
         graph.expect(given, RegionRows(x.shape[0], (x.shape[2] / scale, x.shape[3] / scale)))
