@@ -47,13 +47,16 @@ def below(value: float) -> float:
     return float(np.nextafter(np.float32(value), np.float32(-np.inf)))
 
 
-def ranked(graph: OnnxGraph, scores: str, n: int) -> list[str]:
-    """Return the n largest scores along the last axis, in order, and their places."""
-    return graph.add("TopK", scores, graph.integers([n]), n=2, axis=-1)
+def ranked(graph: OnnxGraph, scores: str, n: str) -> list[str]:
+    """Return the n (1,) largest scores along the last axis, in order, and their places."""
+    return graph.add("TopK", scores, n, n=2, axis=-1)
 
 
-def suppressed(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str, n: int) -> str:
-    """Return the scores (G, T) of boxes (G, T, 4), T = n, with -inf for those that are not kept."""
+def suppressed(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str, n: str) -> str:
+    """Return the scores (G, T) of boxes (G, T, 4), with -inf for those that are not kept.
+
+    n (1,) holds T.
+    """
     first, last = graph.split(boxes, [2, 2], 2)
     # NonMaxSuppression exchanges reversed sides; in Caffe such a box overlaps nothing.
     last = graph.plus(graph.one("Max", first, last), rule.pixel)
@@ -66,7 +69,7 @@ def suppressed(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str,
         "NonMaxSuppression",
         graph.concat([first, last], 2),
         graph.unsqueeze(scores, [1]),
-        graph.integers([n if limit is None else min(limit, n)]),
+        n if limit is None else graph.integers([limit]),
         graph.floats([min(max(threshold, 0.0), 1.0)]),
         graph.floats([rule.least]),
     )
@@ -77,11 +80,17 @@ def suppressed(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str,
     return graph.one("ScatterND", nothing, places, kept)
 
 
-def best_of(graph: OnnxGraph, scores: str, n: int) -> str:
-    """Return scores (G, T) with -inf for all but the n largest ones of each group."""
+def best_of(graph: OnnxGraph, scores: str, n: str) -> str:
+    """Return scores (G, T) with -inf for all but the n (1,) largest ones of each group."""
     kept, places = ranked(graph, scores, n)
     nothing = graph.filled(-math.inf, scores)
     return graph.one("ScatterElements", nothing, places, kept, axis=1)
+
+
+def at_most(graph: OnnxGraph, n: str, limit: int) -> str:
+    """Return a whole number (1,), or a limit if that is less."""
+    most = graph.integers([limit])
+    return graph.one("Where", graph.one("Less", n, most), n, most)
 
 
 def listed(graph: OnnxGraph, scores: str) -> tuple[str, str]:

@@ -46,7 +46,7 @@ class BoxOutputEmitter(Emitter[BoxOutput]):
         boxes, scores = (graph.concat(parts, 1) for parts in zip(*maps, strict=True))
         n = sum(math.prod(x.shape[2:]) for x in xs)
         self._n = min(op.before or n, n)
-        best, places = ranked(graph, scores, self._n)
+        best, places = ranked(graph, scores, graph.integers([self._n]))
         first = graph.one("Mul", graph.samples(scores), graph.integers(n))
         in_table = graph.one("Add", places, graph.reshape(first, [-1, 1]))
         self._groups = graph.one("Gather", graph.reshape(boxes, [-1, 4]), in_table, axis=0)
@@ -104,7 +104,7 @@ class BoxOutputEmitter(Emitter[BoxOutput]):
         op, graph, least = self.op, self.graph, below(self.op.least_score)
         if op.cover == "IOU":
             rule = SuppressionRule(op.threshold, least=least, limit=op.after or None)
-            return suppressed(graph, rule, self._groups, scores, self._n)
+            return suppressed(graph, rule, self._groups, scores, graph.integers([self._n]))
         self.require(
             n_images * self._n**2 <= MOST_PAIRS,
             f'with nms_type "{op.cover}", {self._n} boxes are too many to compare all pairs; set '
@@ -112,7 +112,7 @@ class BoxOutputEmitter(Emitter[BoxOutput]):
         )
         greedy = GreedyRule(op.threshold, cast(Measure, op.cover), least=least)
         kept = greedily_kept(graph, greedy, self._groups, scores, self._n)
-        return best_of(graph, kept, op.after) if 0 < op.after < self._n else kept
+        return best_of(graph, kept, graph.integers([op.after])) if 0 < op.after < self._n else kept
 
 
 @emitter(DecodeBoxes)

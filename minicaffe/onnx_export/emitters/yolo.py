@@ -36,14 +36,14 @@ class YoloOutputEmitter(Emitter[YoloOutput]):
         boxes, scores = (graph.concat(parts, 1) for parts in zip(*decoded, strict=True))
         self._n_boxes = sum(math.prod(x.shape[2:]) * len(anchors) for x, anchors in maps)
         candidates, self._n = self._candidates(scores, xs[0].shape[0])
-        best, places = ranked(graph, candidates, self._n)
+        best, places = ranked(graph, candidates, graph.integers([self._n]))
         self._images, self._table = graph.samples(scores), graph.reshape(boxes, [-1, 4])
         first = graph.one("Mul", self._images, graph.integers(self._n_boxes))
         self._in_table = graph.one("Add", self._box_of(places), graph.reshape(first, [-1, 1]))
         self._places = places
         groups = graph.one("Gather", self._table, self._in_table, axis=0)
         rule = SuppressionRule(self.op.nms_threshold, at_threshold=True, least=self._least())
-        self._kept = suppressed(graph, rule, groups, best, self._n)
+        self._kept = suppressed(graph, rule, groups, best, graph.integers([self._n]))
         return graph.free_rows()
 
     def forward(self, y: Tensor) -> None:
