@@ -51,13 +51,13 @@ class Emitter(Generic[OpT]):
         """Let a tensor hold a value of the graph, which has the tensor's shape or another one."""
         cast(TraceTensor, tensor).value.set(name, tensor.shape if shape is None else shape)
 
-    def is_constant(self, tensor: Tensor) -> bool:
+    def is_host_value(self, tensor: Tensor) -> bool:
         """Return whether the values do not depend on the input of the net."""
         return not cast(TraceTensor, tensor).value.name
 
     def constant_values(self, tensor: Tensor, noun: str) -> Any:  # Any: an array
         """Return the values of a tensor that must not depend on the input of the net."""
-        self.require(self.is_constant(tensor), f"{noun} must be constant")
+        self.require(self.is_host_value(tensor), f"{noun} must be constant")
         return tensor.read()
 
     def require(self, ok: object, reason: str) -> None:

@@ -187,6 +187,6 @@ def _draw(net: Net, graph: OnnxGraph, seed: int) -> dict[str, HostArray]:
         values[blob.name] = (
             random.standard_normal(blob.shape, np.float32)
             if rule is None
-            else rule.draw(random, blob.shape)
+            else rule.sample_values(random, blob.shape)
         )
     return values

@@ -107,7 +107,7 @@ class OnnxGraph:
         """Add an initializer of int64."""
         return self.constant(np.asarray(values, np.int64))
 
-    def floats(self, values: npt.ArrayLike) -> str:
+    def reals(self, values: npt.ArrayLike) -> str:
         """Add an initializer of float32."""
         return self.constant(np.asarray(values, np.float32))
 
@@ -141,11 +141,11 @@ class OnnxGraph:
 
     def times(self, value: str, factor: float) -> str:
         """Return the product with a number, the value itself for 1."""
-        return value if factor == 1 else self.one("Mul", value, self.floats(factor))
+        return value if factor == 1 else self.one("Mul", value, self.reals(factor))
 
     def plus(self, value: str, summand: float) -> str:
         """Return the sum with a number, the value itself for 0."""
-        return value if summand == 0 else self.one("Add", value, self.floats(summand))
+        return value if summand == 0 else self.one("Add", value, self.reals(summand))
 
     def squeeze(self, value: str, axes: Sequence[int]) -> str:
         """Return the value without axes of size 1."""
@@ -172,7 +172,7 @@ class OnnxGraph:
             return self.add("Split", value, n=len(sizes), axis=axis, split=list(sizes))
         return self.add("Split", value, self.integers(sizes), n=len(sizes), axis=axis)
 
-    def concat(self, values: Sequence[str], axis: int) -> str:
+    def joined(self, values: Sequence[str], axis: int) -> str:
         """Return the values joined along an axis, a single one as it is."""
         return values[0] if len(values) == 1 else self.one("Concat", *values, axis=axis)
 
@@ -183,7 +183,7 @@ class OnnxGraph:
 
     def filled(self, number: float, value: str) -> str:
         """Return an array of one number with the shape of a value."""
-        return self.one("Expand", self.floats(number), self.one("Shape", value))
+        return self.one("Expand", self.reals(number), self.one("Shape", value))
 
     def slice(
         self, value: str, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int]

@@ -52,16 +52,16 @@ class _Recurrent(Emitter[OpT]):
 
     def _is_zero(self, state: Tensor) -> bool:
         """Return whether a state is constant and 0."""
-        return self.is_constant(state) and not state.read().any()
+        return self.is_host_value(state) and not state.read().any()
 
     def _never_resets(self, cont: Tensor) -> bool:
         """Return whether cont is constant, and 1 after the first step."""
-        return self.is_constant(cont) and bool((cont.read()[1:] == 1).all())
+        return self.is_host_value(cont) and bool((cont.read()[1:] == 1).all())
 
     def _continuations(self, cont: Tensor) -> list[str]:
         """Return cont for each time step: (1, N, 1), or (1, 1, 1) if it is one for all streams."""
-        if self.is_constant(cont) and (cont.read() == cont.read()[:, :1]).all():
-            return [self.graph.floats([[[go]]]) for go in cont.read()[:, 0]]
+        if self.is_host_value(cont) and (cont.read() == cont.read()[:, :1]).all():
+            return [self.graph.reals([[[go]]]) for go in cont.read()[:, 0]]
         name = self.read(cont)
         self.graph.expect(name, WholeNumbers(2))
         return self._steps(self.read(cont, (*cont.shape, 1)), cont.shape[0])
@@ -70,7 +70,7 @@ class _Recurrent(Emitter[OpT]):
         """Return the states before the first step: (1, N, D), or zeros (1, 1, D)."""
         (x,) = _given([inputs.x])
         return [
-            self.graph.floats(np.zeros((1, 1, size)))
+            self.graph.reals(np.zeros((1, 1, size)))
             if self._is_zero(state)
             else self.read(state, (1, x.shape[1], size))
             for state in _given(inputs.start)

@@ -52,7 +52,7 @@ def ranked(graph: OnnxGraph, scores: str, n: str) -> list[str]:
     return graph.add("TopK", scores, n, n=2, axis=-1)
 
 
-def suppressed(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str, n: str) -> str:
+def surviving(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str, n: str) -> str:
     """Return the scores (G, T) of boxes (G, T, 4), with -inf for those that are not kept.
 
     n (1,) holds T.
@@ -67,11 +67,11 @@ def suppressed(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str,
         threshold = below(threshold)
     found = graph.one(
         "NonMaxSuppression",
-        graph.concat([first, last], 2),
+        graph.joined([first, last], 2),
         graph.unsqueeze(scores, [1]),
         n if limit is None else graph.integers([limit]),
-        graph.floats([min(max(threshold, 0.0), 1.0)]),
-        graph.floats([rule.least]),
+        graph.reals([min(max(threshold, 0.0), 1.0)]),
+        graph.reals([rule.least]),
     )
     # Rows of group and place; the class in between is 0.
     places = graph.one("Gather", found, graph.integers([0, 2]), axis=1)
@@ -96,7 +96,7 @@ def at_most(graph: OnnxGraph, n: str, limit: int) -> str:
 def listed(graph: OnnxGraph, scores: str) -> tuple[str, str]:
     """Return the scores above -inf, (M,), and their places in the flattened array, ascending."""
     flat = graph.reshape(scores, [-1])
-    is_kept = graph.one("Greater", flat, graph.floats(-math.inf))
+    is_kept = graph.one("Greater", flat, graph.reals(-math.inf))
     places = graph.reshape(graph.one("NonZero", is_kept), [-1])
     return graph.one("Gather", flat, places, axis=0), places
 
@@ -109,16 +109,16 @@ def or_instead(graph: OnnxGraph, rows: str, nothing: str) -> str:
         "Where", is_empty, graph.integers([np.iinfo(np.int64).max]), graph.integers([0])
     )
     instead = graph.one("Slice", nothing, graph.integers([0]), end, graph.integers([0]))
-    return graph.concat([rows, instead], 0)
+    return graph.joined([rows, instead], 0)
 
 
 def columns(graph: OnnxGraph, *values: str) -> str:
     """Return values (M,) side by side as floats, (M, K)."""
     floats = [graph.one("Cast", value, to=FLOAT) for value in values]
-    return graph.concat([graph.unsqueeze(value, [1]) for value in floats], 1)
+    return graph.joined([graph.unsqueeze(value, [1]) for value in floats], 1)
 
 
 def no_detections(graph: OnnxGraph, images: str) -> str:
     """Return a row [image, -1, -1, -1, -1, -1, -1] for each image (N,)."""
-    pads = [graph.integers([0, 0, 0, 6]), graph.floats(-1)]
+    pads = [graph.integers([0, 0, 0, 6]), graph.reals(-1)]
     return graph.one("Pad", columns(graph, images), *pads)
