@@ -6,8 +6,9 @@ are folded into the convolution before them, unless --no_fold is given. A layer 
 express ends the command with its name and the reason.
 
 --check runs the net in minicaffe and the file in onnxruntime on the same random input and prints
-the largest difference of each output, relative to its largest value. Exit code: 0
-exported, 1 not exported, or a difference above 1e-4.
+the largest difference of each output, relative to its largest value, and of the bottoms of layers
+that would magnify differences; see docs/onnx.md. Exit code: 0 exported, 1 not exported, or a
+difference above 1e-4.
 
 Example:
   minicaffe export onnx deploy.prototxt weights.caffemodel -o net.onnx --batch dynamic --check
