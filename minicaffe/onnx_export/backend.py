@@ -52,9 +52,13 @@ class Emitter(Generic[OpT]):
         """Let a tensor hold a value of the graph, which has the tensor's shape or another one."""
         cast(TraceTensor, tensor).value.set(name, tensor.shape if shape is None else shape)
 
+    def is_host_value(self, tensor: Tensor) -> bool:
+        """Return whether the values do not depend on the input of the net."""
+        return not cast(TraceTensor, tensor).value.name
+
     def constant_values(self, tensor: Tensor, noun: str) -> Any:  # Any: an array
         """Return the values of a tensor that must not depend on the input of the net."""
-        self.require(not cast(TraceTensor, tensor).value.name, f"{noun} must be constant")
+        self.require(self.is_host_value(tensor), f"{noun} must be constant")
         return tensor.read()
 
     def require(self, ok: object, reason: str) -> None:
@@ -62,9 +66,14 @@ class Emitter(Generic[OpT]):
         if not ok:
             raise Unsupported(reason)
 
-    def mark_sensitive(self) -> None:
-        """Say that the layer's results jump, or change much, with small changes of its bottoms."""
+    def mark_sensitive(self, *, is_magnifying: bool = True) -> None:
+        """Say that the layer's results jump, or change much, with small changes of its bottoms.
+
+        With `is_magnifying` smaller bottoms have a meaning as well.
+        """
         self.graph.sensitive.add(self.graph.layer)
+        if is_magnifying:
+            self.graph.magnifying.add(self.graph.layer)
 
 
 def read_value(graph: OnnxGraph, tensor: Tensor, shape: Shape | None = None) -> str:

@@ -6,17 +6,23 @@ import math
 
 import numpy as np
 
+from minicaffe.errors import Unsupported
 from minicaffe.onnx_export.backend import Emitter, emitter
-from minicaffe.onnx_export.emitters._greedy_scan import MOST_PAIRS, GreedyRule, greedily_kept
-from minicaffe.onnx_export.emitters._suppression import (
+from minicaffe.onnx_export.emitters.detections.greedy_scan import (
+    MOST_PAIRS,
+    GreedyRule,
+    greedily_kept,
+)
+from minicaffe.onnx_export.emitters.detections.suppression import (
     SuppressionRule,
+    at_most,
     best_of,
     columns,
     listed,
     no_detections,
     or_instead,
     ranked,
-    suppressed,
+    surviving,
 )
 from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.ops.backend import Tensor
@@ -32,14 +38,14 @@ def _decoded(graph: OnnxGraph, rule: BoxCode, codes: str, priors: str, variances
     first, last = graph.split(priors, [2, 2], 3)
     size = graph.one("Sub", last, first)
     if rule.kind == "corner_size":
-        moves = graph.one("Mul", scaled, graph.concat([size, size], 3))
+        moves = graph.one("Mul", scaled, graph.joined([size, size], 3))
         return graph.one("Add", priors, moves)
     center = graph.times(graph.one("Add", first, last), 0.5)
     shift, logarithm = graph.split(scaled, [2, 2], 3)
     middle = graph.one("Add", center, graph.one("Mul", shift, size))
-    factor = graph.one("Exp", graph.one("Min", logarithm, graph.floats(LARGEST_EXPONENT)))
+    factor = graph.one("Exp", graph.one("Min", logarithm, graph.reals(LARGEST_EXPONENT)))
     half = graph.times(graph.one("Mul", factor, size), 0.5)
-    return graph.concat([graph.one("Sub", middle, half), graph.one("Add", middle, half)], 3)
+    return graph.joined([graph.one("Sub", middle, half), graph.one("Add", middle, half)], 3)
 
 
 @emitter(DetectionOutput)
@@ -63,45 +69,61 @@ class DetectionOutputEmitter(Emitter[DetectionOutput]):
             "by its settings it keeps no detection at all",
         )
         n_priors = prior.shape[2] // 4
-        self._top = min(op.suppression.top_k or n_priors, n_priors)
-        boxes = self._boxes(loc, prior, arm_loc, n_priors)
         scores = self._scores(conf, arm_conf, n_priors)
         self._images = graph.samples(scores)
+        self._count(scores, prior, n_priors)
         best, places = ranked(graph, scores, self._top)
-        self._table = graph.reshape(boxes, [-1, 4])
-        self._in_table = self._rows_of_table(places, n_priors)
+        self._table = graph.reshape(self._boxes(loc, prior, arm_loc, n_priors), [-1, 4])
+        self._in_table = self._rows_of_table(places)
         groups = graph.one("Gather", self._table, self._in_table, axis=0)
-        kept = self._suppressed(
-            graph.reshape(groups, [-1, self._top, 4]), graph.reshape(best, [-1, self._top]), n
-        )
-        n_ranked = len(self._labels) * self._top
+        sizes = (n * len(self._labels), -1) if self._n_top is None else (-1, self._n_top)
+        kept = self._surviving(graph.reshape(groups, [*sizes, 4]), graph.reshape(best, sizes), n)
+        n_ranked = -1 if self._n_top is None else len(self._labels) * self._n_top
         self._kept = graph.reshape(kept, [n, n_ranked])
-        if op.keep_top_k is not None and op.keep_top_k < n_ranked:
-            self._kept = best_of(graph, self._kept, op.keep_top_k)
+        limit = op.keep_top_k
+        if limit is not None and (self._n_top is None or limit < n_ranked):
+            self._kept = best_of(graph, self._kept, at_most(graph, self._n_ranked, limit))
         return graph.free_rows()
 
     def forward(self, y: Tensor) -> None:
         """Overwrite y, by image, class and rank."""
         graph, n_labels = self.graph, len(self._labels)
         scores, at = listed(graph, self._kept)
-        image = graph.one("Div", at, graph.integers(n_labels * self._top))
-        label = graph.one(
-            "Mod", graph.one("Div", at, graph.integers(self._top)), graph.integers(n_labels)
-        )
+        image = graph.one("Div", at, self._n_ranked)
+        label = graph.one("Mod", graph.one("Div", at, self._top), graph.integers(n_labels))
         label = graph.one("Gather", graph.integers(self._labels), label, axis=0)
         in_table = graph.one("Gather", graph.reshape(self._in_table, [-1]), at, axis=0)
         boxes = graph.one("Gather", self._table, in_table, axis=0)
-        rows = graph.concat([columns(graph, image, label, scores), boxes], 1)
+        rows = graph.joined([columns(graph, image, label, scores), boxes], 1)
         rows = or_instead(graph, rows, no_detections(graph, self._images))
         self.write(y, graph.reshape(rows, [1, 1, -1, 7]))
 
-    def _suppressed(self, boxes: str, scores: str, n: int) -> str:
+    def _count(self, scores: str, prior: Tensor, n_priors: int) -> None:
+        """Note the numbers of priors P, and T that are ranked of each class: (1,).
+
+        Priors that the graph computes behind free rows, such as proposals, have no fixed number.
+        """
+        graph, top_k = self.graph, self.op.suppression.top_k
+        self._n_top: int | None = None
+        if self.is_host_value(prior) or not graph.has_free_rows:
+            self._n_top = min(top_k or n_priors, n_priors)
+            self._n_priors, self._top = graph.integers([n_priors]), graph.integers([self._n_top])
+        else:
+            shape = graph.one("Shape", scores)
+            self._n_priors = self._top = graph.one("Gather", shape, graph.integers([2]))
+            if top_k is not None:
+                self._top = at_most(graph, self._n_priors, top_k)
+        self._n_ranked = graph.one("Mul", self._top, graph.integers([len(self._labels)]))
+
+    def _surviving(self, boxes: str, scores: str, n: int) -> str:
         """Return the scores of the boxes of each image and class, -inf if they are not kept."""
-        rule, top = self.op.suppression, self._top
+        rule, top = self.op.suppression, self._n_top
         least = -math.inf if self.op.min_score is None else self.op.min_score
         if rule.eta == 1:
             simple = SuppressionRule(rule.threshold, least=least)
-            return suppressed(self.graph, simple, boxes, scores, top)
+            return surviving(self.graph, simple, boxes, scores, self._top)
+        if top is None:
+            raise Unsupported("with eta below 1, the number of priors must be fixed")
         self.require(
             n * len(self._labels) * top**2 <= MOST_PAIRS,
             f"with eta below 1, {top} boxes of each class are too many to compare all pairs; set a "
@@ -127,9 +149,9 @@ class DetectionOutputEmitter(Emitter[DetectionOutput]):
         scores = self.read(conf, (n, n_priors, op.n_classes))
         if arm_conf is not None:
             objectness = graph.slice(self.read(arm_conf, (n, n_priors, 2)), [1], [2], [2])
-            is_none = graph.one("Less", objectness, graph.floats(op.min_objectness))
+            is_none = graph.one("Less", objectness, graph.reals(op.min_objectness))
             only_background = np.arange(op.n_classes) == op.background
-            nothing = graph.floats(only_background)
+            nothing = graph.reals(only_background)
             scores = graph.one("Where", is_none, nothing, scores)
         by_class = graph.one("Transpose", scores, perm=[0, 2, 1])
         return graph.one("Gather", by_class, graph.integers(self._labels), axis=1)
@@ -139,10 +161,11 @@ class DetectionOutputEmitter(Emitter[DetectionOutput]):
         """The number of codes of a prior."""
         return 1 if self.op.shares_location else self.op.n_classes
 
-    def _rows_of_table(self, places: str, n_priors: int) -> str:
+    def _rows_of_table(self, places: str) -> str:
         """Return the rows of the table of boxes that priors (N, labels, T) have there."""
         graph, n_codes = self.graph, self._n_codes
-        first = graph.one("Mul", self._images, graph.integers(n_priors * n_codes))
+        n_rows = graph.one("Mul", self._n_priors, graph.integers([n_codes]))
+        first = graph.one("Mul", self._images, n_rows)
         rows = graph.one("Mul", places, graph.integers(n_codes))
         rows = graph.one("Add", rows, graph.reshape(first, [-1, 1, 1]))
         if n_codes == 1:
