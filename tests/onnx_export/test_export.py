@@ -114,6 +114,13 @@ def test_averages_do_not_count_pads_in_ceil_mode(pad, kinds, tmp_path):
     assert not graph.nodes[-1].attributes.get("count_include_pad")
 
 
+def test_flipping_no_axis_is_no_slice(tmp_path):
+    flip = 'layer { name: "f" type: "Flip" bottom: "data" top: "f" flip_param { %s } }'
+    settings = "flip_width: false flip_height: false"
+    _, graph = export_text(INPUT + flip % settings, tmp_path / "x")
+    assert [node.kind for node in graph.nodes] == ["Identity"]
+
+
 def test_a_layer_in_place_on_the_input(tmp_path):
     relu = 'layer { name: "relu" type: "ReLU" bottom: "data" top: "data" }\n'
     path = tmp_path / "net.onnx"

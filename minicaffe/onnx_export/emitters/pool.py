@@ -17,6 +17,9 @@ from minicaffe.ops.backend import Tensor
 from minicaffe.ops.pool import Pool
 from minicaffe.random import RandomStream
 
+# Global pooling of clips is unknown to OpenCV 5.0.
+_IMAGE_AXES = 2
+
 
 @emitter(Pool)
 class PoolEmitter(Emitter[Pool]):
@@ -29,6 +32,7 @@ class PoolEmitter(Emitter[Pool]):
         value, image = self.read(x), x.shape[2:]
         self.require(stream is None, "stochastic pooling of the TRAIN phase is random")
         is_whole = self.op.kernel == image and not any(self.op.pad) and math.prod(self.op.out) == 1
+        is_whole &= len(image) == _IMAGE_AXES
         if self.op.mode == "stochastic":
             self.write(y, self._stochastic(value, x))
         elif self.op.mode == "max" and mask is not None:
