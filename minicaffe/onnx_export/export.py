@@ -92,9 +92,10 @@ def export_net(
     state.phase = TEST
     if not OLDEST_OPSET <= settings.opset <= NEWEST_OPSET:
         raise NetError(f"opset {settings.opset} must be {OLDEST_OPSET} to {NEWEST_OPSET}")
-    deployed, pixels = inference_net(source, state, settings.image), ""
-    if settings.transform is not None:
-        deployed, pixels = settings.transform.add_layers(deployed)
+    transform, pixels = settings.transform, ""
+    deployed = inference_net(source, state, settings.image)
+    if transform is not None:
+        deployed, pixels = transform.add_layers(deployed)
     is_dynamic = settings.batch == 0
     batches = _BATCHES if is_dynamic else (settings.batch,)
     exported = with_batch(deployed, batches[0])
@@ -113,7 +114,7 @@ def export_net(
         free_size(graph, traced(nets[0], _ROWS[1]), ROWS)
     if is_dynamic:
         free_size(graph, traced(nets[1], _ROWS[0]), BATCH)
-    if pixels:
+    if transform is not None and transform.takes_pixels:
         graph.rules[pixels] = PIXEL_VALUES
     write_model(graph, path, source.param.name)
     return exported, graph

@@ -120,6 +120,25 @@ def test_normalisations_are_folded(tmp_path):
     np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("pad", "kinds"), [(0, ["AveragePool"]), (1, ["Pad", "AveragePool"])])
+def test_averages_do_not_count_pads_in_ceil_mode(pad, kinds, tmp_path):
+    pool = (
+        'layer { name: "pool" type: "Pooling" bottom: "data" top: "pool" '
+        f"pooling_param {{ pool: AVE kernel_size: 4 stride: 2 pad: {pad} }} }}"
+    )
+    _, graph = export_text(INPUT + pool, tmp_path / "x")
+    assert [node.kind for node in graph.nodes] == kinds
+    assert graph.nodes[-1].attributes["ceil_mode"] == 1
+    assert not graph.nodes[-1].attributes.get("count_include_pad")
+
+
+def test_flipping_no_axis_is_no_slice(tmp_path):
+    flip = 'layer { name: "f" type: "Flip" bottom: "data" top: "f" flip_param { %s } }'
+    settings = "flip_width: false flip_height: false"
+    _, graph = export_text(INPUT + flip % settings, tmp_path / "x")
+    assert [node.kind for node in graph.nodes] == ["Identity"]
+
+
 def test_a_layer_in_place_on_the_input(tmp_path):
     relu = 'layer { name: "relu" type: "ReLU" bottom: "data" top: "data" }\n'
     path = tmp_path / "net.onnx"

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.input_shape import InputShapeFlags
 from minicaffe.cli.options.net_state import NetStateFlags
-from minicaffe.log import log_result, logger
+from minicaffe.log import log_result, logger, suppress_info, suppress_repeated_warnings
 
 if TYPE_CHECKING:
     from minicaffe.net import Net
@@ -72,6 +72,11 @@ class ExportFlags(NetStateFlags, InputShapeFlags):
 
 def run(flags: ExportFlags) -> int:
     """Export, and check."""
+    with suppress_repeated_warnings():  # of the nets that are built for it
+        return _run(flags)
+
+
+def _run(flags: ExportFlags) -> int:
     from minicaffe.net.weights import copy_trained_layers
     from minicaffe.onnx_export import ExportSettings, export_net
     from minicaffe.onnx_export.pixel_transform import ADDED_LAYERS
@@ -80,7 +85,6 @@ def run(flags: ExportFlags) -> int:
     state = NetState()
     flags.apply_to(state)
     files = [name for name in map(str.strip, flags.weights.split(",")) if name]
-
     transform = _transform(flags, state)
 
     def fill_weights(net: Net) -> None:
@@ -116,7 +120,11 @@ def _check(
     from minicaffe.onnx_export.check import differences
     from minicaffe.onnx_runtime import TOLERANCE
 
-    found = differences(path, net, graph, fill_weights, state)
+    def fill_silently(net: Net) -> None:
+        with suppress_info():
+            fill_weights(net)
+
+    found = differences(path, net, graph, fill_silently, state)
     for name, difference in found.items():
         log_result(f"{name}: largest difference {difference:.2g}")
     wrong = [name for name, difference in found.items() if not difference <= TOLERANCE]
