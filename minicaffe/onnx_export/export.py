@@ -9,8 +9,8 @@ from pathlib import Path
 from minicaffe import log
 from minicaffe.errors import NetError
 from minicaffe.net.net import Net
-from minicaffe.onnx_export.folding import fold_graph
 from minicaffe.onnx_export.backend import TraceBackend
+from minicaffe.onnx_export.folding import fold_graph
 from minicaffe.onnx_export.free_sizes import BATCH, ROWS, free_size
 from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.onnx_export.inference_net import inference_net
