@@ -81,7 +81,7 @@ def _run(step: Step, graph: OnnxGraph) -> None:
     if layer.name in graph.sensitive:
         added = graph.nodes[n_nodes:]
         made = {name for node in added for name in node.outputs}
-        read = {name for node in added for name in node.inputs if name not in made}
+        read = {name for node in added for name in node.inputs}.difference(made, graph.constants)
         graph.watched[layer.name] = [read.intersection(names.values()) for names in forms]
 
 

@@ -71,9 +71,8 @@ def difference(
     peer = cv2.dnn.readNetFromONNX(str(path))
     rng = np.random.default_rng(0)
     for name, shape in graph.inputs.items():
-        values = rng.standard_normal(shape).astype(np.float32)
-        if name in graph.limits:
-            values = rng.integers(0, graph.limits[name], shape).astype(np.float32)
+        rule, values = graph.rules.get(name), rng.standard_normal(shape).astype(np.float32)
+        values = values if rule is None else rule.sample_values(rng, shape)
         values = values if given is None else given[name]
         net.blobs[name].data.set(values)
         peer.setInput(values, name)

@@ -79,6 +79,17 @@ def test_proposals_and_what_is_behind_them(tmp_path):
     assert counts[0] > counts[1] > 1
 
 
+def test_proposals_take_one_image(tmp_path):
+    message = r'--batch dynamic is not possible.*for 2 samples.*layer "proposal"'
+    with pytest.raises(NetError, match=message):
+        export_net(
+            read_net(deploy_file("faster_rcnn_scenes")),
+            set_normal,
+            tmp_path / "x",
+            ExportSettings(batch=0),
+        )
+
+
 def test_a_training_net_of_a_detector_is_exported_as_it_is_deployed(tmp_path):
     settings, path = ExportSettings(image=(3, 192, 192)), tmp_path / "net.onnx"
     source, graph = export_net(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,24 +26,52 @@ from minicaffe.onnx_export.emitters.detections.suppression import (
     surviving,
 )
 from minicaffe.onnx_export.graph import OnnxGraph
-from minicaffe.ops.backend import Tensor
+from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.detection.boxes import LARGEST_EXPONENT, BoxCode
 from minicaffe.ops.detection.detection_output import DetectionOutput
 
 
-def _decoded(graph: OnnxGraph, rule: BoxCode, codes: str, priors: str, variances: str) -> str:
-    """Return the boxes of codes (..., 4); the others broadcast to it. All have four axes."""
-    scaled = codes if rule.without_variance else graph.one("Mul", codes, variances)
+@dataclass(frozen=True)
+class _Priors:
+    """Values about prior boxes, each with four axes that broadcast over (N, P, L, 4).
+
+    Parameters
+    ----------
+    boxes, center, size, variances : str
+    """
+
+    boxes: str
+    center: str
+    size: str
+    variances: str
+
+
+def _constant_priors(graph: OnnxGraph, values: HostArray) -> _Priors:
+    """Return what (1, 2, P * 4) values are, as constants."""
+    boxes, variances = values.astype(np.float64).reshape(2, 1, -1, 1, 4)
+    first, last = boxes[..., :2], boxes[..., 2:]
+    parts = boxes, (first + last) / 2, last - first, variances
+    return _Priors(*map(graph.reals, parts))
+
+
+def _computed_priors(graph: OnnxGraph, boxes: str, variances: str) -> _Priors:
+    """Return what boxes are that the graph computes."""
+    first, last = graph.split(boxes, [2, 2], 3)
+    center = graph.times(graph.one("Add", first, last), 0.5)
+    return _Priors(boxes, center, graph.one("Sub", last, first), variances)
+
+
+def _decoded(graph: OnnxGraph, rule: BoxCode, codes: str, priors: _Priors) -> str:
+    """Return the boxes of codes (N, P, L, 4)."""
+    scaled = codes if rule.without_variance else graph.one("Mul", codes, priors.variances)
     if rule.kind == "corner":
-        return graph.one("Add", priors, scaled)
-    first, last = graph.split(priors, [2, 2], 3)
-    size = graph.one("Sub", last, first)
+        return graph.one("Add", priors.boxes, scaled)
+    size = priors.size
     if rule.kind == "corner_size":
         moves = graph.one("Mul", scaled, graph.joined([size, size], 3))
-        return graph.one("Add", priors, moves)
-    center = graph.times(graph.one("Add", first, last), 0.5)
+        return graph.one("Add", priors.boxes, moves)
     shift, logarithm = graph.split(scaled, [2, 2], 3)
-    middle = graph.one("Add", center, graph.one("Mul", shift, size))
+    middle = graph.one("Add", priors.center, graph.one("Mul", shift, size))
     factor = graph.one("Exp", graph.one("Min", logarithm, graph.reals(LARGEST_EXPONENT)))
     half = graph.times(graph.one("Mul", factor, size), 0.5)
     return graph.joined([graph.one("Sub", middle, half), graph.one("Add", middle, half)], 3)
@@ -135,13 +164,17 @@ class DetectionOutputEmitter(Emitter[DetectionOutput]):
     def _boxes(self, loc: Tensor, prior: Tensor, arm_loc: Tensor | None, n_priors: int) -> str:
         """Return the boxes of all priors, (N, P, L, 4)."""
         op, graph, n = self.op, self.graph, loc.shape[0]
-        both = self.read(prior, (2, n_priors, 1, 4))
-        priors, variances = graph.split(both, [1, 1], 0)
+        if self.is_host_value(prior):
+            priors = _constant_priors(graph, prior.read())
+        else:
+            both = graph.split(self.read(prior, (2, n_priors, 1, 4)), [1, 1], 0)
+            priors = _computed_priors(graph, *both)
         if arm_loc is not None:
             moves = self.read(arm_loc, (n, n_priors, 1, 4))
-            priors = _decoded(graph, op.code, moves, priors, variances)
+            boxes = _decoded(graph, op.code, moves, priors)
+            priors = _computed_priors(graph, boxes, priors.variances)
         codes = self.read(loc, (n, n_priors, self._n_codes, 4))
-        return _decoded(graph, op.code, codes, priors, variances)
+        return _decoded(graph, op.code, codes, priors)
 
     def _scores(self, conf: Tensor, arm_conf: Tensor | None, n_priors: int) -> str:
         """Return the scores of all priors in the classes that count, (N, labels, P)."""

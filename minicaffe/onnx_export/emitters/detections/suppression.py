@@ -55,7 +55,8 @@ def ranked(graph: OnnxGraph, scores: str, n: str) -> list[str]:
 def surviving(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str, n: str) -> str:
     """Return the scores (G, T) of boxes (G, T, 4), with -inf for those that are not kept.
 
-    n (1,) holds T.
+    n (1,) holds T. NonMaxSuppression gets ranks, T for the best box, instead of scores: these may
+    be negative, which some runtimes do not take.
     """
     first, last = graph.split(boxes, [2, 2], 2)
     # NonMaxSuppression exchanges reversed sides; in Caffe such a box overlaps nothing.
@@ -65,13 +66,16 @@ def surviving(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str, 
         limit = 1  # every other box overlaps by 0 at least
     elif rule.at_threshold:
         threshold = below(threshold)
+    ranks = graph.one("Range", graph.squeeze(n, [0]), graph.integers(0), graph.integers(-1))
+    is_enough = graph.one("Greater", scores, graph.reals(rule.least))
+    ranks = graph.one("Where", is_enough, graph.one("Cast", ranks, to=FLOAT), graph.reals(0))
     found = graph.one(
         "NonMaxSuppression",
         graph.joined([first, last], 2),
-        graph.unsqueeze(scores, [1]),
+        graph.unsqueeze(ranks, [1]),
         n if limit is None else graph.integers([limit]),
         graph.reals([min(max(threshold, 0.0), 1.0)]),
-        graph.reals([rule.least]),
+        graph.reals([0]),
     )
     # Rows of group and place; the class in between is 0.
     places = graph.one("Gather", found, graph.integers([0, 2]), axis=1)
