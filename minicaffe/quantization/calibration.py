@@ -23,11 +23,13 @@ from minicaffe.quantization.ranges import Magnitudes
 class LayerMagnitudes:
     """Magnitudes of the values that a layer reads, and of those that it computes.
 
-    Those of the top are measured before layers in place, such as ReLU, change it.
+    Those of the top are measured before layers in place, such as ReLU, change it. They are None if
+    no other such layer reads what is computed from the top: scores stay in floats, because equal
+    scores would say nothing.
     """
 
     bottom: Magnitudes
-    top: Magnitudes
+    top: Magnitudes | None
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,30 @@ def calibrate(source: FloatNet, batches: RecordedBatches, n: int, backend: Backe
         _observe(net, observed, batches.feed(net, n), compare)
         found = [Magnitudes(value) for value in largest]
         _observe(net, observed, batches.feed(net, n), lambda k, values: found[k].add(values))
-    pairs = zip(found, found[len(names) :], strict=False)
-    blobs = zip(observed[2 * len(names) :], found[2 * len(names) :], strict=True)
+    first = len(names)
+    read = _read_later(net, layers)
+    tops = [
+        top if k in read else None for k, top in zip(layers, found[first : 2 * first], strict=True)
+    ]
+    blobs = zip(observed[2 * first :], found[2 * first :], strict=True)
     return Calibration(
-        {name: LayerMagnitudes(*pair) for name, pair in zip(names, pairs, strict=False)},
+        dict(zip(names, map(LayerMagnitudes, found[:first], tops), strict=True)),
         {one.blobs[0].name: magnitudes for one, magnitudes in blobs},
     )
+
+
+def _read_later(net: Net, layers: Sequence[int]) -> set[int]:
+    """Return those of some layers from whose tops bottoms of others of them are computed."""
+    read: set[Blob] = set()
+    found = set()
+    for index in reversed(range(len(net.steps))):
+        step = net.steps[index]
+        leads_on = not read.isdisjoint(step.top)
+        if leads_on and index in layers:
+            found.add(index)
+        if leads_on or index in layers:
+            read.update(step.bottom)
+    return found
 
 
 def _observe(

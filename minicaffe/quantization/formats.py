@@ -73,7 +73,7 @@ class LayerFormats:
             self._grids[key] = weight_grid(product.weights, bits, self.rules.scales, axis)
         return self._grids[key]
 
-    def size_bytes(self, assignment: Assignment) -> int:
+    def parameter_bytes(self, assignment: Assignment) -> int:
         """Return the size of all parameters, scales included."""
         total = _BYTES * self.net.n_values
         for name, bits in assignment.items():
@@ -112,12 +112,11 @@ class LayerFormats:
             raise ValueError("activations have not been measured")
         found = self.calibration.layers[layer.name]
         proto = layer.quantization_param
-        proto.bw_layer_in = proto.bw_layer_out = bits
-        for lengths, magnitudes in (
-            (proto.fl_layer_in, found.bottom),
-            (proto.fl_layer_out, found.top),
-        ):
-            lengths.append(fraction_bits(self.threshold(magnitudes, bits), bits))
+        proto.bw_layer_in = bits
+        proto.fl_layer_in.append(fraction_bits(self.threshold(found.bottom, bits), bits))
+        if found.top is not None:
+            proto.bw_layer_out = bits
+            proto.fl_layer_out.append(fraction_bits(self.threshold(found.top, bits), bits))
 
     def set_weights(self, layer: LayerParameter, product: Product, bits: int) -> None:
         """Let a layer round its weights."""

@@ -105,7 +105,7 @@ def study_net(
     per_number = 3 if with_activations else 1
     of_search = n * (len(bits) - 1) + (len(bits) if with_activations else 0)
     trials.most = 1 + (per_number + n) * len(bits) + of_search
-    study = Study(score, margin, trials.run(formats, {}, "Floats"), formats.size_bytes({}))
+    study = Study(score, margin, trials.run(formats, {}, "Floats"), formats.parameter_bytes({}))
     for number in bits:
         study.uniform.append(_uniform(formats, trials, number))
     for name in net.products:
@@ -123,7 +123,7 @@ def _uniform(formats: LayerFormats, trials: Trials, number: int) -> UniformTrial
         return trials.run(formats, dict.fromkeys(products, bits), f"{what} at {number} bits")
 
     weights = run(Bits(number), "Weights")
-    size = formats.size_bytes(dict.fromkeys(products, Bits(number)))
+    size = formats.parameter_bytes(dict.fromkeys(products, Bits(number)))
     if formats.calibration is None:
         return UniformTrial(number, weights, None, None, size)
     activations = run(Bits(None, number), "Activations")
@@ -167,7 +167,7 @@ class _Search:
             else:
                 open_layers.remove(name)
         assignment = self._assignment(levels)
-        size = self._formats.size_bytes(assignment)
+        size = self._formats.parameter_bytes(assignment)
         return FoundNet(assignment, value, size, is_within)
 
     def _start(self) -> tuple[int, float]:
