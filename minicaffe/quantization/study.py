@@ -135,8 +135,8 @@ class _Search:
 
     It begins with the smallest net within the margin whose layers all have the same bits. Then the
     layer takes the next smaller number of bits that, alone, loses least for each byte saved; a
-    layer whose step leads out of the margin keeps its bits. Activations have the most bits
-    throughout, because theirs do not change the size of the parameters.
+    layer whose step leads out of the margin keeps its bits. Activations have the
+    most bits throughout, because theirs do not change the size of the parameters.
     """
 
     def __init__(
@@ -156,19 +156,25 @@ class _Search:
         level, value = self._start()
         levels = dict.fromkeys(self._products, level)
         is_within = self._is_within(value)
-        open_layers = [name for name in levels if is_within]
-        while open_layers := [name for name in open_layers if levels[name] + 1 < len(self._bits)]:
-            name = min(open_layers, key=lambda layer: self._price(layer, levels[layer]))
+        if is_within:
+            levels, value = self._descend(levels, value)
+        assignment = self._assignment(levels)
+        size = self._formats.parameter_bytes(assignment)
+        return FoundNet(assignment, value, size, is_within)
+
+    def _descend(self, levels: dict[str, int], value: float) -> tuple[dict[str, int], float]:
+        """Take steps until each layer has the fewest bits or one that leads out of the margin."""
+        candidates = set(levels)
+        while candidates := {name for name in candidates if levels[name] + 1 < len(self._bits)}:
+            name = min(candidates, key=lambda layer: (self._price(layer, levels[layer]), layer))
             tried = {**levels, name: levels[name] + 1}
             what = f"Search: {name} at {self._bits[tried[name]]} bits"
             score = self._trials.run(self._formats, self._assignment(tried), what)
             if self._is_within(score):
                 levels, value = tried, score
             else:
-                open_layers.remove(name)
-        assignment = self._assignment(levels)
-        size = self._formats.parameter_bytes(assignment)
-        return FoundNet(assignment, value, size, is_within)
+                candidates.remove(name)
+        return levels, value
 
     def _start(self) -> tuple[int, float]:
         """Return the level of the smallest uniform net within the margin, and its score."""
