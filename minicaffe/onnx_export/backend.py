@@ -1,8 +1,9 @@
 """The backend whose kernels write ONNX nodes instead of computing.
 
 A kernel without inputs from the graph computes with NumPy, so that parameters and what depends on
-them or on shapes only (prior boxes, folded statistics) become constants. For all others the emitter
-of the op's type adds nodes. Planning never fails, because layers also plan what only a backward
+them or on shapes only (prior boxes, folded statistics) become constants; emitters that write
+constants in a form of their own (integers) replace it. For all others the emitter of the op's type
+adds nodes. Planning never fails, because layers also plan what only a backward
 pass calls.
 """
 
@@ -38,6 +39,8 @@ class Emitter(Generic[OpT]):
 
     # Emitters by type of op.
     table: ClassVar[dict[type[Op[Any]], type[Emitter[Any]]]] = {}
+    # Whether it writes constants in a form of its own; by default NumPy computes on constants.
+    writes_constants: ClassVar[bool] = False
 
     def __init__(self, graph: OnnxGraph, op: OpT) -> None:
         self.graph = graph
@@ -143,12 +146,12 @@ class _Kernel:
         return call
 
     def _chosen(self, is_in_graph: bool) -> Any:
-        if not is_in_graph:
+        kind = Emitter.table.get(type(self._op))
+        if not is_in_graph and not (kind and kind.writes_constants):
             if self._numpy is None:
                 self._numpy = self._backend.compute(self._op, self._tensors)
             return self._numpy
         if self._emitter is None:
-            kind = Emitter.table.get(type(self._op))
             if kind is None:
                 raise Unsupported(f"{type(self._op).__name__} has no form in ONNX here")
             self._emitter = kind(self._backend.graph, self._op)

@@ -35,8 +35,10 @@ def fold_graph(graph: OnnxGraph) -> None:
 
 
 def _is_own(graph: OnnxGraph, source: OnnxNode, readers: Counter[str]) -> bool:
-    """Return whether only the next node reads the result, and only `source` its weights."""
-    is_constant = all(name in graph.constants for name in source.inputs[1:])
+    """Return whether only the next node reads the result, and only `source` its free weights."""
+    is_constant = all(
+        name in graph.constants and name not in graph.fixed for name in source.inputs[1:]
+    )
     is_single = all(readers[name] <= 1 for name in (*source.inputs[1:], source.outputs[0]))
     return is_constant and is_single and source.outputs[0] not in graph.outputs
 

@@ -53,6 +53,10 @@ class OnnxGraph:
         Shapes of the outputs of the graph.
     constants : dict of str to ndarray
         Values of initializers.
+    fixed : set of str
+        Constants that must keep their values, because these are on a grid.
+    coarsest_step : float
+        The largest step of the grids that activations are rounded to; 0 if none is rounded.
     limits : dict of str to int
         For each input that holds whole numbers: the first number that is too large.
     has_free_rows : bool
@@ -65,6 +69,8 @@ class OnnxGraph:
     inputs: dict[str, Shape] = field(default_factory=dict)
     outputs: dict[str, Shape] = field(default_factory=dict)
     constants: dict[str, HostArray] = field(default_factory=dict)
+    fixed: set[str] = field(default_factory=set)
+    coarsest_step: float = 0.0
     limits: dict[str, int] = field(default_factory=dict)
     has_free_rows: bool = False
     taken: set[str] = field(default_factory=set)

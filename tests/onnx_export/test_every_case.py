@@ -21,7 +21,7 @@ REFUSED = {
     *("LabelSpecificAdd", "LargeMarginInnerProduct", "MarginInnerProduct", "ReverseTime"),
     *("MaskResize", "PSROIPooling", "Proposal", "ProposalTarget", "ROIAlign", "ROIPooling"),
     *("ROIWarping", "UniqueLabel", "YoloDetectionOutput"),
-    "Yolov3DetectionOutput",
+    *("ConvolutionRistretto", "FcRistretto", "LRNRistretto", "Yolov3DetectionOutput"),
 }
 
 

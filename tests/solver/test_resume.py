@@ -71,6 +71,18 @@ def test_resumed_equals_uninterrupted(make_solver, database, caplog_minicaffe, b
         assert len({line.partition("lr = ")[2] for line in whole[1] if "lr = " in line}) == 4
 
 
+def test_resuming_with_random_rounding(make_solver, database, caplog_minicaffe):
+    grids = "quantization_param { bw_params: 8 fl_params: 6 bw_layer_out: 8 fl_layer_out: 5 }"
+    net = DATA_NET.replace('"Convolution"', f'"ConvolutionRistretto" {grids}')
+    net = net.replace('"InnerProduct"', f'"FcRistretto" {grids}')
+    settings = f"{SETTINGS} random_seed: 7"
+    whole = run(make_solver(net, settings), caplog_minicaffe)
+    resumed = run(make_solver(net, settings), caplog_minicaffe, STATE)
+    assert_same(resumed[0], whole[0])
+    assert resumed[1] == since(whole[1], 5)
+    assert run(make_solver(DATA_NET, settings), caplog_minicaffe)[1] != whole[1]
+
+
 def test_resuming_in_a_shuffled_database(make_solver, database, caplog_minicaffe):
     net = DATA_NET.replace("batch_size: 4", "batch_size: 4 shuffle: true")
     whole = run(make_solver(net, SETTINGS), caplog_minicaffe)

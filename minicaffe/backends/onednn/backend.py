@@ -45,6 +45,7 @@ from minicaffe.ops.loss import (
     SigmoidCrossEntropyLoss,
 )
 from minicaffe.ops.lstm import LstmUnit
+from minicaffe.ops.quantize import Quantize
 from minicaffe.ops.rows import FilterRows, TakeRows
 from minicaffe.ops.rrelu import RandomRelu
 from minicaffe.ops.running_statistics import RunningStatistics
@@ -86,8 +87,9 @@ class OneDnnBackend(ReferenceBackend):
     name = "onednn"
     # Any: kernels and functions that return kernels have no common type.
     kernels: ClassVar[dict[type[Op[Any]], Any]] = {}
-    # These work on labels and scores, on one value a channel, or on rows that NumPy copies at the
-    # speed of memory; next to the layers around them, faster kernels would save nothing.
+    # These work on labels and scores, on one value a channel, or on values that NumPy copies or
+    # rounds at the speed of memory; next to the layers around them, faster kernels would save
+    # nothing.
     inherited = frozenset(
         {
             *(Accuracy, ArgMax, Dropout, Embed, FilterRows, RandomRelu, TakeRows, LstmUnit),
@@ -95,7 +97,7 @@ class OneDnnBackend(ReferenceBackend):
             *(MultinomialLogisticLoss, SigmoidCrossEntropyLoss, NonFiniteFlag, RunningStatistics),
             *(PriorBox, MultiBoxLoss, DetectionOutput, DetectionEvaluate, SegAccuracy),
             *(CenterLoss, CtcDecode, CtcLoss, L1Loss, LabelAdd, ReverseTime, SequenceScores),
-            *(TripletLoss, UniqueLabels),
+            *(Quantize, TripletLoss, UniqueLabels),
         }
     )
     precisions = ("fp32", "bf16")

@@ -7,7 +7,8 @@ express ends the command with its name and the reason.
 
 --check runs the net in minicaffe and the file in onnxruntime on the same random input and prints
 the largest difference of each output, relative to its largest value. Exit code: 0
-exported, 1 not exported, or a difference above 1e-4.
+exported, 1 not exported, or a difference above 1e-4. If bottoms and tops are rounded to grids,
+values may be rounded to the neighbour: those within one step are counted instead.
 
 Example:
   minicaffe export onnx deploy.prototxt weights.caffemodel -o net.onnx --batch dynamic --check

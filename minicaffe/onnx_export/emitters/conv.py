@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from minicaffe.onnx_export.backend import Emitter, emitter
+from minicaffe.onnx_export.emitters.quantize import transpose_integers
 from minicaffe.ops.backend import Shape, Tensor
 from minicaffe.ops.conv import Conv, missing
 from minicaffe.ops.im2col import Im2col
@@ -72,6 +73,8 @@ class InnerProductEmitter(Emitter[InnerProduct]):
         """Overwrite y."""
         rows, size = math.prod(x.shape[: self.op.axis]), math.prod(x.shape[self.op.axis :])
         matrix = self.read(x, (rows, size))
-        inputs = [matrix, self.read(w), *([] if b is None else [self.read(b)])]
-        name = self.graph.one("Gemm", *inputs, transB=int(not self.op.transpose))
+        weights = self.read(w)
+        is_transposed = self.op.transpose and not transpose_integers(self.graph, weights)
+        inputs = [matrix, weights, *([] if b is None else [self.read(b)])]
+        name = self.graph.one("Gemm", *inputs, transB=int(not is_transposed))
         self.write(y, name, (rows, y.shape[-1]))
