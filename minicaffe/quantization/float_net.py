@@ -187,6 +187,11 @@ def _product(
 ) -> Product:
     owner = layers[0]
     weights, *biases = parameters[owner.name]
+    if not np.isfinite(weights).all():
+        raise NetError(
+            f'layer "{owner.name}" has weights that are not finite; see whether they are those of '
+            "a training that diverged"
+        )
     return Product(
         names=tuple(layer.name for layer in layers),
         weights=weights.reshape(owner.blobs[0].shape),

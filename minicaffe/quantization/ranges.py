@@ -20,7 +20,10 @@ Doubles = npt.NDArray[np.float64]
 
 BINS = 2048
 _SHARE_INSIDE = 0.9999
-_CANDIDATES = 256  # thresholds of the rule kl
+# The rule kl compares so many thresholds, at least one sixteenth of the largest value: if hardly
+# any value but those of the last bin were kept, both distributions would be that bin.
+_CANDIDATES = 256
+_FEWEST_BINS = BINS // 16
 
 
 class Magnitudes:
@@ -76,8 +79,9 @@ def _least_divergence(magnitudes: Magnitudes, bits: int) -> float:
     levels = 2 ** (bits - 1)
     if levels >= BINS or not magnitudes.counts.any():
         return magnitudes.largest
-    step = max(1, (BINS - levels) // _CANDIDATES)
-    edges = range(BINS, levels - 1, -step)
+    fewest = max(levels, _FEWEST_BINS)
+    step = max(1, (BINS - fewest) // _CANDIDATES)
+    edges = range(BINS, fewest - 1, -step)
     best = min(edges, key=lambda edge: divergence(magnitudes.counts, edge, levels))
     return magnitudes.largest * best / BINS
 
@@ -92,8 +96,8 @@ def divergence(counts: Counts, edge: int, levels: int) -> float:
     edge : int
         Number of bins that are kept; values in later bins count as values of the last bin kept.
     levels : int
-        Number of levels that represent the kept bins; each stands for bins side by side, whose
-        values it spreads over those of them that are not empty.
+        Number of levels that represent the kept bins; each stands for bins side by side, over
+        which it spreads their values evenly.
 
     Returns
     -------
@@ -105,8 +109,7 @@ def divergence(counts: Counts, edge: int, levels: int) -> float:
     clipped[-1] += counts[edge:].sum()
     level = np.arange(edge) * levels // edge
     sums = np.bincount(level, weights=kept, minlength=levels)
-    filled = np.bincount(level, weights=kept > 0, minlength=levels)
-    spread = np.where(kept > 0, (sums / np.maximum(filled, 1))[level], 0.0)
+    spread = (sums / np.bincount(level, minlength=levels))[level]
     present = clipped > 0
     if not spread[present].all():
         return float("inf")

@@ -27,7 +27,7 @@ from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import MODEL, WEIGHTS_LIST
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.errors import UsageError, nearest
-from minicaffe.log import logger
+from minicaffe.log import logger, suppress_repeated_warnings
 
 if TYPE_CHECKING:
     from minicaffe.ops.backend import Backend
@@ -160,6 +160,13 @@ def _check_folders(flags: QuantizeFlags) -> None:
 
 def run(flags: QuantizeFlags) -> int:
     """Run the command."""
+    # The warnings about a net would come again with each net that is made of it.
+    with suppress_repeated_warnings():
+        _run(flags)
+    return 0
+
+
+def _run(flags: QuantizeFlags) -> None:
     request = _Request.of(flags)
     from minicaffe.quantization.calibration import calibrate
     from minicaffe.quantization.formats import FormatRules, LayerFormats
@@ -179,7 +186,6 @@ def run(flags: QuantizeFlags) -> int:
     study = study_net(formats, trials, score, request.bits, flags.error_margin)
     print("\n".join(study_report(study, net)))
     _write(flags, request.tables, study, formats, others)
-    return 0
 
 
 def _read(
