@@ -231,10 +231,11 @@ def test_scales_of_ncnn_of_groups_and_of_winograd(project):
         " data_filler { type: 'gaussian' } data_filler { value: 1 }"
         " shape { dim: 2 dim: 6 dim: 8 dim: 9 } shape { dim: 2 } } }\n"
         + conv("plain", "data", "num_output: 6 kernel_size: 3")
-        + conv("depth", "plain", "num_output: 6 kernel_size: 3 group: 6")
+        + conv("depth", "plain", "num_output: 6 kernel_size: 3", "DepthwiseConvolution")
         + conv("wide", "depth", "num_output: 4 kernel_size: 2")
         + conv("up", "wide", "num_output: 3 kernel_size: 2", "Deconvolution")
-        + 'layer { name: "s" type: "Reduction" bottom: "up" top: "s" reduction_param { axis: 2 } }\n'
+        + 'layer { name: "s" type: "Reduction" bottom: "up" top: "s" '
+        "reduction_param { axis: 2 } }\n"
         + 'layer { name: "a" type: "Accuracy" bottom: "s" bottom: "label" top: "accuracy" }\n'
     )
     with closing(Net("groups.prototxt", "TEST", seed=2)) as net:
@@ -248,9 +249,40 @@ def test_scales_of_ncnn_of_groups_and_of_winograd(project):
         *("plain_param_0", "depth_param_0", "wide_param_0"),
         *("plain", "depth", "wide"),
     ]
+    depth = next(layer for layer in read_net("q.prototxt").param.layer if layer.name == "depth")
+    assert (depth.type, depth.convolution_param.group) == ("ConvolutionRistretto", 6)
     for name, largest in (("plain", 31), ("depth", 127), ("wide", 127)):
         limits = np.abs(kernels[name]).reshape(len(kernels[name]), -1).max(axis=1)
         np.testing.assert_allclose(scales[f"{name}_param_0"], largest / limits, rtol=1e-5)
+
+
+def test_layers_that_share_weights_have_the_same_bits(project, capsys):
+    shared = 'param { name: "w" } inner_product_param { num_output: 7 bias_term: false }'
+    first = 'type: "InnerProduct" bottom: "%s" top: "%s" ' + shared
+    Path("twins.prototxt").write_text(
+        'layer { name: "d" type: "DummyData" top: "a" top: "b" dummy_data_param {'
+        " data_filler { type: 'gaussian' } shape { dim: 3 dim: 5 } } }\n"
+        f'layer {{ name: "one" {first % ("a", "x")} }}\n'
+        f'layer {{ name: "two" {first % ("b", "y")} }}\n'
+        'layer { name: "l" type: "EuclideanLoss" bottom: "x" bottom: "y" top: "loss" }'
+    )
+    with closing(Net("twins.prototxt", "TEST")) as net:
+        net.layers[1].blobs[0].data.set(np.random.default_rng(3).standard_normal((7, 5)))
+        save_net(net, "twins.caffemodel")
+    flags = ["--model=twins.prototxt", "--weights=twins.caffemodel", "--iterations=2"]
+    assert run_command("quantize", [*flags, "--score=loss", "--bits=3", "--output=q"]) == 0
+    out = capsys.readouterr().out
+    assert f"{4 * 35:,}" in out
+    assert "two" not in out
+    formats = [
+        layer.quantization_param
+        for layer in read_net("q.prototxt").param.layer
+        if layer.type == "FcRistretto"
+    ]
+    assert len(formats) == 2
+    assert formats[0] == formats[1]
+    one, two = (layer.blobs[0] for layer in read_net_weights("q.caffemodel") if layer.blobs)
+    np.testing.assert_array_equal(one, two)
 
 
 def conv(name: str, bottom: str, settings: str, layer_type: str = "Convolution") -> str:
