@@ -210,7 +210,8 @@ class Layer(Generic[P]):
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
         """Return a sentence about each setting in `param` that has no effect in this type."""
-        return unread_fields(param, cls.type, cls.param_field, cls.shared_fields)
+        fields, rounded = cls.shared_fields, cls.quantized_type
+        return unread_fields(param, cls.type, cls.param_field, fields, rounded)
 
     @classmethod
     def order_in_file(cls, shapes: Sequence[Shape]) -> Sequence[int]:

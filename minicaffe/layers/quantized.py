@@ -25,22 +25,22 @@ class RoundedBlob(Blob):
 
     def __init__(self, source: Blob, op: Quantize) -> None:
         super().__init__(source.backend, source.name, source.shape)
-        self.source, self._op = source, op
+        self._source, self._op = source, op
         self._kernel: QuantizeKernel  # set by `plan`
 
     @property
     def diff(self) -> Tensor:
         """The gradient of the source."""
-        return self.source.diff
+        return self._source.diff
 
     def plan(self) -> None:
         """Take the present shape of the source."""
-        self.reshape(self.source.shape)
-        self._kernel = self.backend.plan(self._op, self.source.data, self.data)
+        self.reshape(self._source.shape)
+        self._kernel = self.backend.plan(self._op, self._source.data, self.data)
 
     def round(self, stream: RandomStream | None) -> None:
         """Overwrite the copy."""
-        self._kernel.forward(self.source.data, self.data, stream)
+        self._kernel.forward(self._source.data, self.data, stream)
 
 
 class QuantizedLayer(Layer[P]):
@@ -70,6 +70,8 @@ class QuantizedLayer(Layer[P]):
         axis = self.output_axis()
         outputs = 0 if axis is None else self.blobs[0].shape[axis]
         self.formats = NumberFormats.of(self, axis, outputs)
+        # The bottoms, which the net may replace by copies, and what the layer reads instead.
+        self._given: list[Blob] = []
         self._bottoms: list[Blob] = []
         grids = (self.formats.weights, self.formats.bias)
         pairs = zip(self.blobs, grids, strict=False)
@@ -77,7 +79,8 @@ class QuantizedLayer(Layer[P]):
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Shape and plan the copies, then the layer on them."""
-        if [getattr(blob, "source", blob) for blob in self._bottoms] != list(bottom):
+        if self._given != list(bottom):
+            self._given = list(bottom)
             self._bottoms = [self._rounded(blob, self.formats.bottoms) for blob in bottom]
         for blob in (*self._bottoms, *self._parameters):
             if isinstance(blob, RoundedBlob):

@@ -11,7 +11,11 @@ from minicaffe.schema.without_effect import is_without_effect
 
 
 def unread_fields(
-    param: LayerParameter, kind: str, own_field: str, shared_fields: Collection[str]
+    param: LayerParameter,
+    kind: str,
+    own_field: str,
+    shared_fields: Collection[str],
+    quantized_kind: str,
 ) -> Iterator[str]:
     """Yield a sentence about each setting of a layer that its type does not read.
 
@@ -24,6 +28,8 @@ def unread_fields(
         The field with the type's message, "" if it has none.
     shared_fields : collection of str
         Further fields that it reads.
+    quantized_kind : str
+        The type that computes the same by quantization_param, "" if there is none.
     """
     for field, value in param.ListFields():
         if is_without_effect(field):
@@ -32,7 +38,9 @@ def unread_fields(
             yield from _unread_bias(field.name, value)
             yield from _unread_of_fillers(field.name, value)
         elif field.name.endswith("_param") and field.name not in shared_fields:
-            yield f"{field.name} has no effect, because {kind} does not read it. Remove it."
+            is_known = quantized_kind and field.name == "quantization_param"
+            fix = f"Set type: {quantized_kind}, or remove it." if is_known else "Remove it."
+            yield f"{field.name} has no effect, because {kind} does not read it. {fix}"
 
 
 # Settings of forks that change results and are not computed, with their only value.

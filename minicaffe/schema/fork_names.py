@@ -75,6 +75,7 @@ _BY_TYPES: dict[tuple[str, ...], str] = {
     ("OpenPose",): "ImResize Nms CPMData",
     ("SENet", "Intel", "caffe-windows"): "Axpy",
     ("ShuffleNet",): "ShuffleChannel ConvolutionDepthwise",
+    ("Ristretto",): "ConvolutionRistretto DeconvolutionRistretto FcRistretto LRNRistretto",
     ("NVCaffe",): "DetectNetTransformation",
 }
 _BY_FIELDS: dict[tuple[str, ...], str] = {

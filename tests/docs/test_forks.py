@@ -32,5 +32,5 @@ def test_a_stale_table_is_replaced(generator):
 
 def test_forks_and_their_types():
     assert "PriorBox" in types_of("SSD")
-    assert types_of("Ristretto") == []
-    assert [fork for fork in FORKS if fork != "Ristretto" and not types_of(fork)] == []
+    assert "FcRistretto" in types_of("Ristretto")
+    assert [fork for fork in FORKS if not types_of(fork)] == []

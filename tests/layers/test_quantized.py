@@ -180,9 +180,9 @@ def test_32_bits_are_floats(backend):
 
 
 GRIDS = "bw_layer_in: 5 fl_layer_in: 2 bw_params: 5 fl_params: 3 bw_layer_out: 6 fl_layer_out: 2"
-# The slope leads off the grid, so that ReLU and rounding do not commute. All sums are exact, and so
+# The factor leads off the grid, so that scaling and rounding do not commute. All sums are exact, as
 # are ties.
-SLOPE = 0.3125
+FACTOR = 0.3125
 NET = f"""
 layer {{ name: "x" type: "Input" top: "x"
   input_param {{ shape {{ dim: 3 dim: 2 dim: 5 dim: 7 }} }} }}
@@ -190,8 +190,9 @@ layer {{ name: "conv" type: "ConvolutionRistretto" bottom: "x" top: "conv"
   convolution_param {{ num_output: 11 kernel_size: 3
     weight_filler {{ type: "gaussian" std: 0.5 }} }}
   quantization_param {{ {GRIDS} }} }}
-layer {{ name: "relu" type: "ReLU" bottom: "conv" top: "conv"
-  relu_param {{ negative_slope: {SLOPE} }} }}
+layer {{ name: "scale" type: "Scale" bottom: "conv" top: "conv"
+  scale_param {{ filler {{ value: {FACTOR} }} }} }}
+layer {{ name: "relu" type: "ReLU" bottom: "conv" top: "conv" }}
 layer {{ name: "fc" type: "FcRistretto" bottom: "conv" top: "fc"
   inner_product_param {{ num_output: 5 weight_filler {{ type: "gaussian" std: 0.3 }} }}
   quantization_param {{ {GRIDS} }} }}
@@ -214,11 +215,11 @@ def test_a_net_in_place_with_other_readers(shares_memory, by_layer, backend):
             net.forward(i, i)
     else:
         net.forward()
-    w, b, v, c = (p.blob.data.get().astype(np.float64) for p in net.parameters)
+    w, b, _, v, c = (p.blob.data.get().astype(np.float64) for p in net.parameters)
     windows = np.lib.stride_tricks.sliding_window_view(on_grid(x, 5, 2), (3, 3), axis=(2, 3))
     sums = np.einsum("nchwij,fcij->nfhw", windows, on_grid(w, 5, 3))
     conv = on_grid(sums + on_grid(b, 5, 3)[:, None, None], 6, 2)
-    conv = np.where(conv > 0, conv, SLOPE * conv)
+    conv = np.maximum(conv * FACTOR, 0)
     fc_sums = on_grid(conv, 5, 2).reshape(3, -1) @ on_grid(v, 5, 3).T + on_grid(c, 5, 3)
     want = {
         "fc": on_grid(fc_sums, 6, 2),

@@ -14,6 +14,9 @@ layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 di
 HOSTS = {
     "conv": "convolution_param { num_output: 5 kernel_size: 3 }",
     "ip": "inner_product_param { num_output: 5 }",
+    # Draws new numbers in each forward pass that is one, and none where layers run again.
+    "rounded": "convolution_param { num_output: 5 kernel_size: 3 } "
+    "quantization_param { bw_params: 5 fl_params: 2 rounding_scheme: STOCHASTIC }",
 }
 TYPES = {"conv": "Convolution", "ip": "InnerProduct", "bn": "BatchNorm", "scale": "Scale"}
 SETTINGS = {
@@ -27,7 +30,7 @@ SETTINGS = {
     "flatten": "",
 }
 KINDS = {"bn_batch": "BatchNorm", "relu": "ReLU", "sigmoid": "Sigmoid", "dropout": "Dropout"}
-KINDS |= {"tanh": "TanH", "flatten": "Flatten"} | TYPES
+KINDS |= {"tanh": "TanH", "flatten": "Flatten", "rounded": "ConvolutionRistretto"} | TYPES
 
 
 @pytest.fixture(params=["onednn", *EMULATED])
@@ -105,6 +108,8 @@ class Pair:
         "bn_batch scale relu",
         "conv bn_batch scale relu sigmoid",
         "conv relu scale",
+        "rounded bn scale sigmoid",
+        "rounded relu scale",
     ],
 )
 @pytest.mark.parametrize("phase", ["TEST", "TRAIN"])
@@ -141,8 +146,9 @@ def test_backward_after_a_pass_that_ran_the_end_of_a_fused_chain_only(backend):
             pair._close(x.diff.get(), y.diff.get(), f"gradient of {x.name}")
 
 
-def test_the_last_layers_of_a_training_chain_run_backward_alone(backend):
-    pair = Pair("conv bn_batch scale relu tanh", backend, "TRAIN")
+@pytest.mark.parametrize("head", ["conv", "rounded"])
+def test_the_last_layers_of_a_training_chain_run_backward_alone(head, backend):
+    pair = Pair(f"{head} bn_batch scale relu tanh", backend, "TRAIN")
     pair.forward()
     pair.backward(len(pair.nets[0].steps) - 1, 3)
     pair.assert_equal()

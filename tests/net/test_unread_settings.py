@@ -33,6 +33,14 @@ def test_settings_of_another_type(caplog_minicaffe):
     ]
 
 
+def test_quantization_of_a_type_that_computes_in_floats(caplog_minicaffe):
+    text = INPUT + IP.format("a", "quantization_param { bw_params: 8 }", "")
+    assert warnings_of(caplog_minicaffe, text) == [
+        'net.prototxt:2, layer "a" (InnerProduct): quantization_param has no effect, because '
+        "InnerProduct does not read it. Set type: FcRistretto, or remove it."
+    ]
+
+
 def test_fields_of_forks_without_effect_are_one_warning(caplog_minicaffe):
     fork = "backward_type: FLOAT16 forward_type: FLOAT16"
     pool = (

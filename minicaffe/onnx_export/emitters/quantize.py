@@ -45,7 +45,7 @@ class QuantizeEmitter(Emitter[Quantize]):
     def _write_nodes(self, x: Tensor, y: Tensor) -> None:
         grid, graph = self.op.grid, self.graph
         if not isinstance(grid, IntegerGrid):
-            raise Unsupported(f"bottoms and tops of {type(grid).__name__} have no form in ONNX")
+            raise Unsupported("no operator rounds bottoms and tops as precision: MINIFLOAT does")
         value, integers, steps = self.read(x), self._integer_type(grid), _steps(grid)
         graph.coarsest_step = max(graph.coarsest_step, float(steps.max()))
         limits = np.array([grid.low, grid.high], np.float32)
