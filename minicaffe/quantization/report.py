@@ -51,7 +51,8 @@ def _alone(study: Study, net: FloatNet) -> Iterator[str]:
 
 def _found(study: Study, net: FloatNet) -> Iterator[str]:
     found, floats = study.found, _number(study.float_score)
-    unit = "%" if study.score.lower_is_better else "points"
+    points = "point" if study.margin == 1 else "points"
+    unit = "%" if study.score.lower_is_better else points
     margin = f"within {study.margin:g} {unit} of {floats}"
     yield f"Smallest net found {margin}:" if found.is_within else f"No net is {margin}. Most bits:"
     names = {key: _short(key) for key in net.products}

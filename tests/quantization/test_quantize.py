@@ -14,6 +14,7 @@ import pytest
 from minicaffe.cli.main import run_command
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, save_net
+from minicaffe.onnx_runtime import run_onnx
 from minicaffe.schema import NetParameter, read_net, read_net_weights, read_prototxt
 
 MODEL = ["--model=net.prototxt", "--weights=net_iter_200.caffemodel"]
@@ -155,14 +156,30 @@ def test_fine_tuning_recovers_accuracy(quantize, accuracy):
     assert accuracy("q.prototxt", "fine_iter_150.caffemodel") > before + 0.05
 
 
-def test_a_quantised_net_is_quantised_from_its_floats(quantize, accuracy):
-    lines = quantize("--bits=8,3", "--output=q")
-    again = run_command(
-        "quantize",
-        ["--model=q.prototxt", "--weights=q.caffemodel", f"--iterations={BATCHES}", "--bits=8"],
-    )
-    assert again == 0
-    assert len(lines) > 5
+@pytest.mark.parametrize(
+    "flags", [["--per=layer"], ["--activations=kl"], ["--per=layer", "--scales=power_of_two"]]
+)
+def test_onnxruntime_has_the_accuracy_of_the_simulation(quantize, accuracy, flags):
+    quantize("--bits=8,4", "--error_margin=3", "--output=q", *flags)
+    files = ["q.prototxt", "q.caffemodel", "-o", "q.onnx", "--input_shape=1,28,28", "--batch=50"]
+    assert run_command("export", ["onnx", *files, "--check"]) == 0
+    right = 0
+    with closing(Net("q.prototxt", "TEST")) as net:
+        for _ in range(BATCHES):
+            net.forward()
+            (scores,) = run_onnx("q.onnx", {"data": net.blobs["data"].data.get()}, ["prob"])
+            right += int((scores.argmax(axis=1) == net.blobs["label"].data.get()).sum())
+    assert right / (50 * BATCHES) == pytest.approx(accuracy("q.prototxt", "q.caffemodel"), abs=0.01)
+
+
+def test_a_quantised_net_can_be_quantised_again(quantize, accuracy):
+    quantize("--bits=3", "--output=q", "--error_margin=20")
+    again = ["--model=q.prototxt", "--weights=q.caffemodel"]
+    rows = uniform_rows(quantize("--bits=8,3", "--output=r", *again))
+    # In floats it has the weights of the grid, which have three bits.
+    expected = pytest.approx(accuracy("q.prototxt", "q.caffemodel"), abs=1e-4)
+    assert float(rows["floats"][0]) == expected
+    assert accuracy("r.prototxt", "r.caffemodel") == pytest.approx(expected.expected, abs=0.02)
 
 
 def test_a_loss_may_rise_by_percents(quantize):
