@@ -110,7 +110,7 @@ def _log_folding(fused: FusedNet) -> None:
     for name, folded in fused.folded.items():
         logger.info(f"Folded {', '.join(folded)} into {name}")
     for name, reason in fused.kept.items():
-        logger.info(f"Kept {name} in floats: {reason}")
+        logger.info(f"{name} is not folded: {reason}")
 
 
 def _as_built(net: Net) -> NetSource:
@@ -160,9 +160,8 @@ def _products(
     param = NetParameter()
     param.CopyFrom(fed.param)
     for layer in param.layer:
-        if layer.inner_product_param.normalize:
-            logger.info(f"Kept {layer.name} in floats: normalize: true scales its weights")
-        else:
+        # FcRistretto refuses `normalize`, which scales the weights in each pass.
+        if not layer.inner_product_param.normalize:
             layer.type = LAYERS[layer.type].quantized_type or layer.type
     with log.suppress_info():
         source = replace(fed, param=param)
@@ -173,12 +172,16 @@ def _products(
             if isinstance(made, QuantizedLayer) and made.has_weights:
                 sharing[made.blobs[0].data_owner].append(made)
         n_values = sum(parameter.blob.count for parameter in simulated.parameters)
+        quantised = {made.name for layers in sharing.values() for made in layers}
+        others = [m.name for m in simulated.layers if m.blobs and m.name not in quantised]
     found = [_product(layers, parameters) for layers in sharing.values()]
     if not found:
         raise NetError(
             f"{net.source.where()}: the net has nothing to quantise: no Convolution, Deconvolution "
             "or InnerProduct layer in the TEST phase"
         )
+    if others:
+        logger.info(f"Parameters of other layers stay in floats: {', '.join(others)}")
     return {product.name: product for product in found}, n_values
 
 

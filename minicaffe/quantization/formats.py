@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from minicaffe.layers import LAYERS
+from minicaffe.log import logger
 from minicaffe.ops.quantize import IntegerGrid
 from minicaffe.quantization.calibration import Calibration
 from minicaffe.quantization.float_net import FloatNet, Floats, Product
@@ -65,6 +66,11 @@ class LayerFormats:
     calibration: Calibration | None
     _grids: dict[tuple[str, int], IntegerGrid] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for product in self.net.products.values() if self.rules.per_channel else ():
+            if product.output_axis is None:
+                logger.info(f"{product.name} has one scale, because its groups share an axis")
+
     def grid(self, product: Product, bits: int) -> IntegerGrid:
         """Return the grid of a layer's weights."""
         key = product.name, bits
@@ -101,6 +107,13 @@ class LayerFormats:
             for biases in [self.net.parameters[name][1:]]
         }
 
+    @property
+    def measured(self) -> Calibration:
+        """The calibration, for callers that need one."""
+        if self.calibration is None:
+            raise ValueError("activations have not been measured")
+        return self.calibration
+
     def threshold(self, magnitudes: Magnitudes, bits: int) -> float:
         """Return the magnitude above which activations are clipped."""
         return RANGE_RULES[self.rules.activations](magnitudes, bits)
@@ -108,9 +121,7 @@ class LayerFormats:
     def set_activations(self, layer: LayerParameter, bits: int) -> None:
         """Let a layer round its bottoms and its tops."""
         layer.type = LAYERS[layer.type].quantized_type
-        if self.calibration is None:
-            raise ValueError("activations have not been measured")
-        found = self.calibration.layers[layer.name]
+        found = self.measured.layers[layer.name]
         proto = layer.quantization_param
         proto.bw_layer_in = bits
         proto.fl_layer_in.append(fraction_bits(self.threshold(found.bottom, bits), bits))

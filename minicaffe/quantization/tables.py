@@ -22,7 +22,6 @@ import numpy as np
 from minicaffe.errors import NetError
 from minicaffe.layers.convolution import Convolution
 from minicaffe.log import logger
-from minicaffe.quantization.calibration import Calibration
 from minicaffe.quantization.float_net import Product
 from minicaffe.quantization.formats import LayerFormats
 from minicaffe.quantization.ranges import Magnitudes
@@ -44,7 +43,6 @@ def ncnn_table(study: Study, formats: LayerFormats) -> str:
     NetError
         If a name contains a space, which separates words in ncnn's files.
     """
-    calibration = _calibration(formats)
     weights, bottoms = [], []
     for product in formats.net.products.values():
         scales = _ncnn_scales(product)
@@ -56,16 +54,10 @@ def ncnn_table(study: Study, formats: LayerFormats) -> str:
             if scales is None:
                 logger.info(f"{name} is not in ncnn's table: ncnn does not quantise deconvolutions")
                 continue
-            threshold = formats.threshold(calibration.layers[name].bottom, _BITS)
+            threshold = formats.threshold(formats.measured.layers[name].bottom, _BITS)
             weights.append(f"{name}_param_0 {' '.join(f'{x:f}' for x in scales)}")
             bottoms.append(f"{name} {_LARGEST / threshold if threshold else 1.0:f}")
     return "".join(f"{line}\n" for line in (*weights, *bottoms))
-
-
-def _calibration(formats: LayerFormats) -> Calibration:
-    if formats.calibration is None:
-        raise ValueError("activations have not been measured")
-    return formats.calibration
 
 
 def _ncnn_scales(product: Product) -> Doubles | None:
@@ -87,7 +79,7 @@ def _ncnn_scales(product: Product) -> Doubles | None:
 def tensorrt_cache(study: Study, formats: LayerFormats) -> str:
     """Return the text of TensorRT's calibration cache."""
     lines = [_TENSORRT]
-    for name, magnitudes in _calibration(formats).blobs.items():
+    for name, magnitudes in formats.measured.blobs.items():
         scale = formats.threshold(magnitudes, _BITS) / _LARGEST
         lines.append(f"{name}: {struct.pack('>f', scale).hex()}")
     return "".join(f"{line}\n" for line in lines)

@@ -242,7 +242,7 @@ def largest_values() -> dict[str, float]:
     return found
 
 
-def test_scales_of_ncnn_of_groups_and_of_winograd(project):
+def test_scales_of_ncnn_of_groups_and_of_winograd(project, caplog_minicaffe):
     Path("groups.prototxt").write_text(
         'layer { name: "c" type: "DummyData" top: "data" top: "label" dummy_data_param {'
         " data_filler { type: 'gaussian' } data_filler { value: 1 }"
@@ -250,7 +250,8 @@ def test_scales_of_ncnn_of_groups_and_of_winograd(project):
         + conv("plain", "data", "num_output: 6 kernel_size: 3")
         + conv("depth", "plain", "num_output: 6 kernel_size: 3", "DepthwiseConvolution")
         + conv("wide", "depth", "num_output: 4 kernel_size: 2")
-        + conv("up", "wide", "num_output: 3 kernel_size: 2", "Deconvolution")
+        + conv("up", "wide", "num_output: 4 kernel_size: 2 group: 2", "Deconvolution")
+        + 'layer { name: "slope" type: "PReLU" bottom: "up" top: "up" }\n'
         + 'layer { name: "s" type: "Reduction" bottom: "up" top: "s" '
         "reduction_param { axis: 2 } }\n"
         + 'layer { name: "a" type: "Accuracy" bottom: "s" bottom: "label" top: "accuracy" }\n'
@@ -266,6 +267,9 @@ def test_scales_of_ncnn_of_groups_and_of_winograd(project):
         *("plain_param_0", "depth_param_0", "wide_param_0"),
         *("plain", "depth", "wide"),
     ]
+    assert "up is not in ncnn's table" in caplog_minicaffe.text
+    assert "up has one scale, because its groups share an axis" in caplog_minicaffe.text
+    assert "Parameters of other layers stay in floats: slope" in caplog_minicaffe.text
     depth = next(layer for layer in read_net("q.prototxt").param.layer if layer.name == "depth")
     assert (depth.type, depth.convolution_param.group) == ("ConvolutionRistretto", 6)
     for name, largest in (("plain", 31), ("depth", 127), ("wide", 127)):
