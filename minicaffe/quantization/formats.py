@@ -65,6 +65,7 @@ class LayerFormats:
     rules: FormatRules
     calibration: Calibration | None
     _grids: dict[tuple[str, int], IntegerGrid] = field(default_factory=dict)
+    _thresholds: dict[tuple[Magnitudes, int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for product in self.net.products.values() if self.rules.per_channel else ():
@@ -116,7 +117,10 @@ class LayerFormats:
 
     def threshold(self, magnitudes: Magnitudes, bits: int) -> float:
         """Return the magnitude above which activations are clipped."""
-        return RANGE_RULES[self.rules.activations](magnitudes, bits)
+        key = magnitudes, bits
+        if key not in self._thresholds:
+            self._thresholds[key] = RANGE_RULES[self.rules.activations](magnitudes, bits)
+        return self._thresholds[key]
 
     def set_activations(self, layer: LayerParameter, bits: int) -> None:
         """Let a layer round its bottoms and its tops."""

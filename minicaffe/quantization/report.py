@@ -69,8 +69,8 @@ def _found(study: Study, net: FloatNet) -> Iterator[str]:
 
 
 def _number(value: float) -> str:
-    """Return a score in up to 7 characters."""
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:.4g}"
+    """Return a score in up to 7 columns, more for those that are tiny."""
+    return f"{value:.4f}" if value == 0 or 0.01 <= abs(value) < 100 else f"{value:.3g}"
 
 
 def _short(name: str) -> str:

@@ -13,6 +13,7 @@ then a line "blob: hexadecimal" for each blob, the bits of the float32 threshold
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -90,23 +91,23 @@ def json_table(study: Study, formats: LayerFormats) -> str:
     blobs = formats.calibration.blobs if formats.calibration else {}
     content = {
         "score": study.score.name,
-        "floats": {"score": study.float_score, "bytes": study.float_bytes},
+        "floats": {"score": _finite(study.float_score), "bytes": study.float_bytes},
         "all_layers": [
             {
                 "bits": row.bits,
-                "weights": row.weights,
-                "activations": row.activations,
-                "both": row.both,
+                "weights": _finite(row.weights),
+                "activations": _finite(row.activations),
+                "both": _finite(row.both),
                 "bytes": row.size_bytes,
             }
             for row in study.uniform
         ],
         "one_layer": [
-            {"layer": name, "bits": bits, "weights": value}
+            {"layer": name, "bits": bits, "weights": _finite(value)}
             for (name, bits), value in study.alone.items()
         ],
         "found": {
-            "score": study.found.score,
+            "score": _finite(study.found.score),
             "bytes": study.found.size_bytes,
             "is_within_margin": study.found.is_within,
             "layers": _layers(study, formats),
@@ -114,6 +115,11 @@ def json_table(study: Study, formats: LayerFormats) -> str:
         "blobs": {name: _range(formats, magnitudes) for name, magnitudes in blobs.items()},
     }
     return json.dumps(content, indent=2) + "\n"
+
+
+def _finite(score: float | None) -> float | None:
+    """Return a score, None for NaN and infinity, which JSON lacks."""
+    return score if score is not None and math.isfinite(score) else None
 
 
 def _layers(study: Study, formats: LayerFormats) -> dict[str, object]:
