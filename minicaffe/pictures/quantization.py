@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicaffe.pictures.curves import Curve, Panel
-from minicaffe.quantization.study import Study
+from minicaffe.quantization.findings import Study
 
 
 def study_panels(study: Study) -> list[Panel]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from minicaffe.quantization.findings import Study
 from minicaffe.quantization.float_net import FloatNet
-from minicaffe.quantization.study import Study
 from minicaffe.text_width import padded
 
 _COLUMNS = 6  # numbers of bits side by side

@@ -23,10 +23,10 @@ import numpy as np
 from minicaffe.errors import NetError
 from minicaffe.layers.convolution import Convolution
 from minicaffe.log import logger
+from minicaffe.quantization.findings import Study
 from minicaffe.quantization.float_net import Product
 from minicaffe.quantization.formats import LayerFormats
 from minicaffe.quantization.ranges import Magnitudes
-from minicaffe.quantization.study import Study
 from minicaffe.quantization.weight_grids import Doubles
 
 _BITS = 8

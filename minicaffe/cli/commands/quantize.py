@@ -32,10 +32,10 @@ from minicaffe.log import logger, suppress_repeated_warnings
 if TYPE_CHECKING:
     from minicaffe.ops.backend import Backend
     from minicaffe.quantization.batches import RecordedBatches
+    from minicaffe.quantization.findings import Study
     from minicaffe.quantization.float_net import FloatNet
     from minicaffe.quantization.formats import LayerFormats
     from minicaffe.quantization.score import Score
-    from minicaffe.quantization.study import Study
     from minicaffe.schema import LayerBlobs
 
 _FEWEST_BITS, _MOST_BITS = 2, 16
