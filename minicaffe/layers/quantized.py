@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from minicaffe.blob import Blob
 from minicaffe.layers.base import Blobs, Layer, P
+from minicaffe.layers.format_text import formats_text
 from minicaffe.layers.number_formats import NumberFormats
 from minicaffe.layers.unread_formats import unread_formats
 from minicaffe.ops.backend import EpilogueOp, Tensor
@@ -53,6 +54,12 @@ class QuantizedLayer(Layer[P]):
     shared_fields = ("quantization_param",)
     # Whether quantization_param is about weights as well.
     has_weights = True
+
+    @classmethod
+    def summary(cls, param: LayerParameter) -> str:
+        """Return the settings of the layer, and the bits of what it rounds."""
+        parts = super().summary(param), formats_text(param.quantization_param, cls.has_weights)
+        return ", ".join(filter(None, parts))
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:

@@ -8,7 +8,7 @@ from google.protobuf import text_format
 
 from cases.case import Case, exactly, normal
 from minicaffe.errors import NetError
-from minicaffe.layers import LAYERS
+from minicaffe.layers import LAYERS, summary_of
 from minicaffe.layers.quantized import QuantizedLayer
 from minicaffe.ops.quantize import IntegerGrid, MiniFloat, PowersOfTwo, Quantize
 from minicaffe.random import RandomStream
@@ -349,3 +349,22 @@ def test_settings_without_effect(layer_type, settings, messages):
     text_format.Parse(settings, param.quantization_param)
     found = list(LAYERS[layer_type].unread_settings(param))
     assert found == [f"quantization_param.{message}" for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ("bw_params: 4 fl_params: 3", "3, bits w 4"),
+        ("bw_params: 4 scale_params: 3 bw_layer_in: 8 fl_layer_in: 2", "3, bits w 4, in 8"),
+        ("bw_params: 4 bw_layer_out: 6 fl_layer_out: 2 fl_layer_in: 1", "3, bits out 6"),
+        ("precision: INTEGER_POWER_OF_2_WEIGHTS bw_params: 8", "3, bits w 2^-8 to 2^-1"),
+        ("precision: MINIFLOAT mant_bits: 3 exp_bits: 4", "3, minifloats of 8 bits"),
+        ("precision: MINIFLOAT", "3"),
+        ("", "3"),
+    ],
+)
+def test_summaries_name_the_bits(settings, text):
+    param = LayerParameter(type="FcRistretto")
+    param.inner_product_param.num_output = 3
+    text_format.Parse(settings, param.quantization_param)
+    assert summary_of(param) == text

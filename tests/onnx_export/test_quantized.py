@@ -198,7 +198,9 @@ def test_a_neighbour_on_the_grid_is_counted_and_no_difference(tmp_path, caplog_m
     """The file has one bias more than the net: a step in one channel, then two steps."""
     text = lenet(*[fixed_point(8, 5, 4, 6)] * 3)
     source, graph = export_text(text, tmp_path / "x.onnx", set_normal)
-    assert differences(tmp_path / "x.onnx", source, graph, set_normal) == {"fc": 0}
+    found = differences(tmp_path / "x.onnx", source, graph, set_normal)
+    assert "fc" in found
+    assert not any(found.values())
     assert graph.coarsest_step == 1 / 16
     for steps, is_near in ((1, True), (2, False)):
 
