@@ -24,9 +24,8 @@ def study_panels(study: Study) -> list[Panel]:
         known = [value for value in values if value is not None]
         if known:
             together.curves.append(_curve(label, bits, known, len(together.curves)))
-    together.curves.append(
-        _curve("floats", bits, [study.float_score] * len(bits), len(together.curves))
-    )
+    floats = [study.float_score] * len(bits)
+    together.curves.append(_curve("floats", bits, floats, len(together.curves), nth=-1))
     alone = Panel(f"{name}, one layer alone")
     for layer in dict.fromkeys(layer for layer, _ in study.alone):
         scores = [study.alone[layer, number] for number in bits]
@@ -36,5 +35,7 @@ def study_panels(study: Study) -> list[Panel]:
     return [together, alone, size]
 
 
-def _curve(label: str, bits: Sequence[int], values: Sequence[float], run: int) -> Curve:
-    return Curve(label, np.array(bits, float), np.array(values, float), run, nth=0)
+def _curve(
+    label: str, bits: Sequence[int], values: Sequence[float], run: int, nth: int = 0
+) -> Curve:
+    return Curve(label, np.array(bits, float), np.array(values, float), run, nth)

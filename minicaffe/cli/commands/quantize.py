@@ -184,8 +184,8 @@ def _run(flags: QuantizeFlags) -> None:
     formats = LayerFormats(net, rules, calibration)
     trials = Trials(net, batches, flags.iterations, score, backend)
     study = study_net(formats, trials, score, request.bits, flags.error_margin)
-    print("\n".join(study_report(study, net)))
     _write(flags, request.tables, study, formats, others)
+    print("\n".join(study_report(study, net)))
 
 
 def _read(
