@@ -27,6 +27,8 @@ POWER_OF_TWO = "power_of_two"
 SCALE_RULES = ("least_squares", "max", POWER_OF_TWO)
 # The rule least_squares tries these shares of the largest weight as the largest number.
 _SHARES = np.linspace(1.0, 0.1, 37)
+# ... on so many weights of a layer, because the largest layers have 100 million.
+_MOST_VALUES = 1 << 21
 
 
 def weight_grid(weights: Floats, bits: int, rule: str, axis: int | None) -> IntegerGrid:
@@ -43,34 +45,45 @@ def weight_grid(weights: Floats, bits: int, rule: str, axis: int | None) -> Inte
         The axis of the output channels, each of which has a scale; None for one scale. Not for
         the rule power_of_two.
     """
-    largest = np.abs(weights).max(axis=_others(weights, axis), initial=0).astype(np.float64)
+    rows = weights.reshape(1, -1) if axis is None else _rows(weights, axis)
+    largest = np.abs(rows).max(axis=1, initial=0).astype(np.float64)
     if rule == POWER_OF_TWO:
         return IntegerGrid.fixed_point(bits, fraction_bits(float(largest.max()), bits))
-    limits = np.where(largest > 0, largest, 1.0).reshape(-1)
+    limits = np.where(largest > 0, largest, 1.0)
     if rule == "least_squares":
-        limits = _least_squares(weights, bits, limits, axis)
-    return _symmetric(bits, limits, axis)
+        limits = _least_squares(rows, bits, limits)
+    return _symmetric(bits, limits, axis or 0)
 
 
-def _least_squares(weights: Floats, bits: int, largest: Doubles, axis: int | None) -> Doubles:
-    """Return the largest number of each channel with which its weights change least."""
+def _rows(weights: Floats, axis: int) -> Floats:
+    return np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1)
+
+
+def _least_squares(rows: Floats, bits: int, largest: Doubles) -> Doubles:
+    """Return the largest number of each row with which its weights change least."""
+    sample = _sample(rows)
     candidates = _SHARES[:, None] * largest
     errors = []
     for limits in candidates:
-        change = on_grid(weights, _symmetric(bits, limits, axis)) - weights
-        errors.append(np.square(change).sum(axis=_others(weights, axis)).reshape(-1))
+        change = on_grid(sample, _symmetric(bits, limits, 0)) - sample
+        errors.append(np.square(change).sum(axis=1))
     best: Doubles = candidates[np.argmin(errors, axis=0), np.arange(len(largest))]
     return best
 
 
-def _symmetric(bits: int, limits: Doubles, axis: int | None) -> IntegerGrid:
+def _sample(rows: Floats) -> Floats:
+    """Return the same columns of each row, drawn at random, or all of them if they are few."""
+    n = max(1, _MOST_VALUES // len(rows))
+    if rows.shape[1] <= n:
+        return rows
+    columns = np.random.default_rng(0).choice(rows.shape[1], n, replace=False)
+    return rows[:, np.sort(columns)]
+
+
+def _symmetric(bits: int, limits: Doubles, axis: int) -> IntegerGrid:
     # Rounded to float32, because quantization_param stores them so.
     scales = ((2 ** (bits - 1) - 1) / limits).astype(np.float32)
-    return IntegerGrid.symmetric(bits, tuple(scales.tolist()), axis or 0)
-
-
-def _others(weights: Floats, axis: int | None) -> tuple[int, ...]:
-    return tuple(k for k in range(weights.ndim) if k != axis)
+    return IntegerGrid.symmetric(bits, tuple(scales.tolist()), axis)
 
 
 def on_grid(values: Floats, grid: IntegerGrid) -> Floats:

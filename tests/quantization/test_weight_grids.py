@@ -49,6 +49,17 @@ def test_least_squares(axis, bits):
         assert np.square(other - one).sum() <= 1.01 * min(errors)
 
 
+def test_large_layers_are_sampled():
+    rng = np.random.default_rng(9)
+    weights = rng.standard_normal((40, 300_000), np.float32)
+    scales = weight_grid(weights, 4, "least_squares", 0).scales
+    alike = [weight_grid(weights[:, :60_000], 4, "least_squares", 0).scales[k] for k in (0, 39)]
+    # Shares of the largest weight are tried in steps of 0.025.
+    assert scales[0] == pytest.approx(alike[0], rel=0.15)
+    assert scales[39] == pytest.approx(alike[1], rel=0.15)
+    assert np.std(scales) < 0.1 * np.mean(scales)
+
+
 def test_power_of_two():
     weights = np.array([[0.9, -0.26, 0.6, -1.0]], np.float32)
     grid = weight_grid(weights, 4, "power_of_two", None)
