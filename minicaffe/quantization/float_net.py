@@ -45,7 +45,7 @@ class Product:
     names: tuple[str, ...]
     weights: Floats
     biases: int
-    layer: QuantizedLayer[Any]
+    layer: QuantizedLayer[Any]  # Any: layers of several types have no common settings
 
     @property
     def name(self) -> str:
