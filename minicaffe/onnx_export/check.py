@@ -116,7 +116,7 @@ class _Comparison:
             if blob.name in self._graph.outputs:
                 ours, theirs = blob.data.get(), self._theirs[blob.name]
                 has_rows = ROWS.symbol in self._graph.free_axes.get(blob.name, {}).values()
-                compare = _difference_of_rows if has_rows else relative_difference
+                compare = difference_of_rows if has_rows else relative_difference
                 self.found[blob.name] = compare(theirs, ours)
         return self.found
 
@@ -161,7 +161,7 @@ class _Comparison:
         return found
 
 
-def _difference_of_rows(theirs: HostArray, ours: HostArray) -> float:
+def difference_of_rows(theirs: HostArray, ours: HostArray) -> float:
     """Return the largest difference of rows, relative to the largest magnitude of each column.
 
     Neighbours whose scores are equal but for rounding may have changed places.
