@@ -4,6 +4,7 @@ The exporter is a backend: a net is built on `backend.TraceBackend` and run forw
 kernels add nodes to a graph (`graph.OnnxGraph`). Layers need no code for it.
 
     inference_net  turns a training net into the net to deploy
+    drawn_inputs   says what inputs hold that are not any numbers
     trace          builds and runs the net, and names the values
     free_sizes     makes the number of samples or rows free, by comparing two traces
     folding        folds normalisations into convolutions
