@@ -6,6 +6,7 @@ folded into convolutions before (`minicaffe.weights.fuse`).
 
     inference_net    turns a training net into the net to deploy
     pixel_transform  puts mean, scale and order of colours in front of the net
+    drawn_inputs     says what inputs hold that are not any numbers
     parameters       reads the trained parameters, which all traces share
     trace            builds and runs the net, and names the values
     free_sizes       makes the number of samples or rows free, by comparing two traces

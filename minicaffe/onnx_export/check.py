@@ -140,7 +140,7 @@ class _Comparison:
     def _compare(self, name: str, ours: HostArray, theirs: HostArray) -> None:
         has_rows = ROWS.symbol in self._graph.free_axes.get(name, {}).values()
         if has_rows:
-            self.found[name] = _difference_of_rows(theirs, ours)
+            self.found[name] = difference_of_rows(theirs, ours)
         elif step := self._graph.coarsest_step:
             self.found[name] = _difference_on_grid(name, theirs, ours, step)
         else:
@@ -181,7 +181,7 @@ def _difference_on_grid(name: str, theirs: HostArray, ours: HostArray, step: flo
     return relative_difference(np.where(is_neighbour, ours, theirs), ours)
 
 
-def _difference_of_rows(theirs: HostArray, ours: HostArray) -> float:
+def difference_of_rows(theirs: HostArray, ours: HostArray) -> float:
     """Return the largest difference of rows, relative to the largest magnitude of each column.
 
     Neighbours whose scores are equal but for rounding may have changed places.

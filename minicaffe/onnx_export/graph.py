@@ -15,6 +15,8 @@ from minicaffe.ops.backend import HostArray, Shape
 # What an attribute of a node may be.
 Attribute: TypeAlias = "int | float | str | Sequence[int] | Sequence[float] | OnnxGraph"
 
+_FLOAT, _INT64, _BOOL = 1, 7, 9  # types of ONNX
+
 
 @dataclass
 class OnnxNode:
@@ -137,6 +139,18 @@ class OnnxGraph:
     def one(self, kind: str, *inputs: str, **attributes: Attribute) -> str:
         """Add a node with one output and return its name."""
         return self.add(kind, *inputs, n=1, **attributes)[0]
+
+    def as_reals(self, value: str) -> str:
+        """Return the value as float32."""
+        return self.one("Cast", value, to=_FLOAT)
+
+    def as_integers(self, value: str) -> str:
+        """Return the value as int64, cut towards 0."""
+        return self.one("Cast", value, to=_INT64)
+
+    def as_truths(self, value: str) -> str:
+        """Return whether the value is not 0."""
+        return self.one("Cast", value, to=_BOOL)
 
     def reshape(self, value: str, shape: Sequence[int]) -> str:
         """Return the value in another shape; 0 keeps the size of an axis."""

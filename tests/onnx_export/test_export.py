@@ -187,12 +187,14 @@ def test_a_layer_that_fixes_the_batch_is_named(tmp_path):
 
 def test_an_unsupported_layer_is_refused(tmp_path):
     text = (
-        INPUT + 'layer { name: "unique" type: "UniqueLabel" bottom: "data" top: "y" '
-        "unique_label_param { max_labels: 3 } }"
+        'layer { name: "in" type: "Input" top: "loc" top: "conf" top: "prior" input_param { '
+        "shape { dim: 1 dim: 20 } shape { dim: 1 dim: 10 } shape { dim: 1 dim: 2 dim: 20 } } }\n"
+        'layer { name: "none" type: "DetectionOutput" bottom: "loc" bottom: "conf" bottom: "prior" '
+        'top: "y" detection_output_param { num_classes: 2 keep_top_k: 0 } }'
     )
     message = (
-        r'net\.prototxt:2, layer "unique" \(UniqueLabel\): cannot be exported to ONNX: '
-        "UniqueLabels has no form"
+        r'net\.prototxt:2, layer "none" \(DetectionOutput\): cannot be exported to ONNX: '
+        "by its settings it keeps no detection"
     )
     with pytest.raises(NetError, match=message):
         export_text(text, tmp_path / "x")

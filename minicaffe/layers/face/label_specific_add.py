@@ -8,6 +8,7 @@ from minicaffe.layers.base import Blobs
 from minicaffe.layers.face.annealed import AnnealedLayer
 from minicaffe.layers.loss import require_label_each
 from minicaffe.layers.registry import register
+from minicaffe.layers.without_labels import layer_without_labels
 from minicaffe.ops.face.label_add import LabelAdd
 from minicaffe.ops.layout import Copy
 from minicaffe.schema import LayerParameter
@@ -44,9 +45,7 @@ class LabelSpecificAdd(AnnealedLayer[LabelSpecificAddParameter]):
     @classmethod
     def deployed(cls, param: LayerParameter) -> LayerParameter:
         """Return a copy of the bottom, a Power layer, because the true class is not known."""
-        return LayerParameter(
-            name=param.name, type="Power", bottom=param.bottom[:1], top=param.top[:1]
-        )
+        return layer_without_labels(param, "Power")
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Read when the layer is active."""

@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.face.annealed import AnnealedLayer
 from minicaffe.layers.registry import register
+from minicaffe.layers.without_labels import layer_without_labels
 from minicaffe.ops.face.margin_product import MarginProduct
 from minicaffe.ops.face.unit_vectors import UnitVectors
 from minicaffe.schema import LayerParameter
@@ -33,8 +34,7 @@ class AngularMarginLayer(AnnealedLayer[M]):
     @classmethod
     def deployed(cls, param: LayerParameter) -> LayerParameter:
         """Return the InnerProduct without a margin."""
-        proto, bottom, top = getattr(param, cls.param_field), param.bottom[:1], param.top[:1]
-        layer = LayerParameter(name=param.name, type="InnerProduct", bottom=bottom, top=top)
+        proto, layer = getattr(param, cls.param_field), layer_without_labels(param, "InnerProduct")
         layer.param.extend(param.param)
         settings = layer.inner_product_param
         settings.num_output, settings.axis, settings.bias_term = proto.num_output, proto.axis, False

@@ -8,6 +8,7 @@ from minicaffe.layers.base import Blobs
 from minicaffe.layers.faster_rcnn.rpn_layers import PythonBoxLayer, require_true_boxes
 from minicaffe.layers.faster_rcnn.settings import Value
 from minicaffe.layers.rois.region_layer import ROI_VALUES, require_regions
+from minicaffe.layers.without_labels import layer_without_labels
 from minicaffe.ops.rois.targets import RoiTarget
 from minicaffe.schema import LayerParameter
 
@@ -45,9 +46,7 @@ class ProposalTargetLayer(PythonBoxLayer):
     @classmethod
     def deployed(cls, param: LayerParameter) -> LayerParameter:
         """Return a Split layer: all regions go on, without labels and targets."""
-        return LayerParameter(
-            name=param.name, type="Split", bottom=param.bottom[:1], top=param.top[:1]
-        )
+        return layer_without_labels(param, "Split")
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Check the sizes, give the tops those of one region, and plan."""

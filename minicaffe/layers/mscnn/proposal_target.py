@@ -7,6 +7,7 @@ from minicaffe.layers.mscnn.fields import means_and_deviations
 from minicaffe.layers.mscnn.region_boxes import MATCH_VALUES
 from minicaffe.layers.registry import register
 from minicaffe.layers.rois.region_layer import ROI_VALUES, BoxLayer, require_regions
+from minicaffe.layers.without_labels import layer_without_labels
 from minicaffe.ops.mscnn.region_boxes import RegionTarget
 from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import ProposalTargetParameter
@@ -46,9 +47,7 @@ class ProposalTarget(BoxLayer[ProposalTargetParameter]):
     @classmethod
     def deployed(cls, param: LayerParameter) -> LayerParameter:
         """Return a Split layer: all regions go on, without labels and targets."""
-        return LayerParameter(
-            name=param.name, type="Split", bottom=param.bottom[:1], top=param.top[:1]
-        )
+        return layer_without_labels(param, "Split")
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Check the settings."""

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
+from minicaffe.layers.without_labels import layer_without_labels
 from minicaffe.ops.layout import Copy
 from minicaffe.ops.segmentation.channel_bias import AdaptiveBias, ChannelBias
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.forks_pb2 import AdaptiveBiasChannelParameter, BiasChannelParameter
 
 
@@ -35,6 +37,11 @@ class BiasChannel(Layer[BiasChannelParameter]):
     in_place = True
     without_gradient = (1,)
     reads_bottoms = False
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter:
+        """Return a copy of the scores, because the labels are not known."""
+        return layer_without_labels(param, "Power")
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the scores' shape and plan."""
@@ -100,6 +107,11 @@ class AdaptiveBiasChannel(Layer[AdaptiveBiasChannelParameter]):
 
     bottoms = 2
     without_gradient = (0, 1)
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> LayerParameter:
+        """Return a copy of the scores, because the labels are not known."""
+        return layer_without_labels(param, "Power")
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the scores' shape and plan."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.ops.segmentation.unique_labels import UniqueLabels
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.forks_pb2 import UniqueLabelParameter
 
 
@@ -22,6 +23,10 @@ class UniqueLabel(Layer[UniqueLabelParameter]):
     """
 
     without_gradient = (0,)
+
+    @classmethod
+    def deployed(cls, param: LayerParameter) -> None:
+        """Return None: it needs labels."""
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top its shape and plan."""

@@ -50,7 +50,7 @@ def _swish(graph: OnnxGraph, op: ops.Swish, x: str) -> str:
 
 def _threshold(graph: OnnxGraph, op: ops.Threshold, x: str) -> str:
     is_more = graph.one("Greater", x, graph.constant(np.float32(op.threshold)))
-    return graph.one("Cast", is_more, to=1)
+    return graph.as_reals(is_more)
 
 
 def _hard_sigmoid(graph: OnnxGraph, op: ops.HardSigmoid, x: str) -> str:

@@ -9,8 +9,6 @@ from minicaffe.ops.backend import HostArray, Tensor
 from minicaffe.ops.flow.channel_norm import ChannelNorm
 from minicaffe.ops.flow.flow_warp import FlowWarp
 
-_INT64 = 7  # a type of ONNX
-
 
 @emitter(ChannelNorm)
 class ChannelNormEmitter(Emitter[ChannelNorm]):
@@ -64,5 +62,5 @@ class FlowWarpEmitter(Emitter[FlowWarp]):
         high = graph.one("Min", graph.plus(low, 1), graph.reals(limit - 1))
         share = graph.one("Sub", at, low)
         rest = graph.one("Sub", graph.reals(1), share)
-        pixels = (graph.one("Cast", value, to=_INT64) for value in (low, high))
+        pixels = (graph.as_integers(value) for value in (low, high))
         return is_inside, list(zip(pixels, (rest, share), strict=True))

@@ -11,15 +11,13 @@ from minicaffe.ops.backend import Tensor
 from minicaffe.ops.embed import Embed
 from minicaffe.ops.rows import FilterRows, TakeRows
 
-_INT64, _BOOL = 7, 9  # types of ONNX
-
 
 class _Indexing(Emitter[OpT]):
     def _indices(self, tensor: Tensor, limit: int) -> str:
         """Return the value as whole numbers below `limit`."""
         name = self.read(tensor)
         self.graph.expect(name, WholeNumbers(limit))
-        return self.graph.one("Cast", name, to=_INT64)
+        return self.graph.as_integers(name)
 
 
 @emitter(Embed)
@@ -51,7 +49,7 @@ class FilterRowsEmitter(Emitter[FilterRows]):
         """Return a number of rows; the true one is known when the graph runs."""
         value = self.read(selector, (math.prod(selector.shape),))
         self.graph.expect(self.read(selector), WholeNumbers(2))
-        self._is_kept = self.graph.one("Cast", value, to=_BOOL)
+        self._is_kept = self.graph.as_truths(value)
         return self.graph.free_rows()
 
     def forward(self, xs: Sequence[Tensor], ys: Sequence[Tensor]) -> None:

@@ -76,7 +76,7 @@ class PoolEmitter(Emitter[Pool]):
         plane = self.graph.integers([math.prod(x.shape[2:])])
         in_plane = self.graph.one("Mod", places, plane)
         self.write(y, pooled)
-        self.write(mask, self.graph.one("Cast", in_plane, to=1))
+        self.write(mask, self.graph.as_reals(in_plane))
 
     def _stochastic(self, value: str, x: Tensor) -> str:
         """Return the mean weighted by value: sum of squares / sum, 0 for a window of zeros."""

@@ -131,11 +131,15 @@ class LstmEmitter(_Recurrent[Lstm]):
             return np.concatenate([i, o, f, g])[None]
 
         bias = np.concatenate([ordered(b), np.zeros((1, 4 * size))], axis=1)
-        start: list[str] = []
-        if not all(map(self._is_zero, _given(inputs.start))):
+        flat = self.read(x, (*x.shape[:2], math.prod(x.shape[2:])))
+        if all(map(self._is_zero, _given(inputs.start))):
+            # OpenCV needs states for each stream.
+            streams = graph.slice(graph.one("Shape", flat), [1], [2], [0])
+            shape = graph.joined([graph.integers([1]), streams, graph.integers([size])], 0)
+            start = [graph.one("Expand", graph.reals(0), shape)] * 2
+        else:
             go = graph.constant(np.asarray(cont.read()[0]).reshape(1, -1, 1))
             start = [graph.one("Mul", state, go) for state in self._start(inputs, size)]
-        flat = self.read(x, (*x.shape[:2], math.prod(x.shape[2:])))
         constants = [graph.constant(array) for array in (ordered(w_x), ordered(w_h), bias)]
         all_h, h, c = graph.add("LSTM", flat, *constants, "", *start, n=3, hidden_size=size)
         self.write(y, all_h, (y.shape[0], 1, *y.shape[1:]))

@@ -63,7 +63,7 @@ class UnpoolEmitter(Emitter[Unpool]):
         """Overwrite y."""
         graph, planes = self.graph, x.shape[:2]
         pixels, size = math.prod(x.shape[2:]), math.prod(y.shape[2:])
-        places = graph.one("Cast", self.read(mask, (*planes, pixels)), to=7)
+        places = graph.as_integers(self.read(mask, (*planes, pixels)))
         graph.expect(self.read(mask), WholeNumbers(size))
         values = self.read(x, (*planes, pixels))
         outer = graph.one("Slice", graph.one("Shape", values), *map(graph.integers, ([0], [2])))

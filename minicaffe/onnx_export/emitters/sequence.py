@@ -10,8 +10,6 @@ from minicaffe.ops.backend import Tensor
 from minicaffe.ops.sequence.ctc_decode import CtcDecode
 from minicaffe.ops.sequence.reverse_time import ReverseTime
 
-_INT64, _FLOAT = 7, 1  # types of ONNX
-
 
 @emitter(ReverseTime)
 class ReverseTimeEmitter(Emitter[ReverseTime]):
@@ -21,7 +19,7 @@ class ReverseTimeEmitter(Emitter[ReverseTime]):
         """Overwrite y."""
         graph, name = self.graph, self.read(lengths)
         graph.expect(name, WholeNumbers(x.shape[0] + 1))
-        steps = graph.one("Cast", name, to=_INT64)
+        steps = graph.as_integers(name)
         turned = graph.one("ReverseSequence", self.read(x), steps, time_axis=0, batch_axis=1)
         if not self.op.copies_rest:
             step = graph.integers(np.arange(x.shape[0]).reshape(-1, 1))
@@ -52,7 +50,7 @@ class CtcDecodeEmitter(Emitter[CtcDecode]):
                 graph.slice(best, [0], [n_steps - 1], [1]),
             )
             # No step is before the first one: it differs from everything.
-            number = graph.one("Cast", is_repeated, to=_FLOAT)
+            number = graph.as_reals(is_repeated)
             padded = graph.one("Pad", number, graph.integers([0, 1, 0, 0]))
             is_repeated = graph.one("Greater", padded, graph.reals(0))
             is_dropped = graph.one("Or", is_dropped, is_repeated)
@@ -63,6 +61,4 @@ class CtcDecodeEmitter(Emitter[CtcDecode]):
         )
         label = graph.one("Where", is_dropped, graph.integers(-1), best)
         found = graph.one("GatherElements", label, order, axis=1)
-        self.write(
-            y, graph.one("Cast", found, to=_FLOAT), (x.shape[0 if op.samples_first else 1], n_steps)
-        )
+        self.write(y, graph.as_reals(found), (x.shape[0 if op.samples_first else 1], n_steps))

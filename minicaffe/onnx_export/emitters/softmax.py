@@ -39,11 +39,11 @@ class ArgMaxEmitter(Emitter[ArgMax]):
         top_k = graph.integers([op.top_k])
         if op.axis is not None:
             values, places = graph.add("TopK", self.read(x), top_k, n=2, axis=op.axis)
-            self.write(y, values if op.values else graph.one("Cast", places, to=1))
+            self.write(y, values if op.values else graph.as_reals(places))
             return
         rows = graph.one("Flatten", self.read(x), axis=1) if len(x.shape) != 2 else self.read(x)
         values, places = graph.add("TopK", rows, top_k, n=2, axis=1)
-        found, n = graph.one("Cast", places, to=1), x.shape[0]
+        found, n = graph.as_reals(places), x.shape[0]
         if op.values:
             both = graph.one("Concat", found, values, axis=1)
             self.write(y, both, (n, 2 * op.top_k))

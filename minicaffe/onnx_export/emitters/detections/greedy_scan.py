@@ -11,7 +11,6 @@ from typing import Literal, TypeAlias
 
 from minicaffe.onnx_export.graph import OnnxGraph
 
-INT64, FLOAT = 7, 1  # types of ONNX
 # Values of the table of overlaps that are still allowed: half a GB.
 MOST_PAIRS = 2**27
 
@@ -76,7 +75,7 @@ def _step(graph: OnnxGraph, rule: GreedyRule) -> OnnxGraph:
     )
     for name in (largest, threshold, overlaps, score, place):
         body.inputs[name] = ()
-    at = body.one("Cast", place, to=INT64)
+    at = body.as_integers(place)
     is_removed = body.one("Greater", body.one("Gather", largest, at, axis=1), threshold)
     is_enough = body.one("Greater", score, body.reals(rule.least))
     is_kept = body.one("And", is_enough, body.one("Not", is_removed))

@@ -10,6 +10,7 @@ from minicaffe.onnx_export.backend import Emitter, emitter
 from minicaffe.onnx_export.drawn_inputs import ImageSize
 from minicaffe.onnx_export.emitters.detections.suppression import (
     SuppressionRule,
+    corners,
     listed,
     or_instead,
     ranked,
@@ -75,7 +76,7 @@ class ProposalEmitter(Emitter[Proposal]):
         size, center = graph.reals(sizes), graph.reals(anchors[:, :2] + sizes / 2)
         middle = graph.one("Add", center, graph.one("Mul", shift, size))
         half = graph.times(graph.one("Mul", graph.one("Exp", logarithm), size), 0.5)
-        return graph.joined([graph.one("Sub", middle, half), graph.one("Add", middle, half)], 1)
+        return corners(graph, middle, half, 1)
 
     def _cut(self, boxes: str, info: Tensor) -> str:
         """Return the boxes cut to the image, and note its last column and row."""

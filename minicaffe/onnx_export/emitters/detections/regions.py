@@ -18,8 +18,6 @@ from minicaffe.ops.backend import Tensor
 from minicaffe.ops.rois.roi_pooling import PsRoiAveragePool, RoiMaxPool
 from minicaffe.ops.rois.roi_sampling import RoiGridSample
 
-_INT64, _FLOAT = 7, 1  # types of ONNX
-
 
 @dataclass(frozen=True)
 class _Side:
@@ -83,7 +81,7 @@ class _RegionEmitter(Emitter[OpT]):
         graph = self.graph
         terms = []
         for k, (part, factor) in enumerate(zip(parts, factors, strict=True)):
-            number = graph.one("Mul", graph.one("Cast", part, to=_INT64), graph.integers(factor))
+            number = graph.one("Mul", graph.as_integers(part), graph.integers(factor))
             terms.append(graph.unsqueeze(number, [1 if k == 2 else 2]))
         rows = graph.one("Add", terms[0], terms[1])
         return graph.one("Add", rows, terms[2])
@@ -129,7 +127,7 @@ class RoiMaxPoolEmitter(_RegionEmitter[RoiMaxPool]):
     def _along(self, level: str, pixel: str, of_level: int, of_pixel: int) -> str:
         graph = self.graph
         levels = graph.one("Mul", level, graph.integers(of_level))
-        pixels = graph.one("Mul", graph.one("Cast", pixel, to=_INT64), graph.integers(of_pixel))
+        pixels = graph.one("Mul", graph.as_integers(pixel), graph.integers(of_pixel))
         return graph.one("Add", levels, pixels)
 
     def _windows(self, side: _Side, n: int, limit: int) -> _Windows:
@@ -145,8 +143,8 @@ class RoiMaxPoolEmitter(_RegionEmitter[RoiMaxPool]):
         for k in range(1, int(math.log2(limit)) + 1):
             is_less = graph.one("Less", count, graph.reals(2**k))
             is_more = graph.one("Not", is_less)
-            level = graph.one("Add", level, graph.one("Cast", is_more, to=_INT64))
-            extra = graph.times(graph.one("Cast", is_more, to=_FLOAT), 2 ** (k - 1))
+            level = graph.one("Add", level, graph.as_integers(is_more))
+            extra = graph.times(graph.as_reals(is_more), 2 ** (k - 1))
             width = graph.one("Add", width, extra)
         starts = low, graph.one("Sub", high, width)
         first, second = (_between(graph, value, 0, limit - 1) for value in starts)
@@ -194,12 +192,10 @@ class PsRoiAveragePoolEmitter(_RegionEmitter[PsRoiAveragePool]):
         in_rows, in_columns = (
             self._shares(side, limit) for side, limit in zip(sides, (rows, columns), strict=True)
         )
-        images = graph.one("Cast", graph.samples(self.read(x)), to=_FLOAT)
+        images = graph.as_reals(graph.samples(self.read(x)))
         # Equal takes whole numbers in old operator sets.
-        is_of_image = graph.one(
-            "Equal", *(graph.one("Cast", value, to=_INT64) for value in (image, images))
-        )
-        of_image = graph.unsqueeze(graph.one("Cast", is_of_image, to=_FLOAT), [1, 3])
+        is_of_image = graph.one("Equal", *(graph.as_integers(value) for value in (image, images)))
+        of_image = graph.unsqueeze(graph.as_reals(is_of_image), [1, 3])
         weights = graph.one("Mul", graph.unsqueeze(in_rows, [2]), of_image)
         weights = graph.one("Transpose", graph.reshape(weights, [0, g, -1]), perm=[1, 0, 2])
         maps = graph.one(
@@ -227,7 +223,7 @@ class PsRoiAveragePoolEmitter(_RegionEmitter[PsRoiAveragePool]):
         is_inside = graph.one("Less", pixels, graph.unsqueeze(high, [2]))
         is_inside = graph.one("And", is_inside, graph.one("Not", is_before))
         count = graph.one("Max", graph.one("Sub", high, low), graph.reals(1))
-        inside = graph.one("Cast", is_inside, to=_FLOAT)
+        inside = graph.as_reals(is_inside)
         return graph.one("Div", inside, graph.unsqueeze(count, [2]))
 
 
@@ -271,7 +267,7 @@ class RoiGridSampleEmitter(_RegionEmitter[RoiGridSample]):
         # A sample at most half a pixel outside is taken on the line of the outer pixels.
         distance = graph.one("Abs", graph.one("Sub", wanted, at))
         is_outside = graph.one("Greater", distance, graph.reals(0.5))
-        inside = graph.one("Cast", graph.one("Not", is_outside), to=_FLOAT)
+        inside = graph.as_reals(graph.one("Not", is_outside))
         low = graph.one("Min", graph.one("Floor", at), graph.reals(max(limit - 2, 0)))
         high = graph.one("Min", graph.plus(low, 1), graph.reals(limit - 1))
         share = graph.one("Mul", graph.one("Sub", at, low), inside)

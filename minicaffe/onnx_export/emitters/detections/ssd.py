@@ -19,6 +19,7 @@ from minicaffe.onnx_export.emitters.detections.suppression import (
     at_most,
     best_of,
     columns,
+    corners,
     listed,
     no_detections,
     or_instead,
@@ -74,7 +75,7 @@ def _decoded(graph: OnnxGraph, rule: BoxCode, codes: str, priors: _Priors) -> st
     middle = graph.one("Add", priors.center, graph.one("Mul", shift, size))
     factor = graph.one("Exp", graph.one("Min", logarithm, graph.reals(LARGEST_EXPONENT)))
     half = graph.times(graph.one("Mul", factor, size), 0.5)
-    return graph.joined([graph.one("Sub", middle, half), graph.one("Add", middle, half)], 3)
+    return corners(graph, middle, half, 3)
 
 
 @emitter(DetectionOutput)

@@ -14,8 +14,6 @@ import numpy as np
 
 from minicaffe.onnx_export.graph import OnnxGraph
 
-INT64, FLOAT, BOOL = 7, 1, 9  # types of ONNX
-
 
 @dataclass(frozen=True)
 class SuppressionRule:
@@ -68,7 +66,7 @@ def surviving(graph: OnnxGraph, rule: SuppressionRule, boxes: str, scores: str, 
         threshold = below(threshold)
     ranks = graph.one("Range", graph.squeeze(n, [0]), graph.integers(0), graph.integers(-1))
     is_enough = graph.one("Greater", scores, graph.reals(rule.least))
-    ranks = graph.one("Where", is_enough, graph.one("Cast", ranks, to=FLOAT), graph.reals(0))
+    ranks = graph.one("Where", is_enough, graph.as_reals(ranks), graph.reals(0))
     found = graph.one(
         "NonMaxSuppression",
         graph.joined([first, last], 2),
@@ -116,9 +114,15 @@ def or_instead(graph: OnnxGraph, rows: str, nothing: str) -> str:
     return graph.joined([rows, instead], 0)
 
 
+def corners(graph: OnnxGraph, center: str, half: str, axis: int) -> str:
+    """Return the corners of boxes, given their centers and half of their sizes."""
+    ends = [graph.one("Sub", center, half), graph.one("Add", center, half)]
+    return graph.joined(ends, axis)
+
+
 def columns(graph: OnnxGraph, *values: str) -> str:
     """Return values (M,) side by side as floats, (M, K)."""
-    floats = [graph.one("Cast", value, to=FLOAT) for value in values]
+    floats = [graph.as_reals(value) for value in values]
     return graph.joined([graph.unsqueeze(value, [1]) for value in floats], 1)
 
 

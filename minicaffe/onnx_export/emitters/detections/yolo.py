@@ -12,6 +12,7 @@ from minicaffe.onnx_export.emitters.detections.suppression import (
     SuppressionRule,
     below,
     columns,
+    corners,
     listed,
     no_detections,
     or_instead,
@@ -78,8 +79,7 @@ class YoloOutputEmitter(Emitter[YoloOutput]):
         center = graph.one("Div", center, graph.reals(whole))
         factor = graph.one("Exp", graph.one("Min", logarithm, graph.reals(LARGEST_EXPONENT)))
         half = graph.one("Mul", factor, graph.reals(sizes / whole / 2))
-        ends = [graph.one("Sub", center, half), graph.one("Add", center, half)]
-        return graph.joined(ends, 2), scores
+        return corners(graph, center, half, 2), scores
 
     def _parts(self, flat: str) -> tuple[str, str, str]:
         """Return place in the cell (N, B, 2), logarithm of size and scores (N, B, C)."""
