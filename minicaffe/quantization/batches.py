@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from minicaffe import host_memory, log
 from minicaffe.errors import OutOfMemory
+from minicaffe.layers.input import Input
 from minicaffe.net import Net
 from minicaffe.net.include_rules import filter_layers
 from minicaffe.net.step import Step
@@ -82,7 +83,7 @@ class RecordedBatches:
         return replace(source, param=param, origin=origin)
 
     def _input(self, layer: LayerParameter) -> LayerParameter:
-        made = LayerParameter(name=layer.name, type="Input", top=layer.top)
+        made = LayerParameter(name=layer.name, type=Input.type, top=layer.top)
         for top in layer.top:
             made.input_param.shape.add(dim=self.batches[0][top].shape)
         return made
