@@ -38,12 +38,17 @@ from onnx_export.exporting import fill_case, net_of
 from zoo import NAMES, deploy_file, drawn
 
 
+# The sides of YOLO's boxes are exponentials, which become larger than float32 can hold.
+YOLO_SCALE = 0.02
+
+
 def fill_weights(net: Net) -> None:
     """Write normal values, weights scaled by their fan-in, and positive statistics."""
     for layer in net.layers:
         for index, blob in enumerate(layer.blobs):
             values = drawn(f"{layer.name}/{index}", blob.shape)
             is_statistic = layer.type in ("BatchNorm", "BN") and index > 0
+            values *= np.float32(YOLO_SCALE if layer.name.startswith("yolo") else 1)
             blob.data.set(1 + np.abs(values) if is_statistic else values)
 
 
