@@ -37,7 +37,6 @@ from onnx_export.exporting import drawn as drawn_case
 from onnx_export.exporting import fill_case, net_of
 from zoo import NAMES, deploy_file, drawn
 
-
 # The sides of YOLO's boxes are exponentials, which become larger than float32 can hold.
 YOLO_SCALE = 0.02
 
