@@ -91,15 +91,15 @@ def _check(
     from minicaffe.onnx_runtime import TOLERANCE
 
     found = differences(path, net, graph, fill_weights, state)
+    for name, difference in found.items():
+        if name in graph.outputs or not difference <= TOLERANCE:
+            log_result(f"{name}: largest difference {difference:.2g}")
     bottoms = {name: found[name] for name in found if name not in graph.outputs}
     if bottoms:
         log_result(
             f"{len(bottoms)} bottoms of layers that jump or magnify differences: largest "
             f"difference {max(bottoms.values()):.2g}"
         )
-    for name, difference in found.items():
-        if name in graph.outputs or not difference <= TOLERANCE:
-            log_result(f"{name}: largest difference {difference:.2g}")
     wrong = [name for name, difference in found.items() if not difference <= TOLERANCE]
     if wrong:
         names = ", ".join(name if name in bottoms else f'output "{name}"' for name in wrong)
