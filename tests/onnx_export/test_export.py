@@ -229,6 +229,21 @@ def test_the_command_exports_and_checks(tmp_path, capfd):
     onnx.checker.check_model(onnx.load(tmp_path / "net.onnx"))
 
 
+def test_the_command_names_what_differs(tmp_path, capfd, monkeypatch):
+    prototxt, weights = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
+    prototxt.write_text(INPUT + CONV)
+    save_net(Net(read_net(prototxt), "TEST", seed=1), weights)
+    found = {'bottom "x" of layer "l"': 2e-7, 'bottom "z" of layer "m"': 0.5, "conv": 0.25}
+    monkeypatch.setattr("minicaffe.onnx_export.check.differences", lambda *given: found)
+    assert run_command("export", ["onnx", str(prototxt), str(weights), "--check"]) == 1
+    errors = capfd.readouterr().err
+    assert "2 bottoms of layers that jump or magnify differences: largest difference 0.5" in errors
+    assert (
+        'differences of more than 0.0001 of the values: bottom "z" of layer "m", output "conv"'
+        in errors
+    )
+
+
 def test_import_does_not_load_onnx():
     code = "import caffe, minicaffe, minicaffe.net, sys; assert 'onnx' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -48,6 +48,7 @@ class BatchNormEmitter(Emitter[BatchNorm]):
         shape = x.shape if len(x.shape) > 1 else (*x.shape, 1)
         value = self.read(x, shape)
         if not self.op.use_stored:
+            self.mark_sensitive(is_magnifying=False)
             self.write(y, _of_batch(self.graph, value, shape, self.op.eps), shape)
             return
         sums = [self.constant_values(t, "its statistics") for t in (mean, variance, weight)]
@@ -65,6 +66,7 @@ class AffineBatchNormEmitter(Emitter[AffineBatchNorm]):
 
     def forward(self, x: Tensor, s: Tensor, b: Tensor, mu: Tensor, var: Tensor, y: Tensor) -> None:
         """Overwrite mu, var and y, which may be x itself."""
+        self.mark_sensitive(is_magnifying=False)
         value, graph = self.read(x), self.graph
         axes = [axis for axis in range(len(x.shape)) if axis != 1]
         difference, variance = _centered(graph, value, axes)
@@ -105,6 +107,7 @@ class MvnEmitter(Emitter[Mvn]):
 
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y, which may be x itself."""
+        self.mark_sensitive(is_magnifying=False)
         graph, axes = self.graph, list(range(self.op.first_axis, len(x.shape)))
         difference, variance = _centered(graph, self.read(x), axes)
         if not self.op.divide:
