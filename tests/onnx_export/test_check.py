@@ -67,6 +67,15 @@ def test_rows_far_apart_are_different():
     assert difference_of_rows(np.roll(rows, 6, axis=0), rows) > TOLERANCE
 
 
+@pytest.mark.parametrize(("n", "is_same"), [(2500, True), (900, False)])
+def test_one_row_in_a_thousand_may_be_missing(n, is_same):
+    rows = np.arange(1.0 * n)[::-1, None] / n + np.zeros((n, 3))
+    other = np.delete(rows, 70, axis=0)
+    assert (difference_of_rows(other, rows) <= TOLERANCE) == is_same
+    assert (difference_of_rows(rows, other) <= TOLERANCE) == is_same
+    assert difference_of_rows(np.delete(rows, slice(70, 80), axis=0), rows) > TOLERANCE
+
+
 def test_a_small_column_is_compared_with_its_own_size():
     # 0.001 in a score is much, although coordinates are 30.
     other = ROWS + np.array([0, 0, 1e-3, 0])
