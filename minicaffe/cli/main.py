@@ -3,7 +3,7 @@
 A command is a module of `minicaffe.cli.commands` with a function ``run(flags) -> int``. The
 annotation of `flags` is the class that declares the command's flags (see `minicaffe.cli.flags`);
 the docstring of the module is the help text, and its first line the summary in the overview. To
-add a command, write its module and add its name to `COMMANDS`. Only the module of the command that
+add a command, write its module and add its name to `GROUPS`. Only the module of the command that
 runs is imported, so that ``minicaffe --help`` starts fast.
 """
 
@@ -23,6 +23,7 @@ from types import FrameType, ModuleType
 from typing import get_type_hints
 
 from minicaffe import __version__, log
+from minicaffe.cli import shell_completion
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.streams import prepare_streams
@@ -32,18 +33,28 @@ from minicaffe.fatal_signals import show_fatal_signals
 from minicaffe.path_hints import missing_file_hint, one_line
 
 # In the order of the overview.
-COMMANDS = (
-    *("train", "test", "time", "device_query"),
-    *("convert_imageset", "compute_image_mean"),
-    *("convert_mnist_data", "convert_mnist_siamese_data", "convert_cifar_data"),
-    "convert_annoset",
-    *("upgrade_net_proto_text", "upgrade_net_proto_binary", "upgrade_solver_proto_text"),
-    *("parse_log", "extract_seconds", "plot", "plot_training_log"),
-    *("summarize", "draw", "draw_net", "export"),
-    *("extract_features", "classification", "show", "classify", "detect", "segment"),
-    *("resize_and_crop_images", "get"),
-    *("import", "fuse", "quantize", "convert_weights"),
-)
+GROUPS = {
+    "Training": ("train", "test", "time"),
+    "Using a trained net": (
+        *("classify", "classification", "detect", "segment", "extract_features"),
+        *("export", "quantize", "fuse"),
+    ),
+    "Looking at nets and logs": (
+        *("summarize", "draw", "draw_net", "show", "plot", "plot_training_log"),
+        *("parse_log", "extract_seconds"),
+    ),
+    "Data": (
+        *("get", "convert_imageset", "compute_image_mean", "convert_annoset"),
+        *("convert_mnist_data", "convert_mnist_siamese_data", "convert_cifar_data"),
+        "resize_and_crop_images",
+    ),
+    "Files of other programs and versions": (
+        *("import", "convert_weights"),
+        *("upgrade_net_proto_text", "upgrade_net_proto_binary", "upgrade_solver_proto_text"),
+    ),
+    "This computer": ("device_query", "completion"),
+}
+COMMANDS = tuple(command for group in GROUPS.values() for command in group)
 
 
 # The exit code of programs that Ctrl-C ends: 128 + SIGINT.
@@ -70,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         handler and `faulthandler` are set, and stay so.
     """
     if argv is None:
+        if shell_completion.REQUEST in os.environ:
+            shell_completion.complete()
         return _as_process(lambda: _run_words(sys.argv[1:]))
     return _with_output(lambda: _run_words(list(argv)))
 
@@ -169,8 +182,8 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
     log.to_stderr()
     debug = False
     try:
-        module = importlib.import_module(f"minicaffe.cli.commands.{command}")
-        kind: type[Flags] = next(iter(get_type_hints(module.run).values()))
+        module = _module_of(command)
+        kind = flags_of(command)
         parser = _parser(command, module, kind)
         values = parser.parse(argv)
         common = CommonFlags(values)
@@ -201,6 +214,16 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
         return INTERRUPTED
     finally:
         log.close_files()
+
+
+def _module_of(command: str) -> ModuleType:
+    return importlib.import_module(f"minicaffe.cli.commands.{command}")
+
+
+def flags_of(command: str) -> type[Flags]:
+    """Return the class of a command's flags."""
+    kind: type[Flags] = next(iter(get_type_hints(_module_of(command).run).values()))
+    return kind
 
 
 def _message(error: MinicaffeError | MemoryError) -> str:
@@ -249,20 +272,19 @@ def _start_log(common: CommonFlags, command: str) -> None:
 
 def _overview() -> str:
     width = max(map(len, COMMANDS))
-    return "\n".join(
-        [
-            "minicaffe: trains and runs nets in Caffe's files, with Caffe's commands.",
-            "",
-            "usage: minicaffe COMMAND [FLAGS]     (minicaffe COMMAND --help shows the flags)",
-            "",
-            *(f"  {command:{width}}  {_summary(command)}" for command in COMMANDS),
-            "",
-            "Example: minicaffe train --solver=models/lenet/lenet_solver.prototxt",
-        ]
-    )
+    lines = [
+        "minicaffe: trains and runs nets in Caffe's files, with Caffe's commands.",
+        "",
+        "usage: minicaffe COMMAND [FLAGS]     (minicaffe COMMAND --help shows the flags)",
+    ]
+    for group, commands in GROUPS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {command:{width}}  {summary(command)}" for command in commands]
+    lines += ["", "Example: minicaffe train --solver=models/lenet/lenet_solver.prototxt"]
+    return "\n".join(lines)
 
 
-def _summary(command: str) -> str:
+def summary(command: str) -> str:
     """Return the first line of a command's docstring, read from its file without importing it."""
     module = Path(__file__).with_name("commands") / f"{command}.py"
     with module.open(encoding="utf-8") as file:

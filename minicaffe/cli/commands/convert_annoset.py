@@ -1,4 +1,4 @@
-r"""Write annotated images to an LMDB or LevelDB database, for AnnotatedData layers.
+r"""Write annotated images to a database for AnnotatedData layers.
 
 LISTFILE has one line per image: its path below ROOTFOLDER, a space, and the path of the file with
 its boxes (--anno_type=detection), or an integer label (--anno_type=classification). Boxes come from

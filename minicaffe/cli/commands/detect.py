@@ -1,4 +1,4 @@
-r"""Draw boxes around the objects in images, or classify windows of images (R-CNN).
+r"""Draw boxes around objects in images, or classify windows of images (R-CNN).
 
 With --crop_mode whole, a net finds the objects of INPUT, an image or a folder of images. A net with
 a DetectionOutput layer (SSD, YOLO) takes each image resized to its input. A net with the inputs

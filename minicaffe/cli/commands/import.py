@@ -1,4 +1,4 @@
-"""Import a net and its weights from another framework: an ONNX file, or torchvision's weights.
+"""Import a net and its weights from ONNX or torchvision.
 
 import onnx FILE -o NET WEIGHTS: convolutional nets as PyTorch, timm and Keras export them. Blobs
 and layers keep the names of tensors and nodes. --dialect names the Caffe that is to read the files;

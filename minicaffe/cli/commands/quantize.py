@@ -1,4 +1,4 @@
-r"""Measure how many bits a net needs, and write the smallest quantised net that is good enough.
+r"""Measure how many bits the layers of a net need, and write the smallest net.
 
 Weights, and activations if asked for, are rounded in simulation to each number of --bits, in all
 layers and in one layer alone, and the net is scored on the same batches of the TEST phase. Then a
