@@ -209,7 +209,7 @@ def test_nets(project, run, change, message):
     net = project.net.replace(old, new, 1) if old else new
     assert net != project.net
     project.write(net=net)
-    refuse(run, message, *TRAIN, saves="s_iter_1.")
+    refuse(run, message, *TRAIN, saves=("s_iter_1.", "runs"))
 
 
 def test_data_of_other_sizes_for_test(project, run):

@@ -13,23 +13,35 @@ Example:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from minicaffe.cli.flags import flag
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import weights_files
 from minicaffe.cli.options.net_state import NetStateFlags
+from minicaffe.cli.options.run_folder import RunFlags
+from minicaffe.cli.streams import terminal
 from minicaffe.errors import SnapshotError, UsageError
-from minicaffe.log import logger
+from minicaffe.log import LogRecorder, logger, recorded_log
+
+if TYPE_CHECKING:  # importing these takes long, and --help must not
+    from minicaffe.ops.backend import Backend
+    from minicaffe.runs.recorder import RunRecorder
+    from minicaffe.schema import SolverSource
 
 _EFFECTS = ("stop", "snapshot", "none")
 
 
-class TrainFlags(NetStateFlags, BackendFlags):
+class TrainFlags(RunFlags, NetStateFlags, BackendFlags):
     """Flags of the command."""
 
     solver: str = flag(required=True, metavar="FILE", help="solver prototxt")
     snapshot: str = flag(metavar="FILE", help=".solverstate to resume training from")
     weights: str = flag(
         metavar="FILES",
-        help="trained weights to fine-tune from, copied by layer name, separated by commas",
+        type=weights_files,
+        help="trained weights to fine-tune from, copied by layer name, separated by commas; or a "
+        "run: RUN/best",
     )
     sigint_effect: str = flag(choices=_EFFECTS, default="stop", help="effect of Ctrl-C")
     sigterm_effect: str = flag(
@@ -44,11 +56,23 @@ def run(flags: TrainFlags) -> int:
         raise UsageError(
             "--snapshot resumes training, --weights starts from trained weights; give one of them"
         )
-    from minicaffe.cli.data_checks import warn_of_unfilled_inputs
-    from minicaffe.cli.progress import ProgressLine
+    flags.check_run(resumes=bool(flags.snapshot))
+    with recorded_log() as log:
+        source = _read_source(flags)
+        backend = choose_backend(flags, source.param)
+        recorder = _train(flags, source, backend, log)
+    logger.info("Optimization Done.")
+    if (stream := terminal()) is not None:
+        from minicaffe.cli.main import COMMANDS
+        from minicaffe.runs.summary import summary_lines
+
+        lines = summary_lines(recorder.record, recorder.folder, COMMANDS)
+        print("", *lines, sep="\n", file=stream)
+    return 0
+
+
+def _read_source(flags: TrainFlags) -> SolverSource:
     from minicaffe.schema import read_solver
-    from minicaffe.solver.signals import Action, SignalActions
-    from minicaffe.solver.solver import Solver
 
     source = read_solver(flags.solver)
     flags.apply_to(source.param.train_state)
@@ -59,7 +83,20 @@ def run(flags: TrainFlags) -> int:
             f"--snapshot={flags.snapshot}: a .caffemodel holds weights only. Resume from the "
             ".solverstate beside it, or start from these weights with --weights."
         )
-    backend = choose_backend(flags, source.param)
+    return source
+
+
+def _train(
+    flags: TrainFlags, source: SolverSource, backend: Backend, log: LogRecorder
+) -> RunRecorder:
+    """Train until the end, and return the recorder of the run."""
+    from minicaffe.cli.data_checks import warn_of_unfilled_inputs
+    from minicaffe.cli.progress import ProgressLine
+    from minicaffe.runs.record import RunRecord
+    from minicaffe.runs.recorder import RunRecorder
+    from minicaffe.solver.signals import Action, SignalActions
+    from minicaffe.solver.solver import Solver
+
     solver = Solver(source, backend)
     for net in (solver.net, *solver.test_nets):
         warn_of_unfilled_inputs(net)
@@ -70,10 +107,11 @@ def run(flags: TrainFlags) -> int:
         if flags.snapshot:
             logger.info(f"Resuming from {flags.snapshot}")
             solver.restore(flags.snapshot)
-        with signals.installed(), ProgressLine.of(solver):
+        record = RunRecord(command=["train", *flags.given_words()])
+        recorder = RunRecorder(solver, record, flags.run_folder(flags.solver))
+        with signals.installed(), recorder.recording(log), ProgressLine.of(solver):
             logger.info("Starting Optimization")
             solver.solve()
     finally:
         solver.close()
-    logger.info("Optimization Done.")
-    return 0
+    return recorder
