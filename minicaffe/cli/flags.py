@@ -117,11 +117,17 @@ class Flags:
         for attribute in self._declarations():
             setattr(self, attribute, getattr(values, attribute))
 
-    def given_words(self) -> list[str]:
-        """Return the words of a command line that give the flags their present values."""
+    def given_words(self, kind: type[Flags] | None = None) -> list[str]:
+        """Return the words of a command line that give the flags their present values.
+
+        Parameters
+        ----------
+        kind : type of Flags, optional
+            A base class, to return the words of its flags only.
+        """
         return [
             word
-            for attribute, declaration in self._declarations().items()
+            for attribute, declaration in (kind or type(self))._declarations().items()
             for word in declaration.words(attribute, getattr(self, attribute))
         ]
 

@@ -18,7 +18,12 @@ from minicaffe.solver.display import Display
 from minicaffe.solver.iteration import Iteration
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.memory import check_host_memory, check_memory
-from minicaffe.solver.nets import copy_initial_weights, test_net_sources, train_net_source
+from minicaffe.solver.nets import (
+    check_overrides,
+    copy_initial_weights,
+    test_net_sources,
+    train_net_source,
+)
 from minicaffe.solver.reports import Observers, SnapshotReport
 from minicaffe.solver.rules import RULES, Rule
 from minicaffe.solver.schedule import Schedule
@@ -94,6 +99,7 @@ class Solver:
     ) -> None:
         if not isinstance(source, SolverSource):
             source = read_solver(source)
+        check_overrides(source)
         self.source = source
         self.param: SolverParameter = source.param
         text = format_prototxt(self.param).rstrip()

@@ -60,7 +60,7 @@ def test_what_the_record_says(project, run):
     solver_with(project, TESTED)
     assert run(*TRAIN, "--backend=reference").code == 0
     record = read_record(Path("runs/solver-1"))
-    assert record.command == [*TRAIN, "--backend=reference"]
+    assert record.command == ["train", "solver.prototxt", "--backend=reference"]
     assert (record.state, record.iteration, record.max_iter) == ("finished", 4, 4)
     assert record.seed == 1
     assert record.images_per_iteration == 4
@@ -193,7 +193,7 @@ def test_a_run_that_is_ended(project, start, run, number, state):
     lines = run("runs", "solver-1").out.splitlines()
     resume = next(line for line in lines if line.startswith("resume"))
     if state == "killed":
-        assert resume.endswith(" minicaffe train --solver=solver.prototxt --resume=auto")
+        assert resume.endswith(" minicaffe train solver.prototxt --resume=auto")
     else:
         assert resume.endswith(f" --snapshot=s_iter_{record.iteration}.solverstate")
         assert Path(f"s_iter_{record.iteration}.solverstate").exists()

@@ -6,7 +6,8 @@ snapshot: exit code 130 after Ctrl-C, and SIGTERM ends the process. SIGHUP write
 training goes on. --sigint_effect, --sigterm_effect and --sighup_effect change these effects.
 
 Example:
-  minicaffe train --solver=models/lenet/lenet_solver.prototxt
+  minicaffe train models/lenet/lenet_solver.prototxt
+  minicaffe train lenet_solver.prototxt --max_iter=500 --set base_lr=0.001
   minicaffe train --solver=lenet_solver.prototxt --snapshot=lenet_iter_5000.solverstate
   minicaffe train --solver=finetune_solver.prototxt --weights=lenet_iter_10000.caffemodel
 """
@@ -15,13 +16,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minicaffe.cli.flags import flag
+from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import weights_files
 from minicaffe.cli.options.net_state import NetStateFlags
+from minicaffe.cli.options.overrides import OverrideFlags
 from minicaffe.cli.options.run_folder import RunFlags
 from minicaffe.cli.streams import terminal
-from minicaffe.errors import SnapshotError, UsageError
+from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
 from minicaffe.log import LogRecorder, logger, recorded_log
 
 if TYPE_CHECKING:  # importing these takes long, and --help must not
@@ -32,10 +34,13 @@ if TYPE_CHECKING:  # importing these takes long, and --help must not
 _EFFECTS = ("stop", "snapshot", "none")
 
 
-class TrainFlags(RunFlags, NetStateFlags, BackendFlags):
+class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
     """Flags of the command."""
 
-    solver: str = flag(required=True, metavar="FILE", help="solver prototxt")
+    solver_file: str = positional(
+        metavar="SOLVER", nargs="?", default="", help="solver prototxt; may be a flag: --solver"
+    )
+    solver: str = flag(metavar="FILE", help="solver prototxt")
     snapshot: str = flag(metavar="FILE", help=".solverstate to resume training from")
     weights: str = flag(
         metavar="FILES",
@@ -56,6 +61,13 @@ def run(flags: TrainFlags) -> int:
         raise UsageError(
             "--snapshot resumes training, --weights starts from trained weights; give one of them"
         )
+    if bool(flags.solver) == bool(flags.solver_file):
+        raise UsageError(
+            f'the solver is given twice: "{flags.solver_file}" and --solver={flags.solver}'
+            if flags.solver
+            else "missing: SOLVER or --solver=FILE (solver prototxt)"
+        )
+    flags.solver_file, flags.solver = flags.solver or flags.solver_file, ""
     flags.check_run(resumes=bool(flags.snapshot))
     with recorded_log() as log:
         source = _read_source(flags)
@@ -74,7 +86,7 @@ def run(flags: TrainFlags) -> int:
 def _read_source(flags: TrainFlags) -> SolverSource:
     from minicaffe.schema import read_solver
 
-    source = read_solver(flags.solver)
+    source = read_solver(flags.solver_file, flags.overrides())
     flags.apply_to(source.param.train_state)
     if flags.weights or flags.snapshot:
         source.param.weights[:] = filter(None, [flags.weights])
@@ -97,7 +109,13 @@ def _train(
     from minicaffe.solver.signals import Action, SignalActions
     from minicaffe.solver.solver import Solver
 
-    solver = Solver(source, backend)
+    try:
+        solver = Solver(source, backend)
+    except MinicaffeError as error:
+        words = " ".join(flags.given_words(OverrideFlags))
+        if words and not str(error).startswith("--"):
+            error.add_note(f"The settings are those of the files with {words}")
+        raise
     for net in (solver.net, *solver.test_nets):
         warn_of_unfilled_inputs(net)
     effects = (flags.sigint_effect, flags.sighup_effect, flags.sigterm_effect)
@@ -107,8 +125,10 @@ def _train(
         if flags.snapshot:
             logger.info(f"Resuming from {flags.snapshot}")
             solver.restore(flags.snapshot)
-        record = RunRecord(command=["train", *flags.given_words()])
-        recorder = RunRecorder(solver, record, flags.run_folder(flags.solver))
+        record = RunRecord(
+            command=["train", *flags.given_words()], overrides=flags.given_words(OverrideFlags)
+        )
+        recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file))
         with signals.installed(), recorder.recording(log), ProgressLine.of(solver):
             logger.info("Starting Optimization")
             solver.solve()
