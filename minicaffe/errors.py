@@ -158,7 +158,7 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {' or '.join(folded[word] for word in words)}?" if words else ""
 
 
-class PostponedError:
+class Postponed:
     """An error that is raised when the work after it is done.
 
     Only its type and message are kept: the error itself would keep what its traceback refers to.

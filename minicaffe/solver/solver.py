@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from minicaffe.backends import get_backend
-from minicaffe.errors import DivergedError, PostponedError, Problems, SnapshotError, SolverError
+from minicaffe.errors import DivergedError, Postponed, Problems, SnapshotError, SolverError
 from minicaffe.log import logger, suppress_repeated_warnings
 from minicaffe.net import Net
 from minicaffe.ops.backend import Backend, Tensor
@@ -115,7 +115,7 @@ class Solver:
         self.observers = Observers()
         self.poll: Callable[[], Action] = lambda: Action.NONE
         self.stopped_early = self.lost_patience = False
-        self._failed_snapshot, self._failed_best = PostponedError(), PostponedError()
+        self._failed_snapshot, self._failed_best = Postponed(), Postponed()
         self.snapshots = RecentSnapshots(self.param)
         self.test_nets: list[Net] = []
         with suppress_repeated_warnings():
