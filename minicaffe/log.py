@@ -37,6 +37,9 @@ _LETTERS = {
     logging.CRITICAL: "F",
 }
 
+# A terminal shows a line of `log_repetition` so often; pipes and files receive all of them.
+_REPETITION_S = 60.0
+
 
 class GlogFormatter(logging.Formatter):
     """Formats a record as glog does with ``log_year_in_prefix=false``."""
@@ -93,10 +96,14 @@ class _Stderr(_Handler, logging.StreamHandler):  # type: ignore[type-arg]
     """
 
     threshold = logging.INFO
+    _last_repetition = -_REPETITION_S
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to print a record."""
         is_wanted = record.levelno >= self.threshold or hasattr(record, "is_result")
+        if is_wanted and hasattr(record, "is_repetition") and self.stream.isatty():
+            is_wanted = record.created - self._last_repetition >= _REPETITION_S
+            self._last_repetition = record.created if is_wanted else self._last_repetition
         return is_wanted and bool(super().filter(record))
 
     @property
@@ -245,6 +252,11 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without a passwd entry
         return "unknown"
+
+
+def log_repetition(message: str) -> None:
+    """Log a line that may come many times a second: a terminal shows one a minute."""
+    logger.info(message, extra={"is_repetition": True}, stacklevel=2)
 
 
 def log_result(message: str) -> None:

@@ -32,6 +32,8 @@ from minicaffe.solver.solver import Solver
 # LevelDB counts its records by reading them, so up to so many only. A number that hardly any data
 # set has, because a larger one gives it as well.
 _MOST_COUNTED = 2003
+# As /proc/cpuinfo names them, the widest first.
+_INSTRUCTION_SETS = ("amx_tile", "avx512_bf16", "avx512f", "avx2", "avx", "sve", "asimd")
 
 
 class RunRecorder:
@@ -226,8 +228,13 @@ def _versions() -> dict[str, str]:
 
 
 def _cpu_name() -> str:
+    """Return the model of the CPU and its widest instruction set."""
+    found: dict[str, str] = {}
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+            name, _, value = line.partition(":")
+            found.setdefault(name.strip(), value.strip())
+    model = found.get("model name") or platform.processor() or platform.machine()
+    flags = found.get("flags", found.get("Features", "")).split()
+    widest = next((name for name in _INSTRUCTION_SETS if name in flags), "")
+    return f"{model}, {widest}" if widest else model
