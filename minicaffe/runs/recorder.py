@@ -24,6 +24,7 @@ from minicaffe.log import LogRecorder, logger
 from minicaffe.runs.folder import LOG, held, remove_run
 from minicaffe.runs.metrics import MetricsFile, Value, read_metrics
 from minicaffe.runs.record import FAILED, FINISHED, STOPPED, RunRecord, ScoredIteration
+from minicaffe.runs.tensorboard import EventFile
 from minicaffe.schema import write_prototxt
 from minicaffe.solver.reports import DisplayReport, ScoreReport, SnapshotReport
 from minicaffe.solver.scores.model_selection import Score
@@ -47,6 +48,8 @@ class RunRecorder:
         With the command; completed here.
     folder : Path or None
         The run folder, which exists; None to write nothing.
+    tensorboard : bool
+        Whether to write an event file of TensorBoard as well.
 
     Attributes
     ----------
@@ -54,10 +57,12 @@ class RunRecorder:
         Complete after `recording`.
     """
 
-    def __init__(self, solver: Solver, record: RunRecord, folder: Path | None) -> None:
+    def __init__(
+        self, solver: Solver, record: RunRecord, folder: Path | None, tensorboard: bool = False
+    ) -> None:
         self.record, self.folder = record, folder
-        self._solver = solver
-        self._metrics: MetricsFile | None = None
+        self._solver, self._writes_events = solver, tensorboard
+        self._files: list[MetricsFile | EventFile] = []
         self._began = time.monotonic()
         self._earlier_s = 0.0
         batch, self._n_samples = _training_data(solver)
@@ -120,7 +125,9 @@ class RunRecorder:
         try:
             log.continue_in(folder / LOG)
             self._earlier_s = max((row.seconds for row in read_metrics(folder)), default=0.0)
-            self._metrics = MetricsFile(folder)
+            self._files.append(MetricsFile(folder))
+            if self._writes_events:
+                self._files.append(EventFile(folder))
             write_prototxt(solver.param, folder / "solver.prototxt")
             write_prototxt(solver.net.param, folder / "train.prototxt")
             for k, net in enumerate(solver.test_nets):
@@ -140,8 +147,8 @@ class RunRecorder:
         record.best, record.last = _scored(selection.best), _scored(selection.last)
         if record.best is not None and selection.best_weights is not None:
             record.best.weights = str(selection.best_weights)
-        if self._metrics is not None:
-            self._metrics.close()
+        for file in self._files:
+            file.close()
         if self.folder is not None:
             # If the disk was full, that has been warned of, and there may be space again.
             with suppress(SnapshotError):
@@ -166,13 +173,12 @@ class RunRecorder:
         self._add("test", report.iteration, net=report.net, outputs={**report.outputs})
 
     def _add(self, kind: str, iteration: int, **values: Value) -> None:
-        if self._metrics is None:
-            return
         seconds = round(self._earlier_s + self._seconds(), 3)
         epoch = self.epoch_at(iteration)
         row = {"kind": kind, "iteration": iteration, "epoch": epoch, "time": seconds, **values}
         try:
-            self._metrics.add(row)
+            for file in self._files:
+                file.add(row)
         except OSError as error:
             self._give_up(error)
 
@@ -188,10 +194,10 @@ class RunRecorder:
 
     def _give_up(self, error: Exception) -> None:
         """Warn once that the folder cannot be written, and write no more metrics."""
-        if self._metrics is not None:
+        for file in self._files:
             with suppress(OSError):
-                self._metrics.close()
-            self._metrics = None
+                file.close()
+        self._files = []
         if not self.record.error:
             reason = getattr(error, "strerror", None) or error
             self.record.error = f"the run folder is incomplete: {reason}"

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import struct
 import time
 from pathlib import Path
 
@@ -318,3 +319,49 @@ def test_a_line_of_metrics_is_there_at_once(project, start):
     while len(metrics("runs/solver-1")) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert metrics("runs/solver-1")[3]["iteration"] == 3
+
+
+def events(folder):
+    """Return the records of an event file, checked by another implementation of the checksum."""
+    (path,) = Path(folder).glob("events.out.tfevents.*")
+    content, found = path.read_bytes(), []
+    while content:
+        (n,) = struct.unpack("<Q", content[:8])
+        assert masked_crc32c(content[:8]) == content[8:12]
+        data = content[12 : 12 + n]
+        assert masked_crc32c(data) == content[12 + n : 16 + n]
+        found.append(data)
+        content = content[16 + n :]
+    return found
+
+
+def masked_crc32c(data):
+    """Divide bit by bit, as RFC 3720, appendix B.4 describes CRC-32C."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        for bit in range(8):
+            carry = (crc ^ byte >> bit) & 1
+            crc = crc >> 1 ^ (0x82F63B78 if carry else 0)
+    crc ^= 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32)
+
+
+def test_events_for_tensorboard(project, run):
+    solver_with(project, TESTED)
+    assert run(*TRAIN, "--tensorboard").code == 0
+    first, *rest = events("runs/solver-1")
+    assert first.endswith(b"\x1a\x0dbrain.Event:2")
+    assert len(rest) == len(metrics("runs/solver-1"))
+    test, train = rest[:2]
+    assert b"test/accuracy" in test
+    assert b"train/lr\x15" + struct.pack("<f", 0.01) in train
+    assert test[9:11] == b"\x10\x00"  # the step
+    assert rest[-1][9:11] == b"\x10\x04"
+    assert run(*TRAIN, "--tensorboard", "--no_run").code == 2
+
+
+def test_the_checksum():
+    # RFC 3720, appendix B.4: 32 bytes of zeros have the CRC AA 36 91 8A (bytes in their order)
+    crc = int.from_bytes(bytes.fromhex("aa36918a"), "little")
+    masked = struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32)
+    assert masked_crc32c(bytes(32)) == masked

@@ -164,7 +164,7 @@ def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
     record = RunRecord(
         command=["train", *flags.given_words()], overrides=flags.given_words(OverrideFlags)
     )
-    recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file))
+    recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file), flags.tensorboard)
     table = TrainingTable(solver, recorder) if shows_progress() and not flags.log else None
     with signals.installed(), recorder.recording(log), ProgressLine.of(solver, table):
         logger.info("Starting Optimization")

@@ -17,11 +17,14 @@ class RunFlags(Flags):
         metavar="DIR", help="folder for log, metrics and settings (default: runs/NAME-N)"
     )
     no_run: bool = flag(help="write no run folder")
+    tensorboard: bool = flag(help="write the metrics as an event file of TensorBoard, too")
 
     def check_run(self, resumes: bool) -> None:
         """Raise UsageError if the flags contradict each other or name a folder that is in use."""
         if self.run and self.no_run:
             raise UsageError("--run and --no_run exclude each other; give one of them")
+        if self.tensorboard and self.no_run:
+            raise UsageError("--tensorboard needs a run folder; remove --no_run")
         folder = Path(self.run)
         if not self.run or not is_run(folder):
             return
