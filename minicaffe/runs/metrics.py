@@ -11,7 +11,7 @@
 | net | test | index of the test net |
 | outputs | both | the outputs of the net by name |
 
-Numbers have 7 digits, those of float32; those that are not finite are null, because JSON has none.
+Numbers have 6 digits, as in the log; those that are not finite are null, because JSON has none.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class MetricsFile:
         OSError
             If it cannot be written.
         """
-        line = f"{json.dumps({key: _for_json(value) for key, value in row.items()})}\n".encode()
+        line = (
+            f"{json.dumps({key: _for_json(key, value) for key, value in row.items()})}\n".encode()
+        )
         written = self._file.write(line)
         if written != len(line):
             self._file.write(line[written:])
@@ -115,10 +117,10 @@ def _is_repeated(rows: Sequence[MetricsRow], row: MetricsRow) -> bool:
 
 
 def _number(value: float) -> float | None:
-    return float(f"{value:.7g}") if math.isfinite(value) else None
+    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
-def _for_json(value: Value) -> Value:
+def _for_json(key: str, value: Value) -> Value:
     if isinstance(value, dict):
         return {name: None if one is None else _number(one) for name, one in value.items()}
-    return _number(value) if isinstance(value, float) else value
+    return _number(value) if isinstance(value, float) and key != "time" else value

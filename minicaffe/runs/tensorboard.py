@@ -1,6 +1,6 @@
 """Event files of TensorBoard: the metrics of a run as scalars.
 
-A file is a sequence of records: length (uint64), its checksum, the data, their checksum. Numbers are
+A file consists of records: length (uint64), its checksum, the data, their checksum. Numbers are
 little-endian; the checksum is CRC-32C, rotated by 15 bits to the right, plus a constant. The data
 are Event messages of TensorFlow (event.proto, summary.proto).
 """
