@@ -34,7 +34,7 @@ from minicaffe.path_hints import missing_file_hint, one_line
 
 # In the order of the overview.
 GROUPS = {
-    "Training": ("train", "test", "time"),
+    "Training": ("train", "test", "time", "runs"),
     "Using a trained net": (
         *("classify", "classification", "detect", "segment", "extract_features"),
         *("export", "quantize", "fuse"),
