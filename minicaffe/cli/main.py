@@ -39,7 +39,7 @@ COMMANDS = (
     "convert_annoset",
     *("upgrade_net_proto_text", "upgrade_net_proto_binary", "upgrade_solver_proto_text"),
     *("parse_log", "extract_seconds", "plot", "plot_training_log"),
-    *("summarize", "draw", "draw_net", "export"),
+    *("summarize", "draw", "draw_net", "deploy", "export"),
     *("extract_features", "classification", "show", "classify", "detect", "segment"),
     *("resize_and_crop_images", "get"),
     *("import", "fuse", "convert_weights"),
