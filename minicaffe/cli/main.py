@@ -2,9 +2,10 @@
 
 A command is a module of `minicaffe.cli.commands` with a function ``run(flags) -> int``. The
 annotation of `flags` is the class that declares the command's flags (see `minicaffe.cli.flags`);
-the docstring of the module is the help text, and its first line the summary in the overview. To
-add a command, write its module and add its name to `COMMANDS`. Only the module of the command that
-runs is imported, so that ``minicaffe --help`` starts fast.
+the docstring of the module is the help text, and its first line the summary in the overview. A
+command whose log few users want sets ``MINLOGLEVEL = 1``, the default of its --minloglevel. To add
+a command, write its module and add its name to `COMMANDS`. Only the module of the command that runs
+is imported, so that ``minicaffe --help`` starts fast.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ COMMANDS = (
     *("upgrade_net_proto_text", "upgrade_net_proto_binary", "upgrade_solver_proto_text"),
     *("parse_log", "extract_seconds", "plot", "plot_training_log"),
     *("summarize", "draw", "draw_net", "deploy", "export"),
-    *("extract_features", "classification", "show", "classify", "detect", "segment"),
+    *("predict", "extract_features", "classification", "show", "classify", "detect", "segment"),
     *("resize_and_crop_images", "get"),
     *("import", "fuse", "convert_weights"),
 )
@@ -175,7 +176,7 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
         values = parser.parse(argv)
         common = CommonFlags(values)
         debug = common.debug
-        _start_log(common, command)
+        _start_log(common, command, getattr(module, "MINLOGLEVEL", None))
         return int(module.run(kind(values)))
     except UsageError as error:
         print(f"minicaffe {command}: {error}", file=sys.stderr)
@@ -232,9 +233,11 @@ def _parser(command: str, module: ModuleType, kind: type[Flags]) -> FlagParser:
     return parser
 
 
-def _start_log(common: CommonFlags, command: str) -> None:
+def _start_log(common: CommonFlags, command: str, default: int | None) -> None:
     if common.minloglevel is not None:
         log.to_stderr(log.level_of(common.minloglevel))
+    elif default is not None:
+        log.to_stderr(max(log.level_of(default), log.min_level_from_environment()))
     folder = common.log_dir
     if folder is None:
         folder = os.environ.get("GLOG_log_dir")
