@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,30 @@ def require_onnx() -> Any:  # Any: the package may be missing
     return onnx
 
 
+@dataclass(frozen=True)
+class Replacement:
+    """Values that some nodes of a model read in place of what they read otherwise.
+
+    Parameters
+    ----------
+    name : str
+        The value that is replaced.
+    readers : collection of str
+        The first outputs of the nodes.
+    values : ndarray
+    """
+
+    name: str
+    readers: Collection[str]
+    values: HostArray
+
+
 def run_onnx(
     path: str | Path,
     feeds: Mapping[str, HostArray],
     outputs: Sequence[str],
     further: Sequence[str] = (),
+    replacements: Sequence[Replacement] = (),
 ) -> list[HostArray]:
     """Run an ONNX file in onnxruntime, on the CPU.
 
@@ -49,6 +69,7 @@ def run_onnx(
     outputs : sequence of str
     further : sequence of str
         Names of values that are no outputs.
+    replacements : sequence of Replacement
 
     Returns
     -------
@@ -68,23 +89,30 @@ def run_onnx(
         raise _missing("onnxruntime", error) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
+    model = _changed(path, further, replacements) if further or replacements else str(path)
+    given = {f"replacement {k}": one.values for k, one in enumerate(replacements)}
     try:
-        session = onnxruntime.InferenceSession(
-            _with_outputs(path, further) if further else str(path),
-            options,
-            providers=["CPUExecutionProvider"],
-        )
-        names = {given.name for given in session.get_inputs()}
-        known = {name: values for name, values in feeds.items() if name in names}
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        names = {value.name for value in session.get_inputs()}
+        known = {name: values for name, values in {**feeds, **given}.items() if name in names}
         return [np.asarray(values) for values in session.run([*outputs, *further], known)]
     except Exception as error:  # its own types are not public
         raise NetError(f"{path}: onnxruntime cannot run it: {error}") from None
 
 
-def _with_outputs(path: str | Path, further: Sequence[str]) -> bytes:
-    """Return the model of a file with further outputs."""
+def _changed(
+    path: str | Path, further: Sequence[str], replacements: Sequence[Replacement]
+) -> bytes:
+    """Return the model of a file with further outputs and with inputs for replacements."""
     onnx = require_onnx()
     model = onnx.load(str(path))
+    for k, one in enumerate(replacements):
+        for node in model.graph.node:
+            if node.output[0] in one.readers:
+                new = [f"replacement {k}" if name == one.name else name for name in node.input]
+                node.input[:] = new
+        kind = onnx.TensorProto.FLOAT
+        model.graph.input.append(onnx.helper.make_tensor_value_info(f"replacement {k}", kind, None))
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in further)
     serialized: bytes = model.SerializeToString()
     return serialized

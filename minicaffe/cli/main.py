@@ -43,7 +43,7 @@ COMMANDS = (
     *("summarize", "draw", "draw_net", "deploy", "export"),
     *("predict", "extract_features", "classification", "show", "classify", "detect", "segment"),
     *("resize_and_crop_images", "get"),
-    *("import", "fuse", "convert_weights"),
+    *("import", "fuse", "quantize", "convert_weights"),
 )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
+from minicaffe import log
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import Unsupported
 from minicaffe.onnx_export.graph import OnnxGraph
@@ -52,9 +53,13 @@ class Emitter(Generic[OpT]):
         """Let a tensor hold a value of the graph, which has the tensor's shape or another one."""
         cast(TraceTensor, tensor).value.set(name, tensor.shape if shape is None else shape)
 
+    def is_host_value(self, tensor: Tensor) -> bool:
+        """Return whether the values do not depend on the input of the net."""
+        return not cast(TraceTensor, tensor).value.name
+
     def constant_values(self, tensor: Tensor, noun: str) -> Any:  # Any: an array
         """Return the values of a tensor that must not depend on the input of the net."""
-        self.require(not cast(TraceTensor, tensor).value.name, f"{noun} must be constant")
+        self.require(self.is_host_value(tensor), f"{noun} must be constant")
         return tensor.read()
 
     def require(self, ok: object, reason: str) -> None:
@@ -62,9 +67,14 @@ class Emitter(Generic[OpT]):
         if not ok:
             raise Unsupported(reason)
 
-    def mark_sensitive(self) -> None:
-        """Say that the layer's results jump, or change much, with small changes of its bottoms."""
+    def mark_sensitive(self, *, is_magnifying: bool = True) -> None:
+        """Say that the layer's results jump, or change much, with small changes of its bottoms.
+
+        With `is_magnifying` smaller bottoms have a meaning as well.
+        """
         self.graph.sensitive.add(self.graph.layer)
+        if is_magnifying:
+            self.graph.magnifying.add(self.graph.layer)
 
 
 def read_value(graph: OnnxGraph, tensor: Tensor, shape: Shape | None = None) -> str:
@@ -124,7 +134,8 @@ class TraceBackend(ReferenceBackend):
 
     def compute(self, op: Op[Any], tensors: Sequence[Tensor]) -> Any:  # Any: a kernel
         """Return NumPy's kernel."""
-        return super().plan(op, *tensors)
+        with log.suppress_info():  # which says that this backend has none
+            return super().plan(op, *tensors)
 
 
 class _Kernel:

@@ -13,7 +13,7 @@ from minicaffe.ops.backend import HostArray, Shape
 class InputRule(Protocol):
     """Draws random values that a net may be given."""
 
-    def draw(self, random: np.random.Generator, shape: Shape) -> HostArray:
+    def sample_values(self, random: np.random.Generator, shape: Shape) -> HostArray:
         """Return values of a shape."""
 
 
@@ -23,7 +23,7 @@ class WholeNumbers:
 
     limit: int
 
-    def draw(self, random: np.random.Generator, shape: Shape) -> HostArray:
+    def sample_values(self, random: np.random.Generator, shape: Shape) -> HostArray:
         """Return values of a shape."""
         return random.integers(0, self.limit, shape).astype(np.float32)
 
@@ -35,7 +35,7 @@ class RegionRows:
     n_images: int
     size: tuple[float, float]
 
-    def draw(self, random: np.random.Generator, shape: Shape) -> HostArray:
+    def sample_values(self, random: np.random.Generator, shape: Shape) -> HostArray:
         """Return values of a shape (R, 5, ...)."""
         n = int(np.prod(shape)) // 5
         corners = np.sort(random.uniform(0, 1, (n, 2, 2)), axis=1) * (np.array(self.size[::-1]) - 1)
@@ -50,7 +50,7 @@ class ImageSize:
 
     size: tuple[float, float]
 
-    def draw(self, random: np.random.Generator, shape: Shape) -> HostArray:
+    def sample_values(self, random: np.random.Generator, shape: Shape) -> HostArray:
         """Return values of a shape (1, 3 or 4)."""
         values = np.ones(int(np.prod(shape)), np.float32)
         values[:2] = self.size

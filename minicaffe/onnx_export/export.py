@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from minicaffe import log
 from minicaffe.errors import NetError
 from minicaffe.net.deployment.inference_net import inference_net, with_batch
 from minicaffe.net.net import Net
+from minicaffe.onnx_export.backend import TraceBackend
 from minicaffe.onnx_export.free_sizes import BATCH, ROWS, free_size
 from minicaffe.onnx_export.graph import OnnxGraph
 from minicaffe.onnx_export.model_file import write_model
@@ -87,14 +89,50 @@ def export_net(
     MissingPackage
         If package onnx is not installed.
     """
+    try:
+        return _export(source, fill_weights, path, settings, state)
+    except NetError as error:
+        if settings.batch == 0 and _needs_own_batch(source, state, settings.image):
+            raise NetError(
+                f"--batch dynamic is not possible, because the net cannot be built for "
+                f"{_BATCHES[0]} samples. Give a number. {error}"
+            ) from None
+        raise
+
+
+def _needs_own_batch(source: NetSource, state: NetState | None, image: Shape) -> bool:
+    """Return whether a net can be built with its own number of samples, but not with another."""
+    state = state or NetState()
+    state.phase = TEST
+    is_built = []
+    with log.suppress_info():
+        for batch in (None, _BATCHES[0]):
+            try:
+                net = with_batch(inference_net(source, state, image), batch)
+                Net(net, state, backend=TraceBackend(OnnxGraph(OLDEST_OPSET))).close()
+                is_built.append(True)
+            except NetError:
+                is_built.append(False)
+    return is_built == [True, False]
+
+
+def _export(
+    source: NetSource,
+    fill_weights: Callable[[Net], object],
+    path: str | Path,
+    settings: ExportSettings,
+    state: NetState | None,
+) -> tuple[NetSource, OnnxGraph]:
+    """Write a net, as `export_net` describes."""
     require_onnx()
     state = state or NetState()
     state.phase = TEST
     if not OLDEST_OPSET <= settings.opset <= NEWEST_OPSET:
         raise NetError(f"opset {settings.opset} must be {OLDEST_OPSET} to {NEWEST_OPSET}")
-    deployed, pixels = inference_net(source, state, settings.image), ""
-    if settings.transform is not None:
-        deployed, pixels = settings.transform.add_layers(deployed)
+    transform, pixels = settings.transform, ""
+    deployed = inference_net(source, state, settings.image)
+    if transform is not None:
+        deployed, pixels = transform.add_layers(deployed)
     is_dynamic = settings.batch == 0
     batches = _BATCHES if is_dynamic else (settings.batch,)
     exported = with_batch(deployed, batches[0])
@@ -113,7 +151,7 @@ def export_net(
         free_size(graph, traced(nets[0], _ROWS[1]), ROWS)
     if is_dynamic:
         free_size(graph, traced(nets[1], _ROWS[0]), BATCH)
-    if pixels:
+    if transform is not None and transform.takes_pixels:
         graph.rules[pixels] = PIXEL_VALUES
     write_model(graph, path, source.param.name)
     return exported, graph

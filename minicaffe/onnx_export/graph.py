@@ -65,9 +65,11 @@ class OnnxGraph:
     rules : dict of str to InputRule
         What inputs hold that are not any numbers.
     sensitive : set of str
-        Layers whose results jump, or grow without limit, with small changes of their bottoms.
-    watched : dict of str to tuple
-        For these layers: the values of their bottoms, "" for those that are constant.
+        Layers whose results jump, or change much, with small changes of their bottoms.
+    magnifying : set of str
+        Those of them whose bottoms may be scaled for a comparison.
+    watched : dict of str to list of set
+        For these layers: the values that they read of each bottom.
     """
 
     opset: int
@@ -82,7 +84,8 @@ class OnnxGraph:
     free_axes: dict[str, dict[int, str]] = field(default_factory=dict)
     rules: dict[str, InputRule] = field(default_factory=dict)
     sensitive: set[str] = field(default_factory=set)
-    watched: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    magnifying: set[str] = field(default_factory=set)
+    watched: dict[str, list[set[str]]] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
 
     def unique(self, name: str) -> str:
@@ -107,7 +110,7 @@ class OnnxGraph:
         """Add an initializer of int64."""
         return self.constant(np.asarray(values, np.int64))
 
-    def floats(self, values: npt.ArrayLike) -> str:
+    def reals(self, values: npt.ArrayLike) -> str:
         """Add an initializer of float32."""
         return self.constant(np.asarray(values, np.float32))
 
@@ -141,11 +144,11 @@ class OnnxGraph:
 
     def times(self, value: str, factor: float) -> str:
         """Return the product with a number, the value itself for 1."""
-        return value if factor == 1 else self.one("Mul", value, self.floats(factor))
+        return value if factor == 1 else self.one("Mul", value, self.reals(factor))
 
     def plus(self, value: str, summand: float) -> str:
         """Return the sum with a number, the value itself for 0."""
-        return value if summand == 0 else self.one("Add", value, self.floats(summand))
+        return value if summand == 0 else self.one("Add", value, self.reals(summand))
 
     def squeeze(self, value: str, axes: Sequence[int]) -> str:
         """Return the value without axes of size 1."""
@@ -172,7 +175,7 @@ class OnnxGraph:
             return self.add("Split", value, n=len(sizes), axis=axis, split=list(sizes))
         return self.add("Split", value, self.integers(sizes), n=len(sizes), axis=axis)
 
-    def concat(self, values: Sequence[str], axis: int) -> str:
+    def joined(self, values: Sequence[str], axis: int) -> str:
         """Return the values joined along an axis, a single one as it is."""
         return values[0] if len(values) == 1 else self.one("Concat", *values, axis=axis)
 
@@ -183,7 +186,7 @@ class OnnxGraph:
 
     def filled(self, number: float, value: str) -> str:
         """Return an array of one number with the shape of a value."""
-        return self.one("Expand", self.floats(number), self.one("Shape", value))
+        return self.one("Expand", self.reals(number), self.one("Shape", value))
 
     def slice(
         self, value: str, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int]
@@ -208,6 +211,6 @@ class OnnxGraph:
             node.outputs = [names.get(name, name) for name in node.outputs]
         self.constants = {names.get(name, name): array for name, array in self.constants.items()}
         self.watched = {
-            layer: tuple(names.get(name, name) for name in values)
-            for layer, values in self.watched.items()
+            layer: [{names.get(name, name) for name in values} for values in bottoms]
+            for layer, bottoms in self.watched.items()
         }

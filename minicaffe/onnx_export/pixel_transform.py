@@ -14,7 +14,7 @@ from minicaffe.errors import DataError, NetError
 from minicaffe.layers import LAYERS
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.log import logger, suppress_info
-from minicaffe.net.include_rules import filter_layers
+from minicaffe.net.include_rules import Node, filter_layers
 from minicaffe.net.net import Net
 from minicaffe.onnx_export.drawn_inputs import WholeNumbers
 from minicaffe.ops.backend import Shape
@@ -53,6 +53,11 @@ class PixelTransform:
     where: str = "--rgb"
     top: str = ""
     takes_rgb: bool = False
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether the input is an image with values from 0 to 255."""
+        return bool(self.param.ListFields())
 
     @property
     def _reverses(self) -> bool:
@@ -150,7 +155,8 @@ class PixelTransform:
 
     def _log(self, name: str) -> None:
         order = "red, green, blue" if self.takes_rgb else "blue, green, red"
-        logger.info(f'input "{name}" takes pixels from 0 to 255, of colours in the order {order}')
+        values = "pixels from 0 to 255, of " if self.takes_pixels else ""
+        logger.info(f'{self.where}: input "{name}" takes {values}colours in the order {order}')
         idle = [f.name for f, _ in self.param.ListFields() if f.name not in _WRITTEN]
         if idle:
             logger.info(
@@ -206,7 +212,7 @@ def read_transform(path: str | Path, state: NetState, takes_rgb: bool) -> PixelT
     Raises
     ------
     NetError
-        If no data layer has a transformation.
+        If no data layer has a transformation, or two have different ones.
     """
     source = read_net(path)
     for phase in (TEST, TRAIN):
@@ -214,18 +220,31 @@ def read_transform(path: str | Path, state: NetState, takes_rgb: bool) -> PixelT
         chosen.CopyFrom(state)
         chosen.phase = phase
         with suppress_info():
-            nodes = [n for n in filter_layers(source, chosen) if not n.param.bottom]
-        for node in nodes:
-            param = _transformation(node.param)
-            if param.ListFields():
-                where = f'{node.where(source)}, layer "{node.param.name}"'
-                return PixelTransform(param, where, next(iter(node.param.top), ""), takes_rgb)
+            nodes = [node for node in filter_layers(source, chosen) if not node.param.bottom]
+        nodes = [node for node in nodes if _transformation(node.param).ListFields()]
+        if nodes:
+            return _common_transform(source, nodes, takes_rgb)
     sources = [layer for layer in source.param.layer if not layer.bottom]
     names = ", ".join(f'"{layer.name}" ({layer.type})' for layer in sources) or "none"
     raise NetError(
         f"{source.path}: no data layer has a transform_param; layers without bottoms: {names}. "
         "Give --transform the prototxt that the net was trained with."
     )
+
+
+def _common_transform(source: NetSource, nodes: Sequence[Node], takes_rgb: bool) -> PixelTransform:
+    first, *others = nodes
+    param, where = (
+        _transformation(first.param),
+        f'{first.where(source)}, layer "{first.param.name}"',
+    )
+    for other in others:
+        if _transformation(other.param) != param:
+            raise NetError(
+                f'{where}: layer "{other.param.name}" has another transform_param; --transform '
+                "takes one for all inputs. Give it a file with one data layer."
+            )
+    return PixelTransform(param, where, next(iter(first.param.top), ""), takes_rgb)
 
 
 def _transformation(layer: LayerParameter) -> TransformationParameter:

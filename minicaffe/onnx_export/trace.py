@@ -73,13 +73,16 @@ def _run(step: Step, graph: OnnxGraph) -> None:
     layer = step.layer
     graph.layer = layer.name
     # Before the layer runs, because it may work in place.
-    bottoms = tuple(_value(blob).name for blob in step.bottom)
+    forms, n_nodes = [_value(blob).forms for blob in step.bottom], len(graph.nodes)
     try:
         step.forward()
     except Unsupported as reason:
         raise NetError(f"{layer.where}: cannot be exported to ONNX: {reason}") from None
     if layer.name in graph.sensitive:
-        graph.watched[layer.name] = bottoms
+        added = graph.nodes[n_nodes:]
+        made = {name for node in added for name in node.outputs}
+        read = {name for node in added for name in node.inputs}.difference(made, graph.constants)
+        graph.watched[layer.name] = [read.intersection(names.values()) for names in forms]
 
 
 def _name_blobs(net: Net, graph: OnnxGraph) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from minicaffe.errors import DataError, MinicaffeError, nearest
 from minicaffe.layers.host_blob import HostBlob
 from minicaffe.layers.memory_data import MemoryData
-from minicaffe.log import logger
+from minicaffe.log import logger, suppress_repeated_warnings
 from minicaffe.net import Net as CoreNet
 from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.ops.backend import HostArray, Shape
@@ -332,7 +332,8 @@ class Net(NetStructure):
         settings = ExportSettings(opset, batch, fold)
         state = NetState()
         state.CopyFrom(self._net.param.state)
-        export_net(source, self._copy_parameters_to, os.fspath(filename), settings, state)
+        with suppress_repeated_warnings():
+            export_net(source, self._copy_parameters_to, os.fspath(filename), settings, state)
 
     def _copy_parameters_to(self, other: CoreNet) -> None:
         """Write the present parameters into the layers of the same names of another net."""

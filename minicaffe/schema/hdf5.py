@@ -80,7 +80,11 @@ def _weights_group(path: str | Path, file: h5py.File) -> h5py.Group:
 
 def _values(data: h5py.Dataset, is_wanted: bool) -> Floats:
     """Return the values of a dataset; if they are not wanted, an array of its shape only."""
-    return read_floats(data) if is_wanted else np.broadcast_to(np.float32(0), data.shape)
+    if not is_wanted:
+        return np.broadcast_to(np.float32(0), data.shape)
+    values = read_floats(data)
+    values.flags.writeable = False
+    return values
 
 
 def write_net_weights_hdf5(

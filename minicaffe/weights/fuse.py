@@ -48,6 +48,11 @@ class FusedNet:
     folded: dict[str, list[str]] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def param(self) -> NetParameter:
+        """The message of the net."""
+        return self.source.param
+
 
 def fuse_net(source: NetSource, weights: Sequence[LayerBlobs]) -> FusedNet:
     """Fold normalisation into the products before it; in the TEST phase outputs stay the same.
@@ -135,7 +140,7 @@ def _fold_followers(
     fused: FusedNet, readers: _Readers, blobs: dict[str, LayerBlobs], index: int
 ) -> set[int]:
     """Fold the affine layers after a product into it and return their indices."""
-    product = fused.source.param.layer[index]
+    product = fused.param.layer[index]
     done: dict[int, LayerParameter] = {}
     affine, top = ChannelAffine(np.ones(1), np.zeros(1)), product.top[0]
     for follower, layer in readers.chain(index):

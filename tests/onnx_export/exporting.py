@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 
 from cases import Case
-from cases.case import Values
+from cases.case import Values, normal
 from minicaffe.net import Net
 from minicaffe.onnx_export import ExportSettings, export_net
 from minicaffe.onnx_export.graph import OnnxGraph
@@ -31,6 +31,16 @@ def net_of(layer_type: str, case: Case) -> str:
 def drawn(layer_type: str, case: Case, key: str, values: Values, shape=None) -> np.ndarray:
     rng = np.random.default_rng(zlib.crc32(f"{layer_type}/{case.name}/{key}".encode()))
     return values.draw(rng, values.shape if shape is None else shape).astype(np.float32)
+
+
+def fill_case(layer_type: str, case: Case, net: Net) -> None:
+    """Write the parameters of the layer of `net_of`, which a net for deployment may lack."""
+    layer = net.layers[-1]
+    if layer.name != "l":
+        return
+    for k, blob in enumerate(layer.blobs):
+        values = case.params[k] if k < len(case.params) else normal()
+        blob.data.set(drawn(layer_type, case, f"param/{k}", values, blob.shape))
 
 
 def export_text(text: str, path, fill=lambda net: None, **settings) -> tuple[NetSource, OnnxGraph]:

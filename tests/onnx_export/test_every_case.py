@@ -1,16 +1,17 @@
 """Every case of every layer type: onnxruntime agrees with the reference, or export is refused."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from cases import CASES
-from cases.case import normal
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.deployment.inference_net import inference_net
 from minicaffe.schema import TEST, NetState, parse_net
-from onnx_export.exporting import drawn, export_text, net_of, run
+from onnx_export.exporting import drawn, export_text, fill_case, net_of, run
 
 EVERY = [(kind, case) for kind, cases in sorted(CASES.items()) for case in cases]
 # Types without a form in ONNX, or with one in some cases only: they need labels, draw random
@@ -23,15 +24,7 @@ REFUSED |= {"ConvolutionRistretto", "FcRistretto", "LRNRistretto"}
 @pytest.mark.parametrize(("kind", "case"), EVERY, ids=[f"{k}-{c.name}" for k, c in EVERY])
 def test_case(kind, case, opset, tmp_path):
     text, path = net_of(kind, case), tmp_path / "net.onnx"
-
-    def fill(net):
-        layer = net.layers[-1]
-        if layer.name != "l":
-            return
-        for k, blob in enumerate(layer.blobs):
-            values = case.params[k] if k < len(case.params) else normal()
-            blob.data.set(drawn(kind, case, f"param/{k}", values, blob.shape))
-
+    fill = partial(fill_case, kind, case)
     state = NetState(phase=TEST)
     source = parse_net(text, "net.prototxt")
     try:

@@ -93,23 +93,32 @@ def peak():
     [line] = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
     return 1024 * int(line.split()[1])
 
-run_command("export", ["onnx", "small.prototxt", "small.caffemodel"])
+weights, flag = sys.argv[1:]
+run_command("export", ["onnx", "small.prototxt", weights.replace("net", "small")])
 before = peak()
-code = run_command("export", ["onnx", "net.prototxt", "net.caffemodel", *sys.argv[1:]])
+code = run_command("export", ["onnx", "net.prototxt", weights, flag])
 print(code, peak() - before)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("flags", [["--batch=dynamic"], ["--no_fold"]])
-def test_an_export_needs_little_more_memory_than_the_weights(flags, tmp_path):
+@pytest.mark.parametrize(
+    ("weights", "flag"),
+    [
+        ("net.caffemodel", "--batch=dynamic"),
+        ("net.caffemodel", "--no_fold"),
+        ("net.caffemodel.h5", "--opset=13"),
+    ],
+)
+def test_an_export_needs_little_more_memory_than_the_weights(weights, flag, tmp_path):
     for name, (n, more) in {"small": (10, ""), "net": (40_000, CONV)}.items():
         text = NET % n + more
         (tmp_path / f"{name}.prototxt").write_text(text)
-        save_net(Net(parse_net(text, "net.prototxt"), "TEST"), tmp_path / f"{name}.caffemodel")
-    size = (tmp_path / "net.caffemodel").stat().st_size
+        file = tmp_path / weights.replace("net", name)
+        save_net(Net(parse_net(text, "net.prototxt"), "TEST"), file)
+    size = file.stat().st_size
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", PEAK, *flags]
+    command = [sys.executable, "-c", PEAK, weights, flag]
     found = subprocess.run(
         command, cwd=tmp_path, env=environment, check=True, stdout=subprocess.PIPE, text=True
     )

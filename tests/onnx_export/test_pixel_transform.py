@@ -100,7 +100,7 @@ def test_data_of_the_test_phase_counts(files):
     )
     (files / "train.prototxt").write_text(text)
     assert read_transform("train.prototxt", NetState(), False).param.mean_value == [2]
-    (files / "train.prototxt").write_text(text.replace("TEST", "TRAIN"))
+    (files / "train.prototxt").write_text(text.partition("layer { include { phase: TEST")[0])
     assert read_transform("train.prototxt", NetState(), False).param.mean_value == [1]
 
 
@@ -132,6 +132,10 @@ def test_the_net_itself_may_have_the_data_layer(files, caplog_minicaffe):
             'layer "d": mean_file mean: the mean is 3 x 11 x 12 and the net\'s input 3 x 7 x 9',
         ),
         (DATA.format('mean_file: "mean" mean_value: 1'), "mean_file and mean_value are both set"),
+        (
+            DATA.format("mean_value: 1") + DATA.format("mean_value: 2").replace('"d"', '"e"'),
+            'train.prototxt:1, layer "d": layer "e" has another transform_param',
+        ),
     ],
 )
 def test_errors(files, caplog_minicaffe, text, message):

@@ -10,9 +10,10 @@ colours in the order blue, green, red. With --transform it takes pixels from 0 t
 --rgb the order red, green, blue.
 
 --check runs the net in minicaffe and the file in onnxruntime on the same random input and prints
-the largest difference of each output, relative to its largest value. Exit code: 0
-exported, 1 not exported, or a difference above 1e-4. If bottoms and tops are rounded to grids,
-values may be rounded to the neighbour: those within one step are counted instead.
+the largest difference of each output, relative to its largest value, and of the bottoms of layers
+that would magnify differences; see docs/onnx.md. Exit code: 0 exported, 1 not exported, or a
+difference above 1e-4. If bottoms and tops are rounded to grids, values may be rounded to the
+neighbour: those within one step are counted instead.
 
 Example:
   minicaffe export onnx deploy.prototxt weights.caffemodel -o net.onnx --batch dynamic --check
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.input_shape import InputShapeFlags
 from minicaffe.cli.options.net_state import NetStateFlags
-from minicaffe.log import log_result, logger
+from minicaffe.log import log_result, logger, suppress_info, suppress_repeated_warnings
 
 if TYPE_CHECKING:
     from minicaffe.net import Net
@@ -71,6 +72,11 @@ class ExportFlags(NetStateFlags, InputShapeFlags):
 
 def run(flags: ExportFlags) -> int:
     """Export, and check."""
+    with suppress_repeated_warnings():  # of the nets that are built for it
+        return _run(flags)
+
+
+def _run(flags: ExportFlags) -> int:
     from minicaffe.net.weights import copy_trained_layers
     from minicaffe.onnx_export import ExportSettings, export_net
     from minicaffe.onnx_export.pixel_transform import ADDED_LAYERS
@@ -79,7 +85,6 @@ def run(flags: ExportFlags) -> int:
     state = NetState()
     flags.apply_to(state)
     files = [name for name in map(str.strip, flags.weights.split(",")) if name]
-
     transform = _transform(flags, state)
 
     def fill_weights(net: Net) -> None:
@@ -115,7 +120,11 @@ def _check(
     from minicaffe.onnx_export.check import differences
     from minicaffe.onnx_runtime import TOLERANCE
 
-    found = differences(path, net, graph, fill_weights, state)
+    def fill_silently(net: Net) -> None:
+        with suppress_info():
+            fill_weights(net)
+
+    found = differences(path, net, graph, fill_silently, state)
     for name, difference in found.items():
         log_result(f"{name}: largest difference {difference:.2g}")
     wrong = [name for name, difference in found.items() if not difference <= TOLERANCE]

@@ -46,7 +46,7 @@ def run(flags: FuseFlags) -> int:
             f"{flags.net}: nothing to fold: no BatchNorm, Scale, Bias or BN layer is the only "
             "reader of a Convolution, Deconvolution or InnerProduct"
         )
-    write_weights_file(flags.new_weights, fused.layers, fused.source.param.name)
+    write_weights_file(flags.new_weights, fused.layers, fused.param.name)
     with write_atomically(flags.output) as file:
-        file.write(format_prototxt(fused.source.param).encode())
+        file.write(format_prototxt(fused.param).encode())
     return 0

@@ -45,7 +45,7 @@ class FlowWarpEmitter(Emitter[FlowWarp]):
                 weight = graph.unsqueeze(graph.one("Mul", row_weight, column_weight), [3])
                 part = graph.one("Mul", found, weight)
                 total = graph.one("Add", total, part) if total else part
-        filled = graph.one("Where", inside, total, graph.floats(self.op.fill))
+        filled = graph.one("Where", inside, total, graph.reals(self.op.fill))
         self.write(y, graph.one("Transpose", filled, perm=[0, 3, 1, 2]))
 
     def _taps(self, moves: str, places: HostArray, limit: int) -> tuple[str, list[tuple[str, str]]]:
@@ -54,15 +54,15 @@ class FlowWarpEmitter(Emitter[FlowWarp]):
         All have the shape (N, H, W). Flow that is not finite is outside.
         """
         graph = self.graph
-        wanted = graph.one("Add", graph.squeeze(moves, [1]), graph.floats(places))
-        is_before = graph.one("Less", wanted, graph.floats(0))
-        is_inside = graph.one("Less", wanted, graph.floats(limit))
+        wanted = graph.one("Add", graph.squeeze(moves, [1]), graph.reals(places))
+        is_before = graph.one("Less", wanted, graph.reals(0))
+        is_inside = graph.one("Less", wanted, graph.reals(limit))
         is_inside = graph.one("And", is_inside, graph.one("Not", is_before))
-        at = graph.one("Where", is_inside, wanted, graph.floats(0))
-        at = graph.one("Min", at, graph.floats(limit - 1))
+        at = graph.one("Where", is_inside, wanted, graph.reals(0))
+        at = graph.one("Min", at, graph.reals(limit - 1))
         low = graph.one("Floor", at)
-        high = graph.one("Min", graph.plus(low, 1), graph.floats(limit - 1))
+        high = graph.one("Min", graph.plus(low, 1), graph.reals(limit - 1))
         share = graph.one("Sub", at, low)
-        rest = graph.one("Sub", graph.floats(1), share)
+        rest = graph.one("Sub", graph.reals(1), share)
         pixels = (graph.one("Cast", value, to=_INT64) for value in (low, high))
         return is_inside, list(zip(pixels, (rest, share), strict=True))

@@ -71,6 +71,9 @@ class FlipEmitter(Emitter[Flip]):
     def forward(self, x: Tensor, y: Tensor) -> None:
         """Overwrite y."""
         graph, n = self.graph, len(self.op.axes)
+        if not n:
+            self.write(y, self.read(x))
+            return
         ends = [np.iinfo(np.int64).min] * n
         limits = ([-1] * n, ends, self.op.axes, [-1] * n)
         self.write(y, graph.one("Slice", self.read(x), *map(graph.integers, limits)))

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from minicaffe.onnx_export.backend import Emitter, OpT, emitter
 from minicaffe.onnx_export.drawn_inputs import WholeNumbers
-from minicaffe.onnx_export.tensor import TraceTensor
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.lstm import Lstm, LstmUnit
 from minicaffe.ops.recurrent import RecurrentInputs
@@ -51,10 +50,18 @@ class _Recurrent(Emitter[OpT]):
         array = self.constant_values(weights, "its weights")
         return self.graph.constant(np.ascontiguousarray(array.T))
 
+    def _is_zero(self, state: Tensor) -> bool:
+        """Return whether a state is constant and 0."""
+        return self.is_host_value(state) and not state.read().any()
+
+    def _never_resets(self, cont: Tensor) -> bool:
+        """Return whether cont is constant, and 1 after the first step."""
+        return self.is_host_value(cont) and bool((cont.read()[1:] == 1).all())
+
     def _continuations(self, cont: Tensor) -> list[str]:
         """Return cont for each time step: (1, N, 1), or (1, 1, 1) if it is one for all streams."""
-        if not _is_in_graph(cont) and (cont.read() == cont.read()[:, :1]).all():
-            return [self.graph.floats([[[go]]]) for go in cont.read()[:, 0]]
+        if self.is_host_value(cont) and (cont.read() == cont.read()[:, :1]).all():
+            return [self.graph.reals([[[go]]]) for go in cont.read()[:, 0]]
         name = self.read(cont)
         self.graph.expect(name, WholeNumbers(2))
         return self._steps(self.read(cont, (*cont.shape, 1)), cont.shape[0])
@@ -63,8 +70,8 @@ class _Recurrent(Emitter[OpT]):
         """Return the states before the first step: (1, N, D), or zeros (1, 1, D)."""
         (x,) = _given([inputs.x])
         return [
-            self.graph.floats(np.zeros((1, 1, size)))
-            if _is_zero(state)
+            self.graph.reals(np.zeros((1, 1, size)))
+            if self._is_zero(state)
             else self.read(state, (1, x.shape[1], size))
             for state in _given(inputs.start)
         ]
@@ -100,7 +107,7 @@ class LstmEmitter(_Recurrent[Lstm]):
 
     def forward(self, inputs: RecurrentInputs, cont: Tensor, y: Tensor, end: list[Tensor]) -> None:
         """Overwrite y and the states."""
-        if not self.op.static and _never_resets(cont):
+        if not self.op.static and self._never_resets(cont):
             self._as_node(inputs, cont, y, end)
             return
         graph, size = self.graph, y.shape[2]
@@ -125,7 +132,7 @@ class LstmEmitter(_Recurrent[Lstm]):
 
         bias = np.concatenate([ordered(b), np.zeros((1, 4 * size))], axis=1)
         start: list[str] = []
-        if not all(map(_is_zero, _given(inputs.start))):
+        if not all(map(self._is_zero, _given(inputs.start))):
             go = graph.constant(np.asarray(cont.read()[0]).reshape(1, -1, 1))
             start = [graph.one("Mul", state, go) for state in self._start(inputs, size)]
         flat = self.read(x, (*x.shape[:2], math.prod(x.shape[2:])))
@@ -134,21 +141,6 @@ class LstmEmitter(_Recurrent[Lstm]):
         self.write(y, all_h, (y.shape[0], 1, *y.shape[1:]))
         for tensor, state in zip(end, (h, c), strict=True):
             self.write(tensor, state, (1, *y.shape[1:]))
-
-
-def _is_in_graph(tensor: Tensor) -> bool:
-    """Return whether the values depend on the input of the net."""
-    return bool(cast(TraceTensor, tensor).value.name)
-
-
-def _is_zero(state: Tensor) -> bool:
-    """Return whether a state is constant and 0."""
-    return not _is_in_graph(state) and not state.read().any()
-
-
-def _never_resets(cont: Tensor) -> bool:
-    """Return whether cont is constant, and 1 after the first step."""
-    return not _is_in_graph(cont) and bool((cont.read()[1:] == 1).all())
 
 
 def _step(self: Emitter[Any], gates: str, c: str, go: str, size: int) -> tuple[str, str]:

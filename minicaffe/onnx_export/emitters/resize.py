@@ -67,8 +67,8 @@ class UnpoolEmitter(Emitter[Unpool]):
         graph.expect(self.read(mask), WholeNumbers(size))
         values = self.read(x, (*planes, pixels))
         outer = graph.one("Slice", graph.one("Shape", values), *map(graph.integers, ([0], [2])))
-        shape = graph.concat([outer, graph.integers([size])], 0)
-        zeros = graph.one("Expand", graph.floats(0), shape)
+        shape = graph.joined([outer, graph.integers([size])], 0)
+        zeros = graph.one("Expand", graph.reals(0), shape)
         name = graph.one("ScatterElements", zeros, places, values, axis=2)
         self.write(y, name, (*planes, size))
 
@@ -81,8 +81,8 @@ class MaskResizeEmitter(Emitter[MaskResize]):
         """Overwrite y."""
         graph = self.graph
         rows, columns = map(_near, x.shape[2:], y.shape[2:])
-        wide = graph.one("MatMul", self.read(x), graph.floats(columns.T))
-        self.write(y, graph.one("MatMul", graph.floats(rows), wide))
+        wide = graph.one("MatMul", self.read(x), graph.reals(columns.T))
+        self.write(y, graph.one("MatMul", graph.reals(rows), wide))
 
 
 def _near(n: int, m: int) -> HostArray:

@@ -28,7 +28,7 @@ class ReverseTimeEmitter(Emitter[ReverseTime]):
             is_inside = graph.one("Less", step, steps)
             axes = list(range(2, len(x.shape)))
             is_inside = graph.unsqueeze(is_inside, axes) if axes else is_inside
-            turned = graph.one("Where", is_inside, turned, graph.floats(0))
+            turned = graph.one("Where", is_inside, turned, graph.reals(0))
         self.write(y, turned)
 
 
@@ -54,9 +54,9 @@ class CtcDecodeEmitter(Emitter[CtcDecode]):
             # No step is before the first one: it differs from everything.
             number = graph.one("Cast", is_repeated, to=_FLOAT)
             padded = graph.one("Pad", number, graph.integers([0, 1, 0, 0]))
-            is_repeated = graph.one("Greater", padded, graph.floats(0))
+            is_repeated = graph.one("Greater", padded, graph.reals(0))
             is_dropped = graph.one("Or", is_dropped, is_repeated)
-        steps = graph.floats(np.arange(n_steps))
+        steps = graph.reals(np.arange(n_steps))
         rank = graph.one("Where", is_dropped, graph.plus(steps, n_steps), steps)
         _, order = graph.add(
             "TopK", rank, graph.integers([n_steps]), n=2, axis=1, largest=0, sorted=1

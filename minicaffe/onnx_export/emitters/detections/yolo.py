@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicaffe.onnx_export.backend import Emitter, emitter
-from minicaffe.onnx_export.emitters._suppression import (
+from minicaffe.onnx_export.emitters.detections.suppression import (
     SuppressionRule,
     below,
     columns,
@@ -16,7 +16,7 @@ from minicaffe.onnx_export.emitters._suppression import (
     no_detections,
     or_instead,
     ranked,
-    suppressed,
+    surviving,
 )
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.detection.boxes import LARGEST_EXPONENT
@@ -33,17 +33,17 @@ class YoloOutputEmitter(Emitter[YoloOutput]):
         self.mark_sensitive()
         graph, maps = self.graph, list(zip(xs, self.op.anchors, strict=True))
         decoded = [self._decoded(x, anchors) for x, anchors in maps]
-        boxes, scores = (graph.concat(parts, 1) for parts in zip(*decoded, strict=True))
+        boxes, scores = (graph.joined(parts, 1) for parts in zip(*decoded, strict=True))
         self._n_boxes = sum(math.prod(x.shape[2:]) * len(anchors) for x, anchors in maps)
         candidates, self._n = self._candidates(scores, xs[0].shape[0])
-        best, places = ranked(graph, candidates, self._n)
+        best, places = ranked(graph, candidates, graph.integers([self._n]))
         self._images, self._table = graph.samples(scores), graph.reshape(boxes, [-1, 4])
         first = graph.one("Mul", self._images, graph.integers(self._n_boxes))
         self._in_table = graph.one("Add", self._box_of(places), graph.reshape(first, [-1, 1]))
         self._places = places
         groups = graph.one("Gather", self._table, self._in_table, axis=0)
         rule = SuppressionRule(self.op.nms_threshold, at_threshold=True, least=self._least())
-        self._kept = suppressed(graph, rule, groups, best, self._n)
+        self._kept = surviving(graph, rule, groups, best, graph.integers([self._n]))
         return graph.free_rows()
 
     def forward(self, y: Tensor) -> None:
@@ -57,7 +57,7 @@ class YoloOutputEmitter(Emitter[YoloOutput]):
         )
         label = graph.one("Add", self._label_of(place, in_table), graph.integers(1))
         boxes = graph.one("Gather", self._table, in_table, axis=0)
-        rows = graph.concat([columns(graph, image, label, scores), boxes], 1)
+        rows = graph.joined([columns(graph, image, label, scores), boxes], 1)
         rows = or_instead(graph, rows, no_detections(graph, self._images))
         self.write(y, graph.reshape(rows, [1, 1, -1, 7]))
 
@@ -74,12 +74,12 @@ class YoloOutputEmitter(Emitter[YoloOutput]):
         cells = np.broadcast_to(cells, (rows * columns_, len(anchors), 2)).reshape(1, -1, 2)
         sizes = np.tile(np.array(anchors), (rows * columns_, 1))[None]
         whole = np.array([columns_, rows])
-        center = graph.one("Add", place, graph.floats(cells))
-        center = graph.one("Div", center, graph.floats(whole))
-        factor = graph.one("Exp", graph.one("Min", logarithm, graph.floats(LARGEST_EXPONENT)))
-        half = graph.one("Mul", factor, graph.floats(sizes / whole / 2))
+        center = graph.one("Add", place, graph.reals(cells))
+        center = graph.one("Div", center, graph.reals(whole))
+        factor = graph.one("Exp", graph.one("Min", logarithm, graph.reals(LARGEST_EXPONENT)))
+        half = graph.one("Mul", factor, graph.reals(sizes / whole / 2))
         ends = [graph.one("Sub", center, half), graph.one("Add", center, half)]
-        return graph.concat(ends, 2), scores
+        return graph.joined(ends, 2), scores
 
     def _parts(self, flat: str) -> tuple[str, str, str]:
         """Return place in the cell (N, B, 2), logarithm of size and scores (N, B, C)."""
@@ -127,7 +127,7 @@ class Yolov3OutputEmitter(YoloOutputEmitter):
         rest = graph.slice(flat, [8], [9 + n_classes], [2])
         objectness, classes = graph.split(graph.one("Sigmoid", rest), [1, n_classes], 2)
         deviation = graph.reduce("ReduceMean", graph.one("Sigmoid", values[2]), [2], keepdims=True)
-        certainty = graph.one("Sub", graph.floats(1), deviation)
+        certainty = graph.one("Sub", graph.reals(1), deviation)
         scores = graph.one("Mul", graph.one("Mul", objectness, classes), certainty)
         return graph.one("Sigmoid", values[0]), values[1], scores
 

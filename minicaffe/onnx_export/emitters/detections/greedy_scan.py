@@ -48,8 +48,8 @@ def greedily_kept(graph: OnnxGraph, rule: GreedyRule, boxes: str, scores: str, n
     table = _overlaps(graph, rule.measure, boxes)
     largest = graph.filled(-math.inf, scores)
     size = graph.one("Slice", graph.one("Shape", scores), *map(graph.integers, ([0], [1])))
-    threshold = graph.one("Expand", graph.floats(rule.threshold), size)
-    places = graph.floats([float(k) for k in range(n)])
+    threshold = graph.one("Expand", graph.reals(rule.threshold), size)
+    places = graph.reals([float(k) for k in range(n)])
     outputs = graph.add(
         "Scan",
         *(largest, threshold, table, scores, places),
@@ -78,15 +78,15 @@ def _step(graph: OnnxGraph, rule: GreedyRule) -> OnnxGraph:
         body.inputs[name] = ()
     at = body.one("Cast", place, to=INT64)
     is_removed = body.one("Greater", body.one("Gather", largest, at, axis=1), threshold)
-    is_enough = body.one("Greater", score, body.floats(rule.least))
+    is_enough = body.one("Greater", score, body.reals(rule.least))
     is_kept = body.one("And", is_enough, body.one("Not", is_removed))
     more = body.one("Max", largest, overlaps)
-    lower = body.one("Greater", threshold, body.floats(0.5))
+    lower = body.one("Greater", threshold, body.reals(0.5))
     lower = body.one("And", lower, is_kept)
     results = (
         body.one("Where", body.unsqueeze(is_kept, [1]), more, largest),
         body.one("Where", lower, body.times(threshold, rule.eta), threshold),
-        body.one("Where", is_kept, score, body.floats(-math.inf)),
+        body.one("Where", is_kept, score, body.reals(-math.inf)),
     )
     for name in results:
         body.outputs[name] = ()
@@ -101,16 +101,16 @@ def _overlaps(graph: OnnxGraph, measure: Measure, boxes: str) -> str:
         # (G, 1, T), beside (G, T, 1).
         others = [graph.one("Transpose", value, perm=[0, 2, 1]) for value in (first, last)]
         begin, end = graph.one("Max", first, others[0]), graph.one("Min", last, others[1])
-        side = graph.one("Max", graph.one("Sub", end, begin), graph.floats(0))
+        side = graph.one("Max", graph.one("Sub", end, begin), graph.reals(0))
         common = graph.one("Mul", common, side) if common else side
         # A box whose sides are reversed overlaps nothing.
-        sides.append(graph.one("Max", graph.one("Sub", last, first), graph.floats(0)))
+        sides.append(graph.one("Max", graph.one("Sub", last, first), graph.reals(0)))
     area = graph.one("Mul", *sides)
     other_area = graph.one("Transpose", area, perm=[0, 2, 1])
     if measure == "IOU":
         whole = graph.one("Sub", graph.one("Add", area, other_area), common)
     else:
         whole = graph.one("Min", area, other_area) if measure == "IOMU" else area
-    is_some = graph.one("Greater", common, graph.floats(0))
-    part = graph.one("Div", common, graph.one("Where", is_some, whole, graph.floats(1)))
-    return graph.one("Where", is_some, part, graph.floats(0))
+    is_some = graph.one("Greater", common, graph.reals(0))
+    part = graph.one("Div", common, graph.one("Where", is_some, whole, graph.reals(1)))
+    return graph.one("Where", is_some, part, graph.reals(0))

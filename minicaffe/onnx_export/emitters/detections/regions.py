@@ -36,7 +36,7 @@ def _rounded(graph: OnnxGraph, value: str) -> str:
 
 
 def _between(graph: OnnxGraph, value: str, low: float, high: float) -> str:
-    return graph.one("Min", graph.one("Max", value, graph.floats(low)), graph.floats(high))
+    return graph.one("Min", graph.one("Max", value, graph.reals(low)), graph.reals(high))
 
 
 class _RegionEmitter(Emitter[OpT]):
@@ -46,7 +46,7 @@ class _RegionEmitter(Emitter[OpT]):
         self, x: Tensor, rois: Tensor, scale: float, pad_ratio: float = 0.0
     ) -> tuple[str, _Side, _Side]:
         """Return the images (R, 1), rows and columns of regions."""
-        self.mark_sensitive()
+        self.mark_sensitive(is_magnifying=False)
         graph = self.graph
         given = self.read(rois)
         graph.expect(given, RegionRows(x.shape[0], (x.shape[2] / scale, x.shape[3] / scale)))
@@ -68,7 +68,7 @@ class _RegionEmitter(Emitter[OpT]):
         graph = self.graph
         steps = np.arange(n + 1)
         ends = [
-            graph.one("Div", graph.one("Mul", size, graph.floats(k)), graph.floats(n))
+            graph.one("Div", graph.one("Mul", size, graph.reals(k)), graph.reals(n))
             for k in (steps[None, :-1], steps[None, 1:])
         ]
         low, high = (graph.one("Add", start, end) for end in ends)
@@ -123,7 +123,7 @@ class RoiMaxPoolEmitter(_RegionEmitter[RoiMaxPool]):
             graph.unsqueeze(rows.is_empty, [2, 3]),
             graph.unsqueeze(columns.is_empty, [1, 3]),
         )
-        pooled = graph.one("Where", empty, graph.floats(0), best)
+        pooled = graph.one("Where", empty, graph.reals(0), best)
         self.write(y, graph.one("Transpose", pooled, perm=[0, 3, 1, 2]))
 
     def _along(self, level: str, pixel: str, of_level: int, of_pixel: int) -> str:
@@ -138,19 +138,19 @@ class RoiMaxPoolEmitter(_RegionEmitter[RoiMaxPool]):
         start = _rounded(graph, graph.times(side.first, op.scale))
         end = _rounded(graph, graph.times(side.last, op.scale))
         size = graph.plus(graph.one("Sub", end, start), 1)
-        size = graph.one("Max", size, graph.floats(1))
+        size = graph.one("Max", size, graph.reals(1))
         low, high = self._bins(start, size, n, limit)
         count = graph.one("Sub", high, low)
-        level, width = graph.integers([[0]]), graph.floats([[1.0]])
+        level, width = graph.integers([[0]]), graph.reals([[1.0]])
         for k in range(1, int(math.log2(limit)) + 1):
-            is_less = graph.one("Less", count, graph.floats(2**k))
+            is_less = graph.one("Less", count, graph.reals(2**k))
             is_more = graph.one("Not", is_less)
             level = graph.one("Add", level, graph.one("Cast", is_more, to=_INT64))
             extra = graph.times(graph.one("Cast", is_more, to=_FLOAT), 2 ** (k - 1))
             width = graph.one("Add", width, extra)
         starts = low, graph.one("Sub", high, width)
         first, second = (_between(graph, value, 0, limit - 1) for value in starts)
-        return _Windows(level, (first, second), graph.one("Less", count, graph.floats(1)))
+        return _Windows(level, (first, second), graph.one("Less", count, graph.reals(1)))
 
     def _table(self, x: Tensor, levels: list[int]) -> str:
         """Return the maxima of windows, (N * levels * H * W, C)."""
@@ -161,7 +161,7 @@ class RoiMaxPoolEmitter(_RegionEmitter[RoiMaxPool]):
                 ends = [0, 0, kernel[0] - 1, kernel[1] - 1]
                 found = graph.one("MaxPool", value, kernel_shape=kernel, pads=ends)
                 tables.append(graph.unsqueeze(found, [1]))
-        joined = graph.one("Transpose", graph.concat(tables, 1), perm=[0, 1, 3, 4, 2])
+        joined = graph.one("Transpose", graph.joined(tables, 1), perm=[0, 1, 3, 4, 2])
         return graph.reshape(joined, [-1, x.shape[1]])
 
 
@@ -220,13 +220,13 @@ class PsRoiAveragePoolEmitter(_RegionEmitter[PsRoiAveragePool]):
         op, graph = self.op, self.graph
         start = graph.times(_rounded(graph, side.first), op.scale)
         end = graph.times(graph.plus(_rounded(graph, side.last), 1), op.scale)
-        size = graph.one("Max", graph.one("Sub", end, start), graph.floats(0.1))
+        size = graph.one("Max", graph.one("Sub", end, start), graph.reals(0.1))
         low, high = self._bins(start, size, op.group, limit)
-        pixels = graph.floats(np.arange(limit))
+        pixels = graph.reals(np.arange(limit))
         is_before = graph.one("Less", pixels, graph.unsqueeze(low, [2]))
         is_inside = graph.one("Less", pixels, graph.unsqueeze(high, [2]))
         is_inside = graph.one("And", is_inside, graph.one("Not", is_before))
-        count = graph.one("Max", graph.one("Sub", high, low), graph.floats(1))
+        count = graph.one("Max", graph.one("Sub", high, low), graph.reals(1))
         inside = graph.one("Cast", is_inside, to=_FLOAT)
         return graph.one("Div", inside, graph.unsqueeze(count, [2]))
 
@@ -263,16 +263,16 @@ class RoiGridSampleEmitter(_RegionEmitter[RoiGridSample]):
         start, end = (graph.times(value, op.scale) for value in (side.first, side.last))
         if op.is_rounded:
             start, end = _rounded(graph, start), _rounded(graph, end)
-        extent = graph.one("Max", graph.one("Sub", end, start), graph.floats(0))
+        extent = graph.one("Max", graph.one("Sub", end, start), graph.reals(0))
         shares = np.arange(cells + op.has_end)[None] / cells
-        wanted = graph.one("Add", start, graph.one("Mul", extent, graph.floats(shares)))
+        wanted = graph.one("Add", start, graph.one("Mul", extent, graph.reals(shares)))
         wanted = graph.plus(wanted, -op.shift)
         at = _between(graph, wanted, 0, limit - 1)
         # A sample at most half a pixel outside is taken on the line of the outer pixels.
         distance = graph.one("Abs", graph.one("Sub", wanted, at))
-        is_outside = graph.one("Greater", distance, graph.floats(0.5))
+        is_outside = graph.one("Greater", distance, graph.reals(0.5))
         inside = graph.one("Cast", graph.one("Not", is_outside), to=_FLOAT)
-        low = graph.one("Min", graph.one("Floor", at), graph.floats(max(limit - 2, 0)))
-        high = graph.one("Min", graph.plus(low, 1), graph.floats(limit - 1))
+        low = graph.one("Min", graph.one("Floor", at), graph.reals(max(limit - 2, 0)))
+        high = graph.one("Min", graph.plus(low, 1), graph.reals(limit - 1))
         share = graph.one("Mul", graph.one("Sub", at, low), inside)
         return [(low, graph.one("Sub", inside, share)), (high, share)]

@@ -1,0 +1,1 @@
+"""Layers that select boxes, and layers over the regions that they are."""
