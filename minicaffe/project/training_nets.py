@@ -28,16 +28,14 @@ def find_training_net(weights: Path) -> NetSource:
     names = {layer.name for layer in read_net_weights(weights) if layer.blobs}
     folders = list(dict.fromkeys((weights.absolute().parent, weights.absolute().parent.parent)))
     for folder in folders:
-        found = [
-            net for path in sorted(folder.glob("*.prototxt")) if (net := _fitting(path, names))
-        ]
+        nets = [_fitting(path, names) for path in sorted(folder.glob("*.prototxt"))]
+        found = {Path(net.path).resolve(): net for net in nets if net is not None}
         if len(found) == 1:
-            return found[0]
+            return found.popitem()[1]
         if found:
-            listed = ", ".join(Path(net.path).name for net in found[:_MOST_NAMES])
+            listed = ", ".join(net.path for net in list(found.values())[:_MOST_NAMES])
             raise NetError(
-                f"{weights}: several training nets in {folder} fit it: {listed}. Choose one with "
-                "--net FILE."
+                f"{weights}: several training nets fit it: {listed}. Choose one with --net FILE."
             )
     raise NetError(
         f"{weights}: no training net fits it, neither in {folders[0]} nor in the folder above. "
