@@ -39,7 +39,7 @@ COMMANDS = (
     *("convert_mnist_data", "convert_mnist_siamese_data", "convert_cifar_data"),
     "convert_annoset",
     *("upgrade_net_proto_text", "upgrade_net_proto_binary", "upgrade_solver_proto_text"),
-    *("parse_log", "extract_seconds", "plot", "plot_training_log"),
+    *("runs", "parse_log", "extract_seconds", "plot", "plot_training_log"),
     *("summarize", "draw", "draw_net", "deploy", "export"),
     *("predict", "extract_features", "classification", "show", "classify", "detect", "segment"),
     *("resize_and_crop_images", "get"),

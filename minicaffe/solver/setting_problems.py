@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from minicaffe.errors import nearest
 from minicaffe.schema import SolverParameter
-from minicaffe.solver.average_precision import AP_VERSIONS
 from minicaffe.solver.lr_policy import lr_policy_problems
 from minicaffe.solver.rules import rule_problems
+from minicaffe.solver.scores.average_precision import AP_VERSIONS
 
 _NAMES = {"eval_type": ("classification", "detection"), "ap_version": tuple(AP_VERSIONS)}
 

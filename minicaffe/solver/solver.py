@@ -5,23 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from minicaffe.backends import get_backend
 from minicaffe.errors import DivergedError, MinicaffeError, Problems, SnapshotError, SolverError
-from minicaffe.layers.base import State
 from minicaffe.log import logger, suppress_repeated_warnings
 from minicaffe.net import Net
 from minicaffe.ops.backend import Backend, Tensor
 from minicaffe.schema import SolverParameter, SolverSource, format_prototxt, read_solver
-from minicaffe.solver.display import Display, log_outputs
+from minicaffe.solver.display import Display
 from minicaffe.solver.iteration import Iteration
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.memory import check_host_memory, check_memory
-from minicaffe.solver.nets import copy_initial_weights, test_net_sources, train_net_source
-from minicaffe.solver.output_scores import OutputScores, check_evaluation
+from minicaffe.solver.nets import (
+    check_overrides,
+    copy_initial_weights,
+    test_net_sources,
+    train_net_source,
+)
+from minicaffe.solver.reports import Observers, SnapshotReport
 from minicaffe.solver.rules import RULES, Rule
 from minicaffe.solver.schedule import Schedule
+from minicaffe.solver.scores.evaluation import Evaluation
+from minicaffe.solver.scores.model_selection import ModelSelection
+from minicaffe.solver.scores.output_scores import check_evaluation
 from minicaffe.solver.setting_problems import solver_problems
 from minicaffe.solver.signals import Action
 from minicaffe.solver.snapshot import (
@@ -61,6 +69,10 @@ class Solver:
         Those of the last `average_loss` iterations.
     on_start, on_gradients_ready : list of callable
         Called at the beginning of each iteration, and before each update.
+    observers : Observers
+        Called with reports of displays, tests and snapshots.
+    selection : ModelSelection
+        The score, and its best and last values.
     poll : callable
         Returns after each iteration what a signal asks for; see `minicaffe.solver.signals`.
     stopped_early : bool
@@ -87,6 +99,7 @@ class Solver:
     ) -> None:
         if not isinstance(source, SolverSource):
             source = read_solver(source)
+        check_overrides(source)
         self.source = source
         self.param: SolverParameter = source.param
         text = format_prototxt(self.param).rstrip()
@@ -99,13 +112,12 @@ class Solver:
         self._schedule = Schedule(self.param, self.rule)
         self.on_start: list[Callback] = []
         self.on_gradients_ready: list[Callback] = []
+        self.observers = Observers()
         self.poll: Callable[[], Action] = lambda: Action.NONE
         self.stopped_early = False
         # Type and message of the last snapshot's error if it could not be written. The error itself
         # would refer to this solver by its traceback.
         self._failed_snapshot: tuple[type[MinicaffeError], str] | None = None
-        # The states of the test nets at the start of the test that is running, if one is.
-        self._before_tests: list[State] | None = None
         self.test_nets: list[Net] = []
         with suppress_repeated_warnings():
             self._build(self.backend.free_bytes())
@@ -119,6 +131,9 @@ class Solver:
         try:
             self._make_test_nets()
             self._iteration = Iteration(self.net, self.param, self.rule)
+            self._evaluation = Evaluation(self.param, self.net, self.test_nets)
+            self.selection = ModelSelection(self.param, self.test_nets)
+            self.observers.tests.append(self.selection.add)
             if free_bytes is None:
                 check_host_memory(self.net, self.test_nets, self.rule.n_history)
             else:
@@ -288,11 +303,13 @@ class Solver:
             losses = self._iteration.run(None if is_separate else self._settings)
             self.losses.add(self.iter, losses)
             if shows:
-                self._display.show(self.iter, self.param.display, self.smoothed_loss)
+                report = self._display.show(self.iter, self.param.display, self.smoothed_loss)
             for call in self.on_gradients_ready:
                 call()
             self._schedule.observe(self.iter, self.losses.mean)
             self._schedule.log(self.iter, shows)
+            for observe in self.observers.displays if shows else ():
+                observe(replace(report, rate=self.rate))
             if is_separate:
                 self.apply_update()
             self.iter += 1
@@ -338,44 +355,16 @@ class Solver:
 
     def test_all(self) -> None:
         """Score every test net."""
-        self._before_tests = [net.state() for net in self.test_nets]
-        for index in range(len(self.test_nets)):
-            if not self.stopped_early:
-                self.test(index)
-        if self.stopped_early:
-            # A resumed run makes this test again, from its beginning.
-            for net, state in zip(self.test_nets, self._before_tests, strict=True):
-                net.restore(state)
-        self._before_tests = None
+        self._evaluation.run(self.iter, self._is_interrupted, self.observers.tests)
 
-    def test(self, index: int = 0) -> None:
-        """Score one test net over its test_iter batches, and log the means if there are any."""
-        logger.info(f"Iteration {self.iter}, Testing net (#{index})")
-        net = self.test_nets[index]
-        net.share_parameters_with(self.net)
-        iterations = self.param.test_iter[index]
-        scores, loss = OutputScores(net, self.param.ap_version), 0.0
-        for _ in range(iterations):
-            while (action := self.poll()) is not Action.NONE:
-                if action is Action.SNAPSHOT:
-                    self._try_snapshot()
-                else:
-                    self.stopped_early = True
-            if self.stopped_early:
-                logger.info("Test interrupted.")
-                return
-            net.forward()
-            loss += net.loss() if self.param.test_compute_loss else 0.0
-            scores.add()
-        if iterations == 0:
-            return
-        if self.param.test_compute_loss:
-            logger.info(f"Test loss: {loss / iterations:g}")
-        log_outputs("Test", net, scores.scores(self.param.show_per_class_result))
-
-    def test_states(self) -> list[State]:
-        """Return the states of the test nets that a resumed run goes on from."""
-        return self._before_tests or [net.state() for net in self.test_nets]
+    def _is_interrupted(self) -> bool:
+        """Act on signals during a test; return whether one asks to stop."""
+        while (action := self.poll()) is not Action.NONE:
+            if action is Action.SNAPSHOT:
+                self._try_snapshot()
+            else:
+                self.stopped_early = True
+        return self.stopped_early
 
     @property
     def _snapshot_contents(self) -> SnapshotContents:
@@ -390,7 +379,10 @@ class Solver:
 
     def snapshot(self) -> None:
         """Write weights and solver state for the current iteration."""
-        write_snapshot(self._snapshot_contents, self.iter, self.test_states())
+        write_snapshot(self._snapshot_contents, self.iter, self._evaluation.states())
+        report = SnapshotReport(self.iter, *snapshot_names(self.param, self.iter))
+        for observe in self.observers.snapshots:
+            observe(report)
 
     def close(self) -> None:
         """Close files and end threads. Not needed: see the class."""

@@ -234,8 +234,10 @@ def test_progress_line_on_a_terminal(project, columns):
     lines = [line.split("\r")[-1] for line in without_control.replace("\r\n", "\n").split("\n")]
     assert [line for line in log.splitlines() if line not in lines] == []
     assert max(map(len, log.splitlines())) > 60
-    # Gone when training ends: nothing but the last log line follows its erasure.
-    assert shown.rstrip().endswith("Optimization Done.")
+    # Gone when training ends: nothing but the last log line and the summary follow its erasure.
+    _, _, summary = without_control.replace("\r\n", "\n").rpartition("Optimization Done.\n\n")
+    assert re.match(r"run +runs/solver-1 finished\niterations +30 of 30 in 0:0", summary)
+    assert "░" not in summary
 
 
 def test_no_progress_line_off_a_terminal(project, run):

@@ -6,30 +6,47 @@ snapshot: exit code 130 after Ctrl-C, and SIGTERM ends the process. SIGHUP write
 training goes on. --sigint_effect, --sigterm_effect and --sighup_effect change these effects.
 
 Example:
-  minicaffe train --solver=models/lenet/lenet_solver.prototxt
+  minicaffe train models/lenet/lenet_solver.prototxt
+  minicaffe train lenet_solver.prototxt --max_iter=500 --set base_lr=0.001
   minicaffe train --solver=lenet_solver.prototxt --snapshot=lenet_iter_5000.solverstate
   minicaffe train --solver=finetune_solver.prototxt --weights=lenet_iter_10000.caffemodel
 """
 
 from __future__ import annotations
 
-from minicaffe.cli.flags import flag
+from typing import TYPE_CHECKING
+
+from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import weights_files
 from minicaffe.cli.options.net_state import NetStateFlags
-from minicaffe.errors import SnapshotError, UsageError
-from minicaffe.log import logger
+from minicaffe.cli.options.overrides import OverrideFlags
+from minicaffe.cli.options.run_folder import RunFlags
+from minicaffe.cli.streams import terminal
+from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
+from minicaffe.log import LogRecorder, logger, recorded_log
+
+if TYPE_CHECKING:  # importing these takes long, and --help must not
+    from minicaffe.ops.backend import Backend
+    from minicaffe.runs.recorder import RunRecorder
+    from minicaffe.schema import SolverSource
 
 _EFFECTS = ("stop", "snapshot", "none")
 
 
-class TrainFlags(NetStateFlags, BackendFlags):
+class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
     """Flags of the command."""
 
-    solver: str = flag(required=True, metavar="FILE", help="solver prototxt")
+    solver_file: str = positional(
+        metavar="SOLVER", nargs="?", default="", help="solver prototxt; may be a flag: --solver"
+    )
+    solver: str = flag(metavar="FILE", help="solver prototxt")
     snapshot: str = flag(metavar="FILE", help=".solverstate to resume training from")
     weights: str = flag(
         metavar="FILES",
-        help="trained weights to fine-tune from, copied by layer name, separated by commas",
+        type=weights_files,
+        help="trained weights to fine-tune from, copied by layer name, separated by commas; or a "
+        "run: RUN/best",
     )
     sigint_effect: str = flag(choices=_EFFECTS, default="stop", help="effect of Ctrl-C")
     sigterm_effect: str = flag(
@@ -44,13 +61,32 @@ def run(flags: TrainFlags) -> int:
         raise UsageError(
             "--snapshot resumes training, --weights starts from trained weights; give one of them"
         )
-    from minicaffe.cli.data_checks import warn_of_unfilled_inputs
-    from minicaffe.cli.progress import ProgressLine
-    from minicaffe.schema import read_solver
-    from minicaffe.solver.signals import Action, SignalActions
-    from minicaffe.solver.solver import Solver
+    if bool(flags.solver) == bool(flags.solver_file):
+        raise UsageError(
+            f'the solver is given twice: "{flags.solver_file}" and --solver={flags.solver}'
+            if flags.solver
+            else "missing: SOLVER or --solver=FILE (solver prototxt)"
+        )
+    flags.solver_file, flags.solver = flags.solver or flags.solver_file, ""
+    flags.check_run(resumes=bool(flags.snapshot))
+    with recorded_log() as log:
+        source = _read_source(flags)
+        backend = choose_backend(flags, source.param)
+        recorder = _train(flags, source, backend, log)
+    logger.info("Optimization Done.")
+    if (stream := terminal()) is not None:
+        from minicaffe.cli.main import COMMANDS
+        from minicaffe.runs.summary import summary_lines
 
-    source = read_solver(flags.solver)
+        lines = summary_lines(recorder.record, recorder.folder, COMMANDS)
+        print("", *lines, sep="\n", file=stream)
+    return 0
+
+
+def _read_source(flags: TrainFlags) -> SolverSource:
+    from minicaffe.schema import read_solver
+
+    source = read_solver(flags.solver_file, flags.overrides())
     flags.apply_to(source.param.train_state)
     if flags.weights or flags.snapshot:
         source.param.weights[:] = filter(None, [flags.weights])
@@ -59,8 +95,27 @@ def run(flags: TrainFlags) -> int:
             f"--snapshot={flags.snapshot}: a .caffemodel holds weights only. Resume from the "
             ".solverstate beside it, or start from these weights with --weights."
         )
-    backend = choose_backend(flags, source.param)
-    solver = Solver(source, backend)
+    return source
+
+
+def _train(
+    flags: TrainFlags, source: SolverSource, backend: Backend, log: LogRecorder
+) -> RunRecorder:
+    """Train until the end, and return the recorder of the run."""
+    from minicaffe.cli.data_checks import warn_of_unfilled_inputs
+    from minicaffe.cli.progress import ProgressLine
+    from minicaffe.runs.record import RunRecord
+    from minicaffe.runs.recorder import RunRecorder
+    from minicaffe.solver.signals import Action, SignalActions
+    from minicaffe.solver.solver import Solver
+
+    try:
+        solver = Solver(source, backend)
+    except MinicaffeError as error:
+        words = " ".join(flags.given_words(OverrideFlags))
+        if words and not str(error).startswith("--"):
+            error.add_note(f"The settings are those of the files with {words}")
+        raise
     for net in (solver.net, *solver.test_nets):
         warn_of_unfilled_inputs(net)
     effects = (flags.sigint_effect, flags.sighup_effect, flags.sigterm_effect)
@@ -70,10 +125,13 @@ def run(flags: TrainFlags) -> int:
         if flags.snapshot:
             logger.info(f"Resuming from {flags.snapshot}")
             solver.restore(flags.snapshot)
-        with signals.installed(), ProgressLine.of(solver):
+        record = RunRecord(
+            command=["train", *flags.given_words()], overrides=flags.given_words(OverrideFlags)
+        )
+        recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file))
+        with signals.installed(), recorder.recording(log), ProgressLine.of(solver):
             logger.info("Starting Optimization")
             solver.solve()
     finally:
         solver.close()
-    logger.info("Optimization Done.")
-    return 0
+    return recorder
