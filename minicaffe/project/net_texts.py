@@ -203,7 +203,7 @@ def solver_text(name: str, plan: TrainingPlan, rates: Rates, weights: str = "") 
     rest = f"; {twice} of them twice" if twice else ""
     first, second = plan.drops
     start = f'weights: "{weights}"  # layers of the same names start from these weights\n'
-    return f"""# How the net is trained: minicaffe train --solver=solver.prototxt
+    return f"""# How the net is trained: minicaffe train solver.prototxt
 net: "train_val.prototxt"
 {start if weights else ""}
 # One iteration takes {plan.batch} images; {plan.max_iter} iterations see each of the \

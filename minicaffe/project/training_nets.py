@@ -7,6 +7,8 @@ from pathlib import Path
 
 from minicaffe.errors import MinicaffeError, NetError
 from minicaffe.net.deployment.data_layer import data_layer
+from minicaffe.runs.folder import is_run
+from minicaffe.runs.record import read_record
 from minicaffe.schema import NetSource, NetState, read_net, read_net_weights, read_solver
 
 _MOST_NAMES = 10
@@ -16,7 +18,7 @@ def find_training_net(weights: Path) -> NetSource:
     """Return the training net beside a weights file, or in the folder above it.
 
     It is the prototxt with a data layer whose layers include all those of the weights, or the net
-    that a solver there trains.
+    that a solver there trains. A run folder has the net that it tested or trained.
 
     Raises
     ------
@@ -25,6 +27,9 @@ def find_training_net(weights: Path) -> NetSource:
     SnapshotError
         If the weights cannot be read.
     """
+    if is_run(weights.parent):
+        tested = weights.parent / "test-0.prototxt"
+        return read_net(tested if tested.exists() else weights.parent / "train.prototxt")
     names = {layer.name for layer in read_net_weights(weights) if layer.blobs}
     folders = list(dict.fromkeys((weights.absolute().parent, weights.absolute().parent.parent)))
     for folder in folders:
@@ -42,6 +47,15 @@ def find_training_net(weights: Path) -> NetSource:
         "Size, mean and scale of the images are in its transform_param: name it with "
         "--net TRAIN_VAL.prototxt."
     )
+
+
+def folders_of(source: NetSource, weights: Path) -> list[Path]:
+    """Return the folders in which files may lie that a training net names, or that belong to it."""
+    folders = [Path(source.path).parent, weights.parent]
+    if is_run(weights.parent):
+        # Where the training ran, and where that is now if the project was moved.
+        folders += [Path(read_record(weights.parent).folder), weights.parent.parent.parent]
+    return list(dict.fromkeys(folders))
 
 
 def _fitting(path: Path, names: set[str]) -> NetSource | None:

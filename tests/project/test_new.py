@@ -1,7 +1,5 @@
 """minicaffe new: projects that can be trained, and what it says about images it cannot use."""
 
-import csv
-import io
 import shutil
 from collections import Counter
 from contextlib import closing
@@ -18,9 +16,6 @@ from minicaffe.project.adapted_net import KNOWN_NETS
 from minicaffe.project.plan import TrainingPlan
 from minicaffe.schema import read_net, read_solver
 
-SCREEN = 24  # lines
-N_HELD_OUT = 20
-
 
 def stored(path):
     """Labels of a database, in order, and the shapes of its images."""
@@ -31,34 +26,6 @@ def stored(path):
 
 def paths(name):
     return [line.rpartition(" ")[0] for line in Path(name).read_text().splitlines()]
-
-
-@pytest.mark.slow
-def test_three_commands_lead_from_class_folders_to_a_classifier_of_new_images(command, monkeypatch):
-    make_pictures("images", 100)
-    make_pictures("held out", N_HELD_OUT, seed=7)
-    made = command("new", "shapes", "images")
-    assert (made.code, made.err) == (0, "")
-    assert len(made.out.splitlines()) <= SCREEN
-    steps = [line.split() for line in made.out.partition("Next")[2].splitlines()[1:]]
-    (_, folder), train, predict = steps
-    monkeypatch.chdir(folder)
-    trained = command(*train[1:])
-    assert trained.code == 0
-    accuracies = [
-        float(line.rpartition("= ")[2])
-        for line in trained.err.splitlines()
-        if "accuracy = " in line
-    ]
-    assert len(accuracies) == 11  # before the first iteration, and at each tenth
-    assert accuracies[-1] >= 0.9
-    assert command(*predict[1:]).out.startswith("../images/c")
-    result = command(*predict[1:3], "../held out", "--format=csv", "--top=1")
-    assert result.code == 0
-    rows = list(csv.DictReader(io.StringIO(result.out)))
-    right = sum(row["class"] == Path(row["image"]).parent.name for row in rows)
-    assert len(rows) == 2 * N_HELD_OUT
-    assert right >= 0.85 * len(rows)
 
 
 def test_every_class_is_divided_in_the_ratio_of_split(command):

@@ -234,3 +234,32 @@ def test_nets_that_classify_no_images_are_refused(trained, layer, message):
     result = trained("predict", "w.caffemodel", "in", "--net=train_val.prototxt")
     assert result.code == 1
     assert message in result.err
+
+
+SOLVER = """net: "train_val.prototxt" test_iter: 1 test_interval: 1 max_iter: 1
+base_lr: 0.001 lr_policy: "fixed" snapshot_prefix: "snapshots/s" random_seed: 2
+"""
+
+
+@pytest.mark.parametrize("tests", [True, False])
+def test_a_run_gives_weights_net_and_names(trained, monkeypatch, tests):
+    solver = SOLVER if tests else SOLVER.replace("test_iter: 1 test_interval: 1 ", "")
+    Path("solver.prototxt").write_text(solver)
+    assert trained("train", "solver.prototxt").code == 0
+    expected = trained("predict", "snapshots/s_iter_1.caffemodel", "in").out
+    assert expected.startswith("in/circle/000.png: c")
+    for run in ("runs/solver-1", "runs/solver-1/last"):
+        result = trained("predict", run, "in")
+        assert (result.code, result.err, result.out) == (0, "", expected)
+    monkeypatch.chdir("in")
+    assert trained("predict", "../runs/solver-1", "circle").out == "".join(
+        line.removeprefix("in/") for line in expected.splitlines(keepends=True) if "/circle" in line
+    )
+
+
+def test_a_run_without_weights_is_reported(trained):
+    Path("runs/x-1").mkdir(parents=True)
+    Path("runs/x-1/run.json").write_text("{}")
+    result = trained("predict", "runs/x-1", "in")
+    assert result.code == 1
+    assert "the run runs/x-1 has no best" in result.err

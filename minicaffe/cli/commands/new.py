@@ -263,11 +263,10 @@ def _report(folder: Path, images: UsableImages, parts: tuple[Part, Part], made: 
 def _print_next_steps(
     folder: Path, images: UsableImages, parts: tuple[Part, Part], plan: TrainingPlan
 ) -> None:
-    weights = shlex.quote(f"snapshots/{_name(folder)}_iter_{plan.max_iter}.caffemodel")
     image = os.path.relpath(images.given.root / parts[1][0][0], folder)
     print(
         f"\nNext ({plan.max_iter} iterations, {plan.epochs:.0f} epochs, set in solver.prototxt):\n"
         f"  cd {shlex.quote(str(folder))}\n"
-        "  minicaffe train --solver=solver.prototxt\n"
-        f"  minicaffe predict {weights} {shlex.quote(image)}"
+        "  minicaffe train solver.prototxt\n"
+        f"  minicaffe predict runs/solver-1 {shlex.quote(image)}"
     )

@@ -1,14 +1,15 @@
 r"""Predict the classes of images, prepared as the images of the net's training were.
 
-Size, mean, scale and order of channels come from the data layer of the training net: --net, or the
-prototxt beside WEIGHTS whose layers fit. The names of the classes come from labels.txt beside one
-of them, or from --labels. IMAGE is an image, a folder, or a list (.txt): one path a line, maybe
+WEIGHTS is a file, or a run: its best weights, else its last ones. Size, mean, scale and order of
+channels come from the data layer of the training net: --net, that of the run, or the prototxt
+beside WEIGHTS whose layers fit. The names of the classes come from labels.txt beside one of them,
+or from --labels. IMAGE is an image, a folder, or a list (.txt): one path a line, maybe
 with a label, relative to the list or to --root. Only the predictions go to standard output.
 
 Exit code: 0, or 1 if an image could not be read; the others are predicted.
 
 Example:
-  minicaffe predict pets_iter_500.caffemodel photos/ --top 1
+  minicaffe predict runs/pets-1 photos/ --top 1
   minicaffe predict lenet_iter_10000.caffemodel digits/ --net lenet_train_test.prototxt \
       --format csv --sheet digits.png
 """
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.errors import DataError, UsageError
 from minicaffe.log import logger
@@ -41,7 +43,7 @@ _MOST_TILES = 300
 class PredictFlags(NetStateFlags, BackendFlags):
     """Flags of the command."""
 
-    weights: str = positional(metavar="WEIGHTS", help="trained weights")
+    weights: str = WEIGHTS_ARGUMENT
     images: list[str] = positional(
         metavar="IMAGE", nargs="+", help="images, folders of images, lists"
     )
@@ -133,12 +135,12 @@ def _size(text: str) -> tuple[int, int]:
 
 def _training_net(flags: PredictFlags) -> tuple[NetSource, list[Path]]:
     """Return the training net, and the folders in which its files may be."""
-    from minicaffe.project.training_nets import find_training_net
+    from minicaffe.project.training_nets import find_training_net, folders_of
     from minicaffe.schema import read_net
 
     weights = Path(flags.weights)
     source = read_net(flags.net) if flags.net else find_training_net(weights)
-    return source, list(dict.fromkeys((Path(source.path).parent, weights.parent)))
+    return source, folders_of(source, weights)
 
 
 def _class_names(given: str, folders: Iterable[Path], n: int) -> list[str]:
