@@ -10,14 +10,18 @@ from typing import Any
 import minicaffe
 from minicaffe.errors import MinicaffeError, NetError, nearest
 from minicaffe.layers import LAYERS
+from minicaffe.log import suppress_info
 from minicaffe.net.deployment.data_layer import data_layer
+from minicaffe.net.include_rules import filter_layers
 from minicaffe.project.net_texts import ImageInput, Rates, data_layers
 from minicaffe.project.plan import TrainingPlan
 from minicaffe.schema import (
+    TRAIN,
     LayerParameter,
     NetParameter,
     NetSource,
     NetState,
+    SolverParameter,
     format_prototxt,
     read_net,
     read_solver,
@@ -47,6 +51,8 @@ class KnownNet:
         Rows and columns of its input; 0 if they are not known.
     rates : Rates
         Those of its own solver.
+    batch : int
+        Images of an iteration of its own training; 0 if they are not known.
     mean : sequence of float
         Of each channel, if its transform_param has it.
     scale : float
@@ -57,6 +63,7 @@ class KnownNet:
     source: NetSource
     size: int
     rates: Rates
+    batch: int
     mean: Sequence[float]
     scale: float
     tops: tuple[str, str]
@@ -75,12 +82,14 @@ def find_known_net(name: str) -> KnownNet:
     if node is None or len(node.param.top) != 2:
         raise NetError(f"{source.path}: a net for classes has a data layer with images and labels")
     folder = Path(source.path).parent
+    solver = _own_solver(folder)
     transform = node.param.transform_param
     data, label = node.param.top
     return KnownNet(
         source,
         transform.crop_size or _input_size(folder / "deploy.prototxt"),
-        _rates(folder),
+        _rates(solver),
+        _batch(source, solver),
         list(transform.mean_value),
         transform.scale,
         (data, label),
@@ -113,17 +122,34 @@ def _input_size(path: Path) -> int:
     return int(shapes[0][2]) if shapes and len(shapes[0]) == 4 else 0
 
 
-def _rates(folder: Path) -> Rates:
-    for path in sorted(folder.glob("*solver.prototxt")):
-        solver = read_solver(path).param
-        kind = solver.type or "SGD"
-        return Rates(kind, solver.base_lr, solver.momentum, solver.weight_decay)
-    return Rates("SGD", 0.01)
+def _own_solver(folder: Path) -> SolverParameter | None:
+    paths = sorted(folder.glob("*solver.prototxt"), key=lambda path: len(path.name))
+    return read_solver(paths[0]).param if paths else None
 
 
-def fine_tuning_rates(rates: Rates) -> Rates:
-    """Return rates for trained weights, which change less than new ones."""
-    return replace(rates, base_lr=rates.base_lr * _FINE_TUNING_RATE)
+def _rates(solver: SolverParameter | None) -> Rates:
+    if solver is None:
+        return Rates("SGD", 0.01)
+    return Rates(solver.type, solver.base_lr, solver.momentum, solver.weight_decay)
+
+
+def _batch(source: NetSource, solver: SolverParameter | None) -> int:
+    """Return the images of an iteration."""
+    with suppress_info():
+        nodes = filter_layers(source, NetState(phase=TRAIN))
+    sizes = [node.param.data_param.batch_size for node in nodes if not node.param.bottom]
+    return max(sizes, default=0) * (solver.iter_size if solver is not None else 1)
+
+
+def adapted_rates(known: KnownNet, batch: int, is_new: bool) -> Rates:
+    """Return the rates of a known net for batches of another size.
+
+    The learning rate is proportional to the size of the batch (Goyal and others 2017), but never
+    above that of the net. Trained weights change less than new ones.
+    """
+    share = min(1.0, batch / known.batch) if known.batch else 1.0
+    base_lr = known.rates.base_lr * share * (1 if is_new else _FINE_TUNING_RATE)
+    return replace(known.rates, base_lr=float(f"{base_lr:.2g}"))
 
 
 def adapted_text(

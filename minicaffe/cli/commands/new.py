@@ -210,17 +210,15 @@ def _write_nets(
 ) -> None:
     """Write the prototxts; the nets have been built once."""
     from minicaffe.log import suppress_info
-    from minicaffe.project.adapted_net import adapted_text, fine_tuning_rates
+    from minicaffe.project.adapted_net import adapted_rates, adapted_text
     from minicaffe.project.deploy_net import deploy_text, make_deploy_net
     from minicaffe.project.net_texts import Rates, small_net, solver_text
     from minicaffe.schema import NetState, read_net
 
     images, made = data
     name, n_classes = _name(folder), len(images.given.classes)
-    weights, rates = "", known.rates if known else Rates()
-    if flags.weights:
-        weights = os.path.relpath(flags.weights, folder)
-        rates = fine_tuning_rates(rates)
+    weights = os.path.relpath(flags.weights, folder) if flags.weights else ""
+    rates = adapted_rates(known, plan.batch, not weights) if known else Rates()
     text = (
         small_net(name, made, plan, n_classes)
         if known is None

@@ -175,8 +175,8 @@ def _summarize_weights(flags: SummarizeFlags) -> int:
     count = sum(one.count for one in statistics)
     bad = sum(one.n_nan + one.n_infinite for one in statistics)
     print(
-        f"\n{flags.net}: {len(layers)} layers with weights, {count:,} parameters ({bytes_text(4 * count)}), "
-        + (f"{bad:,} of them not finite" if bad else "all finite")
+        f"\n{flags.net}: {len(layers)} layers with weights, {count:,} parameters "
+        f"({bytes_text(4 * count)}), " + (f"{bad:,} of them not finite" if bad else "all finite")
     )
     return 1 if bad else 0
 
