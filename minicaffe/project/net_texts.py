@@ -55,11 +55,6 @@ def _data_layer(images: ImageInput, batch: int, is_training: bool) -> str:
         "    mirror: true        # half of the images are mirrored: more variety from the same "
         "images.\n                        # Remove it if left and right differ: letters, digits\n"
     )
-    means = "".join(
-        f"    mean_value: {mean:<10.4g}  # subtracted: the mean {colour} of the training images\n"
-        for mean, colour in zip(images.mean, _COLOURS[images.channels], strict=True)
-    )
-    scale = f"    scale: {images.scale:<8.4g}     # then all values are multiplied by this\n"
     return f"""layer {{
   name: "data"
   type: "Data"          # reads images and labels from a database
@@ -68,10 +63,20 @@ def _data_layer(images: ImageInput, batch: int, is_training: bool) -> str:
   include {{ phase: {phase} }}  # {who}
   transform_param {{
     crop_size: {size:<4}     # {crop} the {stored} x {stored} pixels in the database
-{mirror if is_training else ""}{means}{scale if images.scale != 1 else ""}  }}
+{mirror if is_training else ""}{value_lines(images)}  }}
   data_param {{ source: "{source}" backend: LMDB batch_size: {batch} }}
 }}
 """
+
+
+def value_lines(images: ImageInput) -> str:
+    """Return the lines of transform_param that change values: mean and scale."""
+    means = "".join(
+        f"    mean_value: {mean:<10.4g}  # subtracted: the mean {colour} of the training images\n"
+        for mean, colour in zip(images.mean, _COLOURS[images.channels], strict=True)
+    )
+    scale = f"    scale: {images.scale:<8.4g}     # then all values are multiplied by this\n"
+    return means + scale if images.scale != 1 else means
 
 
 def small_net(name: str, images: ImageInput, plan: TrainingPlan, n_classes: int) -> str:

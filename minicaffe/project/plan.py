@@ -7,7 +7,6 @@ from dataclasses import dataclass
 _LEAST_ITERATIONS = 500
 _EPOCHS, _EPOCHS_OF_LARGE, _LARGE = 30, 10, 50_000
 _TESTS = 10
-_MOST_VALIDATION = 100
 
 
 @dataclass(frozen=True)
@@ -20,11 +19,14 @@ class TrainingPlan:
         Images.
     batch : int
         Images of an iteration.
+    most_test : int
+        Most images of a batch of validation.
     """
 
     n_training: int
     n_validation: int
     batch: int
+    most_test: int = 100
 
     @classmethod
     def of(cls, n_training: int, n_validation: int) -> TrainingPlan:
@@ -57,7 +59,7 @@ class TrainingPlan:
     @property
     def test_batch(self) -> int:
         """Images of a batch of validation: the number at which all are read, few of them twice."""
-        most = min(self.n_validation, _MOST_VALIDATION)
+        most = min(self.n_validation, self.most_test)
         sizes = range(most, max(most // 4, 1) - 1, -1)
         return min(sizes, key=self._read_twice)
 

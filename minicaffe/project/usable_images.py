@@ -88,7 +88,7 @@ def select_images(given: LabelledImages) -> UsableImages:
         for image, one in zip(given.images, found, strict=True)
         if isinstance(one, str)
     ]
-    _warn(bad, "cannot be read")
+    warn_of_left_out(bad, "cannot be read")
     good = [
         (image, one)
         for image, one in zip(given.images, found, strict=True)
@@ -156,12 +156,13 @@ def _without_copies(
             kept.append((image, facts))
         else:
             copies.append(f"{image[0]} = {group[0][0]}")
-    _warn(copies, "are copies of others")
-    _warn(unclear, "are in several classes")
+    warn_of_left_out(copies, "are copies of others")
+    warn_of_left_out(unclear, "are in several classes")
     return kept
 
 
-def _warn(names: Sequence[str], what: str) -> None:
+def warn_of_left_out(names: Sequence[str], what: str) -> None:
+    """Log a warning that names some of the files that are not used, and why; none without files."""
     if names:
         logger.warning(f"left out, because they {what}: {_listed(names)}")
 

@@ -9,6 +9,11 @@ is in train_val.prototxt.
 The net is a small one, or with --net one of models/ (--net=resnet18) or of a file, adapted to the
 number of classes. With --weights its training starts from trained weights, but for the last layer.
 
+With --task=segment every pixel gets a class. IMAGES is then a folder with the folders images (or
+JPEGImages) and labels (or masks, SegmentationClass) of label images with the same names, or a list:
+image, space, label image. Pixels of a label image have the number of their class, from 0; 255 does
+not count. The names of the classes come from classes.txt beside them.
+
 Example:
   minicaffe new pets images/
   minicaffe new pets images/ --net caffenet --weights caffenet.caffemodel
@@ -18,12 +23,16 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minicaffe.cli.commands._project_folder import (
+    check_is_new,
+    created_folder,
+    project_name,
+    training_share,
+)
 from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.errors import DataError, UsageError
 
@@ -43,18 +52,20 @@ class NewFlags(Flags):
     """Flags of the command."""
 
     directory: str = positional(metavar="DIR", help="folder to create")
-    images: str = positional(metavar="IMAGES", help="folder of class folders, or table (.csv)")
+    images: str = positional(
+        metavar="IMAGES", help="folder of class folders, or table (.csv); see above for segment"
+    )
     task: str = flag(
         choices=("classify", "detect", "segment"),
         default="classify",
-        help="what the net does; so far classify only",
+        help="whether images or their pixels get a class; detect is not there yet",
     )
     net: str = flag(metavar="NAME", default="small", help="small, a net of models/, or a prototxt")
     weights: str = flag(metavar="FILE", help="trained weights of --net to start from")
     size: int | None = flag(
         at_least=8,
         metavar="N",
-        help="rows and columns of the net's input (default: 64, or that of --net)",
+        help="rows and columns of the net's input (default: 64, that of --net, or 128 to segment)",
     )
     split: str = flag(default="80/20", metavar="T/V", help="ratio of training to validation images")
     seed: int = flag(default=1, metavar="N", help="of the random split")
@@ -68,15 +79,19 @@ def run(flags: NewFlags) -> int:
     from minicaffe.project.usable_images import select_images, split_images
 
     _check(flags)
-    folder = Path(flags.directory)
-    _check_is_new(folder)
-    share = _share(flags.split)
+    folder, share = Path(flags.directory), training_share(flags.split)
+    check_is_new(folder)
+    if flags.task == "segment":
+        from minicaffe.cli.commands._segmentation_project import make_segmentation_project
+
+        make_segmentation_project(folder, flags.images, flags.size, share, flags.seed)
+        return 0
     known = None if flags.net == SMALL else find_known_net(flags.net)
     images = select_images(find_labelled_images(flags.images))
     parts = split_images(images.given, share, flags.seed)
     size = flags.size or (known.size if known else 0) or _SIZE
     is_grey = flags.gray or (images.n_grey == len(images.facts) and not flags.weights)
-    with _created(folder):
+    with created_folder(folder):
         _write_data(folder, images, parts, size + size // 8, is_grey)
         made, plan = _read_data(folder, size, known, bool(flags.weights))
         _write_nets(folder, (images, made), plan, flags, known)
@@ -86,56 +101,18 @@ def run(flags: NewFlags) -> int:
 
 
 def _check(flags: NewFlags) -> None:
-    if flags.task != "classify":
-        page = {"detect": "detection", "segment": "segmentation"}[flags.task]
+    if flags.task == "detect":
         raise UsageError(
-            f"--task={flags.task}: new makes projects that classify images. docs/{page}.md shows "
-            f"how to {flags.task} objects with the nets in models/"
+            "--task=detect: new makes projects that classify or segment images. docs/detection.md "
+            "shows how to train the nets that find objects in models/"
         )
+    of_classification = (flags.net != "small", flags.weights, flags.gray)
+    if flags.task == "segment" and any(of_classification):
+        raise UsageError("--net, --weights and --gray are for --task=classify only; remove them")
     if flags.weights and flags.net == "small":
         raise UsageError("--weights needs --net, the net that the weights belong to")
     if flags.weights and not Path(flags.weights).is_file():
         raise DataError(f"--weights={flags.weights}: no such file (in {Path.cwd()})")
-
-
-def _share(text: str) -> float:
-    """Return the share of training images that --split gives."""
-    parts = text.split("/")
-    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
-        raise UsageError(
-            f"--split={text}: must be the ratio of training to validation images, as 80/20"
-        )
-    training, validation = map(int, parts)
-    return training / (training + validation)
-
-
-def _check_is_new(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(
-            f"{folder}: exists already, and is not an empty folder. Choose another name, or remove "
-            "it"
-        )
-
-
-@contextmanager
-def _created(folder: Path) -> Iterator[None]:
-    """Create a folder, unless it is there; remove what is written into it if the block fails."""
-    was_there = folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except BaseException as error:
-        for entry in folder.iterdir() if folder.is_dir() else ():
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink()
-        if folder.is_dir() and not was_there:
-            folder.rmdir()
-        if isinstance(error, OSError):
-            reason = error.strerror or error
-            raise DataError(f"{folder}: cannot be written: {reason}") from error
-        raise
 
 
 def _write_data(
@@ -216,7 +193,7 @@ def _write_nets(
     from minicaffe.schema import NetState, read_net
 
     images, made = data
-    name, n_classes = _name(folder), len(images.given.classes)
+    name, n_classes = project_name(folder), len(images.given.classes)
     weights = os.path.relpath(flags.weights, folder) if flags.weights else ""
     rates = adapted_rates(known, plan.batch, not weights) if known else Rates()
     text = (
@@ -231,11 +208,6 @@ def _write_nets(
     with suppress_info():
         deployed = make_deploy_net(read_net(net), NetState(), 1, shape)
     (folder / "deploy.prototxt").write_text(deploy_text(deployed, net.name), "utf-8")
-
-
-def _name(folder: Path) -> str:
-    """Return the project's name in file names and layers."""
-    return folder.resolve().name.replace(" ", "_").replace("/", "_") or "net"
 
 
 def _report(folder: Path, images: UsableImages, parts: tuple[Part, Part], made: ImageInput) -> None:
