@@ -6,9 +6,7 @@ example, is warned of once and never ends the training.
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +17,7 @@ import google.protobuf
 import numpy as np
 
 from minicaffe import __version__
+from minicaffe.atomic_file import link_or_copy
 from minicaffe.errors import SnapshotError
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.log import LogRecorder, logger
@@ -72,6 +71,8 @@ class RunRecorder:
         record.seed = solver.seed
         record.max_iter = solver.param.max_iter
         record.test_iter = list(solver.param.test_iter)
+        if folder is not None:
+            solver.selection.best_path = folder / f"best{solver.selection.suffix}"
         if output := solver.selection.output:
             best = "max" if output.is_maximum else "min"
             record.score = {"output": output.name, "net": output.net, "best": best}
@@ -129,6 +130,8 @@ class RunRecorder:
         record.state, record.error, record.ended = state, error or record.error, _now()
         record.iteration, record.seconds = self._solver.iter, self._seconds()
         record.best, record.last = _scored(selection.best), _scored(selection.last)
+        if record.best is not None and selection.best_weights is not None:
+            record.best.weights = str(selection.best_weights)
         if self._metrics is not None:
             self._metrics.close()
         if self.folder is not None:
@@ -188,29 +191,6 @@ class RunRecorder:
             logger.warning(
                 f"{self.folder}: the run folder is incomplete: {reason}. The training goes on."
             )
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` a hard link to a file, or a copy where there are none; atomically.
-
-    A file that later replaces `source` leaves `target` as it is.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; an existing target is then unchanged.
-    """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    try:
-        try:
-            os.link(os.path.realpath(source), temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
-        temporary.replace(target)
-    finally:
-        # Renaming a link to the same file does nothing, so the temporary name may be left.
-        temporary.unlink(missing_ok=True)
 
 
 def _training_data(solver: Solver) -> tuple[int | None, int | None]:

@@ -96,9 +96,7 @@ def _value(score: ScoredIteration | None) -> str:
 
 
 def _files(record: RunRecord, folder: Path | None) -> list[tuple[str, str]]:
-    files = []
-    if folder is not None and (best := kept_weights(folder, "best")):
-        files.append(str(best))
+    files = [record.best.weights] if record.best is not None and record.best.weights else []
     files += [record.snapshot[key] for key in ("weights", "state") if key in record.snapshot]
     if folder is not None:
         files.append(f"{folder}/log.txt, metrics.jsonl, run.json, solver.prototxt, ...")
@@ -128,6 +126,8 @@ def _resume(record: RunRecord) -> list[str]:
     begin = tuple(_OF_THE_START)
     more = []
     if record.state == FINISHED:
+        if record.iteration < record.max_iter:  # patience has ended it
+            return []
         begin += ("--max_iter=",)
         more = [f"--max_iter={2 * record.max_iter}"]
     words = [word for word in record.command if not word.startswith(begin)]

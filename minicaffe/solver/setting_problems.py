@@ -17,6 +17,9 @@ def solver_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
     """Yield all problems: field and message."""
     yield from lr_policy_problems(param)
     yield from rule_problems(param)
+    for field in ("keep_last", "patience"):
+        if getattr(param, field) < 0:
+            yield field, f"{field}: {getattr(param, field)}; it must not be negative"
     for field, known in _NAMES.items():
         value = getattr(param, field)
         if value not in known:

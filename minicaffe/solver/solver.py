@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from minicaffe.backends import get_backend
-from minicaffe.errors import DivergedError, MinicaffeError, Problems, SnapshotError, SolverError
+from minicaffe.errors import DivergedError, Postponed, Problems, SnapshotError, SolverError
 from minicaffe.log import logger, suppress_repeated_warnings
 from minicaffe.net import Net
 from minicaffe.ops.backend import Backend, Tensor
@@ -28,7 +28,6 @@ from minicaffe.solver.reports import Observers, SnapshotReport
 from minicaffe.solver.rules import RULES, Rule
 from minicaffe.solver.schedule import Schedule
 from minicaffe.solver.scores.evaluation import Evaluation
-from minicaffe.solver.scores.model_selection import ModelSelection
 from minicaffe.solver.scores.output_scores import check_evaluation
 from minicaffe.solver.setting_problems import solver_problems
 from minicaffe.solver.signals import Action
@@ -38,9 +37,8 @@ from minicaffe.solver.snapshot import (
     snapshot_names,
     write_snapshot,
 )
-from minicaffe.solver.snapshot_prefix import check_snapshot_prefix, claimed_prefix
+from minicaffe.solver.snapshot_prefix import RecentSnapshots, check_snapshot_prefix, claimed_prefix
 from minicaffe.solver.unread_fields import warn_of_training
-from minicaffe.solver.update_settings import UpdateSettings
 
 Callback = Callable[[], object]
 
@@ -75,8 +73,10 @@ class Solver:
         The score, and its best and last values.
     poll : callable
         Returns after each iteration what a signal asks for; see `minicaffe.solver.signals`.
-    stopped_early : bool
-        Whether a signal ended the last `step`.
+    stopped_early, lost_patience : bool
+        Whether a signal ended the last `step`; whether patience ended `solve`.
+    snapshots : RecentSnapshots
+        Those that keep_last counts.
 
     Raises
     ------
@@ -114,10 +114,9 @@ class Solver:
         self.on_gradients_ready: list[Callback] = []
         self.observers = Observers()
         self.poll: Callable[[], Action] = lambda: Action.NONE
-        self.stopped_early = False
-        # Type and message of the last snapshot's error if it could not be written. The error itself
-        # would refer to this solver by its traceback.
-        self._failed_snapshot: tuple[type[MinicaffeError], str] | None = None
+        self.stopped_early = self.lost_patience = False
+        self._failed_snapshot, self._failed_best = Postponed(), Postponed()
+        self.snapshots = RecentSnapshots(self.param)
         self.test_nets: list[Net] = []
         with suppress_repeated_warnings():
             self._build(self.backend.free_bytes())
@@ -131,9 +130,8 @@ class Solver:
         try:
             self._make_test_nets()
             self._iteration = Iteration(self.net, self.param, self.rule)
-            self._evaluation = Evaluation(self.param, self.net, self.test_nets)
-            self.selection = ModelSelection(self.param, self.test_nets)
-            self.observers.tests.append(self.selection.add)
+            self._evaluation = Evaluation(self.source, self.net, self.test_nets)
+            self.selection = self._evaluation.selection
             if free_bytes is None:
                 check_host_memory(self.net, self.test_nets, self.rule.n_history)
             else:
@@ -218,6 +216,7 @@ class Solver:
         logger.info(f"Learning Rate Policy: {self.param.lr_policy}")
         if resume is not None:
             self.restore(resume)
+        self.selection.take_over()
         if self.param.snapshot_after_train:
             self._check_prefix()
         if self.iter >= self.param.max_iter:
@@ -227,8 +226,9 @@ class Solver:
         takes_snapshots = self.param.snapshot_after_train or self.param.snapshot
         with claimed_prefix(self.snapshot_prefix) if takes_snapshots else nullcontext():
             self._train()
-        if self.stopped_early:
+        if self.stopped_early or self.lost_patience:
             logger.info("Optimization stopped early.")
+            self._failed_best.raise_if_any()
             return
         if self.param.display and self.iter % self.param.display == 0:
             self.net.forward()
@@ -237,12 +237,13 @@ class Solver:
         if self.param.test_interval and self.iter % self.param.test_interval == 0:
             self.test_all()
         logger.info("Optimization Done.")
+        self._failed_best.raise_if_any()
 
     def _train(self) -> None:
         """Make the iterations up to max_iter, and write the last snapshot."""
         first = self.iter
         try:
-            self.step(self.param.max_iter - self.iter)
+            self.step(self.param.max_iter - self.iter, has_patience=True)
             # Reading the losses logs warnings and raises errors of the last iterations, which must
             # come before their weights are saved.
             self.losses.values()
@@ -253,17 +254,15 @@ class Solver:
                 self._snapshot_before(error)
             raise
         if self.param.snapshot_after_train and not self._is_saved:
-            self._failed_snapshot = None
             self.snapshot()
-        elif self._failed_snapshot is not None:
-            kind, message = self._failed_snapshot
-            raise kind(message)
+        else:
+            self._failed_snapshot.raise_if_any()
 
     @property
     def _is_saved(self) -> bool:
         """Whether the iteration was one of a snapshot, and that could be written."""
         every = self.param.snapshot
-        return bool(every) and not self.iter % every and self._failed_snapshot is None
+        return bool(every) and not self.iter % every and self._failed_snapshot.kind is None
 
     def _snapshot_before(self, error: Exception) -> None:
         """Write a snapshot before an error ends the training; the log and the error name it."""
@@ -278,19 +277,25 @@ class Solver:
         logger.info(f"An error ends the training. {advice}")
         error.add_note(advice)
 
-    def step(self, n: int) -> None:
-        """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot."""
+    def step(self, n: int, has_patience: bool = False) -> None:
+        """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot.
+
+        The solver's patience ends them only with `has_patience`, because a loop of steps up to an
+        iteration would never end.
+        """
         self._display.begin(self.iter)
-        self._step(n)
+        self._step(n, has_patience)
         self._display.pause(self.iter)
 
-    def _step(self, n: int) -> None:
-        self.stopped_early = False
+    def _step(self, n: int, has_patience: bool) -> None:
+        self.stopped_early = self.lost_patience = False
         end = self.iter + n
         while self.iter < end:
             if self._test_is_due():
                 self.test_all()
-                if self.stopped_early:
+                if not self.stopped_early and has_patience:
+                    self.lost_patience = self._evaluation.ends_training()
+                if self.stopped_early or self.lost_patience:
                     return
             if self.on_start:
                 # Caffe clears the gradients before it calls these.
@@ -300,8 +305,8 @@ class Solver:
             shows = bool(self.param.display) and self.iter % self.param.display == 0
             self.net.debug_info = shows and self.param.debug_info
             is_separate = bool(self.on_gradients_ready) or self._iteration.reads_gradients
-            losses = self._iteration.run(None if is_separate else self._settings)
-            self.losses.add(self.iter, losses)
+            settings = None if is_separate else self._schedule.settings(self.iter)
+            self.losses.add(self.iter, self._iteration.run(settings))
             if shows:
                 report = self._display.show(self.iter, self.param.display, self.smoothed_loss)
             for call in self.on_gradients_ready:
@@ -336,26 +341,28 @@ class Solver:
         try:
             self.snapshot()
         except DivergedError as error:
-            if not self._failed_snapshot or self._failed_snapshot[0] is not DivergedError:
+            if self._failed_snapshot.kind is not DivergedError:
                 logger.warning(f"{error} Training goes on, as in Caffe.")
-            self._failed_snapshot = DivergedError, str(error)
+            self._failed_snapshot.postpone(error)
         except SnapshotError as error:
             logger.error(f"{error} Training goes on; the next snapshot is tried when it is due.")
-            self._failed_snapshot = SnapshotError, str(error)
+            self._failed_snapshot.postpone(error)
         else:
-            self._failed_snapshot = None
+            self._failed_snapshot.forget()
 
     def apply_update(self) -> None:
         """Update the parameters with the gradients that they have, by the solver's rule."""
-        self._iteration.update(self._settings)
-
-    @property
-    def _settings(self) -> UpdateSettings:
-        return self._schedule.settings(self.iter)
+        self._iteration.update(self._schedule.settings(self.iter))
 
     def test_all(self) -> None:
-        """Score every test net."""
+        """Score every test net, and keep the weights if keep_best is set and they are the best."""
         self._evaluation.run(self.iter, self._is_interrupted, self.observers.tests)
+        try:
+            if not self.stopped_early:
+                self.selection.keep_best(self.net)
+        except SnapshotError as error:
+            logger.error(f"{error} Training goes on.")
+            self._failed_best.postpone(error)
 
     def _is_interrupted(self) -> bool:
         """Act on signals during a test; return whether one asks to stop."""
@@ -370,7 +377,7 @@ class Solver:
     def _snapshot_contents(self) -> SnapshotContents:
         plateau = self._schedule.plateau
         return SnapshotContents(
-            self.param, self.net, self.test_nets, self.history, self.losses, plateau
+            self.param, self.net, self._evaluation, self.history, self.losses, plateau
         )
 
     def restore(self, path: str | Path) -> None:
@@ -379,7 +386,8 @@ class Solver:
 
     def snapshot(self) -> None:
         """Write weights and solver state for the current iteration."""
-        write_snapshot(self._snapshot_contents, self.iter, self._evaluation.states())
+        write_snapshot(self._snapshot_contents, self.iter)
+        self.snapshots.add(self.iter)
         report = SnapshotReport(self.iter, *snapshot_names(self.param, self.iter))
         for observe in self.observers.snapshots:
             observe(report)

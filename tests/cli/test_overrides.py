@@ -84,9 +84,9 @@ MISTAKES = [
     (["--max_iter=-1"], 2, "--max_iter: -1 is too small"),
     (["--set=base_lr"], 2, "--set base_lr: must be FIELD=VALUE"),
     (
-        ["--set=net.layer[iq].type=x"],
+        ["--set=net.layer[ipp].type=x"],
         2,
-        '--set net.layer[iq].type=x: no net of solver.prototxt has a layer "iq". Did you mean ip?',
+        '--set net.layer[ipp].type=x: no net of solver.prototxt has a layer "ipp". Did you mean',
     ),
     (
         ["--set=net.layer[ip].inner_product_param.num_output=0", "--max_iter=1"],

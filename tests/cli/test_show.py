@@ -107,7 +107,7 @@ def test_long_texts_are_wrapped_or_cut():
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["filters"], 2, "minicaffe show: missing: --weights=FILE (trained weights)"),
+        (["filters"], 2, "minicaffe show: missing: --weights=FILE (trained weights, or a run: "),
         (["filters", "--weights=w.caffemodel", "--layer=conv3"], 1, 'no filters "conv3". Did you'),
         (["filters", "--weights=w.caffemodel", "--output=x.txt"], 1, "image type 'txt'"),
         (["activations", "--weights=w.caffemodel"], 2, "show activations needs a net and a blob"),

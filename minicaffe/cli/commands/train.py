@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # importing these takes long, and --help must not
     from minicaffe.ops.backend import Backend
     from minicaffe.runs.recorder import RunRecorder
     from minicaffe.schema import SolverSource
+    from minicaffe.solver.solver import Solver
 
 _EFFECTS = ("stop", "snapshot", "none")
 
@@ -42,6 +43,10 @@ class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
     )
     solver: str = flag(metavar="FILE", help="solver prototxt")
     snapshot: str = flag(metavar="FILE", help=".solverstate to resume training from")
+    resume: str = flag(
+        choices=("auto",),
+        help="auto: resume from the newest snapshot of snapshot_prefix; without one, begin",
+    )
     weights: str = flag(
         metavar="FILES",
         type=weights_files,
@@ -57,22 +62,20 @@ class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
 
 def run(flags: TrainFlags) -> int:
     """Run the command."""
-    if flags.snapshot and flags.weights:
-        raise UsageError(
-            "--snapshot resumes training, --weights starts from trained weights; give one of them"
-        )
-    if bool(flags.solver) == bool(flags.solver_file):
-        raise UsageError(
-            f'the solver is given twice: "{flags.solver_file}" and --solver={flags.solver}'
-            if flags.solver
-            else "missing: SOLVER or --solver=FILE (solver prototxt)"
-        )
-    flags.solver_file, flags.solver = flags.solver or flags.solver_file, ""
-    flags.check_run(resumes=bool(flags.snapshot))
+    _check_flags(flags)
     with recorded_log() as log:
-        source = _read_source(flags)
+        source, state = _read_source(flags)
         backend = choose_backend(flags, source.param)
-        recorder = _train(flags, source, backend, log)
+        solver = _built(flags, source, backend)
+        try:
+            if state:
+                logger.info(f"Resuming from {state}")
+                solver.restore(state)
+            if flags.resume:
+                solver.snapshots.adopt(solver.iter)
+            recorder = _train(flags, solver, log)
+        finally:
+            solver.close()
     logger.info("Optimization Done.")
     if (stream := terminal()) is not None:
         from minicaffe.cli.main import COMMANDS
@@ -83,30 +86,49 @@ def run(flags: TrainFlags) -> int:
     return 0
 
 
-def _read_source(flags: TrainFlags) -> SolverSource:
-    from minicaffe.schema import read_solver
-
-    source = read_solver(flags.solver_file, flags.overrides())
-    flags.apply_to(source.param.train_state)
-    if flags.weights or flags.snapshot:
-        source.param.weights[:] = filter(None, [flags.weights])
+def _check_flags(flags: TrainFlags) -> None:
+    if flags.snapshot and flags.weights:
+        raise UsageError(
+            "--snapshot resumes training, --weights starts from trained weights; give one of them"
+        )
+    if flags.snapshot and flags.resume:
+        raise UsageError("--snapshot and --resume exclude each other; give one of them")
+    if bool(flags.solver) == bool(flags.solver_file):
+        raise UsageError(
+            f'the solver is given twice: "{flags.solver_file}" and --solver={flags.solver}'
+            if flags.solver
+            else "missing: SOLVER or --solver=FILE (solver prototxt)"
+        )
+    flags.solver_file, flags.solver = flags.solver or flags.solver_file, ""
+    flags.check_run(resumes=bool(flags.snapshot or flags.resume))
     if flags.snapshot.removesuffix(".h5").endswith(".caffemodel"):
         raise SnapshotError(
             f"--snapshot={flags.snapshot}: a .caffemodel holds weights only. Resume from the "
             ".solverstate beside it, or start from these weights with --weights."
         )
-    return source
 
 
-def _train(
-    flags: TrainFlags, source: SolverSource, backend: Backend, log: LogRecorder
-) -> RunRecorder:
-    """Train until the end, and return the recorder of the run."""
+def _read_source(flags: TrainFlags) -> tuple[SolverSource, str]:
+    """Return the solver, and the .solverstate to resume from or ""."""
+    from minicaffe.schema import read_solver
+    from minicaffe.solver.snapshot_prefix import snapshot_iterations
+
+    source = read_solver(flags.solver_file, flags.overrides())
+    flags.apply_to(source.param.train_state)
+    state, prefix = flags.snapshot, source.param.snapshot_prefix
+    if flags.resume:
+        state = next(map(str, reversed(snapshot_iterations(prefix).values())), "")
+        if not state:
+            logger.info(f"There is no snapshot {prefix}_iter_N.solverstate to resume from.")
+    if state:
+        source.param.ClearField("weights")
+    elif flags.weights:
+        source.param.weights[:] = [flags.weights]
+    return source, state
+
+
+def _built(flags: TrainFlags, source: SolverSource, backend: Backend) -> Solver:
     from minicaffe.cli.data_checks import warn_of_unfilled_inputs
-    from minicaffe.cli.progress import ProgressLine
-    from minicaffe.runs.record import RunRecord
-    from minicaffe.runs.recorder import RunRecorder
-    from minicaffe.solver.signals import Action, SignalActions
     from minicaffe.solver.solver import Solver
 
     try:
@@ -118,20 +140,24 @@ def _train(
         raise
     for net in (solver.net, *solver.test_nets):
         warn_of_unfilled_inputs(net)
+    return solver
+
+
+def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
+    """Train until the end, and return the recorder of the run."""
+    from minicaffe.cli.progress import ProgressLine
+    from minicaffe.runs.record import RunRecord
+    from minicaffe.runs.recorder import RunRecorder
+    from minicaffe.solver.signals import Action, SignalActions
+
     effects = (flags.sigint_effect, flags.sighup_effect, flags.sigterm_effect)
     signals = SignalActions(*map(Action, effects))
     solver.poll = signals.poll
-    try:
-        if flags.snapshot:
-            logger.info(f"Resuming from {flags.snapshot}")
-            solver.restore(flags.snapshot)
-        record = RunRecord(
-            command=["train", *flags.given_words()], overrides=flags.given_words(OverrideFlags)
-        )
-        recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file))
-        with signals.installed(), recorder.recording(log), ProgressLine.of(solver):
-            logger.info("Starting Optimization")
-            solver.solve()
-    finally:
-        solver.close()
+    record = RunRecord(
+        command=["train", *flags.given_words()], overrides=flags.given_words(OverrideFlags)
+    )
+    recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file))
+    with signals.installed(), recorder.recording(log), ProgressLine.of(solver):
+        logger.info("Starting Optimization")
+        solver.solve()
     return recorder
