@@ -58,6 +58,8 @@ class KnownNet:
     scale : float
     tops : tuple of str
         The names of its images and labels.
+    score : str
+        The output that tells how good it is: its last accuracy, else its last loss.
     """
 
     source: NetSource
@@ -67,6 +69,7 @@ class KnownNet:
     mean: Sequence[float]
     scale: float
     tops: tuple[str, str]
+    score: str
 
 
 def find_known_net(name: str) -> KnownNet:
@@ -93,7 +96,19 @@ def find_known_net(name: str) -> KnownNet:
         list(transform.mean_value),
         transform.scale,
         (data, label),
+        _score(source, label),
     )
+
+
+def _score(source: NetSource, label: str) -> str:
+    """Return the top of the last layer that counts right classes, without one of the last loss."""
+    readers = [
+        (LAYERS[layer.type].role, layer)
+        for layer in source.param.layer
+        if layer.type in LAYERS and label in layer.bottom and layer.top
+    ]
+    counting = [one for role, one in readers if role == "output" and one.accuracy_param.top_k == 1]
+    return (counting or [one for role, one in readers if role == "loss"])[-1].top[0]
 
 
 def _path(name: str) -> Path:

@@ -192,7 +192,9 @@ class Rates:
     weight_decay: float = 0.0005
 
 
-def solver_text(name: str, plan: TrainingPlan, rates: Rates, weights: str = "") -> str:
+def solver_text(
+    name: str, plan: TrainingPlan, rates: Rates, score: str = "accuracy", weights: str = ""
+) -> str:
     """Return the prototxt of a solver.
 
     Parameters
@@ -201,11 +203,11 @@ def solver_text(name: str, plan: TrainingPlan, rates: Rates, weights: str = "") 
         Of the project; snapshots begin with it.
     plan : TrainingPlan
     rates : Rates
+    score : str
+        The output of the test whose best value decides which weights are kept.
     weights : str
         Trained weights to start from, relative to the solver.
     """
-    twice = plan.test_iter * plan.test_batch - plan.n_validation
-    rest = f"; {twice} of them twice" if twice else ""
     first, second = plan.drops
     start = f'weights: "{weights}"  # layers of the same names start from these weights\n'
     return f"""# How the net is trained: minicaffe train solver.prototxt
@@ -215,11 +217,7 @@ net: "train_val.prototxt"
 {plan.n_training} training images about {plan.epochs:.0f} times.
 max_iter: {plan.max_iter}
 
-# The {plan.n_validation} validation images are tested every {plan.test_interval} iterations, in \
-{plan.test_iter} x {plan.test_batch} images{rest}.
-test_iter: {plan.test_iter}
-test_interval: {plan.test_interval}
-
+{_tests(plan, score)}
 # How weights change. base_lr is the learning rate: lower it if the loss becomes large or NaN.
 # It falls to a tenth at each stepvalue. weight_decay keeps weights small, against overfitting.
 type: "{rates.kind}"
@@ -242,4 +240,16 @@ snapshot_prefix: "snapshots/{name}"
 # The same seed gives the same training again. CPU, or GPU (NVIDIA).
 random_seed: 1
 solver_mode: CPU
+"""
+
+
+def _tests(plan: TrainingPlan, score: str) -> str:
+    twice = plan.test_iter * plan.test_batch - plan.n_validation
+    rest = f"; {twice} of them twice" if twice else ""
+    return f"""# Validation: {plan.n_validation} images every {plan.test_interval} iterations,
+# in {plan.test_iter} x {plan.test_batch} images{rest}.
+test_iter: {plan.test_iter}
+test_interval: {plan.test_interval}
+# The weights of the best test are kept, in the folder of the run: runs/solver-1/best.caffemodel.
+keep_best: "{score}"
 """

@@ -238,6 +238,10 @@ def test_known_nets_are_adapted_to_the_classes(command, name):
     ]
     assert accuracies
     assert set(accuracies) == {1}
+    outputs = {top for layer in read_net("p/train_val.prototxt").param.layer for top in layer.top}
+    kept = read_solver("p/solver.prototxt").param.keep_best
+    assert kept in outputs
+    assert "loss1" not in kept
 
 
 def test_trained_weights_are_kept_but_for_the_scores(command, monkeypatch):

@@ -66,7 +66,7 @@ def _write(
     name, root = project_name(folder), f"{os.path.relpath(given.root, folder)}/"
     net = folder / "train_val.prototxt"
     net.write_text(segmentation_net(name, images, plan, len(given.classes), root), "utf-8")
-    (folder / "solver.prototxt").write_text(solver_text(name, plan, Rates()), "utf-8")
+    (folder / "solver.prototxt").write_text(solver_text(name, plan, Rates(), "loss"), "utf-8")
     shape = (images.channels, images.size, images.size)
     with suppress_info():
         deployed = make_deploy_net(read_net(net), NetState(), 1, shape)

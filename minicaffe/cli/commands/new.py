@@ -201,9 +201,10 @@ def _write_nets(
         if known is None
         else adapted_text(known, made, plan, (name, n_classes), is_new=not flags.weights)
     )
+    solver = solver_text(name, plan, rates, known.score if known else "accuracy", weights)
     net = folder / "train_val.prototxt"
     net.write_text(text, "utf-8")
-    (folder / "solver.prototxt").write_text(solver_text(name, plan, rates, weights), "utf-8")
+    (folder / "solver.prototxt").write_text(solver, "utf-8")
     shape = (made.channels, made.size, made.size)
     with suppress_info():
         deployed = make_deploy_net(read_net(net), NetState(), 1, shape)
