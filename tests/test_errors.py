@@ -67,7 +67,7 @@ def test_a_postponed_error_is_raised_later_unless_it_is_forgotten():
     postponed.postpone(NetError("first"))
     postponed.postpone(UsageError("second"))
     assert postponed.kind is UsageError
-    with pytest.raises(UsageError, match="^second$"):
+    with pytest.raises(UsageError, match=r"^second$"):
         postponed.raise_if_any()
     postponed.forget()
     postponed.raise_if_any()

@@ -105,7 +105,13 @@ class RunRecorder:
                 if self._solver.iter == record.first_iteration and self.folder is not None:
                     remove_run(self.folder)
                 raise
-            self._end(STOPPED if self._solver.stopped_early else FINISHED, "")
+            reason = "patience ended it" if self._solver.lost_patience else ""
+            self._end(STOPPED if self._solver.stopped_early else FINISHED, reason)
+
+    def epoch_at(self, iteration: int) -> float | None:
+        """Return the number of passes through the training data, None if it is unknown."""
+        images, n = self.record.images_per_iteration, self._n_samples
+        return round(iteration * images / n, 4) if images and n else None
 
     def _begin(self, folder: Path, log: LogRecorder) -> None:
         solver, observers = self._solver, self._solver.observers
@@ -161,8 +167,7 @@ class RunRecorder:
         if self._metrics is None:
             return
         seconds = round(self._earlier_s + self._seconds(), 3)
-        images, n = self.record.images_per_iteration, self._n_samples
-        epoch = round(iteration * images / n, 4) if images and n else None
+        epoch = self.epoch_at(iteration)
         row = {"kind": kind, "iteration": iteration, "epoch": epoch, "time": seconds, **values}
         try:
             self._metrics.add(row)

@@ -3,19 +3,13 @@
 golden/lenet holds the logs of BVLC Caffe 1.0 (git 9b89154, CPU) for LeNet on Fashion-MNIST.
 """
 
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
-import sys
-import termios
 from pathlib import Path
 
 import numpy as np
 import pytest
 from log_lines import PREFIX
+from terminals import on_terminal
 
 from minicaffe.backends import get_backend
 from minicaffe.data.datum import encode_datum
@@ -201,30 +195,13 @@ def test_min_log_level(project, run, monkeypatch):
     assert len(result.err.splitlines()) == len(result.errors) == 1
 
 
-def on_terminal(argv, columns):
-    """Run the command line on a terminal of its own; return what it shows and the exit code."""
-    code = "import sys; from minicaffe.cli.main import main; sys.exit(main())"
-    parent, child = pty.openpty()
-    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *argv], stderr=child, env={**os.environ, "TERM": "xterm"}
-    )
-    os.close(child)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(parent, 65536)
-        except OSError:  # the other end was closed
-            break
-    os.close(parent)
-    return shown.decode(), process.wait()
-
-
 @pytest.mark.parametrize("columns", [40, 200])
 def test_progress_line_on_a_terminal(project, columns):
     """Log lines are unchanged on the terminal, and the progress line is not in the log."""
     project.write(solver=project.solver.replace("max_iter: 2", "max_iter: 30"))
-    shown, code = on_terminal(["train", "--solver=solver.prototxt", "--log_dir=logs"], columns)
+    shown, code = on_terminal(
+        ["train", "--solver=solver.prototxt", "--log_dir=logs", "--log"], columns
+    )
     assert code == 0
     log = Path("logs/minicaffe-train.INFO").read_text()
     assert "█" not in log

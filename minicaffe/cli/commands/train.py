@@ -1,5 +1,8 @@
 """Train or fine-tune a net with the settings of a solver prototxt.
 
+Each training writes a folder runs/NAME-N with its log, metrics, settings and last weights. On a
+terminal, a line for each test and a summary are shown; with --log, or on a pipe, Caffe's log.
+
 Ctrl-C (SIGINT) and SIGTERM stop after the current iteration and write a snapshot (unless the solver
 sets snapshot_after_train: false); the exit code is then 0. A second one stops at once, without a
 snapshot: exit code 130 after Ctrl-C, and SIGTERM ends the process. SIGHUP writes a snapshot, and
@@ -14,6 +17,7 @@ Example:
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from minicaffe.cli.flags import flag, positional
@@ -22,9 +26,10 @@ from minicaffe.cli.options.files import weights_files
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.cli.options.overrides import OverrideFlags
 from minicaffe.cli.options.run_folder import RunFlags
+from minicaffe.cli.progress import ProgressLine, shows_progress
 from minicaffe.cli.streams import terminal
 from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
-from minicaffe.log import LogRecorder, logger, recorded_log
+from minicaffe.log import LogRecorder, logger, recorded_log, to_stderr
 
 if TYPE_CHECKING:  # importing these takes long, and --help must not
     from minicaffe.ops.backend import Backend
@@ -53,6 +58,7 @@ class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
         help="trained weights to fine-tune from, copied by layer name, separated by commas; or a "
         "run: RUN/best",
     )
+    log: bool = flag(help="show Caffe's log on a terminal too, as on a pipe")
     sigint_effect: str = flag(choices=_EFFECTS, default="stop", help="effect of Ctrl-C")
     sigterm_effect: str = flag(
         choices=_EFFECTS, default="stop", help="effect of SIGTERM, which `kill` and clusters send"
@@ -63,6 +69,8 @@ class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
 def run(flags: TrainFlags) -> int:
     """Run the command."""
     _check_flags(flags)
+    if shows_progress() and not flags.log:
+        to_stderr(logging.WARNING)
     with recorded_log() as log:
         source, state = _read_source(flags)
         backend = choose_backend(flags, source.param)
@@ -145,7 +153,7 @@ def _built(flags: TrainFlags, source: SolverSource, backend: Backend) -> Solver:
 
 def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
     """Train until the end, and return the recorder of the run."""
-    from minicaffe.cli.progress import ProgressLine
+    from minicaffe.cli.training_table import TrainingTable
     from minicaffe.runs.record import RunRecord
     from minicaffe.runs.recorder import RunRecorder
     from minicaffe.solver.signals import Action, SignalActions
@@ -157,7 +165,8 @@ def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
         command=["train", *flags.given_words()], overrides=flags.given_words(OverrideFlags)
     )
     recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file))
-    with signals.installed(), recorder.recording(log), ProgressLine.of(solver):
+    table = TrainingTable(solver, recorder) if shows_progress() and not flags.log else None
+    with signals.installed(), recorder.recording(log), ProgressLine.of(solver, table):
         logger.info("Starting Optimization")
         solver.solve()
     return recorder
