@@ -2,16 +2,16 @@
 
 A command is a module of `minicaffe.cli.commands` with a function ``run(flags) -> int``. The
 annotation of `flags` is the class that declares the command's flags (see `minicaffe.cli.flags`);
-the docstring of the module is the help text, and its first line the summary in the overview. To
-add a command, write its module and add its name to `GROUPS`. Only the module of the command that
-runs is imported, so that ``minicaffe --help`` starts fast.
+the docstring of the module is the help text, and its first line the summary in the overview. A
+command whose log few users want sets ``MINLOGLEVEL = 1``, the default of its --minloglevel. To add
+a command, write its module and add its name to `GROUPS` in `minicaffe.cli.overview`. Only the
+module of the command that runs is imported, so that ``minicaffe --help`` starts fast.
 """
 
 from __future__ import annotations
 
 import argparse
 import atexit
-import importlib
 import os
 import signal
 import sys
@@ -20,55 +20,20 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import get_type_hints
 
 from minicaffe import __version__, log
 from minicaffe.cli import shell_completion
-from minicaffe.cli.flags import Flags, flag
+from minicaffe.cli.flags import Flags
 from minicaffe.cli.gflags import FlagParser
+from minicaffe.cli.overview import COMMANDS, CommonFlags, flags_of, module_of, overview
 from minicaffe.cli.streams import prepare_streams
 from minicaffe.cli.unexpected import is_from_users_code, unexpected_error
 from minicaffe.errors import MinicaffeError, UsageError, nearest
 from minicaffe.fatal_signals import show_fatal_signals
 from minicaffe.path_hints import missing_file_hint, one_line
 
-# In the order of the overview.
-GROUPS = {
-    "Training": ("train", "test", "time", "runs"),
-    "Using a trained net": (
-        *("classify", "classification", "detect", "segment", "extract_features"),
-        *("export", "quantize", "fuse"),
-    ),
-    "Looking at nets and logs": (
-        *("summarize", "draw", "draw_net", "show", "plot", "plot_training_log"),
-        *("parse_log", "extract_seconds"),
-    ),
-    "Data": (
-        *("get", "convert_imageset", "compute_image_mean", "convert_annoset"),
-        *("convert_mnist_data", "convert_mnist_siamese_data", "convert_cifar_data"),
-        "resize_and_crop_images",
-    ),
-    "Files of other programs and versions": (
-        *("import", "convert_weights"),
-        *("upgrade_net_proto_text", "upgrade_net_proto_binary", "upgrade_solver_proto_text"),
-    ),
-    "This computer": ("device_query", "completion"),
-}
-COMMANDS = tuple(command for group in GROUPS.values() for command in group)
-
-
 # The exit code of programs that Ctrl-C ends: 128 + SIGINT.
 INTERRUPTED = 130
-
-
-class CommonFlags(Flags):
-    """Flags of all commands."""
-
-    log_dir: str | None = flag(metavar="FOLDER", help="also write the log to a file in this folder")
-    minloglevel: int | None = flag(
-        metavar="N", help="smallest severity to log: 0 info, 1 warning, 2 error"
-    )
-    debug: bool = flag(help="print a traceback if the command fails")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +56,7 @@ def _run_words(words: list[str]) -> int:
     if len(words) == 2 and words[0] == "help" and words[1] in COMMANDS:
         words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "-help", "help", "--helpshort", "-helpshort"):
-        print(_overview())
+        print(overview())
         return 0 if words else 2
     if words[0] in ("--version", "-version"):
         print(f"minicaffe {__version__}")
@@ -182,13 +147,13 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
     log.to_stderr()
     debug = False
     try:
-        module = _module_of(command)
+        module = module_of(command)
         kind = flags_of(command)
         parser = _parser(command, module, kind)
         values = parser.parse(argv)
         common = CommonFlags(values)
         debug = common.debug
-        _start_log(common, command)
+        _start_log(common, command, getattr(module, "MINLOGLEVEL", None))
         return int(module.run(kind(values)))
     except UsageError as error:
         print(f"minicaffe {command}: {error}", file=sys.stderr)
@@ -214,16 +179,6 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
         return INTERRUPTED
     finally:
         log.close_files()
-
-
-def _module_of(command: str) -> ModuleType:
-    return importlib.import_module(f"minicaffe.cli.commands.{command}")
-
-
-def flags_of(command: str) -> type[Flags]:
-    """Return the class of a command's flags."""
-    kind: type[Flags] = next(iter(get_type_hints(_module_of(command).run).values()))
-    return kind
 
 
 def _message(error: MinicaffeError | MemoryError) -> str:
@@ -255,9 +210,11 @@ def _parser(command: str, module: ModuleType, kind: type[Flags]) -> FlagParser:
     return parser
 
 
-def _start_log(common: CommonFlags, command: str) -> None:
+def _start_log(common: CommonFlags, command: str, default: int | None) -> None:
     if common.minloglevel is not None:
         log.to_stderr(log.level_of(common.minloglevel))
+    elif default is not None:
+        log.to_stderr(max(log.level_of(default), log.min_level_from_environment()))
     folder = common.log_dir
     if folder is None:
         folder = os.environ.get("GLOG_log_dir")
@@ -268,27 +225,6 @@ def _start_log(common: CommonFlags, command: str) -> None:
             raise UsageError(
                 f"--log_dir={folder}: cannot be written: {error.strerror}. Give a folder that can."
             ) from error
-
-
-def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [
-        "minicaffe: trains and runs nets in Caffe's files, with Caffe's commands.",
-        "",
-        "usage: minicaffe COMMAND [FLAGS]     (minicaffe COMMAND --help shows the flags)",
-    ]
-    for group, commands in GROUPS.items():
-        lines += ["", f"{group}:"]
-        lines += [f"  {command:{width}}  {summary(command)}" for command in commands]
-    lines += ["", "Example: minicaffe train --solver=models/lenet/lenet_solver.prototxt"]
-    return "\n".join(lines)
-
-
-def summary(command: str) -> str:
-    """Return the first line of a command's docstring, read from its file without importing it."""
-    module = Path(__file__).with_name("commands") / f"{command}.py"
-    with module.open(encoding="utf-8") as file:
-        return file.readline().partition('"""')[2].rstrip(".\n")
 
 
 def run_as_program() -> int:

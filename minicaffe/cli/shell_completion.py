@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 
+from minicaffe.cli.overview import COMMANDS, CommonFlags, flags_of, summary
+
 REQUEST = "_ARGCOMPLETE"
 
 
@@ -17,8 +19,6 @@ def parser_of_line(line: str) -> argparse.ArgumentParser:
 
     Only that command's module is imported, so that Tab answers fast.
     """
-    from minicaffe.cli.main import COMMANDS, CommonFlags, flags_of, summary
-
     parser = argparse.ArgumentParser("minicaffe", add_help=False)
     commands = parser.add_subparsers()
     words = line.split()[1:]

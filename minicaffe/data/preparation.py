@@ -8,8 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from minicaffe.data.augmentation.augmenter import Augmenter
+from minicaffe.data.datum import ImageArray
 from minicaffe.data.image import read_image
+from minicaffe.data.image_form import ImageForm
+from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
+from minicaffe.random import RandomStream
+from minicaffe.schema.minicaffe_pb2 import TEST, TransformationParameter
 from minicaffe.text_file import read_text
 
 Floats = npt.NDArray[np.float32]
@@ -27,6 +33,49 @@ def prepare(path: str | Path, shape: Sequence[int], mean: Floats, scale: float =
     channels, height, width = shape
     image = read_image(path, channels == 3, height, width).astype(np.float32)
     return (image - mean[:, None, None]) * np.float32(scale)
+
+
+class ImagePreparation:
+    """Makes of image files the values that a data layer makes in the TEST phase.
+
+    Images are read as convert_imageset reads them, resized to the form of the layer's own, and
+    transformed by transform_param; they are not mirrored.
+
+    Parameters
+    ----------
+    param : TransformationParameter
+    form : ImageForm
+
+    Raises
+    ------
+    DataError
+        If the fields contradict each other or the mean file cannot be read.
+    """
+
+    def __init__(self, param: TransformationParameter, form: ImageForm) -> None:
+        plain = TransformationParameter()
+        plain.CopyFrom(param)
+        plain.mirror = False
+        self._form = form
+        self._transformer = DataTransformer(plain, TEST)
+        self._augment = Augmenter(plain, TEST)
+
+    def __call__(self, path: str | Path) -> Floats:
+        """Return the values of an image file, float32, shape (channels, rows, columns).
+
+        Raises
+        ------
+        DataError
+            If it is not an image, or is smaller than the crop.
+        """
+        form = self._form
+        image: ImageArray = read_image(path, form.channels == 3, form.rows, form.columns)
+        generator = RandomStream(0, "preparation").generator()
+        try:
+            values: Floats = self._transformer([self._augment(image, generator)])[0]
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        return values
 
 
 def find_images(paths: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from minicaffe.blob import Blob
 from minicaffe.data.augmentation import AUGMENTATION_FIELDS
 from minicaffe.data.batches import Augment, Batch, BatchSource, ImageBatches
+from minicaffe.data.image_form import ImageForm
 from minicaffe.data.prefetch import Prefetcher
 from minicaffe.data.records.base import RecordSource
 from minicaffe.data.transformer import DataTransformer
@@ -67,6 +68,17 @@ class BatchLayer(Layer[P]):
     def transformation(cls, param: LayerParameter) -> TransformationParameter:
         """Return transform_param, with what the type's own message adds."""
         return param.transform_param
+
+    @classmethod
+    def image_form(cls, param: LayerParameter) -> ImageForm | None:
+        """Return the form of the images before their transformation; None if they are no images.
+
+        Raises
+        ------
+        DataError
+            If it is in the data, and these cannot be read.
+        """
+        return None
 
     @classmethod
     def top_shapes(cls, param: LayerParameter, image: Shape) -> list[Shape]:

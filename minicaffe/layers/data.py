@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from minicaffe.data.batches import BatchSource
 from minicaffe.data.db import printable
+from minicaffe.data.image_form import ImageForm, form_in_database
 from minicaffe.data.records.base import RecordSource
 from minicaffe.data.records.database import DatabaseRecords, ShuffledDatabaseRecords
 from minicaffe.layers.batch_layer import ImageBatchLayer
 from minicaffe.layers.registry import register
+from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import DataParameter
 
 
@@ -26,6 +28,13 @@ class Data(ImageBatchLayer[DataParameter]):
 
     old_transform_fields = (*ImageBatchLayer.old_transform_fields, "force_encoded_color")
     converts_color = True
+
+    @classmethod
+    def image_form(cls, param: LayerParameter) -> ImageForm:
+        """Return the form of the images in the database."""
+        proto, transform = param.data_param, param.transform_param
+        color = True if transform.force_color else False if transform.force_gray else None
+        return form_in_database(proto.source, type(proto).DB.Name(proto.backend), color)
 
     def open(self) -> BatchSource:
         """Open the database."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from minicaffe.data.batches import BatchSource
+from minicaffe.data.image_form import ImageForm
 from minicaffe.layers.batch_layer import ImageBatchLayer
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import Shape
@@ -34,6 +35,12 @@ class ImageData(ImageBatchLayer[ImageDataParameter]):
         proto = param.image_data_param
         given = (3 if proto.is_color else 1, proto.new_height, proto.new_width)
         return super().batch_shape(param, image or given)
+
+    @classmethod
+    def image_form(cls, param: LayerParameter) -> ImageForm:
+        """Return the form that the settings ask for."""
+        proto = param.image_data_param
+        return ImageForm(3 if proto.is_color else 1, proto.new_height, proto.new_width)
 
     def open(self) -> BatchSource:
         """Read the list."""

@@ -2,9 +2,9 @@
 
 The exporter is a backend: a net is built on `backend.TraceBackend` and run forward once, and the
 kernels add nodes to a graph (`graph.OnnxGraph`). Layers need no code for it. Normalisations are
-folded into convolutions before (`minicaffe.weights.fuse`).
+folded into convolutions before (`minicaffe.weights.fuse`), and a training net becomes the net to
+deploy (`minicaffe.net.deployment.inference_net`).
 
-    inference_net    turns a training net into the net to deploy
     pixel_transform  puts mean, scale and order of colours in front of the net
     drawn_inputs     says what inputs hold that are not any numbers
     parameters       reads the trained parameters, which all traces share

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from minicaffe import log
 from minicaffe.errors import NetError
+from minicaffe.net.deployment.inference_net import inference_net, with_batch
 from minicaffe.net.net import Net
 from minicaffe.onnx_export.backend import TraceBackend
 from minicaffe.onnx_export.free_sizes import BATCH, ROWS, free_size
 from minicaffe.onnx_export.graph import OnnxGraph
-from minicaffe.onnx_export.inference_net import inference_net, with_batch
 from minicaffe.onnx_export.model_file import write_model
 from minicaffe.onnx_export.parameters import copy_parameters, trained_parameters
 from minicaffe.onnx_export.pixel_transform import PIXEL_VALUES, PixelTransform

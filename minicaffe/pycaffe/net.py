@@ -324,8 +324,8 @@ class Net(NetStructure):
         RuntimeError
             If package onnx is missing, or a layer cannot be exported; names the layer.
         """
+        from minicaffe.net.deployment.inference_net import with_input_shapes
         from minicaffe.onnx_export import ExportSettings, export_net
-        from minicaffe.onnx_export.inference_net import with_input_shapes
 
         shapes = {blob.name: blob.shape for blob in self._net.inputs}
         source = with_input_shapes(self._net.source, shapes)

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from minicaffe.cli.main import COMMANDS, main
+from minicaffe.cli.main import main
+from minicaffe.cli.overview import COMMANDS
 
 PROGRAM = [sys.executable, "-m", "minicaffe"]
 

@@ -10,7 +10,7 @@ import pytest
 from minicaffe import __version__
 from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.cli.gflags import FlagParser
-from minicaffe.cli.main import COMMANDS
+from minicaffe.cli.overview import COMMANDS
 from minicaffe.errors import UsageError
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from minicaffe.cli import commands
 from minicaffe.cli.gflags import FlagParser
-from minicaffe.cli.main import COMMANDS, run_command
+from minicaffe.cli.main import run_command
+from minicaffe.cli.overview import COMMANDS
 
 TOOLS = Path(__file__).parents[2] / "tools"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minicaffe.cli.main import COMMANDS
+from minicaffe.cli.overview import COMMANDS
 
 
 @pytest.fixture

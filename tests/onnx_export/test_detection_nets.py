@@ -6,9 +6,9 @@ import pytest
 
 from minicaffe.errors import NetError
 from minicaffe.net import Net
+from minicaffe.net.deployment.inference_net import inference_net, with_batch
 from minicaffe.onnx_export import ExportSettings, export_net
 from minicaffe.onnx_export.check import differences
-from minicaffe.onnx_export.inference_net import inference_net, with_batch
 from minicaffe.onnx_runtime import TOLERANCE
 from minicaffe.schema import TEST, NetState, read_net
 from onnx_export.exporting import export_text, run, set_normal

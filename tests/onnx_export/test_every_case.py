@@ -9,7 +9,7 @@ from cases import CASES
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import NetError
 from minicaffe.net import Net
-from minicaffe.onnx_export.inference_net import inference_net
+from minicaffe.net.deployment.inference_net import inference_net
 from minicaffe.schema import TEST, NetState, parse_net
 from onnx_export.exporting import drawn, export_text, fill_case, net_of, run
 

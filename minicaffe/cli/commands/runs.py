@@ -35,7 +35,7 @@ def run(flags: RunsFlags) -> int:
     if not folders:
         print("\n".join(_all_runs()))
     elif len(folders) == 1:
-        from minicaffe.cli.main import COMMANDS
+        from minicaffe.cli.overview import COMMANDS
 
         print("\n".join(summary_lines(read_record(folders[0]), folders[0], COMMANDS)))
     else:

@@ -86,7 +86,7 @@ def run(flags: TrainFlags) -> int:
             solver.close()
     logger.info("Optimization Done.")
     if (stream := terminal()) is not None:
-        from minicaffe.cli.main import COMMANDS
+        from minicaffe.cli.overview import COMMANDS
         from minicaffe.runs.summary import summary_lines
 
         lines = summary_lines(recorder.record, recorder.folder, COMMANDS)

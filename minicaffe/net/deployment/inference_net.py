@@ -10,6 +10,7 @@ from minicaffe.layers import LAYERS
 from minicaffe.layers.base import LayerClass
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.dummy_data import DummyData
+from minicaffe.layers.input import Input
 from minicaffe.layers.settable_batch import SettableBatch
 from minicaffe.log import logger
 from minicaffe.net.include_rules import Node, filter_layers
@@ -218,7 +219,7 @@ def _with_inputs(
             "not in the file. Give it with --input_shape=C,H,W."
         )
     read = {name for other in nodes for name in other.param.bottom}
-    made = LayerParameter(name=layer.name, type="Input")
+    made = LayerParameter(name=layer.name, type=Input.type)
     for k, top in enumerate(layer.top):
         if k == 0 or top in read:
             made.top.append(top)

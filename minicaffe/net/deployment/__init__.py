@@ -1,0 +1,1 @@
+"""The net to deploy of a training net."""

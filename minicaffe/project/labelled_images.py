@@ -1,0 +1,127 @@
+"""Images with classes: from a folder for each class, or from a table (CSV)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minicaffe.data.preparation import find_images
+from minicaffe.errors import DataError
+from minicaffe.log import logger
+from minicaffe.text_file import read_text
+
+_TABLES = (".csv", ".tsv")
+_PATH_NAMES = ("path", "image", "file", "filename", "name")
+_CLASS_NAMES = ("class", "label", "category")
+# Folders of data sets that were split before.
+_PARTS = {"train", "training", "val", "valid", "validation", "test"}
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images below a folder, with their classes.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    classes : sequence of str
+        Names; the position of a name is the label.
+    images : sequence of (str, int)
+        Path below the root, and label.
+    """
+
+    root: Path
+    classes: Sequence[str]
+    images: Sequence[tuple[str, int]]
+
+    def of(self, label: int) -> list[str]:
+        """Return the paths of the images of a class."""
+        return [path for path, other in self.images if other == label]
+
+
+def find_labelled_images(source: str) -> LabelledImages:
+    """Return the images of a folder of class folders, or of a table with the columns path, class.
+
+    Raises
+    ------
+    DataError
+        If there are no such files, or fewer than two classes.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise DataError(f"{source}: no such folder or table (in {Path.cwd()}); check the path")
+    if path.is_dir():
+        root, found = path, _in_folders(path)
+        rule = "Give a folder that has a folder of images for each class"
+    elif path.suffix.lower() in _TABLES:
+        root, found = path.parent, _in_table(path)
+        rule = "Give a table of at least two classes"
+    else:
+        raise DataError(
+            f"{source}: neither a folder nor a table. Give a folder that has a folder of images "
+            f"for each class, or a {' or '.join(_TABLES)} file with the columns path and class"
+        )
+    classes = sorted({name for _, name in found}, key=_natural)
+    if len(classes) < 2:
+        names = f"one class, {classes[0]!r}" if classes else "no class"
+        raise DataError(f"{source}: has {names}; a net tells at least two apart. {rule}.")
+    labels = {name: label for label, name in enumerate(classes)}
+    return LabelledImages(root, classes, [(path, labels[name]) for path, name in found])
+
+
+def _natural(name: str) -> tuple[int, int, str]:
+    """Order numbers by their values, before names."""
+    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
+
+
+def _in_folders(root: Path) -> list[tuple[str, str]]:
+    folders = sorted(
+        entry
+        for entry in root.iterdir()
+        if entry.is_dir() and not entry.name.startswith((".", "_"))
+    )
+    parts = [folder.name for folder in folders if folder.name.lower() in _PARTS]
+    if parts and len(parts) == len(folders):
+        raise DataError(
+            f"{root}: {', '.join(parts)} are parts of a data set, not classes. Give one of them "
+            f"({root / parts[0]}); --split divides its images, and `predict` classifies the others"
+        )
+    found: list[tuple[str, str]] = []
+    for folder in folders:
+        try:
+            inside = find_images([str(folder)])
+        except DataError:
+            logger.warning(f"{folder}: no images in this folder; it is left out")
+            continue
+        found += [(os.path.relpath(path, root), folder.name) for path in inside]
+    return found
+
+
+def _in_table(path: Path) -> list[tuple[str, str]]:
+    text = read_text(path, "the table", rule="a line is a path and a class")
+    first = text.partition("\n")[0]
+    mark = next((mark for mark in ("\t", ";", ",") if mark in first), ",")
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=mark) if any(row)]
+    head = [cell.strip().lower() for cell in rows[0]] if rows else []
+    has_head = any(name in head for name in _PATH_NAMES) or any(n in head for n in _CLASS_NAMES)
+    at = [_column(head, names, k) for k, names in enumerate((_PATH_NAMES, _CLASS_NAMES))]
+    found = []
+    for number, row in enumerate(rows[has_head:], start=1 + has_head):
+        if len(row) <= max(at) or not row[at[0]].strip() or not row[at[1]].strip():
+            raise DataError(
+                f"{path}:{number}: {mark.join(row)!r}; a line is a path and a class, separated by "
+                f"{mark!r}, and the first line may name the columns path and class."
+            )
+        found.append((row[at[0]].strip(), row[at[1]].strip()))
+    if not found:
+        raise DataError(f"{path}: the table is empty; a line is a path and a class.")
+    return found
+
+
+def _column(head: Sequence[str], names: Sequence[str], default: int) -> int:
+    return next((head.index(name) for name in names if name in head), default)
