@@ -45,6 +45,12 @@ def gradient_step(solver, step=0):
         ),
         ('momentum_policy: "opt"', 0.04, {0: 0.81, 5: 0.81}),
         ('momentum_policy: "opt" max_momentum: 0.7', 0.04, {3: 0.7}),
+        (
+            'lr_policy: "onecycle" max_iter: 20 momentum: 0.85 momentum_policy: "onecycle" '
+            "max_momentum: 0.95",
+            1,
+            {0: 0.95, 3: 0.9, 6: 0.85, 13: 0.9, 20: 0.95},
+        ),
     ],
 )
 def test_momentum_policies(policy, rate, values):
