@@ -92,10 +92,11 @@ class Schedule:
 
     def settings(self, iteration: int) -> UpdateSettings:
         """Return the settings of the update of an iteration."""
-        rate = self.rate(iteration)
+        rate, decay = self.rate(iteration), weight_decay(self._param, iteration)
+        correction = self._rule.correction(self._param, iteration + 1)
         return UpdateSettings(
-            rate * self._rule.correction(self._param, iteration + 1),
-            weight_decay(self._param, iteration),
+            rate * correction,
+            decay / correction if self._rule.decay_is_decoupled else decay,
             momentum(self._param, iteration, rate),
         )
 

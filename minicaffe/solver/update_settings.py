@@ -39,7 +39,7 @@ class UpdateSettings(NamedTuple):
     rate : float
         Learning rate, before lr_mult; a rule's correction included.
     decay : float
-        Weight decay, before decay_mult.
+        Weight decay, before decay_mult; divided by the correction of a rule that decouples it.
     momentum : float
     """
 
@@ -101,6 +101,12 @@ def update_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
         yield (
             "momentum_policy",
             f'momentum_policy: "onecycle" follows lr_policy: "onecycle"; it is "{param.lr_policy}"',
+        )
+    if param.local_lr_auto and param.type == "AdamW":
+        yield (
+            "local_lr_auto",
+            "local_lr_auto reckons with a weight decay that is part of the gradient, which that of "
+            'type: "AdamW" is not; use larc or another type',
         )
     if param.larc and param.local_lr_auto:
         yield "local_lr_auto", "larc and local_lr_auto exclude each other; remove one of them"

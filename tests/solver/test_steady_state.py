@@ -49,7 +49,9 @@ def primitives(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("rule", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])
+@pytest.mark.parametrize(
+    "rule", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam", "AdamW"]
+)
 def test_nothing_is_made_anew(make_solver, primitives, rule):
     momentum = "" if rule in ("AdaGrad", "RMSProp") else "momentum: 0.9"
     settings = f'{FIXED} type: "{rule}" weight_decay: 0.001 {momentum}'

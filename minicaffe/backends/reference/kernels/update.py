@@ -40,9 +40,12 @@ class ReferenceUpdate(ReferenceKernel[Update]):
         """Update arrays of one shape; `scratch` arrays, of the same shape, are overwritten."""
         if size.scale != 1:
             g *= size.scale
-        if size.decay:
+        is_decoupled = self.op.decay_is_decoupled
+        if size.decay and not is_decoupled:
             g += self.decay_of(w, size.decay, scratch[0])
         getattr(self, f"_{self.op.rule}")(g, size.rate, *history, *scratch)
+        if size.decay and is_decoupled:
+            g += self.decay_of(w, size.rate * size.decay, scratch[0])
         w -= g
 
     def decay_of(self, w: Array, factor: float, scratch: Array) -> Array:
@@ -90,6 +93,9 @@ class ReferenceUpdate(ReferenceKernel[Update]):
         self._average_squares(k, g, self.op.decay2, scratch)
         self.xp.multiply(h, rate, out=g)
         g /= self._root(k, scratch)
+
+    # They differ in the decay only.
+    _adamw = _adam
 
     def _average_squares(self, mean: Array, g: Array, keep: float, scratch: Array) -> None:
         self.xp.multiply(g, g, out=scratch)
