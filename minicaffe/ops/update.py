@@ -132,6 +132,35 @@ class SumOfSquaresKernel(Protocol):
 
 
 @dataclass(frozen=True)
+class WeightAverage(Op["WeightAverageKernel"]):
+    """Describe the running average of some tensors; planned for average and w of each parameter.
+
+    ::
+
+        average = average + share * (w - average)
+
+    A share of 1 copies w, so that nothing of the average remains.
+    """
+
+
+class WeightAverageKernel(Protocol):
+    """One step of the averages of all parameters."""
+
+    def average(
+        self, averages: Sequence[Tensor], weights: Sequence[Tensor], share: Callable[[], float]
+    ) -> None:
+        """Update the averages.
+
+        Parameters
+        ----------
+        averages, weights : sequence of Tensor
+            Those planned for.
+        share : callable
+            Asked in every run, recorded ones included; 0 changes nothing.
+        """
+
+
+@dataclass(frozen=True)
 class NonFiniteFlag(Op["NonFiniteFlagKernel"]):
     """Describe adding the non-finite flag to a loss; planned for any tensors."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from minicaffe.log import logger
 from minicaffe.schema import SolverParameter
+from minicaffe.solver.averaging.share import average_share
 from minicaffe.solver.lr_policy import is_ramping, learning_rate, steps_reached
 from minicaffe.solver.rules import Rule
 from minicaffe.solver.update_settings import UpdateSettings, momentum, weight_decay
@@ -98,6 +99,7 @@ class Schedule:
             rate * correction,
             decay / correction if self._rule.decay_is_decoupled else decay,
             momentum(self._param, iteration, rate),
+            average_share(self._param, iteration),
         )
 
     def observe(self, iteration: int, smoothed_loss: Callable[[], float]) -> None:

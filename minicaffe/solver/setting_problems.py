@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from minicaffe.errors import nearest
 from minicaffe.schema import SolverParameter
 from minicaffe.solver.average_precision import AP_VERSIONS
+from minicaffe.solver.averaging.share import average_problems
 from minicaffe.solver.lr_policy import lr_policy_problems
 from minicaffe.solver.rules import rule_problems
 
@@ -17,6 +18,7 @@ def solver_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
     """Yield all problems: field and message."""
     yield from lr_policy_problems(param)
     yield from rule_problems(param)
+    yield from average_problems(param)
     for field, known in _NAMES.items():
         value = getattr(param, field)
         if value not in known:

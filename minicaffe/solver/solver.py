@@ -18,7 +18,7 @@ from minicaffe.solver.display import Display, log_outputs
 from minicaffe.solver.iteration import Iteration
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.memory import check_host_memory, check_memory
-from minicaffe.solver.nets import copy_initial_weights, test_net_sources, train_net_source
+from minicaffe.solver.nets import fill_nets, test_net_sources, train_net_source
 from minicaffe.solver.output_scores import OutputScores, check_evaluation
 from minicaffe.solver.rules import RULES, Rule
 from minicaffe.solver.schedule import Schedule
@@ -120,10 +120,12 @@ class Solver:
             self._make_test_nets()
             self._iteration = Iteration(self.net, self.param, self.rule)
             if free_bytes is None:
-                check_host_memory(self.net, self.test_nets, self.rule.n_history)
+                check_host_memory(self.net, self.test_nets, self._iteration.n_kept)
             else:
-                check_memory(self.backend, self.net, self.test_nets, self.history, free_bytes)
-            self._fill_nets()
+                check_memory(
+                    self.backend, self.net, self.test_nets, self._iteration.kept, free_bytes
+                )
+            fill_nets(self.source, self.net, self.test_nets)
             if self.param.snapshot:
                 self._check_prefix()
             warn_of_training(self.source, self.net, self.test_nets)
@@ -153,11 +155,6 @@ class Solver:
             net.debug_info = self.param.debug_info
             net.share_parameters_with(self.net, is_quiet=True)
             check_evaluation(self.source, net)
-
-    def _fill_nets(self) -> None:
-        for net in (self.net, *self.test_nets):
-            net.fill()
-        copy_initial_weights(self.source, self.net, self.test_nets)
 
     @property
     def history(self) -> list[Tensor]:
@@ -353,7 +350,10 @@ class Solver:
         logger.info(f"Iteration {self.iter}, Testing net (#{index})")
         net = self.test_nets[index]
         net.share_parameters_with(self.net)
-        iterations = self.param.test_iter[index]
+        with self._iteration.averaged(self.iter):
+            self._score(net, self.param.test_iter[index])
+
+    def _score(self, net: Net, iterations: int) -> None:
         scores, loss = OutputScores(net, self.param.ap_version), 0.0
         for _ in range(iterations):
             while (action := self.poll()) is not Action.NONE:
@@ -367,11 +367,10 @@ class Solver:
             net.forward()
             loss += net.loss() if self.param.test_compute_loss else 0.0
             scores.add()
-        if iterations == 0:
-            return
-        if self.param.test_compute_loss:
+        if iterations and self.param.test_compute_loss:
             logger.info(f"Test loss: {loss / iterations:g}")
-        log_outputs("Test", net, scores.scores(self.param.show_per_class_result))
+        if iterations:
+            log_outputs("Test", net, scores.scores(self.param.show_per_class_result))
 
     def test_states(self) -> list[State]:
         """Return the states of the test nets that a resumed run goes on from."""
@@ -379,9 +378,9 @@ class Solver:
 
     @property
     def _snapshot_contents(self) -> SnapshotContents:
-        plateau = self._schedule.plateau
+        done, plateau = self._iteration, self._schedule.plateau
         return SnapshotContents(
-            self.param, self.net, self.test_nets, self.history, self.losses, plateau
+            self.param, self.net, self.test_nets, done.history, done.average, self.losses, plateau
         )
 
     def restore(self, path: str | Path) -> None:

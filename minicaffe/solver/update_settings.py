@@ -41,11 +41,14 @@ class UpdateSettings(NamedTuple):
     decay : float
         Weight decay, before decay_mult; divided by the correction of a rule that decouples it.
     momentum : float
+    average_share : float
+        Of the updated parameters in their average; see `minicaffe.solver.averaging`.
     """
 
     rate: float
     decay: float = 0.0
     momentum: float = 0.0
+    average_share: float = 0.0
 
 
 def weight_decay(param: SolverParameter, iteration: int) -> float:

@@ -106,6 +106,17 @@ extern "C" __global__ void update_loss_scale(LossScale* loss_scale) {
     *loss_scale = now;
 }
 
+// The running average chunk.w of the values chunk.dw, of which `share` enters it.
+extern "C" __global__ void average(const Chunk* chunks, const float* share) {
+    const Chunk chunk = chunks[blockIdx.x];
+    const float now = *share;
+    if (now == 0) return;
+    for (int i = threadIdx.x; i < chunk.n; i += blockDim.x) {
+        float mean = chunk.w[i], w = chunk.dw[i];
+        chunk.w[i] = now == 1 ? w : mean + now * (w - mean);
+    }
+}
+
 // The sum of squares of one chunk, in double precision as the op requires.
 extern "C" __global__ void squares(const Chunk* chunks, double* sums) {
     __shared__ double parts[256];
