@@ -52,6 +52,24 @@ class Batch:
     position: RecordPosition
 
 
+@dataclass(frozen=True, slots=True)
+class ImagePreview:
+    """An image and what augmentation makes of it.
+
+    Attributes
+    ----------
+    record : Record
+    original : ndarray, shape (channels, rows, columns)
+        As it was decoded.
+    versions : list of ndarray, shape (channels, rows, columns)
+        As the net reads it, before the mean is subtracted and the scale applied.
+    """
+
+    record: Record
+    original: ImageArray
+    versions: list[ImageArray]
+
+
 class BatchSource(Resumable):
     """Makes batches without end.
 
@@ -188,6 +206,17 @@ class ImageBatches(RecordBatches):
         labels = np.array([record.label for record in records], np.float32)
         data = self._assemble(images, labels)
         return Batch((data, labels), [record.key for record in records], self.position())
+
+    def preview(self, n_images: int, n_versions: int) -> list[ImagePreview]:
+        """Return the next images with several random versions of each, and advance."""
+        previews = []
+        for record in self._source.take(n_images):
+            versions = [
+                self._transformer.cut_out([image], self._stream.generator())[0]
+                for image in self._load_augmented([record] * n_versions)
+            ]
+            previews.append(ImagePreview(record, record.load(), versions))
+        return previews
 
     def position(self) -> RecordPosition:
         """Return the position of the source, and the steps of its random numbers."""

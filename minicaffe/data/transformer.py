@@ -153,11 +153,7 @@ class DataTransformer:
         if self._crop_size is None and not self._mirror:
             return self._arithmetic(cast(ImageArray, np.stack(images)), self._mean)
         windows = self._windows(images, generator)
-        cut = np.empty((len(images), *shape), dtype=images[0].dtype)
-        for image, window, target in zip(images, windows, cut, strict=True):
-            target[...] = _cut(image, window, shape)
-            if window.mirror and self._flow_step:
-                target[:: self._flow_step] = _LARGEST - target[:: self._flow_step]
+        cut = self._cut_out(images, windows, shape)
         if self._mean is None:
             return self._arithmetic(cut, None)
         if len(set(windows)) == 1:
@@ -166,6 +162,29 @@ class DataTransformer:
         for window, target in zip(windows, means, strict=True):
             target[...] = _cut(self._mean, window, shape)
         return self._arithmetic(cut, means)
+
+    def cut_out(
+        self, images: Sequence[ImageArray], generator: np.random.Generator | None
+    ) -> ImageArray:
+        """Return what a call cuts out and mirrors, before the mean and the scale.
+
+        Draws the same random numbers as a call.
+        """
+        shape = self._common_shape(images)
+        return self._cut_out(images, self._windows(images, generator), shape)
+
+    def _cut_out(
+        self,
+        images: Sequence[ImageArray],
+        windows: Sequence[_Window],
+        shape: tuple[int, int, int],
+    ) -> ImageArray:
+        cut = np.empty((len(images), *shape), dtype=images[0].dtype)
+        for image, window, target in zip(images, windows, cut, strict=True):
+            target[...] = _cut(image, window, shape)
+            if window.mirror and self._flow_step:
+                target[:: self._flow_step] = _LARGEST - target[:: self._flow_step]
+        return cut
 
     def fits(self, images: Sequence[ImageArray], staged: StagedBatch) -> bool:
         """Return whether these images can be packed into a staged batch; see `pack`."""
