@@ -15,6 +15,7 @@ that of TensorFlow's ExponentialMovingAverage with `num_updates`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from minicaffe.schema import SolverParameter
@@ -42,7 +43,7 @@ def average_share(param: SolverParameter, iteration: int) -> float:
 
 def average_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
     """Yield the problems of a SolverParameter's averages: field and message."""
-    if not 0 <= param.ema_decay < 1:
+    if math.isfinite(param.ema_decay) and not 0 <= param.ema_decay < 1:
         yield "ema_decay", f"ema_decay must be at least 0 and below 1, it is {param.ema_decay:g}"
     for field, least in {"swa_start": 0, "swa_interval": 1}.items():
         if getattr(param, field) < least:
