@@ -61,7 +61,7 @@ class ImagePreview:
     record : Record
     original : ndarray, shape (channels, rows, columns)
         As it was decoded.
-    versions : list of ndarray, shape (channels, rows, columns)
+    versions : list of ndarray, float32, shape (channels, rows, columns)
         As the net reads it, before the mean is subtracted and the scale applied.
     """
 
@@ -209,14 +209,22 @@ class ImageBatches(RecordBatches):
 
     def preview(self, n_images: int, n_versions: int) -> list[ImagePreview]:
         """Return the next images with several random versions of each, and advance."""
-        previews = []
-        for record in self._source.take(n_images):
-            versions = [
-                self._transformer.cut_out([image], self._stream.generator())[0]
-                for image in self._load_augmented([record] * n_versions)
+        records = self._source.take(n_images)
+        versions: list[list[ImageArray]] = [[] for _ in records]
+        for _ in range(n_versions):
+            generator = self._stream.generator()
+            images = [
+                self._transformer.cut_out([image], generator)[0].astype(np.float32)
+                for image in self._load_augmented(records)
             ]
-            previews.append(ImagePreview(record, record.load(), versions))
-        return previews
+            if len({image.shape for image in images}) == 1:
+                images = list(self._transformer.mix(np.stack(images), generator))
+            for of_image, image in zip(versions, images, strict=True):
+                of_image.append(image)
+        return [
+            ImagePreview(record, record.load(), of_image)
+            for record, of_image in zip(records, versions, strict=True)
+        ]
 
     def position(self) -> RecordPosition:
         """Return the position of the source, and the steps of its random numbers."""

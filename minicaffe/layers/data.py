@@ -26,6 +26,7 @@ class Data(ImageBatchLayer[DataParameter]):
 
     old_transform_fields = (*ImageBatchLayer.old_transform_fields, "force_encoded_color")
     converts_color = True
+    mixes = True
 
     def open(self) -> BatchSource:
         """Open the database."""

@@ -177,6 +177,12 @@ def test_covered_parts_have_the_colour_of_the_mean(pictures):
     assert {colour for pair in tiles(sheet, 1, 3) for colour in pair} == {(30, 20, 10)}
 
 
+def test_mixed_images_are_drawn(pictures):
+    sheet = sheet_of("crop_size: 20 mixup_alpha: 4", "--images=2", "--versions=6")
+    colours = {pair[0] for row in (0, 1) for pair in tiles(sheet, row, 6)}
+    assert len(colours) > 4
+
+
 def test_channels_in_another_order_are_drawn_in_their_colours(pictures):
     sheet = sheet_of("bgr2rgb: true mirror: true", "--images=2", "--versions=2")
     assert tiles(sheet, 0, 2)[0][0] == (200, 100, 50)

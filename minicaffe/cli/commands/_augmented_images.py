@@ -28,7 +28,7 @@ _SEED = 1
 _LARGEST = 255
 _COLOURS = 3  # channels
 # Fields of transform_param, besides augmentation, that change what is seen.
-_OF_CAFFE = ("mirror", "crop_size", "crop_h", "crop_w")
+_OTHERS = ("mirror", "crop_size", "crop_h", "crop_w", "mixup_alpha")
 
 
 def augmented_images(path: str, backend: Backend, n_images: int, n_versions: int) -> Image:
@@ -98,11 +98,11 @@ def _draw(layer: ImageBatchLayer, previews: list[ImagePreview]) -> Image:
 
 def _visible_fields(layer: ImageBatchLayer) -> Iterator[str]:
     for field, _ in layer.param.transform_param.ListFields():
-        if field.name in AUGMENTATION_FIELDS or field.name in _OF_CAFFE:
+        if field.name in AUGMENTATION_FIELDS or field.name in _OTHERS:
             yield field.name
 
 
 def _pixels(image: ImageArray) -> Pixels:
     """Return an image of three channels, or of one without its axis; others show their first."""
-    pixels = np.asarray(image).clip(0, _LARGEST).astype(np.uint8)
+    pixels = np.rint(image).clip(0, _LARGEST).astype(np.uint8)
     return pixels if len(pixels) == _COLOURS else pixels[0]
