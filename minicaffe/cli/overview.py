@@ -11,7 +11,7 @@ from minicaffe.cli.flags import Flags, flag
 
 # In the order of the overview.
 GROUPS = {
-    "Training": ("new", "train", "test", "time", "runs"),
+    "Training": ("new", "train", "find_lr", "test", "time", "runs"),
     "Using a trained net": (
         *("predict", "classify", "classification", "detect", "segment", "extract_features"),
         *("deploy", "export", "quantize", "fuse"),

@@ -52,6 +52,24 @@ class Batch:
     position: RecordPosition
 
 
+@dataclass(frozen=True, slots=True)
+class ImagePreview:
+    """An image and what augmentation makes of it.
+
+    Attributes
+    ----------
+    record : Record
+    original : ndarray, shape (channels, rows, columns)
+        As it was decoded.
+    versions : list of ndarray, float32, shape (channels, rows, columns)
+        As the net reads it, before the mean is subtracted and the scale applied.
+    """
+
+    record: Record
+    original: ImageArray
+    versions: list[ImageArray]
+
+
 class BatchSource(Resumable):
     """Makes batches without end.
 
@@ -188,6 +206,25 @@ class ImageBatches(RecordBatches):
         labels = np.array([record.label for record in records], np.float32)
         data = self._assemble(images, labels)
         return Batch((data, labels), [record.key for record in records], self.position())
+
+    def preview(self, n_images: int, n_versions: int) -> list[ImagePreview]:
+        """Return the next images with several random versions of each, and advance."""
+        records = self._source.take(n_images)
+        versions: list[list[ImageArray]] = [[] for _ in records]
+        for _ in range(n_versions):
+            generator = self._stream.generator()
+            images = [
+                self._transformer.cut_out([image], generator)[0].astype(np.float32)
+                for image in self._load_augmented(records)
+            ]
+            if len({image.shape for image in images}) == 1:
+                images = list(self._transformer.mix(np.stack(images), generator))
+            for of_image, image in zip(versions, images, strict=True):
+                of_image.append(image)
+        return [
+            ImagePreview(record, record.load(), of_image)
+            for record, of_image in zip(records, versions, strict=True)
+        ]
 
     def position(self) -> RecordPosition:
         """Return the position of the source, and the steps of its random numbers."""

@@ -3,6 +3,12 @@
 For every value: ``y = (x - mean) * scale``, after cutting out a window (random in TRAIN, the
 middle one in TEST) and maybe mirroring it left to right (half of the images, in TRAIN and TEST
 alike).
+
+Then images may be mixed (mixup, Zhang et al., 2018). There, x = a xi + (1 - a) xj has the loss
+a L(yi) + (1 - a) L(yj), with a from Beta(alpha, alpha). Loss layers of Caffe take one label, so
+that here x has the label yi only, with a from Beta(alpha + 1, alpha). Its density is that of
+Beta(alpha, alpha) times 2 a: because pairs come in both orders, the mean loss is the same (Huszar,
+2017).
 """
 
 from __future__ import annotations
@@ -72,6 +78,8 @@ class DataTransformer:
         ``mean_file`` is read here, once.
     phase : int
         TRAIN or TEST.
+    mixup_alpha : float, optional
+        Mixes the images of a batch, if it is not 0.
 
     Attributes
     ----------
@@ -89,7 +97,13 @@ class DataTransformer:
         If the fields contradict each other or the mean file cannot be read.
     """
 
-    def __init__(self, param: TransformationParameter, phase: int) -> None:
+    def __init__(
+        self, param: TransformationParameter, phase: int, mixup_alpha: float = 0.0
+    ) -> None:
+        if not mixup_alpha >= 0:
+            raise DataError(
+                f"transform_param: mixup_alpha is {mixup_alpha:g}; it must be at least 0."
+            )
         if param.force_color and param.force_gray:
             raise DataError(
                 "transform_param: force_color and force_gray are both set; images can be "
@@ -106,7 +120,8 @@ class DataTransformer:
         self._mirror = bool(param.mirror)
         # How far the channels lie apart that hold horizontal flow; 0 if the images are no flow.
         self._flow_step = 2 if param.is_flow else sys.maxsize if param.flow else 0
-        self.is_random = self._mirror or self._crop_at_random
+        self._mixup_alpha = mixup_alpha
+        self.is_random = self._mirror or self._crop_at_random or bool(mixup_alpha)
         self.scale = np.float32(param.scale)
         self._mean_file = str(param.mean_file)
         self._mean = read_mean(self._mean_file) if self._mean_file else None
@@ -143,21 +158,32 @@ class DataTransformer:
         images : sequence of ndarray, each (channels, rows, columns), uint8 or float32
             They may differ in size if there is a crop. Read only.
         generator : numpy.random.Generator, optional
-            Needed if `is_random`. Draws, in this order: mirror, top and left of all images.
+            Needed if `is_random`. Draws, in this order: mirror, top and left of all images; with
+            what they are mixed, and how much.
 
         Returns
         -------
         ndarray, float32, shape (n, channels, rows, columns)
         """
+        return self.mix(self._transformed(images, generator), generator)
+
+    def mix(self, values: Floats, generator: np.random.Generator | None) -> Floats:
+        """Return images, float32 (n, channels, rows, columns), mixed; as they are without mixup."""
+        if not self._mixup_alpha or generator is None:
+            return values
+        n, alpha = len(values), self._mixup_alpha
+        others = values[generator.permutation(n)]
+        share = generator.beta(alpha + 1, alpha, n).astype(np.float32)[:, None, None, None]
+        return share * values + (1 - share) * others
+
+    def _transformed(
+        self, images: Sequence[ImageArray], generator: np.random.Generator | None
+    ) -> Floats:
         shape = self._common_shape(images)
         if self._crop_size is None and not self._mirror:
             return self._arithmetic(cast(ImageArray, np.stack(images)), self._mean)
         windows = self._windows(images, generator)
-        cut = np.empty((len(images), *shape), dtype=images[0].dtype)
-        for image, window, target in zip(images, windows, cut, strict=True):
-            target[...] = _cut(image, window, shape)
-            if window.mirror and self._flow_step:
-                target[:: self._flow_step] = _LARGEST - target[:: self._flow_step]
+        cut = self._cut_out(images, windows, shape)
         if self._mean is None:
             return self._arithmetic(cut, None)
         if len(set(windows)) == 1:
@@ -167,9 +193,32 @@ class DataTransformer:
             target[...] = _cut(self._mean, window, shape)
         return self._arithmetic(cut, means)
 
+    def cut_out(
+        self, images: Sequence[ImageArray], generator: np.random.Generator | None
+    ) -> ImageArray:
+        """Return what a call cuts out and mirrors, before the mean and the scale.
+
+        Draws the same random numbers as a call.
+        """
+        shape = self._common_shape(images)
+        return self._cut_out(images, self._windows(images, generator), shape)
+
+    def _cut_out(
+        self,
+        images: Sequence[ImageArray],
+        windows: Sequence[_Window],
+        shape: tuple[int, int, int],
+    ) -> ImageArray:
+        cut = np.empty((len(images), *shape), dtype=images[0].dtype)
+        for image, window, target in zip(images, windows, cut, strict=True):
+            target[...] = _cut(image, window, shape)
+            if window.mirror and self._flow_step:
+                target[:: self._flow_step] = _LARGEST - target[:: self._flow_step]
+        return cut
+
     def fits(self, images: Sequence[ImageArray], staged: StagedBatch) -> bool:
         """Return whether these images can be packed into a staged batch; see `pack`."""
-        if self._flow_step and self._mirror:
+        if self._mixup_alpha or (self._flow_step and self._mirror):
             return False
         return (len(images), *self._common_shape(images)) == staged.shape and all(
             image.dtype == np.uint8 for image in images

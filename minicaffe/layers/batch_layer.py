@@ -196,6 +196,8 @@ class ImageBatchLayer(BatchLayer[P]):
     color_advice: ClassVar[str] = "Remove it."
     # Whether the fields of transform_param that augment images have an effect.
     augments: ClassVar[bool] = True
+    # Whether mixup_alpha has an effect, too.
+    mixes: ClassVar[bool] = False
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:
@@ -213,11 +215,14 @@ class ImageBatchLayer(BatchLayer[P]):
                     f"transform_param.{field.name} has no effect, because {cls.type} does not "
                     "apply it. Remove it."
                 )
+        if param.transform_param.mixup_alpha and getattr(param, cls.param_field).batch_size == 1:
+            yield "transform_param.mixup_alpha has no effect with batch_size: 1. Raise it."
 
     @classmethod
     def unread_transform_fields(cls) -> frozenset[str]:
         """Return the fields of transform_param that have no effect in this type."""
         others = _OF_LABEL_MAPS | ANNOTATED_FIELDS
+        others = others if cls.mixes else others | {"mixup_alpha"}
         return others if cls.augments else others | AUGMENTATION_FIELDS
 
     def __init__(self, param: LayerParameter, context: LayerContext) -> None:
@@ -235,7 +240,9 @@ class ImageBatchLayer(BatchLayer[P]):
 
     def transformer(self) -> DataTransformer:
         """Return what transform_param asks for, in this layer's phase."""
-        return DataTransformer(self.param.transform_param, TRAIN if self.is_training else TEST)
+        param = self.param.transform_param
+        mixup_alpha = param.mixup_alpha if self.mixes and self.is_training else 0.0
+        return DataTransformer(param, TRAIN if self.is_training else TEST, mixup_alpha)
 
     def _augmenter(self) -> Augment | None:
         """Return what transform_param asks for beyond Caffe's transformation, if anything."""

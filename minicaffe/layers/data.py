@@ -28,6 +28,7 @@ class Data(ImageBatchLayer[DataParameter]):
 
     old_transform_fields = (*ImageBatchLayer.old_transform_fields, "force_encoded_color")
     converts_color = True
+    mixes = True
 
     @classmethod
     def image_form(cls, param: LayerParameter) -> ImageForm:

@@ -27,6 +27,7 @@ class ImageData(ImageBatchLayer[ImageDataParameter]):
     the other transformations.
     """
 
+    mixes = True
     color_advice = "Set is_color in image_data_param."
 
     @classmethod

@@ -21,10 +21,13 @@ adadelta  h = m h + (1 - m) g^2;  u = g sqrt((k + delta) / (h + delta));        
           k = m k + (1 - m) u^2;  dw = rate u
 adam      h = m h + (1 - m) g;  k = decay2 k + (1 - decay2) g^2;                      h, k
           dw = rate h / (sqrt(k) + delta)
+adamw     adam, where the decay is left out of g, and dw = dw + rate decay (w or        h, k
+          sign(w))
 ========  ==========================================================================  =======
 
 Sources: Polyak 1964; Nesterov 1983; Duchi et al. 2011; Tieleman and Hinton 2012; Zeiler 2012;
-Kingma and Ba 2015 (their bias correction is part of the rate that the solver passes).
+Kingma and Ba 2015 (their bias correction is part of the rate that the solver passes); Loshchilov
+and Hutter 2019, with the decay multiplied by the rate as in PyTorch and Keras.
 
 A weight that is not finite invalidates all later results, but the loss does not always show it: the
 ReLUs that are fused into convolutions replace NaN by 0, so that the loss can stay finite. Therefore
@@ -48,11 +51,16 @@ from minicaffe.ops.backend import Op, Tensor
 class Update(Op["UpdateKernel"]):
     """Describe a solver's rule; `decay2` is rms_decay or momentum2."""
 
-    rule: Literal["sgd", "nesterov", "adagrad", "rmsprop", "adadelta", "adam"]
+    rule: Literal["sgd", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw"]
     regularization: Literal["L1", "L2"] = "L2"
     momentum: float = 0.0
     decay2: float = 0.0
     delta: float = 0.0
+
+    @property
+    def decay_is_decoupled(self) -> bool:
+        """Whether the decay changes w directly, instead of the gradient."""
+        return self.rule == "adamw"
 
 
 class UpdateOperands(NamedTuple):
@@ -121,6 +129,35 @@ class SumOfSquaresKernel(Protocol):
 
     def forward(self, tensors: Sequence[Tensor]) -> float:
         """Return the sum, accumulated in double precision; waits for the device."""
+
+
+@dataclass(frozen=True)
+class WeightAverage(Op["WeightAverageKernel"]):
+    """Describe the running average of some tensors; planned for average and w of each parameter.
+
+    ::
+
+        average = average + share * (w - average)
+
+    A share of 1 copies w, so that nothing of the average remains.
+    """
+
+
+class WeightAverageKernel(Protocol):
+    """One step of the averages of all parameters."""
+
+    def average(
+        self, averages: Sequence[Tensor], weights: Sequence[Tensor], share: Callable[[], float]
+    ) -> None:
+        """Update the averages.
+
+        Parameters
+        ----------
+        averages, weights : sequence of Tensor
+            Those planned for.
+        share : callable
+            Asked in every run, recorded ones included; 0 changes nothing.
+        """
 
 
 @dataclass(frozen=True)

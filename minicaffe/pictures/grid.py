@@ -18,6 +18,8 @@ _TEXT_PX, _CAPTION_PX, _MARGIN, _GAP = 12, 22, 8, 2
 _INK, _FRAME, _PAPER = "#222222", "#888888", "white"
 _WIDEST_PX = 1000
 _BAR_HEIGHT_PX = 200
+# Of rows of images: side of an image, room for the text, between original and versions, of a line.
+_SIDE_PX, _ROW_LABEL_PX, _SEPARATION_PX, _LINE_PX = 128, 150, 16, 16
 _BARS = "#1f77b4"
 _LABEL_STEPS = (1, 2, 5, 10, 20, 50, 100, 1000)
 
@@ -81,6 +83,35 @@ def contact_sheet(
             pen.text(
                 (x + cell_w / 2, middle), shortened(line, cell_w - 6), _INK, font(11, line), "mm"
             )
+    return sheet
+
+
+def before_and_after(
+    rows: Sequence[tuple[Pixels, Sequence[str], Sequence[Pixels]]], title: str
+) -> Image.Image:
+    """Draw rows of an image, lines of text about it, and what becomes of it, under a title."""
+    n_across = 1 + max(len(versions) for _, _, versions in rows)
+    n_lines = max(len(lines) for _, lines, _ in rows)
+    width = _ROW_LABEL_PX + n_across * (_SIDE_PX + _GAP) + _SEPARATION_PX
+    head = wrapped(title, width)
+    top = _MARGIN + len(head) * _CAPTION_PX + 20
+    pitch = max(_SIDE_PX, n_lines * _LINE_PX) + 3 * _GAP
+    sheet = _paper(width, top + len(rows) * pitch)
+    _write_lines(sheet, head)
+    pen = ImageDraw.Draw(sheet)
+    x = _MARGIN + _ROW_LABEL_PX
+    after = x + _SIDE_PX + _SEPARATION_PX
+    for left, word in ((x, "original"), (after, "as the net reads it")):
+        pen.text((left, top - 10), word, _FRAME, font(_TEXT_PX), "lm")
+    for k, (image, lines, versions) in enumerate(rows):
+        y = top + k * pitch
+        for n, line in enumerate(lines):
+            text = shortened(line, _ROW_LABEL_PX - _MARGIN)
+            pen.text((_MARGIN, y + 8 + n * _LINE_PX), text, _INK, font(11, line), "lm")
+        sheet.paste(_fitted(tile_image(image), _SIDE_PX), (x, y))
+        for n, version in enumerate(versions):
+            at = after + n * (_SIDE_PX + _GAP), y
+            sheet.paste(_fitted(tile_image(version), _SIDE_PX), at)
     return sheet
 
 

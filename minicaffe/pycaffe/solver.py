@@ -154,6 +154,12 @@ class AdamSolver(Solver):
     type = "Adam"
 
 
+class AdamWSolver(Solver):
+    """Adam with weight decay outside of the gradient (Loshchilov and Hutter, 2019)."""
+
+    type = "AdamW"
+
+
 _CLASSES = {cls.type: cls for cls in Solver.__subclasses__()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +15,8 @@ from minicaffe.net.loss_future import LossFuture
 from minicaffe.ops.backend import Task, Tensor
 from minicaffe.ops.update import StepSize, SumOfSquares, UpdateOperands
 from minicaffe.schema import SolverParameter
+from minicaffe.solver.averaging.averaged_weights import AveragedWeights
+from minicaffe.solver.averaging.share import averages_weights, has_average
 from minicaffe.solver.local_rates import LocalRates
 from minicaffe.solver.rules import Rule
 from minicaffe.solver.update_settings import UpdateSettings
@@ -30,11 +33,17 @@ class Iteration:
         Read in every iteration: iter_size and clip_gradients may change.
     rule : Rule
         The solver type.
+
+    Attributes
+    ----------
+    average : AveragedWeights or None
+        The average of the parameters, if the solver keeps one.
     """
 
     def __init__(self, net: Net, param: SolverParameter, rule: Rule) -> None:
-        self._net, self._param = net, param
+        self._net, self._param, self._rule = net, param, rule
         self._update = ParameterUpdate(net, param, rule)
+        self.average = AveragedWeights(net) if averages_weights(param) else None
         self._losses: list[LossFuture] = []
         self._iteration = net.programs.create(self._tasks)
         self._separate_update = net.programs.create(self._update_tasks)
@@ -43,6 +52,16 @@ class Iteration:
     def history(self) -> list[Tensor]:
         """The rule's history tensors, in the order of a .solverstate file."""
         return self._update.history
+
+    @property
+    def kept(self) -> list[Tensor]:
+        """What is kept for each parameter besides its values and gradient: history, average."""
+        return [*self.history, *(self.average.tensors if self.average is not None else ())]
+
+    @property
+    def n_kept(self) -> int:
+        """The number of tensors that are kept for each parameter."""
+        return self._rule.n_history + (self.average is not None)
 
     @property
     def reads_gradients(self) -> bool:
@@ -71,7 +90,7 @@ class Iteration:
         net = self._net
         self._losses.clear()
         if settings is not None:
-            self._update.set_step(settings)
+            self._set_step(settings)
         if net.runs_layer_by_layer:
             self._run_layer_by_layer()
         else:
@@ -81,14 +100,27 @@ class Iteration:
 
     def update(self, settings: UpdateSettings) -> None:
         """Update all parameters with the gradients that they have; clips these first."""
-        self._update.set_step(settings, self._update.clipping())
+        self._set_step(settings, self._update.clipping())
         if self._update.is_adaptive:
             self._update.run_adaptive(settings)
+            if self.average is not None:
+                self.average.update()
         else:
             self._separate_update()
         if self._net.debug_info:
             for p in self._net.parameters:
                 _log_update(p.layer.name, p.name or p.index, p.blob)
+
+    def averaged(self, n_updates: int) -> AbstractContextManager[None]:
+        """Show the average of the parameters after so many updates, if there is one."""
+        if self.average is None or not has_average(self._param, n_updates):
+            return nullcontext()
+        return self.average.shown()
+
+    def _set_step(self, settings: UpdateSettings, clipping: float = 1.0) -> None:
+        self._update.set_step(settings, clipping)
+        if self.average is not None:
+            self.average.set_share(settings.average_share)
 
     def _run_layer_by_layer(self) -> None:
         self._net.clear_param_diffs()
@@ -111,7 +143,8 @@ class Iteration:
         return [*tasks, *(self._update_tasks() if includes_update else ())]
 
     def _update_tasks(self) -> list[Task]:
-        return [self._update.task()]
+        averages = () if self.average is None else (self.average.update,)
+        return [self._update.task(), *averages]
 
 
 class ParameterUpdate:

@@ -12,12 +12,23 @@ poly        min_lr + (base_lr - min_lr) * (1 - i / max_iter) ^ power
 sigmoid     base_lr / (1 + exp(-gamma * (i - stepsize)))
 multifixed  stagelr of the first stage whose stageiter is at least i, else of the last
 plateau     base_lr * gamma ^ (how often the loss stopped falling: see `Plateau`)
+cosine      min_lr + (base_lr - min_lr) * (1 + cos(pi * t)) / 2
+onecycle    a warm-up to base_lr, then a cosine to a rate near 0
 ==========  ==========================================================================
 
-The last two, min_lr and what follows are those of forks. Before the policy the rate may grow, from
-warmup_start_lr to base_lr in warmup_iter iterations (Intel), linearly, or from rampup_lr to base_lr
-in rampup_interval iterations (NVCaffe), with the square of the iteration. No rate is below min_lr
-if that is set (NVCaffe).
+multifixed, plateau, min_lr and what follows are those of forks. Before the policy the rate may
+grow, from warmup_start_lr to base_lr in warmup_iter iterations (Intel), linearly, or from rampup_lr
+to base_lr in rampup_interval iterations (NVCaffe), with the square of the iteration. No rate is
+below min_lr if that is set (NVCaffe).
+
+cosine (Loshchilov and Hutter, "SGDR", 2017, equation 5): t is the share of a cycle that has passed,
+0 to 1. A cycle goes from the end of the warm-up, or from a stepvalue, to the next stepvalue, and
+the last one to max_iter. At a stepvalue the rate is base_lr again (a warm restart).
+
+onecycle (Smith and Topin, "Super-Convergence", 2018; the shares and the cosine are those of fastai
+and PyTorch): the warm-up is linear, takes 30 % of max_iter unless warmup_iter or rampup_interval is
+given, and begins at base_lr / 25 unless warmup_start_lr or rampup_lr is given. The rate falls to
+min_lr at max_iter, to base_lr / 250,000 if that is not given.
 """
 
 from __future__ import annotations
@@ -53,6 +64,10 @@ POLICIES: dict[str, Policy] = {
         min(bisect_left(list(p.stageiter), i), len(p.stagelr) - 1)
     ],
     "plateau": lambda p, i: p.base_lr,
+    "cosine": lambda p, i: p.min_lr + (p.base_lr - p.min_lr) * half_cosine(cycle_share(p, i)),
+    "onecycle": lambda p, i: (
+        _last_rate(p) + (p.base_lr - _last_rate(p)) * half_cosine(cycle_share(p, i))
+    ),
 }
 # The fields that each policy requires besides base_lr.
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -64,9 +79,18 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "sigmoid": ("gamma", "stepsize"),
     "multifixed": ("stagelr", "stageiter"),
     "plateau": ("gamma", "plateau_winsize"),
+    "cosine": ("max_iter",),
+    "onecycle": ("max_iter",),
 }
+# The fields that a policy reads if they are given.
+OPTIONAL: dict[str, tuple[str, ...]] = {"cosine": ("stepvalue",)}
 # The fields whose iterations precede the policy, and the rates to begin with.
 RAMPS = {"warmup_iter": "warmup_start_lr", "rampup_interval": "rampup_lr"}
+# The policies that fall to min_lr at max_iter.
+_FALLING = ("poly", "cosine", "onecycle")
+# Of onecycle: the share of max_iter that the warm-up takes, and the divisors of base_lr that give
+# the first rate and the last one.
+_RISING_SHARE, _FIRST_DIVISOR, _LAST_DIVISOR = 0.3, 25, 250_000
 
 
 def learning_rate(param: SolverParameter, iteration: int, reductions: int = 0) -> float:
@@ -94,17 +118,46 @@ def learning_rate(param: SolverParameter, iteration: int, reductions: int = 0) -
     return max(float(rate), param.min_lr) if param.HasField("min_lr") else float(rate)
 
 
+def ramp_length(param: SolverParameter) -> int:
+    """Return the number of iterations in which the rate grows to base_lr."""
+    length = max(param.warmup_iter, param.rampup_interval)
+    if param.lr_policy == "onecycle" and not length:
+        return int(_RISING_SHARE * param.max_iter)
+    return int(length)
+
+
 def is_ramping(param: SolverParameter, iteration: int) -> bool:
     """Return whether the rate of an iteration precedes the policy."""
-    return iteration < max(param.warmup_iter, param.rampup_interval)
+    return iteration < ramp_length(param)
 
 
 def _ramp(param: SolverParameter, iteration: int) -> float:
-    if param.warmup_iter:
-        share, first = iteration / param.warmup_iter, param.warmup_start_lr
-    else:
-        share, first = (iteration / param.rampup_interval) ** 2, param.rampup_lr
-    return float(first + (param.base_lr - first) * share)
+    share = iteration / ramp_length(param)
+    field = "rampup_lr" if param.rampup_interval else "warmup_start_lr"
+    first = getattr(param, field)
+    if param.lr_policy == "onecycle" and not param.HasField(field):
+        first = param.base_lr / _FIRST_DIVISOR
+    return float(first + (param.base_lr - first) * (share**2 if param.rampup_interval else share))
+
+
+def half_cosine(share: float) -> float:
+    """Return the half wave that falls from 1 to 0 while `share` grows from 0 to 1."""
+    return (1 + math.cos(math.pi * min(share, 1.0))) / 2
+
+
+def cycle_share(param: SolverParameter, iteration: int) -> float:
+    """Return which share of its cycle an iteration after the warm-up has passed."""
+    restarts = list(param.stepvalue) if param.lr_policy == "cosine" else []
+    n_passed = bisect_right(restarts, iteration)
+    start = max([ramp_length(param), *restarts[:n_passed]])
+    end = [*restarts, param.max_iter][n_passed]
+    return (iteration - start) / (end - start) if start < end else 1.0
+
+
+def _last_rate(param: SolverParameter) -> float:
+    """Return the rate of onecycle at max_iter."""
+    is_given = param.HasField("min_lr")
+    return float(param.min_lr if is_given else param.base_lr / _LAST_DIVISOR)
 
 
 def steps_reached(param: SolverParameter, iteration: int) -> int:
@@ -137,10 +190,10 @@ def lr_policy_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
             yield "lr_policy", f'lr_policy: "{policy}" needs {field}, which is missing'
     if policy == "step" and param.HasField("stepsize") and param.stepsize < 1:
         yield "stepsize", f"stepsize must be at least 1, it is {param.stepsize}"
-    if policy == "poly" and param.HasField("max_iter") and param.max_iter < 1:
+    if policy in _FALLING and param.HasField("max_iter") and param.max_iter < 1:
         yield (
             "max_iter",
-            f'lr_policy: "poly" needs a max_iter of at least 1, it is {param.max_iter}',
+            f'lr_policy: "{policy}" needs a max_iter of at least 1, it is {param.max_iter}',
         )
     for field in ("stepvalue", "stageiter"):
         values = list(getattr(param, field))
@@ -164,7 +217,7 @@ def _fork_problems(param: SolverParameter, ramps: Sequence[str]) -> Iterator[tup
     if any(size < 1 for size in param.plateau_winsize):
         sizes = list(param.plateau_winsize)
         yield "plateau_winsize", f"plateau_winsizes must be at least 1; they are {sizes}"
-    if param.lr_policy == "poly" and param.min_lr > param.base_lr:
+    if param.lr_policy in _FALLING and param.min_lr > param.base_lr:
         yield (
             "min_lr",
             f"min_lr: {param.min_lr:g} is larger than base_lr: {param.base_lr:g}; lower it",
@@ -193,17 +246,20 @@ def non_finite_fields(param: SolverParameter, fields: Iterable[str]) -> Iterator
 def unread_rate_fields(param: SolverParameter) -> Iterator[tuple[str, str]]:
     """Yield the fields that lr_policy does not read, but others do: field and message."""
     policy = param.lr_policy
-    fields = {name for needed in NEEDS.values() for name in needed} - {"max_iter"}
-    for field in sorted(fields.difference(NEEDS.get(policy, ()))):
+    reads = {name: (*NEEDS.get(name, ()), *OPTIONAL.get(name, ())) for name in POLICIES}
+    fields = {name for read in reads.values() for name in read} - {"max_iter"}
+    for field in sorted(fields.difference(reads.get(policy, ()))):
         if _is_given(param, field):
-            readers = ", ".join(name for name, needed in NEEDS.items() if field in needed)
+            readers = ", ".join(name for name, read in reads.items() if field in read)
             yield (
                 field,
                 f'{field} has no effect with lr_policy: "{policy}". Remove it, or use a policy '
                 f"that reads it: {readers}",
             )
     for needed, field in RAMPS.items():
-        if param.HasField(field) and not getattr(param, needed):
+        # The warm-up of onecycle is there without warmup_iter.
+        is_read = getattr(param, needed) or (policy, field) == ("onecycle", "warmup_start_lr")
+        if param.HasField(field) and not is_read:
             yield field, f"{field} has no effect without {needed}. Remove it, or set {needed}"
 
 

@@ -25,15 +25,15 @@ _MIB = 1 << 20
 _SAME_UPDATES = "; with iter_size larger by the same factor the updates stay what they are"
 
 
-def check_host_memory(net: Net, test_nets: Sequence[Net], n_history: int) -> None:
+def check_host_memory(net: Net, test_nets: Sequence[Net], n_kept: int) -> None:
     """Raise an error if the training needs more main memory than this process can have.
 
     Parameters
     ----------
     net, test_nets : Net
         Built, and not filled yet.
-    n_history : int
-        Number of history tensors for each parameter.
+    n_kept : int
+        Number of tensors that the solver keeps for each parameter: history and average.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def check_host_memory(net: Net, test_nets: Sequence[Net], n_history: int) -> Non
     """
     demand = demand_of_passes(net.steps, net.parameters, net.backend, backward=True)
     learned = sum(p.blob.count for p in net.parameters if p.needs_diff)
-    rest = n_history * learned * net.backend.dtype.itemsize
+    rest = n_kept * learned * net.backend.dtype.itemsize
     rest += sum(value_count(one.steps) * one.backend.activation_bytes for one in test_nets)
     require_memory(
         replace(demand, rest=demand.rest + rest),
@@ -53,7 +53,7 @@ def check_host_memory(net: Net, test_nets: Sequence[Net], n_history: int) -> Non
 
 
 def check_memory(
-    backend: Backend, net: Net, test_nets: Sequence[Net], history: Sequence[Tensor], before: int
+    backend: Backend, net: Net, test_nets: Sequence[Net], kept: Sequence[Tensor], before: int
 ) -> None:
     """Raise an error if the training does not fit into the device's memory.
 
@@ -62,8 +62,8 @@ def check_memory(
     backend : Backend
     net, test_nets : Net
         Built, and not run yet.
-    history : sequence of Tensor
-        The history of the solver's rule.
+    kept : sequence of Tensor
+        What the solver keeps for the parameters: history and averages.
     before : int
         The free bytes before the nets were built.
 
@@ -73,7 +73,7 @@ def check_memory(
         The message has the needed and the free memory, and the largest batch_size that would fit.
     """
     free = backend.free_bytes() or 0
-    demand = _demand(backend, net, test_nets, history, before - free)
+    demand = _demand(backend, net, test_nets, kept, before - free)
     if demand.total <= free:
         return
     largest = demand.largest_batch(free)
@@ -94,13 +94,13 @@ def _demand(
     backend: Backend,
     net: Net,
     test_nets: Sequence[Net],
-    history: Sequence[Tensor],
+    kept: Sequence[Tensor],
     allocated: int,
 ) -> MemoryDemand:
     blobs = [parameter.blob for parameter in net.parameters]
     parameters = BYTES_PER_VALUE * sum(blob.count for blob in blobs)
     missing = backend.missing_bytes([blob.data for blob in blobs], are_activations=False)
-    of_parameters = [*(blob.diff for blob in blobs), *history]
+    of_parameters = [*(blob.diff for blob in blobs), *kept]
     values = [tensor for one in test_nets for tensor in _values(one)]
     rest = missing + backend.missing_bytes(of_parameters, are_activations=False)
     rest += backend.missing_bytes(values, are_activations=True)

@@ -132,6 +132,13 @@ def test_net_sources(solver: SolverSource) -> Iterator[StatedSource]:
         yield source, state
 
 
+def fill_nets(solver: SolverSource, net: Net, test_nets: Sequence[Net]) -> None:
+    """Fill the parameters of the nets, and copy the initial weights that the solver names."""
+    for one in (net, *test_nets):
+        one.fill()
+    copy_initial_weights(solver, net, test_nets)
+
+
 def copy_initial_weights(solver: SolverSource, net: Net, test_nets: Sequence[Net]) -> None:
     """Copy the initial weights that the solver names; commas separate files in one entry.
 

@@ -1,4 +1,4 @@
-"""Table of the six solver types: update rule, its settings and its number of history blobs.
+"""Table of the seven solver types: update rule, its settings and its number of history blobs.
 
 The arithmetic is an op (`minicaffe.ops.update`); a solver type adds its name, the number of history
 blobs for each parameter and the fields that it reads.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from minicaffe.errors import nearest
@@ -39,6 +39,9 @@ class Rule:
         Fields that are the weight of the past in a running average.
     reads : tuple of str
         Further fields that only some rules read.
+    decay_is_decoupled : bool
+        Whether the decay changes the parameters directly, by rate * decay, so that the correction
+        of the rate must not change it.
     """
 
     type: str
@@ -48,6 +51,7 @@ class Rule:
     uses_momentum: bool = True
     averages: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    decay_is_decoupled: bool = False
 
 
 def _regularization(param: SolverParameter) -> Literal["L1", "L2"]:
@@ -61,6 +65,10 @@ def _bias_correction(param: SolverParameter, n: int) -> float:
 
 def _adam(p: SolverParameter) -> Update:
     return Update("adam", _regularization(p), p.momentum, p.momentum2, p.delta)
+
+
+def _adamw(p: SolverParameter) -> Update:
+    return replace(_adam(p), rule="adamw")
 
 
 RULES = {
@@ -96,6 +104,15 @@ RULES = {
             correction=_bias_correction,
             averages=("momentum", "momentum2"),
             reads=("momentum2", "delta"),
+        ),
+        Rule(
+            "AdamW",
+            2,
+            _adamw,
+            correction=_bias_correction,
+            averages=("momentum", "momentum2"),
+            reads=("momentum2", "delta"),
+            decay_is_decoupled=True,
         ),
     )
 }

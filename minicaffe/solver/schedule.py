@@ -9,6 +9,7 @@ import numpy as np
 
 from minicaffe.log import logger
 from minicaffe.schema import SolverParameter
+from minicaffe.solver.averaging.share import average_share
 from minicaffe.solver.lr_policy import is_ramping, learning_rate, steps_reached
 from minicaffe.solver.rules import Rule
 from minicaffe.solver.update_settings import UpdateSettings, momentum, weight_decay
@@ -92,11 +93,13 @@ class Schedule:
 
     def settings(self, iteration: int) -> UpdateSettings:
         """Return the settings of the update of an iteration."""
-        rate = self.rate(iteration)
+        rate, decay = self.rate(iteration), weight_decay(self._param, iteration)
+        correction = self._rule.correction(self._param, iteration + 1)
         return UpdateSettings(
-            rate * self._rule.correction(self._param, iteration + 1),
-            weight_decay(self._param, iteration),
+            rate * correction,
+            decay / correction if self._rule.decay_is_decoupled else decay,
             momentum(self._param, iteration, rate),
+            average_share(self._param, iteration),
         )
 
     def observe(self, iteration: int, smoothed_loss: Callable[[], float]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from minicaffe.errors import nearest
 from minicaffe.schema import SolverParameter
+from minicaffe.solver.averaging.share import average_problems
 from minicaffe.solver.lr_policy import lr_policy_problems
 from minicaffe.solver.rules import rule_problems
 from minicaffe.solver.scores.average_precision import AP_VERSIONS
@@ -20,6 +21,7 @@ def solver_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
     for field in ("keep_last", "patience"):
         if getattr(param, field) < 0:
             yield field, f"{field}: {getattr(param, field)}; it must not be negative"
+    yield from average_problems(param)
     for field, known in _NAMES.items():
         value = getattr(param, field)
         if value not in known:

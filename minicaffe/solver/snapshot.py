@@ -1,16 +1,19 @@
 """Snapshots: weights and solver state, for exact resuming.
 
-A resumed run computes the same values as an uninterrupted one. Three files are written, each first
+A resumed run computes the same values as an uninterrupted one. These files are written, each first
 under another name and then renamed, so that a file of a snapshot is complete, or is the older one
 of that name:
 
 * ``PREFIX_iter_N.caffemodel``: the net with its weights
 * ``PREFIX_iter_N.solverstate.json``: position in the data and random steps (ours)
+* ``PREFIX_iter_N.raw.caffemodel``: the parameters that training goes on with, if the solver keeps
+  an average of them (ours); the first file then holds the average, and the .solverstate names this
+  one
 * ``PREFIX_iter_N.solverstate``: iteration and history; written last, so that its presence implies
-  the other two. An older one is removed before they are replaced; otherwise a process that is
+  the others. An older one is removed before they are replaced; otherwise a process that is
   killed in between would leave the weights of one run with the history of another
 
-The first and the last are Caffe's and are exchanged with it; without the second one a run resumes
+The first and the last are Caffe's and are exchanged with it; without the .json a run resumes
 as Caffe does, from the beginning of the data.
 """
 
@@ -37,10 +40,13 @@ from minicaffe.schema import (
     read_solver_state,
     write_solver_state,
 )
+from minicaffe.solver.averaging.averaged_weights import AveragedWeights
+from minicaffe.solver.averaging.share import has_average
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.lr_policy import current_step
 from minicaffe.solver.schedule import Plateau
 from minicaffe.solver.scores.evaluation import Evaluation, EvaluationState
+from minicaffe.solver.snapshot_prefix import raw_weights_file
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class SnapshotContents:
     evaluation : Evaluation
     history : sequence of Tensor
         The rule's history, in the order of a .solverstate file.
+    average : AveragedWeights or None
+        The average of the parameters, if the solver keeps one.
     losses : LossHistory
     plateau : Plateau
     """
@@ -63,6 +71,7 @@ class SnapshotContents:
     net: Net
     evaluation: Evaluation
     history: Sequence[Tensor]
+    average: AveragedWeights | None
     losses: LossHistory
     plateau: Plateau
 
@@ -95,15 +104,13 @@ def write_snapshot(contents: SnapshotContents, iteration: int) -> None:
     as_hdf5 = param.snapshot_format == SolverParameter.HDF5
     kind = "HDF5 file" if as_hdf5 else "binary proto file"
     weights, path = snapshot_names(param, iteration)
-    logger.info(f"Snapshotting to {kind} {weights}")
-    remove = functools.partial(_remove_file, path)
-    save_net(contents.net, weights, diffs=bool(param.snapshot_diff), before_replace=remove)
+    learned = _save_weights(contents, iteration, weights, path)
     logger.info(f"Snapshotting solver state to {kind} {path}")
     _write_side_state(contents, iteration, _side_file(path))
     plateau = contents.plateau
     state = SolverStateFile(
         iter=iteration,
-        learned_net=str(weights),
+        learned_net=str(learned),
         current_step=current_step(param, iteration, plateau.reductions),
         history=[tensor.get() for tensor in contents.history],
         minimum_loss=plateau.minimum_loss if param.lr_policy == "plateau" else None,
@@ -111,6 +118,28 @@ def write_snapshot(contents: SnapshotContents, iteration: int) -> None:
     )
     with write_atomically(path) as file:
         write_solver_state(file, state, as_hdf5)
+
+
+def _save_weights(contents: SnapshotContents, iteration: int, weights: Path, state: Path) -> Path:
+    """Save the parameters, and their average if there is one; return the file of the former."""
+    average = contents.average if has_average(contents.param, iteration) else None
+    if average is None:
+        _save_shown_weights(contents, weights, state)
+        return weights
+    learned = raw_weights_file(weights)
+    with average.shown(False):
+        _save_shown_weights(contents, learned, state)
+    with average.shown():
+        _save_shown_weights(contents, weights, state)
+    return learned
+
+
+def _save_shown_weights(contents: SnapshotContents, path: Path, state: Path) -> None:
+    kind = "HDF5 file" if path.suffix == ".h5" else "binary proto file"
+    logger.info(f"Snapshotting to {kind} {path}")
+    remove = functools.partial(_remove_file, state)
+    diffs = bool(contents.param.snapshot_diff)
+    save_net(contents.net, path, diffs=diffs, before_replace=remove)
 
 
 def _check_finite(net: Net, iteration: int) -> None:
@@ -153,13 +182,32 @@ def restore_snapshot(contents: SnapshotContents, path: str | Path) -> int:
     if state.iter < 0:
         raise SnapshotError(f"{path}: damaged: it is a snapshot of iteration {state.iter}.")
     _check_history(contents, state, path)
-    copy_trained_layers(contents.net, _weights_of(state, path))
+    _restore_weights(contents, _weights_of(state, path), state.iter)
     for tensor, values in zip(contents.history, state.history, strict=True):
         tensor.set(values.reshape(tensor.shape))
     if contents.param.lr_policy == "plateau":
         contents.plateau.restore(state.minimum_loss, state.iter_last_event, state.current_step)
     _restore_side_state(contents, state.iter, _side_file(path))
     return state.iter
+
+
+def _restore_weights(contents: SnapshotContents, learned: Path, iteration: int) -> None:
+    """Restore the parameters and their average, which begins anew if the snapshot has none."""
+    average = contents.average if has_average(contents.param, iteration) else None
+    if average is None:
+        copy_trained_layers(contents.net, learned)
+        return
+    averaged = learned.with_name(learned.name.replace(".raw.caffemodel", ".caffemodel"))
+    if averaged == learned:
+        logger.warning(f"{learned}: holds no average of the parameters; it begins anew with these.")
+    elif not averaged.is_file():
+        raise SnapshotError(
+            f"{learned}: the file with the average of the parameters, {averaged}, does not exist. "
+            "Copy it there."
+        )
+    copy_trained_layers(contents.net, averaged)
+    average.begin()
+    copy_trained_layers(contents.net, learned)
 
 
 def _check_history(contents: SnapshotContents, state: SolverStateFile, path: Path) -> None:

@@ -66,7 +66,7 @@ def claimed_prefix(prefix: str) -> Iterator[None]:
     path = Path(os.path.realpath(prefix))
     with _claim(str(path)) if sys.platform.startswith("linux") else nullcontext(True) as is_first:
         if is_first:
-            kinds = r"_iter_\d+\.(caffemodel|solverstate)(\.h5)?(\.json)?"
+            kinds = r"_iter_\d+(\.raw)?\.(caffemodel|solverstate)(\.h5)?(\.json)?"
             remove_abandoned(path.parent, re.compile(re.escape(path.name) + kinds))
         else:
             logger.warning(
@@ -103,6 +103,12 @@ def snapshot_iterations(prefix: str) -> dict[int, Path]:
     return {k: found[k] for k in sorted(found) if _weights_beside(found[k]).is_file()}
 
 
+def raw_weights_file(weights: Path) -> Path:
+    """Return where the parameters are saved whose average a .caffemodel holds."""
+    stem, _, suffix = weights.name.rpartition(".caffemodel")
+    return weights.with_name(f"{stem}.raw.caffemodel{suffix}")
+
+
 class RecentSnapshots:
     """Removes the snapshots of a training but for the last ones, as keep_last asks for.
 
@@ -134,7 +140,8 @@ class RecentSnapshots:
             return
         try:
             # The state first, because its presence implies the other files.
-            for path in (state, Path(f"{state}.json"), _weights_beside(state)):
+            weights = _weights_beside(state)
+            for path in (state, Path(f"{state}.json"), weights, raw_weights_file(weights)):
                 path.unlink(missing_ok=True)
         except OSError as error:
             logger.warning(f"{state} cannot be removed: {error.strerror} (keep_last).")

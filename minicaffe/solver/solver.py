@@ -20,7 +20,7 @@ from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.memory import check_host_memory, check_memory
 from minicaffe.solver.nets import (
     check_overrides,
-    copy_initial_weights,
+    fill_nets,
     test_net_sources,
     train_net_source,
 )
@@ -133,10 +133,12 @@ class Solver:
             self._evaluation = Evaluation(self.source, self.net, self.test_nets)
             self.selection = self._evaluation.selection
             if free_bytes is None:
-                check_host_memory(self.net, self.test_nets, self.rule.n_history)
+                check_host_memory(self.net, self.test_nets, self._iteration.n_kept)
             else:
-                check_memory(self.backend, self.net, self.test_nets, self.history, free_bytes)
-            self._fill_nets()
+                check_memory(
+                    self.backend, self.net, self.test_nets, self._iteration.kept, free_bytes
+                )
+            fill_nets(self.source, self.net, self.test_nets)
             if self.param.snapshot:
                 self._check_prefix()
             warn_of_training(self.source, self.net, self.test_nets)
@@ -166,11 +168,6 @@ class Solver:
             net.debug_info = self.param.debug_info
             net.share_parameters_with(self.net, is_quiet=True)
             check_evaluation(self.source, net)
-
-    def _fill_nets(self) -> None:
-        for net in (self.net, *self.test_nets):
-            net.fill()
-        copy_initial_weights(self.source, self.net, self.test_nets)
 
     @property
     def history(self) -> list[Tensor]:
@@ -356,13 +353,14 @@ class Solver:
 
     def test_all(self) -> None:
         """Score every test net, and keep the weights if keep_best is set and they are the best."""
-        self._evaluation.run(self.iter, self._is_interrupted, self.observers.tests)
-        try:
-            if not self.stopped_early:
-                self.selection.keep_best(self.net)
-        except SnapshotError as error:
-            logger.error(f"{error} Training goes on.")
-            self._failed_best.postpone(error)
+        with self._iteration.averaged(self.iter):
+            self._evaluation.run(self.iter, self._is_interrupted, self.observers.tests)
+            try:
+                if not self.stopped_early:
+                    self.selection.keep_best(self.net)
+            except SnapshotError as error:
+                logger.error(f"{error} Training goes on.")
+                self._failed_best.postpone(error)
 
     def _is_interrupted(self) -> bool:
         """Act on signals during a test; return whether one asks to stop."""
@@ -375,9 +373,9 @@ class Solver:
 
     @property
     def _snapshot_contents(self) -> SnapshotContents:
-        plateau = self._schedule.plateau
+        done, plateau = self._iteration, self._schedule.plateau
         return SnapshotContents(
-            self.param, self.net, self._evaluation, self.history, self.losses, plateau
+            self.param, self.net, self._evaluation, done.history, done.average, self.losses, plateau
         )
 
     def restore(self, path: str | Path) -> None:

@@ -11,6 +11,7 @@ from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.schema import SolverParameter, SolverSource
 from minicaffe.schema.without_effect import sentence_about_fields_without_effect
+from minicaffe.solver.averaging.share import unread_average_fields
 from minicaffe.solver.lr_policy import unread_rate_fields
 from minicaffe.solver.rules import unread_rule_fields
 
@@ -34,6 +35,7 @@ def warn_of_unread_fields(source: SolverSource, n_test_nets: int) -> None:
     for field, message in (
         *unread_rate_fields(param),
         *unread_rule_fields(param),
+        *unread_average_fields(param),
         *_unread_test_fields(param, n_test_nets),
         *_unread_output_fields(param),
         *_fields_that_stop_learning(param),

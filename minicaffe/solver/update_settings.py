@@ -2,14 +2,19 @@
 
 Weight decay and momentum follow NVCaffe's weight_decay_policy and momentum_policy:
 
-======  ==================================================================================
-policy  value at iteration i
-======  ==================================================================================
-fixed   weight_decay; momentum
-poly    weight_decay * (i / max_iter) ^ weight_decay_power;
-        momentum + (max_momentum - momentum) * (i / max_iter) ^ momentum_power
-opt     (1 - sqrt(rate) / 2) ^ 2, at most max_momentum if that is set (momentum only)
-======  ==================================================================================
+========  ================================================================================
+policy    value at iteration i
+========  ================================================================================
+fixed     weight_decay; momentum
+poly      weight_decay * (i / max_iter) ^ weight_decay_power;
+          momentum + (max_momentum - momentum) * (i / max_iter) ^ momentum_power
+opt       (1 - sqrt(rate) / 2) ^ 2, at most max_momentum if that is set (momentum only)
+onecycle  max_momentum - (max_momentum - momentum) * s, where s grows linearly from 0 to 1 in the
+          warm-up of lr_policy "onecycle" and falls to 0 like its rate (momentum only)
+========  ================================================================================
+
+"onecycle" is not NVCaffe's: Smith, "A disciplined approach to neural network hyper-parameters",
+2018, section 4.3.
 """
 
 from __future__ import annotations
@@ -20,8 +25,9 @@ from typing import NamedTuple
 
 from minicaffe.errors import nearest
 from minicaffe.schema import SolverParameter
+from minicaffe.solver.lr_policy import cycle_share, half_cosine, is_ramping, ramp_length
 
-_MOMENTUM_POLICIES = ("fixed", "poly", "opt")
+_MOMENTUM_POLICIES = ("fixed", "poly", "opt", "onecycle")
 _DECAY_POLICIES = ("fixed", "poly")
 
 
@@ -33,13 +39,16 @@ class UpdateSettings(NamedTuple):
     rate : float
         Learning rate, before lr_mult; a rule's correction included.
     decay : float
-        Weight decay, before decay_mult.
+        Weight decay, before decay_mult; divided by the correction of a rule that decouples it.
     momentum : float
+    average_share : float
+        Of the updated parameters in their average; see `minicaffe.solver.averaging`.
     """
 
     rate: float
     decay: float = 0.0
     momentum: float = 0.0
+    average_share: float = 0.0
 
 
 def weight_decay(param: SolverParameter, iteration: int) -> float:
@@ -57,7 +66,16 @@ def momentum(param: SolverParameter, iteration: int, rate: float) -> float:
     if param.momentum_policy == "opt":
         best = (1 - math.sqrt(max(rate, 0.0)) / 2) ** 2
         return min(largest, best) if param.HasField("max_momentum") else best
+    if param.momentum_policy == "onecycle":
+        return float(largest - (largest - first) * _height_of_cycle(param, iteration))
     return first
+
+
+def _height_of_cycle(param: SolverParameter, iteration: int) -> float:
+    """Return 0 to 1 in the warm-up of lr_policy "onecycle", and 1 to 0 after it."""
+    if is_ramping(param, iteration):
+        return iteration / ramp_length(param)
+    return half_cosine(cycle_share(param, iteration))
 
 
 def _share(param: SolverParameter, iteration: int) -> float:
@@ -81,6 +99,17 @@ def update_problems(param: SolverParameter) -> Iterator[tuple[str, str]]:
         yield (
             "momentum_policy",
             f'momentum_policy is for type: "SGD" or "Nesterov", not "{param.type}"; remove it',
+        )
+    if param.momentum_policy == "onecycle" and param.lr_policy != "onecycle":
+        yield (
+            "momentum_policy",
+            f'momentum_policy: "onecycle" follows lr_policy: "onecycle"; it is "{param.lr_policy}"',
+        )
+    if param.local_lr_auto and param.type == "AdamW":
+        yield (
+            "local_lr_auto",
+            "local_lr_auto reckons with a weight decay that is part of the gradient, which that of "
+            'type: "AdamW" is not; use larc or another type',
         )
     if param.larc and param.local_lr_auto:
         yield "local_lr_auto", "larc and local_lr_auto exclude each other; remove one of them"

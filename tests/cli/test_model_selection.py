@@ -23,11 +23,12 @@ def files(pattern="s_iter_*.caffemodel"):
     return sorted(path.name for path in Path().glob(pattern))
 
 
+@pytest.mark.parametrize("average", [[], ["--set=ema_decay=0.9"]], ids=["plain", "averaged"])
 @pytest.mark.parametrize(
     ("output", "best"), [("loss", min), ("loss:max", max), ("accuracy", max), ("accuracy:min", min)]
 )
-def test_the_best_weights_are_kept(project, run, output, best):
-    flags = ["--set=snapshot=2", "--max_iter=8", "--set=base_lr=0.3"]
+def test_the_best_weights_are_kept(project, run, output, best, average):
+    flags = [*average, "--set=snapshot=2", "--max_iter=8", "--set=base_lr=0.3"]
     assert run(*TRAIN, f"--keep_best={output}", *flags).code == 0
     record = read_record(RUN)
     name = output.partition(":")[0]
@@ -161,6 +162,14 @@ def test_the_last_snapshots_are_kept(project, run):
         *("s_iter_1.solverstate", "s_iter_8.solverstate", "s_iter_8.solverstate.json"),
         *("s_iter_9.solverstate", "s_iter_9.solverstate.json"),
     ]
+
+
+def test_both_files_of_averaged_snapshots_are_kept_or_removed(project, run):
+    sets = ["--set=snapshot=2", "--set=ema_decay=0.9"]
+    assert run("train", "solver.prototxt", "--keep_last=1", *sets, "--max_iter=6").code == 0
+    assert files() == ["s_iter_6.caffemodel", "s_iter_6.raw.caffemodel"]
+    assert run("train", "solver.prototxt", "--resume=auto", *sets, "--max_iter=8").code == 0
+    assert "s_iter_8.raw.caffemodel" in files()
 
 
 def test_snapshots_before_resuming_count(project, run):

@@ -107,7 +107,10 @@ def test_long_texts_are_wrapped_or_cut():
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["filters"], 2, "minicaffe show: missing: --weights=FILE (trained weights, or a run: "),
+        (["filters"], 2, "show filters needs trained weights: --weights=FILE"),
+        (["augment"], 2, "show augment needs the net that is trained: show augment NET.prototxt"),
+        (["augment", "net.prototxt", "--model=a.prototxt"], 2, "the net is given twice"),
+        (["augment", "net.prototxt"], 1, "no layer of the training net reads images from files"),
         (["filters", "--weights=w.caffemodel", "--layer=conv3"], 1, 'no filters "conv3". Did you'),
         (["filters", "--weights=w.caffemodel", "--output=x.txt"], 1, "image type 'txt'"),
         (["activations", "--weights=w.caffemodel"], 2, "show activations needs a net and a blob"),
@@ -126,6 +129,78 @@ def test_long_texts_are_wrapped_or_cut():
 def test_messages(log, capsys, args, code, message):
     assert run_command("show", args) == code
     assert message in capsys.readouterr().err
+
+
+AUGMENTED = """
+layer { name: "data" type: "ImageData" top: "data" top: "label" include { phase: TRAIN }
+  transform_param { TRANSFORM } image_data_param { source: "list.txt" batch_size: 9 } }
+layer { name: "data" type: "Input" top: "data" include { phase: TEST }
+  input_param { shape { dim: 2 dim: 3 dim: 20 dim: 18 } } }
+"""
+
+
+@pytest.fixture
+def pictures(log):
+    """Two pictures in a list: x.png is orange, y.png is blue and has a green left half."""
+    picture = Image.new("RGB", (60, 40), (0, 0, 255))
+    picture.paste((0, 255, 0), (0, 0, 30, 40))
+    picture.save("y.png")
+    Path("list.txt").write_text("x.png 0\ny.png 3\n")
+
+
+def sheet_of(transform, *args):
+    Path("augmented.prototxt").write_text(AUGMENTED.replace("TRANSFORM", transform))
+    assert run_command("show", ["augment", "augmented.prototxt", "-o", "sheet.png", *args]) == 0
+    return np.asarray(Image.open("sheet.png"))
+
+
+def tiles(sheet, row, n):
+    """Return the middles of the left and right halves of the versions in a row."""
+    side = grid._SIDE_PX
+    y = sheet.shape[0] - grid._MARGIN - (2 - row) * (side + 3 * grid._GAP) + side // 2
+    lefts = [sheet.shape[1] - grid._MARGIN - (n - k) * (side + grid._GAP) for k in range(n)]
+    return [(tuple(sheet[y, x + side // 4]), tuple(sheet[y, x + 3 * side // 4])) for x in lefts]
+
+
+def test_augmented_images_are_drawn_without_mean_and_scale(pictures, log):
+    sheet = sheet_of("mirror: true scale: 0.01 mean_value: 100", "--images=2", "--versions=6")
+    assert set(tiles(sheet, 0, 6)) == {((200, 100, 50), (200, 100, 50))}
+    plain = ((0, 255, 0), (0, 0, 255))
+    assert set(tiles(sheet, 1, 6)) == {plain, plain[::-1]}
+    assert not [r for r in log.records if r.levelname == "WARNING"]
+
+
+def test_covered_parts_have_the_colour_of_the_mean(pictures):
+    cutout = "cutout { probability: 1 min_area_ratio: 0.9 max_area_ratio: 0.9 min_aspect_ratio: 1 }"
+    transform = f"crop_size: 20 random_resized_crop {{ }} mean_value: [10, 20, 30] {cutout}"
+    sheet = sheet_of(transform, "--images=2", "--versions=3")
+    assert {colour for pair in tiles(sheet, 1, 3) for colour in pair} == {(30, 20, 10)}
+
+
+def test_mixed_images_are_drawn(pictures):
+    sheet = sheet_of("crop_size: 20 mixup_alpha: 4", "--images=2", "--versions=6")
+    colours = {pair[0] for row in (0, 1) for pair in tiles(sheet, row, 6)}
+    assert len(colours) > 4
+
+
+def test_channels_in_another_order_are_drawn_in_their_colours(pictures):
+    sheet = sheet_of("bgr2rgb: true mirror: true", "--images=2", "--versions=2")
+    assert tiles(sheet, 0, 2)[0][0] == (200, 100, 50)
+
+
+def test_without_a_random_change_there_is_a_warning(pictures, log):
+    sheet_of("scale: 0.5")
+    assert any("all versions of an image are the same" in m for m in log.messages)
+
+
+def test_layers_with_boxes_cannot_be_shown(log, capsys):
+    Path("boxes.prototxt").write_text(
+        'layer { name: "d" type: "WindowData" top: "d" top: "l" '
+        'window_data_param { source: "windows.txt" batch_size: 2 crop_size: 9 } }'
+    )
+    Path("windows.txt").write_text("# 0\nx.png\n3\n30\n30\n1\n1 1 0 0 20 20\n")
+    assert run_command("show", ["augment", "boxes.prototxt"]) == 1
+    assert "boxes.prototxt:1, layer" in capsys.readouterr().err
 
 
 def test_weights_without_filters(log):

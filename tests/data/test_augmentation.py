@@ -223,7 +223,8 @@ def test_images_that_do_not_fit_are_refused():
 
 TEXT = (
     "crop_size: 20 mirror: true random_resize_param { min_size: 20 max_size: 40 } "
-    "max_rotation_angle: 9 max_color_shift: 9 smooth_filtering: true"
+    "max_rotation_angle: 9 max_color_shift: 9 smooth_filtering: true "
+    "random_resized_crop { } cutout { }"
 )
 
 

@@ -44,6 +44,37 @@ TABLE = [
     ("fixed", "rampup_interval: 4 rampup_lr: 0.1", 2, 0.2),
     ("fixed", "rampup_interval: 4 rampup_lr: 0.1 min_lr: 0.15", 0, 0.15),
     ("fixed", "rampup_interval: 4 rampup_lr: 0.1", 4, 0.5),
+    *[
+        ("cosine", "max_iter: 12", iteration, 0.25 * (1 + math.cos(math.pi * iteration / 12)))
+        for iteration in (0, 1, 5, 12)
+    ],
+    ("cosine", "max_iter: 12", 13, 0.0),
+    ("cosine", "max_iter: 12 min_lr: 0.1", 6, 0.3),
+    ("cosine", "max_iter: 12 min_lr: 0.1", 12, 0.1),
+    # Warm restarts: cycles of 4, 8 and 12 iterations.
+    ("cosine", "max_iter: 24 stepvalue: [4, 12]", 3, 0.25 * (1 + math.cos(math.pi * 3 / 4))),
+    ("cosine", "max_iter: 24 stepvalue: [4, 12]", 4, 0.5),
+    ("cosine", "max_iter: 24 stepvalue: [4, 12]", 8, 0.25),
+    ("cosine", "max_iter: 24 stepvalue: [4, 12]", 12, 0.5),
+    ("cosine", "max_iter: 24 stepvalue: [4, 12]", 18, 0.25),
+    ("cosine", "max_iter: 24 stepvalue: [4, 40]", 22, 0.25),
+    # The first cycle begins after the warm-up.
+    ("cosine", "max_iter: 14 warmup_iter: 4 warmup_start_lr: 0.1", 2, 0.3),
+    ("cosine", "max_iter: 14 warmup_iter: 4 warmup_start_lr: 0.1", 4, 0.5),
+    ("cosine", "max_iter: 14 warmup_iter: 4 warmup_start_lr: 0.1", 9, 0.25),
+    ("cosine", "max_iter: 14 warmup_iter: 4 stepvalue: [2, 8]", 6, 0.25),
+    ("onecycle", "max_iter: 20", 0, 0.5 / 25),
+    ("onecycle", "max_iter: 20", 3, 0.5 / 25 + (0.5 - 0.5 / 25) / 2),
+    ("onecycle", "max_iter: 20", 6, 0.5),
+    ("onecycle", "max_iter: 20", 13, (0.5 + 0.5 / 250_000) / 2),
+    ("onecycle", "max_iter: 20", 20, 0.5 / 250_000),
+    ("onecycle", "max_iter: 20 min_lr: 0.1", 0, 0.1),
+    ("onecycle", "max_iter: 20 min_lr: 0.1", 13, 0.3),
+    ("onecycle", "max_iter: 20 warmup_start_lr: 0.2", 3, 0.35),
+    ("onecycle", "max_iter: 20 warmup_iter: 10", 5, 0.26),
+    ("onecycle", "max_iter: 20 warmup_iter: 10 warmup_start_lr: 0", 5, 0.25),
+    ("onecycle", "max_iter: 20 warmup_iter: 10 min_lr: 0", 15, 0.25),
+    ("onecycle", "max_iter: 20 rampup_interval: 10 rampup_lr: 0.1", 5, 0.2),
 ]
 
 
@@ -61,6 +92,7 @@ def test_rate(policy, fields, iteration, rate):
         ('lr_policy: "step" stepsize: 10', 30),
         ('lr_policy: "multistep" stepvalue: [4, 8]', 10),
         ('lr_policy: "multifixed" stageiter: [4, 8]', 10),
+        ('lr_policy: "cosine" max_iter: 50 stepvalue: 40', 50),
         ('lr_policy: "fixed"', 0),
     ],
 )
@@ -104,7 +136,7 @@ def test_current_step_counts_the_rates_used_so_far(fields, iteration, expected):
     ("fields", "field", "message"),
     [
         ('lr_policy: "fixed"', "", "base_lr is missing"),
-        ("base_lr: 1", "lr_policy", "lr_policy is missing. Known: exp, fixed"),
+        ("base_lr: 1", "lr_policy", "lr_policy is missing. Known: cosine, exp, fixed"),
         ('base_lr: 1 lr_policy: "Step"', "lr_policy", '"Step" is unknown. Did you mean step'),
         ('base_lr: 1 lr_policy: "step" gamma: 1', "lr_policy", '"step" needs stepsize'),
         ('base_lr: 1 lr_policy: "step" gamma: 1 stepsize: 0', "stepsize", "at least 1, it is 0"),
@@ -146,6 +178,14 @@ def test_current_step_counts_the_rates_used_so_far(fields, iteration, expected):
             'base_lr: 1 lr_policy: "poly" power: 1 max_iter: 9 min_lr: 2',
             "min_lr",
             "min_lr: 2 is larger than base_lr: 1",
+        ),
+        ('base_lr: 1 lr_policy: "cosine"', "lr_policy", '"cosine" needs max_iter'),
+        ('base_lr: 1 lr_policy: "onecycle" max_iter: 0', "max_iter", '"onecycle" needs a max_iter'),
+        ('base_lr: 1 lr_policy: "cosine" max_iter: 9 min_lr: 2', "min_lr", "larger than base_lr"),
+        (
+            'base_lr: 1 lr_policy: "cosine" max_iter: 9 stepvalue: [5, 3]',
+            "stepvalue",
+            "stepvalues must ascend; they are [5, 3]",
         ),
     ],
 )

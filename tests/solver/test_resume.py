@@ -53,6 +53,7 @@ def since(lines, iteration):
         *[pytest.param(*name.values, "random_seed: 7", marks=name.marks) for name in GPU_NAMES],
         ("auto", "random_seed: 7 snapshot_format: HDF5"),
         ("auto", 'random_seed: 7 type: "Adam" momentum2: 0.99'),
+        ("auto", 'random_seed: 7 type: "AdamW" momentum2: 0.99'),
         ("auto", PLATEAU),
         ("auto", f"{PLATEAU} snapshot_format: HDF5"),
         ("auto", f"{NVCAFFE} rampup_interval: 7"),

@@ -45,6 +45,12 @@ def gradient_step(solver, step=0):
         ),
         ('momentum_policy: "opt"', 0.04, {0: 0.81, 5: 0.81}),
         ('momentum_policy: "opt" max_momentum: 0.7', 0.04, {3: 0.7}),
+        (
+            'lr_policy: "onecycle" max_iter: 20 momentum: 0.85 momentum_policy: "onecycle" '
+            "max_momentum: 0.95",
+            1,
+            {0: 0.95, 3: 0.9, 6: 0.85, 13: 0.9, 20: 0.95},
+        ),
     ],
 )
 def test_momentum_policies(policy, rate, values):
@@ -71,6 +77,8 @@ def test_weight_decay_policies():
         ('larc: true larc_policy: "max"', 'larc_policy: "max" is unknown'),
         ('momentum_policy: "opt" type: "Adam"', 'is for type: "SGD" or "Nesterov", not "Adam"'),
         ("larc: true local_lr_auto: true", "larc and local_lr_auto exclude each other"),
+        ('local_lr_auto: true type: "AdamW"', "use larc or another type"),
+        ('lr_policy: "cosine" momentum_policy: "onecycle"', 'onecycle"; it is "cosine"'),
     ],
 )
 def test_problems(fields, message):
@@ -100,6 +108,23 @@ def test_weight_decay_grows(make_solver, backend):
     gradient = gradient_step(solver)[0]
     expected = before - 0.1 * (gradient + 0.2 * before)
     np.testing.assert_allclose(weights(solver)["ip.0"], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["L2", "L1"])
+def test_adamw_decays_weights_apart_from_the_gradient(make_solver, kind, backend):
+    """Loshchilov and Hutter, 2019, algorithm 2, with a decay of rate * weight_decay."""
+    more = f'momentum: 0.9 momentum2: 0.99 weight_decay: 0.3 regularization_type: "{kind}" '
+    solver = make_solver(FED_NET, f'{FIXED} type: "AdamW" {more} delta: 1e-6', backend)
+    w = weights(solver)["ip.0"].astype(np.float64)
+    m = v = 0.0
+    for n in (1, 2, 3):
+        gradient = gradient_step(solver, n)[0]
+        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
+        unbiased = m / (1 - 0.9**n), v / (1 - 0.99**n)
+        decay = 0.3 * (w if kind == "L2" else np.sign(w))
+        w = w - 0.1 * (unbiased[0] / np.sqrt(unbiased[1]) + decay)
+        np.testing.assert_allclose(weights(solver)["ip.0"], w, rtol=1e-3, atol=1e-4)
 
 
 LARC = "larc: true larc_eta: 0.02 "

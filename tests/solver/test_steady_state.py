@@ -49,10 +49,15 @@ def primitives(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("rule", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])
-def test_nothing_is_made_anew(make_solver, primitives, rule):
+RULES = ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam", "AdamW"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "more"), [*((rule, "") for rule in RULES), ("SGD", "ema_decay: 0.9")]
+)
+def test_nothing_is_made_anew(make_solver, primitives, rule, more):
     momentum = "" if rule in ("AdaGrad", "RMSProp") else "momentum: 0.9"
-    settings = f'{FIXED} type: "{rule}" weight_decay: 0.001 {momentum}'
+    settings = f'{FIXED} type: "{rule}" weight_decay: 0.001 {momentum} {more}'
     solver = make_solver(NET, settings, "onednn")
     solver.step(3)
     known = len(primitives)

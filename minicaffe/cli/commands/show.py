@@ -1,14 +1,16 @@
-r"""Draw the filters of a net, or its activations for an image.
+r"""Draw the filters of a net, its activations for an image, or augmented training images.
 
 filters draws the kernels of a convolution (the first one, or --layer): one tile for each filter of
 one or three channels, otherwise a row of tiles for each. activations draws a blob's feature maps
-for an image (--image), or for the first sample of the net's own data.
+for an image (--image), or for the first sample of the net's own data. augment draws images of the
+training data, each followed by random versions as the net reads them, before mean and scale.
 
 Example:
   minicaffe show filters --weights lenet_iter_10000.caffemodel --output conv1.png
   minicaffe show activations --model models/lenet/deploy.prototxt \
       --weights lenet_iter_10000.caffemodel --blob conv1 --image digit.png \
       --input_scale 0.00390625 --output maps.png
+  minicaffe show augment lenet_train_test.prototxt -o augmented.png
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ import numpy as np
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
-from minicaffe.cli.options.files import WEIGHTS
 from minicaffe.errors import NetError, SnapshotError, UsageError, nearest
 from minicaffe.log import logger
 from minicaffe.ops.backend import HostArray
@@ -35,30 +36,49 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 32  # and columns, of filters that have neither one nor three channels
 _MOST_MAPS = 1024
+# The flags that only some pictures read, with their defaults.
+_OF_IMAGE = {"mean": "", "input_scale": 1.0}
+_FLAGS: dict[str, dict[str, object]] = {
+    "filters": {"weights": "", "layer": ""},
+    "activations": {"weights": "", "model": "", "blob": "", "image": "", **_OF_IMAGE},
+    "augment": {"model": "", "images": 4, "versions": 7},
+}
 
 
 class ShowFlags(BackendFlags):
     """Flags of the command."""
 
-    what: str = positional(choices=("filters", "activations"), help="what to draw")
-    weights: str = WEIGHTS
+    what: str = positional(choices=tuple(_FLAGS), help="what to draw")
+    net: str = positional(
+        nargs="?", default="", metavar="NET", help="net prototxt, the same as --model"
+    )
+    weights: str = flag(metavar="FILE", help="trained weights, for filters and activations")
     layer: str = flag(metavar="NAME", help="layer of the filters")
-    model: str = flag(metavar="FILE", help="net prototxt, for activations")
+    model: str = flag(metavar="FILE", help="net prototxt, for activations and augment")
     blob: str = flag(metavar="NAME", help="blob of the activations")
     image: str = flag(metavar="FILE", help="image for the net's input")
     mean: str = flag(metavar="MEAN", help="mean file, or numbers, subtracted from the image")
     input_scale: float = flag(default=1.0, help="factor applied after the mean is subtracted")
-    output: str = flag(metavar="FILE", help="image file to write (default: WHAT.png)")
+    images: int = flag(default=4, at_least=1, metavar="N", help="images to augment")
+    versions: int = flag(default=7, at_least=1, metavar="N", help="versions of each image")
+    output: str = flag("--output", "-o", metavar="FILE", help="image file (default: WHAT.png)")
 
 
 def run(flags: ShowFlags) -> int:
     """Draw."""
     from minicaffe.data.image import image_format
 
+    if flags.net and flags.model:
+        raise UsageError(f"the net is given twice: {flags.net} and --model={flags.model}")
+    flags.model = flags.model or flags.net
     _warn_of_unread_flags(flags)
+    if "weights" in _FLAGS[flags.what] and not flags.weights:
+        raise UsageError(f"show {flags.what} needs trained weights: --weights=FILE")
     output = flags.output or f"{flags.what}.png"
     kind = image_format(Path(output).suffix[1:])
-    image = _filters(flags) if flags.what == "filters" else _activations(flags)
+    image = {"filters": _filters, "activations": _activations, "augment": _augmented}[flags.what](
+        flags
+    )
     with write_atomically(output) as file:
         image.save(file, kind)
     logger.info("Wrote %s", output)
@@ -66,14 +86,16 @@ def run(flags: ShowFlags) -> int:
 
 
 def _warn_of_unread_flags(flags: ShowFlags) -> None:
-    of_activations = {"model": "", "blob": "", "image": "", "mean": "", "input_scale": 1.0}
-    unread = of_activations if flags.what == "filters" else {"layer": ""}
+    read = set(_FLAGS[flags.what])
+    without = ""
     if flags.what == "activations" and not flags.image:
-        unread |= {"mean": "", "input_scale": 1.0}
-    for name, default in unread.items():
-        if getattr(flags, name) != default:
-            without = " without --image" if flags.what == "activations" and name != "layer" else ""
-            logger.warning(f"--{name} has no effect on {flags.what}{without}. Remove it.")
+        read -= set(_OF_IMAGE)
+        without = " without --image"
+    defaults = {name: default for flags_of in _FLAGS.values() for name, default in flags_of.items()}
+    for name, default in defaults.items():
+        if name not in read and getattr(flags, name) != default:
+            of = without if name in _OF_IMAGE else ""
+            logger.warning(f"--{name} has no effect on {flags.what}{of}. Remove it.")
 
 
 def _filters(flags: ShowFlags) -> Image:
@@ -149,6 +171,15 @@ def _set_input(net: Net, flags: ShowFlags) -> None:
     mean = channel_means(flags.mean, shape[0])
     net.inputs[0].reshape((1, *shape))
     net.inputs[0].data.set(prepare(flags.image, shape, mean, flags.input_scale)[None])
+
+
+def _augmented(flags: ShowFlags) -> Image:
+    from minicaffe.cli.commands._augmented_images import augmented_images
+
+    if not flags.model:
+        raise UsageError("show augment needs the net that is trained: show augment NET.prototxt")
+    backend = choose_backend(flags, model=flags.model)
+    return augmented_images(flags.model, backend, flags.images, flags.versions)
 
 
 def activation_image(name: str, values: HostArray) -> Image:

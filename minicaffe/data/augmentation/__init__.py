@@ -1,4 +1,4 @@
-"""Augmentation of decoded images: fields of transform_param that forks of Caffe added."""
+"""Augmentation of decoded images: fields of transform_param that Caffe lacks."""
 
 # The fields of TransformationParameter that `augmenter` reads.
 AUGMENTATION_FIELDS = frozenset(
@@ -15,5 +15,6 @@ AUGMENTATION_FIELDS = frozenset(
         *("max_brightness_shift", "max_smooth", "max_color_shift", "min_side", "min_side_min"),
         *("min_side_max", "apply_probability", "cvt_bgr2rgb"),
         *("fix_crop", "more_fix_crop", "multi_scale", "scale_ratios", "max_distort"),
+        *("random_resized_crop", "cutout"),
     }
 )

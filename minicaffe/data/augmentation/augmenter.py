@@ -20,12 +20,21 @@ from minicaffe.data.augmentation.geometric import (
 )
 from minicaffe.data.augmentation.noise import Noise
 from minicaffe.data.augmentation.photometric import ColourShift, ContrastBrightness, Smoothing
+from minicaffe.data.augmentation.random_parts import Cutout, RandomParts, RandomResizedCrop
 from minicaffe.data.augmentation.resampling import Interpolation
 from minicaffe.data.augmentation.resize_policy import ResizePolicy
 from minicaffe.data.datum import ImageArray
 from minicaffe.data.image import Pixels
+from minicaffe.data.mean import read_mean
+from minicaffe.data.transformer import crop_size
 from minicaffe.errors import DataError
-from minicaffe.schema.minicaffe_pb2 import TRAIN, ResizeParameter, TransformationParameter
+from minicaffe.schema.minicaffe_pb2 import (
+    TRAIN,
+    CutoutParameter,
+    RandomResizedCropParameter,
+    ResizeParameter,
+    TransformationParameter,
+)
 
 Step: TypeAlias = Callable[[Pixels, np.random.Generator], Pixels]
 
@@ -59,8 +68,13 @@ class Augmenter:
             self._steps.append(Padding(param.pad))
         if phase == TRAIN:
             self._steps += _yjxiongs(param)
+        if phase == TRAIN and param.HasField("random_resized_crop"):
+            self._steps.append(_random_resized_crop(param))
         if param.bgr2rgb or param.cvt_bgr2rgb:
             self._steps.append(_reverse_channels)
+        if phase == TRAIN and param.HasField("cutout"):
+            # After the channels have the order of the mean.
+            self._steps.append(_cutout(param))
 
     def __bool__(self) -> bool:
         """Return whether there is something to do."""
@@ -204,6 +218,53 @@ def _yjxiongs(param: TransformationParameter) -> Iterator[Step]:
     n_places = 0 if not param.fix_crop else N_PLACES if param.more_fix_crop else N_CORNERS
     ratios = ratios if param.multi_scale else ()
     yield CornerCrop(param.crop_size, ratios, param.max_distort, n_places)
+
+
+def _random_resized_crop(param: TransformationParameter) -> Step:
+    others = [name for name in ("multi_scale", "fix_crop") if getattr(param, name)]
+    others += ["random_aspect_ratio_param"] * param.HasField("random_aspect_ratio_param")
+    if others:
+        raise DataError(
+            f"transform_param: random_resized_crop and {others[0]} exclude each other: both cut "
+            "out the part that the net reads. Remove one."
+        )
+    size = crop_size(param)
+    if size is None:
+        raise DataError(
+            "transform_param: random_resized_crop needs crop_size, or crop_h and crop_w: the size "
+            "that the net reads."
+        )
+    return RandomResizedCrop(size, _parts("random_resized_crop", param.random_resized_crop))
+
+
+def _cutout(param: TransformationParameter) -> Step:
+    cutout = param.cutout
+    if not 0 <= cutout.probability <= 1:
+        raise DataError(
+            f"transform_param: cutout: probability is {cutout.probability:g}; it must lie between "
+            "0 and 1."
+        )
+    value = np.array(cutout.value or param.mean_value or [0], np.float32)
+    if param.mean_file and not cutout.value:
+        value = read_mean(param.mean_file).mean(axis=(1, 2))
+    return Cutout(cutout.probability, _parts("cutout", cutout), value)
+
+
+def _parts(field: str, param: RandomResizedCropParameter | CutoutParameter) -> RandomParts:
+    areas = param.min_area_ratio, param.max_area_ratio
+    aspects = param.min_aspect_ratio, param.max_aspect_ratio
+    for name, limits in (("area_ratio", areas), ("aspect_ratio", aspects)):
+        _check_order(f"{field}: {name}", *limits)
+        if not limits[0] > 0:
+            raise DataError(
+                f"transform_param: {field}: min_{name} is {limits[0]:g}; it must be positive."
+            )
+    if areas[1] > 1:
+        raise DataError(
+            f"transform_param: {field}: max_area_ratio is {areas[1]:g}; a part cannot be larger "
+            "than the image: at most 1."
+        )
+    return RandomParts(areas, aspects)
 
 
 def _reverse_channels(image: Pixels, generator: np.random.Generator) -> Pixels:

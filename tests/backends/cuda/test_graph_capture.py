@@ -95,7 +95,9 @@ def assert_same(got, want):
 
 
 @pytest.mark.parametrize("modern", [False, True], ids=["columns first", "dnn channels last"])
-@pytest.mark.parametrize("settings", ["", "iter_size: 3", "clip_gradients: 0.5", 'type: "Adam"'])
+@pytest.mark.parametrize(
+    "settings", ["", "iter_size: 3", "clip_gradients: 0.5", 'type: "AdamW"', "ema_decay: 0.9"]
+)
 def test_captured_training_is_the_same(make_backend, make_solver, modern, settings):
     plain = make_backend(modern, captures=False, channels_last=modern)
     want = train(make_solver(plain, settings), 8)

@@ -130,6 +130,13 @@ def test_images_of_another_size_are_transformed_on_the_host(
     assert 0 < emulated_device.counts["acquire"] < 10
 
 
+def test_mixed_images_are_transformed_on_the_host(make_backend, make_net):
+    transform = "mirror: true crop_size: 21 scale: 0.5 mean_value: 9 mixup_alpha: 0.5"
+    source = images("new_height: 28 new_width: 28")
+    want = batches(make_net(ReferenceBackend(), source, transform), 5)
+    assert_same(batches(make_net(make_backend(True), source, transform), 5), want)
+
+
 def test_images_of_floats_are_transformed_on_the_host(
     make_backend, make_net, emulated_device, files
 ):

@@ -428,6 +428,8 @@ RULES = {
     "rmsprop": (1, Update("rmsprop", decay2=0.9, delta=1e-6)),
     "adadelta": (2, Update("adadelta", momentum=0.95, delta=1e-6)),
     "adam": (2, Update("adam", momentum=0.9, decay2=0.999, delta=1e-8)),
+    "adamw": (2, Update("adamw", momentum=0.9, decay2=0.999, delta=1e-8)),
+    "adamw L1": (2, Update("adamw", "L1", momentum=0.9, decay2=0.999, delta=1e-8)),
 }
 
 

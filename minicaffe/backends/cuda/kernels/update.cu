@@ -1,6 +1,6 @@
 // One solver step over all parameters (minicaffe/ops/update.py); each block processes one chunk.
 //
-// VARIANTS RULE: sgd nesterov adagrad rmsprop adadelta adam
+// VARIANTS RULE: sgd nesterov adagrad rmsprop adadelta adam adamw
 // VARIANTS DECAY: L1 L2
 
 #define JOINED(A, B) A##B
@@ -48,6 +48,9 @@ __device__ __forceinline__ float step_adam(RULE_ARGS) {
     k = decay2 * k + (1 - decay2) * g * g;
     return rate * h / (sqrtf(k) + delta);
 }
+#define step_adamw step_adam
+// A rule whose decay changes w directly, instead of the gradient.
+#define DECOUPLED_adamw 1
 
 // loss_scale, or null: with non-finite gradients at a scale above 1, the step is skipped.
 // non_finite: 0 before; NaN if a w is not finite or is beyond `largest`, the type of activations.
@@ -63,9 +66,15 @@ extern "C" __global__ void step(const Chunk* chunks, const Size* size, const Los
     const float scale = size->scale;
     for (int i = threadIdx.x; i < chunk.n; i += blockDim.x) {
         float w = chunk.w[i];
-        float g = scale * chunk.dw[i] + decay * JOIN(term_, DECAY)(w);
+        float g = scale * chunk.dw[i], decay_term = decay * JOIN(term_, DECAY)(w);
+#if !JOIN(DECOUPLED_, RULE)
+        g += decay_term;
+#endif
         float h = chunk.h ? chunk.h[i] : 0.0f, k = chunk.k ? chunk.k[i] : 0.0f;
         g = JOIN(step_, RULE)(g, rate, h, k, momentum, decay2, delta);
+#if JOIN(DECOUPLED_, RULE)
+        g += rate * decay_term;
+#endif
         if (chunk.h) chunk.h[i] = h;
         if (chunk.k) chunk.k[i] = k;
         chunk.dw[i] = g;
@@ -95,6 +104,17 @@ extern "C" __global__ void update_loss_scale(LossScale* loss_scale) {
     }
     now.is_bad = 0;
     *loss_scale = now;
+}
+
+// The running average chunk.w of the values chunk.dw, of which `share` enters it.
+extern "C" __global__ void average(const Chunk* chunks, const float* share) {
+    const Chunk chunk = chunks[blockIdx.x];
+    const float now = *share;
+    if (now == 0) return;
+    for (int i = threadIdx.x; i < chunk.n; i += blockDim.x) {
+        float mean = chunk.w[i], w = chunk.dw[i];
+        chunk.w[i] = now == 1 ? w : mean + now * (w - mean);
+    }
 }
 
 // The sum of squares of one chunk, in double precision as the op requires.

@@ -13,10 +13,12 @@ from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, Devi
 from minicaffe.backends.cuda.runtime.format import LARGEST, Format
 from minicaffe.backends.cuda.runtime.loss_scale import scale_address
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
-from minicaffe.ops.update import NonFiniteFlag, StepSize, SumOfSquares, Update
+from minicaffe.ops.update import NonFiniteFlag, StepSize, SumOfSquares, Update, WeightAverage
 
 CHUNK = 4096
 FLOAT_BYTES = 4
+# Required by the source, but not used by kernels that apply no rule.
+_ANY_RULE = ("RULE=sgd", "DECAY=L2")
 # Layout of struct Chunk in kernels/update.cu.
 CHUNK_TYPE = np.dtype(
     [(name, "u8") for name in ("w", "dw", "h", "k")]
@@ -133,8 +135,7 @@ class CudaSumOfSquares(CudaKernel[SumOfSquares]):
 
     def __init__(self, backend: CudaBackend, op: SumOfSquares, *tensors: CudaTensor) -> None:
         super().__init__(backend, op)
-        # Required by the source, but not used by this kernel.
-        self.defines = ("RULE=sgd", "DECAY=L2")
+        self.defines = _ANY_RULE
         self._table = ChunkTable(self.device)
 
     def forward(self, tensors: Sequence[CudaTensor]) -> float:
@@ -152,6 +153,35 @@ class CudaSumOfSquares(CudaKernel[SumOfSquares]):
         self.function("squares")(self._table.n_chunks, THREADS, table, to)
         self.device.download(to, sums)
         return float(sums.sum())
+
+
+@kernel(WeightAverage)
+class CudaWeightAverage(CudaKernel[WeightAverage]):
+    """Running average of some tensors in one launch."""
+
+    file = "update"
+
+    def __init__(self, backend: CudaBackend, op: WeightAverage, *tensors: CudaTensor) -> None:
+        super().__init__(backend, op)
+        self.defines = _ANY_RULE
+        self._share = self.session.launch_parameters.slot(1)
+        self._table = ChunkTable(self.device)
+
+    def average(
+        self,
+        averages: Sequence[CudaTensor],
+        weights: Sequence[CudaTensor],
+        share: Callable[[], float],
+    ) -> None:
+        """Update the averages."""
+        self._share.bind(lambda: np.array([share()], np.float32))
+        rows = []
+        for mean, w in zip(averages, weights, strict=True):
+            form = _form(w)
+            rows.append(UpdateRow(mean.change(form), w.source(form), 0, 0, w.size, 1.0, 0.0))
+        table = self._table.upload(rows)
+        if self._table.n_chunks:
+            self.function("average")(self._table.n_chunks, THREADS, table, self._share.address)
 
 
 @kernel(NonFiniteFlag)

@@ -23,10 +23,11 @@ from minicaffe.backends.reference.kernels.update import (
     N_SCRATCH,
     ReferenceSumOfSquares,
     ReferenceUpdate,
+    ReferenceWeightAverage,
     is_finite,
 )
 from minicaffe.ops.backend import Array, Tensor
-from minicaffe.ops.update import StepSize, SumOfSquares, Update
+from minicaffe.ops.update import StepSize, SumOfSquares, Update, WeightAverage
 
 # Values. Measured on an AMD EPYC with 2 cores: smaller chunks spend their time waiting for the
 # interpreter lock, larger ones leave the cache.
@@ -78,21 +79,15 @@ class OneDnnUpdate(ReferenceUpdate):
             tensor.write_back()
 
     def _run(self, chunks: Sequence[_Chunk]) -> None:
-        """Divide the chunks among the threads, or among fewer if they are few."""
-        ends = list(accumulate(chunk.arrays[0].size for chunk in chunks))
-        total = ends[-1] if ends else 0
-        threads = max(1, min(self.backend.threads, total // MIN_VALUES_PER_THREAD))
-        # A thread updates the chunks that end within its share of all values.
-        bounds = [bisect_right(ends, total * i // threads) for i in range(threads)] + [len(chunks)]
         update = self._update_sgd if self.op.rule == "sgd" else self._update_any
 
-        def run(thread: int) -> None:
+        def run(thread: int, part: slice) -> None:
             scratch = self._scratch[thread]
-            for arrays, size in chunks[bounds[thread] : bounds[thread + 1]]:
+            for arrays, size in chunks[part]:
                 if update(size, scratch[:, : arrays[0].size], *arrays):
                     self._non_finite = math.nan
 
-        self.backend.spread(run, threads)
+        _spread(self.backend, [chunk.arrays[0].size for chunk in chunks], run)
 
     def _layout(self, w: OneDnnTensor, dw: OneDnnTensor) -> Layout:
         """Return the gradient's layout, or the plain one if the rule cannot use that."""
@@ -126,6 +121,55 @@ class OneDnnUpdate(ReferenceUpdate):
 def _chunks(arrays: Sequence[Array], size: StepSize) -> list[_Chunk]:
     starts = range(0, arrays[0].size, CHUNK)
     return [_Chunk([array[i : i + CHUNK] for array in arrays], size) for i in starts]
+
+
+def _spread(
+    backend: OneDnnBackend, sizes: Sequence[int], run: Callable[[int, slice], None]
+) -> None:
+    """Divide chunks of these sizes among the threads, or among fewer if they are few.
+
+    `run` gets the number of a thread and the slice of its chunks.
+    """
+    ends = list(accumulate(sizes))
+    total = ends[-1] if ends else 0
+    threads = max(1, min(backend.threads, total // MIN_VALUES_PER_THREAD))
+    # A thread gets the chunks that end within its share of all values.
+    bounds = [bisect_right(ends, total * i // threads) for i in range(threads)] + [len(sizes)]
+    backend.spread(lambda thread: run(thread, slice(*bounds[thread : thread + 2])), threads)
+
+
+@kernel(WeightAverage)
+class OneDnnWeightAverage(ReferenceWeightAverage):
+    """Running average of some tensors, in the layouts of the weights."""
+
+    backend: OneDnnBackend
+
+    def __init__(self, backend: OneDnnBackend, op: WeightAverage, *tensors: Tensor) -> None:
+        super().__init__(backend, op, *tensors)
+        self._scratch = np.empty((backend.threads, CHUNK), np.float32)
+
+    def average(
+        self,
+        averages: Sequence[Any],  # Any: tensors of this backend
+        weights: Sequence[Any],
+        share: Callable[[], float],
+    ) -> None:
+        """Update the averages."""
+        now = share()
+        pairs: list[tuple[Array, Array]] = []
+        for mean, w in zip(averages, weights, strict=True) if now else ():
+            layout = w.flat_layout
+            mean.source(layout)
+            arrays = mean.values_to_write(layout), w.values(layout)
+            starts = range(0, arrays[0].size, CHUNK)
+            pairs += [(arrays[0][i : i + CHUNK], arrays[1][i : i + CHUNK]) for i in starts]
+
+        def run(thread: int, part: slice) -> None:
+            for target, values in pairs[part]:
+                scratch = self._scratch[thread, : target.size]
+                self.average_one(now, target, values, scratch)
+
+        _spread(self.backend, [target.size for target, _ in pairs], run)
 
 
 @kernel(SumOfSquares)

@@ -9,7 +9,14 @@ import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, ArrayModule, Tensor
-from minicaffe.ops.update import NonFiniteFlag, StepSize, SumOfSquares, Update, UpdateOperands
+from minicaffe.ops.update import (
+    NonFiniteFlag,
+    StepSize,
+    SumOfSquares,
+    Update,
+    UpdateOperands,
+    WeightAverage,
+)
 
 # Number of scratch arrays of the size of a gradient that each rule needs.
 N_SCRATCH = 2
@@ -40,9 +47,12 @@ class ReferenceUpdate(ReferenceKernel[Update]):
         """Update arrays of one shape; `scratch` arrays, of the same shape, are overwritten."""
         if size.scale != 1:
             g *= size.scale
-        if size.decay:
+        is_decoupled = self.op.decay_is_decoupled
+        if size.decay and not is_decoupled:
             g += self.decay_of(w, size.decay, scratch[0])
         getattr(self, f"_{self.op.rule}")(g, size.rate, *history, *scratch)
+        if size.decay and is_decoupled:
+            g += self.decay_of(w, size.rate * size.decay, scratch[0])
         w -= g
 
     def decay_of(self, w: Array, factor: float, scratch: Array) -> Array:
@@ -91,6 +101,9 @@ class ReferenceUpdate(ReferenceKernel[Update]):
         self.xp.multiply(h, rate, out=g)
         g /= self._root(k, scratch)
 
+    # They differ in the decay only.
+    _adamw = _adam
+
     def _average_squares(self, mean: Array, g: Array, keep: float, scratch: Array) -> None:
         self.xp.multiply(g, g, out=scratch)
         scratch *= 1 - keep
@@ -121,6 +134,29 @@ class ReferenceSumOfSquares(ReferenceKernel[SumOfSquares]):
             flat = x.read().ravel().astype(np.float64)
             total += float(self.xp.dot(flat, flat))
         return total
+
+
+@kernel(WeightAverage)
+class ReferenceWeightAverage(ReferenceKernel[WeightAverage]):
+    """Running average of some tensors, one after another."""
+
+    def average(
+        self, averages: Sequence[Tensor], weights: Sequence[Tensor], share: Callable[[], float]
+    ) -> None:
+        """Update the averages."""
+        now = share()
+        for mean, w in zip(averages, weights, strict=True) if now else ():
+            target = mean.update()
+            self.average_one(now, target, w.read(), self.xp.empty_like(target))
+
+    def average_one(self, share: float, mean: Array, w: Array, scratch: Array) -> None:
+        """Update arrays of one shape; `scratch`, of the same shape, is overwritten."""
+        if share == 1:
+            self.xp.copyto(mean, w)
+            return
+        self.xp.subtract(w, mean, out=scratch)
+        scratch *= share
+        mean += scratch
 
 
 @kernel(NonFiniteFlag)

@@ -1,0 +1,1 @@
+"""Averages of the parameters over the iterations, for tests and snapshots."""
