@@ -36,7 +36,7 @@ COMMANDS = (
     *("train", "test", "time", "device_query"),
     *("convert_imageset", "compute_image_mean"),
     *("convert_mnist_data", "convert_mnist_siamese_data", "convert_cifar_data"),
-    "convert_annoset",
+    *("convert_annoset", "db"),
     *("upgrade_net_proto_text", "upgrade_net_proto_binary", "upgrade_solver_proto_text"),
     *("parse_log", "extract_seconds", "plot", "plot_training_log"),
     *("summarize", "draw", "draw_net", "export"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -14,7 +12,6 @@ import numpy as np
 from minicaffe.cli.commands._file_counter import FileCounter
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.cli.options.files import database_backend
-from minicaffe.cores import usable_cores
 from minicaffe.data.datum import encode_datum, encoded_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.image import (
@@ -26,6 +23,7 @@ from minicaffe.data.image import (
     read_image,
     resize,
 )
+from minicaffe.data.ordered_pool import mapped_in_order
 from minicaffe.data.survey import DatasetSurvey
 from minicaffe.errors import DataError
 from minicaffe.log import logger
@@ -202,7 +200,7 @@ def convert_images(
     skipped, processed = 0, FileCounter()
     first: tuple[E, Converted] | None = None
     with create_database(destination.path, destination.backend) as database:
-        for index, (entry, future) in enumerate(_converted(entries, convert)):
+        for index, (entry, future) in enumerate(mapped_in_order(convert, entries)):
             try:
                 converted = future.result()
             except DataError as error:
@@ -225,24 +223,6 @@ def convert_images(
         processed.finish()
     if skipped:
         logger.warning("%d of %d images could not be read.", skipped, len(entries))
-
-
-def _converted(
-    entries: Sequence[E], convert: Callable[[E], Converted]
-) -> Iterator[tuple[E, Future[Converted]]]:
-    """Yield entries and their results in order, while a pool of threads converts further ones."""
-    workers = usable_cores()
-    pending: deque[tuple[E, Future[Converted]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for entry in entries:
-                pending.append((entry, pool.submit(convert, entry)))
-                if len(pending) > 4 * workers:
-                    yield pending.popleft()
-            while pending:
-                yield pending.popleft()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _other_size(
