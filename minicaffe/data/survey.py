@@ -1,9 +1,9 @@
-"""Survey of the labels and sizes of converted images: what would make a training fail later."""
+"""Survey of labels, boxes and sizes of images: what would make a training fail later."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 _MOST_EXAMPLES = 5
@@ -23,6 +23,12 @@ class DatasetSurvey:
         Images by label.
     shapes : Counter of tuple of int
         Images by shape (channels, rows, columns).
+    boxes : Counter of int
+        Boxes by label.
+    skipped : Counter of int
+        Images that could not be read, by label.
+    n_with_boxes, n_skipped : int
+        Number of images that have boxes instead of a label, and of images that could not be read.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,17 +36,35 @@ class DatasetSurvey:
         self.labels: Counter[int] = Counter()
         self.shapes: Counter[tuple[int, ...]] = Counter()
 
-    def add(self, label: int | None, shape: tuple[int, ...]) -> None:
-        """Count one image; its label is None if it has boxes instead."""
-        if label is not None:
-            self.labels[label] += 1
+        self.boxes: Counter[int] = Counter()
+        self.skipped: Counter[int] = Counter()
+        self.n_with_boxes = self.n_skipped = 0
+
+    def add(self, label: int, shape: tuple[int, ...]) -> None:
+        """Count one image with a label."""
+        self.labels[label] += 1
         self.shapes[shape] += 1
 
+    def add_boxes(self, labels: Iterable[int], shape: tuple[int, ...]) -> None:
+        """Count one image with the labels of its boxes."""
+        self.boxes.update(labels)
+        self.n_with_boxes += 1
+        self.shapes[shape] += 1
+
+    def skip(self, label: int | None) -> None:
+        """Count one image that cannot be read; its label is None if it has boxes instead."""
+        self.n_skipped += 1
+        if label is not None:
+            self.skipped[label] += 1
+
     def remarks(self) -> Iterator[str]:
-        """Yield a sentence about the labels and one about the sizes, where they are unusual."""
+        """Yield a sentence about the labels and one about the sizes, where they are unusual.
+
+        Layers that read boxes resize images, so that their sizes may differ.
+        """
         if self.labels and (labels := self._label_remark()):
             yield f"{self._name}: {labels}"
-        if len(self.shapes) > 1:
+        if len(self.shapes) > 1 and not self.n_with_boxes:
             yield f"{self._name}: {self._shape_remark()}"
 
     def _label_remark(self) -> str:

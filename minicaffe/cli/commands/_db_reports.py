@@ -8,6 +8,7 @@ from pathlib import Path
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.class_table import class_lines
 from minicaffe.cli.commands._db_flags import DbFlags
+from minicaffe.cli.conversion_summary import shapes_text
 from minicaffe.cli.item_progress import with_progress
 from minicaffe.data.class_names import ClassNames
 from minicaffe.data.databases.contents import DatabaseContents, RecordFacts, keys_at, read_facts
@@ -16,7 +17,6 @@ from minicaffe.log import logger
 
 _DEFAULT_COUNT = 48
 _MIB = 1 << 20
-_MOST_SHAPES = 5
 
 
 def known_count(database: Database) -> int | None:
@@ -32,10 +32,9 @@ def info_database(flags: DbFlags) -> int:
         for facts in _facts(database):
             contents.add(facts)
         print("\n".join(_lines(database, contents, names)))
-    names.warn_of_missing(contents.objects or contents.images.labels)
-    if not contents.n_annotated:
-        for remark in contents.images.remarks():
-            logger.warning(remark)
+    names.warn_of_missing([*contents.images.boxes, *contents.images.labels])
+    for remark in contents.images.remarks():
+        logger.warning(remark)
     return 0
 
 
@@ -48,7 +47,7 @@ def _lines(database: Database, contents: DatabaseContents, names: ClassNames) ->
     kind = {"LMDB": "LMDB", "LEVELDB": "LevelDB"}[database.backend]
     yield f"{database.path}: {kind}, {contents.n_records} records, {_size(database.path)}"
     yield _row("messages", _counts(contents.kinds))
-    yield _row("shapes", _shapes(contents))
+    yield _row("shapes", shapes_text(contents.images))
     yield _row("stored as", _counts(contents.encodings))
     if contents.kinds:
         values = f"{contents.low:g} to {contents.high:g}, mean {contents.mean:.4g}"
@@ -60,18 +59,15 @@ def _lines(database: Database, contents: DatabaseContents, names: ClassNames) ->
     yield from (f"  {message}" for message in contents.damaged)
     if contents.n_damaged > len(contents.damaged):
         yield "  (minicaffe db verify lists all)"
-    if contents.n_annotated:
+    images = contents.images
+    if images.n_with_boxes:
         yield _row(
             "boxes",
-            f"{sum(contents.objects.values())} in {contents.n_annotated} images, "
-            f"{contents.n_without_objects} images have none, "
+            f"{images.boxes.total()} in {images.n_with_boxes} images, "
+            f"{contents.n_without_boxes} images have none, "
             f"{contents.n_unusual_boxes} boxes exceed their image or have exchanged sides",
         )
-        yield _row("classes", f"{len(contents.objects)}")
-        yield from class_lines(contents.objects, names, "boxes")
-    if contents.images.labels:
-        yield _row("classes", f"{len(contents.images.labels)}")
-        yield from class_lines(contents.images.labels, names)
+    yield from class_lines(images, names)
 
 
 def _row(name: str, text: str) -> str:
@@ -80,20 +76,6 @@ def _row(name: str, text: str) -> str:
 
 def _counts(counter: dict[str, int]) -> str:
     return ", ".join(f"{n} {name}" for name, n in counter.items()) or "none"
-
-
-def _shapes(contents: DatabaseContents) -> str:
-    shapes = contents.images.shapes
-    if len(shapes) <= _MOST_SHAPES:
-        texts = [f"{n} of {' x '.join(map(str, shape))}" for shape, n in shapes.most_common()]
-        return f"{', '.join(texts) or 'none'} (channels x rows x columns)"
-    ranges = [_range(sizes) for sizes in zip(*shapes, strict=True)]
-    return "{}: {} channels, {} rows, {} columns".format(f"{len(shapes)} different", *ranges)
-
-
-def _range(numbers: tuple[int, ...]) -> str:
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def _size(folder: str) -> str:

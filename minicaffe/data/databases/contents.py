@@ -129,10 +129,9 @@ class DatabaseContents:
         The messages about the first damaged records.
     kinds, encodings : Counter of str
     images : DatasetSurvey
-        Labels and shapes of the images; the label -1 of images with boxes is left out.
-    objects : Counter of int
-        Boxes by label.
-    n_annotated, n_without_objects, n_unusual_boxes : int
+        Labels, boxes and shapes of the images.
+    n_without_boxes, n_unusual_boxes : int
+        Of the images that can have boxes, and of all boxes.
     low, high, mean : float
         Of the values of all images; the mean is that of the means of the images.
     """
@@ -145,8 +144,7 @@ class DatabaseContents:
         self.kinds: Counter[str] = Counter()
         self.encodings: Counter[str] = Counter()
         self.images = DatasetSurvey(path)
-        self.objects: Counter[int] = Counter()
-        self.n_annotated = self.n_without_objects = self.n_unusual_boxes = 0
+        self.n_without_boxes = self.n_unusual_boxes = 0
         self.low, self.high, self._sum_of_means = np.inf, -np.inf, 0.0
         self._digests, self._labels = array("Q"), array("q")
 
@@ -166,15 +164,12 @@ class DatabaseContents:
         self.n_not_finite += not facts.is_finite
         self.low, self.high = min(self.low, facts.low), max(self.high, facts.high)
         self._sum_of_means += facts.mean
-        self.images.add(None if record.objects is not None else record.image.label, facts.shape)
-        if record.objects is not None:
-            self._add_objects(record.objects)
-
-    def _add_objects(self, objects: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
-        self.n_annotated += 1
-        self.n_without_objects += not len(objects)
-        self.objects.update(objects[:, 0].astype(int).tolist())
-        for xmin, ymin, xmax, ymax in objects[:, _BOX_COLUMNS].tolist():
+        if record.objects is None:
+            self.images.add(record.image.label, facts.shape)
+            return
+        self.images.add_boxes(record.objects[:, 0].astype(int).tolist(), facts.shape)
+        self.n_without_boxes += not len(record.objects)
+        for xmin, ymin, xmax, ymax in record.objects[:, _BOX_COLUMNS].tolist():
             self.n_unusual_boxes += bool(unusual_box((xmin, ymin, xmax, ymax)))
 
     @property
