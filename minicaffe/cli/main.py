@@ -33,7 +33,7 @@ from minicaffe.path_hints import missing_file_hint, one_line
 
 # In the order of the overview.
 COMMANDS = (
-    *("train", "test", "time", "device_query"),
+    *("train", "check", "test", "time", "device_query"),
     *("convert_imageset", "compute_image_mean"),
     *("convert_mnist_data", "convert_mnist_siamese_data", "convert_cifar_data"),
     *("convert_annoset", "db"),

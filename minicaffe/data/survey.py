@@ -62,10 +62,14 @@ class DatasetSurvey:
 
         Layers that read boxes resize images, so that their sizes may differ.
         """
-        if self.labels and (labels := self._label_remark()):
-            yield f"{self._name}: {labels}"
+        yield from self.label_remarks()
         if len(self.shapes) > 1 and not self.n_with_boxes:
             yield f"{self._name}: {self._shape_remark()}"
+
+    def label_remarks(self) -> Iterator[str]:
+        """Yield a sentence about the labels, if they are unusual."""
+        if self.labels and (labels := self._label_remark()):
+            yield f"{self._name}: {labels}"
 
     def _label_remark(self) -> str:
         low, high = min(self.labels), max(self.labels)

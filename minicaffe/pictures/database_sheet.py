@@ -31,7 +31,7 @@ def _labels(record: SampledImage, names: ClassNames) -> str:
     if record.objects is None:
         return names[record.label]
     counted = Counter(names[label] for label in record.labels)
-    return ", ".join(f"{n} {name}" for name, n in counted.items()) or "no box"
+    return ", ".join(f"{n} {x}" if n > 1 else x for x, n in counted.items()) or "no box"
 
 
 def _short_key(key: bytes) -> str:
