@@ -41,7 +41,7 @@ COMMANDS = (
     *("parse_log", "extract_seconds", "plot", "plot_training_log"),
     *("summarize", "draw", "draw_net", "export"),
     *("extract_features", "classification", "show", "classify", "detect", "segment"),
-    *("resize_and_crop_images", "get"),
+    *("resize_and_crop_images", "get", "models"),
     *("import", "fuse", "quantize", "convert_weights"),
 )
 

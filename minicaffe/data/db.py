@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
+from minicaffe.atomic_file import new_folder
 from minicaffe.data.datum import Bytes
 from minicaffe.data.engines.leveldb_engine import LevelDbCursor, LevelDbReader, LevelDbWriter
 from minicaffe.data.engines.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
@@ -22,7 +23,6 @@ from minicaffe.data.shared_handles import FileId, SharedHandles
 from minicaffe.errors import DataError, nearest
 from minicaffe.fatal_signals import reading
 from minicaffe.log import logger
-from minicaffe.new_folder import new_folder
 from minicaffe.path_hints import one_line, relative_path_hint
 
 BACKENDS = ("LMDB", "LEVELDB")

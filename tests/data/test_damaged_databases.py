@@ -261,7 +261,7 @@ def test_a_leveldb_with_fewer_records_than_were_converted(tmp_path):
 def test_names_are_on_the_disk_before_and_after_the_rename(tmp_path, monkeypatch, backend):
     synced = []
     monkeypatch.setattr(
-        "minicaffe.new_folder.sync_folder",
+        "minicaffe.atomic_file.sync_folder",
         lambda path: synced.append((path, sorted(p.name for p in tmp_path.iterdir()))),
     )
     monkeypatch.chdir(tmp_path)

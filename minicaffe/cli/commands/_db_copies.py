@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minicaffe.atomic_file import new_folder
 from minicaffe.cli.commands._db_flags import DbFlags
 from minicaffe.cli.commands._db_reports import known_count
 from minicaffe.cli.item_progress import with_progress
@@ -15,7 +16,6 @@ from minicaffe.data.databases.rewriting import labels_of, merged, shuffled, stra
 from minicaffe.data.db import Database, create_database, open_any_database
 from minicaffe.errors import UsageError
 from minicaffe.log import logger
-from minicaffe.new_folder import new_folder
 
 _DEFAULT_PARTS = "80/20"
 
