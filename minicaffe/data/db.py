@@ -197,7 +197,13 @@ def open_database(path: str, backend: str) -> Database:
 
 def open_any_database(path: str) -> Database:
     """Open an existing database of either kind for reading; see `open_database`."""
-    kind = kind_of(path) if Path(path).is_dir() else None
+    is_folder = Path(path).is_dir()
+    kind = kind_of(path) if is_folder else None
+    if is_folder and kind is None:
+        raise DataError(
+            f"{path}: this folder holds neither an LMDB (data.mdb) nor a LevelDB database (CURRENT "
+            "and MANIFEST file). Give the folder of a database."
+        )
     return open_database(path, kind or BACKENDS[0])
 
 

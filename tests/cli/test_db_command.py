@@ -272,6 +272,15 @@ def test_merge_appends_and_can_change_the_kind(folder, run):
     assert Path("all/CURRENT").exists()
 
 
+def test_merge_of_different_sizes_is_warned_about(folder, run):
+    write("one", labelled(4))
+    write("two", [encode_datum(image(9, (3, 5, 7)), 1)])
+    result = run("db", "merge", "one", "two", "all")
+    assert result.code == 0
+    (warning,) = result.errors
+    assert warning.startswith("all: the images have 2 different shapes")
+
+
 def test_merge_of_different_records_is_refused(folder, run):
     write("one", labelled(3))
     write("two", [with_boxes(0)])
@@ -321,6 +330,7 @@ def test_split_into_three_warns_of_missing_classes(folder, run):
     ("words", "code", "message"),
     [
         (["info", "nothing"], 1, "nothing: no such database"),
+        (["info", "taken"], 1, "taken: this folder holds neither an LMDB (data.mdb) nor a LevelDB"),
         (["info", "db", "db"], 2, "db info takes DB; these are 2 arguments"),
         (["merge", "db"], 2, "db merge takes DB ... NEW_DB; these are 1 arguments"),
         (["split", "db", "a", "b", "--parts=3"], 2, "--parts=3: give the size of each of the 2"),

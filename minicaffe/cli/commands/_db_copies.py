@@ -14,6 +14,7 @@ from minicaffe.cli.item_progress import with_progress
 from minicaffe.data.class_names import ClassNames
 from minicaffe.data.databases.rewriting import labels_of, merged, shuffled, stratified_parts
 from minicaffe.data.db import Database, create_database, open_any_database
+from minicaffe.data.survey import DatasetSurvey
 from minicaffe.errors import UsageError
 from minicaffe.log import logger
 
@@ -42,9 +43,12 @@ def merge_databases(flags: DbFlags) -> int:
         known = [known_count(database) for database in databases]
         total = None if None in known else sum(n or 0 for n in known)
         new = stack.enter_context(create_database(target, _backend(flags, databases[0])))
-        for key, value in with_progress(merged(databases), "records", total):
+        survey = DatasetSurvey(target)
+        for key, value in with_progress(merged(databases, survey), "records", total):
             new.put(key, value)
     print(f"{target}: {new.count} records of {len(databases)} databases")
+    for remark in survey.remarks():
+        logger.warning(remark)
     return 0
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from minicaffe.data.databases.stored_record import read_record
 from minicaffe.data.db import Database, printable
+from minicaffe.data.survey import DatasetSurvey
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
 
@@ -27,8 +28,14 @@ def numbered(number: int, key: bytes) -> bytes:
     return (b"%08d_%s" % (number, name))[:_LONGEST_KEY] if name else b"%08d" % number
 
 
-def merged(databases: Iterable[Database]) -> Iterator[tuple[bytes, bytes]]:
+def merged(databases: Iterable[Database], survey: DatasetSurvey) -> Iterator[tuple[bytes, bytes]]:
     """Yield the records of databases one after the other, with new keys in this order.
+
+    Parameters
+    ----------
+    databases : iterable of Database
+    survey : DatasetSurvey
+        Counts the images whose shape is known without decoding them.
 
     Raises
     ------
@@ -39,7 +46,10 @@ def merged(databases: Iterable[Database]) -> Iterator[tuple[bytes, bytes]]:
     for database in databases:
         for key, value in database.items():
             where = f"{database.path}, key {printable(key)}"
-            kind = read_record(key, value, where).kind
+            record = read_record(key, value, where)
+            kind = record.kind
+            if record.objects is None and not record.image.is_encoded:
+                survey.add(record.label, record.image.shape)
             if first[0] not in ("", kind):
                 raise DataError(
                     f"{where}: the record is of type {kind}, but {first[1]} has records of type "
