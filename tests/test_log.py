@@ -168,3 +168,19 @@ def test_repeated_warnings(handlers, capsys):
     log.logger.warning("a")
     words = [line.split("] ")[1] for line in capsys.readouterr().err.splitlines()]
     assert words == ["a", "line", "b", "line", "line", "a"]
+
+
+def test_collected_warnings(handlers, capsys):
+    log.to_stderr()
+    with log.collected_warnings() as found:
+        for text in ("a", "b", "a"):
+            log.logger.warning(text)
+        log.logger.info("line")
+        log.logger.error("e")
+        log.log_obstacle("o")
+    assert capsys.readouterr().err == ""
+    assert found == [("a", False), ("b", False), ("e", True), ("o", True)]
+    log.log_obstacle("o")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("W")
+    assert "test_log.py:" in line

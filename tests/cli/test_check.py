@@ -41,11 +41,11 @@ def test_a_good_training(project, run):
     assert lines[2].startswith("memory     at least ")
     assert lines[3].startswith("train      data 4 x 1 x 6 x 7, label 4; values 0")
     assert lines[4] == (
-        "           11 samples, 3 batches; labels 0 to 4: 5 classes of 2 to 3 samples"
+        "           11 samples, 3 batches; labels 0 to 4, 5 different, each of 2 to 3 samples"
     )
     assert lines[5].startswith("test #0    data 4 x 1 x 6 x 7, label 4; values 0")
     assert lines[6] == (
-        "           8 samples, 2 batches; labels 0 to 4: 5 classes of 1 to 2 samples"
+        "           8 samples, 2 batches; labels 0 to 4, 5 different, each of 1 to 2 samples"
     )
     assert lines[7:9] == ["outputs    loss", "  of tests accuracy, loss"]
     assert lines[9].startswith("loss       1.")

@@ -111,6 +111,13 @@ def _data_layers(net: Net) -> list[BatchLayer]:
     return [layer for layer in net.layers if isinstance(layer, BatchLayer)]
 
 
+def transform_text(layer: BatchLayer) -> str:
+    """Return the mean, the scale and the like of a data layer; "" if it has none."""
+    given = {field.name for field, _ in layer.transformation(layer.param).ListFields()}
+    settings = _value_settings(layer)
+    return ", ".join(f"{field} {settings[field]}" for field in _VALUE_FIELDS if field in given)
+
+
 def _value_settings(layer: BatchLayer) -> dict[str, str]:
     param = layer.transformation(layer.param)
     settings = {field: getattr(param, field) for field in _VALUE_FIELDS}

@@ -11,6 +11,7 @@ from minicaffe.analysis.training_check.net_check import (
     input_findings,
     surveys_of,
     transform_findings,
+    transform_text,
     value_range,
 )
 from minicaffe.analysis.training_check.source_survey import SourceSurvey
@@ -139,7 +140,8 @@ def _data_lines(
             continue
         tops = ", ".join(_named_shape(blob) for blob in step.top)
         values = f"; values {value_range(step.top[0].data.get())}" if has_values else ""
-        yield _fact(name, f"{tops}{values}")
+        transform = transform_text(layer)
+        yield _fact(name, f"{tops}{values}" + (f"; {transform}" if transform else ""))
         if layer in surveys:
             yield _fact("", _survey_text(surveys[layer]))
         name = ""
@@ -153,7 +155,9 @@ def _survey_text(survey: SourceSurvey) -> str:
         return text
     labels, counts = survey.label_counts, survey.label_counts.values()
     each = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    text += f"; labels {min(labels)} to {max(labels)}: {len(labels)} classes of {each} samples"
+    text += (
+        f"; labels {min(labels)} to {max(labels)}, {len(labels)} different, each of {each} samples"
+    )
     return text + ("" if survey.is_whole else f" in the first {labels.total()}")
 
 
