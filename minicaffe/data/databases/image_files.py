@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from minicaffe.data.databases.stored_record import StoredRecord, read_record
 from minicaffe.data.datum import ImageArray
 from minicaffe.data.db import Database, printable
 from minicaffe.data.image import encode_image
+from minicaffe.data.ordered_pool import mapped_in_order
 from minicaffe.errors import DataError
 
 LIST_FILE = "list.txt"
@@ -21,6 +23,28 @@ _ODD = re.compile(
 )  # characters that names of files and columns of lists had better lack
 _MOST_CHARACTERS = 120  # of the name of a file
 _OF_BOXES = "images"  # the folder of images with boxes
+
+
+class _ImageFile(NamedTuple):
+    """The content of an image file; its label is None if it has boxes, the lines of a text."""
+
+    key: bytes
+    extension: str
+    content: bytes
+    label: int | None
+    boxes: str
+
+
+def _image_file(key: bytes, value: bytes, where: str) -> _ImageFile:
+    """Return a record as an image file: its own bytes, or a PNG of raw values."""
+    record = read_record(key, value, where)
+    image = record.image.decode(None, where)
+    if record.image.is_encoded:
+        extension, content = record.file_format[1], bytes(record.image.data)
+    else:
+        extension, content = "png", encode_image(_storable(image, where), "png")
+    label = record.image.label if record.objects is None else None
+    return _ImageFile(key, extension, content, label, _box_lines(record, image.shape))
 
 
 class ImageExport:
@@ -43,36 +67,33 @@ class ImageExport:
         self.n_written = 0
 
     def write_all(self, database: Database, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Write every record and the list.
+        """Write every record and the list; images are encoded on all cores.
 
         Raises
         ------
         DataError
             If a record cannot be decoded, or no image file can store its values.
         """
+
+        def convert(item: tuple[bytes, bytes]) -> _ImageFile:
+            return _image_file(*item, f"{database.path}, key {printable(item[0])}")
+
         with (self._folder / LIST_FILE).open("w", encoding="utf-8") as lines:
-            for key, value in items:
-                where = f"{database.path}, key {printable(key)}"
-                record = read_record(key, value, where)
-                lines.write(f"{self._write(record, where)}\n")
+            for _, future in mapped_in_order(convert, items):
+                lines.write(f"{self._write(future.result())}\n")
                 self.n_written += 1
 
-    def _write(self, record: StoredRecord, where: str) -> str:
-        """Write a record; return its line of the list."""
-        image = record.image.decode(None, where)
-        extension = record.file_format[1] or "png"
-        content = bytes(record.image.data)
-        if not record.image.is_encoded:
-            content = encode_image(_storable(image, where), "png")
-        label = record.image.label
-        folder = _OF_BOXES if record.objects is not None else _plain(self._names[label])
-        path = self._new_path(folder, record.key, extension)
-        path.write_bytes(content)
+    def _write(self, file: _ImageFile) -> str:
+        """Write an image; return its line of the list."""
+        label = file.label
+        folder = _OF_BOXES if label is None else _plain(self._names[label])
+        path = self._new_path(folder, file.key, file.extension)
+        path.write_bytes(file.content)
         name = path.relative_to(self._folder).as_posix()
-        if record.objects is None:
+        if label is not None:
             return f"{name} {label}"
         boxes = path.with_suffix(".txt")
-        boxes.write_text(_box_lines(record, image.shape))
+        boxes.write_text(file.boxes)
         return f"{name} {boxes.relative_to(self._folder).as_posix()}"
 
     def _new_path(self, folder: str, key: bytes, extension: str) -> Path:
