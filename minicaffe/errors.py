@@ -162,29 +162,29 @@ class Postponed:
     """An error that is raised when the work after it is done.
 
     Only its type and message are kept: the error itself would keep what its traceback refers to.
+
+    Attributes
+    ----------
+    kind : type of MinicaffeError or None
+        The type of the error; None if there is none.
     """
 
     def __init__(self) -> None:
-        self._kind: type[MinicaffeError] | None = None
+        self.kind: type[MinicaffeError] | None = None
         self._message = ""
-
-    @property
-    def kind(self) -> type[MinicaffeError] | None:
-        """The type of the error; None if there is none."""
-        return self._kind
 
     def postpone(self, error: MinicaffeError) -> None:
         """Keep an error, in place of an earlier one."""
-        self._kind, self._message = type(error), str(error)
+        self.kind, self._message = type(error), str(error)
 
     def forget(self) -> None:
         """Drop the error: what had failed has succeeded since."""
-        self._kind = None
+        self.kind = None
 
     def raise_if_any(self) -> None:
         """Raise the error if there is one."""
-        if self._kind is not None:
-            raise self._kind(self._message)
+        if self.kind is not None:
+            raise self.kind(self._message)
 
 
 class Problems:

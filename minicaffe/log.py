@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 logger = logging.getLogger("minicaffe")
 logger.addHandler(logging.NullHandler())
@@ -262,6 +263,47 @@ def log_repetition(message: str) -> None:
 def log_result(message: str) -> None:
     """Log a line that a command was run for: it is printed whatever --minloglevel is."""
     logger.info(message, extra={"is_result": True}, stacklevel=2)
+
+
+def log_obstacle(message: str) -> None:
+    """Log a warning of what makes a run useless, which programs may take as an error."""
+    logger.warning(message, extra={"is_obstacle": True}, stacklevel=2)
+
+
+class LoggedWarning(NamedTuple):
+    """A warning or an error in the log.
+
+    Parameters
+    ----------
+    text : str
+    is_obstacle : bool
+        Whether it is an error, or came from `log_obstacle`.
+    """
+
+    text: str
+    is_obstacle: bool
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[LoggedWarning]]:
+    """Collect the warnings of a block, each once; no line is printed inside it."""
+    found: dict[LoggedWarning, None] = {}
+    result: list[LoggedWarning] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING:
+            is_error = record.levelno >= logging.ERROR
+            one = LoggedWarning(record.getMessage(), is_error or hasattr(record, "is_obstacle"))
+            if one not in found:
+                found[one] = None
+                result.append(one)
+        return False
+
+    logger.addFilter(collect)
+    try:
+        yield result
+    finally:
+        logger.removeFilter(collect)
 
 
 @contextmanager

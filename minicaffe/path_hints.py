@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import unicodedata
+from pathlib import Path
 
 from minicaffe.code_pages import code_page_hint
 
@@ -22,6 +23,15 @@ def missing_file_hint(path: str | os.PathLike[str]) -> str:
         return ""
     sentence = _about_encoding(text) or _about_characters(text)
     return sentence and f" {sentence}"
+
+
+def relative_path_hint(path: str) -> str:
+    """Return a sentence about a path that does not exist: what is wrong, or what it starts from."""
+    if hint := missing_file_hint(path):
+        return hint.strip()
+    if Path(path).is_absolute():
+        return "Check the path."
+    return f"The path is relative to the current directory, {Path.cwd()}."
 
 
 def one_line(path: str | os.PathLike[str]) -> str:

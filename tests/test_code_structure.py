@@ -39,6 +39,7 @@ SHARED_METHODS = {
     "forward": "compute outputs",
     "fuse": "fuse ops into the kernel before them",
     "is_done": "whether a future's result is there",
+    "label": "the class of an image",
     "layout": "the layout in memory",
     "map": "apply a function to items on worker threads, as concurrent.futures does",
     "mean": "the arithmetic mean, or the mean image",

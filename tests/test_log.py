@@ -184,3 +184,19 @@ def test_repetitions_are_shown_once_a_minute_on_a_terminal(monkeypatch, tmp_path
         assert capsys.readouterr().err.count("again") == shown
         clock["now"] += 100
     assert file.read_text().count("again") == 10
+
+
+def test_collected_warnings(handlers, capsys):
+    log.to_stderr()
+    with log.collected_warnings() as found:
+        for text in ("a", "b", "a"):
+            log.logger.warning(text)
+        log.logger.info("line")
+        log.logger.error("e")
+        log.log_obstacle("o")
+    assert capsys.readouterr().err == ""
+    assert found == [("a", False), ("b", False), ("e", True), ("o", True)]
+    log.log_obstacle("o")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("W")
+    assert "test_log.py:" in line

@@ -11,7 +11,7 @@ from minicaffe.cli.flags import Flags, flag
 
 # In the order of the overview.
 GROUPS = {
-    "Training": ("new", "train", "find_lr", "test", "time", "runs"),
+    "Training": ("new", "models", "check", "train", "find_lr", "test", "time", "runs"),
     "Using a trained net": (
         *("predict", "classify", "classification", "detect", "segment", "extract_features"),
         *("deploy", "export", "quantize", "fuse"),
@@ -21,7 +21,7 @@ GROUPS = {
         *("parse_log", "extract_seconds"),
     ),
     "Data": (
-        *("get", "convert_imageset", "compute_image_mean", "convert_annoset"),
+        *("get", "db", "convert_imageset", "compute_image_mean", "convert_annoset"),
         *("convert_mnist_data", "convert_mnist_siamese_data", "convert_cifar_data"),
         "resize_and_crop_images",
     ),

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from minicaffe.cli.streams import has_terminal
 
 if TYPE_CHECKING:
     from minicaffe.cli.training_table import TrainingTable
     from minicaffe.solver.solver import Solver
 
 REFRESH_S = 0.2
-
-
-def shows_progress() -> bool:
-    """Return whether stderr is a terminal."""
-    return sys.stderr is not None and sys.stderr.isatty()  # None if closed by 2>&-
 
 
 class ProgressLine:
@@ -49,7 +45,7 @@ class ProgressLine:
     @classmethod
     def of(cls, solver: Solver, table: TrainingTable | None) -> AbstractContextManager[object]:
         """Return a progress line if stderr is a terminal, otherwise a null context."""
-        return cls(solver, table) if shows_progress() else nullcontext()
+        return cls(solver, table) if has_terminal() else nullcontext()
 
     def __enter__(self) -> ProgressLine:
         self._began, self._first = time.monotonic(), self.solver.iter
@@ -83,12 +79,13 @@ class ProgressLine:
         share = solver.iter / last if last else 1.0
         bar = "█" * round(20 * share)
         return (
-            f"{bar:░<20} {solver.iter}/{last}  {speed:.1f} it/s  ETA {_clock(left_s)}  "
+            f"{bar:░<20} {solver.iter}/{last}  {speed:.1f} it/s  ETA {clock_text(left_s)}  "
             f"loss {solver.smoothed_loss:.4g}  lr {solver.rate:.4g}"
         )
 
 
-def _clock(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
+    """Return a duration as M:SS or H:MM:SS."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -30,6 +30,11 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def has_terminal() -> bool:
+    """Return whether stderr is a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()  # None if closed by 2>&-
+
+
 def _encodes_everything(stream: io.TextIOWrapper) -> bool:
     """Return whether a stream can print any file name."""
     is_unicode = stream.encoding.lower().replace("-", "") == "utf8"

@@ -136,6 +136,10 @@ class RecordBatches(BatchSource):
         """Return the number of records, or `limit` if there are more."""
         return self._source.count_records(limit)
 
+    def next_records(self, n: int) -> list[Record]:
+        """Return the next records, not decoded, instead of a batch: for a survey of the data."""
+        return self._source.take(n)
+
     def close(self) -> None:
         """Close the source, end the threads that decode."""
         self._pool.close()

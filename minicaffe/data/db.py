@@ -8,8 +8,6 @@ or with the last reference to them, as for nets in notebooks.
 
 from __future__ import annotations
 
-import os
-import shutil
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, TypeAlias
 
-from minicaffe.atomic_file import sync_folder
+from minicaffe.atomic_file import new_folder
 from minicaffe.data.datum import Bytes
 from minicaffe.data.engines.leveldb_engine import LevelDbCursor, LevelDbReader, LevelDbWriter
 from minicaffe.data.engines.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
@@ -25,7 +23,7 @@ from minicaffe.data.shared_handles import FileId, SharedHandles
 from minicaffe.errors import DataError, nearest
 from minicaffe.fatal_signals import reading
 from minicaffe.log import logger
-from minicaffe.path_hints import missing_file_hint, one_line
+from minicaffe.path_hints import one_line, relative_path_hint
 
 BACKENDS = ("LMDB", "LEVELDB")
 
@@ -197,6 +195,18 @@ def open_database(path: str, backend: str) -> Database:
     return Database(path, backend, reader, file)
 
 
+def open_any_database(path: str) -> Database:
+    """Open an existing database of either kind for reading; see `open_database`."""
+    is_folder = Path(path).is_dir()
+    kind = kind_of(path) if is_folder else None
+    if is_folder and kind is None:
+        raise DataError(
+            f"{path}: this folder holds neither an LMDB (data.mdb) nor a LevelDB database (CURRENT "
+            "and MANIFEST file). Give the folder of a database."
+        )
+    return open_database(path, kind or BACKENDS[0])
+
+
 class NewDatabase:
     """A database being written; `create_database` makes one."""
 
@@ -233,8 +243,7 @@ def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
         If `path` exists, its folder does not, or the disk is full.
     """
     backend = known_backend(backend)
-    partial = _claim(path)
-    try:
+    with new_folder(path, "databases") as partial:
         writer = _ENGINES[backend].writer(partial, path)
         logger.info("Opened %s %s", backend.lower(), path)
         try:
@@ -244,34 +253,6 @@ def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
             writer.complete(database.count)
         finally:
             writer.close()
-        sync_folder(Path(partial))
-        Path(partial).rename(path)
-        sync_folder(Path(path).absolute().parent)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _claim(path: str) -> str:
-    """Make the folder that a database is written in, if nothing of its name exists."""
-    if os.path.lexists(path):
-        raise DataError(
-            f"{path}: exists already; databases are never overwritten or added to. Remove it "
-            f"(rm -r {path}) or choose another name."
-        )
-    partial = f"{path.rstrip('/')}.partial"
-    try:
-        Path(partial).mkdir()
-    except FileExistsError as error:
-        raise DataError(
-            f"{partial}: exists already; another conversion is writing it, or one was killed. If "
-            f"none is running, remove it (rm -r {partial})."
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"{path}: the database cannot be created: {error.strerror}. {_relative_hint(path)}"
-        ) from error
-    return partial
 
 
 def known_backend(backend: str) -> str:
@@ -298,7 +279,7 @@ def printable(key: bytes) -> str:
 
 def _check_exists(path: str, backend: str) -> None:
     if not Path(path).exists():
-        raise DataError(f"{one_line(path)}: no such database. {_relative_hint(path)}")
+        raise DataError(f"{one_line(path)}: no such database. {relative_path_hint(path)}")
     if not Path(path).is_dir():
         raise DataError(
             f"{path}: a file, but a database is a folder. Give the folder that holds it."
@@ -316,11 +297,3 @@ def _check_exists(path: str, backend: str) -> None:
             f"{path}: this is {name} database, but it was to be opened as {backend}{default}. "
             f"Write backend: {kind} in data_param, or --backend={kind.lower()} on a command line."
         )
-
-
-def _relative_hint(path: str) -> str:
-    if hint := missing_file_hint(path):
-        return hint.strip()
-    if Path(path).is_absolute():
-        return "Check the path."
-    return f"The path is relative to the current directory, {Path.cwd()}."

@@ -1,11 +1,14 @@
-"""Thread pool that maps a function over the items of a batch and keeps their order."""
+"""Thread pools that map a function over items and keep their order: of a batch, of a stream."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from minicaffe.cores import usable_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,3 +39,24 @@ class OrderedPool:
         if self._executor is not None and self._process == os.getpid():
             self._executor.shutdown(cancel_futures=True)
         self._executor = None
+
+
+def mapped_in_order(
+    function: Callable[[T], R], items: Iterable[T]
+) -> Iterator[tuple[T, Future[R]]]:
+    """Yield items and the results of a function in order, while all cores compute further ones.
+
+    At most four items for each core are in memory.
+    """
+    workers = usable_cores()
+    pending: deque[tuple[T, Future[R]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                pending.append((item, pool.submit(function, item)))
+                if len(pending) > 4 * workers:
+                    yield pending.popleft()
+            while pending:
+                yield pending.popleft()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minicaffe.data.augmentation.augmenter import Augmenter
+from minicaffe.data.class_names import read_names
 from minicaffe.data.datum import ImageArray
 from minicaffe.data.image import read_image
 from minicaffe.data.image_form import ImageForm
@@ -16,7 +17,6 @@ from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TEST, TransformationParameter
-from minicaffe.text_file import read_text
 
 Floats = npt.NDArray[np.float32]
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -102,8 +102,7 @@ def find_images(paths: Sequence[str]) -> list[str]:
 
 def read_classes(path: str, n: int) -> list[str]:
     """Return the names of `n` classes, one a line of a file."""
-    rule = "class names are one a line"
-    labels = read_text(path, "the labels", rule=rule).rstrip("\n").split("\n")
+    labels = read_names(path)
     if len(labels) != n:
         raise DataError(
             f"{path}: {len(labels)} labels, but the net tells {n} classes apart; give the name of "

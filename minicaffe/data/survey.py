@@ -1,9 +1,9 @@
-"""Survey of the labels and sizes of converted images: what would make a training fail later."""
+"""Survey of labels, boxes and sizes of images: what would make a training fail later."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 _MOST_EXAMPLES = 5
@@ -16,35 +16,71 @@ class DatasetSurvey:
     ----------
     name : str
         The database, as messages begin.
+
+    Attributes
+    ----------
+    labels : Counter of int
+        Images by label.
+    shapes : Counter of tuple of int
+        Images by shape (channels, rows, columns).
+    boxes : Counter of int
+        Boxes by label.
+    skipped : Counter of int
+        Images that could not be read, by label.
+    n_with_boxes, n_skipped : int
+        Number of images that have boxes instead of a label, and of images that could not be read.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._labels: Counter[int] = Counter()
-        self._shapes: Counter[tuple[int, ...]] = Counter()
+        self.labels: Counter[int] = Counter()
+        self.shapes: Counter[tuple[int, ...]] = Counter()
+
+        self.boxes: Counter[int] = Counter()
+        self.skipped: Counter[int] = Counter()
+        self.n_with_boxes = self.n_skipped = 0
 
     def add(self, label: int, shape: tuple[int, ...]) -> None:
-        """Count one image."""
-        self._labels[label] += 1
-        self._shapes[shape] += 1
+        """Count one image with a label."""
+        self.labels[label] += 1
+        self.shapes[shape] += 1
+
+    def add_boxes(self, labels: Iterable[int], shape: tuple[int, ...]) -> None:
+        """Count one image with the labels of its boxes."""
+        self.boxes.update(labels)
+        self.n_with_boxes += 1
+        self.shapes[shape] += 1
+
+    def skip(self, label: int | None) -> None:
+        """Count one image that cannot be read; its label is None if it has boxes instead."""
+        self.n_skipped += 1
+        if label is not None:
+            self.skipped[label] += 1
 
     def remarks(self) -> Iterator[str]:
-        """Yield a sentence about the labels and one about the sizes, where they are unusual."""
-        if self._labels and (labels := self._label_remark()):
-            yield f"{self._name}: {labels}"
-        if len(self._shapes) > 1:
+        """Yield a sentence about the labels and one about the sizes, where they are unusual.
+
+        Layers that read boxes resize images, so that their sizes may differ.
+        """
+        yield from self.label_remarks()
+        if len(self.shapes) > 1 and not self.n_with_boxes:
             yield f"{self._name}: {self._shape_remark()}"
 
+    def label_remarks(self) -> Iterator[str]:
+        """Yield a sentence about the labels, if they are unusual."""
+        if self.labels and (labels := self._label_remark()):
+            yield f"{self._name}: {labels}"
+
     def _label_remark(self) -> str:
-        low, high = min(self._labels), max(self._labels)
+        low, high = min(self.labels), max(self.labels)
         if low < 0:
-            n = sum(count for label, count in self._labels.items() if label < 0)
+            n = sum(count for label, count in self.labels.items() if label < 0)
             return (
                 f"{n} images have a negative label (the least is {low}), which is not a class: "
                 "labels begin with 0. Correct them, or set ignore_label in loss_param."
             )
-        n_missing = high + 1 - len(self._labels)
-        if not n_missing or len(self._labels) == 1:
+        n_missing = high + 1 - len(self.labels)
+        if not n_missing or len(self.labels) == 1:
             return ""  # one label for all images: a list without labels, for testing
         if low and n_missing == low:
             return (
@@ -52,7 +88,7 @@ class DatasetSurvey:
                 f"Subtract {low} from each; otherwise num_output must be {high + 1}, and "
                 f"{_classes(low)} will never occur."
             )
-        missing = (label for label in range(high) if label not in self._labels)
+        missing = (label for label in range(high) if label not in self.labels)
         examples = ", ".join(map(str, islice(missing, _MOST_EXAMPLES)))
         more = ", ..." if n_missing > _MOST_EXAMPLES else ""
         return (
@@ -62,11 +98,11 @@ class DatasetSurvey:
         )
 
     def _shape_remark(self) -> str:
-        common = self._shapes.most_common(_MOST_EXAMPLES)
+        common = self.shapes.most_common(_MOST_EXAMPLES)
         sizes = ", ".join(f"{count} of {' x '.join(map(str, shape))}" for shape, count in common)
-        more = " and others" if len(self._shapes) > len(common) else ""
+        more = " and others" if len(self.shapes) > len(common) else ""
         return (
-            f"the images have {len(self._shapes)} different shapes (channels x rows x columns): "
+            f"the images have {len(self.shapes)} different shapes (channels x rows x columns): "
             f"{sizes}{more}. A batch has one: convert with --resize_height and --resize_width, or "
             "use crop_size, or batch_size: 1."
         )

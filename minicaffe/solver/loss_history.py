@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from minicaffe.errors import DivergedError
-from minicaffe.log import logger
+from minicaffe.log import log_obstacle, logger
 from minicaffe.net.loss_future import LossFuture
 from minicaffe.schema import SolverParameter
 from minicaffe.solver.lr_policy import learning_rate
@@ -69,7 +69,7 @@ class LossHistory:
             message = self._divergence(iteration, loss)
             if self._param.stop_at_non_finite_loss:
                 raise DivergedError(f"{message} Training stops: stop_at_non_finite_loss is set.")
-            logger.warning(message)
+            log_obstacle(message)
         elif self._saturation.add_iteration(batches):
             logger.warning(self._stuck(iteration, loss))
 

@@ -40,16 +40,21 @@ def check_host_memory(net: Net, test_nets: Sequence[Net], n_kept: int) -> None:
     OutOfMemory
         The message has the memory that is needed, and the largest batch_size that would fit.
     """
-    demand = demand_of_passes(net.steps, net.parameters, net.backend, backward=True)
-    learned = sum(p.blob.count for p in net.parameters if p.needs_diff)
-    rest = n_kept * learned * net.backend.dtype.itemsize
-    rest += sum(value_count(one.steps) * one.backend.activation_bytes for one in test_nets)
     require_memory(
-        replace(demand, rest=demand.rest + rest),
+        host_demand(net, test_nets, n_kept),
         f'{net.source.where()}: training net "{net.name}" needs',
         net.steps,
         advice=_SAME_UPDATES,
     )
+
+
+def host_demand(net: Net, test_nets: Sequence[Net], n_kept: int) -> MemoryDemand:
+    """Return the main memory that a training needs at least; see `check_host_memory`."""
+    demand = demand_of_passes(net.steps, net.parameters, net.backend, backward=True)
+    learned = sum(p.blob.count for p in net.parameters if p.needs_diff)
+    rest = n_kept * learned * net.backend.dtype.itemsize
+    rest += sum(value_count(one.steps) * one.backend.activation_bytes for one in test_nets)
+    return replace(demand, rest=demand.rest + rest)
 
 
 def check_memory(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from minicaffe.layers import Layer
 from minicaffe.layers.batch_layer import BatchLayer
-from minicaffe.log import logger
+from minicaffe.log import log_obstacle, logger
 from minicaffe.net import Net
 from minicaffe.schema import SolverParameter, SolverSource
 from minicaffe.schema.without_effect import sentence_about_fields_without_effect
@@ -38,9 +38,10 @@ def warn_of_unread_fields(source: SolverSource, n_test_nets: int) -> None:
         *unread_average_fields(param),
         *_unread_test_fields(param, n_test_nets),
         *_unread_output_fields(param),
-        *_fields_that_stop_learning(param),
     ):
         logger.warning(f"{source.where(field)}: {message}")
+    for field, message in _fields_that_stop_learning(param):
+        log_obstacle(f"{source.where(field)}: {message}")
 
 
 def _unread_test_fields(param: SolverParameter, n_test_nets: int) -> Iterator[tuple[str, str]]:
@@ -112,14 +113,14 @@ def warn_of_idle_training(net: Net) -> None:
     """Warn if training cannot change a net, or cannot change some of its layers."""
     where = net.source.where()
     if not net.loss_weights():
-        logger.warning(
+        log_obstacle(
             f"{where}: nothing is learnt, because the training net has no loss. {_loss_advice(net)}"
         )
         return
     learning = [p for p in net.parameters if p.lr_mult]
     if not learning:
         why = "every lr_mult is 0" if net.parameters else "no layer has parameters"
-        logger.warning(
+        log_obstacle(
             f"{where}: nothing is learnt, because {why} in the training net. Set lr_mult in "
             "param { } of the layers that are to learn."
         )

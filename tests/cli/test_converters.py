@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from log_lines import PREFIX
 
 from minicaffe.cli.commands._file_counter import FileCounter
 from minicaffe.cli.main import run_command
@@ -389,3 +390,63 @@ def test_tools_show_their_help_with_an_example(tool):
     )
     assert f"usage: minicaffe {tool}" in done.stdout
     assert "Example:\n  minicaffe" in done.stdout
+
+
+# --- progress and summary ---
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    for module in ("item_progress", "conversion_summary"):
+        monkeypatch.setattr(f"minicaffe.cli.{module}.has_terminal", lambda: True)
+    monkeypatch.setenv("TERM", "dumb")
+
+
+def summary(capfd):
+    """Return the lines of stderr that are no log lines."""
+    return [line for line in capfd.readouterr().err.splitlines() if not PREFIX.match(line)]
+
+
+def test_a_terminal_shows_a_summary_of_the_classes(log, terminal, capfd):
+    text = "a/img0.png 0\nnone.png 0\nb/img1.jpg 2\nalso_none.png 1\n"
+    assert run_command("convert_imageset", [IMAGES, write_list(text), "db"]) == 0
+    shapes = sorted(decode_datum(value, None, "")[0].shape for _, value in records("db"))
+    assert [line for line in summary(capfd) if line.strip()] == [
+        "db: 2 images, 2 skipped",
+        "shapes     "
+        + ", ".join(f"1 of {' x '.join(map(str, shape))}" for shape in shapes)
+        + " (channels x rows x columns)",
+        "classes    2",
+        "       label      images   share   skipped",
+        "           0           1   50.0 %       1",
+        "           1           0    0.0 %       1",
+        "           2           1   50.0 %       0",
+    ]
+    assert any("2 of 0 to 2" in m or "1 of 0 to 2 have no image (1)" in m for m in log.messages)
+
+
+def test_a_summary_of_boxes(log, terminal, capfd):
+    Path("boxes.txt").write_text("3 1 2 30 40\n1 2 3 10 10\n3 5 5 20 20\n")
+    line = f"{IMAGES}a/img0.png {Path('boxes.txt').absolute()}\n"
+    flags = ["--anno_type=detection", "--label_type=txt", "/", write_list(line), "db"]
+    assert run_command("convert_annoset", flags) == 0
+    lines = [line for line in summary(capfd) if line.strip()]
+    assert lines[0] == "db: 1 images"
+    assert lines[2:] == [
+        "classes    2",
+        "       label       boxes   share",
+        "           1           1   33.3 %",
+        "           3           2   66.7 %",
+    ]
+
+
+def test_a_pipe_shows_the_log_alone(log, capfd):
+    assert run_command("convert_imageset", [IMAGES, f"{IMAGES}list.txt", "db"]) == 0
+    assert summary(capfd) == []
+
+
+def test_labels_of_annotated_images_are_checked(log):
+    text = "a/img0.png 1\nb/img1.jpg 2\n"
+    assert run_command("convert_annoset", [IMAGES, write_list(text), "db"]) == 0
+    assert "db: the labels are 1 to 2, and no image has label 0" in log.text
+    assert "db: the images have 2 different shapes" in log.text

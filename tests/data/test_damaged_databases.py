@@ -7,7 +7,6 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from minicaffe.data import db as databases
 from minicaffe.data.db import create_database, open_database
 from minicaffe.data.engines import leveldb_log, lmdb_tree
 from minicaffe.errors import DataError
@@ -262,8 +261,7 @@ def test_a_leveldb_with_fewer_records_than_were_converted(tmp_path):
 def test_names_are_on_the_disk_before_and_after_the_rename(tmp_path, monkeypatch, backend):
     synced = []
     monkeypatch.setattr(
-        databases,
-        "sync_folder",
+        "minicaffe.atomic_file.sync_folder",
         lambda path: synced.append((path, sorted(p.name for p in tmp_path.iterdir()))),
     )
     monkeypatch.chdir(tmp_path)

@@ -333,9 +333,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, backend, error):
 def test_a_killed_conversion_is_not_taken_for_a_database(tmp_path, backend):
     (tmp_path / "db.partial").mkdir()
     with (
-        pytest.raises(
-            DataError, match=r"db.partial: exists already; another conversion is writing"
-        ),
+        pytest.raises(DataError, match=r"db.partial: exists already; another command is writing"),
         create_database(str(tmp_path / "db"), backend),
     ):
         pass

@@ -50,3 +50,15 @@ def test_sizes():
     (remark,) = remarks([0] * 9, [(1, n, n) for n in range(1, 10)])
     assert "9 different shapes" in remark
     assert " and others. A batch has one" in remark
+
+
+def test_boxes_and_skipped_images():
+    survey = DatasetSurvey("db")
+    survey.add_boxes([3, 3, 1], GREY)
+    survey.add_boxes([], RGB)
+    survey.skip(None)
+    survey.skip(4)
+    assert survey.boxes == {3: 2, 1: 1}
+    assert (survey.n_with_boxes, survey.n_skipped, survey.skipped) == (2, 2, {4: 1})
+    assert not survey.labels
+    assert list(survey.remarks()) == []  # layers that read boxes resize images

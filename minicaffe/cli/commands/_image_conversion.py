@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -12,9 +10,10 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from minicaffe.cli.commands._file_counter import FileCounter
+from minicaffe.cli.conversion_summary import end_conversion
 from minicaffe.cli.flags import Flags, flag
+from minicaffe.cli.item_progress import with_progress
 from minicaffe.cli.options.files import database_backend
-from minicaffe.cores import usable_cores
 from minicaffe.data.datum import encode_datum, encoded_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.image import (
@@ -26,6 +25,7 @@ from minicaffe.data.image import (
     read_image,
     resize,
 )
+from minicaffe.data.ordered_pool import mapped_in_order
 from minicaffe.data.survey import DatasetSurvey
 from minicaffe.errors import DataError
 from minicaffe.log import logger
@@ -38,16 +38,31 @@ class ListEntry(Protocol):
     def name(self) -> str:
         """The path of an image below the root folder; part of the key."""
 
+    @property
+    def label(self) -> int | None:
+        """The label of the image; None if it has boxes instead."""
+
 
 E = TypeVar("E", bound=ListEntry)
 
 
 class Converted(NamedTuple):
-    """A serialized record, the shape of its image, and the image's label."""
+    """A serialized record, and what the summary has of it.
+
+    Parameters
+    ----------
+    value : bytes
+    shape : tuple of int
+        Of the image: channels, rows, columns.
+    label : int
+    boxes : tuple of int, or None
+        The labels of the boxes of an image that has boxes instead of a label.
+    """
 
     value: bytes
     shape: tuple[int, ...]
     label: int
+    boxes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -196,18 +211,18 @@ def convert_images(
     convert: Callable[[E], Converted],
     destination: Destination,
     root: str,
-    survey: DatasetSurvey | None = None,
 ) -> None:
-    """Convert images in parallel and store them in order; `root` is the folder for messages."""
-    skipped, processed = 0, FileCounter()
+    """Convert images on all cores and store them in order; `root` is the folder for messages."""
+    processed, survey = FileCounter(), DatasetSurvey(destination.path)
     first: tuple[E, Converted] | None = None
     with create_database(destination.path, destination.backend) as database:
-        for index, (entry, future) in enumerate(_converted(entries, convert)):
+        results = with_progress(mapped_in_order(convert, entries), "images", len(entries))
+        for index, (entry, future) in enumerate(results):
             try:
                 converted = future.result()
             except DataError as error:
                 logger.error("skipped: %s", error)
-                skipped += 1
+                survey.skip(entry.label)
                 continue
             first = first or (entry, converted)
             if destination.check_size and converted.shape != first[1].shape:
@@ -215,34 +230,19 @@ def convert_images(
             key = f"{index:08d}_{entry.name}".encode("utf-8", "surrogateescape")
             database.put(key, converted.value)
             processed.add()
-            if survey is not None:
+            if converted.boxes is None:
                 survey.add(converted.label, converted.shape)
+            else:
+                survey.add_boxes(converted.boxes, converted.shape)
         if not database.count:
             raise DataError(
                 f"none of the {len(entries)} images could be read; is ROOTFOLDER {root!r} correct? "
                 "It is the prefix of every path in the list."
             )
         processed.finish()
-    if skipped:
-        logger.warning("%d of %d images could not be read.", skipped, len(entries))
-
-
-def _converted(
-    entries: Sequence[E], convert: Callable[[E], Converted]
-) -> Iterator[tuple[E, Future[Converted]]]:
-    """Yield entries and their results in order, while a pool of threads converts further ones."""
-    workers = usable_cores()
-    pending: deque[tuple[E, Future[Converted]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for entry in entries:
-                pending.append((entry, pool.submit(convert, entry)))
-                if len(pending) > 4 * workers:
-                    yield pending.popleft()
-            while pending:
-                yield pending.popleft()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    if survey.n_skipped:
+        logger.warning("%d of %d images could not be read.", survey.n_skipped, len(entries))
+    end_conversion(survey, destination.path)
 
 
 def _other_size(

@@ -87,7 +87,8 @@ class AnnotationConversion:
         path = self.conversion.path(entry.annotation)
         boxes = read_boxes(path, self.kind, (height, width), self.labels)
         converted = self.conversion.datum(entry.name, image, _NO_LABEL)
-        return converted._replace(value=encode_annotated_datum(converted.value, boxes))
+        value = encode_annotated_datum(converted.value, boxes)
+        return converted._replace(value=value, boxes=tuple(box.label for box in boxes))
 
 
 def run(flags: AnnosetFlags) -> int:

@@ -11,15 +11,18 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.cli.conversion_summary import print_summary
 from minicaffe.cli.flags import Flags, positional
+from minicaffe.cli.item_progress import with_progress
 from minicaffe.data.datum import encode_datum
-from minicaffe.data.db import NewDatabase, create_database, known_backend
+from minicaffe.data.db import create_database, known_backend
+from minicaffe.data.survey import DatasetSurvey
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 
@@ -40,20 +43,25 @@ def run(flags: CifarFlags) -> int:
     """Convert."""
     known_backend(flags.db_type)
     source, target = Path(flags.input_folder), Path(flags.output_folder)
+    batches = [source / f"data_batch_{batch}.bin" for batch in range(1, _TRAIN_FILES + 1)]
     logger.info("Writing Training data")
-    with create_database(str(target / f"cifar10_train_{flags.db_type}"), flags.db_type) as database:
-        for batch in range(1, _TRAIN_FILES + 1):
-            logger.info("Training Batch %d", batch)
-            _convert(source / f"data_batch_{batch}.bin", database)
+    _write(target / f"cifar10_train_{flags.db_type}", flags.db_type, batches)
     logger.info("Writing Testing data")
-    with create_database(str(target / f"cifar10_test_{flags.db_type}"), flags.db_type) as database:
-        _convert(source / "test_batch.bin", database)
+    _write(target / f"cifar10_test_{flags.db_type}", flags.db_type, [source / "test_batch.bin"])
     return 0
 
 
-def _convert(path: Path, database: NewDatabase) -> None:
-    for label, image in _records(path):
-        database.put(b"%05d" % database.count, encode_datum(image, label))
+def _write(path: Path, backend: str, files: Sequence[Path]) -> None:
+    """Write the records of binary files to a database."""
+    survey = DatasetSurvey(str(path))
+    with create_database(str(path), backend) as database:
+        for number, file in enumerate(files, start=1):
+            if len(files) > 1:
+                logger.info("Training Batch %d", number)
+            for label, image in with_progress(_records(file), "images"):
+                database.put(b"%05d" % database.count, encode_datum(image, label))
+                survey.add(label, image.shape)
+    print_summary(survey, str(path))
 
 
 def _records(path: Path) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -20,7 +20,6 @@ from minicaffe.cli.commands._image_conversion import (
 )
 from minicaffe.cli.flags import positional
 from minicaffe.data.records.image_list import ListedImage, read_image_list
-from minicaffe.data.survey import DatasetSurvey
 from minicaffe.log import logger
 from minicaffe.random import RandomStream
 
@@ -49,8 +48,5 @@ def run(flags: ImagesetFlags) -> int:
         return conversion.datum(entry.name, conversion.read(entry.name), entry.label)
 
     destination = Destination(flags.database, flags.backend, flags.check_size)
-    survey = DatasetSurvey(flags.database)
-    convert_images(entries, convert, destination, flags.root, survey)
-    for remark in survey.remarks():
-        logger.warning(remark)
+    convert_images(entries, convert, destination, flags.root)
     return 0

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe.cli.commands._file_counter import FileCounter
+from minicaffe.cli.conversion_summary import end_conversion
 from minicaffe.cli.flags import Flags, positional
+from minicaffe.cli.item_progress import with_progress
 from minicaffe.cli.options.files import database_backend
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
@@ -54,11 +56,11 @@ def write_mnist_records(
         logger.info("A total of %d items.", len(images))
         logger.info("Rows: %d Cols: %d", *images.shape[1:])
         processed, survey = FileCounter(), DatasetSurvey(flags.database)
-        for i, (record, label) in enumerate(zip(records, labels, strict=True)):
+        pairs = with_progress(zip(records, labels, strict=True), "items", len(images))
+        for i, (record, label) in enumerate(pairs):
             database.put(b"%08d" % i, encode_datum(record, label))
             processed.add()
             survey.add(label, record.shape)
         processed.finish()
-    for remark in survey.remarks():
-        logger.warning(remark)
+    end_conversion(survey, flags.database)
     return 0

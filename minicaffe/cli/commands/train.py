@@ -26,8 +26,8 @@ from minicaffe.cli.options.files import weights_files
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.cli.options.overrides import OverrideFlags
 from minicaffe.cli.options.run_folder import RunFlags
-from minicaffe.cli.progress import ProgressLine, shows_progress
-from minicaffe.cli.streams import terminal
+from minicaffe.cli.progress import ProgressLine
+from minicaffe.cli.streams import has_terminal, terminal
 from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
 from minicaffe.log import LogRecorder, logger, recorded_log, to_stderr
 
@@ -69,7 +69,7 @@ class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
 def run(flags: TrainFlags) -> int:
     """Run the command."""
     _check_flags(flags)
-    if shows_progress() and not flags.log:
+    if has_terminal() and not flags.log:
         to_stderr(logging.WARNING)
     with recorded_log() as log:
         source, state = _read_source(flags)
@@ -165,7 +165,7 @@ def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
         command=["train", *flags.given_words()], overrides=flags.given_words(OverrideFlags)
     )
     recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file), flags.tensorboard)
-    table = TrainingTable(solver, recorder) if shows_progress() and not flags.log else None
+    table = TrainingTable(solver, recorder) if has_terminal() and not flags.log else None
     with signals.installed(), recorder.recording(log), ProgressLine.of(solver, table):
         logger.info("Starting Optimization")
         solver.solve()

@@ -16,6 +16,10 @@ class ListedAnnotation(NamedTuple):
     name: str
     annotation: str
 
+    @property
+    def label(self) -> None:
+        """None, because the image has boxes instead."""
+
 
 def read_annotation_list(path: str) -> list[ListedAnnotation]:
     """Read a list. Paths of images may hold spaces; blank lines do not count.
