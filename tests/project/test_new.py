@@ -180,7 +180,6 @@ def make_bad_folders():
         (("list.txt", "images"), "list.txt: exists already, and is not an empty folder"),
         (("list.txt/p", "images"), "list.txt/p: cannot be written: Not a directory"),
         (("p", "images", "--split=80"), "--split=80: must be the ratio"),
-        (("p", "images", "--task=detect"), "docs/detection.md shows how to train"),
         (("p", "images", "--net=lenett"), "--net=lenett: no such net. Did you mean lenet"),
         (("p", "images", "--net=list.txt"), "list.txt: a net for classes has a data layer"),
         (("p", "images", "--weights=w"), "--weights needs --net"),
