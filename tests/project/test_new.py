@@ -283,3 +283,15 @@ def test_iterations_follow_the_number_of_images(n_training, batch, max_iter):
     assert (plan.batch, plan.max_iter) == (batch, max_iter)
     assert plan.epochs >= 29
     assert plan.max_iter % plan.test_interval == 0
+
+
+def test_many_classes_take_one_screen(command):
+    rng = np.random.default_rng(2)
+    for k in range(30):
+        for n in range(2):
+            draw_shape(Path(f"images/{k}/{n}.png"), k % 2, rng)
+    result = command("new", "p", "images")
+    assert result.code == 0
+    assert len(result.out.splitlines()) + len(result.err.splitlines()) <= 24
+    assert "and 20 more classes, see labels.txt" in result.out
+    assert Path("p/labels.txt").read_text().split() == [str(k) for k in range(30)]
