@@ -117,9 +117,20 @@ def _path(name: str) -> Path:
     if name not in KNOWN_NETS:
         advice = "Or give the path of a training net's prototxt."
         raise NetError(f"--net={name}: no such net. {nearest(name, [SMALL, *KNOWN_NETS], advice)}")
+    return model_path(name)
+
+
+def model_path(name: str) -> Path:
+    """Return the training net of a folder in models/.
+
+    Raises
+    ------
+    NetError
+        If it is not there.
+    """
     found = [path for path in sorted((_MODELS / name).glob("*.prototxt")) if _is_training(path)]
     if not found:
-        raise NetError(f"--net={name}: {_MODELS / name} has no training net; give the path of one")
+        raise NetError(f"{_MODELS / name}: has no training net; it belongs to minicaffe's models/")
     return found[0]
 
 

@@ -13,6 +13,11 @@ _LISTS = (".txt", ".lst", ".list")
 _LABEL = re.compile(r"\s+[+-]?[0-9]+\s*$")
 
 
+def is_list(path: str) -> bool:
+    """Return whether a path has the name of a list."""
+    return Path(path).suffix.lower() in _LISTS
+
+
 def expand_lists(paths: Sequence[str], root: str = "") -> list[str]:
     """Return paths with those in lists in place of the lists, which end in .txt, .lst or .list.
 
@@ -32,7 +37,7 @@ def expand_lists(paths: Sequence[str], root: str = "") -> list[str]:
     """
     found: list[str] = []
     for path in paths:
-        if Path(path).suffix.lower() not in _LISTS:
+        if not is_list(path):
             found.append(path)
             continue
         text = read_text(path, "the list", ForeignBytes.ESCAPE, "a line is a path")

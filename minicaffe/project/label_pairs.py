@@ -6,32 +6,22 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.cores import usable_cores
 from minicaffe.data.image import read_image, read_label_image
-from minicaffe.data.preparation import find_images
 from minicaffe.data.records.label_maps import LabelKind, read_label_map_list
 from minicaffe.errors import DataError
 from minicaffe.log import logger
+from minicaffe.project.paired_files import FilePair, PairKind
 from minicaffe.project.usable_images import warn_of_left_out
-from minicaffe.random import RandomStream
 from minicaffe.text_file import read_text
 
 IGNORED = 255  # label of pixels that do not count
-_IMAGES = ("jpegimages", "images", "image")
-_LABELS = ("segmentationclass", "labels", "masks", "annotations")
+_KIND = PairKind(("segmentationclass", "labels", "masks", "annotations"), "label image")
 _NAMES = ("classes.txt", "labels.txt")
-
-
-class LabelPair(NamedTuple):
-    """Paths of an image and its label image, below a folder."""
-
-    image: str
-    labels: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,7 @@ class LabelledPixels:
     ----------
     root : Path
         The folder that paths are relative to.
-    pairs : sequence of LabelPair
+    pairs : sequence of FilePair
     means : ndarray, float64, shape (n, 3)
         Mean blue, green and red of each image.
     classes : sequence of str
@@ -51,7 +41,7 @@ class LabelledPixels:
     """
 
     root: Path
-    pairs: Sequence[LabelPair]
+    pairs: Sequence[FilePair]
     means: npt.NDArray[np.float64]
     classes: Sequence[str]
     shares: npt.NDArray[np.float64]
@@ -68,7 +58,7 @@ def find_label_pairs(source: str) -> LabelledPixels:
     path = Path(source)
     if not path.exists():
         raise DataError(f"{source}: no such folder or list (in {Path.cwd()}); check the path")
-    root, pairs = (path, _in_folder(path)) if path.is_dir() else (path.parent, _in_list(path))
+    root, pairs = (path, _KIND.pairs_in(path)) if path.is_dir() else (path.parent, _in_list(path))
     spaced = next((name for pair in pairs for name in pair if len(name.split()) > 1), None)
     if spaced is not None:
         raise DataError(
@@ -91,47 +81,24 @@ def find_label_pairs(source: str) -> LabelledPixels:
     return LabelledPixels(root, [pair for pair, _ in good], means, _names(root, n), shares)
 
 
-def _in_folder(root: Path) -> list[LabelPair]:
-    folders = {entry.name.lower(): entry for entry in root.iterdir() if entry.is_dir()}
-    images = next((folders[name] for name in _IMAGES if name in folders), None)
-    labels = next((folders[name] for name in _LABELS if name in folders), None)
-    if images is None or labels is None:
-        raise DataError(
-            f"{root}: has the folders {', '.join(sorted(folders)) or 'none'}; images are in a "
-            "folder called images or JPEGImages, and label images of the same names in labels, "
-            "masks or SegmentationClass. Or give a list: image, space, label image"
-        )
-    by_stem = {path.stem: path for path in sorted(labels.iterdir()) if path.is_file()}
-    pairs, lonely = [], []
-    for name in find_images([str(images)]):
-        path = Path(name)
-        if path.stem in by_stem:
-            pair = (str(one.relative_to(root)) for one in (path, by_stem[path.stem]))
-            pairs.append(LabelPair(*pair))
-        else:
-            lonely.append(name)
-    warn_of_left_out(lonely, f"have no label image in {labels}")
-    return pairs
-
-
-def _in_list(path: Path) -> list[LabelPair]:
+def _in_list(path: Path) -> list[FilePair]:
     return [
-        LabelPair(one.name, one.labels) for one in read_label_map_list(str(path), LabelKind.LABELS)
+        FilePair(one.name, one.labels) for one in read_label_map_list(str(path), LabelKind.LABELS)
     ]
 
 
 def _measure(
-    root: Path, pair: LabelPair
+    root: Path, pair: FilePair
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]] | str:
     """Return the mean colour of an image and the counts of its labels, or why it is no pair."""
     try:
         image = read_image(root / pair.image)
-        labels = read_label_image(root / pair.labels)
+        labels = read_label_image(root / pair.other)
     except DataError as error:
         return str(error)
     if image.shape[1:] != labels.shape[1:]:
         sizes = (" x ".join(map(str, one.shape[1:])) for one in (image, labels))
-        return f"{root / pair.labels} ({next(sizes)} pixels, its labels {next(sizes)})"
+        return f"{root / pair.other} ({next(sizes)} pixels, its labels {next(sizes)})"
     return image.mean(axis=(1, 2)), np.bincount(labels.ravel(), minlength=IGNORED + 1)
 
 
@@ -170,11 +137,3 @@ def _names(root: Path, n: int) -> list[str]:
                 "of each in a line of its own"
             )
     return [f"class {k}" for k in range(n)]
-
-
-def split_pairs(given: LabelledPixels, share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Return the indices of the pairs for training and for validation, in random order."""
-    n = len(given.pairs)
-    n_training = min(max(round(n * share), 1), n - 1)
-    order = RandomStream(seed, "split").generator().permutation(n).tolist()
-    return order[:n_training], order[n_training:]

@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from minicaffe.data.preparation import find_images
@@ -41,7 +42,14 @@ class LabelledImages:
 
     def of(self, label: int) -> list[str]:
         """Return the paths of the images of a class."""
-        return [path for path, other in self.images if other == label]
+        return self._by_label[label]
+
+    @cached_property
+    def _by_label(self) -> list[list[str]]:
+        found: list[list[str]] = [[] for _ in self.classes]
+        for path, label in self.images:
+            found[label].append(path)
+        return found
 
 
 def find_labelled_images(source: str) -> LabelledImages:

@@ -176,7 +176,8 @@ def _image_form(source: NetSource, node: Node, trained: TrainedNet) -> ImageForm
     if form is None:
         raise NetError(
             f"{where}: predict takes nets whose data are plain images with a class each, which "
-            "Data and ImageData read"
+            "Data and ImageData read. Use detect for nets that find objects, segment for classes "
+            "of pixels"
         )
     return ImageForm(form.channels, *(trained.size or (form.rows, form.columns)))
 

@@ -180,7 +180,6 @@ def make_bad_folders():
         (("list.txt", "images"), "list.txt: exists already, and is not an empty folder"),
         (("list.txt/p", "images"), "list.txt/p: cannot be written: Not a directory"),
         (("p", "images", "--split=80"), "--split=80: must be the ratio"),
-        (("p", "images", "--task=detect"), "docs/detection.md shows how to train"),
         (("p", "images", "--net=lenett"), "--net=lenett: no such net. Did you mean lenet"),
         (("p", "images", "--net=list.txt"), "list.txt: a net for classes has a data layer"),
         (("p", "images", "--weights=w"), "--weights needs --net"),
@@ -284,3 +283,15 @@ def test_iterations_follow_the_number_of_images(n_training, batch, max_iter):
     assert (plan.batch, plan.max_iter) == (batch, max_iter)
     assert plan.epochs >= 29
     assert plan.max_iter % plan.test_interval == 0
+
+
+def test_many_classes_take_one_screen(command):
+    rng = np.random.default_rng(2)
+    for k in range(30):
+        for n in range(2):
+            draw_shape(Path(f"images/{k}/{n}.png"), k % 2, rng)
+    result = command("new", "p", "images")
+    assert result.code == 0
+    assert len(result.out.splitlines()) + len(result.err.splitlines()) <= 24
+    assert "and 20 more classes, see labels.txt" in result.out
+    assert Path("p/labels.txt").read_text().split() == [str(k) for k in range(30)]

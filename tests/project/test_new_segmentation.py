@@ -126,7 +126,12 @@ def spaces():
         (white_objects, (), 1, "have the values 0, 255; pixels have the number of their class"),
         (missing_class, (), 0, "the labels go up to 2, but no pixel has 1"),
         (spaces, (), 1, "0 0.png: the list of a net that segments separates its paths by spaces"),
-        (lambda: shutil.rmtree("scenes/labels"), (), 1, "scenes: has the folders images; images"),
+        (
+            lambda: shutil.rmtree("scenes/labels"),
+            (),
+            1,
+            "has the folders images; images are in a",
+        ),
         (lambda: Path("scenes/classes.txt").write_text("a\nb"), (), 1, "2 names, but the label"),
         (lambda: None, ("--size=30",), 2, "--size=30: must be a multiple of 4"),
         (lambda: None, ("--net=lenet",), 2, "--gray are for --task=classify only"),

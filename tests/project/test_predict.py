@@ -257,6 +257,22 @@ def test_a_run_gives_weights_net_and_names(trained, monkeypatch, tests):
     )
 
 
+def test_root_without_a_list_has_no_effect(trained):
+    result = trained("predict", "w.caffemodel", "in", "--root=in")
+    assert result.code == 0
+    assert "--root=in has no effect: no list (.txt) is given" in result.err
+
+
+def test_a_net_for_pixels_is_refused(trained):
+    text = """layer { name: "data" type: "DenseImageData" top: "data" top: "label"
+      dense_image_data_param { source: "list.txt" batch_size: 1 } }"""
+    Path("other.prototxt").write_text(text)
+    result = trained("predict", "w.caffemodel", "in", "--net=other.prototxt")
+    assert result.code == 1
+    assert 'other.prototxt:1, layer "data" (DenseImageData): predict takes nets' in result.err
+    assert "segment for classes of pixels" in result.err
+
+
 def test_a_run_without_weights_is_reported(trained):
     Path("runs/x-1").mkdir(parents=True)
     Path("runs/x-1/run.json").write_text("{}")

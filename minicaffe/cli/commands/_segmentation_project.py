@@ -10,8 +10,9 @@ from minicaffe.cli.commands._project_folder import created_folder, project_name
 from minicaffe.errors import UsageError
 from minicaffe.log import suppress_info
 from minicaffe.project.deploy_net import deploy_text, make_deploy_net
-from minicaffe.project.label_pairs import LabelledPixels, find_label_pairs, split_pairs
+from minicaffe.project.label_pairs import LabelledPixels, find_label_pairs
 from minicaffe.project.net_texts import ImageInput, Rates, solver_text
+from minicaffe.project.paired_files import split_indices
 from minicaffe.project.plan import TrainingPlan
 from minicaffe.project.segmentation_net import STRIDE, segmentation_net
 from minicaffe.schema import NetState, read_net
@@ -43,7 +44,7 @@ def make_segmentation_project(
     if size % STRIDE:
         raise UsageError(f"--size={size}: must be a multiple of {STRIDE} for nets that segment")
     given = find_label_pairs(source)
-    parts = split_pairs(given, share, seed)
+    parts = split_indices(len(given.pairs), share, seed)
     plan = TrainingPlan(len(parts[0]), len(parts[1]), min(_BATCH, len(parts[0])), _MOST_VALIDATION)
     mean = given.means[parts[0]].mean(axis=0).tolist()
     images = ImageInput(3, size, size, mean, _SCALE)

@@ -14,6 +14,9 @@ JPEGImages) and labels (or masks, SegmentationClass) of label images with the sa
 image, space, label image. Pixels of a label image have the number of their class, from 0; 255 does
 not count. The names of the classes come from classes.txt beside them.
 
+With --task=detect objects are found. IMAGES is a folder with the folders images (or JPEGImages) and
+Annotations (or boxes, labels) of XML files with the same names, in PASCAL VOC's form.
+
 Example:
   minicaffe new pets images/
   minicaffe new pets images/ --net caffenet --weights caffenet.caffemodel
@@ -53,19 +56,19 @@ class NewFlags(Flags):
 
     directory: str = positional(metavar="DIR", help="folder to create")
     images: str = positional(
-        metavar="IMAGES", help="folder of class folders, or table (.csv); see above for segment"
+        metavar="IMAGES", help="folder of class folders, or table (.csv); other tasks: see above"
     )
     task: str = flag(
         choices=("classify", "detect", "segment"),
         default="classify",
-        help="whether images or their pixels get a class; detect is not there yet",
+        help="whether images get a class, objects are found, or pixels get a class",
     )
     net: str = flag(metavar="NAME", default="small", help="small, a net of models/, or a prototxt")
     weights: str = flag(metavar="FILE", help="trained weights of --net to start from")
     size: int | None = flag(
         at_least=8,
         metavar="N",
-        help="rows and columns of the net's input (default: 64, that of --net, or 128 to segment)",
+        help="rows and columns of the net's input (default: 64 or that of --net, else 128)",
     )
     split: str = flag(default="80/20", metavar="T/V", help="ratio of training to validation images")
     seed: int = flag(default=1, metavar="N", help="of the random split")
@@ -86,6 +89,11 @@ def run(flags: NewFlags) -> int:
 
         make_segmentation_project(folder, flags.images, flags.size, share, flags.seed)
         return 0
+    if flags.task == "detect":
+        from minicaffe.cli.commands._detection_project import make_detection_project
+
+        make_detection_project(folder, flags.images, flags.size, share, flags.seed)
+        return 0
     known = None if flags.net == SMALL else find_known_net(flags.net)
     images = select_images(find_labelled_images(flags.images))
     parts = split_images(images.given, share, flags.seed)
@@ -101,13 +109,8 @@ def run(flags: NewFlags) -> int:
 
 
 def _check(flags: NewFlags) -> None:
-    if flags.task == "detect":
-        raise UsageError(
-            "--task=detect: new makes projects that classify or segment images. docs/detection.md "
-            "shows how to train the nets that find objects in models/"
-        )
     of_classification = (flags.net != "small", flags.weights, flags.gray)
-    if flags.task == "segment" and any(of_classification):
+    if flags.task != "classify" and any(of_classification):
         raise UsageError("--net, --weights and --gray are for --task=classify only; remove them")
     if flags.weights and flags.net == "small":
         raise UsageError("--weights needs --net, the net that the weights belong to")

@@ -80,12 +80,14 @@ def run(flags: PredictFlags) -> int:
     """Predict."""
     from minicaffe.data.image import image_format
     from minicaffe.data.preparation import find_images
-    from minicaffe.project.image_lists import expand_lists
+    from minicaffe.project.image_lists import expand_lists, is_list
     from minicaffe.project.prediction import ClassPredictor, TrainedNet
     from minicaffe.schema import NetState
 
     if flags.sheet:
         image_format(Path(flags.sheet).suffix[1:])
+    if flags.root and not any(map(is_list, flags.images)):
+        logger.warning(f"--root={flags.root} has no effect: no list (.txt) is given")
     paths = find_images(expand_lists(flags.images, flags.root))
     size = _size(flags.size) if flags.size else None
     source, folders = _training_net(flags)
