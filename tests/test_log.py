@@ -200,3 +200,13 @@ def test_collected_warnings(handlers, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("W")
     assert "test_log.py:" in line
+
+
+def test_information_is_hidden_below_the_level_that_was_chosen(capsys):
+    for level, shown in ((logging.INFO, ["W", "E"]), (logging.ERROR, ["E"])):
+        log.to_stderr(level)
+        log.hide_info()
+        log.logger.info("one")
+        log.logger.warning("two")
+        log.logger.error("three")
+        assert [line[0] for line in capsys.readouterr().err.splitlines()] == shown

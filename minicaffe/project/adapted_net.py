@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import minicaffe
 from minicaffe.errors import MinicaffeError, NetError, nearest
 from minicaffe.layers import LAYERS
 from minicaffe.log import suppress_info
@@ -26,8 +25,8 @@ from minicaffe.schema import (
     read_net,
     read_solver,
 )
+from minicaffe.shipped_files import shipped_folder
 
-_MODELS = Path(minicaffe.__file__).parents[1] / "models"
 # The folders there whose nets classify images.
 KNOWN_NETS = (
     *("lenet", "cifar10_quick", "cifar10_full", "alexnet", "caffenet", "nin", "vgg16", "vgg19"),
@@ -128,9 +127,15 @@ def model_path(name: str) -> Path:
     NetError
         If it is not there.
     """
-    found = [path for path in sorted((_MODELS / name).glob("*.prototxt")) if _is_training(path)]
+    found = [
+        path
+        for path in sorted((shipped_folder("models") / name).glob("*.prototxt"))
+        if _is_training(path)
+    ]
     if not found:
-        raise NetError(f"{_MODELS / name}: has no training net; it belongs to minicaffe's models/")
+        raise NetError(
+            f"{shipped_folder('models') / name}: has no training net; it belongs to minicaffe's models/"
+        )
     return found[0]
 
 

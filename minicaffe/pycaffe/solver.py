@@ -13,6 +13,7 @@ from minicaffe.pycaffe.files import FilePath, require_file
 from minicaffe.pycaffe.net import Net
 from minicaffe.pycaffe.session import current_backend, next_seed
 from minicaffe.schema import SolverParameter, SolverSource, read_solver
+from minicaffe.solver.reports import TrainingHistory
 from minicaffe.solver.solver import Solver as CoreSolver
 
 Callback = Callable[[], object]
@@ -35,6 +36,8 @@ class Solver:
         The net being trained.
     test_nets : list of Net
         Nets in the TEST phase that share the parameters of `net`.
+    history : TrainingHistory
+        What displays and tests have logged: ``history.train``, ``history.test``.
 
     Raises
     ------
@@ -52,6 +55,9 @@ class Solver:
 
     def _attach(self, source: SolverSource) -> None:
         self._solver = CoreSolver(source, current_backend(), next_seed())
+        self.history = TrainingHistory()
+        self._solver.observers.displays.append(self.history.add_display)
+        self._solver.observers.tests.append(self.history.add_scores)
         self.net = Net._of(self._solver.net)
         self.test_nets = [Net._of(net) for net in self._solver.test_nets]
 

@@ -10,7 +10,6 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from minicaffe.cli.commands._file_counter import FileCounter
-from minicaffe.cli.conversion_summary import end_conversion
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.cli.item_progress import with_progress
 from minicaffe.cli.options.files import database_backend
@@ -211,8 +210,11 @@ def convert_images(
     convert: Callable[[E], Converted],
     destination: Destination,
     root: str,
-) -> None:
-    """Convert images on all cores and store them in order; `root` is the folder for messages."""
+) -> DatasetSurvey:
+    """Convert images on all cores, store them in order, and return what was stored.
+
+    `root` is the folder for messages.
+    """
     processed, survey = FileCounter(), DatasetSurvey(destination.path)
     first: tuple[E, Converted] | None = None
     with create_database(destination.path, destination.backend) as database:
@@ -242,7 +244,7 @@ def convert_images(
         processed.finish()
     if survey.n_skipped:
         logger.warning("%d of %d images could not be read.", survey.n_skipped, len(entries))
-    end_conversion(survey, destination.path)
+    return survey
 
 
 def _other_size(

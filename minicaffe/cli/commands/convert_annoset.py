@@ -26,6 +26,7 @@ from minicaffe.cli.commands._image_conversion import (
     Resizing,
     convert_images,
 )
+from minicaffe.cli.conversion_summary import end_conversion
 from minicaffe.cli.flags import flag, positional
 from minicaffe.data.annotations.annotated_datum import encode_annotated_datum
 from minicaffe.data.annotations.annotation_files import read_boxes
@@ -108,7 +109,8 @@ def run(flags: AnnosetFlags) -> int:
     if flags.anno_type == "detection":
         convert_boxes = AnnotationConversion(conversion, _kind(flags), _labels(flags))
         annotated = read_annotation_list(flags.list_file)
-        convert_images(_ordered(annotated, flags), convert_boxes, destination, flags.root)
+        survey = convert_images(_ordered(annotated, flags), convert_boxes, destination, flags.root)
+        end_conversion(survey, flags.database)
         return 0
 
     def convert(entry: ListedImage) -> Converted:
@@ -116,7 +118,8 @@ def run(flags: AnnosetFlags) -> int:
         return converted._replace(value=encode_annotated_datum(converted.value, None))
 
     entries = read_image_list(flags.list_file)
-    convert_images(_ordered(entries, flags), convert, destination, flags.root)
+    survey = convert_images(_ordered(entries, flags), convert, destination, flags.root)
+    end_conversion(survey, flags.database)
     return 0
 
 

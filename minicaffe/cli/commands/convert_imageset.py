@@ -18,6 +18,7 @@ from minicaffe.cli.commands._image_conversion import (
     Destination,
     convert_images,
 )
+from minicaffe.cli.conversion_summary import end_conversion
 from minicaffe.cli.flags import positional
 from minicaffe.data.records.image_list import ListedImage, read_image_list
 from minicaffe.log import logger
@@ -48,5 +49,5 @@ def run(flags: ImagesetFlags) -> int:
         return conversion.datum(entry.name, conversion.read(entry.name), entry.label)
 
     destination = Destination(flags.database, flags.backend, flags.check_size)
-    convert_images(entries, convert, destination, flags.root)
+    end_conversion(convert_images(entries, convert, destination, flags.root), flags.database)
     return 0
