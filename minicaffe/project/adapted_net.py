@@ -127,15 +127,10 @@ def model_path(name: str) -> Path:
     NetError
         If it is not there.
     """
-    found = [
-        path
-        for path in sorted((shipped_folder("models") / name).glob("*.prototxt"))
-        if _is_training(path)
-    ]
+    folder = shipped_folder("models") / name
+    found = [path for path in sorted(folder.glob("*.prototxt")) if _is_training(path)]
     if not found:
-        raise NetError(
-            f"{shipped_folder('models') / name}: has no training net; it belongs to minicaffe's models/"
-        )
+        raise NetError(f"{folder}: has no training net; it belongs to minicaffe's models/")
     return found[0]
 
 

@@ -401,5 +401,5 @@ def test_formats_are_told_apart_by_their_first_bytes():
     }.items():
         file = io.BytesIO()
         Image.fromarray(image(0, (4, 4))).save(file, name)
-        record = stored_record.read_record(b"k", encoded_datum(file.getvalue(), 0), "")
+        record = stored_record.parse_record(b"k", encoded_datum(file.getvalue(), 0), "")
         assert record.file_format == (label, extension)
