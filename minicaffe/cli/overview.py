@@ -20,7 +20,7 @@ GROUPS = {
         *("summarize", "draw", "draw_net", "show", "plot", "plot_training_log"),
         *("parse_log", "extract_seconds"),
     ),
-    "Data": (
+    "Images and databases": (
         *("get", "db", "convert_imageset", "compute_image_mean", "convert_annoset"),
         *("convert_mnist_data", "convert_mnist_siamese_data", "convert_cifar_data"),
         "resize_and_crop_images",
