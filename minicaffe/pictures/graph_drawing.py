@@ -14,6 +14,7 @@ from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import UsageError
 from minicaffe.pictures.font import font, text_length
 from minicaffe.pictures.graph_layout import GraphLayout, Point, Size, lay_out_graph
+from minicaffe.pictures.grid import MOST_PIXELS
 from minicaffe.pictures.net_graph import Graph, GraphNode
 
 _TITLE_PX, _TEXT_PX, _LINE_PX, _PAD = 14, 12, 16, 8
@@ -22,7 +23,6 @@ _FONT_SLACK = 1.12
 _INK, _GREY, _ARROW = "#222222", "#555555", "#777777"
 _ARROW_PX, _CURVE_STEPS = 7.0, 16
 _OVERSAMPLING = 2
-_MOST_PIXELS = 300_000_000
 GRAPH_TYPES = (".svg", ".png")
 
 
@@ -153,7 +153,7 @@ def graph_image(graph: Graph, plan: GraphLayout, sizes: Sequence[Size]) -> Image
     """Return a graph as an image; shapes are drawn at twice the size and reduced (antialiasing)."""
     scale = _OVERSAMPLING
     width, height = round(plan.width), round(plan.height)
-    if width * height * scale * scale > _MOST_PIXELS:
+    if width * height * scale * scale > MOST_PIXELS:
         raise UsageError(
             f"the image would have {width} x {height} pixels, which is too large; write an .svg"
         )

@@ -22,5 +22,6 @@ with lmdb.open(database, readonly=True, lock=False) as environment, environment.
         if len(images) == ROWS * COLUMNS:
             break
 rows = [np.hstack(images[i : i + COLUMNS]) for i in range(0, len(images), COLUMNS)]
-Image.fromarray(np.vstack(rows)).save(output)
+sheet = Image.fromarray(np.vstack(rows))
+sheet.resize((3 * sheet.width, 3 * sheet.height), Image.Resampling.NEAREST).save(output)
 print("labels of the first row:", *labels[:COLUMNS])
