@@ -24,8 +24,11 @@ _FEW_POINTS = 60  # test curves of more points are drawn without markers
 _DASH_PT = 7.0  # of each of several equal curves
 _MOST_ROWS = 26  # of a column of a legend
 _ROW_IN, _LEAST_PANEL_IN = 0.165, 2.9
-_LEAST_POINTS = 5  # of a curve whose first point may lie outside
-_MOST_CLIPPED_SHARE = 1 / 3  # of the axis is left for the other points if the first one is clipped
+_START_SHARE = 0.05  # of a curve: its first points
+_LEAST_POINTS = 5  # of a curve whose first points may lie outside
+_MOST_CLIPPED_SHARE = (
+    1 / 3
+)  # of the axis is left for the other points if the first ones are clipped
 _MARGIN = 0.12  # of the y axis, with room for the best value
 _NOTE = "#a00000"
 
@@ -194,8 +197,9 @@ def _clip_start(axis: Axes, panel: Panel) -> str:
     curves = [one for one in panel.curves if np.isfinite(one.y).sum() >= _LEAST_POINTS]
     if not curves or len(curves) < len(panel.curves):
         return ""
-    first = np.array([one.y[0] for one in curves])
-    rest = np.concatenate([one.y[1:] for one in curves])
+    starts = [one.x <= one.x[0] + _START_SHARE * (one.x[-1] - one.x[0]) for one in curves]
+    first = np.concatenate([one.y[start] for one, start in zip(curves, starts, strict=True)])
+    rest = np.concatenate([one.y[~start] for one, start in zip(curves, starts, strict=True)])
     rest = rest[np.isfinite(rest)]
     low, high = float(rest.min()), float(rest.max())
     extent = max(high, first.max()) - min(low, first.min())

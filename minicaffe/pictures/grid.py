@@ -150,13 +150,12 @@ def wrapped(text: str, width_px: float) -> list[str]:
 
 
 def shortened(text: str, width_px: float) -> str:
-    """Cut a text at the end so that it fits a width."""
-    small = font(11, text)
-    if small.getlength(text) <= width_px:
-        return text
-    while text and small.getlength(f"{text}...") > width_px:
-        text = text[:-1]
-    return f"{text}..."
+    """Cut a text in the middle so that it fits a width: the ends of file names matter."""
+    small, kept, short = font(11, text), len(text), text
+    while kept and small.getlength(short) > width_px:
+        kept -= 1
+        short = f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+    return short
 
 
 def _paper(width: int, height: int) -> Image.Image:

@@ -93,6 +93,15 @@ def test_one_outlying_start(start):
     assert axis.get_title(loc="left") == f"a first point is outside the axis: {start:g}"
 
 
+def test_a_steep_start_of_several_points():
+    values = [9, 8, 3, *([1, 1.2] * 30)]
+    axis = drawn(curve(values), clips_start=True)
+    assert axis.get_title(loc="left") == "first points are outside the axis: 3 to 9"
+    low, high = axis.get_ylim()
+    assert low < 1
+    assert 1.2 < high < 1.3
+
+
 @pytest.mark.parametrize(
     "values",
     [[3, 2, 1.5, 1.2, 1.1], [9, 1, 1.5, 1.2], [np.nan, 1, 1.1, 1.2, 1.3, 1.4], [1, 1, 1, 1, 1]],
