@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -67,6 +68,29 @@ def _replace(path: Path, before_replace: Callable[[], object] | None) -> Iterato
         with suppress(OSError):
             temporary.unlink()
     sync_folder(path.parent)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` a hard link to a file, or a copy where there are none; atomically.
+
+    A file that later replaces `source` leaves `target` as it is.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; an existing target is then unchanged.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(os.path.realpath(source), temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    finally:
+        # Renaming a link to the same file does nothing, so the temporary name may be left.
+        temporary.unlink(missing_ok=True)
 
 
 def _is_special_file(path: Path) -> bool:

@@ -158,6 +158,35 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {' or '.join(folded[word] for word in words)}?" if words else ""
 
 
+class Postponed:
+    """An error that is raised when the work after it is done.
+
+    Only its type and message are kept: the error itself would keep what its traceback refers to.
+    """
+
+    def __init__(self) -> None:
+        self._kind: type[MinicaffeError] | None = None
+        self._message = ""
+
+    @property
+    def kind(self) -> type[MinicaffeError] | None:
+        """The type of the error; None if there is none."""
+        return self._kind
+
+    def postpone(self, error: MinicaffeError) -> None:
+        """Keep an error, in place of an earlier one."""
+        self._kind, self._message = type(error), str(error)
+
+    def forget(self) -> None:
+        """Drop the error: what had failed has succeeded since."""
+        self._kind = None
+
+    def raise_if_any(self) -> None:
+        """Raise the error if there is one."""
+        if self._kind is not None:
+            raise self._kind(self._message)
+
+
 class Problems:
     """Collects independent error messages and raises them as one error."""
 

@@ -37,6 +37,9 @@ _LETTERS = {
     logging.CRITICAL: "F",
 }
 
+# A terminal shows a line of `log_repetition` so often; pipes and files receive all of them.
+_REPETITION_S = 60.0
+
 
 class GlogFormatter(logging.Formatter):
     """Formats a record as glog does with ``log_year_in_prefix=false``."""
@@ -93,10 +96,14 @@ class _Stderr(_Handler, logging.StreamHandler):  # type: ignore[type-arg]
     """
 
     threshold = logging.INFO
+    _last_repetition = -_REPETITION_S
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to print a record."""
         is_wanted = record.levelno >= self.threshold or hasattr(record, "is_result")
+        if is_wanted and hasattr(record, "is_repetition") and self.stream.isatty():
+            is_wanted = record.created - self._last_repetition >= _REPETITION_S
+            self._last_repetition = record.created if is_wanted else self._last_repetition
         return is_wanted and bool(super().filter(record))
 
     @property
@@ -118,12 +125,20 @@ class _Stderr(_Handler, logging.StreamHandler):  # type: ignore[type-arg]
 class _LogFile(_Handler, logging.FileHandler):
     """Writes to a file until that fails: then a warning names it, and logging to it ends."""
 
+    _has_ended = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, unless another thread has found that the file cannot be written."""
+        if not self._has_ended:
+            super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """End logging to a file that cannot be written, instead of ending the training."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)
             return
+        self._has_ended = True
         self.close()
         logger.warning(
             "%s: the log cannot be written: %s. It ends here; the command goes on.",
@@ -182,8 +197,52 @@ def to_directory(directory: str | Path, program: str = "minicaffe") -> Path:
     return folder / name
 
 
+class LogRecorder(_Handler):
+    """Keeps log lines in memory until `continue_in` names a file for them and all later ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(GlogFormatter())
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the line of a record."""
+        self._lines.append(f"{self.format(record)}\n")
+
+    def continue_in(self, path: Path) -> None:
+        """Append the lines so far to a file, and log to it from now on.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
+        handler.setFormatter(GlogFormatter())
+        try:
+            if handler.stream is not None:
+                handler.stream.writelines(self._lines)
+            handler.flush()
+        except OSError:
+            handler.close()
+            raise
+        logger.addHandler(handler)
+        logger.removeHandler(self)
+
+
+@contextmanager
+def recorded_log() -> Iterator[LogRecorder]:
+    """Keep the log lines of a block, until the recorder is given a file."""
+    recorder = LogRecorder()
+    logger.addHandler(recorder)
+    try:
+        yield recorder
+    finally:
+        logger.removeHandler(recorder)
+
+
 def close_files() -> None:
-    """Close the files that `to_directory` opened."""
+    """Close the log files of a command."""
     for handler in [h for h in logger.handlers if isinstance(h, logging.FileHandler)]:
         handler.close()
 
@@ -193,6 +252,11 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without a passwd entry
         return "unknown"
+
+
+def log_repetition(message: str) -> None:
+    """Log a line that may come many times a second: a terminal shows one a minute."""
+    logger.info(message, extra={"is_repetition": True}, stacklevel=2)
 
 
 def log_result(message: str) -> None:

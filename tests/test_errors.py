@@ -3,12 +3,12 @@
 import pytest
 
 from minicaffe import MinicaffeError, errors
-from minicaffe.errors import LabelError, NetError, Problems, UsageError, nearest
+from minicaffe.errors import LabelError, NetError, Postponed, Problems, UsageError, nearest
 
 
 def test_every_error_is_a_runtime_error_as_in_pycaffe():
     own = [k for k in vars(errors).values() if getattr(k, "__module__", "") == errors.__name__]
-    kinds = [k for k in own if isinstance(k, type) and k is not Problems]
+    kinds = [k for k in own if isinstance(k, type) and k not in (Postponed, Problems)]
     assert len(kinds) >= 11
     assert all(issubclass(kind, MinicaffeError) for kind in kinds)
     assert issubclass(MinicaffeError, RuntimeError)
@@ -59,3 +59,16 @@ def test_label_error():
         "label 7.5 of sample 3 in the batch is not a class; "
         "labels must be whole numbers from 0 to 4"
     )
+
+
+def test_a_postponed_error_is_raised_later_unless_it_is_forgotten():
+    postponed = Postponed()
+    postponed.raise_if_any()
+    postponed.postpone(NetError("first"))
+    postponed.postpone(UsageError("second"))
+    assert postponed.kind is UsageError
+    with pytest.raises(UsageError, match=r"^second$"):
+        postponed.raise_if_any()
+    postponed.forget()
+    postponed.raise_if_any()
+    assert postponed.kind is None

@@ -168,3 +168,19 @@ def test_repeated_warnings(handlers, capsys):
     log.logger.warning("a")
     words = [line.split("] ")[1] for line in capsys.readouterr().err.splitlines()]
     assert words == ["a", "line", "b", "line", "line", "a"]
+
+
+def test_repetitions_are_shown_once_a_minute_on_a_terminal(monkeypatch, tmp_path, capsys):
+    log.to_stderr()
+    file = log.to_directory(tmp_path)
+    clock = {"now": 1_700_000_000.0}
+    monkeypatch.setattr("time.time", lambda: clock["now"])
+    monkeypatch.setattr("time.time_ns", lambda: int(clock["now"] * 1e9))
+    for is_terminal, shown in ((True, 3), (False, 5)):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda value=is_terminal: value)
+        for step_s in (0, 30, 29, 1, 61):
+            clock["now"] += step_s
+            log.log_repetition("again")
+        assert capsys.readouterr().err.count("again") == shown
+        clock["now"] += 100
+    assert file.read_text().count("again") == 10

@@ -10,7 +10,7 @@ from minicaffe.data.annotations.annotation_files import read_boxes
 from minicaffe.data.annotations.object_box import AnnotationType
 from minicaffe.ops.backend import HostArray
 from minicaffe.pixel_boxes import pixel_overlaps
-from minicaffe.solver.average_precision import average_precisions, mean_average_precision
+from minicaffe.solver.scores.average_precision import average_precisions, mean_average_precision
 
 _LEAST_OVERLAP = 0.5
 

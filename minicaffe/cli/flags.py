@@ -42,6 +42,16 @@ class _Declaration(NamedTuple):
             settings.setdefault("default", "")
         parser.add_argument(*(self.names or (f"--{attribute}",)), dest=attribute, **settings)
 
+    def words(self, attribute: str, value: object) -> list[str]:
+        """Return the words of a command line that set the attribute; [] for its default."""
+        if value is None or value is False or value == self.settings.get("default", ""):
+            return []
+        values = value if isinstance(value, list) else [value]
+        if self.is_positional:
+            return list(map(str, values))
+        name = self.names[0] if self.names else f"--{attribute}"
+        return [name] if value is True else [f"{name}={each}" for each in values]
+
 
 # The result is Any and the settings are those of add_argument. As with dataclasses.field, the type
 # of an attribute is its annotation.
@@ -106,6 +116,20 @@ class Flags:
     def __init__(self, values: argparse.Namespace) -> None:
         for attribute in self._declarations():
             setattr(self, attribute, getattr(values, attribute))
+
+    def given_words(self, kind: type[Flags] | None = None) -> list[str]:
+        """Return the words of a command line that give the flags their present values.
+
+        Parameters
+        ----------
+        kind : type of Flags, optional
+            A base class, to return the words of its flags only.
+        """
+        return [
+            word
+            for attribute, declaration in (kind or type(self))._declarations().items()
+            for word in declaration.words(attribute, getattr(self, attribute))
+        ]
 
     @classmethod
     def add_to(cls, parser: argparse._ActionsContainer) -> None:

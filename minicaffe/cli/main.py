@@ -40,7 +40,7 @@ GROUPS = {
         *("export", "quantize", "fuse"),
     ),
     "Looking at nets and logs": (
-        *("summarize", "draw", "draw_net", "show", "plot", "plot_training_log"),
+        *("summarize", "draw", "draw_net", "show", "runs", "plot", "plot_training_log"),
         *("parse_log", "extract_seconds"),
     ),
     "Data": (

@@ -9,9 +9,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from minicaffe.cli.training_table import TrainingTable
     from minicaffe.solver.solver import Solver
 
 REFRESH_S = 0.2
+
+
+def shows_progress() -> bool:
+    """Return whether stderr is a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()  # None if closed by 2>&-
 
 
 class ProgressLine:
@@ -23,14 +29,16 @@ class ProgressLine:
     ----------
     solver : Solver
         The solver whose progress is shown.
+    table : TrainingTable, optional
+        Its lines are printed above the progress line.
     """
 
-    def __init__(self, solver: Solver) -> None:
+    def __init__(self, solver: Solver, table: TrainingTable | None = None) -> None:
         from rich.console import Console
         from rich.live import Live
         from rich.text import Text
 
-        self.solver = solver
+        self.solver, self._table = solver, table
         self._text = Text
         self._live = Live(
             console=Console(stderr=True, soft_wrap=True), auto_refresh=False, transient=True
@@ -39,15 +47,16 @@ class ProgressLine:
         self._shown = 0.0
 
     @classmethod
-    def of(cls, solver: Solver) -> AbstractContextManager[object]:
+    def of(cls, solver: Solver, table: TrainingTable | None) -> AbstractContextManager[object]:
         """Return a progress line if stderr is a terminal, otherwise a null context."""
-        has_terminal = sys.stderr is not None and sys.stderr.isatty()  # None if closed by 2>&-
-        return cls(solver) if has_terminal else nullcontext()
+        return cls(solver, table) if shows_progress() else nullcontext()
 
     def __enter__(self) -> ProgressLine:
         self._began, self._first = time.monotonic(), self.solver.iter
         self.solver.on_gradients_ready.append(self._show)
         self._live.start()
+        if self._table is not None:
+            self._table.print_head(lambda line: self._live.console.print(self._text(line)))
         return self
 
     def __exit__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import TextIO
 
 
 def prepare_streams() -> None:
@@ -35,3 +36,12 @@ def _encodes_everything(stream: io.TextIOWrapper) -> bool:
     return stream.errors == "backslashreplace" or (
         is_unicode and stream.errors == "surrogateescape"
     )
+
+
+def terminal() -> TextIO | None:
+    """Return stdout or stderr, whichever is a terminal; None if neither is.
+
+    Output that is not the answer of a command, and not a part of its log, belongs there only,
+    because programs read both from pipes.
+    """
+    return next((s for s in (sys.stdout, sys.stderr) if s is not None and s.isatty()), None)

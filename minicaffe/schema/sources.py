@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from minicaffe.schema.binary import read_binary
 from minicaffe.schema.minicaffe_pb2 import NetParameter, SolverParameter
+from minicaffe.schema.overrides import Overrides
 from minicaffe.schema.text import Parsed, parse_prototxt, read_prototxt
 from minicaffe.schema.upgrade import (
     Origin,
@@ -24,7 +25,7 @@ class NetSource:
     Attributes
     ----------
     param : NetParameter
-        The net, upgraded. Do not modify it, because lines are looked up by its layer indices.
+        The net, upgraded. Do not add or remove layers: lines are looked up by their indices.
     path : str
         The file, as error messages name it.
     origin : list of int or None
@@ -83,14 +84,19 @@ class SolverSource:
         The file, as error messages name it.
     parsed : Parsed, optional
         The text; None for a solver from memory.
+    overrides : Overrides
+        Settings of the command line; those of the solver are in `param`.
     """
 
     param: SolverParameter
     path: str
     parsed: Parsed[SolverParameter] | None = None
+    overrides: Overrides = field(default_factory=Overrides)
 
     def where(self, field: str = "", k: int = 0) -> str:
-        """Return ``file:line`` of a field such as "stepvalue" or "train_state.stage"."""
+        """Return ``file:line`` of a field such as "stepvalue", or the flag that overrides it."""
+        if flag := self.overrides.flag_of(field):
+            return flag
         if self.parsed is None or not field:
             return self.path
         return self.parsed.where(*field.split("."), k)
@@ -112,7 +118,15 @@ class SolverSource:
         )
         net = NetParameter()
         net.CopyFrom(found)
-        return NetSource(net, self.path, upgrade_net(net, self.path), self.parsed, (field, k))
+        origin = upgrade_net(net, self.path)
+        self.overrides.apply_to_net(net)
+        return NetSource(net, self.path, origin, self.parsed, (field, k))
+
+    def net_of_file(self, path: str | Path) -> NetSource:
+        """Return a net that the solver names, with the overrides."""
+        source = read_net(path)
+        self.overrides.apply_to_net(source.param)
+        return source
 
 
 def read_net(path: str | Path) -> NetSource:
@@ -153,15 +167,19 @@ def read_net_binary(path: str | Path) -> NetSource:
     return NetSource(net, str(path), upgrade_net(net, str(path)))
 
 
-def read_solver(path: str | Path) -> SolverSource:
+def read_solver(path: str | Path, overrides: Overrides | None = None) -> SolverSource:
     """Read a solver's prototxt, and complete its snapshot_prefix from the file name.
 
     Raises
     ------
     SchemaError
         The file is missing or invalid; see `minicaffe.schema.text.read_prototxt`.
+    UsageError
+        An override is invalid.
     """
     parsed = read_prototxt(path, SolverParameter)
+    overrides = overrides or Overrides()
+    overrides.apply_to_solver(parsed.message)
     upgrade_solver(parsed.message, parsed.path)
     complete_snapshot_prefix(parsed.message, parsed.path)
-    return SolverSource(parsed.message, parsed.path, parsed)
+    return SolverSource(parsed.message, parsed.path, parsed, overrides)

@@ -157,14 +157,15 @@ def _lines(message: Message, indent: str) -> Iterator[str]:
     for field, content in message.ListFields():
         for value in content if field.name in repeated else [content]:
             if field.message_type is None:
-                yield f"{indent}{field.name}: {_value_text(field, value)}"
+                yield f"{indent}{field.name}: {value_text(field, value)}"
             else:
                 yield f"{indent}{field.name} {{"
                 yield from _lines(value, indent + "  ")
                 yield f"{indent}}}"
 
 
-def _value_text(field: FieldDescriptor, value: Any) -> str:  # Any: the type depends on the field
+def value_text(field: FieldDescriptor, value: Any) -> str:  # Any: the type depends on the field
+    """Return one value of a field that is no message as prototxt."""
     if field.enum_type is not None:
         known = field.enum_type.values_by_number.get(value)
         return str(value) if known is None else known.name

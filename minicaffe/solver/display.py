@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.ops.backend import HostArray
+from minicaffe.solver.reports import DisplayReport
 
 # The wait for data is logged above this share of the time, and over intervals of at least this
 # length only, because shorter ones are noise.
@@ -47,7 +49,7 @@ class Display:
         """Stop measuring until `begin`, because the time belongs to the caller of `step`."""
         self._paused, self._next = time.monotonic(), iteration
 
-    def show(self, iteration: int, interval: int, loss: float) -> None:
+    def show(self, iteration: int, interval: int, loss: float) -> DisplayReport:
         """Log loss, speed and outputs, and the wait for data if it was long.
 
         Parameters
@@ -58,6 +60,11 @@ class Display:
             The solver's field `display`.
         loss : float
             The smoothed loss.
+
+        Returns
+        -------
+        DisplayReport
+            Without the rate, which may change before the update.
         """
         now = time.monotonic()
         lapse = round(now - self._since, 3)
@@ -69,9 +76,11 @@ class Display:
             f"Iteration {iteration} ({speed:g} iter/s, {lapse:g}s/{interval} iters), "
             f"loss = {loss:g}"
         )
-        log_outputs("Train", self._net, self._net.output_values())
+        values = self._net.output_values()
+        log_outputs("Train", self._net, values)
         if lapse >= LEAST_WAITING_LAPSE_S and waited > LEAST_WAITING_SHARE * lapse:
             logger.info(f"    Waited for data {waited / lapse:.0%} of the time")
+        return DisplayReport(iteration, loss, math.nan, named_values(self._net, values), speed)
 
 
 def log_outputs(kind: str, net: Net, values: Sequence[HostArray]) -> None:
@@ -84,3 +93,12 @@ def log_outputs(kind: str, net: Net, values: Sequence[HostArray]) -> None:
             loss = f" (* {weight:g} = {weight * one:g} loss)" if weight else ""
             logger.info(f"    {kind} net output #{number}: {blob.name} = {one:g}{loss}")
             number += 1
+
+
+def named_values(net: Net, values: Sequence[HostArray]) -> dict[str, float]:
+    """Return the outputs of nets by name; further values of one output are ``name[1]``, ..."""
+    return {
+        blob.name + (f"[{k}]" if k else ""): float(one)
+        for blob, value in zip(net.outputs, values, strict=True)
+        for k, one in enumerate(value.ravel())
+    }

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from minicaffe.errors import SolverError
-from minicaffe.log import logger
+from minicaffe.errors import SolverError, UsageError, nearest
+from minicaffe.log import logger, suppress_info
 from minicaffe.net import Net
+from minicaffe.net.include_rules import filter_layers
 from minicaffe.net.weights import copy_trained_layers
-from minicaffe.schema import TEST, TRAIN, NetSource, NetState, SolverSource, read_net
+from minicaffe.schema import TEST, TRAIN, NetSource, NetState, SolverSource
 
 StatedSource = tuple[NetSource, NetState]
 
@@ -42,7 +43,60 @@ def train_net_source(solver: SolverSource) -> StatedSource:
     state.MergeFrom(source.param.state)
     state.MergeFrom(param.train_state)
     state.phase = TRAIN
+    _set_batch_size(solver, source, state)
     return source, state
+
+
+def check_overrides(solver: SolverSource) -> None:
+    """Check the overrides of nets before one is built.
+
+    Raises
+    ------
+    UsageError
+        If a field does not exist or does not take the value, or no net has a layer of the name.
+    """
+    param, overrides = solver.param, list(solver.overrides.of_nets)
+    if not overrides:
+        return
+    with suppress_info():
+        nets = [
+            *(_read(solver, f) for f in ("net", "train_net") if param.HasField(f)),
+            *(_read(solver, "test_net", k) for k in range(len(param.test_net))),
+            *(solver.inline_net(f) for f in ("net_param", "train_net_param") if param.HasField(f)),
+            *(solver.inline_net("test_net_param", k) for k in range(len(param.test_net_param))),
+        ]
+    names = {layer.name for net in nets for layer in net.param.layer}
+    for override in overrides:
+        if nets and not sum(override.set_in(net.param) for net in nets):
+            name = override.path[0].which or ""
+            raise UsageError(
+                f'{override.flag}: no net of {solver.path} has a layer "{name}". '
+                f"{nearest(name, names)}"
+            )
+
+
+def _set_batch_size(solver: SolverSource, source: NetSource, state: NetState) -> None:
+    """Override the batch size of the training net's data layers."""
+    override = solver.overrides.batch_size
+    if override is None:
+        return
+    with suppress_info():
+        nodes = filter_layers(source, state)
+    places = [
+        value
+        for node in nodes
+        if node.index is not None
+        for field, value in source.param.layer[node.index].ListFields()
+        if field.message_type is not None
+        and "batch_size" in field.message_type.fields_by_name
+        and value.HasField("batch_size")
+    ]
+    for place in places:
+        override.set_in(place)
+    if not places:
+        raise UsageError(
+            f"{override.flag}: no layer of the training net in {source.path} has a batch_size."
+        )
 
 
 def test_net_sources(solver: SolverSource) -> Iterator[StatedSource]:
@@ -133,7 +187,7 @@ def _read(solver: SolverSource, field: str, k: int | None = None) -> NetSource:
     """Read a net whose path is relative to the working directory, or else to the solver file."""
     path = getattr(solver.param, field) if k is None else getattr(solver.param, field)[k]
     if Path(path).exists():
-        return read_net(path)
+        return solver.net_of_file(path)
     beside = Path(solver.path).parent / path
     if not beside.exists():
         there = "" if beside == Path(path) else f", nor as {beside}"
@@ -142,4 +196,4 @@ def _read(solver: SolverSource, field: str, k: int | None = None) -> NetSource:
             f"{there}. Correct the path, or start in the folder that it is relative to."
         )
     logger.info(f"{path} is not below the working directory; using {beside}")
-    return read_net(beside)
+    return solver.net_of_file(beside)

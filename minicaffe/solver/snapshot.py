@@ -27,7 +27,6 @@ import numpy as np
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import DivergedError, Problems, SnapshotError
-from minicaffe.layers.base import State
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, save_net
@@ -41,6 +40,7 @@ from minicaffe.schema import (
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.lr_policy import current_step
 from minicaffe.solver.schedule import Plateau
+from minicaffe.solver.scores.evaluation import Evaluation, EvaluationState
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SnapshotContents:
     param : SolverParameter
     net : Net
         The net being trained.
-    test_nets : sequence of Net
+    evaluation : Evaluation
     history : sequence of Tensor
         The rule's history, in the order of a .solverstate file.
     losses : LossHistory
@@ -61,7 +61,7 @@ class SnapshotContents:
 
     param: SolverParameter
     net: Net
-    test_nets: Sequence[Net]
+    evaluation: Evaluation
     history: Sequence[Tensor]
     losses: LossHistory
     plateau: Plateau
@@ -74,9 +74,7 @@ def snapshot_names(param: SolverParameter, iteration: int) -> tuple[Path, Path]:
     return Path(f"{stem}.caffemodel{suffix}"), Path(f"{stem}.solverstate{suffix}")
 
 
-def write_snapshot(
-    contents: SnapshotContents, iteration: int, test_states: Sequence[State]
-) -> None:
+def write_snapshot(contents: SnapshotContents, iteration: int) -> None:
     """Write weights and solver state.
 
     Parameters
@@ -84,8 +82,6 @@ def write_snapshot(
     contents : SnapshotContents
     iteration : int
         Number of updates made.
-    test_states : sequence of dict
-        States of the test nets for a resumed run.
 
     Raises
     ------
@@ -103,7 +99,7 @@ def write_snapshot(
     remove = functools.partial(_remove_file, path)
     save_net(contents.net, weights, diffs=bool(param.snapshot_diff), before_replace=remove)
     logger.info(f"Snapshotting solver state to {kind} {path}")
-    _write_side_state(contents, iteration, test_states, _side_file(path))
+    _write_side_state(contents, iteration, _side_file(path))
     plateau = contents.plateau
     state = SolverStateFile(
         iter=iteration,
@@ -202,15 +198,15 @@ def _side_file(state: Path) -> Path:
     return state.with_name(f"{state.name}.json")
 
 
-def _write_side_state(
-    contents: SnapshotContents, iteration: int, test_states: Sequence[State], path: Path
-) -> None:
+def _write_side_state(contents: SnapshotContents, iteration: int, path: Path) -> None:
+    evaluation = contents.evaluation.state()
     side_state = {
         "iter": iteration,
         "losses": contents.losses.values(),
         "backend": contents.net.backend.state(),
         "net": contents.net.state(),
-        "test_nets": list(test_states),
+        "test_nets": evaluation.nets,
+        "selection": evaluation.selection,
     }
     with write_atomically(path) as file:
         file.write(json.dumps(side_state).encode())
@@ -227,9 +223,9 @@ def _restore_side_state(contents: SnapshotContents, iteration: int, path: Path) 
             logger.warning(f"{path} belongs to iteration {side['iter']}; it is not used.")
             return
         contents.net.backend.restore(side.get("backend", {}))
-        states = [side["net"], *side["test_nets"]]
-        for net, state in zip([contents.net, *contents.test_nets], states, strict=False):
-            net.restore(state)
+        contents.net.restore(side["net"])
+        tests = EvaluationState(side["test_nets"], side.get("selection", {}))
+        contents.evaluation.restore(tests)
         losses = [float(loss) for loss in side["losses"]]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise SnapshotError(

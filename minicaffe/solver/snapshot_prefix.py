@@ -15,6 +15,7 @@ from minicaffe.atomic_file import remove_abandoned
 from minicaffe.errors import SolverError
 from minicaffe.log import logger
 from minicaffe.path_hints import unexpanded
+from minicaffe.schema import SolverParameter
 
 # What follows the prefix in the longest names of snapshot files.
 _LONGEST = "_iter_1000000.solverstate.h5.json"
@@ -91,3 +92,53 @@ def _claim(path: str) -> Iterator[bool]:
             yield False
         else:
             yield True
+
+
+def snapshot_iterations(prefix: str) -> dict[int, Path]:
+    """Return the solver states of the complete snapshots of a prefix, by iteration, ascending."""
+    path = Path(prefix)
+    pattern = re.compile(re.escape(path.name) + r"_iter_(\d{1,18})\.solverstate(\.h5)?")
+    files = path.parent.iterdir() if path.parent.is_dir() else ()
+    found = {int(match[1]): file for file in files if (match := pattern.fullmatch(file.name))}
+    return {k: found[k] for k in sorted(found) if _weights_beside(found[k]).is_file()}
+
+
+class RecentSnapshots:
+    """Removes the snapshots of a training but for the last ones, as keep_last asks for.
+
+    Those that other trainings have written are left alone.
+
+    Parameters
+    ----------
+    param : SolverParameter
+    """
+
+    def __init__(self, param: SolverParameter) -> None:
+        self._param = param
+        self._iterations: list[int] = []
+
+    def adopt(self, last: int) -> None:
+        """Count the snapshots up to an iteration, because the training that wrote them goes on."""
+        found = snapshot_iterations(self._param.snapshot_prefix)
+        self._iterations = [iteration for iteration in found if iteration <= last]
+
+    def add(self, iteration: int) -> None:
+        """Count a snapshot that has been written; remove those that are too many."""
+        self._iterations = [k for k in self._iterations if k != iteration] + [iteration]
+        while 0 < self._param.keep_last < len(self._iterations):
+            self._remove(self._iterations.pop(0))
+
+    def _remove(self, iteration: int) -> None:
+        state = snapshot_iterations(self._param.snapshot_prefix).get(iteration)
+        if state is None:
+            return
+        try:
+            # The state first, because its presence implies the other files.
+            for path in (state, Path(f"{state}.json"), _weights_beside(state)):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning(f"{state} cannot be removed: {error.strerror} (keep_last).")
+
+
+def _weights_beside(state: Path) -> Path:
+    return state.with_name(state.name.replace(".solverstate", ".caffemodel"))

@@ -5,23 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from minicaffe.backends import get_backend
-from minicaffe.errors import DivergedError, MinicaffeError, Problems, SnapshotError, SolverError
-from minicaffe.layers.base import State
+from minicaffe.errors import DivergedError, Postponed, Problems, SnapshotError, SolverError
 from minicaffe.log import logger, suppress_repeated_warnings
 from minicaffe.net import Net
 from minicaffe.ops.backend import Backend, Tensor
 from minicaffe.schema import SolverParameter, SolverSource, format_prototxt, read_solver
-from minicaffe.solver.display import Display, log_outputs
+from minicaffe.solver.display import Display
 from minicaffe.solver.iteration import Iteration
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.memory import check_host_memory, check_memory
-from minicaffe.solver.nets import copy_initial_weights, test_net_sources, train_net_source
-from minicaffe.solver.output_scores import OutputScores, check_evaluation
+from minicaffe.solver.nets import (
+    check_overrides,
+    copy_initial_weights,
+    test_net_sources,
+    train_net_source,
+)
+from minicaffe.solver.reports import Observers, SnapshotReport
 from minicaffe.solver.rules import RULES, Rule
 from minicaffe.solver.schedule import Schedule
+from minicaffe.solver.scores.evaluation import Evaluation
+from minicaffe.solver.scores.output_scores import check_evaluation
 from minicaffe.solver.setting_problems import solver_problems
 from minicaffe.solver.signals import Action
 from minicaffe.solver.snapshot import (
@@ -30,9 +37,8 @@ from minicaffe.solver.snapshot import (
     snapshot_names,
     write_snapshot,
 )
-from minicaffe.solver.snapshot_prefix import check_snapshot_prefix, claimed_prefix
+from minicaffe.solver.snapshot_prefix import RecentSnapshots, check_snapshot_prefix, claimed_prefix
 from minicaffe.solver.unread_fields import warn_of_training
-from minicaffe.solver.update_settings import UpdateSettings
 
 Callback = Callable[[], object]
 
@@ -61,10 +67,16 @@ class Solver:
         Those of the last `average_loss` iterations.
     on_start, on_gradients_ready : list of callable
         Called at the beginning of each iteration, and before each update.
+    observers : Observers
+        Called with reports of displays, tests and snapshots.
+    selection : ModelSelection
+        The score, and its best and last values.
     poll : callable
         Returns after each iteration what a signal asks for; see `minicaffe.solver.signals`.
-    stopped_early : bool
-        Whether a signal ended the last `step`.
+    stopped_early, lost_patience : bool
+        Whether a signal ended the last `step`; whether patience ended `solve`.
+    snapshots : RecentSnapshots
+        Those that keep_last counts.
 
     Raises
     ------
@@ -87,6 +99,7 @@ class Solver:
     ) -> None:
         if not isinstance(source, SolverSource):
             source = read_solver(source)
+        check_overrides(source)
         self.source = source
         self.param: SolverParameter = source.param
         text = format_prototxt(self.param).rstrip()
@@ -99,13 +112,11 @@ class Solver:
         self._schedule = Schedule(self.param, self.rule)
         self.on_start: list[Callback] = []
         self.on_gradients_ready: list[Callback] = []
+        self.observers = Observers()
         self.poll: Callable[[], Action] = lambda: Action.NONE
-        self.stopped_early = False
-        # Type and message of the last snapshot's error if it could not be written. The error itself
-        # would refer to this solver by its traceback.
-        self._failed_snapshot: tuple[type[MinicaffeError], str] | None = None
-        # The states of the test nets at the start of the test that is running, if one is.
-        self._before_tests: list[State] | None = None
+        self.stopped_early = self.lost_patience = False
+        self._failed_snapshot, self._failed_best = Postponed(), Postponed()
+        self.snapshots = RecentSnapshots(self.param)
         self.test_nets: list[Net] = []
         with suppress_repeated_warnings():
             self._build(self.backend.free_bytes())
@@ -119,6 +130,8 @@ class Solver:
         try:
             self._make_test_nets()
             self._iteration = Iteration(self.net, self.param, self.rule)
+            self._evaluation = Evaluation(self.source, self.net, self.test_nets)
+            self.selection = self._evaluation.selection
             if free_bytes is None:
                 check_host_memory(self.net, self.test_nets, self.rule.n_history)
             else:
@@ -203,6 +216,7 @@ class Solver:
         logger.info(f"Learning Rate Policy: {self.param.lr_policy}")
         if resume is not None:
             self.restore(resume)
+        self.selection.take_over()
         if self.param.snapshot_after_train:
             self._check_prefix()
         if self.iter >= self.param.max_iter:
@@ -212,8 +226,9 @@ class Solver:
         takes_snapshots = self.param.snapshot_after_train or self.param.snapshot
         with claimed_prefix(self.snapshot_prefix) if takes_snapshots else nullcontext():
             self._train()
-        if self.stopped_early:
+        if self.stopped_early or self.lost_patience:
             logger.info("Optimization stopped early.")
+            self._failed_best.raise_if_any()
             return
         if self.param.display and self.iter % self.param.display == 0:
             self.net.forward()
@@ -222,12 +237,13 @@ class Solver:
         if self.param.test_interval and self.iter % self.param.test_interval == 0:
             self.test_all()
         logger.info("Optimization Done.")
+        self._failed_best.raise_if_any()
 
     def _train(self) -> None:
         """Make the iterations up to max_iter, and write the last snapshot."""
         first = self.iter
         try:
-            self.step(self.param.max_iter - self.iter)
+            self.step(self.param.max_iter - self.iter, has_patience=True)
             # Reading the losses logs warnings and raises errors of the last iterations, which must
             # come before their weights are saved.
             self.losses.values()
@@ -238,17 +254,15 @@ class Solver:
                 self._snapshot_before(error)
             raise
         if self.param.snapshot_after_train and not self._is_saved:
-            self._failed_snapshot = None
             self.snapshot()
-        elif self._failed_snapshot is not None:
-            kind, message = self._failed_snapshot
-            raise kind(message)
+        else:
+            self._failed_snapshot.raise_if_any()
 
     @property
     def _is_saved(self) -> bool:
         """Whether the iteration was one of a snapshot, and that could be written."""
         every = self.param.snapshot
-        return bool(every) and not self.iter % every and self._failed_snapshot is None
+        return bool(every) and not self.iter % every and self._failed_snapshot.kind is None
 
     def _snapshot_before(self, error: Exception) -> None:
         """Write a snapshot before an error ends the training; the log and the error name it."""
@@ -263,19 +277,25 @@ class Solver:
         logger.info(f"An error ends the training. {advice}")
         error.add_note(advice)
 
-    def step(self, n: int) -> None:
-        """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot."""
+    def step(self, n: int, has_patience: bool = False) -> None:
+        """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot.
+
+        The solver's patience ends them only with `has_patience`, because a loop of steps up to an
+        iteration would never end.
+        """
         self._display.begin(self.iter)
-        self._step(n)
+        self._step(n, has_patience)
         self._display.pause(self.iter)
 
-    def _step(self, n: int) -> None:
-        self.stopped_early = False
+    def _step(self, n: int, has_patience: bool) -> None:
+        self.stopped_early = self.lost_patience = False
         end = self.iter + n
         while self.iter < end:
             if self._test_is_due():
                 self.test_all()
-                if self.stopped_early:
+                if not self.stopped_early and has_patience:
+                    self.lost_patience = self._evaluation.ends_training()
+                if self.stopped_early or self.lost_patience:
                     return
             if self.on_start:
                 # Caffe clears the gradients before it calls these.
@@ -285,14 +305,16 @@ class Solver:
             shows = bool(self.param.display) and self.iter % self.param.display == 0
             self.net.debug_info = shows and self.param.debug_info
             is_separate = bool(self.on_gradients_ready) or self._iteration.reads_gradients
-            losses = self._iteration.run(None if is_separate else self._settings)
-            self.losses.add(self.iter, losses)
+            settings = None if is_separate else self._schedule.settings(self.iter)
+            self.losses.add(self.iter, self._iteration.run(settings))
             if shows:
-                self._display.show(self.iter, self.param.display, self.smoothed_loss)
+                report = self._display.show(self.iter, self.param.display, self.smoothed_loss)
             for call in self.on_gradients_ready:
                 call()
             self._schedule.observe(self.iter, self.losses.mean)
             self._schedule.log(self.iter, shows)
+            for observe in self.observers.displays if shows else ():
+                observe(replace(report, rate=self.rate))
             if is_separate:
                 self.apply_update()
             self.iter += 1
@@ -319,69 +341,43 @@ class Solver:
         try:
             self.snapshot()
         except DivergedError as error:
-            if not self._failed_snapshot or self._failed_snapshot[0] is not DivergedError:
+            if self._failed_snapshot.kind is not DivergedError:
                 logger.warning(f"{error} Training goes on, as in Caffe.")
-            self._failed_snapshot = DivergedError, str(error)
+            self._failed_snapshot.postpone(error)
         except SnapshotError as error:
             logger.error(f"{error} Training goes on; the next snapshot is tried when it is due.")
-            self._failed_snapshot = SnapshotError, str(error)
+            self._failed_snapshot.postpone(error)
         else:
-            self._failed_snapshot = None
+            self._failed_snapshot.forget()
 
     def apply_update(self) -> None:
         """Update the parameters with the gradients that they have, by the solver's rule."""
-        self._iteration.update(self._settings)
-
-    @property
-    def _settings(self) -> UpdateSettings:
-        return self._schedule.settings(self.iter)
+        self._iteration.update(self._schedule.settings(self.iter))
 
     def test_all(self) -> None:
-        """Score every test net."""
-        self._before_tests = [net.state() for net in self.test_nets]
-        for index in range(len(self.test_nets)):
+        """Score every test net, and keep the weights if keep_best is set and they are the best."""
+        self._evaluation.run(self.iter, self._is_interrupted, self.observers.tests)
+        try:
             if not self.stopped_early:
-                self.test(index)
-        if self.stopped_early:
-            # A resumed run makes this test again, from its beginning.
-            for net, state in zip(self.test_nets, self._before_tests, strict=True):
-                net.restore(state)
-        self._before_tests = None
+                self.selection.keep_best(self.net)
+        except SnapshotError as error:
+            logger.error(f"{error} Training goes on.")
+            self._failed_best.postpone(error)
 
-    def test(self, index: int = 0) -> None:
-        """Score one test net over its test_iter batches, and log the means if there are any."""
-        logger.info(f"Iteration {self.iter}, Testing net (#{index})")
-        net = self.test_nets[index]
-        net.share_parameters_with(self.net)
-        iterations = self.param.test_iter[index]
-        scores, loss = OutputScores(net, self.param.ap_version), 0.0
-        for _ in range(iterations):
-            while (action := self.poll()) is not Action.NONE:
-                if action is Action.SNAPSHOT:
-                    self._try_snapshot()
-                else:
-                    self.stopped_early = True
-            if self.stopped_early:
-                logger.info("Test interrupted.")
-                return
-            net.forward()
-            loss += net.loss() if self.param.test_compute_loss else 0.0
-            scores.add()
-        if iterations == 0:
-            return
-        if self.param.test_compute_loss:
-            logger.info(f"Test loss: {loss / iterations:g}")
-        log_outputs("Test", net, scores.scores(self.param.show_per_class_result))
-
-    def test_states(self) -> list[State]:
-        """Return the states of the test nets that a resumed run goes on from."""
-        return self._before_tests or [net.state() for net in self.test_nets]
+    def _is_interrupted(self) -> bool:
+        """Act on signals during a test; return whether one asks to stop."""
+        while (action := self.poll()) is not Action.NONE:
+            if action is Action.SNAPSHOT:
+                self._try_snapshot()
+            else:
+                self.stopped_early = True
+        return self.stopped_early
 
     @property
     def _snapshot_contents(self) -> SnapshotContents:
         plateau = self._schedule.plateau
         return SnapshotContents(
-            self.param, self.net, self.test_nets, self.history, self.losses, plateau
+            self.param, self.net, self._evaluation, self.history, self.losses, plateau
         )
 
     def restore(self, path: str | Path) -> None:
@@ -390,7 +386,11 @@ class Solver:
 
     def snapshot(self) -> None:
         """Write weights and solver state for the current iteration."""
-        write_snapshot(self._snapshot_contents, self.iter, self.test_states())
+        write_snapshot(self._snapshot_contents, self.iter)
+        self.snapshots.add(self.iter)
+        report = SnapshotReport(self.iter, *snapshot_names(self.param, self.iter))
+        for observe in self.observers.snapshots:
+            observe(report)
 
     def close(self) -> None:
         """Close files and end threads. Not needed: see the class."""

@@ -65,7 +65,13 @@ def _unread_output_fields(param: SolverParameter) -> Iterator[tuple[str, str]]:
                     f"{_text(param, field)} has no effect, because {what} is logged at display "
                     "iterations, and display is 0. Set display",
                 )
-    if param.snapshot_after_train:
+    if param.keep_last and not param.snapshot:
+        yield (
+            "keep_last",
+            f"keep_last: {param.keep_last} removes nothing of this training, because it writes at "
+            "most one snapshot, at its end. Set snapshot",
+        )
+    if param.snapshot_after_train or param.keep_best:
         return
     if not param.snapshot and (param.snapshot_diff or param.HasField("snapshot_format")):
         field = "snapshot_diff" if param.snapshot_diff else "snapshot_format"

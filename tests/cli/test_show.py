@@ -129,7 +129,7 @@ def test_long_texts_are_wrapped_or_cut():
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["filters"], 2, "minicaffe show: missing: --weights=FILE (trained weights)"),
+        (["filters"], 2, "minicaffe show: missing: --weights=FILE (trained weights, or a run: "),
         (["filters", "--weights=w.caffemodel", "--layer=conv3"], 1, 'no filters "conv3". Did you'),
         (["filters", "--weights=w.caffemodel", "--zoom=0"], 2, "--zoom: 0 is too small"),
         (["filters", "--weights=w.caffemodel", "--zoom=9999"], 2, "pixels, which is too large"),

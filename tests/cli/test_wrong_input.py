@@ -209,7 +209,7 @@ def test_nets(project, run, change, message):
     net = project.net.replace(old, new, 1) if old else new
     assert net != project.net
     project.write(net=net)
-    refuse(run, message, *TRAIN, saves="s_iter_1.")
+    refuse(run, message, *TRAIN, saves=("s_iter_1.", "runs"))
 
 
 def test_data_of_other_sizes_for_test(project, run):
@@ -316,7 +316,7 @@ def test_weights_that_do_not_fit_are_all_listed(trained, run):
 
 
 USAGE = [
-    ("no solver", ["train"], r"minicaffe train: missing: --solver=FILE \(solver prototxt\)"),
+    ("no solver", ["train"], r"train: missing: SOLVER or --solver=FILE \(solver prototxt\)"),
     (
         "no model",
         ["test"],
@@ -341,7 +341,11 @@ USAGE = [
     ("unknown flag", ["train", "--solvr=x"], r"train: no flag --solvr. Did you mean --solver\? Kn"),
     ("flag of NVIDIA's fork", ["train", "--gpus=0"], r"no flag --gpus. Did you mean --gpu\? Known"),
     ("flag without value", ["train", "--solver"], "minicaffe train: --solver: expected one arg"),
-    ("one word too many", ["train", "solver.prototxt"], 'train: "solver.prototxt" is one argument'),
+    (
+        "one word too many",
+        ["train", "s.prototxt", "more"],
+        'train: "more" is one argument too',
+    ),
     ("bad choice", ["train", "--sigint_effect=x"], "--sigint_effect: invalid choice: 'x' .*stop"),
     ("bad boolean", ["train", "--debug=maybe"], "--debug=maybe: a boolean flag is true or false"),
     ("no flag file", ["train", "--flagfile=no"], "minicaffe train: --flagfile=no: No such file"),

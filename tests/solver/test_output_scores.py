@@ -15,7 +15,7 @@ from small_nets import FIXED
 from minicaffe.cli.main import main
 from minicaffe.errors import SolverError
 from minicaffe.schema import NetParameter
-from minicaffe.solver.average_precision import average_precisions
+from minicaffe.solver.scores.average_precision import average_precisions
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "detection_ap"
 EXPECTED = json.loads((GOLDEN / "expected_log.json").read_text())["log"]

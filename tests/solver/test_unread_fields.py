@@ -39,6 +39,7 @@ def test_healthy_solvers_have_no_warning(warnings, database):
         ("test_compute_loss: true", "test_compute_loss: true has no effect"),
         ("average_loss: 9", "average_loss: 9 has no effect, because the mean of the last losses"),
         ("debug_info: true", "debug_info: true has no effect"),
+        ("keep_last: 2", "keep_last: 2 removes nothing of this training"),
         ("snapshot_diff: true", "snapshot_diff has no effect, because no snapshot is written"),
         ("snapshot: 10", "no snapshot is due: snapshot: 10 is larger than max_iter: 9"),
         ("stagelr: 1", "stagelr has no effect"),

@@ -21,6 +21,7 @@ import numpy as np
 
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
 from minicaffe.data.mean import channel_means
 from minicaffe.data.preparation import find_images, prepare, read_classes
 from minicaffe.errors import NetError
@@ -35,7 +36,7 @@ class ClassificationFlags(BackendFlags):
     """Flags of the command."""
 
     model: str = positional(metavar="DEPLOY", help="net prototxt with an Input layer")
-    weights: str = positional(metavar="WEIGHTS", help="trained weights")
+    weights: str = WEIGHTS_ARGUMENT
     mean: str = positional(metavar="MEAN", help="mean file, or numbers")
     labels: str = positional(metavar="LABELS", help="file with one class name per line")
     images: list[str] = positional(metavar="IMG", nargs="+", help="images or folders of images")

@@ -11,6 +11,7 @@ Example:
 from __future__ import annotations
 
 from minicaffe.cli.flags import Flags, positional
+from minicaffe.cli.options.files import weights_files
 from minicaffe.errors import SnapshotError
 from minicaffe.weights.files import read_weights_file, write_weights_file, writer_for
 
@@ -18,7 +19,9 @@ from minicaffe.weights.files import read_weights_file, write_weights_file, write
 class ConvertWeightsFlags(Flags):
     """Flags of the command."""
 
-    input: str = positional(metavar="INPUT", help="weights to read")
+    input: str = positional(
+        metavar="INPUT", type=weights_files, help="weights to read, or RUN/best"
+    )
     output: str = positional(metavar="OUTPUT", help="file to write")
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minicaffe.cli.flags import flag, positional
+from minicaffe.cli.options.files import weights_files
 from minicaffe.cli.options.input_shape import InputShapeFlags
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.log import log_result, logger, suppress_info, suppress_repeated_warnings
@@ -51,7 +52,9 @@ class ExportFlags(NetStateFlags, InputShapeFlags):
     format: str = positional(metavar="FORMAT", choices=("onnx",), help="onnx")
     net: str = positional(metavar="NET", help="net prototxt")
     weights: str = positional(
-        metavar="WEIGHTS", help="trained weights, several files separated by commas"
+        metavar="WEIGHTS",
+        type=weights_files,
+        help="trained weights, several files separated by commas, or RUN/best",
     )
     output: str = flag(
         "-o", "--output", metavar="FILE", help="file to write (default: NET with suffix .onnx)"

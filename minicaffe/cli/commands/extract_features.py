@@ -22,6 +22,7 @@ import numpy as np
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import NewDatabase, create_database
 from minicaffe.data.npy import write_npy
@@ -42,7 +43,7 @@ Sink = Callable[[HostArray], None]
 class FeatureFlags(BackendFlags):
     """Flags of the command."""
 
-    weights: str = positional(metavar="WEIGHTS", help="trained weights")
+    weights: str = WEIGHTS_ARGUMENT
     model: str = positional(metavar="NET", help="net prototxt with a data layer")
     blobs: str = positional(metavar="BLOBS", help="names of blobs")
     outputs: str = positional(metavar="OUTPUTS", help="databases or files to create")

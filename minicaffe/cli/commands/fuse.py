@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import Flags, flag, positional
+from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
 from minicaffe.errors import NetError
 from minicaffe.schema import format_prototxt, read_net
 from minicaffe.weights.files import read_weights_file, write_weights_file, writer_for
@@ -23,7 +24,7 @@ class FuseFlags(Flags):
     """Flags of the command."""
 
     net: str = positional(metavar="NET", help="net prototxt")
-    weights: str = positional(metavar="WEIGHTS", help="trained weights")
+    weights: str = WEIGHTS_ARGUMENT
     new_weights: str = positional(metavar="WEIGHTS2", help="file to write: the new weights")
     output: str = flag(
         *("-o", "--output"),

@@ -20,12 +20,13 @@ from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.errors import UsageError
 from minicaffe.log import logger
+from minicaffe.runs import log_of
 
 
 class ParseLogFlags(Flags):
     """Flags of the command."""
 
-    logfile_path: str = positional(metavar="LOG", help="training log")
+    logfile_path: str = positional(metavar="LOG", help="training log, or run folder")
     output_dir: str = positional(metavar="OUTPUT_DIR", help="folder to write the tables to")
     verbose: bool = flag(help="print the names of the files written")
     delimiter: str = flag(default=",", help="separator of the columns")
@@ -38,7 +39,7 @@ def run(flags: ParseLogFlags) -> int:
         raise UsageError(f"--delimiter={flags.delimiter!r}: must be one character")
     if flags.table and flags.delimiter != ",":
         logger.warning("--delimiter has no effect with --table, which aligns columns by spaces.")
-    log = read_log(flags.logfile_path)
+    log = read_log(log_of(flags.logfile_path))
     for kind, rows in (("train", log.train), ("test", log.test)):
         path = Path(flags.output_dir, f"{Path(flags.logfile_path).name}.{kind}")
         if not rows:

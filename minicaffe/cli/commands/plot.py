@@ -1,17 +1,17 @@
-r"""Plot loss, accuracy and learning rate of training runs from their logs.
+r"""Plot loss, accuracy and learning rate of training runs from their logs or run folders.
 
-Several logs are drawn in the same charts, each in its own colour. With --solver instead of logs,
+Several runs are drawn in the same charts, each in its own colour. With --solver instead of logs,
 plots the learning-rate schedule of a solver, without training.
 
 Example:
-  minicaffe plot lenet.log --output lenet.png
+  minicaffe plot runs/lenet-1 runs/lenet-2 --output lenet.png
   minicaffe plot fixed.log step.log adam.log --by seconds --average 10 --output runs.svg
   minicaffe plot --solver models/lenet/lenet_solver.prototxt --output rate.png
 """
 
 from __future__ import annotations
 
-from minicaffe.analysis.training_log import read_log
+from minicaffe.analysis.training_log import TrainingLog, read_log
 from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.errors import Problems, SolverError, UsageError
 from minicaffe.log import logger
@@ -24,12 +24,13 @@ from minicaffe.pictures.curves import (
     training_panels,
 )
 from minicaffe.pictures.figure import check_figure_type, save_figure
+from minicaffe.runs import log_of
 
 
 class PlotFlags(Flags):
     """Flags of the command."""
 
-    logs: list[str] = positional(metavar="LOG", nargs="*", help="training logs")
+    logs: list[str] = positional(metavar="LOG", nargs="*", help="training logs, or run folders")
     solver: str = flag(
         metavar="FILES", help="solver prototxts instead of logs, separated by commas"
     )
@@ -58,13 +59,19 @@ def run(flags: PlotFlags) -> int:
         figure = draw_curves(panels, "iteration")
     else:
         panels = training_panels(
-            [read_log(path) for path in naturally_ordered(flags.logs)], flags.by, flags.log
+            [_read(path) for path in naturally_ordered(flags.logs)], flags.by, flags.log
         )
         x_label = "iteration" if flags.by == "iterations" else "seconds of training"
         figure = draw_curves(panels, x_label, flags.average)
     save_figure(figure, flags.output)
     logger.info("Wrote %s", flags.output)
     return 0
+
+
+def _read(path: str) -> TrainingLog:
+    log = read_log(log_of(path))
+    log.path = path  # the legend names a run, not its log.txt
+    return log
 
 
 def _rates(paths: list[str]) -> Panel:

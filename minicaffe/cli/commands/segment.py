@@ -27,6 +27,7 @@ from minicaffe.cli.commands._image_names import png_names
 from minicaffe.cli.commands.classification import image_input_shape
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
 from minicaffe.data.image import Pixels, read_image, read_label_image, resize_nearest
 from minicaffe.data.mean import channel_means
 from minicaffe.data.preparation import find_images, prepare, read_classes
@@ -42,7 +43,7 @@ class SegmentFlags(BackendFlags):
     """Flags of the command."""
 
     model: str = positional(metavar="DEPLOY", help="net prototxt with an Input layer")
-    weights: str = positional(metavar="WEIGHTS", help="trained weights")
+    weights: str = WEIGHTS_ARGUMENT
     images: list[str] = positional(metavar="IMG", nargs="+", help="images or folders of images")
     output: str = flag(required=True, metavar="FOLDER", help="folder for the label images")
     mean: str = flag(default="0", help="mean file, or numbers")

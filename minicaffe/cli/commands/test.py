@@ -118,7 +118,7 @@ def _score(
     net: Net, flags: TestFlags, confusion: Confusion | None = None
 ) -> tuple[float, list[HostArray]]:
     """Return the sum of the losses, and the means of the outputs."""
-    from minicaffe.solver.output_scores import OutputScores
+    from minicaffe.solver.scores.output_scores import OutputScores
 
     loss = 0.0
     scores = OutputScores(net, flags.ap_version)

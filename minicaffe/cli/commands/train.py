@@ -1,36 +1,64 @@
 """Train or fine-tune a net with the settings of a solver prototxt.
 
+Each training writes a folder runs/NAME-N with its log, metrics, settings and last weights. On a
+terminal, a line for each test and a summary are shown; with --log, or on a pipe, Caffe's log.
+
 Ctrl-C (SIGINT) and SIGTERM stop after the current iteration and write a snapshot (unless the solver
 sets snapshot_after_train: false); the exit code is then 0. A second one stops at once, without a
 snapshot: exit code 130 after Ctrl-C, and SIGTERM ends the process. SIGHUP writes a snapshot, and
 training goes on. --sigint_effect, --sigterm_effect and --sighup_effect change these effects.
 
 Example:
-  minicaffe train --solver=models/lenet/lenet_solver.prototxt
+  minicaffe train models/lenet/lenet_solver.prototxt
+  minicaffe train lenet_solver.prototxt --max_iter=500 --set base_lr=0.001
   minicaffe train --solver=lenet_solver.prototxt --snapshot=lenet_iter_5000.solverstate
   minicaffe train --solver=finetune_solver.prototxt --weights=lenet_iter_10000.caffemodel
 """
 
 from __future__ import annotations
 
-from minicaffe.cli.flags import flag
+import logging
+from typing import TYPE_CHECKING
+
+from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import weights_files
 from minicaffe.cli.options.net_state import NetStateFlags
-from minicaffe.errors import SnapshotError, UsageError
-from minicaffe.log import logger
+from minicaffe.cli.options.overrides import OverrideFlags
+from minicaffe.cli.options.run_folder import RunFlags
+from minicaffe.cli.progress import ProgressLine, shows_progress
+from minicaffe.cli.streams import terminal
+from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
+from minicaffe.log import LogRecorder, logger, recorded_log, to_stderr
+
+if TYPE_CHECKING:  # importing these takes long, and --help must not
+    from minicaffe.ops.backend import Backend
+    from minicaffe.runs.recorder import RunRecorder
+    from minicaffe.schema import SolverSource
+    from minicaffe.solver.solver import Solver
 
 _EFFECTS = ("stop", "snapshot", "none")
 
 
-class TrainFlags(NetStateFlags, BackendFlags):
+class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
     """Flags of the command."""
 
-    solver: str = flag(required=True, metavar="FILE", help="solver prototxt")
+    solver_file: str = positional(
+        metavar="SOLVER", nargs="?", default="", help="solver prototxt; may be a flag: --solver"
+    )
+    solver: str = flag(metavar="FILE", help="solver prototxt")
     snapshot: str = flag(metavar="FILE", help=".solverstate to resume training from")
+    resume: str = flag(
+        choices=("auto",),
+        help="auto: resume from the newest snapshot of snapshot_prefix; without one, begin",
+    )
     weights: str = flag(
         metavar="FILES",
-        help="trained weights to fine-tune from, copied by layer name, separated by commas",
+        type=weights_files,
+        help="trained weights to fine-tune from, copied by layer name, separated by commas; or a "
+        "run: RUN/best",
     )
+    log: bool = flag(help="show Caffe's log on a terminal too, as on a pipe")
     sigint_effect: str = flag(choices=_EFFECTS, default="stop", help="effect of Ctrl-C")
     sigterm_effect: str = flag(
         choices=_EFFECTS, default="stop", help="effect of SIGTERM, which `kill` and clusters send"
@@ -40,40 +68,105 @@ class TrainFlags(NetStateFlags, BackendFlags):
 
 def run(flags: TrainFlags) -> int:
     """Run the command."""
+    _check_flags(flags)
+    if shows_progress() and not flags.log:
+        to_stderr(logging.WARNING)
+    with recorded_log() as log:
+        source, state = _read_source(flags)
+        backend = choose_backend(flags, source.param)
+        solver = _built(flags, source, backend)
+        try:
+            if state:
+                logger.info(f"Resuming from {state}")
+                solver.restore(state)
+            if flags.resume:
+                solver.snapshots.adopt(solver.iter)
+            recorder = _train(flags, solver, log)
+        finally:
+            solver.close()
+    logger.info("Optimization Done.")
+    if (stream := terminal()) is not None:
+        from minicaffe.cli.main import COMMANDS
+        from minicaffe.runs.summary import summary_lines
+
+        lines = summary_lines(recorder.record, recorder.folder, COMMANDS)
+        print("", *lines, sep="\n", file=stream)
+    return 0
+
+
+def _check_flags(flags: TrainFlags) -> None:
     if flags.snapshot and flags.weights:
         raise UsageError(
             "--snapshot resumes training, --weights starts from trained weights; give one of them"
         )
-    from minicaffe.cli.data_checks import warn_of_unfilled_inputs
-    from minicaffe.cli.progress import ProgressLine
-    from minicaffe.schema import read_solver
-    from minicaffe.solver.signals import Action, SignalActions
-    from minicaffe.solver.solver import Solver
-
-    source = read_solver(flags.solver)
-    flags.apply_to(source.param.train_state)
-    if flags.weights or flags.snapshot:
-        source.param.weights[:] = filter(None, [flags.weights])
+    if flags.snapshot and flags.resume:
+        raise UsageError("--snapshot and --resume exclude each other; give one of them")
+    if bool(flags.solver) == bool(flags.solver_file):
+        raise UsageError(
+            f'the solver is given twice: "{flags.solver_file}" and --solver={flags.solver}'
+            if flags.solver
+            else "missing: SOLVER or --solver=FILE (solver prototxt)"
+        )
+    flags.solver_file, flags.solver = flags.solver or flags.solver_file, ""
+    flags.check_run(resumes=bool(flags.snapshot or flags.resume))
     if flags.snapshot.removesuffix(".h5").endswith(".caffemodel"):
         raise SnapshotError(
             f"--snapshot={flags.snapshot}: a .caffemodel holds weights only. Resume from the "
             ".solverstate beside it, or start from these weights with --weights."
         )
-    backend = choose_backend(flags, source.param)
-    solver = Solver(source, backend)
+
+
+def _read_source(flags: TrainFlags) -> tuple[SolverSource, str]:
+    """Return the solver, and the .solverstate to resume from or ""."""
+    from minicaffe.schema import read_solver
+    from minicaffe.solver.snapshot_prefix import snapshot_iterations
+
+    source = read_solver(flags.solver_file, flags.overrides())
+    flags.apply_to(source.param.train_state)
+    state, prefix = flags.snapshot, source.param.snapshot_prefix
+    if flags.resume:
+        state = next(map(str, reversed(snapshot_iterations(prefix).values())), "")
+        if not state:
+            logger.info(f"There is no snapshot {prefix}_iter_N.solverstate to resume from.")
+    if state:
+        source.param.ClearField("weights")
+    elif flags.weights:
+        source.param.weights[:] = [flags.weights]
+    return source, state
+
+
+def _built(flags: TrainFlags, source: SolverSource, backend: Backend) -> Solver:
+    from minicaffe.cli.data_checks import warn_of_unfilled_inputs
+    from minicaffe.solver.solver import Solver
+
+    try:
+        solver = Solver(source, backend)
+    except MinicaffeError as error:
+        words = " ".join(flags.given_words(OverrideFlags))
+        if words and not str(error).startswith("--"):
+            error.add_note(f"The settings are those of the files with {words}")
+        raise
     for net in (solver.net, *solver.test_nets):
         warn_of_unfilled_inputs(net)
+    return solver
+
+
+def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
+    """Train until the end, and return the recorder of the run."""
+    from minicaffe.cli.training_table import TrainingTable
+    from minicaffe.runs.record import RunRecord
+    from minicaffe.runs.recorder import RunRecorder
+    from minicaffe.solver.signals import Action, SignalActions
+
     effects = (flags.sigint_effect, flags.sighup_effect, flags.sigterm_effect)
     signals = SignalActions(*map(Action, effects))
     solver.poll = signals.poll
-    try:
-        if flags.snapshot:
-            logger.info(f"Resuming from {flags.snapshot}")
-            solver.restore(flags.snapshot)
-        with signals.installed(), ProgressLine.of(solver):
-            logger.info("Starting Optimization")
-            solver.solve()
-    finally:
-        solver.close()
-    logger.info("Optimization Done.")
-    return 0
+    record = RunRecord(
+        command=["train", *flags.given_words()], overrides=flags.given_words(OverrideFlags)
+    )
+    recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file), flags.tensorboard)
+    table = TrainingTable(solver, recorder) if shows_progress() and not flags.log else None
+    with signals.installed(), recorder.recording(log), ProgressLine.of(solver, table):
+        logger.info("Starting Optimization")
+        solver.solve()
+    return recorder

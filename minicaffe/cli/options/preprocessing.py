@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from minicaffe.cli.flags import Flags, flag
+from minicaffe.cli.options.files import WEIGHTS
 from minicaffe.data.mean import parse_mean
 from minicaffe.errors import UsageError
 
@@ -28,7 +29,7 @@ class PreprocessingFlags(Flags):
     """Flags of Caffe's classify.py and detect.py."""
 
     model_def: str = flag(required=True, metavar="FILE", help="deploy net prototxt")
-    pretrained_model: str = flag(required=True, metavar="FILE", help="trained weights")
+    pretrained_model: str = WEIGHTS
     gpu: bool = flag(help="compute on the GPU")
     mean_file: str = flag(
         default=_ILSVRC_MEAN,

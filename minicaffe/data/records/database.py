@@ -11,7 +11,7 @@ from minicaffe.data.db import RecordCursor, open_database, printable
 from minicaffe.data.records.base import RESTART, Record, RecordPosition, RecordSource
 from minicaffe.data.records.listed import ListedRecords
 from minicaffe.fatal_signals import reading
-from minicaffe.log import logger
+from minicaffe.log import log_repetition
 from minicaffe.random import RandomStream
 
 
@@ -142,7 +142,7 @@ class DatabaseRecords(RecordSource):
 
     def _advance(self) -> None:
         if self._cursor.advance():
-            logger.info(RESTART)
+            log_repetition(RESTART)
 
 
 class ShuffledDatabaseRecords(ListedRecords):

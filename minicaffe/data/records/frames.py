@@ -11,7 +11,7 @@ from minicaffe.data.image import Pixels
 from minicaffe.data.records.base import RESTART, Record, RecordPosition, RecordSource
 from minicaffe.data.records.video_file import frames_of, opened_video, pixels_of
 from minicaffe.errors import DataError
-from minicaffe.log import logger
+from minicaffe.log import log_repetition
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class VideoFrames(RecordSource):
                 f"{self._path}: the video has no frame after the first {self._skip}. Lower "
                 "skip_frames."
             )
-        logger.info(RESTART)
+        log_repetition(RESTART)
         self._frames, self._number = self._open(), 0
         return next(self._frames)
 

@@ -13,7 +13,7 @@ from minicaffe.data.records.base import (
     reading_order,
 )
 from minicaffe.errors import DataError
-from minicaffe.log import logger
+from minicaffe.log import log_repetition, logger
 from minicaffe.random import RandomStream
 
 
@@ -44,7 +44,7 @@ class ListedRecords(RecordSource):
     def peek(self) -> Record:
         """Return the record that comes next; at the end of a round, start the next round."""
         if self._next == self._n:
-            logger.info(RESTART)
+            log_repetition(RESTART)
             self._seek(self._round + 1, 0)
         return self.record(int(self._order[self._next]))
 

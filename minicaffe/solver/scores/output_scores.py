@@ -10,7 +10,7 @@ from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.ops.backend import HostArray
 from minicaffe.schema import SolverSource
-from minicaffe.solver.average_precision import average_precisions, mean_average_precision
+from minicaffe.solver.scores.average_precision import average_precisions, mean_average_precision
 
 
 def check_evaluation(source: SolverSource, net: Net) -> None:
@@ -34,6 +34,12 @@ def _detection_outputs(net: Net) -> list[int]:
     steps = [step for step in net.steps if isinstance(step.layer, DetectionEvaluate)]
     tops = [blob for step in steps for blob in step.top]
     return [k for k, blob in enumerate(net.outputs) if blob in tops]
+
+
+def scalar_outputs(net: Net) -> list[str]:
+    """Return the names of the outputs of a test net whose score is one number."""
+    detections = _detection_outputs(net)
+    return [blob.name for k, blob in enumerate(net.outputs) if blob.count == 1 or k in detections]
 
 
 class OutputScores:

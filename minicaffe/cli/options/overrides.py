@@ -1,0 +1,58 @@
+"""Flags that replace settings of a solver and its nets: --set, --max_iter, --keep_best, ..."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from minicaffe.cli.flags import Flags, flag
+
+if TYPE_CHECKING:  # imports protobuf, which --help must not
+    from minicaffe.schema.overrides import Overrides
+
+
+class OverrideFlags(Flags):
+    """Flags of train that replace settings of its files."""
+
+    settings: list[str] = flag(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="set a field of the solver, as base_lr=0.001, or of its nets, as "
+        "net.layer[conv1].convolution_param.num_output=32; may be repeated",
+    )
+    max_iter: int | None = flag(at_least=0, metavar="N", help="the same as --set max_iter=N")
+    seed: int | None = flag(at_least=0, metavar="N", help="the same as --set random_seed=N")
+    batch_size: int | None = flag(
+        at_least=1, metavar="N", help="batch size of the data layers of the training net"
+    )
+
+    keep_best: str = flag(
+        metavar="OUTPUT[:max|min]",
+        help="keep the weights of the test with the best value of an output, as accuracy or loss",
+    )
+    keep_last: int | None = flag(
+        at_least=1, metavar="N", help="remove the snapshots of this training but for the last N"
+    )
+    patience: int | None = flag(
+        at_least=1, metavar="N", help="stop after N tests without a better one"
+    )
+
+    def overrides(self) -> Overrides:
+        """Return the overrides; raise UsageError if one has a wrong form."""
+        from minicaffe.schema.overrides import Override, Overrides
+
+        settings = [Override.of(text, f"--set {text}") for text in self.settings]
+        for name, value in (
+            ("max_iter", self.max_iter),
+            ("seed", self.seed),
+            ("keep_best", self.keep_best or None),
+            ("keep_last", self.keep_last),
+            ("patience", self.patience),
+        ):
+            if value is not None:
+                field = "random_seed" if name == "seed" else name
+                settings.append(Override.of(f"{field}={value}", f"--{name}={value}"))
+        n = self.batch_size
+        batch_size = None if n is None else Override.of(f"batch_size={n}", f"--batch_size={n}")
+        return Overrides(tuple(settings), batch_size)

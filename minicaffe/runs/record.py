@@ -1,0 +1,143 @@
+"""The file run.json: what a training was and how it went."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from minicaffe.atomic_file import write_atomically
+from minicaffe.errors import DataError
+from minicaffe.runs.folder import RECORD, is_held
+from minicaffe.runs.metrics import read_metrics
+
+# States that run.json has; of a process that ended without writing one, "killed" is shown.
+RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
+KILLED = "killed"
+
+
+@dataclass
+class ScoredIteration:
+    """The score of a test, and the weights that were kept of it, None without any."""
+
+    iteration: int
+    value: float
+    weights: str | None = None
+
+
+@dataclass
+class RunRecord:
+    """The contents of run.json.
+
+    Attributes
+    ----------
+    command, overrides : list of str
+        The words after "minicaffe", and those of them that change settings of the solver or net.
+    folder : str
+        The working directory, to which paths are relative.
+    versions, machine : dict of str to str
+    seed : int
+    started, ended : str
+        ISO 8601 with the time zone; "" while it runs.
+    state, error : str
+        "running", "finished", "stopped" or "failed", and why.
+    is_locked : bool
+        Whether the process holds the lock of the folder while it runs.
+    first_iteration, iteration, max_iter : int
+        Where this process began, how far it came, and the solver's setting.
+    images_per_iteration : int or None
+        Batch size times iter_size.
+    seconds : float
+        Time of training, tests included.
+    score : dict
+        "output", "net" and "best", which is "max" or "min"; {} if nothing is tested.
+    best, last : ScoredIteration or None
+    test_iter : list of int
+        Number of batches of each test net.
+    snapshot : dict of str to str
+        "weights" and "state" of the newest snapshot; {} without any.
+    """
+
+    command: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+    folder: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+    started: str = ""
+    ended: str = ""
+    state: str = RUNNING
+    error: str = ""
+    is_locked: bool = False
+    first_iteration: int = 0
+    iteration: int = 0
+    max_iter: int = 0
+    images_per_iteration: int | None = None
+    seconds: float = 0.0
+    score: dict[str, str | int] = field(default_factory=dict)
+    best: ScoredIteration | None = None
+    last: ScoredIteration | None = None
+    test_iter: list[int] = field(default_factory=list)
+    snapshot: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Images trained on a second, tests included in the time."""
+        if not self.images_per_iteration or not self.seconds:
+            return None
+        return (self.iteration - self.first_iteration) * self.images_per_iteration / self.seconds
+
+    def write_to(self, folder: Path) -> None:
+        """Write run.json, atomically.
+
+        Raises
+        ------
+        SnapshotError
+            If it cannot be written.
+        """
+        text = json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        with write_atomically(folder / RECORD) as file:
+            file.write(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read run.json; for a run that has not ended, complete it from the metrics.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or is damaged.
+    """
+    path = folder / RECORD
+    try:
+        values = json.loads(path.read_bytes())
+        record = RunRecord(**values)
+        for name in ("best", "last"):
+            if getattr(record, name) is not None:
+                setattr(record, name, ScoredIteration(**getattr(record, name)))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{path}: damaged: {error}. Remove the folder if you do not need it."
+        ) from None
+    if record.state == RUNNING:
+        _complete(record, folder)
+        if record.is_locked and not is_held(folder):
+            record.state = KILLED
+    return record
+
+
+def _complete(record: RunRecord, folder: Path) -> None:
+    """Add how far a run has come."""
+    for row in read_metrics(folder):
+        record.iteration, record.seconds = row.iteration, row.seconds
+        value = row.outputs.get(str(record.score.get("output")))
+        if row.kind != "test" or row.net != record.score.get("net") or value is None:
+            continue
+        record.last = ScoredIteration(row.iteration, value)
+        is_maximum = record.score["best"] == "max"
+        if record.best is None or (
+            value > record.best.value if is_maximum else value < record.best.value
+        ):
+            record.best = record.last

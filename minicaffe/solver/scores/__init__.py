@@ -1,0 +1,1 @@
+"""Scores of tests while training: computation, reports, and the score that selects models."""
