@@ -40,8 +40,8 @@ GROUPS = {
         *("export", "quantize", "fuse"),
     ),
     "Looking at nets and logs": (
-        *("summarize", "draw", "draw_net", "show", "runs", "plot", "plot_training_log"),
-        *("parse_log", "extract_seconds"),
+        *("summarize", "draw", "draw_net", "show", "runs", "report", "plot"),
+        *("plot_training_log", "parse_log", "extract_seconds"),
     ),
     "Data": (
         *("get", "convert_imageset", "compute_image_mean", "convert_annoset"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minicaffe.pictures.curves import Curve, Panel, Values
+from minicaffe.pictures.curves import Y_MARGIN, Curve, Panel, Values, best_point, clipped_range
 from minicaffe.pictures.figure import new_figure
 
 if TYPE_CHECKING:
@@ -24,12 +24,6 @@ _FEW_POINTS = 60  # test curves of more points are drawn without markers
 _DASH_PT = 7.0  # of each of several equal curves
 _MOST_ROWS = 26  # of a column of a legend
 _ROW_IN, _LEAST_PANEL_IN = 0.165, 2.9
-_START_SHARE = 0.05  # of a curve: its first points
-_LEAST_POINTS = 5  # of a curve whose first points may lie outside
-_MOST_CLIPPED_SHARE = (
-    1 / 3
-)  # of the axis is left for the other points if the first ones are clipped
-_MARGIN = 0.12  # of the y axis, with room for the best value
 _NOTE = "#a00000"
 
 
@@ -82,8 +76,8 @@ def _draw_panel(axis: Axes, panel: Panel, average: int) -> None:
             axis.lines[-1].set_linestyle((turn * _DASH_PT, (_DASH_PT, (n - 1) * _DASH_PT)))
             axis.lines[-1].set_dash_capstyle("butt")
     if any(one.best for one in panel.curves):
-        axis.margins(y=_MARGIN)
-    notes = [_clip_start(axis, panel)] if panel.clips_start and not panel.logarithmic else []
+        axis.margins(y=Y_MARGIN)
+    notes = [_clip_start(axis, panel)]
     if any(n > 1 for _, n in turns):
         notes.append("dashes of several colours: equal curves")
     axis.set_title("; ".join(filter(None, notes)), loc="left", fontsize=8, color=_NOTE)
@@ -144,17 +138,8 @@ def _draw_curve(axis: Axes, one: Curve, colour: str, average: int) -> None:
 
 
 def _legend_text(one: Curve) -> str:
-    best = _best_point(one)
+    best = best_point(one)
     return one.label if best is None else f"{one.label}, best {one.y[best]:.4g}"
-
-
-def _best_point(one: Curve) -> int | None:
-    """Return the index of the best value, the first one of equal values."""
-    values = -one.y if one.best == "lowest" else one.y
-    values = np.where(np.isfinite(one.y), values, -np.inf)
-    if not one.best or not np.isfinite(one.y).any():
-        return None
-    return int(values.argmax())
 
 
 def moving_average(values: Values, n: int) -> Values:
@@ -170,7 +155,7 @@ def _mark_best(axis: Axes, panel: Panel, colours: Sequence[str]) -> None:
     """Mark the best value of each curve with a ring, and the best of all with its number."""
     from matplotlib.patheffects import withStroke
 
-    bests = [(one, k) for one in panel.curves if (k := _best_point(one)) is not None]
+    bests = [(one, k) for one in panel.curves if (k := best_point(one)) is not None]
     for one, k in bests:
         ring = axis.plot(one.x[k], one.y[k], "o", color=colours[one.run], markersize=9)[0]
         ring.set_fillstyle("none")
@@ -194,25 +179,12 @@ def _mark_best(axis: Axes, panel: Panel, colours: Sequence[str]) -> None:
 
 def _clip_start(axis: Axes, panel: Panel) -> str:
     """Leave first points that squeeze all others outside the axes; return a note about them."""
-    curves = [one for one in panel.curves if np.isfinite(one.y).sum() >= _LEAST_POINTS]
-    if not curves or len(curves) < len(panel.curves):
+    limits = clipped_range(panel)
+    if limits is None:
         return ""
-    starts = [one.x <= one.x[0] + _START_SHARE * (one.x[-1] - one.x[0]) for one in curves]
-    first = np.concatenate([one.y[start] for one, start in zip(curves, starts, strict=True)])
-    rest = np.concatenate([one.y[~start] for one, start in zip(curves, starts, strict=True)])
-    rest = rest[np.isfinite(rest)]
-    low, high = float(rest.min()), float(rest.max())
-    extent = max(high, first.max()) - min(low, first.min())
-    if not np.isfinite(extent) or high - low >= _MOST_CLIPPED_SHARE * extent:
-        return ""
-    room = _MARGIN * ((high - low) or abs(high) or 1.0)
-    axis.set_ylim(low - room, high + room)
-    outside = np.sort(first[(first < low - room) | (first > high + room)])
-    values = (
-        f"{outside[0]:.4g}" if np.ptp(outside) == 0 else f"{outside[0]:.4g} to {outside[-1]:.4g}"
-    )
-    points = "a first point is" if len(outside) == 1 else "first points are"
-    return f"{points} outside the axis: {values}"
+    low, high, note = limits
+    axis.set_ylim(low, high)
+    return note
 
 
 def _note_not_finite(axis: Axes, panel: Panel, colours: Sequence[str]) -> None:

@@ -21,6 +21,13 @@ Values = npt.NDArray[np.float64]
 _WIDE_RANGE = 20.0  # learning rates of a larger ratio get a logarithmic axis
 _ERROR = re.compile("loss|err", re.IGNORECASE)  # in names of outputs whose lowest value is the best
 
+_START_SHARE = 0.05  # of a curve: its first points
+_LEAST_POINTS = 5  # of a curve whose first points may lie outside
+_MOST_CLIPPED_SHARE = (
+    1 / 3
+)  # of the axis is left for the other points if the first ones are clipped
+Y_MARGIN = 0.12  # of the y axis, with room for the best value
+
 
 @dataclass
 class Curve:
@@ -119,6 +126,42 @@ def training_panels(
         rate.curves.append(rate_curve(log, name if len(logs) > 1 else "", by, run))
     rate.logarithmic = _is_wide(rate.curves)
     return [panel for panel in (loss, other, rate) if any(len(c.x) for c in panel.curves)]
+
+
+def best_point(one: Curve) -> int | None:
+    """Return the index of a curve's best value, the first one of equal values."""
+    if not one.best or not np.isfinite(one.y).any():
+        return None
+    values = -one.y if one.best == "lowest" else one.y
+    return int(np.where(np.isfinite(one.y), values, -np.inf).argmax())
+
+
+def clipped_range(panel: Panel) -> tuple[float, float, str] | None:
+    """Return the range of y without first points that squeeze all others, and a note about them.
+
+    None if the whole range is to be shown.
+    """
+    curves = [one for one in panel.curves if np.isfinite(one.y).sum() >= _LEAST_POINTS]
+    if panel.logarithmic or not panel.clips_start or len(curves) < max(len(panel.curves), 1):
+        return None
+    starts = [one.x <= one.x[0] + _START_SHARE * (one.x[-1] - one.x[0]) for one in curves]
+    first = np.concatenate([one.y[start] for one, start in zip(curves, starts, strict=True)])
+    rest = np.concatenate([one.y[~start] for one, start in zip(curves, starts, strict=True)])
+    rest = rest[np.isfinite(rest)]
+    if not len(rest):
+        return None
+    low, high = float(rest.min()), float(rest.max())
+    extent = max(high, first.max()) - min(low, first.min())
+    if not np.isfinite(extent) or high - low >= _MOST_CLIPPED_SHARE * extent:
+        return None
+    room = Y_MARGIN * ((high - low) or abs(high) or 1.0)
+    low, high = low - room, high + room
+    outside = np.sort(first[(first < low) | (first > high)])
+    if not len(outside):
+        return None
+    values = f"{outside[0]:.4g}" + (f" to {outside[-1]:.4g}" if np.ptp(outside) else "")
+    points = "a first point is" if len(outside) == 1 else "first points are"
+    return low, high, f"{points} outside the axis: {values}"
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
