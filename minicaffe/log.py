@@ -170,6 +170,13 @@ def to_stderr(level: int | None = None) -> None:
     handler.threshold = chosen
 
 
+def hide_info() -> None:
+    """Print warnings and errors only on stderr, and those only that --minloglevel lets through."""
+    for handler in logger.handlers:
+        if isinstance(handler, _Stderr):
+            handler.threshold = max(handler.threshold, logging.WARNING)
+
+
 def to_directory(directory: str | Path, program: str = "minicaffe") -> Path:
     """Also write log lines to a new file in `directory`, with glog's file name.
 

@@ -184,3 +184,13 @@ def test_repetitions_are_shown_once_a_minute_on_a_terminal(monkeypatch, tmp_path
         assert capsys.readouterr().err.count("again") == shown
         clock["now"] += 100
     assert file.read_text().count("again") == 10
+
+
+def test_information_is_hidden_below_the_level_that_was_chosen(capsys):
+    for level, shown in ((logging.INFO, ["W", "E"]), (logging.ERROR, ["E"])):
+        log.to_stderr(level)
+        log.hide_info()
+        log.logger.info("one")
+        log.logger.warning("two")
+        log.logger.error("three")
+        assert [line[0] for line in capsys.readouterr().err.splitlines()] == shown

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from minicaffe.errors import DataError, nearest
@@ -135,16 +135,16 @@ def held(folder: Path) -> Iterator[bool]:
     if sys.platform == "win32":
         yield False
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    with ExitStack() as stack:
         try:
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # the file system has no locks, or another process has this one
-            yield False
+            is_locked = False
         else:
-            yield True
-    finally:
-        os.close(handle)
+            is_locked = True
+        yield is_locked
 
 
 def is_held(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """Run folders: what train writes by default, how runs are listed, compared and used."""
 
 import json
+import shutil
 import signal
 import struct
 import time
@@ -171,6 +172,19 @@ def test_a_full_disk_harms_the_folder_only(project, start):
     record = read_record(Path("runs/solver-1"))
     assert (record.state, record.iteration) == ("finished", 300)
     assert len(read_metrics(Path("runs/solver-1"))) > 10
+
+
+def test_a_folder_that_is_removed_while_training(project, start):
+    solver_with(project, "snapshot: 10", max_iter=10**8)
+    process = start(*TRAIN)
+    until(process, "Iteration 20, lr")
+    shutil.rmtree("runs")
+    until(process, "solver-1: the run folder is incomplete: No such file or directory. The train")
+    until(process, r"Iteration \d+, lr")
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.read().splitlines()[-1].endswith("Optimization Done.")
+    assert process.wait() == 0
+    assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ Example:
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from minicaffe.cli.flags import flag, positional
@@ -29,7 +28,7 @@ from minicaffe.cli.options.run_folder import RunFlags
 from minicaffe.cli.progress import ProgressLine, shows_progress
 from minicaffe.cli.streams import terminal
 from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
-from minicaffe.log import LogRecorder, logger, recorded_log, to_stderr
+from minicaffe.log import LogRecorder, hide_info, logger, recorded_log
 
 if TYPE_CHECKING:  # importing these takes long, and --help must not
     from minicaffe.ops.backend import Backend
@@ -70,7 +69,7 @@ def run(flags: TrainFlags) -> int:
     """Run the command."""
     _check_flags(flags)
     if shows_progress() and not flags.log:
-        to_stderr(logging.WARNING)
+        hide_info()
     with recorded_log() as log:
         source, state = _read_source(flags)
         backend = choose_backend(flags, source.param)

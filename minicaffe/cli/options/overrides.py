@@ -35,7 +35,7 @@ class OverrideFlags(Flags):
         at_least=1, metavar="N", help="remove the snapshots of this training but for the last N"
     )
     patience: int | None = flag(
-        at_least=1, metavar="N", help="stop after N tests without a better one"
+        at_least=1, metavar="N", help="stop after N tests without a better score"
     )
 
     def overrides(self) -> Overrides:
