@@ -16,6 +16,7 @@ from minicaffe.atomic_file import write_atomically
 from minicaffe.blob import Blob
 from minicaffe.errors import NetError
 from minicaffe.layers import LAYERS, Layer, Scoring
+from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.net import Net
 from minicaffe.net.label_location import producer
 from minicaffe.net.step import Step
@@ -63,7 +64,7 @@ class MostConfident:
         self.limit = limit
         self._heap: list[Mistake] = []
 
-    def keep(self, mistake: Mistake) -> None:
+    def add_mistake(self, mistake: Mistake) -> None:
         """Add a mistake if it is one of the most confident ones."""
         if len(self._heap) < self.limit:
             heapq.heappush(self._heap, mistake)
@@ -133,8 +134,8 @@ class Confusion:
                     continue
                 classes = int(labels[k]), int(predicted[k])
                 mistake = Mistake(confidence, -self.seen - k, *classes, keys[k], image)
-                self.mistakes.keep(mistake)
-                self.listed.keep(mistake._replace(image=None))
+                self.mistakes.add_mistake(mistake)
+                self.listed.add_mistake(mistake._replace(image=None))
         self.seen += len(labels)
 
     def _images(self, n: int) -> HostArray | None:
@@ -154,7 +155,8 @@ class Confusion:
 
     def _keys(self, n: int) -> list[str]:
         """Return the keys of the batch's `n` samples: several have that of one record."""
-        keys = self.source.layer.sample_keys() if self.source is not None else ()
+        layer = self.source.layer if self.source is not None else None
+        keys = layer.sample_keys() if isinstance(layer, BatchLayer) else ()
         if not keys or n % len(keys):
             return [""] * n
         return [key for key in keys for _ in range(n // len(keys))]

@@ -301,10 +301,6 @@ class Layer(Generic[P]):
         """Total time that forward has waited for prefetched data, seconds."""
         return 0.0
 
-    def sample_keys(self) -> Sequence[str]:
-        """Return the keys of the current batch's samples: of records, or files; empty if none."""
-        return ()
-
     def sample_names(self) -> Callable[[int], str]:
         """Return a function from indices in this batch, also later, to names of samples or ""."""
         return lambda item: ""

@@ -153,7 +153,7 @@ class BatchLayer(Layer[P]):
         raise NotImplementedError
 
     def sample_keys(self) -> Sequence[str]:
-        """Return the keys of the current batch's samples, readable in any encoding."""
+        """Return the keys of the current batch's records, or its files; in any encoding."""
         return [key.decode("utf-8", "backslashreplace") for key in self._keys]
 
     def sample_names(self) -> Callable[[int], str]:

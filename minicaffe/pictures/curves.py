@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 Values = npt.NDArray[np.float64]
 
 _WIDE_RANGE = 20.0  # learning rates of a larger ratio get a logarithmic axis
-_ERROR = re.compile("loss|err", re.IGNORECASE)  # in names of outputs whose lowest value is the best
 
 _START_SHARE = 0.05  # of a curve: its first points
 _LEAST_POINTS = 5  # of a curve whose first points may lie outside
@@ -89,7 +87,9 @@ def output_curve(
 
 def best_of_tests(log: TrainingLog, name: str) -> Literal["lowest", "highest"]:
     """Return which value of a test output is the best: the lowest of losses and errors."""
-    return "lowest" if name in log.loss_names or _ERROR.search(name) else "highest"
+    from minicaffe.solver.scores.model_selection import is_cost
+
+    return "lowest" if name in log.loss_names or is_cost(name) else "highest"
 
 
 def rate_curve(log: TrainingLog, label: str, by: str, run: int) -> Curve:

@@ -98,7 +98,7 @@ def test_mistakes_of_a_second_epoch_are_not_repeated(log):
 def test_only_the_most_confident_mistakes_are_kept():
     kept = MostConfident(2)
     for k, confidence in enumerate((0.5, 0.9, 0.7, 0.9)):
-        kept.keep(Mistake(confidence, -k, 0, 1, "", None))
+        kept.add_mistake(Mistake(confidence, -k, 0, 1, "", None))
     assert [(m.confidence, m.number) for m in kept.ordered()] == [(0.9, -1), (0.9, -3)]
 
 
