@@ -62,13 +62,9 @@ def run_report(folder: Path, known: Collection[str]) -> str:
         If run.json cannot be read. Sections without data say so.
     """
     record = read_record(folder)
-    known = set(known) - {"report"}
     sections = [
         ("Result", _table(result_rows(record, folder))),
-        (
-            "Next commands",
-            "".join(_command(*pair) for pair in next_commands(record, folder, known)),
-        ),
+        ("Next commands", _commands(record, folder, known)),
         ("Curves", _curves(folder)),
         ("Tests", _tests(record, read_metrics(folder))),
         *(_confusion(path) for path in _confusion_folders(folder)),
@@ -112,8 +108,11 @@ def _is_number(text: str) -> bool:
     return not text.strip("0123456789.,:+-e")
 
 
-def _command(task: str, command: str) -> str:
-    return f"<p>{escape(task)}:</p><pre>{escape(command)}</pre>"
+def _commands(record: RunRecord, folder: Path, known: Collection[str]) -> str:
+    parts = [f'<p class="small">In the folder {escape(record.folder)}:</p>']
+    for task, command in next_commands(record, folder, set(known) - {"report"}):
+        parts.append(f"<p>{escape(task)}</p><pre>{escape(command)}</pre>")
+    return "".join(parts)
 
 
 def _details(title: str, content: str, is_open: bool = False) -> str:
@@ -217,11 +216,12 @@ def _settings(record: RunRecord, folder: Path) -> str:
 
 def _net(folder: Path) -> str:
     try:
-        graph, _ = graph_of(read_net(folder / "train.prototxt"), ("TRAIN",))
+        graph, sizes = graph_of(read_net(folder / "train.prototxt"), ("TRAIN",))
         svg = graph_bytes(graph, ".svg").decode()
     except MinicaffeError as error:
         return f"<p>The net cannot be drawn: {escape(str(error))}</p>"
-    return f'<div class="wide">{svg}</div>'
+    notes = "".join(f'<p class="small">{escape(note)}</p>' for note in sizes.notes())
+    return f'{notes}<div class="wide">{svg}</div>'
 
 
 def _files(folder: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from minicaffe.quantization.formats import Assignment
-from minicaffe.quantization.score import Score
+from minicaffe.quantization.score import NetScore
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Study:
 
     Attributes
     ----------
-    score : Score
+    score : NetScore
     margin : float
-        By how much a score may be worse than that of floats; see `Score.shortfall`.
+        By how much a score may be worse than that of floats; see `NetScore.shortfall`.
     float_score : float
     float_bytes : int
         Size of all parameters.
@@ -70,7 +70,7 @@ class Study:
     found : FoundNet
     """
 
-    score: Score
+    score: NetScore
     margin: float
     float_score: float
     float_bytes: int

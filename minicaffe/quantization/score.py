@@ -15,7 +15,7 @@ _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class Score:
+class NetScore:
     """An output of a net, averaged over batches, and which values of it are better.
 
     Attributes
@@ -33,7 +33,7 @@ class Score:
     lower_is_better: bool
 
     @classmethod
-    def of(cls, net: Net, name: str) -> Score:
+    def of(cls, net: Net, name: str) -> NetScore:
         """Return the score with the name of an output.
 
         Raises
@@ -53,7 +53,7 @@ class Score:
         is_loss = producer.layer.role == "loss" or bool(net.loss_weights().get(name))
         return cls(name, index, is_loss)
 
-    def value(self, scores: Sequence[HostArray]) -> float:
+    def of_outputs(self, scores: Sequence[HostArray]) -> float:
         """Return the score, given the scores of all outputs."""
         values = scores[self.index].ravel()
         if values.size != 1:

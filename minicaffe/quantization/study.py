@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from minicaffe.quantization.findings import Study, UniformTrial
 from minicaffe.quantization.formats import Bits, LayerFormats
-from minicaffe.quantization.score import Score
+from minicaffe.quantization.score import NetScore
 from minicaffe.quantization.search import Search, most_trials
 from minicaffe.quantization.trials import Trials
 
@@ -14,7 +14,7 @@ from minicaffe.quantization.trials import Trials
 def study_net(
     formats: LayerFormats,
     trials: Trials,
-    score: Score,
+    score: NetScore,
     bits: Sequence[int],
     margin: float,
 ) -> Study:
@@ -24,7 +24,7 @@ def study_net(
     ----------
     formats : LayerFormats
     trials : Trials
-    score : Score
+    score : NetScore
     bits : sequence of int
         The numbers to try, in descending order.
     margin : float

@@ -10,9 +10,9 @@ from minicaffe.ops.backend import Backend
 from minicaffe.quantization.batches import RecordedBatches
 from minicaffe.quantization.float_net import FloatNet, fed_net
 from minicaffe.quantization.formats import Assignment, LayerFormats
-from minicaffe.quantization.score import Score
+from minicaffe.quantization.score import NetScore
 from minicaffe.schema import NetParameter
-from minicaffe.solver.output_scores import OutputScores
+from minicaffe.solver.scores.output_scores import OutputScores
 
 _LONG_S = 5.0  # after so long, log lines say how long it will take
 _MINUTES_S = 100.0  # more is given in minutes
@@ -27,7 +27,7 @@ class Trials:
     batches : RecordedBatches
     n_batches : int
         How many of them are run.
-    score : Score
+    score : NetScore
     backend : Backend
 
     Attributes
@@ -41,7 +41,7 @@ class Trials:
         net: FloatNet,
         batches: RecordedBatches,
         n_batches: int,
-        score: Score,
+        score: NetScore,
         backend: Backend,
     ) -> None:
         self._net, self._batches, self._n_batches = net, batches, n_batches
@@ -76,7 +76,7 @@ class Trials:
             for _ in self._batches.feed(net, self._n_batches):
                 net.forward()
                 scores.add()
-            return self._score.value(scores.scores())
+            return self._score.of_outputs(scores.scores())
 
     def _log(self, what: str, value: float) -> None:
         n, elapsed_s = len(self._known), time.monotonic() - self._began

@@ -122,6 +122,14 @@ def test_a_run_without_values_and_files(trained):
     assert "The net cannot be drawn: " in page.sections["Net"]
 
 
+def test_a_net_whose_data_are_elsewhere(trained, monkeypatch):
+    folder = Path("runs/solver-1").absolute()
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    page = report(trained, str(folder), "--output=r.html")
+    assert re.search("shapes are left out: |its data does not exist", page.sections["Net"])
+
+
 def test_names_with_special_characters(project, run):
     assert run(*TRAIN[:3], "--run=a & <b>").code == 0
     assert report(run, "a & <b>").sections[""].strip().startswith("Run a & <b>")

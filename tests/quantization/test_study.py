@@ -10,13 +10,13 @@ import pytest
 
 from minicaffe.quantization.float_net import FloatNet, Product
 from minicaffe.quantization.formats import Bits, FormatRules, LayerFormats
-from minicaffe.quantization.score import Score
+from minicaffe.quantization.score import NetScore
 from minicaffe.quantization.study import study_net
 
 BITS = [8, 6, 4, 3, 2]
 SIZES = {"small": 40, "large": 900, "medium": 300, "tiny": 7}
-ACCURACY = Score("accuracy", 0, lower_is_better=False)
-LOSS = Score("loss", 0, lower_is_better=True)
+ACCURACY = NetScore("accuracy", 0, lower_is_better=False)
+LOSS = NetScore("loss", 0, lower_is_better=True)
 
 
 class KnownScores:

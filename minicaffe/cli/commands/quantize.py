@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from minicaffe.quantization.findings import Study
     from minicaffe.quantization.float_net import FloatNet
     from minicaffe.quantization.formats import LayerFormats
-    from minicaffe.quantization.score import Score
+    from minicaffe.quantization.score import NetScore
     from minicaffe.schema import LayerBlobs
 
 _FEWEST_BITS, _MOST_BITS = 2, 16
@@ -190,14 +190,14 @@ def _run(flags: QuantizeFlags) -> None:
 
 def _read(
     flags: QuantizeFlags, request: _Request, backend: Backend
-) -> tuple[Score, RecordedBatches, FloatNet, list[LayerBlobs]]:
+) -> tuple[NetScore, RecordedBatches, FloatNet, list[LayerBlobs]]:
     """Return the score, batches, the net, and weights of layers outside the TEST phase."""
     from minicaffe.cli.data_checks import warn_of_repeated_samples, warn_of_unfilled_inputs
     from minicaffe.net import Net
     from minicaffe.net.weights import copy_trained_layers
     from minicaffe.quantization.batches import RecordedBatches
     from minicaffe.quantization.float_net import FloatNet
-    from minicaffe.quantization.score import Score
+    from minicaffe.quantization.score import NetScore
     from minicaffe.schema import TEST, NetState, read_net_weights
 
     state = NetState(phase=TEST)
@@ -205,7 +205,7 @@ def _read(
     files = [name for name in map(str.strip, flags.weights.split(",")) if name]
     with closing(Net(flags.model, state, backend=backend)) as net:
         warn_of_unfilled_inputs(net)
-        score = Score.of(net, flags.score)
+        score = NetScore.of(net, flags.score)
         copy_trained_layers(net, *files)
         n = max(flags.iterations, request.calibration_batches)
         warn_of_repeated_samples(net, flags.iterations)
