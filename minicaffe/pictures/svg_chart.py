@@ -164,5 +164,8 @@ def _key(one: Curve, k: int) -> str:
     text = one.label
     if best is not None:
         text += f", best {one.y[best]:.4g} at {one.x[best]:,.10g}"
+    wrong = np.flatnonzero(~np.isfinite(one.y))
+    if len(wrong):
+        text += f", {one.y[wrong[0]]:g} from {one.x[wrong[0]]:,.10g} on"
     line = f'<path d="M0 5H28" stroke-width="2" {_paint(one, k)}/>'
     return f'<span><svg width="28" height="10">{line}</svg> {escape(text)}</span>'

@@ -161,6 +161,10 @@ def test_a_chart_spans_its_axes_and_has_gaps():
     assert heights[0] > heights[1] == heights[3] > heights[2]
 
 
+def test_the_key_says_where_values_stop_being_finite():
+    assert "> a, inf from 2 on</span>" in svg_chart(Panel("y", [curve([0, 1, np.inf])]), "x")
+
+
 def test_a_stepped_line_holds_its_values():
     (line,) = points(svg_chart(Panel("y", [curve([1, 2, 3], stepped=True)]), "x"))
     assert len(line) == 5
