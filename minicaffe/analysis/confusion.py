@@ -16,6 +16,7 @@ from minicaffe.atomic_file import write_atomically
 from minicaffe.blob import Blob
 from minicaffe.errors import NetError
 from minicaffe.layers import LAYERS, Layer, Scoring
+from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.net import Net
 from minicaffe.net.label_location import producer
 from minicaffe.net.step import Step
@@ -24,7 +25,8 @@ from minicaffe.text_width import display_width, padded
 
 Counts = npt.NDArray[np.int64]
 
-_MOST_MISTAKES = 30
+_MOST_MISTAKES = 30  # with their images
+MOST_LISTED = 10_000  # without
 _MOST_COLUMNS = 20  # a matrix of more classes is too wide to be printed
 _MOST_ROWS = 10  # classes of the lowest accuracy, and pairs most often confused, in the report
 
@@ -41,6 +43,8 @@ class Mistake(NamedTuple):
         sorts last.
     label, predicted : int
         The true class and the class of the largest score.
+    key : str
+        Of the record in the database, or the file; empty if the data have neither.
     image : ndarray or None
         The net's input, float32, shape (channels, rows, columns); None if it is not an image.
     """
@@ -49,7 +53,27 @@ class Mistake(NamedTuple):
     number: int
     label: int
     predicted: int
+    key: str
     image: HostArray | None
+
+
+class MostConfident:
+    """The most confident ones of any number of mistakes; at most `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._heap: list[Mistake] = []
+
+    def add_mistake(self, mistake: Mistake) -> None:
+        """Add a mistake if it is one of the most confident ones."""
+        if len(self._heap) < self.limit:
+            heapq.heappush(self._heap, mistake)
+        elif mistake > self._heap[0]:
+            heapq.heapreplace(self._heap, mistake)
+
+    def ordered(self) -> list[Mistake]:
+        """Return the mistakes, the most confident first."""
+        return sorted(self._heap, reverse=True)
 
 
 class Confusion:
@@ -64,8 +88,10 @@ class Confusion:
     ----------
     counts : ndarray of int64, shape (classes, classes)
         Samples of the class of the row that were predicted as the class of the column.
-    mistakes : list of Mistake
-        The most confident ones, as a heap.
+    mistakes : MostConfident
+        A few mistakes with their images.
+    listed : MostConfident
+        Up to `MOST_LISTED` mistakes without images.
 
     Raises
     ------
@@ -80,8 +106,10 @@ class Confusion:
         self.source = producer(self.labels, net.steps)
         n = self.scores.shape[self.axis]
         self.counts: Counts = np.zeros((n, n), np.int64)
-        self.mistakes: list[Mistake] = []
+        self.mistakes = MostConfident(_MOST_MISTAKES)
+        self.listed = MostConfident(MOST_LISTED)
         self.seen = 0
+        self._mistaken: set[str] = set()
 
     @property
     def blobs(self) -> list[Blob]:
@@ -98,14 +126,16 @@ class Confusion:
         np.add.at(self.counts, (labels[counted], predicted[counted]), 1)
         wrong = np.flatnonzero(counted & (labels != predicted))
         if len(wrong):
-            images = self._images(len(labels))
+            images, keys = self._images(len(labels)), self._keys(len(labels))
             confidences = _probabilities(scores[wrong]).max(axis=1)
             for k, confidence in zip(wrong.tolist(), confidences.tolist(), strict=True):
                 image = None if images is None else images[k]
-                number = -self.seen - k
-                self._add_mistake(
-                    Mistake(confidence, number, int(labels[k]), int(predicted[k]), image)
-                )
+                if self._is_repeated(keys[k], is_record=scores.shape[0] == self.labels.shape[0]):
+                    continue
+                classes = int(labels[k]), int(predicted[k])
+                mistake = Mistake(confidence, -self.seen - k, *classes, keys[k], image)
+                self.mistakes.add_mistake(mistake)
+                self.listed.add_mistake(mistake._replace(image=None))
         self.seen += len(labels)
 
     def _images(self, n: int) -> HostArray | None:
@@ -115,11 +145,21 @@ class Confusion:
             return None
         return blob.data.get() if blob.shape[1] in (1, 3) else None
 
-    def _add_mistake(self, mistake: Mistake) -> None:
-        if len(self.mistakes) < _MOST_MISTAKES:
-            heapq.heappush(self.mistakes, mistake)
-        elif mistake > self.mistakes[0]:
-            heapq.heapreplace(self.mistakes, mistake)
+    def _is_repeated(self, key: str, is_record: bool) -> bool:
+        """Return whether a record was mistaken in an earlier epoch of the data; remember it."""
+        if not key or not is_record:
+            return False
+        is_known = key in self._mistaken
+        self._mistaken.add(key)
+        return is_known
+
+    def _keys(self, n: int) -> list[str]:
+        """Return the keys of the batch's `n` samples: several have that of one record."""
+        layer = self.source.layer if self.source is not None else None
+        keys = layer.sample_keys() if isinstance(layer, BatchLayer) else ()
+        if not keys or n % len(keys):
+            return [""] * n
+        return [key for key in keys for _ in range(n // len(keys))]
 
 
 def _scoring_step(net: Net) -> tuple[Step, Scoring]:
@@ -143,11 +183,22 @@ def _probabilities(scores: HostArray) -> HostArray:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def write_confusion_tables(counts: Counts, names: Sequence[str], folder: Path) -> None:
-    """Write confusion.csv (the matrix) and per_class.csv (accuracy of each class) to a folder."""
+def write_confusion_tables(confusion: Confusion, names: Sequence[str], folder: Path) -> None:
+    """Write three tables to a folder.
+
+    confusion.csv is the matrix, per_class.csv has the accuracy of each class, and mistakes.csv the
+    misclassified samples, the most confident first.
+    """
+    counts = confusion.counts
     _write_csv(folder / "confusion.csv", [["", *names], *_matrix_rows(counts, names)])
     head = ["class", "name", "samples", "correct", "accuracy", "most often taken for", "times"]
     _write_csv(folder / "per_class.csv", [head, *_class_rows(counts, names)])
+    head = ["key", "true class", "predicted class", "score"]
+    mistakes = [
+        [m.key, names[m.label], names[m.predicted], f"{m.confidence:.6f}"]
+        for m in confusion.listed.ordered()
+    ]
+    _write_csv(folder / "mistakes.csv", [head, *mistakes])
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:

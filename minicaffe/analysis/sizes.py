@@ -72,6 +72,17 @@ class NetSizes:
     assumed: dict[str, Shape] = field(default_factory=dict)
     problem: str = ""
 
+    def notes(self) -> list[str]:
+        """Return sentences about assumed shapes, and why other shapes are unknown."""
+        found = []
+        if self.problem:
+            what = "some shapes" if self.layers else "shapes"
+            found.append(f"{what} are left out: {self.problem}")
+        for name, shape in self.assumed.items():
+            text = " x ".join(map(str, shape))
+            found.append(f'layer "{name}": its data does not exist; assuming batches of {text}')
+        return found
+
 
 def measure(source: NetSource, state: NetState, image: Shape = ()) -> NetSizes:
     """Measure a net; if it cannot be built, `problem` of the result gives the reasons.

@@ -17,7 +17,7 @@ GROUPS = {
         *("deploy", "export", "quantize", "fuse"),
     ),
     "Looking at nets and logs": (
-        *("summarize", "draw", "draw_net", "show", "plot", "plot_training_log"),
+        *("summarize", "draw", "draw_net", "show", "report", "plot", "plot_training_log"),
         *("parse_log", "extract_seconds"),
     ),
     "Images and databases": (

@@ -164,6 +164,10 @@ class BatchLayer(Layer[P]):
         """Return the name of the sample with a key of `Batch.keys`, for messages."""
         raise NotImplementedError
 
+    def sample_keys(self) -> Sequence[str]:
+        """Return the keys of the current batch's records, or its files; in any encoding."""
+        return [key.decode("utf-8", "backslashreplace") for key in self._keys]
+
     def sample_names(self) -> Callable[[int], str]:
         """Return a function from samples of the current batch to their names."""
         keys = self._keys

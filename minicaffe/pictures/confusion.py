@@ -81,10 +81,15 @@ def _draw_matrix(figure: Figure, axis: Axes, shares: Shares, names: Sequence[str
         percent = PercentFormatter(1, decimals=0)
         figure.colorbar(image, ax=axis, shrink=0.6, label="share of the class", format=percent)
         return
-    short = [name if len(name) <= _LONGEST_NAME else f"{name[:21]}..." for name in names]
+    short = [_cut(name) for name in names]
     size = 9 if len(names) <= _MOST_COUNTED else 7
     axis.set_xticks(range(len(names)), short, rotation=90, fontsize=size)
     axis.set_yticks(range(len(names)), short, fontsize=size)
+
+
+def _cut(name: str) -> str:
+    """Cut a long name in the middle, because long names often differ at their ends only."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:12]}...{name[3 - _LONGEST_NAME + 12 :]}"
 
 
 def pool_matrix(shares: Shares) -> tuple[Shares, int]:
@@ -132,16 +137,19 @@ def _draw_histogram(axis: Axes, accuracy: Shares) -> None:
 
 
 def draw_mistakes(mistakes: Sequence[Mistake], names: Sequence[str]) -> Image.Image | None:
-    """Draw the images of mistakes, the most confident first; None if none has an image."""
-    shown = [(m, m.image) for m in sorted(mistakes, reverse=True) if m.image is not None]
-    captions = [
-        (f"is {names[m.label]}", f"taken for {names[m.predicted]}", f"{100 * m.confidence:.1f} %")
-        for m, _ in shown
-    ]
+    """Draw the images of mistakes with their keys, in order; None if none has an image."""
+    shown = [(m, m.image) for m in mistakes if m.image is not None]
+    captions = [_caption(m, names) for m, _ in shown]
     if not shown:
         return None
     pixels = [_to_pixels(image) for _, image in shown]
     return contact_sheet(pixels, captions, f"The {len(shown)} most confident mistakes")
+
+
+def _caption(mistake: Mistake, names: Sequence[str]) -> list[str]:
+    classes = [f"is {names[mistake.label]}", f"taken for {names[mistake.predicted]}"]
+    lines = [*classes, f"{100 * mistake.confidence:.1f} %"]
+    return [*lines, mistake.key] if mistake.key else lines
 
 
 def _to_pixels(image: npt.NDArray[np.float32]) -> Pixels:

@@ -1,32 +1,30 @@
-"""Training curves: loss, accuracy and learning rate over iterations or seconds."""
+"""Training curves: values of loss, accuracy and learning rate over iterations or seconds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from minicaffe.analysis.training_log import LogRow, TrainingLog
-from minicaffe.pictures.figure import new_figure
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from minicaffe.schema import SolverParameter
 
 Values = npt.NDArray[np.float64]
 
-_COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#7f7f7f")
-_MARKERS = "os^Dv<>p"
-_FEW_POINTS = 60  # test curves of more points are drawn without markers
 _WIDE_RANGE = 20.0  # learning rates of a larger ratio get a logarithmic axis
-_MOST_LEGEND_ROWS = 6
-_MOST_OUTSIDE_ROWS = 16  # of a legend beside the axes
+
+_START_SHARE = 0.05  # of a curve: its first points
+_LEAST_POINTS = 5  # of a curve whose first points may lie outside
+_MOST_CLIPPED_SHARE = (
+    1 / 3
+)  # of the axis is left for the other points if the first ones are clipped
+Y_MARGIN = 0.12  # of the y axis, with room for the best value
 
 
 @dataclass
@@ -44,6 +42,8 @@ class Curve:
         Index among the run's test curves, which determines the marker; -1 for a training curve.
     stepped : bool
         Whether a value holds until the next point, like a learning rate; never averaged.
+    best : "", "lowest" or "highest"
+        Which value is the best and is marked; none if empty.
     """
 
     label: str
@@ -52,15 +52,28 @@ class Curve:
     run: int = 0
     nth: int = -1
     stepped: bool = False
+    best: Literal["", "lowest", "highest"] = ""
 
 
 @dataclass
 class Panel:
-    """One chart: the title of its y axis and its curves."""
+    """One chart.
+
+    Attributes
+    ----------
+    title : str
+        Of the y axis.
+    curves : list of Curve
+    logarithmic : bool
+        Whether the y axis is logarithmic.
+    clips_start : bool
+        Whether first points far from all others may lie outside the axes.
+    """
 
     title: str
     curves: list[Curve] = field(default_factory=list)
     logarithmic: bool = False
+    clips_start: bool = False
 
 
 def output_curve(
@@ -70,6 +83,13 @@ def output_curve(
     chosen = [row for row in rows if name in row.values]
     x = [row.iteration if by == "iterations" else row.seconds for row in chosen]
     return Curve(label, np.array(x, float), np.array([r.values[name] for r in chosen]), run, nth)
+
+
+def best_of_tests(log: TrainingLog, name: str) -> Literal["lowest", "highest"]:
+    """Return which value of a test output is the best: the lowest of losses and errors."""
+    from minicaffe.solver.scores.model_selection import is_cost
+
+    return "lowest" if name in log.loss_names or is_cost(name) else "highest"
 
 
 def rate_curve(log: TrainingLog, label: str, by: str, run: int) -> Curve:
@@ -84,7 +104,8 @@ def training_panels(
     logs: Sequence[TrainingLog], by: str = "iterations", logarithmic: bool = False
 ) -> list[Panel]:
     """Return the charts of several runs: loss, other net outputs, learning rate."""
-    loss, other = Panel("loss", logarithmic=logarithmic), Panel("accuracy")
+    loss = Panel("loss", logarithmic=logarithmic, clips_start=True)
+    other = Panel("accuracy", clips_start=True)
     rate = Panel("learning rate")
     names = short_names([log.path for log in logs])
     for run, (log, name) in enumerate(zip(logs, names, strict=True)):
@@ -98,10 +119,49 @@ def training_panels(
                 earlier = [c for c in panel.curves if c.run == run and c.nth >= 0]
                 nth = -1 if kind == "train" else len(earlier)
                 label = f"{prefix}{kind} {output}"
-                panel.curves.append(output_curve(label, rows, output, by, run, nth))
+                one = output_curve(label, rows, output, by, run, nth)
+                if kind == "test":
+                    one.best = best_of_tests(log, output)
+                panel.curves.append(one)
         rate.curves.append(rate_curve(log, name if len(logs) > 1 else "", by, run))
     rate.logarithmic = _is_wide(rate.curves)
     return [panel for panel in (loss, other, rate) if any(len(c.x) for c in panel.curves)]
+
+
+def best_point(one: Curve) -> int | None:
+    """Return the index of a curve's best value, the first one of equal values."""
+    if not one.best or not np.isfinite(one.y).any():
+        return None
+    values = -one.y if one.best == "lowest" else one.y
+    return int(np.where(np.isfinite(one.y), values, -np.inf).argmax())
+
+
+def clipped_range(panel: Panel) -> tuple[float, float, str] | None:
+    """Return the range of y without first points that squeeze all others, and a note about them.
+
+    None if the whole range is to be shown.
+    """
+    curves = [one for one in panel.curves if np.isfinite(one.y).sum() >= _LEAST_POINTS]
+    if panel.logarithmic or not panel.clips_start or len(curves) < max(len(panel.curves), 1):
+        return None
+    starts = [one.x <= one.x[0] + _START_SHARE * (one.x[-1] - one.x[0]) for one in curves]
+    first = np.concatenate([one.y[start] for one, start in zip(curves, starts, strict=True)])
+    rest = np.concatenate([one.y[~start] for one, start in zip(curves, starts, strict=True)])
+    rest = rest[np.isfinite(rest)]
+    if not len(rest):
+        return None
+    low, high = float(rest.min()), float(rest.max())
+    extent = max(high, first.max()) - min(low, first.min())
+    if not np.isfinite(extent) or high - low >= _MOST_CLIPPED_SHARE * extent:
+        return None
+    room = Y_MARGIN * ((high - low) or abs(high) or 1.0)
+    low, high = low - room, high + room
+    outside = np.sort(first[(first < low) | (first > high)])
+    if not len(outside):
+        return None
+    values = f"{outside[0]:.4g}" + (f" to {outside[-1]:.4g}" if np.ptp(outside) else "")
+    points = "a first point is" if len(outside) == 1 else "first points are"
+    return low, high, f"{points} outside the axis: {values}"
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
@@ -115,95 +175,6 @@ def short_names(paths: Sequence[str]) -> list[str]:
 def _is_wide(curves: Sequence[Curve]) -> bool:
     values = np.concatenate([c.y[np.isfinite(c.y)] for c in curves] or [np.zeros(0)])
     return bool(len(values) and values.min() > 0 and values.max() > _WIDE_RANGE * values.min())
-
-
-def draw_curves(panels: Sequence[Panel], x_label: str, average: int = 1) -> Figure:
-    """Draw charts below each other with a common x axis.
-
-    Parameters
-    ----------
-    panels : sequence of Panel
-    x_label : str
-    average : int
-        Number of points of the moving average, drawn over a faint training curve.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    has_long_legend = any(len(panel.curves) > _MOST_LEGEND_ROWS for panel in panels)
-    figure = new_figure(12 if has_long_legend else 9, 1.2 + 2.9 * len(panels))
-    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    for axis, panel in zip(axes, panels, strict=True):
-        for one in panel.curves:
-            _draw_curve(axis, one, average)
-        _note_not_finite(axis, panel)
-        axis.set_ylabel(panel.title)
-        axis.grid(True, color="#e4e4e4", linewidth=0.8)
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
-        if panel.logarithmic:
-            axis.set_yscale("log")
-        _legend(axis, panel)
-    figure.align_ylabels(axes)
-    axes[-1].set_xlabel(x_label)
-    if max((one.x.max() for p in panels for one in p.curves if len(one.x)), default=0) >= 10:
-        axes[-1].xaxis.set_major_formatter("{x:,.0f}")
-    return figure
-
-
-def _draw_curve(axis: Axes, one: Curve, average: int) -> None:
-    colour = _COLOURS[one.run % len(_COLOURS)]
-    if one.nth >= 0:
-        marker = _MARKERS[one.nth % len(_MARKERS)] if len(one.x) <= _FEW_POINTS else None
-        style = ("--", ":", "-.")[one.nth % 3]
-        axis.plot(one.x, one.y, style, color=colour, marker=marker, markersize=4, label=one.label)
-    elif average > 1 and not one.stepped:
-        axis.plot(one.x, one.y, color=colour, linewidth=0.8, alpha=0.25)
-        axis.plot(one.x, moving_average(one.y, average), color=colour, label=one.label)
-    else:
-        marker = "." if len(one.x) == 1 else None
-        style = "steps-post" if one.stepped else "default"
-        axis.plot(one.x, one.y, color=colour, marker=marker, drawstyle=style, label=one.label)
-
-
-def moving_average(values: Values, n: int) -> Values:
-    """Return the moving average of each value and up to n - 1 values before it, without NaN."""
-    known = np.isfinite(values)
-    sums = np.cumsum(np.where(known, values, 0.0))
-    counts = np.cumsum(known)
-    sums[n:], counts[n:] = sums[n:] - sums[:-n].copy(), counts[n:] - counts[:-n].copy()
-    return np.where(known, sums / np.maximum(counts, 1), np.nan)
-
-
-def _note_not_finite(axis: Axes, panel: Panel) -> None:
-    """Mark where a curve becomes NaN or infinite, because a gap does not show which."""
-    notes = []
-    for one in panel.curves:
-        wrong = np.flatnonzero(~np.isfinite(one.y))
-        if len(wrong):
-            axis.axvline(one.x[wrong[0]], color=_COLOURS[one.run % len(_COLOURS)], linestyle=":")
-            notes.append(f"{one.label}: {one.y[wrong[0]]:g} from {one.x[wrong[0]]:g} on")
-    if notes:
-        axis.text(0.01, 0.02, "\n".join(notes), transform=axis.transAxes, fontsize=8, color="#a00")
-
-
-def _legend(axis: Axes, panel: Panel) -> None:
-    if panel.curves and panel.curves[0].label:
-        n = len(panel.curves)
-        if n <= _MOST_LEGEND_ROWS:
-            axis.legend(fontsize=8, framealpha=0.8)
-            return
-        # Beside the axes, because a long legend would cover the curves.
-        columns = -(-n // _MOST_OUTSIDE_ROWS)
-        size = {1: 7, 2: 6}.get(columns, 5)
-        axis.legend(
-            ncols=columns,
-            fontsize=size,
-            loc="upper left",
-            bbox_to_anchor=(1.01, 1),
-            borderaxespad=0,
-        )
 
 
 def rate_panel(params: Sequence[SolverParameter], names: Sequence[str]) -> Panel:

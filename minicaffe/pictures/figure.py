@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _TYPES = (".png", ".svg", ".pdf")
-_DOTS_PER_INCH = 100
+_DOTS_PER_INCH = 150
 _FAMILY = ("DejaVu Sans",)  # comes with matplotlib
 _MISSING_GLYPH = re.compile(r"Glyph (\d+)\b.* missing from ")
 

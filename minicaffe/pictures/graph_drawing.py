@@ -1,4 +1,8 @@
-"""Rendering of a graph of a net: as SVG, and as PNG by Pillow."""
+"""Rendering of a graph of a net: as SVG, and as PNG by Pillow.
+
+The SVG is light, and dark where the reader's browser prefers dark pages. Programs that do not know
+this rule draw the colours in the attributes, which are those of the light one.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,16 @@ from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import UsageError
 from minicaffe.pictures.font import font, text_length
 from minicaffe.pictures.graph_layout import GraphLayout, Point, Size, lay_out_graph
-from minicaffe.pictures.net_graph import Graph, GraphNode
+from minicaffe.pictures.grid import MOST_PIXELS
+from minicaffe.pictures.net_graph import DARK_COLOURS, Graph, GraphNode
 
 _TITLE_PX, _TEXT_PX, _LINE_PX, _PAD = 14, 12, 16, 8
 # Text is measured in Pillow's font; fonts of browsers are wider.
 _FONT_SLACK = 1.12
-_INK, _GREY, _ARROW = "#222222", "#555555", "#777777"
+_INK, _GREY, _ARROW, _PAPER = "#222222", "#555555", "#777777", "#ffffff"
+_DARK = {_INK: "#e6e9ed", _GREY: "#b4bcc6", _ARROW: "#8d96a1", _PAPER: "#15191e", **DARK_COLOURS}
 _ARROW_PX, _CURVE_STEPS = 7.0, 16
 _OVERSAMPLING = 2
-_MOST_PIXELS = 300_000_000
 GRAPH_TYPES = (".svg", ".png")
 
 
@@ -90,30 +95,48 @@ def graph_svg(graph: Graph, plan: GraphLayout, sizes: Sequence[Size]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, sans-serif">',
         f"<title>{escape(graph.name)}</title>",
-        f'<rect width="{width}" height="{height}" fill="white"/>',
+        _dark_style(),
+        f'<rect width="{width}" height="{height}" {_painted("fill", _PAPER)}/>',
     ]
     for path in plan.paths:
-        parts.append(f'<path d="{_svg_path(path, plan.sideways)}" fill="none" stroke="{_ARROW}"/>')
-        parts.append(f'<polygon points="{_svg_points(_head(path, plan))}" fill="{_ARROW}"/>')
+        line, head = _svg_path(path, plan.sideways), _svg_points(_head(path, plan))
+        parts.append(f'<path d="{line}" fill="none" {_painted("stroke", _ARROW)}/>')
+        parts.append(f'<polygon points="{head}" {_painted("fill", _ARROW)}/>')
     for node, centre, size in zip(graph.nodes, plan.centres, sizes, strict=True):
         parts += _svg_node(node, centre, size)
     return "\n".join([*parts, "</svg>\n"])
+
+
+def _dark_style() -> str:
+    """Return the rules that replace each colour on a dark page."""
+    rules = [
+        f".{kind}-{light[1:]}{{{kind}:{dark}}}"
+        for light, dark in _DARK.items()
+        for kind in ("fill", "stroke")
+    ]
+    return f"<style>@media (prefers-color-scheme: dark){{{''.join(rules)}}}</style>"
+
+
+def _painted(kind: str, colour: str) -> str:
+    """Return the attributes for a colour as "fill" or "stroke", with the class of its dark one."""
+    return f'{kind}="{colour}" class="{kind}-{colour[1:]}"'
 
 
 def _svg_node(node: GraphNode, centre: Point, size: Size) -> Iterator[str]:
     x, y = centre[0] - size[0] / 2, centre[1] - size[1] / 2
     yield (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{size[0]:.1f}" height="{size[1]:.1f}" rx="5" '
-        f'fill="{node.colour}" stroke="{_ARROW}"/>'
+        f'fill="{node.colour}" stroke="{_ARROW}" '
+        f'class="fill-{node.colour[1:]} stroke-{_ARROW[1:]}"/>'
     )
     divide = _divider_y(node, centre, size)
     if divide is not None:
-        yield f'<path d="M{x:.1f} {divide:.1f}h{size[0]:.1f}" stroke="{_ARROW}"/>'
+        yield f'<path d="M{x:.1f} {divide:.1f}h{size[0]:.1f}" {_painted("stroke", _ARROW)}/>'
     for text, px, colour, middle in _texts(node, centre, size):
         weight = ' font-weight="bold"' if px == _TITLE_PX else ""
         yield (
             f'<text x="{centre[0]:.1f}" y="{middle + px * 0.36:.1f}" font-size="{px}" '
-            f'fill="{colour}" text-anchor="middle"{weight}>{escape(text)}</text>'
+            f'{_painted("fill", colour)} text-anchor="middle"{weight}>{escape(text)}</text>'
         )
 
 
@@ -153,7 +176,7 @@ def graph_image(graph: Graph, plan: GraphLayout, sizes: Sequence[Size]) -> Image
     """Return a graph as an image; shapes are drawn at twice the size and reduced (antialiasing)."""
     scale = _OVERSAMPLING
     width, height = round(plan.width), round(plan.height)
-    if width * height * scale * scale > _MOST_PIXELS:
+    if width * height * scale * scale > MOST_PIXELS:
         raise UsageError(
             f"the image would have {width} x {height} pixels, which is too large; write an .svg"
         )

@@ -9,14 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from minicaffe.errors import UsageError
 from minicaffe.pictures.font import font
 
 Values = npt.NDArray[np.floating]
 Pixels = npt.NDArray[np.uint8]
 
-_TEXT_PX, _CAPTION_PX, _MARGIN, _GAP = 12, 22, 8, 2
+_TEXT_PX, _CAPTION_PX, _MARGIN, _GAP = 14, 24, 8, 3
+_NUMBER_PX, _NUMBER_ROW_PX = 11, 15
 _INK, _FRAME, _PAPER = "#222222", "#888888", "white"
-_WIDEST_PX = 1000
+_TILE_PX = 96  # side of a tile, unless many stand beside each other
+_WIDEST_PX = 1600
+MOST_PIXELS = 300_000_000
 _BAR_HEIGHT_PX = 200
 # Of rows of images: side of an image, room for the text, between original and versions, of a line.
 _SIDE_PX, _ROW_LABEL_PX, _SEPARATION_PX, _LINE_PX = 128, 150, 16, 16
@@ -36,27 +40,51 @@ def tile_image(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels if pixels.ndim == 2 else pixels[::-1].transpose(1, 2, 0))
 
 
-def enlargement(rows: int, columns: int, n_across: int, wanted_px: int = 48) -> int:
+def enlargement(rows: int, columns: int, n_across: int) -> int:
     """Return the largest useful integer scale of tiles that fit beside each other."""
     fitting = (_WIDEST_PX // max(n_across, 1) - _GAP) // max(rows, columns)
-    return max(1, min(math.ceil(wanted_px / max(rows, columns)), fitting))
+    return max(1, min(math.ceil(_TILE_PX / max(rows, columns)), fitting))
 
 
-def image_grid(tiles: Sequence[Pixels], columns: int, caption: str, scale: int = 1) -> Image.Image:
-    """Arrange tiles of one size in a grid under a caption, each enlarged `scale` times."""
+def image_grid(
+    tiles: Sequence[Pixels],
+    columns: int,
+    caption: str,
+    scale: int = 1,
+    is_numbered: bool = False,
+) -> Image.Image:
+    """Arrange tiles of one size in a grid under a caption.
+
+    Parameters
+    ----------
+    tiles : sequence of ndarray
+        See `tile_image`.
+    columns : int
+        Number of tiles beside each other.
+    caption : str
+    scale : int
+        Pixels of the image for each pixel of a tile, along a side.
+    is_numbered : bool
+        Whether each tile has its number, from 0, above it. Tiles too narrow for it have none.
+    """
     height, width = tiles[0].shape[-2] * scale, tiles[0].shape[-1] * scale
+    is_numbered &= width > font(_NUMBER_PX).getlength(str(len(tiles) - 1))
+    head = _NUMBER_ROW_PX if is_numbered else 0
+    pitch = height + _GAP + head
     rows = math.ceil(len(tiles) / columns)
     lines = wrapped(caption, max(columns * (width + _GAP), 320))
     top = _MARGIN + len(lines) * _CAPTION_PX
     text_width = max(font(_TEXT_PX, line).getlength(line) for line in lines)
-    sheet = _paper(
-        max(columns * (width + _GAP) - _GAP, int(text_width) + 1), top + rows * (height + _GAP)
-    )
+    sheet = _paper(max(columns * (width + _GAP) - _GAP, int(text_width) + 1), top + rows * pitch)
     _write_lines(sheet, lines)
+    pen = ImageDraw.Draw(sheet)
     for k, tile in enumerate(tiles):
         row, column = divmod(k, columns)
-        corner = _MARGIN + column * (width + _GAP), top + row * (height + _GAP)
-        sheet.paste(tile_image(tile).resize((width, height), Image.Resampling.NEAREST), corner)
+        x, y = _MARGIN + column * (width + _GAP), top + row * pitch
+        if is_numbered:
+            pen.text((x, y + head / 2), str(k), _INK, font(_NUMBER_PX), "lm")
+        large = tile_image(tile).resize((width, height), Image.Resampling.NEAREST)
+        sheet.paste(large, (x, y + head))
     return sheet
 
 
@@ -153,16 +181,20 @@ def wrapped(text: str, width_px: float) -> list[str]:
 
 
 def shortened(text: str, width_px: float) -> str:
-    """Cut a text at the end so that it fits a width."""
-    small = font(11, text)
-    if small.getlength(text) <= width_px:
-        return text
-    while text and small.getlength(f"{text}...") > width_px:
-        text = text[:-1]
-    return f"{text}..."
+    """Cut a text in the middle so that it fits a width: the ends of file names matter."""
+    small, kept, short = font(11, text), len(text), text
+    while kept and small.getlength(short) > width_px:
+        kept -= 1
+        short = f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+    return short
 
 
 def _paper(width: int, height: int) -> Image.Image:
+    if width * height > MOST_PIXELS:
+        raise UsageError(
+            f"the image would have {width} x {height} pixels, which is too large; make it smaller, "
+            "for example with a smaller --zoom"
+        )
     return Image.new("RGB", (width + 2 * _MARGIN, height + _MARGIN), _PAPER)
 
 

@@ -19,6 +19,16 @@ _COLOURS: dict[Role, str] = {
     "loss": "#f8d0d0",
 }
 _OTHER_COLOUR = "#ededed"
+# The same on a dark page.
+DARK_COLOURS = {
+    "#d9ead3": "#2b4226",
+    "#fce0c8": "#5a3a1c",
+    "#cfe2f3": "#20405f",
+    "#e3d5f0": "#44305c",
+    "#fff2b3": "#57490f",
+    "#f8d0d0": "#5e2a2a",
+    _OTHER_COLOUR: "#343a42",
+}
 PHASES = ("TRAIN", "TEST")
 
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from minicaffe.errors import DataError, nearest
+from minicaffe.runs.natural_order import natural_key
 
 if sys.platform != "win32":
     import fcntl
@@ -63,12 +64,8 @@ def is_run(path: Path) -> bool:
 
 def run_folders() -> list[Path]:
     """Return the folders of ``runs/``, in the order of their names and numbers."""
-
-    def order(path: Path) -> list[tuple[int, str]]:
-        parts = re.split(r"(\d+)", path.name)
-        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-    return sorted(filter(is_run, RUNS.iterdir()), key=order) if RUNS.is_dir() else []
+    folders = filter(is_run, RUNS.iterdir()) if RUNS.is_dir() else ()
+    return sorted(folders, key=lambda path: natural_key(path.name))
 
 
 def find_run(text: str) -> Path:

@@ -26,16 +26,22 @@ def summary_lines(record: RunRecord, folder: Path | None, known: Collection[str]
     known : collection of str
         The commands of the program.
     """
+    rows = result_rows(record, folder)
+    rows += _files(record, folder)
+    rows += next_commands(record, folder, known)
+    width = max(display_width(head) for head, _ in rows)
+    return [f"{padded(head, width)}  {text}" for head, text in rows]
+
+
+def result_rows(record: RunRecord, folder: Path | None) -> list[tuple[str, str]]:
+    """Return the state of a run, its progress, and its best and last score, with their names."""
     rows = [("run", " ".join(filter(None, [str(folder or ""), _state(record)])))]
     rows.append(("iterations", _progress(record)))
     name = str(record.score.get("output", ""))
     for kind, score in (("best", record.best), ("last", record.last)):
         if score is not None:
             rows.append((f"{kind} {name}", f"{score.value:.6g} at iteration {score.iteration}"))
-    rows += _files(record, folder)
-    rows += [(task, f"minicaffe {words}") for task, words in _next(record, folder, known)]
-    width = max(display_width(head) for head, _ in rows)
-    return [f"{padded(head, width)}  {text}" for head, text in rows]
+    return rows
 
 
 def run_table(runs: Sequence[tuple[str, RunRecord]]) -> list[str]:
@@ -104,8 +110,14 @@ def _files(record: RunRecord, folder: Path | None) -> list[tuple[str, str]]:
     return list(zip(heads, files, strict=False))
 
 
+def next_commands(
+    record: RunRecord, folder: Path | None, known: Collection[str]
+) -> list[tuple[str, str]]:
+    """Return the next tasks and their commands; `known` are the commands of the program."""
+    return [(task, f"minicaffe {words}") for task, words in _next(record, folder, known)]
+
+
 def _next(record: RunRecord, folder: Path | None, known: Collection[str]) -> list[tuple[str, str]]:
-    """Return the next tasks and the words of their commands."""
     found = []
     if words := _resume(record):
         found.append(("go on" if record.state == FINISHED else "resume", shlex.join(words)))
@@ -117,6 +129,8 @@ def _next(record: RunRecord, folder: Path | None, known: Collection[str]) -> lis
         found.append(("test", shlex.join([*words, f"--iterations={max(record.test_iter[0], 1)}"])))
     if kept and "predict" in known:
         found.append(("predict", f"{shlex.join(['predict', str(folder)])} IMAGES"))
+    if "report" in known:
+        found.append(("report", shlex.join(["report", str(folder)])))
     found.append(("plot", shlex.join(["plot", str(folder), f"--output={folder}/plot.png"])))
     return found
 

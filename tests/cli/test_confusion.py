@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicaffe.analysis.confusion import Confusion, confusion_report
+from minicaffe.analysis.confusion import Confusion, Mistake, MostConfident, confusion_report
 from minicaffe.cli.main import run_command
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
@@ -56,6 +56,11 @@ def rows(path):
         return list(csv.reader(file))
 
 
+def score(value):
+    """Return the largest probability for the scores (value, 0, 0), as the table has it."""
+    return pytest.approx(np.exp(value) / (np.exp(value) + 2), abs=2e-5)
+
+
 @pytest.mark.parametrize("flags", [[], ["--optimize_memory"]])
 def test_tables_and_images(log, capsys, flags):
     Path("names.txt").write_text("sky\ngrass\nrose\n")
@@ -67,6 +72,13 @@ def test_tables_and_images(log, capsys, flags):
         ["rose", "0", "0", "1"],
     ]
     assert rows("out/per_class.csv")[1] == ["0", "sky", "4", "2", "0.5000", "rose", "2"]
+    head, *mistakes = rows("out/mistakes.csv")
+    assert head == ["key", "true class", "predicted class", "score"]
+    assert [[*row[:3], float(row[3])] for row in mistakes] == [
+        ["6", "sky", "rose", score(1.6)],
+        ["5", "sky", "rose", score(1.5)],
+        ["1", "grass", "sky", score(1.1)],
+    ]
     out = capsys.readouterr().out
     assert out.startswith("5 of 8 right (0.6250)\n\nrows: what they are; columns: what they were")
     assert "  0.5000  sky (2 of 4), most often taken for rose (2)\n" in out
@@ -77,6 +89,32 @@ def test_tables_and_images(log, capsys, flags):
     assert "accuracy = 0.625" in log.messages
 
 
+def test_mistakes_of_a_second_epoch_are_not_repeated(log):
+    assert run_command("test", [*ARGS[:2], "--iterations=5", "--confusion=out"]) == 0
+    assert [row[0] for row in rows("out/mistakes.csv")[1:]] == ["6", "5", "1"]
+    assert sum(int(n) for row in rows("out/confusion.csv")[1:] for n in row[1:]) == 20
+
+
+def test_only_the_most_confident_mistakes_are_kept():
+    kept = MostConfident(2)
+    for k, confidence in enumerate((0.5, 0.9, 0.7, 0.9)):
+        kept.add_mistake(Mistake(confidence, -k, 0, 1, "", None))
+    assert [(m.confidence, m.number) for m in kept.ordered()] == [(0.9, -1), (0.9, -3)]
+
+
+def test_files_of_an_image_list_name_the_mistakes(log):
+    Image.new("RGB", (3, 2), (90, 0, 0)).save("빨강 red.png")
+    Path("list.txt").write_text("빨강 red.png 0\n" * 4)
+    source = 'type: "ImageData" top: "data" top: "label" image_data_param { source: "list.txt"'
+    Path("list.prototxt").write_text(
+        NET.replace('type: "Data" top: "data" top: "label"', source + " batch_size: 4 }").replace(
+            'data_param { source: "db" batch_size: 4 backend: LMDB } }', "}"
+        )
+    )
+    assert run_command("test", ["--model=list.prototxt", *ARGS[1:]]) == 0
+    assert [row[:3] for row in rows("out/mistakes.csv")[1:]] == [["빨강 red.png", "0", "2"]]
+
+
 def test_mistakes_are_sorted_by_confidence(log):
     net = Net("net.prototxt", "TEST")
     net.layers[net.layer_index("ip")].blobs[0].data.set(np.repeat(np.eye(3), 6, axis=1) / 60)
@@ -84,7 +122,7 @@ def test_mistakes_are_sorted_by_confidence(log):
     for _ in range(2):
         net.forward()
         confusion.add_batch()
-    found = sorted(confusion.mistakes, reverse=True)
+    found = confusion.mistakes.ordered()
     assert [(m.label, m.predicted) for m in found] == [(0, 2), (0, 2), (1, 0)]
     assert [int(m.image.max()) for m in found] == [16, 15, 11]
     e = np.exp(1.6)
@@ -120,7 +158,9 @@ def test_scores_of_every_pixel_and_ignored_labels(scorer, ignored):
     for label, answer in zip(labels, scores.argmax(axis=1).ravel(), strict=True):
         expected[label, answer] += not (ignored and label == 1)
     np.testing.assert_array_equal(confusion.counts, expected)
-    assert all(m.image is None for m in confusion.mistakes)
+    mistakes = confusion.mistakes.ordered()
+    assert len(mistakes) == expected.sum() - np.trace(expected)
+    assert all(m.image is None and not m.key for m in mistakes)
 
 
 @pytest.mark.parametrize("n", [1, 2, 25, 40, 1000])
@@ -133,6 +173,22 @@ def test_figures_and_reports_of_any_number_of_classes(n, tmp_path):
     lines = confusion_report(counts, names)
     assert len(lines) < 50
     assert (lines[-1].startswith("      7  n00000000")) is (n > 1)
+
+
+def test_long_names_keep_both_ends():
+    counts = np.eye(2, dtype=np.int64)
+    figure = draw_confusion(counts, [f"a rather long name of class {k}" for k in range(2)])
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
+        *("a rather lon...f class 0", "a rather lon...f class 1")
+    ]
+
+
+def test_bars_are_as_high_as_the_rows_of_the_matrix():
+    for n in (2, 7, 40):
+        figure = draw_confusion(np.eye(n, dtype=np.int64), [f"a class {k}" for k in range(n)])
+        figure.draw_without_rendering()
+        matrix, bars = (axis.get_window_extent() for axis in figure.axes[:2])
+        assert (matrix.y0, matrix.y1) == pytest.approx((bars.y0, bars.y1), abs=2)
 
 
 def test_large_matrices_keep_single_cells():

@@ -1,9 +1,11 @@
 """draw and draw_net: content and position of the nodes, and that the files can be read."""
 
+import re
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -130,3 +132,39 @@ def test_messages(log, capsys, output, message):
     assert run_command("draw", [net, output]) != 0
     # Usage errors are printed without a log prefix, others are logged; both go to stderr.
     assert message in "\n".join([*log.messages, capsys.readouterr().err])
+
+
+def contrast(first, second):
+    """Return the ratio of the luminances of two colours, 1 to 21 (WCAG 2.1, relative luminance)."""
+    luminances = []
+    for colour in (first, second):
+        rgb = np.array([int(colour[k : k + 2], 16) for k in (1, 3, 5)]) / 255
+        linear = np.where(rgb <= 0.03928, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        luminances.append(float(linear @ [0.2126, 0.7152, 0.0722]) + 0.05)
+    return max(luminances) / min(luminances)
+
+
+def test_every_colour_has_a_dark_one_that_can_be_read(log):
+    net = str(MODELS / "googlenet" / "train_val.prototxt")
+    assert run_command("draw", [net, "n.svg"]) == 0
+    root = ET.parse("n.svg").getroot()
+    style = root.find(f"{SVG}style").text
+    assert style.startswith("@media (prefers-color-scheme: dark){")
+    dark = dict(re.findall(r"\.(\w+-\w+)\{\w+:(#\w+)\}", style))
+    painted = [
+        (kind, element.get(kind), element.get("class").split())
+        for element in root.iter()
+        for kind in ("fill", "stroke")
+        if element.get(kind, "none") != "none"
+    ]
+    assert len({colour for _, colour, _ in painted}) >= 8
+    for kind, colour, classes in painted:
+        assert f"{kind}-{colour[1:]}" in classes
+        assert f"{kind}-{colour[1:]}" in dark
+    boxes = {e.get("fill") for e in root.iter(f"{SVG}rect")}
+    inks = {e.get("fill") for e in root.iter(f"{SVG}text")}
+    for ink in inks:
+        assert min(contrast(ink, box) for box in boxes) > 4.5
+        assert (
+            min(contrast(dark[f"fill-{ink[1:]}"], dark[f"fill-{box[1:]}"]) for box in boxes) > 4.5
+        )

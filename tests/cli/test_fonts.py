@@ -110,7 +110,7 @@ def test_an_svg_needs_no_font_and_has_room_for_wide_names(log):
 def test_latin_texts_are_drawn_in_pillows_font():
     assert fonts.font_file("conv1: 20 filters") is None
     assert wrapped("one two", 1) == ["one", "two"]
-    assert shortened("a" * 90, 60).endswith("...")
+    assert "a...a" in shortened("a" * 90, 60)
 
 
 def test_regular_weights_are_preferred():

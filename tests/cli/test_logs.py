@@ -13,7 +13,8 @@ import pytest
 from minicaffe.analysis.training_log import read_log
 from minicaffe.cli.main import run_command
 from minicaffe.errors import DataError
-from minicaffe.pictures.curves import draw_curves, moving_average, short_names, training_panels
+from minicaffe.pictures.curve_drawing import moving_average
+from minicaffe.pictures.curves import short_names, training_panels
 
 ROOT = Path(__file__).parents[2]
 CAFFES = ROOT / "tests" / "golden" / "lenet" / "train.log"
@@ -319,17 +320,3 @@ def test_a_table_without_rows_is_reported(log):
     Path("x.log").write_text(block("10:00:00", 0, 1.0))
     assert run_command("parse_log", ["x.log", "."]) == 0
     assert "x.log: has no test values, so x.log.test has no rows." in log.messages
-
-
-def test_a_long_legend_is_beside_the_axes(log):
-    runs = []
-    for k in range(12):
-        Path(f"run{k}.log").write_text(block("10:00:00", 0, 1.0) + block("10:00:01", 100, 0.5))
-        runs.append(read_log(f"run{k}.log"))
-    figure = draw_curves(training_panels(runs), "iteration")
-    figure.draw_without_rendering()
-    width = figure.bbox.width
-    for axis in figure.axes:
-        legend = axis.get_legend().get_window_extent()
-        assert axis.get_window_extent().x1 < legend.x0
-        assert legend.x1 <= width

@@ -34,18 +34,36 @@ def log(log):
     return log
 
 
+TITLE, HEAD = 8 + 24, 15  # pixels above the first row of numbers, and of these
+
+
 def test_filters_that_see_colours():
     kernels = np.zeros((4, 3, 2, 2), np.float32)
     kernels[1, 2] = 1  # red in channel order blue, green, red
     kernels[2] = -1
     image = np.asarray(filter_image("conv1", kernels))
-    scale = grid.enlargement(2, 2, 2)
-    bottom, right = image.shape[0] - 8, image.shape[1] - 8
-    top = bottom - 2 * (2 * scale + 2)
+    top, side = TITLE + HEAD, 2 * grid.enlargement(2, 2, 2)
     assert image[top + 1, 9].tolist() == [128, 128, 128]
-    assert image[top + 1, 8 + 2 * scale + 3].tolist() == [255, 128, 128]
-    assert image[top + 2 * scale + 3, 9].tolist() == [0, 0, 0]
-    assert right > 8 + 4 * scale
+    assert image[top + 1, 8 + side + 4].tolist() == [255, 128, 128]
+    assert image[top + side + 3 + HEAD + 1, 9].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("zoom", "side", "head"), [(None, 96, HEAD), (1, 12, 0), (20, 240, HEAD)])
+def test_zoom_and_room_for_numbers(zoom, side, head):
+    image = activation_image("b", np.zeros((1, 4, 12, 5), np.float32), zoom)
+    assert image.height == TITLE + 2 * (side + 3 + head) + 8
+
+
+def test_each_tile_has_its_number():
+    image = np.asarray(activation_image("b", np.zeros((1, 2, 12, 12), np.float32)).convert("L"))
+    for left in (8, 8 + 96 + 3):
+        assert (image[TITLE : TITLE + HEAD, left : left + 20] < 200).any()
+
+
+def test_tiles_are_large_but_fit_beside_each_other():
+    assert grid.enlargement(5, 5, 5) == 20
+    assert grid.enlargement(5, 5, 32) * 5 * 32 <= 1600
+    assert grid.enlargement(500, 300, 32) == 1
 
 
 def test_filters_of_a_file(log):
@@ -70,7 +88,7 @@ def test_maps_are_tiles_and_vectors_are_bars():
     maps[0, 3] = 1
     image = np.asarray(activation_image("b", maps).convert("L"))
     assert image[-20, 8 + 20] == 0  # the third map
-    assert image[-20, 8 + 60 + 20] == 255
+    assert image[-20, 8 + 103 + 20] == 255
     bars = np.asarray(activation_image("b", np.array([[0.0, 2.0, 1.0]])).convert("RGB"))
     blue = (bars == [0x1F, 0x77, 0xB4]).all(axis=2).sum(axis=0)
     assert blue[8 + 24 + 10] == pytest.approx(2 * blue[8 + 48 + 10], abs=2)
@@ -100,7 +118,11 @@ def test_long_texts_are_wrapped_or_cut():
     lines = grid.wrapped("a long caption of many words " * 5, 200)
     assert len(lines) > 3
     assert " ".join(lines) == ("a long caption of many words " * 5).strip()
-    assert grid.shortened("n01440764 tench, Tinca tinca", 60).endswith("...")
+    short = grid.shortened("pictures/boots/00001234.png", 60)
+    assert short.startswith("pi")
+    assert short.endswith("ng")
+    assert "..." in short
+    assert grid.shortened("a long name", 1) == "..."
     assert grid.shortened("cat", 60) == "cat"
 
 
@@ -112,6 +134,8 @@ def test_long_texts_are_wrapped_or_cut():
         (["augment", "net.prototxt", "--model=a.prototxt"], 2, "the net is given twice"),
         (["augment", "net.prototxt"], 1, "no layer of the training net reads images from files"),
         (["filters", "--weights=w.caffemodel", "--layer=conv3"], 1, 'no filters "conv3". Did you'),
+        (["filters", "--weights=w.caffemodel", "--zoom=0"], 2, "--zoom: 0 is too small"),
+        (["filters", "--weights=w.caffemodel", "--zoom=9999"], 2, "pixels, which is too large"),
         (["filters", "--weights=w.caffemodel", "--output=x.txt"], 1, "image type 'txt'"),
         (["activations", "--weights=w.caffemodel"], 2, "show activations needs a net and a blob"),
         (
@@ -201,6 +225,12 @@ def test_layers_with_boxes_cannot_be_shown(log, capsys):
     Path("windows.txt").write_text("# 0\nx.png\n3\n30\n30\n1\n1 1 0 0 20 20\n")
     assert run_command("show", ["augment", "boxes.prototxt"]) == 1
     assert "boxes.prototxt:1, layer" in capsys.readouterr().err
+
+
+def test_zoom_without_maps(log):
+    args = ["activations", "--model=net.prototxt", "--weights=w.caffemodel", "--image=x.png"]
+    assert run_command("show", [*args, "--blob=ip", "--zoom=3"]) == 0
+    assert '--zoom has no effect on "ip", which has no maps. Remove it.' in log.messages
 
 
 def test_weights_without_filters(log):

@@ -43,4 +43,5 @@ share = np.mean(classes[found] == wanted[:, np.newaxis])
 print(f"{blob}: {share:.3f} of the {FOUND} nearest of {len(collection)} have the query's class")
 
 rows = [np.hstack([queries[i, 0], *collection[found[i], 0]]) for i in range(8)]
-Image.fromarray(np.vstack(rows)).save(output)
+sheet = Image.fromarray(np.vstack(rows))
+sheet.resize((3 * sheet.width, 3 * sheet.height), Image.Resampling.NEAREST).save(output)

@@ -15,15 +15,16 @@ from minicaffe.analysis.training_log import TrainingLog, read_log
 from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.errors import Problems, SolverError, UsageError
 from minicaffe.log import logger
+from minicaffe.pictures.curve_drawing import draw_curves
 from minicaffe.pictures.curves import (
     Panel,
-    draw_curves,
     rate_panel,
     short_names,
     training_panels,
 )
 from minicaffe.pictures.figure import check_figure_type, save_figure
 from minicaffe.runs import log_of
+from minicaffe.runs.natural_order import naturally_ordered
 
 
 class PlotFlags(Flags):
@@ -54,10 +55,12 @@ def run(flags: PlotFlags) -> int:
         ):
             if is_given:
                 logger.warning(f"{name} has no effect with --solver, only on training logs.")
-        panels = [_rates(flags.solver.split(","))]
+        panels = [_rates(naturally_ordered(flags.solver.split(",")))]
         figure = draw_curves(panels, "iteration")
     else:
-        panels = training_panels([_read(path) for path in flags.logs], flags.by, flags.log)
+        panels = training_panels(
+            [_read(path) for path in naturally_ordered(flags.logs)], flags.by, flags.log
+        )
         x_label = "iteration" if flags.by == "iterations" else "seconds of training"
         figure = draw_curves(panels, x_label, flags.average)
     save_figure(figure, flags.output)

@@ -15,15 +15,17 @@ from __future__ import annotations
 from minicaffe.analysis.training_log import TrainingLog, read_log
 from minicaffe.cli.flags import Flags, positional
 from minicaffe.errors import DataError, UsageError
+from minicaffe.pictures.curve_drawing import draw_curves
 from minicaffe.pictures.curves import (
     Curve,
     Panel,
-    draw_curves,
+    best_of_tests,
     output_curve,
     rate_curve,
     short_names,
 )
 from minicaffe.pictures.figure import check_figure_type, save_figure
+from minicaffe.runs.natural_order import naturally_ordered
 
 _QUANTITIES = ("Test accuracy", "Test loss", "Train learning rate", "Train loss")
 
@@ -43,9 +45,11 @@ def run(flags: ChartFlags) -> int:
     check_figure_type(flags.output)
     number = int(flags.chart_type)
     quantity, by = _QUANTITIES[number // 2], ("iterations", "seconds")[number % 2]
-    logs = [read_log(path) for path in flags.logs]
-    panel = Panel(quantity)
-    for index, (log, name) in enumerate(zip(logs, short_names(flags.logs), strict=True)):
+    logs = [read_log(path) for path in naturally_ordered(flags.logs)]
+    panel = Panel(quantity, clips_start=quantity != "Train learning rate")
+    for index, (log, name) in enumerate(
+        zip(logs, short_names([log.path for log in logs]), strict=True)
+    ):
         panel.curves += _curves(log, quantity, by, name, index)
     save_figure(draw_curves([panel], "Iters" if by == "iterations" else "Seconds"), flags.output)
     return 0
@@ -64,9 +68,10 @@ def _curves(log: TrainingLog, quantity: str, by: str, name: str, run: int) -> li
             f"{log.path}: no output of the net in the TEST phase is a {quantity.lower()}; its "
             f"outputs: {found}. Use another CHART_TYPE, or minicaffe plot."
         )
-    return [
-        output_curve(
-            name if len(outputs) == 1 else f"{name}: {output}", log.test, output, by, run, nth
-        )
-        for nth, output in enumerate(outputs)
-    ]
+    curves = []
+    for nth, output in enumerate(outputs):
+        label = name if len(outputs) == 1 else f"{name}: {output}"
+        one = output_curve(label, log.test, output, by, run, nth)
+        one.best = best_of_tests(log, output)
+        curves.append(one)
+    return curves

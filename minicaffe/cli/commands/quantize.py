@@ -233,7 +233,7 @@ def _write(
     from minicaffe.quantization.tables import TABLES
 
     if flags.plot:
-        from minicaffe.pictures.curves import draw_curves
+        from minicaffe.pictures.curve_drawing import draw_curves
         from minicaffe.pictures.figure import save_figure
         from minicaffe.pictures.quantization import study_panels
 

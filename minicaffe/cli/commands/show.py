@@ -2,8 +2,9 @@ r"""Draw the filters of a net, its activations for an image, or augmented traini
 
 filters draws the kernels of a convolution (the first one, or --layer): one tile for each filter of
 one or three channels, otherwise a row of tiles for each. activations draws a blob's feature maps
-for an image (--image), or for the first sample of the net's own data. augment draws images of the
-training data, each followed by random versions as the net reads them, before mean and scale.
+for an image (--image), or for the first sample of the net's own data. The number of a filter or of
+a channel is above its tile; --zoom sets the size of the tiles. augment draws images of the training
+data, each followed by random versions as the net reads them, before mean and scale.
 
 Example:
   minicaffe show filters --weights lenet_iter_10000.caffemodel --output conv1.png
@@ -61,6 +62,9 @@ class ShowFlags(BackendFlags):
     input_scale: float = flag(default=1.0, help="factor applied after the mean is subtracted")
     images: int = flag(default=4, at_least=1, metavar="N", help="images to augment")
     versions: int = flag(default=7, at_least=1, metavar="N", help="versions of each image")
+    zoom: int | None = flag(
+        metavar="N", at_least=1, help="pixels for each value, along a side (default: 96 a tile)"
+    )
     output: str = flag("--output", "-o", metavar="FILE", help="image file (default: WHAT.png)")
 
 
@@ -116,10 +120,10 @@ def _filters(flags: ShowFlags) -> Image:
     name = flags.layer or next(iter(kernels))
     if name not in kernels:
         raise SnapshotError(f'{flags.weights}: no filters "{name}". {nearest(name, kernels)}')
-    return filter_image(name, kernels[name])
+    return filter_image(name, kernels[name], flags.zoom)
 
 
-def filter_image(name: str, kernels: HostArray) -> Image:
+def filter_image(name: str, kernels: HostArray, zoom: int | None = None) -> Image:
     """Draw the filters of a layer, shape (filters, channels, rows, columns)."""
     from minicaffe.pictures.grid import enlargement, image_grid, to_pixels
 
@@ -137,7 +141,8 @@ def filter_image(name: str, kernels: HostArray) -> Image:
         if (rows, across) != (n, channels):
             caption += f" (the first {rows} and {across})"
         tiles = [tile for one in pixels[:rows] for tile in one[:across]]
-    return image_grid(tiles, across, caption, enlargement(height, width, across))
+    scale = zoom or enlargement(height, width, across)
+    return image_grid(tiles, across, caption, scale, is_numbered=channels in (1, 3))
 
 
 def _activations(flags: ShowFlags) -> Image:
@@ -159,7 +164,7 @@ def _activations(flags: ShowFlags) -> Image:
         # Later layers are not needed.
         sources = [k for k, step in enumerate(net.steps) if net.blobs[flags.blob] in step.top]
         net.forward(end=sources[-1])
-        return activation_image(flags.blob, net.blobs[flags.blob].data.get())
+        return activation_image(flags.blob, net.blobs[flags.blob].data.get(), flags.zoom)
 
 
 def _set_input(net: Net, flags: ShowFlags) -> None:
@@ -182,7 +187,7 @@ def _augmented(flags: ShowFlags) -> Image:
     return augmented_images(flags.model, backend, flags.images, flags.versions)
 
 
-def activation_image(name: str, values: HostArray) -> Image:
+def activation_image(name: str, values: HostArray, zoom: int | None = None) -> Image:
     """Draw the first sample of a blob: feature maps as a grid of tiles, a vector as bars."""
     from minicaffe.pictures.grid import bar_chart, enlargement, image_grid, to_pixels
 
@@ -194,6 +199,8 @@ def activation_image(name: str, values: HostArray) -> Image:
     if finite.size < sample.size:
         caption += f", {sample.size - finite.size} values not finite"
     if sample.ndim < 3 or sample.shape[1:] == (1, 1):
+        if zoom:
+            logger.warning(f'--zoom has no effect on "{name}", which has no maps. Remove it.')
         flat = sample.ravel()
         best = ", ".join(f"{k} ({flat[k]:.3g})" for k in np.argsort(-flat, kind="stable")[:5])
         return bar_chart(flat, f"{caption}; largest: {best}")
@@ -202,6 +209,5 @@ def activation_image(name: str, values: HostArray) -> Image:
     if len(maps) > _MOST_MAPS:
         maps, caption = maps[:_MOST_MAPS], f"{caption} (the first {_MOST_MAPS} maps)"
     across = math.ceil(math.sqrt(len(maps)))
-    return image_grid(
-        list(to_pixels(maps, low, high)), across, caption, enlargement(height, width, across)
-    )
+    scale = zoom or enlargement(height, width, across)
+    return image_grid(list(to_pixels(maps, low, high)), across, caption, scale, is_numbered=True)

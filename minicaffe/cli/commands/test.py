@@ -1,8 +1,9 @@
 r"""Score a net with trained weights in the TEST phase.
 
 Outputs are averaged over the batches; detections give a mean average precision. With
---confusion=FOLDER, also writes a confusion matrix: confusion.csv, per_class.csv, confusion.png, and
-mistakes.png with the misclassified images of the highest confidence.
+--confusion=FOLDER, also writes a confusion matrix: confusion.csv, per_class.csv, confusion.png,
+mistakes.png with the misclassified images of the highest confidence, and mistakes.csv with the key
+or file, the classes and the score of up to 10,000 of them.
 
 Example:
   minicaffe test --model=lenet_train_test.prototxt --weights=lenet_iter_10000.caffemodel \
@@ -104,13 +105,13 @@ def _write_confusion(confusion: Confusion, folder: Path, names: list[str]) -> No
     from minicaffe.pictures.figure import save_figure
 
     counts = confusion.counts
-    write_confusion_tables(counts, names, folder)
+    write_confusion_tables(confusion, names, folder)
     save_figure(draw_confusion(counts, names), folder / "confusion.png")
-    if sheet := draw_mistakes(confusion.mistakes, names):
+    if sheet := draw_mistakes(confusion.mistakes.ordered(), names):
         with write_atomically(folder / "mistakes.png") as file:
             sheet.save(file, "PNG", optimize=True)
     print("\n".join(confusion_report(counts, names)))
-    logger.info("Wrote confusion.csv, per_class.csv and images to %s", folder)
+    logger.info("Wrote confusion.csv, per_class.csv, mistakes.csv and images to %s", folder)
 
 
 def _score(

@@ -34,9 +34,5 @@ class InputShapeFlags(Flags):
 
 def warn_of_assumed_shapes(sizes: NetSizes) -> None:
     """Log the shapes that were assumed for a net's data, and why other shapes are unknown."""
-    if sizes.problem:
-        what = "some shapes" if sizes.layers else "shapes"
-        logger.warning(f"{what} are left out: {sizes.problem}")
-    for name, shape in sizes.assumed.items():
-        text = " x ".join(map(str, shape))
-        logger.warning(f'layer "{name}": its data does not exist; assuming batches of {text}')
+    for note in sizes.notes():
+        logger.warning(note)

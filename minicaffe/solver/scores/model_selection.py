@@ -189,7 +189,7 @@ def _chosen_output(source: SolverSource, test_nets: Sequence[Net]) -> ScoreOutpu
     """Return the output that the solver names, or the default one."""
     param = source.param
     found = [
-        ScoreOutput(k, name, not (name in net.loss_weights() or _is_cost(name)))
+        ScoreOutput(k, name, not (name in net.loss_weights() or is_cost(name)))
         for k, net in enumerate(test_nets)
         if param.test_iter[k] and param.test_interval
         for name in scalar_outputs(net)
@@ -224,5 +224,6 @@ def _score(state: Sequence[float] | None) -> Score | None:
     return None if state is None else Score(int(state[0]), float(state[1]))
 
 
-def _is_cost(name: str) -> bool:
+def is_cost(name: str) -> bool:
+    """Return whether the smallest value of an output with this name is the best."""
     return any(part in name.lower() for part in _COSTS)
