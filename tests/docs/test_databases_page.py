@@ -6,7 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
-from PIL import Image, ImageChops
+import numpy as np
+from PIL import Image
 
 from minicaffe.cli.commands._db_flags import ACTIONS, DbFlags
 from minicaffe.cli.gflags import FlagParser
@@ -32,9 +33,8 @@ def test_the_commands_of_the_page(tmp_path, monkeypatch, capsys):
     for line in (commands + show).replace("\\\n", "").splitlines():
         assert main(shlex.split(line)[1:]) == 0
     assert capsys.readouterr().out == output
-    drawn, shown = Image.open("database.png"), Image.open("docs/images/database.png")
-    assert drawn.size == shown.size
-    # Fonts differ between machines; most pixels are those of images.
-    assert sum(ImageChops.difference(drawn, shown).convert("L").histogram()[64:]) < (
-        0.05 * drawn.width * drawn.height
-    )
+    drawn, shown = (Image.open(path) for path in ("database.png", "docs/images/database.png"))
+    # Fonts differ between machines, and the heights of labels with them.
+    np.testing.assert_allclose(drawn.size, shown.size, rtol=0.02)
+    small = [np.asarray(image.convert("L").resize((150, 96)), float) for image in (drawn, shown)]
+    assert np.corrcoef(small[0].ravel(), small[1].ravel())[0, 1] > 0.9
