@@ -131,7 +131,7 @@ def test_tests_with_another_scale(project, run):
     )
     project.write(net=net, solver=project.solver + TESTED)
     result = check(run, warning="scale is 1.0 in test net #0, and 0.004")
-    assert "mean_value is [9.0] in test net #0, and [] in the training net" in result.out
+    assert "mean_value is 9 in test net #0, and not given in the training net" in result.out
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,9 @@ def test_the_command_names_what_differs(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr("minicaffe.onnx_export.check.differences", lambda *given: found)
     assert run_command("export", ["onnx", str(prototxt), str(weights), "--check"]) == 1
     errors = capfd.readouterr().err
-    assert "2 bottoms of layers that jump or magnify differences: largest difference 0.5" in errors
+    assert (
+        "bottoms of layers that jump or magnify differences (2): largest difference 0.5" in errors
+    )
     assert (
         'differences of more than 0.0001 of the values: bottom "z" of layer "m", output "conv"'
         in errors

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 import numpy as np
+from google.protobuf.descriptor import Descriptor
 
 from minicaffe.analysis.training_check.finding import Finding
 from minicaffe.analysis.training_check.source_survey import SourceSurvey
@@ -14,6 +16,7 @@ from minicaffe.net import Net
 from minicaffe.net.label_location import producer
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import HostArray
+from minicaffe.schema.text import value_text
 
 # Fields of transform_param that change values, and should be the same in training and tests.
 _VALUE_FIELDS = ("scale", "mean_file", "mean_value", "force_color", "force_gray")
@@ -120,11 +123,12 @@ def transform_text(layer: BatchLayer) -> str:
 
 def _value_settings(layer: BatchLayer) -> dict[str, str]:
     param = layer.transformation(layer.param)
-    settings = {field: getattr(param, field) for field in _VALUE_FIELDS}
-    return {
-        field: str(list(value) if field == "mean_value" else value) or "not given"
-        for field, value in settings.items()
-    }
+    settings = {}
+    for name in _VALUE_FIELDS:
+        field, value = cast(Descriptor, param.DESCRIPTOR).fields_by_name[name], getattr(param, name)
+        values = value if name == "mean_value" else [value]
+        settings[name] = ", ".join(value_text(field, one) for one in values) or "not given"
+    return settings
 
 
 def value_range(values: HostArray) -> str:

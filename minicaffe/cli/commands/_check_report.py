@@ -152,7 +152,7 @@ def _data_lines(
 def _survey_text(survey: SourceSurvey) -> str:
     if survey.n is None:
         return "unknown number of samples"
-    text = f"{survey.n} samples, {-(-survey.n // survey.batch)} batches"
+    text = f"{_count(survey.n, 'sample')}, {_count(-(-survey.n // survey.batch), 'batch')}"
     if not survey.label_counts or len(survey.layer.param.top) < 2:
         return text
     labels, counts = survey.label_counts, survey.label_counts.values()
@@ -176,4 +176,5 @@ def _fact(name: str, text: str) -> str:
 
 
 def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}" if n else ""
+    ending = "" if n == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{n} {noun}{ending}" if n else ""

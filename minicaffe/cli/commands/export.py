@@ -134,7 +134,7 @@ def _check(
     bottoms = {name: found[name] for name in found if name not in graph.outputs}
     if bottoms:
         log_result(
-            f"{len(bottoms)} bottoms of layers that jump or magnify differences: largest "
+            f"bottoms of layers that jump or magnify differences ({len(bottoms)}): largest "
             f"difference {max(bottoms.values()):.2g}"
         )
     wrong = [name for name, difference in found.items() if not difference <= TOLERANCE]
