@@ -130,7 +130,7 @@ def test_tests_with_another_scale(project, run):
         ]
     )
     project.write(net=net, solver=project.solver + TESTED)
-    result = check(run, warning="scale is 1.0 in test net #0, and 0.004")
+    result = check(run, warning="scale is 1 in test net #0, and 0.004")
     assert "mean_value is 9 in test net #0, and not given in the training net" in result.out
 
 
