@@ -13,6 +13,7 @@ from pathlib import Path
 from minicaffe.data.preparation import find_images
 from minicaffe.errors import DataError
 from minicaffe.log import logger
+from minicaffe.runs.natural_order import natural_key
 from minicaffe.text_file import read_text
 
 _TABLES = (".csv", ".tsv")
@@ -74,17 +75,12 @@ def find_labelled_images(source: str) -> LabelledImages:
             f"{source}: neither a folder nor a table. Give a folder that has a folder of images "
             f"for each class, or a {' or '.join(_TABLES)} file with the columns path and class"
         )
-    classes = sorted({name for _, name in found}, key=_natural)
+    classes = sorted({name for _, name in found}, key=natural_key)
     if len(classes) < 2:
         names = f"one class, {classes[0]!r}" if classes else "no class"
         raise DataError(f"{source}: has {names}; a net tells at least two apart. {rule}.")
     labels = {name: label for label, name in enumerate(classes)}
     return LabelledImages(root, classes, [(path, labels[name]) for path, name in found])
-
-
-def _natural(name: str) -> tuple[int, int, str]:
-    """Order numbers by their values, before names."""
-    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
 
 
 def _in_folders(root: Path) -> list[tuple[str, str]]:

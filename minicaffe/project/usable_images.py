@@ -30,7 +30,7 @@ _FEW = 20
 
 
 class ImageFacts(NamedTuple):
-    """What is known about an image file.
+    """Format, size and colours of an image file.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is found out about a net: scores at each number of bits, and the net of the search."""
+"""Results of a study: the scores of a net at each number of bits, and the net of the search."""
 
 from __future__ import annotations
 

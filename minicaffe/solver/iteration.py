@@ -55,7 +55,7 @@ class Iteration:
 
     @property
     def kept(self) -> list[Tensor]:
-        """What is kept for each parameter besides its values and gradient: history, average."""
+        """Tensors for each parameter besides its values and gradient: history, average."""
         return [*self.history, *(self.average.tensors if self.average is not None else ())]
 
     @property

@@ -189,3 +189,11 @@ def test_the_whole_time_counts_the_tests(project, run, monkeypatch):
     assert (
         "20 ms an iteration (200 samples/s); 1:02:05 for 2 iterations, with tests of 0.5 s" in out
     )
+
+
+def test_weights_of_a_run(project, run):
+    assert run("train", "solver.prototxt", "--run=r").code == 0
+    assert run("check", "solver.prototxt", "--weights=r/last").code == 0
+    result = run("check", "solver.prototxt", "--weights=r/best")
+    assert result.code == 1
+    assert "r/best: the run r has no best: train with --keep_best=OUTPUT" in result.err

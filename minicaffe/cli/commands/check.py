@@ -14,8 +14,9 @@ Example:
 
 from __future__ import annotations
 
-from minicaffe.cli.flags import flag, positional
+from minicaffe.cli.flags import positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import INITIAL_WEIGHTS
 from minicaffe.cli.options.net_state import NetStateFlags
 
 
@@ -23,10 +24,7 @@ class CheckFlags(NetStateFlags, BackendFlags):
     """Flags of the command."""
 
     solver: str = positional(metavar="SOLVER", help="solver prototxt")
-    weights: str = flag(
-        metavar="FILES",
-        help="trained weights to fine-tune from, copied by layer name, separated by commas",
-    )
+    weights: str = INITIAL_WEIGHTS
 
 
 def run(flags: CheckFlags) -> int:

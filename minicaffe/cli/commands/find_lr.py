@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import INITIAL_WEIGHTS
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.errors import DivergedError, UsageError
 from minicaffe.log import logger
@@ -32,7 +33,7 @@ class FindLrFlags(NetStateFlags, BackendFlags):
     """Flags of the command."""
 
     solver: str = positional(metavar="SOLVER", help="solver prototxt")
-    weights: str = flag(metavar="FILES", help="trained weights to fine-tune from")
+    weights: str = INITIAL_WEIGHTS
     start_lr: float = flag(default=1e-6, metavar="RATE", help="rate of the first iteration")
     end_lr: float = flag(default=10.0, metavar="RATE", help="rate of the last iteration")
     iterations: int = flag(default=100, at_least=10, metavar="N", help="number of iterations")

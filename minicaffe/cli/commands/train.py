@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
-from minicaffe.cli.options.files import weights_files
+from minicaffe.cli.options.files import INITIAL_WEIGHTS
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.cli.options.overrides import OverrideFlags
 from minicaffe.cli.options.run_folder import RunFlags
@@ -51,12 +51,7 @@ class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
         choices=("auto",),
         help="auto: resume from the newest snapshot of snapshot_prefix; without one, begin",
     )
-    weights: str = flag(
-        metavar="FILES",
-        type=weights_files,
-        help="trained weights to fine-tune from, copied by layer name, separated by commas; or a "
-        "run: RUN/best",
-    )
+    weights: str = INITIAL_WEIGHTS
     log: bool = flag(help="show Caffe's log on a terminal too, as on a pipe")
     sigint_effect: str = flag(choices=_EFFECTS, default="stop", help="effect of Ctrl-C")
     sigterm_effect: str = flag(

@@ -30,6 +30,13 @@ WEIGHTS_LIST: str = flag(
     help="trained weights, several files separated by commas, or a run: RUN/best",
 )
 
+INITIAL_WEIGHTS: str = flag(
+    metavar="FILES",
+    type=weights_files,
+    help="trained weights to fine-tune from, copied by layer name, separated by commas; or a run: "
+    "RUN/best",
+)
+
 
 def database_backend(default: str) -> str:
     """Declare the flag --backend of commands that read or write a database."""

@@ -1,1 +1,1 @@
-"""What is done with whole databases: survey, check, export, merge, split and shuffle."""
+"""Operations on whole databases: survey, check, export, merge, split and shuffle."""
