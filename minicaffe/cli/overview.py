@@ -17,7 +17,8 @@ GROUPS = {
         *("deploy", "export", "quantize", "fuse"),
     ),
     "Looking at nets and logs": (
-        *("summarize", "draw", "draw_net", "show", "report", "plot", "plot_training_log"),
+        *("board", "summarize", "draw", "draw_net", "show", "report", "plot"),
+        "plot_training_log",
         *("parse_log", "extract_seconds"),
     ),
     "Images and databases": (

@@ -1,0 +1,45 @@
+"""The routes of the board: one HTML page, its scripts, and the interface that they call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from minicaffe.web.board.folder import BoardFolder
+from minicaffe.web.board.run_routes import run_routes
+
+_STATIC = Path(__file__).with_name("static")
+# Addresses that the scripts of the page know; static/main.js has the same.
+_PAGES = ("/", "/run", "/compare", "/jobs", "/new")
+
+
+def board_routes(folder: BoardFolder) -> list[BaseRoute]:
+    """Return the routes of the board.
+
+    Parameters
+    ----------
+    folder : BoardFolder
+        The folder that is shown.
+    """
+    return [
+        *(Route(path, _page) for path in _PAGES),
+        Mount("/api", routes=[*run_routes(folder)]),
+        Mount("/static", _Scripts(directory=_STATIC)),
+    ]
+
+
+async def _page(request: Request) -> Response:
+    return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+
+class _Scripts(StaticFiles):
+    """Static files that a browser asks for again each time, so that an update is seen."""
+
+    def file_response(self, *args: object, **kwargs: object) -> Response:  # as in the base class
+        answer = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
+        answer.headers["cache-control"] = "no-cache"
+        return answer

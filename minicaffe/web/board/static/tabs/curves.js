@@ -1,0 +1,5 @@
+// The curves of a run.
+
+export async function showCurves(panel, run) {
+  panel.textContent = run.name;
+}
