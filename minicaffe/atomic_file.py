@@ -165,34 +165,56 @@ def new_folder(path: str, contents: str) -> Iterator[str]:
     DataError
         If `path` exists, or its parent folder does not.
     """
-    partial = _claim(path, contents)
+    partial = partial_folder(path, contents)
+    if not create_partial(partial, path):
+        raise leftover_error(partial)
     try:
-        yield partial
-        sync_folder(Path(partial))
-        Path(partial).rename(path)
-        sync_folder(Path(path).absolute().parent)
+        yield str(partial)
+        give_final_name(partial, path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-def _claim(path: str, contents: str) -> str:
-    """Make the folder to write into, if nothing of the final name exists."""
+def partial_folder(path: str, contents: str) -> Path:
+    """Return the name ``PATH.partial`` of a new folder that is being written.
+
+    Raises
+    ------
+    DataError
+        If something of the final name exists; `contents` are as in `new_folder`.
+    """
     if os.path.lexists(path):
         raise DataError(
             f"{path}: exists already; {contents} are never overwritten or added to. Remove it "
             f"(rm -r {path}) or choose another name."
         )
-    partial = f"{path.rstrip('/')}.partial"
+    return Path(f"{path.rstrip('/')}.partial")
+
+
+def create_partial(partial: Path, path: str) -> bool:
+    """Make the folder to write into; return False if it is there."""
     try:
-        Path(partial).mkdir()
-    except FileExistsError as error:
-        raise DataError(
-            f"{partial}: exists already; another command is writing it, or one was killed. If "
-            f"none is running, remove it (rm -r {partial})."
-        ) from error
+        partial.mkdir()
+    except FileExistsError:
+        return False
     except OSError as error:
         raise DataError(
             f"{path}: cannot be created: {error.strerror}. {relative_path_hint(path)}"
         ) from error
-    return partial
+    return True
+
+
+def leftover_error(partial: Path) -> DataError:
+    """Return the error about a folder to write into that exists."""
+    return DataError(
+        f"{partial}: exists already; another command is writing it, or one was killed. If none is "
+        f"running, remove it (rm -r {partial})."
+    )
+
+
+def give_final_name(partial: Path, path: str) -> None:
+    """Rename a complete folder; its names are on the disk before and after that."""
+    sync_folder(partial)
+    partial.rename(path)
+    sync_folder(Path(path).absolute().parent)

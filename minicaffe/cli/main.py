@@ -174,8 +174,8 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
             raise
         log.logger.error(unexpected_error(error, command))
         return 1
-    except KeyboardInterrupt:
-        log.logger.error("stopped by Ctrl-C")
+    except KeyboardInterrupt as error:
+        log.logger.error(_with_notes("stopped by Ctrl-C", error))
         return INTERRUPTED
     finally:
         log.close_files()
@@ -184,8 +184,13 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
 def _message(error: MinicaffeError | MemoryError) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory: {error}. Use a smaller batch_size and a larger iter_size."
+    return _with_notes(str(error), error)
+
+
+def _with_notes(text: str, error: BaseException) -> str:
+    """Return the text of an error, followed by its notes."""
     notes = getattr(error, "__notes__", ())
-    return ". ".join([str(error).rstrip("."), *notes]) if notes else str(error)
+    return ". ".join([text.rstrip("."), *notes]) if notes else text
 
 
 def _parser(command: str, module: ModuleType, kind: type[Flags]) -> FlagParser:

@@ -32,13 +32,14 @@ _BATCH_RECORDS, _BATCH_BYTES = 1000, 32 << 20
 
 EngineCursor: TypeAlias = LmdbCursor | LevelDbCursor
 Reader: TypeAlias = LmdbReader | LevelDbReader
+Writer: TypeAlias = LmdbWriter | LevelDbWriter
 
 
 class _Engine(NamedTuple):
     """What reads and writes databases of one kind."""
 
     reader: type[Reader]
-    writer: type[LmdbWriter | LevelDbWriter]
+    writer: type[Writer]
     # A file that a reader holds open; it identifies the database if the path is replaced.
     held_file: str
 
@@ -210,7 +211,7 @@ def open_any_database(path: str) -> Database:
 class NewDatabase:
     """A database being written; `create_database` makes one."""
 
-    def __init__(self, writer: LmdbWriter | LevelDbWriter) -> None:
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._waiting: list[tuple[bytes, bytes]] = []
         self._waiting_bytes = 0
@@ -253,6 +254,23 @@ def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
             writer.complete(database.count)
         finally:
             writer.close()
+
+
+def open_writer(folder: str, path: str, backend: str) -> Writer:
+    """Open a database to write into, whose transactions are on the disk when they end.
+
+    Parameters
+    ----------
+    folder : str
+        An empty folder, or one with such a database.
+    path : str
+        The database's name in errors and in the log.
+    backend : str
+    """
+    backend = known_backend(backend)
+    writer = _ENGINES[backend].writer(folder, path, is_durable=True)
+    logger.info("Opened %s %s", backend.lower(), path)
+    return writer
 
 
 def known_backend(backend: str) -> str:

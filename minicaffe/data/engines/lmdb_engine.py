@@ -11,7 +11,7 @@ import lmdb
 
 from minicaffe.data.engines.lmdb_pages import LmdbPages
 from minicaffe.data.engines.lmdb_tree import LmdbTree
-from minicaffe.errors import DataError
+from minicaffe.data.engines.write_errors import write_error
 
 # The map is the largest size of the file; Windows takes it from the disk at once, so start small.
 _FIRST_MAP_BYTES = 16 << 20
@@ -104,21 +104,31 @@ class LmdbCursor:
 
 
 class LmdbWriter:
-    """A new LMDB in an empty folder; the map doubles whenever it is full.
+    """An LMDB that no other process has open; the map doubles whenever it is full.
 
     Parameters
     ----------
     folder : str
-        Where to write.
+        Where to write: an empty folder, or with `is_durable` one that holds an LMDB.
     name : str
         The database's name in errors.
+    is_durable : bool
+        Whether each transaction is on the disk when it ends, so that a power failure leaves the
+        database as it was after one of them. Without, nothing is certain before `complete`.
     """
 
-    def __init__(self, folder: str, name: str) -> None:
-        self._name = name
-        # No other process opens the folder before it is renamed: no lock, no sync before close().
+    def __init__(self, folder: str, name: str, is_durable: bool = False) -> None:
+        self._name, self._is_durable = name, is_durable
         with self._explained():
-            self._env = lmdb.open(folder, map_size=_FIRST_MAP_BYTES, lock=False, sync=False)
+            self._env = lmdb.open(folder, map_size=_FIRST_MAP_BYTES, lock=False, sync=is_durable)
+
+    def remove_from(self, key: bytes) -> None:
+        """Remove the records from a key on."""
+        with self._explained(), self._env.begin(write=True) as transaction:
+            cursor = transaction.cursor()
+            more = cursor.set_range(key)
+            while more:
+                more = cursor.delete()
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
         """Store the records in one transaction."""
@@ -149,7 +159,4 @@ class LmdbWriter:
         try:
             yield
         except lmdb.Error as error:
-            raise DataError(
-                f"{self._name}: the LMDB cannot be written: {error}. Is the disk full? What was "
-                "written of it has been removed."
-            ) from error
+            raise write_error(self._name, "LMDB", error, self._is_durable) from error
