@@ -1,4 +1,4 @@
-"""Atomic replacement of files and creation of folders: readers never see a partial one."""
+"""Atomic replacement of files and creation of folders; locks of folders being written."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import glob
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from minicaffe.errors import DataError, SnapshotError
 from minicaffe.path_hints import relative_path_hint
+
+if sys.platform != "win32":
+    import fcntl
 
 # A temporary file that has not been written to for so long belongs to no process of any machine.
 _ABANDONED_S = 900.0
@@ -218,3 +222,44 @@ def give_final_name(partial: Path, path: str) -> None:
     sync_folder(partial)
     partial.rename(path)
     sync_folder(Path(path).absolute().parent)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool | None]:
+    """Lock a folder inside the block; the lock ends with the process, also with a killed one.
+
+    Yields
+    ------
+    bool or None
+        Whether it is locked: False if another process has locked it, None if the operating system
+        or the file system has no such locks.
+    """
+    if sys.platform == "win32":
+        yield None
+        return
+    is_locked: bool | None = True
+    with ExitStack() as stack:
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_locked = False
+        except OSError:
+            is_locked = None
+        yield is_locked
+
+
+def is_held(folder: Path) -> bool:
+    """Return whether a process has locked a folder, or may have."""
+    if sys.platform == "win32":  # it has no flock: a killed run is shown as running
+        return True
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        finally:
+            os.close(handle)
+    except OSError:
+        return True
+    return False

@@ -190,7 +190,9 @@ def _message(error: MinicaffeError | MemoryError) -> str:
 def _with_notes(text: str, error: BaseException) -> str:
     """Return the text of an error, followed by its notes."""
     notes = getattr(error, "__notes__", ())
-    return ". ".join([text.rstrip("."), *notes]) if notes else text
+    if not notes:
+        return text
+    return f"{text}{'' if text.endswith(('.', '?')) else '.'} {'. '.join(notes)}"
 
 
 def _parser(command: str, module: ModuleType, kind: type[Flags]) -> FlagParser:

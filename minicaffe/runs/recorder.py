@@ -17,9 +17,8 @@ import google.protobuf
 import numpy as np
 
 from minicaffe import __version__
-from minicaffe.atomic_file import link_or_copy
+from minicaffe.atomic_file import held, link_or_copy
 from minicaffe.errors import SnapshotError
-from minicaffe.folder_lock import held
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.log import LogRecorder, logger
 from minicaffe.runs.folder import LOG, remove_run

@@ -213,10 +213,10 @@ class ConversionFlags(Flags):
             "the version of minicaffe": __version__,
             "the version of Pillow": version("pillow"),
         }
-        given = {True: "given", False: ""}
         texts = {
-            name: given[value] if isinstance(value, bool) else str(value)
+            name: "given" if value is True else str(value)
             for name, value in inputs.items()
+            if value not in (False, "")
         }
         return Destination(self.database, self.backend, self.check_size, texts)
 

@@ -49,7 +49,7 @@ class ConversionLog:
     n_items: int = 0
     n_records: int = 0
 
-    def begin(self) -> None:
+    def write_inputs(self) -> None:
         """Write the inputs to a new file."""
         try:
             with self.path.open("wb") as file:
@@ -76,10 +76,7 @@ class ConversionLog:
         self.survey.add_counts(batch["survey"])
 
     def _unwritable(self, error: OSError) -> DataError:
-        return DataError(
-            f"{self.path}: cannot be written: {error.strerror}. Is the disk full? Make room and "
-            "repeat the command."
-        )
+        return DataError(f"{self.path}: cannot be written: {error.strerror}. Is the disk full?")
 
 
 def _line(content: object) -> bytes:

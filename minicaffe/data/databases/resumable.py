@@ -11,6 +11,7 @@ from pathlib import Path
 from minicaffe.atomic_file import (
     create_partial,
     give_final_name,
+    held,
     leftover_error,
     partial_folder,
 )
@@ -18,7 +19,6 @@ from minicaffe.data.databases.conversion_log import ConversionLog, read_conversi
 from minicaffe.data.db import Writer, open_writer
 from minicaffe.data.survey import DatasetSurvey
 from minicaffe.errors import DataError
-from minicaffe.folder_lock import held
 from minicaffe.log import logger
 
 # In the folder of a database that is being written, beside its own files.
@@ -114,7 +114,7 @@ def resumable_database(
         with _kept_if_stopped(partial, log, n_items):
             _begin_or_continue(partial, log, n_items)
             with closing(open_writer(str(partial), path, backend)) as writer:
-                writer.remove_from(numbered_key(log.n_items, ""))  # their line was not written
+                writer.remove_tail(numbered_key(log.n_items, ""))  # their line was not written
                 database = ResumableDatabase(writer, log)
                 yield database
                 database.commit()
@@ -151,7 +151,7 @@ def _begin_or_continue(partial: Path, log: ConversionLog, n_items: int) -> None:
         return
     for entry in partial.iterdir():  # of a process that was stopped before it stored anything
         entry.unlink()
-    log.begin()
+    log.write_inputs()
 
 
 @contextmanager

@@ -190,7 +190,7 @@ class LevelDbWriter:
         with self._explained():
             self._db = plyvel.DB(folder, create_if_missing=True, error_if_exists=not is_durable)
 
-    def remove_from(self, key: bytes) -> None:
+    def remove_tail(self, key: bytes) -> None:
         """Remove the records from a key on."""
         with self._explained():
             keys = list(self._db.iterator(start=key, include_value=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 
@@ -122,28 +122,36 @@ class LmdbWriter:
         with self._explained():
             self._env = lmdb.open(folder, map_size=_FIRST_MAP_BYTES, lock=False, sync=is_durable)
 
-    def remove_from(self, key: bytes) -> None:
+    def remove_tail(self, key: bytes) -> None:
         """Remove the records from a key on."""
-        with self._explained(), self._env.begin(write=True) as transaction:
+
+        def remove(transaction: lmdb.Transaction) -> None:
             cursor = transaction.cursor()
             more = cursor.set_range(key)
             while more:
                 more = cursor.delete()
 
+        self._change(remove)
+
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
         """Store the records in one transaction."""
-        with self._explained():
-            while not self._fits(records):
-                self._env.set_mapsize(2 * self._env.info()["map_size"])
 
-    def _fits(self, records: list[tuple[bytes, bytes]]) -> bool:
-        try:
-            with self._env.begin(write=True) as transaction:
-                for key, value in records:
-                    transaction.put(key, value)
-        except lmdb.MapFullError:
-            return False
-        return True
+        def put(transaction: lmdb.Transaction) -> None:
+            for key, value in records:
+                transaction.put(key, value)
+
+        self._change(put)
+
+    def _change(self, action: Callable[[lmdb.Transaction], None]) -> None:
+        """Run a transaction; removing records takes pages, too."""
+        with self._explained():
+            while True:
+                try:
+                    with self._env.begin(write=True) as transaction:
+                        action(transaction)
+                    return
+                except lmdb.MapFullError:
+                    self._env.set_mapsize(2 * self._env.info()["map_size"])
 
     def complete(self, n_records: int) -> None:
         """Bring everything to the disk; LMDB itself counts the records."""

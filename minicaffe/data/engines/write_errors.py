@@ -16,11 +16,7 @@ def write_error(name: str, kind: str, reason: object, is_durable: bool) -> DataE
         LMDB or LevelDB.
     reason : object
     is_durable : bool
-        Whether the conversion can be continued; otherwise the database is removed.
+        Whether what was written may be continued; otherwise it is removed.
     """
-    advice = (
-        "Make room and repeat the command."
-        if is_durable
-        else "What was written of it has been removed."
-    )
-    return DataError(f"{name}: the {kind} cannot be written: {reason}. Is the disk full? {advice}")
+    fate = "" if is_durable else " What was written of it has been removed."
+    return DataError(f"{name}: the {kind} cannot be written: {reason}. Is the disk full?{fate}")
