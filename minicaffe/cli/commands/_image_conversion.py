@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
@@ -249,15 +249,15 @@ class Destination:
         lmdb or leveldb.
     check_size : bool
         Whether images that differ in size are an error.
-    inputs : mapping of str to str
+    inputs : mapping of str to str, or None
         What the records depend on, by the names of arguments and flags: an interrupted conversion
-        is continued with the same inputs only.
+        is continued with the same inputs only. None: it begins again.
     """
 
     path: str
     backend: str
     check_size: bool
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] | None = None
 
 
 def convert_images(

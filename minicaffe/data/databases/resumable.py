@@ -79,7 +79,7 @@ def numbered_key(number: int, name: str) -> bytes:
 
 @contextmanager
 def resumable_database(
-    path: str, backend: str, inputs: Mapping[str, str], n_items: int
+    path: str, backend: str, inputs: Mapping[str, str] | None, n_items: int
 ) -> Iterator[ResumableDatabase]:
     """Create a database from a list of items, or continue one that was interrupted.
 
@@ -91,9 +91,9 @@ def resumable_database(
     path : str
     backend : str
         LMDB or LEVELDB, in any case.
-    inputs : mapping of str to str
+    inputs : mapping of str to str, or None
         What the records depend on, by the names of arguments and flags. A database that was begun
-        with other inputs is not continued.
+        with other inputs is not continued. None: an error or Ctrl-C removes the database.
     n_items : int
         Length of the list, for messages.
 
@@ -110,11 +110,11 @@ def resumable_database(
             raise DataError(
                 f"{partial}: another command is writing it. Wait for it, or choose another name."
             )
-        log = _log_of(partial, path, inputs)
-        with _kept_if_stopped(partial, log, n_items):
+        log = _log_of(partial, path, inputs or {})
+        with _kept(partial, log, n_items) if inputs is not None else _removed(partial):
             _begin_or_continue(partial, log, n_items)
             with closing(open_writer(str(partial), path, backend)) as writer:
-                writer.remove_tail(numbered_key(log.n_items, ""))  # their line was not written
+                _remove_unlogged(partial, writer, log)
                 database = ResumableDatabase(writer, log)
                 yield database
                 database.commit()
@@ -154,8 +154,28 @@ def _begin_or_continue(partial: Path, log: ConversionLog, n_items: int) -> None:
     log.write_inputs()
 
 
+def _remove_unlogged(partial: Path, writer: Writer, log: ConversionLog) -> None:
+    """Remove the records of a transaction whose line in the log is missing."""
+    n_records = writer.remove_tail(numbered_key(log.n_items, ""))
+    if n_records not in (None, log.n_records):
+        raise DataError(
+            f"{partial}: it holds {n_records} records, but its {_LOG_NAME} says {log.n_records}: "
+            "files were changed or lost"
+        )
+
+
 @contextmanager
-def _kept_if_stopped(partial: Path, log: ConversionLog, n_items: int) -> Iterator[None]:
+def _removed(partial: Path) -> Iterator[None]:
+    """Remove the folder if the block fails."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _kept(partial: Path, log: ConversionLog, n_items: int) -> Iterator[None]:
     """Keep what has been stored if the block fails, and add to the error how to continue."""
     try:
         yield

@@ -190,13 +190,14 @@ class LevelDbWriter:
         with self._explained():
             self._db = plyvel.DB(folder, create_if_missing=True, error_if_exists=not is_durable)
 
-    def remove_tail(self, key: bytes) -> None:
-        """Remove the records from a key on."""
+    def remove_tail(self, key: bytes) -> int | None:
+        """Remove the records from a key on; return the number of the others, None if unknown."""
         with self._explained():
             keys = list(self._db.iterator(start=key, include_value=False))
             with self._db.write_batch(transaction=True, sync=self._is_durable) as batch:
                 for each in keys:
                     batch.delete(each)
+        return None
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
         """Store the records in one transaction."""

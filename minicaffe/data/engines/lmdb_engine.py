@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
+from pathlib import Path
 
 import lmdb
 
@@ -15,6 +16,7 @@ from minicaffe.data.engines.write_errors import write_error
 
 # The map is the largest size of the file; Windows takes it from the disk at once, so start small.
 _FIRST_MAP_BYTES = 16 << 20
+_DATA_FILE = "data.mdb"
 
 
 class LmdbReader:
@@ -119,11 +121,13 @@ class LmdbWriter:
 
     def __init__(self, folder: str, name: str, is_durable: bool = False) -> None:
         self._name, self._is_durable = name, is_durable
+        if Path(folder, _DATA_FILE).exists():
+            LmdbReader(folder).close()  # checks it, because the library aborts on damage
         with self._explained():
             self._env = lmdb.open(folder, map_size=_FIRST_MAP_BYTES, lock=False, sync=is_durable)
 
-    def remove_tail(self, key: bytes) -> None:
-        """Remove the records from a key on."""
+    def remove_tail(self, key: bytes) -> int | None:
+        """Remove the records from a key on; return the number of the others, None if unknown."""
 
         def remove(transaction: lmdb.Transaction) -> None:
             cursor = transaction.cursor()
@@ -132,6 +136,7 @@ class LmdbWriter:
                 more = cursor.delete()
 
         self._change(remove)
+        return int(self._env.stat()["entries"])
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
         """Store the records in one transaction."""
