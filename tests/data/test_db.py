@@ -3,11 +3,12 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from minicaffe.data.db import create_database, open_database
+from minicaffe.data.db import create_database, open_database, open_writer
 from minicaffe.data.engines import lmdb_engine
 from minicaffe.errors import DataError
 
@@ -337,6 +338,24 @@ def test_a_killed_conversion_is_not_taken_for_a_database(tmp_path, backend):
         create_database(str(tmp_path / "db"), backend),
     ):
         pass
+
+
+def test_a_writer_removes_the_last_records_of_a_full_map(tmp_path, backend):
+    records = [(b"%08d" % k, bytes([k % 256]) * 90_000) for k in range(250)]
+    with closing(open_writer(str(tmp_path), "db", backend)) as writer:
+        for k in range(0, 250, 50):
+            writer.write(records[k : k + 50])
+    for first in (249, 200, 30):
+        with closing(open_writer(str(tmp_path), "db", backend)) as writer:
+            assert writer.remove_tail(b"%08d" % first) in (first, None)
+        with open_database(str(tmp_path), backend) as db:
+            assert list(db.items()) == records[:first]
+
+
+def test_transactions_of_a_writer_are_on_the_disk(tmp_path):
+    with closing(open_writer(str(tmp_path), "db", "LMDB")) as writer:
+        flags = writer._env.flags()
+        assert (flags["sync"], flags["metasync"], flags["writemap"]) == (True, True, False)
 
 
 FILL_THE_DISK = """
