@@ -165,10 +165,10 @@ class Conversion:
         return self.color or decode_image(content, None, "").shape[0] == 1
 
 
-def _digest(entries: Sequence[object]) -> str:
+def _digest(lines: Sequence[str]) -> str:
     """Return a text that differs if lines of a file differ."""
-    found = hashlib.sha256("\n".join(map(repr, entries)).encode())
-    return f"a file of {len(entries)} lines, SHA-256 {found.hexdigest()[:16]}"
+    found = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape"))
+    return f"a file of {len(lines)} lines, SHA-256 {found.hexdigest()[:16]}"
 
 
 def equivalent_extensions(kind: str) -> set[str]:
@@ -193,13 +193,13 @@ class ConversionFlags(Flags):
     encode_type: str = flag(help="type of that file: png or jpg (default: as the source)")
 
     def destination(
-        self, entries: Sequence[object], labels: Mapping[str, int] | None = None
+        self, lines: Sequence[str], labels: Mapping[str, int] | None = None
     ) -> Destination:
         """Return the database to write.
 
         Parameters
         ----------
-        entries : sequence
+        lines : sequence of str
             The lines of the list, in the order of the records.
         labels : mapping, optional
             The contents of the label map.
@@ -207,9 +207,9 @@ class ConversionFlags(Flags):
         settings = {f"--{name}": value for name, value in vars(self).items()}
         inputs = {
             "ROOTFOLDER": Path(self.root).absolute(),
-            "LISTFILE": _digest(entries),
+            "LISTFILE": _digest(lines),
             **{name: value for name, value in settings.items() if name not in _NO_INPUTS},
-            **({"--label_map_file": _digest(sorted(labels.items()))} if labels else {}),
+            **({"--label_map_file": _digest(sorted(map(str, labels.items())))} if labels else {}),
             "the version of minicaffe": __version__,
             "the version of Pillow": version("pillow"),
         }

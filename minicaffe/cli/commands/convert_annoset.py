@@ -108,7 +108,7 @@ def run(flags: AnnosetFlags) -> int:
         labels = _labels(flags)
         convert_boxes = AnnotationConversion(conversion, _kind(flags), labels)
         annotated = _ordered(read_annotation_list(flags.list_file), flags)
-        destination = flags.destination(annotated, labels)
+        destination = flags.destination([" ".join(entry) for entry in annotated], labels)
         survey = convert_images(annotated, convert_boxes, destination, flags.root)
         end_conversion(survey, flags.database)
         return 0
@@ -118,7 +118,8 @@ def run(flags: AnnosetFlags) -> int:
         return converted._replace(value=encode_annotated_datum(converted.value, None))
 
     entries = _ordered(read_image_list(flags.list_file), flags)
-    survey = convert_images(entries, convert, flags.destination(entries), flags.root)
+    destination = flags.destination([f"{entry.name} {entry.label}" for entry in entries])
+    survey = convert_images(entries, convert, destination, flags.root)
     end_conversion(survey, flags.database)
     return 0
 
