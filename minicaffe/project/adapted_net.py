@@ -52,8 +52,8 @@ class KnownNet:
         Those of its own solver.
     batch : int
         Images of an iteration of its own training; 0 if they are not known.
-    mean : sequence of float
-        Of each channel, if its transform_param has it.
+    mean : sequence of float or None
+        Of each channel, or one for all; empty if none is subtracted, None if it is in a file.
     scale : float
     tops : tuple of str
         The names of its images and labels.
@@ -65,7 +65,7 @@ class KnownNet:
     size: int
     rates: Rates
     batch: int
-    mean: Sequence[float]
+    mean: Sequence[float] | None
     scale: float
     tops: tuple[str, str]
     score: str
@@ -92,7 +92,7 @@ def find_known_net(name: str) -> KnownNet:
         transform.crop_size or _input_size(folder / "deploy.prototxt"),
         _rates(solver),
         _batch(source, solver),
-        list(transform.mean_value),
+        None if transform.mean_file else list(transform.mean_value),
         transform.scale,
         (data, label),
         _score(source, label),

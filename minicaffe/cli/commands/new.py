@@ -37,6 +37,7 @@ from minicaffe.cli.commands._project_folder import (
     training_share,
 )
 from minicaffe.cli.flags import Flags, flag, positional
+from minicaffe.cli.options.files import weights_files
 from minicaffe.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ class NewFlags(Flags):
         help="whether images get a class, objects are found, or pixels get a class",
     )
     net: str = flag(metavar="NAME", default="small", help="small, a net of models/, or a prototxt")
-    weights: str = flag(metavar="FILE", help="trained weights of --net to start from")
+    weights: str = flag(
+        metavar="FILE",
+        type=weights_files,
+        help="trained weights of --net to start from, or a run: RUN/best",
+    )
     size: int | None = flag(
         at_least=8,
         metavar="N",
@@ -176,9 +181,11 @@ def _read_data(
     mean, stored = image.mean(axis=(1, 2)).tolist(), image.shape[1]
     if known is None:
         return ImageInput(len(mean), stored, size, mean, 1 / 64), plan
-    # Trained weights need the mean of their own training.
-    own = known.mean if fine_tunes and len(known.mean) == len(mean) else mean
-    return ImageInput(len(mean), stored, size, own, known.scale, known.tops), plan
+    if fine_tunes and known.mean is not None:
+        # Trained weights need the mean of their own training, or none.
+        own = list(known.mean)
+        mean = own * len(mean) if len(own) == 1 else own
+    return ImageInput(image.shape[0], stored, size, mean, known.scale, known.tops), plan
 
 
 def _write_nets(
