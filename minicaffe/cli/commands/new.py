@@ -7,7 +7,8 @@ class is divided alike; copies and unreadable images are left out. The mean of t
 is in train_val.prototxt.
 
 The net is a small one, or with --net one of models/ (--net=resnet18) or of a file, adapted to the
-number of classes. With --weights its training starts from trained weights, but for the last layer.
+number of classes. With --weights its training starts from trained weights, but for the last layer;
+mean and scale are then those of the net.
 
 With --task=segment every pixel gets a class. IMAGES is then a folder with the folders images (or
 JPEGImages) and labels (or masks, SegmentationClass) of label images with the same names, or a list:
