@@ -23,6 +23,7 @@ from minicaffe.schema import (
     SolverParameter,
     format_prototxt,
     read_net,
+    read_net_weights,
     read_solver,
 )
 from minicaffe.shipped_files import shipped_folder
@@ -165,6 +166,15 @@ def _batch(source: NetSource, solver: SolverParameter | None) -> int:
         nodes = filter_layers(source, NetState(phase=TRAIN))
     sizes = [node.param.data_param.batch_size for node in nodes if not node.param.bottom]
     return max(sizes, default=0) * (solver.iter_size if solver is not None else 1)
+
+
+def reads_grey(known: KnownNet, weights: str) -> bool:
+    """Return whether trained weights of a known net are for images of one channel."""
+    first = {layer.name for layer in known.source.param.layer if known.tops[0] in layer.bottom}
+    layers = [layer for layer in read_net_weights(weights) if layer.name in first]
+    kernels = [layer.blobs[0] for layer in layers if layer.blobs]
+    # Files that predate N-D blobs store the weights of every layer with four axes.
+    return any(w.ndim == 4 and w.shape[0] > 1 and w.shape[1] == 1 for w in kernels)
 
 
 def adapted_rates(known: KnownNet, batch: int, is_new: bool) -> Rates:

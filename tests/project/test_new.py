@@ -250,7 +250,7 @@ def test_trained_weights_are_kept_but_for_the_scores(command, monkeypatch):
     with closing(Net("first/deploy.prototxt", "TEST", seed=5)) as net:
         save_net(net, "trained.caffemodel")
         conv = net.layers[1].blobs[0].data.get()
-    result = command("new", "p", "grey", "--net=lenet", "--weights=trained.caffemodel", "--gray")
+    result = command("new", "p", "grey", "--net=lenet", "--weights=trained.caffemodel")
     assert result.code == 0
     solver = read_solver("p/solver.prototxt").param
     assert solver.weights[:] == ["../trained.caffemodel"]

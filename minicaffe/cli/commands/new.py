@@ -83,7 +83,7 @@ class NewFlags(Flags):
 
 def run(flags: NewFlags) -> int:
     """Make the project."""
-    from minicaffe.project.adapted_net import SMALL, find_known_net
+    from minicaffe.project.adapted_net import SMALL, find_known_net, reads_grey
     from minicaffe.project.labelled_images import find_labelled_images
     from minicaffe.project.usable_images import select_images, split_images
 
@@ -104,7 +104,9 @@ def run(flags: NewFlags) -> int:
     images = select_images(find_labelled_images(flags.images))
     parts = split_images(images.given, share, flags.seed)
     size = flags.size or (known.size if known else 0) or _SIZE
-    is_grey = flags.gray or (images.n_grey == len(images.facts) and not flags.weights)
+    is_grey = flags.gray or images.n_grey == len(images.facts)
+    if known is not None and flags.weights and not flags.gray:
+        is_grey = is_grey and reads_grey(known, flags.weights)
     with created_folder(folder):
         _write_data(folder, images, parts, size + size // 8, is_grey)
         made, plan = _read_data(folder, size, known, bool(flags.weights))
