@@ -300,6 +300,7 @@ def test_runs_are_compared(project, run):
     solver_with(project, TESTED)
     assert run(*TRAIN, "--backend=reference").code == 0
     wider = project.net.replace("num_output: 5", "num_output: 7")
+    wider += 'layer { name: "drop" type: "Dropout" bottom: "ip" top: "drop" }'
     solver = project.solver.replace("0.01", "0.02").replace("max_iter: 2", "max_iter: 4")
     project.write(net=wider, solver=f"{solver}{TESTED} stepvalue: 3 stepvalue: 4")
     assert run(*TRAIN, "--backend=reference").code == 0
@@ -308,7 +309,9 @@ def test_runs_are_compared(project, run):
     assert ["base_lr", "0.01", "0.02"] in rows
     assert ["stepvalue", "-", "3,", "4"] in rows
     assert ["net.layer[ip].inner_product_param.num_output", "5", "7"] in rows
+    assert ["net.layer[drop]", "-", '"Dropout"'] in rows
     names = [row[0] for row in rows[1:]]
+    assert not [name for name in names if name.startswith(("net.layer[drop].", "test-0"))]
     assert "max_iter" not in names
     assert names.index("state") > names.index("base_lr")
     assert {"best", "last", "time"} <= set(names)

@@ -250,7 +250,7 @@ def test_trained_weights_are_kept_but_for_the_scores(command, monkeypatch):
     with closing(Net("first/deploy.prototxt", "TEST", seed=5)) as net:
         save_net(net, "trained.caffemodel")
         conv = net.layers[1].blobs[0].data.get()
-    result = command("new", "p", "grey", "--net=lenet", "--weights=trained.caffemodel", "--gray")
+    result = command("new", "p", "grey", "--net=lenet", "--weights=trained.caffemodel")
     assert result.code == 0
     solver = read_solver("p/solver.prototxt").param
     assert solver.weights[:] == ["../trained.caffemodel"]
@@ -260,6 +260,9 @@ def test_trained_weights_are_kept_but_for_the_scores(command, monkeypatch):
     scores = read_net("train_val.prototxt").param.layer[-3]
     assert scores.name == "ip2_p"
     assert [spec.lr_mult for spec in scores.param] == [10, 20]
+    # LeNet was trained without a mean.
+    transform = read_net("train_val.prototxt").param.layer[0].transform_param
+    assert (list(transform.mean_value), transform.scale) == ([], pytest.approx(1 / 256, rel=1e-3))
     with closing(Net("deploy.prototxt", "TEST")) as net:
         copy_trained_layers(net, solver.weights[0])
         np.testing.assert_array_equal(net.layers[1].blobs[0].data.get(), conv)
