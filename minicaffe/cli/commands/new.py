@@ -37,6 +37,7 @@ from minicaffe.cli.commands._project_folder import (
     training_share,
 )
 from minicaffe.cli.flags import Flags, flag, positional
+from minicaffe.cli.options.files import weights_files
 from minicaffe.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ class NewFlags(Flags):
         help="whether images get a class, objects are found, or pixels get a class",
     )
     net: str = flag(metavar="NAME", default="small", help="small, a net of models/, or a prototxt")
-    weights: str = flag(metavar="FILE", help="trained weights of --net to start from")
+    weights: str = flag(
+        metavar="FILE",
+        type=weights_files,
+        help="trained weights of --net to start from, or a run: RUN/best",
+    )
     size: int | None = flag(
         at_least=8,
         metavar="N",
