@@ -72,6 +72,11 @@ class LanguageClient:
         _, errors = self.process.communicate(timeout=30)
         return self.process.returncode, errors.decode()
 
+    def leave(self):
+        """End without a word, as an editor that was killed."""
+        self.process.stdin.close()
+        self.process.stdin = None
+
     def _send(self, message):
         content = json.dumps({"jsonrpc": "2.0", **message}).encode()
         self.process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(content) + content)

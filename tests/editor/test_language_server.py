@@ -1,6 +1,7 @@
 """The language server in a process, asked by a client over its standard streams."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,7 +98,21 @@ def test_a_closed_file_has_no_problems(start):
     assert client.notifications[-1]["params"] == {"uri": uri, "diagnostics": []}
 
 
+def test_an_editor_that_is_gone_ends_the_server(start):
+    client = start()
+    client.open("net.prototxt", NET)
+    client.leave()
+    assert client.process.wait(timeout=60) == 0
+
+
+def test_a_terminal_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    assert main(["language_server"]) == 2
+    assert "standard input is a terminal; text editors start this" in capsys.readouterr().err
+
+
 def test_the_package_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False))
     monkeypatch.setitem(sys.modules, "pygls.lsp.server", None)
     monkeypatch.delitem(sys.modules, "minicaffe.editor.server", raising=False)
     assert main(["language_server"]) == 1

@@ -14,7 +14,7 @@ import os
 import sys
 
 from minicaffe.cli.flags import Flags, flag
-from minicaffe.errors import MissingPackage
+from minicaffe.errors import MissingPackage, UsageError
 
 MINLOGLEVEL = 2
 
@@ -27,6 +27,11 @@ class LanguageServerFlags(Flags):
 
 def run(flags: LanguageServerFlags) -> int:
     """Run the command."""
+    if sys.stdin.isatty():
+        raise UsageError(
+            "standard input is a terminal; text editors start this command and speak to it. "
+            "docs/editors.md has their settings."
+        )
     try:
         from minicaffe.editor.server import PrototxtServer
     except ImportError as error:
