@@ -1,5 +1,6 @@
 """Run folders: what train writes by default, how runs are listed, compared and used."""
 
+import argparse
 import json
 import shutil
 import signal
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from log_lines import PREFIX, until
 
+from minicaffe.cli.options.files import weights_files
+from minicaffe.cli.overview import COMMANDS, flags_of
 from minicaffe.errors import DataError
 from minicaffe.runs import weights_of
 from minicaffe.runs.folder import new_run_folder, run_folders, run_name
@@ -248,6 +251,14 @@ def test_a_damaged_line_is_left_out(project, run):
     path = Path("runs/solver-1/metrics.jsonl")
     path.write_text(path.read_text()[:-20])
     assert [row.iteration for row in read_metrics(path.parent)] == [0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_flag_for_trained_weights_takes_a_run(command):
+    parser = argparse.ArgumentParser(add_help=False)
+    flags_of(command).add_to(parser)
+    given = [a for a in parser._actions if a.dest in ("weights", "pretrained_model")]
+    assert all(action.type is weights_files for action in given)
 
 
 def test_weights_of_runs(project, run):

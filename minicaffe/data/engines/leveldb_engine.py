@@ -31,8 +31,8 @@ def _plyvel() -> ModuleType:
     except ImportError as error:
         raise DataError(
             "LevelDB needs the Python package plyvel, which is not installed (there is no wheel "
-            "for Windows). Try: pip install plyvel; or convert the data to backend: LMDB, which "
-            "works everywhere."
+            "for Windows, nor for Python 3.13). Try: pip install plyvel; or convert the data to "
+            "backend: LMDB, which works everywhere."
         ) from error
     module: ModuleType = plyvel
     return module
