@@ -153,9 +153,15 @@ def nearest(name: str, known: Iterable[str], advice: str = "") -> str:
 
 def near(name: str, known: Iterable[str]) -> str:
     """Return a sentence with up to three known names that are similar to `name`, "" if none."""
+    words = similar(name, known)
+    return f"Did you mean {' or '.join(words)}?" if words else ""
+
+
+def similar(name: str, known: Iterable[str]) -> list[str]:
+    """Return up to three known names that are similar to `name`, the nearest first."""
     folded = {word.lower(): word for word in known}
     words = difflib.get_close_matches(name.lower(), list(folded), n=3, cutoff=0.6)
-    return f"Did you mean {' or '.join(folded[word] for word in words)}?" if words else ""
+    return [folded[word] for word in words]
 
 
 class Postponed:

@@ -279,7 +279,10 @@ def printable(key: bytes) -> str:
 
 def _check_exists(path: str, backend: str) -> None:
     if not Path(path).exists():
-        raise DataError(f"{one_line(path)}: no such database. {relative_path_hint(path)}")
+        raise DataError(
+            f"{one_line(path)}: no such database. {relative_path_hint(path)} convert_imageset and "
+            "similar commands write databases."
+        )
     if not Path(path).is_dir():
         raise DataError(
             f"{path}: a file, but a database is a folder. Give the folder that holds it."

@@ -6,6 +6,7 @@ that the backend plans for them. It contains no arithmetic and names no backend.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, get_args
@@ -56,6 +57,8 @@ State: TypeAlias = dict[str, Any]
 # Inside Layer the name `type` is the layer type.
 ErrorType: TypeAlias = type[MinicaffeError]
 LayerClass: TypeAlias = "type[Layer]"
+# The bottoms in the docstring of a layer type.
+_SHAPES = re.compile(r"^ *Shapes: (.*?) *->", re.MULTILINE | re.DOTALL)
 # The field of LayerParameter for each type of message.
 _FIELDS = {
     field.message_type: field.name
@@ -173,6 +176,12 @@ class Layer(Generic[P]):
         return settings
 
     # Methods that a subclass overrides.
+
+    @classmethod
+    def bottom_names(cls) -> str:
+        """Return what the bottoms are, as the line ``Shapes:`` of the docstring names them."""
+        found = _SHAPES.search(cls.__doc__ or "")
+        return " ".join(found[1].split()) if found else ""
 
     @classmethod
     def variant(cls, param: LayerParameter) -> LayerClass:
@@ -383,7 +392,7 @@ class Layer(Generic[P]):
         self.require_shape(
             -n <= axis < n,
             f'{field}: {axis} does not exist in bottom "{blob.name}" of shape {blob.shape}; '
-            f"it has {n} axes",
+            f"it has {n} {'axis' if n == 1 else 'axes'}",
         )
         return axis % n
 

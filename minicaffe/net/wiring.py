@@ -100,7 +100,7 @@ class _Wirer:
         for message in uncomputed_settings(param):
             self._problem(node, message)
         layer = layer_class(param.type).variant(param)
-        self._count(node, "bottom", len(param.bottom), layer.bottoms)
+        self._count(node, "bottom", len(param.bottom), layer.bottoms, layer.bottom_names())
         tops = [self._top(node, k, layer) for k in range(len(param.top))]
         tops += [self._blob("(automatic)") for _ in range(layer.automatic_tops - len(tops))]
         self._count(node, "top", len(tops), layer.tops)
@@ -185,7 +185,7 @@ class _Wirer:
         self.names.append(name)
         return len(self.names) - 1
 
-    def _count(self, node: Node, what: str, found: int, arity: Arity) -> None:
+    def _count(self, node: Node, what: str, found: int, arity: Arity, names: str = "") -> None:
         fewest, most = (arity, arity) if isinstance(arity, int) else arity
         if found < fewest or (most is not None and found > most):
             if fewest == most:
@@ -193,7 +193,8 @@ class _Wirer:
             else:
                 rule = f"at least {fewest}" if most is None else f"{fewest} to {most}"
             number = f"{found} {what}" + ("" if found == 1 else "s")
-            self._problem(node, f"has {number}; {node.param.type} takes {rule}")
+            listed = names and f": {names}"
+            self._problem(node, f"has {number}; {node.param.type} takes {rule}{listed}")
 
     def _problem(self, node: Node, message: str, field: str = "", k: int = 0) -> None:
         where = node.where(self.source, field, k)

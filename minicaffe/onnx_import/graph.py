@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from minicaffe.errors import NetError
 from minicaffe.onnx_runtime import require_onnx
+from minicaffe.path_hints import not_found
 from minicaffe.ops.backend import Shape
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def read_onnx(path: str | Path) -> ModelGraph:
             raise NetError(f"{path}: has no nodes, so it is not an ONNX model")
         return ModelGraph(model)
     except FileNotFoundError as error:
-        raise NetError(f"{error.filename or path}: no such file") from None
+        raise NetError(not_found(error.filename or path)) from None
     except DecodeError:
         raise NetError(f"{path}: cannot be read as ONNX; probably it is another file") from None
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
