@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from minicaffe.errors import DataError
-from minicaffe.path_hints import path_form_hint, one_line
+from minicaffe.path_hints import one_line, path_form_hint
 
 Pixels = NDArray[np.uint8]
 

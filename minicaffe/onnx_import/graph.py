@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from minicaffe.errors import NetError
 from minicaffe.onnx_runtime import require_onnx
-from minicaffe.path_hints import not_found
 from minicaffe.ops.backend import Shape
+from minicaffe.path_hints import not_found
 
 if TYPE_CHECKING:
     import onnx
