@@ -62,8 +62,8 @@ def _advice(error: LabelError, step: Step, steps: Sequence[Step]) -> str:
     if not (scores.layer.param_field and hasattr(scores.layer.settings, "num_output")):
         return ""
     return (
-        f" Labels begin with 0: subtract 1 from all if these begin with 1; otherwise set num_output "
-        f"to {error.value + 1:g} or more in {scores.layer.where}."
+        " Labels begin with 0: subtract 1 from all if these begin with 1; otherwise set "
+        f"num_output to {error.value + 1:g} or more in {scores.layer.where}."
     )
 
 
