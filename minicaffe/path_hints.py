@@ -123,7 +123,8 @@ def _about_neighbours(path: Path) -> str:
     suffix = missing.suffix
     stems = {name.removesuffix(suffix): name for name in names if name.endswith(suffix)}
     # Without the extension, which would make all names of the folder similar.
-    found = [stems[stem] for stem in similar(missing.stem, stems)] or similar(missing.name, names)
+    found = [stems[stem] for stem in similar(missing.stem, stems)]
+    found = found or similar(missing.name, set(names) - set(stems.values()))
     shown = [one_line(missing.parent / name) for name in found]
     absence = "" if missing == path else f"There is no folder {one_line(missing)}."
     if not shown and suffix and not absence:

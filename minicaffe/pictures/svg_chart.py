@@ -24,7 +24,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 22, 34
 _TICKS = 6
 _COLOURS = 6  # the variables --c0 to --c5 of the page
 
-# On a narrow screen a chart is wider than the page and scrolls, because its text would be too small.
+# On a narrow screen a chart scrolls, because its text would be too small otherwise.
 CHART_STYLE = """
 .scroll { overflow-x: auto; }
 .chart { min-width: 36em; }
@@ -81,7 +81,8 @@ def svg_chart(panel: Panel, x_label: str) -> str:
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     area = f"{_LEFT} {_TOP} {right - _LEFT} {bottom - _TOP}"
     parts = [
-        f'<div class="scroll"><svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">',
+        '<div class="scroll">'
+        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">',
         *_grid(x, y),
         f'<text x="{_LEFT}" y="14" style="font-weight:bold">{title}</text>',
         f'<text class="note" x="{right}" y="14" text-anchor="end">{escape(note)}</text>',

@@ -15,8 +15,8 @@ from minicaffe.net import Net
 from minicaffe.net.weights import save_net
 from minicaffe.pictures.confusion import draw_confusion, pool_matrix
 from minicaffe.pictures.figure import save_figure
-from minicaffe.text_width import display_width
 from minicaffe.schema import parse_net
+from minicaffe.text_width import display_width
 
 # Images of one colour each; the net answers 0 for blue, 1 for green, 2 for red.
 NET = """
