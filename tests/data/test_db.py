@@ -159,7 +159,8 @@ def test_no_such_database(tmp_path, monkeypatch, backend):
         open_database("examples/db", backend)
     assert str(caught.value) == (
         "examples/db: no such database. The path is relative to the current directory, "
-        f"{tmp_path}. There is no folder examples. convert_imageset and similar commands write databases."
+        f"{tmp_path}. There is no folder examples. convert_imageset and similar commands write "
+        "databases."
     )
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(
