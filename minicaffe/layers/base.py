@@ -6,7 +6,6 @@ that the backend plans for them. It contains no arithmetic and names no backend.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, get_args
@@ -57,8 +56,6 @@ State: TypeAlias = dict[str, Any]
 # Inside Layer the name `type` is the layer type.
 ErrorType: TypeAlias = type[MinicaffeError]
 LayerClass: TypeAlias = "type[Layer]"
-# The bottoms in the docstring of a layer type.
-_SHAPES = re.compile(r"^ *Shapes: (.*?) *->", re.MULTILINE | re.DOTALL)
 # The field of LayerParameter for each type of message.
 _FIELDS = {
     field.message_type: field.name
@@ -176,12 +173,6 @@ class Layer(Generic[P]):
         return settings
 
     # Methods that a subclass overrides.
-
-    @classmethod
-    def bottom_names(cls) -> str:
-        """Return what the bottoms are, as the line ``Shapes:`` of the docstring names them."""
-        found = _SHAPES.search(cls.__doc__ or "")
-        return " ".join(found[1].split()) if found else ""
 
     @classmethod
     def variant(cls, param: LayerParameter) -> LayerClass:

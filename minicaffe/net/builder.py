@@ -29,7 +29,7 @@ from minicaffe.net.parameters import LearnableParameter, ParameterTable
 from minicaffe.net.splits import insert_splits, is_inserted_copy
 from minicaffe.net.step import Step
 from minicaffe.net.unread_settings import warn_of_unread_settings
-from minicaffe.net.wiring import Wire, Wiring, wire
+from minicaffe.net.wiring import Wire, Wiring, bottom_names, wire
 from minicaffe.ops.backend import Backend
 from minicaffe.path_hints import files_beside
 from minicaffe.schema import TRAIN, NetParameter, NetSource, NetState, format_prototxt
@@ -175,7 +175,7 @@ class _LayerPass:
         message = self._as_written(str(error))
         # The bottoms of these types differ, so that they can be in the wrong order.
         if type(error) is ShapeError and link.layer.without_gradient:
-            message += f". Bottoms of {link.layer.type}, in this order: {link.layer.bottom_names()}"
+            message += f". Bottoms of {link.layer.type}, in this order: {bottom_names(link.layer)}"
         return message + files_beside(_texts_of(link.node.param), message, self.source.path)
 
     def close(self) -> None:

@@ -152,9 +152,9 @@ def clipped_range(panel: Panel) -> tuple[float, float, str] | None:
         return None
     starts = [one.x <= one.x[0] + _START_SHARE * (one.x[-1] - one.x[0]) for one in steady]
     rest = np.concatenate([one.y[~start] for one, start in zip(steady, starts, strict=True)])
-    first = [one.y[start] for one, start in zip(steady, starts, strict=True)]
-    rest, first = rest[np.isfinite(rest)], np.concatenate([*first, *diverging])
-    first = first[np.isfinite(first)]
+    starting = [one.y[start] for one, start in zip(steady, starts, strict=True)]
+    first = np.concatenate([*starting, *diverging])
+    rest, first = rest[np.isfinite(rest)], first[np.isfinite(first)]
     if not len(rest) or not len(first):
         return None
     low, high = float(rest.min()), float(rest.max())

@@ -11,10 +11,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from class_folders import make_pictures
 from terminals import lines_of, on_terminal
 
 import caffe
+from class_folders import make_pictures
 from minicaffe.cli.main import main
 
 ONE = "images/cross/001.png"
