@@ -102,7 +102,7 @@ class LabelError(DataError):
         labels: object = None,
     ) -> None:
         self.item, self.value, self.n_classes = item, value, n_classes
-        self.labels = labels
+        self.noun, self.labels = noun, labels
         super().__init__(
             f"{noun} {value:g} of sample {item} in the batch is not a {target}; "
             f"{noun}s must be whole numbers from 0 to {n_classes - 1}"

@@ -57,9 +57,10 @@ def _advice(error: LabelError, step: Step, steps: Sequence[Step]) -> str:
     if error.value < 0 and step.layer.scoring() is not None:
         return f" To leave such samples out, set ignore_label: {error.value:g}."
     scores = producer(step.bottom[0], steps)
-    if error.value < error.n_classes or scores is None or step.layer.scoring() is None:
+    if error.noun != "label" or error.value < error.n_classes or scores is None:
         return ""
-    if not (scores.layer.param_field and hasattr(scores.layer.settings, "num_output")):
+    settings = scores.layer.settings if scores.layer.param_field else None
+    if getattr(settings, "num_output", None) != error.n_classes:
         return ""
     return (
         " Labels begin with 0: subtract 1 from all if these begin with 1; otherwise set "

@@ -478,3 +478,16 @@ def test_each_mistake_is_explained(make_mistake, words, changes, code, parts):
         assert part in messages
     assert "Traceback" not in result.err
     assert all(len(line) < ONE_LINE for line in messages.splitlines())
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.ko.md"])
+def test_the_errors_that_the_readme_shows(make_mistake, page):
+    shown = " ".join((Path(__file__).parents[2] / page).read_text("utf-8").split())
+    for change in (
+        net('bottom: "conv" top', 'bottom: "convv" top'),
+        net("train_lmdb", "ones_lmdb") | solver("display: 2", "display: 1"),
+    ):
+        result = make_mistake(TRAIN, change)
+        assert result.code == 1
+        assert result.errors[-1] in shown
+        Path("net.prototxt").write_text(NET)
