@@ -19,6 +19,7 @@ _VARIABLE = re.compile(r"\$\w|\$\{\w|%\w+%")
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 _MOST_COMPARED = 1000  # names of a folder
 _MOST_SHOWN = 5
+_MOST_LISTED = 8  # of a folder's contents
 
 
 def missing_file_hint(path: str | os.PathLike[str]) -> str:
@@ -38,6 +39,18 @@ def not_found(path: str | os.PathLike[str], what: str = "file") -> str:
     hint = missing_file_hint(path)
     advice = f".{hint}" if hint else "; check the path"
     return f"{one_line(path)}: no such {what} (in {Path.cwd()}){advice}"
+
+
+def folder_hint(path: str | os.PathLike[str]) -> str:
+    """Return " " and a sentence about the files and folders in a folder, "" if there are none."""
+    try:
+        with os.scandir(path) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_COMPARED)]
+    except OSError:
+        return ""
+    shown = sorted(one_line(name) for name in names if not name.startswith("."))
+    more = ", ..." if len(shown) > _MOST_LISTED else ""
+    return f" It contains {', '.join(shown[:_MOST_LISTED])}{more}." if shown else ""
 
 
 def path_form_hint(path: str | os.PathLike[str]) -> str:

@@ -258,7 +258,9 @@ def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
 def known_backend(backend: str) -> str:
     """Return LMDB or LEVELDB for any spelling of them."""
     if backend.upper() not in BACKENDS:
-        raise DataError(f"backend {backend}: no such database. {nearest(backend, BACKENDS)}")
+        raise DataError(
+            f"backend {backend}: no such kind of database. {nearest(backend, BACKENDS)}"
+        )
     return backend.upper()
 
 

@@ -205,7 +205,7 @@ def read_onnx(path: str | Path) -> ModelGraph:
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, format="protobuf")  # whatever the extension is
         if not model.graph.node:
             raise NetError(f"{path}: has no nodes, so it is not an ONNX model")
         return ModelGraph(model)

@@ -385,6 +385,35 @@ MISTAKES = [
         ["trains with scale 0.00390625", "the scores will be wrong. minicaffe predict"],
     ),
     # Mistakes of the same kinds elsewhere.
+    (
+        "mean as weights",
+        "test --model=net.prototxt --weights=mean.binaryproto",
+        {},
+        1,
+        ["is a mean image and contains no weights"],
+    ),
+    ("run as solver", "train runs/first-1", {}, 1, ["is a folder", "It contains last.caffemodel"]),
+    (
+        "image to predict",
+        "predict runs/first-1 images/cross/0000.png",
+        {},
+        1,
+        ["Did you mean images/cross/000.png"],
+    ),
+    (
+        "net as ONNX",
+        "import onnx net.prototxt w.caffemodel --output=o.prototxt",
+        {},
+        1,
+        ["net.prototxt: cannot be read as ONNX; probably it is another file"],
+    ),
+    (
+        "kind of database",
+        "convert_imageset --backend=sqlite images/ train.txt new_lmdb",
+        {},
+        1,
+        ["backend sqlite: no such kind of database. Known: LEVELDB, LMDB"],
+    ),
     ("run", "predict runs/first-2 images/cross/000.png", {}, 1, ["Did you mean runs/first-1?"]),
     (
         "weights of test",
