@@ -66,7 +66,10 @@ def _run_words(words: list[str]) -> int:
     at = next((i for i, word in enumerate(words) if flags_first and word in COMMANDS), 0)
     command = words.pop(at)
     if command not in COMMANDS:
-        print(f"minicaffe: no command {command}. {nearest(command, COMMANDS)}", file=sys.stderr)
+        print(
+            f"minicaffe: no command {command}. {nearest(command, (*COMMANDS, 'help'))}",
+            file=sys.stderr,
+        )
         return 2
     return _run_command(command, words)
 

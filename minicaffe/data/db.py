@@ -276,7 +276,9 @@ def open_writer(folder: str, path: str, backend: str) -> Writer:
 def known_backend(backend: str) -> str:
     """Return LMDB or LEVELDB for any spelling of them."""
     if backend.upper() not in BACKENDS:
-        raise DataError(f"backend {backend}: no such database. {nearest(backend, BACKENDS)}")
+        raise DataError(
+            f"backend {backend}: no such kind of database. {nearest(backend, BACKENDS)}"
+        )
     return backend.upper()
 
 
@@ -297,7 +299,10 @@ def printable(key: bytes) -> str:
 
 def _check_exists(path: str, backend: str) -> None:
     if not Path(path).exists():
-        raise DataError(f"{one_line(path)}: no such database. {relative_path_hint(path)}")
+        raise DataError(
+            f"{one_line(path)}: no such database. {relative_path_hint(path)} convert_imageset and "
+            "similar commands write databases."
+        )
     if not Path(path).is_dir():
         raise DataError(
             f"{path}: a file, but a database is a folder. Give the folder that holds it."

@@ -36,10 +36,11 @@ th, td { text-align: left; padding: .2em .9em .2em 0; vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.best td { background: var(--best); }
 pre, code { font: 14px/1.45 ui-monospace, monospace; background: var(--box); }
-pre { padding: .7em; overflow: auto; }
+pre { padding: .7em; white-space: pre-wrap; overflow-wrap: anywhere; }
 img { max-width: 100%; background: white; }
 .small { color: var(--grey); font-size: 14px; }
 """
+_NOT_FINITE = "not finite"
 _MOST_MISTAKES = 30  # in the table
 _MOST_IMAGE_BYTES = 20_000_000
 
@@ -105,7 +106,7 @@ def _table(rows: Cells, head: Sequence[str] = (), best: int | None = None) -> st
 
 
 def _is_number(text: str) -> bool:
-    return not text.strip("0123456789.,:+-e")
+    return text == _NOT_FINITE or not text.strip("0123456789.,:+-e")
 
 
 def _commands(record: RunRecord, folder: Path, known: Collection[str]) -> str:
@@ -154,7 +155,7 @@ def _tests(record: RunRecord, metrics: Sequence[MetricsRow]) -> str:
 
 
 def _value(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.6g}"
+    return _NOT_FINITE if value is None else f"{value:.6g}"
 
 
 def _confusion_folders(folder: Path) -> list[Path]:

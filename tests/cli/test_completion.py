@@ -144,4 +144,4 @@ def test_function_of_each_shell(shell, capsys):
 
 def test_another_shell_is_refused(capsys):
     assert main(["completion", "ksh"]) == 2
-    assert "choose from" in capsys.readouterr().err
+    assert "Known: bash, fish, zsh" in capsys.readouterr().err

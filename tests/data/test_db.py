@@ -159,10 +159,14 @@ def test_no_such_database(tmp_path, monkeypatch, backend):
     with pytest.raises(DataError) as caught:
         open_database("examples/db", backend)
     assert str(caught.value) == (
-        f"examples/db: no such database. The path is relative to the current directory, {tmp_path}."
+        "examples/db: no such database. The path is relative to the current directory, "
+        f"{tmp_path}. There is no folder examples. convert_imageset and similar commands write "
+        "databases."
     )
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DataError, match=r"/nowhere/db: no such database. Check the path."):
+    with pytest.raises(
+        DataError, match=r"/nowhere/db: no such database. There is no folder /nowhere."
+    ):
         open_database("/nowhere/db", backend)
 
 

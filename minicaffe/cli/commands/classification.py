@@ -28,6 +28,7 @@ from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.ops.backend import HostArray
+from minicaffe.project.preparation_check import warn_of_other_preparation
 
 _TOP = 5
 
@@ -52,6 +53,7 @@ def run(flags: ClassificationFlags) -> int:
         n_classes = net.outputs[0].count // net.outputs[0].shape[0]
         labels = read_classes(flags.labels, n_classes)
         mean = channel_means(flags.mean, shape[0])
+        warn_of_other_preparation(flags.weights, flags.input_scale, mean)
         net.inputs[0].reshape((1, *shape))
         for path in images:
             net.inputs[0].data.set(prepare(path, shape, mean, flags.input_scale)[None])
@@ -72,7 +74,7 @@ def image_input_shape(net: Net, path: str | Path) -> tuple[int, int, int]:
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
         raise NetError(
             f"{path}: needs one input of shape (N, 1 or 3, rows, columns) for images; it has "
-            f"{shapes or 'none'}. Use the deploy net"
+            f"{shapes or 'none'}. Use the net to deploy: minicaffe deploy {path} writes it"
         )
     _, channels, height, width = shapes[0]
     return channels, height, width

@@ -40,6 +40,7 @@ from minicaffe.cli.commands._project_folder import (
 from minicaffe.cli.flags import Flags, flag, positional
 from minicaffe.cli.options.files import weights_files
 from minicaffe.errors import DataError, UsageError
+from minicaffe.path_hints import not_found
 
 if TYPE_CHECKING:
     from minicaffe.project.adapted_net import KnownNet
@@ -89,7 +90,7 @@ def run(flags: NewFlags) -> int:
 
     _check(flags)
     folder, share = Path(flags.directory), training_share(flags.split)
-    check_is_new(folder)
+    check_is_new(folder, flags.images)
     if flags.task == "segment":
         from minicaffe.cli.commands._segmentation_project import make_segmentation_project
 
@@ -123,7 +124,7 @@ def _check(flags: NewFlags) -> None:
     if flags.weights and flags.net == "small":
         raise UsageError("--weights needs --net, the net that the weights belong to")
     if flags.weights and not Path(flags.weights).is_file():
-        raise DataError(f"--weights={flags.weights}: no such file (in {Path.cwd()})")
+        raise DataError(f"--weights={not_found(flags.weights)}")
 
 
 def _write_data(

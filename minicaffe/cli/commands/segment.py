@@ -35,6 +35,7 @@ from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.pictures.palette import class_palette
+from minicaffe.project.preparation_check import warn_of_other_preparation
 
 _MOST_CLASSES = 256  # of an image file with a palette
 
@@ -67,6 +68,7 @@ def run(flags: SegmentFlags) -> int:
         n_classes = _count_classes(net, flags)
         classes = read_classes(flags.labels, n_classes) if flags.labels else None
         mean = channel_means(flags.mean, shape[0])
+        warn_of_other_preparation(flags.weights, flags.input_scale, mean)
         counts = np.zeros((n_classes, n_classes), np.int64)
         for path, name in zip(images, names, strict=True):
             net.inputs[0].data.set(prepare(path, shape, mean, flags.input_scale)[None])
