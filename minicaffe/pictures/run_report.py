@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 from minicaffe.analysis.training_log import read_log
+from minicaffe.duration_text import duration_text
 from minicaffe.errors import DataError, MinicaffeError
 from minicaffe.pictures.curves import training_panels
 from minicaffe.pictures.graph_drawing import graph_bytes
@@ -17,7 +18,7 @@ from minicaffe.pictures.svg_chart import CHART_STYLE, svg_chart
 from minicaffe.runs import log_of
 from minicaffe.runs.metrics import MetricsRow, read_metrics
 from minicaffe.runs.record import RunRecord, read_record
-from minicaffe.runs.summary import duration_text, next_commands, result_rows
+from minicaffe.runs.summary import next_commands, result_rows
 from minicaffe.schema import read_net
 
 _STYLE = """

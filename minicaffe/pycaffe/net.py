@@ -17,10 +17,11 @@ from minicaffe.log import logger, suppress_repeated_warnings
 from minicaffe.net import Net as CoreNet
 from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.ops.backend import HostArray, Shape
-from minicaffe.pycaffe import batches, display
+from minicaffe.pycaffe import batches
 from minicaffe.pycaffe.files import FilePath, require_file
 from minicaffe.pycaffe.misuse import require_names, set_values
 from minicaffe.pycaffe.net_structure import NetStructure
+from minicaffe.pycaffe.notebooks import display
 from minicaffe.pycaffe.session import current_backend, next_seed, phase_name, stage_names
 from minicaffe.schema import NetState, read_net
 

@@ -9,10 +9,10 @@ from typing import cast
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from minicaffe.duration_text import duration_text
 from minicaffe.errors import MinicaffeError
 from minicaffe.log import logger
 from minicaffe.runs.record import RunRecord
-from minicaffe.runs.summary import duration_text
 from minicaffe.schema import NetParameter, SolverParameter, read_prototxt
 from minicaffe.schema.locations import repeated_fields
 from minicaffe.schema.text import value_text

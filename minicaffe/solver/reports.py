@@ -72,13 +72,24 @@ class SnapshotReport:
 class Observers:
     """Functions that a solver calls with its reports.
 
-    They are called at displays, tests and snapshots only, and must not raise errors: one would end
-    the training.
+    They must not raise errors: one would end the training. Unlike the solver's callbacks, they do
+    not separate the backward pass from the update.
+
+    Attributes
+    ----------
+    displays, tests, snapshots : list of callable
+        Called with a report of each.
+    iterations : list of callable
+        Called without arguments after each update.
+    test_batches : list of callable
+        Called before each batch of a test with its number, from 0, and the number of batches.
     """
 
     displays: list[Callable[[DisplayReport], object]] = field(default_factory=list)
     tests: list[Callable[[ScoreReport], object]] = field(default_factory=list)
     snapshots: list[Callable[[SnapshotReport], object]] = field(default_factory=list)
+    iterations: list[Callable[[], object]] = field(default_factory=list)
+    test_batches: list[Callable[[int, int], object]] = field(default_factory=list)
 
 
 class TrainingHistory:

@@ -19,7 +19,7 @@ from minicaffe.analysis.training_check.trial import Trial, try_iterations
 from minicaffe.blob import Blob
 from minicaffe.cli.commands.summarize import bytes_text
 from minicaffe.cli.data_checks import warn_of_repeated_samples, warn_of_unfilled_inputs
-from minicaffe.cli.progress import clock_text
+from minicaffe.duration_text import duration_text
 from minicaffe.errors import MinicaffeError
 from minicaffe.layers import Layer
 from minicaffe.layers.batch_layer import BatchLayer
@@ -168,7 +168,7 @@ def _named_shape(blob: Blob) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.2g} s" if seconds < 60 else clock_text(seconds)
+    return f"{seconds:.2g} s" if seconds < 60 else duration_text(seconds)
 
 
 def _fact(name: str, text: str) -> str:

@@ -66,7 +66,7 @@ def run(flags: FindLrFlags) -> int:
 
 def _measure(flags: FindLrFlags) -> RateRange:
     from minicaffe.analysis.rate_range import measure_rates, prepare_range_test
-    from minicaffe.cli.progress import ProgressLine
+    from minicaffe.cli.progress import training_progress
     from minicaffe.schema import read_solver
     from minicaffe.solver.signals import Action, SignalActions
     from minicaffe.solver.solver import Solver
@@ -80,8 +80,10 @@ def _measure(flags: FindLrFlags) -> RateRange:
     with (
         closing(Solver(source, choose_backend(flags, source.param))) as solver,
         signals.installed(),
-        ProgressLine.of(solver, None),
+        training_progress(solver) as line,
     ):
+        if line is not None:
+            signals.tell = line.print_at_once
         return measure_rates(solver, lambda: signals.poll() is Action.STOP)
 
 

@@ -25,7 +25,7 @@ from minicaffe.cli.options.files import INITIAL_WEIGHTS
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.cli.options.overrides import OverrideFlags
 from minicaffe.cli.options.run_folder import RunFlags
-from minicaffe.cli.progress import ProgressLine
+from minicaffe.cli.progress import training_progress
 from minicaffe.cli.streams import has_terminal, terminal
 from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
 from minicaffe.log import LogRecorder, hide_info, logger, recorded_log
@@ -79,12 +79,7 @@ def run(flags: TrainFlags) -> int:
         finally:
             solver.close()
     logger.info("Optimization Done.")
-    if (stream := terminal()) is not None:
-        from minicaffe.cli.overview import COMMANDS
-        from minicaffe.runs.summary import summary_lines
-
-        lines = summary_lines(recorder.record, recorder.folder, COMMANDS)
-        print("", *lines, sep="\n", file=stream)
+    _print_summary(recorder)
     return 0
 
 
@@ -160,7 +155,30 @@ def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
     )
     recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file), flags.tensorboard)
     table = TrainingTable(solver, recorder) if has_terminal() and not flags.log else None
-    with signals.installed(), recorder.recording(log), ProgressLine.of(solver, table):
+    with (
+        signals.installed(),
+        recorder.recording(log),
+        training_progress(solver) as line,
+    ):
+        if line is not None:
+            signals.tell = line.print_at_once
+        if table is not None:
+            table.print_head()
         logger.info("Starting Optimization")
         solver.solve()
     return recorder
+
+
+def _print_summary(recorder: RunRecorder) -> None:
+    """Print the summary on the terminal, if there is one; it is no part of the log."""
+    from minicaffe.cli.live_line import LiveLine
+    from minicaffe.cli.overview import COMMANDS
+    from minicaffe.runs.summary import summary_lines
+
+    lines = ["", *summary_lines(recorder.record, recorder.folder, COMMANDS)]
+    if (stream := terminal()) is not None:
+        print(*lines, sep="\n", file=stream)
+        return
+    with LiveLine.on_terminal() as line:
+        if line is not None:
+            line.print_below(lines)
