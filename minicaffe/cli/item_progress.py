@@ -8,8 +8,8 @@ from functools import partial
 from typing import TypeVar
 
 from minicaffe.cli.live_line import REFRESH_S, LiveLine
-from minicaffe.duration_text import duration_text
 from minicaffe.solver.progress import bar_text
+from minicaffe.text.durations import duration_text
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ def with_progress(items: Iterable[T], what: str, total: int | None = None) -> It
         for count, item in enumerate(items):
             elapsed_s = time.monotonic() - began
             if line is not None and elapsed_s >= REFRESH_S:
-                line.show(partial(progress_text, count, what, total, elapsed_s))
+                line.redraw(partial(progress_text, count, what, total, elapsed_s))
             yield item
 
 

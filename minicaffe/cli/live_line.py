@@ -49,7 +49,7 @@ class LiveLine:
     @classmethod
     def on_terminal(cls) -> AbstractContextManager[LiveLine | None]:
         """Return a line on the terminal to draw on, or a context without a line."""
-        screen = Screen.find()
+        screen = Screen.of_user()
         return cls(screen) if screen is not None else nullcontext()
 
     def __enter__(self) -> LiveLine:
@@ -69,7 +69,7 @@ class LiveLine:
             self._erase()
         self._screen.close()
 
-    def show(self, text: Text) -> None:
+    def redraw(self, text: Text) -> None:
         """Draw the line, unless that was done a moment ago.
 
         Parameters
@@ -82,7 +82,7 @@ class LiveLine:
             return
         if self._is_mid_line or not self._is_quiet(now) or not self._screen.is_free:
             return
-        columns = self._screen.columns
+        columns = self._screen.width
         line = clipped(text(columns), columns - 1)
         with self._lock:
             if not self._is_mid_line:  # another thread may have printed

@@ -27,5 +27,5 @@ def training_progress(solver: Solver) -> Iterator[LiveLine | None]:
             yield None
             return
         progress = TrainingProgress(solver, solver.param.max_iter)
-        with progress.reported(line.show):
+        with progress.reported(line.redraw):
             yield line

@@ -30,7 +30,7 @@ class Screen:
         self._fd, self._is_own = fd, is_own
 
     @classmethod
-    def find(cls) -> Screen | None:
+    def of_user(cls) -> Screen | None:
         """Return the terminal to draw on; None if there is none.
 
         That is stderr. If stderr is a pipe or a file, it is the terminal in whose shell the command
@@ -61,8 +61,8 @@ class Screen:
         return not self._is_own
 
     @property
-    def columns(self) -> int:
-        """The width, which changes when the user resizes the window."""
+    def width(self) -> int:
+        """The width in columns, which changes when the user resizes the window."""
         try:
             return os.get_terminal_size(self._fd).columns or _DEFAULT_COLUMNS
         except OSError:

@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from minicaffe.terminal_colours import coloured, has_colours
+from minicaffe.text.colours import coloured, has_colours
 from minicaffe.text_width import display_width, padded
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from html import escape
 from pathlib import Path
 
 from minicaffe.analysis.training_log import read_log
-from minicaffe.duration_text import duration_text
 from minicaffe.errors import DataError, MinicaffeError
 from minicaffe.pictures.curves import training_panels
 from minicaffe.pictures.graph_drawing import graph_bytes
@@ -20,6 +19,7 @@ from minicaffe.runs.metrics import MetricsRow, read_metrics
 from minicaffe.runs.record import RunRecord, read_record
 from minicaffe.runs.summary import next_commands, result_rows
 from minicaffe.schema import read_net
+from minicaffe.text.durations import duration_text
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1f2328; --grey: #59636e;

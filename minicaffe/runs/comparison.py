@@ -9,13 +9,13 @@ from typing import cast
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from minicaffe.duration_text import duration_text
 from minicaffe.errors import MinicaffeError
 from minicaffe.log import logger
 from minicaffe.runs.record import RunRecord
 from minicaffe.schema import NetParameter, SolverParameter, read_prototxt
 from minicaffe.schema.locations import repeated_fields
 from minicaffe.schema.text import value_text
+from minicaffe.text.durations import duration_text
 
 _NONE = "-"  # in the column of a run that lacks a setting
 

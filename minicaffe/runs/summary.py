@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from minicaffe.duration_text import duration_text
 from minicaffe.runs.folder import kept_weights
 from minicaffe.runs.record import FINISHED, KILLED, RunRecord, ScoredIteration
+from minicaffe.text.durations import duration_text
 from minicaffe.text_width import display_width, padded
 
 # Flags of train that the command to resume replaces.

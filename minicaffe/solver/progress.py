@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from minicaffe.duration_text import duration_text
+from minicaffe.text.durations import duration_text
 
 if TYPE_CHECKING:
     from minicaffe.solver.solver import Solver
@@ -31,7 +31,8 @@ class TrainingProgress:
 
     def __init__(self, solver: Solver, last: int) -> None:
         self._solver, self._last = solver, last
-        self._began, self._first = time.monotonic(), solver.iter
+        self._began = time.monotonic()
+        self._first: int | None = None  # is known after `solve` has resumed from a snapshot
 
     @contextmanager
     def reported(self, show: Callable[[Text], object]) -> Iterator[None]:
@@ -45,6 +46,8 @@ class TrainingProgress:
         """
 
         def after_iteration() -> None:
+            if self._first is None:
+                self._first = self._solver.iter - 1
             show(lambda columns: self.line(time.monotonic(), columns))
 
         def before_test_batch(batch: int, n: int) -> None:
@@ -61,12 +64,11 @@ class TrainingProgress:
 
     def line(self, now: float, columns: int) -> str:
         """Return the text at a time of `time.monotonic`."""
-        solver = self._solver
-        speed = (solver.iter - self._first) / max(now - self._began, 1e-9)
+        solver, speed = self._solver, self._speed(now)
         left_s = (self._last - solver.iter) / speed if speed else 0.0
         return (
             f"{bar_text(solver.iter, self._last, columns)}{solver.iter}/{self._last}  "
-            f"{speed:.{1 if speed < 100 else 0}f} it/s  ETA {duration_text(left_s)}  "
+            f"{_speed_text(speed)}  ETA {duration_text(left_s)}  "
             f"loss {solver.smoothed_loss:.4g}  lr {solver.rate:.4g}{self._best()}"
         )
 
@@ -78,19 +80,24 @@ class TrainingProgress:
     def end_line(self, now: float) -> str:
         """Return the text after the training, at a time of `time.monotonic`."""
         solver = self._solver
-        seconds = now - self._began
-        speed = (solver.iter - self._first) / max(seconds, 1e-9)
         return (
-            f"iteration {solver.iter}/{self._last}  {duration_text(seconds)} "
-            f"({speed:.{1 if speed < 100 else 0}f} it/s)  "
-            f"loss {solver.smoothed_loss:.4g}{self._best()}"
+            f"iteration {solver.iter}/{self._last}  {duration_text(now - self._began)}  "
+            f"{_speed_text(self._speed(now))}  loss {solver.smoothed_loss:.4g}{self._best()}"
         )
+
+    def _speed(self, now: float) -> float:
+        done = self._solver.iter - (self._solver.iter if self._first is None else self._first)
+        return done / max(now - self._began, 1e-9)
 
     def _best(self) -> str:
         selection = self._solver.selection
         if selection.output is None or selection.best is None:
             return ""
         return f"  best {selection.output.name} {selection.best.value:.4g}"
+
+
+def _speed_text(speed: float) -> str:
+    return f"{speed:.{1 if speed < 100 else 0}f} it/s"
 
 
 def bar_text(done: int, total: int, columns: int) -> str:

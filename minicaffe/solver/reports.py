@@ -90,35 +90,3 @@ class Observers:
     snapshots: list[Callable[[SnapshotReport], object]] = field(default_factory=list)
     iterations: list[Callable[[], object]] = field(default_factory=list)
     test_batches: list[Callable[[int, int], object]] = field(default_factory=list)
-
-
-class TrainingHistory:
-    """What the displays and tests of a solver have logged.
-
-    ``pandas.DataFrame(solver.history.test)`` is a table of it.
-
-    Attributes
-    ----------
-    train : list of dict
-        One for each display: iteration, lr, loss (the mean of the last average_loss iterations),
-        and the outputs of the net by name.
-    test : list of dict
-        One for each test of a test net: iteration, net (its index), and its outputs by name.
-    """
-
-    def __init__(self) -> None:
-        self.train: list[dict[str, float]] = []
-        self.test: list[dict[str, float]] = []
-
-    def add_display(self, report: DisplayReport) -> None:
-        """Add what a display logs."""
-        row = {"iteration": report.iteration, "lr": report.rate, "loss": report.loss}
-        self.train.append(row | {k: v for k, v in report.outputs.items() if k not in row})
-
-    def add_scores(self, report: ScoreReport) -> None:
-        """Add the scores of a test net."""
-        row = {"iteration": report.iteration, "net": report.net}
-        self.test.append(row | {k: v for k, v in report.outputs.items() if k not in row})
-
-    def __repr__(self) -> str:
-        return f"TrainingHistory({len(self.train)} displays, {len(self.test)} tests)"

@@ -79,8 +79,8 @@ def _measure(flags: FindLrFlags) -> RateRange:
     signals = SignalActions(Action.STOP, Action.NONE, Action.STOP)
     with (
         closing(Solver(source, choose_backend(flags, source.param))) as solver,
-        signals.installed(),
         training_progress(solver) as line,
+        signals.installed(),
     ):
         if line is not None:
             signals.tell = line.print_at_once

@@ -30,7 +30,7 @@ from minicaffe.layers import summary_of
 from minicaffe.net.include_rules import filter_layers
 from minicaffe.schema import LayerBlobs, LayerParameter, NetSource, NetState, read_net
 from minicaffe.schema.fork_names import FORKS, forks_of
-from minicaffe.terminal_colours import coloured, has_colours
+from minicaffe.text.colours import coloured, has_colours
 from minicaffe.text_width import display_width, padded
 from minicaffe.weights.files import read_weights_file
 

@@ -156,9 +156,9 @@ def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
     recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file), flags.tensorboard)
     table = TrainingTable(solver, recorder) if has_terminal() and not flags.log else None
     with (
+        training_progress(solver) as line,
         signals.installed(),
         recorder.recording(log),
-        training_progress(solver) as line,
     ):
         if line is not None:
             signals.tell = line.print_at_once
