@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, TextIO, cast
 
-from minicaffe.cli.screen import Screen, no_background_stop
+from minicaffe.cli.screen import Screen
 from minicaffe.solver.progress import Text
 from minicaffe.text_width import clipped
 
@@ -106,7 +106,7 @@ class LiveLine:
     @contextmanager
     def printing(self, stream: TextIO, text: str) -> Iterator[None]:
         """Erase the line before a stream writes `text`, in the block."""
-        with self._lock, no_background_stop():
+        with self._lock:
             self._erase()
             try:
                 yield

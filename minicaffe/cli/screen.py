@@ -8,9 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from minicaffe.cli.streams import has_terminal
+from minicaffe.cli.streams import has_terminal, terminal_width
 
-_DEFAULT_COLUMNS = 80
 _NO_CURSOR = ("dumb", "unknown")  # values of TERM
 _FOREGROUND = "/dev/tty"
 
@@ -63,10 +62,7 @@ class Screen:
     @property
     def width(self) -> int:
         """The width in columns, which changes when the user resizes the window."""
-        try:
-            return os.get_terminal_size(self._fd).columns or _DEFAULT_COLUMNS
-        except OSError:
-            return _DEFAULT_COLUMNS
+        return terminal_width(self._fd)
 
     @property
     def is_free(self) -> bool:
@@ -89,7 +85,7 @@ class Screen:
 
     def write(self, text: str) -> None:
         """Write a text if the terminal is still there."""
-        with suppress(OSError), no_background_stop():
+        with suppress(OSError):
             os.write(self._fd, text.encode())
 
     def close(self) -> None:
@@ -100,13 +96,16 @@ class Screen:
 
 
 @contextmanager
-def no_background_stop() -> Iterator[None]:
-    """Write to the terminal from the background, even if ``stty tostop`` stops processes for it."""
+def background_output() -> Iterator[None]:
+    """Let a job in the background write to the terminal, even after ``stty tostop``.
+
+    That would stop the job at its first line. Only for the main thread.
+    """
     if sys.platform == "win32":
         yield
         return
-    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+    former = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        signal.signal(signal.SIGTTOU, former)

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TextIO
 
+_DEFAULT_COLUMNS = 80
+
 
 def prepare_streams() -> None:
     r"""Make stdin, stdout and stderr usable for a command.
@@ -33,6 +35,14 @@ def prepare_streams() -> None:
 def has_terminal() -> bool:
     """Return whether stderr is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()  # None if closed by 2>&-
+
+
+def terminal_width(fd: int) -> int:
+    """Return the number of columns of a terminal."""
+    try:
+        return os.get_terminal_size(fd).columns or _DEFAULT_COLUMNS
+    except OSError:
+        return _DEFAULT_COLUMNS
 
 
 def _encodes_everything(stream: io.TextIOWrapper) -> bool:

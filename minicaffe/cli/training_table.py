@@ -6,6 +6,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from minicaffe.cli.streams import terminal_width
 from minicaffe.text.colours import coloured, has_colours
 from minicaffe.text_width import display_width, padded
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 _WIDTH = 10  # of a column, if its name is not longer
 _MOST_OUTPUTS = 6
+_SPARE = ("train loss", "epoch", "lr", "images/s")  # are left out first, the last one before all
+_LEAST_COLUMNS = 2
 
 
 class TrainingTable:
@@ -33,7 +36,7 @@ class TrainingTable:
         self._solver, self._recorder = solver, recorder
         self._displays: list[DisplayReport] = []
         self._scores: dict[str, float] = {}
-        self._widths: list[int] = []
+        self._widths: dict[str, int] = {}  # of the columns, by name
         tested = [k for k, n in enumerate(solver.param.test_iter) if n]
         self._last_net = tested[-1] if tested and solver.param.test_interval else -1
         solver.observers.displays.append(self._add_display)
@@ -79,15 +82,16 @@ class TrainingTable:
         }
         self._displays = []
         if not self._widths:
-            self._widths = [max(display_width(name) + 1, _WIDTH) for name in row]
-            self._print_cells(list(row))
-        self._print_cells(list(row.values()))
+            widths = {name: max(display_width(name) + 1, _WIDTH) for name in row}
+            self._widths = _fitting(widths, terminal_width(sys.stderr.fileno()))
+            self._print_cells({name: name for name in row})
+        self._print_cells(row)
 
-    def _print_cells(self, cells: list[str]) -> None:
+    def _print_cells(self, row: dict[str, str]) -> None:
         # The mark of the best value stands behind the column.
         padded_cells = (
             padded(cell if cell.endswith("*") else f"{cell} ", width, on_the_left=True)
-            for cell, width in zip(cells, self._widths, strict=True)
+            for cell, width in ((row[name], width) for name, width in self._widths.items())
         )
         marks = has_colours(sys.stderr)
         _print(
@@ -105,6 +109,16 @@ class TrainingTable:
             return f"{value:.4g}"
         is_score = name == output.name + (f"#{output.net}" if output.net else "")
         return f"{value:.4g}*" if is_score else f"{value:.4g}"
+
+
+def _fitting(widths: dict[str, int], columns: int) -> dict[str, int]:
+    """Return the columns of a table that fit into a terminal, and their widths."""
+    found = dict(widths)
+    by_importance = [name for name in widths if name not in _SPARE] + list(_SPARE)
+    for name in reversed(by_importance[_LEAST_COLUMNS:]):
+        if sum(found.values()) + len(found) > columns:
+            found.pop(name, None)
+    return found
 
 
 def _print(line: str) -> None:

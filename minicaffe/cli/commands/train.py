@@ -26,6 +26,7 @@ from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.cli.options.overrides import OverrideFlags
 from minicaffe.cli.options.run_folder import RunFlags
 from minicaffe.cli.progress import training_progress
+from minicaffe.cli.screen import background_output
 from minicaffe.cli.streams import has_terminal, terminal
 from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
 from minicaffe.log import LogRecorder, hide_info, logger, recorded_log
@@ -65,7 +66,7 @@ def run(flags: TrainFlags) -> int:
     _check_flags(flags)
     if has_terminal() and not flags.log:
         hide_info()
-    with recorded_log() as log:
+    with background_output(), recorded_log() as log:
         source, state = _read_source(flags)
         backend = choose_backend(flags, source.param)
         solver = _built(flags, source, backend)
@@ -78,8 +79,8 @@ def run(flags: TrainFlags) -> int:
             recorder = _train(flags, solver, log)
         finally:
             solver.close()
-    logger.info("Optimization Done.")
-    _print_summary(recorder)
+        logger.info("Optimization Done.")
+        _print_summary(recorder)
     return 0
 
 
