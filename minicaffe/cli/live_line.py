@@ -54,7 +54,10 @@ class LiveLine:
 
     def __enter__(self) -> LiveLine:
         self._streams = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = (cast(TextIO, _StreamAbove(s, self)) for s in self._streams)
+        sys.stdout, sys.stderr = (
+            stream if _is_file(stream) else cast(TextIO, _StreamAbove(stream, self))
+            for stream in self._streams
+        )
         return self
 
     def __exit__(
@@ -150,13 +153,21 @@ class _StreamAbove:
         return getattr(self._stream, name)
 
 
+def _is_file(stream: TextIO) -> bool:
+    """Return whether a stream is a file, whose text appears on no terminal."""
+    return stat.S_ISREG(_mode(stream))
+
+
 def _pipe_of(stream: TextIO) -> int | None:
     """Return the descriptor of a stream that is a pipe, otherwise None."""
+    return stream.fileno() if stat.S_ISFIFO(_mode(stream)) else None
+
+
+def _mode(stream: TextIO) -> int:
     try:
-        fd = stream.fileno()
-        return fd if stat.S_ISFIFO(os.fstat(fd).st_mode) else None
-    except (OSError, ValueError):
-        return None
+        return os.fstat(stream.fileno()).st_mode
+    except (OSError, ValueError):  # an object of a program, such as a notebook's
+        return 0
 
 
 def _is_read(pipe: int) -> bool:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from minicaffe.solver.reports import DisplayReport, ScoreReport
     from minicaffe.solver.solver import Solver
 
-_WIDTH = 10  # of a column, if its name is not longer
+_WIDTH = 10  # of a column, if its name is not longer; the usual columns fit into a terminal of 80
+_SMALL_WIDTHS = {"epoch": 8, "images/s": 9}
 _MOST_OUTPUTS = 6
 _SPARE = ("train loss", "epoch", "lr", "images/s")  # are left out first, the last one before all
 _LEAST_COLUMNS = 2
@@ -82,7 +83,9 @@ class TrainingTable:
         }
         self._displays = []
         if not self._widths:
-            widths = {name: max(display_width(name) + 1, _WIDTH) for name in row}
+            widths = {
+                name: max(display_width(name) + 1, _SMALL_WIDTHS.get(name, _WIDTH)) for name in row
+            }
             self._widths = _fitting(widths, terminal_width(sys.stderr.fileno()))
             self._print_cells({name: name for name in row})
         self._print_cells(row)
@@ -116,7 +119,7 @@ def _fitting(widths: dict[str, int], columns: int) -> dict[str, int]:
     found = dict(widths)
     by_importance = [name for name in widths if name not in _SPARE] + list(_SPARE)
     for name in reversed(by_importance[_LEAST_COLUMNS:]):
-        if sum(found.values()) + len(found) > columns:
+        if sum(found.values()) + len(found) - 1 > columns:
             found.pop(name, None)
     return found
 

@@ -21,19 +21,19 @@ class Terminal:
     """
 
     def __init__(self, columns=100):
-        self.fd, self._child = pty.openpty()
-        fcntl.ioctl(self._child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.fd, self.child = pty.openpty()
+        fcntl.ioctl(self.child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
     def start(self, argv, environment=(), program=False, **options):
         """Start the command line, or Python with `program`; stderr is the terminal."""
-        options = {"stdin": self._child, "stderr": self._child, **options}
+        options = {"stdin": self.child, "stderr": self.child, **options}
         environment = {**os.environ, "TERM": "xterm", **dict(environment)}
         words = argv if program else ["-c", CODE, *argv]
         return subprocess.Popen([sys.executable, *words], env=environment, **options)
 
     def start_typed(self, argv, **options):
         """Start the command line as a shell does: the process leads the foreground group."""
-        child = self._child
+        child = self.child
 
         def take_terminal():
             fcntl.ioctl(child, termios.TIOCSCTTY, 0)
@@ -42,12 +42,12 @@ class Terminal:
 
     def hang_up(self):
         """Close the terminal, as its window does."""
-        os.close(self._child)
+        os.close(self.child)
         os.close(self.fd)
 
     def shown(self):
         """Return everything that is shown until all programs have closed the terminal."""
-        os.close(self._child)
+        os.close(self.child)
         found = b""
         while True:
             try:

@@ -49,7 +49,7 @@ def test_the_line_of_a_typed_command_whose_log_goes_to_a_file(project):
     assert "it/s" in shown
     assert "loss " in shown
     lines = [line for line in lines_of(shown) if line]
-    assert lines[0].startswith("run            runs/solver-1 finished")
+    assert lines[0].split() == ["run", "runs/solver-1", "finished"]
     assert "Optimization Done." in log_of("log")
     # Besides the log's lines that differ in their prefix, it is what a pipe receives.
     assert log_of("log") == log_of("runs/solver-1/log.txt")
@@ -140,7 +140,7 @@ def test_training_goes_on_when_the_terminal_is_closed(project):
 
 
 def test_no_line_and_no_colours_on_a_terminal_without_cursor(project):
-    shown, code = on_terminal([*TRAIN, "--set=bas_lr=1"], 80, {"TERM": "dumb"})
+    shown, code = on_terminal([*TRAIN, "--set=lr_policy=no"], 80, {"TERM": "dumb"})
     assert code == 1
     assert "\x1b" not in shown
     shown, code = on_terminal(TRAIN, 80, {"TERM": "dumb"})
@@ -150,7 +150,7 @@ def test_no_line_and_no_colours_on_a_terminal_without_cursor(project):
 
 
 def test_errors_are_red_unless_the_user_wants_no_colours(project):
-    wrong = [*TRAIN, "--set=bas_lr=1"]
+    wrong = [*TRAIN, "--set=lr_policy=no"]
     shown, _ = on_terminal(wrong, 80)
     assert shown.startswith("\x1b[31mE")
     shown, _ = on_terminal(wrong, 80, {"NO_COLOR": "1"})
@@ -246,7 +246,7 @@ def test_nothing_is_drawn_until_a_pipe_has_been_read(paper, monkeypatch):
 def test_the_screen_belongs_to_a_program_that_reads_keys():
     """As `less` does, which the log may be shown with."""
     terminal = Terminal()
-    screen = Screen(terminal.fd)
+    screen = Screen(terminal.child)
     assert screen.is_free
     flags = termios.tcgetattr(terminal.fd)
     flags[3] &= ~termios.ICANON
@@ -257,7 +257,6 @@ def test_the_screen_belongs_to_a_program_that_reads_keys():
 
 
 def test_items_are_counted_on_the_terminal_of_a_typed_command(project):
-    """The database is read slowly enough for a line to be drawn."""
     terminal = Terminal()
     code = (
         "import sys; import minicaffe.cli.item_progress as progress; progress.REFRESH_S = -1;"
@@ -265,11 +264,11 @@ def test_items_are_counted_on_the_terminal_of_a_typed_command(project):
     )
     with open("log", "wb") as log:  # noqa: PTH123
         process = terminal.start_typed(
-            ["-c", code, "compute_image_mean", "lmdb", "mean"], stderr=log, stdout=log, program=True
+            ["-c", code, "compute_image_mean", "lmdb"], stderr=log, stdout=log, program=True
         )
     shown = terminal.shown()
     assert process.wait() == 0
-    assert "/s" in shown
+    assert "/11 images  " in shown
 
 
 def test_main_leaves_the_streams_as_they_were(project, capfd):

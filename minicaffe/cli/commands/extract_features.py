@@ -21,6 +21,7 @@ import numpy as np
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import positional
+from minicaffe.cli.item_progress import with_progress
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
 from minicaffe.data.datum import encode_datum
@@ -108,7 +109,7 @@ def _check(flags: FeatureFlags, names: list[str], paths: list[str]) -> None:
 
 def _extract(net: Net, names: list[str], sinks: list[Sink], batches: int) -> None:
     counts = [0] * len(names)
-    for _ in range(batches):
+    for _ in with_progress(range(batches), "batches", batches):
         net.forward()
         for k, (name, sink) in enumerate(zip(names, sinks, strict=True)):
             features = np.atleast_1d(net.blobs[name].data.get())

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import flag
+from minicaffe.cli.item_progress import with_progress
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import MODEL, WEIGHTS_LIST
 from minicaffe.cli.options.net_state import NetStateFlags
@@ -122,7 +123,7 @@ def _score(
 
     loss = 0.0
     scores = OutputScores(net, flags.ap_version)
-    for batch in range(flags.iterations):
+    for batch in with_progress(range(flags.iterations), "batches", flags.iterations):
         net.forward()
         loss += net.loss()
         if confusion is not None:
