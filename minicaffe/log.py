@@ -110,8 +110,14 @@ class _Stderr(_Handler, logging.StreamHandler):  # type: ignore[type-arg]
         return is_wanted and bool(super().filter(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; on a terminal, those of warnings are yellow and those of errors red."""
+        """Return the line.
+
+        On a terminal, those of warnings are yellow and those of errors red, and results that are
+        shown without the rest of the log have no prefix.
+        """
         line = super().format(record)
+        if record.levelno < self.threshold and hasattr(record, "is_result"):
+            return record.getMessage() if self.stream.isatty() else line
         if record.levelno < logging.WARNING or not has_colours(self.stream):
             return line
         return coloured(line, "yellow" if record.levelno == logging.WARNING else "red")

@@ -47,8 +47,8 @@ class TrainingTable:
         """Print what is trained."""
         net, folder = self._solver.net, self._recorder.folder
         n = sum(parameter.blob.count for parameter in net.parameters)
-        computer = self._solver.backend.description
-        _print(f"Training {net.name or 'a net'}, {n:,} parameters, with {computer}.")
+        computer = self._solver.backend.description.removeprefix("the ")
+        _print(f"Training {net.name or 'a net'}: {n:,} parameters, {computer}.")
         if self._solver.iter:
             _print(f"Resumed at iteration {self._solver.iter}.")
         if folder is not None:

@@ -122,7 +122,7 @@ def test_a_job_in_the_background_is_not_stopped_and_draws_no_line(project):
     process = terminal.start_typed(["-c", script], program=True)
     shown = terminal.shown()
     assert process.wait() == 0
-    assert "Training small" in shown
+    assert "Training small:" in shown
     assert "runs/solver-1 finished" in shown
     assert "it/s" not in shown
 

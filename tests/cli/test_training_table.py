@@ -25,7 +25,7 @@ def test_a_line_for_each_test(project, columns):
     shown, code = on_terminal([*TRAIN, *tests, "--set=base_lr=0.3"], columns)
     assert code == 0
     head, (names, *rows) = table(shown)
-    assert head[-2].startswith("Training small, 215 parameters, with the ")
+    assert head[-2].startswith("Training small: 215 parameters, ")
     assert head[-1].startswith("The run folder is runs/solver-1; its log.txt is Caffe's log")
     assert any("Add include { phase: TRAIN }" in line for line in head)  # a warning
     assert names.split() == [

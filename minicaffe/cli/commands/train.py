@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import INITIAL_WEIGHTS
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.cli.options.overrides import OverrideFlags
 from minicaffe.cli.options.run_folder import RunFlags
 from minicaffe.cli.progress import training_progress
 from minicaffe.cli.screen import background_output
-from minicaffe.cli.streams import has_terminal, terminal
+from minicaffe.cli.streams import terminal
 from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
-from minicaffe.log import LogRecorder, hide_info, logger, recorded_log
+from minicaffe.log import LogRecorder, logger, recorded_log
 
 if TYPE_CHECKING:  # importing these takes long, and --help must not
     from minicaffe.ops.backend import Backend
@@ -40,7 +41,7 @@ if TYPE_CHECKING:  # importing these takes long, and --help must not
 _EFFECTS = ("stop", "snapshot", "none")
 
 
-class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
+class TrainFlags(OverrideFlags, RunFlags, LogFlags, NetStateFlags, BackendFlags):
     """Flags of the command."""
 
     solver_file: str = positional(
@@ -53,7 +54,6 @@ class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
         help="auto: resume from the newest snapshot of snapshot_prefix; without one, begin",
     )
     weights: str = INITIAL_WEIGHTS
-    log: bool = flag(help="show Caffe's log on a terminal too, as on a pipe")
     sigint_effect: str = flag(choices=_EFFECTS, default="stop", help="effect of Ctrl-C")
     sigterm_effect: str = flag(
         choices=_EFFECTS, default="stop", help="effect of SIGTERM, which `kill` and clusters send"
@@ -64,8 +64,7 @@ class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
 def run(flags: TrainFlags) -> int:
     """Run the command."""
     _check_flags(flags)
-    if has_terminal() and not flags.log:
-        hide_info()
+    flags.shorten_log()
     with background_output(), recorded_log() as log:
         source, state = _read_source(flags)
         backend = choose_backend(flags, source.param)
@@ -155,7 +154,7 @@ def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
         command=["train", *flags.given_words()], overrides=flags.given_words(OverrideFlags)
     )
     recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file), flags.tensorboard)
-    table = TrainingTable(solver, recorder) if has_terminal() and not flags.log else None
+    table = TrainingTable(solver, recorder) if flags.is_log_short else None
     with (
         training_progress(solver) as line,
         signals.installed(),
