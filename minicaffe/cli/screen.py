@@ -8,9 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from minicaffe.cli.streams import has_terminal, terminal_width
+from minicaffe.cli.streams import has_cursor, has_terminal, terminal_width
 
-_NO_CURSOR = ("dumb", "unknown")  # values of TERM
 _FOREGROUND = "/dev/tty"
 
 
@@ -37,7 +36,7 @@ class Screen:
         started, whose output the program may want for itself, does not; nor does one in the
         background.
         """
-        if sys.platform == "win32" or os.environ.get("TERM") in _NO_CURSOR:
+        if sys.platform == "win32" or not has_cursor():
             return None
         if has_terminal():
             return cls(sys.stderr.fileno())

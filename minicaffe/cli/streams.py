@@ -37,6 +37,17 @@ def has_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()  # None if closed by 2>&-
 
 
+def has_cursor() -> bool:
+    """Return whether terminals understand control sequences."""
+    return sys.platform != "win32" and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def overwrite_line() -> None:
+    """Let the next text on stderr replace its line, if that is a terminal."""
+    if has_terminal():
+        sys.stderr.write("\r\x1b[K" if has_cursor() else "\n")
+
+
 def terminal_width(fd: int) -> int:
     """Return the number of columns of a terminal."""
     try:

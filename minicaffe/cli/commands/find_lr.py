@@ -85,7 +85,7 @@ def _measure(flags: FindLrFlags) -> RateRange:
         signals.installed(),
     ):
         if line is not None:
-            signals.tell = line.print_at_once
+            signals.tell = lambda _: line.print_at_once("Stopping; the chart is drawn so far.")
         return measure_rates(solver, lambda: signals.poll() is Action.STOP)
 
 

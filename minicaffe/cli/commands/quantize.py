@@ -25,7 +25,6 @@ from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import flag
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import MODEL, WEIGHTS_LIST
-from minicaffe.cli.options.log import LogFlags
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.errors import UsageError, nearest
 from minicaffe.log import log_result, logger, suppress_repeated_warnings
@@ -43,7 +42,7 @@ _FEWEST_BITS, _MOST_BITS = 2, 16
 _CALIBRATION_BATCHES = 10
 
 
-class QuantizeFlags(NetStateFlags, LogFlags, BackendFlags):
+class QuantizeFlags(NetStateFlags, BackendFlags):
     """Flags of the command."""
 
     model: str = MODEL
@@ -161,7 +160,6 @@ def _check_folders(flags: QuantizeFlags) -> None:
 
 def run(flags: QuantizeFlags) -> int:
     """Run the command."""
-    flags.shorten_log()
     # The warnings about a net would come again with each net that is made of it.
     with suppress_repeated_warnings():
         _run(flags)
