@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TypeVar
 
-from minicaffe.cli.progress import REFRESH_S, clock_text
-from minicaffe.cli.streams import has_terminal
+from minicaffe.cli.live_line import REFRESH_S, LiveLine
+from minicaffe.solver.progress import bar_text
+from minicaffe.text.durations import duration_text
 
 T = TypeVar("T")
 
@@ -15,7 +17,7 @@ T = TypeVar("T")
 def with_progress(
     items: Iterable[T], what: str, total: int | None = None, n_before: int = 0
 ) -> Iterator[T]:
-    """Yield items, and show their count, speed and remaining time on stderr if it is a terminal.
+    """Yield items, and show their count, speed and remaining time if there is a terminal.
 
     The line is erased at the end, and it is not part of the log.
 
@@ -29,33 +31,28 @@ def with_progress(
     n_before : int
         Number of items that an earlier process has done.
     """
-    if not has_terminal():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    console = Console(stderr=True, soft_wrap=True)
-    began = shown = time.monotonic()
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    began = time.monotonic()
+    with LiveLine.on_terminal() as line:
         for count, item in enumerate(items):
-            now = time.monotonic()
-            if now - shown >= REFRESH_S:
-                shown = now
-                text = progress_text(count, what, total, now - began, n_before)
-                live.update(Text(text), refresh=True)
+            elapsed_s = time.monotonic() - began
+            if line is not None and elapsed_s >= REFRESH_S:
+                line.redraw(partial(progress_text, count, what, total, elapsed_s, n_before))
             yield item
 
 
 def progress_text(
-    count: int, what: str, total: int | None, elapsed_s: float, n_before: int = 0
+    count: int,
+    what: str,
+    total: int | None,
+    elapsed_s: float,
+    n_before: int = 0,
+    columns: int = 80,
 ) -> str:
     """Return the text of the line after `count` items in `elapsed_s` seconds, and others before."""
     speed = count / max(elapsed_s, 1e-9)
+    speed_text = f"{speed:.{1 if speed < 10 else 0}f} {what}/s"
     if not total:
-        return f"{count} {what}  {speed:.0f} {what}/s"
+        return f"{count} {what}  {speed_text}"
     done = n_before + count
-    left_s = (total - done) / speed if speed else 0.0
-    bar = "█" * round(20 * done / total)
-    return f"{bar:░<20} {done}/{total} {what}  {speed:.0f} {what}/s  ETA {clock_text(left_s)}"
+    left = f"  ETA {duration_text((total - done) / speed)}" if speed else ""
+    return f"{bar_text(done, total, columns)}{done}/{total} {what}  {speed_text}{left}"

@@ -26,7 +26,7 @@ from minicaffe.cli import shell_completion
 from minicaffe.cli.flags import Flags
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.overview import COMMANDS, CommonFlags, flags_of, module_of, overview
-from minicaffe.cli.streams import prepare_streams
+from minicaffe.cli.streams import overwrite_line, prepare_streams
 from minicaffe.cli.unexpected import is_from_users_code, unexpected_error
 from minicaffe.errors import MinicaffeError, UsageError, nearest
 from minicaffe.fatal_signals import show_fatal_signals
@@ -178,6 +178,7 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
         log.logger.error(unexpected_error(error, command))
         return 1
     except KeyboardInterrupt as error:
+        overwrite_line()  # which begins with the terminal's ^C
         log.logger.error(_with_notes("stopped by Ctrl-C", error))
         return INTERRUPTED
     finally:

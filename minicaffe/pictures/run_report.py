@@ -17,8 +17,9 @@ from minicaffe.pictures.svg_chart import CHART_STYLE, svg_chart
 from minicaffe.runs import log_of
 from minicaffe.runs.metrics import MetricsRow, read_metrics
 from minicaffe.runs.record import RunRecord, read_record
-from minicaffe.runs.summary import duration_text, next_commands, result_rows
+from minicaffe.runs.summary import next_commands, result_rows
 from minicaffe.schema import read_net
+from minicaffe.text.durations import duration_text
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1f2328; --grey: #59636e;

@@ -13,10 +13,10 @@ from google.protobuf.message import Message
 from minicaffe.errors import MinicaffeError
 from minicaffe.log import logger
 from minicaffe.runs.record import RunRecord
-from minicaffe.runs.summary import duration_text
 from minicaffe.schema import NetParameter, SolverParameter, read_prototxt
 from minicaffe.schema.locations import repeated_fields
 from minicaffe.schema.text import value_text
+from minicaffe.text.durations import duration_text
 
 _NONE = "-"  # in the column of a run that lacks a setting
 _LAYER = re.compile(r".*?\.layer\[[^\]]*\]")

@@ -397,7 +397,7 @@ def test_tools_show_their_help_with_an_example(tool):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    for module in ("item_progress", "conversion_summary"):
+    for module in ("screen", "conversion_summary"):
         monkeypatch.setattr(f"minicaffe.cli.{module}.has_terminal", lambda: True)
     monkeypatch.setenv("TERM", "dumb")
 

@@ -22,6 +22,7 @@ import numpy as np
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.data.mean import channel_means
 from minicaffe.data.preparation import find_images, prepare, read_classes
 from minicaffe.errors import NetError
@@ -33,7 +34,7 @@ from minicaffe.project.preparation_check import warn_of_other_preparation
 _TOP = 5
 
 
-class ClassificationFlags(BackendFlags):
+class ClassificationFlags(LogFlags, BackendFlags):
     """Flags of the command."""
 
     model: str = positional(metavar="DEPLOY", help="net prototxt with an Input layer")
@@ -46,6 +47,7 @@ class ClassificationFlags(BackendFlags):
 
 def run(flags: ClassificationFlags) -> int:
     """Classify."""
+    flags.shorten_log()
     images = find_images(flags.images)
     with closing(Net(flags.model, "TEST", backend=choose_backend(flags, model=flags.model))) as net:
         copy_trained_layers(net, flags.weights)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from minicaffe.cli.flags import flag, positional
+from minicaffe.cli.item_progress import with_progress
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
 from minicaffe.cli.options.net_state import NetStateFlags
@@ -102,7 +103,8 @@ def run(flags: PredictFlags) -> int:
         if (flags.top or 0) > len(names):
             logger.warning(f"--top={flags.top}: the net has {len(names)} classes; all are given")
         hints = {path: missing_file_hint(path) for path in flags.images}
-        answers = _answers(predictor.predict(paths), names, flags.top or _TOP, hints)
+        predictions = with_progress(predictor.predict(paths), "images", len(paths))
+        answers = _answers(predictions, names, flags.top or _TOP, hints)
         _WRITERS[flags.format](_collected(answers, found), sys.stdout)
     if len(found) < len(paths):
         logger.error(f"{len(paths) - len(found)} of {len(paths)} images could not be read")

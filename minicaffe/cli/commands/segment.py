@@ -28,6 +28,7 @@ from minicaffe.cli.commands.classification import image_input_shape
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.data.image import Pixels, read_image, read_label_image, resize_nearest
 from minicaffe.data.mean import channel_means
 from minicaffe.data.preparation import find_images, prepare, read_classes
@@ -40,7 +41,7 @@ from minicaffe.project.preparation_check import warn_of_other_preparation
 _MOST_CLASSES = 256  # of an image file with a palette
 
 
-class SegmentFlags(BackendFlags):
+class SegmentFlags(LogFlags, BackendFlags):
     """Flags of the command."""
 
     model: str = positional(metavar="DEPLOY", help="net prototxt with an Input layer")
@@ -56,6 +57,7 @@ class SegmentFlags(BackendFlags):
 
 def run(flags: SegmentFlags) -> int:
     """Segment, and compare with the truth."""
+    flags.shorten_log()
     images = find_images(flags.images)
     names = png_names(images, "--output")
     output = Path(flags.output)
