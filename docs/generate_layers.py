@@ -15,14 +15,14 @@ import sys
 import textwrap
 from pathlib import Path
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor
 
 ROOT = Path(__file__).resolve().parents[1]
-PROTO = ROOT / "proto"
 PAGES = ROOT / "docs" / "layers"
 sys.path.insert(0, str(ROOT / "tests"))
 
 from cases import CASES  # noqa: E402 - the tests are not an installed package
+from minicaffe.editor.manual import default_text, schema_comments, type_text  # noqa: E402
 from minicaffe.layers import LAYERS, Layer  # noqa: E402
 from minicaffe.layers.batch_layer import ImageBatchLayer  # noqa: E402
 from minicaffe.layers.loss import NormalizedLossLayer  # noqa: E402
@@ -35,67 +35,15 @@ from minicaffe.schema.locations import repeated_fields  # noqa: E402
 SECTION = re.compile(r"^(Notes|References|Examples)\n-+\n", re.MULTILINE)
 
 
-def read_comments(proto: str) -> dict[str, str]:
-    """Return the comment above each field and message of a .proto file, by its full name.
-
-    Parameters
-    ----------
-    proto : str
-        The text; nesting is followed by its braces.
-    """
-    comments: dict[str, str] = {}
-    path: list[str] = []
-    above: list[str] = []
-    for raw in proto.splitlines():
-        line = raw.strip()
-        if line.startswith("//"):
-            above.append(line.removeprefix("//").strip())
-            continue
-        opened = re.match(r"(?:message|enum|extend) ([\w.]+) \{", line)
-        field = re.match(r"(?:optional|required|repeated) [\w.]+ (\w+) = ", line)
-        name = (opened or field or [None, None])[1]
-        if name:
-            comments[".".join([*path, name])] = " ".join(above)
-        if opened:
-            path.append(opened[1])
-        if line.startswith("}"):
-            path.pop()
-        above = []
-    return comments
-
-
-def settings_table(message: Descriptor, comments: dict[str, str]) -> str:
+def settings_table(message: Descriptor) -> str:
     """Return a Markdown table of a message's fields: name, type, default, meaning."""
     rows = ["| field | type | default | meaning |", "|---|---|---|---|"]
     for field in message.fields:
         name = type_text(field)
         many = "repeated " if field.name in repeated_fields(message) else ""
-        meaning = comments.get(f"{message.name}.{field.name}", "").replace("|", "\\|")
+        meaning = schema_comments().get(f"{message.name}.{field.name}", "").replace("|", "\\|")
         rows.append(f"| `{field.name}` | {many}{name} | {default_text(field)} | {meaning} |")
     return "\n".join(rows)
-
-
-def type_text(field: FieldDescriptor) -> str:
-    """Return a field's type; of an enumeration, its values."""
-    if field.enum_type:
-        return ", ".join(f"`{value.name}`" for value in field.enum_type.values)
-    return field.message_type.name if field.message_type else SCALARS[field.type]
-
-
-SCALARS = {1: "double", 2: "float", 3: "int64", 5: "int32", 8: "bool", 9: "string", 13: "uint32"}
-
-
-def default_text(field: FieldDescriptor) -> str:
-    """Return a field's default as prototxt writes it."""
-    is_repeated = field.name in repeated_fields(field.containing_type)
-    if is_repeated or field.message_type or not field.has_default_value:
-        return ""
-    if field.enum_type:
-        return f"`{field.enum_type.values_by_number[field.default_value].name}`"
-    if isinstance(field.default_value, bool):
-        return f"`{str(field.default_value).lower()}`"
-    value = field.default_value
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
 def message_names(layer: type[Layer]) -> list[str]:
@@ -125,7 +73,7 @@ def example(name: str) -> str:
     return f"```\nlayer {{\n{body}\n}}\n```{note}"
 
 
-def page(name: str, comments: dict[str, str]) -> str:
+def page(name: str) -> str:
     """Return the page of a layer type."""
     layer = LAYERS[name]
     head, *rest = SECTION.split(inspect.cleandoc(layer.__doc__ or ""))
@@ -134,7 +82,7 @@ def page(name: str, comments: dict[str, str]) -> str:
         parts += [f"## {title}", text.strip()]
     for field in message_names(layer):
         message = LayerParameter.DESCRIPTOR.fields_by_name[field].message_type
-        parts += [f"## `{field}`", settings_table(message, comments)]
+        parts += [f"## `{field}`", settings_table(message)]
     if text := example(name):
         parts += ["## Example", text]
     return "\n\n".join(parts) + "\n"
@@ -142,8 +90,7 @@ def page(name: str, comments: dict[str, str]) -> str:
 
 def pages() -> dict[Path, str]:
     """Return the text of every page, the index included."""
-    comments = read_comments("\n".join(p.read_text() for p in sorted(PROTO.glob("*.proto"))))
-    result = {PAGES / f"{name}.md": page(name, comments) for name in sorted(LAYERS)}
+    result = {PAGES / f"{name}.md": page(name) for name in sorted(LAYERS)}
     lines = ["# Layer types", "", "| type | what it does |", "|---|---|"]
     for name in sorted(LAYERS):
         first = inspect.cleandoc(LAYERS[name].__doc__ or "").partition("\n")[0]

@@ -1,4 +1,4 @@
-"""Atomic replacement of files and creation of folders: readers never see a partial one."""
+"""Atomic replacement of files and creation of folders; locks of folders being written."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import glob
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from minicaffe.errors import DataError, SnapshotError
 from minicaffe.path_hints import relative_path_hint
+
+if sys.platform != "win32":
+    import fcntl
 
 # A temporary file that has not been written to for so long belongs to no process of any machine.
 _ABANDONED_S = 900.0
@@ -165,34 +169,97 @@ def new_folder(path: str, contents: str) -> Iterator[str]:
     DataError
         If `path` exists, or its parent folder does not.
     """
-    partial = _claim(path, contents)
+    partial = partial_folder(path, contents)
+    if not create_partial(partial, path):
+        raise leftover_error(partial)
     try:
-        yield partial
-        sync_folder(Path(partial))
-        Path(partial).rename(path)
-        sync_folder(Path(path).absolute().parent)
+        yield str(partial)
+        give_final_name(partial, path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-def _claim(path: str, contents: str) -> str:
-    """Make the folder to write into, if nothing of the final name exists."""
+def partial_folder(path: str, contents: str) -> Path:
+    """Return the name ``PATH.partial`` of a new folder that is being written.
+
+    Raises
+    ------
+    DataError
+        If something of the final name exists; `contents` are as in `new_folder`.
+    """
     if os.path.lexists(path):
         raise DataError(
             f"{path}: exists already; {contents} are never overwritten or added to. Remove it "
             f"(rm -r {path}) or choose another name."
         )
-    partial = f"{path.rstrip('/')}.partial"
+    return Path(f"{path.rstrip('/')}.partial")
+
+
+def create_partial(partial: Path, path: str) -> bool:
+    """Make the folder to write into; return False if it is there."""
     try:
-        Path(partial).mkdir()
-    except FileExistsError as error:
-        raise DataError(
-            f"{partial}: exists already; another command is writing it, or one was killed. If "
-            f"none is running, remove it (rm -r {partial})."
-        ) from error
+        partial.mkdir()
+    except FileExistsError:
+        return False
     except OSError as error:
         raise DataError(
             f"{path}: cannot be created: {error.strerror}. {relative_path_hint(path)}"
         ) from error
-    return partial
+    return True
+
+
+def leftover_error(partial: Path) -> DataError:
+    """Return the error about a folder to write into that exists."""
+    return DataError(
+        f"{partial}: exists already; another command is writing it, or one was killed. If none is "
+        f"running, remove it (rm -r {partial})."
+    )
+
+
+def give_final_name(partial: Path, path: str) -> None:
+    """Rename a complete folder; its names are on the disk before and after that."""
+    sync_folder(partial)
+    partial.rename(path)
+    sync_folder(Path(path).absolute().parent)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool | None]:
+    """Lock a folder inside the block; the lock ends with the process, also with a killed one.
+
+    Yields
+    ------
+    bool or None
+        Whether it is locked: False if another process has locked it, None if the operating system
+        or the file system has no such locks.
+    """
+    if sys.platform == "win32":
+        yield None
+        return
+    is_locked: bool | None = True
+    with ExitStack() as stack:
+        try:
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_locked = False
+        except OSError:
+            is_locked = None
+        yield is_locked
+
+
+def is_held(folder: Path) -> bool:
+    """Return whether a process has locked a folder, or may have."""
+    if sys.platform == "win32":  # it has no flock: a killed run is shown as running
+        return True
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        finally:
+            os.close(handle)
+    except OSError:
+        return True
+    return False

@@ -102,7 +102,7 @@ class LabelError(DataError):
         labels: object = None,
     ) -> None:
         self.item, self.value, self.n_classes = item, value, n_classes
-        self.labels = labels
+        self.noun, self.labels = noun, labels
         super().__init__(
             f"{noun} {value:g} of sample {item} in the batch is not a {target}; "
             f"{noun}s must be whole numbers from 0 to {n_classes - 1}"
@@ -153,9 +153,15 @@ def nearest(name: str, known: Iterable[str], advice: str = "") -> str:
 
 def near(name: str, known: Iterable[str]) -> str:
     """Return a sentence with up to three known names that are similar to `name`, "" if none."""
+    words = similar(name, known)
+    return f"Did you mean {' or '.join(words)}?" if words else ""
+
+
+def similar(name: str, known: Iterable[str]) -> list[str]:
+    """Return up to three known names that are similar to `name`, the nearest first."""
     folded = {word.lower(): word for word in known}
     words = difflib.get_close_matches(name.lower(), list(folded), n=3, cutoff=0.6)
-    return f"Did you mean {' or '.join(folded[word] for word in words)}?" if words else ""
+    return [folded[word] for word in words]
 
 
 class Postponed:

@@ -23,6 +23,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from minicaffe.text.colours import coloured, has_colours
+
 logger = logging.getLogger("minicaffe")
 logger.addHandler(logging.NullHandler())
 logger.propagate = False
@@ -106,6 +108,19 @@ class _Stderr(_Handler, logging.StreamHandler):  # type: ignore[type-arg]
             is_wanted = record.created - self._last_repetition >= _REPETITION_S
             self._last_repetition = record.created if is_wanted else self._last_repetition
         return is_wanted and bool(super().filter(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line.
+
+        On a terminal, those of warnings are yellow and those of errors red, and results that are
+        shown without the rest of the log have no prefix.
+        """
+        line = super().format(record)
+        if record.levelno < self.threshold and hasattr(record, "is_result"):
+            return record.getMessage() if self.stream.isatty() else line
+        if record.levelno < logging.WARNING or not has_colours(self.stream):
+            return line
+        return coloured(line, "yellow" if record.levelno == logging.WARNING else "red")
 
     @property
     def stream(self):  # type: ignore[no-untyped-def]

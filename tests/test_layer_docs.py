@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from minicaffe.editor.manual import read_comments
+
 GENERATOR = Path(__file__).parents[1] / "docs" / "generate_layers.py"
 
 
@@ -29,10 +31,10 @@ def test_every_type_documents_its_shapes_and_settings(generator):
     for name, layer in LAYERS.items():
         assert "Shapes: " in (layer.__doc__ or ""), f"{name}: a line 'Shapes: ...' is missing"
         for field in generator.message_names(layer):
-            assert f"## `{field}`" in generator.page(name, {}), name
+            assert f"## `{field}`" in generator.page(name), name
 
 
-def test_comments_are_found_through_nested_messages(generator):
+def test_comments_are_found_through_nested_messages():
     text = """
     // Outer.
     message A {
@@ -47,7 +49,8 @@ def test_comments_are_found_through_nested_messages(generator):
       repeated float bare = 4;
     }
     """
-    comments = generator.read_comments(text)
+    comments = read_comments(text)
     assert comments["A"] == "Outer."
     assert comments["A.kind"] == "A field on two lines."
+    assert comments["A.Kind.ONE"] == "One."
     assert comments["A.bare"] == ""

@@ -44,8 +44,26 @@ def test_each_kind_of_reader_says_what_is_wrong_with_a_path(path, hint):
         assert "\t" not in str(raised.value)
 
 
+def test_files_that_are_there_instead(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert missing_file_hint("such.file") == missing_file_hint("") == ""
+    assert missing_file_hint("no/such.file") == " There is no folder no."
+    Path("nets").mkdir()
+    for name in ("nets/solver.prototxt", "nets/net.prototxt", "nets/.solvr.prototxt"):
+        Path(name).touch()
+    assert missing_file_hint("nets/solvr.prototxt") == " Did you mean nets/solver.prototxt?"
+    assert missing_file_hint("nets/solver.prototext").startswith(" Did you mean nets/solver.proto")
+    assert missing_file_hint("net/x.py") == " There is no folder net. Did you mean nets?"
+    assert missing_file_hint("nets/abc.prototxt") == (
+        " Files of this type: nets/net.prototxt, nets/solver.prototxt."
+    )
+    assert missing_file_hint(tmp_path / "nets/nett.prototxt") == (
+        f" Did you mean {tmp_path}/nets/net.prototxt?"
+    )
+    assert missing_file_hint("nets/net.prototxt/x") == ""
+
+
 def test_a_path_without_a_peculiarity_has_no_hint(tmp_path):
-    assert missing_file_hint("no/such.file") == missing_file_hint("") == ""
     odd = tmp_path / "~ $HOME \\ '"
     odd.touch()
     assert missing_file_hint(odd) == ""

@@ -33,7 +33,7 @@ _REPLACED = (
     *("weight_decay_policy", "weight_decay_power", "ema_decay", "swa_start", "swa_interval"),
     *("test_iter", "test_interval", "test_net", "test_net_param", "test_state"),
     *("test_compute_loss", "snapshot", "snapshot_diff", "snapshot_format"),
-    *("average_loss", "display", "debug_info"),
+    *("average_loss", "display", "debug_info", "keep_best", "keep_last", "patience"),
 )
 
 

@@ -84,7 +84,9 @@ class NetSizes:
         return found
 
 
-def measure(source: NetSource, state: NetState, image: Shape = ()) -> NetSizes:
+def measure(
+    source: NetSource, state: NetState, image: Shape = (), reads_data: bool = True
+) -> NetSizes:
     """Measure a net; if it cannot be built, `problem` of the result gives the reasons.
 
     Parameters
@@ -95,10 +97,13 @@ def measure(source: NetSource, state: NetState, image: Shape = ()) -> NetSizes:
     image : tuple of int
         Channels, rows and columns of images whose source is missing; by default colour images of
         the size that the data layer crops to.
+    reads_data : bool
+        Whether to look at data that exists, before shapes are taken from the settings.
     """
     plain = _without_fillers(source)
     problems: dict[str, None] = {}
-    attempts = (plain, _without_sources(plain, image))
+    attempts = [plain] if reads_data else []
+    attempts.append(_without_sources(plain, image))
     with log.suppress_repeated_warnings():
         for attempt in attempts:
             try:

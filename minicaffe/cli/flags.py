@@ -34,7 +34,7 @@ class _Declaration(NamedTuple):
         if kind is bool:
             settings["action"] = "store_true"
         elif kind is not str:
-            settings.setdefault("type", kind)
+            settings.setdefault("type", _READERS.get(kind, kind))
         if self.is_positional:
             parser.add_argument(attribute, **settings)
             return
@@ -95,13 +95,30 @@ def _integer_from(minimum: int) -> Callable[[str], int]:
     """Return a function that reads an integer, for `add_argument`."""
 
     def read(text: str) -> int:
-        value = int(text)
+        value = _integer(text)
         if value < minimum:
             raise argparse.ArgumentTypeError(f"{value} is too small; it must be at least {minimum}")
         return value
 
-    read.__name__ = "int"  # argparse names it: "invalid int value: 'ten'"
     return read
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+
+
+# Functions that read a value and say what it must be.
+_READERS: dict[object, Callable[[str], object]] = {int: _integer, float: _number}
 
 
 class Flags:

@@ -19,6 +19,19 @@ from minicaffe.text_file import ForeignBytes, decode_text
 _TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 
 
+# Flags whose values are files with these extensions; a command has at most one of each row.
+_FLAGS_OF_FILES = {
+    ".caffemodel": ("weights",),
+    ".h5": ("weights",),
+    ".solverstate": ("snapshot",),
+    ".prototxt": ("model", "net", "solver"),
+}
+
+
+# Flags that begin as an unknown one, in a message.
+_MOST_LONGER = 3
+
+
 class _MissingArguments(UsageError):
     pass
 
@@ -53,6 +66,12 @@ class FlagParser(argparse.ArgumentParser):
             self._check_given([a for a in self._actions if _name_of(a) in missing])
         raise UsageError(message.removeprefix("argument "))
 
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Raise an error with the nearest choices if a value is none of them."""
+        if action.choices is not None and value not in action.choices:
+            known = nearest(str(value), map(str, action.choices))
+            raise UsageError(f"{_name_of(action)}: invalid choice: {value!r}. {known}")
+
     def _unused(self, words: Sequence[str]) -> list[str]:
         """Return the unknown flags, and the other words if the parser accepts none."""
         flags = list(takewhile(lambda word: word != "--", words))
@@ -69,9 +88,22 @@ class FlagParser(argparse.ArgumentParser):
             name = "--" + unknown[0].lstrip("-").partition("=")[0]
             shown = [a for a in self._actions if a.help != argparse.SUPPRESS]
             known = [o for a in shown for o in a.option_strings if o.startswith("--")]
+            longer = sorted(option for option in known if option.startswith(name))
+            if 0 < len(longer) <= _MOST_LONGER:
+                raise UsageError(f"no flag {name}. Did you mean {' or '.join(longer)}?")
             raise UsageError(f"no flag {name}. {nearest(name, known)}")
         if unknown:
-            raise UsageError(f'"{unknown[0]}" is one argument too many; flags begin with --')
+            raise UsageError(
+                f'"{unknown[0]}" is one argument too many; flags begin with --'
+                f"{self._flag_hint(unknown[0])}"
+            )
+
+    def _flag_hint(self, word: str) -> str:
+        """Return a question whether a file was meant as the value of a flag, "" if not."""
+        options = self._option_string_actions
+        wanted = _FLAGS_OF_FILES.get(Path(word).suffix, ())
+        option = next((f"--{name}" for name in wanted if f"--{name}" in options), "")
+        return f". Did you mean {option}={word}?" if option else ""
 
     def _check_given(self, missing: Sequence[argparse.Action]) -> None:
         """Raise an error that lists missing arguments in the form in which to give them."""

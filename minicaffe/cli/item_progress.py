@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TypeVar
 
-from minicaffe.cli.progress import REFRESH_S, clock_text
-from minicaffe.cli.streams import has_terminal
+from minicaffe.cli.live_line import REFRESH_S, LiveLine
+from minicaffe.solver.progress import bar_text
+from minicaffe.text.durations import duration_text
 
 T = TypeVar("T")
 
 
-def with_progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-    """Yield items, and show their count, speed and remaining time on stderr if it is a terminal.
+def with_progress(
+    items: Iterable[T], what: str, total: int | None = None, n_before: int = 0
+) -> Iterator[T]:
+    """Yield items, and show their count, speed and remaining time if there is a terminal.
 
     The line is erased at the end, and it is not part of the log.
 
@@ -23,31 +27,32 @@ def with_progress(items: Iterable[T], what: str, total: int | None = None) -> It
     what : str
         What the items are, in the plural.
     total : int, optional
-        Their number, if it is known.
+        Their number, if it is known; with those before.
+    n_before : int
+        Number of items that an earlier process has done.
     """
-    if not has_terminal():
-        yield from items
-        return
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    console = Console(stderr=True, soft_wrap=True)
-    began = shown = time.monotonic()
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    began = time.monotonic()
+    with LiveLine.on_terminal() as line:
         for count, item in enumerate(items):
-            now = time.monotonic()
-            if now - shown >= REFRESH_S:
-                shown = now
-                live.update(Text(progress_text(count, what, total, now - began)), refresh=True)
+            elapsed_s = time.monotonic() - began
+            if line is not None and elapsed_s >= REFRESH_S:
+                line.redraw(partial(progress_text, count, what, total, elapsed_s, n_before))
             yield item
 
 
-def progress_text(count: int, what: str, total: int | None, elapsed_s: float) -> str:
-    """Return the text of the line after `count` items in `elapsed_s` seconds."""
+def progress_text(
+    count: int,
+    what: str,
+    total: int | None,
+    elapsed_s: float,
+    n_before: int = 0,
+    columns: int = 80,
+) -> str:
+    """Return the text of the line after `count` items in `elapsed_s` seconds, and others before."""
     speed = count / max(elapsed_s, 1e-9)
+    speed_text = f"{speed:.{1 if speed < 10 else 0}f} {what}/s"
     if not total:
-        return f"{count} {what}  {speed:.0f} {what}/s"
-    left_s = (total - count) / speed if speed else 0.0
-    bar = "█" * round(20 * count / total)
-    return f"{bar:░<20} {count}/{total} {what}  {speed:.0f} {what}/s  ETA {clock_text(left_s)}"
+        return f"{count} {what}  {speed_text}"
+    done = n_before + count
+    left = f"  ETA {duration_text((total - done) / speed)}" if speed else ""
+    return f"{bar_text(done, total, columns)}{done}/{total} {what}  {speed_text}{left}"

@@ -26,7 +26,7 @@ from minicaffe.cli import shell_completion
 from minicaffe.cli.flags import Flags
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.overview import COMMANDS, CommonFlags, flags_of, module_of, overview
-from minicaffe.cli.streams import prepare_streams
+from minicaffe.cli.streams import overwrite_line, prepare_streams
 from minicaffe.cli.unexpected import is_from_users_code, unexpected_error
 from minicaffe.errors import MinicaffeError, UsageError, nearest
 from minicaffe.fatal_signals import show_fatal_signals
@@ -66,7 +66,10 @@ def _run_words(words: list[str]) -> int:
     at = next((i for i, word in enumerate(words) if flags_first and word in COMMANDS), 0)
     command = words.pop(at)
     if command not in COMMANDS:
-        print(f"minicaffe: no command {command}. {nearest(command, COMMANDS)}", file=sys.stderr)
+        print(
+            f"minicaffe: no command {command}. {nearest(command, (*COMMANDS, 'help'))}",
+            file=sys.stderr,
+        )
         return 2
     return _run_command(command, words)
 
@@ -174,8 +177,9 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
             raise
         log.logger.error(unexpected_error(error, command))
         return 1
-    except KeyboardInterrupt:
-        log.logger.error("stopped by Ctrl-C")
+    except KeyboardInterrupt as error:
+        overwrite_line()  # which begins with the terminal's ^C
+        log.logger.error(_with_notes("stopped by Ctrl-C", error))
         return INTERRUPTED
     finally:
         log.close_files()
@@ -184,8 +188,15 @@ def _run_command(command: str, argv: Sequence[str]) -> int:
 def _message(error: MinicaffeError | MemoryError) -> str:
     if isinstance(error, MemoryError):
         return f"out of memory: {error}. Use a smaller batch_size and a larger iter_size."
+    return _with_notes(str(error), error)
+
+
+def _with_notes(text: str, error: BaseException) -> str:
+    """Return the text of an error, followed by its notes."""
     notes = getattr(error, "__notes__", ())
-    return ". ".join([str(error).rstrip("."), *notes]) if notes else str(error)
+    if not notes:
+        return text
+    return f"{text}{'' if text.endswith(('.', '?')) else '.'} {'. '.join(notes)}"
 
 
 def _parser(command: str, module: ModuleType, kind: type[Flags]) -> FlagParser:

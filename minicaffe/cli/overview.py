@@ -30,7 +30,7 @@ GROUPS = {
         *("import", "convert_weights"),
         *("upgrade_net_proto_text", "upgrade_net_proto_binary", "upgrade_solver_proto_text"),
     ),
-    "This computer": ("device_query", "completion"),
+    "This computer": ("device_query", "completion", "language_server"),
 }
 COMMANDS = tuple(command for group in GROUPS.values() for command in group)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from minicaffe.cli.completed_values import add_completers
 from minicaffe.cli.overview import COMMANDS, CommonFlags, flags_of, summary
 
 REQUEST = "_ARGCOMPLETE"
@@ -27,6 +28,7 @@ def parser_of_line(line: str) -> argparse.ArgumentParser:
         if name in words:
             flags_of(name).add_to(one)
             CommonFlags.add_to(one)
+            add_completers(one)
     return parser
 
 

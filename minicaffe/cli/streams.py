@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TextIO
 
+_DEFAULT_COLUMNS = 80
+
 
 def prepare_streams() -> None:
     r"""Make stdin, stdout and stderr usable for a command.
@@ -33,6 +35,25 @@ def prepare_streams() -> None:
 def has_terminal() -> bool:
     """Return whether stderr is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()  # None if closed by 2>&-
+
+
+def has_cursor() -> bool:
+    """Return whether terminals understand control sequences."""
+    return sys.platform != "win32" and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def overwrite_line() -> None:
+    """Let the next text on stderr replace its line, if that is a terminal."""
+    if has_terminal():
+        sys.stderr.write("\r\x1b[K" if has_cursor() else "\n")
+
+
+def terminal_width(fd: int) -> int:
+    """Return the number of columns of a terminal."""
+    try:
+        return os.get_terminal_size(fd).columns or _DEFAULT_COLUMNS
+    except OSError:
+        return _DEFAULT_COLUMNS
 
 
 def _encodes_everything(stream: io.TextIOWrapper) -> bool:

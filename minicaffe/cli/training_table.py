@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from minicaffe.cli.streams import terminal_width
+from minicaffe.text.colours import coloured, has_colours
+from minicaffe.text_width import display_width, padded
 
 if TYPE_CHECKING:
     from minicaffe.runs.recorder import RunRecorder
     from minicaffe.solver.reports import DisplayReport, ScoreReport
     from minicaffe.solver.solver import Solver
 
-_WIDTH = 10  # of a column, if its name is not longer
+_WIDTH = 10  # of a column, if its name is not longer; the usual columns fit into a terminal of 80
+_SMALL_WIDTHS = {"epoch": 8, "images/s": 9}
 _MOST_OUTPUTS = 6
+_SPARE = ("train loss", "epoch", "lr", "images/s")  # are left out first, the last one before all
+_LEAST_COLUMNS = 2
 
 
 class TrainingTable:
@@ -29,32 +37,22 @@ class TrainingTable:
         self._solver, self._recorder = solver, recorder
         self._displays: list[DisplayReport] = []
         self._scores: dict[str, float] = {}
-        self._widths: list[int] = []
-        self._print: Callable[[str], object] = print
+        self._widths: dict[str, int] = {}  # of the columns, by name
         tested = [k for k, n in enumerate(solver.param.test_iter) if n]
         self._last_net = tested[-1] if tested and solver.param.test_interval else -1
         solver.observers.displays.append(self._add_display)
         solver.observers.tests.append(self._add_scores)
 
-    def print_head(self, show: Callable[[str], object]) -> None:
-        """Print what is trained, and print the lines of the table from now on.
-
-        Parameters
-        ----------
-        show : callable
-            Prints a line above the progress line.
-        """
-        self._print = show
+    def print_head(self) -> None:
+        """Print what is trained."""
         net, folder = self._solver.net, self._recorder.folder
         n = sum(parameter.blob.count for parameter in net.parameters)
-        show(f"Training {net.name or 'a net'}, {n:,} parameters, with {self._computer()}.")
+        computer = self._solver.backend.description.removeprefix("the ")
+        _print(f"Training {net.name or 'a net'}: {n:,} parameters, {computer}.")
         if self._solver.iter:
-            show(f"Resumed at iteration {self._solver.iter}.")
+            _print(f"Resumed at iteration {self._solver.iter}.")
         if folder is not None:
-            show(f"The run folder is {folder}; its log.txt is Caffe's log, which --log shows here.")
-
-    def _computer(self) -> str:
-        return self._solver.backend.description
+            _print(f"The run folder is {folder}; its log.txt is Caffe's log; --log shows it here.")
 
     def _add_display(self, report: DisplayReport) -> None:
         self._displays.append(report)
@@ -85,16 +83,24 @@ class TrainingTable:
         }
         self._displays = []
         if not self._widths:
-            self._widths = [max(len(name), _WIDTH) for name in row]
-            self._print_cells(list(row))
-        self._print_cells(list(row.values()))
+            widths = {
+                name: max(display_width(name) + 1, _SMALL_WIDTHS.get(name, _WIDTH)) for name in row
+            }
+            self._widths = _fitting(widths, terminal_width(sys.stderr.fileno()))
+            self._print_cells({name: name for name in row})
+        self._print_cells(row)
 
-    def _print_cells(self, cells: list[str]) -> None:
+    def _print_cells(self, row: dict[str, str]) -> None:
         # The mark of the best value stands behind the column.
-        self._print(
+        padded_cells = (
+            padded(cell if cell.endswith("*") else f"{cell} ", width, on_the_left=True)
+            for cell, width in ((row[name], width) for name, width in self._widths.items())
+        )
+        marks = has_colours(sys.stderr)
+        _print(
             " ".join(
-                f"{cell:>{width}}" if cell.endswith("*") else f"{cell:>{width - 1}} "
-                for cell, width in zip(cells, self._widths, strict=True)
+                coloured(cell, "green") if marks and cell.endswith("*") else cell
+                for cell in padded_cells
             ).rstrip()
         )
 
@@ -106,3 +112,18 @@ class TrainingTable:
             return f"{value:.4g}"
         is_score = name == output.name + (f"#{output.net}" if output.net else "")
         return f"{value:.4g}*" if is_score else f"{value:.4g}"
+
+
+def _fitting(widths: dict[str, int], columns: int) -> dict[str, int]:
+    """Return the columns of a table that fit into a terminal, and their widths."""
+    found = dict(widths)
+    by_importance = [name for name in widths if name not in _SPARE] + list(_SPARE)
+    for name in reversed(by_importance[_LEAST_COLUMNS:]):
+        if sum(found.values()) + len(found) - 1 > columns:
+            found.pop(name, None)
+    return found
+
+
+def _print(line: str) -> None:
+    with suppress(OSError):  # the terminal was closed; the training goes on
+        print(line, file=sys.stderr)

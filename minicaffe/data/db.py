@@ -32,13 +32,14 @@ _BATCH_RECORDS, _BATCH_BYTES = 1000, 32 << 20
 
 EngineCursor: TypeAlias = LmdbCursor | LevelDbCursor
 Reader: TypeAlias = LmdbReader | LevelDbReader
+Writer: TypeAlias = LmdbWriter | LevelDbWriter
 
 
 class _Engine(NamedTuple):
     """What reads and writes databases of one kind."""
 
     reader: type[Reader]
-    writer: type[LmdbWriter | LevelDbWriter]
+    writer: type[Writer]
     # A file that a reader holds open; it identifies the database if the path is replaced.
     held_file: str
 
@@ -210,7 +211,7 @@ def open_any_database(path: str) -> Database:
 class NewDatabase:
     """A database being written; `create_database` makes one."""
 
-    def __init__(self, writer: LmdbWriter | LevelDbWriter) -> None:
+    def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self._waiting: list[tuple[bytes, bytes]] = []
         self._waiting_bytes = 0
@@ -255,10 +256,29 @@ def create_database(path: str, backend: str) -> Iterator[NewDatabase]:
             writer.close()
 
 
+def open_writer(folder: str, path: str, backend: str) -> Writer:
+    """Open a database to write into, whose transactions are on the disk when they end.
+
+    Parameters
+    ----------
+    folder : str
+        An empty folder, or one with such a database.
+    path : str
+        The database's name in errors and in the log.
+    backend : str
+    """
+    backend = known_backend(backend)
+    writer = _ENGINES[backend].writer(folder, path, is_durable=True)
+    logger.info("Opened %s %s", backend.lower(), path)
+    return writer
+
+
 def known_backend(backend: str) -> str:
     """Return LMDB or LEVELDB for any spelling of them."""
     if backend.upper() not in BACKENDS:
-        raise DataError(f"backend {backend}: no such database. {nearest(backend, BACKENDS)}")
+        raise DataError(
+            f"backend {backend}: no such kind of database. {nearest(backend, BACKENDS)}"
+        )
     return backend.upper()
 
 
@@ -279,7 +299,10 @@ def printable(key: bytes) -> str:
 
 def _check_exists(path: str, backend: str) -> None:
     if not Path(path).exists():
-        raise DataError(f"{one_line(path)}: no such database. {relative_path_hint(path)}")
+        raise DataError(
+            f"{one_line(path)}: no such database. {relative_path_hint(path)} convert_imageset and "
+            "similar commands write databases."
+        )
     if not Path(path).is_dir():
         raise DataError(
             f"{path}: a file, but a database is a folder. Give the folder that holds it."

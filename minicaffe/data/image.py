@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from minicaffe.errors import DataError
-from minicaffe.path_hints import missing_file_hint, one_line
+from minicaffe.path_hints import one_line, path_form_hint
 
 Pixels = NDArray[np.uint8]
 
@@ -77,7 +77,7 @@ def _content(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL byte, or not in the locale
         reason = getattr(error, "strerror", None) or error
-        hint = missing_file_hint(path)
+        hint = path_form_hint(path)
         raise DataError(f"{one_line(path)}: the image cannot be read: {reason}.{hint}") from error
 
 

@@ -78,6 +78,11 @@ class ImagePreparation:
         return values
 
 
+def is_image_name(name: str) -> bool:
+    """Return whether a file has the extension of an image, and no hidden file's name."""
+    return Path(name).suffix.lower() in _IMAGES and not name.startswith(".")
+
+
 def find_images(paths: Sequence[str]) -> list[str]:
     """Return the files given, and the images in the folders given, sorted.
 
@@ -91,9 +96,7 @@ def find_images(paths: Sequence[str]) -> list[str]:
         if not Path(path).is_dir():
             found.append(path)
             continue
-        inside = sorted(
-            str(file) for file in Path(path).rglob("*") if file.suffix.lower() in _IMAGES
-        )
+        inside = sorted(str(file) for file in Path(path).rglob("*") if is_image_name(file.name))
         if not inside:
             raise DataError(f"{path}: no image in this folder ({', '.join(_IMAGES)})")
         found += inside

@@ -5,8 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import TypedDict
 
 _MOST_EXAMPLES = 5
+
+
+class SurveyCounts(TypedDict):
+    """Contents of a survey for a file: numbers of images, and counters as pairs of key and count.
+
+    JSON has neither tuples nor whole numbers as keys, so the keys are lists after reading.
+    """
+
+    labels: list[tuple[int, int]]
+    shapes: list[tuple[tuple[int, ...], int]]
+    boxes: list[tuple[int, int]]
+    skipped: list[tuple[int, int]]
+    n_with_boxes: int
+    n_skipped: int
 
 
 class DatasetSurvey:
@@ -35,7 +50,6 @@ class DatasetSurvey:
         self._name = name
         self.labels: Counter[int] = Counter()
         self.shapes: Counter[tuple[int, ...]] = Counter()
-
         self.boxes: Counter[int] = Counter()
         self.skipped: Counter[int] = Counter()
         self.n_with_boxes = self.n_skipped = 0
@@ -56,6 +70,26 @@ class DatasetSurvey:
         self.n_skipped += 1
         if label is not None:
             self.skipped[label] += 1
+
+    def counts(self) -> SurveyCounts:
+        """Return what has been counted."""
+        return {
+            "labels": list(self.labels.items()),
+            "shapes": list(self.shapes.items()),
+            "boxes": list(self.boxes.items()),
+            "skipped": list(self.skipped.items()),
+            "n_with_boxes": self.n_with_boxes,
+            "n_skipped": self.n_skipped,
+        }
+
+    def add_counts(self, counts: SurveyCounts) -> None:
+        """Add what another survey has counted."""
+        self.labels.update(dict(counts["labels"]))
+        self.shapes.update({tuple(shape): n for shape, n in counts["shapes"]})
+        self.boxes.update(dict(counts["boxes"]))
+        self.skipped.update(dict(counts["skipped"]))
+        self.n_with_boxes += counts["n_with_boxes"]
+        self.n_skipped += counts["n_skipped"]
 
     def remarks(self) -> Iterator[str]:
         """Yield a sentence about the labels and one about the sizes, where they are unusual.

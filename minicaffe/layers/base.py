@@ -383,7 +383,7 @@ class Layer(Generic[P]):
         self.require_shape(
             -n <= axis < n,
             f'{field}: {axis} does not exist in bottom "{blob.name}" of shape {blob.shape}; '
-            f"it has {n} axes",
+            f"it has {n} {'axis' if n == 1 else 'axes'}",
         )
         return axis % n
 

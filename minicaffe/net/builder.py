@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from google.protobuf.message import Message
+
 from minicaffe.blob import Blob
-from minicaffe.errors import MinicaffeError, NetError, OutOfMemory, Problems
+from minicaffe.errors import MinicaffeError, NetError, OutOfMemory, Problems, ShapeError
 from minicaffe.layers import Layer, LayerContext
 from minicaffe.log import logger
 from minicaffe.net.backward_plan import plan_backward
@@ -27,8 +29,9 @@ from minicaffe.net.parameters import LearnableParameter, ParameterTable
 from minicaffe.net.splits import insert_splits, is_inserted_copy
 from minicaffe.net.step import Step
 from minicaffe.net.unread_settings import warn_of_unread_settings
-from minicaffe.net.wiring import Wire, Wiring, wire
+from minicaffe.net.wiring import Wire, Wiring, bottom_names, wire
 from minicaffe.ops.backend import Backend
+from minicaffe.path_hints import files_beside
 from minicaffe.schema import TRAIN, NetParameter, NetSource, NetState, format_prototxt
 
 BYTES_PER_VALUE = 4
@@ -115,6 +118,14 @@ def _warn_of_shared_names(layers: Sequence[Layer]) -> None:
             )
 
 
+def _texts_of(layer: Message) -> Iterator[str]:
+    """Yield the texts in the settings of a layer, which are messages inside it."""
+    for _, settings in layer.ListFields():
+        if isinstance(settings, Message):
+            yield from (value for _, value in settings.ListFields() if isinstance(value, str))
+            yield from _texts_of(settings)
+
+
 def _phase_name(state: NetState) -> str:
     return "TRAIN" if state.phase == TRAIN else "TEST"
 
@@ -154,10 +165,18 @@ class _LayerPass:
             except MinicaffeError as error:
                 # Notes name the method of the user's class that failed in a Python layer.
                 notes = getattr(error, "__notes__", ())
-                self.problems.add("\n".join([self._as_written(str(error)), *notes]))
+                self.problems.add("\n".join([self._explained(error, link), *notes]))
                 self.broken.update(link.tops)
         self.problems.raise_if_any()
         return steps
+
+    def _explained(self, error: MinicaffeError, link: Wire) -> str:
+        """Return a layer's error with what its bottoms should be, and where its files are."""
+        message = self._as_written(str(error))
+        # The bottoms of these types differ, so that they can be in the wrong order.
+        if type(error) is ShapeError and link.layer.without_gradient:
+            message += f". Bottoms of {link.layer.type}, in this order: {bottom_names(link.layer)}"
+        return message + files_beside(_texts_of(link.node.param), message, self.source.path)
 
     def close(self) -> None:
         """Close the layers made so far."""

@@ -47,8 +47,25 @@ def locate(
     known = (names[s.layer](error.item) for s in sources if s is not None and s.layer in names)
     record = next(filter(None, known), "")
     where = LabelError(error.item, error.value, error.n_classes)
-    where.args = (f"{step.layer.where}: {error}" + (f". It is {record}." if record else "."),)
+    text = f"{step.layer.where}: {error}" + (f". It is {record}." if record else ".")
+    where.args = (text + _advice(error, step, steps),)
     return where
+
+
+def _advice(error: LabelError, step: Step, steps: Sequence[Step]) -> str:
+    """Return " " and what to change so that the label is a class, "" if that is not clear."""
+    if error.value < 0 and step.layer.scoring() is not None:
+        return f" To leave such samples out, set ignore_label: {error.value:g}."
+    scores = producer(step.bottom[0], steps)
+    if error.noun != "label" or error.value < error.n_classes or scores is None:
+        return ""
+    settings = scores.layer.settings if scores.layer.param_field else None
+    if getattr(settings, "num_output", None) != error.n_classes:
+        return ""
+    return (
+        " Labels begin with 0: subtract 1 from all if these begin with 1; otherwise set "
+        f"num_output to {error.value + 1:g} or more in {scores.layer.where}."
+    )
 
 
 def _reader(labels: object, steps: Sequence[Step]) -> Step | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from minicaffe import host_memory
 from minicaffe.blob import Blob
 from minicaffe.errors import OutOfMemory
+from minicaffe.log import logger
 from minicaffe.net.parameters import LearnableParameter
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import Backend
@@ -20,6 +21,8 @@ from minicaffe.ops.backend import Backend
 _MIB = 1 << 20
 # Smaller demands are not compared with the memory, which takes a millisecond to find out.
 _SMALL_BYTES = 64 * _MIB
+# A share of the memory above which what is not counted may well be too much.
+_TIGHT = 0.75
 _VALUE_BYTES = 4
 
 
@@ -88,6 +91,8 @@ def require_memory(
 ) -> None:
     """Raise an error if a demand is larger than the main memory that this process can have.
 
+    Log a warning if it is most of it.
+
     Parameters
     ----------
     demand : MemoryDemand
@@ -104,7 +109,16 @@ def require_memory(
     ------
     OutOfMemory
     """
-    if demand.total < _SMALL_BYTES or demand.total <= (most := host_memory.most_bytes()):
+    if demand.total < _SMALL_BYTES:
+        return
+    most = host_memory.most_bytes()
+    if demand.total <= most:
+        if demand.total > _TIGHT * most:
+            logger.warning(
+                f"{subject} at least {demand.total / _MIB:.0f} MiB of memory, and no more than "
+                f"{most / _MIB:.0f} MiB can be had: batches that are read ahead and kernels come "
+                "on top, so that the system may end the program. Use a smaller batch_size."
+            )
         return
     needs = step_bytes or _step_bytes
     greatest = max(steps, key=needs)

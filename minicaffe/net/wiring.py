@@ -6,6 +6,7 @@ layer is made.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from minicaffe.errors import NetError, Problems, near, nearest
@@ -18,6 +19,7 @@ from minicaffe.schema import NetSource
 
 # Names that misspelt ones are compared with, in all; the time would grow quadratically otherwise.
 _MOST_COMPARED = 100_000
+_SHAPES = re.compile(r"^ *Shapes: (.*?) *->", re.MULTILINE | re.DOTALL)
 
 
 @dataclass
@@ -62,6 +64,12 @@ def wire(nodes: list[Node], source: NetSource) -> Wiring:
     return _Wirer(source, nodes).run()
 
 
+def bottom_names(kind: type[Layer]) -> str:
+    """Return what the bottoms of a layer type are, as ``Shapes:`` in its docstring names them."""
+    found = _SHAPES.search(kind.__doc__ or "")
+    return " ".join(found[1].split()) if found else ""
+
+
 class _Wirer:
     def __init__(self, source: NetSource, nodes: list[Node]) -> None:
         self.source, self.nodes = source, nodes
@@ -100,7 +108,7 @@ class _Wirer:
         for message in uncomputed_settings(param):
             self._problem(node, message)
         layer = layer_class(param.type).variant(param)
-        self._count(node, "bottom", len(param.bottom), layer.bottoms)
+        self._count(node, "bottom", len(param.bottom), layer.bottoms, bottom_names(layer))
         tops = [self._top(node, k, layer) for k in range(len(param.top))]
         tops += [self._blob("(automatic)") for _ in range(layer.automatic_tops - len(tops))]
         self._count(node, "top", len(tops), layer.tops)
@@ -185,7 +193,7 @@ class _Wirer:
         self.names.append(name)
         return len(self.names) - 1
 
-    def _count(self, node: Node, what: str, found: int, arity: Arity) -> None:
+    def _count(self, node: Node, what: str, found: int, arity: Arity, names: str = "") -> None:
         fewest, most = (arity, arity) if isinstance(arity, int) else arity
         if found < fewest or (most is not None and found > most):
             if fewest == most:
@@ -193,7 +201,8 @@ class _Wirer:
             else:
                 rule = f"at least {fewest}" if most is None else f"{fewest} to {most}"
             number = f"{found} {what}" + ("" if found == 1 else "s")
-            self._problem(node, f"has {number}; {node.param.type} takes {rule}")
+            listed = names and f": {names}"
+            self._problem(node, f"has {number}; {node.param.type} takes {rule}{listed}")
 
     def _problem(self, node: Node, message: str, field: str = "", k: int = 0) -> None:
         where = node.where(self.source, field, k)

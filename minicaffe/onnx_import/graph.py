@@ -14,6 +14,7 @@ import numpy.typing as npt
 from minicaffe.errors import NetError
 from minicaffe.onnx_runtime import require_onnx
 from minicaffe.ops.backend import Shape
+from minicaffe.path_hints import not_found
 
 if TYPE_CHECKING:
     import onnx
@@ -204,12 +205,12 @@ def read_onnx(path: str | Path) -> ModelGraph:
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, format="protobuf")  # whatever the extension is
         if not model.graph.node:
             raise NetError(f"{path}: has no nodes, so it is not an ONNX model")
         return ModelGraph(model)
     except FileNotFoundError as error:
-        raise NetError(f"{error.filename or path}: no such file") from None
+        raise NetError(not_found(error.filename or path)) from None
     except DecodeError:
         raise NetError(f"{path}: cannot be read as ONNX; probably it is another file") from None
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from minicaffe.analysis.confusion import Counts, Mistake
 from minicaffe.pictures.figure import new_figure
 from minicaffe.pictures.grid import Pixels, contact_sheet, to_pixels
+from minicaffe.text_width import display_width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,8 @@ _MOST_COUNTED = 25  # with more classes, counts do not fit into the cells
 _MOST_CELLS = 300  # along a side; more cannot be distinguished on a screen
 _LONGEST_NAME = 24
 _BINS = 20
+_COLUMN_WIDTH = 0.6  # of a character of the figure's font, relative to the size of the font
+_POINTS_PER_INCH = 72
 
 
 def draw_confusion(counts: Counts, names: Sequence[str]) -> Figure:
@@ -45,7 +48,8 @@ def draw_confusion(counts: Counts, names: Sequence[str]) -> Figure:
     shares = counts / np.maximum(samples, 1)[:, None]
     accuracy = np.where(samples > 0, shares.diagonal(), np.nan)
     side = min(max(0.45 * n, 4.0), 9.0)
-    figure = new_figure(side + 4.5, side + 1.0)
+    beside = _room_for_names(names) if n <= _MOST_LABELLED else 0.0
+    figure = new_figure(side + 4.5 + beside, side + 1.0 + beside)
     matrix, classes = figure.subplots(1, 2, width_ratios=(side, 2.5))
     _draw_matrix(figure, matrix, shares, names)
     if n <= _MOST_COUNTED:
@@ -82,14 +86,30 @@ def _draw_matrix(figure: Figure, axis: Axes, shares: Shares, names: Sequence[str
         figure.colorbar(image, ax=axis, shrink=0.6, label="share of the class", format=percent)
         return
     short = [_cut(name) for name in names]
-    size = 9 if len(names) <= _MOST_COUNTED else 7
+    size = _name_pt(len(names))
     axis.set_xticks(range(len(names)), short, rotation=90, fontsize=size)
     axis.set_yticks(range(len(names)), short, fontsize=size)
 
 
 def _cut(name: str) -> str:
     """Cut a long name in the middle, because long names often differ at their ends only."""
-    return name if len(name) <= _LONGEST_NAME else f"{name[:12]}...{name[3 - _LONGEST_NAME + 12 :]}"
+    kept = len(name)
+    short = name
+    while display_width(short) > _LONGEST_NAME:
+        kept -= 1
+        short = f"{name[: kept - kept // 2]}...{name[len(name) - kept // 2 :]}"
+    return short
+
+
+def _name_pt(n: int) -> int:
+    """Return the size of the font of names, points."""
+    return 9 if n <= _MOST_COUNTED else 7
+
+
+def _room_for_names(names: Sequence[str]) -> float:
+    """Return what the names of classes take beside the matrix and below it, inches."""
+    longest = max(display_width(_cut(name)) for name in names)
+    return max(0.0, longest * _COLUMN_WIDTH * _name_pt(len(names)) / _POINTS_PER_INCH - 0.5)
 
 
 def pool_matrix(shares: Shares) -> tuple[Shares, int]:

@@ -137,22 +137,29 @@ def best_point(one: Curve) -> int | None:
 
 
 def clipped_range(panel: Panel) -> tuple[float, float, str] | None:
-    """Return the range of y without first points that squeeze all others, and a note about them.
+    """Return the range of y without points that squeeze all others, and a note about them.
 
-    None if the whole range is to be shown.
+    These are first points, and those of curves that become NaN or infinite beside others that do
+    not. None if the whole range is to be shown.
     """
-    curves = [one for one in panel.curves if np.isfinite(one.y).sum() >= _LEAST_POINTS]
-    if panel.logarithmic or not panel.clips_start or len(curves) < max(len(panel.curves), 1):
+    steady = [one for one in panel.curves if np.isfinite(one.y).all()]
+    diverging = [one.y for one in panel.curves if not np.isfinite(one.y).all()]
+    if not steady:
+        steady, diverging = panel.curves, []
+    if panel.logarithmic or not panel.clips_start or not steady:
         return None
-    starts = [one.x <= one.x[0] + _START_SHARE * (one.x[-1] - one.x[0]) for one in curves]
-    first = np.concatenate([one.y[start] for one, start in zip(curves, starts, strict=True)])
-    rest = np.concatenate([one.y[~start] for one, start in zip(curves, starts, strict=True)])
-    rest = rest[np.isfinite(rest)]
-    if not len(rest):
+    if any(np.isfinite(one.y).sum() < _LEAST_POINTS for one in steady):
+        return None
+    starts = [one.x <= one.x[0] + _START_SHARE * (one.x[-1] - one.x[0]) for one in steady]
+    rest = np.concatenate([one.y[~start] for one, start in zip(steady, starts, strict=True)])
+    starting = [one.y[start] for one, start in zip(steady, starts, strict=True)]
+    first = np.concatenate([*starting, *diverging])
+    rest, first = rest[np.isfinite(rest)], first[np.isfinite(first)]
+    if not len(rest) or not len(first):
         return None
     low, high = float(rest.min()), float(rest.max())
     extent = max(high, first.max()) - min(low, first.min())
-    if not np.isfinite(extent) or high - low >= _MOST_CLIPPED_SHARE * extent:
+    if high - low >= _MOST_CLIPPED_SHARE * extent:
         return None
     room = Y_MARGIN * ((high - low) or abs(high) or 1.0)
     low, high = low - room, high + room
@@ -161,6 +168,8 @@ def clipped_range(panel: Panel) -> tuple[float, float, str] | None:
         return None
     values = f"{outside[0]:.4g}" + (f" to {outside[-1]:.4g}" if np.ptp(outside) else "")
     points = "a first point is" if len(outside) == 1 else "first points are"
+    if diverging:
+        points = "values of diverging curves, or first points, are"
     return low, high, f"{points} outside the axis: {values}"
 
 

@@ -17,8 +17,9 @@ from minicaffe.pictures.svg_chart import CHART_STYLE, svg_chart
 from minicaffe.runs import log_of
 from minicaffe.runs.metrics import MetricsRow, read_metrics
 from minicaffe.runs.record import RunRecord, read_record
-from minicaffe.runs.summary import duration_text, next_commands, result_rows
+from minicaffe.runs.summary import next_commands, result_rows
 from minicaffe.schema import read_net
+from minicaffe.text.durations import duration_text
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1f2328; --grey: #59636e;
@@ -36,10 +37,11 @@ th, td { text-align: left; padding: .2em .9em .2em 0; vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.best td { background: var(--best); }
 pre, code { font: 14px/1.45 ui-monospace, monospace; background: var(--box); }
-pre { padding: .7em; overflow: auto; }
+pre { padding: .7em; white-space: pre-wrap; overflow-wrap: anywhere; }
 img { max-width: 100%; background: white; }
 .small { color: var(--grey); font-size: 14px; }
 """
+_NOT_FINITE = "not finite"
 _MOST_MISTAKES = 30  # in the table
 _MOST_IMAGE_BYTES = 20_000_000
 
@@ -105,7 +107,7 @@ def _table(rows: Cells, head: Sequence[str] = (), best: int | None = None) -> st
 
 
 def _is_number(text: str) -> bool:
-    return not text.strip("0123456789.,:+-e")
+    return text == _NOT_FINITE or not text.strip("0123456789.,:+-e")
 
 
 def _commands(record: RunRecord, folder: Path, known: Collection[str]) -> str:
@@ -154,7 +156,7 @@ def _tests(record: RunRecord, metrics: Sequence[MetricsRow]) -> str:
 
 
 def _value(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.6g}"
+    return _NOT_FINITE if value is None else f"{value:.6g}"
 
 
 def _confusion_folders(folder: Path) -> list[Path]:

@@ -24,7 +24,10 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 22, 34
 _TICKS = 6
 _COLOURS = 6  # the variables --c0 to --c5 of the page
 
+# On a narrow screen a chart scrolls, because its text would be too small otherwise.
 CHART_STYLE = """
+.scroll { overflow-x: auto; }
+.chart { min-width: 36em; }
 .chart text { font: 12px system-ui, sans-serif; fill: var(--ink); }
 .chart .grid { stroke: var(--line); }
 .chart .note { fill: var(--grey); }
@@ -78,6 +81,7 @@ def svg_chart(panel: Panel, x_label: str) -> str:
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     area = f"{_LEFT} {_TOP} {right - _LEFT} {bottom - _TOP}"
     parts = [
+        '<div class="scroll">'
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">',
         *_grid(x, y),
         f'<text x="{_LEFT}" y="14" style="font-weight:bold">{title}</text>',
@@ -92,7 +96,7 @@ def svg_chart(panel: Panel, x_label: str) -> str:
     parts.append("</svg>")
     parts += [_ring(one, k, x, y) for k, one in enumerate(curves)]
     key = "".join(_key(one, k) for k, one in enumerate(curves) if one.label)
-    return "\n".join([*parts, "</svg>", f'<p class="key">{key}</p>'])
+    return "\n".join([*parts, "</svg></div>", f'<p class="key">{key}</p>'])
 
 
 def _x_scale(curves: Sequence[Curve]) -> _Scale:

@@ -23,6 +23,7 @@ from minicaffe.schema import (
     SolverParameter,
     format_prototxt,
     read_net,
+    read_net_weights,
     read_solver,
 )
 from minicaffe.shipped_files import shipped_folder
@@ -52,8 +53,8 @@ class KnownNet:
         Those of its own solver.
     batch : int
         Images of an iteration of its own training; 0 if they are not known.
-    mean : sequence of float
-        Of each channel, if its transform_param has it.
+    mean : sequence of float or None
+        Of each channel, or one for all; empty if none is subtracted, None if it is in a file.
     scale : float
     tops : tuple of str
         The names of its images and labels.
@@ -65,7 +66,7 @@ class KnownNet:
     size: int
     rates: Rates
     batch: int
-    mean: Sequence[float]
+    mean: Sequence[float] | None
     scale: float
     tops: tuple[str, str]
     score: str
@@ -92,7 +93,7 @@ def find_known_net(name: str) -> KnownNet:
         transform.crop_size or _input_size(folder / "deploy.prototxt"),
         _rates(solver),
         _batch(source, solver),
-        list(transform.mean_value),
+        None if transform.mean_file else list(transform.mean_value),
         transform.scale,
         (data, label),
         _score(source, label),
@@ -165,6 +166,15 @@ def _batch(source: NetSource, solver: SolverParameter | None) -> int:
         nodes = filter_layers(source, NetState(phase=TRAIN))
     sizes = [node.param.data_param.batch_size for node in nodes if not node.param.bottom]
     return max(sizes, default=0) * (solver.iter_size if solver is not None else 1)
+
+
+def reads_grey(known: KnownNet, weights: str) -> bool:
+    """Return whether trained weights of a known net are for images of one channel."""
+    first = {layer.name for layer in known.source.param.layer if known.tops[0] in layer.bottom}
+    layers = [layer for layer in read_net_weights(weights) if layer.name in first]
+    kernels = [layer.blobs[0] for layer in layers if layer.blobs]
+    # Files that predate N-D blobs store the weights of every layer with four axes.
+    return any(w.ndim == 4 and w.shape[0] > 1 and w.shape[1] == 1 for w in kernels)
 
 
 def adapted_rates(known: KnownNet, batch: int, is_new: bool) -> Rates:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from minicaffe.cores import usable_cores
 from minicaffe.data.image import read_image
 from minicaffe.errors import DataError
+from minicaffe.path_hints import not_found
 from minicaffe.project.paired_files import FilePair, PairKind
 from minicaffe.project.usable_images import warn_of_left_out
 
@@ -57,7 +58,7 @@ def find_boxed_images(source: str) -> BoxedImages:
     """
     root = Path(source)
     if not root.is_dir():
-        raise DataError(f"{source}: no such folder (in {Path.cwd()}); check the path")
+        raise DataError(not_found(source, "folder"))
     pairs = _KIND.pairs_in(root)
     with ThreadPoolExecutor(usable_cores()) as pool:
         found = list(pool.map(lambda pair: _measure(root, pair), pairs))

@@ -15,6 +15,7 @@ from minicaffe.data.image import read_image, read_label_image
 from minicaffe.data.records.label_maps import LabelKind, read_label_map_list
 from minicaffe.errors import DataError
 from minicaffe.log import logger
+from minicaffe.path_hints import not_found
 from minicaffe.project.paired_files import FilePair, PairKind
 from minicaffe.project.usable_images import warn_of_left_out
 from minicaffe.text_file import read_text
@@ -57,7 +58,7 @@ def find_label_pairs(source: str) -> LabelledPixels:
     """
     path = Path(source)
     if not path.exists():
-        raise DataError(f"{source}: no such folder or list (in {Path.cwd()}); check the path")
+        raise DataError(not_found(source, "folder or list"))
     root, pairs = (path, _KIND.pairs_in(path)) if path.is_dir() else (path.parent, _in_list(path))
     spaced = next((name for pair in pairs for name in pair if len(name.split()) > 1), None)
     if spaced is not None:

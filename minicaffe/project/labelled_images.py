@@ -5,20 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from minicaffe.data.preparation import find_images
+from minicaffe.data.preparation import find_images, is_image_name
 from minicaffe.errors import DataError
 from minicaffe.log import logger
+from minicaffe.path_hints import not_found
 from minicaffe.runs.natural_order import natural_key
 from minicaffe.text_file import read_text
 
 _TABLES = (".csv", ".tsv")
 _PATH_NAMES = ("path", "image", "file", "filename", "name")
 _CLASS_NAMES = ("class", "label", "category")
+# Photos and drawings that another program has to convert.
+_UNREAD_TYPES = {".heic", ".heif", ".avif", ".jxl", ".raw", ".dng", ".cr2", ".nef", ".arw", ".orf"}
+_UNREAD_TYPES |= {".svg", ".pdf", ".psd", ".mp4", ".mov", ".npy"}
 # Folders of data sets that were split before.
 _PARTS = {"train", "training", "val", "valid", "validation", "test"}
 
@@ -29,14 +34,17 @@ class LabelledImages:
 
     Parameters
     ----------
+    source : str
+        The folder or the table.
     root : Path
-        The folder.
+        The folder that paths of images are relative to.
     classes : sequence of str
         Names; the position of a name is the label.
     images : sequence of (str, int)
         Path below the root, and label.
     """
 
+    source: str
     root: Path
     classes: Sequence[str]
     images: Sequence[tuple[str, int]]
@@ -63,7 +71,7 @@ def find_labelled_images(source: str) -> LabelledImages:
     """
     path = Path(source)
     if not path.exists():
-        raise DataError(f"{source}: no such folder or table (in {Path.cwd()}); check the path")
+        raise DataError(not_found(source, "folder or table"))
     if path.is_dir():
         root, found = path, _in_folders(path)
         rule = "Give a folder that has a folder of images for each class"
@@ -78,9 +86,15 @@ def find_labelled_images(source: str) -> LabelledImages:
     classes = sorted({name for _, name in found}, key=natural_key)
     if len(classes) < 2:
         names = f"one class, {classes[0]!r}" if classes else "no class"
+        if path.is_dir() and not classes and _is_image_there(path):
+            names = "images, but no folder for each class"
         raise DataError(f"{source}: has {names}; a net tells at least two apart. {rule}.")
     labels = {name: label for label, name in enumerate(classes)}
-    return LabelledImages(root, classes, [(path, labels[name]) for path, name in found])
+    return LabelledImages(source, root, classes, [(path, labels[name]) for path, name in found])
+
+
+def _is_image_there(folder: Path) -> bool:
+    return any(is_image_name(entry.name) for entry in folder.iterdir())
 
 
 def _in_folders(root: Path) -> list[tuple[str, str]]:
@@ -103,7 +117,21 @@ def _in_folders(root: Path) -> list[tuple[str, str]]:
             logger.warning(f"{folder}: no images in this folder; it is left out")
             continue
         found += [(os.path.relpath(path, root), folder.name) for path in inside]
+    _warn_of_other_types(folders)
     return found
+
+
+def _warn_of_other_types(folders: Iterable[Path]) -> None:
+    """Warn of files that look like images of a type that is not read, such as photos in HEIC."""
+    suffixes = Counter(
+        suffix
+        for folder in folders
+        for path in folder.rglob("*")
+        if (suffix := path.suffix.lower()) in _UNREAD_TYPES and not path.name.startswith(".")
+    )
+    if suffixes:
+        listed = ", ".join(f"{n} {suffix}" for suffix, n in sorted(suffixes.items()))
+        logger.warning(f"left out, because files of this type are not read: {listed}. Convert them")
 
 
 def _in_table(path: Path) -> list[tuple[str, str]]:

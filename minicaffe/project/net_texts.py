@@ -24,7 +24,7 @@ class ImageInput:
     size : int
         Rows and columns after the crop.
     mean : sequence of float
-        Of each channel.
+        Of each channel; empty if none is subtracted.
     scale : float
         Values are multiplied by it after the mean was subtracted.
     tops : sequence of str
@@ -71,9 +71,10 @@ def _data_layer(images: ImageInput, batch: int, is_training: bool) -> str:
 
 def value_lines(images: ImageInput) -> str:
     """Return the lines of transform_param that change values: mean and scale."""
+    colours = _COLOURS[images.channels] if images.mean else ()
     means = "".join(
         f"    mean_value: {mean:<10.4g}  # subtracted: the mean {colour} of the training images\n"
-        for mean, colour in zip(images.mean, _COLOURS[images.channels], strict=True)
+        for mean, colour in zip(images.mean, colours, strict=True)
     )
     scale = f"    scale: {images.scale:<8.4g}     # then all values are multiplied by this\n"
     return means + scale if images.scale != 1 else means

@@ -11,7 +11,7 @@ import io
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,14 +96,14 @@ def select_images(given: LabelledImages) -> UsableImages:
     ]
     unique = _without_copies(given, good)
     images = [image for image, _ in unique]
-    kept = LabelledImages(given.root, given.classes, images)
+    kept = replace(given, images=images)
     for label, name in enumerate(kept.classes):
         n = len(kept.of(label))
         if n < 2:
             raise DataError(
-                f"{given.root}: class {name!r} has {n or 'no'} usable image; a class needs at "
-                "least two, one for training and one for validation. Add images, or "
-                "remove the class"
+                f"{given.source}: class {name!r} has {n or 'no'} usable image; a class needs at "
+                "least two, one for training and one for validation. Add images, or remove the "
+                "class"
             )
     few = [
         f"{name} ({len(kept.of(k))})"

@@ -2,7 +2,8 @@
 
 Names, arguments, views and exceptions are pycaffe's. Only this part of minicaffe has process-wide
 state: mode, device, precision and seed (`minicaffe.pycaffe.session`). Importing it sends log lines
-to stderr, as importing pycaffe does; the environment variable GLOG_minloglevel sets the level.
+to stderr, as importing pycaffe does; the environment variable GLOG_minloglevel sets the level. In a
+notebook that level is 1, warnings and errors, by default; ``caffe.init_log()`` shows all lines.
 Unless the program has enabled `faulthandler`, importing it also makes fatal signals (SIGSEGV,
 SIGABRT and the like) write the stacks of all threads to stderr; ``faulthandler.disable()`` undoes
 that.
@@ -36,6 +37,9 @@ from minicaffe.pycaffe.session import (
     set_solver_rank,
     solver_count,
     solver_rank,
+)
+from minicaffe.pycaffe.session import (
+    start_log as _start_log,
 )
 from minicaffe.pycaffe.solver import (
     NCCL,
@@ -94,5 +98,5 @@ __version__ = "1.0.0"
 
 # A program that has already added a handler keeps its own log output.
 if all(isinstance(handler, logging.NullHandler) for handler in _log.logger.handlers):
-    _log.to_stderr()
+    _start_log()
 _show_fatal_signals()

@@ -17,11 +17,18 @@ from minicaffe.log import logger, suppress_repeated_warnings
 from minicaffe.net import Net as CoreNet
 from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.ops.backend import HostArray, Shape
-from minicaffe.pycaffe import batches, display
+from minicaffe.pycaffe import batches
 from minicaffe.pycaffe.files import FilePath, require_file
 from minicaffe.pycaffe.misuse import require_names, set_values
 from minicaffe.pycaffe.net_structure import NetStructure
-from minicaffe.pycaffe.session import current_backend, next_seed, phase_name, stage_names
+from minicaffe.pycaffe.notebooks import display
+from minicaffe.pycaffe.session import (
+    current_backend,
+    next_seed,
+    phase_name,
+    stage_names,
+    warn_of_deprecated_net,
+)
 from minicaffe.schema import NetState, read_net
 
 Arrays: TypeAlias = dict[str, HostArray]
@@ -51,7 +58,8 @@ class Net(NetStructure):
 
     Notes
     -----
-    The deprecated form ``Net(network_file, weights, phase)`` works too and logs a warning.
+    The deprecated form ``Net(network_file, weights, phase)`` works too, and its first use logs a
+    warning.
     """
 
     def __init__(
@@ -64,10 +72,8 @@ class Net(NetStructure):
     ) -> None:
         if isinstance(phase, str | os.PathLike):
             weights, phase, level = phase, _checked_phase(level, network_file, phase), None
-            name = "caffe.TEST" if phase == 1 else "caffe.TRAIN"
-            logger.warning(
-                f"Net(network_file, weights, phase) is the deprecated form; write "
-                f"Net('{network_file}', {name}, weights='{weights}')"
+            warn_of_deprecated_net(
+                f"Net('{network_file}', caffe.{phase_name(phase)}, weights='{weights}')"
             )
         phase = _checked_phase(phase, network_file)
         if isinstance(level, str | os.PathLike):

@@ -6,6 +6,7 @@ Only pycaffe has such state. Its nets get their backend and seed from here when 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from minicaffe.errors import BackendUnavailable, UsageError, nearest
 from minicaffe.layers import LAYERS
 from minicaffe.log import logger
 from minicaffe.ops.backend import Backend
+from minicaffe.pycaffe.notebooks.shell import notebook_shell
 
 TRAIN = 0
 TEST = 1
@@ -33,6 +35,7 @@ class _Session:
     solver_count: int = 1
     solver_rank: int = 0
     multiprocess: bool = False
+    has_warned_of_net: bool = False
     backends: dict[tuple[str, int, str | None], Backend] = field(default_factory=dict)
 
 
@@ -148,6 +151,31 @@ def stage_names(stages: Sequence[str] | None) -> Sequence[str] | None:
     if isinstance(stages, str):
         raise UsageError(f'stages="{stages}": must be a list of names; write stages=["{stages}"]')
     return stages
+
+
+def warn_of_deprecated_net(better: str) -> None:
+    """Log that ``Net(network_file, weights, phase)`` is deprecated, once in a process.
+
+    Parameters
+    ----------
+    better : str
+        The current form of the call.
+    """
+    if not _session.has_warned_of_net:
+        _session.has_warned_of_net = True
+        logger.warning(
+            f"Net(network_file, weights, phase) is the deprecated form; write {better}. "
+            "This is said once."
+        )
+
+
+def start_log() -> None:
+    """Print log lines on stderr: in a notebook, warnings and errors unless GLOG_minloglevel is set.
+
+    A notebook would keep all lines of every net in its cells, and ``init_log()`` shows them.
+    """
+    is_short = notebook_shell() is not None and "GLOG_minloglevel" not in os.environ
+    _log.to_stderr(logging.WARNING if is_short else None)
 
 
 def layer_type_list() -> list[str]:

@@ -11,9 +11,10 @@ import numpy as np
 from minicaffe.errors import BackendUnavailable
 from minicaffe.pycaffe.files import FilePath, require_file
 from minicaffe.pycaffe.net import Net
+from minicaffe.pycaffe.notebooks.cell_progress import CellProgress
+from minicaffe.pycaffe.notebooks.history import TrainingHistory
 from minicaffe.pycaffe.session import current_backend, next_seed
 from minicaffe.schema import SolverParameter, SolverSource, read_solver
-from minicaffe.solver.reports import TrainingHistory
 from minicaffe.solver.solver import Solver as CoreSolver
 
 Callback = Callable[[], object]
@@ -55,6 +56,7 @@ class Solver:
 
     def _attach(self, source: SolverSource) -> None:
         self._solver = CoreSolver(source, current_backend(), next_seed())
+        self._progress = CellProgress(self._solver)
         self.history = TrainingHistory()
         self._solver.observers.displays.append(self.history.add_display)
         self._solver.observers.tests.append(self.history.add_scores)
@@ -81,13 +83,15 @@ class Solver:
         """Run `n` iterations, including the tests and snapshots that are due."""
         if not isinstance(n, int | np.integer):
             raise TypeError(f"step takes a number of iterations, found {n!r}; write step(100)")
-        self._solver.step(n)
+        with self._progress.shown(self.iter + int(n)):
+            self._solver.step(n)
 
     def solve(self, resume_file: FilePath | None = None) -> None:
         """Train until max_iter, optionally resuming from a .solverstate file."""
         if resume_file is not None:
             require_file(resume_file)
-        self._solver.solve(None if resume_file is None else os.fspath(resume_file))
+        with self._progress.shown(self.param.max_iter):
+            self._solver.solve(None if resume_file is None else os.fspath(resume_file))
 
     def restore(self, resume_file: FilePath) -> None:
         """Restore weights and solver state from a .solverstate file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
@@ -12,12 +13,14 @@ from google.protobuf.message import Message
 from minicaffe.errors import MinicaffeError
 from minicaffe.log import logger
 from minicaffe.runs.record import RunRecord
-from minicaffe.runs.summary import duration_text
 from minicaffe.schema import NetParameter, SolverParameter, read_prototxt
 from minicaffe.schema.locations import repeated_fields
 from minicaffe.schema.text import value_text
+from minicaffe.text.durations import duration_text
 
 _NONE = "-"  # in the column of a run that lacks a setting
+_LAYER = re.compile(r".*?\.layer\[[^\]]*\]")
+_TEST_NET = re.compile(r"^test-\d+\.")
 
 
 def comparison_rows(runs: Sequence[tuple[Path, RunRecord]]) -> list[list[str]]:
@@ -25,15 +28,41 @@ def comparison_rows(runs: Sequence[tuple[Path, RunRecord]]) -> list[list[str]]:
 
     Rows are the settings that differ, and then state, iterations, scores and time.
     """
-    settings = [_settings(folder, record) for folder, record in runs]
-    names = dict.fromkeys(name for one in settings for name in one)
-    differing = [name for name in names if len({one.get(name) for one in settings}) > 1]
     rows = [["", *(folder.name for folder, _ in runs)]]
-    rows += [[name, *(one.get(name, _NONE) for one in settings)] for name in differing]
+    rows += _differing_rows([_settings(folder, record) for folder, record in runs])
     results = [_results(record) for _, record in runs]
     for name in dict.fromkeys(name for one in results for name in one):
         rows.append([name, *(one.get(name, _NONE) for one in results)])
     return rows
+
+
+def _differing_rows(settings: Sequence[dict[str, str]]) -> Iterator[list[str]]:
+    """Yield the settings that differ: one row for a layer that a run lacks, and for all nets."""
+    layers = [{_layer_of(name) for name in one} for one in settings]
+    shown: dict[str, list[str]] = {}
+    for name in dict.fromkeys(name for one in settings for name in one):
+        values = [one.get(name, _NONE) for one in settings]
+        layer = _layer_of(name)
+        compared = {v for v, k in zip(values, layers, strict=True) if not layer or layer in k}
+        if layer and any(layer not in known for known in layers):
+            shown.setdefault(layer, [one.get(f"{layer}.type", _NONE) for one in settings])
+        if len(compared) > 1:
+            shown[name] = values
+    for name, values in shown.items():
+        if not _is_repeated(name, shown):
+            yield [name, *values]
+
+
+def _layer_of(name: str) -> str:
+    """Return the beginning of the name of a setting that names a layer; empty without one."""
+    found = _LAYER.match(name)
+    return found[0] if found else ""
+
+
+def _is_repeated(name: str, shown: dict[str, list[str]]) -> bool:
+    """Return whether a setting of a test net has the values of the training net."""
+    of_training = _TEST_NET.sub("net.", name)
+    return of_training != name and shown.get(of_training) == shown[name]
 
 
 def _results(record: RunRecord) -> dict[str, str]:
@@ -66,7 +95,8 @@ def _settings(folder: Path, record: RunRecord) -> dict[str, str]:
             continue
         found.update(_flat(message, prefix))
     found["seed"] = str(record.seed)
-    found["weights"] = "".join(w for w in record.command if w.startswith("--weights=")) or _NONE
+    if flags := [word for word in record.command if word.startswith("--weights=")]:
+        found["weights"] = flags[-1]
     found["computes with"] = record.machine.get("computes_with", _NONE)
     found["version"] = record.versions.get("minicaffe", _NONE)
     return found

@@ -1,20 +1,14 @@
-"""Names and contents of run folders; which of them belong to a process that still trains."""
+"""Names and contents of run folders."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from minicaffe.errors import DataError, nearest
 from minicaffe.runs.natural_order import natural_key
-
-if sys.platform != "win32":
-    import fcntl
 
 # The folder of runs, and the files of a run.
 RUNS = Path("runs")
@@ -124,39 +118,3 @@ def kept_weights(run: Path, kind: str) -> Path | None:
     """Return the file of the "best" or "last" weights that a run has kept, None without any."""
     files = (run / f"{kind}.caffemodel{suffix}" for suffix in ("", ".h5"))
     return next(filter(Path.is_file, files), None)
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[bool]:
-    """Lock a run folder inside the block; yield whether it is locked.
-
-    The lock ends with the process, also if that is killed.
-    """
-    if sys.platform == "win32":
-        yield False
-        return
-    with ExitStack() as stack:
-        try:
-            handle = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, handle)
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # the file system has no locks, or another process has this one
-            is_locked = False
-        else:
-            is_locked = True
-        yield is_locked
-
-
-def is_held(folder: Path) -> bool:
-    """Return whether a process has locked a run folder, or may have."""
-    if sys.platform == "win32":  # it has no flock: a killed run is shown as running
-        return True
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        finally:
-            os.close(handle)
-    except OSError:
-        return True
-    return False

@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from minicaffe.atomic_file import write_atomically
+from minicaffe.atomic_file import is_held, write_atomically
 from minicaffe.errors import DataError
-from minicaffe.runs.folder import RECORD, is_held
+from minicaffe.runs.folder import RECORD
 from minicaffe.runs.metrics import read_metrics
 
 # States that run.json has; of a process that ended without writing one, "killed" is shown.

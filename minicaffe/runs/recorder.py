@@ -17,11 +17,11 @@ import google.protobuf
 import numpy as np
 
 from minicaffe import __version__
-from minicaffe.atomic_file import link_or_copy
+from minicaffe.atomic_file import held, link_or_copy
 from minicaffe.errors import SnapshotError
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.log import LogRecorder, logger
-from minicaffe.runs.folder import LOG, held, remove_run
+from minicaffe.runs.folder import LOG, remove_run
 from minicaffe.runs.metrics import MetricsFile, Value, read_metrics
 from minicaffe.runs.record import FAILED, FINISHED, STOPPED, RunRecord, ScoredIteration
 from minicaffe.runs.tensorboard import EventFile
@@ -103,7 +103,7 @@ class RunRecorder:
         self._began = time.monotonic()
         with ExitStack() as stack:
             if self.folder is not None:
-                record.is_locked = stack.enter_context(held(self.folder))
+                record.is_locked = bool(stack.enter_context(held(self.folder)))
                 self._begin(self.folder, log)
             try:
                 yield

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from minicaffe.runs.folder import kept_weights
 from minicaffe.runs.record import FINISHED, KILLED, RunRecord, ScoredIteration
+from minicaffe.text.durations import duration_text
 from minicaffe.text_width import display_width, padded
 
 # Flags of train that the command to resume replaces.
@@ -75,13 +76,6 @@ def aligned_table(rows: Sequence[Sequence[str]]) -> list[str]:
         for row in rows
     )
     return [line.rstrip() for line in lines]
-
-
-def duration_text(seconds: float) -> str:
-    """Return a time as minutes and seconds, or hours, minutes and seconds: ``1:02:03``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _state(record: RunRecord) -> str:

@@ -6,6 +6,7 @@ reading takes little longer than the disk access. Fields that only forks of Caff
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -47,6 +48,8 @@ T = TypeVar("T")
 
 # The key of SolverState's first field, iter (field 1, varint); a NetParameter begins with a string.
 _SOLVER_STATE_KEY = b"\x08"
+# Four numbers: those of a BlobProto's shape. The second field of a SolverState is a string.
+_MEAN_IMAGE = re.compile(rb"\x08[\x80-\xff]*[\0-\x7f]\x10[\x80-\xff]*[\0-\x7f]\x18")
 _LIMIT_BYTES = 2**31 - 1
 _LAYER, _HISTORY, _BLOBS = 100, 3, 7
 # The types with weights that C3D 1.0 added; Caffe gave these numbers to other types.
@@ -126,6 +129,8 @@ def read_net_weights_binary(path: str | Path) -> list[LayerBlobs]:
     """Read the weights of all layers from a .caffemodel in V0, V1 or current format."""
     data = read_file(path, SnapshotError)
     if data.startswith(_SOLVER_STATE_KEY):
+        if _MEAN_IMAGE.match(data):
+            raise SnapshotError(f"{path}: is a mean image and contains no weights.")
         raise SnapshotError(
             f"{path}: is a solver state and contains no weights; use the .caffemodel next to it. "
             "To resume training, give the solver state as --snapshot"

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from minicaffe.errors import MinicaffeError, SchemaError
-from minicaffe.path_hints import missing_file_hint, one_line
+from minicaffe.path_hints import folder_hint, missing_file_hint, not_found, one_line
 
 HEAD_BYTES = 4096
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -26,11 +26,9 @@ def read_file(path: str | Path, error: type[MinicaffeError] = SchemaError) -> by
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        hint = missing_file_hint(path)
-        advice = f".{hint}" if hint else "; check the path"
-        raise error(f"{one_line(path)}: no such file (in {Path.cwd()}){advice}") from None
+        raise error(not_found(path)) from None
     except IsADirectoryError:
-        raise error(f"{path}: is a folder; a file is needed") from None
+        raise error(f"{path}: is a folder; a file is needed.{folder_hint(path)}") from None
     except OSError as reason:
         raise error(f"{path}: cannot be read: {reason.strerror or reason}") from None
     except ValueError as reason:  # a NUL byte, or characters that the locale cannot encode

@@ -6,7 +6,6 @@ It does not check values, which protobuf's own text format parses (see `minicaff
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,16 +17,8 @@ from minicaffe.errors import SchemaError, near, nearest
 from minicaffe.log import logger
 from minicaffe.schema.characters import is_full_width, lexical_error, number_as_name
 from minicaffe.schema.old_form import new_form_hint, new_type_hint, old_type_number
-from minicaffe.schema.source_text import SourceText, Token
+from minicaffe.schema.source_text import TOKEN, SourceText, Token
 
-_TOKEN = re.compile(
-    r"""(?:\s+|\#[^\n]*)
-      | (?P<word>[\w.+-]+)
-      | (?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
-      | (?P<mark>[{}<>\[\]:;,])
-      | (?P<other>.)""",
-    re.VERBOSE,
-)
 _CLOSER = {"{": "}", "<": ">"}
 _MISTAKEN = {  # expected message: (message that the file may contain instead, the error text)
     "NetParameter": ("SolverParameter", "This looks like a solver; a net is needed here. "),
@@ -146,7 +137,7 @@ class _Scanner:
         return root
 
     def _split(self) -> Iterator[Token]:
-        for match in _TOKEN.finditer(self.source.text):
+        for match in TOKEN.finditer(self.source.text):
             if match.lastgroup == "other" or (
                 match.lastgroup == "word" and is_full_width(match.group())
             ):

@@ -8,6 +8,16 @@ from typing import NamedTuple
 
 from minicaffe.errors import SchemaError
 
+# One token of prototxt; white space and comments belong to no group.
+TOKEN = re.compile(
+    r"""(?:\s+|\#[^\n]*)
+      | (?P<word>[\w.+-]+)
+      | (?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')
+      | (?P<mark>[{}<>\[\]:;,])
+      | (?P<other>.)""",
+    re.VERBOSE,
+)
+
 
 class TextPosition(NamedTuple):
     """Line and column in a text, both counted from 1."""

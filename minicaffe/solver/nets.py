@@ -10,6 +10,7 @@ from minicaffe.log import logger, suppress_info
 from minicaffe.net import Net
 from minicaffe.net.include_rules import filter_layers
 from minicaffe.net.weights import copy_trained_layers
+from minicaffe.path_hints import missing_file_hint
 from minicaffe.schema import TEST, TRAIN, NetSource, NetState, SolverSource
 
 StatedSource = tuple[NetSource, NetState]
@@ -200,7 +201,8 @@ def _read(solver: SolverSource, field: str, k: int | None = None) -> NetSource:
         there = "" if beside == Path(path) else f", nor as {beside}"
         raise SolverError(
             f'{solver.where(field, k or 0)}: {field}: "{path}" does not exist in {Path.cwd()}'
-            f"{there}. Correct the path, or start in the folder that it is relative to."
+            f"{there}.{missing_file_hint(path)} Correct the path, or start in the folder that it "
+            "is relative to."
         )
     logger.info(f"{path} is not below the working directory; using {beside}")
     return solver.net_of_file(beside)

@@ -72,42 +72,21 @@ class SnapshotReport:
 class Observers:
     """Functions that a solver calls with its reports.
 
-    They are called at displays, tests and snapshots only, and must not raise errors: one would end
-    the training.
+    They must not raise errors: one would end the training. Unlike the solver's callbacks, they do
+    not separate the backward pass from the update.
+
+    Attributes
+    ----------
+    displays, tests, snapshots : list of callable
+        Called with a report of each.
+    iterations : list of callable
+        Called without arguments after each update.
+    test_batches : list of callable
+        Called before each batch of a test with its number, from 0, and the number of batches.
     """
 
     displays: list[Callable[[DisplayReport], object]] = field(default_factory=list)
     tests: list[Callable[[ScoreReport], object]] = field(default_factory=list)
     snapshots: list[Callable[[SnapshotReport], object]] = field(default_factory=list)
-
-
-class TrainingHistory:
-    """What the displays and tests of a solver have logged.
-
-    ``pandas.DataFrame(solver.history.test)`` is a table of it.
-
-    Attributes
-    ----------
-    train : list of dict
-        One for each display: iteration, lr, loss (the mean of the last average_loss iterations),
-        and the outputs of the net by name.
-    test : list of dict
-        One for each test of a test net: iteration, net (its index), and its outputs by name.
-    """
-
-    def __init__(self) -> None:
-        self.train: list[dict[str, float]] = []
-        self.test: list[dict[str, float]] = []
-
-    def add_display(self, report: DisplayReport) -> None:
-        """Add what a display logs."""
-        row = {"iteration": report.iteration, "lr": report.rate, "loss": report.loss}
-        self.train.append(row | {k: v for k, v in report.outputs.items() if k not in row})
-
-    def add_scores(self, report: ScoreReport) -> None:
-        """Add the scores of a test net."""
-        row = {"iteration": report.iteration, "net": report.net}
-        self.test.append(row | {k: v for k, v in report.outputs.items() if k not in row})
-
-    def __repr__(self) -> str:
-        return f"TrainingHistory({len(self.train)} displays, {len(self.test)} tests)"
+    iterations: list[Callable[[], object]] = field(default_factory=list)
+    test_batches: list[Callable[[int, int], object]] = field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import Enum
 from types import FrameType
@@ -37,6 +37,11 @@ class SignalActions:
     ----------
     on_sigint, on_sighup, on_sigterm : Action
         The action of each signal.
+
+    Attributes
+    ----------
+    tell : callable
+        Prints a message from the signal handler. By default to stderr if that is a terminal.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class SignalActions:
         self._former: Mapping[int, Any] = {}
         self._requested: list[tuple[str, Action]] = []
         self._stopping = False
+        self.tell: Callable[[str], object] = _write_to_terminal
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -80,7 +86,7 @@ class SignalActions:
                 return
             self._stopping = True
             again = "Ctrl-C" if received is signal.SIGINT else received.name
-            _write_to_terminal(
+            self.tell(
                 f"Stopping after this iteration; {again} again stops at once, without a snapshot."
             )
         if action is not Action.NONE:

@@ -68,7 +68,7 @@ class Solver:
     on_start, on_gradients_ready : list of callable
         Called at the beginning of each iteration, and before each update.
     observers : Observers
-        Called with reports of displays, tests and snapshots.
+        Called with reports of what is done.
     selection : ModelSelection
         The score, and its best and last values.
     poll : callable
@@ -315,6 +315,8 @@ class Solver:
             if is_separate:
                 self.apply_update()
             self.iter += 1
+            for report_iteration in self.observers.iterations:
+                report_iteration()
             if self._act_on_signals():
                 return
 
@@ -354,7 +356,7 @@ class Solver:
     def test_all(self) -> None:
         """Score every test net, and keep the weights if keep_best is set and they are the best."""
         with self._iteration.averaged(self.iter):
-            self._evaluation.run(self.iter, self._is_interrupted, self.observers.tests)
+            self._evaluation.run(self.iter, self._is_interrupted, self.observers)
             try:
                 if not self.stopped_early:
                     self.selection.keep_best(self.net)

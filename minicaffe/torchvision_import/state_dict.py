@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minicaffe.errors import SnapshotError
+from minicaffe.path_hints import not_found
 from minicaffe.weights.files import check_archive, read_safetensors
 
 Values = npt.NDArray[np.generic]
@@ -52,7 +53,7 @@ def read_state_dict(path: str | Path) -> dict[str, Values]:
             check_archive(path, archive)
             return _read_archive(path, archive)
     except FileNotFoundError:
-        raise SnapshotError(f"{path}: no such file") from None
+        raise SnapshotError(not_found(path)) from None
     except zipfile.BadZipFile:
         raise SnapshotError(
             f"{path}: is not a .safetensors file nor a .pth file of PyTorch 1.6 or newer. Older "

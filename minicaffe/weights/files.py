@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import MissingPackage, SnapshotError
+from minicaffe.path_hints import not_found
 from minicaffe.schema import LayerBlobs, NetParameter, read_net_weights, write_net_weights
 from minicaffe.schema.unpacked_size import check_unpacked_size
 
@@ -176,7 +177,7 @@ def _read_npz(path: str | Path) -> dict[str, npt.NDArray[np.generic]]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
-        raise SnapshotError(f"{path}: no such file") from None
+        raise SnapshotError(not_found(path)) from None
     except zipfile.BadZipFile as error:
         if Path(path).read_bytes().startswith(np.lib.format.MAGIC_PREFIX):
             raise SnapshotError(
@@ -214,7 +215,7 @@ def read_safetensors(
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return arrays, file.metadata() or {}
     except FileNotFoundError:
-        raise SnapshotError(f"{path}: no such file") from None
+        raise SnapshotError(not_found(path)) from None
     except (OSError, SafetensorError, TypeError, AttributeError, KeyError) as error:
         raise SnapshotError(f"{path}: cannot be read as safetensors ({error})") from None
 

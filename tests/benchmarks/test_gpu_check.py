@@ -156,7 +156,10 @@ def test_check_goes_on_after_failures(tmp_path, capsys):
 
 def test_without_gpu(tmp_path, monkeypatch, capsys):
     path = tmp_path / "result.json"
-    message = "no GPU can be used: CuPy is not installed. Do: pip install 'minicaffe[gpu]'"
+    message = (
+        "no GPU can be used: CuPy is not installed. If the machine has an NVIDIA GPU: pip install "
+        "'minicaffe[gpu]'"
+    )
     parts = (part(f"import sys; sys.exit({message!r})"), part("print('{}')", "two"))
     monkeypatch.setattr(gpu_check, "PARTS", parts)
     monkeypatch.setattr(gpu_check, "install", lambda extra, wheels: {})

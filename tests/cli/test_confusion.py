@@ -16,6 +16,7 @@ from minicaffe.net.weights import save_net
 from minicaffe.pictures.confusion import draw_confusion, pool_matrix
 from minicaffe.pictures.figure import save_figure
 from minicaffe.schema import parse_net
+from minicaffe.text_width import display_width
 
 # Images of one colour each; the net answers 0 for blue, 1 for green, 2 for red.
 NET = """
@@ -175,11 +176,20 @@ def test_figures_and_reports_of_any_number_of_classes(n, tmp_path):
     assert (lines[-1].startswith("      7  n00000000")) is (n > 1)
 
 
+def test_wide_names_are_cut_to_their_width_and_get_room():
+    counts = np.eye(2, dtype=np.int64)
+    wide = draw_confusion(counts, ["아주 긴 이름을 가진 어떤 동물의 종류", "말"])
+    name = wide.axes[0].get_yticklabels()[0].get_text()
+    assert "..." in name
+    assert display_width(name) <= 24
+    assert (wide.get_size_inches() > draw_confusion(counts, ["소", "말"]).get_size_inches()).all()
+
+
 def test_long_names_keep_both_ends():
     counts = np.eye(2, dtype=np.int64)
     figure = draw_confusion(counts, [f"a rather long name of class {k}" for k in range(2)])
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
-        *("a rather lon...f class 0", "a rather lon...f class 1")
+        *("a rather lo...of class 0", "a rather lo...of class 1")
     ]
 
 

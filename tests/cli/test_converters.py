@@ -181,8 +181,8 @@ def test_empty_and_missing_lists(log):
 def test_check_size(log):
     assert run_command("convert_imageset", ["--check_size", IMAGES, f"{IMAGES}list.txt", "db"]) == 1
     assert log.messages[-1] == (
-        "b/img1.jpg: the image is 3 x 71 x 63 (channels x rows x columns), a/img0.png is 3 x 63 "
-        "x 87; --check_size requires one size. Use --resize_height and --resize_width."
+        "b/img1.jpg: the image is 3 x 71 x 63 (channels x rows x columns), those before it "
+        "are 3 x 63 x 87; --check_size requires one size. Use --resize_height and --resize_width."
     )
     assert not list(Path().iterdir())
 
@@ -397,7 +397,7 @@ def test_tools_show_their_help_with_an_example(tool):
 
 @pytest.fixture
 def terminal(monkeypatch):
-    for module in ("item_progress", "conversion_summary"):
+    for module in ("screen", "conversion_summary"):
         monkeypatch.setattr(f"minicaffe.cli.{module}.has_terminal", lambda: True)
     monkeypatch.setenv("TERM", "dumb")
 

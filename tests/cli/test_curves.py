@@ -102,6 +102,14 @@ def test_a_steep_start_of_several_points():
     assert 1.2 < high < 1.3
 
 
+def test_a_diverging_run_does_not_squeeze_the_others():
+    axis = drawn(curve([2, 1, 1.5, 1.2, 1.4]), curve([2, 1, 80, np.nan, np.nan]), clips_start=True)
+    assert axis.get_ylim()[1] < 3
+    assert axis.get_title(loc="left").startswith("values of diverging curves, or first points, are")
+    alone = drawn(curve([2, 1, 1.5, 80, 1.2, np.nan]), clips_start=True)
+    assert alone.get_ylim()[1] > 80
+
+
 @pytest.mark.parametrize(
     "values",
     [[3, 2, 1.5, 1.2, 1.1], [9, 1, 1.5, 1.2], [np.nan, 1, 1.1, 1.2, 1.3, 1.4], [1, 1, 1, 1, 1]],

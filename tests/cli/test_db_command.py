@@ -375,19 +375,19 @@ def test_key_of_any_length_can_be_numbered(folder, run):
 def test_progress_is_shown_on_terminals_only(monkeypatch, capfd):
     assert list(with_progress(range(3), "records", 3)) == [0, 1, 2]
     assert capfd.readouterr().err == ""
-    monkeypatch.setattr("minicaffe.cli.item_progress.has_terminal", lambda: True)
+    monkeypatch.setattr("minicaffe.cli.screen.has_terminal", lambda: True)
     monkeypatch.setattr("minicaffe.cli.item_progress.REFRESH_S", 0)
+    monkeypatch.setattr("minicaffe.cli.live_line.REFRESH_S", 0)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("FORCE_COLOR", "1")
     assert list(with_progress(range(3), "records", 3)) == [0, 1, 2]
     assert "2/3 records" in capfd.readouterr().err
 
 
 def test_text_of_the_progress():
     assert progress_text(25, "records", 100, 5.0) == (
-        "█████░░░░░░░░░░░░░░░ 25/100 records  5 records/s  ETA 0:15"
+        "█████░░░░░░░░░░░░░░░ 25/100 records  5.0 records/s  ETA 0:15"
     )
-    assert progress_text(25, "images", None, 5.0) == "25 images  5 images/s"
+    assert progress_text(25, "images", None, 5.0) == "25 images  5.0 images/s"
 
 
 def test_formats_are_told_apart_by_their_first_bytes():

@@ -24,6 +24,13 @@ def test_it_suggests_a_rate_and_draws_a_chart(project, capsys):
     assert not list(Path().glob("*.caffemodel"))
 
 
+def test_a_solver_that_keeps_the_best_weights(project, run):
+    settings = 'test_iter: 1 test_interval: 1 keep_best: "accuracy" patience: 1 keep_last: 1'
+    project.write(solver=project.solver + settings)
+    assert run("find_lr", "solver.prototxt", "--iterations=10").code == 0
+    assert not list(Path().glob("*.caffemodel"))
+
+
 def test_a_range_without_divergence(project, capsys):
     args = ["solver.prototxt", "--start_lr=1e-4", "--end_lr=1e-2", "-o", "r.svg"]
     assert run_command("find_lr", args) == 0

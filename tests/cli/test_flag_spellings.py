@@ -88,7 +88,7 @@ def test_refusals(parser, words, message):
         ("--nt=x in", "no flag --nt. Did you mean --net"),
         ("--net=x in out", '"out" is one argument too many'),
         ("--net=x in --count=0", "--count: 0 is too small; it must be at least 1"),
-        ("--net=x in --count=x", "--count: invalid int value: 'x'"),
+        ("--net=x in --count=x", "--count: 'x' is no whole number"),
     ],
 )
 def test_required_flags_and_limits(words, message):

@@ -161,7 +161,10 @@ def test_query_without_gpu(run, no_gpu, ids):
 
 def test_without_cupy(project, run, monkeypatch):
     no_card.remove_cupy(monkeypatch)
-    message = "no GPU can be used: CuPy is not installed. Do: pip install 'minicaffe[gpu]'"
+    message = (
+        "no GPU can be used: CuPy is not installed. If the machine has an NVIDIA GPU: pip install "
+        "'minicaffe[gpu]'"
+    )
     for command in (TRAIN, ("time", "--model=net.prototxt")):
         result = run(*command, "--gpu=0")
         assert result.code == 1

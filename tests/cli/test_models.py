@@ -1,6 +1,5 @@
 """minicaffe models: the list of nets, and copies of them."""
 
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -57,33 +56,3 @@ def test_an_installation_without_models(monkeypatch, tmp_path):
     monkeypatch.setattr(shipped_files, "_PACKAGE", tmp_path / "minicaffe")
     with pytest.raises(DataError, match=r"this installation lacks models/\. Install minicaffe"):
         shipped_folder("models")
-
-
-def test_a_wheel_has_nets_and_schema(tmp_path, monkeypatch):
-    wheel = pytest.importorskip("hatchling.builders.wheel")
-    (path,) = wheel.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
-    with zipfile.ZipFile(path) as archive:
-        names = set(archive.namelist())
-        archive.extractall(tmp_path / "site")
-    assert not [n for n in names if n.startswith(("models/", "proto/", "minicaffe/models/gen"))]
-    for kind, pattern in (
-        ("models", "*/*.prototxt"),
-        ("models", "*/readme.md"),
-        ("proto", "*.pro*"),
-    ):
-        files = (ROOT / kind).glob(pattern)
-        expected = {f"minicaffe/{file.relative_to(ROOT).as_posix()}" for file in files}
-        assert expected
-        assert expected <= names
-    monkeypatch.setattr(shipped_files, "_PACKAGE", tmp_path / "site" / "minicaffe")
-    assert shipped_folder("models") == tmp_path / "site" / "minicaffe" / "models"
-    assert shipped_folder("proto") == tmp_path / "site" / "minicaffe" / "proto"
-
-
-def test_an_editable_installation_is_the_checkout(tmp_path):
-    wheel = pytest.importorskip("hatchling.builders.wheel")
-    (path,) = wheel.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["editable"])
-    with zipfile.ZipFile(path) as archive:
-        (link,) = [name for name in archive.namelist() if name.endswith(".pth")]
-        assert archive.read(link).decode().split() == [str(ROOT)]
-    assert shipped_folder("models") == ROOT / "models"

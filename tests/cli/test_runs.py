@@ -1,5 +1,6 @@
 """Run folders: what train writes by default, how runs are listed, compared and used."""
 
+import argparse
 import json
 import shutil
 import signal
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from log_lines import PREFIX, until
 
+from minicaffe.cli.options.files import weights_files
+from minicaffe.cli.overview import COMMANDS, flags_of
 from minicaffe.errors import DataError
 from minicaffe.runs import weights_of
 from minicaffe.runs.folder import new_run_folder, run_folders, run_name
@@ -250,6 +253,14 @@ def test_a_damaged_line_is_left_out(project, run):
     assert [row.iteration for row in read_metrics(path.parent)] == [0]
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_flag_for_trained_weights_takes_a_run(command):
+    parser = argparse.ArgumentParser(add_help=False)
+    flags_of(command).add_to(parser)
+    given = [a for a in parser._actions if a.dest in ("weights", "pretrained_model")]
+    assert all(action.type is weights_files for action in given)
+
+
 def test_weights_of_runs(project, run):
     assert run(*TRAIN).code == 0
     last = "runs/solver-1/last.caffemodel"
@@ -300,6 +311,7 @@ def test_runs_are_compared(project, run):
     solver_with(project, TESTED)
     assert run(*TRAIN, "--backend=reference").code == 0
     wider = project.net.replace("num_output: 5", "num_output: 7")
+    wider += 'layer { name: "drop" type: "Dropout" bottom: "ip" top: "drop" }'
     solver = project.solver.replace("0.01", "0.02").replace("max_iter: 2", "max_iter: 4")
     project.write(net=wider, solver=f"{solver}{TESTED} stepvalue: 3 stepvalue: 4")
     assert run(*TRAIN, "--backend=reference").code == 0
@@ -308,7 +320,9 @@ def test_runs_are_compared(project, run):
     assert ["base_lr", "0.01", "0.02"] in rows
     assert ["stepvalue", "-", "3,", "4"] in rows
     assert ["net.layer[ip].inner_product_param.num_output", "5", "7"] in rows
+    assert ["net.layer[drop]", "-", '"Dropout"'] in rows
     names = [row[0] for row in rows[1:]]
+    assert not [name for name in names if name.startswith(("net.layer[drop].", "test-0"))]
     assert "max_iter" not in names
     assert names.index("state") > names.index("base_lr")
     assert {"best", "last", "time"} <= set(names)

@@ -1,5 +1,6 @@
 """What train shows on a terminal: a line for each test, warnings and errors, and a summary."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,13 @@ def table(shown):
     return lines[:first], [line for line in lines[first:end] if line and "it/s" not in line]
 
 
-@pytest.mark.parametrize("columns", [60, 200])
+@pytest.mark.parametrize("columns", [80, 200])
 def test_a_line_for_each_test(project, columns):
     tests = ["--set=test_iter=11", "--set=test_interval=2"]
     shown, code = on_terminal([*TRAIN, *tests, "--set=base_lr=0.3"], columns)
     assert code == 0
     head, (names, *rows) = table(shown)
-    assert head[-2].startswith("Training small, 215 parameters, with the ")
+    assert head[-2].startswith("Training small: 215 parameters, ")
     assert head[-1].startswith("The run folder is runs/solver-1; its log.txt is Caffe's log")
     assert any("Add include { phase: TRAIN }" in line for line in head)  # a warning
     assert names.split() == [
@@ -40,6 +41,40 @@ def test_a_line_for_each_test(project, columns):
     assert f"{best.value:.4g}*" in starred[-1]
     assert "Optimization Done" not in shown
     assert "Optimization Done" in Path("runs/solver-1/log.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        (70, "iteration epoch train loss test accuracy test loss lr"),
+        (40, "iteration test accuracy test loss"),
+        (20, "iteration test accuracy"),
+    ],
+)
+def test_narrow_terminals_lack_the_less_important_columns(project, columns, names):
+    tests = ["--set=test_iter=11", "--set=test_interval=2"]
+    shown, code = on_terminal([*TRAIN, *tests], columns)
+    assert code == 0
+    _, (head, *rows) = table(shown)
+    assert " ".join(head.split()) == names
+    assert [row.split()[0] for row in rows] == ["0", "2", "4", "6"]
+
+
+def test_the_best_value_is_green(project):
+    tests = [*TRAIN, "--set=test_iter=11", "--set=test_interval=6"]
+    shown, _ = on_terminal(tests, 100)
+    assert re.search(r"\x1b\[32m +0\.\d+\*\x1b\[0m", shown)
+    shown, _ = on_terminal(tests, 100, {"NO_COLOR": "1"})
+    assert "\x1b[32m" not in shown
+
+
+def test_wide_letters_in_the_names_of_outputs(project):
+    project.write(net=project.net.replace('top: "accuracy"', 'top: "정확도"'))
+    tests = ["--set=test_iter=11", "--set=test_interval=6"]
+    shown, code = on_terminal([*TRAIN, *tests], 100)
+    assert code == 0
+    _, rows = table(shown)
+    assert rows[0].index("lr") + len("정확도") == rows[1].rindex("0.01") + 2
 
 
 def test_without_tests_a_line_for_each_display(project):

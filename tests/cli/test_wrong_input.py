@@ -336,8 +336,16 @@ USAGE = [
     ),
     ("no argument", ["draw"], r"minicaffe draw: missing: NET \(net prototxt\)"),
     ("no threads", ["time", "--model=a", "--threads=0"], "time: --threads: 0 is too small"),
-    ("bad precision", ["time", "--precision=int8"], "--precision: invalid choice: 'int8' .*bf16"),
-    ("not a number", ["time", "--iterations=ten"], "minicaffe time: --iterations: invalid int val"),
+    (
+        "bad precision",
+        ["time", "--precision=int8"],
+        "--precision: invalid choice: 'int8'. Known: bf16",
+    ),
+    (
+        "not a number",
+        ["time", "--iterations=ten"],
+        "minicaffe time: --iterations: 'ten' is no whole n",
+    ),
     ("unknown flag", ["train", "--solvr=x"], r"train: no flag --solvr. Did you mean --solver\? Kn"),
     ("flag of NVIDIA's fork", ["train", "--gpus=0"], r"no flag --gpus. Did you mean --gpu\? Known"),
     ("flag without value", ["train", "--solver"], "minicaffe train: --solver: expected one arg"),
@@ -346,7 +354,11 @@ USAGE = [
         ["train", "s.prototxt", "more"],
         'train: "more" is one argument too',
     ),
-    ("bad choice", ["train", "--sigint_effect=x"], "--sigint_effect: invalid choice: 'x' .*stop"),
+    (
+        "bad choice",
+        ["train", "--sigint_effect=x"],
+        "--sigint_effect: invalid choice: 'x'. Known: .*stop",
+    ),
     ("bad boolean", ["train", "--debug=maybe"], "--debug=maybe: a boolean flag is true or false"),
     ("no flag file", ["train", "--flagfile=no"], "minicaffe train: --flagfile=no: No such file"),
     (

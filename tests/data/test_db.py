@@ -3,11 +3,12 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from minicaffe.data.db import create_database, open_database
+from minicaffe.data.db import create_database, open_database, open_writer
 from minicaffe.data.engines import lmdb_engine
 from minicaffe.errors import DataError
 
@@ -158,10 +159,14 @@ def test_no_such_database(tmp_path, monkeypatch, backend):
     with pytest.raises(DataError) as caught:
         open_database("examples/db", backend)
     assert str(caught.value) == (
-        f"examples/db: no such database. The path is relative to the current directory, {tmp_path}."
+        "examples/db: no such database. The path is relative to the current directory, "
+        f"{tmp_path}. There is no folder examples. convert_imageset and similar commands write "
+        "databases."
     )
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DataError, match=r"/nowhere/db: no such database. Check the path."):
+    with pytest.raises(
+        DataError, match=r"/nowhere/db: no such database. There is no folder /nowhere."
+    ):
         open_database("/nowhere/db", backend)
 
 
@@ -337,6 +342,24 @@ def test_a_killed_conversion_is_not_taken_for_a_database(tmp_path, backend):
         create_database(str(tmp_path / "db"), backend),
     ):
         pass
+
+
+def test_a_writer_removes_the_last_records_of_a_full_map(tmp_path, backend):
+    records = [(b"%08d" % k, bytes([k % 256]) * 90_000) for k in range(250)]
+    with closing(open_writer(str(tmp_path), "db", backend)) as writer:
+        for k in range(0, 250, 50):
+            writer.write(records[k : k + 50])
+    for first in (249, 200, 30):
+        with closing(open_writer(str(tmp_path), "db", backend)) as writer:
+            assert writer.remove_tail(b"%08d" % first) in (first, None)
+        with open_database(str(tmp_path), backend) as db:
+            assert list(db.items()) == records[:first]
+
+
+def test_transactions_of_a_writer_are_on_the_disk(tmp_path):
+    with closing(open_writer(str(tmp_path), "db", "LMDB")) as writer:
+        flags = writer._env.flags()
+        assert (flags["sync"], flags["metasync"], flags["writemap"]) == (True, True, False)
 
 
 FILL_THE_DISK = """

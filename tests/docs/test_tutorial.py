@@ -4,6 +4,7 @@ import re
 import runpy
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,15 @@ def test_every_command_runs(tmp_path):
         text=True,
     )
     assert process.returncode == 0, process.stderr[-2000:]
-    assert "accuracy" in Path(tmp_path, "lab/lenet.log").read_text()
-    for image in ("first", "runs", "net", "retrieval", "filters", "activations", "rates"):
-        assert Path(tmp_path, f"lab/{image}.png").stat().st_size > 0
+    drawn = {path.name for path in tmp_path.rglob("*.png")}
+    assert {path.name for path in (TUTORIAL / "pictures").glob("*.png")} <= drawn
+
+
+def test_every_picture_is_shown():
+    shown = [re.findall(r"\(pictures/([^)]+)\)", page.read_text()) for page in PAGES]
+    assert {name for names in shown for name in names} == {
+        path.name for path in (TUTORIAL / "pictures").glob("*.png")
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -34,6 +41,25 @@ def test_korean_page_has_the_same_blocks(page):
 
     assert console(page)
     assert console(TUTORIAL / "ko" / page.name) == console(page)
+
+
+PRINTED = ["Training LeNet", "      500  0.4183  0.8385*", "", "boot 0.9963, bag 0.0016"]
+
+
+@pytest.mark.parametrize(
+    ("command", "shown", "is_printed"),
+    [
+        ("minicaffe train x", ["...", " 250 1.3 0.5*", "...", "coat 0.5, boot 0.4"], True),
+        ("minicaffe train x", ["boot 0.5, bag 0.1", "Training LeNet"], False),
+        ("minicaffe train x", ["Training AlexNet"], False),
+        ("minicaffe db info x", ["500 0.4183 0.8385*"], True),
+        ("minicaffe db info x", ["500 0.4183 0.8386*"], False),
+    ],
+)
+def test_lines_of_a_page_are_compared_with_the_output(command, shown, is_printed):
+    check = runpy.run_path(str(TUTORIAL / "run.py"))["check"]
+    with nullcontext() if is_printed else pytest.raises(RuntimeError, match="printed no line"):
+        check(command, shown, PRINTED)
 
 
 def test_numbers_of_iterations_shrink_and_others_stay():

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from class_folders import draw_shape, make_pictures
 
+from class_folders import draw_shape, make_pictures
 from minicaffe.data.records.database import DatabaseRecords
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, save_net
@@ -139,6 +139,23 @@ def test_images_that_cannot_be_used_are_left_out_with_a_reason(command):
     assert "p: 9 images of 2 classes" in result.out
 
 
+def test_other_files_in_the_folders(command):
+    make_pictures("images", 4)
+    for name in ("circle/.DS_Store", "circle/Thumbs.db", "cross/._000.png", "cross/notes.txt"):
+        Path("images", name).write_bytes(b"no image")
+    Path("images/cross/한글 이름.HEIC").write_bytes(b"phone")
+    Path("images/circle/000.png").rename("images/circle/사진 1.PNG")
+    Path("images/circle/gone.png").symlink_to("nowhere.png")
+    result = command("new", "p", "images")
+    assert result.code == 0
+    assert "files of this type are not read: 1 .heic. Convert them" in result.err
+    assert "cannot be read: images/circle/gone.png (No such file or directory)" in result.err
+    for name in ("DS_Store", "Thumbs", "._000", "notes"):
+        assert name not in result.err
+    assert "circle/사진 1.PNG" in paths("p/train.txt") + paths("p/val.txt")
+    assert "p: 8 images of 2 classes" in result.out
+
+
 @pytest.mark.parametrize(("kind", "channels"), [("L", 1), ("RGB", 3)])
 def test_images_of_many_sizes_grey_and_colour(command, kind, channels):
     make_pictures("images", 3, mode="L")
@@ -163,6 +180,7 @@ def make_bad_folders():
     Path("full").mkdir()
     Path("full/mine.txt").touch()
     Path("table.csv").touch()
+    Path("gone.csv").write_text("1.png,a\n2.png,b\n")
     Path("list.txt").touch()
 
 
@@ -171,6 +189,11 @@ def make_bad_folders():
     [
         (("p", "one"), "one: has one class, 'circle'; a net tells at least two apart"),
         (("p", "none"), "none: has no class"),
+        (("p", "one/circle"), "one/circle: has images, but no folder for each class; a net tells"),
+        (("images", "p"), "images: exists, and p does not. The order is DIR IMAGES"),
+        (("p", "imagse"), "no such folder or table (in "),
+        (("p", "imagse"), "Did you mean images?"),
+        (("p", "gone.csv"), "gone.csv: class 'a' has no usable image"),
         (("p", "few"), "few: class 'cross' has 1 usable image; a class needs at least two"),
         (("p", "parts"), "parts: train, val are parts of a data set, not classes"),
         (("p", "missing"), "missing: no such folder or table"),
@@ -250,7 +273,7 @@ def test_trained_weights_are_kept_but_for_the_scores(command, monkeypatch):
     with closing(Net("first/deploy.prototxt", "TEST", seed=5)) as net:
         save_net(net, "trained.caffemodel")
         conv = net.layers[1].blobs[0].data.get()
-    result = command("new", "p", "grey", "--net=lenet", "--weights=trained.caffemodel", "--gray")
+    result = command("new", "p", "grey", "--net=lenet", "--weights=trained.caffemodel")
     assert result.code == 0
     solver = read_solver("p/solver.prototxt").param
     assert solver.weights[:] == ["../trained.caffemodel"]
@@ -260,6 +283,9 @@ def test_trained_weights_are_kept_but_for_the_scores(command, monkeypatch):
     scores = read_net("train_val.prototxt").param.layer[-3]
     assert scores.name == "ip2_p"
     assert [spec.lr_mult for spec in scores.param] == [10, 20]
+    # LeNet was trained without a mean.
+    transform = read_net("train_val.prototxt").param.layer[0].transform_param
+    assert (list(transform.mean_value), transform.scale) == ([], pytest.approx(1 / 256, rel=1e-3))
     with closing(Net("deploy.prototxt", "TEST")) as net:
         copy_trained_layers(net, solver.weights[0])
         np.testing.assert_array_equal(net.layers[1].blobs[0].data.get(), conv)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import caffe
+from minicaffe.errors import UsageError
 
 NET = """
 layer { name: "data" type: "DummyData" top: "data" top: "label"
@@ -49,3 +50,28 @@ def test_the_history_is_what_is_logged(solver, caplog_minicaffe):
 def test_no_run_folder_is_written(solver):
     solver.solve()
     assert not Path("runs").exists()
+
+
+def test_curves_to_plot(solver):
+    with pytest.raises(UsageError, match="Nothing has been logged yet"):
+        solver.history.curve("loss")
+    solver.solve()
+    history = solver.history
+    assert history.curve("loss") == ([0, 2, 4], [row["loss"] for row in history.train])
+    of_second = [row["accuracy"] for row in history.test if row["net"] == 1]
+    assert history.curve("accuracy", "test", net=1) == ([0, 3, 6], of_second)
+    with pytest.raises(UsageError, match=r'no "acuracy" of kind "test"\. Did you mean accuracy'):
+        history.curve("acuracy", "test")
+    with pytest.raises(UsageError, match='kind is "tests"; it must be'):
+        history.curve("accuracy", "tests")
+
+
+def test_a_notebook_shows_a_table(solver):
+    assert solver.history._repr_html_() == "<p>no displays</p><p>no tests</p>"
+    solver.solve()
+    text = solver.history._repr_html_()
+    assert "<caption>3 displays</caption>" in text
+    assert "<th>accuracy</th>" in text
+    assert f"<td>{solver.history.test[-1]['cost']:.4g}</td>" in text
+    solver.history.train *= 4
+    assert "<caption>the last 10 of 12 displays</caption>" in solver.history._repr_html_()

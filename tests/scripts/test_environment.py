@@ -125,11 +125,32 @@ def test_a_moved_folder_is_noticed(project):
 def test_changed_requirements_are_installed_without_making_it_anew(project):
     start(project)
     assert start(project, EXTRAS="dev,gpu")[1] == ["pip 3.11"]
-    assert start(project, EXTRAS="dev,gpu")[1] == []
+    assert start(project, EXTRAS="gpu,dev")[1] == []
+    assert start(project)[1] == []
     (project / ".venv" / "installed").write_text("")  # as older versions of the script left it
     assert start(project)[1] == []
     os.utime(project / ".venv" / "installed", (0, 0))
     assert start(project)[1] == ["pip 3.11"]
+
+
+@pytest.mark.parametrize("order", [("plot", "dev"), ("dev", "plot")])
+def test_scripts_with_other_extras_share_an_environment(project, order):
+    for extras in order:
+        assert start(project, EXTRAS=extras)[1][-1] == "pip 3.11"
+    command = (project.parent / "record").read_text()
+    assert command.rstrip().endswith(f"--editable .[{order[0]},{order[1]}]"), "both are kept"
+    for extras in order:
+        assert start(project, EXTRAS=extras)[1] == []
+    os.utime(project / ".venv" / "installed", (0, 0))
+    start(project, EXTRAS="plot")
+    assert f".[{order[0]},{order[1]}]" in (project.parent / "record").read_text()
+
+
+def test_another_python_installs_what_the_script_needs(project):
+    start(project, EXTRAS="plot")
+    _, did = start(project, PYTHON="python3.12")
+    assert did == ["venv 3.12", "pip 3.12"]
+    assert (project.parent / "record").read_text().rstrip().endswith("--editable .[dev]")
 
 
 def test_an_old_python_is_no_obstacle_beside_a_good_environment(project):

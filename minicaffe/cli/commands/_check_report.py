@@ -19,7 +19,6 @@ from minicaffe.analysis.training_check.trial import Trial, try_iterations
 from minicaffe.blob import Blob
 from minicaffe.cli.commands.summarize import bytes_text
 from minicaffe.cli.data_checks import warn_of_repeated_samples, warn_of_unfilled_inputs
-from minicaffe.cli.progress import clock_text
 from minicaffe.errors import MinicaffeError
 from minicaffe.layers import Layer
 from minicaffe.layers.batch_layer import BatchLayer
@@ -30,6 +29,7 @@ from minicaffe.schema import SolverSource
 from minicaffe.solver.averaging.share import averages_weights
 from minicaffe.solver.memory import host_demand
 from minicaffe.solver.solver import Solver
+from minicaffe.text.durations import duration_text
 
 _MOST_OUTPUTS = 6
 
@@ -168,7 +168,7 @@ def _named_shape(blob: Blob) -> str:
 
 
 def _time(seconds: float) -> str:
-    return f"{seconds:.2g} s" if seconds < 60 else clock_text(seconds)
+    return f"{seconds:.2g} s" if seconds < 60 else duration_text(seconds)
 
 
 def _fact(name: str, text: str) -> str:

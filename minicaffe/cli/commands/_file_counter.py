@@ -12,11 +12,13 @@ class FileCounter:
     ----------
     interval : int
         Number of files between two lines of the log.
+    n_before : int
+        Number of files that an earlier process has converted.
     """
 
-    def __init__(self, interval: int = 1000) -> None:
+    def __init__(self, interval: int = 1000, n_before: int = 0) -> None:
         self._interval = interval
-        self._count = 0
+        self._count = n_before
 
     def add(self) -> None:
         """Count one more file."""

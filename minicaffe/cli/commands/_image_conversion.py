@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from minicaffe import __version__
 from minicaffe.cli.commands._file_counter import FileCounter
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.cli.item_progress import with_progress
 from minicaffe.cli.options.files import database_backend
+from minicaffe.data.databases.resumable import resumable_database
 from minicaffe.data.datum import encode_datum, encoded_datum
-from minicaffe.data.db import create_database
 from minicaffe.data.image import (
     Pixels,
     decode_image,
@@ -44,6 +47,9 @@ class ListEntry(Protocol):
 
 E = TypeVar("E", bound=ListEntry)
 
+# Arguments and flags that no record depends on, and those whose contents are compared instead.
+_NO_INPUTS = {"--root", "--list_file", "--database", "--check_size", "--check_label"}
+
 
 class Converted(NamedTuple):
     """A serialized record, and what the summary has of it.
@@ -62,6 +68,13 @@ class Converted(NamedTuple):
     shape: tuple[int, ...]
     label: int
     boxes: tuple[int, ...] | None = None
+
+    def count_in(self, survey: DatasetSurvey) -> None:
+        """Count the image in a survey."""
+        if self.boxes is None:
+            survey.add(self.label, self.shape)
+        else:
+            survey.add_boxes(self.boxes, self.shape)
 
 
 @dataclass(frozen=True)
@@ -152,6 +165,12 @@ class Conversion:
         return self.color or decode_image(content, None, "").shape[0] == 1
 
 
+def _digest(lines: Sequence[str]) -> str:
+    """Return a text that differs if lines of a file differ."""
+    found = hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape"))
+    return f"a file of {len(lines)} lines, SHA-256 {found.hexdigest()[:16]}"
+
+
 def equivalent_extensions(kind: str) -> set[str]:
     """Return the file extensions of the image type that `kind` is an extension of."""
     return {"jpg", "jpeg"} if kind.lower() in ("jpg", "jpeg") else {kind.lower()}
@@ -159,6 +178,10 @@ def equivalent_extensions(kind: str) -> set[str]:
 
 class ConversionFlags(Flags):
     """Flags that the commands share."""
+
+    # Arguments, which each command declares: those of a base class would come last.
+    root: str
+    database: str
 
     gray: bool = flag(help="store grey images")
     shuffle: bool = flag(help="shuffle the list (every run gives the same order)")
@@ -168,6 +191,34 @@ class ConversionFlags(Flags):
     check_size: bool = flag(help="fail if images differ in size")
     encoded: bool = flag(help="store the bytes of an image file instead of pixels")
     encode_type: str = flag(help="type of that file: png or jpg (default: as the source)")
+
+    def destination(
+        self, lines: Sequence[str], labels: Mapping[str, int] | None = None
+    ) -> Destination:
+        """Return the database to write.
+
+        Parameters
+        ----------
+        lines : sequence of str
+            The lines of the list, in the order of the records.
+        labels : mapping, optional
+            The contents of the label map.
+        """
+        settings = {f"--{name}": value for name, value in vars(self).items()}
+        inputs = {
+            "ROOTFOLDER": Path(self.root).absolute(),
+            "LISTFILE": _digest(lines),
+            **{name: value for name, value in settings.items() if name not in _NO_INPUTS},
+            **({"--label_map_file": _digest(sorted(map(str, labels.items())))} if labels else {}),
+            "the version of minicaffe": __version__,
+            "the version of Pillow": version("pillow"),
+        }
+        texts = {
+            name: "given" if value is True else str(value)
+            for name, value in inputs.items()
+            if value not in (False, "")
+        }
+        return Destination(self.database, self.backend, self.check_size, texts)
 
     def stores_files(self) -> bool:
         """Return whether image files are stored, also if only their type is given."""
@@ -198,11 +249,15 @@ class Destination:
         lmdb or leveldb.
     check_size : bool
         Whether images that differ in size are an error.
+    inputs : mapping of str to str, or None
+        What the records depend on, by the names of arguments and flags: an interrupted conversion
+        is continued with the same inputs only. None: it begins again.
     """
 
     path: str
     backend: str
     check_size: bool
+    inputs: Mapping[str, str] | None = None
 
 
 def convert_images(
@@ -213,45 +268,46 @@ def convert_images(
 ) -> DatasetSurvey:
     """Convert images on all cores, store them in order, and return what was stored.
 
-    `root` is the folder for messages.
+    A conversion that was interrupted is continued. `root` is the folder for messages.
     """
-    processed, survey = FileCounter(), DatasetSurvey(destination.path)
-    first: tuple[E, Converted] | None = None
-    with create_database(destination.path, destination.backend) as database:
-        results = with_progress(mapped_in_order(convert, entries), "images", len(entries))
-        for index, (entry, future) in enumerate(results):
+    with resumable_database(
+        destination.path, destination.backend, destination.inputs, len(entries)
+    ) as database:
+        n_before = database.n_items
+        processed, sizes = FileCounter(n_before=database.n_records), set(database.survey.shapes)
+        results = mapped_in_order(convert, entries[n_before:])
+        for entry, future in with_progress(results, "images", len(entries), n_before):
             try:
                 converted = future.result()
             except DataError as error:
                 logger.error("skipped: %s", error)
-                survey.skip(entry.label)
+                database.batch.skip(entry.label)
+                database.end_item()
                 continue
-            first = first or (entry, converted)
-            if destination.check_size and converted.shape != first[1].shape:
-                raise DataError(_other_size(entry, converted, *first))
-            key = f"{index:08d}_{entry.name}".encode("utf-8", "surrogateescape")
-            database.put(key, converted.value)
+            sizes.add(converted.shape)
+            if destination.check_size and len(sizes) > 1:
+                raise DataError(_other_size(entry, converted, sizes))
+            converted.count_in(database.batch)
+            database.put(entry.name, converted.value)
             processed.add()
-            if converted.boxes is None:
-                survey.add(converted.label, converted.shape)
-            else:
-                survey.add_boxes(converted.boxes, converted.shape)
-        if not database.count:
+            database.end_item()
+        if not database.n_records:
             raise DataError(
                 f"none of the {len(entries)} images could be read; is ROOTFOLDER {root!r} correct? "
                 "It is the prefix of every path in the list."
             )
         processed.finish()
-    if survey.n_skipped:
-        logger.warning("%d of %d images could not be read.", survey.n_skipped, len(entries))
-    return survey
+    if n_skipped := database.survey.n_skipped:
+        logger.warning("%d of %d images could not be read.", n_skipped, len(entries))
+    return database.survey
 
 
-def _other_size(
-    entry: ListEntry, converted: Converted, first: ListEntry, first_one: Converted
-) -> str:
-    shapes = [" x ".join(map(str, one.shape)) for one in (converted, first_one)]
+def _other_size(entry: ListEntry, converted: Converted, sizes: set[tuple[int, ...]]) -> str:
+    own, *others = (
+        " x ".join(map(str, shape)) for shape in (converted.shape, *(sizes - {converted.shape}))
+    )
     return (
-        f"{entry.name}: the image is {shapes[0]} (channels x rows x columns), {first.name} is "
-        f"{shapes[1]}; --check_size requires one size. Use --resize_height and --resize_width."
+        f"{entry.name}: the image is {own} (channels x rows x columns), those before it are "
+        f"{' or '.join(others)}; --check_size requires one size. Use --resize_height and "
+        "--resize_width."
     )

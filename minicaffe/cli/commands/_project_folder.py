@@ -10,8 +10,13 @@ from pathlib import Path
 from minicaffe.errors import DataError, UsageError
 
 
-def check_is_new(folder: Path) -> None:
+def check_is_new(folder: Path, images: str) -> None:
     """Raise a DataError if a folder exists and is not empty."""
+    if folder.is_dir() and not Path(images).exists():
+        raise DataError(
+            f"{folder}: exists, and {images} does not. The order is DIR IMAGES: the new folder of "
+            "the project, then the folder of the images"
+        )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(
             f"{folder}: exists already, and is not an empty folder. Choose another name, or remove "

@@ -22,17 +22,19 @@ import numpy as np
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.data.mean import channel_means
 from minicaffe.data.preparation import find_images, prepare, read_classes
 from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.ops.backend import HostArray
+from minicaffe.project.preparation_check import warn_of_other_preparation
 
 _TOP = 5
 
 
-class ClassificationFlags(BackendFlags):
+class ClassificationFlags(LogFlags, BackendFlags):
     """Flags of the command."""
 
     model: str = positional(metavar="DEPLOY", help="net prototxt with an Input layer")
@@ -45,6 +47,7 @@ class ClassificationFlags(BackendFlags):
 
 def run(flags: ClassificationFlags) -> int:
     """Classify."""
+    flags.shorten_log()
     images = find_images(flags.images)
     with closing(Net(flags.model, "TEST", backend=choose_backend(flags, model=flags.model))) as net:
         copy_trained_layers(net, flags.weights)
@@ -52,6 +55,7 @@ def run(flags: ClassificationFlags) -> int:
         n_classes = net.outputs[0].count // net.outputs[0].shape[0]
         labels = read_classes(flags.labels, n_classes)
         mean = channel_means(flags.mean, shape[0])
+        warn_of_other_preparation(flags.weights, flags.input_scale, mean)
         net.inputs[0].reshape((1, *shape))
         for path in images:
             net.inputs[0].data.set(prepare(path, shape, mean, flags.input_scale)[None])
@@ -72,7 +76,7 @@ def image_input_shape(net: Net, path: str | Path) -> tuple[int, int, int]:
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
         raise NetError(
             f"{path}: needs one input of shape (N, 1 or 3, rows, columns) for images; it has "
-            f"{shapes or 'none'}. Use the deploy net"
+            f"{shapes or 'none'}. Use the net to deploy: minicaffe deploy {path} writes it"
         )
     _, channels, height, width = shapes[0]
     return channels, height, width

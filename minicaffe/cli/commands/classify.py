@@ -17,6 +17,7 @@ from pathlib import Path
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.commands.classification import print_best
 from minicaffe.cli.flags import flag, positional
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.cli.options.preprocessing import PreprocessingFlags, parse_integers
 from minicaffe.data.npy import read_npy, write_npy
 from minicaffe.data.preparation import read_classes
@@ -24,7 +25,7 @@ from minicaffe.errors import DataError
 from minicaffe.ops.backend import HostArray
 
 
-class ClassifyFlags(PreprocessingFlags):
+class ClassifyFlags(LogFlags, PreprocessingFlags):
     """Flags of the command."""
 
     input_file: str = positional(metavar="INPUT", help="image, folder or .npy")
@@ -37,6 +38,7 @@ class ClassifyFlags(PreprocessingFlags):
 
 def run(flags: ClassifyFlags) -> int:
     """Load, classify, save."""
+    flags.shorten_log()
     from minicaffe.pycaffe import Classifier
 
     image_dims = parse_integers(flags.images_dim, "images_dim", 2)

@@ -12,8 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from minicaffe.cli.commands._db_reports import known_count
 from minicaffe.cli.commands._file_counter import FileCounter
 from minicaffe.cli.flags import Flags, positional
+from minicaffe.cli.item_progress import with_progress
 from minicaffe.cli.options.files import database_backend
 from minicaffe.data.datum import decode_datum
 from minicaffe.data.db import Database, open_database, printable
@@ -51,7 +53,7 @@ def mean_image(database: Database) -> NDArray[np.float32]:
     count = 0
     processed = FileCounter(_REPORT_EVERY)
     logger.info("Starting iteration")
-    for key, value in database.items():
+    for key, value in with_progress(database.items(), "images", known_count(database)):
         where = f"{database.path}, key {printable(key)}"
         image, _ = decode_datum(value, None, where)
         if total is None:

@@ -5,7 +5,7 @@ its boxes (--anno_type=detection), or an integer label (--anno_type=classificati
 XML of PASCAL VOC, JSON of COCO cut into a file for each image, or text: label xmin ymin xmax ymax.
 The label map gives the labels of the names in XML and of the category numbers in JSON. Keys are the
 8-digit line number, an underscore and the path of the image. Images and boxes that cannot be read
-are skipped and counted.
+are skipped and counted. The same command continues a conversion that was interrupted.
 
 Example:
   minicaffe convert_annoset --anno_type=detection --label_map_file=labelmap_voc.prototxt \
@@ -22,7 +22,6 @@ from minicaffe.cli.commands._image_conversion import (
     Conversion,
     ConversionFlags,
     Converted,
-    Destination,
     Resizing,
     convert_images,
 )
@@ -105,11 +104,12 @@ def run(flags: AnnosetFlags) -> int:
         flags.encode_type,
         has_shape=True,
     )
-    destination = Destination(flags.database, flags.backend, flags.check_size)
     if flags.anno_type == "detection":
-        convert_boxes = AnnotationConversion(conversion, _kind(flags), _labels(flags))
-        annotated = read_annotation_list(flags.list_file)
-        survey = convert_images(_ordered(annotated, flags), convert_boxes, destination, flags.root)
+        labels = _labels(flags)
+        convert_boxes = AnnotationConversion(conversion, _kind(flags), labels)
+        annotated = _ordered(read_annotation_list(flags.list_file), flags)
+        destination = flags.destination([" ".join(entry) for entry in annotated], labels)
+        survey = convert_images(annotated, convert_boxes, destination, flags.root)
         end_conversion(survey, flags.database)
         return 0
 
@@ -117,8 +117,9 @@ def run(flags: AnnosetFlags) -> int:
         converted = conversion.datum(entry.name, conversion.read(entry.name), entry.label)
         return converted._replace(value=encode_annotated_datum(converted.value, None))
 
-    entries = read_image_list(flags.list_file)
-    survey = convert_images(_ordered(entries, flags), convert, destination, flags.root)
+    entries = _ordered(read_image_list(flags.list_file), flags)
+    destination = flags.destination([f"{entry.name} {entry.label}" for entry in entries])
+    survey = convert_images(entries, convert, destination, flags.root)
     end_conversion(survey, flags.database)
     return 0
 

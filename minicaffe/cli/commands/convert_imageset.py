@@ -2,7 +2,7 @@ r"""Write a folder of images to an LMDB or LevelDB database.
 
 LISTFILE has one line per image: its path below ROOTFOLDER, a space, an integer label. Keys are the
 8-digit line number, an underscore and the path. Images that cannot be read are skipped and counted;
-the others keep their numbers.
+the others keep their numbers. The same command continues a conversion that was interrupted.
 
 Example:
   minicaffe convert_imageset --resize_height=256 --resize_width=256 --shuffle \
@@ -15,7 +15,6 @@ from minicaffe.cli.commands._image_conversion import (
     Conversion,
     ConversionFlags,
     Converted,
-    Destination,
     convert_images,
 )
 from minicaffe.cli.conversion_summary import end_conversion
@@ -48,6 +47,6 @@ def run(flags: ImagesetFlags) -> int:
     def convert(entry: ListedImage) -> Converted:
         return conversion.datum(entry.name, conversion.read(entry.name), entry.label)
 
-    destination = Destination(flags.database, flags.backend, flags.check_size)
+    destination = flags.destination([f"{entry.name} {entry.label}" for entry in entries])
     end_conversion(convert_images(entries, convert, destination, flags.root), flags.database)
     return 0

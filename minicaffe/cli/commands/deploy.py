@@ -26,7 +26,12 @@ class DeployFlags(NetStateFlags, InputShapeFlags):
 
     net: str = positional(metavar="TRAIN_VAL", help="prototxt of the training net")
     output: str = flag(
-        "-o", "--output", metavar="DEPLOY", help="file to write; is overwritten if it exists"
+        "--output",
+        "-o",
+        "-o",
+        "--output",
+        metavar="DEPLOY",
+        help="file to write; is overwritten if it exists",
     )
     batch: int | None = flag(
         at_least=1, metavar="N", help="number of images of the input (default: 1)"

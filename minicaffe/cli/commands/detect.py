@@ -37,6 +37,7 @@ import numpy as np
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import flag, positional
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.cli.options.preprocessing import PreprocessingFlags
 from minicaffe.errors import DataError, Problems, UsageError
 from minicaffe.text_file import read_text
@@ -52,7 +53,7 @@ _MOST_PROBLEMS = 10
 Windows = list[tuple[str, list[float]]]
 
 
-class DetectFlags(PreprocessingFlags):
+class DetectFlags(LogFlags, PreprocessingFlags):
     """Flags of the command."""
 
     input_file: str = positional(metavar="INPUT", help=".csv of windows, .txt, or images")
@@ -99,6 +100,7 @@ _FOR_WHOLE_IMAGES = ("label_map_file", "truth", "short_side", "max_size", "bbox_
 
 def run(flags: DetectFlags) -> int:
     """Draw objects, or classify windows."""
+    flags.shorten_log()
     if flags.crop_mode == "whole":
         return _draw(flags)
     for name in _FOR_WHOLE_IMAGES:

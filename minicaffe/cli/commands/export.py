@@ -57,7 +57,12 @@ class ExportFlags(NetStateFlags, InputShapeFlags):
         help="trained weights, several files separated by commas, or RUN/best",
     )
     output: str = flag(
-        "-o", "--output", metavar="FILE", help="file to write (default: NET with suffix .onnx)"
+        "--output",
+        "-o",
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="file to write (default: NET with suffix .onnx)",
     )
     opset: int = flag(default=13, metavar="N", help="version of the operators, 11 to 22")
     batch: int | None = flag(

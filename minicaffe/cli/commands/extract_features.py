@@ -21,13 +21,15 @@ import numpy as np
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import positional
+from minicaffe.cli.item_progress import with_progress
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import NewDatabase, create_database
 from minicaffe.data.npy import write_npy
 from minicaffe.errors import NetError, UsageError, nearest
-from minicaffe.log import logger
+from minicaffe.log import log_result, logger
 from minicaffe.ops.backend import HostArray
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ _TYPES = ("lmdb", "leveldb", "hdf5", "npy")
 Sink = Callable[[HostArray], None]
 
 
-class FeatureFlags(BackendFlags):
+class FeatureFlags(LogFlags, BackendFlags):
     """Flags of the command."""
 
     weights: str = WEIGHTS_ARGUMENT
@@ -62,6 +64,7 @@ class FeatureFlags(BackendFlags):
 
 def run(flags: FeatureFlags) -> int:
     """Extract."""
+    flags.shorten_log()
     names, paths = flags.blobs.split(","), flags.outputs.split(",")
     _check(flags, names, paths)
     if flags.mode == "GPU":
@@ -90,7 +93,7 @@ def run(flags: FeatureFlags) -> int:
                 for path, name in zip(paths, names, strict=True)
             ]
             _extract(net, names, sinks, flags.batches)
-    logger.info("Successfully extracted the features!")
+    log_result("Successfully extracted the features!")
     return 0
 
 
@@ -108,7 +111,7 @@ def _check(flags: FeatureFlags, names: list[str], paths: list[str]) -> None:
 
 def _extract(net: Net, names: list[str], sinks: list[Sink], batches: int) -> None:
     counts = [0] * len(names)
-    for _ in range(batches):
+    for _ in with_progress(range(batches), "batches", batches):
         net.forward()
         for k, (name, sink) in enumerate(zip(names, sinks, strict=True)):
             features = np.atleast_1d(net.blobs[name].data.get())

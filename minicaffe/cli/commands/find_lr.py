@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import INITIAL_WEIGHTS
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.errors import DivergedError, UsageError
-from minicaffe.log import logger
+from minicaffe.log import log_result
 
 if TYPE_CHECKING:
     from minicaffe.analysis.rate_range import RateRange
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _FEWEST = 2  # losses that say something
 
 
-class FindLrFlags(NetStateFlags, BackendFlags):
+class FindLrFlags(NetStateFlags, LogFlags, BackendFlags):
     """Flags of the command."""
 
     solver: str = positional(metavar="SOLVER", help="solver prototxt")
@@ -42,6 +43,7 @@ class FindLrFlags(NetStateFlags, BackendFlags):
 
 def run(flags: FindLrFlags) -> int:
     """Measure, print, draw."""
+    flags.shorten_log()
     from minicaffe.pictures.figure import check_figure_type, new_figure, save_figure
     from minicaffe.pictures.rate_range import draw_rate_range
 
@@ -60,13 +62,13 @@ def run(flags: FindLrFlags) -> int:
         )
     print("\n".join(_report(found)))
     save_figure(draw_rate_range(found), flags.output)
-    logger.info(f"Wrote {flags.output}")
+    log_result(f"Wrote {flags.output}")
     return 0
 
 
 def _measure(flags: FindLrFlags) -> RateRange:
     from minicaffe.analysis.rate_range import measure_rates, prepare_range_test
-    from minicaffe.cli.progress import ProgressLine
+    from minicaffe.cli.progress import training_progress
     from minicaffe.schema import read_solver
     from minicaffe.solver.signals import Action, SignalActions
     from minicaffe.solver.solver import Solver
@@ -79,9 +81,11 @@ def _measure(flags: FindLrFlags) -> RateRange:
     signals = SignalActions(Action.STOP, Action.NONE, Action.STOP)
     with (
         closing(Solver(source, choose_backend(flags, source.param))) as solver,
+        training_progress(solver) as line,
         signals.installed(),
-        ProgressLine.of(solver, None),
     ):
+        if line is not None:
+            signals.tell = lambda _: line.print_at_once("Stopping; the chart is drawn so far.")
         return measure_rates(solver, lambda: signals.poll() is Action.STOP)
 
 

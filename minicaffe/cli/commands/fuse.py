@@ -27,6 +27,8 @@ class FuseFlags(Flags):
     weights: str = WEIGHTS_ARGUMENT
     new_weights: str = positional(metavar="WEIGHTS2", help="file to write: the new weights")
     output: str = flag(
+        "--output",
+        "-o",
         *("-o", "--output"),
         required=True,
         metavar="NET2",

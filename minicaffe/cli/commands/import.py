@@ -41,7 +41,12 @@ class ImportFlags(Flags):
         help="architecture of torchvision, file to import, weights to write",
     )
     output: str = flag(
-        *("-o", "--output"), required=True, metavar="NET", help="file to write: the net"
+        "--output",
+        "-o",
+        *("-o", "--output"),
+        required=True,
+        metavar="NET",
+        help="file to write: the net",
     )
     dialect: str = flag(
         choices=list(DIALECTS),

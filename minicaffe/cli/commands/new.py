@@ -7,7 +7,8 @@ class is divided alike; copies and unreadable images are left out. The mean of t
 is in train_val.prototxt.
 
 The net is a small one, or with --net one of models/ (--net=resnet18) or of a file, adapted to the
-number of classes. With --weights its training starts from trained weights, but for the last layer.
+number of classes. With --weights its training starts from trained weights, but for the last layer;
+mean and scale are then those of the net.
 
 With --task=segment every pixel gets a class. IMAGES is then a folder with the folders images (or
 JPEGImages) and labels (or masks, SegmentationClass) of label images with the same names, or a list:
@@ -37,7 +38,9 @@ from minicaffe.cli.commands._project_folder import (
     training_share,
 )
 from minicaffe.cli.flags import Flags, flag, positional
+from minicaffe.cli.options.files import weights_files
 from minicaffe.errors import DataError, UsageError
+from minicaffe.path_hints import not_found
 
 if TYPE_CHECKING:
     from minicaffe.project.adapted_net import KnownNet
@@ -64,7 +67,11 @@ class NewFlags(Flags):
         help="whether images get a class, objects are found, or pixels get a class",
     )
     net: str = flag(metavar="NAME", default="small", help="small, a net of models/, or a prototxt")
-    weights: str = flag(metavar="FILE", help="trained weights of --net to start from")
+    weights: str = flag(
+        metavar="FILE",
+        type=weights_files,
+        help="trained weights of --net to start from, or a run: RUN/best",
+    )
     size: int | None = flag(
         at_least=8,
         metavar="N",
@@ -77,13 +84,13 @@ class NewFlags(Flags):
 
 def run(flags: NewFlags) -> int:
     """Make the project."""
-    from minicaffe.project.adapted_net import SMALL, find_known_net
+    from minicaffe.project.adapted_net import SMALL, find_known_net, reads_grey
     from minicaffe.project.labelled_images import find_labelled_images
     from minicaffe.project.usable_images import select_images, split_images
 
     _check(flags)
     folder, share = Path(flags.directory), training_share(flags.split)
-    check_is_new(folder)
+    check_is_new(folder, flags.images)
     if flags.task == "segment":
         from minicaffe.cli.commands._segmentation_project import make_segmentation_project
 
@@ -98,7 +105,9 @@ def run(flags: NewFlags) -> int:
     images = select_images(find_labelled_images(flags.images))
     parts = split_images(images.given, share, flags.seed)
     size = flags.size or (known.size if known else 0) or _SIZE
-    is_grey = flags.gray or (images.n_grey == len(images.facts) and not flags.weights)
+    is_grey = flags.gray or images.n_grey == len(images.facts)
+    if known is not None and flags.weights and not flags.gray:
+        is_grey = is_grey and reads_grey(known, flags.weights)
     with created_folder(folder):
         _write_data(folder, images, parts, size + size // 8, is_grey)
         made, plan = _read_data(folder, size, known, bool(flags.weights))
@@ -115,7 +124,7 @@ def _check(flags: NewFlags) -> None:
     if flags.weights and flags.net == "small":
         raise UsageError("--weights needs --net, the net that the weights belong to")
     if flags.weights and not Path(flags.weights).is_file():
-        raise DataError(f"--weights={flags.weights}: no such file (in {Path.cwd()})")
+        raise DataError(f"--weights={not_found(flags.weights)}")
 
 
 def _write_data(
@@ -176,9 +185,11 @@ def _read_data(
     mean, stored = image.mean(axis=(1, 2)).tolist(), image.shape[1]
     if known is None:
         return ImageInput(len(mean), stored, size, mean, 1 / 64), plan
-    # Trained weights need the mean of their own training.
-    own = known.mean if fine_tunes and len(known.mean) == len(mean) else mean
-    return ImageInput(len(mean), stored, size, own, known.scale, known.tops), plan
+    if fine_tunes and known.mean is not None:
+        # Trained weights need the mean of their own training, or none.
+        own = list(known.mean)
+        mean = own * len(mean) if len(own) == 1 else own
+    return ImageInput(image.shape[0], stored, size, mean, known.scale, known.tops), plan
 
 
 def _write_nets(

@@ -34,7 +34,9 @@ class PlotFlags(Flags):
     solver: str = flag(
         metavar="FILES", help="solver prototxts instead of logs, separated by commas"
     )
-    output: str = flag(default="plot.png", metavar="FILE", help=".png, .svg or .pdf")
+    output: str = flag(
+        "--output", "-o", default="plot.png", metavar="FILE", help=".png, .svg or .pdf"
+    )
     by: str = flag(choices=("iterations", "seconds"), default="iterations", help="x axis")
     average: int = flag(
         default=1, at_least=1, metavar="N", help="draw moving averages of N points of training"

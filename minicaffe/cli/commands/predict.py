@@ -19,17 +19,19 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from minicaffe.cli.flags import flag, positional
+from minicaffe.cli.item_progress import with_progress
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.errors import DataError, UsageError
 from minicaffe.log import logger
+from minicaffe.path_hints import missing_file_hint
 
 if TYPE_CHECKING:
     from minicaffe.ops.backend import HostArray
@@ -100,7 +102,9 @@ def run(flags: PredictFlags) -> int:
         names = _class_names(flags.labels, folders, predictor.n_classes)
         if (flags.top or 0) > len(names):
             logger.warning(f"--top={flags.top}: the net has {len(names)} classes; all are given")
-        answers = _answers(predictor.predict(paths), names, flags.top or _TOP)
+        hints = {path: missing_file_hint(path) for path in flags.images}
+        predictions = with_progress(predictor.predict(paths), "images", len(paths))
+        answers = _answers(predictions, names, flags.top or _TOP, hints)
         _WRITERS[flags.format](_collected(answers, found), sys.stdout)
     if len(found) < len(paths):
         logger.error(f"{len(paths) - len(found)} of {len(paths)} images could not be read")
@@ -110,12 +114,15 @@ def run(flags: PredictFlags) -> int:
 
 
 def _answers(
-    predictions: Iterable[tuple[str, HostArray | DataError]], names: Sequence[str], top: int
+    predictions: Iterable[tuple[str, HostArray | DataError]],
+    names: Sequence[str],
+    top: int,
+    hints: Mapping[str, str],
 ) -> Iterator[Answer]:
     """Yield the best classes of each image; log an error for those that could not be read."""
     for path, scores in predictions:
         if isinstance(scores, DataError):
-            logger.error(str(scores))
+            logger.error(str(scores) + hints.get(path, ""))
             continue
         order = (-scores).argsort(kind="stable")[:top]
         yield Answer(path, [PredictedClass(int(k), names[k], float(scores[k])) for k in order])

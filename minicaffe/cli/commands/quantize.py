@@ -27,7 +27,7 @@ from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import MODEL, WEIGHTS_LIST
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.errors import UsageError, nearest
-from minicaffe.log import logger, suppress_repeated_warnings
+from minicaffe.log import log_result, logger, suppress_repeated_warnings
 
 if TYPE_CHECKING:
     from minicaffe.ops.backend import Backend
@@ -238,14 +238,14 @@ def _write(
         from minicaffe.pictures.quantization import study_panels
 
         save_figure(draw_curves(study_panels(study), "bits"), flags.plot)
-        logger.info(f"Wrote {flags.plot}")
+        log_result(f"Wrote {flags.plot}")
     if not flags.output:
         return
     write_quantized(flags.output, formats, study.found.assignment, others)
-    logger.info(f"Wrote {flags.output}.prototxt and {flags.output}.caffemodel")
+    log_result(f"Wrote {flags.output}.prototxt and {flags.output}.caffemodel")
     for name in names:
         path = f"{flags.output}{TABLES[name].suffix}"
         text = TABLES[name].text(study, formats)
         with write_atomically(path) as file:
             file.write(text.encode())
-        logger.info(f"Wrote {path}")
+        log_result(f"Wrote {path}")

@@ -20,7 +20,9 @@ class ReportFlags(Flags):
     """Flags of the command."""
 
     run: str = positional(metavar="RUN", help="folder or name of a run")
-    output: str = flag(metavar="FILE", help="file to write (default: RUN/report.html)")
+    output: str = flag(
+        "--output", "-o", metavar="FILE", help="file to write (default: RUN/report.html)"
+    )
 
 
 def run(flags: ReportFlags) -> int:

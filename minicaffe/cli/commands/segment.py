@@ -28,6 +28,7 @@ from minicaffe.cli.commands.classification import image_input_shape
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.data.image import Pixels, read_image, read_label_image, resize_nearest
 from minicaffe.data.mean import channel_means
 from minicaffe.data.preparation import find_images, prepare, read_classes
@@ -35,11 +36,12 @@ from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.pictures.palette import class_palette
+from minicaffe.project.preparation_check import warn_of_other_preparation
 
 _MOST_CLASSES = 256  # of an image file with a palette
 
 
-class SegmentFlags(BackendFlags):
+class SegmentFlags(LogFlags, BackendFlags):
     """Flags of the command."""
 
     model: str = positional(metavar="DEPLOY", help="net prototxt with an Input layer")
@@ -55,6 +57,7 @@ class SegmentFlags(BackendFlags):
 
 def run(flags: SegmentFlags) -> int:
     """Segment, and compare with the truth."""
+    flags.shorten_log()
     images = find_images(flags.images)
     names = png_names(images, "--output")
     output = Path(flags.output)
@@ -67,6 +70,7 @@ def run(flags: SegmentFlags) -> int:
         n_classes = _count_classes(net, flags)
         classes = read_classes(flags.labels, n_classes) if flags.labels else None
         mean = channel_means(flags.mean, shape[0])
+        warn_of_other_preparation(flags.weights, flags.input_scale, mean)
         counts = np.zeros((n_classes, n_classes), np.int64)
         for path, name in zip(images, names, strict=True):
             net.inputs[0].data.set(prepare(path, shape, mean, flags.input_scale)[None])

@@ -26,6 +26,7 @@ import numpy as np
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.files import weights_files
 from minicaffe.errors import NetError, SnapshotError, UsageError, nearest
 from minicaffe.log import logger
 from minicaffe.ops.backend import HostArray
@@ -53,7 +54,11 @@ class ShowFlags(BackendFlags):
     net: str = positional(
         nargs="?", default="", metavar="NET", help="net prototxt, the same as --model"
     )
-    weights: str = flag(metavar="FILE", help="trained weights, for filters and activations")
+    weights: str = flag(
+        metavar="FILE",
+        type=weights_files,
+        help="trained weights, or a run: RUN/best; for filters and activations",
+    )
     layer: str = flag(metavar="NAME", help="layer of the filters")
     model: str = flag(metavar="FILE", help="net prototxt, for activations and augment")
     blob: str = flag(metavar="NAME", help="blob of the activations")

@@ -15,7 +15,6 @@ Example:
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from minicaffe.layers import summary_of
 from minicaffe.net.include_rules import filter_layers
 from minicaffe.schema import LayerBlobs, LayerParameter, NetSource, NetState, read_net
 from minicaffe.schema.fork_names import FORKS, forks_of
+from minicaffe.text.colours import coloured, has_colours
 from minicaffe.text_width import display_width, padded
 from minicaffe.weights.files import read_weights_file
 
@@ -45,7 +45,6 @@ _WEIGHT_COLUMNS = (
 _WEIGHT_RIGHT = tuple(range(4, len(_WEIGHT_COLUMNS)))
 _WEIGHTS = (".caffemodel", ".h5", ".npz", ".safetensors")
 _PHASE = "TRAIN"
-_BOLD, _FAINT, _PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
 class SummarizeFlags(InputShapeFlags):
@@ -130,7 +129,7 @@ def bytes_text(size_bytes: int) -> str:
 
 def _print(columns: Sequence[str], rows: list[list[str]], right: Sequence[int]) -> None:
     """Print a table without its empty columns; those of `right` are aligned on the right."""
-    colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    colours = has_colours(sys.stdout)
     used = [k for k in range(len(columns)) if any(row[k] for row in rows)]
     table = [[row[k] for k in used] for row in [list(columns), *rows]]
     widths = [max(map(display_width, column)) for column in zip(*table, strict=True)]
@@ -140,8 +139,8 @@ def _print(columns: Sequence[str], rows: list[list[str]], right: Sequence[int]) 
             for k, cell, width in zip(used, row, widths, strict=True)
         ]
         if colours:
-            cells[0] = f"{_BOLD}{cells[0]}{_PLAIN}"
-            cells[1] = f"{_FAINT}{cells[1]}{_PLAIN}" if number else cells[1]
+            cells[0] = coloured(cells[0], "bold")
+            cells[1] = coloured(cells[1], "faint") if number else cells[1]
         print("  ".join(cells).rstrip())
 
 

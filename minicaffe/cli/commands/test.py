@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import flag
+from minicaffe.cli.item_progress import with_progress
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import MODEL, WEIGHTS_LIST
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.errors import DataError, UsageError
 from minicaffe.log import log_result, logger
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from minicaffe.ops.backend import HostArray
 
 
-class TestFlags(NetStateFlags, BackendFlags):
+class TestFlags(NetStateFlags, LogFlags, BackendFlags):
     """Flags of the command."""
 
     model: str = MODEL
@@ -52,6 +54,7 @@ class TestFlags(NetStateFlags, BackendFlags):
 
 def run(flags: TestFlags) -> int:
     """Run the command."""
+    flags.shorten_log()
     if flags.labels and not flags.confusion:
         raise UsageError("--labels has an effect with --confusion=FOLDER only, which is missing")
     from minicaffe.cli.data_checks import warn_of_unfilled_inputs
@@ -111,7 +114,7 @@ def _write_confusion(confusion: Confusion, folder: Path, names: list[str]) -> No
         with write_atomically(folder / "mistakes.png") as file:
             sheet.save(file, "PNG", optimize=True)
     print("\n".join(confusion_report(counts, names)))
-    logger.info("Wrote confusion.csv, per_class.csv, mistakes.csv and images to %s", folder)
+    log_result(f"Wrote confusion.csv, per_class.csv, mistakes.csv and images to {folder}")
 
 
 def _score(
@@ -122,7 +125,7 @@ def _score(
 
     loss = 0.0
     scores = OutputScores(net, flags.ap_version)
-    for batch in range(flags.iterations):
+    for batch in with_progress(range(flags.iterations), "batches", flags.iterations):
         net.forward()
         loss += net.loss()
         if confusion is not None:

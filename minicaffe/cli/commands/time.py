@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from minicaffe.cli.flags import flag
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import MODEL
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.cli.options.net_state import NetStateFlags, phase_flag
 from minicaffe.errors import UsageError
 from minicaffe.log import log_result, logger
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from minicaffe.net import Net
 
 
-class TimeFlags(NetStateFlags, BackendFlags):
+class TimeFlags(NetStateFlags, LogFlags, BackendFlags):
     """Flags of the command."""
 
     model: str = MODEL
@@ -34,6 +35,7 @@ class TimeFlags(NetStateFlags, BackendFlags):
 
 def run(flags: TimeFlags) -> int:
     """Run the command."""
+    flags.shorten_log()
     if flags.optimize_memory and flags.phase == "TRAIN":
         raise UsageError(
             "--optimize_memory needs --phase=TEST: a backward pass reads all blobs again"

@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import INITIAL_WEIGHTS
+from minicaffe.cli.options.log import LogFlags
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.cli.options.overrides import OverrideFlags
 from minicaffe.cli.options.run_folder import RunFlags
-from minicaffe.cli.progress import ProgressLine
-from minicaffe.cli.streams import has_terminal, terminal
+from minicaffe.cli.progress import training_progress
+from minicaffe.cli.screen import background_output
+from minicaffe.cli.streams import terminal
 from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
-from minicaffe.log import LogRecorder, hide_info, logger, recorded_log
+from minicaffe.log import LogRecorder, logger, recorded_log
 
 if TYPE_CHECKING:  # importing these takes long, and --help must not
     from minicaffe.ops.backend import Backend
@@ -39,7 +41,7 @@ if TYPE_CHECKING:  # importing these takes long, and --help must not
 _EFFECTS = ("stop", "snapshot", "none")
 
 
-class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
+class TrainFlags(OverrideFlags, RunFlags, LogFlags, NetStateFlags, BackendFlags):
     """Flags of the command."""
 
     solver_file: str = positional(
@@ -52,7 +54,6 @@ class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
         help="auto: resume from the newest snapshot of snapshot_prefix; without one, begin",
     )
     weights: str = INITIAL_WEIGHTS
-    log: bool = flag(help="show Caffe's log on a terminal too, as on a pipe")
     sigint_effect: str = flag(choices=_EFFECTS, default="stop", help="effect of Ctrl-C")
     sigterm_effect: str = flag(
         choices=_EFFECTS, default="stop", help="effect of SIGTERM, which `kill` and clusters send"
@@ -63,9 +64,8 @@ class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
 def run(flags: TrainFlags) -> int:
     """Run the command."""
     _check_flags(flags)
-    if has_terminal() and not flags.log:
-        hide_info()
-    with recorded_log() as log:
+    flags.shorten_log()
+    with background_output(), recorded_log() as log:
         source, state = _read_source(flags)
         backend = choose_backend(flags, source.param)
         solver = _built(flags, source, backend)
@@ -78,13 +78,8 @@ def run(flags: TrainFlags) -> int:
             recorder = _train(flags, solver, log)
         finally:
             solver.close()
-    logger.info("Optimization Done.")
-    if (stream := terminal()) is not None:
-        from minicaffe.cli.overview import COMMANDS
-        from minicaffe.runs.summary import summary_lines
-
-        lines = summary_lines(recorder.record, recorder.folder, COMMANDS)
-        print("", *lines, sep="\n", file=stream)
+        logger.info("Optimization Done.")
+        _print_summary(recorder)
     return 0
 
 
@@ -159,8 +154,31 @@ def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
         command=["train", *flags.given_words()], overrides=flags.given_words(OverrideFlags)
     )
     recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file), flags.tensorboard)
-    table = TrainingTable(solver, recorder) if has_terminal() and not flags.log else None
-    with signals.installed(), recorder.recording(log), ProgressLine.of(solver, table):
+    table = TrainingTable(solver, recorder) if flags.is_log_short else None
+    with (
+        training_progress(solver) as line,
+        signals.installed(),
+        recorder.recording(log),
+    ):
+        if line is not None:
+            signals.tell = line.print_at_once
+        if table is not None:
+            table.print_head()
         logger.info("Starting Optimization")
         solver.solve()
     return recorder
+
+
+def _print_summary(recorder: RunRecorder) -> None:
+    """Print the summary on the terminal, if there is one; it is no part of the log."""
+    from minicaffe.cli.live_line import LiveLine
+    from minicaffe.cli.overview import COMMANDS
+    from minicaffe.runs.summary import summary_lines
+
+    lines = ["", *summary_lines(recorder.record, recorder.folder, COMMANDS)]
+    if (stream := terminal()) is not None:
+        print(*lines, sep="\n", file=stream)
+        return
+    with LiveLine.on_terminal() as line:
+        if line is not None:
+            line.print_below(lines)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
+import numpy as np
+
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.cli.options.files import WEIGHTS
 from minicaffe.data.mean import parse_mean
@@ -52,6 +54,7 @@ class PreprocessingFlags(Flags):
         mean = parse_mean(self.mean_file) if self.mean_file else None
         if mean is not None and of_channels and mean.ndim == 3:
             mean = mean.mean(axis=(1, 2))
+        self._compare_with_training(mean)
         swap = self.channel_swap
         return {
             "mean": mean,
@@ -59,6 +62,15 @@ class PreprocessingFlags(Flags):
             "raw_scale": self.raw_scale,
             "channel_swap": parse_integers(swap, "channel_swap", 3) if swap else None,
         }
+
+    def _compare_with_training(self, mean: Floats | None) -> None:
+        from minicaffe.project.preparation_check import warn_of_other_preparation
+
+        values = np.zeros(1, np.float32) if mean is None else mean
+        channels = values.mean(axis=(1, 2)) if values.ndim == 3 else values
+        # Images are read as values from 0 to 1, and the mean is subtracted after raw_scale.
+        scale = (self.input_scale or 1.0) * self.raw_scale / 255
+        warn_of_other_preparation(self.pretrained_model, scale, channels * 255 / self.raw_scale)
 
     def set_mode(self) -> None:
         """Set pycaffe's mode and print it."""

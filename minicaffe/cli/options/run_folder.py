@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from minicaffe.atomic_file import is_held
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.errors import DataError, UsageError
 from minicaffe.log import logger
-from minicaffe.runs.folder import RUNS, is_held, is_run, new_run_folder, run_name
+from minicaffe.runs.folder import RUNS, is_run, new_run_folder, run_name
 
 
 class RunFlags(Flags):

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from minicaffe.data.engines.leveldb_log import broken_log, logs_with_records
+from minicaffe.data.engines.write_errors import write_error
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 
@@ -30,8 +31,8 @@ def _plyvel() -> ModuleType:
     except ImportError as error:
         raise DataError(
             "LevelDB needs the Python package plyvel, which is not installed (there is no wheel "
-            "for Windows). Try: pip install plyvel; or convert the data to backend: LMDB, which "
-            "works everywhere."
+            "for Windows, nor for Python 3.13). Try: pip install plyvel; or convert the data to "
+            "backend: LMDB, which works everywhere."
         ) from error
     module: ModuleType = plyvel
     return module
@@ -175,25 +176,35 @@ class LevelDbCursor:
 
 
 class LevelDbWriter:
-    """A new LevelDB in an empty folder.
+    """A LevelDB being written.
 
     Parameters
     ----------
-    folder : str
-        Where to write.
-    name : str
-        The database's name in errors.
+    folder, name, is_durable
+        As for `LmdbWriter`.
     """
 
-    def __init__(self, folder: str, name: str) -> None:
-        self._folder, self._name = folder, name
+    def __init__(self, folder: str, name: str, is_durable: bool = False) -> None:
+        self._folder, self._name, self._is_durable = folder, name, is_durable
         plyvel = _plyvel()
         with self._explained():
-            self._db = plyvel.DB(folder, create_if_missing=True, error_if_exists=True)
+            self._db = plyvel.DB(folder, create_if_missing=True, error_if_exists=not is_durable)
+
+    def remove_tail(self, key: bytes) -> int | None:
+        """Remove the records from a key on; return the number of the others, None if unknown."""
+        with self._explained():
+            keys = list(self._db.iterator(start=key, include_value=False))
+            with self._db.write_batch(transaction=True, sync=self._is_durable) as batch:
+                for each in keys:
+                    batch.delete(each)
+        return None
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
         """Store the records in one transaction."""
-        with self._explained(), self._db.write_batch(transaction=True) as batch:
+        with (
+            self._explained(),
+            self._db.write_batch(transaction=True, sync=self._is_durable) as batch,
+        ):
             for key, value in records:
                 batch.put(key, value)
 
@@ -226,7 +237,4 @@ class LevelDbWriter:
             raise self._unwritable(_text(error)) from error
 
     def _unwritable(self, reason: str) -> DataError:
-        return DataError(
-            f"{self._name}: the LevelDB cannot be written: {reason}. Is the disk full? "
-            "What was written of it has been removed."
-        )
+        return write_error(self._name, "LevelDB", reason, self._is_durable)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
+from pathlib import Path
 
 import lmdb
 
 from minicaffe.data.engines.lmdb_pages import LmdbPages
 from minicaffe.data.engines.lmdb_tree import LmdbTree
-from minicaffe.errors import DataError
+from minicaffe.data.engines.write_errors import write_error
 
 # The map is the largest size of the file; Windows takes it from the disk at once, so start small.
 _FIRST_MAP_BYTES = 16 << 20
+_DATA_FILE = "data.mdb"
 
 
 class LmdbReader:
@@ -104,36 +106,57 @@ class LmdbCursor:
 
 
 class LmdbWriter:
-    """A new LMDB in an empty folder; the map doubles whenever it is full.
+    """An LMDB that no other process has open; the map doubles whenever it is full.
 
     Parameters
     ----------
     folder : str
-        Where to write.
+        Where to write: an empty folder, or with `is_durable` one that holds an LMDB.
     name : str
         The database's name in errors.
+    is_durable : bool
+        Whether each transaction is on the disk when it ends, so that a power failure leaves the
+        database as it was after one of them. Without, nothing is certain before `complete`.
     """
 
-    def __init__(self, folder: str, name: str) -> None:
-        self._name = name
-        # No other process opens the folder before it is renamed: no lock, no sync before close().
+    def __init__(self, folder: str, name: str, is_durable: bool = False) -> None:
+        self._name, self._is_durable = name, is_durable
+        if Path(folder, _DATA_FILE).exists():
+            LmdbReader(folder).close()  # checks it, because the library aborts on damage
         with self._explained():
-            self._env = lmdb.open(folder, map_size=_FIRST_MAP_BYTES, lock=False, sync=False)
+            self._env = lmdb.open(folder, map_size=_FIRST_MAP_BYTES, lock=False, sync=is_durable)
+
+    def remove_tail(self, key: bytes) -> int | None:
+        """Remove the records from a key on; return the number of the others, None if unknown."""
+
+        def remove(transaction: lmdb.Transaction) -> None:
+            cursor = transaction.cursor()
+            more = cursor.set_range(key)
+            while more:
+                more = cursor.delete()
+
+        self._change(remove)
+        return int(self._env.stat()["entries"])
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
         """Store the records in one transaction."""
-        with self._explained():
-            while not self._fits(records):
-                self._env.set_mapsize(2 * self._env.info()["map_size"])
 
-    def _fits(self, records: list[tuple[bytes, bytes]]) -> bool:
-        try:
-            with self._env.begin(write=True) as transaction:
-                for key, value in records:
-                    transaction.put(key, value)
-        except lmdb.MapFullError:
-            return False
-        return True
+        def put(transaction: lmdb.Transaction) -> None:
+            for key, value in records:
+                transaction.put(key, value)
+
+        self._change(put)
+
+    def _change(self, action: Callable[[lmdb.Transaction], None]) -> None:
+        """Run a transaction; removing records takes pages, too."""
+        with self._explained():
+            while True:
+                try:
+                    with self._env.begin(write=True) as transaction:
+                        action(transaction)
+                    return
+                except lmdb.MapFullError:
+                    self._env.set_mapsize(2 * self._env.info()["map_size"])
 
     def complete(self, n_records: int) -> None:
         """Bring everything to the disk; LMDB itself counts the records."""
@@ -149,7 +172,4 @@ class LmdbWriter:
         try:
             yield
         except lmdb.Error as error:
-            raise DataError(
-                f"{self._name}: the LMDB cannot be written: {error}. Is the disk full? What was "
-                "written of it has been removed."
-            ) from error
+            raise write_error(self._name, "LMDB", error, self._is_durable) from error

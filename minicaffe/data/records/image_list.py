@@ -13,7 +13,7 @@ from minicaffe.data.records.list_hints import list_line_hint
 from minicaffe.data.records.listed import ListedRecords
 from minicaffe.errors import DataError, Problems
 from minicaffe.log import logger
-from minicaffe.path_hints import missing_file_hint
+from minicaffe.path_hints import path_form_hint
 from minicaffe.random import RandomStream
 from minicaffe.text_file import ForeignBytes, read_text
 
@@ -138,7 +138,7 @@ class ListedRecord(FileRecord):
         root = self.files.root_folder
         if Path(self.path).exists():
             return ""
-        if missing_file_hint(self.path):
+        if path_form_hint(self.path):
             return ""  # the error has it
         if root and not root.endswith("/"):
             return f' root_folder "{root}" is put before the name as it is: end it with "/".'

@@ -15,7 +15,7 @@ from minicaffe.data.records.window_crop import CropBox, WindowTransformer
 from minicaffe.data.records.window_file import WindowImage, read_window_file
 from minicaffe.errors import DataError
 from minicaffe.log import logger
-from minicaffe.path_hints import missing_file_hint
+from minicaffe.path_hints import path_form_hint
 from minicaffe.random import RandomStream
 
 Floats = NDArray[np.float32]
@@ -199,7 +199,7 @@ class WindowRecords(RecordSource):
         try:
             return Path(path).read_bytes()
         except OSError as error:
-            hint = missing_file_hint(path)
+            hint = path_form_hint(path)
             raise DataError(
                 f"{where}: {path}: the image cannot be read: {error.strerror}.{hint}"
             ) from error

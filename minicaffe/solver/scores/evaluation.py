@@ -10,7 +10,7 @@ from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.schema import SolverSource
 from minicaffe.solver.display import log_outputs, named_values
-from minicaffe.solver.reports import ScoreReport
+from minicaffe.solver.reports import Observers, ScoreReport
 from minicaffe.solver.scores.model_selection import ModelSelection
 from minicaffe.solver.scores.output_scores import OutputScores
 
@@ -50,7 +50,7 @@ class Evaluation:
         self,
         iteration: int,
         is_interrupted: Callable[[], bool],
-        observers: Sequence[Callable[[ScoreReport], object]],
+        observers: Observers,
     ) -> None:
         """Score every test net, and report the scores.
 
@@ -59,8 +59,8 @@ class Evaluation:
         iteration : int
         is_interrupted : callable
             Asked before each batch whether to end the test.
-        observers : sequence of callable
-            Called with the report of each test net.
+        observers : Observers
+            Called before each batch, and with the report of each test net.
         """
         self._is_repeated = False
         self._before = before = self.state()
@@ -96,7 +96,7 @@ class Evaluation:
         index: int,
         iteration: int,
         is_interrupted: Callable[[], bool],
-        observers: Sequence[Callable[[ScoreReport], object]],
+        observers: Observers,
     ) -> bool:
         """Score one test net and log the means; return False if the test was interrupted."""
         logger.info(f"Iteration {iteration}, Testing net (#{index})")
@@ -104,7 +104,9 @@ class Evaluation:
         net.share_parameters_with(self._net)
         n = param.test_iter[index]
         scores, loss = OutputScores(net, param.ap_version), 0.0
-        for _ in range(n):
+        for batch in range(n):
+            for observe_batch in observers.test_batches:
+                observe_batch(batch, n)
             if is_interrupted():
                 logger.info("Test interrupted.")
                 return False
@@ -117,6 +119,6 @@ class Evaluation:
             values = scores.scores(param.show_per_class_result)
             log_outputs("Test", net, values)
             report = ScoreReport(iteration, index, named_values(net, values))
-            for observe in (self.selection.add, *observers):
+            for observe in (self.selection.add, *observers.tests):
                 observe(report)
         return True

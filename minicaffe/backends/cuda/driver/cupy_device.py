@@ -30,7 +30,8 @@ except ImportError as error:
     # If CuPy is installed but does not import, its message is a page; the cause is one line.
     reason = "is not installed" if is_missing else f"does not import ({error.__cause__ or error})"
     raise BackendUnavailable(
-        f"no GPU can be used: CuPy {reason}. Do: pip install 'minicaffe[gpu]'"
+        f"no GPU can be used: CuPy {reason}. If the machine has an NVIDIA GPU: pip install "
+        "'minicaffe[gpu]'"
     ) from error
 except OSError as error:
     raise BackendUnavailable(

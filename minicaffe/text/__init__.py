@@ -1,0 +1,1 @@
+"""Text for people: durations, colours on terminals."""

@@ -1,0 +1,1 @@
+"""What pip installs: sdist and wheel, their files, and the program that a wheel alone provides."""
