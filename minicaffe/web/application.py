@@ -48,14 +48,18 @@ def web_application(
 def json_response(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return an answer in JSON; numbers that are not finite become null, because JSON has none."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
+    """Return an answer in JSON, as `json_text` has it."""
     # Names of files may hold bytes that are not UTF-8, which Python keeps as lone surrogates.
-    content = text.encode("utf-8", "backslashreplace")
+    content = json_text(value).encode("utf-8", "backslashreplace")
     return Response(content, status, headers, "application/json")
+
+
+def json_text(value: object) -> str:
+    """Return JSON in one line; numbers that are not finite become null, because JSON has none."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def error_response(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:

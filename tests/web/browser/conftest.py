@@ -12,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
 from lenet import prepare_lenet, start_training
 from processes import served
 
