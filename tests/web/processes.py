@@ -10,14 +10,13 @@ from lenet import environment
 
 
 @contextmanager
-def served(*words, cwd=None):
+def served(*words, port=0):
     """Start a command that answers HTTP requests; yield its process and its URL.
 
     The command prints its URL at the end of its first line.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "minicaffe", *map(str, words), "--port=0"],
-        cwd=cwd,
+        [sys.executable, "-m", "minicaffe", *map(str, words), f"--port={port}"],
         env=environment(),
         text=True,
         stdout=subprocess.PIPE,

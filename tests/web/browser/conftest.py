@@ -41,7 +41,10 @@ def chromium():
 
 @pytest.fixture
 def open_page(chromium):
-    """A function that opens an address: open_page(url, width=360, scheme="dark", locale="ko")."""
+    """A function that opens an address: open_page(url, width=360, scheme="dark", locale="ko").
+
+    A test that expects errors on the console clears `open_page.problems`.
+    """
     problems = []
     with ExitStack() as stack:
 
@@ -58,6 +61,7 @@ def open_page(chromium):
             page.wait_for_selector("h1")
             return page
 
+        opened.problems = problems
         yield opened
     assert problems == []
 
