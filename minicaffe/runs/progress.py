@@ -118,7 +118,8 @@ class RunProgress:
             return data.splitlines()
         tail = data.find(b"\n", len(data) - _TAIL) + 1
         if self._output:
-            starts = list(_starts(data, _TEST))
+            mark = f'"net": {self._net},'.encode()
+            starts = [k for k in _starts(data, _TEST) if mark in data[k : data.find(b"{", k + 1)]]
             if self._reads == "curve":
                 starts = starts[:: len(starts) // _MOST_SAMPLED + 1]
         else:

@@ -50,8 +50,10 @@ def listening_socket(host: str, port: int | None, first: int) -> socket.socket:
                 errno.EACCES: " Ports below 1024 are for the administrator: choose --port=N.",
                 errno.EADDRNOTAVAIL: " --host is an address of this computer, or 0.0.0.0 for all.",
             }.get(error.errno or 0, "")
+            # socket appends the address, which stands before.
+            reason = (error.strerror or str(error)).partition(" (while")[0]
             raise MinicaffeError(
-                f"cannot listen at {host}, port {tried}: {error.strerror or error}.{advice}"
+                f"cannot listen at {host}, port {tried}: {reason}.{advice}"
             ) from error
     raise AssertionError  # the last port has raised
 

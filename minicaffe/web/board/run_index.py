@@ -83,7 +83,7 @@ class RunIndex:
             rows, replaced = reader.since(after)
             return metric_columns(rows, reader.offset, replaced)
 
-    def scores(self, name: str, score: Mapping[str, str | int]) -> dict[int, float]:
+    def score_values(self, name: str, score: Mapping[str, str | int]) -> dict[int, float]:
         """Return the score of each tested iteration of a run.
 
         Raises

@@ -58,7 +58,7 @@ class _RunRoutes:
         name = request.query_params.get("run", "")
         folder, summary = self._folder.run(name), self._index.summary(name)
         record = read_record(folder)
-        scores = self._index.scores(name, record.score)
+        scores = self._index.score_values(name, record.score)
         more = {
             "command": record.command,
             "overrides": record.overrides,
