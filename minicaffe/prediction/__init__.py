@@ -8,17 +8,19 @@
 """
 
 from minicaffe.prediction.classes import ClassModel, ClassScores
+from minicaffe.prediction.deployed_net import DeployedNet
 from minicaffe.prediction.image_files import answers_for_files
 from minicaffe.prediction.image_model import ImageAnswer, ImageModel, PreparedImage, class_name
 from minicaffe.prediction.masks import MaskModel, PixelClasses
 from minicaffe.prediction.objects import FoundObjects, ObjectModel
-from minicaffe.prediction.opening import ModelFiles, open_image_model, source_of
+from minicaffe.prediction.opening import ModelFiles, open_deployed_net, open_image_model, source_of
 from minicaffe.prediction.pixel_values import PixelValues
 from minicaffe.prediction.regions import RegionModel, RegionSettings
 
 __all__ = [
     "ClassModel",
     "ClassScores",
+    "DeployedNet",
     "FoundObjects",
     "ImageAnswer",
     "ImageModel",
@@ -32,6 +34,7 @@ __all__ = [
     "RegionSettings",
     "answers_for_files",
     "class_name",
+    "open_deployed_net",
     "open_image_model",
     "source_of",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from minicaffe.log import suppress_info
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.ops.backend import Backend, HostArray, Shape
@@ -15,13 +16,8 @@ class DeployedNet:
 
     Parameters
     ----------
-    source : NetSource
-        A net whose data are inputs.
-    weights : str
-        The file.
-    backend : Backend
-    state : NetState, optional
-        Level and stages for rules of layers.
+    net : Net
+        Its data are inputs. It is closed with this object.
 
     Attributes
     ----------
@@ -31,31 +27,15 @@ class DeployedNet:
     input_shapes : mapping of str to tuple of int
         The inputs as the prototxt has them.
 
-    Raises
-    ------
-    MinicaffeError
-        If the net cannot be built, or the weights do not fit.
-
     Notes
     -----
-    One thread at a time may call `infer`. Nets of one backend in several threads take turns:
-    each layer holds the backend's lock while it computes.
+    One thread at a time may call `infer`. Nets of one backend in several threads take turns: each
+    layer holds the backend's lock while it computes.
     """
 
-    def __init__(
-        self, source: NetSource, weights: str, backend: Backend, state: NetState | None = None
-    ) -> None:
-        state = state or NetState()
-        state.phase = TEST
-        self.path = source.path
-        self.net = Net(source, state, backend=backend, fills=False)
-        try:
-            self.net.fill()
-            copy_trained_layers(self.net, weights)
-        except BaseException:
-            self.net.close()
-            raise
-        self.input_shapes: Mapping[str, Shape] = {blob.name: blob.shape for blob in self.net.inputs}
+    def __init__(self, net: Net) -> None:
+        self.net, self.path = net, net.source.path
+        self.input_shapes: Mapping[str, Shape] = {blob.name: blob.shape for blob in net.inputs}
 
     @property
     def output_shapes(self) -> dict[str, Shape]:
@@ -84,6 +64,51 @@ class DeployedNet:
         self.net.forward()
         return {name: self.net.blobs[name].data.get() for name in wanted}
 
+    def twin(self) -> DeployedNet:
+        """Return the net once more, with the same weights in memory.
+
+        Each of the two keeps the plans for its shapes: a net that changes between two shapes plans
+        its layers anew each time.
+        """
+        with suppress_info():
+            net = Net(self.net.source, NetState(phase=TEST), backend=self.net.backend, fills=False)
+            net.share_parameters_with(self.net, is_quiet=True)
+            for step in net.steps:
+                if not step.layer.blobs:
+                    step.fill()
+        return DeployedNet(net)
+
     def close(self) -> None:
         """Close the net."""
         self.net.close()
+
+
+def read_deployed_net(
+    source: NetSource, weights: str, backend: Backend, state: NetState
+) -> DeployedNet:
+    """Build a net and read its weights.
+
+    Parameters
+    ----------
+    source : NetSource
+        A net whose data are inputs.
+    weights : str
+        The file.
+    backend : Backend
+    state : NetState
+        Level and stages for rules of layers; the phase becomes TEST.
+
+    Raises
+    ------
+    MinicaffeError
+        If the net cannot be built, or the weights do not fit.
+    """
+    state.phase = TEST
+    net = Net(source, state, backend=backend, fills=False)
+    try:
+        net.fill()
+        copy_trained_layers(net, weights)
+    except BaseException:
+        net.close()
+        raise
+    return DeployedNet(net)

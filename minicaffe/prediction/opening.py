@@ -15,9 +15,10 @@ from minicaffe.errors import DataError, NetError, UsageError
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.net.deployment.data_layer import data_layer
+from minicaffe.net.deployment.inference_net import inference_net
 from minicaffe.ops.backend import Backend
 from minicaffe.prediction.classes import ClassModel, are_scores, scores_output
-from minicaffe.prediction.deployed_net import DeployedNet
+from minicaffe.prediction.deployed_net import DeployedNet, read_deployed_net
 from minicaffe.prediction.image_model import ImageAnswer, ImageModel, Task
 from minicaffe.prediction.masks import MaskModel, require_mask_output
 from minicaffe.prediction.objects import LISTED_COLUMNS, FoundObjects, ObjectModel, lists_objects
@@ -26,7 +27,7 @@ from minicaffe.prediction.regions import RegionModel, RegionSettings, scores_reg
 from minicaffe.prediction.training_images import TrainingImages
 from minicaffe.prediction.training_nets import find_training_net, folders_of
 from minicaffe.runs.folder import weights_of
-from minicaffe.schema import NetSource, NetState, read_net
+from minicaffe.schema import TEST, NetSource, NetState, read_net
 
 _NAMES, _LABEL_MAP = "labels.txt", "labelmap.prototxt"
 
@@ -124,12 +125,27 @@ def open_image_model(
             f"{source.path}: no data layer, so size, mean and scale of the images are not "
             "known. Give the training net with --net TRAIN_VAL.prototxt."
         )
-    net = DeployedNet(source, weights, backend, state)
+    net = read_deployed_net(source, weights, backend, state)
     try:
         return opening.model(net, preparation)
     except BaseException:
         net.close()
         raise
+
+
+def open_deployed_net(files: ModelFiles, backend: Backend) -> DeployedNet:
+    """Read a trained net for arrays, of whatever kind: a training net gets inputs for its data.
+
+    Raises
+    ------
+    MinicaffeError
+        If files are missing or do not fit.
+    """
+    source, state = source_of(files), NetState()
+    if data_layer(source, state) is not None:
+        state.phase = TEST
+        source = inference_net(source, state)
+    return read_deployed_net(source, weights_of(files.weights), backend, state)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -92,14 +92,14 @@ class BodyLimit:
 
         return limited
 
-    def _refusal(self, error: RequestTooLarge | RequestTooSlow) -> PlainTextResponse:
+    def _refusal(self, error: RequestTooLarge | RequestTooSlow) -> JSONResponse:
         close = {"connection": "close"}  # the rest of the body is not read
         if isinstance(error, RequestTooSlow):
-            return PlainTextResponse(
-                f"The body has not arrived in {self._limits.body_s:g} s.\n", 408, close
+            return JSONResponse(
+                {"error": f"the body has not arrived in {self._limits.body_s:g} s"}, 408, close
             )
-        return PlainTextResponse(
-            f"The body is larger than {self._limits.body_bytes} bytes.\n", 413, close
+        return JSONResponse(
+            {"error": f"the body is larger than {self._limits.body_bytes} bytes"}, 413, close
         )
 
 

@@ -13,12 +13,10 @@ Example:
 
 from __future__ import annotations
 
-import io
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from minicaffe.analysis.confusion import Counts
 from minicaffe.analysis.segmentation import add_pixels, segmentation_report
@@ -31,7 +29,7 @@ from minicaffe.data.image import Pixels, image_content, read_label_image
 from minicaffe.data.mean import parse_channel_mean
 from minicaffe.data.preparation import find_images
 from minicaffe.errors import DataError
-from minicaffe.pictures.palette import class_palette
+from minicaffe.pictures.palette import label_png
 from minicaffe.prediction import ModelFiles, PixelValues, class_name, open_image_model
 
 
@@ -61,7 +59,8 @@ def run(flags: SegmentFlags) -> int:
         counts = np.zeros((model.n_classes, model.n_classes), np.int64)
         for path, name in zip(images, names, strict=True):
             (answer,) = model.predict([model.prepare(image_content(path), path)])
-            _write(output / name, answer.classes)
+            with write_atomically(output / name) as file:
+                file.write(label_png(answer.classes))
             print(output / name)
             if flags.truth:
                 _compare(counts, Path(flags.truth) / name, answer.classes, flags.ignore_label)
@@ -70,15 +69,6 @@ def run(flags: SegmentFlags) -> int:
         for line in segmentation_report(counts, classes):
             print(line)
     return 0
-
-
-def _write(path: Path, labels: Pixels) -> None:
-    image = Image.fromarray(labels[0], "P")
-    image.putpalette(class_palette().tobytes())
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    with write_atomically(path) as file:
-        file.write(content.getvalue())
 
 
 def _compare(counts: Counts, path: Path, labels: Pixels, ignored: int) -> None:
