@@ -92,11 +92,11 @@ class NetServable:
     ) -> None:
         self.image_model, self._net = image_model, net
         self.labels: Sequence[str] = image_model.labels if image_model is not None else ()
-        self.batches = max_batch > 1 and _has_independent_samples(net)
+        self.batches = _has_independent_samples(net)
         self._nets: dict[int, DeployedNet] = {}
         self._sizes = [1 << k for k in range(max_batch.bit_length())]
         shapes = net.input_shapes
-        if self.batches or _takes_one_sample(net):
+        if self.batches:
             shapes = {name: (1, *shape[1:]) for name, shape in shapes.items()}
         net.infer({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, ())
         free = (-1,) if self.batches else ()
@@ -157,18 +157,6 @@ def _filled(array: HostArray, n: int) -> HostArray:
     filled = np.zeros((n, *array.shape[1:]), array.dtype)
     filled[: len(array)] = array
     return filled
-
-
-def _takes_one_sample(net: DeployedNet) -> bool:
-    """Return whether a net can compute one sample alone; it is left with its own shapes if not."""
-    try:
-        _trial(net, _random_inputs(net, 0))
-    except MinicaffeError:
-        net.infer(
-            {name: np.zeros(shape, np.float32) for name, shape in net.input_shapes.items()}, ()
-        )
-        return False
-    return True
 
 
 def _has_independent_samples(net: DeployedNet) -> bool:
