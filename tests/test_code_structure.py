@@ -38,6 +38,7 @@ SHARED_METHODS = {
     "format": "as in the library whose class is extended, or the layout of a tensor",
     "forward": "compute outputs",
     "fuse": "fuse ops into the kernel before them",
+    "infer": "compute outputs of arrays with a trained net",
     "is_done": "whether a future's result is there",
     "label": "the class of an image",
     "layout": "the layout in memory",

@@ -34,7 +34,7 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._total += value
 
-    def lines(self, name: str, labels: str) -> Iterable[str]:
+    def metric_lines(self, name: str, labels: str) -> Iterable[str]:
         """Yield the lines of a metric with some labels, ``model="m"``."""
         count = 0
         for bound, n in zip((*self._bounds, "+Inf"), self._counts, strict=True):
@@ -111,7 +111,7 @@ def prometheus_text(models: Mapping[tuple[str, str], _Counted]) -> str:
         lines += [f"# HELP minicaffe_{name} {text}", f"# TYPE minicaffe_{name} histogram"]
         for labels, model in labelled:
             histogram: Histogram = getattr(model.counters, name)
-            lines += histogram.lines(f"minicaffe_{name}", labels)
+            lines += histogram.metric_lines(f"minicaffe_{name}", labels)
     return "\n".join(lines) + "\n"
 
 

@@ -15,7 +15,7 @@ from minicaffe.prediction import ClassScores, FoundObjects, ImageAnswer, class_n
 from minicaffe.serving.description import path_below
 from minicaffe.serving.errors import LoadRefused, RequestRefused
 from minicaffe.serving.image_answers import NamedImage, decode_base64, rounded
-from minicaffe.serving.open_inference import JsonObject, is_count, json_object
+from minicaffe.serving.open_inference import JsonObject, is_natural, json_object
 
 _MESSAGES = {
     200: "OK",
@@ -82,7 +82,7 @@ def parse_predict(body: bytes) -> PredictRequest:
             raise RequestRefused(f"parameters.output.{name} is not available")
     best = output.get("best", 1)
     threshold = output.get("confidence_threshold", 0.0)
-    if not is_count(best) and best != -1:
+    if not is_natural(best) and best != -1:
         raise RequestRefused("parameters.output.best must be a number of classes")
     if not isinstance(threshold, int | float) or isinstance(threshold, bool):
         raise RequestRefused("parameters.output.confidence_threshold must be a number")

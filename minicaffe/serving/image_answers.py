@@ -81,6 +81,8 @@ def check_pixels(image: NamedImage, most: int) -> None:
     try:
         with Image.open(io.BytesIO(image.content)) as opened:
             width, height = opened.size
+    except Image.DecompressionBombError as error:
+        raise RequestRefused(f"{image.name}: too many pixels: {error}") from error
     except Exception:  # of many types; who decodes it reports it
         return
     if width * height > most:

@@ -175,12 +175,12 @@ def _timeout(parameters: JsonObject) -> float | None:
     found = parameters.get("timeout")
     if found is None:
         return None
-    if not is_count(found) or found == 0:
+    if not is_natural(found) or found == 0:
         raise RequestRefused('parameter "timeout" must be a number of microseconds above 0')
     return float(min(found, 10**15)) / 1e6
 
 
-def is_count(value: object) -> bool:
+def is_natural(value: object) -> bool:
     """Return whether a JSON value is an integer that is not negative."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -198,7 +198,7 @@ def _array(tensor: JsonObject, spec: TensorSpec, rest: memoryview) -> tuple[Host
         values = _values(tensor.get("data"), name)
     else:
         dtype = np.dtype(_TYPES[kind])
-        if not is_count(size) or size > len(rest):
+        if not is_natural(size) or size > len(rest):
             raise RequestRefused(
                 f'input "{name}": binary_data_size is {size}, and {len(rest)} bytes are left'
             )
@@ -219,7 +219,7 @@ def _array(tensor: JsonObject, spec: TensorSpec, rest: memoryview) -> tuple[Host
 
 def _shape(tensor: JsonObject, spec: TensorSpec) -> Shape:
     found = tensor.get("shape")
-    if not isinstance(found, list) or len(found) > _MOST_AXES or not all(map(is_count, found)):
+    if not isinstance(found, list) or len(found) > _MOST_AXES or not all(map(is_natural, found)):
         raise RequestRefused(f'input "{spec.name}": "shape" must be an array of integers')
     fits = len(found) == len(spec.shape) and all(
         known in (-1, given) and given > 0 for known, given in zip(spec.shape, found, strict=True)
@@ -258,7 +258,7 @@ def _outputs(
         name = _name(output, specs, "output")
         given = _parameters(output, f'output "{name}"')
         classes = given.get("classification", 0)
-        if not is_count(classes):
+        if not is_natural(classes):
             raise RequestRefused(f'output "{name}": "classification" must be a number of classes')
         is_binary = _flag(given, "binary_data") if "binary_data" in given else all_binary
         found.append(RequestedOutput(name, is_binary, classes))

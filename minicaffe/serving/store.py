@@ -119,7 +119,7 @@ class ModelStore:
             for name, (state, _) in self._reasons.items()
         )
 
-    def names(self) -> list[str]:
+    def known_names(self) -> list[str]:
         """Return the names of the models that are known, loaded or not."""
         return list(self._sources)
 
@@ -131,7 +131,7 @@ class ModelStore:
         """Return the versions of a model that can be used, the newest last."""
         return self._versions.get(name, ())
 
-    def find(self, name: str, version: str = "") -> ModelVersion:
+    def find_version(self, name: str, version: str = "") -> ModelVersion:
         """Return a version of a model that can be used.
 
         Parameters
@@ -211,10 +211,17 @@ class ModelStore:
             try:
                 return await self._load(name, source)
             except BaseException as error:
-                self._reasons[name] = ("UNAVAILABLE", str(error))
-                if before is not None:
-                    self._sources[name] = before
+                self._restore(name, before, str(error))
                 raise
+
+    def _restore(self, name: str, source: ModelSource | None, reason: str) -> None:
+        """Undo the beginning of a load: a name that was not known before is forgotten."""
+        if source is None:
+            del self._sources[name], self._reasons[name]
+            return
+        self._sources[name] = source
+        state: State = "READY" if self._versions.get(name) else "UNAVAILABLE"
+        self._reasons[name] = (state, reason)
 
     async def _load(self, name: str, source: ModelSource) -> ModelVersion:
         fingerprint = await asyncio.to_thread(source.fingerprint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
@@ -70,7 +71,20 @@ class BodyLimit:
         except (RequestTooLarge, RequestTooSlow) as error:
             if has_begun:
                 raise
+            if isinstance(error, RequestTooLarge):
+                await self._discard(receive)
             await self._refusal(error)(scope, receive, send)
+
+    async def _discard(self, receive: Receive) -> None:
+        """Read on up to the limit: a client that is still sending would not see the answer."""
+        left = self._limits.body_bytes
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.body_s):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
 
     def _limited(self, receive: Receive) -> Receive:
         n_bytes, is_complete = 0, False

@@ -36,7 +36,7 @@ MINLOGLEVEL = 1
 _FIRST_PORT = 8000
 _MIB = 1 << 20
 # Flags that are times, with the smallest ones.
-_TIMES = {"timeout_s": 0.001, "batch_wait_ms": 0, "notice_s": 0, "drain_s": 0}
+_TIMES = {"timeout_s": 0.001, "receive_s": 0.001, "batch_wait_ms": 0, "notice_s": 0, "drain_s": 0}
 # Settings of a description that are flags.
 _SETTINGS = (
     *("net", "labels", "mean", "input_scale", "raw_scale", "channel_swap", "size", "output"),
@@ -93,6 +93,9 @@ class ServeFlags(ModelFlags, WebFlags):
         default=30.0, metavar="S", help="time for an answer; then the request gets 504"
     )
     body_mb: int = flag(at_least=1, default=64, metavar="MB", help="largest body of a request")
+    receive_s: float = flag(
+        default=60.0, metavar="S", help="time in which the body of a request has to arrive"
+    )
     max_pixels: int = flag(at_least=1, default=1 << 26, metavar="N", help="most pixels of an image")
     notice_s: float = flag(
         default=1.0,
@@ -119,7 +122,7 @@ def run(flags: ServeFlags) -> int:
     access = access_for(flags.host, flags.token, flags.allow_host or [])
     listening = listening_socket(flags.host, flags.port, _FIRST_PORT)
     store = _store(flags)
-    limits = RequestLimits(body_bytes=flags.body_mb * _MIB)
+    limits = RequestLimits(flags.body_mb * _MIB, flags.receive_s)
     routes = service_routes(store, ImageLimits(flags.max_pixels, flags.queue))
     for (name, version), model in store.loaded().items():
         image_model = model.servable.image_model

@@ -57,13 +57,13 @@ class DeepDetectRoutes:
 
     async def info(self, request: Request) -> Response:
         """List the models."""
-        services = [self._described(name) for name in self._store.names()]
+        services = [self._described(name) for name in self._store.known_names()]
         return json_response(info_answer(minicaffe.__version__, services))
 
     async def service(self, request: Request) -> Response:
         """Describe a model."""
         name = request.path_params["name"]
-        self._store.find(name)
+        self._store.find_version(name)
         return json_response(service_answer(self._described(name)))
 
     async def create_service(self, request: Request) -> Response:
@@ -71,7 +71,7 @@ class DeepDetectRoutes:
         name, body = request.path_params["name"], await plain_body(request)
         settings = service_settings(body)
         source = None
-        if name not in self._store.names():
+        if name not in self._store.known_names():
             source = self._store.source_below_root(json.dumps(settings))
         await self._store.load(name, source)
         return json_response(done_answer(201), 201)
@@ -89,7 +89,7 @@ class DeepDetectRoutes:
         began = time.perf_counter()
         body = await plain_body(request)
         asked = await self._images.in_thread(lambda: parse_predict(body))
-        model = self._store.find(asked.service)
+        model = self._store.find_version(asked.service)
         images = await self._images.in_thread(lambda: asked.images(self._store.root))
         answers = await self._images.answers(request.receive, model, images)
         seconds = time.perf_counter() - began

@@ -51,7 +51,7 @@ class ImageRoutes:
     async def answer(self, request: Request) -> Response:
         """Answer for the images of a request."""
         name, version = model_of(request)
-        model = self._store.find(name, version)
+        model = self._store.find_version(name, version)
         task = request.url.path.rpartition("/")[2]
         _require_task(model, task)
         options = _options(request, task)

@@ -114,64 +114,56 @@ def _of_models(names: Sequence[str], suffix: str, method: str, operation: Json) 
     }
 
 
+_NOT_READY: Json = {
+    "503": {"description": "Not ready.", **_content(_JSON, _object({"ready": _FLAG}))}
+}
+_BINARY: Json = {"type": "string", "format": "binary"}
+
+
 def _protocol(names: Sequence[str]) -> Json:
-    ready = {"503": {"description": "Not ready.", **_content(_JSON, _object({"ready": _FLAG}))}}
+    metadata = _operation(
+        "metadata", "Describe inputs and outputs.", _answers(_ref("ModelMetadata"), (404, 503))
+    )
+    model_ready = _answers(_object({"name": _TEXT, "ready": _FLAG}), (404,), _NOT_READY)
+    ready = _operation("modelReady", "Say whether it can be used.", model_ready)
+    return {
+        **_health(),
+        **_of_models(names, "", "get", metadata),
+        **_of_models(names, "/ready", "get", ready),
+        **_of_models(names, "/infer", "post", _inference()),
+    }
+
+
+def _health() -> Json:
+    server = _object({"name": _TEXT, "version": _TEXT, "extensions": _array(_TEXT)})
+    live = _answers(_object({"live": _FLAG}), ())
+    ready = _answers(_object({"ready": _FLAG}), (), _NOT_READY)
+    return {
+        "/v2": {"get": _operation("server", "Describe the server.", _answers(server, ()))},
+        "/v2/health/live": {"get": _operation("live", "Say that it answers.", live)},
+        "/v2/health/ready": {
+            "get": _operation("ready", "Say whether all models can be used.", ready)
+        },
+    }
+
+
+def _inference() -> Json:
     length: Json = {
         "name": "Inference-Header-Content-Length",
         "in": "header",
         "description": "The length of the JSON, if binary tensors follow it.",
         "schema": _COUNT,
     }
-    infer = _operation(
+    kinds = {_JSON: {"schema": _ref("InferenceRequest")}, _BYTES: {"schema": _BINARY}}
+    found = _operation(
         "infer",
         "Compute outputs of inputs.",
         _answers(_ref("InferenceAnswer"), _BODY_ERRORS),
         parameters=[length],
-        requestBody={
-            "required": True,
-            "content": {
-                _JSON: {"schema": _ref("InferenceRequest")},
-                _BYTES: {"schema": {"type": "string", "format": "binary"}},
-            },
-        },
+        requestBody={"required": True, "content": kinds},
     )
-    infer["responses"]["200"]["content"][_BYTES] = {
-        "schema": {"type": "string", "format": "binary"}
-    }
-    server = _object({"name": _TEXT, "version": _TEXT, "extensions": _array(_TEXT)})
-    model_ready = _answers(_object({"name": _TEXT, "ready": _FLAG}), (404,), ready)
-    return {
-        "/v2": {"get": _operation("server", "Describe the server.", _answers(server, ()))},
-        "/v2/health/live": {
-            "get": _operation(
-                "live", "Say that it answers.", _answers(_object({"live": _FLAG}), ())
-            )
-        },
-        "/v2/health/ready": {
-            "get": _operation(
-                "ready",
-                "Say whether all models can be used.",
-                _answers(_object({"ready": _FLAG}), (), ready),
-            )
-        },
-        **_of_models(
-            names,
-            "",
-            "get",
-            _operation(
-                "metadata",
-                "Describe inputs and outputs.",
-                _answers(_ref("ModelMetadata"), (404, 503)),
-            ),
-        ),
-        **_of_models(
-            names,
-            "/ready",
-            "get",
-            _operation("modelReady", "Say whether it can be used.", model_ready),
-        ),
-        **_of_models(names, "/infer", "post", infer),
-    }
+    found["responses"]["200"]["content"][_BYTES] = {"schema": _BINARY}
+    return found
 
 
 def _repository(names: Sequence[str]) -> Json:
@@ -214,13 +206,12 @@ def _body(schema: Json, is_required: bool) -> Json:
 
 
 def _images(names: Sequence[str]) -> Json:
-    binary: Json = {"type": "string", "format": "binary"}
     body: Json = {
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": _object({"image": binary})},
+            "multipart/form-data": {"schema": _object({"image": _BINARY})},
             _JSON: {"schema": _object({"images": _array(_TEXT, minItems=1)})},
-            "image/*": {"schema": binary},
+            "image/*": {"schema": _BINARY},
         },
     }
     options: dict[str, Sequence[Json]] = {
@@ -232,7 +223,7 @@ def _images(names: Sequence[str]) -> Json:
     for task, parameters in options.items():
         answers = _answers(_ref("ImageAnswer"), _BODY_ERRORS)
         if task == "segment":
-            answers["200"]["content"]["image/png"] = {"schema": binary}
+            answers["200"]["content"]["image/png"] = {"schema": _BINARY}
         summary = {
             "classify": "Name the best classes of images.",
             "detect": "Find objects in images.",
@@ -256,53 +247,45 @@ def _in_deepdetects_form(schema: Json, errors: Sequence[int]) -> Json:
 
 def _others(names: Sequence[str]) -> Json:
     answer = _ref("DeepDetectAnswer")
-    service = {"parameters": [_name_in_path(names)]}
-    create = _operation(
-        "createService",
-        "Load a model.",
-        {"201": {"description": "Loaded.", **_content(_JSON, answer)}}
-        | {
-            code: one
-            for code, one in _in_deepdetects_form(answer, (400, 404, 415, 503)).items()
-            if code != "200"
-        },
-        requestBody=_body(_object({"model": _object({"repository": _TEXT})}), True),
+    predict = _operation(
+        "predict",
+        "Answer for images in DeepDetect's form.",
+        _in_deepdetects_form(answer, _BODY_ERRORS),
+        requestBody=_body(_ref("PredictRequest"), True),
     )
-    clear = _query("clear", {"type": "string", "enum": ["mem"]})
+    metrics = {"200": {"description": "Metrics.", **_content("text/plain", _TEXT)}}
     return {
         "/info": {"get": _operation("info", "List the models.", _answers(answer, ()))},
-        "/services/{name}": {
-            **service,
-            "get": _operation(
-                "service", "Describe a model.", _in_deepdetects_form(answer, (404, 503))
-            ),
-            "put": create,
-            "post": {**create, "operationId": "createServicePost"},
-            "delete": _operation(
-                "deleteService",
-                "Unload a model.",
-                _in_deepdetects_form(answer, (400, 404)),
-                parameters=[clear],
-            ),
-        },
-        "/predict": {
-            "post": _operation(
-                "predict",
-                "Answer for images in DeepDetect's form.",
-                _in_deepdetects_form(answer, _BODY_ERRORS),
-                requestBody=_body(_ref("PredictRequest"), True),
-            )
-        },
-        "/metrics": {
-            "get": _operation(
-                "metrics",
-                "Count requests for Prometheus.",
-                {"200": {"description": "Metrics.", **_content("text/plain", _TEXT)}},
-            )
-        },
+        "/services/{name}": {"parameters": [_name_in_path(names)], **_services(answer)},
+        "/predict": {"post": predict},
+        "/metrics": {"get": _operation("metrics", "Count requests for Prometheus.", metrics)},
         "/openapi.json": {
             "get": _operation("openapi", "This description.", _answers(_object({}), ()))
         },
+    }
+
+
+def _services(answer: Json) -> Json:
+    """Return the operations on a service, DeepDetect's name of a model."""
+    refused = _in_deepdetects_form(answer, (400, 404, 408, 413, 415, 503))
+    del refused["200"]
+    create = _operation(
+        "createService",
+        "Load a model.",
+        {"201": {"description": "Loaded.", **_content(_JSON, answer)}, **refused},
+        requestBody=_body(_object({"model": _object({"repository": _TEXT})}), True),
+    )
+    describe = _in_deepdetects_form(answer, (404, 503))
+    return {
+        "get": _operation("service", "Describe a model.", describe),
+        "put": create,
+        "post": {**create, "operationId": "createServicePost"},
+        "delete": _operation(
+            "deleteService",
+            "Unload a model.",
+            _in_deepdetects_form(answer, (400, 404)),
+            parameters=[_query("clear", {"type": "string", "enum": ["mem"]})],
+        ),
     }
 
 

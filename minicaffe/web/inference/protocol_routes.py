@@ -72,7 +72,7 @@ class ProtocolRoutes:
     async def metadata(self, request: Request) -> Response:
         """Describe inputs and outputs of a model."""
         name, version = model_of(request)
-        found = self._store.find(name, version)
+        found = self._store.find_version(name, version)
         versions = [one.version for one in self._store.versions_of(name)]
         return json_response(model_metadata(name, versions, found.servable))
 
@@ -80,7 +80,7 @@ class ProtocolRoutes:
         """Say whether a model can be used; status 503 if not."""
         name, version = model_of(request)
         try:
-            self._store.find(name, version)
+            self._store.find_version(name, version)
         except ModelNotReady:
             return json_response({"name": name, "ready": False}, 503)
         is_ready = not self._store.is_ending
@@ -91,7 +91,7 @@ class ProtocolRoutes:
         headers = request.headers
         name, version = model_of(request)
         body = await plain_body(request)
-        model = self._store.find(name, version)
+        model = self._store.find_version(name, version)
         try:
             parsed = parse_inference(body, _header_length(headers), model.servable)
         except RequestRefused:

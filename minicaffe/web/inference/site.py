@@ -46,7 +46,7 @@ def service_routes(store: ModelStore, limits: ImageLimits) -> list[BaseRoute]:
 
     async def openapi(request: Request) -> Response:
         """Return the description of all routes."""
-        return json_response(openapi_document(store.names()))
+        return json_response(openapi_document(store.known_names()))
 
     return [
         *ProtocolRoutes(store).routes(),
