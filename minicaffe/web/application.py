@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 
 from minicaffe.errors import MinicaffeError
 from minicaffe.log import logger
+from minicaffe.serving.errors import RequestRefused
 from minicaffe.web.access import Access, AccessCheck
 from minicaffe.web.request_limits import BodyLimit, RequestLimits
 
@@ -29,8 +30,8 @@ def web_application(
     Parameters
     ----------
     routes : sequence of BaseRoute
-        Handlers may raise `MinicaffeError`, which is answered with status 400, and
-        `HTTPException`; the body is ``{"error": MESSAGE}``.
+        Handlers may raise `MinicaffeError`, which is answered with status 400 or that of a
+        `RequestRefused`, and `HTTPException`; the body is ``{"error": MESSAGE}``.
     access : Access
     limits : RequestLimits
     """
@@ -79,7 +80,10 @@ def _finite(value: Any) -> Any:
 
 
 def _refuse(request: Request, error: Exception) -> Response:
-    return error_response(". ".join([str(error), *getattr(error, "__notes__", ())]), 400)
+    status = error.status if isinstance(error, RequestRefused) else 400
+    later = {"retry-after": "1"} if status in (429, 503) else None
+    message = ". ".join([str(error), *getattr(error, "__notes__", ())])
+    return error_response(message, status, later)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 
@@ -24,10 +23,10 @@ from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
 from minicaffe.data.mean import channel_means
 from minicaffe.data.preparation import find_images, prepare, read_classes
-from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.ops.backend import HostArray
+from minicaffe.prediction.opening import image_input_shape
 
 _TOP = 5
 
@@ -58,24 +57,6 @@ def run(flags: ClassificationFlags) -> int:
             net.forward()
             print_best(path, net.outputs[0].data.get().ravel(), labels)
     return 0
-
-
-def image_input_shape(net: Net, path: str | Path) -> tuple[int, int, int]:
-    """Return channels, rows and columns of a net's only input, which takes images.
-
-    Raises
-    ------
-    NetError
-        If the net has no input, several inputs, or one of another shape.
-    """
-    shapes = [blob.shape for blob in net.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
-        raise NetError(
-            f"{path}: needs one input of shape (N, 1 or 3, rows, columns) for images; it has "
-            f"{shapes or 'none'}. Use the deploy net"
-        )
-    _, channels, height, width = shapes[0]
-    return channels, height, width
 
 
 def print_best(path: str, scores: HostArray, labels: Sequence[str]) -> None:

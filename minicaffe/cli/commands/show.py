@@ -168,9 +168,9 @@ def _activations(flags: ShowFlags) -> Image:
 
 
 def _set_input(net: Net, flags: ShowFlags) -> None:
-    from minicaffe.cli.commands.classification import image_input_shape
     from minicaffe.data.mean import channel_means
     from minicaffe.data.preparation import prepare
+    from minicaffe.prediction.opening import image_input_shape
 
     shape = image_input_shape(net, flags.model)
     mean = channel_means(flags.mean, shape[0])

@@ -11,6 +11,7 @@ from minicaffe.errors import UsageError
 
 if TYPE_CHECKING:
     from minicaffe.data.preparation import Floats
+    from minicaffe.prediction import PixelValues
 
 # Mean colour of the images of ILSVRC 2012: blue, green, red.
 _ILSVRC_MEAN = "104.00699,116.66877,122.67892"
@@ -59,6 +60,18 @@ class PreprocessingFlags(Flags):
             "raw_scale": self.raw_scale,
             "channel_swap": parse_integers(swap, "channel_swap", 3) if swap else None,
         }
+
+    def pixel_values(self) -> PixelValues:
+        """Return how images that are resized to an input become its values."""
+        from minicaffe.prediction import PixelValues
+
+        given = self.preprocessing(of_channels=True)
+        return PixelValues(
+            given["mean"],
+            1.0 if self.input_scale is None else self.input_scale,
+            self.raw_scale,
+            given["channel_swap"] or (0, 1, 2),
+        )
 
     def set_mode(self) -> None:
         """Set pycaffe's mode and print it."""
