@@ -12,10 +12,11 @@ from starlette.exceptions import HTTPException
 from minicaffe.errors import MinicaffeError
 from minicaffe.log import suppress_info
 from minicaffe.net.deployment.data_layer import data_layer
+from minicaffe.prediction.training_nets import find_training_net, folders_of
 from minicaffe.project.deploy_net import deploy_text, make_deploy_net
-from minicaffe.project.training_nets import file_beside, find_training_net, folders_of
 from minicaffe.runs.folder import kept_weights
-from minicaffe.schema import NetSource, NetState
+from minicaffe.schema import NetState
+from minicaffe.web.board.data_paths import found_below, locate_data
 from minicaffe.web.board.folder import BoardFolder
 
 
@@ -48,7 +49,7 @@ def write_archive(board: BoardFolder, run: Path, kind: str) -> Path:
                 archive.write(weights, weights.name)
                 _add_net(archive, board, weights, folders)
                 for folder in folders:
-                    if path := _below(board, [folder], "labels.txt"):
+                    if path := found_below(board, [folder], "labels.txt"):
                         archive.write(path, "labels.txt")
                         break
         except BaseException:
@@ -65,9 +66,9 @@ def _add_net(
     archive.write(source.path, "train_val.prototxt")
     node = data_layer(source, NetState())
     mean = node.param.transform_param.mean_file if node is not None else ""
-    if mean and (path := _below(board, folders, mean)):
+    if mean and (path := found_below(board, folders, mean)):
         archive.write(path, Path(mean).name)
-    _find_data(source, board, folders)
+    locate_data(source, board, folders)
     try:
         with suppress_info():
             deployed = make_deploy_net(source, NetState(), None)
@@ -75,21 +76,3 @@ def _add_net(
         archive.writestr("deploy.prototxt", text)
     except MinicaffeError as error:
         archive.writestr("no_deploy_net.txt", f"There is no deploy.prototxt: {error}\n")
-
-
-def _find_data(source: NetSource, board: BoardFolder, folders: Iterable[Path]) -> None:
-    """Set the paths of the data, which have the size of the input, to where they are."""
-    for layer in source.param.layer:
-        for param in (layer.data_param, layer.image_data_param):
-            if param.source:
-                param.source = str(_below(board, folders, param.source) or "")
-
-
-def _below(board: BoardFolder, folders: Iterable[Path], name: str) -> Path | None:
-    """Return the file of a name in one of some folders, if it is below that of the board."""
-    found = file_beside(str(Path(name)), list(folders))
-    try:
-        path = board.path_below(str(Path(found).absolute()))
-    except HTTPException:
-        return None
-    return path if path.exists() else None

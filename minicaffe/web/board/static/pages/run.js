@@ -8,12 +8,14 @@ import { count, date, number, t } from "../text.js";
 import { showCurves } from "../tabs/curves.js";
 import { showFiles } from "../tabs/files.js";
 import { showLog } from "../tabs/log.js";
+import { showNet } from "../tabs/net.js";
 import { showSettings } from "../tabs/settings.js";
 
 // Name in the address -> title and function of the panel, the run (answer of /api/run) and the
 // query. It fills the panel and returns a function that ends what it has begun.
 const TABS = {
   curves: ["Curves", showCurves],
+  net: ["Net", showNet],
   settings: ["Settings", showSettings],
   files: ["Files", showFiles],
   log: ["Log", showLog],

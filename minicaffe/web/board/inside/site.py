@@ -1,0 +1,14 @@
+"""All routes of the inside of a run."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from minicaffe.web.board.inside.net_routes import net_routes
+from minicaffe.web.board.inside.weight_routes import weight_routes
+from minicaffe.web.board.run_index import RunIndex
+
+
+def inside_routes(index: RunIndex) -> list[BaseRoute]:
+    """Return the routes of nets and weights."""
+    return [*net_routes(index), *weight_routes(index)]
