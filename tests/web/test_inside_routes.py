@@ -1,20 +1,25 @@
-"""The interface of the board: the net of a run and its weights."""
+"""The interface of the board: the net of a run, its weights, and images to try."""
 
 import io
 import re
+import time
+from contextlib import closing
 
 import numpy as np
 import pytest
 from PIL import Image
-from small_run import write_small_run
+from small_run import CLASSES, image, write_small_run
 from starlette.testclient import TestClient
 from test_board_texts import STATIC
 
+from minicaffe.backends import get_backend
 from minicaffe.pictures.graph_drawing import DARK
-from minicaffe.schema import read_net_weights
+from minicaffe.prediction import ModelFiles, open_image_model
+from minicaffe.schema import read_net, read_net_weights
 from minicaffe.web.access import access_for
 from minicaffe.web.application import web_application
 from minicaffe.web.board.folder import BoardFolder
+from minicaffe.web.board.inside import trial
 from minicaffe.web.board.inside.weight_routes import chosen_snapshots
 from minicaffe.web.board.site import board_routes
 from minicaffe.web.request_limits import RequestLimits
@@ -121,3 +126,63 @@ def test_large_snapshots_are_read_less_often():
     assert len(chosen_snapshots(small)) == 12
     large = [{**one, "bytes": 500 << 20} for one in small]
     assert [one["iteration"] for one in chosen_snapshots(large)] == [0, 99]
+
+
+def png(k):
+    content = io.BytesIO()
+    Image.fromarray(image(k)[0]).save(content, "PNG")
+    return content.getvalue()
+
+
+def tried(client, content, **query):
+    files = {"image": ("a.png", content)}
+    return client.post("/api/try", params={**RUN, **query}, files=files)
+
+
+def test_an_image_is_classified(client, root):
+    response = tried(client, png(4))
+    assert response.status_code == 200, response.text
+    found = response.json()
+    assert (found["task"], found["size"]) == ("classify", [8, 8])
+    assert [one["class"] for one in found["classes"]] != [str(k) for k in range(3)]
+    assert {one["class"] for one in found["classes"]} == set(CLASSES)
+    assert sum(one["score"] for one in found["classes"]) == pytest.approx(1, abs=1e-4)
+    with closing(open_image_model(ModelFiles(str(root / RUN["run"])), get_backend())) as model:
+        (expected,) = model.predict([model.prepare(png(4))])
+    best = [(one["label"], pytest.approx(one["score"], abs=1e-5)) for one in found["classes"]]
+    assert expected.best(3) == best
+
+
+def test_activations_are_those_of_the_image(client):
+    first, second = (tried(client, png(k)).json() for k in (0, 2))
+    assert {"name": "conv", "shape": [1, 4, 6, 6]} in first["blobs"]
+    pictures = [
+        client.get("/api/try/activation.png", params={"trial": one["trial"], "blob": "data"})
+        for one in (first, second, first)
+    ]
+    assert {one.headers["content-type"] for one in pictures} == {"image/png"}
+    assert pictures[0].content == pictures[2].content != pictures[1].content
+
+
+def test_what_cannot_be_tried_is_refused(client):
+    response = tried(client, b"no image")
+    assert response.status_code == 400
+    assert "a.png" in response.json()["error"]
+    assert client.post("/api/try", params=RUN, files={"other": b"x"}).status_code == 400
+    assert tried(client, png(0), weights="no.caffemodel").status_code == 404
+    query = {"trial": 999, "blob": "conv"}
+    forgotten = client.get("/api/try/activation.png", params=query)
+    assert (forgotten.status_code, "forgotten" in forgotten.json()["error"]) == (400, True)
+
+
+def test_the_model_is_closed_when_it_is_idle(client, root, monkeypatch):
+    monkeypatch.setattr(trial, "_IDLE_S", 0.01)
+    path = root / RUN["run"] / "last.caffemodel"
+    net = read_net(root / "net.prototxt")
+    room = trial.TrialRoom()
+    room.answer(trial.TrialWeights(path, 0, net), png(0), "a.png")
+    end = time.monotonic() + 20
+    while room._model is not None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert room._model is None
+    room.answer(trial.TrialWeights(path, 0, net), png(0), "a.png")  # opens it again

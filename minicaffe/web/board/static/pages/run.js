@@ -10,12 +10,14 @@ import { showFiles } from "../tabs/files.js";
 import { showLog } from "../tabs/log.js";
 import { showNet } from "../tabs/net.js";
 import { showSettings } from "../tabs/settings.js";
+import { showTry } from "../tabs/try.js";
 
 // Name in the address -> title and function of the panel, the run (answer of /api/run) and the
 // query. It fills the panel and returns a function that ends what it has begun.
 const TABS = {
   curves: ["Curves", showCurves],
   net: ["Net", showNet],
+  try: ["Try", showTry],
   settings: ["Settings", showSettings],
   files: ["Files", showFiles],
   log: ["Log", showLog],
