@@ -7,7 +7,6 @@ from pathlib import Path
 
 from starlette.exceptions import HTTPException
 
-from minicaffe.prediction.training_nets import file_beside
 from minicaffe.schema import NetSource
 from minicaffe.web.board.folder import BoardFolder
 
@@ -21,10 +20,15 @@ def locate_data(source: NetSource, board: BoardFolder, folders: Iterable[Path]) 
 
 
 def found_below(board: BoardFolder, folders: Iterable[Path], name: str) -> Path | None:
-    """Return the file of a name in one of some folders, if it is below that of the board."""
-    found = file_beside(str(Path(name)), list(folders))
-    try:
-        path = board.path_below(str(Path(found).absolute()))
-    except HTTPException:
-        return None
-    return path if path.exists() else None
+    """Return the file of a name in one of some folders, if it is below that of the board.
+
+    The working directory does not count, because it is that of the board.
+    """
+    for folder in folders:
+        try:
+            path = board.path_below(str(folder.absolute() / name))
+        except HTTPException:
+            continue
+        if path.exists():
+            return path
+    return None

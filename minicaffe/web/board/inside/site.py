@@ -5,11 +5,17 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from minicaffe.web.board.inside.net_routes import net_routes
+from minicaffe.web.board.inside.test_routes import test_routes
 from minicaffe.web.board.inside.try_routes import try_routes
 from minicaffe.web.board.inside.weight_routes import weight_routes
 from minicaffe.web.board.run_index import RunIndex
 
 
 def inside_routes(index: RunIndex) -> list[BaseRoute]:
-    """Return the routes of nets, weights and images to try."""
-    return [*net_routes(index), *weight_routes(index), *try_routes(index)]
+    """Return the routes of nets, weights, images to try and tests."""
+    return [
+        *net_routes(index),
+        *weight_routes(index),
+        *try_routes(index),
+        *test_routes(index),
+    ]

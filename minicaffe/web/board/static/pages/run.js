@@ -10,6 +10,7 @@ import { showFiles } from "../tabs/files.js";
 import { showLog } from "../tabs/log.js";
 import { showNet } from "../tabs/net.js";
 import { showSettings } from "../tabs/settings.js";
+import { showTests } from "../tabs/tests.js";
 import { showTry } from "../tabs/try.js";
 
 // Name in the address -> title and function of the panel, the run (answer of /api/run) and the
@@ -17,6 +18,7 @@ import { showTry } from "../tabs/try.js";
 const TABS = {
   curves: ["Curves", showCurves],
   net: ["Net", showNet],
+  tests: ["Tests", showTests],
   try: ["Try", showTry],
   settings: ["Settings", showSettings],
   files: ["Files", showFiles],
