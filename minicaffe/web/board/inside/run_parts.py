@@ -22,7 +22,7 @@ _TRAINED = "train"
 
 @dataclass(frozen=True)
 class RunNet:
-    """A net of a run, with the paths of its data where they are now.
+    """A net of a run.
 
     Parameters
     ----------
@@ -70,8 +70,14 @@ class RunParts:
         trained = [_TRAINED] if (self.folder / f"{_TRAINED}.prototxt").is_file() else []
         return trained + sorted(found, key=natural_key)
 
-    def net(self, name: str = "") -> RunNet:
+    def net(self, name: str = "", is_located: bool = True) -> RunNet:
         """Return a net: the given one, that of the query, or else that of the training.
+
+        Parameters
+        ----------
+        name : str
+        is_located : bool
+            Whether the paths of its data become those where they are now.
 
         Raises
         ------
@@ -83,8 +89,9 @@ class RunParts:
         if chosen not in known:
             raise HTTPException(404, f"no net {chosen} in this run; it has {', '.join(known)}")
         source = read_net(self.folder / f"{chosen}.prototxt")
-        # The log is named for its folder only.
-        locate_data(source, self.board, folders_of(source, self.folder / LOG))
+        if is_located:
+            # The log is named for its folder only.
+            locate_data(source, self.board, folders_of(source, self.folder / LOG))
         return RunNet(chosen, source, "TRAIN" if chosen == _TRAINED else "TEST")
 
     def tested_net(self) -> RunNet:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import minicaffe
 from minicaffe.errors import MinicaffeError
+from minicaffe.web.board.inside.low_priority import lower_priority
 
-_NICENESS = 10
 _TAIL = 20  # lines of the log that are kept
 _BATCH = re.compile(r"Batch (\d+), ")
 # Lines of errors, of the log and of the command line.
@@ -112,9 +112,7 @@ class _RunningTest:
             encoding="utf-8",
             errors="replace",
         )
-        if sys.platform != "win32":
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICENESS)
+        lower_priority(self._process.pid)
         # Also called when the interpreter ends.
         self._end = weakref.finalize(self, self._process.kill)
         threading.Thread(target=self._follow, name="test", daemon=True).start()

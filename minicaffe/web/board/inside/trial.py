@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import threading
 import time
 from collections import OrderedDict
@@ -21,11 +19,11 @@ from minicaffe.prediction import ImageAnswer, ImageModel, ModelFiles, PreparedIm
 from minicaffe.prediction import open_image_model as open_model
 from minicaffe.schema import NetSource
 from minicaffe.serving.errors import QueueFull, RequestRefused
+from minicaffe.web.board.inside.low_priority import give_way
 
 _IDLE_S = 120.0  # after which the model is closed
 _MOST_WAITING = 8
 _MOST_KEPT = 16  # images whose activations can be asked for
-_NICENESS = 10
 
 Result = TypeVar("Result")
 
@@ -89,7 +87,7 @@ class TrialRoom:
     """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "try", initializer=_give_way)
+        self._thread = ThreadPoolExecutor(1, "try", initializer=give_way)
         self._waiting, self._numbers = threading.Semaphore(_MOST_WAITING), count(1)
         self._trials: OrderedDict[int, Trial] = OrderedDict()
         # Only the thread uses these.
@@ -184,10 +182,3 @@ class TrialRoom:
         if self._model is not None:
             self._model.close()
         self._model = self._key = None
-
-
-def _give_way() -> None:
-    """Lower the priority of this thread: on Linux, each thread has its own."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -6,6 +6,7 @@ import { heading } from "../main.js";
 import { stateMark, timeText } from "../run_marks.js";
 import { count, date, number, t } from "../text.js";
 import { showCurves } from "../tabs/curves.js";
+import { showData } from "../tabs/data.js";
 import { showFiles } from "../tabs/files.js";
 import { showLog } from "../tabs/log.js";
 import { showNet } from "../tabs/net.js";
@@ -20,6 +21,7 @@ const TABS = {
   net: ["Net", showNet],
   tests: ["Tests", showTests],
   try: ["Try", showTry],
+  data: ["Data", showData],
   settings: ["Settings", showSettings],
   files: ["Files", showFiles],
   log: ["Log", showLog],
