@@ -83,7 +83,7 @@ class _DataRoutes:
         parts = RunParts(self._index, query)
         path = _path(databases_of(parts), query.get("source", ""))
         if "key" in query:
-            keys, n = [query["key"].encode("utf-8", "surrogateescape")], 1
+            keys, n = [_key(query["key"])], 1
         else:
             label, page = _number(query.get("class", ""), None), _number(query.get("page"), 0)
             known = self._scans.scan(path).keys(label)
@@ -99,7 +99,7 @@ class _DataRoutes:
         query = request.query_params
         path = _path(databases_of(RunParts(self._index, query)), query.get("source", ""))
         try:
-            key = bytes.fromhex(query.get("id", ""))
+            key = _key(query["key"]) if "key" in query else bytes.fromhex(query.get("id", ""))
         except ValueError as error:
             raise HTTPException(400, "id: must be the key in hexadecimal digits") from error
         (record,) = _read(path, [key], is_strict=True)
@@ -109,6 +109,10 @@ class _DataRoutes:
         content = io.BytesIO()
         image.save(content, "PNG")
         return Response(content.getvalue(), media_type="image/png")
+
+
+def _key(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _number(text: str | None, default: int | None) -> int | None:

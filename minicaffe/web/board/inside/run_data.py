@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +38,10 @@ class RunDatabase:
     path: Path | None
 
 
-def databases_of(parts: RunParts) -> list[RunDatabase]:
-    """Return the databases of all nets of a run, each once."""
+def databases_of(parts: RunParts, nets: Sequence[str] = ()) -> list[RunDatabase]:
+    """Return the databases of some nets of a run, by default of all, each once."""
     found: dict[str, RunDatabase] = {}
-    for name in parts.net_names():
+    for name in nets or parts.net_names():
         net = parts.net(name, is_located=False)
         folders = folders_of(net.source, parts.folder / LOG)
         with suppress_info():

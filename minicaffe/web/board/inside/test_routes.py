@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +22,7 @@ from minicaffe.prediction.training_nets import folders_of
 from minicaffe.runs.folder import LOG
 from minicaffe.runs.record import RunRecord, read_record
 from minicaffe.web.application import error_response, json_response
+from minicaffe.web.board.inside.run_data import databases_of
 from minicaffe.web.board.inside.run_parts import RunParts
 from minicaffe.web.board.inside.snapshot_test import TestPlan, TestRefused, TestRoom
 from minicaffe.web.board.run_index import RunIndex
@@ -29,6 +31,8 @@ _BATCHES = 50  # as of the command
 _MOST_BATCHES = 1_000_000
 _MOST_MISTAKES = 200
 _LABELS = "labels.txt"
+# Results of other names may be of other data, of which the net says nothing.
+_MADE_HERE = re.compile(r"confusion-(\d+|best|last)")
 
 
 def test_routes(index: RunIndex) -> list[BaseRoute]:
@@ -85,6 +89,7 @@ class _TestRoutes:
                 "table": read_table(folder / PER_CLASS)[1:],
                 "mistakes": mistakes[:_MOST_MISTAKES],
                 "n_mistakes": len(mistakes),
+                "source": _database(parts) if _MADE_HERE.fullmatch(wanted) else None,
                 "pictures": {
                     name: (folder / f"{name}.png").relative_to(parts.folder).as_posix()
                     for name in pictures
@@ -120,6 +125,13 @@ class _TestRoutes:
 
 def _name(run: Path, folder: Path) -> str:
     return folder.relative_to(run).as_posix()
+
+
+def _database(parts: RunParts) -> str | None:
+    """Return the database that the tested net reads, None if its records cannot be shown."""
+    net = parts.tested_net().name
+    found = [one.source for one in databases_of(parts, [net]) if one.path is not None]
+    return next(iter(found), None)
 
 
 def _batches(record: RunRecord) -> int:

@@ -1,6 +1,8 @@
 // A confusion matrix with the accuracy of the classes and the mistakes.
 
+import { address } from "./api.js";
 import { element, fill, table } from "./dom.js";
+import { keyTiles } from "./record_tiles.js";
 import { count, number, t } from "./text.js";
 
 const MOST_CLASSES = 40; // in a table; of more, a picture is shown
@@ -10,13 +12,14 @@ const SHOWN = 30;
 /**
  * Return the view of a result.
  * @param {Object} found  answer of /api/tests/result
- * @param {function(string): string} picture  address of a picture in the run folder
+ * @param {string} run
  */
-export function confusionView(found, picture) {
+export function confusionView(found, run) {
+  const picture = (path) => address("file", { run, path });
   const all = found.counts.flat().reduce((a, b) => a + b, 0);
   const right = found.counts.reduce((sum, row, k) => sum + row[k], 0);
   const mistakes = element("div");
-  const show = (truth, predicted) => fill(mistakes, mistakeTable(found, truth, predicted, () => show()));
+  const show = (truth, predicted) => fill(mistakes, mistakeList(found, run, truth, predicted, () => show()));
   show();
   const { confusion, mistakes: sheet } = found.pictures;
   return [
@@ -30,7 +33,7 @@ export function confusionView(found, picture) {
         })
         : confusion && element("img", { class: "picture", src: picture(confusion), alt: t("Confusion matrix; the table has its numbers") }),
       classTable(found)),
-    sheet && element("details", { class: "card", open: true }, element("summary", {}, t("Most confident mistakes")),
+    sheet && !found.source && element("details", { class: "card", open: true }, element("summary", {}, t("Most confident mistakes")),
       element("img", { class: "picture", src: picture(sheet), alt: t("Images of the most confident mistakes, which the table lists") })),
     mistakes,
   ];
@@ -62,16 +65,24 @@ function classTable(found) {
       count(Number(samples)), other && `${other} (${count(Number(times))})`]), { 1: "number", 2: "number", 3: "number" });
 }
 
-function mistakeTable(found, truth, predicted, showAll) {
+/** Return the mistakes, or those of a cell of the matrix, as tiles or as a table. */
+function mistakeList(found, run, truth, predicted, showAll) {
   const isChosen = truth !== undefined;
   const names = [found.classes[truth], found.classes[predicted]];
-  const chosen = found.mistakes.filter(([, a, b]) => !isChosen || (a === names[0] && b === names[1]));
-  const rows = chosen.slice(0, SHOWN).map(([key, a, b, score]) => [key, a, b, number(Number(score), 4)]);
+  const chosen = found.mistakes.filter(([, a, b]) => !isChosen || (a === names[0] && b === names[1])).slice(0, SHOWN);
   const title = isChosen ? t("Mistakes: {a} taken for {b}", { a: names[0], b: names[1] })
-    : t("Mistakes, the most confident first: {shown} of {all}", { shown: count(rows.length), all: count(found.n_mistakes) });
+    : t("Mistakes, the most confident first: {shown} of {all}", { shown: count(chosen.length), all: count(found.n_mistakes) });
+  const percent = (score) => `${number(100 * score, 3)} %`;
+  const list = found.source && found.mistakes.every(([key]) => key)
+    ? keyTiles({ run, source: found.source }, chosen.map(([key, a, b, score]) =>
+      [key, [a, t("taken for {name}", { name: b }), element("span", { class: "small" }, percent(score))]]))
+    : chosen.length > 0 && table(title, [t("Record"), t("Class"), t("Taken for"), t("Score")],
+      chosen.map(([key, a, b, score]) => [key, a, b, percent(score)]), { 3: "number" });
   return [
-    rows.length > 0 ? table(title, [t("Record"), t("Class"), t("Taken for"), t("Score")], rows, { 3: "number" })
-      : element("p", { class: "empty", tabindex: -1 }, isChosen ? t("These mistakes are not among the most confident ones.") : t("There are no mistakes.")),
+    element("h2", { tabindex: -1 }, title),
+    chosen.length === 0 && element("p", { class: "empty" },
+      isChosen ? t("These mistakes are not among the most confident ones.") : t("There are no mistakes.")),
+    list,
     isChosen && element("button", { type: "button", onclick: showAll }, t("All mistakes")),
   ];
 }

@@ -23,7 +23,7 @@ export async function showLayer(side, query, names, choose) {
     fill(side,
       element("h2", {}, layer.name),
       names.length > 1 && element("div", { class: "row" }, names.map((name) =>
-        element("button", { type: "button", class: "toggle", "aria-pressed": name === layer.name,
+        element("button", { type: "button", class: "toggle", "aria-pressed": String(name === layer.name),
           onclick: () => choose(name) }, name))),
       facts(layer),
       layer.settings && element("details", { class: "card", open: true }, element("summary", {}, t("Settings")),

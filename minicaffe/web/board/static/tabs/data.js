@@ -17,7 +17,6 @@ export async function showData(panel, run, query) {
   }
   const chosen = databases.find((one) => one.source === query.get("source")) ?? databases.find((one) => one.is_there) ?? databases[0];
   const place = { run: run.name, source: chosen.source };
-  const visit = (more) => go(runAddress(run.name, { tab: "data", source: chosen.source, ...more }));
   const head = element("div", { class: "row toolbar" }, element("label", {}, t("Database"), " ", element("select", {
     onchange: (event) => go(runAddress(run.name, { tab: "data", source: event.target.value })) },
   databases.map((one) => element("option", { value: one.source, selected: one === chosen }, `${one.source} (${one.net})`)))));
@@ -29,11 +28,21 @@ export async function showData(panel, run, query) {
   const classes = element("div");
   const records = element("div", { class: "records" });
   fill(panel, head, keyForm(place), element("div", { class: "data" }, classes, records));
-  const current = query.get("class") ?? "";
-  const page = Number(query.get("page") ?? 0) || 0;
+  let current = query.get("class") ?? "";
+  let page = Number(query.get("page") ?? 0) || 0;
   let isEnded = false;
   let timer = 0;
   let shown = "";
+  const visit = async (more) => {
+    history.pushState(null, "", runAddress(run.name, { tab: "data", source: chosen.source, ...more }));
+    current = String(more.class ?? "");
+    page = more.page ?? 0;
+    shown = "";
+    clearTimeout(timer);
+    await load();
+    records.querySelector("h2").focus({ preventScroll: true });
+    records.scrollIntoView({ block: "nearest" });
+  };
 
   const load = async () => {
     const found = await get("data", place);
@@ -49,6 +58,7 @@ export async function showData(panel, run, query) {
   return () => {
     isEnded = true;
     clearTimeout(timer);
+    document.querySelector("dialog")?.close();
   };
 }
 
@@ -75,7 +85,7 @@ function classList(found, current, visit) {
   const most = Math.max(1, ...found.classes.map((one) => one[what]));
   const all = found.classes.reduce((sum, one) => sum + one[what], 0);
   const row = (one) => [
-    element("button", { type: "button", class: "plain name", "aria-pressed": String(one.label) === current,
+    element("button", { type: "button", class: "plain name", "aria-pressed": String(String(one.label) === current),
       onclick: () => visit(String(one.label) === current ? {} : { class: one.label }) }, one.name),
     one.name === String(one.label) ? "" : one.label,
     count(one[what]),
@@ -100,7 +110,7 @@ async function showPage(records, query, found, visit) {
   const more = chosen ? { class: chosen.label } : {};
   const step = (to, text) => element("button", { type: "button", disabled: to < 0 || to >= pages, onclick: () => visit({ ...more, page: to }) }, text);
   fill(records,
-    element("h2", {}, chosen ? chosen.name : t("All classes")),
+    element("h2", { tabindex: -1 }, chosen ? chosen.name : t("All classes")),
     answer.records.length === 0 ? element("p", { class: "empty" }, t("There are no records here.")) : recordTiles(query, answer.records),
     pages > 1 && element("nav", { class: "row", "aria-label": t("Pages of records") }, step(query.page - 1, t("Previous")),
       element("span", {}, t("page {page} of {pages}", { page: count(query.page + 1), pages: count(pages) })), step(query.page + 1, t("Next"))));

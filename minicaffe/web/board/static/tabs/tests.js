@@ -1,6 +1,6 @@
 // Tests of snapshots: confusion matrix, table of the classes, most confident mistakes.
 
-import { address, get, send } from "../api.js";
+import { get, send } from "../api.js";
 import { element, fill } from "../dom.js";
 import { confusionView } from "../confusion_view.js";
 import { go, tell } from "../main.js";
@@ -72,7 +72,7 @@ export async function showTests(panel, run, query) {
   if (state?.is_running) timer = setTimeout(follow, PERIOD_MS);
   if (shown) {
     const found = await get("tests/result", { run: run.name, result: shown.result });
-    fill(place, confusionView(found, (path) => address("file", { run: run.name, path })));
+    fill(place, confusionView(found, run.name));
   }
   return () => {
     isEnded = true;
