@@ -1,17 +1,21 @@
 """The interface of the board: the net of a run, its weights, and images to try."""
 
+import base64
 import io
 import re
+import shutil
 import time
 from contextlib import closing
 
 import numpy as np
 import pytest
 from PIL import Image
+from run_folders import write_run
 from small_run import CLASSES, image, write_small_run
 from starlette.testclient import TestClient
 from test_board_texts import STATIC
 
+from image_nets import picture, write_image_nets
 from minicaffe.backends import get_backend
 from minicaffe.pictures.graph_drawing import DARK
 from minicaffe.prediction import ModelFiles, open_image_model
@@ -162,6 +166,36 @@ def test_activations_are_those_of_the_image(client):
     ]
     assert {one.headers["content-type"] for one in pictures} == {"image/png"}
     assert pictures[0].content == pictures[2].content != pictures[1].content
+
+
+@pytest.fixture(scope="module")
+def trained(root, tmp_path_factory):
+    """Runs of nets that find objects and that give each pixel a class."""
+    folder = tmp_path_factory.mktemp("nets")
+    write_image_nets(folder)
+    for name in ("objects", "pixels"):
+        run = write_run(root / "runs" / name)
+        (run / "train.prototxt").write_text((folder / f"{name}.prototxt").read_text())
+        shutil.copy(folder / f"{name}.caffemodel", run / "last.caffemodel")
+
+
+def test_objects_are_found(trained, client):
+    found = tried(client, picture(), run="runs/objects").json()
+    assert (found["task"], found["size"]) == ("detect", [40, 50])
+    assert found["objects"]
+    for one in found["objects"]:
+        assert one["score"] >= 0.05
+        assert len(one["box"]) == 4
+
+
+def test_pixels_are_given_classes(trained, client):
+    found = tried(client, picture(), run="runs/pixels").json()
+    assert found["task"] == "segment"
+    mask = Image.open(io.BytesIO(base64.b64decode(found["mask"])))
+    assert mask.size == (50, 40)
+    labels, counts = np.unique(np.asarray(mask), return_counts=True)
+    listed = [(one["label"], one["pixels"]) for one in found["classes"]]
+    assert listed == list(zip(labels.tolist(), counts.tolist(), strict=True))
 
 
 def test_what_cannot_be_tried_is_refused(client):

@@ -14,7 +14,11 @@ from minicaffe.web.board.folder import BoardFolder
 def locate_data(source: NetSource, board: BoardFolder, folders: Iterable[Path]) -> None:
     """Set the paths of the data, which have the size of the input, to where they are."""
     for layer in source.param.layer:
-        for param in (layer.data_param, layer.image_data_param):
+        for param in (
+            layer.data_param,
+            layer.image_data_param,
+            layer.dense_image_data_param,
+        ):
             if param.source:
                 param.source = str(found_below(board, folders, param.source) or "")
 

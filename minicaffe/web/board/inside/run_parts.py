@@ -95,9 +95,9 @@ class RunParts:
         return RunNet(chosen, source, "TRAIN" if chosen == _TRAINED else "TEST")
 
     def tested_net(self) -> RunNet:
-        """Return the first test net, or else that of the training."""
+        """Return the first test net, or else that of the training, as it is in the file."""
         names = self.net_names()
-        return self.net(next((name for name in names if name != _TRAINED), ""))
+        return self.net(next((name for name in names if name != _TRAINED), ""), is_located=False)
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots, the oldest first."""
