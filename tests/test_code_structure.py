@@ -38,6 +38,7 @@ SHARED_METHODS = {
     "format": "as in the library whose class is extended, or the layout of a tensor",
     "forward": "compute outputs",
     "fuse": "fuse ops into the kernel before them",
+    "infer": "compute outputs of arrays with a trained net",
     "is_done": "whether a future's result is there",
     "label": "the class of an image",
     "layout": "the layout in memory",
@@ -109,12 +110,16 @@ def is_decorated(node: ast.stmt, decorator: str) -> bool:
 def definitions(kind: type[ast.stmt]) -> dict[str, list[str]]:
     """Return the modules that define each public top-level name of a kind.
 
-    Functions with the decorator `kernel` are excluded, because no other module uses their names.
+    Functions with the decorator `kernel` are excluded, because no other module uses their names;
+    so are overloads, which describe one function.
     """
     found: dict[str, list[str]] = defaultdict(list)
     for module, tree in modules().items():
         for node in tree.body:
-            if isinstance(node, kind) and not (node.name[0] == "_" or is_decorated(node, "kernel")):
+            if not isinstance(node, kind) or node.name[0] == "_":
+                continue
+            is_overload = any(ast.unparse(d) == "overload" for d in node.decorator_list)
+            if not is_overload and not is_decorated(node, "kernel"):
                 found[node.name].append(module)
     return found
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from minicaffe.analysis.confusion_tables import CONFUSION, MISTAKES, PER_CLASS
 from minicaffe.atomic_file import write_atomically
 from minicaffe.blob import Blob
 from minicaffe.errors import NetError
@@ -190,15 +191,15 @@ def write_confusion_tables(confusion: Confusion, names: Sequence[str], folder: P
     misclassified samples, the most confident first.
     """
     counts = confusion.counts
-    _write_csv(folder / "confusion.csv", [["", *names], *_matrix_rows(counts, names)])
+    _write_csv(folder / CONFUSION, [["", *names], *_matrix_rows(counts, names)])
     head = ["class", "name", "samples", "correct", "accuracy", "most often taken for", "times"]
-    _write_csv(folder / "per_class.csv", [head, *_class_rows(counts, names)])
+    _write_csv(folder / PER_CLASS, [head, *_class_rows(counts, names)])
     head = ["key", "true class", "predicted class", "score"]
     mistakes = [
         [m.key, names[m.label], names[m.predicted], f"{m.confidence:.6f}"]
         for m in confusion.listed.ordered()
     ]
-    _write_csv(folder / "mistakes.csv", [head, *mistakes])
+    _write_csv(folder / MISTAKES, [head, *mistakes])
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:

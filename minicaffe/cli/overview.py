@@ -14,7 +14,7 @@ GROUPS = {
     "Training": ("new", "models", "check", "train", "find_lr", "test", "time", "runs"),
     "Using a trained net": (
         *("predict", "classify", "classification", "detect", "segment", "extract_features"),
-        *("deploy", "export", "quantize", "fuse"),
+        *("serve", "deploy", "export", "quantize", "fuse"),
     ),
     "Looking at nets and logs": (
         *("board", "summarize", "draw", "draw_net", "show", "report", "plot"),

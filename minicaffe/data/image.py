@@ -49,7 +49,7 @@ def read_image(path: str | Path, color: bool = True, height: int = 0, width: int
     DataError
         If there is no such file or it is not an image.
     """
-    image = decode_image(_content(path), color, str(path))
+    image = decode_image(image_content(path), color, str(path))
     return resize(image, height, width) if height and width else image
 
 
@@ -68,11 +68,18 @@ def read_label_image(path: str | Path, height: int = 0, width: int = 0) -> Pixel
     DataError
         If there is no such file or it is not an image.
     """
-    labels = _decode(_content(path), str(path), partial(_labels, where=str(path)))
+    labels = _decode(image_content(path), str(path), partial(_labels, where=str(path)))
     return resize_nearest(labels, height, width) if height and width else labels
 
 
-def _content(path: str | Path) -> bytes:
+def image_content(path: str | Path) -> bytes:
+    """Return the content of an image file.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
     try:
         return Path(path).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL byte, or not in the locale
@@ -99,6 +106,28 @@ def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
     ndarray, uint8, shape (channels, rows, columns)
     """
     return _decode(content, where, partial(_pixels, color=color))
+
+
+def image_pixels(image: bytes | Pixels, color: bool, where: object) -> Pixels:
+    """Return the pixels of an image in colour, or in grey.
+
+    Parameters
+    ----------
+    image : bytes or ndarray of uint8
+        The content of a file; or pixels, (3 or 1, rows, columns), blue, green, red, or grey.
+    color : bool
+    where : object
+        Its ``str`` names the image in errors.
+
+    Returns
+    -------
+    ndarray, uint8, shape (3 or 1, rows, columns)
+    """
+    if isinstance(image, bytes):
+        return decode_image(image, color, where)
+    if len(image) == (3 if color else 1):
+        return image
+    return np.repeat(image, 3, axis=0) if color else _mixed(image[::-1])[None]
 
 
 def _decode(content: bytes, where: object, convert: Callable[[Image.Image], Pixels]) -> Pixels:
@@ -210,13 +239,18 @@ def _grey(image: Image.Image, mixed_by_libpng: bool = False) -> Pixels:
         return (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)[:, :, None]
     if image.mode in ("1", "L", "LA"):
         return np.asarray(image.convert("L"))[:, :, None]
-    blue, green, red = (plane.astype(np.int32) for plane in np.moveaxis(_bgr(image), 2, 0))
-    if mixed_by_libpng:  # OpenCV leaves it to libpng, which cuts where OpenCV rounds
+    return _mixed(np.moveaxis(_bgr(image), 2, 0)[::-1], mixed_by_libpng)[:, :, None]
+
+
+def _mixed(rgb: Pixels, by_libpng: bool = False) -> Pixels:
+    """Return the grey values, (rows, columns), of the planes of red, green and blue."""
+    red, green, blue = (plane.astype(np.int32) for plane in rgb)
+    if by_libpng:  # OpenCV leaves it to libpng, which cuts where OpenCV rounds
         mixed = (9797 * red + 19234 * green + 3737 * blue) >> 15
     else:
         mixed = (4899 * red + 9617 * green + 1868 * blue + (1 << 13)) >> 14
     grey: Pixels = mixed.astype(np.uint8)
-    return grey[:, :, None]
+    return grey
 
 
 def _bgr_from_cmyk(inks: Pixels) -> Pixels:
@@ -273,8 +307,13 @@ def resize_by_sides(image: Pixels, short: int, longest: int) -> tuple[float, Pix
     ndarray, uint8, shape (channels, new rows, new columns)
     """
     rows, columns = image.shape[1:]
-    scale = min(short / min(rows, columns), longest / max(rows, columns))
+    scale = scale_by_sides((rows, columns), short, longest)
     return scale, resize(image, max(round(rows * scale), 1), max(round(columns * scale), 1))
+
+
+def scale_by_sides(size: tuple[int, int], short: int, longest: int) -> float:
+    """Return the factor with which `resize_by_sides` resizes an image of some rows and columns."""
+    return min(short / min(size), longest / max(size))
 
 
 def _taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:

@@ -21,11 +21,14 @@ class ImageForm:
         3: blue, green, red. 1: grey.
     rows, columns : int
         The size that they are resized to; 0 and 0: each keeps its own.
+    has_class : bool
+        Whether the label of an image is its class; otherwise boxes, or a class for each pixel.
     """
 
     channels: int
     rows: int = 0
     columns: int = 0
+    has_class: bool = True
 
 
 def form_in_database(path: str, backend: str, color: bool | None) -> ImageForm:

@@ -70,6 +70,12 @@ def parse_mean(text: str) -> Floats:
     return values
 
 
+def parse_channel_mean(text: str) -> Floats:
+    """Return `parse_mean`, an image averaged over its pixels: shape (channels,) or (1,)."""
+    mean = parse_mean(text)
+    return mean if mean.ndim == 1 else mean.mean(axis=(1, 2))
+
+
 def channel_means(text: str, channels: int) -> Floats:
     """Return the mean of each channel of `parse_mean`, zeros without a text.
 
@@ -78,8 +84,7 @@ def channel_means(text: str, channels: int) -> Floats:
     DataError
         As `parse_mean`; and if the mean has another number of channels.
     """
-    mean = parse_mean(text) if text else np.zeros(1, np.float32)
-    values = mean if mean.ndim == 1 else mean.mean(axis=(1, 2))
+    values = parse_channel_mean(text) if text else np.zeros(1, np.float32)
     if len(values) not in (1, channels):
         raise DataError(
             f"mean {text}: has {len(values)} channels, the net's input {channels}; "

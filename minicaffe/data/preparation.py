@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from minicaffe.data.augmentation.augmenter import Augmenter
 from minicaffe.data.class_names import read_names
-from minicaffe.data.datum import ImageArray
-from minicaffe.data.image import read_image
+from minicaffe.data.image import Pixels, read_image, resize
 from minicaffe.data.image_form import ImageForm
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
@@ -36,15 +35,16 @@ def prepare(path: str | Path, shape: Sequence[int], mean: Floats, scale: float =
 
 
 class ImagePreparation:
-    """Makes of image files the values that a data layer makes in the TEST phase.
+    """Makes of pixels the values that a data layer makes in the TEST phase.
 
-    Images are read as convert_imageset reads them, resized to the form of the layer's own, and
-    transformed by transform_param; they are not mirrored.
+    Images are resized to the form of the layer's own, and transformed by transform_param; they are
+    not mirrored. Several threads may prepare images at once.
 
     Parameters
     ----------
     param : TransformationParameter
     form : ImageForm
+        Also an attribute: how images have to be read.
 
     Raises
     ------
@@ -56,25 +56,32 @@ class ImagePreparation:
         plain = TransformationParameter()
         plain.CopyFrom(param)
         plain.mirror = False
-        self._form = form
+        self.form = form
         self._transformer = DataTransformer(plain, TEST)
         self._augment = Augmenter(plain, TEST)
 
-    def __call__(self, path: str | Path) -> Floats:
-        """Return the values of an image file, float32, shape (channels, rows, columns).
+    def __call__(self, image: Pixels, where: object) -> Floats:
+        """Return the values of an image, float32, shape (channels, rows, columns).
+
+        Parameters
+        ----------
+        image : ndarray of uint8, shape (channels, rows, columns)
+            As convert_imageset reads images.
+        where : object
+            Its ``str`` names the image in errors.
 
         Raises
         ------
         DataError
-            If it is not an image, or is smaller than the crop.
+            If it is smaller than the crop.
         """
-        form = self._form
-        image: ImageArray = read_image(path, form.channels == 3, form.rows, form.columns)
+        if self.form.rows:
+            image = resize(image, self.form.rows, self.form.columns)
         generator = RandomStream(0, "preparation").generator()
         try:
             values: Floats = self._transformer([self._augment(image, generator)])[0]
         except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+            raise DataError(f"{where}: {error}") from error
         return values
 
 

@@ -24,7 +24,7 @@ def draw_records(records: Sequence[SampledImage], names: ClassNames, title: str)
         (_labels(record, names), _short_key(record.key), " x ".join(map(str, record.image.shape)))
         for record in records
     ]
-    return contact_sheet([_pixels(record) for record in records], captions, title, _COLUMNS)
+    return contact_sheet([record_pixels(record) for record in records], captions, title, _COLUMNS)
 
 
 def _labels(record: SampledImage, names: ClassNames) -> str:
@@ -38,7 +38,7 @@ def _short_key(key: bytes) -> str:
     return key.decode("utf-8", "backslashreplace").rpartition("/")[2]
 
 
-def _pixels(record: SampledImage) -> Pixels:
+def record_pixels(record: SampledImage) -> Pixels:
     """Return an image to show: grey or colour; channels of other numbers beside each other."""
     pixels = _bytes(record.image)
     if len(pixels) == 4:  # the fourth is transparency

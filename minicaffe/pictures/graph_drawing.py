@@ -25,7 +25,8 @@ _TITLE_PX, _TEXT_PX, _LINE_PX, _PAD = 14, 12, 16, 8
 # Text is measured in Pillow's font; fonts of browsers are wider.
 _FONT_SLACK = 1.12
 _INK, _GREY, _ARROW, _PAPER = "#222222", "#555555", "#777777", "#ffffff"
-_DARK = {_INK: "#e6e9ed", _GREY: "#b4bcc6", _ARROW: "#8d96a1", _PAPER: "#15191e", **DARK_COLOURS}
+# Of each colour, the one on a dark page.
+DARK = {_INK: "#e6e9ed", _GREY: "#b4bcc6", _ARROW: "#8d96a1", _PAPER: "#15191e", **DARK_COLOURS}
 _ARROW_PX, _CURVE_STEPS = 7.0, 16
 _OVERSAMPLING = 2
 GRAPH_TYPES = (".svg", ".png")
@@ -53,13 +54,26 @@ def graph_bytes(graph: Graph, kind: str, direction: str = "TB", name: object = "
         raise UsageError(
             f"{name}: unknown type of drawing; the extension must be {' or '.join(GRAPH_TYPES)}"
         )
-    sizes = [_node_size(node) for node in graph.nodes]
-    plan = lay_out_graph(sizes, graph.arrows, direction)
+    sizes, plan = _planned(graph, direction)
     if kind == ".svg":
         return graph_svg(graph, plan, sizes).encode()
     content = io.BytesIO()
     graph_image(graph, plan, sizes).save(content, "PNG", optimize=True)
     return content.getvalue()
+
+
+def page_svg(graph: Graph) -> str:
+    """Return a graph as SVG for a page whose style sheet has the rules of `DARK`.
+
+    Each node is a group with its number in ``data-node``.
+    """
+    sizes, plan = _planned(graph, "TB")
+    return graph_svg(graph, plan, sizes, has_style=False)
+
+
+def _planned(graph: Graph, direction: str) -> tuple[list[Size], GraphLayout]:
+    sizes = [_node_size(node) for node in graph.nodes]
+    return sizes, lay_out_graph(sizes, graph.arrows, direction)
 
 
 def _node_size(node: GraphNode) -> Size:
@@ -88,22 +102,25 @@ def _divider_y(node: GraphNode, centre: Point, size: Size) -> float | None:
     return centre[1] + size[1] / 2 - below - _PAD / 2 if node.in_place else None
 
 
-def graph_svg(graph: Graph, plan: GraphLayout, sizes: Sequence[Size]) -> str:
-    """Return a graph as SVG."""
+def graph_svg(
+    graph: Graph, plan: GraphLayout, sizes: Sequence[Size], has_style: bool = True
+) -> str:
+    """Return a graph as SVG, with the rules for dark pages if `has_style`."""
     width, height = round(plan.width), round(plan.height)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, sans-serif">',
         f"<title>{escape(graph.name)}</title>",
-        _dark_style(),
+        *([_dark_style()] if has_style else []),
         f'<rect width="{width}" height="{height}" {_painted("fill", _PAPER)}/>',
     ]
     for path in plan.paths:
         line, head = _svg_path(path, plan.sideways), _svg_points(_head(path, plan))
         parts.append(f'<path d="{line}" fill="none" {_painted("stroke", _ARROW)}/>')
         parts.append(f'<polygon points="{head}" {_painted("fill", _ARROW)}/>')
-    for node, centre, size in zip(graph.nodes, plan.centres, sizes, strict=True):
-        parts += _svg_node(node, centre, size)
+    placed = zip(graph.nodes, plan.centres, sizes, strict=True)
+    for k, (node, centre, size) in enumerate(placed):
+        parts += [f'<g data-node="{k}">', *_svg_node(node, centre, size), "</g>"]
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -111,7 +128,7 @@ def _dark_style() -> str:
     """Return the rules that replace each colour on a dark page."""
     rules = [
         f".{kind}-{light[1:]}{{{kind}:{dark}}}"
-        for light, dark in _DARK.items()
+        for light, dark in DARK.items()
         for kind in ("fill", "stroke")
     ]
     return f"<style>@media (prefers-color-scheme: dark){{{''.join(rules)}}}</style>"

@@ -46,12 +46,15 @@ class GraphNode:
         Names and types of the in-place layers.
     colour : str
         Of the background, as in HTML.
+    layers : list of str
+        Names of the layer and of the in-place layers.
     """
 
     title: str
     lines: list[str]
     colour: str
     in_place: list[str] = field(default_factory=list)
+    layers: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -91,6 +94,7 @@ def net_graph(
         inputs = list(dict.fromkeys(i for i in found if i is not None))
         if layer.bottom and list(layer.top) == list(layer.bottom) and len(inputs) == 1:
             graph.nodes[inputs[0]].in_place.append(f"{layer.name}: {_kind(layer)}")
+            graph.nodes[inputs[0]].layers.append(layer.name)
             continue
         node = len(graph.nodes)
         shape = measured.layers.get(index)
@@ -112,7 +116,7 @@ def _node(layer: LayerParameter, sizes: LayerSizes | None, batch: int, rates: bo
     phases = [PHASES[rule.phase] for rule in layer.include if rule.HasField("phase")]
     title = f"{layer.name} ({', '.join(phases)})" if phases else layer.name
     colour = _COLOURS.get(role_of(layer.type), _OTHER_COLOUR)
-    return GraphNode(title, [line for line in lines if line], colour)
+    return GraphNode(title, [line for line in lines if line], colour, layers=[layer.name])
 
 
 def _kind(layer: LayerParameter) -> str:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 _BITS = 8
+
+
+def label_png(labels: npt.NDArray[np.uint8]) -> bytes:
+    """Return a PNG file with this palette, whose pixels are labels, (1, rows, columns)."""
+    image = Image.fromarray(labels[0], "P")
+    image.putpalette(class_palette().tobytes())
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return content.getvalue()
 
 
 def class_palette() -> npt.NDArray[np.uint8]:

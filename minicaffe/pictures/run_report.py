@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
-import csv
 from collections.abc import Collection, Iterator, Sequence
 from html import escape
 from pathlib import Path
 
+from minicaffe.analysis.confusion_tables import (
+    MISTAKES,
+    PER_CLASS,
+    confusion_folders,
+    read_table,
+)
 from minicaffe.analysis.training_log import read_log
 from minicaffe.errors import DataError, MinicaffeError
 from minicaffe.pictures.curves import training_panels
@@ -69,7 +74,7 @@ def run_report(folder: Path, known: Collection[str]) -> str:
         ("Next commands", _commands(record, folder, known)),
         ("Curves", _curves(folder)),
         ("Tests", _tests(record, read_metrics(folder))),
-        *(_confusion(path) for path in _confusion_folders(folder)),
+        *(_confusion(path) for path in confusion_folders(folder)),
         ("Settings", _settings(record, folder)),
         ("Net", _net(folder)),
         ("Files", _files(folder)),
@@ -159,31 +164,17 @@ def _value(value: float | None) -> str:
     return _NOT_FINITE if value is None else f"{value:.6g}"
 
 
-def _confusion_folders(folder: Path) -> list[Path]:
-    """Return the folder and its subfolders that `test --confusion` has written to."""
-    return [p for p in (folder, *sorted(folder.iterdir())) if (p / "confusion.csv").is_file()]
-
-
 def _confusion(folder: Path) -> tuple[str, str]:
     parts = [_image(folder / f"{name}.png") for name in ("confusion", "mistakes")]
-    rows = _csv(folder / "per_class.csv")
+    rows = read_table(folder / PER_CLASS)
     if rows:
         parts.append(_details("Accuracy of each class", _table(rows[1:], rows[0])))
-    rows = _csv(folder / "mistakes.csv")
+    rows = read_table(folder / MISTAKES)
     if rows[1:]:
         shown = rows[1 : 1 + _MOST_MISTAKES]
         title = f"Mistakes: {len(shown)} of {len(rows) - 1}"
         parts.append(_details(title, _table(shown, rows[0])))
     return f"Confusion matrix in {folder.name}", "\n".join(filter(None, parts))
-
-
-def _csv(path: Path) -> list[list[str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
-    except (OSError, ValueError, csv.Error):
-        return []
-    return rows if len({len(row) for row in rows}) == 1 else []
 
 
 def _image(path: Path) -> str:

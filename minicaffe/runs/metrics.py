@@ -18,26 +18,35 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
+from minicaffe.runs.appended_lines import AppendedLines
 from minicaffe.runs.folder import METRICS
 
 Value = str | float | int | None | dict[str, float | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MetricsRow:
-    """A line of metrics.jsonl; `net` is -1 for lines of training."""
+    """A line of metrics.jsonl; `net` is -1 for lines of training.
+
+    `epoch`, `rate`, `loss` and `images_per_s` are None if a line has none.
+    """
 
     kind: str
     iteration: int
     seconds: float
     outputs: dict[str, float | None]
     net: int = -1
+    epoch: float | None = None
+    rate: float | None = None
+    loss: float | None = None
+    images_per_s: float | None = None
 
 
 class MetricsFile:
@@ -77,34 +86,99 @@ class MetricsFile:
         self._file.close()
 
 
-def read_metrics(folder: Path) -> list[MetricsRow]:
-    """Return the lines of a run in the order of iterations.
+class MetricsReader:
+    """Reads the metrics of a run again and again: only the lines that are new.
 
     A run that was resumed in its folder repeats iterations: the later lines count. Lines that are
     damaged, as the last one of a full disk, are left out.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+
+    Attributes
+    ----------
+    rows : list of MetricsRow
+        In the order of iterations.
     """
+
+    def __init__(self, folder: Path) -> None:
+        self._lines = AppendedLines(folder / METRICS)
+        self.rows: list[MetricsRow] = []
+        self._ends: list[int] = []  # of the rows, in the file
+        self._repeats: list[tuple[int, int]] = []  # place in the file, first iteration
+
+    @property
+    def offset(self) -> int:
+        """Number of bytes of the file that have been read."""
+        return self._lines.offset
+
+    def update(self) -> None:
+        """Read what is new."""
+        data, is_replaced = self._lines.read_new()
+        end = self._lines.offset - len(data)
+        if is_replaced:
+            self.rows, self._ends, self._repeats = [], [], []
+        for line in data.splitlines(keepends=True):
+            end += len(line)
+            row = parse_row(line)
+            if row is not None:
+                self._add(row, end)
+
+    def since(self, offset: int) -> tuple[list[MetricsRow], int | None]:
+        """Return the rows after a place in the file, and the first iteration that they replace.
+
+        Parameters
+        ----------
+        offset : int
+            An earlier value of the attribute `offset`, or 0.
+
+        Returns
+        -------
+        rows : list of MetricsRow
+        replaced : int or None
+            Earlier rows of this and later iterations are void; None: all of them count.
+        """
+        if offset > self._lines.offset:  # of a file that has been replaced
+            return self.rows, -1
+        replaced = [iteration for place, iteration in self._repeats if place > offset]
+        return self.rows[bisect_right(self._ends, offset) :], min(replaced, default=None)
+
+    def _add(self, row: MetricsRow, end: int) -> None:
+        if _is_repeated(self.rows, row):
+            self._repeats.append((end, row.iteration))
+            while self.rows and self.rows[-1].iteration >= row.iteration:
+                self.rows.pop()
+                self._ends.pop()
+        self.rows.append(row)
+        self._ends.append(end)
+
+
+def read_metrics(folder: Path) -> list[MetricsRow]:
+    """Return the lines of a run in the order of iterations, as `MetricsReader` does."""
+    reader = MetricsReader(folder)
+    reader.update()
+    return reader.rows
+
+
+def parse_row(line: bytes) -> MetricsRow | None:
+    """Return a line, None if it is damaged."""
     try:
-        lines = (folder / METRICS).read_bytes().split(b"\n")
-    except OSError:
-        return []
-    rows: list[MetricsRow] = []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            row = MetricsRow(
-                str(entry["kind"]),
-                int(entry["iteration"]),
-                float(entry["time"]),
-                dict(entry["outputs"]),
-                int(entry.get("net", -1)),
-            )
-        except (ValueError, LookupError, TypeError, AttributeError):
-            continue
-        if _is_repeated(rows, row):
-            while rows and rows[-1].iteration >= row.iteration:
-                rows.pop()
-        rows.append(row)
-    return rows
+        entry = json.loads(line)
+        return MetricsRow(
+            str(entry["kind"]),
+            int(entry["iteration"]),
+            float(entry["time"]),
+            dict(entry["outputs"]),
+            int(entry.get("net", -1)),
+            entry.get("epoch"),
+            entry.get("lr"),
+            entry.get("loss"),
+            entry.get("images_per_s"),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
 
 
 def _is_repeated(rows: Sequence[MetricsRow], row: MetricsRow) -> bool:

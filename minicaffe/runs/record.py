@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from minicaffe.atomic_file import is_held, write_atomically
 from minicaffe.errors import DataError
 from minicaffe.runs.folder import RECORD
-from minicaffe.runs.metrics import read_metrics
+from minicaffe.runs.progress import Reads, RunProgress
 
 # States that run.json has; of a process that ended without writing one, "killed" is shown.
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
@@ -108,6 +108,23 @@ def read_record(folder: Path) -> RunRecord:
     DataError
         If the file cannot be read or is damaged.
     """
+    record = stored_record(folder)
+    if record.state == RUNNING:
+        reads: Reads = "all" if record.first_iteration else "tests"
+        progress = RunProgress(folder, record.score, reads)
+        progress.update()
+        return completed_record(record, progress, folder)
+    return record
+
+
+def stored_record(folder: Path) -> RunRecord:
+    """Read run.json as it was written; the state of a killed run is "running".
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or is damaged.
+    """
     path = folder / RECORD
     try:
         values = json.loads(path.read_bytes())
@@ -121,23 +138,25 @@ def read_record(folder: Path) -> RunRecord:
         raise DataError(
             f"{path}: damaged: {error}. Remove the folder if you do not need it."
         ) from None
-    if record.state == RUNNING:
-        _complete(record, folder)
-        if record.is_locked and not is_held(folder):
-            record.state = KILLED
     return record
 
 
-def _complete(record: RunRecord, folder: Path) -> None:
-    """Add how far a run has come."""
-    for row in read_metrics(folder):
-        record.iteration, record.seconds = row.iteration, row.seconds
-        value = row.outputs.get(str(record.score.get("output")))
-        if row.kind != "test" or row.net != record.score.get("net") or value is None:
-            continue
-        record.last = ScoredIteration(row.iteration, value)
-        is_maximum = record.score["best"] == "max"
-        if record.best is None or (
-            value > record.best.value if is_maximum else value < record.best.value
-        ):
-            record.best = record.last
+def completed_record(record: RunRecord, progress: RunProgress, folder: Path) -> RunRecord:
+    """Return the record of a run that has not written its end, with what the metrics say.
+
+    Parameters
+    ----------
+    record : RunRecord
+        As stored, with the state "running".
+    progress : RunProgress
+        Of the same run.
+    folder : Path
+        The run folder, whose lock shows whether the process still trains.
+    """
+    is_killed = record.is_locked and not is_held(folder)
+    found = replace(record, state=KILLED if is_killed else RUNNING)
+    if progress.latest is not None:
+        found.iteration, found.seconds = progress.latest.iteration, progress.latest.seconds
+    if progress.scores:
+        found.last, found.best = (ScoredIteration(*one) for one in (progress.last, progress.best))
+    return found

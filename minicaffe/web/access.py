@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from minicaffe.errors import UsageError
 
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]*")
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _SECURITY_HEADERS = {
@@ -74,7 +76,7 @@ def access_for(host: str, token: str | None, names: Sequence[str] = ()) -> Acces
     Raises
     ------
     UsageError
-        If the token is empty at such an address.
+        If the token is empty at such an address, or has characters that URLs and cookies quote.
     """
     is_public = not is_loopback(host)
     if token is None:
@@ -83,6 +85,8 @@ def access_for(host: str, token: str | None, names: Sequence[str] = ()) -> Acces
         raise UsageError(
             f"--host={host} can be reached from other computers, so --token must not be empty"
         )
+    if not _TOKEN.fullmatch(token):
+        raise UsageError("--token may have letters, digits and the characters - . _ ~")
     known = {*_LOOPBACK_NAMES, host, *names}
     if is_public:
         known |= {socket.gethostname(), socket.getfqdn(), *_own_addresses(host)}

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 
 from minicaffe.errors import MinicaffeError
 from minicaffe.log import logger
+from minicaffe.serving.errors import RequestRefused
 from minicaffe.web.access import Access, AccessCheck
 from minicaffe.web.request_limits import BodyLimit, RequestLimits
 
@@ -29,8 +30,8 @@ def web_application(
     Parameters
     ----------
     routes : sequence of BaseRoute
-        Handlers may raise `MinicaffeError`, which is answered with status 400, and
-        `HTTPException`; the body is ``{"error": MESSAGE}``.
+        Handlers may raise `MinicaffeError`, which is answered with status 400 or that of a
+        `RequestRefused`, and `HTTPException`; the body is ``{"error": MESSAGE}``.
     access : Access
     limits : RequestLimits
     """
@@ -48,14 +49,18 @@ def web_application(
 def json_response(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return an answer in JSON; numbers that are not finite become null, because JSON has none."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
+    """Return an answer in JSON, as `json_text` has it."""
     # Names of files may hold bytes that are not UTF-8, which Python keeps as lone surrogates.
-    content = text.encode("utf-8", "backslashreplace")
+    content = json_text(value).encode("utf-8", "backslashreplace")
     return Response(content, status, headers, "application/json")
+
+
+def json_text(value: object) -> str:
+    """Return JSON in one line; numbers that are not finite become null, because JSON has none."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def error_response(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
@@ -75,7 +80,10 @@ def _finite(value: Any) -> Any:
 
 
 def _refuse(request: Request, error: Exception) -> Response:
-    return error_response(". ".join([str(error), *getattr(error, "__notes__", ())]), 400)
+    status = error.status if isinstance(error, RequestRefused) else 400
+    later = {"retry-after": "1"} if status in (429, 503) else None
+    message = ". ".join([str(error), *getattr(error, "__notes__", ())])
+    return error_response(message, status, later)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -70,7 +71,20 @@ class BodyLimit:
         except (RequestTooLarge, RequestTooSlow) as error:
             if has_begun:
                 raise
+            if isinstance(error, RequestTooLarge):
+                await self._discard(receive)
             await self._refusal(error)(scope, receive, send)
+
+    async def _discard(self, receive: Receive) -> None:
+        """Read on up to the limit: a client that is still sending would not see the answer."""
+        left = self._limits.body_bytes
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.body_s):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
 
     def _limited(self, receive: Receive) -> Receive:
         n_bytes, is_complete = 0, False
@@ -92,14 +106,14 @@ class BodyLimit:
 
         return limited
 
-    def _refusal(self, error: RequestTooLarge | RequestTooSlow) -> PlainTextResponse:
+    def _refusal(self, error: RequestTooLarge | RequestTooSlow) -> JSONResponse:
         close = {"connection": "close"}  # the rest of the body is not read
         if isinstance(error, RequestTooSlow):
-            return PlainTextResponse(
-                f"The body has not arrived in {self._limits.body_s:g} s.\n", 408, close
+            return JSONResponse(
+                {"error": f"the body has not arrived in {self._limits.body_s:g} s"}, 408, close
             )
-        return PlainTextResponse(
-            f"The body is larger than {self._limits.body_bytes} bytes.\n", 413, close
+        return JSONResponse(
+            {"error": f"the body is larger than {self._limits.body_bytes} bytes"}, 413, close
         )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -50,8 +52,10 @@ def listening_socket(host: str, port: int | None, first: int) -> socket.socket:
                 errno.EACCES: " Ports below 1024 are for the administrator: choose --port=N.",
                 errno.EADDRNOTAVAIL: " --host is an address of this computer, or 0.0.0.0 for all.",
             }.get(error.errno or 0, "")
+            # socket appends the address, which stands before.
+            reason = (error.strerror or str(error)).partition(" (while")[0]
             raise MinicaffeError(
-                f"cannot listen at {host}, port {tried}: {error.strerror or error}.{advice}"
+                f"cannot listen at {host}, port {tried}: {reason}.{advice}"
             ) from error
     raise AssertionError  # the last port has raised
 
@@ -70,6 +74,7 @@ def run_server(
     listening: socket.socket,
     *,
     drain_s: float,
+    notice_s: float = 0.0,
     at_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Answer requests until SIGINT or SIGTERM.
@@ -83,6 +88,9 @@ def run_server(
         Seconds that requests in progress have to end after the signal; then they are cancelled.
     at_stop : callable
         Called at the signal, in the main thread, so that streams without an end can end.
+    notice_s : float
+        Seconds after SIGTERM in which requests are still accepted, so that a load balancer sees
+        that the service is not ready any more.
     """
     _allow_many_connections()
     _forward_warnings()
@@ -97,15 +105,18 @@ def run_server(
         timeout_graceful_shutdown=max(1, round(drain_s)),
     )
     with listening:
-        _Server(config, at_stop).run([listening])
+        _Server(config, at_stop, notice_s).run([listening])
 
 
 class _Server(uvicorn.Server):
     """uvicorn's server; a signal ends it and not the process."""
 
-    def __init__(self, config: uvicorn.Config, at_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, at_stop: Callable[[], None], notice_s: float
+    ) -> None:
         super().__init__(config)
-        self._at_stop = at_stop
+        self._at_stop, self._notice_s = at_stop, notice_s
+        self._end = math.inf
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -125,8 +136,16 @@ class _Server(uvicorn.Server):
         if self.should_exit:
             self.force_exit = True
             return
-        self.should_exit = True
-        self._at_stop()
+        is_first = self._end == math.inf
+        self._end = time.monotonic() + (self._notice_s if number == signal.SIGTERM else 0)
+        if is_first:
+            self._at_stop()
+        self.should_exit = not self._notice_s or number != signal.SIGTERM
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to end; uvicorn asks ten times a second."""
+        self.should_exit = self.should_exit or time.monotonic() >= self._end
+        return await super().on_tick(counter)
 
 
 class _Forwarding(logging.Handler):

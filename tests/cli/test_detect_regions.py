@@ -1,16 +1,18 @@
 """minicaffe detect --crop_mode whole with nets of Faster R-CNN's and R-FCN's form."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from minicaffe.cli.commands._detection_nets import RegionSettings, open_object_net
+from minicaffe.backends import get_backend
 from minicaffe.cli.main import run_command
 from minicaffe.data.image import read_image, resize
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, save_net
+from minicaffe.prediction import ModelFiles, PixelValues, RegionSettings, open_image_model
 
 TRUNK = """
 layer { name: "data" type: "Input" top: "data"
@@ -80,17 +82,17 @@ def detect(*arguments, net="faster_rcnn"):
 
 
 def found(net, image, stds=None):
-    preprocessing = {
-        "mean": np.array(MEAN),
-        "input_scale": None,
-        "raw_scale": 255.0,
-        "channel_swap": (2, 1, 0),
-    }
-    settings = RegionSettings(60, 90, stds)
-    opened = open_object_net(f"{net}.prototxt", f"{net}.caffemodel", preprocessing, settings)
-    # Another image before it, of another size.
-    opened.objects_in("in/b.png" if image == "in/a.png" else "in/a.png")
-    return opened.objects_in(image)
+    files = ModelFiles(
+        f"{net}.caffemodel",
+        f"{net}.prototxt",
+        values=PixelValues(np.array(MEAN, np.float32)),
+        regions=RegionSettings(60, 90, stds),
+    )
+    with closing(open_image_model(files, get_backend(), "detect")) as model:
+        # Another image before it, of another size.
+        paths = ["in/b.png" if image == "in/a.png" else "in/a.png", image]
+        images = [model.prepare(Path(path).read_bytes(), path) for path in paths]
+        return model.predict(images)[1].rows
 
 
 def area(box):

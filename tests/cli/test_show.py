@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicaffe.cli.commands.show import activation_image, filter_image
 from minicaffe.cli.main import run_command
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
 from minicaffe.pictures import grid
+from minicaffe.pictures.layer_values import activation_image, filter_image
 
 NET = """
 layer { name: "data" type: "Input" top: "data"

@@ -10,14 +10,14 @@ import numpy as np
 
 from minicaffe.analysis.detection import match_objects, precision_report, read_true_objects
 from minicaffe.atomic_file import write_atomically
-from minicaffe.cli.commands._detection_nets import ObjectNet
 from minicaffe.cli.commands._image_names import png_names
 from minicaffe.data.annotations.label_map import read_label_map
-from minicaffe.data.image import Pixels, read_image
+from minicaffe.data.image import Pixels, image_content, read_image
 from minicaffe.data.preparation import find_images
 from minicaffe.errors import DataError
 from minicaffe.ops.backend import HostArray
 from minicaffe.pictures.boxes import LabelledBox, draw_boxes
+from minicaffe.prediction import FoundObjects, ImageModel
 
 
 class ObjectDetector:
@@ -25,7 +25,7 @@ class ObjectDetector:
 
     Parameters
     ----------
-    net : ObjectNet
+    model : ImageModel
     label_map : str
         A label map; empty: classes are numbered.
     least : float
@@ -35,8 +35,10 @@ class ObjectDetector:
         empty: objects are not compared.
     """
 
-    def __init__(self, net: ObjectNet, label_map: str, least: float, truth: str) -> None:
-        self._net, self._least, self._truth = net, least, truth
+    def __init__(
+        self, model: ImageModel[FoundObjects], label_map: str, least: float, truth: str
+    ) -> None:
+        self._model, self._least, self._truth = model, least, truth
         items = read_label_map(label_map) if label_map else []
         self._labels = {item.name: item.label for item in items}
         self._names: Mapping[int, str] = {
@@ -53,7 +55,7 @@ class ObjectDetector:
         matches: list[HostArray] = []
         for path, name in zip(images, names, strict=True):
             pixels = read_image(path)
-            found = self._net.objects_in(path)
+            (found,) = self._model.predict([self._model.prepare(image_content(path), path)])
             self._show(output / name, pixels, found)
             if self._truth:
                 matches.append(self._matches(path, pixels, found))
@@ -61,7 +63,7 @@ class ObjectDetector:
             for line in precision_report(np.concatenate(matches), self._names):
                 print(line)
 
-    def _show(self, path: Path, pixels: Pixels, found: HostArray) -> None:
+    def _show(self, path: Path, pixels: Pixels, found: FoundObjects) -> None:
         """Write the image with its boxes, and print them."""
         boxes = list(self._boxes(found))
         content = io.BytesIO()
@@ -72,10 +74,9 @@ class ObjectDetector:
         for box in reversed(boxes):
             print(f"  {box.text}  {' '.join(f'{side:.0f}' for side in box.corners)}")
 
-    def _boxes(self, found: HostArray) -> Iterator[LabelledBox]:
+    def _boxes(self, found: FoundObjects) -> Iterator[LabelledBox]:
         """Yield the objects that are shown, by ascending score."""
-        found = found[found[:, 1] >= self._least]
-        for row in found[np.argsort(found[:, 1], kind="stable")].tolist():
+        for row in found.above(self._least).tolist():
             label, score, left, top, right, bottom = row
             name = self._names.get(int(label), f"class {int(label)}")
             yield LabelledBox(int(label), f"{name} {score:.2f}", (left, top, right, bottom))
@@ -93,10 +94,10 @@ class ObjectDetector:
                 "a file in PASCAL VOC's form for each image, with the image's name"
             )
 
-    def _matches(self, image: str, pixels: Pixels, found: HostArray) -> HostArray:
+    def _matches(self, image: str, pixels: Pixels, found: FoundObjects) -> HostArray:
         """Return the rows of an image for `precision_report`."""
         path, (rows, columns) = str(self._truth_file(image)), pixels.shape[1:]
         true = read_true_objects(path, (rows, columns), self._labels)
-        moved = found.astype(np.float64)
-        moved[:, 2:] += 1 - self._net.first_pixel
+        moved = found.rows.astype(np.float64)
+        moved[:, 2:] += 1 - found.first_pixel
         return match_objects(moved, true)

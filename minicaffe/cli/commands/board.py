@@ -35,6 +35,8 @@ def run(flags: BoardFlags) -> int:
     from minicaffe.web.access import access_for
     from minicaffe.web.application import web_application
     from minicaffe.web.board.folder import BoardFolder
+    from minicaffe.web.board.run_index import RunIndex
+    from minicaffe.web.board.run_watch import RunWatch
     from minicaffe.web.board.site import board_routes
     from minicaffe.web.request_limits import RequestLimits
     from minicaffe.web.server import listening_socket, run_server, server_url
@@ -43,9 +45,11 @@ def run(flags: BoardFlags) -> int:
     if not root.is_dir():
         raise UsageError(f"{flags.folder}: no such folder")
     access = access_for(flags.host, flags.token, flags.allow_host or [])
-    application = web_application(board_routes(BoardFolder(root)), access, RequestLimits())
+    folder = BoardFolder(root)
+    watch = RunWatch(RunIndex(folder))
+    application = web_application(board_routes(folder, watch), access, RequestLimits())
     listening = listening_socket(flags.host, flags.port, _FIRST_PORT)
     print(f"Board of {root.resolve()}: {server_url(listening, flags.host, access.token)}")
     print("Ctrl-C ends it.", flush=True)
-    run_server(application, listening, drain_s=_DRAIN_S)
+    run_server(application, listening, drain_s=_DRAIN_S, at_stop=watch.stop)
     return 0

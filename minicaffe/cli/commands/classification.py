@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 
@@ -25,11 +24,12 @@ from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
 from minicaffe.cli.options.log import LogFlags
 from minicaffe.data.mean import channel_means
 from minicaffe.data.preparation import find_images, prepare, read_classes
-from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.ops.backend import HostArray
-from minicaffe.project.preparation_check import warn_of_other_preparation
+from minicaffe.prediction import PixelValues
+from minicaffe.prediction.opening import image_input_shape
+from minicaffe.prediction.preparation_check import warn_of_other_preparation
 
 _TOP = 5
 
@@ -55,31 +55,13 @@ def run(flags: ClassificationFlags) -> int:
         n_classes = net.outputs[0].count // net.outputs[0].shape[0]
         labels = read_classes(flags.labels, n_classes)
         mean = channel_means(flags.mean, shape[0])
-        warn_of_other_preparation(flags.weights, flags.input_scale, mean)
+        warn_of_other_preparation(flags.weights, PixelValues(mean, flags.input_scale))
         net.inputs[0].reshape((1, *shape))
         for path in images:
             net.inputs[0].data.set(prepare(path, shape, mean, flags.input_scale)[None])
             net.forward()
             print_best(path, net.outputs[0].data.get().ravel(), labels)
     return 0
-
-
-def image_input_shape(net: Net, path: str | Path) -> tuple[int, int, int]:
-    """Return channels, rows and columns of a net's only input, which takes images.
-
-    Raises
-    ------
-    NetError
-        If the net has no input, several inputs, or one of another shape.
-    """
-    shapes = [blob.shape for blob in net.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in (1, 3):
-        raise NetError(
-            f"{path}: needs one input of shape (N, 1 or 3, rows, columns) for images; it has "
-            f"{shapes or 'none'}. Use the net to deploy: minicaffe deploy {path} writes it"
-        )
-    _, channels, height, width = shapes[0]
-    return channels, height, width
 
 
 def print_best(path: str, scores: HostArray, labels: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ import io
 import math
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ from minicaffe.errors import DataError, Problems, UsageError
 from minicaffe.text_file import read_text
 
 if TYPE_CHECKING:
-    from minicaffe.cli.commands._detection_nets import RegionSettings
+    from minicaffe.prediction import RegionSettings
     from minicaffe.pycaffe.detector import Detection
 
 _COORDINATES = ("ymin", "xmin", "ymax", "xmax")
@@ -89,7 +90,7 @@ class DetectFlags(LogFlags, PreprocessingFlags):
 
     def region_settings(self) -> RegionSettings:
         """Return the settings of a net that scores regions."""
-        from minicaffe.cli.commands._detection_nets import RegionSettings
+        from minicaffe.prediction import RegionSettings
 
         stds = _four_factors(self.bbox_stds) if self.bbox_stds else None
         return RegionSettings(self.short_side, self.max_size, stds)
@@ -110,16 +111,23 @@ def run(flags: DetectFlags) -> int:
 
 
 def _draw(flags: DetectFlags) -> int:
-    from minicaffe.cli.commands._detection_nets import open_object_net
     from minicaffe.cli.commands._object_boxes import ObjectDetector
+    from minicaffe.prediction import ModelFiles, open_image_model
+    from minicaffe.pycaffe.session import current_backend
 
     if flags.truth and not flags.label_map_file:
         raise UsageError("--truth needs --label_map_file, which gives the classes their numbers")
-    preprocessing, settings = flags.preprocessing(of_channels=True), flags.region_settings()
+    files = ModelFiles(
+        flags.pretrained_model,
+        flags.model_def,
+        flags.label_map_file,
+        values=flags.pixel_values(),
+        regions=flags.region_settings(),
+    )
     flags.set_mode()
-    net = open_object_net(flags.model_def, flags.pretrained_model, preprocessing, settings)
-    detector = ObjectDetector(net, flags.label_map_file, flags.min_score, flags.truth)
-    detector.draw(flags.input_file, flags.output_file)
+    with closing(open_image_model(files, current_backend(), "detect")) as model:
+        detector = ObjectDetector(model, flags.label_map_file, flags.min_score, flags.truth)
+        detector.draw(flags.input_file, flags.output_file)
     return 0
 
 

@@ -21,6 +21,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -34,8 +35,7 @@ from minicaffe.log import logger
 from minicaffe.path_hints import missing_file_hint
 
 if TYPE_CHECKING:
-    from minicaffe.ops.backend import HostArray
-    from minicaffe.schema import NetSource
+    from minicaffe.prediction import ClassModel, ClassScores
 
 MINLOGLEVEL = 1
 _TOP = 3
@@ -82,8 +82,8 @@ def run(flags: PredictFlags) -> int:
     """Predict."""
     from minicaffe.data.image import image_format
     from minicaffe.data.preparation import find_images
+    from minicaffe.prediction import ModelFiles, answers_for_files, open_image_model, source_of
     from minicaffe.project.image_lists import expand_lists, is_list
-    from minicaffe.project.prediction import ClassPredictor, TrainedNet
     from minicaffe.schema import NetState
 
     if flags.sheet:
@@ -92,19 +92,20 @@ def run(flags: PredictFlags) -> int:
         logger.warning(f"--root={flags.root} has no effect: no list (.txt) is given")
     paths = find_images(expand_lists(flags.images, flags.root))
     size = _size(flags.size) if flags.size else None
-    source, folders = _training_net(flags)
     state = NetState()
     flags.apply_to(state)
-    trained = TrainedNet(source, flags.weights, folders, size, flags.output)
+    files = ModelFiles(flags.weights, flags.net, flags.labels, size, flags.output)
+    source = source_of(files)
     backend = choose_backend(flags, model=source.path)
     found: list[Answer] = []
-    with closing(ClassPredictor(trained, state, backend)) as predictor:
-        names = _class_names(flags.labels, folders, predictor.n_classes)
-        if (flags.top or 0) > len(names):
-            logger.warning(f"--top={flags.top}: the net has {len(names)} classes; all are given")
+    with closing(open_image_model(replace(files, net=source), backend, "classify", state)) as model:
+        if (flags.top or 0) > len(model.labels):
+            logger.warning(
+                f"--top={flags.top}: the net has {len(model.labels)} classes; all are given"
+            )
+        predictions = with_progress(answers_for_files(model, paths), "images", len(paths))
         hints = {path: missing_file_hint(path) for path in flags.images}
-        predictions = with_progress(predictor.predict(paths), "images", len(paths))
-        answers = _answers(predictions, names, flags.top or _TOP, hints)
+        answers = _answers(model, predictions, flags.top or _TOP, hints)
         _WRITERS[flags.format](_collected(answers, found), sys.stdout)
     if len(found) < len(paths):
         logger.error(f"{len(paths) - len(found)} of {len(paths)} images could not be read")
@@ -114,18 +115,18 @@ def run(flags: PredictFlags) -> int:
 
 
 def _answers(
-    predictions: Iterable[tuple[str, HostArray | DataError]],
-    names: Sequence[str],
+    model: ClassModel,
+    predictions: Iterable[tuple[str, ClassScores | DataError]],
     top: int,
     hints: Mapping[str, str],
 ) -> Iterator[Answer]:
     """Yield the best classes of each image; log an error for those that could not be read."""
-    for path, scores in predictions:
-        if isinstance(scores, DataError):
-            logger.error(str(scores) + hints.get(path, ""))
+    for path, answer in predictions:
+        if isinstance(answer, DataError):
+            logger.error(str(answer) + hints.get(path, ""))
             continue
-        order = (-scores).argsort(kind="stable")[:top]
-        yield Answer(path, [PredictedClass(int(k), names[k], float(scores[k])) for k in order])
+        best = answer.best(top)
+        yield Answer(path, [PredictedClass(k, model.labels[k], score) for k, score in best])
 
 
 def _collected(answers: Iterable[Answer], found: list[Answer]) -> Iterator[Answer]:
@@ -140,33 +141,6 @@ def _size(text: str) -> tuple[int, int]:
     if len(parts) > 2 or not all(part.isdecimal() and int(part) for part in parts):
         raise UsageError(f"--size={text}: must be rows and columns, as 64,64, or one number")
     return int(parts[0]), int(parts[-1])
-
-
-def _training_net(flags: PredictFlags) -> tuple[NetSource, list[Path]]:
-    """Return the training net, and the folders in which its files may be."""
-    from minicaffe.project.training_nets import find_training_net, folders_of
-    from minicaffe.schema import read_net
-
-    weights = Path(flags.weights)
-    source = read_net(flags.net) if flags.net else find_training_net(weights)
-    return source, folders_of(source, weights)
-
-
-def _class_names(given: str, folders: Iterable[Path], n: int) -> list[str]:
-    """Return the name of each class; numbers if there is no file of names."""
-    from minicaffe.data.preparation import read_classes
-
-    if given:
-        return read_classes(given, n)
-    for folder in folders:
-        path = folder / "labels.txt"
-        if path.exists():
-            try:
-                return read_classes(str(path), n)
-            except DataError as error:
-                logger.warning(f"{error}. The classes are given as numbers")
-                break
-    return [str(k) for k in range(n)]
 
 
 def _write_text(answers: Iterable[Answer], file: TextIO) -> None:

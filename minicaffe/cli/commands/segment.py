@@ -13,32 +13,26 @@ Example:
 
 from __future__ import annotations
 
-import io
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from minicaffe.analysis.confusion import Counts
 from minicaffe.analysis.segmentation import add_pixels, segmentation_report
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.commands._image_names import png_names
-from minicaffe.cli.commands.classification import image_input_shape
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import WEIGHTS_ARGUMENT
 from minicaffe.cli.options.log import LogFlags
-from minicaffe.data.image import Pixels, read_image, read_label_image, resize_nearest
-from minicaffe.data.mean import channel_means
-from minicaffe.data.preparation import find_images, prepare, read_classes
-from minicaffe.errors import DataError, NetError
-from minicaffe.net import Net
-from minicaffe.net.weights import copy_trained_layers
-from minicaffe.pictures.palette import class_palette
-from minicaffe.project.preparation_check import warn_of_other_preparation
-
-_MOST_CLASSES = 256  # of an image file with a palette
+from minicaffe.data.image import Pixels, image_content, read_label_image
+from minicaffe.data.mean import parse_channel_mean
+from minicaffe.data.preparation import find_images
+from minicaffe.errors import DataError
+from minicaffe.pictures.palette import label_png
+from minicaffe.prediction import ModelFiles, PixelValues, class_name, open_image_model
+from minicaffe.prediction.preparation_check import warn_of_other_preparation
 
 
 class SegmentFlags(LogFlags, BackendFlags):
@@ -62,57 +56,23 @@ def run(flags: SegmentFlags) -> int:
     names = png_names(images, "--output")
     output = Path(flags.output)
     output.mkdir(parents=True, exist_ok=True)
-    with closing(Net(flags.model, "TEST", backend=choose_backend(flags))) as net:
-        copy_trained_layers(net, flags.weights)
-        shape = image_input_shape(net, flags.model)
-        net.inputs[0].reshape((1, *shape))
-        net.reshape()
-        n_classes = _count_classes(net, flags)
-        classes = read_classes(flags.labels, n_classes) if flags.labels else None
-        mean = channel_means(flags.mean, shape[0])
-        warn_of_other_preparation(flags.weights, flags.input_scale, mean)
-        counts = np.zeros((n_classes, n_classes), np.int64)
+    values = PixelValues(parse_channel_mean(flags.mean), flags.input_scale)
+    warn_of_other_preparation(flags.weights, values)
+    files = ModelFiles(flags.weights, flags.model, flags.labels, values=values)
+    with closing(open_image_model(files, choose_backend(flags), "segment")) as model:
+        counts = np.zeros((model.n_classes, model.n_classes), np.int64)
         for path, name in zip(images, names, strict=True):
-            net.inputs[0].data.set(prepare(path, shape, mean, flags.input_scale)[None])
-            net.forward()
-            labels = resize_nearest(_label_map(net), *read_image(path).shape[1:])
-            _write(output / name, labels)
+            (answer,) = model.predict([model.prepare(image_content(path), path)])
+            with write_atomically(output / name) as file:
+                file.write(label_png(answer.classes))
             print(output / name)
             if flags.truth:
-                _compare(counts, Path(flags.truth) / name, labels, flags.ignore_label)
+                _compare(counts, Path(flags.truth) / name, answer.classes, flags.ignore_label)
+        classes = [class_name(model.labels, k) for k in range(model.n_classes)]
     if flags.truth:
-        for line in segmentation_report(
-            counts, classes or [f"class {k}" for k in range(n_classes)]
-        ):
+        for line in segmentation_report(counts, classes):
             print(line)
     return 0
-
-
-def _count_classes(net: Net, flags: SegmentFlags) -> int:
-    """Return the number of classes; of a map of classes, the largest that it can have."""
-    shape = net.outputs[0].shape if len(net.outputs) == 1 else ()
-    if len(shape) != 4 or shape[0] != 1 or shape[1] > _MOST_CLASSES:
-        found = ", ".join(f"{blob.name} {blob.shape}" for blob in net.outputs)
-        raise NetError(
-            f"{flags.model}: needs one output of shape (1, classes, rows, columns) with at most "
-            f"{_MOST_CLASSES} classes; it has {found}. Use the deploy net"
-        )
-    return shape[1] if shape[1] > 1 else _MOST_CLASSES
-
-
-def _label_map(net: Net) -> Pixels:
-    """Return the classes of the pixels, (1, rows, columns), from the net's output."""
-    scores = net.outputs[0].data.get()[0]
-    return np.asarray(scores.argmax(axis=0)[None] if len(scores) > 1 else scores, np.uint8)
-
-
-def _write(path: Path, labels: Pixels) -> None:
-    image = Image.fromarray(labels[0], "P")
-    image.putpalette(class_palette().tobytes())
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    with write_atomically(path) as file:
-        file.write(content.getvalue())
 
 
 def _compare(counts: Counts, path: Path, labels: Pixels, ignored: int) -> None:

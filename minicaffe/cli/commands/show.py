@@ -16,12 +16,9 @@ Example:
 
 from __future__ import annotations
 
-import math
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.flags import flag, positional
@@ -29,15 +26,12 @@ from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import weights_files
 from minicaffe.errors import NetError, SnapshotError, UsageError, nearest
 from minicaffe.log import logger
-from minicaffe.ops.backend import HostArray
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from minicaffe.net import Net
 
-_MOST_ROWS = 32  # and columns, of filters that have neither one nor three channels
-_MOST_MAPS = 1024
 # The flags that only some pictures read, with their defaults.
 _OF_IMAGE = {"mean": "", "input_scale": 1.0}
 _FLAGS: dict[str, dict[str, object]] = {
@@ -108,15 +102,10 @@ def _warn_of_unread_flags(flags: ShowFlags) -> None:
 
 
 def _filters(flags: ShowFlags) -> Image:
+    from minicaffe.pictures.layer_values import filter_image, filters_of
     from minicaffe.schema import read_net_weights
 
-    kernels = {
-        layer.name: layer.blobs[0]
-        for layer in read_net_weights(flags.weights)
-        if layer.blobs and layer.blobs[0].ndim == 4 and layer.blobs[0].shape[2:] != (1, 1)
-    }
-    # Files that predate N-D blobs store the weights of every layer with four axes.
-    kernels = {name: w for name, w in kernels.items() if w.shape[:2] != (1, 1)}
+    kernels = filters_of(read_net_weights(flags.weights))
     if not kernels:
         raise SnapshotError(
             f"{flags.weights}: no layer has filters of more than one pixel. Give the weights of a "
@@ -128,33 +117,12 @@ def _filters(flags: ShowFlags) -> Image:
     return filter_image(name, kernels[name], flags.zoom)
 
 
-def filter_image(name: str, kernels: HostArray, zoom: int | None = None) -> Image:
-    """Draw the filters of a layer, shape (filters, channels, rows, columns)."""
-    from minicaffe.pictures.grid import enlargement, image_grid, to_pixels
-
-    n, channels, height, width = kernels.shape
-    # A symmetric range, so that zero is grey, positive weights light and negative ones dark.
-    limit = float(np.abs(kernels).max())
-    pixels = to_pixels(kernels, -limit, limit)
-    caption = f"{name}: {n} filters, {channels} x {height} x {width}, -{limit:.3g} to {limit:.3g}"
-    if channels in (1, 3):
-        tiles = [tile if channels == 3 else tile[0] for tile in pixels]
-        across = math.ceil(math.sqrt(n))
-    else:
-        rows, across = min(n, _MOST_ROWS), min(channels, _MOST_ROWS)
-        caption += "; a row is a filter, a column a channel"
-        if (rows, across) != (n, channels):
-            caption += f" (the first {rows} and {across})"
-        tiles = [tile for one in pixels[:rows] for tile in one[:across]]
-    scale = zoom or enlargement(height, width, across)
-    return image_grid(tiles, across, caption, scale, is_numbered=channels in (1, 3))
-
-
 def _activations(flags: ShowFlags) -> Image:
     if not flags.model or not flags.blob:
         raise UsageError("show activations needs a net and a blob: --model=FILE --blob=NAME")
     from minicaffe.net import Net
     from minicaffe.net.weights import copy_trained_layers
+    from minicaffe.pictures.layer_values import activation_image
 
     with closing(Net(flags.model, "TEST", backend=choose_backend(flags, model=flags.model))) as net:
         if flags.blob not in net.blobs:
@@ -173,9 +141,9 @@ def _activations(flags: ShowFlags) -> Image:
 
 
 def _set_input(net: Net, flags: ShowFlags) -> None:
-    from minicaffe.cli.commands.classification import image_input_shape
     from minicaffe.data.mean import channel_means
     from minicaffe.data.preparation import prepare
+    from minicaffe.prediction.opening import image_input_shape
 
     shape = image_input_shape(net, flags.model)
     mean = channel_means(flags.mean, shape[0])
@@ -190,29 +158,3 @@ def _augmented(flags: ShowFlags) -> Image:
         raise UsageError("show augment needs the net that is trained: show augment NET.prototxt")
     backend = choose_backend(flags, model=flags.model)
     return augmented_images(flags.model, backend, flags.images, flags.versions)
-
-
-def activation_image(name: str, values: HostArray, zoom: int | None = None) -> Image:
-    """Draw the first sample of a blob: feature maps as a grid of tiles, a vector as bars."""
-    from minicaffe.pictures.grid import bar_chart, enlargement, image_grid, to_pixels
-
-    sample = values[0] if values.ndim > 1 else values
-    finite = sample[np.isfinite(sample)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    shape = " x ".join(map(str, sample.shape))
-    caption = f"{name}: {shape}, {low:.3g} to {high:.3g}"
-    if finite.size < sample.size:
-        caption += f", {sample.size - finite.size} values not finite"
-    if sample.ndim < 3 or sample.shape[1:] == (1, 1):
-        if zoom:
-            logger.warning(f'--zoom has no effect on "{name}", which has no maps. Remove it.')
-        flat = sample.ravel()
-        best = ", ".join(f"{k} ({flat[k]:.3g})" for k in np.argsort(-flat, kind="stable")[:5])
-        return bar_chart(flat, f"{caption}; largest: {best}")
-    height, width = sample.shape[-2:]
-    maps = sample.reshape(-1, height, width)
-    if len(maps) > _MOST_MAPS:
-        maps, caption = maps[:_MOST_MAPS], f"{caption} (the first {_MOST_MAPS} maps)"
-    across = math.ceil(math.sqrt(len(maps)))
-    scale = zoom or enlargement(height, width, across)
-    return image_grid(list(to_pixels(maps, low, high)), across, caption, scale, is_numbered=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
-import numpy as np
-
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.cli.options.files import WEIGHTS
 from minicaffe.data.mean import parse_mean
@@ -13,6 +11,7 @@ from minicaffe.errors import UsageError
 
 if TYPE_CHECKING:
     from minicaffe.data.preparation import Floats
+    from minicaffe.prediction import PixelValues
 
 # Mean colour of the images of ILSVRC 2012: blue, green, red.
 _ILSVRC_MEAN = "104.00699,116.66877,122.67892"
@@ -54,23 +53,38 @@ class PreprocessingFlags(Flags):
         mean = parse_mean(self.mean_file) if self.mean_file else None
         if mean is not None and of_channels and mean.ndim == 3:
             mean = mean.mean(axis=(1, 2))
-        self._compare_with_training(mean)
         swap = self.channel_swap
-        return {
+        given: PreprocessingArguments = {
             "mean": mean,
             "input_scale": self.input_scale,
             "raw_scale": self.raw_scale,
             "channel_swap": parse_integers(swap, "channel_swap", 3) if swap else None,
         }
+        self._compare_with_training(given)
+        return given
 
-    def _compare_with_training(self, mean: Floats | None) -> None:
-        from minicaffe.project.preparation_check import warn_of_other_preparation
+    def pixel_values(self) -> PixelValues:
+        """Return how images that are resized to an input become its values."""
+        return self._pixel_values(self.preprocessing(of_channels=True))
 
-        values = np.zeros(1, np.float32) if mean is None else mean
-        channels = values.mean(axis=(1, 2)) if values.ndim == 3 else values
-        # Images are read as values from 0 to 1, and the mean is subtracted after raw_scale.
-        scale = (self.input_scale or 1.0) * self.raw_scale / 255
-        warn_of_other_preparation(self.pretrained_model, scale, channels * 255 / self.raw_scale)
+    def _compare_with_training(self, given: PreprocessingArguments) -> None:
+        from minicaffe.prediction.preparation_check import warn_of_other_preparation
+
+        mean = given["mean"]
+        if mean is not None and mean.ndim == 3:
+            given = {**given, "mean": mean.mean(axis=(1, 2))}
+        warn_of_other_preparation(self.pretrained_model, self._pixel_values(given))
+
+    def _pixel_values(self, given: PreprocessingArguments) -> PixelValues:
+        """Return the values for arguments whose mean is none, or one for each channel."""
+        from minicaffe.prediction import PixelValues
+
+        return PixelValues(
+            given["mean"],
+            1.0 if self.input_scale is None else self.input_scale,
+            self.raw_scale,
+            given["channel_swap"] or (0, 1, 2),
+        )
 
     def set_mode(self) -> None:
         """Set pycaffe's mode and print it."""

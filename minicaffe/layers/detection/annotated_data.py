@@ -7,6 +7,7 @@ from functools import partial
 
 from minicaffe.data.batches import BatchSource
 from minicaffe.data.db import printable
+from minicaffe.data.image_form import ImageForm
 from minicaffe.data.records.annotated import annotated_record
 from minicaffe.data.records.base import RecordSource
 from minicaffe.data.records.database import DatabaseRecords, ShuffledDatabaseRecords
@@ -73,6 +74,11 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
     def unread_transform_fields(cls) -> frozenset[str]:
         """Return the fields that apply to images without boxes only."""
         return (super().unread_transform_fields() - ANNOTATED_FIELDS).difference(_BOTH)
+
+    @classmethod
+    def image_form(cls, param: LayerParameter) -> ImageForm:
+        """Return the form of colour images, or grey ones if transform_param asks for them."""
+        return ImageForm(1 if param.transform_param.force_gray else 3, has_class=False)
 
     def open(self) -> BatchSource:
         """Open the database."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from minicaffe.data.batches import BatchSource
+from minicaffe.data.image_form import ImageForm
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.layers.base import Arity, Blobs, P
 from minicaffe.layers.batch_layer import BatchLayer
@@ -43,6 +44,13 @@ class LabelMapLayer(BatchLayer[P]):
         channels, *size = image or (3 if proto.is_color else 1, proto.new_height, proto.new_width)
         rows, columns = next(_crops(cls.transformation(param)), size)
         return (proto.batch_size, channels, rows, columns) if rows and columns else ()
+
+    @classmethod
+    def image_form(cls, param: LayerParameter) -> ImageForm:
+        """Return the form that the settings ask for."""
+        proto = getattr(param, cls.param_field)
+        size = proto.new_height, proto.new_width
+        return ImageForm(3 if proto.is_color else 1, *size, has_class=False)
 
     @classmethod
     def unread_settings(cls, param: LayerParameter) -> Iterator[str]:

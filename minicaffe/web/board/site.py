@@ -10,24 +10,32 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from minicaffe.web.board.folder import BoardFolder
+from minicaffe.web.board.inside.site import inside_routes
+from minicaffe.web.board.metric_routes import metric_routes
+from minicaffe.web.board.run_index import RunIndex
 from minicaffe.web.board.run_routes import run_routes
+from minicaffe.web.board.run_watch import RunWatch
 
 _STATIC = Path(__file__).with_name("static")
 # Addresses that the scripts of the page know; static/main.js has the same.
 _PAGES = ("/", "/run", "/compare", "/jobs", "/new")
 
 
-def board_routes(folder: BoardFolder) -> list[BaseRoute]:
+def board_routes(folder: BoardFolder, watch: RunWatch | None = None) -> list[BaseRoute]:
     """Return the routes of the board.
 
     Parameters
     ----------
     folder : BoardFolder
         The folder that is shown.
+    watch : RunWatch, optional
+        Looks for changes of its runs, and ends the streams when the server ends.
     """
+    watch = watch or RunWatch(RunIndex(folder))
+    api = [*run_routes(watch.index), *metric_routes(watch), *inside_routes(watch.index)]
     return [
         *(Route(path, _page) for path in _PAGES),
-        Mount("/api", routes=[*run_routes(folder)]),
+        Mount("/api", routes=api),
         Mount("/static", _Scripts(directory=_STATIC)),
     ]
 

@@ -24,15 +24,46 @@ export function send(method, path, query = {}, body = undefined) {
   return request(address(path, query), settings);
 }
 
+const RETRY_MS = 1500;
+
 /**
- * Receive server-sent events until the returned function is called.
+ * Receive server-sent events until the returned function is called. While the page is hidden, or
+ * the server cannot be reached, nothing is received; then the stream begins again.
+ * @param {string} path
+ * @param {Object|function(): Object} query  a function is asked again whenever the stream begins
  * @param {Object<string, function>} handlers  name of an event -> function of its JSON
  */
 export function listen(path, query, handlers) {
-  const source = new EventSource(address(path, query));
-  for (const [name, handle] of Object.entries(handlers))
-    source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
-  return () => source.close();
+  let source = null;
+  let timer = 0;
+  const close = () => {
+    clearTimeout(timer);
+    source?.close();
+    source = null;
+  };
+  const open = () => {
+    close();
+    if (document.hidden) return;
+    source = new EventSource(address(path, typeof query === "function" ? query() : query));
+    source.addEventListener("open", () => tellConnection(true));
+    source.addEventListener("error", () => {
+      tellConnection(false);
+      close();
+      timer = setTimeout(open, RETRY_MS);
+    });
+    for (const [name, handle] of Object.entries(handlers))
+      source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+  };
+  document.addEventListener("visibilitychange", open);
+  open();
+  return () => {
+    document.removeEventListener("visibilitychange", open);
+    close();
+  };
+}
+
+function tellConnection(isConnected) {
+  document.dispatchEvent(new CustomEvent("connection", { detail: isConnected }));
 }
 
 async function request(url, settings) {

@@ -8,7 +8,15 @@
  * @param {...(Node|string|number|null|Array)} children
  */
 export function element(tag, settings = {}, ...children) {
-  const made = document.createElement(tag);
+  return completed(document.createElement(tag), settings, children);
+}
+
+/** Return a new element of a drawing (SVG); the arguments are those of `element`. */
+export function shape(tag, settings = {}, ...children) {
+  return completed(document.createElementNS("http://www.w3.org/2000/svg", tag), settings, children);
+}
+
+function completed(made, settings, children) {
   for (const [name, value] of Object.entries(settings)) {
     if (typeof value === "function") made.addEventListener(name.replace(/^on/, ""), value);
     else if (value === true) made.setAttribute(name, "");

@@ -98,6 +98,14 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   go(url.pathname + url.search);
 });
+document.addEventListener("connection", (event) => {
+  const shown = document.getElementById("offline");
+  if (event.detail) shown?.remove();
+  else if (!shown) {
+    document.getElementById("messages").append(element("p", { id: "offline", class: "error" },
+      t("The server does not answer; the page tries again.")));
+  }
+});
 window.addEventListener("popstate", () => showPage(false));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", setTheme);
 

@@ -46,6 +46,13 @@ export function count(value) {
   return value === null || value === undefined ? "" : value.toLocaleString(chosen);
 }
 
+/** Return a number of bytes with a unit. */
+export function bytes(value) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const k = value > 0 ? Math.min(Math.floor(Math.log10(value) / 3), units.length - 1) : 0;
+  return `${number(value / 1000 ** k, 3)} ${units[k]}`;
+}
+
 /** Return seconds as minutes and seconds, or hours, minutes and seconds. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "";

@@ -11,7 +11,8 @@ from minicaffe.data.mean import channel_means
 from minicaffe.errors import MinicaffeError
 from minicaffe.log import logger, suppress_info
 from minicaffe.net.deployment.data_layer import data_layer
-from minicaffe.project.training_nets import file_beside, find_training_net, folders_of
+from minicaffe.prediction.pixel_values import PixelValues
+from minicaffe.prediction.training_nets import file_beside, find_training_net, folders_of
 from minicaffe.schema import NetState
 from minicaffe.schema.minicaffe_pb2 import TransformationParameter
 
@@ -21,7 +22,7 @@ _SAME_SCALE = 1e-3
 _SAME_MEAN = 2.0  # of 255: means of other images of the same kind differ less
 
 
-def warn_of_other_preparation(weights: str, scale: float, mean: Floats) -> None:
+def warn_of_other_preparation(weights: str, values: PixelValues) -> None:
     """Log a warning if images are not prepared as in the training, because scores are wrong then.
 
     Nothing is logged if no training net is found beside the weights.
@@ -30,10 +31,8 @@ def warn_of_other_preparation(weights: str, scale: float, mean: Floats) -> None:
     ----------
     weights : str
         The weights file.
-    scale : float
-        The factor that values from 0 to 255 are multiplied by.
-    mean : ndarray of float32, shape (1,) or (channels,)
-        What is subtracted before, of values from 0 to 255.
+    values : PixelValues
+        What is made of pixels; the order of channels is not compared.
     """
     path = Path(weights)
     try:
@@ -46,6 +45,9 @@ def warn_of_other_preparation(weights: str, scale: float, mean: Floats) -> None:
         trained = _mean_of(param, folders_of(source, path))
     except MinicaffeError:
         return
+    # As the training has it: the scale of values from 0 to 255, whose mean is subtracted before.
+    scale = values.scale * values.raw_scale / 255
+    mean = np.zeros(1, np.float32) if values.mean is None else values.mean * 255 / values.raw_scale
     differs = abs(param.scale - scale) > _SAME_SCALE * abs(param.scale)
     if differs or np.abs(trained - mean).max() > _SAME_MEAN:
         logger.warning(

@@ -52,9 +52,9 @@ def find_training_net(weights: Path) -> NetSource:
 def folders_of(source: NetSource, weights: Path) -> list[Path]:
     """Return the folders in which files may lie that a training net names, or that belong to it."""
     folders = [Path(source.path).parent, weights.parent]
-    if is_run(weights.parent):
+    for run in filter(is_run, dict.fromkeys(folders)):
         # Where the training ran, and where that is now if the project was moved.
-        folders += [Path(read_record(weights.parent).folder), weights.parent.parent.parent]
+        folders += [Path(read_record(run).folder), run.parent.parent]
     return list(dict.fromkeys(folders))
 
 

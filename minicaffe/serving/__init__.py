@@ -1,0 +1,1 @@
+"""Models that answer requests: versions, batches, formats."""

@@ -1,0 +1,101 @@
+"""Tests of snapshots that the board starts: their progress, results, errors and cancelling."""
+
+import shutil
+import time
+
+import pytest
+from small_run import CLASSES, N_IMAGES, write_small_run
+from starlette.testclient import TestClient
+
+from minicaffe.web.access import access_for
+from minicaffe.web.application import web_application
+from minicaffe.web.board.folder import BoardFolder
+from minicaffe.web.board.site import board_routes
+from minicaffe.web.request_limits import RequestLimits
+
+RUN = {"run": "runs/small-1"}
+WEIGHTS = {"weights": "runs/small-1/last.caffemodel"}
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_small_run(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def client(root):
+    """A client of a board of the folder."""
+    routes = board_routes(BoardFolder(root))
+    application = web_application(routes, access_for("127.0.0.1", None), RequestLimits())
+    with TestClient(application, base_url="http://127.0.0.1") as client:
+        yield client
+        client.delete("/api/tests", params=RUN)
+
+
+def begin(client, batches, **query):
+    return client.post("/api/tests", params={**RUN, **query}, json={"batches": batches})
+
+
+def state(client):
+    return client.get("/api/tests", params=RUN).json()
+
+
+def ended(client):
+    """Wait for the end of a test; return the state of the run."""
+    end = time.monotonic() + 120
+    while (found := state(client))["progress"]["is_running"] and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not found["progress"]["is_running"]
+    return found
+
+
+def test_a_snapshot_is_tested(client, root):
+    found = state(client)
+    assert (found["results"], found["progress"], found["batches"]) == ([], None, 3)
+    response = begin(client, 3)
+    assert response.status_code == 202, response.text
+    assert response.json()["batches"] == 3
+    found = ended(client)
+    assert (found["progress"]["error"], found["progress"]["batch"]) == ("", 3)
+    assert [one["result"] for one in found["results"]] == ["confusion-last"]
+    query = {**RUN, "result": "confusion-last"}
+    result = client.get("/api/tests/result", params=query).json()
+    assert result["classes"] == list(CLASSES)
+    assert [sum(row) for row in result["counts"]] == [N_IMAGES // 3] * 3
+    assert [row[1] for row in result["table"]] == list(CLASSES)
+    wrong = N_IMAGES - sum(row[k] for k, row in enumerate(result["counts"]))
+    assert result["n_mistakes"] == len(result["mistakes"]) == wrong
+    scores = [float(score) for *_, score in result["mistakes"]]
+    assert scores == sorted(scores, reverse=True)
+    picture = result["pictures"]["confusion"]
+    assert client.get("/api/file", params={**RUN, "path": picture}).status_code == 200
+    assert client.get("/api/tests/result", params={**RUN, "result": ".."}).status_code == 404
+
+
+def test_one_test_runs_at_a_time_and_can_be_cancelled(client, root):
+    assert begin(client, 1_000_000).status_code == 202
+    second = begin(client, 1)
+    assert second.status_code == 409
+    assert second.json()["error"].startswith("runs/small-1/last.caffemodel of runs/small-1 is")
+    assert client.delete("/api/tests", params=RUN).status_code == 200
+    found = ended(client)
+    assert (found["progress"]["error"], found["results"]) == ("", [])
+    assert not list((root / RUN["run"]).glob("confusion*"))
+
+
+def test_the_error_of_a_test_is_shown(client, root):
+    shutil.rmtree(root / "data")
+    assert begin(client, 1).status_code == 202
+    assert "data/images_lmdb" in ended(client)["progress"]["error"]
+    assert not list((root / RUN["run"]).glob("confusion*"))
+
+
+@pytest.mark.parametrize("batches", [0, -1, 1.5, "3", 10**9])
+def test_a_wrong_number_of_batches_is_refused(client, batches):
+    assert begin(client, batches).status_code == 400
+    assert state(client)["progress"] is None
+
+
+def test_unknown_weights_are_refused(client):
+    assert begin(client, 1, weights="data/images_lmdb/data.mdb").status_code == 404
