@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from minicaffe.data.mean import parse_channel_mean
-from minicaffe.errors import NetError, nearest
+from minicaffe.errors import DataError, NetError, nearest
 from minicaffe.log import logger
 from minicaffe.ops.backend import Backend
+from minicaffe.path_hints import missing_file_hint, one_line
 from minicaffe.prediction import (
     ImageModel,
     ModelFiles,
@@ -144,8 +145,19 @@ class DescribedModel:
     max_batch: int
 
     def fingerprint(self) -> object:
-        """Return what changes when the weights are written anew."""
-        stat = Path(weights_of(self.description.weights)).stat()
+        """Return what changes when the weights are written anew.
+
+        Raises
+        ------
+        DataError
+            If there are none.
+        """
+        path = Path(weights_of(self.description.weights))
+        try:
+            stat = path.stat()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{one_line(path)}: {reason}{missing_file_hint(path)}") from error
         return self.description, stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     def open_servable(self) -> NetServable:
