@@ -9,10 +9,6 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
-# From the connection, or the answer before, to the end of the headers.
-_HEADERS_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -115,35 +111,3 @@ class BodyLimit:
         return JSONResponse(
             {"error": f"the body is larger than {self._limits.body_bytes} bytes"}, 413, close
         )
-
-
-class TimedProtocol(H11Protocol):
-    """HTTP/1.1 protocol of uvicorn that closes connections whose headers do not arrive in time."""
-
-    _timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin the time."""
-        super().connection_made(transport)
-        self._begin_time()
-
-    def data_received(self, data: bytes) -> None:
-        """End the time if the headers are complete."""
-        super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._end_time()
-        elif self._timer is None:
-            self._begin_time()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the time."""
-        self._end_time()
-        super().connection_lost(exc)
-
-    def _begin_time(self) -> None:
-        self._timer = self.loop.call_later(_HEADERS_S, self.transport.close)
-
-    def _end_time(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

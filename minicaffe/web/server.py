@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 
 from minicaffe.errors import MinicaffeError
 from minicaffe.log import logger
-from minicaffe.web.request_limits import TimedProtocol
+from minicaffe.web.protocols import http_protocol
 
 _PORTS_TRIED = 10
 _BACKLOG = 2048
@@ -43,7 +43,11 @@ def listening_socket(host: str, port: int | None, first: int) -> socket.socket:
     for tried in ports:
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            return socket.create_server((host, tried), family=family, backlog=_BACKLOG)
+            found = socket.create_server((host, tried), family=family, backlog=_BACKLOG)
+            # Its connections inherit it. asyncio sets it for sockets whose protocol is named only;
+            # otherwise the second part of an answer waits for an acknowledgement, 40 ms.
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return found
         except OSError as error:
             if error.errno == errno.EADDRINUSE and tried != ports[-1]:
                 continue
@@ -94,7 +98,8 @@ def run_server(
     _forward_warnings()
     config = uvicorn.Config(
         application,
-        http=TimedProtocol,
+        http=http_protocol(),
+        loop="asyncio",
         ws="none",
         lifespan="off",
         log_config=None,
