@@ -32,11 +32,16 @@ OURS, ALONE, PEER = "minicaffe", "minicaffe, batches of 1", "PyTorch"
 
 @dataclass
 class Turn:
-    """What one turn has measured: requests per second, and latencies in milliseconds."""
+    """What one turn has measured: requests per second, and milliseconds.
+
+    The time of all cores that the server takes for a request depends less on what else the machine
+    does.
+    """
 
     rate: float
     median_ms: float
     p99_ms: float
+    cpu_ms: float
 
 
 class Client:
@@ -50,25 +55,37 @@ class Client:
             text=True,
         )
 
-    def measure(self, port: int, clients: int, seconds: float, shape: list[int]) -> Turn:
+    def measure(
+        self, server: tuple[int, int], clients: int, seconds: float, shape: list[int]
+    ) -> Turn:
         """Return what a turn measures."""
+        port, pid = server
+        before = cpu_seconds(pid)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         asked = {"port": port, "clients": clients, "seconds": seconds, "shape": shape}
         print(json.dumps(asked), file=self._process.stdin, flush=True)
         took = 1000 * np.array(json.loads(self._process.stdout.readline()))
+        cpu_ms = 1000 * (cpu_seconds(pid) - before) / (len(took) + clients)
         if not len(took):
-            return Turn(0.0, float("nan"), float("nan"))
-        return Turn(len(took) / seconds, float(np.median(took)), float(np.percentile(took, 99)))
+            return Turn(0.0, float("nan"), float("nan"), cpu_ms)
+        median, p99 = np.percentile(took, [50, 99]).tolist()
+        return Turn(len(took) / seconds, median, p99, cpu_ms)
 
     def close(self) -> None:
         """End the process."""
         self._process.communicate()
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return the time that all cores have spent in a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def served(name: str, kind: str, packages: str, max_batch: int) -> Iterator[int]:
-    """Serve a net during the block; yield the port."""
+def served(name: str, kind: str, packages: str, max_batch: int) -> Iterator[tuple[int, int]]:
+    """Serve a net during the block; yield the port and the process."""
     path = [str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     if kind == "pytorch":
         path.append(packages)
@@ -85,7 +102,7 @@ def served(name: str, kind: str, packages: str, max_batch: int) -> Iterator[int]
         line = out.readline()
         if not line.strip().isdecimal():
             raise RuntimeError(f"{kind} does not serve {name}; see above")
-        yield int(line)
+        yield int(line), process.pid
     finally:
         process.terminate()
         process.wait()
@@ -96,18 +113,18 @@ def measure(name: str, args: argparse.Namespace) -> Iterator[tuple[str, ...]]:
     with ExitStack() as stack:
         client = Client()
         stack.callback(client.close)
-        ports = {
+        servers = {
             OURS: stack.enter_context(served(name, "minicaffe", "", args.max_batch)),
             ALONE: stack.enter_context(served(name, "minicaffe", "", 1)),
         }
         if args.peer_packages:
-            port = served(name, "pytorch", args.peer_packages, args.max_batch)
-            ports[PEER] = stack.enter_context(port)
+            peer = served(name, "pytorch", args.peer_packages, args.max_batch)
+            servers[PEER] = stack.enter_context(peer)
         for clients in args.clients:
-            turns: dict[str, list[Turn]] = {kind: [] for kind in ports}
+            turns: dict[str, list[Turn]] = {kind: [] for kind in servers}
             for k in range(args.turns + 1):
-                for kind, port in ports.items():
-                    turn = client.measure(port, clients, args.seconds, SHAPES[name])
+                for kind, server in servers.items():
+                    turn = client.measure(server, clients, args.seconds, SHAPES[name])
                     if k:  # the first turn plans and warms up
                         turns[kind].append(turn)
             yield from rows(name, clients, turns)
@@ -125,6 +142,7 @@ def rows(name: str, clients: int, turns: dict[str, list[Turn]]) -> Iterator[tupl
             f"{statistics.median(turn.rate for turn in some):.1f}",
             f"{statistics.median(turn.median_ms for turn in some):.1f}",
             f"{statistics.median(turn.p99_ms for turn in some):.1f}",
+            f"{statistics.median(turn.cpu_ms for turn in some):.2f}",
             f"{statistics.median(ratios):.2f}" if ratios else "",
         )
 
@@ -144,8 +162,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--max_batch", type=int, default=32, help="(%(default)s)")
     args = parser.parse_args(argv)
     base = PEER if args.peer_packages else ALONE
-    print(f"| net | clients | server | requests/s | median ms | 99 % ms | ratio to {base} |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    print(
+        f"| net | clients | server | requests/s | median ms | 99 % ms | CPU ms | ratio to {base} |"
+    )
+    print("|---|---|---|---|---|---|---|---|", flush=True)
     for name in args.nets:
         for cells in measure(name, args):
             print(f"| {' | '.join(cells)} |", flush=True)
