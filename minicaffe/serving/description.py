@@ -105,6 +105,11 @@ class ModelDescription:
             mean=change(self.mean) if self.mean and not _are_numbers(self.mean) else self.mean,
         )
 
+    @property
+    def has_image_settings(self) -> bool:
+        """Whether something is said about images, so that the net has to answer for them."""
+        return replace(self, weights="", net="") != ModelDescription("")
+
     def files(self) -> ModelFiles:
         """Return the description as `minicaffe.prediction` has it."""
         stds = _numbers("bbox_stds", self.bbox_stds, 4)
@@ -161,7 +166,10 @@ class DescribedModel:
         return self.description, stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     def open_servable(self) -> NetServable:
-        """Read the model; a net that does not answer for images is served for arrays only.
+        """Read the model.
+
+        A net that does not answer for images is served for arrays only, unless the description
+        says something about images.
 
         Raises
         ------
@@ -174,6 +182,8 @@ class DescribedModel:
             model = open_image_model(files, self.backend)
             net = model.net
         except NetError as error:
+            if self.description.has_image_settings:
+                raise
             net = open_deployed_net(files, self.backend)
             logger.warning(f"{files.weights}: served for arrays only, not for images: {error}")
         try:

@@ -77,9 +77,9 @@ class NetServable:
 
     Notes
     -----
-    Batches have 1, 2, 4, 8 ... samples, each size with a net of its own that keeps its plans; the
-    nets share the weights, and the blobs of a net memory where they can. A batch of another size is computed in parts, or filled up with zeros
-    where that is less than a quarter of it.
+    Batches have 1, 2, 4, 8 ... samples, each size with a net of its own that keeps its plans. The
+    nets share the weights, and the blobs of a net share memory. A batch of another size is computed
+    in parts, or filled up with zeros where these are at most a quarter of it.
     """
 
     platform = "minicaffe"
