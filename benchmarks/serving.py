@@ -25,6 +25,8 @@ from typing import IO
 import numpy as np
 
 SHAPES = {"lenet": [1, 28, 28], "squeezenet": [3, 227, 227], "resnet50": [3, 224, 224]}
+# A turn is longer for a net whose batches take longer.
+TURN_LENGTHS = {"lenet": 1.0, "squeezenet": 2.5, "resnet50": 5.0}
 CLIENTS = (1, 8, 64)
 HERE = Path(__file__).parent
 OURS, ALONE, PEER = "minicaffe", "minicaffe, batches of 1", "PyTorch"
@@ -124,7 +126,8 @@ def measure(name: str, args: argparse.Namespace) -> Iterator[tuple[str, ...]]:
             turns: dict[str, list[Turn]] = {kind: [] for kind in servers}
             for k in range(args.turns + 1):
                 for kind, server in servers.items():
-                    turn = client.measure(server, clients, args.seconds, SHAPES[name])
+                    seconds = args.seconds * TURN_LENGTHS[name]
+                    turn = client.measure(server, clients, seconds, SHAPES[name])
                     if k:  # the first turn plans and warms up
                         turns[kind].append(turn)
             yield from rows(name, clients, turns)
@@ -158,7 +161,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--nets", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--clients", nargs="+", type=int, default=CLIENTS)
     parser.add_argument("--turns", type=int, default=5, help="(%(default)s)")
-    parser.add_argument("--seconds", type=float, default=2, help="of a turn (%(default)g)")
+    parser.add_argument("--seconds", type=float, default=2, help="of a turn of LeNet (%(default)g)")
     parser.add_argument("--max_batch", type=int, default=32, help="(%(default)s)")
     args = parser.parse_args(argv)
     base = PEER if args.peer_packages else ALONE

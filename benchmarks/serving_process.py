@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--max_batch", type=int, default=32)
     args = parser.parse_args(argv)
     source = Measured(args.name, args.kind, args.max_batch)
-    store = ModelStore(lambda _: source, BatchLimits(args.max_batch))
+    store = ModelStore(lambda _: source, BatchLimits(args.max_batch, timeout_s=600))
     store.open_model("m", source)
     listening = listening_socket("127.0.0.1", 0, 0)
     print(listening.getsockname()[1], flush=True)
