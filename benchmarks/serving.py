@@ -67,12 +67,12 @@ class Client:
         assert self._process.stdout is not None
         asked = {"port": port, "clients": clients, "seconds": seconds, "shape": shape}
         print(json.dumps(asked), file=self._process.stdin, flush=True)
-        took = 1000 * np.array(json.loads(self._process.stdout.readline()))
+        answer = json.loads(self._process.stdout.readline())
+        took = 1000 * np.array(answer["requests"])
+        # Those in flight at the end are computed, too.
         cpu_ms = 1000 * (cpu_seconds(pid) - before) / (len(took) + clients)
-        if not len(took):
-            return Turn(0.0, float("nan"), float("nan"), cpu_ms)
         median, p99 = np.percentile(took, [50, 99]).tolist()
-        return Turn(len(took) / seconds, median, p99, cpu_ms)
+        return Turn(len(took) / answer["turn"], median, p99, cpu_ms)
 
     def close(self) -> None:
         """End the process."""

@@ -1,7 +1,7 @@
 """Client of the serving benchmark: requests over connections that are kept open.
 
 Each line of standard input is ``{"port", "clients", "seconds", "shape"}``; the answer has the
-seconds of each request that ended in this time. Each client sends its next request when its answer
+seconds of the turn, and those of each request that ended in it. Each client sends its next request when its answer
 is complete. Requests and answers have binary tensors.
 """
 
@@ -75,15 +75,20 @@ def request_of(shape: list[int]) -> bytes:
     return head.encode() + text + values.tobytes()
 
 
-def run(port: int, clients: int, seconds: float, shape: list[int]) -> list[float]:
-    """Return the seconds of all requests that ended in a time; those in flight are waited for."""
-    request, took = request_of(shape), []
+def run(port: int, clients: int, seconds: float, shape: list[int]) -> dict[str, object]:
+    """Return the seconds of the turn and of each request that ended in it.
+
+    A turn is longer than asked for until as many requests have ended as there are clients. Requests
+    in flight at its end are waited for.
+    """
+    request, took = request_of(shape), list[float]()
+    last = 0.0
     with selectors.DefaultSelector() as selector:
         connections = [Connection(port, request) for _ in range(clients)]
         for one in connections:
             selector.register(one.socket, selectors.EVENT_READ, one)
             one.send()
-        end = time.perf_counter() + seconds
+        start = time.perf_counter()
         open_ = clients
         while open_:
             for key, _ in selector.select():
@@ -91,14 +96,15 @@ def run(port: int, clients: int, seconds: float, shape: list[int]) -> list[float
                 if not one.receive():
                     continue
                 now = time.perf_counter()
-                if now < end:
+                if now < start + seconds or len(took) < clients:
+                    last = now
                     took.append(now - one.began)
                     one.send()
                 else:
                     selector.unregister(one.socket)
                     one.socket.close()
                     open_ -= 1
-    return took
+    return {"turn": max(last - start, seconds), "requests": took}
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ from starlette.applications import Starlette
 
 from minicaffe.errors import MinicaffeError
 from minicaffe.log import logger
-from minicaffe.web.protocols import http_protocol
+from minicaffe.web.request_limits import TimedProtocol
 
 _PORTS_TRIED = 10
 _BACKLOG = 2048
+_SWITCH_S = 0.0005
 
 
 def listening_socket(host: str, port: int | None, first: int) -> socket.socket:
@@ -98,7 +99,7 @@ def run_server(
     _forward_warnings()
     config = uvicorn.Config(
         application,
-        http=http_protocol(),
+        http=TimedProtocol,
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -107,8 +108,19 @@ def run_server(
         server_header=False,
         timeout_graceful_shutdown=max(1, round(drain_s)),
     )
-    with listening:
+    with listening, _short_turns():
         _Server(config, at_stop, notice_s).run([listening])
+
+
+@contextlib.contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let threads take turns more often: the event loop and computations wait for each other."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 class _Server(uvicorn.Server):
