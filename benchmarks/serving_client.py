@@ -1,8 +1,8 @@
 """Client of the serving benchmark: requests over connections that are kept open.
 
 Each line of standard input is ``{"port", "clients", "seconds", "shape"}``; the answer has the
-seconds of the turn, and those of each request that ended in it. Each client sends its next request when its answer
-is complete. Requests and answers have binary tensors.
+seconds of the turn, and those of each request that ended in it. Each client sends its next request
+when its answer is complete. Requests and answers have binary tensors.
 """
 
 from __future__ import annotations

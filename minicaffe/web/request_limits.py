@@ -28,10 +28,13 @@ class RequestLimits:
         Largest body.
     body_s : float
         Seconds in which it has to arrive.
+    total_bytes : int
+        Bodies of all requests in progress together.
     """
 
     body_bytes: int = 64 << 20
     body_s: float = 60.0
+    total_bytes: int = 1 << 30
 
 
 class RequestTooLarge(Exception):
@@ -40,6 +43,10 @@ class RequestTooLarge(Exception):
 
 class RequestTooSlow(Exception):
     """The body has not arrived in time."""
+
+
+class TooMuchAtOnce(Exception):
+    """The bodies of all requests together exceed the limit."""
 
 
 class BodyLimit:
@@ -53,9 +60,10 @@ class BodyLimit:
 
     def __init__(self, app: ASGIApp, limits: RequestLimits) -> None:
         self._app, self._limits = app, limits
+        self._n_held = 0  # bytes of the bodies of requests in progress
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request to the application; answer 413 or 408 if its body breaks a limit."""
+        """Pass a request to the application; answer 413, 408 or 503 if its body breaks a limit."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -68,17 +76,33 @@ class BodyLimit:
 
         headers = Headers(scope=scope)
         length = int(headers.get("content-length", "0"))
+        limited = _LimitedReceive(receive, self._limits)
+
+        n_counted = 0
+
+        async def counted() -> Message:
+            nonlocal n_counted
+            message = await limited()
+            n_bytes = len(message.get("body", b""))
+            n_counted += n_bytes
+            self._n_held += n_bytes
+            if self._n_held > self._limits.total_bytes:
+                raise TooMuchAtOnce
+            return message
+
         try:
             if length > self._limits.body_bytes:
                 raise RequestTooLarge
-            await self._app(scope, self._limited(receive), note_begin)
-        except (RequestTooLarge, RequestTooSlow) as error:
+            await self._app(scope, counted, note_begin)
+        except (RequestTooLarge, RequestTooSlow, TooMuchAtOnce) as error:
             if has_begun:
                 raise
             is_near = length <= 2 * self._limits.body_bytes and "expect" not in headers
             if isinstance(error, RequestTooLarge) and is_near:
                 await self._discard(receive)
             await self._refusal(error)(scope, receive, send)
+        finally:
+            self._n_held -= n_counted
 
     async def _discard(self, receive: Receive) -> None:
         """Read on up to the limit: a client that is still sending would not see the answer."""
@@ -90,28 +114,11 @@ class BodyLimit:
                 if not message.get("more_body", False):
                     return
 
-    def _limited(self, receive: Receive) -> Receive:
-        n_bytes, is_complete = 0, False
-        end = asyncio.get_running_loop().time() + self._limits.body_s
-
-        async def limited() -> Message:
-            nonlocal n_bytes, is_complete
-            try:
-                # After the body, the only message is that the client has gone.
-                async with asyncio.timeout_at(None if is_complete else end):
-                    message = await receive()
-            except TimeoutError:
-                raise RequestTooSlow from None
-            n_bytes += len(message.get("body", b""))
-            is_complete = not message.get("more_body", False)
-            if n_bytes > self._limits.body_bytes:
-                raise RequestTooLarge
-            return message
-
-        return limited
-
-    def _refusal(self, error: RequestTooLarge | RequestTooSlow) -> JSONResponse:
+    def _refusal(self, error: Exception) -> JSONResponse:
         close = {"connection": "close"}  # the rest of the body is not read
+        if isinstance(error, TooMuchAtOnce):
+            later = {**close, "retry-after": "1"}
+            return JSONResponse({"error": "Too many large requests at once."}, 503, later)
         if isinstance(error, RequestTooSlow):
             return JSONResponse(
                 {"error": f"The body has not arrived in {self._limits.body_s:g} s."}, 408, close
@@ -119,6 +126,29 @@ class BodyLimit:
         return JSONResponse(
             {"error": f"The body is larger than {self._limits.body_bytes} bytes."}, 413, close
         )
+
+
+class _LimitedReceive:
+    """Receives the body of a request, up to the limits."""
+
+    def __init__(self, receive: Receive, limits: RequestLimits) -> None:
+        self._receive, self._limits = receive, limits
+        self._end: float | None = asyncio.get_running_loop().time() + limits.body_s
+        self._n_bytes = 0
+
+    async def __call__(self) -> Message:
+        """Return the next message."""
+        try:
+            async with asyncio.timeout_at(self._end):
+                message = await self._receive()
+        except TimeoutError:
+            raise RequestTooSlow from None
+        self._n_bytes += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            self._end = None  # after the body, the only message is that the client has gone
+        if self._n_bytes > self._limits.body_bytes:
+            raise RequestTooLarge
+        return message
 
 
 class _Cycle(Protocol):
