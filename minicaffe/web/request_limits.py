@@ -97,8 +97,8 @@ class BodyLimit:
         except (RequestTooLarge, RequestTooSlow, TooMuchAtOnce) as error:
             if has_begun:
                 raise
-            is_near = length <= 2 * self._limits.body_bytes and "expect" not in headers
-            if isinstance(error, RequestTooLarge) and is_near:
+            is_sending = not limited.is_complete and "expect" not in headers
+            if is_sending and length <= 2 * self._limits.body_bytes:
                 await self._discard(receive)
             await self._refusal(error)(scope, receive, send)
         finally:
@@ -129,12 +129,18 @@ class BodyLimit:
 
 
 class _LimitedReceive:
-    """Receives the body of a request, up to the limits."""
+    """Receives the body of a request, up to the limits.
+
+    Attributes
+    ----------
+    is_complete : bool
+        Whether the whole body has come.
+    """
 
     def __init__(self, receive: Receive, limits: RequestLimits) -> None:
         self._receive, self._limits = receive, limits
         self._end: float | None = asyncio.get_running_loop().time() + limits.body_s
-        self._n_bytes = 0
+        self._n_bytes, self.is_complete = 0, False
 
     async def __call__(self) -> Message:
         """Return the next message."""
@@ -145,7 +151,8 @@ class _LimitedReceive:
             raise RequestTooSlow from None
         self._n_bytes += len(message.get("body", b""))
         if not message.get("more_body", False):
-            self._end = None  # after the body, the only message is that the client has gone
+            # Afterwards the only message is that the client has gone.
+            self._end, self.is_complete = None, True
         if self._n_bytes > self._limits.body_bytes:
             raise RequestTooLarge
         return message
