@@ -98,7 +98,8 @@ class BodyLimit:
             if has_begun:
                 raise
             is_sending = not limited.is_complete and "expect" not in headers
-            if is_sending and length <= 2 * self._limits.body_bytes:
+            is_slow = isinstance(error, RequestTooSlow)
+            if is_sending and not is_slow and length <= 2 * self._limits.body_bytes:
                 await self._discard(receive)
             await self._refusal(error)(scope, receive, send)
         finally:
@@ -108,11 +109,12 @@ class BodyLimit:
         """Read on up to the limit: a client that is still sending would not see the answer."""
         left = self._limits.body_bytes
         with contextlib.suppress(TimeoutError):
-            while left > 0:
-                message = await asyncio.wait_for(receive(), _PAUSE_S)
-                left -= len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return
+            async with asyncio.timeout(self._limits.body_s):
+                while left > 0:
+                    message = await asyncio.wait_for(receive(), _PAUSE_S)
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        return
 
     def _refusal(self, error: Exception) -> JSONResponse:
         close = {"connection": "close"}  # the rest of the body is not read
