@@ -1,13 +1,13 @@
 """OpenCV peer of the benchmarks, for an environment without minicaffe.
 
-It receives a net as a prototxt and a caffemodel, in the protocol of `serving`.
+It receives a net as a prototxt and a caffemodel, in the protocol of `peer_loop`.
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from serving import one_by_one, serve
+from peer_loop import one_by_one, serve
 
 
 class Peer:

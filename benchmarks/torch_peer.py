@@ -1,12 +1,12 @@
 """PyTorch peer of the benchmarks, for an environment without minicaffe.
 
-It receives a net as a list of layers with plain numbers, in the protocol of `serving`.
+It receives a net as a list of layers with plain numbers, in the protocol of `peer_loop`.
 """
 
 from __future__ import annotations
 
 import torch
-from serving import one_by_one, serve, together
+from peer_loop import one_by_one, serve, together
 from torch import nn
 from torch.nn import functional
 

@@ -21,10 +21,12 @@ _MESSAGES = {
     200: "OK",
     201: "Created",
     400: "BadRequest",
-    403: "Forbidden",
     404: "NotFound",
-    409: "Conflict",
-    500: "InternalError",
+    413: "PayloadTooLarge",
+    415: "UnsupportedMediaType",
+    429: "TooManyRequests",
+    503: "ServiceUnavailable",
+    504: "Timeout",
 }
 _SERVICE_NOT_FOUND, _INPUT_ERROR, _BAD_REQUEST = 1002, 1005, 1006
 _LIBRARY = "caffe"

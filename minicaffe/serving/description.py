@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from minicaffe.data.mean import parse_channel_mean
-from minicaffe.errors import NetError, nearest
+from minicaffe.errors import DataError, NetError, nearest
 from minicaffe.log import logger
 from minicaffe.ops.backend import Backend
+from minicaffe.path_hints import missing_file_hint, one_line
 from minicaffe.prediction import (
     ImageModel,
     ModelFiles,
@@ -104,6 +105,11 @@ class ModelDescription:
             mean=change(self.mean) if self.mean and not _are_numbers(self.mean) else self.mean,
         )
 
+    @property
+    def has_image_settings(self) -> bool:
+        """Whether something is said about images, so that the net has to answer for them."""
+        return replace(self, weights="", net="") != ModelDescription("")
+
     def files(self) -> ModelFiles:
         """Return the description as `minicaffe.prediction` has it."""
         stds = _numbers("bbox_stds", self.bbox_stds, 4)
@@ -144,12 +150,26 @@ class DescribedModel:
     max_batch: int
 
     def fingerprint(self) -> object:
-        """Return what changes when the weights are written anew."""
-        stat = Path(weights_of(self.description.weights)).stat()
+        """Return what changes when the weights are written anew.
+
+        Raises
+        ------
+        DataError
+            If there are none.
+        """
+        path = Path(weights_of(self.description.weights))
+        try:
+            stat = path.stat()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{one_line(path)}: {reason}{missing_file_hint(path)}") from error
         return self.description, stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     def open_servable(self) -> NetServable:
-        """Read the model; a net that does not answer for images is served for arrays only.
+        """Read the model.
+
+        A net that does not answer for images is served for arrays only, unless the description
+        says something about images.
 
         Raises
         ------
@@ -162,6 +182,8 @@ class DescribedModel:
             model = open_image_model(files, self.backend)
             net = model.net
         except NetError as error:
+            if self.description.has_image_settings:
+                raise
             net = open_deployed_net(files, self.backend)
             logger.warning(f"{files.weights}: served for arrays only, not for images: {error}")
         try:

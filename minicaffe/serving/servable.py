@@ -77,9 +77,9 @@ class NetServable:
 
     Notes
     -----
-    Batches have 1, 2, 4, 8 ... samples, each size with a net of its own that keeps its plans; the
-    nets share the weights. A batch of another size is computed in parts, or filled up with zeros
-    where that is less than a quarter of it.
+    Batches have 1, 2, 4, 8 ... samples, each size with a net of its own that keeps its plans. The
+    nets share the weights, and the blobs of a net share memory. A batch of another size is computed
+    in parts, or filled up with zeros where these are at most a quarter of it.
     """
 
     platform = "minicaffe"
@@ -91,6 +91,7 @@ class NetServable:
         max_batch: int = 1,
     ) -> None:
         self.image_model, self._net = image_model, net
+        self._kept = image_model.answer_blobs if image_model is not None else ()
         self.labels: Sequence[str] = image_model.labels if image_model is not None else ()
         self.batches = _has_independent_samples(net)
         self._nets: dict[int, DeployedNet] = {}
@@ -134,7 +135,8 @@ class NetServable:
     def _of_size(self, n: int) -> DeployedNet:
         """Return the net for batches of a size; the first one that is asked for takes the given."""
         if n not in self._nets:
-            self._nets[n] = self._net.twin() if self._nets else self._net
+            found = self._nets[n] = self._net.twin() if self._nets else self._net
+            found.net.optimize_memory([found.net.blobs[name] for name in self._kept])
         return self._nets[n]
 
 

@@ -143,9 +143,9 @@ class ModelStore:
         Raises
         ------
         UnknownModel
-            If there is none of this name or version.
+            If there is none of this name or version, or it is not loaded.
         ModelNotReady
-            If the model is not loaded.
+            If the model is being loaded or unloaded.
         """
         some = self._versions.get(name)
         if some:
@@ -158,7 +158,8 @@ class ModelStore:
             raise UnknownModel(f'model "{name}" has no version "{version}"; it has {known}')
         if name in self._sources:
             state, reason = self._reasons.get(name, ("UNAVAILABLE", ""))
-            raise ModelNotReady(f'model "{name}" is {state.lower()}{reason and ": "}{reason}')
+            error = UnknownModel if state == "UNAVAILABLE" else ModelNotReady
+            raise error(f'model "{name}" is {state.lower()}{reason and ": "}{reason}')
         raise UnknownModel(f'no model "{name}". {nearest(name, self._sources)}')
 
     def index(self, only_ready: bool = False) -> list[IndexEntry]:

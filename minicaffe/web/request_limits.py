@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # From the connection, or the answer before, to the end of the headers.
 _HEADERS_S = 20.0
+# Pause after which a client that sends too much is taken to wait for the answer.
+_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,13 @@ class RequestLimits:
         Largest body.
     body_s : float
         Seconds in which it has to arrive.
+    total_bytes : int
+        Bodies of all requests in progress together.
     """
 
     body_bytes: int = 64 << 20
     body_s: float = 60.0
+    total_bytes: int = 1 << 30
 
 
 class RequestTooLarge(Exception):
@@ -37,6 +43,10 @@ class RequestTooLarge(Exception):
 
 class RequestTooSlow(Exception):
     """The body has not arrived in time."""
+
+
+class TooMuchAtOnce(Exception):
+    """The bodies of all requests together exceed the limit."""
 
 
 class BodyLimit:
@@ -50,9 +60,10 @@ class BodyLimit:
 
     def __init__(self, app: ASGIApp, limits: RequestLimits) -> None:
         self._app, self._limits = app, limits
+        self._n_held = 0  # bytes of the bodies of requests in progress
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request to the application; answer 413 or 408 if its body breaks a limit."""
+        """Pass a request to the application; answer 413, 408 or 503 if its body breaks a limit."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -63,17 +74,36 @@ class BodyLimit:
             has_begun = has_begun or message["type"] == "http.response.start"
             await send(message)
 
-        length = Headers(scope=scope).get("content-length", "0")
+        headers = Headers(scope=scope)
+        length = int(headers.get("content-length", "0"))
+        limited = _LimitedReceive(receive, self._limits)
+
+        n_counted = 0
+
+        async def counted() -> Message:
+            nonlocal n_counted
+            message = await limited()
+            n_bytes = len(message.get("body", b""))
+            n_counted += n_bytes
+            self._n_held += n_bytes
+            if self._n_held > self._limits.total_bytes:
+                raise TooMuchAtOnce
+            return message
+
         try:
-            if int(length) > self._limits.body_bytes:
+            if length > self._limits.body_bytes:
                 raise RequestTooLarge
-            await self._app(scope, self._limited(receive), note_begin)
-        except (RequestTooLarge, RequestTooSlow) as error:
+            await self._app(scope, counted, note_begin)
+        except (RequestTooLarge, RequestTooSlow, TooMuchAtOnce) as error:
             if has_begun:
                 raise
-            if isinstance(error, RequestTooLarge):
+            is_sending = not limited.is_complete and "expect" not in headers
+            is_slow = isinstance(error, RequestTooSlow)
+            if is_sending and not is_slow and length <= 2 * self._limits.body_bytes:
                 await self._discard(receive)
             await self._refusal(error)(scope, receive, send)
+        finally:
+            self._n_held -= n_counted
 
     async def _discard(self, receive: Receive) -> None:
         """Read on up to the limit: a client that is still sending would not see the answer."""
@@ -81,50 +111,79 @@ class BodyLimit:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.body_s):
                 while left > 0:
-                    message = await receive()
+                    message = await asyncio.wait_for(receive(), _PAUSE_S)
                     left -= len(message.get("body", b""))
                     if not message.get("more_body", False):
                         return
 
-    def _limited(self, receive: Receive) -> Receive:
-        n_bytes, is_complete = 0, False
-        end = asyncio.get_running_loop().time() + self._limits.body_s
-
-        async def limited() -> Message:
-            nonlocal n_bytes, is_complete
-            try:
-                # After the body, the only message is that the client has gone.
-                async with asyncio.timeout_at(None if is_complete else end):
-                    message = await receive()
-            except TimeoutError:
-                raise RequestTooSlow from None
-            n_bytes += len(message.get("body", b""))
-            is_complete = not message.get("more_body", False)
-            if n_bytes > self._limits.body_bytes:
-                raise RequestTooLarge
-            return message
-
-        return limited
-
-    def _refusal(self, error: RequestTooLarge | RequestTooSlow) -> JSONResponse:
+    def _refusal(self, error: Exception) -> JSONResponse:
         close = {"connection": "close"}  # the rest of the body is not read
+        if isinstance(error, TooMuchAtOnce):
+            later = {**close, "retry-after": "1"}
+            return JSONResponse({"error": "Too many large requests at once."}, 503, later)
         if isinstance(error, RequestTooSlow):
             return JSONResponse(
-                {"error": f"the body has not arrived in {self._limits.body_s:g} s"}, 408, close
+                {"error": f"The body has not arrived in {self._limits.body_s:g} s."}, 408, close
             )
         return JSONResponse(
-            {"error": f"the body is larger than {self._limits.body_bytes} bytes"}, 413, close
+            {"error": f"The body is larger than {self._limits.body_bytes} bytes."}, 413, close
         )
 
 
-class TimedProtocol(H11Protocol):
-    """HTTP/1.1 protocol of uvicorn that closes connections whose headers do not arrive in time."""
+class _LimitedReceive:
+    """Receives the body of a request, up to the limits.
 
+    Attributes
+    ----------
+    is_complete : bool
+        Whether the whole body has come.
+    """
+
+    def __init__(self, receive: Receive, limits: RequestLimits) -> None:
+        self._receive, self._limits = receive, limits
+        self._end: float | None = asyncio.get_running_loop().time() + limits.body_s
+        self._n_bytes, self.is_complete = 0, False
+
+    async def __call__(self) -> Message:
+        """Return the next message."""
+        try:
+            async with asyncio.timeout_at(self._end):
+                message = await self._receive()
+        except TimeoutError:
+            raise RequestTooSlow from None
+        self._n_bytes += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            # Afterwards the only message is that the client has gone.
+            self._end, self.is_complete = None, True
+        if self._n_bytes > self._limits.body_bytes:
+            raise RequestTooLarge
+        return message
+
+
+class _Cycle(Protocol):
+    response_complete: bool
+
+
+class _TimedHeaders(asyncio.Protocol):
+    """Mixin of a protocol of uvicorn that closes connections whose headers do not arrive in time.
+
+    Attributes
+    ----------
+    cycle : object or None
+        The request in progress; of the protocol.
+    loop : AbstractEventLoop
+        Of the protocol.
+    """
+
+    cycle: _Cycle | None
+    loop: asyncio.AbstractEventLoop
+    _closes: asyncio.BaseTransport
     _timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the time."""
         super().connection_made(transport)
+        self._closes = transport
         self._begin_time()
 
     def data_received(self, data: bytes) -> None:
@@ -141,9 +200,24 @@ class TimedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _begin_time(self) -> None:
-        self._timer = self.loop.call_later(_HEADERS_S, self.transport.close)
+        self._timer = self.loop.call_later(_HEADERS_S, self._closes.close)
 
     def _end_time(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _http_protocol() -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol: by httptools, which is faster, or else by h11."""
+    if importlib.util.find_spec("httptools") is None:
+        from uvicorn.protocols.http.h11_impl import H11Protocol
+
+        return H11Protocol
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    return HttpToolsProtocol
+
+
+# The protocol of connections; its bases are known at run time only.
+TimedProtocol: type[asyncio.Protocol] = type("TimedProtocol", (_TimedHeaders, _http_protocol()), {})

@@ -8,6 +8,7 @@ import pytest
 
 from image_nets import save_random_weights, write_image_nets
 from minicaffe.backends import get_backend
+from minicaffe.errors import NetError
 from minicaffe.prediction import ModelFiles, PixelValues, open_deployed_net, open_image_model
 from minicaffe.serving.description import DescribedModel, ModelDescription
 from minicaffe.serving.errors import LoadRefused
@@ -87,6 +88,13 @@ def test_a_net_without_answers_for_images_takes_arrays(caplog):
     with closing(source.open_servable()) as servable:
         assert servable.image_model is None
     assert "recurrent.caffemodel: served for arrays only, not for images" in caplog.text
+
+
+def test_settings_of_images_need_a_net_for_images():
+    for settings in ({"mean": "1,2"}, {"input_scale": 0.5}):
+        given = ModelDescription("classes.caffemodel", "recurrent.prototxt", **settings)
+        with pytest.raises(NetError):
+            DescribedModel(given, get_backend(), 4).open_servable()
 
 
 def test_objects_are_found_one_image_at_a_time():

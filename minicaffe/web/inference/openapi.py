@@ -71,12 +71,12 @@ def _answers(schema: Json | None, errors: Sequence[int], also: Json | None = Non
 
 _REASONS = {
     400: "The request is not valid; the message says why.",
-    404: "There is no such model or version.",
+    404: "There is no such model or version, or it is not loaded.",
     408: "The body has not arrived in time.",
     413: "The body is too large.",
     415: "The body is compressed.",
     429: "Too many requests wait.",
-    503: "The model is not loaded, or the service is about to end.",
+    503: "The model is being loaded or unloaded, or the service is about to end.",
     504: "The answer was not there in time.",
 }
 _BODY_ERRORS = (400, 404, 408, 413, 415, 429, 503, 504)

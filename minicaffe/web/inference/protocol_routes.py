@@ -39,7 +39,11 @@ class ProtocolRoutes:
     def routes(self) -> list[BaseRoute]:
         """Return the routes."""
         get, post = ["GET"], ["POST"]
+        model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
+        # Routes are tried in their order: the one with most requests is the first.
         found: list[BaseRoute] = [
+            Route(f"{model}/infer", self.infer, methods=post),
+            Route(f"{version}/infer", self.infer, methods=post),
             Route("/v2", self.server, methods=get),
             Route("/v2/health/live", self.live, methods=get),
             Route("/v2/health/ready", self.ready, methods=get),
@@ -47,11 +51,10 @@ class ProtocolRoutes:
             Route("/v2/repository/models/{name}/load", self.load, methods=post),
             Route("/v2/repository/models/{name}/unload", self.unload, methods=post),
         ]
-        for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
+        for path in (model, version):
             found += [
                 Route(path, self.metadata, methods=get),
                 Route(f"{path}/ready", self.model_ready, methods=get),
-                Route(f"{path}/infer", self.infer, methods=post),
             ]
         return found
 

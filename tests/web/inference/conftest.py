@@ -53,11 +53,12 @@ class Service:
         self.folder = folder
         command = [sys.executable, "-m", "minicaffe", "serve", *words, "--port=0"]
         root = str(Path(__file__).parents[3])
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         with (folder / "stderr.txt").open("w") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": root},
+                env={**os.environ, "PYTHONPATH": path},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

@@ -171,7 +171,7 @@ def test_deepdetects_services(service):
     assert predict(service, "dd", text(picture())).status == 200
     assert service.request("DELETE", "/services/dd?clear=full").status == 400
     assert service.request("DELETE", "/services/dd").json()["status"]["code"] == 200
-    assert service.get("/services/dd").status == 503
+    assert service.get("/services/dd").status == 404
 
 
 @pytest.mark.parametrize(

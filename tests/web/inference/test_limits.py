@@ -136,7 +136,7 @@ def test_bodies_have_a_size(service):
         "/v2/models/classes/classify", bytes(limit + 1), content_type="image/png"
     )
     assert refused.status == 413
-    assert refused.json() == {"error": f"the body is larger than {limit} bytes"}
+    assert refused.json() == {"error": f"The body is larger than {limit} bytes."}
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
@@ -173,7 +173,7 @@ def test_slow_clients_hold_up_nobody_and_are_ended(start):
     assert service.post("/v2/models/classes/classify", picture()).status == 200
     for one in slow[::2]:
         assert one.recv(4096).startswith(b"HTTP/1.1 408 ")
-        assert one.recv(4096) in (b"", b'{"error":"the body has not arrived in 1.5 s"}')
+        assert one.recv(4096) in (b"", b'{"error":"The body has not arrived in 1.5 s."}')
     assert service.post("/v2/models/classes/classify", picture()).status == 200
     # Those without complete headers do not keep the process from ending.
     assert service.end() == 0
