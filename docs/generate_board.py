@@ -27,8 +27,8 @@ from minicaffe.runs.progress import RunProgress  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 COLOURS = 64
-N_TESTS = 5  # that the running training has made
-ITERATIONS = 600
+N_TESTS = 4  # that the running training has made
+ITERATIONS = 400
 # Runs in the folder: their flags.
 RUNS = {
     "lenet-1": ["--keep_best=accuracy"],
@@ -37,7 +37,7 @@ RUNS = {
 }
 # File -> address, width and height of the window, colours, language.
 PICTURES = {
-    "board_runs": ("/", 1100, 420, "light", "en"),
+    "board_runs": ("/", 1100, 460, "light", "en"),
     "board_curves": ("/run?run=runs/lenet-3&with=runs/lenet-1", 1100, 1000, "light", "en"),
     "board_compare": ("/compare?run=runs/lenet-1&run=runs/lenet-2", 1100, 900, "dark", "en"),
     "board_phone": ("/run?run=runs/lenet-3", 390, 844, "dark", "ko"),
@@ -77,8 +77,9 @@ def take(browser: Browser, url: str, name: str) -> None:
     page.wait_for_selector(
         "table.runs tbody tr" if address == "/" else ".chart:nth-child(4) canvas"
     )
-    if page.get_by_role("slider").count():
+    if address != "/":
         page.get_by_role("slider").fill("0.7")
+        page.get_by_role("slider").blur()
     page.wait_for_timeout(3000)  # until the stream has brought some rows
     with Image.open(io.BytesIO(page.screenshot())) as image:
         few = image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
