@@ -116,7 +116,7 @@ export class Chart {
     const axis = { stroke: colour("--grey"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false },
       font: "12px system-ui, sans-serif" };
     return {
-      width, height: this.height(), legend: { show: false }, padding: [12, 12, 0, 0],
+      width, height: this.height(), legend: { show: false }, padding: [12, 24, 0, 0],
       cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 7 },
         bind: { dblclick: () => () => this.panel.zoomTo(null) } },
       scales: { x: { time: false }, y: { distr: this.isLog ? 3 : 1, range: this.isLog ? undefined : yRange } },
@@ -262,7 +262,9 @@ function swatch(line) {
 /** Return the range of an axis: that of the values with some room. */
 function yRange(plot, low, high) {
   if (low === null || high === null) return [0, 1];
-  const room = (high - low || Math.abs(high) || 1) * 0.08;
+  const size = Math.abs(high) || 1;
+  // Values that differ by rounding only are one.
+  const room = (high - low > size * 1e-9 ? high - low : size) * 0.08;
   return [low >= 0 && low - room < 0 ? 0 : low - room, high + room];
 }
 

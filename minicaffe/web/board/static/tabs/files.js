@@ -30,7 +30,7 @@ function weightsTable(run) {
     number(one.score), bytes(one.bytes)]);
   const output = run.score?.output ?? t("Score");
   const made = table(t("Weights"), [t("File"), t("Kind"), t("Iteration"), output, t("Size")], rows,
-    { 2: "number", 3: "number", 4: "number" });
+    { 1: "nowrap", 2: "number", 3: "number", 4: "number" });
   const shown = made.querySelector("tbody").rows;
   run.snapshots.forEach((one, k) => one.kind === "best" && shown[k].classList.add("best"));
   return made;
