@@ -21,6 +21,7 @@ if sys.platform != "win32":
 
 # A temporary file that has not been written to for so long belongs to no process of any machine.
 _ABANDONED_S = 900.0
+_LOCK_TRIES, _LOCK_PAUSE_S = 20, 0.005
 
 
 @contextmanager
@@ -237,17 +238,30 @@ def held(folder: Path) -> Iterator[bool | None]:
     if sys.platform == "win32":
         yield None
         return
-    is_locked: bool | None = True
+    is_locked: bool | None
     with ExitStack() as stack:
         try:
             handle = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, handle)
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            is_locked = False
+            is_locked = _lock(handle)
         except OSError:
             is_locked = None
         yield is_locked
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open folder; return whether it is locked.
+
+    Tried for a moment, because `is_held` of another process locks the folder while it looks.
+    """
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_S)
+        else:
+            return True
+    return False
 
 
 def is_held(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """The server in a process: where it listens, and how signals end it."""
 
 import json
+import shutil
 import signal
 import socket
 import time
@@ -117,11 +118,18 @@ def test_runs_are_streamed(tmp_path):
         stream.sendall(STREAM % b"runs/events")
         found = events(stream)
         name, news, _ = next(found)
-        assert (name, [run["name"] for run in news["runs"]], news["removed"]) == ("runs", ["a"], [])
+        assert (name, [run["name"] for run in news["runs"]], news["is_all"]) == (
+            "runs",
+            ["a"],
+            True,
+        )
         add_metrics(folder, 20, 21)
-        assert next(found)[1]["runs"][0]["iteration"] == 200
+        name, news, _ = next(found)
+        assert (news["runs"][0]["iteration"], news["is_all"]) == (200, False)
         write_run(tmp_path / "b")
         assert [run["name"] for run in next(found)[1]["runs"]] == ["b"]
+        shutil.rmtree(tmp_path / "b")
+        assert next(found)[1] == {"runs": [], "removed": ["b"], "is_all": False}
 
 
 def test_without_listeners_nothing_is_looked_at(tmp_path):

@@ -15,13 +15,16 @@ from minicaffe.web.board.metric_routes import metric_routes
 from minicaffe.web.board.run_index import RunIndex
 from minicaffe.web.board.run_routes import run_routes
 from minicaffe.web.board.run_watch import RunWatch
+from minicaffe.web.jobs.routes import JobRoutes
 
 _STATIC = Path(__file__).with_name("static")
 # Addresses that the scripts of the page know; static/main.js has the same.
 _PAGES = ("/", "/run", "/compare", "/jobs", "/new")
 
 
-def board_routes(folder: BoardFolder, watch: RunWatch | None = None) -> list[BaseRoute]:
+def board_routes(
+    folder: BoardFolder, watch: RunWatch | None = None, jobs: JobRoutes | None = None
+) -> list[BaseRoute]:
     """Return the routes of the board.
 
     Parameters
@@ -30,12 +33,14 @@ def board_routes(folder: BoardFolder, watch: RunWatch | None = None) -> list[Bas
         The folder that is shown.
     watch : RunWatch, optional
         Looks for changes of its runs, and ends the streams when the server ends.
+    jobs : JobRoutes, optional
+        Control of its trainings; by default the board only shows.
     """
-    watch = watch or RunWatch(RunIndex(folder))
+    watch, jobs = watch or RunWatch(RunIndex(folder)), jobs or JobRoutes(folder, {}, 0)
     api = [*run_routes(watch.index), *metric_routes(watch), *inside_routes(watch.index)]
     return [
         *(Route(path, _page) for path in _PAGES),
-        Mount("/api", routes=api),
+        Mount("/api", routes=[*api, *jobs.routes()]),
         Mount("/static", _Scripts(directory=_STATIC)),
     ]
 

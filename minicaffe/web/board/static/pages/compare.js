@@ -6,6 +6,7 @@ import { element, fill } from "../dom.js";
 import { go, heading } from "../main.js";
 import { runChoice } from "../run_choice.js";
 import { stateText } from "../run_marks.js";
+import { refreshAfterSummaries } from "../summaries.js";
 import { t } from "../text.js";
 
 export async function showCompare(main, query) {
@@ -19,10 +20,18 @@ export async function showCompare(main, query) {
     fill(main, title, element("p", { class: "empty" }, t("Choose at least two runs.")), choice);
     return undefined;
   }
-  const { rows } = await get("compare", { run: names });
+  const tables = element("div", { class: "comparison" });
   const place = element("div");
-  fill(main, title, choice, comparison(rows), place);
-  return showCurvePanel(place, names, Object.fromEntries(names.map((name) => [name, known.get(name).score])));
+  const showTables = async () => fill(tables, comparison((await get("compare", { run: names })).rows));
+  await showTables();
+  fill(main, title, choice, tables, place);
+  const scores = Object.fromEntries(names.map((name) => [name, known.get(name).score]));
+  const endCurves = await showCurvePanel(place, names, scores);
+  const endTables = refreshAfterSummaries(showTables);
+  return () => {
+    endTables();
+    endCurves();
+  };
 }
 
 function show(names) {
@@ -35,11 +44,10 @@ function comparison([head, ...rows]) {
   const settings = rows.slice(0, firstResult);
   const results = rows.slice(firstResult).map(([name, ...values]) =>
     [resultText(name), ...values.map((value) => (name === "state" ? stateText(value) : value))]);
-  return element("div", { class: "comparison" },
-    comparisonTable(t("Results"), head, results),
+  return [comparisonTable(t("Results"), head, results),
     settings.length > 0
       ? comparisonTable(t("Settings that differ"), head, settings)
-      : element("p", { class: "small" }, t("The settings do not differ.")));
+      : element("p", { class: "small" }, t("The settings do not differ."))];
 }
 
 /** Return the text of a row of results, which has the name that `minicaffe runs` prints. */
