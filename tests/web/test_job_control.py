@@ -18,7 +18,7 @@ from job_board import end_jobs, request, until, write_training
 from lenet import environment
 from processes import served
 
-from minicaffe.runs.folder import held
+from minicaffe.atomic_file import held
 from minicaffe.runs.process import ProcessIdentity
 from minicaffe.runs.record import RunRecord, read_record
 from minicaffe.web.jobs.control import signal_obstacle

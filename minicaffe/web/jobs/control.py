@@ -16,8 +16,9 @@ from pathlib import Path
 
 from starlette.exceptions import HTTPException
 
+from minicaffe.atomic_file import is_held
 from minicaffe.errors import MinicaffeError
-from minicaffe.runs.folder import RUNS, is_held
+from minicaffe.runs.folder import RUNS
 from minicaffe.runs.record import KILLED, RUNNING, RunRecord, stored_record
 from minicaffe.runs.summary import resume_words
 from minicaffe.web.board.folder import BoardFolder
