@@ -1,6 +1,7 @@
 """The server in a process: where it listens, and how signals end it."""
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -62,6 +63,15 @@ def test_a_folder_that_is_none(tmp_path):
         served("board", tmp_path / "no"),
     ):
         pass
+
+
+def test_only_this_computer_is_answered_by_default(tmp_path):
+    with served("board", tmp_path) as (_, url):
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+        port = int(url.rpartition(":")[2])
+        # 127.0.0.2 stands for another address of the computer.
+        with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.2", port)):
+            pass
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
