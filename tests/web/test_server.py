@@ -12,7 +12,7 @@ from processes import served
 from raw_http import connected, received, status
 from run_folders import add_metrics, write_run
 
-from minicaffe.errors import MinicaffeError
+from minicaffe.errors import MinicaffeError, UsageError
 from minicaffe.web.server import listening_socket, server_url
 
 STREAM = b"GET /api/%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -27,6 +27,12 @@ def test_a_port_in_use():
             listening_socket("127.0.0.1", port, 1)
         with listening_socket("127.0.0.1", None, port) as free:  # the next one
             assert port < free.getsockname()[1] < port + 10
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_number_that_is_no_port(port):
+    with pytest.raises(UsageError, match=f"--port={port}: must be 0 to 65535"):
+        listening_socket("127.0.0.1", port, 1)
 
 
 def test_an_address_of_another_computer():
