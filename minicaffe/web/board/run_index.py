@@ -44,11 +44,8 @@ class RunIndex:
             Whether to search for new runs now; otherwise that is done every few seconds.
         """
         with self._lock:
-            now = time.monotonic()
-            if at_all or now >= self._next_search:
+            if at_all or time.monotonic() >= self._next_search:
                 self._search()
-                end = time.monotonic()
-                self._next_search = end + max(_SEARCH_S, _SEARCH_PAUSE * (end - now))
             else:
                 for run in self._runs.values():
                     if run.is_running:
@@ -123,7 +120,10 @@ class RunIndex:
             yield reader
 
     def _search(self) -> None:
+        begin = time.monotonic()
         names = self.folder.run_names()
+        end = time.monotonic()
+        self._next_search = end + max(_SEARCH_S, _SEARCH_PAUSE * (end - begin))
         self._runs = {
             name: self._runs.get(name) or FollowedRun(name, self.folder.root / name)
             for name in names
