@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { showCurvePanel } from "../curve_panel.js";
 import { element, fill } from "../dom.js";
 import { go, heading } from "../main.js";
-import { runChoice } from "../run_choice.js";
+import { runList, runMarks } from "../run_choice.js";
 import { stateText } from "../run_marks.js";
 import { refreshAfterSummaries } from "../summaries.js";
 import { t } from "../text.js";
@@ -12,10 +12,9 @@ import { t } from "../text.js";
 export async function showCompare(main, query) {
   const { runs } = await get("runs");
   const known = new Map(runs.map((run) => [run.name, run]));
-  const names = [...new Set(query.getAll("run"))].filter((name) => known.has(name));
+  const names = [...new Set(query.getAll("run"))];
   const title = heading(t("Comparison"));
-  const { chips, list } = runChoice(names, [...known.keys()], show);
-  const choice = element("div", { class: "row others" }, chips, list);
+  const choice = element("div", { class: "row others" }, runMarks(names, show), runList(names, runs, show));
   if (names.length < 2) {
     fill(main, title, element("p", { class: "empty" }, t("Choose at least two runs.")), choice);
     return undefined;
