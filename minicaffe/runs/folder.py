@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ if sys.platform != "win32":
 RUNS = Path("runs")
 RECORD, LOG, METRICS = "run.json", "log.txt", "metrics.jsonl"
 _KEPT = ("best", "last")
+_LOCK_TRIES, _LOCK_PAUSE_S = 20, 0.005
 
 
 def run_name(solver: str | Path) -> str:
@@ -139,12 +141,25 @@ def held(folder: Path) -> Iterator[bool]:
         try:
             handle = os.open(folder, os.O_RDONLY)
             stack.callback(os.close, handle)
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # the file system has no locks, or another process has this one
+            is_locked = _lock(handle)
+        except OSError:  # the file system has no locks
             is_locked = False
-        else:
-            is_locked = True
         yield is_locked
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open folder; return whether it is locked.
+
+    Tried for a moment, because `is_held` of another process locks the folder while it looks.
+    """
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_S)
+        else:
+            return True
+    return False
 
 
 def is_held(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import DataError
 from minicaffe.runs.folder import RECORD, is_held
+from minicaffe.runs.process import ProcessIdentity
 from minicaffe.runs.progress import Reads, RunProgress
 
 # States that run.json has; of a process that ended without writing one, "killed" is shown.
@@ -56,6 +57,10 @@ class RunRecord:
         Number of batches of each test net.
     snapshot : dict of str to str
         "weights" and "state" of the newest snapshot; {} without any.
+    process : ProcessIdentity or None
+        Which process trains or trained; None if the system does not tell.
+    effects : dict of str to str
+        What it does at a signal: "SIGINT" to "stop", "snapshot" or "none".
     """
 
     command: list[str] = field(default_factory=list)
@@ -79,6 +84,8 @@ class RunRecord:
     last: ScoredIteration | None = None
     test_iter: list[int] = field(default_factory=list)
     snapshot: dict[str, str] = field(default_factory=dict)
+    process: ProcessIdentity | None = None
+    effects: dict[str, str] = field(default_factory=dict)
 
     @property
     def images_per_s(self) -> float | None:
@@ -132,6 +139,8 @@ def stored_record(folder: Path) -> RunRecord:
         for name in ("best", "last"):
             if getattr(record, name) is not None:
                 setattr(record, name, ScoredIteration(**getattr(record, name)))
+        if values.get("process") is not None:
+            record.process = ProcessIdentity(**values["process"])
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}.") from error
     except (ValueError, TypeError) as error:

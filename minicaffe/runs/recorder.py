@@ -6,6 +6,7 @@ example, is warned of once and never ends the training.
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.log import LogRecorder, logger
 from minicaffe.runs.folder import LOG, held, remove_run
 from minicaffe.runs.metrics import MetricsFile, Value, read_metrics
+from minicaffe.runs.process import ProcessIdentity
 from minicaffe.runs.record import FAILED, FINISHED, STOPPED, RunRecord, ScoredIteration
 from minicaffe.runs.tensorboard import EventFile
 from minicaffe.schema import write_prototxt
@@ -75,6 +77,7 @@ class RunRecorder:
             "cpu": _cpu_name(),
             "computes_with": solver.backend.description,
         }
+        record.process = ProcessIdentity.of(os.getpid())
         record.seed = solver.seed
         record.max_iter = solver.param.max_iter
         record.test_iter = list(solver.param.test_iter)

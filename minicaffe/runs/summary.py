@@ -119,7 +119,7 @@ def next_commands(
 
 def _next(record: RunRecord, folder: Path | None, known: Collection[str]) -> list[tuple[str, str]]:
     found = []
-    if words := _resume(record):
+    if words := resume_words(record):
         found.append(("go on" if record.state == FINISHED else "resume", shlex.join(words)))
     if folder is None:
         return found
@@ -135,7 +135,7 @@ def _next(record: RunRecord, folder: Path | None, known: Collection[str]) -> lis
     return found
 
 
-def _resume(record: RunRecord) -> list[str]:
+def resume_words(record: RunRecord) -> list[str]:
     """Return the words of the command that resumes a run; [] without a snapshot."""
     begin = tuple(_OF_THE_START)
     more = []

@@ -9,6 +9,7 @@ ten iterations, or as many as fit into five seconds, are measured.
 
 Example:
   minicaffe check models/lenet/lenet_solver.prototxt
+  minicaffe check lenet_solver.prototxt --batch_size=256 --set base_lr=0.1
   minicaffe check finetune_solver.prototxt --weights=lenet_iter_10000.caffemodel
 """
 
@@ -18,9 +19,10 @@ from minicaffe.cli.flags import positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import INITIAL_WEIGHTS
 from minicaffe.cli.options.net_state import NetStateFlags
+from minicaffe.cli.options.overrides import OverrideFlags
 
 
-class CheckFlags(NetStateFlags, BackendFlags):
+class CheckFlags(OverrideFlags, NetStateFlags, BackendFlags):
     """Flags of the command."""
 
     solver: str = positional(metavar="SOLVER", help="solver prototxt")
@@ -32,7 +34,7 @@ def run(flags: CheckFlags) -> int:
     from minicaffe.cli.commands._check_report import TrainingReport
     from minicaffe.schema import read_solver
 
-    source = read_solver(flags.solver)
+    source = read_solver(flags.solver, flags.overrides())
     flags.apply_to(source.param.train_state)
     if flags.weights:
         source.param.weights[:] = [flags.weights]

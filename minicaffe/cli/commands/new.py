@@ -56,7 +56,9 @@ class NewFlags(Flags):
 
     directory: str = positional(metavar="DIR", help="folder to create")
     images: str = positional(
-        metavar="IMAGES", help="folder of class folders, or table (.csv); other tasks: see above"
+        metavar="IMAGES",
+        help="folder of class folders, or table (.csv); for other tasks a folder with images and "
+        "labels or Annotations",
     )
     task: str = flag(
         choices=("classify", "detect", "segment"),

@@ -43,7 +43,7 @@ class TrainFlags(OverrideFlags, RunFlags, NetStateFlags, BackendFlags):
     """Flags of the command."""
 
     solver_file: str = positional(
-        metavar="SOLVER", nargs="?", default="", help="solver prototxt; may be a flag: --solver"
+        metavar="SOLVER", nargs="?", default="", help="solver prototxt, or --solver=FILE"
     )
     solver: str = flag(metavar="FILE", help="solver prototxt")
     snapshot: str = flag(metavar="FILE", help=".solverstate to resume training from")
@@ -156,7 +156,9 @@ def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
     signals = SignalActions(*map(Action, effects))
     solver.poll = signals.poll
     record = RunRecord(
-        command=["train", *flags.given_words()], overrides=flags.given_words(OverrideFlags)
+        command=["train", *flags.given_words()],
+        overrides=flags.given_words(OverrideFlags),
+        effects=dict(zip(("SIGINT", "SIGHUP", "SIGTERM"), effects, strict=True)),
     )
     recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file), flags.tensorboard)
     table = TrainingTable(solver, recorder) if has_terminal() and not flags.log else None

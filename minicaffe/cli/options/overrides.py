@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # imports protobuf, which --help must not
 
 
 class OverrideFlags(Flags):
-    """Flags of train that replace settings of its files."""
+    """Flags of train and check that replace settings of their files."""
 
     settings: list[str] = flag(
         "--set",
@@ -21,8 +21,12 @@ class OverrideFlags(Flags):
         help="set a field of the solver, as base_lr=0.001, or of its nets, as "
         "net.layer[conv1].convolution_param.num_output=32; may be repeated",
     )
-    max_iter: int | None = flag(at_least=0, metavar="N", help="the same as --set max_iter=N")
-    seed: int | None = flag(at_least=0, metavar="N", help="the same as --set random_seed=N")
+    max_iter: int | None = flag(
+        at_least=0, metavar="N", help="number of iterations, as --set max_iter=N"
+    )
+    seed: int | None = flag(
+        at_least=0, metavar="N", help="start of all random numbers, as --set random_seed=N"
+    )
     batch_size: int | None = flag(
         at_least=1, metavar="N", help="batch size of the data layers of the training net"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from minicaffe.errors import DataError
 from minicaffe.runs.folder import RECORD
 from minicaffe.runs.progress import Reads, RunProgress
 from minicaffe.runs.record import RUNNING, RunRecord, completed_record, stored_record
+from minicaffe.web.jobs.control import signal_obstacle
 
 Summary = Mapping[str, object]
 
@@ -94,9 +94,7 @@ class FollowedRun:
             "ended": record.ended,
             "error": record.error,
             "host": record.machine.get("host", ""),
-            "is_controllable": is_running
-            and record.is_locked
-            and record.machine.get("host") == platform.node(),
+            "is_controllable": not signal_obstacle(self.folder, record),
             "score": _score(record),
             "sparkline": progress.curve(_SPARKLINE),
         }

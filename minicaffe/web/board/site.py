@@ -11,29 +11,30 @@ from starlette.staticfiles import StaticFiles
 
 from minicaffe.web.board.folder import BoardFolder
 from minicaffe.web.board.metric_routes import metric_routes
-from minicaffe.web.board.run_index import RunIndex
 from minicaffe.web.board.run_routes import run_routes
 from minicaffe.web.board.run_watch import RunWatch
+from minicaffe.web.jobs.routes import JobRoutes
 
 _STATIC = Path(__file__).with_name("static")
 # Addresses that the scripts of the page know; static/main.js has the same.
 _PAGES = ("/", "/run", "/compare", "/jobs", "/new")
 
 
-def board_routes(folder: BoardFolder, watch: RunWatch | None = None) -> list[BaseRoute]:
+def board_routes(folder: BoardFolder, watch: RunWatch, jobs: JobRoutes) -> list[BaseRoute]:
     """Return the routes of the board.
 
     Parameters
     ----------
     folder : BoardFolder
         The folder that is shown.
-    watch : RunWatch, optional
+    watch : RunWatch
         Looks for changes of its runs, and ends the streams when the server ends.
+    jobs : JobRoutes
+        Control of its trainings.
     """
-    watch = watch or RunWatch(RunIndex(folder))
     return [
         *(Route(path, _page) for path in _PAGES),
-        Mount("/api", routes=[*run_routes(watch.index), *metric_routes(watch)]),
+        Mount("/api", routes=[*run_routes(watch.index), *metric_routes(watch), *jobs.routes()]),
         Mount("/static", _Scripts(directory=_STATIC)),
     ]
 

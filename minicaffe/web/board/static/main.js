@@ -3,12 +3,14 @@
 import { element, fill } from "./dom.js";
 import { chooseLanguage, language, languages, loadLanguage, t } from "./text.js";
 import { showCompare } from "./pages/compare.js";
+import { showJobs } from "./pages/jobs.js";
+import { showNew } from "./pages/new.js";
 import { showRun } from "./pages/run.js";
 import { showRuns } from "./pages/runs.js";
 
 // Address -> page: a function of the main element and the query that fills the element. It returns
 // a function that ends what the page has begun (streams, timers). site.py has the same addresses.
-const PAGES = { "/": showRuns, "/run": showRun, "/compare": showCompare };
+const PAGES = { "/": showRuns, "/run": showRun, "/compare": showCompare, "/jobs": showJobs, "/new": showNew };
 
 const THEMES = ["auto", "light", "dark"];
 const THEME = "minicaffe.theme";
@@ -57,7 +59,7 @@ async function showPage(isNew) {
 }
 
 function showNavigation() {
-  const links = [["/", t("Runs")]];
+  const links = [["/", t("Runs")], ["/jobs", t("Jobs")], ["/new", t("Train")]];
   const navigation = document.getElementById("navigation");
   navigation.setAttribute("aria-label", t("Pages"));
   fill(navigation, element("span", { class: "name" }, "minicaffe"), links.map(([href, text]) =>

@@ -1,6 +1,7 @@
 // One run: its state, live, and tabs.
 
 import { address, get, listen } from "../api.js";
+import { controls } from "../control.js";
 import { element, fill } from "../dom.js";
 import { heading } from "../main.js";
 import { stateMark, timeText } from "../run_marks.js";
@@ -38,6 +39,7 @@ export async function showRun(main, query) {
       run.snapshots.length > 0 && element("a", { class: "button", href: address("archive", { run: run.name }), download: true },
         t("Download net and weights"))),
     element("p", { class: "error", hidden: !run.error }, run.error),
+    controls(run, true),
     facts,
     element("nav", { class: "tabs", "aria-label": t("Views of the run") }, links),
     panel);

@@ -1,6 +1,7 @@
 // All runs of the folder: what they have reached, live; several can be selected to compare them.
 
 import { get, listen } from "../api.js";
+import { controls } from "../control.js";
 import { element, fill } from "../dom.js";
 import { go, heading } from "../main.js";
 import { progressMark, runAddress, scoreMark, sparkline, stateMark, states, stateText } from "../run_marks.js";
@@ -107,7 +108,8 @@ class RunList {
 
   headings() {
     const titles = { name: t("Name"), state: t("State"), progress: t("Progress"), score: t("Best score"),
-      curve: t("Curve"), speed: t("Images/s"), started: t("Started") };
+      curve: t("Curve"), speed: t("Images/s"), started: t("Started"),
+      actions: t("Actions") };
     return [element("td", { class: "check" }), Object.entries(titles).map(([key, title]) => {
       if (!(key in ORDERS)) return element("th", { scope: "col", class: key }, title);
       const isCurrent = view.sort === key;
@@ -147,7 +149,7 @@ class Row {
       } });
     const cell = (kind, ...children) => element("td", { class: kind }, ...children);
     this.cells = Object.fromEntries(
-      ["state", "progress", "score", "curve", "speed", "started"].map((kind) => [kind, cell(kind)]));
+      ["state", "progress", "score", "curve", "speed", "started", "actions"].map((kind) => [kind, cell(kind)]));
     this.element = element("tr", {}, cell("check", check),
       element("th", { scope: "row", class: "name" }, element("a", { href: runAddress(name) }, name)),
       Object.values(this.cells));
@@ -163,6 +165,10 @@ class Row {
     fill(curve, sparkline(run.sparkline));
     fill(speed, run.images_per_s ? count(Math.round(run.images_per_s)) : "");
     fill(started, date(run.started));
+    // Buttons that stay the same keep the focus.
+    const kind = `${run.state} ${run.is_controllable}`;
+    if (kind !== this.kind) fill(this.cells.actions, controls(run));
+    this.kind = kind;
   }
 }
 
