@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from minicaffe.cli.start import start_program
 from minicaffe.runs.process import ProcessIdentity
+from minicaffe.web.jobs.job import now_text
 from minicaffe.web.jobs.status import JobStatus, status_of
 
 
@@ -35,7 +36,7 @@ def run_job() -> int:
         raise
     finally:
         with suppress(OSError):
-            replace(status, exit_code=code).write_into(handle)
+            replace(status, exit_code=code, ended=now_text()).write_into(handle)
     return code
 
 

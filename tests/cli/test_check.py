@@ -23,6 +23,14 @@ def write_database(name, labels, shape=(1, 6, 7), value=None):
             db.put(b"%08d" % number, encode_datum(image, label))
 
 
+def test_settings_of_the_command_line(project, run):
+    """As train has them, so that what is checked is what will be trained."""
+    assert "data 3 x 1 x 6 x 7" in run("check", "solver.prototxt", "--batch_size=3").out
+    result = run("check", "solver.prototxt", "--set=base_lrr=1")
+    assert result.code == 2
+    assert 'has no field "base_lrr"' in result.err
+
+
 def test_a_good_training(project, run):
     test_data = project.net.replace('source: "lmdb"', 'source: "test_lmdb"')
     two = project.net.replace("transform_param", f"{TRAIN_ONLY} transform_param") + (

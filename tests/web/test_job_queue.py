@@ -68,6 +68,16 @@ def reaches(queue, number, state, limit=1):
     return until(look, f"job {number} {state}")
 
 
+def begins(queue):
+    """Look after the queue until the process of the first job is known; return the job."""
+
+    def look():
+        queue.look_after(1)
+        return queue.job(1) if queue.job(1).process else None
+
+    return until(look, "a process")
+
+
 def begins_to_train(queue, folder, number=1, limit=1):
     """Look after the queue until a job has a run with some iterations; return the job."""
     job = reaches(queue, number, "running", limit)
@@ -136,6 +146,23 @@ def test_cancelling_a_training_writes_a_snapshot(queue, folder):
     record = read_record(folder / job.run)
     assert record.state == "stopped"
     assert (folder / record.snapshot["state"]).is_file()
+
+
+def test_a_training_that_is_stopped_in_a_terminal(queue, folder):
+    queue.enqueue(TRAIN, folder)
+    begins_to_train(queue, folder).process.send(signal.SIGTERM)
+    assert reaches(queue, 1, "stopped").exit_code == 0
+
+
+def test_a_command_that_ends_before_it_is_cancelled(queue, folder):
+    (folder / "solver.prototxt").write_text(SOLVER % 2)
+    queue.enqueue(TRAIN, folder)
+    process = begins(queue).process
+    until(lambda: not process.is_alive, "the end")
+    with pytest.raises(JobRefused, match="job 1 has ended: it is finished"):
+        queue.cancel(1)
+    queue.look_after(1)
+    assert queue.job(1).state == "finished"
 
 
 def test_cancelling_what_ignores_signals(queue, folder):
@@ -222,11 +249,13 @@ def test_a_job_that_has_ended_unseen(open_queue, folder):
     first = open_queue()
     first.enqueue(TRAIN, folder)
     before = (folder / ".minicaffe" / "jobs.json").read_bytes()
-    reaches(first, 1, "finished")
+    ended = reaches(first, 1, "finished").ended
     (folder / ".minicaffe" / "jobs.json").write_bytes(before)
     second = open_queue()
     second.look_after(1)
-    assert (second.job(1).state, second.job(1).run) == ("finished", "runs/solver-1")
+    job = second.job(1)
+    assert (job.state, job.run) == ("finished", "runs/solver-1")
+    assert job.ended == ended
     assert [path.name for path in (folder / "runs").iterdir()] == ["solver-1"]
 
 

@@ -113,9 +113,10 @@ class JobQueue:
         """
         with self._store.changing() as book:
             job = _found(book, number)
+            if job.state in ACTIVE:
+                self._look_at(job)
             if job.state not in ACTIVE:
                 raise JobRefused(f"job {number} has ended: it is {job.state}")
-            self._look_at(job)
             job.is_cancelled = True
             if job.state == WAITING:
                 job.state, job.ended = STOPPED, now_text()
@@ -221,20 +222,20 @@ class JobQueue:
         code = status.exit_code
         if code is None:
             code = self._launcher.exit_code(job.number)
-        job.exit_code, job.ended = code, now_text()
-        if code == _INTERRUPTED or (job.is_cancelled and not self._has_finished(job)):
+        job.exit_code, job.ended = code, status.ended or now_text()
+        if code == 0:
+            job.state = self._state_at_end(job)
+        elif code == _INTERRUPTED or job.is_cancelled:
             job.state = STOPPED
-        elif code == 0:
-            job.state = FINISHED
         else:
             job.state, job.error = FAILED, self._error_of(job, code)
 
-    def _has_finished(self, job: Job) -> bool:
-        """Return whether a job that was cancelled has come to its end before."""
-        if job.exit_code != 0 or job.words[0] != "train":
-            return job.exit_code == 0
+    def _state_at_end(self, job: Job) -> str:
+        """Return the state of a job without an error: a training may have been stopped."""
         record = self._record(job)
-        return record is not None and record.state == FINISHED
+        if record is not None:
+            return STOPPED if record.state == STOPPED else FINISHED
+        return STOPPED if job.is_cancelled and job.words[0] == "train" else FINISHED
 
     def _start(self, job: Job) -> None:
         number = job.number

@@ -40,6 +40,8 @@ class JobStatus:
         Whether the process has written the file.
     exit_code : int or None
         None until it ends.
+    ended : str
+        When that was, as in `Job`.
     """
 
     words: tuple[str, ...] = ()
@@ -47,6 +49,7 @@ class JobStatus:
     process: ProcessIdentity | None = None
     has_begun: bool = False
     exit_code: int | None = None
+    ended: str = ""
 
     def write_into(self, handle: int) -> None:
         """Write the status to an open file.

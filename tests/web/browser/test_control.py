@@ -67,6 +67,17 @@ def test_a_training_is_started_stopped_and_resumed(control, open_page):
     page.get_by_role("row").nth(1).get_by_text("stopped").wait_for()
 
 
+def test_a_run_is_stopped_in_the_list(control, open_page):
+    values = {"solver_file": "project/solver.prototxt"}
+    request(f"{control.url}/api/jobs", "POST", {"command": "train", "values": values})
+    page = open_page(control.url)
+    row = page.get_by_role("row", name="project/runs/solver-1")
+    row.get_by_role("button", name="Stop: project/runs/solver-1").click()
+    row.get_by_role("button", name="Resume: project/runs/solver-1").wait_for()
+    assert read_record(control.folder / "project" / "runs" / "solver-1").state == "stopped"
+    assert row.get_by_role("button").count() == 1
+
+
 def test_a_project_is_made_and_trained(control, open_page):
     page = open_page(f"{control.url}/new?form=new")
     page.get_by_label(re.compile("^Images")).fill("images")
@@ -145,3 +156,4 @@ def test_a_board_that_only_shows(control, open_page):
         page = open_page(f"{url}/run?run=project/runs/a-1")
         page.get_by_text("Cannot be resumed from here: this board only shows").wait_for()
         assert page.locator(".controls button").count() == 0
+        page.close()  # its stream would miss the server

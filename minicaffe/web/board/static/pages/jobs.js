@@ -9,7 +9,7 @@ const PAUSE_MS = 1500;
 const MOST_CHARACTERS = 200000; // of a log on the page
 
 export async function showJobs(main, query) {
-  const queue = element("section", { "aria-label": t("Queue") });
+  const queue = element("section", { class: "jobs", "aria-label": t("Queue") });
   const log = element("section", { "aria-label": t("Log") });
   fill(main, heading(t("Jobs")), element("p", {},
     element("a", { href: "/new" }, t("Train")), " · ",
@@ -50,12 +50,17 @@ function showQueue(place, answer, update) {
     rows.length === 0
       ? element("p", {}, t("Nothing waits and nothing runs. Start a training, or make a project from images."))
       : table(t("Jobs that run, wait and have ended; {n} at a time", { n: answer.limit }),
-        [t("Job"), t("State"), t("Time"), t("Command"), t("Actions")], rows, { 2: "number", 3: "command" }));
+        [t("Job"), t("State"), t("Time"), t("Command"), t("Actions")], rows, { 2: "number", 3: "command", 4: "actions" }));
   if (focused) (document.getElementById(focused) ?? place.querySelector("button"))?.focus();
 }
 
+function states() {
+  return { waiting: t("waiting"), running: t("in progress"), finished: t("finished"),
+    failed: t("failed"), stopped: t("stopped") };
+}
+
 function row(job, waiting, answer, update) {
-  const state = job.is_stopping ? t("Stopping…") : t(job.state);
+  const state = job.is_stopping ? t("Stopping…") : states()[job.state];
   const place = waiting.indexOf(job);
   const about = [
     state, place >= 0 && waiting.length > 1 && ` (${place + 1}/${waiting.length})`,
