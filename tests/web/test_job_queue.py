@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from minicaffe.runs.process import ProcessIdentity
 from minicaffe.runs.record import read_record
 from minicaffe.web.board.folder import BoardFolder
 from minicaffe.web.jobs.queue import JobQueue, JobRefused
+from minicaffe.web.jobs.runner import JobRunner
+from minicaffe.web.jobs.status import status_of
 from minicaffe.web.jobs.store import JobStore
 
 ROOT = Path(__file__).parents[2]
@@ -272,6 +275,50 @@ def test_a_computer_that_was_switched_off(open_queue, folder):
         "failed",
         "killed, or the computer was switched off",
     )
+
+
+def test_a_job_of_another_computer(open_queue, folder):
+    """Its lock is seen on a shared disk, and its process cannot be told anything."""
+    queue = open_queue()
+    queue.enqueue(TRAIN, folder)
+    begins_to_train(queue, folder)
+    path = JobStore(folder).status_path(1)
+    handle = os.open(path, os.O_RDWR)
+    status = status_of(handle)
+    replace(status, process=replace(status.process, system="another boot")).write_into(handle)
+    queue.look_after(1)
+    for at_once in (False, True):
+        with pytest.raises(JobRefused, match="job 1 runs on another computer"):
+            queue.cancel(1, at_once=at_once)
+    assert not queue.job(1).is_cancelled
+    status.write_into(handle)
+    os.close(handle)
+    queue.look_after(1)
+
+
+def test_the_thread_of_a_board(queue, folder, monkeypatch, caplog_minicaffe):
+    """It starts jobs, and an error does not end it."""
+    (folder / "solver.prototxt").write_text(SOLVER % 1)
+    problems = [MinicaffeError("the disk is full"), RuntimeError("a fault")]
+    seen = []
+    look_after = queue.look_after
+
+    def look(limit):
+        seen.append(queue.problem)
+        if problems:
+            raise problems.pop(0)
+        look_after(limit)
+
+    monkeypatch.setattr(queue, "look_after", look)
+    queue.enqueue(TRAIN, folder)
+    with JobRunner(queue, 1):
+        until(lambda: queue.job(1).state == "finished", "the job")
+    assert seen[1:3] == [
+        "the disk is full",
+        "internal error; the log of the board has the details",
+    ]
+    assert queue.problem == ""
+    assert "the queue of jobs: the disk is full" in caplog_minicaffe.text
 
 
 def test_two_boards_start_a_job_once(open_queue, folder):

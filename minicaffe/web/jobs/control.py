@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from minicaffe.errors import MinicaffeError
 from minicaffe.runs.folder import RUNS, is_held
-from minicaffe.runs.record import RUNNING, RunRecord, read_record
+from minicaffe.runs.record import KILLED, RUNNING, RunRecord, stored_record
 from minicaffe.runs.summary import resume_words
 from minicaffe.web.board.folder import BoardFolder
 from minicaffe.web.jobs.job import Job
@@ -71,7 +71,7 @@ class RunControl:
     def actions(self, name: str) -> RunActions:
         """Return what can be done with a run."""
         path = self._folder.run(name)
-        record = read_record(path)
+        record = _record_of(path)
         stop = snapshot = signal_obstacle(path, record)
         if not stop:
             stop, snapshot = (
@@ -117,7 +117,7 @@ class RunControl:
             If the run has no snapshot or trains, or its folder is not below that of the board.
         """
         path = self._folder.run(name)
-        record = read_record(path)
+        record = _record_of(path)
         if obstacle := _resume_obstacle(record):
             raise JobRefused(f"{name} cannot be resumed: {obstacle}")
         place = self._place(path, record)
@@ -125,7 +125,7 @@ class RunControl:
 
     def _tell(self, name: str, effect: str) -> None:
         path = self._folder.run(name)
-        record = read_record(path)
+        record = _record_of(path)
         obstacle = signal_obstacle(path, record)
         number = stop_signal(record.effects, effect)
         if not obstacle and number is None:
@@ -167,7 +167,7 @@ def signal_obstacle(folder: Path, record: RunRecord) -> str:
     folder : Path
         The run folder.
     record : RunRecord
-        What `read_record` returns for it.
+        What is known of it.
     """
     process, host = record.process, record.machine.get("host", "")
     if record.state != RUNNING:
@@ -186,6 +186,14 @@ def signal_obstacle(folder: Path, record: RunRecord) -> str:
     if not process.has_open(folder):
         return "its process is of another user, or does not have the run folder open"
     return ""
+
+
+def _record_of(folder: Path) -> RunRecord:
+    """Return the record of a run, without the metrics of one that trains."""
+    record = stored_record(folder)
+    if record.state == RUNNING and record.is_locked and not is_held(folder):
+        record.state = KILLED
+    return record
 
 
 def _resume_obstacle(record: RunRecord) -> str:

@@ -11,7 +11,7 @@ from minicaffe.errors import DataError, MinicaffeError
 from minicaffe.log import logger
 from minicaffe.runs.folder import RUNS, is_run
 from minicaffe.runs.process import ProcessIdentity
-from minicaffe.runs.record import FAILED, FINISHED, RUNNING, STOPPED, RunRecord, read_record
+from minicaffe.runs.record import FAILED, FINISHED, RUNNING, STOPPED, RunRecord, stored_record
 from minicaffe.web.board.folder import BoardFolder
 from minicaffe.web.jobs.job import ACTIVE, WAITING, Job, JobBook, now_text
 from minicaffe.web.jobs.launch import Launcher, signal_text
@@ -120,6 +120,8 @@ class JobQueue:
             job.is_cancelled = True
             if job.state == WAITING:
                 job.state, job.ended = STOPPED, now_text()
+            elif job.process is not None and not job.process.is_of_this_system:
+                raise JobRefused(f"job {number} runs on another computer, or in another container")
             elif at_once:
                 if job.process is None or not job.process.send(signal.SIGKILL):
                     raise JobRefused(f"job {number}: its process is not known")
@@ -274,7 +276,7 @@ class JobQueue:
 
     def _record(self, job: Job) -> RunRecord | None:
         try:
-            return read_record(self._folder.root / job.run) if job.run else None
+            return stored_record(self._folder.root / job.run) if job.run else None
         except DataError:
             return None
 
@@ -287,7 +289,7 @@ class JobQueue:
             return ""
         for path in runs[:_NEWEST_RUNS]:
             try:
-                record = read_record(path)
+                record = stored_record(path)
             except DataError:
                 continue
             if record.process is not None and record.process == job.process:

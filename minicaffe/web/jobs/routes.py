@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from minicaffe.errors import UsageError
-from minicaffe.runs.record import RUNNING, read_record
+from minicaffe.runs.record import RUNNING, stored_record
 from minicaffe.web.application import json_response
 from minicaffe.web.board.folder import BoardFolder
 from minicaffe.web.jobs.check import TrainingCheck
@@ -82,7 +82,7 @@ class JobRoutes:
     def _run_control(self, request: Request) -> Response:
         name = request.query_params.get("run", "")
         if not self._limit:
-            state = read_record(self._folder.run(name)).state
+            state = stored_record(self._folder.run(name)).state
             actions = RunActions(_ONLY_SHOWS, _ONLY_SHOWS, _ONLY_SHOWS, "", state == RUNNING)
             return json_response(asdict(actions))
         return json_response(asdict(self._control.actions(name)))

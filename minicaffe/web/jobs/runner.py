@@ -51,3 +51,6 @@ class JobRunner:
                 if self._queue.problem != str(error):
                     logger.warning(f"the queue of jobs: {error}")
                 self._queue.problem = str(error)
+            except Exception:  # the thread lives as long as the board
+                logger.exception("the queue of jobs")
+                self._queue.problem = "internal error; the log of the board has the details"
