@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from minicaffe.web.board.folder import BoardFolder
 from minicaffe.web.board.metric_routes import metric_routes
+from minicaffe.web.board.run_index import RunIndex
 from minicaffe.web.board.run_routes import run_routes
 from minicaffe.web.board.run_watch import RunWatch
 from minicaffe.web.jobs.routes import JobRoutes
@@ -20,18 +21,21 @@ _STATIC = Path(__file__).with_name("static")
 _PAGES = ("/", "/run", "/compare", "/jobs", "/new")
 
 
-def board_routes(folder: BoardFolder, watch: RunWatch, jobs: JobRoutes) -> list[BaseRoute]:
+def board_routes(
+    folder: BoardFolder, watch: RunWatch | None = None, jobs: JobRoutes | None = None
+) -> list[BaseRoute]:
     """Return the routes of the board.
 
     Parameters
     ----------
     folder : BoardFolder
         The folder that is shown.
-    watch : RunWatch
+    watch : RunWatch, optional
         Looks for changes of its runs, and ends the streams when the server ends.
-    jobs : JobRoutes
-        Control of its trainings.
+    jobs : JobRoutes, optional
+        Control of its trainings; by default the board only shows.
     """
+    watch, jobs = watch or RunWatch(RunIndex(folder)), jobs or JobRoutes(folder, {}, 0)
     return [
         *(Route(path, _page) for path in _PAGES),
         Mount("/api", routes=[*run_routes(watch.index), *metric_routes(watch), *jobs.routes()]),

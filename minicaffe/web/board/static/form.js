@@ -1,6 +1,7 @@
 // Forms of commands, made from the declarations of their flags.
 
 import { element } from "./dom.js";
+import { helpTexts } from "./form_help.js";
 import { t } from "./text.js";
 
 let lists = 0;
@@ -22,14 +23,16 @@ function labels() {
 
 /**
  * Return the elements of a form's fields and a function that returns their values.
+ * @param {string} command
  * @param {Array<Object>} fields  from /api/projects
  * @param {Object<string, Array<string>>} offers  suggestions by the name of a field
  * @param {Object<string, string>} begin  values that the fields begin with
  */
-export function formFields(fields, offers, begin = {}) {
+export function formFields(command, fields, offers, begin = {}) {
   const inputs = fields.map((field) => [field, input(field, offers[field.name], begin[field.name])]);
+  const helps = helpTexts();
   const part = (group) => inputs.filter(([field]) => field.group === group)
-    .map(([field, made]) => labelled(field, made));
+    .map(([field, made]) => labelled(field, made, helps[`${command} ${field.name}`] ?? field.help));
   const more = part("more");
   const elements = [
     element("div", { class: "fields" }, part("main")),
@@ -62,10 +65,10 @@ function input(field, offered, begin) {
   return made;
 }
 
-function labelled(field, made) {
+function labelled(field, made, about) {
   const name = labels()[field.name] ?? field.name;
   const mark = field.is_required ? ` (${t("needed")})` : "";
-  const help = element("span", { id: `${made.id}-help`, class: "small" }, t(field.help));
+  const help = element("span", { id: `${made.id}-help`, class: "small" }, about);
   return element("div", { class: field.kind === "switch" ? "field switch" : "field" },
     element("label", { for: made.id }, name + mark), made, made.suggestions, help);
 }

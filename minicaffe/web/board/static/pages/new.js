@@ -21,7 +21,7 @@ export async function showNew(main, query) {
 }
 
 function projectForm(projects) {
-  const { elements, values } = formFields(projects.forms.new, offersOf(projects));
+  const { elements, values } = formFields("new", projects.forms.new, offersOf(projects));
   return form(elements, () => ({ command: "new", values: values() }),
     element("button", { class: "primary" }, t("Make the project")),
     element("span", { class: "small" }, t("Paths are below {folder}.", { folder: projects.folder })));
@@ -30,7 +30,7 @@ function projectForm(projects) {
 function trainForm(projects, solver) {
   const known = new Map(projects.solvers);
   const first = solver ?? (known.size === 1 ? projects.solvers[0][0] : "");
-  const { elements, values } = formFields(projects.forms.train, offersOf(projects), { solver_file: first });
+  const { elements, values } = formFields("train", projects.forms.train, offersOf(projects), { solver_file: first });
   const result = element("section", { "aria-live": "polite", "aria-label": t("Check") });
   const check = element("button", { type: "button", onclick: () => showCheck(check, result, values()) },
     t("Check first"));
