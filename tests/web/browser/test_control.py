@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from job_board import request, until, write_training
 from PIL import Image
 from processes import served
@@ -133,14 +134,25 @@ def test_the_queue_is_ordered_by_keys(control, open_page):
     page.get_by_role("row", name=re.compile("^2 stopped")).wait_for(state="detached")
 
 
-@pytest.mark.parametrize("path", ["/jobs", "/new", "/new?form=new"])
-@pytest.mark.parametrize("width", [360, 2560])
-def test_pages_fit_and_speak_korean(control, open_page, path, width):
-    page = open_page(f"{control.url}{path}", width=width, scheme="dark", locale="ko")
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    assert page.locator("main").inner_text()
-    english = re.findall(r"[A-Za-z]{3,} [a-z]{2,} [a-z]{2,}", page.locator("main").inner_text())
-    assert english == []
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (2560, "light")])
+def test_pages_fit_speak_korean_and_are_accessible(control, open_page, width, scheme):
+    for values in ({"seed": 1}, {"seed": 2}, {"settings": ["base_lrr=1"]}):
+        body = {"command": "train", "values": {"solver_file": "project/solver.prototxt", **values}}
+        number = request(f"{control.url}/api/jobs", "POST", body)[1]["id"]
+    request(f"{control.url}/api/jobs/order", "POST", {"ids": [number]})
+    request(f"{control.url}/api/jobs?id=2", "DELETE")
+    for path in ("/jobs?job=1", "/new", "/new?form=new", "/"):
+        page = open_page(f"{control.url}{path}", width=width, scheme=scheme, locale="ko")
+        page.locator("section, form, table").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        if path.startswith("/new"):
+            for more in page.locator("details summary").all():
+                more.click()
+            text = page.locator("main").inner_text()
+            assert not re.search(r"[A-Za-z]{3,} [a-z]{2,} [a-z]{2,}", text), text
+        page.close()
 
 
 def test_a_board_that_only_shows(control, open_page):

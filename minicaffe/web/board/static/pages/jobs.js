@@ -104,8 +104,9 @@ function buttons(job, waiting, update) {
   if (job.state === "waiting") {
     const place = waiting.indexOf(job);
     return [
-      button("up", t("Earlier"), () => move(waiting, place, place - 1), place === 0),
-      button("down", t("Later"), () => move(waiting, place, place + 1), place === waiting.length - 1),
+      waiting.length > 1 &&
+        button("up", t("Earlier"), () => move(waiting, place, place - 1), place === 0),
+      waiting.length > 1 && button("down", t("Later"), () => move(waiting, place, place + 1), place === waiting.length - 1),
       button("cancel", t("Cancel"), () => send("DELETE", "jobs", { id })),
     ];
   }
