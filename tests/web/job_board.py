@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +13,8 @@ import numpy as np
 
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
+from minicaffe.runs.record import stored_record
+from minicaffe.web.jobs.status import is_locked, read_status
 
 NET = """name: "small"
 layer { name: "data" type: "Data" top: "data" top: "label"
@@ -50,6 +53,24 @@ def request(url: str, method: str = "GET", body: object = None, **headers: str):
         with error:
             text = error.read().decode()
         return error.code, json.loads(text) if text.startswith("{") else text
+
+
+def end_jobs(folder: Path) -> None:
+    """Kill the processes of the jobs of a board, and of all runs below its folder."""
+    for path in (folder / ".minicaffe" / "jobs").glob("*.json"):
+        until(lambda path=path: _is_over(path), f"the end of {path}")
+    for path in folder.rglob("run.json"):
+        process = stored_record(path.parent).process
+        if process is not None and process.send(signal.SIGKILL):
+            until(lambda process=process: not process.is_alive, "the end of a run")
+
+
+def _is_over(path: Path) -> bool:
+    """Kill the process of a job, if it has told its number; return whether none has the file."""
+    status = read_status(path)
+    if status is not None and status.process is not None:
+        status.process.send(signal.SIGKILL)
+    return not is_locked(path)
 
 
 def until(condition, what: str = "the condition"):

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from job_board import request, until, write_training
+from job_board import end_jobs, request, until, write_training
 from lenet import environment
 from processes import served
 
@@ -41,7 +40,7 @@ def board(site):
     for job in site.get("jobs")[1]["jobs"]:
         for more in ("", "&at_once=1"):
             site.delete(f"jobs?id={job['id']}{more}")
-    end_runs(site.folder)
+    end_jobs(site.folder)
     until(lambda: all(_removed(site, job) for job in site.get("jobs")[1]["jobs"]), "no jobs")
     project = site.folder / "project"
     shutil.rmtree(project)
@@ -55,7 +54,7 @@ def own_board(tmp_path):
     write_training(folder / "project")
     with served("board", folder) as (process, url):
         yield SimpleNamespace(folder=folder, process=process, **_requests(url))
-    end_runs(folder)
+    end_jobs(folder)
 
 
 def _requests(url):
@@ -71,14 +70,6 @@ def _requests(url):
 
 def _removed(site, job):
     return site.delete(f"jobs?id={job['id']}&forget=1")[0] == 200
-
-
-def end_runs(folder):
-    """Kill the trainings of all runs below a folder."""
-    for path in folder.rglob("run.json"):
-        record = read_record(path.parent)
-        if record.process is not None and record.process.send(signal.SIGKILL):
-            until(lambda process=record.process: not process.is_alive, "the end")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from job_board import ENDLESS, SOLVER, until, write_training
+from job_board import ENDLESS, SOLVER, end_jobs, until, write_training
 
 from minicaffe.cli.job_forms import COMMANDS
 from minicaffe.errors import DataError, MinicaffeError
@@ -33,9 +33,7 @@ def folder(tmp_path, monkeypatch):
     root = tmp_path / "board"
     write_training(root)
     yield root
-    for job in JobStore(root).book().jobs:
-        if job.process is not None:
-            job.process.send(signal.SIGKILL)
+    end_jobs(root)
 
 
 @pytest.fixture
@@ -48,10 +46,8 @@ def open_queue(folder):
         return opened[-1]
 
     yield opens
+    end_jobs(folder)
     for queue in opened:
-        for job in queue.jobs():
-            if job.process is not None:
-                job.process.send(signal.SIGKILL)
         queue.close()
 
 

@@ -2,13 +2,12 @@
 
 import json
 import re
-import signal
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from job_board import request, until, write_training
+from job_board import end_jobs, request, until, write_training
 from PIL import Image
 from processes import served
 
@@ -28,10 +27,7 @@ def control(tmp_path):
             Image.fromarray(values).save(folder / "images" / name / f"{k}.png")
     with served("board", folder) as (_, url):
         yield SimpleNamespace(url=url, folder=folder)
-    for path in folder.rglob("run.json"):
-        record = read_record(path.parent)
-        if record.process is not None:
-            record.process.send(signal.SIGKILL)
+    end_jobs(folder)
 
 
 def button(page, name):
