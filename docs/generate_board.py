@@ -9,11 +9,15 @@ pictures are taken.
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from PIL import Image
@@ -35,12 +39,23 @@ RUNS = {
     "lenet-2": ["--set", "base_lr=0.003"],
     "lenet-3": ["--batch_size=32", "--max_iter=20000"],
 }
+# Jobs that are put into the queue: values of the form of train.
+JOBS = ({"keep_best": "acuracy"}, {"seed": 3, "max_iter": 20000}, {"base_lr": "0.1"})
 # File -> address, width and height of the window, colours, language.
 PICTURES = {
     "board_runs": ("/", 1100, 460, "light", "en"),
     "board_curves": ("/run?run=runs/lenet-3&with=runs/lenet-1", 1100, 1000, "light", "en"),
     "board_compare": ("/compare?run=runs/lenet-1&run=runs/lenet-2", 1100, 900, "dark", "en"),
+    "board_jobs": ("/jobs", 1100, 560, "light", "en"),
+    "board_train": ("/new", 1100, 1080, "light", "en"),
     "board_phone": ("/run?run=runs/lenet-3", 390, 844, "dark", "ko"),
+}
+# Path -> what the page has when it is drawn.
+READY = {
+    "/": "table.runs tbody tr",
+    "/jobs": ".jobs a[href*=run]",
+    "/new": "section pre",
+    **dict.fromkeys(("/run", "/compare"), ".chart:nth-child(4) canvas"),
 }
 
 
@@ -56,6 +71,26 @@ def train(folder: Path, name: str) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=output,
         )
+
+
+@contextmanager
+def jobs(url: str) -> Iterator[None]:
+    """Have jobs in the queue during a block: one that fails, one that runs, one that waits."""
+    for values in JOBS:
+        form = {"solver_file": "solver.prototxt", **values}
+        send("POST", f"{url}/api/jobs", {"command": "train", "values": form})
+    yield
+    for number in range(len(JOBS), 1, -1):
+        send("DELETE", f"{url}/api/jobs?id={number}")
+    while "running" in send("GET", f"{url}/api/jobs"):
+        time.sleep(0.5)
+
+
+def send(method: str, url: str, body: object = None) -> str:
+    """Send a request with JSON; return the text of the answer."""
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, method=method)) as answer:
+        return str(answer.read().decode())
 
 
 def wait_for_tests(run: Path) -> None:
@@ -74,10 +109,11 @@ def take(browser: Browser, url: str, name: str) -> None:
     )
     page: Page = context.new_page()
     page.goto(url + address)
-    page.wait_for_selector(
-        "table.runs tbody tr" if address == "/" else ".chart:nth-child(4) canvas"
-    )
-    if address != "/":
+    path = address.partition("?")[0]
+    if path == "/new":
+        page.get_by_role("button", name="Check first").click()
+    page.wait_for_selector(READY[path])
+    if path in ("/run", "/compare"):
         page.get_by_role("slider").fill("0.7")
         page.get_by_role("slider").blur()
     page.wait_for_timeout(3000)  # until the stream has brought some rows
@@ -99,7 +135,8 @@ def main() -> None:
         with board(folder) as (_, url):
             wait_for_tests(folder / "runs" / list(RUNS)[-1])
             for picture in PICTURES:
-                take(browser, url, picture)
+                with jobs(url) if picture == "board_jobs" else nullcontext():
+                    take(browser, url, picture)
         running.terminate()
         running.wait()
         browser.close()
