@@ -138,9 +138,11 @@ def test_order_cancel_and_start_again(queue, folder):
 def test_cancelling_a_training_writes_a_snapshot(queue, folder):
     queue.enqueue(TRAIN, folder)
     job = begins_to_train(queue, folder)
+    job.process.send(signal.SIGSTOP)  # its iteration takes long
     queue.cancel(1)
     with pytest.raises(JobRefused, match="job 1 is stopping already"):
         queue.cancel(1)
+    job.process.send(signal.SIGCONT)
     assert reaches(queue, 1, "stopped").exit_code == 0
     record = read_record(folder / job.run)
     assert record.state == "stopped"
