@@ -18,6 +18,7 @@ from job_board import end_jobs, request, until, write_training
 from lenet import environment
 from processes import served
 
+from minicaffe.cli.main import run_command
 from minicaffe.runs.folder import held
 from minicaffe.runs.process import ProcessIdentity
 from minicaffe.runs.record import RunRecord, read_record
@@ -411,3 +412,10 @@ def test_bodies_that_are_wrong(board, body):
     with found.value as error:
         assert error.code in (400, 404), error.read()
         assert json.loads(error.read())["error"]
+
+
+def test_jobs_of_a_board_that_only_shows(tmp_path, capfd):
+    assert run_command("board", [str(tmp_path), "--jobs=2", "--no_control"]) == 2
+    assert "--jobs and --no_control exclude each other; give one of them" in capfd.readouterr().err
+    assert run_command("board", [str(tmp_path), "--jobs=0"]) == 2
+    assert "0 is too small; it must be at least 1" in capfd.readouterr().err
