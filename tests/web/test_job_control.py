@@ -19,6 +19,7 @@ from lenet import environment
 from processes import served
 
 from minicaffe.atomic_file import held
+from minicaffe.cli.main import run_command
 from minicaffe.runs.process import ProcessIdentity
 from minicaffe.runs.record import RunRecord, read_record
 from minicaffe.web.jobs.control import signal_obstacle
@@ -411,3 +412,10 @@ def test_bodies_that_are_wrong(board, body):
     with found.value as error:
         assert error.code in (400, 404), error.read()
         assert json.loads(error.read())["error"]
+
+
+def test_jobs_of_a_board_that_only_shows(tmp_path, capfd):
+    assert run_command("board", [str(tmp_path), "--jobs=2", "--no_control"]) == 2
+    assert "--jobs and --no_control exclude each other; give one of them" in capfd.readouterr().err
+    assert run_command("board", [str(tmp_path), "--jobs=0"]) == 2
+    assert "0 is too small; it must be at least 1" in capfd.readouterr().err
