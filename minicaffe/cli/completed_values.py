@@ -164,10 +164,19 @@ def _layers(given: argparse.Namespace) -> list[str]:
     return []
 
 
+def _database_actions(prefix: str, given: argparse.Namespace) -> Iterator[str]:
+    """Yield the actions of the command db, and the folders that may be databases."""
+    from minicaffe.cli.commands._db_flags import ACTIONS
+
+    yield from ACTIONS
+    yield from _files((), prefix)
+
+
 # By metavar, and by the name of the attribute if others have the metavar.
 _COMPLETERS: dict[tuple[object, str], Completer] = {
     ("RUN", ""): _runs,
     ("SET", ""): _data_sets,
+    ("ACTION", "action"): _database_actions,
     ("NAME", "name"): _shipped_nets,
     ("NAME", "net"): _shipped_nets,
     ("FILE", "snapshot"): _snapshots,

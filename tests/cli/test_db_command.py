@@ -55,6 +55,17 @@ def folder(tmp_path, monkeypatch):
 # --- info and verify ---
 
 
+def test_a_database_alone_is_described(folder, run):
+    write("db", labelled(5))
+    assert run("db", "db").out == run("db", "info", "db").out != ""
+
+
+def test_what_is_no_action_and_no_database_is_named(folder, run):
+    result = run("db", "inof", "db")
+    assert result.code == 2
+    assert "inof: neither an action nor a folder. Did you mean info?" in result.err
+
+
 @pytest.mark.parametrize("backend", KINDS)
 def test_info_of_raw_images(folder, run, backend):
     write("db", labelled(40), backend)

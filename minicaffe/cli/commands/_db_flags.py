@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from minicaffe.cli.flags import Flags, flag, positional
-from minicaffe.errors import UsageError
+from minicaffe.errors import UsageError, nearest
 from minicaffe.log import logger
 
 
@@ -44,8 +45,10 @@ ACTIONS = {
 class DbFlags(Flags):
     """Flags of the command."""
 
-    action: str = positional(choices=list(ACTIONS), help="what to do")
-    paths: list[str] = positional(nargs="+", metavar="DB", help="databases, then what is written")
+    action: str = positional(
+        metavar="ACTION", help=f"what to do: {', '.join(ACTIONS)}; info if only DB is given"
+    )
+    paths: list[str] = positional(nargs="*", metavar="DB", help="databases, then what is written")
     labels: str = flag(
         metavar="FILE", help="class names, one a line, or a label map (info, show, export)"
     )
@@ -61,6 +64,8 @@ class DbFlags(Flags):
 
     def check(self) -> None:
         """Raise an error for a wrong number of folders; warn of flags that are not read."""
+        if self.action not in ACTIONS:
+            self._take_as_database()
         action = ACTIONS[self.action]
         if not action.least <= len(self.paths) <= action.most:
             raise UsageError(
@@ -71,3 +76,11 @@ class DbFlags(Flags):
         for name in ("labels", "output", "count", "parts", "seed", "backend"):
             if name not in action.flags and getattr(self, name) not in ("", None):
                 logger.warning(f"--{name} has no effect on db {self.action}. Remove it.")
+
+    def _take_as_database(self) -> None:
+        """Let the action be info, of the database that is given in its place."""
+        if not Path(self.action).is_dir():
+            raise UsageError(
+                f"{self.action}: neither an action nor a folder. {nearest(self.action, ACTIONS)}"
+            )
+        self.action, self.paths = "info", [self.action, *self.paths]

@@ -1,6 +1,6 @@
 r"""Inspect a database, LMDB or LevelDB, and write new ones from it.
 
-info DB: records, classes, sizes, encodings, values, repeated images and damaged records.
+DB, or info DB: records, classes, sizes, encodings, values, repeated images and damaged records.
 verify DB: decode every record; exit code 1 and their keys if some cannot be decoded.
 show DB -o FILE.png: draw a contact sheet of images from the whole database, with labels or boxes.
 export DB DIR: write the images as files into a folder for each class, and DIR/list.txt, which
