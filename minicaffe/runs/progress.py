@@ -12,8 +12,6 @@ from minicaffe.runs.metrics import MetricsRow, parse_row
 
 Reads = Literal["all", "tests", "curve"]
 
-# As MetricsFile writes lines.
-_TEST = b'{"kind": "test"'
 _MOST_SAMPLED = 200  # lines
 # Bytes that are read whole, and of the end of more.
 _SHORT, _TAIL = 1 << 16, 1 << 12
@@ -117,24 +115,20 @@ class RunProgress:
         if self._reads == "all" or len(data) <= _SHORT:
             return data.splitlines()
         tail = data.find(b"\n", len(data) - _TAIL) + 1
-        if self._output:
-            mark = f'"net": {self._net},'.encode()
-            starts = [k for k in _starts(data, _TEST) if mark in data[k : data.find(b"{", k + 1)]]
-            if self._reads == "curve":
-                starts = starts[:: len(starts) // _MOST_SAMPLED + 1]
-        else:
-            places = (len(data) * k // _MOST_SAMPLED for k in range(1, _MOST_SAMPLED))
-            starts = [data.find(b"\n", place) + 1 for place in places]
-        chosen = [data[k : data.find(b"\n", k)] for k in sorted({0, *starts}) if k < tail]
+        step = 1 if self._output and self._reads == "tests" else len(data) // _MOST_SAMPLED
+        # As MetricsFile writes the lines of tests; those of displays have no net.
+        mark = f'"net": {self._net},'.encode() if self._output else b"\n"
+        starts = {0, *(data.rfind(b"\n", 0, place) + 1 for place in _places(data, mark, step))}
+        chosen = [data[k : data.find(b"\n", k)] for k in sorted(starts) if k < tail]
         return chosen + data[tail:].splitlines()
 
 
-def _starts(data: bytes, marker: bytes) -> Iterator[int]:
-    """Yield where lines with a marker begin, the first line excluded."""
-    place = data.find(b"\n" + marker)
+def _places(data: bytes, mark: bytes, step: int) -> Iterator[int]:
+    """Yield where a mark is, of those in `step` bytes the first one only."""
+    place = data.find(mark)
     while place >= 0:
-        yield place + 1
-        place = data.find(b"\n" + marker, place + 1)
+        yield place
+        place = data.find(mark, max(place + 1, (place // step + 1) * step))
 
 
 def _remove_from(points: list[tuple[int, float]], iteration: int) -> None:

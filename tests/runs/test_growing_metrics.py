@@ -156,7 +156,8 @@ def test_scores_of_a_long_file(tmp_path, write, reads):
     assert progress.best == (3000, 1.5)
 
 
-def test_a_curve_of_a_long_file_needs_few_lines(tmp_path, write, monkeypatch):
+@pytest.mark.parametrize("net", [0, 1])
+def test_a_curve_of_a_long_file_needs_few_lines(tmp_path, write, monkeypatch, net):
     scores = long_file(write, 24_000)  # 4,800 tests of two nets
     n_read = 0
 
@@ -167,13 +168,14 @@ def test_a_curve_of_a_long_file_needs_few_lines(tmp_path, write, monkeypatch):
 
     json_loads = json.loads
     monkeypatch.setattr("minicaffe.runs.metrics.json.loads", counted)
-    progress = RunProgress(tmp_path, SCORE, "curve")
+    progress = RunProgress(tmp_path, {**SCORE, "net": net}, "curve")
     progress.update()
     assert n_read < 300
     curve = progress.curve(100)
     assert len(curve) == 100
-    assert set(curve) <= set(scores)
-    assert (curve[0], curve[-1]) == (scores[0], scores[-1])
+    expected = [(k, value if net == 0 else 2.0) for k, value in scores]
+    assert set(curve) <= set(expected)
+    assert (curve[0], curve[-1]) == (expected[0], expected[-1])
 
 
 @pytest.mark.parametrize("n", [5, 3000])

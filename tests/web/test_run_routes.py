@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -245,3 +246,11 @@ def test_pages(client, address):
     policy = response.headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
+
+
+def test_the_page_names_all_scripts(client):
+    page = client.get("/").text
+    scripts = re.findall(r'<link rel="modulepreload" href="([^"]+)">', page)
+    assert "/static/pages/runs.js" in scripts
+    for script in scripts:
+        assert client.get(script).headers["content-type"].startswith("text/javascript"), script

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -46,7 +47,20 @@ def board_routes(
 
 
 async def _page(request: Request) -> Response:
-    return FileResponse(_STATIC / "index.html", headers={"cache-control": "no-cache"})
+    return HTMLResponse(_html(), headers={"cache-control": "no-cache"})
+
+
+@cache
+def _html() -> str:
+    """Return the page; it names all scripts, which a browser otherwise finds one after another."""
+    scripts = sorted(path.relative_to(_STATIC).as_posix() for path in _STATIC.rglob("*.js"))
+    links = [
+        f'<link rel="modulepreload" href="/static/{script}">\n'
+        for script in scripts
+        if not script.startswith("uplot/")  # which is no module
+    ]
+    text = (_STATIC / "index.html").read_text(encoding="utf-8")
+    return text.replace("</head>", f"{''.join(links)}</head>")
 
 
 class _Scripts(StaticFiles):
