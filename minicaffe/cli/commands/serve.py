@@ -84,7 +84,7 @@ class ServeFlags(ModelFlags, WebFlags):
         at_least=1, default=1, metavar="N", help="versions of a model that stay loaded"
     )
     max_batch: int = flag(
-        at_least=1, default=32, metavar="N", help="most samples that are computed at once"
+        at_least=1, default=16, metavar="N", help="most samples that are computed at once"
     )
     batch_wait_ms: float = flag(
         default=0.0, metavar="MS", help="time that a batch waits for more samples"
