@@ -120,7 +120,7 @@ def run(flags: ServeFlags) -> int:
     if flags.root and not Path(flags.root).is_dir():
         raise UsageError(f"--root={flags.root}: no such folder")
     descriptions = _descriptions(flags)
-    access = access_for(flags.host, flags.token, flags.allow_host or [])
+    access = access_for(flags.host, flags.token, flags.allow_host)
     with listening_socket(flags.host, flags.port, _FIRST_PORT) as listening:
         store = _store(flags, descriptions)
         _print_models(store)

@@ -20,6 +20,7 @@ class WebFlags(Flags):
     )
     allow_host: list[str] = flag(
         action="append",
+        default=[],
         metavar="NAME",
         help="a further name under which the server is reached; may be repeated",
     )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from service_process import wait_until
 
-from conftest import wait_until
 from image_nets import picture
 
 SLEEPY = """
