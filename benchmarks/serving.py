@@ -162,7 +162,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--clients", nargs="+", type=int, default=CLIENTS)
     parser.add_argument("--turns", type=int, default=5, help="(%(default)s)")
     parser.add_argument("--seconds", type=float, default=2, help="of a turn of LeNet (%(default)g)")
-    parser.add_argument("--max_batch", type=int, default=32, help="(%(default)s)")
+    parser.add_argument("--max_batch", type=int, default=16, help="(%(default)s)")
     args = parser.parse_args(argv)
     base = PEER if args.peer_packages else ALONE
     print(

@@ -1,6 +1,6 @@
 """The application of `minicaffe serve` in a process of its own, with minicaffe or PyTorch inside.
 
-    python -m benchmarks.serving_process lenet minicaffe --max_batch 32
+    python -m benchmarks.serving_process lenet minicaffe --max_batch 16
 
 Writes the port to standard output. PyTorch's net is that of `torch_peer`, with random weights.
 """
@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name")
     parser.add_argument("kind", choices=("minicaffe", "pytorch"))
-    parser.add_argument("--max_batch", type=int, default=32)
+    parser.add_argument("--max_batch", type=int, default=16)
     args = parser.parse_args(argv)
     source = Measured(args.name, args.kind, args.max_batch)
     store = ModelStore(lambda _: source, BatchLimits(args.max_batch, timeout_s=600))

@@ -42,7 +42,7 @@ class BatchLimits:
         Seconds from a request to its answer.
     """
 
-    max_batch: int = 32
+    max_batch: int = 16
     wait_s: float = 0.0
     queue: int = 4096
     timeout_s: float = 30.0

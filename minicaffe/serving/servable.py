@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minicaffe.data.preparation import Floats
-from minicaffe.errors import MinicaffeError
+from minicaffe.errors import MinicaffeError, OutOfMemory
 from minicaffe.log import logger, suppress_info
 from minicaffe.ops.backend import HostArray, Shape
 from minicaffe.prediction import DeployedNet, ImageModel
@@ -100,6 +100,8 @@ class NetServable:
         if self.batches:
             shapes = {name: (1, *shape[1:]) for name, shape in shapes.items()}
         net.infer({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, ())
+        if self.batches:
+            self._prepare_sizes()
         free = (-1,) if self.batches else ()
         self.inputs: Sequence[TensorSpec] = [
             TensorSpec(name, free + shape[len(free) :]) for name, shape in shapes.items()
@@ -131,6 +133,23 @@ class NetServable:
         for net in self._nets.values():
             net.close()
         self._net.close()
+
+    def _prepare_sizes(self) -> None:
+        """Compute a batch of each size, so that requests find the plans; drop sizes too large."""
+        shapes = self._net.input_shapes
+        for k, size in enumerate(self._sizes):
+            zeros = {
+                name: np.zeros((size, *shape[1:]), np.float32) for name, shape in shapes.items()
+            }
+            try:
+                self._of_size(size).infer(zeros, ())
+            except OutOfMemory as error:
+                if not k:
+                    raise
+                logger.warning(f"{self._net.path}: batches have at most {size // 2}: {error}")
+                self._sizes = self._sizes[:k]
+                del self._nets[size]
+                return
 
     def _of_size(self, n: int) -> DeployedNet:
         """Return the net for batches of a size; the first one that is asked for takes the given."""

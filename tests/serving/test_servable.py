@@ -8,8 +8,14 @@ import pytest
 
 from image_nets import save_random_weights, write_image_nets
 from minicaffe.backends import get_backend
-from minicaffe.errors import NetError
-from minicaffe.prediction import ModelFiles, PixelValues, open_deployed_net, open_image_model
+from minicaffe.errors import NetError, OutOfMemory
+from minicaffe.prediction import (
+    DeployedNet,
+    ModelFiles,
+    PixelValues,
+    open_deployed_net,
+    open_image_model,
+)
 from minicaffe.serving.description import DescribedModel, ModelDescription
 from minicaffe.serving.errors import LoadRefused
 from minicaffe.serving.servable import NetServable
@@ -64,6 +70,24 @@ def test_values_do_not_depend_on_the_batch(max_batch):
             expected = [model.net.infer({"data": x[k : k + 1]}, ["prob"])["prob"] for k in range(n)]
             assert found.shape == (n, 3)
             np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-5)
+
+
+def test_batches_that_do_not_fit_into_memory_are_not_computed(monkeypatch, caplog):
+    whole = DeployedNet.infer
+
+    def infer(self, inputs, wanted):
+        if len(next(iter(inputs.values()))) > 2:
+            raise OutOfMemory("too large")
+        return whole(self, inputs, wanted)
+
+    with arrays_only("classes") as servable:
+        x = np.random.default_rng(1).normal(0, 50, (5, 3, 6, 9)).astype(np.float32)
+        expected = servable.infer({"data": x}, ["prob"])["prob"]
+    monkeypatch.setattr(DeployedNet, "infer", infer)
+    with arrays_only("classes") as servable:
+        found = servable.infer({"data": x}, ["prob"])["prob"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert "classes.prototxt: batches have at most 2: too large" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,11 @@ from minicaffe.cli.options.web import WebFlags, require_web
 from minicaffe.errors import UsageError
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from minicaffe.serving.description import ModelDescription
     from minicaffe.serving.store import ModelStore
+    from minicaffe.web.access import Access
 
 MINLOGLEVEL = 1
 _FIRST_PORT = 8000
@@ -81,7 +84,7 @@ class ServeFlags(ModelFlags, WebFlags):
         at_least=1, default=1, metavar="N", help="versions of a model that stay loaded"
     )
     max_batch: int = flag(
-        at_least=1, default=32, metavar="N", help="most samples that are computed at once"
+        at_least=1, default=16, metavar="N", help="most samples that are computed at once"
     )
     batch_wait_ms: float = flag(
         default=0.0, metavar="MS", help="time that a batch waits for more samples"
@@ -109,9 +112,6 @@ def run(flags: ServeFlags) -> int:
     """Answer until Ctrl-C or SIGTERM."""
     require_web()
     from minicaffe.web.access import access_for
-    from minicaffe.web.application import web_application
-    from minicaffe.web.inference.site import ImageLimits, service_routes
-    from minicaffe.web.request_limits import RequestLimits
     from minicaffe.web.server import listening_socket, run_server, server_url
 
     for name, least in _TIMES.items():
@@ -119,32 +119,45 @@ def run(flags: ServeFlags) -> int:
             raise UsageError(f"--{name}={getattr(flags, name):g}: must be at least {least:g}")
     if flags.root and not Path(flags.root).is_dir():
         raise UsageError(f"--root={flags.root}: no such folder")
-    access = access_for(flags.host, flags.token, flags.allow_host or [])
-    listening = listening_socket(flags.host, flags.port, _FIRST_PORT)
-    store = _store(flags)
-    limits = RequestLimits(flags.body_mb * _MIB, flags.receive_s)
-    routes = service_routes(store, ImageLimits(flags.max_pixels, flags.queue))
-    for (name, version), model in store.loaded().items():
-        image_model = model.servable.image_model
-        print(f'Model "{name}", version {version}: {image_model.task if image_model else "arrays"}')
-    print(f"Listening at {server_url(listening, flags.host, access.token)}")
-    print("Ctrl-C ends it.", flush=True)
+    descriptions = _descriptions(flags)
+    access = access_for(flags.host, flags.token, flags.allow_host)
+    with listening_socket(flags.host, flags.port, _FIRST_PORT) as listening:
+        store = _store(flags, descriptions)
+        _print_models(store)
+        print(f"Listening at {server_url(listening, flags.host, access.token)}")
+        print("Ctrl-C ends it.", flush=True)
 
-    def announce_end() -> None:
-        store.is_ending = True
+        def announce_end() -> None:
+            store.is_ending = True
 
-    run_server(
-        web_application(routes, access, limits),
-        listening,
-        drain_s=flags.drain_s,
-        notice_s=flags.notice_s,
-        at_stop=announce_end,
-    )
+        run_server(
+            _application(flags, store, access),
+            listening,
+            drain_s=flags.drain_s,
+            notice_s=flags.notice_s,
+            at_stop=announce_end,
+        )
     store.close()
     return 0
 
 
-def _store(flags: ServeFlags) -> ModelStore:
+def _application(flags: ServeFlags, store: ModelStore, access: Access) -> Starlette:
+    from minicaffe.web.application import web_application
+    from minicaffe.web.inference.site import ImageLimits, service_routes
+    from minicaffe.web.request_limits import RequestLimits
+
+    routes = service_routes(store, ImageLimits(flags.max_pixels, flags.queue))
+    limits = RequestLimits(flags.body_mb * _MIB, flags.receive_s)
+    return web_application(routes, access, limits)
+
+
+def _print_models(store: ModelStore) -> None:
+    for (name, version), model in store.loaded().items():
+        image_model = model.servable.image_model
+        print(f'Model "{name}", version {version}: {image_model.task if image_model else "arrays"}')
+
+
+def _store(flags: ServeFlags, descriptions: list[tuple[str, ModelDescription]]) -> ModelStore:
     """Return the store with all models loaded."""
     from minicaffe.serving.batching import BatchLimits
     from minicaffe.serving.description import DescribedModel
@@ -155,7 +168,6 @@ def _store(flags: ServeFlags) -> ModelStore:
     def source_of(description: ModelDescription) -> DescribedModel:
         return DescribedModel(description, backend, flags.max_batch)
 
-    descriptions = _descriptions(flags)
     names = [name for name, _ in descriptions]
     most = max(map(names.count, names))
     limits = BatchLimits(flags.max_batch, flags.batch_wait_ms / 1000, flags.queue, flags.timeout_s)

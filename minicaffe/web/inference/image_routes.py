@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -22,7 +23,7 @@ from minicaffe.serving.open_inference import json_object
 from minicaffe.serving.store import ModelStore, ModelVersion
 from minicaffe.web.application import json_response
 from minicaffe.web.inference.image_service import ImageService
-from minicaffe.web.inference.protocol_routes import model_of, plain_body
+from minicaffe.web.inference.protocol_routes import model_of, plain_body, unblocked
 
 TASKS = ("classify", "detect", "segment")
 _OPTIONS = {"classify": {"top"}, "detect": {"min_score"}, "segment": set[str]()}
@@ -101,7 +102,7 @@ async def _images(request: Request) -> list[NamedImage]:
         return await _form_images(request)
     body = await plain_body(request)
     if kind == "application/json":
-        return _json_images(body)
+        return await unblocked(partial(_json_images, body), len(body))
     if not body:
         raise RequestRefused("no image: send a form with files, JSON with base64, or a file")
     return [NamedImage("image", body)]

@@ -12,6 +12,7 @@ from starlette.types import Receive
 
 from minicaffe.cores import usable_cores
 from minicaffe.prediction import ImageAnswer, ImageModel, PreparedImage
+from minicaffe.serving.batching import Outputs
 from minicaffe.serving.errors import QueueFull, RequestRefused
 from minicaffe.serving.image_answers import NamedImage, check_pixels
 from minicaffe.serving.store import ModelVersion
@@ -58,7 +59,14 @@ class ImageService:
             model.counters.outcomes["invalid"] += 1
             raise
         blobs = image_model.answer_blobs
-        futures = [model.queue.submit(one.inputs, blobs) for one in prepared]
+        futures: list[asyncio.Future[Outputs]] = []
+        try:
+            for one in prepared:
+                futures.append(model.queue.submit(one.inputs, blobs))
+        except RequestRefused:
+            for future in futures:
+                future.cancel()
+            raise
         values = await results_for(receive, futures)
         answer = partial(map, image_model.answer, prepared, values)
         return await self.in_thread(lambda: list(answer()))

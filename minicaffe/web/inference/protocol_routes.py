@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 import minicaffe
 from minicaffe.serving.errors import ModelNotReady, RequestRefused
 from minicaffe.serving.open_inference import (
+    JsonObject,
     inference_answer,
     json_object,
     model_metadata,
@@ -21,7 +25,10 @@ from minicaffe.serving.store import ModelStore
 from minicaffe.web.application import json_response
 from minicaffe.web.inference.waiting import results_for
 
+T = TypeVar("T")
+
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository")
+_LARGE_BYTES = 1 << 18
 _LENGTH = "inference-header-content-length"
 
 
@@ -95,15 +102,17 @@ class ProtocolRoutes:
         name, version = model_of(request)
         body = await plain_body(request)
         model = self._store.find_version(name, version)
+        parse = partial(parse_inference, body, _header_length(headers), model.servable)
         try:
-            parsed = parse_inference(body, _header_length(headers), model.servable)
+            parsed = await unblocked(parse, len(body))
         except RequestRefused:
             model.counters.outcomes["invalid"] += 1
             raise
         future = model.queue.submit(parsed.inputs, parsed.wanted, parsed.timeout_s)
         (values,) = await results_for(request.receive, [future])
-        labels = model.servable.labels
-        content, length = inference_answer(parsed, values, (name, model.version), labels)
+        about = name, model.version
+        answer = partial(inference_answer, parsed, values, about, model.servable.labels)
+        content, length = await unblocked(answer, sum(one.nbytes for one in values.values()))
         if length is None:
             return Response(content, media_type="application/json")
         return Response(
@@ -112,15 +121,15 @@ class ProtocolRoutes:
 
     async def index(self, request: Request) -> Response:
         """List the models with their versions and states."""
-        given = json_object(await plain_body(request) or b"{}")
+        given = await _settings(request)
         only_ready = given.get("ready", False)
         if not isinstance(only_ready, bool):
             raise RequestRefused('"ready" must be true or false')
-        return json_response(self._store.index(only_ready))
+        return json_response(await run_in_threadpool(self._store.index, only_ready))
 
     async def load(self, request: Request) -> Response:
         """Load a model, or its next version."""
-        given = json_object(await plain_body(request) or b"{}").get("parameters", {})
+        given = (await _settings(request)).get("parameters", {})
         if not isinstance(given, dict) or set(given) - {"config"}:
             raise RequestRefused('"parameters" must be an object with "config" alone')
         config, source = given.get("config"), None
@@ -133,7 +142,7 @@ class ProtocolRoutes:
 
     async def unload(self, request: Request) -> Response:
         """Unload all versions of a model."""
-        json_object(await plain_body(request) or b"{}")
+        await _settings(request)
         await self._store.unload(request.path_params["name"])
         return json_response({})
 
@@ -155,6 +164,17 @@ async def plain_body(request: Request) -> bytes:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise HTTPException(415, "compressed bodies are not accepted")
     return await request.body()
+
+
+async def unblocked(function: Callable[[], T], n_bytes: int) -> T:
+    """Return the result of a function: large data are read or written in a thread."""
+    return await run_in_threadpool(function) if n_bytes > _LARGE_BYTES else function()
+
+
+async def _settings(request: Request) -> JsonObject:
+    """Return the JSON object in a body, which may be empty."""
+    body = await plain_body(request) or b"{}"
+    return await unblocked(partial(json_object, body), len(body))
 
 
 def _header_length(headers: Mapping[str, str]) -> int | None:

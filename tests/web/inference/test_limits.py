@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from service_process import wait_until
 
-from conftest import wait_until
 from image_nets import picture
 
 SLEEPY = """
@@ -68,6 +68,7 @@ def raw_request(content, length=None):
     return f"{head}{length or len(content)}\r\n\r\n".encode() + content
 
 
+@pytest.mark.slow
 def test_a_request_that_takes_too_long_gets_504(sleepy):
     service = sleepy("--timeout_s=0.3")
     answer = sleep(service, 1.5)
@@ -76,6 +77,7 @@ def test_a_request_that_takes_too_long_gets_504(sleepy):
     assert sleep(service, 0).status == 200
 
 
+@pytest.mark.slow
 def test_requests_beyond_the_queue_get_429(sleepy):
     service = sleepy("--queue=2")
     with ThreadPoolExecutor(9) as pool:
@@ -91,6 +93,7 @@ def test_requests_beyond_the_queue_get_429(sleepy):
     assert "2 requests wait; try again later" in refused.json()["error"]
 
 
+@pytest.mark.slow
 def test_what_nobody_waits_for_is_not_computed(sleepy):
     service = sleepy()
     with ThreadPoolExecutor(1) as pool:
@@ -109,6 +112,7 @@ def test_what_nobody_waits_for_is_not_computed(sleepy):
     assert service.metric(COMPUTED) == 2
 
 
+@pytest.mark.slow
 def test_the_end_answers_what_has_begun(sleepy):
     service = sleepy("--notice_s=1.5")
     with ThreadPoolExecutor(2) as pool:
@@ -164,6 +168,7 @@ def resident_bytes(service):
     return 1024 * int(status.partition("VmRSS:")[2].split()[0])
 
 
+@pytest.mark.slow
 def test_slow_clients_hold_up_nobody_and_are_ended(start):
     service = start("classes.caffemodel", "--net=classes.prototxt", "--receive_s=1.5")
     head = b"POST /v2/models/classes/classify HTTP/1.1\r\nHost: localhost\r\nContent-Le"
@@ -181,6 +186,7 @@ def test_slow_clients_hold_up_nobody_and_are_ended(start):
         one.close()
 
 
+@pytest.mark.slow
 def test_a_thousand_requests_at_once_are_answered(service):
     x = np.random.default_rng(5).normal(0, 9, (1000, 1, 3, 6, 9)).astype(np.float32)
     tensor = {"name": "data", "shape": [1, 3, 6, 9], "datatype": "FP32"}

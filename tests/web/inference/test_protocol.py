@@ -134,13 +134,20 @@ def test_paths_lead_nowhere_else(service, path, field):
     assert "not a file or run below the folder of --root" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("weights", ["labels.txt", "nothing.caffemodel", "."])
-def test_models_that_cannot_be_loaded_leave_those_that_are(service, weights):
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("labels.txt", "labels.txt: a binary file is needed here"),
+        ("nothing.caffemodel", "nothing.caffemodel: No such file or directory"),
+        (".", "is a folder; a file is needed"),
+    ],
+)
+def test_models_that_cannot_be_loaded_leave_those_that_are(service, weights, message):
     config = {"weights": weights, "net": "classes.prototxt"}
     body = {"parameters": {"config": json.dumps(config)}}
     answer = service.post("/v2/repository/models/classes/load", body)
     assert answer.status == 400
-    assert weights in answer.json()["error"]
+    assert message in answer.json()["error"]
     assert service.get("/v2/models/classes/ready").status == 200
     assert service.get("/v2/health/ready").status == 200
 
