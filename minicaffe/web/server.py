@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from starlette.applications import Starlette
 
-from minicaffe.errors import MinicaffeError
+from minicaffe.errors import MinicaffeError, UsageError
 from minicaffe.log import logger
 from minicaffe.web.request_limits import TimedProtocol
 
 _PORTS_TRIED = 10
 _BACKLOG = 2048
+_LAST_PORT = 65535
 
 
 def listening_socket(host: str, port: int | None, first: int) -> socket.socket:
@@ -38,7 +39,11 @@ def listening_socket(host: str, port: int | None, first: int) -> socket.socket:
     ------
     MinicaffeError
         If the port is in use or not allowed, or the address is not of this computer.
+    UsageError
+        If it is no port.
     """
+    if port is not None and not 0 <= port <= _LAST_PORT:
+        raise UsageError(f"--port={port}: must be 0 to {_LAST_PORT}; 0 is any free one")
     ports = [port] if port is not None else list(range(first, first + _PORTS_TRIED))
     for tried in ports:
         try:

@@ -9,12 +9,12 @@ from pathlib import Path
 from minicaffe.runs.record import RunRecord, ScoredIteration
 
 
-def write_run(folder: Path, n: int = 20, **changes: object) -> Path:
+def write_run(path: Path, n: int = 20, **changes: object) -> Path:
     """Write a run of n displays, each tenth with a test before it; return its folder."""
-    folder.mkdir(parents=True)
+    path.mkdir(parents=True)
     values = {
         "command": ["train", "lenet_solver.prototxt"],
-        "folder": str(folder),
+        "folder": str(path),
         "machine": {"host": "elsewhere"},
         "started": "2026-01-02T03:04:05+00:00",
         "state": "finished",
@@ -25,9 +25,9 @@ def write_run(folder: Path, n: int = 20, **changes: object) -> Path:
         "score": {"output": "accuracy", "net": 0, "best": "max"},
         "best": ScoredIteration((n - 1) // 10 * 100, accuracy((n - 1) // 10 * 100)),
     }
-    RunRecord(**{**values, **changes}).write_to(folder)
-    add_metrics(folder, 0, n)
-    return folder
+    RunRecord(**{**values, **changes}).write_to(path)
+    add_metrics(path, 0, n)
+    return path
 
 
 def accuracy(iteration: int) -> float:

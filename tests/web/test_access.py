@@ -1,11 +1,15 @@
 """Who may send requests: Host, Origin, token."""
 
+import re
+from pathlib import Path
+
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+import minicaffe.web
 from minicaffe.errors import UsageError
 from minicaffe.web.access import Access, access_for
 from minicaffe.web.application import web_application
@@ -140,3 +144,12 @@ def test_security_headers_are_in_all_answers():
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert "access-control-allow-origin" not in answer.headers
+
+
+def test_nothing_is_unpickled():
+    """A pickle of a request or of a run folder could execute code."""
+    package = Path(minicaffe.web.__file__).parent
+    modules = list(package.rglob("*.py"))
+    assert len(modules) > 10
+    for path in modules:
+        assert not re.search(r"pickle|marshal|shelve", path.read_text(encoding="utf-8")), path

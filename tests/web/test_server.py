@@ -1,6 +1,8 @@
 """The server in a process: where it listens, and how signals end it."""
 
 import json
+import re
+import shutil
 import signal
 import socket
 import time
@@ -10,7 +12,7 @@ from processes import served
 from raw_http import connected, received, status
 from run_folders import add_metrics, write_run
 
-from minicaffe.errors import MinicaffeError
+from minicaffe.errors import MinicaffeError, UsageError
 from minicaffe.web.server import listening_socket, server_url
 
 STREAM = b"GET /api/%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -25,6 +27,12 @@ def test_a_port_in_use():
             listening_socket("127.0.0.1", port, 1)
         with listening_socket("127.0.0.1", None, port) as free:  # the next one
             assert port < free.getsockname()[1] < port + 10
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_number_that_is_no_port(port):
+    with pytest.raises(UsageError, match=f"--port={port}: must be 0 to 65535"):
+        listening_socket("127.0.0.1", port, 1)
 
 
 def test_an_address_of_another_computer():
@@ -61,6 +69,15 @@ def test_a_folder_that_is_none(tmp_path):
         served("board", tmp_path / "no"),
     ):
         pass
+
+
+def test_only_this_computer_is_answered_by_default(tmp_path):
+    with served("board", tmp_path) as (_, url):
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+        port = int(url.rpartition(":")[2])
+        # 127.0.0.2 stands for another address of the computer.
+        with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.2", port)):
+            pass
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -117,11 +134,18 @@ def test_runs_are_streamed(tmp_path):
         stream.sendall(STREAM % b"runs/events")
         found = events(stream)
         name, news, _ = next(found)
-        assert (name, [run["name"] for run in news["runs"]], news["removed"]) == ("runs", ["a"], [])
+        assert (name, [run["name"] for run in news["runs"]], news["is_all"]) == (
+            "runs",
+            ["a"],
+            True,
+        )
         add_metrics(folder, 20, 21)
-        assert next(found)[1]["runs"][0]["iteration"] == 200
+        name, news, _ = next(found)
+        assert (news["runs"][0]["iteration"], news["is_all"]) == (200, False)
         write_run(tmp_path / "b")
         assert [run["name"] for run in next(found)[1]["runs"]] == ["b"]
+        shutil.rmtree(tmp_path / "b")
+        assert next(found)[1] == {"runs": [], "removed": ["b"], "is_all": False}
 
 
 def test_without_listeners_nothing_is_looked_at(tmp_path):

@@ -78,7 +78,7 @@ class _MetricRoutes:
 
     async def _run_events(self) -> AsyncGenerator[str]:
         sent: dict[str, Summary] = {}
-        n_quiet = 0
+        n_quiet, is_first = 0, True
         with self._watch.listening() as listener:
             yield KEEP_ALIVE
             while await listener.next_look():
@@ -87,13 +87,14 @@ class _MetricRoutes:
                 changed = [one for name, one in found.items() if sent.get(name) is not one]
                 removed = [name for name in sent if name not in found]
                 sent = found
-                if changed or removed:
-                    yield event("runs", {"runs": changed, "removed": removed})
+                if changed or removed or is_first:
+                    news = {"runs": changed, "removed": removed, "is_all": is_first}
+                    yield event("runs", news)
                 elif n_quiet >= _QUIET_LOOKS:
                     yield KEEP_ALIVE
                 else:
                     continue
-                n_quiet = 0
+                n_quiet, is_first = 0, False
 
 
 def _places(text: str, n: int) -> list[int]:

@@ -5,9 +5,11 @@ import { element, fill, shape, table } from "./dom.js";
 import { count, duration, number, t } from "./text.js";
 
 const HEIGHT = 230;
-const DASHES = [[], [8, 4], [2, 3]];
+const LARGE_HEIGHT = 460;
+const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3]];
 const COLOURS = 6;
 const TABLE_ROWS = 40;
+const MOST_DOTS = 300; // of a curve
 const STEP = 0.02; // of the width, by an arrow key
 
 /** Return the text of an x value. */
@@ -21,6 +23,7 @@ export function xText(x, by) {
  * @typedef {Object} Line
  * @property {string} label
  * @property {number} colour  index of the run or of the line
+ * @property {number} dash  index of the pattern
  * @property {boolean} isTest  drawn with dots
  * @property {boolean} canSmooth
  * @property {string|null} best  "max" or "min": which value is marked
@@ -113,7 +116,7 @@ export class Chart {
     const axis = { stroke: colour("--grey"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false },
       font: "12px system-ui, sans-serif" };
     return {
-      width, height: HEIGHT, legend: { show: false }, padding: [12, 12, 0, 0],
+      width, height: this.height(), legend: { show: false }, padding: [12, 24, 0, 0],
       cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { size: 7 },
         bind: { dblclick: () => () => this.panel.zoomTo(null) } },
       scales: { x: { time: false }, y: { distr: this.isLog ? 3 : 1, range: this.isLog ? undefined : yRange } },
@@ -175,7 +178,7 @@ export class Chart {
   setCursor(x) {
     if (!this.plot) return;
     const left = x === null ? -10 : this.plot.valToPos(x, "x");
-    this.plot.setCursor({ left, top: x === null ? -10 : HEIGHT / 3 }, false);
+    this.plot.setCursor({ left, top: x === null ? -10 : this.height() / 3 }, false);
     this.showLegend(x);
   }
 
@@ -201,6 +204,10 @@ export class Chart {
     moves[event.key]();
   }
 
+  height() {
+    return this.element.classList.contains("large") ? LARGE_HEIGHT : HEIGHT;
+  }
+
   setLog(isLog, button) {
     this.isLog = isLog;
     button.setAttribute("aria-pressed", String(isLog));
@@ -211,12 +218,14 @@ export class Chart {
   enlarge(button) {
     const isLarge = this.element.classList.toggle("large");
     button.setAttribute("aria-pressed", String(isLarge));
+    this.resize();
   }
 
   resize() {
     const width = this.canvas.clientWidth;
     if (!this.plot) this.build();
-    else if (width && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
+    else if (width && (width !== this.plot.width || this.height() !== this.plot.height))
+      this.plot.setSize({ width, height: this.height() });
   }
 
   /** Show some of the values as a table, if it is open: for screen readers, and to copy. */
@@ -234,16 +243,16 @@ export class Chart {
 
 function seriesOptions({ line, isFaint, isSmooth }, colour) {
   const stroke = colour(`--c${line.colour % COLOURS}`);
-  const dash = DASHES[Math.floor(line.colour / COLOURS) % DASHES.length];
+  const dash = DASHES[line.dash % DASHES.length];
   return {
-    stroke: isFaint ? `${stroke}55` : stroke, width: isFaint ? 1 : isSmooth ? 2 : 1.5, spanGaps: true,
+    stroke: isFaint ? `${stroke}55` : stroke, width: isFaint ? 1 : isSmooth || line.isTest ? 2 : 1.5, spanGaps: true,
     dash: dash.length ? dash : undefined, paths: line.isStepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
-    points: { show: line.isTest && line.xs.length < 100, size: 5, fill: stroke },
+    points: { show: line.isTest && line.xs.length < MOST_DOTS, size: 5, fill: stroke },
   };
 }
 
 function swatch(line) {
-  const dash = DASHES[Math.floor(line.colour / COLOURS) % DASHES.length];
+  const dash = DASHES[line.dash % DASHES.length];
   return shape("svg", { width: 26, height: 12, viewBox: "0 0 26 12", class: `swatch c${line.colour % COLOURS}`,
     "aria-hidden": "true" },
     shape("line", { x1: 1, x2: 25, y1: 6, y2: 6, "stroke-dasharray": dash.join(" ") || null }),
@@ -253,7 +262,9 @@ function swatch(line) {
 /** Return the range of an axis: that of the values with some room. */
 function yRange(plot, low, high) {
   if (low === null || high === null) return [0, 1];
-  const room = (high - low || Math.abs(high) || 1) * 0.08;
+  const size = Math.abs(high) || 1;
+  // Values that differ by rounding only are one.
+  const room = (high - low > size * 1e-9 ? high - low : size) * 0.08;
   return [low >= 0 && low - room < 0 ? 0 : low - room, high + room];
 }
 

@@ -4,6 +4,7 @@ import { get, listen } from "./api.js";
 import { Chart } from "./chart.js";
 import { RunCurves, xValues } from "./curve_data.js";
 import { element, fill } from "./dom.js";
+import { tellSummary } from "./summaries.js";
 import { t } from "./text.js";
 
 const STORED = "minicaffe.curves";
@@ -30,7 +31,7 @@ export async function showCurvePanel(place, names, scores, tools = []) {
       runs.find((run) => run.name === columns.run).append(columns);
       panel.show();
     },
-    summary: (detail) => document.dispatchEvent(new CustomEvent("summary", { detail })),
+    summary: tellSummary,
   });
   return () => {
     document.removeEventListener("colours", onColours);
@@ -122,7 +123,7 @@ class CurvePanel {
     const isScore = isTest && score && score.output === curve.title && score.net === curve.index;
     return {
       label: several ? `${run.name} · ${kind}${net}` : `${kind}${net}`,
-      colour: several ? k : isTest ? 1 + curve.index : 0,
+      colour: several ? k : isTest ? 1 + curve.index : 0, dash: several ? k : 0,
       isTest, isStepped: curve.kind === "rate", canSmooth: curve.kind !== "rate" && !isTest,
       best: isScore ? score.direction : null, xs: xValues(curve, this.by), ys: curve.ys,
     };

@@ -4,25 +4,33 @@ import { get } from "../api.js";
 import { showCurvePanel } from "../curve_panel.js";
 import { element, fill } from "../dom.js";
 import { go, heading } from "../main.js";
-import { runChoice } from "../run_choice.js";
+import { runList, runMarks } from "../run_choice.js";
 import { stateText } from "../run_marks.js";
+import { refreshAfterSummaries } from "../summaries.js";
 import { t } from "../text.js";
 
 export async function showCompare(main, query) {
   const { runs } = await get("runs");
   const known = new Map(runs.map((run) => [run.name, run]));
-  const names = [...new Set(query.getAll("run"))].filter((name) => known.has(name));
+  const names = [...new Set(query.getAll("run"))];
   const title = heading(t("Comparison"));
-  const { chips, list } = runChoice(names, [...known.keys()], show);
-  const choice = element("div", { class: "row others" }, chips, list);
+  const choice = element("div", { class: "row others" }, runMarks(names, show), runList(names, runs, show));
   if (names.length < 2) {
     fill(main, title, element("p", { class: "empty" }, t("Choose at least two runs.")), choice);
     return undefined;
   }
-  const { rows } = await get("compare", { run: names });
+  const tables = element("div", { class: "comparison" });
   const place = element("div");
-  fill(main, title, choice, comparison(rows), place);
-  return showCurvePanel(place, names, Object.fromEntries(names.map((name) => [name, known.get(name).score])));
+  const showTables = async () => fill(tables, comparison((await get("compare", { run: names })).rows));
+  await showTables();
+  fill(main, title, choice, tables, place);
+  const scores = Object.fromEntries(names.map((name) => [name, known.get(name).score]));
+  const endCurves = await showCurvePanel(place, names, scores);
+  const endTables = refreshAfterSummaries(showTables);
+  return () => {
+    endTables();
+    endCurves();
+  };
 }
 
 function show(names) {
@@ -35,11 +43,10 @@ function comparison([head, ...rows]) {
   const settings = rows.slice(0, firstResult);
   const results = rows.slice(firstResult).map(([name, ...values]) =>
     [resultText(name), ...values.map((value) => (name === "state" ? stateText(value) : value))]);
-  return element("div", { class: "comparison" },
-    comparisonTable(t("Results"), head, results),
+  return [comparisonTable(t("Results"), head, results),
     settings.length > 0
       ? comparisonTable(t("Settings that differ"), head, settings)
-      : element("p", { class: "small" }, t("The settings do not differ.")));
+      : element("p", { class: "small" }, t("The settings do not differ."))];
 }
 
 /** Return the text of a row of results, which has the name that `minicaffe runs` prints. */

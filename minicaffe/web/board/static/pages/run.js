@@ -4,6 +4,7 @@ import { address, get, listen } from "../api.js";
 import { element, fill } from "../dom.js";
 import { heading } from "../main.js";
 import { stateMark, timeText } from "../run_marks.js";
+import { onSummary, tellSummary } from "../summaries.js";
 import { count, date, number, t } from "../text.js";
 import { showCurves } from "../tabs/curves.js";
 import { showData } from "../tabs/data.js";
@@ -49,8 +50,7 @@ export async function showRun(main, query) {
     element("nav", { class: "tabs", "aria-label": t("Views of the run") }, links),
     panel);
   show(run);
-  const onsummary = (event) => event.detail.name === run.name && show(event.detail);
-  document.addEventListener("summary", onsummary);
+  const endSummaries = onSummary((summary) => summary.name === run.name && show(summary));
   // The tab of curves has a stream, which brings the summaries too.
   const endStream = current === "curves" ? () => {} : follow(run);
   let endTab = () => {};
@@ -60,16 +60,14 @@ export async function showRun(main, query) {
     fill(panel, element("p", { class: "error" }, error.message));
   }
   return () => {
-    document.removeEventListener("summary", onsummary);
+    endSummaries();
     endStream();
     endTab();
   };
 }
 
 function follow(run) {
-  return listen("metrics/events", { run: run.name, after: run.next }, {
-    summary: (detail) => document.dispatchEvent(new CustomEvent("summary", { detail })),
-  });
+  return listen("metrics/events", { run: run.name, after: run.next }, { summary: tellSummary });
 }
 
 function shownFacts(run) {

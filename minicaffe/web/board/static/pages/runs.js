@@ -60,9 +60,11 @@ class RunList {
     this.show();
   }
 
-  update({ runs, removed }) {
+  update({ runs, removed, is_all }) {
+    const names = new Set(runs.map((run) => run.name));
+    const gone = is_all ? [...this.runs.keys()].filter((name) => !names.has(name)) : removed;
     for (const run of runs) this.runs.set(run.name, run);
-    for (const name of removed) {
+    for (const name of gone) {
       this.runs.delete(name);
       this.rows.delete(name);
       chosen.delete(name);

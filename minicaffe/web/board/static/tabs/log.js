@@ -2,6 +2,7 @@
 
 import { address, get } from "../api.js";
 import { element, fill } from "../dom.js";
+import { onSummary } from "../summaries.js";
 import { t } from "../text.js";
 
 const PERIOD_MS = 2000;
@@ -38,17 +39,16 @@ export async function showLog(panel, run) {
     }
     if (!isEnded && !isLast) timer = setTimeout(again, PERIOD_MS);
   };
-  const onsummary = (event) => {
+  const endSummaries = onSummary((summary) => {
     const wasRunning = state === "running";
-    if (event.detail.name === run.name) state = event.detail.state;
+    if (summary.name === run.name) state = summary.state;
     if (!wasRunning && state === "running") again();
-  };
-  document.addEventListener("summary", onsummary);
+  });
   await load();
   if (state === "running") timer = setTimeout(again, PERIOD_MS);
   return () => {
     isEnded = true;
     clearTimeout(timer);
-    document.removeEventListener("summary", onsummary);
+    endSummaries();
   };
 }
