@@ -68,7 +68,7 @@ class _DataRoutes:
                 "n_damaged": scan.n_damaged,
                 "is_complete": scan.is_complete,
                 "problem": scan.problem,
-                "remarks": scan.remarks(),
+                "remarks": scan.label_notes(),
                 "has_boxes": scan.survey.n_with_boxes > 0,
                 "classes": [
                     {"label": label, "name": names[label], "images": images, "boxes": boxes}
