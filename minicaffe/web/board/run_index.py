@@ -13,8 +13,9 @@ from minicaffe.web.board.folder import BoardFolder
 from minicaffe.web.board.metric_columns import metric_columns
 from minicaffe.web.board.run_summary import FollowedRun, Summary
 
-# Between searches for new runs, and looks at those that have ended.
-_SEARCH_S = 5.0
+# Between searches for new runs and looks at those that have ended: at least so long, and so many
+# times as long as the last one took.
+_SEARCH_S, _SEARCH_PAUSE = 2.0, 200
 _MOST_READERS = 16
 
 
@@ -29,7 +30,7 @@ class RunIndex:
     def __init__(self, folder: BoardFolder) -> None:
         self.folder = folder
         self._runs: dict[str, FollowedRun] = {}
-        self._searched = float("-inf")
+        self._next_search = 0.0
         self._lock = Lock()
         self._readers: OrderedDict[str, MetricsReader] = OrderedDict()
         self._reader_lock = Lock()
@@ -43,10 +44,8 @@ class RunIndex:
             Whether to search for new runs now; otherwise that is done every few seconds.
         """
         with self._lock:
-            now = time.monotonic()
-            if at_all or now - self._searched >= _SEARCH_S:
+            if at_all or time.monotonic() >= self._next_search:
                 self._search()
-                self._searched = now
             else:
                 for run in self._runs.values():
                     if run.is_running:
@@ -121,7 +120,10 @@ class RunIndex:
             yield reader
 
     def _search(self) -> None:
+        begin = time.monotonic()
         names = self.folder.run_names()
+        end = time.monotonic()
+        self._next_search = end + max(_SEARCH_S, _SEARCH_PAUSE * (end - begin))
         self._runs = {
             name: self._runs.get(name) or FollowedRun(name, self.folder.root / name)
             for name in names
