@@ -19,7 +19,11 @@ export async function showTry(panel, run) {
   let visit = 0;
   const result = element("div", { class: "result", "aria-live": "polite" });
   const choice = snapshotChoice(run, () => file && answer(file));
-  const input = element("input", { type: "file", accept: KINDS, class: "file", onchange: () => input.files[0] && answer(input.files[0]) });
+  const choose = () => {
+    if (input.files[0]) answer(input.files[0]);
+    input.value = ""; // otherwise the same file, changed, could not be chosen again
+  };
+  const input = element("input", { type: "file", accept: KINDS, onchange: choose });
   const zone = element("label", { class: "drop" }, input,
     element("span", {}, t("Drop an image here, paste it, or choose a file")));
 
