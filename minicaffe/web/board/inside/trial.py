@@ -133,7 +133,9 @@ class TrialRoom:
         begin = time.perf_counter()
         (answer,) = model.predict([image])
         seconds = time.perf_counter() - begin
-        blobs = {name: blob.shape for name, blob in model.net.net.blobs.items()}
+        blobs = model.net.net.blobs
+        # Without copies that the net makes of a blob for each layer that reads it.
+        given = [top for layer in model.net.net.source.param.layer for top in layer.top]
         trial = TriedImage(
             next(self._numbers),
             weights,
@@ -141,7 +143,7 @@ class TrialRoom:
             image,
             answer,
             list(model.labels),
-            blobs,
+            {name: blobs[name].shape for name in dict.fromkeys(given) if name in blobs},
             seconds,
         )
         self._trials[trial.number] = trial
