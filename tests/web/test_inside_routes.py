@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from run_folders import write_run
-from small_run import CLASSES, image, write_small_run
+from small_run import CLASSES, NET, image, write_small_run
 from starlette.testclient import TestClient
 from test_board_texts import STATIC
 
@@ -88,6 +88,17 @@ def test_a_layer_has_shapes_and_settings(client):
     assert (layer["parameters"], layer["multiply_adds"]) == (40, 36 * 36)
     assert "num_output: 4" in layer["settings"]
     assert "bottom" not in layer["settings"]
+    # As in the file, though the data are found elsewhere.
+    assert 'source: "data/images_lmdb"' in answer(client, "net/layer", layer="data")["settings"]
+
+
+def test_a_net_without_its_data_is_drawn(client, root):
+    run = write_run(root / "runs" / "elsewhere")
+    (run / "train.prototxt").write_text(NET.replace("data/", "gone/"))
+    net = answer(client, "net", run="runs/elsewhere")
+    assert net["nodes"] == [["data"], ["conv", "relu"], ["ip"], ["loss"]]
+    (note,) = net["notes"]
+    assert "gone/images_lmdb: no such database" in note
 
 
 def test_what_is_not_there_is_named(client):
@@ -214,9 +225,9 @@ def test_the_model_is_closed_when_it_is_idle(client, root, monkeypatch):
     path = root / RUN["run"] / "last.caffemodel"
     net = read_net(root / "net.prototxt")
     room = trial.TrialRoom()
-    room.answer(trial.TrialWeights(path, 0, net), png(0), "a.png")
+    room.try_image(trial.TrialWeights(path, 0, net), png(0), "a.png")
     end = time.monotonic() + 20
     while room._model is not None and time.monotonic() < end:
         time.sleep(0.01)
     assert room._model is None
-    room.answer(trial.TrialWeights(path, 0, net), png(0), "a.png")  # opens it again
+    room.try_image(trial.TrialWeights(path, 0, net), png(0), "a.png")  # opens it again

@@ -10,6 +10,9 @@ from run_folders import write_run
 from small_run import CLASSES, LABELS, N_IMAGES, NET, image, write_small_run
 from starlette.testclient import TestClient
 
+from minicaffe.data.annotations.annotated_datum import encode_annotated_datum
+from minicaffe.data.annotations.object_box import ObjectBox
+from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.web.access import access_for
 from minicaffe.web.application import web_application
@@ -119,6 +122,37 @@ def test_data_outside_of_the_folder_are_not_shown(client):
     response = client.get("/api/data", params={**run, "source": "/tmp"})
     assert response.status_code == 404
     assert "not below the folder" in response.json()["error"]
+
+
+def test_boxes_are_counted_and_drawn(client, root):
+    grey = np.full((3, 20, 40), 90, np.uint8)
+    boxes = [ObjectBox(2, (0.25, 0.25, 0.75, 0.75)), ObjectBox(1, (0, 0, 0.5, 0.5))]
+    with create_database(str(root / "data" / "boxes_lmdb"), "LMDB") as database:
+        database.put(b"a", encode_annotated_datum(encode_datum(grey, -1), boxes))
+        database.put(b"b", encode_annotated_datum(encode_datum(grey, -1), []))
+    run = write_run(root / "runs" / "boxes-1")
+    net = NET.replace("images_lmdb", "boxes_lmdb").replace('"Data"', '"AnnotatedData"')
+    (run / "train.prototxt").write_text(net)
+    items = 'item { name: "n1" label: 1 display_name: "cat" } item { name: "dog" label: 2 }'
+    (run / "labelmap.prototxt").write_text(items)
+    query = {"run": "runs/boxes-1", "source": "data/boxes_lmdb"}
+    found = counted(client, **query)
+    assert found["has_boxes"]
+    assert found["classes"] == [
+        {"label": 1, "name": "cat", "images": 0, "boxes": 1},
+        {"label": 2, "name": "dog", "images": 0, "boxes": 1},
+    ]
+    first, second = answer(client, "data/records", **query)["records"]
+    assert (first["classes"], first["n_boxes"]) == (["dog", "cat"], 2)
+    assert (second["classes"], second["n_boxes"]) == ([], 0)
+    assert [
+        one["key"] for one in answer(client, "data/records", **query, **{"class": 2})["records"]
+    ] == ["a"]
+    response = client.get("/api/data/image", params={**query, "key": "a", "full": 1})
+    drawn = np.asarray(Image.open(io.BytesIO(response.content)))
+    assert drawn.shape == (20, 40, 3)
+    assert (drawn[18, 38] == 90).all()
+    assert not (drawn[10, 10] == 90).all()  # the left side of the box
 
 
 def test_a_scan_ends_when_nobody_looks_and_begins_anew(tmp_path, root, monkeypatch):

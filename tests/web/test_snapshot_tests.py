@@ -1,9 +1,14 @@
 """Tests of snapshots that the board starts: their progress, results, errors and cancelling."""
 
+import json
 import shutil
+import sys
 import time
+import urllib.request
+from pathlib import Path
 
 import pytest
+from processes import served
 from small_run import CLASSES, N_IMAGES, write_small_run
 from starlette.testclient import TestClient
 
@@ -89,6 +94,28 @@ def test_the_error_of_a_test_is_shown(client, root):
     assert begin(client, 1).status_code == 202
     assert "data/images_lmdb" in ended(client)["progress"]["error"]
     assert not list((root / RUN["run"]).glob("confusion*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_test_ends_with_the_board(root):
+    with served("board", root) as (board, url):
+        body = json.dumps({"batches": 1_000_000}).encode()
+        request = urllib.request.Request(f"{url}/api/tests?run=runs/small-1", body)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            assert response.status == 202
+        (tests,) = children(board.pid)
+        board.terminate()
+        assert board.wait(60) == 0
+    end = time.monotonic() + 60
+    while Path(f"/proc/{tests}").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{tests}").exists()
+
+
+def children(process):
+    """Return the numbers of the processes that a process has started."""
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(word) for task in tasks for word in task.read_text().split()]
 
 
 @pytest.mark.parametrize("batches", [0, -1, 1.5, "3", 10**9])

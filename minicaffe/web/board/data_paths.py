@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -11,8 +11,18 @@ from minicaffe.schema import NetSource
 from minicaffe.web.board.folder import BoardFolder
 
 
-def locate_data(source: NetSource, board: BoardFolder, folders: Iterable[Path]) -> None:
-    """Set the paths of the data, which have the size of the input, to where they are."""
+def locate_data(source: NetSource, board: BoardFolder, folders: Sequence[Path]) -> None:
+    """Set the paths of the data, which have the size of the input, to where they are.
+
+    Parameters
+    ----------
+    source : NetSource
+        Is changed. Data that are not there get a path at which nothing is; those outside of the
+        board get "".
+    board : BoardFolder
+    folders : sequence of Path
+        The folders to which the paths may be relative.
+    """
     for layer in source.param.layer:
         for param in (
             layer.data_param,
@@ -20,7 +30,9 @@ def locate_data(source: NetSource, board: BoardFolder, folders: Iterable[Path]) 
             layer.dense_image_data_param,
         ):
             if param.source:
-                param.source = str(found_below(board, folders, param.source) or "")
+                named = folders[0] / param.source
+                missing = "" if named.exists() else named
+                param.source = str(found_below(board, folders, param.source) or missing)
 
 
 def found_below(board: BoardFolder, folders: Iterable[Path], name: str) -> Path | None:

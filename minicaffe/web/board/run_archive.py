@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -59,7 +59,7 @@ def write_archive(board: BoardFolder, run: Path, kind: str) -> Path:
 
 
 def _add_net(
-    archive: zipfile.ZipFile, board: BoardFolder, weights: Path, folders: Iterable[Path]
+    archive: zipfile.ZipFile, board: BoardFolder, weights: Path, folders: Sequence[Path]
 ) -> None:
     """Add the net that was trained, the net to deploy, and the mean file."""
     source = find_training_net(weights)

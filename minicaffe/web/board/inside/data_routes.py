@@ -58,6 +58,8 @@ class _DataRoutes:
             return json_response({"databases": listed})
         path = _path(found, wanted)
         scan = self._scans.scan(path)
+        # Asked first: what is read after a scan is complete has all records.
+        is_complete = scan.is_complete
         counts = scan.counts()
         names = class_names_of(parts, scan.survey.n_with_boxes > 0)
         return json_response(
@@ -66,9 +68,9 @@ class _DataRoutes:
                 "n_records": scan.n_records,
                 "n_scanned": scan.n_scanned,
                 "n_damaged": scan.n_damaged,
-                "is_complete": scan.is_complete,
+                "is_complete": is_complete,
                 "problem": scan.problem,
-                "remarks": scan.remarks(),
+                "remarks": scan.label_notes(),
                 "has_boxes": scan.survey.n_with_boxes > 0,
                 "classes": [
                     {"label": label, "name": names[label], "images": images, "boxes": boxes}

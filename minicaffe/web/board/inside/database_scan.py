@@ -61,7 +61,7 @@ class DatabaseScan:
             for label in sorted({*images, *boxes})
         }
 
-    def remarks(self) -> list[str]:
+    def label_notes(self) -> list[str]:
         """Return what is unusual about the labels."""
         with self._lock:
             return list(self.survey.label_remarks()) if self.is_complete else []

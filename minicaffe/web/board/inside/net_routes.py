@@ -29,7 +29,7 @@ _MOST_KEPT = 4
 
 
 class _DrawnNet(NamedTuple):
-    net: RunNet
+    net: RunNet  # as in the file
     sizes: NetSizes
     svg: str
     nodes: list[list[str]]
@@ -98,7 +98,7 @@ class _NetRoutes:
         key = path, path.stat().st_mtime_ns
         with self._lock:
             if key not in self._drawn:
-                graph, sizes = graph_of(net.source, (net.phase,))
+                graph, sizes = graph_of(parts.measurable_net(net.name).source, (net.phase,))
                 nodes = [node.layers for node in graph.nodes]
                 self._drawn[key] = _DrawnNet(net, sizes, page_svg(graph), nodes)
             self._drawn.move_to_end(key)

@@ -9,8 +9,6 @@ from pathlib import Path
 from minicaffe.data.class_names import ClassNames
 from minicaffe.log import suppress_info
 from minicaffe.net.include_rules import filter_layers
-from minicaffe.prediction.training_nets import folders_of
-from minicaffe.runs.folder import LOG
 from minicaffe.schema import NetState
 from minicaffe.web.board.data_paths import found_below
 from minicaffe.web.board.inside.run_parts import RunParts
@@ -42,8 +40,8 @@ def databases_of(parts: RunParts, nets: Sequence[str] = ()) -> list[RunDatabase]
     """Return the databases of some nets of a run, by default of all, each once."""
     found: dict[str, RunDatabase] = {}
     for name in nets or parts.net_names():
-        net = parts.net(name, is_located=False)
-        folders = folders_of(net.source, parts.folder / LOG)
+        net = parts.net(name)
+        folders = parts.folders(net)
         with suppress_info():
             nodes = filter_layers(net.source, NetState(phase=net.phase))
         for node in nodes:
@@ -63,7 +61,7 @@ def class_names_of(parts: RunParts, has_boxes: bool) -> ClassNames:
     has_boxes : bool
         Whether a label map is preferred, as for databases with boxes.
     """
-    folders = folders_of(parts.net(is_located=False).source, parts.folder / LOG)
+    folders = parts.folders(parts.net())
     for name in reversed(_NAMES) if has_boxes else _NAMES:
         path = found_below(parts.board, folders, name)
         if path is not None and path.is_file():

@@ -70,14 +70,8 @@ class RunParts:
         trained = [_TRAINED] if (self.folder / f"{_TRAINED}.prototxt").is_file() else []
         return trained + sorted(found, key=natural_key)
 
-    def net(self, name: str = "", is_located: bool = True) -> RunNet:
+    def net(self, name: str = "") -> RunNet:
         """Return a net: the given one, that of the query, or else that of the training.
-
-        Parameters
-        ----------
-        name : str
-        is_located : bool
-            Whether the paths of its data become those where they are now.
 
         Raises
         ------
@@ -89,15 +83,25 @@ class RunParts:
         if chosen not in known:
             raise HTTPException(404, f"no net {chosen} in this run; it has {', '.join(known)}")
         source = read_net(self.folder / f"{chosen}.prototxt")
-        if is_located:
-            # The log is named for its folder only.
-            locate_data(source, self.board, folders_of(source, self.folder / LOG))
         return RunNet(chosen, source, "TRAIN" if chosen == _TRAINED else "TEST")
 
     def tested_net(self) -> RunNet:
-        """Return the first test net, or else that of the training, as it is in the file."""
-        names = self.net_names()
-        return self.net(next((name for name in names if name != _TRAINED), ""), is_located=False)
+        """Return the first test net, or else that of the training."""
+        return self.net(next((name for name in self.net_names() if name != _TRAINED), ""))
+
+    def measurable_net(self, name: str) -> RunNet:
+        """Return a net with the paths of its data where they are now, without mean files."""
+        net = self.net(name)
+        locate_data(net.source, self.board, self.folders(net))
+        for layer in net.source.param.layer:
+            # Shapes do not depend on it, and its path may be relative to another folder.
+            layer.transform_param.ClearField("mean_file")
+        return net
+
+    def folders(self, net: RunNet) -> list[Path]:
+        """Return the folders to which paths in a net may be relative."""
+        # The log is named for its folder only.
+        return folders_of(net.source, self.folder / LOG)
 
     def snapshots(self) -> list[Snapshot]:
         """Return the snapshots, the oldest first."""

@@ -60,7 +60,7 @@ class TestRoom:
         self._lock = threading.Lock()
         self._test: _RunningTest | None = None
 
-    def begin(self, plan: TestPlan) -> None:
+    def start_test(self, plan: TestPlan) -> None:
         """Start a test.
 
         Raises

@@ -18,8 +18,6 @@ from minicaffe.analysis.confusion_tables import (
     confusion_folders,
     read_table,
 )
-from minicaffe.prediction.training_nets import folders_of
-from minicaffe.runs.folder import LOG
 from minicaffe.runs.record import RunRecord, read_record
 from minicaffe.web.application import error_response, json_response
 from minicaffe.web.board.inside.run_data import databases_of
@@ -40,7 +38,7 @@ def test_routes(index: RunIndex) -> list[BaseRoute]:
     routes = _TestRoutes(index)
     return [
         Route("/tests", routes.tests, methods=["GET"]),
-        Route("/tests", routes.begin, methods=["POST"]),
+        Route("/tests", routes.start_test, methods=["POST"]),
         Route("/tests", routes.cancel, methods=["DELETE"]),
         Route("/tests/result", routes.result),
     ]
@@ -97,7 +95,7 @@ class _TestRoutes:
             }
         )
 
-    async def begin(self, request: Request) -> Response:
+    async def start_test(self, request: Request) -> Response:
         """Start the test of a snapshot; the body may have "batches"."""
         try:
             given = await request.json() if await request.body() else {}
@@ -111,7 +109,7 @@ class _TestRoutes:
     def _begin(self, request: Request, batches: int | None) -> Response:
         parts = RunParts(self._index, request.query_params)
         try:
-            self._room.begin(_plan(parts, batches))
+            self._room.start_test(_plan(parts, batches))
         except TestRefused as error:
             return error_response(str(error), 409)
         return json_response(self._room.progress(parts.name), 202)
@@ -143,8 +141,9 @@ def _plan(parts: RunParts, batches: int | None) -> TestPlan:
     record, net = read_record(parts.folder), parts.tested_net()
     number = snapshot["iteration"]
     result = parts.folder / f"confusion-{weights.stem if number is None else number}"
-    folders = folders_of(net.source, parts.folder / LOG)
-    labels = next((path for folder in folders if (path := folder / _LABELS).is_file()), None)
+    labels = next(
+        (path for folder in parts.folders(net) if (path := folder / _LABELS).is_file()), None
+    )
     n = batches or _batches(record)
     words = [
         "test",

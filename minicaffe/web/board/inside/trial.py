@@ -46,13 +46,13 @@ class TrialWeights:
     net: NetSource
 
     @property
-    def key(self) -> tuple[Path, int]:
+    def file_version(self) -> tuple[Path, int]:
         """What differs from that of other weights."""
         return self.path, self.version
 
 
 @dataclass(frozen=True)
-class Trial:
+class TriedImage:
     """An image with the answer of a net.
 
     Parameters
@@ -89,13 +89,13 @@ class TrialRoom:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "try", initializer=give_way)
         self._waiting, self._numbers = threading.Semaphore(_MOST_WAITING), count(1)
-        self._trials: OrderedDict[int, Trial] = OrderedDict()
+        self._trials: OrderedDict[int, TriedImage] = OrderedDict()
         # Only the thread uses these.
         self._model: ImageModel[ImageAnswer] | None = None
         self._key: tuple[Path, int] | None = None
         self._timer: threading.Timer | None = None
 
-    def answer(self, weights: TrialWeights, content: bytes, name: str) -> Trial:
+    def try_image(self, weights: TrialWeights, content: bytes, name: str) -> TriedImage:
         """Return the answer for the content of an image file.
 
         Raises
@@ -127,21 +127,23 @@ class TrialRoom:
 
         return self._computed(compute)
 
-    def _answer(self, weights: TrialWeights, content: bytes, name: str) -> Trial:
+    def _answer(self, weights: TrialWeights, content: bytes, name: str) -> TriedImage:
         model = self._opened(weights)
         image = model.prepare(content, name)
         begin = time.perf_counter()
         (answer,) = model.predict([image])
         seconds = time.perf_counter() - begin
-        blobs = {name: blob.shape for name, blob in model.net.net.blobs.items()}
-        trial = Trial(
+        blobs = model.net.net.blobs
+        # Without copies that the net makes of a blob for each layer that reads it.
+        given = [top for layer in model.net.net.source.param.layer for top in layer.top]
+        trial = TriedImage(
             next(self._numbers),
             weights,
             model.task,
             image,
             answer,
             list(model.labels),
-            blobs,
+            {name: blobs[name].shape for name in dict.fromkeys(given) if name in blobs},
             seconds,
         )
         self._trials[trial.number] = trial
@@ -150,10 +152,10 @@ class TrialRoom:
         return trial
 
     def _opened(self, weights: TrialWeights) -> ImageModel[ImageAnswer]:
-        if self._model is None or self._key != weights.key:
+        if self._model is None or self._key != weights.file_version:
             self._close()
             files = ModelFiles(str(weights.path), weights.net)
-            self._model, self._key = open_model(files, get_backend(threads=1)), weights.key
+            self._model, self._key = open_model(files, get_backend(threads=1)), weights.file_version
         return self._model
 
     def _computed(self, compute: Callable[[], Result]) -> Result:

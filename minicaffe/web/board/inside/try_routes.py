@@ -27,7 +27,7 @@ def try_routes(index: RunIndex) -> list[BaseRoute]:
     """Return the routes."""
     routes = _TryRoutes(index)
     return [
-        Route("/try", routes.answer, methods=["POST"]),
+        Route("/try", routes.try_image, methods=["POST"]),
         Route("/try/activation.png", routes.activation),
     ]
 
@@ -38,7 +38,7 @@ class _TryRoutes:
     def __init__(self, index: RunIndex) -> None:
         self._index, self._room = index, TrialRoom()
 
-    async def answer(self, request: Request) -> Response:
+    async def try_image(self, request: Request) -> Response:
         """Return what a snapshot of a run says about the image of a form."""
         async with request.form(max_files=1, max_fields=0) as form:
             file = form.get("image")
@@ -53,7 +53,7 @@ class _TryRoutes:
         weights = TrialWeights(path, path.stat().st_mtime_ns, parts.tested_net().source)
         try:
             check_pixels(image, _MOST_PIXELS)
-            trial = self._room.answer(weights, image.content, image.name)
+            trial = self._room.try_image(weights, image.content, image.name)
         except RequestRefused as error:
             return error_response(str(error), error.status)
         return json_response(

@@ -19,7 +19,11 @@ export async function showTry(panel, run) {
   let visit = 0;
   const result = element("div", { class: "result", "aria-live": "polite" });
   const choice = snapshotChoice(run, () => file && answer(file));
-  const input = element("input", { type: "file", accept: KINDS, class: "file", onchange: () => input.files[0] && answer(input.files[0]) });
+  const choose = () => {
+    if (input.files[0]) answer(input.files[0]);
+    input.value = ""; // otherwise the same file, changed, could not be chosen again
+  };
+  const input = element("input", { type: "file", accept: KINDS, onchange: choose });
   const zone = element("label", { class: "drop" }, input,
     element("span", {}, t("Drop an image here, paste it, or choose a file")));
 
@@ -87,7 +91,7 @@ function objects(found, picture) {
   const [rows, columns] = found.size;
   const overlay = shape("svg", { viewBox: `0 0 ${columns} ${rows}`, "aria-hidden": "true" });
   const list = element("div");
-  const px = columns / 40;
+  const px = Math.max(columns, rows) / 28;
   const show = (least) => {
     const above = found.objects.filter((one) => one.score >= least);
     fill(overlay, above.map((one) => {
@@ -117,7 +121,14 @@ function mask(found, picture) {
   return element("div", {}, element("label", { class: "slider" }, t("Mask"),
     element("input", { type: "range", min: 0, max: 10, value: 6, oninput: (event) => dim(event.target.value) })),
     table(t("Classes"), [t("Class"), t("Pixels"), t("Share")], found.classes.map((one) =>
-      [one.class, count(one.pixels), `${number((100 * one.pixels) / all, 3)} %`]), { 1: "number", 2: "number" }));
+      [[swatch(one.label), " ", one.class], count(one.pixels), `${number((100 * one.pixels) / all, 3)} %`]), { 1: "number", 2: "number" }));
+}
+
+/** Return a field in the colour of a class in masks: its bits go to red, green and blue in turns. */
+function swatch(label) {
+  const channel = (k) => [0, 1, 2].reduce((sum, bit) => sum | (((label >> (3 * bit + k)) & 1) << (7 - bit)), 0);
+  return shape("svg", { class: "swatch", width: 14, height: 14, "aria-hidden": "true" },
+    shape("rect", { width: 14, height: 14, fill: `rgb(${channel(0)}, ${channel(1)}, ${channel(2)})` }));
 }
 
 function activations(found) {
