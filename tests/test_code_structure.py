@@ -46,6 +46,7 @@ SHARED_METHODS = {
     "mean": "the arithmetic mean, or the mean image",
     "name": "the name in messages",
     "of": "make an object from another one",
+    "of_json": "make an object from JSON",
     "offset": "the distance from the beginning",
     "position": "where reading continues, or a position in a text",
     "prepare": "make ready for the next run",

@@ -35,7 +35,7 @@ class ClassScores(ImageAnswer):
 
     scores: Floats
 
-    def best(self, n: int) -> list[tuple[int, float]]:
+    def best_classes(self, n: int) -> list[tuple[int, float]]:
         """Return number and score of the `n` best classes, the best one first."""
         order = np.argsort(-self.scores, kind="stable")[:n]
         return [(int(k), float(self.scores[k])) for k in order]

@@ -141,7 +141,7 @@ def _classes(
     if isinstance(answer, ClassScores):
         found = [
             {"cat": class_name(labels, k), "prob": rounded(score)}
-            for k, score in answer.best(request.best)
+            for k, score in answer.best_classes(request.best)
             if score > request.threshold or not request.threshold
         ]
     elif isinstance(answer, FoundObjects):

@@ -107,7 +107,7 @@ def answer_json(
         return {
             "classes": [
                 {"label": k, "class": class_name(labels, k), "score": rounded(score)}
-                for k, score in answer.best(options.top)
+                for k, score in answer.best_classes(options.top)
             ]
         }
     if isinstance(answer, FoundObjects):

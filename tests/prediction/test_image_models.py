@@ -61,7 +61,7 @@ class TestNetsOfTrainings:
             (scores,) = outputs("classes", image, 6, 9, "score")
             expected = np.exp(scores) / np.exp(scores).sum()
             np.testing.assert_allclose(answer.scores, expected, rtol=1e-4)
-            best = answer.best(2)
+            best = answer.best_classes(2)
             assert best[0] == (int(expected.argmax()), answer.scores.max())
             assert best[0][1] >= best[1][1]
 

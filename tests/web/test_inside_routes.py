@@ -165,7 +165,7 @@ def test_an_image_is_classified(client, root):
     with closing(open_image_model(ModelFiles(str(root / RUN["run"])), get_backend())) as model:
         (expected,) = model.predict([model.prepare(png(4))])
     best = [(one["label"], pytest.approx(one["score"], abs=1e-5)) for one in found["classes"]]
-    assert expected.best(3) == best
+    assert expected.best_classes(3) == best
 
 
 def test_activations_are_those_of_the_image(client):

@@ -125,7 +125,7 @@ def _answers(
         if isinstance(answer, DataError):
             logger.error(str(answer) + hints.get(path, ""))
             continue
-        best = answer.best(top)
+        best = answer.best_classes(top)
         yield Answer(path, [PredictedClass(k, model.labels[k], score) for k, score in best])
 
 

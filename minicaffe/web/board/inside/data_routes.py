@@ -60,7 +60,7 @@ class _DataRoutes:
         scan = self._scans.scan(path)
         # Asked first: what is read after a scan is complete has all records.
         is_complete = scan.is_complete
-        counts = scan.counts()
+        counts = scan.class_counts()
         names = class_names_of(parts, scan.survey.n_with_boxes > 0)
         return json_response(
             {

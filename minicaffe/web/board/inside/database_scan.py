@@ -52,7 +52,7 @@ class DatabaseScan:
         with self._lock:
             return list(self._keys.get(label, ()))
 
-    def counts(self) -> dict[int, tuple[int, int]]:
+    def class_counts(self) -> dict[int, tuple[int, int]]:
         """Return the number of images and of boxes of each label."""
         with self._lock:
             images, boxes = dict(self.survey.labels), dict(self.survey.boxes)

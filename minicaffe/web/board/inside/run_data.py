@@ -41,7 +41,7 @@ def databases_of(parts: RunParts, nets: Sequence[str] = ()) -> list[RunDatabase]
     found: dict[str, RunDatabase] = {}
     for name in nets or parts.net_names():
         net = parts.net(name)
-        folders = parts.folders(net)
+        folders = parts.file_folders(net)
         with suppress_info():
             nodes = filter_layers(net.source, NetState(phase=net.phase))
         for node in nodes:
@@ -61,7 +61,7 @@ def class_names_of(parts: RunParts, has_boxes: bool) -> ClassNames:
     has_boxes : bool
         Whether a label map is preferred, as for databases with boxes.
     """
-    folders = parts.folders(parts.net())
+    folders = parts.file_folders(parts.net())
     for name in reversed(_NAMES) if has_boxes else _NAMES:
         path = found_below(parts.board, folders, name)
         if path is not None and path.is_file():

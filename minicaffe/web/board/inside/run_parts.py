@@ -92,13 +92,13 @@ class RunParts:
     def measurable_net(self, name: str) -> RunNet:
         """Return a net with the paths of its data where they are now, without mean files."""
         net = self.net(name)
-        locate_data(net.source, self.board, self.folders(net))
+        locate_data(net.source, self.board, self.file_folders(net))
         for layer in net.source.param.layer:
             # Shapes do not depend on it, and its path may be relative to another folder.
             layer.transform_param.ClearField("mean_file")
         return net
 
-    def folders(self, net: RunNet) -> list[Path]:
+    def file_folders(self, net: RunNet) -> list[Path]:
         """Return the folders to which paths in a net may be relative."""
         # The log is named for its folder only.
         return folders_of(net.source, self.folder / LOG)

@@ -142,7 +142,7 @@ def _plan(parts: RunParts, batches: int | None) -> TestPlan:
     number = snapshot["iteration"]
     result = parts.folder / f"confusion-{weights.stem if number is None else number}"
     labels = next(
-        (path for folder in parts.folders(net) if (path := folder / _LABELS).is_file()), None
+        (path for folder in parts.file_folders(net) if (path := folder / _LABELS).is_file()), None
     )
     n = batches or _batches(record)
     words = [
