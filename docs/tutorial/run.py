@@ -166,7 +166,7 @@ def _shows(printed: str, wanted: str, command: str) -> bool:
 def _compared(line: str, command: str) -> str:
     line = re.sub(r"^[IWE]\d{4} \S+ +\d+ \S+\] ", "", line)
     if VARYING.search(command):
-        line = re.sub(r"the \w+ backend.*", "BACKEND", line)
+        line = re.sub(r"\w+ backend: .*", "BACKEND", line)
         line = re.sub(rf"\b({'|'.join(CLASSES)})\b", "CLASS", line)
         line = re.sub(r"[-+]?[\d.,:]*\d[\d.,:]*(e[-+]\d+)?\*?", "#", line)
     return " ".join(line.split())

@@ -174,7 +174,8 @@ def test_empty_and_missing_lists(log):
     assert run_command("convert_imageset", [IMAGES, "nowhere.txt", "db"]) == 1
     assert log.messages == [
         "list.txt: the list is empty; a line is a path, a space and a label.",
-        "nowhere.txt: the list cannot be read: No such file or directory.",
+        "nowhere.txt: the list cannot be read: No such file or directory. Files of this type: "
+        "list.txt.",
     ]
 
 

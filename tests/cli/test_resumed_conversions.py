@@ -249,7 +249,7 @@ def test_sizes_are_compared_with_those_before_the_interruption(log, stop_after):
 
 
 def test_annotated_images_are_continued_and_counted(log, stop_after, backend, monkeypatch, capfd):
-    for module in ("item_progress", "conversion_summary"):
+    for module in ("screen", "conversion_summary"):
         monkeypatch.setattr(f"minicaffe.cli.{module}.has_terminal", lambda: True)
     monkeypatch.setenv("TERM", "dumb")
     for k in range(10):
@@ -289,4 +289,4 @@ def test_an_interrupted_project_leaves_nothing(log, stop_after):
 
 def test_progress_counts_what_was_done_before():
     text = progress_text(50, "images", 1000, 10.0, n_before=450)
-    assert text.split()[1:] == ["500/1000", "images", "5", "images/s", "ETA", "1:40"]
+    assert text.split()[1:] == ["500/1000", "images", "5.0", "images/s", "ETA", "1:40"]
