@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_type_hints
 
@@ -87,27 +88,27 @@ def _declaration(
     if settings.get("default"):
         text += " (default: %(default)s)"
     if at_least is not None:
-        settings["type"] = _integer_from(at_least)
+        settings["type"] = WholeNumber(at_least)
     return _Declaration(names, is_positional, {"help": text, **settings})
 
 
-def _integer_from(minimum: int) -> Callable[[str], int]:
-    """Return a function that reads an integer, for `add_argument`."""
+@dataclass(frozen=True)
+class WholeNumber:
+    """Reads an integer for `add_argument`, and says what it must be."""
 
-    def read(text: str) -> int:
-        value = _integer(text)
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"{value} is too small; it must be at least {minimum}")
+    at_least: int | None = None
+
+    def __call__(self, text: str) -> int:
+        """Return the value; raise an ArgumentTypeError if it is no integer or too small."""
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        if self.at_least is not None and value < self.at_least:
+            raise argparse.ArgumentTypeError(
+                f"{value} is too small; it must be at least {self.at_least}"
+            )
         return value
-
-    return read
-
-
-def _integer(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
 
 
 def _number(text: str) -> float:
@@ -117,8 +118,8 @@ def _number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
-# Functions that read a value and say what it must be.
-_READERS: dict[object, Callable[[str], object]] = {int: _integer, float: _number}
+# What reads a value and says what it must be.
+_READERS: dict[object, Callable[[str], object]] = {int: WholeNumber(), float: _number}
 
 
 class Flags:

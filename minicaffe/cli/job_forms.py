@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 
+from minicaffe.cli.flags import WholeNumber
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.options.files import weights_files
 from minicaffe.cli.overview import flags_of
@@ -78,7 +79,7 @@ def _field(action: argparse.Action, command: str) -> FormField:
         kind = "lines"
     elif action.choices:
         kind = "choice"
-    elif getattr(action.type, "__name__", "") == "int":
+    elif isinstance(action.type, WholeNumber):
         kind = "integer"
     main = _MAIN.get(command, ())
     group = "main" if name in main else "more"

@@ -191,7 +191,9 @@ def test_a_file_and_a_folder_without_database(tmp_path, backend):
 
 
 def test_unknown_backend(tmp_path):
-    with pytest.raises(DataError, match=r"backend lmbd: no such kind of database. Did you mean LMDB\?"):
+    with pytest.raises(
+        DataError, match=r"backend lmbd: no such kind of database. Did you mean LMDB\?"
+    ):
         open_database(str(tmp_path), "lmbd")
 
 

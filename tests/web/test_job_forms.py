@@ -114,7 +114,7 @@ def test_a_value_does_not_become_a_flag(tmp_path, values, words):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"solver_file": "s", "max_iter": "many"}, "--max_iter: invalid int value: 'many'"),
+        ({"solver_file": "s", "max_iter": "many"}, "--max_iter: 'many' is no whole number"),
         ({"solver_file": "s", "batch_size": 0}, "0 is too small; it must be at least 1"),
         ({"solver_file": "s", "precision": "fp8"}, "invalid choice: 'fp8'"),
         ({"solver_file": "s", "max_itr": 3}, "train has no max_itr. Did you mean max_iter?"),

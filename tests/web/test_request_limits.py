@@ -57,7 +57,7 @@ def test_a_large_body_is_refused_before_it_is_sent():
         connection.sendall(HEAD + b"Content-Length: 1000000000000\r\n\r\n")
         answer = received(connection)
     assert status(answer) == 413
-    assert answer.endswith(b"The body is larger than 1000 bytes.\n")
+    assert answer.endswith(b'{"error":"The body is larger than 1000 bytes."}')
 
 
 def test_a_large_body_in_chunks_is_refused():
@@ -80,7 +80,7 @@ def test_a_slow_body_is_refused():
         connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\nx")
         answer = received(connection)
     assert status(answer) == 408
-    assert answer.endswith(b"The body has not arrived in 0.2 s.\n")
+    assert answer.endswith(b'{"error":"The body has not arrived in 0.2 s."}')
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", HEAD])

@@ -13,7 +13,7 @@ export function helpTexts() {
     "new size": t("rows and columns of the net's input (default: 64 or that of --net, else 128)"),
     "new split": t("ratio of training to validation images (default: 80/20)"),
     "new task": t("whether images get a class, objects are found, or pixels get a class (default: classify)"),
-    "new weights": t("trained weights of --net to start from"),
+    "new weights": t("trained weights of --net to start from, or a run: RUN/best"),
     "train backend": t("onednn: fast on a CPU; reference: NumPy; cuda: a GPU; auto: the fastest on this CPU (default: auto)"),
     "train base_lr": t("learning rate at the beginning, as --set base_lr=RATE"),
     "train batch_size": t("batch size of the data layers of the training net"),
