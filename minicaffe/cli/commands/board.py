@@ -17,6 +17,7 @@ from minicaffe.cli.flags import positional
 from minicaffe.cli.options.web import WebFlags, require_web
 from minicaffe.errors import UsageError
 
+MINLOGLEVEL = 1  # the nets that pages show are not logged
 _FIRST_PORT = 6006
 _DRAIN_S = 3
 
