@@ -5,11 +5,13 @@ import io
 import re
 import shutil
 import time
+import urllib.request
 from contextlib import closing
 
 import numpy as np
 import pytest
 from PIL import Image
+from processes import served
 from run_folders import write_run
 from small_run import CLASSES, NET, image, write_small_run
 from starlette.testclient import TestClient
@@ -231,3 +233,11 @@ def test_the_model_is_closed_when_it_is_idle(client, root, monkeypatch):
         time.sleep(0.01)
     assert room._model is None
     room.try_image(trial.TrialWeights(path, 0, net), png(0), "a.png")  # opens it again
+
+
+def test_nets_that_are_shown_are_not_logged(root):
+    with served("board", root) as (board, url):
+        with urllib.request.urlopen(f"{url}/api/net?run=runs/small-1", timeout=60) as response:
+            assert response.status == 200
+        board.terminate()
+        assert board.communicate(timeout=60)[1] == ""

@@ -22,6 +22,7 @@ from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.web import WebFlags, require_web
 from minicaffe.errors import UsageError
 
+MINLOGLEVEL = 1  # the nets that pages show are not logged
 _FIRST_PORT = 6006
 _DRAIN_S = 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -136,8 +137,7 @@ def _path(databases: list[RunDatabase], source: str) -> Path:
 def _read(path: Path, keys: list[bytes], *, is_strict: bool) -> list[SampledImage]:
     """Return records; damaged ones are left out, or an error if `is_strict`."""
     found: list[SampledImage] = []
-    with open_any_database(str(path)) as database:
-        cursor = database.cursor()
+    with open_any_database(str(path)) as database, closing(database.cursor()) as cursor:
         for key in keys:
             where = f"{path.name}, key {printable(key)}"
             try:
@@ -152,7 +152,6 @@ def _read(path: Path, keys: list[bytes], *, is_strict: bool) -> list[SampledImag
                     raise
                 continue
             found.append(SampledImage(key, record.image.label, image, record.objects))
-        cursor.close()
     return found
 
 

@@ -95,7 +95,8 @@ class RunParts:
         locate_data(net.source, self.board, self.file_folders(net))
         for layer in net.source.param.layer:
             # Shapes do not depend on it, and its path may be relative to another folder.
-            layer.transform_param.ClearField("mean_file")
+            if layer.transform_param.mean_file:
+                layer.transform_param.ClearField("mean_file")
         return net
 
     def file_folders(self, net: RunNet) -> list[Path]:

@@ -30,33 +30,41 @@ export async function showData(panel, run, query) {
   fill(panel, head, keyForm(place), element("div", { class: "data" }, classes, records));
   let current = query.get("class") ?? "";
   let page = Number(query.get("page") ?? 0) || 0;
-  let isEnded = false;
   let timer = 0;
-  let shown = "";
+  let turn = 0; // of the newest load; older ones, whose answers come late, show nothing
+  let [listed, paged] = ["", ""];
   const visit = async (more) => {
     history.pushState(null, "", runAddress(run.name, { tab: "data", source: chosen.source, ...more }));
     current = String(more.class ?? "");
     page = more.page ?? 0;
-    shown = "";
-    clearTimeout(timer);
-    await load();
+    [listed, paged] = ["", ""];
+    if (!await load()) return;
     records.querySelector("h2").focus({ preventScroll: true });
     records.scrollIntoView({ block: "nearest" });
   };
-
   const load = async () => {
+    const own = ++turn;
+    clearTimeout(timer);
     const found = await get("data", place);
-    if (isEnded) return;
-    fill(classes, ...classList(found, current, visit));
+    if (own !== turn) return false;
+    const list = JSON.stringify(found);
+    if (list !== listed) fill(classes, ...classList(found, current, visit));
+    listed = list;
     // While it is counted, the page fills up.
-    const known = JSON.stringify([found.is_complete, found.n_scanned > 0]);
-    if (known !== shown) await showPage(records, { ...place, class: current, page }, found, visit);
-    shown = known;
-    if (!found.is_complete && !found.problem && !isEnded) timer = setTimeout(() => load().catch(() => {}), PERIOD_MS);
+    const state = JSON.stringify([found.is_complete, found.n_scanned > 0]);
+    if (state !== paged) {
+      const query = { ...place, class: current, page };
+      const answer = await get("data/records", query);
+      if (own !== turn) return false;
+      fill(records, ...recordPage(answer, query, found, visit));
+    }
+    paged = state;
+    if (!found.is_complete && !found.problem) timer = setTimeout(() => load().catch(() => {}), PERIOD_MS);
+    return true;
   };
   await load();
   return () => {
-    isEnded = true;
+    turn = -1;
     clearTimeout(timer);
     document.querySelector("dialog")?.close();
   };
@@ -103,15 +111,15 @@ function classList(found, current, visit) {
   ];
 }
 
-async function showPage(records, query, found, visit) {
-  const answer = await get("data/records", query);
+function recordPage(answer, query, found, visit) {
   const pages = Math.max(1, Math.ceil(answer.n / answer.page_size));
   const chosen = found.classes.find((one) => String(one.label) === query.class);
   const more = chosen ? { class: chosen.label } : {};
   const step = (to, text) => element("button", { type: "button", disabled: to < 0 || to >= pages, onclick: () => visit({ ...more, page: to }) }, text);
-  fill(records,
+  return [
     element("h2", { tabindex: -1 }, chosen ? chosen.name : t("All classes")),
     answer.records.length === 0 ? element("p", { class: "empty" }, t("There are no records here.")) : recordTiles(query, answer.records),
     pages > 1 && element("nav", { class: "row", "aria-label": t("Pages of records") }, step(query.page - 1, t("Previous")),
-      element("span", {}, t("page {page} of {pages}", { page: count(query.page + 1), pages: count(pages) })), step(query.page + 1, t("Next"))));
+      element("span", {}, t("page {page} of {pages}", { page: count(query.page + 1), pages: count(pages) })), step(query.page + 1, t("Next"))),
+  ];
 }
