@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import subprocess
 import sys
@@ -13,9 +12,9 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-import minicaffe
 from minicaffe.errors import MinicaffeError
 from minicaffe.web.board.inside.low_priority import lower_priority
+from minicaffe.web.jobs.launch import job_environment
 
 _TAIL = 20  # lines of the log that are kept
 _BATCH = re.compile(r"Batch (\d+), ")
@@ -105,7 +104,7 @@ class _RunningTest:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "minicaffe", *plan.words],
             cwd=plan.folder,
-            env=_environment(),
+            env={**job_environment(), "GLOG_minloglevel": "0"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -137,10 +136,3 @@ class _RunningTest:
             with contextlib.suppress(OSError):  # it has an older result, or was never made
                 self.plan.result.rmdir()
         self.is_running = False
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment in which a process finds this minicaffe, whatever its folder is."""
-    root = str(Path(minicaffe.__file__).parents[1])
-    known = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(known), "GLOG_minloglevel": "0"}
