@@ -92,22 +92,21 @@ def served(name: str, kind: str, packages: str, max_batch: int) -> Iterator[tupl
     if kind == "pytorch":
         path.append(packages)
     words = [sys.executable, "-m", "benchmarks.serving_process", name, kind]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*words, f"--max_batch={max_batch}"],
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
         text=True,
-    )
-    try:
-        out: IO[str] | None = process.stdout
-        assert out is not None
-        line = out.readline()
-        if not line.strip().isdecimal():
-            raise RuntimeError(f"{kind} does not serve {name}; see above")
-        yield int(line), process.pid
-    finally:
-        process.terminate()
-        process.wait()
+    ) as process:
+        try:
+            out: IO[str] | None = process.stdout
+            assert out is not None
+            line = out.readline()
+            if not line.strip().isdecimal():
+                raise RuntimeError(f"{kind} does not serve {name}; see above")
+            yield int(line), process.pid
+        finally:
+            process.terminate()
 
 
 def measure(name: str, args: argparse.Namespace) -> Iterator[tuple[str, ...]]:

@@ -55,7 +55,7 @@ def test_pixels_from_outside_are_nan_if_asked_for(backend):
 @pytest.mark.parametrize(
     ("layer_type", "settings", "bottoms", "message"),
     [
-        ("BiasChannel", "", {**SCORES, "labels": normal(3, 1, 1, 1)}, r"labels of the 2 images$"),
+        ("BiasChannel", "", {**SCORES, "labels": normal(3, 1, 1, 1)}, r"labels of the 2 images\. "),
         (
             "BiasChannel",
             "bias_channel_param { label_type: PIXEL }",

@@ -16,14 +16,14 @@ from lenet import prepare_lenet, start_training
 from processes import served
 
 CHROMIUM = Path("/usr/bin/chromium")
-TIMEOUT_MS = 20_000
+TIMEOUT_MS = 60_000  # a machine with two cores trains and serves meanwhile
 
 
 @pytest.fixture(scope="module")
 def chromium():
     """A browser. A test module has its own, because Playwright keeps an event loop running."""
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         sync_playwright = None
     if sync_playwright is None or not CHROMIUM.exists():
@@ -31,6 +31,7 @@ def chromium():
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"]

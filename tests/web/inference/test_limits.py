@@ -223,7 +223,9 @@ def test_a_thousand_requests_at_once_are_answered(service):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 
-def test_loaded_versions_answer_while_another_is_loaded(service):
+def test_loaded_versions_answer_while_another_is_loaded(start):
+    service = start("models.json", "--notice_s=0")
+
     def load(name):
         return service.post(f"/v2/repository/models/{name}/load").status
 
