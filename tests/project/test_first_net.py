@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from class_folders import make_pictures
 
 README = Path(__file__).parents[2] / "README.md"

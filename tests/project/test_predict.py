@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from class_folders import make_pictures
 from PIL import Image
 
+from class_folders import make_pictures
 from minicaffe.net import Net
 from minicaffe.net.weights import save_net
 
