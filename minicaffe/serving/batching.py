@@ -96,7 +96,6 @@ class BatchQueue:
         self._jobs: deque[_Job] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -131,7 +130,7 @@ class BatchQueue:
         if len(self._jobs) >= self._limits.queue:
             self.counters.outcomes["refused"] += 1
             raise QueueFull(f"{len(self._jobs)} requests wait; try again later")
-        loop = self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         future: asyncio.Future[Outputs] = loop.create_future()
         samples = len(next(iter(inputs.values()))) if self._servable.batches else 1
         job = _Job(inputs, wanted, samples, time.perf_counter(), future)
@@ -179,10 +178,10 @@ class BatchQueue:
                 logger.exception("a computation failed")
                 error = failed
             seconds = time.perf_counter() - began
-            assert self._loop is not None  # as there are jobs
+            loop = jobs[0].future.get_loop()
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 times = began, seconds
-                self._loop.call_soon_threadsafe(self._deliver, jobs, results, error, times)
+                loop.call_soon_threadsafe(self._deliver, jobs, results, error, times)
         self._servable.close()
 
     def _next_batch(self) -> list[_Job]:

@@ -15,7 +15,8 @@ from minicaffe.prediction import ClassScores, FoundObjects, ImageAnswer, class_n
 from minicaffe.serving.description import path_below
 from minicaffe.serving.errors import LoadRefused, RequestRefused
 from minicaffe.serving.image_answers import NamedImage, decode_base64, rounded
-from minicaffe.serving.open_inference import JsonObject, is_natural, json_object
+from minicaffe.serving.json_text import JsonObject, json_object
+from minicaffe.serving.open_inference import is_natural
 
 _MESSAGES = {
     200: "OK",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from minicaffe.prediction import (
 )
 from minicaffe.runs.folder import weights_of
 from minicaffe.serving.errors import LoadRefused
+from minicaffe.serving.json_text import JsonObject, json_object
 from minicaffe.serving.servable import NetServable
 from minicaffe.text_file import read_text
 
@@ -75,15 +75,14 @@ class ModelDescription:
 
         Raises
         ------
-        LoadRefused
-            If it is none.
+        RequestRefused
+            If it is none, or has other keys, or values of other types.
         """
-        try:
-            given = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise LoadRefused(f"the description of the model is no JSON: {error}") from error
-        if not isinstance(given, dict):
-            raise LoadRefused("the description of a model is a JSON object")
+        return cls.of_settings(json_object(text, "the description of the model"))
+
+    @classmethod
+    def of_settings(cls, given: JsonObject) -> ModelDescription:
+        """Return the description with fields of these names and values; errors as `of_json`."""
         known = {field.name: type(field.default) for field in fields(cls)} | {"weights": str}
         for key, value in given.items():
             if key not in known:
@@ -239,17 +238,14 @@ def read_descriptions(path: str) -> dict[str, ModelDescription]:
     ------
     DataError
         If the file cannot be read.
-    LoadRefused
+    RequestRefused
         If it has another content.
     """
-    try:
-        found = json.loads(read_text(path, "the models"))
-    except ValueError as error:
-        raise LoadRefused(f"{path}: no JSON: {error}") from error
-    if not isinstance(found, dict) or not found:
-        raise LoadRefused(f"{path}: must be an object with a description for each name of a model")
+    found = json_object(read_text(path, "the models"), path)
     folder = Path(path).parent
+    if not found or not all(isinstance(given, dict) for given in found.values()):
+        raise LoadRefused(f"{path}: must be an object with a description for each name of a model")
     return {
-        name: ModelDescription.of_json(json.dumps(given)).with_paths(lambda one: str(folder / one))
+        name: ModelDescription.of_settings(given).with_paths(lambda one: str(folder / one))
         for name, given in found.items()
     }

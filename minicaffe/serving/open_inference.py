@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from minicaffe.ops.backend import HostArray, Shape
 from minicaffe.serving.errors import RequestRefused
+from minicaffe.serving.json_text import JsonObject, json_object
 from minicaffe.serving.servable import Servable, TensorSpec
 
 _TYPES: Mapping[str, npt.DTypeLike] = {
@@ -30,8 +31,6 @@ _TYPES: Mapping[str, npt.DTypeLike] = {
 DATATYPES = tuple(_TYPES)
 _MOST_AXES = 32
 _UNAVAILABLE = ("sequence_id", "sequence_start", "sequence_end", "priority", "shared_memory_region")
-
-JsonObject = Mapping[str, Any]  # Any: JSON as a client sent it
 
 
 @dataclass(frozen=True)
@@ -116,23 +115,6 @@ def parse_inference(body: bytes, header_length: int | None, servable: Servable) 
     return InferenceRequest(
         _id(request), inputs, _outputs(request, parameters, servable), _timeout(parameters)
     )
-
-
-def json_object(text: bytes) -> JsonObject:
-    """Return the JSON object in a text.
-
-    Raises
-    ------
-    RequestRefused
-        If it is none.
-    """
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RequestRefused(f"the body is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise RequestRefused("the body must be a JSON object")
-    return found
 
 
 def _objects(request: JsonObject, field: str) -> list[JsonObject]:

@@ -6,7 +6,7 @@ import json
 import math
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 from minicaffe.errors import MinicaffeError
 from minicaffe.log import logger
 from minicaffe.serving.errors import RequestRefused
+from minicaffe.serving.json_text import JsonObject, json_object
 from minicaffe.web.access import Access, AccessCheck
 from minicaffe.web.request_limits import BodyLimit, RequestLimits
 
@@ -63,6 +64,17 @@ def json_text(value: object) -> str:
         return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
 
 
+async def json_body(request: Request) -> JsonObject:
+    """Return the JSON object in the body of a request; an empty one without a body.
+
+    Raises
+    ------
+    RequestRefused
+        If it is none.
+    """
+    return json_object(await request.body() or b"{}")
+
+
 def error_response(message: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer ``{"error": MESSAGE}``."""
     return json_response({"error": message}, status, headers)
@@ -87,8 +99,8 @@ def _refuse(request: Request, error: Exception) -> Response:
 
 
 def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # as registered
-    return error_response(error.detail, error.status_code, error.headers)
+    refused = cast(HTTPException, error)  # as registered
+    return error_response(refused.detail, refused.status_code, refused.headers)
 
 
 def _fail(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ from minicaffe.prediction import (
     open_image_model,
 )
 from minicaffe.serving.description import DescribedModel, ModelDescription
-from minicaffe.serving.errors import LoadRefused
+from minicaffe.serving.errors import RequestRefused
 from minicaffe.serving.servable import NetServable
 
 RECURRENT = """layer { name: "x" type: "Input" top: "x"
@@ -132,7 +132,7 @@ def test_objects_are_found_one_image_at_a_time():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[]", "a JSON object"),
+        ("[]", "the description of the model must be a JSON object"),
         ("{", "no JSON"),
         ("{}", 'a model needs "weights"'),
         ('{"weights": ""}', 'a model needs "weights"'),
@@ -142,6 +142,6 @@ def test_objects_are_found_one_image_at_a_time():
     ],
 )
 def test_wrong_descriptions(text, message):
-    with pytest.raises(LoadRefused) as error:
+    with pytest.raises(RequestRefused) as error:
         ModelDescription.of_json(text)
     assert message in str(error.value)

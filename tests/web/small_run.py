@@ -13,6 +13,7 @@ from minicaffe.net import Net
 from minicaffe.net.weights import save_net
 from minicaffe.runs.record import stored_record
 
+RUN = {"run": "runs/small-1"}
 CLASSES = ("ink", "grey", "paper")
 N_IMAGES, SIDE = 30, 8
 LABELS = [k % 3 for k in range(N_IMAGES)]

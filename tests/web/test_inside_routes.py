@@ -10,11 +10,11 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from board_client import answer, board_client
 from PIL import Image
 from processes import served
 from run_folders import write_run
-from small_run import CLASSES, NET, image, write_small_run
-from starlette.testclient import TestClient
+from small_run import CLASSES, NET, RUN, image, write_small_run
 from test_board_texts import STATIC
 
 from image_nets import picture, write_image_nets
@@ -22,15 +22,8 @@ from minicaffe.backends import get_backend
 from minicaffe.pictures.graph_drawing import DARK
 from minicaffe.prediction import ModelFiles, open_image_model
 from minicaffe.schema import read_net, read_net_weights
-from minicaffe.web.access import access_for
-from minicaffe.web.application import web_application
-from minicaffe.web.board.folder import BoardFolder
 from minicaffe.web.board.inside import trial
 from minicaffe.web.board.inside.weight_routes import chosen_snapshots
-from minicaffe.web.board.site import board_routes
-from minicaffe.web.request_limits import RequestLimits
-
-RUN = {"run": "runs/small-1"}
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +36,8 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(root):
     """A client of a board of the folder."""
-    routes = board_routes(BoardFolder(root))
-    application = web_application(routes, access_for("127.0.0.1", None), RequestLimits())
-    with TestClient(application, base_url="http://127.0.0.1") as client:
+    with board_client(root) as client:
         yield client
-
-
-def answer(client, path, /, **query):
-    response = client.get(f"/api/{path}", params={**RUN, **query})
-    assert response.status_code == 200, response.text
-    return response.json()
 
 
 def error(client, path, /, **query):

@@ -5,23 +5,17 @@ import time
 
 import numpy as np
 import pytest
+from board_client import answer, board_client
 from PIL import Image
 from run_folders import write_run
-from small_run import CLASSES, LABELS, N_IMAGES, NET, image, write_small_run
-from starlette.testclient import TestClient
+from small_run import CLASSES, LABELS, N_IMAGES, NET, RUN, image, write_small_run
 
 from minicaffe.data.annotations.annotated_datum import encode_annotated_datum
 from minicaffe.data.annotations.object_box import ObjectBox
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
-from minicaffe.web.access import access_for
-from minicaffe.web.application import web_application
-from minicaffe.web.board.folder import BoardFolder
 from minicaffe.web.board.inside import data_routes, database_scan
-from minicaffe.web.board.site import board_routes
-from minicaffe.web.request_limits import RequestLimits
 
-RUN = {"run": "runs/small-1"}
 SOURCE = {"source": "data/images_lmdb"}
 
 
@@ -37,16 +31,8 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(root):
     """A client of a board of the folder."""
-    routes = board_routes(BoardFolder(root))
-    application = web_application(routes, access_for("127.0.0.1", None), RequestLimits())
-    with TestClient(application, base_url="http://127.0.0.1") as client:
+    with board_client(root) as client:
         yield client
-
-
-def answer(client, path, /, **query):
-    response = client.get(f"/api/{path}", params={**RUN, **query})
-    assert response.status_code == 200, response.text
-    return response.json()
 
 
 def counted(client, **query):

@@ -6,14 +6,8 @@ import re
 import shutil
 
 import pytest
+from board_client import answer, board_client
 from run_folders import accuracy, add_metrics, write_run
-from starlette.testclient import TestClient
-
-from minicaffe.web.access import access_for
-from minicaffe.web.application import web_application
-from minicaffe.web.board.folder import BoardFolder
-from minicaffe.web.board.site import board_routes
-from minicaffe.web.request_limits import RequestLimits
 
 
 @pytest.fixture
@@ -27,16 +21,8 @@ def root(tmp_path):
 @pytest.fixture
 def client(root):
     """A client of a board of the folder."""
-    routes = board_routes(BoardFolder(root))
-    application = web_application(routes, access_for("127.0.0.1", None), RequestLimits())
-    with TestClient(application, base_url="http://127.0.0.1") as client:
+    with board_client(root) as client:
         yield client
-
-
-def answer(client, path, /, **query):
-    response = client.get(f"/api/{path}", params=query)
-    assert response.status_code == 200, response.text
-    return response.json()
 
 
 def error(client, path, /, **query):

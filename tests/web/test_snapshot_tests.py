@@ -8,17 +8,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from board_client import board_client
 from processes import served
-from small_run import CLASSES, N_IMAGES, write_small_run
-from starlette.testclient import TestClient
+from small_run import CLASSES, N_IMAGES, RUN, write_small_run
 
-from minicaffe.web.access import access_for
-from minicaffe.web.application import web_application
-from minicaffe.web.board.folder import BoardFolder
-from minicaffe.web.board.site import board_routes
-from minicaffe.web.request_limits import RequestLimits
-
-RUN = {"run": "runs/small-1"}
 WEIGHTS = {"weights": "runs/small-1/last.caffemodel"}
 
 
@@ -31,9 +24,7 @@ def root(tmp_path):
 @pytest.fixture
 def client(root):
     """A client of a board of the folder."""
-    routes = board_routes(BoardFolder(root))
-    application = web_application(routes, access_for("127.0.0.1", None), RequestLimits())
-    with TestClient(application, base_url="http://127.0.0.1") as client:
+    with board_client(root) as client:
         yield client
         client.delete("/api/tests", params=RUN)
 

@@ -19,7 +19,7 @@ from minicaffe.serving.image_answers import (
     answer_json,
     decode_base64,
 )
-from minicaffe.serving.open_inference import json_object
+from minicaffe.serving.json_text import json_object
 from minicaffe.serving.store import ModelStore, ModelVersion
 from minicaffe.web.application import json_response
 from minicaffe.web.inference.image_service import ImageService

@@ -14,10 +14,9 @@ from starlette.routing import BaseRoute, Route
 
 import minicaffe
 from minicaffe.serving.errors import ModelNotReady, RequestRefused
+from minicaffe.serving.json_text import JsonObject, json_object
 from minicaffe.serving.open_inference import (
-    JsonObject,
     inference_answer,
-    json_object,
     model_metadata,
     parse_inference,
 )

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from minicaffe.errors import UsageError
 from minicaffe.runs.record import RUNNING, stored_record
-from minicaffe.web.application import json_response
+from minicaffe.web.application import json_body, json_response
 from minicaffe.web.board.folder import BoardFolder
 from minicaffe.web.jobs.check import TrainingCheck
 from minicaffe.web.jobs.control import RunActions, RunControl
@@ -71,7 +71,7 @@ class JobRoutes:
         async def answer(request: Request) -> Response:
             if not self._limit:
                 raise HTTPException(403, _ONLY_SHOWS)
-            body = await _json(request)
+            body = await json_body(request)
             try:
                 return await run_in_threadpool(handle, request, body)
             except JobRefused as error:
@@ -210,17 +210,3 @@ def _number(value: object) -> int:
     if not 0 <= number < 1 << 53:
         raise HTTPException(400, f"{value!r} is no number")
     return number
-
-
-async def _json(request: Request) -> Mapping[str, object]:
-    """Return the object in the body of a request; an empty one without a body."""
-    data = await request.body()
-    if not data:
-        return {}
-    try:
-        value = await request.json()
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise HTTPException(400, "the body must be a JSON object")
-    return value

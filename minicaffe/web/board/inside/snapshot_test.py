@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 from minicaffe.errors import MinicaffeError
 from minicaffe.web.board.inside.low_priority import lower_priority
@@ -28,7 +29,7 @@ class TestRefused(MinicaffeError):
 
 @dataclass(frozen=True)
 class TestPlan:
-    """What is tested, and where the result goes.
+    """The snapshot that a test reads, its command, and the folder of its result.
 
     Parameters
     ----------
@@ -121,8 +122,7 @@ class _RunningTest:
         self._process.terminate()
 
     def _follow(self) -> None:
-        assert self._process.stderr is not None  # a pipe
-        with self._process.stderr as lines:
+        with cast(IO[str], self._process.stderr) as lines:  # a pipe
             for line in lines:
                 self._lines.append(line.rstrip())
                 if found := _BATCH.search(line):

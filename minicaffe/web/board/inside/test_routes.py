@@ -19,7 +19,7 @@ from minicaffe.analysis.confusion_tables import (
     read_table,
 )
 from minicaffe.runs.record import RunRecord, read_record
-from minicaffe.web.application import error_response, json_response
+from minicaffe.web.application import error_response, json_body, json_response
 from minicaffe.web.board.inside.run_data import databases_of
 from minicaffe.web.board.inside.run_parts import RunParts
 from minicaffe.web.board.inside.snapshot_test import TestPlan, TestRefused, TestRoom
@@ -97,11 +97,7 @@ class _TestRoutes:
 
     async def start_test(self, request: Request) -> Response:
         """Start the test of a snapshot; the body may have "batches"."""
-        try:
-            given = await request.json() if await request.body() else {}
-        except ValueError as error:
-            raise HTTPException(400, f"the body is no JSON: {error}") from error
-        batches = given.get("batches") if isinstance(given, dict) else None
+        batches = (await json_body(request)).get("batches")
         if batches is not None and not (isinstance(batches, int) and 0 < batches <= _MOST_BATCHES):
             raise HTTPException(400, f"batches must be 1 to {_MOST_BATCHES}, not {batches!r}")
         return await run_in_threadpool(self._begin, request, batches)
