@@ -9,22 +9,13 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import caffe
+from dummy_net import DUMMY_NET
 from minicaffe.pycaffe.notebooks import cell_progress
 
 ROOT = Path(__file__).parents[2]
 SOLVER = """
 net: "net.prototxt" base_lr: 0.5 lr_policy: "fixed" max_iter: 20 display: 2
 test_iter: 3 test_interval: 10 random_seed: 1 snapshot_after_train: false
-"""
-NET = """
-layer { name: "data" type: "DummyData" top: "data" top: "label"
-  dummy_data_param { shape { dim: 5 dim: 3 } shape { dim: 5 } data_filler { type: "uniform" }
-    data_filler { type: "constant" } } }
-layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
-  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
-layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
-  include { phase: TEST } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
 """
 # A kernel in which nothing is displayed.
 KERNEL = """
@@ -62,7 +53,7 @@ def notebook(monkeypatch):
 @pytest.fixture
 def solver(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("net.prototxt").write_text(NET)
+    Path("net.prototxt").write_text(DUMMY_NET)
     Path("solver.prototxt").write_text(SOLVER)
     return caffe.get_solver("solver.prototxt")
 
@@ -131,7 +122,7 @@ def test_the_log_of_a_notebook_has_warnings_only_until_init_log():
 
 
 def test_the_deprecated_form_of_net_is_mentioned_once(tmp_path):
-    (tmp_path / "net.prototxt").write_text(NET)
+    (tmp_path / "net.prototxt").write_text(DUMMY_NET)
     net, weights = str(tmp_path / "net.prototxt"), str(tmp_path / "net.caffemodel")
     program = (
         f"import caffe\ncaffe.Net({net!r}, caffe.TEST).save({weights!r})\n"

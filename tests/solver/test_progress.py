@@ -4,27 +4,18 @@ from types import SimpleNamespace
 
 import pytest
 
+from dummy_net import DUMMY_NET
 from minicaffe.solver.progress import TrainingProgress, bar_text
 
 SETTINGS = """
 base_lr: 0.5 lr_policy: "fixed" max_iter: 4 display: 0 test_iter: 3 test_interval: 2
 random_seed: 1 snapshot_after_train: false
 """
-NET = """
-layer { name: "data" type: "DummyData" top: "data" top: "label"
-  dummy_data_param { shape { dim: 5 dim: 3 } shape { dim: 5 } data_filler { type: "uniform" }
-    data_filler { type: "constant" } } }
-layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
-  inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
-layer { name: "accuracy" type: "Accuracy" bottom: "ip" bottom: "label" top: "accuracy"
-  include { phase: TEST } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
-"""
 
 
 @pytest.fixture
 def solver(make_solver):
-    return make_solver(NET, SETTINGS)
+    return make_solver(DUMMY_NET, SETTINGS)
 
 
 def test_observers_of_iterations_and_of_batches(solver):
