@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from minicaffe.project.adapted_net import KNOWN_NETS, SMALL
-from minicaffe.runs.folder import is_run, kept_weights
+from minicaffe.runs.folder import kept_weights
 from minicaffe.runs.natural_order import natural_key
 from minicaffe.web.board.folder import BoardFolder
 from minicaffe.web.jobs.forms import working_folder
 
-_DEEPEST = 5  # levels of folders that are searched
-_MOST_FOLDERS = 2000
-_MOST_ENTRIES = 5000  # that are read of one folder
+_MOST_FOLDERS = 2000  # that are searched
 _MOST_OFFERED = 300  # of a kind
 _SOLVER_BYTES = 65536
 _PICTURES = frozenset(
@@ -50,9 +47,9 @@ class FormOffers:
 def form_offers(folder: BoardFolder) -> FormOffers:
     """Search the folder of the board; hidden folders and those that links lead to are left out."""
     found = FormOffers()
-    for path, subfolders, files in _folders(folder.root):
+    for path, holds_run, subfolders, files in folder.folders_below(_MOST_FOLDERS):
         name = path.relative_to(folder.root).as_posix()
-        if is_run(path):
+        if holds_run:
             if any(kept_weights(path, kind) for kind in ("best", "last")):
                 found.weights.append(name)
             continue
@@ -77,40 +74,6 @@ def _add_files(found: FormOffers, folder: BoardFolder, path: Path, files: list[s
         elif file.endswith(".prototxt") and len(found.solvers) < _MOST_OFFERED and _is_solver(full):
             place = working_folder(folder, full).relative_to(folder.root).as_posix()
             found.solvers.append((name, place))
-
-
-def _folders(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield folders with the names of their folders and files, breadth first."""
-    level, n_seen = [root], 0
-    for _ in range(_DEEPEST):
-        below: list[Path] = []
-        for folder in level:
-            n_seen += 1
-            if n_seen > _MOST_FOLDERS:
-                return
-            subfolders, files = _entries(folder)
-            yield folder, subfolders, files
-            if not is_run(folder):
-                below += [folder / name for name in subfolders]
-        level = below
-
-
-def _entries(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the names of the folders and files in a folder, as far as they can be read."""
-    subfolders: list[str] = []
-    files: list[str] = []
-    try:
-        with os.scandir(folder) as entries:
-            for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False):
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    subfolders.append(entry.name)
-                else:
-                    files.append(entry.name)
-    except OSError:
-        pass
-    return subfolders, files
 
 
 def _has_images(folder: Path, subfolders: list[str]) -> bool:
