@@ -10,6 +10,7 @@ from typing import Any
 from minicaffe.data.mean import parse_channel_mean
 from minicaffe.errors import DataError, NetError, nearest
 from minicaffe.log import logger
+from minicaffe.net.deployment.data_layer import data_layer
 from minicaffe.ops.backend import Backend
 from minicaffe.path_hints import missing_file_hint, one_line
 from minicaffe.prediction import (
@@ -19,8 +20,10 @@ from minicaffe.prediction import (
     RegionSettings,
     open_deployed_net,
     open_image_model,
+    source_of,
 )
 from minicaffe.runs.folder import weights_of
+from minicaffe.schema import NetSource, NetState
 from minicaffe.serving.errors import LoadRefused
 from minicaffe.serving.json_text import JsonObject, json_object
 from minicaffe.serving.servable import NetServable
@@ -107,7 +110,7 @@ class ModelDescription:
     @property
     def has_image_settings(self) -> bool:
         """Whether something is said about images, so that the net has to answer for them."""
-        return replace(self, weights="", net="") != ModelDescription("")
+        return replace(self, weights="", net="") != _DEFAULTS
 
     def files(self) -> ModelFiles:
         """Return the description as `minicaffe.prediction` has it."""
@@ -130,6 +133,12 @@ class ModelDescription:
             ),
             RegionSettings(self.short_side or None, self.max_size or None, stds or None),
         )
+
+
+_DEFAULTS = ModelDescription("")
+# Settings without effect on nets of the other kind.
+_OF_DEPLOYED = ("mean", "input_scale", "raw_scale", "channel_swap")
+_OF_TRAINED = ("size",)
 
 
 @dataclass(frozen=True)
@@ -161,7 +170,7 @@ class DescribedModel:
             stat = path.stat()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise DataError(f"{one_line(path)}: {reason}{missing_file_hint(path)}") from error
+            raise DataError(f"{one_line(path)}: {reason}.{missing_file_hint(path)}") from error
         return self.description, stat.st_mtime_ns, stat.st_size, stat.st_ino
 
     def open_servable(self) -> NetServable:
@@ -176,6 +185,7 @@ class DescribedModel:
             If files are missing or do not fit.
         """
         files = self.description.files()
+        self._check_settings(source_of(files))
         model: ImageModel[Any] | None = None  # Any: an answer of whatever kind
         try:
             model = open_image_model(files, self.backend)
@@ -190,6 +200,18 @@ class DescribedModel:
         except BaseException:
             net.close()
             raise
+
+    def _check_settings(self, source: NetSource) -> None:
+        """Raise an error for a setting without effect on the net: it may be meant for another."""
+        is_trained = data_layer(source, NetState()) is not None
+        for name in _OF_DEPLOYED if is_trained else _OF_TRAINED:
+            if getattr(self.description, name) != getattr(_DEFAULTS, name):
+                reason = (
+                    "a training net, whose data layer says how images become values"
+                    if is_trained
+                    else "a net to deploy, whose input has a size"
+                )
+                raise LoadRefused(f"{name} has no effect: {source.path} is {reason}")
 
 
 def path_below(root: Path, path: str) -> str:
@@ -241,11 +263,15 @@ def read_descriptions(path: str) -> dict[str, ModelDescription]:
     RequestRefused
         If it has another content.
     """
-    found = json_object(read_text(path, "the models"), path)
+    found = json_object(read_text(path, "the models"), f"{path}: the file")
     folder = Path(path).parent
     if not found or not all(isinstance(given, dict) for given in found.values()):
         raise LoadRefused(f"{path}: must be an object with a description for each name of a model")
-    return {
-        name: ModelDescription.of_settings(given).with_paths(lambda one: str(folder / one))
-        for name, given in found.items()
-    }
+    described: dict[str, ModelDescription] = {}
+    for name, given in found.items():
+        try:
+            model = ModelDescription.of_settings(given)
+        except LoadRefused as error:
+            raise LoadRefused(f'{path}, model "{name}": {error}') from error
+        described[name] = model.with_paths(lambda one: str(folder / one))
+    return described

@@ -27,6 +27,7 @@ def test_the_packages_are_named(monkeypatch, log):
     [
         (["classes.caffemodel", "pixels.caffemodel", "--mean=3"], "belongs to a single MODEL"),
         (["list.json", "--labels=x"], "--labels belongs to a single MODEL"),
+        (["classes.prototxt"], "a net has no weights; give these as MODEL"),
         (["a b=classes.caffemodel"], "'a b': the name of a model has letters"),
         (["classes.caffemodel", "--timeout_s=0"], "--timeout_s=0: must be at least 0.001"),
         (["classes.caffemodel", "--drain_s=-1"], "--drain_s=-1: must be at least 0"),
@@ -46,8 +47,11 @@ def test_wrong_usage(words, message, capsys):
     [
         (["nothing.caffemodel", "--net=classes.prototxt"], "nothing.caffemodel: No such file"),
         (["classes.caffemodel"], "several training nets fit it"),
-        (["list.json"], "list.json: must be an object with a description for each name"),
-        (["wrong.json"], 'no setting "weight" of a model. Did you mean weights?'),
+        (["list.json"], "list.json: the file must be a JSON object"),
+        (
+            ["wrong.json"],
+            'wrong.json, model "a": no setting "weight" of a model. Did you mean weights?',
+        ),
         (["missing.json"], "missing.json: the models cannot be read: No such file"),
         (
             ["classes.caffemodel", "--net=classes_deploy.prototxt", "--mean=1,2"],
@@ -56,6 +60,14 @@ def test_wrong_usage(words, message, capsys):
         (
             ["classes.caffemodel", "--net=classes.prototxt", "--size=big"],
             "size big: must be 2 numbers separated by commas",
+        ),
+        (
+            ["classes.caffemodel", "--net=classes.prototxt", "--mean=1,2,3"],
+            "mean has no effect: classes.prototxt is a training net",
+        ),
+        (
+            ["classes.caffemodel", "--net=classes_deploy.prototxt", "--size=4,4"],
+            "size has no effect: classes_deploy.prototxt is a net to deploy",
         ),
         (
             ["classes.caffemodel", "--net=classes.prototxt", "--channel_swap=0,0,1"],

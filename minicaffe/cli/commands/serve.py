@@ -196,6 +196,10 @@ def _descriptions(flags: ServeFlags) -> list[tuple[str, ModelDescription]]:
         name, separator, path = model.partition("=")
         if not separator or "/" in name:
             name, path = _default_name(model), model
+        if path.endswith(".prototxt"):
+            raise UsageError(
+                f"{path}: a net has no weights; give these as MODEL, and the net with --net={path}"
+            )
         found.append((name, ModelDescription(weights=path, **given)))
     for name, _ in found:
         _check_name(name)
