@@ -8,7 +8,8 @@ ops and kernels have one of the same name.
 import importlib
 import pkgutil
 
-from minicaffe.layers.base import Layer, LayerContext, Role
+from minicaffe.layers.base import Layer, Role
+from minicaffe.layers.context import LayerContext
 from minicaffe.layers.registry import LAYERS, layer_class, register, role_of, summary_of
 from minicaffe.layers.scoring import Scoring
 

@@ -7,7 +7,6 @@ that the backend plans for them. It contains no arithmetic and names no backend.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, get_args
 
 from google.protobuf.message import Message
@@ -15,9 +14,10 @@ from google.protobuf.message import Message
 from minicaffe import fillers
 from minicaffe.blob import Blob, check_shape
 from minicaffe.errors import MinicaffeError, NetError, ShapeError
+from minicaffe.layers.context import LayerContext
 from minicaffe.layers.scoring import Scoring
 from minicaffe.layers.unread import unread_fields
-from minicaffe.ops.backend import Backend, EpilogueOp, K, Op, Shape, Tensor
+from minicaffe.ops.backend import EpilogueOp, K, Op, Shape, Tensor
 from minicaffe.random import RandomStream, checked_step
 from minicaffe.schema import FillerParameter, LayerParameter
 
@@ -62,32 +62,6 @@ _FIELDS = {
     for field in LayerParameter.DESCRIPTOR.fields
     if field.message_type is not None
 }
-
-
-@dataclass(frozen=True)
-class LayerContext:
-    """The properties of a net that its layers use.
-
-    Parameters
-    ----------
-    where : str
-        File and line of the layer in the prototxt, for messages.
-    is_training : bool
-        Whether the phase is TRAIN.
-    backend : Backend
-        Plans the kernels.
-    seed : int
-        Seed of all random numbers of the net; each layer draws from streams named after it.
-    """
-
-    where: str
-    is_training: bool
-    backend: Backend
-    seed: int
-
-    def is_zero(self, filler: FillerParameter) -> bool:
-        """Return whether nothing has to be written for a filler: new tensors are zero."""
-        return self.backend.free_bytes() is None and fillers.is_zero(filler)
 
 
 class Layer(Generic[P]):

@@ -15,7 +15,8 @@ from minicaffe.data.prefetch import Prefetcher
 from minicaffe.data.records.base import RecordSource
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError, Unsupported
-from minicaffe.layers.base import Blobs, Layer, LayerContext, P, State
+from minicaffe.layers.base import Blobs, Layer, P, State
+from minicaffe.layers.context import LayerContext
 from minicaffe.log import logger
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.transform import Transform, TransformKernel

@@ -13,12 +13,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from google.protobuf.message import Message
 
 from minicaffe.blob import Blob
+from minicaffe.distributed.parts import WorkShare
 from minicaffe.errors import MinicaffeError, NetError, OutOfMemory, Problems, ShapeError
 from minicaffe.layers import Layer, LayerContext
 from minicaffe.log import logger
@@ -49,7 +50,9 @@ class NetParts:
     parameters: list[LearnableParameter]
 
 
-def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> NetParts:
+def build(
+    source: NetSource, state: NetState, backend: Backend, seed: int, share: WorkShare
+) -> NetParts:
     """Run all passes; no value is written yet. If one fails, the layers made so far are closed.
 
     Parameters
@@ -62,6 +65,8 @@ def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> Ne
         Where the net will run.
     seed : int
         For fillers and everything random.
+    share : WorkShare
+        The part of the work that this process does.
 
     Raises
     ------
@@ -76,7 +81,7 @@ def build(source: NetSource, state: NetState, backend: Backend, seed: int) -> Ne
         )
     param = _filtered_param(source, state, nodes)
     wiring = wire(insert_splits(nodes), source)
-    maker = _LayerPass(source, wiring, state, backend, seed)
+    maker = _LayerPass(source, wiring, state, LayerContext("", True, backend, seed, share))
     try:
         steps = maker.run()
         layers = [step.layer for step in steps]
@@ -134,11 +139,11 @@ class _LayerPass:
     """The pass that makes layers and blobs."""
 
     def __init__(
-        self, source: NetSource, wiring: Wiring, state: NetState, backend: Backend, seed: int
+        self, source: NetSource, wiring: Wiring, state: NetState, context: LayerContext
     ) -> None:
         self.source, self.wiring, self.state = source, wiring, state
-        self.backend, self.seed = backend, seed
-        self.blobs = [Blob(backend, name) for name in wiring.blob_names]
+        self.context = context
+        self.blobs = [Blob(context.backend, name) for name in wiring.blob_names]
         self.layers: list[Layer] = []
         self.broken: set[int] = set()
         self.problems = Problems(NetError)
@@ -202,12 +207,8 @@ class _LayerPass:
         param = link.node.param
         if not param.HasField("phase"):
             param.phase = self.state.phase
-        context = LayerContext(
-            where=link.node.where(self.source),
-            is_training=param.phase == TRAIN,
-            backend=self.backend,
-            seed=self.seed,
-        )
+        where = link.node.where(self.source)
+        context = replace(self.context, where=where, is_training=param.phase == TRAIN)
         logger.info(f"Creating layer {param.name}")
         layer = link.layer(param, context)
         self.layers.append(layer)

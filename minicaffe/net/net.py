@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from minicaffe.backends import get_backend
 from minicaffe.blob import Blob
+from minicaffe.distributed.parts import UNDIVIDED, WorkShare
 from minicaffe.errors import LabelError, NetError, nearest
 from minicaffe.layers import Layer
 from minicaffe.layers.base import State
@@ -48,6 +49,8 @@ class Net:
         Of fillers and everything random; by default drawn by the operating system.
     fills : bool
         Whether to write the initial values; if not, call `fill` before the first pass.
+    share : WorkShare, optional
+        The part of the work that this process does, if several train the net; by default all.
 
     Attributes
     ----------
@@ -77,13 +80,14 @@ class Net:
         backend: Backend | None = None,
         seed: int | None = None,
         fills: bool = True,
+        share: WorkShare = UNDIVIDED,
     ) -> None:
         source = source if isinstance(source, NetSource) else read_net(source)
         state = NetState(phase=state) if isinstance(state, str) else state
         self.source = source
         self.backend = backend or get_backend()
         self.seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
-        parts = build(source, state, self.backend, self.seed)
+        parts = build(source, state, self.backend, self.seed, share)
         self.param: NetParameter = parts.param
         self.steps: list[Step] = parts.steps
         self.parameters: list[LearnableParameter] = parts.parameters

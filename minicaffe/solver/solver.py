@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from minicaffe.backends import get_backend
+from minicaffe.distributed.parts import WorkShare
 from minicaffe.errors import DivergedError, Postponed, Problems, SnapshotError, SolverError
 from minicaffe.log import logger, suppress_repeated_warnings
 from minicaffe.net import Net
@@ -24,6 +26,7 @@ from minicaffe.solver.nets import (
     test_net_sources,
     train_net_source,
 )
+from minicaffe.solver.parallel.settings import IN_ONE_PROCESS, DataParallel
 from minicaffe.solver.reports import Observers, SnapshotReport
 from minicaffe.solver.rules import RULES, Rule
 from minicaffe.solver.schedule import Schedule
@@ -54,6 +57,8 @@ class Solver:
         Where to run; by default a new one of the default kind.
     seed : int, optional
         Used if the solver sets no random_seed; by default drawn by the operating system.
+    parallel : DataParallel, optional
+        How several processes divide the training; by default there is one.
 
     Attributes
     ----------
@@ -96,14 +101,15 @@ class Solver:
         source: SolverSource | str | Path,
         backend: Backend | None = None,
         seed: int | None = None,
+        parallel: DataParallel = IN_ONE_PROCESS,
     ) -> None:
-        if not isinstance(source, SolverSource):
-            source = read_solver(source)
+        source = source if isinstance(source, SolverSource) else read_solver(source)
         check_overrides(source)
-        self.source = source
+        self.source, self.parallel = source, parallel
         self.param: SolverParameter = source.param
-        text = format_prototxt(self.param).rstrip()
-        logger.info(f"Initializing solver from parameters: \n{text}")
+        logger.info(
+            f"Initializing solver from parameters: \n{format_prototxt(self.param).rstrip()}"
+        )
         self.rule = self._check()
         self.backend = backend or get_backend()
         self.seed = self._seed(seed)
@@ -125,22 +131,22 @@ class Solver:
 
     def _build(self, free_bytes: int | None) -> None:
         """Build the nets, check that training fits into the memory, and fill the parameters."""
-        net_source, state = train_net_source(self.source)
-        self.net = Net(net_source, state, backend=self.backend, seed=self.seed, fills=False)
+        share = WorkShare(self.parallel.parts, self.parallel.communicator)
+        build = partial(Net, backend=self.backend, seed=self.seed, fills=False)
+        self.net = build(*train_net_source(self.source), share=share)
         try:
             self._make_test_nets()
             self._iteration = Iteration(self.net, self.param, self.rule)
             self._evaluation = Evaluation(self.source, self.net, self.test_nets)
             self.selection = self._evaluation.selection
+            nets = self.net, self.test_nets
             if free_bytes is None:
-                check_host_memory(self.net, self.test_nets, self._iteration.n_kept)
+                check_host_memory(*nets, self._iteration.n_kept)
             else:
-                check_memory(
-                    self.backend, self.net, self.test_nets, self._iteration.kept, free_bytes
-                )
+                check_memory(self.backend, *nets, self._iteration.kept, free_bytes)
             fill_nets(self.source, self.net, self.test_nets)
             if self.param.snapshot:
-                self._check_prefix()
+                check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
             warn_of_training(self.source, self.net, self.test_nets)
         except BaseException:
             self.close()
@@ -148,13 +154,10 @@ class Solver:
 
     def _check(self) -> Rule:
         problems = Problems(SolverError)
-        for field, message in solver_problems(self.param):
-            problems.add(f"{self.source.where(field)}: {message}")
+        for field, text in solver_problems(self.param):
+            problems.add(f"{self.source.where(field)}: {text}")
         problems.raise_if_any()
         return RULES[self.param.type]
-
-    def _check_prefix(self) -> None:
-        check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
 
     def _seed(self, default: int | None) -> int:
         if self.param.random_seed >= 0:
@@ -162,8 +165,8 @@ class Solver:
         return int.from_bytes(os.urandom(4), "little") if default is None else default
 
     def _make_test_nets(self) -> None:
-        for net_source, state in test_net_sources(self.source):
-            net = Net(net_source, state, backend=self.backend, seed=self.seed, fills=False)
+        for stated in test_net_sources(self.source):
+            net = Net(*stated, backend=self.backend, seed=self.seed, fills=False)
             self.test_nets.append(net)
             net.debug_info = self.param.debug_info
             net.share_parameters_with(self.net, is_quiet=True)
@@ -215,7 +218,7 @@ class Solver:
             self.restore(resume)
         self.selection.take_over()
         if self.param.snapshot_after_train:
-            self._check_prefix()
+            check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
         if self.iter >= self.param.max_iter:
             logger.warning(
                 f"Nothing to train: iteration {self.iter} of max_iter: {self.param.max_iter}."

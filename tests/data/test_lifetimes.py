@@ -19,7 +19,7 @@ from minicaffe.data.records.database import DatabaseRecords
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
 from minicaffe.layers import LAYERS
-from minicaffe.layers.base import LayerContext
+from minicaffe.layers.context import LayerContext
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TEST, LayerParameter, TransformationParameter
 

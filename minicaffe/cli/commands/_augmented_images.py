@@ -12,8 +12,8 @@ from minicaffe.data.augmentation import AUGMENTATION_FIELDS
 from minicaffe.data.batches import ImageBatches, ImagePreview
 from minicaffe.data.datum import ImageArray
 from minicaffe.errors import DataError, NetError
-from minicaffe.layers.base import LayerContext
 from minicaffe.layers.batch_layer import ImageBatchLayer
+from minicaffe.layers.context import LayerContext
 from minicaffe.layers.registry import layer_class
 from minicaffe.log import logger
 from minicaffe.net.include_rules import filter_layers

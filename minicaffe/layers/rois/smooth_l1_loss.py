@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minicaffe.layers.base import Blobs, Layer, LayerContext
+from minicaffe.layers.base import Blobs, Layer
+from minicaffe.layers.context import LayerContext
 from minicaffe.layers.loss import LossLayer
 from minicaffe.layers.registry import register
 from minicaffe.layers.rois.region_layer import clear_diffs

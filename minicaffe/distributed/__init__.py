@@ -1,0 +1,1 @@
+"""Data-parallel training: processes that compute parts of each batch, and sum their gradients."""
