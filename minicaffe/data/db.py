@@ -19,7 +19,7 @@ from minicaffe.atomic_file import new_folder
 from minicaffe.data.datum import Bytes
 from minicaffe.data.engines.leveldb_engine import LevelDbCursor, LevelDbReader, LevelDbWriter
 from minicaffe.data.engines.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
-from minicaffe.data.shared_handles import FileId, SharedHandles
+from minicaffe.data.engines.shared_handles import FileId, SharedHandles
 from minicaffe.errors import DataError, nearest
 from minicaffe.fatal_signals import reading
 from minicaffe.log import logger

@@ -9,7 +9,7 @@ import weakref
 from collections import deque
 from contextlib import suppress
 
-from minicaffe.data.batches import Batch, BatchSource
+from minicaffe.data.batch_source import Batch, BatchSource
 from minicaffe.data.records.base import RecordPosition
 from minicaffe.log import logger
 
@@ -42,13 +42,15 @@ class _Bell:
 class _Worker:
     """The thread, and the queue of batches that it shares with its consumer.
 
+    After each batch it skips `n_skipped` batches.
+
     It does not know the consumer, so that the consumer's last reference is never the thread's.
     The consumer may be interrupted by an exception anywhere, and go on.
     """
 
-    def __init__(self, source: BatchSource, depth: int) -> None:
+    def __init__(self, source: BatchSource, depth: int, n_skipped: int) -> None:
         self._process = os.getpid()
-        self._source = source
+        self._source, self.n_skipped = source, n_skipped
         self._depth = depth
         # Batches, and at last the error that has ended the thread.
         self._ready: deque[Batch | BaseException] = deque()
@@ -75,6 +77,8 @@ class _Worker:
                     return
                 self._ready.append(self._source.next())
                 self._added.ring()
+                if self.n_skipped:
+                    self._source.skip_batches(self.n_skipped)
         except BaseException as error:  # the consumer handles it, whatever it is
             self._ready.append(error)
             self._added.ring()
@@ -109,6 +113,9 @@ class Prefetcher(BatchSource):
     prefetcher. After a fork the child starts a thread of its own; after an error the next call of
     `next` tries again.
 
+    The thread expects that as many batches are skipped after each one as after the last one. If
+    another number is, the batches that wait are dropped.
+
     Parameters
     ----------
     source : BatchSource
@@ -129,6 +136,7 @@ class Prefetcher(BatchSource):
         self.depth = depth
         self.shapes, self.assembler = source.shapes, source.assembler
         self._position = source.position()
+        self._n_skipped = 0  # batches, since the last one
         self._worker: _Worker | None = None
         self._finalizer: weakref.finalize[[], Prefetcher] | None = None
         self.data_wait_s = 0.0
@@ -136,8 +144,16 @@ class Prefetcher(BatchSource):
     def next(self) -> Batch:
         """Return the next batch; raise errors of the source, with the thread's traceback."""
         batch = self._from_thread() if self.depth else self._source.next()
-        self._position = batch.position
+        self._position, self._n_skipped = batch.position, 0
         return batch
+
+    def skip_batches(self, n: int) -> None:
+        """Advance as n calls of `next` do, without making batches."""
+        if self._worker is None:
+            self._source.skip_batches(n)
+            self._position = self._source.position()
+        else:
+            self._n_skipped += n
 
     def count_samples(self, limit: int) -> int | None:
         """Return the number of samples, or `limit` if there are more; None if it is unknown.
@@ -148,11 +164,14 @@ class Prefetcher(BatchSource):
 
     def position(self) -> RecordPosition:
         """Return the position after the last batch returned; those that wait do not count."""
+        if self._n_skipped:
+            self._catch_up()
         return self._position
 
     def restore(self, position: RecordPosition) -> None:
         """Drop the batches that wait and continue from `position`."""
         self._stop()
+        self._n_skipped = 0
         self._source.restore(position)
         self._position = self._source.position()
 
@@ -166,11 +185,18 @@ class Prefetcher(BatchSource):
                 _CLOSE_TIMEOUT_S,
             )
 
+    def _catch_up(self) -> None:
+        """Drop the batches that wait, and skip those that were to be skipped."""
+        n = self._n_skipped
+        self.restore(self._position)
+        self.skip_batches(n)
+
     def _from_thread(self) -> Batch:
-        if self._worker is not None and not self._worker.is_usable:
-            self.restore(self._position)
+        n, worker = self._n_skipped, self._worker
+        if worker is not None and (not worker.is_usable or n != worker.n_skipped):
+            self._catch_up()
         if self._worker is None:
-            self._worker = _Worker(self._source, self.depth)
+            self._worker = _Worker(self._source, self.depth, n)
             # Called at exit, or with the last reference to the prefetcher.
             self._finalizer = weakref.finalize(self, self._worker.stop)
             self._worker.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minicaffe.data.batches import BatchSource
+from minicaffe.data.batch_source import BatchSource
 from minicaffe.data.db import printable
 from minicaffe.data.image_form import ImageForm, form_in_database
 from minicaffe.data.records.base import RecordSource

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.data.transformer import DataTransformer
+from minicaffe.data.transformer import DataTransformer, RowDraws
 from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.random import RandomStream
@@ -17,15 +17,15 @@ from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
 IMAGES = Path(__file__).parents[1] / "golden" / "files" / "images"
 
 
-def generator(step=0):
-    return RandomStream(3, "a", step).generator()
+def draws(n, step=0):
+    return RowDraws.of_all(RandomStream(3, "a", step).generator(), n)
 
 
 def mixed(n, alpha, step=0):
     """Return the shares of each image of a batch in each mixed one, (n, n)."""
     transformer = DataTransformer(TransformationParameter(), TRAIN, alpha)
     one_hot = np.eye(n, dtype=np.float32).reshape(n, 1, 1, n)
-    return transformer(list(one_hot), generator(step)).reshape(n, n)
+    return transformer(list(one_hot), draws(n, step)).reshape(n, n)
 
 
 def test_images_are_sums_of_two():
@@ -67,7 +67,7 @@ def test_the_mean_loss_is_that_of_mixed_labels():
 def test_mean_and_scale_come_before():
     param = TransformationParameter(scale=0.5, mean_value=[7], mirror=True)
     images = [np.full((1, 3, 4), value, np.uint8) for value in (7, 27)]
-    found = DataTransformer(param, TRAIN, 1.0)(images, generator())
+    found = DataTransformer(param, TRAIN, 1.0)(images, draws(2))
     assert found.dtype == np.float32
     assert found.min() >= 0
     assert found.max() <= 10

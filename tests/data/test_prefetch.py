@@ -9,7 +9,7 @@ import pytest
 from test_batches import IMAGES, batches
 
 from minicaffe.data import prefetch
-from minicaffe.data.batches import Batch
+from minicaffe.data.batch_source import Batch
 from minicaffe.data.prefetch import Prefetcher
 from minicaffe.errors import DataError
 
@@ -33,6 +33,9 @@ class Counter:
         self.count += 1
         value = np.full((1, 1, 1, 1), self.count, np.float32)
         return Batch((value, value.reshape(1)), (), self.position())
+
+    def skip_batches(self, n):
+        self.count += n
 
     def position(self):
         return {"count": self.count}

@@ -125,9 +125,10 @@ class DatabaseRecords(RecordSource):
         """Advance by n records."""
         for _ in range(n):
             self._advance()
+        self._taken += n
 
     def position(self) -> RecordPosition:
-        """Return the next key, and the number of records taken so far."""
+        """Return the next key, and the number of records before it in all rounds."""
         return {"key": self._cursor.key.decode("latin-1"), "records": self._taken}
 
     def restore(self, position: RecordPosition) -> None:

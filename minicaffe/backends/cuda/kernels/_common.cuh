@@ -145,13 +145,16 @@ __device__ __forceinline__ Coordinates coordinates_of(unsigned int i, Divisor ch
     return Coordinates{(int)n, (int)c, (int)row, (int)column};
 }
 
-// Four words of 32 random bits, a function of `stream` (two words of a key, two of a step) and
-// `index` alone: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
-// 2011).
+// Four words of 32 random bits, a function of `stream` (two words of a key, two of a step, the part
+// of the batch) and `index` alone: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy
+// as 1, 2, 3", SC 2011). Each part has `n` indices, and those of the whole batch follow one another.
 struct Words { unsigned int word[4]; };
-__device__ __forceinline__ Words random_words(const unsigned int* stream, unsigned int index) {
+__device__ __forceinline__ Words random_words(const unsigned int* stream, unsigned int index,
+                                              unsigned int n) {
     unsigned int key_0 = stream[0], key_1 = stream[1];
-    unsigned int a = index, b = 0, c = stream[2], d = stream[3];
+    unsigned long long in_batch = (unsigned long long)stream[4] * n + index;
+    unsigned int a = (unsigned int)in_batch, b = (unsigned int)(in_batch >> 32);
+    unsigned int c = stream[2], d = stream[3];
     for (int round = 0; round < 10; round++) {
         unsigned int high_a = __umulhi(0xd2511f53u, a), low_a = 0xd2511f53u * a;
         unsigned int high_c = __umulhi(0xcd9e8d57u, c), low_c = 0xcd9e8d57u * c;
