@@ -83,6 +83,17 @@ class RecordCursor:
         self.key, self.value = self._cursor.item()
         return wrapped
 
+    def skip(self, n: int) -> int:
+        """Advance by n records; return how often the first one came again."""
+        n_rounds = 0
+        while n:
+            n = self._read(self._cursor.skip, n)
+            if n:
+                self._read(self._cursor.first)
+                n, n_rounds = n - 1, n_rounds + 1
+        self.key, self.value = self._cursor.item()
+        return n_rounds
+
     def __str__(self) -> str:
         """Return database and key, for messages."""
         return f"{self._path}, key {printable(self.key)}"

@@ -24,7 +24,7 @@ from minicaffe.ops.backend import Shape
 from minicaffe.ops.transform import Transform, TransformKernel
 from minicaffe.random import RandomStream
 from minicaffe.schema import TEST, TRAIN, LayerParameter
-from minicaffe.schema.minicaffe_pb2 import TransformationParameter
+from minicaffe.schema.minicaffe_pb2 import DataParameter, TransformationParameter
 
 # Fields of data_param and image_data_param that moved to transform_param.
 OLD_TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
@@ -254,6 +254,18 @@ class ImageBatchLayer(BatchLayer[P]):
         threads, augment = self.context.backend.data_threads, self._augmenter()
         rows = self.rows(size)
         return ImageBatches(records, rows, transformer, self.random, threads, augment)
+
+    def database_kind(self, proto: DataParameter) -> str:
+        """Return which kind of database data_param names; LevelDB is read by one process only."""
+        kind = type(proto).DB.Name(proto.backend)
+        n = self.context.share.communicator.size
+        self.require(
+            n == 1 or kind != "LEVELDB",
+            f"{proto.source}: {n} processes train this net, but LevelDB lets one process open a "
+            f"database. Write an LMDB: minicaffe db merge {proto.source} NEW_DB --backend=lmdb; "
+            "then set source to it, and backend: LMDB.",
+        )
+        return kind
 
     def transformer(self) -> DataTransformer:
         """Return what transform_param asks for, in this layer's phase."""

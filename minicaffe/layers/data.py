@@ -43,7 +43,7 @@ class Data(ImageBatchLayer[DataParameter]):
         self.require(proto.source, "data_param { source } is missing: the folder of the database")
         self.require(proto.batch_size > 0, "batch_size is missing or 0; it must be at least 1")
         transformer = self.transformer()
-        backend = type(proto).DB.Name(proto.backend)
+        backend = self.database_kind(proto)
         if proto.shuffle:
             records: RecordSource = ShuffledDatabaseRecords(
                 proto.source, backend, transformer.color, self.random

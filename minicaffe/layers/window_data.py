@@ -67,14 +67,12 @@ class WindowData(ImageBatchLayer[WindowDataParameter]):
             f"fg_fraction: {proto.fg_fraction:g} is not a share; it must be from 0 to 1",
         )
         n = self.rows(proto.batch_size).n_in_batch
+        cropper = Cropper(size, proto.context_pad, proto.crop_mode == "square")
         threads = self.context.backend.data_threads
         records = WindowRecords(
             WindowFiles(proto.source, proto.root_folder, proto.cache_images, threads),
             Sampling(n, proto.fg_threshold, proto.bg_threshold, proto.fg_fraction),
-            WindowTransformer(
-                self.transformation(self.param),
-                Cropper(size, proto.context_pad, proto.crop_mode == "square"),
-            ),
+            WindowTransformer(self.transformation(self.param), cropper),
             self.random,
         )
         unchanged = DataTransformer(TransformationParameter(), TEST)

@@ -123,7 +123,7 @@ class Hdf5Rows(RowSource):
         total = 0
         for index in range(len(self._files)):
             if total < limit:
-                total += self._length(index)
+                total += self._count_rows(index)
         return min(total, limit)
 
     def position(self) -> RecordPosition:
@@ -158,12 +158,15 @@ class Hdf5Rows(RowSource):
         self._seek(self._round + rounds, file, 0)
 
     def _length(self, index: int) -> int:
-        """Return the number of rows of a file."""
+        """Return the number of rows of a file, as it was when it was read first."""
         if index not in self._lengths:
-            where = self._where(index)
-            with _open(self._files[index][1], where) as file:
-                self._lengths[index] = len(_dataset(file, self._datasets[0], where))
+            self._lengths[index] = self._count_rows(index)
         return self._lengths[index]
+
+    def _count_rows(self, index: int) -> int:
+        where = self._where(index)
+        with _open(self._files[index][1], where) as file:
+            return len(_dataset(file, self._datasets[0], where))
 
     def _load(self, index: int) -> None:
         if index == self._loaded:

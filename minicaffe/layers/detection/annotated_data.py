@@ -124,7 +124,7 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
 
     def _records(self, color: bool | None) -> RecordSource:
         proto = self.settings
-        backend = type(proto).DB.Name(proto.backend)
+        backend = self.database_kind(proto)
         if proto.shuffle:
             return ShuffledDatabaseRecords(
                 proto.source, backend, color, self.random, annotated_record
