@@ -39,6 +39,21 @@ def test_images_are_sums_of_two():
     assert (mixed(50, 0.4, step=1) != shares).any()
 
 
+def test_parts_of_a_batch_are_mixed_each_for_itself():
+    n, one_hot = 40, np.eye(40, dtype=np.float32).reshape(40, 1, 1, 40)
+    transformer = DataTransformer(TransformationParameter(), TRAIN, 0.4)
+    shares = []
+    for part in range(4):
+        rows = slice(part * n, (part + 1) * n)
+        of_part = RowDraws(RandomStream(3, "a").generator(), rows, 4 * n)
+        shares.append(transformer(list(one_hot), of_part).reshape(n, n))
+    for found in shares:
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+    # No two parts have the same partners or shares.
+    assert len({(found > 0).tobytes() for found in shares}) == 4
+    assert len(np.unique(np.concatenate([np.diag(found) for found in shares]))) > 150
+
+
 def test_own_shares_have_the_mean_and_variance_of_the_beta_distribution():
     alpha = 0.5
     own = np.concatenate([np.diag(mixed(200, alpha, step)) for step in range(20)])
