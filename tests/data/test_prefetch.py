@@ -199,3 +199,39 @@ def test_a_program_ends_with_the_thread_running(make_database):
     )
     assert done.stdout == "[0.0, 1.0]\n"
     assert done.stderr == ""
+
+
+def test_skipped_batches_are_not_made_once_their_number_repeats():
+    counter = Counter()
+    source = Prefetcher(counter, depth=2)
+    made, make = [], counter.next
+
+    def next_batch():
+        batch = make()
+        made.append(counter.count)
+        return batch
+
+    counter.next = next_batch
+    found = []
+    for _ in range(6):
+        source.skip_batches(1)
+        found.append(int(source.next().tops[1][0]))
+        source.skip_batches(2)
+    assert found == [2, 6, 10, 14, 18, 22]
+    assert source.position() == {"count": 24}
+    # Batch 2 comes before it is known how many are skipped; those after it were dropped.
+    assert {number % 4 for number in made if number > 4} == {2}
+    source.close()
+
+
+def test_an_error_does_not_forget_what_is_to_be_skipped():
+    counter = Counter(fail_at=6)
+    source = Prefetcher(counter, depth=2)
+    for number in (1, 4):
+        assert int(source.next().tops[1][0]) == number
+        source.skip_batches(2)
+    with pytest.raises(DataError, match="at its end"):
+        source.next()
+    counter.fail_at = None
+    assert int(source.next().tops[1][0]) == 7
+    source.close()

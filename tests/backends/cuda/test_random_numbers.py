@@ -13,7 +13,7 @@ from probe import Probe, make_backend
 MASK = 0xFFFFFFFF
 DRAW = """
 extern "C" __global__ void draw(const unsigned int* stream, unsigned int* drawn, int index, int n) {
-    Words words = random_words(stream, index, n);
+    Words words = words_of_values(stream, index, n);
     for (int k = 0; k < 4; k++) drawn[k] = words.word[k];
 }
 """
@@ -70,7 +70,7 @@ def test_philox_here_is_the_published_one(counter, key, drawn):
 
 @pytest.mark.parametrize(
     ("index", "part", "n"),
-    [(0, 0, 1), (1, 0, 5), (0x12345678, 0, 0x23456789), (3, 7, 11), (5, 9, 0x7FFFFFFF)],
+    [(0, 0, 1), (4, 0, 5), (0x12345678, 0, 0x23456789), (4, 7, 11), (8, 49, 0x7FFFFFFE)],
 )
 def test_words_of_the_kernels_are_philoxs(index, part, n, backend):
     key, step = (0xA4093822, 0x299F31D0), (0x13198A2E, 0x03707344)
@@ -83,8 +83,11 @@ def test_words_of_the_kernels_are_philoxs(index, part, n, backend):
     )  # fmt: skip
     drawn = np.zeros(4, np.uint32)
     backend.device.download(stream + 20, drawn)
-    in_batch = part * n + index
-    assert drawn.tolist() == philox([in_batch & MASK, in_batch >> 32, *step], key)
+    expected = []
+    for value in range(part * n + index, part * n + index + 4):
+        block = value // 4
+        expected.append(philox([block & MASK, block >> 32, *step], key)[value % 4])
+    assert drawn.tolist() == expected
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from minicaffe.random import RandomStream
 class CudaDropout(CudaKernel[Dropout]):
     """The mask is a function of the random stream, its step, and the offset of a value in memory.
 
-    If the batch is divided, it is the offset in the whole batch, where a part has a multiple of 4
-    values; otherwise the offsets of a part begin at the next multiple of 4. Forward and backward
-    use the backend's preferred order, so that offsets mean the same values.
+    If the batch is divided, it is the offset in the whole batch. Forward and backward use the
+    backend's preferred order, so that offsets mean the same values.
     """
 
     file = "dropout"
