@@ -100,7 +100,8 @@ class _Worker:
             return True  # a fork leaves the thread in the parent
         self._is_ending = True
         self._taken.ring()
-        if self._thread.ident is not None:
+        # The consumer may be garbage that is collected in the thread.
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_TIMEOUT_S)
         self._ready.clear()
         return not self._thread.is_alive()
@@ -135,25 +136,28 @@ class Prefetcher(BatchSource):
         self._source = source
         self.depth = depth
         self.shapes, self.assembler = source.shapes, source.assembler
-        self._position = source.position()
-        self._n_skipped = 0  # batches, since the last one
+        # The position after the last batch, and how many are to be skipped then: one object,
+        # because an interrupt may come at any time.
+        self._at = source.position(), 0
         self._worker: _Worker | None = None
         self._finalizer: weakref.finalize[[], Prefetcher] | None = None
         self.data_wait_s = 0.0
 
     def next(self) -> Batch:
         """Return the next batch; raise errors of the source, with the thread's traceback."""
-        batch = self._from_thread() if self.depth else self._source.next()
-        self._position, self._n_skipped = batch.position, 0
+        _, n_skipped = self._at
+        worker = self._worker
+        expected = 0 if worker is None else worker.n_skipped
+        if n_skipped != expected or (worker is not None and not worker.is_usable):
+            self._catch_up()
+        batch = self._from_thread(n_skipped) if self.depth else self._source.next()
+        self._at = batch.position, 0
         return batch
 
     def skip_batches(self, n: int) -> None:
         """Advance as n calls of `next` do, without making batches."""
-        if self._worker is None:
-            self._source.skip_batches(n)
-            self._position = self._source.position()
-        else:
-            self._n_skipped += n
+        position, n_skipped = self._at
+        self._at = position, n_skipped + n
 
     def count_samples(self, limit: int) -> int | None:
         """Return the number of samples, or `limit` if there are more; None if it is unknown.
@@ -164,16 +168,15 @@ class Prefetcher(BatchSource):
 
     def position(self) -> RecordPosition:
         """Return the position after the last batch returned; those that wait do not count."""
-        if self._n_skipped:
+        if self._at[1]:
             self._catch_up()
-        return self._position
+        return self._at[0]
 
     def restore(self, position: RecordPosition) -> None:
         """Drop the batches that wait and continue from `position`."""
         self._stop()
-        self._n_skipped = 0
         self._source.restore(position)
-        self._position = self._source.position()
+        self._at = self._source.position(), 0
 
     def close(self) -> None:
         """Stop the thread and close the source."""
@@ -186,17 +189,17 @@ class Prefetcher(BatchSource):
             )
 
     def _catch_up(self) -> None:
-        """Drop the batches that wait, and skip those that were to be skipped."""
-        n = self._n_skipped
-        self.restore(self._position)
-        self.skip_batches(n)
+        """Drop the batches that wait, and skip those that are to be skipped."""
+        position, n_skipped = self._at
+        self._stop()
+        self._source.restore(position)
+        if n_skipped:
+            self._source.skip_batches(n_skipped)
+        self._at = self._source.position(), 0
 
-    def _from_thread(self) -> Batch:
-        n, worker = self._n_skipped, self._worker
-        if worker is not None and (not worker.is_usable or n != worker.n_skipped):
-            self._catch_up()
+    def _from_thread(self, n_skipped: int) -> Batch:
         if self._worker is None:
-            self._worker = _Worker(self._source, self.depth, n)
+            self._worker = _Worker(self._source, self.depth, n_skipped)
             # Called at exit, or with the last reference to the prefetcher.
             self._finalizer = weakref.finalize(self, self._worker.stop)
             self._worker.start()

@@ -235,3 +235,24 @@ def test_an_error_does_not_forget_what_is_to_be_skipped():
     counter.fail_at = None
     assert int(source.next().tops[1][0]) == 7
     source.close()
+
+
+def test_a_prefetcher_that_is_freed_in_its_own_thread():
+    counter, held, is_mine = Counter(), [], threading.Event()
+    make = counter.next
+
+    def next_batch():
+        if counter.count == 1:
+            assert is_mine.wait(30)
+            held.clear()
+        return make()
+
+    counter.next = next_batch
+    held.append(Prefetcher(counter, depth=1))
+    held[0].next()
+    is_mine.set()  # the only reference is the one in `held`
+    for thread in threading.enumerate():
+        if thread.name == "minicaffe-prefetch":
+            thread.join(30)
+            assert not thread.is_alive()
+    assert not held
