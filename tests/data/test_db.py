@@ -315,7 +315,7 @@ def test_leveldb_held_by_another_process(tmp_path):
     with other:
         assert other.stdout.readline() == b"open\n"
         with pytest.raises(
-            DataError, match=r"another process has this LevelDB open.*backend: LMDB"
+            DataError, match=r"another process has this LevelDB open.*--backend=lmdb writes an LMDB"
         ):
             open_database(path, "LEVELDB")
         other.communicate(b"\n")

@@ -60,8 +60,8 @@ def _explained(path: str) -> Iterator[None]:
         if "LOCK: Resource temporarily unavailable" in text:
             raise DataError(
                 f"{path}: another process has this LevelDB open, and LevelDB allows one at a time. "
-                "Wait for it, or write an LMDB, which any number can read: "
-                f"minicaffe db merge {path} NEW_DB --backend=lmdb; then set backend: LMDB."
+                f"Wait for it. minicaffe db merge {path} NEW_DB --backend=lmdb writes an LMDB, "
+                "which any number can read."
             ) from error
         if "CURRENT" in text or "does not exist" in text:
             raise DataError(
