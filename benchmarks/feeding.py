@@ -27,6 +27,7 @@ from minicaffe.data.datum import encode_datum, encoded_datum
 from minicaffe.data.db import create_database
 from minicaffe.data.records.database import DatabaseRecords
 from minicaffe.data.transformer import DataTransformer
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.ops.backend import Shape
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
@@ -82,7 +83,7 @@ def measure(folder: Path, crop: int, threads: int, seconds: float) -> Iterator[t
             for made in ("floats", "bytes"):
                 transformer, stream = DataTransformer(param, TRAIN), RandomStream(1, name)
                 records = DatabaseRecords(str(folder / name), "LMDB")
-                source = ImageBatches(records, BATCH, transformer, stream, threads=count)
+                source = ImageBatches(records, BatchRows(BATCH), transformer, stream, threads=count)
                 if made == "bytes" and source.assembler is not None:
                     source.assembler.stage = lambda: staged
                 rate = BATCH / best_seconds(source.next, seconds)

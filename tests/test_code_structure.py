@@ -59,6 +59,7 @@ SHARED_METHODS = {
     "result": "wait for a future and return its value",
     "run": "do the work once",
     "shape": "sizes of the axes",
+    "skip_batches": "advance as forward passes do, without computing",
     "state": "what exact resuming needs",
     "take": "take objects out of a pool, or records from a source",
     "update": "change values or parameters in place",

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe.data.datum import ImageArray
-from minicaffe.data.transformer import DataTransformer
+from minicaffe.data.transformer import DataTransformer, RowDraws
 from minicaffe.ops.transform import StagedBatch
-from minicaffe.random import RandomStream
 
 Floats = NDArray[np.float32]
 
@@ -21,8 +20,6 @@ class BatchAssembler:
     Parameters
     ----------
     transformer : DataTransformer
-    stream : RandomStream
-        Makes one step a batch if the transformation is random, on the host and on a device alike.
 
     Attributes
     ----------
@@ -30,17 +27,21 @@ class BatchAssembler:
         Returns a staged batch to fill, or None: then the transformation is done here.
     """
 
-    def __init__(self, transformer: DataTransformer, stream: RandomStream) -> None:
-        self.transformer, self._stream = transformer, stream
+    def __init__(self, transformer: DataTransformer) -> None:
+        self.transformer = transformer
         self.stage: Callable[[], StagedBatch | None] = lambda: None
 
-    def __call__(self, images: Sequence[ImageArray], labels: Floats) -> Floats | StagedBatch:
-        """Return the values, or a staged batch of images and labels whose upload has begun."""
-        generator = self._stream.generator() if self.transformer.is_random else None
+    def __call__(
+        self, images: Sequence[ImageArray], labels: Floats, draws: RowDraws | None
+    ) -> Floats | StagedBatch:
+        """Return the values, or a staged batch of images and labels whose upload has begun.
+
+        The same numbers are drawn on the host and for a device.
+        """
         staged = self.stage()
         if staged is None or not self.transformer.fits(images, staged):
-            return self.transformer(images, generator)
-        self.transformer.pack(images, generator, staged)
+            return self.transformer(images, draws)
+        self.transformer.pack(images, draws, staged)
         staged.labels[...] = labels
         staged.upload()
         return staged

@@ -12,16 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe.data.batch_assembler import BatchAssembler
+from minicaffe.data.batch_source import DividedBatches
 from minicaffe.data.datum import ImageArray
 from minicaffe.data.ordered_pool import OrderedPool
 from minicaffe.data.records.base import (
     Record,
     RecordPosition,
     RecordSource,
-    Resumable,
     RowSource,
 )
-from minicaffe.data.transformer import DataTransformer
+from minicaffe.data.transformer import DataTransformer, RowDraws
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.transform import StagedBatch
@@ -30,26 +31,6 @@ from minicaffe.random import RandomStream, checked_step
 Floats = NDArray[np.float32]
 # Changes a decoded image, with a random generator of its own.
 Augment: TypeAlias = Callable[[ImageArray, np.random.Generator], ImageArray]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One batch.
-
-    Attributes
-    ----------
-    tops : tuple of ndarray, float32, shape (n, ...)
-        The values of each top. The first may be a StagedBatch of images of that shape, which holds
-        the labels once more, for a device to transform.
-    keys : sequence of bytes
-        The keys of the records, for messages; empty where rows have none.
-    position : dict
-        Position of the source after this batch, for `BatchSource.restore`.
-    """
-
-    tops: tuple[Floats | StagedBatch, ...]
-    keys: Sequence[bytes]
-    position: RecordPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,37 +51,14 @@ class ImagePreview:
     versions: list[ImageArray]
 
 
-class BatchSource(Resumable):
-    """Makes batches without end.
-
-    Attributes
-    ----------
-    shapes : list of tuple of int
-        Shape of each top in the first batch; images may differ in rows and columns later.
-    assembler : BatchAssembler or None
-        Makes batches of uint8 images; None if there are other values.
-    """
-
-    shapes: list[Shape]
-    assembler: BatchAssembler | None = None
-
-    @abstractmethod
-    def next(self) -> Batch:
-        """Return the next batch; after the last record comes the first."""
-
-    def count_samples(self, limit: int) -> int | None:
-        """Return the number of samples, or `limit` if there are more; None if it is unknown."""
-        return None
-
-
-class RecordBatches(BatchSource):
+class RecordBatches(DividedBatches):
     """Base of the batches made of records, which are decoded by several threads.
 
     Parameters
     ----------
     source : RecordSource
         Closed with the batches.
-    size : int
+    rows : BatchRows
         Records a batch.
     stream : RandomStream
         Random numbers of the transformation; its step is part of the position.
@@ -108,12 +66,13 @@ class RecordBatches(BatchSource):
         Decode so many files at once.
     """
 
-    def __init__(self, source: RecordSource, size: int, stream: RandomStream, threads: int) -> None:
-        self._source, self._size, self._stream = source, size, stream
+    def __init__(
+        self, source: RecordSource, rows: BatchRows, stream: RandomStream, threads: int
+    ) -> None:
+        self._source, self._size, self._stream = source, rows.size, stream
         self._pool = OrderedPool(threads)
         try:
-            if size < 1:
-                raise DataError(f"batch_size is {size}; it must be 1 or more.")
+            super().__init__(rows)
             self.shapes = self._first_shapes()
         except BaseException:
             self.close()
@@ -123,14 +82,28 @@ class RecordBatches(BatchSource):
     def _first_shapes(self) -> list[Shape]:
         """Return the shape of each top in the first batch."""
 
-    def position(self) -> RecordPosition:
-        """Return the position of the source, and the step of its random numbers."""
+    @property
+    @abstractmethod
+    def _n_steps(self) -> int:
+        """Steps of the random numbers of a whole batch; each part begins at the first one."""
+
+    def _skip_rows(self, n: int) -> None:
+        self._source.skip(n)
+
+    def _end_batches(self, n: int) -> None:
+        super()._end_batches(n)
+        self._stream.step += n * self._n_steps
+
+    def _place(self) -> RecordPosition:
         return {**self._source.position(), "step": self._stream.step}
 
-    def restore(self, position: RecordPosition) -> None:
-        """Continue from a position; the data must be the same."""
+    def _go_to(self, position: RecordPosition) -> None:
         self._source.restore(position)
         self._stream.step = checked_step(position["step"])
+
+    def _draws(self, step: int = 0) -> RandomStream:
+        """Return the random numbers of the present batch, from one of its steps on."""
+        return RandomStream(self._stream.seed, self._stream.name, self._stream.step + step)
 
     def count_samples(self, limit: int) -> int | None:
         """Return the number of records, or `limit` if there are more."""
@@ -159,7 +132,7 @@ class ImageBatches(RecordBatches):
     ----------
     source : RecordSource
         Closed with the batches, or if they cannot be made.
-    size : int
+    rows : BatchRows
         Images a batch.
     transformer : DataTransformer
         Transforms the decoded images.
@@ -179,37 +152,41 @@ class ImageBatches(RecordBatches):
     def __init__(
         self,
         source: RecordSource,
-        size: int,
+        rows: BatchRows,
         transformer: DataTransformer,
         stream: RandomStream,
         threads: int = 1,
         augment: Augment | None = None,
     ) -> None:
         self._transformer, self._augment = transformer, augment
-        self._augmented = 0  # images so far
-        self._assemble = BatchAssembler(transformer, stream)
-        super().__init__(source, size, stream, threads)
+        self._augmented = 0  # images of the batches so far
+        self._assemble = BatchAssembler(transformer)
+        super().__init__(source, rows, stream, threads)
 
-    def next(self) -> Batch:
-        """Return the next batch.
+    @property
+    def _n_steps(self) -> int:
+        return int(self._transformer.is_random)
 
-        The first image of a batch decides its size, so that images of any size pass with
-        ``batch_size: 1`` or a crop.
+    def _make(self, rows: slice) -> tuple[tuple[Floats | StagedBatch, ...], Sequence[bytes]]:
+        """Return the next images and labels.
 
-        Raises
-        ------
-        DataError
-            If a record cannot be decoded or has another size than the first of the batch.
+        The first image decides the size, so that images of any size pass with ``batch_size: 1`` or
+        a crop.
         """
         records = self._source.take(self._size)
-        images = self._load(records) if self._augment is None else self._load_augmented(records)
+        if self._augment is None:
+            images = self._load(records)
+        else:
+            images = self._load_augmented(records, rows.start)
         shape = images[0].shape
         for record, image in zip(records, images, strict=True):
             if image.shape != shape:
                 self._check_same_size((records[0], images[0]), (record, image))
         labels = np.array([record.label for record in records], np.float32)
-        data = self._assemble(images, labels)
-        return Batch((data, labels), [record.key for record in records], self.position())
+        random = self._transformer.is_random
+        draws = RowDraws(self._draws().generator(), rows, self._rows.n_in_batch) if random else None
+        data = self._assemble(images, labels, draws)
+        return (data, labels), [record.key for record in records]
 
     def preview(self, n_images: int, n_versions: int) -> list[ImagePreview]:
         """Return the next images with several random versions of each, and advance."""
@@ -218,36 +195,45 @@ class ImageBatches(RecordBatches):
         for _ in range(n_versions):
             generator = self._stream.generator()
             images = [
-                self._transformer.cut_out([image], generator)[0].astype(np.float32)
-                for image in self._load_augmented(records)
+                self._transformer.cut_out([image], RowDraws.of_all(generator, 1))[0]
+                for image in self._load_augmented(records, 0)
             ]
+            self._augmented += n_images
             if len({image.shape for image in images}) == 1:
-                images = list(self._transformer.mix(np.stack(images), generator))
+                mixed = self._transformer.mix(
+                    np.stack(images).astype(np.float32), RowDraws.of_all(generator, n_images)
+                )
+                images = list(mixed)
             for of_image, image in zip(versions, images, strict=True):
-                of_image.append(image)
+                of_image.append(image.astype(np.float32, copy=False))
         return [
             ImagePreview(record, record.load(), of_image)
             for record, of_image in zip(records, versions, strict=True)
         ]
 
-    def position(self) -> RecordPosition:
-        """Return the position of the source, and the steps of its random numbers."""
-        augmented = {"augmented": self._augmented} if self._augment is not None else {}
-        return {**super().position(), **augmented}
+    def _end_batches(self, n: int) -> None:
+        super()._end_batches(n)
+        self._augmented += n * self._rows.n_in_batch
 
-    def restore(self, position: RecordPosition) -> None:
-        """Continue from a position; the data must be the same."""
-        super().restore(position)
+    def _place(self) -> RecordPosition:
+        augmented = {"augmented": self._augmented} if self._augment is not None else {}
+        return {**super()._place(), **augmented}
+
+    def _go_to(self, position: RecordPosition) -> None:
+        super()._go_to(position)
         self._augmented = checked_step(position.get("augmented", 0))
 
-    def _load_augmented(self, records: Sequence[Record]) -> list[ImageArray]:
-        """Return decoded images, changed by several threads; each draws from a step of its own."""
-        draws = self._draws()
-        self._augmented += len(records)
+    def _load_augmented(self, records: Sequence[Record], first: int) -> list[ImageArray]:
+        """Return decoded images, changed by several threads; each draws from a step of its own.
+
+        `first` is the row of the batch that the first record is.
+        """
+        draws = self._augmentation_draws(first)
         return self._pool.map(self._changed, [(record, draws.generator()) for record in records])
 
-    def _draws(self) -> RandomStream:
-        return RandomStream(self._stream.seed, f"{self._stream.name}/augmentation", self._augmented)
+    def _augmentation_draws(self, row: int = 0) -> RandomStream:
+        name = f"{self._stream.name}/augmentation"
+        return RandomStream(self._stream.seed, name, self._augmented + row)
 
     def _changed(self, given: tuple[Record, np.random.Generator]) -> ImageArray:
         record, generator = given
@@ -264,7 +250,7 @@ class ImageBatches(RecordBatches):
         if self._source.image_shape is not None:
             return self._source.image_shape
         record = self._source.peek()
-        image = self._changed((record, self._draws().generator()))
+        image = self._changed((record, self._augmentation_draws().generator()))
         if image.dtype == np.uint8:
             self.assembler = self._assemble
         return self._output_shape(record, image)
@@ -290,33 +276,32 @@ class ImageBatches(RecordBatches):
         )
 
 
-class RowBatches(BatchSource):
+class RowBatches(DividedBatches):
     """Batches of rows, which are used as they are: a top for each array.
 
     Parameters
     ----------
-    rows : RowSource
-    size : int
-        Rows a batch.
+    source : RowSource
+    rows : BatchRows
     """
 
-    def __init__(self, rows: RowSource, size: int) -> None:
-        self._rows, self._size = rows, size
-        self.shapes = [(size, *shape) for shape in rows.row_shapes]
+    def __init__(self, source: RowSource, rows: BatchRows) -> None:
+        super().__init__(rows)
+        self._source = source
+        self.shapes = [(rows.size, *shape) for shape in source.row_shapes]
 
-    def next(self) -> Batch:
-        """Return the next batch."""
-        tops = self._rows.take(self._size)
-        return Batch(tops, (), self.position())
+    def _make(self, rows: slice) -> tuple[tuple[Floats, ...], Sequence[bytes]]:
+        return self._source.take(self._rows.size), ()
 
     def count_samples(self, limit: int) -> int | None:
         """Return the number of rows."""
-        return self._rows.count_records(limit)
+        return self._source.count_records(limit)
 
-    def position(self) -> RecordPosition:
-        """Return the position of the rows."""
-        return self._rows.position()
+    def _skip_rows(self, n: int) -> None:
+        self._source.skip(n)
 
-    def restore(self, position: RecordPosition) -> None:
-        """Continue from a position; the data must be the same."""
-        self._rows.restore(position)
+    def _place(self) -> RecordPosition:
+        return self._source.position()
+
+    def _go_to(self, position: RecordPosition) -> None:
+        self._source.restore(position)

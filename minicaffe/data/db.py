@@ -19,7 +19,7 @@ from minicaffe.atomic_file import new_folder
 from minicaffe.data.datum import Bytes
 from minicaffe.data.engines.leveldb_engine import LevelDbCursor, LevelDbReader, LevelDbWriter
 from minicaffe.data.engines.lmdb_engine import LmdbCursor, LmdbReader, LmdbWriter
-from minicaffe.data.shared_handles import FileId, SharedHandles
+from minicaffe.data.engines.shared_handles import FileId, SharedHandles
 from minicaffe.errors import DataError, nearest
 from minicaffe.fatal_signals import reading
 from minicaffe.log import logger
@@ -82,6 +82,17 @@ class RecordCursor:
             self._read(self._cursor.first)
         self.key, self.value = self._cursor.item()
         return wrapped
+
+    def skip(self, n: int) -> int:
+        """Advance by n records; return how often the first one came again."""
+        n_rounds = 0
+        while n:
+            n = self._read(self._cursor.skip, n)
+            if n:
+                self._read(self._cursor.first)
+                n, n_rounds = n - 1, n_rounds + 1
+        self.key, self.value = self._cursor.item()
+        return n_rounds
 
     def __str__(self) -> str:
         """Return database and key, for messages."""

@@ -14,11 +14,12 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.batches import Batch, RecordBatches
+from minicaffe.data.batches import RecordBatches
 from minicaffe.data.datum import ImageArray
 from minicaffe.data.image import Pixels, resize, resize_nearest
 from minicaffe.data.records.base import Record, RecordSource
 from minicaffe.data.transformer import DataTransformer
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError
 from minicaffe.ops.backend import Shape
 from minicaffe.random import RandomStream
@@ -78,7 +79,7 @@ class LabelMapBatches(RecordBatches):
     ----------
     source : RecordSource
         Its records are uint8 images with the labels as the last channel.
-    size : int
+    rows : BatchRows
         Images a batch.
     values : DataTransformer
         Subtracts the mean and scales; it neither crops nor mirrors.
@@ -97,25 +98,22 @@ class LabelMapBatches(RecordBatches):
     def __init__(
         self,
         source: RecordSource,
-        size: int,
+        rows: BatchRows,
         values: DataTransformer,
         framing: Framing,
         stream: RandomStream,
         threads: int = 1,
     ) -> None:
         self._values, self._framing = values, framing
-        super().__init__(source, size, stream, threads)
+        super().__init__(source, rows, stream, threads)
 
-    def next(self) -> Batch:
-        """Return the next batch.
+    @property
+    def _n_steps(self) -> int:
+        return int(self._framing.is_random)
 
-        Raises
-        ------
-        DataError
-            If a record cannot be decoded or has another size than the first of the batch.
-        """
+    def _make(self, rows: slice) -> tuple[tuple[Floats, ...], Sequence[bytes]]:
         records = self._source.take(self._size)
-        samples = self._pool.map(self._sample, list(zip(records, self._draw(), strict=True)))
+        samples = self._pool.map(self._sample, list(zip(records, self._choose(rows), strict=True)))
         shape = samples[0][0].shape
         for record, (image, _, _) in zip(records, samples, strict=True):
             if image.shape != shape:
@@ -125,23 +123,24 @@ class LabelMapBatches(RecordBatches):
                     f"size. Use {self._source.size_advice}."
                 )
         tops = tuple(np.stack(values) for values in zip(*samples, strict=True))
-        return Batch(tops, [record.key for record in records], self.position())
+        return tops, [record.key for record in records]
 
     def _first_shapes(self) -> list[Shape]:
         samples = self._sample((self._source.peek(), _Choice()))
         return [(self._size, *values.shape) for values in samples]
 
-    def _draw(self) -> list[_Choice]:
-        """Draw for each image of a batch."""
-        n, framing = self._size, self._framing
+    def _choose(self, rows: slice) -> list[_Choice]:
+        """Draw for each image of the whole batch, and return what was drawn for some of them."""
+        n, framing = self._rows.n_in_batch, self._framing
         if not framing.is_random:
-            return [_Choice()] * n
-        generator = self._stream.generator()
+            return [_Choice()] * self._size
+        generator = self._draws().generator()
         mirrors = generator.integers(2, size=n) if framing.mirror else np.zeros(n)
         places = generator.random((n, 2)) if framing.at_random else np.full((n, 2), 0.5)
         factors = generator.choice(framing.factors, n) if framing.factors else np.ones(n)
         drawn = zip(factors.tolist(), mirrors.tolist(), *places.T.tolist(), strict=True)
-        return [_Choice(factor, bool(mirror), *place) for factor, mirror, *place in drawn]
+        choices = [_Choice(factor, bool(mirror), *place) for factor, mirror, *place in drawn]
+        return choices[rows]
 
     def _sample(self, given: tuple[Record, _Choice]) -> tuple[Floats, Floats, Floats]:
         """Return image, labels and size of a record."""

@@ -9,7 +9,7 @@ import weakref
 from collections import deque
 from contextlib import suppress
 
-from minicaffe.data.batches import Batch, BatchSource
+from minicaffe.data.batch_source import Batch, BatchSource
 from minicaffe.data.records.base import RecordPosition
 from minicaffe.log import logger
 
@@ -42,13 +42,15 @@ class _Bell:
 class _Worker:
     """The thread, and the queue of batches that it shares with its consumer.
 
+    After each batch it skips `n_skipped` batches.
+
     It does not know the consumer, so that the consumer's last reference is never the thread's.
     The consumer may be interrupted by an exception anywhere, and go on.
     """
 
-    def __init__(self, source: BatchSource, depth: int) -> None:
+    def __init__(self, source: BatchSource, depth: int, n_skipped: int) -> None:
         self._process = os.getpid()
-        self._source = source
+        self._source, self.n_skipped = source, n_skipped
         self._depth = depth
         # Batches, and at last the error that has ended the thread.
         self._ready: deque[Batch | BaseException] = deque()
@@ -75,6 +77,8 @@ class _Worker:
                     return
                 self._ready.append(self._source.next())
                 self._added.ring()
+                if self.n_skipped:
+                    self._source.skip_batches(self.n_skipped)
         except BaseException as error:  # the consumer handles it, whatever it is
             self._ready.append(error)
             self._added.ring()
@@ -96,7 +100,8 @@ class _Worker:
             return True  # a fork leaves the thread in the parent
         self._is_ending = True
         self._taken.ring()
-        if self._thread.ident is not None:
+        # The consumer may be garbage that is collected in the thread.
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(_CLOSE_TIMEOUT_S)
         self._ready.clear()
         return not self._thread.is_alive()
@@ -108,6 +113,9 @@ class Prefetcher(BatchSource):
     The thread starts with the first call of `next`, and ends with the last reference to the
     prefetcher. After a fork the child starts a thread of its own; after an error the next call of
     `next` tries again.
+
+    The thread expects that as many batches are skipped after each one as after the last one. If
+    another number is, the batches that wait are dropped.
 
     Parameters
     ----------
@@ -128,16 +136,28 @@ class Prefetcher(BatchSource):
         self._source = source
         self.depth = depth
         self.shapes, self.assembler = source.shapes, source.assembler
-        self._position = source.position()
+        # The position after the last batch, and how many are to be skipped then: one object,
+        # because an interrupt may come at any time.
+        self._at = source.position(), 0
         self._worker: _Worker | None = None
         self._finalizer: weakref.finalize[[], Prefetcher] | None = None
         self.data_wait_s = 0.0
 
     def next(self) -> Batch:
         """Return the next batch; raise errors of the source, with the thread's traceback."""
-        batch = self._from_thread() if self.depth else self._source.next()
-        self._position = batch.position
+        _, n_skipped = self._at
+        worker = self._worker
+        expected = 0 if worker is None else worker.n_skipped
+        if n_skipped != expected or (worker is not None and not worker.is_usable):
+            self._catch_up()
+        batch = self._from_thread(n_skipped) if self.depth else self._source.next()
+        self._at = batch.position, 0
         return batch
+
+    def skip_batches(self, n: int) -> None:
+        """Advance as n calls of `next` do, without making batches."""
+        position, n_skipped = self._at
+        self._at = position, n_skipped + n
 
     def count_samples(self, limit: int) -> int | None:
         """Return the number of samples, or `limit` if there are more; None if it is unknown.
@@ -148,13 +168,15 @@ class Prefetcher(BatchSource):
 
     def position(self) -> RecordPosition:
         """Return the position after the last batch returned; those that wait do not count."""
-        return self._position
+        if self._at[1]:
+            self._catch_up()
+        return self._at[0]
 
     def restore(self, position: RecordPosition) -> None:
         """Drop the batches that wait and continue from `position`."""
         self._stop()
         self._source.restore(position)
-        self._position = self._source.position()
+        self._at = self._source.position(), 0
 
     def close(self) -> None:
         """Stop the thread and close the source."""
@@ -166,11 +188,18 @@ class Prefetcher(BatchSource):
                 _CLOSE_TIMEOUT_S,
             )
 
-    def _from_thread(self) -> Batch:
-        if self._worker is not None and not self._worker.is_usable:
-            self.restore(self._position)
+    def _catch_up(self) -> None:
+        """Drop the batches that wait, and skip those that are to be skipped."""
+        position, n_skipped = self._at
+        self._stop()
+        self._source.restore(position)
+        if n_skipped:
+            self._source.skip_batches(n_skipped)
+        self._at = self._source.position(), 0
+
+    def _from_thread(self, n_skipped: int) -> Batch:
         if self._worker is None:
-            self._worker = _Worker(self._source, self.depth)
+            self._worker = _Worker(self._source, self.depth, n_skipped)
             # Called at exit, or with the last reference to the prefetcher.
             self._finalizer = weakref.finalize(self, self._worker.stop)
             self._worker.start()

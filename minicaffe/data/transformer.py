@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -69,6 +70,54 @@ def check_crop(crop: tuple[int, int], height: int, width: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class RowDraws:
+    """Draws for some rows of a batch what others draw for its other rows.
+
+    All draw the numbers of the whole batch, and use those of their rows. How many numbers are drawn
+    for a row does not depend on images.
+
+    Parameters
+    ----------
+    generator : numpy.random.Generator
+        In the same state for all.
+    rows : slice
+        The rows that are transformed, as many as all others do at once.
+    n : int
+        Rows of the whole batch.
+    """
+
+    generator: np.random.Generator
+    rows: slice
+    n: int
+
+    @classmethod
+    def of_all(cls, generator: np.random.Generator, n: int) -> RowDraws:
+        """Draw for a batch of n rows that nobody else transforms."""
+        return cls(generator, slice(0, n), n)
+
+    def coins(self) -> NDArray[np.bool_]:
+        """Return True or False for each row."""
+        return self.generator.integers(2, size=self.n)[self.rows].astype(bool)
+
+    def below(self, limits: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return whole numbers from 0 to below `limits`, (rows, k), as many for each row."""
+        size = self.n, limits.shape[1]
+        drawn = self.generator.integers(2**32, size=size, dtype=np.uint32)[self.rows]
+        return (drawn.astype(np.uint64) * limits.astype(np.uint64) >> 32).astype(np.int64)
+
+    def partners(self) -> NDArray[np.int64]:
+        """Return a random order of the rows, counted from the first of them."""
+        size = self.rows.stop - self.rows.start
+        orders = [self.generator.permutation(size) for _ in range(self.n // size)]
+        mine: NDArray[np.int64] = orders[self.rows.start // size]
+        return mine
+
+    def betas(self, a: float, b: float) -> NDArray[np.float64]:
+        """Return a number from the beta distribution for each row."""
+        return self.generator.beta(a, b, self.n)[self.rows]
+
+
 class DataTransformer:
     """Crops, mirrors, subtracts the mean and scales, as ``transform_param`` describes.
 
@@ -87,7 +136,7 @@ class DataTransformer:
         The colour space that encoded images are converted to: True colour (force_color), False grey
         (force_gray), None as the file has it.
     is_random : bool
-        Whether calls need a generator.
+        Whether calls draw random numbers.
     scale : float32
         What values are multiplied by, after the mean was subtracted.
 
@@ -148,16 +197,14 @@ class DataTransformer:
         check_crop(self._crop_size, height, width)
         return channels, *self._crop_size
 
-    def __call__(
-        self, images: Sequence[ImageArray], generator: np.random.Generator | None = None
-    ) -> Floats:
+    def __call__(self, images: Sequence[ImageArray], draws: RowDraws | None = None) -> Floats:
         """Transform a batch.
 
         Parameters
         ----------
         images : sequence of ndarray, each (channels, rows, columns), uint8 or float32
             They may differ in size if there is a crop. Read only.
-        generator : numpy.random.Generator, optional
+        draws : RowDraws, optional
             Needed if `is_random`. Draws, in this order: mirror, top and left of all images; with
             what they are mixed, and how much.
 
@@ -165,24 +212,22 @@ class DataTransformer:
         -------
         ndarray, float32, shape (n, channels, rows, columns)
         """
-        return self.mix(self._transformed(images, generator), generator)
+        return self.mix(self._transformed(images, draws), draws)
 
-    def mix(self, values: Floats, generator: np.random.Generator | None) -> Floats:
+    def mix(self, values: Floats, draws: RowDraws | None) -> Floats:
         """Return images, float32 (n, channels, rows, columns), mixed; as they are without mixup."""
-        if not self._mixup_alpha or generator is None:
+        if not self._mixup_alpha or draws is None:
             return values
-        n, alpha = len(values), self._mixup_alpha
-        others = values[generator.permutation(n)]
-        share = generator.beta(alpha + 1, alpha, n).astype(np.float32)[:, None, None, None]
+        alpha = self._mixup_alpha
+        others = values[draws.partners()]
+        share = draws.betas(alpha + 1, alpha).astype(np.float32)[:, None, None, None]
         return share * values + (1 - share) * others
 
-    def _transformed(
-        self, images: Sequence[ImageArray], generator: np.random.Generator | None
-    ) -> Floats:
+    def _transformed(self, images: Sequence[ImageArray], draws: RowDraws | None) -> Floats:
         shape = self._common_shape(images)
         if self._crop_size is None and not self._mirror:
             return self._arithmetic(cast(ImageArray, np.stack(images)), self._mean)
-        windows = self._windows(images, generator)
+        windows = self._windows(images, draws)
         cut = self._cut_out(images, windows, shape)
         if self._mean is None:
             return self._arithmetic(cut, None)
@@ -193,15 +238,13 @@ class DataTransformer:
             target[...] = _cut(self._mean, window, shape)
         return self._arithmetic(cut, means)
 
-    def cut_out(
-        self, images: Sequence[ImageArray], generator: np.random.Generator | None
-    ) -> ImageArray:
+    def cut_out(self, images: Sequence[ImageArray], draws: RowDraws | None) -> ImageArray:
         """Return what a call cuts out and mirrors, before the mean and the scale.
 
         Draws the same random numbers as a call.
         """
         shape = self._common_shape(images)
-        return self._cut_out(images, self._windows(images, generator), shape)
+        return self._cut_out(images, self._windows(images, draws), shape)
 
     def _cut_out(
         self,
@@ -227,14 +270,14 @@ class DataTransformer:
     def pack(
         self,
         images: Sequence[ImageArray],
-        generator: np.random.Generator | None,
+        draws: RowDraws | None,
         staged: StagedBatch,
     ) -> None:
         """Fill a staged batch, from which a device transforms; see `minicaffe.ops.transform`.
 
         Draws the same random numbers as a call.
         """
-        windows = self._windows(images, generator)
+        windows = self._windows(images, draws)
         staged.windows[...] = windows
         if self._crop_size is None:
             np.stack(images, out=staged.images)
@@ -266,19 +309,17 @@ class DataTransformer:
             )
         return cuts.pop()
 
-    def _windows(
-        self, images: Sequence[ImageArray], generator: np.random.Generator | None
-    ) -> list[_Window]:
+    def _windows(self, images: Sequence[ImageArray], draws: RowDraws | None) -> list[_Window]:
         n = len(images)
         sizes = np.array([image.shape[1:] for image in images])
         spare = sizes - np.array(self._crop_size or sizes)
         mirror = np.zeros(n, dtype=bool)
-        if self.is_random and generator is None:
-            raise ValueError("a random transformation needs a generator")
-        if self._mirror and generator is not None:
-            mirror = generator.integers(2, size=n).astype(bool)
-        if self._crop_at_random and generator is not None:
-            corner = generator.integers(spare + 1)
+        if self.is_random and draws is None:
+            raise ValueError("a random transformation needs random numbers")
+        if self._mirror and draws is not None:
+            mirror = draws.coins()
+        if self._crop_at_random and draws is not None:
+            corner = draws.below(spare + 1)
         else:
             corner = spare // 2
         tops, lefts = corner.T.tolist()

@@ -38,6 +38,37 @@ WHOLE = BatchParts()
 
 
 @dataclass(frozen=True)
+class BatchRows:
+    """The rows of each batch that a data source reads.
+
+    Parameters
+    ----------
+    size : int
+        Rows of a part: the batch_size of a data layer.
+    parts : BatchParts
+        The parts that are read, a batch of the source each.
+    """
+
+    size: int
+    parts: BatchParts = WHOLE
+
+    @property
+    def n_in_batch(self) -> int:
+        """Rows of the whole batch."""
+        return self.size * self.parts.count
+
+    @property
+    def n_after(self) -> int:
+        """Rows of the whole batch after those that are read."""
+        return self.size * self.parts.n_after
+
+    def of_pass(self, k: int) -> slice:
+        """Return which rows of the whole batch the k-th pass over a part reads."""
+        first = self.size * (self.parts.first + k)
+        return slice(first, first + self.size)
+
+
+@dataclass(frozen=True)
 class WorkShare:
     """What a process does of the work of a net, and how it reaches the others.
 

@@ -129,6 +129,7 @@ class Layer(Generic[P]):
         self.param_needs_diff: list[bool] = []
         self._fillers: dict[int, FillerParameter] = {}
         self._streams: dict[str, RandomStream] = {}
+        self._n_skipped = 0  # batches
 
     @property
     def name(self) -> str:
@@ -264,8 +265,13 @@ class Layer(Generic[P]):
     def restore(self, state: State) -> None:
         """Restore what `state` returned in an earlier run."""
         for purpose, (seed, step) in state.items():
-            stream = self.stream(purpose)
-            stream.seed, stream.step = seed, checked_step(step)
+            self.stream(purpose).go_to(seed, checked_step(step))
+
+    def skip_batches(self, n: int) -> None:
+        """Advance as n forward passes do, each over all parts of a batch, without computing."""
+        self._n_skipped += n
+        for stream in self._streams.values():
+            stream.pass_over(n)
 
     def close(self) -> None:
         """Close files and stop threads."""
@@ -326,10 +332,20 @@ class Layer(Generic[P]):
         """Return the backend's kernel for `op`."""
         return self.context.backend.plan(op, *tensors)
 
-    def stream(self, purpose: str) -> RandomStream:
-        """Return this layer's random stream for one purpose; snapshots store its step."""
+    def stream(self, purpose: str, n_draws: int = 1) -> RandomStream:
+        """Return this layer's random stream for one purpose; snapshots store its step.
+
+        Parameters
+        ----------
+        purpose : str
+        n_draws : int
+            How often a forward pass draws from it.
+        """
         if purpose not in self._streams:
-            self._streams[purpose] = RandomStream(self.context.seed, f"{self.name}/{purpose}")
+            parts, name = self.context.share.parts, f"{self.name}/{purpose}"
+            stream = RandomStream(self.context.seed, name, 0, parts.first, parts.n, n_draws)
+            stream.pass_over(self._n_skipped)
+            self._streams[purpose] = stream
         return self._streams[purpose]
 
     def add_parameter(self, shape: Shape, filler: FillerParameter | None = None) -> Blob:

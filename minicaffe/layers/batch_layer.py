@@ -9,11 +9,13 @@ import numpy as np
 
 from minicaffe.blob import Blob
 from minicaffe.data.augmentation import AUGMENTATION_FIELDS
-from minicaffe.data.batches import Augment, Batch, BatchSource, ImageBatches
+from minicaffe.data.batch_source import Batch, BatchSource
+from minicaffe.data.batches import Augment, ImageBatches
 from minicaffe.data.image_form import ImageForm
 from minicaffe.data.prefetch import Prefetcher
 from minicaffe.data.records.base import RecordSource
 from minicaffe.data.transformer import DataTransformer
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError, Unsupported
 from minicaffe.layers.base import Blobs, Layer, P, State
 from minicaffe.layers.context import LayerContext
@@ -22,7 +24,7 @@ from minicaffe.ops.backend import Shape
 from minicaffe.ops.transform import Transform, TransformKernel
 from minicaffe.random import RandomStream
 from minicaffe.schema import TEST, TRAIN, LayerParameter
-from minicaffe.schema.minicaffe_pb2 import TransformationParameter
+from minicaffe.schema.minicaffe_pb2 import DataParameter, TransformationParameter
 
 # Fields of data_param and image_data_param that moved to transform_param.
 OLD_TRANSFORM_FIELDS = ("scale", "mean_file", "crop_size", "mirror")
@@ -122,6 +124,10 @@ class BatchLayer(Layer[P]):
         """Return the source of batches."""
         raise NotImplementedError
 
+    def rows(self, size: int) -> BatchRows:
+        """Return the rows that this process reads of batches whose parts have `size` rows."""
+        return BatchRows(size, self.context.share.parts)
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Open the source and give the tops the shapes of the first batch."""
         self.open_source()
@@ -178,6 +184,11 @@ class BatchLayer(Layer[P]):
     def data_wait_s(self) -> float:
         """Total time that forward has waited for batches, seconds."""
         return self.source.data_wait_s
+
+    def skip_batches(self, n: int) -> None:
+        """Advance by n batches, without making them."""
+        super().skip_batches(n)
+        self.source.skip_batches(n)
 
     def close(self) -> None:
         """Stop prefetching, close files and databases."""
@@ -241,7 +252,20 @@ class ImageBatchLayer(BatchLayer[P]):
         """Return batches of `size` records, after skipping up to ``rand_skip - 1``."""
         records.skip_at_random(rand_skip, self.random)
         threads, augment = self.context.backend.data_threads, self._augmenter()
-        return ImageBatches(records, size, transformer, self.random, threads, augment)
+        rows = self.rows(size)
+        return ImageBatches(records, rows, transformer, self.random, threads, augment)
+
+    def database_kind(self, proto: DataParameter) -> str:
+        """Return which kind of database data_param names; LevelDB is read by one process only."""
+        kind = type(proto).DB.Name(proto.backend)
+        n = self.context.share.communicator.size
+        self.require(
+            n == 1 or kind != "LEVELDB",
+            f"{proto.source}: {n} processes train this net, but LevelDB lets one process open a "
+            f"database. Write an LMDB: minicaffe db merge {proto.source} NEW_DB --backend=lmdb; "
+            "then set source to it, and backend: LMDB.",
+        )
+        return kind
 
     def transformer(self) -> DataTransformer:
         """Return what transform_param asks for, in this layer's phase."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minicaffe.data.batches import BatchSource
+from minicaffe.data.batch_source import BatchSource
 from minicaffe.data.db import printable
 from minicaffe.data.image_form import ImageForm, form_in_database
 from minicaffe.data.records.base import RecordSource
@@ -43,7 +43,7 @@ class Data(ImageBatchLayer[DataParameter]):
         self.require(proto.source, "data_param { source } is missing: the folder of the database")
         self.require(proto.batch_size > 0, "batch_size is missing or 0; it must be at least 1")
         transformer = self.transformer()
-        backend = type(proto).DB.Name(proto.backend)
+        backend = self.database_kind(proto)
         if proto.shuffle:
             records: RecordSource = ShuffledDatabaseRecords(
                 proto.source, backend, transformer.color, self.random

@@ -9,6 +9,7 @@ from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.registry import register
 from minicaffe.layers.settable_batch import SettableBatch, set_first_axis
 from minicaffe.ops.backend import Shape
+from minicaffe.random import RandomStream
 from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import DummyDataParameter
 
@@ -107,7 +108,13 @@ class DummyData(SettableBatch, Layer[DummyDataParameter]):
         for i, (blob, filler) in enumerate(zip(top, self.fillers, strict=False)):
             if filler.type == "constant" if refill else self.context.is_zero(filler):
                 continue
-            blob.data.set(fillers.fill(filler, blob.shape, self.stream(f"top/{i}").generator()))
+            stream = self.stream(f"top/{i}")
+            if refill:
+                generator = stream.generator()
+            else:
+                generator = RandomStream(stream.seed, stream.name).generator()
+                stream.pass_over(1)
+            blob.data.set(fillers.fill(filler, blob.shape, generator))
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Keep the shapes."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from minicaffe.data.batches import BatchSource, RowBatches
+from minicaffe.data.batch_source import BatchSource
+from minicaffe.data.batches import RowBatches
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
 from minicaffe.schema.minicaffe_pb2 import HDF5DataParameter
@@ -40,4 +41,4 @@ class HDF5Data(BatchLayer[HDF5DataParameter]):
         from minicaffe.data.records.hdf5 import Hdf5Rows
 
         rows = Hdf5Rows(proto.source, self.param.top, self.random if proto.shuffle else None)
-        return RowBatches(rows, proto.batch_size)
+        return RowBatches(rows, self.rows(proto.batch_size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minicaffe.data.batches import BatchSource
+from minicaffe.data.batch_source import BatchSource
 from minicaffe.data.image_form import ImageForm
 from minicaffe.layers.batch_layer import ImageBatchLayer
 from minicaffe.layers.registry import register

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.batches import BatchSource, RowBatches
+from minicaffe.data.batch_source import BatchSource
+from minicaffe.data.batches import RowBatches
 from minicaffe.data.records.arrays import ArrayRows
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.batch_layer import BatchLayer
@@ -60,7 +62,7 @@ class MemoryData(BatchLayer[MemoryDataParameter]):
             f"width: {proto.width}; all four must be given and at least 1",
         )
         self._rows = ArrayRows([self.shape[1:], _LABEL])
-        return RowBatches(self._rows, self.shape[0])
+        return RowBatches(self._rows, BatchRows(self.shape[0]))
 
     def shape_tops(self, top: Blobs) -> None:
         """Give the tops the shapes that they have until the first pass, as in Caffe."""

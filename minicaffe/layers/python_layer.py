@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from minicaffe.distributed.communicator import ALONE
+from minicaffe.distributed.present import working_for
 from minicaffe.layers.base import Blobs, Layer, LayerClass
 from minicaffe.layers.faster_rcnn.modules import BUILT_IN
 from minicaffe.layers.host_blob import BlobVec, host_blobs
@@ -30,6 +32,11 @@ class Python(Layer[PythonParameter]):
     The layers of py-faster-rcnn are built in: rpn.proposal_layer, rpn.anchor_target_layer,
     rpn.proposal_target_layer and roi_data_layer.layer mean `minicaffe.layers.faster_rcnn` if there
     is no such module. So is ENet's spatial_dropout.
+
+    If several processes train the net, the user's object provides the batches of this one:
+    `caffe.solver_rank()` of `caffe.solver_count()`. A method ``skip_batches(n)``, if it has one,
+    is called where it shall advance by n batches in a test that the processes divide; else
+    reshape and forward are called n times, if the layer has no bottom.
 
     Exceptions of the user's code propagate unchanged, with a note that names the layer.
 
@@ -57,10 +64,10 @@ class Python(Layer[PythonParameter]):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Import the class, make the user's object and call its setup."""
         cls = user_class(self)
-        with self._named("__init__"):
+        with self._named("__init__"), self._present():
             # The user's class has any type; `caffe.Layer` is only its usual base.
             self.user: Any = cls(self.param)
-        settings = self.settings
+        settings, self._tops = self.settings, top
         self.user.blobs = BlobVec(self)
         self.user.param_str = self.user.param_str_ = settings.param_str
         self.user.phase = int(self.param.phase)
@@ -76,12 +83,24 @@ class Python(Layer[PythonParameter]):
         self._call("reshape", x, y)
         self._call("forward", x, y)
 
+    def skip_batches(self, n: int) -> None:
+        """Have the user's object advance by n batches."""
+        if hasattr(self.user, "skip_batches"):
+            self._call("skip_batches", n)
+        elif not self.param.bottom:
+            for _ in range(n):
+                self.forward((), self._tops)
+
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Overwrite the bottoms' diffs, add to the parameters'."""
         self._call("backward", host_blobs(top), list(propagate_down), host_blobs(bottom))
 
+    def _present(self) -> AbstractContextManager[None]:
+        share = self.context.share
+        return working_for(share.communicator if share.parts.count > 1 else ALONE)
+
     def _call(self, method: str, *arguments: object) -> None:
-        with self._named(method):
+        with self._named(method), self._present():
             getattr(self.user, method)(*arguments)
 
     @contextmanager

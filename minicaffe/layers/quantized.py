@@ -89,13 +89,15 @@ class QuantizedLayer(Layer[P]):
         if self._given != list(bottom):
             self._given = list(bottom)
             self._bottoms = [self._rounded(blob, self.formats.bottoms) for blob in bottom]
-        for blob in (*self._bottoms, *self._parameters):
-            if isinstance(blob, RoundedBlob):
-                blob.plan()
+        rounded = _rounded_ones([*self._bottoms, *self._parameters])
+        for blob in rounded:
+            blob.plan()
         super().reshape(self._bottoms, top)
         grid = self.formats.tops
         tops = [] if grid is None else [(self.plan(self._op(grid), t.data, t.data), t) for t in top]
         self._round_tops = tops
+        n_draws, draws = len(rounded) + len(tops), self.formats.is_stochastic
+        self._stream = self.stream("rounding", n_draws) if draws else None
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse nothing if the tops are rounded, which comes before the ops of the epilogue."""
@@ -113,10 +115,12 @@ class QuantizedLayer(Layer[P]):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         """Round bottoms and parameters, compute, round the tops."""
-        stream = self.stream("rounding") if self.formats.is_stochastic else None
-        for blob in (*self._bottoms, *self._parameters):
-            if isinstance(blob, RoundedBlob):
-                blob.round(stream)
+        stream = self._stream
+        for bottom_copy in _rounded_ones(self._bottoms):
+            bottom_copy.round(stream)
+        for parameter in _rounded_ones(self._parameters):
+            # The same for all parts of a batch.
+            parameter.round(stream and stream.undivided())
         super().forward(self._bottoms, top)
         for kernel, blob in self._round_tops:
             kernel.forward(blob.data, blob.data, stream)
@@ -134,3 +138,7 @@ class QuantizedLayer(Layer[P]):
 
     def _op(self, grid: Grid) -> Quantize:
         return Quantize(grid, self.formats.is_stochastic)
+
+
+def _rounded_ones(blobs: Blobs) -> list[RoundedBlob]:
+    return [blob for blob in blobs if isinstance(blob, RoundedBlob)]

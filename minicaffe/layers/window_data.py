@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from minicaffe.data.batches import BatchSource
+from minicaffe.data.batch_source import BatchSource
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.layers.batch_layer import ImageBatchLayer
 from minicaffe.layers.registry import register
@@ -66,14 +66,13 @@ class WindowData(ImageBatchLayer[WindowDataParameter]):
             0 <= proto.fg_fraction <= 1,
             f"fg_fraction: {proto.fg_fraction:g} is not a share; it must be from 0 to 1",
         )
+        n = self.rows(proto.batch_size).n_in_batch
+        cropper = Cropper(size, proto.context_pad, proto.crop_mode == "square")
         threads = self.context.backend.data_threads
         records = WindowRecords(
             WindowFiles(proto.source, proto.root_folder, proto.cache_images, threads),
-            Sampling(proto.batch_size, proto.fg_threshold, proto.bg_threshold, proto.fg_fraction),
-            WindowTransformer(
-                self.transformation(self.param),
-                Cropper(size, proto.context_pad, proto.crop_mode == "square"),
-            ),
+            Sampling(n, proto.fg_threshold, proto.bg_threshold, proto.fg_fraction),
+            WindowTransformer(self.transformation(self.param), cropper),
             self.random,
         )
         unchanged = DataTransformer(TransformationParameter(), TEST)

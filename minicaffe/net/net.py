@@ -84,8 +84,7 @@ class Net:
     ) -> None:
         source = source if isinstance(source, NetSource) else read_net(source)
         state = NetState(phase=state) if isinstance(state, str) else state
-        self.source = source
-        self.backend = backend or get_backend()
+        self.source, self.backend = source, backend or get_backend()
         self.seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
         parts = build(source, state, self.backend, self.seed, share)
         self.param: NetParameter = parts.param
@@ -368,6 +367,11 @@ class Net:
         for layer in self.layers:
             if layer.name in state:
                 layer.restore(state[layer.name])
+
+    def skip_batches(self, n: int) -> None:
+        """Advance data and random numbers as n forward passes do, without the passes."""
+        for step in self.steps:
+            step.layer.skip_batches(n)
 
     def close(self) -> None:
         """Close files and end threads. Not needed: see the class."""

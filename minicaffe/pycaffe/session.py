@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from minicaffe import log as _log
 from minicaffe.backends import PRECISIONS, get_backend
+from minicaffe.distributed.present import present_communicator
 from minicaffe.errors import BackendUnavailable, UsageError, nearest
 from minicaffe.layers import LAYERS
 from minicaffe.log import logger
@@ -32,8 +33,9 @@ class _Session:
     precision: str | None = None
     seed: int | None = None
     nets_since_seed: int = 0
-    solver_count: int = 1
-    solver_rank: int = 0
+    # None: those of the net whose Python layer runs.
+    solver_count: int | None = None
+    solver_rank: int | None = None
     multiprocess: bool = False
     has_warned_of_net: bool = False
     backends: dict[tuple[str, int, str | None], Backend] = field(default_factory=dict)
@@ -203,8 +205,13 @@ def log(message: str) -> None:
 
 
 def solver_count() -> int:
-    """Return the number of solvers that train together."""
-    return _session.solver_count
+    """Return the number of solvers that train together.
+
+    In the methods of a Python layer it is the number of processes that train the net, unless
+    `set_solver_count` was called.
+    """
+    count = _session.solver_count
+    return present_communicator().size if count is None else count
 
 
 def set_solver_count(count: int) -> None:
@@ -213,8 +220,9 @@ def set_solver_count(count: int) -> None:
 
 
 def solver_rank() -> int:
-    """Return the rank of this process among the solvers, from 0."""
-    return _session.solver_rank
+    """Return the rank of this process among the solvers, from 0; see `solver_count`."""
+    rank = _session.solver_rank
+    return present_communicator().rank if rank is None else rank
 
 
 def set_solver_rank(rank: int) -> None:

@@ -12,7 +12,8 @@ from minicaffe.data.augmentation.augmenter import Augmenter
 from minicaffe.data.augmentation.resampling import Interpolation, resample
 from minicaffe.data.batches import ImageBatches
 from minicaffe.data.records.image_list import ImageFiles, ImageListRecords
-from minicaffe.data.transformer import DataTransformer
+from minicaffe.data.transformer import DataTransformer, RowDraws
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError
 from minicaffe.net import Net
 from minicaffe.random import RandomStream
@@ -179,7 +180,7 @@ def test_mirrored_flow_changes_its_sign():
         want[channels] = 255 - want[channels]
         kinds = set()
         for k in range(12):
-            got = transformer([image], RandomStream(1, "a", k).generator())[0]
+            got = transformer([image], RowDraws.of_all(RandomStream(1, "a", k).generator(), 1))[0]
             is_mirrored = np.array_equal(got, want)
             assert is_mirrored or np.array_equal(got, image)
             kinds.add(is_mirrored)
@@ -232,7 +233,7 @@ def batches(threads=1):
     stream = RandomStream(7, "data")
     records = ImageListRecords(ImageFiles(str(IMAGES / "list.txt"), f"{IMAGES}/"), stream)
     transformer, augment = DataTransformer(param(TEXT), TRAIN), Augmenter(param(TEXT), TRAIN)
-    return ImageBatches(records, 4, transformer, stream, threads, augment)
+    return ImageBatches(records, BatchRows(4), transformer, stream, threads, augment)
 
 
 def test_batches_are_the_same_with_any_number_of_threads_and_after_a_restart():

@@ -12,6 +12,7 @@ from minicaffe.data.db import create_database
 from minicaffe.data.image import encode_image
 from minicaffe.data.records.database import DatabaseRecords, ShuffledDatabaseRecords
 from minicaffe.data.transformer import DataTransformer
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TEST, TRAIN, NetParameter, TransformationParameter
@@ -26,7 +27,7 @@ def batches(path, batch_size, text="", phase=TEST, backend="LMDB", rand_skip=0, 
     stream = RandomStream(seed, "data")
     records = DatabaseRecords(path, backend, transformer.color)
     records.skip_at_random(rand_skip, stream)
-    return ImageBatches(records, batch_size, transformer, stream)
+    return ImageBatches(records, BatchRows(batch_size), transformer, stream)
 
 
 def assert_same(batch, other):
@@ -49,7 +50,7 @@ def test_batches_equal_those_of_caffe(golden_files, case):
         param = layer.data_param
         source = ImageBatches(
             DatabaseRecords(param.source, type(param).DB.Name(param.backend)),
-            param.batch_size,
+            BatchRows(param.batch_size),
             DataTransformer(layer.transform_param, TEST),
             RandomStream(0, layer.name),
         )
@@ -120,7 +121,7 @@ def test_several_threads_decode_the_same_batches(golden_files, name):
     for threads in (1, 3):
         stream = RandomStream(2, "data")
         records = DatabaseRecords(str(golden_files / name), "LMDB", transformer.color)
-        source = ImageBatches(records, 7, transformer, stream, threads=threads)
+        source = ImageBatches(records, BatchRows(7), transformer, stream, threads=threads)
         made.append([source.next() for _ in range(5)])
         source.close()
     for one, three in zip(*made, strict=True):
@@ -135,7 +136,9 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
             content = encode_image(np.full((1, 4, 5), i, np.uint8), "png")
             database.put(b"%d" % i, encoded_datum(content[: 40 if i in (3, 5) else None], i))
     stream, transformer = RandomStream(1, "data"), DataTransformer(TransformationParameter(), TEST)
-    source = ImageBatches(DatabaseRecords(path, "LMDB"), 6, transformer, stream, threads=2)
+    source = ImageBatches(
+        DatabaseRecords(path, "LMDB"), BatchRows(6), transformer, stream, threads=2
+    )
     with pytest.raises(DataError, match=r"db, key '3': not an image that can be decoded"):
         source.next()
     source.close()

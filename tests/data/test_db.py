@@ -5,11 +5,13 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from minicaffe.data.db import create_database, open_database, open_writer
 from minicaffe.data.engines import lmdb_engine
+from minicaffe.data.engines.lmdb_pages import LmdbPages
 from minicaffe.errors import DataError
 
 BACKENDS = ("LMDB", "LEVELDB")
@@ -43,6 +45,48 @@ def test_a_cursor_is_cyclic(database, backend):
         wraps = [cursor.advance() for _ in range(21)]
         assert wraps == [False] * 19 + [True, False]
         assert cursor.key == RECORDS[1][0]
+
+
+@pytest.mark.parametrize("size", [10, 3000])
+@pytest.mark.parametrize("n", [1, 5, 700])
+def test_skipping_is_advancing(tmp_path, backend, n, size):
+    """Records of some bytes, and of overflow pages; in one leaf page of an LMDB, and in many."""
+    path = str(tmp_path / "many")
+    with create_database(path, backend) as new:
+        for i in range(n):
+            new.put(b"%06d" % i, bytes([i % 251]) * (i % size))
+    random, at = Random(n), 0
+    with open_database(path, backend) as db:
+        cursor = db.cursor()
+        for _ in range(60):
+            skipped = random.choice([0, 1, random.randrange(40), random.randrange(2 * n)])
+            n_rounds, at = divmod(at + skipped, n)
+            assert cursor.skip(skipped) == n_rounds
+            assert (cursor.key, bytes(cursor.value)) == (
+                b"%06d" % at,
+                bytes([at % 251]) * (at % size),
+            )
+            if random.randrange(4) == 0:
+                cursor.seek(cursor.key)
+            n_rounds, at = divmod(at + 1, n)
+            assert cursor.advance() == bool(n_rounds)
+            assert cursor.key == b"%06d" % at
+
+
+def test_skipping_reads_no_records_of_pages_that_it_passes_over(tmp_path, monkeypatch):
+    path = str(tmp_path / "many")
+    with create_database(path, "LMDB") as new:
+        for i in range(2000):
+            new.put(b"%06d" % i, bytes(100))
+    with open_database(path, "LMDB") as db:
+        cursor = db.cursor()
+        leaves, leaf = [], LmdbPages.leaf
+        monkeypatch.setattr(
+            LmdbPages, "leaf", lambda self, page: (leaves.append(page), leaf(self, page))[1]
+        )
+        assert cursor.skip(1500) == 0
+        assert cursor.key == b"001500"
+        assert len(leaves) == 1
 
 
 def test_seek(database, backend):
@@ -271,7 +315,7 @@ def test_leveldb_held_by_another_process(tmp_path):
     with other:
         assert other.stdout.readline() == b"open\n"
         with pytest.raises(
-            DataError, match=r"another process has this LevelDB open.*backend: LMDB"
+            DataError, match=r"another process has this LevelDB open.*--backend=lmdb writes an LMDB"
         ):
             open_database(path, "LEVELDB")
         other.communicate(b"\n")

@@ -11,6 +11,7 @@ import pytest
 
 from minicaffe.data.batches import RowBatches
 from minicaffe.data.records.hdf5 import Hdf5Rows
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.random import RandomStream
@@ -43,7 +44,7 @@ def rows(*numbers):
 
 def batches(source, batch_size, seed=1, shuffle=False, datasets=("x", "y")):
     stream = RandomStream(seed, "data") if shuffle else None
-    return RowBatches(Hdf5Rows(source, datasets, stream), batch_size)
+    return RowBatches(Hdf5Rows(source, datasets, stream), BatchRows(batch_size))
 
 
 def take(source, n):

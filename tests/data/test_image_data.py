@@ -8,6 +8,7 @@ import pytest
 from minicaffe.data.batches import ImageBatches
 from minicaffe.data.records.image_list import ImageFiles, ImageListRecords
 from minicaffe.data.transformer import DataTransformer
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.random import RandomStream
@@ -27,7 +28,7 @@ def batches(source=LIST, batch_size=4, seed=1, transform=None, **options):
     records = ImageListRecords(ImageFiles(source, **options), stream if shuffle else None)
     records.skip_at_random(rand_skip, stream)
     transformer = DataTransformer(transform or TransformationParameter(), TEST)
-    return ImageBatches(records, batch_size, transformer, stream)
+    return ImageBatches(records, BatchRows(batch_size), transformer, stream)
 
 
 def layer(settings, rest=""):

@@ -17,6 +17,7 @@ from minicaffe.data.image import encode_image
 from minicaffe.data.prefetch import Prefetcher
 from minicaffe.data.records.database import DatabaseRecords
 from minicaffe.data.transformer import DataTransformer
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError
 from minicaffe.layers import LAYERS
 from minicaffe.layers.context import LayerContext
@@ -73,7 +74,9 @@ def test_a_prefetcher_that_met_an_error(encoded):
     before = threads()
     records = DatabaseRecords(encoded, "LMDB")
     transformer, stream = DataTransformer(TransformationParameter(), TEST), RandomStream(1, "data")
-    source = Prefetcher(ImageBatches(records, 2, transformer, stream, threads=2), depth=2)
+    source = Prefetcher(
+        ImageBatches(records, BatchRows(2), transformer, stream, threads=2), depth=2
+    )
     del records
     assert source.next().tops[1].tolist() == [0, 1]
     for _ in range(2):

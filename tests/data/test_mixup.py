@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.data.transformer import DataTransformer
+from minicaffe.data.transformer import DataTransformer, RowDraws
 from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.random import RandomStream
@@ -17,15 +17,15 @@ from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
 IMAGES = Path(__file__).parents[1] / "golden" / "files" / "images"
 
 
-def generator(step=0):
-    return RandomStream(3, "a", step).generator()
+def draws(n, step=0):
+    return RowDraws.of_all(RandomStream(3, "a", step).generator(), n)
 
 
 def mixed(n, alpha, step=0):
     """Return the shares of each image of a batch in each mixed one, (n, n)."""
     transformer = DataTransformer(TransformationParameter(), TRAIN, alpha)
     one_hot = np.eye(n, dtype=np.float32).reshape(n, 1, 1, n)
-    return transformer(list(one_hot), generator(step)).reshape(n, n)
+    return transformer(list(one_hot), draws(n, step)).reshape(n, n)
 
 
 def test_images_are_sums_of_two():
@@ -37,6 +37,21 @@ def test_images_are_sums_of_two():
     assert ((shares > 0).sum(axis=1) == 2).sum() > 25
     assert (mixed(50, 0.4) == shares).all()
     assert (mixed(50, 0.4, step=1) != shares).any()
+
+
+def test_parts_of_a_batch_are_mixed_each_for_itself():
+    n, one_hot = 40, np.eye(40, dtype=np.float32).reshape(40, 1, 1, 40)
+    transformer = DataTransformer(TransformationParameter(), TRAIN, 0.4)
+    shares = []
+    for part in range(4):
+        rows = slice(part * n, (part + 1) * n)
+        of_part = RowDraws(RandomStream(3, "a").generator(), rows, 4 * n)
+        shares.append(transformer(list(one_hot), of_part).reshape(n, n))
+    for found in shares:
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+    # No two parts have the same partners or shares.
+    assert len({(found > 0).tobytes() for found in shares}) == 4
+    assert len(np.unique(np.concatenate([np.diag(found) for found in shares]))) > 150
 
 
 def test_own_shares_have_the_mean_and_variance_of_the_beta_distribution():
@@ -67,7 +82,7 @@ def test_the_mean_loss_is_that_of_mixed_labels():
 def test_mean_and_scale_come_before():
     param = TransformationParameter(scale=0.5, mean_value=[7], mirror=True)
     images = [np.full((1, 3, 4), value, np.uint8) for value in (7, 27)]
-    found = DataTransformer(param, TRAIN, 1.0)(images, generator())
+    found = DataTransformer(param, TRAIN, 1.0)(images, draws(2))
     assert found.dtype == np.float32
     assert found.min() >= 0
     assert found.max() <= 10

@@ -9,7 +9,7 @@ import pytest
 from test_batches import IMAGES, batches
 
 from minicaffe.data import prefetch
-from minicaffe.data.batches import Batch
+from minicaffe.data.batch_source import Batch
 from minicaffe.data.prefetch import Prefetcher
 from minicaffe.errors import DataError
 
@@ -33,6 +33,9 @@ class Counter:
         self.count += 1
         value = np.full((1, 1, 1, 1), self.count, np.float32)
         return Batch((value, value.reshape(1)), (), self.position())
+
+    def skip_batches(self, n):
+        self.count += n
 
     def position(self):
         return {"count": self.count}
@@ -196,3 +199,60 @@ def test_a_program_ends_with_the_thread_running(make_database):
     )
     assert done.stdout == "[0.0, 1.0]\n"
     assert done.stderr == ""
+
+
+def test_skipped_batches_are_not_made_once_their_number_repeats():
+    counter = Counter()
+    source = Prefetcher(counter, depth=2)
+    made, make = [], counter.next
+
+    def next_batch():
+        batch = make()
+        made.append(counter.count)
+        return batch
+
+    counter.next = next_batch
+    found = []
+    for _ in range(6):
+        source.skip_batches(1)
+        found.append(int(source.next().tops[1][0]))
+        source.skip_batches(2)
+    assert found == [2, 6, 10, 14, 18, 22]
+    assert source.position() == {"count": 24}
+    # Batch 2 comes before it is known how many are skipped; those after it were dropped.
+    assert {number % 4 for number in made if number > 4} == {2}
+    source.close()
+
+
+def test_an_error_does_not_forget_what_is_to_be_skipped():
+    counter = Counter(fail_at=6)
+    source = Prefetcher(counter, depth=2)
+    for number in (1, 4):
+        assert int(source.next().tops[1][0]) == number
+        source.skip_batches(2)
+    with pytest.raises(DataError, match="at its end"):
+        source.next()
+    counter.fail_at = None
+    assert int(source.next().tops[1][0]) == 7
+    source.close()
+
+
+def test_a_prefetcher_that_is_freed_in_its_own_thread():
+    counter, held, is_mine = Counter(), [], threading.Event()
+    make = counter.next
+
+    def next_batch():
+        if counter.count == 1:
+            assert is_mine.wait(30)
+            held.clear()
+        return make()
+
+    counter.next = next_batch
+    held.append(Prefetcher(counter, depth=1))
+    held[0].next()
+    is_mine.set()  # the only reference is the one in `held`
+    for thread in threading.enumerate():
+        if thread.name == "minicaffe-prefetch":
+            thread.join(30)
+            assert not thread.is_alive()
+    assert not held

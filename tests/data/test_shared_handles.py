@@ -1,4 +1,4 @@
-from minicaffe.data.shared_handles import SharedHandles
+from minicaffe.data.engines.shared_handles import SharedHandles
 
 
 class Handle:

@@ -3,7 +3,7 @@ import pytest
 from google.protobuf import text_format
 
 from minicaffe.data.mean import read_mean
-from minicaffe.data.transformer import DataTransformer
+from minicaffe.data.transformer import DataTransformer, RowDraws
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
 from minicaffe.schema.minicaffe_pb2 import TEST, TRAIN, BlobProto, TransformationParameter
@@ -57,6 +57,10 @@ def test_the_middle_is_cropped_in_test(mean_file):
     np.testing.assert_array_equal(y, expected)
 
 
+def draws(step=0):
+    return RowDraws.of_all(RandomStream(1, "x", step).generator(), len(IMAGES))
+
+
 def windows_of(y, crop, mean=0):
     """For each output, the (top, left, mirror) whose window it is."""
     found = []
@@ -78,7 +82,7 @@ def windows_of(y, crop, mean=0):
 @pytest.mark.parametrize("with_mean", [False, True])
 def test_train_crops_and_mirrors_at_random(mean_file, with_mean):
     text = "crop_size: 4 mirror: true" + (f' mean_file: "{mean_file}"' if with_mean else "")
-    y = transformer(text, TRAIN)(IMAGES, RandomStream(1, "x").generator())
+    y = transformer(text, TRAIN)(IMAGES, draws())
     found = windows_of(y, (4, 4), MEAN if with_mean else np.float32(0))
     assert len(found) == len(IMAGES)
     tops, lefts, mirrors = (set(values) for values in zip(*found, strict=True))
@@ -90,13 +94,13 @@ def test_train_crops_and_mirrors_at_random(mean_file, with_mean):
 def test_test_mirrors_too_as_in_caffe():
     t = transformer("mirror: true", TEST)
     assert t.is_random
-    found = windows_of(t(IMAGES, RandomStream(1, "x").generator()), (7, 9))
+    found = windows_of(t(IMAGES, draws()), (7, 9))
     assert {mirror for _, _, mirror in found} == {False, True}
 
 
 def test_same_step_same_batch():
     t = transformer("crop_size: 3 mirror: true", TRAIN)
-    a, b, c = (t(IMAGES, RandomStream(1, "x", step).generator()) for step in (4, 4, 5))
+    a, b, c = (t(IMAGES, draws(step)) for step in (4, 4, 5))
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
 

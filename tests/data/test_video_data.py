@@ -10,6 +10,7 @@ import pytest
 from google.protobuf import text_format
 
 from minicaffe.data.image import encode_image
+from minicaffe.distributed.parts import WHOLE, BatchParts, WorkShare
 from minicaffe.errors import NetError
 from minicaffe.layers import LAYERS
 from minicaffe.net import Net
@@ -197,6 +198,24 @@ def test_random_clips_of_a_video_file(tmp_path, video):
     found = numbers(run(layer(f"video_data_param {{ {settings} }}", phase="TRAIN"))[0])
     assert all(clip == list(range(clip[0], clip[0] + 3)) for clip in found)
     assert len({clip[0] for clip in found}) > 2
+
+
+def test_frames_of_parts_of_batches(video):
+    settings = f'video_data_param {{ video_type: VIDEO video_file: "{video}" skip_frames: 1 }}'
+
+    def frames_net(batch_size, parts=WHOLE):
+        rest = f"data_param {{ batch_size: {batch_size} }}"
+        text = f'layer {{ name: "data" type: "VideoData" top: "data" {settings} {rest} }}'
+        return Net(parse_net(text, "net.prototxt"), "TRAIN", seed=1, share=WorkShare(parts))
+
+    whole = frames_net(4)
+    nets = [frames_net(2, BatchParts(rank, 1, 2)) for rank in range(2)]
+    for _ in range(5):  # of 6 frames
+        for net in (whole, *nets):
+            net.forward()
+        found = np.concatenate([net.blobs["data"].data.get() for net in nets])
+        np.testing.assert_array_equal(found, whole.blobs["data"].data.get())
+        assert nets[0].state() == nets[1].state() == whole.state()
 
 
 def test_frames_of_a_video_file_round_after_round(video):

@@ -9,7 +9,7 @@ HARNESS = """
 import random, signal, sys, threading
 import numpy as np
 from minicaffe import log
-from minicaffe.data.batches import Batch
+from minicaffe.data.batch_source import Batch
 from minicaffe.data.prefetch import Prefetcher
 
 class Interrupt(BaseException):

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from minicaffe.data.augmentation.annotated import Annotated, AnnotatedTransformer
 from minicaffe.data.augmentation.resize_policy import ResizePolicy
-from minicaffe.data.batches import Batch, RecordBatches
+from minicaffe.data.batches import RecordBatches
 from minicaffe.data.records.annotated import AnnotatedRecord
 from minicaffe.data.records.base import RecordSource
 from minicaffe.data.transformer import DataTransformer
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError
 from minicaffe.log import logger
 from minicaffe.ops.backend import Shape
@@ -62,7 +63,7 @@ class AnnotatedBatches(RecordBatches):
     ----------
     records : RecordSource
         Reads `AnnotatedRecord`; closed with the batches, or if they cannot be made.
-    size : int
+    rows : BatchRows
         Images a batch.
     transform : AnnotatedTransformer
     values : DataTransformer
@@ -77,7 +78,7 @@ class AnnotatedBatches(RecordBatches):
     def __init__(
         self,
         records: RecordSource,
-        size: int,
+        rows: BatchRows,
         transform: tuple[AnnotatedTransformer, DataTransformer],
         labels: LabelRows,
         stream: RandomStream,
@@ -85,19 +86,17 @@ class AnnotatedBatches(RecordBatches):
     ) -> None:
         self._labels = labels
         self._transform, self._values = transform
-        super().__init__(records, size, stream, threads)
+        super().__init__(records, rows, stream, threads)
 
-    def next(self) -> Batch:
-        """Return the next batch.
+    @property
+    def _n_steps(self) -> int:
+        return 1 + self._rows.n_in_batch
 
-        Raises
-        ------
-        DataError
-            If a record cannot be used, or the images have different sizes.
-        """
+    def _make(self, rows: slice) -> tuple[tuple[Floats, ...], Sequence[bytes]]:
         records = cast(list[AnnotatedRecord], self._source.take(self._size))
-        policy = self._transform.policy(self._stream.generator())
-        tasks = [(record, policy, self._stream.generator()) for record in records]
+        policy = self._transform.policy(self._draws().generator())
+        draws = self._draws(1 + rows.start)
+        tasks = [(record, policy, draws.generator()) for record in records]
         found = self._pool.map(self._changed, tasks)
         for record, one in zip(records, found, strict=True):
             if one.image.shape != found[0].image.shape:
@@ -107,7 +106,7 @@ class AnnotatedBatches(RecordBatches):
         except DataError as error:
             raise DataError(f"{records[0]}: {error}") from error
         labels = self._batch_labels(records, found)
-        return Batch((data, labels), [record.key for record in records], self.position())
+        return (data, labels), [record.key for record in records]
 
     def _first_shapes(self) -> list[Shape]:
         record = cast(AnnotatedRecord, self._source.peek())

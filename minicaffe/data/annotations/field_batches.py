@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from minicaffe.data.annotations.field_labels import FieldMap, Numbers, label_maps
-from minicaffe.data.batches import Batch, BatchSource, Floats
+from minicaffe.data.batch_source import DividedBatches, Floats
 from minicaffe.data.image import Pixels, read_image, resize
 from minicaffe.data.records.base import RecordPosition
 from minicaffe.data.records.box_file import BoxedImage, read_box_file
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.random import RandomStream, checked_step
 
 # Steps of random sizes an octave, of random aspects; the largest enlargement of a whole image; by
@@ -28,7 +30,8 @@ class FieldImages:
     Parameters
     ----------
     source, root_folder : str
-    batch_size : int
+    rows : BatchRows
+        Images a batch.
     resized : tuple of int or None
     size : tuple of int or None
         Of the net's input; None for the first image's.
@@ -49,7 +52,7 @@ class FieldImages:
 
     source: str
     root_folder: str
-    batch_size: int
+    rows: BatchRows
     resized: tuple[int, int] | None
     size: tuple[int, int] | None
     fields: tuple[tuple[int, float, float], ...]
@@ -96,7 +99,7 @@ class _Scene:
         self.move((1.0, 1.0), (-x, -y))
 
 
-class FieldBatches(BatchSource):
+class FieldBatches(DividedBatches):
     """Images, label maps and true boxes: tops are images, maps, boxes (G, 7, 1, 1).
 
     Each image is cut at random around one of its objects, or padded with zeros, to the net's size.
@@ -114,6 +117,7 @@ class FieldBatches(BatchSource):
     """
 
     def __init__(self, images: FieldImages, random: RandomStream) -> None:
+        super().__init__(images.rows)
         self._settings, self._random = images, random
         self._images = [
             image
@@ -127,14 +131,13 @@ class FieldBatches(BatchSource):
             FieldMap(round(rows / step), round(columns / step), step, height, width)
             for step, height, width in images.fields
         ]
-        n = images.batch_size
+        n = images.rows.size
         maps = [(n, 6, m.rows, m.columns) for m in self._maps]
         self.shapes = [(n, 3, rows, columns), *maps, (1, 7, 1, 1)]
 
-    def next(self) -> Batch:
-        """Return the next batch."""
+    def _make(self, rows: slice) -> tuple[tuple[Floats, ...], Sequence[bytes]]:
         parts, boxes, keys = [], [], []
-        for n in range(self._settings.batch_size):
+        for n in range(self._rows.size):
             image = self._image()
             values, labels, objects = self._prepare(image, self._generator("image", self._taken))
             self._taken += 1
@@ -142,19 +145,20 @@ class FieldBatches(BatchSource):
             boxes += [[n, *row[2:], row[0], row[1]] for row in objects]
             keys.append(image.path.encode())
         tops = [np.stack(part).astype(np.float32) for part in zip(*parts, strict=True)]
-        rows = np.array(boxes or _NO_BOX, np.float32)[:, :, None, None]
-        return Batch((*tops, rows), keys, self.position())
+        truths = np.array(boxes or _NO_BOX, np.float32)[:, :, None, None]
+        return (*tops, truths), keys
 
     def count_samples(self, limit: int) -> int | None:
         """Return the number of images."""
         return min(limit, len(self._images))
 
-    def position(self) -> RecordPosition:
-        """Return the number of images taken."""
+    def _skip_rows(self, n: int) -> None:
+        self._taken += n
+
+    def _place(self) -> RecordPosition:
         return {"taken": self._taken}
 
-    def restore(self, position: RecordPosition) -> None:
-        """Continue from a position; the list must be the same."""
+    def _go_to(self, position: RecordPosition) -> None:
         self._taken = checked_step(position["taken"])
 
     def _generator(self, purpose: str, step: int) -> np.random.Generator:
@@ -184,7 +188,7 @@ class FieldBatches(BatchSource):
         chosen = int(rng.integers(len(scene.objects))) if len(scene.objects) else None
         if settings.sizes and chosen is not None and rng.integers(2):
             self._rescale(scene, chosen, rng)
-        values, window = self._place(scene, chosen, rng)
+        values, window = self._placed(scene, chosen, rng)
         self._ignore(scene.objects)
         labels = label_maps(
             self._maps, scene.objects, scene.regions, window, settings.least_overlap
@@ -215,7 +219,7 @@ class FieldBatches(BatchSource):
         rows, columns = scene.image.shape[1:]
         scene.resize(max(round(rows * factors[1]), 1), max(round(columns * factors[0]), 1))
 
-    def _place(
+    def _placed(
         self, scene: _Scene, chosen: int | None, rng: np.random.Generator
     ) -> tuple[Floats, tuple[int, ...]]:
         """Cut the image around the chosen object, or pad it; return pixels and its window."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from minicaffe.data.annotations.annotation_files import read_boxes
 from minicaffe.data.annotations.object_box import AnnotationType
-from minicaffe.data.batches import Batch, BatchSource, Floats
+from minicaffe.data.batch_source import DividedBatches, Floats
 from minicaffe.data.image import Pixels, read_image, resize_by_sides
 from minicaffe.data.records.base import RecordPosition
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream
 from minicaffe.text_file import read_text
@@ -51,7 +52,7 @@ class VocImages:
     flips: bool
 
 
-class VocBatches(BatchSource):
+class VocBatches(DividedBatches):
     """Images, their sizes and true boxes, in a new random order in each round.
 
     The tops are the image (1, 3, rows, columns), [rows, columns, scale] (1, 3), and rows [x1, y1,
@@ -62,6 +63,8 @@ class VocBatches(BatchSource):
     images : VocImages
     random : RandomStream or None
         For order and sizes; None for the order of the list, the first size and no mirrored images.
+    rows : BatchRows
+        Of one row a part.
 
     Raises
     ------
@@ -69,7 +72,8 @@ class VocBatches(BatchSource):
         If the list cannot be read or is empty.
     """
 
-    def __init__(self, images: VocImages, random: RandomStream | None) -> None:
+    def __init__(self, images: VocImages, random: RandomStream | None, rows: BatchRows) -> None:
+        super().__init__(rows)
         self._images, self._random = images, random
         path = Path(images.folder) / "ImageSets" / "Main" / f"{images.image_set}.txt"
         # A list of a class has a column with 1 or -1 beside the names.
@@ -82,26 +86,27 @@ class VocBatches(BatchSource):
         self._order = self._new_order()
         self.shapes = [values.shape for values in self._load(0)]
 
-    def next(self) -> Batch:
+    def _make(self, rows: slice) -> tuple[tuple[Floats, ...], Sequence[bytes]]:
         """Return the next image; after the last one a new round begins."""
         item = int(self._order[self._next])
         tops, key = self._load(item), self._names[item // self._copies].encode()
-        self._next += 1
-        if self._next == len(self._order):
-            self._round, self._next = self._round + 1, 0
+        self._skip_rows(1)
+        return tops, [key]
+
+    def _skip_rows(self, n: int) -> None:
+        rounds, self._next = divmod(self._next + n, len(self._order))
+        if rounds:
+            self._round += rounds
             self._order = self._new_order()
-        return Batch(tops, [key], self.position())
 
     def count_samples(self, limit: int) -> int | None:
         """Return the number of images, mirrored ones included."""
         return min(limit, len(self._order))
 
-    def position(self) -> RecordPosition:
-        """Return the round and the number of images taken in it."""
+    def _place(self) -> RecordPosition:
         return {"round": self._round, "next": self._next}
 
-    def restore(self, position: RecordPosition) -> None:
-        """Continue from a position; the list must be the same."""
+    def _go_to(self, position: RecordPosition) -> None:
         self._round, self._next = int(position["round"]), int(position["next"])
         self._order = self._new_order()
 

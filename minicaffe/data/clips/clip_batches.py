@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from minicaffe.data.batches import Batch, BatchSource
+from minicaffe.data.batch_source import Batch, BatchSource
 from minicaffe.data.records.base import RecordPosition
 from minicaffe.ops.backend import Shape
 
@@ -34,6 +34,10 @@ class ClipBatches(BatchSource):
         if isinstance(images, np.ndarray):
             images = images.reshape(self._clips(images.shape))
         return replace(batch, tops=(images, *others))
+
+    def skip_batches(self, n: int) -> None:
+        """Advance by n batches, without making them."""
+        self._images.skip_batches(n)
 
     def count_samples(self, limit: int) -> int | None:
         """Return the number of clips, or `limit` if there are more."""

@@ -9,9 +9,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.batches import Batch, RecordBatches
+from minicaffe.data.batches import RecordBatches
 from minicaffe.data.datum import ImageArray
 from minicaffe.data.records.base import Record, RecordSource
+from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError
 from minicaffe.ops.backend import Shape
 from minicaffe.random import RandomStream
@@ -60,7 +61,7 @@ class VoxelBatches(RecordBatches):
     ----------
     source : RecordSource
         Its records are float32 arrays (C + T, frames, rows, columns).
-    size : int
+    rows : BatchRows
         Clips a batch.
     targets : VoxelTargets
     stream : RandomStream
@@ -77,27 +78,24 @@ class VoxelBatches(RecordBatches):
     def __init__(
         self,
         source: RecordSource,
-        size: int,
+        rows: BatchRows,
         targets: VoxelTargets,
         stream: RandomStream,
         threads: int,
     ) -> None:
         self._targets = targets
-        super().__init__(source, size, stream, threads)
+        super().__init__(source, rows, stream, threads)
 
-    def next(self) -> Batch:
-        """Return the next batch.
+    @property
+    def _n_steps(self) -> int:
+        return int(self._targets.at_random or self._targets.mirror)
 
-        Raises
-        ------
-        DataError
-            If a clip cannot be read, or has another size than the first of the batch.
-        """
-        records, targets = self._source.take(self._size), self._targets
+    def _make(self, rows: slice) -> tuple[tuple[Floats, ...], Sequence[bytes]]:
+        records = self._source.take(self._size)
         clips = self._load(records)
         draws = np.zeros((self._size, 3))
-        if targets.at_random or targets.mirror:
-            draws = self._stream.generator().random((self._size, 3))
+        if self._n_steps:
+            draws = self._draws().generator().random((self._rows.n_in_batch, 3))[rows]
         samples = [
             self._sample(record, clip, draw)
             for record, clip, draw in zip(records, clips, draws, strict=True)
@@ -110,7 +108,7 @@ class VoxelBatches(RecordBatches):
                     f"({records[0]}); a batch has one size. Use batch_size: 1."
                 )
         tops = tuple(np.stack(values) for values in zip(*samples, strict=True))
-        return Batch(tops, [record.key for record in records], self.position())
+        return tops, [record.key for record in records]
 
     def _first_shapes(self) -> list[Shape]:
         record = self._source.peek()

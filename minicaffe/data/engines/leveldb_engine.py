@@ -60,7 +60,8 @@ def _explained(path: str) -> Iterator[None]:
         if "LOCK: Resource temporarily unavailable" in text:
             raise DataError(
                 f"{path}: another process has this LevelDB open, and LevelDB allows one at a time. "
-                "Wait for it, or convert the data to backend: LMDB, which any number can read."
+                f"Wait for it. minicaffe db merge {path} NEW_DB --backend=lmdb writes an LMDB, "
+                "which any number can read."
             ) from error
         if "CURRENT" in text or "does not exist" in text:
             raise DataError(
@@ -151,6 +152,10 @@ class LevelDbCursor:
         except Exception:
             with _explained(self._path):
                 raise
+
+    def skip(self, n: int) -> int:
+        """Advance by n records; after the last one, return how many steps remain, else 0."""
+        return next((n - k for k in range(n) if not self.next()), 0)
 
     def _is_valid(self) -> bool:
         """Return whether there is a record, and count it; at the end check the count."""

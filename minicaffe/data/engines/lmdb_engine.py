@@ -78,6 +78,29 @@ class LmdbCursor:
         self._at += 1
         return self._at < len(self._records) or self._enter(self._leaf + 1)
 
+    def skip(self, n: int) -> int:
+        """Advance by n records; after the last one, return how many steps remain, else 0.
+
+        Of the leaf pages that are passed over, only the number of records is read.
+        """
+        last = len(self._tree.leaves) - 1
+        remaining = n - (len(self._records) - 1 - self._at)
+        if remaining <= 0:
+            self._at += n
+            return 0
+        for leaf in range(self._leaf + 1, last + 1):
+            count = self._pages.count_in_leaf(int(self._tree.leaves[leaf]))
+            if remaining <= count or leaf == last:
+                self._enter(leaf)
+                self._at = min(remaining, count) - 1
+                remaining -= count
+                break
+            remaining -= count
+            self._seen += count
+        if remaining > 0:
+            self._check_count()
+        return max(remaining, 0)
+
     def item(self) -> tuple[bytes, memoryview]:
         """Return key and value of the record; the value is a view of the file."""
         return self._records[self._at]

@@ -115,11 +115,9 @@ class LmdbPages:
             If the page is damaged.
         """
         view, base, size = self._view, page * self.page_bytes, self.page_bytes
-        number, _, flags, lower, upper = _PAGE.unpack_from(view, base)
-        if number != page or flags & KIND_MASK != LEAF or not _is_header(lower, upper, size):
-            raise self.wrong_page(page, LEAF)
+        n, upper = self._leaf_header(page)
         records, spans = [], []
-        for offset in struct.unpack_from(f"<{(lower - HEADER_BYTES) // 2}H", view, base + 16):
+        for offset in struct.unpack_from(f"<{n}H", view, base + 16):
             if offset > size - NODE_BYTES:
                 raise self.wrong_nodes(page)
             value_bytes, flags, key_bytes = _NODE.unpack_from(view, base + offset)
@@ -142,6 +140,18 @@ class LmdbPages:
         if upper != size or not records:
             raise self.wrong_nodes(page)
         return records
+
+    def count_in_leaf(self, page: int) -> int:
+        """Return the number of records of a leaf page, without reading them."""
+        return self._leaf_header(page)[0]
+
+    def _leaf_header(self, page: int) -> tuple[int, int]:
+        """Return the number of records of a leaf page, and where they begin."""
+        base, size = page * self.page_bytes, self.page_bytes
+        number, _, flags, lower, upper = _PAGE.unpack_from(self._view, base)
+        if number != page or flags & KIND_MASK != LEAF or not _is_header(lower, upper, size):
+            raise self.wrong_page(page, LEAF)
+        return (lower - HEADER_BYTES) // 2, upper
 
     def wrong_page(self, page: int, kind: int) -> DataError:
         """Return the error about a page that is not of the kind that its parent says."""

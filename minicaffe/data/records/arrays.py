@@ -55,6 +55,11 @@ class ArrayRows(RowSource):
         self._next = rows.stop % len(self._arrays[0])
         return tuple(array[rows] for array in self._arrays)
 
+    def skip(self, n: int) -> None:
+        """Advance by n rows."""
+        if self._arrays:
+            self._next = (self._next + n) % len(self._arrays[0])
+
     def position(self) -> RecordPosition:
         """Return the next row."""
         return {"next": self._next}

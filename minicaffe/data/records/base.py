@@ -156,6 +156,10 @@ class RowSource(Resumable):
     def take(self, n: int) -> tuple[Floats, ...]:
         """Return the next n rows of each array, float32, shape (n, ...), and advance."""
 
+    @abstractmethod
+    def skip(self, n: int) -> None:
+        """Advance by n rows without reading them."""
+
     def count_records(self, limit: int) -> int | None:
         """Return the number of rows, or `limit` if there are more; None if it is unknown."""
         return None

@@ -111,7 +111,8 @@ class DatabaseRecords(RecordSource):
         records = []
         for _ in range(n):
             records.append(self.peek())
-            self._advance()
+            if self._cursor.advance():
+                log_repetition(RESTART)
         self._taken += n
         return records
 
@@ -123,11 +124,12 @@ class DatabaseRecords(RecordSource):
 
     def skip(self, n: int) -> None:
         """Advance by n records."""
-        for _ in range(n):
-            self._advance()
+        for _ in range(self._cursor.skip(n)):
+            log_repetition(RESTART)
+        self._taken += n
 
     def position(self) -> RecordPosition:
-        """Return the next key, and the number of records taken so far."""
+        """Return the next key, and the number of records before it in all rounds."""
         return {"key": self._cursor.key.decode("latin-1"), "records": self._taken}
 
     def restore(self, position: RecordPosition) -> None:
@@ -139,10 +141,6 @@ class DatabaseRecords(RecordSource):
         """Close the database."""
         self._cursor.close()
         self._database.close()
-
-    def _advance(self) -> None:
-        if self._cursor.advance():
-            log_repetition(RESTART)
 
 
 class ShuffledDatabaseRecords(ListedRecords):

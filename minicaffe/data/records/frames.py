@@ -99,9 +99,12 @@ class VideoFrames(RecordSource):
         return records
 
     def skip(self, n: int) -> None:
-        """Advance by n frames."""
+        """Advance by n frames, which are decoded, but not converted to pixels."""
         for _ in range(n):
-            self.take(1)
+            if self._waiting is None and next(self._frames, None) is None:
+                self._restart()
+            self._waiting = None
+            self._number += 1
 
     def position(self) -> RecordPosition:
         """Return how many frames were taken in this round."""

@@ -78,8 +78,11 @@ class Hdf5Rows(RowSource):
         self._datasets, self._shuffle = list(datasets), shuffle
         self._loaded, self._arrays = -1, [np.empty(0, np.float32)]
         self._rows = np.empty(0, np.intp)
+        self._index = self._row = 0  # of the file in the list, of the row in its order
+        self._lengths: dict[int, int] = {}
         self.row_shapes = []
         self._seek(0, 0, 0)
+        self._load(self._index)
 
     def take(self, n: int) -> tuple[Floats, ...]:
         """Return the next n rows of each dataset.
@@ -93,14 +96,21 @@ class Hdf5Rows(RowSource):
         filled = 0
         while filled < n:
             if self._row == len(self._rows):
-                rounds, file = divmod(self._file + 1, len(self._files))
-                self._seek(self._round + rounds, file, 0)
+                self._seek_next_file()
+            self._load(self._index)
             rows = self._rows[self._row : self._row + n - filled]
             for array, values in zip(taken, self._arrays, strict=True):
                 array[filled : filled + len(rows)] = values[rows]
             filled += len(rows)
             self._row += len(rows)
         return taken
+
+    def skip(self, n: int) -> None:
+        """Advance by n rows; of files that are passed over, only the number of rows is read."""
+        while n > len(self._rows) - self._row:
+            n -= len(self._rows) - self._row
+            self._seek_next_file()
+        self._row += n
 
     def count_records(self, limit: int) -> int:
         """Return the number of rows of all files, or `limit` if there are more.
@@ -111,11 +121,9 @@ class Hdf5Rows(RowSource):
             If a file cannot be used.
         """
         total = 0
-        for index, (_, path) in enumerate(self._files):
+        for index in range(len(self._files)):
             if total < limit:
-                where = self._where(index)
-                with _open(path, where) as file:
-                    total += len(_dataset(file, self._datasets[0], where))
+                total += self._count_rows(index)
         return min(total, limit)
 
     def position(self) -> RecordPosition:
@@ -133,7 +141,7 @@ class Hdf5Rows(RowSource):
         round_, file, row = (int(position[name]) for name in ("round", "file", "row"))
         check_position(self._source, "files", file + 1, len(self._files))
         self._seek(round_, file, 0)
-        path = self._files[self._loaded][1]
+        path = self._files[self._index][1]
         check_position(f"{self._source}: {path}", "rows", row, len(self._rows))
         self._row = row
 
@@ -141,8 +149,24 @@ class Hdf5Rows(RowSource):
         self._round, self._file, self._row = round_, file, row
         n = len(self._files)
         first_step = round_ * (n + 1)
-        self._load(int(reading_order(n, self._shuffle, first_step)[file]))
-        self._rows = reading_order(len(self._arrays[0]), self._shuffle, first_step + 1 + file)
+        self._index = int(reading_order(n, self._shuffle, first_step)[file])
+        n_rows = self._length(self._index)
+        self._rows = reading_order(n_rows, self._shuffle, first_step + 1 + file)
+
+    def _seek_next_file(self) -> None:
+        rounds, file = divmod(self._file + 1, len(self._files))
+        self._seek(self._round + rounds, file, 0)
+
+    def _length(self, index: int) -> int:
+        """Return the number of rows of a file, as it was when it was read first."""
+        if index not in self._lengths:
+            self._lengths[index] = self._count_rows(index)
+        return self._lengths[index]
+
+    def _count_rows(self, index: int) -> int:
+        where = self._where(index)
+        with _open(self._files[index][1], where) as file:
+            return len(_dataset(file, self._datasets[0], where))
 
     def _load(self, index: int) -> None:
         if index == self._loaded:

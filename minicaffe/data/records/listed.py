@@ -34,6 +34,7 @@ class ListedRecords(RecordSource):
 
     def __init__(self, source: str, n: int, shuffle: RandomStream | None) -> None:
         self._source, self._n, self._shuffle = source, n, shuffle
+        self._ordered: tuple[int, int | None] | None = None  # round and seed of the order
         logger.info("A total of %d images.", n)
         self._seek(0, 0)
 
@@ -61,9 +62,9 @@ class ListedRecords(RecordSource):
         return self._n
 
     def skip(self, n: int) -> None:
-        """Advance by n records."""
-        rounds, rest = divmod(self._next + n, self._n)
-        self._seek(self._round + rounds, rest)
+        """Advance by n records; after the last one stay behind it, as `take` does."""
+        rounds = max(self._next + n - 1, 0) // self._n
+        self._seek(self._round + rounds, self._next + n - rounds * self._n)
 
     def skip_at_random(self, most: int, stream: RandomStream) -> None:
         """Skip 0 to ``most - 1`` records; `most` is at most the number of images."""
@@ -91,5 +92,9 @@ class ListedRecords(RecordSource):
         self._seek(round_, next_)
 
     def _seek(self, round_: int, next_: int) -> None:
-        self._round, self._next = round_, next_
-        self._order = reading_order(self._n, self._shuffle, round_)
+        self._next = next_
+        # The seed of a stream may have changed.
+        seed = None if self._shuffle is None else self._shuffle.seed
+        if (round_, seed) != self._ordered:
+            self._round, self._ordered = round_, (round_, seed)
+            self._order = reading_order(self._n, self._shuffle, round_)

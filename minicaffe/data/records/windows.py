@@ -51,6 +51,7 @@ class Sampling:
     Parameters
     ----------
     batch_size : int
+        Windows of the whole batch.
     fg_threshold : float
         A window whose overlap is at least this shows an object of its class.
     bg_threshold : float
@@ -99,7 +100,7 @@ class WindowRecords(RecordSource):
     transformer : WindowTransformer
         How they are cut out and transformed.
     stream : RandomStream
-        Draws the windows, in one step for each `take`; its step is the whole position.
+        Seed and name of the random numbers; each batch has a step of its own.
 
     Raises
     ------
@@ -116,6 +117,7 @@ class WindowRecords(RecordSource):
     ) -> None:
         self._files, self._sampling = files, sampling
         self._transformer, self._stream = transformer, stream
+        self._next = 0  # window, of all batches so far
         self.image_shape = transformer.shape
         self._windows = read_window_file(files.source)
         logger.info("Number of images: %d", len(self._windows.images))
@@ -127,8 +129,19 @@ class WindowRecords(RecordSource):
             pool.close()
 
     def take(self, n: int) -> list[Record]:
-        """Draw n windows: background first, then objects."""
-        generator, n_objects = self._stream.generator(), self._sampling.n_objects
+        """Return the next n windows: in each batch background first, then objects."""
+        taken: list[Record] = []
+        while len(taken) < n:
+            batch, first = divmod(self._next, self._sampling.batch_size)
+            found = self._batch(batch, slice(first, first + n - len(taken)))
+            taken += found
+            self._next += len(found)
+        return taken
+
+    def _batch(self, batch: int, rows: slice) -> list[Record]:
+        """Draw all windows of a batch, and return records of some of them."""
+        n, n_objects = self._sampling.batch_size, self._sampling.n_objects
+        generator = RandomStream(self._stream.seed, self._stream.name, batch).generator()
         background = _draw(generator, self._background, n - n_objects)
         objects = _draw(generator, self._objects, n_objects)
         chosen = np.concatenate([background, objects]).tolist()
@@ -136,19 +149,21 @@ class WindowRecords(RecordSource):
         mirrored = [False] * n
         if self._transformer.mirror:
             mirrored = generator.integers(2, size=n).astype(bool).tolist()
-        drawn = zip(chosen, labels, mirrored, strict=True)
-        return [self._record(*window) for window in drawn]
+        drawn = list(zip(chosen, labels, mirrored, strict=True))
+        return [self._record(*window) for window in drawn[rows]]
 
     def skip(self, n: int) -> None:
-        """Skip one draw, whatever its size."""
-        self._stream.step += 1
+        """Advance by n windows."""
+        self._next += n
 
     def position(self) -> RecordPosition:
-        """Return nothing: the next windows depend on the stream's step only."""
-        return {}
+        """Return the number of windows before this position."""
+        return {"windows": self._next}
 
     def restore(self, position: RecordPosition) -> None:
-        """Do nothing; see `position`."""
+        """Continue from a position; minicaffe 0.1 stored the number of batches, as "step"."""
+        batches = int(position.get("step", 0))
+        self._next = int(position.get("windows", batches * self._sampling.batch_size))
 
     def _record(self, window: int, label: int, mirror: bool) -> Record:
         owner = int(self._windows.owner[window])

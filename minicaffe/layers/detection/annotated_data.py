@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from minicaffe.data.batches import BatchSource
+from minicaffe.data.batch_source import BatchSource
 from minicaffe.data.db import printable
 from minicaffe.data.image_form import ImageForm
 from minicaffe.data.records.annotated import annotated_record
@@ -115,7 +115,7 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
         records.skip_at_random(proto.rand_skip, self.random)
         return AnnotatedBatches(
             records,
-            proto.batch_size,
+            self.rows(proto.batch_size),
             (transform, values),
             labels if is_yolo else object_rows,
             self.random,
@@ -124,7 +124,7 @@ class AnnotatedData(ImageBatchLayer[DataParameter]):
 
     def _records(self, color: bool | None) -> RecordSource:
         proto = self.settings
-        backend = type(proto).DB.Name(proto.backend)
+        backend = self.database_kind(proto)
         if proto.shuffle:
             return ShuffledDatabaseRecords(
                 proto.source, backend, color, self.random, annotated_record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from minicaffe.data.batches import BatchSource
+from minicaffe.data.batch_source import BatchSource
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.faster_rcnn.settings import Value, read_settings
@@ -90,7 +90,7 @@ class RoIDataLayer(BatchLayer[PythonParameter]):
             values["max_size"],
             values["flip"],
         )
-        return VocBatches(images, self.random if self.is_training else None)
+        return VocBatches(images, self.random if self.is_training else None, self.rows(1))
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Open the source and give the tops the shapes of the first image."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from minicaffe.data.batches import BatchSource
+from minicaffe.data.batch_source import BatchSource
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.layers.registry import register
@@ -95,7 +95,7 @@ class ImageGtData(BatchLayer[ImageGtDataParameter]):
         images = FieldImages(
             proto.source,
             proto.root_folder,
-            proto.batch_size,
+            self.rows(proto.batch_size),
             resized if all(resized) else None,
             (rows, columns) if rows and columns else None,
             tuple(sizes),

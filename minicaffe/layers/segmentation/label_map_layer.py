@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from minicaffe.data.batches import BatchSource
+from minicaffe.data.batch_source import BatchSource
 from minicaffe.data.image_form import ImageForm
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.layers.base import Arity, Blobs, P
@@ -101,9 +101,8 @@ class LabelMapLayer(BatchLayer[P]):
         records = LabelMapRecords(files, self.random if proto.shuffle else None)
         records.skip_at_random(proto.rand_skip, self.random)
         threads = self.context.backend.data_threads
-        return LabelMapBatches(
-            records, proto.batch_size, self._values(), framing, self.random, threads
-        )
+        rows = self.rows(proto.batch_size)
+        return LabelMapBatches(records, rows, self._values(), framing, self.random, threads)
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Open the source and give the tops the shapes of the first batch."""

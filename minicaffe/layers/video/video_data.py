@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from minicaffe.data.batches import BatchSource
+from minicaffe.data.batch_source import BatchSource
 from minicaffe.data.clips.clip_batches import ClipBatches
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.layers.batch_layer import ImageBatchLayer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import ClassVar
 
-from minicaffe.data.batches import BatchSource
+from minicaffe.data.batch_source import BatchSource
 from minicaffe.data.clips.voxel_batches import VoxelBatches, VoxelTargets
 from minicaffe.data.mean import read_mean
 from minicaffe.data.records.voxels import VoxelRecords
@@ -46,7 +46,8 @@ class VideoWithVoxelTruthData(BatchLayer[ImageDataParameter]):
         records = VoxelRecords(proto.source, shuffle)
         records.skip_at_random(proto.rand_skip, self.random)
         threads = self.context.backend.data_threads
-        return VoxelBatches(records, proto.batch_size, self._targets(), self.random, threads)
+        rows = self.rows(proto.batch_size)
+        return VoxelBatches(records, rows, self._targets(), self.random, threads)
 
     def _targets(self) -> VoxelTargets:
         proto = self.settings

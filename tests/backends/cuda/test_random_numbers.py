@@ -12,8 +12,8 @@ from probe import Probe, make_backend
 
 MASK = 0xFFFFFFFF
 DRAW = """
-extern "C" __global__ void draw(const unsigned int* stream, unsigned int* drawn, int index) {
-    Words words = random_words(stream, index);
+extern "C" __global__ void draw(const unsigned int* stream, unsigned int* drawn, int index, int n) {
+    Words words = words_of_values(stream, index, n);
     for (int k = 0; k < 4; k++) drawn[k] = words.word[k];
 }
 """
@@ -68,17 +68,26 @@ def test_philox_here_is_the_published_one(counter, key, drawn):
     assert philox(words(counter), words(key)) == words(drawn)
 
 
-@pytest.mark.parametrize("index", [0, 1, 0x12345678])
-def test_words_of_the_kernels_are_philoxs(index, backend):
+@pytest.mark.parametrize(
+    ("index", "part", "n"),
+    [(0, 0, 1), (4, 0, 5), (0x12345678, 0, 0x23456789), (4, 7, 11), (8, 49, 0x7FFFFFFE)],
+)
+def test_words_of_the_kernels_are_philoxs(index, part, n, backend):
     key, step = (0xA4093822, 0x299F31D0), (0x13198A2E, 0x03707344)
-    memory = backend.device.allocate(32)
+    memory = backend.device.allocate(36)
     stream = Address(memory.address)
-    backend.device.upload(stream, np.array([*key, *step], np.uint32))
+    backend.device.upload(stream, np.array([*key, *step, part], np.uint32))
     text = (FOLDER / "_common.cuh").read_text() + DRAW
-    backend.device.function(text, "draw", ("-DVALUE=float",))(1, 1, stream, stream + 16, index)
+    backend.device.function(text, "draw", ("-DVALUE=float",))(
+        1, 1, stream, stream + 20, index, n
+    )  # fmt: skip
     drawn = np.zeros(4, np.uint32)
-    backend.device.download(stream + 16, drawn)
-    assert drawn.tolist() == philox([index, 0, *step], key)
+    backend.device.download(stream + 20, drawn)
+    expected = []
+    for value in range(part * n + index, part * n + index + 4):
+        block = value // 4
+        expected.append(philox([block & MASK, block >> 32, *step], key)[value % 4])
+    assert drawn.tolist() == expected
 
 
 @pytest.fixture

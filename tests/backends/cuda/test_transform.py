@@ -12,7 +12,7 @@ import pytest
 from emulator import DeviceFault
 from minicaffe.backends import get_backend
 from minicaffe.backends.reference import ReferenceBackend
-from minicaffe.data.batches import Batch
+from minicaffe.data.batch_source import Batch
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.schema import read_solver

@@ -149,9 +149,10 @@ __device__ __forceinline__ Coordinates coordinates_of(unsigned int i, Divisor ch
 // `index` alone: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC
 // 2011).
 struct Words { unsigned int word[4]; };
-__device__ __forceinline__ Words random_words(const unsigned int* stream, unsigned int index) {
+__device__ __forceinline__ Words random_words(const unsigned int* stream, unsigned long long index) {
     unsigned int key_0 = stream[0], key_1 = stream[1];
-    unsigned int a = index, b = 0, c = stream[2], d = stream[3];
+    unsigned int a = (unsigned int)index, b = (unsigned int)(index >> 32);
+    unsigned int c = stream[2], d = stream[3];
     for (int round = 0; round < 10; round++) {
         unsigned int high_a = __umulhi(0xd2511f53u, a), low_a = 0xd2511f53u * a;
         unsigned int high_c = __umulhi(0xcd9e8d57u, c), low_c = 0xcd9e8d57u * c;
@@ -163,6 +164,24 @@ __device__ __forceinline__ Words random_words(const unsigned int* stream, unsign
         key_1 += 0xbb67ae85u;
     }
     return Words{{a, b, c, d}};
+}
+// The index in the whole batch of value i of a part of it that has n values; the fifth word of
+// `stream` is the part.
+__device__ __forceinline__ unsigned long long index_in_batch(const unsigned int* stream, int i, int n) {
+    return (unsigned long long)stream[4] * (unsigned int)n + (unsigned int)i;
+}
+// A word for each of the values i to i + 3 of a part: in the batch, value v has word v % 4 of
+// random_words(v / 4).
+__device__ __forceinline__ Words words_of_values(const unsigned int* stream, int i, int n) {
+    unsigned long long first = index_in_batch(stream, i, n);
+    int shift = (int)(first % 4);
+    Words words = random_words(stream, first / 4);
+    if (shift == 0) return words;
+    Words next = random_words(stream, first / 4 + 1);
+    Words shifted;
+    for (int k = 0; k < 4; k++)
+        shifted.word[k] = k + shift < 4 ? words.word[(k + shift) % 4] : next.word[(k + shift) % 4];
+    return shifted;
 }
 
 // Loss scale of float16 gradients. next: for gradients converted to float16 from now on; inverse: of

@@ -13,14 +13,15 @@ from minicaffe.random import RandomStream
 class CudaDropout(CudaKernel[Dropout]):
     """The mask is a function of the random stream, its step, and the offset of a value in memory.
 
-    Forward and backward use the backend's preferred order, so that offsets mean the same values.
+    If the batch is divided, it is the offset in the whole batch. Forward and backward use the
+    backend's preferred order, so that offsets mean the same values.
     """
 
     file = "dropout"
 
     def __init__(self, backend: CudaBackend, op: Dropout, x: CudaTensor, y: CudaTensor) -> None:
         super().__init__(backend, op)
-        self._stream = self.session.launch_parameters.slot(4)
+        self._stream = self.session.launch_parameters.slot(5)
         self._channels_last = backend.format.channels_last
         threshold = min(round(op.ratio * 2**32), 2**32 - 1)
         # The same 32 bits as a signed int.

@@ -97,7 +97,7 @@ extern "C" __global__ void forward_stochastic(const VALUE* __restrict__ x, VALUE
         // Indexed in C order, so that the memory order does not change the random numbers.
         int area = rows_by * columns_by;
         int index = offset_of(at.n, at.c, at.row * columns_by + at.column, channels_by, area, 0);
-        Words words = random_words(stream, index);
+        Words words = random_words(stream, index_in_batch(stream, index, n));
         float threshold = total * ((float)(words.word[0] >> 8) * 0x1p-24f);
         float running = 0, taken = 0;
         int tap = 0, waits = 1;

@@ -45,7 +45,7 @@ class CudaPool(CudaKernel[Pool]):
         self._out = (*op.out, *divisor(op.stride[0]), *divisor(op.stride[1]))
         self._choice_last = int(backend.format.channels_last)
         self._x_last = backend.format.channels_last
-        self._stream = self.session.launch_parameters.slot(4) if op.mode == "stochastic" else None
+        self._stream = self.session.launch_parameters.slot(5) if op.mode == "stochastic" else None
 
     def forward(
         self,

@@ -1,8 +1,6 @@
-"""Dropout with 16 random bits per element, four elements from each 64-bit draw."""
+"""Dropout with 16 random bits per element."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from minicaffe.backends.reference.backend import ReferenceBackend, ReferenceKernel, kernel
 from minicaffe.ops.backend import Array, Tensor
@@ -20,9 +18,7 @@ class ReferenceDropout(ReferenceKernel[Dropout]):
 
     def forward(self, x: Tensor, y: Tensor, stream: RandomStream) -> None:
         """Overwrite y."""
-        size = self.mask.size
-        words = stream.generator().bit_generator.random_raw(-(-size // 4))
-        bits = self.xp.asarray(words.view(np.uint16)[:size]).reshape(self.mask.shape)
+        bits = self.xp.asarray(stream.bits(self.mask.size)).reshape(self.mask.shape)
         threshold = round(self.op.ratio * 65536)
         self.mask[...] = bits >= threshold
         self.mask *= self.op.scale

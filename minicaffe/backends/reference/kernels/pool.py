@@ -101,7 +101,7 @@ class ReferencePool(ReferenceKernel[Pool]):
     def _draw(self, canvas: Array, out: Array, stream: RandomStream) -> None:
         total = self.xp.zeros_like(out)
         self._sum(canvas, total)
-        drawn = self.xp.asarray(stream.generator().random(out.shape, np.float32))
+        drawn = self.xp.asarray(stream.shares(out.size).reshape(out.shape))
         threshold = total * drawn
         running = self.xp.zeros_like(out)
         waiting = self.xp.ones(out.shape, bool)

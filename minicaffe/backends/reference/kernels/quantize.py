@@ -14,7 +14,7 @@ from minicaffe.random import RandomStream
 
 @kernel(Quantize)
 class ReferenceQuantize(ReferenceKernel[Quantize]):
-    """Round; random numbers have 16 bits, four of them from each 64-bit draw."""
+    """Round; random numbers have 16 bits."""
 
     def __init__(self, backend: ReferenceBackend, op: Quantize, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
@@ -78,7 +78,6 @@ class ReferenceQuantize(ReferenceKernel[Quantize]):
         if stream is None:
             self.xp.rint(values, out=values)
             return
-        words = stream.generator().bit_generator.random_raw(-(-values.size // 4))
-        draws = self.xp.asarray(words.view(np.uint16)[: values.size].reshape(values.shape))
+        draws = self.xp.asarray(stream.bits(values.size).reshape(values.shape))
         values += draws.astype(values.dtype) * 2.0**-16
         self.xp.floor(values, out=values)

@@ -21,7 +21,8 @@ class ReferenceRandomRelu(ReferenceKernel[RandomRelu]):
     def forward(self, x: Tensor, y: Tensor, stream: RandomStream) -> None:
         """Overwrite y."""
         shape = self._factors.shape
-        divisors = stream.generator().uniform(self.op.low, self.op.high, shape)
+        low, high = self.op.low, self.op.high
+        divisors = low + (high - low) * stream.fine_shares(self._factors.size).reshape(shape)
         factors = self.xp.asarray((1 / divisors).astype(np.float32))
         values = x.read()
         self._factors[...] = self.xp.where(values > 0, 1, factors)

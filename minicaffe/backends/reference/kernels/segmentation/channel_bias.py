@@ -46,7 +46,8 @@ class ReferenceAdaptiveBias(ReferenceKernel[AdaptiveBias]):
 
     def forward(self, x: Tensor, labels: Tensor, y: Tensor, stream: RandomStream) -> None:
         """Overwrite y."""
-        out, given, generator = y.write(), rows(labels.read()), stream.generator()
+        out, given = y.write(), rows(labels.read())
+        generators = stream.row_generators(len(out))
         out[...] = x.read()
         classes = row_numbers(self.xp, self.xp.where(given < 0, 0, given), out.shape[1])
         for n, scores in enumerate(out):
@@ -54,7 +55,7 @@ class ReferenceAdaptiveBias(ReferenceKernel[AdaptiveBias]):
                 {int(c) for c, label in zip(classes[n], given[n], strict=True) if label >= 0}
             )
             if present:
-                scores[...] = self._raised(scores, present, generator)
+                scores[...] = self._raised(scores, present, generators[n])
 
     def _raised(self, scores: Array, present: list[int], generator: np.random.Generator) -> Array:
         xp, op = self.xp, self.op
