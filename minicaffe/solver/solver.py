@@ -26,6 +26,12 @@ from minicaffe.solver.nets import (
     test_net_sources,
     train_net_source,
 )
+from minicaffe.solver.parallel.requirements import check_parallel
+from minicaffe.solver.parallel.same_parameters import (
+    ParameterCheck,
+    broadcast_parameters,
+    broadcast_tensors,
+)
 from minicaffe.solver.parallel.settings import IN_ONE_PROCESS, DataParallel
 from minicaffe.solver.reports import Observers, SnapshotReport
 from minicaffe.solver.rules import RULES, Rule
@@ -111,6 +117,7 @@ class Solver:
             f"Initializing solver from parameters: \n{format_prototxt(self.param).rstrip()}"
         )
         self.rule = self._check()
+        check_parallel(source, parallel)
         self.backend = backend or get_backend()
         self.seed = self._seed(seed)
         self.iter = 0
@@ -136,7 +143,7 @@ class Solver:
         self.net = build(*train_net_source(self.source), share=share)
         try:
             self._make_test_nets()
-            self._iteration = Iteration(self.net, self.param, self.rule)
+            self._iteration = Iteration(self.net, self.param, self.rule, self.parallel)
             self._evaluation = Evaluation(self.source, self.net, self.test_nets)
             self.selection = self._evaluation.selection
             nets = self.net, self.test_nets
@@ -145,6 +152,8 @@ class Solver:
             else:
                 check_memory(self.backend, *nets, self._iteration.kept, free_bytes)
             fill_nets(self.source, self.net, self.test_nets)
+            broadcast_parameters(self.net, self.parallel.communicator)
+            self._check_parameters = ParameterCheck(self.net, self.parallel)
             if self.param.snapshot:
                 check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
             warn_of_training(self.source, self.net, self.test_nets)
@@ -318,6 +327,7 @@ class Solver:
             if is_separate:
                 self.apply_update()
             self.iter += 1
+            self._check_parameters.run(self.iter)
             for report_iteration in self.observers.iterations:
                 report_iteration()
             if self._act_on_signals():
@@ -386,6 +396,8 @@ class Solver:
     def restore(self, path: str | Path) -> None:
         """Go on from a .solverstate file; its weights file is found beside it."""
         self.iter = restore_snapshot(self._snapshot_contents, path)
+        broadcast_parameters(self.net, self.parallel.communicator)
+        broadcast_tensors(self._iteration.kept, self.backend, self.parallel.communicator)
 
     def snapshot(self) -> None:
         """Write weights and solver state for the current iteration."""
