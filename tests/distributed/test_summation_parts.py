@@ -1,0 +1,92 @@
+"""A fixed order of summation: the same bits for every number of ranks."""
+
+import numpy as np
+import pytest
+
+from minicaffe.distributed.communicator import ALONE
+from minicaffe.errors import SolverError
+from minicaffe.solver.parallel.partial_sums import PartialSums
+from minicaffe.solver.parallel.settings import DataParallel
+from parallel_training import (
+    assert_close,
+    make_backend,
+    make_solver,
+    train_alone,
+    train_by_ranks,
+    trained,
+)
+from test_exchange import BACKENDS, TYPES
+from thread_communicator import run_ranks
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", TYPES)
+def test_four_parts_give_the_same_bits_for_1_2_and_4_ranks(kind, backend):
+    settings = f'type: "{kind}" {TYPES[kind]}'
+    parallel = DataParallel(ALONE, summation_parts=4)
+    alone = trained(make_solver(settings, parallel, make_backend(backend)))
+    for size in (2, 4):
+        ranks = train_by_ranks(size, settings, backend, summation_parts=4)
+        for name, values in alone.parameters.items():
+            np.testing.assert_array_equal(ranks[0].parameters[name], values, err_msg=name)
+        assert np.mean([rank.loss for rank in ranks]) == pytest.approx(alone.loss, rel=1e-12)
+    assert_close(alone, train_alone(settings, backend), 2e-5)
+
+
+@pytest.mark.parametrize("settings", ["clip_gradients: 0.05", "debug_info: true display: 1"])
+def test_settings_that_read_gradients_see_the_same_bits(settings):
+    alone = trained(make_solver(settings, DataParallel(summation_parts=4), make_backend("reference")))
+    ranks = train_by_ranks(2, settings, summation_parts=4)
+    for name, values in alone.parameters.items():
+        np.testing.assert_array_equal(ranks[0].parameters[name], values, err_msg=name)
+    assert_close(alone, train_alone(settings))
+
+
+def test_parts_are_added_in_pairs():
+    # The sum depends on the order: 2^24 + 1 is 2^24 in float32.
+    backend = make_backend("reference")
+    gradient = backend.tensor((1,))
+    sums = PartialSums([gradient], 8)
+    values = [2.0**24, 1, 1, 1, 1, 1, 1, 2.0**-3]
+    for part, value in enumerate(values[:-1]):
+        gradient.set([value])
+        sums.keep(part)
+    last = np.array(values[-1:], np.float32)
+    sums.add_to(0, last)
+    a, b, c, d, e, f, g, h = np.array(values, np.float32)
+    assert last[0] == ((a + b) + (c + d)) + ((e + f) + (g + h))
+    assert last[0] != np.float32(((((((a + b) + c) + d) + e) + f) + g) + h)
+    assert sums.n_sets == 3
+
+
+def refused(settings="", size=1, **parallel):
+    """Return the error of a solver with these settings, the same on all ranks."""
+
+    def work(communicator):
+        with pytest.raises(SolverError) as caught:
+            make_solver(settings, DataParallel(communicator, **parallel), make_backend("reference"))
+        return str(caught.value)
+
+    (text,) = set(run_ranks(size, work))
+    return text
+
+
+def test_a_number_of_parts_that_is_no_power_of_two_is_refused():
+    assert refused(summation_parts=6) == (
+        "summation_parts must be a power of two, it is 6. Use 4 or 8."
+    )
+    assert "it is -2. Use 1." in refused(summation_parts=-2)
+
+
+def test_processes_that_do_not_divide_the_parts_are_refused():
+    assert "summation_parts is 4, which 3 processes cannot divide evenly" in refused(
+        size=3, summation_parts=4
+    )
+    assert "summation_parts is 2, which 4 processes" in refused(size=4, summation_parts=2)
+
+
+def test_parts_with_iter_size_or_another_type_are_refused():
+    text = refused("iter_size: 2", summation_parts=4)
+    assert "solver.prototxt:1: iter_size: 2 cannot be used with summation_parts: 4" in text
+    text = refused(summation_parts=4, gradient_type="bfloat16")
+    assert "gradient_type bfloat16 cannot be used with summation_parts: 4" in text
