@@ -36,17 +36,17 @@ class _State:
     Attributes
     ----------
     error : BaseException or None
-        Of the first job that failed.
-    is_abandoned : bool
-        Whether the owner is gone, so that nothing waits for the jobs.
+        Of the job that failed, until it is raised.
+    runs_jobs : bool
+        Whether jobs are still wanted: not after one that failed, nor if the owner is gone.
     """
 
     error: BaseException | None = None
-    is_abandoned = False
+    runs_jobs = True
 
-    @property
-    def runs_jobs(self) -> bool:
-        return self.error is None and not self.is_abandoned
+    def take_error(self) -> BaseException | None:
+        error, self.error = self.error, None
+        return error
 
 
 class Reductions(ABC):
@@ -105,7 +105,7 @@ class ReductionThread(Reductions):
         self._queue.put(job)
 
     def finish(self) -> None:
-        """Wait for the jobs; raise the error of the one that failed, also in later calls.
+        """Wait for the jobs; raise the error of the one that failed, after which none runs.
 
         If an exception interrupts the wait, the next call waits for the same jobs.
         """
@@ -113,12 +113,18 @@ class ReductionThread(Reductions):
             fence = _Fence()
             self._queue.put(fence)
             fence.wait()
-        if self._state.error is not None:
-            raise self._state.error
+        error = self._state.take_error()
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # this frame is part of its traceback
+        if not self._state.runs_jobs:
+            raise RuntimeError("gradients are no longer summed, because an earlier sum failed")
 
 
 def _end(queue: SimpleQueue[Job | _Fence | None], state: _State) -> None:
-    state.is_abandoned = True
+    state.runs_jobs = False
     queue.put(None)
 
 
@@ -130,6 +136,6 @@ def _work(queue: SimpleQueue[Job | _Fence | None], state: _State) -> None:
             try:
                 item()
             except BaseException as error:  # the main thread raises it, whatever it is
-                state.error = error
+                state.error, state.runs_jobs = error, False
         # A job's arrays belong to the net, which may be freed while the thread waits.
         del item

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
 import part_data
+from thread_communicator import assert_same_on_all_ranks, run_ranks
+
 from minicaffe.backends import get_backend
 from minicaffe.distributed.communicator import ALONE
 from minicaffe.schema import read_solver
 from minicaffe.solver.parallel.settings import DataParallel
 from minicaffe.solver.solver import Solver
-from thread_communicator import assert_same_on_all_ranks, run_ranks
 
 BATCH = 8
-FIXED = 'base_lr: 0.05 snapshot_after_train: false random_seed: 3 '
+FIXED = "base_lr: 0.05 snapshot_after_train: false"
+DEFAULTS = {"lr_policy": '"fixed"', "random_seed": "3"}
 
 
 class Trained(NamedTuple):
@@ -36,10 +37,10 @@ def make_solver(settings, parallel, backend, batch=BATCH, net=part_data.NET):
     """Return a solver whose batches have so many rows in all parts together."""
     parts = parallel.parts
     part_data.STATED.parts, part_data.STATED.rows = parts, batch // parts.count
-    policy = "" if "lr_policy" in settings else 'lr_policy: "fixed"'
+    defaults = " ".join(f"{k}: {v}" for k, v in DEFAULTS.items() if k not in settings)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "solver.prototxt")
-        path.write_text(f"{FIXED} {settings} {policy} net_param {{ {net} }}")
+        path.write_text(f"{FIXED} {settings} {defaults} net_param {{ {net} }}")
         return Solver(read_solver(path), backend, parallel=parallel)
 
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from parallel_training import assert_close, train_alone, train_by_ranks
+from thread_communicator import assert_same_on_all_ranks, run_ranks
 
 from minicaffe.distributed.buckets import BUCKET_BYTES, LARGE_BYTES, group_into_buckets
 from minicaffe.distributed.gradient_sums import AllreduceSum, PairwiseSum
 from minicaffe.distributed.rounded_sum import FORMATS, RoundedSum
-from parallel_training import assert_close, train_alone, train_by_ranks
-from thread_communicator import assert_same_on_all_ranks, run_ranks
 
 
 def test_large_gradients_are_buckets_and_small_ones_share_them():
@@ -42,7 +42,9 @@ def test_buckets_are_summed_and_scaled(kind, shapes, factor):
     ranks = run_ranks(4, work)
     for arrays in zip(*ranks, strict=True):
         assert_same_on_all_ranks(arrays)
-    for array, *parts in zip(ranks[0], *(bucket_of(rank, shapes) for rank in range(4)), strict=True):
+    for array, *parts in zip(
+        ranks[0], *(bucket_of(rank, shapes) for rank in range(4)), strict=True
+    ):
         np.testing.assert_allclose(array, factor * sum(parts), rtol=1e-5, atol=1e-6)
 
 
@@ -141,4 +143,6 @@ def test_a_gradient_that_is_not_finite_does_not_stay(name):
 def test_training_with_gradients_of_16_bits_is_close(name, backend, size):
     settings = "momentum: 0.9"
     ranks = train_by_ranks(size, settings, backend, gradient_type=name)
-    assert_close(ranks[0], train_alone(settings, backend), {"float16": 1e-3, "bfloat16": 1e-2}[name])
+    assert_close(
+        ranks[0], train_alone(settings, backend), {"float16": 1e-3, "bfloat16": 1e-2}[name]
+    )
