@@ -50,28 +50,28 @@ class _State:
 
 
 class Reductions(ABC):
-    """Jobs that sum gradients, run in the order in which they are submitted."""
+    """Jobs that sum gradients, run in the order in which they are appended."""
 
     @abstractmethod
-    def submit(self, job: Job) -> None:
+    def append_job(self, job: Job) -> None:
         """Run a job now or later."""
 
     @abstractmethod
-    def finish(self) -> None:
+    def wait_for_jobs(self) -> None:
         """Return when all jobs are done; raise the error of one that failed."""
 
 
 class DeferredReductions(Reductions):
-    """Runs the jobs in `finish`, for communicators that allow one thread only."""
+    """Runs the jobs in `wait_for_jobs`, for communicators that allow one thread only."""
 
     def __init__(self) -> None:
         self._jobs: list[Job] = []
 
-    def submit(self, job: Job) -> None:
+    def append_job(self, job: Job) -> None:
         """Append a job."""
         self._jobs.append(job)
 
-    def finish(self) -> None:
+    def wait_for_jobs(self) -> None:
         """Run the jobs, in order."""
         jobs, self._jobs = self._jobs, []
         for job in jobs:
@@ -91,7 +91,7 @@ class ReductionThread(Reductions):
         self._thread: threading.Thread | None = None
         weakref.finalize(self, _end, self._queue, self._state)
 
-    def submit(self, job: Job) -> None:
+    def append_job(self, job: Job) -> None:
         """Run a job after those before it; not after a job that failed."""
         if self._thread is None:
             # A daemon, because a job waits for ever if another process is gone.
@@ -104,7 +104,7 @@ class ReductionThread(Reductions):
             self._thread.start()
         self._queue.put(job)
 
-    def finish(self) -> None:
+    def wait_for_jobs(self) -> None:
         """Wait for the jobs; raise the error of the one that failed, after which none runs.
 
         If an exception interrupts the wait, the next call waits for the same jobs.

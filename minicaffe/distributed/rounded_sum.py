@@ -31,11 +31,11 @@ class NumberFormat(ABC):
     """A floating-point format of 16 bits."""
 
     @abstractmethod
-    def encode(self, values: Floats, bits: Bits) -> None:
+    def narrow(self, values: Floats, bits: Bits) -> None:
         """Overwrite bits with the nearest numbers of the format; ties go to the even one."""
 
     @abstractmethod
-    def decode(self, bits: Bits) -> Floats:
+    def widen(self, bits: Bits) -> Floats:
         """Return the numbers."""
 
 
@@ -44,7 +44,7 @@ class Float16(NumberFormat):
 
     _LARGEST = float(np.finfo(np.float16).max)
 
-    def encode(self, values: Floats, bits: Bits) -> None:
+    def narrow(self, values: Floats, bits: Bits) -> None:
         """Overwrite bits; finite values that are too large become the largest one."""
         rounded = bits.view(np.float16)
         with np.errstate(over="ignore", under="ignore"):
@@ -53,7 +53,7 @@ class Float16(NumberFormat):
             limited = np.clip(values, -self._LARGEST, self._LARGEST)
             np.copyto(rounded, limited, casting="same_kind", where=np.isfinite(values))
 
-    def decode(self, bits: Bits) -> Floats:
+    def widen(self, bits: Bits) -> Floats:
         """Return the numbers."""
         return bits.view(np.float16).astype(np.float32)
 
@@ -61,7 +61,7 @@ class Float16(NumberFormat):
 class Bfloat16(NumberFormat):
     """The upper half of float32: as many exponent bits, 8 bits of precision."""
 
-    def encode(self, values: Floats, bits: Bits) -> None:
+    def narrow(self, values: Floats, bits: Bits) -> None:
         """Overwrite bits."""
         words = values.view(np.uint32)
         rounded = words >> 16
@@ -71,10 +71,10 @@ class Bfloat16(NumberFormat):
         rounded >>= 16
         np.copyto(bits, rounded, casting="same_kind")
         # Rounding up the mantissa of a NaN would change its exponent.
-        if not np.isfinite(self.decode(bits)).all():
+        if not np.isfinite(self.widen(bits)).all():
             bits[np.isnan(values)] = 0x7FC0
 
-    def decode(self, bits: Bits) -> Floats:
+    def widen(self, bits: Bits) -> Floats:
         """Return the numbers."""
         words = bits.astype(np.uint32)
         words <<= 16
@@ -107,15 +107,15 @@ class RoundedSum(GradientSum):
             unsent = self._unsent[piece] = np.zeros(n * share, np.float32)
         unsent[: values.size] += values
         bits = np.empty((n, share), np.uint16)
-        self._format.encode(unsent, bits.reshape(-1))
+        self._format.narrow(unsent, bits.reshape(-1))
         with np.errstate(invalid="ignore"):
-            unsent -= self._format.decode(bits.reshape(-1))
+            unsent -= self._format.widen(bits.reshape(-1))
             total = self._sum_of_share(bits)
             own = unsent.reshape(n, share)[self._communicator.rank]
             own += total
             rounded = bits[self._communicator.rank]
-            self._format.encode(total, rounded)
-            own -= self._format.decode(rounded)
+            self._format.narrow(total, rounded)
+            own -= self._format.widen(rounded)
         # NaN would never leave; a backend that skips an update with such gradients goes on.
         is_finite = np.isfinite(unsent)
         if not is_finite.all():
@@ -125,16 +125,16 @@ class RoundedSum(GradientSum):
                 self._communicator.exchange(rounded, np.empty_like(rounded), partner)
             else:
                 self._communicator.exchange(rounded, bits[partner], partner)
-        values[...] = self._format.decode(bits.reshape(-1))[: values.size]
+        values[...] = self._format.widen(bits.reshape(-1))[: values.size]
 
     def _sum_of_share(self, bits: Bits) -> Floats:
         """Return the sum of this process's part of a vector, from what all send of it."""
         received = np.empty_like(bits)
         for partner in self._partners():
             self._communicator.exchange(bits[partner], received[partner], partner)
-        total = self._format.decode(received[0])
+        total = self._format.widen(received[0])
         for other in received[1:]:
-            total += self._format.decode(other)
+            total += self._format.widen(other)
         return total
 
     def _partners(self) -> Iterator[int]:

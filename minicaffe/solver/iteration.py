@@ -179,7 +179,7 @@ class Iteration:
         take_loss = partial(_take_loss, self._losses, self._net)
         if self._exchange is None or self._n_parts == 1:
             return [take_loss]
-        return [take_loss, partial(self._exchange.keep, k), self._net.clear_param_diffs]
+        return [take_loss, partial(self._exchange.keep_part, k), self._net.clear_param_diffs]
 
     def _update_tasks(self) -> list[Task]:
         averages = () if self.average is None else (self.average.update,)

@@ -71,8 +71,8 @@ def bits_of(name, values):
     """Return what a format makes of values."""
     values = np.asarray(values, np.float32)
     bits = np.empty(values.shape, np.uint16)
-    FORMATS[name].encode(values, bits)
-    return FORMATS[name].decode(bits)
+    FORMATS[name].narrow(values, bits)
+    return FORMATS[name].widen(bits)
 
 
 @pytest.mark.parametrize(("name", "digits"), [("float16", 11), ("bfloat16", 8)])

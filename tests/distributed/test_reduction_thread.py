@@ -30,44 +30,44 @@ def test_jobs_run_in_order(kind):
     done, reductions = [], kind()
     for round in range(3):
         for i in range(4):
-            reductions.submit(lambda i=i: done.append(i))
-        reductions.finish()
+            reductions.append_job(lambda i=i: done.append(i))
+        reductions.wait_for_jobs()
         assert done == [0, 1, 2, 3] * (round + 1)
-    reductions.finish()
+    reductions.wait_for_jobs()
 
 
 def test_jobs_run_while_the_caller_goes_on():
     started, go_on, reductions = threading.Event(), threading.Event(), ReductionThread()
-    reductions.submit(lambda: (started.set(), go_on.wait(10)))
+    reductions.append_job(lambda: (started.set(), go_on.wait(10)))
     assert started.wait(10)
     go_on.set()
-    reductions.finish()
+    reductions.wait_for_jobs()
 
 
 @pytest.mark.parametrize("kind", [ReductionThread, DeferredReductions])
-def test_an_error_is_raised_by_finish_and_no_later_job_runs(kind):
+def test_an_error_is_raised_by_the_wait_and_no_later_job_runs(kind):
     done, reductions = [], kind()
-    reductions.submit(lambda: done.append(1 // 0))
-    reductions.submit(lambda: done.append(2))
+    reductions.append_job(lambda: done.append(1 // 0))
+    reductions.append_job(lambda: done.append(2))
     with pytest.raises(ZeroDivisionError):
-        reductions.finish()
+        reductions.wait_for_jobs()
     assert not done
 
 
 def test_no_job_runs_after_an_error():
     done, reductions = [], ReductionThread()
-    reductions.submit(lambda: 1 // 0)
+    reductions.append_job(lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
-        reductions.finish()
-    reductions.submit(lambda: done.append(1))
+        reductions.wait_for_jobs()
+    reductions.append_job(lambda: done.append(1))
     with pytest.raises(RuntimeError, match="an earlier sum failed"):
-        reductions.finish()
+        reductions.wait_for_jobs()
     assert not done
 
 
 def test_an_interrupted_wait_can_be_repeated(monkeypatch):
     go_on, done, reductions = threading.Event(), [], ReductionThread()
-    reductions.submit(lambda: (go_on.wait(10), done.append(1)))
+    reductions.append_job(lambda: (go_on.wait(10), done.append(1)))
 
     def interrupt(fence):
         raise KeyboardInterrupt
@@ -75,18 +75,18 @@ def test_an_interrupted_wait_can_be_repeated(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("minicaffe.distributed.reduction_thread._Fence.wait", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            reductions.finish()
+            reductions.wait_for_jobs()
     assert not done
     go_on.set()
-    reductions.finish()
+    reductions.wait_for_jobs()
     assert done == [1]
 
 
 def test_the_thread_ends_with_its_owner_after_the_job_that_runs():
     started, go_on, done = threading.Event(), threading.Event(), []
     reductions = ReductionThread()
-    reductions.submit(lambda: (started.set(), go_on.wait(10), done.append(1)))
-    reductions.submit(lambda: done.append(2))
+    reductions.append_job(lambda: (started.set(), go_on.wait(10), done.append(1)))
+    reductions.append_job(lambda: done.append(2))
     assert started.wait(10)
     del reductions
     go_on.set()

@@ -52,9 +52,9 @@ def test_parts_are_added_in_pairs():
     values = [2.0**24, 1, 1, 1, 1, 1, 1, 2.0**-3]
     for part, value in enumerate(values[:-1]):
         gradient.set([value])
-        sums.keep(part)
+        sums.keep_part(part)
     last = np.array(values[-1:], np.float32)
-    sums.add_to(0, last)
+    sums.add_kept(0, last)
     a, b, c, d, e, f, g, h = np.array(values, np.float32)
     assert last[0] == ((a + b) + (c + d)) + ((e + f) + (g + h))
     assert last[0] != np.float32(((((((a + b) + c) + d) + e) + f) + g) + h)

@@ -70,10 +70,10 @@ class GradientExchange:
         """The number of copies of all gradients that are kept."""
         return self._partial.n_sets
 
-    def keep(self, part: int) -> None:
+    def keep_part(self, part: int) -> None:
         """Keep the gradients of a part that is not the last of this process."""
         with self._net.backend.lock:
-            self._partial.keep(part)
+            self._partial.keep_part(part)
 
     def tasks(self, factor: float) -> list[Task]:
         """Return the tasks of the last part's backward pass, with the exchange between them.
@@ -110,13 +110,13 @@ class GradientExchange:
         if self._reduces_on_device:
             self._reduce_on_device(arrays, factor)
             return
-        self._reductions.submit(partial(self._sum, number, arrays, factor))
+        self._reductions.append_job(partial(self._sum, number, arrays, factor))
 
     def _total(self, index: int) -> Array:
         """Return a gradient, summed over the parts of this process, in memory to change."""
         gradient = self._gradients[index]
         array = gradient.update()
-        self._partial.add_to(index, array)
+        self._partial.add_kept(index, array)
         if not self._is_on_device or self._reduces_on_device:
             return array
         values = gradient.get()
@@ -132,7 +132,7 @@ class GradientExchange:
     def _receive(self) -> None:
         """Wait for the sums, and copy them to the device if there is one."""
         staged, self._staged = self._staged, []
-        self._reductions.finish()
+        self._reductions.wait_for_jobs()
         with self._net.backend.lock:
             for gradient, values in staged:
                 gradient.set(values)

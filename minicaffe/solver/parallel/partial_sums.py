@@ -29,7 +29,7 @@ class PartialSums:
         """The largest number of sums of all gradients that are kept at the same time."""
         return self._n.bit_length() - 1
 
-    def keep(self, part: int) -> None:
+    def keep_part(self, part: int) -> None:
         """Add the present gradients, those of a part that is not the last.
 
         Parameters
@@ -47,7 +47,7 @@ class PartialSums:
             level, sums = level + 1, lower
         self._kept.append((level, sums))
 
-    def add_to(self, index: int, array: Array) -> None:
+    def add_kept(self, index: int, array: Array) -> None:
         """Add what is kept of one gradient to an array with that of the last part.
 
         Parameters
