@@ -26,8 +26,6 @@ class Communicator(ABC):
         The same among the processes of this machine.
     allows_threads : bool
         Whether duplicates may be used in several threads at the same time.
-    reduces_device_arrays : bool
-        Whether `allreduce` takes arrays of the GPU too, in the order of the backend's other work.
     """
 
     rank: int = 0
@@ -35,7 +33,6 @@ class Communicator(ABC):
     local_rank: int = 0
     local_size: int = 1
     allows_threads: bool = True
-    reduces_device_arrays: bool = False
 
     @property
     def is_root(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from minicaffe.backends import get_backend
@@ -26,7 +27,6 @@ from minicaffe.solver.nets import (
     test_net_sources,
     train_net_source,
 )
-from minicaffe.solver.parallel.requirements import check_parallel
 from minicaffe.solver.parallel.same_parameters import (
     ParameterCheck,
     broadcast_parameters,
@@ -117,7 +117,6 @@ class Solver:
             f"Initializing solver from parameters: \n{format_prototxt(self.param).rstrip()}"
         )
         self.rule = self._check()
-        check_parallel(source, parallel)
         self.backend = backend or get_backend()
         self.seed = self._seed(seed)
         self.iter = 0
@@ -163,7 +162,8 @@ class Solver:
 
     def _check(self) -> Rule:
         problems = Problems(SolverError)
-        for field, text in solver_problems(self.param):
+        found = solver_problems(self.param), self.parallel.problems(self.param.iter_size)
+        for field, text in chain(*found):
             problems.add(f"{self.source.where(field)}: {text}")
         problems.raise_if_any()
         return RULES[self.param.type]

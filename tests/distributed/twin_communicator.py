@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import ctypes
+
+import numpy as np
 
 from minicaffe.distributed.communicator import Communicator
 
@@ -10,20 +13,15 @@ from minicaffe.distributed.communicator import Communicator
 class TwinCommunicator(Communicator):
     """Rank 0 of two; rank 1 computes what rank 0 does.
 
-    Parameters
-    ----------
-    reduces_device_arrays : bool
-
     Attributes
     ----------
-    reduced, exchanged : list
-        The types and sizes of the arrays that were summed and exchanged, by duplicates too.
+    reduced, exchanged : list of int
+        The sizes of the arrays that were summed and exchanged, by duplicates too.
     """
 
     size = local_size = 2
 
-    def __init__(self, reduces_device_arrays=False):
-        self.reduces_device_arrays = reduces_device_arrays
+    def __init__(self):
         self.reduced, self.exchanged = [], []
 
     @property
@@ -32,14 +30,14 @@ class TwinCommunicator(Communicator):
 
     def allreduce(self, values):
         values *= 2
-        self.reduced.append((type(values).__name__, values.size))
+        self.reduced.append(values.size)
 
     def broadcast(self, values, root=0):
         pass
 
     def exchange(self, values, received, partner):
         received[...] = values
-        self.exchanged.append((type(values).__name__, values.size))
+        self.exchanged.append(values.size)
 
     def allgather(self, value):
         return [value, value]
@@ -52,3 +50,26 @@ class TwinCommunicator(Communicator):
 
     def abort(self, exit_code):
         raise SystemExit(exit_code)
+
+
+class TwinDeviceSum:
+    """Sums of an emulated GPU with another that holds the same values.
+
+    Attributes
+    ----------
+    enqueued : list
+        The number of values and the stream of each sum.
+    """
+
+    def __init__(self, error=None):
+        self.enqueued, self.error = [], error
+
+    def enqueue_sum(self, address, n, stream):
+        values = (ctypes.c_float * n).from_address(address)
+        array = np.frombuffer(values, np.float32)
+        array *= 2
+        self.enqueued.append((n, stream))
+
+    def raise_if_failed(self):
+        if self.error is not None:
+            raise self.error

@@ -7,6 +7,7 @@ from functools import partial
 
 from minicaffe.distributed.buckets import group_into_buckets
 from minicaffe.distributed.communicator import Communicator
+from minicaffe.distributed.device_sum import DeviceSum
 from minicaffe.distributed.gradient_sums import AllreduceSum, GradientSum, PairwiseSum
 from minicaffe.distributed.reduction_thread import (
     DeferredReductions,
@@ -49,18 +50,14 @@ class GradientExchange:
         self._buckets = group_into_buckets(
             [c.parameter.blob.count * item_bytes for c in self._completions]
         )
-        self._communicator = parallel.communicator
         self._partial = PartialSums(self._gradients, self._parts.n)
         self._is_on_device = net.backend.free_bytes() is not None
-        self._reduces_on_device = (
-            self._is_on_device
-            and self._communicator.reduces_device_arrays
-            and not parallel.summation_parts
-            and parallel.gradient_type == "float32"
-        )
-        uses_thread = self._communicator.size > 1 and self._communicator.allows_threads
+        sums_plainly = not parallel.summation_parts and parallel.gradient_type == "float32"
+        self._device_sum = parallel.device_sum if self._is_on_device and sums_plainly else None
+        whole = parallel.communicator
+        uses_thread = whole.size > 1 and whole.allows_threads
         self._reductions: Reductions = ReductionThread() if uses_thread else DeferredReductions()
-        own = self._communicator.duplicate() if uses_thread else self._communicator
+        own = whole.duplicate() if uses_thread else whole
         self._sum = _gradient_sum(parallel, own)
         # Gradients of a device, and their sums in main memory.
         self._staged: list[tuple[Tensor, HostArray]] = []
@@ -107,8 +104,8 @@ class GradientExchange:
         bucket = self._buckets[number]
         with self._net.backend.lock:
             arrays = [self._total(index) for index in bucket]
-        if self._reduces_on_device:
-            self._reduce_on_device(arrays, factor)
+        if self._device_sum is not None:
+            _sum_on_device(self._device_sum, arrays, factor)
             return
         self._reductions.append_job(partial(self._sum, number, arrays, factor))
 
@@ -117,22 +114,18 @@ class GradientExchange:
         gradient = self._gradients[index]
         array = gradient.update()
         self._partial.add_kept(index, array)
-        if not self._is_on_device or self._reduces_on_device:
+        if not self._is_on_device or self._device_sum is not None:
             return array
         values = gradient.get()
         self._staged.append((gradient, values))
         return values
 
-    def _reduce_on_device(self, arrays: Sequence[Array], factor: float) -> None:
-        for array in arrays:
-            self._communicator.allreduce(array)
-            if factor != 1:
-                array *= factor
-
     def _receive(self) -> None:
         """Wait for the sums, and copy them to the device if there is one."""
         staged, self._staged = self._staged, []
         self._reductions.wait_for_jobs()
+        if self._device_sum is not None:
+            self._device_sum.raise_if_failed()
         with self._net.backend.lock:
             for gradient, values in staged:
                 gradient.set(values)
@@ -144,3 +137,12 @@ def _gradient_sum(parallel: DataParallel, communicator: Communicator) -> Gradien
     if parallel.gradient_type != "float32":
         return RoundedSum(communicator, FORMATS[parallel.gradient_type])
     return AllreduceSum(communicator)
+
+
+def _sum_on_device(device_sum: DeviceSum, arrays: Sequence[Array], factor: float) -> None:
+    for array in arrays:
+        # The stream is the one that the backend computes on.
+        interface = array.__cuda_array_interface__
+        device_sum.enqueue_sum(interface["data"][0], array.size, interface["stream"])
+        if factor != 1:
+            array *= factor
