@@ -73,7 +73,7 @@ class Iteration:
 
     @property
     def n_kept(self) -> int:
-        """The number of tensors that are kept for each parameter."""
+        """The number of tensors that are kept for each parameter; sums of parts count."""
         n_sums = self._exchange.n_sets if self._exchange is not None else 0
         return self._rule.n_history + (self.average is not None) + n_sums
 

@@ -52,8 +52,9 @@ class GradientExchange:
         )
         self._partial = PartialSums(self._gradients, self._parts.n)
         self._is_on_device = net.backend.free_bytes() is not None
-        sums_plainly = not parallel.summation_parts and parallel.gradient_type == "float32"
-        self._device_sum = parallel.device_sum if self._is_on_device and sums_plainly else None
+        self._is_rounded = parallel.gradient_type != "float32"
+        takes_device = self._is_on_device and not (parallel.summation_parts or self._is_rounded)
+        self._device_sum = parallel.device_sum if takes_device else None
         whole = parallel.communicator
         uses_thread = whole.size > 1 and whole.allows_threads
         self._reductions: Reductions = ReductionThread() if uses_thread else DeferredReductions()
@@ -64,8 +65,8 @@ class GradientExchange:
 
     @property
     def n_sets(self) -> int:
-        """The number of copies of all gradients that are kept."""
-        return self._partial.n_sets
+        """The number of sets of gradients that are kept: sums of parts, what is still unsent."""
+        return self._partial.n_sets + self._is_rounded
 
     def keep_part(self, part: int) -> None:
         """Keep the gradients of a part that is not the last of this process."""
