@@ -45,6 +45,54 @@ def test_all_ranks_go_on_with_the_snapshot_of_rank_0(tmp_path, kind):
         assert_same_on_all_ranks(values)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "wanted"),
+    [
+        (
+            'name: "wide"',
+            'name: "other"',
+            'rank 0 has parameter 0 of layer "wide" with shape (6, 45) where rank 1 has parameter '
+            '0 of layer "other" with shape (6, 45)',
+        ),
+        (
+            "num_output: 4",
+            "num_output: 5",
+            'rank 0 has parameter 0 of layer "classes" with shape (4, 6) where rank 1 has '
+            'parameter 0 of layer "classes" with shape (5, 6)',
+        ),
+        (
+            'name: "b" }\n  inner_product_param {',
+            'name: "b" }\n  inner_product_param { bias_term: true',
+            "",
+        ),
+        (
+            "param { lr_mult: 0 } param { lr_mult: 0 }",
+            "param { lr_mult: 0 }",
+            'rank 0 has parameter 1 of layer "fixed" with shape (6,) and lr_mult: 0 where rank 1 '
+            'has parameter 1 of layer "fixed" with shape (6,). Give all machines',
+        ),
+        (
+            "num_output: 4",
+            "num_output: 4 bias_term: false",
+            'rank 0 has parameter 1 of layer "classes" with shape (4,) where rank 1 has no '
+            "parameter",
+        ),
+    ],
+)
+def test_different_nets_are_refused_on_all_ranks(before, after, wanted):
+    def work(communicator):
+        net = FED_NET.replace(before, after) if communicator.rank == 1 else FED_NET
+        assert before in FED_NET
+        try:
+            make_solver("", DataParallel(communicator), make_backend("reference"), net=net)
+        except SolverError as error:
+            return str(error)
+        return ""
+
+    texts = run_ranks(3, work)
+    assert [wanted in text and bool(text) == bool(wanted) for text in texts] == [True] * 3
+
+
 def change_in_iteration(solver, name, iteration, index=0):
     """Add to a parameter of a solver before an iteration."""
 

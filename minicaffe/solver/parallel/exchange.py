@@ -19,6 +19,7 @@ from minicaffe.net import Net
 from minicaffe.ops.backend import Array, HostArray, Task, Tensor
 from minicaffe.solver.parallel.completion import find_completions
 from minicaffe.solver.parallel.partial_sums import PartialSums
+from minicaffe.solver.parallel.same_parameters import check_same_net
 from minicaffe.solver.parallel.settings import DataParallel
 
 
@@ -35,6 +36,11 @@ class GradientExchange:
         The net to train.
     parallel : DataParallel
 
+    Raises
+    ------
+    SolverError
+        If the processes have different nets.
+
     Attributes
     ----------
     share : float
@@ -42,6 +48,7 @@ class GradientExchange:
     """
 
     def __init__(self, net: Net, parallel: DataParallel) -> None:
+        check_same_net(net, parallel.communicator)
         self._net, self._parts = net, parallel.parts
         self.share = 1 / self._parts.count
         self._completions = find_completions(net)

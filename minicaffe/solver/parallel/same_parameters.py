@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from itertools import zip_longest
 
 import numpy as np
 
@@ -11,9 +12,35 @@ from minicaffe.distributed.communicator import Communicator
 from minicaffe.errors import SolverError
 from minicaffe.net import Net
 from minicaffe.net.parameters import LearnableParameter
-from minicaffe.ops.backend import Backend, Tensor
-from minicaffe.solver.parallel.completion import find_completions
+from minicaffe.ops.backend import Backend, Shape, Tensor
 from minicaffe.solver.parallel.settings import DataParallel
+
+
+def check_same_net(net: Net, communicator: Communicator) -> None:
+    """Raise a SolverError on all processes unless they have the same parameters of the same shapes.
+
+    Otherwise a sum over the processes would wait for ever, or add what does not belong together.
+    """
+    own = [(p.layer.name, p.index, p.blob.shape, p.lr_mult != 0) for p in net.parameters]
+    by_rank = communicator.allgather(own)
+    for rank, other in enumerate(by_rank):
+        if other == by_rank[0]:
+            continue
+        differing = (pair for pair in zip_longest(by_rank[0], other) if pair[0] != pair[1])
+        first, found = next(differing)
+        raise SolverError(
+            f"{net.source.where()}: the training nets of the processes differ: rank 0 has "
+            f"{_parameter_text(first)} where rank {rank} has {_parameter_text(found)}. Give all "
+            "machines the same prototxt files, stages and version of minicaffe."
+        )
+
+
+def _parameter_text(entry: tuple[str, int, Shape, bool] | None) -> str:
+    if entry is None:
+        return "no parameter"
+    layer, index, shape, is_trained = entry
+    fixed = "" if is_trained else " and lr_mult: 0"
+    return f'parameter {index} of layer "{layer}" with shape {shape}{fixed}'
 
 
 def broadcast_tensors(
@@ -49,8 +76,7 @@ class ParameterCheck:
     def __init__(self, net: Net, parallel: DataParallel) -> None:
         self._backend, self._communicator = net.backend, parallel.communicator
         self._interval = parallel.check_interval if parallel.communicator.size > 1 else 0
-        trained = {id(c.parameter) for c in find_completions(net)}
-        self._parameters = [p for p in net.parameters if id(p) in trained]
+        self._parameters = [p for p in net.parameters if p.lr_mult]
 
     def run(self, iteration: int) -> None:
         """Compare checksums if the iteration is a multiple of check_interval.
