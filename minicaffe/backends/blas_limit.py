@@ -92,6 +92,15 @@ class _ProcessLimits:
                 library.set(own if library.is_per_thread else min(self._limits, default=before))
 
 
-@functools.cache
+_CREATION = threading.Lock()
+
+
 def _process_limits() -> _ProcessLimits:
+    # The cache alone would give two threads, each in its first call, objects of their own.
+    with _CREATION:
+        return _only_process_limits()
+
+
+@functools.cache
+def _only_process_limits() -> _ProcessLimits:
     return _ProcessLimits()

@@ -18,6 +18,8 @@ from minicaffe.schema import SolverParameter
 from minicaffe.solver.averaging.averaged_weights import AveragedWeights
 from minicaffe.solver.averaging.share import averages_weights, has_average
 from minicaffe.solver.local_rates import LocalRates
+from minicaffe.solver.parallel.exchange import GradientExchange
+from minicaffe.solver.parallel.settings import IN_ONE_PROCESS, DataParallel
 from minicaffe.solver.rules import Rule
 from minicaffe.solver.update_settings import UpdateSettings
 
@@ -33,6 +35,8 @@ class Iteration:
         Read in every iteration: iter_size and clip_gradients may change.
     rule : Rule
         The solver type.
+    parallel : DataParallel, optional
+        How several processes divide the training.
 
     Attributes
     ----------
@@ -40,8 +44,17 @@ class Iteration:
         The average of the parameters, if the solver keeps one.
     """
 
-    def __init__(self, net: Net, param: SolverParameter, rule: Rule) -> None:
+    def __init__(
+        self,
+        net: Net,
+        param: SolverParameter,
+        rule: Rule,
+        parallel: DataParallel = IN_ONE_PROCESS,
+    ) -> None:
         self._net, self._param, self._rule = net, param, rule
+        self._n_parts = parallel.parts.n
+        divides = parallel.parts.count > 1
+        self._exchange = GradientExchange(net, parallel) if divides else None
         self._update = ParameterUpdate(net, param, rule)
         self.average = AveragedWeights(net) if averages_weights(param) else None
         self._losses: list[LossFuture] = []
@@ -60,8 +73,9 @@ class Iteration:
 
     @property
     def n_kept(self) -> int:
-        """The number of tensors that are kept for each parameter."""
-        return self._rule.n_history + (self.average is not None)
+        """The number of tensors that are kept for each parameter; sums of parts count."""
+        n_sums = self._exchange.n_sets if self._exchange is not None else 0
+        return self._rule.n_history + (self.average is not None) + n_sums
 
     @property
     def reads_gradients(self) -> bool:
@@ -77,6 +91,9 @@ class Iteration:
     def run(self, settings: UpdateSettings | None) -> list[LossFuture]:
         """Compute the gradients of iter_size batches and, given settings, update the parameters.
 
+        Without settings, the gradients are the sums of iter_size batches afterwards, and the means
+        of the parts of each batch.
+
         Parameters
         ----------
         settings : UpdateSettings or None
@@ -85,17 +102,18 @@ class Iteration:
         Returns
         -------
         list of LossFuture
-            One for each batch.
+            One for each batch, or for each part of it that this process computes.
         """
         net = self._net
         self._losses.clear()
         if settings is not None:
-            self._set_step(settings)
+            # Scaling in the update saves a pass over the gradients.
+            self._set_step(settings, self._share)
         if net.runs_layer_by_layer:
             self._run_layer_by_layer()
         else:
             net.prepare_training()
-            self._iteration(self._param.iter_size, settings is not None)
+            self._iteration(self._n_passes, settings is not None)
         return [*self._losses, net.loss_async()]
 
     def update(self, settings: UpdateSettings) -> None:
@@ -117,30 +135,51 @@ class Iteration:
             return nullcontext()
         return self.average.shown()
 
-    def _set_step(self, settings: UpdateSettings, clipping: float = 1.0) -> None:
-        self._update.set_step(settings, clipping)
+    @property
+    def _n_passes(self) -> int:
+        """Number of forward and backward passes of an iteration."""
+        return self._param.iter_size * self._n_parts
+
+    @property
+    def _share(self) -> float:
+        """The factor that makes means of sums over the parts of a batch."""
+        return 1.0 if self._exchange is None else self._exchange.share
+
+    def _set_step(self, settings: UpdateSettings, factor: float) -> None:
+        self._update.set_step(settings, factor)
         if self.average is not None:
             self.average.set_share(settings.average_share)
 
     def _run_layer_by_layer(self) -> None:
         self._net.clear_param_diffs()
-        for k in range(self._param.iter_size):
-            if k:
-                _take_loss(self._losses, self._net)
+        for k in range(self._n_passes):
+            for task in self._tasks_between(k - 1) if k else ():
+                task()
             self._net.forward()
             self._net.backward()
+        if self._exchange is not None:
+            self._exchange.run(self._share)
 
-    def _tasks(self, n_batches: int, includes_update: bool) -> list[Task]:
+    def _tasks(self, n_passes: int, includes_update: bool) -> list[Task]:
         net = self._net
         forward, backward = net.forward_tasks(), net.backward_tasks()
         # Layers that load batches cannot be captured in a graph. Clearing the gradients after
         # them leaves all other tasks uninterrupted, so that they are captured as one graph.
         n_sources = next((i for i, step in enumerate(net.steps) if step.bottom), len(net.steps))
-        tasks = [*forward[:n_sources], net.clear_param_diffs, *forward[n_sources:], *backward]
-        for _ in range(n_batches - 1):
-            # The next batch overwrites the loss.
-            tasks += [partial(_take_loss, self._losses, net), *forward, *backward]
-        return [*tasks, *(self._update_tasks() if includes_update else ())]
+        tasks = [*forward[:n_sources], net.clear_param_diffs, *forward[n_sources:]]
+        for k in range(n_passes - 1):
+            tasks += [*backward, *self._tasks_between(k), *forward]
+        if self._exchange is not None:
+            backward = self._exchange.tasks(1.0 if includes_update else self._share)
+        return [*tasks, *backward, *(self._update_tasks() if includes_update else ())]
+
+    def _tasks_between(self, k: int) -> list[Task]:
+        """Return the tasks between a pass, counted from 0, and the next."""
+        # The next pass overwrites the loss.
+        take_loss = partial(_take_loss, self._losses, self._net)
+        if self._exchange is None or self._n_parts == 1:
+            return [take_loss]
+        return [take_loss, partial(self._exchange.keep_part, k), self._net.clear_param_diffs]
 
     def _update_tasks(self) -> list[Task]:
         averages = () if self.average is None else (self.average.update,)
@@ -185,9 +224,16 @@ class ParameterUpdate:
         param = self._param
         return param.larc or param.local_lr_auto or param.momentum_policy != "fixed"
 
-    def set_step(self, settings: UpdateSettings, clipping: float = 1.0) -> None:
-        """Set the learning rate and the factor of the gradients for the next run of the task."""
-        self._size = StepSize(settings.rate, settings.decay, clipping / self._param.iter_size)
+    def set_step(self, settings: UpdateSettings, factor: float) -> None:
+        """Set the learning rate and the factor of the gradients for the next run of the task.
+
+        Parameters
+        ----------
+        settings : UpdateSettings
+        factor : float
+            Of the mean of the iter_size batches.
+        """
+        self._size = StepSize(settings.rate, settings.decay, factor / self._param.iter_size)
 
     def run_adaptive(self, settings: UpdateSettings) -> None:
         """Update the parameters after `set_step`, with the momentum and rates of this iteration."""

@@ -33,7 +33,7 @@ def check_host_memory(net: Net, test_nets: Sequence[Net], n_kept: int) -> None:
     net, test_nets : Net
         Built, and not filled yet.
     n_kept : int
-        Number of tensors that the solver keeps for each parameter: history and average.
+        Number of tensors that the solver keeps for each parameter: history, average, sums of parts.
 
     Raises
     ------

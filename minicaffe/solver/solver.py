@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from minicaffe.backends import get_backend
@@ -25,6 +26,11 @@ from minicaffe.solver.nets import (
     fill_nets,
     test_net_sources,
     train_net_source,
+)
+from minicaffe.solver.parallel.same_parameters import (
+    ParameterCheck,
+    broadcast_parameters,
+    broadcast_tensors,
 )
 from minicaffe.solver.parallel.settings import IN_ONE_PROCESS, DataParallel
 from minicaffe.solver.reports import Observers, SnapshotReport
@@ -136,7 +142,7 @@ class Solver:
         self.net = build(*train_net_source(self.source), share=share)
         try:
             self._make_test_nets()
-            self._iteration = Iteration(self.net, self.param, self.rule)
+            self._iteration = Iteration(self.net, self.param, self.rule, self.parallel)
             self._evaluation = Evaluation(self.source, self.net, self.test_nets)
             self.selection = self._evaluation.selection
             nets = self.net, self.test_nets
@@ -145,6 +151,8 @@ class Solver:
             else:
                 check_memory(self.backend, *nets, self._iteration.kept, free_bytes)
             fill_nets(self.source, self.net, self.test_nets)
+            broadcast_parameters(self.net, self.parallel.communicator)
+            self._check_parameters = ParameterCheck(self.net, self.parallel)
             if self.param.snapshot:
                 check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
             warn_of_training(self.source, self.net, self.test_nets)
@@ -154,7 +162,8 @@ class Solver:
 
     def _check(self) -> Rule:
         problems = Problems(SolverError)
-        for field, text in solver_problems(self.param):
+        found = solver_problems(self.param), self.parallel.problems(self.param.iter_size)
+        for field, text in chain(*found):
             problems.add(f"{self.source.where(field)}: {text}")
         problems.raise_if_any()
         return RULES[self.param.type]
@@ -318,6 +327,7 @@ class Solver:
             if is_separate:
                 self.apply_update()
             self.iter += 1
+            self._check_parameters.run(self.iter)
             for report_iteration in self.observers.iterations:
                 report_iteration()
             if self._act_on_signals():
@@ -386,6 +396,8 @@ class Solver:
     def restore(self, path: str | Path) -> None:
         """Go on from a .solverstate file; its weights file is found beside it."""
         self.iter = restore_snapshot(self._snapshot_contents, path)
+        broadcast_parameters(self.net, self.parallel.communicator)
+        broadcast_tensors(self._iteration.kept, self.backend, self.parallel.communicator)
 
     def snapshot(self) -> None:
         """Write weights and solver state for the current iteration."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import threadpoolctl
 
-from minicaffe.backends import get_backend
+from minicaffe.backends import blas_limit, get_backend
 from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.errors import BackendUnavailable
 from minicaffe.ops.dropout import Dropout
@@ -138,3 +140,27 @@ def test_the_smallest_limit_of_all_threads_holds_until_the_last_leaves(blas_thre
     leave.set()
     thread.join(10)
     assert blas_threads() == BEFORE
+
+
+def test_the_first_entries_of_two_threads_share_the_limits(monkeypatch, controller):
+    created, both = [], threading.Barrier(2)
+
+    class Slow(blas_limit._ProcessLimits):
+        def __init__(self):
+            created.append(self)
+            time.sleep(0.05)  # long enough for the other thread to come here as well
+            super().__init__()
+
+    def enter(_):
+        both.wait(10)
+        return blas_limit._process_limits()
+
+    monkeypatch.setattr(blas_limit, "_ProcessLimits", Slow)
+    blas_limit._only_process_limits.cache_clear()
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(enter, range(2))
+    finally:
+        blas_limit._only_process_limits.cache_clear()
+    assert first is second
+    assert len(created) == 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from minicaffe.distributed.communicator import ALONE, Communicator
+from minicaffe.distributed.device_sum import DeviceSum
 from minicaffe.distributed.parts import BatchParts
 
 GradientType: TypeAlias = Literal["float32", "bfloat16", "float16"]
@@ -29,6 +31,9 @@ class DataParallel:
     check_interval : int
         After so many iterations it is checked that all processes have the same parameters; 0 for
         never.
+    device_sum : DeviceSum, optional
+        Sums gradients of GPUs; by default they are copied to main memory and back. Not used with
+        summation_parts and 16-bit gradients.
     """
 
     communicator: Communicator = ALONE
@@ -36,6 +41,7 @@ class DataParallel:
     summation_parts: int = 0
     gradient_type: GradientType = "float32"
     check_interval: int = 1000
+    device_sum: DeviceSum | None = None
 
     @property
     def parts(self) -> BatchParts:
@@ -44,6 +50,34 @@ class DataParallel:
         count = self.summation_parts or size
         n = count // size
         return BatchParts(rank * n, n, count)
+
+    def problems(self, iter_size: int) -> Iterator[tuple[str, str]]:
+        """Yield what contradicts itself or settings of the solver: field and message."""
+        parts, size = self.summation_parts, self.communicator.size
+        if not parts:
+            return
+        flag = f"--summation_parts={parts}"
+        if parts < 0 or parts & (parts - 1):
+            yield "", f"{flag}: must be a power of two, because gradients are added in pairs"
+        elif parts % size:
+            yield (
+                "",
+                f"{flag}: {size} processes cannot divide {parts} parts equally. Start 1, 2, 4 or "
+                "another power of two of processes, at most as many as parts",
+            )
+        if iter_size > 1:
+            yield (
+                "iter_size",
+                f"iter_size: {iter_size} and {flag}: both divide a batch into passes; only the "
+                "latter adds gradients in a fixed order. Set iter_size: 1, and "
+                f"--summation_parts={parts * iter_size} if that is a power of two",
+            )
+        if self.gradient_type != "float32":
+            yield (
+                "",
+                f"--gradient_type={self.gradient_type} and {flag}: rounded sums depend on the "
+                "number of processes. Leave one of them out",
+            )
 
 
 IN_ONE_PROCESS = DataParallel()

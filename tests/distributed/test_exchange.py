@@ -1,0 +1,42 @@
+"""Ranks that exchange gradients reach the parameters of one process with the whole batch."""
+
+import pytest
+from parallel_training import assert_close, train_alone, train_by_ranks
+
+TYPES = {
+    "SGD": "momentum: 0.9 weight_decay: 0.01",
+    "Nesterov": "momentum: 0.9",
+    "AdaGrad": "",
+    "RMSProp": "rms_decay: 0.9",
+    "AdaDelta": "momentum: 0.9 delta: 1e-3",
+    "Adam": "momentum: 0.9 delta: 1e-3",
+    "AdamW": "momentum: 0.9 delta: 1e-3 weight_decay: 0.01",
+}
+BACKENDS = ("reference", "onednn")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("kind", TYPES)
+def test_ranks_train_as_one_process(kind, size, backend):
+    settings = f'type: "{kind}" {TYPES[kind]}'
+    alone = train_alone(settings, backend)
+    assert_close(train_by_ranks(size, settings, backend)[0], alone)
+
+
+SETTINGS = {
+    "iter_size": "iter_size: 3",
+    "clip_gradients": "clip_gradients: 0.05 momentum: 0.9",
+    "larc": "larc: true momentum: 0.9",
+    "plateau": 'lr_policy: "plateau" plateau_winsize: 1 gamma: 0.5',
+    "debug_info": "debug_info: true display: 1",
+    "iter_size, clip_gradients": "iter_size: 2 clip_gradients: 0.05",
+}
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_that_read_gradients_see_their_mean(name, size):
+    batch = 4 * size
+    alone = train_alone(SETTINGS[name], batch=batch)
+    assert_close(train_by_ranks(size, SETTINGS[name], batch=batch)[0], alone)
