@@ -25,11 +25,11 @@ from types import FrameType, ModuleType
 
 from minicaffe import __version__, log
 from minicaffe.cli import shell_completion
-from minicaffe.cli.failures import INTERRUPTED, Failures, exit_code_of, os_error_text
 from minicaffe.cli.flags import Flags
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.overview import COMMANDS, CommonFlags, flags_of, module_of, overview
-from minicaffe.cli.ranks import (
+from minicaffe.cli.program.failures import INTERRUPTED, Failures, exit_code_of, os_error_text
+from minicaffe.cli.program.ranks import (
     prints_for_all,
     program_of_rank,
     refuse_ranks,
@@ -171,12 +171,12 @@ def _run_command(command: str, argv: Sequence[str], is_program: bool = False) ->
             raise
         if failures.debug:
             traceback.print_exc()
-        for line in failures.text(error).split("\n"):
+        for line in failures.message_of(error).split("\n"):
             log.logger.error(line)
         return exit_code_of(error)
     except KeyboardInterrupt as error:
         overwrite_line()  # which begins with the terminal's ^C
-        log.logger.error(failures.text(error))
+        log.logger.error(failures.message_of(error))
         return INTERRUPTED
     finally:
         log.close_files()

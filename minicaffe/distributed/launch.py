@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # these import NumPy and MPI, which a single process must not wait for
-    from minicaffe.distributed.communicator import Communicator
 
 
 @dataclass(frozen=True)
@@ -84,27 +79,3 @@ def find_mpiexec() -> str | None:
     """Return the path of the mpiexec that most likely belongs to mpi4py's library."""
     found = mpiexec_beside_python()
     return str(found) if found is not None else shutil.which("mpiexec")
-
-
-@functools.cache
-def process_communicator() -> Communicator:
-    """Return the communicator of all processes that were started with this one.
-
-    MPI is initialised by the first call, if a launcher started several processes; it is finalised
-    when Python exits.
-
-    Raises
-    ------
-    MissingPackage
-        If mpi4py or its MPI library is missing.
-    CommunicationError
-        If the launcher and the MPI library do not fit together.
-    """
-    launch = detected_launch()
-    if launch is None:
-        from minicaffe.distributed.communicator import ALONE
-
-        return ALONE
-    from minicaffe.distributed.mpi import open_mpi
-
-    return open_mpi(launch)

@@ -64,7 +64,7 @@ class NcclSum:
         with _nccl_errors(nccl):
             self._group.allReduce(address, address, n, nccl.NCCL_FLOAT32, nccl.NCCL_SUM, stream)
 
-    def check(self) -> None:
+    def raise_if_failed(self) -> None:
         """Raise CommunicationError if a sum failed since the last call."""
         with _nccl_errors(self._nccl):
             self._group.check_async_error()

@@ -8,9 +8,9 @@ import pytest
 import no_card
 from emulator import EmulatedDevice
 from minicaffe.cli import main as program
-from minicaffe.cli import ranks
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.program import ranks
 from minicaffe.errors import BackendUnavailable
 from minicaffe.schema import SolverParameter
 

@@ -44,7 +44,7 @@ def test_launchers_are_detected(variables, expected):
 def test_a_single_process_imports_no_mpi():
     program = (
         "import sys\n"
-        "from minicaffe.distributed.launch import process_communicator\n"
+        "from minicaffe.distributed.processes import process_communicator\n"
         "from minicaffe.distributed.communicator import ALONE\n"
         "assert process_communicator() is ALONE\n"
         "assert not any(name.startswith('mpi4py') for name in sys.modules)"
@@ -86,7 +86,7 @@ def test_library_that_is_alone(variables):
     program = (
         "import os\n"
         f"os.environ.update(pair.split('=') for pair in {variables!r}.split())\n"
-        "from minicaffe.distributed.launch import process_communicator\n"
+        "from minicaffe.distributed.processes import process_communicator\n"
         "process_communicator()"
     )
     result = subprocess.run(

@@ -6,7 +6,7 @@ from mpi_ranks import run_ranks_of_python
 PROGRAM = """
 import sys, threading
 import numpy as np
-from minicaffe.distributed.launch import process_communicator
+from minicaffe.distributed.processes import process_communicator
 from minicaffe.distributed.mpi import MpiCommunicator
 from minicaffe.errors import CommunicationError
 
@@ -74,7 +74,7 @@ def test_ranks_exchange_values(n):
 def test_one_rank_is_a_single_process():
     program = (
         "import sys\n"
-        "from minicaffe.distributed.launch import process_communicator\n"
+        "from minicaffe.distributed.processes import process_communicator\n"
         "print(process_communicator().library, 'mpi4py' in sys.modules)"
     )
     assert run_ranks_of_python(1, "-c", program) == (0, "one process False\n", "")
@@ -82,7 +82,7 @@ def test_one_rank_is_a_single_process():
 
 def test_not_all_meet():
     program = (
-        "from minicaffe.distributed.launch import process_communicator\n"
+        "from minicaffe.distributed.processes import process_communicator\n"
         "everyone = process_communicator()\n"
         "if everyone.is_root:\n"
         "    print(everyone.meets_within(0.05), flush=True)\n"

@@ -98,7 +98,7 @@ def test_errors_of_nccl(monkeypatch):
     with pytest.raises(CommunicationError, match=r"^NCCL: NCCL_ERROR_INVALID_ARGUMENT\. A GPU, a "):
         group.enqueue_sum(1000, 0, STREAM)
     with pytest.raises(CommunicationError, match="NCCL_DEBUG=INFO"):
-        group.check()
+        group.raise_if_failed()
     group.abort()
     assert nccl.calls == ["abort"]
 

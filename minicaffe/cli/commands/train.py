@@ -30,7 +30,7 @@ from minicaffe.cli.options.run_folder import RunFlags
 from minicaffe.cli.progress import training_progress
 from minicaffe.cli.screen import background_output
 from minicaffe.cli.streams import terminal
-from minicaffe.distributed.launch import process_communicator
+from minicaffe.distributed.processes import process_communicator
 from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
 from minicaffe.log import LogRecorder, logger, recorded_log
 

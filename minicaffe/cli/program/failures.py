@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minicaffe.cli.unexpected import is_from_users_code, unexpected_error
+from minicaffe.cli.program.unexpected import is_from_users_code, unexpected_error
 from minicaffe.errors import MinicaffeError
 from minicaffe.path_hints import missing_file_hint, one_line
 
@@ -30,7 +30,7 @@ class Failures:
         """Return whether the traceback is shown: with --debug, or for the author of a layer."""
         return self.debug or (isinstance(error, Exception) and is_from_users_code(error))
 
-    def text(self, error: BaseException) -> str:
+    def message_of(self, error: BaseException) -> str:
         """Return the message, of one line or several."""
         if isinstance(error, MinicaffeError):
             return _with_notes(str(error), error)

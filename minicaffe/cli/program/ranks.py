@@ -12,13 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from minicaffe import log
-from minicaffe.cli.failures import Failures, exit_code_of
-from minicaffe.distributed.launch import (
-    Launch,
-    detected_launch,
-    find_mpiexec,
-    process_communicator,
-)
+from minicaffe.cli.program.failures import Failures, exit_code_of
+from minicaffe.distributed.launch import Launch, detected_launch, find_mpiexec
+from minicaffe.distributed.processes import process_communicator
 from minicaffe.errors import MinicaffeError, MissingPackage, UsageError
 
 if TYPE_CHECKING:  # imports NumPy, which --help must not
@@ -151,7 +147,7 @@ class _Ranks:
 
     def end_together(self, error: BaseException) -> int:
         """Return the exit code if all ranks fail; raise the error on rank 0 if it is the same."""
-        text, code = self._failures.text(error), exit_code_of(error)
+        text, code = self._failures.message_of(error), exit_code_of(error)
         if not self._all_fail():
             self._end(error, text, code)
         texts = self._meeting.allgather(text)
@@ -169,7 +165,7 @@ class _Ranks:
         if isinstance(error, SystemExit) or error is None:
             return
         name = args.thread.name if args.thread is not None else "unknown"
-        self._end(error, f"thread {name}: {self._failures.text(error)}", exit_code_of(error))
+        self._end(error, f"thread {name}: {self._failures.message_of(error)}", exit_code_of(error))
 
     def _all_fail(self) -> bool:
         """Return whether every other rank comes here as well, within some time."""
