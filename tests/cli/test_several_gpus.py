@@ -7,9 +7,11 @@ import pytest
 
 import no_card
 from emulator import EmulatedDevice
+from minicaffe.backends.onednn.runtime import threads
 from minicaffe.cli import main as program
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
+from minicaffe.cli.options.shared_cores import threads_of_rank
 from minicaffe.cli.program import ranks
 from minicaffe.errors import BackendUnavailable
 from minicaffe.schema import SolverParameter
@@ -138,6 +140,21 @@ def test_idle_gpus_are_named_once(four_gpus, log):
         "--gpu=all: only 2 of 4 GPUs are used, because so many processes run on this machine; "
         "idle: 2, 3. Start 4 processes to use all."
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "others", "n"),
+    [([], 3, 2), ([], 0, 8), ([], 20, 1), (["--threads=5"], 3, 5)],
+)
+def test_ranks_share_the_cores(monkeypatch, words, others, n):
+    for variable in threads.VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(threads, "default_threads", lambda: 8)
+    communicator = rank(0, 4)
+    communicator.allgather = lambda value: [value] * (others + 1) + [("elsewhere", value[1])]
+    assert chosen(communicator, *words).threads == n
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads_of_rank(None, communicator) is None
 
 
 def test_solver_mode_is_the_same_on_all_ranks(four_gpus, log):

@@ -8,6 +8,7 @@ from minicaffe.backends import BACKENDS, PRECISIONS, get_backend
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.cli.options.gpus import preferred_gpu, selected_gpu
 from minicaffe.cli.options.half_precision import asks_for_half
+from minicaffe.cli.options.shared_cores import threads_of_rank
 from minicaffe.errors import BackendUnavailable
 from minicaffe.log import logger
 
@@ -37,7 +38,9 @@ class BackendFlags(Flags):
         "tf32 (default on a GPU), bf16, or on a GPU fp16; parameters stay float32",
     )
     threads: int | None = flag(
-        at_least=1, metavar="N", help="number of threads (default: the physical cores)"
+        at_least=1,
+        metavar="N",
+        help="number of threads (default: the physical cores, divided by the processes on them)",
     )
     no_graph: bool = flag(
         help="on a GPU, launch each kernel instead of capturing iterations as CUDA graphs"
@@ -94,14 +97,14 @@ def choose_backend(
         except BackendUnavailable as error:
             logger.warning(f"solver_mode: GPU, but {error} Training on the CPU.")
     logger.info("Use CPU.")
-    return _open_cpu(flags, wants_half)
+    return _open_cpu(flags, wants_half, threads_of_rank(flags.threads, communicator))
 
 
-def _open_cpu(flags: BackendFlags, wants_half: bool) -> Backend:
+def _open_cpu(flags: BackendFlags, wants_half: bool, threads: int | None) -> Backend:
     backend = get_backend(
         flags.backend,
         strict=flags.strict_backend,
-        threads=flags.threads,
+        threads=threads,
         precision=flags.precision,
     )
     logger.info(f"Computing with {backend.description}.")
