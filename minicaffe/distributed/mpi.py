@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 
 from minicaffe.distributed.communicator import ALONE, Communicator
 from minicaffe.distributed.launch import Launch, mpiexec_beside_python
+from minicaffe.distributed.waits import Waits
 from minicaffe.errors import CommunicationError, MissingPackage
 from minicaffe.ops.backend import HostArray
 
@@ -39,6 +40,11 @@ class MpiCommunicator(Communicator):
         Rank and number of processes of this machine.
     most_bytes : int
         Larger arrays are sent in parts, because MPI before version 4 counts with 31 bits.
+
+    Attributes
+    ----------
+    waits : Waits
+        The calls of this communicator and its duplicates.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class MpiCommunicator(Communicator):
         from mpi4py import MPI
 
         self._mpi, self._comm, self._most_bytes = MPI, comm, most_bytes
+        self.waits = Waits()
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self.local_rank, self.local_size = local
         self.allows_threads = MPI.Query_thread() == MPI.THREAD_MULTIPLE
@@ -104,7 +111,9 @@ class MpiCommunicator(Communicator):
     def duplicate(self) -> MpiCommunicator:
         """Return a communicator of the same processes, for another thread."""
         local = self.local_rank, self.local_size
-        return MpiCommunicator(self._call(self._comm.Dup), local, self._most_bytes)
+        twin = MpiCommunicator(self._call(self._comm.Dup), local, self._most_bytes)
+        twin.waits = self.waits
+        return twin
 
     def abort(self, exit_code: int) -> None:
         """End all processes; what was printed comes first."""
@@ -121,7 +130,7 @@ class MpiCommunicator(Communicator):
         return (flat[first : first + n] for first in range(0, flat.size, n))
 
     def _call(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-        with _mpi_errors(self._mpi.Exception):
+        with self.waits.waiting(), _mpi_errors(self._mpi.Exception):
             return function(*args, **named)
 
 

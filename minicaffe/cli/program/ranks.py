@@ -9,17 +9,26 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from minicaffe import log
 from minicaffe.cli.program.failures import Failures, exit_code_of
 from minicaffe.distributed.launch import Launch, detected_launch, find_mpiexec
 from minicaffe.distributed.processes import process_communicator
-from minicaffe.errors import MinicaffeError, MissingPackage, UsageError
+from minicaffe.errors import CommunicationError, MinicaffeError, MissingPackage, UsageError
 
 if TYPE_CHECKING:  # imports NumPy, which --help must not
     from minicaffe.distributed.mpi import MpiCommunicator
 
+# Seconds that a rank waits for the others in one call, 0 for ever.
+TIMEOUT = "MINICAFFE_RANK_TIMEOUT_S"
+_TIMEOUT_S = 600.0
+# So much later than the rank before it: the first one that ends ends all, and prints alone.
+_STAGGER_S = 0.5
+_LAST_STAGGERED = 40
+# If MPI_Abort does not end the process, because another thread is inside MPI.
+_ABORT_S = 5.0
 # How long a rank with an error waits for the same error of all others, such as a missing file.
 _PATIENCE_S = 2.0
 
@@ -124,11 +133,24 @@ def run_rank(launch: Launch, work: Callable[[], int], failures: Failures) -> int
     if communicator.size == 1:
         return work()
     ranks = _Ranks(cast("MpiCommunicator", communicator), failures)
+    ranks.watch(_timeout_s())
     threading.excepthook = ranks.end_after_thread
     try:
         return work()
     except BaseException as error:
         return ranks.end_together(error)
+
+
+def _timeout_s() -> float:
+    """Return the time that a rank waits for the others, from the environment."""
+    text = os.environ.get(TIMEOUT, "")
+    try:
+        seconds = float(text) if text else _TIMEOUT_S
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{TIMEOUT}={text}: must be a number of seconds, or 0 for no limit")
+    return seconds
 
 
 class _Ranks:
@@ -144,6 +166,17 @@ class _Ranks:
         self._communicator, self._failures = communicator, failures
         self._meeting = communicator.duplicate()
         self._rank = communicator.rank
+
+    def watch(self, timeout_s: float) -> None:
+        """End all ranks when this one has been waiting for too long, unless the time is 0."""
+        late_s = min(self._rank, _LAST_STAGGERED) * _STAGGER_S
+        error = CommunicationError(
+            f"has waited for the other processes for {timeout_s:g} s: one of them hangs or is very "
+            f"slow, or the network is interrupted ({TIMEOUT} sets the time, 0 for no limit)."
+        )
+        if timeout_s:
+            act = partial(self._end, error, str(error), error.exit_code)
+            self._communicator.waits.watch(timeout_s + late_s, act)
 
     def end_together(self, error: BaseException) -> int:
         """Return the exit code if all ranks fail; raise the error on rank 0 if it is the same."""
@@ -178,6 +211,9 @@ class _Ranks:
 
     def _end(self, error: BaseException, text: str, code: int) -> None:
         self._print(error, text)
+        timer = threading.Timer(_ABORT_S, os._exit, [code or 1])
+        timer.daemon = True
+        timer.start()
         self._meeting.abort(code or 1)
 
     def _print(self, error: BaseException, text: str) -> None:
