@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
@@ -28,6 +32,9 @@ INSTALLATION = (
     "pip install 'minicaffe[mpi]', or pip install mpi4py on a cluster that has an MPI of its own"
 )
 _POLL_S = 0.005
+_ABORT_S = 3.0
+_PROXY = "hydra_pmi_proxy"
+_FORWARDING_S = 0.5  # until the proxy has sent on what was printed
 
 
 class MpiCommunicator(Communicator):
@@ -119,6 +126,10 @@ class MpiCommunicator(Communicator):
         """End all processes; what was printed comes first."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        # If another thread is inside MPI, Abort may not return.
+        threading.Timer(_ABORT_S, os._exit, [exit_code]).start()
+        if self.local_size < self.size and self._mpi.get_vendor()[0] == "MPICH":
+            _end_proxy()
         self._comm.Abort(exit_code)
 
     def _parts(self, values: HostArray, dtype: DTypeLike = np.uint8) -> Iterator[HostArray]:
@@ -132,6 +143,18 @@ class MpiCommunicator(Communicator):
     def _call(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         with self.waits.waiting(), _mpi_errors(self._mpi.Exception):
             return function(*args, **named)
+
+
+def _end_proxy() -> None:
+    """Kill the process by which mpiexec of MPICH started this one, so that mpiexec ends the job.
+
+    Of several machines, mpiexec 5.0.2 waits for ever for those whose processes are not inside MPI.
+    """
+    parent = os.getppid()
+    name = Path(f"/proc/{parent}/comm")
+    if name.exists() and name.read_text().strip() == _PROXY:
+        time.sleep(_FORWARDING_S)
+        os.kill(parent, signal.SIGKILL)
 
 
 @contextmanager

@@ -27,8 +27,6 @@ _TIMEOUT_S = 600.0
 # So much later than the rank before it: the first one that ends ends all, and prints alone.
 _STAGGER_S = 0.5
 _LAST_STAGGERED = 40
-# If MPI_Abort does not end the process, because another thread is inside MPI.
-_ABORT_S = 5.0
 # How long a rank with an error waits for the same error of all others, such as a missing file.
 _PATIENCE_S = 2.0
 
@@ -211,9 +209,6 @@ class _Ranks:
 
     def _end(self, error: BaseException, text: str, code: int) -> None:
         self._print(error, text)
-        timer = threading.Timer(_ABORT_S, os._exit, [code or 1])
-        timer.daemon = True
-        timer.start()
         self._meeting.abort(code or 1)
 
     def _print(self, error: BaseException, text: str) -> None:
