@@ -125,6 +125,10 @@ class Unsupported(BackendUnavailable):
     """A backend has no kernel for an op with these shapes; raised by planning only."""
 
 
+class CommunicationError(MinicaffeError):
+    """The processes of a training cannot exchange values."""
+
+
 class OutOfMemory(MinicaffeError):
     """The memory of the machine does not suffice."""
 

@@ -96,13 +96,19 @@ class _Stderr(_Handler, logging.StreamHandler):  # type: ignore[type-arg]
     threshold : int
         The smallest level to print; lines of `log_result` are printed in any case. The handler's
         own level would drop them.
+    rank : int
+        Number of the process among those of a training. If it is not 0, warnings and errors only
+        are printed, with the number.
     """
 
     threshold = logging.INFO
+    rank = 0
     _last_repetition = -_REPETITION_S
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to print a record."""
+        if self.rank and record.levelno < logging.WARNING:
+            return False
         is_wanted = record.levelno >= self.threshold or hasattr(record, "is_result")
         if is_wanted and hasattr(record, "is_repetition") and self.stream.isatty():
             is_wanted = record.created - self._last_repetition >= _REPETITION_S
@@ -116,6 +122,8 @@ class _Stderr(_Handler, logging.StreamHandler):  # type: ignore[type-arg]
         shown without the rest of the log have no prefix.
         """
         line = super().format(record)
+        if self.rank and not hasattr(record, "names_rank"):
+            line = line.replace("] ", f"] [rank {self.rank}] ", 1)  # behind the prefix
         if record.levelno < self.threshold and hasattr(record, "is_result"):
             return record.getMessage() if self.stream.isatty() else line
         if record.levelno < logging.WARNING or not has_colours(self.stream):
@@ -184,6 +192,18 @@ def to_stderr(level: int | None = None) -> None:
         handler.setFormatter(GlogFormatter())
         logger.addHandler(handler)
     handler.threshold = chosen
+
+
+def name_rank(rank: int) -> None:
+    """Print warnings and errors only on stderr, with the number of this process, unless it is 0."""
+    for handler in logger.handlers:
+        if isinstance(handler, _Stderr):
+            handler.rank = rank
+
+
+def log_rank_error(message: str) -> None:
+    """Log an error whose text names the number of this process."""
+    logger.error(message, extra={"names_rank": True}, stacklevel=2)
 
 
 def hide_info() -> None:

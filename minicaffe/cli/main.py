@@ -3,9 +3,11 @@
 A command is a module of `minicaffe.cli.commands` with a function ``run(flags) -> int``. The
 annotation of `flags` is the class that declares the command's flags (see `minicaffe.cli.flags`);
 the docstring of the module is the help text, and its first line the summary in the overview. A
-command whose log few users want sets ``MINLOGLEVEL = 1``, the default of its --minloglevel. To add
-a command, write its module and add its name to `GROUPS` in `minicaffe.cli.overview`. Only the
-module of the command that runs is imported, so that ``minicaffe --help`` starts fast.
+command whose log few users want sets ``MINLOGLEVEL = 1``, the default of its --minloglevel. One
+that several processes can run together has a function ``n_processes(flags) -> int``: how many it
+starts itself, 1 for none. To add a command, write its module and add its name to `GROUPS` in
+`minicaffe.cli.overview`. Only the module of the command that runs is imported, so that ``minicaffe
+--help`` starts fast.
 """
 
 from __future__ import annotations
@@ -26,14 +28,19 @@ from minicaffe.cli import shell_completion
 from minicaffe.cli.flags import Flags
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.overview import COMMANDS, CommonFlags, flags_of, module_of, overview
+from minicaffe.cli.program.failures import INTERRUPTED, Failures, exit_code_of, os_error_text
+from minicaffe.cli.program.ranks import (
+    prints_for_all,
+    program_of_rank,
+    refuse_ranks,
+    restrict_output,
+    run_rank,
+    start_ranks,
+)
 from minicaffe.cli.streams import overwrite_line, prepare_streams
-from minicaffe.cli.unexpected import is_from_users_code, unexpected_error
+from minicaffe.distributed.launch import detected_launch
 from minicaffe.errors import MinicaffeError, UsageError, nearest
 from minicaffe.fatal_signals import show_fatal_signals
-from minicaffe.path_hints import missing_file_hint, one_line
-
-# The exit code of programs that Ctrl-C ends: 128 + SIGINT.
-INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,11 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         if shell_completion.REQUEST in os.environ:
             shell_completion.complete()
-        return _as_process(lambda: _run_words(sys.argv[1:]))
+        return _as_process(lambda: _run_words(sys.argv[1:], is_program=True))
     return _with_output(lambda: _run_words(list(argv)))
 
 
-def _run_words(words: list[str]) -> int:
+def _run_words(words: list[str], is_program: bool = False) -> int:
     if len(words) == 2 and words[0] == "help" and words[1] in COMMANDS:
         words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "-help", "help", "--helpshort", "-helpshort"):
@@ -66,12 +73,11 @@ def _run_words(words: list[str]) -> int:
     at = next((i for i, word in enumerate(words) if flags_first and word in COMMANDS), 0)
     command = words.pop(at)
     if command not in COMMANDS:
-        print(
-            f"minicaffe: no command {command}. {nearest(command, (*COMMANDS, 'help'))}",
-            file=sys.stderr,
-        )
+        known = nearest(command, (*COMMANDS, "help"))
+        if prints_for_all():
+            print(f"minicaffe: no command {command}. {known}", file=sys.stderr)
         return 2
-    return _run_command(command, words)
+    return _run_command(command, words, is_program)
 
 
 def run_command(command: str, argv: Sequence[str]) -> int:
@@ -113,6 +119,7 @@ def _as_process(program: Callable[[], int]) -> int:
     try:
         ctrl_c.install()
         show_fatal_signals()
+        restrict_output()
         return _with_output(program)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -133,9 +140,7 @@ def _with_output(program: Callable[[], int]) -> int:
         return 0
     except OSError as error:
         log.to_stderr()
-        hint = missing_file_hint(error.filename) if isinstance(error.filename, str) else ""
-        where = one_line(str(error.filename or "standard output"))
-        log.logger.error(f"{where}: {error.strerror or error}{hint and '.'}{hint}")
+        log.logger.error(os_error_text(error))
         if error.filename is None:
             _drop_output()
         return 1
@@ -146,57 +151,58 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run_command(command: str, argv: Sequence[str]) -> int:
+def _run_command(command: str, argv: Sequence[str], is_program: bool = False) -> int:
     log.to_stderr()
-    debug = False
+    failures = Failures(command)
     try:
-        module = module_of(command)
-        kind = flags_of(command)
-        parser = _parser(command, module, kind)
-        values = parser.parse(argv)
-        common = CommonFlags(values)
-        debug = common.debug
-        _start_log(common, command, getattr(module, "MINLOGLEVEL", None))
-        return int(module.run(kind(values)))
+        return _run_parsed(command, argv, failures, is_program)
     except UsageError as error:
-        print(f"minicaffe {command}: {error}", file=sys.stderr)
-        print(f"'minicaffe {command} --help' shows the flags.", file=sys.stderr)
+        if prints_for_all():
+            print(f"minicaffe {command}: {error}", file=sys.stderr)
+            print(f"'minicaffe {command} --help' shows the flags.", file=sys.stderr)
         return error.exit_code
-    except (MinicaffeError, MemoryError) as error:
-        if debug:
-            traceback.print_exc()
-        for line in _message(error).split("\n"):
-            log.logger.error(line)
-        return getattr(error, "exit_code", 1)
     except OSError:
-        if debug:
+        if failures.debug:
             traceback.print_exc()
         raise
     except Exception as error:
-        if debug or is_from_users_code(error):
+        is_expected = isinstance(error, MinicaffeError | MemoryError)
+        if not is_expected and failures.has_traceback(error):
             raise
-        log.logger.error(unexpected_error(error, command))
-        return 1
+        if failures.debug:
+            traceback.print_exc()
+        for line in failures.message_of(error).split("\n"):
+            log.logger.error(line)
+        return exit_code_of(error)
     except KeyboardInterrupt as error:
         overwrite_line()  # which begins with the terminal's ^C
-        log.logger.error(_with_notes("stopped by Ctrl-C", error))
+        log.logger.error(failures.message_of(error))
         return INTERRUPTED
     finally:
         log.close_files()
 
 
-def _message(error: MinicaffeError | MemoryError) -> str:
-    if isinstance(error, MemoryError):
-        return f"out of memory: {error}. Use a smaller batch_size and a larger iter_size."
-    return _with_notes(str(error), error)
+def _run_parsed(command: str, argv: Sequence[str], failures: Failures, is_program: bool) -> int:
+    """Read the flags of a command and run it, as one of several processes if these were started.
 
-
-def _with_notes(text: str, error: BaseException) -> str:
-    """Return the text of an error, followed by its notes."""
-    notes = getattr(error, "__notes__", ())
-    if not notes:
-        return text
-    return f"{text}{'' if text.endswith(('.', '?')) else '.'} {'. '.join(notes)}"
+    A command that is the whole program may start them.
+    """
+    module = module_of(command)
+    kind = flags_of(command)
+    launch = detected_launch()
+    values = _parser(command, module, kind).parse(argv)
+    common = CommonFlags(values)
+    failures.debug = common.debug
+    _start_log(common, f"minicaffe-{command}", getattr(module, "MINLOGLEVEL", None))
+    flags = kind(values)
+    n_processes = getattr(module, "n_processes", None)
+    if launch is None:
+        if n_processes is not None and (n := n_processes(flags)) > 1:
+            start_ranks(n, is_program)
+        return int(module.run(flags))
+    if n_processes is None:
+        refuse_ranks(launch, command)
+    return run_rank(launch, lambda: int(module.run(flags)), failures)
 
 
 def _parser(command: str, module: ModuleType, kind: type[Flags]) -> FlagParser:
@@ -221,7 +227,7 @@ def _parser(command: str, module: ModuleType, kind: type[Flags]) -> FlagParser:
     return parser
 
 
-def _start_log(common: CommonFlags, command: str, default: int | None) -> None:
+def _start_log(common: CommonFlags, program: str, default: int | None) -> None:
     if common.minloglevel is not None:
         log.to_stderr(log.level_of(common.minloglevel))
     elif default is not None:
@@ -231,7 +237,7 @@ def _start_log(common: CommonFlags, command: str, default: int | None) -> None:
         folder = os.environ.get("GLOG_log_dir")
     if folder:
         try:
-            log.to_directory(folder, f"minicaffe-{command}")
+            log.to_directory(folder, program_of_rank(program))
         except OSError as error:
             raise UsageError(
                 f"--log_dir={folder}: cannot be written: {error.strerror}. Give a folder that can."
@@ -240,7 +246,7 @@ def _start_log(common: CommonFlags, command: str, default: int | None) -> None:
 
 def run_as_program() -> int:
     """Run the command named like the program, which pip or the folder ``tools`` provides."""
-    return _as_process(lambda: _run_command(Path(sys.argv[0]).stem, sys.argv[1:]))
+    return _as_process(lambda: _run_command(Path(sys.argv[0]).stem, sys.argv[1:], is_program=True))
 
 
 if __name__ == "__main__":

@@ -100,8 +100,14 @@ def test_test_time_and_features(project, run, gpu):
 @pytest.mark.parametrize(
     ("flags", "code", "message"),
     [
-        (["--gpu=0,1"], 1, "--gpu=0,1: names 2 GPUs, and this version computes on one. Give one, "),
-        (["--gpu=all"], 1, "--gpu=all: names 2 GPUs"),
+        (
+            ["--gpu=0,1"],
+            2,
+            "--gpu names 2 GPUs, and this process cannot become several. Start this",
+        ),
+        (["--gpu=all"], 2, "iter_size: 2 times as large makes the updates that Caffe makes on 2."),
+        (["--gpu=0,2"], 1, "--gpu=0,2: there is no GPU 2; this machine has 2."),
+        (["--gpu=1,1"], 2, "--gpu=1,1: names a GPU twice"),
         (["--gpu=2"], 1, "--gpu=2: there is no GPU 2"),
         (["--gpu=zero"], 2, "--gpu=zero: must be the number of a GPU, counted from 0, several"),
         (["--gpu=-1"], 2, "--gpu=-1: must be the number of a GPU"),

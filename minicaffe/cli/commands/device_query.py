@@ -14,7 +14,7 @@ from pathlib import Path
 
 from minicaffe.backends import BACKENDS, count_gpus
 from minicaffe.cli.flags import Flags, flag
-from minicaffe.cli.options.backend import gpu_numbers
+from minicaffe.cli.options.gpus import gpu_numbers
 from minicaffe.cores import usable_cores
 from minicaffe.errors import BackendUnavailable
 from minicaffe.log import log_result

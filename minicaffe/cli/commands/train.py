@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from minicaffe.cli.flags import flag, positional
 from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import INITIAL_WEIGHTS
+from minicaffe.cli.options.gpus import count_selected_gpus
 from minicaffe.cli.options.log import LogFlags
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.cli.options.overrides import OverrideFlags
@@ -29,10 +30,12 @@ from minicaffe.cli.options.run_folder import RunFlags
 from minicaffe.cli.progress import training_progress
 from minicaffe.cli.screen import background_output
 from minicaffe.cli.streams import terminal
+from minicaffe.distributed.processes import process_communicator
 from minicaffe.errors import MinicaffeError, SnapshotError, UsageError
 from minicaffe.log import LogRecorder, logger, recorded_log
 
 if TYPE_CHECKING:  # importing these takes long, and --help must not
+    from minicaffe.distributed.communicator import Communicator
     from minicaffe.ops.backend import Backend
     from minicaffe.runs.recorder import RunRecorder
     from minicaffe.schema import SolverSource
@@ -61,13 +64,23 @@ class TrainFlags(OverrideFlags, RunFlags, LogFlags, NetStateFlags, BackendFlags)
     sighup_effect: str = flag(choices=_EFFECTS, default="snapshot", help="effect of SIGHUP")
 
 
+def n_processes(flags: TrainFlags) -> int:
+    """Return the number of processes to start: one for each GPU of --gpu."""
+    return count_selected_gpus(flags.gpu) or 1
+
+
 def run(flags: TrainFlags) -> int:
     """Run the command."""
+    return run_process(flags, process_communicator())
+
+
+def run_process(flags: TrainFlags, communicator: Communicator) -> int:
+    """Run the command as one of the processes of a training, and return the exit code."""
     _check_flags(flags)
     flags.shorten_log()
     with background_output(), recorded_log() as log:
         source, state = _read_source(flags)
-        backend = choose_backend(flags, source.param)
+        backend = choose_backend(flags, source.param, communicator=communicator)
         solver = _built(flags, source, backend)
         try:
             if state:

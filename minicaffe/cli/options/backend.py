@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from minicaffe.backends import BACKENDS, PRECISIONS, count_gpus, get_backend
+from minicaffe.backends import BACKENDS, PRECISIONS, get_backend
 from minicaffe.cli.flags import Flags, flag
+from minicaffe.cli.options.gpus import preferred_gpu, selected_gpu
 from minicaffe.cli.options.half_precision import asks_for_half
-from minicaffe.errors import BackendUnavailable, UsageError
+from minicaffe.cli.options.shared_cores import threads_of_rank
+from minicaffe.errors import BackendUnavailable
 from minicaffe.log import logger
 
 if TYPE_CHECKING:  # these import NumPy or protobuf, which --help must not
     from minicaffe.backends.cuda.backend import CudaBackend
+    from minicaffe.distributed.communicator import Communicator
     from minicaffe.ops.backend import Backend
     from minicaffe.schema import SolverParameter
 
@@ -19,7 +22,11 @@ if TYPE_CHECKING:  # these import NumPy or protobuf, which --help must not
 class BackendFlags(Flags):
     """Flags of commands that compute."""
 
-    gpu: str = flag(metavar="ID", help="number of the GPU to use (default: compute on the CPU)")
+    gpu: str = flag(
+        metavar="ID",
+        help="number of the GPU to use (default: compute on the CPU); all, or several as in 0,1: "
+        "train in one process for each",
+    )
     backend: str = flag(
         choices=("auto", *BACKENDS),
         default="auto",
@@ -31,7 +38,9 @@ class BackendFlags(Flags):
         "tf32 (default on a GPU), bf16, or on a GPU fp16; parameters stay float32",
     )
     threads: int | None = flag(
-        at_least=1, metavar="N", help="number of threads (default: the physical cores)"
+        at_least=1,
+        metavar="N",
+        help="number of threads (default: the physical cores, divided by the processes on them)",
     )
     no_graph: bool = flag(
         help="on a GPU, launch each kernel instead of capturing iterations as CUDA graphs"
@@ -42,7 +51,10 @@ class BackendFlags(Flags):
 
 
 def choose_backend(
-    flags: BackendFlags, solver: SolverParameter | None = None, model: str = ""
+    flags: BackendFlags,
+    solver: SolverParameter | None = None,
+    model: str = "",
+    communicator: Communicator | None = None,
 ) -> Backend:
     """Return the backend that the flags and, for train, the solver select.
 
@@ -56,35 +68,43 @@ def choose_backend(
         For train.
     model : str
         The net's prototxt, for other commands.
+    communicator : Communicator, optional
+        The processes of a training; each of them takes a GPU of its own.
 
     Raises
     ------
     UsageError
         If --gpu is not a number or contradicts --backend.
     BackendUnavailable
-        If --gpu selects a GPU that cannot be used, or several GPUs, or if the backend does not
-        support --precision.
+        If --gpu selects a GPU that cannot be used, or not as many GPUs as there are processes on
+        this machine, or if the backend does not support --precision.
     """
-    number = _selected_gpu(flags)
+    number = selected_gpu(flags.gpu, flags.backend, communicator)
     wants_half = flags.precision is None and asks_for_half(model, solver)
     gpu_precision = "fp16" if wants_half else flags.precision
-    if number is None and flags.no_graph and not (solver is not None and _prefers_gpu(solver)):
+    prefers_gpu = solver is not None and _prefers_gpu(solver)
+    if number is None and flags.no_graph and not prefers_gpu:
         logger.warning("--no_graph has no effect on the CPU. Remove it, or select a GPU: --gpu=0")
     if number is not None:
         try:
             return _open_gpu(flags, number, gpu_precision, trains=solver is not None)
         except BackendUnavailable as error:
-            raise BackendUnavailable(f"--gpu={number}: {error}") from error
-    if flags.backend == "auto" and solver is not None and _prefers_gpu(solver):
+            raise BackendUnavailable(f"--gpu={flags.gpu or number}: {error}") from error
+    if flags.backend == "auto" and solver is not None and prefers_gpu:
         try:
-            return _open_gpu(flags, solver.device_id, gpu_precision, trains=True)
+            number = preferred_gpu(solver.device_id, communicator)
+            return _open_gpu(flags, number, gpu_precision, trains=True)
         except BackendUnavailable as error:
             logger.warning(f"solver_mode: GPU, but {error} Training on the CPU.")
     logger.info("Use CPU.")
+    return _open_cpu(flags, wants_half, threads_of_rank(flags.threads, communicator))
+
+
+def _open_cpu(flags: BackendFlags, wants_half: bool, threads: int | None) -> Backend:
     backend = get_backend(
         flags.backend,
         strict=flags.strict_backend,
-        threads=flags.threads,
+        threads=threads,
         precision=flags.precision,
     )
     logger.info(f"Computing with {backend.description}.")
@@ -94,44 +114,6 @@ def choose_backend(
             "--precision=bf16 is alike on CPUs that support it."
         )
     return backend
-
-
-def gpu_numbers(text: str) -> list[int]:
-    """Return the GPUs that --gpu names: "0", "0,1", or "all" for every GPU of the machine.
-
-    Raises
-    ------
-    UsageError
-        If the text has another form.
-    BackendUnavailable
-        If the text is "all" and there is no GPU.
-    """
-    if text == "all":
-        return list(range(count_gpus()))
-    words = text.split(",")
-    if not all(word.strip().isdecimal() for word in words):
-        raise UsageError(
-            f"--gpu={text}: must be the number of a GPU, counted from 0, several separated by "
-            "commas, or all"
-        )
-    return [int(word) for word in words]
-
-
-def _selected_gpu(flags: BackendFlags) -> int | None:
-    """Return the GPU that the flags select; None if they select the CPU or nothing."""
-    if not flags.gpu:
-        return 0 if flags.backend == "cuda" else None
-    if flags.backend not in ("auto", "cuda"):
-        raise UsageError(f"--gpu={flags.gpu} and --backend={flags.backend}: give one of them")
-    numbers = gpu_numbers(flags.gpu)
-    n = len(numbers)
-    if n > 1:
-        raise BackendUnavailable(
-            f"--gpu={flags.gpu}: names {n} GPUs, and this version computes on one. Give one, as in "
-            f"--gpu={numbers[0]}; iter_size: {n} times as large makes the updates that Caffe makes "
-            f"on {n}."
-        )
-    return numbers[0]
 
 
 def _prefers_gpu(solver: SolverParameter) -> bool:

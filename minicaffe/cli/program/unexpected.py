@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minicaffe.path_hints import one_line
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[2]
 
 
 def is_from_users_code(error: Exception) -> bool:

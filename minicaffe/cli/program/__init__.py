@@ -1,0 +1,1 @@
+"""How a command runs as a process: one of several ranks, and what ends it."""

@@ -1,0 +1,98 @@
+"""Sums over the GPUs of several processes with NCCL; needs CuPy and the library NCCL.
+
+It has never run on GPUs: tests replace CuPy's module by a fake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from minicaffe.distributed.communicator import Communicator
+from minicaffe.errors import CommunicationError, MissingPackage
+
+INSTALLATION = "pip install 'minicaffe[gpu-multi]'"
+
+
+class NcclSum:
+    """Sums of device arrays over all processes, each of which has a GPU of its own.
+
+    Collective, like the methods. The GPU of this process must be the current one.
+
+    Parameters
+    ----------
+    processes : Communicator
+        Carries the identifier of the group to all processes.
+
+    Raises
+    ------
+    MissingPackage
+        On all processes, if one of them cannot load NCCL.
+    """
+
+    def __init__(self, processes: Communicator) -> None:
+        self._nccl, reason = _nccl_or_reason()
+        for other in processes.allgather(reason):
+            if other:
+                raise MissingPackage(f"{other}. Install it with: {INSTALLATION}")
+        identifier = processes.from_root(self._nccl.get_unique_id() if processes.is_root else None)
+        with _nccl_errors(self._nccl):
+            self._group = self._nccl.NcclCommunicator(processes.size, identifier, processes.rank)
+
+    @property
+    def library(self) -> str:
+        """Library and version, for the log."""
+        number = int(self._nccl.get_version())
+        return f"NCCL {number // 10000}.{number // 100 % 100}.{number % 100}"
+
+    def enqueue_sum(self, address: int, n: int, stream: int) -> None:
+        """Overwrite float32 values on the GPU with their sum over all processes.
+
+        Returns before the sum is there; later work on the stream follows it.
+
+        Parameters
+        ----------
+        address : int
+            Device address of the first value.
+        n : int
+            Number of values.
+        stream : int
+            CUDA stream, as `Device.stream`.
+        """
+        nccl = self._nccl
+        with _nccl_errors(nccl):
+            self._group.allReduce(address, address, n, nccl.NCCL_FLOAT32, nccl.NCCL_SUM, stream)
+
+    def raise_if_failed(self) -> None:
+        """Raise CommunicationError if a sum failed since the last call."""
+        with _nccl_errors(self._nccl):
+            self._group.check_async_error()
+
+    def abort(self) -> None:
+        """End the sums that wait for other processes."""
+        self._group.abort()
+
+
+# Any: CuPy has no type stubs.
+def _nccl_or_reason() -> tuple[Any, str]:
+    """Return CuPy's module, or why there is none."""
+    try:
+        from cupy.cuda import nccl
+    except ImportError as error:
+        return None, f"training on several GPUs needs CuPy and NCCL ({error})"
+    if not getattr(nccl, "available", True):
+        return None, "training on several GPUs needs NCCL, which CuPy cannot load"
+    return nccl, ""
+
+
+@contextmanager
+def _nccl_errors(nccl: Any) -> Iterator[None]:
+    """Convert errors of NCCL."""
+    try:
+        yield
+    except nccl.NcclError as error:
+        raise CommunicationError(
+            f"NCCL: {error}. A GPU, a process or the network may have failed; NCCL_DEBUG=INFO "
+            "shows more."
+        ) from error
