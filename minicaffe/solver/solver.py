@@ -27,20 +27,16 @@ from minicaffe.solver.nets import (
     train_net_source,
 )
 from minicaffe.solver.parallel.settings import IN_ONE_PROCESS, DataParallel
-from minicaffe.solver.reports import Observers, SnapshotReport
+from minicaffe.solver.reports import Observers
 from minicaffe.solver.rules import RULES, Rule
 from minicaffe.solver.schedule import Schedule
 from minicaffe.solver.scores.evaluation import Evaluation
 from minicaffe.solver.scores.output_scores import check_evaluation
 from minicaffe.solver.setting_problems import solver_problems
 from minicaffe.solver.signals import Action
-from minicaffe.solver.snapshot import (
-    SnapshotContents,
-    restore_snapshot,
-    snapshot_names,
-    write_snapshot,
-)
-from minicaffe.solver.snapshot_prefix import RecentSnapshots, check_snapshot_prefix, claimed_prefix
+from minicaffe.solver.snapshots.snapshot import SnapshotContents, restore_snapshot
+from minicaffe.solver.snapshots.snapshot_prefix import check_snapshot_prefix, claimed_prefix
+from minicaffe.solver.snapshots.snapshot_writer import SnapshotWriter
 from minicaffe.solver.unread_fields import warn_of_training
 
 Callback = Callable[[], object]
@@ -80,8 +76,8 @@ class Solver:
         Returns after each iteration what a signal asks for; see `minicaffe.solver.signals`.
     stopped_early, lost_patience : bool
         Whether a signal ended the last `step`; whether patience ended `solve`.
-    snapshots : RecentSnapshots
-        Those that keep_last counts.
+    snapshots : SnapshotWriter
+        Writes the snapshots.
 
     Raises
     ------
@@ -121,12 +117,13 @@ class Solver:
         self.observers = Observers()
         self.poll: Callable[[], Action] = lambda: Action.NONE
         self.stopped_early = self.lost_patience = False
-        self._failed_snapshot, self._failed_best = Postponed(), Postponed()
-        self.snapshots = RecentSnapshots(self.param)
+        self._failed_best = Postponed()
         self.test_nets: list[Net] = []
         with suppress_repeated_warnings():
             self._build(self.backend.free_bytes())
         self._display = Display(self.net, self.iter)
+        self._contents = self._snapshot_contents()
+        self.snapshots = SnapshotWriter(self._contents, self.observers)
         logger.info("Solver scaffolding done.")
 
     def _build(self, free_bytes: int | None) -> None:
@@ -223,8 +220,8 @@ class Solver:
             logger.warning(
                 f"Nothing to train: iteration {self.iter} of max_iter: {self.param.max_iter}."
             )
-        takes_snapshots = self.param.snapshot_after_train or self.param.snapshot
-        with claimed_prefix(self.snapshot_prefix) if takes_snapshots else nullcontext():
+        claim = claimed_prefix(self.snapshot_prefix)
+        with claim if self.snapshots.is_wanted else nullcontext():
             self._train()
         if self.stopped_early or self.lost_patience:
             logger.info("Optimization stopped early.")
@@ -250,32 +247,10 @@ class Solver:
         except (SnapshotError, DivergedError):
             raise
         except Exception as error:
-            if self.iter > first and (self.param.snapshot_after_train or self.param.snapshot):
-                self._snapshot_before(error)
+            if self.iter > first and self.snapshots.is_wanted:
+                self.snapshots.write_before(error, self.iter)
             raise
-        if self.param.snapshot_after_train and not self._is_saved:
-            self.snapshot()
-        else:
-            self._failed_snapshot.raise_if_any()
-
-    @property
-    def _is_saved(self) -> bool:
-        """Whether the iteration was one of a snapshot, and that could be written."""
-        every = self.param.snapshot
-        return bool(every) and not self.iter % every and self._failed_snapshot.kind is None
-
-    def _snapshot_before(self, error: Exception) -> None:
-        """Write a snapshot before an error ends the training; the log and the error name it."""
-        try:
-            if not self._is_saved:
-                self.snapshot()
-        except Exception as problem:  # the first error is the one to report
-            logger.info(f"No snapshot of iteration {self.iter} could be written: {problem}")
-            return
-        _, state = snapshot_names(self.param, self.iter)
-        advice = f"Iteration {self.iter} is saved: go on with --snapshot={state}"
-        logger.info(f"An error ends the training. {advice}")
-        error.add_note(advice)
+        self.snapshots.write_last(self.iter)
 
     def step(self, n: int, has_patience: bool = False) -> None:
         """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot.
@@ -334,23 +309,9 @@ class Solver:
         due = self.param.snapshot and self.iter % self.param.snapshot == 0
         action = self.poll()
         if due or action is Action.SNAPSHOT:
-            self._try_snapshot()
+            self.snapshots.try_write(self.iter)
         self.stopped_early = action is Action.STOP
         return self.stopped_early
-
-    def _try_snapshot(self) -> None:
-        """Snapshot, and log a failure: if it ended the training, the weights would be lost."""
-        try:
-            self.snapshot()
-        except DivergedError as error:
-            if self._failed_snapshot.kind is not DivergedError:
-                logger.warning(f"{error} Training goes on, as in Caffe.")
-            self._failed_snapshot.postpone(error)
-        except SnapshotError as error:
-            logger.error(f"{error} Training goes on; the next snapshot is tried when it is due.")
-            self._failed_snapshot.postpone(error)
-        else:
-            self._failed_snapshot.forget()
 
     def apply_update(self) -> None:
         """Update the parameters with the gradients that they have, by the solver's rule."""
@@ -371,12 +332,11 @@ class Solver:
         """Act on signals during a test; return whether one asks to stop."""
         while (action := self.poll()) is not Action.NONE:
             if action is Action.SNAPSHOT:
-                self._try_snapshot()
+                self.snapshots.try_write(self.iter)
             else:
                 self.stopped_early = True
         return self.stopped_early
 
-    @property
     def _snapshot_contents(self) -> SnapshotContents:
         done, plateau = self._iteration, self._schedule.plateau
         return SnapshotContents(
@@ -385,15 +345,11 @@ class Solver:
 
     def restore(self, path: str | Path) -> None:
         """Go on from a .solverstate file; its weights file is found beside it."""
-        self.iter = restore_snapshot(self._snapshot_contents, path)
+        self.iter = restore_snapshot(self._contents, path)
 
     def snapshot(self) -> None:
         """Write weights and solver state for the current iteration."""
-        write_snapshot(self._snapshot_contents, self.iter)
-        self.snapshots.add(self.iter)
-        report = SnapshotReport(self.iter, *snapshot_names(self.param, self.iter))
-        for observe in self.observers.snapshots:
-            observe(report)
+        self.snapshots.write_now(self.iter)
 
     def close(self) -> None:
         """Close files and end threads. Not needed: see the class."""

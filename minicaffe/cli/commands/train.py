@@ -74,7 +74,7 @@ def run(flags: TrainFlags) -> int:
                 logger.info(f"Resuming from {state}")
                 solver.restore(state)
             if flags.resume:
-                solver.snapshots.adopt(solver.iter)
+                solver.snapshots.recent.adopt(solver.iter)
             recorder = _train(flags, solver, log)
         finally:
             solver.close()
@@ -108,7 +108,7 @@ def _check_flags(flags: TrainFlags) -> None:
 def _read_source(flags: TrainFlags) -> tuple[SolverSource, str]:
     """Return the solver, and the .solverstate to resume from or ""."""
     from minicaffe.schema import read_solver
-    from minicaffe.solver.snapshot_prefix import snapshot_iterations
+    from minicaffe.solver.snapshots.snapshot_prefix import snapshot_iterations
 
     source = read_solver(flags.solver_file, flags.overrides())
     flags.apply_to(source.param.train_state)

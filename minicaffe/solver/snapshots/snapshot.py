@@ -46,7 +46,7 @@ from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.lr_policy import current_step
 from minicaffe.solver.schedule import Plateau
 from minicaffe.solver.scores.evaluation import Evaluation, EvaluationState
-from minicaffe.solver.snapshot_prefix import raw_weights_file
+from minicaffe.solver.snapshots.snapshot_prefix import raw_weights_file
 
 
 @dataclass(frozen=True)
