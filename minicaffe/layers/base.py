@@ -114,6 +114,8 @@ class Layer(Generic[P]):
     # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
     # if it depends on the number of bottoms.
     without_gradient: tuple[int, ...] = ()
+    # Parameters that forward passes update in training, by index; no gradient changes them.
+    running_statistics: tuple[int, ...] = ()
 
     def __init_subclass__(cls) -> None:
         """Find `param_field` from the message in the brackets of the base class."""
@@ -266,6 +268,9 @@ class Layer(Generic[P]):
         for purpose, (seed, step) in state.items():
             stream = self.stream(purpose)
             stream.seed, stream.step = seed, checked_step(step)
+
+    def skip_batches(self, n: int) -> None:
+        """Go on in the data as after n forward passes."""
 
     def close(self) -> None:
         """Close files and stop threads."""

@@ -161,6 +161,11 @@ class BatchLayer(Layer[P]):
         self.random.seed = state["seed"]
         self.source.restore(state["position"])
 
+    def skip_batches(self, n: int) -> None:
+        """Read n batches and drop them."""
+        for _ in range(n):
+            self.source.next()
+
     def key_name(self, key: bytes) -> str:
         """Return the name of the sample with a key of `Batch.keys`, for messages."""
         raise NotImplementedError

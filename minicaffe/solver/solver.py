@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from minicaffe.backends import get_backend
@@ -26,6 +27,9 @@ from minicaffe.solver.nets import (
     test_net_sources,
     train_net_source,
 )
+from minicaffe.solver.parallel.agreement import Agreement
+from minicaffe.solver.parallel.effective_batch import log_effective_batch
+from minicaffe.solver.parallel.running_statistics import average_running_statistics
 from minicaffe.solver.parallel.settings import IN_ONE_PROCESS, DataParallel
 from minicaffe.solver.reports import Observers
 from minicaffe.solver.rules import RULES, Rule
@@ -34,6 +38,7 @@ from minicaffe.solver.scores.evaluation import Evaluation
 from minicaffe.solver.scores.output_scores import check_evaluation
 from minicaffe.solver.setting_problems import solver_problems
 from minicaffe.solver.signals import Action
+from minicaffe.solver.snapshots.files_of_root import files_of_root
 from minicaffe.solver.snapshots.snapshot import SnapshotContents, restore_snapshot
 from minicaffe.solver.snapshots.snapshot_prefix import check_snapshot_prefix, claimed_prefix
 from minicaffe.solver.snapshots.snapshot_writer import SnapshotWriter
@@ -108,9 +113,10 @@ class Solver:
         )
         self.rule = self._check()
         self.backend = backend or get_backend()
-        self.seed = self._seed(seed)
+        self._ranks = Agreement(parallel.communicator)
+        self.seed = parallel.communicator.from_root(self._seed(seed))
         self.iter = 0
-        self.losses = LossHistory(self.param)
+        self.losses = LossHistory(self.param, self._ranks)
         self._schedule = Schedule(self.param, self.rule)
         self.on_start: list[Callback] = []
         self.on_gradients_ready: list[Callback] = []
@@ -121,7 +127,8 @@ class Solver:
         self.test_nets: list[Net] = []
         with suppress_repeated_warnings():
             self._build(self.backend.free_bytes())
-        self._display = Display(self.net, self.iter)
+        log_effective_batch(self.net, parallel, self.param.iter_size)
+        self._display = Display(self.net, self.iter, self._ranks)
         self._contents = self._snapshot_contents()
         self.snapshots = SnapshotWriter(self._contents, self.observers)
         logger.info("Solver scaffolding done.")
@@ -130,11 +137,11 @@ class Solver:
         """Build the nets, check that training fits into the memory, and fill the parameters."""
         share = WorkShare(self.parallel.parts, self.parallel.communicator)
         build = partial(Net, backend=self.backend, seed=self.seed, fills=False)
-        self.net = build(*train_net_source(self.source), share=share)
+        self.net = build(*train_net_source(self.source, self.parallel), share=share)
         try:
             self._make_test_nets()
             self._iteration = Iteration(self.net, self.param, self.rule)
-            self._evaluation = Evaluation(self.source, self.net, self.test_nets)
+            self._evaluation = Evaluation(self.source, self.net, self.test_nets, self._ranks)
             self.selection = self._evaluation.selection
             nets = self.net, self.test_nets
             if free_bytes is None:
@@ -143,7 +150,7 @@ class Solver:
                 check_memory(self.backend, *nets, self._iteration.kept, free_bytes)
             fill_nets(self.source, self.net, self.test_nets)
             if self.param.snapshot:
-                check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
+                self._check_prefix()
             warn_of_training(self.source, self.net, self.test_nets)
         except BaseException:
             self.close()
@@ -151,10 +158,15 @@ class Solver:
 
     def _check(self) -> Rule:
         problems = Problems(SolverError)
-        for field, text in solver_problems(self.param):
+        found = solver_problems(self.param), self.parallel.problems(self.param.iter_size)
+        for field, text in chain(*found):
             problems.add(f"{self.source.where(field)}: {text}")
         problems.raise_if_any()
         return RULES[self.param.type]
+
+    def _check_prefix(self) -> None:
+        if self._ranks.is_root:
+            check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
 
     def _seed(self, default: int | None) -> int:
         if self.param.random_seed >= 0:
@@ -186,8 +198,8 @@ class Solver:
 
     @property
     def smoothed_loss(self) -> float:
-        """Mean loss of the last `average_loss` iterations."""
-        return self.losses.mean()
+        """Mean loss of the last `average_loss` iterations; with several processes, but the last."""
+        return self.losses.mean_without_others()
 
     def solve(self, resume: str | Path | None = None) -> None:
         """Train until max_iter, or until a signal asks to stop.
@@ -213,15 +225,16 @@ class Solver:
         logger.info(f"Learning Rate Policy: {self.param.lr_policy}")
         if resume is not None:
             self.restore(resume)
-        self.selection.take_over()
+        if self._ranks.is_root:
+            self.selection.take_over()
         if self.param.snapshot_after_train:
-            check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
+            self._check_prefix()
         if self.iter >= self.param.max_iter:
             logger.warning(
                 f"Nothing to train: iteration {self.iter} of max_iter: {self.param.max_iter}."
             )
         claim = claimed_prefix(self.snapshot_prefix)
-        with claim if self.snapshots.is_wanted else nullcontext():
+        with claim if self.snapshots.is_wanted and self._ranks.is_root else nullcontext():
             self._train()
         if self.stopped_early or self.lost_patience:
             logger.info("Optimization stopped early.")
@@ -230,7 +243,7 @@ class Solver:
         if self.param.display and self.iter % self.param.display == 0:
             self.net.forward()
             self.losses.add(self.iter, [self.net.loss_async()])
-            logger.info(f"Iteration {self.iter}, loss = {self.smoothed_loss:g}")
+            logger.info(f"Iteration {self.iter}, loss = {self.losses.mean():g}")
         if self.param.test_interval and self.iter % self.param.test_interval == 0:
             self.test_all()
         logger.info("Optimization Done.")
@@ -283,7 +296,7 @@ class Solver:
             settings = None if is_separate else self._schedule.settings(self.iter)
             self.losses.add(self.iter, self._iteration.run(settings))
             if shows:
-                report = self._display.show(self.iter, self.param.display, self.smoothed_loss)
+                report = self._display.show(self.iter, self.param.display, self.losses.mean())
             for call in self.on_gradients_ready:
                 call()
             self._schedule.observe(self.iter, self.losses.mean)
@@ -307,7 +320,8 @@ class Solver:
     def _act_on_signals(self) -> bool:
         """Snapshot where due or asked for; return whether to stop."""
         due = self.param.snapshot and self.iter % self.param.snapshot == 0
-        action = self.poll()
+        action, losses = self._ranks.exchange(self.poll(), self.losses.offered())
+        self.losses.accept(losses)
         if due or action is Action.SNAPSHOT:
             self.snapshots.try_write(self.iter)
         self.stopped_early = action is Action.STOP
@@ -319,18 +333,19 @@ class Solver:
 
     def test_all(self) -> None:
         """Score every test net, and keep the weights if keep_best is set and they are the best."""
+        average_running_statistics(self.parallel.communicator, self.net, self._iteration.average)
         with self._iteration.averaged(self.iter):
             self._evaluation.run(self.iter, self._is_interrupted, self.observers)
             try:
                 if not self.stopped_early:
-                    self.selection.keep_best(self.net)
+                    self._ranks.on_root(partial(self.selection.keep_best, self.net))
             except SnapshotError as error:
                 logger.error(f"{error} Training goes on.")
                 self._failed_best.postpone(error)
 
     def _is_interrupted(self) -> bool:
         """Act on signals during a test; return whether one asks to stop."""
-        while (action := self.poll()) is not Action.NONE:
+        while (action := self._ranks.exchange(self.poll())[0]) is not Action.NONE:
             if action is Action.SNAPSHOT:
                 self.snapshots.try_write(self.iter)
             else:
@@ -340,12 +355,20 @@ class Solver:
     def _snapshot_contents(self) -> SnapshotContents:
         done, plateau = self._iteration, self._schedule.plateau
         return SnapshotContents(
-            self.param, self.net, self._evaluation, done.history, done.average, self.losses, plateau
+            self.param,
+            self.net,
+            self._evaluation,
+            done.history,
+            done.average,
+            self.losses,
+            plateau,
+            self.parallel,
         )
 
     def restore(self, path: str | Path) -> None:
         """Go on from a .solverstate file; its weights file is found beside it."""
-        self.iter = restore_snapshot(self._contents, path)
+        with files_of_root(self.parallel.communicator, Path(path)) as state:
+            self.iter = restore_snapshot(self._contents, state)
 
     def snapshot(self) -> None:
         """Write weights and solver state for the current iteration."""

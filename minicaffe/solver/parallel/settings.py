@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -44,6 +45,22 @@ class DataParallel:
         count = self.summation_parts or size
         n = count // size
         return BatchParts(rank * n, n, count)
+
+    @property
+    def n_divisions(self) -> int:
+        """By how much batch_size is divided: by the number of parts if it is the total."""
+        return self.parts.count if self.batch_is_total else 1
+
+    def problems(self, iter_size: int) -> Iterator[tuple[str, str]]:
+        """Yield what contradicts settings of the solver: field and message."""
+        if self.summation_parts and iter_size > 1:
+            yield (
+                "iter_size",
+                f"iter_size: {iter_size} and --summation_parts={self.summation_parts}: both divide "
+                "a batch into passes; only the latter adds gradients in a fixed order. Set "
+                f"iter_size: 1, and --summation_parts={self.summation_parts * iter_size} if that "
+                "is a power of two",
+            )
 
 
 IN_ONE_PROCESS = DataParallel()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from minicaffe.errors import DivergedError, Postponed, SnapshotError
 from minicaffe.log import logger
+from minicaffe.solver.parallel.agreement import Agreement
+from minicaffe.solver.parallel.running_statistics import average_running_statistics
 from minicaffe.solver.reports import Observers, SnapshotReport
 from minicaffe.solver.snapshots.snapshot import SnapshotContents, snapshot_names, write_snapshot
 from minicaffe.solver.snapshots.snapshot_prefix import RecentSnapshots
+from minicaffe.solver.snapshots.sole_writer import sole_writer
 
 
 class SnapshotWriter:
-    """Writes the snapshots of a training, and reports them.
+    """Writes the snapshots of a training, and reports them; of several processes, rank 0 does.
 
     Parameters
     ----------
@@ -26,6 +31,8 @@ class SnapshotWriter:
 
     def __init__(self, contents: SnapshotContents, observers: Observers) -> None:
         self._contents, self._param, self._observers = contents, contents.param, observers
+        self._communicator = contents.parallel.communicator
+        self._ranks = Agreement(self._communicator)
         self._failure = Postponed()
         self.recent = RecentSnapshots(contents.param)
 
@@ -35,15 +42,28 @@ class SnapshotWriter:
         return bool(self._param.snapshot_after_train or self._param.snapshot)
 
     def write_now(self, iteration: int) -> None:
-        """Write weights and solver state.
+        """Write weights and solver state: rank 0 does, and the other processes wait for it.
 
         Raises
         ------
         SnapshotError
-            If a file cannot be written.
+            If a file cannot be written; on all processes.
         DivergedError
-            If a weight is not finite.
+            If a weight is not finite; on all processes.
         """
+        self._combine()
+        self._ranks.on_root(partial(self._write, iteration))
+
+    def _combine(self) -> None:
+        """Let all processes have the same statistics and losses, so that those of rank 0 count.
+
+        Reading the losses raises errors of the last iterations, which are not those of a snapshot.
+        """
+        contents = self._contents
+        average_running_statistics(self._communicator, contents.net, contents.average)
+        contents.losses.values()
+
+    def _write(self, iteration: int) -> None:
         write_snapshot(self._contents, iteration)
         self.recent.add(iteration)
         report = SnapshotReport(iteration, *snapshot_names(self._param, iteration))
@@ -52,8 +72,9 @@ class SnapshotWriter:
 
     def try_write(self, iteration: int) -> None:
         """Write a snapshot, and log a failure: if it ended the training, the weights were lost."""
+        self._combine()
         try:
-            self.write_now(iteration)
+            self._ranks.on_root(partial(self._write, iteration))
         except DivergedError as error:
             if self._failure.kind is not DivergedError:
                 logger.warning(f"{error} Training goes on, as in Caffe.")
@@ -72,10 +93,15 @@ class SnapshotWriter:
             self._failure.raise_if_any()
 
     def write_before(self, error: Exception, iteration: int) -> None:
-        """Write a snapshot before an error ends the training; the log and the error name it."""
+        """Write a snapshot before an error ends the training; the log and the error name it.
+
+        The process with the error writes it without the others, which may be computing.
+        """
         try:
             if not self._is_saved(iteration):
-                self.write_now(iteration)
+                with sole_writer(self._param, iteration, self._ranks.is_alone) as is_missing:
+                    if is_missing:
+                        self._write(iteration)
         except Exception as problem:  # the first error is the one to report
             logger.info(f"No snapshot of iteration {iteration} could be written: {problem}")
             return
