@@ -14,14 +14,18 @@ if TYPE_CHECKING:  # imports protobuf, which --help must not
 _TOTAL = "total"
 
 
-def _batch_size(text: str) -> str:
-    """Return ``N``, ``total`` or ``N:total`` as it is."""
-    n, colon, word = text.partition(":")
-    if text != _TOTAL:
+class BatchSizeText:
+    """Reads ``N``, ``total`` or ``N:total`` for `add_argument`, and says what it must be."""
+
+    def __call__(self, text: str) -> str:
+        """Return the text as it is."""
+        n, colon, word = text.partition(":")
+        if text == _TOTAL:
+            return text
         if colon and word != _TOTAL:
             raise argparse.ArgumentTypeError(f"{text!r} must be N, total or N:total")
         WholeNumber(at_least=1)(n)
-    return text
+        return text
 
 
 class OverrideFlags(Flags):
@@ -41,11 +45,11 @@ class OverrideFlags(Flags):
     seed: int | None = flag(
         at_least=0, metavar="N", help="start of all random numbers, as --set random_seed=N"
     )
-    batch_size: str = flag(
-        type=_batch_size,
+    batch_size: str | None = flag(
+        type=BatchSizeText(),
         metavar="N[:total]|total",
-        help="batch size of the data layers of the training net, in each process; with total, that "
-        "of all processes together: N, or batch_size of the prototxt",
+        help="batch size of the data layers of the training net, for each process; N:total for all "
+        "processes together, total to divide that of the prototxt",
     )
     keep_best: str = flag(
         metavar="OUTPUT[:max|min]",
@@ -73,14 +77,12 @@ class OverrideFlags(Flags):
             if value is not None:
                 field = "random_seed" if name == "seed" else name
                 settings.append(Override.of(f"{field}={value}", f"--{name}={value}"))
-        n, words = (
-            self.batch_size.removesuffix(_TOTAL).rstrip(":"),
-            f"--batch_size={self.batch_size}",
-        )
+        n = (self.batch_size or "").removesuffix(_TOTAL).rstrip(":")
+        words = f"--batch_size={self.batch_size}"
         batch_size = Override.of(f"batch_size={n}", words) if n else None
         return Overrides(tuple(settings), batch_size)
 
     @property
     def batch_is_total(self) -> bool:
         """Whether batch_size is that of all processes together."""
-        return self.batch_size.endswith(_TOTAL)
+        return (self.batch_size or "").endswith(_TOTAL)
