@@ -320,7 +320,7 @@ class Solver:
     def _act_on_signals(self) -> bool:
         """Snapshot where due or asked for; return whether to stop."""
         due = self.param.snapshot and self.iter % self.param.snapshot == 0
-        action, losses = self._ranks.exchange(self.poll(), self.losses.offered())
+        action, losses = self._ranks.agree_on(self.poll(), self.losses.offered())
         self.losses.accept(losses)
         if due or action is Action.SNAPSHOT:
             self.snapshots.try_write(self.iter)
@@ -345,7 +345,7 @@ class Solver:
 
     def _is_interrupted(self) -> bool:
         """Act on signals during a test; return whether one asks to stop."""
-        while (action := self._ranks.exchange(self.poll())[0]) is not Action.NONE:
+        while (action := self._ranks.agree_on(self.poll())[0]) is not Action.NONE:
             if action is Action.SNAPSHOT:
                 self.snapshots.try_write(self.iter)
             else:

@@ -93,8 +93,3 @@ def average_gradients(solver):
         values = parameter.blob.diff.get().astype(np.float64)
         communicator.allreduce(values)
         parameter.blob.diff.set((values / communicator.size).astype(np.float32))
-
-
-def weights(solver):
-    """Return copies of all parameters."""
-    return [p.blob.data.get().copy() for p in solver.net.parameters]

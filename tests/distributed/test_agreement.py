@@ -25,13 +25,13 @@ NONE, STOP, SNAPSHOT = Action.NONE, Action.STOP, Action.SNAPSHOT
 def test_the_strongest_action_is_that_of_all(actions, strongest):
     def work(communicator):
         ranks = Agreement(communicator)
-        return ranks.exchange(actions[ranks.rank], (float(ranks.rank), 0.25))
+        return ranks.agree_on(actions[ranks.rank], (float(ranks.rank), 0.25))
 
     assert run_ranks(3, work) == [(strongest, [1.0, 0.25])] * 3
 
 
 def test_the_log_tells_of_the_signal_of_another_process(caplog_minicaffe):
-    run_ranks(2, lambda c: Agreement(c).exchange(STOP if c.rank else NONE))
+    run_ranks(2, lambda c: Agreement(c).agree_on(STOP if c.rank else NONE))
     line = "Another process received a signal: stopping after this iteration"
     assert caplog_minicaffe.messages == [line]
 
@@ -66,7 +66,7 @@ def test_work_of_rank_0_is_done_once():
 
 def test_one_process_returns_what_it_was_given():
     ranks = Agreement(ALONE)
-    assert ranks.exchange(SNAPSHOT, (2.0,)) == (SNAPSHOT, (2.0,))
+    assert ranks.agree_on(SNAPSHOT, (2.0,)) == (SNAPSHOT, (2.0,))
     assert ranks.own_part(5) == range(5)
     with pytest.raises(SnapshotError, match="alone"):
         ranks.on_root(lambda: (_ for _ in ()).throw(SnapshotError("alone")))

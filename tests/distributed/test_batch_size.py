@@ -145,6 +145,14 @@ def test_iter_size_and_summation_parts(workdir):
         )
 
 
+def test_parts_that_processes_cannot_divide(workdir):
+    sizes(1)
+    with pytest.raises(
+        SolverError, match=r"^solver.prototxt: --summation_parts=6: must be a power"
+    ):
+        Solver("solver.prototxt", parallel=DataParallel(OneOf(2), summation_parts=6))
+
+
 def test_flags_of_one_process(workdir, capfd):
     """The total is the batch itself; what only several processes do is warned of."""
     sizes(1)
@@ -165,7 +173,6 @@ def test_flags_of_one_process(workdir, capfd):
         ("--batch_size=4:all", "'4:all' must be N, total or N:total"),
         ("--batch_size=sum", "'sum' is no whole number"),
         ("--batch_size=:total", "'' is no whole number"),
-        ("--summation_parts=6", "must be a power of two, .* the nearest are 4 and 8"),
         ("--gradient_type=float8", "invalid choice: 'float8'"),
     ],
 )

@@ -111,7 +111,7 @@ def test_rows_of_detections_are_gathered_in_the_order_of_the_batches():
         for k in own:
             scores.add(float(k))
         scores.combine(ranks)
-        return np.concatenate(scores._rows[0])[:, 0].tolist(), scores._totals[1], scores.loss
+        return np.concatenate(scores._rows[0])[:, 0].tolist(), scores._totals[1], scores.mean_loss
 
     assert run_ranks(4, work) == [([0, 1, 1, 2, 2, 2], 3, 1.0)] * 4
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from thread_communicator import assert_same_on_all_ranks
 
-from conftest import weights
 from minicaffe.errors import DivergedError, SnapshotError
 from minicaffe.layers.batch_norm import BatchNorm
 from minicaffe.solver.signals import Action
@@ -16,6 +15,11 @@ from minicaffe.solver.solver import Solver
 
 QUIET = "snapshot_after_train: false "
 TESTED = QUIET + "max_iter: 2 test_interval: 2 test_iter: {} test_compute_loss: true "
+
+
+def weights(solver):
+    """Return copies of all parameters."""
+    return [p.blob.data.get().copy() for p in solver.net.parameters]
 
 
 def names(pattern="s_*"):

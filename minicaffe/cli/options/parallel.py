@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from minicaffe.cli.flags import Flags, flag
-from minicaffe.errors import UsageError
 from minicaffe.log import logger
 
 if TYPE_CHECKING:  # imports NumPy, which --help must not
@@ -35,17 +34,9 @@ class ParallelFlags(Flags):
     )
 
     def data_parallel(self, communicator: Communicator, batch_is_total: bool) -> DataParallel:
-        """Return how the processes divide the training.
-
-        Raises
-        ------
-        UsageError
-            If the parts cannot be divided among the processes.
-        """
+        """Return how the processes divide the training."""
         from minicaffe.solver.parallel.settings import IN_ONE_PROCESS, DataParallel
 
-        parts = self.summation_parts or 0
-        self._check_parts(parts, communicator.size)
         if communicator.size == 1:
             for words in self.given_words(ParallelFlags):
                 if not words.startswith("--summation_parts"):
@@ -54,29 +45,7 @@ class ParallelFlags(Flags):
         return DataParallel(
             communicator,
             batch_is_total,
-            parts,
+            self.summation_parts or 0,
             cast("GradientType", self.gradient_type or IN_ONE_PROCESS.gradient_type),
             IN_ONE_PROCESS.check_interval if interval is None else interval,
         )
-
-    def _check_parts(self, parts: int, n: int) -> None:
-        """Raise UsageError unless the parts are a power of two that n divides, or 0."""
-        if not parts:
-            return
-        if parts & (parts - 1):
-            below = 1 << (parts.bit_length() - 1)
-            raise UsageError(
-                f"--summation_parts={parts}: must be a power of two, because gradients are added "
-                f"in pairs; the nearest are {below} and {2 * below}."
-            )
-        if parts % n:
-            most = 1 << (n - 1).bit_length()
-            advice = (
-                f"Give --summation_parts={most} or a multiple."
-                if most == n
-                else "Start 1, 2, 4, 8, ... processes."
-            )
-            raise UsageError(
-                f"--summation_parts={parts}: {n} processes cannot divide {parts} parts equally. "
-                f"{advice}"
-            )

@@ -41,7 +41,7 @@ class Agreement:
         self.rank, self.size = communicator.rank, communicator.size
         self.is_alone, self.is_root = communicator.size == 1, communicator.is_root
 
-    def exchange(
+    def agree_on(
         self, action: Action, values: Sequence[float] = ()
     ) -> tuple[Action, Sequence[float]]:
         """Return the strongest of the processes' actions, and the means of their values.
@@ -60,7 +60,7 @@ class Agreement:
 
     def means(self, values: Sequence[float]) -> Sequence[float]:
         """Return the means of the processes' values."""
-        return self.exchange(Action.NONE, values)[1]
+        return self.agree_on(Action.NONE, values)[1]
 
     def gathered(self, value: T) -> list[T]:
         """Return the values of all processes, by rank; small objects that can be pickled."""

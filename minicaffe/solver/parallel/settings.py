@@ -46,21 +46,38 @@ class DataParallel:
         n = count // size
         return BatchParts(rank * n, n, count)
 
+    def problems(self, iter_size: int) -> Iterator[tuple[str, str]]:
+        """Yield what contradicts itself or settings of the solver: field and message."""
+        parts, size = self.summation_parts, self.communicator.size
+        if not parts:
+            return
+        flag = f"--summation_parts={parts}"
+        if parts < 0 or parts & (parts - 1):
+            yield "", f"{flag}: must be a power of two, because gradients are added in pairs"
+        elif parts % size:
+            yield (
+                "",
+                f"{flag}: {size} processes cannot divide {parts} parts equally. Start 1, 2, 4 or "
+                "another power of two of processes, at most as many as parts",
+            )
+        if iter_size > 1:
+            yield (
+                "iter_size",
+                f"iter_size: {iter_size} and {flag}: both divide a batch into passes; only the "
+                "latter adds gradients in a fixed order. Set iter_size: 1, and "
+                f"--summation_parts={parts * iter_size} if that is a power of two",
+            )
+        if self.gradient_type != "float32":
+            yield (
+                "",
+                f"--gradient_type={self.gradient_type} and {flag}: rounded sums depend on the "
+                "number of processes. Leave one of them out",
+            )
+
     @property
     def n_divisions(self) -> int:
         """By how much batch_size is divided: by the number of parts if it is the total."""
         return self.parts.count if self.batch_is_total else 1
-
-    def problems(self, iter_size: int) -> Iterator[tuple[str, str]]:
-        """Yield what contradicts settings of the solver: field and message."""
-        if self.summation_parts and iter_size > 1:
-            yield (
-                "iter_size",
-                f"iter_size: {iter_size} and --summation_parts={self.summation_parts}: both divide "
-                "a batch into passes; only the latter adds gradients in a fixed order. Set "
-                f"iter_size: 1, and --summation_parts={self.summation_parts * iter_size} if that "
-                "is a power of two",
-            )
 
 
 IN_ONE_PROCESS = DataParallel()

@@ -126,7 +126,7 @@ class Evaluation:
         if n:
             scores.combine(self._ranks)
             if param.test_compute_loss:
-                logger.info(f"Test loss: {scores.loss:g}")
+                logger.info(f"Test loss: {scores.mean_loss:g}")
             values = scores.scores(param.show_per_class_result)
             log_outputs("Test", net, values)
             report = ScoreReport(iteration, index, named_values(net, values))

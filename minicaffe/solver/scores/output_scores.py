@@ -60,7 +60,7 @@ class OutputScores:
         self._rows: dict[int, list[HostArray]] = {k: [] for k in _detection_outputs(net)}
 
     @property
-    def loss(self) -> float:
+    def mean_loss(self) -> float:
         """The mean of the losses."""
         return self._loss / self._batches
 
