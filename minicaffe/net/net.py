@@ -359,11 +359,6 @@ class Net:
         if share_trained_parameters(self.layers, other.layers, is_quiet):
             self.programs.invalidate()
 
-    def skip_batches(self, n: int) -> None:
-        """Go on in the data as after n forward passes."""
-        for layer in self.layers:
-            layer.skip_batches(n)
-
     def state(self) -> State:
         """Return the layers' state for exact resuming, without the weights (JSON types only)."""
         return {layer.name: state for layer in self.layers if (state := layer.state())}
@@ -373,6 +368,11 @@ class Net:
         for layer in self.layers:
             if layer.name in state:
                 layer.restore(state[layer.name])
+
+    def skip_batches(self, n: int) -> None:
+        """Go on in the data as after n forward passes."""
+        for layer in self.layers:
+            layer.skip_batches(n)
 
     def close(self) -> None:
         """Close files and end threads. Not needed: see the class."""

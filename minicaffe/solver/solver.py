@@ -151,7 +151,8 @@ class Solver:
             fill_nets(self.source, self.net, self.test_nets)
             if self.param.snapshot:
                 self._check_prefix()
-            warn_of_training(self.source, self.net, self.test_nets)
+            if self._ranks.is_root:
+                warn_of_training(self.source, self.net, self.test_nets)
         except BaseException:
             self.close()
             raise

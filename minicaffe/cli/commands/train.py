@@ -153,7 +153,7 @@ def _built(
         if words and not str(error).startswith("--"):
             error.add_note(f"The settings are those of the files with {words}")
         raise
-    for net in (solver.net, *solver.test_nets):
+    for net in (solver.net, *solver.test_nets) if parallel.communicator.is_root else ():
         warn_of_unfilled_inputs(net)
     return solver
 

@@ -299,12 +299,13 @@ def _compare_batches(
     contents: SnapshotContents, size: int | None, processes: int | None, path: Path
 ) -> None:
     """Warn if the batch of an update was of another size when the snapshot was written."""
-    now, n = contents.batch_size, contents.parallel.communicator.size
-    if size and now and size != now:
+    now, communicator = contents.batch_size, contents.parallel.communicator
+    if size and now and size != now and communicator.is_root:
+        before, after = _processes(processes), _processes(communicator.size)
         logger.warning(
-            f"{path}: an update was made of {size} images ({_processes(processes)}), and is made "
-            f"of {now} now ({_processes(n)}): iterations, max_iter and base_lr mean something "
-            f"else. --batch_size={size // contents.param.iter_size}:total keeps the size."
+            f"{path}: an update was made of {size} images ({before}), and is made of {now} now "
+            f"({after}): iterations, max_iter and base_lr mean something else. "
+            f"--batch_size={size // contents.param.iter_size}:total keeps the size."
         )
 
 
