@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from minicaffe.cli.flags import WholeNumber
 from minicaffe.cli.gflags import FlagParser
 from minicaffe.cli.options.files import weights_files
+from minicaffe.cli.options.overrides import BatchSizeText
 from minicaffe.cli.overview import flags_of
 from minicaffe.errors import UsageError
 from minicaffe.web.jobs.forms import CommandForm, FormField
@@ -21,12 +22,14 @@ _MAIN = {
         *("keep_best", "patience", "settings"),
     ),
 }
-# Flags that a form does not show: the board sets them, or a signal of the board would miss.
+# Flags that a form does not show: the board sets them, a signal of the board would miss, or they
+# are about several processes.
 _HIDDEN = {
     "train": frozenset(
         {
             *("solver", "snapshot", "resume", "run", "no_run", "log"),
             *("sigint_effect", "sigterm_effect", "sighup_effect"),
+            *("summation_parts", "gradient_type", "check_interval"),
         }
     ),
 }
@@ -79,7 +82,7 @@ def _field(action: argparse.Action, command: str) -> FormField:
         kind = "lines"
     elif action.choices:
         kind = "choice"
-    elif isinstance(action.type, WholeNumber):
+    elif isinstance(action.type, WholeNumber | BatchSizeText):
         kind = "integer"
     main = _MAIN.get(command, ())
     group = "main" if name in main else "more"

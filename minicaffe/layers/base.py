@@ -114,6 +114,8 @@ class Layer(Generic[P]):
     # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
     # if it depends on the number of bottoms.
     without_gradient: tuple[int, ...] = ()
+    # Parameters that forward passes update in training, by index; no gradient changes them.
+    running_statistics: tuple[int, ...] = ()
 
     def __init_subclass__(cls) -> None:
         """Find `param_field` from the message in the brackets of the base class."""

@@ -10,7 +10,8 @@ from minicaffe.errors import LabelError
 from minicaffe.layers import Layer
 from minicaffe.net.label_location import SampleNames, locate
 from minicaffe.net.step import Step
-from minicaffe.ops.backend import Future
+from minicaffe.ops.backend import Future, Tensor
+from minicaffe.ops.update import NonFiniteFlagKernel
 
 
 class LossPart(NamedTuple):
@@ -37,6 +38,12 @@ def find_losses(steps: Sequence[Step]) -> list[tuple[int, Layer, Blob, float]]:
         for blob, weight in zip(step.top, step.loss_weights, strict=True)
         if weight
     ]
+
+
+def add_non_finite(kernel: NonFiniteFlagKernel, flag: Tensor, losses: Sequence[Blob]) -> None:
+    """Add a non-finite flag to losses; see `minicaffe.ops.update`."""
+    for blob in losses:
+        kernel.forward(flag, blob.data)
 
 
 class LossFuture:

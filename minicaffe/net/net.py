@@ -19,7 +19,7 @@ from minicaffe.net.backward_plan import warn_of_idle_backward
 from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_location import locate, sample_names
-from minicaffe.net.loss_future import LossFuture, LossPart, find_losses
+from minicaffe.net.loss_future import LossFuture, LossPart, add_non_finite, find_losses
 from minicaffe.net.memory_check import demand_of_passes, fill_steps, require_memory
 from minicaffe.net.memory_sharing import share_memory
 from minicaffe.net.parameters import LearnableParameter, share_trained_parameters
@@ -272,7 +272,7 @@ class Net:
         if self._non_finite is None:
             return []
         losses = [blob for _, _, blob, _ in self._losses]
-        return [partial(_add_non_finite, self._non_finite_kernel, self._non_finite, losses)]
+        return [partial(add_non_finite, self._non_finite_kernel, self._non_finite, losses)]
 
     def loss(self, start: int = 0, end: int | None = None) -> float:
         """Return the weighted sum of the losses of the last forward pass.
@@ -390,11 +390,6 @@ def _forward(step: Step, steps: Sequence[Step]) -> None:
         step.forward()
     except LabelError as error:
         raise locate(error, steps, step, sample_names(steps)) from None
-
-
-def _add_non_finite(kernel: NonFiniteFlagKernel, flag: Tensor, losses: Sequence[Blob]) -> None:
-    for blob in losses:
-        kernel.forward(flag, blob.data)
 
 
 def _call(hooks: Sequence[Hook], index: int) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from minicaffe.errors import DataError, nearest
+from minicaffe.log import LogRecorder, logger
 from minicaffe.runs.natural_order import natural_key
 
 # The folder of runs, and the files of a run.
@@ -49,6 +50,27 @@ def remove_run(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # other runs are in it
             RUNS.rmdir()
+
+
+def continue_log_of_rank(log: LogRecorder, folder: Path | None, rank: int) -> None:
+    """Write the log of a process that is not rank 0 into the run folder, as ``log.txt.rank1``.
+
+    Parameters
+    ----------
+    log : LogRecorder
+        The log lines so far.
+    folder : Path or None
+        The run folder, which is created on machines that do not share it; None to write nothing.
+    rank : int
+    """
+    if folder is None:
+        return
+    path = folder / f"{LOG}.rank{rank}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        log.continue_in(path)
+    except OSError as error:
+        logger.warning(f"{path} cannot be written: {error.strerror}. The training goes on.")
 
 
 def is_run(path: Path) -> bool:

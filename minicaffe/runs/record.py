@@ -47,7 +47,7 @@ class RunRecord:
     first_iteration, iteration, max_iter : int
         Where this process began, how far it came, and the solver's setting.
     images_per_iteration : int or None
-        Batch size times iter_size.
+        Batch size times iter_size, over all processes.
     seconds : float
         Time of training, tests included.
     score : dict
@@ -61,6 +61,10 @@ class RunRecord:
         Which process trains or trained; None if the system does not tell.
     effects : dict of str to str
         What it does at a signal: "SIGINT" to "stop", "snapshot" or "none".
+    processes : int
+        How many processes train.
+    hosts : list of str
+        Their machines, by rank; [] for one process.
     """
 
     command: list[str] = field(default_factory=list)
@@ -86,6 +90,8 @@ class RunRecord:
     snapshot: dict[str, str] = field(default_factory=dict)
     process: ProcessIdentity | None = None
     effects: dict[str, str] = field(default_factory=dict)
+    processes: int = 1
+    hosts: list[str] = field(default_factory=list)
 
     @property
     def images_per_s(self) -> float | None:

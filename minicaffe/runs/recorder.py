@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,6 @@ import numpy as np
 from minicaffe import __version__
 from minicaffe.atomic_file import held, link_or_copy
 from minicaffe.errors import SnapshotError
-from minicaffe.layers.batch_layer import BatchLayer
 from minicaffe.log import LogRecorder, logger
 from minicaffe.runs.folder import LOG, remove_run
 from minicaffe.runs.metrics import MetricsFile, Value, read_metrics
@@ -28,6 +27,7 @@ from minicaffe.runs.process import ProcessIdentity
 from minicaffe.runs.record import FAILED, FINISHED, STOPPED, RunRecord, ScoredIteration
 from minicaffe.runs.tensorboard import EventFile
 from minicaffe.schema import write_prototxt
+from minicaffe.solver.parallel.effective_batch import effective_batch_size, first_batch_layer
 from minicaffe.solver.reports import DisplayReport, ScoreReport, SnapshotReport
 from minicaffe.solver.scores.model_selection import Score
 from minicaffe.solver.solver import Solver
@@ -67,9 +67,13 @@ class RunRecorder:
         self._files: list[MetricsFile | EventFile] = []
         self._began = time.monotonic()
         self._earlier_s = 0.0
-        batch, self._n_samples = _training_data(solver)
-        if batch is not None:
-            record.images_per_iteration = batch * solver.param.iter_size
+        layer = first_batch_layer(solver.net)
+        n = None if layer is None else layer.count_samples(_MOST_COUNTED)
+        self._n_samples = None if n == _MOST_COUNTED else n
+        record.images_per_iteration = effective_batch_size(
+            solver.net, solver.parallel, solver.param.iter_size
+        )
+        record.processes = solver.parallel.communicator.size
         record.folder = str(Path.cwd())
         record.versions = _versions()
         record.machine = {
@@ -207,16 +211,6 @@ class RunRecorder:
             logger.warning(
                 f"{self.folder}: the run folder is incomplete: {reason}. The training goes on."
             )
-
-
-def _training_data(solver: Solver) -> tuple[int | None, int | None]:
-    """Return the batch size of the training net and the number of its samples, None if unknown."""
-    layers: Sequence[object] = solver.net.layers
-    layer = next((layer for layer in layers if isinstance(layer, BatchLayer)), None)
-    if layer is None:
-        return None, None
-    n = layer.count_samples(_MOST_COUNTED)
-    return int(layer.source.shapes[0][0]), None if n == _MOST_COUNTED else n
 
 
 def _scored(score: Score | None) -> ScoredIteration | None:

@@ -6,9 +6,12 @@ import math
 import time
 from collections.abc import Sequence
 
+import numpy as np
+
 from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.ops.backend import HostArray
+from minicaffe.solver.parallel.agreement import Agreement
 from minicaffe.solver.reports import DisplayReport
 
 # The wait for data is logged above this share of the time, and over intervals of at least this
@@ -26,10 +29,12 @@ class Display:
         The net being trained.
     iteration : int
         The current iteration, from which the speed is measured.
+    ranks : Agreement
+        The processes of the training, over which outputs are averaged.
     """
 
-    def __init__(self, net: Net, iteration: int) -> None:
-        self._net = net
+    def __init__(self, net: Net, iteration: int, ranks: Agreement) -> None:
+        self._net, self._ranks = net, ranks
         self._since, self._iteration = time.monotonic(), iteration
         self._data_wait_s = net.data_wait_s
         self._paused: float | None = None
@@ -76,11 +81,23 @@ class Display:
             f"Iteration {iteration} ({speed:g} iter/s, {lapse:g}s/{interval} iters), "
             f"loss = {loss:g}"
         )
-        values = self._net.output_values()
+        values = mean_outputs(self._ranks.gathered(self._net.output_values()))
         log_outputs("Train", self._net, values)
         if lapse >= LEAST_WAITING_LAPSE_S and waited > LEAST_WAITING_SHARE * lapse:
             logger.info(f"    Waited for data {waited / lapse:.0%} of the time")
         return DisplayReport(iteration, loss, math.nan, named_values(self._net, values), speed)
+
+
+def mean_outputs(of_ranks: Sequence[Sequence[HostArray]]) -> list[HostArray]:
+    """Return the means of outputs over all processes; of arrays that differ in shape, the first."""
+    found = []
+    for arrays in zip(*of_ranks, strict=True):
+        is_same = all(array.shape == arrays[0].shape for array in arrays)
+        mean = (
+            sum(arrays[1:], arrays[0]) / len(arrays) if is_same and len(arrays) > 1 else arrays[0]
+        )
+        found.append(np.asarray(mean, arrays[0].dtype))
+    return found
 
 
 def log_outputs(kind: str, net: Net, values: Sequence[HostArray]) -> None:

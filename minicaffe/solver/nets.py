@@ -12,17 +12,21 @@ from minicaffe.net.include_rules import filter_layers
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.path_hints import missing_file_hint
 from minicaffe.schema import TEST, TRAIN, NetSource, NetState, SolverSource
+from minicaffe.solver.parallel.effective_batch import check_divisible
+from minicaffe.solver.parallel.settings import IN_ONE_PROCESS, DataParallel
 
 StatedSource = tuple[NetSource, NetState]
 
 
-def train_net_source(solver: SolverSource) -> StatedSource:
-    """Return the net to train and its NetState.
+def train_net_source(solver: SolverSource, parallel: DataParallel = IN_ONE_PROCESS) -> StatedSource:
+    """Return the net to train and its NetState; its batch_size is that of one part of a batch.
 
     Raises
     ------
     SolverError
         Unless exactly one of net, net_param, train_net and train_net_param is given.
+    UsageError
+        If a batch size of the command line finds no layer, or cannot be divided.
     """
     param = solver.param
     fields = [f for f in ("net", "net_param", "train_net", "train_net_param") if param.HasField(f)]
@@ -44,7 +48,7 @@ def train_net_source(solver: SolverSource) -> StatedSource:
     state.MergeFrom(source.param.state)
     state.MergeFrom(param.train_state)
     state.phase = TRAIN
-    _set_batch_size(solver, source, state)
+    _set_batch_size(solver, source, state, parallel)
     return source, state
 
 
@@ -76,15 +80,17 @@ def check_overrides(solver: SolverSource) -> None:
             )
 
 
-def _set_batch_size(solver: SolverSource, source: NetSource, state: NetState) -> None:
-    """Override the batch size of the training net's data layers."""
-    override = solver.overrides.batch_size
-    if override is None:
+def _set_batch_size(
+    solver: SolverSource, source: NetSource, state: NetState, parallel: DataParallel
+) -> None:
+    """Override the batch size of the training net's data layers, and divide it into parts."""
+    override, n_parts = solver.overrides.batch_size, parallel.n_divisions
+    if override is None and n_parts == 1:
         return
     with suppress_info():
         nodes = filter_layers(source, state)
     places = [
-        value
+        (source.param.layer[node.index], value)
         for node in nodes
         if node.index is not None
         for field, value in source.param.layer[node.index].ListFields()
@@ -92,12 +98,14 @@ def _set_batch_size(solver: SolverSource, source: NetSource, state: NetState) ->
         and "batch_size" in field.message_type.fields_by_name
         and value.HasField("batch_size")
     ]
-    for place in places:
-        override.set_in(place)
+    flag = override.flag if override is not None else "--batch_size=total"
     if not places:
-        raise UsageError(
-            f"{override.flag}: no layer of the training net in {source.path} has a batch_size."
-        )
+        raise UsageError(f"{flag}: no layer of the training net in {source.path} has a batch_size.")
+    for layer, value in places:
+        if override is not None:
+            override.set_in(value)
+        check_divisible(value.batch_size, n_parts, f'{flag}: {source.path}, layer "{layer.name}"')
+        value.batch_size //= n_parts
 
 
 def test_net_sources(solver: SolverSource) -> Iterator[StatedSource]:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from minicaffe.net.loss_future import LossFuture
-
 _LEAST_SHARE = 0.25  # of the largest loss; less occurs with large scores in the first iterations
 _MOST_SUM = 3.0
 
@@ -23,9 +19,8 @@ class SaturationDetector:
         self._sum = 0.0
         self._has_reported = False
 
-    def add_iteration(self, batches: Iterable[LossFuture]) -> bool:
-        """Add the losses of an iteration, whose results are known; return whether to warn now."""
-        share = max((loss.saturation for loss in batches), default=0.0)
+    def add_iteration(self, share: float) -> bool:
+        """Add the share of the limit that an iteration reached; return whether to warn now."""
         self._sum = self._sum + share if share >= _LEAST_SHARE else 0.0
         if self._sum < _MOST_SUM - 0.001 or self._has_reported:
             return False

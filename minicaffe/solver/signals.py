@@ -21,7 +21,7 @@ class Action(Enum):
     SNAPSHOT = "snapshot"
 
 
-_MEANING = {
+MEANING = {
     Action.STOP: "stopping after this iteration",
     Action.SNAPSHOT: "taking a snapshot",
 }
@@ -74,7 +74,7 @@ class SignalActions:
         if not self._requested:
             return Action.NONE
         name, action = self._requested.pop(0)
-        logger.info(f"{name}: {_MEANING[action]}")
+        logger.info(f"{name}: {MEANING[action]}")
         return action
 
     def _catch(self, number: int, frame: FrameType | None) -> None:

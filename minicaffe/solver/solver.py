@@ -27,26 +27,26 @@ from minicaffe.solver.nets import (
     test_net_sources,
     train_net_source,
 )
+from minicaffe.solver.parallel.agreement import Agreement
+from minicaffe.solver.parallel.effective_batch import log_effective_batch
+from minicaffe.solver.parallel.running_statistics import average_running_statistics
 from minicaffe.solver.parallel.same_parameters import (
     ParameterCheck,
     broadcast_parameters,
     broadcast_tensors,
 )
 from minicaffe.solver.parallel.settings import IN_ONE_PROCESS, DataParallel
-from minicaffe.solver.reports import Observers, SnapshotReport
+from minicaffe.solver.reports import Observers
 from minicaffe.solver.rules import RULES, Rule
 from minicaffe.solver.schedule import Schedule
 from minicaffe.solver.scores.evaluation import Evaluation
 from minicaffe.solver.scores.output_scores import check_evaluation
 from minicaffe.solver.setting_problems import solver_problems
 from minicaffe.solver.signals import Action
-from minicaffe.solver.snapshot import (
-    SnapshotContents,
-    restore_snapshot,
-    snapshot_names,
-    write_snapshot,
-)
-from minicaffe.solver.snapshot_prefix import RecentSnapshots, check_snapshot_prefix, claimed_prefix
+from minicaffe.solver.snapshots.files_of_root import files_of_root
+from minicaffe.solver.snapshots.snapshot import SnapshotContents, restore_snapshot
+from minicaffe.solver.snapshots.snapshot_prefix import check_snapshot_prefix, claimed_prefix
+from minicaffe.solver.snapshots.snapshot_writer import SnapshotWriter
 from minicaffe.solver.unread_fields import warn_of_training
 
 Callback = Callable[[], object]
@@ -86,8 +86,8 @@ class Solver:
         Returns after each iteration what a signal asks for; see `minicaffe.solver.signals`.
     stopped_early, lost_patience : bool
         Whether a signal ended the last `step`; whether patience ended `solve`.
-    snapshots : RecentSnapshots
-        Those that keep_last counts.
+    snapshots : SnapshotWriter
+        Writes the snapshots.
 
     Raises
     ------
@@ -118,32 +118,35 @@ class Solver:
         )
         self.rule = self._check()
         self.backend = backend or get_backend()
-        self.seed = self._seed(seed)
+        self._ranks = Agreement(parallel.communicator)
+        self.seed = parallel.communicator.from_root(self._seed(seed))
         self.iter = 0
-        self.losses = LossHistory(self.param)
+        self.losses = LossHistory(self.param, self._ranks)
         self._schedule = Schedule(self.param, self.rule)
         self.on_start: list[Callback] = []
         self.on_gradients_ready: list[Callback] = []
         self.observers = Observers()
         self.poll: Callable[[], Action] = lambda: Action.NONE
         self.stopped_early = self.lost_patience = False
-        self._failed_snapshot, self._failed_best = Postponed(), Postponed()
-        self.snapshots = RecentSnapshots(self.param)
+        self._failed_best = Postponed()
         self.test_nets: list[Net] = []
         with suppress_repeated_warnings():
             self._build(self.backend.free_bytes())
-        self._display = Display(self.net, self.iter)
+        log_effective_batch(self.net, parallel, self.param.iter_size)
+        self._display = Display(self.net, self.iter, self._ranks)
+        self._contents = self._snapshot_contents()
+        self.snapshots = SnapshotWriter(self._contents, self.observers)
         logger.info("Solver scaffolding done.")
 
     def _build(self, free_bytes: int | None) -> None:
         """Build the nets, check that training fits into the memory, and fill the parameters."""
         share = WorkShare(self.parallel.parts, self.parallel.communicator)
         build = partial(Net, backend=self.backend, seed=self.seed, fills=False)
-        self.net = build(*train_net_source(self.source), share=share)
+        self.net = build(*train_net_source(self.source, self.parallel), share=share)
         try:
             self._make_test_nets()
             self._iteration = Iteration(self.net, self.param, self.rule, self.parallel)
-            self._evaluation = Evaluation(self.source, self.net, self.test_nets)
+            self._evaluation = Evaluation(self.source, self.net, self.test_nets, self._ranks)
             self.selection = self._evaluation.selection
             nets = self.net, self.test_nets
             if free_bytes is None:
@@ -154,8 +157,9 @@ class Solver:
             broadcast_parameters(self.net, self.parallel.communicator)
             self._check_parameters = ParameterCheck(self.net, self.parallel)
             if self.param.snapshot:
-                check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
-            warn_of_training(self.source, self.net, self.test_nets)
+                self._check_prefix()
+            if self._ranks.is_root:
+                warn_of_training(self.source, self.net, self.test_nets)
         except BaseException:
             self.close()
             raise
@@ -167,6 +171,10 @@ class Solver:
             problems.add(f"{self.source.where(field)}: {text}")
         problems.raise_if_any()
         return RULES[self.param.type]
+
+    def _check_prefix(self) -> None:
+        if self._ranks.is_root:
+            check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
 
     def _seed(self, default: int | None) -> int:
         if self.param.random_seed >= 0:
@@ -198,8 +206,8 @@ class Solver:
 
     @property
     def smoothed_loss(self) -> float:
-        """Mean loss of the last `average_loss` iterations."""
-        return self.losses.mean()
+        """Mean loss of the last `average_loss` iterations; with several processes, but the last."""
+        return self.losses.mean_without_others()
 
     def solve(self, resume: str | Path | None = None) -> None:
         """Train until max_iter, or until a signal asks to stop.
@@ -225,15 +233,16 @@ class Solver:
         logger.info(f"Learning Rate Policy: {self.param.lr_policy}")
         if resume is not None:
             self.restore(resume)
-        self.selection.take_over()
+        if self._ranks.is_root:
+            self.selection.take_over()
         if self.param.snapshot_after_train:
-            check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
+            self._check_prefix()
         if self.iter >= self.param.max_iter:
             logger.warning(
                 f"Nothing to train: iteration {self.iter} of max_iter: {self.param.max_iter}."
             )
-        takes_snapshots = self.param.snapshot_after_train or self.param.snapshot
-        with claimed_prefix(self.snapshot_prefix) if takes_snapshots else nullcontext():
+        claim = claimed_prefix(self.snapshot_prefix)
+        with claim if self.snapshots.is_wanted and self._ranks.is_root else nullcontext():
             self._train()
         if self.stopped_early or self.lost_patience:
             logger.info("Optimization stopped early.")
@@ -242,7 +251,7 @@ class Solver:
         if self.param.display and self.iter % self.param.display == 0:
             self.net.forward()
             self.losses.add(self.iter, [self.net.loss_async()])
-            logger.info(f"Iteration {self.iter}, loss = {self.smoothed_loss:g}")
+            logger.info(f"Iteration {self.iter}, loss = {self.losses.mean():g}")
         if self.param.test_interval and self.iter % self.param.test_interval == 0:
             self.test_all()
         logger.info("Optimization Done.")
@@ -259,32 +268,10 @@ class Solver:
         except (SnapshotError, DivergedError):
             raise
         except Exception as error:
-            if self.iter > first and (self.param.snapshot_after_train or self.param.snapshot):
-                self._snapshot_before(error)
+            if self.iter > first and self.snapshots.is_wanted:
+                self.snapshots.write_before(error, self.iter)
             raise
-        if self.param.snapshot_after_train and not self._is_saved:
-            self.snapshot()
-        else:
-            self._failed_snapshot.raise_if_any()
-
-    @property
-    def _is_saved(self) -> bool:
-        """Whether the iteration was one of a snapshot, and that could be written."""
-        every = self.param.snapshot
-        return bool(every) and not self.iter % every and self._failed_snapshot.kind is None
-
-    def _snapshot_before(self, error: Exception) -> None:
-        """Write a snapshot before an error ends the training; the log and the error name it."""
-        try:
-            if not self._is_saved:
-                self.snapshot()
-        except Exception as problem:  # the first error is the one to report
-            logger.info(f"No snapshot of iteration {self.iter} could be written: {problem}")
-            return
-        _, state = snapshot_names(self.param, self.iter)
-        advice = f"Iteration {self.iter} is saved: go on with --snapshot={state}"
-        logger.info(f"An error ends the training. {advice}")
-        error.add_note(advice)
+        self.snapshots.write_last(self.iter)
 
     def step(self, n: int, has_patience: bool = False) -> None:
         """Make `n` iterations: clear gradients, test, forward and backward, update, snapshot.
@@ -317,7 +304,7 @@ class Solver:
             settings = None if is_separate else self._schedule.settings(self.iter)
             self.losses.add(self.iter, self._iteration.run(settings))
             if shows:
-                report = self._display.show(self.iter, self.param.display, self.smoothed_loss)
+                report = self._display.show(self.iter, self.param.display, self.losses.mean())
             for call in self.on_gradients_ready:
                 call()
             self._schedule.observe(self.iter, self.losses.mean)
@@ -342,25 +329,12 @@ class Solver:
     def _act_on_signals(self) -> bool:
         """Snapshot where due or asked for; return whether to stop."""
         due = self.param.snapshot and self.iter % self.param.snapshot == 0
-        action = self.poll()
+        action, losses = self._ranks.agree_on(self.poll(), self.losses.offered())
+        self.losses.accept(losses)
         if due or action is Action.SNAPSHOT:
-            self._try_snapshot()
+            self.snapshots.try_write(self.iter)
         self.stopped_early = action is Action.STOP
         return self.stopped_early
-
-    def _try_snapshot(self) -> None:
-        """Snapshot, and log a failure: if it ended the training, the weights would be lost."""
-        try:
-            self.snapshot()
-        except DivergedError as error:
-            if self._failed_snapshot.kind is not DivergedError:
-                logger.warning(f"{error} Training goes on, as in Caffe.")
-            self._failed_snapshot.postpone(error)
-        except SnapshotError as error:
-            logger.error(f"{error} Training goes on; the next snapshot is tried when it is due.")
-            self._failed_snapshot.postpone(error)
-        else:
-            self._failed_snapshot.forget()
 
     def apply_update(self) -> None:
         """Update the parameters with the gradients that they have, by the solver's rule."""
@@ -368,44 +342,48 @@ class Solver:
 
     def test_all(self) -> None:
         """Score every test net, and keep the weights if keep_best is set and they are the best."""
+        average_running_statistics(self.parallel.communicator, self.net, self._iteration.average)
         with self._iteration.averaged(self.iter):
             self._evaluation.run(self.iter, self._is_interrupted, self.observers)
             try:
                 if not self.stopped_early:
-                    self.selection.keep_best(self.net)
+                    self._ranks.on_root(partial(self.selection.keep_best, self.net))
             except SnapshotError as error:
                 logger.error(f"{error} Training goes on.")
                 self._failed_best.postpone(error)
 
     def _is_interrupted(self) -> bool:
         """Act on signals during a test; return whether one asks to stop."""
-        while (action := self.poll()) is not Action.NONE:
+        while (action := self._ranks.agree_on(self.poll())[0]) is not Action.NONE:
             if action is Action.SNAPSHOT:
-                self._try_snapshot()
+                self.snapshots.try_write(self.iter)
             else:
                 self.stopped_early = True
         return self.stopped_early
 
-    @property
     def _snapshot_contents(self) -> SnapshotContents:
         done, plateau = self._iteration, self._schedule.plateau
         return SnapshotContents(
-            self.param, self.net, self._evaluation, done.history, done.average, self.losses, plateau
+            self.param,
+            self.net,
+            self._evaluation,
+            done.history,
+            done.average,
+            self.losses,
+            plateau,
+            self.parallel,
         )
 
     def restore(self, path: str | Path) -> None:
         """Go on from a .solverstate file; its weights file is found beside it."""
-        self.iter = restore_snapshot(self._snapshot_contents, path)
+        with files_of_root(self.parallel.communicator, Path(path)) as state:
+            self.iter = restore_snapshot(self._contents, state)
         broadcast_parameters(self.net, self.parallel.communicator)
         broadcast_tensors(self._iteration.kept, self.backend, self.parallel.communicator)
 
     def snapshot(self) -> None:
         """Write weights and solver state for the current iteration."""
-        write_snapshot(self._snapshot_contents, self.iter)
-        self.snapshots.add(self.iter)
-        report = SnapshotReport(self.iter, *snapshot_names(self.param, self.iter))
-        for observe in self.observers.snapshots:
-            observe(report)
+        self.snapshots.write_now(self.iter)
 
     def close(self) -> None:
         """Close files and end threads. Not needed: see the class."""

@@ -207,7 +207,7 @@ def test_a_second_ctrl_c_does_not_wait():
 
 
 def test_ctrl_c_before_training_begins(project, run, monkeypatch):
-    def interrupt(*args):
+    def interrupt(*args, **settings):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("minicaffe.solver.solver.Solver", interrupt)

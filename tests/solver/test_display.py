@@ -3,8 +3,10 @@
 import pytest
 from small_nets import FED_NET, FIXED
 
+from minicaffe.distributed.communicator import ALONE
 from minicaffe.net import Net
 from minicaffe.solver.display import Display
+from minicaffe.solver.parallel.agreement import Agreement
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,7 @@ def test_waiting_is_shown_where_it_costs(
     clock = {"now": 100.0, "waited": 3.0}
     monkeypatch.setattr("minicaffe.solver.display.time.monotonic", lambda: clock["now"])
     monkeypatch.setattr(Net, "data_wait_s", property(lambda net: clock["waited"]))
-    display = Display(solver.net, solver.iter)
+    display = Display(solver.net, solver.iter, Agreement(ALONE))
     clock["now"] += lapse_s
     clock["waited"] += data_wait_s
     display.show(solver.iter, 1, 0.5)

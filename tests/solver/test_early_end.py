@@ -11,7 +11,7 @@ from small_nets import DATA_NET, FED_NET, FIXED, feed, weights
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.errors import DataError, LabelError, SnapshotError
-from minicaffe.solver import solver as solver_module
+from minicaffe.solver.snapshots import snapshot_writer
 
 SETTINGS = (
     'base_lr: 0.05 lr_policy: "fixed" momentum: 0.9 random_seed: 3 max_iter: 6 '
@@ -123,7 +123,7 @@ def test_a_full_disk_does_not_hide_the_error(make_solver, monkeypatch, caplog_mi
     def fail(*arguments):
         raise SnapshotError("disk full")
 
-    monkeypatch.setattr(solver_module, "write_snapshot", fail)
+    monkeypatch.setattr(snapshot_writer, "write_snapshot", fail)
     with pytest.raises(DataError, match=r"^bad record$"):
         failing_solver(make_solver, DataError("bad record")).solve()
     assert "No snapshot of iteration 4 could be written: disk full" in caplog_minicaffe.messages

@@ -6,11 +6,6 @@ from small_nets import FED_NET, FIXED
 from minicaffe.solver.saturation import SaturationDetector
 
 
-class Loss:
-    def __init__(self, saturation):
-        self.saturation = saturation
-
-
 @pytest.mark.parametrize(
     ("shares", "at"),
     [
@@ -23,7 +18,7 @@ class Loss:
 )
 def test_detector(shares, at):
     detector = SaturationDetector()
-    assert [i for i, s in enumerate(shares) if detector.add_iteration([Loss(0.0), Loss(s)])] == at
+    assert [i for i, s in enumerate(shares) if detector.add_iteration(s)] == at
 
 
 def train(make_solver, scale, loss="", n=6):

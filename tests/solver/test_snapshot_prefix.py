@@ -12,7 +12,7 @@ import pytest
 from small_nets import FED_NET, FIXED
 
 from minicaffe.errors import SolverError
-from minicaffe.solver.snapshot_prefix import check_snapshot_prefix, claimed_prefix
+from minicaffe.solver.snapshots.snapshot_prefix import check_snapshot_prefix, claimed_prefix
 
 ALWAYS = FIXED.replace("snapshot_after_train: false", "")
 

@@ -10,8 +10,8 @@ from small_nets import FED_NET, FIXED, feed, weights
 from minicaffe.errors import SnapshotError, SolverError
 from minicaffe.net.weights import copy_trained_layers
 from minicaffe.schema import NetParameter, read_binary
-from minicaffe.solver import snapshot, snapshot_prefix
 from minicaffe.solver.signals import Action
+from minicaffe.solver.snapshots import snapshot, snapshot_prefix
 
 ALWAYS = FIXED.replace("snapshot_after_train: false", "")
 
@@ -196,14 +196,14 @@ def test_the_last_snapshot_is_tried_again(make_solver, monkeypatch):
     disk = FullDisk(monkeypatch, [3])
     solver = make_solver(FED_NET, ALWAYS + 'snapshot_prefix: "s" snapshot: 1 max_iter: 3')
     # Space is freed right after the failure.
-    original = solver._try_snapshot
+    original = solver.snapshots.try_write
 
-    def then_make_room():
-        original()
-        if solver.iter == 3:
+    def then_make_room(iteration):
+        original(iteration)
+        if iteration == 3:
             disk.iterations.clear()
 
-    solver._try_snapshot = then_make_room
+    solver.snapshots.try_write = then_make_room
     solver.solve()
     assert names() == sorted(name for i in (1, 2, 3) for name in triple("s", i))
 

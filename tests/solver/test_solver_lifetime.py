@@ -64,7 +64,7 @@ def test_a_solver_that_saved_resumed_and_failed_to_save_dies(source, database, m
         solver = Solver(source, backend)
         solver.solve()
         solver.restore("s_iter_2.solverstate")
-        monkeypatch.setattr("minicaffe.solver.solver.write_snapshot", _full_disk)
+        monkeypatch.setattr("minicaffe.solver.snapshots.snapshot_writer.write_snapshot", _full_disk)
         with pytest.raises(SnapshotError, match="disk is full"):
             solver.solve()
         dead = weakref.ref(solver)

@@ -17,6 +17,8 @@ Example:
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minicaffe.cli.flags import flag, positional
@@ -26,6 +28,7 @@ from minicaffe.cli.options.gpus import count_selected_gpus
 from minicaffe.cli.options.log import LogFlags
 from minicaffe.cli.options.net_state import NetStateFlags
 from minicaffe.cli.options.overrides import OverrideFlags
+from minicaffe.cli.options.parallel import ParallelFlags
 from minicaffe.cli.options.run_folder import RunFlags
 from minicaffe.cli.progress import training_progress
 from minicaffe.cli.screen import background_output
@@ -39,12 +42,14 @@ if TYPE_CHECKING:  # importing these takes long, and --help must not
     from minicaffe.ops.backend import Backend
     from minicaffe.runs.recorder import RunRecorder
     from minicaffe.schema import SolverSource
+    from minicaffe.solver.parallel.settings import DataParallel
+    from minicaffe.solver.signals import SignalActions
     from minicaffe.solver.solver import Solver
 
 _EFFECTS = ("stop", "snapshot", "none")
 
 
-class TrainFlags(OverrideFlags, RunFlags, LogFlags, NetStateFlags, BackendFlags):
+class TrainFlags(OverrideFlags, ParallelFlags, RunFlags, LogFlags, NetStateFlags, BackendFlags):
     """Flags of the command."""
 
     solver_file: str = positional(
@@ -79,20 +84,22 @@ def run_process(flags: TrainFlags, communicator: Communicator) -> int:
     _check_flags(flags)
     flags.shorten_log()
     with background_output(), recorded_log() as log:
-        source, state = _read_source(flags)
+        parallel = flags.data_parallel(communicator, flags.batch_is_total)
+        source, state = _read_source(flags, communicator)
         backend = choose_backend(flags, source.param, communicator=communicator)
-        solver = _built(flags, source, backend)
+        solver = _built(flags, source, backend, parallel)
         try:
             if state:
                 logger.info(f"Resuming from {state}")
                 solver.restore(state)
             if flags.resume:
-                solver.snapshots.adopt(solver.iter)
+                solver.snapshots.recent.adopt(solver.iter)
             recorder = _train(flags, solver, log)
         finally:
             solver.close()
         logger.info("Optimization Done.")
-        _print_summary(recorder)
+        if recorder is not None:
+            _print_summary(recorder)
     return 0
 
 
@@ -118,16 +125,17 @@ def _check_flags(flags: TrainFlags) -> None:
         )
 
 
-def _read_source(flags: TrainFlags) -> tuple[SolverSource, str]:
-    """Return the solver, and the .solverstate to resume from or ""."""
+def _read_source(flags: TrainFlags, communicator: Communicator) -> tuple[SolverSource, str]:
+    """Return the solver, and the .solverstate to resume from or "", which rank 0 chooses."""
     from minicaffe.schema import read_solver
-    from minicaffe.solver.snapshot_prefix import snapshot_iterations
+    from minicaffe.solver.snapshots.snapshot_prefix import snapshot_iterations
 
     source = read_solver(flags.solver_file, flags.overrides())
     flags.apply_to(source.param.train_state)
     state, prefix = flags.snapshot, source.param.snapshot_prefix
     if flags.resume:
-        state = next(map(str, reversed(snapshot_iterations(prefix).values())), "")
+        newest = next(map(str, reversed(snapshot_iterations(prefix).values())), "")
+        state = communicator.from_root(newest)
         if not state:
             logger.info(f"There is no snapshot {prefix}_iter_N.solverstate to resume from.")
     if state:
@@ -137,38 +145,64 @@ def _read_source(flags: TrainFlags) -> tuple[SolverSource, str]:
     return source, state
 
 
-def _built(flags: TrainFlags, source: SolverSource, backend: Backend) -> Solver:
+def _built(
+    flags: TrainFlags, source: SolverSource, backend: Backend, parallel: DataParallel
+) -> Solver:
     from minicaffe.cli.data_checks import warn_of_unfilled_inputs
     from minicaffe.solver.solver import Solver
 
     try:
-        solver = Solver(source, backend)
+        solver = Solver(source, backend, parallel=parallel)
     except MinicaffeError as error:
         words = " ".join(flags.given_words(OverrideFlags))
         if words and not str(error).startswith("--"):
             error.add_note(f"The settings are those of the files with {words}")
         raise
-    for net in (solver.net, *solver.test_nets):
+    for net in (solver.net, *solver.test_nets) if parallel.communicator.is_root else ():
         warn_of_unfilled_inputs(net)
     return solver
 
 
-def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
-    """Train until the end, and return the recorder of the run."""
+def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder | None:
+    """Train until the end; return the recorder of the run, None if another process has it."""
+    from minicaffe.runs.folder import continue_log_of_rank
+    from minicaffe.solver.signals import Action, SignalActions
+
+    communicator = solver.parallel.communicator
+    signals = SignalActions(*map(Action, _effects(flags)))
+    solver.poll = signals.poll
+    is_root, hosts = communicator.is_root, communicator.allgather(platform.node())
+    folder = communicator.from_root(flags.run_folder(flags.solver_file) if is_root else None)
+    if is_root:
+        return _train_as_root(flags, solver, signals, folder, hosts, log)
+    continue_log_of_rank(log, folder, communicator.rank)
+    signals.tell = _tell_nothing  # rank 0 tells it
+    with signals.installed():
+        logger.info("Starting Optimization")
+        solver.solve()
+    return None
+
+
+def _train_as_root(
+    flags: TrainFlags,
+    solver: Solver,
+    signals: SignalActions,
+    folder: Path | None,
+    hosts: list[str],
+    log: LogRecorder,
+) -> RunRecorder:
+    """Train until the end, with what the user sees and keeps; return the recorder of the run."""
     from minicaffe.cli.training_table import TrainingTable
     from minicaffe.runs.record import RunRecord
     from minicaffe.runs.recorder import RunRecorder
-    from minicaffe.solver.signals import Action, SignalActions
 
-    effects = (flags.sigint_effect, flags.sighup_effect, flags.sigterm_effect)
-    signals = SignalActions(*map(Action, effects))
-    solver.poll = signals.poll
     record = RunRecord(
         command=["train", *flags.given_words()],
         overrides=flags.given_words(OverrideFlags),
-        effects=dict(zip(("SIGINT", "SIGHUP", "SIGTERM"), effects, strict=True)),
+        effects=dict(zip(("SIGINT", "SIGHUP", "SIGTERM"), _effects(flags), strict=True)),
+        hosts=hosts if len(hosts) > 1 else [],
     )
-    recorder = RunRecorder(solver, record, flags.run_folder(flags.solver_file), flags.tensorboard)
+    recorder = RunRecorder(solver, record, folder, flags.tensorboard)
     table = TrainingTable(solver, recorder) if flags.is_log_short else None
     with (
         training_progress(solver) as line,
@@ -182,6 +216,14 @@ def _train(flags: TrainFlags, solver: Solver, log: LogRecorder) -> RunRecorder:
         logger.info("Starting Optimization")
         solver.solve()
     return recorder
+
+
+def _effects(flags: TrainFlags) -> tuple[str, str, str]:
+    return flags.sigint_effect, flags.sighup_effect, flags.sigterm_effect
+
+
+def _tell_nothing(message: str) -> None:
+    pass
 
 
 def _print_summary(recorder: RunRecorder) -> None:

@@ -79,5 +79,10 @@ class DataParallel:
                 "number of processes. Leave one of them out",
             )
 
+    @property
+    def n_divisions(self) -> int:
+        """By how much batch_size is divided: by the number of parts if it is the total."""
+        return self.parts.count if self.batch_is_total else 1
+
 
 IN_ONE_PROCESS = DataParallel()

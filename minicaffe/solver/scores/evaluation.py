@@ -10,6 +10,7 @@ from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.schema import SolverSource
 from minicaffe.solver.display import log_outputs, named_values
+from minicaffe.solver.parallel.agreement import Agreement
 from minicaffe.solver.reports import Observers, ScoreReport
 from minicaffe.solver.scores.model_selection import ModelSelection
 from minicaffe.solver.scores.output_scores import OutputScores
@@ -32,6 +33,9 @@ class Evaluation:
     net : Net
         The net being trained, whose parameters the test nets share.
     test_nets : sequence of Net
+    ranks : Agreement
+        The processes of the training. Each computes consecutive batches of every test: its data can
+        then be read ahead. All get the same scores.
 
     Attributes
     ----------
@@ -39,8 +43,11 @@ class Evaluation:
         Is given the scores.
     """
 
-    def __init__(self, source: SolverSource, net: Net, test_nets: Sequence[Net]) -> None:
+    def __init__(
+        self, source: SolverSource, net: Net, test_nets: Sequence[Net], ranks: Agreement
+    ) -> None:
         self._param, self._net, self._test_nets = source.param, net, test_nets
+        self._ranks = ranks
         self.selection = ModelSelection(source, test_nets)
         # The state at the start of the last test, and whether a resumed run makes that test again.
         self._before: EvaluationState | None = None
@@ -58,7 +65,7 @@ class Evaluation:
         ----------
         iteration : int
         is_interrupted : callable
-            Asked before each batch whether to end the test.
+            Asked before each batch whether to end the test, equally often by all processes.
         observers : Observers
             Called before each batch, and with the report of each test net.
         """
@@ -103,19 +110,23 @@ class Evaluation:
         param, net = self._param, self._test_nets[index]
         net.share_parameters_with(self._net)
         n = param.test_iter[index]
-        scores, loss = OutputScores(net, param.ap_version), 0.0
-        for batch in range(n):
+        scores, size = OutputScores(net, param.ap_version), self._ranks.size
+        own = self._ranks.own_part(n)
+        net.skip_batches(own.start)
+        for turn in range(-(-n // size)):
             for observe_batch in observers.test_batches:
-                observe_batch(batch, n)
+                observe_batch(turn * size, n)
             if is_interrupted():
                 logger.info("Test interrupted.")
                 return False
-            net.forward()
-            loss += net.loss() if param.test_compute_loss else 0.0
-            scores.add()
+            if turn < len(own):
+                net.forward()
+                scores.add(net.loss() if param.test_compute_loss else 0.0)
+        net.skip_batches(n - own.stop)
         if n:
+            scores.combine(self._ranks)
             if param.test_compute_loss:
-                logger.info(f"Test loss: {loss / n:g}")
+                logger.info(f"Test loss: {scores.mean_loss:g}")
             values = scores.scores(param.show_per_class_result)
             log_outputs("Test", net, values)
             report = ScoreReport(iteration, index, named_values(net, values))

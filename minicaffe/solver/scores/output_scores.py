@@ -10,6 +10,7 @@ from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.ops.backend import HostArray
 from minicaffe.schema import SolverSource
+from minicaffe.solver.parallel.agreement import Agreement
 from minicaffe.solver.scores.average_precision import average_precisions, mean_average_precision
 
 
@@ -54,13 +55,19 @@ class OutputScores:
 
     def __init__(self, net: Net, ap_version: str) -> None:
         self._net, self._version = net, ap_version
-        self._batches = 0
+        self._batches, self._loss = 0, 0.0
         self._totals: list[HostArray] = []
         self._rows: dict[int, list[HostArray]] = {k: [] for k in _detection_outputs(net)}
 
-    def add(self) -> list[HostArray]:
+    @property
+    def mean_loss(self) -> float:
+        """The mean of the losses."""
+        return self._loss / self._batches
+
+    def add(self, loss: float = 0.0) -> list[HostArray]:
         """Add the outputs of a batch and return them; empty arrays for rows of detections."""
         self._batches += 1
+        self._loss += loss
         values = self._net.output_values()
         for k, rows in self._rows.items():
             rows.append(values[k].reshape(-1, values[k].shape[-1]))
@@ -68,6 +75,17 @@ class OutputScores:
         before = self._totals or [np.zeros_like(value) for value in values]
         self._totals = [a + b for a, b in zip(before, values, strict=True)]
         return values
+
+    def combine(self, ranks: Agreement) -> None:
+        """Add the batches of all processes, by rank, so that each has the scores of the test."""
+        if ranks.is_alone:
+            return
+        found = ranks.gathered((self._batches, self._loss, self._totals, self._rows))
+        self._batches = sum(batches for batches, *_ in found)
+        self._loss = sum(loss for _, loss, *_ in found)
+        totals = [of_rank for *_, of_rank, _ in found if of_rank]
+        self._totals = [sum(values[1:], values[0]) for values in zip(*totals, strict=True)]
+        self._rows = {k: [row for *_, rows in found for row in rows[k]] for k in self._rows}
 
     def scores(self, lists_classes: bool = False) -> list[HostArray]:
         """Return the means of the outputs, and mean average precisions.

@@ -16,7 +16,7 @@ export function helpTexts() {
     "new weights": t("trained weights of --net to start from, or a run: RUN/best"),
     "train backend": t("onednn: fast on a CPU; reference: NumPy; cuda: a GPU; auto: the fastest on this CPU (default: auto)"),
     "train base_lr": t("learning rate at the beginning, as --set base_lr=RATE"),
-    "train batch_size": t("batch size of the data layers of the training net"),
+    "train batch_size": t("batch size of the data layers of the training net, for each process; N:total for all processes together, total to divide that of the prototxt"),
     "train gpu": t("number of the GPU to use (default: compute on the CPU)"),
     "train keep_best": t("keep the weights of the test with the best value of an output, as accuracy or loss"),
     "train keep_last": t("remove the snapshots of this training but for the last N"),

@@ -100,7 +100,7 @@ def snapshot_iterations(prefix: str) -> dict[int, Path]:
     pattern = re.compile(re.escape(path.name) + r"_iter_(\d{1,18})\.solverstate(\.h5)?")
     files = path.parent.iterdir() if path.parent.is_dir() else ()
     found = {int(match[1]): file for file in files if (match := pattern.fullmatch(file.name))}
-    return {k: found[k] for k in sorted(found) if _weights_beside(found[k]).is_file()}
+    return {k: found[k] for k in sorted(found) if weights_beside(found[k]).is_file()}
 
 
 def raw_weights_file(weights: Path) -> Path:
@@ -140,12 +140,13 @@ class RecentSnapshots:
             return
         try:
             # The state first, because its presence implies the other files.
-            weights = _weights_beside(state)
+            weights = weights_beside(state)
             for path in (state, Path(f"{state}.json"), weights, raw_weights_file(weights)):
                 path.unlink(missing_ok=True)
         except OSError as error:
             logger.warning(f"{state} cannot be removed: {error.strerror} (keep_last).")
 
 
-def _weights_beside(state: Path) -> Path:
+def weights_beside(state: Path) -> Path:
+    """Return the weights of a solver state, if they lie beside it."""
     return state.with_name(state.name.replace(".solverstate", ".caffemodel"))

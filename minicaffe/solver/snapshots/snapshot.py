@@ -44,9 +44,11 @@ from minicaffe.solver.averaging.averaged_weights import AveragedWeights
 from minicaffe.solver.averaging.share import has_average
 from minicaffe.solver.loss_history import LossHistory
 from minicaffe.solver.lr_policy import current_step
+from minicaffe.solver.parallel.effective_batch import effective_batch_size
+from minicaffe.solver.parallel.settings import DataParallel
 from minicaffe.solver.schedule import Plateau
 from minicaffe.solver.scores.evaluation import Evaluation, EvaluationState
-from minicaffe.solver.snapshot_prefix import raw_weights_file
+from minicaffe.solver.snapshots.snapshot_prefix import raw_weights_file
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class SnapshotContents:
         The average of the parameters, if the solver keeps one.
     losses : LossHistory
     plateau : Plateau
+    parallel : DataParallel
+        How several processes divide the training.
     """
 
     param: SolverParameter
@@ -74,6 +78,12 @@ class SnapshotContents:
     average: AveragedWeights | None
     losses: LossHistory
     plateau: Plateau
+    parallel: DataParallel
+
+    @property
+    def batch_size(self) -> int | None:
+        """Number of images of an update, None if a program fills the net."""
+        return effective_batch_size(self.net, self.parallel, self.param.iter_size)
 
 
 def snapshot_names(param: SolverParameter, iteration: int) -> tuple[Path, Path]:
@@ -250,11 +260,13 @@ def _write_side_state(contents: SnapshotContents, iteration: int, path: Path) ->
     evaluation = contents.evaluation.state()
     side_state = {
         "iter": iteration,
-        "losses": contents.losses.values(),
+        "losses": contents.losses.without_others(),
         "backend": contents.net.backend.state(),
         "net": contents.net.state(),
         "test_nets": evaluation.nets,
         "selection": evaluation.selection,
+        "processes": contents.parallel.communicator.size,
+        "batch_size": contents.batch_size,
     }
     with write_atomically(path) as file:
         file.write(json.dumps(side_state).encode())
@@ -275,11 +287,30 @@ def _restore_side_state(contents: SnapshotContents, iteration: int, path: Path) 
         tests = EvaluationState(side["test_nets"], side.get("selection", {}))
         contents.evaluation.restore(tests)
         losses = [float(loss) for loss in side["losses"]]
+        _compare_batches(contents, side.get("batch_size"), side.get("processes"), path)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise SnapshotError(
             f"{path}: damaged ({error!r}). Delete it to resume from the beginning of the data."
         ) from error
     contents.losses.restore(losses)
+
+
+def _compare_batches(
+    contents: SnapshotContents, size: int | None, processes: int | None, path: Path
+) -> None:
+    """Warn if the batch of an update was of another size when the snapshot was written."""
+    now, communicator = contents.batch_size, contents.parallel.communicator
+    if size and now and size != now and communicator.is_root:
+        before, after = _processes(processes), _processes(communicator.size)
+        logger.warning(
+            f"{path}: an update was made of {size} images ({before}), and is made of {now} now "
+            f"({after}): iterations, max_iter and base_lr mean something else. "
+            f"--batch_size={size // contents.param.iter_size}:total keeps the size."
+        )
+
+
+def _processes(n: int | None) -> str:
+    return "1 process" if n == 1 else f"{n} processes"
 
 
 def _check_whole_numbers(value: object) -> None:
