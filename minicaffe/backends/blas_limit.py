@@ -92,6 +92,11 @@ class _ProcessLimits:
                 library.set(own if library.is_per_thread else min(self._limits, default=before))
 
 
-@functools.cache
+# `functools.cache` alone would let threads that come first together make one object each.
+_creation = threading.Lock()
+_make_limits = functools.cache(_ProcessLimits)
+
+
 def _process_limits() -> _ProcessLimits:
-    return _ProcessLimits()
+    with _creation:
+        return _make_limits()

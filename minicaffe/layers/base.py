@@ -114,6 +114,9 @@ class Layer(Generic[P]):
     # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
     # if it depends on the number of bottoms.
     without_gradient: tuple[int, ...] = ()
+    # Parameters into which forward enters statistics of the batch; the processes of one training
+    # average them. Set on the instance if it depends on the settings.
+    running_statistics: tuple[int, ...] = ()
 
     def __init_subclass__(cls) -> None:
         """Find `param_field` from the message in the brackets of the base class."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import threadpoolctl
 
-from minicaffe.backends import get_backend
+from minicaffe.backends import blas_limit, get_backend
 from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.errors import BackendUnavailable
 from minicaffe.ops.dropout import Dropout
@@ -138,3 +141,17 @@ def test_the_smallest_limit_of_all_threads_holds_until_the_last_leaves(blas_thre
     leave.set()
     thread.join(10)
     assert blas_threads() == BEFORE
+
+
+def test_threads_that_begin_together_share_the_record_of_limits(monkeypatch):
+    made = []
+
+    def make_slowly():
+        made.append(object())
+        time.sleep(0.05)  # so that the other thread asks meanwhile
+        return made[-1]
+
+    monkeypatch.setattr(blas_limit, "_make_limits", functools.cache(make_slowly))
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda _: blas_limit._process_limits(), range(4)))
+    assert got == made * 4
