@@ -260,9 +260,14 @@ class Net:
         tasks: list[Task] = [partial(_forward, step, self.steps) for step in self.steps]
         return [*tasks, *self._non_finite_tasks()]
 
+    @property
+    def backward_steps(self) -> list[Step]:
+        """The steps that take part in a backward pass, in the order in which they run."""
+        return [step for step in reversed(self.steps) if step.needs_backward]
+
     def backward_tasks(self) -> list[Task]:
-        """Return the tasks of a whole backward pass: one for each layer that takes part."""
-        return [step.backward for step in reversed(self.steps) if step.needs_backward]
+        """Return the tasks of a whole backward pass: one for each of `backward_steps`."""
+        return [step.backward for step in self.backward_steps]
 
     def _non_finite_tasks(self) -> list[Task]:
         if self._non_finite is None:
