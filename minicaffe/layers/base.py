@@ -114,7 +114,8 @@ class Layer(Generic[P]):
     # Bottoms that never get a gradient, even under force_backward (labels). Set on the instance
     # if it depends on the number of bottoms.
     without_gradient: tuple[int, ...] = ()
-    # Parameters that forward passes update in training, by index; no gradient changes them.
+    # Parameters into which forward enters statistics of the batch; the processes of one training
+    # average them. Set on the instance if it depends on the settings.
     running_statistics: tuple[int, ...] = ()
 
     def __init_subclass__(cls) -> None:

@@ -9,10 +9,13 @@ from minicaffe.layers.batch_norm_with_scale import (
     BatchNormWithScale,
     require_computed,
     unread_of_forks,
+    uses_stored,
 )
+from minicaffe.layers.over_ranks import BatchNormOverRanks, is_over_ranks
 from minicaffe.layers.registry import register
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.batch_norm import BatchNorm as BatchNormOp
+from minicaffe.ops.batch_norm import BatchNormKernel
 from minicaffe.schema import LayerParameter
 from minicaffe.schema.minicaffe_pb2 import BatchNormParameter
 
@@ -39,6 +42,11 @@ class BatchNorm(Layer[BatchNormParameter]):
     to 1 and 0. NVCaffe's averages are fraction * average + (1 - fraction) * value of mean and
     variance + eps; the third parameter is 1 after the first batch, which they start with.
 
+    In a training on several processes the statistics are those of a process's part of the batch,
+    and the moving averages are averaged over the processes before tests and snapshots. With sync:
+    true the statistics are those of the whole batch. That needs three sums over the processes in
+    each iteration.
+
     Differs from NVCaffe: there the second batch replaces the averages as well.
 
     References
@@ -63,9 +71,12 @@ class BatchNorm(Layer[BatchNormParameter]):
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create the statistics, with lr_mult 0."""
         require_computed(self)
+        self.is_synchronous = is_over_ranks(self, self.settings.sync)
         channels = self._channels(bottom)
         for shape in ((channels,), (channels,), (1,)):
             self.add_parameter(shape)
+        if not uses_stored(self):
+            self.running_statistics = (0, 1, 2)
         specs = self.param.param
         self.require(
             all(spec.lr_mult == 0 for spec in specs),
@@ -88,15 +99,18 @@ class BatchNorm(Layer[BatchNormParameter]):
             f"{channels} channels",
         )
         top[0].reshape(bottom[0].shape)
-        stored = (
-            proto.use_global_stats if proto.HasField("use_global_stats") else not self.is_training
+        self.op = BatchNormOp(uses_stored(self), proto.moving_average_fraction, proto.eps)
+        x, y, statistics = bottom[0].data, top[0].data, tuple(blob.data for blob in self.blobs)
+        self.kernel: BatchNormKernel = (
+            BatchNormOverRanks(self, self.op, x, statistics, y)
+            if self.is_synchronous and not self.op.use_stored
+            else self.plan(self.op, x, *statistics, y)
         )
-        self.op = BatchNormOp(stored, proto.moving_average_fraction, proto.eps)
-        statistics = (blob.data for blob in self.blobs)
-        self.kernel = self.plan(self.op, bottom[0].data, *statistics, top[0].data)
 
-    def epilogue_op(self) -> EpilogueOp:
-        """Return the op and its statistics."""
+    def epilogue_op(self) -> EpilogueOp | None:
+        """Return the op and its statistics, unless other processes have a part of these."""
+        if self.is_synchronous:
+            return None
         return EpilogueOp(self.op, lambda: [blob.data for blob in self.blobs], keeps_input=True)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from minicaffe.layers.base import Blobs, Layer
 from minicaffe.layers.channel_norm import ChannelNormLayer
+from minicaffe.layers.over_ranks import is_over_ranks
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.running_statistics import StatisticsForm
 from minicaffe.schema import FillerParameter, LayerParameter
@@ -24,6 +25,12 @@ def require_computed(layer: Layer[BatchNormParameter]) -> None:
             f"batch_norm_param: {name}: true, of a fork, is not computed; remove it"
             + (", and add a ReLU layer" if name == "relu" else ""),
         )
+
+
+def uses_stored(layer: Layer[BatchNormParameter]) -> bool:
+    """Return whether the layer normalises by the stored averages."""
+    proto = layer.settings
+    return proto.use_global_stats if proto.HasField("use_global_stats") else not layer.is_training
 
 
 def is_intels(settings: BatchNormParameter) -> bool:
@@ -89,10 +96,9 @@ class BatchNormWithScale(ChannelNormLayer[BatchNormParameter]):
         super().setup(bottom, top)
         proto, n = self.settings, self.channels(bottom)
         self.require(proto.bias_term, "bias_term: false is not possible with use_weight_bias: true")
-        stored = (
-            proto.use_global_stats if proto.HasField("use_global_stats") else not self.is_training
-        )
-        self.uses_batch = not stored
+        self.uses_batch = not uses_stored(self)
+        self.is_synchronous = is_over_ranks(self, proto.sync)
+        self.running_statistics = (0, 1, 2) if self.uses_batch else ()
         self.statistics = self.statistics_of(proto)
         for shape in ((n,), (n,), (1,)):
             self.add_parameter(shape)

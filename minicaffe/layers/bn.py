@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minicaffe.layers.base import Blobs
 from minicaffe.layers.channel_norm import ChannelNormLayer
+from minicaffe.layers.over_ranks import is_over_ranks
 from minicaffe.layers.registry import register
 from minicaffe.ops.layout import Copy
 from minicaffe.ops.running_statistics import StatisticsForm
@@ -33,6 +34,8 @@ class BN(ChannelNormLayer[BNParameter]):
     values). frozen: true uses the averages in the TRAIN phase as well and learns nothing.
     In nets of happynear's Caffe the fourth blob is the average of 1 / sqrt(variance + eps): set
     fourth_blob: INVERSE_DEVIATION.
+
+    sync: true is that of BatchNorm, for both.
 
     Differs from PSPNet: the gradient in the TEST phase is that of the averages; there it has the
     terms of a batch's statistics.
@@ -67,6 +70,7 @@ class BN(ChannelNormLayer[BNParameter]):
             is_segnets or len(top) == 1, "the tops mean and variance exist in SegNet's layer only"
         )
         n = self.channels(bottom)
+        self.is_synchronous = is_over_ranks(self, proto.sync)
         is_row = proto.HasField("engine") or proto.HasField("fourth_blob")
         shape = (1, n) if is_row else (1, n, 1, 1)
         scale, shift = _OF_SEGNET[:2] if is_segnets else _OF_PSPNET[:2]
@@ -85,6 +89,7 @@ class BN(ChannelNormLayer[BNParameter]):
         is_inverse = proto.fourth_blob == BNParameter.INVERSE_DEVIATION
         form: StatisticsForm = "inverse_deviation" if is_inverse else "variance"
         self.statistics = (form, proto.momentum, proto.eps)
+        self.running_statistics = (2, 3) if self.uses_batch else ()
         self.add_parameter(shape)
         self.add_parameter(shape, ones if proto.frozen else None)
         self.fix(*range(0 if proto.frozen else 2, 4))

@@ -13,6 +13,7 @@ from minicaffe.ops.affine_batch_norm import AffineBatchNorm
 from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.running_statistics import RunningStatistics, StatisticsForm
 from minicaffe.ops.scale import Scale
+from minicaffe.ops.sync_batch_norm import SumOverRanks, SyncBatchNorm
 
 _LINEAR = Scale(axis=1, bias=True)
 
@@ -32,6 +33,8 @@ class ChannelNormLayer(Layer[P]):
         Whether the statistics are those of the batch; if not, the stored ones, if there are any.
     learns : bool
         Whether scale and shift get gradients.
+    is_synchronous : bool
+        Whether the statistics of the batch are those of all processes.
     """
 
     role = "normalization"
@@ -43,6 +46,7 @@ class ChannelNormLayer(Layer[P]):
     statistics: tuple[StatisticsForm, float, float]
     uses_batch: bool
     learns: bool = True
+    is_synchronous: bool = False
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create what kernels exchange, one value a channel."""
@@ -76,16 +80,21 @@ class ChannelNormLayer(Layer[P]):
             f'bottom "{x.name}" now has shape {x.shape}; the parameters are of {n} channels',
         )
         top[0].reshape(x.shape)
-        stored = self._stored()
-        if stored:
-            m = math.prod(x.shape) // max(n, 1)
-            self.running = self.plan(RunningStatistics(*self.statistics, m), *stored)
+        self._plan_running(math.prod(x.shape) // max(n, 1))
         s, b = self._scaling()
-        if self.uses_batch:
-            tensors = (x.data, s, b, self.mean.data, self.variance.data, top[0].data)
-            self.batch = self.plan(AffineBatchNorm(self.statistics[2]), *tensors)
-        else:
+        tensors = (x.data, s, b, self.mean.data, self.variance.data, top[0].data)
+        if not self.uses_batch:
             self.linear = self.plan(_LINEAR, x.data, s, top[0].data, b)
+        elif self.is_synchronous:
+            self.whole_batch = self.plan(SyncBatchNorm(self.statistics[2]), *tensors)
+        else:
+            self.batch = self.plan(AffineBatchNorm(self.statistics[2]), *tensors)
+
+    def _plan_running(self, m: int) -> None:
+        """Plan the running statistics for batches of `m` values a channel."""
+        self._m, stored = m, self._stored()
+        if stored:
+            self.running = self.plan(RunningStatistics(*self.statistics, m), *stored)
 
     def vector(self, tensor: Tensor) -> Tensor:
         """Return the view of a parameter as one axis, always the same object."""
@@ -131,9 +140,19 @@ class ChannelNormLayer(Layer[P]):
         if not self.uses_batch:
             self.linear.forward(x, *self._linear_function(), y)
             return
-        self.batch.forward(x, *self._scaling(), self.mean.data, self.variance.data, y)
+        found = (self.mean.data, self.variance.data)
+        if self.is_synchronous:
+            m = self.whole_batch.forward(x, self._scaling(), found, y, self._add_up)
+            if m != self._m:
+                self._plan_running(m)
+        else:
+            self.batch.forward(x, *self._scaling(), *found, y)
         if stored:
-            self.running.update(self.mean.data, self.variance.data, stored)
+            self.running.update(*found, stored)
+
+    @property
+    def _add_up(self) -> SumOverRanks:
+        return self.context.share.communicator.allreduce
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         """Add to the parameters' diffs, overwrite the bottom's."""
@@ -143,6 +162,9 @@ class ChannelNormLayer(Layer[P]):
             for k in (self.scaling, self.scaling + 1)
         )
         s = self._scaling()[0]
+        if self.uses_batch and self.is_synchronous:
+            self.whole_batch.backward(dy, s, dx, ds, db, self._add_up)
+            return
         if self.uses_batch:
             self.batch.backward(dy, s, dx, ds, db)
             return

@@ -270,7 +270,7 @@ class BiasChannelParameter(_message.Message):
     def __init__(self, bg_bias: _Optional[float] = ..., fg_bias: _Optional[float] = ..., ignore_label: _Optional[_Iterable[int]] = ..., label_type: _Optional[_Union[BiasChannelParameter.LabelType, str]] = ..., background_label: _Optional[int] = ...) -> None: ...
 
 class BNParameter(_message.Message):
-    __slots__ = ("bn_mode", "scale_filler", "shift_filler", "slope_filler", "bias_filler", "momentum", "eps", "frozen", "engine", "fourth_blob")
+    __slots__ = ("bn_mode", "scale_filler", "shift_filler", "slope_filler", "bias_filler", "momentum", "eps", "frozen", "engine", "fourth_blob", "sync")
     class BNMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         LEARN: _ClassVar[BNParameter.BNMode]
@@ -301,6 +301,7 @@ class BNParameter(_message.Message):
     FROZEN_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     FOURTH_BLOB_FIELD_NUMBER: _ClassVar[int]
+    SYNC_FIELD_NUMBER: _ClassVar[int]
     bn_mode: BNParameter.BNMode
     scale_filler: _common_pb2.FillerParameter
     shift_filler: _common_pb2.FillerParameter
@@ -311,7 +312,8 @@ class BNParameter(_message.Message):
     frozen: bool
     engine: BNParameter.Engine
     fourth_blob: BNParameter.FourthBlob
-    def __init__(self, bn_mode: _Optional[_Union[BNParameter.BNMode, str]] = ..., scale_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., shift_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., slope_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., bias_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., momentum: _Optional[float] = ..., eps: _Optional[float] = ..., frozen: bool = ..., engine: _Optional[_Union[BNParameter.Engine, str]] = ..., fourth_blob: _Optional[_Union[BNParameter.FourthBlob, str]] = ...) -> None: ...
+    sync: bool
+    def __init__(self, bn_mode: _Optional[_Union[BNParameter.BNMode, str]] = ..., scale_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., shift_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., slope_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., bias_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., momentum: _Optional[float] = ..., eps: _Optional[float] = ..., frozen: bool = ..., engine: _Optional[_Union[BNParameter.Engine, str]] = ..., fourth_blob: _Optional[_Union[BNParameter.FourthBlob, str]] = ..., sync: bool = ...) -> None: ...
 
 class BoxAnnotatorOHEMParameter(_message.Message):
     __slots__ = ("roi_per_img", "ignore_label")

@@ -998,7 +998,7 @@ class ConcatParameter(_message.Message):
     def __init__(self, axis: _Optional[int] = ..., concat_dim: _Optional[int] = ..., engine: _Optional[_Union[ConcatParameter.Engine, str]] = ...) -> None: ...
 
 class BatchNormParameter(_message.Message):
-    __slots__ = ("use_global_stats", "moving_average_fraction", "eps", "engine", "use_weight_bias", "bias_term", "filler", "scale_filler", "bias_filler", "scale_bias", "stats_batch_size", "relu", "disable_mean", "disable_variance", "update_global_stats")
+    __slots__ = ("use_global_stats", "moving_average_fraction", "eps", "engine", "use_weight_bias", "bias_term", "filler", "scale_filler", "bias_filler", "scale_bias", "stats_batch_size", "relu", "disable_mean", "disable_variance", "update_global_stats", "sync")
     class Engine(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         DEFAULT: _ClassVar[BatchNormParameter.Engine]
@@ -1026,6 +1026,7 @@ class BatchNormParameter(_message.Message):
     DISABLE_MEAN_FIELD_NUMBER: _ClassVar[int]
     DISABLE_VARIANCE_FIELD_NUMBER: _ClassVar[int]
     UPDATE_GLOBAL_STATS_FIELD_NUMBER: _ClassVar[int]
+    SYNC_FIELD_NUMBER: _ClassVar[int]
     use_global_stats: bool
     moving_average_fraction: float
     eps: float
@@ -1041,7 +1042,8 @@ class BatchNormParameter(_message.Message):
     disable_mean: bool
     disable_variance: bool
     update_global_stats: bool
-    def __init__(self, use_global_stats: bool = ..., moving_average_fraction: _Optional[float] = ..., eps: _Optional[float] = ..., engine: _Optional[_Union[BatchNormParameter.Engine, str]] = ..., use_weight_bias: bool = ..., bias_term: bool = ..., filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., scale_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., bias_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., scale_bias: bool = ..., stats_batch_size: _Optional[int] = ..., relu: bool = ..., disable_mean: bool = ..., disable_variance: bool = ..., update_global_stats: bool = ...) -> None: ...
+    sync: bool
+    def __init__(self, use_global_stats: bool = ..., moving_average_fraction: _Optional[float] = ..., eps: _Optional[float] = ..., engine: _Optional[_Union[BatchNormParameter.Engine, str]] = ..., use_weight_bias: bool = ..., bias_term: bool = ..., filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., scale_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., bias_filler: _Optional[_Union[_common_pb2.FillerParameter, _Mapping]] = ..., scale_bias: bool = ..., stats_batch_size: _Optional[int] = ..., relu: bool = ..., disable_mean: bool = ..., disable_variance: bool = ..., update_global_stats: bool = ..., sync: bool = ...) -> None: ...
 
 class BiasParameter(_message.Message):
     __slots__ = ("axis", "num_axes", "filler")

@@ -1,7 +1,10 @@
 """Time the forward and backward pass of every layer of a net.
 
+With --nodes and --link also predict a training on several machines.
+
 Example:
   minicaffe time --model=models/lenet/lenet_train_test.prototxt --iterations=20
+  minicaffe time --model=models/lenet/lenet_train_test.prototxt --nodes=1,2,4,...,64 --link=10gbe
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from minicaffe.cli.options.backend import BackendFlags, choose_backend
 from minicaffe.cli.options.files import MODEL
 from minicaffe.cli.options.log import LogFlags
 from minicaffe.cli.options.net_state import NetStateFlags, phase_flag
+from minicaffe.cli.options.nodes import NodesFlags
 from minicaffe.errors import UsageError
 from minicaffe.log import log_result, logger
 
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from minicaffe.net import Net
 
 
-class TimeFlags(NetStateFlags, LogFlags, BackendFlags):
+class TimeFlags(NodesFlags, NetStateFlags, LogFlags, BackendFlags):
     """Flags of the command."""
 
     model: str = MODEL
@@ -40,6 +44,9 @@ def run(flags: TimeFlags) -> int:
         raise UsageError(
             "--optimize_memory needs --phase=TEST: a backward pass reads all blobs again"
         )
+    nodes = flags.planned_nodes()
+    if nodes is not None:
+        _check_nodes(flags)
     from minicaffe.net import Net
     from minicaffe.schema import NetState
 
@@ -57,8 +64,23 @@ def run(flags: TimeFlags) -> int:
         if not flags.optimize_memory:
             logger.info("Performing Backward")
             net.backward()
-        _Benchmark(net, flags.iterations, has_backward=not flags.optimize_memory).run()
+        benchmark = _Benchmark(net, flags.iterations, has_backward=not flags.optimize_memory)
+        benchmark.run()
+        if nodes is not None:
+            from minicaffe.cli.commands._scaling_table import log_scaling
+
+            log_scaling(net, nodes, flags.iterations, benchmark.backward_ms)
     return 0
+
+
+def _check_nodes(flags: TimeFlags) -> None:
+    """Raise UsageError if other flags contradict --nodes."""
+    if flags.phase != "TRAIN":
+        raise UsageError(f"--nodes predicts training: leave out --phase={flags.phase}")
+    if flags.iterations == 1 and flags.spread is None:
+        raise UsageError(
+            "--nodes needs at least 2 --iterations to see how much they vary, or --spread"
+        )
 
 
 class _Benchmark:
