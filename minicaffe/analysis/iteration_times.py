@@ -43,7 +43,7 @@ def measure_iterations(net: Net, n: int) -> IterationTimes:
     """
     rule = RULES["SGD"]
     update = ParameterUpdate(net, SolverParameter(type=rule.type, momentum=0.9), rule)
-    update.set_step(UpdateSettings(0.0))
+    update.set_step(UpdateSettings(0.0), 1.0)
     run_update = update.task()
     net.prepare_training()
 
