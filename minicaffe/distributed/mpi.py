@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +31,7 @@ INSTALLATION = (
     "pip install 'minicaffe[mpi]', or pip install mpi4py on a cluster that has an MPI of its own"
 )
 _POLL_S = 0.005
-_ABORT_S = 3.0
+_ABORT_S = 3
 _PROXY = "hydra_pmi_proxy"
 _FORWARDING_S = 0.5  # until the proxy has sent on what was printed
 
@@ -126,10 +125,10 @@ class MpiCommunicator(Communicator):
         """End all processes; what was printed comes first."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        # If another thread is inside MPI, Abort may not return.
-        threading.Timer(_ABORT_S, os._exit, [exit_code]).start()
         if self.local_size < self.size and self._mpi.get_vendor()[0] == "MPICH":
-            _end_proxy()
+            _end_proxy(exit_code)
+        if hasattr(signal, "alarm"):  # Abort may hang while another thread is inside MPI
+            signal.alarm(_ABORT_S)
         self._comm.Abort(exit_code)
 
     def _parts(self, values: HostArray, dtype: DTypeLike = np.uint8) -> Iterator[HostArray]:
@@ -145,16 +144,19 @@ class MpiCommunicator(Communicator):
             return function(*args, **named)
 
 
-def _end_proxy() -> None:
-    """Kill the process by which mpiexec of MPICH started this one, so that mpiexec ends the job.
+def _end_proxy(exit_code: int) -> None:
+    """End this process and the one by which MPICH's mpiexec started it: mpiexec then ends the job.
 
-    Of several machines, mpiexec 5.0.2 waits for ever for those whose processes are not inside MPI.
+    Of several machines, mpiexec 5.0.2 waits for ever for those whose processes are not inside MPI,
+    and for those that it cannot reach. It notices the end of the proxy when no process holds its
+    socket any more, which this one has inherited.
     """
     parent = os.getppid()
     name = Path(f"/proc/{parent}/comm")
     if name.exists() and name.read_text().strip() == _PROXY:
         time.sleep(_FORWARDING_S)
         os.kill(parent, signal.SIGKILL)
+        os._exit(exit_code)
 
 
 @contextmanager

@@ -40,10 +40,12 @@ def executed(monkeypatch):
     return found
 
 
-def as_program(monkeypatch, *argv):
-    """Run the whole program, as a shell does."""
+def as_program(monkeypatch, *argv, started_by=("python", "/venv/bin/minicaffe")):
+    """Run the whole program, as a shell does, but for its handlers of signals."""
+    monkeypatch.setattr(program._CtrlC, "install", lambda self: None)
+    monkeypatch.setattr(program, "show_fatal_signals", lambda: None)
     monkeypatch.setattr(sys, "argv", ["minicaffe", *argv])
-    monkeypatch.setattr(sys, "orig_argv", ["python", "/venv/bin/minicaffe", *argv])
+    monkeypatch.setattr(sys, "orig_argv", [*started_by, *argv])
     return program.main()
 
 
@@ -73,10 +75,8 @@ def test_without_mpi(project, monkeypatch, capfd, four_gpus, executed, missing):
 
 
 def test_a_job_of_the_board_stays_one_process(project, monkeypatch, capfd, four_gpus, executed):
-    monkeypatch.setattr(sys, "argv", ["job", *TRAIN, "--gpu=all"])
-    words = ["python", "-P", "-m", "minicaffe.cli.job", "5", *TRAIN, "--gpu=all"]
-    monkeypatch.setattr(sys, "orig_argv", words)
-    assert program.main() == 2
+    job = ["python", "-P", "-m", "minicaffe.cli.job", "5"]
+    assert as_program(monkeypatch, *TRAIN, "--gpu=all", started_by=job) == 2
     assert "Start this training from a shell (mpiexec -n 4 minicaffe" in capfd.readouterr().err
     assert not executed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from mpi_ranks import mpiexec
 
 _NETWORK = "10.213.7"
+_numbers = itertools.count()
 _ENTER = ("ip", "netns", "exec")
 # With one host name, or with shared memory, MPICH takes namespaces for one machine.
 _NAMED = ("unshare", "--uts", "--ipc", "sh", "-c", 'hostname "$0"; exec "$@"')
@@ -72,7 +74,7 @@ def machines(n: int, folder: Path) -> Iterator[Machines]:
     """Create n machines for a block; skip the test if this process may not."""
     if shutil.which("ip") is None or os.geteuid() != 0:
         pytest.skip("network namespaces need root and the command ip")
-    unique = f"mc{os.getpid()}"
+    unique = f"mc{os.getpid()}n{next(_numbers)}"
     switch, names = f"{unique}s", [f"{unique}m{k}" for k in range(n)]
     try:
         _connect(switch, names)
@@ -81,6 +83,8 @@ def machines(n: int, folder: Path) -> Iterator[Machines]:
         pytest.skip(str(error))
     finally:
         for name in names:
+            # Connections that were cut keep a namespace, and its interface, for some time.
+            _ip("link", "del", f"{name}p", may_fail=True)
             _ip("netns", "del", name, may_fail=True)
         _ip("link", "del", switch, may_fail=True)
 

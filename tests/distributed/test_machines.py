@@ -50,3 +50,54 @@ def test_four_machines_sum_over_tcp(four_machines):
     assert min(sent for *_, sent, _, _ in found) > 8_000_000, (
         found
     )  # bytes: the array, once at least
+
+
+ABORT = """
+import time
+from minicaffe.distributed.processes import process_communicator
+everyone = process_communicator()
+if everyone.rank == 1:
+    time.sleep(1000)  # outside MPI, so that it notices nothing
+if everyone.is_root:
+    print("reason", flush=True)
+    everyone.abort(3)
+everyone.barrier()
+"""
+
+CUT = """
+from minicaffe.distributed.processes import process_communicator
+everyone = process_communicator()
+everyone.waits.watch(0.5, lambda: everyone.abort(3), period_s=0.1)
+everyone.barrier()
+if everyone.is_root:
+    print("ready", flush=True)
+while True:
+    everyone.barrier()
+"""
+
+
+def start(command):
+    return subprocess.Popen(
+        command,
+        env=rank_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def test_abort_ends_ranks_of_other_machines(four_machines):
+    process = start(four_machines.mpiexec(sys.executable, "-c", ABORT))
+    out, _ = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode != 0
+    assert out == "reason\n"
+
+
+@pytest.mark.parametrize("machine", [0, 3])
+def test_a_machine_without_network_ends_the_job(four_machines, machine):
+    process = start(four_machines.mpiexec(sys.executable, "-c", CUT))
+    assert process.stdout.readline() == "ready\n"
+    four_machines.cut(machine)
+    process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode != 0
