@@ -173,8 +173,8 @@ class Solver:
         return RULES[self.param.type]
 
     def _check_prefix(self) -> None:
-        if self._ranks.is_root:
-            check_snapshot_prefix(self.snapshot_prefix, self.source.where("snapshot_prefix"))
+        where = self.source.where("snapshot_prefix")
+        self._ranks.on_root(partial(check_snapshot_prefix, self.snapshot_prefix, where))
 
     def _seed(self, default: int | None) -> int:
         if self.param.random_seed >= 0:

@@ -6,7 +6,7 @@ import pytest
 from thread_communicator import run_ranks
 
 from minicaffe.distributed.communicator import ALONE
-from minicaffe.errors import DivergedError, SnapshotError
+from minicaffe.errors import DivergedError, SnapshotError, SolverError
 from minicaffe.solver.parallel.agreement import Agreement
 from minicaffe.solver.signals import Action
 
@@ -45,7 +45,7 @@ def test_work_is_divided_into_consecutive_parts_of_nearly_equal_size(n):
     assert max(sizes) == -(-n // 3)
 
 
-@pytest.mark.parametrize("kind", [SnapshotError, DivergedError])
+@pytest.mark.parametrize("kind", [SnapshotError, SolverError, DivergedError])
 def test_an_error_of_rank_0_is_that_of_all(kind):
     def work(communicator):
         def fail():

@@ -114,9 +114,9 @@ def test_a_net_without_a_batch_size(workdir):
             2,
             [
                 "Effective batch size 96 = 4 x 12 x 2 (4 processes, iter_size: 2)",
-                "The batch is 4 times as large as with one process; the learning rate is not "
-                "changed. The linear scaling rule (Goyal et al., 2017) multiplies base_lr by 4, "
-                "after a warmup; --batch_size total keeps the batch of one process.",
+                "The batch is 4 times batch_size; the learning rate is not changed. The linear "
+                "scaling rule (Goyal et al., 2017) multiplies base_lr by 4, after a warmup; "
+                "--batch_size total makes batch_size the size of the whole batch.",
             ],
         ),
     ],

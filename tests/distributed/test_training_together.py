@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from thread_communicator import assert_same_on_all_ranks
 
-from minicaffe.errors import DivergedError, SnapshotError
+from minicaffe.errors import DivergedError, SnapshotError, SolverError
 from minicaffe.layers.batch_norm import BatchNorm
 from minicaffe.solver.signals import Action
 from minicaffe.solver.snapshots import snapshot_writer
@@ -346,3 +346,21 @@ def test_another_size_of_the_batch_is_warned_of(train, caplog_minicaffe):
 def test_a_seed_that_the_solver_does_not_set_is_that_of_rank_0(train):
     seeds = train(3, "random_seed: -1", lambda solver: solver.seed)
     assert len(set(seeds)) == 1
+
+
+def test_marks_of_processes_that_were_killed_are_removed(train):
+    Path(".s_iter_7.solverstate.writer").write_text("host 1")
+    Path(".other_iter_7.solverstate.writer").write_text("host 1")
+    train(2, "max_iter: 1")
+    assert names(".*.writer") == [".other_iter_7.solverstate.writer"]
+
+
+def test_a_prefix_that_rank_0_cannot_write_is_an_error_of_all(train):
+    Path("file").write_text("")
+
+    def work(solver):
+        with pytest.raises(SolverError, match='snapshot_prefix: "file/s" cannot be written'):
+            solver.solve()
+        return True
+
+    assert train(2, 'max_iter: 1 snapshot_prefix: "file/s"', work) == [True, True]

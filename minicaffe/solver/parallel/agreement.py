@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from minicaffe.distributed.communicator import Communicator, T
-from minicaffe.errors import DivergedError, MinicaffeError, SnapshotError
+from minicaffe.errors import DivergedError, MinicaffeError, SnapshotError, SolverError
 from minicaffe.log import logger
 from minicaffe.solver.signals import MEANING, Action
 
@@ -75,7 +75,7 @@ class Agreement:
 
         Raises
         ------
-        SnapshotError, DivergedError
+        SnapshotError, SolverError, DivergedError
             On every process, if the function raises one on rank 0. Other errors are those of one
             process, which ends the others.
         """
@@ -83,7 +83,7 @@ class Agreement:
         if self.is_root:
             try:
                 work()
-            except (SnapshotError, DivergedError) as error:
+            except (SnapshotError, SolverError, DivergedError) as error:
                 if self.is_alone:
                     raise
                 failure = error

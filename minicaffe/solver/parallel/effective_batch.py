@@ -60,7 +60,7 @@ def log_effective_batch(net: Net, parallel: DataParallel, iter_size: int) -> Non
     logger.info(f"Effective batch size {total} = {product} ({', '.join(what)})")
     if not parallel.batch_is_total:
         logger.info(
-            f"The batch is {n} times as large as with one process; the learning rate is not "
-            f"changed. The linear scaling rule (Goyal et al., 2017) multiplies base_lr by {n}, "
-            "after a warmup; --batch_size total keeps the batch of one process."
+            f"The batch is {n} times batch_size; the learning rate is not changed. The linear "
+            f"scaling rule (Goyal et al., 2017) multiplies base_lr by {n}, after a warmup; "
+            "--batch_size total makes batch_size the size of the whole batch."
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from minicaffe.atomic_file import remove_abandoned
@@ -61,19 +62,32 @@ def check_snapshot_prefix(prefix: str, where: str) -> None:
 def claimed_prefix(prefix: str) -> Iterator[None]:
     """Warn if another training on this machine writes snapshots with the same prefix.
 
-    If none does, temporary files that killed trainings have left are removed.
+    If none does, files that killed trainings have left are removed: temporary ones and marks.
     """
     path = Path(os.path.realpath(prefix))
     with _claim(str(path)) if sys.platform.startswith("linux") else nullcontext(True) as is_first:
         if is_first:
             kinds = r"_iter_\d+(\.raw)?\.(caffemodel|solverstate)(\.h5)?(\.json)?"
             remove_abandoned(path.parent, re.compile(re.escape(path.name) + kinds))
+            remove_writer_marks(path)
         else:
             logger.warning(
                 f'Another training writes snapshots with snapshot_prefix: "{prefix}"; the files of '
                 "the two will replace each other. Give each training a prefix of its own."
             )
         yield
+
+
+def writer_mark(state: Path) -> Path:
+    """Return the file that exists while a process with an error writes a solver state."""
+    return state.with_name(f".{state.name}.writer")
+
+
+def remove_writer_marks(prefix: Path) -> None:
+    """Remove the marks of processes that were killed while they wrote."""
+    for mark in prefix.parent.glob(f".{glob.escape(prefix.name)}_iter_*.writer"):
+        with suppress(OSError):
+            mark.unlink()
 
 
 @contextmanager

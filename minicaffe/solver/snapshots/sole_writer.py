@@ -11,6 +11,7 @@ from pathlib import Path
 
 from minicaffe.schema import SolverParameter
 from minicaffe.solver.snapshots.snapshot import snapshot_names
+from minicaffe.solver.snapshots.snapshot_prefix import writer_mark
 
 # A process that writes a snapshot for longer was killed, or its file system hangs.
 _LONGEST_S = 60.0
@@ -33,7 +34,7 @@ def sole_writer(param: SolverParameter, iteration: int, is_alone: bool) -> Itera
         Whether no other process can write it.
     """
     _, state = snapshot_names(param, iteration)
-    mark = state.with_name(f".{state.name}.writer")
+    mark = writer_mark(state)
     if is_alone:
         yield True
     elif _is_new(state):
