@@ -39,7 +39,9 @@ DEVICE = "e0"
 SIZES_MB = (1, 2, 5, 10, 25, 50, 100)
 # Otherwise UCX, MPICH's default, finds that both are on one machine, and uses shared memory.
 TCP = {"MPIR_CVAR_CH4_NETMOD": "ofi", "FI_PROVIDER": "tcp", "FI_TCP_IFACE": DEVICE}
-TIMEOUT_S = 200
+# MPI does not find a device that has just come up.
+SETTLING_S = 1.0
+TIMEOUT_S = 120
 # The file for what rank 0 measures.
 RESULT = "MINICAFFE_LINK_RESULT"
 MESSAGE_BYTES = (4, 50_000_000)
@@ -99,6 +101,7 @@ def _link(rate: str) -> Iterator[None]:
             _run(
                 f"tc -n {space} qdisc add dev {DEVICE} root tbf rate {rate} burst 1mb latency 50ms"
             )
+        time.sleep(SETTLING_S)
         yield
 
 

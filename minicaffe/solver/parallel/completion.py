@@ -10,14 +10,14 @@ from minicaffe.net.parameters import LearnableParameter
 from minicaffe.net.step import Step
 
 
-class Completion(NamedTuple):
+class CompletedGradient(NamedTuple):
     """A parameter, and the index of the backward task after which its gradient is complete."""
 
     task: int
     parameter: LearnableParameter
 
 
-def find_completions(net: Net) -> list[Completion]:
+def find_completions(net: Net) -> list[CompletedGradient]:
     """Return the parameters whose gradients a net computes, in the order of their completion.
 
     The order is a function of the prototxt alone, so that all processes find the same. The gradient
@@ -33,7 +33,7 @@ def find_completions(net: Net) -> list[Completion]:
             if needs_diff and blob.data_owner is parameter.blob.data_owner
         ]
         if users:
-            found.append(Completion(max(users), parameter))
+            found.append(CompletedGradient(max(users), parameter))
     # Stable: parameters of one layer stay in their order.
     return sorted(found, key=lambda completion: completion.task)
 
