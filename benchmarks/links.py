@@ -39,9 +39,12 @@ DEVICE = "e0"
 SIZES_MB = (1, 2, 5, 10, 25, 50, 100)
 # Otherwise UCX, MPICH's default, finds that both are on one machine, and uses shared memory.
 TCP = {"MPIR_CVAR_CH4_NETMOD": "ofi", "FI_PROVIDER": "tcp", "FI_TCP_IFACE": DEVICE}
-TIMEOUT_S = 200
+# MPI does not find a device that has just come up.
+SETTLING_S = 1.0
+TIMEOUT_S = 120
 # The file for what rank 0 measures.
 RESULT = "MINICAFFE_LINK_RESULT"
+BUCKET_MB = 25
 MESSAGE_BYTES = (4, 50_000_000)
 
 
@@ -99,6 +102,7 @@ def _link(rate: str) -> Iterator[None]:
             _run(
                 f"tc -n {space} qdisc add dev {DEVICE} root tbf rate {rate} burst 1mb latency 50ms"
             )
+        time.sleep(SETTLING_S)
         yield
 
 
@@ -188,7 +192,11 @@ def table(rate: str, measured: dict[str, Any]) -> str:
             f"| {size} MB | {measured_s * 1e3:.1f} ms | {model_s * 1e3:.1f} ms | "
             f"{100 * (model_s / measured_s - 1):+.0f} % |"
         )
-    return "\n".join(lines) + "\n"
+    of_bucket_s = measured["sums"][SIZES_MB.index(BUCKET_MB)]
+    beta = BUCKET_MB * 1e6 / (of_bucket_s - 2 * link.alpha_s) / 1e9
+    flag = f"--link={link.alpha_s * 1e6:.0f},{beta:.3g}"
+    lines += ["", f"Sums of {BUCKET_MB} MB, the size of a bucket: {flag}", ""]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ from minicaffe.log import log_result, logger
 from minicaffe.net import Net
 
 _ASSUMPTIONS = (
-    "Assumed: n nodes sum S bytes in 2 ceil(log2 n) alpha + 2 (n-1)/n S/beta; one bucket after the "
-    "other, while the backward pass continues at full speed; the slowest node is late by "
-    "the standard deviation times the expected maximum of n normal numbers; data is always ready."
+    "Assumed: n nodes sum S bytes in 2 ceil(log2 n) alpha + 2 (n-1)/n S/beta.",
+    "Assumed: buckets are summed one after the other, and the backward pass continues at full speed.",
+    "Assumed: the slowest node is late by the standard deviation times the expected maximum of n "
+    "normal numbers.",
+    "Assumed: data is always ready.",
 )
 
 
@@ -44,8 +46,7 @@ def log_scaling(net: Net, nodes: Nodes, iterations: int, layer_backward_s: Seque
     log_result("*** Prediction begins ***")
     log_result(_description(profile, nodes))
     log_result(f"Link: {nodes.link_text}.")
-    log_result(_ASSUMPTIONS)
-    for line in scaling_lines(profile, nodes):
+    for line in (*_ASSUMPTIONS, *scaling_lines(profile, nodes)):
         log_result(line)
     log_result("*** Prediction ends ***")
 

@@ -19,4 +19,6 @@ def test_the_table_compares_sums_with_the_model():
     text = table("8gbit", {"messages": times, "sums": [0.2] * len(SIZES_MB)})
     assert "Link of 8gbit: alpha 20 us, beta 1 GB/s" in text
     assert "| 100 MB | 200.0 ms | 100.0 ms | -50 % |" in text
+    # 25 MB in 200 ms less two messages.
+    assert "the size of a bucket: --link=20,0.125\n" in text
     assert text.count("MB |") == len(SIZES_MB)
