@@ -1,4 +1,6 @@
 import logging
+import signal
+import sys
 
 import pytest
 
@@ -12,6 +14,13 @@ def _own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINICAFFE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _sighup_is_not_ignored():
+    """Test programs as without nohup, in which they draw no progress line."""
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
