@@ -36,9 +36,9 @@ class ThreadCommunicator(Communicator):
 
     def _all(self, value):
         self._group.slots[self.rank] = value
-        self._group.barrier.wait(20)
+        self._group.barrier.wait(60)
         values = list(self._group.slots)
-        self._group.barrier.wait(20)
+        self._group.barrier.wait(60)
         return values
 
     def allreduce(self, values):
@@ -58,7 +58,7 @@ class ThreadCommunicator(Communicator):
         return self._all(value)
 
     def barrier(self):
-        self._group.barrier.wait(20)
+        self._group.barrier.wait(60)
 
     def duplicate(self):
         group, key = self._group, self._n_duplicates
