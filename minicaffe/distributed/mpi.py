@@ -65,7 +65,7 @@ class MpiCommunicator(Communicator):
         self.allows_threads = MPI.Query_thread() == MPI.THREAD_MULTIPLE
 
     @classmethod
-    def of_all(cls) -> MpiCommunicator:
+    def of_world(cls) -> MpiCommunicator:
         """Return a communicator of all processes; collective."""
         from mpi4py import MPI
 
@@ -203,7 +203,7 @@ def open_mpi(launch: Launch) -> Communicator:
         if not MPI.Is_initialized():
             MPI.Init_thread(MPI.THREAD_MULTIPLE)
         if MPI.COMM_WORLD.Get_size() > 1:
-            return MpiCommunicator.of_all()
+            return MpiCommunicator.of_world()
         if launch.size is None:
             return ALONE
     raise CommunicationError(_wrong_launcher(launch, MPI.Get_library_version()))
