@@ -13,6 +13,7 @@ Example:
   minicaffe train lenet_solver.prototxt --max_iter=500 --set base_lr=0.001
   minicaffe train --solver=lenet_solver.prototxt --snapshot=lenet_iter_5000.solverstate
   minicaffe train --solver=finetune_solver.prototxt --weights=lenet_iter_10000.caffemodel
+  mpiexec -n 4 minicaffe train --solver=lenet_solver.prototxt
 """
 
 from __future__ import annotations
