@@ -48,8 +48,8 @@ def log_scaling(net: Net, nodes: Nodes, iterations: int, layer_backward_s: Seque
     elif profile.deviation_s > _LARGE_SPREAD * profile.iteration_s:
         logger.warning(
             f"Iterations vary by {100 * profile.deviation_s / profile.iteration_s:.2g} %, as if "
-            "the machine did other work; the prediction assumes that of all nodes. Measure again, or "
-            "set --spread, such as --spread=1"
+            "the machine did other work; the prediction assumes that of all nodes. Measure again, "
+            "or set --spread, such as --spread=1"
         )
     log_result("*** Prediction begins ***")
     log_result(_description(profile, nodes))
