@@ -12,6 +12,7 @@ from minicaffe.analysis.iteration_times import (
     measure_iterations,
     profile_of,
 )
+from minicaffe.cli.commands import _scaling_table
 from minicaffe.cli.options.nodes import node_counts
 from minicaffe.errors import UsageError
 from probe import net_from_text
@@ -53,6 +54,17 @@ def test_the_table_has_a_row_for_each_number_of_nodes(run, model):
     assert sorted(efficiencies, reverse=True) == efficiencies
     assert "Link: 10gbe (alpha 30 us, beta 1.16 GB/s)." in found.err
     assert "standard deviation 5 % (given); 5 images a node" in found.err
+
+
+@pytest.mark.parametrize(("backward_s", "warns"), [([1.0, 2.0], True), ([1.0, 1.1], False)])
+def test_iterations_that_vary_much_are_warned_of(run, model, monkeypatch, backward_s, warns):
+    times = IterationTimes([1.0, 1.0], backward_s, [0.5, 0.5])
+    monkeypatch.setattr(_scaling_table, "measure_iterations", lambda net, n: times)
+    found = run("time", model, "--nodes=2", "--link=10gbe", "--iterations=2")
+    line = "Iterations vary by 24 %, as if the machine did other work"
+    assert any(line in error for error in found.errors) == warns
+    given = run("time", model, "--nodes=2", "--link=10gbe", "--iterations=2", "--spread=1")
+    assert given.errors == []
 
 
 def test_without_nodes_the_lines_are_those_of_caffe(run, model):

@@ -12,9 +12,11 @@ from minicaffe.errors import NetError
 from minicaffe.log import log_result, logger
 from minicaffe.net import Net
 
+# Iterations of a node that does nothing else vary by a few percent at most.
+_LARGE_SPREAD = 0.1
 _ASSUMPTIONS = (
     "Assumed: n nodes sum S bytes in 2 ceil(log2 n) alpha + 2 (n-1)/n S/beta.",
-    "Assumed: buckets are summed one after the other, and the backward pass continues at full speed.",
+    "Assumed: buckets are summed one after the other; the backward pass continues at full speed.",
     "Assumed: the slowest node is late by the standard deviation times the expected maximum of n "
     "normal numbers.",
     "Assumed: data is always ready.",
@@ -43,6 +45,12 @@ def log_scaling(net: Net, nodes: Nodes, iterations: int, layer_backward_s: Seque
     profile = measured.on_faster_nodes(nodes.speed).with_gradients_of(nodes.gradient_share)
     if nodes.spread is not None:
         profile = replace(profile, deviation_s=nodes.spread * profile.iteration_s)
+    elif profile.deviation_s > _LARGE_SPREAD * profile.iteration_s:
+        logger.warning(
+            f"Iterations vary by {100 * profile.deviation_s / profile.iteration_s:.2g} %, as if "
+            "the machine did other work; the prediction assumes that of all nodes. Measure again, "
+            "or set --spread, such as --spread=1"
+        )
     log_result("*** Prediction begins ***")
     log_result(_description(profile, nodes))
     log_result(f"Link: {nodes.link_text}.")
