@@ -1,7 +1,17 @@
 """Ranks that exchange gradients reach the parameters of one process with the whole batch."""
 
 import pytest
-from parallel_training import assert_close, train_alone, train_by_ranks
+from parallel_training import (
+    assert_close,
+    make_backend,
+    make_solver,
+    train_alone,
+    train_by_ranks,
+)
+from test_exchange_on_device import FED_NET
+from twin_communicator import TwinCommunicator
+
+from minicaffe.solver.parallel.settings import DataParallel
 
 TYPES = {
     "SGD": "momentum: 0.9 weight_decay: 0.01",
@@ -40,3 +50,21 @@ def test_settings_that_read_gradients_see_their_mean(name, size):
     batch = 4 * size
     alone = train_alone(SETTINGS[name], batch=batch)
     assert_close(train_by_ranks(size, SETTINGS[name], batch=batch)[0], alone)
+
+
+def test_one_process_has_no_task_of_the_exchange():
+    solver = make_solver("iter_size: 2", DataParallel(), make_backend("reference"))
+    forward, backward = solver.net.forward_tasks(), solver.net.backward_tasks()
+    # Twice the passes, the first loss, clearing the gradients, and the update.
+    wanted = 2 * (len(forward) + len(backward)) + 3
+    assert len(solver._iteration._tasks(2, True)) == wanted
+
+
+def test_only_the_last_of_iter_size_batches_is_exchanged():
+    communicator = TwinCommunicator()
+    parallel = DataParallel(communicator)
+    solver = make_solver("iter_size: 3", parallel, make_backend("reference"), net=FED_NET)
+    before = len(communicator.reduced)
+    solver.step(2)
+    # All parameters of this net are in one bucket.
+    assert len(communicator.reduced) - before == 2

@@ -89,13 +89,9 @@ class GradientExchange:
             Factor of the sums.
         """
         tasks: list[Task] = []
-        numbers = iter(range(len(self._buckets)))
-        number = next(numbers, None)
         for index, task in enumerate(self._net.backward_tasks()):
-            tasks.append(task)
-            while number is not None and self._is_complete(number, index):
-                tasks.append(partial(self._send, number, factor))
-                number = next(numbers, None)
+            complete = (n for n in range(len(self._buckets)) if self._last_task(n) == index)
+            tasks += [task, *(partial(self._send, number, factor) for number in complete)]
         return [*tasks, self._receive]
 
     def run(self, factor: float) -> None:
@@ -104,8 +100,9 @@ class GradientExchange:
             self._send(number, factor)
         self._receive()
 
-    def _is_complete(self, number: int, task: int) -> bool:
-        return self._completions[self._buckets[number][-1]].task <= task
+    def _last_task(self, number: int) -> int:
+        """Return the index of the backward task that completes a bucket."""
+        return self._completions[self._buckets[number][-1]].task
 
     def _send(self, number: int, factor: float) -> None:
         """Add up the parts of a bucket's gradients, and start their sum over the processes."""
