@@ -85,6 +85,11 @@ def run_process(flags: TrainFlags, communicator: Communicator) -> int:
     _check_flags(flags)
     flags.shorten_log()
     with background_output(), recorded_log() as log:
+        if communicator.size > 1:
+            logger.info(
+                f"{communicator.size} processes train, {communicator.local_size} of them on this "
+                f"machine ({communicator.library})."
+            )
         parallel = flags.data_parallel(communicator, flags.batch_is_total)
         source, state = _read_source(flags, communicator)
         backend = choose_backend(flags, source.param, communicator=communicator)
