@@ -63,7 +63,8 @@ class GradientExchange:
         takes_device = self._is_on_device and not (parallel.summation_parts or self._is_rounded)
         self._device_sum = parallel.device_sum if takes_device else None
         whole = parallel.communicator
-        uses_thread = whole.size > 1 and whole.allows_threads
+        # The only bucket is complete when the backward pass ends: there is nothing to overlap.
+        uses_thread = whole.size > 1 and whole.allows_threads and len(self._buckets) > 1
         self._reductions: Reductions = ReductionThread() if uses_thread else DeferredReductions()
         own = whole.duplicate() if uses_thread else whole
         self._sum = _gradient_sum(parallel, own)
