@@ -30,11 +30,7 @@ from minicaffe.solver.nets import (
 from minicaffe.solver.parallel.agreement import Agreement
 from minicaffe.solver.parallel.effective_batch import log_effective_batch
 from minicaffe.solver.parallel.running_statistics import average_running_statistics
-from minicaffe.solver.parallel.same_parameters import (
-    ParameterCheck,
-    broadcast_parameters,
-    broadcast_tensors,
-)
+from minicaffe.solver.parallel.same_parameters import ParameterCheck, broadcast_parameters
 from minicaffe.solver.parallel.settings import IN_ONE_PROCESS, DataParallel
 from minicaffe.solver.reports import Observers
 from minicaffe.solver.rules import RULES, Rule
@@ -378,8 +374,6 @@ class Solver:
         """Go on from a .solverstate file; its weights file is found beside it."""
         with files_of_root(self.parallel.communicator, Path(path)) as state:
             self.iter = restore_snapshot(self._contents, state)
-        broadcast_parameters(self.net, self.parallel.communicator)
-        broadcast_tensors(self._iteration.kept, self.backend, self.parallel.communicator)
 
     def snapshot(self) -> None:
         """Write weights and solver state for the current iteration."""

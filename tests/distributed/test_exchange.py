@@ -1,5 +1,8 @@
 """Ranks that exchange gradients reach the parameters of one process with the whole batch."""
 
+import threading
+
+import numpy as np
 import pytest
 from parallel_training import (
     assert_close,
@@ -68,3 +71,19 @@ def test_only_the_last_of_iter_size_batches_is_exchanged():
     solver.step(2)
     # All parameters of this net are in one bucket.
     assert len(communicator.reduced) - before == 2
+
+
+@pytest.mark.parametrize("bucket_bytes", [40, 1 << 20])
+def test_buckets_are_summed_by_a_thread_if_there_are_several(bucket_bytes, monkeypatch):
+    monkeypatch.setattr("minicaffe.distributed.buckets.BUCKET_BYTES", bucket_bytes)
+    found = set()
+
+    class Noting(TwinCommunicator):
+        def allreduce(self, values):
+            super().allreduce(values)
+            if values.dtype == np.float32:
+                found.add(threading.current_thread().name)
+
+    solver = make_solver("", DataParallel(Noting()), make_backend("reference"), net=FED_NET)
+    solver.step(1)
+    assert found == {"MainThread" if bucket_bytes > 40 else "minicaffe-reduction"}

@@ -95,7 +95,8 @@ def test_the_thread_ends_with_its_owner_after_the_job_that_runs():
 
 
 @pytest.mark.parametrize("settings", ["", "clip_gradients: 0.1", "debug_info: true display: 1"])
-def test_a_solver_dies_with_its_last_reference_and_the_thread_with_it(settings):
+def test_a_solver_dies_with_its_last_reference_and_the_thread_with_it(settings, monkeypatch):
+    monkeypatch.setattr("minicaffe.distributed.buckets.BUCKET_BYTES", 40)  # several buckets
     with no_garbage():
         parallel = DataParallel(TwinCommunicator())
         solver = make_solver(settings, parallel, make_backend("reference"), net=FED_NET)

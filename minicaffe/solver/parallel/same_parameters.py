@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
 from itertools import zip_longest
 
 import numpy as np
@@ -12,7 +11,7 @@ from minicaffe.distributed.communicator import Communicator
 from minicaffe.errors import SolverError
 from minicaffe.net import Net
 from minicaffe.net.parameters import LearnableParameter
-from minicaffe.ops.backend import Backend, Shape, Tensor
+from minicaffe.ops.backend import Shape
 from minicaffe.solver.parallel.settings import DataParallel
 
 
@@ -43,23 +42,16 @@ def _parameter_text(entry: tuple[str, int, Shape, bool] | None) -> str:
     return f'parameter {index} of layer "{layer}" with shape {shape}{fixed}'
 
 
-def broadcast_tensors(
-    tensors: Iterable[Tensor], backend: Backend, communicator: Communicator
-) -> None:
-    """Overwrite tensors with those of rank 0."""
-    if communicator.size == 1:
-        return
-    for tensor in tensors:
-        values = tensor.get()
-        communicator.broadcast(values)
-        if not communicator.is_root:
-            with backend.lock:
-                tensor.set(values)
-
-
 def broadcast_parameters(net: Net, communicator: Communicator) -> None:
     """Overwrite all parameters of a net with those of rank 0."""
-    broadcast_tensors((p.blob.data for p in net.parameters), net.backend, communicator)
+    if communicator.size == 1:
+        return
+    for parameter in net.parameters:
+        values = parameter.blob.data.get()
+        communicator.broadcast(values)
+        if not communicator.is_root:
+            with net.backend.lock:
+                parameter.blob.data.set(values)
 
 
 class ParameterCheck:
