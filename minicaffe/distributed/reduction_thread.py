@@ -62,7 +62,7 @@ class Reductions(ABC):
 
 
 class DeferredReductions(Reductions):
-    """Runs the jobs in `wait_for_jobs`, for communicators that allow one thread only."""
+    """Runs the jobs in `wait_for_jobs`, if a thread is of no use or not allowed."""
 
     def __init__(self) -> None:
         self._jobs: list[Job] = []
