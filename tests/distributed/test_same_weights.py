@@ -8,7 +8,6 @@ import re
 import signal
 import time
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +34,8 @@ layer {{ name: "data" type: "Data" top: "data" top: "label" include {{ phase: TE
 """
 BODY = """
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
-  convolution_param { num_output: 5 kernel_size: 5 stride: 2 BIAS weight_filler { type: "xavier" } } }
+  convolution_param { num_output: 5 kernel_size: 5 stride: 2 BIAS
+    weight_filler { type: "xavier" } } }
 NORM
 layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
   pooling_param { pool: MAX kernel_size: 3 stride: 2 } }

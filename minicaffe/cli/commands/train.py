@@ -85,9 +85,9 @@ def run_process(flags: TrainFlags, communicator: Communicator) -> int:
     _check_flags(flags)
     flags.shorten_log()
     with background_output(), recorded_log() as log:
-        parallel = flags.data_parallel(communicator, flags.batch_is_total)
         source, state = _read_source(flags, communicator)
         backend = choose_backend(flags, source.param, communicator=communicator)
+        parallel = flags.data_parallel(communicator, flags.batch_is_total, backend)
         solver = _built(flags, source, backend, parallel)
         try:
             if state:

@@ -80,6 +80,15 @@ class DataParallel:
             )
 
     @property
+    def reason_for_main_memory(self) -> str:
+        """Why the gradients of GPUs are summed in main memory, "" if a `DeviceSum` may do it."""
+        if self.summation_parts:
+            return f"--summation_parts={self.summation_parts} adds them in a fixed order."
+        if self.gradient_type != "float32":
+            return f"--gradient_type={self.gradient_type} rounds them."
+        return ""
+
+    @property
     def n_divisions(self) -> int:
         """By how much batch_size is divided: by the number of parts if it is the total."""
         return self.parts.count if self.batch_is_total else 1
