@@ -24,7 +24,7 @@ class ParallelFlags(Flags):
         metavar="P",
         help="divide each batch into P parts, a power of two, and add their gradients in an order "
         "that does not depend on the number of processes: 1, 2, 4, ... processes learn the same "
-        "weights to the last bit",
+        "weights to the last bit if each has the same --threads",
     )
     gradient_type: str = flag(
         choices=("float32", "bfloat16", "float16"),
