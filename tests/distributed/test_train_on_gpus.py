@@ -1,16 +1,12 @@
 """`minicaffe train` with a GPU for each process: where it sums the gradients."""
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from twin_communicator import TwinCommunicator, TwinDeviceSum
 
 import no_card
-from minicaffe.cli.commands import train as command
-from minicaffe.cli.gflags import FlagParser
 from minicaffe.distributed import nccl
-from minicaffe.solver.signals import SignalActions
 
 NET = """
 layer { name: "data" type: "Data" top: "x" top: "y"
@@ -42,23 +38,16 @@ class Sums(TwinDeviceSum):
 
 
 @pytest.fixture
-def train(workdir, monkeypatch, emulated_device):
+def train(workdir, monkeypatch, emulated_device, run_train):
     """A function that trains as one of two ranks, on an emulated GPU."""
     Path("net.prototxt").write_text(NET)
     Path("solver.prototxt").write_text(SOLVER)
     no_card.install(monkeypatch, [emulated_device] * 2)
-    monkeypatch.setattr(SignalActions, "installed", lambda self: nullcontext())
-    monkeypatch.setattr(command, "background_output", nullcontext)
     monkeypatch.setattr(nccl, "NcclSum", Sums)
     monkeypatch.setattr(Sums, "made", None)
-
-    def run(communicator, *words):
-        parser = FlagParser(prog="train")
-        command.TrainFlags.add_to(parser)
-        words = ["solver.prototxt", "--gpu=0,1", "--no_run", *words]
-        return command.run_process(command.TrainFlags(parser.parse(words)), communicator)
-
-    return run
+    return lambda communicator, *words: run_train(
+        communicator, "solver.prototxt", "--gpu=0,1", "--no_run", *words
+    )
 
 
 def places(caplog):
