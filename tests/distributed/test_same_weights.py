@@ -242,6 +242,25 @@ def test_four_processes_end_and_two_go_on(folder):
     assert difference(parameters(folder / "second", 6), parameters(folder / "whole", 6)) == 0
 
 
+def test_a_record_that_one_rank_cannot_read_ends_all_with_a_snapshot(folder):
+    with create_database(str(folder / "with_damage"), "LMDB") as database:
+        for k in range(24):  # in the third batch, the second half is that of rank 1
+            image = np.full((1, 28, 28), k, np.uint8)
+            database.put(b"%08d" % k, b"no record" if k == 21 else encode_datum(image, k % 10))
+    (folder / "damaged.prototxt").write_text(data("with_damage") + body())
+    text = SOLVER.format(net="damaged", name="damaged", n_iterations=100, settings="")
+    (folder / "damaged_solver.prototxt").write_text(text)
+    command = "train", "damaged_solver.prototxt", "--batch_size=total", "--no_run"
+    code, _, err = run_ranks_of_python(2, "-m", "minicaffe", *command, cwd=folder)
+    assert code == 1
+    (error,) = (line for line in err.splitlines() if line.startswith("E"))
+    assert re.search(r"\] rank 1 on \S+: damaged.prototxt:2, layer .* key '00000021': ", error)
+    assert error.endswith("Iteration 2 is saved: go on with --snapshot=damaged_iter_2.solverstate")
+    assert [path.name for path in folder.glob("damaged_iter_*.solverstate")] == [
+        "damaged_iter_2.solverstate"
+    ]
+
+
 def test_sigterm_stops_with_a_snapshot_from_which_one_process_goes_on(folder):
     def command(n_iterations):
         flags = "--batch_size=total", "--resume=auto", f"--max_iter={n_iterations}", "--no_run"
