@@ -28,17 +28,19 @@ def test_all_ranks_go_on_with_the_snapshot_of_rank_0(tmp_path, kind):
     settings = f'type: "{kind}" momentum: 0.9'
 
     def work(communicator):
+        folder = tmp_path / str(communicator.rank)
+        folder.mkdir()
         solver = make_solver(
-            f'{settings} snapshot_prefix: "{tmp_path}/{communicator.rank}"',
+            f'{settings} snapshot_prefix: "{folder}/s"',
             DataParallel(communicator),
             make_backend("reference"),
         )
         solver.step(2)
-        if communicator.rank:  # what is on this rank's disk is not what rank 0 has
+        if communicator.rank:  # whose folder stays empty
             for tensor in (*(p.blob.data for p in solver.net.parameters), *solver.history):
                 tensor.set(np.ones(tensor.shape))
         solver.snapshot()
-        solver.restore(f"{tmp_path}/{communicator.rank}_iter_2.solverstate")
+        solver.restore(folder / "s_iter_2.solverstate")
         return list(trained(solver, 1).parameters.values())
 
     for values in zip(*run_ranks(2, work), strict=True):
