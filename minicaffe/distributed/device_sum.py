@@ -11,7 +11,9 @@ class DeviceSum(Protocol):
     def enqueue_sum(self, address: int, n: int, stream: int) -> None:
         """Overwrite float32 values on the GPU with their sum over all processes.
 
-        Returns before the sum is there; later work on the stream follows it.
+        Collective, in the same order on all processes. The GPU of the values must be the current
+        one of the calling thread. Returns before the sum is there: the sum follows the work that is
+        on the stream, and later work follows the sum.
 
         Parameters
         ----------

@@ -5,12 +5,14 @@ It has never run on GPUs: tests replace CuPy's module by a fake.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import platform
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from minicaffe.distributed.communicator import Communicator
 from minicaffe.errors import CommunicationError, MissingPackage
+from minicaffe.log import logger
 
 INSTALLATION = "pip install 'minicaffe[gpu-multi]'"
 
@@ -47,19 +49,7 @@ class NcclSum:
         return f"NCCL {number // 10000}.{number // 100 % 100}.{number % 100}"
 
     def enqueue_sum(self, address: int, n: int, stream: int) -> None:
-        """Overwrite float32 values on the GPU with their sum over all processes.
-
-        Returns before the sum is there; later work on the stream follows it.
-
-        Parameters
-        ----------
-        address : int
-            Device address of the first value.
-        n : int
-            Number of values.
-        stream : int
-            CUDA stream, as `Device.stream`.
-        """
+        """Overwrite values on the GPU with their sum over all processes; see `DeviceSum`."""
         nccl = self._nccl
         with _nccl_errors(nccl):
             self._group.allReduce(address, address, n, nccl.NCCL_FLOAT32, nccl.NCCL_SUM, stream)
@@ -69,9 +59,50 @@ class NcclSum:
         with _nccl_errors(self._nccl):
             self._group.check_async_error()
 
-    def abort(self) -> None:
-        """End the sums that wait for other processes."""
-        self._group.abort()
+
+def open_nccl(processes: Communicator, pci_bus: str, reason: str = "") -> NcclSum | None:
+    """Return sums over the GPUs of all processes, or None if main memory is used; log which.
+
+    Collective. The GPU of this process must be the current one.
+
+    Parameters
+    ----------
+    processes : Communicator
+    pci_bus : str
+        Address of this process's GPU in its machine, "" if it computes on the CPU.
+    reason : str
+        Why main memory is used in any case, if it is.
+    """
+    gpus = processes.allgather((platform.node(), pci_bus))
+    if processes.size == 1 or not any(bus for _, bus in gpus):
+        return None
+    reason = reason or _why_not_apart(gpus)
+    if not reason:
+        try:
+            found = NcclSum(processes)
+        except MissingPackage as error:
+            reason = str(error)
+        else:
+            logger.info(f"Gradients are summed on the GPUs: {found.library}.")
+            return found
+    logger.info(f"Gradients are summed in main memory ({processes.library}): {reason}")
+    return None
+
+
+def _why_not_apart(gpus: Sequence[tuple[str, str]]) -> str:
+    """Return which processes have no GPU of their own, "" if all have one.
+
+    Parameters
+    ----------
+    gpus : sequence of (str, str)
+        Machine and address of the GPU of each process; "" is the CPU.
+    """
+    for rank, (host, bus) in enumerate(gpus):
+        if not bus:
+            return f"rank {rank} on {host} computes on the CPU."
+        if (other := gpus.index((host, bus))) < rank:
+            return f"ranks {other} and {rank} on {host} share a GPU, which NCCL does not allow."
+    return ""
 
 
 # Any: CuPy has no type stubs.

@@ -261,8 +261,8 @@ class ImageBatchLayer(BatchLayer[P]):
         n = self.context.share.communicator.size
         self.require(
             n == 1 or kind != "LEVELDB",
-            f"{proto.source}: {n} processes train this net, but LevelDB lets one process open a "
-            f"database. Write an LMDB: minicaffe db merge {proto.source} NEW_DB --backend=lmdb; "
+            f"{proto.source}: {n} processes read this database, but LevelDB lets one process open "
+            f"it. Write an LMDB: minicaffe db merge {proto.source} NEW_DB --backend=lmdb; "
             "then set source to it, and backend: LMDB.",
         )
         return kind

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from minicaffe import log as _log
 from minicaffe.backends import PRECISIONS, get_backend
+from minicaffe.distributed.launch import detected_launch
 from minicaffe.distributed.present import present_communicator
 from minicaffe.errors import BackendUnavailable, UsageError, nearest
 from minicaffe.layers import LAYERS
@@ -38,6 +39,7 @@ class _Session:
     solver_rank: int | None = None
     multiprocess: bool = False
     has_warned_of_net: bool = False
+    has_warned_of_launcher: bool = False
     backends: dict[tuple[str, int, str | None], Backend] = field(default_factory=dict)
 
 
@@ -155,6 +157,19 @@ def stage_names(stages: Sequence[str] | None) -> Sequence[str] | None:
     return stages
 
 
+def warn_of_launcher() -> None:
+    """Log that solvers of several processes train each for itself, once, by rank 0."""
+    launch = detected_launch()
+    if launch is None or not launch.is_root or _session.has_warned_of_launcher:
+        return
+    _session.has_warned_of_launcher = True
+    logger.warning(
+        f"{launch.launcher} started {launch.size or 'several'} processes, and each of them trains "
+        "a solver of its own: programs do not divide a training. The command does: mpiexec -n "
+        f"{launch.size or 'N'} minicaffe train --solver=FILE. This is said once."
+    )
+
+
 def warn_of_deprecated_net(better: str) -> None:
     """Log that ``Net(network_file, weights, phase)`` is deprecated, once in a process.
 
@@ -236,5 +251,8 @@ def set_multiprocess(multiprocess: bool) -> None:
 
 
 def has_nccl() -> bool:
-    """Return False, because training on several GPUs with NCCL is not available."""
+    """Return False, because the command trains on several GPUs, and programs cannot.
+
+    ``mpiexec -n N minicaffe train --solver=FILE --gpu=all``
+    """
     return False

@@ -13,7 +13,7 @@ from minicaffe.pycaffe.files import FilePath, require_file
 from minicaffe.pycaffe.net import Net
 from minicaffe.pycaffe.notebooks.cell_progress import CellProgress
 from minicaffe.pycaffe.notebooks.history import TrainingHistory
-from minicaffe.pycaffe.session import current_backend, next_seed
+from minicaffe.pycaffe.session import current_backend, next_seed, warn_of_launcher
 from minicaffe.schema import SolverParameter, SolverSource, read_solver
 from minicaffe.solver.solver import Solver as CoreSolver
 
@@ -55,6 +55,7 @@ class Solver:
         self._attach(source)
 
     def _attach(self, source: SolverSource) -> None:
+        warn_of_launcher()
         self._solver = CoreSolver(source, current_backend(), next_seed())
         self._progress = CellProgress(self._solver)
         self.history = TrainingHistory()
@@ -191,7 +192,9 @@ def get_solver(solver_file: FilePath) -> Solver:
 
 
 class NCCL:
-    """Training with several GPUs, which is not available: the constructor raises an error.
+    """Training with several GPUs, which programs cannot do: the constructor raises an error.
+
+    The command does it: ``mpiexec -n N minicaffe train``.
 
     Raises
     ------
@@ -206,6 +209,7 @@ class NCCL:
     def new_uid() -> str:
         """Raise the error of the constructor."""
         raise BackendUnavailable(
-            "caffe.NCCL: training with several GPUs is not available (caffe.has_nccl() is False); "
-            "train on one GPU, with iter_size for a larger batch"
+            "caffe.NCCL: a program cannot train with several GPUs (caffe.has_nccl() is False). The "
+            "command does it: mpiexec -n N minicaffe train --solver=FILE --gpu=all. Or train on "
+            "one GPU, with iter_size for a larger batch."
         )

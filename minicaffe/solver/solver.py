@@ -179,7 +179,8 @@ class Solver:
 
     def _make_test_nets(self) -> None:
         for stated in test_net_sources(self.source):
-            net = Net(*stated, backend=self.backend, seed=self.seed, fills=False)
+            share = WorkShare(communicator=self.parallel.communicator)
+            net = Net(*stated, backend=self.backend, seed=self.seed, fills=False, share=share)
             self.test_nets.append(net)
             net.debug_info = self.param.debug_info
             net.share_parameters_with(self.net, is_quiet=True)

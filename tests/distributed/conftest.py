@@ -1,15 +1,18 @@
 """Trainings whose processes are threads."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data_folders import write_small_database
 from thread_communicator import run_ranks
 
-from minicaffe.data.datum import encode_datum
-from minicaffe.data.db import create_database
+from minicaffe.cli.commands import train as command
+from minicaffe.cli.gflags import FlagParser
 from minicaffe.schema import read_solver
 from minicaffe.solver.parallel.settings import DataParallel
+from minicaffe.solver.signals import SignalActions
 from minicaffe.solver.solver import Solver
 from probe import make_backend
 
@@ -40,13 +43,23 @@ SOLVER = {
 def workdir(tmp_path, monkeypatch):
     """A working directory with net.prototxt and the database that it reads."""
     monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(5)
-    with create_database("lmdb", "LMDB") as db:
-        for i in range(11):
-            image = rng.integers(0, 256, (1, 3, 2), dtype=np.uint8)
-            db.put(b"%08d" % i, encode_datum(image, i % 5))
+    write_small_database((1, 3, 2))
     Path("net.prototxt").write_text(FED_NET)
     return tmp_path
+
+
+@pytest.fixture
+def run_train(monkeypatch):
+    """A function that runs the command train as a rank, which may be a thread, without signals."""
+    monkeypatch.setattr(SignalActions, "installed", lambda self: nullcontext())
+    monkeypatch.setattr(command, "background_output", nullcontext)
+
+    def run(communicator, *words):
+        parser = FlagParser(prog="train")
+        command.TrainFlags.add_to(parser)
+        return command.run_process(command.TrainFlags(parser.parse(list(words))), communicator)
+
+    return run
 
 
 @pytest.fixture

@@ -45,6 +45,14 @@ def write_images(folder):
     (folder / "fields.txt").write_text("\n".join(map(str, lines)) + "\n")
 
 
+def write_small_database(shape):
+    """Write an LMDB "lmdb" of eleven images of a shape, (channels, rows, columns), in 5 classes."""
+    rng = np.random.default_rng(5)
+    with create_database("lmdb", "LMDB") as database:
+        for k in range(11):
+            database.put(b"%08d" % k, encode_datum(rng.integers(0, 256, shape, np.uint8), k % 5))
+
+
 def write_databases(folder):
     with create_database(str(folder / "db"), "LMDB") as database:
         for k, image in enumerate(images()):

@@ -12,7 +12,7 @@ import pytest
 from minicaffe.distributed.launch import mpiexec_beside_python
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 120  # a hang; a start takes a second
+TIMEOUT_S = 300  # a hang; a start takes a second, on a busy machine far longer
 
 
 def mpiexec() -> str:
@@ -32,7 +32,9 @@ def rank_environment(**variables: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables}
 
 
-def start_ranks(n: int, *argv: str, launcher: tuple[str, ...] = (), **variables: str):
+def start_ranks(
+    n: int, *argv: str, launcher: tuple[str, ...] = (), cwd: Path | None = None, **variables: str
+):
     """Start Python in n processes; the caller waits for the returned Popen.
 
     Parameters
@@ -42,11 +44,14 @@ def start_ranks(n: int, *argv: str, launcher: tuple[str, ...] = (), **variables:
         Arguments of Python.
     launcher : tuple of str
         Further arguments of mpiexec.
+    cwd : Path, optional
+        Working directory.
     **variables
         Environment variables.
     """
     return subprocess.Popen(
         [mpiexec(), *launcher, "-n", str(n), sys.executable, *argv],
+        cwd=cwd,
         env=rank_environment(**variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

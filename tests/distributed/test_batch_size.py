@@ -146,11 +146,8 @@ def test_iter_size_and_summation_parts(workdir):
 
 
 def test_parts_that_processes_cannot_divide(workdir):
-    sizes(1)
-    with pytest.raises(
-        SolverError, match=r"^solver.prototxt: --summation_parts=6: must be a power"
-    ):
-        Solver("solver.prototxt", parallel=DataParallel(OneOf(2), summation_parts=6))
+    with pytest.raises(UsageError, match=r"^--summation_parts=8: 3 processes cannot divide"):
+        sizes(3, summation_parts=8)
 
 
 def test_flags_of_one_process(workdir, capfd):

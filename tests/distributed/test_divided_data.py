@@ -212,7 +212,7 @@ def test_leveldb_is_refused_by_all_processes_before_it_is_opened(tmp_path, kind)
     first, second = run_ranks(2, build)
     assert first == second
     assert first.endswith(
-        f"{tmp_path}/missing: 2 processes train this net, but LevelDB lets one process open a "
-        f"database. Write an LMDB: minicaffe db merge {tmp_path}/missing NEW_DB --backend=lmdb; "
+        f"{tmp_path}/missing: 2 processes read this database, but LevelDB lets one process open "
+        f"it. Write an LMDB: minicaffe db merge {tmp_path}/missing NEW_DB --backend=lmdb; "
         "then set source to it, and backend: LMDB."
     )

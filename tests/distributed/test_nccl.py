@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from thread_communicator import run_ranks
 
-from minicaffe.distributed.communicator import ALONE
-from minicaffe.distributed.nccl import NcclSum
+from minicaffe.distributed.communicator import ALONE, SingleProcess
+from minicaffe.distributed.nccl import NcclSum, open_nccl
 from minicaffe.errors import CommunicationError, MissingPackage
 
 STREAM = 77
@@ -49,9 +49,6 @@ class FakeNccl(ModuleType):
 
             def check_async_error(self):
                 raise NcclError("NCCL_ERROR_SYSTEM_ERROR")
-
-            def abort(self):
-                outer.calls.append("abort")
 
         self.NcclCommunicator = NcclCommunicator
 
@@ -99,8 +96,6 @@ def test_errors_of_nccl(monkeypatch):
         group.enqueue_sum(1000, 0, STREAM)
     with pytest.raises(CommunicationError, match="NCCL_DEBUG=INFO"):
         group.raise_if_failed()
-    group.abort()
-    assert nccl.calls == ["abort"]
 
 
 def test_without_nccl(monkeypatch):
@@ -114,3 +109,53 @@ def test_without_nccl(monkeypatch):
     monkeypatch.delitem(sys.modules, "cupy.cuda.nccl")
     with pytest.raises(MissingPackage, match=r"pip install 'minicaffe\[gpu-multi\]'"):
         NcclSum(ALONE)
+
+
+class Ranks(SingleProcess):
+    """Rank 0 of processes, each with a GPU of its own or the given ones."""
+
+    def __init__(self, gpus):
+        self.size, self._gpus = len(gpus), gpus
+
+    def allgather(self, value):
+        return self._gpus if isinstance(value, tuple) else [value] * self.size
+
+
+APART = [("a", "01:00"), ("a", "02:00"), ("b", "01:00")]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "reason", "line"),
+    [
+        (APART, "", "Gradients are summed on the GPUs: NCCL 2.32.3."),
+        (APART, "a reason.", "Gradients are summed in main memory (one process): a reason."),
+        (
+            [("a", "01:00"), ("b", "01:00"), ("b", "01:00")],
+            "",
+            "Gradients are summed in main memory (one process): ranks 1 and 2 on b share a GPU, "
+            "which NCCL does not allow.",
+        ),
+        (
+            [("a", "01:00"), ("b", "")],
+            "",
+            "Gradients are summed in main memory (one process): rank 1 on b computes on the CPU.",
+        ),
+        ([("a", ""), ("a", "")], "", None),
+        ([("a", "01:00")], "", None),
+    ],
+)
+def test_gpus_that_allow_it_are_used(monkeypatch, caplog_minicaffe, gpus, reason, line):
+    install(monkeypatch, FakeNccl(len(gpus)))
+    found = open_nccl(Ranks(gpus), gpus[0][1], reason)
+    assert caplog_minicaffe.messages == ([line] if line else [])
+    assert (found is not None) == (gpus is APART and not reason)
+
+
+def test_main_memory_is_used_without_nccl(monkeypatch, caplog_minicaffe):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert open_nccl(Ranks(APART), "01:00") is None
+    (line,) = caplog_minicaffe.messages
+    assert line.startswith(
+        "Gradients are summed in main memory (one process): training on several GPUs needs CuPy "
+    )
+    assert line.endswith("Install it with: pip install 'minicaffe[gpu-multi]'")

@@ -6,12 +6,9 @@ import signal
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+from data_folders import write_small_database
 from mpi_ranks import TIMEOUT_S, run_ranks_of_python, start_ranks
-
-from minicaffe.data.datum import encode_datum
-from minicaffe.data.db import create_database
 
 FOREVER = ("--max_iter=100000000", "--set", "display=0")
 MOST_SECONDS = 10  # between the death of a rank and the end of the job
@@ -45,12 +42,7 @@ class Faulty(caffe.Layer):
 @pytest.fixture(autouse=True)
 def _project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rng = np.random.default_rng(5)
-    with create_database("lmdb", "LMDB") as db:
-        for i in range(11):
-            db.put(
-                b"%08d" % i, encode_datum(rng.integers(0, 256, (1, 6, 7), dtype=np.uint8), i % 5)
-            )
+    write_small_database((1, 6, 7))
     for name, text in (("net", NET), ("solver", SOLVER)):
         Path(f"{name}.prototxt").write_text(text)
     Path("faulty.py").write_text(LAYER)

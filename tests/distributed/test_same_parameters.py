@@ -1,7 +1,8 @@
 """Parameters are those of rank 0 at the start, and compared during the training."""
 
+import numpy as np
 import pytest
-from parallel_training import make_backend, make_solver
+from parallel_training import make_backend, make_solver, trained
 from test_exchange_on_device import FED_NET
 from thread_communicator import assert_same_on_all_ranks, run_ranks
 
@@ -19,6 +20,30 @@ def test_all_ranks_start_with_the_parameters_of_rank_0():
         return [p.blob.data.get() for p in solver.net.parameters]
 
     for values in zip(*run_ranks(3, work), strict=True):
+        assert_same_on_all_ranks(values)
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_all_ranks_go_on_with_the_snapshot_of_rank_0(tmp_path, kind):
+    settings = f'type: "{kind}" momentum: 0.9'
+
+    def work(communicator):
+        folder = tmp_path / str(communicator.rank)
+        folder.mkdir()
+        solver = make_solver(
+            f'{settings} snapshot_prefix: "{folder}/s"',
+            DataParallel(communicator),
+            make_backend("reference"),
+        )
+        solver.step(2)
+        if communicator.rank:  # whose folder stays empty
+            for tensor in (*(p.blob.data for p in solver.net.parameters), *solver.history):
+                tensor.set(np.ones(tensor.shape))
+        solver.snapshot()
+        solver.restore(folder / "s_iter_2.solverstate")
+        return list(trained(solver, 1).parameters.values())
+
+    for values in zip(*run_ranks(2, work), strict=True):
         assert_same_on_all_ranks(values)
 
 

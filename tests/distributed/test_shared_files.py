@@ -1,25 +1,20 @@
 """Files of several processes: snapshots on other machines, errors on several, run folders, logs."""
 
-import argparse
 import json
 import os
 import re
 import threading
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 from thread_communicator import run_ranks
 
-from minicaffe.cli.commands import train as command
-from minicaffe.cli.gflags import FlagParser
 from minicaffe.runs.record import read_record
 from minicaffe.schema import SolverParameter
 from minicaffe.solver.parallel.agreement import Agreement
 from minicaffe.solver.scores.output_scores import OutputScores
-from minicaffe.solver.signals import SignalActions
 from minicaffe.solver.snapshots import files_of_root as module
 from minicaffe.solver.snapshots.files_of_root import files_of_root
 from minicaffe.solver.snapshots.sole_writer import sole_writer
@@ -116,20 +111,9 @@ def test_rows_of_detections_are_gathered_in_the_order_of_the_batches():
     assert run_ranks(4, work) == [([0, 1, 1, 2, 2, 2], 3, 1.0)] * 4
 
 
-def flags(*words):
-    parser = FlagParser(prog="train")
-    command.TrainFlags.add_to(parser)
-    values = parser.parse(list(words))
-    return command.TrainFlags(
-        values if isinstance(values, argparse.Namespace) else argparse.Namespace(**values)
-    )
-
-
 @pytest.fixture
-def train_command(workdir, monkeypatch):
-    """A function that runs the command as several ranks, which are threads without signals."""
-    monkeypatch.setattr(SignalActions, "installed", lambda self: nullcontext())
-    monkeypatch.setattr(command, "background_output", nullcontext)
+def train_command(workdir, run_train):
+    """A function that runs the command as several ranks."""
     net = Path("net.prototxt").read_text()
     start, end = net.index('layer { name: "x"'), net.index('layer { name: "data"')
     Path("net.prototxt").write_text(
@@ -141,7 +125,7 @@ def train_command(workdir, monkeypatch):
     )
 
     def run(size, *words):
-        return run_ranks(size, lambda c: command.run_process(flags("solver.prototxt", *words), c))
+        return run_ranks(size, lambda c: run_train(c, "solver.prototxt", *words))
 
     return run
 

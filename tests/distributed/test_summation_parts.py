@@ -10,11 +10,12 @@ from parallel_training import (
     train_by_ranks,
     trained,
 )
+from test_batch_size import OneOf
 from test_exchange import BACKENDS, TYPES
 from thread_communicator import run_ranks
 
 from minicaffe.distributed.communicator import ALONE
-from minicaffe.errors import SolverError
+from minicaffe.errors import SolverError, UsageError
 from minicaffe.solver.parallel.partial_sums import PartialSums
 from minicaffe.solver.parallel.settings import DataParallel
 
@@ -61,6 +62,13 @@ def test_parts_are_added_in_pairs():
     assert sums.n_sets == 3
 
 
+def refused_flags(size=1, **parallel):
+    """Return the error of flags that contradict each other."""
+    with pytest.raises(UsageError) as caught:
+        DataParallel(OneOf(size), **parallel)
+    return str(caught.value)
+
+
 def refused(settings="", size=1, **parallel):
     """Return the error of a solver with these settings, the same on all ranks."""
 
@@ -75,19 +83,24 @@ def refused(settings="", size=1, **parallel):
 
 
 def test_a_number_of_parts_that_is_no_power_of_two_is_refused():
-    assert "--summation_parts=6: must be a power of two" in refused(summation_parts=6)
-    assert "--summation_parts=-2: must be a power of two" in refused(summation_parts=-2)
+    text = refused_flags(summation_parts=6)
+    assert text.startswith("--summation_parts=6: must be a power of two, because gradients are ")
+    assert text.endswith("added in pairs. The nearest are 4 and 8")
+    assert refused_flags(summation_parts=-2).endswith("The nearest are 2 and 4")
 
 
 def test_processes_that_do_not_divide_the_parts_are_refused():
-    text = refused(size=3, summation_parts=4)
-    assert "--summation_parts=4: 3 processes cannot divide 4 parts equally" in text
-    assert "4 processes cannot divide 2 parts" in refused(size=4, summation_parts=2)
+    assert refused_flags(3, summation_parts=4) == (
+        "--summation_parts=4: 3 processes cannot divide the parts equally. Start one of these "
+        "numbers of processes: 1, 2, 4"
+    )
+    text = refused_flags(4, summation_parts=2)
+    assert text.endswith("processes: 1, 2, or give --summation_parts=4")
 
 
 def test_parts_with_iter_size_or_another_type_are_refused():
     text = refused("iter_size: 2", summation_parts=4)
     assert text.startswith(":1: iter_size: 2 and --summation_parts=4: both divide a batch")
     assert "Set iter_size: 1, and --summation_parts=8" in text
-    text = refused(summation_parts=4, gradient_type="bfloat16")
+    text = refused_flags(summation_parts=4, gradient_type="bfloat16")
     assert "--gradient_type=bfloat16 and --summation_parts=4: rounded sums depend on" in text

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from thread_communicator import assert_same_on_all_ranks, run_ranks
 
-from minicaffe.distributed.parts import BatchParts, WorkShare
+from minicaffe.distributed.communicator import SingleProcess
+from minicaffe.distributed.parts import UNDIVIDED, BatchParts, WorkShare
 from minicaffe.errors import NetError
 from probe import REFERENCE, make_backend, net_from_text
 
@@ -171,3 +172,25 @@ def test_parts_one_after_another_are_refused(kind):
             make_net(kind, (3, 5, 4), "reference", share=share)
 
     run_ranks(2, work)
+
+
+class Unreachable(SingleProcess):
+    """Two processes of which the other computes another batch."""
+
+    size = 2
+
+    def allreduce(self, values):
+        raise AssertionError("communicates")
+
+
+@pytest.mark.parametrize("kind", ["plain", "NVCaffe's", "Intel's", "SegNet's"])
+def test_nets_that_test_have_statistics_of_their_own(kind, monkeypatch):
+    shape = (4, 3, 2)
+    layer_type, settings = SETTINGS[kind]
+    own = "use_global_stats: false" if layer_type == "BatchNorm" else ""
+    monkeypatch.setitem(OTHERS, "test", (layer_type, settings.replace("SYNC", f"SYNC {own}")))
+    found, expected = (
+        run(make_net("test", shape, REFERENCE, phase="TEST", share=share), *batch(shape))[0]
+        for share in (WorkShare(communicator=Unreachable()), UNDIVIDED)
+    )
+    np.testing.assert_array_equal(found, expected)

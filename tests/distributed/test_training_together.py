@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from thread_communicator import assert_same_on_all_ranks
 
-from minicaffe.errors import DivergedError, SnapshotError, SolverError
+from minicaffe.errors import DivergedError, NetError, SnapshotError, SolverError
 from minicaffe.layers.batch_norm import BatchNorm
 from minicaffe.solver.signals import Action
 from minicaffe.solver.snapshots import snapshot_writer
@@ -346,6 +346,13 @@ def test_another_size_of_the_batch_is_warned_of(train, caplog_minicaffe):
 def test_a_seed_that_the_solver_does_not_set_is_that_of_rank_0(train):
     seeds = train(3, "random_seed: -1", lambda solver: solver.seed)
     assert len(set(seeds)) == 1
+
+
+def test_a_leveldb_to_test_is_refused_on_all_ranks(train):
+    net = Path("net.prototxt")
+    net.write_text(net.read_text().replace("backend: LMDB", "backend: LEVELDB"))
+    with pytest.raises(NetError, match="lmdb: 2 processes read this database, but LevelDB lets"):
+        train(2, TESTED.format(1))
 
 
 def test_marks_of_processes_that_were_killed_are_removed(train):

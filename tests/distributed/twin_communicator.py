@@ -16,8 +16,8 @@ class TwinCommunicator(Communicator):
     Attributes
     ----------
     reduced, exchanged : list of int
-        The sizes of the float32 arrays, those of gradients, that were summed and exchanged, by
-        duplicates too.
+        The sizes of the float32 arrays that were summed, and of the arrays that were exchanged, by
+        duplicates too. Signals and losses, on which processes agree, are float64.
     """
 
     size = local_size = 2

@@ -129,6 +129,7 @@ class EmulatedDevice:
     """
 
     name = "emulated"
+    pci_bus = "0000:57:00.0"
     capability = (9, 0)
     multiprocessors = 4
     stream = 0x57

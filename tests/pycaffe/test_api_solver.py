@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import caffe
+from minicaffe.pycaffe.session import _session
 
 NET = """
 layer { name: "data" type: "Input" top: "data" top: "label"
@@ -190,6 +191,23 @@ def test_the_seed_of_the_session_applies_to_solvers_without_a_seed(solver_path):
     assert (weights("random_seed: 1") != weights()).any()
 
 
+@pytest.mark.parametrize(("rank", "size", "n"), [("0", "4", 1), ("1", "4", 0), ("0", "1", 0)])
+def test_solvers_of_several_processes_are_warned_of_once(
+    solver_path, monkeypatch, caplog_minicaffe, rank, size, n
+):
+    monkeypatch.setattr(_session, "has_warned_of_launcher", False)
+    monkeypatch.setenv("PMI_RANK", rank)
+    monkeypatch.setenv("PMI_SIZE", size)
+    for _ in range(2):
+        caffe.get_solver(solver_path())
+    found = [text for text in caplog_minicaffe.messages if text.startswith("mpiexec started")]
+    assert found == n * [
+        "mpiexec started 4 processes, and each of them trains a solver of its own: programs do not "
+        "divide a training. The command does: mpiexec -n 4 minicaffe train --solver=FILE. This is "
+        "said once."
+    ]
+
+
 def test_nccl_raises_an_error(solver_path):
-    with pytest.raises(RuntimeError, match=r"has_nccl\(\) is False"):
+    with pytest.raises(RuntimeError, match=r"has_nccl\(\) is False.*mpiexec -n N minicaffe train"):
         caffe.NCCL(None, "")

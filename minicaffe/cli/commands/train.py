@@ -90,9 +90,9 @@ def run_process(flags: TrainFlags, communicator: Communicator) -> int:
                 f"{communicator.size} processes train, {communicator.local_size} of them on this "
                 f"machine ({communicator.library})."
             )
-        parallel = flags.data_parallel(communicator, flags.batch_is_total)
         source, state = _read_source(flags, communicator)
         backend = choose_backend(flags, source.param, communicator=communicator)
+        parallel = flags.data_parallel(communicator, flags.batch_is_total, backend)
         solver = _built(flags, source, backend, parallel)
         try:
             if state:

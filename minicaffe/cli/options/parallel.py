@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.log import logger
 
 if TYPE_CHECKING:  # imports NumPy, which --help must not
+    from minicaffe.backends.cuda.backend import CudaBackend
     from minicaffe.distributed.communicator import Communicator
+    from minicaffe.distributed.device_sum import DeviceSum
+    from minicaffe.ops.backend import Backend
     from minicaffe.solver.parallel.settings import DataParallel, GradientType
 
 
@@ -20,7 +24,7 @@ class ParallelFlags(Flags):
         metavar="P",
         help="divide each batch into P parts, a power of two, and add their gradients in an order "
         "that does not depend on the number of processes: 1, 2, 4, ... processes learn the same "
-        "weights to the last bit",
+        "weights to the last bit if each has the same --threads",
     )
     gradient_type: str = flag(
         choices=("float32", "bfloat16", "float16"),
@@ -33,8 +37,10 @@ class ParallelFlags(Flags):
         "(default: 1000)",
     )
 
-    def data_parallel(self, communicator: Communicator, batch_is_total: bool) -> DataParallel:
-        """Return how the processes divide the training."""
+    def data_parallel(
+        self, communicator: Communicator, batch_is_total: bool, backend: Backend
+    ) -> DataParallel:
+        """Return how the processes divide the training; collective."""
         from minicaffe.solver.parallel.settings import IN_ONE_PROCESS, DataParallel
 
         if communicator.size == 1:
@@ -42,10 +48,20 @@ class ParallelFlags(Flags):
                 if not words.startswith("--summation_parts"):
                     logger.warning(f"{words} has no effect: one process trains. Remove it.")
         interval = self.check_interval
-        return DataParallel(
+        parallel = DataParallel(
             communicator,
             batch_is_total,
             self.summation_parts or 0,
             cast("GradientType", self.gradient_type or IN_ONE_PROCESS.gradient_type),
             IN_ONE_PROCESS.check_interval if interval is None else interval,
         )
+        return replace(parallel, device_sum=_device_sum(parallel, backend))
+
+
+def _device_sum(parallel: DataParallel, backend: Backend) -> DeviceSum | None:
+    """Return NCCL's sums if each process has a GPU of its own."""
+    from minicaffe.distributed.nccl import open_nccl
+
+    with backend.lock:  # which makes the GPU the current one
+        bus = cast("CudaBackend", backend).device.pci_bus if backend.name == "cuda" else ""
+        return open_nccl(parallel.communicator, bus, parallel.reason_for_main_memory)

@@ -60,7 +60,7 @@ class GradientExchange:
         self._partial = PartialSums(self._gradients, self._parts.n)
         self._is_on_device = net.backend.free_bytes() is not None
         self._is_rounded = parallel.gradient_type != "float32"
-        takes_device = self._is_on_device and not (parallel.summation_parts or self._is_rounded)
+        takes_device = self._is_on_device and not parallel.reason_for_main_memory
         self._device_sum = parallel.device_sum if takes_device else None
         whole = parallel.communicator
         # The only bucket is complete when the backward pass ends: there is nothing to overlap.
@@ -110,9 +110,9 @@ class GradientExchange:
         bucket = self._buckets[number]
         with self._net.backend.lock:
             arrays = [self._total(index) for index in bucket]
-        if self._device_sum is not None:
-            _sum_on_device(self._device_sum, arrays, factor)
-            return
+            if self._device_sum is not None:
+                _sum_on_device(self._device_sum, arrays, factor)
+                return
         self._reductions.append_job(partial(self._sum, number, arrays, factor))
 
     def _total(self, index: int) -> Array:

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from minicaffe.distributed.communicator import ALONE, Communicator
 from minicaffe.distributed.device_sum import DeviceSum
 from minicaffe.distributed.parts import BatchParts
+from minicaffe.errors import UsageError
 
 GradientType: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
@@ -34,6 +35,11 @@ class DataParallel:
     device_sum : DeviceSum, optional
         Sums gradients of GPUs; by default they are copied to main memory and back. Not used with
         summation_parts and 16-bit gradients.
+
+    Raises
+    ------
+    UsageError
+        If summation_parts contradicts the number of processes or gradient_type.
     """
 
     communicator: Communicator = ALONE
@@ -42,6 +48,31 @@ class DataParallel:
     gradient_type: GradientType = "float32"
     check_interval: int = 1000
     device_sum: DeviceSum | None = None
+
+    def __post_init__(self) -> None:
+        """Check the settings, with the words of the flags that set them."""
+        parts, size = self.summation_parts, self.communicator.size
+        if not parts:
+            return
+        flag = f"--summation_parts={parts}"
+        if parts < 0 or parts & (parts - 1):
+            smaller = 1 << max(parts, 2).bit_length() - 1
+            raise UsageError(
+                f"{flag}: must be a power of two, because gradients are added in pairs. The "
+                f"nearest are {smaller} and {2 * smaller}"
+            )
+        if parts % size:
+            numbers = ", ".join(str(1 << k) for k in range(parts.bit_length()))
+            more = "" if size & (size - 1) else f", or give --summation_parts={size}"
+            raise UsageError(
+                f"{flag}: {size} processes cannot divide the parts equally. Start one of these "
+                f"numbers of processes: {numbers}{more}"
+            )
+        if self.gradient_type != "float32":
+            raise UsageError(
+                f"--gradient_type={self.gradient_type} and {flag}: rounded sums depend on the "
+                "number of processes. Leave one of them out"
+            )
 
     @property
     def parts(self) -> BatchParts:
@@ -52,32 +83,24 @@ class DataParallel:
         return BatchParts(rank * n, n, count)
 
     def problems(self, iter_size: int) -> Iterator[tuple[str, str]]:
-        """Yield what contradicts itself or settings of the solver: field and message."""
-        parts, size = self.summation_parts, self.communicator.size
-        if not parts:
-            return
-        flag = f"--summation_parts={parts}"
-        if parts < 0 or parts & (parts - 1):
-            yield "", f"{flag}: must be a power of two, because gradients are added in pairs"
-        elif parts % size:
-            yield (
-                "",
-                f"{flag}: {size} processes cannot divide {parts} parts equally. Start 1, 2, 4 or "
-                "another power of two of processes, at most as many as parts",
-            )
-        if iter_size > 1:
+        """Yield which settings of the solver contradict these: field and message."""
+        parts = self.summation_parts
+        if parts and iter_size > 1:
             yield (
                 "iter_size",
-                f"iter_size: {iter_size} and {flag}: both divide a batch into passes; only the "
-                "latter adds gradients in a fixed order. Set iter_size: 1, and "
+                f"iter_size: {iter_size} and --summation_parts={parts}: both divide a batch into "
+                "passes; only the latter adds gradients in a fixed order. Set iter_size: 1, and "
                 f"--summation_parts={parts * iter_size} if that is a power of two",
             )
+
+    @property
+    def reason_for_main_memory(self) -> str:
+        """Why the gradients of GPUs are summed in main memory, "" if a `DeviceSum` may do it."""
+        if self.summation_parts:
+            return f"--summation_parts={self.summation_parts} adds them in a fixed order."
         if self.gradient_type != "float32":
-            yield (
-                "",
-                f"--gradient_type={self.gradient_type} and {flag}: rounded sums depend on the "
-                "number of processes. Leave one of them out",
-            )
+            return f"--gradient_type={self.gradient_type} rounds them."
+        return ""
 
     @property
     def n_divisions(self) -> int:

@@ -178,6 +178,7 @@ class CupyDevice:
         self.properties: dict[str, object] = properties
         self.number = number
         self.name = properties["name"].decode()
+        self.pci_bus = str(runtime.deviceGetPCIBusId(number))
         self.capability = (properties["major"], properties["minor"])
         self.multiprocessors = properties["multiProcessorCount"]
         self.is_capturing = False

@@ -111,6 +111,7 @@ class Device(Protocol):
     """
 
     name: str
+    pci_bus: str  # address of the GPU in its machine
     capability: tuple[int, int]
     multiprocessors: int
     is_capturing: bool
