@@ -58,5 +58,7 @@ def weights_in(solver: Path, state: Path) -> list[HostArray]:
 
 def last_snapshot(folder: Path) -> tuple[int, Path | None]:
     """Return iteration and path of the last snapshot in a folder; 0 and None without one."""
-    found = {int(path.stem.rpartition("_")[2]): path for path in folder.glob("s_iter_*.solverstate")}
+    found = {
+        int(path.stem.rpartition("_")[2]): path for path in folder.glob("s_iter_*.solverstate")
+    }
     return max(found.items(), default=(0, None))
