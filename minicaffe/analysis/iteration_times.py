@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from minicaffe.analysis.scaling import Bucket, IterationProfile
@@ -18,15 +21,25 @@ from minicaffe.solver.update_settings import UpdateSettings
 
 # The first passes plan, compile and allocate.
 _WARM_UP = 2
+# hashlib lets other Python threads run while it reads so much, which takes about a millisecond.
+_HASHED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class IterationTimes:
-    """Times of the parts of whole iterations, in seconds, one value an iteration."""
+    """Times of the parts of whole iterations, in seconds, one value an iteration.
+
+    Parameters
+    ----------
+    forward_s, backward_s, update_s : sequence of float
+    shared_backward_s : sequence of float
+        Of the backward pass beside a thread that keeps a core busy.
+    """
 
     forward_s: Sequence[float]
     backward_s: Sequence[float]
     update_s: Sequence[float]
+    shared_backward_s: Sequence[float]
 
     @property
     def deviation_s(self) -> float:
@@ -34,6 +47,12 @@ class IterationTimes:
         parts = zip(self.forward_s, self.backward_s, self.update_s, strict=True)
         sums = [sum(iteration) for iteration in parts]
         return statistics.stdev(sums) if len(sums) > 1 else 0.0
+
+    @property
+    def shared_speed(self) -> float:
+        """Speed of the backward pass beside a busy thread, relative to that without; at most 1."""
+        alone, shared = map(statistics.median, (self.backward_s, self.shared_backward_s))
+        return min(alone / shared, 1.0)
 
 
 def measure_iterations(net: Net, n: int) -> IterationTimes:
@@ -51,9 +70,35 @@ def measure_iterations(net: Net, n: int) -> IterationTimes:
         net.clear_param_diffs()
         net.forward()
 
+    def shared_backward() -> float:
+        forward()
+        with busy_thread():
+            return _seconds(net, net.backward)
+
     parts: tuple[Callable[[], None], ...] = (forward, net.backward, run_update)
-    rows = [[_seconds(net, part) for part in parts] for _ in range(_WARM_UP + n)]
+    rows = [
+        [*(_seconds(net, part) for part in parts), shared_backward()] for _ in range(_WARM_UP + n)
+    ]
     return IterationTimes(*zip(*rows[_WARM_UP:], strict=True))
+
+
+@contextmanager
+def busy_thread() -> Iterator[None]:
+    """Keep a core busy during a block, as a thread does that waits for a message in MPI."""
+    ends = threading.Event()
+
+    def run() -> None:
+        contents = bytes(_HASHED_BYTES)
+        while not ends.is_set():
+            hashlib.blake2b(contents)
+
+    thread = threading.Thread(target=run, name="minicaffe-busy", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join()
 
 
 def _seconds(net: Net, work: Callable[[], None]) -> float:
@@ -101,6 +146,7 @@ def profile_of(
         deviation_s=times.deviation_s,
         buckets=buckets,
         images=images_per_pass(net),
+        shared_speed=times.shared_speed,
     )
 
 

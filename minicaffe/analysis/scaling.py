@@ -8,6 +8,8 @@ nodes takes, by Rabenseifner's algorithm (or a ring, whose latency is larger)::
 The additions are not counted; a measured beta contains them.
 The reductions run one after another. Each begins when the last gradient of its bucket is complete
 and the one before it has ended; the update begins when all have ended and the backward pass has.
+The thread that sums waits actively, as MPI does, and so takes a core; the backward pass is slower
+meanwhile if it uses all cores.
 
 All nodes wait for the slowest. With independent, normally distributed iteration times of a node,
 the slowest of n is later than the mean by the standard deviation times `expected_maximum`, the
@@ -76,6 +78,8 @@ class IterationProfile:
         In the order in which they are complete.
     images : int
         Images of an iteration of one node.
+    shared_speed : float
+        Speed of the backward pass while gradients are summed, relative to that without.
     """
 
     forward_s: float
@@ -84,6 +88,7 @@ class IterationProfile:
     deviation_s: float
     buckets: Sequence[Bucket]
     images: int
+    shared_speed: float = 1.0
 
     @property
     def iteration_s(self) -> float:
@@ -122,7 +127,8 @@ class Prediction:
     communication_s : float
         Sum of the times of the reductions.
     exposed_s : float
-        The part of it that the backward pass does not hide.
+        By how much it delays the end of the backward pass: what that does not hide, and what the
+        thread that sums takes from it.
     stragglers_s : float
         The wait for the slowest node.
     efficiency : float
@@ -145,13 +151,10 @@ class Prediction:
 
 def predict(profile: IterationProfile, link: Link, n: int) -> Prediction:
     """Return the prediction for `n` nodes, each with the batch of the profile."""
-    ended_s = communication_s = 0.0
-    for bucket in profile.buckets:
-        duration_s = link.reduction_s(n, bucket.size_bytes)
-        ended_s = max(ended_s, bucket.ready_s) + duration_s
-        communication_s += duration_s
+    durations_s = [link.reduction_s(n, bucket.size_bytes) for bucket in profile.buckets]
+    communication_s = sum(durations_s)
     # At most all of it, which a rounded last time could exceed.
-    exposed_s = min(max(ended_s - profile.backward_s, 0.0), communication_s)
+    exposed_s = min(_end_s(profile, durations_s) - profile.backward_s, communication_s)
     stragglers_s = profile.deviation_s * expected_maximum(n)
     iteration_s = profile.iteration_s + exposed_s + stragglers_s
     return Prediction(
@@ -163,6 +166,25 @@ def predict(profile: IterationProfile, link: Link, n: int) -> Prediction:
         stragglers_s,
         profile.iteration_s / iteration_s,
     )
+
+
+def _end_s(profile: IterationProfile, durations_s: Sequence[float]) -> float:
+    """Return when the backward pass and all reductions have ended, after its begin.
+
+    Parameters
+    ----------
+    profile : IterationProfile
+    durations_s : sequence of float
+        Of the reductions, by bucket.
+    """
+    now_s = computed_s = 0.0  # computed_s: what the pass has done, in seconds at full speed
+    for bucket, duration_s in zip(profile.buckets, durations_s, strict=True):
+        now_s += max(bucket.ready_s - computed_s, 0.0)
+        computed_s = max(computed_s, bucket.ready_s)
+        left_s = (profile.backward_s - computed_s) / profile.shared_speed
+        computed_s += min(duration_s, left_s) * profile.shared_speed
+        now_s += duration_s
+    return now_s + max(profile.backward_s - computed_s, 0.0)
 
 
 def expected_maximum(n: int) -> float:

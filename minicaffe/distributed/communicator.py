@@ -26,6 +26,8 @@ class Communicator(ABC):
         The same among the processes of this machine.
     allows_threads : bool
         Whether duplicates may be used in several threads at the same time.
+    waited_s : float
+        Time that this process has spent in calls of this communicator and its duplicates.
     """
 
     rank: int = 0
@@ -33,6 +35,11 @@ class Communicator(ABC):
     local_rank: int = 0
     local_size: int = 1
     allows_threads: bool = True
+
+    @property
+    def waited_s(self) -> float:
+        """See the class; 0 if it is not known."""
+        return 0.0
 
     @property
     def is_root(self) -> bool:

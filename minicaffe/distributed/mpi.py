@@ -75,6 +75,11 @@ class MpiCommunicator(Communicator):
             machine.Free()
             return cls(MPI.COMM_WORLD.Dup(), local)
 
+    @property
+    def waited_s(self) -> float:
+        """Time in calls, seconds."""
+        return self.waits.total_s
+
     @cached_property
     def library(self) -> str:
         """Library and version, for the log."""

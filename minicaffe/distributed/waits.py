@@ -10,9 +10,16 @@ from contextlib import contextmanager
 
 
 class Waits:
-    """The calls of a process that wait in all its threads."""
+    """The calls of a process that wait in all its threads.
+
+    Attributes
+    ----------
+    total_s : float
+        Time of all calls that have ended.
+    """
 
     def __init__(self) -> None:
+        self.total_s, self._lock = 0.0, threading.Lock()
         self._calls: dict[int, int] = {}  # number of the call, by thread
         self._numbers = itertools.count()
 
@@ -21,12 +28,15 @@ class Waits:
         """Count the block as a call that waits."""
         thread = threading.get_ident()
         self._calls[thread] = next(self._numbers)
+        began = time.monotonic()
         try:
             yield
         finally:
             del self._calls[thread]
+            with self._lock:
+                self.total_s += time.monotonic() - began
 
-    def watch(self, limit_s: float, act: Callable[[], object], period_s: float = 1.0) -> None:
+    def watch(self, limit_s: float, act: Callable[[], object], period_s: float = 0.25) -> None:
         """Call `act` in a thread, once, when a call has been waiting for longer than a limit.
 
         Time in which the process is stopped (SIGSTOP) does not count.

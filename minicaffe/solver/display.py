@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import time
 from collections.abc import Sequence
 
@@ -12,10 +13,11 @@ from minicaffe.log import logger
 from minicaffe.net import Net
 from minicaffe.ops.backend import HostArray
 from minicaffe.solver.parallel.agreement import Agreement
+from minicaffe.solver.parallel.slow_rank import RankWait, slow_rank
 from minicaffe.solver.reports import DisplayReport
 
-# The wait for data is logged above this share of the time, and over intervals of at least this
-# length only, because shorter ones are noise.
+# The wait for data is logged above this share of the time; waits for data and ranks over intervals
+# of at least this length only, because shorter ones are noise.
 LEAST_WAITING_SHARE = 0.05
 LEAST_WAITING_LAPSE_S = 1
 
@@ -36,7 +38,7 @@ class Display:
     def __init__(self, net: Net, iteration: int, ranks: Agreement) -> None:
         self._net, self._ranks = net, ranks
         self._since, self._iteration = time.monotonic(), iteration
-        self._data_wait_s = net.data_wait_s
+        self._data_wait_s, self._ranks_wait_s = net.data_wait_s, ranks.waited_s
         self._paused: float | None = None
         self._next = iteration
 
@@ -47,7 +49,7 @@ class Display:
             self._since += now - self._paused
         else:
             self._since, self._iteration = now, iteration
-            self._data_wait_s = self._net.data_wait_s
+            self._data_wait_s, self._ranks_wait_s = self._net.data_wait_s, self._ranks.waited_s
         self._paused = None
 
     def pause(self, iteration: int) -> None:
@@ -55,7 +57,7 @@ class Display:
         self._paused, self._next = time.monotonic(), iteration
 
     def show(self, iteration: int, interval: int, loss: float) -> DisplayReport:
-        """Log loss, speed and outputs, and the wait for data if it was long.
+        """Log loss, speed and outputs, and the waits for data and for a rank if they were long.
 
         Parameters
         ----------
@@ -81,11 +83,25 @@ class Display:
             f"Iteration {iteration} ({speed:g} iter/s, {lapse:g}s/{interval} iters), "
             f"loss = {loss:g}"
         )
-        values = mean_outputs(self._ranks.gathered(self._net.output_values()))
+        values, waits = self._gather()
         log_outputs("Train", self._net, values)
+        slow = slow_rank(waits, lapse) if lapse >= LEAST_WAITING_LAPSE_S else None
+        if slow is not None:
+            logger.info(f"    {slow}")
         if lapse >= LEAST_WAITING_LAPSE_S and waited > LEAST_WAITING_SHARE * lapse:
             logger.info(f"    Waited for data {waited / lapse:.0%} of the time")
         return DisplayReport(iteration, loss, math.nan, named_values(self._net, values), speed)
+
+    def _gather(self) -> tuple[list[HostArray], list[RankWait]]:
+        """Return the means of the outputs, and how long each rank has waited since the last time.
+
+        Both are one message.
+        """
+        waited_s = self._ranks.waited_s
+        own = self._net.output_values(), RankWait(waited_s - self._ranks_wait_s, platform.node())
+        self._ranks_wait_s = waited_s
+        outputs, waits = zip(*self._ranks.gathered(own), strict=True)
+        return mean_outputs(outputs), list(waits)
 
 
 def mean_outputs(of_ranks: Sequence[Sequence[HostArray]]) -> list[HostArray]:

@@ -49,6 +49,28 @@ def test_the_backward_pass_hides_what_ends_before_it():
     assert found.efficiency == pytest.approx(6.5 / 7.502)
 
 
+@pytest.mark.parametrize(
+    ("rate", "end_s"),
+    [
+        # The first sum lasts from 1 s to 3.002 s; of 3 s that are left, half of that is computed.
+        # The rest takes 1.999 s at full speed, and then comes the second sum of 1.002 s.
+        (1e9, 3.002 + 1.999 + 1.002),
+        # The first sum lasts from 1 s to 11.002 s, and the pass ends meanwhile.
+        (0.2e9, 11.002 + 5.002),
+    ],
+)
+def test_sums_slow_the_backward_pass_down_if_it_uses_all_cores(rate, end_s):
+    found = predict(replace(PROFILE, shared_speed=0.5), Link(1e-3, rate), 2)
+    assert found.exposed_s == pytest.approx(end_s - 4)
+
+
+def test_an_early_sum_delays_the_pass_by_what_it_takes_from_it():
+    early = replace(PROFILE, buckets=(Bucket(1.0, 1e9),), shared_speed=0.75)
+    found = predict(early, LINK, 2)
+    assert found.exposed_s == pytest.approx(1.002 * 0.25)
+    assert found.hidden_share == pytest.approx(0.75)
+
+
 def test_a_bucket_waits_for_the_one_before_it():
     # On half the rate the first lasts from 1 s to 5.002 s, the second from then to 7.004 s.
     found = predict(PROFILE, Link(1e-3, 0.5e9), 2)

@@ -53,12 +53,15 @@ def test_the_table_has_a_row_for_each_number_of_nodes(run, model):
     efficiencies = [row[-1] for row in rows]
     assert sorted(efficiencies, reverse=True) == efficiencies
     assert "Link: 10gbe (alpha 30 us, beta 1.16 GB/s)." in found.err
-    assert "standard deviation 5 % (given); 5 images a node" in found.err
+    assert "standard deviation 5 % (given); " in found.err
+    assert re.search(
+        r"; backward at \d+ % of its speed beside a busy thread; 5 images a node", found.err
+    )
 
 
 @pytest.mark.parametrize(("backward_s", "warns"), [([1.0, 2.0], True), ([1.0, 1.1], False)])
 def test_iterations_that_vary_much_are_warned_of(run, model, monkeypatch, backward_s, warns):
-    times = IterationTimes([1.0, 1.0], backward_s, [0.5, 0.5])
+    times = IterationTimes([1.0, 1.0], backward_s, [0.5, 0.5], backward_s)
     monkeypatch.setattr(_scaling_table, "measure_iterations", lambda net, n: times)
     found = run("time", model, "--nodes=2", "--link=10gbe", "--iterations=2")
     line = "Iterations vary by 24 %, as if the machine did other work"
@@ -142,12 +145,13 @@ def test_lists_of_numbers(text, counts):
 def test_gradients_are_complete_after_the_backward_passes_of_their_layers():
     """ip2 has 8 MB, ip1 12 MB, and backward runs loss, ip2, ip1."""
     net = net_from_text(TWO_LAYERS)
-    times = IterationTimes([3.0, 5.0], [8.0, 8.0], [1.0, 1.0])
+    times = IterationTimes([3.0, 5.0], [8.0, 8.0], [1.0, 1.0], [10.0, 10.0])
     # In the order of the net; 4 seconds in all, which the whole pass took 8 for.
     profile = profile_of(net, times, [0.0, 2.0, 1.5, 0.5])
     assert [(b.ready_s, b.size_bytes) for b in profile.buckets] == [(4.0, 8e6), (8.0, 12e6)]
     assert (profile.forward_s, profile.backward_s, profile.update_s) == (4, 8, 1)
     assert profile.deviation_s == pytest.approx(2**0.5)
+    assert profile.shared_speed == pytest.approx(0.8)
     assert profile.images == images_per_pass(net) == 5
 
 
@@ -157,5 +161,7 @@ def test_measuring_leaves_the_weights():
     times = measure_iterations(net, 3)
     assert {len(times.forward_s), len(times.backward_s), len(times.update_s)} == {3}
     assert times.deviation_s > 0
+    assert len(times.shared_backward_s) == 3
+    assert 0 < times.shared_speed <= 1
     for p, values in zip(net.parameters, before, strict=True):
         np.testing.assert_array_equal(p.blob.data.get(), values)

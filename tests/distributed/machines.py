@@ -61,6 +61,10 @@ class Machines:
         """Take machine k off the network."""
         _ip("-n", self.names[k], "link", "set", "e0", "down")
 
+    def reconnect(self, k: int) -> None:
+        """Put machine k on the network again."""
+        _ip("-n", self.names[k], "link", "set", "e0", "up")
+
     def limit_rate(self, k: int, rate: str) -> None:
         """Limit what machine k sends, for example to "1gbit"."""
         words = ("tc", "qdisc", "replace", "dev", "e0", "root", "tbf", "rate", rate)

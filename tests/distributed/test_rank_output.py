@@ -149,6 +149,14 @@ def test_a_killed_rank_ends_all():
     assert process.returncode == signal.SIGKILL
 
 
+def test_a_slow_rank_is_named():
+    code, _, err = train(2, fault="import time; time.sleep(2)", ranks="1")
+    assert code == 0
+    found = re.findall(r"\]     (Waited for rank .*)", err)
+    assert len(found) == 1, err
+    assert re.fullmatch(r"Waited for rank 1 on \S+ \d+% of the time", found[0])
+
+
 def test_ctrl_c_reaches_all_ranks():
     process = start_ranks(
         2,

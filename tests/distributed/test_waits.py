@@ -27,6 +27,14 @@ def test_short_waits_are_not_added_up():
     assert not noticed
 
 
+def test_the_waits_of_all_calls_are_added_up():
+    waits, event = Waits(), threading.Event()
+    for _ in range(3):
+        with waits.waiting():
+            event.wait(0.01)
+    assert 0.025 < waits.total_s < TIMEOUT_S
+
+
 def test_threads_wait_separately():
     waits, noticed, begun = Waits(), threading.Event(), threading.Event()
 

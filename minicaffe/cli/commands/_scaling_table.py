@@ -16,7 +16,7 @@ from minicaffe.net import Net
 _LARGE_SPREAD = 0.1
 _ASSUMPTIONS = (
     "Assumed: n nodes sum S bytes in 2 ceil(log2 n) alpha + 2 (n-1)/n S/beta.",
-    "Assumed: buckets are summed one after the other; the backward pass continues at full speed.",
+    "Assumed: buckets are summed one after the other, by a thread that keeps a core busy.",
     "Assumed: the slowest node is late by the standard deviation times the expected maximum of n "
     "normal numbers.",
     "Assumed: data is always ready.",
@@ -69,6 +69,7 @@ def _description(profile: IterationProfile, nodes: Nodes) -> str:
         f"backward {profile.backward_s * 1e3:.4g} ms, "
         f"update {profile.update_s * 1e3:.4g} ms, standard deviation "
         f"{100 * profile.deviation_s / profile.iteration_s:.2g} %{' (given)' if is_given else ''}; "
+        f"backward at {100 * profile.shared_speed:.0f} % of its speed beside a busy thread; "
         f"{profile.images} images a node; {size_mb:.4g} MB of gradients in {n} "
         f"bucket{'s' if n > 1 else ''}."
     )

@@ -24,8 +24,9 @@ if TYPE_CHECKING:  # imports NumPy, which --help must not
 # Seconds that a rank waits for the others in one call, 0 for ever.
 TIMEOUT = "MINICAFFE_RANK_TIMEOUT_S"
 _TIMEOUT_S = 600.0
-# So much later than the rank before it: the first one that ends ends all, and prints alone.
-_STAGGER_S = 0.5
+# So much later than the rank before it: the first one that ends ends all, and prints alone, because
+# this is longer than a period of `Waits.watch` and `MpiCommunicator.abort` together.
+_STAGGER_S = 1.0
 _LAST_STAGGERED = 40
 # How long a rank with an error waits for the same error of all others, such as a missing file.
 _PATIENCE_S = 2.0

@@ -41,6 +41,11 @@ class Agreement:
         self.rank, self.size = communicator.rank, communicator.size
         self.is_alone, self.is_root = communicator.size == 1, communicator.is_root
 
+    @property
+    def waited_s(self) -> float:
+        """Time that this process has waited for others, and sent and received, seconds."""
+        return self._communicator.waited_s
+
     def agree_on(
         self, action: Action, values: Sequence[float] = ()
     ) -> tuple[Action, Sequence[float]]:
