@@ -38,7 +38,7 @@ class Display:
     def __init__(self, net: Net, iteration: int, ranks: Agreement) -> None:
         self._net, self._ranks = net, ranks
         self._since, self._iteration = time.monotonic(), iteration
-        self._data_wait_s, self._ranks_wait_s = net.data_wait_s, ranks.waited_s
+        self._data_wait_s, self._ranks_wait_s = net.data_wait_s, ranks.wait_s
         self._paused: float | None = None
         self._next = iteration
 
@@ -49,7 +49,7 @@ class Display:
             self._since += now - self._paused
         else:
             self._since, self._iteration = now, iteration
-            self._data_wait_s, self._ranks_wait_s = self._net.data_wait_s, self._ranks.waited_s
+            self._data_wait_s, self._ranks_wait_s = self._net.data_wait_s, self._ranks.wait_s
         self._paused = None
 
     def pause(self, iteration: int) -> None:
@@ -97,7 +97,7 @@ class Display:
 
         Both are one message.
         """
-        waited_s = self._ranks.waited_s
+        waited_s = self._ranks.wait_s
         own = self._net.output_values(), RankWait(waited_s - self._ranks_wait_s, platform.node())
         self._ranks_wait_s = waited_s
         outputs, waits = zip(*self._ranks.gathered(own), strict=True)

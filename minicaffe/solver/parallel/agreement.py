@@ -42,7 +42,7 @@ class Agreement:
         self.is_alone, self.is_root = communicator.size == 1, communicator.is_root
 
     @property
-    def waited_s(self) -> float:
+    def wait_s(self) -> float:
         """Time that this process has waited for others, and sent and received, seconds."""
         return self._communicator.waited_s
 
