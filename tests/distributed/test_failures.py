@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -14,6 +15,10 @@ from random_kills import kill_often
 
 from minicaffe.cli.program.ranks import TIMEOUT
 
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
+]
 MOST_SECONDS = 10  # between a failure and the end of the job
 N_RANKS, ENDLESS = 4, 10**8
 SETTINGS = "snapshot: 5 keep_last: 2 display: 10"
@@ -29,10 +34,11 @@ class Training:
     def __init__(self, folder, four):
         self.folder, self.four = folder, four
         self.solver = write_training(folder, SETTINGS)
+        self.started = []
 
     def start(self, max_iter=ENDLESS, **variables):
         words = train_words(self.solver, *FLAGS, "--resume=auto", f"--max_iter={max_iter}")
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.four.mpiexec(*NAMED, str(self.folder), *words),
             env=rank_environment(**variables),
             stdin=subprocess.DEVNULL,
@@ -40,6 +46,8 @@ class Training:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def signal(self, rank, kind):
         os.kill(int((self.folder / str(rank)).read_text()), kind)
@@ -76,7 +84,10 @@ class Training:
 @pytest.fixture
 def training(tmp_path):
     with machines(N_RANKS, tmp_path) as four:
-        yield Training(tmp_path, four)
+        created = Training(tmp_path, four)
+        yield created
+        for process in created.started:  # of a test that failed
+            process.kill()
 
 
 def test_a_training_resumes_after_a_killed_rank(training):
