@@ -13,6 +13,7 @@
     │   └── LabelError        ... a label is outside 0 .. classes - 1
     ├── SnapshotError         weights or solver state cannot be read or written, or do not match
     ├── MissingPackage        an optional package that is needed is not installed
+    ├── CommunicationError    the processes of a training cannot exchange values
     ├── BackendUnavailable    a backend cannot run on this machine
     │   └── Unsupported       a backend has no kernel for an op (raised by planning only)
     └── OutOfMemory           the memory of the machine does not suffice

@@ -136,6 +136,7 @@ def install(monkeypatch):
     """Install this as CuPy and import `cupy_device` with it; return that module."""
     card = {"name": b"a card", "major": 9, "minor": 0, "multiProcessorCount": 132}
     runtime = SimpleNamespace(
+        deviceGetPCIBusId=lambda number: f"0000:{number:02x}:00.0",
         memcpyAsync=memcpy_async,
         memsetAsync=memset_async,
         getDeviceProperties=lambda number: card,

@@ -17,7 +17,7 @@ export function helpTexts() {
     "train backend": t("onednn: fast on a CPU; reference: NumPy; cuda: a GPU; auto: the fastest on this CPU (default: auto)"),
     "train base_lr": t("learning rate at the beginning, as --set base_lr=RATE"),
     "train batch_size": t("batch size of the data layers of the training net, for each process; N:total for all processes together, total to divide that of the prototxt"),
-    "train gpu": t("number of the GPU to use (default: compute on the CPU)"),
+    "train gpu": t("number of the GPU to use (default: compute on the CPU); all, or several as in 0,1: train in one process for each"),
     "train keep_best": t("keep the weights of the test with the best value of an output, as accuracy or loss"),
     "train keep_last": t("remove the snapshots of this training but for the last N"),
     "train level": t("level for include rules of layers (default: 0 or the solver's)"),
@@ -31,7 +31,7 @@ export function helpTexts() {
     "train stage": t("stages for include rules, separated by commas"),
     "train strict_backend": t("refuse a net with an op that only the reference backend can compute"),
     "train tensorboard": t("write the metrics as an event file of TensorBoard, too"),
-    "train threads": t("number of threads (default: the physical cores)"),
+    "train threads": t("number of threads (default: the physical cores, divided by the processes on them)"),
     "train weights": t("trained weights to fine-tune from, copied by layer name, separated by commas; or a run: RUN/best"),
   };
 }
