@@ -137,12 +137,14 @@ def _about_neighbours(path: Path) -> str:
     stems = {name.removesuffix(suffix): name for name in names if name.endswith(suffix)}
     # Without the extension, which would make all names of the folder similar.
     found = [stems[stem] for stem in similar(missing.stem, stems)]
-    found = found or similar(missing.name, set(names) - set(stems.values()))
+    # Names like x.solverstate.json, for a missing .solverstate, are similar by the extension too.
+    others = [name for name in names if suffix not in Path(name).suffixes]
+    found = found or similar(missing.name, others)
     shown = [one_line(missing.parent / name) for name in found]
     absence = "" if missing == path else f"There is no folder {one_line(missing)}."
     if not shown and suffix and not absence:
-        others = [one_line(missing.parent / name) for name in sorted(stems.values())]
-        return f"Files of this type: {', '.join(others[:_MOST_SHOWN])}." if others else ""
+        alike = [one_line(missing.parent / name) for name in sorted(stems.values())]
+        return f"Files of this type: {', '.join(alike[:_MOST_SHOWN])}." if alike else ""
     question = f"Did you mean {' or '.join(shown)}?" if shown else ""
     return " ".join(filter(None, (absence, question)))
 

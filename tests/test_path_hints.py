@@ -100,3 +100,13 @@ def test_a_locale_that_cannot_express_a_path(tmp_path):
     assert result.returncode == 1
     assert b"Traceback" not in result.stderr
     assert b"no such database. File names are in ascii here, because of the locale" in result.stderr
+
+
+def test_another_extension_that_begins_alike_is_not_proposed(tmp_path):
+    for name in ("a_iter_300.solverstate", "a_iter_300.solverstate.json"):
+        (tmp_path / name).touch()
+    hint = missing_file_hint(tmp_path / "none.solverstate")
+    assert hint == f" Files of this type: {tmp_path}/a_iter_300.solverstate."
+    (tmp_path / "net.prototxt").touch()
+    hint = missing_file_hint(tmp_path / "net.prototx")
+    assert hint == f" Did you mean {tmp_path}/net.prototxt?"

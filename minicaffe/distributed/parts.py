@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from minicaffe.distributed.communicator import ALONE, Communicator
 
@@ -82,7 +82,7 @@ class WorkShare:
     """
 
     parts: BatchParts = WHOLE
-    communicator: Communicator = field(default=ALONE)
+    communicator: Communicator = ALONE
 
 
 UNDIVIDED = WorkShare()

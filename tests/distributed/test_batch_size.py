@@ -139,7 +139,7 @@ def test_iter_size_and_summation_parts(workdir):
     sizes(1)
     solver = read_solver("solver.prototxt")
     solver.param.iter_size = 2
-    with pytest.raises(SolverError, match=r"iter_size: 2 and --summation_parts=4: .*parts=8 if"):
+    with pytest.raises(SolverError, match=r"iter_size: 2 and --summation_parts=4: .*parts=8$"):
         Solver(
             solver, make_backend("reference"), parallel=DataParallel(OneOf(2), summation_parts=4)
         )
@@ -168,7 +168,7 @@ def test_flags_of_one_process(workdir, capfd):
     [
         ("--batch_size=0", "0 is too small; it must be at least 1"),
         ("--batch_size=4:all", "'4:all' must be N, total or N:total"),
-        ("--batch_size=sum", "'sum' is no whole number"),
+        ("--batch_size=sum", "'sum' must be N, total or N:total"),
         ("--batch_size=:total", "'' is no whole number"),
         ("--gradient_type=float8", "invalid choice: 'float8'"),
     ],

@@ -101,6 +101,8 @@ def test_processes_that_do_not_divide_the_parts_are_refused():
 def test_parts_with_iter_size_or_another_type_are_refused():
     text = refused("iter_size: 2", summation_parts=4)
     assert text.startswith(":1: iter_size: 2 and --summation_parts=4: both divide a batch")
-    assert "Set iter_size: 1, and --summation_parts=8" in text
+    assert text.endswith("a batch_size 2 times as large, with --summation_parts=8")
+    text = refused("iter_size: 3", summation_parts=4)
+    assert text.endswith("a batch_size 3 times as large, with a larger --summation_parts")
     text = refused_flags(summation_parts=4, gradient_type="bfloat16")
     assert "--gradient_type=bfloat16 and --summation_parts=4: rounded sums depend on" in text

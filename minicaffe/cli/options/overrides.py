@@ -22,7 +22,7 @@ class BatchSizeText:
         n, colon, word = text.partition(":")
         if text == _TOTAL:
             return text
-        if colon and word != _TOTAL:
+        if n.isalpha() or (colon and word != _TOTAL):
             raise argparse.ArgumentTypeError(f"{text!r} must be N, total or N:total")
         WholeNumber(at_least=1)(n)
         return text

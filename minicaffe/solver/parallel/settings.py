@@ -86,11 +86,13 @@ class DataParallel:
         """Yield which settings of the solver contradict these: field and message."""
         parts = self.summation_parts
         if parts and iter_size > 1:
+            n = parts * iter_size
+            instead = "a larger --summation_parts" if n & (n - 1) else f"--summation_parts={n}"
             yield (
                 "iter_size",
                 f"iter_size: {iter_size} and --summation_parts={parts}: both divide a batch into "
-                "passes; only the latter adds gradients in a fixed order. Set iter_size: 1, and "
-                f"--summation_parts={parts * iter_size} if that is a power of two",
+                "passes; only the latter adds gradients in a fixed order. Set iter_size: 1 and a "
+                f"batch_size {iter_size} times as large, with {instead}",
             )
 
     @property
