@@ -12,6 +12,7 @@ import numpy as np
 
 from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.backends.lock import BackendLock
+from minicaffe.backends.onednn.native.library import NativeFunction, native_library
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.library import DataType
 from minicaffe.backends.onednn.runtime.precision import find_precision
@@ -111,6 +112,8 @@ class OneDnnBackend(ReferenceBackend):
         self.blas_limit = BlasLimit(1)
         self.threads = usable_threads(threads)
         self.engine = Engine()
+        # The kernels in C, None if they were not compiled; kernels then use oneDNN and NumPy.
+        self.native = native_library()
         # All primitives share one scratchpad, and one kernel at a time uses the workers. OpenMP
         # has a thread count for each thread of the program, which initially is all cores.
         prepare = functools.partial(self.engine.lib.prepare_thread, self.threads)
@@ -142,13 +145,18 @@ class OneDnnBackend(ReferenceBackend):
         spread = functools.partial(_spread, self._executor, self.threads)
         return WorkerPool(self.engine, self.threads, spread)
 
+    def native_function(self, name: str) -> NativeFunction | None:
+        """Return a C kernel by its name, or None if the C kernels were not compiled."""
+        return self.native.function(name) if self.native else None
+
     @property
     def description(self) -> str:
         """Library, version and threads, for the log."""
         version = ".".join(map(str, self.engine.lib.version))
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         remark = self.precision.remark and f", {self.precision.remark}"
-        return f"the {self.name} backend: oneDNN {version}, {threads}{remark}"
+        without = "" if self.native else ", without C kernels (there was no compiler)"
+        return f"the {self.name} backend: oneDNN {version}, {threads}{remark}{without}"
 
     def spread(self, run: Callable[[int], None], n_tasks: int) -> None:
         """Call ``run(thread)`` on all threads in parallel; with few tasks, on as many threads.

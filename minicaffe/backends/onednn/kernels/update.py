@@ -52,7 +52,8 @@ class OneDnnUpdate(ReferenceUpdate):
     def __init__(self, backend: OneDnnBackend, op: Update, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._scratch = np.empty((backend.threads, N_SCRATCH, CHUNK), np.float32)
-        self._non_finite = 0.0
+        self._non_finite = np.zeros(1, np.float32)
+        self._sgd_update = backend.native_function("sgd_update")
 
     def step(
         self,
@@ -72,9 +73,9 @@ class OneDnnUpdate(ReferenceUpdate):
                 tensor.source(layout)
             chunks += _chunks([tensor.values_to_write(layout) for tensor in tensors], sizes)
             pinned += [tensor for tensor in tensors if tensor.is_pinned]
-        self._non_finite = 0.0
+        self._non_finite[0] = 0
         self._run(chunks)
-        non_finite.set(self._non_finite)
+        non_finite.set(self._non_finite[0])
         for tensor in pinned:
             tensor.write_back()
 
@@ -85,7 +86,7 @@ class OneDnnUpdate(ReferenceUpdate):
             scratch = self._scratch[thread]
             for arrays, size in chunks[part]:
                 if update(size, scratch[:, : arrays[0].size], *arrays):
-                    self._non_finite = math.nan
+                    self._non_finite[0] = math.nan
 
         _spread(self.backend, [chunk.arrays[0].size for chunk in chunks], run)
 
@@ -106,8 +107,14 @@ class OneDnnUpdate(ReferenceUpdate):
     def _update_sgd(
         self, size: StepSize, scratch: Array, w: Array, g: Array, *histories: Array
     ) -> bool:
-        """Apply the rule "sgd" in as few passes as possible."""
+        """Apply the rule "sgd", in one pass if there is a C kernel; return as `_update_any`."""
         (h,), (rate, decay, scale) = histories, size
+        if self._sgd_update is not None:
+            addresses = (w.ctypes.data, g.ctypes.data, h.ctypes.data)
+            is_l1, flag = self.op.regularization == "L1", self._non_finite.ctypes.data
+            numbers = (self.op.momentum, rate, scale, decay, is_l1)
+            self._sgd_update(*addresses, w.size, *numbers, flag)
+            return False
         h *= self.op.momentum
         g *= rate * scale
         if decay:

@@ -1,0 +1,39 @@
+// What all C kernels of this backend share: exported functions, vectors, loops on all threads.
+//
+// The sources are compiled once for each instruction set (see build.py). A function that Python
+// calls is declared with EXPORT, returns nothing, and takes pointers, int64_t, int, float and
+// double only; build.py reads these declarations, so Python needs no second list of them.
+
+#ifndef MINICAFFE_NATIVE_H
+#define MINICAFFE_NATIVE_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+// LANES floats in a vector register, which is also the block of channels in oneDNN's layouts.
+#ifdef __AVX512F__
+#define LANES 16
+#else
+#define LANES 8
+#endif
+
+// Without alignment: arithmetic operators work on all lanes.
+typedef float vec __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+static inline vec load(const float *from) { return *(const vec *)from; }
+
+static inline void store(float *to, vec values) { *(vec *)to = values; }
+
+static inline vec fill(float value) { return value - (vec){0}; }
+
+#define STRINGIFY(text) #text
+// Run the following for loop on `threads` threads, in as many consecutive parts.
+#define PARALLEL_FOR(threads) \
+    _Pragma(STRINGIFY(omp parallel for schedule(static) num_threads(threads) if ((threads) > 1)))
+
+#endif
