@@ -6,7 +6,7 @@ import ctypes
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from minicaffe.backends.onednn.native.build import FOLDER, LIBRARY
 from minicaffe.backends.onednn.runtime.library import library
@@ -16,7 +16,8 @@ NativeFunction: TypeAlias = Callable[..., None]
 
 # Bits of dnnl_cpu_isa_t, from the widest set to the narrowest.
 _ISA_BITS = {"avx512_bf16": 0xA7, "avx512": 0x27, "avx2": 0x7}
-_TYPES = {
+# Any: ctypes classes have no common public base.
+_TYPES: dict[str, Any] = {
     "p": ctypes.c_void_p,
     "n": ctypes.c_int64,
     "i": ctypes.c_int,
