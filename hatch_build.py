@@ -20,7 +20,7 @@ class NativeKernelsHook(BuildHookInterface):  # type: ignore[type-arg]
         root = Path(self.root)
         native = runpy.run_path(str(root / BUILD))
         try:
-            paths = native["build"]()
+            paths = native["compile_kernels"]()
         except native["CannotCompile"] as reason:
             print(f"minicaffe is installed without C kernels: {reason}", file=sys.stderr)
             return

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from minicaffe.backends.onednn.native.build import INSTRUCTION_SETS
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("minicaffe", "caffe", "models", "proto")
 # Programs that write the nets of models/, which need the repository.
@@ -18,11 +20,17 @@ GENERATORS = ("models/*.py", "models/generator/*")
 RESULTS = (
     *("__pycache__/*", "*.log", "*.caffemodel*", "*.solverstate*"),
     *("lstm_parity/*.h5", "lstm_parity/*.txt"),
+    *("native_*.so", "sources.sha256"),
 )
+# The compiled C kernels, which only the wheel has.
+NATIVE = [f"minicaffe/backends/onednn/native/native_{name}.so" for name in INSTRUCTION_SETS]
 # Folders whose place in a wheel is another one (see minicaffe.shipped_files).
 MOVED = ("models/", "proto/")
 # Of the sdist alone; hatchling adds the first two.
-AT_THE_TOP = ("PKG-INFO", ".gitignore", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md")
+AT_THE_TOP = (
+    *("PKG-INFO", ".gitignore", "pyproject.toml", "hatch_build.py"),
+    *("README.md", "LICENSE", "CHANGELOG.md"),
+)
 METADATA = ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
 
 
@@ -58,7 +66,7 @@ def problems(archives: Archives, root: Path = ROOT) -> list[str]:
     with zipfile.ZipFile(archives.wheel) as wheel:
         in_wheel = set(wheel.namelist())
     in_package = {f"minicaffe/{n}" if n.startswith(MOVED) else n for n in expected}
-    in_package |= {f"{stem}.dist-info/{name}" for name in METADATA}
+    in_package |= {*NATIVE, *(f"{stem}.dist-info/{name}" for name in METADATA)}
     return [
         *_differences(archives.sdist.name, in_sdist, expected | set(AT_THE_TOP)),
         *_differences(archives.wheel.name, in_wheel, in_package),

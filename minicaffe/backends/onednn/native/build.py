@@ -79,7 +79,7 @@ def digest() -> str:
     return known.hexdigest()
 
 
-def build(folder: Path = FOLDER) -> list[Path]:
+def compile_kernels(folder: Path = FOLDER) -> list[Path]:
     """Compile the libraries into a folder, unless they are there; return their paths.
 
     Raises
@@ -130,6 +130,6 @@ def _compiler() -> list[str]:
 
 if __name__ == "__main__":
     try:
-        build()
+        compile_kernels()
     except CannotCompile as reason:
         sys.exit(f"The C kernels are not compiled, NumPy computes instead: {reason}")
