@@ -1,4 +1,4 @@
-"""Compile the C kernels when pip builds a wheel or makes an editable installation."""
+"""Compile the C functions when pip builds a wheel or makes an editable installation."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUILD = "minicaffe/backends/onednn/native/build.py"
+BUILD = "minicaffe/native/build.py"
 
 
-class NativeKernelsHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Put the compiled kernels into the wheel; without a compiler the wheel is pure Python."""
+class NativeLibraryHook(BuildHookInterface):  # type: ignore[type-arg]
+    """Put the compiled functions into the wheel; without a compiler the wheel is pure Python."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and name the files and the platform of the wheel."""
         root = Path(self.root)
         native = runpy.run_path(str(root / BUILD))
         try:
-            paths = native["compile_kernels"]()
+            paths = native["compile_sources"]()
         except native["CannotCompile"] as reason:
-            print(f"minicaffe is installed without C kernels: {reason}", file=sys.stderr)
+            print(f"minicaffe is installed without C functions: {reason}", file=sys.stderr)
             return
         if version == "editable":
             return

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from minicaffe.backends.onednn.native.build import INSTRUCTION_SETS
+from minicaffe.native.build import INSTRUCTION_SETS
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("minicaffe", "caffe", "models", "proto")
@@ -22,8 +22,8 @@ RESULTS = (
     *("lstm_parity/*.h5", "lstm_parity/*.txt"),
     *("native_*.so", "sources.sha256"),
 )
-# The compiled C kernels, which only the wheel has.
-NATIVE = [f"minicaffe/backends/onednn/native/native_{name}.so" for name in INSTRUCTION_SETS]
+# The compiled C sources, which only the wheel has.
+NATIVE = [f"minicaffe/native/native_{name}.so" for name in INSTRUCTION_SETS]
 # Folders whose place in a wheel is another one (see minicaffe.shipped_files).
 MOVED = ("models/", "proto/")
 # Of the sdist alone; hatchling adds the first two.

@@ -12,9 +12,9 @@ import numpy as np
 
 from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.backends.lock import BackendLock
-from minicaffe.backends.onednn.native.library import NativeFunction, native_library
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.library import DataType
+from minicaffe.backends.onednn.runtime.native import native_library
 from minicaffe.backends.onednn.runtime.precision import find_precision
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.reorder import Reorders
@@ -24,6 +24,7 @@ from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.onednn.runtime.threads import usable_threads
 from minicaffe.backends.onednn.runtime.workers import WorkerPool
 from minicaffe.backends.reference.backend import OpT, ReferenceBackend
+from minicaffe.native.library import NativeFunction
 from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.arg_max import ArgMax
 from minicaffe.ops.backend import EpilogueOp, Op, Shape, Tensor
@@ -147,7 +148,7 @@ class OneDnnBackend(ReferenceBackend):
 
     def native_function(self, name: str) -> NativeFunction | None:
         """Return a C kernel by its name, or None if the C kernels were not compiled."""
-        return self.native.function(name) if self.native else None
+        return self.native.lookup(name) if self.native else None
 
     @property
     def description(self) -> str:

@@ -16,14 +16,13 @@ from typing import Any
 
 from minicaffe.backends.onednn.runtime.signal_stack import prepare_computing_thread
 from minicaffe.errors import BackendUnavailable, Unsupported
+from minicaffe.native.library import limit_spinning
 
 WHEEL = "onednn-cpu-gomp"
 VARIABLE = "MINICAFFE_ONEDNN"
 ADVICE = f"pip install {WHEEL} (Linux on x86-64), or set {VARIABLE} to a libdnnl.so of version 3"
 
 MAX_AXES = 12
-# GOMP_SPINCOUNT; see `_limit_spinning`.
-SPIN_COUNT = "4000"
 Dims = c_int64 * MAX_AXES
 _HANDLE = POINTER(c_void_p)
 
@@ -237,26 +236,12 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
 }
 
 
-def _limit_spinning() -> None:
-    """Shorten the spin wait of idle OpenMP threads, unless the user's environment sets it.
-
-    By default they spin for milliseconds. If other programs need the cores, a thread with work then
-    waits for one that only spins: on two loaded cores, LeNet took twice as long. Without any
-    spinning, a thread takes as long to wake as a small layer takes to compute, so it should spin
-    from one primitive to the next, some 50 microseconds. Measured on two cores, LeNet's iteration
-    takes 15 ms with this count, 17 with a quarter of it. libgomp reads the variable once, when it
-    is loaded.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
-
-
 class OneDnnLibrary:
     """The loaded library with typed function prototypes, and its OpenMP runtime."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        _limit_spinning()
+        limit_spinning()
         try:
             self.omp = ctypes.CDLL("libgomp.so.1")
             self.c = ctypes.CDLL(path)

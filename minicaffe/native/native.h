@@ -1,4 +1,4 @@
-// What all C kernels of this backend share: exported functions, vectors, loops on all threads.
+// What all C sources share: exported functions, vectors, loops on all threads.
 //
 // The sources are compiled once for each instruction set (see build.py). A function that Python
 // calls is declared with EXPORT, returns nothing, and takes pointers, int64_t, int, float and

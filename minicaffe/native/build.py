@@ -1,6 +1,6 @@
-"""Compile the C kernels of the oneDNN backend, once for each instruction set.
+"""Compile all C sources of the package, once for each instruction set.
 
-    python minicaffe/backends/onednn/native/build.py
+    python minicaffe/native/build.py
 
 pip runs this during an installation (hatch_build.py). It needs a C compiler with OpenMP: the one
 that the environment variable CC names, else cc. Nothing is compiled again if the sources are those
@@ -48,11 +48,11 @@ _EXPORTED = re.compile(r"^EXPORT\s+void\s+(\w+)\s*\(([^)]*)\)", re.MULTILINE)
 
 
 class CannotCompile(Exception):
-    """The machine or its compiler cannot build the kernels; the message gives the reason."""
+    """The machine or its compiler cannot build the libraries; the message gives the reason."""
 
 
 def c_sources() -> list[Path]:
-    """Return the C files of the backend, in a fixed order."""
+    """Return the C files of the package, in a fixed order."""
     return sorted(SOURCES.rglob("*.c"))
 
 
@@ -79,7 +79,7 @@ def digest() -> str:
     return known.hexdigest()
 
 
-def compile_kernels(folder: Path = FOLDER) -> list[Path]:
+def compile_sources(folder: Path = FOLDER) -> list[Path]:
     """Compile the libraries into a folder, unless they are there; return their paths.
 
     Raises
@@ -88,7 +88,7 @@ def compile_kernels(folder: Path = FOLDER) -> list[Path]:
         If this is not Linux on x86-64, or if the compiler is missing or fails.
     """
     if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise CannotCompile("the C kernels are for Linux on x86-64")
+        raise CannotCompile("the C functions are for Linux on x86-64")
     paths = [folder / LIBRARY.format(name) for name in INSTRUCTION_SETS]
     mark, wanted = folder / DIGEST, digest()
     if mark.exists() and mark.read_text() == wanted and all(path.exists() for path in paths):
@@ -130,6 +130,6 @@ def _compiler() -> list[str]:
 
 if __name__ == "__main__":
     try:
-        compile_kernels()
+        compile_sources()
     except CannotCompile as reason:
-        sys.exit(f"The C kernels are not compiled, NumPy computes instead: {reason}")
+        sys.exit(f"The C functions are not compiled, NumPy computes instead: {reason}")

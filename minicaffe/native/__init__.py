@@ -1,0 +1,1 @@
+"""Functions in C: compiled at installation, once for each instruction set, called by ctypes."""
