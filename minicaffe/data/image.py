@@ -1,8 +1,9 @@
-"""Image decoding, encoding and resizing with OpenCV's conventions, by Pillow and NumPy.
+"""Image decoding and encoding with OpenCV's conventions, by Pillow and NumPy.
 
 Caffe reads images with OpenCV, so that databases, means and trained weights carry OpenCV's
-habits: blue-green-red order, its bilinear rule in fixed-point numbers, its ways to drop an alpha
-channel, to mix grey, and to turn images by their EXIF orientation. This module repeats them.
+habits: blue-green-red order, its ways to drop an alpha channel, to mix grey, and to turn images by
+their EXIF orientation. This module repeats them, and minicaffe/data/pixels/resizing.py its bilinear
+rule.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from minicaffe.data.pixels.kernels import Pixels as Pixels
+from minicaffe.data.pixels.kernels import planes_of_bgr
+from minicaffe.data.pixels.resizing import resize, resize_nearest
 from minicaffe.errors import DataError
 from minicaffe.path_hints import one_line, path_form_hint
-
-Pixels = NDArray[np.uint8]
 
 PIXELS_VARIABLE = "MINICAFFE_MAX_IMAGE_PIXELS"
 # Decoding takes up to 25 bytes a pixel (WebP). Pillow's own limit, which programs may set, is about
@@ -32,8 +33,6 @@ _LARGE_PIXELS = 1 << 24
 _large_images = threading.Lock()
 # Their 16-bit values have mode "I" in some versions of Pillow.
 _FORMATS_OF_16_BITS = ("PNG", "PPM", "JPEG2000", None)
-
-_COEFFICIENT_BITS = 11  # of OpenCV's weights in resize: INTER_RESIZE_COEF_BITS
 
 
 def read_image(path: str | Path, color: bool = True, height: int = 0, width: int = 0) -> Pixels:
@@ -147,7 +146,7 @@ def _decode(content: bytes, where: object, convert: Callable[[Image.Image], Pixe
             f"{where}: not an image that can be decoded ({len(content)} bytes): {reason}. "
             "Is the file complete?"
         ) from error
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return planes_of_bgr(pixels)
 
 
 def is_turned_by_exif(content: bytes) -> bool:
@@ -202,8 +201,8 @@ def _pixels(image: Image.Image, color: bool | None) -> Pixels:
         image.draft("L", None)  # the luma as stored, which is what OpenCV takes
     if color is None:
         return _native(image)
-    turned = ImageOps.exif_transpose(image)
-    return _bgr(turned) if color else _grey(turned, mixed_by_libpng=image.format == "PNG")
+    ImageOps.exif_transpose(image, in_place=True)
+    return _bgr(image) if color else _grey(image, mixed_by_libpng=image.format == "PNG")
 
 
 def _labels(image: Image.Image, where: str) -> Pixels:
@@ -231,7 +230,8 @@ def _bgr(image: Image.Image) -> Pixels:
         return _bgr_from_cmyk(np.asarray(image))
     if image.mode == "RGBA":  # the colours under the alpha channel, not blended with it
         return np.asarray(image)[:, :, 2::-1]
-    return np.asarray(image.convert("RGB"))[:, :, ::-1]
+    # A conversion to the same mode would copy the image.
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))[:, :, ::-1]
 
 
 def _grey(image: Image.Image, mixed_by_libpng: bool = False) -> Pixels:
@@ -259,88 +259,6 @@ def _bgr_from_cmyk(inks: Pixels) -> Pixels:
     black = light[:, :, 3:]
     rgb: Pixels = (black - ((255 - light[:, :, :3]) * black >> 8)).astype(np.uint8)
     return rgb[:, :, ::-1]
-
-
-def resize(image: Pixels, height: int, width: int) -> Pixels:
-    """Resize as OpenCV's ``resize`` with INTER_LINEAR does, to the bit.
-
-    Weights have 11 bits; sums are cut to 16 bits between the passes, rounded at the end. Halving
-    both sides exactly averages four pixels each.
-
-    Parameters
-    ----------
-    image : ndarray, uint8, shape (channels, rows, columns)
-    height, width : int
-        The new size, pixels.
-    """
-    _, old_height, old_width = image.shape
-    if (old_height, old_width) == (height, width):
-        return image
-    if (old_height, old_width) == (2 * height, 2 * width):
-        wide = image.astype(np.uint16)
-        quads = wide[:, ::2, ::2] + wide[:, 1::2, ::2] + wide[:, ::2, 1::2] + wide[:, 1::2, 1::2]
-        return ((quads + 2) >> 2).astype(np.uint8)
-    columns, column_weights = _taps(old_width, width)
-    # A column that reaches over the edge takes the pixel on the edge alone; a row keeps its two
-    # weights, both on the row at the edge, which rounds differently.
-    outside = (columns[:, 0] < 0) | (columns[:, 1] >= old_width)
-    column_weights[outside] = 1 << _COEFFICIENT_BITS, 0
-    columns = columns.clip(0, old_width - 1)
-    rows, row_weights = _taps(old_height, height)
-    needed, rows = np.unique(rows.clip(0, old_height - 1), return_inverse=True)
-    source = image[:, needed].astype(np.int32)
-    left, right = source[:, :, columns[:, 0]], source[:, :, columns[:, 1]]
-    across = (left * column_weights[:, 0] + right * column_weights[:, 1]) >> 4
-    rows = rows.reshape(height, 2)
-    upper = across[:, rows[:, 0]] * row_weights[:, 0, None] >> 16
-    lower = across[:, rows[:, 1]] * row_weights[:, 1, None] >> 16
-    return ((upper + lower + 2) >> 2).astype(np.uint8)
-
-
-def resize_by_sides(image: Pixels, short: int, longest: int) -> tuple[float, Pixels]:
-    """Resize to a length of the short side, less if the long side would exceed another length.
-
-    Returns
-    -------
-    float
-        The factor of the lengths before they are rounded to pixels.
-    ndarray, uint8, shape (channels, new rows, new columns)
-    """
-    rows, columns = image.shape[1:]
-    scale = scale_by_sides((rows, columns), short, longest)
-    return scale, resize(image, max(round(rows * scale), 1), max(round(columns * scale), 1))
-
-
-def scale_by_sides(size: tuple[int, int], short: int, longest: int) -> float:
-    """Return the factor with which `resize_by_sides` resizes an image of some rows and columns."""
-    return min(short / min(size), longest / max(size))
-
-
-def _taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """Return the two source indices of each target index (maybe outside) and their weights."""
-    scale = 1.0 / (new / old)  # in this order, for the same last bit as OpenCV
-    at = ((np.arange(new) + 0.5) * scale - 0.5).astype(np.float32)
-    first = np.floor(at)
-    fraction = at - first
-    weights = np.stack([np.float32(1) - fraction, fraction], axis=1) * (1 << _COEFFICIENT_BITS)
-    low = first.astype(np.intp)
-    return np.stack([low, low + 1], axis=1), np.rint(weights).astype(np.int32)
-
-
-def resize_nearest(image: Pixels, height: int, width: int) -> Pixels:
-    """Resize as OpenCV's ``resize`` with INTER_NEAREST does.
-
-    Parameters
-    ----------
-    image : ndarray, uint8, shape (channels, rows, columns)
-    height, width : int
-        The new size, pixels.
-    """
-    rows, columns = (
-        np.minimum((np.arange(new) * (1.0 / (new / old))).astype(np.intp), old - 1)
-        for new, old in ((height, image.shape[1]), (width, image.shape[2]))
-    )
-    return image[:, rows[:, None], columns]
 
 
 def encode_image(image: Pixels, kind: str, quality: int = 95) -> bytes:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from minicaffe.data.batches import RecordBatches
 from minicaffe.data.datum import ImageArray
-from minicaffe.data.image import Pixels, resize, resize_nearest
+from minicaffe.data.image import Pixels
+from minicaffe.data.pixels.resizing import resize, resize_nearest
 from minicaffe.data.records.base import Record, RecordSource
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.distributed.parts import BatchRows

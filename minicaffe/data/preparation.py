@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from minicaffe.data.augmentation.augmenter import Augmenter
 from minicaffe.data.class_names import read_names
-from minicaffe.data.image import Pixels, read_image, resize
+from minicaffe.data.image import Pixels, read_image
 from minicaffe.data.image_form import ImageForm
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
 from minicaffe.random import RandomStream

@@ -16,13 +16,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minicaffe.data.datum import ImageArray
 from minicaffe.data.mean import read_mean
+from minicaffe.data.pixels.kernels import CropWindow, Pixels, transformed_windows
 from minicaffe.errors import DataError
 from minicaffe.ops.transform import StagedBatch
 from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
@@ -30,14 +31,6 @@ from minicaffe.schema.minicaffe_pb2 import TRAIN, TransformationParameter
 Floats = NDArray[np.float32]
 
 _LARGEST = 255  # mirrored horizontal flow x becomes 255 - x
-
-
-class _Window(NamedTuple):
-    """The crop of one image."""
-
-    top: int
-    left: int
-    mirror: bool
 
 
 def crop_size(param: TransformationParameter) -> tuple[int, int] | None:
@@ -225,9 +218,14 @@ class DataTransformer:
 
     def _transformed(self, images: Sequence[ImageArray], draws: RowDraws | None) -> Floats:
         shape = self._common_shape(images)
+        windows = self._windows(images, draws)
+        if not self._flow_step and all(image.dtype == np.uint8 for image in images):
+            values = np.empty((len(images), *shape), np.float32)
+            mean, pixels = self.mean(shape[0]), cast(Sequence[Pixels], images)
+            if transformed_windows(pixels, windows, values, mean, float(self.scale)):
+                return values
         if self._crop_size is None and not self._mirror:
             return self._arithmetic(cast(ImageArray, np.stack(images)), self._mean)
-        windows = self._windows(images, draws)
         cut = self._cut_out(images, windows, shape)
         if self._mean is None:
             return self._arithmetic(cut, None)
@@ -249,7 +247,7 @@ class DataTransformer:
     def _cut_out(
         self,
         images: Sequence[ImageArray],
-        windows: Sequence[_Window],
+        windows: Sequence[CropWindow],
         shape: tuple[int, int, int],
     ) -> ImageArray:
         cut = np.empty((len(images), *shape), dtype=images[0].dtype)
@@ -309,7 +307,7 @@ class DataTransformer:
             )
         return cuts.pop()
 
-    def _windows(self, images: Sequence[ImageArray], draws: RowDraws | None) -> list[_Window]:
+    def _windows(self, images: Sequence[ImageArray], draws: RowDraws | None) -> list[CropWindow]:
         n = len(images)
         sizes = np.array([image.shape[1:] for image in images])
         spare = sizes - np.array(self._crop_size or sizes)
@@ -323,7 +321,7 @@ class DataTransformer:
         else:
             corner = spare // 2
         tops, lefts = corner.T.tolist()
-        return [_Window(*window) for window in zip(tops, lefts, mirror.tolist(), strict=True)]
+        return [CropWindow(*window) for window in zip(tops, lefts, mirror.tolist(), strict=True)]
 
     def _arithmetic(self, x: ImageArray, mean: Floats | None) -> Floats:
         if mean is not None:
@@ -347,7 +345,7 @@ class DataTransformer:
         )
 
 
-def _cut(image: ImageArray, window: _Window, shape: tuple[int, int, int]) -> ImageArray:
+def _cut(image: ImageArray, window: CropWindow, shape: tuple[int, int, int]) -> ImageArray:
     rows = slice(window.top, window.top + shape[1])
     cut = image[:, rows, window.left : window.left + shape[2]]
     return cut[:, :, ::-1] if window.mirror else cut

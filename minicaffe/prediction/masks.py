@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from minicaffe.data.image import Pixels, resize_nearest
+from minicaffe.data.image import Pixels
+from minicaffe.data.pixels.resizing import resize_nearest
 from minicaffe.errors import NetError
 from minicaffe.ops.backend import HostArray, Shape
 from minicaffe.prediction.deployed_net import DeployedNet

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from minicaffe.data.image import Pixels, image_pixels, resize
+from minicaffe.data.image import Pixels, image_pixels
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.data.preparation import Floats, ImagePreparation
 from minicaffe.errors import NetError
 from minicaffe.ops.backend import Shape

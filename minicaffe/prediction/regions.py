@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from minicaffe.data.image import image_pixels, resize_by_sides, scale_by_sides
+from minicaffe.data.image import image_pixels
+from minicaffe.data.pixels.resizing import resize_by_sides, scale_by_sides
 from minicaffe.ops.backend import HostArray
 from minicaffe.pixel_boxes import cut_to_image, decoded_boxes, suppressed
 from minicaffe.prediction.deployed_net import DeployedNet

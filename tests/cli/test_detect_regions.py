@@ -9,7 +9,8 @@ from PIL import Image
 
 from minicaffe.backends import get_backend
 from minicaffe.cli.main import run_command
-from minicaffe.data.image import read_image, resize
+from minicaffe.data.image import read_image
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers, save_net
 from minicaffe.prediction import ModelFiles, PixelValues, RegionSettings, open_image_model

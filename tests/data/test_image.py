@@ -6,7 +6,8 @@ from PIL import Image
 
 from minicaffe.data.datum import decode_datum, parse_datum
 from minicaffe.data.db import open_database
-from minicaffe.data.image import decode_image, encode_image, read_image, resize
+from minicaffe.data.image import decode_image, encode_image, read_image
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.errors import DataError
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)

@@ -6,7 +6,7 @@ import pytest
 from minicaffe.data.augmentation.distortion import Distortion
 from minicaffe.data.augmentation.hsv import bgr_from_hsv, hsv_from_bgr
 from minicaffe.data.augmentation.noise import Noise
-from minicaffe.data.image import resize
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.errors import DataError
 from minicaffe.schema.forks_pb2 import DistortionParameter, NoiseParameter, SaltPepperParameter
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.data.image import read_image, resize
+from minicaffe.data.image import read_image
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.data.records.window_crop import CropBox, Cropper
 from minicaffe.data.records.window_file import read_window_file
 from minicaffe.errors import DataError, NetError

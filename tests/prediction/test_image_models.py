@@ -8,7 +8,8 @@ import pytest
 
 from image_nets import NETS, picture, write_image_nets
 from minicaffe.backends import get_backend
-from minicaffe.data.image import decode_image, resize
+from minicaffe.data.image import decode_image
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.errors import DataError, NetError
 from minicaffe.net import Net
 from minicaffe.net.weights import copy_trained_layers

@@ -25,9 +25,9 @@ from minicaffe.data.image import (
     image_format,
     is_turned_by_exif,
     read_image,
-    resize,
 )
 from minicaffe.data.ordered_pool import mapped_in_order
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.data.survey import DatasetSurvey
 from minicaffe.errors import DataError
 from minicaffe.log import logger

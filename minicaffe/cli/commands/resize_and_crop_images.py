@@ -16,7 +16,8 @@ from minicaffe.atomic_file import write_atomically
 from minicaffe.cli.commands._file_counter import FileCounter
 from minicaffe.cli.flags import Flags, flag
 from minicaffe.cores import usable_cores
-from minicaffe.data.image import encode_image, image_format, read_image, resize
+from minicaffe.data.image import encode_image, image_format, read_image
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.data.preparation import find_images
 from minicaffe.errors import DataError
 from minicaffe.log import logger

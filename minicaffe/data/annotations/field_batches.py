@@ -10,7 +10,8 @@ import numpy as np
 
 from minicaffe.data.annotations.field_labels import FieldMap, Numbers, label_maps
 from minicaffe.data.batch_source import DividedBatches, Floats
-from minicaffe.data.image import Pixels, read_image, resize
+from minicaffe.data.image import Pixels, read_image
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.data.records.base import RecordPosition
 from minicaffe.data.records.box_file import BoxedImage, read_box_file
 from minicaffe.distributed.parts import BatchRows

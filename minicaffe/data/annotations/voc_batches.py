@@ -11,7 +11,8 @@ import numpy as np
 from minicaffe.data.annotations.annotation_files import read_boxes
 from minicaffe.data.annotations.object_box import AnnotationType
 from minicaffe.data.batch_source import DividedBatches, Floats
-from minicaffe.data.image import Pixels, read_image, resize_by_sides
+from minicaffe.data.image import Pixels, read_image
+from minicaffe.data.pixels.resizing import resize_by_sides
 from minicaffe.data.records.base import RecordPosition
 from minicaffe.distributed.parts import BatchRows
 from minicaffe.errors import DataError

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from minicaffe.data.augmentation.objects import Window
-from minicaffe.data.image import Pixels, resize
+from minicaffe.data.image import Pixels
 from minicaffe.data.mean import read_mean
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.errors import DataError
 from minicaffe.schema.minicaffe_pb2 import TransformationParameter
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.image import Pixels, resize, resize_nearest
+from minicaffe.data.image import Pixels
+from minicaffe.data.pixels.resizing import resize, resize_nearest
 
 Weights = NDArray[np.float32]
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicaffe.data.image import Pixels, read_image, resize
+from minicaffe.data.image import Pixels, read_image
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.data.records.base import FileRecord
 from minicaffe.data.records.image_list import shorten
 from minicaffe.data.records.listed import ListedRecords

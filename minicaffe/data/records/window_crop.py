@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.image import Pixels, resize
+from minicaffe.data.image import Pixels
+from minicaffe.data.pixels.resizing import resize
 from minicaffe.data.transformer import DataTransformer
 from minicaffe.errors import DataError
 from minicaffe.schema.minicaffe_pb2 import TEST, TransformationParameter
