@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from minicaffe.data.pixels.kernels import Pixels as Pixels
 from minicaffe.data.pixels.kernels import planes_of_bgr
+from minicaffe.data.pixels.pillow_memory import planes_of_image
 from minicaffe.data.pixels.resizing import resize, resize_nearest
 from minicaffe.errors import DataError
 from minicaffe.path_hints import one_line, path_form_hint
@@ -104,7 +105,7 @@ def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
     -------
     ndarray, uint8, shape (channels, rows, columns)
     """
-    return _decode(content, where, partial(_pixels, color=color))
+    return _decode(content, where, partial(_planes, color=color))
 
 
 def image_pixels(image: bytes | Pixels, color: bool, where: object) -> Pixels:
@@ -130,13 +131,13 @@ def image_pixels(image: bytes | Pixels, color: bool, where: object) -> Pixels:
 
 
 def _decode(content: bytes, where: object, convert: Callable[[Image.Image], Pixels]) -> Pixels:
-    """Decode an image file; `convert` returns pixels, shape (rows, columns, channels)."""
+    """Decode an image file; `convert` returns its planes."""
     if not content:
         raise DataError(f"{where}: the image is empty (0 bytes).")
     try:
         with Image.open(io.BytesIO(content)) as image, decoding(image, where):
             _check_values(image, where)
-            pixels = convert(image)
+            return convert(image)
     except DataError:
         raise
     except Exception as error:  # Pillow's plugins raise errors of many types for damaged files
@@ -146,7 +147,6 @@ def _decode(content: bytes, where: object, convert: Callable[[Image.Image], Pixe
             f"{where}: not an image that can be decoded ({len(content)} bytes): {reason}. "
             "Is the file complete?"
         ) from error
-    return planes_of_bgr(pixels)
 
 
 def is_turned_by_exif(content: bytes) -> bool:
@@ -195,14 +195,19 @@ def _check_values(image: Image.Image, where: object) -> None:
         )
 
 
-def _pixels(image: Image.Image, color: bool | None) -> Pixels:
-    """Return pixels, shape (rows, columns, channels)."""
+def _planes(image: Image.Image, color: bool | None) -> Pixels:
+    """Return planes of pixels, shape (channels, rows, columns)."""
     if color is False and image.format == "JPEG" and image.mode == "RGB":
         image.draft("L", None)  # the luma as stored, which is what OpenCV takes
-    if color is None:
-        return _native(image)
-    ImageOps.exif_transpose(image, in_place=True)
-    return _bgr(image) if color else _grey(image, mixed_by_libpng=image.format == "PNG")
+    if color is not None:
+        ImageOps.exif_transpose(image, in_place=True)
+    if color is False:
+        return planes_of_bgr(_grey(image, mixed_by_libpng=image.format == "PNG"))
+    if image.mode == "RGB" and "transparency" not in image.info:
+        planes = planes_of_image(image)
+        if planes is not None:
+            return planes
+    return planes_of_bgr(_native(image) if color is None else _bgr(image))
 
 
 def _labels(image: Image.Image, where: str) -> Pixels:
@@ -211,7 +216,7 @@ def _labels(image: Image.Image, where: str) -> Pixels:
             f"{where}: a JPEG file changes the values of pixels, so that they are no labels any "
             "more. Store the labels as PNG."
         )
-    return np.asarray(image)[:, :, None] if image.mode == "P" else _pixels(image, color=False)
+    return np.array(image)[None] if image.mode == "P" else _planes(image, color=False)
 
 
 def _native(image: Image.Image) -> Pixels:

@@ -21,7 +21,7 @@ CFunction: TypeAlias = Callable[..., None]
 
 # Arguments of the functions in pixels.c: addresses, whole numbers, floats.
 _ARGUMENTS = {
-    "planes_of_rgb": "ppn",
+    "planes_of_rgb": "pnpn",
     "resize_planes": "pnnnpnnppppp",
     "transform_window": "pnnnnnnpnfpnn",
 }
@@ -94,7 +94,7 @@ def planes_of_bgr(pixels: Pixels) -> Pixels:
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
     rows, columns, _ = pixels.shape
     planes = np.empty((3, rows, columns), np.uint8)
-    function(rgb.ctypes.data, planes.ctypes.data, rows * columns)
+    function(rgb.ctypes.data, 3, planes.ctypes.data, rows * columns)
     return planes
 
 

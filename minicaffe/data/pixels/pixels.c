@@ -7,15 +7,23 @@
 
 #define EXPORT __attribute__((visibility("default"), target_clones("avx2", "default")))
 
-// Red, green, blue of n pixels in turn -> planes of blue, green, red.
-EXPORT void planes_of_rgb(const uint8_t *restrict rgb, uint8_t *restrict planes, int64_t n)
+static inline void divide(const uint8_t *restrict pixels, int step, uint8_t *restrict blue,
+                          uint8_t *restrict green, uint8_t *restrict red, int64_t n)
 {
-    uint8_t *restrict blue = planes, *restrict green = planes + n, *restrict red = planes + 2 * n;
     for (int64_t i = 0; i < n; i++) {
-        red[i] = rgb[3 * i];
-        green[i] = rgb[3 * i + 1];
-        blue[i] = rgb[3 * i + 2];
+        red[i] = pixels[step * i];
+        green[i] = pixels[step * i + 1];
+        blue[i] = pixels[step * i + 2];
     }
+}
+
+// n pixels of `step` bytes, 3 or 4, which begin with red, green, blue -> planes of blue, green, red.
+EXPORT void planes_of_rgb(const uint8_t *pixels, int64_t step, uint8_t *planes, int64_t n)
+{
+    if (step == 3)
+        divide(pixels, 3, planes, planes + n, planes + 2 * n, n);
+    else
+        divide(pixels, 4, planes, planes + n, planes + 2 * n, n);
 }
 
 // Sums of two columns of a row for each new column, cut to 16 bits.
