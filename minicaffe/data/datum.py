@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from minicaffe.errors import DataError
 from minicaffe.schema.minicaffe_pb2 import Datum
-from minicaffe.wire_format import read_varint
+from minicaffe.wire_format import length_delimited, read_varint
 
 ImageArray = NDArray[np.uint8] | NDArray[np.float32]
 Bytes: TypeAlias = bytes | memoryview
@@ -33,14 +33,16 @@ def encode_datum(image: ImageArray, label: int | None) -> bytes:
         A class, or any other 32-bit number; None for a Datum without a label.
     """
     channels, height, width = image.shape
-    datum = Datum(channels=channels, height=height, width=width, label=label)
-    if image.dtype == np.uint8:
-        datum.data = image.tobytes()
-        # Caffe's converters write the default out; so do we, for files equal to theirs.
-        datum.encoded = False
-    else:
+    if image.dtype != np.uint8:
+        datum = Datum(channels=channels, height=height, width=width, label=label)
         datum.float_data.extend(image.astype(np.float32, copy=False).ravel())
-    return datum.SerializeToString()
+        return datum.SerializeToString()
+    # protobuf writes fields in the order of their numbers, and would copy the values twice.
+    before = Datum(channels=channels, height=height, width=width).SerializeToString()
+    values = np.ascontiguousarray(image).reshape(-1).data
+    data = length_delimited(Datum.DATA_FIELD_NUMBER, [values])
+    # Caffe's converters write the default out; so do we, for files equal to theirs.
+    return b"".join([before, *data, Datum(label=label, encoded=False).SerializeToString()])
 
 
 def encoded_datum(content: bytes, label: int, shape: tuple[int, ...] = ()) -> bytes:

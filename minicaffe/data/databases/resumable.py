@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from minicaffe.log import logger
 
 # In the folder of a database that is being written, beside its own files.
 _LOG_NAME = "conversion.jsonl"
-# A transaction ends after so many bytes of records, or seconds: a process that is killed loses no
-# more. Each waits for the disk, so that small ones would cost time.
+# A transaction ends after so many bytes of records, or seconds, and is written while the records of
+# the next one are collected. A process that is killed loses no more than these two. Each waits for
+# the disk, so that small ones would cost time.
 _BATCH_BYTES, _BATCH_S = 32 << 20, 10.0
 
 
@@ -46,6 +48,9 @@ class ResumableDatabase:
         self._waiting: list[tuple[bytes, bytes]] = []
         self._waiting_bytes = 0
         self._committed = time.monotonic()
+        # Writing takes as long as decoding on one core, and waits for the disk.
+        self._thread = ThreadPoolExecutor(1, "minicaffe-write")
+        self._transaction: Future[None] | None = None
         self.n_items, self.n_records = log.n_items, log.n_records
         self.survey = log.survey
         self.batch = DatasetSurvey("")
@@ -62,14 +67,41 @@ class ResumableDatabase:
         is_late = time.monotonic() - self._committed >= _BATCH_S
         if is_late or self._waiting_bytes >= _BATCH_BYTES:
             self.commit()
+        elif self._transaction is not None and self._transaction.done():
+            self.wait()
 
     def commit(self) -> None:
-        """Write the waiting records in one transaction, which is then on the disk."""
-        if self._waiting:
-            self._writer.write(self._waiting)
-        self._log.append(self.n_items, self.n_records, self.batch)
+        """Begin to write the waiting records in one transaction; wait for the one before it."""
+        self.wait()
+        given = self._waiting, self.n_items, self.n_records, self.batch
+        self._transaction = self._thread.submit(self._write, *given)
         self._waiting, self._waiting_bytes, self.batch = [], 0, DatasetSurvey("")
         self._committed = time.monotonic()
+
+    def wait(self) -> None:
+        """Wait until what was committed is on the disk; raise the error of writing it."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            transaction.result()
+
+    def _write(
+        self,
+        records: list[tuple[bytes, bytes]],
+        n_items: int,
+        n_records: int,
+        survey: DatasetSurvey,
+    ) -> None:
+        if records:
+            self._writer.write(records)
+        self._log.append(n_items, n_records, survey)
+
+    def close(self) -> None:
+        """Close the database when the transaction has ended.
+
+        The thread does it, so that a second Ctrl-C does not close the database under a transaction.
+        """
+        self._thread.submit(self._writer.close)
+        self._thread.shutdown()
 
 
 def numbered_key(number: int, name: str) -> bytes:
@@ -113,11 +145,12 @@ def resumable_database(
         log = _log_of(partial, path, inputs or {})
         with _kept(partial, log, n_items) if inputs is not None else _removed(partial):
             _begin_or_continue(partial, log, n_items)
-            with closing(open_writer(str(partial), path, backend)) as writer:
+            writer = open_writer(str(partial), path, backend)
+            with closing(ResumableDatabase(writer, log)) as database:
                 _remove_unlogged(partial, writer, log)
-                database = ResumableDatabase(writer, log)
                 yield database
                 database.commit()
+                database.wait()
                 writer.complete(database.n_records)
         give_final_name(partial, path)
         Path(path, _LOG_NAME).unlink()
