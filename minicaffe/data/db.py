@@ -94,6 +94,15 @@ class RecordCursor:
         self.key, self.value = self._cursor.item()
         return n_rounds
 
+    def count(self) -> int:
+        """Return the number of records; all of a LevelDB are read the first time."""
+        return self._read(self._cursor.count)
+
+    def seek_index(self, index: int) -> None:
+        """Go to a record, counted from 0 in the order of the keys."""
+        self._read(self._cursor.seek_index, index)
+        self.key, self.value = self._cursor.item()
+
     def __str__(self) -> str:
         """Return database and key, for messages."""
         return f"{self._path}, key {printable(self.key)}"

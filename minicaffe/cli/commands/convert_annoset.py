@@ -117,7 +117,7 @@ def run(flags: AnnosetFlags) -> int:
         converted = conversion.datum(entry.name, conversion.read(entry.name), entry.label)
         return converted._replace(value=encode_annotated_datum(converted.value, None))
 
-    entries = _ordered(read_image_list(flags.list_file), flags)
+    entries = _ordered(list(read_image_list(flags.list_file)), flags)
     destination = flags.destination([f"{entry.name} {entry.label}" for entry in entries])
     survey = convert_images(entries, convert, destination, flags.root)
     end_conversion(survey, flags.database)

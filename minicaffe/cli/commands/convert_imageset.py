@@ -35,7 +35,7 @@ class ImagesetFlags(ConversionFlags):
 def run(flags: ImagesetFlags) -> int:
     """Convert."""
     encoded = flags.stores_files()
-    entries = read_image_list(flags.list_file)
+    entries = list(read_image_list(flags.list_file))
     if flags.shuffle:
         logger.info("Shuffling data")
         RandomStream(0, "convert_imageset").generator().shuffle(entries)

@@ -68,17 +68,17 @@ class ResumableDatabase:
         if is_late or self._waiting_bytes >= _BATCH_BYTES:
             self.commit()
         elif self._transaction is not None and self._transaction.done():
-            self.wait()
+            self.finish_transaction()
 
     def commit(self) -> None:
         """Begin to write the waiting records in one transaction; wait for the one before it."""
-        self.wait()
+        self.finish_transaction()
         given = self._waiting, self.n_items, self.n_records, self.batch
         self._transaction = self._thread.submit(self._write, *given)
         self._waiting, self._waiting_bytes, self.batch = [], 0, DatasetSurvey("")
         self._committed = time.monotonic()
 
-    def wait(self) -> None:
+    def finish_transaction(self) -> None:
         """Wait until what was committed is on the disk; raise the error of writing it."""
         transaction, self._transaction = self._transaction, None
         if transaction is not None:
@@ -150,7 +150,7 @@ def resumable_database(
                 _remove_unlogged(partial, writer, log)
                 yield database
                 database.commit()
-                database.wait()
+                database.finish_transaction()
                 writer.complete(database.n_records)
         give_final_name(partial, path)
         Path(path, _LOG_NAME).unlink()

@@ -129,6 +129,7 @@ class LevelDbCursor:
         self._iterator, self._path, self._expected = iterator, path, expected
         # Records seen since the first one, which begins a count.
         self._seen: int | None = None
+        self._keys: list[bytes] | None = None
 
     def first(self) -> bool:
         """Go to the first record; False if there is none."""
@@ -143,6 +144,23 @@ class LevelDbCursor:
         with _explained(self._path):
             self._iterator.seek(key)
             return bool(self._iterator.valid()) and self._iterator.key() == key
+
+    def count(self) -> int:
+        """Return the number of records, which means reading them all the first time."""
+        return len(self._all_keys())
+
+    def seek_index(self, index: int) -> None:
+        """Go to a record, counted from 0 in the order of the keys, which stay in memory."""
+        self.seek(self._all_keys()[index])
+
+    def _all_keys(self) -> list[bytes]:
+        if self._keys is None:
+            self._keys = []
+            more = self.first()
+            while more:
+                self._keys.append(self._iterator.key())
+                more = self.next()
+        return self._keys
 
     def next(self) -> bool:
         """Go to the next record; False after the last."""

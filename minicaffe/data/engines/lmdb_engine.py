@@ -9,6 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 
 import lmdb
+import numpy as np
 
 from minicaffe.data.engines.lmdb_pages import LmdbPages
 from minicaffe.data.engines.lmdb_tree import LmdbTree
@@ -64,14 +65,30 @@ class LmdbCursor:
 
     def seek(self, key: bytes) -> bool:
         """Go to `key`; False if there is no such record."""
-        leaves = self._tree.leaves.tolist()
-        leaf = bisect_right(leaves, key, key=lambda page: self._pages.leaf(page)[0][0]) - 1
+        leaves = self._tree.leaves
+        # A range, because a list of all leaves would take longer than the search.
+        leaf = bisect_right(range(len(leaves)), key, key=self._first_key) - 1
         if leaf < 0:
             return False
         self._enter(leaf)
         self._seen = -self._pages.meta.n_records
         self._at = bisect_left(self._records, key, key=itemgetter(0))
         return self._at < len(self._records) and self._records[self._at][0] == key
+
+    def _first_key(self, leaf: int) -> bytes:
+        return self._pages.leaf(int(self._tree.leaves[leaf]))[0][0]
+
+    def count(self) -> int:
+        """Return the number of records."""
+        return self._pages.meta.n_records
+
+    def seek_index(self, index: int) -> None:
+        """Go to a record, counted from 0 in the order of the keys."""
+        firsts = self._tree.first_records
+        leaf = int(np.searchsorted(firsts, index, "right")) - 1
+        self._enter(leaf)
+        self._seen = -self._pages.meta.n_records
+        self._at = index - int(firsts[leaf])
 
     def next(self) -> bool:
         """Go to the next record; False after the last."""

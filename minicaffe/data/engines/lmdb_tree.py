@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,12 +59,27 @@ class LmdbTree:
         if not self.is_checked and len(checked) > _SAMPLE:
             checked = checked[np.linspace(0, len(checked) - 1, _SAMPLE).astype(np.int64)]
         n = sum(self._check_leaves(chunk) for chunk in _chunks(checked))
-        if self.is_checked and n != self._meta.n_records:
-            raise pages.damaged(
-                f"its pages hold {n} records, its header says {self._meta.n_records}"
-            )
+        if self.is_checked:
+            self._check_records(n)
         self._check_large_values()
         self._large.clear()
+
+    @functools.cached_property
+    def first_records(self) -> Pages:
+        """Number of records before each leaf page, of which only the headers are read."""
+        counts = []
+        for chunk in _chunks(self.leaves):
+            lower = self._headers(chunk, LEAF)[:, 6].astype(np.int64)
+            counts.append((lower - HEADER_BYTES) // _WORD)
+        ends = np.cumsum(np.concatenate(counts))
+        self._check_records(int(ends[-1]))
+        return ends - np.concatenate(counts)
+
+    def _check_records(self, n: int) -> None:
+        if n != self._meta.n_records:
+            raise self._pages.damaged(
+                f"its pages hold {n} records, its header says {self._meta.n_records}"
+            )
 
     def _find_leaves(self) -> Pages:
         meta = self._meta

@@ -144,7 +144,9 @@ class DatabaseRecords(RecordSource):
 
 
 class ShuffledDatabaseRecords(ListedRecords):
-    """Reads a database in a random order, a new one in each round; keeps all keys in memory.
+    """Reads a database in a random order, a new one in each round.
+
+    Of an LMDB, only the records of the batches are read; the keys of a LevelDB stay in memory.
 
     Parameters
     ----------
@@ -175,14 +177,11 @@ class ShuffledDatabaseRecords(ListedRecords):
         self._read = reading(path)
         self._database = open_database(path, backend)
         self._cursor = self._database.cursor()
-        self._keys = [self._cursor.key]
-        while not self._cursor.advance():
-            self._keys.append(self._cursor.key)
-        super().__init__(path, len(self._keys), stream)
+        super().__init__(path, self._cursor.count(), stream)
 
     def record(self, index: int) -> Record:
         """Return a record; views of it last while the database is open."""
-        self._cursor.seek(self._keys[index])
+        self._cursor.seek_index(index)
         return self._read(self._read_record, self._path, self._cursor, self._color)
 
     def close(self) -> None:

@@ -6,10 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
+
+import numpy as np
 
 from minicaffe.data.image import Pixels, read_image
 from minicaffe.data.records.base import FileRecord
 from minicaffe.data.records.list_hints import list_line_hint
+from minicaffe.data.records.list_text import Places, find_lines
 from minicaffe.data.records.listed import ListedRecords
 from minicaffe.errors import DataError, Problems
 from minicaffe.log import logger
@@ -43,7 +47,46 @@ class ListedImage:
     line: int
 
 
-def read_image_list(path: str) -> list[ListedImage]:
+class ImageList(Sequence[ListedImage]):
+    """The images of a list, each read from the text when it is asked for.
+
+    An object for each line of a long list would take longer to make than all else.
+
+    Parameters
+    ----------
+    text : bytes
+        The list, in UTF-8.
+    numbers : ndarray, int64, shape (n,)
+        The line of each image, from 1.
+    begins, ends : ndarray, int64, shape (n,)
+        Where its name begins and ends in the text.
+    labels : ndarray, int64, shape (n,)
+    """
+
+    def __init__(
+        self, text: bytes, numbers: Places, begins: Places, ends: Places, labels: Places
+    ) -> None:
+        self._text, self.labels = text, labels
+        self._numbers, self._begins, self._ends = numbers, begins, ends
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @overload
+    def __getitem__(self, index: int) -> ListedImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[ListedImage]: ...
+
+    def __getitem__(self, index: int | slice) -> ListedImage | list[ListedImage]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        name = self._text[self._begins[index] : self._ends[index]]
+        decoded = name.decode("utf-8", "surrogateescape")
+        return ListedImage(decoded, int(self.labels[index]), int(self._numbers[index]))
+
+
+def read_image_list(path: str) -> ImageList:
     """Read a list: a line is a path, a space and a label. Blank lines do not count.
 
     Raises
@@ -52,27 +95,37 @@ def read_image_list(path: str) -> list[ListedImage]:
         If the list cannot be read or is empty; or names the lines that are wrong.
     """
     rule = "a line of a list is a path, a space and a label"
-    lines = read_text(path, "the list", ForeignBytes.ESCAPE, rule).split("\n")
+    text = read_text(path, "the list", ForeignBytes.ESCAPE, rule)
+    content = text.encode("utf-8", "surrogateescape")
+    del text  # as large as the file
+    lines = find_lines(content)
+    are_images = lines.are_plain.copy()
     problems = Problems(DataError)
-    images: list[ListedImage] = []
-    for number, line in enumerate(lines, start=1):
+    for index in np.flatnonzero(~lines.are_plain).tolist():
+        line = content[lines.begins[index] : lines.ends[index]].decode("utf-8", "surrogateescape")
         name, _, label = line.rstrip().rpartition(" ")
-        if not line.strip():
-            continue
         problem = _problem(name, label, line)
         if not problem:
-            images.append(ListedImage(name, int(label), number))
-        elif len(problems.messages) < _MOST_PROBLEMS:
-            problems.add(f"{path}:{number}: {problem}")
+            are_images[index] = True
+            n_bytes = len(name.encode("utf-8", "surrogateescape"))
+            lines.name_ends[index] = lines.begins[index] + n_bytes
+            lines.labels[index] = int(label)
+        elif line.strip() and len(problems.messages) < _MOST_PROBLEMS:
+            problems.add(f"{path}:{index + 1}: {problem}")
     problems.raise_if_any()
-    if not images:
+    if not are_images.any():
         raise DataError(f"{path}: the list is empty; a line is a path, a space and a label.")
+    (at,) = np.nonzero(are_images)
+    columns = (lines.begins, lines.name_ends, lines.labels)
+    images = ImageList(content, at + 1, *(column[at] for column in columns))
     _warn_of_inexact_labels(path, images)
     return images
 
 
 def _problem(name: str, label: str, line: str) -> str:
     """Return what is wrong with a line; an empty string if nothing is."""
+    if not line.strip():
+        return "a blank line"
     if not name.strip() or not _LABEL.fullmatch(label):
         return (
             f"{shorten(line.rstrip())!r}; a line is a path, a space and a label, which is a whole "
@@ -91,11 +144,12 @@ def shorten(text: str) -> str:
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
 
-def _warn_of_inexact_labels(path: str, images: Sequence[ListedImage]) -> None:
-    inexact = next((image for image in images if abs(image.label) > _EXACT_LABELS), None)
-    if inexact is not None:
+def _warn_of_inexact_labels(path: str, images: ImageList) -> None:
+    (inexact,) = np.nonzero(np.abs(images.labels) > _EXACT_LABELS)
+    if len(inexact):
+        image = images[inexact[0]]
         logger.warning(
-            f"{path}:{inexact.line}: label {inexact.label}; nets hold labels as float32, which is "
+            f"{path}:{image.line}: label {image.label}; nets hold labels as float32, which is "
             f"exact up to {_EXACT_LABELS} only."
         )
 
