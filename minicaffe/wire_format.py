@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from mmap import mmap
 from typing import Generic, TypeVar, cast
 
 import numpy as np
@@ -27,7 +28,7 @@ class Outline(Generic[M]):
     Parameters
     ----------
     message_class : type of Message
-    data : bytes
+    data : bytes or mmap
         The serialised message.
 
     Attributes
@@ -40,7 +41,7 @@ class Outline(Generic[M]):
         If `data` is not such a message.
     """
 
-    def __init__(self, message_class: type[M], data: bytes) -> None:
+    def __init__(self, message_class: type[M], data: bytes | mmap) -> None:
         self._contents: list[memoryview] = []
         try:
             short = self._shorten(memoryview(data), cast(Descriptor, message_class.DESCRIPTOR))

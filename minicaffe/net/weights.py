@@ -12,6 +12,7 @@ import numpy.typing as npt
 from minicaffe.atomic_file import write_atomically
 from minicaffe.blob import Blob
 from minicaffe.errors import Problems, SnapshotError, near
+from minicaffe.fatal_signals import ReadCall, reading
 from minicaffe.layers import Layer
 from minicaffe.log import logger
 from minicaffe.net.net import Net
@@ -52,7 +53,8 @@ def copy_trained_layers(net: Net, *paths: str | Path, optional: Collection[str] 
         If a file cannot be read, or weights do not fit; lists all that do not.
     """
     problems = Problems(SnapshotError)
-    copies: list[tuple[Blob, Floats]] = []
+    # With the files, which are read when their values are copied.
+    copies: list[tuple[ReadCall, Blob, Floats]] = []
     layers = {layer.name: (index, layer) for index, layer in enumerate(net.layers)}
     shared = _shared(net)
 
@@ -76,17 +78,18 @@ def copy_trained_layers(net: Net, *paths: str | Path, optional: Collection[str] 
             if message:
                 problems.add(f"{path}: {message}")
             else:
-                copies += [(layer.blobs[k], values) for k, values in given.items()]
+                read = reading(str(path))
+                copies += [(read, layer.blobs[k], values) for k, values in given.items()]
     if problems.messages:
         problems.add(
             "To start a layer anew, rename it in the prototxt; its weights are then left out."
         )
     problems.raise_if_any()
-    for blob, values in copies:
-        blob.data.set(values.reshape(blob.shape))
+    for read, blob, values in copies:
+        read(blob.data.set, values.reshape(blob.shape))
     if net.non_finite is not None:
         net.non_finite.clear()
-    filled = {id(blob.data_owner) for blob, _ in copies}
+    filled = {id(blob.data_owner) for _, blob, _ in copies}
     missing = _layers_with_others(net, filled, optional)
     if missing and paths:
         _warn_of_missing_weights(net, missing, list(names), bool(copies))

@@ -1,7 +1,8 @@
 """Binary (protobuf) files: weights, solver state and mean images.
 
-Arrays are views of the bytes of the file (see proto/weights.proto and minicaffe/wire_format.py), so
-reading takes little longer than the disk access. Fields that only forks of Caffe have are skipped.
+Arrays are views of the file, which is mapped into memory (see proto/weights.proto and
+minicaffe/wire_format.py), so values are read when they are used. Fields that only forks of Caffe
+have are skipped.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from mmap import mmap
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -31,6 +33,7 @@ from minicaffe.schema.file_type import (
     detect_file_type,
     is_binary,
     is_prototxt,
+    map_file,
     read_file,
 )
 from minicaffe.schema.minicaffe_pb2 import BlobProto, NetParameter, SolverState, V1LayerParameter
@@ -45,6 +48,7 @@ from minicaffe.wire_format import ByteChunk, Outline, length_delimited
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
+B = TypeVar("B", bytes, bytes | mmap)
 
 # The key of SolverState's first field, iter (field 1, varint); a NetParameter begins with a string.
 _SOLVER_STATE_KEY = b"\x08"
@@ -77,15 +81,15 @@ def read_binary(
 
 
 def _decode_arrays(
-    data: bytes, message_class: type[M], path: str | Path, error: type[MinicaffeError]
+    data: bytes | mmap, message_class: type[M], path: str | Path, error: type[MinicaffeError]
 ) -> Outline[M]:
     return _decode(data, message_class, partial(Outline, message_class), path, error)
 
 
 def _decode(
-    data: bytes,
+    data: B,
     message_class: type[Message],
-    parse: Callable[[bytes], T],
+    parse: Callable[[B], T],
     path: str | Path,
     error: type[MinicaffeError],
 ) -> T:
@@ -127,8 +131,8 @@ def _file_kind(message_class: type[Message]) -> str:
 
 def read_net_weights_binary(path: str | Path) -> list[LayerBlobs]:
     """Read the weights of all layers from a .caffemodel in V0, V1 or current format."""
-    data = read_file(path, SnapshotError)
-    if data.startswith(_SOLVER_STATE_KEY):
+    data = map_file(path, SnapshotError)
+    if data[:1] == _SOLVER_STATE_KEY:
         if _MEAN_IMAGE.match(data):
             raise SnapshotError(f"{path}: is a mean image and contains no weights.")
         raise SnapshotError(
@@ -215,7 +219,7 @@ def _write(target: str | Path | BinaryIO, chunks: list[ByteChunk]) -> None:
 
 def read_solver_state_binary(path: str | Path) -> SolverStateFile:
     """Read a .solverstate."""
-    data = read_file(path, SnapshotError)
+    data = map_file(path, SnapshotError)
     outline = _decode_arrays(data, SolverStateWeights, path, SnapshotError)
     state = outline.message
     if not state.HasField("iter"):

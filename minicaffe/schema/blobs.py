@@ -38,7 +38,7 @@ def blob_shape(blob: BlobWeights | BlobProto) -> tuple[int, ...] | None:
 
 
 def blob_array(blob: BlobWeights, outline: Outline[Any]) -> Floats:
-    """Return the values of a blob of an outline, as a view of the bytes that were read.
+    """Return the values of a blob of an outline, as a view of the file.
 
     Returns
     -------

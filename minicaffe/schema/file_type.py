@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from minicaffe.errors import MinicaffeError, SchemaError
@@ -23,8 +26,29 @@ _SIGNATURES = (
 
 def read_file(path: str | Path, error: type[MinicaffeError] = SchemaError) -> bytes:
     """Return the content of a file, or raise `error` with the path and the reason."""
-    try:
+    with _explained(path, error):
         return Path(path).read_bytes()
+
+
+def map_file(path: str | Path, error: type[MinicaffeError] = SchemaError) -> mmap.mmap | bytes:
+    """Return the content of a file as memory that is read when it is used; errors as `read_file`.
+
+    What cannot be mapped, such as a pipe or an empty file, is read.
+    """
+    with _explained(path, error), Path(path).open("rb") as file:
+        try:
+            found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):
+            return file.read()
+        if hasattr(mmap, "MADV_WILLNEED"):
+            found.madvise(mmap.MADV_WILLNEED)
+        return found
+
+
+@contextmanager
+def _explained(path: str | Path, error: type[MinicaffeError]) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise error(not_found(path)) from None
     except IsADirectoryError:

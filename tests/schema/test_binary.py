@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import mmap
+import os
+import threading
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from minicaffe.atomic_file import write_atomically
 from minicaffe.errors import DataError, SchemaError, SnapshotError
 from minicaffe.schema import (
     BlobProto,
@@ -328,3 +332,53 @@ def test_names_that_are_not_utf8_are_refused(tmp_path):
             SnapshotError, match=r"w: the name b'\\xff\\xfe' is not UTF-8; the file"
         ):
             read_net_weights(tmp_path / "w")
+
+
+def origin(array: np.ndarray) -> object:
+    """Return what the memory of an array belongs to."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base.obj if isinstance(base, memoryview) else base
+
+
+def test_values_stay_in_the_mapped_file():
+    arrays = [blob for layer in read_net_weights(MODEL) for blob in layer.blobs]
+    assert arrays
+    assert all(isinstance(origin(array), mmap.mmap) for array in arrays)
+    assert not any(array.flags.writeable for array in arrays)
+
+
+def test_mapped_weights_outlive_the_replacement_of_their_file(net, tmp_path):
+    path = tmp_path / "net.caffemodel"
+    write_net_weights(path, net, [(0, [varied(3, 4)], None)])
+    (blob,) = read_net_weights(path)[0].blobs
+    with write_atomically(path) as file:
+        write_net_weights(file, net, [(0, [-varied(3, 4)], None)])
+    np.testing.assert_array_equal(blob, varied(3, 4))
+    np.testing.assert_array_equal(read_net_weights(path)[0].blobs[0], -varied(3, 4))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_weights_are_read_from_a_pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=[MODEL.read_bytes()])
+    writer.start()
+    layers = binary.read_net_weights_binary(path)
+    writer.join()
+    for layer, expected in zip(layers, read_net_weights(MODEL), strict=True):
+        assert same(layer.blobs, expected.blobs)
+
+
+@pytest.mark.parametrize("read", [read_net_weights, read_solver_state])
+def test_a_file_that_is_cut_off_is_refused(read, tmp_path):
+    content = (MODEL if read is read_net_weights else STATE).read_bytes()
+    path = tmp_path / "cut"
+    for size in (1, 7, len(content) // 3, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:size])
+        with pytest.raises(SnapshotError, match=r"not a complete|binary file is needed|no field"):
+            read(path)
+    path.write_bytes(b"")
+    with pytest.raises(SnapshotError, match="is empty; probably writing or copying it was"):
+        read(path)
