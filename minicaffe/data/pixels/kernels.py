@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from minicaffe.data.pixels.build import LIBRARY
+from minicaffe.native.library import NativeFunction, narrow_library
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int32]
-
-# Takes addresses and numbers in the order of the C declaration.
-CFunction: TypeAlias = Callable[..., None]
-
-# Arguments of the functions in pixels.c: addresses, whole numbers, floats.
-_ARGUMENTS = {
-    "planes_of_rgb": "pnpn",
-    "resize_planes": "pnnnpnnppppp",
-    "transform_window": "pnnnnnnpnfpnn",
-}
-_TYPES: dict[str, type[ctypes._SimpleCData[Any]]] = {
-    "p": ctypes.c_void_p,
-    "n": ctypes.c_int64,
-    "f": ctypes.c_float,
-}
 
 
 class CropWindow(NamedTuple):
@@ -63,24 +46,10 @@ class Taps(NamedTuple):
     weights: Indices
 
 
-@functools.cache
-def c_function(name: str) -> CFunction | None:
+def c_function(name: str) -> NativeFunction | None:
     """Return a function of pixels.c; None if it was not compiled for this machine."""
-    library = _library()
-    if library is None:
-        return None
-    function = library[name]
-    function.argtypes = [_TYPES[code] for code in _ARGUMENTS[name]]
-    function.restype = None
-    return function
-
-
-@functools.cache
-def _library() -> ctypes.CDLL | None:
-    try:
-        return ctypes.CDLL(str(LIBRARY))
-    except OSError:  # not compiled, or on another kind of machine
-        return None
+    library = narrow_library()
+    return None if library is None else library.lookup(name)
 
 
 def planes_of_bgr(pixels: Pixels) -> Pixels:

@@ -1,11 +1,7 @@
-// Loops over pixels, compiled by build.py and called by kernels.py. Arithmetic is that of NumPy in
-// resizing.py and minicaffe/data/transformer.py, to the bit.
-//
-// Each function is compiled for two instruction sets; the loader of shared libraries chooses.
+// Loops over pixels, called by kernels.py, with the arithmetic of NumPy in resizing.py and
+// minicaffe/data/transformer.py to the bit.
 
-#include <stdint.h>
-
-#define EXPORT __attribute__((visibility("default"), target_clones("avx2", "default")))
+#include "native.h"
 
 static inline void divide(const uint8_t *restrict pixels, int step, uint8_t *restrict blue,
                           uint8_t *restrict green, uint8_t *restrict red, int64_t n)
