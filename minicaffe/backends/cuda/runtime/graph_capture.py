@@ -45,6 +45,8 @@ class GraphRunner:
         self._compiled: list[Task] = []
         self._uses_host: list[bool] = []
         self._tensors: set[TrackedTensor] = set()
+        # Until each segment has been captured, or stays eager.
+        self._is_settling = True
 
     def __call__(self) -> None:
         """Run the tasks while holding the session's lock."""
@@ -54,6 +56,8 @@ class GraphRunner:
             if self._compiled:
                 for task in self._compiled:
                     task()
+                if self._is_settling:
+                    self._log_eager_segments()
                 return
             uses_host = self._run()
             if uses_host == self._uses_host:
@@ -71,6 +75,19 @@ class GraphRunner:
             uses_host.append(log.uses_host)
             self._tensors.update(log.uses)
         return uses_host
+
+    def _log_eager_segments(self) -> None:
+        """Log once how many segments stay eager, as soon as that is known of all."""
+        segments = [task for task in self._compiled if isinstance(task, GraphSegment)]
+        if not all(segment.is_captured or segment.stays_eager for segment in segments):
+            return
+        self._is_settling = False
+        eager = [segment for segment in segments if segment.stays_eager]
+        if eager:
+            logger.info(
+                f"{len(eager)} of {len(segments)} pieces are not captured as CUDA graphs and run "
+                f"kernel by kernel: {eager[0].reason}"
+            )
 
     def _divide(self) -> list[Task]:
         compiled: list[Task] = []
@@ -110,15 +127,28 @@ class GraphSegment:
         self._version = session.version
         self._n_launches = 0
         self._failures = 0
+        # Of the last failure.
+        self.reason = ""
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether there is a graph."""
+        return self._graph is not None
+
+    @property
+    def stays_eager(self) -> bool:
+        """Whether no more captures are tried."""
+        return self._graph is None and self._failures >= MAX_FAILURES
 
     def __call__(self) -> None:
         """Launch the graph if it is valid; otherwise run the tasks or capture them."""
         if self._graph is None:
-            if self._failures < MAX_FAILURES and self._version == self._session.version:
+            if not self.stays_eager and self._version == self._session.version:
                 self._capture()
         elif not self._graph.is_valid():
             self._graph = None
             self._failures = self._failures + 1 if self._n_launches < 2 else 0
+            self.reason = "tensors or plans differ in each run"
             self._run()
             return
         if self._graph is None:
@@ -143,6 +173,7 @@ class GraphSegment:
             # Also the error of a library that fails only during capture; if it fails in any case,
             # the eager run raises.
             logger.debug(f"{len(self._tasks)} tasks are not captured: {error}")
+            self.reason = str(error)
             self._failures += 1
 
 
