@@ -16,7 +16,17 @@ from minicaffe.errors import DataError
 ROOT = Path(__file__).parents[2]
 # On a machine with a GPU but without a package index, whatever is not there stays away. A module
 # that is None in sys.modules raises ImportError.
-PACKAGES = ("lmdb", "plyvel", "threadpoolctl", "h5py", "PIL", "rich", "argcomplete", "cupy", "cudnn")
+PACKAGES = (
+    "lmdb",
+    "plyvel",
+    "threadpoolctl",
+    "h5py",
+    "PIL",
+    "rich",
+    "argcomplete",
+    "cupy",
+    "cudnn",
+)
 MODULES = "caffe, minicaffe.cli.main, benchmarks.gpu, benchmarks.gpu_parts, benchmarks.gpu_basics"
 
 

@@ -202,7 +202,7 @@ def test_missing_headers_of_cuda_are_named(device, monkeypatch):
     monkeypatch.setattr(fake_cupy.sys.modules["cupy"], "RawModule", refuse)
     with pytest.raises(
         BackendUnavailable,
-        match=r"CuPy cannot compile kernels \(Failed to find CUDA headers.*nvidia-cuda-runtime \(CUDA",
+        match=r"CuPy cannot compile kernels \(Failed to find CUDA headers.*nvidia-cuda-runtime",
     ):
         device.function("", "kernel")
 
@@ -212,5 +212,5 @@ def test_other_errors_of_a_compilation_stay_as_they_are(device, monkeypatch):
         raise RuntimeError("an unknown architecture")
 
     monkeypatch.setattr(fake_cupy.sys.modules["cupy"], "RawModule", refuse)
-    with pytest.raises(RuntimeError, match="^an unknown architecture"):
+    with pytest.raises(RuntimeError, match=r"^an unknown architecture"):
         device.function("", "kernel")
