@@ -67,8 +67,8 @@ def _loaded_libraries() -> list[_Library]:
         import threadpoolctl
     except ImportError:
         logger.warning(
-            "The Python package threadpoolctl is not installed, so NumPy's BLAS uses all cores beside "
-            "minicaffe's own threads, which may be slower: pip install threadpoolctl"
+            "The Python package threadpoolctl is not installed, so NumPy's BLAS uses all cores "
+            "beside minicaffe's own threads, which may be slower: pip install threadpoolctl"
         )
         return []
     controller = threadpoolctl.ThreadpoolController().select(user_api="blas")

@@ -29,7 +29,8 @@ def _lmdb() -> ModuleType:
         import lmdb
     except ImportError as error:
         raise DataError(
-            "writing an LMDB needs the Python package lmdb, which is not installed: pip install lmdb"
+            "writing an LMDB needs the Python package lmdb, which is not installed: "
+            "pip install lmdb"
         ) from error
     module: ModuleType = lmdb
     return module

@@ -58,8 +58,8 @@ _Cupy: TypeAlias = Any
 MIB = 1 << 20
 # CuPy adds the folder of the headers to the options of each compilation.
 HEADERS_ADVICE = (
-    "The headers are in the wheels nvidia-cuda-runtime (CUDA 13) and nvidia-cuda-runtime-cu12 (CUDA "
-    "12); the extras minicaffe[gpu] and minicaffe[gpu-cuda12] install them."
+    "The headers are in the wheels nvidia-cuda-runtime (CUDA 13) and nvidia-cuda-runtime-cu12 "
+    "(CUDA 12); the extras minicaffe[gpu] and minicaffe[gpu-cuda12] install them."
 )
 
 
