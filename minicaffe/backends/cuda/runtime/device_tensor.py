@@ -79,17 +79,51 @@ class DeviceTensor:
     def change(self, wanted: Format = PLAIN) -> Address:
         """Return the address of the values in this format, which the caller may change."""
         self._log_use()
-        self._source(wanted)
-        return self._target(wanted)
+        given = self._source(wanted)
+        address = self._target(wanted)
+        if given != address:  # borrowed
+            size_bytes = wanted.on(self.shape).size_bytes(self.shape)
+            self._session.device.copy(given, address, size_bytes)
+        return address
+
+    def borrow(self, other: DeviceTensor) -> bool:
+        """Take the values of another tensor over without a copy; return whether that was possible.
+
+        Until this tensor is written, it follows `other`: if `other` is written in the same format,
+        the values change. This suits gradients, which every backward pass overwrites.
+        """
+        own, lender, form = self._buffers, other._buffers, other.format
+        arenas = (self._storage.arena, other._storage.arena)
+        is_distinct = self._storage is not other._storage and arenas == (None, None)
+        # Plain memory is shared with views, and written by the host at any time.
+        if (
+            form == PLAIN
+            or not is_distinct
+            or (own.shape, own.scale) != (lender.shape, lender.scale)
+        ):
+            return False
+        other.source(form)
+        self._log_use(is_read=False)
+        self._renew()
+        self._storage.is_zero, self._storage.owner = False, own
+        if own.borrow(other._buffer(form), form):
+            # Graphs restore `is_borrowed`, so the lender must be the one of the capture.
+            self._session.version += 1
+        return True
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether all values are zero and only a flag represents them, since `clear`."""
+        self._log_use()
+        self._sync_state()
+        return self._storage.is_zero
 
     def accumulate(self, wanted: Format = PLAIN) -> tuple[Address, bool]:
         """Return the address of an accumulator in this format, and whether to overwrite it.
 
         The second is true after `clear`, when the contents of the memory are undefined.
         """
-        self._log_use()
-        self._sync_state()
-        is_first = self._storage.is_zero
+        is_first = self.is_zero
         return (self.target(wanted) if is_first else self.change(wanted)), is_first
 
     # The interface for graph capture; see `TrackedTensor`.
@@ -103,6 +137,11 @@ class DeviceTensor:
         """Return the state that decides which operations kernels enqueue."""
         self._sync_state()
         return self._state()
+
+    @property
+    def storage_number(self) -> int:
+        """The number of the memory in the session's `ChangeLog`."""
+        return self._storage.number
 
     def write_token(self) -> object:
         """Return an object that every write replaces."""
@@ -129,7 +168,7 @@ class DeviceTensor:
         self._renew()
         self._storage.is_zero = state.is_zero
         self._storage.owner = None if state.is_shared else self._buffers
-        self._buffers.ready, self._buffers.newest = state.formats, state.newest
+        self._buffers.hold(state.formats, state.newest, state.is_borrowed)
         self._cached_state = state
 
     def add_formats(self, formats: frozenset[Format]) -> None:
@@ -137,7 +176,7 @@ class DeviceTensor:
         if formats <= self._buffers.ready:
             return
         self._buffers.ready |= formats
-        self._cached_state = None
+        self._note_change()
         if PLAIN in formats:
             self._storage.owner = None
 
@@ -146,8 +185,8 @@ class DeviceTensor:
     def _state(self) -> TensorState:
         is_zero = self._storage.is_zero
         ready, newest = self._buffers.ready, self._buffers.newest
-        is_shared = is_zero or PLAIN in ready
-        return TensorState(self._generation, ready, newest, is_zero, is_shared)
+        is_shared, is_borrowed = is_zero or PLAIN in ready, self._buffers.borrowed is not None
+        return TensorState(self._generation, ready, newest, is_zero, is_shared, is_borrowed)
 
     def _log_use(self, is_read: bool = True) -> None:
         log = self._session.access_log
@@ -164,12 +203,15 @@ class DeviceTensor:
     def _undo(self) -> Callable[[], None]:
         """Return a function that restores the present bookkeeping."""
         token, cached_state = self._token, self._cached_state
-        ready, newest = self._buffers.ready, self._buffers.newest
+        buffers = self._buffers
+        ready, newest, is_borrowed = buffers.ready, buffers.newest, buffers.borrowed is not None
+        lender = buffers.lender
         shared = dict(vars(self._storage))
 
         def undo() -> None:
             self._token, self._cached_state = token, cached_state
-            self._buffers.ready, self._buffers.newest = ready, newest
+            buffers.lender = lender
+            buffers.hold(ready, newest, is_borrowed)
             vars(self._storage).update(shared)
 
         return undo
@@ -183,9 +225,8 @@ class DeviceTensor:
             if storage.owner is not None:
                 self._write_plain(storage.owner)
             self._token = storage.token
-            self._buffers.ready = frozenset(() if storage.is_zero else (PLAIN,))
-            self._buffers.newest = PLAIN
-            self._cached_state = None
+            self._buffers.hold(frozenset(() if storage.is_zero else (PLAIN,)), PLAIN)
+            self._note_change()
 
     def _upload_mirror(self) -> None:
         storage = self._storage
@@ -217,7 +258,7 @@ class DeviceTensor:
             # A scaled copy is not cached, because the scale may change before the values do.
             if self.scale(wanted) is None:
                 buffers.ready |= {wanted}
-                self._cached_state = None
+                self._note_change()
         return address
 
     def _target(self, wanted: Format) -> Address:
@@ -226,17 +267,22 @@ class DeviceTensor:
         self._renew()
         storage.is_zero = False
         storage.owner = None if wanted == PLAIN else buffers
-        buffers.ready, buffers.newest = frozenset((wanted,)), wanted
+        buffers.hold(frozenset((wanted,)), wanted)
         return self._buffer(wanted).address
 
     def _renew(self) -> None:
         """Mark this tensor as the one that holds the newest values."""
         storage = self._storage
         storage.token = self._token = object()
-        self._cached_state = None
+        self._note_change()
         storage.owner = None
         storage.is_mirror_current = False
         storage.may_host_be_newer = False
+
+    def _note_change(self) -> None:
+        """Log that the bookkeeping has changed."""
+        self._cached_state = None
+        self._session.changes.add(self._storage.number)
 
     def _buffer(self, wanted: Format) -> DeviceMemory:
         return self._buffers.get(self._storage, wanted)

@@ -9,15 +9,16 @@ A graph is equivalent to its kernels only if the tensors that it reads are in th
 capture: which formats hold the newest values, which tensors are lazily cleared. A segment compares
 the states before each launch. If a state differs, or memory was replaced
 (`Session.version`), it runs its tasks and captures them again. After a launch it sets the states
-that the kernels would have left.
+that the kernels would have left. Both are necessary only for tensors that something else has
+changed since the last launch (`Session.changes`): a net has hundreds, an iteration changes few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from minicaffe.backends.cuda.driver.device import CannotCapture, DeviceMemory
-from minicaffe.backends.cuda.runtime.access_log import TrackedTensor
+from minicaffe.backends.cuda.runtime.access_log import AccessLog, TrackedTensor
 from minicaffe.backends.cuda.runtime.launch_parameters import Provider, Slot
 from minicaffe.backends.cuda.runtime.session import Session
 from minicaffe.backends.cuda.runtime.tensor_state import TensorState
@@ -207,43 +208,73 @@ class CapturedGraph:
             except BaseException:
                 log.undo()
                 raise
-        # Equal states are interned, so that an unchanged tensor is recognised by identity.
-        intern = session.states.setdefault
-        self._before = [
-            (tensor, intern(use.state, use.state))
-            for tensor, use in log.uses.items()
-            if use.is_read
-        ]
-        self._written: list[tuple[TrackedTensor, TensorState]] = []
-        self._read: list[tuple[TrackedTensor, TensorState]] = []
-        for tensor, use in log.uses.items():
-            after = tensor.state_if_newest()
-            if after is None:
-                continue
-            if tensor.write_token() is not use.token:
-                self._written.append((tensor, intern(after, after)))
-            elif after != use.state:
-                self._read.append((tensor, after))
+        self._require_states(log)
         # The graph refers to addresses only, so the memory behind them is kept alive here.
         self._memory: list[DeviceMemory] = session.scratch_memory
         self._is_new = True
         self._version = session.version
+        self._position = session.changes.position
+
+    def _require_states(self, log: AccessLog) -> None:
+        """Derive the states before and after the graph from the uses of the tensors."""
+        # Equal states are interned, so that an unchanged tensor is recognised by identity.
+        intern = self._session.states.setdefault
+        self._before = _States()
+        self._written = _States()
+        self._read = _States()
+        # Memory whose state after the graph does not allow another launch.
+        self._unstable: set[int] = set()
+        for tensor, use in log.uses.items():
+            after = tensor.state_if_newest()
+            if use.is_read:
+                self._before.add(tensor, intern(use.state, use.state))
+                if after is None or not after.matches(use.state):
+                    self._unstable.add(tensor.storage_number)
+            if after is None:
+                continue
+            if tensor.write_token() is not use.token:
+                self._written.add(tensor, intern(after, after))
+            elif after != use.state:
+                self._read.add(tensor, after)
 
     def is_valid(self) -> bool:
         """Return whether plans and tensor states are as they were at capture."""
-        return self._version == self._session.version and all(
-            tensor.matches(state) for tensor, state in self._before
-        )
+        if self._version != self._session.version:
+            return False
+        changed = self._session.changes.since(self._position)
+        if changed is not None:
+            changed |= self._unstable
+        return all(tensor.matches(state) for tensor, state in self._before.of(changed))
 
     def launch(self) -> None:
         """Upload the launch parameters, launch the graph, and set the tensor states after it."""
         self._session.launch_parameters.upload(self._parameters)
         self._graph()
+        changes = self._session.changes
         if self._is_new:
             # Capture has already left the bookkeeping that running would have left.
             self._is_new = False
-            return
-        for tensor, state in self._written:
-            tensor.set_state(state)
-        for tensor, state in self._read:
-            tensor.add_formats(state.formats)
+        else:
+            changed = changes.since(self._position)
+            for tensor, state in self._written.of(changed):
+                tensor.set_state(state)
+            for tensor, state in self._read.of(changed):
+                tensor.add_formats(state.formats)
+        self._position = changes.position
+
+
+class _States:
+    """States of tensors, by the number of their storage."""
+
+    def __init__(self) -> None:
+        self._by_number: dict[int, list[tuple[TrackedTensor, TensorState]]] = {}
+
+    def add(self, tensor: TrackedTensor, state: TensorState) -> None:
+        """Add the state of a tensor."""
+        self._by_number.setdefault(tensor.storage_number, []).append((tensor, state))
+
+    def of(self, numbers: set[int] | None) -> Iterator[tuple[TrackedTensor, TensorState]]:
+        """Yield the tensors over these storages with their states; None: all of them."""
+        found = self._by_number.keys() if numbers is None else numbers & self._by_number.keys()
+        for number in found:
+            yield from self._by_number[number]

@@ -72,8 +72,7 @@ class CudaTensor(DeviceTensor):
         storage = self._storage
         self._renew()
         storage.is_zero = True
-        self._buffers.ready = frozenset()
-        self._buffers.newest = PLAIN
+        self._buffers.hold(frozenset(), PLAIN)
 
     @locked
     def host(self) -> HostArray:
@@ -88,6 +87,7 @@ class CudaTensor(DeviceTensor):
             view[...] = self.get()
             storage.is_mirror_current = True
         storage.may_host_be_newer = True
+        self._note_change()
         return view
 
     @locked
