@@ -129,3 +129,30 @@ def test_two_graphs_that_write_the_same_tensor(make_backend):
         second()
         np.testing.assert_allclose(z.get(), x.get() + sigmoids(x.get(), 1), rtol=1e-6)
         assert not y.get().any()
+
+
+def test_views_read_what_a_graph_has_written_since(make_backend):
+    tensors, work = chain(make_backend())
+    views = [tensor.view((240,)) for tensor in tensors]
+    for step in range(8):
+        x = np.full(SHAPE, 0.1 * step, np.float32)
+        tensors[0].set(x)
+        tensors[0].change(LAST)
+        work()
+        for n, view in enumerate(views):
+            np.testing.assert_allclose(view.get(), sigmoids(x, n).ravel(), rtol=1e-6)
+
+
+def test_a_conversion_by_one_graph_is_outdated_by_the_next_launch_of_another(make_backend):
+    backend = make_backend()
+    x, y = backend.tensor(SHAPE), backend.tensor(SHAPE)
+    kernel = backend.plan(Sigmoid(), x, y)
+    first = backend.compile([lambda: kernel.forward(x, y)])
+    second = backend.compile([lambda: y.source()])
+    for step in range(8):
+        x.set(np.full(SHAPE, 0.1 * step))
+        x.change(LAST)
+        first()
+        for _ in range(2):
+            np.testing.assert_allclose(y.get(), sigmoids(x.get(), 1), rtol=1e-6)
+            second()
