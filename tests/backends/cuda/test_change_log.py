@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -21,9 +23,9 @@ def test_changes_since_a_position():
     start = log.position
     for number in (3, 5, 3):
         log.add(number)
-    assert log.since(start) == {3, 5}
-    assert log.since(start + 2) == {3}
-    assert log.since(log.position) == set()
+    assert log.changed_since(start) == {3, 5}
+    assert log.changed_since(start + 2) == {3}
+    assert log.changed_since(log.position) == set()
 
 
 def test_old_changes_are_forgotten(monkeypatch):
@@ -32,8 +34,8 @@ def test_old_changes_are_forgotten(monkeypatch):
     for number in range(25):
         log.add(number)
     assert log.position == 25
-    assert log.since(0) is None
-    assert log.since(20) == {20, 21, 22, 23, 24}
+    assert log.changed_since(0) is None
+    assert log.changed_since(20) == {20, 21, 22, 23, 24}
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def counted(monkeypatch):
 def chain(backend, n=5):
     """Return tensors, each the sigmoid of the one before, and a function that computes them."""
     tensors = [backend.tensor(SHAPE) for _ in range(n)]
-    pairs = list(zip(tensors, tensors[1:], strict=False))
+    pairs = list(itertools.pairwise(tensors))
     kernels = [backend.plan(Sigmoid(), *pair) for pair in pairs]
 
     def work():

@@ -29,7 +29,7 @@ class ChangeLog:
             del self._numbers[: LIMIT // 2]
             self._n_dropped += LIMIT // 2
 
-    def since(self, position: int) -> set[int] | None:
+    def changed_since(self, position: int) -> set[int] | None:
         """Return the storages changed since an earlier `position`; None: too many to know."""
         if position < self._n_dropped:
             return None

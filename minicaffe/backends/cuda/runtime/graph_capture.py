@@ -241,7 +241,7 @@ class CapturedGraph:
         """Return whether plans and tensor states are as they were at capture."""
         if self._version != self._session.version:
             return False
-        changed = self._session.changes.since(self._position)
+        changed = self._session.changes.changed_since(self._position)
         if changed is not None:
             changed |= self._unstable
         return all(tensor.matches(state) for tensor, state in self._before.of(changed))
@@ -255,7 +255,7 @@ class CapturedGraph:
             # Capture has already left the bookkeeping that running would have left.
             self._is_new = False
         else:
-            changed = changes.since(self._position)
+            changed = changes.changed_since(self._position)
             for tensor, state in self._written.of(changed):
                 tensor.set_state(state)
             for tensor, state in self._read.of(changed):
