@@ -220,8 +220,8 @@ def measure(args: argparse.Namespace) -> Iterator[Row]:
         yield from_lmdb(args.from_lmdb, batch, args.seconds, args.pictures)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Parse the command line, measure, print, write."""
+def command_line() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -233,7 +233,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, default=0, help="instead of each net's own")
     parser.add_argument("--seconds", type=float, default=3, help="for each time (%(default)g)")
     parser.add_argument("--json", type=Path, help="where to write all numbers")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line, measure, print, write."""
+    args = command_line().parse_args(argv)
     try:
         description = get_backend("cuda").description
     except BackendUnavailable as error:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import threadpoolctl
+from minicaffe.log import logger
 
 
 class BlasLimit:
@@ -61,13 +61,25 @@ class _Library:
         self.is_per_thread = getattr(controller, "threading_layer", "") == "openmp"
 
 
+def _loaded_libraries() -> list[_Library]:
+    """Return the loaded BLAS libraries: it takes a millisecond, setting a count a microsecond."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        logger.warning(
+            "The Python package threadpoolctl is not installed, so NumPy's BLAS uses all cores "
+            "beside minicaffe's own threads, which may be slower: pip install threadpoolctl"
+        )
+        return []
+    controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
+    return [_Library(library) for library in controller.lib_controllers]
+
+
 class _ProcessLimits:
     """The limits that threads of this process have entered, and the libraries they apply to."""
 
     def __init__(self) -> None:
-        # Finding the loaded libraries takes a millisecond, setting a count one microsecond.
-        controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
-        self._libraries = [_Library(library) for library in controller.lib_controllers]
+        self._libraries = _loaded_libraries()
         self._mutex = threading.Lock()
         self._limits: list[int] = []
         self._before: list[int] = []

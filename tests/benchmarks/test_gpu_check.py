@@ -9,6 +9,7 @@ import no_card
 from benchmarks import gpu, gpu_basics, gpu_check, gpu_parts
 from benchmarks.gpu_check import Part
 from emulator.dnn import EmulatedDnn
+from minicaffe.errors import Unsupported
 
 JUNIT = """<testsuites><testsuite tests="3" failures="1" errors="0" skipped="1">
 <testcase classname="a" name="one"/>
@@ -51,6 +52,21 @@ def test_basics(card, monkeypatch):
     monkeypatch.setitem(gpu_basics.CHECKS, "formats", lambda backend: 1 / 0)
     with pytest.raises(AssertionError, match='"formats": "ZeroDivisionError: division by zero"'):
         gpu_parts.basics()
+
+
+def test_a_plan_that_the_legacy_api_lacks_is_a_note(card, monkeypatch):
+    for name, value in {"ROUNDS": 3, "SIZE": 1 << 10, "BATCH": 1}.items():
+        monkeypatch.setattr(gpu_basics, name, value)
+
+    class Without(EmulatedDnn):
+        def plans(self, what):
+            raise Unsupported("no plan with the channels last")
+
+    card.dnns = (EmulatedDnn(card), Without(card))
+    with pytest.raises(AssertionError, match='"plans": "AssertionError: no plan with the channels'):
+        gpu_parts.basics()
+    monkeypatch.setattr(gpu_basics, "Legacy", Without)
+    assert gpu_parts.basics()["plans"].startswith("passed, but no plan with the channels last")
 
 
 def test_graphs(card):
@@ -160,13 +176,55 @@ def test_without_gpu(tmp_path, monkeypatch, capsys):
         "no GPU can be used: CuPy is not installed. If the machine has an NVIDIA GPU: pip install "
         "'minicaffe[gpu]'"
     )
-    parts = (part(f"import sys; sys.exit({message!r})"), part("print('{}')", "two"))
+    needed = Part("one", ("-c", f"import sys; sys.exit({message!r})"), 30, is_needed=True)
+    parts = (needed, part("print('{}')", "two"))
     monkeypatch.setattr(gpu_check, "PARTS", parts)
     monkeypatch.setattr(gpu_check, "install", lambda extra, wheels: {})
     assert gpu_check.main([str(path)]) == 1
     assert capsys.readouterr().err == message + "\n"
     states = {name: e["state"] for name, e in json.loads(path.read_text())["parts"].items()}
     assert states == {"one": "failed", "two": "not run"}
+
+
+def test_parts_have_plan_caches_of_their_own(monkeypatch):
+    monkeypatch.setenv("MINICAFFE_CACHE", "shared")
+    code = "import json, os; print(json.dumps({'cache': os.environ['MINICAFFE_CACHE']}))"
+    caches = {gpu_check.run_part(part(code), 30)["found"]["cache"] for _ in range(2)}
+    assert len(caches) == 2
+    assert "shared" not in caches
+    assert not any(Path(cache).exists() for cache in caches)
+
+
+def test_parts_are_selected(tmp_path, monkeypatch, capsys):
+    parts = tuple(part("print('{}')", name) for name in ("one", "two", "three"))
+    monkeypatch.setattr(gpu_check, "PARTS", parts)
+    monkeypatch.setattr(gpu_check, "install", lambda extra, wheels: {})
+    path = tmp_path / "result.json"
+
+    def run(*flags):
+        assert gpu_check.main([*flags, str(path)]) == 0
+        return list(json.loads(path.read_text())["parts"])
+
+    assert run() == ["one", "two", "three"]
+    assert run("--only", "three", "--only", "one") == ["one", "three"]
+    assert run("--skip", "two") == ["one", "three"]
+    assert run("--only", "two", "--only", "one", "--skip", "one") == ["two"]
+    for flags, message in (
+        (("--only", "four"), "argument --only: invalid choice: 'four' (choose from"),
+        (("--only", "one", "--skip", "one"), "no part is left; the parts are one, two, three"),
+    ):
+        with pytest.raises(SystemExit) as exit_:
+            gpu_check.main([*flags, str(path)])
+        assert exit_.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+def test_the_longest_parts_are_small_enough_for_the_time_limit():
+    arguments = {part.name: part.arguments for part in gpu_check.PARTS}
+    assert {"-p", "xdist", "-n"} <= set(arguments["tests"])
+    # PyTorch's processes take most of the time of a net.
+    flags = gpu.command_line().parse_args(arguments["benchmarks"][2:])
+    assert (flags.nets, flags.from_lmdb) == (["lenet", "resnet50", "alexnet"], "")
 
 
 def test_what_is_missing():

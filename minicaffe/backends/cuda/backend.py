@@ -251,9 +251,16 @@ class CudaKernel(Generic[OpT]):
         """Fuse an epilogue, replacing the earlier one; return how many of its ops are fused."""
         return 0
 
-    def function(self, name: str, value: ValueType = "float") -> KernelFunction:
-        """Return a function of the source file, compiled for one type of values."""
-        return self.session.kernels(self.file, name, f"VALUE={value}", *self.defines)
+    def function(self, name: str, value: ValueType = "float", *defines: str) -> KernelFunction:
+        """Return a function of the source file, compiled for one type of values.
+
+        Parameters
+        ----------
+        name, value : str
+        defines : str
+            More macros.
+        """
+        return self.session.kernels(self.file, name, f"VALUE={value}", *self.defines, *defines)
 
     def launch(self, name: str, n: int, *args: Argument, value: ValueType = "float") -> None:
         """Launch a function with a grid-stride loop over n elements."""

@@ -7,17 +7,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-import lmdb
 import numpy as np
 
 from minicaffe.data.engines.lmdb_pages import LmdbPages
 from minicaffe.data.engines.lmdb_tree import LmdbTree
 from minicaffe.data.engines.write_errors import write_error
+from minicaffe.errors import DataError
+
+if TYPE_CHECKING:
+    import lmdb
 
 # The map is the largest size of the file; Windows takes it from the disk at once, so start small.
 _FIRST_MAP_BYTES = 16 << 20
 _DATA_FILE = "data.mdb"
+
+
+def _lmdb() -> ModuleType:
+    """Import the package, which reading does not need."""
+    try:
+        import lmdb
+    except ImportError as error:
+        raise DataError(
+            "writing an LMDB needs the Python package lmdb, which is not installed: "
+            "pip install lmdb"
+        ) from error
+    module: ModuleType = lmdb
+    return module
 
 
 class LmdbReader:
@@ -161,10 +179,13 @@ class LmdbWriter:
 
     def __init__(self, folder: str, name: str, is_durable: bool = False) -> None:
         self._name, self._is_durable = name, is_durable
+        self._lmdb = _lmdb()
         if Path(folder, _DATA_FILE).exists():
             LmdbReader(folder).close()  # checks it, because the library aborts on damage
         with self._explained():
-            self._env = lmdb.open(folder, map_size=_FIRST_MAP_BYTES, lock=False, sync=is_durable)
+            self._env = self._lmdb.open(
+                folder, map_size=_FIRST_MAP_BYTES, lock=False, sync=is_durable
+            )
 
     def remove_tail(self, key: bytes) -> int | None:
         """Remove the records from a key on; return the number of the others, None if unknown."""
@@ -195,7 +216,7 @@ class LmdbWriter:
                     with self._env.begin(write=True) as transaction:
                         action(transaction)
                     return
-                except lmdb.MapFullError:
+                except self._lmdb.MapFullError:
                     self._env.set_mapsize(2 * self._env.info()["map_size"])
 
     def complete(self, n_records: int) -> None:
@@ -211,5 +232,5 @@ class LmdbWriter:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except lmdb.Error as error:
+        except self._lmdb.Error as error:
             raise write_error(self._name, "LMDB", error, self._is_durable) from error

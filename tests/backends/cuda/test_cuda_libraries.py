@@ -97,9 +97,14 @@ def test_nothing_found_says_where_and_how(machine):
 def test_what_a_library_needs_is_loaded_before_it(machine):
     machine.system.update({name: f"lib{name}.so" for name in libraries.LIBRARIES})
     assert libraries.load_library("cudnn").path == "libcudnn.so"
-    assert machine.loaded == ["libcublasLt.so", "libnvrtc.so", "libcudnn.so"]
+    assert machine.loaded == ["libcublasLt.so", "libnvrtc.so", "libcudart.so", "libcudnn.so"]
     libraries.load_library("cudnn")
-    assert len(machine.loaded) == 3
+    assert len(machine.loaded) == 4
+
+
+def test_cudnn_loads_without_the_cuda_runtime(machine):
+    machine.system.update({name: f"lib{name}.so" for name in ("cublasLt", "nvrtc", "cudnn")})
+    assert libraries.load_library("cudnn").path == "libcudnn.so"
 
 
 def test_a_library_that_does_not_load(machine):

@@ -11,6 +11,7 @@ import pytest
 from fake_cupy import Stream
 
 from minicaffe.backends.cuda.driver.device import Address, CannotCapture
+from minicaffe.errors import BackendUnavailable
 
 
 @pytest.fixture
@@ -192,3 +193,24 @@ def test_what_cuda_does_not_record_breaks_a_graph_only(device):
     assert fetched(device, memory) == [4]
     device.capture(lambda: device.clear(memory.address, 4))()
     assert fetched(device, memory) == [0]
+
+
+def test_missing_headers_of_cuda_are_named(device, monkeypatch):
+    def refuse(code, options):
+        raise RuntimeError("Failed to find CUDA headers. Please install the CUDA Toolkit")
+
+    monkeypatch.setattr(fake_cupy.sys.modules["cupy"], "RawModule", refuse)
+    with pytest.raises(
+        BackendUnavailable,
+        match=r"CuPy cannot compile kernels \(Failed to find CUDA headers.*nvidia-cuda-runtime",
+    ):
+        device.function("", "kernel")
+
+
+def test_other_errors_of_a_compilation_stay_as_they_are(device, monkeypatch):
+    def refuse(code, options):
+        raise RuntimeError("an unknown architecture")
+
+    monkeypatch.setattr(fake_cupy.sys.modules["cupy"], "RawModule", refuse)
+    with pytest.raises(RuntimeError, match=r"^an unknown architecture"):
+        device.function("", "kernel")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from functools import partial
@@ -343,6 +344,31 @@ def test_work_in_which_a_number_changes_is_not_captured(emulated_device):
     assert values.collect(partial(give, slot, other)) == [(slot, one), (other, one)]
     with pytest.raises(CannotCapture, match="a launch parameter changes in the middle"):
         values.collect(partial(give, slot, slot))
+
+
+def test_pieces_that_stay_eager_are_logged_once(
+    make_backend, emulated_device, caplog_minicaffe, caplog
+):
+    caplog.set_level(logging.INFO)
+    backend = make_backend()
+    one, other = backend.tensor((3, 4)), backend.tensor((3, 4))
+
+    def refuse():
+        other.target()
+        if emulated_device.is_capturing:
+            raise CannotCapture("a plan allocates memory")
+
+    run = backend.compile([lambda: one.target(), lambda: one.get(), refuse])
+    for _ in range(MAX_FAILURES + 1):
+        run()
+    assert not [line for line in caplog.messages if "captured" in line]
+    for _ in range(5):
+        run()
+    (line,) = [line for line in caplog.messages if "captured" in line]
+    assert line == (
+        "1 of 2 pieces are not captured as CUDA graphs and run kernel by kernel: a plan allocates "
+        "memory"
+    )
 
 
 def test_a_task_that_runs_another_net_is_not_captured(make_backend, emulated_device):

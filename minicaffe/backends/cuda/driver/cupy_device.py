@@ -56,6 +56,11 @@ from minicaffe.ops.backend import Array, HostArray, Shape
 _Cupy: TypeAlias = Any
 
 MIB = 1 << 20
+# CuPy adds the folder of the headers to the options of each compilation.
+HEADERS_ADVICE = (
+    "The headers are in the wheels nvidia-cuda-runtime (CUDA 13) and nvidia-cuda-runtime-cu12 "
+    "(CUDA 12); the extras minicaffe[gpu] and minicaffe[gpu-cuda12] install them."
+)
 
 
 def open_device(number: int) -> CupyDevice:
@@ -272,9 +277,17 @@ class CupyDevice:
         key = (source, options)
         if key not in self._modules:
             self._refuse_capture("compilation")
-            self._modules[key] = cupy.RawModule(code=source, options=("--std=c++17", *options))
-        # Compiled and loaded now, because the first launch may be captured.
-        return CupyFunction(self._stream, self._modules[key].get_function(name).kernel)
+        try:
+            if key not in self._modules:
+                self._modules[key] = cupy.RawModule(code=source, options=("--std=c++17", *options))
+            # Compiled and loaded now, because the first launch may be captured.
+            return CupyFunction(self._stream, self._modules[key].get_function(name).kernel)
+        except RuntimeError as error:
+            if "CUDA headers" not in str(error):
+                raise
+            raise BackendUnavailable(
+                f"no GPU can be used: CuPy cannot compile kernels ({error}). {HEADERS_ADVICE}"
+            ) from error
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         """Capture the operations that `work` enqueues as a CUDA graph; return its launch."""

@@ -1,4 +1,4 @@
-"""Find and load NVIDIA's shared libraries: cuBLAS, cuDNN and NVRTC.
+"""Find and load NVIDIA's shared libraries: cuBLAS, cuDNN, NVRTC and the runtime.
 
 Search order: the package ``cuda-pathfinder`` (a dependency of CuPy that searches wheels, conda and
 CUDA_HOME), the file lists of NVIDIA's wheels, the system's library path.
@@ -6,6 +6,7 @@ CUDA_HOME), the file lists of NVIDIA's wheels, the system's library path.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
 import functools
@@ -33,12 +34,15 @@ class SharedLibrary:
         The wheels that contain it, for CUDA 13 and for CUDA 12.
     needs : tuple of str
         Libraries that it would open later by itself, perhaps from another place.
+    uses : tuple of str
+        The same for libraries without which it works in most cases.
     """
 
     title: str
     name: str
     wheels: tuple[str, ...]
     needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
 
     @property
     def advice(self) -> str:
@@ -53,10 +57,16 @@ _CUBLAS_WHEELS = ("nvidia-cublas", "nvidia-cublas-cu12")
 _KNOWN = (
     SharedLibrary("cuBLAS", "cublas", _CUBLAS_WHEELS, needs=("cublasLt",)),
     SharedLibrary("cuBLASLt", "cublasLt", _CUBLAS_WHEELS),
-    # cuDNN opens both when it searches for plans: without cuBLASLt it finds none.
+    # cuDNN opens the first two when it searches for plans: without cuBLASLt it finds none. Its
+    # frontend opens the third by name.
     SharedLibrary(
-        "cuDNN", "cudnn", ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12"), ("cublasLt", "nvrtc")
+        "cuDNN",
+        "cudnn",
+        ("nvidia-cudnn-cu13", "nvidia-cudnn-cu12"),
+        needs=("cublasLt", "nvrtc"),
+        uses=("cudart",),
     ),
+    SharedLibrary("CUDA runtime", "cudart", ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12")),
     SharedLibrary("NVRTC", "nvrtc", ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12")),
 )
 LIBRARIES = {library.name: library for library in _KNOWN}
@@ -122,6 +132,9 @@ def load_library(name: str) -> ctypes.CDLL:
     library = LIBRARIES[name]
     for needed in library.needs:
         load_library(needed)
+    for used in library.uses:
+        with contextlib.suppress(BackendUnavailable):
+            load_library(used)
     path = find_library(name)
     try:
         return ctypes.CDLL(path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -26,8 +27,8 @@ VERSION = 1
 MAX_CANDIDATES = 12
 # Runs for each time; the first loads code and is not counted.
 RUNS = 3
-# Launching a plan takes Python up to 0.1 ms. A plan shorter than SHORT_MS is timed as a captured
-# graph of REPEATS launches, because training replays it from a graph too.
+# Launching a plan takes Python up to 0.1 ms, so plans are timed as captured graphs, from which
+# training replays them too. A graph of a plan shorter than SHORT_MS has REPEATS launches.
 SHORT_MS, REPEATS = 0.5, 10
 
 
@@ -169,13 +170,19 @@ class Tuner:
             return min(plans, key=lambda plan: plan.workspace_bytes)
         addresses = {role: one.address for role, one in memory.items()}
         times: dict[float, Plan] = {}
+        uncaptured: dict[float, Plan] = {}
         reason = ""
         for plan in plans:
             try:
-                times.setdefault(_time(plan, addresses, workspace.address, bench), plan)
+                timed = _Timing(plan, addresses, workspace.address, bench)
+                (times if timed.is_captured else uncaptured).setdefault(timed.ms, plan)
+                reason = timed.reason
             except MinicaffeError as error:
                 reason = str(error)
+            if reason:
                 logger.info(f"{what}: {plan.name} is skipped: {reason}")
+        # A plan that cannot be captured would keep its neighbours out of graphs as well.
+        times = times or uncaptured
         if not times:
             raise Unsupported(reason)
         best = times[min(times)]
@@ -183,21 +190,43 @@ class Tuner:
         return best
 
 
-def _time(plan: Plan, addresses: Mapping[Role, int], workspace: int, bench: Bench) -> float:
-    def run_once() -> None:
-        plan(addresses, workspace)
+class _Timing:
+    """Device time of a plan: replayed from a graph or, if it cannot be captured, launched.
 
-    def run_often() -> None:
-        for _ in range(REPEATS):
-            run_once()
+    Parameters
+    ----------
+    plan : Plan
+    addresses : mapping
+        See `Plan`.
+    workspace : int
+    bench : Bench
 
-    took = _least(run_once, bench)
-    if took > SHORT_MS:
-        return took
-    try:
-        return _least(bench.capture(run_often), bench) / REPEATS
-    except CannotCapture:
-        return took
+    Attributes
+    ----------
+    ms : float
+        Milliseconds.
+    reason : str
+        Why the plan cannot be captured; empty if it can.
+    """
+
+    def __init__(
+        self, plan: Plan, addresses: Mapping[Role, int], workspace: int, bench: Bench
+    ) -> None:
+        def launch(repeats: int) -> None:
+            for _ in range(repeats):
+                plan(addresses, workspace)
+
+        self.ms, self.reason = _least(partial(launch, 1), bench), ""
+        repeats = REPEATS if self.ms < SHORT_MS else 1
+        try:
+            self.ms = _least(bench.capture(partial(launch, repeats)), bench) / repeats
+        except CannotCapture as error:
+            self.reason = str(error)
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether the plan can be captured."""
+        return not self.reason
 
 
 def _least(work: Callable[[], None], bench: Bench) -> float:

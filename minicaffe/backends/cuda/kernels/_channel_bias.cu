@@ -1,15 +1,19 @@
 // Bias and ReLU of convolutions and inner products, and accumulation of their weight gradients.
 
+// VARIANTS FIXED_CHANNELS: 0 1
+
 // y += b, broadcast along the channels; then ReLU if `relu` is set.
-extern "C" __global__ void add_bias(VALUE* __restrict__ y, const float* __restrict__ b, int n,
-                                    CHANNEL, int relu) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    add_bias(VALUE* __restrict__ y, const float* __restrict__ b, int relu, int n, CHANNEL) {
+    CHANNELS_OF_THREAD
+    PER_CHANNEL(term, b, 0.0f)
     FOR_EACH_PACK(i, n) {
         Pack pack = load_pack(y, i, n);
-        ChannelAt at = CHANNEL_AT(i);
+        CHANNELS_OF_PACK(i)
         FOR_EACH_IN_PACK(k) {
-            float value = pack.at[k] + b[at.channel];
+            float value = pack.at[k] + OF_CHANNEL(term);
             pack.at[k] = relu ? rectified(value) : value;
-            at.next();
+            NEXT_CHANNEL
         }
         store_pack(y, i, n, pack);
     }

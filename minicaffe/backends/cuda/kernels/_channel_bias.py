@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel
+from minicaffe.backends.cuda.backend import CudaBackend
 from minicaffe.backends.cuda.driver.device import Address
+from minicaffe.backends.cuda.kernels._channel_packs import ChannelPacks
 from minicaffe.backends.cuda.kernels._channel_sums import NULL, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
 from minicaffe.ops.backend import Shape
 
 
-class CudaChannelBias(CudaKernel[None]):
+class CudaChannelBias(ChannelPacks[None]):
     """Per-channel bias of a tensor (N, C, ...).
 
     Parameters
@@ -30,8 +31,8 @@ class CudaChannelBias(CudaKernel[None]):
         """Add b, float32, to y, which was written in `form`; then apply ReLU if `relu` is set."""
         to, n = y.change(form), y.size
         if b is not None:
-            sizes = Channels.of(self._shape, form).channel_args()
-            self.launch_packs("add_bias", n, to, b, n, *sizes, int(relu), value=form.value)
+            channels = Channels.of(self._shape, form)
+            self.launch_channels("add_bias", channels, to, b, int(relu), value=form.value)
         elif relu:
             self.launch_packs("relu", n, to, n, value=form.value)
 

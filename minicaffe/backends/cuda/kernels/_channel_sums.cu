@@ -22,7 +22,9 @@
 
 struct Channel { float mean, inverse, factor, term; };
 #define NORMAL ((load(x, i) - c.mean) * c.inverse)
-#define PASSED (NORMAL * c.factor + c.term > 0 ? load(dy, i) : 0.0f)
+// The same arithmetic as in batch_norm.cu, whose ReLU this is.
+#define PASSED \
+    ((load(x, i) - c.mean) * (c.inverse * c.factor) + c.term > 0 ? load(dy, i) : 0.0f)
 
 ROW(given, load(dy, i), 0.0f)
 ROW(magnitude, fabsf(load(dy, i)), 0.0f)
@@ -95,18 +97,20 @@ extern "C" __global__ void reduce_partial(INPUTS, float* __restrict__ sums, CHAN
     sums[(2 * blockIdx.y + 1) * all_channels + w.channel] = part.second;
 }
 
-// Second step: blocks of 32 channels, eight threads for each channel.
+// Second step: blocks of FINAL_CHANNELS channels.
 extern "C" __global__ void reduce_final(const float* __restrict__ sums, int splits, int channels,
                                  RESULT(a), RESULT(b)) {
-    int channel = blockIdx.x * 32 + threadIdx.x % 32;
+    int channel = blockIdx.x * FINAL_CHANNELS + threadIdx.x % FINAL_CHANNELS;
     Sums own = {0, 0};
     if (channel < channels)
-        for (int split = threadIdx.x / 32; split < splits; split += THREADS / 32) {
+#pragma unroll 4
+        for (int split = threadIdx.x / FINAL_CHANNELS; split < splits;
+             split += THREADS / FINAL_CHANNELS) {
             own.first += sums[2 * split * channels + channel];
             own.second += sums[(2 * split + 1) * channels + channel];
         }
-    Sums all = block_reduce(own, 32);
-    if (threadIdx.x >= 32 || channel >= channels) return;
+    Sums all = block_reduce(own, FINAL_CHANNELS);
+    if (threadIdx.x >= FINAL_CHANNELS || channel >= channels) return;
     WRITE_RESULT(a, channel, all);
     WRITE_RESULT(b, channel, all);
 }

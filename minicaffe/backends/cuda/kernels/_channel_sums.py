@@ -44,8 +44,8 @@ N_INPUTS = 6
 # Blocks per multiprocessor, and minimum number of values per thread before a channel is split.
 BLOCKS_EACH = 8
 VALUES_EACH = 8
-# Adjacent channels of a block, as in kernels/_common.cuh.
-CHANNELS_PER_BLOCK = 32
+# Adjacent channels of a block, and of a block of the second step, as in kernels/_common.cuh.
+CHANNELS_PER_BLOCK, FINAL_CHANNELS = 32, 8
 # Shorter channels share a block, because most threads of a block per channel would be idle.
 SHORT = 128
 
@@ -181,7 +181,7 @@ class ChannelSums(CudaKernel[None]):
         parts = self.scratch(max(8 * splits * n, 4), "channel sums")
         self.function("reduce_partial", value)(grid, THREADS, *given, parts, *channels.loop_args())
         self.function("reduce_final")(
-            max(-(-n // CHANNELS_PER_BLOCK), 1), THREADS, parts, splits, n, *results
+            max(-(-n // FINAL_CHANNELS), 1), THREADS, parts, splits, n, *results
         )
 
 

@@ -229,6 +229,8 @@ __device__ __forceinline__ void write_sums(float first, float second, float* blo
 // channels, so that reads are coalesced; also if channels are short, so that all threads have work.
 // Otherwise a block has one channel, whose values are distributed over its threads.
 #define THREADS 256
+// Channels of a block that adds up the partial sums of the splits: 32 threads for each.
+#define FINAL_CHANNELS 8
 struct ChannelLoop {
     int channel;               // index over all images
     unsigned int first, step;  // the thread's values of the channel: index and stride
@@ -296,19 +298,44 @@ __device__ __forceinline__ float unpacked(const bfloat16*, unsigned int word, in
 __device__ __forceinline__ float unpacked(const float16*, unsigned int word, int k) {
     return half_to_float((unsigned short)(k % 2 ? word >> 16 : word));
 }
-__device__ __forceinline__ unsigned int packed(const float*, float value, int) {
-    return float_to_bits(value);
+// The words of a pack. Two 16-bit values share one; GPUs from sm_80 on convert both at once.
+__device__ __forceinline__ void pack_words(const float*, Pack pack, unsigned int* words) {
+    FOR_EACH_IN_PACK(k) words[k] = float_to_bits(pack.at[k]);
 }
-template <class T> __device__ __forceinline__ unsigned int packed(const T*, float value, int k) {
-    T given;
-    store(&given, 0, value);
-    return (unsigned int)given.bits << (k % 2 ? 16 : 0);
+#if !defined(EMULATED) && __CUDA_ARCH__ >= 800
+__device__ __forceinline__ unsigned int pair_of(const bfloat16*, float low, float high) {
+    unsigned int pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+__device__ __forceinline__ unsigned int pair_of(const float16*, float low, float high) {
+    unsigned int pair;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+#else
+template <class T> __device__ __forceinline__ unsigned int pair_of(const T*, float low, float high) {
+    T pair[2];
+    store(pair, 0, low);
+    store(pair, 1, high);
+    return (unsigned int)pair[0].bits | (unsigned int)pair[1].bits << 16;
+}
+#endif
+template <class T>
+__device__ __forceinline__ void pack_words(const T* type, Pack pack, unsigned int* words) {
+#pragma unroll
+    for (int k = 0; k < PACK; k += 2)
+        words[k / 2] = pair_of(type, pack.at[k], pack.at[k + 1]);
 }
 
-// Values i to i + PACK - 1, up to n; i is a multiple of PACK.
+// Values i to i + PACK - 1, up to n; i is a multiple of PACK, and so is n with FIXED_CHANNELS.
+#ifndef FIXED_CHANNELS
+#define FIXED_CHANNELS 0
+#endif
+#define IS_WHOLE_PACK(i, n) (FIXED_CHANNELS || i + PACK <= (unsigned int)(n))
 __device__ __forceinline__ Pack load_pack(const VALUE* x, unsigned int i, int n) {
     Pack pack;
-    if (i + PACK <= (unsigned int)n) {
+    if (IS_WHOLE_PACK(i, n)) {
         uint4 bits = *(const uint4*)(x + i);
         unsigned int words[4] = {bits.x, bits.y, bits.z, bits.w};
         FOR_EACH_IN_PACK(k) pack.at[k] = unpacked(x, words[k * 4 / PACK], k);
@@ -318,14 +345,52 @@ __device__ __forceinline__ Pack load_pack(const VALUE* x, unsigned int i, int n)
     return pack;
 }
 __device__ __forceinline__ void store_pack(VALUE* y, unsigned int i, int n, Pack pack) {
-    if (i + PACK <= (unsigned int)n) {
-        unsigned int words[4] = {0, 0, 0, 0};
-        FOR_EACH_IN_PACK(k) words[k * 4 / PACK] |= packed(y, pack.at[k], k);
+    if (IS_WHOLE_PACK(i, n)) {
+        unsigned int words[4];
+        pack_words(y, pack, words);
         *(uint4*)(y + i) = make_uint4(words[0], words[1], words[2], words[3]);
     } else {
         FOR_EACH_IN_PACK(k) if (i + k < (unsigned int)n) store(y, i + k, pack.at[k]);
     }
 }
+
+// What there is for each channel, such as a factor, in a loop over packs of a tensor (outer, channels,
+// inner), whose arguments include CHANNEL:
+//
+//   CHANNELS_OF_THREAD
+//   PER_CHANNEL(factor, factors, 1.0f)      1.0f if the pointer is null
+//   FOR_EACH_PACK(i, n) {
+//       CHANNELS_OF_PACK(i)
+//       FOR_EACH_IN_PACK(k) { pack.at[k] *= OF_CHANNEL(factor); NEXT_CHANNEL }
+//   }
+//
+// FIXED_CHANNELS: the channels are last, and a thread has the same PACK of them in each turn of the
+// loop, because _channel_packs.py chooses the grid so. Then it reads once, into registers; otherwise
+// for each value, which costs more instructions than the values themselves.
+#if FIXED_CHANNELS
+__device__ __forceinline__ Pack per_channel(const float* given, unsigned int first, float missing) {
+    Pack found;
+    FOR_EACH_IN_PACK(k) found.at[k] = given ? given[first + k] : missing;
+    return found;
+}
+#define CHANNELS_OF_THREAD \
+    const unsigned int first_channel = \
+        channel_at(PACK * (blockIdx.x * blockDim.x + threadIdx.x), divisor(inner), divisor(channels)) \
+            .channel;
+#define PER_CHANNEL(name, given, missing) \
+    const Pack name##_of_channel = per_channel(given, first_channel, missing);
+#define CHANNELS_OF_PACK(i)
+#define OF_CHANNEL(name) name##_of_channel.at[k]
+#define NEXT_CHANNEL
+#else
+#define CHANNELS_OF_THREAD
+#define PER_CHANNEL(name, given, missing) \
+    const float* const name##_of_channel = given; \
+    const float name##_missing = missing;
+#define CHANNELS_OF_PACK(i) ChannelAt at = CHANNEL_AT(i);
+#define OF_CHANNEL(name) (name##_of_channel ? name##_of_channel[at.channel] : name##_missing)
+#define NEXT_CHANNEL at.next();
+#endif
 #endif
 
 // Tree reduction in shared memory into the first `n_results` threads: the body combines the values of

@@ -5,6 +5,8 @@
 // and dy twice and writes dx once. Statistics take one pass: each thread sums differences from the
 // first value that it reads, which avoids cancellation if the mean is large, and partial results are
 // merged by the formula of Chan, Golub and LeVeque, "Updating formulae", 1979.
+//
+// VARIANTS FIXED_CHANNELS: 0 1
 
 struct Moments { float count, mean, squares; };  // squares: of the differences from the mean
 
@@ -50,17 +52,18 @@ extern "C" __global__ void statistics(const VALUE* __restrict__ x, float* __rest
 }
 
 // Merges the partial moments of each channel into one thread, and returns from the other threads; for
-// blocks of 32 channels, eight threads for each.
+// blocks of FINAL_CHANNELS channels.
 #define MERGE_PARTIALS(own) \
-    int channel = blockIdx.x * 32 + threadIdx.x % 32; \
+    int channel = blockIdx.x * FINAL_CHANNELS + threadIdx.x % FINAL_CHANNELS; \
     Moments own = {0, 0, 0}; \
     if (channel < channels) \
-        for (int split = threadIdx.x / 32; split < splits; split += THREADS / 32) { \
+        for (int split = threadIdx.x / FINAL_CHANNELS; split < splits; \
+             split += THREADS / FINAL_CHANNELS) { \
             const float* part = partials + 3 * split * channels + channel; \
             own = merge(own, Moments{part[0], part[channels], part[2 * channels]}); \
         } \
-    MERGE_BLOCK(own, 32) \
-    if (threadIdx.x >= 32 || channel >= channels) return; \
+    MERGE_BLOCK(own, FINAL_CHANNELS) \
+    if (threadIdx.x >= FINAL_CHANNELS || channel >= channels) return; \
     own = merging[threadIdx.x];
 
 // mean and inverse = 1 / deviation are used for normalisation; the running sums and their weight are
@@ -104,23 +107,24 @@ extern "C" __global__ void finish_samples(const float* __restrict__ partials, in
 
 // With Scale and ReLU fused, if given: y = max(0, normal * factor + term). y may be x; saved_x, if
 // given, receives x.
-extern "C" __global__ void forward(const VALUE* x, VALUE* y, VALUE* saved_x,
-                                   const float* __restrict__ mean,
-                                   const float* __restrict__ inverse,
-                                   const float* __restrict__ factors,
-                                   const float* __restrict__ terms, int applies_relu, int n,
-                                   CHANNEL) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    forward(const VALUE* x, VALUE* y, VALUE* saved_x, const float* __restrict__ mean,
+            const float* __restrict__ inverse, const float* __restrict__ factors,
+            const float* __restrict__ terms, int applies_relu, int n, CHANNEL) {
+    CHANNELS_OF_THREAD
+    PER_CHANNEL(mean, mean, 0.0f)
+    PER_CHANNEL(inverse, inverse, 1.0f)
+    PER_CHANNEL(factor, factors, 1.0f)
+    PER_CHANNEL(term, terms, 0.0f)
     FOR_EACH_PACK(i, n) {
         Pack pack = load_pack(x, i, n);
         if (saved_x) store_pack(saved_x, i, n, pack);
-        ChannelAt at = CHANNEL_AT(i);
+        CHANNELS_OF_PACK(i)
         FOR_EACH_IN_PACK(k) {
-            int c = at.channel;
-            float value = (pack.at[k] - mean[c]) * inverse[c];
-            if (factors) value *= factors[c];
-            if (terms) value += terms[c];
+            float slope = OF_CHANNEL(inverse) * OF_CHANNEL(factor);
+            float value = (pack.at[k] - OF_CHANNEL(mean)) * slope + OF_CHANNEL(term);
             pack.at[k] = applies_relu ? rectified(value) : value;
-            at.next();
+            NEXT_CHANNEL
         }
         store_pack(y, i, n, pack);
     }
@@ -128,36 +132,43 @@ extern "C" __global__ void forward(const VALUE* x, VALUE* y, VALUE* saved_x,
 
 // dy is the gradient of the output of `forward`. means, for each channel: mean of the gradient after
 // the ReLU, then of its product with the normalised x. dx may be dy.
-extern "C" __global__ void backward(const VALUE* __restrict__ x, const VALUE* dy, VALUE* dx,
-                                    const float* __restrict__ mean,
-                                    const float* __restrict__ inverse,
-                                    const float* __restrict__ factors,
-                                    const float* __restrict__ terms, int applies_relu,
-                                    const float* __restrict__ means, int n, CHANNEL) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    backward(const VALUE* __restrict__ x, const VALUE* dy, VALUE* dx,
+             const float* __restrict__ mean, const float* __restrict__ inverse,
+             const float* __restrict__ factors, const float* __restrict__ terms, int applies_relu,
+             const float* __restrict__ means, int n, CHANNEL) {
+    CHANNELS_OF_THREAD
+    PER_CHANNEL(mean, mean, 0.0f)
+    PER_CHANNEL(inverse, inverse, 1.0f)
+    PER_CHANNEL(factor, factors, 1.0f)
+    PER_CHANNEL(term, terms, 0.0f)
+    PER_CHANNEL(mean_dy, means, 0.0f)
+    PER_CHANNEL(mean_product, means + channels_by, 0.0f)
     FOR_EACH_PACK(i, n) {
         Pack values = load_pack(x, i, n), pack = load_pack(dy, i, n);
-        ChannelAt at = CHANNEL_AT(i);
+        CHANNELS_OF_PACK(i)
         FOR_EACH_IN_PACK(k) {
-            int c = at.channel;
-            float normal = (values.at[k] - mean[c]) * inverse[c];
-            float factor = factors ? factors[c] : 1.0f, term = terms ? terms[c] : 0.0f;
-            float passed = applies_relu && !(normal * factor + term > 0) ? 0.0f : pack.at[k];
-            float centred = passed - means[c] - normal * means[channels_by + c];
-            pack.at[k] = centred * inverse[c] * factor;
-            at.next();
+            float slope = OF_CHANNEL(inverse) * OF_CHANNEL(factor);
+            float product = OF_CHANNEL(inverse) * OF_CHANNEL(mean_product);
+            float centred = values.at[k] - OF_CHANNEL(mean), passed = pack.at[k];
+            if (applies_relu && !(centred * slope + OF_CHANNEL(term) > 0)) passed = 0;
+            pack.at[k] = (passed - OF_CHANNEL(mean_dy) - centred * product) * slope;
+            NEXT_CHANNEL
         }
         store_pack(dx, i, n, pack);
     }
 }
 
-extern "C" __global__ void backward_stored(const VALUE* dy, VALUE* dx,
-                                           const float* __restrict__ inverse, int n, CHANNEL) {
+extern "C" __global__ void __launch_bounds__(THREADS)
+    backward_stored(const VALUE* dy, VALUE* dx, const float* __restrict__ inverse, int n, CHANNEL) {
+    CHANNELS_OF_THREAD
+    PER_CHANNEL(inverse, inverse, 1.0f)
     FOR_EACH_PACK(i, n) {
         Pack pack = load_pack(dy, i, n);
-        ChannelAt at = CHANNEL_AT(i);
+        CHANNELS_OF_PACK(i)
         FOR_EACH_IN_PACK(k) {
-            pack.at[k] *= inverse[at.channel];
-            at.next();
+            pack.at[k] *= OF_CHANNEL(inverse);
+            NEXT_CHANNEL
         }
         store_pack(dx, i, n, pack);
     }

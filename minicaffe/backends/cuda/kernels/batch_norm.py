@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, OpT, kernel
+from minicaffe.backends.cuda.backend import CudaBackend, OpT, kernel
 from minicaffe.backends.cuda.driver.device import THREADS, Address, Argument
+from minicaffe.backends.cuda.kernels._channel_packs import ChannelPacks
 from minicaffe.backends.cuda.kernels._channel_sums import (
-    CHANNELS_PER_BLOCK,
+    FINAL_CHANNELS,
     NO_SUM,
     NULL,
     Channels,
@@ -22,7 +23,7 @@ from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.scale import Scale
 
 
-class Normalisation(CudaKernel[OpT]):
+class Normalisation(ChannelPacks[OpT]):
     """Base class of batch normalisation and mean-variance normalisation."""
 
     file = "batch_norm"
@@ -40,7 +41,7 @@ class Normalisation(CudaKernel[OpT]):
 
     def finish(self, name: str, channels: Channels, *args: Argument) -> None:
         """Launch a function that merges the partial moments."""
-        self.function(name)(-(-max(channels.all_channels, 1) // CHANNELS_PER_BLOCK), THREADS, *args)
+        self.function(name)(-(-max(channels.all_channels, 1) // FINAL_CHANNELS), THREADS, *args)
 
 
 @kernel(BatchNorm)
@@ -116,9 +117,10 @@ class CudaBatchNorm(Normalisation[BatchNorm]):
         """Overwrite dx; accumulate the gradients of the fused ops."""
         if self.op.use_stored:
             form = dy.format
-            given, find = dy.source(form), Channels.of(dy.shape, form).channel_args()
-            args = (given, dx.target(form), self._inverse.address, dy.size, *find)
-            self.launch_packs("backward_stored", dy.size, *args, value=form.value)
+            given, to, channels = dy.source(form), dx.target(form), Channels.of(dy.shape, form)
+            self.launch_channels(
+                "backward_stored", channels, given, to, self._inverse.address, value=form.value
+            )
             return
         x, means = self._x, self._means.address
         form = x.format
@@ -131,13 +133,8 @@ class CudaBatchNorm(Normalisation[BatchNorm]):
         factors, terms = self._gradients()
         gradients = Result(terms, factors, scale=dy.scale(form))
         sums(channels, form.value, (values, given, *per_channel), mean, gradients)
-        self.launch_packs(
-            "backward",
-            x.size,
-            *(values, given, dx.target(form), *per_channel, int(self._applies_relu), means),
-            *(x.size, *channels.channel_args()),
-            value=form.value,
-        )
+        args = (values, given, dx.target(form), *per_channel, int(self._applies_relu), means)
+        self.launch_channels("backward", channels, *args, value=form.value)
 
     def _take_statistics(
         self, x: CudaTensor, mean: CudaTensor, variance: CudaTensor, weight: CudaTensor
@@ -152,16 +149,11 @@ class CudaBatchNorm(Normalisation[BatchNorm]):
         form = x.format
         given, parameters = x.source(form), self._parameters()
         to_save = NULL if saved is None else saved.target(form)
-        self.launch_packs(
+        args = (given, y.target(form), to_save, self._mean.address, self._inverse.address)
+        self.launch_channels(
             "forward",
-            x.size,
-            *(given, y.target(form), to_save, self._mean.address, self._inverse.address),
-            *(
-                *parameters,
-                int(self._applies_relu),
-                x.size,
-                *Channels.of(x.shape, form).channel_args(),
-            ),
+            Channels.of(x.shape, form),
+            *(*args, *parameters, int(self._applies_relu)),
             value=form.value,
         )
 

@@ -68,11 +68,15 @@ def _padded(
 
 @kernel(Add)
 class CudaAdd(_Sum[Add]):
-    """The sum of several tensors."""
+    """The sum of several tensors; those that were cleared, and no more, are left out."""
 
     def forward(self, xs: Sequence[CudaTensor], y: CudaTensor) -> None:
         """Overwrite y."""
-        self.sum(xs, [1.0] * len(xs), y)
+        terms = [x for x in xs if not x.is_zero] or xs[:1]
+        # An accumulator keeps its values when its terms are overwritten.
+        is_accumulator = any(x is y for x in xs)
+        if is_accumulator or len(terms) > 1 or not y.borrow(terms[0]):
+            self.sum(terms, [1.0] * len(terms), y)
 
 
 @kernel(Eltwise)
@@ -143,6 +147,9 @@ class CudaEltwise(_Sum[Eltwise]):
         form, n, coefficients = dy.format, dy.size, self.op.coefficients
         given = dy.source(form)
         wanted = [(dx, c) for dx, c in zip(dxs, coefficients, strict=True) if dx is not None]
+        if all(dx.storage is not dy.storage for dx, _ in wanted):
+            # In place, dy would be overwritten while the other gradients are in its memory.
+            wanted = [(dx, c) for dx, c in wanted if c != 1 or not dx.borrow(dy)]
         for i in range(0, len(wanted), MAX_TERMS):
             part = [(dx.target(form), c) for dx, c in wanted[i : i + MAX_TERMS]]
             addresses, factors = _padded(part)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.backend import CudaBackend, kernel
+from minicaffe.backends.cuda.kernels._channel_packs import ChannelPacks
 from minicaffe.backends.cuda.kernels._channel_sums import NULL, Channels, ChannelSums, Result
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.tensor import CudaTensor
@@ -10,7 +11,7 @@ from minicaffe.ops.prelu import PReLU
 
 
 @kernel(PReLU)
-class CudaPReLU(CudaKernel[PReLU]):
+class CudaPReLU(ChannelPacks[PReLU]):
     """One slope for each channel, or one for all; an in-place forward pass saves x."""
 
     file = "scale"
@@ -28,8 +29,8 @@ class CudaPReLU(CudaKernel[PReLU]):
         form = x.format
         given, slopes = x.source(form), a.source()
         saved = NULL if self._saved is None else self._saved.target(form)
-        args = (given, y.target(form), saved, slopes, x.size, *self._channels(form).channel_args())
-        self.launch_packs("prelu", x.size, *args, value=form.value)
+        args = (given, y.target(form), saved, slopes)
+        self.launch_channels("prelu", self._channels(form), *args, value=form.value)
 
     def backward_weights(self, x: CudaTensor, dy: CudaTensor, da: CudaTensor) -> None:
         """Add to da."""
@@ -44,15 +45,8 @@ class CudaPReLU(CudaKernel[PReLU]):
         x = x if self._saved is None else self._saved
         form = x.format
         values, given, slopes = x.source(form), dy.source(form), a.source()
-        args = (
-            values,
-            given,
-            dx.target(form),
-            slopes,
-            x.size,
-            *self._channels(form).channel_args(),
-        )
-        self.launch_packs("prelu_backward", x.size, *args, value=form.value)
+        args = (values, given, dx.target(form), slopes)
+        self.launch_channels("prelu_backward", self._channels(form), *args, value=form.value)
 
     def _channels(self, form: Format) -> Channels:
         channels = Channels.of(self._shape, form)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from minicaffe.backends.cuda.backend import CudaBackend, CudaKernel, kernel
+from minicaffe.backends.cuda.backend import CudaBackend, kernel
+from minicaffe.backends.cuda.kernels._channel_packs import ChannelPacks
 from minicaffe.backends.cuda.kernels._channel_sums import (
     NO_SUM,
     NULL,
@@ -43,7 +44,7 @@ class _BroadcastAxes:
 
 
 @kernel(Scale)
-class CudaScale(CudaKernel[Scale]):
+class CudaScale(ChannelPacks[Scale]):
     """Product and sum in one pass; an in-place forward pass saves x."""
 
     file = "scale"
@@ -61,11 +62,8 @@ class CudaScale(CudaKernel[Scale]):
         given, factors = x.source(form), s.source()
         terms = NULL if b is None else b.source()
         saved = NULL if self._saved is None else self._saved.target(form)
-        find = self._axes.channels(form).channel_args()
-        to = y.target(form)
-        self.launch_packs(
-            "scale", *(x.size, given, to, saved, factors, terms, x.size, *find), value=form.value
-        )
+        args = (given, y.target(form), saved, factors, terms)
+        self.launch_channels("scale", self._axes.channels(form), *args, value=form.value)
 
     def backward_weights(
         self, x: CudaTensor, dy: CudaTensor, ds: CudaTensor | None, db: CudaTensor | None
@@ -82,15 +80,12 @@ class CudaScale(CudaKernel[Scale]):
         """Overwrite dx."""
         form = self._axes.form(dy)
         given, factors, to = dy.source(form), s.source(), dx.target(form)
-        find = self._axes.channels(form).channel_args()
-        self.launch_packs(
-            "scale", *(dy.size, given, to, NULL, factors, NULL, dy.size, *find),
-            value=form.value,
-        )  # fmt: skip
+        channels = self._axes.channels(form)
+        self.launch_channels("scale", channels, given, to, NULL, factors, NULL, value=form.value)
 
 
 @kernel(Bias)
-class CudaBias(CudaKernel[Bias]):
+class CudaBias(ChannelPacks[Bias]):
     """Sum with a broadcast bias."""
 
     file = "scale"
@@ -106,10 +101,8 @@ class CudaBias(CudaKernel[Bias]):
         """Overwrite y."""
         form = self._axes.form(x)
         given, terms, to = x.source(form), b.source(), y.target(form)
-        find = self._axes.channels(form).channel_args()
-        self.launch_packs(
-            "scale", *(x.size, given, to, NULL, NULL, terms, x.size, *find), value=form.value
-        )
+        channels = self._axes.channels(form)
+        self.launch_channels("scale", channels, given, to, NULL, NULL, terms, value=form.value)
 
     def backward_weights(self, dy: CudaTensor, db: CudaTensor) -> None:
         """Add to db."""

@@ -12,6 +12,10 @@ from minicaffe.backends.cuda.runtime.tensor_state import TensorState
 class TrackedTensor(Protocol):
     """The part of `CudaTensor` that graph capture uses."""
 
+    @property
+    def storage_number(self) -> int:
+        """The number of the memory in the session's `ChangeLog`."""
+
     def flush_host_writes(self) -> None:
         """Upload what the host has written to the mirror."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from minicaffe.backends.cuda.driver.device import THREADS, Address, Device, DeviceMemory, blocks
 from minicaffe.backends.cuda.driver.sources import Kernels
 from minicaffe.backends.cuda.runtime.access_log import AccessLog
+from minicaffe.backends.cuda.runtime.change_log import ChangeLog
 from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.backends.cuda.runtime.label_errors import LabelErrors
 from minicaffe.backends.cuda.runtime.launch_parameters import LaunchParameters
@@ -48,6 +49,7 @@ class Session:
         self.access_log: AccessLog | None = None
         # Incremented by what invalidates captured graphs: new plans, fusions, shapes.
         self.version = 0
+        self.changes = ChangeLog()
         # Interned states before and after graphs.
         self.states: dict[TensorState, TensorState] = {}
         # Set if activations are float16.

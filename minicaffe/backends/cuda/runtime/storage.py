@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 from minicaffe.backends.cuda.driver.device import Device, DeviceMemory
 from minicaffe.backends.cuda.runtime.format import PLAIN, Format
 from minicaffe.backends.cuda.runtime.loss_scale import LossScale
 from minicaffe.ops.backend import HostArray, Shape
+
+_NUMBERS = itertools.count()
 
 
 class SharedArena:
@@ -30,6 +34,8 @@ class Storage:
     """The plain memory, which views share, and which tensor holds the newest values."""
 
     def __init__(self) -> None:
+        # Identifies it in a `ChangeLog`.
+        self.number = next(_NUMBERS)
         self.arena: SharedArena | None = None
         # Indices of the arena's allocations: how many are used, and the freed ones.
         self.n_arena_blocks, self.free_blocks = 0, list[int]()
@@ -62,6 +68,8 @@ class Buffers:
         The formats whose buffers hold the newest values.
     newest : Format
         The format that they were last written in.
+    borrowed : DeviceMemory, optional
+        Memory of another tensor that holds them in the format `newest`; see `DeviceTensor.borrow`.
     scale : LossScale, optional
         Loss scale of float16 values.
     """
@@ -71,6 +79,8 @@ class Buffers:
         self.shape = shape
         self.ready: frozenset[Format] = frozenset()
         self.newest = PLAIN
+        self.borrowed: DeviceMemory | None = None
+        self.lender: DeviceMemory | None = None
         self.scale: LossScale | None = None
         self._own: dict[Format, DeviceMemory] = {}
         self._arena_blocks: list[int] = []
@@ -81,8 +91,22 @@ class Buffers:
         memories = [*self._own.values(), *([plain] if plain else [])]
         return sum(memory.size_bytes for memory in memories)
 
+    def hold(self, ready: frozenset[Format], newest: Format, is_borrowed: bool = False) -> None:
+        """Set which buffers hold the newest values; if borrowed, those of the last `borrow`."""
+        self.ready, self.newest = ready, newest
+        self.borrowed = self.lender if is_borrowed else None
+
+    def borrow(self, memory: DeviceMemory, form: Format) -> bool:
+        """Hold the values in memory of another tensor; return whether it is new as a lender."""
+        is_new = self.lender is not memory
+        self.lender = memory
+        self.hold(frozenset((form,)), form, is_borrowed=True)
+        return is_new
+
     def get(self, storage: Storage, wanted: Format) -> DeviceMemory:
         """Return the buffer of a format; allocate it if there is none."""
+        if self.borrowed is not None and wanted == self.newest:
+            return self.borrowed
         size_bytes = wanted.size_bytes(self.shape)
         if wanted == PLAIN:
             if storage.plain is None or storage.plain.size_bytes < size_bytes:

@@ -22,6 +22,8 @@ class TensorState(NamedTuple):
         Whether all values are zero and only this flag represents them (lazy clear).
     is_shared : bool
         Whether tensors over the same memory read the values there; follows from the other fields.
+    is_borrowed : bool
+        Whether the values in the format `newest` are in memory of another tensor.
     """
 
     generation: int
@@ -29,11 +31,12 @@ class TensorState(NamedTuple):
     newest: Format
     is_zero: bool
     is_shared: bool
+    is_borrowed: bool
 
     def matches(self, wanted: TensorState) -> bool:
         """Return whether a graph captured in state `wanted` may be launched in this state."""
         return self == wanted or (
             self.generation == wanted.generation
-            and self.is_zero == wanted.is_zero
+            and (self.is_zero, self.is_borrowed) == (wanted.is_zero, wanted.is_borrowed)
             and self.formats >= wanted.formats
         )
