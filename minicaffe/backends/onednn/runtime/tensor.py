@@ -292,10 +292,13 @@ class OneDnnTensor(DeferredSum):
         self.read()
         return self._plain_buffer().address
 
-    def address_to_update(self) -> int:
-        """Return the address of the values in C order, to change them."""
-        self.update()
-        return self._plain_buffer().address
+    def address_to_update(self, layout: Layout | None = None) -> int:
+        """Return the address of the values, in C order or in another layout, to change them."""
+        if layout is None or layout.is_plain:
+            self.update()
+            return self._plain_buffer().address
+        self.values_to_update(layout)
+        return self._packed[layout].address
 
     def address_to_write(self) -> int:
         """Return the address for values in C order, to overwrite all of them."""
