@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.onednn.backend import OneDnnBackend
+from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.activation import Relu
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.inner_product import InnerProduct
+from minicaffe.ops.update import StepSize, Update, UpdateOperands
 from tolerances import BY_DTYPE, assert_close
 
 ALLOWED = BY_DTYPE["float32"]
@@ -59,3 +61,38 @@ def test_inner_product_with_nan(fast):
     with fast.lock:
         kernel.forward(x, w, None, y)
     np.testing.assert_array_equal(y.get(), np.tile([21, 21, np.nan, 21, np.inf, 21, 21], (3, 1)))
+
+
+@pytest.mark.parametrize("regularization", ["L1", "L2"])
+@pytest.mark.parametrize(
+    ("rule", "n_history"),
+    [
+        *(("sgd", 1), ("nesterov", 1), ("adagrad", 1), ("rmsprop", 1)),
+        *(("adadelta", 2), ("adam", 2), ("adamw", 2)),
+    ],
+)
+def test_update(fast, rule, n_history, regularization):
+    """Large and small parameters, twice, so that the history matters; NaN sets the flag."""
+    op = Update(rule, regularization, momentum=0.9, decay2=0.95, delta=1e-3)
+    results = []
+    for backend in (fast, ReferenceBackend(np.float64)):
+        rng = np.random.default_rng(1701)
+        groups = []
+        for n in (1, 70_001, 37, 40_000):
+            w, dw, *history = (backend.tensor((n,)) for _ in range(2 + n_history))
+            w.set(rng.standard_normal(n))
+            groups.append(UpdateOperands(w, dw, history, 1 + n % 3, n % 2))
+        flag = backend.tensor(())
+        kernel = backend.plan(op, *(t for g in groups for t in (g.w, g.dw, *g.history)))
+        for scale in (0.5, 1.0):
+            for group in groups:
+                group.dw.clear()
+                group.dw.set(rng.standard_normal(group.dw.shape))
+            kernel.step(groups, lambda scale=scale: StepSize(0.01, 0.02, scale), flag)
+        assert flag.get() == 0
+        results.append([t.get() for g in groups for t in (g.w, g.dw, *g.history)])
+        groups[1].w.update()[70_000] = np.nan
+        kernel.step(groups, lambda: StepSize(0.01), flag)
+        assert np.isnan(flag.get())
+    for got, want in zip(*results, strict=True):
+        assert_close(got, want, ALLOWED, rule)
