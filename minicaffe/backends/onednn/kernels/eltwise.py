@@ -77,7 +77,7 @@ class OneDnnSum(OneDnnEltwise):
         for i, dx in wanted:
             coefficient = self.op.coefficients[i]
             if coefficient == 1:
-                dx.copy_from(dy)
+                dx.defer([dy])
             else:
                 self._scale(dy.layout, coefficient)(dy, dx)
 

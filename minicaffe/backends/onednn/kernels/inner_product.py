@@ -1,8 +1,9 @@
-"""Inner product: oneDNN's primitive forward, its sgemm backward.
+"""Inner product: a C kernel or oneDNN's primitive forward, its sgemm backward.
 
-All layouts are plain. Packed weights save little if weights are read once an iteration, and cost a
-second copy of the largest parameters of a net. sgemm adds to the gradient in place, so accumulating
-over several passes needs no second gradient either.
+The C kernel is for few rows: it reads the weights once, at the speed of memory, where the library
+takes up to five times as long. All layouts are plain. Packed weights save little if weights are
+read once an iteration, and cost a second copy of the largest parameters of a net. sgemm adds to the
+gradient in place, so accumulating over several passes needs no second gradient either.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_inner_product import PackedInnerProduct
+from minicaffe.backends.onednn.native.library import NativeFunction
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.gemm import sgemm
 from minicaffe.backends.onednn.runtime.library import Arg, Prop
@@ -25,6 +27,15 @@ from minicaffe.backends.onednn.runtime.primitive import EpilogueKind, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.inner_product import InnerProduct
+
+# Rows of x up to which the C kernel is faster than the primitive, which has more than one way to
+# keep values in registers but divides the work badly among threads. The first number is a limit of
+# the C kernel.
+MAX_ROWS, MAX_ROWS_OF_ONE_THREAD = 64, 48
+# The C kernel copies x in parts of so many columns.
+PACKED_COLUMNS = 256
+# Multiply-adds: waking a thread for less costs more than it saves.
+MIN_WORK_PER_THREAD = 1 << 19
 
 
 @kernel(InnerProduct)
@@ -47,11 +58,21 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
         # With several axes before the outputs, the outputs are not what other layers call channels.
         self._epilogue = OneDnnEpilogue(backend, (self._m, self._n) if op.axis == 1 else ())
         self._forward = cache_method(self._plan_forward)
+        self._native: NativeFunction | None = None
+        self._packed_x = np.empty(0, np.float32)
+        limit = MAX_ROWS if backend.threads > 1 else MAX_ROWS_OF_ONE_THREAD
+        if self._m <= limit and not op.transpose:
+            self._native = backend.native_function("inner_product")
+            columns = -(-self._k // PACKED_COLUMNS) * PACKED_COLUMNS
+            self._packed_x = np.empty(self._m * columns, np.float32)
 
     def forward(
         self, x: OneDnnTensor, w: OneDnnTensor, b: OneDnnTensor | None, y: OneDnnTensor
     ) -> None:
         """Overwrite y."""
+        if self._native is not None:
+            self._run_native(self._native, x, w, b, y)
+            return
         if not self.op.transpose:
             inputs = (x, w) if b is None else (x, w, b)
             self._forward(self._epilogue.kind)(*inputs, *self._epilogue.tensors(), y)
@@ -93,6 +114,21 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
                 np.add.reduce(rows, axis=0, out=db.write().reshape(n))
             else:
                 db.update().reshape(n)[...] += rows.sum(0)
+
+    def _run_native(
+        self,
+        function: NativeFunction,
+        x: OneDnnTensor,
+        w: OneDnnTensor,
+        b: OneDnnTensor | None,
+        y: OneDnnTensor,
+    ) -> None:
+        m, n, k = self._m, self._n, self._k
+        optional = [t and t.address() for t in (b, *(self._epilogue.tensors() or (None, None)))]
+        inputs = (x.address(), w.address(), *optional)
+        threads = max(1, min(self.backend.threads, m * n * k // MIN_WORK_PER_THREAD))
+        packed, rectifies = self._packed_x.ctypes.data, self._epilogue.kind.rectifies
+        function(*inputs, y.address_to_write(), packed, m, n, k, rectifies, threads)
 
     def _plan_forward(self, kind: EpilogueKind) -> Call:
         m, n, k = self._m, self._n, self._k

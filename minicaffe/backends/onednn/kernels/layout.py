@@ -36,11 +36,18 @@ class OneDnnAdd(OneDnnKernel[Add]):
         self._sum = cache_method(self._plan_sum)
 
     def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
-        """Overwrite y."""
+        """Overwrite y, when it is read."""
         if len(xs) == 1:
             if xs[0] is not y:
-                y.copy_from(xs[0])
+                y.defer(xs)
             return
+        if y in xs:
+            self._add(xs, y)
+        else:
+            # The kernel that reads y next may add the terms as it reads them.
+            y.defer(xs, self._add)
+
+    def _add(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
         self._sum(xs[0].layout)(*xs, y)
 
     def _plan_sum(self, layout: Layout) -> Call:

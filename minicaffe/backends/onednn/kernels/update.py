@@ -1,6 +1,7 @@
-"""Parameter updates by the solvers' rules, in chunks, on all threads.
+"""Parameter updates by the solvers' rules, on all threads.
 
-A chunk of weights, gradient and history stays in the cache during the rule's few passes, so that
+A C kernel updates all parameters in one pass. Where it was not compiled, NumPy computes in chunks:
+a chunk of weights, gradient and history stays in the cache during the rule's few passes, so that
 main memory is read and written once. NumPy releases the interpreter lock in a pass, so chunks run
 in parallel; a small parameter is one chunk. Updates are elementwise, so the values stay in the
 gradient's layout.
@@ -11,14 +12,15 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
+from minicaffe.backends.onednn.native.library import NativeFunction
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.reference.kernels.update import (
     N_SCRATCH,
     ReferenceSumOfSquares,
@@ -34,6 +36,13 @@ from minicaffe.ops.update import StepSize, SumOfSquares, Update, WeightAverage
 CHUNK = 262144
 # Values: waking a thread for less costs more than it saves.
 MIN_VALUES_PER_THREAD = 2 * CHUNK
+# The same for the C kernel, whose threads need no interpreter lock.
+MIN_NATIVE_VALUES_PER_THREAD = 1 << 15
+# Values from which a gradient that equals the history is not written, because Python needs as long
+# to note that as memory takes to write so many.
+MIN_DEFERRED = 1 << 15
+# In the order of update.c.
+RULES = ("sgd", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw")
 
 
 class _Chunk(NamedTuple):
@@ -53,7 +62,7 @@ class OneDnnUpdate(ReferenceUpdate):
         super().__init__(backend, op, *tensors)
         self._scratch = np.empty((backend.threads, N_SCRATCH, CHUNK), np.float32)
         self._non_finite = np.zeros(1, np.float32)
-        self._sgd_update = backend.native_function("sgd_update")
+        self._native = backend.native_function("update_parameters")
 
     def step(
         self,
@@ -63,21 +72,50 @@ class OneDnnUpdate(ReferenceUpdate):
     ) -> None:
         """Update w, dw and history of all parameters; overwrite non_finite."""
         rate, decay, scale = size()
-        chunks: list[_Chunk] = []
-        pinned: list[OneDnnTensor] = []
-        for w, dw, history, lr_mult, decay_mult in parameters:
-            layout = self._layout(w, dw)
-            sizes = StepSize(rate * lr_mult, decay * decay_mult, scale)
-            tensors: list[Any] = [w, dw, *history]
-            for tensor in tensors:
-                tensor.source(layout)
-            chunks += _chunks([tensor.values_to_write(layout) for tensor in tensors], sizes)
-            pinned += [tensor for tensor in tensors if tensor.is_pinned]
         self._non_finite[0] = 0
-        self._run(chunks)
+        sizes = [(rate * p[-2], decay * p[-1]) for p in parameters]
+        tensors = [(p[0], p[1], *p[2]) for p in parameters]
+        if self._native is not None:
+            self._run_native(self._native, tensors, sizes, scale)
+        else:
+            chunks: list[_Chunk] = []
+            for (w, dw, *history), numbers in zip(tensors, sizes, strict=True):
+                layout = self._layout(w, dw)
+                arrays = [tensor.values_to_update(layout) for tensor in (w, dw, *history)]
+                chunks += _chunks(arrays, StepSize(*numbers, scale))
+            self._run(chunks)
         non_finite.set(self._non_finite[0])
-        for tensor in pinned:
-            tensor.write_back()
+        for tensor in chain.from_iterable(tensors):
+            if tensor.is_pinned:
+                tensor.write_back()
+
+    def _run_native(
+        self,
+        function: NativeFunction,
+        parameters: Sequence[Sequence[OneDnnTensor]],
+        sizes: Sequence[tuple[float, float]],
+        scale: float,
+    ) -> None:
+        table = np.zeros((len(parameters), 6), np.int64)
+        for record, (w, dw, *history) in zip(table, parameters, strict=True):
+            layout = self._layout(w, dw)
+            n = layout.size_bytes // FLOAT_BYTES
+            # The step is the new history, which dw may refer to instead of a copy.
+            can_defer = not any(t.is_pinned or t.shares_memory for t in (dw, *history))
+            defers = self.op.rule == "sgd" and n >= MIN_DEFERRED and can_defer
+            addresses = [t.address_to_update(layout) for t in (w, dw, *history)]
+            record[: len(addresses)] = addresses
+            record[4:] = n, not defers
+            if defers:
+                dw.defer(history)
+        op, numbers = self.op, np.array(sizes, np.float32)
+        total = int(table[:, 4].sum())
+        threads = max(1, min(self.backend.threads, total // MIN_NATIVE_VALUES_PER_THREAD))
+        function(
+            *(RULES.index(op.rule), op.regularization == "L1"),
+            *(table.ctypes.data, numbers.ctypes.data, len(parameters)),
+            *(scale, op.momentum, op.decay2, op.delta, self._non_finite.ctypes.data, threads),
+        )
 
     def _run(self, chunks: Sequence[_Chunk]) -> None:
         update = self._update_sgd if self.op.rule == "sgd" else self._update_any
@@ -107,14 +145,8 @@ class OneDnnUpdate(ReferenceUpdate):
     def _update_sgd(
         self, size: StepSize, scratch: Array, w: Array, g: Array, *histories: Array
     ) -> bool:
-        """Apply the rule "sgd", in one pass if there is a C kernel; return as `_update_any`."""
+        """Apply the rule "sgd" in fewer passes than the reference's; return as `_update_any`."""
         (h,), (rate, decay, scale) = histories, size
-        if self._sgd_update is not None:
-            addresses = (w.ctypes.data, g.ctypes.data, h.ctypes.data)
-            is_l1, flag = self.op.regularization == "L1", self._non_finite.ctypes.data
-            numbers = (self.op.momentum, rate, scale, decay, is_l1)
-            self._sgd_update(*addresses, w.size, *numbers, flag)
-            return False
         h *= self.op.momentum
         g *= rate * scale
         if decay:
@@ -166,8 +198,7 @@ class OneDnnWeightAverage(ReferenceWeightAverage):
         pairs: list[tuple[Array, Array]] = []
         for mean, w in zip(averages, weights, strict=True) if now else ():
             layout = w.flat_layout
-            mean.source(layout)
-            arrays = mean.values_to_write(layout), w.values(layout)
+            arrays = mean.values_to_update(layout), w.values(layout)
             starts = range(0, arrays[0].size, CHUNK)
             pairs += [(arrays[0][i : i + CHUNK], arrays[1][i : i + CHUNK]) for i in starts]
 

@@ -10,11 +10,11 @@ layouts are copies for one call.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy.typing as npt
 
-from minicaffe.backends.onednn.runtime.memory import Buffer, Layout
+from minicaffe.backends.onednn.runtime.deferred_sum import DeferredSum
+from minicaffe.backends.onednn.runtime.memory import Buffer, Layout, TensorBuffers
 from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.reference.tensor import CompletedFuture
 from minicaffe.ops.backend import Array, HostArray, Shape
@@ -22,49 +22,7 @@ from minicaffe.ops.backend import Array, HostArray, Shape
 FLOAT_BYTES = 4
 
 
-class _Buffers:
-    """Allocator of a tensor and its views: new buffers, or those of memory shared with others.
-
-    All views share the plain buffer; it is allocated on first use, grows and never shrinks.
-    """
-
-    def __init__(self, engine: int) -> None:
-        self._engine = engine
-        self._plain: Buffer | None = None
-        # The buffers that all tensors over the same memory use, each in its order of allocation.
-        self.shared: list[Buffer] | None = None
-        self._n_used, self._free = 0, list[Buffer]()
-
-    def plain(self, size: int) -> Buffer:
-        buffer, needed = self._plain, size * FLOAT_BYTES
-        if buffer is None:
-            buffer = self._plain = self.allocate(max(needed, FLOAT_BYTES))
-        elif buffer.size_bytes < needed:
-            buffer.reserve(needed)
-        return buffer
-
-    def allocate(self, size_bytes: int) -> Buffer:
-        if self.shared is None:
-            return Buffer(size_bytes, self._engine)
-        if not self._free:
-            if self._n_used == len(self.shared):
-                self.shared.append(Buffer(0, self._engine))
-            self._free.append(self.shared[self._n_used])
-            self._n_used += 1
-        buffer = self._free.pop()
-        buffer.reserve(size_bytes)
-        return buffer
-
-    def release(self, buffers: Iterable[Buffer]) -> None:
-        if self.shared is not None:
-            self._free += buffers
-
-    def share(self, shared: list[Buffer] | None) -> None:
-        self.shared, self._plain = shared, None
-        self._n_used, self._free = 0, []
-
-
-class OneDnnTensor:
+class OneDnnTensor(DeferredSum):
     """A logical C-ordered float32 array in one or several physical layouts.
 
     A layout may be of bfloat16; a request for float32 then gets converted values.
@@ -80,11 +38,14 @@ class OneDnnTensor:
         view are not noticed.
     """
 
-    def __init__(self, reorders: Reorders, shape: Shape, buffers: _Buffers | None = None) -> None:
+    def __init__(
+        self, reorders: Reorders, shape: Shape, buffers: TensorBuffers | None = None
+    ) -> None:
+        super().__init__()
         self._reorders = reorders
         self._engine = reorders.engine.handle
         self._shape, self._size = shape, math.prod(shape)
-        self._buffers = buffers or _Buffers(self._engine)
+        self._buffers = buffers or TensorBuffers(self._engine)
         self._packed: dict[Layout, Buffer] = {}
         # Memories that hold the newest values; empty while `is_zero`.
         self._ready: dict[Layout, int] = {}
@@ -100,6 +61,11 @@ class OneDnnTensor:
     def shape(self) -> Shape:
         """Sizes of the logical axes."""
         return self._shape
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether other tensors overwrite the memory."""
+        return self._buffers.shared is not None
 
     @property
     def layout(self) -> Layout:
@@ -131,18 +97,22 @@ class OneDnnTensor:
 
     def write(self) -> Array:
         """Return the plain array to overwrite; it holds the newest values from now on."""
+        self._overwrite()
         array = self._view_of_plain()
         self._plain_is_newest()
         return array
 
     def update(self) -> Array:
         """Return the values in C order to change; the plain array is newest from now on."""
+        self._settle()
         array = self.read()
         self._plain_is_newest()
         return array
 
     def get(self) -> HostArray:
         """Return a copy."""
+        if self._deferred is not None:
+            self._add_up()
         if self.is_zero or self._is_plain_ready or self.is_pinned:
             copied: HostArray = self.read().copy()
             return copied
@@ -163,6 +133,7 @@ class OneDnnTensor:
         if self.is_pinned:
             self._view_of_plain().fill(0)
             return
+        self._overwrite()
         self._ready.clear()
         self._is_plain_ready = False
         self.is_zero = True
@@ -178,6 +149,7 @@ class OneDnnTensor:
         """Change the shape; values are preserved as far as they fit."""
         if shape == self._shape:
             return
+        self._settle()
         if not self.is_zero and self._buffers.shared is None:
             self._gather()
             self._plain_is_newest()
@@ -211,7 +183,12 @@ class OneDnnTensor:
         return self._make_ready(layout)
 
     def target(self, layout: Layout) -> int:
-        """Return a memory in this layout to overwrite; it holds the newest values from now on."""
+        """Return a memory in this layout to overwrite; it holds the newest values from now on.
+
+        Memories that `source` returned before keep the old values.
+        """
+        if self._readers or self._deferred is not None:
+            self._overwrite()
         buffer = self._plain_buffer() if layout.is_plain else self._packed_buffer(layout)
         memory = buffer.memory(layout)
         self._ready.clear()
@@ -250,6 +227,7 @@ class OneDnnTensor:
             The submemory, from `layout.submemory`.
         target : Layout
         """
+        whole._settle()
         whole.source(layout)
         buffer = whole._plain_buffer() if layout.is_plain else whole._packed[layout]
         self._reorders(part, buffer.memory(part), target, self.target(target))
@@ -266,8 +244,9 @@ class OneDnnTensor:
 
         Exchanges the two tensors' buffers; copies if one is pinned or the layout is plain.
         """
-        memory = other.source(layout)
-        if layout.is_plain or other.is_pinned or self.is_pinned:
+        self._overwrite()
+        memory, is_used = other.source(layout), other.is_in_sum
+        if layout.is_plain or other.is_pinned or self.is_pinned or is_used:
             self._reorders(layout, memory, layout, self.target(layout))
             return
         own = self._packed_buffer(layout)
@@ -277,6 +256,7 @@ class OneDnnTensor:
 
     def add(self, other: OneDnnTensor) -> None:
         """Add the values of another tensor of the same size, in the layout of this one."""
+        self._settle()
         layout, source = self.flat_layout, other.flat_layout
         if source.shape != layout.shape:
             source = Layout.plain(layout.shape)
@@ -286,6 +266,8 @@ class OneDnnTensor:
 
     def values(self, layout: Layout) -> Array:
         """Return the newest values in a float32 layout as a flat array, padding included."""
+        if self._original is not None:
+            return self._original.values(layout)
         self.source(layout)
         return self._values_in(layout)
 
@@ -293,6 +275,12 @@ class OneDnnTensor:
         """Return a flat array in this layout to overwrite; it is newest from now on."""
         self.target(layout)
         return self._values_in(layout)
+
+    def values_to_update(self, layout: Layout) -> Array:
+        """Return the values in this layout as a flat array to change; it is newest from now on."""
+        self._settle()
+        self.source(layout)
+        return self.values_to_write(layout)
 
     def steps(self, layout: Layout) -> list[int]:
         """Return a memory for each index of the first axis, of values that stay in C order."""
@@ -304,20 +292,24 @@ class OneDnnTensor:
         self.read()
         return self._plain_buffer().address
 
-    def address_to_update(self) -> int:
-        """Return the address of the values in C order, to change them."""
-        self.update()
-        return self._plain_buffer().address
+    def address_to_update(self, layout: Layout | None = None) -> int:
+        """Return the address of the values, in C order or in another layout, to change them."""
+        if layout is None or layout.is_plain:
+            self.update()
+            return self._plain_buffer().address
+        self.values_to_update(layout)
+        return self._packed[layout].address
 
     def address_to_write(self) -> int:
         """Return the address for values in C order, to overwrite all of them."""
+        self._overwrite()
         self._plain_is_newest()
         return self._plain_buffer().address
 
     # Implementation.
 
     def _plain_buffer(self) -> Buffer:
-        return self._buffers.plain(self._size)
+        return self._buffers.plain(max(self._size, 1) * FLOAT_BYTES)
 
     def _values_in(self, layout: Layout) -> Array:
         if layout.is_plain:
@@ -338,6 +330,7 @@ class OneDnnTensor:
         return self._array
 
     def _share(self, buffers: list[Buffer] | None) -> None:
+        self._overwrite()
         self._drop_packed()
         self._buffers.share(buffers)
         self._newest = Layout.plain(self._shape)
@@ -357,12 +350,15 @@ class OneDnnTensor:
 
     def _pin(self) -> None:
         if not self.is_pinned:
+            self._settle()
             self._gather()
             self._plain_is_newest()
             self.is_pinned = True
 
     def _gather(self) -> None:
         """Update the plain buffer to the newest values."""
+        if self._deferred is not None:
+            self._add_up()
         if self.is_zero:
             self._view_of_plain().fill(0)
             self._plain_is_newest()
@@ -371,6 +367,11 @@ class OneDnnTensor:
         self._is_plain_ready = True
 
     def _make_ready(self, layout: Layout) -> int:
+        if self._original is not None:
+            return self._original.source(layout)
+        if self._deferred is not None:
+            self._add_up()
+            return self.source(layout)
         if layout.is_plain:
             self._gather()
             memory = self._plain_buffer().memory(layout)

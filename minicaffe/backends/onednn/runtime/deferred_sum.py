@@ -1,0 +1,133 @@
+"""Sums of tensors, and copies of one, that are computed when they are read.
+
+The gradient of a blob with several readers is the sum of theirs, and that of a summand a copy of
+the sum's. Stored at once, each would be written to memory and read again by the next kernel. A
+deferred sum is computed when it is read, or before a term changes, and never if it is overwritten
+first; the kernel of the next layer can read the terms instead, in the pass in which it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from weakref import ref
+
+if TYPE_CHECKING:
+    from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+
+# Overwrites the last argument with the sum of the first ones.
+AddUp: TypeAlias = "Callable[[Sequence[OneDnnTensor], OneDnnTensor], None]"
+# The attributes of a tensor that say where its values are.
+STORAGE = (
+    *("_buffers", "_packed", "_ready", "_is_plain_ready", "_newest", "is_zero"),
+    *("_array", "_array_of"),
+)
+
+
+class _Sum(NamedTuple):
+    terms: Sequence[OneDnnTensor]
+    add_up: AddUp | None  # not needed for one term
+
+    @property
+    def original(self) -> OneDnnTensor | None:
+        return self.terms[0] if self.add_up is None else None
+
+
+class DeferredSum:
+    """Base of the tensors: the sum that one is, until it is computed."""
+
+    def __init__(self) -> None:
+        self._deferred: _Sum | None = None
+        # The tensors whose sums have this one as a term; weakly, because they hold it.
+        self._readers: list[ref[DeferredSum]] = []
+
+    def defer(self, terms: Sequence[OneDnnTensor], add_up: AddUp | None = None) -> None:
+        """Overwrite the values with a sum of other tensors of this shape, later.
+
+        Parameters
+        ----------
+        terms : sequence of OneDnnTensor
+        add_up : callable, optional
+            Computes the sum if it is read as a whole; without it, the values are those of the only
+            term.
+        """
+        this = self._tensor
+        self._overwrite()
+        self._deferred = _Sum(terms, add_up)
+        if any(tensor.is_pinned or tensor.shares_memory for tensor in (this, *terms)):
+            self._add_up()
+            return
+        for term in terms:
+            term._readers.append(ref(self))
+        this._ready.clear()
+        this._is_plain_ready = this.is_zero = False
+        this._newest = terms[0]._newest
+        this.version += 1
+
+    def terms(self) -> Sequence[OneDnnTensor]:
+        """Return tensors whose sum the values are: this one, or those of a deferred sum."""
+        return (self._tensor,) if self._deferred is None else self._deferred.terms
+
+    @property
+    def is_in_sum(self) -> bool:
+        """Whether the values are a sum to compute, or a term of one."""
+        return self._deferred is not None or bool(self._readers)
+
+    @property
+    def _tensor(self) -> OneDnnTensor:
+        return cast("OneDnnTensor", self)
+
+    @property
+    def _original(self) -> OneDnnTensor | None:
+        """The tensor that this one is a copy of."""
+        return self._deferred and self._deferred.original
+
+    def _add_up(self) -> None:
+        """Compute the deferred sum."""
+        if (deferred := self._deferred) is None:
+            return
+        # The values do not change for those that read them.
+        readers, self._readers = self._readers, []
+        self._drop()
+        if deferred.add_up is None:
+            self._tensor.copy_from(deferred.terms[0])
+        else:
+            deferred.add_up(deferred.terms, self._tensor)
+        self._readers = readers
+
+    def _drop(self) -> None:
+        """Forget the deferred sum."""
+        if self._deferred is not None:
+            for term in self._deferred.terms:
+                term._readers = [r for r in term._readers if r() not in (self, None)]
+            self._deferred = None
+
+    def _settle(self) -> None:
+        """Compute the deferred sum and those that have this tensor as a term."""
+        self._add_up()
+        for reader in self._readers:
+            if (tensor := reader()) is not None:
+                tensor._add_up()
+
+    def _overwrite(self) -> None:
+        """Prepare for new values: copies of the old ones keep them, other sums are computed."""
+        if self._readers:
+            readers = [tensor for reader in self._readers if (tensor := reader()) is not None]
+            if self._deferred is None and readers and all(map(_is_copy, readers)):
+                first, *others = readers
+                first._drop()
+                # Nothing is copied: the old values change their owner.
+                for name in STORAGE:
+                    own, its = getattr(self, name), getattr(first, name)
+                    setattr(self, name, its)
+                    setattr(first, name, own)
+                for other in others:
+                    other._drop()
+                    other.defer([first._tensor])
+            else:
+                self._settle()
+        self._drop()
+
+
+def _is_copy(tensor: DeferredSum) -> bool:
+    return tensor._original is not None
