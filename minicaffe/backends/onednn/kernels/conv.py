@@ -14,6 +14,7 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.kernels._channel_bias import OneDnnChannelBias
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_product import OPERANDS, PackedProduct, Request
+from minicaffe.backends.onednn.kernels._small_conv import plan_small_conv
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, DataType, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.runtime.precision import FP32
@@ -60,6 +61,7 @@ class OneDnnConv(PackedProduct[Conv]):
         has_channel_bias = op.bias and op.transposed
         self._channel_bias = OneDnnChannelBias(backend, y[1]) if has_channel_bias else None
         self._epilogue = OneDnnEpilogue(backend, y)
+        self._small = plan_small_conv(backend, op, x, y)
         self._without_epilogue = self._call_forward(EpilogueKind())
         self._winograd = cache_method(self._plan_winograd)
         self._winograd_of_weights = cache_method(self._plan_winograd_of_weights)
@@ -75,6 +77,9 @@ class OneDnnConv(PackedProduct[Conv]):
         """Overwrite y."""
         if not self.op.transposed:
             scaling = self._epilogue.tensors()
+            if self._small is not None:
+                self._small.forward(x, w, b, scaling, self._epilogue.kind.rectifies, y)
+                return
             winograd = self._winograd(self._epilogue.kind)
             if winograd is not None:
                 winograd(x, w, y, b, scaling, caches=not self._is_trained)
@@ -91,6 +96,8 @@ class OneDnnConv(PackedProduct[Conv]):
         if self.op.transposed:
             return 0
         n = self._epilogue.fuse(epilogue)
+        if self._small is not None:
+            return n
         fused = self._call_forward(self._epilogue.kind).primitive
         if self._without_epilogue.primitive.is_compiled and not fused.is_compiled:
             return self._epilogue.fuse(())
@@ -100,6 +107,9 @@ class OneDnnConv(PackedProduct[Conv]):
         """Overwrite dx."""
         if self.op.transposed:
             self._without_epilogue(dy, w, dx)
+            return
+        if self._small is not None:
+            self._small.backward_data(dy, w, dx)
             return
         winograd = self._winograd_of_data()
         if winograd is not None:
@@ -116,6 +126,9 @@ class OneDnnConv(PackedProduct[Conv]):
     ) -> None:
         """Add to dw and db."""
         self._is_trained = True
+        if self._small is not None:
+            self._small.backward_weights(x, dy, dw, db)
+            return
         winograd = self._winograd_of_weights()
         if winograd is not None and dw is not None:
             winograd(x, dy, dw, db)

@@ -1,5 +1,7 @@
 """Max and average pooling in the layout of x.
 
+A C kernel computes plain images in windows of 2 x 2 (`_pair_pool`), oneDNN all others.
+
 Caffe divides an average by the area of the window clipped to the padded image. oneDNN divides by
 the area of the whole window, or of the window clipped to the image. Without padding Caffe's rule is
 the second; if no window exceeds the padded image, it is the first; otherwise the result of the
@@ -20,6 +22,7 @@ from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
 from minicaffe.backends.onednn.kernels._non_finite import has_finite_values, without_warnings
+from minicaffe.backends.onednn.kernels._pair_pool import PairPool, plan_pair_pool
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout, c_strides
@@ -57,6 +60,8 @@ class OneDnnPool(OneDnnKernel[Pool]):
             self._ratio = OneDnnTensor(backend.reorders, (1, 1, *op.out))
             self._ratio.set(self._ratios())
             self._scaled = OneDnnTensor(backend.reorders, self._y)
+        self._pairs: PairPool | None = None
+        self._plan_pairs = cache_method(self._new_pairs)
         self._forward = cache_method(self._plan_forward)
         self._backward = cache_method(self._plan_backward)
         self._multiply = cache_method(self._plan_multiply)
@@ -70,6 +75,12 @@ class OneDnnPool(OneDnnKernel[Pool]):
     ) -> None:
         """Overwrite y and, where given, mask."""
         self._substitute = None
+        self._pairs = self._plan_pairs(x.stored)
+        if self._pairs is not None:
+            self._pairs.forward(x, y)
+            if mask is not None:
+                self._write_mask(self._pairs.images, self._pairs.taps, mask)
+            return
         if self.op.mode == "max" and not has_finite_values(self.backend, x):
             self._forward_substitute(x, y, mask)
             return
@@ -81,7 +92,7 @@ class OneDnnPool(OneDnnKernel[Pool]):
         if mask is not None:
             images = BlockedImages.of(y)
             if images.layout is y.layout:
-                self._write_mask(images, mask)
+                self._write_mask(images, self._library_taps(), mask)
             else:
                 self._forward_substitute(x, y, mask)
 
@@ -91,16 +102,19 @@ class OneDnnPool(OneDnnKernel[Pool]):
         self._substitute = ReferencePool(self.backend, self.op, x, y)
         without_warnings(self._substitute.forward, x, y, *(() if mask is None else (mask,)))
 
-    def _write_mask(self, images: BlockedImages, mask: OneDnnTensor) -> None:
-        """Overwrite the mask, given the layout of y."""
+    def _library_taps(self) -> Array:
+        # The library counts taps in bytes, unless there are too many.
+        values = self._forward(self._layout).primitive.workspace_values()
+        taps = values.view(np.uint8 if math.prod(self.op.kernel) < 256 else np.int32)
+        return taps[: math.prod(self._y)]
+
+    def _write_mask(self, images: BlockedImages, taps: Array, mask: OneDnnTensor) -> None:
+        """Overwrite the mask, given the layout of y and the taps of the maxima in it."""
         op, strides = self.op, np.array(c_strides(self._x[2:]))
         stride, pad = (np.array(numbers)[:, None] for numbers in (op.stride, op.pad))
         taps_at, corners = (np.indices(n).reshape(len(n), -1) for n in (op.kernel, op.out))
         steps = (strides @ taps_at).astype(np.float32)
         starts = (strides @ (corners * stride - pad)).astype(np.float32)
-        # The library counts taps in bytes, unless there are too many.
-        values = self._forward(self._layout).primitive.workspace_values()
-        taps = values.view(np.uint8 if len(steps) < 256 else np.int32)[: math.prod(self._y)]
         taps = taps.reshape(images.samples, images.rows, images.pixels, images.block)
         out = mask.write().reshape(images.samples, images.rows, images.block, images.pixels)
 
@@ -116,10 +130,16 @@ class OneDnnPool(OneDnnKernel[Pool]):
         if self._substitute is not None:
             without_warnings(self._substitute.backward, dy, dx)
             return
+        if self._pairs is not None:
+            self._pairs.backward(dy, dx)
+            return
         if self._ratio is not None:
             self._multiply(dy.layout)(dy, self._ratio, self._scaled)
             dy = self._scaled
         self._backward(self._layout)(dy, dx)
+
+    def _new_pairs(self, layout: Layout) -> PairPool | None:
+        return plan_pair_pool(self.backend, self.op, layout, self._y)
 
     def _plan_forward(self, x: Layout) -> Call:
         primitive = Primitive(
