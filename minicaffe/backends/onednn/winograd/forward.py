@@ -75,7 +75,7 @@ class Winograd:
         lanes, (channels, filters) = native.lanes, sizes.group_channels
         self._source, self._target = (blocked_images(s, lanes) for s in (sizes.x, sizes.y))
         self._weights = blocked_filters(weights, lanes)
-        is_shared = sizes.filter_values >= SHARED_FILTERS
+        is_shared = sizes.filter_values >= SHARED_FILTERS or sizes.tiles < filters
         wanted = SHARED_RANGE_TILES if is_shared else RANGE_TILES
         # Not fewer ranges than threads.
         most = sizes.tiles if is_shared else -(-sizes.tiles // backend.threads)
