@@ -14,6 +14,7 @@ from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.backends.lock import BackendLock
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.library import DataType
+from minicaffe.backends.onednn.runtime.memory import ScratchBuffer
 from minicaffe.backends.onednn.runtime.native import native_library
 from minicaffe.backends.onednn.runtime.precision import find_precision
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
@@ -22,7 +23,6 @@ from minicaffe.backends.onednn.runtime.rounding import RoundingCall
 from minicaffe.backends.onednn.runtime.signal_stack import prepare_pool_thread
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.onednn.runtime.threads import usable_threads
-from minicaffe.backends.onednn.runtime.workers import WorkerPool
 from minicaffe.backends.reference.backend import OpT, ReferenceBackend
 from minicaffe.native.library import NativeFunction
 from minicaffe.ops.accuracy import Accuracy
@@ -115,8 +115,9 @@ class OneDnnBackend(ReferenceBackend):
         self.engine = Engine()
         # The kernels in C, None if they were not compiled; kernels then use oneDNN and NumPy.
         self.native = native_library()
-        # All primitives share one scratchpad, and one kernel at a time uses the workers. OpenMP
-        # has a thread count for each thread of the program, which initially is all cores.
+        self.scratch = ScratchBuffer(self.engine.handle)
+        # All primitives share one scratchpad, and one kernel at a time uses the scratch buffer.
+        # OpenMP has a thread count for each thread of the program, which initially is all cores.
         prepare = functools.partial(self.engine.lib.prepare_thread, self.threads)
         if_forked = AFTER_FORK if self.threads > 1 else ""
         self._lock = BackendLock(prepare, if_forked, self.blas_limit)
@@ -138,13 +139,6 @@ class OneDnnBackend(ReferenceBackend):
     def fuse(self, kernel: object, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse the ops after a kernel into its output pass, as far as it can."""
         return kernel.fuse(epilogue) if isinstance(kernel, OneDnnKernel) else 0
-
-    @functools.cached_property
-    def worker_pool(self) -> WorkerPool:
-        """The workers that kernels with threads of their own share, created on first use."""
-        # Not the bound method: the pool would keep its backend alive.
-        spread = functools.partial(_spread, self._executor, self.threads)
-        return WorkerPool(self.engine, self.threads, spread)
 
     def native_function(self, name: str) -> NativeFunction | None:
         """Return a C kernel by its name, or None if the C kernels were not compiled."""

@@ -45,7 +45,7 @@ def test_kernels_are_freed(onednn, without_collector, monkeypatch, layer_type, c
     assert [r() for r in references if r() is not None] == []
 
 
-def test_backend_is_freed_with_its_workers(without_collector):
+def test_backend_is_freed_with_its_scratch_memory(without_collector):
     backend = get_backend("onednn", threads=2)
     x, y = backend.tensor((4, 64, 18, 18)), backend.tensor((4, 64, 18, 18))
     w, dw = backend.tensor((64, 64, 3, 3)), backend.tensor((64, 64, 3, 3))
@@ -54,8 +54,7 @@ def test_backend_is_freed_with_its_workers(without_collector):
     kernel.forward(x, w, None, y)
     kernel.backward_data(y, w, x)
     kernel.backward_weights(x, y, dw, None)
-    winograd = kernel._winograd_of_weights()
-    objects = (backend, backend.engine, backend.reorders, backend.worker_pool, kernel, winograd)
+    objects = (backend, backend.engine, backend.reorders, backend.scratch, kernel)
     references = [weakref.ref(thing) for thing in objects]
-    del backend, objects, kernel, winograd, x, y, w, dw
+    del backend, objects, kernel, x, y, w, dw
     assert [r() for r in references if r() is not None] == []

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
-from minicaffe.backends.onednn.native.library import NativeLibrary
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.pool import Pool
 
@@ -50,8 +50,8 @@ class PairPool:
         self._taps_at = self.taps.ctypes.data
         self._sizes = math.prod(x[:3]) // 2, x[3]
         self._threads = max(1, min(threads, math.prod(x) // MIN_VALUES_PER_THREAD))
-        self._forward = native.function("max_pool_pairs_forward")
-        self._backward = native.function("max_pool_pairs_backward")
+        self._forward = native.lookup("max_pool_pairs_forward")
+        self._backward = native.lookup("max_pool_pairs_backward")
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y and the taps."""

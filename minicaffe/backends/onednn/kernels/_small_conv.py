@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from minicaffe.backends.onednn.native.library import NativeLibrary
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.conv import Conv, missing
 
@@ -119,7 +119,7 @@ class SmallConv:
         self._arguments = self._scratch.ctypes.data, self._threads
         self._sizes_at = self._sizes.ctypes.data
         names = ("forward", "backward_data", "backward_weights")
-        self._functions = [native.function(f"small_conv_{name}") for name in names]
+        self._functions = [native.lookup(f"small_conv_{name}") for name in names]
 
     def forward(
         self,

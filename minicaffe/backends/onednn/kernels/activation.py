@@ -10,12 +10,12 @@ from minicaffe.backends.onednn.kernels._activation_by_formula import ActivationB
 from minicaffe.backends.onednn.kernels._activation_recipe import Recipe, recipe_of
 from minicaffe.backends.onednn.kernels._non_finite import has_finite_values, without_warnings
 from minicaffe.backends.onednn.kernels._pointwise import gapless_layout
-from minicaffe.backends.onednn.native.library import NativeFunction
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout, address_of
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Primitive
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
+from minicaffe.native.library import NativeFunction
 from minicaffe.ops import activation as ops
 from minicaffe.ops.activation import ACTIVATIONS, Activation
 from minicaffe.ops.backend import Tensor

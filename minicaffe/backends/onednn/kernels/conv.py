@@ -15,16 +15,16 @@ from minicaffe.backends.onednn.kernels._channel_bias import OneDnnChannelBias
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_product import OPERANDS, PackedProduct, Request
 from minicaffe.backends.onednn.kernels._small_conv import plan_small_conv
-from minicaffe.backends.onednn.runtime.library import Alg, Arg, DataType, Query
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, DataType
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.backends.onednn.winograd.blocks import Sizes
-from minicaffe.backends.onednn.winograd.forward import Winograd, suits
-from minicaffe.backends.onednn.winograd.gradient import WinogradGradient, suits_gradient
+from minicaffe.backends.onednn.winograd.correlation import Correlation, correlation, flipped
+from minicaffe.backends.onednn.winograd.forward import ChannelEpilogue, Winograd
+from minicaffe.backends.onednn.winograd.gradient import WinogradGradient
 from minicaffe.errors import Unsupported
-from minicaffe.ops.backend import EpilogueOp, Shape, Tensor
+from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.conv import Conv, missing
 
 MAX_SPATIAL_AXES = 3
@@ -80,9 +80,10 @@ class OneDnnConv(PackedProduct[Conv]):
             if self._small is not None:
                 self._small.forward(x, w, b, scaling, self._epilogue.kind.rectifies, y)
                 return
-            winograd = self._winograd(self._epilogue.kind)
+            winograd = self._winograd()
             if winograd is not None:
-                winograd(x, w, y, b, scaling, caches=not self._is_trained)
+                epilogue = ChannelEpilogue(b, scaling, self._epilogue.kind.rectifies)
+                winograd(x, w, y, epilogue, caches=not self._is_trained)
                 return
             inputs = (x, w) if b is None else (x, w, b)
             self._call_forward(self._epilogue.kind)(*inputs, *scaling, y)
@@ -142,33 +143,36 @@ class OneDnnConv(PackedProduct[Conv]):
         if db is not None and self._channel_bias is not None:
             self._channel_bias.accumulate(dy, db)
 
-    def _suits(self, x: Shape, y: Shape) -> bool:
-        """Return whether Winograd's algorithm applies, which is for float32, and is faster."""
-        return self.backend.precision == FP32 and suits(self.op, x, y)
-
-    def _plan_winograd(self, kind: EpilogueKind) -> Winograd | None:
-        """Return Winograd's algorithm for y, None if it is not faster."""
-        sizes = Sizes(self._wide, self._narrow, self.op.pad, self.op.group)
-        if not self._suits(self._wide, self._narrow):
+    def _correlation(self) -> Correlation | None:
+        """Return the sizes if Winograd's algorithm, which is for float32, may be used."""
+        if self.backend.native is None or self.backend.precision != FP32:
             return None
-        target = self._without_epilogue.primitive.layout(Query.DST, self._narrow)
-        return Winograd(self.backend, sizes, self._weight_shape, target, kind)
+        return correlation(self.op, self._wide, self._narrow)
+
+    def _is_faster(self, sizes: Correlation) -> bool:
+        native = self.backend.native
+        return native is not None and sizes.is_faster(native.lanes)
+
+    def _plan_winograd(self) -> Winograd | None:
+        """Return Winograd's algorithm for y, None if it is not faster."""
+        sizes = self._correlation()
+        if sizes is None or not self._is_faster(sizes):
+            return None
+        return Winograd(self.backend, sizes, self._weight_shape)
 
     def _plan_winograd_of_data(self) -> Winograd | None:
-        """Return Winograd's algorithm for dx: the correlation of dy with flipped filters."""
-        if not self._suits(self._narrow, self._wide):
+        """Return Winograd's algorithm for dx, None if it is not faster."""
+        sizes = self._correlation()
+        if sizes is None or not self._is_faster(flipped(sizes)):
             return None
-        pad = tuple(k - 1 - p for k, p in zip(self.op.kernel, self.op.pad, strict=True))
-        sizes = Sizes(self._narrow, self._wide, pad, self.op.group)
-        target = self._without_epilogue.primitive.layout(Query.SRC, self._wide)
-        return Winograd(self.backend, sizes, self._weight_shape, target, is_flipped=True)
+        return Winograd(self.backend, flipped(sizes), self._weight_shape)
 
     def _plan_winograd_of_weights(self) -> WinogradGradient | None:
         """Return Winograd's algorithm for dw and db, None if it is not faster."""
-        sizes = Sizes(self._wide, self._narrow, self.op.pad, self.op.group)
-        if not self._suits(self._wide, self._narrow) or not suits_gradient(sizes):
+        sizes = self._correlation()
+        if sizes is None or not self._is_faster(sizes):
             return None
-        return WinogradGradient(self.backend, sizes)
+        return WinogradGradient(self.backend, sizes, self._weight_shape)
 
     def _narrow_result(self) -> Request:
         return self._narrow_layout(self._results)

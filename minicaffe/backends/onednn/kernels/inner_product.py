@@ -17,7 +17,6 @@ from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_inner_product import PackedInnerProduct
-from minicaffe.backends.onednn.native.library import NativeFunction
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.gemm import sgemm
 from minicaffe.backends.onednn.runtime.library import Arg, Prop
@@ -25,6 +24,7 @@ from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.native.library import NativeFunction
 from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.inner_product import InnerProduct
 

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
-from minicaffe.backends.onednn.native.library import NativeFunction
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.reference.kernels.update import (
@@ -28,6 +27,7 @@ from minicaffe.backends.reference.kernels.update import (
     ReferenceWeightAverage,
     is_finite,
 )
+from minicaffe.native.library import NativeFunction
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.update import StepSize, SumOfSquares, Update, WeightAverage
 

@@ -1,1 +1,1 @@
-"""Binding to the oneDNN library, memory layouts, primitives, tensors and worker threads."""
+"""Binding to the oneDNN library, memory layouts, primitives, tensors and threads."""

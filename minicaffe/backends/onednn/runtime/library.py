@@ -145,6 +145,10 @@ class Arg(enum.IntEnum):
 CPU = 1
 IN_ORDER = 1
 TAG_ANY = 1
+# dnnl_format_tag_t, by the number of channels in a block: aBcd16b and aBcd8b, in which the channels
+# of a pixel lie side by side; ABcd16b16a and ABcd8b8a, the filters for these.
+TAGS_OF_IMAGES = {16: 78, 8: 102}
+TAGS_OF_FILTERS = {16: 79, 8: 107}
 # dnnl_query_data_type: the data type of a memory descriptor.
 DATA_TYPE = 258
 # The bit of dnnl_cpu_isa_t that AVX-512 processors with bfloat16 instructions have.
@@ -281,10 +285,6 @@ class OneDnnLibrary:
         handle = c_void_p()
         check_onednn(getattr(self.c, function)(ctypes.byref(handle), *args), function)
         return int(handle.value or 0)
-
-    def set_threads(self, n_threads: int) -> None:
-        """Set the number of OpenMP threads for calls from the current thread."""
-        self.omp.omp_set_num_threads(n_threads)
 
     def prepare_thread(self, n_threads: int) -> None:
         """Prepare the current thread to compute: its number of OpenMP threads, and its signals."""

@@ -258,6 +258,20 @@ class TensorBuffers:
         self._n_used, self._free = 0, []
 
 
+class ScratchBuffer:
+    """Memory for the steps of one kernel at a time; it grows and never shrinks."""
+
+    def __init__(self, engine: int) -> None:
+        self._engine = engine
+        self._buffer = Buffer(0, engine)
+
+    def __call__(self, size_bytes: int) -> Buffer:
+        """Return a buffer of at least this size; its contents are undefined."""
+        if self._buffer.size_bytes < size_bytes:
+            self._buffer = Buffer(size_bytes, self._engine)
+        return self._buffer
+
+
 class MemoryCursor:
     """A dnnl_memory_t of a fixed layout over borrowed memory, at an address that can be changed."""
 

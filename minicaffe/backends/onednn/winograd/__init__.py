@@ -1,1 +1,1 @@
-"""Winograd convolution, F(4x4, 3x3), forward and both gradients, on worker threads."""
+"""Winograd convolution, F(4x4, 3x3), forward and both gradients, by kernels in C."""

@@ -1,0 +1,123 @@
+"""Sizes of a correlation that Winograd's algorithm computes, as the C kernels read them.
+
+An output tile of 4x4 needs an input tile of 6x6. Both are transformed so that the convolution
+becomes one matrix product, tiles times channels, for each of 36 positions: 36 multiplications where
+the definition takes 144.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from minicaffe.backends.onednn.runtime.library import TAGS_OF_FILTERS, TAGS_OF_IMAGES
+from minicaffe.backends.onednn.runtime.memory import Layout, TaggedLayout
+from minicaffe.ops.backend import HostArray, Shape
+from minicaffe.ops.conv import Conv
+
+OUTPUTS, TAPS = 4, 3
+SPAN = OUTPUTS + TAPS - 1
+POSITIONS = SPAN**2
+
+# With fewer tiles the filters, which are transformed or read for each pass, take longer than the
+# products save. The share of the computed outputs that must be inside the image: 4 of 9 products
+# are enough for 36 instead of 144 multiplications with transforms.
+MIN_TILES = 24
+MIN_SHARE = 0.5
+
+
+class Correlation(NamedTuple):
+    """A correlation of x, padded by `pad` rows and columns, with 3x3 filters gives y.
+
+    Attributes
+    ----------
+    x, y, pad : tuple of int
+    group : int
+    is_flipped : bool
+        Whether x and y are the gradients of a convolution's output and input.
+    """
+
+    x: Shape
+    y: Shape
+    pad: Shape
+    group: int
+    is_flipped: bool = False
+
+    @property
+    def group_channels(self) -> tuple[int, int]:
+        """Channels of x and of y in a group."""
+        return self.x[1] // self.group, self.y[1] // self.group
+
+    @property
+    def filter_values(self) -> int:
+        """Number of inputs times outputs in a group: the filters of one tap."""
+        return math.prod(self.group_channels)
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles that cover all images."""
+        return self.x[0] * math.prod(self._grid)
+
+    @property
+    def _grid(self) -> tuple[int, int]:
+        """Numbers of tiles that cover the rows and the columns of y."""
+        return -(-self.y[2] // OUTPUTS), -(-self.y[3] // OUTPUTS)
+
+    def is_faster(self, lanes: int) -> bool:
+        """Return whether the C kernels can compute this, and faster than direct convolution."""
+        rows, columns = self._grid
+        share = self.y[2] * self.y[3] / (rows * columns * OUTPUTS**2)
+        fits = max(self.pad) < TAPS and not any(n % lanes for n in self.group_channels)
+        return fits and self.tiles >= MIN_TILES and share >= MIN_SHARE
+
+    def structure(self, lanes: int, tiles: int, is_shared: bool) -> HostArray:
+        """Return the structure `Correlation` of winograd.h.
+
+        Parameters
+        ----------
+        lanes : int
+            Channels in a block.
+        tiles : int
+            The largest number of tiles that are processed together.
+        is_shared : bool
+            Whether all threads process such a range together.
+        """
+        blocks = (n // lanes for n in self.group_channels)
+        numbers = [self.group, self.x[0], *blocks, *self.pad, *self._grid, tiles]
+        numbers += [is_shared, self.is_flipped]
+        for _, channels, rows, columns in (self.x, self.y):
+            block = rows * columns * lanes
+            numbers += [rows, columns, channels // lanes * block, block, columns * lanes, lanes]
+        return np.array(numbers, np.int64)
+
+
+def correlation(op: Conv, x: Shape, y: Shape) -> Correlation | None:
+    """Return the correlation of a convolution, None if it is not one with 3x3 filters."""
+    if (op.kernel, op.stride, op.dilation) != ((TAPS, TAPS), (1, 1), (1, 1)) or op.transposed:
+        return None
+    return Correlation(x, y, op.pad, op.group)
+
+
+def flipped(forward: Correlation) -> Correlation:
+    """Return the correlation of y's gradient with flipped filters, which gives that of x."""
+    x, y, pad, group, _ = forward
+    return Correlation(y, x, tuple(TAPS - 1 - p for p in pad), group, is_flipped=True)
+
+
+def blocked_images(shape: Shape, lanes: int) -> Layout:
+    """Return the layout of images in blocks of so many channels."""
+    tagged = TaggedLayout(shape, TAGS_OF_IMAGES[lanes])
+    return Layout.of(tagged.handle, shape)
+
+
+def blocked_filters(shape: Shape, lanes: int) -> Layout:
+    """Return the layout of filters in square blocks of so many inputs and outputs."""
+    tagged = TaggedLayout(shape, TAGS_OF_FILTERS[lanes])
+    return Layout.of(tagged.handle, shape)
+
+
+def position_values(channels: int, tiles: int, lanes: int) -> int:
+    """Return the distance between two positions of a range, `position_step` of winograd.h."""
+    return channels * tiles + lanes

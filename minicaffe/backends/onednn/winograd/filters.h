@@ -1,0 +1,84 @@
+// Transformed filters: panels of at most MAX_VECTORS blocks of outputs.
+
+#ifndef MINICAFFE_WINOGRAD_FILTERS_H
+#define MINICAFFE_WINOGRAD_FILTERS_H
+
+#include "product.h"
+
+// The distance between the positions of a panel, no multiple of 4 KiB; see position_step.
+ALWAYS_INLINE int64_t panel_step(const Correlation *c)
+{
+    return (c->in_blocks * LANES * MAX_VECTORS + 1) * LANES;
+}
+
+ALWAYS_INLINE int64_t panel_size(const Correlation *c) { return POSITIONS * panel_step(c); }
+
+ALWAYS_INLINE int64_t n_panels(const Correlation *c)
+{
+    return (c->out_blocks + MAX_VECTORS - 1) / MAX_VECTORS;
+}
+
+ALWAYS_INLINE int panel_vectors(const Correlation *c, int64_t panel)
+{
+    const int64_t left = c->out_blocks - panel * MAX_VECTORS;
+    return left < MAX_VECTORS ? (int)left : MAX_VECTORS;
+}
+
+// Transpose LANES vectors in registers: exchange halves, quarters, ... of pairs of rows.
+ALWAYS_INLINE void transpose(const float *from, float *to)
+{
+    vec rows[LANES];
+    for (int i = 0; i < LANES; i++) rows[i] = load(from + i * LANES);
+#pragma GCC unroll 4
+    for (int step = LANES / 2; step > 0; step /= 2) {
+        ivec lower, upper;
+        for (int j = 0; j < LANES; j++) {
+            lower[j] = j & step ? LANES + j - step : j;
+            upper[j] = j & step ? LANES + j : j + step;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) {
+            if (i & step) continue;
+            const vec a = rows[i], b = rows[i + step];
+            rows[i] = select_lanes(a, b, lower);
+            rows[i + step] = select_lanes(a, b, upper);
+        }
+    }
+    for (int i = 0; i < LANES; i++) store(to + i * LANES, rows[i]);
+}
+
+// Write the panel of a group's filters. w is in blocks (outputs, inputs, taps, LANES inputs, LANES
+// outputs) of the convolution; the gradient of the data exchanges the two and reverses the taps.
+static void transform_panel(
+    const Correlation *c, const float *w, int64_t group, int64_t panel, float *u)
+{
+    const int vectors = panel_vectors(c, panel);
+    const int64_t step = panel_step(c);
+    float turned[TAPS * WEIGHT_BLOCK];
+    for (int j = 0; j < vectors; j++) {
+        const int64_t out = panel * MAX_VECTORS + j;
+        for (int64_t in = 0; in < c->in_blocks; in++) {
+            const float *taps = w;
+            if (c->is_flipped) {
+                taps += ((group * c->in_blocks + in) * c->out_blocks + out) * TAPS * WEIGHT_BLOCK;
+                for (int i = 0; i < TAPS; i++)
+                    transpose(taps + (TAPS - 1 - i) * WEIGHT_BLOCK, turned + i * WEIGHT_BLOCK);
+                taps = turned;
+            } else {
+                taps += ((group * c->out_blocks + out) * c->in_blocks + in) * TAPS * WEIGHT_BLOCK;
+            }
+            for (int i = 0; i < LANES; i++) {
+                vec g[TAPS], rows[3 * SPAN], line[SPAN];
+                float *to = u + ((in * LANES + i) * vectors + j) * LANES;
+                for (int k = 0; k < TAPS; k++) g[k] = load(taps + k * WEIGHT_BLOCK + i * LANES);
+                for (int k = 0; k < 3; k++) transform_filter(g + k * 3, 1, rows + k * SPAN);
+                for (int k = 0; k < SPAN; k++) {
+                    transform_filter(rows + k, SPAN, line);
+                    for (int r = 0; r < SPAN; r++) store(to + (r * SPAN + k) * step, line[r]);
+                }
+            }
+        }
+    }
+}
+
+#endif
