@@ -30,7 +30,10 @@ class Graph(nn.Module):
         for i, layer in enumerate(self.layers):
             xs = [blobs[name] for name in layer["bottoms"]]
             if layer["type"] == "SoftmaxWithLoss":
-                part = functional.cross_entropy(xs[0], blobs["label"].long()) * layer["weight"]
+                part = (
+                    functional.cross_entropy(xs[0].flatten(1), blobs["label"].long())
+                    * layer["weight"]
+                )
                 loss = part if loss is None else loss + part
                 continue
             y = self.parts[str(i)](*xs) if str(i) in self.parts else FUNCTIONS[layer["type"]](*xs)
