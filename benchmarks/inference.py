@@ -83,6 +83,7 @@ def compare(
     """
     own = Deployed(name, backend, batch)
     own.spread_scores()
+    own.net.optimize_memory()  # as a program that only classifies would; up to 4 % faster
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         given: dict[str, Any] = {
