@@ -20,7 +20,7 @@ from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.onednn.runtime.rounding import RoundingCall
 from minicaffe.backends.onednn.runtime.signal_stack import prepare_pool_thread
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.backends.onednn.runtime.threads import usable_threads
+from minicaffe.backends.onednn.runtime.threads import compute_threads
 from minicaffe.backends.onednn.runtime.workers import WorkerPool
 from minicaffe.backends.reference.backend import OpT, ReferenceBackend
 from minicaffe.ops.accuracy import Accuracy
@@ -109,8 +109,8 @@ class OneDnnBackend(ReferenceBackend):
         # NumPy's BLAS threads spin for tens of milliseconds after each product, on the cores that
         # oneDNN needs next.
         self.blas_limit = BlasLimit(1)
-        self.threads = usable_threads(threads)
-        self.engine = Engine()
+        self.engine = Engine(compute_threads(threads))
+        self.threads = self.engine.threads.most
         # All primitives share one scratchpad, and one kernel at a time uses the workers. OpenMP
         # has a thread count for each thread of the program, which initially is all cores.
         prepare = functools.partial(self.engine.lib.prepare_thread, self.threads)

@@ -74,18 +74,15 @@ class WorkerPool:
     """
 
     def __init__(self, engine: Engine, threads: int, spread: Spread) -> None:
-        self._lib, self._threads, self._spread = engine.lib, threads, spread
+        self._lib, self._spread = engine.lib, spread
         self.workers = [Worker() for _ in range(threads)]
         self.filters, self.taps = ScratchBuffer(engine), ScratchBuffer(engine)
         self.sums = [ScratchBuffer(engine) for _ in self.workers]
 
     def single_threaded(self, run: Callable[[], None]) -> None:
         """Call a function while oneDNN uses the calling thread only."""
-        self._lib.set_threads(1)
-        try:
+        with self._lib.single_threaded():
             run()
-        finally:
-            self._lib.set_threads(self._threads)
 
     def create(self, make: Callable[[Worker], Created]) -> list[Created]:
         """Return what a function creates for each worker, with single-threaded primitives."""
