@@ -17,19 +17,19 @@ import subprocess
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from benchmarks import inference, limits, memory, training
+from benchmarks import inference, limits, memory, thread_choice, training
 from benchmarks.net import NETS, ROOT
 from benchmarks.peer import installed_peers
 from benchmarks.report import Report
 from benchmarks.table import Row
 from minicaffe.backends import get_backend
-from minicaffe.backends.onednn.runtime.threads import default_threads
 from minicaffe.ops.backend import Backend
 
 KINDS = (
     "training",
     "inference",
     "bf16",
+    "threads",
     "convolutions",
     "update",
     "memory",
@@ -46,6 +46,8 @@ def measure(args: argparse.Namespace, backend: Backend, peers: Collection[str]) 
         yield from inference.rows(*given)
     if "bf16" in args.only:
         yield from training.bfloat16_rows(args.nets, backend, args.seconds)
+    if "threads" in args.only and args.threads is None:
+        yield from thread_choice.rows(args.nets, args.seconds)
     if "convolutions" in args.only:
         for name in ("alexnet", "vgg16"):
             if name in args.nets:
@@ -75,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
         "--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of rows to measure"
     )
     parser.add_argument("--peer-python", default="", help="Python of the peers' environment")
-    parser.add_argument("--threads", type=int, default=default_threads())
+    parser.add_argument("--threads", type=int, help="(default: as minicaffe chooses them)")
     parser.add_argument("--seconds", type=float, default=6, help="time per line (%(default)g)")
     parser.add_argument("--json", type=Path, help="file for all figures")
     args = parser.parse_args(argv)

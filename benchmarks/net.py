@@ -146,11 +146,21 @@ def _seconds(run: Any) -> float:
 
 
 class Own:
-    """minicaffe's side of a training."""
+    """minicaffe's side of a training.
 
-    def __init__(self, name: str, backend: Any, batch: int = 0) -> None:
+    Parameters
+    ----------
+    net : str or NetSource
+        One of `NETS`, or another net whose data are an input.
+    backend : Backend
+    batch : int
+        0 for that of `NETS`.
+    """
+
+    def __init__(self, net: str | NetSource, backend: Any, batch: int = 0) -> None:
         self.backend = backend
-        self.net = Net(source_of(name, "TRAIN", batch), "TRAIN", backend=backend, seed=1)
+        source = source_of(net, "TRAIN", batch) if isinstance(net, str) else net
+        self.net = Net(source, "TRAIN", backend=backend, seed=1)
         draw_input(self.net)
         self.parameters = [
             UpdateOperands(p.blob.data, p.blob.diff, [self.backend.tensor(p.blob.shape)])
