@@ -1,41 +1,53 @@
-"""Measure the figures of docs/performance.md on this machine and print them as a table.
+"""Measure the figures of docs/performance.md on this machine and print them as a section of it.
 
-    python -m benchmarks --peer-python ../torch/bin/python --json result.json
+    python -m benchmarks --peer-python peers/bin/python --json result.json
+    ONEDNN_MAX_CPU_ISA=AVX2 python -m benchmarks --peer-python peers/bin/python --only inference
 
-The peers' environment contains ``torch==2.13.0 "opencv-python-headless<5"``; it does not need
-minicaffe. Without --peer-python there is no comparison with PyTorch and OpenCV. Every line is
-printed as soon as it is measured. A ratio is how many times faster minicaffe is, or the fraction of
-a limit that it reaches.
+The peers' environment does not need minicaffe; docs/performance.md names its packages. Without
+--peer-python there is no comparison with other libraries. ONEDNN_MAX_CPU_ISA limits the peers as
+well, where they can be limited. Every line is printed as soon as it is measured. A ratio is how
+many times faster minicaffe is, or the fraction of a limit that it reaches.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from benchmarks import limits, memory
-from benchmarks.net import NETS, compare
-from benchmarks.table import HEAD, Row
-from minicaffe import __version__
+from benchmarks import inference, limits, memory, thread_choice, training
+from benchmarks.net import NETS, ROOT
+from benchmarks.peer import installed_peers
+from benchmarks.report import Report
+from benchmarks.table import Row
 from minicaffe.backends import get_backend
-from minicaffe.backends.onednn.runtime.threads import default_threads
 from minicaffe.ops.backend import Backend
 
-KINDS = ("train", "forward", "convolutions", "update", "memory", "iteration")
+KINDS = (
+    "training",
+    "inference",
+    "bf16",
+    "threads",
+    "convolutions",
+    "update",
+    "memory",
+    "iteration",
+)
 
 
-def measure(args: argparse.Namespace, backend: Backend) -> Iterator[Row]:
+def measure(args: argparse.Namespace, backend: Backend, peers: Collection[str]) -> Iterator[Row]:
     """Yield the selected rows in the order of the table."""
-    for mode in ("train", "forward"):
-        if mode in args.only:
-            for name in args.nets:
-                yield compare(name, mode, backend, args.peer_python, args.seconds)
+    given = (args.nets, backend, args.peer_python, peers, args.seconds)
+    if "training" in args.only:
+        yield from training.rows(*given)
+    if "inference" in args.only:
+        yield from inference.rows(*given)
+    if "bf16" in args.only:
+        yield from training.bfloat16_rows(args.nets, backend, args.seconds)
+    if "threads" in args.only and args.threads is None:
+        yield from thread_choice.rows(args.nets, args.seconds)
     if "convolutions" in args.only:
         for name in ("alexnet", "vgg16"):
             if name in args.nets:
@@ -48,12 +60,11 @@ def measure(args: argparse.Namespace, backend: Backend) -> Iterator[Row]:
         yield from limits.lenet_iteration(backend, args.seconds / 2)
 
 
-def processor() -> str:
-    """Return the processor's name as the operating system reports it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+def commit() -> str:
+    """Return the commit of this checkout; "+" if files differ from it."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*", "--abbrev=8"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -66,25 +77,20 @@ def main(argv: list[str] | None = None) -> None:
         "--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of rows to measure"
     )
     parser.add_argument("--peer-python", default="", help="Python of the peers' environment")
-    parser.add_argument("--threads", type=int, default=default_threads())
+    parser.add_argument("--threads", type=int, help="(default: as minicaffe chooses them)")
     parser.add_argument("--seconds", type=float, default=6, help="time per line (%(default)g)")
     parser.add_argument("--json", type=Path, help="file for all figures")
     args = parser.parse_args(argv)
     backend = get_backend("onednn", threads=args.threads)
-    report: dict[str, Any] = {
-        "processor": processor(),
-        "threads": args.threads,
-        "python": platform.python_version(),
-        "minicaffe": __version__,
-        "numpy": np.__version__,
-        "rows": [],
-    }
-    print(f"{report['processor']}, {args.threads} threads\n\n{HEAD}", flush=True)
-    for row in measure(args, backend):
+    peers = installed_peers(args.peer_python)
+    report = Report(backend, peers, commit())
+    print(report.head(), flush=True)
+    for row in measure(args, backend, peers):
+        report.rows.append(row)
         print(row.markdown(), flush=True)
-        report["rows"].append(row.json())
         if args.json:
-            args.json.write_text(json.dumps(report, indent=2) + "\n")
+            args.json.write_text(json.dumps(report.json(), indent=2) + "\n")
+    print(report.footnotes(), flush=True)
 
 
 if __name__ == "__main__":

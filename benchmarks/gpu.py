@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.net import NETS, ROOT, Own, Peer, describe
+from benchmarks.net import NETS, ROOT, Own, describe
+from benchmarks.peer import Peer
 from benchmarks.table import HEAD, Row
 from minicaffe import __version__
 from minicaffe.backends import get_backend
@@ -65,7 +66,7 @@ class Training(Own):
     """minicaffe's side: a solver's iterations, with input on the device."""
 
     def __init__(self, name: str, backend: Any, batch: int) -> None:
-        super().__init__(name, "train", backend, batch)
+        super().__init__(name, backend, batch)
         param = SolverParameter(momentum=0.9, weight_decay=5e-4)
         self._iteration = Iteration(self.net, param, RULES["SGD"])
         self._losses = LossHistory(param)

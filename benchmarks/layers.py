@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--seconds", type=float, default=6, help="measuring time (%(default)g)")
     args = parser.parse_args(argv)
-    own = Own(args.net, "train", get_backend("onednn", threads=args.threads), args.batch)
+    own = Own(args.net, get_backend("onednn", threads=args.threads), args.batch)
     print("\n".join(report(profile(own, args.seconds))))
 
 

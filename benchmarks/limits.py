@@ -13,7 +13,8 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.machine import bandwidth, best_seconds, peak_flops
-from benchmarks.net import FEWEST_RUNS, NETS, ROOT, WARM_UP, Own
+from benchmarks.net import NETS, ROOT, WARM_UP, Own
+from benchmarks.peer import FEWEST_RUNS
 from benchmarks.table import Row
 from minicaffe.backends.onednn.kernels.update import OneDnnUpdate
 from minicaffe.data.datum import encode_datum
@@ -26,7 +27,7 @@ LENET_IMAGES = 256
 
 def convolutions(name: str, backend: Any, seconds: float) -> Row:
     """Compare a net's convolution layers, forward and backward, with the machine's sgemm."""
-    own = Own(name, "train", backend)
+    own = Own(name, backend)
     own.step()
     steps = [step for step in own.net.steps if step.layer.type == "Convolution"]
     peak = peak_flops(backend, seconds / 4)
@@ -70,7 +71,7 @@ def _backward_weights(layer: Any, x: Any, y: Any) -> None:
 
 def solver_update(backend: Any, seconds: float) -> Row:
     """Compare AlexNet's SGD update with the bandwidth of memory."""
-    own = Own("alexnet", "train", backend)
+    own = Own("alexnet", backend)
     own.step()
     # The update reads and writes weights, gradients and history.
     traffic = 6 * 4 * sum(p.blob.count for p in own.net.parameters)
@@ -101,10 +102,10 @@ def lenet_iteration(backend: Any, seconds: float) -> list[Row]:
             whole, inside, _ = _iterations(lambda: solver.step(1), kernels, seconds)
         finally:
             solver.close()
-        own = Own("lenet", "train", backend)
+        own = Own("lenet", backend)
         alone, _, rest = _iterations(own.step, kernels, seconds)
     with idle_kernels(backend):
-        own = Own("lenet", "train", backend)
+        own = Own("lenet", backend)
         python, _, _ = _iterations(own.step, [], seconds / 4)
     return [
         Row(

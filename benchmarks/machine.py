@@ -1,9 +1,11 @@
-"""Limits of the machine: throughput of sgemm and bandwidth of memory."""
+"""The machine: its processor and instruction set, throughput of sgemm, bandwidth of memory."""
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,28 @@ GEMM_SIZES = (1024, 1536, 2048, 3072)
 # 128 MiB of float32, more than a cache holds.
 STREAM_VALUES = 1 << 25
 STREAM_CHUNK = 1 << 17
+
+
+# Bits of dnnl_cpu_isa_t; each set contains those before it.
+INSTRUCTION_SETS = (
+    (0x80, "AVX-512 with bfloat16"),
+    (0x20, "AVX-512"),
+    (0x04, "AVX2"),
+)
+
+
+def processor() -> str:
+    """Return the processor's name as the operating system reports it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def instruction_set(engine: Any) -> str:
+    """Return the instruction set in force: that of the CPU, or a narrower ONEDNN_MAX_CPU_ISA."""
+    isa = engine.lib.c.dnnl_get_effective_cpu_isa()
+    return next((name for bit, name in INSTRUCTION_SETS if isa & bit), "less than AVX2")
 
 
 def best_seconds(run: Callable[[], object], at_least_s: float, fewest: int = 3) -> float:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from benchmarks.net import NETS, ROOT, Own
+from benchmarks.net import NETS, ROOT, Deployed, Own
 from benchmarks.table import Row
 from minicaffe.backends import get_backend
 
@@ -77,7 +77,7 @@ def measure(name: str, mode: str, batch: int, optimizes: bool = False) -> dict[s
     """
     backend = get_backend("onednn")
     before = _peak_bytes()
-    own = Own(name, mode, backend, batch)
+    own = (Own if mode == "train" else Deployed)(name, backend, batch)
     if optimizes:
         own.net.optimize_memory()
     own.run(2)

@@ -1,102 +1,177 @@
-"""Comparison of whole nets with PyTorch and OpenCV: same net, batch and threads, interleaved."""
+"""The nets of the benchmarks: for training and to deploy, and their description for peers."""
 
 from __future__ import annotations
 
-import json
-import os
-import statistics
-import subprocess
-import tempfile
+import math
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks.table import Row
 from minicaffe.net import Net
+from minicaffe.net.deployment.inference_net import with_batch
 from minicaffe.net.include_rules import filter_layers
-from minicaffe.net.weights import save_net
+from minicaffe.onnx_export.parameters import copy_parameters
 from minicaffe.ops.update import StepSize, Update, UpdateOperands
-from minicaffe.schema import LayerParameter, NetState, format_prototxt, read_net
+from minicaffe.schema import LayerBlobs, LayerParameter, NetSource, NetState, read_net
+from minicaffe.weights.fuse import fuse_net
 
 ROOT = Path(__file__).parents[1]
 WARM_UP = 2
-# Time that one side computes before the other. If sides alternated after each iteration, short
-# iterations would mostly measure the waking of threads and cache misses that the other side causes,
-# which do not occur in training.
-SLICE_S = 0.25
-FEWEST_RUNS = 3
-WANTED_FORWARD = 1.3
 
 
 class Known(NamedTuple):
-    """A net, its input, and the speedup over the peer that its training must reach."""
+    """A net for training, its input, and the speedup over PyTorch that its training must reach."""
 
     title: str
     path: str
     batch: int
     shape: tuple[int, ...]
-    wanted_training: float
+    wanted_training: float | None
+
+    @property
+    def deployed_path(self) -> str:
+        """The net to deploy."""
+        return str(Path(self.path).with_name("deploy.prototxt"))
 
 
 NETS = {
-    "lenet": Known("LeNet", "lenet/lenet_train_test.prototxt", 64, (1, 28, 28), 2.0),
-    "alexnet": Known("AlexNet", "alexnet/train_val.prototxt", 16, (3, 227, 227), 2.0),
-    "googlenet": Known("GoogLeNet", "googlenet/train_val.prototxt", 16, (3, 224, 224), 2.0),
-    "vgg16": Known("VGG-16", "vgg16/train_val.prototxt", 4, (3, 224, 224), 1.3),
-    "resnet50": Known("ResNet-50", "resnet50/train_val.prototxt", 8, (3, 224, 224), 1.3),
+    "lenet": Known("LeNet", "lenet/lenet_train_test.prototxt", 64, (1, 28, 28), 2.2),
+    "alexnet": Known("AlexNet", "alexnet/train_val.prototxt", 16, (3, 227, 227), 2.3),
+    "googlenet": Known("GoogLeNet", "googlenet/train_val.prototxt", 16, (3, 224, 224), 2.8),
+    "vgg16": Known("VGG-16", "vgg16/train_val.prototxt", 4, (3, 224, 224), 2.6),
+    "resnet50": Known("ResNet-50", "resnet50/train_val.prototxt", 8, (3, 224, 224), 2.0),
+    "mobilenet": Known("MobileNet", "mobilenet_v1/train_val.prototxt", 16, (3, 224, 224), 2.0),
+    "squeezenet": Known("SqueezeNet", "squeezenet/train_val.prototxt", 16, (3, 227, 227), None),
 }
 
 
-def source_of(name: str, phase: str, batch: int = 0) -> Any:
-    """Return the net with Input layers instead of its database and without Accuracy layers."""
+def source_of(name: str, phase: str, batch: int = 0) -> NetSource:
+    """Return the net to deploy in the phase TEST, or the net for training.
+
+    The latter has Input layers instead of its database and no Accuracy layers.
+    """
     known = NETS[name]
     batch = batch or known.batch
+    if phase == "TEST":
+        return with_batch(read_net(ROOT / "models" / known.deployed_path), batch)
     source = read_net(ROOT / "models" / known.path)
     nodes = filter_layers(source, NetState(phase=phase))
     layers = [n.param for n in nodes if n.param.type not in ("Data", "Accuracy")]
-    if phase == "TEST":
-        layers = [p for p in layers if "Loss" not in p.type]
     inputs = [LayerParameter(name="data", type="Input", top=["data"])]
     inputs[0].input_param.shape.add(dim=[batch, *known.shape])
-    if phase == "TRAIN":
-        inputs.append(LayerParameter(name="label", type="Input", top=["label"]))
-        inputs[1].input_param.shape.add(dim=[batch])
+    inputs.append(LayerParameter(name="label", type="Input", top=["label"]))
+    inputs[1].input_param.shape.add(dim=[batch])
     del source.param.layer[:]
     source.param.layer.extend([*inputs, *layers])
     return source
 
 
-class Own:
-    """minicaffe's side."""
+def draw_parameters(net: Net) -> None:
+    """Write random parameters of which activations keep their magnitude from layer to layer."""
+    rng = np.random.default_rng(0)
+    for layer in net.layers:
+        if layer.type == "BatchNorm":
+            mean, variance, weight = layer.blobs
+            mean.data.set(0.1 * rng.standard_normal(mean.shape))
+            variance.data.set(rng.uniform(0.5, 1.5, variance.shape))
+            weight.data.set(np.ones(weight.shape))
+        elif layer.type in ("Convolution", "InnerProduct"):
+            w, *bias = layer.blobs
+            w.data.set(rng.standard_normal(w.shape) * np.sqrt(2 / math.prod(w.shape[1:])))
+            for b in bias:
+                b.data.set(0.1 * rng.standard_normal(b.shape))
 
-    def __init__(self, name: str, mode: str, backend: Any, batch: int = 0) -> None:
-        phase = "TRAIN" if mode == "train" else "TEST"
+
+def draw_input(net: Net) -> NDArray[np.float32]:
+    """Write normally distributed values into the net's data, and return them."""
+    data = net.blobs["data"].data
+    values = np.random.default_rng(0).standard_normal(data.shape, np.float32)
+    data.set(values)
+    return values
+
+
+def weights_of(net: Net) -> list[LayerBlobs]:
+    """Return copies of a net's parameters."""
+    return [
+        LayerBlobs(layer.name, layer.type, [blob.data.get() for blob in layer.blobs])
+        for layer in net.layers
+        if layer.blobs
+    ]
+
+
+class Deployed:
+    """minicaffe's side of inference: the net to deploy, normalisation folded as by `fuse`."""
+
+    def __init__(self, name: str, backend: Any, batch: int = 0) -> None:
         self.backend = backend
-        self.net = Net(source_of(name, phase, batch), phase, backend=backend, seed=1)
-        data = self.net.blobs["data"].data
-        data.set(np.random.default_rng(0).standard_normal(data.shape))
-        for layer in self.net.layers:
-            if layer.type == "BatchNorm":  # untrained statistics would give infinite values
-                for blob in layer.blobs[1:]:
-                    blob.data.set(np.ones(blob.shape))
-        self.trains = mode == "train"
+        self.net = Net(source_of(name, "TEST", batch), "TEST", backend=backend, seed=1)
+        draw_parameters(self.net)
+        if any(layer.type == "BatchNorm" for layer in self.net.layers):
+            fused = fuse_net(self.net.source, weights_of(self.net))
+            self.net = Net(fused.source, "TEST", backend=backend, fills=False)
+            copy_parameters(fused.layers, self.net)
+        self.data = draw_input(self.net)
+        (self._input,), (self._output,) = self.net.inputs, self.net.outputs
+
+    def spread_scores(self) -> None:
+        """Scale the last parameters so that scores vary by 1.
+
+        Otherwise one class could have probability 1, whatever a peer computes.
+        """
+        self.net.forward()
+        scores = self.net.steps[-1].bottom[0].data.get()
+        last = [layer for layer in self.net.layers if layer.blobs][-1]
+        for blob in last.blobs:
+            blob.data.set(blob.data.get() / scores.std())
+
+    def output(self) -> NDArray[np.float32]:
+        """Return the values of a forward pass on `data`, from array to array."""
+        self._input.data.set(self.data)
+        self.net.forward()
+        values: NDArray[np.float32] = self._output.data.get()
+        return values
+
+    def run(self, n: int) -> list[float]:
+        """Run n forward passes; return the seconds of each."""
+        return [_seconds(self.output) for _ in range(n)]
+
+
+def _seconds(run: Any) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+class Own:
+    """minicaffe's side of a training.
+
+    Parameters
+    ----------
+    net : str or NetSource
+        One of `NETS`, or another net whose data are an input.
+    backend : Backend
+    batch : int
+        0 for that of `NETS`.
+    """
+
+    def __init__(self, net: str | NetSource, backend: Any, batch: int = 0) -> None:
+        self.backend = backend
+        source = source_of(net, "TRAIN", batch) if isinstance(net, str) else net
+        self.net = Net(source, "TRAIN", backend=backend, seed=1)
+        draw_input(self.net)
         self.parameters = [
             UpdateOperands(p.blob.data, p.blob.diff, [self.backend.tensor(p.blob.shape)])
-            for p in (self.net.parameters if self.trains else ())
+            for p in self.net.parameters
         ]
         tensors = (tensor for p in self.parameters for tensor in (p.w, p.dw, *p.history))
         self.kernel = self.backend.plan(Update("sgd", momentum=0.9), *tensors)
-        self.non_finite = self.backend.tensor(())
-        if self.trains:
-            self.net.non_finite = self.non_finite
+        self.net.non_finite = self.non_finite = self.backend.tensor(())
 
     def step(self) -> None:
         """Run one iteration as the solver does."""
-        if not self.trains:
-            self.net.forward()
-            return
         # The solver's iteration is one program, which enters the limit once.
         with self.backend.blas_limit:
             self.net.clear_param_diffs()
@@ -111,44 +186,15 @@ class Own:
 
     def run(self, n: int) -> list[float]:
         """Run n iterations; return the seconds of each."""
-        seconds = []
-        for _ in range(n):
-            start = time.perf_counter()
-            self.step()
-            seconds.append(time.perf_counter() - start)
-        return seconds
-
-
-class Peer:
-    """Another library, in a separate process."""
-
-    def __init__(self, python: str, worker: str, message: dict[str, Any]) -> None:
-        self.process = subprocess.Popen(
-            [python, "-W", "ignore", str(Path(__file__).with_name(worker))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(message["threads"])},
-        )
-        self.version = self._ask(message)["version"]
-
-    def _ask(self, message: dict[str, Any]) -> Any:
-        print(json.dumps(message), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())  # type: ignore[union-attr]
-
-    def run(self, n: int) -> list[float]:
-        """Run n iterations; return the seconds of each."""
-        seconds: list[float] = self._ask({"run": n})["seconds"]
-        return seconds
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.communicate()
+        return [_seconds(self.step) for _ in range(n)]
 
 
 def describe(net: Net) -> list[dict[str, Any]]:
-    """Return a net as a list of layers with plain numbers, for a peer."""
-    layers = []
+    """Return a net as a list of layers with plain numbers, for a peer.
+
+    A Scale layer is part of the BatchNorm before it, as in PyTorch.
+    """
+    layers: list[dict[str, Any]] = []
     names: dict[str, str] = {}
     for step in net.steps:
         layer, bottoms = step.layer, [names.get(b.name, b.name) for b in step.bottom]
@@ -157,11 +203,16 @@ def describe(net: Net) -> list[dict[str, Any]]:
         if layer.type == "Split":
             names.update({top.name: bottoms[0] for top in step.top})
             continue
+        tops = [top.name for top in step.top]
+        if layer.type == "Scale" and layers[-1]["type"] == "BatchNorm":
+            layers[-1]["settings"]["affine"] = True
+            layers[-1]["tops"] = tops
+            continue
         layers.append(
             {
                 "type": layer.type,
                 "bottoms": bottoms,
-                "tops": [top.name for top in step.top],
+                "tops": tops,
                 "settings": settings(layer, step.bottom[0].shape),
                 "weight": step.loss_weights[0],
             }
@@ -199,60 +250,7 @@ def settings(layer: Any, bottom: tuple[int, ...]) -> dict[str, Any]:
             s = layer.settings
             return {"size": s.local_size, "alpha": s.alpha, "beta": s.beta, "k": s.k}
         case "BatchNorm":
-            return {"num_features": bottom[1]}
+            return {"num_features": bottom[1], "eps": layer.settings.eps, "affine": False}
         case "Dropout":
             return {"p": layer.settings.dropout_ratio}
     return {}
-
-
-def peers_of(own: Own, name: str, python: str, scratch: Path) -> dict[str, Peer]:
-    """Start the peers of one comparison: PyTorch, and OpenCV for forward passes."""
-    threads, shape = own.backend.threads, own.net.blobs["data"].shape
-    mode = "train" if own.trains else "forward"
-    given = {"mode": mode, "threads": threads, "shape": shape}
-    peers = {"PyTorch": Peer(python, "torch_peer.py", {"layers": describe(own.net), **given})}
-    if not own.trains:
-        weights, prototxt = scratch / f"{name}.caffemodel", scratch / f"{name}.prototxt"
-        prototxt.write_text(format_prototxt(own.net.param))
-        save_net(own.net, weights)
-        files = {"prototxt": str(prototxt), "weights": str(weights)}
-        peers["OpenCV"] = Peer(python, "opencv_peer.py", {**files, **given})
-        weights.unlink()
-    return peers
-
-
-def _iterations_per_slice(seconds: list[float]) -> int:
-    """Return the number of iterations of a time slice from the seconds of some iterations."""
-    return max(1, int(SLICE_S / min(seconds)))
-
-
-def compare(name: str, mode: str, backend: Any, python: str, seconds: float) -> Row:
-    """Time one net on all sides, in alternating time slices, for some seconds."""
-    own = Own(name, mode, backend)
-    with tempfile.TemporaryDirectory() as scratch:
-        peers = peers_of(own, name, python, Path(scratch)) if python else {}
-    sides: dict[str, Any] = {"minicaffe": own, **peers}
-    times: dict[str, list[float]] = {side: [] for side in sides}
-    counts = {side: _iterations_per_slice(runner.run(WARM_UP)) for side, runner in sides.items()}
-    end = time.perf_counter() + seconds
-    while len(times["minicaffe"]) < FEWEST_RUNS or time.perf_counter() < end:
-        for side, runner in sides.items():
-            times[side] += runner.run(counts[side])
-    medians = {side: statistics.median(values) * 1e3 for side, values in times.items()}
-    best = min(peers, key=medians.__getitem__, default="minicaffe")
-    for peer in peers.values():
-        peer.close()
-    details = {
-        "median_ms": medians,
-        "best_ms": {side: min(values) * 1e3 for side, values in times.items()},
-        "runs": len(times["minicaffe"]),
-        "versions": {side: peer.version for side, peer in peers.items()},
-    }
-    return Row(
-        f"{NETS[name].title} {NETS[name].batch}, {'training step' if own.trains else 'forward'}",
-        f"{medians['minicaffe']:.2f} ms",
-        f"{medians[best]:.2f} ms ({peers[best].version})" if peers else "no peer",
-        medians[best] / medians["minicaffe"],
-        NETS[name].wanted_training if own.trains else WANTED_FORWARD,
-        details=details,
-    )

@@ -95,7 +95,7 @@ class Measured:
 def _torch_servable(net: Net, like: Servable) -> TorchServable:
     from benchmarks.net import describe
 
-    sys.path.append(str(Path(__file__).parent))
+    sys.path.append(str(Path(__file__).parent / "peers"))
     from torch_peer import Graph
 
     return TorchServable(Graph(describe(net)).eval(), like.inputs, like.outputs)

@@ -18,8 +18,8 @@ class Row:
         What was measured.
     own, other : str
         The two figures with units; `other` also names its source.
-    ratio : float
-        Speedup, or fraction of a limit.
+    ratio : float, optional
+        Speedup, or fraction of a limit; None: there was nothing to compare with.
     wanted : float, optional
         The ratio to reach, or not to exceed if `is_limit`; None: no requirement.
     details : dict
@@ -29,27 +29,26 @@ class Row:
     work: str
     own: str
     other: str
-    ratio: float
+    ratio: float | None
     wanted: float | None
     is_limit: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_met(self) -> bool:
-        """Whether the ratio meets the requirement."""
-        if self.wanted is None:
+        """Whether the ratio meets the requirement, if there are both."""
+        if self.wanted is None or self.ratio is None:
             return True
         return self.ratio <= self.wanted if self.is_limit else self.ratio >= self.wanted
 
     def markdown(self) -> str:
         """Return the line of the table."""
         bound = "at most" if self.is_limit else "at least"
-        verdict = "met" if self.is_met else "missed"
-        numbers = f"{self.own} | {self.other} | {self.ratio:.2f}"
-        if self.wanted is None:
-            return f"| {self.work} | {numbers} | | |"
-        numbers += f" | {bound} {self.wanted:.3g}"
-        return f"| {self.work} | {numbers} | {verdict} |"
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        wanted = "" if self.wanted is None else f"{bound} {self.wanted:.3g}"
+        verdict = ("met" if self.is_met else "missed") if ratio and wanted else ""
+        cells = (self.work, self.own, self.other, ratio, wanted, verdict)
+        return f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in cells)}|"
 
     def json(self) -> dict[str, Any]:
         """Return all fields for the JSON file."""

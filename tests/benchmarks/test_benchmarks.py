@@ -26,14 +26,16 @@ def test_lenet_without_peers(backend, tmp_path, capsys):
     rows = json.loads(path.read_text())["rows"]
     assert [row["work"] for row in rows] == [
         "LeNet 64, training step",
-        "LeNet 64, forward",
+        "LeNet, inference, batch 1",
+        "LeNet, inference, batch 16",
+        "LeNet 64, training step in bfloat16",
         "LeNet iteration from LMDB",
         "Python and dispatch in a LeNet iteration, ms",
     ]
     assert rows[0]["details"]["runs"] >= 3
     assert rows[1]["details"]["median_ms"]["minicaffe"] > 0
-    assert rows[2]["ratio"] > 1
-    table = capsys.readouterr().out.split("\n\n")[1].splitlines()
+    assert rows[4]["ratio"] > 1
+    table = capsys.readouterr().out.split("\n\n")[2].splitlines()
     assert {line.count("|") for line in table} == {7}
     assert len(table) == 2 + len(rows)
 

@@ -22,7 +22,7 @@ from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.onednn.runtime.rounding import RoundingCall
 from minicaffe.backends.onednn.runtime.signal_stack import prepare_pool_thread
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-from minicaffe.backends.onednn.runtime.threads import usable_threads
+from minicaffe.backends.onednn.runtime.threads import compute_threads
 from minicaffe.backends.reference.backend import OpT, ReferenceBackend
 from minicaffe.native.library import NativeFunction
 from minicaffe.ops.accuracy import Accuracy
@@ -111,8 +111,8 @@ class OneDnnBackend(ReferenceBackend):
         # NumPy's BLAS threads spin for tens of milliseconds after each product, on the cores that
         # oneDNN needs next.
         self.blas_limit = BlasLimit(1)
-        self.threads = usable_threads(threads)
-        self.engine = Engine()
+        self.engine = Engine(compute_threads(threads))
+        self.threads = self.engine.threads.most
         # The kernels in C, None if they were not compiled; kernels then use oneDNN and NumPy.
         self.native = native_library()
         self.scratch = ScratchBuffer(self.engine.handle)

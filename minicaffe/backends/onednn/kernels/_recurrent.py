@@ -183,10 +183,11 @@ class OneDnnRecurrent(OneDnnKernel[RecurrentOp]):
         sizes, transposes = (self.streams, self.size, self._rows), (b"N", b"N")
         step_bytes = self.streams * self._rows * FLOAT_BYTES
         weights, start, out = w.address(), self.da.address(), self.dh.address()
+        engine = self.backend.engine
 
         def step_back(t: int) -> None:
             # Plain weights: packed ones are slower for large states (measured on AVX2).
-            sgemm(transposes, sizes, start + t * step_bytes, weights, out)
+            sgemm(engine, transposes, sizes, (start + t * step_bytes, weights, out))
             np.multiply(dh, self.cont[t], out=dh)
 
         return step_back

@@ -80,7 +80,8 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
         out = y.write().reshape(self._m, self._n)
         out[...] = 0 if b is None else b.read()
         sizes = (self._m, self._n, self._k)
-        sgemm((b"N", b"N"), sizes, x.address(), w.address(), y.address(), beta=1.0)
+        matrices = x.address(), w.address(), y.address()
+        sgemm(self.engine, (b"N", b"N"), sizes, matrices, beta=1.0)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse normalisation, scaling and ReLU of y."""
@@ -90,7 +91,8 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
         """Overwrite dx."""
         transposes = (b"N", b"T" if self.op.transpose else b"N")
         sizes = (self._m, self._k, self._n)
-        sgemm(transposes, sizes, dy.address(), w.address(), dx.address_to_write())
+        matrices = dy.address(), w.address(), dx.address_to_write()
+        sgemm(self.engine, transposes, sizes, matrices)
 
     def backward_weights(
         self,
@@ -107,7 +109,7 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
             if self.op.transpose:
                 a, b, sizes = b, a, (k, n, m)
             out = dw.address_to_write() if dw.is_zero else dw.address_to_update()
-            sgemm((b"T", b"N"), sizes, a, b, out, beta)
+            sgemm(self.engine, (b"T", b"N"), sizes, (a, b, out), beta)
         if db is not None:
             rows = dy.read().reshape(m, n)
             if db.is_zero:

@@ -11,6 +11,8 @@ import enum
 import functools
 import importlib.metadata
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ctypes import POINTER, c_char, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
 from typing import Any
 
@@ -285,6 +287,16 @@ class OneDnnLibrary:
         handle = c_void_p()
         check_onednn(getattr(self.c, function)(ctypes.byref(handle), *args), function)
         return int(handle.value or 0)
+
+    @contextmanager
+    def single_threaded(self) -> Iterator[None]:
+        """Use the calling thread only, for calls within the block."""
+        before = self.omp.omp_get_max_threads()
+        self.omp.omp_set_num_threads(1)
+        try:
+            yield
+        finally:
+            self.omp.omp_set_num_threads(before)
 
     def prepare_thread(self, n_threads: int) -> None:
         """Prepare the current thread to compute: its number of OpenMP threads, and its signals."""

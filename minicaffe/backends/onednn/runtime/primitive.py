@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,19 +18,27 @@ import numpy.typing as npt
 from minicaffe.backends.onednn.runtime import library as _lib
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Query, check_onednn
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, dims
+from minicaffe.backends.onednn.runtime.threads import Threads
 from minicaffe.ops.backend import Shape
 
 # The largest float32: its product with any normal number is above 1.
 LARGEST = 3.4028234663852886e38
+ONE_THREAD = Threads(1)
 
 
 class Engine:
     """oneDNN's engine and stream, and the scratchpad that all primitives share.
 
     One primitive runs at a time, so one scratchpad of the largest required size is enough.
+
+    Parameters
+    ----------
+    threads : Threads
+        What its primitives use.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: Threads = ONE_THREAD) -> None:
+        self.threads = threads
         self.lib = _lib.library()
         self.handle = self.lib.make("dnnl_engine_create", _lib.CPU, 0)
         self.stream = self.lib.make("dnnl_stream_create", self.handle, _lib.IN_ORDER)
@@ -146,8 +156,11 @@ class Primitive:
         create = f"dnnl_{kind}_primitive_desc_create"
         if kind != "reorder":
             raw.insert(0, engine.handle)
-        self.descriptor: int = self.lib.make(create, *raw, attributes.handle)
-        self.handle = self.lib.make("dnnl_primitive_create", self.descriptor)
+        # Threads count when a primitive is created and when it runs.
+        self._is_alone = engine.threads.for_work(*work_of(kind, args)) == 1
+        with self.lib.single_threaded() if self._is_alone else nullcontext():
+            self.descriptor: int = self.lib.make(create, *raw, attributes.handle)
+            self.handle = self.lib.make("dnnl_primitive_create", self.descriptor)
         scratchpad = self._query(Query.SCRATCHPAD)
         if self._size(scratchpad):
             self._memories[Arg.SCRATCHPAD] = engine.scratchpad(scratchpad)
@@ -199,7 +212,22 @@ class Primitive:
         def run(_owners: object = (self, array)) -> int:
             return execute(handle, stream, n, address)  # type: ignore[no-any-return]
 
-        return run
+        return self._run_alone(run) if self._is_alone and self.engine.threads.most > 1 else run
+
+    def _run_alone(self, run: Callable[[], int]) -> Callable[[], int]:
+        """Return a function that runs on the calling thread only."""
+        get, put = self.lib.omp.omp_get_max_threads, self.lib.omp.omp_set_num_threads
+
+        def run_alone() -> int:
+            # Not a context manager: creating one takes as long as a small primitive.
+            before = get()
+            put(1)
+            try:
+                return run()
+            finally:
+                put(before)
+
+        return run_alone
 
     def _query(self, query: Query, index: int = 0) -> int:
         return self.lib.c.dnnl_primitive_desc_query_md(self.descriptor, query, index) or 0
@@ -219,6 +247,25 @@ class Primitive:
             )
             if hasattr(self, name):
                 getattr(self.lib.c, destroy)(getattr(self, name))
+
+
+def work_of(kind: str, args: Sequence[Any]) -> tuple[float, float]:
+    """Return the multiply-adds and the bytes of a primitive, from its arguments.
+
+    Parameters
+    ----------
+    kind : str
+        As for `Primitive`.
+    args : sequence
+        Products have layouts of the activations on one side, weights, perhaps biases, and the
+        activations on the other side, in this order.
+    """
+    shapes = [arg.shape for arg in args if isinstance(arg, (Layout, AnyLayout))]
+    size_bytes = float(4 * sum(map(math.prod, shapes)))
+    if not kind.startswith(("convolution", "inner_product")):
+        return 0.0, size_bytes
+    weights, y = shapes[1], shapes[-1]
+    return math.prod(y) * math.prod(weights) / y[1], size_bytes
 
 
 def _raw(arg: Any) -> Any:  # Any: ctypes arguments

@@ -5,6 +5,7 @@ It receives a net as a list of layers with plain numbers, in the protocol of `pe
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from peer_loop import one_by_one, serve, together
 from torch import nn
@@ -29,7 +30,10 @@ class Graph(nn.Module):
         for i, layer in enumerate(self.layers):
             xs = [blobs[name] for name in layer["bottoms"]]
             if layer["type"] == "SoftmaxWithLoss":
-                part = functional.cross_entropy(xs[0], blobs["label"].long()) * layer["weight"]
+                part = (
+                    functional.cross_entropy(xs[0].flatten(1), blobs["label"].long())
+                    * layer["weight"]
+                )
                 loss = part if loss is None else loss + part
                 continue
             y = self.parts[str(i)](*xs) if str(i) in self.parts else FUNCTIONS[layer["type"]](*xs)
@@ -51,7 +55,6 @@ def module(layer):
     if kind == "LRN":
         return nn.LocalResponseNorm(**s)
     if kind == "BatchNorm":
-        # Includes the Scale layer that follows it in Caffe.
         return nn.BatchNorm2d(**s)
     if kind == "Dropout":
         return nn.Dropout(s["p"])
@@ -59,12 +62,20 @@ def module(layer):
 
 
 FUNCTIONS = {
-    "Scale": lambda x: x,
     "Concat": lambda *xs: torch.cat(xs, 1),
     "Eltwise": lambda a, b: a + b,
     "Flatten": lambda x: x.flatten(1),
     "Softmax": lambda x: x.softmax(1),
 }
+
+
+def copy_weights(net, path):
+    """Read the parameters of convolutions and inner products, by index of layer and parameter."""
+    arrays = np.load(path)
+    with torch.no_grad():
+        for index, part in net.parts.items():
+            for k, parameter in enumerate(part.parameters()):
+                parameter.copy_(torch.from_numpy(arrays[f"{index}.{k}"]))
 
 
 class Peer:
@@ -88,12 +99,20 @@ class Peer:
             "data": torch.randn(shape, device=self.device),
             "label": torch.zeros(shape[0], device=self.device),
         }
+        if "weights" in message:
+            copy_weights(self.net, message["weights"])
+            self.inputs["data"] = torch.from_numpy(np.load(message["input"]))
         if self.variant != "eager":
             self._tune()
         self.optimizer = torch.optim.SGD(
             self.net.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4
         )
         self.step = self._captured() if self.variant == "graph" else self._step
+
+    @property
+    def isa(self):
+        """The instruction set of PyTorch's own kernels."""
+        return "AVX-512" if torch.backends.cpu.get_cpu_capability() == "AVX512" else "AVX2"
 
     @property
     def run(self):
@@ -113,11 +132,15 @@ class Peer:
     def _step(self):
         """Run one iteration."""
         if not self.trains:
-            with torch.inference_mode():
-                self.net(dict(self.inputs))
+            self.output()
             return
         self.optimizer.zero_grad()
         self._learn()
+
+    def output(self):
+        """Return the values of a forward pass."""
+        with torch.inference_mode():
+            return self.net(dict(self.inputs)).numpy()
 
     def _learn(self):
         # No cache of cast weights in a graph, because they would be cast before its capture.
@@ -148,4 +171,4 @@ class Peer:
 
 
 if __name__ == "__main__":
-    serve(lambda message: Peer(message).run, f"PyTorch {torch.__version__}")
+    serve(Peer, f"PyTorch {torch.__version__}")

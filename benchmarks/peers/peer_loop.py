@@ -1,7 +1,8 @@
 """Protocol of the peers: JSON requests on standard input, responses on standard output.
 
-Each line is one message. The first request describes the net; the response to ``{"run": n}`` is the
-seconds of each of n iterations.
+Each line is one message. The first request describes the net; the response names the peer and its
+instruction set. The response to ``{"run": n}`` is the seconds of each of n iterations. The request
+``{"save": path}`` writes the output of a forward pass as an .npy file.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+
+import numpy as np
 
 
 def one_by_one(step):
@@ -46,17 +49,24 @@ def together(step, finish):
     return run
 
 
-def serve(make_run, version):
+def serve(make_peer, version):
     """Respond to requests until the input ends.
 
     Parameters
     ----------
-    make_run : callable
-        Maps the first request to a function from `one_by_one` or `together`.
+    make_peer : callable
+        Maps the first request to a peer. Its `run` comes from `one_by_one` or `together`, its
+        `isa` is "AVX2" or "AVX-512", its `output` returns the values of a forward pass.
     version : str
         Name and version of the peer.
     """
-    run = make_run(json.loads(sys.stdin.readline()))
-    print(json.dumps({"version": version}), flush=True)
+    peer = make_peer(json.loads(sys.stdin.readline()))
+    print(json.dumps({"version": version, "isa": peer.isa}), flush=True)
     for line in sys.stdin:
-        print(json.dumps({"seconds": run(json.loads(line)["run"])}), flush=True)
+        request = json.loads(line)
+        if "save" in request:
+            np.save(request["save"], peer.output())
+            response = {}
+        else:
+            response = {"seconds": peer.run(request["run"])}
+        print(json.dumps(response), flush=True)

@@ -1,0 +1,1 @@
+"""Programs that run a net in another library, for an environment without minicaffe."""

@@ -1,0 +1,117 @@
+"""Small calls use one thread unless the user gives a number; the time saved is not tested."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from minicaffe.backends import get_backend
+from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
+from minicaffe.backends.onednn.runtime.primitive import work_of
+from minicaffe.backends.onednn.runtime.threads import Threads, compute_threads
+from probe import net_from_text
+
+NET = """
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape: { dim: 3 dim: 2 dim: %d dim: 9 } } }
+layer { name: "label" type: "Input" top: "label" input_param { shape: { dim: 3 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 5 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "sig" type: "Sigmoid" bottom: "conv" top: "sig" }
+layer { name: "pool" type: "Pooling" bottom: "sig" top: "pool"
+  pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+layer { name: "ip" type: "InnerProduct" bottom: "pool" top: "ip"
+  inner_product_param { num_output: 7 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+
+
+@pytest.fixture
+def automatic(onednn, monkeypatch):
+    """A backend that chooses from two threads."""
+    monkeypatch.setenv("MINICAFFE_THREADS", "2")
+    return get_backend("onednn")
+
+
+def train(backend, rows=9):
+    """Run both passes of a net; return the threads of each library call, and the gradients."""
+    net = net_from_text(NET % rows, "TRAIN", backend=backend)
+    net.blobs["data"].data.set(np.random.default_rng(3).standard_normal((3, 2, rows, 9)))
+    counts, library = [], backend.engine.lib
+
+    def counted(run):
+        def call(*args):
+            counts.append(library.omp.omp_get_max_threads())
+            return run(*args)
+
+        return call
+
+    with ExitStack() as stack:
+        for name in ("dnnl_primitive_execute", "dnnl_sgemm", "dnnl_primitive_create"):
+            run = getattr(library.c, name)
+            stack.enter_context(patch.object(library.c, name, counted(run)))
+        net.forward()
+        net.backward()
+    return counts, [p.blob.diff.get() for p in net.parameters]
+
+
+def test_small_calls_use_one_thread(automatic):
+    counts, _ = train(automatic)
+    assert len(counts) > 10
+    assert set(counts) == {1}
+    with automatic.lock:
+        assert automatic.engine.lib.omp.omp_get_max_threads() == 2
+
+
+def test_large_calls_use_all_threads(automatic):
+    counts, _ = train(automatic, rows=9000)
+    assert set(counts) == {1, 2}
+
+
+def test_given_threads_are_used_by_every_call(onednn):
+    counts, _ = train(onednn)
+    assert set(counts) == {onednn.threads} == {2}
+
+
+def test_the_choice_changes_no_value_beyond_rounding(automatic, onednn):
+    for one, other in zip(train(automatic)[1], train(onednn)[1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_net_in_another_thread_of_the_program_chooses_too(automatic):
+    found = []
+    other = threading.Thread(target=lambda: found.append(train(automatic)))
+    other.start()
+    other.join()
+    assert set(found[0][0]) == {1}
+
+
+def test_the_number_depends_on_the_work():
+    chosen = Threads(16, are_given=False)
+    assert chosen.for_work(multiply_adds=1e3, size_bytes=1e3) == 1
+    assert chosen.for_work(multiply_adds=1e7) == 16
+    assert chosen.for_work(size_bytes=1e7) == 16
+    assert Threads(16).for_work(multiply_adds=1.0) == 16
+
+
+def test_a_number_that_the_user_gives_is_no_choice(monkeypatch):
+    monkeypatch.setenv("MINICAFFE_THREADS", "3")
+    assert compute_threads(None) == Threads(3, are_given=False)
+    assert compute_threads(5) == Threads(5, are_given=True)
+
+
+def test_work_of_a_grouped_convolution(onednn):
+    """5 x 4 x 6 x 7 outputs, each a sum over 3 channels of a group and 2 x 2 taps."""
+    x, w, y = map(AnyLayout, ((5, 6, 7, 8), (2, 2, 3, 2, 2), (5, 4, 6, 7)))
+    products, size_bytes = work_of("convolution_forward", (0, 0, x, w, None, y, (1, 1)))
+    assert products == 5 * 4 * 6 * 7 * 3 * 2 * 2
+    assert size_bytes == 4 * (5 * 6 * 7 * 8 + 2 * 2 * 3 * 2 * 2 + 5 * 4 * 6 * 7)
+
+
+def test_work_of_an_elementwise_primitive(onednn):
+    layout = Layout.plain((3, 5))
+    assert work_of("eltwise_forward", (0, 0, layout, layout, 1.0, 0.0)) == (0.0, 2 * 4 * 15)
