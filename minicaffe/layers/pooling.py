@@ -41,6 +41,16 @@ class Pooling(Layer[PoolingParameter]):
     role = "pooling"
     tops = (1, 2)
 
+    @property
+    def reads_bottoms(self) -> bool:
+        """Whether the gradient depends on the values: not that of a mean."""
+        return self.settings.pool != self.settings.AVE
+
+    @property
+    def can_recompute(self) -> bool:
+        """Whether the method draws no random numbers."""
+        return self.settings.pool != self.settings.STOCHASTIC
+
     @classmethod
     def summary(cls, param: LayerParameter) -> str:
         """Return method and window."""

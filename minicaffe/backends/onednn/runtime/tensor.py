@@ -264,10 +264,11 @@ class OneDnnTensor:
     def move_from(self, other: OneDnnTensor, layout: Layout) -> None:
         """Overwrite the values with those of a tensor whose values are no longer needed.
 
-        Exchanges the two tensors' buffers; copies if one is pinned or the layout is plain.
+        Exchanges the two tensors' buffers; copies if one is pinned or shares its memory, or if the
+        layout is plain.
         """
         memory = other.source(layout)
-        if layout.is_plain or other.is_pinned or self.is_pinned:
+        if layout.is_plain or not (self._owns_buffers and other._owns_buffers):
             self._reorders(layout, memory, layout, self.target(layout))
             return
         own = self._packed_buffer(layout)
@@ -315,6 +316,11 @@ class OneDnnTensor:
         return self._plain_buffer().address
 
     # Implementation.
+
+    @property
+    def _owns_buffers(self) -> bool:
+        """Whether no other tensor uses the buffers."""
+        return not self.is_pinned and self._buffers.shared is None
 
     def _plain_buffer(self) -> Buffer:
         return self._buffers.plain(self._size)
