@@ -40,11 +40,7 @@ class Pooling(Layer[PoolingParameter]):
 
     role = "pooling"
     tops = (1, 2)
-
-    @property
-    def reads_bottoms(self) -> bool:
-        """Whether the gradient depends on the values: not that of a mean."""
-        return self.settings.pool != self.settings.AVE
+    reads_bottoms = False
 
     @property
     def can_recompute(self) -> bool:

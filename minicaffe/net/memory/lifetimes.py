@@ -79,12 +79,10 @@ def find_value_uses(steps: Sequence[Step]) -> dict[Blob, ValueUses]:
                 of_blob.writers.append(i)
         for blob in _read_backward(step):
             uses[blob.data_owner].backward_readers.append(i)
-    for step in steps:
-        # The kernel of the maker may compute the backward passes of layers in place.
-        for blob in _read_backward(step):
-            if blob in step.bottom and blob in step.top:
-                owner = uses[blob.data_owner]
-                owner.backward_readers.append(owner.writers[0])
+    for of_blob in uses.values():
+        # The kernel of a layer may compute the backward passes of those after it, in place.
+        fusing = [i for i in of_blob.writers if steps[i].fuses_backward]
+        of_blob.backward_readers += fusing if of_blob.backward_readers else []
     return uses
 
 

@@ -31,6 +31,8 @@ from minicaffe.net.step import Step
 # The greatest share of the forward pass's multiply-adds that may be computed again. A forward pass
 # is a third of an iteration.
 _MOST_REPEATED = 0.5
+# The share of the memory that dropping a value must save.
+_LEAST_GAIN = 1e-4
 # The sum of what is live is judged by this norm over all times: nearly the maximum, but a value
 # that is dropped at one of several equal maxima counts as well.
 _NORM = 16
@@ -103,7 +105,10 @@ def choose(
     for blob in (*candidates, *candidates):
         changed = dropped ^ {blob}
         plan = planner.plan(changed)
-        if plan.multiply_adds <= _MOST_REPEATED * total and (value := judge(plan)) < least:
+        if plan.multiply_adds > _MOST_REPEATED * total:
+            continue
+        value, cost = judge(plan), (plan.multiply_adds - best.multiply_adds) / max(total, 1)
+        if 1 - value / least > max(_LEAST_GAIN, cost):
             dropped, best, least = changed, plan, value
     return best
 
