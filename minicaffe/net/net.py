@@ -103,7 +103,8 @@ class Net:
         self._backward_pass = self.programs.create(self.backward_tasks)
         self._fusion = Fusion(self.steps, self.programs)
         losses = (blob for _, _, blob, _ in self._losses)
-        self._memory = SharedMemory(self.steps, [*self.outputs, *losses], f'net "{self.name}"')
+        kept, subject = [*self.outputs, *losses], f'net "{self.name}"'
+        self._memory = SharedMemory(self.backend, self.steps, kept, subject)
         self._has_warned_of_idle_backward = False
         # Whether the memory was found to suffice for passes of the current shapes.
         self._fits_forward = self._fits_backward = self.backend.free_bytes() is not None

@@ -189,9 +189,7 @@ def _recipe(blob: Blob, steps: Sequence[Step], uses: Mapping[Blob, ValueUses]) -
     """Return how the last values of a blob are computed again, None if they cannot be."""
     writers = uses[blob].writers
     # A layer that saves what it read computes its top without the layers before it.
-    first = next(
-        (k for k in reversed(range(len(writers))) if _begins_anew(steps[writers[k]])), 0
-    )
+    first = next((k for k in reversed(range(len(writers))) if _begins_anew(steps[writers[k]])), 0)
     sources: dict[Blob, None] = {}
     for i in writers[first:]:
         step = steps[i]

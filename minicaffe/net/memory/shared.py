@@ -16,7 +16,7 @@ from minicaffe.net.memory.lifetimes import (
 from minicaffe.net.memory.recomputation import Recomputation, choose
 from minicaffe.net.memory.sharing import Stored, share, share_for_testing
 from minicaffe.net.step import Step
-from minicaffe.ops.backend import Task
+from minicaffe.ops.backend import Backend, Task
 
 _MIB = 1 << 20
 
@@ -28,6 +28,8 @@ class SharedMemory:
 
     Parameters
     ----------
+    backend : Backend
+        Of the net.
     steps : sequence of Step
         The net, with its backward plan.
     kept : collection of Blob
@@ -41,7 +43,10 @@ class SharedMemory:
         Whether values that backward passes read are overwritten.
     """
 
-    def __init__(self, steps: Sequence[Step], kept: Collection[Blob], subject: str) -> None:
+    def __init__(
+        self, backend: Backend, steps: Sequence[Step], kept: Collection[Blob], subject: str
+    ) -> None:
+        self._backend = backend
         self._steps, self._kept, self._subject = steps, kept, subject
         self.is_forward_only = False
         self._drops_values = False
@@ -56,7 +61,7 @@ class SharedMemory:
 
     def share_values(self, kept: Collection[Blob]) -> None:
         """Share memory between values that forward passes need at different times."""
-        share_for_testing(self._steps, [*self._kept, *kept])
+        share_for_testing(self._backend, self._steps, [*self._kept, *kept])
         self.is_forward_only = True
         for step in self._steps:
             if step.keeps_tops:
@@ -65,7 +70,7 @@ class SharedMemory:
     def share_gradients(self) -> None:
         """Share memory between gradients that a backward pass needs at different times."""
         ranges = self._gradient_ranges()
-        share({Stored(blob, is_gradient=True): [live] for blob, live in ranges.items()})
+        share(self._backend, {Stored(blob, True): [live] for blob, live in ranges.items()})
 
     def drop_values(self, kept: Collection[Blob]) -> None:
         """Share memory between values and gradients, and drop values that are made again."""
@@ -74,21 +79,21 @@ class SharedMemory:
         ranges = {Stored(blob): lives for blob, lives in plan.ranges.items()}
         ranges |= {Stored(blob, True): [live] for blob, live in gradients.items()}
         total = sum(stored.count for stored in ranges)
-        saved = share(ranges)
+        size = share(self._backend, ranges)
         self._repeated, self._drops_values = plan.repeated, True
-        self._log(plan, total, saved)
+        self._log(plan, total, size)
 
     def _gradient_ranges(self) -> dict[Blob, LiveRange]:
         ranges = find_gradient_ranges(self._steps)
         share_gradients_in_place(self._steps, ranges)
         return ranges
 
-    def _log(self, plan: Recomputation, total: int, saved: int) -> None:
-        bytes_each = self._steps[0].layer.context.backend.activation_bytes
+    def _log(self, plan: Recomputation, total: int, size: int) -> None:
+        bytes_each = self._backend.activation_bytes
         n = sum(map(len, plan.repeated.values()))
         logger.info(
             f"{self._subject}: values and gradients of the blobs share "
-            f"{(total - saved) * bytes_each / _MIB:.0f} MiB instead of "
+            f"{size * bytes_each / _MIB:.0f} MiB instead of "
             f"{total * bytes_each / _MIB:.0f} MiB; {n} of {len(self._steps)} layers run forward "
             "again during the backward pass."
         )
@@ -123,7 +128,9 @@ class SharedMemory:
         repeated = self._repeated.get(index)
         if not repeated:
             return step.backward
-        return partial(_run_all, [*(self._steps[i].repeat_forward for i in repeated), step.backward])
+        return partial(
+            _run_all, [*(self._steps[i].repeat_forward for i in repeated), step.backward]
+        )
 
 
 def _run_all(tasks: Sequence[Task]) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from minicaffe.blob import Blob
 from minicaffe.net.memory.lifetimes import LiveRange, unshared_blobs
 from minicaffe.net.step import Step
-from minicaffe.ops.backend import Tensor
+from minicaffe.ops.backend import Backend, Placement, Tensor
 
 
 class Sized(Protocol):
@@ -22,6 +22,9 @@ class Sized(Protocol):
     def count(self) -> int:
         """Number of values."""
 
+
+# Values in a cache line, where parts of a memory begin.
+_LINE = 16
 
 S = TypeVar("S", bound=Sized)
 
@@ -44,34 +47,36 @@ class Stored:
         return self.blob.diff if self.is_gradient else self.blob.data
 
 
-def share_for_testing(steps: Sequence[Step], kept: Collection[Blob]) -> None:
+def share_for_testing(backend: Backend, steps: Sequence[Step], kept: Collection[Blob]) -> None:
     """Share memory between blobs of a net that only runs forward.
 
     Parameters
     ----------
+    backend : Backend
+        Of the net.
     steps : sequence of Step
         The net.
     kept : collection of Blob
         Blobs that are read after a pass.
     """
     ranges = find_live_ranges(steps, kept)
-    share({Stored(blob): [live] for blob, live in ranges.items()})
+    share(backend, {Stored(blob): [live] for blob, live in ranges.items()})
 
 
-def share(ranges: Mapping[Stored, Sequence[LiveRange]]) -> int:
-    """Share memory between tensors that are not live at the same time; return what it saves.
+def share(backend: Backend, ranges: Mapping[Stored, Sequence[LiveRange]]) -> int:
+    """Share memory between tensors that are not live at the same time.
 
     Returns
     -------
     int
-        The number of values that need no memory of their own.
+        The number of values that the memory holds.
     """
-    saved = 0
-    for first, *others in assign_memory(ranges):
-        for stored in others:
-            stored.tensor.share_memory_with(first.tensor)
-            saved += stored.count
-    return saved
+    starts = find_places(ranges)
+    groups = find_groups(ranges)
+    backend.share_memory(
+        [[Placement(one.tensor, starts[one]) for one in group] for group in groups]
+    )
+    return max((start + one.count for one, start in starts.items()), default=0)
 
 
 def find_live_ranges(steps: Sequence[Step], kept: Collection[Blob]) -> dict[Blob, LiveRange]:
@@ -93,15 +98,43 @@ def find_live_ranges(steps: Sequence[Step], kept: Collection[Blob]) -> dict[Blob
     return {blob: live for blob, live in ranges.items() if blob not in apart}
 
 
-def assign_memory(ranges: Mapping[S, Sequence[LiveRange]]) -> list[list[S]]:
-    """Return groups of what can share memory; the first of each is the largest.
+def find_places(ranges: Mapping[S, Sequence[LiveRange]]) -> dict[S, int]:
+    """Return where each of the given lies in one memory, in values from its beginning.
+
+    Larger ones are placed first, each in the smallest gap that is free while it lives: "greedy by
+    size for offset calculation" of Pisarchyk and Lee, "Efficient memory management for deep neural
+    net inference", 2020.
+    """
+    starts: dict[S, int] = {}
+    for one in _largest_first(ranges):
+        taken = sorted(
+            (start, start + _aligned(other.count))
+            for other, start in starts.items()
+            if _overlap(ranges[one], ranges[other])
+        )
+        starts[one] = _smallest_gap(taken, one.count)
+    return starts
+
+
+def _smallest_gap(taken: Sequence[tuple[int, int]], size: int) -> int:
+    """Return the start of the smallest sufficient gap between parts, or the end of all of them."""
+    best, room, end = -1, 0, 0
+    for start, stop in taken:
+        gap = start - end
+        if gap >= size and (best < 0 or gap < room):
+            best, room = end, gap
+        end = max(end, stop)
+    return end if best < 0 else best
+
+
+def find_groups(ranges: Mapping[S, Sequence[LiveRange]]) -> list[list[S]]:
+    """Return groups of what is not live at the same time; the first of each is the largest.
 
     Larger ones are assigned first, each to the group in which it leaves the least memory unused:
-    "greedy by size" of Pisarchyk and Lee, "Efficient memory management for deep neural net
-    inference", 2020.
+    "greedy by size" of the same article.
     """
     groups: list[list[S]] = []
-    for one in sorted(ranges, key=lambda one: -one.count):
+    for one in _largest_first(ranges):
         free = [
             group
             for group in groups
@@ -112,6 +145,15 @@ def assign_memory(ranges: Mapping[S, Sequence[LiveRange]]) -> list[list[S]]:
         else:
             groups.append([one])
     return groups
+
+
+def _largest_first(ranges: Mapping[S, Sequence[LiveRange]]) -> list[S]:
+    return sorted(ranges, key=lambda one: -one.count)
+
+
+def _aligned(count: int) -> int:
+    """Return a number of values that ends at a boundary of a cache line."""
+    return -(-count // _LINE) * _LINE
 
 
 def _overlap(some: Sequence[LiveRange], others: Sequence[LiveRange]) -> bool:

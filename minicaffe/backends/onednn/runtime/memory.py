@@ -177,12 +177,21 @@ class Buffer:
 
     def _allocate(self, size_bytes: int) -> None:
         raw = np.zeros(size_bytes + ALIGNMENT_BYTES, np.uint8)
-        offset = -raw.ctypes.data % ALIGNMENT_BYTES
+        self._use(raw, -raw.ctypes.data % ALIGNMENT_BYTES, size_bytes)
+
+    def _use(self, raw: npt.NDArray[np.uint8], offset: int, size_bytes: int) -> None:
         whole = raw[offset : offset + size_bytes // 4 * 4]
         self.values: npt.NDArray[np.float32] = whole.view(np.float32)
         self.address = raw.ctypes.data + offset
         self.size_bytes = size_bytes
         self._raw = raw
+
+    def part(self, offset_bytes: int, size_bytes: int) -> Buffer:
+        """Return a buffer over a part of this memory, at an aligned offset."""
+        part = Buffer(0, self._engine)
+        start = self.address - self._raw.ctypes.data + offset_bytes
+        part._use(self._raw[start : start + size_bytes], 0, size_bytes)
+        return part
 
     def reserve(self, size_bytes: int) -> None:
         """Grow to this size if the buffer is smaller; its contents are lost then."""

@@ -34,6 +34,8 @@ class _Buffers:
         # The buffers that all tensors over the same memory use, each in its order of allocation.
         self.shared: list[Buffer] | None = None
         self._n_used, self._free = 0, list[Buffer]()
+        # The part of memory for the first buffer, while that is not allocated.
+        self._place: Buffer | None = None
 
     def plain(self, size: int) -> Buffer:
         buffer, needed = self._plain, size * FLOAT_BYTES
@@ -46,6 +48,9 @@ class _Buffers:
     def allocate(self, size_bytes: int) -> Buffer:
         if self.shared is None:
             return Buffer(size_bytes, self._engine)
+        if self._place is not None and size_bytes <= self._place.size_bytes:
+            place, self._place = self._place, None
+            return place
         if not self._free:
             if self._n_used == len(self.shared):
                 self.shared.append(Buffer(0, self._engine))
@@ -59,8 +64,8 @@ class _Buffers:
         if self.shared is not None:
             self._free += buffers
 
-    def share(self, shared: list[Buffer] | None) -> None:
-        self.shared, self._plain = shared, None
+    def share(self, place: Buffer, shared: list[Buffer]) -> None:
+        self.shared, self._place, self._plain = shared, place, None
         self._n_used, self._free = 0, []
 
 
@@ -195,11 +200,20 @@ class OneDnnTensor:
         other.is_zero, other.is_pinned = False, True
         return other
 
-    def share_memory_with(self, other: OneDnnTensor) -> None:
-        """Share the memory of `other` from now on, views included; values of both are lost."""
-        if other._buffers.shared is None:
-            other._share([])
-        self._share(other._buffers.shared)
+    def share_memory(self, place: Buffer, others: list[Buffer]) -> None:
+        """Share memory with other tensors from now on, views included; the values are lost.
+
+        Parameters
+        ----------
+        place : Buffer
+            For the first layout, if it is large enough.
+        others : list of Buffer
+            For further layouts; the same object for tensors that are never live together.
+        """
+        self._drop_packed()
+        self._buffers.share(place, others)
+        self._newest = Layout.plain(self._shape)
+        self.is_zero, self._is_plain_ready = not self.is_pinned, self.is_pinned
 
     # The interface for kernels of this backend: memories in a layout.
 
@@ -342,12 +356,6 @@ class OneDnnTensor:
             self._array = buffer.values[: self._size].reshape(self._shape)
             self._array_of = buffer.values
         return self._array
-
-    def _share(self, buffers: list[Buffer] | None) -> None:
-        self._drop_packed()
-        self._buffers.share(buffers)
-        self._newest = Layout.plain(self._shape)
-        self.is_zero, self._is_plain_ready = not self.is_pinned, self.is_pinned
 
     def _drop_packed(self) -> None:
         self._buffers.release(self._packed.values())
