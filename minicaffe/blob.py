@@ -47,6 +47,7 @@ class Blob:
         self._data: Tensor | None = None
         self._diff: Tensor | None = None
         self._data_owner: Blob | None = None
+        self._diff_owner: Blob | None = None
         self._is_diff_view = False
 
     @property
@@ -83,6 +84,11 @@ class Blob:
         """The blob that owns the values: itself, or the argument of `share_data`."""
         return self._data_owner or self
 
+    @property
+    def diff_owner(self) -> Blob:
+        """The blob that owns the gradient: itself, or the argument of `share_diff`."""
+        return self._diff_owner.diff_owner if self._diff_owner else self
+
     def reshape(self, shape: Shape) -> None:
         """Change the shape; values are preserved if memory suffices.
 
@@ -115,6 +121,7 @@ class Blob:
     def share_diff(self, other: Blob) -> None:
         """Use the gradient of `other`, under this blob's shape if that differs."""
         same = other.shape == self._shape
+        self._diff_owner = other
         self._diff = other.diff if same else other.diff.view(self._shape)
         self._is_diff_view = not same
 

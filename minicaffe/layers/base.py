@@ -238,6 +238,20 @@ class Layer(Generic[P]):
         """What forward changes if the layer works in place."""
         return "values"
 
+    @property
+    def can_recompute(self) -> bool:
+        """Whether `recompute_forward` gives the last values again, bit by bit, at any later time.
+
+        False if forward draws random numbers, or if a second pass would have another effect. See
+        `minicaffe.net.memory.recomputation`.
+        """
+        return False
+
+    @property
+    def saves_bottom(self) -> bool:
+        """Whether `recompute_forward` of an in-place layer does not read the bottom."""
+        return False
+
     def epilogue_op(self) -> EpilogueOp | None:
         """Return the op of this layer, if it is one op on the first bottom and the parameters.
 
@@ -253,7 +267,8 @@ class Layer(Generic[P]):
     def recompute_forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops' data as `forward` did last, with no other effect.
 
-        Called after unfusing, on layers that had fused others.
+        Called after unfusing, on layers that had fused others; and where values were dropped, on
+        layers with `can_recompute`, which may have fused others.
         """
         self.forward(bottom, top)
 

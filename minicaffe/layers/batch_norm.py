@@ -122,6 +122,16 @@ class BatchNorm(Layer[BatchNormParameter]):
         """Whether fused layers are fused backward: with statistics of the batch."""
         return not self.op.use_stored
 
+    @property
+    def can_recompute(self) -> bool:
+        """Whether the kernel saves what it reads: with statistics of the process's batch."""
+        return not self.op.use_stored and not self.is_synchronous
+
+    @property
+    def saves_bottom(self) -> bool:
+        """Whether the kernel saves what it reads."""
+        return self.can_recompute
+
     def recompute_forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top again without updating the statistics."""
         self.kernel.recompute_forward(top[0].data)

@@ -26,6 +26,8 @@ class Bias(BroadcastLayer[BiasParameter]):
     Parameters: bias, unless it is a bottom.
     """
 
+    can_recompute = True
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create the bias."""
         if len(bottom) == 1:

@@ -26,6 +26,8 @@ class Concat(Layer[ConcatParameter]):
     """
 
     bottoms = (1, None)
+    reads_bottoms = False
+    can_recompute = True
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:

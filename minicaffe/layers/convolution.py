@@ -35,6 +35,7 @@ class Convolution(Layer[ConvolutionParameter]):
 
     needs_workspace = True
     role = "convolution"
+    can_recompute = True
     bottoms = (1, None)
     tops = (1, None)
     transposed = False

@@ -13,6 +13,7 @@ class ActivationLayer(Layer[P]):
 
     role = "activation"
     in_place = True
+    can_recompute = True
 
     def op(self) -> Activation:
         """Return the op with the numbers of the settings."""

@@ -31,6 +31,7 @@ class Eltwise(Layer[EltwiseParameter]):
     """
 
     bottoms = (2, None)
+    can_recompute = True
 
     @property
     def reads_bottoms(self) -> bool:

@@ -30,6 +30,7 @@ class InnerProduct(Layer[InnerProductParameter]):
     """
 
     role = "weights"
+    can_recompute = True
     quantized_type = "FcRistretto"
 
     @classmethod

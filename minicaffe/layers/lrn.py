@@ -34,6 +34,7 @@ class LRN(Layer[LRNParameter]):
     """
 
     role = "normalization"
+    can_recompute = True
     in_place = True
     quantized_type = "LRNRistretto"
 

@@ -14,6 +14,7 @@ class PermutingLayer(Layer[P]):
     """Base of the layers with a Permute op: a subclass shapes the top and returns the op."""
 
     reads_bottoms = False
+    can_recompute = True
 
     def permutation(self, bottom: Blobs, top: Blobs) -> PermuteOp:
         """Give the top its shape; return the op."""

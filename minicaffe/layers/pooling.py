@@ -40,6 +40,12 @@ class Pooling(Layer[PoolingParameter]):
 
     role = "pooling"
     tops = (1, 2)
+    reads_bottoms = False
+
+    @property
+    def can_recompute(self) -> bool:
+        """Whether the method draws no random numbers."""
+        return self.settings.pool != self.settings.STOCHASTIC
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:

@@ -30,6 +30,7 @@ class PReLU(Layer[PReLUParameter]):
     """
 
     role = "activation"
+    can_recompute = True
     in_place = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:

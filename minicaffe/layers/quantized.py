@@ -54,6 +54,7 @@ class QuantizedLayer(Layer[P]):
     shared_fields = ("quantization_param",)
     # Whether quantization_param is about weights as well.
     has_weights = True
+    can_recompute = False
 
     @classmethod
     def summary(cls, param: LayerParameter) -> str:

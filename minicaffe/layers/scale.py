@@ -28,6 +28,8 @@ class Scale(BroadcastLayer[ScaleParameter]):
     Parameters: factor, unless it is a bottom, then bias, of one shape.
     """
 
+    can_recompute = True
+
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create factor and bias."""
         proto = self.settings

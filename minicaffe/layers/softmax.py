@@ -22,6 +22,7 @@ class Softmax(Layer[SoftmaxParameter]):
     """
 
     role = "output"
+    can_recompute = True
     in_place = True
     reads_bottoms = False
     reads_tops = "values"

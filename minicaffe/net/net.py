@@ -20,8 +20,8 @@ from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_location import locate, sample_names
 from minicaffe.net.loss_future import LossFuture, LossPart, add_non_finite, find_losses
-from minicaffe.net.memory_check import demand_of_passes, fill_steps, require_memory
-from minicaffe.net.memory_sharing import share_memory
+from minicaffe.net.memory.demand import demand_of_passes, fill_steps, require_memory
+from minicaffe.net.memory.shared import SharedMemory
 from minicaffe.net.parameters import LearnableParameter, share_trained_parameters
 from minicaffe.net.program import Programs
 from minicaffe.net.step import Step
@@ -102,7 +102,10 @@ class Net:
         self._forward_pass = self.programs.create(self.forward_tasks)
         self._backward_pass = self.programs.create(self.backward_tasks)
         self._fusion = Fusion(self.steps, self.programs)
-        self._shares_memory = self._has_warned_of_idle_backward = False
+        losses = (blob for _, _, blob, _ in self._losses)
+        kept, subject = [*self.outputs, *losses], f'net "{self.name}"'
+        self._memory = SharedMemory(self.backend, self.steps, kept, subject)
+        self._has_warned_of_idle_backward = False
         # Whether the memory was found to suffice for passes of the current shapes.
         self._fits_forward = self._fits_backward = self.backend.free_bytes() is not None
         self._non_finite: Tensor | None = None
@@ -192,6 +195,7 @@ class Net:
         last = len(self.steps) - 1 if end is None else end
         layer_by_layer = self.runs_layer_by_layer
         self._fusion.prepare(start, last, layer_by_layer)
+        self._memory.end_forward(last)
         if not layer_by_layer and last - start + 1 == len(self.steps):
             self._forward_pass()
             return
@@ -211,16 +215,12 @@ class Net:
         Raises
         ------
         NetError
-            After `optimize_memory`.
+            If `optimize_memory` lets blobs that it reads share memory, and they are overwritten.
         """
-        if self._shares_memory:
-            raise NetError(
-                f'net "{self.name}": optimize_memory has overwritten blobs that a backward pass '
-                "reads. Do not call optimize_memory on a net that computes gradients."
-            )
+        first = len(self.steps) - 1 if start is None else start
+        self._memory.begin_backward(first, end)
         if not self._fits_backward and not end:
             self.check_memory(backward=True)
-        first = len(self.steps) - 1 if start is None else start
         if not self._has_warned_of_idle_backward:
             where = self.source.where()
             self._has_warned_of_idle_backward = warn_of_idle_backward(self.steps, first, end, where)
@@ -232,7 +232,7 @@ class Net:
         for index in range(first, end - 1, -1):
             step = self.steps[index]
             _call(self.before_backward, index)
-            step.backward()
+            self._memory.backward_task(index)()
             if self.debug_info and step.needs_backward:
                 debug_info.log_backward(step)
             _call(self.after_backward, index)
@@ -243,7 +243,7 @@ class Net:
         """Raise OutOfMemory if passes certainly need more main memory than the process can have."""
         if self.backend.free_bytes() is not None:
             return  # the solver compares trainings with the memory of a device
-        counted = [] if self._shares_memory else self.steps
+        counted = [] if self._memory.shares_values else self.steps
         demand = demand_of_passes(counted, self.parameters, self.backend, backward)
         require_memory(demand, f'{self.source.where()}: net "{self.name}" needs', self.steps)
         self._fits_forward = True
@@ -266,7 +266,9 @@ class Net:
 
     def backward_tasks(self) -> list[Task]:
         """Return the tasks of a whole backward pass: one for each of `backward_steps`."""
-        return [step.backward for step in self.backward_steps]
+        n = len(self.steps)
+        order = (i for i in reversed(range(n)) if self.steps[i].needs_backward)
+        return [self._memory.backward_task(i) for i in order]
 
     def _non_finite_tasks(self) -> list[Task]:
         if self._non_finite is None:
@@ -314,33 +316,31 @@ class Net:
         for step in self.steps:
             step.reshape()
 
+    def share_gradients(self) -> None:
+        """Share memory between gradients of blobs, from now on.
+
+        After a backward pass, the gradient of a blob that is no parameter is undefined.
+        """
+        self._memory.share_gradients()
+        self.programs.invalidate()
+
     def optimize_memory(self, kept: Collection[Blob] = ()) -> None:
         """Share memory between blobs that are not live at the same time, from now on.
 
+        In the TRAIN phase gradients share it as well, and values whose computation is cheap are
+        dropped and computed again. In the TEST phase backward passes are refused from then on.
         After a pass, inputs, outputs, losses and `kept` blobs hold their values; any other blob
-        holds what was last written to its memory. Backward passes are refused from then on.
+        holds what was last written to its memory.
 
         Parameters
         ----------
         kept : collection of Blob
             Further blobs that are read after a pass.
-
-        Raises
-        ------
-        NetError
-            In the TRAIN phase.
         """
         if self.param.state.phase == TRAIN:
-            raise NetError(
-                f'net "{self.name}": optimize_memory overwrites blobs that a backward pass reads; '
-                "call it on a net in the TEST phase."
-            )
-        losses = (blob for _, _, blob, _ in self._losses)
-        share_memory(self.steps, [*self.outputs, *losses, *kept])
-        self._shares_memory = True
-        for step in self.steps:
-            if step.keeps_tops:
-                step.keep_values((), ())
+            self._memory.drop_values(kept)
+        else:
+            self._memory.share_values(kept)
         self.programs.invalidate()
 
     def clear_param_diffs(self) -> None:

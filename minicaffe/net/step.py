@@ -73,6 +73,11 @@ class Step:
         return self.layer.fuses_backward and self.needs_backward and all(self.propagate_down)
 
     @property
+    def keeps_values(self) -> bool:
+        """Whether values are copied for the backward pass, or taken from another blob."""
+        return self._given_bottom is not self.bottom or self._backward_top is not self.top
+
+    @property
     def keeps_tops(self) -> bool:
         """Whether values of tops are copied after each forward pass."""
         return bool(self._kept_tops)
@@ -150,6 +155,16 @@ class Step:
                     self.layer.forward(self._given_bottom, self.top)
             if self._kept_tops:
                 self._copy(self._kept_tops)
+        except _TOO_LARGE as error:
+            raise _name_layer(error, self.layer) from error
+
+    def repeat_forward(self) -> None:
+        """Compute the tops again, as the last forward pass did, with no other effect."""
+        if self.is_fused:
+            return
+        try:
+            with self._lock:
+                self.layer.recompute_forward(self._given_bottom, self.top)
         except _TOO_LARGE as error:
             raise _name_layer(error, self.layer) from error
 

@@ -64,21 +64,21 @@ class TraceTensor(ArrayTensor):
         """Return the host's values, to be changed."""
         array = self.read()
         if not array.flags.writeable:
-            self._storage.memory.flat = self._storage.memory.flat.copy()
+            self._storage.flat = self._storage.flat.copy()
         return self.read()
 
     def write(self) -> Array:
         """Return the host's array, to be overwritten."""
         self.value.set("", self.shape)
-        memory = self._storage.memory
-        if not memory.flat.flags.writeable:
-            memory.flat = np.empty_like(memory.flat)
+        storage = self._storage
+        if not storage.flat.flags.writeable:
+            storage.flat = np.empty_like(storage.flat)
         return super().read()
 
     def freeze(self) -> npt.NDArray[np.float32]:
         """Return the host's values as an array that nobody changes any more."""
         array: npt.NDArray[np.float32] = self.read()
-        self._storage.memory.flat.flags.writeable = array.flags.writeable = False
+        self._storage.flat.flags.writeable = array.flags.writeable = False
         return array
 
     def host(self) -> HostArray:
@@ -100,7 +100,7 @@ class TraceTensor(ArrayTensor):
         is_kept = not array.flags.writeable and array.dtype == self._storage.dtype
         if is_kept and array.shape == self.shape:
             self.value.set("", self.shape)
-            self._storage.memory.flat = array.reshape(-1)
+            self._storage.flat = array.reshape(-1)
         else:
             self.write()[...] = array
         self.value.is_given = True

@@ -100,13 +100,20 @@ class Tensor(Protocol):
     def view(self, shape: Shape) -> Tensor:
         """Return a tensor of another shape, with as many values, over the same memory."""
 
-    def share_memory_with(self, other: Any) -> None:  # Any: a tensor of the same backend
-        """Share memory with another tensor of this backend from now on, views included.
 
-        For tensors that are not live at the same time: writing one overwrites the other, and the
-        values of both are lost now. The memory grows to the larger need, including copies in other
-        layouts.
-        """
+@dataclass(frozen=True)
+class Placement:
+    """The place of a tensor in memory that several share.
+
+    Parameters
+    ----------
+    tensor : Tensor
+    start : int
+        Index of the first value. Tensors whose places overlap are not live at the same time.
+    """
+
+    tensor: Any  # a tensor of the backend that is given the placement
+    start: int
 
 
 K = TypeVar("K", covariant=True)
@@ -174,6 +181,18 @@ class Backend(Protocol):
         """Return a new tensor for a gradient, filled with zeros.
 
         A backend may apply loss scaling to it between its own kernels.
+        """
+
+    def share_memory(self, groups: Sequence[Sequence[Placement]]) -> None:
+        """Let tensors share memory from now on, views included; their values are lost now.
+
+        Writing a tensor overwrites others, while copies that a kernel asks for in further layouts
+        are shared by the tensors of a group only.
+
+        Parameters
+        ----------
+        groups : sequence of sequence of Placement
+            Of each group, no two tensors are live at the same time.
         """
 
     def state(self) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class BatchNormKernel(Protocol):
         """Overwrite y, which may be x itself; update mean, variance and weight."""
 
     def recompute_forward(self, y: Tensor) -> None:
-        """Overwrite y again, from the values that forward saved; called after fusion only."""
+        """Overwrite y again, from the values that forward saved."""
 
     def backward(self, dy: Tensor, dx: Tensor) -> None:
         """Overwrite dx, which may be dy itself."""

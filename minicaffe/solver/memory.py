@@ -5,7 +5,7 @@ history of the parameters, and the largest workspace that a convolution may requ
 output once more). Memory that is allocated already is not counted again. Layers that run on
 reference kernels, and blobs that two layers use in different layouts, need more than this estimate.
 
-Of the main memory it counts what is certainly needed; see `minicaffe.net.memory_check`.
+Of the main memory it counts what is certainly needed; see `minicaffe.net.memory.demand`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import replace
 from minicaffe.errors import DeviceMemoryError
 from minicaffe.net import Net
 from minicaffe.net.builder import BYTES_PER_VALUE
-from minicaffe.net.memory_check import MemoryDemand, demand_of_passes, require_memory, value_count
+from minicaffe.net.memory.demand import MemoryDemand, demand_of_passes, require_memory, value_count
 from minicaffe.ops.backend import Backend, Tensor
 
 _MIB = 1 << 20

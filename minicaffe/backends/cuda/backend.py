@@ -29,7 +29,7 @@ from minicaffe.backends.reference.backend import ReferenceBackend
 from minicaffe.cores import usable_cores
 from minicaffe.errors import Unsupported
 from minicaffe.log import logger
-from minicaffe.ops.backend import EpilogueOp, Op, Shape, Task, Tensor
+from minicaffe.ops.backend import EpilogueOp, Op, Placement, Shape, Task, Tensor
 from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate
 from minicaffe.ops.detection.detection_output import DetectionOutput
 from minicaffe.ops.detection.multibox_loss import MultiBoxLoss
@@ -134,6 +134,12 @@ class CudaBackend(ReferenceBackend):
     def tensor(self, shape: Shape) -> CudaTensor:
         """Return a new tensor, filled with zeros."""
         return CudaTensor(self.session, shape)
+
+    def share_memory(self, groups: Sequence[Sequence[Placement]]) -> None:
+        """Let the tensors of each group share their allocations."""
+        for first, *others in groups:
+            for placement in others:
+                placement.tensor.share_memory_with(first.tensor)
 
     def gradient(self, shape: Shape) -> CudaTensor:
         """Return a new tensor for a gradient, whose float16 values use the loss scale."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -14,20 +15,20 @@ from minicaffe.backends.blas_limit import BlasLimit
 from minicaffe.backends.lock import BackendLock
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.library import DataType
-from minicaffe.backends.onednn.runtime.memory import ScratchBuffer
+from minicaffe.backends.onednn.runtime.memory import Buffer, ScratchBuffer
 from minicaffe.backends.onednn.runtime.native import native_library
 from minicaffe.backends.onednn.runtime.precision import find_precision
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.onednn.runtime.rounding import RoundingCall
 from minicaffe.backends.onednn.runtime.signal_stack import prepare_pool_thread
-from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.onednn.runtime.threads import compute_threads
-from minicaffe.backends.reference.backend import OpT, ReferenceBackend
+from minicaffe.backends.reference.backend import OpT, ReferenceBackend, end_of_placements
 from minicaffe.native.library import NativeFunction
 from minicaffe.ops.accuracy import Accuracy
 from minicaffe.ops.arg_max import ArgMax
-from minicaffe.ops.backend import EpilogueOp, Op, Shape, Tensor
+from minicaffe.ops.backend import EpilogueOp, Op, Placement, Shape, Tensor
 from minicaffe.ops.detection.detection_evaluate import DetectionEvaluate
 from minicaffe.ops.detection.detection_output import DetectionOutput
 from minicaffe.ops.detection.multibox_loss import MultiBoxLoss
@@ -188,6 +189,17 @@ class OneDnnBackend(ReferenceBackend):
     def tensor(self, shape: Shape) -> Tensor:
         """Return a new tensor, filled with zeros."""
         return OneDnnTensor(self.reorders, shape)
+
+    def share_memory(self, groups: Sequence[Sequence[Placement]]) -> None:
+        """Place the first layout of each tensor in one buffer; groups share those of the others."""
+        size = end_of_placements([placement for group in groups for placement in group])
+        memory = Buffer(size * FLOAT_BYTES, self.engine.handle)
+        for group in groups:
+            others: list[Buffer] = []
+            for placement in group:
+                tensor, start = placement.tensor, placement.start * FLOAT_BYTES
+                place = memory.part(start, math.prod(tensor.shape) * FLOAT_BYTES)
+                tensor.share_memory(place, others)
 
 
 def _spread(

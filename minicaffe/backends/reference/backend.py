@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
@@ -15,7 +16,7 @@ from minicaffe.backends.reference.tensor import ArrayTensor
 from minicaffe.cores import usable_cores
 from minicaffe.errors import BackendUnavailable, Unsupported
 from minicaffe.log import logger
-from minicaffe.ops.backend import EpilogueOp, K, Op, Shape, Task, Tensor
+from minicaffe.ops.backend import EpilogueOp, K, Op, Placement, Shape, Task, Tensor
 
 # Any: kernels of different ops have no common type.
 KernelType = TypeVar("KernelType", bound="type[ReferenceKernel[Any]]")
@@ -92,6 +93,14 @@ class ReferenceBackend:
     def gradient(self, shape: Shape) -> Tensor:
         """Return a new tensor, filled with zeros."""
         return self.tensor(shape)
+
+    def share_memory(self, groups: Sequence[Sequence[Placement]]) -> None:
+        """Place the tensors in one array."""
+        placements = [placement for group in groups for placement in group]
+        size = end_of_placements(placements)
+        flat = self.xp.zeros(size, self.dtype)
+        for placement in placements:
+            placement.tensor.place(flat, placement.start)
 
     def state(self) -> dict[str, Any]:
         """Return an empty state: all state is in the tensors."""
@@ -174,6 +183,11 @@ class ReferenceBackend:
 
     def synchronize(self) -> None:
         """Return at once: NumPy computes synchronously."""
+
+
+def end_of_placements(placements: Sequence[Placement]) -> int:
+    """Return the number of values of the memory that holds the tensors."""
+    return max((p.start + math.prod(p.tensor.shape) for p in placements), default=0)
 
 
 def kernel(*ops: type[Op[Any]]) -> Callable[[KernelType], KernelType]:

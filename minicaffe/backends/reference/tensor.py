@@ -12,27 +12,21 @@ import numpy.typing as npt
 from minicaffe.ops.backend import Array, HostArray, Shape
 
 
-class _Memory:
-    """A flat array that is replaced by a larger one when it must grow."""
-
-    def __init__(self, flat: Array) -> None:
-        self.flat = flat
-
-
 class _Storage:
-    """The memory of a tensor and its views of other shapes."""
+    """The memory of a tensor and its views of other shapes: a part of a flat array."""
 
     def __init__(self, xp: ModuleType, size: int, dtype: np.dtype[Any]) -> None:
         self.xp, self.dtype = xp, dtype
-        self.memory = _Memory(xp.zeros(size, dtype))
+        self.place(xp.zeros(size, dtype), 0, size)
+
+    def place(self, flat: Array, start: int, size: int) -> None:
+        """Use this part from now on."""
+        self.flat, self.start, self._size = flat, start, size
 
     def grow(self, size: int) -> None:
-        if size > self.memory.flat.size:
-            self.memory.flat = self.xp.zeros(size, self.dtype)
-
-    def move_to(self, memory: _Memory) -> None:
-        size, self.memory = self.memory.flat.size, memory
-        self.grow(size)
+        """Move to an array of this size, if the part is smaller; the values are lost then."""
+        if size > self._size:
+            self.place(self.xp.zeros(size, self.dtype), 0, size)
 
 
 class CompletedFuture:
@@ -63,8 +57,9 @@ class ArrayTensor:
         self._bind()
 
     def _bind(self) -> None:
-        self._flat = self._storage.memory.flat
-        self._array = self._flat[: math.prod(self._shape)].reshape(self._shape)
+        start = self._storage.start
+        self._flat = self._storage.flat
+        self._array = self._flat[start : start + math.prod(self._shape)].reshape(self._shape)
 
     @property
     def shape(self) -> Shape:
@@ -73,8 +68,8 @@ class ArrayTensor:
 
     def read(self) -> Array:
         """Return the array."""
-        # The storage may have grown through another tensor since.
-        if self._storage.memory.flat is not self._flat:
+        # The storage may have moved since.
+        if self._storage.flat is not self._flat:
             self._bind()
         return self._array
 
@@ -105,7 +100,7 @@ class ArrayTensor:
 
     def reshape(self, shape: Shape) -> None:
         """Change the shape; the storage grows if necessary and never shrinks."""
-        if shape == self._shape and self._storage.memory.flat is self._flat:
+        if shape == self._shape and self._storage.flat is self._flat:
             return
         self._storage.grow(math.prod(shape))
         self._shape = shape
@@ -115,9 +110,9 @@ class ArrayTensor:
         """Return a tensor of another shape over the same storage."""
         return ArrayTensor(self._storage.xp, shape, self._storage.dtype, self._storage)
 
-    def share_memory_with(self, other: ArrayTensor) -> None:
-        """Share the memory of `other` from now on, views included; values of both are lost."""
-        self._storage.move_to(other._storage.memory)
+    def place(self, flat: Array, start: int) -> None:
+        """Lie in an array from this index on, views included; the values are lost."""
+        self._storage.place(flat, start, math.prod(self._shape))
 
     def __repr__(self) -> str:
         return f"ArrayTensor{self._shape}"

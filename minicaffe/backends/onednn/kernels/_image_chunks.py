@@ -49,7 +49,9 @@ class ImageChunks:
 
         `result` gets the layout of the first input.
         """
-        sources = [self._divided(tensor.layout) for tensor in inputs]
+        # A tensor that is overwritten is read in the layout that it gets.
+        layouts = [inputs[0].layout if tensor is result else tensor.layout for tensor in inputs]
+        sources = [self._divided(layout) for layout in layouts]
         for tensor, source in zip(inputs, sources, strict=True):
             tensor.source(source.layout)
         target = sources[0]

@@ -82,7 +82,9 @@ class OneDnnBatchNorm(OneDnnKernel[BatchNorm]):
 
     def recompute_forward(self, y: OneDnnTensor) -> None:
         """Overwrite y again, from the saved x."""
-        if self._x is not None:
+        if self._x is not None and self._scaled is not None:
+            self._scaled.forward(self._x, y, self._mu, self._var)
+        elif self._x is not None:
             self._primitives.forward(self._layout)(self._x, y, self._mu, self._var)
 
     def backward(self, dy: OneDnnTensor, dx: OneDnnTensor) -> None:

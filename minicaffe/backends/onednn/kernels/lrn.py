@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.kernels._compiled_lrn import CompiledLrn
 from minicaffe.backends.onednn.kernels._lrn_by_image import LrnByImage
-from minicaffe.backends.onednn.runtime.call import Call
-from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.primitive import Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.lrn import Lrn
@@ -24,43 +22,25 @@ class OneDnnLrn(OneDnnKernel[Lrn]):
 
     def __init__(self, backend: OneDnnBackend, op: Lrn, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
-        self._algorithm = Alg.LRN_ACROSS if op.region == "across" else Alg.LRN_WITHIN
-        self._numbers = (op.local_size, op.alpha, op.beta, op.k)
         self._by_image = LrnByImage(backend, op, tensors[0].shape)
-        self._calls = cache_method(self._plan)
+        self._compiled = cache_method(self._plan)
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y."""
         self._layout = x.layout
-        call, _ = self._calls(self._layout)
-        if call.primitive.is_compiled:
-            call(x, y)
+        compiled = self._compiled(self._layout)
+        if compiled.computes_forward:
+            compiled.forward(x, y)
         else:
             self._by_image.forward(x, y)
 
     def backward(self, x: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
-        _, call = self._calls(self._layout)
-        if call is not None:
-            call(x, dy, dx)
+        compiled = self._compiled(self._layout)
+        if compiled.computes_backward:
+            compiled.backward(x, dy, dx)
         else:
             self._by_image.backward(x, dy, dx)
 
-    def _plan(self, layout: Layout) -> tuple[Call, Call | None]:
-        """Return the calls forward and backward; None for backward without compiled code."""
-        forward = self._primitive(Prop.TRAINING, layout)
-        arguments = (self._algorithm, layout, layout, layout, *self._numbers)
-        backward = Primitive(self.engine, "lrn_backward", *arguments, hint=forward)
-        source, result = (Arg.SRC, layout), (Arg.DST, layout)
-        if not backward.is_compiled:
-            # The inference form needs no workspace, which would be as large as x or twice that.
-            return Call(self._primitive(Prop.INFERENCE, layout), [source], [result]), None
-        workspace = forward.new_workspace()
-        for primitive in (forward, backward):
-            primitive.use_workspace(workspace)
-        reads = [source, (Arg.DIFF_DST, layout)]
-        return Call(forward, [source], [result]), Call(backward, reads, [(Arg.DIFF_SRC, layout)])
-
-    def _primitive(self, prop: Prop, layout: Layout) -> Primitive:
-        arguments = (prop, self._algorithm, layout, layout, *self._numbers)
-        return Primitive(self.engine, "lrn_forward", *arguments)
+    def _plan(self, layout: Layout) -> CompiledLrn:
+        return CompiledLrn(self.backend, self.op, layout)

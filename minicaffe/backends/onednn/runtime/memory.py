@@ -178,12 +178,21 @@ class Buffer:
 
     def _allocate(self, size_bytes: int) -> None:
         raw = np.zeros(size_bytes + ALIGNMENT_BYTES, np.uint8)
-        offset = -raw.ctypes.data % ALIGNMENT_BYTES
+        self._use(raw, -raw.ctypes.data % ALIGNMENT_BYTES, size_bytes)
+
+    def _use(self, raw: npt.NDArray[np.uint8], offset: int, size_bytes: int) -> None:
         whole = raw[offset : offset + size_bytes // 4 * 4]
         self.values: npt.NDArray[np.float32] = whole.view(np.float32)
         self.address = raw.ctypes.data + offset
         self.size_bytes = size_bytes
         self._raw = raw
+
+    def part(self, offset_bytes: int, size_bytes: int) -> Buffer:
+        """Return a buffer over a part of this memory, at an aligned offset."""
+        part = Buffer(0, self._engine)
+        start = self.address - self._raw.ctypes.data + offset_bytes
+        part._use(self._raw[start : start + size_bytes], 0, size_bytes)
+        return part
 
     def reserve(self, size_bytes: int) -> None:
         """Grow to this size if the buffer is smaller; its contents are lost then."""
@@ -224,6 +233,8 @@ class TensorBuffers:
         # The buffers that all tensors over the same memory use, each in its order of allocation.
         self.shared: list[Buffer] | None = None
         self._n_used, self._free = 0, list[Buffer]()
+        # The part of memory for the first buffer, while that is not allocated.
+        self._place: Buffer | None = None
 
     def plain(self, size_bytes: int) -> Buffer:
         """Return the plain buffer, of at least this size."""
@@ -238,6 +249,9 @@ class TensorBuffers:
         """Return a buffer for values in another layout."""
         if self.shared is None:
             return Buffer(size_bytes, self._engine)
+        if self._place is not None and size_bytes <= self._place.size_bytes:
+            place, self._place = self._place, None
+            return place
         if not self._free:
             if self._n_used == len(self.shared):
                 self.shared.append(Buffer(0, self._engine))
@@ -252,9 +266,9 @@ class TensorBuffers:
         if self.shared is not None:
             self._free += buffers
 
-    def share(self, shared: list[Buffer] | None) -> None:
-        """Use these buffers, which other tensors use as well, from now on."""
-        self.shared, self._plain = shared, None
+    def share(self, place: Buffer, shared: list[Buffer]) -> None:
+        """Use a part of memory, then these buffers, which other tensors use too, from now on."""
+        self.shared, self._place, self._plain = shared, place, None
         self._n_used, self._free = 0, []
 
 

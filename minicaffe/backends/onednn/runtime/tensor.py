@@ -167,11 +167,21 @@ class OneDnnTensor(DeferredSum):
         other.is_zero, other.is_pinned = False, True
         return other
 
-    def share_memory_with(self, other: OneDnnTensor) -> None:
-        """Share the memory of `other` from now on, views included; values of both are lost."""
-        if other._buffers.shared is None:
-            other._share([])
-        self._share(other._buffers.shared)
+    def share_memory(self, place: Buffer, others: list[Buffer]) -> None:
+        """Share memory with other tensors from now on, views included; the values are lost.
+
+        Parameters
+        ----------
+        place : Buffer
+            For the first layout, if it is large enough.
+        others : list of Buffer
+            For further layouts; the same object for tensors that are never live together.
+        """
+        self._overwrite()
+        self._drop_packed()
+        self._buffers.share(place, others)
+        self._newest = Layout.plain(self._shape)
+        self.is_zero, self._is_plain_ready = not self.is_pinned, self.is_pinned
 
     # The interface for kernels of this backend: memories in a layout.
 
@@ -242,11 +252,12 @@ class OneDnnTensor(DeferredSum):
     def move_from(self, other: OneDnnTensor, layout: Layout) -> None:
         """Overwrite the values with those of a tensor whose values are no longer needed.
 
-        Exchanges the two tensors' buffers; copies if one is pinned or the layout is plain.
+        Exchanges the two tensors' buffers; copies if one is pinned or shares its memory, or if the
+        layout is plain.
         """
         self._overwrite()
         memory, is_used = other.source(layout), other.is_in_sum
-        if layout.is_plain or other.is_pinned or self.is_pinned or is_used:
+        if layout.is_plain or is_used or not (self._owns_buffers and other._owns_buffers):
             self._reorders(layout, memory, layout, self.target(layout))
             return
         own = self._packed_buffer(layout)
@@ -308,6 +319,11 @@ class OneDnnTensor(DeferredSum):
 
     # Implementation.
 
+    @property
+    def _owns_buffers(self) -> bool:
+        """Whether no other tensor uses the buffers."""
+        return not self.is_pinned and self._buffers.shared is None
+
     def _plain_buffer(self) -> Buffer:
         return self._buffers.plain(max(self._size, 1) * FLOAT_BYTES)
 
@@ -328,13 +344,6 @@ class OneDnnTensor(DeferredSum):
             self._array = buffer.values[: self._size].reshape(self._shape)
             self._array_of = buffer.values
         return self._array
-
-    def _share(self, buffers: list[Buffer] | None) -> None:
-        self._overwrite()
-        self._drop_packed()
-        self._buffers.share(buffers)
-        self._newest = Layout.plain(self._shape)
-        self.is_zero, self._is_plain_ready = not self.is_pinned, self.is_pinned
 
     def _drop_packed(self) -> None:
         self._buffers.release(self._packed.values())

@@ -41,6 +41,12 @@ class ReferenceBatchNorm(ReferenceKernel[BatchNorm]):
         out = y.write()
         out[...] = self.normal.reshape(out.shape)
 
+    def recompute_forward(self, y: Tensor) -> None:
+        """Overwrite y again, from the saved values."""
+        if self.normal.size:
+            out = y.write()
+            out[...] = self.normal.reshape(out.shape)
+
     def backward(self, dy: Tensor, dx: Tensor) -> None:
         """Overwrite dx."""
         if not self.normal.size:

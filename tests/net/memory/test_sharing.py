@@ -10,7 +10,7 @@ import pytest
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import BackendUnavailable, NetError
 from minicaffe.net import Net
-from minicaffe.net.memory_sharing import LiveRange, assign_memory, find_live_ranges
+from minicaffe.net.memory.sharing import LiveRange, assign_memory, find_live_ranges
 from minicaffe.schema import read_net
 from minicaffe.schema.minicaffe_pb2 import PoolingParameter
 from probe import make_backend, net_from_text
