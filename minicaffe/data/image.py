@@ -49,8 +49,8 @@ def read_image(path: str | Path, color: bool = True, height: int = 0, width: int
     DataError
         If there is no such file or it is not an image.
     """
-    image = decode_image(image_content(path), color, str(path))
-    return resize(image, height, width) if height and width else image
+    size = (height, width) if height and width else None
+    return decode_image(image_content(path), color, str(path), size)
 
 
 def read_label_image(path: str | Path, height: int = 0, width: int = 0) -> Pixels:
@@ -88,7 +88,9 @@ def image_content(path: str | Path) -> bytes:
         raise DataError(f"{one_line(path)}: the image cannot be read: {reason}.{hint}") from error
 
 
-def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
+def decode_image(
+    content: bytes, color: bool | None, where: object, size: tuple[int, int] | None = None
+) -> Pixels:
     """Decode the content of an image file.
 
     Parameters
@@ -100,12 +102,15 @@ def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
         file has them, not turned by EXIF (as OpenCV's IMREAD_UNCHANGED).
     where : object
         Its ``str`` names file, or database and key, in errors.
+    size : tuple of int, optional
+        Rows and columns to resize to.
 
     Returns
     -------
     ndarray, uint8, shape (channels, rows, columns)
     """
-    return _decode(content, where, partial(_planes, color=color))
+    planes = _decode(content, where, partial(_planes, color=color, size=size))
+    return planes if size is None else resize(planes, *size)
 
 
 def image_pixels(image: bytes | Pixels, color: bool, where: object) -> Pixels:
@@ -195,8 +200,8 @@ def _check_values(image: Image.Image, where: object) -> None:
         )
 
 
-def _planes(image: Image.Image, color: bool | None) -> Pixels:
-    """Return planes of pixels, shape (channels, rows, columns)."""
+def _planes(image: Image.Image, color: bool | None, size: tuple[int, int] | None = None) -> Pixels:
+    """Return planes, (channels, rows, columns), of that size if one pass can resize them too."""
     if color is False and image.format == "JPEG" and image.mode == "RGB":
         image.draft("L", None)  # the luma as stored, which is what OpenCV takes
     if color is not None:
@@ -204,7 +209,7 @@ def _planes(image: Image.Image, color: bool | None) -> Pixels:
     if color is False:
         return planes_of_bgr(_grey(image, mixed_by_libpng=image.format == "PNG"))
     if image.mode == "RGB" and "transparency" not in image.info:
-        planes = planes_of_image(image)
+        planes = planes_of_image(image, size)
         if planes is not None:
             return planes
     return planes_of_bgr(_native(image) if color is None else _bgr(image))

@@ -45,7 +45,7 @@ def run(flags: ImagesetFlags) -> int:
     )
 
     def convert(entry: ListedImage) -> Converted:
-        return conversion.datum(entry.name, conversion.read(entry.name), entry.label)
+        return conversion.converted(entry.name, entry.label)
 
     destination = flags.destination([f"{entry.name} {entry.label}" for entry in entries])
     end_conversion(convert_images(entries, convert, destination, flags.root), flags.database)
