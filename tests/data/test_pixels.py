@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicaffe.data.image import decode_image
+from minicaffe.data.image import Resized, decode_image
 from minicaffe.data.pixels import kernels, pillow_memory
 from minicaffe.data.pixels.resizing import resize
 from minicaffe.data.transformer import DataTransformer, RowDraws
@@ -136,7 +136,9 @@ def test_decoded_and_resized_in_one_pass(loops, old, size, turn):
     if size is not None:
         by_opencv = cv2.resize(np.ascontiguousarray(turned.transpose(1, 2, 0)), size[::-1])
         expected = by_opencv.transpose(2, 0, 1)
-    np.testing.assert_array_equal(decode_image(content, True, "", size), expected)
+    np.testing.assert_array_equal(
+        decode_image(content, True, "", size and Resized(*size)), expected
+    )
 
 
 @pytest.mark.parametrize("color", [True, False, None])
@@ -146,7 +148,7 @@ def test_every_mode_is_resized(loops, mode, color):
     kind = "JPEG" if mode in ("CMYK", "YCbCr") else "PNG"
     content = content_of(rgb.convert(mode), kind)
     expected = resize(decode_image(content, color, ""), 11, 13)
-    np.testing.assert_array_equal(decode_image(content, color, "", (11, 13)), expected)
+    np.testing.assert_array_equal(decode_image(content, color, "", Resized(11, 13)), expected)
 
 
 def test_an_image_in_several_pieces_of_memory(loops, monkeypatch):

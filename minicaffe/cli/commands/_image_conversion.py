@@ -88,12 +88,15 @@ class Resizing:
     least, most : int
         If one is not 0: enlarge an image whose short side is below `least`, then reduce it if the
         long side is above `most`; height and width do not count.
+    scaled : bool
+        See `minicaffe.data.image.Resized`; for a height and a width.
     """
 
     height: int = 0
     width: int = 0
     least: int = 0
     most: int = 0
+    scaled: bool = False
 
     def __call__(self, image: Pixels) -> Pixels:
         """Return an image, resized."""
@@ -146,7 +149,7 @@ class Conversion:
         size = self.resizing.fixed_size
         if self.encoded or size is None:
             return self.datum(name, self.read(name), label)
-        image = read_image(self.path(name), self.color, *size)
+        image = read_image(self.path(name), self.color, *size, self.resizing.scaled)
         return Converted(encode_datum(image, label), image.shape, label)
 
     def read(self, name: str) -> Pixels:
