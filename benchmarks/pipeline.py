@@ -58,6 +58,7 @@ BATCH = 50
 WANTED = 1.3
 WEIGHTS_LIMIT_S, OPEN_LIMIT_S = 0.5, 1.0
 MANY = 1_300_000
+WEIGHTS = "weights"
 
 
 def photograph(rng: np.random.Generator) -> Image.Image:
@@ -133,9 +134,9 @@ def batch_rows(folder: Path, python: str, rounds: int) -> Iterator[Row]:
             )
 
 
-def conversion_row(folder: Path, rounds: int) -> Row:
+def conversion_row(folder: Path, rounds: int, n: int = 1500) -> Row:
     """Compare convert_imageset on all cores with a loop of OpenCV and LMDB on one."""
-    n = len(make_files(folder, 1500))
+    make_files(folder, n)
     list_file, database = str(folder / "list.txt"), folder / "db"
     sizes = [f"--resize_height={SIZE}", f"--resize_width={SIZE}"]
     command = [sys.executable, "-m", "minicaffe", "convert_imageset", *sizes]
@@ -178,7 +179,7 @@ def weights_row(folder: Path, rounds: int) -> Row:
     """Measure the time in which a large .caffemodel is copied into a net."""
     path = folder / "alexnet.caffemodel"
     save_net(Net(read_net(ALEXNET), "TEST", seed=1), path)
-    seconds = min(apart("weights", path)[0] for _ in range(rounds))
+    seconds = min(apart(WEIGHTS, path)[0] for _ in range(rounds))
     size = path.stat().st_size / 1e6
     return limit_row(f"weights of {size:.0f} MB into a net", seconds, WEIGHTS_LIMIT_S)
 
@@ -189,9 +190,9 @@ def limit_row(work: str, seconds: float, limit: float, note: str = "") -> Row:
     return Row(work, own, f"{limit:g} s (limit)", seconds / limit, 1.0, is_limit=True)
 
 
-def opening_rows(folder: Path, rounds: int) -> Iterator[Row]:
+def opening_rows(folder: Path, rounds: int, n: int = MANY) -> Iterator[Row]:
     """Measure the time in which a list and an LMDB of many records are opened."""
-    names = [f"n{k % 1000:08}/n{k % 1000:08}_{k}.JPEG" for k in range(MANY)]
+    names = [f"n{k % 1000:08}/n{k % 1000:08}_{k}.JPEG" for k in range(n)]
     (folder / "list.txt").write_text("".join(f"{n} {k % 1000}\n" for k, n in enumerate(names)))
     value = encode_datum(np.zeros((1, 4, 4), np.uint8), 0)
     with create_database(str(folder / "db"), "LMDB") as database:
@@ -223,11 +224,11 @@ SOURCES: dict[str, tuple[str, Callable[[str], RecordSource]]] = {
 
 def measure_step(step: str, path: str) -> dict[str, float]:
     """Run a step in this process: copy weights, or open a source and take the first batch."""
-    if step == "weights":
+    if step == WEIGHTS:
         net = Net(read_net(ALEXNET), "TEST", seed=1)
     before = peak_mib()
     start = time.perf_counter()
-    if step == "weights":
+    if step == WEIGHTS:
         copy_trained_layers(net, path)
     else:
         SOURCES[step][1](path).take(BATCH)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -36,8 +37,26 @@ _large_images = threading.Lock()
 _FORMATS_OF_16_BITS = ("PNG", "PPM", "JPEG2000", None)
 
 
-def read_image(path: str | Path, color: bool = True, height: int = 0, width: int = 0) -> Pixels:
-    """Read an image file, resized if `height` and `width` are given.
+class Resized(NamedTuple):
+    """Rows and columns that an image is resized to.
+
+    Parameters
+    ----------
+    rows, columns : int
+    scaled : bool
+        Whether a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size where both sides of that are at
+        least as long as the longer one here: faster, but pixels differ from those of OpenCV.
+    """
+
+    rows: int
+    columns: int
+    scaled: bool = False
+
+
+def read_image(
+    path: str | Path, color: bool = True, height: int = 0, width: int = 0, scaled: bool = False
+) -> Pixels:
+    """Read an image file, resized if `height` and `width` are given; `scaled` as in `Resized`.
 
     Returns
     -------
@@ -49,8 +68,8 @@ def read_image(path: str | Path, color: bool = True, height: int = 0, width: int
     DataError
         If there is no such file or it is not an image.
     """
-    image = decode_image(image_content(path), color, str(path))
-    return resize(image, height, width) if height and width else image
+    size = Resized(height, width, scaled) if height and width else None
+    return decode_image(image_content(path), color, str(path), size)
 
 
 def read_label_image(path: str | Path, height: int = 0, width: int = 0) -> Pixels:
@@ -88,7 +107,9 @@ def image_content(path: str | Path) -> bytes:
         raise DataError(f"{one_line(path)}: the image cannot be read: {reason}.{hint}") from error
 
 
-def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
+def decode_image(
+    content: bytes, color: bool | None, where: object, size: Resized | None = None
+) -> Pixels:
     """Decode the content of an image file.
 
     Parameters
@@ -100,12 +121,14 @@ def decode_image(content: bytes, color: bool | None, where: object) -> Pixels:
         file has them, not turned by EXIF (as OpenCV's IMREAD_UNCHANGED).
     where : object
         Its ``str`` names file, or database and key, in errors.
+    size : Resized, optional
 
     Returns
     -------
     ndarray, uint8, shape (channels, rows, columns)
     """
-    return _decode(content, where, partial(_planes, color=color))
+    planes = _decode(content, where, partial(_planes, color=color, size=size))
+    return planes if size is None else resize(planes, size.rows, size.columns)
 
 
 def image_pixels(image: bytes | Pixels, color: bool, where: object) -> Pixels:
@@ -195,16 +218,19 @@ def _check_values(image: Image.Image, where: object) -> None:
         )
 
 
-def _planes(image: Image.Image, color: bool | None) -> Pixels:
-    """Return planes of pixels, shape (channels, rows, columns)."""
-    if color is False and image.format == "JPEG" and image.mode == "RGB":
-        image.draft("L", None)  # the luma as stored, which is what OpenCV takes
+def _planes(image: Image.Image, color: bool | None, size: Resized | None = None) -> Pixels:
+    """Return planes, (channels, rows, columns), of that size if one pass can resize them too."""
+    if image.format == "JPEG":
+        # The luma as stored is what OpenCV takes. EXIF may exchange rows and columns.
+        mode = "L" if color is False and image.mode == "RGB" else image.mode
+        side = max(size.rows, size.columns) if size is not None and size.scaled else 0
+        image.draft(mode, (side, side) if side else None)
     if color is not None:
         ImageOps.exif_transpose(image, in_place=True)
     if color is False:
         return planes_of_bgr(_grey(image, mixed_by_libpng=image.format == "PNG"))
     if image.mode == "RGB" and "transparency" not in image.info:
-        planes = planes_of_image(image)
+        planes = planes_of_image(image, None if size is None else size[:2])
         if planes is not None:
             return planes
     return planes_of_bgr(_native(image) if color is None else _bgr(image))

@@ -20,6 +20,7 @@ class OrderedPool:
     Parameters
     ----------
     threads : int
+        With one, the caller's thread does the work: to hand it over would cost time.
     """
 
     def __init__(self, threads: int) -> None:
@@ -29,6 +30,8 @@ class OrderedPool:
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """Return the results of `function` in the order of items; raise the error of the first."""
+        if self._threads == 1:
+            return [function(item) for item in items]
         if self._executor is None or self._process != os.getpid():
             self._executor = ThreadPoolExecutor(self._threads, "minicaffe-decode")
             self._process = os.getpid()

@@ -48,6 +48,8 @@ class BatchLayer(Layer[P]):
     old_transform_fields: ClassVar[Sequence[str]] = ()
     # Whether the batches come from files that the prototxt names, not from the program.
     has_own_source: ClassVar[bool] = True
+    # Whether image_data_param.scaled_decoding has an effect.
+    scales_decoding: ClassVar[bool] = False
 
     def __init__(self, param: LayerParameter, context: LayerContext) -> None:
         super().__init__(param, context)
@@ -106,6 +108,14 @@ class BatchLayer(Layer[P]):
                         f"data_param.{field.name} has no effect, because {cls.type} reads "
                         f"{cls.param_field}. Write it there if it exists there, or remove it."
                     )
+        proto, is_read = param.image_data_param, cls.param_field == "image_data_param"
+        if is_read and proto.scaled_decoding and not (cls.scales_decoding and proto.new_height):
+            reason = (
+                "without new_height and new_width. Set them"
+                if cls.scales_decoding
+                else f"in {cls.type}. Set it in ImageData"
+            )
+            yield f"image_data_param.scaled_decoding has no effect {reason}, or remove it."
 
     def count_samples(self, limit: int) -> int | None:
         """Return the number of samples, or `limit` if there are more; None if it is unknown."""

@@ -23,11 +23,12 @@ class ImageData(ImageBatchLayer[ImageDataParameter]):
     -----
     A line of the list is a path, a space and a whole number; paths may hold spaces. Images are
     read and transformed ahead of time, several at once, in the order of the list or, with shuffle,
-    in a new random order in each round. new_height and new_width resize them; transform_param sets
-    the other transformations.
+    in a new random order in each round. new_height and new_width resize them, and with
+    scaled_decoding large JPEG files take less time; transform_param sets the other transformations.
     """
 
     mixes = True
+    scales_decoding = True
     color_advice = "Set is_color in image_data_param."
 
     @classmethod
@@ -55,8 +56,9 @@ class ImageData(ImageBatchLayer[ImageDataParameter]):
             (proto.new_height > 0) == (proto.new_width > 0),
             f"new_height: {proto.new_height}, new_width: {proto.new_width}; give both or neither",
         )
+        size = proto.new_height, proto.new_width
         files = ImageFiles(
-            proto.source, proto.root_folder, proto.new_height, proto.new_width, proto.is_color
+            proto.source, proto.root_folder, *size, proto.is_color, proto.scaled_decoding
         )
         records = ImageListRecords(files, self.random if proto.shuffle else None)
         return self.batches(records, proto.batch_size, self.transformer(), proto.rand_skip)

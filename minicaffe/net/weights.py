@@ -53,7 +53,6 @@ def copy_trained_layers(net: Net, *paths: str | Path, optional: Collection[str] 
         If a file cannot be read, or weights do not fit; lists all that do not.
     """
     problems = Problems(SnapshotError)
-    # With the files, which are read when their values are copied.
     copies: list[tuple[ReadCall, Blob, Floats]] = []
     layers = {layer.name: (index, layer) for index, layer in enumerate(net.layers)}
     shared = _shared(net)
@@ -72,13 +71,12 @@ def copy_trained_layers(net: Net, *paths: str | Path, optional: Collection[str] 
             if source.name not in layers:
                 logger.info(f"Ignoring source layer {source.name}")
                 continue
-            _, layer = layers[source.name]
+            layer, read = layers[source.name][1], reading(str(path))
             given = _parameters(layer, source)
             message = mismatch(source.name, {k: values.shape for k, values in given.items()})
             if message:
                 problems.add(f"{path}: {message}")
             else:
-                read = reading(str(path))
                 copies += [(read, layer.blobs[k], values) for k, values in given.items()]
     if problems.messages:
         problems.add(

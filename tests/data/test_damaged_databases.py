@@ -30,6 +30,11 @@ def read(path, backend="LMDB"):
         return list(database.items())
 
 
+def read_by_place(path):
+    with open_database(str(path), "LMDB") as database:
+        database.cursor().seek_index(0)
+
+
 def read_or_refusal(path, backend="LMDB"):
     """Return the records and "", or nothing and the message."""
     try:
@@ -107,6 +112,8 @@ def test_lmdb_with_a_lost_record(tmp_path, monkeypatch, at_once):
     file.write_bytes(data)
     with pytest.raises(DataError, match=r"hold(s)? 400 records, its header says 401"):
         read(tmp_path / "db")
+    with pytest.raises(DataError, match=r"its pages hold 400 records, its header says 401"):
+        read_by_place(tmp_path / "db")
 
 
 def test_lmdb_with_a_wrong_number_of_pages_of_a_value(tmp_path):
@@ -138,6 +145,11 @@ def test_lmdb_with_an_empty_leaf(tmp_path, monkeypatch):
             list(database.items())
         with pytest.raises(DataError, match=rf"page {leaf} of data\.mdb do not fit"):
             database.cursor().seek(first_key)
+    for number in (15, 17, PAGE + 2):  # where the offsets of its records end
+        data[leaf * PAGE + 12 : leaf * PAGE + 14] = number.to_bytes(2, "little")
+        file.write_bytes(data)
+        with pytest.raises(DataError, match=rf"page {leaf} of data\.mdb do not fit"):
+            read_by_place(tmp_path / "db")
 
 
 def test_lmdb_larger_than_the_limit_is_read_whole(tmp_path, content, monkeypatch):

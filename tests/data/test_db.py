@@ -49,6 +49,26 @@ def test_a_cursor_is_cyclic(database, backend):
 
 @pytest.mark.parametrize("size", [10, 3000])
 @pytest.mark.parametrize("n", [1, 5, 700])
+def test_records_are_found_by_their_place(tmp_path, backend, n, size):
+    path = str(tmp_path / "many")
+    with create_database(path, backend) as new:
+        for i in range(n):
+            new.put(b"%06d" % (3 * i), bytes([i % 251]) * (i % size))
+    order = [*range(n), *reversed(range(n))]
+    Random(n).shuffle(order)
+    with open_database(path, backend) as db:
+        cursor = db.cursor()
+        assert cursor.count() == n
+        for index in order:
+            cursor.seek_index(index)
+            assert cursor.key == b"%06d" % (3 * index)
+            assert bytes(cursor.value) == bytes([index % 251]) * (index % size)
+        assert cursor.advance() == (order[-1] == n - 1)
+        assert cursor.key == b"%06d" % (3 * ((order[-1] + 1) % n))
+
+
+@pytest.mark.parametrize("size", [10, 3000])
+@pytest.mark.parametrize("n", [1, 5, 700])
 def test_skipping_is_advancing(tmp_path, backend, n, size):
     """Records of some bytes, and of overflow pages; in one leaf page of an LMDB, and in many."""
     path = str(tmp_path / "many")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from minicaffe.data.pixels import kernels
+from minicaffe.data.image import Resized, decode_image
+from minicaffe.data.pixels import kernels, pillow_memory
 from minicaffe.data.pixels.resizing import resize
 from minicaffe.data.transformer import DataTransformer, RowDraws
 from minicaffe.errors import DataError
@@ -20,7 +24,8 @@ SIZES = [(37, 50), (5, 7), (1, 1), (3, 90), (75, 2), (74, 99), (6, 70)]
 def loops(request, monkeypatch):
     """Run a test with the loops of each kind."""
     if request.param == "NumPy":
-        monkeypatch.setattr(kernels, "c_function", lambda name: None)
+        for module in (kernels, pillow_memory):
+            monkeypatch.setattr(module, "c_function", lambda name: None)
     elif kernels.c_function("resize_planes") is None:
         pytest.skip("no C compiler, or no AVX2")
 
@@ -108,3 +113,48 @@ def test_transformed_with_a_mean_image(loops, crop):
 def test_crop_larger_than_the_image(loops):
     with pytest.raises(DataError, match="crop_size 8 is larger than the image, 7 x 9"):
         transformed([image(7, 9)], 8)
+
+
+def content_of(picture, kind, **options):
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("size", [None, *SIZES])
+@pytest.mark.parametrize("old", SIZES)
+@pytest.mark.parametrize("turn", [1, 6])
+def test_decoded_and_resized_in_one_pass(loops, old, size, turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    picture = Image.fromarray(np.ascontiguousarray(image(*old).transpose(1, 2, 0)))
+    content = content_of(picture, "PNG", exif=exif)
+    turned = image(*old)[::-1]
+    if turn == 6:
+        turned = turned[:, ::-1].transpose(0, 2, 1)
+    expected = turned
+    if size is not None:
+        by_opencv = cv2.resize(np.ascontiguousarray(turned.transpose(1, 2, 0)), size[::-1])
+        expected = by_opencv.transpose(2, 0, 1)
+    np.testing.assert_array_equal(
+        decode_image(content, True, "", size and Resized(*size)), expected
+    )
+
+
+@pytest.mark.parametrize("color", [True, False, None])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "CMYK", "YCbCr"])
+def test_every_mode_is_resized(loops, mode, color):
+    rgb = Image.fromarray(np.ascontiguousarray(image(23, 31).transpose(1, 2, 0)))
+    kind = "JPEG" if mode in ("CMYK", "YCbCr") else "PNG"
+    content = content_of(rgb.convert(mode), kind)
+    expected = resize(decode_image(content, color, ""), 11, 13)
+    np.testing.assert_array_equal(decode_image(content, color, "", Resized(11, 13)), expected)
+
+
+def test_an_image_in_several_pieces_of_memory(loops, monkeypatch):
+    def in_pieces(self):
+        raise ValueError("Image is in multiple array blocks")
+
+    monkeypatch.setattr(Image.Image, "__arrow_c_array__", in_pieces, raising=False)
+    content = content_of(Image.fromarray(np.zeros((9, 7, 3), np.uint8) + 5), "PNG")
+    np.testing.assert_array_equal(decode_image(content, True, ""), np.full((3, 9, 7), 5))

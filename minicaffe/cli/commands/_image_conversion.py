@@ -88,21 +88,30 @@ class Resizing:
     least, most : int
         If one is not 0: enlarge an image whose short side is below `least`, then reduce it if the
         long side is above `most`; height and width do not count.
+    scaled : bool
+        See `minicaffe.data.image.Resized`; for a height and a width.
     """
 
     height: int = 0
     width: int = 0
     least: int = 0
     most: int = 0
+    scaled: bool = False
 
     def __call__(self, image: Pixels) -> Pixels:
         """Return an image, resized."""
         return resize(image, *self._size(image.shape[1:]))
 
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """Rows and columns of all images; None if they depend on the image."""
+        is_fixed = self.height and self.width and not (self.least or self.most)
+        return (self.height, self.width) if is_fixed else None
+
     def _size(self, given: tuple[int, ...]) -> tuple[int, int]:
         height, width = given
         if not (self.least or self.most):
-            return (self.height, self.width) if self.height and self.width else (height, width)
+            return self.fixed_size or (height, width)
         factor = max(1.0, self.least / min(given))
         if self.most and int(factor * max(given)) > self.most:
             factor = self.most / max(given)
@@ -134,6 +143,14 @@ class Conversion:
     encoded: bool
     kind: str
     has_shape: bool = False
+
+    def converted(self, name: str, label: int) -> Converted:
+        """Return the record of the image of a name."""
+        size = self.resizing.fixed_size
+        if self.encoded or size is None:
+            return self.datum(name, self.read(name), label)
+        image = read_image(self.path(name), self.color, *size, self.resizing.scaled)
+        return Converted(encode_datum(image, label), image.shape, label)
 
     def read(self, name: str) -> Pixels:
         """Return the image of a name, not resized."""

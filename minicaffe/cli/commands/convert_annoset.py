@@ -114,7 +114,7 @@ def run(flags: AnnosetFlags) -> int:
         return 0
 
     def convert(entry: ListedImage) -> Converted:
-        converted = conversion.datum(entry.name, conversion.read(entry.name), entry.label)
+        converted = conversion.converted(entry.name, entry.label)
         return converted._replace(value=encode_annotated_datum(converted.value, None))
 
     entries = _ordered(list(read_image_list(flags.list_file)), flags)

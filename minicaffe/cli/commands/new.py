@@ -157,7 +157,7 @@ def _write_data(
     conversion = Conversion(root, not is_grey, Resizing(stored, stored), False, "")
 
     def convert(entry: ListedImage) -> Converted:
-        return conversion.datum(entry.name, conversion.read(entry.name), entry.label)
+        return conversion.converted(entry.name, entry.label)
 
     (folder / "labels.txt").write_text("".join(f"{one}\n" for one in images.given.classes), "utf-8")
     for name, part in zip(_PARTS, parts, strict=True):

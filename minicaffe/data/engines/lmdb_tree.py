@@ -67,13 +67,11 @@ class LmdbTree:
     @functools.cached_property
     def first_records(self) -> Pages:
         """Number of records before each leaf page, of which only the headers are read."""
-        counts = []
-        for chunk in _chunks(self.leaves):
-            lower = self._headers(chunk, LEAF)[:, 6].astype(np.int64)
-            counts.append((lower - HEADER_BYTES) // _WORD)
-        ends = np.cumsum(np.concatenate(counts))
+        counts = np.concatenate([self._counts(chunk, LEAF) for chunk in _chunks(self.leaves)])
+        ends: Pages = np.cumsum(counts)
         self._check_records(int(ends[-1]))
-        return ends - np.concatenate(counts)
+        firsts: Pages = ends - counts
+        return firsts
 
     def _check_records(self, n: int) -> None:
         if n != self._meta.n_records:
@@ -124,15 +122,19 @@ class LmdbTree:
         self._large.append((numbers, pages_of(size[is_large], self._pages.page_bytes)))
         return len(offsets)
 
-    def _nodes(self, pages: Pages, kind: int) -> tuple[Pages, Pages]:
-        """Return for each node of `pages` its page and its offset there, bytes."""
-        page_bytes = self._pages.page_bytes
+    def _counts(self, pages: Pages, kind: int) -> Pages:
+        """Return the number of nodes of each page, from its header."""
         headers = self._headers(pages, kind)
         lower, upper = headers[:, 6].astype(np.int64), headers[:, 7]
-        wrong = (lower < HEADER_BYTES) | (lower > upper) | (upper > page_bytes) | (lower % 2 != 0)
+        is_outside = (lower < HEADER_BYTES) | (lower > upper) | (upper > self._pages.page_bytes)
+        wrong = is_outside | (lower % 2 != 0)
         if wrong.any():
             raise self._pages.wrong_nodes(int(pages[wrong.argmax()]))
-        counts = (lower - HEADER_BYTES) // _WORD
+        return (lower - HEADER_BYTES) // _WORD
+
+    def _nodes(self, pages: Pages, kind: int) -> tuple[Pages, Pages]:
+        """Return for each node of `pages` its page and its offset there, bytes."""
+        page_bytes, counts = self._pages.page_bytes, self._counts(pages, kind)
         owners = np.repeat(pages, counts)
         firsts = np.repeat(np.cumsum(counts) - counts, counts)
         positions = HEADER_BYTES // _WORD + np.arange(len(owners)) - firsts

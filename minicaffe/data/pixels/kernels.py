@@ -12,7 +12,6 @@ from minicaffe.native.library import NativeFunction, narrow_library
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-Indices = NDArray[np.int32]
 
 
 class CropWindow(NamedTuple):
@@ -37,13 +36,14 @@ class Taps(NamedTuple):
     Parameters
     ----------
     indices : ndarray, int32, shape (n, 2)
-        The two rows or columns of the source, consecutive or equal.
-    weights : ndarray, int32, shape (n, 2)
+        The two rows or columns of the source, consecutive or equal. Columns are equal only if the
+        source has one.
+    weights : ndarray, int16, shape (n, 2)
         Their weights, of 11 bits.
     """
 
-    indices: Indices
-    weights: Indices
+    indices: NDArray[np.int32]
+    weights: NDArray[np.int16]
 
 
 def c_function(name: str) -> NativeFunction | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -24,14 +25,36 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
     height, width : int
         The new size, pixels.
     """
-    _, old_height, old_width = image.shape
-    if (old_height, old_width) == (height, width):
+    _, *old = image.shape
+    if old == [height, width]:
         return image
-    if (old_height, old_width) == (2 * height, 2 * width):
+    if _are_halves(old, (height, width)):
         wide = image.astype(np.uint16)
         quads = wide[:, ::2, ::2] + wide[:, 1::2, ::2] + wide[:, ::2, 1::2] + wide[:, 1::2, 1::2]
         return ((quads + 2) >> 2).astype(np.uint8)
-    return resized_planes(image, _row_taps(old_height, height), _column_taps(old_width, width))
+    return resized_planes(image, _row_taps(old[0], height), _column_taps(old[1], width))
+
+
+def bilinear_taps(old: tuple[int, int], new: tuple[int, int]) -> tuple[Taps, Taps] | None:
+    """Return the taps of rows and columns with which `resize` resizes images of several columns.
+
+    Parameters
+    ----------
+    old, new : tuple of int
+        Rows and columns before and after.
+
+    Returns
+    -------
+    tuple of Taps, or None
+        None if it computes otherwise, or if the image has one column.
+    """
+    if old == new or _are_halves(old, new) or old[1] == 1:
+        return None
+    return _row_taps(old[0], new[0]), _column_taps(old[1], new[1])
+
+
+def _are_halves(old: Sequence[int], new: Sequence[int]) -> bool:
+    return [*old] == [2 * side for side in new]
 
 
 def resize_by_sides(image: Pixels, short: int, longest: int) -> tuple[float, Pixels]:
@@ -67,8 +90,11 @@ def _column_taps(old: int, new: int) -> Taps:
     This rounds differently from what rows do.
     """
     indices, weights = _taps(old, new)
-    weights[(indices[:, 0] < 0) | (indices[:, 1] >= old)] = 1 << _COEFFICIENT_BITS, 0
-    return Taps(indices.clip(0, old - 1), weights)
+    whole = 1 << _COEFFICIENT_BITS
+    weights[indices[:, 0] < 0] = whole, 0
+    weights[indices[:, 0] >= old - 1] = 0, whole
+    first = indices[:, 0].clip(0, max(old - 2, 0))
+    return Taps(np.stack([first, (first + 1).clip(0, old - 1)], axis=1), weights)
 
 
 def _taps(old: int, new: int) -> Taps:
@@ -79,7 +105,7 @@ def _taps(old: int, new: int) -> Taps:
     fraction = at - first
     weights = np.stack([np.float32(1) - fraction, fraction], axis=1) * (1 << _COEFFICIENT_BITS)
     low = first.astype(np.int32)
-    return Taps(np.stack([low, low + 1], axis=1), np.rint(weights).astype(np.int32))
+    return Taps(np.stack([low, low + 1], axis=1), np.rint(weights).astype(np.int16))
 
 
 def resize_nearest(image: Pixels, height: int, width: int) -> Pixels:

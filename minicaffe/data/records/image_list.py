@@ -168,6 +168,8 @@ class ImageFiles:
         Resize to so many rows and columns; 0 and 0 keep the size.
     color : bool
         Blue, green, red; or grey.
+    scaled : bool
+        See `minicaffe.data.image.Resized`.
     """
 
     source: str
@@ -175,6 +177,7 @@ class ImageFiles:
     height: int = 0
     width: int = 0
     color: bool = True
+    scaled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,8 @@ class ListedRecord(FileRecord):
 
     def read(self) -> Pixels:
         """Read the file."""
-        return read_image(self.path, self.files.color, self.files.height, self.files.width)
+        files = self.files
+        return read_image(self.path, files.color, files.height, files.width, files.scaled)
 
     def hint(self) -> str:
         """Return why the file may be missing."""

@@ -96,7 +96,9 @@ class LabelMapLayer(BatchLayer[P]):
         size = proto.new_height, proto.new_width
         kind = LabelKind[self.label_column()]
         files = LabelMapFiles(
-            proto.source, proto.root_folder, *size, proto.is_color, kind, framing.ignore_label
+            *(proto.source, proto.root_folder, *size, proto.is_color),
+            kind=kind,
+            ignore_label=framing.ignore_label,
         )
         records = LabelMapRecords(files, self.random if proto.shuffle else None)
         records.skip_at_random(proto.rand_skip, self.random)
