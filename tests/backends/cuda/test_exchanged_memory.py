@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.cuda import CudaBackend
+from minicaffe.backends.cuda.driver.device import CannotCapture
 from minicaffe.backends.cuda.runtime.device_tensor import DeviceTensor
 from minicaffe.backends.cuda.runtime.format import Format
+from minicaffe.ops.activation import Sigmoid
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.lrn import Lrn
 from minicaffe.schema import SolverParameter, SolverSource, parse_net
@@ -61,6 +63,57 @@ def test_results_are_those_with_a_copy(make_backend, monkeypatch, form):
     got = run()
     monkeypatch.setattr(DeviceTensor, "exchange", lambda *_: False)
     np.testing.assert_array_equal(got, run())
+
+
+# Which of the three graphs of a step run eagerly instead: writer, forward pass, backward pass.
+EAGER = {
+    "none": {},
+    "the writer": {6: {0}, 9: {0}},
+    "forward": {6: {1}, 9: {1}},
+    "backward": {6: {2}, 9: {2}},
+    "forward and backward": {6: {1, 2}},
+    "writer and forward": {6: {0, 1}, 8: {0}, 9: {1}},
+    "ever again": {step: {step % 3} for step in range(12)},
+}
+
+
+def run_graphs(backend, eager, refuses=lambda: None):
+    """Write x, normalise it and run backward in three graphs; return what each left."""
+    x, kernel, rest = plan(backend, LAST)
+    z, dy = backend.tensor(SHAPE), backend.gradient(SHAPE)
+    write = backend.plan(Sigmoid(), z, x)
+    tasks = [
+        lambda: write.forward(z, x),
+        lambda: (kernel.forward(x, *rest, x), refuses()),
+        lambda: kernel.backward(dy, dy),
+    ]
+    graphs = [backend.compile([task]) for task in tasks]
+    seen = []
+    for step in range(12):
+        for i, tensor in enumerate((z, dy)):
+            tensor.set(np.random.default_rng(2 * step + i).standard_normal(SHAPE))
+            tensor.change(LAST)
+        for i, result in enumerate((x, x, dy)):
+            (tasks if i in eager.get(step, ()) else graphs)[i]()
+            seen.append(result.get())
+    return seen
+
+
+@pytest.mark.parametrize("name", EAGER)
+def test_graphs_and_eager_runs_alternate(make_backend, monkeypatch, name):
+    got = run_graphs(make_backend(), EAGER[name])
+    monkeypatch.setattr(DeviceTensor, "exchange", lambda *_: False)
+    np.testing.assert_array_equal(got, run_graphs(make_backend(captures=False), {}))
+
+
+def test_a_capture_that_fails_exchanges_nothing(make_backend, monkeypatch, emulated_device):
+    def refuse():
+        if emulated_device.is_capturing:
+            raise CannotCapture("no")
+
+    got = run_graphs(make_backend(), {}, refuse)
+    monkeypatch.setattr(DeviceTensor, "exchange", lambda *_: False)
+    np.testing.assert_array_equal(got, run_graphs(make_backend(captures=False), {}))
 
 
 def conv(name, bottom):
