@@ -148,7 +148,7 @@ class CudaBatchNorm(Normalisation[BatchNorm]):
     def _normalise(self, x: CudaTensor, y: CudaTensor, saved: CudaTensor | None) -> None:
         form = x.format
         given, parameters = x.source(form), self._parameters()
-        is_saved = saved is None or x.exchange(saved)
+        is_saved = saved is None or x.swap_memory(saved)
         to_save = NULL if saved is None or is_saved else saved.target(form)
         args = (given, y.target(form), to_save, self._mean.address, self._inverse.address)
         self.launch_channels(

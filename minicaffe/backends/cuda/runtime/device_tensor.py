@@ -111,7 +111,7 @@ class DeviceTensor:
             self._session.version += 1
         return True
 
-    def exchange(self, other: DeviceTensor) -> bool:
+    def swap_memory(self, other: DeviceTensor) -> bool:
         """Give the values, in the format `newest`, to another tensor without a copy, if possible.
 
         This tensor gets the memory of `other`, and the caller must write it next. Each tensor then

@@ -71,7 +71,7 @@ class Buffers:
     borrowed : DeviceMemory, optional
         Memory of another tensor that holds them in the format `newest`; see `DeviceTensor.borrow`.
     alternate : int
-        Which of two buffers of one format is the present one; see `DeviceTensor.exchange`.
+        Which of two buffers of one format is the present one; see `DeviceTensor.swap_memory`.
     scale : LossScale, optional
         Loss scale of float16 values.
     """

@@ -1,4 +1,4 @@
-"""Batch normalisation in place saves its input by exchanging memory, and nothing else changes."""
+"""Batch normalisation in place saves its input by swapping memory, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_results_are_those_with_a_copy(make_backend, monkeypatch, form):
         return found
 
     got = run()
-    monkeypatch.setattr(DeviceTensor, "exchange", lambda *_: False)
+    monkeypatch.setattr(DeviceTensor, "swap_memory", lambda *_: False)
     np.testing.assert_array_equal(got, run())
 
 
@@ -102,17 +102,17 @@ def run_graphs(backend, eager, refuses=lambda: None):
 @pytest.mark.parametrize("name", EAGER)
 def test_graphs_and_eager_runs_alternate(make_backend, monkeypatch, name):
     got = run_graphs(make_backend(), EAGER[name])
-    monkeypatch.setattr(DeviceTensor, "exchange", lambda *_: False)
+    monkeypatch.setattr(DeviceTensor, "swap_memory", lambda *_: False)
     np.testing.assert_array_equal(got, run_graphs(make_backend(captures=False), {}))
 
 
-def test_a_capture_that_fails_exchanges_nothing(make_backend, monkeypatch, emulated_device):
+def test_a_capture_that_fails_swaps_nothing(make_backend, monkeypatch, emulated_device):
     def refuse():
         if emulated_device.is_capturing:
             raise CannotCapture("no")
 
     got = run_graphs(make_backend(), {}, refuse)
-    monkeypatch.setattr(DeviceTensor, "exchange", lambda *_: False)
+    monkeypatch.setattr(DeviceTensor, "swap_memory", lambda *_: False)
     np.testing.assert_array_equal(got, run_graphs(make_backend(captures=False), {}))
 
 
@@ -205,7 +205,7 @@ DISTURBANCES = {
 def assert_same_with_copies(make_backend, monkeypatch, run, **options):
     monkeypatch.delitem(CudaBackend.kernels, Lrn)
     got = run(make_backend(**options))
-    monkeypatch.setattr(DeviceTensor, "exchange", lambda *_: False)
+    monkeypatch.setattr(DeviceTensor, "swap_memory", lambda *_: False)
     want = run(make_backend(**{**options, "captures": False}))
     for one, other in zip(got, want, strict=True):
         np.testing.assert_array_equal(one, other)
