@@ -27,7 +27,7 @@ with (here / "record").open("a") as file:
     file.write(json.dumps([words, {{name: os.environ.get(name, "") for name in names}}]) + "\\n")
 missing = here / "missing"
 if words[0] == "-c":
-    print(missing.read_text() if "cudnn" in words[1] else "", end="")
+    sys.exit(missing.read_text() or 0 if "cudnn" in words[1] else 0)
 elif "install" in words and "--target" in words:
     Path(words[words.index("--target") + 1]).mkdir()
     missing.write_text("no oneDNN")
@@ -144,7 +144,7 @@ def wheels_in(tmp_path):
 
 def test_wheels_are_installed_where_something_is_missing(run, tmp_path):
     wheels = wheels_in(tmp_path)
-    result, asked = run("speed", "out", "wheels", missing="No module named 'lmdb'")
+    result, asked = run("speed", "out", "wheels", missing="without lmdb")
     assert result.returncode == 0
     pip = modules(asked)[0]
     assert pip[:2] == ["pip", "install"]
@@ -155,7 +155,7 @@ def test_wheels_are_installed_where_something_is_missing(run, tmp_path):
 
 def test_where_python_cannot_be_written_packages_are_put_beside_the_results(run, tmp_path):
     wheels_in(tmp_path)
-    result, asked = run("speed", "out", "wheels", missing="No module named 'lmdb'", fail="plain")
+    result, asked = run("speed", "out", "wheels", missing="without lmdb", fail="plain")
     assert result.returncode == 0
     first, second, unpacked = modules(asked)[:3]
     site = str(tmp_path / "out" / "site")
@@ -168,5 +168,5 @@ def test_where_python_cannot_be_written_packages_are_put_beside_the_results(run,
 
 
 def test_what_is_still_missing_is_printed(run):
-    result, _ = run("speed", "out", missing="No module named 'cudnn'")
-    assert "not everything is installed: No module named 'cudnn'" in result.stdout
+    result, _ = run("speed", "out", missing="without cudnn")
+    assert "not everything is installed: without cudnn" in result.stdout

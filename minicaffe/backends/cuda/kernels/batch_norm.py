@@ -48,8 +48,8 @@ class Normalisation(ChannelPacks[OpT]):
 class CudaBatchNorm(Normalisation[BatchNorm]):
     """Normalisation by batch statistics or stored statistics.
 
-    Backward recomputes the normalised values from x. An in-place forward pass overwrites x, so it
-    also writes a copy, without an additional pass.
+    Backward recomputes the normalised values from x. An in-place forward pass saves x: y gets other
+    memory where that is possible; otherwise the pass also writes a copy.
     """
 
     def __init__(self, backend: CudaBackend, op: BatchNorm, *tensors: CudaTensor) -> None:
@@ -148,7 +148,8 @@ class CudaBatchNorm(Normalisation[BatchNorm]):
     def _normalise(self, x: CudaTensor, y: CudaTensor, saved: CudaTensor | None) -> None:
         form = x.format
         given, parameters = x.source(form), self._parameters()
-        to_save = NULL if saved is None else saved.target(form)
+        is_saved = saved is None or x.swap_memory(saved)
+        to_save = NULL if saved is None or is_saved else saved.target(form)
         args = (given, y.target(form), to_save, self._mean.address, self._inverse.address)
         self.launch_channels(
             "forward",

@@ -111,6 +111,27 @@ class DeviceTensor:
             self._session.version += 1
         return True
 
+    def swap_memory(self, other: DeviceTensor) -> bool:
+        """Give the values, in the format `newest`, to another tensor without a copy, if possible.
+
+        This tensor gets the memory of `other`, and the caller must write it next. Each tensor then
+        has one of two buffers, and graphs check and restore which.
+
+        Returns
+        -------
+        bool
+            Whether `other` has the values; False: they must be copied.
+        """
+        form, own, to = self.format, self._buffers, other._buffers
+        arenas = (self._storage.arena, other._storage.arena)
+        is_possible = form != PLAIN and own.borrowed is None and arenas == (None, None)
+        if not is_possible or not own.alternate_with(self._storage, to, other._storage):
+            return False
+        other.target(form)
+        to.select(own.alternate)
+        own.select(1 - own.alternate)
+        return True
+
     @property
     def is_zero(self) -> bool:
         """Whether all values are zero and only a flag represents them, since `clear`."""
@@ -169,6 +190,7 @@ class DeviceTensor:
         self._storage.is_zero = state.is_zero
         self._storage.owner = None if state.is_shared else self._buffers
         self._buffers.hold(state.formats, state.newest, state.is_borrowed)
+        self._buffers.select(state.alternate)
         self._cached_state = state
 
     def add_formats(self, formats: frozenset[Format]) -> None:
@@ -183,10 +205,16 @@ class DeviceTensor:
     # Implementation.
 
     def _state(self) -> TensorState:
-        is_zero = self._storage.is_zero
-        ready, newest = self._buffers.ready, self._buffers.newest
-        is_shared, is_borrowed = is_zero or PLAIN in ready, self._buffers.borrowed is not None
-        return TensorState(self._generation, ready, newest, is_zero, is_shared, is_borrowed)
+        is_zero, buffers = self._storage.is_zero, self._buffers
+        return TensorState(
+            self._generation,
+            buffers.ready,
+            buffers.newest,
+            is_zero,
+            is_zero or PLAIN in buffers.ready,
+            buffers.borrowed is not None,
+            buffers.alternate,
+        )
 
     def _log_use(self, is_read: bool = True) -> None:
         log = self._session.access_log
@@ -205,13 +233,14 @@ class DeviceTensor:
         token, cached_state = self._token, self._cached_state
         buffers = self._buffers
         ready, newest, is_borrowed = buffers.ready, buffers.newest, buffers.borrowed is not None
-        lender = buffers.lender
+        lender, alternate = buffers.lender, buffers.alternate
         shared = dict(vars(self._storage))
 
         def undo() -> None:
             self._token, self._cached_state = token, cached_state
             buffers.lender = lender
             buffers.hold(ready, newest, is_borrowed)
+            buffers.select(alternate)
             vars(self._storage).update(shared)
 
         return undo

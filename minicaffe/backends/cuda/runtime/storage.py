@@ -70,6 +70,8 @@ class Buffers:
         The format that they were last written in.
     borrowed : DeviceMemory, optional
         Memory of another tensor that holds them in the format `newest`; see `DeviceTensor.borrow`.
+    alternate : int
+        Which of two buffers of one format is the present one; see `DeviceTensor.swap_memory`.
     scale : LossScale, optional
         Loss scale of float16 values.
     """
@@ -81,8 +83,10 @@ class Buffers:
         self.newest = PLAIN
         self.borrowed: DeviceMemory | None = None
         self.lender: DeviceMemory | None = None
+        self.alternate = 0
         self.scale: LossScale | None = None
         self._own: dict[Format, DeviceMemory] = {}
+        self._alternates: tuple[Format, DeviceMemory, DeviceMemory] | None = None
         self._arena_blocks: list[int] = []
 
     def size_bytes(self, storage: Storage) -> int:
@@ -103,6 +107,28 @@ class Buffers:
         self.hold(frozenset((form,)), form, is_borrowed=True)
         return is_new
 
+    def alternate_with(self, storage: Storage, other: Buffers, other_storage: Storage) -> bool:
+        """Let both have the same two buffers of the format `newest`, one each.
+
+        Returns
+        -------
+        bool
+            Whether they do; not if this has two buffers with something else already.
+        """
+        if self._alternates is None:
+            form = self.newest
+            one, two = self.get(storage, form), other.get(other_storage, form)
+            self._alternates = other._alternates = form, one, two
+            self.alternate, other.alternate = 0, 1
+        return self._alternates is other._alternates and self._alternates[0] == self.newest
+
+    def select(self, alternate: int) -> None:
+        """Make one of the two buffers, if there are, the present one."""
+        self.alternate = alternate
+        if self._alternates is not None:
+            form, *memories = self._alternates
+            self._own[form] = memories[alternate]
+
     def get(self, storage: Storage, wanted: Format) -> DeviceMemory:
         """Return the buffer of a format; allocate it if there is none."""
         if self.borrowed is not None and wanted == self.newest:
@@ -121,7 +147,7 @@ class Buffers:
         """Change the shape; free the buffers that do not fit its values."""
         if storage.plain is not None and storage.plain.size_bytes < PLAIN.size_bytes(shape):
             storage.plain = None
-        self._own.clear()
+        self._clear()
         storage.free_blocks += self._arena_blocks
         self._arena_blocks.clear()
         self.shape = shape
@@ -131,8 +157,12 @@ class Buffers:
         arena.size_bytes = max(arena.size_bytes, PLAIN.size_bytes(self.shape))
         storage.arena, storage.plain = arena, None
         storage.n_arena_blocks, storage.free_blocks = 0, []
-        self._own.clear()
+        self._clear()
         self._arena_blocks.clear()
+
+    def _clear(self) -> None:
+        self._own.clear()
+        self._alternates, self.alternate = None, 0
 
     def _memory(self, storage: Storage, size_bytes: int, used_blocks: list[int]) -> DeviceMemory:
         """Return new memory; if it comes from the arena, append its index to `used_blocks`."""

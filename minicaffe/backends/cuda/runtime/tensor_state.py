@@ -24,6 +24,8 @@ class TensorState(NamedTuple):
         Whether tensors over the same memory read the values there; follows from the other fields.
     is_borrowed : bool
         Whether the values in the format `newest` are in memory of another tensor.
+    alternate : int
+        Which of two buffers is the present one, where two tensors alternate between them.
     """
 
     generation: int
@@ -32,11 +34,17 @@ class TensorState(NamedTuple):
     is_zero: bool
     is_shared: bool
     is_borrowed: bool
+    alternate: int
 
     def matches(self, wanted: TensorState) -> bool:
         """Return whether a graph captured in state `wanted` may be launched in this state."""
         return self == wanted or (
-            self.generation == wanted.generation
-            and (self.is_zero, self.is_borrowed) == (wanted.is_zero, wanted.is_borrowed)
-            and self.formats >= wanted.formats
+            self.formats >= wanted.formats
+            and self._memory == wanted._memory
+            and self.is_zero == wanted.is_zero
         )
+
+    @property
+    def _memory(self) -> tuple[int, bool, int]:
+        """What decides at which address the values are."""
+        return self.generation, self.is_borrowed, self.alternate
