@@ -160,10 +160,10 @@ def clock(monkeypatch):
 
 def test_a_single_delay_begins_no_pause(clock):
     watch = core_watch.CoreWatch()
-    watch.record(0.005, 0.001)
+    watch.count_call(0.005, 0.001)
     for _ in range(200):
-        watch.record(0.0005, 0.001)
-    watch.record(0.005, 0.001)
+        watch.count_call(0.0005, 0.001)
+    watch.count_call(0.005, 0.001)
     assert not watch.is_pausing
 
 
@@ -171,8 +171,8 @@ def test_pauses_become_longer_and_then_shorter_again(clock):
     watch, pauses = core_watch.CoreWatch(), []
     for n_good in (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5000, 0):
         for _ in range(n_good):
-            watch.record(0.0005, 0.001)
-        watch.record(0.005, 0.001)
+            watch.count_call(0.0005, 0.001)
+        watch.count_call(0.005, 0.001)
         began_s = clock.now_s
         while watch.is_pausing:
             clock.now_s += 0.001
@@ -186,17 +186,17 @@ def test_pauses_become_longer_and_then_shorter_again(clock):
 def test_a_pause_ends_if_a_call_is_delayed_in_it(clock):
     watch = core_watch.CoreWatch()
     for _ in range(2):
-        watch.record(0.005, 0.001)
+        watch.count_call(0.005, 0.001)
     assert watch.is_pausing
     clock.now_s += 0.006
-    watch.record(0.005, 0.001)
+    watch.count_call(0.005, 0.001)
     assert not watch.is_pausing
     for _ in range(4):
         clock.now_s += 0.006
-        watch.record(0.005, 0.001)
+        watch.count_call(0.005, 0.001)
     assert not watch.is_pausing  # for a second
     clock.now_s += core_watch.LONGEST_PAUSE_S
-    watch.record(0.005, 0.001)
+    watch.count_call(0.005, 0.001)
     assert watch.is_pausing
 
 

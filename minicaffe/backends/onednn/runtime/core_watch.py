@@ -30,8 +30,8 @@ class CoreWatch:
         """Whether calls were delayed a short time ago."""
         return time.perf_counter() < self._ends_s
 
-    def record(self, took_s: float, limit_s: float) -> None:
-        """Record the time of a call on several threads; beyond the limit it had to wait."""
+    def count_call(self, took_s: float, limit_s: float) -> None:
+        """Count a call on several threads, by its time; beyond the limit it had to wait."""
         if took_s <= limit_s:
             self._delays *= _KEPT
             return

@@ -245,25 +245,21 @@ class Primitive:
         handle, stream, n = self.handle, self.engine.stream, len(bound)
         address = ctypes.addressof(array)
 
-        # The default argument keeps alive the objects whose bare addresses the library receives.
+        # The default arguments keep alive the objects whose bare addresses the library receives.
         def run(_owners: object = (self, array)) -> int:
             return execute(handle, stream, n, address)  # type: ignore[no-any-return]
 
-        return self._run_alone(run) if self._is_alone and self.engine.n_threads > 1 else run
-
-    def _run_alone(self, run: Callable[[], int]) -> Callable[[], int]:
-        """Return a function that runs on the calling thread only."""
-        # Not a context manager: creating one takes as long as a small primitive.
         set_threads, most = self.lib.set_threads, self.engine.n_threads
 
-        def run_alone() -> int:
+        # Not a context manager: creating one takes as long as a small primitive.
+        def run_alone(_owners: object = (self, array)) -> int:
             set_threads(1)
             try:
-                return run()
+                return execute(handle, stream, n, address)  # type: ignore[no-any-return]
             finally:
                 set_threads(most)
 
-        return run_alone
+        return run_alone if self._is_alone and most > 1 else run
 
     def _query(self, query: Query, index: int = 0) -> int:
         return self.lib.c.dnnl_primitive_desc_query_md(self.descriptor, query, index) or 0
