@@ -86,6 +86,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=6, help="time per line (%(default)g)")
     parser.add_argument("--json", type=Path, help="file for all figures")
     args = parser.parse_args(argv)
+    if args.threads is not None and args.only == ["threads"]:
+        parser.error("--only threads compares numbers of threads: leave out --threads")
     backend = get_backend("onednn", threads=args.threads)
     peers = installed_peers(args.peer_python)
     report = Report(backend, peers, commit())

@@ -8,6 +8,7 @@ same bits, and most gradients of parameters do not.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -25,8 +26,8 @@ DRAWS = 3
 ESTIMATE_TOLERANCE = 2.0
 # Waking a thread on an idle core takes so long.
 WAKING_S = 50e-6
-# Times of one thread vary by less.
-TOLERANCE = 1.25
+# Times of one thread vary by less, and those of several.
+TOLERANCE, SHARED_TOLERANCE = 1.25, 4.0
 
 
 class SingleThreadedForm:
@@ -38,14 +39,25 @@ class SingleThreadedForm:
         For several threads.
     ports : sequence of (int, Layout)
         Its arguments.
+
+    Attributes
+    ----------
+    is_refused : bool
+        Whether it is known that there is no such form with the same values.
     """
 
     def __init__(self, primitive: Primitive, ports: Sequence[tuple[int, Layout]]) -> None:
         self._shared, self._ports = primitive, ports
+        self.is_refused = False
 
     @cached_property
     def primitive(self) -> Primitive | None:
         """The primitive, None if it has other layouts or gives other values."""
+        found = self._create()
+        self.is_refused = found is None
+        return found
+
+    def _create(self) -> Primitive | None:
         shared, engine = self._shared, self._shared.engine
         if not have_same_bits(shared.remade(engine), shared.remade(engine.alone), self._ports):
             return None
@@ -91,34 +103,57 @@ def _values_after(
     return np.concatenate([*values, primitive.workspace_values()]).view(np.uint8)
 
 
-def brief_run(
-    primitive: Primitive,
-    form: SingleThreadedForm,
-    arguments: Sequence[int],
-    memories: Sequence[int],
-) -> Callable[[], int]:
-    """Return a function that runs a primitive on these memories and returns the status."""
-    watch = primitive.engine.watch
-    shared = primitive.bind(arguments, memories)
-    alone: list[Callable[[], int] | None] = []
-    # One thread's best time is not known before it has run, and its estimate is not exact.
-    limit_s, is_first = ESTIMATE_TOLERANCE * primitive.work_s + WAKING_S, True
+class BriefRun:
+    """A primitive on certain memories, as a function that runs it and returns the status.
 
-    def run() -> int:
-        nonlocal limit_s, is_first
-        pauses = watch.is_pausing
-        if pauses and not alone:
-            single = form.primitive
-            alone.append(single.bind(arguments, memories) if single else None)
+    Parameters
+    ----------
+    primitive : Primitive
+        For several threads.
+    form : SingleThreadedForm
+        Of the primitive.
+    arguments, memories : sequence of int
+        As for `Primitive.bind`.
+    """
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        form: SingleThreadedForm,
+        arguments: Sequence[int],
+        memories: Sequence[int],
+    ) -> None:
+        self._watch, self._form = primitive.engine.watch, form
+        self._shared = primitive.bind(arguments, memories)
+        self._bound = arguments, memories
+        self._alone: Callable[[], int] | None = None
+        self._estimated_s = ESTIMATE_TOLERANCE * primitive.work_s
+        self._alone_s = self._shared_s = math.inf
+        self._has_run = False
+
+    def __call__(self) -> int:
+        """Run on several threads, or on one if cores were busy a short time ago."""
+        if self._watch.is_pausing:
+            if self._alone is None and self._form.primitive is not None:
+                self._alone = self._form.primitive.bind(*self._bound)
+            if self._alone is not None:
+                start = time.perf_counter()
+                status = self._alone()
+                self._alone_s = min(self._alone_s, time.perf_counter() - start)
+                return status
         start = time.perf_counter()
-        if pauses and alone[0] is not None:
-            status = alone[0]()
-            limit_s = min(limit_s, TOLERANCE * (time.perf_counter() - start))
-            return status
-        status = shared()
-        if not is_first:  # the system provides pages for new memory
-            watch.count_call(time.perf_counter() - start, limit_s)
-        is_first = False
+        status = self._shared()
+        took_s = time.perf_counter() - start
+        if self._has_run:  # the system provides pages for new memory in the first run
+            self._shared_s = min(self._shared_s, took_s)
+            self._watch.count_call(took_s, self._limit_s())
+        self._has_run = True
         return status
 
-    return run
+    def _limit_s(self) -> float:
+        """Return the time beyond which a run on several threads has waited for a core."""
+        if self._alone is not None:
+            return TOLERANCE * self._alone_s + WAKING_S
+        # An estimate that is wrong would show delays for ever where one thread cannot be measured.
+        known_s = self._estimated_s + WAKING_S
+        return max(known_s, SHARED_TOLERANCE * self._shared_s) if self._form.is_refused else known_s

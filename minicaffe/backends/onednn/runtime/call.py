@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from minicaffe.backends.onednn.runtime.brief_run import SingleThreadedForm, brief_run
+from minicaffe.backends.onednn.runtime.brief_run import BriefRun, SingleThreadedForm
 from minicaffe.backends.onednn.runtime.library import check_onednn
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Primitive
@@ -57,5 +57,5 @@ class Call:
     def _bind(self, memories: tuple[int, ...]) -> Callable[[], int]:
         if self.primitive.is_brief:
             form = self._single_threaded
-            return brief_run(self.primitive, form, self._arguments, memories)
+            return BriefRun(self.primitive, form, self._arguments, memories)
         return self.primitive.bind(self._arguments, memories)
