@@ -12,6 +12,7 @@ many times faster minicaffe is, or the fraction of a limit that it reaches.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import subprocess
 from collections.abc import Collection, Iterator
@@ -34,6 +35,7 @@ KINDS = (
     "update",
     "memory",
     "iteration",
+    "pipeline",
 )
 
 
@@ -58,6 +60,9 @@ def measure(args: argparse.Namespace, backend: Backend, peers: Collection[str]) 
         yield from memory.rows(args.nets)
     if "iteration" in args.only and "lenet" in args.nets:
         yield from limits.lenet_iteration(backend, args.seconds / 2)
+    if "pipeline" in args.only and importlib.util.find_spec("benchmarks.pipeline"):
+        pipeline = importlib.import_module("benchmarks.pipeline")
+        yield from pipeline.rows(args.peer_python, args.seconds)
 
 
 def commit() -> str:
@@ -81,6 +86,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=6, help="time per line (%(default)g)")
     parser.add_argument("--json", type=Path, help="file for all figures")
     args = parser.parse_args(argv)
+    if args.threads is not None and args.only == ["threads"]:
+        parser.error("--only threads compares numbers of threads: leave out --threads")
     backend = get_backend("onednn", threads=args.threads)
     peers = installed_peers(args.peer_python)
     report = Report(backend, peers, commit())

@@ -105,16 +105,17 @@ def compare(
         times = take_turns({"minicaffe": own, **sides}, seconds)
     title = f"{NETS[name].title}, inference, batch {batch}"
     isas = {peer: side.isa for peer, side in sides.items()}
-    return _row(title, times, differences, isas, instruction_set(backend.engine))
+    return row_of(title, times, differences, isas, instruction_set(backend.engine))
 
 
-def _row(
+def row_of(
     title: str,
     times: dict[str, list[float]],
     differences: dict[str, float],
     isas: dict[str, str],
     own_isa: str,
 ) -> Row:
+    """Return the row, given the seconds of all sides, and what is known of the peers."""
     medians = {side: statistics.median(values) * 1e3 for side, values in times.items()}
     # NaN is as wrong as a large difference.
     wrong = [peer for peer, difference in differences.items() if not difference <= TOLERANCE]

@@ -43,11 +43,13 @@ def rows(names: Collection[str], seconds: float) -> Iterator[Row]:
 
 
 def _rows(names: Collection[str], seconds: float, state: str) -> Iterator[Row]:
-    automatic, backends = get_backend("onednn"), _backends()
+    backends = _backends()
 
     def compared(title: str, make: Any) -> Row:
         sides = {f"{n} threads": make(backend) for n, backend in backends.items()}
-        return compare(f"{title}{state}", {"minicaffe": make(automatic), **sides}, seconds)
+        # A new one for each row, because backends remember delays.
+        chosen = make(get_backend("onednn"))
+        return compare(f"{title}{state}", {"minicaffe": chosen, **sides}, seconds)
 
     source = parse_net(TINY, "tiny.prototxt")
     yield compared("net of 6 kB, training step", lambda backend: Own(source, backend))

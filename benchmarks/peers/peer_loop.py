@@ -56,12 +56,13 @@ def serve(make_peer, version):
     ----------
     make_peer : callable
         Maps the first request to a peer. Its `run` comes from `one_by_one` or `together`, its
-        `isa` is "AVX2" or "AVX-512", its `output` returns the values of a forward pass.
+        `isa`, if it has one, is "AVX2" or "AVX-512"; its `output` returns the values of a forward
+        pass.
     version : str
         Name and version of the peer.
     """
     peer = make_peer(json.loads(sys.stdin.readline()))
-    print(json.dumps({"version": version, "isa": peer.isa}), flush=True)
+    print(json.dumps({"version": version, "isa": getattr(peer, "isa", "")}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         if "save" in request:

@@ -1,4 +1,7 @@
-"""After its first iterations, training on the CPU makes nothing anew: no memory, no primitives."""
+"""After its first iterations, training on the CPU makes nothing anew: no memory, no primitives.
+
+On idle cores; when they become busy, forms for one thread are made of short primitives.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import tracemalloc
 import pytest
 from small_nets import FIXED
 
+from minicaffe.backends.onednn.runtime.core_watch import CoreWatch
 from minicaffe.backends.onednn.runtime.primitive import Primitive
 
 # Every way of computing that needs memory of its own: Winograd's algorithm and the direct one, LRN
@@ -46,6 +50,7 @@ def primitives(monkeypatch):
         real(self, *args, **kwargs)
 
     monkeypatch.setattr(Primitive, "__init__", init)
+    monkeypatch.setattr(CoreWatch, "is_pausing", False)
     return made
 
 

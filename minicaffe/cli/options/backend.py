@@ -40,7 +40,8 @@ class BackendFlags(Flags):
     threads: int | None = flag(
         at_least=1,
         metavar="N",
-        help="number of threads (default: the physical cores, divided by the processes on them)",
+        help="number of threads of every call (default: the physical cores, divided by the "
+        "processes on them; one for calls of little work)",
     )
     no_graph: bool = flag(
         help="on a GPU, launch each kernel instead of capturing iterations as CUDA graphs"

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from minicaffe.backends import get_backend
+from minicaffe.backends.onednn.runtime import brief_run, core_watch
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
-from minicaffe.backends.onednn.runtime.primitive import work_of
+from minicaffe.backends.onednn.runtime.primitive import Primitive, work_of
 from minicaffe.backends.onednn.runtime.threads import Threads, compute_threads
 from probe import net_from_text
 
@@ -32,13 +34,17 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "
 
 @pytest.fixture
 def automatic(onednn, monkeypatch):
-    """A backend that chooses from two threads."""
+    """A backend that chooses from two threads, on idle cores."""
     monkeypatch.setenv("MINICAFFE_THREADS", "2")
+    monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", False)
     return get_backend("onednn")
 
 
-def train(backend, rows=9):
-    """Run both passes of a net; return the threads of each library call, and the gradients."""
+def train(backend, rows=9, is_again=False):
+    """Run both passes of a net; return the threads of each library call, and the gradients.
+
+    With `is_again`, the passes run for the second time.
+    """
     net = net_from_text(NET % rows, "TRAIN", backend=backend)
     net.blobs["data"].data.set(np.random.default_rng(3).standard_normal((3, 2, rows, 9)))
     counts, library = [], backend.engine.lib
@@ -54,6 +60,11 @@ def train(backend, rows=9):
         for name in ("dnnl_primitive_execute", "dnnl_sgemm", "dnnl_primitive_create"):
             run = getattr(library.c, name)
             stack.enter_context(patch.object(library.c, name, counted(run)))
+        if is_again:
+            net.forward()
+            net.backward()
+            net.clear_param_diffs()
+            counts.clear()
         net.forward()
         net.backward()
     return counts, [p.blob.diff.get() for p in net.parameters]
@@ -88,6 +99,105 @@ def test_a_net_in_another_thread_of_the_program_chooses_too(automatic):
     other.start()
     other.join()
     assert set(found[0][0]) == {1}
+
+
+def test_busy_cores_change_the_threads_and_no_bit(automatic, monkeypatch):
+    """Layers of 10 to 60 microseconds; their sums over images give the gradients."""
+    counts, expected = train(automatic, 900, is_again=True)
+    monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", True)
+    busy_counts, gradients = train(automatic, 900, is_again=True)
+    assert busy_counts.count(2) < counts.count(2)
+    assert len(busy_counts) == len(counts)
+    for one, other in zip(gradients, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_busy_cores_do_not_change_threads_that_the_user_gives(onednn, monkeypatch):
+    monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", True)
+    assert set(train(onednn, 900, is_again=True)[0]) == {2}
+
+
+def test_a_primitive_with_other_values_keeps_its_threads(automatic, monkeypatch):
+    monkeypatch.setattr(brief_run, "have_same_bits", lambda *_: False)
+    counts, _ = train(automatic, 900, is_again=True)
+    monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", True)
+    assert train(automatic, 900, is_again=True)[0] == counts
+
+
+def linear(engine, layout, alpha=1.5):
+    arguments = (Prop.TRAINING, Alg.ELTWISE_LINEAR, layout, layout, alpha, 0.0)
+    return Primitive(engine, "eltwise_forward", *arguments)
+
+
+def test_bits_and_layouts_are_compared(onednn):
+    plain = Layout.plain((3, 5, 7, 9))
+    last = Layout.channels_last((3, 5, 7, 9))
+    engine, ports = onednn.engine, [(Arg.SRC, plain), (Arg.DST, plain)]
+    with onednn.lock:
+        same = linear(engine, plain), linear(engine.alone, plain)
+        assert brief_run.have_same_bits(*same, ports)
+        rounded = linear(engine, plain), linear(engine, plain, 1.5000001)
+        assert not brief_run.have_same_bits(*rounded, ports)
+        elsewhere = linear(engine, plain), linear(engine, last)
+        assert not brief_run.have_same_bits(*elsewhere, ports)
+
+
+class Clock:
+    """Seconds that the test sets."""
+
+    now_s = 100.0
+
+    def perf_counter(self):
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    found = Clock()
+    monkeypatch.setattr(core_watch, "time", found)
+    return found
+
+
+def test_a_single_delay_begins_no_pause(clock):
+    watch = core_watch.CoreWatch()
+    watch.count_call(0.005, 0.001)
+    for _ in range(200):
+        watch.count_call(0.0005, 0.001)
+    watch.count_call(0.005, 0.001)
+    assert not watch.is_pausing
+
+
+def test_pauses_become_longer_and_then_shorter_again(clock):
+    watch, pauses = core_watch.CoreWatch(), []
+    for n_good in (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5000, 0):
+        for _ in range(n_good):
+            watch.count_call(0.0005, 0.001)
+        watch.count_call(0.005, 0.001)
+        began_s = clock.now_s
+        while watch.is_pausing:
+            clock.now_s += 0.001
+        pauses.append(round(clock.now_s - began_s, 2))
+        clock.now_s += 0.01
+    assert pauses[:5] == [0.0, 0.01, 0.02, 0.04, 0.08]
+    assert max(pauses) == 1.0 == pauses[11]
+    assert pauses[12:] == [0.0, 0.01]
+
+
+def test_a_pause_ends_if_a_call_is_delayed_in_it(clock):
+    watch = core_watch.CoreWatch()
+    for _ in range(2):
+        watch.count_call(0.005, 0.001)
+    assert watch.is_pausing
+    clock.now_s += 0.006
+    watch.count_call(0.005, 0.001)
+    assert not watch.is_pausing
+    for _ in range(4):
+        clock.now_s += 0.006
+        watch.count_call(0.005, 0.001)
+    assert not watch.is_pausing  # for a second
+    clock.now_s += core_watch.LONGEST_PAUSE_S
+    watch.count_call(0.005, 0.001)
+    assert watch.is_pausing
 
 
 def test_the_number_depends_on_the_work():

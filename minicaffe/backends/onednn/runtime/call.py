@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from minicaffe.backends.onednn.runtime.brief_run import BriefRun, SingleThreadedForm
 from minicaffe.backends.onednn.runtime.library import check_onednn
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Primitive
@@ -33,6 +34,7 @@ class Call:
         self._targets = tuple(layout for _, layout in writes)
         self._n_reads = len(reads)
         self._bound: dict[tuple[int, ...], Callable[[], int]] = {}
+        self._single_threaded = SingleThreadedForm(primitive, (*reads, *writes))
 
     def __call__(self, *tensors: OneDnnTensor) -> None:
         """Run on these tensors."""
@@ -44,10 +46,16 @@ class Call:
         )
         run = self._bound.get(memories)
         if run is None:
-            run = self._bound[memories] = self.primitive.bind(self._arguments, memories)
+            run = self._bound[memories] = self._bind(memories)
         status = run()
         if status:
             check_onednn(status, "execution")
         for tensor in written:
             if tensor.is_pinned:
                 tensor.write_back()
+
+    def _bind(self, memories: tuple[int, ...]) -> Callable[[], int]:
+        if self.primitive.is_brief:
+            form = self._single_threaded
+            return BriefRun(self.primitive, form, self._arguments, memories)
+        return self.primitive.bind(self._arguments, memories)

@@ -250,6 +250,8 @@ class OneDnnLibrary:
         limit_spinning()
         try:
             self.omp = ctypes.CDLL("libgomp.so.1")
+            # Too short a call to release the interpreter lock.
+            self.set_threads = ctypes.PyDLL("libgomp.so.1").omp_set_num_threads
             self.c = ctypes.CDLL(path)
             version = self.c.dnnl_version
         except (OSError, AttributeError) as error:
@@ -292,16 +294,16 @@ class OneDnnLibrary:
     def single_threaded(self) -> Iterator[None]:
         """Use the calling thread only, for calls within the block."""
         before = self.omp.omp_get_max_threads()
-        self.omp.omp_set_num_threads(1)
+        self.set_threads(1)
         try:
             yield
         finally:
-            self.omp.omp_set_num_threads(before)
+            self.set_threads(before)
 
     def prepare_thread(self, n_threads: int) -> None:
         """Prepare the current thread to compute: its number of OpenMP threads, and its signals."""
         prepare_computing_thread(self.omp, n_threads)
-        self.omp.omp_set_num_threads(n_threads)
+        self.set_threads(n_threads)
 
 
 def check_onednn(status: int, what: str) -> None:

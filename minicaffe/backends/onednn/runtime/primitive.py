@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import functools
 import math
@@ -16,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from minicaffe.backends.onednn.runtime import library as _lib
+from minicaffe.backends.onednn.runtime.core_watch import CoreWatch
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Query, check_onednn
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Buffer, Layout, dims
-from minicaffe.backends.onednn.runtime.threads import Threads
+from minicaffe.backends.onednn.runtime.threads import LONGEST_BRIEF_S, Threads, seconds_of
 from minicaffe.ops.backend import Shape
 
 # The largest float32: its product with any normal number is above 1.
@@ -38,12 +40,22 @@ class Engine:
     """
 
     def __init__(self, threads: Threads = ONE_THREAD) -> None:
-        self.threads = threads
+        # The second is the number that calls find set.
+        self.threads, self.n_threads = threads, threads.most
+        self.watch = CoreWatch()
         self.lib = _lib.library()
         self.handle = self.lib.make("dnnl_engine_create", _lib.CPU, 0)
         self.stream = self.lib.make("dnnl_stream_create", self.handle, _lib.IN_ORDER)
         self._scratchpad = Buffer(1 << 16, self.handle)
         self._users: list[int] = []
+
+    @functools.cached_property
+    def alone(self) -> Engine:
+        """The engine for primitives that use one of the threads; it has its own scratchpad."""
+        other = copy.copy(self)
+        other.threads = ONE_THREAD
+        other._scratchpad, other._users = Buffer(1 << 16, self.handle), []
+        return other
 
     def scratchpad(self, descriptor: int) -> int:
         """Return the memory of a primitive's scratchpad, valid while the engine lives."""
@@ -156,14 +168,32 @@ class Primitive:
         create = f"dnnl_{kind}_primitive_desc_create"
         if kind != "reorder":
             raw.insert(0, engine.handle)
+        self.work_s = seconds_of(*work_of(kind, args))
         # Threads count when a primitive is created and when it runs.
         self._is_alone = engine.threads.for_work(*work_of(kind, args)) == 1
+        self._recipe = (kind, args, hint, attributes)
         with self.lib.single_threaded() if self._is_alone else nullcontext():
             self.descriptor: int = self.lib.make(create, *raw, attributes.handle)
             self.handle = self.lib.make("dnnl_primitive_create", self.descriptor)
         scratchpad = self._query(Query.SCRATCHPAD)
         if self._size(scratchpad):
             self._memories[Arg.SCRATCHPAD] = engine.scratchpad(scratchpad)
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether it runs on several threads by choice, and not for long."""
+        is_chosen = not (self._is_alone or self.engine.threads.are_given)
+        return is_chosen and self.work_s <= LONGEST_BRIEF_S
+
+    def remade(self, engine: Engine) -> Primitive:
+        """Return the same primitive on another engine, without a workspace."""
+        kind, args, hint, attributes = self._recipe
+        return Primitive(engine, kind, *args, hint=hint, attributes=attributes)
+
+    def has_workspace_of(self, other: Primitive) -> bool:
+        """Return whether two primitives use the same workspace, or none."""
+        own, its = self._query(Query.WORKSPACE), other._query(Query.WORKSPACE)
+        return own == its == 0 or bool(self.lib.c.dnnl_memory_desc_equal(own, its))
 
     @functools.cached_property
     def is_compiled(self) -> bool:
@@ -180,6 +210,13 @@ class Primitive:
     def port(self, arg: Arg, shape: Shape) -> tuple[int, Layout]:
         """Return an argument with the layout that the library chose for its tensor."""
         return arg, Layout.of(self._query(Query.ARGUMENT, arg), shape)
+
+    def takes(self, arg: int, layout: Layout) -> bool:
+        """Return whether an argument has this layout, which is given for those of post-ops."""
+        if arg >= Arg.POST_OP:
+            return True
+        handle = self._query(Query.ARGUMENT, arg)
+        return bool(handle and self.lib.c.dnnl_memory_desc_equal(handle, layout.handle))
 
     def new_workspace(self) -> Buffer | None:
         """Return a buffer for the forward pass's workspace, None if it needs none."""
@@ -208,26 +245,21 @@ class Primitive:
         handle, stream, n = self.handle, self.engine.stream, len(bound)
         address = ctypes.addressof(array)
 
-        # The default argument keeps alive the objects whose bare addresses the library receives.
+        # The default arguments keep alive the objects whose bare addresses the library receives.
         def run(_owners: object = (self, array)) -> int:
             return execute(handle, stream, n, address)  # type: ignore[no-any-return]
 
-        return self._run_alone(run) if self._is_alone and self.engine.threads.most > 1 else run
+        set_threads, most = self.lib.set_threads, self.engine.n_threads
 
-    def _run_alone(self, run: Callable[[], int]) -> Callable[[], int]:
-        """Return a function that runs on the calling thread only."""
-        get, put = self.lib.omp.omp_get_max_threads, self.lib.omp.omp_set_num_threads
-
-        def run_alone() -> int:
-            # Not a context manager: creating one takes as long as a small primitive.
-            before = get()
-            put(1)
+        # Not a context manager: creating one takes as long as a small primitive.
+        def run_alone(_owners: object = (self, array)) -> int:
+            set_threads(1)
             try:
-                return run()
+                return execute(handle, stream, n, address)  # type: ignore[no-any-return]
             finally:
-                put(before)
+                set_threads(most)
 
-        return run_alone
+        return run_alone if self._is_alone and most > 1 else run
 
     def _query(self, query: Query, index: int = 0) -> int:
         return self.lib.c.dnnl_primitive_desc_query_md(self.descriptor, query, index) or 0

@@ -5,8 +5,10 @@ begin, and on one that another program uses it waits for a time slice, some mill
 little work therefore use the calling thread only: a net of 6 kB took 18 ms an iteration on two busy
 cores, and takes 0.6 ms.
 
-The choice depends on the work alone, not on the load of the machine, because sums in another order
-are rounded differently: a resumed training equals an uninterrupted one bit for bit.
+The choice depends on the work, not on the load of the machine, because sums in another order are
+rounded differently: a resumed training equals an uninterrupted one bit for bit. While cores are
+busy, calls that are not much longer use one thread as well, if that changes no bit; see
+`brief_run`.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ MULTIPLY_ADDS_PER_S = 40e9
 BYTES_PER_S = 40e9
 # A second thread saves half of this and costs about as much.
 SHORTEST_SHARED_S = 8e-6
+# The delay by a busy core is small beside longer calls, which then need their share of all cores.
+LONGEST_BRIEF_S = 4e-3
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,13 @@ class Threads:
         size_bytes : float
             Of all values that are read or written.
         """
-        if self.are_given:
-            return self.most
-        seconds = multiply_adds / MULTIPLY_ADDS_PER_S + size_bytes / BYTES_PER_S
-        return self.most if seconds >= SHORTEST_SHARED_S else 1
+        is_small = seconds_of(multiply_adds, size_bytes) < SHORTEST_SHARED_S
+        return 1 if is_small and not self.are_given else self.most
+
+
+def seconds_of(multiply_adds: float = 0.0, size_bytes: float = 0.0) -> float:
+    """Return an estimate of the time that work takes on one idle core."""
+    return multiply_adds / MULTIPLY_ADDS_PER_S + size_bytes / BYTES_PER_S
 
 
 def compute_threads(wanted: int | None) -> Threads:

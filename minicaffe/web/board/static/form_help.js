@@ -31,7 +31,7 @@ export function helpTexts() {
     "train stage": t("stages for include rules, separated by commas"),
     "train strict_backend": t("refuse a net with an op that only the reference backend can compute"),
     "train tensorboard": t("write the metrics as an event file of TensorBoard, too"),
-    "train threads": t("number of threads (default: the physical cores, divided by the processes on them)"),
+    "train threads": t("number of threads of every call (default: the physical cores, divided by the processes on them; one for calls of little work)"),
     "train weights": t("trained weights to fine-tune from, copied by layer name, separated by commas; or a run: RUN/best"),
   };
 }

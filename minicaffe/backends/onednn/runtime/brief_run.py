@@ -1,0 +1,159 @@
+"""Runs of short primitives on several threads, or on one thread while other programs use the cores.
+
+The number of threads changes no value: a primitive runs on one thread only if that gives the same
+values to the last bit. This is found out by running both forms on random values, because sums that
+are divided among another number of threads are rounded differently. Most forward passes give the
+same bits, and most gradients of parameters do not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from minicaffe.backends.onednn.runtime.library import check_onednn
+from minicaffe.backends.onednn.runtime.memory import Buffer, Layout
+from minicaffe.backends.onednn.runtime.primitive import Primitive
+
+# Two orders of summation may agree by chance in a few values, but hardly in each draw.
+DRAWS = 3
+# Estimates of work are at most so many times too low.
+ESTIMATE_TOLERANCE = 2.0
+# Waking a thread on an idle core takes so long.
+WAKING_S = 50e-6
+# Times of one thread vary by less, and those of several.
+TOLERANCE, SHARED_TOLERANCE = 1.25, 4.0
+
+
+class SingleThreadedForm:
+    """The form of a primitive for one thread, created when cores are first found busy.
+
+    Parameters
+    ----------
+    primitive : Primitive
+        For several threads.
+    ports : sequence of (int, Layout)
+        Its arguments.
+
+    Attributes
+    ----------
+    is_refused : bool
+        Whether it is known that there is no such form with the same values.
+    """
+
+    def __init__(self, primitive: Primitive, ports: Sequence[tuple[int, Layout]]) -> None:
+        self._shared, self._ports = primitive, ports
+        self.is_refused = False
+
+    @cached_property
+    def primitive(self) -> Primitive | None:
+        """The primitive, None if it has other layouts or gives other values."""
+        found = self._create()
+        self.is_refused = found is None
+        return found
+
+    def _create(self) -> Primitive | None:
+        shared, engine = self._shared, self._shared.engine
+        if not have_same_bits(shared.remade(engine), shared.remade(engine.alone), self._ports):
+            return None
+        alone = shared.remade(engine.alone)
+        alone.use_workspace(shared.workspace)
+        return alone
+
+
+def have_same_bits(
+    first: Primitive, second: Primitive, ports: Sequence[tuple[int, Layout]]
+) -> bool:
+    """Return whether two primitives use the same layouts and give the same values.
+
+    They get new workspaces.
+    """
+    takes_all = all(second.takes(arg, layout) for arg, layout in ports)
+    if not (takes_all and second.has_workspace_of(first)):
+        return False
+    return all(
+        np.array_equal(_values_after(first, ports, seed), _values_after(second, ports, seed))
+        for seed in range(DRAWS)
+    )
+
+
+def _values_after(
+    primitive: Primitive, ports: Sequence[tuple[int, Layout]], seed: int
+) -> npt.NDArray[np.uint8]:
+    """Run a primitive on random values; return the memory of all arguments as bytes."""
+    rng = np.random.default_rng(seed)
+    layouts = [layout for _, layout in ports]
+    sizes = [-(-layout.size_bytes // 4) * 4 for layout in layouts]
+    buffers = [Buffer(size_bytes, primitive.engine.handle) for size_bytes in sizes]
+    for buffer in buffers:
+        # Positive values of one magnitude, so that none is NaN.
+        buffer.values[:] = rng.uniform(0.5, 1.5, buffer.values.size)
+        halves = buffer.values.view(np.uint16)
+        halves[::2] = halves[1::2]  # a pair of equal bfloat16
+    # Zeros are valid indices of maxima.
+    primitive.use_workspace(primitive.new_workspace())
+    memories = [b.memory(layout) for b, layout in zip(buffers, layouts, strict=True)]
+    check_onednn(primitive.bind([arg for arg, _ in ports], memories)(), "execution")
+    values = [buffer.values for buffer in buffers]
+    return np.concatenate([*values, primitive.workspace_values()]).view(np.uint8)
+
+
+class BriefRun:
+    """A primitive on certain memories, as a function that runs it and returns the status.
+
+    Parameters
+    ----------
+    primitive : Primitive
+        For several threads.
+    form : SingleThreadedForm
+        Of the primitive.
+    arguments, memories : sequence of int
+        As for `Primitive.bind`.
+    """
+
+    def __init__(
+        self,
+        primitive: Primitive,
+        form: SingleThreadedForm,
+        arguments: Sequence[int],
+        memories: Sequence[int],
+    ) -> None:
+        self._watch, self._form = primitive.engine.watch, form
+        self._shared = primitive.bind(arguments, memories)
+        self._bound = arguments, memories
+        self._alone: Callable[[], int] | None = None
+        self._estimated_s = ESTIMATE_TOLERANCE * primitive.work_s
+        self._alone_s = self._shared_s = math.inf
+        self._has_run = False
+
+    def __call__(self) -> int:
+        """Run on several threads, or on one if cores were busy a short time ago."""
+        if self._watch.is_pausing:
+            if self._alone is None and self._form.primitive is not None:
+                self._alone = self._form.primitive.bind(*self._bound)
+            if self._alone is not None:
+                start = time.perf_counter()
+                status = self._alone()
+                self._alone_s = min(self._alone_s, time.perf_counter() - start)
+                return status
+        start = time.perf_counter()
+        status = self._shared()
+        took_s = time.perf_counter() - start
+        if self._has_run:  # the system provides pages for new memory in the first run
+            self._shared_s = min(self._shared_s, took_s)
+            self._watch.count_call(took_s, self._limit_s())
+        self._has_run = True
+        return status
+
+    def _limit_s(self) -> float:
+        """Return the time beyond which a run on several threads has waited for a core."""
+        if self._alone is not None:
+            return TOLERANCE * self._alone_s + WAKING_S
+        # An estimate that is wrong would show delays for ever where one thread cannot be measured.
+        known_s = self._estimated_s + WAKING_S
+        return max(known_s, SHARED_TOLERANCE * self._shared_s) if self._form.is_refused else known_s
