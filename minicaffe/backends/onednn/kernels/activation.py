@@ -13,7 +13,7 @@ from minicaffe.backends.onednn.kernels._pointwise import gapless_layout
 from minicaffe.backends.onednn.native.library import NativeFunction
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
-from minicaffe.backends.onednn.runtime.memory import Layout, address_of
+from minicaffe.backends.onednn.runtime.memory import STREAMED_BYTES, Layout, address_of
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Primitive
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.ops import activation as ops
@@ -105,7 +105,9 @@ class OneDnnActivation(OneDnnKernel[Activation]):
         threads = max(1, min(self.backend.threads, n // MIN_VALUES_PER_THREAD))
         addresses = np.array(sources, np.int64)
         operands = (address_of(y.source(layout)), addresses.ctypes.data, len(sources))
-        function(*operands, address_of(dx.target(layout)), n, threads)
+        target = address_of(dx.target(layout))
+        streams = layout.size_bytes >= STREAMED_BYTES and target not in sources
+        function(*operands, target, n, streams, threads)
         dx.write_back()
 
     def _layout(self, x: OneDnnTensor) -> Layout:
