@@ -13,7 +13,9 @@ from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.activation import Relu
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.batch_norm import BatchNorm
+from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.inner_product import InnerProduct
+from minicaffe.ops.layout import Add
 from minicaffe.ops.scale import Scale
 from minicaffe.ops.update import StepSize, Update, UpdateOperands
 from tolerances import BY_DTYPE, assert_close
@@ -221,3 +223,33 @@ def test_batch_norm_with_relu_shows_nan(fast, bad):
     is_nan = np.isnan(y.get())
     assert is_nan[:, 17].any()
     assert not np.delete(is_nan, 17, 1).any()
+
+
+@pytest.mark.parametrize("coefficients", [(1, 1), (1, 1, 1, 1), (1, -2)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 19, 5, 7), (3, 32, 5, 7), (8, 32, 65, 67)], ids=str)
+def test_sum_with_relu(fast, shape, coefficients):
+    """With padding, and so large that it is written past the caches; NaN stays."""
+    rng = np.random.default_rng(5)
+    values = [rng.standard_normal(shape).astype(np.float32) for _ in coefficients]
+    values[0][1, 3, 2, 1] = np.nan
+    xs = [fast.tensor(shape) for _ in coefficients]
+    for x, numbers in zip(xs, values, strict=True):
+        x.set(numbers)
+        pack(fast, x)
+    y, total = fast.tensor(shape), fast.tensor(shape)
+    kernel = fast.plan(Eltwise("sum", tuple(map(float, coefficients))), *xs, y)
+    n_fused = fast.fuse(kernel, [RELU])
+    assert n_fused == (
+        coefficients == (1, 1) or (fast.native is not None and set(coefficients) == {1})
+    )
+    with fast.lock:
+        kernel.forward(xs, y)
+        fast.plan(Add(), *xs, total).forward(xs, total)
+    want = sum(c * v.astype(np.float64) for c, v in zip(coefficients, values, strict=True))
+    for tensor, values_wanted in (
+        (y, np.maximum(want, 0) if n_fused else want),
+        (total, sum(v.astype(np.float64) for v in values)),
+    ):
+        got = tensor.get()
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(values_wanted))
+        assert_close(np.nan_to_num(got), np.nan_to_num(values_wanted), ALLOWED, "sum")

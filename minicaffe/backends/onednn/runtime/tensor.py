@@ -226,8 +226,7 @@ class OneDnnTensor(DeferredSum):
             The submemory, from `layout.submemory`.
         target : Layout
         """
-        whole._settle()
-        whole.source(layout)
+        whole._add_up().source(layout)
         buffer = whole._plain_buffer() if layout.is_plain else whole._packed[layout]
         self._reorders(part, buffer.memory(part), target, self.target(target))
         self.write_back()
