@@ -7,6 +7,7 @@
 #ifndef MINICAFFE_NATIVE_H
 #define MINICAFFE_NATIVE_H
 
+#include <immintrin.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,20 @@ typedef int32_t ivec __attribute__((vector_size(LANES * 4), aligned(4), may_alia
 static inline vec load(const float *from) { return *(const vec *)from; }
 
 static inline void store(float *to, vec values) { *(vec *)to = values; }
+
+// Store past the caches: reading the line before writing it would take as long again, and values
+// that do not fit in the cache would only displace others. `to` is aligned to a vector. A thread
+// calls end_stream before others read the values.
+static inline void stream(float *to, vec values)
+{
+#ifdef __AVX512F__
+    _mm512_stream_ps(to, (__m512)values);
+#else
+    _mm256_stream_ps(to, (__m256)values);
+#endif
+}
+
+static inline void end_stream(void) { _mm_sfence(); }
 
 static inline vec fill(float value) { return value - (vec){0}; }
 

@@ -44,7 +44,7 @@ class BlockedImages(NamedTuple):
     def of(cls, x: OneDnnTensor) -> BlockedImages:
         """Return the layout of x, or the plain one if that of x is of another kind."""
         layout = gapless_layout(x)
-        blocks = [b for b in BLOCKS if not layout.is_plain and _has_blocks(layout, b)]
+        blocks = [b for b in BLOCKS if not layout.is_plain and has_blocks(layout, b)]
         return cls._divided(layout, blocks[0]) if blocks else cls.plain(x.shape)
 
     @classmethod
@@ -64,8 +64,8 @@ class BlockedImages(NamedTuple):
         # The library chooses it as the result of resizing such images.
         arguments = (engine, "resampling_forward", Prop.INFERENCE, Alg.RESAMPLING_NEAREST, None)
         chosen = Primitive(*arguments, self.layout, AnyLayout(shape)).layout(Query.DST, shape)
-        has_blocks = _has_blocks(chosen, self.block)
-        return self._divided(chosen, self.block) if has_blocks else self.plain(shape)
+        fits = has_blocks(chosen, self.block)
+        return self._divided(chosen, self.block) if fits else self.plain(shape)
 
     def read(self, x: OneDnnTensor) -> Array:
         """Return the values of a tensor of this shape, (samples, rows, pixels * block)."""
@@ -92,7 +92,7 @@ class BlockedImages(NamedTuple):
         return numbers if self.block == 1 or len(numbers) == 1 else np.repeat(numbers, self.block)
 
 
-def _has_blocks(layout: Layout, block: int) -> bool:
+def has_blocks(layout: Layout, block: int) -> bool:
     """Return whether values lie in blocks of so many channels, in C order otherwise."""
     shape, offset = layout.shape, block
     if shape[1] % block:

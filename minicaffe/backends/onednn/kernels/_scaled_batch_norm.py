@@ -30,12 +30,16 @@ class ScaledBatchNorm:
         The Scale layer: s, b if it has one, and their gradients.
     rectifies : bool
         Whether there is a ReLU.
+
+    Attributes
+    ----------
+    rectifies : bool
     """
 
     def __init__(
         self, backend: OneDnnBackend, eps: float, y: Tensor, scale: EpilogueOp, rectifies: bool
     ) -> None:
-        self._scale = scale
+        self._scale, self.rectifies = scale, rectifies
         self._channels = scale.parameters()[0].shape
         self._backend = backend
         self._zeros = OneDnnTensor(backend.reorders, self._channels)
@@ -53,7 +57,7 @@ class ScaledBatchNorm:
     ) -> None:
         """Overwrite y, mu and var."""
         self._layout = images_layout(x)
-        s, b = (*self._parameters(), self._zeros)[:2]
+        s, b = (*self.parameters(), self._zeros)[:2]
         self._primitives.forward(self._layout)(x, s, b, y, mu, var)
         # The primitive's ReLU replaces NaN by 0. The variance is not finite where an x is not.
         if self._relu is not None and not self._is_finite(var, s, b):
@@ -73,20 +77,22 @@ class ScaledBatchNorm:
     ) -> None:
         """Overwrite dx, add to the gradients of s and b."""
         call = self._primitives.backward(self._layout)
-        # Any: tensors of this backend, as for the parameters.
-        gradients: Sequence[Any] = self._scale.gradients()
-        operands = (x, mu, var, self._parameters()[0], dy, dx)
+        operands = (x, mu, var, self.parameters()[0], dy, dx)
         # Different shapes, so that the accumulator has two temporaries.
         shapes = (self._channels, (*self._channels, 1))
-        self._accumulate(lambda *results: call(*operands, *results), gradients, shapes)
+        self._accumulate(lambda *results: call(*operands, *results), self.gradients(), shapes)
 
     def write_output_gradient(self, y: OneDnnTensor, dy: OneDnnTensor) -> None:
         """Overwrite dy as ReLU and Scale in place would: it is a visible gradient of the net."""
         if self._relu is not None:
             self._relu.backward(y, y, dy, dy)
-        self._factor.backward_data(dy, self._parameters()[0], dy)
+        self._factor.backward_data(dy, self.parameters()[0], dy)
 
-    def _parameters(self) -> Sequence[Any]:
+    def parameters(self) -> Sequence[Any]:
         """Return s and, if there is one, b."""
         # Any: tensors of this backend, while an `EpilogueOp` knows `Tensor`.
         return self._scale.parameters()
+
+    def gradients(self) -> Sequence[Any]:
+        """Return the gradients of `parameters`, None for those that are not needed."""
+        return self._scale.gradients()

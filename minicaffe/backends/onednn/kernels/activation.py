@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._activation_by_formula import ActivationByFormula
 from minicaffe.backends.onednn.kernels._activation_recipe import Recipe, recipe_of
+from minicaffe.backends.onednn.kernels._native_sum import NativeSum
 from minicaffe.backends.onednn.kernels._non_finite import has_finite_values, without_warnings
 from minicaffe.backends.onednn.kernels._pointwise import gapless_layout
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
-from minicaffe.backends.onednn.runtime.memory import Layout, address_of
+from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Primitive
-from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
-from minicaffe.native.library import NativeFunction
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops import activation as ops
 from minicaffe.ops.activation import ACTIVATIONS, Activation
 from minicaffe.ops.backend import Tensor
-
-# Values of the gradient of ReLU: waking a thread for less costs more than it saves.
-MIN_VALUES_PER_THREAD = 1 << 14
 
 
 @kernel(*ACTIVATIONS)
@@ -53,8 +48,9 @@ class OneDnnActivation(OneDnnKernel[Activation]):
         # Computes a pass over values that are not finite, if the primitive loses NaN.
         self._substitute: ActivationByFormula | None = None
         self._rectifies = isinstance(op, ops.Relu) and op.slope == 0
-        native = backend.native_function("relu_backward") if self._rectifies else None
-        self._relu_backward: NativeFunction | None = native
+        self._sum: NativeSum | None = None
+        if self._rectifies and backend.native is not None:
+            self._sum = NativeSum(backend, backend.native)
         self._forward = cache_method(self._plan_forward)
         self._backward = cache_method(self._plan_backward)
         self._linear = cache_method(self._plan_linear)
@@ -85,8 +81,8 @@ class OneDnnActivation(OneDnnKernel[Activation]):
         if self._substitute is not None:
             without_warnings(self._substitute.backward, x, y, dy, dx)
             return
-        if self._relu_backward is not None and y.stored is y.layout:
-            self._run_relu_backward(self._relu_backward, y, dy, dx)
+        if self._sum is not None and y.stored is y.layout:
+            self._sum.backward_relu(y, dy, dx)
             return
         values = y if self._recipe.reads_y else self._saved or x
         layout = self._layout(values)
@@ -94,19 +90,6 @@ class OneDnnActivation(OneDnnKernel[Activation]):
         factor = self._recipe.scale * self._recipe.factor
         if factor != 1:
             self._linear(layout, factor, 0.0)(dx, dx)
-
-    def _run_relu_backward(
-        self, function: NativeFunction, y: OneDnnTensor, dy: OneDnnTensor, dx: OneDnnTensor
-    ) -> None:
-        """Overwrite dx; if dy is a sum to compute, without storing it."""
-        layout = y.layout
-        sources = [address_of(term.source(layout)) for term in dy.terms()]
-        n = layout.size_bytes // FLOAT_BYTES
-        threads = max(1, min(self.backend.threads, n // MIN_VALUES_PER_THREAD))
-        addresses = np.array(sources, np.int64)
-        operands = (address_of(y.source(layout)), addresses.ctypes.data, len(sources))
-        function(*operands, address_of(dx.target(layout)), n, threads)
-        dx.write_back()
 
     def _layout(self, x: OneDnnTensor) -> Layout:
         # ReLU without a slope maps bfloat16 to bfloat16; other functions are planned for float32.

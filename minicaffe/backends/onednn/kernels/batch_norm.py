@@ -8,6 +8,7 @@ from typing import Any
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
 from minicaffe.backends.onednn.kernels._batch_norm_primitives import BatchNormPrimitives
+from minicaffe.backends.onednn.kernels._native_batch_norm import NativeBatchNorm
 from minicaffe.backends.onednn.kernels._scaled_batch_norm import ScaledBatchNorm
 from minicaffe.backends.onednn.runtime.images import images_layout
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
@@ -34,6 +35,11 @@ class OneDnnBatchNorm(OneDnnKernel[BatchNorm]):
         self._saved_x: OneDnnTensor | None = None
         if x is tensors[-1] and not op.use_stored:
             self._saved_x = OneDnnTensor(backend.reorders, x.shape)
+        self._native: NativeBatchNorm | None = None
+        if backend.native is not None and not op.use_stored:
+            self._native = NativeBatchNorm(backend, backend.native, op, channels)
+        # The C kernel, if it computed the last forward pass.
+        self._used: NativeBatchNorm | None = None
         self._x: OneDnnTensor | None = None
         self._y: Any = tensors[-1]  # Any: a tensor of this backend, which `Tensor` does not express
         self._scaled: ScaledBatchNorm | None = None
@@ -62,6 +68,13 @@ class OneDnnBatchNorm(OneDnnKernel[BatchNorm]):
             self._saved_x.move_from(x, self._layout)
             x = self._saved_x
         self._x, self._y = x, y
+        self._used = self._native if self._native and self._native.suits(self._layout) else None
+        if self._used is not None:
+            self._used.forward(self._layout, x, *self._fused(), y, (mean, variance))
+            total = weight.update()
+            total *= self.op.fraction
+            total += 1
+            return
         if self._scaled is not None:
             self._scaled.forward(x, y, self._mu, self._var)
         else:
@@ -80,23 +93,33 @@ class OneDnnBatchNorm(OneDnnKernel[BatchNorm]):
         self._scaled = ScaledBatchNorm(self.backend, self.op.eps, self._y, epilogue[0], rectifies)
         return 1 + rectifies
 
+    def _fused(self) -> tuple[Sequence[OneDnnTensor], bool]:
+        """Return the parameters of the fused Scale, and whether a ReLU is fused."""
+        scaled = self._scaled
+        return (scaled.parameters(), scaled.rectifies) if scaled else ((), False)
+
     def recompute_forward(self, y: OneDnnTensor) -> None:
         """Overwrite y again, from the saved x."""
-        if self._x is not None and self._scaled is not None:
+        if self._x is not None and self._used is not None:
+            self._used.forward(self._layout, self._x, *self._fused(), y)
+        elif self._x is not None and self._scaled is not None:
             self._scaled.forward(self._x, y, self._mu, self._var)
         elif self._x is not None:
             self._primitives.forward(self._layout)(self._x, y, self._mu, self._var)
 
     def backward(self, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
-        if self._scaled is not None and self._x is not None:
+        if self._used is not None and self._x is not None:
+            gradients = self._scaled.gradients() if self._scaled else ()
+            self._used.backward(self._layout, self._x, dy, dx, gradients)
+        elif self._scaled is not None and self._x is not None:
             self._scaled.backward(self._x, self._mu, self._var, dy, dx)
-            if dy is not dx:
-                self._scaled.write_output_gradient(self._y, dy)
-            return
-        # The primitive requires x, although dx does not depend on it with stored statistics.
-        x = dy if self._x is None else self._x
-        self._primitives.backward(self._layout)(x, self._mu, self._var, dy, dx)
+        else:
+            # The primitive requires x, although dx does not depend on it with stored statistics.
+            x = dy if self._x is None else self._x
+            self._primitives.backward(self._layout)(x, self._mu, self._var, dy, dx)
+        if self._scaled is not None and dy is not dx:
+            self._scaled.write_output_gradient(self._y, dy)
 
     def _update_statistics(self, mean: Array, variance: Array, weight: Array) -> None:
         var = self._var.read() * (self._m / max(self._m - 1, 1))

@@ -11,6 +11,7 @@ import numpy as np
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.kernels._native_sum import NativeSum
 from minicaffe.backends.onednn.kernels._pointwise import gapless_layout, pointwise
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
@@ -56,8 +57,11 @@ class OneDnnSum(OneDnnEltwise):
 
     def __init__(self, backend: OneDnnBackend, op: Eltwise, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
+        self._native: NativeSum | None = None
+        if backend.native is not None and set(op.coefficients) == {1.0}:
+            self._native = NativeSum(backend, backend.native)
         # Only the primitive for two summands without coefficients accepts a ReLU.
-        self._can_rectify = op.coefficients == (1.0, 1.0)
+        self._can_rectify = self._native is not None or op.coefficients == (1.0, 1.0)
         self._rectifies = False
         self._add_relu = cache_method(self._plan_add_relu)
         self._sum = cache_method(self._plan_sum)
@@ -65,6 +69,9 @@ class OneDnnSum(OneDnnEltwise):
 
     def forward(self, xs: Tensors, y: OneDnnTensor) -> None:
         """Overwrite y."""
+        if self._native is not None:
+            self._native.add(xs, y, rectifies=self._rectifies)
+            return
         plan = self._add_relu if self._rectifies else self._sum
         plan(xs[0].layout)(*xs, y)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kernel
+from minicaffe.backends.onednn.kernels._native_sum import NativeSum
 from minicaffe.backends.onednn.kernels.eltwise import plan_sum
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.memory import Layout
@@ -33,6 +34,7 @@ class OneDnnAdd(OneDnnKernel[Add]):
     def __init__(self, backend: OneDnnBackend, op: Add, *tensors: Tensor) -> None:
         super().__init__(backend, op, *tensors)
         self._n = len(tensors) - 1
+        self._native = NativeSum(backend, backend.native) if backend.native else None
         self._sum = cache_method(self._plan_sum)
 
     def forward(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
@@ -48,7 +50,10 @@ class OneDnnAdd(OneDnnKernel[Add]):
             y.defer(xs, self._add)
 
     def _add(self, xs: Sequence[OneDnnTensor], y: OneDnnTensor) -> None:
-        self._sum(xs[0].layout)(*xs, y)
+        if self._native is not None:
+            self._native.add(xs, y)
+        else:
+            self._sum(xs[0].layout)(*xs, y)
 
     def _plan_sum(self, layout: Layout) -> Call:
         return plan_sum(self.engine, layout, [1.0] * self._n)

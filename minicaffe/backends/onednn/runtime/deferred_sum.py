@@ -9,14 +9,10 @@ first; the kernel of the next layer can read the terms instead, in the pass in w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import Generic, NamedTuple, Self, TypeVar
 from weakref import ref
 
-if TYPE_CHECKING:
-    from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
-
-# Overwrites the last argument with the sum of the first ones.
-AddUp: TypeAlias = "Callable[[Sequence[OneDnnTensor], OneDnnTensor], None]"
+T = TypeVar("T")
 # The attributes of a tensor that say where its values are.
 STORAGE = (
     *("_buffers", "_packed", "_ready", "_is_plain_ready", "_newest", "is_zero"),
@@ -24,49 +20,65 @@ STORAGE = (
 )
 
 
-class _Sum(NamedTuple):
-    terms: Sequence[OneDnnTensor]
-    add_up: AddUp | None  # not needed for one term
-
-    @property
-    def original(self) -> OneDnnTensor | None:
-        return self.terms[0] if self.add_up is None else None
+class _Sum(NamedTuple, Generic[T]):
+    terms: Sequence[T]
+    add_up: Callable[[Sequence[T], T], None] | None  # not needed for one term
 
 
 class DeferredSum:
-    """Base of the tensors: the sum that one is, until it is computed."""
+    """Base of the tensors: the sum that one is, until it is computed.
+
+    Attributes
+    ----------
+    is_pinned : bool
+        Whether a live view of the values exists: sums are then computed at once.
+    """
+
+    is_pinned: bool
+    _deferred: _Sum[Self] | None
 
     def __init__(self) -> None:
-        self._deferred: _Sum | None = None
+        self._deferred = None
         # The tensors whose sums have this one as a term; weakly, because they hold it.
-        self._readers: list[ref[DeferredSum]] = []
+        self._readers: list[ref[Self]] = []
 
-    def defer(self, terms: Sequence[OneDnnTensor], add_up: AddUp | None = None) -> None:
+    @property
+    def shares_memory(self) -> bool:
+        """Whether other tensors overwrite the memory: sums are then computed at once."""
+        raise NotImplementedError
+
+    def copy_from(self, other: Self) -> None:
+        """Overwrite the values with those of a tensor of the same shape, in its layout."""
+        raise NotImplementedError
+
+    def _hold_nothing(self, example: Self) -> None:
+        """Declare that no buffer holds the values, whose layout is that of another tensor."""
+        raise NotImplementedError
+
+    def defer(
+        self, terms: Sequence[Self], add_up: Callable[[Sequence[Self], Self], None] | None = None
+    ) -> None:
         """Overwrite the values with a sum of other tensors of this shape, later.
 
         Parameters
         ----------
         terms : sequence of OneDnnTensor
         add_up : callable, optional
-            Computes the sum if it is read as a whole; without it, the values are those of the only
-            term.
+            Overwrites its second argument with the sum of the first ones, if the sum is read as a
+            whole; without it, the values are those of the only term.
         """
-        this = self._tensor
         self._overwrite()
         self._deferred = _Sum(terms, add_up)
-        if any(tensor.is_pinned or tensor.shares_memory for tensor in (this, *terms)):
+        if any(tensor.is_pinned or tensor.shares_memory for tensor in (self, *terms)):
             self._add_up()
             return
         for term in terms:
             term._readers.append(ref(self))
-        this._ready.clear()
-        this._is_plain_ready = this.is_zero = False
-        this._newest = terms[0]._newest
-        this.version += 1
+        self._hold_nothing(terms[0])
 
-    def terms(self) -> Sequence[OneDnnTensor]:
+    def terms(self) -> Sequence[Self]:
         """Return tensors whose sum the values are: this one, or those of a deferred sum."""
-        return (self._tensor,) if self._deferred is None else self._deferred.terms
+        return (self,) if self._deferred is None else self._deferred.terms
 
     @property
     def is_in_sum(self) -> bool:
@@ -74,26 +86,24 @@ class DeferredSum:
         return self._deferred is not None or bool(self._readers)
 
     @property
-    def _tensor(self) -> OneDnnTensor:
-        return cast("OneDnnTensor", self)
-
-    @property
-    def _original(self) -> OneDnnTensor | None:
+    def _original(self) -> Self | None:
         """The tensor that this one is a copy of."""
-        return self._deferred and self._deferred.original
+        deferred = self._deferred
+        return deferred.terms[0] if deferred and deferred.add_up is None else None
 
-    def _add_up(self) -> None:
-        """Compute the deferred sum."""
+    def _add_up(self) -> Self:
+        """Compute the deferred sum, if there is one; return this tensor."""
         if (deferred := self._deferred) is None:
-            return
+            return self
         # The values do not change for those that read them.
         readers, self._readers = self._readers, []
         self._drop()
         if deferred.add_up is None:
-            self._tensor.copy_from(deferred.terms[0])
+            self.copy_from(deferred.terms[0])
         else:
-            deferred.add_up(deferred.terms, self._tensor)
+            deferred.add_up(deferred.terms, self)
         self._readers = readers
+        return self
 
     def _drop(self) -> None:
         """Forget the deferred sum."""
@@ -123,7 +133,7 @@ class DeferredSum:
                     setattr(first, name, own)
                 for other in others:
                     other._drop()
-                    other.defer([first._tensor])
+                    other.defer([first])
             else:
                 self._settle()
         self._drop()

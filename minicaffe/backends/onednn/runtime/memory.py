@@ -16,6 +16,8 @@ from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Shape
 
 ALIGNMENT_BYTES = 64
+# Size from which kernels in C write a tensor past the caches, if they did not read its memory.
+STREAMED_BYTES = 1 << 22
 # Bounds the layout cache, because a net whose image sizes vary needs new layouts all the time.
 MAX_KNOWN_SHAPES = 4096
 # In every version 3 the format tags of activations are below this.

@@ -111,8 +111,7 @@ class OneDnnTensor(DeferredSum):
 
     def get(self) -> HostArray:
         """Return a copy."""
-        if self._deferred is not None:
-            self._add_up()
+        self._add_up()
         if self.is_zero or self._is_plain_ready or self.is_pinned:
             copied: HostArray = self.read().copy()
             return copied
@@ -237,8 +236,7 @@ class OneDnnTensor(DeferredSum):
             The submemory, from `layout.submemory`.
         target : Layout
         """
-        whole._settle()
-        whole.source(layout)
+        whole._add_up().source(layout)
         buffer = whole._plain_buffer() if layout.is_plain else whole._packed[layout]
         self._reorders(part, buffer.memory(part), target, self.target(target))
         self.write_back()
@@ -345,6 +343,12 @@ class OneDnnTensor(DeferredSum):
             self._array_of = buffer.values
         return self._array
 
+    def _hold_nothing(self, example: OneDnnTensor) -> None:
+        self._ready.clear()
+        self._is_plain_ready = self.is_zero = False
+        self._newest = example._newest
+        self.version += 1
+
     def _drop_packed(self) -> None:
         self._buffers.release(self._packed.values())
         self._packed.clear()
@@ -366,8 +370,7 @@ class OneDnnTensor(DeferredSum):
 
     def _gather(self) -> None:
         """Update the plain buffer to the newest values."""
-        if self._deferred is not None:
-            self._add_up()
+        self._add_up()
         if self.is_zero:
             self._view_of_plain().fill(0)
             self._plain_is_newest()
@@ -376,11 +379,8 @@ class OneDnnTensor(DeferredSum):
         self._is_plain_ready = True
 
     def _make_ready(self, layout: Layout) -> int:
-        if self._original is not None:
-            return self._original.source(layout)
         if self._deferred is not None:
-            self._add_up()
-            return self.source(layout)
+            return (self._original or self._add_up()).source(layout)
         if layout.is_plain:
             self._gather()
             memory = self._plain_buffer().memory(layout)

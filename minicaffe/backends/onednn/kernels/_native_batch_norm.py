@@ -1,0 +1,143 @@
+"""Batch normalisation while training, with Scale and ReLU, in C: two passes in each direction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from minicaffe.backends.method_cache import cache_method
+from minicaffe.backends.onednn.kernels._channel_blocks import has_blocks
+from minicaffe.backends.onednn.runtime.memory import STREAMED_BYTES, Layout, address_of
+from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
+from minicaffe.native.library import NativeFunction, NativeLibrary
+from minicaffe.ops.batch_norm import BatchNorm
+
+if TYPE_CHECKING:
+    from minicaffe.backends.onednn.backend import OneDnnBackend
+
+# Values of x: waking a thread for less costs more than it saves.
+MIN_VALUES_PER_THREAD = 1 << 14
+# Groups for each thread from which on it hardly matters that one has a group more than another.
+MANY_GROUPS = 4
+# Rows of numbers for each channel that the forward pass keeps for the backward pass.
+N_SAVED = 4
+
+
+class _Groups(NamedTuple):
+    """A layout as batch_norm.c sees it: (samples, groups, length)."""
+
+    samples: int
+    groups: int
+    length: int
+    is_blocked: bool
+
+
+class NativeBatchNorm:
+    """y = relu(s (x - mu) / sqrt(var + eps) + b), and all its gradients.
+
+    The sums are computed in double precision. NaN and infinity propagate, also through the ReLU.
+
+    Parameters
+    ----------
+    backend : OneDnnBackend
+    native : NativeLibrary
+        Its C kernels.
+    op : BatchNorm
+    channels : int
+    """
+
+    def __init__(
+        self, backend: OneDnnBackend, native: NativeLibrary, op: BatchNorm, channels: int
+    ) -> None:
+        self._op, self._lanes, self._threads = op, native.lanes, backend.threads
+        self._forward: NativeFunction = native.lookup("batch_norm_forward")
+        self._backward: NativeFunction = native.lookup("batch_norm_backward")
+        self._saved = np.zeros((N_SAVED, channels), np.float32)
+        self._rectifies = False
+        self._groups = cache_method(self._find_groups)
+
+    def suits(self, layout: Layout) -> bool:
+        """Return whether there is code for the layout that employs all threads."""
+        found = self._groups(layout)
+        if found is None:
+            return False
+        threads = self._threads_for(found)
+        return found.groups % threads == 0 or found.groups >= MANY_GROUPS * threads
+
+    def forward(
+        self,
+        layout: Layout,
+        x: OneDnnTensor,
+        scaling: Sequence[OneDnnTensor],
+        rectifies: bool,
+        y: OneDnnTensor,
+        statistics: Sequence[OneDnnTensor] = (),
+    ) -> None:
+        """Overwrite y; update the running mean and variance, if given.
+
+        Parameters
+        ----------
+        layout : Layout
+            Of x and y.
+        x : OneDnnTensor
+            Not y: backward reads it.
+        scaling : sequence of OneDnnTensor
+            s and b, s alone, or nothing.
+        rectifies : bool
+        y : OneDnnTensor
+        statistics : sequence of OneDnnTensor
+        """
+        found = self._of(layout)
+        self._rectifies = rectifies
+        s, b, *_ = (*(tensor.address() for tensor in scaling), None, None)
+        sums = [tensor.address_to_update() for tensor in statistics] or (None, None)
+        inputs = (address_of(x.source(layout)), s, b)
+        results = (address_of(y.target(layout)), self._saved.ctypes.data, *sums)
+        streams = found.is_blocked and layout.size_bytes >= STREAMED_BYTES
+        numbers = (self._op.fraction, self._op.eps, rectifies, streams)
+        self._forward(*inputs, *results, *found, *numbers, self._threads_for(found))
+        y.write_back()
+
+    def backward(
+        self,
+        layout: Layout,
+        x: OneDnnTensor,
+        dy: OneDnnTensor,
+        dx: OneDnnTensor,
+        gradients: Sequence[OneDnnTensor | None] = (),
+    ) -> None:
+        """Overwrite dx, which may be dy; add to the gradients of s and b that are not None."""
+        found = self._of(layout)
+        sums = [tensor and tensor.address_to_update() for tensor in gradients]
+        ds, db, *_ = (*sums, None, None)
+        given = address_of(dy.source(layout))
+        operands = (address_of(x.source(layout)), given, target := address_of(dx.target(layout)))
+        is_large = layout.size_bytes >= STREAMED_BYTES
+        numbers = (self._rectifies, found.is_blocked and is_large and target != given)
+        results = (self._saved.ctypes.data, ds, db)
+        self._backward(*operands, *results, *found, *numbers, self._threads_for(found))
+        dx.write_back()
+
+    def _of(self, layout: Layout) -> _Groups:
+        found = self._groups(layout)
+        if found is None:
+            raise ValueError(f"there is no code for the layout {layout}")
+        return found
+
+    def _find_groups(self, layout: Layout) -> _Groups | None:
+        samples, channels, *image = layout.shape
+        pixels, lanes = math.prod(image), self._lanes
+        if layout.size_bytes != math.prod(layout.shape) * FLOAT_BYTES:
+            return None  # there is padding
+        if layout.is_plain:
+            return _Groups(samples, channels, pixels, False)
+        if has_blocks(layout, lanes):
+            return _Groups(samples, channels // lanes, pixels * lanes, True)
+        return None
+
+    def _threads_for(self, found: _Groups) -> int:
+        wanted = found.samples * found.groups * found.length // MIN_VALUES_PER_THREAD
+        return max(1, min(self._threads, wanted, found.groups))

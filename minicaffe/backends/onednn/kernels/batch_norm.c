@@ -1,0 +1,266 @@
+// Batch normalisation with Scale and ReLU while training; see _native_batch_norm.py.
+//
+// x is plain, (samples, channels, pixels), or in blocks of LANES channels, (samples, channels /
+// LANES, pixels, LANES). Both are (samples, groups, length): a group is one channel, or one block.
+// A thread does all passes over a group before the next one, so that the second pass usually finds
+// it in the cache.
+
+#include "native.h"
+
+// Vectors whose float sums are added to the sums in double precision: few enough that rounding
+// does not grow with the number of values.
+enum { RUN = 128, UNROLLED = 4 };
+
+typedef struct {
+    int64_t samples, groups, length;
+    int is_blocked; // whether the lanes of a vector are channels
+} Sizes;
+
+// Sums over a group: of the values and their squares, or of dy and dy (x - mu).
+typedef struct {
+    double first[LANES], second[LANES];
+} Sums;
+
+// What a group's passes know of each channel, in every lane.
+typedef struct {
+    vec mu, factor, term;
+} Channels;
+
+static inline vec load_part(const float *from, int64_t n)
+{
+    vec values = {0};
+    memcpy(&values, from, (size_t)n * sizeof(float));
+    return values;
+}
+
+// 1 in the first n lanes.
+static inline vec first_lanes(int64_t n)
+{
+    vec ones = {0};
+    for (int64_t lane = 0; lane < n; lane++) ones[lane] = 1;
+    return ones;
+}
+
+static inline vec scaled(vec x, Channels of) { return (x - of.mu) * of.factor + of.term; }
+
+// 0 where the value is negative, NaN where it is NaN.
+static inline vec rectified(vec y) { return (vec)((ivec)y & ~(y < 0)); }
+
+// dy where the output is positive. A product, so that NaN is not lost.
+static inline vec masked(vec dy, vec y) { return dy * (vec)((ivec)fill(1) & (y > 0)); }
+
+static inline void add_lanes(double *sums, const vec *values)
+{
+    typedef double wide __attribute__((vector_size(LANES * 8), aligned(8), may_alias));
+    const vec total = (values[0] + values[1]) + (values[2] + values[3]);
+    *(wide *)sums += __builtin_convertvector(total, wide);
+}
+
+// Add up x - mu and its square, or, with dy, the gradient of `scaled` and its product with x - mu.
+static inline __attribute__((always_inline)) void add_row(
+    const float *x, const float *dy, const int rectifies, Channels of, int64_t length, Sums *sums)
+{
+    const int64_t whole = length / LANES, rest = length % LANES;
+    for (int64_t start = 0; start < whole; start += RUN) {
+        const int64_t end = start + RUN < whole ? start + RUN : whole;
+        vec first[UNROLLED] = {{0}}, second[UNROLLED] = {{0}};
+#define ADD(k, at) \
+    do { \
+        const vec value = load(x + (at)), distance = value - of.mu; \
+        vec gradient = distance; \
+        if (dy != NULL) { \
+            gradient = load(dy + (at)); \
+            if (rectifies) gradient = masked(gradient, scaled(value, of)); \
+        } \
+        first[k] += gradient; \
+        second[k] += gradient * distance; \
+    } while (0)
+        int64_t i = start;
+        for (; i + UNROLLED <= end; i += UNROLLED) {
+            ADD(0, i * LANES);
+            ADD(1, (i + 1) * LANES);
+            ADD(2, (i + 2) * LANES);
+            ADD(3, (i + 3) * LANES);
+        }
+        for (; i < end; i++) ADD(0, i * LANES);
+#undef ADD
+        add_lanes(sums->first, first);
+        add_lanes(sums->second, second);
+    }
+    if (rest) {
+        const int64_t at = whole * LANES;
+        const vec ones = first_lanes(rest), value = load_part(x + at, rest);
+        const vec distance = (value - of.mu) * ones;
+        vec gradient = distance;
+        if (dy != NULL) {
+            gradient = load_part(dy + at, rest);
+            if (rectifies) gradient = masked(gradient, scaled(value, of));
+        }
+        for (int lane = 0; lane < rest; lane++) {
+            sums->first[lane] += gradient[lane];
+            sums->second[lane] += gradient[lane] * distance[lane];
+        }
+    }
+}
+
+// Give every lane the sums over its channel.
+static void complete(Sums *sums, int is_blocked)
+{
+    if (is_blocked) return;
+    double first = 0, second = 0;
+    for (int lane = 0; lane < LANES; lane++) {
+        first += sums->first[lane];
+        second += sums->second[lane];
+    }
+    for (int lane = 0; lane < LANES; lane++) {
+        sums->first[lane] = first;
+        sums->second[lane] = second;
+    }
+}
+
+// The values of a group's channels in every lane.
+static inline vec channels(const float *values, int64_t group, int is_blocked)
+{
+    return is_blocked ? load(values + group * LANES) : fill(values[group]);
+}
+
+static void write_row(
+    const float *x, float *y, int rectifies, int streams, Channels of, int64_t length)
+{
+    int64_t i = 0;
+    if (rectifies && streams)
+        for (; i + LANES <= length; i += LANES) stream(y + i, rectified(scaled(load(x + i), of)));
+    else if (streams)
+        for (; i + LANES <= length; i += LANES) stream(y + i, scaled(load(x + i), of));
+    else if (rectifies)
+        for (; i + LANES <= length; i += LANES) store(y + i, rectified(scaled(load(x + i), of)));
+    else
+        for (; i + LANES <= length; i += LANES) store(y + i, scaled(load(x + i), of));
+    if (i < length) {
+        vec last = scaled(load_part(x + i, length - i), of);
+        if (rectifies) last = rectified(last);
+        memcpy(y + i, &last, (size_t)(length - i) * sizeof(float));
+    }
+}
+
+// Overwrite y = relu(s (x - mu) / sqrt(var + eps) + b), by groups. s and b (channels) may be NULL.
+// Overwrite `saved`, four times the channels: mu, 1 / sqrt(var + eps), its product with s, and b.
+// Update the running statistics unless `mean` is NULL.
+EXPORT void batch_norm_forward(
+    const float *x, const float *s, const float *b, float *y, float *saved, float *mean,
+    float *variance, int64_t samples, int64_t groups, int64_t length, int is_blocked,
+    double fraction, double eps, int rectifies, int streams, int threads)
+{
+    const int block = is_blocked ? LANES : 1;
+    const int64_t n_channels = groups * block, m = samples * (length / block);
+    float *mu = saved, *root = mu + n_channels, *factor = root + n_channels;
+    float *term = factor + n_channels;
+    PARALLEL_FOR(threads)
+    for (int64_t group = 0; group < groups; group++) {
+        const float *from = x + group * length;
+        // Sums of distances to some value of the channel, because those of x itself would cancel
+        // where the mean is large.
+        Channels of = {is_blocked ? load(from) : fill(from[0]), {0}, {0}};
+        Sums sums = {{0}, {0}};
+        for (int64_t n = 0; n < samples; n++)
+            add_row(from + n * groups * length, NULL, 0, of, length, &sums);
+        complete(&sums, is_blocked);
+        for (int lane = 0; lane < block; lane++) {
+            const int64_t c = group * block + lane;
+            const double distance = sums.first[lane] / m;
+            double var = sums.second[lane] / m - distance * distance;
+            if (var < 0) var = 0;
+            mu[c] = (float)(of.mu[lane] + distance);
+            root[c] = (float)(1 / sqrt(var + eps));
+            factor[c] = root[c] * (s ? s[c] : 1);
+            term[c] = b ? b[c] : 0;
+            if (mean != NULL) {
+                mean[c] = (float)(fraction * mean[c] + mu[c]);
+                variance[c] = (float)(fraction * variance[c] + var * m / (m > 1 ? m - 1 : 1));
+            }
+        }
+        of.mu = channels(mu, group, is_blocked);
+        of.factor = channels(factor, group, is_blocked);
+        of.term = channels(term, group, is_blocked);
+        for (int64_t n = 0; n < samples; n++)
+            write_row(
+                from + n * groups * length, y + (n * groups + group) * length, rectifies,
+                streams, of, length);
+        if (streams) end_stream();
+    }
+}
+
+// dx = factor (g - mean of g) - slope (x - mu), where g is the gradient of `scaled`.
+static inline __attribute__((always_inline)) vec gradient_of_x(
+    vec x, vec dy, const int rectifies, Channels of, vec mean, vec slope)
+{
+    if (rectifies) dy = masked(dy, scaled(x, of));
+    return of.factor * (dy - mean) - slope * (x - of.mu);
+}
+
+static inline __attribute__((always_inline)) void write_gradient(
+    const float *x, const float *dy, float *dx, const int rectifies, int streams, Channels of,
+    vec mean, vec slope, int64_t length)
+{
+    int64_t i = 0;
+    for (; streams && i + LANES <= length; i += LANES)
+        stream(dx + i, gradient_of_x(load(x + i), load(dy + i), rectifies, of, mean, slope));
+    for (; i + LANES <= length; i += LANES)
+        store(dx + i, gradient_of_x(load(x + i), load(dy + i), rectifies, of, mean, slope));
+    if (i < length) {
+        const int64_t n = length - i;
+        const vec last = gradient_of_x(
+            load_part(x + i, n), load_part(dy + i, n), rectifies, of, mean, slope);
+        memcpy(dx + i, &last, (size_t)n * sizeof(float));
+    }
+}
+
+static inline __attribute__((always_inline)) void backward_group(
+    const float *x, const float *dy, float *dx, const float *saved, float *ds, float *db,
+    Sizes sizes, int64_t group, const int rectifies, int streams)
+{
+    const int is_blocked = sizes.is_blocked, block = is_blocked ? LANES : 1;
+    const int64_t length = sizes.length, step = sizes.groups * length;
+    const int64_t n_channels = sizes.groups * block;
+    const double m = (double)sizes.samples * (double)(length / block);
+    const float *root = saved + n_channels;
+    const Channels of = {
+        channels(saved, group, is_blocked), channels(saved + 2 * n_channels, group, is_blocked),
+        channels(saved + 3 * n_channels, group, is_blocked)};
+    Sums sums = {{0}, {0}};
+    x += group * length, dy += group * length, dx += group * length;
+    for (int64_t n = 0; n < sizes.samples; n++)
+        add_row(x + n * step, dy + n * step, rectifies, of, length, &sums);
+    complete(&sums, is_blocked);
+    vec mean, slope;
+    for (int lane = 0; lane < LANES; lane++) {
+        const double r = root[group * block + (is_blocked ? lane : 0)];
+        mean[lane] = (float)(sums.first[lane] / m);
+        slope[lane] = (float)(of.factor[lane] * r * r * sums.second[lane] / m);
+        if (lane < block) {
+            if (ds != NULL) ds[group * block + lane] += (float)(r * sums.second[lane]);
+            if (db != NULL) db[group * block + lane] += (float)sums.first[lane];
+        }
+    }
+    for (int64_t n = 0; n < sizes.samples; n++)
+        write_gradient(
+            x + n * step, dy + n * step, dx + n * step, rectifies, streams, of, mean, slope,
+            length);
+    if (streams) end_stream();
+}
+
+// Overwrite dx, which may be dy; add to the gradients of s and b unless they are NULL.
+EXPORT void batch_norm_backward(
+    const float *x, const float *dy, float *dx, const float *saved, float *ds, float *db,
+    int64_t samples, int64_t groups, int64_t length, int is_blocked, int rectifies, int streams,
+    int threads)
+{
+    const Sizes sizes = {samples, groups, length, is_blocked};
+    PARALLEL_FOR(threads)
+    for (int64_t group = 0; group < groups; group++) {
+        if (rectifies)
+            backward_group(x, dy, dx, saved, ds, db, sizes, group, 1, streams);
+        else
+            backward_group(x, dy, dx, saved, ds, db, sizes, group, 0, streams);
+    }
+}
