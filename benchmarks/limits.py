@@ -16,6 +16,7 @@ from benchmarks.machine import bandwidth, best_seconds, peak_flops
 from benchmarks.net import FEWEST_RUNS, NETS, ROOT, WARM_UP, Own
 from benchmarks.table import Row
 from minicaffe.backends.onednn.kernels.update import OneDnnUpdate
+from minicaffe.backends.onednn.native.library import NativeLibrary
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
 from minicaffe.schema import SolverParameter, SolverSource, read_net
@@ -173,7 +174,7 @@ def timed_kernels(backend: Any) -> Iterator[list[float]]:
 
 @contextmanager
 def idle_kernels(backend: Any) -> Iterator[None]:
-    """Make the library and the solver's rule return immediately in nets created in the block."""
+    """Make library, C kernels and solver's rule return immediately in nets created in the block."""
 
     def done(*_: Any) -> int:
         return 0
@@ -183,6 +184,7 @@ def idle_kernels(backend: Any) -> Iterator[None]:
         patch.object(library, "dnnl_primitive_execute", done),
         patch.object(library, "dnnl_sgemm", done),
         patch.object(OneDnnUpdate, "_update_sgd", done),
+        patch.object(NativeLibrary, "function", lambda *_: done),
     ):
         yield
 

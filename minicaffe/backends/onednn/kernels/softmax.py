@@ -91,7 +91,7 @@ class NativeSoftmaxLoss(ReferenceSoftmaxLoss):
         n_values = math.prod(self._shape)
         self._threads = max(1, min(backend.threads, n_values // MIN_VALUES_PER_THREAD))
         # Of each thread: the loss, labels that count, labels that are no class.
-        self._sums = np.empty((self._threads, 3), np.float64)
+        self._sums = np.zeros((self._threads, 3), np.float64)
         self._addresses = self._sizes.ctypes.data, self._sums.ctypes.data
         self._forward = native.function("softmax_loss_forward")
         self._backward = native.function("softmax_loss_backward")
