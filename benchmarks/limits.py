@@ -19,6 +19,7 @@ from benchmarks.table import Row
 from minicaffe.backends.onednn.kernels.update import OneDnnUpdate
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
+from minicaffe.native.library import NativeLibrary
 from minicaffe.schema import SolverParameter, SolverSource, read_net
 from minicaffe.solver.solver import Solver
 
@@ -174,7 +175,7 @@ def timed_kernels(backend: Any) -> Iterator[list[float]]:
 
 @contextmanager
 def idle_kernels(backend: Any) -> Iterator[None]:
-    """Make the library and the solver's rule return immediately in nets created in the block."""
+    """Make library, C kernels and solver's rule return immediately in nets created in the block."""
 
     def done(*_: Any) -> int:
         return 0
@@ -184,6 +185,7 @@ def idle_kernels(backend: Any) -> Iterator[None]:
         patch.object(library, "dnnl_primitive_execute", done),
         patch.object(library, "dnnl_sgemm", done),
         patch.object(OneDnnUpdate, "_update_sgd", done),
+        patch.object(NativeLibrary, "function", lambda *_: done),
     ):
         yield
 

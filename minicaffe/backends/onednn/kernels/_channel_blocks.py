@@ -43,9 +43,13 @@ class BlockedImages(NamedTuple):
     @classmethod
     def of(cls, x: OneDnnTensor) -> BlockedImages:
         """Return the layout of x, or the plain one if that of x is of another kind."""
-        layout = gapless_layout(x)
+        return cls.of_layout(gapless_layout(x))
+
+    @classmethod
+    def of_layout(cls, layout: Layout) -> BlockedImages:
+        """Return a layout, or the plain one of its shape if it is of another kind."""
         blocks = [b for b in BLOCKS if not layout.is_plain and has_blocks(layout, b)]
-        return cls._divided(layout, blocks[0]) if blocks else cls.plain(x.shape)
+        return cls._divided(layout, blocks[0]) if blocks else cls.plain(layout.shape)
 
     @classmethod
     def plain(cls, shape: Shape) -> BlockedImages:

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.kernels._channel_bias import OneDnnChannelBias
+from minicaffe.backends.onednn.kernels._depthwise_conv import DepthwiseConv, plan_depthwise_conv
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_product import OPERANDS, PackedProduct, Request
 from minicaffe.backends.onednn.kernels._small_conv import plan_small_conv
-from minicaffe.backends.onednn.runtime.library import Alg, Arg, DataType
+from minicaffe.backends.onednn.runtime.library import Alg, Arg, DataType, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind
@@ -61,8 +62,8 @@ class OneDnnConv(PackedProduct[Conv]):
         has_channel_bias = op.bias and op.transposed
         self._channel_bias = OneDnnChannelBias(backend, y[1]) if has_channel_bias else None
         self._epilogue = OneDnnEpilogue(backend, y)
-        self._small = plan_small_conv(backend, op, x, y)
         self._without_epilogue = self._call_forward(EpilogueKind())
+        self._native = plan_small_conv(backend, op, x, y) or self._plan_depthwise()
         self._winograd = cache_method(self._plan_winograd)
         self._winograd_of_weights = cache_method(self._plan_winograd_of_weights)
         self._winograd_of_data = cache_method(self._plan_winograd_of_data)
@@ -77,8 +78,8 @@ class OneDnnConv(PackedProduct[Conv]):
         """Overwrite y."""
         if not self.op.transposed:
             scaling = self._epilogue.tensors()
-            if self._small is not None:
-                self._small.forward(x, w, b, scaling, self._epilogue.kind.rectifies, y)
+            if self._native is not None:
+                self._native.forward(x, w, b, scaling, self._epilogue.kind.rectifies, y)
                 return
             winograd = self._winograd()
             if winograd is not None:
@@ -97,7 +98,7 @@ class OneDnnConv(PackedProduct[Conv]):
         if self.op.transposed:
             return 0
         n = self._epilogue.fuse(epilogue)
-        if self._small is not None:
+        if self._native is not None:
             return n
         fused = self._call_forward(self._epilogue.kind).primitive
         if self._without_epilogue.primitive.is_compiled and not fused.is_compiled:
@@ -109,8 +110,8 @@ class OneDnnConv(PackedProduct[Conv]):
         if self.op.transposed:
             self._without_epilogue(dy, w, dx)
             return
-        if self._small is not None:
-            self._small.backward_data(dy, w, dx)
+        if self._native is not None:
+            self._native.backward_data(dy, w, dx)
             return
         winograd = self._winograd_of_data()
         if winograd is not None:
@@ -127,8 +128,8 @@ class OneDnnConv(PackedProduct[Conv]):
     ) -> None:
         """Add to dw and db."""
         self._is_trained = True
-        if self._small is not None:
-            self._small.backward_weights(x, dy, dw, db)
+        if self._native is not None:
+            self._native.backward_weights(x, dy, dw, db)
             return
         winograd = self._winograd_of_weights()
         if winograd is not None and dw is not None:
@@ -142,6 +143,12 @@ class OneDnnConv(PackedProduct[Conv]):
         self._accumulate(lambda *results: call(wide, narrow, *results), totals, shapes)
         if db is not None and self._channel_bias is not None:
             self._channel_bias.accumulate(dy, db)
+
+    def _plan_depthwise(self) -> DepthwiseConv | None:
+        """Return the C kernels for one filter a channel, in the library's layouts."""
+        primitive = self._without_epilogue.primitive
+        x, y = primitive.layout(Query.SRC, self._wide), primitive.layout(Query.DST, self._narrow)
+        return plan_depthwise_conv(self.backend, self.op, x, y)
 
     def _correlation(self) -> Correlation | None:
         """Return the sizes if Winograd's algorithm, which is for float32, may be used."""

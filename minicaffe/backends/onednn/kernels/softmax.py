@@ -1,7 +1,8 @@
-"""Softmax and its loss: oneDNN's softmax, and the reference's code for labels."""
+"""Softmax with oneDNN, and its loss in C or, with class weights or smoothing, in NumPy."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,12 @@ from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.reference.kernels.softmax import ReferenceSoftmaxLoss, softmax
+from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.softmax import Softmax, SoftmaxLoss
+
+# Values of x: waking a thread for fewer costs more than it saves.
+MIN_VALUES_PER_THREAD = 16384
 
 
 @kernel(Softmax)
@@ -50,6 +55,16 @@ class OneDnnSoftmax(OneDnnKernel[Softmax]):
 
 
 @kernel(SoftmaxLoss)
+def plan_softmax_loss(
+    backend: OneDnnBackend, op: SoftmaxLoss, *tensors: Tensor
+) -> ReferenceSoftmaxLoss:
+    """Return the kernel in C, or the one for class weights, smoothing and no compiler."""
+    is_simple = not op.class_weights and not op.smoothing
+    if backend.native is None or not is_simple:
+        return OneDnnSoftmaxLoss(backend, op, *tensors)
+    return NativeSoftmaxLoss(backend, backend.native, op, *tensors)
+
+
 class OneDnnSoftmaxLoss(ReferenceSoftmaxLoss):
     """Softmax and multinomial logistic loss; probabilities are plain, as labels index them."""
 
@@ -61,6 +76,52 @@ class OneDnnSoftmaxLoss(ReferenceSoftmaxLoss):
 
     def _probabilities(self, x: Any, p: Any) -> None:  # Any: tensors of this backend
         run_softmax(self.backend, self._softmax, x, p, self.op.axis)
+
+
+class NativeSoftmaxLoss(ReferenceSoftmaxLoss):
+    """Softmax and multinomial logistic loss in one pass, summed in double precision."""
+
+    def __init__(
+        self, backend: OneDnnBackend, native: NativeLibrary, op: SoftmaxLoss, *tensors: Tensor
+    ) -> None:
+        super().__init__(backend, op, *tensors)
+        ignored = op.ignore_label
+        sizes = (*self._shape, ignored is not None, ignored or 0)
+        self._sizes = np.array(sizes, np.int64)
+        n_values = math.prod(self._shape)
+        self._threads = max(1, min(backend.threads, n_values // MIN_VALUES_PER_THREAD))
+        # Of each thread: the loss, labels that count, labels that are no class.
+        self._sums = np.zeros((self._threads, 3), np.float64)
+        self._addresses = self._sizes.ctypes.data, self._sums.ctypes.data
+        self._forward = native.lookup("softmax_loss_forward")
+        self._backward = native.lookup("softmax_loss_backward")
+        self._divisor = 1.0
+
+    # Any: tensors of this backend.
+    def forward(self, x: Any, labels: Any, p: Any, loss: Any) -> None:
+        """Overwrite p and loss."""
+        sizes, sums = self._addresses
+        given = x.address(), labels.address()
+        self._forward(sizes, *given, p.address_to_write(), sums, self._threads)
+        total, counted, wrong = self._sums.sum(0).tolist()
+        if wrong:
+            self._classes(labels)  # raises the error
+        self._divisor = self._divide_by(counted)
+        loss.write()[...] = total / self._divisor
+
+    def backward(self, p: Any, labels: Any, dloss: Any, dx: Any) -> None:
+        """Overwrite dx."""
+        rate = float(dloss.read().reshape(())) / self._divisor
+        given = p.address(), labels.address(), rate
+        self._backward(self._addresses[0], *given, dx.address_to_write(), self._threads)
+
+    def _divide_by(self, counted: float) -> float:
+        outer, _, inner = self._shape
+        choice = self.op.normalization
+        if isinstance(choice, float):
+            return choice
+        known = {"full": outer * inner, "valid": counted, "batch_size": outer, "none": 1}
+        return max(known[choice], 1)
 
 
 def run_softmax(

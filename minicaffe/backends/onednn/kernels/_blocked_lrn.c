@@ -1,0 +1,164 @@
+// Local response normalisation across the channels of images in blocks of LANES channels; see
+// _blocked_lrn.py.
+//
+// The values of a few pixels are first stored with their channels side by side and zeros at both
+// ends, so that the sum over a window of channels is a sum of vectors at neighbouring addresses.
+// Several pixels at once, because a load that overlaps two recent stores waits for both.
+
+#include <immintrin.h>
+
+#include "native.h"
+
+#define GROUP 8
+// As in _blocked_lrn.py.
+#define MAX_CHANNELS 1024
+#define MAX_HALF_WINDOW 16
+
+typedef struct {
+    int64_t images, blocks, pixels, half_window;
+} Images;
+
+// Channels of a group of pixels, with room for half a window at both ends.
+typedef struct {
+    float values[GROUP][MAX_CHANNELS + 2 * MAX_HALF_WINDOW];
+} Channels;
+
+static inline float *channels_at(Channels *c, int64_t pixel, int64_t block)
+{
+    return c->values[pixel] + MAX_HALF_WINDOW + block * LANES;
+}
+
+// Set the values beyond both ends to zero.
+static inline void clear_ends(Channels *c, int64_t blocks)
+{
+    for (int p = 0; p < GROUP; p++)
+        for (int i = 0; i < MAX_HALF_WINDOW; i++) {
+            c->values[p][i] = 0;
+            channels_at(c, p, blocks)[i] = 0;
+        }
+}
+
+static inline vec window_sum(const float *at, int64_t half_window)
+{
+    vec sum = load(at - half_window);
+    for (int64_t i = 1 - half_window; i <= half_window; i++) sum += load(at + i);
+    return sum;
+}
+
+static inline vec square_root(vec x)
+{
+#ifdef __AVX512F__
+    return _mm512_sqrt_ps(x);
+#else
+    return _mm256_sqrt_ps(x);
+#endif
+}
+
+// scale^-beta. Two square roots are several times faster than a power; 0.75 is what most nets have.
+static inline vec shrink_of(vec scale, float beta)
+{
+    if (beta == 0.75f) {
+        const vec root = square_root(scale);
+        return fill(1) / (root * square_root(root));
+    }
+    for (int i = 0; i < LANES; i++) scale[i] = powf(scale[i], -beta);
+    return scale;
+}
+
+// Also fetch the next group of both inputs: processors do not foresee jumps from block to block.
+static inline void store_squares(
+    const Images *s, const float *x, const float *also_read, int64_t pixels, Channels *squares)
+{
+    for (int64_t b = 0; b < s->blocks; b++)
+        for (int64_t p = 0; p < pixels; p++) {
+            const int64_t at = (b * s->pixels + p) * LANES;
+            __builtin_prefetch(x + at + GROUP * LANES);
+            __builtin_prefetch(also_read + at + GROUP * LANES);
+            const vec value = load(x + at);
+            store(channels_at(squares, p, b), value * value);
+        }
+}
+
+static void normalize_group(
+    const Images *s, const float *x, int64_t pixels, float factor, float beta, float k,
+    Channels *squares, float *y)
+{
+    store_squares(s, x, x, pixels, squares);
+    for (int64_t b = 0; b < s->blocks; b++)
+        for (int64_t p = 0; p < pixels; p++) {
+            const int64_t at = (b * s->pixels + p) * LANES;
+            const vec sum = window_sum(channels_at(squares, p, b), s->half_window);
+            store(y + at, load(x + at) * shrink_of(factor * sum + k, beta));
+        }
+}
+
+// y = x scale^-beta, scale = k + factor * (sum of x^2 over a window of channels).
+EXPORT void lrn_forward(
+    const Images *s, const float *x, float *y, float factor, float beta, float k, int threads)
+{
+    const int64_t size = s->blocks * s->pixels * LANES, groups = (s->pixels + GROUP - 1) / GROUP;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        Channels squares;
+        clear_ends(&squares, s->blocks);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < s->images * groups; i++) {
+            const int64_t pixel = i % groups * GROUP, rest = s->pixels - pixel;
+            const int64_t at = i / groups * size + pixel * LANES;
+            normalize_group(
+                s, x + at, rest < GROUP ? rest : GROUP, factor, beta, k, &squares, y + at);
+        }
+    }
+}
+
+// What the gradient of a group of pixels needs.
+typedef struct {
+    Channels squares, ratios;
+    float shrinks[GROUP][MAX_CHANNELS];
+} Scratch;
+
+static void add_gradient_of_group(
+    const Images *s, const float *x, const float *dy, int64_t pixels, float factor, float beta,
+    float k, Scratch *scratch, float *dx)
+{
+    store_squares(s, x, dy, pixels, &scratch->squares);
+    for (int64_t b = 0; b < s->blocks; b++)
+        for (int64_t p = 0; p < pixels; p++) {
+            const int64_t at = (b * s->pixels + p) * LANES;
+            const vec sum = window_sum(channels_at(&scratch->squares, p, b), s->half_window);
+            const vec scale = factor * sum + k, shrink = shrink_of(scale, beta);
+            store(scratch->shrinks[p] + b * LANES, shrink);
+            store(
+                channels_at(&scratch->ratios, p, b), load(dy + at) * load(x + at) * shrink / scale);
+        }
+    const float slope = -2 * factor * beta;
+    for (int64_t b = 0; b < s->blocks; b++)
+        for (int64_t p = 0; p < pixels; p++) {
+            const int64_t at = (b * s->pixels + p) * LANES;
+            const vec sum = window_sum(channels_at(&scratch->ratios, p, b), s->half_window);
+            const vec shrink = load(scratch->shrinks[p] + b * LANES);
+            store(dx + at, load(dy + at) * shrink + slope * sum * load(x + at));
+        }
+}
+
+// dx = dy scale^-beta - 2 factor beta x * (sum of dy y / scale over the window).
+EXPORT void lrn_backward(
+    const Images *s, const float *x, const float *dy, float *dx, float factor, float beta, float k,
+    int threads)
+{
+    const int64_t size = s->blocks * s->pixels * LANES, groups = (s->pixels + GROUP - 1) / GROUP;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        Scratch scratch;
+        clear_ends(&scratch.squares, s->blocks);
+        clear_ends(&scratch.ratios, s->blocks);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < s->images * groups; i++) {
+            const int64_t pixel = i % groups * GROUP, rest = s->pixels - pixel;
+            const int64_t at = i / groups * size + pixel * LANES;
+            add_gradient_of_group(
+                s, x + at, dy + at, rest < GROUP ? rest : GROUP, factor, beta, k, &scratch,
+                dx + at);
+        }
+    }
+}
