@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.onednn.kernels import conv
+from minicaffe.backends.onednn.runtime.library import DataType
 from minicaffe.backends.onednn.runtime.memory import Buffer
 from minicaffe.backends.onednn.runtime.primitive import Primitive
+from minicaffe.backends.onednn.runtime.rounding import round_to_bfloat16
 from minicaffe.backends.onednn.winograd.correlation import correlation, flipped
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.conv import Conv
 from minicaffe.ops.update import StepSize, Update, UpdateOperands
 from probe import net_from_text
-from tolerances import BY_DTYPE, Tolerance, assert_close
+from tolerances import BFLOAT16, BY_DTYPE, Tolerance, assert_close
 
 ALLOWED = BY_DTYPE["float32"]
 
@@ -36,12 +38,18 @@ def sizes(x, filters, op):
     return (filters, x[1] // op.group, 3, 3), (x[0], filters, *image)
 
 
-def all_ways(backend, op, x_shape, filters, seed=0):
-    """Return y and dx, which overwrite NaN, and dw and db, accumulated once and twice."""
+def all_ways(backend, op, x_shape, filters, seed=0, rounds=False):
+    """Return y and dx, which overwrite NaN, and dw and db, accumulated once and twice.
+
+    With `rounds`, of operands that are rounded to bfloat16; the bias is not.
+    """
     rng = np.random.default_rng(seed)
     w_shape, y_shape = sizes(x_shape, filters, op)
     shapes = (x_shape, w_shape, (filters,), y_shape)
-    x, w, b, dy = (tensor(backend, rng.standard_normal(shape)) for shape in shapes)
+    x, w, b, dy = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
+    if rounds:
+        x, w, dy = map(round_to_bfloat16, (x, w, dy))
+    x, w, b, dy = (tensor(backend, values) for values in (x, w, b, dy))
     y, dx = (tensor(backend, np.full(shape, np.nan)) for shape in (y_shape, x_shape))
     kernel = backend.plan(op, x, w, y)
     kernel.forward(x, w, b if op.bias else None, y)
@@ -218,12 +226,41 @@ def test_blocks_of_the_instruction_set_divide_the_channels():
     assert not sizes.is_faster(16)
 
 
-def test_bfloat16_uses_direct_convolution(onednn, monkeypatch):
-    monkeypatch.setattr(conv, "Winograd", None)
-    shape = (4, 64, 16, 16)
-    all_ways(type(onednn)(precision="bf16"), square(), shape, 64)
-    with pytest.raises(TypeError, match="NoneType"):
-        all_ways(onednn, square(), shape, 64)
+@pytest.fixture
+def bfloat16(onednn):
+    """Return a backend with bfloat16 products; skip on a CPU without them."""
+    if onednn.native is None or not onednn.native.has_bfloat16:
+        pytest.skip("this CPU has no bfloat16")
+    return type(onednn)(precision="bf16")
+
+
+@pytest.mark.parametrize("name", ["rest", "one-sided", "many channels"])
+def test_bfloat16_products_have_rounded_operands(bfloat16, name):
+    shape, filters, op = SHAPES[name]
+    want = all_ways(ReferenceBackend(np.float64), op, shape, filters, rounds=True)
+    got = all_ways(bfloat16, op, shape, filters)
+    for i, (a, b) in enumerate(zip(got, want, strict=True)):
+        assert_close(a, b, BFLOAT16, f"result {i}")
+
+
+def test_bfloat16_images_give_the_results_of_float32_images_of_the_same_values(bfloat16):
+    op, shape = square(bias=False), (2, 64, 13, 18)
+    w_shape, _ = sizes(shape, 64, op)
+    rng = np.random.default_rng(5)
+    x, w = (tensor(bfloat16, rng.standard_normal(s)) for s in (shape, w_shape))
+    y, z, dx, dw = (bfloat16.tensor(s) for s in (shape, shape, shape, w_shape))
+    kernel = bfloat16.plan(op, x, w, y)
+    kernel.forward(x, w, None, y)
+    assert y.stored.data_type is DataType.BF16
+    results = []
+    for source in (y, tensor(bfloat16, y.get())):
+        dw.clear()
+        kernel.forward(source, w, None, z)
+        kernel.backward_data(source, w, dx)
+        kernel.backward_weights(source, source, dw, None)
+        results.append([t.get() for t in (z, dx, dw)])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_direct_convolution_without_c_kernels(onednn, monkeypatch):

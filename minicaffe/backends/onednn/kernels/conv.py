@@ -16,7 +16,7 @@ from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_product import OPERANDS, PackedProduct, Request
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, DataType
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
-from minicaffe.backends.onednn.runtime.precision import FP32
+from minicaffe.backends.onednn.runtime.precision import BF16, FP32
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.onednn.winograd.correlation import Correlation, correlation, flipped
@@ -131,8 +131,8 @@ class OneDnnConv(PackedProduct[Conv]):
             self._channel_bias.accumulate(dy, db)
 
     def _correlation(self) -> Correlation | None:
-        """Return the sizes if Winograd's algorithm, which is for float32, may be used."""
-        if self.backend.native is None or self.backend.precision != FP32:
+        """Return the sizes if there are C kernels for Winograd's algorithm in this precision."""
+        if self.backend.native is None or self.backend.precision not in (FP32, BF16):
             return None
         return correlation(self.op, self._wide, self._narrow)
 

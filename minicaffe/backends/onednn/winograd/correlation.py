@@ -7,13 +7,15 @@ the definition takes 144.
 
 from __future__ import annotations
 
+import enum
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from minicaffe.backends.onednn.runtime.library import TAGS_OF_FILTERS, TAGS_OF_IMAGES
-from minicaffe.backends.onednn.runtime.memory import Layout, TaggedLayout
+from minicaffe.backends.onednn.runtime.library import TAGS_OF_FILTERS, TAGS_OF_IMAGES, DataType
+from minicaffe.backends.onednn.runtime.memory import Layout, TaggedLayout, address_of
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import HostArray, Shape
 from minicaffe.ops.conv import Conv
 
@@ -26,6 +28,14 @@ POSITIONS = SPAN**2
 # are enough for 36 instead of 144 multiplications with transforms.
 MIN_TILES = 24
 MIN_SHARE = 0.5
+
+
+class ValueType(enum.IntEnum):
+    """How the C kernels read and write values: as in winograd.h."""
+
+    FLOAT32 = 0
+    ROUNDED_TO_BFLOAT16 = 1
+    BFLOAT16 = 2
 
 
 class Correlation(NamedTuple):
@@ -90,7 +100,7 @@ class Correlation(NamedTuple):
         for _, channels, rows, columns in (self.x, self.y):
             block = rows * columns * lanes
             numbers += [rows, columns, channels // lanes * block, block, columns * lanes, lanes]
-        return np.array(numbers, np.int64)
+        return np.array([*numbers, *[ValueType.FLOAT32] * 3], np.int64)
 
 
 def correlation(op: Conv, x: Shape, y: Shape) -> Correlation | None:
@@ -106,10 +116,44 @@ def flipped(forward: Correlation) -> Correlation:
     return Correlation(y, x, tuple(TAPS - 1 - p for p in pad), group, is_flipped=True)
 
 
-def blocked_images(shape: Shape, lanes: int) -> Layout:
-    """Return the layout of images in blocks of so many channels."""
-    tagged = TaggedLayout(shape, TAGS_OF_IMAGES[lanes])
-    return Layout.of(tagged.handle, shape)
+class BlockedOperand:
+    """Images in blocks of channels, as the C kernels read and write them.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    lanes : int
+        Channels in a block.
+    precision : DataType
+        Of the operands of a product.
+    """
+
+    def __init__(self, shape: Shape, lanes: int, precision: DataType) -> None:
+        wide = TaggedLayout(shape, TAGS_OF_IMAGES[lanes])
+        self._wide = self._narrow = Layout.of(wide.handle, shape)
+        self._rounds = precision is DataType.BF16
+        if self._rounds:
+            narrow = TaggedLayout(shape, TAGS_OF_IMAGES[lanes], DataType.BF16)
+            self._narrow = Layout.of(narrow.handle, shape)
+
+    def read(self, x: OneDnnTensor) -> tuple[int, ValueType]:
+        """Return the address and type of values to read; they are bfloat16 if stored so."""
+        if not self._rounds:
+            return address_of(x.source(self._wide)), ValueType.FLOAT32
+        if x.stored is self._narrow:
+            return address_of(x.source(self._narrow)), ValueType.BFLOAT16
+        return address_of(x.source(self._wide)), ValueType.ROUNDED_TO_BFLOAT16
+
+    def write(self, y: OneDnnTensor) -> tuple[int, ValueType]:
+        """Return the address of values to overwrite, and their type; then call `y.write_back`."""
+        written = ValueType.BFLOAT16 if self._rounds else ValueType.FLOAT32
+        return address_of(y.target(self._narrow)), written
+
+
+def value_type_of_filters(precision: DataType) -> ValueType:
+    """Return how filters, which are stored as float32, are read."""
+    is_narrow = precision is DataType.BF16
+    return ValueType.ROUNDED_TO_BFLOAT16 if is_narrow else ValueType.FLOAT32
 
 
 def blocked_filters(shape: Shape, lanes: int) -> Layout:

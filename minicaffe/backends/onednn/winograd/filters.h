@@ -70,7 +70,8 @@ static void transform_panel(
             for (int i = 0; i < LANES; i++) {
                 vec g[TAPS], rows[3 * SPAN], line[SPAN];
                 float *to = u + ((in * LANES + i) * vectors + j) * LANES;
-                for (int k = 0; k < TAPS; k++) g[k] = load(taps + k * WEIGHT_BLOCK + i * LANES);
+                for (int k = 0; k < TAPS; k++)
+                    g[k] = load_values(taps + k * WEIGHT_BLOCK + i * LANES, c->w_type);
                 for (int k = 0; k < 3; k++) transform_filter(g + k * 3, 1, rows + k * SPAN);
                 for (int k = 0; k < SPAN; k++) {
                     transform_filter(rows + k, SPAN, line);

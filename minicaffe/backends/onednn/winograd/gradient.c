@@ -57,8 +57,8 @@ static const SumTiles SUM_TILES[MAX_COLUMNS] = {sum_tiles_1, sum_tiles_2, sum_ti
 
 // Transform the tiles [first, first + tiles) of some blocks of channels of dy into d, as
 // transform_input does for one group; add their sums to `sums`, for each channel.
-static void transform_output_gradient(
-    const Correlation *c, const float *dy, int64_t first, int64_t tiles, int64_t from_block,
+ALWAYS_INLINE void transform_output_gradient_of(
+    const Correlation *c, int type, const void *dy, int64_t first, int64_t tiles, int64_t from_block,
     int64_t to_block, float *d, float *sums)
 {
     const int64_t step = position_step(c->out_blocks, tiles);
@@ -66,12 +66,13 @@ static void transform_output_gradient(
         vec total = load(sums + b * LANES);
         for (int64_t t = 0; t < tiles; t++) {
             const Tile tile = tile_at(c, first + t);
-            const float *block = dy + tile.image * c->y.image + b * c->y.block;
+            const int64_t offset = tile.image * c->y.image + b * c->y.block;
+            const void *block = value_at(dy, offset, type);
             const int64_t row = tile.row * OUTPUTS, column = tile.column * OUTPUTS;
             float *out = d + (b * tiles + t) * LANES;
             vec y[OUTPUTS * OUTPUTS], rows[OUTPUTS * SPAN], line[SPAN];
-            prefetch_tile(&c->y, block, row, column + 2 * OUTPUTS, OUTPUTS);
-            read_tile(&c->y, block, row, column, OUTPUTS, y);
+            prefetch_tile(&c->y, type, block, row, column + 2 * OUTPUTS, OUTPUTS);
+            read_tile(&c->y, type, block, row, column, OUTPUTS, y);
             for (int i = 0; i < OUTPUTS; i++) {
                 total += (y[i] + y[4 + i]) + (y[8 + i] + y[12 + i]);
                 transform_gradient(y + i * OUTPUTS, 1, rows + i * SPAN);
@@ -83,6 +84,23 @@ static void transform_output_gradient(
         }
         store(sums + b * LANES, total);
     }
+}
+
+static void transform_output_gradient(
+    const Correlation *c, const void *dy, int64_t first, int64_t tiles, int64_t from_block,
+    int64_t to_block, float *d, float *sums)
+{
+    if (c->y_type == FLOAT32)
+        transform_output_gradient_of(
+            c, FLOAT32, dy, first, tiles, from_block, to_block, d, sums);
+#ifdef __AVX512BF16__
+    else if (c->y_type == BFLOAT16)
+        transform_output_gradient_of(
+            c, BFLOAT16, dy, first, tiles, from_block, to_block, d, sums);
+    else
+        transform_output_gradient_of(
+            c, ROUNDED_TO_BFLOAT16, dy, first, tiles, from_block, to_block, d, sums);
+#endif
 }
 
 // Add to the gradient of the filters between one block of inputs and some blocks of outputs.
@@ -130,7 +148,7 @@ static void add_products(
 // gradient of the filters, V, D. Each thread sums a fixed part of the tiles (`is_shared`: of dw), so
 // that the result is the same in every pass.
 EXPORT void winograd_gradient(
-    const int64_t *sizes, const float *x, const float *dy, float *dw, int adds, float *db,
+    const int64_t *sizes, const void *x, const void *dy, float *dw, int adds, float *db,
     float *scratch, int64_t scratch_step, int threads)
 {
     const Correlation *c = (const Correlation *)sizes;
@@ -160,10 +178,10 @@ EXPORT void winograd_gradient(
             const int64_t first = tiles * i / ranges, n = tiles * (i + 1) / ranges - first;
             const int overwrites = c->is_shared && i == 0 && !adds;
             transform_input(
-                c, x + group * c->in_blocks * c->x.block, first, n, 1,
+                c, value_at(x, group * c->in_blocks * c->x.block, (int)c->x_type), first, n, 1,
                 share(c->in_blocks, member, team), share(c->in_blocks, member + 1, team), v);
             transform_output_gradient(
-                c, dy + group * c->out_blocks * c->y.block, first, n,
+                c, value_at(dy, group * c->out_blocks * c->y.block, (int)c->y_type), first, n,
                 share(c->out_blocks, member, team), share(c->out_blocks, member + 1, team), d,
                 sums + group * c->out_blocks * LANES);
             if (c->is_shared) {
