@@ -22,8 +22,8 @@ from tolerances import BFLOAT16, BY_DTYPE, Tolerance, assert_close
 ALLOWED = BY_DTYPE["float32"]
 
 
-def square(pad=(1, 1), **settings):
-    return Conv((3, 3), (1, 1), pad, (1, 1), **settings)
+def square(pad=(1, 1), size=3, **settings):
+    return Conv((size, size), (1, 1), pad, (1, 1), **settings)
 
 
 def tensor(backend, values):
@@ -34,8 +34,8 @@ def tensor(backend, values):
 
 def sizes(x, filters, op):
     """Return the shapes of w and y."""
-    image = (n + 2 * p - 2 for n, p in zip(x[2:], op.pad, strict=True))
-    return (filters, x[1] // op.group, 3, 3), (x[0], filters, *image)
+    image = (n + 2 * p - k + 1 for n, p, k in zip(x[2:], op.pad, op.kernel, strict=True))
+    return (filters, x[1] // op.group, *op.kernel), (x[0], filters, *image)
 
 
 def all_ways(backend, op, x_shape, filters, seed=0, rounds=False):
@@ -82,6 +82,9 @@ SHAPES = {
     "large": ((1, 64, 90, 57), 64, square()),
     "many channels": ((3, 272, 11, 13), 496, square()),
     "groups of many channels": ((2, 512, 15, 13), 1024, square(group=2)),
+    "5x5": ((2, 64, 15, 14), 80, square((2, 2), size=5)),
+    "5x5, one-sided": ((3, 48, 9, 12), 32, square((4, 0), size=5)),
+    "5x5, groups of many channels": ((2, 512, 11, 13), 768, square((2, 1), size=5, group=2)),
 }
 
 
@@ -106,7 +109,8 @@ def test_agrees_on_random_shapes(onednn):
         shape = (int(rng.integers(1, 10)), 16 * int(rng.integers(1, 7)) * group)
         shape += tuple(int(n) for n in rng.integers(3, 26, 2))
         filters = 16 * int(rng.integers(1, 7)) * group
-        op = square(tuple(int(p) for p in rng.integers(0, 3, 2)), group=group)
+        size = int(rng.choice([3, 5]))
+        op = square(tuple(int(p) for p in rng.integers(0, size, 2)), size, group=group)
         if not suits(op, shape, sizes(shape, filters, op)[1]):
             continue
         tried += 1
@@ -209,6 +213,9 @@ def test_nothing_is_created_after_the_first_passes(onednn, monkeypatch):
         (square(), (1, 64, 14, 14), 64, False),
         (square(), (64, 64, 5, 5), 64, False),
         (square((3, 1)), (4, 64, 56, 56), 64, False),
+        (square((2, 2), size=5), (4, 64, 56, 56), 64, True),
+        (square((5, 2), size=5), (4, 64, 56, 56), 64, False),
+        (square((3, 3), size=7), (4, 64, 56, 56), 64, False),
         (square(transposed=True), (4, 64, 56, 56), 64, False),
         (Conv((3, 3), (1, 1), (1, 1), (2, 2)), (4, 64, 56, 56), 64, False),
         (Conv((3, 3), (2, 1), (1, 1), (1, 1)), (4, 64, 56, 56), 64, False),
@@ -216,7 +223,8 @@ def test_nothing_is_created_after_the_first_passes(onednn, monkeypatch):
     ],
 )
 def test_winograd_is_used_where_it_is_faster(op, x, filters, expected):
-    y = (x[0], filters, *(n + 2 * p - 2 for n, p in zip(x[2:], op.pad, strict=False)))
+    windows = zip(x[2:], op.pad, op.kernel, strict=True)
+    y = (x[0], filters, *(n + 2 * p - k + 1 for n, p, k in windows))
     assert suits(op, x, y) is expected
 
 
@@ -234,7 +242,7 @@ def bfloat16(onednn):
     return type(onednn)(precision="bf16")
 
 
-@pytest.mark.parametrize("name", ["rest", "one-sided", "many channels"])
+@pytest.mark.parametrize("name", ["rest", "one-sided", "many channels", "5x5"])
 def test_bfloat16_products_have_rounded_operands(bfloat16, name):
     shape, filters, op = SHAPES[name]
     want = all_ways(ReferenceBackend(np.float64), op, shape, filters, rounds=True)

@@ -1,8 +1,8 @@
 """Sizes of a correlation that Winograd's algorithm computes, as the C kernels read them.
 
-An output tile of 4x4 needs an input tile of 6x6. Both are transformed so that the convolution
-becomes one matrix product, tiles times channels, for each of 36 positions: 36 multiplications where
-the definition takes 144.
+An output tile of 4x4 for 3x3 filters, of 2x2 for 5x5, needs an input tile of 6x6. Both are
+transformed so that the convolution becomes one matrix product, tiles times channels, for each of 36
+positions: 36 multiplications where the definition takes 144, or 100.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import HostArray, Shape
 from minicaffe.ops.conv import Conv
 
-OUTPUTS, TAPS = 4, 3
-SPAN = OUTPUTS + TAPS - 1
+SPAN = 6
 POSITIONS = SPAN**2
+TAPS = (3, 5)
 
 # With fewer tiles the filters, which are transformed or read for each pass, take longer than the
-# products save. The share of the computed outputs that must be inside the image: 4 of 9 products
-# are enough for 36 instead of 144 multiplications with transforms.
+# products save. The share of the computed outputs that must be inside the image.
 MIN_TILES = 24
 MIN_SHARE = 0.5
 
@@ -39,11 +38,13 @@ class ValueType(enum.IntEnum):
 
 
 class Correlation(NamedTuple):
-    """A correlation of x, padded by `pad` rows and columns, with 3x3 filters gives y.
+    """A correlation of x, padded by `pad` rows and columns, with square filters gives y.
 
     Attributes
     ----------
     x, y, pad : tuple of int
+    taps : int
+        Rows and columns of a filter.
     group : int
     is_flipped : bool
         Whether x and y are the gradients of a convolution's output and input.
@@ -52,6 +53,7 @@ class Correlation(NamedTuple):
     x: Shape
     y: Shape
     pad: Shape
+    taps: int
     group: int
     is_flipped: bool = False
 
@@ -73,13 +75,18 @@ class Correlation(NamedTuple):
     @property
     def _grid(self) -> tuple[int, int]:
         """Numbers of tiles that cover the rows and the columns of y."""
-        return -(-self.y[2] // OUTPUTS), -(-self.y[3] // OUTPUTS)
+        return -(-self.y[2] // self._outputs), -(-self.y[3] // self._outputs)
+
+    @property
+    def _outputs(self) -> int:
+        """Rows and columns of an output tile."""
+        return SPAN + 1 - self.taps
 
     def is_faster(self, lanes: int) -> bool:
         """Return whether the C kernels can compute this, and faster than direct convolution."""
         rows, columns = self._grid
-        share = self.y[2] * self.y[3] / (rows * columns * OUTPUTS**2)
-        fits = max(self.pad) < TAPS and not any(n % lanes for n in self.group_channels)
+        share = self.y[2] * self.y[3] / (rows * columns * self._outputs**2)
+        fits = max(self.pad) < self.taps and not any(n % lanes for n in self.group_channels)
         return fits and self.tiles >= MIN_TILES and share >= MIN_SHARE
 
     def structure(self, lanes: int, tiles: int, is_shared: bool) -> HostArray:
@@ -96,7 +103,7 @@ class Correlation(NamedTuple):
         """
         blocks = (n // lanes for n in self.group_channels)
         numbers = [self.group, self.x[0], *blocks, *self.pad, *self._grid, tiles]
-        numbers += [is_shared, self.is_flipped]
+        numbers += [is_shared, self.taps, self.is_flipped]
         for _, channels, rows, columns in (self.x, self.y):
             block = rows * columns * lanes
             numbers += [rows, columns, channels // lanes * block, block, columns * lanes, lanes]
@@ -104,16 +111,18 @@ class Correlation(NamedTuple):
 
 
 def correlation(op: Conv, x: Shape, y: Shape) -> Correlation | None:
-    """Return the correlation of a convolution, None if it is not one with 3x3 filters."""
-    if (op.kernel, op.stride, op.dilation) != ((TAPS, TAPS), (1, 1), (1, 1)) or op.transposed:
+    """Return the correlation of a convolution, None if there are no transforms for its filters."""
+    taps = op.kernel[0]
+    dense = ((taps, taps), (1, 1), (1, 1))
+    if taps not in TAPS or (op.kernel, op.stride, op.dilation) != dense or op.transposed:
         return None
-    return Correlation(x, y, op.pad, op.group)
+    return Correlation(x, y, op.pad, taps, op.group)
 
 
 def flipped(forward: Correlation) -> Correlation:
     """Return the correlation of y's gradient with flipped filters, which gives that of x."""
-    x, y, pad, group, _ = forward
-    return Correlation(y, x, tuple(TAPS - 1 - p for p in pad), group, is_flipped=True)
+    x, y, pad, taps, group, _ = forward
+    return Correlation(y, x, tuple(taps - 1 - p for p in pad), taps, group, is_flipped=True)
 
 
 class BlockedOperand:

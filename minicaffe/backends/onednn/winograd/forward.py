@@ -1,4 +1,4 @@
-"""Convolution with 3x3 filters, and the gradient of its data, by Winograd's algorithm."""
+"""Convolution with stride 1, and the gradient of its data, by Winograd's algorithm."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ NO_EPILOGUE = ChannelEpilogue()
 
 
 class Winograd:
-    """y = correlation of x with 3x3 filters.
+    """y = correlation of x with 3x3 or 5x5 filters.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Gradient of 3x3 filters and of the bias by Winograd's algorithm."""
+"""Gradient of filters and of the bias by Winograd's algorithm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from minicaffe.backends.onednn.runtime.memory import address_of
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.onednn.winograd.correlation import (
     POSITIONS,
-    TAPS,
     BlockedOperand,
     Correlation,
     blocked_filters,
@@ -62,7 +61,7 @@ class WinogradGradient:
         # The sums of dy, the products, a gradient of the filters, the transformed tiles.
         self._scratch_values = sizes.y[1] + POSITIONS * (COLUMNS * lanes**2 + transformed)
         if not is_shared:
-            self._scratch_values += sizes.group * sizes.filter_values * TAPS**2
+            self._scratch_values += sizes.group * sizes.filter_values * sizes.taps**2
 
     def __call__(
         self, x: OneDnnTensor, dy: OneDnnTensor, dw: OneDnnTensor, db: OneDnnTensor | None

@@ -31,14 +31,15 @@ ALWAYS_INLINE void read_tile(
     }
 }
 
-// Start to load OUTPUTS columns of a later tile: the six streams of its rows are too short for the
+// Start to load some columns of a later tile: the streams of its rows are too short for the
 // processor to predict them. It ignores addresses outside the image.
 ALWAYS_INLINE void prefetch_tile(
-    const Images *images, int type, const void *block, int64_t row, int64_t column, int rows)
+    const Images *images, int type, const void *block, int64_t row, int64_t column, int rows,
+    int columns)
 {
     const void *from = value_at(block, row * images->row + column * images->pixel, type);
     for (int r = 0; r < rows; r++)
-        for (int c = 0; c < OUTPUTS; c++)
+        for (int c = 0; c < columns; c++)
             __builtin_prefetch(value_at(from, r * images->row + c * images->pixel, type));
 }
 
@@ -49,6 +50,7 @@ ALWAYS_INLINE void transform_input_of(
     int64_t from_block, int64_t to_block, float *v)
 {
     const int64_t step = position_step(c->in_blocks, tiles);
+    const int outputs = OUTPUTS((int)c->taps);
     for (int64_t b = from_block; b < to_block; b++) {
         for (int64_t g = 0; g < groups; g++) {
             const int64_t from = tiles * g / groups, n = tiles * (g + 1) / groups - from;
@@ -58,9 +60,9 @@ ALWAYS_INLINE void transform_input_of(
                 const int64_t offset = tile.image * c->x.image + b * c->x.block;
                 const void *block = value_at(x, offset, type);
                 vec d[POSITIONS], rows[POSITIONS], line[SPAN];
-                const int64_t row = tile.row * OUTPUTS - c->above;
-                const int64_t column = tile.column * OUTPUTS - c->left;
-                prefetch_tile(&c->x, type, block, row, column + OUTPUTS + SPAN, SPAN);
+                const int64_t row = tile.row * outputs - c->above;
+                const int64_t column = tile.column * outputs - c->left;
+                prefetch_tile(&c->x, type, block, row, column + outputs + SPAN, SPAN, outputs);
                 read_tile(&c->x, type, block, row, column, SPAN, d);
                 for (int i = 0; i < SPAN; i++) transform_data(d + i * SPAN, 1, rows + i * SPAN);
                 for (int i = 0; i < SPAN; i++) {
