@@ -21,11 +21,11 @@ from minicaffe.ops.conv import Conv
 
 SPAN = 6
 POSITIONS = SPAN**2
-TAPS = (3, 5)
 
-# With fewer tiles the filters, which are transformed or read for each pass, take longer than the
-# products save. The share of the computed outputs that must be inside the image.
-MIN_TILES = 24
+# By taps: with fewer tiles, transforming the filters takes longer than the products save, measured
+# with AVX2 and AVX-512.
+MIN_TILES = {3: 12, 5: 24}
+# The share of the computed outputs that must be inside the image.
 MIN_SHARE = 0.5
 
 
@@ -87,7 +87,7 @@ class Correlation(NamedTuple):
         rows, columns = self._grid
         share = self.y[2] * self.y[3] / (rows * columns * self._outputs**2)
         fits = max(self.pad) < self.taps and not any(n % lanes for n in self.group_channels)
-        return fits and self.tiles >= MIN_TILES and share >= MIN_SHARE
+        return fits and self.tiles >= MIN_TILES[self.taps] and share >= MIN_SHARE
 
     def structure(self, lanes: int, tiles: int, is_shared: bool) -> HostArray:
         """Return the structure `Correlation` of winograd.h.
@@ -114,7 +114,7 @@ def correlation(op: Conv, x: Shape, y: Shape) -> Correlation | None:
     """Return the correlation of a convolution, None if there are no transforms for its filters."""
     taps = op.kernel[0]
     dense = ((taps, taps), (1, 1), (1, 1))
-    if taps not in TAPS or (op.kernel, op.stride, op.dilation) != dense or op.transposed:
+    if taps not in MIN_TILES or (op.kernel, op.stride, op.dilation) != dense or op.transposed:
         return None
     return Correlation(x, y, op.pad, taps, op.group)
 

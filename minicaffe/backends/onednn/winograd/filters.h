@@ -55,24 +55,28 @@ ALWAYS_INLINE void transform_panel_of(
     const int vectors = panel_vectors(c, panel);
     const int64_t step = panel_step(c);
     const int area = taps * taps;
+    // The processor does not foresee that the next block of inputs follows.
+    const int64_t ahead = (c->is_flipped ? c->out_blocks : 1) * area * WEIGHT_BLOCK;
     float turned[MAX_TAPS * MAX_TAPS * WEIGHT_BLOCK];
     for (int j = 0; j < vectors; j++) {
         const int64_t out = panel * MAX_VECTORS + j;
         for (int64_t in = 0; in < c->in_blocks; in++) {
-            const float *from = w;
+            const int64_t index = c->is_flipped
+                ? (group * c->in_blocks + in) * c->out_blocks + out
+                : (group * c->out_blocks + out) * c->in_blocks + in;
+            const float *block = w + index * area * WEIGHT_BLOCK, *from = block;
             if (c->is_flipped) {
-                from += ((group * c->in_blocks + in) * c->out_blocks + out) * area * WEIGHT_BLOCK;
                 for (int i = 0; i < area; i++)
-                    transpose(from + (area - 1 - i) * WEIGHT_BLOCK, turned + i * WEIGHT_BLOCK);
+                    transpose(block + (area - 1 - i) * WEIGHT_BLOCK, turned + i * WEIGHT_BLOCK);
                 from = turned;
-            } else {
-                from += ((group * c->out_blocks + out) * c->in_blocks + in) * area * WEIGHT_BLOCK;
             }
             for (int i = 0; i < LANES; i++) {
                 vec g[MAX_TAPS * MAX_TAPS], rows[MAX_TAPS * SPAN], line[SPAN];
                 float *to = u + ((in * LANES + i) * vectors + j) * LANES;
                 for (int k = 0; k < area; k++)
                     g[k] = load_values(from + k * WEIGHT_BLOCK + i * LANES, c->w_type);
+                for (int k = 0; k < area; k++)
+                    __builtin_prefetch(block + ahead + k * WEIGHT_BLOCK + i * LANES);
                 for (int k = 0; k < taps; k++)
                     transform_filter(taps, g + k * taps, 1, rows + k * SPAN);
                 for (int k = 0; k < SPAN; k++) {
