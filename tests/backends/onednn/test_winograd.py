@@ -8,20 +8,22 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.onednn.kernels import conv
+from minicaffe.backends.onednn.runtime.library import DataType
 from minicaffe.backends.onednn.runtime.memory import Buffer
 from minicaffe.backends.onednn.runtime.primitive import Primitive
+from minicaffe.backends.onednn.runtime.rounding import round_to_bfloat16
 from minicaffe.backends.onednn.winograd.correlation import correlation, flipped
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.conv import Conv
 from minicaffe.ops.update import StepSize, Update, UpdateOperands
 from probe import net_from_text
-from tolerances import BY_DTYPE, Tolerance, assert_close
+from tolerances import BFLOAT16, BY_DTYPE, Tolerance, assert_close
 
 ALLOWED = BY_DTYPE["float32"]
 
 
-def square(pad=(1, 1), **settings):
-    return Conv((3, 3), (1, 1), pad, (1, 1), **settings)
+def square(pad=(1, 1), size=3, **settings):
+    return Conv((size, size), (1, 1), pad, (1, 1), **settings)
 
 
 def tensor(backend, values):
@@ -32,16 +34,22 @@ def tensor(backend, values):
 
 def sizes(x, filters, op):
     """Return the shapes of w and y."""
-    image = (n + 2 * p - 2 for n, p in zip(x[2:], op.pad, strict=True))
-    return (filters, x[1] // op.group, 3, 3), (x[0], filters, *image)
+    image = (n + 2 * p - k + 1 for n, p, k in zip(x[2:], op.pad, op.kernel, strict=True))
+    return (filters, x[1] // op.group, *op.kernel), (x[0], filters, *image)
 
 
-def all_ways(backend, op, x_shape, filters, seed=0):
-    """Return y and dx, which overwrite NaN, and dw and db, accumulated once and twice."""
+def all_ways(backend, op, x_shape, filters, seed=0, rounds=False):
+    """Return y and dx, which overwrite NaN, and dw and db, accumulated once and twice.
+
+    With `rounds`, of operands that are rounded to bfloat16; the bias is not.
+    """
     rng = np.random.default_rng(seed)
     w_shape, y_shape = sizes(x_shape, filters, op)
     shapes = (x_shape, w_shape, (filters,), y_shape)
-    x, w, b, dy = (tensor(backend, rng.standard_normal(shape)) for shape in shapes)
+    x, w, b, dy = (rng.standard_normal(shape).astype(np.float32) for shape in shapes)
+    if rounds:
+        x, w, dy = map(round_to_bfloat16, (x, w, dy))
+    x, w, b, dy = (tensor(backend, values) for values in (x, w, b, dy))
     y, dx = (tensor(backend, np.full(shape, np.nan)) for shape in (y_shape, x_shape))
     kernel = backend.plan(op, x, w, y)
     kernel.forward(x, w, b if op.bias else None, y)
@@ -74,6 +82,9 @@ SHAPES = {
     "large": ((1, 64, 90, 57), 64, square()),
     "many channels": ((3, 272, 11, 13), 496, square()),
     "groups of many channels": ((2, 512, 15, 13), 1024, square(group=2)),
+    "5x5": ((2, 64, 15, 14), 80, square((2, 2), size=5)),
+    "5x5, one-sided": ((3, 48, 9, 12), 32, square((4, 0), size=5)),
+    "5x5, groups of many channels": ((2, 512, 11, 13), 768, square((2, 1), size=5, group=2)),
 }
 
 
@@ -98,7 +109,8 @@ def test_agrees_on_random_shapes(onednn):
         shape = (int(rng.integers(1, 10)), 16 * int(rng.integers(1, 7)) * group)
         shape += tuple(int(n) for n in rng.integers(3, 26, 2))
         filters = 16 * int(rng.integers(1, 7)) * group
-        op = square(tuple(int(p) for p in rng.integers(0, 3, 2)), group=group)
+        size = int(rng.choice([3, 5]))
+        op = square(tuple(int(p) for p in rng.integers(0, size, 2)), size, group=group)
         if not suits(op, shape, sizes(shape, filters, op)[1]):
             continue
         tried += 1
@@ -198,9 +210,13 @@ def test_nothing_is_created_after_the_first_passes(onednn, monkeypatch):
         (square(), (4, 16, 56, 56), 48, True),
         (square(), (4, 72, 56, 56), 64, False),
         (square(group=2), (4, 64, 56, 56), 80, False),
-        (square(), (1, 64, 14, 14), 64, False),
+        (square(), (1, 64, 14, 14), 64, True),
+        (square(), (2, 64, 7, 7), 64, False),
         (square(), (64, 64, 5, 5), 64, False),
         (square((3, 1)), (4, 64, 56, 56), 64, False),
+        (square((2, 2), size=5), (4, 64, 56, 56), 64, True),
+        (square((5, 2), size=5), (4, 64, 56, 56), 64, False),
+        (square((3, 3), size=7), (4, 64, 56, 56), 64, False),
         (square(transposed=True), (4, 64, 56, 56), 64, False),
         (Conv((3, 3), (1, 1), (1, 1), (2, 2)), (4, 64, 56, 56), 64, False),
         (Conv((3, 3), (2, 1), (1, 1), (1, 1)), (4, 64, 56, 56), 64, False),
@@ -208,7 +224,8 @@ def test_nothing_is_created_after_the_first_passes(onednn, monkeypatch):
     ],
 )
 def test_winograd_is_used_where_it_is_faster(op, x, filters, expected):
-    y = (x[0], filters, *(n + 2 * p - 2 for n, p in zip(x[2:], op.pad, strict=False)))
+    windows = zip(x[2:], op.pad, op.kernel, strict=True)
+    y = (x[0], filters, *(n + 2 * p - k + 1 for n, p, k in windows))
     assert suits(op, x, y) is expected
 
 
@@ -218,12 +235,41 @@ def test_blocks_of_the_instruction_set_divide_the_channels():
     assert not sizes.is_faster(16)
 
 
-def test_bfloat16_uses_direct_convolution(onednn, monkeypatch):
-    monkeypatch.setattr(conv, "Winograd", None)
-    shape = (4, 64, 16, 16)
-    all_ways(type(onednn)(precision="bf16"), square(), shape, 64)
-    with pytest.raises(TypeError, match="NoneType"):
-        all_ways(onednn, square(), shape, 64)
+@pytest.fixture
+def bfloat16(onednn):
+    """Return a backend with bfloat16 products; skip on a CPU without them."""
+    if onednn.native is None or not onednn.native.has_bfloat16:
+        pytest.skip("this CPU has no bfloat16")
+    return type(onednn)(precision="bf16")
+
+
+@pytest.mark.parametrize("name", ["rest", "one-sided", "many channels", "5x5"])
+def test_bfloat16_products_have_rounded_operands(bfloat16, name):
+    shape, filters, op = SHAPES[name]
+    want = all_ways(ReferenceBackend(np.float64), op, shape, filters, rounds=True)
+    got = all_ways(bfloat16, op, shape, filters)
+    for i, (a, b) in enumerate(zip(got, want, strict=True)):
+        assert_close(a, b, BFLOAT16, f"result {i}")
+
+
+def test_bfloat16_images_give_the_results_of_float32_images_of_the_same_values(bfloat16):
+    op, shape = square(bias=False), (2, 64, 13, 18)
+    w_shape, _ = sizes(shape, 64, op)
+    rng = np.random.default_rng(5)
+    x, w = (tensor(bfloat16, rng.standard_normal(s)) for s in (shape, w_shape))
+    y, z, dx, dw = (bfloat16.tensor(s) for s in (shape, shape, shape, w_shape))
+    kernel = bfloat16.plan(op, x, w, y)
+    kernel.forward(x, w, None, y)
+    assert y.stored.data_type is DataType.BF16
+    results = []
+    for source in (y, tensor(bfloat16, y.get())):
+        dw.clear()
+        kernel.forward(source, w, None, z)
+        kernel.backward_data(source, w, dx)
+        kernel.backward_weights(source, source, dw, None)
+        results.append([t.get() for t in (z, dx, dw)])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_direct_convolution_without_c_kernels(onednn, monkeypatch):

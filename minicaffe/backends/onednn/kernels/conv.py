@@ -18,7 +18,7 @@ from minicaffe.backends.onednn.kernels._packed_product import OPERANDS, PackedPr
 from minicaffe.backends.onednn.kernels._small_conv import plan_small_conv
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, DataType, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
-from minicaffe.backends.onednn.runtime.precision import FP32
+from minicaffe.backends.onednn.runtime.precision import BF16, FP32
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.onednn.winograd.correlation import Correlation, correlation, flipped
@@ -151,8 +151,8 @@ class OneDnnConv(PackedProduct[Conv]):
         return plan_depthwise_conv(self.backend, self.op, x, y)
 
     def _correlation(self) -> Correlation | None:
-        """Return the sizes if Winograd's algorithm, which is for float32, may be used."""
-        if self.backend.native is None or self.backend.precision != FP32:
+        """Return the sizes if there are C kernels for Winograd's algorithm in this precision."""
+        if self.backend.native is None or self.backend.precision not in (FP32, BF16):
             return None
         return correlation(self.op, self._wide, self._narrow)
 

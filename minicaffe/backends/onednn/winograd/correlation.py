@@ -1,39 +1,50 @@
 """Sizes of a correlation that Winograd's algorithm computes, as the C kernels read them.
 
-An output tile of 4x4 needs an input tile of 6x6. Both are transformed so that the convolution
-becomes one matrix product, tiles times channels, for each of 36 positions: 36 multiplications where
-the definition takes 144.
+An output tile of 4x4 for 3x3 filters, of 2x2 for 5x5, needs an input tile of 6x6. Both are
+transformed so that the convolution becomes one matrix product, tiles times channels, for each of 36
+positions: 36 multiplications where the definition takes 144, or 100.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from minicaffe.backends.onednn.runtime.library import TAGS_OF_FILTERS, TAGS_OF_IMAGES
-from minicaffe.backends.onednn.runtime.memory import Layout, TaggedLayout
+from minicaffe.backends.onednn.runtime.library import TAGS_OF_FILTERS, TAGS_OF_IMAGES, DataType
+from minicaffe.backends.onednn.runtime.memory import Layout, TaggedLayout, address_of
+from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.ops.backend import HostArray, Shape
 from minicaffe.ops.conv import Conv
 
-OUTPUTS, TAPS = 4, 3
-SPAN = OUTPUTS + TAPS - 1
+SPAN = 6
 POSITIONS = SPAN**2
 
-# With fewer tiles the filters, which are transformed or read for each pass, take longer than the
-# products save. The share of the computed outputs that must be inside the image: 4 of 9 products
-# are enough for 36 instead of 144 multiplications with transforms.
-MIN_TILES = 24
+# By taps: with fewer tiles, transforming the filters takes longer than the products save, measured
+# with AVX2 and AVX-512.
+MIN_TILES = {3: 12, 5: 24}
+# The share of the computed outputs that must be inside the image.
 MIN_SHARE = 0.5
 
 
+class ValueType(enum.IntEnum):
+    """How the C kernels read and write values: as in winograd.h."""
+
+    FLOAT32 = 0
+    ROUNDED_TO_BFLOAT16 = 1
+    BFLOAT16 = 2
+
+
 class Correlation(NamedTuple):
-    """A correlation of x, padded by `pad` rows and columns, with 3x3 filters gives y.
+    """A correlation of x, padded by `pad` rows and columns, with square filters gives y.
 
     Attributes
     ----------
     x, y, pad : tuple of int
+    taps : int
+        Rows and columns of a filter.
     group : int
     is_flipped : bool
         Whether x and y are the gradients of a convolution's output and input.
@@ -42,6 +53,7 @@ class Correlation(NamedTuple):
     x: Shape
     y: Shape
     pad: Shape
+    taps: int
     group: int
     is_flipped: bool = False
 
@@ -63,14 +75,19 @@ class Correlation(NamedTuple):
     @property
     def _grid(self) -> tuple[int, int]:
         """Numbers of tiles that cover the rows and the columns of y."""
-        return -(-self.y[2] // OUTPUTS), -(-self.y[3] // OUTPUTS)
+        return -(-self.y[2] // self._outputs), -(-self.y[3] // self._outputs)
+
+    @property
+    def _outputs(self) -> int:
+        """Rows and columns of an output tile."""
+        return SPAN + 1 - self.taps
 
     def is_faster(self, lanes: int) -> bool:
         """Return whether the C kernels can compute this, and faster than direct convolution."""
         rows, columns = self._grid
-        share = self.y[2] * self.y[3] / (rows * columns * OUTPUTS**2)
-        fits = max(self.pad) < TAPS and not any(n % lanes for n in self.group_channels)
-        return fits and self.tiles >= MIN_TILES and share >= MIN_SHARE
+        share = self.y[2] * self.y[3] / (rows * columns * self._outputs**2)
+        fits = max(self.pad) < self.taps and not any(n % lanes for n in self.group_channels)
+        return fits and self.tiles >= MIN_TILES[self.taps] and share >= MIN_SHARE
 
     def structure(self, lanes: int, tiles: int, is_shared: bool) -> HostArray:
         """Return the structure `Correlation` of winograd.h.
@@ -86,30 +103,66 @@ class Correlation(NamedTuple):
         """
         blocks = (n // lanes for n in self.group_channels)
         numbers = [self.group, self.x[0], *blocks, *self.pad, *self._grid, tiles]
-        numbers += [is_shared, self.is_flipped]
+        numbers += [is_shared, self.taps, self.is_flipped]
         for _, channels, rows, columns in (self.x, self.y):
             block = rows * columns * lanes
             numbers += [rows, columns, channels // lanes * block, block, columns * lanes, lanes]
-        return np.array(numbers, np.int64)
+        return np.array([*numbers, *[ValueType.FLOAT32] * 3], np.int64)
 
 
 def correlation(op: Conv, x: Shape, y: Shape) -> Correlation | None:
-    """Return the correlation of a convolution, None if it is not one with 3x3 filters."""
-    if (op.kernel, op.stride, op.dilation) != ((TAPS, TAPS), (1, 1), (1, 1)) or op.transposed:
+    """Return the correlation of a convolution, None if there are no transforms for its filters."""
+    taps = op.kernel[0]
+    dense = ((taps, taps), (1, 1), (1, 1))
+    if taps not in MIN_TILES or (op.kernel, op.stride, op.dilation) != dense or op.transposed:
         return None
-    return Correlation(x, y, op.pad, op.group)
+    return Correlation(x, y, op.pad, taps, op.group)
 
 
 def flipped(forward: Correlation) -> Correlation:
     """Return the correlation of y's gradient with flipped filters, which gives that of x."""
-    x, y, pad, group, _ = forward
-    return Correlation(y, x, tuple(TAPS - 1 - p for p in pad), group, is_flipped=True)
+    x, y, pad, taps, group, _ = forward
+    return Correlation(y, x, tuple(taps - 1 - p for p in pad), taps, group, is_flipped=True)
 
 
-def blocked_images(shape: Shape, lanes: int) -> Layout:
-    """Return the layout of images in blocks of so many channels."""
-    tagged = TaggedLayout(shape, TAGS_OF_IMAGES[lanes])
-    return Layout.of(tagged.handle, shape)
+class BlockedOperand:
+    """Images in blocks of channels, as the C kernels read and write them.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    lanes : int
+        Channels in a block.
+    precision : DataType
+        Of the operands of a product.
+    """
+
+    def __init__(self, shape: Shape, lanes: int, precision: DataType) -> None:
+        wide = TaggedLayout(shape, TAGS_OF_IMAGES[lanes])
+        self._wide = self._narrow = Layout.of(wide.handle, shape)
+        self._rounds = precision is DataType.BF16
+        if self._rounds:
+            narrow = TaggedLayout(shape, TAGS_OF_IMAGES[lanes], DataType.BF16)
+            self._narrow = Layout.of(narrow.handle, shape)
+
+    def read(self, x: OneDnnTensor) -> tuple[int, ValueType]:
+        """Return the address and type of values to read; they are bfloat16 if stored so."""
+        if not self._rounds:
+            return address_of(x.source(self._wide)), ValueType.FLOAT32
+        if x.stored is self._narrow:
+            return address_of(x.source(self._narrow)), ValueType.BFLOAT16
+        return address_of(x.source(self._wide)), ValueType.ROUNDED_TO_BFLOAT16
+
+    def write(self, y: OneDnnTensor) -> tuple[int, ValueType]:
+        """Return the address of values to overwrite, and their type; then call `y.write_back`."""
+        written = ValueType.BFLOAT16 if self._rounds else ValueType.FLOAT32
+        return address_of(y.target(self._narrow)), written
+
+
+def value_type_of_filters(precision: DataType) -> ValueType:
+    """Return how filters, which are stored as float32, are read."""
+    is_narrow = precision is DataType.BF16
+    return ValueType.ROUNDED_TO_BFLOAT16 if is_narrow else ValueType.FLOAT32
 
 
 def blocked_filters(shape: Shape, lanes: int) -> Layout:

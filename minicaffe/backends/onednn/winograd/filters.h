@@ -49,36 +49,52 @@ ALWAYS_INLINE void transpose(const float *from, float *to)
 
 // Write the panel of a group's filters. w is in blocks (outputs, inputs, taps, LANES inputs, LANES
 // outputs) of the convolution; the gradient of the data exchanges the two and reverses the taps.
-static void transform_panel(
-    const Correlation *c, const float *w, int64_t group, int64_t panel, float *u)
+ALWAYS_INLINE void transform_panel_of(
+    int taps, const Correlation *c, const float *w, int64_t group, int64_t panel, float *u)
 {
     const int vectors = panel_vectors(c, panel);
     const int64_t step = panel_step(c);
-    float turned[TAPS * WEIGHT_BLOCK];
+    const int area = taps * taps;
+    // The processor does not foresee that the next block of inputs follows.
+    const int64_t ahead = (c->is_flipped ? c->out_blocks : 1) * area * WEIGHT_BLOCK;
+    float turned[MAX_TAPS * MAX_TAPS * WEIGHT_BLOCK];
     for (int j = 0; j < vectors; j++) {
         const int64_t out = panel * MAX_VECTORS + j;
         for (int64_t in = 0; in < c->in_blocks; in++) {
-            const float *taps = w;
+            const int64_t index = c->is_flipped
+                ? (group * c->in_blocks + in) * c->out_blocks + out
+                : (group * c->out_blocks + out) * c->in_blocks + in;
+            const float *block = w + index * area * WEIGHT_BLOCK, *from = block;
             if (c->is_flipped) {
-                taps += ((group * c->in_blocks + in) * c->out_blocks + out) * TAPS * WEIGHT_BLOCK;
-                for (int i = 0; i < TAPS; i++)
-                    transpose(taps + (TAPS - 1 - i) * WEIGHT_BLOCK, turned + i * WEIGHT_BLOCK);
-                taps = turned;
-            } else {
-                taps += ((group * c->out_blocks + out) * c->in_blocks + in) * TAPS * WEIGHT_BLOCK;
+                for (int i = 0; i < area; i++)
+                    transpose(block + (area - 1 - i) * WEIGHT_BLOCK, turned + i * WEIGHT_BLOCK);
+                from = turned;
             }
             for (int i = 0; i < LANES; i++) {
-                vec g[TAPS], rows[3 * SPAN], line[SPAN];
+                vec g[MAX_TAPS * MAX_TAPS], rows[MAX_TAPS * SPAN], line[SPAN];
                 float *to = u + ((in * LANES + i) * vectors + j) * LANES;
-                for (int k = 0; k < TAPS; k++) g[k] = load(taps + k * WEIGHT_BLOCK + i * LANES);
-                for (int k = 0; k < 3; k++) transform_filter(g + k * 3, 1, rows + k * SPAN);
+                for (int k = 0; k < area; k++)
+                    g[k] = load_values(from + k * WEIGHT_BLOCK + i * LANES, c->w_type);
+                for (int k = 0; k < area; k++)
+                    __builtin_prefetch(block + ahead + k * WEIGHT_BLOCK + i * LANES);
+                for (int k = 0; k < taps; k++)
+                    transform_filter(taps, g + k * taps, 1, rows + k * SPAN);
                 for (int k = 0; k < SPAN; k++) {
-                    transform_filter(rows + k, SPAN, line);
+                    transform_filter(taps, rows + k, SPAN, line);
                     for (int r = 0; r < SPAN; r++) store(to + (r * SPAN + k) * step, line[r]);
                 }
             }
         }
     }
+}
+
+static void transform_panel(
+    const Correlation *c, const float *w, int64_t group, int64_t panel, float *u)
+{
+    if (c->taps == 3)
+        transform_panel_of(3, c, w, group, panel, u);
+    else
+        transform_panel_of(5, c, w, group, panel, u);
 }
 
 #endif

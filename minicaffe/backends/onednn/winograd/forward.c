@@ -1,4 +1,4 @@
-// y = correlation of x with 3x3 filters by Winograd's algorithm, F(4x4, 3x3); see forward.py.
+// y = correlation of x with 3x3 or 5x5 filters by Winograd's algorithm; see forward.py.
 //
 // A range of tiles is transformed, multiplied at 36 positions and transformed back while it is in
 // the cache. With few tiles and many channels the filters are larger than the tiles; all threads
@@ -17,39 +17,52 @@ typedef struct {
 } Epilogue;
 
 // Transform the products m of some tiles back, and write them to a block of channels.
-static void write_tiles(
-    const Correlation *c, const float *m, int64_t step, int64_t first, int64_t tiles,
-    const Epilogue *epilogue, int64_t channel, float *y)
+ALWAYS_INLINE void write_tiles_of(
+    int taps, const Correlation *c, const float *m, int64_t step, int64_t first, int64_t tiles,
+    const Epilogue *epilogue, int64_t channel, void *y)
 {
+    const int type = (int)c->y_type, outputs = OUTPUTS(taps);
     const vec factor = epilogue->factor ? load(epilogue->factor + channel) : fill(1);
     const vec term = epilogue->term ? load(epilogue->term + channel) : fill(0);
     for (int64_t t = 0; t < tiles; t++, m += LANES) {
         const Tile tile = tile_at(c, first + t);
-        const int64_t row = tile.row * OUTPUTS, column = tile.column * OUTPUTS;
-        float *out = y + tile.image * c->y.image + row * c->y.row + column * c->y.pixel;
+        const int64_t row = tile.row * outputs, column = tile.column * outputs;
+        const int64_t offset = tile.image * c->y.image + row * c->y.row + column * c->y.pixel;
         const int64_t rows = c->y.rows - row, columns = c->y.columns - column;
-        vec in[POSITIONS], half[OUTPUTS * SPAN], line[OUTPUTS];
+        vec in[POSITIONS], half[MAX_OUTPUTS * SPAN], line[MAX_OUTPUTS];
         for (int i = 0; i < POSITIONS; i++) in[i] = load(m + i * step);
         for (int i = 0; i < SPAN; i++) {
-            transform_outputs(in + i, SPAN, line);
-            for (int r = 0; r < OUTPUTS; r++) half[r * SPAN + i] = line[r];
+            transform_outputs(taps, in + i, SPAN, line);
+            for (int r = 0; r < outputs; r++) half[r * SPAN + i] = line[r];
         }
-        for (int r = 0; r < OUTPUTS && r < rows; r++) {
-            transform_outputs(half + r * SPAN, 1, line);
-            for (int i = 0; i < OUTPUTS; i++) {
+        for (int r = 0; r < outputs && r < rows; r++) {
+            transform_outputs(taps, half + r * SPAN, 1, line);
+            for (int i = 0; i < outputs; i++) {
                 line[i] = line[i] * factor + term;
                 if (epilogue->rectifies) line[i] = rectify(line[i]);
             }
-            float *at = out + r * c->y.row;
-            for (int i = 0; i < OUTPUTS && i < columns; i++) store(at + i * c->y.pixel, line[i]);
+            for (int i = 0; i < outputs && i < columns; i++) {
+                const int64_t at = offset + r * c->y.row + i * c->y.pixel;
+                store_values((void *)value_at(y, at, type), line[i], type);
+            }
         }
     }
+}
+
+static void write_tiles(
+    const Correlation *c, const float *m, int64_t step, int64_t first, int64_t tiles,
+    const Epilogue *epilogue, int64_t channel, void *y)
+{
+    if (c->taps == 3)
+        write_tiles_of(3, c, m, step, first, tiles, epilogue, channel, y);
+    else
+        write_tiles_of(5, c, m, step, first, tiles, epilogue, channel, y);
 }
 
 // Multiply a range by a panel of filters, and write the blocks of y that these give.
 static void multiply_panel(
     const Correlation *c, const float *v, const float *u, int64_t first, int64_t tiles, int vectors,
-    const Epilogue *epilogue, int64_t block, float *m, float *y)
+    const Epilogue *epilogue, int64_t block, float *m, void *y)
 {
     const int64_t v_step = position_step(c->in_blocks, tiles), u_step = panel_step(c);
     const int64_t groups = n_groups(tiles);
@@ -68,7 +81,7 @@ static void multiply_panel(
         for (int j = 0; j < vectors; j++) {
             write_tiles(
                 c, m + j * n * LANES, m_step, first + from, n, epilogue, (block + j) * LANES,
-                y + (block + j) * c->y.block);
+                (void *)value_at(y, (block + j) * c->y.block, (int)c->y_type));
         }
     }
 }
@@ -79,8 +92,8 @@ static void multiply_panel(
 // filters: the panels of all groups; NULL if each thread transforms a panel when it needs it.
 // scratch: for each thread, at a distance of `scratch_step` values: V, a panel, M.
 EXPORT void winograd_forward(
-    const int64_t *sizes, const float *x, const float *w, float *filters, int has_filters,
-    const float *factor, const float *term, int rectifies, float *y, float *scratch,
+    const int64_t *sizes, const void *x, const float *w, float *filters, int has_filters,
+    const float *factor, const float *term, int rectifies, void *y, float *scratch,
     int64_t scratch_step, int threads)
 {
     const Correlation *c = (const Correlation *)sizes;
@@ -106,7 +119,8 @@ EXPORT void winograd_forward(
             const int64_t group = task / ranges, i = task % ranges;
             const int64_t first = tiles * i / ranges, n = tiles * (i + 1) / ranges - first;
             transform_input(
-                c, x + group * c->in_blocks * c->x.block, first, n, n_groups(n),
+                c, value_at(x, group * c->in_blocks * c->x.block, (int)c->x_type), first, n,
+                n_groups(n),
                 share(c->in_blocks, member, team), share(c->in_blocks, member + 1, team), v);
             if (c->is_shared) {
 #pragma omp barrier

@@ -1,4 +1,4 @@
-"""Convolution with 3x3 filters, and the gradient of its data, by Winograd's algorithm."""
+"""Convolution with stride 1, and the gradient of its data, by Winograd's algorithm."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from minicaffe.backends.onednn.runtime.memory import Buffer, address_of
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.onednn.winograd.correlation import (
     POSITIONS,
+    BlockedOperand,
     Correlation,
     blocked_filters,
-    blocked_images,
     position_values,
+    value_type_of_filters,
 )
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import Shape
@@ -56,7 +57,7 @@ NO_EPILOGUE = ChannelEpilogue()
 
 
 class Winograd:
-    """y = correlation of x with 3x3 filters.
+    """y = correlation of x with 3x3 or 5x5 filters.
 
     Parameters
     ----------
@@ -73,7 +74,9 @@ class Winograd:
             raise Unsupported("Winograd's algorithm needs the C kernels")
         self._backend, self._run = backend, function
         lanes, (channels, filters) = native.lanes, sizes.group_channels
-        self._source, self._target = (blocked_images(s, lanes) for s in (sizes.x, sizes.y))
+        precision = backend.precision.operands
+        self._x, self._y = (BlockedOperand(s, lanes, precision) for s in (sizes.x, sizes.y))
+        self._filter_type = value_type_of_filters(precision)
         self._weights = blocked_filters(weights, lanes)
         is_shared = sizes.filter_values >= SHARED_FILTERS or sizes.tiles < filters
         wanted = SHARED_RANGE_TILES if is_shared else RANGE_TILES
@@ -109,13 +112,15 @@ class Winograd:
         caches : bool
             Whether to cache the transformed w, because it is expected to be the same next time.
         """
-        source, weights = address_of(x.source(self._source)), address_of(w.source(self._weights))
+        source, x_type = self._x.read(x)
+        weights = address_of(w.source(self._weights))
         shared = 0 if caches else self._filter_values
         threads, own = self._backend.threads, self._scratch_values
         scratch = self._backend.scratch((shared + threads * own) * FLOAT_BYTES).address
         filters, is_ready = self._filters(w, scratch, caches)
         factor, term = self._factor_and_term(epilogue)
-        target = address_of(y.target(self._target))
+        target, y_type = self._y.write(y)
+        self._record[-3:] = x_type, y_type, self._filter_type
         self._run(
             *(self._record.ctypes.data, source, weights, filters, is_ready, factor, term),
             *(epilogue.rectifies, target, scratch + shared * FLOAT_BYTES, own, threads),

@@ -1,4 +1,4 @@
-// The gradient of 3x3 filters by Winograd's algorithm, F(4x4, 3x3); see gradient.py.
+// The gradient of 3x3 or 5x5 filters by Winograd's algorithm; see gradient.py.
 //
 // With y = A^T (U * V) A for the transformed filters U and tiles V, the gradient of U is the
 // product, summed over all tiles, of V with the transformed gradient D = A dy A^T. Of a range of
@@ -57,31 +57,85 @@ static const SumTiles SUM_TILES[MAX_COLUMNS] = {sum_tiles_1, sum_tiles_2, sum_ti
 
 // Transform the tiles [first, first + tiles) of some blocks of channels of dy into d, as
 // transform_input does for one group; add their sums to `sums`, for each channel.
-static void transform_output_gradient(
-    const Correlation *c, const float *dy, int64_t first, int64_t tiles, int64_t from_block,
-    int64_t to_block, float *d, float *sums)
+ALWAYS_INLINE void transform_output_gradient_of(
+    int taps, int type, const Correlation *c, const void *dy, int64_t first, int64_t tiles,
+    int64_t block, float *d, float *sums)
 {
     const int64_t step = position_step(c->out_blocks, tiles);
+    const int outputs = OUTPUTS(taps);
+    vec total = load(sums);
+    for (int64_t t = 0; t < tiles; t++) {
+        const Tile tile = tile_at(c, first + t);
+        const void *from = value_at(dy, tile.image * c->y.image + block * c->y.block, type);
+        const int64_t row = tile.row * outputs, column = tile.column * outputs;
+        float *out = d + (block * tiles + t) * LANES;
+        vec y[MAX_OUTPUTS * MAX_OUTPUTS], rows[MAX_OUTPUTS * SPAN], line[SPAN];
+        prefetch_tile(&c->y, type, from, row, column + 2 * outputs, outputs, outputs);
+        read_tile(&c->y, type, from, row, column, outputs, y);
+        for (int i = 0; i < outputs; i++) {
+            for (int k = 0; k < outputs; k += 2)
+                total += y[i * outputs + k] + y[i * outputs + k + 1];
+            transform_gradient(taps, y + i * outputs, 1, rows + i * SPAN);
+        }
+        for (int i = 0; i < SPAN; i++) {
+            transform_gradient(taps, rows + i, SPAN, line);
+            for (int r = 0; r < SPAN; r++) store(out + (r * SPAN + i) * step, line[r]);
+        }
+    }
+    store(sums, total);
+}
+
+ALWAYS_INLINE void transform_output_gradient_as(
+    int type, const Correlation *c, const void *dy, int64_t first, int64_t tiles, int64_t block,
+    float *d, float *sums)
+{
+    if (c->taps == 3)
+        transform_output_gradient_of(3, type, c, dy, first, tiles, block, d, sums);
+    else
+        transform_output_gradient_of(5, type, c, dy, first, tiles, block, d, sums);
+}
+
+static void transform_output_gradient(
+    const Correlation *c, const void *dy, int64_t first, int64_t tiles, int64_t from_block,
+    int64_t to_block, float *d, float *sums)
+{
     for (int64_t b = from_block; b < to_block; b++) {
-        vec total = load(sums + b * LANES);
-        for (int64_t t = 0; t < tiles; t++) {
-            const Tile tile = tile_at(c, first + t);
-            const float *block = dy + tile.image * c->y.image + b * c->y.block;
-            const int64_t row = tile.row * OUTPUTS, column = tile.column * OUTPUTS;
-            float *out = d + (b * tiles + t) * LANES;
-            vec y[OUTPUTS * OUTPUTS], rows[OUTPUTS * SPAN], line[SPAN];
-            prefetch_tile(&c->y, block, row, column + 2 * OUTPUTS, OUTPUTS);
-            read_tile(&c->y, block, row, column, OUTPUTS, y);
-            for (int i = 0; i < OUTPUTS; i++) {
-                total += (y[i] + y[4 + i]) + (y[8 + i] + y[12 + i]);
-                transform_gradient(y + i * OUTPUTS, 1, rows + i * SPAN);
+        float *total = sums + b * LANES;
+        if (c->y_type == FLOAT32)
+            transform_output_gradient_as(FLOAT32, c, dy, first, tiles, b, d, total);
+#ifdef __AVX512BF16__
+        else if (c->y_type == BFLOAT16)
+            transform_output_gradient_as(BFLOAT16, c, dy, first, tiles, b, d, total);
+        else
+            transform_output_gradient_as(ROUNDED_TO_BFLOAT16, c, dy, first, tiles, b, d, total);
+#endif
+    }
+}
+
+// Transform products at all positions to the gradient of the taps, and add it to dw.
+ALWAYS_INLINE void add_taps(
+    int taps, const Correlation *c, const float *products, int columns, int overwrites, float *dw)
+{
+    const int64_t step = LANES * columns * LANES;
+    for (int i = 0; i < LANES; i++) {
+        for (int j = 0; j < columns; j++) {
+            const float *from = products + (i * columns + j) * LANES;
+            float *to = dw + (j * c->in_blocks * taps * taps * LANES + i) * LANES;
+            vec u[POSITIONS], half[MAX_TAPS * SPAN], line[MAX_TAPS];
+            for (int p = 0; p < POSITIONS; p++) u[p] = load(from + p * step);
+            for (int k = 0; k < SPAN; k++) {
+                transform_filter_gradient(taps, u + k, SPAN, line);
+                for (int r = 0; r < taps; r++) half[r * SPAN + k] = line[r];
             }
-            for (int i = 0; i < SPAN; i++) {
-                transform_gradient(rows + i, SPAN, line);
-                for (int r = 0; r < SPAN; r++) store(out + (r * SPAN + i) * step, line[r]);
+            for (int r = 0; r < taps; r++) {
+                transform_filter_gradient(taps, half + r * SPAN, 1, line);
+                for (int k = 0; k < taps; k++) {
+                    float *at = to + (r * taps + k) * WEIGHT_BLOCK;
+                    if (!overwrites) line[k] += load(at);
+                    store(at, line[k]);
+                }
             }
         }
-        store(sums + b * LANES, total);
     }
 }
 
@@ -101,26 +155,11 @@ static void add_products(
                 v + p * v_step + r, d + p * d_step, tiles,
                 products + p * step + r * columns * LANES);
     }
-    for (int i = 0; i < LANES; i++) {
-        for (int j = 0; j < columns; j++) {
-            const float *from = products + (i * columns + j) * LANES;
-            float *to = dw + ((out + j) * c->in_blocks + in) * TAPS * WEIGHT_BLOCK + i * LANES;
-            vec u[POSITIONS], half[3 * SPAN], taps[3];
-            for (int p = 0; p < POSITIONS; p++) u[p] = load(from + p * step);
-            for (int k = 0; k < SPAN; k++) {
-                transform_filter_gradient(u + k, SPAN, taps);
-                for (int r = 0; r < 3; r++) half[r * SPAN + k] = taps[r];
-            }
-            for (int r = 0; r < 3; r++) {
-                transform_filter_gradient(half + r * SPAN, 1, taps);
-                for (int k = 0; k < 3; k++) {
-                    float *at = to + (r * 3 + k) * WEIGHT_BLOCK;
-                    if (!overwrites) taps[k] += load(at);
-                    store(at, taps[k]);
-                }
-            }
-        }
-    }
+    float *to = dw + (out * c->in_blocks + in) * c->taps * c->taps * WEIGHT_BLOCK;
+    if (c->taps == 3)
+        add_taps(3, c, products, columns, overwrites, to);
+    else
+        add_taps(5, c, products, columns, overwrites, to);
 }
 
 // Overwrite dw, or add to it if `adds`; add to db if it is not NULL.
@@ -130,14 +169,14 @@ static void add_products(
 // gradient of the filters, V, D. Each thread sums a fixed part of the tiles (`is_shared`: of dw), so
 // that the result is the same in every pass.
 EXPORT void winograd_gradient(
-    const int64_t *sizes, const float *x, const float *dy, float *dw, int adds, float *db,
+    const int64_t *sizes, const void *x, const void *dy, float *dw, int adds, float *db,
     float *scratch, int64_t scratch_step, int threads)
 {
     const Correlation *c = (const Correlation *)sizes;
     const int64_t tiles = n_tiles(c), panels = (c->out_blocks + MAX_COLUMNS - 1) / MAX_COLUMNS;
     const int64_t ranges = (tiles + c->range - 1) / c->range, tasks = c->groups * ranges;
     const int64_t filters = c->groups * c->out_blocks * LANES;
-    const int64_t group_size = c->out_blocks * c->in_blocks * TAPS * WEIGHT_BLOCK;
+    const int64_t group_size = c->out_blocks * c->in_blocks * c->taps * c->taps * WEIGHT_BLOCK;
     const int64_t size = c->groups * group_size;
     const int64_t products_size = POSITIONS * LANES * MAX_COLUMNS * LANES;
     const int64_t partial_size = c->is_shared ? 0 : size;
@@ -160,10 +199,10 @@ EXPORT void winograd_gradient(
             const int64_t first = tiles * i / ranges, n = tiles * (i + 1) / ranges - first;
             const int overwrites = c->is_shared && i == 0 && !adds;
             transform_input(
-                c, x + group * c->in_blocks * c->x.block, first, n, 1,
+                c, value_at(x, group * c->in_blocks * c->x.block, (int)c->x_type), first, n, 1,
                 share(c->in_blocks, member, team), share(c->in_blocks, member + 1, team), v);
             transform_output_gradient(
-                c, dy + group * c->out_blocks * c->y.block, first, n,
+                c, value_at(dy, group * c->out_blocks * c->y.block, (int)c->y_type), first, n,
                 share(c->out_blocks, member, team), share(c->out_blocks, member + 1, team), d,
                 sums + group * c->out_blocks * LANES);
             if (c->is_shared) {

@@ -1,4 +1,4 @@
-"""Gradient of 3x3 filters and of the bias by Winograd's algorithm."""
+"""Gradient of filters and of the bias by Winograd's algorithm."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from minicaffe.backends.onednn.runtime.memory import address_of
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.onednn.winograd.correlation import (
     POSITIONS,
-    TAPS,
+    BlockedOperand,
     Correlation,
     blocked_filters,
-    blocked_images,
     position_values,
 )
 from minicaffe.errors import Unsupported
@@ -27,6 +26,8 @@ COLUMNS = 3
 SHARED_FILTERS = 1 << 16
 # Tiles in a range, measured on an AMD EPYC (Zen 5) with 1 MiB of second-level cache.
 RANGE_TILES = 96
+# Transformed values in a range, which the last level of the cache must hold.
+RANGE_VALUES = 2_500_000
 
 
 class WinogradGradient:
@@ -48,23 +49,26 @@ class WinogradGradient:
             raise Unsupported("Winograd's algorithm needs the C kernels")
         self._backend, self._run = backend, function
         lanes = native.lanes
-        self._x, self._dy = (blocked_images(shape, lanes) for shape in (sizes.x, sizes.y))
+        precision = backend.precision.operands
+        self._x, self._dy = (BlockedOperand(s, lanes, precision) for s in (sizes.x, sizes.y))
         self._weights = blocked_filters(weights, lanes)
         is_shared = sizes.filter_values >= SHARED_FILTERS
         most = sizes.tiles if is_shared else -(-sizes.tiles // backend.threads)
-        tiles = min(RANGE_TILES, most)
+        fits = RANGE_VALUES // (POSITIONS * sum(sizes.group_channels))
+        tiles = max(1, min(RANGE_TILES, most, fits))
         self._record = sizes.structure(lanes, tiles, is_shared)
         transformed = sum(position_values(n, tiles, lanes) for n in sizes.group_channels)
         # The sums of dy, the products, a gradient of the filters, the transformed tiles.
         self._scratch_values = sizes.y[1] + POSITIONS * (COLUMNS * lanes**2 + transformed)
         if not is_shared:
-            self._scratch_values += sizes.group * sizes.filter_values * TAPS**2
+            self._scratch_values += sizes.group * sizes.filter_values * sizes.taps**2
 
     def __call__(
         self, x: OneDnnTensor, dy: OneDnnTensor, dw: OneDnnTensor, db: OneDnnTensor | None
     ) -> None:
         """Add to dw and db."""
-        addresses = address_of(x.source(self._x)), address_of(dy.source(self._dy))
+        (source, x_type), (gradient, dy_type) = self._x.read(x), self._dy.read(dy)
+        self._record[-3:-1] = x_type, dy_type
         adds, threads = not dw.is_zero, self._backend.threads
         if adds:
             dw.source(self._weights)
@@ -72,7 +76,7 @@ class WinogradGradient:
         total = None if db is None else db.update().ctypes.data
         scratch = self._backend.scratch(threads * self._scratch_values * FLOAT_BYTES).address
         self._run(
-            *(self._record.ctypes.data, *addresses, target, adds, total),
+            *(self._record.ctypes.data, source, gradient, target, adds, total),
             *(scratch, self._scratch_values, threads),
         )
         dw.write_back()

@@ -1,6 +1,6 @@
-// Winograd's algorithm F(4x4, 3x3): the sizes of a correlation, and the transforms.
+// Winograd's algorithm, F(4x4, 3x3) and F(2x2, 5x5): the sizes of a correlation, and the transforms.
 //
-// An output tile of 4x4 needs an input tile of 6x6. The interpolation points are 0, +-3/4, +-3/2
+// An output tile of 4x4 (2x2) needs an input tile of 6x6. The interpolation points are 0, +-3/4, +-3/2
 // and infinity: with 512 channels of normally distributed values the largest error against float64
 // is 2.0e-6 of the largest output, a third of that of the usual 0, +-1, +-2. Sums of powers of two,
 // so the constants of the transforms of data and outputs are exact.
@@ -17,9 +17,11 @@
 #include "native.h"
 
 #define SPAN 6
-#define OUTPUTS 4
 #define POSITIONS 36
-#define TAPS 9
+// The rows of a tile of outputs for filters of so many rows, and the most of both.
+#define OUTPUTS(taps) (SPAN + 1 - (taps))
+#define MAX_OUTPUTS 4
+#define MAX_TAPS 5
 // LANES x LANES filters of one tap.
 #define WEIGHT_BLOCK (LANES * LANES)
 
@@ -31,14 +33,20 @@ typedef struct {
     int64_t rows, columns, image, block, row, pixel;
 } Images;
 
+// How the values of images are stored. Values to be rounded have the precision of bfloat16, as those
+// of a convolution with bfloat16 operands; all arithmetic is that of float32.
+enum { FLOAT32, ROUNDED_TO_BFLOAT16, BFLOAT16 };
+
 // A correlation of x, padded above and left, with filters gives y. Written by `forward.py`.
 typedef struct {
     int64_t groups, images, in_blocks, out_blocks; // blocks of one group
     int64_t above, left, tile_rows, tile_columns;
     int64_t range; // Tiles that are processed together.
     int64_t is_shared; // Whether all threads process one range together, else one range each.
+    int64_t taps; // Rows and columns of a filter: 3 or 5.
     int64_t is_flipped; // Whether x and y are gradients of a convolution's output and input.
     Images x, y;
+    int64_t x_type, y_type, w_type; // w: not BFLOAT16
 } Correlation;
 
 typedef struct {
@@ -61,6 +69,38 @@ ALWAYS_INLINE int64_t n_tiles(const Correlation *c)
 ALWAYS_INLINE int64_t position_step(int64_t blocks, int64_t tiles)
 {
     return (blocks * tiles + 1) * LANES;
+}
+
+// The address of a value of images.
+ALWAYS_INLINE const void *value_at(const void *images, int64_t offset, int type)
+{
+    return (const char *)images + offset * (type == BFLOAT16 ? 2 : 4);
+}
+
+ALWAYS_INLINE vec load_values(const void *from, int type)
+{
+#ifdef __AVX512BF16__
+    if (type != FLOAT32) {
+        const __m256i halves = type == BFLOAT16
+            ? _mm256_loadu_si256((const __m256i *)from)
+            : (__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(from));
+        return (vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+    }
+#endif
+    (void)type;
+    return load(from);
+}
+
+ALWAYS_INLINE void store_values(void *to, vec values, int type)
+{
+#ifdef __AVX512BF16__
+    if (type == BFLOAT16) {
+        _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh((__m512)values));
+        return;
+    }
+#endif
+    (void)type;
+    store(to, values);
 }
 
 // The first of n items that belong to a member of a team.
@@ -95,6 +135,8 @@ ALWAYS_INLINE vec rectify(vec value)
 #define B2 2.25f
 #define A3 0.421875f
 #define B3 3.375f
+#define A4 0.31640625f
+#define B4 5.0625f
 #define SUM2 2.8125f
 #define PRODUCT2 1.265625f
 // The reciprocals of the products of the differences between a point and the others.
@@ -117,52 +159,75 @@ ALWAYS_INLINE void transform_data(const vec *d, int step, vec *v)
 }
 
 // The transform back to the outputs along one axis: y = A^T m.
-ALWAYS_INLINE void transform_outputs(const vec *m, int step, vec *y)
+ALWAYS_INLINE void transform_outputs(int taps, const vec *m, int step, vec *y)
 {
     const vec sum_a = m[step] + m[2 * step], difference_a = m[step] - m[2 * step];
     const vec sum_b = m[3 * step] + m[4 * step], difference_b = m[3 * step] - m[4 * step];
     y[0] = m[0] + sum_a + sum_b;
     y[1] = A1 * difference_a + B1 * difference_b;
+    if (taps == 5) {
+        y[1] += m[5 * step];
+        return;
+    }
     y[2] = A2 * sum_a + B2 * sum_b;
     y[3] = A3 * difference_a + (B3 * difference_b + m[5 * step]);
 }
 
 // The transform of the outputs' gradient along one axis: m = A y.
-ALWAYS_INLINE void transform_gradient(const vec *y, int step, vec *m)
+ALWAYS_INLINE void transform_gradient(int taps, const vec *y, int step, vec *m)
 {
-    const vec y0 = y[0], y1 = y[step], y2 = y[2 * step], y3 = y[3 * step];
-    const vec even_a = y0 + A2 * y2, odd_a = A1 * y1 + A3 * y3;
-    const vec even_b = y0 + B2 * y2, odd_b = B1 * y1 + B3 * y3;
+    const vec y0 = y[0], y1 = y[step];
+    vec even_a = y0, odd_a = A1 * y1, even_b = y0, odd_b = B1 * y1;
+    if (taps == 3) {
+        even_a += A2 * y[2 * step];
+        odd_a += A3 * y[3 * step];
+        even_b += B2 * y[2 * step];
+        odd_b += B3 * y[3 * step];
+    }
     m[0] = y0;
     m[1] = even_a + odd_a;
     m[2] = even_a - odd_a;
     m[3] = even_b + odd_b;
     m[4] = even_b - odd_b;
-    m[5] = y3;
+    m[5] = y[(OUTPUTS(taps) - 1) * step];
 }
 
 // The transform of the filters along one axis: u = G g.
-ALWAYS_INLINE void transform_filter(const vec *g, int step, vec *u)
+ALWAYS_INLINE void transform_filter(int taps, const vec *g, int step, vec *u)
 {
-    const vec g0 = g[0], g1 = g[step], g2 = g[2 * step];
-    const vec even_a = SCALE_A * (g0 + A2 * g2), odd_a = (SCALE_A * A1) * g1;
-    const vec even_b = SCALE_B * (g0 + B2 * g2), odd_b = (SCALE_B * B1) * g1;
-    u[0] = SCALE_0 * g0;
-    u[1] = even_a + odd_a;
-    u[2] = even_a - odd_a;
-    u[3] = even_b + odd_b;
-    u[4] = even_b - odd_b;
-    u[5] = g2;
+    vec even_a = g[0] + A2 * g[2 * step], odd_a = A1 * g[step];
+    vec even_b = g[0] + B2 * g[2 * step], odd_b = B1 * g[step];
+    if (taps == 5) {
+        even_a += A4 * g[4 * step];
+        odd_a += A3 * g[3 * step];
+        even_b += B4 * g[4 * step];
+        odd_b += B3 * g[3 * step];
+    }
+    even_a *= SCALE_A;
+    even_b *= SCALE_B;
+    u[0] = SCALE_0 * g[0];
+    u[1] = even_a + SCALE_A * odd_a;
+    u[2] = even_a - SCALE_A * odd_a;
+    u[3] = even_b + SCALE_B * odd_b;
+    u[4] = even_b - SCALE_B * odd_b;
+    u[5] = g[(taps - 1) * step];
 }
 
 // The gradient of `transform_filter`: g = G^T u.
-ALWAYS_INLINE void transform_filter_gradient(const vec *u, int step, vec *g)
+ALWAYS_INLINE void transform_filter_gradient(int taps, const vec *u, int step, vec *g)
 {
     const vec sum_a = SCALE_A * (u[step] + u[2 * step]);
     const vec sum_b = SCALE_B * (u[3 * step] + u[4 * step]);
+    const vec difference_a = SCALE_A * (u[step] - u[2 * step]);
+    const vec difference_b = SCALE_B * (u[3 * step] - u[4 * step]);
     g[0] = SCALE_0 * u[0] + (sum_a + sum_b);
-    g[1] = (SCALE_A * A1) * (u[step] - u[2 * step]) + (SCALE_B * B1) * (u[3 * step] - u[4 * step]);
-    g[2] = A2 * sum_a + (B2 * sum_b + u[5 * step]);
+    g[1] = A1 * difference_a + B1 * difference_b;
+    g[2] = A2 * sum_a + B2 * sum_b;
+    if (taps == 5) {
+        g[3] = A3 * difference_a + B3 * difference_b;
+        g[4] = A4 * sum_a + B4 * sum_b;
+    }
+    g[taps - 1] += u[5 * step];
 }
 
 #endif
