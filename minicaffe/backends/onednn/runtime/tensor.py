@@ -10,63 +10,16 @@ layouts are copies for one call.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import numpy.typing as npt
 
+from minicaffe.backends.onednn.runtime.buffers import FLOAT_BYTES, TensorBuffers
 from minicaffe.backends.onednn.runtime.memory import Buffer, Layout
 from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.reference.tensor import CompletedFuture
 from minicaffe.ops.backend import Array, HostArray, Shape
 
-FLOAT_BYTES = 4
-
-
-class _Buffers:
-    """Allocator of a tensor and its views: new buffers, or those of memory shared with others.
-
-    All views share the plain buffer; it is allocated on first use, grows and never shrinks.
-    """
-
-    def __init__(self, engine: int) -> None:
-        self._engine = engine
-        self._plain: Buffer | None = None
-        # The buffers that all tensors over the same memory use, each in its order of allocation.
-        self.shared: list[Buffer] | None = None
-        self._n_used, self._free = 0, list[Buffer]()
-        # The part of memory for the first buffer, while that is not allocated.
-        self._place: Buffer | None = None
-
-    def plain(self, size: int) -> Buffer:
-        buffer, needed = self._plain, size * FLOAT_BYTES
-        if buffer is None:
-            buffer = self._plain = self.allocate(max(needed, FLOAT_BYTES))
-        elif buffer.size_bytes < needed:
-            buffer.reserve(needed)
-        return buffer
-
-    def allocate(self, size_bytes: int) -> Buffer:
-        if self.shared is None:
-            return Buffer(size_bytes, self._engine)
-        if self._place is not None and size_bytes <= self._place.size_bytes:
-            place, self._place = self._place, None
-            return place
-        if not self._free:
-            if self._n_used == len(self.shared):
-                self.shared.append(Buffer(0, self._engine))
-            self._free.append(self.shared[self._n_used])
-            self._n_used += 1
-        buffer = self._free.pop()
-        buffer.reserve(size_bytes)
-        return buffer
-
-    def release(self, buffers: Iterable[Buffer]) -> None:
-        if self.shared is not None:
-            self._free += buffers
-
-    def share(self, place: Buffer, shared: list[Buffer]) -> None:
-        self.shared, self._place, self._plain = shared, place, None
-        self._n_used, self._free = 0, []
+__all__ = ["FLOAT_BYTES", "OneDnnTensor"]
 
 
 class OneDnnTensor:
@@ -85,11 +38,13 @@ class OneDnnTensor:
         view are not noticed.
     """
 
-    def __init__(self, reorders: Reorders, shape: Shape, buffers: _Buffers | None = None) -> None:
+    def __init__(
+        self, reorders: Reorders, shape: Shape, buffers: TensorBuffers | None = None
+    ) -> None:
         self._reorders = reorders
         self._engine = reorders.engine.handle
         self._shape, self._size = shape, math.prod(shape)
-        self._buffers = buffers or _Buffers(self._engine)
+        self._buffers = buffers or TensorBuffers(self._engine)
         self._packed: dict[Layout, Buffer] = {}
         # Memories that hold the newest values; empty while `is_zero`.
         self._ready: dict[Layout, int] = {}
