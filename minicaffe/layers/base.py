@@ -92,6 +92,9 @@ class Layer(Generic[P]):
     quantized_type: ClassVar[str] = ""
     # Whether a top may be the bottom of the same index; if not, the net raises an error.
     in_place: ClassVar[bool] = False
+    # Whether backward can write the bottom's diff over the top's where the layer has one of each,
+    # although their data are apart.
+    overwrites_top_diff: ClassVar[bool] = False
     # Tops that are created if the prototxt omits them (losses have one).
     automatic_tops: ClassVar[int] = 0
     # Loss weight of the first top if the prototxt sets none. May be set in `__init__`.

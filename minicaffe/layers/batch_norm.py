@@ -56,6 +56,7 @@ class BatchNorm(Layer[BatchNormParameter]):
 
     role = "normalization"
     in_place = True
+    overwrites_top_diff = True
 
     @classmethod
     def variant(cls, param: LayerParameter) -> LayerClass:
