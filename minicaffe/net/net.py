@@ -254,6 +254,7 @@ class Net:
         """Fuse layers for whole forward and backward passes that run from the tasks below."""
         last = len(self.steps) - 1
         self._fusion.prepare(0, last, layer_by_layer=False, then_backward=True)
+        self.memory.end_forward(-1)
 
     def forward_tasks(self) -> list[Task]:
         """Return the tasks of a whole forward pass: one for each layer, then the flag's."""
