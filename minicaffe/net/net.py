@@ -56,8 +56,6 @@ class Net:
     ----------
     before_forward, after_forward, before_backward, after_backward : list of callable
         Called with the index of each layer, before and after it runs.
-    memory : SharedMemory
-        What the blobs share.
     programs : Programs
         The compiled passes of the net, and what others compile from its tasks.
 
@@ -104,9 +102,6 @@ class Net:
         self._forward_pass = self.programs.create(self.forward_tasks)
         self._backward_pass = self.programs.create(self.backward_tasks)
         self._fusion = Fusion(self.steps, self.programs)
-        losses = (blob for _, _, blob, _ in self._losses)
-        kept, subject = [*self.outputs, *losses], f'net "{self.name}"'
-        self.memory = SharedMemory(self.steps, self.parameters, kept, self.programs, subject)
         self._has_warned_of_idle_backward = False
         # Whether the memory was found to suffice for passes of the current shapes.
         self._fits_forward = self._fits_backward = self.backend.free_bytes() is not None
@@ -154,6 +149,13 @@ class Net:
     @cached_property
     def _non_finite_kernel(self) -> NonFiniteFlagKernel:
         return self.backend.plan(NonFiniteFlag())
+
+    @cached_property
+    def memory(self) -> SharedMemory:
+        """What the blobs share; at first nothing."""
+        losses = (blob for _, _, blob, _ in self._losses)
+        kept, subject = [*self.outputs, *losses], f'net "{self.name}"'
+        return SharedMemory(self.steps, self.parameters, kept, self.programs, subject)
 
     @property
     def data_wait_s(self) -> float:

@@ -41,11 +41,6 @@ class Stored:
         """Number of values."""
         return self.blob.count
 
-    @property
-    def tensor(self) -> Tensor:
-        """The tensor."""
-        return self.blob.diff if self.is_gradient else self.blob.data
-
 
 def share_for_testing(
     backend: Backend, steps: Sequence[Step], kept: Collection[Blob]
@@ -92,13 +87,17 @@ def share(backend: Backend, ranges: Mapping[Stored, Sequence[LiveRange]]) -> Sha
     starts = find_places(ranges)
     groups = find_groups(ranges)
     backend.share_memory(
-        [[Placement(one.tensor, starts[one]) for one in group] for group in groups]
+        [[Placement(_tensor(one), starts[one]) for one in group] for group in groups]
     )
     return SharedBlobs(
         frozenset(one.blob for one in ranges if not one.is_gradient),
         frozenset(one.blob for one in ranges if one.is_gradient),
         max((start + one.count for one, start in starts.items()), default=0),
     )
+
+
+def _tensor(one: Stored) -> Tensor:
+    return one.blob.diff if one.is_gradient else one.blob.data
 
 
 def find_live_ranges(steps: Sequence[Step], kept: Collection[Blob]) -> dict[Blob, LiveRange]:
