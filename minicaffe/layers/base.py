@@ -92,6 +92,13 @@ class Layer(Generic[P]):
     quantized_type: ClassVar[str] = ""
     # Whether a top may be the bottom of the same index; if not, the net raises an error.
     in_place: ClassVar[bool] = False
+    # Whether `recompute_forward` repeats the values of `forward` later, as without random numbers.
+    # Set on the instance if it depends on the settings.
+    can_recompute: bool = False
+    # Whether it reads no bottom where the layer works in place. Set like `can_recompute`.
+    saves_bottom: bool = False
+    # Whether backward can write the bottom's diff over the top's, where their data are apart.
+    overwrites_top_diff: bool = False
     # Tops that are created if the prototxt omits them (losses have one).
     automatic_tops: ClassVar[int] = 0
     # Loss weight of the first top if the prototxt sets none. May be set in `__init__`.
@@ -238,20 +245,6 @@ class Layer(Generic[P]):
         """What forward changes if the layer works in place."""
         return "values"
 
-    @property
-    def can_recompute(self) -> bool:
-        """Whether `recompute_forward` gives the last values again, bit by bit, at any later time.
-
-        False if forward draws random numbers, or if a second pass would have another effect. See
-        `minicaffe.net.memory.recomputation`.
-        """
-        return False
-
-    @property
-    def saves_bottom(self) -> bool:
-        """Whether `recompute_forward` of an in-place layer does not read the bottom."""
-        return False
-
     def epilogue_op(self) -> EpilogueOp | None:
         """Return the op of this layer, if it is one op on the first bottom and the parameters.
 
@@ -267,8 +260,7 @@ class Layer(Generic[P]):
     def recompute_forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the tops' data as `forward` did last, with no other effect.
 
-        Called after unfusing, on layers that had fused others; and where values were dropped, on
-        layers with `can_recompute`, which may have fused others.
+        Called after unfusing, and where values were dropped (`minicaffe.net.memory.recomputation`).
         """
         self.forward(bottom, top)
 

@@ -56,6 +56,7 @@ class BatchNorm(Layer[BatchNormParameter]):
 
     role = "normalization"
     in_place = True
+    overwrites_top_diff = True
 
     @classmethod
     def variant(cls, param: LayerParameter) -> LayerClass:
@@ -100,6 +101,8 @@ class BatchNorm(Layer[BatchNormParameter]):
         )
         top[0].reshape(bottom[0].shape)
         self.op = BatchNormOp(uses_stored(self), proto.moving_average_fraction, proto.eps)
+        self.can_recompute = not self.op.use_stored and not self.is_synchronous
+        self.saves_bottom = self.can_recompute
         x, y, statistics = bottom[0].data, top[0].data, tuple(blob.data for blob in self.blobs)
         self.kernel: BatchNormKernel = (
             BatchNormOverRanks(self, self.op, x, statistics, y)
@@ -121,16 +124,6 @@ class BatchNorm(Layer[BatchNormParameter]):
     def fuses_backward(self) -> bool:
         """Whether fused layers are fused backward: with statistics of the batch."""
         return not self.op.use_stored
-
-    @property
-    def can_recompute(self) -> bool:
-        """Whether the kernel saves what it reads: with statistics of the process's batch."""
-        return not self.op.use_stored and not self.is_synchronous
-
-    @property
-    def saves_bottom(self) -> bool:
-        """Whether the kernel saves what it reads."""
-        return self.can_recompute
 
     def recompute_forward(self, bottom: Blobs, top: Blobs) -> None:
         """Overwrite the top again without updating the statistics."""

@@ -44,6 +44,7 @@ class Dropout(Layer[DropoutParameter]):
     """
 
     in_place = True
+    overwrites_top_diff = True
     reads_bottoms = False
 
     @property
@@ -105,5 +106,5 @@ class Dropout(Layer[DropoutParameter]):
             self.kernel.backward(dy, dx)
         elif not self.settings.scale_train:
             self.factor.forward(dy, dx)
-        elif bottom[0] is not top[0]:
+        elif dx is not dy:
             self.copy.forward(dy, dx)

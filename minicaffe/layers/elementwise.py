@@ -13,6 +13,7 @@ class ActivationLayer(Layer[P]):
 
     role = "activation"
     in_place = True
+    overwrites_top_diff = True
     can_recompute = True
 
     def op(self) -> Activation:

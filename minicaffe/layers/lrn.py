@@ -36,6 +36,7 @@ class LRN(Layer[LRNParameter]):
     role = "normalization"
     can_recompute = True
     in_place = True
+    overwrites_top_diff = True
     quantized_type = "LRNRistretto"
 
     @classmethod
@@ -85,8 +86,5 @@ class LRN(Layer[LRNParameter]):
         """Overwrite the bottom's diff."""
         if not propagate_down[0]:
             return
-        x, dy = bottom[0].data, top[0].diff
-        if self.kept is not None:
-            self.copy.forward(dy, self.kept.diff)
-            x, dy = self.kept.data, self.kept.diff
-        self.kernel.backward(x, dy, bottom[0].diff)
+        x = (bottom[0] if self.kept is None else self.kept).data
+        self.kernel.backward(x, top[0].diff, bottom[0].diff)

@@ -29,6 +29,7 @@ class MVN(Layer[MVNParameter]):
 
     role = "normalization"
     in_place = True
+    overwrites_top_diff = True
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         """Give the top the bottom's shape and plan."""

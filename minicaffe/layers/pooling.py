@@ -42,11 +42,6 @@ class Pooling(Layer[PoolingParameter]):
     tops = (1, 2)
     reads_bottoms = False
 
-    @property
-    def can_recompute(self) -> bool:
-        """Whether the method draws no random numbers."""
-        return self.settings.pool != self.settings.STOCHASTIC
-
     @classmethod
     def summary(cls, param: LayerParameter) -> str:
         """Return method and window."""
@@ -58,6 +53,7 @@ class Pooling(Layer[PoolingParameter]):
         """Read and check the window."""
         proto = self.settings
         self.mode = cast(PoolMode, type(proto).PoolMethod.Name(proto.pool).lower())
+        self.can_recompute = self.mode != "stochastic"
         self.require(
             len(top) == 1 or self.mode == "max", "the second top (mask) exists for pool: MAX only"
         )

@@ -32,6 +32,7 @@ class PReLU(Layer[PReLUParameter]):
     role = "activation"
     can_recompute = True
     in_place = True
+    overwrites_top_diff = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create the slopes."""

@@ -29,6 +29,7 @@ class Scale(BroadcastLayer[ScaleParameter]):
     """
 
     can_recompute = True
+    overwrites_top_diff = True
 
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         """Create factor and bias."""

@@ -20,7 +20,7 @@ from minicaffe.net.builder import build
 from minicaffe.net.fusion import Fusion
 from minicaffe.net.label_location import locate, sample_names
 from minicaffe.net.loss_future import LossFuture, LossPart, add_non_finite, find_losses
-from minicaffe.net.memory.demand import demand_of_passes, fill_steps, require_memory
+from minicaffe.net.memory.demand import fill_steps, require_memory
 from minicaffe.net.memory.shared import SharedMemory
 from minicaffe.net.parameters import LearnableParameter, share_trained_parameters
 from minicaffe.net.program import Programs
@@ -102,9 +102,6 @@ class Net:
         self._forward_pass = self.programs.create(self.forward_tasks)
         self._backward_pass = self.programs.create(self.backward_tasks)
         self._fusion = Fusion(self.steps, self.programs)
-        losses = (blob for _, _, blob, _ in self._losses)
-        kept, subject = [*self.outputs, *losses], f'net "{self.name}"'
-        self._memory = SharedMemory(self.backend, self.steps, kept, subject)
         self._has_warned_of_idle_backward = False
         # Whether the memory was found to suffice for passes of the current shapes.
         self._fits_forward = self._fits_backward = self.backend.free_bytes() is not None
@@ -153,6 +150,13 @@ class Net:
     def _non_finite_kernel(self) -> NonFiniteFlagKernel:
         return self.backend.plan(NonFiniteFlag())
 
+    @cached_property
+    def memory(self) -> SharedMemory:
+        """What the blobs share; at first nothing."""
+        losses = (blob for _, _, blob, _ in self._losses)
+        kept, subject = [*self.outputs, *losses], f'net "{self.name}"'
+        return SharedMemory(self.steps, self.parameters, kept, self.programs, subject)
+
     @property
     def data_wait_s(self) -> float:
         """Total time that forward passes have waited for data, seconds."""
@@ -195,7 +199,7 @@ class Net:
         last = len(self.steps) - 1 if end is None else end
         layer_by_layer = self.runs_layer_by_layer
         self._fusion.prepare(start, last, layer_by_layer)
-        self._memory.end_forward(last)
+        self.memory.end_forward(last)
         if not layer_by_layer and last - start + 1 == len(self.steps):
             self._forward_pass()
             return
@@ -218,7 +222,7 @@ class Net:
             If `optimize_memory` lets blobs that it reads share memory, and they are overwritten.
         """
         first = len(self.steps) - 1 if start is None else start
-        self._memory.begin_backward(first, end)
+        self.memory.begin_backward(first, end)
         if not self._fits_backward and not end:
             self.check_memory(backward=True)
         if not self._has_warned_of_idle_backward:
@@ -232,7 +236,7 @@ class Net:
         for index in range(first, end - 1, -1):
             step = self.steps[index]
             _call(self.before_backward, index)
-            self._memory.backward_task(index)()
+            self.memory.backward_task(index)()
             if self.debug_info and step.needs_backward:
                 debug_info.log_backward(step)
             _call(self.after_backward, index)
@@ -243,8 +247,7 @@ class Net:
         """Raise OutOfMemory if passes certainly need more main memory than the process can have."""
         if self.backend.free_bytes() is not None:
             return  # the solver compares trainings with the memory of a device
-        counted = [] if self._memory.shares_values else self.steps
-        demand = demand_of_passes(counted, self.parameters, self.backend, backward)
+        demand = self.memory.demand(backward)
         require_memory(demand, f'{self.source.where()}: net "{self.name}" needs', self.steps)
         self._fits_forward = True
         self._fits_backward = self._fits_backward or backward
@@ -253,6 +256,7 @@ class Net:
         """Fuse layers for whole forward and backward passes that run from the tasks below."""
         last = len(self.steps) - 1
         self._fusion.prepare(0, last, layer_by_layer=False, then_backward=True)
+        self.memory.end_forward(-1)
 
     def forward_tasks(self) -> list[Task]:
         """Return the tasks of a whole forward pass: one for each layer, then the flag's."""
@@ -268,7 +272,7 @@ class Net:
         """Return the tasks of a whole backward pass: one for each of `backward_steps`."""
         n = len(self.steps)
         order = (i for i in reversed(range(n)) if self.steps[i].needs_backward)
-        return [self._memory.backward_task(i) for i in order]
+        return [self.memory.backward_task(i) for i in order]
 
     def _non_finite_tasks(self) -> list[Task]:
         if self._non_finite is None:
@@ -316,14 +320,6 @@ class Net:
         for step in self.steps:
             step.reshape()
 
-    def share_gradients(self) -> None:
-        """Share memory between gradients of blobs, from now on.
-
-        After a backward pass, the gradient of a blob that is no parameter is undefined.
-        """
-        self._memory.share_gradients()
-        self.programs.invalidate()
-
     def optimize_memory(self, kept: Collection[Blob] = ()) -> None:
         """Share memory between blobs that are not live at the same time, from now on.
 
@@ -338,10 +334,9 @@ class Net:
             Further blobs that are read after a pass.
         """
         if self.param.state.phase == TRAIN:
-            self._memory.drop_values(kept)
+            self.memory.drop_values(kept)
         else:
-            self._memory.share_values(kept)
-        self.programs.invalidate()
+            self.memory.share_values(kept)
 
     def clear_param_diffs(self) -> None:
         """Set all parameters' gradients to zero."""

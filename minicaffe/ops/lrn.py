@@ -39,4 +39,4 @@ class LrnKernel(Protocol):
         """Overwrite y."""
 
     def backward(self, x: Tensor, dy: Tensor, dx: Tensor) -> None:
-        """Overwrite dx."""
+        """Overwrite dx, which may be dy itself."""

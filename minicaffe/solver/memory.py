@@ -12,17 +12,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Literal, TypeAlias
 
 from minicaffe.errors import DeviceMemoryError
 from minicaffe.net import Net
 from minicaffe.net.builder import BYTES_PER_VALUE
-from minicaffe.net.memory.demand import MemoryDemand, demand_of_passes, require_memory, value_count
+from minicaffe.net.memory.demand import MemoryDemand, require_memory
 from minicaffe.ops.backend import Backend, Tensor
+
+# What the blobs of nets share while a solver trains: nothing, so that values and gradients can be
+# read after an iteration, as in Caffe; gradients, which costs no time; or all that it can.
+MemoryUse: TypeAlias = Literal["readable", "share_gradients", "optimize"]
 
 _MIB = 1 << 20
 
 
 _SAME_UPDATES = "; with iter_size larger by the same factor the updates stay what they are"
+
+
+def share_memory(use: MemoryUse, net: Net, test_nets: Sequence[Net]) -> None:
+    """Let the blobs of a solver's nets share memory; parameters and outputs stay readable."""
+    if use == "share_gradients":
+        net.memory.share_gradients()
+    elif use == "optimize":
+        for one in (net, *test_nets):
+            one.optimize_memory()
 
 
 def check_host_memory(net: Net, test_nets: Sequence[Net], n_kept: int) -> None:
@@ -50,10 +64,10 @@ def check_host_memory(net: Net, test_nets: Sequence[Net], n_kept: int) -> None:
 
 def host_demand(net: Net, test_nets: Sequence[Net], n_kept: int) -> MemoryDemand:
     """Return the main memory that a training needs at least; see `check_host_memory`."""
-    demand = demand_of_passes(net.steps, net.parameters, net.backend, backward=True)
+    demand = net.memory.demand(backward=True)
     learned = sum(p.blob.count for p in net.parameters if p.needs_diff)
     rest = n_kept * learned * net.backend.dtype.itemsize
-    rest += sum(value_count(one.steps) * one.backend.activation_bytes for one in test_nets)
+    rest += sum(one.memory.demand(backward=False).activations for one in test_nets)
     return replace(demand, rest=demand.rest + rest)
 
 

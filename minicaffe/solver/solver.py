@@ -20,7 +20,7 @@ from minicaffe.schema import SolverParameter, SolverSource, format_prototxt, rea
 from minicaffe.solver.display import Display
 from minicaffe.solver.iteration import Iteration
 from minicaffe.solver.loss_history import LossHistory
-from minicaffe.solver.memory import check_host_memory, check_memory
+from minicaffe.solver.memory import MemoryUse, check_host_memory, check_memory, share_memory
 from minicaffe.solver.nets import (
     check_overrides,
     fill_nets,
@@ -61,6 +61,8 @@ class Solver:
         Used if the solver sets no random_seed; by default drawn by the operating system.
     parallel : DataParallel, optional
         How several processes divide the training; by default there is one.
+    memory : MemoryUse
+        What the blobs of the nets share; by default nothing, so that all can be read.
 
     Attributes
     ----------
@@ -104,6 +106,7 @@ class Solver:
         backend: Backend | None = None,
         seed: int | None = None,
         parallel: DataParallel = IN_ONE_PROCESS,
+        memory: MemoryUse = "readable",
     ) -> None:
         source = source if isinstance(source, SolverSource) else read_solver(source)
         check_overrides(source)
@@ -127,20 +130,21 @@ class Solver:
         self._failed_best = Postponed()
         self.test_nets: list[Net] = []
         with suppress_repeated_warnings():
-            self._build(self.backend.free_bytes())
+            self._build(self.backend.free_bytes(), memory)
         log_effective_batch(self.net, parallel, self.param.iter_size)
         self._display = Display(self.net, self.iter, self._ranks)
         self._contents = self._snapshot_contents()
         self.snapshots = SnapshotWriter(self._contents, self.observers)
         logger.info("Solver scaffolding done.")
 
-    def _build(self, free_bytes: int | None) -> None:
+    def _build(self, free_bytes: int | None, memory: MemoryUse) -> None:
         """Build the nets, check that training fits into the memory, and fill the parameters."""
         share = WorkShare(self.parallel.parts, self.parallel.communicator)
         build = partial(Net, backend=self.backend, seed=self.seed, fills=False)
         self.net = build(*train_net_source(self.source, self.parallel), share=share)
         try:
             self._make_test_nets()
+            share_memory(memory, self.net, self.test_nets)
             self._iteration = Iteration(self.net, self.param, self.rule, self.parallel)
             self._evaluation = Evaluation(self.source, self.net, self.test_nets, self._ranks)
             self.selection = self._evaluation.selection

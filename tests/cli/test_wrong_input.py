@@ -329,11 +329,6 @@ USAGE = [
         ["test", "--model=a", "--weights=b", "--iterations=0"],
         "minicaffe test: --iterations: 0 is too small; it must be at least 1",
     ),
-    (
-        "shared memory, backward",
-        ["time", "--model=a", "--optimize_memory"],
-        "time: --optimize_memory needs --phase=TEST: a backward pass reads all blobs again",
-    ),
     ("no argument", ["draw"], r"minicaffe draw: missing: NET \(net prototxt\)"),
     ("no threads", ["time", "--model=a", "--threads=0"], "time: --threads: 0 is too small"),
     (

@@ -100,7 +100,7 @@ class ReferenceBackend:
         size = end_of_placements(placements)
         flat = self.xp.zeros(size, self.dtype)
         for placement in placements:
-            placement.tensor.place(flat, placement.start)
+            placement.tensor.lie_in(flat, placement.start)
 
     def state(self) -> dict[str, Any]:
         """Return an empty state: all state is in the tensors."""

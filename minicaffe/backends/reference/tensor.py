@@ -110,7 +110,7 @@ class ArrayTensor:
         """Return a tensor of another shape over the same storage."""
         return ArrayTensor(self._storage.xp, shape, self._storage.dtype, self._storage)
 
-    def place(self, flat: Array, start: int) -> None:
+    def lie_in(self, flat: Array, start: int) -> None:
         """Lie in an array from this index on, views included; the values are lost."""
         self._storage.place(flat, start, math.prod(self._shape))
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # importing these takes long, and --help must not
     from minicaffe.ops.backend import Backend
     from minicaffe.runs.recorder import RunRecorder
     from minicaffe.schema import SolverSource
+    from minicaffe.solver.memory import MemoryUse
     from minicaffe.solver.parallel.settings import DataParallel
     from minicaffe.solver.signals import SignalActions
     from minicaffe.solver.solver import Solver
@@ -63,6 +64,9 @@ class TrainFlags(OverrideFlags, ParallelFlags, RunFlags, LogFlags, NetStateFlags
         help="auto: resume from the newest snapshot of snapshot_prefix; without one, begin",
     )
     weights: str = INITIAL_WEIGHTS
+    optimize_memory: bool = flag(
+        help="less memory, same numbers: blobs share it, cheap layers run forward again in backward"
+    )
     sigint_effect: str = flag(choices=_EFFECTS, default="stop", help="effect of Ctrl-C")
     sigterm_effect: str = flag(
         choices=_EFFECTS, default="stop", help="effect of SIGTERM, which `kill` and clusters send"
@@ -158,7 +162,9 @@ def _built(
     from minicaffe.solver.solver import Solver
 
     try:
-        solver = Solver(source, backend, parallel=parallel)
+        # Nothing reads the gradients of blobs after an iteration.
+        memory: MemoryUse = "optimize" if flags.optimize_memory else "share_gradients"
+        solver = Solver(source, backend, parallel=parallel, memory=memory)
     except MinicaffeError as error:
         words = " ".join(flags.given_words(OverrideFlags))
         if words and not str(error).startswith("--"):

@@ -14,6 +14,7 @@ from minicaffe import host_memory
 from minicaffe.blob import Blob
 from minicaffe.errors import OutOfMemory
 from minicaffe.log import logger
+from minicaffe.net.memory.sharing import SharedBlobs
 from minicaffe.net.parameters import LearnableParameter
 from minicaffe.net.step import Step
 from minicaffe.ops.backend import Backend
@@ -144,6 +145,7 @@ def demand_of_passes(
     steps: Sequence[Step],
     parameters: Sequence[LearnableParameter],
     backend: Backend,
+    shared: SharedBlobs,
     backward: bool,
 ) -> MemoryDemand:
     """Return the main memory that passes need at least.
@@ -151,17 +153,18 @@ def demand_of_passes(
     Parameters
     ----------
     steps : sequence of Step
-        Those whose tops have memory of their own.
     parameters : sequence of LearnableParameter
     backend : Backend
+    shared : SharedBlobs
+        What shares memory.
     backward : bool
         Whether there are backward passes as well.
     """
     count = sum(p.blob.count for p in parameters)
-    activations = value_count(steps)
+    activations = value_count(steps, shared)
     if backward:
         count += sum(p.blob.count for p in parameters if p.needs_diff)
-        activations += _gradient_count(steps)
+        activations += _gradient_count(steps, shared)
     first = next((blob.shape for step in steps for blob in step.top if blob.shape), (1,))
     return MemoryDemand(
         activations=activations * backend.activation_bytes,
@@ -171,20 +174,20 @@ def demand_of_passes(
     )
 
 
-def value_count(steps: Sequence[Step]) -> int:
-    """Return how many values of tops a forward pass writes; those in shared memory count once."""
+def value_count(steps: Sequence[Step], shared: SharedBlobs) -> int:
+    """Return how many values tops have memory for; values that are the same count once."""
     given = {blob for step in steps if step.layer.is_filled_by_program for blob in step.top}
     owners = {blob.data_owner for step in steps for blob in step.top}
-    return sum(blob.count for blob in owners - given)
+    return shared.size + sum(blob.count for blob in owners - given - shared.values)
 
 
-def _gradient_count(steps: Sequence[Step]) -> int:
-    """Return how many values of bottoms' gradients a backward pass writes."""
+def _gradient_count(steps: Sequence[Step], shared: SharedBlobs) -> int:
+    """Return how many values of bottoms' gradients have memory of their own."""
     written: set[Blob] = set()
     for step in steps:
         # Layers whose tops are the bottom's values under another shape share the gradient as well.
-        shared = {blob.data_owner for blob in step.top if blob not in step.bottom}
+        same = {blob.data_owner for blob in step.top if blob not in step.bottom}
         for blob, is_wanted in zip(step.bottom, step.propagate_down, strict=True):
-            if step.needs_backward and is_wanted and blob.data_owner not in shared:
+            if step.needs_backward and is_wanted and blob.data_owner not in same:
                 written.add(blob)
-    return sum(blob.count for blob in written)
+    return sum(blob.count for blob in written if blob.diff_owner not in shared.gradients)

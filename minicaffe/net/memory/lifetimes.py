@@ -132,7 +132,7 @@ def find_gradient_ranges(steps: Sequence[Step]) -> dict[Blob, LiveRange]:
 
 
 def share_gradients_in_place(steps: Sequence[Step], ranges: dict[Blob, LiveRange]) -> None:
-    """Let layers that can work in place write the bottom's gradient over the top's.
+    """Let layers write the bottom's gradient over the top's where they can.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def share_gradients_in_place(steps: Sequence[Step], ranges: dict[Blob, LiveRange
     blobs = {blob for step in steps for blob in (*step.bottom, *step.top)}
     n_users = Counter(blob.diff_owner for blob in blobs)
     for step in steps:
-        if not (step.layer.in_place and len(step.bottom) == len(step.top) == 1):
+        if not (step.layer.overwrites_top_diff and len(step.bottom) == len(step.top) == 1):
             continue
         (bottom,), (top,) = step.bottom, step.top
         if bottom is top or bottom.shape != top.shape or n_users[top] != 1:

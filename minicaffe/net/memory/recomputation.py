@@ -39,7 +39,7 @@ _NORM = 16
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RepeatedSteps:
     """How values are computed again.
 
     Attributes
@@ -101,7 +101,9 @@ def choose(
     best = planner.plan(dropped)
     least = judge(best)
     # First those that are cheap, the largest first.
-    candidates = sorted(planner.recipes, key=lambda b: (planner.recipes[b].multiply_adds, -b.count))
+    candidates = sorted(
+        planner.repeatable, key=lambda b: (planner.repeatable[b].multiply_adds, -b.count)
+    )
     for blob in (*candidates, *candidates):
         changed = dropped ^ {blob}
         plan = planner.plan(changed)
@@ -131,7 +133,7 @@ class _Planner:
 
     Attributes
     ----------
-    recipes : dict of Blob to Recipe
+    repeatable : dict of Blob to RepeatedSteps
         Of the values that may be dropped.
     """
 
@@ -141,11 +143,11 @@ class _Planner:
         apart = unshared_blobs(steps)
         every = find_value_uses(steps)
         self._uses = {b: uses for b, uses in every.items() if b not in apart and uses.writers}
-        self.recipes = {
-            blob: recipe
+        self.repeatable = {
+            blob: repetition
             for blob, uses in self._uses.items()
             if uses.backward_readers and blob not in self._kept
-            if (recipe := _recipe(blob, steps, every)) is not None
+            if (repetition := _repeated_steps(blob, steps, every)) is not None
         }
         self._read_backward: list[list[Blob]] = [[] for _ in steps]
         for blob, uses in self._uses.items():
@@ -164,11 +166,11 @@ class _Planner:
             if blob not in dropped or blob in begun:
                 return
             begun[blob] = time
-            recipe = self.recipes[blob]
-            for source in recipe.sources:
+            repetition = self.repeatable[blob]
+            for source in repetition.sources:
                 make(source, time, i)
-            plan.repeated.setdefault(i, []).extend(recipe.steps)
-            plan.multiply_adds += recipe.multiply_adds
+            plan.repeated.setdefault(i, []).extend(repetition.steps)
+            plan.multiply_adds += repetition.multiply_adds
 
         for i in reversed(range(n)):
             for blob in self._read_backward[i]:
@@ -185,7 +187,9 @@ class _Planner:
         return plan
 
 
-def _recipe(blob: Blob, steps: Sequence[Step], uses: Mapping[Blob, ValueUses]) -> Recipe | None:
+def _repeated_steps(
+    blob: Blob, steps: Sequence[Step], uses: Mapping[Blob, ValueUses]
+) -> RepeatedSteps | None:
     """Return how the last values of a blob are computed again, None if they cannot be."""
     writers = uses[blob].writers
     # A layer that saves what it read computes its top without the layers before it.
@@ -202,7 +206,7 @@ def _recipe(blob: Blob, steps: Sequence[Step], uses: Mapping[Blob, ValueUses]) -
                 return None  # the values that the layer has read are overwritten
             sources[source] = None
     cost = sum(steps[i].layer.multiply_adds(steps[i].bottom, steps[i].top) for i in writers[first:])
-    return Recipe(tuple(writers[first:]), tuple(sources), cost)
+    return RepeatedSteps(tuple(writers[first:]), tuple(sources), cost)
 
 
 def _begins_anew(step: Step) -> bool:

@@ -8,15 +8,18 @@ from functools import partial
 from minicaffe.blob import Blob
 from minicaffe.errors import NetError
 from minicaffe.log import logger
+from minicaffe.net.memory.demand import MemoryDemand, demand_of_passes
 from minicaffe.net.memory.lifetimes import (
     LiveRange,
     find_gradient_ranges,
     share_gradients_in_place,
 )
 from minicaffe.net.memory.recomputation import Recomputation, choose
-from minicaffe.net.memory.sharing import Stored, share, share_for_testing
+from minicaffe.net.memory.sharing import SharedBlobs, Stored, share, share_for_testing
+from minicaffe.net.parameters import LearnableParameter
+from minicaffe.net.program import Programs
 from minicaffe.net.step import Step
-from minicaffe.ops.backend import Backend, Task
+from minicaffe.ops.backend import Task
 
 _MIB = 1 << 20
 
@@ -28,40 +31,44 @@ class SharedMemory:
 
     Parameters
     ----------
-    backend : Backend
-        Of the net.
     steps : sequence of Step
         The net, with its backward plan.
+    parameters : sequence of LearnableParameter
     kept : collection of Blob
         Blobs whose values are read after a pass: outputs and losses.
+    programs : Programs
+        Invalidated when sharing begins.
     subject : str
         The beginning of messages: ``net "n"``.
 
     Attributes
     ----------
+    blobs : SharedBlobs
     is_forward_only : bool
         Whether values that backward passes read are overwritten.
     """
 
     def __init__(
-        self, backend: Backend, steps: Sequence[Step], kept: Collection[Blob], subject: str
+        self,
+        steps: Sequence[Step],
+        parameters: Sequence[LearnableParameter],
+        kept: Collection[Blob],
+        programs: Programs,
+        subject: str,
     ) -> None:
-        self._backend = backend
-        self._steps, self._kept, self._subject = steps, kept, subject
-        self.is_forward_only = False
-        self._drops_values = False
+        self._backend = steps[0].layer.context.backend
+        self._steps, self._parameters, self._kept = steps, parameters, kept
+        self._programs, self._subject = programs, subject
+        self.blobs = SharedBlobs()
+        self.is_forward_only = self._drops_values = False
         self._repeated: dict[int, list[int]] = {}
         # The last step that can run backward now, if values are dropped.
         self._next = -1
 
-    @property
-    def shares_values(self) -> bool:
-        """Whether values share memory."""
-        return self.is_forward_only or self._drops_values
-
     def share_values(self, kept: Collection[Blob]) -> None:
         """Share memory between values that forward passes need at different times."""
-        share_for_testing(self._backend, self._steps, [*self._kept, *kept])
+        self._begin()
+        self.blobs = share_for_testing(self._backend, self._steps, [*self._kept, *kept])
         self.is_forward_only = True
         for step in self._steps:
             if step.keeps_tops:
@@ -69,33 +76,46 @@ class SharedMemory:
 
     def share_gradients(self) -> None:
         """Share memory between gradients that a backward pass needs at different times."""
+        self._begin()
         ranges = self._gradient_ranges()
-        share(self._backend, {Stored(blob, True): [live] for blob, live in ranges.items()})
+        self.blobs = share(
+            self._backend, {Stored(blob, True): [live] for blob, live in ranges.items()}
+        )
 
     def drop_values(self, kept: Collection[Blob]) -> None:
         """Share memory between values and gradients, and drop values that are made again."""
+        self._begin()
         gradients = self._gradient_ranges()
         plan = choose(self._steps, [*self._kept, *kept], gradients)
         ranges = {Stored(blob): lives for blob, lives in plan.ranges.items()}
         ranges |= {Stored(blob, True): [live] for blob, live in gradients.items()}
-        total = sum(stored.count for stored in ranges)
-        size = share(self._backend, ranges)
+        self.blobs = share(self._backend, ranges)
         self._repeated, self._drops_values = plan.repeated, True
-        self._log(plan, total, size)
+        self._log(plan)
 
     def _gradient_ranges(self) -> dict[Blob, LiveRange]:
         ranges = find_gradient_ranges(self._steps)
         share_gradients_in_place(self._steps, ranges)
         return ranges
 
-    def _log(self, plan: Recomputation, total: int, size: int) -> None:
-        bytes_each = self._backend.activation_bytes
+    def _log(self, plan: Recomputation) -> None:
+        unit = self._backend.activation_bytes / _MIB
         n = sum(map(len, plan.repeated.values()))
         logger.info(
-            f"{self._subject}: values and gradients of the blobs share "
-            f"{size * bytes_each / _MIB:.0f} MiB instead of "
-            f"{total * bytes_each / _MIB:.0f} MiB; {n} of {len(self._steps)} layers run forward "
-            "again during the backward pass."
+            f"{self._subject}: values and gradients of the blobs share {self.blobs.size * unit:.0f}"
+            f" MiB instead of {self.blobs.total * unit:.0f} MiB; {n} of {len(self._steps)} layers "
+            "run forward again in each backward pass."
+        )
+
+    def _begin(self) -> None:
+        if self.blobs.size:
+            raise NetError(f"{self._subject}: its blobs share memory already")
+        self._programs.invalidate()
+
+    def demand(self, backward: bool) -> MemoryDemand:
+        """Return the main memory that passes need at least."""
+        return demand_of_passes(
+            self._steps, self._parameters, self._backend, self.blobs, backward=backward
         )
 
     def begin_backward(self, start: int, end: int) -> None:

@@ -41,14 +41,11 @@ class Stored:
         """Number of values."""
         return self.blob.count
 
-    @property
-    def tensor(self) -> Tensor:
-        """The tensor."""
-        return self.blob.diff if self.is_gradient else self.blob.data
 
-
-def share_for_testing(backend: Backend, steps: Sequence[Step], kept: Collection[Blob]) -> None:
-    """Share memory between blobs of a net that only runs forward.
+def share_for_testing(
+    backend: Backend, steps: Sequence[Step], kept: Collection[Blob]
+) -> SharedBlobs:
+    """Share memory between blobs of a net that only runs forward; return what is shared.
 
     Parameters
     ----------
@@ -60,23 +57,47 @@ def share_for_testing(backend: Backend, steps: Sequence[Step], kept: Collection[
         Blobs that are read after a pass.
     """
     ranges = find_live_ranges(steps, kept)
-    share(backend, {Stored(blob): [live] for blob, live in ranges.items()})
+    return share(backend, {Stored(blob): [live] for blob, live in ranges.items()})
 
 
-def share(backend: Backend, ranges: Mapping[Stored, Sequence[LiveRange]]) -> int:
-    """Share memory between tensors that are not live at the same time.
+@dataclass(frozen=True)
+class SharedBlobs:
+    """What shares memory.
 
-    Returns
-    -------
-    int
+    Attributes
+    ----------
+    values, gradients : frozenset of Blob
+        The owners of the values and gradients that share it.
+    size : int
         The number of values that the memory holds.
     """
+
+    values: frozenset[Blob] = frozenset()
+    gradients: frozenset[Blob] = frozenset()
+    size: int = 0
+
+    @property
+    def total(self) -> int:
+        """The number of values without sharing."""
+        return sum(blob.count for blob in (*self.values, *self.gradients))
+
+
+def share(backend: Backend, ranges: Mapping[Stored, Sequence[LiveRange]]) -> SharedBlobs:
+    """Share memory between tensors that are not live at the same time; return what is shared."""
     starts = find_places(ranges)
     groups = find_groups(ranges)
     backend.share_memory(
-        [[Placement(one.tensor, starts[one]) for one in group] for group in groups]
+        [[Placement(_tensor(one), starts[one]) for one in group] for group in groups]
     )
-    return max((start + one.count for one, start in starts.items()), default=0)
+    return SharedBlobs(
+        frozenset(one.blob for one in ranges if not one.is_gradient),
+        frozenset(one.blob for one in ranges if one.is_gradient),
+        max((start + one.count for one, start in starts.items()), default=0),
+    )
+
+
+def _tensor(one: Stored) -> Tensor:
+    return one.blob.diff if one.is_gradient else one.blob.data
 
 
 def find_live_ranges(steps: Sequence[Step], kept: Collection[Blob]) -> dict[Blob, LiveRange]:

@@ -10,7 +10,8 @@ import pytest
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import BackendUnavailable, NetError
 from minicaffe.net import Net
-from minicaffe.net.memory.sharing import LiveRange, assign_memory, find_live_ranges
+from minicaffe.net.memory.lifetimes import LiveRange
+from minicaffe.net.memory.sharing import find_groups, find_live_ranges, find_places
 from minicaffe.schema import read_net
 from minicaffe.schema.minicaffe_pb2 import PoolingParameter
 from probe import make_backend, net_from_text
@@ -93,12 +94,26 @@ def test_neighbours_in_time_overlap():
     assert not LiveRange(1, 3).overlaps(LiveRange(4, 4))
 
 
-def test_the_largest_blob_is_the_memory():
+def lives(net, ranges):
+    """Live ranges of blobs, of 240, 480 and 240 values."""
+    return {net.blobs[n]: lives for n, lives in zip(("a", "both", "sum"), ranges, strict=True)}
+
+
+def test_the_largest_blob_of_a_group_comes_first():
     net = build(BRANCHES)
-    blobs = [net.blobs[name] for name in ("a", "both", "sum")]
-    ranges = dict(zip(blobs, (LiveRange(0, 1), LiveRange(2, 3), LiveRange(3, 4)), strict=True))
-    names = [[blob.name for blob in group] for group in assign_memory(ranges)]
+    ranges = lives(net, ([LiveRange(0, 1)], [LiveRange(2, 3)], [LiveRange(3, 4)]))
+    names = [[blob.name for blob in group] for group in find_groups(ranges)]
     assert names == [["both", "a"], ["sum"]]
+
+
+def test_blobs_lie_beside_one_another_where_they_are_live_together():
+    net = build(BRANCHES)
+    ranges = lives(net, ([LiveRange(0, 1)], [LiveRange(2, 3)], [LiveRange(0, 1), LiveRange(4, 4)]))
+    starts = {blob.name: start for blob, start in find_places(ranges).items()}
+    assert starts == {"both": 0, "a": 0, "sum": net.blobs["a"].count}
+    ranges[net.blobs["sum"]] = [LiveRange(1, 2)]
+    starts = {blob.name: start for blob, start in find_places(ranges).items()}
+    assert starts == {"both": 0, "a": 0, "sum": net.blobs["both"].count}
 
 
 def needed_at(net, i):
@@ -225,7 +240,8 @@ def test_backward_is_refused(backend):
     )
 
 
-def test_a_net_in_the_train_phase_is_refused():
-    net = net_from_text(INPUT + BRANCHES, "TRAIN", backend=ReferenceBackend())
-    with pytest.raises(NetError, match="call it on a net in the TEST phase"):
+def test_memory_is_shared_once(backend):
+    net = build(BRANCHES, backend)
+    net.optimize_memory()
+    with pytest.raises(NetError, match="its blobs share memory already"):
         net.optimize_memory()

@@ -49,6 +49,11 @@ class CudaLrn(CudaKernel[Lrn]):
         """Overwrite dx."""
         form, op = x.format, self.op
         values, given, to = x.source(form), dy.source(form), dx.target(form)
+        if dx is dy:
+            size_bytes = form.size_bytes(self._shape)
+            copy = self.scratch(max(size_bytes, 4), "lrn gradient")
+            self.device.copy(given, copy, size_bytes)
+            given = copy
         if op.region == "across":
             self._across("across_backward", form, (values, given, to))
             return

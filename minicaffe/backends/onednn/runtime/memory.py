@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -221,57 +220,6 @@ class Buffer:
     def __del__(self) -> None:
         for memory in self._memories.values():
             self._lib.c.dnnl_memory_destroy(memory)
-
-
-class TensorBuffers:
-    """Allocator of a tensor and its views: new buffers, or those of memory shared with others.
-
-    All views share the plain buffer; it is allocated on first use, grows and never shrinks.
-    """
-
-    def __init__(self, engine: int) -> None:
-        self._engine = engine
-        self._plain: Buffer | None = None
-        # The buffers that all tensors over the same memory use, each in its order of allocation.
-        self.shared: list[Buffer] | None = None
-        self._n_used, self._free = 0, list[Buffer]()
-        # The part of memory for the first buffer, while that is not allocated.
-        self._place: Buffer | None = None
-
-    def plain(self, size_bytes: int) -> Buffer:
-        """Return the plain buffer, of at least this size."""
-        buffer = self._plain
-        if buffer is None:
-            buffer = self._plain = self.allocate(size_bytes)
-        elif buffer.size_bytes < size_bytes:
-            buffer.reserve(size_bytes)
-        return buffer
-
-    def allocate(self, size_bytes: int) -> Buffer:
-        """Return a buffer for values in another layout."""
-        if self.shared is None:
-            return Buffer(size_bytes, self._engine)
-        if self._place is not None and size_bytes <= self._place.size_bytes:
-            place, self._place = self._place, None
-            return place
-        if not self._free:
-            if self._n_used == len(self.shared):
-                self.shared.append(Buffer(0, self._engine))
-            self._free.append(self.shared[self._n_used])
-            self._n_used += 1
-        buffer = self._free.pop()
-        buffer.reserve(size_bytes)
-        return buffer
-
-    def release(self, buffers: Iterable[Buffer]) -> None:
-        """Take back buffers that `allocate` returned."""
-        if self.shared is not None:
-            self._free += buffers
-
-    def share(self, place: Buffer, shared: list[Buffer]) -> None:
-        """Use a part of memory, then these buffers, which other tensors use too, from now on."""
-        self.shared, self._place, self._plain = shared, place, None
-        self._n_used, self._free = 0, []
 
 
 class ScratchBuffer:

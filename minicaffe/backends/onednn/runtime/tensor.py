@@ -13,13 +13,14 @@ import math
 
 import numpy.typing as npt
 
+from minicaffe.backends.onednn.runtime.buffers import FLOAT_BYTES, TensorBuffers
 from minicaffe.backends.onednn.runtime.deferred_sum import DeferredSum
-from minicaffe.backends.onednn.runtime.memory import Buffer, Layout, TensorBuffers
+from minicaffe.backends.onednn.runtime.memory import Buffer, Layout
 from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.reference.tensor import CompletedFuture
 from minicaffe.ops.backend import Array, HostArray, Shape
 
-FLOAT_BYTES = 4
+__all__ = ["FLOAT_BYTES", "OneDnnTensor"]
 
 
 class OneDnnTensor(DeferredSum):
@@ -323,7 +324,7 @@ class OneDnnTensor(DeferredSum):
         return not self.is_pinned and self._buffers.shared is None
 
     def _plain_buffer(self) -> Buffer:
-        return self._buffers.plain(max(self._size, 1) * FLOAT_BYTES)
+        return self._buffers.plain(self._size)
 
     def _values_in(self, layout: Layout) -> Array:
         if layout.is_plain:

@@ -34,10 +34,11 @@ class ReferenceLrn(ReferenceKernel[Lrn]):
         shares = given * values
         shares *= self.shrink
         shares /= self.scale
+        own = given * self.shrink  # before dx, which may be dy, is written
         out[...] = self._neighbours(shares)
         out *= values
         out *= -2 * self.factor * self.op.beta
-        out += given * self.shrink
+        out += own
 
     def _neighbours(self, values: Array) -> Array:
         """Return the sum over the window around each value; the window is symmetric."""
