@@ -57,7 +57,7 @@ def measure(device: Device, rows: int, n_channels: int, value: ValueType) -> Ite
 
     yield result("copy", 2, partial(device.copy, x.address, y.address, size_bytes))
     kernels = Kernels(device)
-    grid = ChannelGrid.of(channels, value)
+    grid = ChannelGrid.of(channels, value, device.multiprocessors)
     tail = (channels.size, *channels.channel_args())
     for is_fixed in (True, False) if grid.is_fixed else (False,):
         n_blocks = grid.n_blocks if is_fixed else blocks(size_bytes // 16)

@@ -27,7 +27,7 @@ PACKS = {"float": 4, "bfloat16": 8, "float16": 8}
 @pytest.mark.parametrize("n_channels", [8, 24, 64, 96, 1000, 2048, 3000])
 @pytest.mark.parametrize("rows", [1, 100, 10_000, 1_000_000])
 def test_every_turn_of_a_fixed_grid_begins_with_the_same_channel(value, n_channels, rows):
-    grid = ChannelGrid.of(Channels(rows, n_channels, 1), value)
+    grid = ChannelGrid.of(Channels(rows, n_channels, 1), value, 132)
     assert 1 <= grid.n_blocks <= MAX_BLOCKS
     if grid.is_fixed:
         assert PACKS[value] * THREADS * grid.n_blocks % n_channels == 0
@@ -37,22 +37,22 @@ def test_every_turn_of_a_fixed_grid_begins_with_the_same_channel(value, n_channe
 
 def test_no_grid_is_fixed_where_packs_hold_other_channels():
     shapes = [(64, 3, 1), (64, 20, 1), (64, 8, 5), (1, 1, 4096), (64, 0, 1)]
-    assert not any(ChannelGrid.of(Channels(*shape), "bfloat16").is_fixed for shape in shapes)
-    assert not ChannelGrid.of(Channels(64, 8, 1, images=2), "bfloat16").is_fixed
+    assert not any(ChannelGrid.of(Channels(*shape), "bfloat16", 4).is_fixed for shape in shapes)
+    assert not ChannelGrid.of(Channels(64, 8, 1, images=2), "bfloat16", 4).is_fixed
 
 
 def run_with_grids(monkeypatch, is_fixed, run):
     """Run with few blocks, so that threads have several turns; return the result."""
     used, choose = [], ChannelGrid.of
 
-    def of(channels, value):
-        grid = choose(channels, value)
+    def of(channels, value, multiprocessors):
+        grid = choose(channels, value, multiprocessors)
         used.append(grid.is_fixed and is_fixed)
         return ChannelGrid(grid.n_blocks, used[-1])
 
     with monkeypatch.context() as patch:
         patch.setattr(_channel_packs, "blocks", lambda n: 4)
-        patch.setattr(_channel_packs, "MAX_BLOCKS", 6)
+        patch.setattr(_channel_packs, "BLOCKS_EACH", 1)
         patch.setattr(ChannelGrid, "of", staticmethod(of))
         found = run()
     assert used

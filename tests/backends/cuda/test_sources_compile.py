@@ -37,8 +37,8 @@ def nvrtc():
     return ctypes.CDLL(str(names[0].locate()))
 
 
-def compile_errors(nvrtc, text: str, options: list[str]) -> str:
-    """Compile; return the compiler's messages, empty if it has nothing to complain about."""
+def compiled(nvrtc, text: str, options: list[str]) -> tuple[str, str]:
+    """Compile; return PTX and the compiler's messages, empty if there is nothing to say."""
     program = ctypes.c_void_p()
     created = nvrtc.nvrtcCreateProgram(
         ctypes.byref(program), text.encode(), b"kernel.cu", 0, None, None
@@ -50,8 +50,16 @@ def compile_errors(nvrtc, text: str, options: list[str]) -> str:
     nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
     nvrtc.nvrtcGetProgramLog(program, log)
+    nvrtc.nvrtcGetPTXSize(program, ctypes.byref(size))
+    ptx = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetPTX(program, ptx)
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return log.value.decode().strip() or ("failed" if status else "")
+    return ptx.value.decode(), log.value.decode().strip() or ("failed" if status else "")
+
+
+def compile_errors(nvrtc, text: str, options: list[str]) -> str:
+    """Compile; return the compiler's messages."""
+    return compiled(nvrtc, text, options)[1]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -73,3 +81,17 @@ def test_source_compiles(file, nvrtc):
 
 def test_a_wrong_source_is_an_error(nvrtc):
     assert "error" in compile_errors(nvrtc, source("_convert") + "nonsense;", ["-arch=sm_90"])
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_numbers_of_fixed_channels_are_read_in_wide_loads(nvrtc, value):
+    """Batch normalisation reads a pack of x, and a pack of each of four numbers of its channels."""
+    options = ["-arch=sm_90", *CUPYS, f"-DVALUE={value}", "-DFIXED_CHANNELS=1"]
+    text, errors = compiled(nvrtc, source("batch_norm"), options)
+    assert errors == ""
+    kernel = text[text.index(".entry forward(") :].split("\n}\n")[0]
+    loads = re.findall(r"ld\.global\S*", kernel)
+    numbers = 4 * (1 if value == "float" else 2)
+    # The compiler may have the load of x twice, with and without a copy of x.
+    assert numbers < len(loads) <= numbers + 2
+    assert all(".v4." in load for load in loads)

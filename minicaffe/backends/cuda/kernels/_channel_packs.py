@@ -6,9 +6,13 @@ import math
 from typing import NamedTuple
 
 from minicaffe.backends.cuda.backend import PACK_BYTES, CudaKernel, OpT
-from minicaffe.backends.cuda.driver.device import MAX_BLOCKS, THREADS, Argument, blocks
+from minicaffe.backends.cuda.driver.device import THREADS, Argument, blocks
 from minicaffe.backends.cuda.kernels._channel_sums import Channels
 from minicaffe.backends.cuda.runtime.format import SIZE_BYTES, ValueType
+
+# Blocks per multiprocessor of a fixed grid: with more, threads would read the numbers of their
+# channels for a turn or two.
+BLOCKS_EACH = 8
 
 
 class ChannelGrid(NamedTuple):
@@ -26,8 +30,16 @@ class ChannelGrid(NamedTuple):
     is_fixed: bool
 
     @staticmethod
-    def of(channels: Channels, value: ValueType) -> ChannelGrid:
-        """Return the grid for a tensor of this layout and type of values."""
+    def of(channels: Channels, value: ValueType, multiprocessors: int) -> ChannelGrid:
+        """Return the grid for a tensor of this layout and type of values.
+
+        Parameters
+        ----------
+        channels : Channels
+        value : str
+        multiprocessors : int
+            Of the device.
+        """
         pack = PACK_BYTES // SIZE_BYTES[value]
         n_blocks = blocks(-(-channels.size // pack))
         n, turn = channels.n_channels, pack * THREADS
@@ -37,8 +49,8 @@ class ChannelGrid(NamedTuple):
         step = n // math.gcd(n, turn)
         if step > n_blocks:
             return ChannelGrid(n_blocks, False)
-        rounded = -(-n_blocks // step) * step
-        return ChannelGrid(rounded if rounded <= MAX_BLOCKS else MAX_BLOCKS // step * step, True)
+        enough = min(n_blocks, BLOCKS_EACH * multiprocessors)
+        return ChannelGrid(-(-enough // step) * step, True)
 
 
 class ChannelPacks(CudaKernel[OpT]):
@@ -61,6 +73,6 @@ class ChannelPacks(CudaKernel[OpT]):
         """
         if not channels.size:
             return
-        n_blocks, is_fixed = ChannelGrid.of(channels, value)
+        n_blocks, is_fixed = ChannelGrid.of(channels, value, self.device.multiprocessors)
         launch = self.function(name, value, f"FIXED_CHANNELS={int(is_fixed)}")
         launch(n_blocks, THREADS, *args, channels.size, *channels.channel_args())

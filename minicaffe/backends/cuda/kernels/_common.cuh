@@ -370,7 +370,16 @@ __device__ __forceinline__ void store_pack(VALUE* y, unsigned int i, int n, Pack
 #if FIXED_CHANNELS
 __device__ __forceinline__ Pack per_channel(const float* given, unsigned int first, float missing) {
     Pack found;
-    FOR_EACH_IN_PACK(k) found.at[k] = given ? given[first + k] : missing;
+    FOR_EACH_IN_PACK(k) found.at[k] = missing;
+    if (!given) return found;
+#pragma unroll
+    for (int k = 0; k < PACK; k += 4) {
+        uint4 bits = *(const uint4*)(given + first + k);
+        found.at[k] = bits_to_float(bits.x);
+        found.at[k + 1] = bits_to_float(bits.y);
+        found.at[k + 2] = bits_to_float(bits.z);
+        found.at[k + 3] = bits_to_float(bits.w);
+    }
     return found;
 }
 #define CHANNELS_OF_THREAD \
