@@ -224,6 +224,20 @@ def test_the_number_depends_on_the_work():
     assert Threads(16).for_work(multiply_adds=1.0) == 16
 
 
+@pytest.mark.parametrize(
+    ("multiply_adds", "keeps_bits", "expected"),
+    [(1e3, False, 1), (1e7, False, 2), (1e7, True, 1), (1e10, True, 2)],
+)
+def test_kernels_without_primitives_choose_alike(
+    automatic, onednn, monkeypatch, multiply_adds, keeps_bits, expected
+):
+    """On busy cores, short calls use one thread if that changes no bit."""
+    assert automatic.engine.threads_for(1e7, keeps_bits=True) == 2
+    monkeypatch.setattr(core_watch.CoreWatch, "is_pausing", True)
+    assert automatic.engine.threads_for(multiply_adds, keeps_bits=keeps_bits) == expected
+    assert onednn.engine.threads_for(multiply_adds, keeps_bits=keeps_bits) == 2
+
+
 def test_a_number_that_the_user_gives_is_no_choice(monkeypatch):
     monkeypatch.setenv("MINICAFFE_THREADS", "3")
     assert compute_threads(None) == Threads(3, are_given=False)
