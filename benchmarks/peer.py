@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,6 +68,7 @@ class Peer:
     """
 
     def __init__(self, python: str, worker: str, message: dict[str, Any]) -> None:
+        self.worker = worker
         self.process = subprocess.Popen(
             [python, "-W", "ignore", str(Path(__file__).parent / "peers" / worker)],
             stdin=subprocess.PIPE,
@@ -78,8 +80,14 @@ class Peer:
         self.version, self.isa = answer["version"], answer["isa"]
 
     def _ask(self, message: dict[str, Any]) -> Any:
-        print(json.dumps(message), file=self.process.stdin, flush=True)
-        return json.loads(self.process.stdout.readline())  # type: ignore[union-attr]
+        answer = ""
+        with suppress(BrokenPipeError):  # it has ended already
+            print(json.dumps(message), file=self.process.stdin, flush=True)
+            answer = self.process.stdout.readline()  # type: ignore[union-attr]
+        if not answer:
+            self.close()
+            raise ValueError(f"{self.worker} ended; its error is above")
+        return json.loads(answer)
 
     def run(self, n: int) -> list[float]:
         """Run n iterations; return the seconds of each."""

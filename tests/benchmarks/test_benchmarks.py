@@ -13,7 +13,7 @@ from benchmarks import inference, layers, limits, memory, thread_choice
 from benchmarks.__main__ import main
 from benchmarks.machine import best_seconds
 from benchmarks.net import Deployed, Own, describe
-from benchmarks.peer import PACKAGES, installed_peers, narrowing
+from benchmarks.peer import PACKAGES, Peer, installed_peers, narrowing
 from benchmarks.report import Report
 from benchmarks.table import Row
 from minicaffe.backends import get_backend
@@ -92,6 +92,12 @@ def test_peers_are_limited_as_onednn_is(monkeypatch):
 def test_an_environment_without_peers_has_none():
     assert installed_peers("") == {}
     assert set(installed_peers(sys.executable)) <= set(PACKAGES)
+
+
+def test_a_peer_that_fails_is_named():
+    """This environment has no torch, or the message lacks everything."""
+    with pytest.raises(ValueError, match=r"torch_peer\.py ended; its error is above"):
+        Peer(sys.executable, "torch_peer.py", {"threads": 1})
 
 
 TIMES = {"minicaffe": [2e-3], "PyTorch": [8e-3], "onnxruntime": [1e-3], "OpenVINO": [4e-3]}

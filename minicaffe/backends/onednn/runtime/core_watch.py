@@ -13,16 +13,24 @@ CALLS_TO_FORGET_HALF = 50
 _KEPT = 0.5 ** (1 / CALLS_TO_FORGET_HALF)
 
 
+# Of calls on one thread, if pauses shall be of use.
+MOST_LATE = 0.25
+
+
 class CoreWatch:
     """Whether calls should use one thread for a while, because several had to wait for a core.
 
     Each further delay doubles the pause that follows it. So on a machine that stays busy, a program
-    waits about once a second. A pause ends early if a call that needs several threads is delayed in
-    it: that call waits longer than before, because its threads have gone to sleep meanwhile.
+    waits about once a second.
+
+    A pause ends early, and none begins for a second, if it is of no use: if a call that needs
+    several threads is delayed in it, which then waits longer than before because its threads have
+    gone to sleep; or if calls on one thread are as late, such as those that wait for the
+    interpreter lock.
     """
 
     def __init__(self) -> None:
-        self._delays = 0.0
+        self._delays = self._late_alone = 0.0
         self._begins_s = self._ends_s = 0.0
 
     @property
@@ -37,10 +45,19 @@ class CoreWatch:
             return
         now = time.perf_counter()
         if now - took_s < self._ends_s:
-            self._delays = 0.0
-            self._ends_s, self._begins_s = now, now + LONGEST_PAUSE_S
+            self._end_pause(now)
             return
         self._delays = min(self._delays + 1, MOST_DELAYS)
         if self._delays >= FEWEST_DELAYS and now >= self._begins_s:
             pause_s = SHORTEST_PAUSE_S * 2 ** (self._delays - FEWEST_DELAYS)
             self._ends_s = now + min(pause_s, LONGEST_PAUSE_S)
+
+    def count_call_alone(self, took_s: float, limit_s: float) -> None:
+        """Count a call on one thread in a pause, by its time; beyond the limit it had to wait."""
+        self._late_alone = _KEPT * self._late_alone + (1 - _KEPT) * (took_s > limit_s)
+        if self._late_alone > MOST_LATE:
+            self._end_pause(time.perf_counter())
+
+    def _end_pause(self, now_s: float) -> None:
+        self._delays = self._late_alone = 0.0
+        self._ends_s, self._begins_s = now_s, now_s + LONGEST_PAUSE_S

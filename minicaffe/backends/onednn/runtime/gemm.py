@@ -34,6 +34,6 @@ def sgemm(
     stride_a = m if transpose_a == b"T" else k
     stride_b = k if transpose_b == b"T" else n
     strided = (1.0, a, stride_a, b, stride_b, beta, out, n)
-    lib, is_alone = engine.lib, engine.threads.for_work(m * n * k) == 1
+    lib, is_alone = engine.lib, engine.threads_for(m * n * k) == 1
     with lib.single_threaded() if is_alone else nullcontext():
         check_onednn(lib.c.dnnl_sgemm(transpose_a, transpose_b, m, n, k, *strided), "sgemm")

@@ -49,6 +49,25 @@ class Engine:
         self._scratchpad = Buffer(1 << 16, self.handle)
         self._users: list[int] = []
 
+    def threads_for(
+        self, multiply_adds: float = 0.0, size_bytes: float = 0.0, keeps_bits: bool = False
+    ) -> int:
+        """Return the number of threads for one call of a kernel that is no primitive.
+
+        Parameters
+        ----------
+        multiply_adds, size_bytes : float
+            The work; see `Threads.for_work`.
+        keeps_bits : bool
+            Whether the number of threads changes no bit of the results, so that a short call may
+            use one thread while cores are busy.
+        """
+        is_brief = seconds_of(multiply_adds, size_bytes) <= LONGEST_BRIEF_S
+        is_free = keeps_bits and is_brief and not self.threads.are_given
+        if is_free and self.watch.is_pausing:
+            return 1
+        return self.threads.for_work(multiply_adds, size_bytes)
+
     @functools.cached_property
     def alone(self) -> Engine:
         """The engine for primitives that use one of the threads; it has its own scratchpad."""

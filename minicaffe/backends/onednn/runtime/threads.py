@@ -3,7 +3,7 @@
 A call on several threads waits for the last of them. On an idle core a thread takes microseconds to
 begin, and on one that another program uses it waits for a time slice, some milliseconds. Calls of
 little work therefore use the calling thread only: a net of 6 kB took 18 ms an iteration on two busy
-cores, and takes 0.6 ms.
+cores, and takes 1 ms.
 
 The choice depends on the work, not on the load of the machine, because sums in another order are
 rounded differently: a resumed training equals an uninterrupted one bit for bit. While cores are
