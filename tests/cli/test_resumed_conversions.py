@@ -14,6 +14,8 @@ from minicaffe.cli.main import run_command
 from minicaffe.data.databases import resumable
 from minicaffe.data.databases.resumable import ResumableDatabase
 from minicaffe.data.db import open_any_database
+from minicaffe.data.engines.lmdb_engine import LmdbWriter
+from minicaffe.errors import DataError
 
 IMAGES = f"{Path(__file__).parents[1] / 'golden' / 'files' / 'images'}/"
 NAMES = [line.rpartition(" ")[0] for line in Path(IMAGES, "list.txt").read_text().splitlines()]
@@ -290,3 +292,36 @@ def test_an_interrupted_project_leaves_nothing(log, stop_after):
 def test_progress_counts_what_was_done_before():
     text = progress_text(50, "images", 1000, 10.0, n_before=450)
     assert text.split()[1:] == ["500/1000", "images", "5.0", "images/s", "ETA", "1:40"]
+
+
+def test_an_interruption_of_the_removal_leaves_what_can_be_begun_again(
+    log, stop_after, monkeypatch
+):
+    stop_after(2)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
+        assert convert(*SIZE) == 130
+    assert [path.name for path in Path("db.partial").iterdir()] == [LOG.name]
+    assert convert(*SIZE) == 0
+    assert len(records()) == 10
+
+
+@pytest.mark.parametrize("n_before", [0, 2])
+def test_an_error_of_writing_ends_the_conversion(log, monkeypatch, n_before):
+    """A thread writes transactions; its error is that of the command."""
+    write, n_written = LmdbWriter.write, 0
+
+    def fail(writer, given):
+        nonlocal n_written
+        if n_written == n_before:
+            raise DataError("db: the LMDB cannot be written: the disk is full")
+        n_written += 1
+        write(writer, given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LmdbWriter, "write", fail)
+        assert convert(*SIZE) == 1
+    assert log.messages[-1].startswith("db: the LMDB cannot be written: the disk is full")
+    assert ("repeat the command to continue" in log.messages[-1]) == (n_before > 0)
+    assert convert(*SIZE) == 0
+    assert len(records()) == 10

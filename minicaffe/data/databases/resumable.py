@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from minicaffe.atomic_file import (
@@ -219,5 +219,14 @@ def _kept(partial: Path, log: ConversionLog, n_items: int) -> Iterator[None]:
                 f"or remove it (rm -r {partial})"
             )
         else:
-            shutil.rmtree(partial, ignore_errors=True)
+            _remove_folder(partial)
         raise
+
+
+def _remove_folder(partial: Path) -> None:
+    """Remove a folder, and its log last: if this is interrupted, the next command begins again."""
+    with suppress(OSError):
+        for entry in partial.iterdir():
+            if entry.name != _LOG_NAME:
+                entry.unlink()
+    shutil.rmtree(partial, ignore_errors=True)
