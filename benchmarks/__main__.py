@@ -12,13 +12,12 @@ many times faster minicaffe is, or the fraction of a limit that it reaches.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import subprocess
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from benchmarks import inference, limits, memory, thread_choice, training
+from benchmarks import inference, limits, memory, pipeline, thread_choice, training
 from benchmarks.net import NETS, ROOT
 from benchmarks.peer import installed_peers
 from benchmarks.report import Report
@@ -60,9 +59,8 @@ def measure(args: argparse.Namespace, backend: Backend, peers: Collection[str]) 
         yield from memory.rows(args.nets)
     if "iteration" in args.only and "lenet" in args.nets:
         yield from limits.lenet_iteration(backend, args.seconds / 2)
-    if "pipeline" in args.only and importlib.util.find_spec("benchmarks.pipeline"):
-        pipeline = importlib.import_module("benchmarks.pipeline")
-        yield from pipeline.rows(args.peer_python, args.seconds)
+    if "pipeline" in args.only:
+        yield from pipeline.rows(args.peer_python)
 
 
 def commit() -> str:

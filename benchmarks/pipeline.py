@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.net import Peer
+from benchmarks.peer import Peer
 from benchmarks.table import HEAD, Row
 from minicaffe.cores import usable_cores
 from minicaffe.data.batches import ImageBatches
@@ -55,6 +55,7 @@ ALEXNET = ROOT / "models/alexnet/deploy.prototxt"
 KINDS = ("batches", "convert", "weights", "open")
 ROWS, COLUMNS, SIZE, CROP = 375, 500, 256, 227
 BATCH = 50
+ROUNDS = 5
 WANTED = 1.3
 WEIGHTS_LIMIT_S, OPEN_LIMIT_S = 0.5, 1.0
 MANY = 1_300_000
@@ -242,20 +243,32 @@ def peak_mib() -> float:
     return int(line.split()[1]) / 1024
 
 
-def measure(args: argparse.Namespace, folder: Path) -> Iterator[Row]:
-    """Yield the selected rows."""
-    for kind in args.only:
-        own = folder / kind
-        own.mkdir()
-        if kind == "batches" and args.peer_python:
-            yield from batch_rows(own, args.peer_python, args.rounds)
-        elif kind == "convert":
-            yield conversion_row(own, args.rounds)
-        elif kind == "weights":
-            yield weights_row(own, args.rounds)
-        elif kind == "open":
-            yield from opening_rows(own, args.rounds)
-        shutil.rmtree(own)
+def rows(
+    python: str, rounds: int = ROUNDS, kinds: Sequence[str] = KINDS, parent: str | None = None
+) -> Iterator[Row]:
+    """Yield the rows of some kinds.
+
+    Parameters
+    ----------
+    python : str
+        Python with torchvision; "": no comparison with it.
+    rounds : int
+        Of each measurement.
+    kinds : sequence of str
+    parent : str, optional
+        Where files are made, in a temporary folder.
+    """
+    for kind in kinds:
+        with tempfile.TemporaryDirectory(dir=parent) as name:
+            folder = Path(name)
+            if kind == "batches" and python:
+                yield from batch_rows(folder, python, rounds)
+            elif kind == "convert":
+                yield conversion_row(folder, rounds)
+            elif kind == "weights":
+                yield weights_row(folder, rounds)
+            elif kind == "open":
+                yield from opening_rows(folder, rounds)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -265,7 +278,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--peer-python", default="", help="Python with torchvision")
-    parser.add_argument("--rounds", type=int, default=5, help="of each measurement (%(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help="of each measurement (%(default)s)"
+    )
     parser.add_argument("--folder", help="where files are made (default: a temporary folder)")
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
@@ -275,12 +290,11 @@ def main(argv: list[str] | None = None) -> None:
         return
     print(HEAD, flush=True)
     report: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        for row in measure(args, Path(folder)):
-            print(row.markdown(), flush=True)
-            report.append(row.json())
-            if args.json:
-                args.json.write_text(json.dumps(report, indent=2) + "\n")
+    for row in rows(args.peer_python, args.rounds, args.only, args.folder):
+        print(row.markdown(), flush=True)
+        report.append(row.json())
+        if args.json:
+            args.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

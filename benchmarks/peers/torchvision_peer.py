@@ -64,6 +64,7 @@ class Batches:
         # Workers would be further processes, which cost more than they gain on one core.
         loader = DataLoader(Images(message), message["batch"], shuffle=True, num_workers=0)
         self.batches = itertools.chain.from_iterable(loader for _ in itertools.count())
+        self.run = one_by_one(self.step)
 
     def step(self):
         """Make a batch."""
@@ -71,6 +72,4 @@ class Batches:
 
 
 if __name__ == "__main__":
-    serve(
-        lambda message: one_by_one(Batches(message).step), f"torchvision {torchvision.__version__}"
-    )
+    serve(Batches, f"torchvision {torchvision.__version__}")
