@@ -49,6 +49,7 @@ def planes_of_image(image: Image.Image, size: tuple[int, int] | None = None) -> 
     # Pillow before 11.2 has no such method.
     if divide is None or resize is None or not hasattr(image, "__arrow_c_array__"):
         return None
+    image.load()  # so that a ValueError below is not about a damaged file
     try:
         _, capsule = image.__arrow_c_array__()
     except ValueError:  # a large image, in several pieces of memory
