@@ -80,6 +80,8 @@ SHAPES = {
     "groups": ((5, 192, 13, 13), 384, square(group=3)),
     "flat": ((2, 64, 4, 90), 64, square()),
     "large": ((1, 64, 90, 57), 64, square()),
+    # y is written past the cache.
+    "as large as the cache": ((1, 16, 258, 272), 64, square()),
     "many channels": ((3, 272, 11, 13), 496, square()),
     "groups of many channels": ((2, 512, 15, 13), 1024, square(group=2)),
     "5x5": ((2, 64, 15, 14), 80, square((2, 2), size=5)),

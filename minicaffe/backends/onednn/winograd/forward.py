@@ -78,14 +78,16 @@ class Winograd:
         self._x, self._y = (BlockedOperand(s, lanes, precision) for s in (sizes.x, sizes.y))
         self._filter_type = value_type_of_filters(precision)
         self._weights = blocked_filters(weights, lanes)
-        is_shared = sizes.filter_values >= SHARED_FILTERS or sizes.tiles < filters
+        n_panels = -(-filters // (lanes * PANEL_BLOCKS))
+        is_large = sizes.filter_values >= SHARED_FILTERS or sizes.tiles < filters
+        # With more threads than panels, some would have no work.
+        is_shared = is_large and n_panels >= backend.threads
         wanted = SHARED_RANGE_TILES if is_shared else RANGE_TILES
         # Not fewer ranges than threads.
         most = sizes.tiles if is_shared else -(-sizes.tiles // backend.threads)
         tiles = min(wanted, most)
         self._record = sizes.structure(lanes, tiles, is_shared)
         panel_values = POSITIONS * position_values(channels * lanes * PANEL_BLOCKS, 1, lanes)
-        n_panels = -(-filters // (lanes * PANEL_BLOCKS))
         self._filter_values = 0 if is_shared else sizes.group * n_panels * panel_values
         chunk = position_values(PANEL_BLOCKS * lanes, CHUNK_GROUPS * GROUP_TILES[lanes], lanes)
         self._scratch_values = POSITIONS * (position_values(channels, tiles, lanes) + chunk)

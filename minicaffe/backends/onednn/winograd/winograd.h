@@ -91,16 +91,29 @@ ALWAYS_INLINE vec load_values(const void *from, int type)
     return load(from);
 }
 
-ALWAYS_INLINE void store_values(void *to, vec values, int type)
+// `streams`: past the cache, which then need not load the memory before it is overwritten.
+ALWAYS_INLINE void store_values(void *to, vec values, int type, int streams)
 {
 #ifdef __AVX512BF16__
     if (type == BFLOAT16) {
-        _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh((__m512)values));
+        const __m256i halves = (__m256i)_mm512_cvtneps_pbh((__m512)values);
+        if (streams)
+            _mm256_stream_si256((__m256i *)to, halves);
+        else
+            _mm256_storeu_si256((__m256i *)to, halves);
         return;
     }
 #endif
     (void)type;
-    store(to, values);
+#ifdef __AVX512F__
+    if (streams)
+        _mm512_stream_ps(to, (__m512)values);
+#else
+    if (streams)
+        _mm256_stream_ps(to, (__m256)values);
+#endif
+    else
+        store(to, values);
 }
 
 // The first of n items that belong to a member of a team.
