@@ -139,7 +139,7 @@ class SmallConv:
         y: OneDnnTensor,
     ) -> None:
         """Overwrite y with the result, scaled by a factor and a term, rectified."""
-        factor, term = [tensor.address() for tensor in scaling] or (0, 0)
+        factor, term = (scaling[0].address(), scaling[1].address()) if scaling else (0, 0)
         bias = 0 if b is None else b.address()
         reads = (self._sizes_at, x.address(), w.address(), bias, factor, term, rectifies)
         self._functions[0](*reads, y.address_to_write(), *self._arguments)
