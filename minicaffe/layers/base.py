@@ -389,8 +389,8 @@ class Layer(Generic[P]):
 
     def weight_values(self) -> tuple[Tensor, Tensor | None]:
         """Return weights and bias, None without a bias."""
-        w, *bias = (blob.data for blob in self.blobs)
-        return w, bias[0] if bias else None
+        blobs = self.blobs
+        return blobs[0].data, blobs[1].data if len(blobs) > 1 else None
 
     def weight_diffs(self) -> tuple[Tensor | None, Tensor | None]:
         """Return the diffs of weights and bias, None for those that are not needed."""

@@ -135,7 +135,10 @@ class Convolution(Layer[ConvolutionParameter]):
 
     def _images(self, tensor: Tensor) -> Tensor:
         """Return the view with all axes before the channel axis as one."""
-        shape, axis = tensor.shape, self.channel_axis
+        axis = self.channel_axis
+        if axis == 1:
+            return tensor
+        shape = tensor.shape
         return self.views.of(tensor, (math.prod(shape[:axis]), *shape[axis:]))
 
     def _output_size(self, name: str, image: Shape) -> Shape:

@@ -63,7 +63,7 @@ def test_all_passes_equal_those_of_the_reference(backend, name):
     op = Conv(window, (1, 1), pad, (1, 1))
     y = y_shape(x, filters, op)
     shapes = (x, (filters, x[1], *window), (filters,), y)
-    small = SmallConv(backend.native, op, x, y, backend.threads)
+    small = SmallConv(backend, backend.native, op, x, y)
     found = passes(backend, small, shapes, lambda k, x, w, b, y: k.forward(x, w, b, (), False, y))
     reference = ReferenceBackend()
     kernel = reference.plan(op, *(reference.tensor(s) for s in (*shapes[:2], y, shapes[2])))
@@ -81,7 +81,7 @@ def test_factor_term_and_relu_are_applied_in_this_order_and_nan_stays(backend):
     rng = np.random.default_rng(2)
     for tensor in (x, w, b, factor, term):
         tensor.set(rng.standard_normal(tensor.shape))
-    small = SmallConv(backend.native, op, x_shape, y_shape, 1)
+    small = SmallConv(backend, backend.native, op, x_shape, y_shape)
     small.forward(x, w, b, (), False, y)
     expected = np.maximum(y.get() * factor.get() + term.get(), 0)
     assert 0 < (expected == 0).sum() < expected.size
@@ -102,7 +102,7 @@ def test_results_do_not_change_from_run_to_run(backend):
     def forward(kernel, x, w, b, y):
         kernel.forward(x, w, b, (), True, y)
 
-    small = SmallConv(backend.native, op, x, y, backend.threads)
+    small = SmallConv(backend, backend.native, op, x, y)
     first, second = (passes(backend, small, shapes, forward) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         assert np.array_equal(a, b)

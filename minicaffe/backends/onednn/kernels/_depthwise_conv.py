@@ -59,7 +59,7 @@ class DepthwiseConv:
         y: OneDnnTensor,
     ) -> None:
         """Overwrite y with the result, scaled by a factor and a term, rectified."""
-        factor, term = [tensor.address() for tensor in scaling] or (0, 0)
+        factor, term = (scaling[0].address(), scaling[1].address()) if scaling else (0, 0)
         filters = w.address(), 0, 0 if b is None else b.address()
         source, target = address_of(x.source(self._x)), address_of(y.target(self._y))
         sizes = self._sizes.ctypes.data, self._stride

@@ -303,6 +303,10 @@ static void finish(
     }
 }
 
+// Values of a buffer with the overhang of copies, in whole cache lines: a vector that crosses two
+// lines takes two accesses.
+static inline int64_t padded(int64_t n) { return (n + RUN + 15) / 16 * 16; }
+
 // Scratch of a thread: the padded image, the matrix of vectors, and the result.
 static inline float *staged_of(const Sizes *s, float *scratch, int64_t thread)
 {
@@ -311,7 +315,7 @@ static inline float *staged_of(const Sizes *s, float *scratch, int64_t thread)
 
 static inline float *vectors_of(const Sizes *s, float *staged)
 {
-    return staged + s->channels * s->staged_height * s->staged_width + RUN;
+    return staged + padded(s->channels * s->staged_height * s->staged_width);
 }
 
 EXPORT void small_conv_forward(
@@ -322,7 +326,7 @@ EXPORT void small_conv_forward(
     PARALLEL_FOR(threads)
     for (int thread = 0; thread < threads; thread++) {
         float *staged = staged_of(s, scratch, thread), *columns = vectors_of(s, staged);
-        float *sums = columns + s->column_channels * taps * s->block_width + RUN;
+        float *sums = columns + padded(s->column_channels * taps * s->block_width);
         const int64_t end = s->samples * (thread + 1) / threads;
         for (int64_t n = s->samples * thread / threads; n < end; n++) {
             stage(s, x + n * s->channels * s->height * s->width, staged);
@@ -352,7 +356,7 @@ EXPORT void small_conv_backward_data(
     PARALLEL_FOR(threads)
     for (int thread = 0; thread < threads; thread++) {
         float *staged = staged_of(s, scratch, thread), *given = vectors_of(s, staged);
-        float *columns = given + s->outputs * s->block_width + RUN;
+        float *columns = given + padded(s->outputs * s->block_width);
         const int64_t end = s->samples * (thread + 1) / threads;
         for (int64_t n = s->samples * thread / threads; n < end; n++) {
             memset(staged, 0, staged_size * sizeof(float));
@@ -420,7 +424,7 @@ EXPORT void small_conv_backward_weights(
     PARALLEL_FOR(threads)
     for (int thread = 0; thread < threads; thread++) {
         float *staged = staged_of(s, scratch, thread), *rows = vectors_of(s, staged);
-        float *sums = rows + rows_size * s->row_taps + RUN, *bias_sums = sums + n_sums;
+        float *sums = rows + padded(rows_size * s->row_taps), *bias_sums = sums + n_sums;
         memset(sums, 0, (n_sums + s->outputs) * sizeof(float));
         const int64_t end = s->samples * (thread + 1) / threads;
         for (int64_t n = s->samples * thread / threads; n < end; n++) {
@@ -434,7 +438,7 @@ EXPORT void small_conv_backward_weights(
     }
     for (int thread = 0; thread < threads; thread++) {
         const float *rows = vectors_of(s, staged_of(s, scratch, thread));
-        const float *sums = rows + rows_size * s->row_taps + RUN, *bias_sums = sums + n_sums;
+        const float *sums = rows + padded(rows_size * s->row_taps), *bias_sums = sums + n_sums;
         for (int64_t c = 0; dw && c < s->channels; c += s->row_channels)
             for (int64_t f = 0; f < s->outputs; f++, sums += s->row_taps)
                 for (int64_t t = 0; t < taps_of(s, block_at(s, c, s->row_channels, 0)); t++)

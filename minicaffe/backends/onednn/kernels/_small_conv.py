@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from minicaffe.backends.onednn.runtime.memory import Buffer
 from minicaffe.backends.onednn.runtime.precision import FP32
-from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.conv import Conv, missing
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 
 # Values by which the C code's copies may exceed their targets.
 RUN = 8
-# Values of a block of columns, which stays in an L1 cache of 32 KB beside its result; a block of
-# rows is read in narrow panels, and may be larger.
-COLUMN_VALUES = 6144
-ROW_VALUES = 16384
+# Values.
+CACHE_LINE = 16
+# Values of a block of columns or rows, 32 KB: fewer are read too seldom, more leave the L1 cache.
+BLOCK_VALUES = 8192
 # Measured on AVX2 and AVX-512: oneDNN is faster where its blocks are as full as these, with fewer
 # taps, and on images that leave the cache. It has special code for coloured pictures.
 MIN_WASTE, MIN_GREY_WASTE = 1.3, 1.15
@@ -62,6 +63,11 @@ def _round_up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
+def _padded(n: int) -> int:
+    """Return the size of a buffer with the overhang of copies, in whole cache lines."""
+    return _round_up(n + RUN, CACHE_LINE)
+
+
 def _least_waste(whole: int, most: int, values: int, lanes: int) -> int:
     """Return in how large blocks to divide an axis so that the fewest lanes are unused.
 
@@ -84,15 +90,14 @@ def _divide(x: Shape, y: Shape, kernel: Shape, staged: int, lanes: int) -> _Bloc
     taps, channels = math.prod(kernel), x[1]
     rows = _least_waste(y[2], MAX_BLOCK_PIXELS // y[3], y[3], lanes)
     width = _round_up(rows * y[3], lanes)
-    n_blocks = -(-channels // max(1, COLUMN_VALUES // (taps * width)))
+    n_blocks = -(-channels // max(1, BLOCK_VALUES // (taps * width)))
     column_channels = -(-channels // n_blocks)
-    row_channels = _least_waste(channels, ROW_VALUES // (taps * rows * y[3]), taps, lanes)
+    row_channels = _least_waste(channels, BLOCK_VALUES // (taps * rows * y[3]), taps, lanes)
     row_taps = _round_up(row_channels * taps, lanes)
-    columns = (column_channels * taps + y[1]) * width
+    columns, results = column_channels * taps * width, y[1] * width
     sums = -(-channels // row_channels) * y[1] * row_taps
-    largest = max(columns, rows * y[3] * row_taps + sums + y[1])
-    # The overhang of three buffers; whole cache lines.
-    scratch = _round_up(staged + largest + 3 * RUN, 16)
+    by_pixel = _padded(rows * y[3] * row_taps) + _padded(sums + y[1])
+    scratch = _padded(staged) + max(_padded(columns) + _padded(results), by_pixel)
     return _Blocks(rows, width, column_channels, row_channels, row_taps, scratch)
 
 
@@ -101,22 +106,25 @@ class SmallConv:
 
     Parameters
     ----------
+    backend : OneDnnBackend
     native : NativeLibrary
     op : Conv
     x, y : tuple of int
         The shapes (N, C, H, W) and (N, F, H', W').
-    threads : int
     """
 
-    def __init__(self, native: NativeLibrary, op: Conv, x: Shape, y: Shape, threads: int) -> None:
+    def __init__(
+        self, backend: OneDnnBackend, native: NativeLibrary, op: Conv, x: Shape, y: Shape
+    ) -> None:
         padded = tuple(n + 2 * p for n, p in zip(x[2:], op.pad, strict=True))
         blocks = _divide(x, y, op.kernel, x[1] * math.prod(padded), native.lanes)
         sizes = (*x, y[1], *op.kernel, *op.pad, *y[2:], *padded, *blocks)
         self._sizes = np.array(sizes, np.int64)
-        self._threads = min(threads, x[0])
+        self._threads = min(backend.threads, x[0])
         # Zero, because the passes do not write the border of padded images.
-        self._scratch = np.zeros(self._threads * blocks.scratch, np.float32)
-        self._arguments = self._scratch.ctypes.data, self._threads
+        scratch_bytes = self._threads * blocks.scratch * FLOAT_BYTES
+        self._scratch = Buffer(scratch_bytes, backend.engine.handle)
+        self._arguments = self._scratch.address, self._threads
         self._sizes_at = self._sizes.ctypes.data
         names = ("forward", "backward_data", "backward_weights")
         self._functions = [native.lookup(f"small_conv_{name}") for name in names]
@@ -131,7 +139,7 @@ class SmallConv:
         y: OneDnnTensor,
     ) -> None:
         """Overwrite y with the result, scaled by a factor and a term, rectified."""
-        factor, term = [tensor.address() for tensor in scaling] or (0, 0)
+        factor, term = (scaling[0].address(), scaling[1].address()) if scaling else (0, 0)
         bias = 0 if b is None else b.address()
         reads = (self._sizes_at, x.address(), w.address(), bias, factor, term, rectifies)
         self._functions[0](*reads, y.address_to_write(), *self._arguments)
@@ -159,7 +167,7 @@ def plan_small_conv(backend: OneDnnBackend, op: Conv, x: Shape, y: Shape) -> Sma
     native = backend.native
     if native is None or backend.precision != FP32 or not _suits(op, x, y, native.lanes):
         return None
-    return SmallConv(native, op, x, y, backend.threads)
+    return SmallConv(backend, native, op, x, y)
 
 
 def _suits(op: Conv, x: Shape, y: Shape, lanes: int) -> bool:

@@ -38,11 +38,11 @@ class Call:
 
     def __call__(self, *tensors: OneDnnTensor) -> None:
         """Run on these tensors."""
-        n = self._n_reads
-        written = tensors[n:]
+        written = tensors[self._n_reads :]
+        # map() takes less time than a comprehension, which calls a function of its own.
         memories = (
-            *[t.source(layout) for t, layout in zip(tensors, self._sources, strict=False)],
-            *[t.target(layout) for t, layout in zip(written, self._targets, strict=True)],
+            *map(OneDnnTensor.source, tensors, self._sources),
+            *map(OneDnnTensor.target, written, self._targets),
         )
         run = self._bound.get(memories)
         if run is None:

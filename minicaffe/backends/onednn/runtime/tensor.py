@@ -299,7 +299,8 @@ class OneDnnTensor(DeferredSum):
 
     def address(self) -> int:
         """Return the address of the values in C order, to read them."""
-        self.read()
+        if not self._is_plain_ready or self.is_pinned:
+            self._gather()
         return self._plain_buffer().address
 
     def address_to_update(self, layout: Layout | None = None) -> int:
