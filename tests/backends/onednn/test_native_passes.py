@@ -163,7 +163,7 @@ def test_batch_norm(fast, shape, is_packed, n_scaling, rectifies, in_place):
 
 
 def _batch_norm(op, x, dy, s, b, rectifies, n_scaling):
-    """Return y, dx, twice ds and db, the gradient before Scale, and what is added to the statistics."""
+    """Return y, dx, twice ds and db, the gradient before Scale, what is added to the statistics."""
     axes = (0, *range(2, x.ndim))
     m = x.size // x.shape[1]
     s, b, mu, var = (
