@@ -154,14 +154,16 @@ def test_batch_norm(fast, shape, is_packed, n_scaling, rectifies, in_place):
             dx = gradient if in_place else dx
             kernel.backward(gradient, dx)
     wanted = _batch_norm(op, given[x], given[dy], given[s], given[b], rectifies, n_scaling)
-    for i, tensor in enumerate((y, dx, ds, db)):
+    # Scale works in place on y, so that dy becomes the gradient of its input.
+    visible = [gradient] if n_scaling and not in_place else []
+    for i, tensor in enumerate((y, dx, ds, db, *visible)):
         assert_close(tensor.get(), wanted[i], ALLOWED, f"result {i}")
-    for tensor, want in zip(statistics, wanted[4:], strict=True):
+    for tensor, want in zip(statistics, wanted[5:], strict=True):
         assert_close(tensor.get(), 0.9 * given[tensor] + want, ALLOWED, "statistics")
 
 
 def _batch_norm(op, x, dy, s, b, rectifies, n_scaling):
-    """Return y, dx, twice ds and db, and what is added to the statistics, in double precision."""
+    """Return y, dx, twice ds and db, the gradient before Scale, what is added to the statistics."""
     axes = (0, *range(2, x.ndim))
     m = x.size // x.shape[1]
     s, b, mu, var = (
@@ -182,6 +184,7 @@ def _batch_norm(op, x, dy, s, b, rectifies, n_scaling):
         np.maximum(y, 0) if rectifies else y,
         dx,
         *sums,
+        g * s,
         mu.ravel(),
         (var * m / (m - 1)).ravel(),
         1,

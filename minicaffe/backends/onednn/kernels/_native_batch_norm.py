@@ -23,7 +23,7 @@ MIN_VALUES_PER_THREAD = 1 << 14
 # Groups for each thread from which on it hardly matters that one has a group more than another.
 MANY_GROUPS = 4
 # Rows of numbers for each channel that the forward pass keeps for the backward pass.
-N_SAVED = 4
+N_SAVED = 5
 
 
 class _Groups(NamedTuple):
@@ -109,17 +109,23 @@ class NativeBatchNorm:
         dx: OneDnnTensor,
         gradients: Sequence[OneDnnTensor | None] = (),
     ) -> None:
-        """Overwrite dx, which may be dy; add to the gradients of s and b that are not None."""
+        """Overwrite dx; add to the gradients of s and b that are not None.
+
+        If dx is not dy, and s is given, dy becomes the gradient of the values before the scaling,
+        because the layers work in place on y.
+        """
         found = self._of(layout)
         sums = [tensor and tensor.address_to_update() for tensor in gradients]
         ds, db, *_ = (*sums, None, None)
         given = address_of(dy.source(layout))
         operands = (address_of(x.source(layout)), given, target := address_of(dx.target(layout)))
+        visible = None if dx is dy or not gradients else address_of(dy.target(layout))
         is_large = layout.size_bytes >= STREAMED_BYTES
         numbers = (self._rectifies, found.is_blocked and is_large and target != given)
-        results = (self._saved.ctypes.data, ds, db)
+        results = (visible, self._saved.ctypes.data, ds, db)
         self._backward(*operands, *results, *found, *numbers, self._threads_for(found))
         dx.write_back()
+        dy.write_back()
 
     def _of(self, layout: Layout) -> _Groups:
         found = self._groups(layout)

@@ -144,7 +144,7 @@ static void write_row(
 }
 
 // Overwrite y = relu(s (x - mu) / sqrt(var + eps) + b), by groups. s and b (channels) may be NULL.
-// Overwrite `saved`, four times the channels: mu, 1 / sqrt(var + eps), its product with s, and b.
+// Overwrite `saved`, five times the channels: mu, 1 / sqrt(var + eps), its product with s, b and s.
 // Update the running statistics unless `mean` is NULL.
 EXPORT void batch_norm_forward(
     const float *x, const float *s, const float *b, float *y, float *saved, float *mean,
@@ -154,7 +154,7 @@ EXPORT void batch_norm_forward(
     const int block = is_blocked ? LANES : 1;
     const int64_t n_channels = groups * block, m = samples * (length / block);
     float *mu = saved, *root = mu + n_channels, *factor = root + n_channels;
-    float *term = factor + n_channels;
+    float *term = factor + n_channels, *scale = term + n_channels;
     PARALLEL_FOR(threads)
     for (int64_t group = 0; group < groups; group++) {
         const float *from = x + group * length;
@@ -172,7 +172,8 @@ EXPORT void batch_norm_forward(
             if (var < 0) var = 0;
             mu[c] = (float)(of.mu[lane] + distance);
             root[c] = (float)(1 / sqrt(var + eps));
-            factor[c] = root[c] * (s ? s[c] : 1);
+            scale[c] = s ? s[c] : 1;
+            factor[c] = root[c] * scale[c];
             term[c] = b ? b[c] : 0;
             if (mean != NULL) {
                 mean[c] = (float)(fraction * mean[c] + mu[c]);
@@ -190,34 +191,45 @@ EXPORT void batch_norm_forward(
     }
 }
 
-// dx = factor (g - mean of g) - slope (x - mu), where g is the gradient of `scaled`.
-static inline __attribute__((always_inline)) vec gradient_of_x(
-    vec x, vec dy, const int rectifies, Channels of, vec mean, vec slope)
+// What the second pass backward knows of each channel, beside `Channels`: the mean of g, the
+// gradient of `scaled`, then the slope of dx over x, and s.
+typedef struct {
+    vec mean, slope, s;
+} Gradients;
+
+// dx = factor (g - mean of g) - slope (x - mu).
+static inline vec gradient_of_x(vec x, vec g, Channels of, Gradients with)
 {
-    if (rectifies) dy = masked(dy, scaled(x, of));
-    return of.factor * (dy - mean) - slope * (x - of.mu);
+    return of.factor * (g - with.mean) - with.slope * (x - of.mu);
 }
 
+// Overwrite dx and, unless it is NULL, g s: the gradient of the normalised values.
 static inline __attribute__((always_inline)) void write_gradient(
-    const float *x, const float *dy, float *dx, const int rectifies, int streams, Channels of,
-    vec mean, vec slope, int64_t length)
+    const float *x, const float *dy, float *dx, float *scaled_g, const int rectifies, int streams,
+    Channels of, Gradients with, int64_t length)
 {
-    int64_t i = 0;
-    for (; streams && i + LANES <= length; i += LANES)
-        stream(dx + i, gradient_of_x(load(x + i), load(dy + i), rectifies, of, mean, slope));
-    for (; i + LANES <= length; i += LANES)
-        store(dx + i, gradient_of_x(load(x + i), load(dy + i), rectifies, of, mean, slope));
-    if (i < length) {
-        const int64_t n = length - i;
-        const vec last = gradient_of_x(
-            load_part(x + i, n), load_part(dy + i, n), rectifies, of, mean, slope);
-        memcpy(dx + i, &last, (size_t)n * sizeof(float));
+    for (int64_t i = 0; i < length; i += LANES) {
+        const int64_t n = length - i < LANES ? length - i : LANES;
+        const vec value = n == LANES ? load(x + i) : load_part(x + i, n);
+        vec g = n == LANES ? load(dy + i) : load_part(dy + i, n);
+        if (rectifies) g = masked(g, scaled(value, of));
+        const vec result = gradient_of_x(value, g, of, with), visible = g * with.s;
+        if (n < LANES) {
+            memcpy(dx + i, &result, (size_t)n * sizeof(float));
+            if (scaled_g != NULL) memcpy(scaled_g + i, &visible, (size_t)n * sizeof(float));
+        } else {
+            if (streams)
+                stream(dx + i, result);
+            else
+                store(dx + i, result);
+            if (scaled_g != NULL) store(scaled_g + i, visible);
+        }
     }
 }
 
 static inline __attribute__((always_inline)) void backward_group(
-    const float *x, const float *dy, float *dx, const float *saved, float *ds, float *db,
-    Sizes sizes, int64_t group, const int rectifies, int streams)
+    const float *x, const float *dy, float *dx, float *scaled_g, const float *saved, float *ds,
+    float *db, Sizes sizes, int64_t group, const int rectifies, int streams)
 {
     const int is_blocked = sizes.is_blocked, block = is_blocked ? LANES : 1;
     const int64_t length = sizes.length, step = sizes.groups * length;
@@ -229,14 +241,15 @@ static inline __attribute__((always_inline)) void backward_group(
         channels(saved + 3 * n_channels, group, is_blocked)};
     Sums sums = {{0}, {0}};
     x += group * length, dy += group * length, dx += group * length;
+    if (scaled_g != NULL) scaled_g += group * length;
     for (int64_t n = 0; n < sizes.samples; n++)
         add_row(x + n * step, dy + n * step, rectifies, of, length, &sums);
     complete(&sums, is_blocked);
-    vec mean, slope;
+    Gradients with = {{0}, {0}, channels(saved + 4 * n_channels, group, is_blocked)};
     for (int lane = 0; lane < LANES; lane++) {
         const double r = root[group * block + (is_blocked ? lane : 0)];
-        mean[lane] = (float)(sums.first[lane] / m);
-        slope[lane] = (float)(of.factor[lane] * r * r * sums.second[lane] / m);
+        with.mean[lane] = (float)(sums.first[lane] / m);
+        with.slope[lane] = (float)(of.factor[lane] * r * r * sums.second[lane] / m);
         if (lane < block) {
             if (ds != NULL) ds[group * block + lane] += (float)(r * sums.second[lane]);
             if (db != NULL) db[group * block + lane] += (float)sums.first[lane];
@@ -244,14 +257,16 @@ static inline __attribute__((always_inline)) void backward_group(
     }
     for (int64_t n = 0; n < sizes.samples; n++)
         write_gradient(
-            x + n * step, dy + n * step, dx + n * step, rectifies, streams, of, mean, slope,
-            length);
+            x + n * step, dy + n * step, dx + n * step, scaled_g ? scaled_g + n * step : NULL,
+            rectifies, streams, of, with, length);
     if (streams) end_stream();
 }
 
-// Overwrite dx, which may be dy; add to the gradients of s and b unless they are NULL.
+// Overwrite dx, which may be dy; add to the gradients of s and b unless they are NULL. Unless
+// `scaled_g` is NULL, which may be dy as well, overwrite it with the gradient of y before Scale.
 EXPORT void batch_norm_backward(
-    const float *x, const float *dy, float *dx, const float *saved, float *ds, float *db,
+    const float *x, const float *dy, float *dx, float *scaled_g, const float *saved, float *ds,
+    float *db,
     int64_t samples, int64_t groups, int64_t length, int is_blocked, int rectifies, int streams,
     int threads)
 {
@@ -259,8 +274,8 @@ EXPORT void batch_norm_backward(
     PARALLEL_FOR(threads)
     for (int64_t group = 0; group < groups; group++) {
         if (rectifies)
-            backward_group(x, dy, dx, saved, ds, db, sizes, group, 1, streams);
+            backward_group(x, dy, dx, scaled_g, saved, ds, db, sizes, group, 1, streams);
         else
-            backward_group(x, dy, dx, saved, ds, db, sizes, group, 0, streams);
+            backward_group(x, dy, dx, scaled_g, saved, ds, db, sizes, group, 0, streams);
     }
 }

@@ -114,12 +114,12 @@ class OneDnnBatchNorm(OneDnnKernel[BatchNorm]):
             self._used.backward(self._layout, self._x, dy, dx, gradients)
         elif self._scaled is not None and self._x is not None:
             self._scaled.backward(self._x, self._mu, self._var, dy, dx)
+            if dy is not dx:
+                self._scaled.write_output_gradient(self._y, dy)
         else:
             # The primitive requires x, although dx does not depend on it with stored statistics.
             x = dy if self._x is None else self._x
             self._primitives.backward(self._layout)(x, self._mu, self._var, dy, dx)
-        if self._scaled is not None and dy is not dx:
-            self._scaled.write_output_gradient(self._y, dy)
 
     def _update_statistics(self, mean: Array, variance: Array, weight: Array) -> None:
         var = self._var.read() * (self._m / max(self._m - 1, 1))
