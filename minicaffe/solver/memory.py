@@ -54,11 +54,13 @@ def check_host_memory(net: Net, test_nets: Sequence[Net], n_kept: int) -> None:
     OutOfMemory
         The message has the memory that is needed, and the largest batch_size that would fit.
     """
+    # Not where values share memory already.
+    drops = "" if net.shared_memory.blobs.values else ". train --optimize_memory needs less memory"
     require_memory(
         host_demand(net, test_nets, n_kept),
         f'{net.source.where()}: training net "{net.name}" needs',
         net.steps,
-        advice=_SAME_UPDATES,
+        advice=_SAME_UPDATES + drops,
     )
 
 
