@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from weakref import ReferenceType, ref
 
 from minicaffe.errors import SizeError
 from minicaffe.ops.backend import Backend, Shape, Tensor
@@ -47,7 +48,8 @@ class Blob:
         self._data: Tensor | None = None
         self._diff: Tensor | None = None
         self._data_owner: Blob | None = None
-        self._diff_owner: Blob | None = None
+        # Weak, because two blobs may own one another's values and gradient (Flatten).
+        self._diff_owner: ReferenceType[Blob] | None = None
         self._is_diff_view = False
 
     @property
@@ -87,7 +89,8 @@ class Blob:
     @property
     def diff_owner(self) -> Blob:
         """The blob that owns the gradient: itself, or the argument of `share_diff`."""
-        return self._diff_owner.diff_owner if self._diff_owner else self
+        owner = self._diff_owner and self._diff_owner()
+        return owner.diff_owner if owner else self
 
     def reshape(self, shape: Shape) -> None:
         """Change the shape; values are preserved if memory suffices.
@@ -121,7 +124,7 @@ class Blob:
     def share_diff(self, other: Blob) -> None:
         """Use the gradient of `other`, under this blob's shape if that differs."""
         same = other.shape == self._shape
-        self._diff_owner = other
+        self._diff_owner = ref(other)
         self._diff = other.diff if same else other.diff.view(self._shape)
         self._is_diff_view = not same
 

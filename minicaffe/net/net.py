@@ -151,7 +151,7 @@ class Net:
         return self.backend.plan(NonFiniteFlag())
 
     @cached_property
-    def memory(self) -> SharedMemory:
+    def shared_memory(self) -> SharedMemory:
         """What the blobs share; at first nothing."""
         losses = (blob for _, _, blob, _ in self._losses)
         kept, subject = [*self.outputs, *losses], f'net "{self.name}"'
@@ -199,7 +199,7 @@ class Net:
         last = len(self.steps) - 1 if end is None else end
         layer_by_layer = self.runs_layer_by_layer
         self._fusion.prepare(start, last, layer_by_layer)
-        self.memory.end_forward(last)
+        self.shared_memory.end_forward(last)
         if not layer_by_layer and last - start + 1 == len(self.steps):
             self._forward_pass()
             return
@@ -222,13 +222,13 @@ class Net:
             If `optimize_memory` lets blobs that it reads share memory, and they are overwritten.
         """
         first = len(self.steps) - 1 if start is None else start
-        self.memory.begin_backward(first, end)
         if not self._fits_backward and not end:
             self.check_memory(backward=True)
         if not self._has_warned_of_idle_backward:
             where = self.source.where()
             self._has_warned_of_idle_backward = warn_of_idle_backward(self.steps, first, end, where)
         layer_by_layer = self.runs_layer_by_layer
+        self.shared_memory.begin_backward(first, end, layer_by_layer)
         self._fusion.prepare_backward(first, end, layer_by_layer)
         if not layer_by_layer and first - end + 1 == len(self.steps):
             self._backward_pass()
@@ -236,7 +236,7 @@ class Net:
         for index in range(first, end - 1, -1):
             step = self.steps[index]
             _call(self.before_backward, index)
-            self.memory.backward_task(index)()
+            self.shared_memory.backward_task(index)()
             if self.debug_info and step.needs_backward:
                 debug_info.log_backward(step)
             _call(self.after_backward, index)
@@ -247,7 +247,7 @@ class Net:
         """Raise OutOfMemory if passes certainly need more main memory than the process can have."""
         if self.backend.free_bytes() is not None:
             return  # the solver compares trainings with the memory of a device
-        demand = self.memory.demand(backward)
+        demand = self.shared_memory.demand(backward)
         require_memory(demand, f'{self.source.where()}: net "{self.name}" needs', self.steps)
         self._fits_forward = True
         self._fits_backward = self._fits_backward or backward
@@ -256,7 +256,7 @@ class Net:
         """Fuse layers for whole forward and backward passes that run from the tasks below."""
         last = len(self.steps) - 1
         self._fusion.prepare(0, last, layer_by_layer=False, then_backward=True)
-        self.memory.end_forward(-1)
+        self.shared_memory.end_forward(-1)
 
     def forward_tasks(self) -> list[Task]:
         """Return the tasks of a whole forward pass: one for each layer, then the flag's."""
@@ -272,7 +272,7 @@ class Net:
         """Return the tasks of a whole backward pass: one for each of `backward_steps`."""
         n = len(self.steps)
         order = (i for i in reversed(range(n)) if self.steps[i].needs_backward)
-        return [self.memory.backward_task(i) for i in order]
+        return [self.shared_memory.backward_task(i) for i in order]
 
     def _non_finite_tasks(self) -> list[Task]:
         if self._non_finite is None:
@@ -334,9 +334,9 @@ class Net:
             Further blobs that are read after a pass.
         """
         if self.param.state.phase == TRAIN:
-            self.memory.drop_values(kept)
+            self.shared_memory.drop_values(kept)
         else:
-            self.memory.share_values(kept)
+            self.shared_memory.share_values(kept)
 
     def clear_param_diffs(self) -> None:
         """Set all parameters' gradients to zero."""

@@ -33,7 +33,7 @@ _SAME_UPDATES = "; with iter_size larger by the same factor the updates stay wha
 def share_memory(use: MemoryUse, net: Net, test_nets: Sequence[Net]) -> None:
     """Let the blobs of a solver's nets share memory; parameters and outputs stay readable."""
     if use == "share_gradients":
-        net.memory.share_gradients()
+        net.shared_memory.share_gradients()
     elif use == "optimize":
         for one in (net, *test_nets):
             one.optimize_memory()
@@ -54,20 +54,22 @@ def check_host_memory(net: Net, test_nets: Sequence[Net], n_kept: int) -> None:
     OutOfMemory
         The message has the memory that is needed, and the largest batch_size that would fit.
     """
+    # Not where values share memory already.
+    drops = "" if net.shared_memory.blobs.values else ". train --optimize_memory needs less memory"
     require_memory(
         host_demand(net, test_nets, n_kept),
         f'{net.source.where()}: training net "{net.name}" needs',
         net.steps,
-        advice=_SAME_UPDATES,
+        advice=_SAME_UPDATES + drops,
     )
 
 
 def host_demand(net: Net, test_nets: Sequence[Net], n_kept: int) -> MemoryDemand:
     """Return the main memory that a training needs at least; see `check_host_memory`."""
-    demand = net.memory.demand(backward=True)
+    demand = net.shared_memory.demand(backward=True)
     learned = sum(p.blob.count for p in net.parameters if p.needs_diff)
     rest = n_kept * learned * net.backend.dtype.itemsize
-    rest += sum(one.memory.demand(backward=False).activations for one in test_nets)
+    rest += sum(one.shared_memory.demand(backward=False).activations for one in test_nets)
     return replace(demand, rest=demand.rest + rest)
 
 

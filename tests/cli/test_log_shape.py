@@ -168,6 +168,26 @@ def test_shared_memory_changes_no_score(trained, run):
     assert ours == theirs
 
 
+def test_training_with_shared_memory_saves_the_same_weights(lenet, run):
+    files = {}
+    for flags in ([], ["--optimize_memory"]):
+        given = f"--solver={lenet}/lenet_solver.prototxt", "--set=random_seed=5"
+        result = run("train", *given, *flags)
+        assert result.code == 0
+        lines = [m for m in messages_of(result.err) if "values and gradients of the blobs" in m]
+        assert len(lines) == len(flags)
+        for kind in ("caffemodel", "solverstate"):
+            content = Path(f"{lenet}/lenet_iter_3.{kind}").read_bytes()
+            assert files.setdefault(kind, content) == content
+
+
+def test_a_training_net_with_shared_memory_is_timed_in_both_directions(trained, run):
+    model = f"{trained}/lenet_train_test.prototxt"
+    result = run("time", f"--model={model}", "--iterations=1", "--optimize_memory")
+    assert result.code == 0
+    assert any(m.startswith("Average Backward pass: ") for m in messages_of(result.err))
+
+
 def test_a_net_with_shared_memory_is_timed_forward(trained, run):
     model = f"{trained}/lenet_train_test.prototxt"
     result = run("time", f"--model={model}", "--phase=TEST", "--iterations=1", "--optimize_memory")

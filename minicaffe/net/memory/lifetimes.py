@@ -7,7 +7,7 @@ backward at time 2 n - 1 - i.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -110,25 +110,49 @@ def find_gradient_ranges(steps: Sequence[Step]) -> dict[Blob, LiveRange]:
     """
     ranges: dict[Blob, LiveRange] = {}
     apart: set[Blob] = set()
+    owner = _diff_owners(steps)
     for i in reversed(range(len(steps))):
         step, time = steps[i], backward_time(steps, i)
         written = [
-            blob.diff_owner
+            owner(blob)
             for blob, is_wanted in zip(step.bottom, step.propagate_down, strict=True)
             if step.needs_backward and is_wanted
         ]
-        read = [blob.diff_owner for blob in step.top] if step.needs_backward else []
-        apart.update(owner for owner in read if owner not in ranges)
-        for owner in (*written, *read):
-            first = ranges[owner].first if owner in ranges else time
-            ranges[owner] = LiveRange(first, time)
+        read = [owner(blob) for blob in step.top] if step.needs_backward else []
+        apart.update(one for one in read if one not in ranges)
+        for one in (*written, *read):
+            first = ranges[one].first if one in ranges else time
+            ranges[one] = LiveRange(first, time)
         if step.layer.exposes_blobs:
-            apart.update(blob.diff_owner for blob in (*step.bottom, *step.top))
-        apart.update(blob.diff_owner for blob in step.layer.blobs)
+            apart.update(owner(blob) for blob in (*step.bottom, *step.top))
+        apart.update(owner(blob) for blob in step.layer.blobs)
         for blob, weight in zip(step.top, step.loss_weights, strict=True):
             if weight:
-                apart.add(blob.diff_owner)
+                apart.add(owner(blob))
     return {blob: live for blob, live in ranges.items() if blob not in apart}
+
+
+def _diff_owners(steps: Sequence[Step]) -> Callable[[Blob], Blob]:
+    """Return a function that returns the owner of a blob's gradient in a backward pass.
+
+    A layer whose top is a view of its bottom may share the gradient in its backward pass only.
+    """
+    later: dict[Blob, Blob] = {}
+    for step in steps:
+        for top in step.top if not step.layer.copies_bottom else ():
+            for bottom in step.bottom:
+                if bottom is not top and bottom.data_owner is top.data_owner:
+                    given, taken = bottom.diff_owner, top.diff_owner
+                    if given is not taken:
+                        later[given] = taken
+
+    def owner(blob: Blob) -> Blob:
+        found = blob.diff_owner
+        while found in later:
+            found = later[found]
+        return found
+
+    return owner
 
 
 def share_gradients_in_place(steps: Sequence[Step], ranges: dict[Blob, LiveRange]) -> None:

@@ -118,13 +118,15 @@ class SharedMemory:
             self._steps, self._parameters, self._backend, self.blobs, backward=backward
         )
 
-    def begin_backward(self, start: int, end: int) -> None:
+    def begin_backward(self, start: int, end: int, layer_by_layer: bool) -> None:
         """Raise a NetError if values that the backward passes of these steps read are lost.
 
         Parameters
         ----------
         start, end : int
             The first step and the last, whose index is smaller.
+        layer_by_layer : bool
+            Whether blobs are read between layers, so that no layers are fused.
         """
         if self.is_forward_only:
             raise NetError(
@@ -136,7 +138,17 @@ class SharedMemory:
                 f"{self._subject}: the last backward pass has overwritten blobs that this one "
                 "reads, because optimize_memory lets them share memory. Run forward first."
             )
+        is_whole = start == len(self._steps) - 1 and end == 0 and not layer_by_layer
+        if self._drops_values and not is_whole and self._has_fused_backward():
+            raise NetError(
+                f"{self._subject}: layers ran forward fused, and this backward pass is one over a "
+                "part of the net, or layer by layer. After optimize_memory there is no memory to "
+                "compute them again one by one. Run the whole net backward."
+            )
         self._next = end - 1
+
+    def _has_fused_backward(self) -> bool:
+        return any(step.fused and step.fuses_backward for step in self._steps)
 
     def end_forward(self, last: int) -> None:
         """Note that the steps up to `last` have run forward."""
