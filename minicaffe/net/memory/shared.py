@@ -102,8 +102,8 @@ class SharedMemory:
         unit = self._backend.activation_bytes / _MIB
         n = sum(map(len, plan.repeated.values()))
         logger.info(
-            f"{self._subject}: values and gradients of the blobs share {self.blobs.size * unit:.0f}"
-            f" MiB instead of {self.blobs.total * unit:.0f} MiB; {n} of {len(self._steps)} layers "
+            f"{self._subject}: values and gradients of the blobs take {self.blobs.size * unit:.1f} "
+            f"MiB instead of {self.blobs.total * unit:.1f} MiB; {n} of {len(self._steps)} layers "
             "run forward again in each backward pass."
         )
 

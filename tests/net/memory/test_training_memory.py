@@ -180,7 +180,7 @@ def test_what_is_saved_is_logged(caplog):
     net = build(RESNET, make_backend("reference"))
     net.optimize_memory()
     (line,) = (r.message for r in caplog.records if "run forward again" in r.message)
-    assert line.startswith('net "small": values and gradients of the blobs share ')
+    assert line.startswith('net "small": values and gradients of the blobs take ')
 
 
 def test_a_second_backward_pass_is_refused(backend):
