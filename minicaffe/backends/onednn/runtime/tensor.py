@@ -13,14 +13,13 @@ import math
 
 import numpy.typing as npt
 
-from minicaffe.backends.onednn.runtime.buffers import FLOAT_BYTES, TensorBuffers
+from minicaffe.backends.onednn.runtime.buffers import FLOAT_BYTES as FLOAT_BYTES
+from minicaffe.backends.onednn.runtime.buffers import TensorBuffers
 from minicaffe.backends.onednn.runtime.deferred_sum import DeferredSum
 from minicaffe.backends.onednn.runtime.memory import Buffer, Layout
 from minicaffe.backends.onednn.runtime.reorder import Reorders
 from minicaffe.backends.reference.tensor import CompletedFuture
 from minicaffe.ops.backend import Array, HostArray, Shape
-
-__all__ = ["FLOAT_BYTES", "OneDnnTensor"]
 
 
 class OneDnnTensor(DeferredSum):
@@ -228,14 +227,7 @@ class OneDnnTensor(DeferredSum):
     ) -> None:
         """Overwrite the values, in layout `target`, with a submemory of another tensor.
 
-        Parameters
-        ----------
-        whole : OneDnnTensor
-        layout : Layout
-            Of the whole.
-        part : Layout
-            The submemory, from `layout.submemory`.
-        target : Layout
+        `layout` is that of the whole; `part` comes from its `submemory`.
         """
         whole._add_up().source(layout)
         buffer = whole._plain_buffer() if layout.is_plain else whole._packed[layout]
@@ -251,12 +243,12 @@ class OneDnnTensor(DeferredSum):
     def move_from(self, other: OneDnnTensor, layout: Layout) -> None:
         """Overwrite the values with those of a tensor whose values are no longer needed.
 
-        Exchanges the two tensors' buffers; copies if one is pinned or shares its memory, or if the
-        layout is plain.
+        Exchanges the buffers; copies if others use one of them, or if the layout is plain.
         """
         self._overwrite()
-        memory, is_used = other.source(layout), other.is_in_sum
-        if layout.is_plain or is_used or not (self._owns_buffers and other._owns_buffers):
+        memory = other.source(layout)
+        are_used = any(t.is_pinned or t.shares_memory or t.is_in_sum for t in (self, other))
+        if layout.is_plain or are_used:
             self._reorders(layout, memory, layout, self.target(layout))
             return
         own = self._packed_buffer(layout)
@@ -313,16 +305,10 @@ class OneDnnTensor(DeferredSum):
 
     def address_to_write(self) -> int:
         """Return the address for values in C order, to overwrite all of them."""
-        self._overwrite()
-        self._plain_is_newest()
+        self.write()
         return self._plain_buffer().address
 
     # Implementation.
-
-    @property
-    def _owns_buffers(self) -> bool:
-        """Whether no other tensor uses the buffers."""
-        return not self.is_pinned and self._buffers.shared is None
 
     def _plain_buffer(self) -> Buffer:
         return self._buffers.plain(self._size)
