@@ -169,6 +169,7 @@ class Own:
         tensors = (tensor for p in self.parameters for tensor in (p.w, p.dw, *p.history))
         self.kernel = self.backend.plan(Update("sgd", momentum=0.9), *tensors)
         self.net.non_finite = self.non_finite = self.backend.tensor(())
+        self.net.shared_memory.share_gradients()  # as `minicaffe train` does
 
     def step(self) -> None:
         """Run one iteration as the solver does."""

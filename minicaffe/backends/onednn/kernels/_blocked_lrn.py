@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 # What the C code has room for on the stack.
 MAX_CHANNELS = 1024
 MAX_HALF_WINDOW = 16
-# Values of x: waking a thread for fewer costs more than it saves.
-MIN_VALUES_PER_THREAD = 8192
+# Multiply-adds that a value takes about as long as, forward: a power has the largest share.
+OPERATIONS = 20
 
 
 class BlockedLrn:
@@ -44,9 +44,7 @@ class BlockedLrn:
         sizes = (images.samples, images.rows, images.pixels, op.local_size // 2)
         self._sizes = np.array(sizes, np.int64)
         self._sizes_at = self._sizes.ctypes.data
-        n_values = math.prod(images.layout.shape)
-        used = max(1, min(threads, n_values // MIN_VALUES_PER_THREAD))
-        self._numbers = (op.alpha / op.local_size, op.beta, op.k, used)
+        self._numbers = (op.alpha / op.local_size, op.beta, op.k, threads)
         self._forward = native.lookup("lrn_forward")
         self._backward = native.lookup("lrn_backward")
 
@@ -72,4 +70,5 @@ def plan_blocked_lrn(backend: OneDnnBackend, op: Lrn, layout: Layout) -> Blocked
         return None
     images = BlockedImages.of_layout(layout)
     fits = images.layout is layout and images.block == native.lanes
-    return BlockedLrn(native, op, images, backend.threads) if fits else None
+    threads = backend.engine.threads.for_work(OPERATIONS * math.prod(layout.shape))
+    return BlockedLrn(native, op, images, threads) if fits else None

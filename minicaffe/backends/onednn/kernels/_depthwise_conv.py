@@ -5,6 +5,7 @@ oneDNN computes the same in the same layouts, and takes longer for images that l
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
 from minicaffe.backends.onednn.runtime.memory import Layout, address_of
 from minicaffe.backends.onednn.runtime.precision import FP32
-from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.conv import Conv, missing
 
@@ -109,4 +110,6 @@ def plan_depthwise_conv(
         i.block != native.lanes or i.layout is not t for i, t in zip(images, (x, y), strict=True)
     ):
         return None
-    return DepthwiseConv(native, op, images[0], images[1], backend.threads)
+    work = math.prod(y.shape) * math.prod(op.kernel)
+    threads = backend.engine.threads.for_work(work, FLOAT_BYTES * math.prod(x.shape))
+    return DepthwiseConv(native, op, images[0], images[1], threads)

@@ -18,8 +18,6 @@ from minicaffe.ops.batch_norm import BatchNorm
 if TYPE_CHECKING:
     from minicaffe.backends.onednn.backend import OneDnnBackend
 
-# Values of x: waking a thread for less costs more than it saves.
-MIN_VALUES_PER_THREAD = 1 << 14
 # Groups for each thread from which on it hardly matters that one has a group more than another.
 MANY_GROUPS = 4
 # Rows of numbers for each channel that the forward pass keeps for the backward pass.
@@ -52,7 +50,7 @@ class NativeBatchNorm:
     def __init__(
         self, backend: OneDnnBackend, native: NativeLibrary, op: BatchNorm, channels: int
     ) -> None:
-        self._op, self._lanes, self._threads = op, native.lanes, backend.threads
+        self._op, self._lanes, self._engine = op, native.lanes, backend.engine
         self._forward: NativeFunction = native.lookup("batch_norm_forward")
         self._backward: NativeFunction = native.lookup("batch_norm_backward")
         self._saved = np.zeros((N_SAVED, channels), np.float32)
@@ -64,7 +62,7 @@ class NativeBatchNorm:
         found = self._groups(layout)
         if found is None:
             return False
-        threads = self._threads_for(found)
+        threads = self._engine.threads.most
         return found.groups % threads == 0 or found.groups >= MANY_GROUPS * threads
 
     def forward(
@@ -145,5 +143,6 @@ class NativeBatchNorm:
         return None
 
     def _threads_for(self, found: _Groups) -> int:
-        wanted = found.samples * found.groups * found.length // MIN_VALUES_PER_THREAD
-        return max(1, min(self._threads, wanted, found.groups))
+        # The sums of a channel are those of one thread.
+        values = found.samples * found.groups * found.length
+        return self._engine.threads_for(size_bytes=3 * values * FLOAT_BYTES, keeps_bits=True)

@@ -14,9 +14,6 @@ from minicaffe.native.library import NativeLibrary
 if TYPE_CHECKING:
     from minicaffe.backends.onednn.backend import OneDnnBackend
 
-# Values: waking a thread for less costs more than it saves.
-MIN_VALUES_PER_THREAD = 1 << 14
-
 
 class NativeSum:
     """Adds tensors of one shape, in the float32 layout of one of them.
@@ -29,7 +26,7 @@ class NativeSum:
     """
 
     def __init__(self, backend: OneDnnBackend, native: NativeLibrary) -> None:
-        self._function, self._threads = native.lookup("add_tensors"), backend.threads
+        self._function, self._engine = native.lookup("add_tensors"), backend.engine
 
     def add(
         self, terms: Sequence[OneDnnTensor], y: OneDnnTensor, *, rectifies: bool = False
@@ -52,7 +49,8 @@ class NativeSum:
         sources = [address_of(term.source(layout)) for term in terms]
         positive = signs and address_of(signs.source(layout))
         n, addresses = layout.size_bytes // FLOAT_BYTES, np.array(sources, np.int64)
-        threads = max(1, min(self._threads, n // MIN_VALUES_PER_THREAD))
+        size_bytes = (len(sources) + 1 + (signs is not None)) * layout.size_bytes
+        threads = self._engine.threads_for(size_bytes=size_bytes, keeps_bits=True)
         target = address_of(y.target(layout))
         streams = layout.size_bytes >= STREAMED_BYTES and target not in (*sources, positive)
         operands = (addresses.ctypes.data, len(sources), positive, target)

@@ -6,13 +6,15 @@ For plain images oneDNN takes several times as long, and it loses NaN.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
 from minicaffe.backends.onednn.runtime.memory import Layout
-from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.onednn.runtime.primitive import Engine
+from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.backend import Shape
 from minicaffe.ops.pool import Pool
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 PAIR = (2, 2)
 # Values of a row that the C code keeps on its stack.
 MAX_WIDTH = 1024
-# Values of x: waking a thread for fewer costs more than it saves.
-MIN_VALUES_PER_THREAD = 8192
 
 
 class PairPool:
@@ -35,7 +35,8 @@ class PairPool:
     native : NativeLibrary
     x, y : tuple of int
         The shapes (N, C, H, W) and (N, C, H / 2, W / 2).
-    threads : int
+    engine : Engine
+        Of the backend.
 
     Attributes
     ----------
@@ -45,23 +46,24 @@ class PairPool:
         The layout of y and of `taps`.
     """
 
-    def __init__(self, native: NativeLibrary, x: Shape, y: Shape, threads: int) -> None:
+    def __init__(self, native: NativeLibrary, x: Shape, y: Shape, engine: Engine) -> None:
         self.images, self.taps = BlockedImages.plain(y), np.empty(math.prod(y), np.uint8)
         self._taps_at = self.taps.ctypes.data
         self._sizes = math.prod(x[:3]) // 2, x[3]
-        self._threads = max(1, min(threads, math.prod(x) // MIN_VALUES_PER_THREAD))
+        size_bytes = (math.prod(x) + math.prod(y)) * FLOAT_BYTES
+        self._threads = partial(engine.threads_for, size_bytes=size_bytes, keeps_bits=True)
         self._forward = native.lookup("max_pool_pairs_forward")
         self._backward = native.lookup("max_pool_pairs_backward")
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y and the taps."""
         results = y.address_to_write(), self._taps_at
-        self._forward(x.address(), *self._sizes, *results, self._threads)
+        self._forward(x.address(), *self._sizes, *results, self._threads())
 
     def backward(self, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
         given = dy.address(), self._taps_at
-        self._backward(*given, *self._sizes, dx.address_to_write(), self._threads)
+        self._backward(*given, *self._sizes, dx.address_to_write(), self._threads())
 
 
 def plan_pair_pool(backend: OneDnnBackend, op: Pool, x: Layout, y: Shape) -> PairPool | None:
@@ -70,4 +72,4 @@ def plan_pair_pool(backend: OneDnnBackend, op: Pool, x: Layout, y: Shape) -> Pai
         return None
     is_paired = op.kernel == PAIR == op.stride and x.shape[2:] == tuple(2 * n for n in op.out)
     fits = is_paired and x.shape[3] <= MAX_WIDTH
-    return PairPool(backend.native, x.shape, y, backend.threads) if fits else None
+    return PairPool(backend.native, x.shape, y, backend.engine) if fits else None

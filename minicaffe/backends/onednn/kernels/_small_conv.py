@@ -120,7 +120,8 @@ class SmallConv:
         blocks = _divide(x, y, op.kernel, x[1] * math.prod(padded), native.lanes)
         sizes = (*x, y[1], *op.kernel, *op.pad, *y[2:], *padded, *blocks)
         self._sizes = np.array(sizes, np.int64)
-        self._threads = min(backend.threads, x[0])
+        work = math.prod(y) * x[1] * math.prod(op.kernel)
+        self._threads = min(backend.engine.threads.for_work(work), x[0])
         # Zero, because the passes do not write the border of padded images.
         scratch_bytes = self._threads * blocks.scratch * FLOAT_BYTES
         self._scratch = Buffer(scratch_bytes, backend.engine.handle)

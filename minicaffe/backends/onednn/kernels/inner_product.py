@@ -23,7 +23,7 @@ from minicaffe.backends.onednn.runtime.library import Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind, Primitive
-from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
+from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.native.library import NativeFunction
 from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.inner_product import InnerProduct
@@ -34,8 +34,6 @@ from minicaffe.ops.inner_product import InnerProduct
 MAX_ROWS, MAX_ROWS_OF_ONE_THREAD = 64, 48
 # The C kernel copies x in parts of so many columns.
 PACKED_COLUMNS = 256
-# Multiply-adds: waking a thread for less costs more than it saves.
-MIN_WORK_PER_THREAD = 1 << 19
 
 
 @kernel(InnerProduct)
@@ -128,7 +126,8 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
         m, n, k = self._m, self._n, self._k
         optional = [t and t.address() for t in (b, *(self._epilogue.tensors() or (None, None)))]
         inputs = (x.address(), w.address(), *optional)
-        threads = max(1, min(self.backend.threads, m * n * k // MIN_WORK_PER_THREAD))
+        # A thread computes whole columns of y, so their number changes no bit.
+        threads = self.engine.threads_for(m * n * k, n * k * FLOAT_BYTES, keeps_bits=True)
         packed, rectifies = self._packed_x.ctypes.data, self._epilogue.kind.rectifies
         function(*inputs, y.address_to_write(), packed, m, n, k, rectifies, threads)
 

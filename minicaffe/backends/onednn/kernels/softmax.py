@@ -20,8 +20,8 @@ from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.backend import Tensor
 from minicaffe.ops.softmax import Softmax, SoftmaxLoss
 
-# Values of x: waking a thread for fewer costs more than it saves.
-MIN_VALUES_PER_THREAD = 16384
+# Multiply-adds that an exponential function takes about as long as.
+OPERATIONS_OF_EXP = 10
 
 
 @kernel(Softmax)
@@ -89,7 +89,7 @@ class NativeSoftmaxLoss(ReferenceSoftmaxLoss):
         sizes = (*self._shape, ignored is not None, ignored or 0)
         self._sizes = np.array(sizes, np.int64)
         n_values = math.prod(self._shape)
-        self._threads = max(1, min(backend.threads, n_values // MIN_VALUES_PER_THREAD))
+        self._threads = backend.engine.threads.for_work(OPERATIONS_OF_EXP * n_values)
         # Of each thread: the loss, labels that count, labels that are no class.
         self._sums = np.zeros((self._threads, 3), np.float64)
         self._addresses = self._sizes.ctypes.data, self._sums.ctypes.data

@@ -36,8 +36,6 @@ from minicaffe.ops.update import StepSize, SumOfSquares, Update, WeightAverage
 CHUNK = 262144
 # Values: waking a thread for less costs more than it saves.
 MIN_VALUES_PER_THREAD = 2 * CHUNK
-# The same for the C kernel, whose threads need no interpreter lock.
-MIN_NATIVE_VALUES_PER_THREAD = 1 << 15
 # Values from which a gradient that equals the history is not written, because Python needs as long
 # to note that as memory takes to write so many.
 MIN_DEFERRED = 1 << 15
@@ -110,7 +108,8 @@ class OneDnnUpdate(ReferenceUpdate):
                 dw.defer(history)
         op, numbers = self.op, np.array(sizes, np.float32)
         total = int(table[:, 4].sum())
-        threads = max(1, min(self.backend.threads, total // MIN_NATIVE_VALUES_PER_THREAD))
+        size_bytes = total * (len(parameters[0]) + 2) * FLOAT_BYTES if parameters else 0
+        threads = self.backend.engine.threads_for(size_bytes=size_bytes, keeps_bits=True)
         function(
             *(RULES.index(op.rule), op.regularization == "L1"),
             *(table.ctypes.data, numbers.ctypes.data, len(parameters)),

@@ -94,8 +94,8 @@ class Winograd:
         self._scratch_values += panel_values if is_shared else 0
         self._numbers = np.empty((2, sizes.y[1]), np.float32)
         self._cache: Buffer | None = None
-        # The id and version of the weights that the cache was computed from.
-        self._cached: tuple[int, int] | None = None
+        # The id and version of the weights of the last pass.
+        self._last: tuple[int, int] | None = None
 
     def __call__(
         self,
@@ -112,14 +112,15 @@ class Winograd:
         x, w, y : OneDnnTensor
         epilogue : ChannelEpilogue
         caches : bool
-            Whether to cache the transformed w, because it is expected to be the same next time.
+            Whether to cache the transformed w, if it is the same as in the last pass.
         """
         source, x_type = self._x.read(x)
         weights = address_of(w.source(self._weights))
+        caches = caches and self._is_unchanged(w)
         shared = 0 if caches else self._filter_values
         threads, own = self._backend.threads, self._scratch_values
         scratch = self._backend.scratch((shared + threads * own) * FLOAT_BYTES).address
-        filters, is_ready = self._filters(w, scratch, caches)
+        filters, is_ready = self._filters(scratch, caches)
         factor, term = self._factor_and_term(epilogue)
         target, y_type = self._y.write(y)
         self._record[-3:] = x_type, y_type, self._filter_type
@@ -129,18 +130,23 @@ class Winograd:
         )
         y.write_back()
 
-    def _filters(self, w: OneDnnTensor, scratch: int, caches: bool) -> tuple[int, bool]:
+    def _is_unchanged(self, w: OneDnnTensor) -> bool:
+        """Return whether w is what the last pass read."""
+        known, self._last = self._last, (id(w), w.version)
+        return known == self._last and not w.is_pinned
+
+    def _filters(self, scratch: int, caches: bool) -> tuple[int, bool]:
         """Return the address for the transformed filters, or 0, and whether they are there."""
         if not self._filter_values:
             return 0, False
         if not caches:
-            self._cache = self._cached = None
+            self._cache = None
             return scratch, False
+        is_ready = self._cache is not None
         if self._cache is None:
             size_bytes = self._filter_values * FLOAT_BYTES
             self._cache = Buffer(size_bytes, self._backend.engine.handle)
-        known, self._cached = self._cached, (id(w), w.version)
-        return self._cache.address, known == self._cached and not w.is_pinned
+        return self._cache.address, is_ready
 
     def _factor_and_term(self, epilogue: ChannelEpilogue) -> tuple[int | None, int | None]:
         """Return the addresses of the numbers of each channel."""
