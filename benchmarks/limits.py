@@ -164,6 +164,10 @@ def timed_kernels(backend: Any) -> Iterator[list[float]]:
     library = backend.engine.lib.c
     targets = [(library, "dnnl_primitive_execute"), (library, "dnnl_sgemm"), (backend, "spread")]
     patches = [patch.object(owner, name, timed(getattr(owner, name))) for owner, name in targets]
+    lookup = NativeLibrary.lookup
+    patches.append(
+        patch.object(NativeLibrary, "lookup", lambda native, name: timed(lookup(native, name)))
+    )
     for one in patches:
         one.start()
     try:
@@ -185,7 +189,7 @@ def idle_kernels(backend: Any) -> Iterator[None]:
         patch.object(library, "dnnl_primitive_execute", done),
         patch.object(library, "dnnl_sgemm", done),
         patch.object(OneDnnUpdate, "_update_sgd", done),
-        patch.object(NativeLibrary, "function", lambda *_: done),
+        patch.object(NativeLibrary, "lookup", lambda *_: done),
     ):
         yield
 

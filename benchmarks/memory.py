@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.net import NETS, ROOT, Deployed, Own
 from benchmarks.table import Row
 from minicaffe.backends import get_backend
+from minicaffe.solver.memory import MemoryUse
 
 MIB = 1 << 20
 TRAINED = (("alexnet", 64), ("googlenet", 16), ("vgg16", 4), ("resnet50", 8))
@@ -105,11 +106,14 @@ def measure(
     """
     backend = get_backend("onednn")
     before = _peak_bytes()
-    own = (Own if mode == "train" else Deployed)(name, backend, batch)
-    if optimizes:
-        own.net.optimize_memory()
-    elif mode == "train" and not is_readable:
-        own.net.shared_memory.share_gradients()
+    own: Own | Deployed
+    if mode == "train":
+        use: MemoryUse = "readable" if is_readable else "share_gradients"
+        own = Own(name, backend, batch, "optimize" if optimizes else use)
+    else:
+        own = Deployed(name, backend, batch)
+        if optimizes:
+            own.net.optimize_memory()
     own.run(2)
     peak = _peak_bytes() - before
     made = {id(b): b for s in own.net.steps if s.layer.type != "Split" for b in s.top}

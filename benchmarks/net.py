@@ -16,6 +16,7 @@ from minicaffe.net.include_rules import filter_layers
 from minicaffe.onnx_export.parameters import copy_parameters
 from minicaffe.ops.update import StepSize, Update, UpdateOperands
 from minicaffe.schema import LayerBlobs, LayerParameter, NetSource, NetState, read_net
+from minicaffe.solver.memory import MemoryUse, share_memory
 from minicaffe.weights.fuse import fuse_net
 
 ROOT = Path(__file__).parents[1]
@@ -155,9 +156,17 @@ class Own:
     backend : Backend
     batch : int
         0 for that of `NETS`.
+    memory : MemoryUse
+        What the blobs share; the default is that of `minicaffe train`.
     """
 
-    def __init__(self, net: str | NetSource, backend: Any, batch: int = 0) -> None:
+    def __init__(
+        self,
+        net: str | NetSource,
+        backend: Any,
+        batch: int = 0,
+        memory: MemoryUse = "share_gradients",
+    ) -> None:
         self.backend = backend
         source = source_of(net, "TRAIN", batch) if isinstance(net, str) else net
         self.net = Net(source, "TRAIN", backend=backend, seed=1)
@@ -169,7 +178,7 @@ class Own:
         tensors = (tensor for p in self.parameters for tensor in (p.w, p.dw, *p.history))
         self.kernel = self.backend.plan(Update("sgd", momentum=0.9), *tensors)
         self.net.non_finite = self.non_finite = self.backend.tensor(())
-        self.net.shared_memory.share_gradients()  # as `minicaffe train` does
+        share_memory(memory, self.net, ())
 
     def step(self) -> None:
         """Run one iteration as the solver does."""
