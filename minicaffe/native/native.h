@@ -46,6 +46,17 @@ static inline void end_stream(void) { _mm_sfence(); }
 
 static inline vec fill(float value) { return value - (vec){0}; }
 
+// ReLU: NaN stays NaN, because a comparison with it is false, and -infinity becomes NaN, as 0 times it
+// in the formula of the op.
+static inline vec rectify(vec value)
+{
+    const ivec is_negative = value < 0;
+    const vec cut = value * 0 + 0; // + 0, so that it is not -0
+    return (vec)(((ivec)cut & is_negative) | ((ivec)value & ~is_negative));
+}
+
+static inline float rectify_one(float value) { return value < 0 ? value * 0 + 0 : value; }
+
 #define STRINGIFY(text) #text
 // Run the following for loop on `threads` threads, in as many consecutive parts.
 #define PARALLEL_FOR(threads) \

@@ -85,18 +85,18 @@ def test_kernels_are_compiled_again_only_if_the_sources_change(native, tmp_path,
 
 def test_every_instruction_set_has_every_function(native):
     names = {line.split(":")[0] for path in c_sources() for line in prototypes(path.read_text())}
-    assert "sgd_update" in names
+    assert "update_parameters" in names
     for instruction_set in INSTRUCTION_SETS:
         library = ctypes.CDLL(str(FOLDER / LIBRARY.format(instruction_set)))
         assert all(library[name] for name in names), instruction_set
 
 
 def test_arguments_are_checked(native):
-    update = native.lookup("sgd_update")
-    with pytest.raises(TypeError, match="at least 10 arguments"):
+    update = native.lookup("update_parameters")
+    with pytest.raises(TypeError, match="at least 11 arguments"):
         update(0, 0)
     with pytest.raises(ctypes.ArgumentError):
-        update(0, 0, 0, "many", 0.9, 0.1, 1.0, 0.0, 0, 0)
+        update(0, 0, 0, 0, "many", 1.0, 0.9, 0.0, 0.0, 0, 1)
 
 
 def test_a_processor_without_avx2_has_no_functions(tmp_path, monkeypatch):

@@ -37,14 +37,14 @@ static inline __attribute__((always_inline)) void write_sum(
     for (; i + LANES <= n; i += LANES) {
         vec values = load(a + i);
         if (b != NULL) values += load(b + i);
-        if (rectifies) values = (vec)((ivec)values & ~(values < 0));
+        if (rectifies) values = rectify(values);
         // A product with 1 or 0 instead of a selection, so that NaN is not lost.
         if (signs != NULL) values *= (vec)((ivec)fill(1) & (load(signs + i) > 0));
         put(y + i, values, streams);
     }
     for (; i < n; i++) {
         float value = b != NULL ? a[i] + b[i] : a[i];
-        if (rectifies && value < 0) value = 0;
+        if (rectifies) value = rectify_one(value);
         if (signs != NULL) value *= signs[i] > 0 ? 1.0f : 0.0f;
         y[i] = value;
     }

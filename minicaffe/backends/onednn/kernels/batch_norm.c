@@ -43,9 +43,6 @@ static inline vec first_lanes(int64_t n)
 
 static inline vec scaled(vec x, Channels of) { return (x - of.mu) * of.factor + of.term; }
 
-// 0 where the value is negative, NaN where it is NaN.
-static inline vec rectified(vec y) { return (vec)((ivec)y & ~(y < 0)); }
-
 // dy where the output is positive. A product, so that NaN is not lost.
 static inline vec masked(vec dy, vec y) { return dy * (vec)((ivec)fill(1) & (y > 0)); }
 
@@ -129,16 +126,16 @@ static void write_row(
 {
     int64_t i = 0;
     if (rectifies && streams)
-        for (; i + LANES <= length; i += LANES) stream(y + i, rectified(scaled(load(x + i), of)));
+        for (; i + LANES <= length; i += LANES) stream(y + i, rectify(scaled(load(x + i), of)));
     else if (streams)
         for (; i + LANES <= length; i += LANES) stream(y + i, scaled(load(x + i), of));
     else if (rectifies)
-        for (; i + LANES <= length; i += LANES) store(y + i, rectified(scaled(load(x + i), of)));
+        for (; i + LANES <= length; i += LANES) store(y + i, rectify(scaled(load(x + i), of)));
     else
         for (; i + LANES <= length; i += LANES) store(y + i, scaled(load(x + i), of));
     if (i < length) {
         vec last = scaled(load_part(x + i, length - i), of);
-        if (rectifies) last = rectified(last);
+        if (rectifies) last = rectify(last);
         memcpy(y + i, &last, (size_t)(length - i) * sizeof(float));
     }
 }

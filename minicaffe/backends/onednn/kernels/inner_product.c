@@ -134,7 +134,7 @@ EXPORT void inner_product(
                     const int64_t j = first + c;
                     float value = sum_lanes(&sums[r * COLUMNS + c]) + (b ? b[j] : 0);
                     if (factor) value = factor[j] * value + term[j];
-                    y[r * n + j] = rectifies && value < 0 ? 0 : value;
+                    y[r * n + j] = rectifies ? rectify_one(value) : value;
                 }
             }
         }

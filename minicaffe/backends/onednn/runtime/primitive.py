@@ -190,6 +190,7 @@ class Primitive:
         self.work_s = seconds_of(*work_of(kind, args))
         # Threads count when a primitive is created and when it runs.
         self._is_alone = engine.threads.for_work(*work_of(kind, args)) == 1
+        self.kind = kind
         self._recipe = (kind, args, hint, attributes)
         with self.lib.single_threaded() if self._is_alone else nullcontext():
             self.descriptor: int = self.lib.make(create, *raw, attributes.handle)

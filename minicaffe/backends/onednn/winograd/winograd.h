@@ -131,17 +131,6 @@ ALWAYS_INLINE vec select_lanes(vec a, vec b, ivec lanes)
 #endif
 }
 
-// The ReLU: NaN stays NaN, because a comparison with it is false.
-ALWAYS_INLINE vec rectify(vec value)
-{
-    // The second operand is the result if one of them is NaN.
-#ifdef __AVX512F__
-    return (vec)_mm512_max_ps(_mm512_setzero_ps(), (__m512)value);
-#else
-    return (vec)_mm256_max_ps(_mm256_setzero_ps(), (__m256)value);
-#endif
-}
-
 #define A1 0.75f
 #define B1 1.5f
 #define A2 0.5625f

@@ -23,6 +23,7 @@ export function helpTexts() {
     "train level": t("level for include rules of layers (default: 0 or the solver's)"),
     "train max_iter": t("number of iterations, as --set max_iter=N"),
     "train no_graph": t("on a GPU, launch each kernel instead of capturing iterations as CUDA graphs"),
+    "train optimize_memory": t("less memory, same numbers: blobs share it, cheap layers run forward again in backward"),
     "train patience": t("stop after N tests without a better score"),
     "train precision": t("type of the factors of convolutions and inner products: fp32 (default on a CPU), tf32 (default on a GPU), bf16, or on a GPU fp16; parameters stay float32"),
     "train seed": t("start of all random numbers, as --set random_seed=N"),
