@@ -27,8 +27,9 @@ MULTIPLY_ADDS_PER_S = 40e9
 BYTES_PER_S = 40e9
 # A second thread saves half of this and costs about as much.
 SHORTEST_SHARED_S = 8e-6
-# The delay by a busy core is small beside longer calls, which then need their share of all cores.
-LONGEST_BRIEF_S = 4e-3
+# A delay by a busy core is small beside the work of larger nets, and comparing both forms of their
+# primitives takes seconds: GoogLeNet's training step took three times as long while they were made.
+LONGEST_BRIEF_S = 0.2e-3
 
 
 @dataclass(frozen=True)
