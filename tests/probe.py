@@ -93,6 +93,14 @@ def make_backend(name: str) -> Backend:
     return ReferenceBackend(np.float64) if name == REFERENCE else get_backend(name)
 
 
+def backend_or_skip(name: str) -> Backend:
+    """Return a backend of the generic suite; skip the test if it cannot run here."""
+    try:
+        return make_backend(name)
+    except BackendUnavailable as reason:
+        pytest.skip(str(reason))
+
+
 @functools.cache
 def _on_card() -> Backend:
     """Return the backend on the first GPU: one for all tests, as opening it takes its time."""

@@ -51,11 +51,6 @@ class NativeLibrary:
         table = ctypes.string_at(ctypes.addressof(start))
         self._codes = dict(line.split(":") for line in table.decode().split(";"))
 
-    @property
-    def has_bfloat16(self) -> bool:
-        """Whether the processor multiplies bfloat16."""
-        return self.instruction_set == "avx512_bf16"
-
     @functools.cache  # noqa: B019  # one library lives as long as the process
     def lookup(self, name: str) -> NativeFunction:
         """Return an exported C function, which checks the number and types of its arguments."""

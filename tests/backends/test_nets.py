@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.reference import ReferenceBackend
-from minicaffe.errors import BackendUnavailable
-from probe import BACKEND_NAMES, REFERENCE, make_backend, net_from_text
+from probe import BACKEND_NAMES, REFERENCE, backend_or_skip, net_from_text
 from tolerances import Tolerance, assert_close
 
 # Rounding errors of float32 accumulate over the layers.
@@ -122,10 +121,7 @@ def run(net, iterations):
 @pytest.fixture(params=[name for name in BACKEND_NAMES if name not in (REFERENCE, "reference")])
 def fast(request):
     """Return each other backend that can run here."""
-    try:
-        return make_backend(request.param)
-    except BackendUnavailable as reason:
-        pytest.skip(str(reason))
+    return backend_or_skip(request.param)
 
 
 @pytest.mark.parametrize("phase", ["TRAIN", "TEST"])

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from minicaffe.errors import BackendUnavailable
-from probe import BACKEND_NAMES, make_backend
+from probe import BACKEND_NAMES, backend_or_skip
 
 
 @pytest.fixture(params=BACKEND_NAMES)
 def backend(request):
     """Yield a new backend of each kind that can run here."""
-    try:
-        return make_backend(request.param)
-    except BackendUnavailable as reason:
-        pytest.skip(str(reason))
+    return backend_or_skip(request.param)

@@ -13,8 +13,8 @@ from cases import CASES
 from lifetimes import no_garbage, open_files, threads
 from minicaffe.data.datum import encode_datum
 from minicaffe.data.db import create_database
-from minicaffe.errors import BackendUnavailable, MinicaffeError
-from probe import Probe, make_backend, net_from_text
+from minicaffe.errors import MinicaffeError
+from probe import Probe, backend_or_skip, make_backend, net_from_text
 
 LAYERS = """
 layer { name: "x" type: "Input" top: "x" top: "y"
@@ -34,10 +34,7 @@ layer { name: "data" type: "Data" top: "data" top: "label"
 
 @pytest.fixture(params=["reference", "onednn", "cuda-channels-last"])
 def backend(request):
-    try:
-        return make_backend(request.param)
-    except BackendUnavailable as reason:
-        pytest.skip(str(reason))
+    return backend_or_skip(request.param)
 
 
 @pytest.fixture

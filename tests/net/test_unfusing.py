@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minicaffe.errors import BackendUnavailable
-from probe import EMULATED, make_backend, net_from_text
+from probe import EMULATED, backend_or_skip, make_backend, net_from_text
 
 INPUT = """
 layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } } }
@@ -35,10 +34,7 @@ KINDS |= {"tanh": "TanH", "flatten": "Flatten", "rounded": "ConvolutionRistretto
 
 @pytest.fixture(params=["onednn", *EMULATED])
 def backend(request):
-    try:
-        return make_backend(request.param)
-    except BackendUnavailable as reason:
-        pytest.skip(str(reason))
+    return backend_or_skip(request.param)
 
 
 class Pair:

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicaffe.errors import BackendUnavailable
-from probe import BACKEND_NAMES, make_backend, net_from_text
+from probe import BACKEND_NAMES, backend_or_skip, net_from_text
 from tolerances import GOLDEN, assert_close
 
 FILES = sorted((Path(__file__).parents[1] / "golden" / "nets").glob("*.npz"))
@@ -24,10 +23,7 @@ def test_all_cases_are_there():
 
 @pytest.fixture(params=BACKEND_NAMES)
 def backend(request):
-    try:
-        return make_backend(request.param)
-    except BackendUnavailable as reason:
-        pytest.skip(str(reason))
+    return backend_or_skip(request.param)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

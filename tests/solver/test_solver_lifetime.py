@@ -9,10 +9,10 @@ import pytest
 from small_nets import DATA_NET, FED_NET, FIXED
 
 from lifetimes import no_garbage, open_files, threads
-from minicaffe.errors import BackendUnavailable, DeviceMemoryError, MinicaffeError, SnapshotError
+from minicaffe.errors import DeviceMemoryError, MinicaffeError, SnapshotError
 from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
-from probe import make_backend
+from probe import backend_or_skip, make_backend
 from recording import RecordingBackend
 
 SETTINGS = FIXED + "momentum: 0.5 average_loss: 2 display: 2 test_iter: 1 test_interval: 2 "
@@ -22,10 +22,7 @@ SETTINGS = FIXED + "momentum: 0.5 average_loss: 2 display: 2 test_iter: 1 test_i
 def backend(request):
     if request.param == "recording":
         return RecordingBackend()
-    try:
-        return make_backend(request.param)
-    except BackendUnavailable as reason:
-        pytest.skip(str(reason))
+    return backend_or_skip(request.param)
 
 
 @pytest.fixture

@@ -2,10 +2,20 @@ from __future__ import annotations
 
 import pytest
 
+from minicaffe.backends.onednn import OneDnnBackend
 from minicaffe.backends.onednn.runtime.memory import Layout, TaggedLayout
 
 # dnnl_aBcd8b of dnnl_types.h 3.2.
 BLOCKS_OF_8 = 102
+
+
+@pytest.fixture
+def backend():
+    """A new backend with C kernels; tests of these are skipped where there are none."""
+    made = OneDnnBackend(threads=2)
+    if made.native is None:
+        pytest.skip("the C kernels are not compiled")
+    return made
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minicaffe.backends.onednn import OneDnnBackend
 from minicaffe.backends.onednn.kernels._blocked_lrn import plan_blocked_lrn
 from minicaffe.backends.onednn.runtime.library import Alg, Prop, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
@@ -22,14 +21,6 @@ SETTINGS = {
     "wide": Lrn("across", 33, 3.0, 0.5, 1.5),
     "power": Lrn("across", 3, 0.5, 1.3, 1.0),
 }
-
-
-@pytest.fixture
-def backend():
-    made = OneDnnBackend(threads=2)
-    if made.native is None:
-        pytest.skip("the C kernels are not compiled")
-    return made
 
 
 def blocked_layout(backend, shape):

@@ -8,6 +8,7 @@ import pytest
 from minicaffe.backends.onednn import OneDnnBackend
 from minicaffe.backends.onednn import backend as backend_module
 from minicaffe.backends.onednn.kernels._small_conv import SmallConv, plan_small_conv
+from minicaffe.backends.onednn.runtime.channel_epilogue import ChannelEpilogue
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.ops.conv import Conv
 from tolerances import BY_DTYPE, assert_close
@@ -22,14 +23,6 @@ CASES = {
     "one": ((1, 37, 7, 6), 3, (4, 3), (2, 0)),
     "point": ((4, 2, 3, 3), 1, (3, 3), (0, 0)),
 }
-
-
-@pytest.fixture
-def backend():
-    made = OneDnnBackend(threads=2)
-    if made.native is None:
-        pytest.skip("the C kernels are not compiled")
-    return made
 
 
 def y_shape(x, filters, op):
@@ -64,7 +57,9 @@ def test_all_passes_equal_those_of_the_reference(backend, name):
     y = y_shape(x, filters, op)
     shapes = (x, (filters, x[1], *window), (filters,), y)
     small = SmallConv(backend, backend.native, op, x, y)
-    found = passes(backend, small, shapes, lambda k, x, w, b, y: k.forward(x, w, b, (), False, y))
+    found = passes(
+        backend, small, shapes, lambda k, x, w, b, y: k.forward(x, w, ChannelEpilogue(b), y)
+    )
     reference = ReferenceBackend()
     kernel = reference.plan(op, *(reference.tensor(s) for s in (*shapes[:2], y, shapes[2])))
     expected = passes(reference, kernel, shapes, lambda k, x, w, b, y: k.forward(x, w, b, y))
@@ -82,13 +77,13 @@ def test_factor_term_and_relu_are_applied_in_this_order_and_nan_stays(backend):
     for tensor in (x, w, b, factor, term):
         tensor.set(rng.standard_normal(tensor.shape))
     small = SmallConv(backend, backend.native, op, x_shape, y_shape)
-    small.forward(x, w, b, (), False, y)
+    small.forward(x, w, ChannelEpilogue(b), y)
     expected = np.maximum(y.get() * factor.get() + term.get(), 0)
     assert 0 < (expected == 0).sum() < expected.size
-    small.forward(x, w, b, (factor, term), True, y)
+    small.forward(x, w, ChannelEpilogue(b, (factor, term), True), y)
     assert_close(y.get(), expected, BY_DTYPE["float32"], "y")
     x.write()[1, 0, 2, 2] = np.nan
-    small.forward(x, w, b, (factor, term), True, y)
+    small.forward(x, w, ChannelEpilogue(b, (factor, term), True), y)
     assert np.isnan(y.get()[1]).all()
     assert np.isfinite(y.get()[0]).all()
 
@@ -100,7 +95,7 @@ def test_results_do_not_change_from_run_to_run(backend):
     shapes = (x, (filters, x[1], *window), (filters,), y)
 
     def forward(kernel, x, w, b, y):
-        kernel.forward(x, w, b, (), True, y)
+        kernel.forward(x, w, ChannelEpilogue(b, rectifies=True), y)
 
     small = SmallConv(backend, backend.native, op, x, y)
     first, second = (passes(backend, small, shapes, forward) for _ in range(2))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minicaffe.backends.onednn import OneDnnBackend
 from minicaffe.backends.onednn.kernels.softmax import NativeSoftmaxLoss, OneDnnSoftmaxLoss
 from minicaffe.backends.reference import ReferenceBackend
 from minicaffe.errors import LabelError
@@ -14,14 +13,6 @@ from tolerances import BY_DTYPE, assert_close
 
 # Rows and planes of whole and partial vectors; the last is computed by both threads.
 SHAPES = [(5, 10), (3, 37), (2, 3, 4, 9), (2, 21, 7, 5), (4, 5, 64, 64)]
-
-
-@pytest.fixture
-def backend():
-    made = OneDnnBackend(threads=2)
-    if made.native is None:
-        pytest.skip("the C kernels are not compiled")
-    return made
 
 
 def results(backend, op, x_values, label_values):

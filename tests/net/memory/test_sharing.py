@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.reference import ReferenceBackend
-from minicaffe.errors import BackendUnavailable, NetError
+from minicaffe.errors import NetError
 from minicaffe.net import Net
 from minicaffe.net.memory.lifetimes import LiveRange
 from minicaffe.net.memory.sharing import find_groups, find_live_ranges, find_places
 from minicaffe.schema import read_net
 from minicaffe.schema.minicaffe_pb2 import PoolingParameter
-from probe import make_backend, net_from_text
+from probe import backend_or_skip, net_from_text
 from zoo import NAMES, deploy_file, drawn
 
 INPUT = """
@@ -45,10 +45,7 @@ BRANCHES = (
 
 @pytest.fixture(params=["reference", "onednn", "cuda-channels-last"])
 def backend(request):
-    try:
-        return make_backend(request.param)
-    except BackendUnavailable as reason:
-        pytest.skip(str(reason))
+    return backend_or_skip(request.param)
 
 
 def build(text, backend=None):

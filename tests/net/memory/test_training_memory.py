@@ -8,7 +8,7 @@ import pytest
 from minicaffe.errors import BackendUnavailable, NetError
 from minicaffe.schema import read_solver
 from minicaffe.solver.solver import Solver
-from probe import make_backend, net_from_text
+from probe import backend_or_skip, make_backend, net_from_text
 
 FILLER = 'weight_filler { type: "xavier" }'
 DATA = """
@@ -101,10 +101,7 @@ SETTINGS = {
 
 @pytest.fixture(params=["reference", "onednn", "cuda-channels-last"])
 def backend(request):
-    try:
-        return make_backend(request.param)
-    except BackendUnavailable as reason:
-        pytest.skip(str(reason))
+    return backend_or_skip(request.param)
 
 
 def trained(text, backend, folder, memory, settings=""):

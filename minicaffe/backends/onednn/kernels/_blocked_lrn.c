@@ -5,7 +5,6 @@
 // ends, so that the sum over a window of channels is a sum of vectors at neighbouring addresses.
 // Several pixels at once, because a load that overlaps two recent stores waits for both.
 
-#include <immintrin.h>
 
 #include "native.h"
 

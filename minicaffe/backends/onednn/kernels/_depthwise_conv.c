@@ -29,7 +29,8 @@ static Filters filters_of(const float *w, int64_t block, int is_turned)
 
 // What is applied to the sums of a block: (sum + bias) factor + term, and ReLU.
 typedef struct {
-    vec bias, factor, term, slope;
+    vec bias, factor, term;
+    int rectifies;
 } Epilogue;
 
 static Epilogue epilogue_of(
@@ -38,16 +39,13 @@ static Epilogue epilogue_of(
     const int64_t at = block * LANES;
     return (Epilogue){
         bias ? load(bias + at) : fill(0), factor ? load(factor + at) : fill(1),
-        term ? load(term + at) : fill(0), fill(rectifies ? 0 : 1)};
+        term ? load(term + at) : fill(0), rectifies};
 }
 
-// ReLU of -infinity is NaN, as 0 times it in the formula of the op.
 INLINE vec finish(vec sum, const Epilogue *e)
 {
     const vec value = (sum + e->bias) * e->factor + e->term;
-    const ivec is_negative = value < 0;
-    const vec rectified = value * e->slope + 0;
-    return (vec)(((ivec)rectified & is_negative) | ((ivec)value & ~is_negative));
+    return e->rectifies ? rectify(value) : value;
 }
 
 // The sum under the window at column `start` of three rows, of which those that are NULL and

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
+from minicaffe.backends.onednn.runtime.channel_epilogue import NO_EPILOGUE, ChannelEpilogue
 from minicaffe.backends.onednn.runtime.memory import Layout, address_of
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
@@ -46,25 +47,20 @@ class DepthwiseConv:
         # The gradient of x with stride 1 is a convolution of dy with turned filters.
         pad = (k - 1 - p for k, p in zip(op.kernel, op.pad, strict=True))
         self._turned_sizes = np.array((*images, *narrow, *wide, *pad), np.int64)
+        self._sizes_at = self._sizes.ctypes.data
+        self._turned_at = self._turned_sizes.ctypes.data
         self._forward = native.lookup("depthwise_conv_forward")
         self._backward_data = native.lookup("depthwise_conv_backward_data")
         self._backward_weights = native.lookup("depthwise_conv_backward_weights")
 
     def forward(
-        self,
-        x: OneDnnTensor,
-        w: OneDnnTensor,
-        b: OneDnnTensor | None,
-        scaling: tuple[OneDnnTensor, ...],
-        rectifies: bool,
-        y: OneDnnTensor,
+        self, x: OneDnnTensor, w: OneDnnTensor, epilogue: ChannelEpilogue, y: OneDnnTensor
     ) -> None:
-        """Overwrite y with the result, scaled by a factor and a term, rectified."""
-        factor, term = (scaling[0].address(), scaling[1].address()) if scaling else (0, 0)
-        filters = w.address(), 0, 0 if b is None else b.address()
+        """Overwrite y."""
+        filters = w.address(), False, *epilogue.addresses()
         source, target = address_of(x.source(self._x)), address_of(y.target(self._y))
-        sizes = self._sizes.ctypes.data, self._stride
-        self._forward(*sizes, source, *filters, factor, term, rectifies, target, self._threads)
+        sizes = self._sizes_at, self._stride
+        self._forward(*sizes, source, *filters, epilogue.rectifies, target, self._threads)
         y.write_back()
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
@@ -72,11 +68,10 @@ class DepthwiseConv:
         source, target = address_of(dy.source(self._y)), address_of(dx.target(self._x))
         filters = w.address()
         if self._stride == 1:
-            sizes = self._turned_sizes.ctypes.data
-            self._forward(sizes, 1, source, filters, 1, 0, 0, 0, 0, target, self._threads)
+            turned = filters, True, *NO_EPILOGUE.addresses()
+            self._forward(self._turned_at, 1, source, *turned, False, target, self._threads)
         else:
-            sizes = self._sizes.ctypes.data
-            self._backward_data(sizes, source, filters, target, self._threads)
+            self._backward_data(self._sizes_at, source, filters, target, self._threads)
         dx.write_back()
 
     def backward_weights(
@@ -89,7 +84,7 @@ class DepthwiseConv:
         """Add to dw and db."""
         totals = [0 if total is None else total.address_to_update() for total in (dw, db)]
         given = address_of(x.source(self._x)), address_of(dy.source(self._y))
-        sizes = self._sizes.ctypes.data, self._stride
+        sizes = self._sizes_at, self._stride
         self._backward_weights(*sizes, *given, *totals, self._threads)
 
 

@@ -289,8 +289,6 @@ static void finish(
     const float *term, int rectifies, float *y)
 {
     const int64_t n = pixels_of(s, b), pixels = s->out_height * s->out_width;
-    // ReLU of -infinity is NaN, as 0 times it in the formula of the op.
-    const float slope = rectifies ? 0 : 1;
     for (int64_t f = 0; f < s->outputs; f++) {
         const float *from = sums + f * s->block_width;
         float *to = y + f * pixels + b.top * s->out_width;
@@ -298,7 +296,7 @@ static void finish(
         const float more = term ? term[f] : 0;
         for (int64_t i = 0; i < n; i++) {
             const float value = (from[i] + shift) * scale + more;
-            to[i] = value < 0 ? value * slope + 0 : value;
+            to[i] = rectifies ? rectify_one(value) : value;
         }
     }
 }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from minicaffe.backends.onednn.runtime.channel_epilogue import ChannelEpilogue
 from minicaffe.backends.onednn.runtime.memory import Buffer
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
@@ -131,19 +132,11 @@ class SmallConv:
         self._functions = [native.lookup(f"small_conv_{name}") for name in names]
 
     def forward(
-        self,
-        x: OneDnnTensor,
-        w: OneDnnTensor,
-        b: OneDnnTensor | None,
-        scaling: tuple[OneDnnTensor, ...],
-        rectifies: bool,
-        y: OneDnnTensor,
+        self, x: OneDnnTensor, w: OneDnnTensor, epilogue: ChannelEpilogue, y: OneDnnTensor
     ) -> None:
-        """Overwrite y with the result, scaled by a factor and a term, rectified."""
-        factor, term = (scaling[0].address(), scaling[1].address()) if scaling else (0, 0)
-        bias = 0 if b is None else b.address()
-        reads = (self._sizes_at, x.address(), w.address(), bias, factor, term, rectifies)
-        self._functions[0](*reads, y.address_to_write(), *self._arguments)
+        """Overwrite y."""
+        reads = (self._sizes_at, x.address(), w.address(), *epilogue.addresses())
+        self._functions[0](*reads, epilogue.rectifies, y.address_to_write(), *self._arguments)
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""

@@ -16,13 +16,14 @@ from minicaffe.backends.onednn.kernels._depthwise_conv import DepthwiseConv, pla
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_product import OPERANDS, PackedProduct, Request
 from minicaffe.backends.onednn.kernels._small_conv import plan_small_conv
+from minicaffe.backends.onednn.runtime.channel_epilogue import ChannelEpilogue
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, DataType, Query
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.runtime.precision import BF16, FP32
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.onednn.winograd.correlation import Correlation, correlation, flipped
-from minicaffe.backends.onednn.winograd.forward import ChannelEpilogue, Winograd
+from minicaffe.backends.onednn.winograd.forward import Winograd
 from minicaffe.backends.onednn.winograd.gradient import WinogradGradient
 from minicaffe.errors import Unsupported
 from minicaffe.ops.backend import EpilogueOp, Tensor
@@ -78,12 +79,12 @@ class OneDnnConv(PackedProduct[Conv]):
         """Overwrite y."""
         if not self.op.transposed:
             scaling = self._epilogue.tensors()
+            epilogue = ChannelEpilogue(b, scaling, self._epilogue.kind.rectifies)
             if self._native is not None:
-                self._native.forward(x, w, b, scaling, self._epilogue.kind.rectifies, y)
+                self._native.forward(x, w, epilogue, y)
                 return
             winograd = self._winograd()
             if winograd is not None:
-                epilogue = ChannelEpilogue(b, scaling, self._epilogue.kind.rectifies)
                 winograd(x, w, y, epilogue, caches=not self._is_trained)
                 return
             inputs = (x, w) if b is None else (x, w, b)

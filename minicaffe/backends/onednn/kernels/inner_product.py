@@ -18,6 +18,7 @@ from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel, kerne
 from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_inner_product import PackedInnerProduct
 from minicaffe.backends.onednn.runtime.call import Call, Port
+from minicaffe.backends.onednn.runtime.channel_epilogue import ChannelEpilogue
 from minicaffe.backends.onednn.runtime.gemm import sgemm
 from minicaffe.backends.onednn.runtime.library import Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
@@ -63,6 +64,7 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
             self._native = backend.native_function("inner_product")
             columns = -(-self._k // PACKED_COLUMNS) * PACKED_COLUMNS
             self._packed_x = np.empty(self._m * columns, np.float32)
+        self._packed_at = self._packed_x.ctypes.data
 
     def forward(
         self, x: OneDnnTensor, w: OneDnnTensor, b: OneDnnTensor | None, y: OneDnnTensor
@@ -124,12 +126,12 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
         y: OneDnnTensor,
     ) -> None:
         m, n, k = self._m, self._n, self._k
-        optional = [t and t.address() for t in (b, *(self._epilogue.tensors() or (None, None)))]
-        inputs = (x.address(), w.address(), *optional)
+        epilogue = ChannelEpilogue(b, self._epilogue.tensors(), self._epilogue.kind.rectifies)
+        inputs = (x.address(), w.address(), *epilogue.addresses())
         # A thread computes whole columns of y, so their number changes no bit.
         threads = self.engine.threads_for(m * n * k, n * k * FLOAT_BYTES, keeps_bits=True)
-        packed, rectifies = self._packed_x.ctypes.data, self._epilogue.kind.rectifies
-        function(*inputs, y.address_to_write(), packed, m, n, k, rectifies, threads)
+        target = y.address_to_write()
+        function(*inputs, target, self._packed_at, m, n, k, epilogue.rectifies, threads)
 
     def _plan_forward(self, kind: EpilogueKind) -> Call:
         m, n, k = self._m, self._n, self._k

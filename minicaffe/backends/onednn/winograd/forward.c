@@ -146,6 +146,6 @@ EXPORT void winograd_forward(
 #pragma omp barrier
             }
         }
-        if (epilogue.streams) _mm_sfence();
+        if (epilogue.streams) end_stream();
     }
 }

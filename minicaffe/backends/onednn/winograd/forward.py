@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicaffe.backends.onednn.runtime.channel_epilogue import NO_EPILOGUE, ChannelEpilogue
 from minicaffe.backends.onednn.runtime.memory import Buffer, address_of
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.onednn.winograd.correlation import (
@@ -33,27 +34,6 @@ SHARED_FILTERS = 1 << 17
 # Tiles in a range, measured on an AMD EPYC (Zen 5) with 1 MiB of second-level cache.
 RANGE_TILES = 56
 SHARED_RANGE_TILES = 98
-
-
-class ChannelEpilogue(NamedTuple):
-    """What is applied to each channel of y.
-
-    Attributes
-    ----------
-    bias : OneDnnTensor, optional
-        Added.
-    scaling : tuple of OneDnnTensor
-        Factor and term, applied after the bias; may be empty.
-    rectifies : bool
-        Whether a ReLU follows.
-    """
-
-    bias: OneDnnTensor | None = None
-    scaling: tuple[OneDnnTensor, ...] = ()
-    rectifies: bool = False
-
-
-NO_EPILOGUE = ChannelEpilogue()
 
 
 class Winograd:

@@ -11,7 +11,6 @@
 #ifndef MINICAFFE_WINOGRAD_H
 #define MINICAFFE_WINOGRAD_H
 
-#include <immintrin.h>
 #include <omp.h>
 
 #include "native.h"
@@ -105,13 +104,8 @@ ALWAYS_INLINE void store_values(void *to, vec values, int type, int streams)
     }
 #endif
     (void)type;
-#ifdef __AVX512F__
     if (streams)
-        _mm512_stream_ps(to, (__m512)values);
-#else
-    if (streams)
-        _mm256_stream_ps(to, (__m256)values);
-#endif
+        stream(to, values);
     else
         store(to, values);
 }
