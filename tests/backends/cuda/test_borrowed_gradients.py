@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import disturbed_training
 import numpy as np
 import pytest
 
@@ -10,8 +11,6 @@ from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.ops.eltwise import Eltwise
 from minicaffe.ops.layout import Add
 from minicaffe.ops.scale import Scale
-from minicaffe.schema import SolverParameter, SolverSource, parse_net
-from minicaffe.solver.solver import Solver
 
 SHAPE = (2, 8, 5, 3)
 LAST = Format(True)
@@ -158,23 +157,8 @@ layer { name: "quiet" type: "Silence" bottom: "ip" bottom: "sum_b" }
 
 
 def train(backend, iter_size, disturb=lambda net: None):
-    """Train for seven iterations; return the parameters after each."""
-    param = SolverParameter(base_lr=0.1, lr_policy="fixed", momentum=0.9, iter_size=iter_size)
-    param.snapshot_after_train = False
-    param.net_param.CopyFrom(parse_net(NET, "residual").param)
-    param.random_seed = 1
-    solver = Solver(SolverSource(param, "residual"), backend=backend)
-    seen = []
-    for step in range(7):
-        rng = np.random.default_rng(step)
-        solver.net.inputs[0].data.set(rng.standard_normal((3, 8, 6, 5)))
-        solver.net.inputs[1].data.set([0, 3, 1])
-        solver.step(1)
-        if step in (2, 5):
-            disturb(solver.net)
-        seen += [p.blob.data.get() for p in solver.net.parameters]
-    solver.close()
-    return seen
+    """Train the residual net, disturbed twice; return the parameters after each iteration."""
+    return disturbed_training.train(NET, backend, (3, 8, 6, 5), disturb, (2, 5), iter_size)
 
 
 DISTURBANCES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import disturbed_training
 import numpy as np
 import pytest
 
@@ -12,8 +13,6 @@ from minicaffe.backends.cuda.runtime.format import Format
 from minicaffe.ops.activation import Sigmoid
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.lrn import Lrn
-from minicaffe.schema import SolverParameter, SolverSource, parse_net
-from minicaffe.solver.solver import Solver
 
 SHAPE = (3, 8, 5, 2)
 LAST = Format(True)
@@ -165,24 +164,9 @@ NETS = {
 
 
 def train(backend, name, iter_size=1, disturb=lambda net: None):
-    """Train for nine iterations; return parameters and outputs after each."""
-    param = SolverParameter(base_lr=0.1, lr_policy="fixed", momentum=0.9, iter_size=iter_size)
-    param.snapshot_after_train = False
-    param.net_param.CopyFrom(parse_net(NETS[name]).param)
-    param.random_seed = 1
-    solver = Solver(SolverSource(param, "normalised"), backend=backend)
-    seen = []
-    for step in range(9):
-        rng = np.random.default_rng(step)
-        solver.net.inputs[0].data.set(rng.standard_normal((3, 8, 5, 4)))
-        solver.net.inputs[1].data.set([0, 3, 1])
-        solver.step(1)
-        if step in (1, 3, 4, 7):
-            disturb(solver.net)
-        seen += [p.blob.data.get() for p in solver.net.parameters]
-        seen.append(solver.net.blobs["b"].data.get())
-    solver.close()
-    return seen
+    """Train a net, disturbed four times; return parameters and outputs after each iteration."""
+    shape, at = (3, 8, 5, 4), (1, 3, 4, 7)
+    return disturbed_training.train(NETS[name], backend, shape, disturb, at, iter_size, ["b"])
 
 
 DISTURBANCES = {
