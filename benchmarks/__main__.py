@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import inference, limits, memory, pipeline, thread_choice, training
 from benchmarks.net import NETS, ROOT
-from benchmarks.peer import installed_peers
+from benchmarks.peer import installed_peers, interpreter
 from benchmarks.report import Report
 from benchmarks.table import Row
 from minicaffe.backends import get_backend
@@ -79,7 +79,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--only", nargs="+", choices=KINDS, default=KINDS, help="kinds of rows to measure"
     )
-    parser.add_argument("--peer-python", default="", help="Python of the peers' environment")
+    parser.add_argument(
+        "--peer-python", type=interpreter, default="", help="Python of the peers' environment"
+    )
     parser.add_argument("--threads", type=int, help="(default: as minicaffe chooses them)")
     parser.add_argument("--seconds", type=float, default=6, help="time per line (%(default)g)")
     parser.add_argument("--json", type=Path, help="file for all figures")

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.net import NETS, ROOT, Own, describe
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, interpreter
 from benchmarks.table import HEAD, Row
 from minicaffe import __version__
 from minicaffe.backends import get_backend
@@ -229,7 +229,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--nets", nargs="*", choices=WANTED, default=list(WANTED))
     parser.add_argument("--from-lmdb", choices=[*WANTED, ""], default="resnet50")
     parser.add_argument("--pictures", type=int, default=IMAGES, help="in that LMDB (%(default)s)")
-    parser.add_argument("--peer-python", default="", help="python that has PyTorch for CUDA")
+    parser.add_argument(
+        "--peer-python", type=interpreter, default="", help="python that has PyTorch for CUDA"
+    )
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--batch", type=int, default=0, help="instead of each net's own")
     parser.add_argument("--seconds", type=float, default=3, help="for each time (%(default)g)")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -104,6 +106,19 @@ class Peer:
     def close(self) -> None:
         """End the process."""
         self.process.communicate()
+
+
+def interpreter(text: str) -> str:
+    """Return the Python that a flag names; "" for none.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If there is no such program.
+    """
+    if text and shutil.which(text) is None:
+        raise argparse.ArgumentTypeError(f"{text} is no program; it should be a Python")
+    return text
 
 
 def narrowing() -> dict[str, str]:

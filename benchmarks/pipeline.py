@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.peer import Peer
+from benchmarks.peer import Peer, interpreter
 from benchmarks.table import HEAD, Row
 from minicaffe.cores import usable_cores
 from minicaffe.data.batches import ImageBatches
@@ -277,7 +277,9 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--peer-python", default="", help="Python with torchvision")
+    parser.add_argument(
+        "--peer-python", type=interpreter, default="", help="Python with torchvision"
+    )
     parser.add_argument(
         "--rounds", type=int, default=ROUNDS, help="of each measurement (%(default)s)"
     )
@@ -285,6 +287,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    if args.only == ["batches"] and not args.peer_python:
+        parser.error("batches are compared with torchvision: --peer-python is missing")
     if args.step:
         print(json.dumps(measure_step(*args.step)))
         return

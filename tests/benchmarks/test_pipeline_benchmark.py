@@ -66,3 +66,15 @@ def test_rows_are_printed_and_written(tmp_path, monkeypatch, capsys):
     )
     (row,) = json.loads(path.read_text())
     assert row["is_met"]
+
+
+def test_batches_need_a_peer(capsys):
+    with pytest.raises(SystemExit):
+        pipeline.main(["--only", "batches"])
+    assert "--peer-python is missing" in capsys.readouterr().err
+
+
+def test_a_peer_that_does_not_exist_is_named(capsys):
+    with pytest.raises(SystemExit):
+        pipeline.main(["--peer-python", "/nowhere/python"])
+    assert "/nowhere/python is no program" in capsys.readouterr().err

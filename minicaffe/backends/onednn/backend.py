@@ -16,7 +16,7 @@ from minicaffe.backends.lock import BackendLock
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.library import DataType
 from minicaffe.backends.onednn.runtime.memory import Buffer, ScratchBuffer
-from minicaffe.backends.onednn.runtime.native import native_library
+from minicaffe.backends.onednn.runtime.native import native_library, native_remark
 from minicaffe.backends.onednn.runtime.precision import find_precision
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.reorder import Reorders
@@ -151,8 +151,8 @@ class OneDnnBackend(ReferenceBackend):
         version = ".".join(map(str, self.engine.lib.version))
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         remark = self.precision.remark and f", {self.precision.remark}"
-        without = "" if self.native else ", without C kernels (there was no compiler)"
-        return f"the {self.name} backend: oneDNN {version}, {threads}{remark}{without}"
+        native = native_remark()
+        return f"the {self.name} backend: oneDNN {version}, {threads}{remark}{native}"
 
     def spread(self, run: Callable[[int], None], n_tasks: int) -> None:
         """Call ``run(thread)`` on all threads in parallel; with few tasks, on as many threads.

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from minicaffe.backends.onednn.backend import OneDnnBackend
-from minicaffe.backends.onednn.runtime.native import effective_instruction_set, native_library
+from minicaffe.backends.onednn.runtime import native as native_module
+from minicaffe.backends.onednn.runtime.native import (
+    effective_instruction_set,
+    native_library,
+    native_remark,
+)
 from minicaffe.ops.update import StepSize, Update, UpdateOperands
 
 # Of oneapi/dnnl/dnnl_types.h.
@@ -54,9 +59,13 @@ def test_onednn_max_cpu_isa_narrows_the_kernels(native):
 
 
 def test_without_kernels_the_log_says_so(native, monkeypatch):
+    assert native_remark() == ""
     assert "C kernels" not in OneDnnBackend(threads=2).description
-    without = backend_without_kernels(monkeypatch)
-    assert without.description.endswith(", without C kernels (there was no compiler)")
+    monkeypatch.setattr(native_module, "load_native", lambda name: None)
+    monkeypatch.setattr(native_module, "native_library", native_library.__wrapped__)
+    assert "without C kernels: for more speed install a C compiler" in native_remark()
+    monkeypatch.setattr(native_module, "effective_instruction_set", lambda isa: "")
+    assert native_remark() == ", without C kernels, which need AVX2"
 
 
 @pytest.mark.parametrize("regularization", ["L1", "L2"])

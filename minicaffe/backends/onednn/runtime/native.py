@@ -17,6 +17,15 @@ def effective_instruction_set(isa: int) -> str:
     return next(found, "")
 
 
+def native_remark() -> str:
+    """Return why there are no C kernels, for the description of the backend; "" if there are."""
+    if native_library() is not None:
+        return ""
+    if not effective_instruction_set(library().c.dnnl_get_effective_cpu_isa()):
+        return ", without C kernels, which need AVX2"
+    return ", without C kernels: for more speed install a C compiler, then minicaffe again"
+
+
 @functools.cache
 def native_library() -> NativeLibrary | None:
     """Return the C kernels; None if they were not compiled, or this processor lacks AVX2.
