@@ -265,9 +265,9 @@ MISTAKES = [
     (
         "diverges",
         TRAIN,
-        solver("0.01", "1e12"),
+        solver("0.01", "1e30"),  # the product of two updated weights exceeds float32
         1,
-        ["the rate is too high (lr = 1e+12): lower base_lr", "no snapshot is written"],
+        ["the rate is too high (lr = 1e+30): lower base_lr", "no snapshot is written"],
     ),
     ("no test_iter", TRAIN, solver(None, "test_interval: 2"), 0, ["Add test_iter"]),
     (
