@@ -50,7 +50,7 @@ def primitives(monkeypatch):
         real(self, *args, **kwargs)
 
     monkeypatch.setattr(Primitive, "__init__", init)
-    monkeypatch.setattr(CoreWatch, "is_pausing", False)
+    monkeypatch.setattr(CoreWatch, "count_wait", lambda *_: None)
     return made
 
 

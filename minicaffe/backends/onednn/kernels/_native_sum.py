@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.runtime.memory import STREAMED_BYTES, address_of
+from minicaffe.backends.onednn.runtime.native import ThreadedFunction
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.native.library import NativeLibrary
 
@@ -26,7 +28,8 @@ class NativeSum:
     """
 
     def __init__(self, backend: OneDnnBackend, native: NativeLibrary) -> None:
-        self._function, self._engine = native.lookup("add_tensors"), backend.engine
+        self._add, self._engine = native.lookup("add_tensors"), backend.engine
+        self._function = cache_method(self._plan)
 
     def add(
         self, terms: Sequence[OneDnnTensor], y: OneDnnTensor, *, rectifies: bool = False
@@ -50,9 +53,11 @@ class NativeSum:
         positive = signs and address_of(signs.source(layout))
         n, addresses = layout.size_bytes // FLOAT_BYTES, np.array(sources, np.int64)
         size_bytes = (len(sources) + 1 + (signs is not None)) * layout.size_bytes
-        threads = self._engine.threads_for(size_bytes=size_bytes, keeps_bits=True)
         target = address_of(y.target(layout))
         streams = layout.size_bytes >= STREAMED_BYTES and target not in (*sources, positive)
         operands = (addresses.ctypes.data, len(sources), positive, target)
-        self._function(*operands, n, rectifies, streams, threads)
+        self._function(size_bytes)(*operands, n, rectifies, streams)
         y.write_back()
+
+    def _plan(self, size_bytes: int) -> ThreadedFunction:
+        return ThreadedFunction(self._engine, self._add, size_bytes=size_bytes)

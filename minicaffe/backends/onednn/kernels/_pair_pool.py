@@ -6,13 +6,13 @@ For plain images oneDNN takes several times as long, and it loses NaN.
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicaffe.backends.onednn.kernels._channel_blocks import BlockedImages
 from minicaffe.backends.onednn.runtime.memory import Layout
+from minicaffe.backends.onednn.runtime.native import ThreadedFunction
 from minicaffe.backends.onednn.runtime.primitive import Engine
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.native.library import NativeLibrary
@@ -51,19 +51,20 @@ class PairPool:
         self._taps_at = self.taps.ctypes.data
         self._sizes = math.prod(x[:3]) // 2, x[3]
         size_bytes = (math.prod(x) + math.prod(y)) * FLOAT_BYTES
-        self._threads = partial(engine.threads_for, size_bytes=size_bytes, keeps_bits=True)
-        self._forward = native.lookup("max_pool_pairs_forward")
-        self._backward = native.lookup("max_pool_pairs_backward")
+        self._forward, self._backward = (
+            ThreadedFunction(engine, native.lookup(name), size_bytes=size_bytes)
+            for name in ("max_pool_pairs_forward", "max_pool_pairs_backward")
+        )
 
     def forward(self, x: OneDnnTensor, y: OneDnnTensor) -> None:
         """Overwrite y and the taps."""
         results = y.address_to_write(), self._taps_at
-        self._forward(x.address(), *self._sizes, *results, self._threads())
+        self._forward(x.address(), *self._sizes, *results)
 
     def backward(self, dy: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
         given = dy.address(), self._taps_at
-        self._backward(*given, *self._sizes, dx.address_to_write(), self._threads())
+        self._backward(*given, *self._sizes, dx.address_to_write())
 
 
 def plan_pair_pool(backend: OneDnnBackend, op: Pool, x: Layout, y: Shape) -> PairPool | None:

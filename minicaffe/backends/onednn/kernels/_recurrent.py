@@ -15,7 +15,7 @@ import numpy as np
 
 from minicaffe.backends.onednn.backend import OneDnnBackend, OneDnnKernel
 from minicaffe.backends.onednn.kernels.inner_product import OneDnnInnerProduct
-from minicaffe.backends.onednn.runtime.gemm import sgemm
+from minicaffe.backends.onednn.runtime.gemm import Sgemm
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop, Query, check_onednn
 from minicaffe.backends.onednn.runtime.memory import AnyLayout, Layout
 from minicaffe.backends.onednn.runtime.primitive import Attributes, Primitive
@@ -125,6 +125,9 @@ class OneDnnRecurrent(OneDnnKernel[RecurrentOp]):
         self.cont: Array = np.zeros((*y.shape[:2], 1), np.float32)
         self._inputs = self.product(x, params[0], self.a, bias=True)
         self._states = self.product(self.h_before, params[self.recurrent], self.a)
+        # Plain weights: packed ones are slower for large states (measured on AVX2).
+        sizes = (self.streams, self.size, self._rows)
+        self._product_back = Sgemm(backend.engine, backend.native, (b"N", b"N"), sizes)
         self._static: OneDnnInnerProduct | None = None
         if op.static:
             static = self.new((self.streams, params[2].shape[1]))
@@ -180,14 +183,11 @@ class OneDnnRecurrent(OneDnnKernel[RecurrentOp]):
         """
         dh = self.dh.write()
         dh[...] = 0 if dend is None else dend.read().reshape(dh.shape)
-        sizes, transposes = (self.streams, self.size, self._rows), (b"N", b"N")
-        step_bytes = self.streams * self._rows * FLOAT_BYTES
+        step_bytes, product = self.streams * self._rows * FLOAT_BYTES, self._product_back
         weights, start, out = w.address(), self.da.address(), self.dh.address()
-        engine = self.backend.engine
 
         def step_back(t: int) -> None:
-            # Plain weights: packed ones are slower for large states (measured on AVX2).
-            sgemm(engine, transposes, sizes, (start + t * step_bytes, weights, out))
+            product(start + t * step_bytes, weights, out)
             np.multiply(dh, self.cont[t], out=dh)
 
         return step_back

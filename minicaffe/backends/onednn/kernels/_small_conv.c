@@ -34,6 +34,7 @@ typedef struct {
     int64_t kernel_height, kernel_width, pad_height, pad_width;
     int64_t out_height, out_width, staged_height, staged_width;
     int64_t block_rows, block_width, column_channels, row_channels, row_taps, scratch;
+    int64_t parts; // of the samples; threads compute parts
 } Sizes;
 
 // A matrix whose elements are broadcast: element (i, k) is at i * row + k * step.
@@ -305,10 +306,10 @@ static void finish(
 // lines takes two accesses.
 static inline int64_t padded(int64_t n) { return (n + RUN + 15) / 16 * 16; }
 
-// Scratch of a thread: the padded image, the matrix of vectors, and the result.
-static inline float *staged_of(const Sizes *s, float *scratch, int64_t thread)
+// Scratch of a part of the images: the padded image, the matrix of vectors, and the result.
+static inline float *staged_of(const Sizes *s, float *scratch, int64_t part)
 {
-    return scratch + thread * s->scratch;
+    return scratch + part * s->scratch;
 }
 
 static inline float *vectors_of(const Sizes *s, float *staged)
@@ -322,11 +323,11 @@ EXPORT void small_conv_forward(
 {
     const int64_t taps = s->kernel_height * s->kernel_width, all_taps = s->channels * taps;
     PARALLEL_FOR(threads)
-    for (int thread = 0; thread < threads; thread++) {
-        float *staged = staged_of(s, scratch, thread), *columns = vectors_of(s, staged);
+    for (int64_t part = 0; part < s->parts; part++) {
+        float *staged = staged_of(s, scratch, part), *columns = vectors_of(s, staged);
         float *sums = columns + padded(s->column_channels * taps * s->block_width);
-        const int64_t end = s->samples * (thread + 1) / threads;
-        for (int64_t n = s->samples * thread / threads; n < end; n++) {
+        const int64_t end = s->samples * (part + 1) / s->parts;
+        for (int64_t n = s->samples * part / s->parts; n < end; n++) {
             stage(s, x + n * s->channels * s->height * s->width, staged);
             for (int64_t top = 0; top < s->out_height; top += s->block_rows) {
                 for (int64_t c = 0; c < s->channels; c += s->column_channels) {
@@ -352,11 +353,11 @@ EXPORT void small_conv_backward_data(
     const int64_t pixels = s->out_height * s->out_width;
     const int64_t staged_size = s->channels * s->staged_height * s->staged_width;
     PARALLEL_FOR(threads)
-    for (int thread = 0; thread < threads; thread++) {
-        float *staged = staged_of(s, scratch, thread), *given = vectors_of(s, staged);
+    for (int64_t part = 0; part < s->parts; part++) {
+        float *staged = staged_of(s, scratch, part), *given = vectors_of(s, staged);
         float *columns = given + padded(s->outputs * s->block_width);
-        const int64_t end = s->samples * (thread + 1) / threads;
-        for (int64_t n = s->samples * thread / threads; n < end; n++) {
+        const int64_t end = s->samples * (part + 1) / s->parts;
+        for (int64_t n = s->samples * part / s->parts; n < end; n++) {
             memset(staged, 0, staged_size * sizeof(float));
             for (int64_t top = 0; top < s->out_height; top += s->block_rows) {
                 const Block whole = block_at(s, 0, 0, top);
@@ -381,7 +382,7 @@ EXPORT void small_conv_backward_data(
     }
 }
 
-// Add a block of one image to the sums (blocks of channels, F, row_taps) of a thread.
+// Add a block of one image to the sums (blocks of channels, F, row_taps) of a part.
 static void add_weight_sums(
     const Sizes *s, const float *staged, const float *dy, int64_t top, float *rows, float *sums)
 {
@@ -410,7 +411,8 @@ static void add_bias_sums(const Sizes *s, const float *dy, float *db)
     }
 }
 
-// Add to dw and db, of which either may be NULL. The threads' sums are added in their order.
+// Add to dw and db, of which either may be NULL. The sums of the parts are added in their order, so
+// that the number of threads changes no bit.
 EXPORT void small_conv_backward_weights(
     const Sizes *s, const float *x, const float *dy, float *dw, float *db, float *scratch,
     int threads)
@@ -420,12 +422,12 @@ EXPORT void small_conv_backward_weights(
     const int64_t pixels = s->out_height * s->out_width, rows_size = s->block_rows * s->out_width;
     const int64_t n_sums = blocks * s->outputs * s->row_taps;
     PARALLEL_FOR(threads)
-    for (int thread = 0; thread < threads; thread++) {
-        float *staged = staged_of(s, scratch, thread), *rows = vectors_of(s, staged);
+    for (int64_t part = 0; part < s->parts; part++) {
+        float *staged = staged_of(s, scratch, part), *rows = vectors_of(s, staged);
         float *sums = rows + padded(rows_size * s->row_taps), *bias_sums = sums + n_sums;
         memset(sums, 0, (n_sums + s->outputs) * sizeof(float));
-        const int64_t end = s->samples * (thread + 1) / threads;
-        for (int64_t n = s->samples * thread / threads; n < end; n++) {
+        const int64_t end = s->samples * (part + 1) / s->parts;
+        for (int64_t n = s->samples * part / s->parts; n < end; n++) {
             const float *given = dy + n * s->outputs * pixels;
             if (db) add_bias_sums(s, given, bias_sums);
             if (!dw) continue;
@@ -434,8 +436,8 @@ EXPORT void small_conv_backward_weights(
                 add_weight_sums(s, staged, given, top, rows, sums);
         }
     }
-    for (int thread = 0; thread < threads; thread++) {
-        const float *rows = vectors_of(s, staged_of(s, scratch, thread));
+    for (int64_t part = 0; part < s->parts; part++) {
+        const float *rows = vectors_of(s, staged_of(s, scratch, part));
         const float *sums = rows + padded(rows_size * s->row_taps), *bias_sums = sums + n_sums;
         for (int64_t c = 0; dw && c < s->channels; c += s->row_channels)
             for (int64_t f = 0; f < s->outputs; f++, sums += s->row_taps)

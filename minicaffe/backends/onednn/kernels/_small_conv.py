@@ -14,6 +14,7 @@ import numpy as np
 
 from minicaffe.backends.onednn.runtime.channel_epilogue import ChannelEpilogue
 from minicaffe.backends.onednn.runtime.memory import Buffer
+from minicaffe.backends.onednn.runtime.native import ThreadedFunction
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.native.library import NativeLibrary
@@ -35,6 +36,7 @@ MIN_WASTE, MIN_GREY_WASTE = 1.3, 1.15
 MIN_TAPS = 9
 MAX_VALUES = 65536
 COLORS = (2, 3)
+PASSES = ("forward", "backward_data", "backward_weights")
 # Pixels in a block of output rows: more would leave the cache with few channels.
 MAX_BLOCK_PIXELS = 256
 
@@ -49,7 +51,7 @@ class _Blocks(NamedTuple):
     column_channels, row_channels, row_taps : int
         Channels of x in a block of columns, and of rows with their taps, rounded up.
     scratch : int
-        Values for each thread.
+        Values for each part of the images.
     """
 
     rows: int
@@ -119,29 +121,29 @@ class SmallConv:
     ) -> None:
         padded = tuple(n + 2 * p for n, p in zip(x[2:], op.pad, strict=True))
         blocks = _divide(x, y, op.kernel, x[1] * math.prod(padded), native.lanes)
-        sizes = (*x, y[1], *op.kernel, *op.pad, *y[2:], *padded, *blocks)
+        engine, work = backend.engine, math.prod(y) * x[1] * math.prod(op.kernel)
+        self._functions = [
+            ThreadedFunction(engine, native.lookup(f"small_conv_{name}"), work, parts=x[0])
+            for name in PASSES
+        ]
+        parts = min(self._functions[0].threads, x[0])
+        sizes = (*x, y[1], *op.kernel, *op.pad, *y[2:], *padded, *blocks, parts)
         self._sizes = np.array(sizes, np.int64)
-        work = math.prod(y) * x[1] * math.prod(op.kernel)
-        self._threads = min(backend.engine.threads.for_work(work), x[0])
         # Zero, because the passes do not write the border of padded images.
-        scratch_bytes = self._threads * blocks.scratch * FLOAT_BYTES
-        self._scratch = Buffer(scratch_bytes, backend.engine.handle)
-        self._arguments = self._scratch.address, self._threads
-        self._sizes_at = self._sizes.ctypes.data
-        names = ("forward", "backward_data", "backward_weights")
-        self._functions = [native.lookup(f"small_conv_{name}") for name in names]
+        self._scratch = Buffer(parts * blocks.scratch * FLOAT_BYTES, engine.handle)
+        self._sizes_at, self._scratch_at = self._sizes.ctypes.data, self._scratch.address
 
     def forward(
         self, x: OneDnnTensor, w: OneDnnTensor, epilogue: ChannelEpilogue, y: OneDnnTensor
     ) -> None:
         """Overwrite y."""
         reads = (self._sizes_at, x.address(), w.address(), *epilogue.addresses())
-        self._functions[0](*reads, epilogue.rectifies, y.address_to_write(), *self._arguments)
+        self._functions[0](*reads, epilogue.rectifies, y.address_to_write(), self._scratch_at)
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
         reads = (self._sizes_at, dy.address(), w.address())
-        self._functions[1](*reads, dx.address_to_write(), *self._arguments)
+        self._functions[1](*reads, dx.address_to_write(), self._scratch_at)
 
     def backward_weights(
         self,
@@ -153,7 +155,7 @@ class SmallConv:
         """Add to dw and db."""
         totals = [0 if total is None else total.address_to_update() for total in (dw, db)]
         reads = (self._sizes_at, x.address(), dy.address())
-        self._functions[2](*reads, *totals, *self._arguments)
+        self._functions[2](*reads, *totals, self._scratch_at)
 
 
 def plan_small_conv(backend: OneDnnBackend, op: Conv, x: Shape, y: Shape) -> SmallConv | None:

@@ -19,13 +19,13 @@ from minicaffe.backends.onednn.kernels._epilogue import OneDnnEpilogue
 from minicaffe.backends.onednn.kernels._packed_inner_product import PackedInnerProduct
 from minicaffe.backends.onednn.runtime.call import Call, Port
 from minicaffe.backends.onednn.runtime.channel_epilogue import ChannelEpilogue
-from minicaffe.backends.onednn.runtime.gemm import sgemm
+from minicaffe.backends.onednn.runtime.gemm import Sgemm
 from minicaffe.backends.onednn.runtime.library import Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
+from minicaffe.backends.onednn.runtime.native import ThreadedFunction
 from minicaffe.backends.onednn.runtime.precision import FP32
 from minicaffe.backends.onednn.runtime.primitive import EpilogueKind, Primitive
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
-from minicaffe.native.library import NativeFunction
 from minicaffe.ops.backend import EpilogueOp, Tensor
 from minicaffe.ops.inner_product import InnerProduct
 
@@ -57,11 +57,14 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
         # With several axes before the outputs, the outputs are not what other layers call channels.
         self._epilogue = OneDnnEpilogue(backend, (self._m, self._n) if op.axis == 1 else ())
         self._forward = cache_method(self._plan_forward)
-        self._native: NativeFunction | None = None
+        self._products = self._plan_products()
+        self._native: ThreadedFunction | None = None
         self._packed_x = np.empty(0, np.float32)
         limit = MAX_ROWS if backend.threads > 1 else MAX_ROWS_OF_ONE_THREAD
-        if self._m <= limit and not op.transpose:
-            self._native = backend.native_function("inner_product")
+        if self._m <= limit and not op.transpose and backend.native is not None:
+            function = backend.native.lookup("inner_product")
+            work = self._m * self._n * self._k, self._n * self._k * FLOAT_BYTES
+            self._native = ThreadedFunction(self.engine, function, *work)
             columns = -(-self._k // PACKED_COLUMNS) * PACKED_COLUMNS
             self._packed_x = np.empty(self._m * columns, np.float32)
         self._packed_at = self._packed_x.ctypes.data
@@ -79,9 +82,7 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
             return
         out = y.write().reshape(self._m, self._n)
         out[...] = 0 if b is None else b.read()
-        sizes = (self._m, self._n, self._k)
-        matrices = x.address(), w.address(), y.address()
-        sgemm(self.engine, (b"N", b"N"), sizes, matrices, beta=1.0)
+        self._products[0](x.address(), w.address(), y.address(), beta=1.0)
 
     def fuse(self, epilogue: Sequence[EpilogueOp]) -> int:
         """Fuse normalisation, scaling and ReLU of y."""
@@ -89,10 +90,7 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
 
     def backward_data(self, dy: OneDnnTensor, w: OneDnnTensor, dx: OneDnnTensor) -> None:
         """Overwrite dx."""
-        transposes = (b"N", b"T" if self.op.transpose else b"N")
-        sizes = (self._m, self._k, self._n)
-        matrices = dy.address(), w.address(), dx.address_to_write()
-        sgemm(self.engine, transposes, sizes, matrices)
+        self._products[1](dy.address(), w.address(), dx.address_to_write())
 
     def backward_weights(
         self,
@@ -102,14 +100,14 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
         db: OneDnnTensor | None,
     ) -> None:
         """Add to dw and db."""
-        m, n, k = self._m, self._n, self._k
+        m, n = self._m, self._n
         if dw is not None:
             beta = 0.0 if dw.is_zero else 1.0
-            a, b, sizes = dy.address(), x.address(), (n, k, m)
+            a, b = dy.address(), x.address()
             if self.op.transpose:
-                a, b, sizes = b, a, (k, n, m)
+                a, b = b, a
             out = dw.address_to_write() if dw.is_zero else dw.address_to_update()
-            sgemm(self.engine, (b"T", b"N"), sizes, (a, b, out), beta)
+            self._products[2](a, b, out, beta)
         if db is not None:
             rows = dy.read().reshape(m, n)
             if db.is_zero:
@@ -119,7 +117,7 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
 
     def _run_native(
         self,
-        function: NativeFunction,
+        function: ThreadedFunction,
         x: OneDnnTensor,
         w: OneDnnTensor,
         b: OneDnnTensor | None,
@@ -128,10 +126,21 @@ class OneDnnInnerProduct(OneDnnKernel[InnerProduct]):
         m, n, k = self._m, self._n, self._k
         epilogue = ChannelEpilogue(b, self._epilogue.tensors(), self._epilogue.kind.rectifies)
         inputs = (x.address(), w.address(), *epilogue.addresses())
-        # A thread computes whole columns of y, so their number changes no bit.
-        threads = self.engine.threads_for(m * n * k, n * k * FLOAT_BYTES, keeps_bits=True)
         target = y.address_to_write()
-        function(*inputs, target, self._packed_at, m, n, k, epilogue.rectifies, threads)
+        function(*inputs, target, self._packed_at, m, n, k, epilogue.rectifies)
+
+    def _plan_products(self) -> tuple[Sgemm, Sgemm, Sgemm]:
+        """Return the products for y with transposed weights, and for dx and dw."""
+        m, n, k = self._m, self._n, self._k
+        transpose = b"T" if self.op.transpose else b"N"
+        weights = (k, n, m) if self.op.transpose else (n, k, m)
+        planned = (
+            ((b"N", b"N"), (m, n, k)),
+            ((b"N", transpose), (m, k, n)),
+            ((b"T", b"N"), weights),
+        )
+        y, dx, dw = (Sgemm(self.engine, self.backend.native, *each) for each in planned)
+        return y, dx, dw
 
     def _plan_forward(self, kind: EpilogueKind) -> Call:
         m, n, k = self._m, self._n, self._k

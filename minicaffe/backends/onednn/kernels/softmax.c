@@ -2,12 +2,12 @@
 
 #include "native.h"
 
-// Sizes and labels of a loss, in the order in which Python writes them.
+// Sizes and labels of a loss, in the order in which Python writes them. Threads compute `parts`.
 typedef struct {
-    int64_t outer, classes, inner, has_ignored, ignored;
+    int64_t outer, classes, inner, has_ignored, ignored, parts;
 } Scores;
 
-// What one thread has summed: losses, labels that count, labels that are no class.
+// What was summed over one part: losses, labels that count, labels that are no class.
 typedef struct {
     double loss, counted, wrong;
 } Sums;
@@ -120,17 +120,17 @@ static void add_losses(const Scores *s, const float *p, const float *labels, int
     }
 }
 
-// Overwrite p, and the sums of each thread.
+// Overwrite p, and the sums of each part.
 EXPORT void softmax_loss_forward(
     const Scores *s, const float *x, const float *labels, float *p, Sums *sums, int threads)
 {
-    const int64_t parts = (s->inner + LANES - 1) / LANES, size = s->classes * s->inner;
+    const int64_t groups = (s->inner + LANES - 1) / LANES, size = s->classes * s->inner;
     PARALLEL_FOR(threads)
-    for (int thread = 0; thread < threads; thread++) {
+    for (int64_t part = 0; part < s->parts; part++) {
         Sums own = {0, 0, 0};
-        const int64_t end = s->outer * parts * (thread + 1) / threads;
-        for (int64_t i = s->outer * parts * thread / threads; i < end; i++) {
-            const int64_t sample = i / parts, pixel = i % parts * LANES;
+        const int64_t end = s->outer * groups * (part + 1) / s->parts;
+        for (int64_t i = s->outer * groups * part / s->parts; i < end; i++) {
+            const int64_t sample = i / groups, pixel = i % groups * LANES;
             const int64_t at = sample * size + pixel, n = least(LANES, s->inner - pixel);
             if (s->inner == 1)
                 softmax_of_row(x + at, s->classes, p + at);
@@ -138,7 +138,7 @@ EXPORT void softmax_loss_forward(
                 softmax_of_pixels(x + at, s->classes, s->inner, n, p + at);
             add_losses(s, p + at, labels + sample * s->inner + pixel, n, &own);
         }
-        sums[thread] = own;
+        sums[part] = own;
     }
 }
 

@@ -13,6 +13,7 @@ from minicaffe.backends.onednn.kernels._non_finite import has_finite_values
 from minicaffe.backends.onednn.runtime.call import Call
 from minicaffe.backends.onednn.runtime.library import Alg, Arg, Prop
 from minicaffe.backends.onednn.runtime.memory import Layout
+from minicaffe.backends.onednn.runtime.native import ThreadedFunction
 from minicaffe.backends.onednn.runtime.primitive import Engine, Primitive
 from minicaffe.backends.onednn.runtime.tensor import OneDnnTensor
 from minicaffe.backends.reference.kernels.softmax import ReferenceSoftmaxLoss, softmax
@@ -86,15 +87,17 @@ class NativeSoftmaxLoss(ReferenceSoftmaxLoss):
     ) -> None:
         super().__init__(backend, op, *tensors)
         ignored = op.ignore_label
-        sizes = (*self._shape, ignored is not None, ignored or 0)
+        work = OPERATIONS_OF_EXP * math.prod(self._shape)
+        self._forward, self._backward = (
+            ThreadedFunction(backend.engine, native.lookup(name), work)
+            for name in ("softmax_loss_forward", "softmax_loss_backward")
+        )
+        parts = self._forward.threads
+        sizes = (*self._shape, ignored is not None, ignored or 0, parts)
         self._sizes = np.array(sizes, np.int64)
-        n_values = math.prod(self._shape)
-        self._threads = backend.engine.threads.for_work(OPERATIONS_OF_EXP * n_values)
-        # Of each thread: the loss, labels that count, labels that are no class.
-        self._sums = np.zeros((self._threads, 3), np.float64)
+        # Of each part: the loss, labels that count, labels that are no class.
+        self._sums = np.zeros((parts, 3), np.float64)
         self._addresses = self._sizes.ctypes.data, self._sums.ctypes.data
-        self._forward = native.lookup("softmax_loss_forward")
-        self._backward = native.lookup("softmax_loss_backward")
         self._divisor = 1.0
 
     # Any: tensors of this backend.
@@ -102,7 +105,7 @@ class NativeSoftmaxLoss(ReferenceSoftmaxLoss):
         """Overwrite p and loss."""
         sizes, sums = self._addresses
         given = x.address(), labels.address()
-        self._forward(sizes, *given, p.address_to_write(), sums, self._threads)
+        self._forward(sizes, *given, p.address_to_write(), sums)
         total, counted, wrong = self._sums.sum(0).tolist()
         if wrong:
             self._classes(labels)  # raises the error
@@ -113,7 +116,7 @@ class NativeSoftmaxLoss(ReferenceSoftmaxLoss):
         """Overwrite dx."""
         rate = float(dloss.read().reshape(())) / self._divisor
         given = p.address(), labels.address(), rate
-        self._backward(self._addresses[0], *given, dx.address_to_write(), self._threads)
+        self._backward(self._addresses[0], *given, dx.address_to_write())
 
     def _divide_by(self, counted: float) -> float:
         outer, _, inner = self._shape

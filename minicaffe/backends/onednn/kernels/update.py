@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicaffe.backends.method_cache import cache_method
 from minicaffe.backends.onednn.backend import OneDnnBackend, kernel
 from minicaffe.backends.onednn.runtime.memory import Layout
+from minicaffe.backends.onednn.runtime.native import ThreadedFunction
 from minicaffe.backends.onednn.runtime.tensor import FLOAT_BYTES, OneDnnTensor
 from minicaffe.backends.reference.kernels.update import (
     N_SCRATCH,
@@ -27,7 +29,7 @@ from minicaffe.backends.reference.kernels.update import (
     ReferenceWeightAverage,
     is_finite,
 )
-from minicaffe.native.library import NativeFunction
+from minicaffe.native.library import NativeLibrary
 from minicaffe.ops.backend import Array, Tensor
 from minicaffe.ops.update import StepSize, SumOfSquares, Update, WeightAverage
 
@@ -60,7 +62,8 @@ class OneDnnUpdate(ReferenceUpdate):
         super().__init__(backend, op, *tensors)
         self._scratch = np.empty((backend.threads, N_SCRATCH, CHUNK), np.float32)
         self._non_finite = np.zeros(1, np.float32)
-        self._native = backend.native_function("update_parameters")
+        self._native = backend.native
+        self._threaded = cache_method(self._plan_threads)
 
     def step(
         self,
@@ -89,7 +92,7 @@ class OneDnnUpdate(ReferenceUpdate):
 
     def _run_native(
         self,
-        function: NativeFunction,
+        native: NativeLibrary,
         parameters: Sequence[Sequence[OneDnnTensor]],
         sizes: Sequence[tuple[float, float]],
         scale: float,
@@ -109,12 +112,15 @@ class OneDnnUpdate(ReferenceUpdate):
         op, numbers = self.op, np.array(sizes, np.float32)
         total = int(table[:, 4].sum())
         size_bytes = total * (len(parameters[0]) + 2) * FLOAT_BYTES if parameters else 0
-        threads = self.backend.engine.threads_for(size_bytes=size_bytes, keeps_bits=True)
-        function(
+        self._threaded(native, size_bytes)(
             *(RULES.index(op.rule), op.regularization == "L1"),
             *(table.ctypes.data, numbers.ctypes.data, len(parameters)),
-            *(scale, op.momentum, op.decay2, op.delta, self._non_finite.ctypes.data, threads),
+            *(scale, op.momentum, op.decay2, op.delta, self._non_finite.ctypes.data),
         )
+
+    def _plan_threads(self, native: NativeLibrary, size_bytes: int) -> ThreadedFunction:
+        function = native.lookup("update_parameters")
+        return ThreadedFunction(self.backend.engine, function, size_bytes=size_bytes)
 
     def _run(self, chunks: Sequence[_Chunk]) -> None:
         update = self._update_sgd if self.op.rule == "sgd" else self._update_any

@@ -8,14 +8,14 @@ same bits, and most gradients of parameters do not.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
 
+from minicaffe.backends.onednn.runtime.core_watch import TimedCall
 from minicaffe.backends.onednn.runtime.library import check_onednn
 from minicaffe.backends.onednn.runtime.memory import Buffer, Layout
 from minicaffe.backends.onednn.runtime.primitive import Primitive
@@ -25,12 +25,6 @@ from minicaffe.backends.onednn.runtime.primitive import Primitive
 DIVIDED_SUMS = ("batch_normalization_", "backward_weights", "prelu_backward")
 # Two orders of summation may agree by chance in a few values, but hardly in each draw.
 DRAWS = 2
-# Estimates of work are at most so many times too low.
-ESTIMATE_TOLERANCE = 2.0
-# Waking a thread on an idle core takes so long.
-WAKING_S = 50e-6
-# Times of one thread vary by less, and those of several.
-TOLERANCE, SHARED_TOLERANCE = 1.25, 4.0
 
 
 class SingleThreadedForm:
@@ -133,39 +127,30 @@ class BriefRun:
         arguments: Sequence[int],
         memories: Sequence[int],
     ) -> None:
-        self._watch, self._form = primitive.engine.watch, form
+        self._form, engine = form, primitive.engine
         self._shared = primitive.bind(arguments, memories)
         self._bound = arguments, memories
         self._alone: Callable[[], int] | None = None
-        self._estimated_s = ESTIMATE_TOLERANCE * primitive.work_s
-        self._alone_s = self._shared_s = math.inf
-        self._has_run = False
+        self._timed = TimedCall(engine.watch, engine.threads.most, primitive.work_s)
 
     def __call__(self) -> int:
         """Run on several threads, or on one if cores were busy a short time ago."""
-        if self._watch.is_pausing:
-            if self._alone is None and self._form.primitive is not None:
-                self._alone = self._form.primitive.bind(*self._bound)
+        start_s = perf_counter()
+        if start_s < self._timed.watch.ends_s:
+            if self._alone is None and not self._form.is_refused:
+                self._bind_alone()
+                start_s = perf_counter()
             if self._alone is not None:
-                start = time.perf_counter()
                 status = self._alone()
-                took_s = time.perf_counter() - start
-                self._alone_s = min(self._alone_s, took_s)
-                self._watch.count_call_alone(took_s, self._limit_s())
+                self._timed.count(start_s, is_alone=True)
                 return status
-        start = time.perf_counter()
         status = self._shared()
-        took_s = time.perf_counter() - start
-        if self._has_run:  # the system provides pages for new memory in the first run
-            self._shared_s = min(self._shared_s, took_s)
-            self._watch.count_call(took_s, self._limit_s())
-        self._has_run = True
+        self._timed.count(start_s, is_alone=False)
         return status
 
-    def _limit_s(self) -> float:
-        """Return the time beyond which a run has waited."""
-        if self._alone is not None:
-            return TOLERANCE * self._alone_s + WAKING_S
-        # An estimate that is wrong would show delays for ever where one thread cannot be measured.
-        known_s = self._estimated_s + WAKING_S
-        return max(known_s, SHARED_TOLERANCE * self._shared_s) if self._form.is_refused else known_s
+    def _bind_alone(self) -> None:
+        primitive = self._form.primitive
+        if primitive is None:
+            self._timed.never_run_alone()
+        else:
+            self._alone = primitive.bind(*self._bound)

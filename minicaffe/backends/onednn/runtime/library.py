@@ -254,6 +254,7 @@ class OneDnnLibrary:
             self.set_threads = ctypes.PyDLL("libgomp.so.1").omp_set_num_threads
             self.c = ctypes.CDLL(path)
             version = self.c.dnnl_version
+            self.sgemm_address = ctypes.cast(self.c.dnnl_sgemm, c_void_p).value
         except (OSError, AttributeError) as error:
             raise BackendUnavailable(f"oneDNN does not load ({error}). {ADVICE}") from None
         version.restype = POINTER(c_int)

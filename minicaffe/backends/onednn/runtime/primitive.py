@@ -9,6 +9,7 @@ import copy
 import ctypes
 import functools
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -64,7 +65,7 @@ class Engine:
         """
         is_brief = seconds_of(multiply_adds, size_bytes) <= LONGEST_BRIEF_S
         is_free = keeps_bits and is_brief and not self.threads.are_given
-        if is_free and self.watch.is_pausing:
+        if is_free and time.perf_counter() < self.watch.ends_s:
             return 1
         return self.threads.for_work(multiply_adds, size_bytes)
 

@@ -8,7 +8,7 @@ cores, and takes 1 ms.
 The choice depends on the work, not on the load of the machine, because sums in another order are
 rounded differently: a resumed training equals an uninterrupted one bit for bit. While cores are
 busy, calls that are not much longer use one thread as well, if that changes no bit; see
-`brief_run`.
+`core_watch`, `native` and `brief_run`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ SHORTEST_SHARED_S = 8e-6
 # A delay by a busy core is small beside the work of larger nets, and comparing both forms of their
 # primitives takes seconds: GoogLeNet's training step took three times as long while they were made.
 LONGEST_BRIEF_S = 0.2e-3
+# C kernels have one form only. Longer calls gain more from several cores than they lose by waiting.
+LONGEST_THREADED_S = 4e-3
 
 
 @dataclass(frozen=True)
