@@ -19,8 +19,11 @@ from minicaffe.ops.activation import Relu
 from minicaffe.ops.backend import EpilogueOp
 from minicaffe.ops.batch_norm import BatchNorm
 from minicaffe.ops.conv import Conv
+from minicaffe.ops.lrn import Lrn
+from minicaffe.ops.pool import Pool
 from minicaffe.ops.scale import Scale
 from probe import net_from_text
+from tolerances import BFLOAT16, assert_close
 
 SHAPE = (3, 32, 5, 7)
 LARGE = (2, 64, 129, 130)  # streamed past the caches
@@ -123,6 +126,42 @@ def test_sum_with_float32_is_float32(backend):
     NativeSum(backend, backend.native).add(terms, y)
     assert y.stored.data_type is DataType.F32
     np.testing.assert_array_equal(y.get(), sum(map(round_to_bfloat16, values)))
+
+
+@pytest.mark.parametrize("beta", [0.75, 1.3])
+def test_local_response_normalisation(backend, beta):
+    results = {}
+    for data_type in TYPES:
+        x, dy = (
+            stored(backend, np.random.default_rng(i).standard_normal(SHAPE, np.float32), data_type)
+            for i in (5, 6)
+        )
+        y, dx = backend.tensor(SHAPE), backend.tensor(SHAPE)
+        kernel = backend.plan(Lrn("across", 5, 0.1, beta, 1.0), x, y)
+        kernel.forward(x, y)
+        kernel.backward(x, dy, dx)
+        results[data_type] = [y, dx]
+    assert_rounded(results)
+
+
+@pytest.mark.parametrize("pad", [0, 1])
+def test_average_of_bfloat16_is_float32_and_its_gradient_bfloat16(backend, pad):
+    op = Pool("ave", (3, 3), (2, 2), (pad, pad), (2 + pad, 3 + pad))
+    y_shape = (*SHAPE[:2], *op.out)
+    dy_values = np.random.default_rng(8).standard_normal(y_shape, np.float32)
+    results = {}
+    for data_type in TYPES:
+        values = np.random.default_rng(7).standard_normal(SHAPE, np.float32)
+        x, dy = stored(backend, values, data_type), stored(backend, dy_values, data_type)
+        y, dx = backend.tensor(y_shape), backend.tensor(SHAPE)
+        kernel = backend.plan(op, x, y)
+        kernel.forward(x, y)
+        kernel.backward(dy, dx)
+        assert y.stored.data_type is DataType.F32
+        assert dx.stored.data_type is data_type
+        results[data_type] = y.get(), dx.get()
+    np.testing.assert_array_equal(results[TYPES[1]][0], results[TYPES[0]][0])
+    assert_close(results[TYPES[1]][1], results[TYPES[0]][1], BFLOAT16, "dx")
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
